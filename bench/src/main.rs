@@ -1,0 +1,3 @@
+//! Paired measurements.
+
+fn main() {}

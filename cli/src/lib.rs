@@ -1,0 +1,3 @@
+//! The gridloom command as a library.
+/// Runs the command.
+pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }

@@ -1,0 +1,5 @@
+//! The `gridloom` command.
+
+fn main() -> std::process::ExitCode {
+    gridloom_cli::main()
+}
