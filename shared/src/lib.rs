@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The words of Gridloom as types, the wire format, and the only module that speaks to the broker.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`id`] | which names and identifiers are well formed, and how a run's id follows from its source |
+//! | [`job`] | what a job file may say |
+//! | [`grid`] | which cells a run has |
+//! | [`tile`] | what one queue message carries |
+//! | [`wire`] | how a record becomes bytes, and which bytes are refused |
+//! | [`ledger`] | what the records of a run mean |
+//! | [`clock`] | which clock is read for what |
+//! | [`presence`] | what a worker says of itself |
+//! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
+//! | [`ranges`] | sets of page numbers, kept as runs |
+//! | [`slicing`] | which slice a key belongs to |
+//! | [`broker`] | everything said to JetStream |
+//! | [`telemetry`] | logs, metrics and the health endpoints |
+
+pub mod broker;
+pub mod clock;
+pub mod grid;
+pub mod id;
+pub mod job;
+pub mod ledger;
+pub mod presence;
+pub mod ranges;
+pub mod submission;
+pub mod slicing;
+pub mod telemetry;
+pub mod tile;
+pub mod wire;

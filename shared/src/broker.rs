@@ -1,0 +1,34 @@
+//! Everything said to JetStream, and nothing about what the messages mean: rooms here move bytes.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`connect`] | which broker is good enough, and what a connection is |
+//! | [`plain`] | plain NATS: publish, request, subscribe |
+//! | [`api`] | what JetStream's answers and faults mean |
+//! | [`subjects`] | the name of every subject, stream, bucket, consumer and key |
+//! | [`topology`] | how each stream, bucket and consumer is configured, and what is drift |
+//! | [`batch`] | tiles of a wave get on the queue all or none, under a term |
+//! | [`term`] | who holds the term register |
+//! | [`log`] | append to, read and follow a stream |
+//! | [`pull`] | tiles are pulled one by one, and each delivery knows its pull |
+//! | [`kv`] | buckets |
+//! | [`floor`] | from which stream sequence on a delivery may be certainly first |
+//!
+//! Only this module names the NATS client's crate.
+
+pub mod api;
+// pub mod batch;
+pub mod connect;
+// pub mod floor;
+// pub mod kv;
+// pub mod log;
+pub mod plain;
+// pub mod pull;
+pub mod subjects;
+// pub mod term;
+// pub mod topology;
+
+pub use async_nats::{Message, Subject};
+pub use connect::{Broker, ConnectError, Connection, Options};
+pub use plain::{PublishError, RequestError, Subscription};
+pub use subjects::Subjects;

@@ -1,0 +1,178 @@
+//! What JetStream's answers and faults mean: the shape of its JSON, and the codes that are decisions.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::connect::Broker;
+use super::plain::RequestError;
+
+/// Where an account is asked about.
+pub(super) const ACCOUNT_INFO: &str = "$JS.API.INFO";
+/// How long a question to the broker waits.
+pub(super) const API_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// JetStream's error codes that mean something here.
+pub(super) mod code {
+    pub(in crate::broker) const INSUFFICIENT_RESOURCES: u64 = 10_023;
+    pub(in crate::broker) const MEMORY_EXCEEDED: u64 = 10_028;
+    pub(in crate::broker) const STORAGE_EXCEEDED: u64 = 10_047;
+    pub(in crate::broker) const STORE_FAILED: u64 = 10_077;
+    pub(in crate::broker) const NOT_ENABLED: u64 = 10_076;
+    pub(in crate::broker) const UNAVAILABLE: u64 = 10_008;
+    pub(in crate::broker) const CLUSTER_NO_LEADER: u64 = 10_009;
+    pub(in crate::broker) const STREAM_OFFLINE: u64 = 10_118;
+    pub(in crate::broker) const NO_MESSAGE: u64 = 10_037;
+    pub(in crate::broker) const CONSUMER_NOT_FOUND: u64 = 10_014;
+    pub(in crate::broker) const CONSUMER_EXISTS: u64 = 10_148;
+    pub(in crate::broker) const CONSUMER_NOT_UNIQUE: u64 = 10_100;
+    pub(in crate::broker) const STREAM_EXISTS: u64 = 10_058;
+    pub(in crate::broker) const STREAM_NOT_FOUND: u64 = 10_059;
+    /// The expectation of the last sequence does not hold.
+    pub(in crate::broker) const WRONG_LAST: u64 = 10_071;
+    /// It does not hold, or cannot be judged now because another write is under way (replicated).
+    pub(in crate::broker) const WRONG_LAST_BUSY: u64 = 10_164;
+    pub(in crate::broker) const BATCH_INCOMPLETE: u64 = 10_176;
+    pub(in crate::broker) const BATCH_TOO_MANY_OPEN: u64 = 10_210;
+}
+
+/// A fault that JetStream reported: surely nothing was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, thiserror::Error)]
+#[error("{description} ({err_code})")]
+pub struct Fault {
+    /// As of HTTP.
+    #[serde(default)]
+    pub code: u64,
+    /// JetStream's own code.
+    #[serde(default)]
+    pub err_code: u64,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+}
+
+impl Fault {
+    /// Whether the stream, the account or the disk has no room.
+    pub fn is_full(&self) -> bool {
+        match self.err_code {
+            code::INSUFFICIENT_RESOURCES | code::MEMORY_EXCEEDED | code::STORAGE_EXCEEDED => true,
+            code::STORE_FAILED => self.description.contains("maximum") || self.description.contains("space"),
+            _ => false,
+        }
+    }
+
+    /// Whether it is nobody's failure and passes by itself: an election or a restart.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self.err_code,
+            code::UNAVAILABLE | code::CLUSTER_NO_LEADER | code::STREAM_OFFLINE | code::NOT_ENABLED
+        ) || self.code == 503 && !self.is_full()
+    }
+
+    pub(super) fn is_wrong_last(&self) -> bool {
+        self.err_code == code::WRONG_LAST
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(
+            self.err_code,
+            code::WRONG_LAST_BUSY | code::BATCH_INCOMPLETE | code::BATCH_TOO_MANY_OPEN
+        )
+    }
+}
+
+/// Why a question to JetStream has no useful answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// No answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// JetStream said no.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The answer is not what was expected.
+    #[error("understand the broker's answer: {0}")]
+    Answer(String),
+}
+
+impl ApiError {
+    /// JetStream's code, if it said no.
+    pub fn err_code(&self) -> Option<u64> {
+        match self {
+            ApiError::Fault(fault) => Some(fault.err_code),
+            ApiError::Request(_) | ApiError::Answer(_) => None,
+        }
+    }
+
+    /// Whether it is nobody's failure and passes by itself: trying again is right.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            ApiError::Request(error) => !matches!(error, RequestError::Unsendable { .. }),
+            ApiError::Fault(fault) => fault.is_passing(),
+            ApiError::Answer(_) => false,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    error: Option<Fault>,
+}
+
+/// The answer in `payload`, or the fault that it reports.
+pub(super) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ApiError> {
+    let wrong = |error: serde_json::Error| {
+        ApiError::Answer(format!("{error} in {:?}", String::from_utf8_lossy(&payload[..payload.len().min(200)])))
+    };
+    let envelope: Envelope = serde_json::from_slice(payload).map_err(wrong)?;
+    match envelope.error {
+        Some(fault) => Err(ApiError::Fault(fault)),
+        None => serde_json::from_slice(payload).map_err(wrong),
+    }
+}
+
+impl Broker {
+    /// Asks JetStream one thing.
+    pub(super) async fn api<T: DeserializeOwned>(&self, subject: String, body: &impl Serialize) -> Result<T, ApiError> {
+        let body = serde_json::to_vec(body).map_err(|error| ApiError::Answer(error.to_string()))?;
+        let body = if body == b"null" { Bytes::new() } else { body.into() };
+        let message = self.request(subject, body, API_TIMEOUT).await?;
+        parse(&message.payload)
+    }
+}
+
+/// What JetStream says about a publish.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stored {
+    /// The sequence of the last message stored.
+    pub(super) seq: u64,
+    /// How many messages an atomic batch had.
+    #[serde(default)]
+    pub(super) count: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_told_from_answers() {
+        let stored: Stored = parse(br#"{"stream":"s","seq":7,"batch":"b","count":3}"#).unwrap();
+        assert_eq!((stored.seq, stored.count), (7, 3));
+        let refused = br#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 3"}}"#;
+        let error = parse::<Stored>(refused).unwrap_err();
+        assert_eq!(error.err_code(), Some(code::WRONG_LAST));
+        assert!(matches!(parse::<Stored>(b"nonsense"), Err(ApiError::Answer(_))));
+    }
+
+    #[test]
+    fn full_disk_is_no_passing_fault() {
+        let full = Fault { code: 503, err_code: code::STORE_FAILED, description: "maximum bytes exceeded".into() };
+        assert!(full.is_full() && !full.is_passing());
+        let election = Fault { code: 503, err_code: code::CLUSTER_NO_LEADER, ..Fault::default() };
+        assert!(election.is_passing() && !election.is_full());
+    }
+}

@@ -1,0 +1,221 @@
+//! Plain NATS: publish, request, subscribe. Decides how long an answer is waited for when the
+//! connection is lost meanwhile: the client itself would wait out the whole timeout.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message, RequestErrorKind, Subject};
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::connect::Broker;
+
+/// An answer that was on its way when the connection was lost does not come any more; this much
+/// later nobody hopes for it.
+const AFTER_RECONNECT: Duration = Duration::from_millis(200);
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Nobody listens there: surely nothing was done.
+    #[error("no responders on {subject}")]
+    NoResponders {
+        /// Where the request went.
+        subject: String,
+    },
+    /// No answer in time: it may have been done. A missing permission looks like this as well.
+    #[error("no answer on {subject} within {waited:?}")]
+    TimedOut {
+        /// Where the request went.
+        subject: String,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// The connection was lost before an answer came: it may have been done.
+    #[error("connection lost before an answer on {subject}")]
+    Disconnected {
+        /// Where the request went.
+        subject: String,
+    },
+    /// The request cannot be sent: too large, or a bad subject. Surely nothing was done.
+    #[error("send to {subject}: {cause}")]
+    Unsendable {
+        /// Where the request was to go.
+        subject: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+impl RequestError {
+    /// Whether the request may have had its effect although no answer came.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self, RequestError::TimedOut { .. } | RequestError::Disconnected { .. })
+    }
+}
+
+/// Why a message was not handed to the client.
+#[derive(Debug, thiserror::Error)]
+#[error("publish to {subject}: {cause}")]
+pub struct PublishError {
+    /// Where the message was to go.
+    pub subject: String,
+    /// What is wrong: too large, a bad subject, or the client was shut down.
+    pub cause: String,
+}
+
+/// What arrives on a subject. Survives reconnects, but misses what is sent meanwhile.
+#[derive(Debug)]
+pub struct Subscription(pub(super) async_nats::Subscriber);
+
+impl Subscription {
+    /// The next message; `None` after the client was shut down.
+    pub async fn next(&mut self) -> Option<Message> {
+        futures_util::StreamExt::next(&mut self.0).await
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Message;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        Pin::new(&mut self.0).poll_next(cx)
+    }
+}
+
+impl Broker {
+    /// Hands a message to the client, which sends it, after a reconnect if need be. Says nothing
+    /// about arrival.
+    pub async fn publish(&self, subject: impl Into<Subject>, payload: Bytes) -> Result<(), PublishError> {
+        let subject = subject.into();
+        self.client
+            .publish(subject.clone(), payload)
+            .await
+            .map_err(|error| unpublished(&subject, &error))
+    }
+
+    /// As [`Broker::publish`], with a subject for answers.
+    pub async fn publish_with_reply(
+        &self,
+        subject: impl Into<Subject>,
+        reply: impl Into<Subject>,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        let subject = subject.into();
+        self.client
+            .publish_with_reply(subject.clone(), reply.into(), payload)
+            .await
+            .map_err(|error| unpublished(&subject, &error))
+    }
+
+    pub(super) async fn publish_with_headers(
+        &self,
+        subject: Subject,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        self.client
+            .publish_with_headers(subject.clone(), headers, payload)
+            .await
+            .map_err(|error| unpublished(&subject, &error))
+    }
+
+    /// Sends a request and waits for its first answer.
+    pub async fn request(
+        &self,
+        subject: impl Into<Subject>,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Message, RequestError> {
+        self.request_with_headers(subject.into(), None, payload, timeout).await
+    }
+
+    pub(super) async fn request_with_headers(
+        &self,
+        subject: Subject,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Message, RequestError> {
+        let mut request = async_nats::Request::new().payload(payload).timeout(None);
+        if let Some(headers) = headers {
+            request = request.headers(headers);
+        }
+        let lost = self.reconnected();
+        let answer = tokio::time::timeout(timeout, async {
+            tokio::select! {
+                biased;
+                answer = self.client.send_request(subject.clone(), request) => Some(answer),
+                () = lost => None,
+            }
+        });
+        match answer.await {
+            Ok(Some(answer)) => answer.map_err(|error| unanswered(&subject, &error)),
+            Ok(None) => Err(RequestError::Disconnected { subject: subject.to_string() }),
+            Err(_) => Err(RequestError::TimedOut { subject: subject.to_string(), waited: timeout }),
+        }
+    }
+
+    /// Ends a moment after the connection that is current now was replaced by another.
+    async fn reconnected(&self) {
+        let before = self.connection_epoch();
+        // What is sent while disconnected goes out on the next connection: that one counts.
+        let patience = if self.is_connected() { 0 } else { 1 };
+        let mut changes = self.changes();
+        while self.connection_epoch() <= before + patience {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        tokio::time::sleep(AFTER_RECONNECT).await;
+    }
+
+    /// Everything that is published to `subject`, which may hold wildcards, from now on.
+    pub async fn subscribe(&self, subject: impl Into<Subject>) -> Result<Subscription, PublishError> {
+        let subject = subject.into();
+        match self.client.subscribe(subject.clone()).await {
+            Ok(subscriber) => Ok(Subscription(subscriber)),
+            Err(error) => Err(unpublished(&subject, &error)),
+        }
+    }
+
+    /// A subject that nobody else has, for answers.
+    pub fn new_inbox(&self) -> String {
+        self.client.new_inbox()
+    }
+
+    /// Waits until all that was handed to the client is written to its socket.
+    pub async fn flush(&self) -> Result<(), PublishError> {
+        self.client
+            .flush()
+            .await
+            .map_err(|error| PublishError { subject: "the socket".into(), cause: error.to_string() })
+    }
+
+    /// Sends what is still to be sent and ends the connection for good.
+    pub async fn drain(&self) -> Result<(), PublishError> {
+        self.client
+            .drain()
+            .await
+            .map_err(|error| PublishError { subject: "the socket".into(), cause: error.to_string() })
+    }
+}
+
+fn unpublished(subject: &Subject, error: &dyn std::error::Error) -> PublishError {
+    let cause = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    PublishError { subject: subject.to_string(), cause }
+}
+
+fn unanswered(subject: &Subject, error: &async_nats::RequestError) -> RequestError {
+    let subject = subject.to_string();
+    match error.kind() {
+        RequestErrorKind::NoResponders => RequestError::NoResponders { subject },
+        RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+            RequestError::Unsendable { subject, cause: error.to_string() }
+        }
+        RequestErrorKind::TimedOut | RequestErrorKind::Other => RequestError::Disconnected { subject },
+    }
+}

@@ -1,0 +1,407 @@
+//! The name of every subject, stream, bucket, consumer and key: the only room that spells them
+//! (protocol.md §1), and reads them back.
+
+use std::fmt;
+
+use crate::id::{JobName, Namespace, QueueName, RunId, Session};
+
+/// The planner's consumer of the submit stream.
+pub const PLANNER_CONSUMER: &str = "planner";
+
+/// Key of the leader's lease in the `state` bucket.
+pub const LEADER_KEY: &str = "leader";
+
+/// Name of a stream, `<namespace>-<what>`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Name of a bucket, `<namespace>-<what>`. A bucket is a stream with a prefix of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BucketName(String);
+
+impl BucketName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The stream that holds the bucket.
+    pub fn stream(&self) -> StreamName {
+        StreamName(format!("KV_{}", self.0))
+    }
+
+    /// The subject of `key`; `>` for all keys.
+    pub(super) fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.0)
+    }
+
+    /// The key of a subject of this bucket.
+    pub(super) fn key<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.strip_prefix("$KV.")?.strip_prefix(self.as_str())?.strip_prefix('.')
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A consumer of a queue, `<queue>-<n>`. A name is never used again: a consumer that was made again
+/// under its old name hands everything out as if for the first time (protocol.md §1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConsumerName(String);
+
+impl ConsumerName {
+    /// The n-th consumer of `queue`.
+    pub fn new(queue: &QueueName, number: u64) -> ConsumerName {
+        ConsumerName(format!("{queue}-{number}"))
+    }
+
+    /// The planner's consumer of the submit stream.
+    pub fn planner() -> ConsumerName {
+        ConsumerName(PLANNER_CONSUMER.to_owned())
+    }
+
+    /// The consumer of that name, if it is one of `queue`, and its number.
+    pub fn parse(queue: &QueueName, text: &str) -> Option<(ConsumerName, u64)> {
+        let number = text.strip_prefix(queue.as_str())?.strip_prefix('-')?.parse().ok()?;
+        let name = ConsumerName::new(queue, number);
+        (name.0 == text).then_some((name, number))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConsumerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who writes to a subject of the ledger: each run has one for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Author {
+    /// The planner, under compare-and-swap: `opened`, waves, the end.
+    Plan,
+    /// Workers: outcomes, `started`, `returned`.
+    Work,
+    /// Workers: takeovers, which every worker hears.
+    Takeover,
+}
+
+impl Author {
+    /// The last token of the subject.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Author::Plan => "plan",
+            Author::Work => "work",
+            Author::Takeover => "takeover",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Author> {
+        match text {
+            "plan" => Some(Author::Plan),
+            "work" => Some(Author::Work),
+            "takeover" => Some(Author::Takeover),
+            _ => None,
+        }
+    }
+}
+
+/// All names of one installation.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    namespace: Namespace,
+}
+
+/// Streams and buckets.
+impl Subjects {
+    /// The names of the installation `namespace`.
+    pub fn new(namespace: Namespace) -> Subjects {
+        Subjects { namespace }
+    }
+
+    /// The installation.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    fn named(&self, what: &str) -> String {
+        format!("{}-{what}", self.namespace)
+    }
+
+    /// The queue: tiles to be done, and the term register.
+    pub fn shards(&self) -> StreamName {
+        StreamName(self.named("shards"))
+    }
+
+    /// The ledger: the one truth about every run.
+    pub fn ledger(&self) -> StreamName {
+        StreamName(self.named("ledger"))
+    }
+
+    /// Ad-hoc job messages.
+    pub fn submit(&self) -> StreamName {
+        StreamName(self.named("submit"))
+    }
+
+    /// Fire records, and messages that could not be understood.
+    pub fn history(&self) -> StreamName {
+        StreamName(self.named("history"))
+    }
+
+    /// Definitions of jobs.
+    pub fn jobs(&self) -> BucketName {
+        BucketName(self.named("jobs"))
+    }
+
+    /// Summaries of runs: a projection of the ledger.
+    pub fn runs(&self) -> BucketName {
+        BucketName(self.named("runs"))
+    }
+
+    /// Schedule state, the leader's lease, floors, consumer numbers.
+    pub fn state(&self) -> BucketName {
+        BucketName(self.named("state"))
+    }
+
+    /// Registrations of workers.
+    pub fn workers(&self) -> BucketName {
+        BucketName(self.named("workers"))
+    }
+}
+
+/// Subjects of streams.
+impl Subjects {
+    /// Tiles of `run`.
+    pub fn shard(&self, queue: &QueueName, run: &RunId) -> String {
+        format!("{}.shard.{queue}.{run}", self.namespace)
+    }
+
+    /// All tiles of `queue`: its consumer's filter.
+    pub fn shards_of_queue(&self, queue: &QueueName) -> String {
+        format!("{}.shard.{queue}.*", self.namespace)
+    }
+
+    /// All tiles.
+    pub fn all_shards(&self) -> String {
+        format!("{}.shard.*.*", self.namespace)
+    }
+
+    /// The term register. No consumer matches it, so it stays.
+    pub fn term(&self) -> String {
+        format!("{}.term", self.namespace)
+    }
+
+    /// What `author` writes about `run`.
+    pub fn ledger_of(&self, queue: &QueueName, run: &RunId, author: Author) -> String {
+        format!("{}.ledger.{queue}.{run}.{}", self.namespace, author.as_str())
+    }
+
+    /// The ledger of one run.
+    pub fn ledger_of_run(&self, queue: &QueueName, run: &RunId) -> String {
+        format!("{}.ledger.{queue}.{run}.*", self.namespace)
+    }
+
+    /// The ledger of one run of which the queue is not known.
+    pub fn ledger_of_run_anywhere(&self, run: &RunId) -> String {
+        format!("{}.ledger.*.{run}.*", self.namespace)
+    }
+
+    /// The ledgers of all runs of one queue.
+    pub fn ledger_of_queue(&self, queue: &QueueName) -> String {
+        format!("{}.ledger.{queue}.*.*", self.namespace)
+    }
+
+    /// All ledgers.
+    pub fn all_ledgers(&self) -> String {
+        format!("{}.ledger.*.*.*", self.namespace)
+    }
+
+    /// What `author` writes about any run.
+    pub fn ledgers_by(&self, author: Author) -> String {
+        format!("{}.ledger.*.*.{}", self.namespace, author.as_str())
+    }
+
+    /// Ad-hoc messages for `job`.
+    pub fn submit_to(&self, job: &JobName) -> String {
+        format!("{}.submit.{job}", self.namespace)
+    }
+
+    /// All ad-hoc messages, also those whose job cannot exist.
+    pub fn all_submits(&self) -> String {
+        format!("{}.submit.>", self.namespace)
+    }
+
+    /// Fire records of `job`.
+    pub fn fires(&self, job: &JobName) -> String {
+        format!("{}.fires.{job}", self.namespace)
+    }
+
+    /// All fire records.
+    pub fn all_fires(&self) -> String {
+        format!("{}.fires.*", self.namespace)
+    }
+
+    /// Messages that could not be understood, with the reason.
+    pub fn unreadable(&self) -> String {
+        format!("{}.unreadable", self.namespace)
+    }
+}
+
+/// Subjects of plain NATS.
+impl Subjects {
+    /// Where a worker says hello, what it holds, and goodbye.
+    pub fn presence(&self, session: Session) -> String {
+        format!("{}.presence.{session}", self.namespace)
+    }
+
+    /// Presence of all workers.
+    pub fn all_presence(&self) -> String {
+        format!("{}.presence.*", self.namespace)
+    }
+
+    /// Where a worker answers questions of the leader.
+    pub fn probe(&self, session: Session) -> String {
+        format!("{}.probe.{session}", self.namespace)
+    }
+
+    /// Where all workers answer a question of anybody: who is there.
+    pub fn roll_call(&self) -> String {
+        format!("{}.roll-call", self.namespace)
+    }
+
+    /// Where a planner hears its own echo.
+    pub fn echo(&self, session: Session) -> String {
+        format!("{}.echo.{session}", self.namespace)
+    }
+
+    /// What every worker hears: cancel, pause.
+    pub fn broadcast(&self) -> String {
+        format!("{}.broadcast", self.namespace)
+    }
+}
+
+/// Keys of the `state` bucket.
+impl Subjects {
+    /// The number of the current consumer of `queue`.
+    pub fn consumer_key(&self, queue: &QueueName) -> String {
+        format!("consumer.{queue}")
+    }
+
+    /// The floor of a consumer under one broker process.
+    pub fn floor_key(&self, consumer: &ConsumerName, server_id: &str) -> String {
+        format!("floor.{consumer}.{server_id}")
+    }
+
+    /// Schedule state of `job`.
+    pub fn schedule_key(&self, job: &JobName) -> String {
+        format!("schedule.{job}")
+    }
+
+    /// All schedule states.
+    pub fn all_schedules(&self) -> &'static str {
+        "schedule.*"
+    }
+}
+
+/// Reading back.
+impl Subjects {
+    fn after<'a>(&self, subject: &'a str, kind: &str) -> Option<&'a str> {
+        let rest = subject.strip_prefix(self.namespace.as_str())?.strip_prefix('.')?;
+        rest.strip_prefix(kind)?.strip_prefix('.')
+    }
+
+    /// Queue, run and author of a subject of the ledger.
+    pub fn parse_ledger(&self, subject: &str) -> Option<(QueueName, RunId, Author)> {
+        let mut tokens = self.after(subject, "ledger")?.split('.');
+        let queue = QueueName::new(tokens.next()?).ok()?;
+        let run = RunId::new(tokens.next()?).ok()?;
+        let author = Author::parse(tokens.next()?)?;
+        tokens.next().is_none().then_some((queue, run, author))
+    }
+
+    /// Queue and run of a tile's subject.
+    pub fn parse_shard(&self, subject: &str) -> Option<(QueueName, RunId)> {
+        let (queue, run) = self.after(subject, "shard")?.split_once('.')?;
+        Some((QueueName::new(queue).ok()?, RunId::new(run).ok()?))
+    }
+
+    /// What stands where the job's name should in the subject of an ad-hoc message. Unchecked:
+    /// anything may be there, `*` as well.
+    pub fn parse_submit<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        self.after(subject, "submit")
+    }
+
+    /// Session of a presence subject.
+    pub fn parse_presence(&self, subject: &str) -> Option<Session> {
+        u64::from_str_radix(self.after(subject, "presence")?, 16).ok().map(Session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> (Subjects, QueueName, RunId) {
+        let subjects = Subjects::new(Namespace::new("grid").unwrap());
+        (subjects, QueueName::new("images").unwrap(), RunId::new("resize_s_7").unwrap())
+    }
+
+    #[test]
+    fn ledger_subjects_are_read_back() {
+        let (subjects, queue, run) = names();
+        for author in [Author::Plan, Author::Work, Author::Takeover] {
+            let subject = subjects.ledger_of(&queue, &run, author);
+            assert_eq!(subjects.parse_ledger(&subject), Some((queue.clone(), run.clone(), author)));
+        }
+        assert_eq!(subjects.parse_shard(&subjects.shard(&queue, &run)), Some((queue, run)));
+        for bad in ["grid.ledger.images.*.work", "grid.ledger.images.a_1.work.x", "other.ledger.images.a_1.work", "grid.ledger"] {
+            assert_eq!(subjects.parse_ledger(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn submission_to_a_wildcard_is_seen_as_what_it_is() {
+        let (subjects, ..) = names();
+        assert_eq!(subjects.parse_submit("grid.submit.*"), Some("*"));
+        assert_eq!(subjects.parse_submit("grid.submit.a.b"), Some("a.b"));
+        assert_eq!(subjects.parse_submit("grid2.submit.a"), None);
+    }
+
+    #[test]
+    fn consumer_names_belong_to_one_queue() {
+        let queue = QueueName::new("images").unwrap();
+        let name = ConsumerName::new(&queue, 12);
+        assert_eq!(ConsumerName::parse(&queue, name.as_str()), Some((name, 12)));
+        for other in ["images-large-1", "images-", "images-01", "images"] {
+            assert_eq!(ConsumerName::parse(&queue, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn keys_of_a_bucket_are_read_back() {
+        let bucket = names().0.state();
+        assert_eq!(bucket.stream().as_str(), "KV_grid-state");
+        assert_eq!(bucket.key(&bucket.subject("floor.a-1.NX")), Some("floor.a-1.NX"));
+        assert_eq!(bucket.key("$KV.grid-statex.a"), None);
+    }
+}

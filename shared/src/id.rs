@@ -1,0 +1,266 @@
+//! Names and identifiers: which are well formed, and how a run's id follows from its source.
+//!
+//! Whatever arrives from outside becomes one of these types before it is used in a subject, a key
+//! or a filter: a run called `*` in a purge filter would empty every run (protocol.md §1).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Longest name of a namespace, job, queue or handler, in bytes.
+pub const NAME_MAX: usize = 48;
+/// Longest run id, in bytes: a job name, a kind and 32 hexadecimal digits.
+pub const RUN_ID_MAX: usize = 128;
+
+/// Why a text is no name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The text is no name: see the message for the rule.
+    #[error("{what} {text:?} must be 1 to {NAME_MAX} of a-z, 0-9 and '-', and begin with a letter or digit")]
+    Malformed {
+        /// What the text was to name: "job", "queue", ...
+        what: &'static str,
+        /// The text, cut to 64 characters.
+        text: String,
+    },
+    /// The text is no run id.
+    #[error("run id {text:?} must look like <job>_<time>, <job>_r_<hash>, <job>_s_<sequence> or <job>_b_<backfill>_<time>")]
+    MalformedRun {
+        /// The text, cut to 64 characters.
+        text: String,
+    },
+}
+
+fn well_formed(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    !bytes.is_empty()
+        && bytes.len() <= NAME_MAX
+        && plain(&bytes[0])
+        && bytes.iter().all(|byte| plain(byte) || *byte == b'-')
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name, if `text` is one.
+            pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+                let text = text.into();
+                if well_formed(&text) {
+                    Ok($type(text))
+                } else {
+                    Err(NameError::Malformed { what: $what, text: shortened(&text) })
+                }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                $type::new(text)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> String {
+                name.0
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                $type::new(text)
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// An installation: several can share a cluster.
+    Namespace, "namespace"
+);
+name!(
+    /// A job.
+    JobName, "job"
+);
+name!(
+    /// A named pool of workers.
+    QueueName, "queue"
+);
+name!(
+    /// The code that executes a shard, found by name.
+    HandlerName, "handler"
+);
+name!(
+    /// A worker process, as people see it: host and process id, or what its configuration says.
+    WorkerName, "worker"
+);
+
+/// One firing of a job: one subject token and a KV key. A pure function of what caused it, so two
+/// planners can only ever create the same run (protocol.md §1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(String);
+
+impl RunId {
+    /// The run of a submission that named its request.
+    pub fn from_request(job: &JobName, request_id: &str) -> RunId {
+        let hash = Sha256::digest(request_id.as_bytes());
+        let hex: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        RunId(format!("{job}_r_{hex}"))
+    }
+
+    /// The run of a submission without a request id: `sequence` is its place in the submit stream.
+    pub fn from_submission(job: &JobName, sequence: u64) -> RunId {
+        RunId(format!("{job}_s_{sequence}"))
+    }
+
+    /// The run id, if `text` is one.
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        let fine = text.len() <= RUN_ID_MAX
+            && text.split_once('_').is_some_and(|(job, rest)| {
+                well_formed(job)
+                    && !rest.is_empty()
+                    && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            });
+        if fine {
+            Ok(RunId(text))
+        } else {
+            Err(NameError::MalformedRun { text: shortened(&text) })
+        }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of the job that this run is of.
+    pub fn job(&self) -> &str {
+        self.0.split_once('_').map_or("", |(job, _)| job)
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        RunId::new(text)
+    }
+}
+
+impl From<RunId> for String {
+    fn from(id: RunId) -> String {
+        id.0
+    }
+}
+
+impl std::str::FromStr for RunId {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        RunId::new(text)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A random number that tells two runs with the same id apart (a run that was purged and made again).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Nonce(pub u64);
+
+impl Nonce {
+    /// A new random nonce. Never zero.
+    pub fn random() -> Nonce {
+        Nonce(random_u64())
+    }
+}
+
+/// One life of a worker process: random, chosen at its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Session(pub u64);
+
+impl Session {
+    /// A new random session. Never zero.
+    pub fn random() -> Session {
+        Session(random_u64())
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A sequence of the ledger stream under which a tile is held; a later holder's is higher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fence(pub u64);
+
+/// A leadership of the planner, counted from 1; written to the term register.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Term(pub u64);
+
+fn random_u64() -> u64 {
+    // A version-4 UUID has 122 random bits; the lower half carries 62 of them.
+    let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+    (high.rotate_left(17) ^ low).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_act_as_wildcards_or_tokens_are_refused() {
+        for bad in ["", "*", ">", "a.b", "A", "-a", "a_b", "a b", "é", &"a".repeat(49)] {
+            assert!(JobName::new(bad).is_err(), "{bad:?}");
+        }
+        for good in ["a", "0-9", "carrier-delays", &"a".repeat(48)] {
+            assert!(JobName::new(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn run_ids_of_different_kinds_cannot_collide() {
+        let job = JobName::new("sum").unwrap();
+        let request = RunId::from_request(&job, "7");
+        let submission = RunId::from_submission(&job, 7);
+        assert_ne!(request, submission);
+        assert_eq!(request.as_str().len(), "sum_r_".len() + 32);
+        assert_eq!(RunId::new(request.as_str()).unwrap(), request);
+        assert_eq!(request.job(), "sum");
+        for bad in ["*", "sum", "sum_", "sum_*", "sum_a.b", "_r_1", "sum_>"] {
+            assert!(RunId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What a worker says of itself: on plain NATS every second and whenever asked, and in the
+//! `workers` bucket while it is registered.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixMs;
+use crate::id::{HandlerName, QueueName, Session, WorkerName};
+
+/// One worker's announcement. Loss of one is harmless: a second follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// The worker, as people see it.
+    pub worker: WorkerName,
+    /// Its life.
+    pub session: Session,
+    /// The queues that it pulls from.
+    pub queues: Vec<QueueName>,
+    /// The handlers that it has.
+    pub handlers: Vec<HandlerName>,
+    /// Tiles that it runs at once.
+    pub capacity: u32,
+    /// Tiles that it runs now.
+    pub in_flight: u32,
+    /// Version of its build.
+    pub version: String,
+    /// When it started.
+    pub started_at: UnixMs,
+    /// When it said this, by its own clock.
+    pub at: UnixMs,
+    /// Whether it is on its way out and takes no more work.
+    pub stopping: bool,
+}

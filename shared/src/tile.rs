@@ -1,0 +1,147 @@
+//! What one queue message carries: a slice and a run of consecutive pages, and under which wave.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Fence, Nonce, RunId};
+
+/// What kind of work a tile is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TileKind {
+    /// Cells of the grid.
+    #[default]
+    Page,
+    /// A question to the handler: which pages does this slice have? Its "page" is the number of the
+    /// question, from 0 for each slice.
+    Probe,
+}
+
+/// One value of the key that bounds pages.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Key {
+    /// An integer key.
+    Int(i64),
+    /// A text key, at most [`KEY_MAX`] bytes.
+    Text(String),
+}
+
+/// Longest text key that bounds a page, in bytes.
+pub const KEY_MAX: usize = 256;
+
+/// The first and the last key of a page, both inside it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Bounds(pub Key, pub Key);
+
+/// A tile's place: which wave issued it, and where in that wave it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TileRef {
+    /// Number of the wave in its run, from 0.
+    pub wave: u32,
+    /// Place in the wave, from 0.
+    pub index: u32,
+}
+
+/// One queue message. All its shards carry the same attempt number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tile {
+    /// What kind of work.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub kind: TileKind,
+    /// The run.
+    pub run: RunId,
+    /// The run's nonce, from its `opened` record.
+    pub nonce: Nonce,
+    /// Number of the wave in its run, from 0.
+    pub wave: u32,
+    /// Place in the wave, from 0.
+    pub index: u32,
+    /// Row of the grid.
+    pub slice: u32,
+    /// First page (for a probe: the number of the question).
+    pub first: u32,
+    /// How many pages; at least 1.
+    pub pages: u32,
+    /// Number of the attempt, from 1.
+    pub attempt: u32,
+    /// Ledger sequence of the wave.
+    pub fence: Fence,
+    /// Ledger sequence up to which the wave's decider had read.
+    pub folded: u64,
+    /// Ledger sequence of the run's `opened` record, where the frozen job stands.
+    pub opened: u64,
+    /// Whether this message is a refill, so that another of the same tile may have been delivered.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub again: bool,
+    /// The pages' bounds, one a page; empty where pages are counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<Bounds>,
+    /// For a probe: the cursor that the slice's previous probe returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Key>,
+}
+
+impl Tile {
+    /// The tile's place.
+    pub fn place(&self) -> TileRef {
+        TileRef { wave: self.wave, index: self.index }
+    }
+
+    /// The pages as a half-open range.
+    pub fn range(&self) -> Range<u64> {
+        u64::from(self.first)..u64::from(self.first) + u64::from(self.pages)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire;
+
+    fn tile() -> Tile {
+        Tile {
+            kind: TileKind::Page,
+            run: RunId::new("sum_s_7").unwrap(),
+            nonce: Nonce(9),
+            wave: 1,
+            index: 2,
+            slice: 3,
+            first: 4,
+            pages: 5,
+            attempt: 1,
+            fence: Fence(600),
+            folded: 599,
+            opened: 598,
+            again: false,
+            bounds: Vec::new(),
+            after: None,
+        }
+    }
+
+    #[test]
+    fn golden_bytes_of_a_tile() {
+        let bytes = wire::encode(&tile());
+        let text: String = bytes.iter().map(|b| char::from(*b).escape_default().to_string()).collect();
+        assert_eq!(text, GOLDEN);
+        assert_eq!(wire::decode::<Tile>(&bytes), Ok(tile()));
+    }
+
+    const GOLDEN: &str = "";
+
+    #[test]
+    fn bounds_and_refill_mark_survive_the_wire() {
+        let mut full = tile();
+        full.again = true;
+        full.kind = TileKind::Probe;
+        full.bounds = vec![Bounds(Key::Int(-1), Key::Text("z".into()))];
+        full.after = Some(Key::Int(i64::MAX));
+        assert_eq!(wire::decode::<Tile>(&wire::encode(&full)), Ok(full));
+    }
+}

@@ -1,0 +1,99 @@
+//! How a record becomes bytes, and which bytes are refused.
+//!
+//! MessagePack with named fields inside an envelope `{v: 1, body: ...}`. A reader ignores fields it
+//! does not know; a version newer than its own it refuses with that number.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The version that this build writes, and the newest that it reads.
+pub const VERSION: u16 = 1;
+
+/// Why bytes are no record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Written by a newer build.
+    #[error("version {found} is newer than {VERSION}, the newest that this build reads: upgrade it")]
+    Newer {
+        /// The version that the bytes name.
+        found: u64,
+    },
+    /// Not an envelope, or not the expected body.
+    #[error("malformed: {reason}")]
+    Malformed {
+        /// What the decoder stumbled over.
+        reason: String,
+    },
+}
+
+#[derive(Serialize)]
+struct EnvelopeOut<'a, T> {
+    v: u16,
+    body: &'a T,
+}
+
+#[derive(Deserialize)]
+struct EnvelopeIn<T> {
+    v: u64,
+    body: T,
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    v: u64,
+}
+
+/// The bytes of `body`.
+///
+/// # Panics
+/// Never for the types of this crate: maps with text keys, numbers, texts and bytes always encode.
+#[expect(clippy::expect_used, reason = "writing plain data to memory cannot fail")]
+pub fn encode<T: Serialize>(body: &T) -> Bytes {
+    rmp_serde::to_vec_named(&EnvelopeOut { v: VERSION, body })
+        .expect("plain data encodes")
+        .into()
+}
+
+/// The body inside `bytes`.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    match rmp_serde::from_slice::<EnvelopeIn<T>>(bytes) {
+        Ok(envelope) if envelope.v <= u64::from(VERSION) => Ok(envelope.body),
+        Ok(envelope) => Err(WireError::Newer { found: envelope.v }),
+        Err(error) => match rmp_serde::from_slice::<VersionOnly>(bytes) {
+            Ok(only) if only.v > u64::from(VERSION) => Err(WireError::Newer { found: only.v }),
+            Ok(_) | Err(_) => Err(WireError::Malformed { reason: error.to_string() }),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Small {
+        a: u32,
+    }
+
+    #[test]
+    fn golden_bytes_of_an_envelope() {
+        let bytes = encode(&Small { a: 7 });
+        assert_eq!(&bytes[..], b"\x82\xa1v\x01\xa4body\x81\xa1a\x07");
+        assert_eq!(decode::<Small>(&bytes), Ok(Small { a: 7 }));
+    }
+
+    #[test]
+    fn newer_version_is_refused_with_its_number_whatever_its_body() {
+        let newer = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "body": "other"})).unwrap();
+        assert_eq!(decode::<Small>(&newer), Err(WireError::Newer { found: 9 }));
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_garbage_is_malformed() {
+        let more = serde_json::json!({"v": 1, "later": [1], "body": {"a": 1, "b": 2}});
+        let bytes = rmp_serde::to_vec_named(&more).unwrap();
+        assert_eq!(decode::<Small>(&bytes), Ok(Small { a: 1 }));
+        assert!(matches!(decode::<Small>(b"hello"), Err(WireError::Malformed { .. })));
+    }
+}
