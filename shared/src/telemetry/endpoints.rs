@@ -1,0 +1,222 @@
+//! What `/metrics`, `/live` and `/ready` answer, and for how long they are there.
+//!
+//! A service answers `/live` as long as its process can answer at all: an orchestrator restarts what
+//! is not live, and a restart mends no broker. `/ready` says whether it can work now, and why not.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::MetricsError;
+
+/// How often the recorder tidies: histograms grow until then.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// How long an answer that is under way may take at the end.
+const STOP_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a service says of itself.
+pub trait Health: Send + Sync + 'static {
+    /// Whether it can work now; the text says why not, for people.
+    ///
+    /// # Errors
+    /// The reason why it cannot.
+    fn ready(&self) -> Result<(), String>;
+}
+
+impl<F: Fn() -> Result<(), String> + Send + Sync + 'static> Health for F {
+    fn ready(&self) -> Result<(), String> {
+        self()
+    }
+}
+
+/// Why the endpoints cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address belongs to another process.
+    #[error(
+        "serve metrics and health on {0}: the port is in use; stop what uses it, or choose another address with --listen (port 0: any free one)"
+    )]
+    InUse(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("serve metrics and health on {listen}: {cause}")]
+    Listen {
+        /// The address as given.
+        listen: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// There are no metrics to serve.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+}
+
+/// Running endpoints. They end when this is dropped.
+#[derive(Debug)]
+pub struct Endpoints {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Endpoints {
+    /// Where they are: the port that was found, if any free one was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets answers that are under way finish, a second at most, and ends.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        if timeout(STOP_WITHIN, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Service {
+    recorder: PrometheusHandle,
+    health: Arc<dyn Health>,
+}
+
+/// Serves `/metrics`, `/live` and `/ready` on `listen`; port 0 takes any free one.
+///
+/// # Errors
+/// When the address cannot be listened on, or metrics cannot be collected.
+pub async fn serve(listen: SocketAddr, health: impl Health) -> Result<Endpoints, ServeError> {
+    let recorder = super::metrics()?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|cause| unusable(listen, cause))?;
+    let address = listener
+        .local_addr()
+        .map_err(|cause| unusable(listen, cause))?;
+    let (stop, stopped) = watch::channel(false);
+    let upkeep = tidy(recorder.clone(), stopped.clone());
+    let service = Service {
+        recorder,
+        health: Arc::new(health),
+    };
+    let routes = axum::Router::new()
+        .route("/metrics", get(metrics))
+        .route("/live", get(async || "live\n"))
+        .route("/ready", get(ready))
+        .with_state(service);
+    let task = tokio::spawn(async move {
+        let serving = axum::serve(listener, routes).with_graceful_shutdown(ended(stopped));
+        if let (Err(error), ()) = tokio::join!(serving.into_future(), upkeep) {
+            tracing::error!(%error, "metrics and health endpoints ended");
+        }
+    });
+    Ok(Endpoints {
+        address,
+        stop,
+        task,
+    })
+}
+
+fn unusable(listen: SocketAddr, cause: std::io::Error) -> ServeError {
+    match cause.kind() {
+        std::io::ErrorKind::AddrInUse => ServeError::InUse(listen),
+        _ => ServeError::Listen { listen, cause },
+    }
+}
+
+async fn ended(mut stopped: watch::Receiver<bool>) {
+    // An error says that the sender was dropped: the same.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn tidy(recorder: PrometheusHandle, stopped: watch::Receiver<bool>) {
+    let mut ticks = interval(UPKEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stopped = ended(stopped);
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => recorder.run_upkeep(),
+            () = &mut stopped => return,
+        }
+    }
+}
+
+async fn metrics(State(service): State<Service>) -> impl IntoResponse {
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        service.recorder.render(),
+    )
+}
+
+async fn ready(State(service): State<Service>) -> (StatusCode, String) {
+    match service.health.ready() {
+        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+        Err(reason) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {reason}\n"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn fetch(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_the_service_and_liveness_does_not() {
+        let well = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&well);
+        let health = move || match seen.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err("the broker is away".to_owned()),
+        };
+        let endpoints = serve(([127, 0, 0, 1], 0).into(), health).await.unwrap();
+        let address = endpoints.address();
+        let answer = fetch(address, "/ready").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.contains("the broker is away"),
+            "{answer}"
+        );
+        assert!(fetch(address, "/live").await.starts_with("HTTP/1.1 200"));
+        well.store(true, Ordering::Relaxed);
+        assert!(fetch(address, "/ready").await.starts_with("HTTP/1.1 200"));
+        assert!(fetch(address, "/metrics").await.starts_with("HTTP/1.1 200"));
+        endpoints.stop().await;
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn port_in_use_is_said_so() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let error = serve(taken.local_addr().unwrap(), || Ok(()))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ServeError::InUse(_)), "{error}");
+    }
+}

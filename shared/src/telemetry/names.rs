@@ -1,0 +1,169 @@
+//! The name, unit and meaning of every metric: dashboards and alerts are built on them, so a name
+//! changes only with a line in the change log.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Seconds, counted in these buckets.
+    Histogram(&'static [f64]),
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name; durations are in seconds.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// For people.
+    pub help: &'static str,
+}
+
+/// Runs by `state` (planner). Gauge.
+pub const RUNS: &str = "gridloom_runs";
+/// Runs that ended, by `state` (planner). Counter.
+pub const RUNS_CLOSED: &str = "gridloom_runs_closed_total";
+/// Submissions by `answer`: opened, repeated, refused (planner). Counter.
+pub const SUBMISSIONS: &str = "gridloom_submissions_total";
+/// Shards issued for the first time (planner). Counter.
+pub const SHARDS_PLANNED: &str = "gridloom_shards_planned_total";
+/// Shards committed: first successes (planner). Counter.
+pub const SHARDS_DONE: &str = "gridloom_shards_done_total";
+/// Failed attempts that counted (planner). Counter.
+pub const SHARDS_FAILED: &str = "gridloom_shards_failed_total";
+/// Shards that used up their attempts (planner). Counter.
+pub const SHARDS_DEAD: &str = "gridloom_shards_dead_total";
+/// Outcomes that came after the first success and changed nothing (planner). Counter.
+pub const SHARDS_LATE: &str = "gridloom_shards_late_total";
+/// Tiles that a worker took over, by `reason` (worker). Counter.
+pub const TILES_TAKEN_OVER: &str = "gridloom_tiles_taken_over_total";
+/// Tiles published again from the ledger (planner). Counter.
+pub const TILES_REFILLED: &str = "gridloom_tiles_refilled_total";
+/// Execution of one shard by `handler` (worker). Seconds.
+pub const SHARD_DURATION: &str = "gridloom_shard_duration_seconds";
+/// Appending one batch of outcomes to the ledger (worker). Seconds.
+pub const LEDGER_APPEND: &str = "gridloom_ledger_append_seconds";
+/// Publishing one wave to the queue (planner). Seconds.
+pub const WAVE_PUBLISH: &str = "gridloom_wave_publish_seconds";
+/// Leases that ended before their tile did, by `reason` (worker). Counter.
+pub const LEASES_LOST: &str = "gridloom_leases_lost_total";
+/// Tiles that this worker runs (worker). Gauge.
+pub const TILES_RUNNING: &str = "gridloom_tiles_running";
+/// Tiles that nobody pulled yet, by `queue` (planner, from JetStream). Gauge.
+pub const QUEUE_PENDING: &str = "gridloom_queue_pending";
+/// Tiles pulled and not acknowledged, by `queue` (planner, from JetStream). Gauge.
+pub const QUEUE_IN_FLIGHT: &str = "gridloom_queue_in_flight";
+/// Tiles in flight that were delivered more than once, by `queue` (planner, from JetStream). Gauge.
+pub const QUEUE_REDELIVERED: &str = "gridloom_queue_redelivered";
+
+/// From a no-op to an hour.
+const WORK: &[f64] = &[
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0,
+];
+/// Answers of the broker: from one on the same machine to the longest that is waited for.
+const BROKER: &[f64] = &[
+    0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Counter,
+        help,
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Gauge,
+        help,
+    }
+}
+
+const fn seconds(name: &'static str, buckets: &'static [f64], help: &'static str) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Histogram(buckets),
+        help,
+    }
+}
+
+/// Every metric.
+pub const ALL: &[Metric] = &[
+    gauge(RUNS, "Runs by state."),
+    counter(RUNS_CLOSED, "Runs that ended, by state."),
+    counter(
+        SUBMISSIONS,
+        "Ad-hoc job messages by answer: opened, repeated or refused.",
+    ),
+    counter(SHARDS_PLANNED, "Shards issued for the first time."),
+    counter(SHARDS_DONE, "Shards committed: first successes."),
+    counter(SHARDS_FAILED, "Failed attempts of shards."),
+    counter(SHARDS_DEAD, "Shards that used up their attempts."),
+    counter(
+        SHARDS_LATE,
+        "Successes that came after the one that counted, and changed nothing.",
+    ),
+    counter(
+        TILES_TAKEN_OVER,
+        "Tiles that a worker took over from another, by reason.",
+    ),
+    counter(TILES_REFILLED, "Tiles published again from the ledger."),
+    seconds(SHARD_DURATION, WORK, "Execution of one shard, by handler."),
+    seconds(
+        LEDGER_APPEND,
+        BROKER,
+        "Appending one batch of outcomes to the ledger.",
+    ),
+    seconds(WAVE_PUBLISH, BROKER, "Publishing one wave to the queue."),
+    counter(
+        LEASES_LOST,
+        "Leases that ended before their tile did, by reason.",
+    ),
+    gauge(TILES_RUNNING, "Tiles that this worker runs."),
+    gauge(QUEUE_PENDING, "Tiles that no worker pulled yet, by queue."),
+    gauge(
+        QUEUE_IN_FLIGHT,
+        "Tiles pulled and not yet acknowledged, by queue.",
+    ),
+    gauge(
+        QUEUE_REDELIVERED,
+        "Tiles in flight that were delivered more than once, by queue.",
+    ),
+];
+
+/// Tells the recorder of this process what every metric means.
+pub(super) fn describe() {
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, Unit::Count, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, Unit::Count, metric.help),
+            Kind::Histogram(_) => describe_histogram!(metric.name, Unit::Seconds, metric.help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules_of_prometheus() {
+        for metric in ALL {
+            let counts = matches!(metric.kind, Kind::Counter);
+            assert_eq!(counts, metric.name.ends_with("_total"), "{}", metric.name);
+            if let Kind::Histogram(buckets) = metric.kind {
+                assert!(metric.name.ends_with("_seconds"));
+                assert!(buckets.is_sorted(), "{}", metric.name);
+            }
+        }
+    }
+}
