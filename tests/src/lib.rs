@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Starts what a test needs for real: nats-server, `gridloom` processes, and nothing pretended.
+//!
+//! Everything started here dies with the test, however the test ends.
+
+pub mod process;
+pub mod server;
+pub mod wait;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+/// The `gridloom` command that was built with these tests.
+///
+/// # Errors
+/// When it is not beside the test's own executable: it is built only by `cargo test` and
+/// `cargo build` of this package.
+pub fn gridloom() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("find the test's own executable")?;
+    let path = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join("gridloom-under-test"))
+        .find(|path| path.is_file());
+    path.with_context(|| format!("find `gridloom-under-test` beside `{}`", own.display()))
+}

@@ -1,0 +1,246 @@
+//! Decides when a child process must go: the hidden `gridloom guard` command.
+//!
+//! It runs one program in a process group of its own and kills that whole group as soon as the pipe
+//! to its own parent closes, which happens however the parent ended, SIGKILL included. It knows
+//! nothing of brokers and jobs, starts nothing else, and never restarts the program.
+//!
+//! ```text
+//! gridloom guard [--grace-ms N] [--pid-file PATH] [--] PROGRAM [ARGS...]
+//! ```
+//!
+//! **Protocol.** Standard input is the *lifeline*. The parent writes a line, `N\n` with N a decimal
+//! number of at most [`PAYLOAD_LIMIT`], then N bytes, and then holds the pipe open. The program
+//! receives exactly those bytes on its standard input, then its end; with N = 0 its standard input
+//! is `/dev/null`. Whatever follows is ignored; the *end* of the pipe orders the stop. Standard
+//! output and error are the guard's own, passed on.
+//!
+//! **Stop** (end of the lifeline; or SIGTERM, SIGINT or SIGHUP to the guard): SIGKILL to the group;
+//! with a grace, SIGTERM first and SIGKILL when it is over. When the program ends by itself, what
+//! is left of its group is killed too.
+//!
+//! **Exit code**: the program's; 128 + n when signal n ended it; 125 when the guard itself failed
+//! or the lifeline ended before the payload was complete (then nothing was started); 126 when the
+//! program could not be started and 127 when it does not exist.
+//!
+//! `--pid-file` receives the program's process id, written whole or not at all.
+
+mod launch;
+mod lifeline;
+mod order;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
+
+pub use launch::{Guarded, Launch};
+pub use lifeline::PAYLOAD_LIMIT;
+
+use order::Order;
+
+/// Exit code for a fault of the guard itself.
+const FAULT: u8 = 125;
+
+/// What the guard's loop hears of; each is a past fact.
+#[derive(Debug)]
+enum Event {
+    /// The whole payload arrived; sent once, first.
+    PayloadRead(Vec<u8>),
+    /// The lifeline broke its own protocol before the payload was complete.
+    LifelineBroken(io::Error),
+    LifelineEnded,
+    /// The program ended and is not yet reaped, so its process group still bears its number.
+    ProgramEnded,
+    /// The guard itself was told to go.
+    Signalled,
+}
+
+/// Why the guard itself failed.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(
+        "{0}; usage: gridloom guard [--grace-ms N] [--pid-file PATH] [--] PROGRAM [ARGS...], \
+         with a length line and the payload on standard input"
+    )]
+    Usage(String),
+    #[error("read the payload from the lifeline: {0}")]
+    Lifeline(io::Error),
+    #[error("start `{program}`: {source}")]
+    Start { program: String, source: io::Error },
+    #[error("{doing}: {source}")]
+    Internal {
+        doing: &'static str,
+        source: io::Error,
+    },
+}
+
+impl Fault {
+    fn internal(doing: &'static str) -> impl Fn(io::Error) -> Fault {
+        move |source| Fault::Internal { doing, source }
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Fault::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Fault::Start { .. } => 126,
+            Fault::Usage(_) | Fault::Lifeline(_) | Fault::Internal { .. } => FAULT,
+        }
+    }
+}
+
+/// Runs the guard; `args` are those after the word `guard`.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let ended = Order::parse(args).and_then(run);
+    ended.map_or_else(
+        |fault| {
+            // The guard is a program of its own beside the command: its standard error is the
+            // program's, and there is nobody left to tell when even that fails.
+            let _ = writeln!(io::stderr(), "gridloom guard: failed to {fault}");
+            ExitCode::from(fault.code())
+        },
+        ExitCode::from,
+    )
+}
+
+fn run(order: Order) -> Result<u8, Fault> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Fault::internal("start its runtime"))?
+        .block_on(watch(order))
+}
+
+async fn watch(order: Order) -> Result<u8, Fault> {
+    let (tx, mut events) = unbounded_channel();
+    forward_signals(&tx)?;
+    lifeline::read_in_background(tx.clone()).map_err(Fault::internal("start a thread"))?;
+    let payload = match events.recv().await {
+        Some(Event::PayloadRead(payload)) => payload,
+        Some(Event::LifelineBroken(source)) => return Err(Fault::Lifeline(source)),
+        Some(Event::LifelineEnded | Event::ProgramEnded | Event::Signalled) | None => {
+            return Ok(FAULT);
+        }
+    };
+    let mut child = start(&order, payload)?;
+    let group = Pid::from_child(&child);
+    let watched = order
+        .pid_file
+        .as_deref()
+        .map_or(Ok(()), |path| write_pid(path, group))
+        .map_err(Fault::internal("write the pid file"))
+        .and_then(|()| report_end(group, tx).map_err(Fault::internal("start a thread")));
+    if let Err(fault) = watched {
+        kill(group, Signal::KILL);
+        return Err(fault);
+    }
+    until_ended(&mut events, group, order.grace).await;
+    kill(group, Signal::KILL);
+    reap(&mut child)
+}
+
+/// Turns the signals that would end the guard into events, before there is anything to lose.
+fn forward_signals(tx: &UnboundedSender<Event>) -> Result<(), Fault> {
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
+        let mut stream = signal(kind).map_err(Fault::internal("listen for signals"))?;
+        let tx = tx.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() && tx.send(Event::Signalled).is_ok() {}
+        });
+    }
+    Ok(())
+}
+
+fn start(order: &Order, payload: Vec<u8>) -> Result<Child, Fault> {
+    let mut command = Command::new(&order.program);
+    command.args(&order.args).process_group(0);
+    command.stdin(if payload.is_empty() {
+        Stdio::null()
+    } else {
+        Stdio::piped()
+    });
+    let mut child = command.spawn().map_err(|source| Fault::Start {
+        program: order.program.to_string_lossy().into_owned(),
+        source,
+    })?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A thread of its own: a program that never reads must not keep the guard from seeing the
+        // lifeline's end. That it stopped reading early is its own affair.
+        std::thread::spawn(move || stdin.write_all(&payload));
+    }
+    Ok(child)
+}
+
+fn write_pid(path: &Path, pid: Pid) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    std::fs::write(&unfinished, format!("{pid}\n"))?;
+    std::fs::rename(&unfinished, path)
+}
+
+/// Tells of the program's end without reaping it: as long as it is a zombie, no other process
+/// group can bear its number.
+fn report_end(program: Pid, tx: UnboundedSender<Event>) -> io::Result<()> {
+    std::thread::Builder::new().spawn(move || {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while matches!(waitid(WaitId::Pid(program), options), Err(Errno::INTR)) {}
+        // The loop may be gone; so is the guard, then.
+        let _ = tx.send(Event::ProgramEnded);
+    })?;
+    Ok(())
+}
+
+/// Returns when the program has ended, by itself or because it was told to.
+async fn until_ended(events: &mut UnboundedReceiver<Event>, group: Pid, grace: Duration) {
+    loop {
+        match events.recv().await {
+            Some(Event::ProgramEnded) | None => return,
+            Some(Event::LifelineEnded | Event::Signalled) => break,
+            Some(Event::PayloadRead(_) | Event::LifelineBroken(_)) => {}
+        }
+    }
+    if !grace.is_zero() {
+        kill(group, Signal::TERM);
+        if timeout(grace, program_ended(events)).await.is_ok() {
+            return;
+        }
+    }
+    kill(group, Signal::KILL);
+    program_ended(events).await;
+}
+
+async fn program_ended(events: &mut UnboundedReceiver<Event>) {
+    while !matches!(events.recv().await, Some(Event::ProgramEnded) | None) {}
+}
+
+fn kill(group: Pid, signal: Signal) {
+    // Fails only when nobody is left in the group.
+    let _ = kill_process_group(group, signal);
+}
+
+fn reap(child: &mut Child) -> Result<u8, Fault> {
+    let status = child
+        .wait()
+        .map_err(Fault::internal("wait for the program"))?;
+    Ok(exit_code(status))
+}
+
+/// The shell's rule: the code, or 128 + the signal.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(FAULT)
+}

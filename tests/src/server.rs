@@ -1,0 +1,79 @@
+//! Decides which broker a test gets: an embedded nats-server of its own, on a free port, with a
+//! store that goes with it.
+
+use std::ops::{Deref, DerefMut};
+
+use anyhow::Context;
+use gridloom_cli::embedded::{Binary, EmbeddedServer, Options, Search};
+use tokio::sync::OnceCell;
+
+/// A test's own nats-server. It is an [`EmbeddedServer`] and can be killed and restarted as one.
+#[derive(Debug)]
+pub struct TestServer(EmbeddedServer);
+
+impl TestServer {
+    /// Starts one with default settings.
+    ///
+    /// # Errors
+    /// When there is no nats-server to be had or it does not answer.
+    pub async fn start() -> anyhow::Result<TestServer> {
+        Self::start_with(Options::default()).await
+    }
+
+    /// Starts one with settings of the test's own; guard and binary are filled in where left out.
+    ///
+    /// # Errors
+    /// As [`TestServer::start`].
+    pub async fn start_with(options: Options) -> anyhow::Result<TestServer> {
+        let options = Options {
+            guard: Some(options.guard.map_or_else(crate::gridloom, Ok)?),
+            binary: Some(match options.binary {
+                Some(binary) => binary,
+                None => binary().await?,
+            }),
+            ..options
+        };
+        let started = EmbeddedServer::start(options, &|_| {}).await;
+        started.map(TestServer).context("start an embedded broker")
+    }
+
+    /// Connects a plain client.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn client(&self) -> anyhow::Result<async_nats::Client> {
+        let url = self.url();
+        let connected = async_nats::connect(&url).await;
+        connected.with_context(|| format!("connect to `{url}`"))
+    }
+
+    /// Gives up the test's wrapping.
+    pub fn into_inner(self) -> EmbeddedServer {
+        self.0
+    }
+}
+
+impl Deref for TestServer {
+    type Target = EmbeddedServer;
+
+    fn deref(&self) -> &EmbeddedServer {
+        &self.0
+    }
+}
+
+impl DerefMut for TestServer {
+    fn deref_mut(&mut self) -> &mut EmbeddedServer {
+        &mut self.0
+    }
+}
+
+/// The nats-server of all tests in this process: found, or fetched into the user's cache, once.
+async fn binary() -> anyhow::Result<Binary> {
+    static FOUND: OnceCell<Binary> = OnceCell::const_new();
+    let found = FOUND.get_or_try_init(async || {
+        let guard = crate::gridloom()?;
+        let found = Search::from_env().find(&guard, &|_| {}).await;
+        found.context("find a nats-server for the tests")
+    });
+    found.await.cloned()
+}
