@@ -1,1 +1,234 @@
-//! Placeholder.
+//! Decides what a job file may say: every fault is found in one reading, each with the path of its
+//! key and how to mend it.
+//!
+//! Knows no file system and no broker. What this version does not have yet (schedules, rates, open
+//! grids) is refused by name, never silently ignored: a job whose schedule was ignored would look
+//! applied and never run.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | `fault` | how faults are collected and shown |
+//! | `node` | which value a key may hold |
+//! | `cells` | which cells a grid may have |
+//! | `params` | how large and how deep parameters may be |
+//! | `duration` | how a length of time is written |
+//! | `syntax` | how TOML and JSON text become one kind of value |
+//! | `document` | what a user would write for a job |
+
+use std::borrow::Borrow;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::id::{HandlerName, JobName, QueueName};
+use crate::job::{ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, RetrySpec};
+
+mod cells;
+mod document;
+mod duration;
+mod fault;
+mod node;
+mod params;
+mod syntax;
+
+pub use document::{to_toml, to_value};
+pub use duration::{DurationError, parse_duration, write_duration};
+pub use fault::{Fault, Faults};
+
+use node::{Fields, Node};
+
+/// Longest wait between two attempts.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Longest attempt that a job may allow.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Shortest attempt that a job may allow: below it the broker's own round trips would not fit.
+pub const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+/// Fastest growth of the wait from attempt to attempt.
+pub const FACTOR_MAX: f64 = 100.0;
+/// Most shards of one run.
+pub const SHARDS_MAX: u64 = 1 << 40;
+/// Most rows of a sized grid, over all slices: what JSON carries without loss.
+pub const ROWS_MAX: u64 = 1 << 53;
+
+/// How a job file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// TOML, the form of the documentation.
+    Toml,
+    /// JSON, with the same keys.
+    Json,
+}
+
+/// The job that `text` defines.
+///
+/// # Errors
+/// Every fault of the text at once; a text that is not well formed has one, with line and column.
+pub fn parse(text: &str, format: Format) -> Result<JobSpec, Faults> {
+    from_value(syntax::read(text, format)?)
+}
+
+/// The job that `document` defines.
+///
+/// # Errors
+/// Every fault of the document at once.
+pub fn from_value(mut document: Value) -> Result<JobSpec, Faults> {
+    let params = document
+        .as_object_mut()
+        .and_then(|keys| keys.get_mut("params"))
+        .map(Value::take);
+    let mut faults = Faults::default();
+    let spec = job(&document, params, &mut faults);
+    faults.or(spec)
+}
+
+/// The grid that `value` describes, as in a job file's `[grid]`.
+///
+/// # Errors
+/// Every fault at once; paths begin with `grid`.
+pub fn grid(value: impl Borrow<Value>) -> Result<GridSpec, Faults> {
+    let mut faults = Faults::default();
+    let spec = cells::read(&Node::at("grid", value.borrow()), &mut faults);
+    faults.or(spec)
+}
+
+/// The parameters that `value` holds, as in a job file's `[params]`.
+///
+/// # Errors
+/// When it is no table, too large or too deep; paths begin with `params`.
+pub fn params(value: Value) -> Result<Value, Faults> {
+    let mut faults = Faults::default();
+    let value = params::check(value, &mut faults);
+    faults.or(value)
+}
+
+const SECTIONS: &[&str] = &[
+    "name", "handler", "queue", "grid", "retry", "limits", "params",
+];
+const LATER_SECTIONS: &[(&str, &str)] = &[(
+    "schedule",
+    "leave it out and start runs with `gridloom run JOB`",
+)];
+const LATER_LIMITS: &[(&str, &str)] = &[
+    (
+        "concurrency",
+        "leave it out; each worker's own `concurrency` bounds what runs at once",
+    ),
+    (
+        "rate",
+        "leave it out; fewer workers or a lower `concurrency` slow a job down",
+    ),
+    (
+        "priority",
+        "leave it out; give urgent jobs a queue of their own",
+    ),
+    (
+        "abort_after",
+        "leave it out; `gridloom cancel RUN` or a lower `retry.max_attempts` ends a failing run",
+    ),
+];
+
+fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<JobSpec> {
+    let root = Node::root(document);
+    let fields = root.fields(SECTIONS, LATER_SECTIONS, faults)?;
+    let name = fields.need("name", "a job needs a name", faults);
+    let name = name.and_then(|node| node.name(JobName::new, faults));
+    let built_in = "say which code runs it: sql, exec, noop, or one that your workers register";
+    let handler = fields.need("handler", built_in, faults);
+    let handler = handler.and_then(|node| node.name(HandlerName::new, faults));
+    let queue = fields.get("queue").map_or_else(
+        || QueueName::new("default").ok(),
+        |node| node.name(QueueName::new, faults),
+    );
+    let grid = fields
+        .get("grid")
+        .map_or_else(|| Some(cells::whole()), |node| cells::read(&node, faults));
+    let retry = fields
+        .get("retry")
+        .map_or_else(|| Some(RetrySpec::default()), |node| retry(&node, faults));
+    let limits = fields
+        .get("limits")
+        .map_or_else(|| Some(LimitsSpec::default()), |node| limits(&node, faults));
+    let params = given.map_or_else(
+        || Some(Value::Object(Map::new())),
+        |value| params::check(value, faults),
+    );
+    Some(JobSpec {
+        name: name?,
+        handler: handler?,
+        queue: queue?,
+        grid: grid?,
+        retry: retry?,
+        limits: limits?,
+        params: params?,
+    })
+}
+
+fn retry(node: &Node<'_>, faults: &mut Faults) -> Option<RetrySpec> {
+    let usual = RetrySpec::default();
+    let fields = node.fields(&["max_attempts", "backoff"], &[], faults)?;
+    let attempts = fields.get("max_attempts").map_or_else(
+        || Some(u64::from(usual.max_attempts)),
+        |node| node.integer(1..=u64::from(ATTEMPTS_MAX), faults),
+    );
+    let backoff = fields.get("backoff").map_or_else(
+        || Some(usual.backoff.clone()),
+        |node| backoff(&node, faults),
+    );
+    Some(RetrySpec {
+        max_attempts: u32::try_from(attempts?).ok()?,
+        backoff: backoff?,
+    })
+}
+
+fn backoff(node: &Node<'_>, faults: &mut Faults) -> Option<Backoff> {
+    let usual = RetrySpec::default().backoff;
+    let fields = node.fields(&["initial", "factor", "max", "jitter"], &[], faults)?;
+    let within = Duration::ZERO..=BACKOFF_MAX;
+    let initial = milliseconds(&fields, "initial", within.clone(), faults);
+    let max = milliseconds(&fields, "max", within, faults);
+    let factor = fields.get("factor").map_or_else(
+        || Some(usual.factor),
+        |node| node.number(1.0..=FACTOR_MAX, faults),
+    );
+    let jitter = fields
+        .get("jitter")
+        .map_or_else(|| Some(usual.jitter), |node| node.number(0.0..=1.0, faults));
+    let initial_ms = initial?.unwrap_or(usual.initial_ms);
+    let max = max?;
+    if let Some(max) = max.filter(|max| *max < initial_ms) {
+        let (initial, max) = (write_duration(initial_ms), write_duration(max));
+        faults.add(
+            node.path_of("max"),
+            format!("must be at least `initial` ({initial}), found \"{max}\""),
+        );
+    }
+    Some(Backoff {
+        initial_ms,
+        factor: factor?,
+        max_ms: max.unwrap_or(usual.max_ms.max(initial_ms)),
+        jitter: jitter?,
+    })
+}
+
+fn limits(node: &Node<'_>, faults: &mut Faults) -> Option<LimitsSpec> {
+    let fields = node.fields(&["timeout"], LATER_LIMITS, faults)?;
+    let within = TIMEOUT_MIN..=TIMEOUT_MAX;
+    let timeout_ms = milliseconds(&fields, "timeout", within, faults)?;
+    Some(LimitsSpec { timeout_ms })
+}
+
+/// `Some(None)`: left out; `None`: faulty.
+fn milliseconds(
+    fields: &Fields<'_>,
+    key: &str,
+    within: RangeInclusive<Duration>,
+    faults: &mut Faults,
+) -> Option<Option<u64>> {
+    fields
+        .get(key)
+        .map_or(Some(None), |node| node.duration(&within, faults).map(Some))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! How a length of time is written: `"500ms"`, `"90s"`, `"1h30m"`.
+
+/// Why a text is no length of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DurationError {
+    /// Not of the form.
+    #[error("must be a duration such as \"500ms\", \"30s\", \"10m\", \"2h\", \"1d\" or \"1h30m\"")]
+    Malformed,
+    /// More milliseconds than 64 bits hold.
+    #[error("must be shorter than 500 million years")]
+    TooLong,
+}
+
+/// Units, longest first: the order in which they may be combined.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// The milliseconds that `text` says: whole numbers with the units `d`, `h`, `m`, `s` and `ms`,
+/// longest first, each at most once.
+///
+/// # Errors
+/// When the text is not of that form.
+///
+/// ```
+/// use gridloom_shared::job::parse::parse_duration;
+/// assert_eq!(parse_duration("1h30m"), Ok(5_400_000));
+/// assert!(parse_duration("30").is_err());
+/// ```
+pub fn parse_duration(text: &str) -> Result<u64, DurationError> {
+    let mut rest = text;
+    let mut total: u64 = 0;
+    let mut smaller = UNITS.as_slice();
+    while !rest.is_empty() {
+        let (number, after) = split_at_first(rest, |c| !c.is_ascii_digit());
+        let (unit, after) = split_at_first(after, |c| c.is_ascii_digit());
+        let place = smaller.iter().position(|(name, _)| *name == unit);
+        let place = place.ok_or(DurationError::Malformed)?;
+        if number.is_empty() {
+            return Err(DurationError::Malformed);
+        }
+        let number: u64 = number.parse().map_err(|_| DurationError::TooLong)?;
+        let part = number.checked_mul(smaller[place].1);
+        total = part
+            .and_then(|part| total.checked_add(part))
+            .ok_or(DurationError::TooLong)?;
+        smaller = &smaller[place + 1..];
+        rest = after;
+    }
+    if text.is_empty() {
+        return Err(DurationError::Malformed);
+    }
+    Ok(total)
+}
+
+fn split_at_first(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(stop).unwrap_or(text.len()))
+}
+
+/// The shortest text that [`parse_duration`] reads as `ms` milliseconds.
+pub fn write_duration(ms: u64) -> String {
+    if ms == 0 {
+        return "0s".to_owned();
+    }
+    let mut rest = ms;
+    let mut text = String::new();
+    for (unit, size) in UNITS {
+        let whole = rest / size;
+        rest %= size;
+        if whole > 0 {
+            text.push_str(&whole.to_string());
+            text.push_str(unit);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_whole_numbers_with_units_from_long_to_short() {
+        for (text, ms) in [
+            ("0s", 0),
+            ("500ms", 500),
+            ("1s", 1_000),
+            ("10m", 600_000),
+            ("1h30m", 5_400_000),
+            ("1d2h3m4s5ms", 93_784_005),
+        ] {
+            assert_eq!(parse_duration(text), Ok(ms), "{text}");
+        }
+        for bad in [
+            "", "5", "s", "1.5s", "-1s", "1m1h", "1s1s", "1 s", "1S", "1w", "1h30",
+        ] {
+            assert_eq!(parse_duration(bad), Err(DurationError::Malformed), "{bad}");
+        }
+        for long in ["99999999999999999999s", "18446744073709551615d"] {
+            assert_eq!(parse_duration(long), Err(DurationError::TooLong), "{long}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        for ms in [0, 1, 999, 1_000, 61_001, 86_400_000, u64::MAX] {
+            assert_eq!(parse_duration(&write_duration(ms)), Ok(ms));
+        }
+    }
+}
