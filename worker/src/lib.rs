@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The worker SDK of Gridloom, and its built-in handlers.
+
+pub mod failure;
+pub mod handler;
+pub mod handlers;
+pub mod shard;
+pub mod trial;
+
+pub use failure::Failure;
+pub use handler::{Handler, ProbedPages};
+pub use shard::{Page, Probe, Report, Shard};
+pub use trial::Trial;

@@ -1,0 +1,68 @@
+//! What a handler is: the code that executes a shard, found by its name.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use gridloom_shared::tile::{Bounds, Key};
+
+use crate::failure::Failure;
+use crate::shard::{Probe, Shard};
+
+/// Code that executes shards. Any `async fn(Shard) -> Result<(), Failure>` is one.
+///
+/// An attempt that is told to stop ([`Shard::cancelled`], [`Shard::check`]) has 50 ms to end by
+/// itself; then its future is dropped at its next await.
+pub trait Handler: Send + Sync + 'static {
+    /// Executes one shard. `Ok` commits it.
+    fn run(&self, shard: Shard) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Says which pages a slice has, for jobs with `pages = { probe = true }`.
+    fn probe(&self, probe: Probe) -> impl Future<Output = Result<ProbedPages, Failure>> + Send {
+        let text = format!("handler \"{}\" has no probe: give the job counted pages", probe.handler());
+        std::future::ready(Err(Failure::permanent(text)))
+    }
+}
+
+impl<F, Fut> Handler for F
+where
+    F: Fn(Shard) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send,
+{
+    fn run(&self, shard: Shard) -> impl Future<Output = Result<(), Failure>> + Send {
+        self(shard)
+    }
+}
+
+/// The answer to a probe: pages in key order, after those that earlier probes of the slice found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbedPages {
+    /// First and last key of each page, both inside it; at most
+    /// [`PROBE_PAGES_MAX`](gridloom_shared::ledger::record::PROBE_PAGES_MAX).
+    pub pages: Vec<Bounds>,
+    /// Where the next probe of this slice goes on ([`Probe::after`]); `None`: the slice is known to
+    /// its end.
+    pub cursor: Option<Key>,
+}
+
+/// A future that the engine can keep without knowing its type.
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// A handler whose type is forgotten.
+pub(crate) trait AnyHandler: Send + Sync + 'static {
+    fn run_boxed(&self, shard: Shard) -> Boxed<'_, ()>;
+    fn probe_boxed(&self, probe: Probe) -> Boxed<'_, ProbedPages>;
+}
+
+impl<H: Handler> AnyHandler for H {
+    fn run_boxed(&self, shard: Shard) -> Boxed<'_, ()> {
+        Box::pin(self.run(shard))
+    }
+
+    fn probe_boxed(&self, probe: Probe) -> Boxed<'_, ProbedPages> {
+        Box::pin(self.probe(probe))
+    }
+}
+
+/// A handler as the engine holds it.
+pub(crate) type SharedHandler = Arc<dyn AnyHandler>;

@@ -1,0 +1,252 @@
+//! What a handler sees of one shard, and what it may say about it.
+//!
+//! A [`Shard`] knows nothing of the broker: the engine keeps its [`Hold`] up to date and reads its
+//! report when the handler is done.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use gridloom_shared::grid::Window;
+use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, RunId};
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::slicing;
+use gridloom_shared::tile::{Bounds, Key};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+
+mod hold;
+mod report;
+
+pub(crate) use hold::{End, Hold};
+pub use report::Report;
+
+/// What a run's shards have in common: its frozen job.
+#[derive(Debug)]
+pub(crate) struct RunContext {
+    pub(crate) run: RunId,
+    pub(crate) nonce: Nonce,
+    pub(crate) job: JobSpec,
+}
+
+/// What the shards of one tile have in common.
+#[derive(Debug)]
+pub(crate) struct TileContext {
+    pub(crate) run: Arc<RunContext>,
+    pub(crate) slice: u32,
+    /// First page of the tile, from which `bounds` count.
+    pub(crate) first: u32,
+    pub(crate) attempt: u32,
+    pub(crate) fence: Fence,
+    pub(crate) bounds: Vec<Bounds>,
+    pub(crate) hold: Arc<Hold>,
+}
+
+/// One cell of the grid, in the hands of its handler. Clones are cheap and mean the same shard.
+#[derive(Clone, Debug)]
+pub struct Shard(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    tile: Arc<TileContext>,
+    page: u32,
+    deadline: Option<Instant>,
+    /// Ends the attempt: the tile's own token, or, where the attempt has a time limit, one below it.
+    stop: CancellationToken,
+    report: Mutex<Report>,
+}
+
+/// Which part of its slice a shard is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Number of the page in its slice, from 0.
+    pub number: u32,
+    /// The rows of the page by position, where the job's grid has `rows` and `page_size`.
+    pub window: Option<Window>,
+    /// First and last key of the page, both inside it, where the pages were probed.
+    pub bounds: Option<Bounds>,
+}
+
+/// What a shard is.
+impl Shard {
+    pub(crate) fn new(
+        tile: Arc<TileContext>,
+        page: u32,
+        stop: CancellationToken,
+        deadline: Option<Instant>,
+    ) -> Shard {
+        Shard(Arc::new(Inner { tile, page, deadline, stop, report: Mutex::default() }))
+    }
+
+    /// The run that it is of.
+    pub fn run(&self) -> &RunId {
+        &self.0.tile.run.run
+    }
+
+    /// The name of its job.
+    pub fn job(&self) -> &JobName {
+        &self.0.tile.run.job.name
+    }
+
+    /// The name under which its handler was registered.
+    pub fn handler(&self) -> &HandlerName {
+        &self.0.tile.run.job.handler
+    }
+
+    /// The job as it stood when the run was opened.
+    pub fn spec(&self) -> &JobSpec {
+        &self.0.tile.run.job
+    }
+
+    /// Its row of the grid, from 0.
+    pub fn slice(&self) -> u32 {
+        self.0.tile.slice
+    }
+
+    /// How many slices the grid has.
+    pub fn slices(&self) -> u32 {
+        self.0.tile.run.job.grid.slices
+    }
+
+    /// Its column of the grid.
+    pub fn page(&self) -> Page {
+        let tile = &self.0.tile;
+        Page {
+            number: self.0.page,
+            window: tile.run.job.grid.window(tile.slice, self.0.page),
+            bounds: tile.bounds.get(self.0.page.saturating_sub(tile.first) as usize).cloned(),
+        }
+    }
+
+    /// Number of the attempt, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.0.tile.attempt
+    }
+
+    /// The fence under which it is held: of two holders, the later one's is higher. A store that
+    /// refuses lower fences than it has seen is safe from every earlier holder.
+    pub fn fence(&self) -> Fence {
+        self.0.tile.fence
+    }
+
+    /// Tells its run from an earlier one with the same id that was purged. `(nonce, slice, page)` is
+    /// the shard's identity for ever.
+    pub fn nonce(&self) -> Nonce {
+        self.0.tile.run.nonce
+    }
+
+    /// Whether the record with this key is in the shard's slice
+    /// ([`slicing::slice_of`](gridloom_shared::slicing::slice_of) says how, also for SQL).
+    pub fn owns(&self, key: impl AsRef<str>) -> bool {
+        slicing::slice_of(key.as_ref(), self.slices()) == self.slice()
+    }
+
+    /// The job's parameters, as JSON.
+    pub fn params_value(&self) -> &serde_json::Value {
+        &self.0.tile.run.job.params
+    }
+
+    /// The job's parameters as a `T`. Parameters that are none fail the shard for good: another
+    /// attempt would read the same.
+    pub fn params<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        T::deserialize(self.params_value())
+            .map_err(|fault| Failure::permanent(format!("read params of job {}: {fault}", self.job())))
+    }
+}
+
+/// Whether a shard may still be worked on.
+impl Shard {
+    /// `Err` when the attempt is to stop: cancelled, out of time, or its lease lost. To be asked
+    /// before each step that another holder must not see done twice.
+    pub fn check(&self) -> Result<(), Failure> {
+        if let Some(end) = self.0.tile.hold.ended() {
+            return Err(Failure::stopped(end.text()));
+        }
+        if self.0.stop.is_cancelled() {
+            return Err(Failure::stopped("out of time"));
+        }
+        Ok(())
+    }
+
+    /// Ends when the attempt is to stop.
+    pub async fn cancelled(&self) {
+        self.0.stop.cancelled().await;
+    }
+
+    /// When the attempt is out of time by the job's `limits.timeout`; `None`: never.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline
+    }
+
+    /// How long the tile is surely held if it is not renewed any more; zero when it was lost.
+    pub fn lease_remaining(&self) -> Duration {
+        self.0.tile.hold.remaining()
+    }
+}
+
+/// What a handler says about its shard; it counts only if the attempt succeeds.
+impl Shard {
+    /// Counts `rows` more rows.
+    pub fn rows(&self, rows: u64) {
+        self.report_mut().add_rows(rows);
+    }
+
+    /// Adds `n` to the counter `name` (at most 48 bytes; at most 16 counters a shard, `rows` among
+    /// them: beyond that the attempt fails for good).
+    pub fn count(&self, name: impl AsRef<str>, n: i64) {
+        self.report_mut().add(name.as_ref(), n);
+    }
+
+    /// A small result, at most 1 KiB: beyond that the attempt fails for good. The last one counts.
+    pub fn result(&self, bytes: impl Into<Bytes>) {
+        self.report_mut().set_result(bytes.into());
+    }
+
+    /// Replaces everything counted so far: for a handler that finds that the shard's effect was
+    /// decided earlier, and reports *that* outcome.
+    pub fn restore(&self, counters: impl IntoIterator<Item = (String, i64)>) {
+        self.report_mut().restore(counters);
+    }
+
+    /// What was counted so far, `rows` among it, in the order of first use.
+    pub fn counters(&self) -> Vec<(String, i64)> {
+        self.report_mut().counters().to_vec()
+    }
+
+    /// Takes what was said. What is said after that is heard by nobody.
+    pub(crate) fn take_report(&self) -> Report {
+        std::mem::take(&mut *self.report_mut())
+    }
+
+    fn report_mut(&self) -> MutexGuard<'_, Report> {
+        self.0.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A question to a handler: which pages does this slice have? It is a shard like any other, and
+/// everything of [`Shard`] can be asked of it; its page is the number of the question.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    shard: Shard,
+    after: Option<Key>,
+}
+
+impl Probe {
+    pub(crate) fn new(shard: Shard, after: Option<Key>) -> Probe {
+        Probe { shard, after }
+    }
+
+    /// The cursor that the previous probe of this slice returned; `None` for the first.
+    pub fn after(&self) -> Option<&Key> {
+        self.after.as_ref()
+    }
+}
+
+impl std::ops::Deref for Probe {
+    type Target = Shard;
+    fn deref(&self) -> &Shard {
+        &self.shard
+    }
+}

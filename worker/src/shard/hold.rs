@@ -1,0 +1,99 @@
+//! What the engine tells the handlers of one tile: until when it is held, and that it is over.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use gridloom_shared::clock::Boot;
+use tokio_util::sync::CancellationToken;
+
+/// Why a hold ended before its work did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The lease ran out, or another worker took the tile over.
+    LeaseLost,
+    /// The worker is stopping, and its grace is over.
+    Stopping,
+}
+
+impl End {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            End::LeaseLost => "lease lost",
+            End::Stopping => "worker is stopping",
+        }
+    }
+}
+
+/// The lease of one tile as its handlers see it. Written by the engine alone.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    /// End of the lease on the boot clock, in microseconds.
+    until_us: AtomicU64,
+    /// 0: held; otherwise why it ended.
+    ended: AtomicU8,
+    stop: CancellationToken,
+}
+
+impl Hold {
+    pub(crate) fn new(until: Boot) -> Hold {
+        Hold { until_us: AtomicU64::new(micros(until)), ended: AtomicU8::new(0), stop: CancellationToken::new() }
+    }
+
+    pub(crate) fn prolong(&self, until: Boot) {
+        self.until_us.fetch_max(micros(until), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self, why: End) {
+        let code = match why {
+            End::LeaseLost => 1,
+            End::Stopping => 2,
+        };
+        let _ = self.ended.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
+        self.stop.cancel();
+    }
+
+    /// Why it is over; by the clock as well, should the engine be late.
+    pub(crate) fn ended(&self) -> Option<End> {
+        match self.ended.load(Ordering::Acquire) {
+            0 if self.remaining().is_zero() => Some(End::LeaseLost),
+            0 => None,
+            2 => Some(End::Stopping),
+            _ => Some(End::LeaseLost),
+        }
+    }
+
+    pub(crate) fn remaining(&self) -> Duration {
+        let until = self.until_us.load(Ordering::Relaxed);
+        Duration::from_micros(until.saturating_sub(micros(Boot::now())))
+    }
+
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.stop
+    }
+}
+
+fn micros(moment: Boot) -> u64 {
+    u64::try_from(moment.0.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hold_ends_by_the_clock_even_if_nobody_says_so() {
+        let hold = Hold::new(Boot(Duration::ZERO));
+        assert_eq!(hold.ended(), Some(End::LeaseLost));
+        hold.prolong(Boot::now() + Duration::from_secs(60));
+        assert_eq!(hold.ended(), None);
+    }
+
+    #[test]
+    fn first_reason_stays() {
+        let hold = Hold::new(Boot::now() + Duration::from_secs(60));
+        hold.end(End::Stopping);
+        hold.end(End::LeaseLost);
+        assert_eq!(hold.ended(), Some(End::Stopping));
+        assert!(hold.token().is_cancelled());
+    }
+}

@@ -1,0 +1,225 @@
+//! Shards without an engine: to try out and test a handler by itself.
+//!
+//! ```
+//! use gridloom_worker::{Failure, Handler, Shard, Trial};
+//!
+//! async fn measure(shard: Shard) -> Result<(), Failure> {
+//!     shard.rows(u64::from(shard.page().number));
+//!     Ok(())
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let trial = Trial::new("sizes", "measure").slices(4).slice(1).page(7);
+//! let shard = trial.shard();
+//! measure.run(shard.clone()).await.unwrap();
+//! assert_eq!(shard.counters(), [("rows".to_owned(), 7)]);
+//! # });
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gridloom_shared::clock::Boot;
+use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, QueueName, RunId};
+use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
+use gridloom_shared::tile::{Bounds, Key};
+
+use crate::shard::{End, Hold, Probe, RunContext, Shard, TileContext};
+
+/// Makes shards and probes of a made-up run.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    job: JobSpec,
+    run: RunId,
+    nonce: Nonce,
+    slice: u32,
+    page: u32,
+    attempt: u32,
+    fence: Fence,
+    bounds: Option<Bounds>,
+    after: Option<Key>,
+    timeout: Option<Duration>,
+    hold: Arc<Hold>,
+}
+
+impl Trial {
+    /// Shards of `job` for `handler`: a grid of one slice and one page, an hour's lease.
+    ///
+    /// # Panics
+    /// When a name is malformed.
+    #[expect(clippy::expect_used, reason = "a trial is written by a person, who wants to see the fault at once")]
+    pub fn new(job: &str, handler: &str) -> Trial {
+        let name = JobName::new(job).expect("a job name");
+        Trial {
+            run: RunId::from_submission(&name, 1),
+            job: JobSpec {
+                name,
+                handler: HandlerName::new(handler).expect("a handler name"),
+                queue: QueueName::new("default").expect("a queue name"),
+                grid: GridSpec { slices: 1, pages: PagesSpec::Count { count: 1 }, tile: None },
+                retry: RetrySpec::default(),
+                limits: LimitsSpec::default(),
+                params: serde_json::Value::Object(serde_json::Map::new()),
+            },
+            nonce: Nonce::random(),
+            slice: 0,
+            page: 0,
+            attempt: 1,
+            fence: Fence(1),
+            bounds: None,
+            after: None,
+            timeout: None,
+            hold: Arc::new(Hold::new(Boot::now() + Duration::from_secs(3_600))),
+        }
+    }
+
+    /// The job's parameters.
+    #[must_use]
+    pub fn params(mut self, params: serde_json::Value) -> Trial {
+        self.job.params = params;
+        self
+    }
+
+    /// How many slices the grid has.
+    #[must_use]
+    pub fn slices(mut self, slices: u32) -> Trial {
+        self.job.grid.slices = slices;
+        self
+    }
+
+    /// What pages the grid has.
+    #[must_use]
+    pub fn pages(mut self, pages: PagesSpec) -> Trial {
+        self.job.grid.pages = pages;
+        self
+    }
+
+    /// The shard's slice.
+    #[must_use]
+    pub fn slice(mut self, slice: u32) -> Trial {
+        self.slice = slice;
+        self
+    }
+
+    /// The shard's page, or the number of the probe.
+    #[must_use]
+    pub fn page(mut self, page: u32) -> Trial {
+        self.page = page;
+        self
+    }
+
+    /// First and last key of the page.
+    #[must_use]
+    pub fn bounds(mut self, first: Key, last: Key) -> Trial {
+        self.bounds = Some(Bounds(first, last));
+        self
+    }
+
+    /// The cursor of the previous probe.
+    #[must_use]
+    pub fn after(mut self, cursor: Key) -> Trial {
+        self.after = Some(cursor);
+        self
+    }
+
+    /// The attempt's number and fence: a later holder's is higher.
+    #[must_use]
+    pub fn attempt(mut self, attempt: u32, fence: Fence) -> Trial {
+        self.attempt = attempt;
+        self.fence = fence;
+        self
+    }
+
+    /// How long the attempt may take, as [`Shard::deadline`] says. Nobody enforces it here.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Trial {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long the lease lasts from now.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Trial {
+        self.hold = Arc::new(Hold::new(Boot::now() + lease));
+        self
+    }
+
+    /// Takes the lease of all shards of this trial and of its clones, as another worker would.
+    pub fn lose_lease(&self) {
+        self.hold.end(End::LeaseLost);
+    }
+
+    /// A shard. Each call gives a new one with the same place in the same run.
+    pub fn shard(&self) -> Shard {
+        let run = RunContext { run: self.run.clone(), nonce: self.nonce, job: self.job.clone() };
+        let tile = TileContext {
+            run: Arc::new(run),
+            slice: self.slice,
+            first: self.page,
+            attempt: self.attempt,
+            fence: self.fence,
+            bounds: self.bounds.clone().into_iter().collect(),
+            hold: Arc::clone(&self.hold),
+        };
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        Shard::new(Arc::new(tile), self.page, self.hold.token().clone(), deadline)
+    }
+
+    /// A probe.
+    pub fn probe(&self) -> Probe {
+        Probe::new(self.shard(), self.after.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Failure, Handler};
+
+    async fn nothing(_shard: Shard) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn handler_without_a_probe_says_so_for_good() {
+        let failure = nothing.probe(Trial::new("a", "nothing").probe()).await.unwrap_err();
+        assert!(failure.is_permanent());
+        assert!(failure.text().contains("\"nothing\""));
+    }
+
+    #[test]
+    fn params_that_do_not_fit_fail_for_good_and_name_the_fault() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Params {
+            #[expect(dead_code, reason = "only its type matters")]
+            width: u32,
+        }
+        let shard = Trial::new("a", "b").params(serde_json::json!({"width": "wide"})).shard();
+        let failure = shard.params::<Params>().unwrap_err();
+        assert!(failure.is_permanent() && failure.text().contains("wide"), "{failure}");
+    }
+
+    #[test]
+    fn lost_lease_stops_the_shard() {
+        let trial = Trial::new("a", "b");
+        let shard = trial.shard();
+        assert!(shard.check().is_ok() && !shard.lease_remaining().is_zero());
+        trial.lose_lease();
+        assert!(shard.check().unwrap_err().is_stop());
+    }
+
+    #[test]
+    fn page_knows_its_window_and_its_bounds() {
+        let pages = PagesSpec::Rows { rows: vec![2_500], page_size: 1_000 };
+        let page = Trial::new("a", "b").pages(pages).page(1).shard().page();
+        assert_eq!(page.window.map(|window| window.offset), Some(1_000));
+        let page = Trial::new("a", "b").page(3).bounds(Key::Int(5), Key::Int(9)).shard().page();
+        assert_eq!(page.bounds, Some(Bounds(Key::Int(5), Key::Int(9))));
+    }
+
+    #[test]
+    fn every_key_has_one_owner() {
+        let owners = (0..16).filter(|slice| Trial::new("a", "b").slices(16).slice(*slice).shard().owns("N14228"));
+        assert_eq!(owners.collect::<Vec<_>>(), [1]);
+    }
+}
