@@ -128,12 +128,11 @@ mod tests {
     #[test]
     fn golden_bytes_of_a_tile() {
         let bytes = wire::encode(&tile());
-        let text: String = bytes.iter().map(|b| char::from(*b).escape_default().to_string()).collect();
-        assert_eq!(text, GOLDEN);
+        assert_eq!(bytes.escape_ascii().to_string(), GOLDEN);
         assert_eq!(wire::decode::<Tile>(&bytes), Ok(tile()));
     }
 
-    const GOLDEN: &str = "";
+    const GOLDEN: &str = r"\x82\xa1v\x01\xa4body\x8b\xa3run\xa7sum_s_7\xa5nonce\t\xa4wave\x01\xa5index\x02\xa5slice\x03\xa5first\x04\xa5pages\x05\xa7attempt\x01\xa5fence\xcd\x02X\xa6folded\xcd\x02W\xa6opened\xcd\x02V";
 
     #[test]
     fn bounds_and_refill_mark_survive_the_wire() {

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+pub use crate::ledger::record::Author;
 use crate::id::{JobName, Namespace, QueueName, RunId, Session};
 
 /// The planner's consumer of the submit stream.
@@ -92,37 +93,6 @@ impl ConsumerName {
 impl fmt::Display for ConsumerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// Who writes to a subject of the ledger: each run has one for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Author {
-    /// The planner, under compare-and-swap: `opened`, waves, the end.
-    Plan,
-    /// Workers: outcomes, `started`, `returned`.
-    Work,
-    /// Workers: takeovers, which every worker hears.
-    Takeover,
-}
-
-impl Author {
-    /// The last token of the subject.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Author::Plan => "plan",
-            Author::Work => "work",
-            Author::Takeover => "takeover",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Author> {
-        match text {
-            "plan" => Some(Author::Plan),
-            "work" => Some(Author::Work),
-            "takeover" => Some(Author::Takeover),
-            _ => None,
-        }
     }
 }
 

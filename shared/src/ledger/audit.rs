@@ -1,1 +1,261 @@
-//! Placeholder.
+//! The proof of coverage: a second, plain reading of a run's raw ledger, one entry a shard.
+//!
+//! It shares no code with the fold, so that a mistake there shows here. *lost*: cells of the grid,
+//! not of the waves, without an outcome. *twice*: successes that no takeover explains. *unexpected*:
+//! records of what was never issued (design.md §7).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde::Serialize;
+
+use crate::id::{Fence, RunId, Session};
+use crate::ledger::outcomes::{self, Entry, Retry, Status};
+use crate::ledger::record::{EndState, Opened, PlanRecord, Probed, Record, Wave, WorkRecord};
+use crate::tile::{TileKind, TileRef};
+
+/// One cell of the grid, as programs read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct GridCell {
+    /// Row.
+    pub slice: u32,
+    /// Column.
+    pub page: u32,
+}
+
+/// The result of an audit, as `audit RUN --json` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The run.
+    pub run: RunId,
+    /// Whether nothing is lost, unexpected or twice.
+    pub ok: bool,
+    /// How the run ended; `None` while it is open.
+    pub ended: Option<EndState>,
+    /// Cells that waves issued.
+    pub planned: u64,
+    /// Cells with a success.
+    pub committed: u64,
+    /// Cells without one whose attempts are used up.
+    pub dead: u64,
+    /// Tiles that were taken over, each time.
+    pub takeovers: u64,
+    /// Second successes that a takeover or another attempt explains.
+    pub repeated: u64,
+    /// Cells of the grid without an outcome.
+    pub lost: Vec<GridCell>,
+    /// Cells with a record that was never asked for.
+    pub unexpected: Vec<GridCell>,
+    /// Records that could not be read or did not belong where they stood.
+    pub unexpected_records: u64,
+    /// Cells with two successes that no takeover explains.
+    pub twice: Vec<GridCell>,
+}
+
+#[derive(Default)]
+struct CellState {
+    issued: Vec<(TileRef, u32)>,
+    successes: Vec<(Fence, Session)>,
+    failed: BTreeSet<u32>,
+    never: bool,
+}
+
+struct TileState {
+    fences: Vec<Fence>,
+    attempt: u32,
+}
+
+/// Reads a run's records in ledger order.
+pub struct Audit {
+    run: RunId,
+    opened: Option<(u64, Opened)>,
+    ended: Option<EndState>,
+    next_wave: u32,
+    tiles: HashMap<TileRef, TileState>,
+    cells: BTreeMap<(TileKind, u32, u32), CellState>,
+    found: BTreeMap<u32, u32>,
+    probed: HashSet<(u32, u32)>,
+    seen: HashSet<(Session, u64)>,
+    takeovers: u64,
+    unexpected: BTreeSet<GridCell>,
+    unexpected_records: u64,
+}
+
+impl Audit {
+    /// The audit of a run before its first record.
+    pub fn new(run: RunId) -> Audit {
+        Audit {
+            run,
+            opened: None,
+            ended: None,
+            next_wave: 0,
+            tiles: HashMap::new(),
+            cells: BTreeMap::new(),
+            found: BTreeMap::new(),
+            probed: HashSet::new(),
+            seen: HashSet::new(),
+            takeovers: 0,
+            unexpected: BTreeSet::new(),
+            unexpected_records: 0,
+        }
+    }
+
+    /// Takes in the record at `sequence`; `None` for one that could not be read.
+    pub fn read(&mut self, sequence: u64, record: Option<&Record>) {
+        match record {
+            Some(Record::Plan(PlanRecord::Opened(opened))) if self.opened.is_none() => {
+                self.opened = Some((sequence, (**opened).clone()));
+            }
+            Some(Record::Plan(PlanRecord::Wave(wave)))
+                if self.opened.is_some() && wave.n == self.next_wave =>
+            {
+                self.next_wave += 1;
+                self.wave(sequence, wave);
+            }
+            Some(Record::Plan(PlanRecord::Closed(closed))) if self.opened.is_some() => {
+                self.ended = Some(closed.state);
+            }
+            Some(Record::Work(work)) if self.opened.is_some() => self.work(work),
+            Some(Record::Takeover(takeover)) if self.opened.is_some() => {
+                if self.seen.insert((takeover.session, takeover.number)) {
+                    for place in &takeover.tiles {
+                        match self.tiles.get_mut(place) {
+                            Some(tile) => tile.fences.push(Fence(sequence)),
+                            None => self.unexpected_records += 1,
+                        }
+                        self.takeovers += 1;
+                    }
+                }
+            }
+            Some(Record::Plan(_) | Record::Work(_) | Record::Takeover(_)) | None => {
+                self.unexpected_records += 1;
+            }
+        }
+    }
+
+    fn wave(&mut self, sequence: u64, wave: &Wave) {
+        let mut index = 0;
+        for run in &wave.tiles {
+            for n in 0..run.tiles {
+                let place = TileRef { wave: wave.n, index };
+                index += 1;
+                let state = TileState { fences: vec![Fence(sequence)], attempt: run.attempt };
+                self.tiles.insert(place, state);
+                let first = run.first + n * run.pages;
+                for page in first..first + run.pages {
+                    let cell = self.cells.entry((run.kind, run.slice, page)).or_default();
+                    cell.issued.push((place, run.attempt));
+                }
+            }
+        }
+    }
+
+    fn work(&mut self, work: &WorkRecord) {
+        if !self.seen.insert(work.signature()) {
+            return;
+        }
+        match work {
+            WorkRecord::Outcomes { session, block, .. } => match outcomes::decode(block) {
+                Ok(entries) => entries.iter().for_each(|entry| self.entry(*session, entry)),
+                Err(_) => self.unexpected_records += 1,
+            },
+            WorkRecord::Probed(probed) => self.probe(probed),
+            WorkRecord::Started { .. } | WorkRecord::Returned { .. } => {}
+        }
+    }
+
+    fn entry(&mut self, session: Session, entry: &Entry) {
+        let opened = self.opened.as_ref().map_or(0, |(sequence, _)| *sequence);
+        for page in entry.first..entry.first + entry.pages {
+            let cell = self.cells.get_mut(&(entry.kind, entry.slice, page));
+            let Some(cell) = cell.filter(|_| entry.fence.0 > opened) else {
+                self.unexpected.insert(GridCell { slice: entry.slice, page });
+                continue;
+            };
+            match &entry.status {
+                Status::Done => cell.successes.push((entry.fence, session)),
+                Status::Failed(failed) => {
+                    let Some(tile) = self.tiles.get(&entry.tile) else { continue };
+                    let held = cell.issued.contains(&(entry.tile, tile.attempt))
+                        && tile.fences.last() == Some(&entry.fence);
+                    if held && cell.failed.insert(tile.attempt) {
+                        cell.never |= failed.retry == Retry::Never;
+                    }
+                }
+            }
+        }
+    }
+
+    fn probe(&mut self, probed: &Probed) {
+        let known = self.cells.get_mut(&(TileKind::Probe, probed.slice, probed.probe));
+        let Some(cell) = known else {
+            self.unexpected_records += 1;
+            return;
+        };
+        cell.successes.push((probed.fence, probed.session));
+        if self.probed.insert((probed.slice, probed.probe)) {
+            *self.found.entry(probed.slice).or_default() += probed.pages.len() as u32;
+        }
+    }
+
+    /// What the records prove.
+    pub fn report(self) -> Report {
+        let grid = self.opened.as_ref().map(|(_, opened)| &opened.job.grid);
+        let most = self.opened.as_ref().map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        let mut report = Report {
+            run: self.run.clone(),
+            ok: false,
+            ended: self.ended,
+            planned: 0,
+            committed: 0,
+            dead: 0,
+            takeovers: self.takeovers,
+            repeated: 0,
+            lost: Vec::new(),
+            unexpected: self.unexpected.iter().copied().collect(),
+            unexpected_records: self.unexpected_records,
+            twice: Vec::new(),
+        };
+        for slice in 0..grid.map_or(0, |grid| grid.slices) {
+            let end = grid.and_then(|grid| grid.pages_of(slice));
+            let end = end.unwrap_or_else(|| self.found.get(&slice).copied().unwrap_or(0));
+            for page in 0..end {
+                if !self.cells.contains_key(&(TileKind::Page, slice, page)) {
+                    report.lost.push(GridCell { slice, page });
+                }
+            }
+        }
+        for ((kind, slice, page), cell) in &self.cells {
+            self.judge(&mut report, *kind, GridCell { slice: *slice, page: *page }, cell, most);
+        }
+        report.lost.sort_unstable();
+        report.ok = self.opened.is_some()
+            && report.lost.is_empty()
+            && report.unexpected.is_empty()
+            && report.unexpected_records == 0
+            && report.twice.is_empty();
+        report
+    }
+
+    fn judge(&self, report: &mut Report, kind: TileKind, at: GridCell, cell: &CellState, most: u32) {
+        let page = u64::from(kind == TileKind::Page);
+        report.planned += page;
+        let dead = cell.never || cell.failed.last().is_some_and(|attempt| *attempt >= most);
+        match (cell.successes.is_empty(), dead) {
+            (false, _) => report.committed += page,
+            (true, true) => report.dead += page,
+            (true, false) => report.lost.push(at),
+        }
+        let given = |fence: &Fence| {
+            cell.issued.iter().any(|(place, _)| {
+                self.tiles.get(place).is_some_and(|tile| tile.fences.contains(fence))
+            })
+        };
+        let fences: HashSet<Fence> = cell.successes.iter().map(|(fence, _)| *fence).collect();
+        let explained = fences.len() == cell.successes.len() && fences.iter().all(given);
+        if !explained {
+            report.twice.push(at);
+        } else if let Some(more) = cell.successes.len().checked_sub(1) {
+            report.repeated += more as u64 * page;
+        }
+    }
+}

@@ -25,6 +25,24 @@ pub enum Author {
     Takeover,
 }
 
+impl Author {
+    /// The last token of the subject.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Author::Plan => "plan",
+            Author::Work => "work",
+            Author::Takeover => "takeover",
+        }
+    }
+
+    /// The author whose last token `text` is.
+    pub fn parse(text: &str) -> Option<Author> {
+        [Author::Plan, Author::Work, Author::Takeover]
+            .into_iter()
+            .find(|author| author.as_str() == text)
+    }
+}
+
 /// A record of any of the three subjects.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {

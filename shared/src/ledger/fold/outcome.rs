@@ -1,0 +1,149 @@
+//! What one entry of an outcome block changes.
+
+use std::ops::Range;
+
+use super::{Cell, FailedCell, Fold, Next};
+use crate::clock::UnixMs;
+use crate::ledger::outcomes::{Entry, Failed, Retry, Status};
+use crate::tile::TileKind;
+
+impl Fold {
+    pub(super) fn outcome(&mut self, at: UnixMs, entry: &Entry) {
+        let opened = self.opening.as_ref().map_or(0, |opening| opening.sequence);
+        let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
+        let Some(slice) = self.slices.get(entry.slice as usize) else {
+            self.counts.unexpected += u64::from(entry.pages);
+            return;
+        };
+        if entry.fence.0 <= opened {
+            self.counts.unexpected += u64::from(entry.pages);
+            return;
+        }
+        let issued = slice.cells(entry.kind).issued.within(&pages);
+        let known: u64 = issued.iter().map(|part| part.end - part.start).sum();
+        self.counts.unexpected += u64::from(entry.pages) - known;
+        match (&entry.status, entry.kind) {
+            (Status::Done, TileKind::Page) => issued.into_iter().for_each(|part| self.done(entry, &part)),
+            // A probe succeeds by its own kind of record, which carries the pages.
+            (Status::Done, TileKind::Probe) => self.counts.unexpected += known,
+            (Status::Failed(failed), _) => {
+                for page in issued.into_iter().flatten() {
+                    self.fail(at, entry, failed, page as u32);
+                }
+            }
+        }
+    }
+
+    fn done(&mut self, entry: &Entry, pages: &Range<u64>) {
+        let Some(slice) = self.slices.get(entry.slice as usize) else { return };
+        let new = slice.pages.done.missing(pages);
+        let fresh: u64 = new.iter().map(|part| part.end - part.start).sum();
+        self.counts.late += pages.end - pages.start - fresh;
+        for part in new {
+            self.first_success(entry, part);
+        }
+    }
+
+    /// Counts pages that had no success so far. Normally they are open in the entry's own tile, or
+    /// failed before; a record that names the wrong tile still tells of an issued shard's success.
+    fn first_success(&mut self, entry: &Entry, part: Range<u64>) {
+        let own = self.open.get(&entry.tile).is_some_and(|tile| {
+            tile.kind == entry.kind && tile.slice == entry.slice && tile.left.covers(&part)
+        });
+        self.count_success(entry, part.clone());
+        if own {
+            self.settle(entry.tile, part);
+        } else {
+            let strays: Vec<_> = self
+                .open
+                .iter()
+                .filter(|(_, tile)| tile.kind == entry.kind && tile.slice == entry.slice)
+                .filter(|(_, tile)| !tile.left.within(&part).is_empty())
+                .map(|(place, _)| *place)
+                .collect();
+            strays.into_iter().for_each(|place| self.settle(place, part.clone()));
+        }
+    }
+
+    fn count_success(&mut self, entry: &Entry, part: Range<u64>) {
+        let Some(slice) = self.slices.get_mut(entry.slice as usize) else { return };
+        slice.pages.done.insert(part.clone());
+        self.counts.done += part.end - part.start;
+        let offset = |page: u64| (page - u64::from(entry.first)) as u32;
+        for column in &entry.columns {
+            let sum = column.sum(offset(part.start), offset(part.end));
+            match self.counters.get_mut(&column.name) {
+                Some(total) => *total = total.saturating_add(sum),
+                None => {
+                    self.counters.insert(column.name.clone(), sum);
+                }
+            }
+        }
+        if !self.failed.is_empty() {
+            let cell = |page: u64| Cell { kind: entry.kind, slice: entry.slice, page: page as u32 };
+            let failed: Vec<Cell> =
+                self.failed.range(cell(part.start)..cell(part.end)).map(|(cell, _)| *cell).collect();
+            failed.into_iter().for_each(|cell| self.forgive(cell));
+        }
+    }
+
+    /// A success after failures: what was to follow is off.
+    pub(super) fn forgive(&mut self, cell: Cell) {
+        let Some(failed) = self.failed.remove(&cell) else { return };
+        match failed.next {
+            Next::Due(due) => {
+                self.retries.remove(&(due, cell));
+            }
+            Next::Issued(place) => self.settle(place, u64::from(cell.page)..u64::from(cell.page) + 1),
+            Next::Dead => self.counts.uncount_dead(cell.kind),
+        }
+    }
+
+    fn fail(&mut self, at: UnixMs, entry: &Entry, failed: &Failed, page: u32) {
+        let Some(opening) = &self.opening else { return };
+        let retry = opening.record.job.retry.clone();
+        let Some(tile) = self.open.get(&entry.tile) else { return };
+        let held = tile.kind == entry.kind
+            && tile.slice == entry.slice
+            && tile.fence == entry.fence
+            && tile.left.contains(u64::from(page));
+        if !held {
+            return;
+        }
+        let cell = Cell { kind: entry.kind, slice: entry.slice, page };
+        let attempts = tile.attempt;
+        let wait = match failed.retry {
+            Retry::Never => None,
+            _ if attempts >= retry.max_attempts => None,
+            Retry::Backoff => Some(retry.backoff.after(attempts, self.spread(cell, attempts))),
+            Retry::AfterMs(ms) => Some(std::time::Duration::from_millis(ms)),
+        };
+        let next = wait.map_or(Next::Dead, |wait| Next::Due(at + wait));
+        let record = FailedCell {
+            attempts,
+            error: failed.error.clone(),
+            at,
+            next,
+            bounds: tile.bounds_of(page).cloned(),
+            after: tile.after.clone(),
+        };
+        match next {
+            Next::Due(due) => {
+                self.retries.insert((due, cell));
+            }
+            Next::Dead if cell.kind == TileKind::Probe => self.counts.dead_probes += 1,
+            Next::Dead | Next::Issued(_) => self.counts.dead += 1,
+        }
+        self.failed.insert(cell, record);
+        self.settle(entry.tile, u64::from(page)..u64::from(page) + 1);
+    }
+
+    /// A number that looks random and that every reader computes alike (FNV-1a).
+    fn spread(&self, cell: Cell, attempt: u32) -> u64 {
+        let numbers = [cell.slice, cell.page, attempt];
+        let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
+        self.run.as_str().bytes().chain(numbers).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! What people and programs are shown of a run: the JSON of `show RUN`, and the value in the `runs`
+//! bucket. A projection; the ledger is the truth.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixMs;
+use crate::id::{JobName, QueueName, RunId};
+use crate::ledger::fold::Fold;
+use crate::ledger::outcomes::ROWS;
+use crate::ledger::record::EndState;
+
+/// Where a run is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// Shards are outstanding or not issued yet.
+    Running,
+    /// Every shard is committed.
+    Succeeded,
+    /// It ended with dead shards or could not be planned.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl RunState {
+    /// Whether the run is over.
+    pub fn ended(self) -> bool {
+        self != RunState::Running
+    }
+
+    /// The state as text, as it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunState::Running => "running",
+            RunState::Succeeded => "succeeded",
+            RunState::Failed => "failed",
+            RunState::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<EndState> for RunState {
+    fn from(end: EndState) -> RunState {
+        match end {
+            EndState::Succeeded => RunState::Succeeded,
+            EndState::Failed => RunState::Failed,
+            EndState::Cancelled => RunState::Cancelled,
+        }
+    }
+}
+
+/// A run, as `show RUN --json` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: JobName,
+    /// Its queue.
+    pub queue: QueueName,
+    /// Where it is in its life.
+    pub state: RunState,
+    /// The time that it was meant for, RFC 3339.
+    pub scheduled_at: Option<String>,
+    /// When it was opened, RFC 3339.
+    pub opened_at: Option<String>,
+    /// When it was closed, RFC 3339; `None` while it runs.
+    pub closed_at: Option<String>,
+    /// Its cells.
+    pub grid: GridSummary,
+    /// Its shards in numbers.
+    pub shards: ShardSummary,
+    /// Sum of the counter `rows`.
+    pub rows: i64,
+    /// Sums of the handler's other counters.
+    pub counters: BTreeMap<String, i64>,
+    /// Why it did not succeed.
+    pub error: Option<String>,
+}
+
+/// Cells of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GridSummary {
+    /// Rows.
+    pub slices: u32,
+    /// Cells, as far as they are known: a probed grid grows.
+    pub shards: u64,
+}
+
+/// Shards of a run in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardSummary {
+    /// Issued, each once.
+    pub planned: u64,
+    /// With a success.
+    pub done: u64,
+    /// Without one, their attempts used up.
+    pub dead: u64,
+    /// Issued, without an outcome that ends them.
+    pub outstanding: u64,
+    /// Successes after the first.
+    pub late: u64,
+    /// Issued again after a failed attempt, each time.
+    pub retried: u64,
+    /// Without an outcome in tiles that were taken over, each time.
+    pub taken_over: u64,
+}
+
+impl RunSummary {
+    /// The summary of a run; `None` before its first record.
+    pub fn of(fold: &Fold) -> Option<RunSummary> {
+        let opening = fold.opening()?;
+        let job = &opening.record.job;
+        let counts = fold.counts();
+        let mut counters = fold.counters().clone();
+        let known: u64 = fold.slices().iter().map(|slice| match slice.end() {
+            Some(end) => u64::from(end),
+            None => u64::from(slice.next_page()) + slice.ready().len() as u64,
+        }).sum();
+        let closing = fold.closing();
+        Some(RunSummary {
+            run: fold.run().clone(),
+            job: job.name.clone(),
+            queue: job.queue.clone(),
+            state: closing.map_or(RunState::Running, |(_, closed)| closed.state.into()),
+            scheduled_at: Some(opening.record.scheduled_at.rfc3339()),
+            opened_at: Some(opening.at.rfc3339()),
+            closed_at: closing.map(|(at, _): &(UnixMs, _)| at.rfc3339()),
+            grid: GridSummary { slices: job.grid.slices, shards: known },
+            shards: ShardSummary {
+                planned: counts.planned,
+                done: counts.done,
+                dead: counts.dead,
+                outstanding: counts.planned - counts.done - counts.dead,
+                late: counts.late,
+                retried: counts.retried,
+                taken_over: counts.taken_over,
+            },
+            rows: counters.remove(ROWS).unwrap_or(0),
+            counters,
+            error: closing.and_then(|(_, closed)| closed.error.clone()),
+        })
+    }
+}
