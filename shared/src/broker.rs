@@ -20,13 +20,14 @@ pub mod api;
 // pub mod batch;
 pub mod connect;
 // pub mod floor;
-// pub mod kv;
-// pub mod log;
+pub mod kv;
+pub mod log;
 pub mod plain;
+mod reply;
 // pub mod pull;
 pub mod subjects;
 // pub mod term;
-// pub mod topology;
+pub mod topology;
 
 pub use async_nats::{Message, Subject};
 pub use connect::{Broker, ConnectError, Connection, Options};

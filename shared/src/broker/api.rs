@@ -25,6 +25,8 @@ pub(super) mod code {
     pub(in crate::broker) const CLUSTER_NO_LEADER: u64 = 10_009;
     pub(in crate::broker) const STREAM_OFFLINE: u64 = 10_118;
     pub(in crate::broker) const NO_MESSAGE: u64 = 10_037;
+    pub(in crate::broker) const SEQUENCE_NOT_FOUND: u64 = 10_043;
+    pub(in crate::broker) const DELETE_FAILED: u64 = 10_057;
     pub(in crate::broker) const CONSUMER_NOT_FOUND: u64 = 10_014;
     pub(in crate::broker) const CONSUMER_EXISTS: u64 = 10_148;
     pub(in crate::broker) const CONSUMER_NOT_UNIQUE: u64 = 10_100;
@@ -58,7 +60,9 @@ impl Fault {
     pub fn is_full(&self) -> bool {
         match self.err_code {
             code::INSUFFICIENT_RESOURCES | code::MEMORY_EXCEEDED | code::STORAGE_EXCEEDED => true,
-            code::STORE_FAILED => self.description.contains("maximum") || self.description.contains("space"),
+            code::STORE_FAILED => {
+                self.description.contains("maximum") || self.description.contains("space")
+            }
             _ => false,
         }
     }
@@ -125,7 +129,10 @@ struct Envelope {
 /// The answer in `payload`, or the fault that it reports.
 pub(super) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ApiError> {
     let wrong = |error: serde_json::Error| {
-        ApiError::Answer(format!("{error} in {:?}", String::from_utf8_lossy(&payload[..payload.len().min(200)])))
+        ApiError::Answer(format!(
+            "{error} in {:?}",
+            String::from_utf8_lossy(&payload[..payload.len().min(200)])
+        ))
     };
     let envelope: Envelope = serde_json::from_slice(payload).map_err(wrong)?;
     match envelope.error {
@@ -136,9 +143,17 @@ pub(super) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ApiError> 
 
 impl Broker {
     /// Asks JetStream one thing.
-    pub(super) async fn api<T: DeserializeOwned>(&self, subject: String, body: &impl Serialize) -> Result<T, ApiError> {
+    pub(super) async fn api<T: DeserializeOwned>(
+        &self,
+        subject: String,
+        body: &impl Serialize,
+    ) -> Result<T, ApiError> {
         let body = serde_json::to_vec(body).map_err(|error| ApiError::Answer(error.to_string()))?;
-        let body = if body == b"null" { Bytes::new() } else { body.into() };
+        let body = if body == b"null" {
+            Bytes::new()
+        } else {
+            body.into()
+        };
         let message = self.request(subject, body, API_TIMEOUT).await?;
         parse(&message.payload)
     }
@@ -162,17 +177,29 @@ mod tests {
     fn faults_are_told_from_answers() {
         let stored: Stored = parse(br#"{"stream":"s","seq":7,"batch":"b","count":3}"#).unwrap();
         assert_eq!((stored.seq, stored.count), (7, 3));
-        let refused = br#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 3"}}"#;
+        let refused =
+            br#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 3"}}"#;
         let error = parse::<Stored>(refused).unwrap_err();
         assert_eq!(error.err_code(), Some(code::WRONG_LAST));
-        assert!(matches!(parse::<Stored>(b"nonsense"), Err(ApiError::Answer(_))));
+        assert!(matches!(
+            parse::<Stored>(b"nonsense"),
+            Err(ApiError::Answer(_))
+        ));
     }
 
     #[test]
     fn full_disk_is_no_passing_fault() {
-        let full = Fault { code: 503, err_code: code::STORE_FAILED, description: "maximum bytes exceeded".into() };
+        let full = Fault {
+            code: 503,
+            err_code: code::STORE_FAILED,
+            description: "maximum bytes exceeded".into(),
+        };
         assert!(full.is_full() && !full.is_passing());
-        let election = Fault { code: 503, err_code: code::CLUSTER_NO_LEADER, ..Fault::default() };
+        let election = Fault {
+            code: 503,
+            err_code: code::CLUSTER_NO_LEADER,
+            ..Fault::default()
+        };
         assert!(election.is_passing() && !election.is_full());
     }
 }

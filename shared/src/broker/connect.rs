@@ -3,8 +3,8 @@
 //! It must not decide what to do about a lost connection: it only makes the change visible, before
 //! anything of the new connection can be read.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -130,7 +130,9 @@ pub enum ConnectError {
         cause: String,
     },
     /// The server is too old.
-    #[error("use broker at {url}: nats-server {found} is too old, at least {needed} is needed (2.15.1 recommended)")]
+    #[error(
+        "use broker at {url}: nats-server {found} is too old, at least {needed} is needed (2.15.1 recommended)"
+    )]
     TooOld {
         /// The address, without its password.
         url: String,
@@ -140,7 +142,9 @@ pub enum ConnectError {
         needed: String,
     },
     /// The server runs without JetStream, or not for this account.
-    #[error("use broker at {url}: JetStream is not enabled ({cause}); start nats-server with -js, or enable it for this account")]
+    #[error(
+        "use broker at {url}: JetStream is not enabled ({cause}); start nats-server with -js, or enable it for this account"
+    )]
     NoJetStream {
         /// The address, without its password.
         url: String,
@@ -270,10 +274,20 @@ impl Broker {
 async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
     let url = without_password(&options.url);
     let (bump, changes) = watch::channel(0);
-    let client = match tokio::time::timeout(ATTEMPT, client_options(options, bump)?.connect(addresses(options)?)).await {
+    let client = match tokio::time::timeout(
+        ATTEMPT,
+        client_options(options, bump)?.connect(addresses(options)?),
+    )
+    .await
+    {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return Err(refused(url, &error)),
-        Err(_) => return Err(ConnectError::Unreachable { url, cause: "no answer in 3 s".into() }),
+        Err(_) => {
+            return Err(ConnectError::Unreachable {
+                url,
+                cause: "no answer in 3 s".into(),
+            });
+        }
     };
     check_version(&client, &url)?;
     check_jetstream(&client, &url).await?;
@@ -281,10 +295,18 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
     let seen = Seen {
         connects: client.statistics().connects.load(Ordering::Relaxed),
         client_id: info.client_id,
-        connection: Connection { epoch: 1, server_id: info.server_id.into() },
+        connection: Connection {
+            epoch: 1,
+            server_id: info.server_id.into(),
+        },
     };
     let subjects = Arc::new(Subjects::new(options.namespace.clone()));
-    Ok(Broker { client, subjects, seen: Arc::new(Mutex::new(seen)), changes })
+    Ok(Broker {
+        client,
+        subjects,
+        seen: Arc::new(Mutex::new(seen)),
+        changes,
+    })
 }
 
 fn addresses(options: &Options) -> Result<Vec<async_nats::ServerAddr>, ConnectError> {
@@ -299,7 +321,10 @@ fn addresses(options: &Options) -> Result<Vec<async_nats::ServerAddr>, ConnectEr
         })
 }
 
-fn client_options(options: &Options, bump: watch::Sender<u64>) -> Result<async_nats::ConnectOptions, ConnectError> {
+fn client_options(
+    options: &Options,
+    bump: watch::Sender<u64>,
+) -> Result<async_nats::ConnectOptions, ConnectError> {
     let mut wanted = async_nats::ConnectOptions::new()
         .name(&options.name)
         .ping_interval(PING_INTERVAL)
@@ -314,7 +339,9 @@ fn client_options(options: &Options, bump: watch::Sender<u64>) -> Result<async_n
         });
     match &options.credentials {
         Credentials::None => {}
-        Credentials::Password { user, password } => wanted = wanted.user_and_password(user.clone(), password.clone()),
+        Credentials::Password { user, password } => {
+            wanted = wanted.user_and_password(user.clone(), password.clone())
+        }
         Credentials::Token(token) => wanted = wanted.token(token.clone()),
     }
     if let Some(prefix) = &options.inbox_prefix {
@@ -349,9 +376,14 @@ fn report(event: &Event) {
     match event {
         Event::Connected => tracing::info!("connected to the broker"),
         Event::Disconnected => tracing::warn!("disconnected from the broker"),
-        Event::ServerError(error) => tracing::error!(%error, "the broker refused something; check this client's permissions"),
+        Event::ServerError(error) => {
+            tracing::error!(%error, "the broker refused something; check this client's permissions")
+        }
         Event::SlowConsumer(subscription) => {
-            tracing::error!(subscription, "messages dropped: they came faster than they were read");
+            tracing::error!(
+                subscription,
+                "messages dropped: they came faster than they were read"
+            );
         }
         Event::LameDuckMode => tracing::warn!("the broker is about to stop"),
         Event::ClientError(error) => tracing::debug!(%error, "connection attempt failed"),
@@ -368,7 +400,9 @@ fn refused(url: String, error: &async_nats::ConnectError) -> ConnectError {
     match error.kind() {
         Kind::Authentication | Kind::AuthorizationViolation => ConnectError::Denied { url, cause },
         Kind::ServerParse | Kind::Tls => ConnectError::Address { url, cause },
-        Kind::Dns | Kind::TimedOut | Kind::Io | Kind::MaxReconnects => ConnectError::Unreachable { url, cause },
+        Kind::Dns | Kind::TimedOut | Kind::Io | Kind::MaxReconnects => {
+            ConnectError::Unreachable { url, cause }
+        }
     }
 }
 
@@ -378,7 +412,11 @@ fn check_version(client: &Client, url: &str) -> Result<(), ConnectError> {
         return Ok(());
     }
     let (major, minor, patch) = SERVER_MIN;
-    Err(ConnectError::TooOld { url: url.to_owned(), found, needed: format!("{major}.{minor}.{patch}") })
+    Err(ConnectError::TooOld {
+        url: url.to_owned(),
+        found,
+        needed: format!("{major}.{minor}.{patch}"),
+    })
 }
 
 fn version(text: &str) -> Option<(u64, u64, u64)> {
@@ -398,14 +436,20 @@ async fn check_jetstream(client: &Client, url: &str) -> Result<(), ConnectError>
         // A server that just started answers plain NATS before JetStream.
         Ok(Err(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
             if client.server_info().jetstream {
-                return Err(ConnectError::Unreachable { url: url.to_owned(), cause: "JetStream is not ready yet".into() });
+                return Err(ConnectError::Unreachable {
+                    url: url.to_owned(),
+                    cause: "JetStream is not ready yet".into(),
+                });
             }
             "no responders".to_owned()
         }
         // Without the permission to ask there is no answer; what the client may not do will show.
         Ok(Err(_)) | Err(_) => return Ok(()),
     };
-    Err(ConnectError::NoJetStream { url: url.to_owned(), cause })
+    Err(ConnectError::NoJetStream {
+        url: url.to_owned(),
+        cause,
+    })
 }
 
 fn without_password(url: &str) -> String {
@@ -431,7 +475,10 @@ mod tests {
 
     #[test]
     fn passwords_do_not_get_into_messages() {
-        assert_eq!(without_password("nats://me:pa@ss@one:4222,two:4222"), "nats://one:4222,two:4222");
+        assert_eq!(
+            without_password("nats://me:pa@ss@one:4222,two:4222"),
+            "nats://one:4222,two:4222"
+        );
     }
 
     #[test]
@@ -439,7 +486,10 @@ mod tests {
         assert_eq!(reconnect_delay(1), Duration::ZERO);
         for attempts in 2..50 {
             let delay = reconnect_delay(attempts);
-            assert!(delay >= Duration::from_millis(12) && delay <= BACKOFF_MAX, "{delay:?}");
+            assert!(
+                delay >= Duration::from_millis(12) && delay <= BACKOFF_MAX,
+                "{delay:?}"
+            );
         }
     }
 }

@@ -11,6 +11,8 @@ use futures_util::Stream;
 
 use super::connect::Broker;
 
+/// How often to look for a new connection without a hint.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// An answer that was on its way when the connection was lost does not come any more; this much
 /// later nobody hopes for it.
 const AFTER_RECONNECT: Duration = Duration::from_millis(200);
@@ -51,7 +53,10 @@ pub enum RequestError {
 impl RequestError {
     /// Whether the request may have had its effect although no answer came.
     pub fn may_be_done(&self) -> bool {
-        matches!(self, RequestError::TimedOut { .. } | RequestError::Disconnected { .. })
+        matches!(
+            self,
+            RequestError::TimedOut { .. } | RequestError::Disconnected { .. }
+        )
     }
 }
 
@@ -86,7 +91,11 @@ impl Stream for Subscription {
 impl Broker {
     /// Hands a message to the client, which sends it, after a reconnect if need be. Says nothing
     /// about arrival.
-    pub async fn publish(&self, subject: impl Into<Subject>, payload: Bytes) -> Result<(), PublishError> {
+    pub async fn publish(
+        &self,
+        subject: impl Into<Subject>,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
         let subject = subject.into();
         self.client
             .publish(subject.clone(), payload)
@@ -127,7 +136,8 @@ impl Broker {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Message, RequestError> {
-        self.request_with_headers(subject.into(), None, payload, timeout).await
+        self.request_with_headers(subject.into(), None, payload, timeout)
+            .await
     }
 
     pub(super) async fn request_with_headers(
@@ -151,8 +161,13 @@ impl Broker {
         });
         match answer.await {
             Ok(Some(answer)) => answer.map_err(|error| unanswered(&subject, &error)),
-            Ok(None) => Err(RequestError::Disconnected { subject: subject.to_string() }),
-            Err(_) => Err(RequestError::TimedOut { subject: subject.to_string(), waited: timeout }),
+            Ok(None) => Err(RequestError::Disconnected {
+                subject: subject.to_string(),
+            }),
+            Err(_) => Err(RequestError::TimedOut {
+                subject: subject.to_string(),
+                waited: timeout,
+            }),
         }
     }
 
@@ -163,15 +178,17 @@ impl Broker {
         let patience = if self.is_connected() { 0 } else { 1 };
         let mut changes = self.changes();
         while self.connection_epoch() <= before + patience {
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            // The hint may come a moment too early, or never.
+            let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
         }
         tokio::time::sleep(AFTER_RECONNECT).await;
     }
 
     /// Everything that is published to `subject`, which may hold wildcards, from now on.
-    pub async fn subscribe(&self, subject: impl Into<Subject>) -> Result<Subscription, PublishError> {
+    pub async fn subscribe(
+        &self,
+        subject: impl Into<Subject>,
+    ) -> Result<Subscription, PublishError> {
         let subject = subject.into();
         match self.client.subscribe(subject.clone()).await {
             Ok(subscriber) => Ok(Subscription(subscriber)),
@@ -186,18 +203,18 @@ impl Broker {
 
     /// Waits until all that was handed to the client is written to its socket.
     pub async fn flush(&self) -> Result<(), PublishError> {
-        self.client
-            .flush()
-            .await
-            .map_err(|error| PublishError { subject: "the socket".into(), cause: error.to_string() })
+        self.client.flush().await.map_err(|error| PublishError {
+            subject: "the socket".into(),
+            cause: error.to_string(),
+        })
     }
 
     /// Sends what is still to be sent and ends the connection for good.
     pub async fn drain(&self) -> Result<(), PublishError> {
-        self.client
-            .drain()
-            .await
-            .map_err(|error| PublishError { subject: "the socket".into(), cause: error.to_string() })
+        self.client.drain().await.map_err(|error| PublishError {
+            subject: "the socket".into(),
+            cause: error.to_string(),
+        })
     }
 }
 
@@ -206,7 +223,10 @@ fn unpublished(subject: &Subject, error: &dyn std::error::Error) -> PublishError
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
-    PublishError { subject: subject.to_string(), cause }
+    PublishError {
+        subject: subject.to_string(),
+        cause,
+    }
 }
 
 fn unanswered(subject: &Subject, error: &async_nats::RequestError) -> RequestError {
@@ -214,8 +234,13 @@ fn unanswered(subject: &Subject, error: &async_nats::RequestError) -> RequestErr
     match error.kind() {
         RequestErrorKind::NoResponders => RequestError::NoResponders { subject },
         RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-            RequestError::Unsendable { subject, cause: error.to_string() }
+            RequestError::Unsendable {
+                subject,
+                cause: error.to_string(),
+            }
         }
-        RequestErrorKind::TimedOut | RequestErrorKind::Other => RequestError::Disconnected { subject },
+        RequestErrorKind::TimedOut | RequestErrorKind::Other => {
+            RequestError::Disconnected { subject }
+        }
     }
 }

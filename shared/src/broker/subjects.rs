@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-pub use crate::ledger::record::Author;
 use crate::id::{JobName, Namespace, QueueName, RunId, Session};
+pub use crate::ledger::record::Author;
 
 /// The planner's consumer of the submit stream.
 pub const PLANNER_CONSUMER: &str = "planner";
@@ -51,7 +51,10 @@ impl BucketName {
 
     /// The key of a subject of this bucket.
     pub(super) fn key<'a>(&self, subject: &'a str) -> Option<&'a str> {
-        subject.strip_prefix("$KV.")?.strip_prefix(self.as_str())?.strip_prefix('.')
+        subject
+            .strip_prefix("$KV.")?
+            .strip_prefix(self.as_str())?
+            .strip_prefix('.')
     }
 }
 
@@ -79,7 +82,11 @@ impl ConsumerName {
 
     /// The consumer of that name, if it is one of `queue`, and its number.
     pub fn parse(queue: &QueueName, text: &str) -> Option<(ConsumerName, u64)> {
-        let number = text.strip_prefix(queue.as_str())?.strip_prefix('-')?.parse().ok()?;
+        let number = text
+            .strip_prefix(queue.as_str())?
+            .strip_prefix('-')?
+            .parse()
+            .ok()?;
         let name = ConsumerName::new(queue, number);
         (name.0 == text).then_some((name, number))
     }
@@ -183,7 +190,11 @@ impl Subjects {
 
     /// What `author` writes about `run`.
     pub fn ledger_of(&self, queue: &QueueName, run: &RunId, author: Author) -> String {
-        format!("{}.ledger.{queue}.{run}.{}", self.namespace, author.as_str())
+        format!(
+            "{}.ledger.{queue}.{run}.{}",
+            self.namespace,
+            author.as_str()
+        )
     }
 
     /// The ledger of one run.
@@ -296,7 +307,9 @@ impl Subjects {
 /// Reading back.
 impl Subjects {
     fn after<'a>(&self, subject: &'a str, kind: &str) -> Option<&'a str> {
-        let rest = subject.strip_prefix(self.namespace.as_str())?.strip_prefix('.')?;
+        let rest = subject
+            .strip_prefix(self.namespace.as_str())?
+            .strip_prefix('.')?;
         rest.strip_prefix(kind)?.strip_prefix('.')
     }
 
@@ -323,7 +336,9 @@ impl Subjects {
 
     /// Session of a presence subject.
     pub fn parse_presence(&self, subject: &str) -> Option<Session> {
-        u64::from_str_radix(self.after(subject, "presence")?, 16).ok().map(Session)
+        u64::from_str_radix(self.after(subject, "presence")?, 16)
+            .ok()
+            .map(Session)
     }
 }
 
@@ -333,7 +348,11 @@ mod tests {
 
     fn names() -> (Subjects, QueueName, RunId) {
         let subjects = Subjects::new(Namespace::new("grid").unwrap());
-        (subjects, QueueName::new("images").unwrap(), RunId::new("resize_s_7").unwrap())
+        (
+            subjects,
+            QueueName::new("images").unwrap(),
+            RunId::new("resize_s_7").unwrap(),
+        )
     }
 
     #[test]
@@ -341,10 +360,21 @@ mod tests {
         let (subjects, queue, run) = names();
         for author in [Author::Plan, Author::Work, Author::Takeover] {
             let subject = subjects.ledger_of(&queue, &run, author);
-            assert_eq!(subjects.parse_ledger(&subject), Some((queue.clone(), run.clone(), author)));
+            assert_eq!(
+                subjects.parse_ledger(&subject),
+                Some((queue.clone(), run.clone(), author))
+            );
         }
-        assert_eq!(subjects.parse_shard(&subjects.shard(&queue, &run)), Some((queue, run)));
-        for bad in ["grid.ledger.images.*.work", "grid.ledger.images.a_1.work.x", "other.ledger.images.a_1.work", "grid.ledger"] {
+        assert_eq!(
+            subjects.parse_shard(&subjects.shard(&queue, &run)),
+            Some((queue, run))
+        );
+        for bad in [
+            "grid.ledger.images.*.work",
+            "grid.ledger.images.a_1.work.x",
+            "other.ledger.images.a_1.work",
+            "grid.ledger",
+        ] {
             assert_eq!(subjects.parse_ledger(bad), None, "{bad}");
         }
     }
@@ -371,7 +401,10 @@ mod tests {
     fn keys_of_a_bucket_are_read_back() {
         let bucket = names().0.state();
         assert_eq!(bucket.stream().as_str(), "KV_grid-state");
-        assert_eq!(bucket.key(&bucket.subject("floor.a-1.NX")), Some("floor.a-1.NX"));
+        assert_eq!(
+            bucket.key(&bucket.subject("floor.a-1.NX")),
+            Some("floor.a-1.NX")
+        );
         assert_eq!(bucket.key("$KV.grid-statex.a"), None);
     }
 }

@@ -1,0 +1,312 @@
+//! Buckets: a value a key, with the revision that a compare-and-swap expects. The layout in the
+//! stream is the usual one, so every NATS tool can read them.
+
+use async_nats::{HeaderMap, Subject};
+use bytes::Bytes;
+
+use super::api::{ApiError, Fault};
+use super::connect::Broker;
+use super::log::append::expecting;
+use super::log::{Follow, FollowError, Followed, ReadError, Record, Start};
+use super::plain::RequestError;
+use super::subjects::BucketName;
+use crate::clock::UnixMs;
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// The value; `None` when it was deleted.
+    pub value: Option<Bytes>,
+    /// What the next compare-and-swap has to expect.
+    pub revision: u64,
+    /// When it was written, by the broker's clock.
+    pub at: UnixMs,
+}
+
+/// Why a key was not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else wrote it first: surely not written.
+    #[error("write {key} of {bucket}: somebody else wrote it first")]
+    Conflict {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
+    /// No answer: it may be written. Read it.
+    #[error("write {key} of {bucket}: outcome unknown ({cause})")]
+    Unknown {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// Why there is no answer.
+        cause: RequestError,
+    },
+    /// Surely not written.
+    #[error("write {key} of {bucket}: {cause}")]
+    Failed {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// What the broker said.
+        cause: ApiError,
+    },
+}
+
+impl WriteError {
+    /// Whether somebody else wrote first.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, WriteError::Conflict { .. })
+    }
+}
+
+/// What a watch gives out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// A key and its new value, or its deletion. The first ones are the keys that are there.
+    Entry(Entry),
+    /// All that was there when the watch began (or began again) has been given out.
+    CaughtUp,
+}
+
+/// One bucket.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    broker: Broker,
+    name: BucketName,
+}
+
+impl Broker {
+    /// Definitions of jobs.
+    pub fn jobs(&self) -> Bucket {
+        self.bucket(self.subjects().jobs())
+    }
+
+    /// Summaries of runs.
+    pub fn runs(&self) -> Bucket {
+        self.bucket(self.subjects().runs())
+    }
+
+    /// Schedule state, the leader's lease, floors, consumer numbers.
+    pub fn state(&self) -> Bucket {
+        self.bucket(self.subjects().state())
+    }
+
+    /// Registrations of workers.
+    pub fn workers(&self) -> Bucket {
+        self.bucket(self.subjects().workers())
+    }
+
+    fn bucket(&self, name: BucketName) -> Bucket {
+        Bucket {
+            broker: self.clone(),
+            name,
+        }
+    }
+}
+
+impl Bucket {
+    /// The bucket's name.
+    pub fn name(&self) -> &BucketName {
+        &self.name
+    }
+
+    /// The value of `key`, by some replica; a replica may lag.
+    pub async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        Ok(self
+            .latest(key)
+            .await?
+            .filter(|entry| entry.value.is_some()))
+    }
+
+    /// The value of `key`, by the leader: nothing that was confirmed is missing.
+    pub async fn get_of_leader(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        let record = self
+            .broker
+            .last_of_leader(&self.name.stream(), &self.name.subject(key))
+            .await?;
+        Ok(record
+            .and_then(|record| self.entry(record))
+            .filter(|entry| entry.value.is_some()))
+    }
+
+    /// Keys with their values that match `filter` (`>` for all).
+    pub async fn entries(&self, filter: &str) -> Result<Vec<Entry>, ReadError> {
+        let records = self
+            .broker
+            .read(&self.name.stream(), self.name.subject(filter), 1, None)
+            .await?;
+        let mut latest = std::collections::BTreeMap::new();
+        for entry in records.into_iter().filter_map(|record| self.entry(record)) {
+            latest.insert(entry.key.clone(), entry);
+        }
+        Ok(latest
+            .into_values()
+            .filter(|entry| entry.value.is_some())
+            .collect())
+    }
+
+    /// All keys, in order.
+    pub async fn keys(&self) -> Result<Vec<String>, ReadError> {
+        Ok(self
+            .entries(">")
+            .await?
+            .into_iter()
+            .map(|entry| entry.key)
+            .collect())
+    }
+
+    /// Writes `key`, whatever was there. Returns its revision.
+    pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, WriteError> {
+        self.write(key, value, None, HeaderMap::new()).await
+    }
+
+    /// Writes `key` only if it does not exist.
+    pub async fn create(&self, key: &str, value: Bytes) -> Result<u64, WriteError> {
+        match self
+            .write(key, value.clone(), Some(0), HeaderMap::new())
+            .await
+        {
+            Err(WriteError::Conflict { bucket, key: name }) => {
+                match self.latest_of_leader(key).await? {
+                    // A mark of a deletion is in the place of the value.
+                    Some(Entry {
+                        value: None,
+                        revision,
+                        ..
+                    }) => self.update(key, value, revision).await,
+                    Some(_) | None => Err(WriteError::Conflict { bucket, key: name }),
+                }
+            }
+            done => done,
+        }
+    }
+
+    /// Writes `key` only if its revision is still `revision`.
+    pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, WriteError> {
+        self.write(key, value, Some(revision), HeaderMap::new())
+            .await
+    }
+
+    /// Deletes `key`; with `revision`, only if that is still its revision.
+    pub async fn delete(&self, key: &str, revision: Option<u64>) -> Result<(), WriteError> {
+        let mut headers = HeaderMap::new();
+        headers.insert("KV-Operation", "DEL");
+        self.write(key, Bytes::new(), revision, headers)
+            .await
+            .map(|_| ())
+    }
+
+    /// The keys that are there and match `filter` (`>` for all), then every change, for ever.
+    pub fn watch(&self, filter: &str) -> Watch {
+        let follow = self.broker.follow(
+            &self.name.stream(),
+            self.name.subject(filter),
+            Start::LastPerSubject,
+        );
+        Watch {
+            bucket: self.clone(),
+            follow,
+        }
+    }
+
+    /// [`Bucket::watch`] of all keys.
+    pub fn watch_all(&self) -> Watch {
+        self.watch(">")
+    }
+
+    async fn latest(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        let record = self
+            .broker
+            .last(&self.name.stream(), &self.name.subject(key))
+            .await?;
+        Ok(record.and_then(|record| self.entry(record)))
+    }
+
+    async fn latest_of_leader(&self, key: &str) -> Result<Option<Entry>, WriteError> {
+        let record = self
+            .broker
+            .last_of_leader(&self.name.stream(), &self.name.subject(key))
+            .await;
+        match record {
+            Ok(record) => Ok(record.and_then(|record| self.entry(record))),
+            Err(error) => Err(self.failed(key, error.cause)),
+        }
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        value: Bytes,
+        revision: Option<u64>,
+        headers: HeaderMap,
+    ) -> Result<u64, WriteError> {
+        let mut all = revision
+            .map(|revision| expecting(revision, None))
+            .unwrap_or_default();
+        for (name, values) in headers.iter() {
+            for value in values {
+                all.append(name.clone(), value.clone());
+            }
+        }
+        let subject = Subject::from(self.name.subject(key));
+        let headers = (!all.is_empty()).then_some(all);
+        match self.broker.store(&subject, headers, value).await {
+            Ok(stored) => Ok(stored.seq),
+            Err(error) => Err(self.failed(key, error)),
+        }
+    }
+
+    fn failed(&self, key: &str, error: ApiError) -> WriteError {
+        let (bucket, key) = (self.name.to_string(), key.to_owned());
+        match error {
+            ApiError::Fault(fault) if is_conflict(&fault) => WriteError::Conflict { bucket, key },
+            ApiError::Request(cause) if cause.may_be_done() => {
+                WriteError::Unknown { bucket, key, cause }
+            }
+            cause => WriteError::Failed { bucket, key, cause },
+        }
+    }
+
+    fn entry(&self, record: Record) -> Option<Entry> {
+        Some(Entry {
+            key: self.name.key(&record.subject)?.to_owned(),
+            value: (!record.deletion).then_some(record.payload),
+            revision: record.seq,
+            at: record.at,
+        })
+    }
+}
+
+/// 10164 says on a replicated stream that another write is under way: the caller has to look again.
+fn is_conflict(fault: &Fault) -> bool {
+    fault.is_wrong_last() || fault.is_busy()
+}
+
+/// A watch on a bucket.
+#[derive(Debug)]
+pub struct Watch {
+    bucket: Bucket,
+    follow: Follow,
+}
+
+impl Watch {
+    /// The next change. Never ends; may be dropped and called again without loss.
+    pub async fn next(&mut self) -> Result<Watched, FollowError> {
+        loop {
+            match self.follow.next().await? {
+                Followed::CaughtUp => return Ok(Watched::CaughtUp),
+                Followed::Record(record) => {
+                    if let Some(entry) = self.bucket.entry(record) {
+                        return Ok(Watched::Entry(entry));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A stream as a log: what a record is, how much there is, what can be taken away.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`append`] | whether a record is stored, is not, or may be |
+//! | [`read`] | when a read is complete although a replica may lag |
+//! | [`follow`] | an endless tail without gap or repeat |
+
+pub mod append;
+pub mod follow;
+pub mod read;
+
+use std::collections::HashMap;
+
+use async_nats::Subject;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+
+pub use append::AppendError;
+pub use follow::{Follow, FollowError, Followed, Start};
+pub use read::{ReadError, Reader};
+
+use super::api::{ApiError, code};
+use super::connect::Broker;
+use super::subjects::StreamName;
+use crate::clock::UnixMs;
+
+/// One message of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the stream.
+    pub seq: u64,
+    /// When the broker stored it, by the broker's clock.
+    pub at: UnixMs,
+    /// Where it was published.
+    pub subject: Subject,
+    /// What was published.
+    pub payload: Bytes,
+    /// Whether it only says that what was there before is gone (buckets).
+    pub deletion: bool,
+}
+
+/// How much a stream holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamState {
+    /// Sequence of the first message, or the one that the next will have if there is none.
+    pub first_seq: u64,
+    /// Sequence of the last message ever stored.
+    pub last_seq: u64,
+    /// Messages there.
+    pub messages: u64,
+    /// Their size in the store.
+    pub bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    #[serde(default)]
+    total: u64,
+    #[serde(default)]
+    offset: u64,
+    #[serde(default)]
+    limit: u64,
+    state: State,
+}
+
+#[derive(Default, Deserialize)]
+struct State {
+    messages: u64,
+    bytes: u64,
+    first_seq: u64,
+    last_seq: u64,
+    #[serde(default)]
+    subjects: Option<HashMap<String, u64>>,
+}
+
+#[derive(Deserialize)]
+struct Purged {
+    #[serde(default)]
+    purged: u64,
+}
+
+impl Broker {
+    /// How much `stream` holds, by its leader.
+    pub async fn info(&self, stream: &StreamName) -> Result<StreamState, ApiError> {
+        let info: Info = self
+            .api(format!("$JS.API.STREAM.INFO.{stream}"), &())
+            .await?;
+        Ok(StreamState {
+            first_seq: info.state.first_seq,
+            last_seq: info.state.last_seq,
+            messages: info.state.messages,
+            bytes: info.state.bytes,
+        })
+    }
+
+    /// The subjects of `stream` that match `filter`, each with its number of messages.
+    pub async fn subjects_of(
+        &self,
+        stream: &StreamName,
+        filter: &str,
+    ) -> Result<HashMap<String, u64>, ApiError> {
+        let mut all = HashMap::new();
+        loop {
+            let question = json!({ "subjects_filter": filter, "offset": all.len() });
+            let info: Info = self
+                .api(format!("$JS.API.STREAM.INFO.{stream}"), &question)
+                .await?;
+            let page = info.state.subjects.unwrap_or_default();
+            let last_page = page.is_empty() || info.offset + info.limit >= info.total;
+            all.extend(page);
+            if last_page {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Removes what matches `filter`, all but the newest `keep` messages. Returns how many went.
+    /// `filter` must come from [`super::Subjects`]: a wildcard empties all that it matches.
+    pub async fn purge(
+        &self,
+        stream: &StreamName,
+        filter: &str,
+        keep: u64,
+    ) -> Result<u64, ApiError> {
+        let question = if keep == 0 {
+            json!({ "filter": filter })
+        } else {
+            json!({ "filter": filter, "keep": keep })
+        };
+        let purged: Purged = self
+            .api(format!("$JS.API.STREAM.PURGE.{stream}"), &question)
+            .await?;
+        Ok(purged.purged)
+    }
+
+    /// Removes one message. `false` when it is not there.
+    pub async fn remove(&self, stream: &StreamName, seq: u64) -> Result<bool, ApiError> {
+        let question = json!({ "seq": seq, "no_erase": true });
+        let answer = self
+            .api::<serde_json::Value>(format!("$JS.API.STREAM.MSG.DELETE.{stream}"), &question)
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if error.err_code().is_some_and(is_absent) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn is_absent(err_code: u64) -> bool {
+    [
+        code::NO_MESSAGE,
+        code::SEQUENCE_NOT_FOUND,
+        code::DELETE_FAILED,
+    ]
+    .contains(&err_code)
+}

@@ -1,0 +1,444 @@
+//! When a read is complete. Records are read from any replica in pages; whether a replica lagged is
+//! asked of the stream's leader.
+
+use std::time::Duration;
+
+use async_nats::{Message, Subject};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Record;
+use crate::broker::api::{ApiError, code};
+use crate::broker::connect::Broker;
+use crate::broker::plain::{PublishError, RequestError};
+use crate::broker::subjects::StreamName;
+use crate::clock::UnixMs;
+
+/// Records a page.
+const PAGE_RECORDS: usize = 1_000;
+/// Bytes a page.
+const PAGE_BYTES: usize = 4 << 20;
+/// Subjects whose last records are asked for at once; the broker refuses more than 1,024.
+const SUBJECTS_AT_ONCE: usize = 500;
+/// How long a page may pause.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a read failed. Reading again is always right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read stream {stream}: {cause}")]
+pub struct ReadError {
+    /// What was read.
+    pub stream: String,
+    /// What went wrong.
+    #[source]
+    pub cause: ApiError,
+}
+
+/// Reads a part of a stream page by page.
+#[derive(Debug)]
+pub struct Reader {
+    broker: Broker,
+    stream: StreamName,
+    filter: String,
+    next: u64,
+    up_to: Option<u64>,
+    done: bool,
+}
+
+enum End {
+    /// There is more.
+    Pending,
+    /// This replica has no more.
+    Nothing,
+}
+
+impl Reader {
+    /// The next records in order, at most about a thousand; `None` when all were given. With `up_to`
+    /// that is: surely every record up to that sequence, also when a replica lagged, and none above.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<Record>>, ReadError> {
+        while !self.done {
+            let (mut page, end) = self.fetch().await.map_err(|cause| self.failed(cause))?;
+            if let (End::Nothing, Some(up_to)) = (&end, self.up_to) {
+                let seen = page.last().map_or(self.next, |record| record.seq + 1);
+                if seen <= up_to {
+                    match self
+                        .next_of_leader(seen)
+                        .await
+                        .map_err(|cause| self.failed(cause))?
+                    {
+                        Some(record) => page.push(record),
+                        None => self.done = true,
+                    }
+                } else {
+                    self.done = true;
+                }
+            } else if matches!(end, End::Nothing) {
+                self.done = true;
+            }
+            self.advance(&mut page);
+            if !page.is_empty() {
+                return Ok(Some(page));
+            }
+        }
+        Ok(None)
+    }
+
+    fn advance(&mut self, page: &mut Vec<Record>) {
+        if let Some(last) = page.last() {
+            self.next = last.seq + 1;
+        }
+        if let Some(up_to) = self.up_to {
+            page.retain(|record| record.seq <= up_to);
+            self.done |= self.next > up_to;
+        }
+    }
+
+    async fn fetch(&self) -> Result<(Vec<Record>, End), ApiError> {
+        let question = json!({
+            "seq": self.next,
+            "next_by_subj": self.filter,
+            "batch": PAGE_RECORDS,
+            "max_bytes": PAGE_BYTES,
+        });
+        self.broker.direct_get(&self.stream, &question).await
+    }
+
+    async fn next_of_leader(&self, seq: u64) -> Result<Option<Record>, ApiError> {
+        let question = json!({ "seq": seq, "next_by_subj": self.filter });
+        self.broker.get_of_leader(&self.stream, &question).await
+    }
+
+    fn failed(&self, cause: ApiError) -> ReadError {
+        ReadError {
+            stream: self.stream.to_string(),
+            cause,
+        }
+    }
+}
+
+impl Broker {
+    /// Reads what matches `filter` from `from` on. With `up_to`, surely all of it up to that sequence
+    /// and nothing above; without, up to what some replica has now.
+    pub fn reader(
+        &self,
+        stream: &StreamName,
+        filter: impl Into<String>,
+        from: u64,
+        up_to: Option<u64>,
+    ) -> Reader {
+        Reader {
+            broker: self.clone(),
+            stream: stream.clone(),
+            filter: filter.into(),
+            next: from.max(1),
+            up_to,
+            done: up_to.is_some_and(|up_to| up_to < from),
+        }
+    }
+
+    /// All of [`Broker::reader`] at once.
+    pub async fn read(
+        &self,
+        stream: &StreamName,
+        filter: impl Into<String>,
+        from: u64,
+        up_to: Option<u64>,
+    ) -> Result<Vec<Record>, ReadError> {
+        let mut reader = self.reader(stream, filter, from, up_to);
+        let mut all = Vec::new();
+        while let Some(page) = reader.next_page().await? {
+            all.extend(page);
+        }
+        Ok(all)
+    }
+
+    /// The last record on `subject`, by some replica.
+    pub async fn last(
+        &self,
+        stream: &StreamName,
+        subject: &str,
+    ) -> Result<Option<Record>, ReadError> {
+        let failed = |cause| ReadError {
+            stream: stream.to_string(),
+            cause,
+        };
+        let from = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+        let answer = self.request(from, Bytes::new(), PAGE_TIMEOUT).await;
+        let message = answer.map_err(|error| failed(error.into()))?;
+        match message.status {
+            Some(status) if status == async_nats::StatusCode::NOT_FOUND => Ok(None),
+            Some(_) => Err(failed(refused(&message))),
+            None => record(message).map(Some).map_err(failed),
+        }
+    }
+
+    /// The last record on `subject`, by the stream's leader: nothing that was confirmed is missing.
+    pub async fn last_of_leader(
+        &self,
+        stream: &StreamName,
+        subject: &str,
+    ) -> Result<Option<Record>, ReadError> {
+        let question = json!({ "last_by_subj": subject });
+        let answer = self.get_of_leader(stream, &question).await;
+        answer.map_err(|cause| ReadError {
+            stream: stream.to_string(),
+            cause,
+        })
+    }
+
+    /// The last record of each of `subjects`, which must hold no wildcards; any number of them.
+    pub async fn multi_last(
+        &self,
+        stream: &StreamName,
+        subjects: &[String],
+    ) -> Result<Vec<Record>, ReadError> {
+        let mut all = Vec::new();
+        for part in subjects.chunks(SUBJECTS_AT_ONCE) {
+            let mut wanted: Vec<&str> = part.iter().map(String::as_str).collect();
+            while !wanted.is_empty() {
+                let question = json!({ "multi_last": wanted, "batch": SUBJECTS_AT_ONCE });
+                let answer = self.direct_get(stream, &question).await;
+                let (page, end) = answer.map_err(|cause| ReadError {
+                    stream: stream.to_string(),
+                    cause,
+                })?;
+                match end {
+                    // The answer was cut where it became too large.
+                    End::Pending => wanted.retain(|subject| {
+                        page.iter()
+                            .all(|record| record.subject.as_str() != *subject)
+                    }),
+                    End::Nothing => wanted.clear(),
+                }
+                all.extend(page);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The last record of every subject that matches `filter`.
+    pub async fn last_per_subject(
+        &self,
+        stream: &StreamName,
+        filter: &str,
+    ) -> Result<Vec<Record>, ReadError> {
+        let subjects = self
+            .subjects_of(stream, filter)
+            .await
+            .map_err(|cause| ReadError {
+                stream: stream.to_string(),
+                cause,
+            })?;
+        self.multi_last(stream, &subjects.into_keys().collect::<Vec<_>>())
+            .await
+    }
+
+    async fn direct_get(
+        &self,
+        stream: &StreamName,
+        question: &serde_json::Value,
+    ) -> Result<(Vec<Record>, End), ApiError> {
+        let unsendable = |error: PublishError| {
+            ApiError::Request(RequestError::Unsendable {
+                subject: error.subject,
+                cause: error.cause,
+            })
+        };
+        let inbox = self.new_inbox();
+        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let mut answers = self.subscribe(inbox.clone()).await.map_err(unsendable)?;
+        self.publish_with_reply(subject.clone(), inbox, question.to_string().into())
+            .await
+            .map_err(unsendable)?;
+        let mut page = Vec::new();
+        loop {
+            let message = match tokio::time::timeout(PAGE_TIMEOUT, answers.next()).await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Err(RequestError::Disconnected { subject }.into()),
+                Err(_) => {
+                    return Err(RequestError::TimedOut {
+                        subject,
+                        waited: PAGE_TIMEOUT,
+                    }
+                    .into());
+                }
+            };
+            match message.status.map(|status| status.as_u16()) {
+                None => page.push(record(message)?),
+                Some(204) => {
+                    let pending = header(&message, "Nats-Num-Pending")
+                        .and_then(|text| text.parse::<u64>().ok());
+                    let end = if pending.unwrap_or(0) > 0 && !page.is_empty() {
+                        End::Pending
+                    } else {
+                        End::Nothing
+                    };
+                    return Ok((page, end));
+                }
+                Some(404) => return Ok((page, End::Nothing)),
+                Some(503) => return Err(RequestError::NoResponders { subject }.into()),
+                Some(_) => return Err(refused(&message)),
+            }
+        }
+    }
+
+    async fn get_of_leader(
+        &self,
+        stream: &StreamName,
+        question: &serde_json::Value,
+    ) -> Result<Option<Record>, ApiError> {
+        match self
+            .api::<Got>(format!("$JS.API.STREAM.MSG.GET.{stream}"), question)
+            .await
+        {
+            Ok(got) => got.message.record().map(Some),
+            Err(error) if error.err_code() == Some(code::NO_MESSAGE) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Got {
+    message: GotMessage,
+}
+
+#[derive(Deserialize)]
+struct GotMessage {
+    subject: String,
+    seq: u64,
+    #[serde(default)]
+    data: String,
+    #[serde(default)]
+    hdrs: String,
+    time: String,
+}
+
+impl GotMessage {
+    fn record(self) -> Result<Record, ApiError> {
+        let bad = || ApiError::Answer(format!("message {} of {}", self.seq, self.subject));
+        let headers = base64(&self.hdrs).ok_or_else(bad)?;
+        Ok(Record {
+            seq: self.seq,
+            at: unix_ms(&self.time).ok_or_else(bad)?,
+            payload: base64(&self.data).ok_or_else(bad)?.into(),
+            deletion: is_deletion_block(&headers),
+            subject: self.subject.into(),
+        })
+    }
+}
+
+fn is_deletion_block(headers: &[u8]) -> bool {
+    String::from_utf8_lossy(headers).lines().any(|line| {
+        line.split_once(':')
+            .is_some_and(|(name, value)| name == "KV-Operation" && value.trim() != "PUT")
+    })
+}
+
+/// Whether the message only says that a key of a bucket is gone.
+pub(super) fn is_deletion(message: &Message) -> bool {
+    header(message, "KV-Operation").is_some_and(|operation| operation != "PUT")
+}
+
+fn header<'a>(message: &'a Message, name: &'static str) -> Option<&'a str> {
+    Some(message.headers.as_ref()?.get_last(name)?.as_str())
+}
+
+fn refused(message: &Message) -> ApiError {
+    let status = message.status.map_or(0, |status| status.as_u16());
+    ApiError::Answer(format!(
+        "{status} {}",
+        message.description.as_deref().unwrap_or_default()
+    ))
+}
+
+fn record(message: Message) -> Result<Record, ApiError> {
+    let read = |message: &Message| {
+        Some((
+            header(message, "Nats-Sequence")?.parse().ok()?,
+            unix_ms(header(message, "Nats-Time-Stamp")?)?,
+            Subject::from(header(message, "Nats-Subject")?),
+        ))
+    };
+    match read(&message) {
+        Some((seq, at, subject)) => {
+            let deletion = is_deletion(&message);
+            Ok(Record {
+                seq,
+                at,
+                subject,
+                deletion,
+                payload: message.payload,
+            })
+        }
+        None => Err(ApiError::Answer(
+            "record without sequence, time or subject".into(),
+        )),
+    }
+}
+
+fn unix_ms(text: &str) -> Option<UnixMs> {
+    let at =
+        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+    u64::try_from(at.unix_timestamp_nanos() / 1_000_000)
+        .ok()
+        .map(UnixMs)
+}
+
+/// Standard base64, as JSON answers carry payloads.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0u32, 0u32);
+    for byte in text.bytes().filter(|byte| *byte != b'=') {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(six);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held & 0xff) as u8);
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_in_json_answers_are_read() {
+        for (text, bytes) in [
+            ("", &b""[..]),
+            ("Zg==", b"f"),
+            ("Zm8=", b"fo"),
+            ("Zm9v", b"foo"),
+            ("//79", b"\xff\xfe\xfd"),
+        ] {
+            assert_eq!(base64(text).as_deref(), Some(bytes), "{text}");
+        }
+        assert_eq!(base64("a-b_"), None);
+    }
+
+    #[test]
+    fn stamps_of_the_broker_are_read_to_the_millisecond() {
+        assert_eq!(
+            unix_ms("2013-01-01T05:00:00.123456789Z"),
+            Some(UnixMs(1_357_016_400_123))
+        );
+        assert_eq!(unix_ms("yesterday"), None);
+    }
+
+    #[test]
+    fn deletions_of_keys_are_told_from_values() {
+        assert!(is_deletion_block(b"NATS/1.0\r\nKV-Operation: DEL\r\n\r\n"));
+        assert!(!is_deletion_block(b"NATS/1.0\r\nNats-Msg-Id: 1\r\n\r\n"));
+    }
+}

@@ -1,0 +1,73 @@
+//! What the reply subject of a delivery says: short form of 9 tokens, and the long one with domain
+//! and account (11 or 12).
+
+/// What stands in a `$JS.ACK` subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// How many times the message was delivered, this time included.
+    pub(super) delivered: u64,
+    /// The message's sequence in its stream.
+    pub(super) stream_seq: u64,
+    /// The delivery's sequence in its consumer.
+    pub(super) consumer_seq: u64,
+    /// When the broker stored the message, nanoseconds since 1970.
+    pub(super) stored_ns: u64,
+    /// How many messages the consumer has not delivered yet.
+    pub(super) pending: u64,
+}
+
+impl Place {
+    /// Reads `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`,
+    /// with `<domain>.<account>` before the stream in the long form.
+    pub(super) fn parse(reply: &str) -> Option<Place> {
+        let rest = reply.strip_prefix("$JS.ACK.")?;
+        let skipped = match rest.bytes().filter(|byte| *byte == b'.').count() + 1 {
+            7 => 2,
+            9.. => 4,
+            _ => return None,
+        };
+        let mut numbers = rest
+            .split('.')
+            .skip(skipped)
+            .map(|token| token.parse().ok());
+        let mut next = || numbers.next().flatten();
+        Some(Place {
+            delivered: next()?,
+            stream_seq: next()?,
+            consumer_seq: next()?,
+            stored_ns: next()?,
+            pending: next()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_say_the_same() {
+        let short = Place::parse(
+            "$JS.ACK.grid-shards.images-1.2.1700000000000001.9.1500000000000000000.40",
+        );
+        let long = Place::parse(
+            "$JS.ACK._.ACC.grid-shards.images-1.2.1700000000000001.9.1500000000000000000.40",
+        );
+        let longer = Place::parse(
+            "$JS.ACK.hub.ACC.grid-shards.images-1.2.1700000000000001.9.1500000000000000000.40.xyz",
+        );
+        assert_eq!(
+            short.map(|place| (place.delivered, place.consumer_seq, place.pending)),
+            Some((2, 9, 40))
+        );
+        assert_eq!(short, long);
+        assert_eq!(short, longer);
+    }
+
+    #[test]
+    fn other_subjects_say_nothing() {
+        for other in ["", "$JS.ACK.a.b.1.2", "_INBOX.x.1", "$JS.ACK.s.c.x.2.3.4.5"] {
+            assert_eq!(Place::parse(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! How each stream, bucket and consumer is configured, and what is drift.
+//!
+//! Created when missing, verified when present. It never changes what is there, except an ack
+//! deadline that the caller named: a setting that differs is somebody's decision or mistake, and is
+//! refused with its name.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`streams`] | the settings of each stream and bucket |
+//! | [`consumers`] | the settings of each consumer, and under which name it is made |
+//! | [`drift`] | which settings differ |
+
+pub mod consumers;
+pub mod drift;
+pub mod streams;
+
+pub use consumers::{AckDeadline, QueueConsumer};
+pub use drift::Drift;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::api::{ApiError, code};
+use super::connect::Broker;
+use streams::Wanted;
+
+/// What an installation may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopologyOptions {
+    /// Copies of every stream: 1, or 3 or 5 on a cluster.
+    pub replicas: usize,
+    /// Where tiles that wait are kept: the ledger rebuilds a queue in memory after a restart.
+    pub queue_storage: Storage,
+    /// Bytes of ad-hoc messages that may wait; more are refused.
+    pub submit_max_bytes: u64,
+    /// Fire records kept for each job, and messages that could not be understood.
+    pub history_per_subject: u64,
+}
+
+impl Default for TopologyOptions {
+    fn default() -> Self {
+        TopologyOptions {
+            replicas: 1,
+            queue_storage: Storage::File,
+            submit_max_bytes: 256 << 20,
+            history_per_subject: 10_000,
+        }
+    }
+}
+
+/// Where a stream is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// On disk.
+    File,
+    /// In memory.
+    Memory,
+}
+
+/// Why the topology will not do.
+#[derive(Debug, thiserror::Error)]
+pub enum TopologyError {
+    /// What is there differs from what is needed.
+    #[error("{}", drift::describe(.0))]
+    Drift(Vec<Drift>),
+    /// On a cluster the queue needs three copies: after its host restarts, tiles in flight would be
+    /// handed out again as if for the first time.
+    #[error(
+        "use cluster {cluster}: the queue needs at least 3 replicas on a cluster, {replicas} configured; set replicas = 3"
+    )]
+    TooFewReplicas {
+        /// The cluster's name.
+        cluster: String,
+        /// What was configured.
+        replicas: usize,
+    },
+    /// Not created, and not there.
+    #[error("create {what}: {cause}")]
+    Create {
+        /// The stream, bucket or consumer.
+        what: String,
+        /// What the broker said.
+        #[source]
+        cause: ApiError,
+    },
+    /// The broker does not say.
+    #[error("look at {what}: {cause}")]
+    Look {
+        /// The stream, bucket or consumer.
+        what: String,
+        /// What the broker said.
+        #[source]
+        cause: ApiError,
+    },
+    /// The number of a queue's consumer could not be read or written.
+    #[error("choose the consumer of queue {queue}: {cause}")]
+    Number {
+        /// The queue.
+        queue: String,
+        /// What went wrong.
+        cause: String,
+    },
+}
+
+impl TopologyError {
+    /// Whether the broker could not be asked, as against: what it has will not do.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. } => {
+                matches!(cause, ApiError::Request(_))
+            }
+            TopologyError::Drift(_)
+            | TopologyError::TooFewReplicas { .. }
+            | TopologyError::Number { .. } => false,
+        }
+    }
+}
+
+/// One thing that a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The stream or bucket is not there.
+    Missing(String),
+    /// It differs.
+    Drift(Drift),
+}
+
+#[derive(Deserialize)]
+struct Configured {
+    config: Value,
+}
+
+/// Creates every stream and bucket that is missing, and checks those that are there. Several may do
+/// so at once.
+pub async fn ensure(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+    if let Some(cluster) = broker.cluster()
+        && options.replicas < 3
+    {
+        return Err(TopologyError::TooFewReplicas {
+            cluster,
+            replicas: options.replicas,
+        });
+    }
+    let mut drifts = Vec::new();
+    for wanted in streams::all(broker.subjects(), options) {
+        let found = match look(broker, &wanted).await? {
+            Some(found) => found,
+            None => create(broker, &wanted).await?,
+        };
+        drifts.extend(drift::between(&wanted.name, &wanted.config, &found));
+    }
+    if drifts.is_empty() {
+        Ok(())
+    } else {
+        Err(TopologyError::Drift(drifts))
+    }
+}
+
+/// Checks every stream and bucket and changes nothing. Empty when all is as it should be.
+pub async fn verify(
+    broker: &Broker,
+    options: &TopologyOptions,
+) -> Result<Vec<Finding>, TopologyError> {
+    let mut findings = Vec::new();
+    for wanted in streams::all(broker.subjects(), options) {
+        match look(broker, &wanted).await? {
+            Some(found) => {
+                let drifts = drift::between(&wanted.name, &wanted.config, &found);
+                findings.extend(drifts.into_iter().map(Finding::Drift));
+            }
+            None => findings.push(Finding::Missing(wanted.name)),
+        }
+    }
+    Ok(findings)
+}
+
+async fn look(broker: &Broker, wanted: &Wanted) -> Result<Option<Value>, TopologyError> {
+    let asked = broker
+        .api::<Configured>(format!("$JS.API.STREAM.INFO.{}", wanted.name), &())
+        .await;
+    match asked {
+        Ok(found) => Ok(Some(found.config)),
+        Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => Ok(None),
+        Err(cause) => Err(TopologyError::Look {
+            what: wanted.what(),
+            cause,
+        }),
+    }
+}
+
+async fn create(broker: &Broker, wanted: &Wanted) -> Result<Value, TopologyError> {
+    let subject = format!("$JS.API.STREAM.CREATE.{}", wanted.name);
+    match broker.api::<Configured>(subject, &wanted.to_create()).await {
+        Ok(found) => {
+            tracing::info!(stream = wanted.name, "created");
+            Ok(found.config)
+        }
+        // Somebody else was quicker.
+        Err(error) if error.err_code() == Some(code::STREAM_EXISTS) => {
+            match look(broker, wanted).await? {
+                Some(found) => Ok(found),
+                None => Err(TopologyError::Create {
+                    what: wanted.what(),
+                    cause: error,
+                }),
+            }
+        }
+        Err(cause) => Err(TopologyError::Create {
+            what: wanted.what(),
+            cause,
+        }),
+    }
+}

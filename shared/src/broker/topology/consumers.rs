@@ -1,0 +1,392 @@
+//! The settings of each consumer, and under which name it is made.
+//!
+//! The consumer of a queue is `<queue>-<n>`; n is in the `state` bucket and only goes up. A consumer
+//! that is gone gets the next number, never its old name: under that it would hand everything out as
+//! if for the first time, and nobody would reconnect (protocol.md §1).
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::drift::{self, Drift};
+use super::{Configured, TopologyError};
+use crate::broker::api::{ApiError, code};
+use crate::broker::connect::{Broker, jittered};
+use crate::broker::kv::{Entry, WriteError};
+use crate::broker::subjects::{ConsumerName, StreamName};
+use crate::id::QueueName;
+
+/// How long a worker may hold a tile without a renewal, unless something else is configured.
+pub const ACK_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+/// In flight at once: the broker rewrites the whole state of a consumer up to ten times a second.
+const MAX_ACK_PENDING: u64 = 20_000;
+/// Pulls that wait at once. Can never be changed afterwards.
+const MAX_WAITING: u64 = 16_384;
+/// A consumer that is named and not there may just be being made by somebody else.
+const BEING_MADE: Duration = Duration::from_secs(1);
+/// How long to try when several make the consumer at once.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The time that a worker may hold a tile without a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckDeadline {
+    /// What the consumer has; [`ACK_DEADLINE_DEFAULT`] where it is made.
+    AsIs,
+    /// This: an existing consumer is changed to it.
+    Exactly(Duration),
+}
+
+/// The consumer of a queue that is current now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConsumer {
+    /// Its name.
+    pub name: ConsumerName,
+    /// What a lease is made from.
+    pub ack_deadline: Duration,
+}
+
+enum Made {
+    Yes(Value),
+    /// Somebody else's consumer takes the same tiles.
+    Overlaps,
+}
+
+/// The current consumer of `queue`, made if there is none or if the one that was named is gone.
+pub async fn ensure_queue(
+    broker: &Broker,
+    queue: &QueueName,
+    deadline: AckDeadline,
+) -> Result<QueueConsumer, TopologyError> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let named = named(broker, queue).await?;
+        if let Some((_, number)) = &named {
+            let name = ConsumerName::new(queue, *number);
+            if let Some(config) = find_soon(broker, &name).await? {
+                return settle(broker, queue, name, config, deadline).await;
+            }
+        }
+        if let Some(name) = next_name(broker, queue, named).await?
+            && let Made::Yes(config) = make_current(broker, queue, &name, deadline).await?
+        {
+            return settle(broker, queue, name, config, deadline).await;
+        }
+        if Instant::now() > give_up {
+            return Err(number_failed(
+                queue,
+                "other processes keep making it; is more than one installation using this namespace?",
+            ));
+        }
+        tokio::time::sleep(jittered(Duration::from_millis(50))).await;
+    }
+}
+
+/// The current consumer of `queue` if there is one; makes nothing.
+pub async fn current(
+    broker: &Broker,
+    queue: &QueueName,
+) -> Result<Option<QueueConsumer>, TopologyError> {
+    let Some((_, number)) = named(broker, queue).await? else {
+        return Ok(None);
+    };
+    let name = ConsumerName::new(queue, number);
+    let config = find(broker, &broker.subjects().shards(), &name).await?;
+    Ok(config.map(|config| QueueConsumer {
+        name,
+        ack_deadline: deadline_of(&config),
+    }))
+}
+
+/// The planner's consumer of the submit stream.
+pub async fn ensure_planner(broker: &Broker) -> Result<ConsumerName, TopologyError> {
+    let stream = broker.subjects().submit();
+    let name = ConsumerName::planner();
+    let wanted = settings(&broker.subjects().all_submits(), ACK_DEADLINE_DEFAULT);
+    let found = match find(broker, &stream, &name).await? {
+        Some(found) => found,
+        None => match make(broker, &stream, &name, &wanted).await? {
+            Made::Yes(found) => found,
+            Made::Overlaps => {
+                let what = format!("consumer {name} of {stream}");
+                let cause = ApiError::Answer(
+                    "another consumer takes the ad-hoc messages; delete it".into(),
+                );
+                return Err(TopologyError::Create { what, cause });
+            }
+        },
+    };
+    refuse_drift(drift::between(
+        &format!("consumer {name} of {stream}"),
+        &wanted,
+        &found,
+    ))?;
+    Ok(name)
+}
+
+fn settings(filter: &str, ack_deadline: Duration) -> Map<String, Value> {
+    let settings = json!({
+        "filter_subject": filter,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": u64::try_from(ack_deadline.as_nanos()).unwrap_or(u64::MAX),
+        "max_deliver": -1,
+        "max_ack_pending": MAX_ACK_PENDING,
+        "max_waiting": MAX_WAITING,
+        "max_batch": 0,
+        "replay_policy": "instant",
+        "inactive_threshold": 0,
+    });
+    match settings {
+        Value::Object(settings) => settings,
+        _ => Map::new(),
+    }
+}
+
+fn deadline_of(config: &Value) -> Duration {
+    Duration::from_nanos(
+        config
+            .get("ack_wait")
+            .and_then(Value::as_u64)
+            .unwrap_or_default(),
+    )
+}
+
+async fn named(broker: &Broker, queue: &QueueName) -> Result<Option<(Entry, u64)>, TopologyError> {
+    let key = broker.subjects().consumer_key(queue);
+    let entry = broker
+        .state()
+        .get_of_leader(&key)
+        .await
+        .map_err(|error| number_failed(queue, error))?;
+    let Some(entry) = entry else { return Ok(None) };
+    let text = entry.value.as_deref().unwrap_or_default();
+    match std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        Some(number) => Ok(Some((entry, number))),
+        None => Err(number_failed(
+            queue,
+            format!("{key} in bucket state holds no number"),
+        )),
+    }
+}
+
+/// The next number, if nobody else took it.
+async fn next_name(
+    broker: &Broker,
+    queue: &QueueName,
+    named: Option<(Entry, u64)>,
+) -> Result<Option<ConsumerName>, TopologyError> {
+    let key = broker.subjects().consumer_key(queue);
+    let state = broker.state();
+    let (number, written) = match named {
+        Some((entry, number)) => {
+            tracing::warn!(%queue, gone = number, "the queue's consumer is gone: making the next one");
+            let next = number + 1;
+            (
+                next,
+                state
+                    .update(&key, next.to_string().into(), entry.revision)
+                    .await,
+            )
+        }
+        None => (1, state.create(&key, "1".into()).await),
+    };
+    match written {
+        Ok(_) => Ok(Some(ConsumerName::new(queue, number))),
+        Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
+        Err(error) => Err(number_failed(queue, error)),
+    }
+}
+
+/// Makes the consumer that this process has just numbered. Older ones of the queue that are still
+/// there stand in its way and are removed: nobody may take tiles by them any more.
+async fn make_current(
+    broker: &Broker,
+    queue: &QueueName,
+    name: &ConsumerName,
+    deadline: AckDeadline,
+) -> Result<Made, TopologyError> {
+    let stream = broker.subjects().shards();
+    let ack_deadline = match deadline {
+        AckDeadline::AsIs => ACK_DEADLINE_DEFAULT,
+        AckDeadline::Exactly(deadline) => deadline,
+    };
+    let wanted = settings(&broker.subjects().shards_of_queue(queue), ack_deadline);
+    let made = match make(broker, &stream, name, &wanted).await? {
+        Made::Overlaps => {
+            remove_older(broker, queue, name).await?;
+            make(broker, &stream, name, &wanted).await?
+        }
+        made @ Made::Yes(_) => made,
+    };
+    let current = self::named(broker, queue)
+        .await?
+        .map(|(_, number)| ConsumerName::new(queue, number));
+    if current.as_ref() == Some(name) {
+        return Ok(made);
+    }
+    // Somebody thought that it was gone before it was made.
+    remove(broker, name).await?;
+    Ok(Made::Overlaps)
+}
+
+async fn make(
+    broker: &Broker,
+    stream: &StreamName,
+    name: &ConsumerName,
+    wanted: &Map<String, Value>,
+) -> Result<Made, TopologyError> {
+    let mut config = wanted.clone();
+    config.insert("name".into(), name.as_str().into());
+    config.insert("durable_name".into(), name.as_str().into());
+    match write(broker, stream, name, config, "create").await {
+        Ok(found) => Ok(Made::Yes(found)),
+        Err(error) if error.err_code() == Some(code::CONSUMER_NOT_UNIQUE) => Ok(Made::Overlaps),
+        Err(error) if error.err_code() == Some(code::CONSUMER_EXISTS) => {
+            match find(broker, stream, name).await? {
+                Some(found) => Ok(Made::Yes(found)),
+                None => Ok(Made::Overlaps),
+            }
+        }
+        Err(cause) => Err(TopologyError::Create {
+            what: format!("consumer {name} of {stream}"),
+            cause,
+        }),
+    }
+}
+
+async fn write(
+    broker: &Broker,
+    stream: &StreamName,
+    name: &ConsumerName,
+    config: Map<String, Value>,
+    action: &str,
+) -> Result<Value, ApiError> {
+    let filter = config
+        .get("filter_subject")
+        .and_then(Value::as_str)
+        .unwrap_or(">");
+    let subject = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}.{filter}");
+    let question = json!({ "stream_name": stream.as_str(), "config": config, "action": action });
+    broker
+        .api::<Configured>(subject, &question)
+        .await
+        .map(|found| found.config)
+}
+
+async fn find(
+    broker: &Broker,
+    stream: &StreamName,
+    name: &ConsumerName,
+) -> Result<Option<Value>, TopologyError> {
+    match broker
+        .api::<Configured>(format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), &())
+        .await
+    {
+        Ok(found) => Ok(Some(found.config)),
+        Err(error) if error.err_code() == Some(code::CONSUMER_NOT_FOUND) => Ok(None),
+        Err(cause) => Err(TopologyError::Look {
+            what: format!("consumer {name} of {stream}"),
+            cause,
+        }),
+    }
+}
+
+async fn find_soon(broker: &Broker, name: &ConsumerName) -> Result<Option<Value>, TopologyError> {
+    let give_up = Instant::now() + BEING_MADE;
+    loop {
+        let found = find(broker, &broker.subjects().shards(), name).await?;
+        if found.is_some() || Instant::now() > give_up {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn remove_older(
+    broker: &Broker,
+    queue: &QueueName,
+    than: &ConsumerName,
+) -> Result<(), TopologyError> {
+    let Some((_, newest)) = ConsumerName::parse(queue, than.as_str()) else {
+        return Ok(());
+    };
+    for number in (1..newest).rev().take(1_000) {
+        let name = ConsumerName::new(queue, number);
+        if find(broker, &broker.subjects().shards(), &name)
+            .await?
+            .is_some()
+        {
+            tracing::warn!(%queue, consumer = %name, "removing a consumer that is no longer current");
+            remove(broker, &name).await?;
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn remove(broker: &Broker, name: &ConsumerName) -> Result<(), TopologyError> {
+    let stream = broker.subjects().shards();
+    match broker
+        .api::<Value>(format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), &())
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(error) if error.err_code() == Some(code::CONSUMER_NOT_FOUND) => Ok(()),
+        Err(cause) => Err(TopologyError::Look {
+            what: format!("consumer {name} of {stream}"),
+            cause,
+        }),
+    }
+}
+
+/// Checks a consumer that is there, and gives it the ack deadline that the caller named.
+async fn settle(
+    broker: &Broker,
+    queue: &QueueName,
+    name: ConsumerName,
+    config: Value,
+    deadline: AckDeadline,
+) -> Result<QueueConsumer, TopologyError> {
+    let stream = broker.subjects().shards();
+    let filter = broker.subjects().shards_of_queue(queue);
+    let has = deadline_of(&config);
+    let what = format!("consumer {name} of {stream}");
+    refuse_drift(drift::between(&what, &settings(&filter, has), &config))?;
+    let AckDeadline::Exactly(wanted) = deadline else {
+        return Ok(QueueConsumer {
+            name,
+            ack_deadline: has,
+        });
+    };
+    if wanted != has {
+        tracing::warn!(%queue, from = ?has, to = ?wanted, "changing the ack deadline of the queue's consumer");
+        let mut config = settings(&filter, wanted);
+        config.insert("name".into(), name.as_str().into());
+        config.insert("durable_name".into(), name.as_str().into());
+        let changed = write(broker, &stream, &name, config, "update").await;
+        changed.map_err(|cause| TopologyError::Create { what, cause })?;
+    }
+    Ok(QueueConsumer {
+        name,
+        ack_deadline: wanted,
+    })
+}
+
+fn refuse_drift(drifts: Vec<Drift>) -> Result<(), TopologyError> {
+    if drifts.is_empty() {
+        Ok(())
+    } else {
+        Err(TopologyError::Drift(drifts))
+    }
+}
+
+fn number_failed(queue: &QueueName, cause: impl ToString) -> TopologyError {
+    TopologyError::Number {
+        queue: queue.to_string(),
+        cause: cause.to_string(),
+    }
+}

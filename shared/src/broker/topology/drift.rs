@@ -1,0 +1,93 @@
+//! Which settings differ. Only the settings that are wanted are compared: what a newer server adds
+//! is no drift.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// A setting that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// The stream, bucket or consumer.
+    pub what: String,
+    /// The setting, as the broker calls it.
+    pub setting: String,
+    /// What it should be, as JSON.
+    pub expected: String,
+    /// What it is, as JSON.
+    pub found: String,
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Drift {
+            what,
+            setting,
+            expected,
+            found,
+        } = self;
+        write!(f, "{what}: {setting} should be {expected}, is {found}")
+    }
+}
+
+/// The settings of `wanted` that `found` has otherwise.
+pub(super) fn between(what: &str, wanted: &Map<String, Value>, found: &Value) -> Vec<Drift> {
+    let differs = |setting: &String, expected: &Value| {
+        let found = found.get(setting).cloned().unwrap_or(Value::Null);
+        (!same(expected, &found)).then(|| Drift {
+            what: what.to_owned(),
+            setting: setting.clone(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        })
+    };
+    wanted
+        .iter()
+        .filter_map(|(setting, expected)| differs(setting, expected))
+        .collect()
+}
+
+/// The broker leaves out what is false or zero.
+fn same(expected: &Value, found: &Value) -> bool {
+    let nothing = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_i64() == Some(0),
+        _ => false,
+    };
+    expected == found || nothing(expected) && nothing(found)
+}
+
+/// For people: every difference, and the way out.
+pub(super) fn describe(drifts: &[Drift]) -> String {
+    let listed: Vec<String> = drifts.iter().map(ToString::to_string).collect();
+    format!(
+        "use the broker's streams as they are configured: {}; set them back (nats stream edit), or start with the options they were made with",
+        listed.join("; ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn difference_is_named_with_both_values() {
+        let wanted =
+            json!({ "storage": "file", "deny_purge": false, "max_age": 0, "subjects": ["a", "b"] });
+        let found = json!({ "storage": "memory", "subjects": ["a", "b"], "new_in_3": true });
+        let drifts = between("grid-ledger", wanted.as_object().unwrap(), &found);
+        assert_eq!(drifts.len(), 1);
+        assert_eq!(
+            drifts[0].to_string(),
+            "grid-ledger: storage should be \"file\", is \"memory\""
+        );
+    }
+
+    #[test]
+    fn setting_that_is_on_by_mistake_is_drift() {
+        let wanted = json!({ "deny_purge": false, "max_age": 0 });
+        let found = json!({ "deny_purge": true, "max_age": 5 });
+        assert_eq!(between("s", wanted.as_object().unwrap(), &found).len(), 2);
+    }
+}

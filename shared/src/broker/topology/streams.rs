@@ -1,0 +1,148 @@
+//! The settings of each stream and bucket (protocol.md §1).
+
+use serde_json::{Map, Value, json};
+
+use super::{Storage, TopologyOptions};
+use crate::broker::subjects::{BucketName, Subjects};
+
+/// A stream as it should be.
+pub(super) struct Wanted {
+    pub(super) name: String,
+    /// What is compared with what is there.
+    pub(super) config: Map<String, Value>,
+    /// Whether sequences begin at the microseconds since 1970, so that a stream that is deleted and
+    /// made again never uses one twice.
+    first_seq_from_clock: bool,
+}
+
+impl Wanted {
+    pub(super) fn what(&self) -> String {
+        format!("stream {}", self.name)
+    }
+
+    /// What is sent to create it.
+    pub(super) fn to_create(&self) -> Value {
+        let mut config = self.config.clone();
+        config.insert("name".into(), self.name.clone().into());
+        if self.first_seq_from_clock {
+            let since = std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap_or_default();
+            config.insert(
+                "first_seq".into(),
+                u64::try_from(since.as_micros()).unwrap_or(1).into(),
+            );
+        }
+        Value::Object(config)
+    }
+}
+
+/// Every stream and bucket of an installation.
+pub(super) fn all(subjects: &Subjects, options: &TopologyOptions) -> Vec<Wanted> {
+    let mut all = vec![
+        shards(subjects, options),
+        ledger(subjects, options),
+        submit(subjects, options),
+        history(subjects, options),
+    ];
+    let buckets = [
+        subjects.jobs(),
+        subjects.runs(),
+        subjects.state(),
+        subjects.workers(),
+    ];
+    all.extend(buckets.iter().map(|name| bucket(name, options)));
+    all
+}
+
+fn stream(name: &str, options: &TopologyOptions, settings: Value) -> Wanted {
+    let mut config = json!({
+        "storage": "file",
+        "num_replicas": options.replicas,
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_age": 0,
+        "max_msgs_per_subject": -1,
+        "max_msg_size": -1,
+        "no_ack": false,
+        "sealed": false,
+        "deny_delete": false,
+        "deny_purge": false,
+        "allow_direct": true,
+    });
+    if let (Value::Object(config), Value::Object(settings)) = (&mut config, settings) {
+        config.extend(settings);
+    }
+    let config = match config {
+        Value::Object(config) => config,
+        _ => Map::new(),
+    };
+    Wanted {
+        name: name.to_owned(),
+        config,
+        first_seq_from_clock: false,
+    }
+}
+
+fn shards(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
+    let storage = match options.queue_storage {
+        Storage::File => "file",
+        Storage::Memory => "memory",
+    };
+    let settings = json!({
+        "subjects": [subjects.all_shards(), subjects.term()],
+        "retention": "workqueue",
+        "discard": "new",
+        "storage": storage,
+        "allow_atomic": true,
+    });
+    Wanted {
+        first_seq_from_clock: true,
+        ..stream(subjects.shards().as_str(), options, settings)
+    }
+}
+
+fn ledger(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
+    let settings = json!({
+        "subjects": [subjects.all_ledgers()],
+        "retention": "limits",
+        "discard": "new",
+    });
+    stream(subjects.ledger().as_str(), options, settings)
+}
+
+/// No limit on one message: what is too large for a job must arrive, to be answered for.
+fn submit(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
+    let settings = json!({
+        "subjects": [subjects.all_submits()],
+        "retention": "workqueue",
+        "discard": "new",
+        "max_bytes": options.submit_max_bytes,
+    });
+    Wanted {
+        first_seq_from_clock: true,
+        ..stream(subjects.submit().as_str(), options, settings)
+    }
+}
+
+fn history(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
+    let settings = json!({
+        "subjects": [subjects.all_fires(), subjects.unreadable()],
+        "retention": "limits",
+        "discard": "old",
+        "max_msgs_per_subject": options.history_per_subject,
+    });
+    stream(subjects.history().as_str(), options, settings)
+}
+
+fn bucket(name: &BucketName, options: &TopologyOptions) -> Wanted {
+    let settings = json!({
+        "subjects": [name.subject(">")],
+        "retention": "limits",
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "allow_rollup_hdrs": true,
+        "deny_delete": true,
+    });
+    stream(name.stream().as_str(), options, settings)
+}
