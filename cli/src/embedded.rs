@@ -7,13 +7,14 @@
 mod binary;
 mod cache;
 mod config;
+mod error;
 mod fetch;
 mod go;
 mod pip;
 mod ready;
+mod store;
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,8 +22,12 @@ use rustix::process::{Pid, Signal};
 
 use crate::guard::{Guarded, Launch};
 
+use error::io_error;
+use store::Store;
+
 pub use binary::{Binary, MINIMUM, PINNED, Search, Source, Version};
 pub use config::free_port;
+pub use error::Error;
 pub use fetch::FetchError;
 
 /// Receives one line for people, without a line feed.
@@ -75,81 +80,6 @@ impl Default for Options {
     }
 }
 
-/// Why an embedded broker could not be started or stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no usable nats-server and none could be fetched.
-    #[error(transparent)]
-    NoBinary(#[from] FetchError),
-    /// A file, directory or process could not be handled.
-    #[error("{doing} `{}`: {source}", path.display())]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// What came of it.
-        source: io::Error,
-    },
-    /// Another embedded broker holds the store.
-    #[error("use the store `{}`: another process uses it; stop that one or name another directory", .0.display())]
-    StoreInUse(PathBuf),
-    /// The port that was asked for belongs to another process.
-    #[error(
-        "listen on 127.0.0.1:{0}: the port is in use; stop what uses it or choose another port"
-    )]
-    PortInUse(u16),
-    /// nats-server ended before it answered.
-    #[error("start nats-server: it ended with code {code}; it wrote:\n{tail}")]
-    Ended {
-        /// Its exit code.
-        code: u8,
-        /// The end of its log.
-        tail: String,
-    },
-    /// nats-server runs but did not answer in time.
-    #[error("reach nats-server on port {port} within {}s; it wrote:\n{tail}", within.as_secs())]
-    NotReady {
-        /// Where it should have answered.
-        port: u16,
-        /// The time that it had.
-        within: Duration,
-        /// The end of its log.
-        tail: String,
-    },
-}
-
-/// A directory that is either the caller's or ours to remove.
-#[derive(Debug)]
-enum Store {
-    Kept(PathBuf),
-    Temporary(tempfile::TempDir),
-}
-
-impl Store {
-    fn open(wanted: Option<&Path>) -> Result<Store, Error> {
-        match wanted {
-            Some(path) => {
-                std::fs::create_dir_all(path).map_err(io_error("make the directory", path))?;
-                let path = path.canonicalize().map_err(io_error("find", path))?;
-                Ok(Store::Kept(path))
-            }
-            None => tempfile::Builder::new()
-                .prefix("gridloom-nats-")
-                .tempdir()
-                .map(Store::Temporary)
-                .map_err(io_error("make a directory in", &std::env::temp_dir())),
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Store::Kept(path) => path,
-            Store::Temporary(dir) => dir.path(),
-        }
-    }
-}
-
 /// A running nats-server of our own. When dropped it is stopped, and a temporary store is removed.
 #[derive(Debug)]
 pub struct EmbeddedServer {
@@ -190,7 +120,7 @@ impl EmbeddedServer {
             None => Search::from_env().find(&guard, say).await?,
         };
         let store = Store::open(options.store.as_deref())?;
-        let lock = lock(store.path())?;
+        let lock = store.lock()?;
         let name = options.name.unwrap_or_else(config::make_up_name);
         let mut server = EmbeddedServer {
             guard,
@@ -356,24 +286,5 @@ impl Drop for EmbeddedServer {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-    }
-}
-
-fn lock(store: &Path) -> Result<File, Error> {
-    let path = store.join("gridloom.lock");
-    let file = File::create(&path).map_err(io_error("make", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::StoreInUse(store.to_path_buf())),
-        Err(std::fs::TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
-    }
-}
-
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_path_buf();
-    move |source| Error::Io {
-        doing,
-        path,
-        source,
     }
 }

@@ -22,6 +22,8 @@
 //! or the lifeline ended before the payload was complete (then nothing was started); 126 when the
 //! program could not be started and 127 when it does not exist.
 //!
+//! SIGKILL to the guard itself is the one end it cannot act on: the program then goes on.
+//!
 //! `--pid-file` receives the program's process id, written whole or not at all.
 
 mod launch;

@@ -153,6 +153,7 @@ async fn two_that_find_an_empty_cache_at_once_fetch_once_and_both_run() -> anyho
         named: None,
         path: None,
         cache: Some(cache.clone()),
+        tools: None,
     };
     let guard = guard();
     let heard = Mutex::new(Vec::new());
@@ -195,6 +196,7 @@ async fn broken_binary_in_the_cache_is_replaced() -> anyhow::Result<()> {
         named: None,
         path: None,
         cache: Some(dir.path().to_owned()),
+        tools: None,
     };
     let binary = search.find(&guard(), &|_| {}).await?;
     assert_eq!(binary.source, Source::Fetched);
@@ -218,6 +220,7 @@ async fn named_binary_is_used_or_refused_and_never_replaced() -> anyhow::Result<
             named: Some(script.clone()),
             path: None,
             cache: None,
+            tools: None,
         };
         anyhow::Ok(search.find(&guard(), &|_| {}).await)
     };
@@ -241,12 +244,62 @@ async fn old_server_on_the_path_is_passed_over() -> anyhow::Result<()> {
         named: None,
         path,
         cache: None,
+        tools: None,
     };
     let heard = Mutex::new(Vec::new());
     let say = |line: &str| heard.lock().unwrap().push(line.to_owned());
     let found = search.find(&guard(), &say).await;
     assert!(matches!(found, Err(FetchError::NoCache)), "{found:?}");
-    assert_eq!(heard.lock().unwrap().len(), 1);
+    assert_eq!(heard.lock().unwrap().len(), 1, "{heard:?}");
+    Ok(())
+}
+
+/// A directory that holds nothing but links to these programs.
+fn only(programs: &[&str]) -> anyhow::Result<tempfile::TempDir> {
+    let dir = tempfile::tempdir()?;
+    for program in programs {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).map(|dir| dir.join(program));
+        let found = found.into_iter().find(|file| file.is_file());
+        let found = found.with_context(|| format!("find `{program}`"))?;
+        std::os::unix::fs::symlink(found, dir.path().join(program))?;
+    }
+    Ok(dir)
+}
+
+#[tokio::test]
+async fn without_pip_and_go_the_ways_out_are_named() -> anyhow::Result<()> {
+    let (dir, tools) = (tempfile::tempdir()?, only(&[])?);
+    let search = Search {
+        named: None,
+        path: None,
+        cache: Some(dir.path().to_owned()),
+        tools: Some(tools.path().as_os_str().to_owned()),
+    };
+    let found = search.find(&guard(), &|_| {}).await;
+    let Err(FetchError::NoWay(tried)) = &found else {
+        anyhow::bail!("expected no way: {found:?}");
+    };
+    assert_eq!(tried.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+#[ignore = "builds nats-server from source, which takes minutes"]
+async fn without_pip_go_builds_it() -> anyhow::Result<()> {
+    let (dir, tools) = (tempfile::tempdir()?, only(&["go"])?);
+    let search = Search {
+        named: None,
+        path: None,
+        cache: Some(dir.path().to_owned()),
+        tools: Some(tools.path().as_os_str().to_owned()),
+    };
+    let binary = Some(search.find(&guard(), &|_| {}).await?);
+    let options = Options {
+        binary,
+        ..Options::default()
+    };
+    TestServer::start_with(options).await?;
     Ok(())
 }
 

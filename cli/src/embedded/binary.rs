@@ -4,12 +4,13 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{FetchError, Say, cache, fetch};
 
@@ -71,6 +72,23 @@ pub struct Binary {
     pub source: Source,
 }
 
+impl fmt::Display for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whence = match self.source {
+            Source::Named => "named by GRIDLOOM_NATS_SERVER",
+            Source::Path => "on the PATH",
+            Source::Cache => "in the cache",
+            Source::Fetched => "fetched",
+        };
+        let path = self.path.display();
+        write!(f, "nats-server {}, {whence}: {path}", self.version)?;
+        if self.version < PINNED {
+            write!(f, " ({PINNED} is recommended)")?;
+        }
+        Ok(())
+    }
+}
+
 /// Where to look. [`Search::from_env`] for programs; tests name their own places.
 #[derive(Clone, Debug)]
 pub struct Search {
@@ -80,6 +98,8 @@ pub struct Search {
     pub path: Option<OsString>,
     /// Gridloom's directory in the user's cache; `None` where the user has no home.
     pub cache: Option<PathBuf>,
+    /// Directories where pip and Go are looked for; this process's PATH when `None`.
+    pub tools: Option<OsString>,
 }
 
 impl Search {
@@ -91,6 +111,7 @@ impl Search {
                 .map(PathBuf::from),
             path: env::var_os("PATH"),
             cache: cache::of_user(),
+            tools: None,
         }
     }
 
@@ -100,6 +121,12 @@ impl Search {
     /// # Errors
     /// When the named one is unusable, or there is none and none could be fetched.
     pub async fn find(&self, guard: &Path, say: Say<'_>) -> Result<Binary, FetchError> {
+        let found = self.find_or_fetch(guard, say).await?;
+        say(&format!("using {found}"));
+        Ok(found)
+    }
+
+    async fn find_or_fetch(&self, guard: &Path, say: Say<'_>) -> Result<Binary, FetchError> {
         if let Some(path) = &self.named {
             return named(path).await;
         }
@@ -110,7 +137,7 @@ impl Search {
         if let Some(binary) = cache::look(cache).await {
             return Ok(binary);
         }
-        fetch::into_cache(cache, guard, say).await
+        fetch::into_cache(cache, guard, self.tools.as_deref(), say).await
     }
 
     async fn on_path(&self, say: Say<'_>) -> Option<Binary> {
@@ -122,12 +149,6 @@ impl Search {
                 path.display()
             ));
             return None;
-        }
-        if version != PINNED {
-            say(&format!(
-                "using nats-server {version} ({}); {PINNED} is recommended",
-                path.display()
-            ));
         }
         Some(Binary {
             path,
@@ -165,11 +186,19 @@ fn look_in(path: &OsStr) -> Option<PathBuf> {
 
 /// Has the executable say its version; the error says why it did not.
 pub(super) async fn ask(path: &Path) -> Result<Version, String> {
-    let asked = Command::new(path)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let asked = async {
+        loop {
+            let mut command = Command::new(path);
+            command.arg("--version").stdin(Stdio::null());
+            match command.kill_on_drop(true).output().await {
+                // Just written, and a child that another thread is starting still has it open.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                answered => return answered,
+            }
+        }
+    };
     let output = timeout(ANSWER_WITHIN, asked)
         .await
         .map_err(|_| "it does not answer `--version`".to_owned())?

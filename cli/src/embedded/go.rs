@@ -13,7 +13,7 @@ const CONTRADICTING: &[&str] = &["GOOS", "GOARCH", "GOFLAGS", "GOWORK", "GO111MO
 pub(super) fn ways(dir: &Path) -> Vec<Way> {
     let bin = dir.join("go-bin");
     vec![Way {
-        means: "with Go (built from source, once, into the cache; this takes a minute or two)",
+        saying: "with Go (built from source, once, into the cache; this takes a minute or two)",
         program: "go",
         before: &[],
         probe: "version",

@@ -76,7 +76,7 @@ pub(super) fn ways(dir: &Path) -> Vec<Way> {
             // A directory for each, so that what a failed one left is in nobody's way.
             let target = dir.join(format!("pip-{number}"));
             Way {
-                means: "with pip (hash-pinned, once, into the cache)",
+                saying: "with pip (hash-pinned, once, into the cache)",
                 program,
                 before,
                 probe: "--version",

@@ -44,7 +44,7 @@ pub(super) async fn wait(
     let deadline = Instant::now() + within;
     loop {
         let ended = process.try_wait();
-        if let Some(code) = ended.map_err(super::io_error("wait for the server in", dir))? {
+        if let Some(code) = ended.map_err(super::error::io_error("wait for the server in", dir))? {
             return Err(ended_early(dir, code, port));
         }
         // The name tells it from another server that got the port first.
