@@ -9,13 +9,16 @@
 //! | [`streams`] | the settings of each stream and bucket |
 //! | [`consumers`] | the settings of each consumer, and under which name it is made |
 //! | [`drift`] | which settings differ |
+//! | [`standing`] | how far a consumer is |
 
 pub mod consumers;
 pub mod drift;
+pub mod standing;
 pub mod streams;
 
 pub use consumers::{AckDeadline, QueueConsumer};
 pub use drift::Drift;
+pub use standing::Standing;
 
 use serde::Deserialize;
 use serde_json::Value;
