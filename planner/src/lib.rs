@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The planner: takes submissions, opens runs, issues waves, folds ledgers, closes runs.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`leader`] | who leads, and until when |
+//! | [`submit`] | what an ad-hoc message becomes: a run, or a record of why not |
+//! | [`run`] | what a run needs next: a wave, its end (pure) |
+//! | [`window`] | how much of a queue may be outstanding (pure) |
+//! | [`failover`] | what the queue lacks (the refill) |
+//! | [`service`] | the one loop that takes in events and carries out what was decided |
+//!
+//! The planner holds no truth of its own: killed at any moment, it goes on from the ledger.
+
+pub mod failover;
+pub mod leader;
+pub mod run;
+pub mod service;
+pub mod submit;
+pub mod window;
+
+pub use service::{Health, Planner, PlannerOptions};

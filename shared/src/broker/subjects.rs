@@ -9,6 +9,9 @@ pub use crate::ledger::record::Author;
 /// The planner's consumer of the submit stream.
 pub const PLANNER_CONSUMER: &str = "planner";
 
+/// Key of the `state` bucket that `doctor` writes to see the clock of the broker, and deletes again.
+pub const DOCTOR_KEY: &str = "doctor";
+
 /// Key of the leader's lease in the `state` bucket.
 pub const LEADER_KEY: &str = "leader";
 
@@ -286,6 +289,16 @@ impl Subjects {
     /// The number of the current consumer of `queue`.
     pub fn consumer_key(&self, queue: &QueueName) -> String {
         format!("consumer.{queue}")
+    }
+
+    /// Every key that [`Subjects::consumer_key`] gives, as a filter.
+    pub fn all_consumers(&self) -> &'static str {
+        "consumer.*"
+    }
+
+    /// The queue whose [`Subjects::consumer_key`] `key` is.
+    pub fn parse_consumer_key(&self, key: &str) -> Option<QueueName> {
+        QueueName::new(key.strip_prefix("consumer.")?).ok()
     }
 
     /// The floor of a consumer under one broker process.

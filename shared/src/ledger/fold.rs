@@ -40,6 +40,8 @@ pub struct Counts {
     pub dead: u64,
     /// Probes that are dead.
     pub dead_probes: u64,
+    /// Failed attempts that count.
+    pub failures: u64,
     /// Successes after the first of their shard.
     pub late: u64,
     /// Shards issued again after a failed attempt, each time.

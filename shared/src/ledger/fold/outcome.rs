@@ -134,6 +134,7 @@ impl Fold {
             Next::Dead if cell.kind == TileKind::Probe => self.counts.dead_probes += 1,
             Next::Dead | Next::Issued(_) => self.counts.dead += 1,
         }
+        self.counts.failures += 1;
         self.failed.insert(cell, record);
         self.settle(entry.tile, u64::from(page)..u64::from(page) + 1);
     }

@@ -1,0 +1,3 @@
+//! What the queue lacks. Probes of living workers and the periodic refill come on top of this.
+
+pub mod refill;

@@ -1,0 +1,45 @@
+//! What the queue lacks (protocol.md §6): tiles that the ledger says are open and that no message on
+//! the queue carries. They are published again, marked so.
+//!
+//! The order matters: the queue is listed first, then the ledger is read to its end. A tile that
+//! left the queue in between has its outcomes in what is read then.
+
+use std::collections::HashSet;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::api::ApiError;
+use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::tile::{Tile, TileRef};
+use gridloom_shared::wire;
+
+/// What the queue held of one run, and how far the ledger must be read before that may be judged.
+#[derive(Debug)]
+pub struct Listing {
+    /// The tiles on the queue, delivered or not.
+    pub queued: HashSet<TileRef>,
+    /// The ledger's last sequence after the listing.
+    pub ledger: u64,
+}
+
+/// Lists what the queue holds of `run`.
+pub async fn list(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<Listing, ApiError> {
+    let subjects = broker.subjects();
+    let shards = subjects.shards();
+    let last = broker.info(&shards).await?.last_seq;
+    let records = broker.read(&shards, &subjects.shard(queue, run), 1, Some(last)).await;
+    let records = records.map_err(|error| error.cause)?;
+    let tiles = records.iter().filter_map(|record| wire::decode::<Tile>(&record.payload).ok());
+    let queued = tiles.map(|tile| tile.place()).collect();
+    let ledger = broker.info(&subjects.ledger()).await?.last_seq;
+    Ok(Listing { queued, ledger })
+}
+
+/// The tiles to publish again. `fold` must have been read up to the listing's `ledger`.
+pub fn missing(fold: &Fold, listing: &Listing) -> Vec<Tile> {
+    let Some(opening) = fold.opening() else { return Vec::new() };
+    let open = fold.open_tiles().iter().filter(|(place, _)| !listing.queued.contains(place));
+    let mut tiles: Vec<Tile> = open.map(|(place, tile)| tile.again(*place, fold.run(), opening)).collect();
+    tiles.sort_unstable_by_key(Tile::place);
+    tiles
+}

@@ -1,0 +1,156 @@
+//! What a run needs next. Pure: it reads no clock and speaks to no broker.
+//!
+//! | phase | wave decided | publish confirmed | answer lost, or decided by another | all done |
+//! |-------|--------------|-------------------|------------------------------------|----------|
+//! | idle | - | - | refilling | closing |
+//! | deciding | publishing | - | refilling | - |
+//! | publishing | - | idle | refilling | - |
+//! | refilling | - | idle | refilling (once more) | - |
+//! | closing | - | - | - | gone, with the `closed` record |
+
+use std::sync::Arc;
+
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{QueueName, Term};
+use gridloom_shared::ledger::fold::{Fold, Next};
+use gridloom_shared::ledger::record::{Closed, EndState, Wave};
+
+pub mod wave;
+
+use wave::Cursor;
+
+/// What is under way for a run. At most one thing at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing.
+    Idle,
+    /// A wave is being written to the ledger.
+    Deciding,
+    /// A wave's tiles are being put on the queue.
+    Publishing,
+    /// The queue is being compared with the ledger.
+    Refilling,
+    /// The last record is being written.
+    Closing,
+}
+
+/// One open run.
+#[derive(Debug)]
+pub struct Run {
+    /// What its ledger says.
+    pub fold: Fold,
+    /// The queue that its tiles go to.
+    pub queue: QueueName,
+    /// What is under way.
+    pub phase: Phase,
+    /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
+    pub stale: bool,
+    cursor: Cursor,
+    next_wave: u32,
+}
+
+/// What is to be done for a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Write this wave to the ledger, expecting `expected` as the planner's last record; then put
+    /// its tiles on the queue.
+    Decide {
+        /// The wave.
+        wave: Arc<Wave>,
+        /// Sequence of the planner's previous record of the run.
+        expected: u64,
+    },
+    /// Compare the queue with the ledger and publish what is missing.
+    Refill,
+    /// Write the last record.
+    Close {
+        /// The record.
+        closed: Closed,
+        /// Sequence of the planner's previous record of the run.
+        expected: u64,
+    },
+}
+
+impl Run {
+    /// A run as its ledger has it. `None` before its first record.
+    pub fn new(fold: Fold) -> Option<Run> {
+        let queue = fold.opening()?.record.job.queue.clone();
+        let next_wave = fold.next_wave();
+        Some(Run { fold, queue, phase: Phase::Idle, stale: false, cursor: Cursor::default(), next_wave })
+    }
+
+    /// What to do now, given room for `room` more tiles; the caller then sees to it and reports back
+    /// through [`Run::decided`] and its neighbours. `now` is compared with the broker's stamps.
+    pub fn step(&mut self, room: usize, folded: u64, term: Term, now: UnixMs) -> Option<Action> {
+        if self.phase != Phase::Idle || self.fold.closing().is_some() {
+            return None;
+        }
+        if self.stale {
+            self.stale = false;
+            self.phase = Phase::Refilling;
+            return Some(Action::Refill);
+        }
+        // The record of the last wave has been written but not read back yet.
+        if self.fold.next_wave() != self.next_wave {
+            return None;
+        }
+        if self.fold.complete() {
+            self.phase = Phase::Closing;
+            return Some(Action::Close { closed: self.end(term), expected: self.fold.last_plan() });
+        }
+        let tiles = wave::next_tiles(&self.fold, &mut self.cursor, room, now);
+        if tiles.is_empty() {
+            return None;
+        }
+        self.phase = Phase::Deciding;
+        self.next_wave += 1;
+        let wave = Wave { n: self.fold.next_wave(), folded, term, tiles };
+        Some(Action::Decide { wave: Arc::new(wave), expected: self.fold.last_plan() })
+    }
+
+    /// Another planner's wave is the next: nothing of ours was decided.
+    pub fn outrun(&mut self) {
+        self.phase = Phase::Idle;
+        self.stale = true;
+    }
+
+    /// The fold moved on: takes over numbers of waves that others decided.
+    pub fn follow(&mut self) {
+        self.next_wave = self.next_wave.max(self.fold.next_wave());
+    }
+
+    /// Ours was decided and is being published.
+    pub fn decided(&mut self) {
+        self.phase = Phase::Publishing;
+    }
+
+    /// What was under way has ended.
+    pub fn settled(&mut self) {
+        self.phase = Phase::Idle;
+    }
+
+    /// Whether the run could use room on the queue now.
+    pub fn wants_room(&self, now: UnixMs) -> bool {
+        self.phase == Phase::Idle
+            && self.fold.closing().is_none()
+            && (!self.fold.all_issued() || self.fold.retries().first().is_some_and(|(due, _)| *due <= now))
+    }
+
+    fn end(&self, term: Term) -> Closed {
+        let counts = self.fold.counts();
+        if counts.dead + counts.dead_probes == 0 {
+            return Closed { state: EndState::Succeeded, error: None, term };
+        }
+        let last = self.fold.failed().values().rfind(|failed| failed.next == Next::Dead);
+        let error = last.map_or("", |failed| failed.error.as_str());
+        let what = match (counts.dead, counts.dead_probes) {
+            (dead, 0) => format!("{dead} shards are dead"),
+            (0, probes) => format!("{probes} probes are dead, so the pages of their slices are unknown"),
+            (dead, probes) => format!("{dead} shards and {probes} probes are dead"),
+        };
+        Closed { state: EndState::Failed, error: Some(format!("{what}; the last error: {error}")), term }
+    }
+}
+
+#[cfg(test)]
+mod tests;

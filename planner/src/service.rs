@@ -1,0 +1,238 @@
+//! The planner as a service: one loop over one closed set of events.
+//!
+//! | room | what it does |
+//! |------|--------------|
+//! | [`lead`] | the state of one leadership, and what each event changes in it |
+//! | [`work`] | what is said to the broker, each in a task of its own that reports back |
+//! | [`intake`] | feeds: submissions, the ledger's tail, the workers' presence |
+//! | [`shown`] | summaries and metrics: projections for people |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::Record;
+use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
+use gridloom_shared::id::{Session, Term};
+use gridloom_shared::presence::Presence;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::leader::{self, Leadership, Order};
+
+mod intake;
+mod lead;
+mod shown;
+mod work;
+
+use lead::Lead;
+use work::Report;
+
+/// Events that may wait for the loop.
+const EVENTS: usize = 8_192;
+/// Events taken in before what they call for is carried out.
+const AT_ONCE: usize = 512;
+/// How often due retries are looked for.
+const TICK: Duration = Duration::from_millis(25);
+
+/// How a planner is set up.
+#[derive(Clone, Debug)]
+pub struct PlannerOptions {
+    /// Its name, as people see it.
+    pub name: String,
+    /// How streams and buckets are made where they are missing.
+    pub topology: TopologyOptions,
+}
+
+/// Whether the planner can work, for `/ready`.
+#[derive(Clone, Debug)]
+pub struct Health {
+    broker: Broker,
+    term: Arc<AtomicU64>,
+}
+
+impl Health {
+    /// The term under which this planner leads; `None` for a standby.
+    pub fn leads(&self) -> Option<Term> {
+        let term = self.term.load(Ordering::Relaxed);
+        (term > 0).then_some(Term(term))
+    }
+}
+
+impl gridloom_shared::telemetry::Health for Health {
+    fn ready(&self) -> Result<(), String> {
+        if self.broker.is_connected() { Ok(()) } else { Err("the broker is not connected".into()) }
+    }
+}
+
+/// A running planner: the leader, or a standby that takes over when the leader is silent.
+#[derive(Debug)]
+pub struct Planner {
+    health: Health,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Planner {
+    /// Makes or checks the topology, then starts.
+    ///
+    /// # Errors
+    /// When streams or buckets cannot be made, or are configured otherwise than expected.
+    pub async fn start(broker: Broker, options: PlannerOptions) -> Result<Planner, TopologyError> {
+        topology::ensure(&broker, &options.topology).await?;
+        topology::consumers::ensure_planner(&broker).await?;
+        let health = Health { broker: broker.clone(), term: Arc::default() };
+        let (stop, stopped) = oneshot::channel();
+        let service = Service::new(broker, options, health.clone());
+        let task = tokio::spawn(service.run(stopped));
+        Ok(Planner { health, stop: Some(stop), task })
+    }
+
+    /// Whether it can work, and whether it leads.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Gives up the leadership and ends. What was under way is in the ledger or was never decided.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "the planner did not end by itself");
+        }
+    }
+}
+
+impl Drop for Planner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Everything that the loop hears.
+#[derive(Debug)]
+enum Event {
+    /// A worker announced itself.
+    Presence(Box<Presence>),
+    /// From a leadership: its number, and what happened in it.
+    Lead(u64, LeadEvent),
+}
+
+/// What one leadership hears.
+#[derive(Debug)]
+enum LeadEvent {
+    /// The next record of the ledger.
+    Ledger(Record),
+    /// The ledger ends before what was read of it.
+    LedgerLost(String),
+    /// A submission was answered with a new run.
+    Opened(Box<crate::submit::NewRun>),
+    /// Something that was carried out has ended.
+    Report(Report),
+    /// The connection to the broker is another: the queue may have lost what was on it.
+    Reconnected,
+}
+
+struct Service {
+    broker: Broker,
+    options: PlannerOptions,
+    session: Session,
+    health: Health,
+    events: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Event>,
+    leads: u64,
+}
+
+impl Service {
+    fn new(broker: Broker, options: PlannerOptions, health: Health) -> Service {
+        let (sender, events) = mpsc::channel(EVENTS);
+        Service { broker, options, session: Session::random(), health, events, sender, leads: 0 }
+    }
+
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+        let (changes_in, mut changes) = mpsc::channel(8);
+        let (orders, orders_out) = mpsc::channel(8);
+        let name = self.options.name.clone();
+        let keeper = tokio::spawn(leader::keep(self.broker.clone(), name, changes_in, orders_out));
+        let presence = tokio::spawn(intake::presence(self.broker.clone(), self.sender.clone()));
+        let shown = shown::start(self.broker.clone());
+        let mut lead: Option<Lead> = None;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut stopped => break,
+                change = changes.recv() => match change {
+                    Some(Leadership::Leads(term)) => {
+                        lead = self.take(term, &orders, &shown).await;
+                    }
+                    Some(Leadership::Lost) => {
+                        if lead.take().is_some() {
+                            tracing::warn!("leads no more; standing by");
+                        }
+                    }
+                    None => break,
+                },
+                event = self.events.recv() => {
+                    let Some(event) = event else { break };
+                    self.take_in(event, &mut lead);
+                    for _ in 0..AT_ONCE {
+                        let Ok(event) = self.events.try_recv() else { break };
+                        self.take_in(event, &mut lead);
+                    }
+                }
+                _ = ticks.tick() => {
+                    if let Some(lead) = &mut lead {
+                        lead.tick();
+                    }
+                }
+            }
+            if let Some(lead) = &mut lead {
+                lead.advance();
+            }
+            if let Some(term) = lead.as_mut().and_then(Lead::deposed) {
+                tracing::warn!(term = term.0, "another planner took the term; standing by");
+                lead = None;
+                let _ = orders.send(Order::StepDown(term)).await;
+            }
+            let term = lead.as_ref().map_or(0, |lead| lead.term().0);
+            self.health.term.store(term, Ordering::Relaxed);
+        }
+        drop(lead);
+        let (answer, given_up) = oneshot::channel();
+        if orders.send(Order::GiveUp(answer)).await.is_ok() {
+            let _ = tokio::time::timeout(Duration::from_secs(2), given_up).await;
+        }
+        keeper.abort();
+        presence.abort();
+        shown.stop().await;
+    }
+
+    async fn take(&mut self, term: Term, orders: &mpsc::Sender<Order>, shown: &shown::Shown) -> Option<Lead> {
+        self.leads += 1;
+        let voice = work::Voice::new(self.broker.clone(), self.session, self.leads, self.sender.clone());
+        match Lead::take(voice, term, shown.clone()).await {
+            Ok(lead) => {
+                tracing::info!(term = term.0, runs = lead.open_runs(), "leads");
+                Some(lead)
+            }
+            Err(error) => {
+                tracing::warn!(term = term.0, %error, "failed to take the leadership");
+                let _ = orders.send(Order::StepDown(error.holder().unwrap_or(term))).await;
+                None
+            }
+        }
+    }
+
+    fn take_in(&self, event: Event, lead: &mut Option<Lead>) {
+        let Some(lead) = lead else { return };
+        match event {
+            Event::Presence(presence) => lead.hear(&presence),
+            Event::Lead(number, event) if number == self.leads => lead.take_in(event),
+            Event::Lead(..) => {}
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The state of one leadership, and what each event changes in it.
+//!
+//! It begins by the order of protocol.md §7: the term register is rewritten, then the ledger is
+//! read, then the leader acts. What it finds decided and did not decide itself it publishes marked.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use gridloom_shared::broker::api::ApiError;
+use gridloom_shared::broker::batch::Outgoing;
+use gridloom_shared::broker::log::{ReadError, Record};
+use gridloom_shared::broker::term::{ClaimError, Register};
+use gridloom_shared::clock::{Boot, UnixMs};
+use gridloom_shared::id::{QueueName, RunId, Term};
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::record::{self, Author, PlanRecord};
+use gridloom_shared::presence::Presence;
+use gridloom_shared::wire;
+use tokio::task::JoinSet;
+
+use super::shown::Shown;
+use super::work::{Issue, Outcome, Report, Voice};
+use super::{LeadEvent, intake};
+use crate::failover::refill::{self, Listing};
+use crate::run::{Action, Phase, Run};
+use crate::submit::NewRun;
+use crate::window::Window;
+
+/// Why a leadership could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TakeError {
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+impl TakeError {
+    /// The term that somebody else holds.
+    pub(super) fn holder(&self) -> Option<Term> {
+        match self {
+            TakeError::Claim(ClaimError::Deposed { holder, .. }) => Some(holder.term),
+            TakeError::Claim(_) | TakeError::Read(_) | TakeError::Api(_) => None,
+        }
+    }
+}
+
+struct Queue {
+    window: Window,
+    /// Tiles that are decided or being decided and lack an outcome.
+    outstanding: usize,
+    /// Runs that could use room.
+    waiting: VecDeque<RunId>,
+}
+
+pub(super) struct Lead {
+    voice: Voice,
+    term: Term,
+    register: Register,
+    runs: HashMap<RunId, Run>,
+    queues: HashMap<QueueName, Queue>,
+    /// Runs to look at before the loop waits again.
+    touched: HashSet<RunId>,
+    /// Listings that wait until the ledger was read far enough.
+    listings: HashMap<RunId, Listing>,
+    /// Batches that wait for the register.
+    refused: Vec<(RunId, Vec<Outgoing>)>,
+    claiming: bool,
+    deposed: Option<Term>,
+    position: u64,
+    shown: Shown,
+    tasks: JoinSet<()>,
+}
+
+impl Lead {
+    /// Takes over: register, ledger, and only then the feeds.
+    pub(super) async fn take(voice: Voice, term: Term, shown: Shown) -> Result<Lead, TakeError> {
+        let broker = voice.broker.clone();
+        let subjects = broker.subjects();
+        let register = broker.claim_term(term, voice.session).await?;
+        let position = broker.info(&subjects.ledger()).await?.last_seq;
+        let mut lead = Lead {
+            voice,
+            term,
+            register,
+            runs: HashMap::new(),
+            queues: HashMap::new(),
+            touched: HashSet::new(),
+            listings: HashMap::new(),
+            refused: Vec::new(),
+            claiming: false,
+            deposed: None,
+            position,
+            shown,
+            tasks: JoinSet::new(),
+        };
+        let plans = subjects.ledgers_by(Author::Plan);
+        for last in broker.last_per_subject(&subjects.ledger(), &plans).await? {
+            let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else { continue };
+            if matches!(wire::decode(&last.payload), Ok(PlanRecord::Closed(_))) {
+                continue;
+            }
+            let filter = subjects.ledger_of_run(&queue, &run);
+            let mut fold = Fold::new(run.clone());
+            for record in broker.read(&subjects.ledger(), &filter, 1, Some(position)).await? {
+                take_record(&mut fold, subjects.parse_ledger(&record.subject).map(|parsed| parsed.2), &record);
+            }
+            lead.add(fold);
+        }
+        let voice = &lead.voice;
+        lead.tasks.spawn(intake::ledger(voice.clone(), position));
+        lead.tasks.spawn(intake::submissions(voice.clone(), term));
+        lead.tasks.spawn(super::shown::watch_queues(broker.clone()));
+        lead.call_workers();
+        Ok(lead)
+    }
+
+    /// The term of this leadership.
+    pub(super) fn term(&self) -> Term {
+        self.term
+    }
+
+    /// How many runs are open.
+    pub(super) fn open_runs(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// The term of somebody else, once the broker refused this one.
+    pub(super) fn deposed(&mut self) -> Option<Term> {
+        self.deposed
+    }
+
+    /// A worker announced itself.
+    pub(super) fn hear(&mut self, presence: &Presence) {
+        let capacity = if presence.stopping { 0 } else { presence.capacity as usize };
+        for name in &presence.queues {
+            let now = Boot::now();
+            self.queue(name).window.heard(presence.session, capacity, now);
+        }
+    }
+
+    /// Time has passed: retries may be due, and room may have grown.
+    pub(super) fn tick(&mut self) {
+        let now = UnixMs::now();
+        let due = self.runs.values().filter(|run| run.stale || run.wants_room(now));
+        self.touched.extend(due.map(|run| run.fold.run().clone()));
+        self.shown.tick(&self.runs);
+    }
+
+    pub(super) fn take_in(&mut self, event: LeadEvent) {
+        match event {
+            LeadEvent::Ledger(record) => self.record(&record),
+            LeadEvent::LedgerLost(error) => {
+                tracing::error!(error, "the ledger was lost or rolled back: its open runs are read again");
+                self.deposed = Some(self.term);
+            }
+            LeadEvent::Opened(new) => self.opened(*new),
+            LeadEvent::Reconnected => {
+                self.runs.values_mut().for_each(|run| run.stale = true);
+                self.call_workers();
+            }
+            LeadEvent::Report(report) => self.report(report),
+        }
+    }
+
+    fn call_workers(&mut self) {
+        let broker = self.voice.broker.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = broker.publish(broker.subjects().roll_call(), bytes::Bytes::new()).await {
+                tracing::debug!(%error, "failed to call the workers");
+            }
+        });
+    }
+
+    fn opened(&mut self, new: NewRun) {
+        if self.runs.contains_key(&new.run) || new.sequence <= self.position {
+            return;
+        }
+        let mut fold = Fold::new(new.run);
+        fold.apply(new.sequence, UnixMs::now(), &record::Record::Plan(new.record));
+        self.add(fold);
+    }
+
+    fn add(&mut self, fold: Fold) {
+        let Some(mut run) = Run::new(fold) else { return };
+        let open = run.fold.open_tiles().len();
+        run.stale = open > 0;
+        let name = run.fold.run().clone();
+        self.queue(&run.queue).outstanding += open;
+        self.shown.opened(&run);
+        self.touched.insert(name.clone());
+        self.runs.insert(name, run);
+    }
+
+    fn queue(&mut self, name: &QueueName) -> &mut Queue {
+        if !self.queues.contains_key(name) {
+            let queue =
+                Queue { window: Window::new(Boot::now()), outstanding: 0, waiting: VecDeque::new() };
+            self.queues.insert(name.clone(), queue);
+        }
+        self.queues.entry(name.clone()).or_insert_with(|| unreachable!("it was just put there"))
+    }
+
+    fn record(&mut self, record: &Record) {
+        self.position = self.position.max(record.seq);
+        let Some((_, name, author)) = self.voice.broker.subjects().parse_ledger(&record.subject) else {
+            tracing::warn!(subject = %record.subject, "a record on an unknown subject of the ledger");
+            return;
+        };
+        let Some(run) = self.runs.get_mut(&name) else {
+            if author == Author::Plan && matches!(wire::decode(&record.payload), Ok(PlanRecord::Opened(_))) {
+                let mut fold = Fold::new(name);
+                take_record(&mut fold, Some(author), record);
+                self.add(fold);
+            }
+            return;
+        };
+        let before = *run.fold.counts();
+        let foreign = take_record(&mut run.fold, Some(author), record).filter(|term| *term != self.term);
+        run.stale |= foreign.is_some();
+        run.follow();
+        let after = *run.fold.counts();
+        self.shown.counted(&before, &after);
+        let closed = after.tiles_closed - before.tiles_closed;
+        let issued = if foreign.is_some() { after.tiles_issued - before.tiles_issued } else { 0 };
+        let over = run.fold.closing().is_some();
+        let queue = run.queue.clone();
+        let queue = self.queue(&queue);
+        queue.outstanding = (queue.outstanding + issued as usize).saturating_sub(closed as usize);
+        queue.window.closed(closed, Boot::now());
+        if over {
+            self.over(&name);
+        } else {
+            self.touched.insert(name);
+        }
+    }
+
+    fn over(&mut self, name: &RunId) {
+        let Some(run) = self.runs.remove(name) else { return };
+        let open = run.fold.open_tiles().len();
+        let queue = self.queue(&run.queue);
+        queue.outstanding = queue.outstanding.saturating_sub(open);
+        self.listings.remove(name);
+        self.shown.closed(&run);
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Decided(name) => self.with(&name, Run::decided),
+            Report::Outrun(name, tiles) => {
+                if let Some(queue) = self.runs.get(&name).map(|run| run.queue.clone()) {
+                    let queue = self.queue(&queue);
+                    queue.outstanding = queue.outstanding.saturating_sub(tiles);
+                }
+                self.with(&name, Run::outrun);
+            }
+            Report::Published(name, Outcome::Stored) => self.with(&name, Run::settled),
+            Report::Published(name, Outcome::Unknown) => {
+                self.with(&name, Run::outrun);
+                self.claim();
+            }
+            Report::Published(name, Outcome::Refused(register, messages)) => {
+                self.refused.push((name, messages));
+                if register == self.register || self.claiming {
+                    self.claim();
+                } else {
+                    self.send_refused();
+                }
+            }
+            Report::Listed(name, listing) => {
+                if self.runs.contains_key(&name) {
+                    self.listings.insert(name, listing);
+                }
+            }
+            Report::Claimed(Ok(register)) => {
+                self.claiming = false;
+                self.register = register;
+                // The register may have gone with the queue.
+                self.runs.values_mut().for_each(|run| run.stale = true);
+                self.touched.extend(self.runs.keys().cloned());
+                self.send_refused();
+            }
+            Report::Claimed(Err(ClaimError::Deposed { holder, .. })) => self.deposed = Some(holder.term),
+            Report::Claimed(Err(error)) => {
+                tracing::error!(%error, "the term register cannot be written");
+                self.deposed = Some(self.term);
+            }
+            Report::Stuck(name, error) => {
+                tracing::error!(run = %name, error, "the ledger takes no record");
+                self.with(&name, Run::outrun);
+            }
+        }
+    }
+
+    fn with(&mut self, name: &RunId, change: impl FnOnce(&mut Run)) {
+        if let Some(run) = self.runs.get_mut(name) {
+            change(run);
+            self.touched.insert(name.clone());
+        }
+    }
+
+    fn claim(&mut self) {
+        if !self.claiming {
+            self.claiming = true;
+            self.tasks.spawn(self.voice.clone().claim(self.term));
+        }
+    }
+
+    fn send_refused(&mut self) {
+        for (run, messages) in std::mem::take(&mut self.refused) {
+            self.tasks.spawn(self.voice.clone().publish(run, messages, self.register));
+        }
+    }
+
+    /// Carries out what is due after a round of events.
+    pub(super) fn advance(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        self.judge_listings();
+        let wall = UnixMs::now();
+        for name in std::mem::take(&mut self.touched) {
+            let Some(run) = self.runs.get(&name) else { continue };
+            if run.wants_room(wall) && !run.stale {
+                let queue = run.queue.clone();
+                let waiting = &mut self.queue(&queue).waiting;
+                if !waiting.contains(&name) {
+                    waiting.push_back(name);
+                }
+            } else {
+                self.step(&name, 0);
+            }
+        }
+        let queues: Vec<QueueName> = self.queues.keys().cloned().collect();
+        queues.iter().for_each(|queue| self.share_out(queue));
+    }
+
+    /// Gives the room of a queue to the runs that wait for it, in equal parts.
+    fn share_out(&mut self, name: &QueueName) {
+        let now = Boot::now();
+        let Some(queue) = self.queues.get_mut(name) else { return };
+        if queue.waiting.is_empty() || self.claiming {
+            return;
+        }
+        let mut room = queue.window.room(queue.outstanding, now);
+        let share = room.div_ceil(queue.waiting.len());
+        let mut rounds = queue.waiting.len();
+        while room > 0 && rounds > 0 {
+            rounds -= 1;
+            let Some(run) = self.queues.get_mut(name).and_then(|queue| queue.waiting.pop_front()) else { return };
+            room -= self.step(&run, share.min(room)).min(room);
+        }
+    }
+
+    /// Lets a run do what is next. Returns how many tiles that issues.
+    fn step(&mut self, name: &RunId, room: usize) -> usize {
+        let Some(run) = self.runs.get_mut(name) else { return 0 };
+        let action = run.step(room, self.position, self.term, UnixMs::now());
+        let (Some(action), Some(opening)) = (action, run.fold.opening()) else { return 0 };
+        let (queue, voice, name) = (run.queue.clone(), self.voice.clone(), name.clone());
+        match action {
+            Action::Refill => {
+                self.tasks.spawn(voice.list(name, queue));
+                0
+            }
+            Action::Close { closed, expected } => {
+                self.tasks.spawn(voice.close(name, queue, closed, expected));
+                0
+            }
+            Action::Decide { wave, expected } => {
+                let tiles = wave.len();
+                let issue = Issue {
+                    run: name,
+                    queue: queue.clone(),
+                    nonce: opening.record.nonce,
+                    opened: opening.sequence,
+                    wave,
+                    expected,
+                    register: self.register,
+                };
+                self.tasks.spawn(voice.issue(issue));
+                self.queue(&queue).outstanding += tiles;
+                tiles
+            }
+        }
+    }
+
+    fn judge_listings(&mut self) {
+        let ripe: Vec<RunId> = self
+            .listings
+            .iter()
+            .filter(|(_, listing)| listing.ledger <= self.position)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in ripe {
+            let (Some(listing), Some(run)) = (self.listings.remove(&name), self.runs.get_mut(&name)) else {
+                continue;
+            };
+            let tiles = refill::missing(&run.fold, &listing);
+            if tiles.is_empty() {
+                self.with(&name, Run::settled);
+                continue;
+            }
+            tracing::info!(run = %name, tiles = tiles.len(), "published again");
+            run.phase = Phase::Refilling;
+            let queue = run.queue.clone();
+            self.tasks.spawn(self.voice.clone().refill(name, queue, tiles, self.register));
+        }
+    }
+}
+
+/// Folds a record in. Returns the term of a wave.
+fn take_record(fold: &mut Fold, author: Option<Author>, record: &Record) -> Option<Term> {
+    match author.map(|author| record::Record::decode(author, &record.payload)) {
+        Some(Ok(decoded)) => {
+            fold.apply(record.seq, record.at, &decoded);
+            match decoded {
+                record::Record::Plan(PlanRecord::Wave(wave)) => Some(wave.term),
+                record::Record::Plan(_) | record::Record::Work(_) | record::Record::Takeover(_) => None,
+            }
+        }
+        Some(Err(error)) => {
+            tracing::warn!(subject = %record.subject, sequence = record.seq, %error, "unreadable record");
+            fold.apply_unreadable(record.seq);
+            None
+        }
+        None => None,
+    }
+}
+
+impl std::fmt::Debug for Lead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lead").field("term", &self.term).field("runs", &self.runs.len()).finish_non_exhaustive()
+    }
+}

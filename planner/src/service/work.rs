@@ -1,0 +1,198 @@
+//! What is said to the broker: each in a task of its own that reports back to the loop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use gridloom_shared::broker::batch::{Outgoing, Published};
+use gridloom_shared::broker::term::{ClaimError, Register};
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::AppendError;
+use gridloom_shared::id::{Fence, Nonce, QueueName, RunId, Session, Term};
+use gridloom_shared::ledger::record::{Again, Author, Closed, PlanRecord, WAVE_TILES_MAX, Wave};
+use gridloom_shared::telemetry::names;
+use gridloom_shared::tile::Tile;
+use gridloom_shared::wire;
+use tokio::sync::mpsc;
+
+use super::{Event, LeadEvent};
+use crate::failover::refill::{self, Listing};
+use crate::submit::append_certainly;
+
+/// Pause before the broker is asked again for something that it could not do.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Pause before a full queue is tried again.
+const PAUSE_FULL: Duration = Duration::from_secs(1);
+
+/// What ended, and how.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// A wave is in the ledger and its tiles are being published. Sent before [`Report::Published`].
+    Decided(RunId),
+    /// A wave or closing record was not written: another planner's stands there. `tiles` were not
+    /// issued.
+    Outrun(RunId, usize),
+    /// Tiles were published, or not.
+    Published(RunId, Outcome),
+    /// The queue was listed for a refill.
+    Listed(RunId, Listing),
+    /// The register was written anew, or is another's.
+    Claimed(Result<Register, ClaimError>),
+    /// A record cannot be written at all, for this reason.
+    Stuck(RunId, String),
+}
+
+/// What became of tiles.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// They are on the queue.
+    Stored,
+    /// The register is not the one they expected. Surely none is on the queue; these are to be sent
+    /// again as they are.
+    Refused(Register, Vec<Outgoing>),
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Speaks for one leadership.
+#[derive(Clone, Debug)]
+pub(super) struct Voice {
+    pub(super) broker: Broker,
+    pub(super) session: Session,
+    number: u64,
+    events: mpsc::Sender<Event>,
+}
+
+impl Voice {
+    pub(super) fn new(broker: Broker, session: Session, number: u64, events: mpsc::Sender<Event>) -> Voice {
+        Voice { broker, session, number, events }
+    }
+
+    /// Tells the loop. `false` once nobody listens.
+    pub(super) async fn say(&self, event: LeadEvent) -> bool {
+        self.events.send(Event::Lead(self.number, event)).await.is_ok()
+    }
+
+    async fn report(&self, report: Report) {
+        self.say(LeadEvent::Report(report)).await;
+    }
+
+    /// Writes a wave to the ledger, then puts its tiles on the queue.
+    pub(super) async fn issue(self, issue: Issue) {
+        let Issue { run, queue, nonce, opened, wave, expected, register } = issue;
+        let subject = self.broker.subjects().ledger_of(&queue, &run, Author::Plan);
+        let tiles = wave.len();
+        let record = PlanRecord::Wave(Arc::unwrap_or_clone(wave));
+        let fence = match append_certainly(&self.broker, &subject, wire::encode(&record), expected).await {
+            Ok(sequence) => Fence(sequence),
+            Err(AppendError::Conflict { .. }) => return self.report(Report::Outrun(run, tiles)).await,
+            Err(error) => return self.report(Report::Stuck(run, error.to_string())).await,
+        };
+        self.report(Report::Decided(run.clone())).await;
+        let PlanRecord::Wave(wave) = record else { return };
+        let tiles = wave.expand(&run, nonce, fence, opened, Again::No);
+        let messages = self.messages(&queue, &run, tiles);
+        self.publish(run, messages, register).await;
+    }
+
+    /// Puts messages on the queue: one batch, as all of them come from one wave.
+    pub(super) async fn publish(self, run: RunId, messages: Vec<Outgoing>, register: Register) {
+        let outcome = self.publish_batch(messages, register).await;
+        self.report(Report::Published(run, outcome)).await;
+    }
+
+    /// Puts any number of tiles on the queue, marked as a refill.
+    pub(super) async fn refill(self, run: RunId, queue: QueueName, tiles: Vec<Tile>, register: Register) {
+        metrics::counter!(names::TILES_REFILLED).increment(tiles.len() as u64);
+        let messages = self.messages(&queue, &run, tiles.into_iter());
+        for batch in messages.chunks(WAVE_TILES_MAX) {
+            match self.publish_batch(batch.to_vec(), register).await {
+                Outcome::Stored => {}
+                // What is missing then is found by the next refill.
+                Outcome::Refused(..) | Outcome::Unknown => {
+                    return self.report(Report::Published(run, Outcome::Unknown)).await;
+                }
+            }
+        }
+        self.report(Report::Published(run, Outcome::Stored)).await;
+    }
+
+    /// Lists the queue of a run.
+    pub(super) async fn list(self, run: RunId, queue: QueueName) {
+        loop {
+            match refill::list(&self.broker, &queue, &run).await {
+                Ok(listing) => return self.report(Report::Listed(run, listing)).await,
+                Err(error) => tracing::warn!(%run, %error, "failed to list the queue"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Writes the run's last record.
+    pub(super) async fn close(self, run: RunId, queue: QueueName, closed: Closed, expected: u64) {
+        let subject = self.broker.subjects().ledger_of(&queue, &run, Author::Plan);
+        let bytes = wire::encode(&PlanRecord::Closed(closed));
+        match append_certainly(&self.broker, &subject, bytes, expected).await {
+            Ok(_) => {}
+            Err(AppendError::Conflict { .. }) => self.report(Report::Outrun(run, 0)).await,
+            Err(error) => self.report(Report::Stuck(run, error.to_string())).await,
+        }
+    }
+
+    /// Writes the term register anew.
+    pub(super) async fn claim(self, term: Term) {
+        let claimed = loop {
+            match self.broker.claim_term(term, self.session).await {
+                Err(error @ ClaimError::Unavailable { .. }) => tracing::warn!(%error, "claim again"),
+                done => break done,
+            }
+        };
+        self.report(Report::Claimed(claimed)).await;
+    }
+
+    fn messages(&self, queue: &QueueName, run: &RunId, tiles: impl Iterator<Item = Tile>) -> Vec<Outgoing> {
+        let subject = gridloom_shared::broker::Subject::from(self.broker.subjects().shard(queue, run));
+        tiles.map(|tile| Outgoing { subject: subject.clone(), payload: encoded(&tile) }).collect()
+    }
+
+    async fn publish_batch(&self, messages: Vec<Outgoing>, register: Register) -> Outcome {
+        let started = Instant::now();
+        loop {
+            match self.broker.publish_batch(&messages, register).await {
+                Published::Stored { .. } => {
+                    metrics::histogram!(names::WAVE_PUBLISH).record(started.elapsed().as_secs_f64());
+                    return Outcome::Stored;
+                }
+                Published::Refused => return Outcome::Refused(register, messages),
+                Published::Unknown { cause } => {
+                    tracing::warn!(%cause, "the answer to a wave was lost");
+                    return Outcome::Unknown;
+                }
+                Published::Busy { cause } => {
+                    tracing::debug!(cause, "publish again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Published::Failed(error) => {
+                    tracing::error!(%error, "the queue takes no tiles");
+                    tokio::time::sleep(PAUSE_FULL).await;
+                }
+            }
+        }
+    }
+}
+
+/// A wave to be decided and published.
+#[derive(Debug)]
+pub(super) struct Issue {
+    pub(super) run: RunId,
+    pub(super) queue: QueueName,
+    pub(super) nonce: Nonce,
+    pub(super) opened: u64,
+    pub(super) wave: Arc<Wave>,
+    pub(super) expected: u64,
+    pub(super) register: Register,
+}
+
+fn encoded(tile: &Tile) -> Bytes {
+    wire::encode(tile)
+}

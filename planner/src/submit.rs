@@ -1,0 +1,193 @@
+//! What an ad-hoc message becomes: a run, or a record of why not. Either is written before the
+//! message is acknowledged, so nothing is lost and nothing is redelivered for ever.
+
+use bytes::Bytes;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::broker::pull::Delivery;
+use gridloom_shared::id::{JobName, Nonce, RunId, Term};
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
+use gridloom_shared::submission::{Submission, Unreadable};
+use gridloom_shared::wire;
+
+/// What came of a message.
+#[derive(Debug)]
+pub enum Answer {
+    /// A run was opened.
+    Opened(Box<NewRun>),
+    /// The run exists: the same request was made before.
+    Exists(RunId),
+    /// The message is on record as unreadable, with this reason.
+    Refused(String),
+}
+
+/// A run that was just opened.
+#[derive(Debug)]
+pub struct NewRun {
+    /// The run.
+    pub run: RunId,
+    /// Ledger sequence of its first record.
+    pub sequence: u64,
+    /// The record.
+    pub record: PlanRecord,
+}
+
+/// Why a message has no answer yet: it stays on the stream and is delivered again.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Writing failed.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Reading failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Answers a message of the submit stream. It may be acknowledged after this.
+pub async fn answer(broker: &Broker, delivery: &Delivery, term: Term) -> Result<Answer, SubmitError> {
+    let subject = delivery.subject.as_str();
+    let outcome = match understand(broker, delivery).await? {
+        Ok((run, opened)) => open(broker, run, opened, term).await?,
+        Err(reason) => Err(reason),
+    };
+    match outcome {
+        Ok(answer) => Ok(answer),
+        Err(reason) => {
+            let record = Unreadable::new(subject, delivery.stream_seq, reason.clone(), &delivery.payload);
+            broker.append_patiently(broker.subjects().unreadable(), record.encode()).await?;
+            Ok(Answer::Refused(reason))
+        }
+    }
+}
+
+type Understood = Result<(RunId, Opened), String>;
+
+async fn understand(broker: &Broker, delivery: &Delivery) -> Result<Understood, SubmitError> {
+    let token = broker.subjects().parse_submit(&delivery.subject).unwrap_or("");
+    let name = match JobName::new(token) {
+        Ok(name) => name,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let content_type = delivery.headers.as_ref().and_then(|headers| headers.get("Content-Type")).map(|value| value.as_str());
+    let submission = match Submission::parse(&delivery.payload, content_type) {
+        Ok(submission) => submission,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let Some(value) = broker.jobs().get(name.as_str()).await?.and_then(|entry| entry.value) else {
+        return Ok(Err(format!("job {name} is unknown: apply it first (gridloom job apply FILE)")));
+    };
+    let job = match wire::decode::<JobSpec>(&value) {
+        Ok(job) => job,
+        Err(error) => return Ok(Err(format!("the definition of job {name} is {error}: apply it again"))),
+    };
+    let job = match submission.applied_to(&job) {
+        Ok(job) => job,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let run = submission.run_id(&name, delivery.stream_seq);
+    let opened = Opened {
+        nonce: Nonce::random(),
+        job,
+        scheduled_at: delivery.stored_at,
+        content: submission.content(),
+        term: Term(0),
+    };
+    Ok(Ok((run, opened)))
+}
+
+/// Writes a run's first record. `Err` holds the reason why the request is refused.
+async fn open(
+    broker: &Broker,
+    run: RunId,
+    opened: Opened,
+    term: Term,
+) -> Result<Result<Answer, String>, SubmitError> {
+    let queue = opened.job.queue.clone();
+    let content = opened.content;
+    let nonce = opened.nonce;
+    let record = PlanRecord::Opened(Box::new(Opened { term, ..opened }));
+    let bytes = wire::encode(&record);
+    if bytes.len() > broker.max_payload() {
+        return Ok(Err(format!("the job has {} bytes, over the broker's limit for a message", bytes.len())));
+    }
+    // A request names its run, whichever queue its job had then: the id is free only if no queue has it.
+    if let Some((_, first)) = find(broker, &run).await? {
+        return Ok(same_request(&first, content, nonce).map(|_| Answer::Exists(run)));
+    }
+    let subject = broker.subjects().ledger_of(&queue, &run, Author::Plan);
+    match append_certainly(broker, &subject, bytes, 0).await {
+        Ok(sequence) => Ok(Ok(Answer::Opened(Box::new(NewRun { run, sequence, record })))),
+        Err(AppendError::Conflict { .. }) => match find(broker, &run).await? {
+            Some((sequence, first)) => Ok(same_request(&first, content, nonce).map(|mine| match mine {
+                Mine::Yes => Answer::Opened(Box::new(NewRun { run, sequence, record })),
+                Mine::No => Answer::Exists(run),
+            })),
+            None => Ok(Ok(Answer::Exists(run))),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+enum Mine {
+    Yes,
+    No,
+}
+
+fn same_request(first: &Opened, content: u64, nonce: Nonce) -> Result<Mine, String> {
+    if first.nonce == nonce {
+        Ok(Mine::Yes)
+    } else if first.content == content {
+        Ok(Mine::No)
+    } else {
+        Err("conflict: this request id was used before with other params or another grid: choose another id".into())
+    }
+}
+
+/// The first record of a run, in whichever queue it is, with its sequence.
+async fn find(broker: &Broker, run: &RunId) -> Result<Option<(u64, Opened)>, ReadError> {
+    let subjects = broker.subjects();
+    let filter = subjects.ledger_of_run_anywhere(run);
+    let mut reader = broker.reader(&subjects.ledger(), filter, 1, None);
+    while let Some(page) = reader.next_page().await? {
+        for record in page {
+            let is_plan = subjects.parse_ledger(&record.subject).is_some_and(|(_, _, author)| author == Author::Plan);
+            if let (true, Ok(PlanRecord::Opened(opened))) = (is_plan, wire::decode(&record.payload)) {
+                return Ok(Some((record.seq, *opened)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Appends under compare-and-swap until the answer is known: an own earlier try whose answer was
+/// lost is recognised by its bytes.
+pub(crate) async fn append_certainly(
+    broker: &Broker,
+    subject: &str,
+    bytes: Bytes,
+    expected: u64,
+) -> Result<u64, AppendError> {
+    let mut pause = std::time::Duration::from_millis(20);
+    loop {
+        match broker.append(subject.to_owned(), bytes.clone(), Some(expected)).await {
+            Err(error @ AppendError::Conflict { .. }) => {
+                return match broker.last_of_leader(&broker.subjects().ledger(), subject).await {
+                    Ok(Some(last)) if last.payload == bytes => Ok(last.seq),
+                    Ok(_) => Err(error),
+                    Err(read) => {
+                        tracing::debug!(error = %read, subject, "failed to read what came first");
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
+                };
+            }
+            Err(error @ (AppendError::Unknown { .. } | AppendError::Unavailable { .. } | AppendError::Full { .. })) => {
+                tracing::warn!(%error, "append again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(std::time::Duration::from_secs(1));
+            }
+            done => return done,
+        }
+    }
+}
