@@ -1,5 +1,11 @@
 //! The worker SDK of Gridloom, and its built-in handlers.
 
+mod crew;
+mod lease;
+mod outcomes;
+mod slots;
+mod takeover;
+
 pub mod failure;
 pub mod handler;
 pub mod handlers;

@@ -11,7 +11,7 @@ use gridloom_shared::grid::Window;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, RunId};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::slicing;
-use gridloom_shared::tile::{Bounds, Key};
+use gridloom_shared::tile::{Bounds, Key, Tile};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
@@ -35,12 +35,9 @@ pub(crate) struct RunContext {
 #[derive(Debug)]
 pub(crate) struct TileContext {
     pub(crate) run: Arc<RunContext>,
-    pub(crate) slice: u32,
-    /// First page of the tile, from which `bounds` count.
-    pub(crate) first: u32,
-    pub(crate) attempt: u32,
+    pub(crate) tile: Arc<Tile>,
+    /// Under which it is held: its wave's, or that of a takeover.
     pub(crate) fence: Fence,
-    pub(crate) bounds: Vec<Bounds>,
     pub(crate) hold: Arc<Hold>,
 }
 
@@ -102,7 +99,7 @@ impl Shard {
 
     /// Its row of the grid, from 0.
     pub fn slice(&self) -> u32 {
-        self.0.tile.slice
+        self.0.tile.tile.slice
     }
 
     /// How many slices the grid has.
@@ -112,17 +109,17 @@ impl Shard {
 
     /// Its column of the grid.
     pub fn page(&self) -> Page {
-        let tile = &self.0.tile;
+        let tile = &self.0.tile.tile;
         Page {
             number: self.0.page,
-            window: tile.run.job.grid.window(tile.slice, self.0.page),
+            window: self.spec().grid.window(tile.slice, self.0.page),
             bounds: tile.bounds.get(self.0.page.saturating_sub(tile.first) as usize).cloned(),
         }
     }
 
     /// Number of the attempt, from 1.
     pub fn attempt(&self) -> u32 {
-        self.0.tile.attempt
+        self.0.tile.tile.attempt
     }
 
     /// The fence under which it is held: of two holders, the later one's is higher. A store that
@@ -213,6 +210,11 @@ impl Shard {
     /// What was counted so far, `rows` among it, in the order of first use.
     pub fn counters(&self) -> Vec<(String, i64)> {
         self.report_mut().counters().to_vec()
+    }
+
+    /// What was said that the ledger has no room for.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.report_mut().fault().map(str::to_owned)
     }
 
     /// Takes what was said. What is said after that is heard by nobody.

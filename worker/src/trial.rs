@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, QueueName, RunId};
 use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
-use gridloom_shared::tile::{Bounds, Key};
+use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 
 use crate::shard::{End, Hold, Probe, RunContext, Shard, TileContext};
 
@@ -34,6 +34,7 @@ pub struct Trial {
     nonce: Nonce,
     slice: u32,
     page: u32,
+    pages: u32,
     attempt: u32,
     fence: Fence,
     bounds: Option<Bounds>,
@@ -64,6 +65,7 @@ impl Trial {
             nonce: Nonce::random(),
             slice: 0,
             page: 0,
+            pages: 1,
             attempt: 1,
             fence: Fence(1),
             bounds: None,
@@ -133,6 +135,7 @@ impl Trial {
     /// How long the attempt may take, as [`Shard::deadline`] says. Nobody enforces it here.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Trial {
+        self.job.limits.timeout_ms = u64::try_from(timeout.as_millis()).ok();
         self.timeout = Some(timeout);
         self
     }
@@ -151,23 +154,47 @@ impl Trial {
 
     /// A shard. Each call gives a new one with the same place in the same run.
     pub fn shard(&self) -> Shard {
-        let run = RunContext { run: self.run.clone(), nonce: self.nonce, job: self.job.clone() };
-        let tile = TileContext {
-            run: Arc::new(run),
-            slice: self.slice,
-            first: self.page,
-            attempt: self.attempt,
-            fence: self.fence,
-            bounds: self.bounds.clone().into_iter().collect(),
-            hold: Arc::clone(&self.hold),
-        };
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        Shard::new(Arc::new(tile), self.page, self.hold.token().clone(), deadline)
+        Shard::new(self.tile_context(), self.page, self.hold.token().clone(), deadline)
     }
 
     /// A probe.
     pub fn probe(&self) -> Probe {
         Probe::new(self.shard(), self.after.clone())
+    }
+
+    pub(crate) fn tile_context(&self) -> Arc<TileContext> {
+        let run = RunContext { run: self.run.clone(), nonce: self.nonce, job: self.job.clone() };
+        let tile = Tile {
+            kind: TileKind::Page,
+            run: self.run.clone(),
+            nonce: self.nonce,
+            wave: 0,
+            index: 0,
+            slice: self.slice,
+            first: self.page,
+            pages: self.pages,
+            attempt: self.attempt,
+            fence: self.fence,
+            folded: 0,
+            opened: 0,
+            again: false,
+            bounds: self.bounds.clone().into_iter().collect(),
+            after: self.after.clone(),
+        };
+        let (tile, hold) = (Arc::new(tile), Arc::clone(&self.hold));
+        Arc::new(TileContext { run: Arc::new(run), tile, fence: self.fence, hold })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tile(mut self, pages: u32) -> Trial {
+        self.pages = pages;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn end(&self, why: End) {
+        self.hold.end(why);
     }
 }
 

@@ -1,0 +1,314 @@
+//! Runs tiles on the caller's runtime: page after page, within their limits, until their hold ends.
+//!
+//! It decides nothing about leases or the ledger: it reports to the engine what came out. A panic, a
+//! timeout and a page that was told to stop are told apart here.
+
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use gridloom_shared::ledger::outcomes::Entry;
+use gridloom_shared::tile::TileKind;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+use crate::handler::{Boxed, ProbedPages, SharedHandler};
+use crate::outcomes::tally::Tally;
+use crate::shard::{Probe, Shard, TileContext};
+
+/// How long an attempt that was told to stop may take to do so by itself.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// A tile to be run.
+pub(crate) struct Job<K> {
+    /// The engine's name for this execution.
+    pub(crate) key: K,
+    pub(crate) tile: Arc<TileContext>,
+    pub(crate) handler: SharedHandler,
+    pub(crate) duration: metrics::Histogram,
+    /// The pages that are left; `None`: all of them.
+    pub(crate) left: Option<Vec<Range<u64>>>,
+}
+
+/// What came out of a tile.
+#[derive(Debug)]
+pub(crate) struct Finished<K> {
+    pub(crate) key: K,
+    pub(crate) entries: Vec<Entry>,
+    /// The answer to a probe, which has no entry.
+    pub(crate) probed: Option<ProbedPages>,
+    /// Whether pages are left because the tile was told to stop.
+    pub(crate) stopped: bool,
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+}
+
+/// Takes batches of tiles until the engine is gone: one wake-up a batch, one task a tile.
+pub(crate) async fn serve<K: Copy + Send + 'static>(
+    mut batches: mpsc::UnboundedReceiver<Vec<Job<K>>>,
+    finished: mpsc::UnboundedSender<Finished<K>>,
+) {
+    while let Some(batch) = batches.recv().await {
+        for job in batch {
+            let finished = finished.clone();
+            tokio::spawn(async move {
+                // The engine is gone only when nothing counts any more.
+                let _ = finished.send(run(job).await);
+            });
+        }
+    }
+}
+
+async fn run<K>(job: Job<K>) -> Finished<K> {
+    let begun = Instant::now();
+    let tile = Arc::clone(&job.tile.tile);
+    let mut work = Work {
+        tally: Tally::new(&tile, job.tile.fence),
+        finished: Finished { key: job.key, entries: Vec::new(), probed: None, stopped: false, done: 0, failed: 0 },
+        tile: job.tile,
+        handler: job.handler,
+    };
+    let whole = [tile.range()];
+    for page in job.left.as_deref().unwrap_or(&whole).iter().cloned().flatten() {
+        work.page(page as u32).await;
+        if work.finished.stopped {
+            break;
+        }
+    }
+    let pages = work.finished.done + work.finished.failed;
+    if pages > 0 {
+        job.duration.record(begun.elapsed().as_secs_f64() / pages as f64);
+    }
+    Finished { entries: work.tally.into_entries(), ..work.finished }
+}
+
+struct Work<K> {
+    tile: Arc<TileContext>,
+    handler: SharedHandler,
+    tally: Tally,
+    finished: Finished<K>,
+}
+
+/// How an attempt ended.
+enum Ended<T> {
+    Returned(Result<T, Failure>),
+    Panicked(String),
+    TimedOut(Duration),
+    Stopped,
+}
+
+impl<K> Work<K> {
+    async fn page(&mut self, page: u32) {
+        if self.tile.hold.ended().is_some() {
+            self.finished.stopped = true;
+            return;
+        }
+        let limit = self.tile.run.job.limits.timeout_ms.map(Duration::from_millis);
+        let stop = match limit {
+            Some(_) => self.tile.hold.token().child_token(),
+            None => self.tile.hold.token().clone(),
+        };
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let shard = Shard::new(Arc::clone(&self.tile), page, stop.clone(), deadline);
+        let limits = Limits { stop, deadline, limit };
+        match self.tile.tile.kind {
+            TileKind::Page => {
+                let handler = Arc::clone(&self.handler);
+                let given = shard.clone();
+                let ended = attempt(|| handler.run_boxed(given), &limits).await;
+                let said = self.judge(page, ended, &shard);
+                if said.is_some() {
+                    self.tally.done(page, &shard.take_report());
+                    self.finished.done += 1;
+                }
+            }
+            TileKind::Probe => {
+                let handler = Arc::clone(&self.handler);
+                let probe = Probe::new(shard.clone(), self.tile.tile.after.clone());
+                let ended = attempt(|| handler.probe_boxed(probe), &limits).await;
+                self.finished.probed = self.judge(page, ended, &shard);
+                self.finished.done += u64::from(self.finished.probed.is_some());
+            }
+        }
+    }
+
+    /// What the attempt brought, if it succeeded; a failure is noted.
+    fn judge<T>(&mut self, page: u32, ended: Ended<T>, shard: &Shard) -> Option<T> {
+        let failure = match ended {
+            Ended::Returned(Ok(value)) => match shard.fault() {
+                None => return Some(value),
+                Some(fault) => Failure::permanent(fault),
+            },
+            Ended::Returned(Err(_)) | Ended::Stopped if self.tile.hold.ended().is_some() => {
+                self.finished.stopped = true;
+                return None;
+            }
+            Ended::Returned(Err(failure)) => failure,
+            Ended::Stopped => Failure::retry("stopped without a cause"),
+            Ended::Panicked(text) => Failure::retry(format!("panicked: {text}")),
+            Ended::TimedOut(limit) => Failure::retry(format!("timed out after {limit:?}")),
+        };
+        tracing::debug!(run = %shard.run(), slice = shard.slice(), page, attempt = shard.attempt(), %failure, "attempt failed");
+        self.tally.failed(page, failure.into_failed());
+        self.finished.failed += 1;
+        None
+    }
+}
+
+struct Limits {
+    stop: CancellationToken,
+    deadline: Option<Instant>,
+    limit: Option<Duration>,
+}
+
+async fn attempt<'a, T>(make: impl FnOnce() -> Boxed<'a, T>, limits: &Limits) -> Ended<T> {
+    // Made inside, so that a panic before the first await is caught as well.
+    let made = std::panic::catch_unwind(AssertUnwindSafe(make));
+    let future = match made {
+        Ok(future) => AssertUnwindSafe(future).catch_unwind(),
+        Err(panic) => return Ended::Panicked(panic_text(panic.as_ref())),
+    };
+    let mut future = pin!(future);
+    // Most handlers of tiny shards are done at once, and nothing need be set up for them.
+    if let Poll::Ready(ended) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+        return returned(ended);
+    }
+    let out_of_time = async {
+        match limits.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = limits.stop.cancelled() => {
+            match tokio::time::timeout(GRACE, future).await {
+                Ok(ended) => returned(ended),
+                Err(_) => Ended::Stopped,
+            }
+        }
+        ended = &mut future => returned(ended),
+        () = out_of_time => {
+            limits.stop.cancel();
+            // Whatever it says now, it is out of time; this only lets it tidy up.
+            let _ = tokio::time::timeout(GRACE, future).await;
+            Ended::TimedOut(limits.limit.unwrap_or_default())
+        }
+    }
+}
+
+fn returned<T>(ended: Result<Result<T, Failure>, Box<dyn std::any::Any + Send>>) -> Ended<T> {
+    match ended {
+        Ok(result) => Ended::Returned(result),
+        Err(panic) => Ended::Panicked(panic_text(panic.as_ref())),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::ledger::outcomes::{Retry, Status};
+
+    use super::*;
+    use crate::shard::End;
+    use crate::{Handler, Trial};
+
+    fn job(trial: &Trial, handler: impl Handler) -> Job<u8> {
+        let tile = trial.tile_context();
+        Job { key: 1, tile, handler: Arc::new(handler), duration: metrics::Histogram::noop(), left: None }
+    }
+
+    fn failure(finished: &Finished<u8>) -> (String, Retry) {
+        match &finished.entries[0].status {
+            Status::Failed(failed) => (failed.error.clone(), failed.retry),
+            Status::Done => panic!("succeeded"),
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_run_in_order_and_share_an_entry() {
+        let trial = Trial::new("a", "b").page(3).tile(4);
+        let finished = run(job(&trial, async |shard: Shard| {
+            shard.rows(u64::from(shard.page().number));
+            Ok(())
+        }))
+        .await;
+        assert_eq!((finished.done, finished.entries.len()), (4, 1));
+        assert_eq!(finished.entries[0].columns[0].runs, [(1, 3), (1, 4), (1, 5), (1, 6)]);
+    }
+
+    #[tokio::test]
+    async fn only_what_is_left_is_run() {
+        let trial = Trial::new("a", "b").page(0).tile(10);
+        let left = Some(vec![2..4, 9..10]);
+        let finished = run(Job { left, ..job(&trial, async |_: Shard| Ok(())) }).await;
+        let pages: Vec<_> = finished.entries.iter().map(|entry| (entry.first, entry.pages)).collect();
+        assert_eq!(pages, [(2, 2), (9, 1)]);
+    }
+
+    #[tokio::test]
+    async fn panic_is_a_failure_of_its_page_alone() {
+        let trial = Trial::new("a", "b").tile(2);
+        let finished = run(job(&trial, async |shard: Shard| {
+            assert!(shard.page().number != 0, "page zero");
+            Ok(())
+        }))
+        .await;
+        assert_eq!((finished.done, finished.failed), (1, 1));
+        assert!(failure(&finished).0.starts_with("panicked: page zero"));
+    }
+
+    #[tokio::test]
+    async fn attempt_out_of_time_fails_and_the_next_page_runs() {
+        let trial = Trial::new("a", "b").tile(2).timeout(Duration::from_millis(20));
+        let finished = run(job(&trial, async |shard: Shard| {
+            if shard.page().number == 0 {
+                shard.cancelled().await;
+                assert!(shard.check().is_err());
+            }
+            Ok(())
+        }))
+        .await;
+        assert_eq!((finished.done, finished.failed), (1, 1));
+        assert_eq!(failure(&finished).0, "timed out after 20ms");
+    }
+
+    #[tokio::test]
+    async fn tile_that_loses_its_lease_stops_and_says_nothing_of_the_page() {
+        let trial = Trial::new("a", "b").tile(3);
+        let thief = trial.clone();
+        let finished = run(job(&trial, move |shard: Shard| {
+            let thief = thief.clone();
+            async move {
+                if shard.page().number == 1 {
+                    thief.end(End::LeaseLost);
+                    std::future::pending::<()>().await;
+                }
+                Ok(())
+            }
+        }))
+        .await;
+        assert!(finished.stopped);
+        assert_eq!((finished.done, finished.failed), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn what_the_ledger_has_no_room_for_fails_for_good() {
+        let finished = run(job(&Trial::new("a", "b"), async |shard: Shard| {
+            shard.result(vec![0; 2_000]);
+            Ok(())
+        }))
+        .await;
+        assert_eq!(failure(&finished).1, Retry::Never);
+    }
+}

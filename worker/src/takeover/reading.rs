@@ -1,0 +1,238 @@
+//! What is left to do of tiles that were taken over: reads a run's ledger from the tiles' `folded`
+//! up to one's own takeover record. Pure.
+//!
+//! A shard is finished when it has a success of any attempt, or a counted failure of the attempt
+//! that the tile carries: one under the newest fence of that attempt at its place in the ledger. Its
+//! answers must be those of the planner's fold.
+
+use std::collections::HashSet;
+
+use gridloom_shared::id::{Fence, Session};
+use gridloom_shared::ledger::outcomes::{self, Entry, Status};
+use gridloom_shared::ledger::record::{Record, WorkRecord};
+use gridloom_shared::ranges::Ranges;
+use gridloom_shared::tile::{Tile, TileKind, TileRef};
+
+/// One tile that is being taken over.
+#[derive(Clone, Debug)]
+struct Claim {
+    place: TileRef,
+    kind: TileKind,
+    slice: u32,
+    fence: Fence,
+    left: Ranges,
+}
+
+/// A reading of one run's ledger for the tiles of one takeover record.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    own: (Session, u64),
+    opened: u64,
+    claims: Vec<Claim>,
+    seen: HashSet<(Session, u64)>,
+    fence: Option<Fence>,
+}
+
+/// What is left of a tile, in the order in which the tiles were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// Pages without an outcome.
+    pub(crate) pages: Ranges,
+}
+
+impl Reading {
+    /// Begins a reading for `tiles`, all of one run, taken over by the record `own`.
+    pub(crate) fn new<'a>(own: (Session, u64), opened: u64, tiles: impl Iterator<Item = &'a Tile>) -> Reading {
+        let claim = |tile: &Tile| Claim {
+            place: tile.place(),
+            kind: tile.kind,
+            slice: tile.slice,
+            fence: tile.fence,
+            left: Ranges::of(tile.range()),
+        };
+        Reading { own, opened, claims: tiles.map(claim).collect(), seen: HashSet::new(), fence: None }
+    }
+
+    /// Takes in the next record, in ledger order. What stands behind one's own is passed over.
+    pub(crate) fn apply(&mut self, sequence: u64, record: &Record) {
+        if self.fence.is_some() {
+            return;
+        }
+        match record {
+            Record::Plan(_) => {}
+            Record::Work(work) => {
+                if self.seen.insert(work.signature()) {
+                    self.work(work);
+                }
+            }
+            Record::Takeover(takeover) => {
+                let signature = (takeover.session, takeover.number);
+                if !self.seen.insert(signature) {
+                    return;
+                }
+                for claim in self.claims.iter_mut().filter(|claim| takeover.tiles.contains(&claim.place)) {
+                    claim.fence = Fence(sequence);
+                }
+                if signature == self.own {
+                    self.fence = Some(Fence(sequence));
+                }
+            }
+        }
+    }
+
+    /// One's own fence and what is left of each tile; `None` when one's own record was not among
+    /// those read: they came from a lagging replica.
+    pub(crate) fn finish(self) -> Option<(Fence, Vec<Left>)> {
+        let fence = self.fence?;
+        Some((fence, self.claims.into_iter().map(|claim| Left { pages: claim.left }).collect()))
+    }
+
+    fn work(&mut self, work: &WorkRecord) {
+        match work {
+            WorkRecord::Outcomes { block, .. } => {
+                for entry in outcomes::decode(block).unwrap_or_default() {
+                    self.outcome(&entry);
+                }
+            }
+            WorkRecord::Probed(probed) if probed.fence.0 > self.opened => {
+                let question = u64::from(probed.probe)..u64::from(probed.probe) + 1;
+                for claim in &mut self.claims {
+                    if claim.kind == TileKind::Probe && claim.slice == probed.slice {
+                        claim.left.remove(&question);
+                    }
+                }
+            }
+            WorkRecord::Probed(_) | WorkRecord::Started { .. } | WorkRecord::Returned { .. } => {}
+        }
+    }
+
+    fn outcome(&mut self, entry: &Entry) {
+        if entry.fence.0 <= self.opened {
+            return;
+        }
+        let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
+        for claim in &mut self.claims {
+            let same = claim.kind == entry.kind && claim.slice == entry.slice;
+            let counts = match entry.status {
+                Status::Done => entry.kind == TileKind::Page,
+                Status::Failed(_) => claim.place == entry.tile && claim.fence == entry.fence,
+            };
+            if same && counts {
+                claim.left.remove(&pages);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::id::{Nonce, RunId};
+    use gridloom_shared::ledger::outcomes::{Failed, Retry};
+    use gridloom_shared::ledger::record::{Reason, Takeover};
+
+    use super::*;
+
+    const WAVE: Fence = Fence(100);
+    const OWN: (Session, u64) = (Session(1), 5);
+
+    fn tile(attempt: u32) -> Tile {
+        Tile {
+            kind: TileKind::Page,
+            run: RunId::new("a_s_1").unwrap(),
+            nonce: Nonce(1),
+            wave: 2,
+            index: 3,
+            slice: 4,
+            first: 10,
+            pages: 4,
+            attempt,
+            fence: WAVE,
+            folded: 90,
+            opened: 50,
+            again: false,
+            bounds: Vec::new(),
+            after: None,
+        }
+    }
+
+    fn entry(first: u32, pages: u32, fence: Fence, done: bool) -> Entry {
+        let failed = Failed { error: "no".into(), retry: Retry::Backoff };
+        Entry {
+            tile: TileRef { wave: 2, index: 3 },
+            kind: TileKind::Page,
+            fence,
+            slice: 4,
+            first,
+            pages,
+            status: if done { Status::Done } else { Status::Failed(failed) },
+            columns: Vec::new(),
+            results: Vec::new(),
+        }
+    }
+
+    fn outcomes_of(session: u64, number: u64, entries: &[Entry]) -> Record {
+        let block = outcomes::encode(entries).into();
+        Record::Work(WorkRecord::Outcomes { session: Session(session), number, block })
+    }
+
+    fn takeover(session: u64, number: u64) -> Record {
+        let tiles = vec![TileRef { wave: 2, index: 3 }];
+        Record::Takeover(Takeover { session: Session(session), number, tiles, reason: Reason::Count })
+    }
+
+    fn read(records: &[(u64, Record)]) -> Option<(Fence, Vec<u64>)> {
+        let mut reading = Reading::new(OWN, 50, [tile(1)].iter());
+        for (sequence, record) in records {
+            reading.apply(*sequence, record);
+        }
+        let (fence, left) = reading.finish()?;
+        Some((fence, left[0].pages.iter().flatten().collect()))
+    }
+
+    #[test]
+    fn successes_of_any_holder_are_not_repeated() {
+        let zombie = Entry { tile: TileRef { wave: 0, index: 0 }, ..entry(12, 1, Fence(60), true) };
+        let records = [
+            (101, outcomes_of(2, 1, &[entry(10, 1, WAVE, true)])),
+            (102, outcomes_of(3, 1, &[zombie])),
+            (103, takeover(1, 5)),
+        ];
+        assert_eq!(read(&records), Some((Fence(103), vec![11, 13])));
+    }
+
+    #[test]
+    fn failure_counts_only_under_the_newest_fence_of_the_attempt() {
+        let before = [(101, outcomes_of(2, 1, &[entry(10, 2, WAVE, false)])), (103, takeover(1, 5))];
+        assert_eq!(read(&before), Some((Fence(103), vec![12, 13])));
+        let after = [
+            (101, takeover(9, 1)),
+            (102, outcomes_of(2, 1, &[entry(10, 2, WAVE, false)])),
+            (103, outcomes_of(9, 2, &[entry(12, 1, Fence(101), false)])),
+            (104, takeover(1, 5)),
+        ];
+        assert_eq!(read(&after), Some((Fence(104), vec![10, 11, 13])));
+    }
+
+    #[test]
+    fn repeated_takeover_counts_at_its_first_place() {
+        let records = [
+            (101, takeover(1, 5)),
+            (102, outcomes_of(2, 1, &[entry(10, 1, WAVE, true)])),
+            (103, takeover(1, 5)),
+        ];
+        assert_eq!(read(&records), Some((Fence(101), vec![10, 11, 12, 13])));
+    }
+
+    #[test]
+    fn reading_that_ends_before_ones_own_record_is_no_answer() {
+        assert_eq!(read(&[(101, takeover(9, 1))]), None);
+    }
+
+    #[test]
+    fn other_slices_and_records_from_before_the_run_change_nothing() {
+        let other = Entry { slice: 5, ..entry(10, 4, WAVE, true) };
+        let old = entry(10, 4, Fence(50), true);
+        let records = [(101, outcomes_of(2, 1, &[other, old])), (102, takeover(1, 5))];
+        assert_eq!(read(&records), Some((Fence(102), vec![10, 11, 12, 13])));
+    }
+}
