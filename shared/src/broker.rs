@@ -17,16 +17,16 @@
 //! Only this module names the NATS client's crate.
 
 pub mod api;
-// pub mod batch;
+pub mod batch;
 pub mod connect;
-// pub mod floor;
+pub mod floor;
 pub mod kv;
 pub mod log;
 pub mod plain;
 mod reply;
-// pub mod pull;
+pub mod pull;
 pub mod subjects;
-// pub mod term;
+pub mod term;
 pub mod topology;
 
 pub use async_nats::{Message, Subject};

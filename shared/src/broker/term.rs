@@ -1,0 +1,150 @@
+//! Who holds the term register: one message in the queue's stream, rewritten by every new leader
+//! before it reads anything. What an older leader publishes expects the older message and is refused
+//! (protocol.md §2).
+
+use std::time::Duration;
+
+use async_nats::Subject;
+use tokio::time::Instant;
+
+use super::api::ApiError;
+use super::connect::{Broker, jittered};
+use super::log::Record;
+use super::log::append::expecting;
+use crate::id::{Session, Term};
+
+/// An election or a restart of the broker lasts 5 to 7 s; nobody has failed before this.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+
+/// The register as its holder wrote it: what its batches expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// Its sequence in the queue's stream.
+    pub seq: u64,
+}
+
+/// What the register says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The term that was written.
+    pub term: Term,
+    /// Who wrote it.
+    pub session: Session,
+    /// Under which sequence.
+    pub seq: u64,
+}
+
+/// Why the register was not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimError {
+    /// Somebody has a higher term, or the same.
+    #[error("claim term {}: term {} is held by {}", .term.0, .holder.term.0, .holder.session)]
+    Deposed {
+        /// The term that was to be written.
+        term: Term,
+        /// Who holds the register.
+        holder: Holder,
+    },
+    /// The broker cannot, for more than ten seconds; it may be written later.
+    #[error("claim term {}: {cause}", .term.0)]
+    Unavailable {
+        /// The term that was to be written.
+        term: Term,
+        /// What the last try saw.
+        cause: ApiError,
+    },
+    /// Something that is no register is in its place.
+    #[error("claim term {}: what is on {subject} is no term register; is another program using it?", .term.0)]
+    Unreadable {
+        /// The term that was to be written.
+        term: Term,
+        /// The register's subject.
+        subject: String,
+    },
+}
+
+impl Broker {
+    /// Writes `term` into the register for the leader `session`. Only a lower term, or the same of
+    /// the same leader, is overwritten. The same leader calls it again when the answer to a publish
+    /// was lost: what it sent before is refused from then on.
+    pub async fn claim_term(&self, term: Term, session: Session) -> Result<Register, ClaimError> {
+        let give_up = Instant::now() + PATIENCE;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let cause = match self.claim_once(term, session).await? {
+                Ok(register) => return Ok(register),
+                Err(cause) => cause,
+            };
+            let again = matches!(&cause, ApiError::Fault(fault) if fault.is_wrong_last() || fault.is_busy());
+            if !(again || cause.is_passing()) || Instant::now() + pause >= give_up {
+                return Err(ClaimError::Unavailable { term, cause });
+            }
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// What the register says now; `None` when nobody wrote it, or when it is gone with the queue.
+    pub async fn term_holder(&self) -> Result<Option<Holder>, ApiError> {
+        let register = self.subjects().term();
+        let record = self.last_of_leader(&self.subjects().shards(), &register).await;
+        match record.map_err(|error| error.cause)? {
+            Some(record) => match parse(&record) {
+                Some(holder) => Ok(Some(holder)),
+                None => Err(ApiError::Answer(format!("no term register on {register}"))),
+            },
+            None => Ok(None),
+        }
+    }
+
+    /// One try. The inner error may pass by itself.
+    async fn claim_once(&self, term: Term, session: Session) -> Result<Result<Register, ApiError>, ClaimError> {
+        let subject = self.subjects().term();
+        let expected = match self.term_holder().await {
+            Ok(None) => 0,
+            Ok(Some(holder)) if holder.term > term || holder.term == term && holder.session != session => {
+                return Err(ClaimError::Deposed { term, holder });
+            }
+            Ok(Some(holder)) => holder.seq,
+            Err(ApiError::Answer(_)) => return Err(ClaimError::Unreadable { term, subject }),
+            Err(cause) => return Ok(Err(cause)),
+        };
+        let payload = format!("{} {session}", term.0);
+        let stored = self.store(&Subject::from(subject), Some(expecting(expected, None)), payload.into()).await;
+        Ok(stored.map(|stored| Register { seq: stored.seq }))
+    }
+}
+
+fn parse(record: &Record) -> Option<Holder> {
+    let text = std::str::from_utf8(&record.payload).ok()?;
+    let (term, session) = text.split_once(' ')?;
+    Some(Holder {
+        term: Term(term.parse().ok()?),
+        session: Session(u64::from_str_radix(session, 16).ok()?),
+        seq: record.seq,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UnixMs;
+
+    #[test]
+    fn register_is_read_back_and_garbage_is_not() {
+        let record = |payload: String| Record {
+            seq: 9,
+            at: UnixMs(0),
+            subject: "grid.term".into(),
+            payload: payload.into(),
+            deletion: false,
+        };
+        let holder = parse(&record(format!("7 {}", Session(255)))).unwrap();
+        assert_eq!((holder.term, holder.session, holder.seq), (Term(7), Session(255), 9));
+        for bad in ["", "7", "x 1", "7 zz"] {
+            assert_eq!(parse(&record(bad.into())), None, "{bad:?}");
+        }
+    }
+}
