@@ -1,0 +1,91 @@
+//! What a command is told about its shard: on standard input and as variables.
+
+use gridloom_shared::tile::{Bounds, Key};
+use serde_json::{Value, json};
+
+use crate::shard::Shard;
+
+/// The shard as a JSON object.
+pub(super) struct Task(Value);
+
+impl Task {
+    pub(super) fn of(shard: &Shard) -> Task {
+        let page = shard.page();
+        let (from, to) = match &page.bounds {
+            Some(Bounds(from, to)) => (key(from), key(to)),
+            None => (Value::Null, Value::Null),
+        };
+        Task(json!({
+            "run": shard.run().as_str(),
+            "job": shard.job().as_str(),
+            "slice": shard.slice(),
+            "slices": shard.slices(),
+            "page": page.number,
+            "attempt": shard.attempt(),
+            "fence": shard.fence().0,
+            "page_from": from,
+            "page_to": to,
+            "offset": page.window.map(|window| window.offset),
+            "limit": page.window.and_then(|window| window.size),
+            "params": shard.params_value(),
+        }))
+    }
+
+    /// What the guard reads: the length of the program's standard input, a line's end, and the
+    /// input itself.
+    pub(super) fn payload(&self) -> Vec<u8> {
+        let line = format!("{}\n", self.0);
+        format!("{}\n{line}", line.len()).into_bytes()
+    }
+
+    /// The same as variables; what is null has none.
+    pub(super) fn variables(&self) -> impl Iterator<Item = (String, String)> {
+        let entries = self.0.as_object().into_iter().flatten();
+        entries.filter_map(|(key, value)| {
+            let text = match value {
+                Value::Null => return None,
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            Some((format!("GRIDLOOM_{}", key.to_ascii_uppercase()), text))
+        })
+    }
+}
+
+fn key(key: &Key) -> Value {
+    match key {
+        Key::Int(number) => json!(number),
+        Key::Text(text) => json!(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::Trial;
+
+    #[test]
+    fn shard_is_told_alike_on_input_and_in_variables() {
+        let params = json!({"command": "c", "text": "x\ny"});
+        let trial = Trial::new("sizes", "exec")
+            .slices(4)
+            .slice(1)
+            .page(7)
+            .params(params.clone());
+        let shard = trial.bounds(Key::Int(5), Key::Text("é".into())).shard();
+        let task = Task::of(&shard);
+        let variables: BTreeMap<String, String> = task.variables().collect();
+        assert_eq!(variables["GRIDLOOM_SLICE"], "1");
+        assert_eq!(variables["GRIDLOOM_PAGE_TO"], "é");
+        assert_eq!(variables["GRIDLOOM_PARAMS"], params.to_string());
+        assert!(!variables.contains_key("GRIDLOOM_OFFSET"));
+        let payload = String::from_utf8(task.payload()).unwrap();
+        let (length, line) = payload.split_once('\n').unwrap();
+        assert_eq!(length.parse::<usize>().unwrap(), line.len());
+        let read: Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&read["page"], &read["page_from"]), (&json!(7), &json!(5)));
+        assert_eq!(read["params"], params);
+    }
+}

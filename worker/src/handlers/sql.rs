@@ -1,0 +1,168 @@
+//! Runs SQL statements, each shard's effect exactly once (protocol.md §8).
+//!
+//! The databases (SQLite, PostgreSQL, MySQL) are named in the worker's configuration; a job says
+//! only the name. A shard's statements run in one transaction together with its row in
+//! `gridloom_commit`, so that a shard that is executed twice, at once or after a crash, changes the
+//! data once, and both executions report the same outcome.
+//!
+//! **Parameters of a job**
+//!
+//! | key | meaning |
+//! |-----|---------|
+//! | `database` | a name from the worker's configuration |
+//! | `statement` | one statement, or a list of statements that run in one transaction |
+//! | `probe` | for `pages = { probe = true }`: a query for the pages of a slice, see below |
+//! | `key` | what bounds the pages: `"integer"` (the default) or `"text"` |
+//! | any other | a value for the statements, as `:name`; a list or table is bound as JSON text |
+//!
+//! **Names in statements**: `:slice`, `:slices` and `:page` always; `:page_from` and `:page_to`, both
+//! inside the page, where the pages were probed; `:offset` and `:limit` where the grid has `rows`
+//! (the last page of a slice is open: its `:limit` is the largest number); `:after` in a probe; and
+//! the job's other parameters. Integers are 64 bits wide, texts are text: PostgreSQL wants a cast
+//! where a column has another type (`day = :day::date`).
+//!
+//! **A probe** returns one row a page, the first and the last key, in order:
+//! ```sql
+//! SELECT min(id), max(id)
+//! FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / 1000 AS page
+//!       FROM flights
+//!       WHERE id % :slices = :slice AND (:after IS NULL OR id > :after)) AS numbered
+//! GROUP BY page ORDER BY 1
+//! ```
+//! At most 4,096 pages a question: with `:after` in the query (the last key that is known; null at
+//! first) the engine asks on where there are more.
+//!
+//! **What is reported**: `rows` is the number of rows that the statements inserted, updated or
+//! deleted. A `SELECT` that returns one row adds a counter for each of its integer columns, by name
+//! (in PostgreSQL and MySQL a sum must be cast: `sum(n)::bigint AS seats`).
+//!
+//! **The table** `gridloom_commit(run_nonce, slice, page, outcome, at)` is created where it is
+//! missing. Its rows may be deleted once their run is closed and can no longer be retried.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | `order` | what a job's parameters say |
+//! | `names` | where a statement has its named parameters, and what kind of statement it is |
+//! | `dialect` | what the three kinds of database call things |
+//! | `link` | how values go in and come out |
+//! | `database` | how connections and the table are made |
+//! | `transaction` | that no connection with an open transaction is used again |
+//! | `commit` | the commit protocol |
+//! | `probe` | which pages a query's rows mean |
+//! | `trouble` | which errors are tried again, and which never |
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use crate::failure::Failure;
+use crate::handler::{Handler, ProbedPages};
+use crate::shard::{Probe, Shard};
+
+mod commit;
+mod database;
+mod dialect;
+mod link;
+mod names;
+mod order;
+mod probe;
+mod transaction;
+mod trouble;
+
+use database::Database;
+use order::Order;
+
+/// Why a database of a worker's configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The URL begins with something else.
+    #[error(
+        "use database {name:?}: its URL must begin with sqlite:, postgres: or mysql:, found {scheme:?}"
+    )]
+    Scheme {
+        /// The database's name in the configuration.
+        name: String,
+        /// What the URL begins with; the rest may hold a password.
+        scheme: String,
+    },
+    /// The URL has the right beginning and is malformed after it.
+    #[error("use database {name:?}: its URL is malformed: {reason}")]
+    Url {
+        /// The database's name in the configuration.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The handler `sql`.
+#[derive(Debug)]
+pub struct SqlHandler {
+    databases: BTreeMap<String, Database>,
+}
+
+impl SqlHandler {
+    /// A handler for `databases`: URLs by the names that jobs use. Connects to none of them yet.
+    ///
+    /// # Errors
+    /// When a URL is of no known kind or malformed.
+    pub fn new(databases: BTreeMap<String, String>) -> Result<SqlHandler, DatabaseError> {
+        let open = |(name, url): (String, String)| {
+            let database = Database::new(&name, &url)?;
+            Ok((name, database))
+        };
+        let databases = databases.into_iter().map(open).collect::<Result<_, _>>()?;
+        Ok(SqlHandler { databases })
+    }
+
+    fn database(&self, order: &Order) -> Result<&Database, Failure> {
+        let name = &order.database;
+        self.databases.get(name).ok_or_else(|| {
+            let mut known: Vec<&str> = self.databases.keys().map(String::as_str).collect();
+            if known.is_empty() {
+                known.push("none");
+            }
+            Failure::permanent(format!(
+                "find database {name:?} in the worker's configuration, which has {}: name one of \
+                 them in params.database, or add it there",
+                known.join(", ")
+            ))
+        })
+    }
+}
+
+impl Handler for SqlHandler {
+    async fn run(&self, shard: Shard) -> Result<(), Failure> {
+        let order = Order::read(shard.params_value())?;
+        let database = self.database(&order)?;
+        let statements = order.statements_for(&shard, database.dialect())?;
+        let work = commit::exactly_once(database, &shard, &statements);
+        let counters = unless_stopped(&shard, work).await?;
+        shard.restore(counters);
+        Ok(())
+    }
+
+    async fn probe(&self, probe: Probe) -> Result<ProbedPages, Failure> {
+        let order = Order::read(probe.params_value())?;
+        let database = self.database(&order)?;
+        let query = order.query_for(&probe, database.dialect())?;
+        let work = probe::pages(database, &probe, &query, order.key);
+        unless_stopped(&probe, work).await
+    }
+}
+
+/// Drops the work, and with it its transaction, when the shard is to stop.
+async fn unless_stopped<T>(
+    shard: &Shard,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        () = shard.cancelled() => {
+            shard.check()?;
+            Err(Failure::retry("finish: told to stop"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

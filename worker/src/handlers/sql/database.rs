@@ -1,0 +1,215 @@
+//! How connections are made and what they are told first, and that the commit table is there.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, Error, Executor};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+use super::DatabaseError;
+use super::dialect::{Dialect, SEE_TABLE};
+use super::link::{Link, Rows};
+use super::trouble::Trouble;
+use crate::failure::Failure;
+
+/// Most connections of one worker process to one database.
+const CONNECTIONS_MAX: u32 = 32;
+/// Longest wait for a free connection of these before the attempt tries again.
+const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+/// Bounds of the limits that a session gets: one lease, as it was when the database was first used.
+const LEASE_MIN: Duration = Duration::from_secs(1);
+const LEASE_MAX: Duration = Duration::from_secs(600);
+/// SQLite waits by sleeping in a thread that nothing can wake; beyond this the attempt waits itself.
+const SQLITE_WAIT: Duration = Duration::from_secs(5);
+
+/// One database of the worker's configuration.
+#[derive(Debug)]
+pub(super) struct Database {
+    name: String,
+    dialect: Dialect,
+    target: Target,
+    pool: OnceLock<Pool>,
+    table: OnceCell<()>,
+    /// Whose turn it is to write, where only one can: waiting here is fair and costs nothing.
+    turn: Mutex<()>,
+}
+
+#[derive(Debug)]
+enum Target {
+    Sqlite(SqliteConnectOptions),
+    Postgres(Box<PgConnectOptions>),
+    MySql(MySqlConnectOptions),
+}
+
+#[derive(Debug)]
+enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+    MySql(MySqlPool),
+}
+
+impl Database {
+    /// Reads the URL; connects to nothing.
+    pub(super) fn new(name: &str, url: &str) -> Result<Database, DatabaseError> {
+        let scheme = url.split(':').next().unwrap_or_default();
+        let dialect = Dialect::of_scheme(scheme).ok_or_else(|| DatabaseError::Scheme {
+            name: name.to_owned(),
+            scheme: scheme.chars().take(20).collect(),
+        })?;
+        let malformed = |error: Error| DatabaseError::Url {
+            name: name.to_owned(),
+            reason: error.to_string(),
+        };
+        let target = match dialect {
+            Dialect::Sqlite => Target::Sqlite(url.parse().map_err(malformed)?),
+            Dialect::Postgres => Target::Postgres(Box::new(url.parse().map_err(malformed)?)),
+            Dialect::MySql => {
+                // The driver knows one name for the two.
+                let url = url.replacen("mariadb:", "mysql:", 1);
+                Target::MySql(url.parse().map_err(malformed)?)
+            }
+        };
+        Ok(Database {
+            name: name.to_owned(),
+            dialect,
+            target,
+            pool: OnceLock::new(),
+            table: OnceCell::new(),
+            turn: Mutex::new(()),
+        })
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// A connection; the first decides by `lease` what all sessions are told.
+    pub(super) async fn connect(&self, lease: Duration) -> Result<Link, Trouble> {
+        let pool = self.pool.get_or_init(|| self.target.pool(lease));
+        let link = match pool {
+            Pool::Sqlite(pool) => pool.acquire().await.map(Link::Sqlite),
+            Pool::Postgres(pool) => pool.acquire().await.map(Link::Postgres),
+            Pool::MySql(pool) => pool.acquire().await.map(Link::MySql),
+        };
+        link.map_err(|error| match Trouble::of(error, "connect") {
+            Trouble::Failed(failure) => {
+                let message = format!("use database {:?}: {}", self.name, failure.text());
+                Trouble::Failed(Failure::retry(message))
+            }
+            again @ Trouble::Again(_) => again,
+        })
+    }
+
+    /// The right to write, where the database has only one.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.dialect {
+            Dialect::Sqlite => Some(self.turn.lock().await),
+            Dialect::Postgres | Dialect::MySql => None,
+        }
+    }
+
+    /// Makes sure that the commit table is there, once in this process.
+    pub(super) async fn ensure_table(&self, lease: Duration) -> Result<(), Trouble> {
+        let seen = self.table.get_or_try_init(|| async {
+            let _turn = self.turn().await;
+            let mut link = self.connect(lease).await?;
+            create_table(&mut link, self.dialect).await
+        });
+        seen.await.copied()
+    }
+}
+
+/// Looks first: the worker's rights may not include making tables.
+async fn create_table(link: &mut Link, dialect: Dialect) -> Result<(), Trouble> {
+    let see: Arc<str> = SEE_TABLE.into();
+    if link.run(&see, &[], Rows::Only(0)).await.is_ok() {
+        return Ok(());
+    }
+    let Err(error) = link.plain(dialect.create_table()).await else {
+        return Ok(());
+    };
+    // Two processes may create it at once; PostgreSQL then fails one of them.
+    match link.run(&see, &[], Rows::Only(0)).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(match Trouble::of(error, "create") {
+            again @ Trouble::Again(_) => again,
+            Trouble::Failed(failure) => Trouble::Failed(Failure::retry(format!(
+                "make the table gridloom_commit: {}",
+                failure.text()
+            ))),
+        }),
+    }
+}
+
+impl Target {
+    fn pool(&self, lease: Duration) -> Pool {
+        let lease = lease.clamp(LEASE_MIN, LEASE_MAX);
+        match self {
+            Target::Sqlite(options) => Pool::Sqlite(sqlite(options.clone(), lease)),
+            Target::Postgres(options) => Pool::Postgres(postgres(options, lease)),
+            Target::MySql(options) => Pool::MySql(mysql(options.clone(), lease)),
+        }
+    }
+}
+
+/// A stale connection shows at its first use and is tried again like any other lost one, so that
+/// the usual case costs no extra question.
+fn pool_options<D: sqlx::Database>() -> PoolOptions<D> {
+    PoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .acquire_timeout(CONNECTION_WAIT)
+        .test_before_acquire(false)
+}
+
+fn sqlite(options: SqliteConnectOptions, lease: Duration) -> SqlitePool {
+    let options = options
+        .journal_mode(SqliteJournalMode::Wal)
+        // A commit that was reported must survive a power failure: the ledger relies on it.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(lease.min(SQLITE_WAIT))
+        .disable_statement_logging();
+    let pool: SqlitePoolOptions = pool_options();
+    pool.connect_lazy_with(options)
+}
+
+fn postgres(options: &PgConnectOptions, lease: Duration) -> PgPool {
+    let options = options
+        .clone()
+        .application_name("gridloom")
+        .disable_statement_logging();
+    let pool: PgPoolOptions = pool_options();
+    let ms = lease.as_millis();
+    // The last line is for servers that know it: they then notice in the middle of a statement that
+    // its worker is gone.
+    let told: Arc<str> = format!(
+        "SET lock_timeout = {ms}; SET idle_in_transaction_session_timeout = {ms}; \
+         SELECT set_config(name, '1000', false) FROM pg_settings \
+         WHERE name = 'client_connection_check_interval'"
+    )
+    .into();
+    pool.after_connect(move |session, _| {
+        let told = sqlx::raw_sql(AssertSqlSafe(Arc::clone(&told)));
+        Box::pin(async move { session.execute(told).await.map(drop) })
+    })
+    .connect_lazy_with(options)
+}
+
+fn mysql(options: MySqlConnectOptions, lease: Duration) -> MySqlPool {
+    let pool: MySqlPoolOptions = pool_options();
+    let seconds = lease.as_secs().max(1);
+    let told: Arc<str> = format!(
+        "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION wait_timeout = {seconds}"
+    )
+    .into();
+    pool.after_connect(move |session, _| {
+        let told = sqlx::raw_sql(AssertSqlSafe(Arc::clone(&told)));
+        Box::pin(async move { session.execute(told).await.map(drop) })
+    })
+    .connect_lazy_with(options.disable_statement_logging())
+}

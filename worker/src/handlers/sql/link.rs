@@ -1,0 +1,185 @@
+//! How values go into a database and come out of it, over one connection of any of the three kinds.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, Column, Either, Executor, MySql, Postgres, Row, Sqlite};
+
+/// A value that is bound to a placeholder.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Real(f64),
+    Bool(bool),
+}
+
+/// A value of a row, as far as the engine understands it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cell {
+    Null,
+    Int(i64),
+    Text(String),
+    /// Anything else.
+    Other,
+}
+
+/// What came back for one statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Rows that it changed, as the database counts them.
+    pub(super) affected: u64,
+    /// Names of the columns, where there was a row.
+    pub(super) columns: Vec<String>,
+    /// The first rows, as many as were asked for.
+    pub(super) rows: Vec<Vec<Cell>>,
+    /// Whether there were more rows than that.
+    pub(super) more: bool,
+}
+
+/// How many rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// Keep so many, and go on to the end of the statement: an error may come late.
+    Keep(usize),
+    /// Stop after so many.
+    Only(usize),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) enum Link {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+    MySql(PoolConnection<MySql>),
+}
+
+impl Link {
+    /// Runs one statement with its values.
+    pub(super) async fn run(
+        &mut self,
+        text: &Arc<str>,
+        values: &[Value],
+        rows: Rows,
+    ) -> Result<Answer, sqlx::Error> {
+        match self {
+            Link::Sqlite(link) => sqlite(link, text, values, rows).await,
+            Link::Postgres(link) => postgres(link, text, values, rows).await,
+            Link::MySql(link) => mysql(link, text, values, rows).await,
+        }
+    }
+
+    /// Runs a statement that has neither values nor rows and that some databases cannot prepare.
+    pub(super) async fn plain(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        let text = sqlx::raw_sql(text);
+        match self {
+            Link::Sqlite(link) => (&mut **link).execute(text).await.map(drop),
+            Link::Postgres(link) => (&mut **link).execute(text).await.map(drop),
+            Link::MySql(link) => (&mut **link).execute(text).await.map(drop),
+        }
+    }
+
+    /// Closes the connection without another word; the database rolls back what was open.
+    pub(super) fn discard(self) {
+        match self {
+            Link::Sqlite(link) => drop(link.detach()),
+            Link::Postgres(link) => drop(link.detach()),
+            Link::MySql(link) => drop(link.detach()),
+        }
+    }
+}
+
+impl Answer {
+    /// Adds a row; `false` when no further ones are wanted.
+    fn add(&mut self, rows: Rows, row: impl FnOnce(&mut Answer) -> Vec<Cell>) -> bool {
+        let (Rows::Keep(most) | Rows::Only(most)) = rows;
+        if self.rows.len() < most {
+            let row = row(self);
+            self.rows.push(row);
+            return true;
+        }
+        self.more = true;
+        matches!(rows, Rows::Keep(_))
+    }
+}
+
+/// The same function for each driver: the traits that could say it once are longer than it.
+macro_rules! driver {
+    ($name:ident, $database:ty) => {
+        async fn $name(
+            link: &mut PoolConnection<$database>,
+            text: &Arc<str>,
+            values: &[Value],
+            rows: Rows,
+        ) -> Result<Answer, sqlx::Error> {
+            // The text is the job's author's; no value is ever written into it.
+            let mut query = sqlx::query::<$database>(AssertSqlSafe(Arc::clone(text)));
+            for value in values {
+                query = match value {
+                    Value::Int(value) => query.bind(*value),
+                    Value::Text(value) => query.bind(value.clone()),
+                    Value::Real(value) => query.bind(*value),
+                    Value::Bool(value) => query.bind(*value),
+                };
+            }
+            let mut answer = Answer::default();
+            let mut steps = (&mut **link).fetch_many(query);
+            while let Some(step) = steps.try_next().await? {
+                match step {
+                    Either::Left(done) => answer.affected += done.rows_affected(),
+                    Either::Right(row) => {
+                        let wanted = answer.add(rows, |answer| {
+                            if answer.columns.is_empty() {
+                                let columns = row.columns().iter();
+                                answer.columns =
+                                    columns.map(|column| column.name().to_owned()).collect();
+                            }
+                            let cell = |place: usize| {
+                                if let Ok(whole) = row.try_get::<Option<i64>, _>(place) {
+                                    whole.map_or(Cell::Null, Cell::Int)
+                                } else if let Ok(text) = row.try_get::<Option<String>, _>(place) {
+                                    text.map_or(Cell::Null, Cell::Text)
+                                } else {
+                                    narrow!($name, row, place)
+                                }
+                            };
+                            (0..row.len()).map(cell).collect()
+                        });
+                        if !wanted {
+                            break;
+                        }
+                    }
+                }
+            }
+            drop(steps);
+            Ok(answer)
+        }
+    };
+}
+
+/// Integers that a driver does not read as 64 bits.
+macro_rules! narrow {
+    (sqlite, $row:ident, $place:ident) => {
+        Cell::Other
+    };
+    (postgres, $row:ident, $place:ident) => {
+        if let Ok(whole) = $row.try_get::<i32, _>($place) {
+            Cell::Int(whole.into())
+        } else if let Ok(whole) = $row.try_get::<i16, _>($place) {
+            Cell::Int(whole.into())
+        } else {
+            Cell::Other
+        }
+    };
+    (mysql, $row:ident, $place:ident) => {
+        match $row.try_get::<u64, _>($place).map(i64::try_from) {
+            Ok(Ok(whole)) => Cell::Int(whole),
+            Ok(Err(_)) | Err(_) => Cell::Other,
+        }
+    };
+}
+
+driver!(sqlite, Sqlite);
+driver!(postgres, Postgres);
+driver!(mysql, MySql);

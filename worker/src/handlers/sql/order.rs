@@ -1,0 +1,286 @@
+//! What a job's parameters say: which database, which statements, which values.
+//!
+//! Whatever is wrong here is wrong for every attempt, so each fault is permanent and says how to
+//! mend it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gridloom_shared::tile::{Bounds, Key};
+use serde_json::{Map, Value as Json};
+
+use super::dialect::Dialect;
+use super::link::Value;
+use super::names::Statement;
+use crate::failure::Failure;
+use crate::shard::{Probe, Shard};
+
+/// Names that the engine gives; a job's own value may not take one.
+const GIVEN: &[&str] = &[
+    "slice",
+    "slices",
+    "page",
+    "page_from",
+    "page_to",
+    "offset",
+    "limit",
+    "after",
+];
+/// Keys of the parameters that are no values.
+const KEYS: &[&str] = &["database", "statement", "probe", "key"];
+
+/// What bounds the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyKind {
+    Integer,
+    Text,
+}
+
+/// A job's parameters.
+#[derive(Debug, PartialEq)]
+pub(super) struct Order {
+    pub(super) database: String,
+    pub(super) key: KeyKind,
+    statements: Vec<String>,
+    probe: Option<String>,
+    values: BTreeMap<String, Value>,
+}
+
+/// A statement with the values of its placeholders.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bound {
+    pub(super) text: Arc<str>,
+    pub(super) values: Vec<Value>,
+    pub(super) verb: String,
+    /// Whether it uses `:after`.
+    pub(super) goes_on: bool,
+}
+
+impl Order {
+    pub(super) fn read(params: &Json) -> Result<Order, Failure> {
+        let nothing = Map::new();
+        let params = params.as_object().unwrap_or(&nothing);
+        let database = text(params, "database")?.ok_or_else(|| {
+            fault(
+                "database",
+                "is missing: name a database of the worker's configuration",
+            )
+        })?;
+        let key = match text(params, "key")?.as_deref() {
+            None | Some("integer") => KeyKind::Integer,
+            Some("text") => KeyKind::Text,
+            Some(other) => {
+                let message = format!("must be \"integer\" or \"text\", found {other:?}");
+                return Err(fault("key", message));
+            }
+        };
+        let own = params
+            .iter()
+            .filter(|(key, _)| !KEYS.contains(&key.as_str()));
+        let values = own
+            .map(|(name, value)| Ok((name.clone(), own_value(name, value)?)))
+            .collect::<Result<_, Failure>>()?;
+        Ok(Order {
+            database,
+            key,
+            statements: statements(params.get("statement"))?,
+            probe: text(params, "probe")?,
+            values,
+        })
+    }
+
+    /// The statements of a page.
+    pub(super) fn statements_for(
+        &self,
+        shard: &Shard,
+        dialect: Dialect,
+    ) -> Result<Vec<Bound>, Failure> {
+        self.check_values_are_used(dialect)?;
+        let mut given = self.given(shard);
+        let page = shard.page();
+        if let Some(Bounds(from, to)) = page.bounds {
+            given.insert("page_from", key_value(&from));
+            given.insert("page_to", key_value(&to));
+        }
+        if let Some(window) = page.window {
+            given.insert("offset", integer(window.offset));
+            given.insert("limit", integer(window.size.unwrap_or(u64::MAX)));
+        }
+        let mut bound = Vec::with_capacity(self.statements.len());
+        for statement in self.read_statements(dialect)? {
+            bound.push(bind("statement", &statement, &given)?);
+        }
+        Ok(bound)
+    }
+
+    /// The query of a probe. The statements are looked at too: better now than after it.
+    pub(super) fn query_for(&self, probe: &Probe, dialect: Dialect) -> Result<Bound, Failure> {
+        self.check_values_are_used(dialect)?;
+        let text = self.probe.as_deref().ok_or_else(|| {
+            fault(
+                "probe",
+                "is missing: give a query for the pages, or the job counted pages",
+            )
+        })?;
+        let mut given = self.given(probe);
+        given.remove("page");
+        let after = match (probe.after(), self.key) {
+            (Some(key), _) => key_value(key),
+            (None, KeyKind::Integer) => Value::Int(None),
+            (None, KeyKind::Text) => Value::Text(None),
+        };
+        given.insert("after", after);
+        bind("probe", &read("probe", text, dialect)?, &given)
+    }
+
+    fn given(&self, shard: &Shard) -> BTreeMap<&str, Value> {
+        let own = self.values.iter();
+        let mut given: BTreeMap<&str, Value> = own
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        given.insert("slice", integer(shard.slice().into()));
+        given.insert("slices", integer(shard.slices().into()));
+        given.insert("page", integer(shard.page().number.into()));
+        given
+    }
+
+    fn read_statements(&self, dialect: Dialect) -> Result<Vec<Statement>, Failure> {
+        let texts = self.statements.iter();
+        texts.map(|text| read("statement", text, dialect)).collect()
+    }
+
+    /// A value that nothing uses is a slip of the pen: running without it would do something else
+    /// than was asked for.
+    fn check_values_are_used(&self, dialect: Dialect) -> Result<(), Failure> {
+        if self.values.is_empty() {
+            return Ok(());
+        }
+        let mut used: BTreeSet<String> = BTreeSet::new();
+        for statement in self.read_statements(dialect)? {
+            used.extend(statement.names);
+        }
+        if let Some(text) = &self.probe {
+            used.extend(read("probe", text, dialect)?.names);
+        }
+        let idle = self.values.keys().find(|name| !used.contains(*name));
+        idle.map_or(Ok(()), |name| {
+            let message = format!(
+                "is used by no statement: write :{name} where it belongs, or leave it out (other \
+                 keys are {})",
+                KEYS.join(", ")
+            );
+            Err(fault(name, message))
+        })
+    }
+}
+
+fn read(key: &str, text: &str, dialect: Dialect) -> Result<Statement, Failure> {
+    let statement =
+        Statement::read(text, dialect).map_err(|error| fault(key, error.to_string()))?;
+    if let Some(why) = dialect.leaves_transaction(&statement.verb) {
+        let message = format!("cannot be a {} statement: {why}", statement.verb);
+        return Err(fault(key, message));
+    }
+    Ok(statement)
+}
+
+fn bind(key: &str, statement: &Statement, given: &BTreeMap<&str, Value>) -> Result<Bound, Failure> {
+    let value = |name: &String| {
+        given.get(name.as_str()).cloned().ok_or_else(|| {
+            let known: Vec<String> = given.keys().map(|name| format!(":{name}")).collect();
+            let known = known.join(", ");
+            fault(
+                key,
+                format!(
+                    "names :{name}, which has no value here{}; known are {known}",
+                    why(name)
+                ),
+            )
+        })
+    };
+    Ok(Bound {
+        text: Arc::clone(&statement.text),
+        values: statement
+            .names
+            .iter()
+            .map(value)
+            .collect::<Result<_, _>>()?,
+        verb: statement.verb.clone(),
+        goes_on: statement.names.iter().any(|name| name == "after"),
+    })
+}
+
+/// Why a name that the engine gives in other places is not given here.
+fn why(name: &str) -> &'static str {
+    match name {
+        "page_from" | "page_to" => " (it has one in pages that were probed)",
+        "offset" | "limit" => " (it has one where the grid has rows and a page_size)",
+        "after" => " (it has one in a probe)",
+        "page" => " (it has one in a statement)",
+        _ => "",
+    }
+}
+
+fn statements(value: Option<&Json>) -> Result<Vec<String>, Failure> {
+    let missing = "is missing: give one statement, or a list of statements";
+    let found: Option<Vec<String>> = match value {
+        None => return Err(fault("statement", missing)),
+        Some(Json::String(one)) => Some(vec![one.clone()]),
+        Some(Json::Array(list)) => list
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect(),
+        Some(_) => None,
+    };
+    found
+        .filter(|statements| !statements.is_empty())
+        .ok_or_else(|| {
+            fault(
+                "statement",
+                "must be one statement, or a list of statements",
+            )
+        })
+}
+
+fn text(params: &Map<String, Json>, key: &str) -> Result<Option<String>, Failure> {
+    match params.get(key) {
+        None => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(fault(key, "must be text")),
+    }
+}
+
+fn own_value(name: &str, value: &Json) -> Result<Value, Failure> {
+    if GIVEN.contains(&name) {
+        return Err(fault(
+            name,
+            format!("must be called otherwise: the engine gives :{name}"),
+        ));
+    }
+    Ok(match value {
+        Json::Null => Value::Text(None),
+        Json::Bool(truth) => Value::Bool(*truth),
+        Json::String(text) => Value::Text(Some(text.clone())),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Value::Int(Some(whole)),
+            (None, Some(real)) if !number.is_u64() => Value::Real(real),
+            _ => return Err(fault(name, "must be below 2^63: write it as text")),
+        },
+        Json::Array(_) | Json::Object(_) => Value::Text(Some(value.to_string())),
+    })
+}
+
+fn key_value(key: &Key) -> Value {
+    match key {
+        Key::Int(number) => Value::Int(Some(*number)),
+        Key::Text(text) => Value::Text(Some(text.clone())),
+    }
+}
+
+fn integer(number: u64) -> Value {
+    Value::Int(Some(i64::try_from(number).unwrap_or(i64::MAX)))
+}
+
+fn fault(key: &str, message: impl AsRef<str>) -> Failure {
+    Failure::permanent(format!("read params.{key}: it {}", message.as_ref()))
+}
