@@ -76,15 +76,28 @@ struct Held {
 impl Lease {
     /// Nothing is known yet.
     pub fn new() -> Lease {
-        Lease { seen: None, held: None, above: Term(0) }
+        Lease {
+            seen: None,
+            held: None,
+            above: Term(0),
+        }
     }
 
     /// The lease was read. `value` is `None` where it was never written or makes no sense.
     pub fn read(&mut self, revision: u64, value: Option<&LeaseValue>, now: Boot) {
-        if self.seen.as_ref().is_none_or(|seen| seen.revision != revision) {
+        if self
+            .seen
+            .as_ref()
+            .is_none_or(|seen| seen.revision != revision)
+        {
             let term = value.map_or(Term(0), |value| value.term);
             let free = value.is_none_or(|value| value.free);
-            self.seen = Some(Seen { revision, term, free, since: now });
+            self.seen = Some(Seen {
+                revision,
+                term,
+                free,
+                since: now,
+            });
         }
     }
 
@@ -92,17 +105,32 @@ impl Lease {
     pub fn due(&self, now: Boot) -> Option<Write> {
         if let Some(held) = &self.held {
             let due = now.since(held.sent) >= REWRITE;
-            return due.then_some(Write { term: held.term, expected: held.revision });
+            return due.then_some(Write {
+                term: held.term,
+                expected: held.revision,
+            });
         }
         let seen = self.seen.as_ref()?;
         let open = seen.free || now.since(seen.since) >= PATIENCE;
-        open.then_some(Write { term: Term(seen.term.max(self.above).0 + 1), expected: seen.revision })
+        open.then_some(Write {
+            term: Term(seen.term.max(self.above).0 + 1),
+            expected: seen.revision,
+        })
     }
 
     /// A write that was sent at `sent` is in place.
     pub fn confirmed(&mut self, term: Term, revision: u64, sent: Boot) {
-        self.held = Some(Held { term, revision, sent });
-        self.seen = Some(Seen { revision, term, free: false, since: sent });
+        self.held = Some(Held {
+            term,
+            revision,
+            sent,
+        });
+        self.seen = Some(Seen {
+            revision,
+            term,
+            free: false,
+            since: sent,
+        });
     }
 
     /// Leads no more: a write was refused, or the broker refused the term.
@@ -158,7 +186,12 @@ pub(crate) async fn keep(
     let holder = Session::random();
     let bucket = broker.state();
     let value = |term: Term, free: bool| -> Bytes {
-        let value = LeaseValue { holder, name: name.clone(), term, free };
+        let value = LeaseValue {
+            holder,
+            name: name.clone(),
+            term,
+            free,
+        };
         serde_json::json!(value).to_string().into()
     };
     let mut lease = Lease::new();
@@ -197,10 +230,15 @@ pub(crate) async fn keep(
         }
         if let Some(write) = lease.due(Boot::now()) {
             let sent = Boot::now();
-            match bucket.update(LEADER_KEY, value(write.term, false), write.expected).await {
+            match bucket
+                .update(LEADER_KEY, value(write.term, false), write.expected)
+                .await
+            {
                 Ok(revision) => lease.confirmed(write.term, revision, sent),
                 Err(error) if error.is_conflict() => lease.lose(),
-                Err(error) => tracing::warn!(%error, "failed to rewrite the lease of the leadership"),
+                Err(error) => {
+                    tracing::warn!(%error, "failed to rewrite the lease of the leadership")
+                }
             }
         }
         let term = lease.term(Boot::now());
@@ -230,7 +268,12 @@ mod tests {
     }
 
     fn held_by_other(term: u64, free: bool) -> LeaseValue {
-        LeaseValue { holder: Session(9), name: "other".into(), term: Term(term), free }
+        LeaseValue {
+            holder: Session(9),
+            name: "other".into(),
+            term: Term(term),
+            free,
+        }
     }
 
     #[test]
@@ -238,9 +281,21 @@ mod tests {
         let mut lease = Lease::new();
         assert_eq!(lease.due(at(0)), None);
         lease.read(0, None, at(0));
-        assert_eq!(lease.due(at(0)), Some(Write { term: Term(1), expected: 0 }));
+        assert_eq!(
+            lease.due(at(0)),
+            Some(Write {
+                term: Term(1),
+                expected: 0
+            })
+        );
         lease.read(7, Some(&held_by_other(4, true)), at(1));
-        assert_eq!(lease.due(at(1)), Some(Write { term: Term(5), expected: 7 }));
+        assert_eq!(
+            lease.due(at(1)),
+            Some(Write {
+                term: Term(5),
+                expected: 7
+            })
+        );
     }
 
     #[test]
@@ -250,7 +305,13 @@ mod tests {
             lease.read(revision, Some(&held_by_other(4, false)), at(ms));
             assert_eq!(lease.due(at(ms)), None, "{ms}");
         }
-        assert_eq!(lease.due(at(5_000)), Some(Write { term: Term(5), expected: 9 }));
+        assert_eq!(
+            lease.due(at(5_000)),
+            Some(Write {
+                term: Term(5),
+                expected: 9
+            })
+        );
     }
 
     #[test]
@@ -258,7 +319,13 @@ mod tests {
         let mut lease = Lease::new();
         lease.confirmed(Term(5), 10, at(0));
         assert_eq!(lease.due(at(999)), None);
-        assert_eq!(lease.due(at(1_000)), Some(Write { term: Term(5), expected: 10 }));
+        assert_eq!(
+            lease.due(at(1_000)),
+            Some(Write {
+                term: Term(5),
+                expected: 10
+            })
+        );
         assert_eq!(lease.term(at(2_499)), Some(Term(5)));
         assert_eq!(lease.term(at(2_500)), None);
         lease.lose();

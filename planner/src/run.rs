@@ -76,7 +76,14 @@ impl Run {
     pub fn new(fold: Fold) -> Option<Run> {
         let queue = fold.opening()?.record.job.queue.clone();
         let next_wave = fold.next_wave();
-        Some(Run { fold, queue, phase: Phase::Idle, stale: false, cursor: Cursor::default(), next_wave })
+        Some(Run {
+            fold,
+            queue,
+            phase: Phase::Idle,
+            stale: false,
+            cursor: Cursor::default(),
+            next_wave,
+        })
     }
 
     /// What to do now, given room for `room` more tiles; the caller then sees to it and reports back
@@ -96,7 +103,10 @@ impl Run {
         }
         if self.fold.complete() {
             self.phase = Phase::Closing;
-            return Some(Action::Close { closed: self.end(term), expected: self.fold.last_plan() });
+            return Some(Action::Close {
+                closed: self.end(term),
+                expected: self.fold.last_plan(),
+            });
         }
         let tiles = wave::next_tiles(&self.fold, &mut self.cursor, room, now);
         if tiles.is_empty() {
@@ -104,8 +114,16 @@ impl Run {
         }
         self.phase = Phase::Deciding;
         self.next_wave += 1;
-        let wave = Wave { n: self.fold.next_wave(), folded, term, tiles };
-        Some(Action::Decide { wave: Arc::new(wave), expected: self.fold.last_plan() })
+        let wave = Wave {
+            n: self.fold.next_wave(),
+            folded,
+            term,
+            tiles,
+        };
+        Some(Action::Decide {
+            wave: Arc::new(wave),
+            expected: self.fold.last_plan(),
+        })
     }
 
     /// Another planner's wave is the next: nothing of ours was decided.
@@ -133,22 +151,41 @@ impl Run {
     pub fn wants_room(&self, now: UnixMs) -> bool {
         self.phase == Phase::Idle
             && self.fold.closing().is_none()
-            && (!self.fold.all_issued() || self.fold.retries().first().is_some_and(|(due, _)| *due <= now))
+            && (!self.fold.all_issued()
+                || self
+                    .fold
+                    .retries()
+                    .first()
+                    .is_some_and(|(due, _)| *due <= now))
     }
 
     fn end(&self, term: Term) -> Closed {
         let counts = self.fold.counts();
         if counts.dead + counts.dead_probes == 0 {
-            return Closed { state: EndState::Succeeded, error: None, term };
+            return Closed {
+                state: EndState::Succeeded,
+                error: None,
+                term,
+            };
         }
-        let last = self.fold.failed().values().rfind(|failed| failed.next == Next::Dead);
+        let last = self
+            .fold
+            .failed()
+            .values()
+            .rfind(|failed| failed.next == Next::Dead);
         let error = last.map_or("", |failed| failed.error.as_str());
         let what = match (counts.dead, counts.dead_probes) {
             (dead, 0) => format!("{dead} shards are dead"),
-            (0, probes) => format!("{probes} probes are dead, so the pages of their slices are unknown"),
+            (0, probes) => {
+                format!("{probes} probes are dead, so the pages of their slices are unknown")
+            }
             (dead, probes) => format!("{dead} shards and {probes} probes are dead"),
         };
-        Closed { state: EndState::Failed, error: Some(format!("{what}; the last error: {error}")), term }
+        Closed {
+            state: EndState::Failed,
+            error: Some(format!("{what}; the last error: {error}")),
+            term,
+        }
     }
 }
 

@@ -62,7 +62,11 @@ impl Health {
 
 impl gridloom_shared::telemetry::Health for Health {
     fn ready(&self) -> Result<(), String> {
-        if self.broker.is_connected() { Ok(()) } else { Err("the broker is not connected".into()) }
+        if self.broker.is_connected() {
+            Ok(())
+        } else {
+            Err("the broker is not connected".into())
+        }
     }
 }
 
@@ -82,11 +86,18 @@ impl Planner {
     pub async fn start(broker: Broker, options: PlannerOptions) -> Result<Planner, TopologyError> {
         topology::ensure(&broker, &options.topology).await?;
         topology::consumers::ensure_planner(&broker).await?;
-        let health = Health { broker: broker.clone(), term: Arc::default() };
+        let health = Health {
+            broker: broker.clone(),
+            term: Arc::default(),
+        };
         let (stop, stopped) = oneshot::channel();
         let service = Service::new(broker, options, health.clone());
         let task = tokio::spawn(service.run(stopped));
-        Ok(Planner { health, stop: Some(stop), task })
+        Ok(Planner {
+            health,
+            stop: Some(stop),
+            task,
+        })
     }
 
     /// Whether it can work, and whether it leads.
@@ -148,14 +159,27 @@ struct Service {
 impl Service {
     fn new(broker: Broker, options: PlannerOptions, health: Health) -> Service {
         let (sender, events) = mpsc::channel(EVENTS);
-        Service { broker, options, session: Session::random(), health, events, sender, leads: 0 }
+        Service {
+            broker,
+            options,
+            session: Session::random(),
+            health,
+            events,
+            sender,
+            leads: 0,
+        }
     }
 
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
         let (changes_in, mut changes) = mpsc::channel(8);
         let (orders, orders_out) = mpsc::channel(8);
         let name = self.options.name.clone();
-        let keeper = tokio::spawn(leader::keep(self.broker.clone(), name, changes_in, orders_out));
+        let keeper = tokio::spawn(leader::keep(
+            self.broker.clone(),
+            name,
+            changes_in,
+            orders_out,
+        ));
         let presence = tokio::spawn(intake::presence(self.broker.clone(), self.sender.clone()));
         let shown = shown::start(self.broker.clone());
         let mut lead: Option<Lead> = None;
@@ -211,9 +235,19 @@ impl Service {
         shown.stop().await;
     }
 
-    async fn take(&mut self, term: Term, orders: &mpsc::Sender<Order>, shown: &shown::Shown) -> Option<Lead> {
+    async fn take(
+        &mut self,
+        term: Term,
+        orders: &mpsc::Sender<Order>,
+        shown: &shown::Shown,
+    ) -> Option<Lead> {
         self.leads += 1;
-        let voice = work::Voice::new(self.broker.clone(), self.session, self.leads, self.sender.clone());
+        let voice = work::Voice::new(
+            self.broker.clone(),
+            self.session,
+            self.leads,
+            self.sender.clone(),
+        );
         match Lead::take(voice, term, shown.clone()).await {
             Ok(lead) => {
                 tracing::info!(term = term.0, runs = lead.open_runs(), "leads");
@@ -221,7 +255,9 @@ impl Service {
             }
             Err(error) => {
                 tracing::warn!(term = term.0, %error, "failed to take the leadership");
-                let _ = orders.send(Order::StepDown(error.holder().unwrap_or(term))).await;
+                let _ = orders
+                    .send(Order::StepDown(error.holder().unwrap_or(term)))
+                    .await;
                 None
             }
         }

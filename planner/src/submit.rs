@@ -45,7 +45,11 @@ pub enum SubmitError {
 }
 
 /// Answers a message of the submit stream. It may be acknowledged after this.
-pub async fn answer(broker: &Broker, delivery: &Delivery, term: Term) -> Result<Answer, SubmitError> {
+pub async fn answer(
+    broker: &Broker,
+    delivery: &Delivery,
+    term: Term,
+) -> Result<Answer, SubmitError> {
     let subject = delivery.subject.as_str();
     let outcome = match understand(broker, delivery).await? {
         Ok((run, opened)) => open(broker, run, opened, term).await?,
@@ -54,8 +58,15 @@ pub async fn answer(broker: &Broker, delivery: &Delivery, term: Term) -> Result<
     match outcome {
         Ok(answer) => Ok(answer),
         Err(reason) => {
-            let record = Unreadable::new(subject, delivery.stream_seq, reason.clone(), &delivery.payload);
-            broker.append_patiently(broker.subjects().unreadable(), record.encode()).await?;
+            let record = Unreadable::new(
+                subject,
+                delivery.stream_seq,
+                reason.clone(),
+                &delivery.payload,
+            );
+            broker
+                .append_patiently(broker.subjects().unreadable(), record.encode())
+                .await?;
             Ok(Answer::Refused(reason))
         }
     }
@@ -64,22 +75,40 @@ pub async fn answer(broker: &Broker, delivery: &Delivery, term: Term) -> Result<
 type Understood = Result<(RunId, Opened), String>;
 
 async fn understand(broker: &Broker, delivery: &Delivery) -> Result<Understood, SubmitError> {
-    let token = broker.subjects().parse_submit(&delivery.subject).unwrap_or("");
+    let token = broker
+        .subjects()
+        .parse_submit(&delivery.subject)
+        .unwrap_or("");
     let name = match JobName::new(token) {
         Ok(name) => name,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let content_type = delivery.headers.as_ref().and_then(|headers| headers.get("Content-Type")).map(|value| value.as_str());
+    let content_type = delivery
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get("Content-Type"))
+        .map(|value| value.as_str());
     let submission = match Submission::parse(&delivery.payload, content_type) {
         Ok(submission) => submission,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let Some(value) = broker.jobs().get(name.as_str()).await?.and_then(|entry| entry.value) else {
-        return Ok(Err(format!("job {name} is unknown: apply it first (gridloom job apply FILE)")));
+    let Some(value) = broker
+        .jobs()
+        .get(name.as_str())
+        .await?
+        .and_then(|entry| entry.value)
+    else {
+        return Ok(Err(format!(
+            "job {name} is unknown: apply it first (gridloom job apply FILE)"
+        )));
     };
     let job = match wire::decode::<JobSpec>(&value) {
         Ok(job) => job,
-        Err(error) => return Ok(Err(format!("the definition of job {name} is {error}: apply it again"))),
+        Err(error) => {
+            return Ok(Err(format!(
+                "the definition of job {name} is {error}: apply it again"
+            )));
+        }
     };
     let job = match submission.applied_to(&job) {
         Ok(job) => job,
@@ -109,7 +138,10 @@ async fn open(
     let record = PlanRecord::Opened(Box::new(Opened { term, ..opened }));
     let bytes = wire::encode(&record);
     if bytes.len() > broker.max_payload() {
-        return Ok(Err(format!("the job has {} bytes, over the broker's limit for a message", bytes.len())));
+        return Ok(Err(format!(
+            "the job has {} bytes, over the broker's limit for a message",
+            bytes.len()
+        )));
     }
     // A request names its run, whichever queue its job had then: the id is free only if no queue has it.
     if let Some((_, first)) = find(broker, &run).await? {
@@ -117,12 +149,22 @@ async fn open(
     }
     let subject = broker.subjects().ledger_of(&queue, &run, Author::Plan);
     match append_certainly(broker, &subject, bytes, 0).await {
-        Ok(sequence) => Ok(Ok(Answer::Opened(Box::new(NewRun { run, sequence, record })))),
+        Ok(sequence) => Ok(Ok(Answer::Opened(Box::new(NewRun {
+            run,
+            sequence,
+            record,
+        })))),
         Err(AppendError::Conflict { .. }) => match find(broker, &run).await? {
-            Some((sequence, first)) => Ok(same_request(&first, content, nonce).map(|mine| match mine {
-                Mine::Yes => Answer::Opened(Box::new(NewRun { run, sequence, record })),
-                Mine::No => Answer::Exists(run),
-            })),
+            Some((sequence, first)) => {
+                Ok(same_request(&first, content, nonce).map(|mine| match mine {
+                    Mine::Yes => Answer::Opened(Box::new(NewRun {
+                        run,
+                        sequence,
+                        record,
+                    })),
+                    Mine::No => Answer::Exists(run),
+                }))
+            }
             None => Ok(Ok(Answer::Exists(run))),
         },
         Err(error) => Err(error.into()),
@@ -151,8 +193,11 @@ async fn find(broker: &Broker, run: &RunId) -> Result<Option<(u64, Opened)>, Rea
     let mut reader = broker.reader(&subjects.ledger(), filter, 1, None);
     while let Some(page) = reader.next_page().await? {
         for record in page {
-            let is_plan = subjects.parse_ledger(&record.subject).is_some_and(|(_, _, author)| author == Author::Plan);
-            if let (true, Ok(PlanRecord::Opened(opened))) = (is_plan, wire::decode(&record.payload)) {
+            let is_plan = subjects
+                .parse_ledger(&record.subject)
+                .is_some_and(|(_, _, author)| author == Author::Plan);
+            if let (true, Ok(PlanRecord::Opened(opened))) = (is_plan, wire::decode(&record.payload))
+            {
                 return Ok(Some((record.seq, *opened)));
             }
         }
@@ -170,9 +215,15 @@ pub(crate) async fn append_certainly(
 ) -> Result<u64, AppendError> {
     let mut pause = std::time::Duration::from_millis(20);
     loop {
-        match broker.append(subject.to_owned(), bytes.clone(), Some(expected)).await {
+        match broker
+            .append(subject.to_owned(), bytes.clone(), Some(expected))
+            .await
+        {
             Err(error @ AppendError::Conflict { .. }) => {
-                return match broker.last_of_leader(&broker.subjects().ledger(), subject).await {
+                return match broker
+                    .last_of_leader(&broker.subjects().ledger(), subject)
+                    .await
+                {
                     Ok(Some(last)) if last.payload == bytes => Ok(last.seq),
                     Ok(_) => Err(error),
                     Err(read) => {
@@ -182,7 +233,11 @@ pub(crate) async fn append_certainly(
                     }
                 };
             }
-            Err(error @ (AppendError::Unknown { .. } | AppendError::Unavailable { .. } | AppendError::Full { .. })) => {
+            Err(
+                error @ (AppendError::Unknown { .. }
+                | AppendError::Unavailable { .. }
+                | AppendError::Full { .. }),
+            ) => {
                 tracing::warn!(%error, "append again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(std::time::Duration::from_secs(1));

@@ -40,7 +40,12 @@ struct Seen {
 impl Window {
     /// A queue of which nothing is known at `now`.
     pub fn new(now: Boot) -> Window {
-        Window { workers: BTreeMap::new(), rate: 0.0, since: now, closed: 0 }
+        Window {
+            workers: BTreeMap::new(),
+            rate: 0.0,
+            since: now,
+            closed: 0,
+        }
     }
 
     /// A worker announced itself. `capacity` is how many tiles it runs at once; 0 takes it out.
@@ -59,7 +64,11 @@ impl Window {
         if passed >= PIECE {
             let measured = self.closed as f64 / passed.as_secs_f64();
             // Up at once, down slowly: a pause between two waves is no slower queue.
-            self.rate = if measured > self.rate { measured } else { self.rate * 0.8 + measured * 0.2 };
+            self.rate = if measured > self.rate {
+                measured
+            } else {
+                self.rate * 0.8 + measured * 0.2
+            };
             self.since = now;
             self.closed = 0;
         }
@@ -67,7 +76,10 @@ impl Window {
 
     /// Tiles that all workers together run at once.
     pub fn capacity(&self, now: Boot) -> usize {
-        let heard = self.workers.values().filter(|seen| now.since(seen.at) < SILENCE);
+        let heard = self
+            .workers
+            .values()
+            .filter(|seen| now.since(seen.at) < SILENCE);
         heard.map(|seen| seen.capacity).sum()
     }
 
@@ -82,7 +94,11 @@ impl Window {
         let most = (slots + slots.max(free).max(ahead).max(FLOOR)).min(MOST);
         let room = most.saturating_sub(outstanding);
         // Much is queued already: wait until a wave is worth its records.
-        if room * 4 < most && outstanding > slots { 0 } else { room }
+        if room * 4 < most && outstanding > slots {
+            0
+        } else {
+            room
+        }
     }
 }
 

@@ -40,7 +40,16 @@ impl std::ops::Add<Duration> for Boot {
 /// Wall-clock time in milliseconds since 1970, UTC: for people, and for due times judged by the
 /// broker's own stamp on a record.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(transparent)]
 pub struct UnixMs(pub u64);
@@ -66,7 +75,10 @@ impl UnixMs {
 impl std::ops::Add<Duration> for UnixMs {
     type Output = UnixMs;
     fn add(self, later: Duration) -> UnixMs {
-        UnixMs(self.0.saturating_add(u64::try_from(later.as_millis()).unwrap_or(u64::MAX)))
+        UnixMs(
+            self.0
+                .saturating_add(u64::try_from(later.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 }
 

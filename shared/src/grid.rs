@@ -26,7 +26,9 @@ impl GridSpec {
 
     /// Shards of the whole grid, where the specification alone says so.
     pub fn shards(&self) -> Option<u64> {
-        (0..self.slices).map(|slice| self.pages_of(slice).map(u64::from)).sum()
+        (0..self.slices)
+            .map(|slice| self.pages_of(slice).map(u64::from))
+            .sum()
     }
 
     /// Rows of page `page` of `slice`, where pages are cut by position.
@@ -50,13 +52,34 @@ mod tests {
     fn sized_slices_end_in_an_open_page_so_that_no_row_is_left_out() {
         let grid = GridSpec {
             slices: 2,
-            pages: PagesSpec::Rows { rows: vec![2_500, 0], page_size: 1_000 },
+            pages: PagesSpec::Rows {
+                rows: vec![2_500, 0],
+                page_size: 1_000,
+            },
             tile: None,
         };
         assert_eq!((grid.pages_of(0), grid.pages_of(1)), (Some(3), Some(1)));
         assert_eq!(grid.shards(), Some(4));
-        assert_eq!(grid.window(0, 1), Some(Window { offset: 1_000, size: Some(1_000) }));
-        assert_eq!(grid.window(0, 2), Some(Window { offset: 2_000, size: None }));
-        assert_eq!(grid.window(1, 0), Some(Window { offset: 0, size: None }));
+        assert_eq!(
+            grid.window(0, 1),
+            Some(Window {
+                offset: 1_000,
+                size: Some(1_000)
+            })
+        );
+        assert_eq!(
+            grid.window(0, 2),
+            Some(Window {
+                offset: 2_000,
+                size: None
+            })
+        );
+        assert_eq!(
+            grid.window(1, 0),
+            Some(Window {
+                offset: 0,
+                size: None
+            })
+        );
     }
 }

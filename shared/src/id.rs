@@ -17,7 +17,9 @@ pub const RUN_ID_MAX: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// The text is no name: see the message for the rule.
-    #[error("{what} {text:?} must be 1 to {NAME_MAX} of a-z, 0-9 and '-', and begin with a letter or digit")]
+    #[error(
+        "{what} {text:?} must be 1 to {NAME_MAX} of a-z, 0-9 and '-', and begin with a letter or digit"
+    )]
     Malformed {
         /// What the text was to name: "job", "queue", ...
         what: &'static str,
@@ -25,7 +27,9 @@ pub enum NameError {
         text: String,
     },
     /// The text is no run id.
-    #[error("run id {text:?} must look like <job>_<time>, <job>_r_<hash>, <job>_s_<sequence> or <job>_b_<backfill>_<time>")]
+    #[error(
+        "run id {text:?} must look like <job>_<time>, <job>_r_<hash>, <job>_s_<sequence> or <job>_b_<backfill>_<time>"
+    )]
     MalformedRun {
         /// The text, cut to 64 characters.
         text: String,
@@ -128,7 +132,10 @@ impl RunId {
     /// The run of a submission that named its request.
     pub fn from_request(job: &JobName, request_id: &str) -> RunId {
         let hash = Sha256::digest(request_id.as_bytes());
-        let hex: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = hash[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         RunId(format!("{job}_r_{hex}"))
     }
 
@@ -144,12 +151,16 @@ impl RunId {
             && text.split_once('_').is_some_and(|(job, rest)| {
                 well_formed(job)
                     && !rest.is_empty()
-                    && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                    && rest
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             });
         if fine {
             Ok(RunId(text))
         } else {
-            Err(NameError::MalformedRun { text: shortened(&text) })
+            Err(NameError::MalformedRun {
+                text: shortened(&text),
+            })
         }
     }
 
@@ -221,12 +232,16 @@ impl fmt::Display for Session {
 }
 
 /// A sequence of the ledger stream under which a tile is held; a later holder's is higher.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Fence(pub u64);
 
 /// A leadership of the planner, counted from 1; written to the term register.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Term(pub u64);
 
@@ -242,7 +257,18 @@ mod tests {
 
     #[test]
     fn names_that_could_act_as_wildcards_or_tokens_are_refused() {
-        for bad in ["", "*", ">", "a.b", "A", "-a", "a_b", "a b", "é", &"a".repeat(49)] {
+        for bad in [
+            "",
+            "*",
+            ">",
+            "a.b",
+            "A",
+            "-a",
+            "a_b",
+            "a b",
+            "é",
+            &"a".repeat(49),
+        ] {
             assert!(JobName::new(bad).is_err(), "{bad:?}");
         }
         for good in ["a", "0-9", "carrier-delays", &"a".repeat(48)] {

@@ -105,7 +105,12 @@ impl Default for RetrySpec {
     fn default() -> Self {
         RetrySpec {
             max_attempts: 3,
-            backoff: Backoff { initial_ms: 1_000, factor: 2.0, max_ms: 300_000, jitter: 0.2 },
+            backoff: Backoff {
+                initial_ms: 1_000,
+                factor: 2.0,
+                max_ms: 300_000,
+                jitter: 0.2,
+            },
         }
     }
 }
@@ -134,7 +139,12 @@ mod tests {
 
     #[test]
     fn backoff_grows_to_its_bound_and_stays_within_its_jitter() {
-        let backoff = Backoff { initial_ms: 1_000, factor: 2.0, max_ms: 5_000, jitter: 0.2 };
+        let backoff = Backoff {
+            initial_ms: 1_000,
+            factor: 2.0,
+            max_ms: 5_000,
+            jitter: 0.2,
+        };
         assert_eq!(backoff.after(1, 1_000), Duration::from_secs(1));
         assert_eq!(backoff.after(3, 1_000), Duration::from_secs(4));
         assert_eq!(backoff.after(9, 1_000), Duration::from_secs(5));

@@ -114,7 +114,9 @@ impl Ranges {
 
     fn touching<'a>(&'a self, run: &'a Range<u64>) -> impl Iterator<Item = &'a Range<u64>> + 'a {
         let from = self.runs.partition_point(|held| held.end <= run.start);
-        self.runs[from..].iter().take_while(|held| held.start < run.end)
+        self.runs[from..]
+            .iter()
+            .take_while(|held| held.start < run.end)
     }
 }
 

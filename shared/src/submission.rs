@@ -24,19 +24,25 @@ pub const MESSAGE_PACK: &str = "application/msgpack";
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum SubmissionError {
     /// Too many bytes.
-    #[error("the body has {found} bytes, over the limit of {BODY_MAX}: put large data where the handler reads it and name it in params")]
+    #[error(
+        "the body has {found} bytes, over the limit of {BODY_MAX}: put large data where the handler reads it and name it in params"
+    )]
     TooLarge {
         /// Bytes of the body.
         found: usize,
     },
     /// Neither JSON nor MessagePack.
-    #[error("the body is neither JSON nor MessagePack ({reason}): send an empty body or an object with id, params or grid")]
+    #[error(
+        "the body is neither JSON nor MessagePack ({reason}): send an empty body or an object with id, params or grid"
+    )]
     Unreadable {
         /// What the decoder stumbled over.
         reason: String,
     },
     /// Another version.
-    #[error("version {found} is newer than {VERSION}, the newest that this planner reads: upgrade the planner or send version {VERSION}")]
+    #[error(
+        "version {found} is newer than {VERSION}, the newest that this planner reads: upgrade the planner or send version {VERSION}"
+    )]
     Newer {
         /// The version of the message.
         found: u64,
@@ -69,12 +75,17 @@ impl Submission {
         let Value::Object(mut fields) = read(body, content_type)? else {
             return Err(SubmissionError::Faulty("the body must be an object".into()));
         };
-        match fields.remove("version").map(|version| version.as_u64().ok_or(version)) {
+        match fields
+            .remove("version")
+            .map(|version| version.as_u64().ok_or(version))
+        {
             None => {}
             Some(Ok(found)) if found > VERSION => return Err(SubmissionError::Newer { found }),
             Some(Ok(found)) if found == VERSION => {}
             Some(Ok(0)) | Some(Ok(_)) | Some(Err(_)) => {
-                return Err(SubmissionError::Faulty(format!("version: must be {VERSION}")));
+                return Err(SubmissionError::Faulty(format!(
+                    "version: must be {VERSION}"
+                )));
             }
         }
         let id = match fields.remove("id") {
@@ -93,8 +104,15 @@ impl Submission {
         }
         Ok(Submission {
             id,
-            params: params.map(parse::params).transpose().map_err(SubmissionError::Faults)?,
-            grid: grid.as_ref().map(parse::grid).transpose().map_err(SubmissionError::Faults)?,
+            params: params
+                .map(parse::params)
+                .transpose()
+                .map_err(SubmissionError::Faults)?,
+            grid: grid
+                .as_ref()
+                .map(parse::grid)
+                .transpose()
+                .map_err(SubmissionError::Faults)?,
         })
     }
 
@@ -112,7 +130,8 @@ impl Submission {
         if let Some(grid) = &self.grid {
             job.grid = grid.clone();
         }
-        if let (Some(Value::Object(over)), Value::Object(params)) = (&self.params, &mut job.params) {
+        if let (Some(Value::Object(over)), Value::Object(params)) = (&self.params, &mut job.params)
+        {
             params.extend(over.clone());
             job.params = parse::params(job.params).map_err(SubmissionError::Faults)?;
         }
@@ -200,21 +219,52 @@ mod tests {
         let packed = rmp_serde::to_vec_named(&value).unwrap();
         let plain = Submission::parse(value.to_string().as_bytes(), None).unwrap();
         assert_eq!(Submission::parse(&packed, None), Ok(plain.clone()));
-        assert_eq!(Submission::parse(&packed, Some(MESSAGE_PACK)), Ok(plain.clone()));
+        assert_eq!(
+            Submission::parse(&packed, Some(MESSAGE_PACK)),
+            Ok(plain.clone())
+        );
         assert_eq!(plain.id.as_deref(), Some("a"));
     }
 
     #[test]
     fn each_kind_of_nonsense_has_its_own_answer() {
         let parse = |body: &[u8]| Submission::parse(body, None).unwrap_err();
-        assert!(matches!(parse(b"hello"), SubmissionError::Unreadable { .. }));
-        assert!(matches!(parse(&[0xff, 0xfe]), SubmissionError::Unreadable { .. }));
-        assert!(matches!(parse(&vec![b' '; BODY_MAX + 1]), SubmissionError::TooLarge { .. }));
-        assert_eq!(parse(b"{\"version\": 7}"), SubmissionError::Newer { found: 7 });
-        for wrong in ["[]", "7", r#"{"id": 7}"#, r#"{"id": ""}"#, r#"{"paramz": {}}"#, r#"{"version": "x"}"#] {
-            assert!(matches!(parse(wrong.as_bytes()), SubmissionError::Faulty(_)), "{wrong}");
+        assert!(matches!(
+            parse(b"hello"),
+            SubmissionError::Unreadable { .. }
+        ));
+        assert!(matches!(
+            parse(&[0xff, 0xfe]),
+            SubmissionError::Unreadable { .. }
+        ));
+        assert!(matches!(
+            parse(&vec![b' '; BODY_MAX + 1]),
+            SubmissionError::TooLarge { .. }
+        ));
+        assert_eq!(
+            parse(b"{\"version\": 7}"),
+            SubmissionError::Newer { found: 7 }
+        );
+        for wrong in [
+            "[]",
+            "7",
+            r#"{"id": 7}"#,
+            r#"{"id": ""}"#,
+            r#"{"paramz": {}}"#,
+            r#"{"version": "x"}"#,
+        ] {
+            assert!(
+                matches!(parse(wrong.as_bytes()), SubmissionError::Faulty(_)),
+                "{wrong}"
+            );
         }
-        assert!(matches!(parse(br#"{"params": 7}"#), SubmissionError::Faults(_)));
-        assert!(matches!(parse(br#"{"grid": {"slices": 0}}"#), SubmissionError::Faults(_)));
+        assert!(matches!(
+            parse(br#"{"params": 7}"#),
+            SubmissionError::Faults(_)
+        ));
+        assert!(matches!(
+            parse(br#"{"grid": {"slices": 0}}"#),
+            SubmissionError::Faults(_)
+        ));
     }
 }

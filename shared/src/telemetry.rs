@@ -8,6 +8,7 @@
 //!
 //! Nothing here decides whether a service is ready: the service says so through [`Health`].
 
+use std::io::IsTerminal;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
@@ -70,10 +71,16 @@ pub enum LogError {
 /// # Errors
 /// When the filter is malformed, or the process has a logger already.
 pub fn logs(format: LogFormat, level: &str) -> Result<(), LogError> {
-    let wanted = std::env::var(LOG_VARIABLE)
-        .ok()
-        .filter(|text| !text.trim().is_empty());
-    let filter = wanted.as_deref().unwrap_or(level);
+    let wanted = std::env::var(LOG_VARIABLE).ok();
+    let wanted = wanted.as_deref().filter(|text| !text.trim().is_empty());
+    logs_exactly(format, wanted.unwrap_or(level))
+}
+
+/// As [`logs`](self::logs()), without a look at the environment.
+///
+/// # Errors
+/// When the filter is malformed, or the process has a logger already.
+pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let parsed = EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
         filter: filter.to_owned(),
         cause: error.to_string(),
@@ -81,10 +88,13 @@ pub fn logs(format: LogFormat, level: &str) -> Result<(), LogError> {
     let base = tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(std::io::stderr);
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr())
-        && std::env::var_os("NO_COLOR").is_none();
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let done = match format {
-        LogFormat::Text => base.with_ansi(ansi).with_target(false).compact().try_init(),
+        LogFormat::Text => base
+            .with_ansi(coloured)
+            .with_target(false)
+            .compact()
+            .try_init(),
         LogFormat::Json => base.json().flatten_event(true).try_init(),
     };
     done.map_err(|_| LogError::Taken)

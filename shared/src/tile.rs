@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Fence, Nonce, RunId};
 
 /// What kind of work a tile is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum TileKind {
     /// Cells of the grid.
@@ -86,7 +88,10 @@ pub struct Tile {
 impl Tile {
     /// The tile's place.
     pub fn place(&self) -> TileRef {
-        TileRef { wave: self.wave, index: self.index }
+        TileRef {
+            wave: self.wave,
+            index: self.index,
+        }
     }
 
     /// The pages as a half-open range.
@@ -95,7 +100,6 @@ impl Tile {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -14,7 +14,9 @@ pub const VERSION: u16 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// Written by a newer build.
-    #[error("version {found} is newer than {VERSION}, the newest that this build reads: upgrade it")]
+    #[error(
+        "version {found} is newer than {VERSION}, the newest that this build reads: upgrade it"
+    )]
     Newer {
         /// The version that the bytes name.
         found: u64,
@@ -48,7 +50,10 @@ struct VersionOnly {
 ///
 /// # Panics
 /// Never for the types of this crate: maps with text keys, numbers, texts and bytes always encode.
-#[expect(clippy::expect_used, reason = "writing plain data to memory cannot fail")]
+#[expect(
+    clippy::expect_used,
+    reason = "writing plain data to memory cannot fail"
+)]
 pub fn encode<T: Serialize>(body: &T) -> Bytes {
     rmp_serde::to_vec_named(&EnvelopeOut { v: VERSION, body })
         .expect("plain data encodes")
@@ -62,7 +67,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
         Ok(envelope) => Err(WireError::Newer { found: envelope.v }),
         Err(error) => match rmp_serde::from_slice::<VersionOnly>(bytes) {
             Ok(only) if only.v > u64::from(VERSION) => Err(WireError::Newer { found: only.v }),
-            Ok(_) | Err(_) => Err(WireError::Malformed { reason: error.to_string() }),
+            Ok(_) | Err(_) => Err(WireError::Malformed {
+                reason: error.to_string(),
+            }),
         },
     }
 }
@@ -94,6 +101,9 @@ mod tests {
         let more = serde_json::json!({"v": 1, "later": [1], "body": {"a": 1, "b": 2}});
         let bytes = rmp_serde::to_vec_named(&more).unwrap();
         assert_eq!(decode::<Small>(&bytes), Ok(Small { a: 1 }));
-        assert!(matches!(decode::<Small>(b"hello"), Err(WireError::Malformed { .. })));
+        assert!(matches!(
+            decode::<Small>(b"hello"),
+            Err(WireError::Malformed { .. })
+        ));
     }
 }

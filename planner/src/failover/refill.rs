@@ -27,9 +27,13 @@ pub async fn list(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<Lis
     let subjects = broker.subjects();
     let shards = subjects.shards();
     let last = broker.info(&shards).await?.last_seq;
-    let records = broker.read(&shards, &subjects.shard(queue, run), 1, Some(last)).await;
+    let records = broker
+        .read(&shards, &subjects.shard(queue, run), 1, Some(last))
+        .await;
     let records = records.map_err(|error| error.cause)?;
-    let tiles = records.iter().filter_map(|record| wire::decode::<Tile>(&record.payload).ok());
+    let tiles = records
+        .iter()
+        .filter_map(|record| wire::decode::<Tile>(&record.payload).ok());
     let queued = tiles.map(|tile| tile.place()).collect();
     let ledger = broker.info(&subjects.ledger()).await?.last_seq;
     Ok(Listing { queued, ledger })
@@ -37,9 +41,16 @@ pub async fn list(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<Lis
 
 /// The tiles to publish again. `fold` must have been read up to the listing's `ledger`.
 pub fn missing(fold: &Fold, listing: &Listing) -> Vec<Tile> {
-    let Some(opening) = fold.opening() else { return Vec::new() };
-    let open = fold.open_tiles().iter().filter(|(place, _)| !listing.queued.contains(place));
-    let mut tiles: Vec<Tile> = open.map(|(place, tile)| tile.again(*place, fold.run(), opening)).collect();
+    let Some(opening) = fold.opening() else {
+        return Vec::new();
+    };
+    let open = fold
+        .open_tiles()
+        .iter()
+        .filter(|(place, _)| !listing.queued.contains(place));
+    let mut tiles: Vec<Tile> = open
+        .map(|(place, tile)| tile.again(*place, fold.run(), opening))
+        .collect();
     tiles.sort_unstable_by_key(Tile::place);
     tiles
 }

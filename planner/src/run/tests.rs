@@ -23,24 +23,48 @@ impl Script {
             name: JobName::new("sum").unwrap(),
             handler: HandlerName::new("noop").unwrap(),
             queue: QueueName::new("default").unwrap(),
-            grid: GridSpec { slices, pages, tile },
+            grid: GridSpec {
+                slices,
+                pages,
+                tile,
+            },
             retry: RetrySpec {
                 max_attempts: 2,
-                backoff: Backoff { initial_ms: 100, factor: 1.0, max_ms: 100, jitter: 0.0 },
+                backoff: Backoff {
+                    initial_ms: 100,
+                    factor: 1.0,
+                    max_ms: 100,
+                    jitter: 0.0,
+                },
             },
             limits: LimitsSpec::default(),
             params: serde_json::json!({}),
         };
-        let opened =
-            Opened { nonce: Nonce(1), job, scheduled_at: UnixMs(0), content: 0, term: TERM };
+        let opened = Opened {
+            nonce: Nonce(1),
+            job,
+            scheduled_at: UnixMs(0),
+            content: 0,
+            term: TERM,
+        };
         let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
-        fold.apply(1, UnixMs(0), &Record::Plan(PlanRecord::Opened(Box::new(opened))));
-        Script { run: Run::new(fold).unwrap(), sequence: 1, number: 0 }
+        fold.apply(
+            1,
+            UnixMs(0),
+            &Record::Plan(PlanRecord::Opened(Box::new(opened))),
+        );
+        Script {
+            run: Run::new(fold).unwrap(),
+            sequence: 1,
+            number: 0,
+        }
     }
 
     fn write(&mut self, record: Record) -> u64 {
         self.sequence += 1;
-        self.run.fold.apply(self.sequence, UnixMs(self.sequence), &record);
+        self.run
+            .fold
+            .apply(self.sequence, UnixMs(self.sequence), &record);
         self.run.follow();
         self.sequence
     }
@@ -51,7 +75,9 @@ impl Script {
 
     /// Lets the run decide a wave, and writes and publishes it.
     fn wave(&mut self, room: usize, now: u64) -> Vec<TileRun> {
-        let Some(Action::Decide { wave, expected }) = self.step(room, now) else { return Vec::new() };
+        let Some(Action::Decide { wave, expected }) = self.step(room, now) else {
+            return Vec::new();
+        };
         assert_eq!(expected, self.run.fold.last_plan());
         let tiles = wave.tiles.clone();
         self.write(Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
@@ -75,14 +101,29 @@ impl Script {
         };
         self.number += 1;
         let block = outcomes::encode(&[entry]).into();
-        self.write(Record::Work(WorkRecord::Outcomes { session: Session(1), number: self.number, block }));
+        self.write(Record::Work(WorkRecord::Outcomes {
+            session: Session(1),
+            number: self.number,
+            block,
+        }));
     }
 
     fn finish_all(&mut self) {
-        let open: Vec<_> = self.run.fold.open_tiles().iter().map(|(place, tile)| (*place, tile.left.clone())).collect();
+        let open: Vec<_> = self
+            .run
+            .fold
+            .open_tiles()
+            .iter()
+            .map(|(place, tile)| (*place, tile.left.clone()))
+            .collect();
         for (place, left) in open {
             for part in left.iter() {
-                self.outcome(place, part.start as u32, (part.end - part.start) as u32, Status::Done);
+                self.outcome(
+                    place,
+                    part.start as u32,
+                    (part.end - part.start) as u32,
+                    Status::Done,
+                );
             }
         }
     }
@@ -93,15 +134,24 @@ fn place(wave: u32, index: u32) -> TileRef {
 }
 
 fn cells(tiles: &[TileRun]) -> Vec<(u32, u32, u32, u32, u32)> {
-    tiles.iter().map(|run| (run.slice, run.first, run.pages, run.tiles, run.attempt)).collect()
+    tiles
+        .iter()
+        .map(|run| (run.slice, run.first, run.pages, run.tiles, run.attempt))
+        .collect()
 }
 
 #[test]
 fn pages_are_issued_within_the_room_and_each_once() {
     let mut script = Script::new(2, PagesSpec::Count { count: 5 }, Some(2));
     assert_eq!(cells(&script.wave(2, 0)), [(0, 0, 2, 2, 1)]);
-    assert_eq!(cells(&script.wave(2, 0)), [(0, 4, 1, 1, 1), (1, 0, 2, 1, 1)]);
-    assert_eq!(cells(&script.wave(9, 0)), [(1, 2, 2, 1, 1), (1, 4, 1, 1, 1)]);
+    assert_eq!(
+        cells(&script.wave(2, 0)),
+        [(0, 4, 1, 1, 1), (1, 0, 2, 1, 1)]
+    );
+    assert_eq!(
+        cells(&script.wave(9, 0)),
+        [(1, 2, 2, 1, 1), (1, 4, 1, 1, 1)]
+    );
     assert_eq!(script.step(9, 0), None);
     assert!(script.run.fold.all_issued());
 }
@@ -119,7 +169,12 @@ fn nothing_more_is_decided_before_the_last_wave_was_read_back() {
 fn failed_shard_is_issued_alone_when_its_backoff_is_over_and_then_is_dead() {
     let mut script = Script::new(1, PagesSpec::Count { count: 4 }, Some(4));
     script.wave(9, 0);
-    let broken = || Status::Failed(Failed { error: "broken".into(), retry: Retry::Backoff });
+    let broken = || {
+        Status::Failed(Failed {
+            error: "broken".into(),
+            retry: Retry::Backoff,
+        })
+    };
     script.outcome(place(0, 0), 0, 3, Status::Done);
     script.outcome(place(0, 0), 3, 1, broken());
     let due = script.sequence + 100;
@@ -127,7 +182,9 @@ fn failed_shard_is_issued_alone_when_its_backoff_is_over_and_then_is_dead() {
     assert!(!script.run.wants_room(UnixMs(due - 1)) && script.run.wants_room(UnixMs(due)));
     assert_eq!(cells(&script.wave(9, due)), [(0, 3, 1, 1, 2)]);
     script.outcome(place(1, 0), 3, 1, broken());
-    let Some(Action::Close { closed, .. }) = script.step(9, due) else { panic!("not closed") };
+    let Some(Action::Close { closed, .. }) = script.step(9, due) else {
+        panic!("not closed")
+    };
     assert_eq!(closed.state, EndState::Failed);
     assert!(closed.error.unwrap().contains("broken"));
 }
@@ -138,8 +195,13 @@ fn run_is_closed_once_and_only_when_everything_is_done() {
     script.wave(9, 0);
     assert_eq!(script.step(9, 0), None);
     script.finish_all();
-    let Some(Action::Close { closed, expected }) = script.step(9, 0) else { panic!("not closed") };
-    assert_eq!((closed.state, expected), (EndState::Succeeded, script.run.fold.last_plan()));
+    let Some(Action::Close { closed, expected }) = script.step(9, 0) else {
+        panic!("not closed")
+    };
+    assert_eq!(
+        (closed.state, expected),
+        (EndState::Succeeded, script.run.fold.last_plan())
+    );
     assert_eq!(script.step(9, 0), None);
 }
 
@@ -148,7 +210,10 @@ fn probes_come_first_and_their_pages_as_they_are_found() {
     let bounds = |n: i64| Bounds(Key::Int(n), Key::Int(n + 9));
     let mut script = Script::new(2, PagesSpec::Probe, Some(2));
     let tiles = script.wave(9, 0);
-    assert_eq!(tiles.iter().map(|run| run.kind).collect::<Vec<_>>(), [TileKind::Probe; 2]);
+    assert_eq!(
+        tiles.iter().map(|run| run.kind).collect::<Vec<_>>(),
+        [TileKind::Probe; 2]
+    );
     let probed = |number, index: u32, pages, cursor| {
         Record::Work(WorkRecord::Probed(Probed {
             session: Session(2),
@@ -161,12 +226,20 @@ fn probes_come_first_and_their_pages_as_they_are_found() {
             cursor,
         }))
     };
-    script.write(probed(0, 0, vec![bounds(0), bounds(10), bounds(20)], Some(Key::Int(29))));
+    script.write(probed(
+        0,
+        0,
+        vec![bounds(0), bounds(10), bounds(20)],
+        Some(Key::Int(29)),
+    ));
     script.write(probed(1, 1, vec![], None));
     // A whole tile of what is known; the rest waits for the next answer, which is asked for.
     let tiles = script.wave(9, 0);
     assert_eq!(cells(&tiles), [(0, 0, 2, 1, 1), (0, 1, 1, 1, 1)]);
-    assert_eq!((&tiles[0].bounds, tiles[1].kind), (&vec![bounds(0), bounds(10)], TileKind::Probe));
+    assert_eq!(
+        (&tiles[0].bounds, tiles[1].kind),
+        (&vec![bounds(0), bounds(10)], TileKind::Probe)
+    );
     assert_eq!(tiles[1].after, Some(Key::Int(29)));
     assert_eq!(script.step(9, 0), None);
 }
@@ -174,8 +247,13 @@ fn probes_come_first_and_their_pages_as_they_are_found() {
 #[test]
 fn planner_that_was_outrun_refills_before_it_decides_again() {
     let mut script = Script::new(1, PagesSpec::Count { count: 4 }, None);
-    let Some(Action::Decide { wave, .. }) = script.step(2, 0) else { panic!("no wave") };
-    let other = Wave { term: Term(9), ..Arc::unwrap_or_clone(wave) };
+    let Some(Action::Decide { wave, .. }) = script.step(2, 0) else {
+        panic!("no wave")
+    };
+    let other = Wave {
+        term: Term(9),
+        ..Arc::unwrap_or_clone(wave)
+    };
     script.write(Record::Plan(PlanRecord::Wave(other)));
     script.run.outrun();
     assert_eq!(script.step(2, 0), Some(Action::Refill));

@@ -24,11 +24,21 @@ pub struct Cursor {
 
 /// At most `room` tiles, never more than a wave may have. Empty when nothing can be issued now.
 pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: usize, now: UnixMs) -> Vec<TileRun> {
-    let Some(opening) = fold.opening() else { return Vec::new() };
+    let Some(opening) = fold.opening() else {
+        return Vec::new();
+    };
     let grid = &opening.record.job.grid;
-    let mut plan = Plan { tiles: Vec::new(), room: room.min(WAVE_TILES_MAX), bytes: BOUNDS_MAX };
+    let mut plan = Plan {
+        tiles: Vec::new(),
+        room: room.min(WAVE_TILES_MAX),
+        bytes: BOUNDS_MAX,
+    };
     plan.retries(fold, now);
-    while fold.slices().get(cursor.slice as usize).is_some_and(is_issued) {
+    while fold
+        .slices()
+        .get(cursor.slice as usize)
+        .is_some_and(is_issued)
+    {
         cursor.slice += 1;
     }
     let probed = grid.pages == PagesSpec::Probe;
@@ -64,7 +74,9 @@ struct Plan {
 impl Plan {
     fn retries(&mut self, fold: &Fold, now: UnixMs) {
         for (_, cell) in fold.retries().iter().take_while(|(due, _)| *due <= now) {
-            let Some(failed) = fold.failed().get(cell) else { continue };
+            let Some(failed) = fold.failed().get(cell) else {
+                continue;
+            };
             if self.room == 0 || !matches!(failed.next, Next::Due(_)) {
                 return;
             }
@@ -93,7 +105,13 @@ impl Plan {
         }
         let rest = end - first - whole * pages;
         if self.room > 0 && rest > 0 && rest < pages {
-            self.push(first_attempt(TileKind::Page, number, first + whole * pages, rest, 1));
+            self.push(first_attempt(
+                TileKind::Page,
+                number,
+                first + whole * pages,
+                rest,
+                1,
+            ));
         }
     }
 
@@ -124,7 +142,10 @@ impl Plan {
 
     fn probe(&mut self, slice: &Slice, number: u32) {
         if let (Some((probe, after)), true) = (slice.question(), self.room > 0) {
-            self.push(TileRun { after, ..first_attempt(TileKind::Probe, number, probe, 1, 1) });
+            self.push(TileRun {
+                after,
+                ..first_attempt(TileKind::Probe, number, probe, 1, 1)
+            });
         }
     }
 
@@ -153,7 +174,16 @@ impl Plan {
 }
 
 fn first_attempt(kind: TileKind, slice: u32, first: u32, pages: u32, tiles: u32) -> TileRun {
-    TileRun { kind, slice, first, pages, tiles, attempt: 1, bounds: Vec::new(), after: None }
+    TileRun {
+        kind,
+        slice,
+        first,
+        pages,
+        tiles,
+        attempt: 1,
+        bounds: Vec::new(),
+        after: None,
+    }
 }
 
 fn size(bounds: &[Bounds]) -> usize {
@@ -161,5 +191,8 @@ fn size(bounds: &[Bounds]) -> usize {
         Key::Int(_) => 9,
         Key::Text(text) => text.len() + 3,
     };
-    bounds.iter().map(|Bounds(from, to)| 1 + key(from) + key(to)).sum()
+    bounds
+        .iter()
+        .map(|Bounds(from, to)| 1 + key(from) + key(to))
+        .sum()
 }

@@ -29,7 +29,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) async fn ledger(voice: Voice, from: u64) {
     let subjects = voice.broker.subjects();
     let start = Start::Sequence(from + 1);
-    let mut tail = voice.broker.follow(&subjects.ledger(), subjects.all_ledgers(), start);
+    let mut tail = voice
+        .broker
+        .follow(&subjects.ledger(), subjects.all_ledgers(), start);
     let mut connection = voice.broker.connection_epoch();
     loop {
         match tail.next().await {
@@ -69,17 +71,26 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
                 continue;
             }
         };
-        if let Err(error) = broker.publish(broker.subjects().roll_call(), bytes::Bytes::new()).await {
+        if let Err(error) = broker
+            .publish(broker.subjects().roll_call(), bytes::Bytes::new())
+            .await
+        {
             tracing::debug!(%error, "failed to call the workers");
         }
         while let Some(message) = heard.next().await {
             match wire::decode::<Presence>(&message.payload) {
                 Ok(presence) => {
-                    if events.send(Event::Presence(Box::new(presence))).await.is_err() {
+                    if events
+                        .send(Event::Presence(Box::new(presence)))
+                        .await
+                        .is_err()
+                    {
                         return;
                     }
                 }
-                Err(error) => tracing::warn!(subject = %message.subject, %error, "unreadable presence"),
+                Err(error) => {
+                    tracing::warn!(subject = %message.subject, %error, "unreadable presence")
+                }
             }
         }
     }
@@ -116,7 +127,12 @@ pub(super) async fn submissions(voice: Voice, term: Term) {
 }
 
 /// Hands out what one pull brings, until it ends.
-async fn pulled(puller: &mut Puller, voice: &Voice, term: Term, slots: &Arc<Semaphore>) -> EndReason {
+async fn pulled(
+    puller: &mut Puller,
+    voice: &Voice,
+    term: Term,
+    slots: &Arc<Semaphore>,
+) -> EndReason {
     let mut left = ANSWERS;
     loop {
         match puller.next().await {

@@ -97,14 +97,25 @@ impl Lead {
         };
         let plans = subjects.ledgers_by(Author::Plan);
         for last in broker.last_per_subject(&subjects.ledger(), &plans).await? {
-            let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else { continue };
+            let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
+                continue;
+            };
             if matches!(wire::decode(&last.payload), Ok(PlanRecord::Closed(_))) {
                 continue;
             }
             let filter = subjects.ledger_of_run(&queue, &run);
             let mut fold = Fold::new(run.clone());
-            for record in broker.read(&subjects.ledger(), &filter, 1, Some(position)).await? {
-                take_record(&mut fold, subjects.parse_ledger(&record.subject).map(|parsed| parsed.2), &record);
+            for record in broker
+                .read(&subjects.ledger(), &filter, 1, Some(position))
+                .await?
+            {
+                take_record(
+                    &mut fold,
+                    subjects
+                        .parse_ledger(&record.subject)
+                        .map(|parsed| parsed.2),
+                    &record,
+                );
             }
             lead.add(fold);
         }
@@ -133,17 +144,26 @@ impl Lead {
 
     /// A worker announced itself.
     pub(super) fn hear(&mut self, presence: &Presence) {
-        let capacity = if presence.stopping { 0 } else { presence.capacity as usize };
+        let capacity = if presence.stopping {
+            0
+        } else {
+            presence.capacity as usize
+        };
         for name in &presence.queues {
             let now = Boot::now();
-            self.queue(name).window.heard(presence.session, capacity, now);
+            self.queue(name)
+                .window
+                .heard(presence.session, capacity, now);
         }
     }
 
     /// Time has passed: retries may be due, and room may have grown.
     pub(super) fn tick(&mut self) {
         let now = UnixMs::now();
-        let due = self.runs.values().filter(|run| run.stale || run.wants_room(now));
+        let due = self
+            .runs
+            .values()
+            .filter(|run| run.stale || run.wants_room(now));
         self.touched.extend(due.map(|run| run.fold.run().clone()));
         self.shown.tick(&self.runs);
     }
@@ -152,7 +172,10 @@ impl Lead {
         match event {
             LeadEvent::Ledger(record) => self.record(&record),
             LeadEvent::LedgerLost(error) => {
-                tracing::error!(error, "the ledger was lost or rolled back: its open runs are read again");
+                tracing::error!(
+                    error,
+                    "the ledger was lost or rolled back: its open runs are read again"
+                );
                 self.deposed = Some(self.term);
             }
             LeadEvent::Opened(new) => self.opened(*new),
@@ -167,7 +190,10 @@ impl Lead {
     fn call_workers(&mut self) {
         let broker = self.voice.broker.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = broker.publish(broker.subjects().roll_call(), bytes::Bytes::new()).await {
+            if let Err(error) = broker
+                .publish(broker.subjects().roll_call(), bytes::Bytes::new())
+                .await
+            {
                 tracing::debug!(%error, "failed to call the workers");
             }
         });
@@ -178,12 +204,18 @@ impl Lead {
             return;
         }
         let mut fold = Fold::new(new.run);
-        fold.apply(new.sequence, UnixMs::now(), &record::Record::Plan(new.record));
+        fold.apply(
+            new.sequence,
+            UnixMs::now(),
+            &record::Record::Plan(new.record),
+        );
         self.add(fold);
     }
 
     fn add(&mut self, fold: Fold) {
-        let Some(mut run) = Run::new(fold) else { return };
+        let Some(mut run) = Run::new(fold) else {
+            return;
+        };
         let open = run.fold.open_tiles().len();
         run.stale = open > 0;
         let name = run.fold.run().clone();
@@ -195,21 +227,29 @@ impl Lead {
 
     fn queue(&mut self, name: &QueueName) -> &mut Queue {
         if !self.queues.contains_key(name) {
-            let queue =
-                Queue { window: Window::new(Boot::now()), outstanding: 0, waiting: VecDeque::new() };
+            let queue = Queue {
+                window: Window::new(Boot::now()),
+                outstanding: 0,
+                waiting: VecDeque::new(),
+            };
             self.queues.insert(name.clone(), queue);
         }
-        self.queues.entry(name.clone()).or_insert_with(|| unreachable!("it was just put there"))
+        self.queues
+            .entry(name.clone())
+            .or_insert_with(|| unreachable!("it was just put there"))
     }
 
     fn record(&mut self, record: &Record) {
         self.position = self.position.max(record.seq);
-        let Some((_, name, author)) = self.voice.broker.subjects().parse_ledger(&record.subject) else {
+        let Some((_, name, author)) = self.voice.broker.subjects().parse_ledger(&record.subject)
+        else {
             tracing::warn!(subject = %record.subject, "a record on an unknown subject of the ledger");
             return;
         };
         let Some(run) = self.runs.get_mut(&name) else {
-            if author == Author::Plan && matches!(wire::decode(&record.payload), Ok(PlanRecord::Opened(_))) {
+            if author == Author::Plan
+                && matches!(wire::decode(&record.payload), Ok(PlanRecord::Opened(_)))
+            {
                 let mut fold = Fold::new(name);
                 take_record(&mut fold, Some(author), record);
                 self.add(fold);
@@ -217,13 +257,18 @@ impl Lead {
             return;
         };
         let before = *run.fold.counts();
-        let foreign = take_record(&mut run.fold, Some(author), record).filter(|term| *term != self.term);
+        let foreign =
+            take_record(&mut run.fold, Some(author), record).filter(|term| *term != self.term);
         run.stale |= foreign.is_some();
         run.follow();
         let after = *run.fold.counts();
         self.shown.counted(&before, &after);
         let closed = after.tiles_closed - before.tiles_closed;
-        let issued = if foreign.is_some() { after.tiles_issued - before.tiles_issued } else { 0 };
+        let issued = if foreign.is_some() {
+            after.tiles_issued - before.tiles_issued
+        } else {
+            0
+        };
         let over = run.fold.closing().is_some();
         let queue = run.queue.clone();
         let queue = self.queue(&queue);
@@ -237,7 +282,9 @@ impl Lead {
     }
 
     fn over(&mut self, name: &RunId) {
-        let Some(run) = self.runs.remove(name) else { return };
+        let Some(run) = self.runs.remove(name) else {
+            return;
+        };
         let open = run.fold.open_tiles().len();
         let queue = self.queue(&run.queue);
         queue.outstanding = queue.outstanding.saturating_sub(open);
@@ -281,7 +328,9 @@ impl Lead {
                 self.touched.extend(self.runs.keys().cloned());
                 self.send_refused();
             }
-            Report::Claimed(Err(ClaimError::Deposed { holder, .. })) => self.deposed = Some(holder.term),
+            Report::Claimed(Err(ClaimError::Deposed { holder, .. })) => {
+                self.deposed = Some(holder.term)
+            }
             Report::Claimed(Err(error)) => {
                 tracing::error!(%error, "the term register cannot be written");
                 self.deposed = Some(self.term);
@@ -309,7 +358,8 @@ impl Lead {
 
     fn send_refused(&mut self) {
         for (run, messages) in std::mem::take(&mut self.refused) {
-            self.tasks.spawn(self.voice.clone().publish(run, messages, self.register));
+            self.tasks
+                .spawn(self.voice.clone().publish(run, messages, self.register));
         }
     }
 
@@ -319,7 +369,9 @@ impl Lead {
         self.judge_listings();
         let wall = UnixMs::now();
         for name in std::mem::take(&mut self.touched) {
-            let Some(run) = self.runs.get(&name) else { continue };
+            let Some(run) = self.runs.get(&name) else {
+                continue;
+            };
             if run.wants_room(wall) && !run.stale {
                 let queue = run.queue.clone();
                 let waiting = &mut self.queue(&queue).waiting;
@@ -337,7 +389,9 @@ impl Lead {
     /// Gives the room of a queue to the runs that wait for it, in equal parts.
     fn share_out(&mut self, name: &QueueName) {
         let now = Boot::now();
-        let Some(queue) = self.queues.get_mut(name) else { return };
+        let Some(queue) = self.queues.get_mut(name) else {
+            return;
+        };
         if queue.waiting.is_empty() || self.claiming {
             return;
         }
@@ -346,16 +400,26 @@ impl Lead {
         let mut rounds = queue.waiting.len();
         while room > 0 && rounds > 0 {
             rounds -= 1;
-            let Some(run) = self.queues.get_mut(name).and_then(|queue| queue.waiting.pop_front()) else { return };
+            let Some(run) = self
+                .queues
+                .get_mut(name)
+                .and_then(|queue| queue.waiting.pop_front())
+            else {
+                return;
+            };
             room -= self.step(&run, share.min(room)).min(room);
         }
     }
 
     /// Lets a run do what is next. Returns how many tiles that issues.
     fn step(&mut self, name: &RunId, room: usize) -> usize {
-        let Some(run) = self.runs.get_mut(name) else { return 0 };
+        let Some(run) = self.runs.get_mut(name) else {
+            return 0;
+        };
         let action = run.step(room, self.position, self.term, UnixMs::now());
-        let (Some(action), Some(opening)) = (action, run.fold.opening()) else { return 0 };
+        let (Some(action), Some(opening)) = (action, run.fold.opening()) else {
+            return 0;
+        };
         let (queue, voice, name) = (run.queue.clone(), self.voice.clone(), name.clone());
         match action {
             Action::Refill => {
@@ -392,7 +456,9 @@ impl Lead {
             .map(|(name, _)| name.clone())
             .collect();
         for name in ripe {
-            let (Some(listing), Some(run)) = (self.listings.remove(&name), self.runs.get_mut(&name)) else {
+            let (Some(listing), Some(run)) =
+                (self.listings.remove(&name), self.runs.get_mut(&name))
+            else {
                 continue;
             };
             let tiles = refill::missing(&run.fold, &listing);
@@ -403,7 +469,8 @@ impl Lead {
             tracing::info!(run = %name, tiles = tiles.len(), "published again");
             run.phase = Phase::Refilling;
             let queue = run.queue.clone();
-            self.tasks.spawn(self.voice.clone().refill(name, queue, tiles, self.register));
+            self.tasks
+                .spawn(self.voice.clone().refill(name, queue, tiles, self.register));
         }
     }
 }
@@ -415,7 +482,9 @@ fn take_record(fold: &mut Fold, author: Option<Author>, record: &Record) -> Opti
             fold.apply(record.seq, record.at, &decoded);
             match decoded {
                 record::Record::Plan(PlanRecord::Wave(wave)) => Some(wave.term),
-                record::Record::Plan(_) | record::Record::Work(_) | record::Record::Takeover(_) => None,
+                record::Record::Plan(_) | record::Record::Work(_) | record::Record::Takeover(_) => {
+                    None
+                }
             }
         }
         Some(Err(error)) => {
@@ -429,6 +498,9 @@ fn take_record(fold: &mut Fold, author: Option<Author>, record: &Record) -> Opti
 
 impl std::fmt::Debug for Lead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lead").field("term", &self.term).field("runs", &self.runs.len()).finish_non_exhaustive()
+        f.debug_struct("Lead")
+            .field("term", &self.term)
+            .field("runs", &self.runs.len())
+            .finish_non_exhaustive()
     }
 }

@@ -53,7 +53,14 @@ impl Writer {
 pub(super) fn start(broker: Broker) -> Writer {
     let (summaries, queue) = mpsc::unbounded_channel();
     let task = tokio::spawn(write(broker, queue));
-    Writer { shown: Shown { summaries, positions: HashMap::new(), renewed: Boot::now() }, task }
+    Writer {
+        shown: Shown {
+            summaries,
+            positions: HashMap::new(),
+            renewed: Boot::now(),
+        },
+        task,
+    }
 }
 
 /// One after the other, so that an older summary never comes after a newer one; of several that
@@ -142,13 +149,24 @@ pub(super) async fn watch_queues(broker: Broker) {
 }
 
 async fn show_queues(broker: &Broker) -> Result<(), String> {
-    let keys = broker.state().entries(broker.subjects().all_consumers()).await;
+    let keys = broker
+        .state()
+        .entries(broker.subjects().all_consumers())
+        .await;
     for entry in keys.map_err(|error| error.to_string())? {
-        let Some(queue) = broker.subjects().parse_consumer_key(&entry.key) else { continue };
-        let consumer = consumers::current(broker, &queue).await.map_err(|error| error.to_string())?;
+        let Some(queue) = broker.subjects().parse_consumer_key(&entry.key) else {
+            continue;
+        };
+        let consumer = consumers::current(broker, &queue)
+            .await
+            .map_err(|error| error.to_string())?;
         let Some(consumer) = consumer else { continue };
-        let standing = broker.standing(&broker.subjects().shards(), &consumer.name).await;
-        let Some(standing) = standing.map_err(|error| error.to_string())? else { continue };
+        let standing = broker
+            .standing(&broker.subjects().shards(), &consumer.name)
+            .await;
+        let Some(standing) = standing.map_err(|error| error.to_string())? else {
+            continue;
+        };
         let show = |name: &'static str, value: u64| {
             metrics::gauge!(name, "queue" => queue.to_string()).set(value as f64);
         };

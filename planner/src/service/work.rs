@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gridloom_shared::broker::batch::{Outgoing, Published};
-use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::log::AppendError;
+use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::id::{Fence, Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::ledger::record::{Again, Author, Closed, PlanRecord, WAVE_TILES_MAX, Wave};
 use gridloom_shared::telemetry::names;
@@ -64,13 +64,26 @@ pub(super) struct Voice {
 }
 
 impl Voice {
-    pub(super) fn new(broker: Broker, session: Session, number: u64, events: mpsc::Sender<Event>) -> Voice {
-        Voice { broker, session, number, events }
+    pub(super) fn new(
+        broker: Broker,
+        session: Session,
+        number: u64,
+        events: mpsc::Sender<Event>,
+    ) -> Voice {
+        Voice {
+            broker,
+            session,
+            number,
+            events,
+        }
     }
 
     /// Tells the loop. `false` once nobody listens.
     pub(super) async fn say(&self, event: LeadEvent) -> bool {
-        self.events.send(Event::Lead(self.number, event)).await.is_ok()
+        self.events
+            .send(Event::Lead(self.number, event))
+            .await
+            .is_ok()
     }
 
     async fn report(&self, report: Report) {
@@ -79,17 +92,30 @@ impl Voice {
 
     /// Writes a wave to the ledger, then puts its tiles on the queue.
     pub(super) async fn issue(self, issue: Issue) {
-        let Issue { run, queue, nonce, opened, wave, expected, register } = issue;
+        let Issue {
+            run,
+            queue,
+            nonce,
+            opened,
+            wave,
+            expected,
+            register,
+        } = issue;
         let subject = self.broker.subjects().ledger_of(&queue, &run, Author::Plan);
         let tiles = wave.len();
         let record = PlanRecord::Wave(Arc::unwrap_or_clone(wave));
-        let fence = match append_certainly(&self.broker, &subject, wire::encode(&record), expected).await {
-            Ok(sequence) => Fence(sequence),
-            Err(AppendError::Conflict { .. }) => return self.report(Report::Outrun(run, tiles)).await,
-            Err(error) => return self.report(Report::Stuck(run, error.to_string())).await,
-        };
+        let fence =
+            match append_certainly(&self.broker, &subject, wire::encode(&record), expected).await {
+                Ok(sequence) => Fence(sequence),
+                Err(AppendError::Conflict { .. }) => {
+                    return self.report(Report::Outrun(run, tiles)).await;
+                }
+                Err(error) => return self.report(Report::Stuck(run, error.to_string())).await,
+            };
         self.report(Report::Decided(run.clone())).await;
-        let PlanRecord::Wave(wave) = record else { return };
+        let PlanRecord::Wave(wave) = record else {
+            return;
+        };
         let tiles = wave.expand(&run, nonce, fence, opened, Again::No);
         let messages = self.messages(&queue, &run, tiles);
         self.publish(run, messages, register).await;
@@ -102,7 +128,13 @@ impl Voice {
     }
 
     /// Puts any number of tiles on the queue, marked as a refill.
-    pub(super) async fn refill(self, run: RunId, queue: QueueName, tiles: Vec<Tile>, register: Register) {
+    pub(super) async fn refill(
+        self,
+        run: RunId,
+        queue: QueueName,
+        tiles: Vec<Tile>,
+        register: Register,
+    ) {
         metrics::counter!(names::TILES_REFILLED).increment(tiles.len() as u64);
         let messages = self.messages(&queue, &run, tiles.into_iter());
         for batch in messages.chunks(WAVE_TILES_MAX) {
@@ -143,16 +175,29 @@ impl Voice {
     pub(super) async fn claim(self, term: Term) {
         let claimed = loop {
             match self.broker.claim_term(term, self.session).await {
-                Err(error @ ClaimError::Unavailable { .. }) => tracing::warn!(%error, "claim again"),
+                Err(error @ ClaimError::Unavailable { .. }) => {
+                    tracing::warn!(%error, "claim again")
+                }
                 done => break done,
             }
         };
         self.report(Report::Claimed(claimed)).await;
     }
 
-    fn messages(&self, queue: &QueueName, run: &RunId, tiles: impl Iterator<Item = Tile>) -> Vec<Outgoing> {
-        let subject = gridloom_shared::broker::Subject::from(self.broker.subjects().shard(queue, run));
-        tiles.map(|tile| Outgoing { subject: subject.clone(), payload: encoded(&tile) }).collect()
+    fn messages(
+        &self,
+        queue: &QueueName,
+        run: &RunId,
+        tiles: impl Iterator<Item = Tile>,
+    ) -> Vec<Outgoing> {
+        let subject =
+            gridloom_shared::broker::Subject::from(self.broker.subjects().shard(queue, run));
+        tiles
+            .map(|tile| Outgoing {
+                subject: subject.clone(),
+                payload: encoded(&tile),
+            })
+            .collect()
     }
 
     async fn publish_batch(&self, messages: Vec<Outgoing>, register: Register) -> Outcome {
@@ -160,7 +205,8 @@ impl Voice {
         loop {
             match self.broker.publish_batch(&messages, register).await {
                 Published::Stored { .. } => {
-                    metrics::histogram!(names::WAVE_PUBLISH).record(started.elapsed().as_secs_f64());
+                    metrics::histogram!(names::WAVE_PUBLISH)
+                        .record(started.elapsed().as_secs_f64());
                     return Outcome::Stored;
                 }
                 Published::Refused => return Outcome::Refused(register, messages),

@@ -71,7 +71,11 @@ impl Fault {
     pub fn is_passing(&self) -> bool {
         matches!(
             self.err_code,
-            code::UNAVAILABLE | code::STREAM_NOT_FOUND | code::CLUSTER_NO_LEADER | code::STREAM_OFFLINE | code::NOT_ENABLED
+            code::UNAVAILABLE
+                | code::STREAM_NOT_FOUND
+                | code::CLUSTER_NO_LEADER
+                | code::STREAM_OFFLINE
+                | code::NOT_ENABLED
         ) || self.code == 503 && !self.is_full()
     }
 

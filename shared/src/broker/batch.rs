@@ -100,8 +100,14 @@ impl Broker {
 
     async fn publish_single(&self, message: &Outgoing, register: Register) -> Published {
         let headers = self.under(register);
-        match self.store(&message.subject, Some(headers), message.payload.clone()).await {
-            Ok(stored) => Published::Stored { first_seq: stored.seq, last_seq: stored.seq },
+        match self
+            .store(&message.subject, Some(headers), message.payload.clone())
+            .await
+        {
+            Ok(stored) => Published::Stored {
+                first_seq: stored.seq,
+                last_seq: stored.seq,
+            },
             Err(error) => doubtful(error, &message.subject),
         }
     }
@@ -114,14 +120,20 @@ impl Broker {
         register: Register,
     ) -> Result<Stored, Published> {
         let batch = uuid::Uuid::new_v4().simple().to_string();
-        let opened = self.request_in_batch(first, place(self.under(register), &batch, 1)).await;
+        let opened = self
+            .request_in_batch(first, place(self.under(register), &batch, 1))
+            .await;
         // Without a commit nothing is ever stored, so a lost answer is no doubt here.
         opened.map_err(not_stored)?;
         let mut number = 1;
         for message in middle {
             number += 1;
             let headers = place(HeaderMap::new(), &batch, number);
-            let sent = self.publish_with_headers(message.subject.clone(), headers, message.payload.clone());
+            let sent = self.publish_with_headers(
+                message.subject.clone(),
+                headers,
+                message.payload.clone(),
+            );
             sent.await
                 .map_err(|error| Published::Failed(BatchError::Unsendable(error.to_string())))?;
         }
@@ -130,14 +142,25 @@ impl Broker {
         let committed = self.request_in_batch(last, headers).await;
         match committed.and_then(|payload| api::parse::<Stored>(&payload)) {
             Ok(stored) if stored.count == number + 1 => Ok(stored),
-            Ok(_) => Err(doubtful(ApiError::Answer("another count of messages".into()), &last.subject)),
+            Ok(_) => Err(doubtful(
+                ApiError::Answer("another count of messages".into()),
+                &last.subject,
+            )),
             Err(error) => Err(doubtful(error, &last.subject)),
         }
     }
 
-    async fn request_in_batch(&self, message: &Outgoing, headers: HeaderMap) -> Result<Bytes, ApiError> {
-        let request =
-            self.request_with_headers(message.subject.clone(), Some(headers), message.payload.clone(), ANSWER_TIMEOUT);
+    async fn request_in_batch(
+        &self,
+        message: &Outgoing,
+        headers: HeaderMap,
+    ) -> Result<Bytes, ApiError> {
+        let request = self.request_with_headers(
+            message.subject.clone(),
+            Some(headers),
+            message.payload.clone(),
+            ANSWER_TIMEOUT,
+        );
         let answer = request.await?.payload;
         // The first message is answered with nothing when all is well.
         if !answer.is_empty() {
@@ -161,7 +184,11 @@ fn place(mut headers: HeaderMap, batch: &str, number: u64) -> HeaderMap {
 fn doubtful(error: ApiError, subject: &Subject) -> Published {
     match error {
         ApiError::Request(cause) if cause.may_be_done() => Published::Unknown { cause },
-        ApiError::Answer(_) => Published::Unknown { cause: RequestError::Disconnected { subject: subject.to_string() } },
+        ApiError::Answer(_) => Published::Unknown {
+            cause: RequestError::Disconnected {
+                subject: subject.to_string(),
+            },
+        },
         error => not_stored(error),
     }
 }
@@ -171,12 +198,16 @@ fn not_stored(error: ApiError) -> Published {
     match error {
         ApiError::Fault(fault) if fault.is_wrong_last() => Published::Refused,
         ApiError::Fault(fault) if fault.is_full() => Published::Failed(BatchError::Full(fault)),
-        ApiError::Fault(fault) if fault.is_busy() || fault.is_passing() => Published::Busy { cause: fault.to_string() },
+        ApiError::Fault(fault) if fault.is_busy() || fault.is_passing() => Published::Busy {
+            cause: fault.to_string(),
+        },
         ApiError::Fault(fault) => Published::Failed(BatchError::Fault(fault)),
         ApiError::Request(RequestError::Unsendable { subject, cause }) => {
             Published::Failed(BatchError::Unsendable(format!("{subject}: {cause}")))
         }
-        ApiError::Request(error) => Published::Busy { cause: error.to_string() },
+        ApiError::Request(error) => Published::Busy {
+            cause: error.to_string(),
+        },
         ApiError::Answer(answer) => Published::Failed(BatchError::Unsendable(answer)),
     }
 }

@@ -43,14 +43,21 @@ impl Broker {
     /// The floor of `consumer`, which must exist, under the broker process that this client is
     /// connected to now.
     pub async fn floor(&self, consumer: &ConsumerName) -> Result<Floor, FloorError> {
-        let failed = |cause: String| FloorError { consumer: consumer.to_string(), cause };
+        let failed = |cause: String| FloorError {
+            consumer: consumer.to_string(),
+            cause,
+        };
         loop {
             let connection = self.connection();
             let seq = self.floor_under(consumer, &connection.server_id).await;
             // Who it is that answered is only sure if the connection is still the same.
             if self.connection() == connection && self.is_connected() {
                 return match seq {
-                    Ok(Some(seq)) => Ok(Floor { epoch: connection.epoch, server_id: connection.server_id, seq }),
+                    Ok(Some(seq)) => Ok(Floor {
+                        epoch: connection.epoch,
+                        server_id: connection.server_id,
+                        seq,
+                    }),
                     Ok(None) => continue,
                     Err(cause) => Err(failed(cause)),
                 };
@@ -62,13 +69,23 @@ impl Broker {
     }
 
     /// `None` when somebody else has just created it.
-    async fn floor_under(&self, consumer: &ConsumerName, server_id: &str) -> Result<Option<u64>, String> {
+    async fn floor_under(
+        &self,
+        consumer: &ConsumerName,
+        server_id: &str,
+    ) -> Result<Option<u64>, String> {
         let state = self.state();
         let key = self.subjects().floor_key(consumer, server_id);
-        let known = state.get_of_leader(&key).await.map_err(|error| error.to_string())?;
+        let known = state
+            .get_of_leader(&key)
+            .await
+            .map_err(|error| error.to_string())?;
         if let Some(value) = known.and_then(|entry| entry.value) {
             let text = std::str::from_utf8(&value).map_err(|error| error.to_string())?;
-            return text.parse().map(Some).map_err(|_| format!("{key} in bucket state holds no number"));
+            return text
+                .parse()
+                .map(Some)
+                .map_err(|_| format!("{key} in bucket state holds no number"));
         }
         let info = self.info(&self.subjects().shards()).await;
         let last = info.map_err(|error: ApiError| error.to_string())?.last_seq;

@@ -135,7 +135,9 @@ impl Stream for Lane {
     type Item = (usize, Message);
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(usize, Message)>> {
         let number = self.number;
-        Pin::new(&mut self.messages).poll_next(cx).map(|message| Some((number, message?)))
+        Pin::new(&mut self.messages)
+            .poll_next(cx)
+            .map(|message| Some((number, message?)))
     }
 }
 
@@ -189,7 +191,9 @@ impl Puller {
     pub async fn pull(&mut self, batch: u32, expires: Duration) -> Result<PullId, PullError> {
         self.look_at_connection();
         if !self.broker.is_connected() {
-            return Err(PullError::Disconnected { consumer: self.consumer.to_string() });
+            return Err(PullError::Disconnected {
+                consumer: self.consumer.to_string(),
+            });
         }
         let lane = match self.uses.iter().position(|used| matches!(used, Use::Idle)) {
             Some(lane) => lane,
@@ -199,11 +203,18 @@ impl Puller {
         let pull = PullId(self.last_pull);
         let overdue = Instant::now() + expires + SLACK;
         if let Some(used) = self.uses.get_mut(lane) {
-            *used = Use::Pulling(Outstanding { pull, unfilled: batch, overdue });
+            *used = Use::Pulling(Outstanding {
+                pull,
+                unfilled: batch,
+                overdue,
+            });
         }
         let question = format!(r#"{{"batch":{batch},"expires":{}}}"#, expires.as_nanos());
         let reply = format!("{}.{lane}", self.inbox);
-        let asked = self.broker.publish_with_reply(self.ask.clone(), reply, question.into()).await;
+        let asked = self
+            .broker
+            .publish_with_reply(self.ask.clone(), reply, question.into())
+            .await;
         if let (Err(_), Some(used)) = (&asked, self.uses.get_mut(lane)) {
             *used = Use::Idle;
         }
@@ -248,7 +259,10 @@ impl Puller {
 
     async fn open_lane(&mut self) -> Result<usize, PublishError> {
         let number = self.uses.len();
-        let messages = self.broker.subscribe(format!("{}.{number}", self.inbox)).await?;
+        let messages = self
+            .broker
+            .subscribe(format!("{}.{number}", self.inbox))
+            .await?;
         self.lanes.push(Lane { number, messages });
         self.uses.push(Use::Idle);
         Ok(number)
@@ -264,7 +278,11 @@ impl Puller {
         self.lanes = SelectAll::new();
         for used in std::mem::take(&mut self.uses) {
             if let Use::Pulling(Outstanding { pull, unfilled, .. }) = used {
-                self.ended.push_back(PullEvent::Ended { pull, unfilled, reason: EndReason::Disconnected });
+                self.ended.push_back(PullEvent::Ended {
+                    pull,
+                    unfilled,
+                    reason: EndReason::Disconnected,
+                });
             }
         }
     }
@@ -282,7 +300,10 @@ impl Puller {
 
     fn take(&mut self, lane: usize, message: Message) -> Option<PullEvent> {
         if let Some(status) = message.status {
-            return match reason(status.as_u16(), message.description.as_deref().unwrap_or_default()) {
+            return match reason(
+                status.as_u16(),
+                message.description.as_deref().unwrap_or_default(),
+            ) {
                 Some(reason) => self.end(lane, reason),
                 None => None,
             };
@@ -317,16 +338,28 @@ impl Puller {
 
     fn end(&mut self, lane: usize, reason: EndReason) -> Option<PullEvent> {
         // Only after the broker's own "expired" surely nothing comes any more.
-        let next = if reason == EndReason::Expired { Use::Idle } else { Use::Retired };
+        let next = if reason == EndReason::Expired {
+            Use::Idle
+        } else {
+            Use::Retired
+        };
         let used = self.uses.get_mut(lane)?;
         let Use::Pulling(_) = used else { return None };
         let retire = matches!(next, Use::Retired);
-        let Use::Pulling(Outstanding { pull, unfilled, .. }) = std::mem::replace(used, next) else { return None };
+        let Use::Pulling(Outstanding { pull, unfilled, .. }) = std::mem::replace(used, next) else {
+            return None;
+        };
         if retire {
-            let kept = std::mem::take(&mut self.lanes).into_iter().filter(|kept| kept.number != lane);
+            let kept = std::mem::take(&mut self.lanes)
+                .into_iter()
+                .filter(|kept| kept.number != lane);
             self.lanes = kept.collect();
         }
-        Some(PullEvent::Ended { pull, unfilled, reason })
+        Some(PullEvent::Ended {
+            pull,
+            unfilled,
+            reason,
+        })
     }
 }
 
@@ -337,8 +370,13 @@ fn reason(code: u16, text: &str) -> Option<EndReason> {
         404 | 408 => Some(EndReason::Expired),
         503 => Some(EndReason::Unavailable),
         409 if text.starts_with("Consumer Deleted") => Some(EndReason::ConsumerGone),
-        409 if text.starts_with("Leadership Change") || text.starts_with("Server Shutdown") => Some(EndReason::Unavailable),
-        _ => Some(EndReason::Refused { code, text: text.to_owned() }),
+        409 if text.starts_with("Leadership Change") || text.starts_with("Server Shutdown") => {
+            Some(EndReason::Unavailable)
+        }
+        _ => Some(EndReason::Refused {
+            code,
+            text: text.to_owned(),
+        }),
     }
 }
 
@@ -356,12 +394,15 @@ async fn changed_or_time(changes: &mut watch::Receiver<u64>) {
 impl Broker {
     /// The message is done and leaves the queue. Not answered; lost, it is delivered again.
     pub async fn ack(&self, reply: &Subject) -> Result<(), PublishError> {
-        self.publish(reply.clone(), Bytes::from_static(b"+ACK")).await
+        self.publish(reply.clone(), Bytes::from_static(b"+ACK"))
+            .await
     }
 
     /// As [`Broker::ack`], answered. The answer proves only that the broker was reached.
     pub async fn ack_sync(&self, reply: &Subject, timeout: Duration) -> Result<(), RequestError> {
-        self.request(reply.clone(), Bytes::from_static(b"+ACK"), timeout).await.map(|_| ())
+        self.request(reply.clone(), Bytes::from_static(b"+ACK"), timeout)
+            .await
+            .map(|_| ())
     }
 
     /// Hands a message back at once. Only on the connection that pulled it: `false` on another, and
@@ -370,18 +411,27 @@ impl Broker {
         if self.connection_epoch() != epoch || !self.is_connected() {
             return Ok(false);
         }
-        self.publish(reply.clone(), Bytes::from_static(b"-NAK")).await.map(|()| true)
+        self.publish(reply.clone(), Bytes::from_static(b"-NAK"))
+            .await
+            .map(|()| true)
     }
 
     /// Asks for another ack deadline's time, and waits for the answer, which proves only that the
     /// broker was reached.
-    pub async fn in_progress(&self, reply: &Subject, timeout: Duration) -> Result<(), RequestError> {
-        self.request(reply.clone(), Bytes::from_static(b"+WPI"), timeout).await.map(|_| ())
+    pub async fn in_progress(
+        &self,
+        reply: &Subject,
+        timeout: Duration,
+    ) -> Result<(), RequestError> {
+        self.request(reply.clone(), Bytes::from_static(b"+WPI"), timeout)
+            .await
+            .map(|_| ())
     }
 
     /// The message is of no use and leaves the queue. Not answered.
     pub async fn terminate(&self, reply: &Subject) -> Result<(), PublishError> {
-        self.publish(reply.clone(), Bytes::from_static(b"+TERM")).await
+        self.publish(reply.clone(), Bytes::from_static(b"+TERM"))
+            .await
     }
 }
 
@@ -392,9 +442,18 @@ mod tests {
     #[test]
     fn broker_says_why_a_pull_ended() {
         assert_eq!(reason(408, "Request Timeout"), Some(EndReason::Expired));
-        assert_eq!(reason(409, "Consumer Deleted"), Some(EndReason::ConsumerGone));
-        assert_eq!(reason(409, "Leadership Change"), Some(EndReason::Unavailable));
+        assert_eq!(
+            reason(409, "Consumer Deleted"),
+            Some(EndReason::ConsumerGone)
+        );
+        assert_eq!(
+            reason(409, "Leadership Change"),
+            Some(EndReason::Unavailable)
+        );
         assert_eq!(reason(100, "Idle Heartbeat"), None);
-        assert!(matches!(reason(409, "Exceeded MaxWaiting"), Some(EndReason::Refused { code: 409, .. })));
+        assert!(matches!(
+            reason(409, "Exceeded MaxWaiting"),
+            Some(EndReason::Refused { code: 409, .. })
+        ));
     }
 }

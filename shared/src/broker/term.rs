@@ -89,7 +89,9 @@ impl Broker {
     /// What the register says now; `None` when nobody wrote it, or when it is gone with the queue.
     pub async fn term_holder(&self) -> Result<Option<Holder>, ApiError> {
         let register = self.subjects().term();
-        let record = self.last_of_leader(&self.subjects().shards(), &register).await;
+        let record = self
+            .last_of_leader(&self.subjects().shards(), &register)
+            .await;
         match record.map_err(|error| error.cause)? {
             Some(record) => match parse(&record) {
                 Some(holder) => Ok(Some(holder)),
@@ -100,11 +102,17 @@ impl Broker {
     }
 
     /// One try. The inner error may pass by itself.
-    async fn claim_once(&self, term: Term, session: Session) -> Result<Result<Register, ApiError>, ClaimError> {
+    async fn claim_once(
+        &self,
+        term: Term,
+        session: Session,
+    ) -> Result<Result<Register, ApiError>, ClaimError> {
         let subject = self.subjects().term();
         let expected = match self.term_holder().await {
             Ok(None) => 0,
-            Ok(Some(holder)) if holder.term > term || holder.term == term && holder.session != session => {
+            Ok(Some(holder))
+                if holder.term > term || holder.term == term && holder.session != session =>
+            {
                 return Err(ClaimError::Deposed { term, holder });
             }
             Ok(Some(holder)) => holder.seq,
@@ -112,7 +120,13 @@ impl Broker {
             Err(cause) => return Ok(Err(cause)),
         };
         let payload = format!("{} {session}", term.0);
-        let stored = self.store(&Subject::from(subject), Some(expecting(expected, None)), payload.into()).await;
+        let stored = self
+            .store(
+                &Subject::from(subject),
+                Some(expecting(expected, None)),
+                payload.into(),
+            )
+            .await;
         Ok(stored.map(|stored| Register { seq: stored.seq }))
     }
 }
@@ -142,7 +156,10 @@ mod tests {
             deletion: false,
         };
         let holder = parse(&record(format!("7 {}", Session(255)))).unwrap();
-        assert_eq!((holder.term, holder.session, holder.seq), (Term(7), Session(255), 9));
+        assert_eq!(
+            (holder.term, holder.session, holder.seq),
+            (Term(7), Session(255), 9)
+        );
         for bad in ["", "7", "x 1", "7 zz"] {
             assert_eq!(parse(&record(bad.into())), None, "{bad:?}");
         }

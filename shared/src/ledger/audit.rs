@@ -136,9 +136,15 @@ impl Audit {
         let mut index = 0;
         for run in &wave.tiles {
             for n in 0..run.tiles {
-                let place = TileRef { wave: wave.n, index };
+                let place = TileRef {
+                    wave: wave.n,
+                    index,
+                };
                 index += 1;
-                let state = TileState { fences: vec![Fence(sequence)], attempt: run.attempt };
+                let state = TileState {
+                    fences: vec![Fence(sequence)],
+                    attempt: run.attempt,
+                };
                 self.tiles.insert(place, state);
                 let first = run.first + n * run.pages;
                 for page in first..first + run.pages {
@@ -168,13 +174,18 @@ impl Audit {
         for page in entry.first..entry.first + entry.pages {
             let cell = self.cells.get_mut(&(entry.kind, entry.slice, page));
             let Some(cell) = cell.filter(|_| entry.fence.0 > opened) else {
-                self.unexpected.insert(GridCell { slice: entry.slice, page });
+                self.unexpected.insert(GridCell {
+                    slice: entry.slice,
+                    page,
+                });
                 continue;
             };
             match &entry.status {
                 Status::Done => cell.successes.push((entry.fence, session)),
                 Status::Failed(failed) => {
-                    let Some(tile) = self.tiles.get(&entry.tile) else { continue };
+                    let Some(tile) = self.tiles.get(&entry.tile) else {
+                        continue;
+                    };
                     let held = cell.issued.contains(&(entry.tile, tile.attempt))
                         && tile.fences.last() == Some(&entry.fence);
                     if held && cell.failed.insert(tile.attempt) {
@@ -186,7 +197,9 @@ impl Audit {
     }
 
     fn probe(&mut self, probed: &Probed) {
-        let known = self.cells.get_mut(&(TileKind::Probe, probed.slice, probed.probe));
+        let known = self
+            .cells
+            .get_mut(&(TileKind::Probe, probed.slice, probed.probe));
         let Some(cell) = known else {
             self.unexpected_records += 1;
             return;
@@ -200,7 +213,10 @@ impl Audit {
     /// What the records prove.
     pub fn report(self) -> Report {
         let grid = self.opened.as_ref().map(|(_, opened)| &opened.job.grid);
-        let most = self.opened.as_ref().map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        let most = self
+            .opened
+            .as_ref()
+            .map_or(1, |(_, opened)| opened.job.retry.max_attempts);
         let mut report = Report {
             run: self.run.clone(),
             ok: false,
@@ -225,7 +241,16 @@ impl Audit {
             }
         }
         for ((kind, slice, page), cell) in &self.cells {
-            self.judge(&mut report, *kind, GridCell { slice: *slice, page: *page }, cell, most);
+            self.judge(
+                &mut report,
+                *kind,
+                GridCell {
+                    slice: *slice,
+                    page: *page,
+                },
+                cell,
+                most,
+            );
         }
         report.lost.sort_unstable();
         report.ok = self.opened.is_some()
@@ -236,7 +261,14 @@ impl Audit {
         report
     }
 
-    fn judge(&self, report: &mut Report, kind: TileKind, at: GridCell, cell: &CellState, most: u32) {
+    fn judge(
+        &self,
+        report: &mut Report,
+        kind: TileKind,
+        at: GridCell,
+        cell: &CellState,
+        most: u32,
+    ) {
         let page = u64::from(kind == TileKind::Page);
         report.planned += page;
         let dead = cell.never || cell.failed.last().is_some_and(|attempt| *attempt >= most);
@@ -247,7 +279,9 @@ impl Audit {
         }
         let given = |fence: &Fence| {
             cell.issued.iter().any(|(place, _)| {
-                self.tiles.get(place).is_some_and(|tile| tile.fences.contains(fence))
+                self.tiles
+                    .get(place)
+                    .is_some_and(|tile| tile.fences.contains(fence))
             })
         };
         let fences: HashSet<Fence> = cell.successes.iter().map(|(fence, _)| *fence).collect();

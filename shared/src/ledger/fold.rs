@@ -12,7 +12,9 @@ use crate::clock::UnixMs;
 use crate::id::{Fence, RunId, Session};
 use crate::job::PAGES_MAX;
 use crate::ledger::outcomes;
-use crate::ledger::record::{Closed, Opened, PlanRecord, Probed, Record, Takeover, TileRun, Wave, WorkRecord};
+use crate::ledger::record::{
+    Closed, Opened, PlanRecord, Probed, Record, Takeover, TileRun, Wave, WorkRecord,
+};
 use crate::ranges::Ranges;
 use crate::tile::{Bounds, Key, Tile, TileKind, TileRef};
 
@@ -275,9 +277,16 @@ impl Fold {
         }
         let grid = &opened.job.grid;
         self.slices = (0..grid.slices)
-            .map(|slice| Slice { end: grid.pages_of(slice), ..Slice::default() })
+            .map(|slice| Slice {
+                end: grid.pages_of(slice),
+                ..Slice::default()
+            })
             .collect();
-        self.opening = Some(Opening { sequence, at, record: Arc::new(opened.clone()) });
+        self.opening = Some(Opening {
+            sequence,
+            at,
+            record: Arc::new(opened.clone()),
+        });
     }
 
     fn issue(&mut self, wave: &Wave, index: &mut u32, fence: Fence, tiles: &TileRun) {
@@ -298,7 +307,13 @@ impl Fold {
                 let found = slice.ready.len().min((whole.end - whole.start) as usize);
                 slice.ready.drain(..found);
                 slice.next_page = slice.next_page.max(whole.end as u32);
-                let new: u64 = slice.pages.issued.missing(&whole).iter().map(|r| r.end - r.start).sum();
+                let new: u64 = slice
+                    .pages
+                    .issued
+                    .missing(&whole)
+                    .iter()
+                    .map(|r| r.end - r.start)
+                    .sum();
                 slice.pages.issued.insert(whole);
                 self.counts.planned += new;
                 if !slice.counted && slice.end == Some(slice.next_page) {
@@ -314,7 +329,10 @@ impl Fold {
             (TileKind::Probe, false) => {}
         }
         for n in 0..tiles.tiles {
-            let place = TileRef { wave: wave.n, index: *index };
+            let place = TileRef {
+                wave: wave.n,
+                index: *index,
+            };
             *index += 1;
             let first = tiles.first + n * tiles.pages;
             self.counts.tiles_issued += 1;
@@ -324,7 +342,9 @@ impl Fold {
                 self.reissue(tiles, first, place);
                 // A success may have arrived between the decision of a retry and its record.
                 let done = &self.slices[tiles.slice as usize].cells(tiles.kind).done;
-                done.within(&range).iter().for_each(|part| left.remove(part));
+                done.within(&range)
+                    .iter()
+                    .for_each(|part| left.remove(part));
             }
             let tile = OpenTile {
                 kind: tiles.kind,
@@ -347,7 +367,11 @@ impl Fold {
     /// Notes that cells which had failed have another attempt under way.
     fn reissue(&mut self, tiles: &TileRun, first: u32, place: TileRef) {
         for page in first..first + tiles.pages {
-            let cell = Cell { kind: tiles.kind, slice: tiles.slice, page };
+            let cell = Cell {
+                kind: tiles.kind,
+                slice: tiles.slice,
+                page,
+            };
             if let Some(failed) = self.failed.get_mut(&cell) {
                 match failed.next {
                     Next::Due(due) => {
@@ -397,11 +421,16 @@ impl Fold {
     }
 
     fn probed(&mut self, probed: &Probed) {
-        let cell = Cell { kind: TileKind::Probe, slice: probed.slice, page: probed.probe };
+        let cell = Cell {
+            kind: TileKind::Probe,
+            slice: probed.slice,
+            page: probed.probe,
+        };
         let page = u64::from(probed.probe);
         let opened = self.opening.as_ref().map_or(0, |opening| opening.sequence);
         let slice = self.slices.get_mut(probed.slice as usize);
-        let Some(slice) = slice.filter(|slice| slice.probes.issued.contains(page) && probed.fence.0 > opened)
+        let Some(slice) =
+            slice.filter(|slice| slice.probes.issued.contains(page) && probed.fence.0 > opened)
         else {
             self.counts.unexpected += 1;
             return;
@@ -442,7 +471,11 @@ impl Fold {
     }
 
     fn close_if_empty(&mut self, place: TileRef) {
-        if self.open.get(&place).is_some_and(|tile| tile.left.is_empty()) {
+        if self
+            .open
+            .get(&place)
+            .is_some_and(|tile| tile.left.is_empty())
+        {
             self.open.remove(&place);
             self.counts.tiles_closed += 1;
         }

@@ -96,7 +96,10 @@ impl Column {
                 Some(_) | None => runs.push((1, value)),
             }
         }
-        Column { name: name.into(), runs }
+        Column {
+            name: name.into(),
+            runs,
+        }
     }
 
     /// Sum over the pages from `from` (inclusive) to `to` (exclusive), counted from the entry's first.
@@ -135,12 +138,21 @@ struct Expected {
 
 impl Expected {
     fn start() -> Expected {
-        Expected { tile: TileRef { wave: 0, index: 0 }, fence: Fence(0), slice: 0, first: 0, pages: 1 }
+        Expected {
+            tile: TileRef { wave: 0, index: 0 },
+            fence: Fence(0),
+            slice: 0,
+            first: 0,
+            pages: 1,
+        }
     }
 
     fn after(entry: &Entry) -> Expected {
         Expected {
-            tile: TileRef { wave: entry.tile.wave, index: entry.tile.index.wrapping_add(1) },
+            tile: TileRef {
+                wave: entry.tile.wave,
+                index: entry.tile.index.wrapping_add(1),
+            },
             fence: entry.fence,
             slice: entry.slice,
             first: entry.first.wrapping_add(entry.pages),
@@ -174,7 +186,10 @@ mod tests {
         let mut second = plain(8, 128, 64);
         second.columns = vec![Column::of("rows", [7; 64])];
         let mut third = plain(9, 192, 1);
-        third.status = Status::Failed(Failed { error: "no".into(), retry: Retry::AfterMs(500) });
+        third.status = Status::Failed(Failed {
+            error: "no".into(),
+            retry: Retry::AfterMs(500),
+        });
         let bytes = encode(&[plain(7, 64, 64), second, third]);
         let expected: Vec<u8> = [
             &[1, 4][..],
@@ -204,18 +219,49 @@ mod tests {
             1 => (".{0,9}", prop_oneof![Just(Retry::Backoff), Just(Retry::Never), any::<u64>().prop_map(Retry::AfterMs)])
                 .prop_map(|(error, retry)| Status::Failed(Failed { error, retry })),
         ];
-        let entry = (any::<(u32, u32, u64, bool)>(), 0..65_536_u32, 0..1_u32 << 30, 1..9_u32, status, any::<(i64, bool, bool)>());
-        let entry = entry.prop_map(|((wave, index, fence, probe), slice, first, pages, status, (value, counted, results))| Entry {
-            tile: TileRef { wave, index },
-            kind: if probe { TileKind::Probe } else { TileKind::Page },
-            fence: Fence(fence),
-            slice,
-            first,
-            pages,
+        let entry = (
+            any::<(u32, u32, u64, bool)>(),
+            0..65_536_u32,
+            0..1_u32 << 30,
+            1..9_u32,
             status,
-            columns: if counted { vec![Column::of("bytes", (0..pages).map(|n| value.wrapping_add(i64::from(n / 3))))] } else { Vec::new() },
-            results: if results { vec![b"r".to_vec(); pages as usize] } else { Vec::new() },
-        });
+            any::<(i64, bool, bool)>(),
+        );
+        let entry = entry.prop_map(
+            |(
+                (wave, index, fence, probe),
+                slice,
+                first,
+                pages,
+                status,
+                (value, counted, results),
+            )| Entry {
+                tile: TileRef { wave, index },
+                kind: if probe {
+                    TileKind::Probe
+                } else {
+                    TileKind::Page
+                },
+                fence: Fence(fence),
+                slice,
+                first,
+                pages,
+                status,
+                columns: if counted {
+                    vec![Column::of(
+                        "bytes",
+                        (0..pages).map(|n| value.wrapping_add(i64::from(n / 3))),
+                    )]
+                } else {
+                    Vec::new()
+                },
+                results: if results {
+                    vec![b"r".to_vec(); pages as usize]
+                } else {
+                    Vec::new()
+                },
+            },
+        );
         prop::collection::vec(entry, 0..12)
     }
 

@@ -150,7 +150,10 @@ impl Wave {
         opened: u64,
         again: Again,
     ) -> impl Iterator<Item = Tile> + 'a {
-        let cells = self.tiles.iter().flat_map(|tiles| (0..tiles.tiles).map(move |n| (tiles, n)));
+        let cells = self
+            .tiles
+            .iter()
+            .flat_map(|tiles| (0..tiles.tiles).map(move |n| (tiles, n)));
         cells.zip(0_u32..).map(move |((tiles, n), index)| Tile {
             kind: tiles.kind,
             run: run.clone(),
@@ -175,7 +178,9 @@ impl TileRun {
     /// Bounds of the pages of its `n`-th tile; empty where pages are counted.
     pub fn bounds_of(&self, n: u32) -> &[Bounds] {
         let from = n as usize * self.pages as usize;
-        self.bounds.get(from..from + self.pages as usize).unwrap_or(&[])
+        self.bounds
+            .get(from..from + self.pages as usize)
+            .unwrap_or(&[])
     }
 }
 
@@ -256,10 +261,18 @@ impl WorkRecord {
     /// Who wrote it, and the author's number of it.
     pub fn signature(&self) -> (Session, u64) {
         match self {
-            WorkRecord::Outcomes { session, number, .. }
-            | WorkRecord::Started { session, number, .. }
-            | WorkRecord::Returned { session, number, .. }
-            | WorkRecord::Probed(Probed { session, number, .. }) => (*session, *number),
+            WorkRecord::Outcomes {
+                session, number, ..
+            }
+            | WorkRecord::Started {
+                session, number, ..
+            }
+            | WorkRecord::Returned {
+                session, number, ..
+            }
+            | WorkRecord::Probed(Probed {
+                session, number, ..
+            }) => (*session, *number),
         }
     }
 }

@@ -116,10 +116,14 @@ impl RunSummary {
         let job = &opening.record.job;
         let counts = fold.counts();
         let mut counters = fold.counters().clone();
-        let known: u64 = fold.slices().iter().map(|slice| match slice.end() {
-            Some(end) => u64::from(end),
-            None => u64::from(slice.next_page()) + slice.ready().len() as u64,
-        }).sum();
+        let known: u64 = fold
+            .slices()
+            .iter()
+            .map(|slice| match slice.end() {
+                Some(end) => u64::from(end),
+                None => u64::from(slice.next_page()) + slice.ready().len() as u64,
+            })
+            .sum();
         let closing = fold.closing();
         Some(RunSummary {
             run: fold.run().clone(),
@@ -129,7 +133,10 @@ impl RunSummary {
             scheduled_at: Some(opening.record.scheduled_at.rfc3339()),
             opened_at: Some(opening.at.rfc3339()),
             closed_at: closing.map(|(at, _): &(UnixMs, _)| at.rfc3339()),
-            grid: GridSummary { slices: job.grid.slices, shards: known },
+            grid: GridSummary {
+                slices: job.grid.slices,
+                shards: known,
+            },
             shards: ShardSummary {
                 planned: counts.planned,
                 done: counts.done,

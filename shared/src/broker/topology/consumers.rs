@@ -75,7 +75,7 @@ pub async fn ensure_queue(
         if Instant::now() > give_up {
             return Err(number_failed(
                 queue,
-                "other processes keep making it; is more than one installation using this namespace?",
+                &"other processes keep making it; is more than one installation using this namespace?",
             ));
         }
         tokio::time::sleep(jittered(Duration::from_millis(50))).await;
@@ -158,7 +158,7 @@ async fn named(broker: &Broker, queue: &QueueName) -> Result<Option<(Entry, u64)
         .state()
         .get_of_leader(&key)
         .await
-        .map_err(|error| number_failed(queue, error))?;
+        .map_err(|error| number_failed(queue, &error))?;
     let Some(entry) = entry else { return Ok(None) };
     let text = entry.value.as_deref().unwrap_or_default();
     match std::str::from_utf8(text)
@@ -168,7 +168,7 @@ async fn named(broker: &Broker, queue: &QueueName) -> Result<Option<(Entry, u64)
         Some(number) => Ok(Some((entry, number))),
         None => Err(number_failed(
             queue,
-            format!("{key} in bucket state holds no number"),
+            &format!("{key} in bucket state holds no number"),
         )),
     }
 }
@@ -197,7 +197,7 @@ async fn next_name(
     match written {
         Ok(_) => Ok(Some(ConsumerName::new(queue, number))),
         Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
-        Err(error) => Err(number_failed(queue, error)),
+        Err(error) => Err(number_failed(queue, &error)),
     }
 }
 
@@ -384,7 +384,7 @@ fn refuse_drift(drifts: Vec<Drift>) -> Result<(), TopologyError> {
     }
 }
 
-fn number_failed(queue: &QueueName, cause: impl ToString) -> TopologyError {
+fn number_failed(queue: &QueueName, cause: &dyn ToString) -> TopologyError {
     TopologyError::Number {
         queue: queue.to_string(),
         cause: cause.to_string(),

@@ -27,8 +27,8 @@ fn paths(faults: &Faults) -> Vec<&str> {
     faults.0.iter().map(|fault| fault.path.as_str()).collect()
 }
 
-fn grid_faults(value: Value) -> Vec<String> {
-    let faults = grid(&value).unwrap_err();
+fn grid_faults(value: impl Borrow<Value>) -> Vec<String> {
+    let faults = grid(value).unwrap_err();
     faults.0.into_iter().map(|fault| fault.path).collect()
 }
 

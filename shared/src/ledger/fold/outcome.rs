@@ -23,7 +23,9 @@ impl Fold {
         let known: u64 = issued.iter().map(|part| part.end - part.start).sum();
         self.counts.unexpected += u64::from(entry.pages) - known;
         match (&entry.status, entry.kind) {
-            (Status::Done, TileKind::Page) => issued.into_iter().for_each(|part| self.done(entry, &part)),
+            (Status::Done, TileKind::Page) => {
+                issued.into_iter().for_each(|part| self.done(entry, &part))
+            }
             // A probe succeeds by its own kind of record, which carries the pages.
             (Status::Done, TileKind::Probe) => self.counts.unexpected += known,
             (Status::Failed(failed), _) => {
@@ -35,7 +37,9 @@ impl Fold {
     }
 
     fn done(&mut self, entry: &Entry, pages: &Range<u64>) {
-        let Some(slice) = self.slices.get(entry.slice as usize) else { return };
+        let Some(slice) = self.slices.get(entry.slice as usize) else {
+            return;
+        };
         let new = slice.pages.done.missing(pages);
         let fresh: u64 = new.iter().map(|part| part.end - part.start).sum();
         self.counts.late += pages.end - pages.start - fresh;
@@ -61,12 +65,16 @@ impl Fold {
                 .filter(|(_, tile)| !tile.left.within(&part).is_empty())
                 .map(|(place, _)| *place)
                 .collect();
-            strays.into_iter().for_each(|place| self.settle(place, part.clone()));
+            strays
+                .into_iter()
+                .for_each(|place| self.settle(place, part.clone()));
         }
     }
 
     fn count_success(&mut self, entry: &Entry, part: Range<u64>) {
-        let Some(slice) = self.slices.get_mut(entry.slice as usize) else { return };
+        let Some(slice) = self.slices.get_mut(entry.slice as usize) else {
+            return;
+        };
         slice.pages.done.insert(part.clone());
         self.counts.done += part.end - part.start;
         let offset = |page: u64| (page - u64::from(entry.first)) as u32;
@@ -80,21 +88,32 @@ impl Fold {
             }
         }
         if !self.failed.is_empty() {
-            let cell = |page: u64| Cell { kind: entry.kind, slice: entry.slice, page: page as u32 };
-            let failed: Vec<Cell> =
-                self.failed.range(cell(part.start)..cell(part.end)).map(|(cell, _)| *cell).collect();
+            let cell = |page: u64| Cell {
+                kind: entry.kind,
+                slice: entry.slice,
+                page: page as u32,
+            };
+            let failed: Vec<Cell> = self
+                .failed
+                .range(cell(part.start)..cell(part.end))
+                .map(|(cell, _)| *cell)
+                .collect();
             failed.into_iter().for_each(|cell| self.forgive(cell));
         }
     }
 
     /// A success after failures: what was to follow is off.
     pub(super) fn forgive(&mut self, cell: Cell) {
-        let Some(failed) = self.failed.remove(&cell) else { return };
+        let Some(failed) = self.failed.remove(&cell) else {
+            return;
+        };
         match failed.next {
             Next::Due(due) => {
                 self.retries.remove(&(due, cell));
             }
-            Next::Issued(place) => self.settle(place, u64::from(cell.page)..u64::from(cell.page) + 1),
+            Next::Issued(place) => {
+                self.settle(place, u64::from(cell.page)..u64::from(cell.page) + 1)
+            }
             Next::Dead => self.counts.uncount_dead(cell.kind),
         }
     }
@@ -102,7 +121,9 @@ impl Fold {
     fn fail(&mut self, at: UnixMs, entry: &Entry, failed: &Failed, page: u32) {
         let Some(opening) = &self.opening else { return };
         let retry = opening.record.job.retry.clone();
-        let Some(tile) = self.open.get(&entry.tile) else { return };
+        let Some(tile) = self.open.get(&entry.tile) else {
+            return;
+        };
         let held = tile.kind == entry.kind
             && tile.slice == entry.slice
             && tile.fence == entry.fence
@@ -110,7 +131,11 @@ impl Fold {
         if !held {
             return;
         }
-        let cell = Cell { kind: entry.kind, slice: entry.slice, page };
+        let cell = Cell {
+            kind: entry.kind,
+            slice: entry.slice,
+            page,
+        };
         let attempts = tile.attempt;
         let wait = match failed.retry {
             Retry::Never => None,
@@ -143,8 +168,12 @@ impl Fold {
     fn spread(&self, cell: Cell, attempt: u32) -> u64 {
         let numbers = [cell.slice, cell.page, attempt];
         let numbers = numbers.iter().flat_map(|number| number.to_le_bytes());
-        self.run.as_str().bytes().chain(numbers).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        self.run
+            .as_str()
+            .bytes()
+            .chain(numbers)
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            })
     }
 }

@@ -16,10 +16,19 @@ fn opened(pages: PagesSpec) -> Record {
         name: JobName::new("sum").unwrap(),
         handler: HandlerName::new("noop").unwrap(),
         queue: QueueName::new("default").unwrap(),
-        grid: GridSpec { slices: SLICES, pages, tile: None },
+        grid: GridSpec {
+            slices: SLICES,
+            pages,
+            tile: None,
+        },
         retry: RetrySpec {
             max_attempts: ATTEMPTS,
-            backoff: Backoff { initial_ms: 100, factor: 1.0, max_ms: 100, jitter: 0.0 },
+            backoff: Backoff {
+                initial_ms: 100,
+                factor: 1.0,
+                max_ms: 100,
+                jitter: 0.0,
+            },
         },
         limits: LimitsSpec::default(),
         params: serde_json::json!({}),
@@ -34,14 +43,35 @@ fn opened(pages: PagesSpec) -> Record {
 }
 
 fn tiles(slice: u32, first: u32, pages: u32, tiles: u32, attempt: u32) -> TileRun {
-    TileRun { kind: TileKind::Page, slice, first, pages, tiles, attempt, bounds: vec![], after: None }
+    TileRun {
+        kind: TileKind::Page,
+        slice,
+        first,
+        pages,
+        tiles,
+        attempt,
+        bounds: vec![],
+        after: None,
+    }
 }
 
 fn wave(n: u32, tiles: Vec<TileRun>) -> Record {
-    Record::Plan(PlanRecord::Wave(Wave { n, folded: 0, term: Term(1), tiles }))
+    Record::Plan(PlanRecord::Wave(Wave {
+        n,
+        folded: 0,
+        term: Term(1),
+        tiles,
+    }))
 }
 
-fn entry(place: (u32, u32), fence: u64, slice: u32, first: u32, pages: u32, status: Status) -> Entry {
+fn entry(
+    place: (u32, u32),
+    fence: u64,
+    slice: u32,
+    first: u32,
+    pages: u32,
+    status: Status,
+) -> Entry {
     // A shard's counter follows from the shard alone, as that of a deterministic handler does.
     let value = |page: u32| i64::from(slice * 100 + page + 1);
     let columns = match &status {
@@ -49,7 +79,10 @@ fn entry(place: (u32, u32), fence: u64, slice: u32, first: u32, pages: u32, stat
         Status::Failed(_) => Vec::new(),
     };
     Entry {
-        tile: TileRef { wave: place.0, index: place.1 },
+        tile: TileRef {
+            wave: place.0,
+            index: place.1,
+        },
         kind: TileKind::Page,
         fence: Fence(fence),
         slice,
@@ -70,12 +103,23 @@ fn outcome(session: u64, number: u64, entries: &[Entry]) -> Record {
 }
 
 fn failure(retry: Retry) -> Status {
-    Status::Failed(Failed { error: "broken".into(), retry })
+    Status::Failed(Failed {
+        error: "broken".into(),
+        retry,
+    })
 }
 
 fn takeover(session: u64, number: u64, place: (u32, u32)) -> Record {
-    let tiles = vec![TileRef { wave: place.0, index: place.1 }];
-    Record::Takeover(Takeover { session: Session(session), number, tiles, reason: Reason::Count })
+    let tiles = vec![TileRef {
+        wave: place.0,
+        index: place.1,
+    }];
+    Record::Takeover(Takeover {
+        session: Session(session),
+        number,
+        tiles,
+        reason: Reason::Count,
+    })
 }
 
 fn folded(records: &[Record]) -> Fold {
@@ -88,29 +132,57 @@ fn folded(records: &[Record]) -> Fold {
 
 fn whole_grid() -> Vec<Record> {
     let count = PagesSpec::Count { count: PAGES };
-    vec![opened(count), wave(0, vec![tiles(0, 0, 2, 3, 1), tiles(1, 0, 3, 2, 1)])]
+    vec![
+        opened(count),
+        wave(0, vec![tiles(0, 0, 2, 3, 1), tiles(1, 0, 3, 2, 1)]),
+    ]
 }
 
 #[test]
 fn run_is_complete_when_every_cell_has_its_success() {
     let mut records = whole_grid();
-    records.push(outcome(1, 0, &[entry((0, 0), 2, 0, 0, 2, Status::Done), entry((0, 1), 2, 0, 2, 2, Status::Done)]));
+    records.push(outcome(
+        1,
+        0,
+        &[
+            entry((0, 0), 2, 0, 0, 2, Status::Done),
+            entry((0, 1), 2, 0, 2, 2, Status::Done),
+        ],
+    ));
     assert!(folded(&records).all_issued() && !folded(&records).complete());
-    records.push(outcome(2, 0, &[entry((0, 2), 2, 0, 4, 2, Status::Done), entry((0, 3), 2, 1, 0, 3, Status::Done)]));
+    records.push(outcome(
+        2,
+        0,
+        &[
+            entry((0, 2), 2, 0, 4, 2, Status::Done),
+            entry((0, 3), 2, 1, 0, 3, Status::Done),
+        ],
+    ));
     records.push(outcome(2, 1, &[entry((0, 4), 2, 1, 3, 3, Status::Done)]));
     let fold = folded(&records);
     assert!(fold.complete());
     assert_eq!((fold.counts().done, fold.counts().tiles_closed), (12, 5));
-    assert_eq!(fold.counters()["rows"], (1..=6).sum::<i64>() + (101..=106).sum::<i64>());
+    assert_eq!(
+        fold.counters()["rows"],
+        (1..=6).sum::<i64>() + (101..=106).sum::<i64>()
+    );
 }
 
 #[test]
 fn failure_of_a_holder_that_was_taken_over_does_not_count() {
     let mut records = whole_grid();
     records.push(takeover(2, 0, (0, 0)));
-    records.push(outcome(1, 0, &[entry((0, 0), 2, 0, 0, 2, failure(Retry::Backoff))]));
+    records.push(outcome(
+        1,
+        0,
+        &[entry((0, 0), 2, 0, 0, 2, failure(Retry::Backoff))],
+    ));
     assert!(folded(&records).failed().is_empty());
-    records.push(outcome(2, 1, &[entry((0, 0), 3, 0, 0, 2, failure(Retry::Backoff))]));
+    records.push(outcome(
+        2,
+        1,
+        &[entry((0, 0), 3, 0, 0, 2, failure(Retry::Backoff))],
+    ));
     let fold = folded(&records);
     assert_eq!(fold.retries().len(), 2);
     assert_eq!(fold.retries().first().unwrap().0, UnixMs(5_000 + 100));
@@ -120,7 +192,11 @@ fn failure_of_a_holder_that_was_taken_over_does_not_count() {
 fn late_success_of_a_deposed_holder_counts_even_after_the_attempts_are_used_up() {
     let mut records = whole_grid();
     records.push(takeover(2, 0, (0, 0)));
-    records.push(outcome(2, 1, &[entry((0, 0), 3, 0, 0, 1, failure(Retry::Never))]));
+    records.push(outcome(
+        2,
+        1,
+        &[entry((0, 0), 3, 0, 0, 1, failure(Retry::Never))],
+    ));
     assert_eq!(folded(&records).counts().dead, 1);
     records.push(outcome(1, 0, &[entry((0, 0), 2, 0, 0, 1, Status::Done)]));
     let fold = folded(&records);
@@ -130,7 +206,11 @@ fn late_success_of_a_deposed_holder_counts_even_after_the_attempts_are_used_up()
 #[test]
 fn success_calls_off_the_attempt_that_was_issued_meanwhile() {
     let mut records = whole_grid();
-    records.push(outcome(1, 0, &[entry((0, 0), 2, 0, 0, 1, failure(Retry::Backoff))]));
+    records.push(outcome(
+        1,
+        0,
+        &[entry((0, 0), 2, 0, 0, 1, failure(Retry::Backoff))],
+    ));
     records.push(wave(1, vec![tiles(0, 0, 1, 1, 2)]));
     assert_eq!(folded(&records).open_tiles().len(), 6);
     records.push(outcome(3, 0, &[entry((0, 0), 2, 0, 0, 1, Status::Done)]));
@@ -143,10 +223,18 @@ fn success_calls_off_the_attempt_that_was_issued_meanwhile() {
 #[test]
 fn retry_decided_before_a_success_and_recorded_after_it_is_closed_at_once() {
     let mut records = whole_grid();
-    records.push(outcome(1, 0, &[entry((0, 0), 2, 0, 0, 1, failure(Retry::Backoff))]));
+    records.push(outcome(
+        1,
+        0,
+        &[entry((0, 0), 2, 0, 0, 1, failure(Retry::Backoff))],
+    ));
     records.push(outcome(3, 0, &[entry((0, 0), 2, 0, 0, 1, Status::Done)]));
     records.push(wave(1, vec![tiles(0, 0, 1, 1, 2)]));
-    assert!(!folded(&records).open_tiles().contains_key(&TileRef { wave: 1, index: 0 }));
+    assert!(
+        !folded(&records)
+            .open_tiles()
+            .contains_key(&TileRef { wave: 1, index: 0 })
+    );
 }
 
 #[test]
@@ -158,12 +246,23 @@ fn what_was_never_issued_changes_nothing_and_is_counted() {
     records.push(outcome(1, 3, &[entry((0, 0), 2, 9, 0, 1, Status::Done)])); // no such slice
     records.push(takeover(1, 4, (7, 0)));
     let fold = folded(&records);
-    assert_eq!((fold.counts().unexpected, fold.counts().done, fold.counts().late), (6, 6, 1));
+    assert_eq!(
+        (
+            fold.counts().unexpected,
+            fold.counts().done,
+            fold.counts().late
+        ),
+        (6, 6, 1)
+    );
 }
 
 #[test]
 fn probes_tell_the_pages_and_the_end_of_a_slice() {
-    let probe = |slice, probe, after| TileRun { kind: TileKind::Probe, after, ..tiles(slice, probe, 1, 1, 1) };
+    let probe = |slice, probe, after| TileRun {
+        kind: TileKind::Probe,
+        after,
+        ..tiles(slice, probe, 1, 1, 1)
+    };
     let bounds = |n: i64| Bounds(Key::Int(n), Key::Int(n + 9));
     let probed = |number, index, wave, probe, pages, cursor| {
         Record::Work(WorkRecord::Probed(Probed {
@@ -177,20 +276,57 @@ fn probes_tell_the_pages_and_the_end_of_a_slice() {
             cursor,
         }))
     };
-    let mut records = vec![opened(PagesSpec::Probe), wave(0, vec![probe(0, 0, None), probe(1, 0, None)])];
+    let mut records = vec![
+        opened(PagesSpec::Probe),
+        wave(0, vec![probe(0, 0, None), probe(1, 0, None)]),
+    ];
     records.push(probed(0, 0, 0, 0, vec![bounds(0)], Some(Key::Int(9))));
     records.push(probed(1, 1, 0, 0, vec![], None));
     let fold = folded(&records);
     assert_eq!(fold.slices()[1].end(), Some(0));
     assert_eq!(fold.slices()[0].question(), Some((1, Some(Key::Int(9)))));
-    records.push(wave(1, vec![TileRun { bounds: vec![bounds(0)], ..tiles(0, 0, 1, 1, 1) }, probe(0, 1, Some(Key::Int(9)))]));
+    records.push(wave(
+        1,
+        vec![
+            TileRun {
+                bounds: vec![bounds(0)],
+                ..tiles(0, 0, 1, 1, 1)
+            },
+            probe(0, 1, Some(Key::Int(9))),
+        ],
+    ));
     let fold = folded(&records);
-    assert_eq!((fold.slices()[0].question(), fold.slices()[0].ready().len()), (None, 0));
-    let last = Probed { session: Session(1), number: 2, tile: TileRef { wave: 1, index: 1 }, fence: Fence(5), slice: 0, probe: 1, pages: vec![bounds(10)], cursor: None };
+    assert_eq!(
+        (fold.slices()[0].question(), fold.slices()[0].ready().len()),
+        (None, 0)
+    );
+    let last = Probed {
+        session: Session(1),
+        number: 2,
+        tile: TileRef { wave: 1, index: 1 },
+        fence: Fence(5),
+        slice: 0,
+        probe: 1,
+        pages: vec![bounds(10)],
+        cursor: None,
+    };
     records.push(Record::Work(WorkRecord::Probed(last)));
     assert!(!folded(&records).all_issued());
-    records.push(wave(2, vec![TileRun { bounds: vec![bounds(10)], ..tiles(0, 1, 1, 1, 1) }]));
-    records.push(outcome(1, 3, &[entry((1, 0), 5, 0, 0, 1, Status::Done), entry((2, 0), 7, 0, 1, 1, Status::Done)]));
+    records.push(wave(
+        2,
+        vec![TileRun {
+            bounds: vec![bounds(10)],
+            ..tiles(0, 1, 1, 1, 1)
+        }],
+    ));
+    records.push(outcome(
+        1,
+        3,
+        &[
+            entry((1, 0), 5, 0, 0, 1, Status::Done),
+            entry((2, 0), 7, 0, 1, 1, Status::Done),
+        ],
+    ));
     assert!(folded(&records).complete());
 }
 
@@ -206,22 +342,48 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
         let (slice, page) = (u32::from(*a) % SLICES, u32::from(*b) % PAGES);
         let place = (u32::from(*a) % next_wave, u32::from(*b) % 5);
         let (session, number) = (u64::from(*c % 3), records.len() as u64);
-        let own = if slice == 0 { (0, page / 2) } else { (0, 3 + page / 3) };
+        let own = if slice == 0 {
+            (0, page / 2)
+        } else {
+            (0, 3 + page / 3)
+        };
         let record = match kind % 8 {
-            0 | 1 => outcome(session, number, &[entry(own, fence.max(2), slice, page, 1, Status::Done)]),
-            2 => outcome(session, number, &[entry(own, fence, slice, page, 1, failure(Retry::Backoff))]),
-            3 => outcome(session, number, &[entry(place, fence, slice, page, 1, failure(Retry::Never))]),
+            0 | 1 => outcome(
+                session,
+                number,
+                &[entry(own, fence.max(2), slice, page, 1, Status::Done)],
+            ),
+            2 => outcome(
+                session,
+                number,
+                &[entry(own, fence, slice, page, 1, failure(Retry::Backoff))],
+            ),
+            3 => outcome(
+                session,
+                number,
+                &[entry(place, fence, slice, page, 1, failure(Retry::Never))],
+            ),
             4 => takeover(session, number, place),
-            5 => records[2..].get(usize::from(*b)).cloned().unwrap_or_else(|| takeover(session, number, place)),
+            5 => records[2..]
+                .get(usize::from(*b))
+                .cloned()
+                .unwrap_or_else(|| takeover(session, number, place)),
             6 => match fold.retries().first() {
                 Some((_, cell)) => {
                     let attempt = fold.failed()[cell].attempts + 1;
                     next_wave += 1;
-                    wave(next_wave - 1, vec![tiles(cell.slice, cell.page, 1, 1, attempt)])
+                    wave(
+                        next_wave - 1,
+                        vec![tiles(cell.slice, cell.page, 1, 1, attempt)],
+                    )
                 }
                 None => continue,
             },
-            _ => outcome(session, number, &[entry(place, fence, slice, page, 1, Status::Done)]),
+            _ => outcome(
+                session,
+                number,
+                &[entry(place, fence, slice, page, 1, Status::Done)],
+            ),
         };
         if matches!(record, Record::Plan(PlanRecord::Wave(_))) && kind % 8 != 6 {
             continue; // the planner's records are under compare-and-swap: never repeated
@@ -235,9 +397,20 @@ fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8, u8)>> {
     prop::collection::vec(any::<(u8, u8, u8, u8)>(), 0..60)
 }
 
-fn outcomes_of(fold: &Fold) -> (Vec<Ranges>, Vec<(Cell, FailedCell)>, BTreeMap<String, i64>) {
-    let done = fold.slices().iter().map(|slice| slice.pages.done.clone()).collect();
-    let failed = fold.failed().iter().map(|(cell, failed)| (*cell, failed.clone())).collect();
+/// What counts: done pages a slice, failed cells, sums.
+type Counted = (Vec<Ranges>, Vec<(Cell, FailedCell)>, BTreeMap<String, i64>);
+
+fn outcomes_of(fold: &Fold) -> Counted {
+    let done = fold
+        .slices()
+        .iter()
+        .map(|slice| slice.pages.done.clone())
+        .collect();
+    let failed = fold
+        .failed()
+        .iter()
+        .map(|(cell, failed)| (*cell, failed.clone()))
+        .collect();
     (done, failed, fold.counters().clone())
 }
 
@@ -312,7 +485,11 @@ proptest! {
 #[test]
 fn closing_is_remembered() {
     let mut records = whole_grid();
-    let closed = Closed { state: EndState::Failed, error: Some("x".into()), term: Term(1) };
+    let closed = Closed {
+        state: EndState::Failed,
+        error: Some("x".into()),
+        term: Term(1),
+    };
     records.push(Record::Plan(PlanRecord::Closed(closed.clone())));
     assert_eq!(folded(&records).closing(), Some(&(UnixMs(3_000), closed)));
 }

@@ -70,7 +70,9 @@ impl Reader<'_> {
             false => expected.pages,
         };
         if pages == 0 || u64::from(first) + u64::from(pages) > PAGES_MAX {
-            return Err(BlockError::Bounds { what: "a run of pages" });
+            return Err(BlockError::Bounds {
+                what: "a run of pages",
+            });
         }
         let (columns, results) = match has(flag::EXTRAS) {
             true => self.extras(pages, names)?,
@@ -80,9 +82,23 @@ impl Reader<'_> {
             true => Status::Failed(self.failed()?),
             false => Status::Done,
         };
-        let kind = if has(flag::PROBE) { TileKind::Probe } else { TileKind::Page };
+        let kind = if has(flag::PROBE) {
+            TileKind::Probe
+        } else {
+            TileKind::Page
+        };
         let tile = TileRef { wave, index };
-        Ok(Entry { tile, kind, fence, slice, first, pages, status, columns, results })
+        Ok(Entry {
+            tile,
+            kind,
+            fence,
+            slice,
+            first,
+            pages,
+            status,
+            columns,
+            results,
+        })
     }
 
     fn extras(
@@ -93,8 +109,12 @@ impl Reader<'_> {
         let mut columns = Vec::new();
         for _ in 0..self.bounded(COUNTERS_MAX as u64 + 1, "the number of counters")? {
             let name = self.bounded(u64::MAX, "a counter")?;
-            let name = usize::try_from(name).ok().and_then(|place| names.get(place));
-            let name = name.ok_or(BlockError::Bounds { what: "a counter" })?.clone();
+            let name = usize::try_from(name)
+                .ok()
+                .and_then(|place| names.get(place));
+            let name = name
+                .ok_or(BlockError::Bounds { what: "a counter" })?
+                .clone();
             let mut runs = Vec::new();
             let mut left = u64::from(pages);
             for _ in 0..self.bounded(u64::from(pages), "the runs of a counter")? {
@@ -103,13 +123,17 @@ impl Reader<'_> {
                 runs.push((count as u32, self.signed()?));
             }
             if left != 0 {
-                return Err(BlockError::Bounds { what: "the length of a counter" });
+                return Err(BlockError::Bounds {
+                    what: "the length of a counter",
+                });
             }
             columns.push(Column { name, runs });
         }
         let count = self.bounded(u64::from(pages), "the number of results")?;
         if count != 0 && count != u64::from(pages) {
-            return Err(BlockError::Bounds { what: "the number of results" });
+            return Err(BlockError::Bounds {
+                what: "the number of results",
+            });
         }
         let results = (0..count)
             .map(|_| self.bytes(RESULT_MAX, "a result").map(<[u8]>::to_vec))
@@ -122,9 +146,16 @@ impl Reader<'_> {
             0 => Retry::Backoff,
             1 => Retry::AfterMs(self.number()?),
             2 => Retry::Never,
-            _ => return Err(BlockError::Bounds { what: "what follows a failure" }),
+            _ => {
+                return Err(BlockError::Bounds {
+                    what: "what follows a failure",
+                });
+            }
         };
-        Ok(Failed { error: self.text(ERROR_MAX, "an error")?, retry })
+        Ok(Failed {
+            error: self.text(ERROR_MAX, "an error")?,
+            retry,
+        })
     }
 
     fn byte(&mut self) -> Result<u8, BlockError> {
@@ -152,7 +183,11 @@ impl Reader<'_> {
 
     fn bounded(&mut self, most: u64, what: &'static str) -> Result<u64, BlockError> {
         let value = self.number()?;
-        if value <= most { Ok(value) } else { Err(BlockError::Bounds { what }) }
+        if value <= most {
+            Ok(value)
+        } else {
+            Err(BlockError::Bounds { what })
+        }
     }
 
     fn moved(&mut self, from: u64, what: &'static str) -> Result<u32, BlockError> {

@@ -36,9 +36,17 @@ fn write(out: &mut Vec<u8>, entry: &Entry, expected: &Expected, names: &[&str]) 
         | bit(entry.pages != expected.pages, flag::PAGES)
         | bit(extras, flag::EXTRAS);
     out.push(flags);
-    difference(out, u64::from(entry.tile.index), u64::from(expected.tile.index));
+    difference(
+        out,
+        u64::from(entry.tile.index),
+        u64::from(expected.tile.index),
+    );
     if flags & flag::WAVE != 0 {
-        difference(out, u64::from(entry.tile.wave), u64::from(expected.tile.wave));
+        difference(
+            out,
+            u64::from(entry.tile.wave),
+            u64::from(expected.tile.wave),
+        );
     }
     if flags & flag::FENCE != 0 {
         difference(out, entry.fence.0, expected.fence.0);
@@ -71,7 +79,10 @@ fn write(out: &mut Vec<u8>, entry: &Entry, expected: &Expected, names: &[&str]) 
 fn write_extras(out: &mut Vec<u8>, entry: &Entry, names: &[&str]) {
     number(out, entry.columns.len() as u64);
     for column in &entry.columns {
-        let place = names.iter().position(|name| *name == column.name).unwrap_or(0);
+        let place = names
+            .iter()
+            .position(|name| *name == column.name)
+            .unwrap_or(0);
         number(out, place as u64);
         number(out, column.runs.len() as u64);
         for (count, value) in &column.runs {
