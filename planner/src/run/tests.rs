@@ -60,13 +60,12 @@ impl Script {
         }
     }
 
-    fn write(&mut self, record: Record) -> u64 {
+    fn write(&mut self, record: &Record) {
         self.sequence += 1;
         self.run
             .fold
-            .apply(self.sequence, UnixMs(self.sequence), &record);
+            .apply(self.sequence, UnixMs(self.sequence), record);
         self.run.follow();
-        self.sequence
     }
 
     fn step(&mut self, room: usize, now: u64) -> Option<Action> {
@@ -80,7 +79,7 @@ impl Script {
         };
         assert_eq!(expected, self.run.fold.last_plan());
         let tiles = wave.tiles.clone();
-        self.write(Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
+        self.write(&Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
         self.run.decided();
         self.run.settled();
         tiles
@@ -101,7 +100,7 @@ impl Script {
         };
         self.number += 1;
         let block = outcomes::encode(&[entry]).into();
-        self.write(Record::Work(WorkRecord::Outcomes {
+        self.write(&Record::Work(WorkRecord::Outcomes {
             session: Session(1),
             number: self.number,
             block,
@@ -226,13 +225,13 @@ fn probes_come_first_and_their_pages_as_they_are_found() {
             cursor,
         }))
     };
-    script.write(probed(
+    script.write(&probed(
         0,
         0,
         vec![bounds(0), bounds(10), bounds(20)],
         Some(Key::Int(29)),
     ));
-    script.write(probed(1, 1, vec![], None));
+    script.write(&probed(1, 1, vec![], None));
     // A whole tile of what is known; the rest waits for the next answer, which is asked for.
     let tiles = script.wave(9, 0);
     assert_eq!(cells(&tiles), [(0, 0, 2, 1, 1), (0, 1, 1, 1, 1)]);
@@ -254,7 +253,7 @@ fn planner_that_was_outrun_refills_before_it_decides_again() {
         term: Term(9),
         ..Arc::unwrap_or_clone(wave)
     };
-    script.write(Record::Plan(PlanRecord::Wave(other)));
+    script.write(&Record::Plan(PlanRecord::Wave(other)));
     script.run.outrun();
     assert_eq!(script.step(2, 0), Some(Action::Refill));
     assert_eq!(script.step(2, 0), None);
