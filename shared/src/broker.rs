@@ -16,6 +16,7 @@
 //!
 //! Only this module names the NATS client's crate.
 
+mod ack;
 pub mod api;
 pub mod batch;
 pub mod connect;

@@ -3,6 +3,8 @@
 //! It must not decide what to do about a lost connection: it only makes the change visible, before
 //! anything of the new connection can be read.
 
+mod options;
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,96 +14,18 @@ use async_nats::{Client, Event};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub(super) use options::jittered;
+use options::{BACKOFF_MAX, addresses, client_options, without_password};
+pub use options::{Credentials, Options, Tls};
+
 use super::api::{self, ApiError};
 use super::subjects::Subjects;
-use crate::id::Namespace;
 
 /// The oldest server that is known to keep what the protocol relies on.
 pub const SERVER_MIN: (u64, u64, u64) = (2, 14, 2);
 
-/// A dead peer is noticed after about two of these.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-/// The client drops what is beyond this in one subscription: far above anything in flight.
-const SUBSCRIPTION_CAPACITY: usize = 1 << 20;
-/// What may be written and not yet sent.
-const CLIENT_CAPACITY: usize = 8_192;
 /// One attempt to connect.
 const ATTEMPT: Duration = Duration::from_secs(3);
-/// Longest pause between two attempts.
-const BACKOFF_MAX: Duration = Duration::from_millis(800);
-
-/// How to reach the broker.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// One URL or several with commas: `nats://user:password@host:4222`, `tls://...`.
-    pub url: String,
-    /// The installation.
-    pub namespace: Namespace,
-    /// What the broker shows as this client's name.
-    pub name: String,
-    /// How this client proves who it is, when the URL does not say.
-    pub credentials: Credentials,
-    /// A certificate authority of one's own (PEM), a client certificate and its key.
-    pub tls: Tls,
-    /// The prefix of reply subjects, where permissions bind a client to its own.
-    pub inbox_prefix: Option<String>,
-    /// How long the first connection may take altogether.
-    pub wait: Duration,
-}
-
-impl Options {
-    /// The usual options for a broker at `url`.
-    pub fn new(url: impl Into<String>, namespace: Namespace, name: impl Into<String>) -> Options {
-        Options {
-            url: url.into(),
-            namespace,
-            name: name.into(),
-            credentials: Credentials::None,
-            tls: Tls::default(),
-            inbox_prefix: None,
-            wait: Duration::from_secs(5),
-        }
-    }
-}
-
-/// How a client proves who it is.
-#[derive(Clone, Default)]
-pub enum Credentials {
-    /// Not at all, or by what stands in the URL.
-    #[default]
-    None,
-    /// A user and a password.
-    Password {
-        /// The user.
-        user: String,
-        /// Its password.
-        password: String,
-    },
-    /// A token.
-    Token(String),
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Credentials::None => f.write_str("None"),
-            Credentials::Password { user, .. } => write!(f, "Password({user})"),
-            Credentials::Token(_) => f.write_str("Token"),
-        }
-    }
-}
-
-/// Certificates of a TLS connection; paths of PEM files.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// Certificate authority to trust besides the system's.
-    pub authority: Option<std::path::PathBuf>,
-    /// Client certificate and its key.
-    pub identity: Option<(std::path::PathBuf, std::path::PathBuf)>,
-    /// Refuse connections without TLS.
-    pub required: bool,
-}
-
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -309,69 +233,6 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
     })
 }
 
-fn addresses(options: &Options) -> Result<Vec<async_nats::ServerAddr>, ConnectError> {
-    options
-        .url
-        .split(',')
-        .map(|part| part.trim().parse())
-        .collect::<Result<_, _>>()
-        .map_err(|error: std::io::Error| ConnectError::Address {
-            url: without_password(&options.url),
-            cause: error.to_string(),
-        })
-}
-
-fn client_options(
-    options: &Options,
-    bump: watch::Sender<u64>,
-) -> Result<async_nats::ConnectOptions, ConnectError> {
-    let mut wanted = async_nats::ConnectOptions::new()
-        .name(&options.name)
-        .ping_interval(PING_INTERVAL)
-        .connection_timeout(ATTEMPT)
-        .subscription_capacity(SUBSCRIPTION_CAPACITY)
-        .client_capacity(CLIENT_CAPACITY)
-        .reconnect_delay_callback(reconnect_delay)
-        .event_callback(move |event| {
-            report(&event);
-            bump.send_modify(|count| *count += 1);
-            async {}
-        });
-    match &options.credentials {
-        Credentials::None => {}
-        Credentials::Password { user, password } => {
-            wanted = wanted.user_and_password(user.clone(), password.clone())
-        }
-        Credentials::Token(token) => wanted = wanted.token(token.clone()),
-    }
-    if let Some(prefix) = &options.inbox_prefix {
-        wanted = wanted.custom_inbox_prefix(prefix);
-    }
-    if let Some(authority) = &options.tls.authority {
-        wanted = wanted.add_root_certificates(authority.clone());
-    }
-    if let Some((certificate, key)) = &options.tls.identity {
-        wanted = wanted.add_client_certificate(certificate.clone(), key.clone());
-    }
-    Ok(wanted.require_tls(options.tls.required))
-}
-
-/// At once, then with growing pauses of 25 to 800 ms, each cut by up to a half so that many clients
-/// of one restarted broker do not come all together.
-fn reconnect_delay(attempts: usize) -> Duration {
-    if attempts <= 1 {
-        return Duration::ZERO;
-    }
-    let doublings = u32::try_from(attempts - 2).unwrap_or(u32::MAX).min(5);
-    jittered((Duration::from_millis(25) * (1 << doublings)).min(BACKOFF_MAX))
-}
-
-/// Between half of `pause` and all of it.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    let random = uuid::Uuid::new_v4().as_u128() as u32;
-    pause / 2 + pause.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
-}
-
 fn report(event: &Event) {
     match event {
         Event::Connected => tracing::info!("connected to the broker"),
@@ -452,15 +313,6 @@ async fn check_jetstream(client: &Client, url: &str) -> Result<(), ConnectError>
     })
 }
 
-fn without_password(url: &str) -> String {
-    let hide = |part: &str| match (part.split_once("://"), part.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        (None, Some((_, host))) => host.to_owned(),
-        (_, None) => part.to_owned(),
-    };
-    url.split(',').map(hide).collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,25 +323,5 @@ mod tests {
         assert!(version("2.9.10").unwrap() < SERVER_MIN);
         assert!(version("v2.14.2-beta.1").unwrap() >= SERVER_MIN);
         assert_eq!(version("odd"), None);
-    }
-
-    #[test]
-    fn passwords_do_not_get_into_messages() {
-        assert_eq!(
-            without_password("nats://me:pa@ss@one:4222,two:4222"),
-            "nats://one:4222,two:4222"
-        );
-    }
-
-    #[test]
-    fn reconnects_come_quickly_and_stay_below_a_second() {
-        assert_eq!(reconnect_delay(1), Duration::ZERO);
-        for attempts in 2..50 {
-            let delay = reconnect_delay(attempts);
-            assert!(
-                delay >= Duration::from_millis(12) && delay <= BACKOFF_MAX,
-                "{delay:?}"
-            );
-        }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`read`] | when a read is complete although a replica may lag |
 //! | [`follow`] | an endless tail without gap or repeat |
 
+mod answer;
 pub mod append;
 pub mod follow;
 pub mod read;

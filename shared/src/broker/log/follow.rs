@@ -343,7 +343,7 @@ impl Follow {
             self.ready.push_back(Followed::Record(Record {
                 seq: place.stream_seq,
                 at: UnixMs(place.stored_ns / 1_000_000),
-                deletion: super::read::is_deletion(&message),
+                deletion: super::answer::is_deletion(&message),
                 subject: message.subject,
                 payload: message.payload,
             }));

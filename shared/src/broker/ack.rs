@@ -1,0 +1,55 @@
+//! What is said about a delivery: done, handed back, still at it.
+
+use std::time::Duration;
+
+use async_nats::Subject;
+use bytes::Bytes;
+
+use super::connect::Broker;
+use super::plain::{PublishError, RequestError};
+
+/// Acknowledgements. The broker matches them by stream sequence only: whoever holds the tile now is
+/// concerned, so the caller has to know that it is the one.
+impl Broker {
+    /// The message is done and leaves the queue. Not answered; lost, it is delivered again.
+    pub async fn ack(&self, reply: &Subject) -> Result<(), PublishError> {
+        self.publish(reply.clone(), Bytes::from_static(b"+ACK"))
+            .await
+    }
+
+    /// As [`Broker::ack`], answered. The answer proves only that the broker was reached.
+    pub async fn ack_sync(&self, reply: &Subject, timeout: Duration) -> Result<(), RequestError> {
+        self.request(reply.clone(), Bytes::from_static(b"+ACK"), timeout)
+            .await
+            .map(|_| ())
+    }
+
+    /// Hands a message back at once. Only on the connection that pulled it: `false` on another, and
+    /// nothing was sent.
+    pub async fn nak(&self, reply: &Subject, epoch: u64) -> Result<bool, PublishError> {
+        if self.connection_epoch() != epoch || !self.is_connected() {
+            return Ok(false);
+        }
+        self.publish(reply.clone(), Bytes::from_static(b"-NAK"))
+            .await
+            .map(|()| true)
+    }
+
+    /// Asks for another ack deadline's time, and waits for the answer, which proves only that the
+    /// broker was reached.
+    pub async fn in_progress(
+        &self,
+        reply: &Subject,
+        timeout: Duration,
+    ) -> Result<(), RequestError> {
+        self.request(reply.clone(), Bytes::from_static(b"+WPI"), timeout)
+            .await
+            .map(|_| ())
+    }
+
+    /// The message is of no use and leaves the queue. Not answered.
+    pub async fn terminate(&self, reply: &Subject) -> Result<(), PublishError> {
+        self.publish(reply.clone(), Bytes::from_static(b"+TERM"))
+            .await
+    }
+}

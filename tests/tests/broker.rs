@@ -1,0 +1,118 @@
+//! The broker's rooms against a real nats-server, killed where it matters.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use gridloom_shared::broker::batch::{Outgoing, Published};
+use gridloom_shared::broker::log::{AppendError, Follow, Followed, Start};
+use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, Puller};
+use gridloom_shared::broker::subjects::{Author, ConsumerName};
+use gridloom_shared::broker::term::ClaimError;
+use gridloom_shared::broker::topology::{
+    self, AckDeadline, Finding, TopologyError, TopologyOptions, consumers,
+};
+use gridloom_shared::broker::{Broker, ConnectError, Options};
+use gridloom_shared::id::{Namespace, QueueName, RunId, Session, Term};
+use gridloom_tests::server::TestServer;
+use gridloom_tests::wait::eventually;
+
+#[path = "broker/log.rs"]
+mod log;
+#[path = "broker/queue.rs"]
+mod queue;
+
+const SOON: Duration = Duration::from_secs(15);
+
+async fn connect(server: &TestServer) -> anyhow::Result<Broker> {
+    let options = Options::new(server.url(), Namespace::new("grid")?, "test");
+    Ok(Broker::connect(&options).await?)
+}
+
+async fn ready() -> anyhow::Result<(TestServer, Broker)> {
+    let server = TestServer::start().await?;
+    let broker = connect(&server).await?;
+    topology::ensure(&broker, &TopologyOptions::default()).await?;
+    Ok((server, broker))
+}
+
+fn default_queue() -> QueueName {
+    QueueName::new("default").expect("a name")
+}
+
+fn run() -> RunId {
+    RunId::new("job_s_1").expect("a run id")
+}
+
+fn tiles(broker: &Broker, count: usize) -> Vec<Outgoing> {
+    let subject = broker.subjects().shard(&default_queue(), &run());
+    let tile = |index: usize| Outgoing {
+        subject: subject.clone().into(),
+        payload: format!("tile {index}").into(),
+    };
+    (0..count).map(tile).collect()
+}
+
+async fn stored_tiles(broker: &Broker) -> anyhow::Result<u64> {
+    let subjects = broker.subjects();
+    let stored = broker
+        .subjects_of(&subjects.shards(), &subjects.all_shards())
+        .await?;
+    Ok(stored.values().sum())
+}
+
+#[tokio::test]
+async fn drift_is_refused_by_the_name_of_the_setting() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let other = TopologyOptions {
+        submit_max_bytes: 1 << 20,
+        ..TopologyOptions::default()
+    };
+    let refused = topology::ensure(&broker, &other).await;
+    let Err(TopologyError::Drift(drifts)) = refused else {
+        bail!("{refused:?}")
+    };
+    assert_eq!(drifts.len(), 1);
+    assert_eq!(
+        (drifts[0].what.as_str(), drifts[0].setting.as_str()),
+        ("grid-submit", "max_bytes")
+    );
+    assert_eq!(
+        (drifts[0].expected.as_str(), drifts[0].found.as_str()),
+        ("1048576", "268435456")
+    );
+    assert_eq!(
+        topology::verify(&broker, &TopologyOptions::default()).await?,
+        []
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn check_of_an_empty_broker_names_all_that_is_missing_and_makes_nothing() -> anyhow::Result<()>
+{
+    let server = TestServer::start().await?;
+    let broker = connect(&server).await?;
+    for _ in 0..2 {
+        let findings = topology::verify(&broker, &TopologyOptions::default()).await?;
+        assert_eq!(
+            findings
+                .iter()
+                .filter(|finding| matches!(finding, Finding::Missing(_)))
+                .count(),
+            8
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn absent_broker_is_reported_within_the_wait() -> anyhow::Result<()> {
+    let mut server = TestServer::start().await?;
+    server.kill().await?;
+    let mut options = Options::new(server.url(), Namespace::new("grid")?, "test");
+    options.wait = Duration::from_millis(300);
+    let connected = tokio::time::timeout(SOON, Broker::connect(&options)).await?;
+    assert!(connected.is_err_and(|error: ConnectError| error.is_unreachable()));
+    Ok(())
+}

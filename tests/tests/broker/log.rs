@@ -1,0 +1,225 @@
+//! The ledger as a log, and buckets: races, reads, tails, kills.
+
+use super::*;
+
+#[tokio::test]
+async fn of_many_appends_with_one_expectation_one_wins() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let subject = broker
+        .subjects()
+        .ledger_of(&default_queue(), &run(), Author::Plan);
+    let mut racers = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let (broker, subject) = (broker.clone(), subject.clone());
+        racers.spawn(async move {
+            broker
+                .append(subject, format!("{number}").into(), Some(0))
+                .await
+        });
+    }
+    let outcomes = racers.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, Ok(_) | Err(AppendError::Conflict { .. })))
+    );
+    let last = broker
+        .last(&broker.subjects().ledger(), &subject)
+        .await?
+        .context("no record")?;
+    assert!(outcomes.contains(&Ok(last.seq)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn read_ends_exactly_where_it_was_told_to() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let ledger = broker.subjects().ledger();
+    let mine = broker
+        .subjects()
+        .ledger_of(&default_queue(), &run(), Author::Work);
+    let other =
+        broker
+            .subjects()
+            .ledger_of(&default_queue(), &RunId::new("job_s_2")?, Author::Work);
+    for number in 0..2_500u32 {
+        let subject = if number % 2 == 0 { &mine } else { &other };
+        broker
+            .append(subject.clone(), number.to_string().into(), None)
+            .await?;
+    }
+    let seqs = |records: Vec<gridloom_shared::broker::log::Record>| {
+        records.iter().map(|record| record.seq).collect::<Vec<_>>()
+    };
+    let odd = |from: u64, to: u64| (from..=to).filter(|seq| seq % 2 == 1).collect::<Vec<_>>();
+    assert_eq!(
+        seqs(broker.read(&ledger, mine.clone(), 0, None).await?),
+        odd(1, 2_500)
+    );
+    assert_eq!(
+        seqs(broker.read(&ledger, mine.clone(), 4, Some(2_500)).await?),
+        odd(4, 2_500)
+    );
+    assert_eq!(
+        seqs(broker.read(&ledger, mine.clone(), 0, Some(2_400)).await?),
+        odd(1, 2_400)
+    );
+    assert_eq!(
+        seqs(broker.read(&ledger, mine.clone(), 10, Some(9)).await?),
+        odd(10, 9)
+    );
+    let all = broker.subjects().all_ledgers();
+    assert_eq!(broker.last_per_subject(&ledger, &all).await?.len(), 2);
+    assert_eq!(broker.purge(&ledger, &other, 1).await?, 1_249);
+    Ok(())
+}
+
+async fn follow_until(tail: &mut Follow, number: u32, seen: &mut Vec<u32>) -> anyhow::Result<()> {
+    loop {
+        match tokio::time::timeout(SOON, tail.next())
+            .await
+            .context("the tail stands still")??
+        {
+            Followed::CaughtUp => {}
+            Followed::Record(record) => {
+                seen.push(std::str::from_utf8(&record.payload)?.parse()?);
+                if seen.last() == Some(&number) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn tail_survives_kills_of_the_broker_without_gap_or_repeat() -> anyhow::Result<()> {
+    let (mut server, broker) = ready().await?;
+    let subject = broker
+        .subjects()
+        .ledger_of(&default_queue(), &run(), Author::Work);
+    let reader = connect(&server).await?;
+    let mut tail = reader.follow(
+        &reader.subjects().ledger(),
+        subject.clone(),
+        Start::Sequence(0),
+    );
+    let mut seen = Vec::new();
+    let mut number = 0;
+    for _ in 0..3 {
+        for _ in 0..500 {
+            number += 1;
+            // A lost answer is asked about, so that each number is there once.
+            while let Err(error) = broker
+                .append(subject.clone(), number.to_string().into(), None)
+                .await
+            {
+                let last = broker
+                    .last_of_leader(&broker.subjects().ledger(), &subject)
+                    .await;
+                match last {
+                    Ok(Some(last)) if last.payload == number.to_string() => break,
+                    _ => passes_by(&error),
+                }
+            }
+            if number % 500 == 250 {
+                follow_until(&mut tail, number, &mut seen).await?;
+                server.kill().await?;
+                server.restart().await?;
+            }
+        }
+        follow_until(&mut tail, number, &mut seen).await?;
+    }
+    assert_eq!(seen, (1..=number).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn passes_by(error: &AppendError) {
+    assert!(
+        matches!(
+            error,
+            AppendError::Unknown { .. } | AppendError::Unavailable { .. }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn tail_says_when_it_has_caught_up_and_when_records_are_gone() -> anyhow::Result<()> {
+    let (mut server, broker) = ready().await?;
+    let subject = broker
+        .subjects()
+        .ledger_of(&default_queue(), &run(), Author::Work);
+    broker.append(subject.clone(), "1".into(), None).await?;
+    let mut tail = broker.follow(
+        &broker.subjects().ledger(),
+        subject.clone(),
+        Start::Sequence(0),
+    );
+    assert!(matches!(tail.next().await?, Followed::Record(record) if record.seq == 1));
+    assert_eq!(tail.next().await?, Followed::CaughtUp);
+
+    let raw = async_nats::jetstream::new(server.client().await?);
+    raw.delete_stream(broker.subjects().ledger().as_str())
+        .await?;
+    topology::ensure(&broker, &TopologyOptions::default()).await?;
+    server.kill().await?;
+    server.restart().await?;
+    let lost = tokio::time::timeout(SOON, tail.next()).await?;
+    assert!(lost.is_err_and(|error| error.to_string().contains("lost or rolled back")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn watch_of_a_bucket_survives_a_kill_of_the_broker() -> anyhow::Result<()> {
+    let (mut server, broker) = ready().await?;
+    let jobs = broker.jobs();
+    jobs.put("one", "1".into()).await?;
+    let mut watch = jobs.watch_all();
+    let mut values = std::collections::BTreeMap::new();
+    for (round, key) in ["two", "three"].into_iter().enumerate() {
+        server.kill().await?;
+        server.restart().await?;
+        eventually(SOON, "the bucket is writable", async || {
+            Ok(jobs.put(key, round.to_string().into()).await.is_ok())
+        })
+        .await?;
+        while !values.contains_key(key) {
+            let watched = tokio::time::timeout(SOON, watch.next())
+                .await
+                .context("the watch stands still")??;
+            if let gridloom_shared::broker::kv::Watched::Entry(entry) = watched {
+                values.insert(entry.key, entry.value);
+            }
+        }
+    }
+    assert_eq!(
+        values.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["one", "three", "two"]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn key_is_created_once_also_after_a_deletion() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let state = broker.state();
+    let first = state.create("key", "1".into()).await?;
+    assert!(
+        state
+            .create("key", "2".into())
+            .await
+            .is_err_and(|error| error.is_conflict())
+    );
+    assert!(
+        state
+            .update("key", "3".into(), first + 7)
+            .await
+            .is_err_and(|error| error.is_conflict())
+    );
+    state.delete("key", Some(first)).await?;
+    assert_eq!(state.get("key").await?, None);
+    state.create("key", "4".into()).await?;
+    assert_eq!(state.keys().await?, ["key"]);
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! The queue: waves under a term, pulls, consumers, floors.
+
+use super::*;
+
+#[tokio::test]
+async fn nothing_of_a_deposed_leader_lands_after_the_new_term() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let (old, new) = (Session::random(), Session::random());
+    let register = broker.claim_term(Term(1), old).await?;
+    let published = broker.publish_batch(&tiles(&broker, 1_000), register).await;
+    assert!(
+        matches!(published, Published::Stored { first_seq, last_seq } if last_seq - first_seq == 999)
+    );
+
+    let newer = broker.claim_term(Term(2), new).await?;
+    for count in [1, 2, 1_000] {
+        assert_eq!(
+            broker.publish_batch(&tiles(&broker, count), register).await,
+            Published::Refused
+        );
+    }
+    assert_eq!(stored_tiles(&broker).await?, 1_000);
+    let deposed = broker.claim_term(Term(1), old).await;
+    assert!(matches!(deposed, Err(ClaimError::Deposed { holder, .. }) if holder.session == new));
+    assert!(matches!(
+        broker.publish_batch(&tiles(&broker, 1), newer).await,
+        Published::Stored { .. }
+    ));
+    Ok(())
+}
+
+#[tokio::test]
+async fn leader_that_lost_an_answer_fences_its_own_late_batch() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let session = Session::random();
+    let before = broker.claim_term(Term(1), session).await?;
+    let after = broker.claim_term(Term(1), session).await?;
+    assert!(after.seq > before.seq);
+    assert_eq!(
+        broker.publish_batch(&tiles(&broker, 3), before).await,
+        Published::Refused
+    );
+    let same_term = broker.claim_term(Term(1), Session::random()).await;
+    assert!(matches!(same_term, Err(ClaimError::Deposed { .. })));
+    Ok(())
+}
+
+#[tokio::test]
+async fn batch_cut_off_by_a_kill_is_whole_or_absent() -> anyhow::Result<()> {
+    let (mut server, broker) = ready().await?;
+    for round in 0..4u64 {
+        let register = broker
+            .claim_term(Term(round + 1), Session::random())
+            .await?;
+        let before = stored_tiles(&broker).await?;
+        let sender = broker.clone();
+        let batch = tiles(&broker, 1_000);
+        let publishing = tokio::spawn(async move { sender.publish_batch(&batch, register).await });
+        for _ in 0..round * 40 {
+            tokio::task::yield_now().await;
+        }
+        server.kill().await?;
+        server.restart().await?;
+        let published = publishing.await?;
+        let stored = stored_tiles(&broker).await? - before;
+        match published {
+            Published::Stored { .. } => assert_eq!(stored, 1_000),
+            Published::Unknown { .. } => assert!(stored == 0 || stored == 1_000, "{stored}"),
+            Published::Busy { .. } | Published::Refused | Published::Failed(_) => {
+                assert_eq!(stored, 0)
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn name_of_a_consumer_is_never_used_again() -> anyhow::Result<()> {
+    let (server, broker) = ready().await?;
+    let raw = async_nats::jetstream::new(server.client().await?);
+    for number in 1..4 {
+        let mut racers = tokio::task::JoinSet::new();
+        for _ in 0..5 {
+            let broker = connect(&server).await?;
+            racers.spawn(async move {
+                consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await
+            });
+        }
+        let names: HashSet<ConsumerName> = racers
+            .join_all()
+            .await
+            .into_iter()
+            .map(|made| made.map(|made| made.name))
+            .collect::<Result<_, _>>()?;
+        assert_eq!(
+            names,
+            HashSet::from([ConsumerName::new(&default_queue(), number)])
+        );
+        let current = consumers::current(&broker, &default_queue())
+            .await?
+            .context("no consumer")?;
+        assert!(names.contains(&current.name));
+        raw.delete_consumer_from_stream(current.name.as_str(), broker.subjects().shards().as_str())
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn ack_deadline_changes_only_when_it_is_named() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let five = Duration::from_secs(5);
+    let made =
+        consumers::ensure_queue(&broker, &default_queue(), AckDeadline::Exactly(five)).await?;
+    let again = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
+    assert_eq!((made.ack_deadline, again.ack_deadline), (five, five));
+    let changed =
+        consumers::ensure_queue(&broker, &default_queue(), AckDeadline::Exactly(five * 2)).await?;
+    assert_eq!(
+        consumers::current(&broker, &default_queue()).await?,
+        Some(changed.clone())
+    );
+    assert_eq!((changed.name, changed.ack_deadline), (made.name, five * 2));
+    Ok(())
+}
+
+async fn delivery(puller: &mut Puller) -> anyhow::Result<Delivery> {
+    match tokio::time::timeout(SOON, puller.next()).await? {
+        PullEvent::Delivery(delivery) => Ok(delivery),
+        ended @ PullEvent::Ended { .. } => bail!("{ended:?}"),
+    }
+}
+
+#[tokio::test]
+async fn pull_brings_exactly_what_it_asked_for() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let register = broker.claim_term(Term(1), Session::random()).await?;
+    let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
+    broker.publish_batch(&tiles(&broker, 100), register).await;
+    let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
+    let first = puller.pull(7, SOON).await?;
+    let second = puller.pull(3, SOON).await?;
+    let (mut of_first, mut of_second) = (0, 0);
+    for _ in 0..10 {
+        let delivery = delivery(&mut puller).await?;
+        *if delivery.pull == first {
+            &mut of_first
+        } else {
+            &mut of_second
+        } += 1;
+        assert!(delivery.pull == first || delivery.pull == second);
+        broker.ack_sync(&delivery.reply, SOON).await?;
+    }
+    assert_eq!((of_first, of_second), (7, 3));
+    assert_eq!(stored_tiles(&broker).await?, 90);
+
+    let third = puller.pull(200, Duration::from_millis(300)).await?;
+    for left in (110..200).rev() {
+        let delivery = delivery(&mut puller).await?;
+        assert_eq!(
+            (delivery.pull, delivery.unfilled, delivery.delivered),
+            (third, left, 1)
+        );
+        if left == 110 {
+            assert!(broker.nak(&delivery.reply, delivery.epoch).await?);
+        }
+    }
+    let again = delivery(&mut puller).await?;
+    assert_eq!((again.delivered, again.unfilled), (2, 109));
+    let ended = puller.next().await;
+    assert_eq!(
+        ended,
+        PullEvent::Ended {
+            pull: third,
+            unfilled: 109,
+            reason: EndReason::Expired
+        }
+    );
+    assert!(puller.stop().await.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn pulls_end_with_their_connection_and_deliveries_name_theirs() -> anyhow::Result<()> {
+    let (mut server, broker) = ready().await?;
+    let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
+    let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
+    let before = broker.connection();
+    let pull = puller.pull(5, SOON).await?;
+    server.kill().await?;
+    server.restart().await?;
+    let ended = tokio::time::timeout(SOON, puller.next()).await?;
+    assert_eq!(
+        ended,
+        PullEvent::Ended {
+            pull,
+            unfilled: 5,
+            reason: EndReason::Disconnected
+        }
+    );
+    let after = broker.connection();
+    assert!(after.epoch > before.epoch && after.server_id != before.server_id);
+    let register = broker.claim_term(Term(1), Session::random()).await?;
+    broker.publish_batch(&tiles(&broker, 1), register).await;
+    puller.pull(1, SOON).await?;
+    let delivery = delivery(&mut puller).await?;
+    assert_eq!(delivery.epoch, after.epoch);
+    assert!(!broker.nak(&delivery.reply, before.epoch).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn pull_says_that_its_consumer_was_deleted() -> anyhow::Result<()> {
+    let (server, broker) = ready().await?;
+    let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
+    let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
+    let pull = puller.pull(5, SOON).await?;
+    broker.flush().await?;
+    let raw = async_nats::jetstream::new(server.client().await?);
+    raw.delete_consumer_from_stream(consumer.name.as_str(), broker.subjects().shards().as_str())
+        .await?;
+    let ended = tokio::time::timeout(SOON, puller.next()).await?;
+    assert_eq!(
+        ended,
+        PullEvent::Ended {
+            pull,
+            unfilled: 5,
+            reason: EndReason::ConsumerGone
+        }
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn floor_is_made_once_for_each_start_of_the_broker() -> anyhow::Result<()> {
+    let (mut server, broker) = ready().await?;
+    let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs)
+        .await?
+        .name;
+    let register = broker.claim_term(Term(1), Session::random()).await?;
+    let other = connect(&server).await?;
+    let (floor, same) = tokio::join!(broker.floor(&consumer), other.floor(&consumer));
+    let (floor, same) = (floor?, same?);
+    assert_eq!((floor.seq, &floor.server_id), (same.seq, &same.server_id));
+    assert_eq!(floor.seq, register.seq);
+
+    broker.publish_batch(&tiles(&broker, 10), register).await;
+    assert_eq!(other.floor(&consumer).await?.seq, floor.seq);
+    assert!(floor.is_below(floor.seq + 1) && !floor.is_below(floor.seq));
+    server.kill().await?;
+    server.restart().await?;
+    eventually(SOON, "the client is back", async || {
+        Ok(broker.connection_epoch() > floor.epoch)
+    })
+    .await?;
+    let next = broker.floor(&consumer).await?;
+    assert_eq!(next.seq, floor.seq + 10);
+    assert_ne!(next.server_id, floor.server_id);
+    Ok(())
+}
