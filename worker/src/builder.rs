@@ -1,0 +1,388 @@
+//! How a worker is put together and started: its name, its queues, its handlers, its broker.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gridloom_shared::broker::topology::{AckDeadline, TopologyError};
+use gridloom_shared::broker::{ConnectError, Options};
+use gridloom_shared::id::{HandlerName, NameError, Namespace, QueueName, WorkerName};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine;
+use crate::handler::{Handler, SharedHandler};
+use crate::health::WorkerHealth;
+
+/// Where the broker is looked for unless something else is said.
+pub const NATS_DEFAULT: &str = "nats://127.0.0.1:4222";
+/// The installation unless something else is said.
+pub const NAMESPACE_DEFAULT: &str = "gridloom";
+/// The queue of a worker that names none.
+pub const QUEUE_DEFAULT: &str = "default";
+/// Tiles at once unless something else is said.
+pub const CONCURRENCY_DEFAULT: u32 = 16;
+/// Most tiles at once: the broker rewrites the state of a consumer ten times a second.
+pub const CONCURRENCY_MAX: u32 = 20_000;
+/// How long a worker that is told to stop lets its tiles finish, unless something else is said.
+pub const GRACE_DEFAULT: Duration = Duration::from_secs(20);
+
+/// Why a worker cannot be built. The text says what to change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A name is malformed.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Two handlers have the same name.
+    #[error("register handler {0:?} twice: give each its own name")]
+    HandlerTwice(String),
+    /// No handler at all.
+    #[error("build a worker without handlers: register at least one with .handler(name, handler)")]
+    NoHandler,
+    /// Too few or too many tiles at once.
+    #[error("run {0} tiles at once: concurrency must be 1 to {CONCURRENCY_MAX}")]
+    Concurrency(u32),
+    /// The ack deadline is too short to renew a lease, or too long.
+    #[error("use an ack deadline of {0:?}: it must be 500 ms to 1 h")]
+    AckDeadline(Duration),
+}
+
+/// Why a worker ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It was not built right.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// There is no broker, or not one that will do.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// What the broker has does not fit.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The engine's thread or runtime cannot be made, or the engine failed.
+    #[error("run the worker's engine: {0}")]
+    Engine(String),
+}
+
+impl RunError {
+    /// Whether the broker could not be reached, as against: will not do.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            RunError::Connect(error) => error.is_unreachable(),
+            RunError::Topology(error) => error.is_unreachable(),
+            RunError::Build(_) | RunError::Engine(_) => false,
+        }
+    }
+}
+
+/// What an engine needs to know.
+pub(crate) struct Settings {
+    pub(crate) options: Options,
+    pub(crate) name: WorkerName,
+    pub(crate) queues: Vec<QueueName>,
+    pub(crate) concurrency: u32,
+    pub(crate) ack_deadline: AckDeadline,
+    pub(crate) grace: Duration,
+    pub(crate) handlers: HashMap<HandlerName, SharedHandler>,
+}
+
+/// A worker that is ready to run. See the [crate's own page](crate) for a whole one.
+pub struct Worker {
+    settings: Settings,
+    stop: Stop,
+    health: WorkerHealth,
+    signals: bool,
+}
+
+/// Tells a worker to stop: it takes no more work, lets its tiles finish within the grace, and hands
+/// back the rest. Clones stop the same worker.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(CancellationToken);
+
+impl Stop {
+    /// Asks the worker to stop. Returns at once.
+    pub fn stop(&self) {
+        self.0.cancel();
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    pub(crate) async fn stopped(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+impl Worker {
+    /// Begins a worker.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A handle that stops it.
+    pub fn stop_handle(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// What it says of itself: ready or not, and why.
+    pub fn health(&self) -> WorkerHealth {
+        self.health.clone()
+    }
+
+    /// Runs until SIGTERM, SIGINT or [`Stop::stop`], and then until every tile is finished or handed
+    /// back. Handlers run on the runtime of the caller; everything said to the broker runs on a
+    /// thread of its own, so that a handler that hogs its CPU does not look like a dead worker.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached at the start, or will not do. A broker that goes away later
+    /// is waited for.
+    pub async fn run(self) -> Result<(), RunError> {
+        let (ended_tx, ended) = oneshot::channel();
+        let crew = tokio::runtime::Handle::current();
+        let (stop, health) = (self.stop.clone(), self.health.clone());
+        let settings = self.settings;
+        std::thread::Builder::new()
+            .name("gridloom-engine".into())
+            .spawn(move || {
+                let _ = ended_tx.send(engine::run_here(settings, crew, stop, health));
+            })
+            .map_err(|error| RunError::Engine(error.to_string()))?;
+        let signal = self.stop.clone();
+        let listener = self.signals.then(|| tokio::spawn(async move {
+            if let Err(error) = first_signal().await {
+                tracing::warn!(%error, "cannot listen to signals");
+                return;
+            }
+            tracing::info!("told to stop: finishing what runs");
+            signal.stop();
+        }));
+        let result = ended.await;
+        if let Some(listener) = listener {
+            listener.abort();
+        }
+        result.unwrap_or_else(|_| Err(RunError::Engine("it panicked; the log has the message".into())))
+    }
+}
+
+async fn first_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Collects what a worker needs. Faults are told by [`Builder::build`].
+pub struct Builder {
+    url: String,
+    options: Option<Options>,
+    namespace: String,
+    name: Option<String>,
+    queues: Vec<String>,
+    concurrency: u32,
+    ack_deadline: Option<Duration>,
+    grace: Duration,
+    handlers: Vec<(String, SharedHandler)>,
+    signals: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            url: NATS_DEFAULT.into(),
+            options: None,
+            namespace: NAMESPACE_DEFAULT.into(),
+            name: None,
+            queues: Vec::new(),
+            concurrency: CONCURRENCY_DEFAULT,
+            ack_deadline: None,
+            grace: GRACE_DEFAULT,
+            handlers: Vec::new(),
+            signals: true,
+        }
+    }
+}
+
+impl Builder {
+    /// The broker: one URL or several with commas. [`NATS_DEFAULT`] if left out.
+    #[must_use]
+    pub fn nats(mut self, url: impl Into<String>) -> Builder {
+        self.url = url.into();
+        self
+    }
+
+    /// All about the connection: credentials, certificates, how long the first one may take. Its URL
+    /// and namespace take the place of [`Builder::nats`] and [`Builder::namespace`].
+    #[must_use]
+    pub fn connection(mut self, options: Options) -> Builder {
+        self.options = Some(options);
+        self
+    }
+
+    /// The installation. [`NAMESPACE_DEFAULT`] if left out.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Builder {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The worker's name, as people see it. Its host and process id if left out.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// A queue to take work from; may be said several times. [`QUEUE_DEFAULT`] if left out.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Builder {
+        self.queues.push(queue.into());
+        self
+    }
+
+    /// How many tiles run at once, over all queues.
+    #[must_use]
+    pub fn concurrency(mut self, tiles: u32) -> Builder {
+        self.concurrency = tiles;
+        self
+    }
+
+    /// How long the queues' consumers let a worker hold a tile without a sign of life. It belongs to
+    /// the queue, not to the worker: an existing one is changed. Left out, it stays what it is.
+    #[must_use]
+    pub fn ack_deadline(mut self, deadline: Duration) -> Builder {
+        self.ack_deadline = Some(deadline);
+        self
+    }
+
+    /// How long a worker that is told to stop lets its tiles finish; the rest is handed back.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Builder {
+        self.grace = grace;
+        self
+    }
+
+    /// Registers the code that runs shards of jobs whose `handler` is `name`.
+    #[must_use]
+    pub fn handler(mut self, name: impl Into<String>, handler: impl Handler) -> Builder {
+        self.handlers.push((name.into(), Arc::new(handler)));
+        self
+    }
+
+    /// Leaves signals alone: only [`Stop::stop`] stops the worker.
+    #[must_use]
+    pub fn ignore_signals(mut self) -> Builder {
+        self.signals = false;
+        self
+    }
+
+    /// The worker.
+    ///
+    /// # Errors
+    /// When something in it is wrong; the text says what to change.
+    pub fn build(self) -> Result<Worker, BuildError> {
+        if self.concurrency == 0 || self.concurrency > CONCURRENCY_MAX {
+            return Err(BuildError::Concurrency(self.concurrency));
+        }
+        let sensible = Duration::from_millis(500)..=Duration::from_secs(3_600);
+        if let Some(deadline) = self.ack_deadline.filter(|deadline| !sensible.contains(deadline)) {
+            return Err(BuildError::AckDeadline(deadline));
+        }
+        let name = WorkerName::new(self.name.unwrap_or_else(default_name))?;
+        let options = match self.options {
+            Some(options) => options,
+            None => Options::new(self.url, Namespace::new(self.namespace)?, name.as_str()),
+        };
+        let settings = Settings {
+            options,
+            name,
+            queues: queues(self.queues)?,
+            concurrency: self.concurrency,
+            ack_deadline: self.ack_deadline.map_or(AckDeadline::AsIs, AckDeadline::Exactly),
+            grace: self.grace,
+            handlers: handlers(self.handlers)?,
+        };
+        Ok(Worker { settings, stop: Stop::default(), health: WorkerHealth::default(), signals: self.signals })
+    }
+
+    /// Builds the worker and runs it: see [`Worker::run`].
+    ///
+    /// # Errors
+    /// As [`Builder::build`] and [`Worker::run`].
+    pub async fn run(self) -> Result<(), RunError> {
+        self.build()?.run().await
+    }
+}
+
+fn queues(named: Vec<String>) -> Result<Vec<QueueName>, BuildError> {
+    let mut queues = Vec::new();
+    for name in if named.is_empty() { vec![QUEUE_DEFAULT.to_owned()] } else { named } {
+        let queue = QueueName::new(name)?;
+        if !queues.contains(&queue) {
+            queues.push(queue);
+        }
+    }
+    Ok(queues)
+}
+
+fn handlers(named: Vec<(String, SharedHandler)>) -> Result<HashMap<HandlerName, SharedHandler>, BuildError> {
+    let mut handlers = HashMap::new();
+    for (name, handler) in named {
+        if handlers.insert(HandlerName::new(name.clone())?, handler).is_some() {
+            return Err(BuildError::HandlerTwice(name));
+        }
+    }
+    if handlers.is_empty() { Err(BuildError::NoHandler) } else { Ok(handlers) }
+}
+
+/// The host's name, as far as it can stand in a worker's, and the process id.
+fn default_name() -> String {
+    let host = std::env::var("HOSTNAME").ok();
+    let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok()).unwrap_or_default();
+    let plain: String = host
+        .trim()
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(36)
+        .collect();
+    let plain = plain.trim_matches('-');
+    let host = if plain.is_empty() { "worker" } else { plain };
+    format!("{host}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::noop::Noop;
+
+    fn refused(builder: Builder) -> BuildError {
+        match builder.build() {
+            Err(error) => error,
+            Ok(_) => panic!("built"),
+        }
+    }
+
+    #[test]
+    fn worker_with_a_handler_and_nothing_else_is_complete() {
+        let worker = Worker::builder().handler("noop", Noop).build().unwrap();
+        assert_eq!(worker.settings.queues[0].as_str(), QUEUE_DEFAULT);
+        assert!(worker.settings.name.as_str().ends_with(&std::process::id().to_string()));
+    }
+
+    #[test]
+    fn faults_are_told_with_what_to_change() {
+        let one = || Worker::builder().handler("noop", Noop);
+        assert_eq!(refused(Worker::builder()), BuildError::NoHandler);
+        assert_eq!(refused(one().handler("noop", Noop)), BuildError::HandlerTwice("noop".into()));
+        assert_eq!(refused(one().concurrency(0)), BuildError::Concurrency(0));
+        assert!(matches!(refused(one().queue("no such.name")), BuildError::Name(_)));
+        assert!(matches!(refused(one().handler("*", Noop)), BuildError::Name(_)));
+        assert!(matches!(refused(one().ack_deadline(Duration::ZERO)), BuildError::AckDeadline(_)));
+    }
+}

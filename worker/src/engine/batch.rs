@@ -1,0 +1,125 @@
+//! One record on its way to the ledger, and how its answer is waited for.
+//!
+//! An append whose answer was lost is repeated with the same number and bytes, so that it counts
+//! once; but only while every tile in it is held. What is left of it otherwise is a new record.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::Subject;
+use gridloom_shared::broker::log::AppendError;
+use gridloom_shared::id::Session;
+use gridloom_shared::ledger::outcomes;
+use gridloom_shared::ledger::record::{Probed, Reason, Takeover, WorkRecord};
+use gridloom_shared::tile::Tile;
+use gridloom_shared::wire;
+
+use super::held::Holding;
+use super::runs::Return;
+use crate::handler::ProbedPages;
+use crate::outcomes::outbox::Part;
+
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A record that only says what was given back is tried so often.
+const RETURN_TRIES: u32 = 5;
+
+/// What a record says.
+#[derive(Debug)]
+pub(super) enum Content {
+    Outcomes(Vec<Part<Holding>>),
+    Probed(Holding),
+    Claims(Reason, Vec<Holding>),
+    Returns(Vec<Return>),
+}
+
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// The run: sequence of its `opened` record.
+    pub(super) run: u64,
+    pub(super) number: u64,
+    pub(super) content: Content,
+    subject: Subject,
+    payload: Bytes,
+    tries: u32,
+}
+
+/// The answer to one append.
+#[derive(Debug)]
+pub(super) struct Appended {
+    pub(super) batch: Batch,
+    pub(super) result: Result<u64, AppendError>,
+    pub(super) took: Duration,
+}
+
+impl Batch {
+    pub(super) fn new(run: u64, number: u64, subject: Subject, content: Content, payload: Bytes) -> Batch {
+        Batch { run, number, content, subject, payload, tries: 0 }
+    }
+
+    pub(super) async fn append(mut self, broker: Broker) -> Appended {
+        let begun = Instant::now();
+        self.tries += 1;
+        let result = broker.append(self.subject.clone(), self.payload.clone(), None).await;
+        Appended { batch: self, result, took: begun.elapsed() }
+    }
+
+    /// How long to wait before it is tried again.
+    pub(super) fn pause(&self) -> Duration {
+        (PAUSE_FIRST * 2_u32.saturating_pow(self.tries.min(10))).min(PAUSE_MAX)
+    }
+
+    /// Whether it is not worth another try.
+    pub(super) fn is_hopeless(&self) -> bool {
+        matches!(self.content, Content::Returns(_)) && self.tries >= RETURN_TRIES
+    }
+
+    /// Whether it holds something for which `held` says no.
+    pub(super) fn says_too_much(&self, held: impl Fn(Holding) -> bool) -> bool {
+        match &self.content {
+            Content::Outcomes(parts) => !parts.iter().all(|part| held(part.tile)),
+            Content::Probed(holding) => !held(*holding),
+            Content::Claims(_, holdings) => !holdings.iter().all(|holding| held(*holding)),
+            Content::Returns(_) => false,
+        }
+    }
+}
+
+/// The bytes of a record of outcomes.
+pub(super) fn outcomes_record(session: Session, number: u64, parts: &[Part<Holding>]) -> Bytes {
+    let block = match parts {
+        [one] => outcomes::encode(&one.entries),
+        _ => {
+            let entries: Vec<_> = parts.iter().flat_map(|part| part.entries.iter().cloned()).collect();
+            outcomes::encode(&entries)
+        }
+    };
+    wire::encode(&WorkRecord::Outcomes { session, number, block: block.into() })
+}
+
+/// The bytes of the answer to a probe, which was held under `fence`.
+pub(super) fn probed_record(session: Session, number: u64, tile: &Tile, fence: gridloom_shared::id::Fence, answer: &ProbedPages) -> Bytes {
+    wire::encode(&WorkRecord::Probed(Probed {
+        session,
+        number,
+        tile: tile.place(),
+        fence,
+        slice: tile.slice,
+        probe: tile.first,
+        pages: answer.pages.clone(),
+        cursor: answer.cursor.clone(),
+    }))
+}
+
+/// The bytes of a record of tiles that were given back.
+pub(super) fn returned_record(session: Session, number: u64, returns: &[Return]) -> Bytes {
+    let tiles = returns.iter().map(|given| given.place).collect();
+    wire::encode(&WorkRecord::Returned { session, number, tiles })
+}
+
+/// The bytes of a takeover.
+pub(super) fn takeover_record(session: Session, number: u64, reason: Reason, holdings: &[Holding]) -> Bytes {
+    let tiles = holdings.iter().map(|holding| holding.tile.place).collect();
+    wire::encode(&Takeover { session, number, tiles, reason })
+}

@@ -1,0 +1,109 @@
+//! Stops a worker: no more pulls, what is not started is handed back, what runs may finish within the
+//! grace and is then stopped and handed back; then goodbye.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gridloom_shared::broker::pull::Delivery;
+use gridloom_shared::clock::Boot;
+
+use super::held::{Receipt, TileKey};
+use super::runs::Return;
+use super::{Engine, Event, intake};
+use crate::health::Part;
+use crate::shard::End;
+
+/// How long after the grace what is still to be written is waited for.
+const WRITE: Duration = Duration::from_secs(5);
+/// How long a broker that is gone is waited for when nothing runs any more.
+const HOPE: Duration = Duration::from_secs(2);
+const GOODBYE: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Draining {
+    begun: Boot,
+    /// When what still runs is stopped.
+    stop: Boot,
+    stopped: bool,
+    /// Pullers whose last messages are not read yet.
+    pullers: usize,
+}
+
+impl Engine {
+    pub(super) fn begin_drain(&mut self) {
+        self.now = Boot::now();
+        self.facts.stopping.store(true, Ordering::Relaxed);
+        self.trouble(Part::Worker, "stopping");
+        let pullers: Vec<_> = self.queues.iter_mut().filter_map(|queue| queue.puller.take()).collect();
+        self.draining = Some(Draining {
+            begun: self.now,
+            stop: self.now + self.settings.grace,
+            stopped: false,
+            pullers: pullers.len(),
+        });
+        for puller in pullers {
+            self.errands.push(Box::pin(async move { Event::Unread(puller.stop().await) }));
+        }
+        let unstarted: Vec<_> =
+            self.tiles.iter().filter(|(_, held)| !held.phase.is_started()).map(|(key, _)| *key).collect();
+        tracing::info!(running = self.running, unstarted = unstarted.len(), "draining");
+        unstarted.into_iter().for_each(|key| self.hand_back(key));
+    }
+
+    /// What the last pulls had brought: the puller is done.
+    pub(super) fn unread_all(&mut self, deliveries: Vec<Delivery>) {
+        if let Some(draining) = &mut self.draining {
+            draining.pullers = draining.pullers.saturating_sub(1);
+        }
+        self.unread(deliveries);
+    }
+
+    /// Hands back messages that are not even read.
+    pub(super) fn unread(&mut self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            let queue = self.queues.iter().find(|queue| delivery.subject.starts_with(&queue.prefix));
+            let Some((queue, Ok(tile))) = queue.map(|queue| (queue, intake::read(queue, &delivery))) else { continue };
+            let key = TileKey::of(&tile);
+            if self.tiles.contains_key(&key) {
+                continue;
+            }
+            let receipt = Receipt { reply: delivery.reply, epoch: delivery.epoch, stream_seq: delivery.stream_seq };
+            let run = self.runs.touch(key.opened, &tile.run, &queue.name, self.broker.subjects());
+            run.returns.push(Return { place: key.place, receipts: vec![receipt] });
+            self.mark_dirty(key.opened);
+        }
+    }
+
+    pub(super) fn tick_drain(&mut self) {
+        let Some(draining) = &mut self.draining else { return };
+        if !draining.stopped && self.now >= draining.stop {
+            draining.stopped = true;
+            tracing::warn!(running = self.running, "grace is over: stopping what runs");
+            self.tiles.values().filter_map(|held| held.hold.as_ref()).for_each(|hold| hold.end(End::Stopping));
+        }
+    }
+
+    /// Whether there is nothing left to do before the end, or no hope of doing it.
+    pub(super) fn is_over(&self) -> bool {
+        if self.fault.is_some() {
+            return true;
+        }
+        let Some(draining) = &self.draining else { return false };
+        let done = draining.pullers == 0
+            && self.running == 0
+            && self.tiles.is_empty()
+            && self.runs.are_idle()
+            && self.signals.is_empty();
+        let hopeless = self.running == 0 && !self.link.is_open() && self.now.since(draining.begun) > HOPE;
+        done || hopeless || self.now > draining.stop + WRITE
+    }
+
+    pub(super) async fn say_goodbye(&mut self) {
+        self.farewell.cancel();
+        if let Some(announcer) = self.announcer.take() {
+            let _ = tokio::time::timeout(GOODBYE, announcer).await;
+        }
+        let _ = tokio::time::timeout(GOODBYE, self.broker.flush()).await;
+        tracing::info!(worker = %self.settings.name, "worker has stopped");
+    }
+}

@@ -1,0 +1,159 @@
+//! What the engine asks of the broker and does not wait for: each errand ends with an event.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::broker::pull::Delivery;
+use gridloom_shared::broker::{Broker, Subject};
+use gridloom_shared::id::Fence;
+use gridloom_shared::ledger::record::{Author, Opened, PlanRecord, Record, Takeover};
+use gridloom_shared::submission::Unreadable;
+use gridloom_shared::wire;
+
+use super::batch::{Appended, Batch};
+use super::held::Holding;
+use super::queues::{AttachError, Attachment};
+use crate::takeover::reading::{Left, Reading};
+
+pub(super) type Errand = Pin<Box<dyn Future<Output = Event>>>;
+
+/// How an errand ended.
+pub(super) enum Event {
+    Attached { queue: usize, result: Box<Result<Attachment, AttachError>> },
+    /// The run's first record was looked for.
+    Loaded { opened: u64, result: Result<Option<Box<Opened>>, ReadError> },
+    Appended(Box<Appended>),
+    /// A record's pause is over.
+    Again(Box<Batch>),
+    /// The ledger was read up to one's own takeover.
+    Claimed { plan: Plan, result: Result<Option<(Fence, Vec<Left>)>, ReadError> },
+    /// The takeovers of a run were read.
+    Looked { run: u64, result: Result<Seen, ReadError> },
+    /// Those of all runs, after a reconnect.
+    CaughtUp { epoch: u64, result: Result<Vec<(u64, Seen)>, ReadError> },
+    /// What pulls that are no longer wanted had brought.
+    Unread(Vec<Delivery>),
+    /// A message that cannot be understood was recorded; `None`: it could not be.
+    Recorded { reply: Option<Subject> },
+}
+
+/// Takeovers of one run that were read, and up to where.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) up_to: u64,
+    pub(super) takeovers: Vec<(u64, Takeover)>,
+}
+
+/// The run's first record; `None` when what stands at `opened` on `subject` is none.
+pub(super) async fn load(broker: Broker, subject: String, opened: u64) -> Event {
+    let read = broker.read(&broker.subjects().ledger(), subject, opened, Some(opened)).await;
+    let result = read.map(|records| {
+        let record = records.into_iter().find(|record| record.seq == opened)?;
+        match wire::decode(&record.payload) {
+            Ok(PlanRecord::Opened(found)) => Some(found),
+            Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
+        }
+    });
+    Event::Loaded { opened, result }
+}
+
+pub(super) async fn append(broker: Broker, batch: Batch) -> Event {
+    Event::Appended(Box::new(batch.append(broker).await))
+}
+
+pub(super) async fn again(batch: Batch, after: Duration) -> Event {
+    tokio::time::sleep(after).await;
+    Event::Again(Box::new(batch))
+}
+
+/// One takeover record whose tiles wait for what is left of them.
+pub(super) struct Plan {
+    pub(super) run: u64,
+    /// Our number of the record.
+    pub(super) number: u64,
+    /// Where it stands.
+    pub(super) up_to: u64,
+    pub(super) holdings: Vec<Holding>,
+}
+
+/// What is to be read for it.
+pub(super) struct Claim {
+    pub(super) plan: Plan,
+    /// All subjects of the run.
+    pub(super) filter: String,
+    pub(super) from: u64,
+    pub(super) reading: Reading,
+}
+
+/// Reads the ledger for a takeover.
+pub(super) async fn read_claim(broker: Broker, claim: Claim, after: Duration) -> Event {
+    tokio::time::sleep(after).await;
+    let Claim { plan, filter, from, mut reading } = claim;
+    let mut reader = broker.reader(&broker.subjects().ledger(), filter, from, Some(plan.up_to));
+    let result = loop {
+        match reader.next_page().await {
+            Err(error) => break Err(error),
+            Ok(None) => break Ok(reading.finish()),
+            Ok(Some(page)) => {
+                for record in page {
+                    let author = broker.subjects().parse_ledger(&record.subject).map(|(_, _, author)| author);
+                    // A record that cannot be read changes nothing: the planner's fold says the same.
+                    if let Some(author @ (Author::Work | Author::Takeover)) = author
+                        && let Ok(decoded) = Record::decode(author, &record.payload)
+                    {
+                        reading.apply(record.seq, &decoded);
+                    }
+                }
+            }
+        }
+    };
+    Event::Claimed { plan, result }
+}
+
+/// Whom to ask for the last takeover of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Any replica: asked again soon.
+    Anybody,
+    /// The stream's leader: nothing that was confirmed is missing.
+    Leader,
+}
+
+/// Reads the takeovers on `subject` that stand after `known`.
+pub(super) async fn look(broker: &Broker, subject: &Subject, known: u64, ask: Ask) -> Result<Seen, ReadError> {
+    let ledger = broker.subjects().ledger();
+    let last = match ask {
+        Ask::Anybody => broker.last(&ledger, subject).await?,
+        Ask::Leader => broker.last_of_leader(&ledger, subject).await?,
+    };
+    let Some(last) = last.filter(|last| last.seq > known) else {
+        return Ok(Seen { up_to: known, takeovers: Vec::new() });
+    };
+    let records = broker.read(&ledger, subject.as_str(), known + 1, Some(last.seq)).await?;
+    let takeovers = records.iter().filter_map(|record| Some((record.seq, wire::decode(&record.payload).ok()?)));
+    Ok(Seen { up_to: last.seq, takeovers: takeovers.collect() })
+}
+
+/// [`look`] for many runs, one after the other.
+pub(super) async fn catch_up(broker: Broker, epoch: u64, runs: Vec<(u64, Subject, u64)>, after: Duration) -> Event {
+    tokio::time::sleep(after).await;
+    let mut all = Vec::new();
+    for (run, subject, known) in runs {
+        match look(&broker, &subject, known, Ask::Leader).await {
+            Ok(seen) => all.push((run, seen)),
+            Err(error) => return Event::CaughtUp { epoch, result: Err(error) },
+        }
+    }
+    Event::CaughtUp { epoch, result: Ok(all) }
+}
+
+/// Records a message that cannot be understood.
+pub(super) async fn record(broker: Broker, unreadable: Unreadable, reply: Subject) -> Event {
+    let recorded = broker.append_patiently(broker.subjects().unreadable(), unreadable.encode()).await;
+    if let Err(error) = &recorded {
+        tracing::warn!(%error, "cannot record a message that cannot be understood");
+    }
+    Event::Recorded { reply: recorded.is_ok().then_some(reply) }
+}

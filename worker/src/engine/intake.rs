@@ -1,0 +1,181 @@
+//! Reads a delivery: it is dropped, adopted, held, or recorded as unreadable.
+//!
+//! A dropped tile is neither acknowledged nor handed back: whoever should have it gets it when the
+//! lease of this delivery ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gridloom_shared::broker::Subject;
+use gridloom_shared::broker::pull::Delivery;
+use gridloom_shared::clock::Boot;
+use gridloom_shared::job::{PAGES_MAX, TILE_MAX};
+use gridloom_shared::submission::Unreadable;
+use gridloom_shared::tile::{Tile, TileKind};
+use gridloom_shared::wire;
+
+use super::errand;
+use super::held::{Held, Phase, Receipt, TileKey};
+use super::queues::{Came, Queue};
+use super::runs::Context;
+use super::Engine;
+use crate::health::Part;
+use crate::lease::{Event as LeaseEvent, Lease};
+use crate::takeover::{self, Signs};
+
+/// How long to wait before a queue whose pull ended oddly is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+impl Engine {
+    pub(super) fn came(&mut self, queue: usize, came: Option<Came>) {
+        match came {
+            None => {}
+            Some(Came::Delivery { delivery, pulled }) => self.deliver(queue, delivery, pulled),
+            Some(Came::Lost(reason)) => {
+                let name = &self.queues[queue].name;
+                tracing::warn!(queue = %name, ?reason, "pull ended early");
+                self.trouble(Part::Queue(name.to_string()), format!("queue {name}: pull ended early ({reason:?})"));
+                self.attach(queue, LOOK_AGAIN);
+            }
+        }
+    }
+
+    fn deliver(&mut self, queue: usize, delivery: Delivery, pulled: Boot) {
+        if self.draining.is_some() {
+            return self.unread(vec![delivery]);
+        }
+        let epoch = self.broker.connection_epoch();
+        if delivery.epoch != epoch || self.link.epoch() != epoch || !self.link.is_open() {
+            tracing::debug!(seq = delivery.stream_seq, "dropped: delivered to an earlier connection");
+            return;
+        }
+        let tile = match read(&self.queues[queue], &delivery) {
+            Ok(tile) => tile,
+            Err(reason) => return self.refuse(&delivery, reason),
+        };
+        let receipt = Receipt { reply: delivery.reply.clone(), epoch, stream_seq: delivery.stream_seq };
+        let key = TileKey::of(&tile);
+        if self.tiles.get(&key).is_some_and(|held| held.tile.run != tile.run || held.tile.nonce != tile.nonce) {
+            return self.refuse(&delivery, "it names the place of another run's tile".into());
+        }
+        if self.adopt(key, &receipt, pulled) {
+            return;
+        }
+        let lease = Lease::new(tile.fence, pulled, self.queues[queue].ack_deadline);
+        if !lease.is_held(self.now) {
+            tracing::debug!(seq = delivery.stream_seq, "dropped: read after its lease had ended");
+            return;
+        }
+        let reason = takeover::reason(Signs {
+            count: delivery.delivered,
+            again: tile.again,
+            sequence: delivery.stream_seq,
+            floor: self.queues[queue].floor(epoch),
+            returned: false,
+        });
+        if reason.is_none() && self.heard.contains(&tile.run, tile.place()) {
+            tracing::debug!(seq = delivery.stream_seq, "dropped: another worker took it over meanwhile");
+            return;
+        }
+        self.generation += 1;
+        let held = Held {
+            tile: Arc::new(tile),
+            queue,
+            receipt,
+            copies: Vec::new(),
+            lease,
+            hold: None,
+            generation: self.generation,
+            phase: Phase::Context,
+            reason,
+            suspect: false,
+            left: None,
+            parts: 0,
+            unfinished: false,
+        };
+        self.hold(key, held);
+    }
+
+    /// Whether the tile is held here already, under a lease that has not ended: then the newer message
+    /// stands for the older one.
+    fn adopt(&mut self, key: TileKey, receipt: &Receipt, pulled: Boot) -> bool {
+        let now = self.now;
+        let Some(held) = self.tiles.get_mut(&key) else { return false };
+        if !held.lease.is_held(now) {
+            self.lose(key, crate::lease::Loss::Expired);
+            return false;
+        }
+        tracing::debug!(run = %held.tile.run, ?key.place, "delivered again to its holder");
+        if held.receipt.stream_seq == receipt.stream_seq {
+            held.receipt = receipt.clone();
+            held.lease.step(LeaseEvent::Adopted { pulled }, now);
+            if let Some(hold) = &held.hold {
+                hold.prolong(held.lease.end());
+            }
+        } else {
+            // Another message with the same tile. The lease is that of the first one.
+            held.copies.retain(|copy| copy.stream_seq != receipt.stream_seq);
+            held.copies.push(receipt.clone());
+        }
+        true
+    }
+
+    fn hold(&mut self, key: TileKey, held: Held) {
+        let queue = &self.queues[held.queue].name;
+        let run = self.runs.touch(key.opened, &held.tile.run, queue, self.broker.subjects());
+        if run.id != held.tile.run || run.queue != *queue {
+            let reason = "it names another run's first record".to_owned();
+            return self.refuse_held(&held, reason);
+        }
+        run.held += 1;
+        self.occupied += 1;
+        let known = matches!(run.context, Context::Known(..));
+        if !known {
+            run.waiting.push(key);
+        }
+        if matches!(run.context, Context::Unknown) {
+            run.context = Context::Reading;
+            self.load(key.opened, Duration::ZERO);
+        }
+        self.tiles.insert(key, held);
+        if known {
+            self.admit(key);
+        }
+    }
+
+    /// Records a message that cannot be understood and takes it off the queue.
+    fn refuse(&mut self, delivery: &Delivery, reason: String) {
+        self.refuse_message(&delivery.subject, delivery.stream_seq, &delivery.payload, delivery.reply.clone(), reason);
+    }
+
+    /// The same for a tile that turned out to be nonsense later.
+    pub(super) fn refuse_held(&mut self, held: &Held, reason: String) {
+        let subject = self.broker.subjects().shard(&self.queues[held.queue].name, &held.tile.run);
+        let payload = wire::encode(&*held.tile);
+        self.refuse_message(&subject, held.receipt.stream_seq, &payload, held.receipt.reply.clone(), reason);
+    }
+
+    fn refuse_message(&mut self, subject: &str, seq: u64, payload: &[u8], reply: Subject, reason: String) {
+        tracing::warn!(subject, seq, reason, "a tile that cannot be understood");
+        let unreadable = Unreadable::new(subject, seq, reason, payload);
+        self.errands.push(Box::pin(errand::record(self.broker.clone(), unreadable, reply)));
+    }
+}
+
+/// The tile in a message, or what is wrong with it.
+pub(super) fn read(queue: &Queue, delivery: &Delivery) -> Result<Tile, String> {
+    let tile: Tile = wire::decode(&delivery.payload).map_err(|error| format!("as a tile it is {error}"))?;
+    if delivery.subject.strip_prefix(queue.prefix.as_str()) != Some(tile.run.as_str()) {
+        return Err(format!("it is a tile of run {}, which does not belong on this subject", tile.run));
+    }
+    let end = u64::from(tile.first) + u64::from(tile.pages);
+    let pages = tile.pages >= 1 && tile.pages <= TILE_MAX && end <= PAGES_MAX;
+    let bounds = tile.bounds.is_empty() || tile.bounds.len() == tile.pages as usize;
+    let probe = tile.kind == TileKind::Page || tile.pages == 1 && tile.bounds.is_empty();
+    let places = tile.opened > 0 && tile.fence.0 > tile.opened && tile.folded < tile.fence.0;
+    if pages && bounds && probe && places && tile.attempt >= 1 {
+        Ok(tile)
+    } else {
+        Err("its numbers contradict each other: pages, bounds, attempt, fence, folded or opened".into())
+    }
+}

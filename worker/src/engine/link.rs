@@ -1,0 +1,182 @@
+//! What a lost and a new connection mean.
+//!
+//! While disconnected nothing starts and nothing is written: what was handed to the client would be
+//! sent later, whoever holds the tile by then. On a new connection, what an earlier one delivered and
+//! is not started is dropped; then the takeovers that were missed are read, and only then anything is
+//! written or started (protocol.md §3, §5).
+
+use std::time::Duration;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::ReadError;
+
+use super::errand::{self, Seen};
+use super::queues::{AttachError, Attachment, attach};
+use super::{Engine, Event};
+use crate::builder::RunError;
+use crate::health::Part;
+
+/// How long to wait before a broker that could not answer is asked again.
+const RETRY: Duration = Duration::from_millis(200);
+const RETRY_QUEUE: Duration = Duration::from_secs(1);
+
+/// The connection as the engine last saw it.
+#[derive(Debug)]
+pub(super) struct Link {
+    epoch: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Disconnected,
+    /// Connected again: missed takeovers are being read.
+    CatchingUp,
+}
+
+impl Link {
+    pub(super) fn new(broker: &Broker) -> Link {
+        Link { epoch: broker.connection_epoch(), state: State::Open }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether anything may be started, written or signalled.
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+}
+
+impl Engine {
+    pub(super) fn look_at_link(&mut self) {
+        let epoch = self.broker.connection_epoch();
+        let connected = self.broker.is_connected();
+        if !connected {
+            if self.link.state != State::Disconnected {
+                self.link.state = State::Disconnected;
+                self.trouble(Part::Broker, "disconnected from the broker");
+            }
+            return;
+        }
+        if epoch != self.link.epoch || self.link.state == State::Disconnected {
+            self.link = Link { epoch, state: State::CatchingUp };
+            self.reconnected();
+        }
+    }
+
+    fn reconnected(&mut self) {
+        let epoch = self.link.epoch;
+        tracing::info!(epoch, tiles = self.tiles.len(), "new connection: reading the takeovers that were missed");
+        let stale: Vec<_> = self
+            .tiles
+            .iter()
+            .filter(|(_, held)| held.receipt.epoch != epoch && !held.phase.is_started())
+            .map(|(key, _)| *key)
+            .collect();
+        stale.into_iter().for_each(|key| self.drop_unstarted(key));
+        (0..self.queues.len()).for_each(|queue| self.attach(queue, Duration::ZERO));
+        self.catch_up(Duration::ZERO);
+    }
+
+    fn catch_up(&mut self, after: Duration) {
+        let mut lowest = std::collections::HashMap::new();
+        for (key, held) in &self.tiles {
+            let fence = held.lease.fence().unwrap_or(held.tile.fence).0;
+            let known = lowest.entry(key.opened).or_insert(fence);
+            *known = fence.min(*known);
+        }
+        let runs = lowest
+            .into_iter()
+            .filter_map(|(opened, fence)| {
+                let run = self.runs.get(opened)?;
+                Some((opened, run.takeover.clone(), run.takeovers_read.max(fence)))
+            })
+            .collect();
+        self.errands.push(Box::pin(errand::catch_up(self.broker.clone(), self.link.epoch, runs, after)));
+    }
+
+    pub(super) fn caught_up(&mut self, epoch: u64, result: Result<Vec<(u64, Seen)>, ReadError>) {
+        if epoch != self.link.epoch || self.link.state != State::CatchingUp {
+            return;
+        }
+        match result {
+            Ok(all) => {
+                all.into_iter().for_each(|(run, seen)| self.apply_takeovers(run, seen));
+                self.link.state = State::Open;
+                self.health.fine(&Part::Broker);
+                for batch in std::mem::take(&mut self.parked) {
+                    self.send_again(batch);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot read the takeovers that were missed");
+                self.catch_up(RETRY);
+            }
+        }
+    }
+
+    /// Asks for the current consumer of a queue and for its floor.
+    pub(super) fn attach(&mut self, queue: usize, after: Duration) {
+        let state = &mut self.queues[queue];
+        if state.attaching || self.draining.is_some() {
+            return;
+        }
+        state.attaching = true;
+        let asked = attach(self.broker.clone(), state.name.clone(), self.settings.ack_deadline);
+        self.errands.push(Box::pin(async move {
+            tokio::time::sleep(after).await;
+            Event::Attached { queue, result: Box::new(asked.await) }
+        }));
+    }
+
+    pub(super) fn attached(&mut self, queue: usize, result: Result<Attachment, AttachError>) {
+        let state = &mut self.queues[queue];
+        state.attaching = false;
+        let part = Part::Queue(state.name.to_string());
+        match result {
+            Ok(attachment) => {
+                let changed = state.settle(&self.broker, attachment);
+                if changed {
+                    tracing::warn!(queue = %state.name, "another consumer is current now");
+                    self.drop_unstarted_of(queue);
+                }
+                self.health.fine(&part);
+                self.health.fine(&Part::Worker);
+                // Learned on an earlier connection, it is void.
+                if self.queues[queue].floor(self.broker.connection_epoch()).is_none() {
+                    self.attach(queue, Duration::ZERO);
+                }
+            }
+            Err(AttachError::Topology(error)) if !passes(&error) && self.queues[queue].puller.is_none() => {
+                self.fault = Some(RunError::Topology(error));
+            }
+            Err(error) => {
+                let why = format!("queue {}: {error}", self.queues[queue].name);
+                self.trouble(part, why);
+                self.attach(queue, RETRY_QUEUE);
+            }
+        }
+    }
+
+    fn drop_unstarted_of(&mut self, queue: usize) {
+        let stale: Vec<_> = self
+            .tiles
+            .iter()
+            .filter(|(_, held)| held.queue == queue && !held.phase.is_started())
+            .map(|(key, _)| *key)
+            .collect();
+        stale.into_iter().for_each(|key| self.drop_unstarted(key));
+    }
+}
+
+/// Whether it may be well by itself: a stream that is not there yet, a broker that cannot answer.
+fn passes(error: &gridloom_shared::broker::topology::TopologyError) -> bool {
+    use gridloom_shared::broker::topology::TopologyError as Error;
+    match error {
+        Error::Drift(_) | Error::TooFewReplicas { .. } => false,
+        Error::Create { .. } | Error::Look { .. } | Error::Number { .. } => true,
+    }
+}

@@ -1,0 +1,190 @@
+//! The queues that this worker pulls from: which consumer is current, under which floor, and which
+//! pulls are under way.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use gridloom_shared::broker::{Broker, Subjects};
+use gridloom_shared::broker::floor::{Floor, FloorError};
+use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, PullId, Puller};
+use gridloom_shared::broker::topology::consumers::{AckDeadline, QueueConsumer, ensure_queue};
+use gridloom_shared::broker::topology::TopologyError;
+use gridloom_shared::clock::Boot;
+use gridloom_shared::id::QueueName;
+
+use crate::slots::Demand;
+
+/// Longest pull where there are several queues: then slots move on to another queue.
+const PULL_SHARED: Duration = Duration::from_secs(1);
+/// Longest pull.
+const PULL_MAX: Duration = Duration::from_secs(5);
+
+pub(super) struct Queue {
+    pub(super) name: QueueName,
+    /// With what the subjects of its tiles begin, before the run.
+    pub(super) prefix: String,
+    pub(super) puller: Option<Puller>,
+    pub(super) floor: Option<Floor>,
+    pub(super) ack_deadline: Duration,
+    /// Whether its consumer and floor are being asked for.
+    pub(super) attaching: bool,
+    pulls: HashMap<PullId, Pull>,
+    waiting: u32,
+    busy: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Pull {
+    sent: Boot,
+    unfilled: u32,
+}
+
+/// A queue's consumer and its floor, as the broker says now.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    consumer: QueueConsumer,
+    floor: Floor,
+}
+
+/// Why a queue cannot be pulled from.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    #[error(transparent)]
+    Floor(#[from] FloorError),
+}
+
+/// What a pull brought.
+pub(super) enum Came {
+    Delivery {
+        delivery: Delivery,
+        /// When its pull was sent.
+        pulled: Boot,
+    },
+    /// The consumer is gone, or something about it is odd: ask for the current one.
+    Lost(EndReason),
+}
+
+/// Asks for the current consumer of `queue`, and for the floor.
+pub(super) async fn attach(broker: Broker, queue: QueueName, deadline: AckDeadline) -> Result<Attachment, AttachError> {
+    let consumer = ensure_queue(&broker, &queue, deadline).await?;
+    let floor = broker.floor(&consumer.name).await?;
+    Ok(Attachment { consumer, floor })
+}
+
+impl Queue {
+    pub(super) fn new(name: QueueName, subjects: &Subjects) -> Queue {
+        Queue {
+            prefix: subjects.shards_of_queue(&name).trim_end_matches('*').to_owned(),
+            name,
+            puller: None,
+            floor: None,
+            ack_deadline: Duration::ZERO,
+            attaching: false,
+            pulls: HashMap::new(),
+            waiting: 0,
+            busy: false,
+        }
+    }
+
+    /// Takes up what the broker said. `true` when another consumer has become the current one.
+    pub(super) fn settle(&mut self, broker: &Broker, attachment: Attachment) -> bool {
+        self.ack_deadline = attachment.consumer.ack_deadline;
+        self.floor = Some(attachment.floor);
+        let known = self.puller.as_ref().is_some_and(|puller| *puller.consumer() == attachment.consumer.name);
+        if known {
+            return false;
+        }
+        let changed = self.puller.is_some();
+        let stream = broker.subjects().shards();
+        self.puller = Some(Puller::new(broker, &stream, &attachment.consumer.name));
+        self.pulls.clear();
+        self.waiting = 0;
+        changed
+    }
+
+    /// How the slots see it, on connection `epoch`.
+    pub(super) fn demand(&self, epoch: u64) -> Demand {
+        let known = self.floor.as_ref().is_some_and(|floor| floor.epoch == epoch);
+        Demand { open: known && self.puller.is_some() && !self.attaching, waiting: self.waiting, busy: self.busy }
+    }
+
+    /// Up to which sequence a delivery on connection `epoch` is not certainly first.
+    pub(super) fn floor(&self, epoch: u64) -> Option<u64> {
+        self.floor.as_ref().filter(|floor| floor.epoch == epoch).map(|floor| floor.seq)
+    }
+
+    /// Asks for `tiles`. Nothing here waits: what cannot be sent now is asked for later.
+    pub(super) fn pull(&mut self, tiles: u32, shared: bool) {
+        let Some(puller) = &mut self.puller else { return };
+        let longest = if shared { PULL_SHARED } else { PULL_MAX };
+        let expires = (self.ack_deadline / 3).min(longest);
+        let sent = Boot::now();
+        match puller.pull(tiles, expires).now_or_never() {
+            Some(Ok(pull)) => {
+                self.pulls.insert(pull, Pull { sent, unfilled: tiles });
+                self.waiting += tiles;
+            }
+            Some(Err(error)) => tracing::debug!(queue = %self.name, %error, "cannot pull"),
+            None => {}
+        }
+    }
+
+    fn take(&mut self, event: PullEvent) -> Option<Came> {
+        match event {
+            PullEvent::Delivery(delivery) => {
+                let pull = self.pulls.get_mut(&delivery.pull)?;
+                let sent = pull.sent;
+                pull.unfilled = pull.unfilled.saturating_sub(1);
+                self.waiting = self.waiting.saturating_sub(1);
+                self.busy = true;
+                if delivery.unfilled == 0
+                    && let Some(pull) = self.pulls.remove(&delivery.pull)
+                {
+                    self.waiting = self.waiting.saturating_sub(pull.unfilled);
+                }
+                Some(Came::Delivery { delivery, pulled: sent })
+            }
+            PullEvent::Ended { pull, reason, .. } => {
+                let ended = self.pulls.remove(&pull)?;
+                self.waiting = self.waiting.saturating_sub(ended.unfilled);
+                match reason {
+                    EndReason::Expired => {
+                        self.busy = false;
+                        None
+                    }
+                    // The new connection is noticed as such.
+                    EndReason::Disconnected => None,
+                    reason @ (EndReason::ConsumerGone
+                    | EndReason::Unavailable
+                    | EndReason::Silent
+                    | EndReason::Refused { .. }) => Some(Came::Lost(reason)),
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<Option<Came>> {
+        let Some(puller) = &mut self.puller else { return Poll::Pending };
+        let event = std::task::ready!(pin!(puller.next()).poll(context));
+        Poll::Ready(self.take(event))
+    }
+}
+
+/// What comes next from any of `queues`, and from which.
+pub(super) async fn next_of(queues: &mut [Queue]) -> (usize, Option<Came>) {
+    poll_fn(|context| {
+        for (n, queue) in queues.iter_mut().enumerate() {
+            if let Poll::Ready(came) = queue.poll(context) {
+                return Poll::Ready((n, came));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
