@@ -1,9 +1,30 @@
-//! The gridloom command as a library.
+//! The `gridloom` command as a library.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`args`] | what may be typed |
+//! | [`config`] | which setting counts: flag, environment, file or default |
+//! | [`commands`] | what each command does; one room a group of commands |
+//! | [`output`] | how everything looks: the only room that prints |
+//! | [`fault`] | with which code the command ends |
+//! | [`suggest`] | which known word somebody may have meant |
+//! | [`demo`] | what `gridloom demo` shows |
+//! | [`embedded`] | a real nats-server as a child |
+//! | [`guard`] | when a child process must go |
 
+pub mod args;
+pub mod commands;
+pub mod config;
+pub mod demo;
 pub mod embedded;
+pub mod fault;
 pub mod guard;
+pub mod output;
+pub mod suggest;
 
 use std::process::ExitCode;
+
+use clap::Parser;
 
 /// Runs the command.
 pub fn main() -> ExitCode {
@@ -12,5 +33,13 @@ pub fn main() -> ExitCode {
     if args.next().is_some_and(|word| word == "guard") {
         return guard::main(args);
     }
-    ExitCode::SUCCESS
+    // Wrong usage is answered here, with code 2.
+    let line = args::Line::parse();
+    match commands::run(line) {
+        Ok(verdict) => fault::code(verdict),
+        Err(error) => {
+            output::error(&fault::words(&error));
+            ExitCode::from(fault::code_of(&error))
+        }
+    }
 }

@@ -1,0 +1,377 @@
+//! What may be typed: the tree of commands and their flags. Every key of the configuration file has
+//! its flag and its environment variable here; `config` decides which of them counts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
+
+use crate::config::{Command, Database, Span};
+
+const START: &str = "\
+Start here:
+  gridloom demo                 see the whole engine work on real data
+  gridloom dev                  an empty stack to build against
+  gridloom job apply job.toml   define a job, then: gridloom run NAME --wait
+
+Every setting has a flag, an environment variable GRIDLOOM_... and a key in gridloom.toml;
+a flag beats the environment, the environment beats the file.
+
+Exit codes: 0 success, 1 the thing asked about failed, 2 wrong usage or input,
+3 broker unreachable.";
+
+/// Distributes work over workers, through NATS JetStream: every shard of a job is planned once and
+/// committed once, whatever crashes.
+#[derive(Debug, Parser)]
+#[command(name = "gridloom", version, after_help = START, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub struct Line {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub order: Order,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// The broker; several addresses with commas [default: nats://127.0.0.1:4222]
+    #[arg(
+        long,
+        global = true,
+        env = "GRIDLOOM_NATS",
+        value_name = "URL",
+        hide_env = true
+    )]
+    pub nats: Option<String>,
+    /// The installation; several can share a broker [default: gridloom]
+    #[arg(
+        long,
+        global = true,
+        env = "GRIDLOOM_NAMESPACE",
+        value_name = "NAME",
+        hide_env = true
+    )]
+    pub namespace: Option<Namespace>,
+    /// The configuration file [default: gridloom.toml, if it is there]
+    #[arg(
+        long,
+        global = true,
+        env = "GRIDLOOM_CONFIG",
+        value_name = "FILE",
+        hide_env = true
+    )]
+    pub config: Option<PathBuf>,
+    /// Print JSON for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log lines wanted, as "debug" or "warn,gridloom_worker=debug" [default: info for services, else warn]
+    #[arg(
+        long,
+        global = true,
+        env = "GRIDLOOM_LOG",
+        value_name = "FILTER",
+        hide_env = true
+    )]
+    pub log: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(
+        long,
+        global = true,
+        env = "GRIDLOOM_LOG_FORMAT",
+        value_name = "FORMAT",
+        hide_env = true
+    )]
+    pub log_format: Option<LogStyle>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStyle {
+    /// For people.
+    Text,
+    /// For a log store.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Order {
+    /// The whole engine on real data, before your eyes: a worker is killed, nothing is lost
+    Demo(Demo),
+    /// The whole stack, empty, to build against: broker, planner and a worker
+    Dev(Dev),
+    /// The planner: opens runs, issues their shards, closes them
+    Planner(PlannerArgs),
+    /// A worker with the built-in handlers sql, exec and noop
+    Worker(WorkerArgs),
+    /// Define, list, show and delete jobs
+    #[command(subcommand, arg_required_else_help = true)]
+    Job(Job),
+    /// Start a run of a job
+    Run(RunArgs),
+    /// List runs, the newest first
+    Runs(Runs),
+    /// Show one run, exactly, from its ledger
+    Show(OfRun),
+    /// Prove that every cell of a run's grid was committed exactly once
+    Audit(OfRun),
+    /// Shards that used up their attempts
+    #[command(subcommand, arg_required_else_help = true)]
+    Dead(Dead),
+    /// Queues: what is pending, in flight, redelivered
+    Queues,
+    /// Workers that answer
+    Workers,
+    /// Check broker, streams, consumers, permissions and clocks
+    Doctor(Doctor),
+}
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Leave everything running at the end, until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Flags of `dev`.
+#[derive(Args, Debug)]
+pub struct Dev {
+    /// The broker's port on 127.0.0.1 [default: 4222, or any free one where that is taken]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Keep streams in this directory, over restarts [default: a directory that is removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Settings of the worker.
+    #[command(flatten)]
+    pub worker: WorkerFlags,
+    /// Settings of queues.
+    #[command(flatten)]
+    pub queue: QueueFlags,
+}
+
+/// Flags of `planner`.
+#[derive(Args, Debug)]
+pub struct PlannerArgs {
+    /// Where metrics and health are.
+    #[command(flatten)]
+    pub listen: ListenFlag,
+    /// Settings of queues.
+    #[command(flatten)]
+    pub queue: QueueFlags,
+}
+
+/// Flags of `worker`.
+#[derive(Args, Debug)]
+pub struct WorkerArgs {
+    /// Settings of the worker.
+    #[command(flatten)]
+    pub worker: WorkerFlags,
+    /// Where metrics and health are.
+    #[command(flatten)]
+    pub listen: ListenFlag,
+    /// Settings of queues.
+    #[command(flatten)]
+    pub queue: QueueFlags,
+}
+
+/// Where a service listens.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListenFlag {
+    /// Address of /metrics, /live and /ready [default: 127.0.0.1 and any free port, which the log names]
+    #[arg(long, env = "GRIDLOOM_LISTEN", value_name = "ADDRESS", hide_env = true)]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Settings of a worker.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Worker")]
+pub struct WorkerFlags {
+    /// The worker's name [default: host name and process id]
+    #[arg(
+        long,
+        env = "GRIDLOOM_WORKER_NAME",
+        value_name = "NAME",
+        hide_env = true
+    )]
+    pub name: Option<WorkerName>,
+    /// A queue to work for; several with commas [default: default]
+    #[arg(
+        long = "queue",
+        env = "GRIDLOOM_WORKER_QUEUES",
+        value_name = "QUEUE",
+        value_delimiter = ',',
+        hide_env = true
+    )]
+    pub queues: Option<Vec<QueueName>>,
+    /// Tiles that run at once [default: 16]
+    #[arg(
+        long,
+        env = "GRIDLOOM_WORKER_CONCURRENCY",
+        value_name = "N",
+        hide_env = true
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub concurrency: Option<u32>,
+    /// Time to finish what runs when told to stop [default: 20s]
+    #[arg(
+        long,
+        env = "GRIDLOOM_WORKER_GRACE",
+        value_name = "TIME",
+        hide_env = true
+    )]
+    pub grace: Option<Span>,
+    /// A database for the sql handler, as NAME=URL; several with spaces between in the variable
+    #[arg(
+        long = "database",
+        env = "GRIDLOOM_WORKER_DATABASES",
+        value_name = "NAME=URL",
+        value_delimiter = ' '
+    )]
+    #[arg(hide_env = true, hide_env_values = true)]
+    pub databases: Option<Vec<Database>>,
+    /// A command for the exec handler, as NAME="PROGRAM ARGS..."; one a line in the variable
+    #[arg(
+        long = "exec",
+        env = "GRIDLOOM_WORKER_EXEC",
+        value_name = "NAME=COMMAND",
+        value_delimiter = '\n'
+    )]
+    #[arg(hide_env = true)]
+    pub exec: Option<Vec<Command>>,
+}
+
+/// Settings of queues: how they are made where they are not there yet, and expected to be.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Queues")]
+pub struct QueueFlags {
+    /// How long a worker may be silent before its tiles go to another [default: as the queue has it; 30s for a new one]
+    #[arg(
+        long,
+        env = "GRIDLOOM_QUEUE_ACK_DEADLINE",
+        value_name = "TIME",
+        hide_env = true
+    )]
+    pub ack_deadline: Option<Span>,
+    /// Where the queue is kept; the ledger is on disk always [default: file]
+    #[arg(
+        long,
+        env = "GRIDLOOM_QUEUE_STORAGE",
+        value_name = "WHERE",
+        hide_env = true
+    )]
+    pub storage: Option<Storage>,
+    /// Copies of each stream: 1 on a single server, 3 on a cluster [default: 1]
+    #[arg(
+        long,
+        env = "GRIDLOOM_QUEUE_REPLICAS",
+        value_name = "N",
+        hide_env = true
+    )]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub replicas: Option<u8>,
+}
+
+/// Where the queue is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// On disk.
+    File,
+    /// In the broker's memory: faster, and rebuilt from the ledger when the broker restarts.
+    Memory,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum Job {
+    /// Define jobs, or change them, from TOML or JSON files
+    Apply {
+        /// Job files; all are checked before any is applied
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// List jobs
+    List,
+    /// Show the definition of a job, all defaults written out
+    Show {
+        /// The job
+        job: JobName,
+    },
+    /// Delete a job; its runs stay
+    Delete {
+        /// The job
+        job: JobName,
+    },
+}
+
+/// Flags of `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The job
+    pub job: JobName,
+    /// A parameter for this run, over the job's own; dots nest, and JSON is read as JSON
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    /// A request id: the same one never makes a second run [default: a random one]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Stay until the run is over; the exit code tells how it ended
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Flags of `runs`.
+#[derive(Args, Debug)]
+pub struct Runs {
+    /// Only those of this job
+    pub job: Option<JobName>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+}
+
+/// A command about one run.
+#[derive(Args, Debug)]
+pub struct OfRun {
+    /// The run's id
+    pub run: RunId,
+}
+
+/// What to do with dead shards.
+#[derive(Debug, Subcommand)]
+pub enum Dead {
+    /// List dead shards, with their last error
+    List {
+        /// Only those of this run
+        #[arg(value_name = "RUN")]
+        run: Option<RunId>,
+    },
+}
+
+/// Flags of `doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Settings of queues.
+    #[command(flatten)]
+    pub queue: QueueFlags,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn tree_of_commands_is_sound() {
+        Line::command().debug_assert();
+    }
+}

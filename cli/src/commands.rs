@@ -1,0 +1,122 @@
+//! What each command does; one room a group of commands. A room asks the broker, decides what the
+//! answer is, and hands it to [`crate::output`].
+//!
+//! | room | commands |
+//! |------|----------|
+//! | [`job`] | `job apply`, `list`, `show`, `delete` |
+//! | [`run`] | `run`: a submission; `wait`: following it to its end |
+//! | [`runs`] | `runs`, `show`, `audit`, `dead list`: what ledgers say |
+//! | [`queues`] | `queues`, `workers` |
+//! | [`doctor`] | `doctor` |
+//! | [`service`] | `planner`, `worker` |
+//! | [`dev`] | `dev` |
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gridloom_shared::broker::{Broker, Options};
+use gridloom_shared::telemetry;
+
+use crate::args::{Line, Order};
+use crate::config::Config;
+use crate::fault::{Misuse, Verdict};
+use crate::output::{Form, Output};
+
+pub mod dev;
+pub mod doctor;
+pub mod installation;
+pub mod job;
+pub mod queues;
+pub mod run;
+pub mod runs;
+pub mod service;
+
+/// How long a command waits for the broker.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// What every command has at hand.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Settings.
+    pub config: Config,
+    /// Where to print.
+    pub output: Output,
+}
+
+impl Context {
+    /// A connection to the broker.
+    ///
+    /// # Errors
+    /// When it cannot be reached within `wait`, or will not do.
+    pub async fn connect(&self, name: &str, wait: Duration) -> anyhow::Result<Broker> {
+        let mut options = Options::new(
+            self.config.nats.as_str(),
+            self.config.namespace.clone(),
+            name,
+        );
+        options.wait = wait;
+        Ok(Broker::connect(&options).await?)
+    }
+
+    /// A connection for a command that asks and ends.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached, or will not do.
+    pub async fn ask(&self) -> anyhow::Result<Broker> {
+        self.connect("gridloom-cli", WAIT).await
+    }
+}
+
+/// Does what `line` says.
+///
+/// # Errors
+/// When it could not be done; [`crate::fault::code_of`] gives the exit code.
+pub fn run(line: Line) -> anyhow::Result<Verdict> {
+    let form = if line.global.json {
+        Form::Programs
+    } else {
+        Form::People
+    };
+    let context = Context {
+        config: Config::load(&line.global)?,
+        output: Output::new(form),
+    };
+    let usual = match &line.order {
+        // The client's own news are told by the engine, better.
+        Order::Planner(_) | Order::Worker(_) => "info,async_nats=warn",
+        _ => "warn",
+    };
+    let filter = context.config.log.as_deref().unwrap_or(usual);
+    telemetry::logs_exactly(context.config.log_format, filter)
+        .map_err(|error| Misuse::error(error.to_string()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let verdict = runtime.block_on(async {
+        match Box::pin(dispatch(&context, line.order)).await {
+            Ok(verdict) => Ok(verdict),
+            Err(error) => Err(installation::explained(&context, error).await),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    verdict
+}
+
+async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
+    match order {
+        Order::Demo(flags) => Box::pin(crate::demo::run(context, &flags)).await,
+        Order::Dev(flags) => Box::pin(dev::run(context, &flags)).await,
+        Order::Planner(flags) => Box::pin(service::planner(context, &flags)).await,
+        Order::Worker(flags) => Box::pin(service::worker(context, &flags)).await,
+        Order::Job(order) => job::run(context, order).await,
+        Order::Run(flags) => Box::pin(run::run(context, flags)).await,
+        Order::Runs(flags) => runs::list(context, &flags).await,
+        Order::Show(of) => runs::show(context, &of.run).await,
+        Order::Audit(of) => runs::audit(context, &of.run).await,
+        Order::Dead(order) => runs::dead(context, order).await,
+        Order::Queues => queues::queues(context).await,
+        Order::Workers => queues::workers(context).await,
+        Order::Doctor(flags) => doctor::run(context, &flags).await,
+    }
+}

@@ -1,0 +1,336 @@
+//! `gridloom doctor`: is everything there that the engine needs? Looks, and changes nothing except
+//! its own traces: a permission can only be tried out.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use gridloom_shared::broker::subjects::{ConsumerName, DOCTOR_KEY, StreamName};
+use gridloom_shared::broker::topology::{self, Finding, TopologyOptions, consumers};
+use gridloom_shared::broker::{Broker, ConnectError};
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::Session;
+
+use super::{Context, installation, queues};
+use crate::args::Doctor;
+use crate::config::DEFAULT_NATS;
+use crate::fault::{UNREACHABLE, Verdict, code_of};
+use crate::output::{counted, spoken};
+
+mod chart;
+
+use chart::Chart;
+
+/// Clocks that differ by more than this make due times look wrong to people.
+const OFFSET_MAX: Duration = Duration::from_secs(1);
+/// How long one check may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Streams and buckets of an installation.
+const ALL_STREAMS: usize = 8;
+
+/// Checks everything and shows what it found.
+///
+/// # Errors
+/// When the broker cannot be reached at all: the exit code is that of an unreachable broker.
+pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
+    let mut chart = Chart::default();
+    let broker = match context.ask().await {
+        Ok(broker) => broker,
+        Err(error) => {
+            let advice = match error.downcast_ref::<ConnectError>() {
+                Some(ConnectError::Unreachable { .. }) if !context.config.nats_chosen => {
+                    format!(
+                        "start one (gridloom dev), or name yours with --nats; tried the default {DEFAULT_NATS}"
+                    )
+                }
+                Some(ConnectError::Unreachable { .. }) => {
+                    "start nats-server there, or check --nats".to_owned()
+                }
+                _ => String::new(),
+            };
+            chart.bad("broker", format!("{error}"), advice);
+            chart.show(&context.output);
+            if code_of(&error) == UNREACHABLE {
+                return Ok(Verdict::Unreachable);
+            }
+            return Err(error);
+        }
+    };
+    look_at_broker(&broker, &mut chart).await;
+    let options = super::service::topology(&context.config.queue(&flags.queue));
+    if look_at_streams(&broker, &options, &mut chart).await {
+        look_at_consumers(&broker, &mut chart).await;
+        look_at_clock(&broker, &mut chart).await;
+    }
+    look_at_permissions(&broker, &mut chart).await;
+    look_at_services(&broker, &mut chart).await;
+    chart.show(&context.output);
+    let sick = chart.is_bad();
+    Ok(if sick { Verdict::Failed } else { Verdict::Fine })
+}
+
+async fn look_at_broker(broker: &Broker, chart: &mut Chart) {
+    let began = Instant::now();
+    let place = match broker.cluster() {
+        Some(cluster) => format!("in cluster {cluster}"),
+        None => "standing alone".to_owned(),
+    };
+    match broker.flush().await {
+        Ok(()) => chart.ok(
+            "broker",
+            format!(
+                "nats-server {} with JetStream, {place}",
+                broker.server_version()
+            ),
+        ),
+        Err(error) => chart.bad("broker", error.to_string(), "look at the broker's log"),
+    }
+    if began.elapsed() > Duration::from_millis(250) {
+        chart.note(
+            "distance",
+            spoken(began.elapsed()),
+            "the engine works, but slower; run it near the broker",
+        );
+    }
+}
+
+/// Whether the installation is there.
+async fn look_at_streams(broker: &Broker, options: &TopologyOptions, chart: &mut Chart) -> bool {
+    let namespace = broker.subjects().namespace();
+    let findings = match topology::verify(broker, options).await {
+        Ok(findings) => findings,
+        Err(error) => {
+            chart.bad(
+                "streams",
+                error.to_string(),
+                "look at the broker's log, and at this client's permissions",
+            );
+            return false;
+        }
+    };
+    let missing: Vec<_> = findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Missing(name) => Some(name.as_str()),
+            Finding::Drift(_) => None,
+        })
+        .collect();
+    for finding in &findings {
+        if let Finding::Drift(drift) = finding {
+            chart.bad(
+                "streams",
+                drift.to_string(),
+                "set it back with nats stream edit, or give the options it was made with",
+            );
+        }
+    }
+    if !missing.is_empty() {
+        let text = match missing.len() {
+            ALL_STREAMS => format!("namespace {namespace} has none yet"),
+            _ => format!("not there in namespace {namespace}: {}", missing.join(", ")),
+        };
+        chart.bad(
+            "streams",
+            text,
+            "start gridloom planner: it makes what is missing",
+        );
+    }
+    if findings.is_empty() {
+        chart.ok(
+            "streams",
+            format!("4 streams and 4 buckets of namespace {namespace}, as expected"),
+        );
+    }
+    missing.is_empty()
+}
+
+async fn look_at_consumers(broker: &Broker, chart: &mut Chart) {
+    let subjects = broker.subjects();
+    match broker
+        .standing(&subjects.submit(), &ConsumerName::planner())
+        .await
+    {
+        Ok(Some(state)) if state.waiting == 0 && state.pending > 0 => {
+            let text = format!(
+                "{} wait, nobody takes them",
+                counted(state.pending, "submission")
+            );
+            chart.bad("submissions", text, "start gridloom planner");
+        }
+        Ok(Some(state)) => chart.ok("submissions", format!("{} waiting", state.pending)),
+        Ok(None) => chart.bad(
+            "submissions",
+            "the planner's consumer is not there",
+            "start gridloom planner: it makes it",
+        ),
+        Err(error) => chart.bad("submissions", error.to_string(), ""),
+    }
+    let queues = match installation::queues(broker).await {
+        Ok(queues) => queues,
+        Err(error) => return chart.bad("queues", format!("{error:#}"), ""),
+    };
+    let mut fine = Vec::new();
+    for queue in queues {
+        match consumers::current(broker, &queue).await {
+            Ok(Some(consumer)) => fine.push(format!(
+                "{} (ack deadline {})",
+                consumer.name,
+                spoken(consumer.ack_deadline)
+            )),
+            Ok(None) => {
+                let text = format!("queue {queue} has no consumer yet");
+                chart.note(
+                    "queues",
+                    text,
+                    format!("start gridloom worker --queue {queue}: it makes it"),
+                );
+            }
+            Err(error) => chart.bad("queues", error.to_string(), ""),
+        }
+    }
+    if !fine.is_empty() {
+        chart.ok("queues", format!("consumers {}", fine.join(", ")));
+    }
+}
+
+/// What an ordinary client may do: publish and hear, ask JetStream, read streams.
+async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
+    let subjects = broker.subjects();
+    let echo = subjects.echo(Session::random());
+    let heard = async {
+        let mut echoes = broker
+            .subscribe(echo.clone())
+            .await
+            .map_err(|error| error.to_string())?;
+        broker
+            .publish(echo.clone(), Bytes::from_static(b"doctor"))
+            .await
+            .map_err(|error| error.to_string())?;
+        echoes
+            .next()
+            .await
+            .ok_or_else(|| "the connection was closed".to_owned())
+    };
+    match tokio::time::timeout(PATIENCE, heard).await {
+        Ok(Ok(_)) => chart.ok(
+            "permissions",
+            format!("may publish and subscribe in {}.>", subjects.namespace()),
+        ),
+        Ok(Err(error)) => chart.bad("permissions", error, "look at this client's permissions"),
+        Err(_) => {
+            let advice = "allow this user to publish and subscribe there; the broker's log names what it refused";
+            chart.bad("permissions", format!("no echo on {echo}"), advice);
+        }
+    }
+}
+
+/// The broker stamps what it stores: its clock is the one that due times are judged by.
+async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
+    let stamped = async {
+        let sent = UnixMs::now();
+        let key = DOCTOR_KEY;
+        broker
+            .state()
+            .put(key, sent.rfc3339().into())
+            .await
+            .map_err(|error| error.to_string())?;
+        let answered = UnixMs::now();
+        let entry = broker
+            .state()
+            .get_of_leader(key)
+            .await
+            .map_err(|error| error.to_string())?;
+        let at = entry
+            .ok_or_else(|| "what was written is not there".to_owned())?
+            .at;
+        // Gone again: nothing but this check reads it.
+        broker
+            .state()
+            .delete(key, None)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok::<_, String>(offset(sent, at, answered))
+    };
+    match tokio::time::timeout(PATIENCE, stamped).await {
+        Ok(Ok(offset)) if offset > OFFSET_MAX => {
+            let text = format!("{} between this machine and the broker", spoken(offset));
+            chart.bad(
+                "clock",
+                text,
+                "set both by NTP: times in lists and leases of the planner are judged by them",
+            );
+        }
+        Ok(Ok(offset)) => chart.ok(
+            "clock",
+            format!("within {} of the broker's", spoken(offset)),
+        ),
+        Ok(Err(error)) => chart.bad(
+            "clock",
+            error,
+            "allow this user to write the bucket state, or run doctor as the planner's",
+        ),
+        Err(_) => chart.bad(
+            "clock",
+            "no answer to a write",
+            "look at this client's permissions",
+        ),
+    }
+}
+
+/// How far `at` lies outside the time between `sent` and `answered`.
+fn offset(sent: UnixMs, at: UnixMs, answered: UnixMs) -> Duration {
+    let early = sent.0.saturating_sub(at.0);
+    let late = at.0.saturating_sub(answered.0);
+    Duration::from_millis(early.max(late))
+}
+
+async fn look_at_services(broker: &Broker, chart: &mut Chart) {
+    match queues::roll_call(broker).await {
+        Ok(workers) if workers.is_empty() => {
+            chart.note("workers", "none answers", "start one: gridloom worker");
+        }
+        Ok(workers) => {
+            let tiles: u64 = workers
+                .iter()
+                .map(|worker| u64::from(worker.capacity))
+                .sum();
+            let text = format!(
+                "{}, {} at once",
+                counted(workers.len() as u64, "worker"),
+                counted(tiles, "tile")
+            );
+            chart.ok("workers", text);
+        }
+        Err(error) => chart.bad("workers", format!("{error:#}"), ""),
+    }
+    let ledger: &StreamName = &broker.subjects().ledger();
+    if let Ok(state) = broker.info(ledger).await {
+        chart.ok(
+            "ledger",
+            format!(
+                "{}, {} MiB",
+                counted(state.messages, "record"),
+                state.bytes >> 20
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_is_right_when_the_stamp_lies_between_question_and_answer() {
+        let at = |ms| UnixMs(ms);
+        assert_eq!(offset(at(1_000), at(1_005), at(1_010)), Duration::ZERO);
+        assert_eq!(
+            offset(at(1_000), at(400), at(1_010)),
+            Duration::from_millis(600)
+        );
+        assert_eq!(
+            offset(at(1_000), at(3_010), at(1_010)),
+            Duration::from_secs(2)
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! `gridloom run`: a submission, and with `--wait` its run to the end.
+//!
+//! It checks what it can before anything is sent: a submission that the planner would refuse is
+//! refused here, at once, with the same words.
+
+use gridloom_shared::broker::log::AppendError;
+use gridloom_shared::id::RunId;
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::submission::Submission;
+use serde_json::{Map, Value};
+
+use super::{Context, installation};
+use crate::args::RunArgs;
+use crate::fault::{Misuse, Verdict};
+
+mod wait;
+
+/// Submits, and waits if so wished.
+///
+/// # Errors
+/// When there is no such job, the parameters cannot be, or the broker does not answer.
+pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
+    let broker = context.ask().await?;
+    let spec = installation::job(&broker, &flags.job).await?;
+    let id = flags.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let mut body = Map::from_iter([("id".to_owned(), Value::from(id.clone()))]);
+    if !flags.params.is_empty() {
+        let given = params(&spec, &flags.params).map_err(Misuse::error)?;
+        body.insert("params".to_owned(), Value::Object(given));
+    }
+    let body = serde_json::to_vec(&body)?;
+    let submission =
+        Submission::parse(&body, None).map_err(|error| Misuse::error(error.to_string()))?;
+    submission
+        .applied_to(&spec)
+        .map_err(|error| Misuse::error(error.to_string()))?;
+
+    let run = RunId::from_request(&flags.job, &id);
+    let subject = broker.subjects().submit_to(&flags.job);
+    let sequence = broker
+        .append(subject, body.into(), None)
+        .await
+        .map_err(|error| unsubmitted(error, &id))?;
+    if flags.wait {
+        let submitted = wait::Submitted {
+            run,
+            spec,
+            sequence,
+            content: submission.content(),
+        };
+        return wait::to_the_end(context, &broker, &submitted).await;
+    }
+    let receipt =
+        serde_json::json!({ "run": run, "job": flags.job, "id": id, "sequence": sequence });
+    context.output.show(&receipt, |output| {
+        output.say(format!("submitted run {run}"));
+        output.note(format!("look at it with gridloom show {run}"));
+    });
+    Ok(Verdict::Fine)
+}
+
+fn unsubmitted(error: AppendError, id: &str) -> anyhow::Error {
+    match &error {
+        AppendError::Unknown { .. } => anyhow::Error::new(error).context(format!(
+            "submit (safe to repeat with --id {id}: it never makes a second run)"
+        )),
+        AppendError::Conflict { .. }
+        | AppendError::Full { .. }
+        | AppendError::Unavailable { .. }
+        | AppendError::Failed { .. } => error.into(),
+    }
+}
+
+/// The parameters that were given, nested at their dots. A key inside a table of the job's own
+/// parameters changes that key alone: the rest of the table is kept.
+fn params(spec: &JobSpec, given: &[String]) -> Result<Map<String, Value>, String> {
+    let mut params = Map::new();
+    for text in given {
+        let (path, value) = text.split_once('=').ok_or_else(|| {
+            format!("--param {text:?}: must be KEY=VALUE, as --param day=2013-01-01")
+        })?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        let keys: Vec<&str> = path.split('.').collect();
+        if keys.iter().any(|key| key.is_empty()) {
+            return Err(format!("--param {text:?}: a key is empty"));
+        }
+        if keys.len() > 1
+            && !params.contains_key(keys[0])
+            && let Some(own) = spec.params.get(keys[0])
+        {
+            params.insert(keys[0].to_owned(), own.clone());
+        }
+        set(&mut params, &keys, value)
+            .map_err(|inner| format!("--param {text:?}: {inner} is no table"))?;
+    }
+    Ok(params)
+}
+
+fn set(table: &mut Map<String, Value>, keys: &[&str], value: Value) -> Result<(), String> {
+    match keys {
+        [] => Ok(()),
+        [key] => {
+            table.insert((*key).to_owned(), value);
+            Ok(())
+        }
+        [key, rest @ ..] => match table
+            .entry(*key)
+            .or_insert_with(|| Value::Object(Map::new()))
+        {
+            Value::Object(inner) => set(inner, rest, value),
+            _ => Err((*key).to_owned()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::job::parse::{self, Format};
+
+    use super::*;
+
+    fn job() -> JobSpec {
+        parse::parse(
+            "name = \"a\"\nhandler = \"noop\"\n[params]\nx = 1\n[params.deep]\na = 1\nb = 2",
+            Format::Toml,
+        )
+        .unwrap()
+    }
+
+    fn given(texts: &[&str]) -> Result<Value, String> {
+        params(
+            &job(),
+            &texts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        )
+        .map(Value::Object)
+    }
+
+    #[test]
+    fn values_are_json_where_they_can_be_and_text_otherwise() {
+        let params = given(&[
+            "n=3",
+            "day=2013-01-01",
+            "list=[1,2]",
+            "text=\"3\"",
+            "empty=",
+        ])
+        .unwrap();
+        let wanted = serde_json::json!({"n": 3, "day": "2013-01-01", "list": [1, 2], "text": "3", "empty": ""});
+        assert_eq!(params, wanted);
+    }
+
+    #[test]
+    fn dotted_key_changes_only_itself_in_a_table_of_the_job() {
+        assert_eq!(
+            given(&["deep.a=7"]).unwrap(),
+            serde_json::json!({"deep": {"a": 7, "b": 2}})
+        );
+        assert_eq!(
+            given(&["new.a.b=7"]).unwrap(),
+            serde_json::json!({"new": {"a": {"b": 7}}})
+        );
+        assert!(given(&["x.y=1"]).is_err());
+        assert!(given(&["novalue"]).is_err());
+        assert!(given(&[".a=1"]).is_err());
+    }
+}

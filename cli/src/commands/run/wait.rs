@@ -1,0 +1,240 @@
+//! `gridloom run --wait`: follows a run's ledger to its end, and says what it waits for.
+//!
+//! It reads the ledger itself, not a summary: what it shows is what is committed.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::{Followed, Start};
+use gridloom_shared::id::RunId;
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::presence::Presence;
+use gridloom_shared::submission::Unreadable;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::commands::{Context, installation, queues};
+use crate::fault::{Misuse, Verdict};
+use crate::output::{Progress, counted, grouped};
+
+/// How often the picture changes.
+const FRAME: Duration = Duration::from_millis(100);
+/// Standing still for so long needs an explanation.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What is known of a run that is waited for.
+struct Watch<'a> {
+    broker: &'a Broker,
+    spec: &'a JobSpec,
+    fold: Fold,
+    progress: Progress,
+    /// When something last happened, and how far the ledger was then.
+    moved: (Instant, u64),
+    /// What is waited for, in words.
+    words: String,
+}
+
+/// What was submitted.
+pub(super) struct Submitted {
+    /// The run that it makes, or made when it was submitted before.
+    pub(super) run: RunId,
+    /// The job as it was then.
+    pub(super) spec: JobSpec,
+    /// Its place in the submit stream.
+    pub(super) sequence: u64,
+    /// Hash of what was asked for.
+    pub(super) content: u64,
+}
+
+/// Waits until the run of `submitted` is over.
+///
+/// # Errors
+/// When the submission was refused, or the broker does not answer.
+pub(super) async fn to_the_end(
+    context: &Context,
+    broker: &Broker,
+    submitted: &Submitted,
+) -> anyhow::Result<Verdict> {
+    let subjects = broker.subjects();
+    let run = &submitted.run;
+    let subject = subjects.submit_to(&submitted.spec.name);
+    let mut ledger = broker.follow(
+        &subjects.ledger(),
+        subjects.ledger_of_run_anywhere(run),
+        Start::Sequence(1),
+    );
+    let mut refusals = broker.follow(
+        &subjects.history(),
+        subjects.unreadable(),
+        Start::Sequence(1),
+    );
+    let mut frames = interval(FRAME);
+    frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut interrupted = pin!(tokio::signal::ctrl_c());
+    let mut watch = Watch {
+        broker,
+        spec: &submitted.spec,
+        fold: Fold::new(run.clone()),
+        progress: context.output.progress(run.as_str()),
+        moved: (Instant::now(), 0),
+        words: String::new(),
+    };
+    loop {
+        tokio::select! {
+            followed = ledger.next() => watch.take(followed?),
+            refused = refusals.next() => refuse(&refused?, &subject, submitted.sequence)?,
+            _ = frames.tick() => watch.frame().await?,
+            _ = &mut interrupted => {
+                watch.progress.note(&format!("no longer waiting; the run goes on: gridloom show {run}"));
+                return Ok(Verdict::Interrupted);
+            }
+        }
+        watch.agrees(submitted.content)?;
+        if let Some(summary) = watch.over() {
+            return Ok(watch.finish(&summary));
+        }
+    }
+}
+
+/// An error if this record says why the submission at `sequence` made no run.
+fn refuse(followed: &Followed, subject: &str, sequence: u64) -> anyhow::Result<()> {
+    let Followed::Record(record) = followed else {
+        return Ok(());
+    };
+    match serde_json::from_slice::<Unreadable>(&record.payload) {
+        Ok(refused) if refused.sequence == sequence && refused.subject == subject => {
+            Err(Misuse::error(format!(
+                "the planner refused the submission: {}",
+                refused.reason
+            )))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+impl Watch<'_> {
+    fn take(&mut self, followed: Followed) {
+        let Followed::Record(record) = followed else {
+            return;
+        };
+        match installation::decode(self.broker.subjects(), &record) {
+            Some(content) => self.fold.apply(record.seq, record.at, &content),
+            None => self.fold.apply_unreadable(record.seq),
+        }
+    }
+
+    /// An error if the run was opened for another submission with the same request id.
+    fn agrees(&self, content: u64) -> anyhow::Result<()> {
+        match self.fold.opening() {
+            Some(opening) if opening.record.content != content => Err(Misuse::error(format!(
+                "run {} exists already, made by the same --id with other parameters; take another --id",
+                self.fold.run()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The summary, once the run is over.
+    fn over(&self) -> Option<RunSummary> {
+        self.fold.closing()?;
+        RunSummary::of(&self.fold)
+    }
+
+    async fn frame(&mut self) -> anyhow::Result<()> {
+        if self.moved.1 != self.fold.position() {
+            self.moved = (Instant::now(), self.fold.position());
+            self.words.clear();
+        } else if self.moved.0.elapsed() >= PATIENCE {
+            self.words = self.why_it_stands_still().await?;
+            self.moved.0 = Instant::now();
+        }
+        match RunSummary::of(&self.fold) {
+            Some(summary) => {
+                let known = self.fold.slices().iter().all(|slice| slice.end().is_some());
+                let total = known.then_some(summary.grid.shards);
+                self.progress.update(
+                    summary.shards.done,
+                    total,
+                    &words(&summary, &self.words),
+                    &summary,
+                );
+            }
+            None => {
+                let document = serde_json::json!({ "run": self.fold.run(), "state": "submitted" });
+                self.progress.update(0, None, &self.words, &document);
+            }
+        }
+        Ok(())
+    }
+
+    async fn why_it_stands_still(&self) -> anyhow::Result<String> {
+        if self.fold.opening().is_none() {
+            return Ok(
+                "waiting: no planner has taken the submission yet; start one with gridloom planner"
+                    .to_owned(),
+            );
+        }
+        let workers = queues::roll_call(self.broker).await?;
+        let (queue, handler) = (&self.spec.queue, &self.spec.handler);
+        let of_queue: Vec<&Presence> = workers
+            .iter()
+            .filter(|worker| worker.queues.contains(queue))
+            .collect();
+        Ok(if of_queue.is_empty() {
+            format!(
+                "waiting: no worker of queue {queue} answers; start one with gridloom worker --queue {queue}"
+            )
+        } else if !of_queue
+            .iter()
+            .any(|worker| worker.handlers.contains(handler))
+        {
+            format!("waiting: no worker of queue {queue} has handler {handler}")
+        } else {
+            String::new()
+        })
+    }
+
+    fn finish(self, summary: &RunSummary) -> Verdict {
+        let mut progress = self.progress;
+        let shards = &summary.shards;
+        progress.update(shards.done, Some(summary.grid.shards), "", summary);
+        let done = format!(
+            "{}, {} of {} done",
+            summary.state.as_str(),
+            grouped(shards.done),
+            counted(summary.grid.shards, "shard")
+        );
+        let words = if shards.dead > 0 {
+            format!("{done}, {} dead", grouped(shards.dead))
+        } else {
+            done
+        };
+        progress.finish(&words, summary.error.as_deref());
+        if summary.state == RunState::Succeeded {
+            Verdict::Fine
+        } else {
+            Verdict::Failed
+        }
+    }
+}
+
+/// What stands beside the bar.
+fn words(summary: &RunSummary, waiting: &str) -> String {
+    let shards = &summary.shards;
+    let mut parts = Vec::new();
+    for (number, word) in [
+        (shards.dead, "dead"),
+        (shards.retried, "retried"),
+        (shards.taken_over, "taken over"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {word}", grouped(number)));
+        }
+    }
+    if !waiting.is_empty() {
+        parts.push(waiting.to_owned());
+    }
+    parts.join(", ")
+}

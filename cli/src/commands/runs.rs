@@ -1,0 +1,202 @@
+//! `gridloom runs`, `show`, `audit`, `dead list`: what the ledgers of runs say.
+//!
+//! Everything about a run that is not over is folded from its ledger at once, so what is shown is
+//! exact; a run that is over is taken from its summary, which no longer changes.
+
+use std::collections::BTreeMap;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::ledger::summary::RunSummary;
+use gridloom_shared::wire;
+
+use super::{Context, installation};
+use crate::args::Runs;
+use crate::fault::Verdict;
+use crate::output::{Align, Table, counted, grouped, spoken};
+
+mod audit;
+mod dead;
+
+pub use audit::{audit, show_report};
+pub use dead::dead;
+
+/// Lists runs, the newest first.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn list(context: &Context, flags: &Runs) -> anyhow::Result<Verdict> {
+    let broker = context.ask().await?;
+    let mut runs = summaries(&broker, flags.job.as_ref()).await?;
+    let left_out = runs.len().saturating_sub(flags.limit);
+    runs.truncate(flags.limit);
+    context.output.show(&runs, |output| {
+        let mut table = Table::new([
+            ("run", Align::Left),
+            ("state", Align::Left),
+            ("done", Align::Right),
+            ("of", Align::Right),
+            ("dead", Align::Right),
+            ("opened", Align::Left),
+            ("took", Align::Right),
+        ]);
+        for run in &runs {
+            table.row([
+                run.run.to_string(),
+                run.state.as_str().to_owned(),
+                grouped(run.shards.done),
+                grouped(run.grid.shards),
+                grouped(run.shards.dead),
+                ago(run.opened_at.as_deref()),
+                took(run).unwrap_or_default(),
+            ]);
+        }
+        output.table(
+            &table,
+            "no runs yet; start one with gridloom run JOB --wait",
+        );
+        if left_out > 0 {
+            output.note(format!(
+                "{} more; see them with --limit",
+                counted(left_out as u64, "older run")
+            ));
+        }
+    });
+    Ok(Verdict::Fine)
+}
+
+/// Summaries of all runs, the newest first.
+async fn summaries(broker: &Broker, job: Option<&JobName>) -> anyhow::Result<Vec<RunSummary>> {
+    let wanted = |run: &RunId| job.is_none_or(|job| run.job() == job.as_str());
+    let stored = broker.runs().entries(">").await?;
+    let ended: BTreeMap<RunId, RunSummary> = stored
+        .iter()
+        .filter_map(|entry| wire::decode::<RunSummary>(entry.value.as_deref()?).ok())
+        .filter(|summary| summary.state.ended())
+        .map(|summary| (summary.run.clone(), summary))
+        .collect();
+    let mut all = Vec::new();
+    for run in installation::runs(broker).await?.into_iter().filter(wanted) {
+        match ended.get(&run) {
+            Some(summary) => all.push(summary.clone()),
+            None => all.extend(RunSummary::of(&installation::fold(broker, &run).await?)),
+        }
+    }
+    all.sort_by(|a, b| {
+        b.opened_at
+            .cmp(&a.opened_at)
+            .then_with(|| a.run.cmp(&b.run))
+    });
+    Ok(all)
+}
+
+/// Shows one run.
+///
+/// # Errors
+/// When there is none, or the broker does not answer.
+pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
+    let broker = context.ask().await?;
+    let fold = installation::fold(&broker, run).await?;
+    let Some(summary) = RunSummary::of(&fold) else {
+        anyhow::bail!("show run {run}: its ledger does not begin with its opening");
+    };
+    context.output.show(&summary, |output| {
+        output.say(facts(&summary).render(None));
+        if summary.shards.dead > 0 {
+            output.note(format!(
+                "see the errors of dead shards with gridloom dead list {run}"
+            ));
+        }
+    });
+    Ok(Verdict::Fine)
+}
+
+fn facts(run: &RunSummary) -> Table {
+    let mut table = Table::facts();
+    table.fact("run", run.run.as_str());
+    table.fact("job", format!("{} on queue {}", run.job, run.queue));
+    let took = took(run).map_or_else(String::new, |took| format!(", took {took}"));
+    table.fact("state", format!("{}{took}", run.state.as_str()));
+    if let Some(error) = &run.error {
+        table.fact("error", error);
+    }
+    let time = |at: &Option<String>| at.clone().unwrap_or_else(|| "-".to_owned());
+    table.fact("scheduled", time(&run.scheduled_at));
+    table.fact("opened", time(&run.opened_at));
+    table.fact("closed", time(&run.closed_at));
+    let slices = counted(run.grid.slices.into(), "slice");
+    table.fact(
+        "grid",
+        format!("{slices}, {}", counted(run.grid.shards, "shard")),
+    );
+    table.fact("shards", shards(run));
+    table.fact("repeats", repeats(run));
+    table.fact("rows", grouped_signed(run.rows));
+    for (name, value) in &run.counters {
+        table.fact(name, grouped_signed(*value));
+    }
+    table
+}
+
+fn shards(run: &RunSummary) -> String {
+    let shards = &run.shards;
+    let mut parts = vec![
+        format!("{} planned", grouped(shards.planned)),
+        format!("{} done", grouped(shards.done)),
+    ];
+    if shards.dead > 0 {
+        parts.push(format!("{} dead", grouped(shards.dead)));
+    }
+    if !run.state.ended() {
+        parts.push(format!("{} outstanding", grouped(shards.outstanding)));
+    }
+    parts.join(", ")
+}
+
+fn repeats(run: &RunSummary) -> String {
+    let shards = &run.shards;
+    format!(
+        "{} retried, {} taken over, {} late",
+        grouped(shards.retried),
+        grouped(shards.taken_over),
+        grouped(shards.late)
+    )
+}
+
+/// How long ago `at` was, as `4 min ago`.
+fn ago(at: Option<&str>) -> String {
+    let Some(at) = at.and_then(unix_ms) else {
+        return String::new();
+    };
+    let passed = UnixMs::now().0.saturating_sub(at);
+    // Coarse: nobody wants the milliseconds of yesterday.
+    let words = spoken(std::time::Duration::from_millis(passed / 1_000 * 1_000));
+    if passed < 1_000 {
+        "just now".to_owned()
+    } else {
+        format!("{words} ago")
+    }
+}
+
+/// How long a run took that is over.
+fn took(run: &RunSummary) -> Option<String> {
+    let (from, to) = (
+        unix_ms(run.opened_at.as_deref()?)?,
+        unix_ms(run.closed_at.as_deref()?)?,
+    );
+    Some(spoken(std::time::Duration::from_millis(
+        to.saturating_sub(from),
+    )))
+}
+
+fn unix_ms(text: &str) -> Option<u64> {
+    let at =
+        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+    u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+fn grouped_signed(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
+}

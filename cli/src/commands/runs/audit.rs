@@ -1,0 +1,109 @@
+//! `gridloom audit`: the proof of coverage, folded from the raw ledger and never from a summary.
+
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::audit::{Audit, GridCell, Report};
+use gridloom_shared::ledger::record::EndState;
+
+use crate::commands::{Context, installation};
+use crate::fault::Verdict;
+use crate::output::{Output, Table, counted, grouped};
+
+/// Cells that a breach lists for people before it says how many more there are.
+const CELLS_SHOWN: usize = 10;
+
+/// Proves the coverage of one run.
+///
+/// # Errors
+/// When there is none, or the broker does not answer.
+pub async fn audit(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
+    let broker = context.ask().await?;
+    let mut audit = Audit::new(run.clone());
+    installation::read_ledger(&broker, run, |stored, record| {
+        audit.read(stored.seq, record)
+    })
+    .await?;
+    let report = audit.report();
+    context
+        .output
+        .show(&report, |output| show_report(output, &report));
+    Ok(if report.ok {
+        Verdict::Fine
+    } else {
+        Verdict::Failed
+    })
+}
+
+/// Prints an audit for people.
+pub fn show_report(output: &Output, report: &Report) {
+    let mut table = Table::facts();
+    table.fact("run", report.run.as_str());
+    table.fact("planned", grouped(report.planned));
+    table.fact("committed", grouped(report.committed));
+    table.fact("dead", grouped(report.dead));
+    table.fact("takeovers", grouped(report.takeovers));
+    table.fact("repeated", grouped(report.repeated));
+    table.fact(
+        "lost",
+        if report.ended.is_some() {
+            cells(&report.lost)
+        } else {
+            format!("{} so far", report.lost.len())
+        },
+    );
+    table.fact("twice", cells(&report.twice));
+    table.fact("unexpected", cells(&report.unexpected));
+    output.say(table.render(None));
+    output.say(verdict(report));
+}
+
+fn verdict(report: &Report) -> String {
+    match (report.ok, report.ended) {
+        (true, Some(_)) if report.dead == 0 => {
+            "ok: every cell of the grid is committed exactly once".to_owned()
+        }
+        (true, _) => format!(
+            "ok: every cell of the grid is accounted for; {} dead",
+            counted(report.dead, "cell")
+        ),
+        (false, None) if report.twice.is_empty() && report.unexpected.is_empty() => {
+            "not ok yet: the run goes on, cells without an outcome count as lost until it is over"
+                .to_owned()
+        }
+        (false, Some(EndState::Cancelled)) => {
+            "not ok: the run was cancelled before its grid was done".to_owned()
+        }
+        (false, _) => {
+            let odd = match report.unexpected_records {
+                0 => String::new(),
+                n => format!(
+                    "; {} could not be read or did not belong there",
+                    counted(n, "record")
+                ),
+            };
+            format!(
+                "NOT OK: the ledger does not prove that every cell was committed exactly once{odd}"
+            )
+        }
+    }
+}
+
+fn cells(cells: &[GridCell]) -> String {
+    if cells.is_empty() {
+        return "0".to_owned();
+    }
+    let shown: Vec<_> = cells
+        .iter()
+        .take(CELLS_SHOWN)
+        .map(|cell| format!("slice {} page {}", cell.slice, cell.page))
+        .collect();
+    let more = if cells.len() > CELLS_SHOWN {
+        ", ..."
+    } else {
+        ""
+    };
+    format!(
+        "{}: {}{more}",
+        grouped(cells.len() as u64),
+        shown.join(", ")
+    )
+}

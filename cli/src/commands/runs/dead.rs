@@ -1,0 +1,95 @@
+//! `gridloom dead list`: shards that used up their attempts, with their last error.
+
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::fold::{Fold, Next};
+use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::tile::TileKind;
+use serde::Serialize;
+
+use super::{ago, summaries};
+use crate::args::Dead;
+use crate::commands::{Context, installation};
+use crate::fault::Verdict;
+use crate::output::{Align, Table};
+
+/// A dead shard, as `dead list --json` prints it.
+#[derive(Serialize)]
+struct DeadShard {
+    run: RunId,
+    job: String,
+    kind: TileKind,
+    slice: u32,
+    page: u32,
+    attempts: u32,
+    error: String,
+    at: String,
+}
+
+/// Lists dead shards.
+///
+/// # Errors
+/// When there is no such run, or the broker does not answer.
+pub async fn dead(context: &Context, order: Dead) -> anyhow::Result<Verdict> {
+    let Dead::List { run } = order;
+    let broker = context.ask().await?;
+    let mut dead = Vec::new();
+    match &run {
+        Some(run) => dead.extend(dead_of(&installation::fold(&broker, run).await?)),
+        None => {
+            let suspect = |run: &RunSummary| {
+                matches!(run.state, RunState::Failed | RunState::Cancelled) || run.shards.dead > 0
+            };
+            for run in summaries(&broker, None)
+                .await?
+                .iter()
+                .filter(|run| suspect(run))
+            {
+                dead.extend(dead_of(&installation::fold(&broker, &run.run).await?));
+            }
+        }
+    }
+    context.output.show(&dead, |output| {
+        let mut table = Table::new([
+            ("run", Align::Left),
+            ("slice", Align::Right),
+            ("page", Align::Right),
+            ("attempts", Align::Right),
+            ("since", Align::Left),
+            ("error", Align::Left),
+        ]);
+        for shard in &dead {
+            let page = match shard.kind {
+                TileKind::Page => shard.page.to_string(),
+                TileKind::Probe => format!("probe {}", shard.page),
+            };
+            table.row([
+                shard.run.to_string(),
+                shard.slice.to_string(),
+                page,
+                shard.attempts.to_string(),
+                ago(Some(&shard.at)),
+                shard.error.clone(),
+            ]);
+        }
+        output.table(&table, "no dead shards");
+    });
+    Ok(Verdict::Fine)
+}
+
+fn dead_of(fold: &Fold) -> Vec<DeadShard> {
+    let dead = fold
+        .failed()
+        .iter()
+        .filter(|(_, failed)| failed.next == Next::Dead);
+    dead.map(|(cell, failed)| DeadShard {
+        run: fold.run().clone(),
+        job: fold.run().job().to_owned(),
+        kind: cell.kind,
+        slice: cell.slice,
+        page: cell.page,
+        attempts: failed.attempts,
+        error: failed.error.clone(),
+        at: failed.at.rfc3339(),
+    })
+    .collect()
+}

@@ -1,0 +1,142 @@
+//! `gridloom planner` and `gridloom worker`: services that run until they are told to stop.
+//!
+//! The first SIGTERM or SIGINT is a clean stop; a second one ends the process at once, without
+//! anything that a crash would not survive.
+
+use std::future::Future;
+use std::time::Duration;
+
+use gridloom_planner::{Planner, PlannerOptions};
+use gridloom_shared::broker::topology::{self, TopologyOptions};
+use gridloom_shared::telemetry;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use crate::args::{PlannerArgs, Storage};
+use crate::config::QueueConfig;
+use crate::fault::Verdict;
+
+mod worker;
+
+pub use worker::{Running, worker};
+
+/// How long a service waits for the broker when it starts.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// How streams are made where they are missing, and expected to be.
+pub fn topology(queue: &QueueConfig) -> TopologyOptions {
+    TopologyOptions {
+        replicas: usize::from(queue.replicas),
+        queue_storage: match queue.storage {
+            Storage::File => topology::Storage::File,
+            Storage::Memory => topology::Storage::Memory,
+        },
+        ..TopologyOptions::default()
+    }
+}
+
+/// Runs a planner until it is told to stop.
+///
+/// # Errors
+/// When the broker cannot be reached or its streams will not do.
+pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<Verdict> {
+    let stop = Stop::listen()?;
+    let name = process_name();
+    let broker = context
+        .connect(&format!("gridloom-planner {name}"), WAIT)
+        .await?;
+    let options = PlannerOptions {
+        name,
+        topology: topology(&context.config.queue(&flags.queue)),
+    };
+    let planner = Planner::start(broker.clone(), options).await?;
+    let endpoints =
+        telemetry::serve(context.config.listen(&flags.listen), planner.health()).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        broker = broker.server_version(),
+        namespace = %context.config.namespace,
+        health = %format_args!("http://{}/ready", endpoints.address()),
+        "planner started"
+    );
+    stop.asked().await;
+    tracing::info!("stopping; a second signal ends at once");
+    or_at_once(planner.stop()).await;
+    endpoints.stop().await;
+    broker.drain().await?;
+    Ok(Verdict::Fine)
+}
+
+/// `host-1234`, in the letters of names.
+pub fn process_name() -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_lowercase();
+    let plain: String = host
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .take(36)
+        .collect();
+    let plain = plain.trim_start_matches('-');
+    let host = if plain.is_empty() { "host" } else { plain };
+    format!("{host}-{}", std::process::id())
+}
+
+/// Hears the signals that ask a service to stop.
+#[derive(Debug)]
+pub struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the system does not allow it.
+    pub fn listen() -> std::io::Result<Stop> {
+        Ok(Stop {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Returns when one of them came.
+    pub async fn asked(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for the end of a clean stop, or ends the process at the next signal.
+pub async fn or_at_once<T>(stopping: impl Future<Output = T>) -> T {
+    let again = async {
+        match Stop::listen() {
+            Ok(stop) => stop.asked().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        stopped = stopping => stopped,
+        () = again => {
+            tracing::warn!("told to stop a second time: ending at once");
+            std::process::exit(130);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn process_has_a_name_that_may_be_used() {
+        assert!(gridloom_shared::id::WorkerName::new(process_name()).is_ok());
+    }
+}

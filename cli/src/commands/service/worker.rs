@@ -1,0 +1,178 @@
+//! `gridloom worker`: a worker with the built-in handlers. It has `noop` always, `sql` when its
+//! configuration names a database and `exec` when it names a command: a job that needs more waits
+//! visibly for a worker that has it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gridloom_shared::broker::Options;
+use gridloom_shared::telemetry::{self, Health};
+use gridloom_worker::handlers::exec::{ExecCommand, ExecHandler};
+use gridloom_worker::handlers::noop::Noop;
+use gridloom_worker::handlers::sql::SqlHandler;
+use gridloom_worker::{RunError, Worker};
+use tokio::task::JoinHandle;
+
+use super::{Stop, WAIT, or_at_once, process_name};
+use crate::args::{QueueFlags, WorkerArgs};
+use crate::commands::Context;
+use crate::config::{Exec, WorkerConfig};
+use crate::fault::{Misuse, Verdict};
+
+/// How long a worker of `dev` may take until it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs a worker until it is told to stop.
+///
+/// # Errors
+/// When its configuration cannot be, the broker cannot be reached or will not do.
+pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Verdict> {
+    let stop = Stop::listen()?;
+    let config = context.config.worker(&flags.worker)?;
+    let (worker, handlers) = build(context, config, &flags.queue)?;
+    let endpoints = telemetry::serve(context.config.listen(&flags.listen), worker.health()).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        namespace = %context.config.namespace,
+        handlers = handlers.join(","),
+        health = %format_args!("http://{}/ready", endpoints.address()),
+        "worker starts"
+    );
+    let handle = worker.stop_handle();
+    let mut running = Box::pin(worker.run());
+    let ended = tokio::select! {
+        ended = &mut running => ended,
+        () = stop.asked() => {
+            tracing::info!("finishing what runs; a second signal ends at once");
+            handle.stop();
+            or_at_once(running).await
+        }
+    };
+    endpoints.stop().await;
+    ended?;
+    tracing::info!("worker ended");
+    Ok(Verdict::Fine)
+}
+
+/// A worker beside other services of this process.
+#[derive(Debug)]
+pub struct Running {
+    handlers: Vec<&'static str>,
+    handle: gridloom_worker::Stop,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    /// Starts a worker and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`worker`].
+    pub async fn start(
+        context: &Context,
+        config: WorkerConfig,
+        queue: &QueueFlags,
+    ) -> anyhow::Result<Running> {
+        let (worker, handlers) = build(context, config, queue)?;
+        let (handle, health) = (worker.stop_handle(), worker.health());
+        let mut task = tokio::spawn(worker.run());
+        let ready = async {
+            while health.ready().is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            ended = &mut task => {
+                ended??;
+                anyhow::bail!("start a worker: it ended at once");
+            }
+            () = ready => {}
+            () = tokio::time::sleep(READY_WITHIN) => {
+                let why = health.ready().err().unwrap_or_default();
+                anyhow::bail!("start a worker: {why}");
+            }
+        }
+        Ok(Running {
+            handlers,
+            handle,
+            task,
+        })
+    }
+
+    /// The handlers that it has.
+    pub fn handlers(&self) -> &[&'static str] {
+        &self.handlers
+    }
+
+    /// Lets it finish or hand back what it runs.
+    pub async fn stop(self) {
+        self.handle.stop();
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the worker ended"),
+            Err(error) => tracing::warn!(%error, "the worker ended"),
+        }
+    }
+}
+
+fn build(
+    context: &Context,
+    config: WorkerConfig,
+    queue: &QueueFlags,
+) -> anyhow::Result<(Worker, Vec<&'static str>)> {
+    let name = config.name.map_or_else(process_name, String::from);
+    let client = format!("gridloom-worker {name}");
+    let mut options = Options::new(
+        context.config.nats.as_str(),
+        context.config.namespace.clone(),
+        client,
+    );
+    options.wait = WAIT;
+    let mut handlers = vec!["noop"];
+    let mut builder = Worker::builder()
+        .connection(options)
+        .name(name)
+        .handler("noop", Noop)
+        .ignore_signals();
+    if !config.databases.is_empty() {
+        let sql =
+            SqlHandler::new(config.databases).map_err(|error| Misuse::error(error.to_string()))?;
+        builder = builder.handler("sql", sql);
+        handlers.push("sql");
+    }
+    if !config.exec.is_empty() {
+        let guard =
+            std::env::current_exe().context("find the running program, to guard commands with")?;
+        let commands = config
+            .exec
+            .into_iter()
+            .map(|(name, exec)| (name, command(exec)))
+            .collect();
+        builder = builder.handler("exec", ExecHandler::new(guard, commands));
+        handlers.push("exec");
+    }
+    for queue in config.queues {
+        builder = builder.queue(queue);
+    }
+    if let Some(tiles) = config.concurrency {
+        builder = builder.concurrency(tiles);
+    }
+    if let Some(grace) = config.grace {
+        builder = builder.grace(grace);
+    }
+    if let Some(deadline) = context.config.queue(queue).ack_deadline {
+        builder = builder.ack_deadline(deadline);
+    }
+    let worker = builder
+        .build()
+        .map_err(|error| Misuse::error(error.to_string()))?;
+    Ok((worker, handlers))
+}
+
+fn command(exec: Exec) -> ExecCommand {
+    ExecCommand {
+        program: exec.program,
+        args: exec.args,
+        env: exec.env,
+        dir: exec.dir,
+    }
+}

@@ -1,0 +1,217 @@
+//! Which setting counts: flag beats environment, environment beats file, file beats default.
+//!
+//! Flags and environment come already merged from `args`. A key of the file that is not known is
+//! refused with the nearest known one: a setting that is silently ignored is worse than none.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gridloom_shared::id::{Namespace, QueueName, WorkerName};
+use gridloom_shared::telemetry::LogFormat;
+
+use crate::args::{Global, ListenFlag, LogStyle, QueueFlags, Storage, WorkerFlags};
+
+mod file;
+mod value;
+
+pub use file::File;
+pub use value::{Command, Database, Span};
+
+/// The file that is read where none is named.
+pub const DEFAULT_FILE: &str = "gridloom.toml";
+/// The broker where none is named.
+pub const DEFAULT_NATS: &str = "nats://127.0.0.1:4222";
+
+/// What every command needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The broker's address.
+    pub nats: String,
+    /// Whether somebody chose it.
+    pub nats_chosen: bool,
+    /// The installation.
+    pub namespace: Namespace,
+    /// The filter of log lines, if somebody chose one.
+    pub log: Option<String>,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    file: File,
+}
+
+/// A worker's settings.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Its name, if somebody chose one.
+    pub name: Option<WorkerName>,
+    /// The queues that it works for.
+    pub queues: Vec<QueueName>,
+    /// Tiles that run at once, if somebody chose.
+    pub concurrency: Option<u32>,
+    /// Time to finish when told to stop, if somebody chose.
+    pub grace: Option<Duration>,
+    /// Databases of the sql handler: name to URL.
+    pub databases: BTreeMap<String, String>,
+    /// Commands of the exec handler.
+    pub exec: BTreeMap<String, Exec>,
+}
+
+/// A command of the exec handler.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+pub struct Exec {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Variables besides the worker's own.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where it runs; the worker's own directory otherwise.
+    #[serde(default)]
+    pub dir: Option<PathBuf>,
+}
+
+/// How queues are made and expected to be.
+#[derive(Clone, Debug)]
+pub struct QueueConfig {
+    /// How long a worker may be silent before its tiles go to another, if somebody chose it: an
+    /// existing queue is then changed to it.
+    pub ack_deadline: Option<Duration>,
+    /// Where the queue is kept.
+    pub storage: Storage,
+    /// Copies of each stream.
+    pub replicas: u8,
+}
+
+impl Config {
+    /// The configuration that the flags name, or the one of the working directory.
+    ///
+    /// # Errors
+    /// When a named file is missing, or a file says what cannot be.
+    pub fn load(flags: &Global) -> anyhow::Result<Config> {
+        let file = match &flags.config {
+            Some(path) => File::read(path)?,
+            None if Path::new(DEFAULT_FILE).exists() => File::read(Path::new(DEFAULT_FILE))?,
+            None => File::default(),
+        };
+        Config::merge(flags, file)
+    }
+
+    fn merge(flags: &Global, file: File) -> anyhow::Result<Config> {
+        let nats = flags.nats.clone().or_else(|| file.nats.clone());
+        let namespace = flags.namespace.clone().or_else(|| file.namespace.clone());
+        let style = flags
+            .log_format
+            .or(file.log_format)
+            .unwrap_or(LogStyle::Text);
+        Ok(Config {
+            nats_chosen: nats.is_some(),
+            nats: nats.unwrap_or_else(|| DEFAULT_NATS.to_owned()),
+            namespace: namespace.map_or_else(|| Namespace::new("gridloom"), Ok)?,
+            log: flags
+                .log
+                .clone()
+                .filter(|text| !text.trim().is_empty())
+                .or_else(|| file.log.clone()),
+            log_format: match style {
+                LogStyle::Text => LogFormat::Text,
+                LogStyle::Json => LogFormat::Json,
+            },
+            file,
+        })
+    }
+
+    /// Where a service answers about metrics and health.
+    pub fn listen(&self, flag: &ListenFlag) -> SocketAddr {
+        flag.listen
+            .or(self.file.listen)
+            .unwrap_or_else(|| ([127, 0, 0, 1], 0).into())
+    }
+
+    /// A worker's settings.
+    ///
+    /// # Errors
+    /// Never for names that are constants here.
+    pub fn worker(&self, flags: &WorkerFlags) -> anyhow::Result<WorkerConfig> {
+        let file = &self.file.worker;
+        let queues = flags.queues.clone().or_else(|| file.queues.clone());
+        let mut databases = file.databases.clone();
+        databases.extend(
+            flags
+                .databases
+                .iter()
+                .flatten()
+                .map(|given| (given.name.clone(), given.url.clone())),
+        );
+        let mut exec = file.exec.clone();
+        exec.extend(
+            flags
+                .exec
+                .iter()
+                .flatten()
+                .map(|given| (given.name.clone(), given.exec.clone())),
+        );
+        Ok(WorkerConfig {
+            name: flags.name.clone().or_else(|| file.name.clone()),
+            queues: match queues.filter(|queues| !queues.is_empty()) {
+                Some(queues) => queues,
+                None => vec![QueueName::new("default")?],
+            },
+            concurrency: flags.concurrency.or(file.concurrency),
+            grace: flags.grace.or(file.grace).map(|span| span.0),
+            databases,
+            exec,
+        })
+    }
+
+    /// How queues are made and expected to be.
+    pub fn queue(&self, flags: &QueueFlags) -> QueueConfig {
+        let file = &self.file.queue;
+        QueueConfig {
+            ack_deadline: flags.ack_deadline.or(file.ack_deadline).map(|span| span.0),
+            storage: flags.storage.or(file.storage).unwrap_or(Storage::File),
+            replicas: flags.replicas.or(file.replicas).unwrap_or(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> File {
+        File::parse(Path::new("test.toml"), text).unwrap()
+    }
+
+    #[test]
+    fn flag_beats_file_and_file_beats_default() {
+        let file = file(
+            "nats = \"nats://file\"\n[worker]\nconcurrency = 3\n[worker.databases]\na = \"sqlite:a\"\nb = \"sqlite:b\"",
+        );
+        let flags = Global {
+            nats: Some("nats://flag".into()),
+            ..Global::default()
+        };
+        let config = Config::merge(&flags, file).unwrap();
+        assert_eq!(
+            (config.nats.as_str(), config.namespace.as_str()),
+            ("nats://flag", "gridloom")
+        );
+        let given = Database {
+            name: "b".into(),
+            url: "sqlite:other".into(),
+        };
+        let worker = config
+            .worker(&WorkerFlags {
+                databases: Some(vec![given]),
+                ..WorkerFlags::default()
+            })
+            .unwrap();
+        assert_eq!((worker.concurrency, worker.grace), (Some(3), None));
+        assert_eq!(worker.databases["a"], "sqlite:a");
+        assert_eq!(worker.databases["b"], "sqlite:other");
+        assert_eq!(config.queue(&QueueFlags::default()).ack_deadline, None);
+    }
+}

@@ -1,0 +1,218 @@
+//! What the configuration file may say.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use gridloom_shared::id::{Namespace, QueueName, WorkerName};
+use serde::Deserialize;
+
+use super::{Exec, Span};
+use crate::args::{LogStyle, Storage};
+use crate::fault::Misuse;
+use crate::suggest;
+
+/// The settings of a file; what it does not say is `None` or empty.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct File {
+    pub(super) nats: Option<String>,
+    pub(super) namespace: Option<Namespace>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) log: Option<String>,
+    pub(super) log_format: Option<LogStyle>,
+    pub(super) worker: Worker,
+    pub(super) queue: Queue,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Worker {
+    pub(super) name: Option<WorkerName>,
+    pub(super) queues: Option<Vec<QueueName>>,
+    pub(super) concurrency: Option<u32>,
+    pub(super) grace: Option<Span>,
+    pub(super) databases: BTreeMap<String, String>,
+    pub(super) exec: BTreeMap<String, Exec>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Queue {
+    pub(super) ack_deadline: Option<Span>,
+    pub(super) storage: Option<Storage>,
+    pub(super) replicas: Option<u8>,
+}
+
+/// Every key, `*` for a name that the user chooses.
+const KEYS: &[&str] = &[
+    "nats",
+    "namespace",
+    "listen",
+    "log",
+    "log_format",
+    "worker.name",
+    "worker.queues",
+    "worker.concurrency",
+    "worker.grace",
+    "worker.databases.*",
+    "worker.exec.*.program",
+    "worker.exec.*.args",
+    "worker.exec.*.env.*",
+    "worker.exec.*.dir",
+    "queue.ack_deadline",
+    "queue.storage",
+    "queue.replicas",
+];
+
+impl File {
+    /// The settings in the file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or says what cannot be.
+    pub fn read(path: &Path) -> anyhow::Result<File> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Misuse::error(format!("read configuration {}: {error}", path.display()))
+        })?;
+        File::parse(path, &text)
+    }
+
+    /// The settings in `text`, which stood in the file at `path`.
+    ///
+    /// # Errors
+    /// When it says what cannot be; all unknown keys at once.
+    pub fn parse(path: &Path, text: &str) -> anyhow::Result<File> {
+        let wrong = |error: &toml::de::Error| {
+            Misuse::error(format!(
+                "{}: {}",
+                path.display(),
+                error.to_string().trim_end()
+            ))
+        };
+        let table: toml::Table = text.parse().map_err(|error| wrong(&error))?;
+        let mut unknown = Vec::new();
+        check(&table, &mut Vec::new(), &mut unknown);
+        if !unknown.is_empty() {
+            let lines: Vec<_> = unknown
+                .iter()
+                .map(|fault| format!("{}: {fault}", path.display()))
+                .collect();
+            return Err(Misuse::error(lines.join("\n")));
+        }
+        let file: File = toml::from_str(text).map_err(|error| wrong(&error))?;
+        file.within_bounds()
+            .map_err(|fault| Misuse::error(format!("{}: {fault}", path.display())))?;
+        Ok(file)
+    }
+
+    fn within_bounds(&self) -> Result<(), String> {
+        if self
+            .worker
+            .concurrency
+            .is_some_and(|n| !(1..=20_000).contains(&n))
+        {
+            return Err("worker.concurrency: must be from 1 to 20000".into());
+        }
+        if self.queue.replicas.is_some_and(|n| !(1..=5).contains(&n)) {
+            return Err("queue.replicas: must be from 1 to 5".into());
+        }
+        Ok(())
+    }
+}
+
+fn check(table: &toml::Table, at: &mut Vec<String>, unknown: &mut Vec<String>) {
+    for (key, value) in table {
+        let known = known_at(at);
+        if !known.contains(&"*") && !known.contains(&key.as_str()) {
+            let path = [at.join("."), key.clone()].join(".");
+            let hint = suggest::nearest(key, known.iter().copied()).map_or_else(
+                || format!("known here are {}", known.join(", ")),
+                |near| format!("did you mean {near:?}?"),
+            );
+            unknown.push(format!(
+                "{}: is no known key; {hint}",
+                path.trim_start_matches('.')
+            ));
+            continue;
+        }
+        if let toml::Value::Table(inner) = value {
+            at.push(key.clone());
+            // A table where a plain value belongs is left to the typed reading.
+            if !known_at(at).is_empty() {
+                check(inner, at, unknown);
+            }
+            at.pop();
+        }
+    }
+}
+
+/// The keys that may stand under `at`.
+fn known_at(at: &[String]) -> Vec<&'static str> {
+    let mut known: Vec<&str> = KEYS
+        .iter()
+        .filter_map(|key| {
+            let mut words = key.split('.');
+            let fits = at
+                .iter()
+                .all(|here| words.next().is_some_and(|word| word == "*" || word == here));
+            fits.then(|| words.next()).flatten()
+        })
+        .collect();
+    known.dedup();
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<File, String> {
+        File::parse(Path::new("gridloom.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_all_at_once_with_the_nearest_known_one() {
+        let text = "nat = \"x\"\n[worker]\nconcurency = 2\n[worker.exec.a]\nprogramm = \"x\"\n[elsewhere]\na = 1";
+        let message = parse(text).unwrap_err();
+        let lines: Vec<_> = message.lines().collect();
+        assert_eq!(lines.len(), 4, "{message}");
+        assert!(
+            message.contains("worker.concurency: is no known key; did you mean \"concurrency\"?"),
+            "{message}"
+        );
+        assert!(
+            message.contains("worker.exec.a.programm: is no known key; did you mean \"program\"?"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_said_with_their_place() {
+        let message = parse("[worker]\ngrace = \"soon\"").unwrap_err();
+        assert!(
+            message.contains("line 2") && message.contains("500ms"),
+            "{message}"
+        );
+        assert!(
+            parse("[queue]\nreplicas = 9")
+                .unwrap_err()
+                .contains("queue.replicas")
+        );
+        assert!(parse("nats = { a = 1 }").is_err());
+        assert!(parse("namespace = \"*\"").is_err());
+    }
+
+    #[test]
+    fn whole_file_is_read() {
+        let file = parse(
+            "nats = \"nats://a\"\nnamespace = \"x\"\nlisten = \"0.0.0.0:9000\"\nlog = \"debug\"\nlog_format = \"json\"\n\
+             [worker]\nname = \"w\"\nqueues = [\"a\", \"b\"]\nconcurrency = 4\ngrace = \"1m\"\n\
+             [worker.databases]\nflights = \"sqlite:f.db\"\n\
+             [worker.exec.resize]\nprogram = \"./r\"\nargs = [\"-x\"]\nenv = { A = \"1\" }\ndir = \"/tmp\"\n\
+             [queue]\nack_deadline = \"5s\"\nstorage = \"memory\"\nreplicas = 3",
+        )
+        .unwrap();
+        assert_eq!(file.worker.exec["resize"].env["A"], "1");
+        assert_eq!(file.queue.storage, Some(Storage::Memory));
+    }
+}

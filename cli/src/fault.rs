@@ -1,0 +1,149 @@
+//! Decides with which code the command ends.
+//!
+//! 0 success, 1 the thing asked about failed, 2 wrong usage or input, 3 broker unreachable.
+
+use std::process::ExitCode;
+
+use gridloom_shared::broker::api::ApiError;
+use gridloom_shared::broker::kv::WriteError;
+use gridloom_shared::broker::log::{AppendError, FollowError, ReadError};
+use gridloom_shared::broker::topology::TopologyError;
+use gridloom_shared::broker::{ConnectError, RequestError};
+use gridloom_worker::RunError;
+
+/// How a command ended that did what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All is well.
+    Fine,
+    /// The thing asked about failed: a failed run, a breach in an audit.
+    Failed,
+    /// The broker cannot be reached, and that was said already.
+    Unreachable,
+    /// It was told to stop waiting before there was an answer.
+    Interrupted,
+}
+
+/// What a person did that cannot work. The message says how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+impl Misuse {
+    /// An error of wrong usage or input.
+    pub fn error(message: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Misuse(message.into()))
+    }
+}
+
+/// The code of the thing asked about having failed.
+pub const FAILED: u8 = 1;
+/// The code of wrong usage or input.
+pub const MISUSE: u8 = 2;
+/// The code of a broker that cannot be reached.
+pub const UNREACHABLE: u8 = 3;
+
+/// The code for a verdict.
+pub fn code(verdict: Verdict) -> ExitCode {
+    match verdict {
+        Verdict::Fine => ExitCode::SUCCESS,
+        Verdict::Failed => ExitCode::from(FAILED),
+        Verdict::Unreachable => ExitCode::from(UNREACHABLE),
+        // As the shell shows SIGINT.
+        Verdict::Interrupted => ExitCode::from(130),
+    }
+}
+
+/// The error in words: each cause that the words before it do not say already.
+pub fn words(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// The code for an error, by what caused it.
+pub fn code_of(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of_cause).unwrap_or(FAILED)
+}
+
+fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if cause.is::<Misuse>() {
+        return Some(MISUSE);
+    }
+    if let Some(error) = cause.downcast_ref::<RunError>() {
+        return match error {
+            RunError::Connect(error) => code_of_cause(error),
+            RunError::Topology(error) => code_of_cause(error),
+            RunError::Build(_) => Some(MISUSE),
+            RunError::Engine(_) => None,
+        };
+    }
+    let unreachable = |away: bool| away.then_some(UNREACHABLE);
+    if let Some(error) = cause.downcast_ref::<ConnectError>() {
+        let misuse = matches!(error, ConnectError::Address { .. });
+        return Some(if misuse { MISUSE } else { UNREACHABLE });
+    }
+    if let Some(error) = cause.downcast_ref::<TopologyError>() {
+        return unreachable(error.is_unreachable());
+    }
+    if let Some(error) = cause.downcast_ref::<ApiError>() {
+        return unreachable(matches!(error, ApiError::Request(error) if is_away(error)));
+    }
+    if let Some(error) = cause.downcast_ref::<ReadError>() {
+        return code_of_cause(&error.cause);
+    }
+    if let Some(error) = cause.downcast_ref::<WriteError>() {
+        return unreachable(matches!(error, WriteError::Unknown { .. }));
+    }
+    if let Some(error) = cause.downcast_ref::<AppendError>() {
+        return unreachable(matches!(
+            error,
+            AppendError::Unavailable { .. } | AppendError::Unknown { .. }
+        ));
+    }
+    if let Some(error) = cause.downcast_ref::<FollowError>() {
+        return unreachable(matches!(error, FollowError::Unavailable { .. }));
+    }
+    unreachable(cause.downcast_ref::<RequestError>().is_some_and(is_away))
+}
+
+fn is_away(error: &RequestError) -> bool {
+    !matches!(error, RequestError::Unsendable { .. })
+}
+
+/// Whether the broker says that there is no such stream.
+pub fn is_missing(error: &ApiError) -> bool {
+    const STREAM_NOT_FOUND: u64 = 10_059;
+    error.err_code() == Some(STREAM_NOT_FOUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn code_follows_the_cause_however_deep_it_lies() {
+        let away = ConnectError::Unreachable {
+            url: "nats://x".into(),
+            cause: "refused".into(),
+        };
+        let wrapped = Err::<(), _>(away).context("list the runs").unwrap_err();
+        assert_eq!(code_of(&wrapped), UNREACHABLE);
+        assert_eq!(
+            code_of(&Misuse::error("no such job").context("run it")),
+            MISUSE
+        );
+        assert_eq!(code_of(&anyhow::anyhow!("something else")), FAILED);
+        let said = words(&wrapped);
+        assert!(
+            said.starts_with("list the runs: reach broker at nats://x: refused"),
+            "{said}"
+        );
+    }
+}

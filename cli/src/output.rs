@@ -1,0 +1,173 @@
+//! Everything that is printed: the only room that may. Tables and sentences for people, JSON for
+//! programs, both on standard output; notes and errors on standard error.
+//!
+//! It decides how things look, never what is true. A reader that went away (`gridloom runs | head`)
+//! ends the command quietly.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+mod progress;
+mod story;
+mod table;
+
+pub use progress::Progress;
+pub use story::Story;
+pub use table::{Align, Table};
+
+/// What standard output gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Tables and sentences.
+    People,
+    /// JSON.
+    Programs,
+}
+
+/// Where a command prints to.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    form: Form,
+}
+
+impl Output {
+    /// An output in this form.
+    pub fn new(form: Form) -> Output {
+        Output { form }
+    }
+
+    /// Whether programs read it.
+    pub fn is_json(&self) -> bool {
+        self.form == Form::Programs
+    }
+
+    /// One JSON document, or what people get instead.
+    pub fn show<T: Serialize + ?Sized>(&self, document: &T, people: impl FnOnce(&Output)) {
+        match self.form {
+            Form::Programs => self.document(document),
+            Form::People => people(self),
+        }
+    }
+
+    /// One JSON document over several lines.
+    pub fn document<T: Serialize + ?Sized>(&self, document: &T) {
+        match serde_json::to_string_pretty(document) {
+            Ok(text) => self.say(text),
+            Err(error) => self.note(format!("cannot show this as JSON: {error}")),
+        }
+    }
+
+    /// One JSON document on one line, for what streams.
+    pub fn line<T: Serialize + ?Sized>(&self, document: &T) {
+        match serde_json::to_string(document) {
+            Ok(text) => self.say(text),
+            Err(error) => self.note(format!("cannot show this as JSON: {error}")),
+        }
+    }
+
+    /// A table, or `otherwise` where it has no rows.
+    pub fn table(&self, table: &Table, otherwise: &str) {
+        if table.is_empty() {
+            self.note(otherwise);
+        } else {
+            self.say(table.render(width(&io::stdout())));
+        }
+    }
+
+    /// A line on standard output.
+    pub fn say(&self, text: impl AsRef<str>) {
+        write(&mut io::stdout().lock(), text.as_ref());
+    }
+
+    /// A line on standard error: what is not the answer, but good to know.
+    pub fn note(&self, text: impl AsRef<str>) {
+        write(&mut io::stderr().lock(), text.as_ref());
+    }
+
+    /// Shows how a run goes on; see [`Progress`].
+    pub fn progress(&self, title: &str) -> Progress {
+        Progress::new(*self, title)
+    }
+
+    /// Tells something step by step; see [`Story`].
+    pub fn story(&self) -> Story {
+        Story::new(*self)
+    }
+}
+
+/// Says why the command failed.
+pub fn error(message: &str) {
+    write(&mut io::stderr().lock(), &format!("gridloom: {message}"));
+}
+
+fn write(to: &mut impl Write, text: &str) {
+    if let Err(error) = writeln!(to, "{text}").and_then(|()| to.flush())
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        // Nobody reads any more; 141 is what the shell shows for SIGPIPE.
+        std::process::exit(141);
+    }
+}
+
+/// Columns of the terminal that `stream` is; `None` where it is none.
+fn width(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<u16> {
+    if !stream.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col)
+}
+
+/// `12345678` as `12,345,678`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration as people say it: `850 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+pub fn spoken(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// `1 shard`, `2 shards`, `1,000 shards`.
+pub fn counted(number: u64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{} {one}s", grouped(number)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_read_well() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(336_776), "336,776");
+        assert_eq!(grouped(1_000_000), "1,000,000");
+        assert_eq!(spoken(Duration::from_millis(850)), "850 ms");
+        assert_eq!(spoken(Duration::from_millis(4_200)), "4.2 s");
+        assert_eq!(spoken(Duration::from_secs(200)), "3 min 20 s");
+        assert_eq!(counted(1, "shard"), "1 shard");
+        assert_eq!(counted(1_200, "tile"), "1,200 tiles");
+    }
+}

@@ -1,0 +1,152 @@
+//! How a run that goes on is shown: a bar on a terminal, elsewhere a line every few seconds, for
+//! programs one JSON document for each change.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::{Output, grouped, spoken};
+
+/// How often a line appears where there is no terminal.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// A run in progress, on standard error; JSON goes to standard output.
+#[derive(Debug)]
+pub struct Progress {
+    output: Output,
+    title: String,
+    bar: Option<ProgressBar>,
+    began: Instant,
+    said: Option<(Instant, String)>,
+    line: String,
+}
+
+impl Progress {
+    pub(super) fn new(output: Output, title: &str) -> Progress {
+        let bar = (!output.is_json() && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(unbounded());
+            bar.set_prefix(title.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        let title = title.to_owned();
+        Progress {
+            output,
+            title,
+            bar,
+            began: Instant::now(),
+            said: None,
+            line: String::new(),
+        }
+    }
+
+    /// Shows that `done` of `total` shards are committed (`None`: not known yet), and a few words
+    /// about the rest; programs get `document`, when it differs from the last one.
+    pub fn update<T: Serialize>(
+        &mut self,
+        done: u64,
+        total: Option<u64>,
+        words: &str,
+        document: &T,
+    ) {
+        if self.output.is_json() {
+            let line = serde_json::to_string(document).unwrap_or_default();
+            if line != self.line {
+                self.output.say(&line);
+                self.line = line;
+            }
+            return;
+        }
+        match &self.bar {
+            Some(bar) => {
+                if total.is_some() && bar.length() != total {
+                    bar.set_style(bounded());
+                    bar.set_length(total.unwrap_or(0));
+                }
+                bar.set_position(done);
+                bar.set_message(words.to_owned());
+            }
+            None => self.line_for_pipes(done, total, words),
+        }
+    }
+
+    fn line_for_pipes(&mut self, done: u64, total: Option<u64>, words: &str) {
+        let of = total.map_or_else(String::new, |total| format!(" of {}", grouped(total)));
+        let words = if words.is_empty() {
+            String::new()
+        } else {
+            format!(", {words}")
+        };
+        let line = format!("{}: {}{of} shards done{words}", self.title, grouped(done));
+        let due = self
+            .said
+            .as_ref()
+            .is_none_or(|(at, last)| at.elapsed() >= PAUSE && *last != line);
+        if due {
+            self.output.note(&line);
+            self.said = Some((Instant::now(), line));
+        }
+    }
+
+    /// Says something beside the bar. Programs do not hear it on standard output.
+    pub fn note(&self, text: &str) {
+        self.beside(|| self.output.note(text));
+    }
+
+    /// Lets `say` print while the bar is out of the way.
+    pub(super) fn beside(&self, say: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(say),
+            None => say(),
+        }
+    }
+
+    /// Takes the bar away and says how it ended, and why where it went wrong.
+    pub fn finish(self, words: &str, error: Option<&str>) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if !self.output.is_json() {
+            let took = spoken(self.began.elapsed());
+            self.output
+                .say(format!("{}: {words} in {took}", self.title));
+            if let Some(error) = error {
+                self.output.note(format!("{}: {error}", self.title));
+            }
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the template is a constant, under test")]
+fn bounded() -> ProgressStyle {
+    ProgressStyle::with_template(
+        "{prefix} {bar:30} {human_pos}/{human_len} {percent}% {per_sec} {msg}",
+    )
+    .expect("the template is well formed")
+    .progress_chars("━╸─")
+}
+
+#[expect(clippy::expect_used, reason = "the template is a constant, under test")]
+fn unbounded() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix} {spinner} {human_pos} shards {msg}")
+        .expect("the template is well formed")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn templates_are_well_formed() {
+        let _ = (super::bounded(), super::unbounded());
+    }
+}

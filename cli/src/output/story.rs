@@ -1,0 +1,119 @@
+//! How something that is told step by step looks: a time, a word that says who, a sentence; and a
+//! bar below it while a run goes on. On a terminal in colours; programs get the sentences on
+//! standard error and nothing of them on standard output.
+
+use std::io::{self, IsTerminal};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::{Output, Progress, Table};
+
+/// The width of the word that says who.
+const WHO: usize = 8;
+
+/// How a sentence is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tone {
+    Plain,
+    Good,
+    Bad,
+}
+
+/// A story that is told as it happens.
+#[derive(Debug)]
+pub struct Story {
+    output: Output,
+    began: Instant,
+    colours: bool,
+    progress: Option<Progress>,
+}
+
+impl Story {
+    pub(super) fn new(output: Output) -> Story {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colours = wanted && !output.is_json() && io::stdout().is_terminal();
+        Story { output, began: Instant::now(), colours, progress: None }
+    }
+
+    /// A line without time and word.
+    pub fn line(&self, text: &str) {
+        self.beside(|| if self.output.is_json() { self.output.note(text) } else { self.output.say(text) });
+    }
+
+    /// A line that stands out.
+    pub fn title(&self, text: &str) {
+        self.line(&self.painted("1", text));
+    }
+
+    /// What happened.
+    pub fn step(&self, who: &str, text: &str) {
+        self.tell(who, text, Tone::Plain);
+    }
+
+    /// What happened that nobody wishes for.
+    pub fn alarm(&self, who: &str, text: &str) {
+        self.tell(who, text, Tone::Bad);
+    }
+
+    /// What was looked at, and whether it is as it must be.
+    pub fn check(&self, who: &str, text: &str, good: bool) {
+        let (tone, mark) = if good { (Tone::Good, "ok") } else { (Tone::Bad, "WRONG") };
+        self.tell(who, &format!("{text}: {}", self.painted(tone.code(), mark)), tone);
+    }
+
+    /// A table, set in a little.
+    pub fn table(&self, table: &Table) {
+        let text = table.render(None);
+        let lines: Vec<_> = text.lines().map(|line| format!("          {line}")).collect();
+        self.line(&lines.join("\n"));
+    }
+
+    /// Shows below the story how many of the shards are done, and a few words about the rest;
+    /// programs get `document` where it differs from the last one.
+    pub fn progress<T: Serialize>(&mut self, done: u64, total: Option<u64>, words: &str, document: &T) {
+        let output = self.output;
+        let progress = self.progress.get_or_insert_with(|| output.progress("          shards"));
+        progress.update(done, total, words, document);
+    }
+
+    /// Takes the progress away.
+    pub fn progressed(&mut self) {
+        self.progress = None;
+    }
+
+    /// The document that programs get in the end, on one line.
+    pub fn result<T: Serialize>(&self, document: &T) {
+        if self.output.is_json() {
+            self.output.line(document);
+        }
+    }
+
+    fn tell(&self, who: &str, text: &str, tone: Tone) {
+        let time = format!("{:6.1} s", self.began.elapsed().as_secs_f64());
+        let who = self.painted(tone.code(), &format!("{who:WHO$}"));
+        self.line(&format!("{}  {who}  {text}", self.painted("2", &time)));
+    }
+
+    fn painted(&self, code: &str, text: &str) -> String {
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn beside(&self, say: impl FnOnce()) {
+        match &self.progress {
+            Some(progress) => progress.beside(say),
+            None => say(),
+        }
+    }
+}
+
+impl Tone {
+    /// As terminals name colours.
+    fn code(self) -> &'static str {
+        match self {
+            Tone::Plain => "36",
+            Tone::Good => "32",
+            Tone::Bad => "1;31",
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What can be seen of the command without a broker: usage, configuration, exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Nobody listens on these.
+const AWAY: [&str; 3] = [
+    "nats://127.0.0.1:1",
+    "nats://127.0.0.1:2",
+    "nats://127.0.0.1:3",
+];
+
+fn gridloom(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gridloom"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GRIDLOOM_")) {
+        command.env_remove(name);
+    }
+    command
+        .args(args)
+        .envs(env.iter().copied())
+        .current_dir(dir)
+        .output()
+        .expect("gridloom runs")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("ended by itself")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        &["fly"][..],
+        &[],
+        &["run"],
+        &["run", "NOT A NAME"],
+        &["show", "*"],
+        &["job", "show", "a.b"],
+        &["runs", "--namespace", ">"],
+        &["runs", "--config", "nowhere.toml"],
+        &["runs", "--nats", "no url at all:x"],
+        &["runs", "--log", "a=b=c"],
+        &["worker", "--concurrency", "0"],
+        &["worker", "--database", "flights"],
+        &["planner", "--ack-deadline", "soon"],
+        &["job", "apply", "nowhere.toml"],
+    ] {
+        let output = gridloom(dir.path(), args, &[]);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
+        assert!(!output.stderr.is_empty(), "{args:?} says why");
+    }
+}
+
+#[test]
+fn broker_that_is_away_ends_with_3_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = "name = \"a\"\nhandler = \"noop\"";
+    std::fs::write(dir.path().join("job.toml"), job).unwrap();
+    let tries: [&[&str]; 4] = [
+        &["runs"],
+        &["job", "apply", "job.toml"],
+        &["queues", "--json"],
+        &["doctor"],
+    ];
+    std::thread::scope(|scope| {
+        for args in tries {
+            let dir = dir.path();
+            scope.spawn(move || {
+                let output = gridloom(dir, args, &[("GRIDLOOM_NATS", AWAY[0])]);
+                assert_eq!(code(&output), 3, "{args:?}: {}", stderr(&output));
+                let said = stderr(&output) + &String::from_utf8_lossy(&output.stdout);
+                assert!(said.contains("127.0.0.1:1"), "{args:?}: {said}");
+            });
+        }
+    });
+}
+
+#[test]
+fn ten_mistakes_in_job_files_give_ten_messages_each_with_file_and_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let faulty = r#"
+nmae = "a"
+handler = "Not A Name"
+queue = 7
+[grid]
+slices = 0
+pages = { count = 0 }
+tile = 5000
+[retry]
+max_attempts = 0
+backoff = { initial = "soon", factor = 0.5 }
+[limits]
+timeout = 30
+"#;
+    std::fs::write(dir.path().join("faulty.toml"), faulty).unwrap();
+    let fine = r#"{"name": "b", "handler": "noop"}"#;
+    std::fs::write(dir.path().join("fine.json"), fine).unwrap();
+    let output = gridloom(
+        dir.path(),
+        &["job", "apply", "fine.json", "faulty.toml"],
+        &[],
+    );
+    assert_eq!(code(&output), 2);
+    let said = stderr(&output);
+    let faults: Vec<_> = said
+        .lines()
+        .filter(|line| line.starts_with("faulty.toml: "))
+        .collect();
+    assert!(faults.len() >= 10, "{said}");
+    for key in [
+        "nmae",
+        "name",
+        "handler",
+        "queue",
+        "grid.slices",
+        "grid.pages.count",
+        "grid.tile",
+        "retry.max_attempts",
+        "retry.backoff.initial",
+        "retry.backoff.factor",
+        "limits.timeout",
+    ] {
+        let found = faults
+            .iter()
+            .any(|fault| fault.contains(&format!(" {key}: ")));
+        assert!(found, "{key} in {said}");
+    }
+}
+
+#[test]
+fn flag_beats_environment_and_environment_beats_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("nats = {:?}\n", AWAY[0]);
+    std::fs::write(dir.path().join("gridloom.toml"), text).unwrap();
+    let [file, variable, flag] = AWAY;
+    let seen = |args: &[&str], env: &[(&str, &str)], wanted: &str| {
+        let said = stderr(&gridloom(dir.path(), args, env));
+        assert!(said.contains(wanted), "{wanted} in {said}");
+    };
+    let set = [("GRIDLOOM_NATS", variable)];
+    std::thread::scope(|scope| {
+        scope.spawn(|| seen(&["runs"], &[], file));
+        scope.spawn(|| seen(&["runs"], &set, variable));
+        scope.spawn(|| seen(&["runs", "--nats", flag], &set, flag));
+    });
+}
+
+#[test]
+fn unknown_keys_of_the_configuration_are_refused_with_the_nearest_known_one() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mine.toml"), "[worker]\nconcurency = 3\n").unwrap();
+    let output = gridloom(dir.path(), &["runs", "--config", "mine.toml"], &[]);
+    assert_eq!(code(&output), 2);
+    let said = stderr(&output);
+    assert!(said.contains("did you mean \"concurrency\""), "{said}");
+}
