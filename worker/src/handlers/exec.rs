@@ -94,14 +94,20 @@ impl ExecHandler {
     /// The command that the shard's job names.
     fn command<'h>(&'h self, shard: &'h Shard) -> Result<(&'h str, &'h ExecCommand), Failure> {
         let name = shard.params_value().get("command").ok_or_else(|| {
-            Failure::permanent("read params.command: it is missing: name a command of the worker's configuration")
+            Failure::permanent(
+                "read params.command: it is missing: name a command of the worker's configuration",
+            )
         })?;
         let name = name
             .as_str()
             .ok_or_else(|| Failure::permanent("read params.command: it must be text"))?;
         let command = self.commands.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.commands.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
             Failure::permanent(format!(
                 "find command {name:?} in the worker's configuration, which has {known}: name one \
                  of them in params.command, or add it there"
@@ -141,7 +147,9 @@ impl Handler for ExecHandler {
         let task = Task::of(&shard);
         let mut guard = self.start(command, &task).map_err(|error| {
             let program = self.guard.display();
-            Failure::retry(format!("start command {name:?} under {program} guard: {error}"))
+            Failure::retry(format!(
+                "start command {name:?} under {program} guard: {error}"
+            ))
         })?;
         // The lifeline: as long as this is open, the command may run.
         let mut lifeline = guard.stdin.take();
@@ -154,7 +162,9 @@ impl Handler for ExecHandler {
             // The guard ends once the whole group is dead.
             let _ = guard.wait().await;
             shard.check()?;
-            return Err(Failure::retry(format!("run command {name:?}: told to stop")));
+            return Err(Failure::retry(format!(
+                "run command {name:?}: told to stop"
+            )));
         };
         let (status, output) = ended
             .map_err(|error| Failure::retry(format!("attend to command {name:?}: {error}")))?;
@@ -178,7 +188,8 @@ async fn attend(
     let (stdout, stderr) = (guard.stdout.take(), guard.stderr.take());
     let output = std::sync::Mutex::new(Output::default());
     let status = {
-        let reading = async { tokio::join!(read_reports(stdout, &output), read_log(stderr, &output)) };
+        let reading =
+            async { tokio::join!(read_reports(stdout, &output), read_log(stderr, &output)) };
         tokio::pin!(reading);
         tokio::select! {
             _ = &mut reading => guard.wait().await?,
@@ -196,7 +207,9 @@ async fn attend(
 fn conclude(shard: &Shard, name: &str, status: ExitStatus, output: Output) -> Result<(), Failure> {
     if status.success() {
         if let Some(fault) = output.fault {
-            return Err(Failure::retry(format!("read the report of command {name:?}: {fault}")));
+            return Err(Failure::retry(format!(
+                "read the report of command {name:?}: {fault}"
+            )));
         }
         shard.rows(output.rows);
         for (counter, n) in output.counters {

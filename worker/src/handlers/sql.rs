@@ -45,7 +45,7 @@
 //! | `names` | where a statement has its named parameters, and what kind of statement it is |
 //! | `dialect` | what the three kinds of database call things |
 //! | `link` | how values go in and come out |
-//! | `database` | how connections and the table are made |
+//! | `database` | how connections and the table are made, and how many at once |
 //! | `transaction` | that no connection with an open transaction is used again |
 //! | `commit` | the commit protocol |
 //! | `probe` | which pages a query's rows mean |

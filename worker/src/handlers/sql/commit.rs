@@ -34,6 +34,7 @@ pub(super) async fn exactly_once(
     shard: &Shard,
     statements: &[Bound],
 ) -> Result<Counters, Failure> {
+    let _slot = database.slot().await;
     let mut patience = Patience::new();
     loop {
         match pass(database, shard, statements, &mut patience).await {

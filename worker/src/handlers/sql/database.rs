@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, Error, Executor};
-use tokio::sync::{Mutex, MutexGuard, OnceCell};
+use tokio::sync::{Mutex, MutexGuard, OnceCell, Semaphore, SemaphorePermit};
 
 use super::DatabaseError;
 use super::dialect::{Dialect, SEE_TABLE};
@@ -18,9 +18,10 @@ use super::link::{Link, Rows};
 use super::trouble::Trouble;
 use crate::failure::Failure;
 
-/// Most connections of one worker process to one database.
-const CONNECTIONS_MAX: u32 = 32;
-/// Longest wait for a free connection of these before the attempt tries again.
+/// Most connections of one worker process to one database, and so most shards at once there. The
+/// others wait their turn, which is nobody's failure.
+const CONNECTIONS_MAX: u32 = 64;
+/// Longest wait for the server to give a connection before the attempt tries again.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 /// Bounds of the limits that a session gets: one lease, as it was when the database was first used.
 const LEASE_MIN: Duration = Duration::from_secs(1);
@@ -36,6 +37,8 @@ pub(super) struct Database {
     target: Target,
     pool: OnceLock<Pool>,
     table: OnceCell<()>,
+    /// One for each connection.
+    slots: Semaphore,
     /// Whose turn it is to write, where only one can: waiting here is fair and costs nothing.
     turn: Mutex<()>,
 }
@@ -81,12 +84,19 @@ impl Database {
             target,
             pool: OnceLock::new(),
             table: OnceCell::new(),
+            slots: Semaphore::new(CONNECTIONS_MAX as usize),
             turn: Mutex::new(()),
         })
     }
 
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// The right to one connection at a time. Asked once for each shard.
+    pub(super) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed.
+        self.slots.acquire().await.ok()
     }
 
     /// A connection; the first decides by `lease` what all sessions are told.
@@ -201,7 +211,8 @@ fn postgres(options: &PgConnectOptions, lease: Duration) -> PgPool {
 }
 
 fn mysql(options: MySqlConnectOptions, lease: Duration) -> MySqlPool {
-    let pool: MySqlPoolOptions = pool_options();
+    // Its limit on idle sessions holds between transactions too: look before use.
+    let pool: MySqlPoolOptions = pool_options().test_before_acquire(true);
     let seconds = lease.as_secs().max(1);
     let told: Arc<str> = format!(
         "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION wait_timeout = {seconds}"

@@ -75,17 +75,17 @@ struct Reader<'t> {
 
 impl Reader<'_> {
     fn step(&mut self, next: char) -> Result<(), StatementError> {
-        if let Some(length) = self.comment()? {
-            return Ok(self.copy(length));
-        }
-        if next.is_whitespace() {
-            return Ok(self.copy(next.len_utf8()));
+        let space = next.is_whitespace().then_some(next.len_utf8());
+        if let Some(length) = self.comment()?.or(space) {
+            self.copy(length);
+            return Ok(());
         }
         if self.ended {
             return Err(StatementError::Several);
         }
         if let Some(length) = self.quoted(next)? {
-            return Ok(self.copy(length));
+            self.copy(length);
+            return Ok(());
         }
         match next {
             ';' => {

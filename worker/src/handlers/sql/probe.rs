@@ -18,6 +18,7 @@ pub(super) async fn pages(
     query: &Bound,
     kind: KeyKind,
 ) -> Result<ProbedPages, Failure> {
+    let _slot = database.slot().await;
     let mut patience = Patience::new();
     loop {
         match ask(database, shard, query).await {

@@ -127,8 +127,8 @@ fn sqlite(code: i32, message: &str) -> Kind {
         "misuse of ",
     ];
     match code & 0xff {
-        // Busy and locked.
-        5 | 6 => Kind::Passing,
+        // Busy, locked, and a disk that failed: whether a commit got through must be looked up.
+        5 | 6 | 10 => Kind::Passing,
         1 if STATEMENT.iter().any(|words| message.contains(words)) => Kind::Statement,
         1 if message.contains("values for ") && message.contains("columns") => Kind::Statement,
         _ => Kind::Data,
@@ -137,7 +137,7 @@ fn sqlite(code: i32, message: &str) -> Kind {
 
 /// How long an attempt goes on trying: until its shard is to stop, and no longer than this where
 /// nothing is at stake.
-const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 

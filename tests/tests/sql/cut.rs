@@ -1,0 +1,86 @@
+//! A proxy that loses the answer to a commit: it cuts a connection at the first `COMMIT` that it
+//! sees, before or after it has passed it on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// When a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The server never hears of the commit.
+    BeforeCommit,
+    /// The server commits, and nobody hears of it.
+    AfterCommit,
+}
+
+/// A listening proxy.
+pub struct Proxy {
+    pub port: u16,
+    cuts: Arc<AtomicU32>,
+}
+
+impl Proxy {
+    /// Passes everything on to `to`, and makes the first `most` cuts that it can.
+    pub async fn start(to: u16, cut: Cut, most: u32) -> anyhow::Result<Proxy> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let cuts = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&cuts);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let cuts = Arc::clone(&counted);
+                tokio::spawn(async move { pass_on(client, to, cut, most, &cuts).await });
+            }
+        });
+        Ok(Proxy { port, cuts })
+    }
+
+    pub fn cuts(&self) -> u32 {
+        self.cuts.load(Ordering::SeqCst)
+    }
+}
+
+/// Ends when either side has, and drops both.
+async fn pass_on(
+    client: TcpStream,
+    to: u16,
+    cut: Cut,
+    most: u32,
+    cuts: &AtomicU32,
+) -> std::io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", to)).await?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let asking = async {
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            let read = from_client.read(&mut chunk).await?;
+            let commits = chunk[..read].windows(6).any(|word| word == b"COMMIT");
+            let cutting = commits
+                && cuts
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| {
+                        (n < most).then_some(n + 1)
+                    })
+                    .is_ok();
+            if read == 0 || (cutting && cut == Cut::BeforeCommit) {
+                return Ok(());
+            }
+            to_server.write_all(&chunk[..read]).await?;
+            if cutting {
+                return Ok(());
+            }
+        }
+    };
+    let answering = async {
+        tokio::io::copy(&mut from_server, &mut to_client)
+            .await
+            .map(drop)
+    };
+    tokio::select! {
+        ended = asking => ended,
+        ended = answering => ended,
+    }
+}
