@@ -366,6 +366,11 @@ impl Lead {
     /// Carries out what is due after a round of events.
     pub(super) fn advance(&mut self) {
         while self.tasks.try_join_next().is_some() {}
+        // A batch whose answer was lost may still land, beside a refill that was listed before it:
+        // only once the register is rewritten can it not (protocol.md §2).
+        if self.claiming {
+            return;
+        }
         self.judge_listings();
         let wall = UnixMs::now();
         for name in std::mem::take(&mut self.touched) {
