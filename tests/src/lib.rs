@@ -1,8 +1,13 @@
-//! Starts what a test needs for real: nats-server, `gridloom` processes, and nothing pretended.
+//! Starts what a test needs for real: nats-server, `gridloom` processes, and nothing pretended; and
+//! judges what they left behind.
 //!
 //! Everything started here dies with the test, however the test ends.
 
+pub mod observer;
+pub mod oracle;
 pub mod process;
+pub mod scenario;
+pub mod seed;
 pub mod server;
 pub mod wait;
 

@@ -1,0 +1,198 @@
+//! Judges what a run left behind: the raw ledger, and everything that the queue ever stored.
+//!
+//! It shares no code with the engine's fold, and asks more than the engine's own audit, whose
+//! report is one of its questions. For every breach it shows the shard's whole history and the seed.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`ledger`] | how a run's records are read |
+//! | [`trace`] | which rules the records keep or break |
+//! | [`queue`] | which rules the queue keeps or breaks |
+//! | [`history`] | what happened to one shard, in words |
+
+use std::fmt;
+
+use anyhow::bail;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::audit::Report;
+use gridloom_shared::ledger::fold::Cell;
+use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::tile::TileRef;
+
+use crate::observer::Observer;
+
+pub mod history;
+pub mod ledger;
+pub mod queue;
+pub mod trace;
+
+use ledger::Ledger;
+use trace::Trace;
+
+/// Breaches that are shown with their whole history.
+const SHOWN: usize = 5;
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// Which rule, and how.
+    pub what: String,
+    /// The shard, where it is one's.
+    pub cell: Option<Cell>,
+    /// The tile, where it is one's.
+    pub tile: Option<TileRef>,
+}
+
+impl Breach {
+    /// A breach that is no single shard's.
+    pub fn of_run(what: impl Into<String>) -> Breach {
+        Breach { what: what.into(), cell: None, tile: None }
+    }
+
+    /// A breach of a shard.
+    pub fn of_cell(cell: Cell, what: impl Into<String>) -> Breach {
+        Breach { what: what.into(), cell: Some(cell), tile: None }
+    }
+
+    /// A breach of a tile.
+    pub fn of_tile(tile: TileRef, what: impl Into<String>) -> Breach {
+        Breach { what: what.into(), cell: None, tile: Some(tile) }
+    }
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(cell) = self.cell {
+            write!(f, " ({:?} {} of slice {})", cell.kind, cell.page, cell.slice)?;
+        }
+        if let Some(tile) = self.tile {
+            write!(f, " (tile {}/{})", tile.wave, tile.index)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a run came to, once no rule was found broken.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The engine's own audit.
+    pub audit: Report,
+    /// The engine's own summary.
+    pub summary: RunSummary,
+    /// Waves decided.
+    pub waves: u32,
+    /// Tiles decided.
+    pub tiles: u64,
+    /// Copies of tiles that the queue stored marked as a refill.
+    pub refilled: u64,
+    /// Copies of tiles that the queue stored.
+    pub stored: u64,
+}
+
+impl Verdict {
+    /// The verdict of a run that must have succeeded, every cell of its grid committed.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn succeeded(self) -> anyhow::Result<Verdict> {
+        let shards = &self.summary.shards;
+        let whole = shards.done == self.summary.grid.shards && shards.outstanding == 0;
+        if self.summary.state != RunState::Succeeded || !whole {
+            bail!("run did not succeed with all of its cells: {:?}", self.summary);
+        }
+        Ok(self)
+    }
+}
+
+/// Judges a run that is over.
+///
+/// # Errors
+/// When a rule was broken: with the seed, and the history of each shard concerned.
+pub async fn judge(
+    broker: &Broker,
+    run: &RunId,
+    observer: Option<&Observer>,
+    seed: u64,
+) -> anyhow::Result<Verdict> {
+    let ledger = Ledger::read(broker, run).await?;
+    let stored = match observer {
+        Some(observer) => {
+            observer.catch_up(broker).await?;
+            let mut tiles = observer.tiles();
+            tiles.retain(|stored| stored.tile.run == *run);
+            tiles
+        }
+        None => Vec::new(),
+    };
+    let trace = Trace::of(&ledger);
+    let mut breaches = trace.breaches().to_vec();
+    breaches.extend(trace.at_the_end());
+    breaches.extend(queue::stored(&trace, &stored, observer.is_some_and(|o| o.gaps() == 0)));
+    let audit = ledger.audit();
+    if !audit.ok {
+        breaches.push(Breach::of_run(format!("the audit is not clean: {}", brief(&audit))));
+    }
+    let summary = ledger.summary()?;
+    breaches.extend(trace.against(&summary));
+    if !breaches.is_empty() {
+        bail!("{}", shown(run, seed, &breaches, &ledger, &trace, &stored));
+    }
+    Ok(Verdict {
+        audit,
+        summary,
+        waves: trace.waves(),
+        tiles: trace.tiles().len() as u64,
+        refilled: stored.iter().filter(|stored| stored.tile.again).count() as u64,
+        stored: stored.len() as u64,
+    })
+}
+
+/// Judges a run that goes on: what left the queue has its outcomes, nothing is there twice.
+///
+/// # Errors
+/// As [`judge`].
+pub async fn judge_open(broker: &Broker, run: &RunId, observer: &Observer, seed: u64) -> anyhow::Result<()> {
+    let mut stored = observer.tiles();
+    stored.retain(|stored| stored.tile.run == *run);
+    let queued = queue::list(broker, run).await?;
+    let ledger = Ledger::read(broker, run).await?;
+    let trace = Trace::of(&ledger);
+    let mut breaches = trace.breaches().to_vec();
+    breaches.extend(queue::stored(&trace, &stored, false));
+    breaches.extend(queue::removed(&trace, &stored, &queued));
+    if breaches.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", shown(run, seed, &breaches, &ledger, &trace, &stored))
+}
+
+fn brief(report: &Report) -> String {
+    let mut report = report.clone();
+    for cells in [&mut report.lost, &mut report.unexpected, &mut report.twice] {
+        cells.truncate(10);
+    }
+    format!("{report:?}")
+}
+
+fn shown(
+    run: &RunId,
+    seed: u64,
+    breaches: &[Breach],
+    ledger: &Ledger,
+    trace: &Trace,
+    stored: &[crate::observer::Stored],
+) -> String {
+    let mut text = format!("{} breaches in run {run}, seed {seed}:", breaches.len());
+    for breach in breaches.iter().take(40) {
+        text += &format!("\n  {breach}");
+    }
+    for breach in breaches.iter().filter(|b| b.cell.is_some() || b.tile.is_some()).take(SHOWN) {
+        text += &format!("\nhistory of {breach}:");
+        for line in history::of(breach, ledger, trace, stored) {
+            text += &format!("\n    {line}");
+        }
+    }
+    text
+}

@@ -1,0 +1,90 @@
+//! Decides how a run's records are read: raw, all of them, in order.
+
+use anyhow::{Context, bail};
+use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::audit::{Audit, Report};
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::record::{PlanRecord, Record};
+use gridloom_shared::ledger::summary::RunSummary;
+
+/// One record as it stands.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its sequence.
+    pub seq: u64,
+    /// When the broker stored it.
+    pub at: UnixMs,
+    /// The record; `None` when it cannot be read.
+    pub record: Option<Record>,
+}
+
+/// All records of a run.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// The run.
+    pub run: RunId,
+    /// Its records in order.
+    pub entries: Vec<Entry>,
+}
+
+impl Ledger {
+    /// Reads the ledger of `run` to its present end.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn read(broker: &Broker, run: &RunId) -> anyhow::Result<Ledger> {
+        let subjects = broker.subjects();
+        let stream = subjects.ledger();
+        let last = broker.info(&stream).await?.last_seq;
+        let records = broker.read(&stream, subjects.ledger_of_run_anywhere(run), 1, Some(last)).await?;
+        let entry = |record: &gridloom_shared::broker::log::Record| {
+            let author = subjects.parse_ledger(&record.subject).map(|(.., author)| author);
+            Entry {
+                seq: record.seq,
+                at: record.at,
+                record: author.and_then(|author| Record::decode(author, &record.payload).ok()),
+            }
+        };
+        Ok(Ledger { run: run.clone(), entries: records.iter().map(entry).collect() })
+    }
+
+    /// Whether the run is over.
+    pub fn is_closed(&self) -> bool {
+        let closed = |entry: &Entry| matches!(entry.record, Some(Record::Plan(PlanRecord::Closed(_))));
+        self.entries.iter().any(closed)
+    }
+
+    /// What the engine's audit says of it.
+    pub fn audit(&self) -> Report {
+        let mut audit = Audit::new(self.run.clone());
+        for entry in &self.entries {
+            audit.read(entry.seq, entry.record.as_ref());
+        }
+        audit.report()
+    }
+
+    /// What the engine's fold makes of it.
+    pub fn fold(&self) -> Fold {
+        let mut fold = Fold::new(self.run.clone());
+        for entry in &self.entries {
+            match &entry.record {
+                Some(record) => fold.apply(entry.seq, entry.at, record),
+                None => fold.apply_unreadable(entry.seq),
+            }
+        }
+        fold
+    }
+
+    /// What the engine shows of it.
+    ///
+    /// # Errors
+    /// When the run has no first record.
+    pub fn summary(&self) -> anyhow::Result<RunSummary> {
+        if self.entries.is_empty() {
+            bail!("run {} has no ledger", self.run);
+        }
+        RunSummary::of(&self.fold()).with_context(|| format!("run {} was never opened", self.run))
+    }
+}

@@ -1,0 +1,326 @@
+//! Decides which rules the records of a run keep or break (protocol.md §2 to §5).
+//!
+//! It keeps everything that happened to every shard, in order, and judges each record against what
+//! stood before it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use gridloom_shared::id::{Fence, Session};
+use gridloom_shared::ledger::fold::Cell;
+use gridloom_shared::ledger::outcomes::{self, Retry, Status};
+use gridloom_shared::ledger::record::{Opened, PlanRecord, Probed, Record, Takeover, Wave, WorkRecord};
+use gridloom_shared::ledger::summary::RunSummary;
+use gridloom_shared::tile::{TileKind, TileRef};
+
+use super::Breach;
+use super::ledger::Ledger;
+
+/// A tile as its wave decided it, and who held it since.
+#[derive(Clone, Debug)]
+pub struct TileTrace {
+    /// What kind of work.
+    pub kind: TileKind,
+    /// Row.
+    pub slice: u32,
+    /// First page.
+    pub first: u32,
+    /// How many pages.
+    pub pages: u32,
+    /// Attempt that it carries.
+    pub attempt: u32,
+    /// Sequence of its wave.
+    pub fence: Fence,
+    /// Its takeovers: fence and author.
+    pub takeovers: Vec<(Fence, Session)>,
+}
+
+impl TileTrace {
+    /// Its shards.
+    pub fn cells(&self) -> impl Iterator<Item = Cell> + use<> {
+        let (kind, slice) = (self.kind, self.slice);
+        (self.first..self.first + self.pages).map(move |page| Cell { kind, slice, page })
+    }
+
+    fn newest(&self) -> Fence {
+        self.takeovers.last().map_or(self.fence, |(fence, _)| *fence)
+    }
+}
+
+/// What happened to one shard.
+#[derive(Clone, Debug, Default)]
+pub struct CellTrace {
+    /// Attempts issued: number and tile.
+    pub issued: Vec<(u32, TileRef)>,
+    /// Successes: sequence, fence and author.
+    pub done: Vec<(u64, Fence, Session)>,
+    /// Failures that count: attempt, and whether none may follow.
+    pub failed: Vec<(u32, bool)>,
+    /// Failures whether they count or not: the attempts.
+    pub tried: Vec<u32>,
+}
+
+/// Everything that the records say.
+#[derive(Debug)]
+pub struct Trace {
+    opened: Option<(u64, Opened)>,
+    closed: Option<u64>,
+    waves: u32,
+    tiles: BTreeMap<TileRef, TileTrace>,
+    cells: BTreeMap<Cell, CellTrace>,
+    found: HashMap<u32, u32>,
+    seen: HashSet<(Session, u64)>,
+    breaches: Vec<Breach>,
+}
+
+impl Trace {
+    /// Follows a run from its first record to its last.
+    pub fn of(ledger: &Ledger) -> Trace {
+        let mut trace = Trace {
+            opened: None,
+            closed: None,
+            waves: 0,
+            tiles: BTreeMap::new(),
+            cells: BTreeMap::new(),
+            found: HashMap::new(),
+            seen: HashSet::new(),
+            breaches: Vec::new(),
+        };
+        for entry in &ledger.entries {
+            match &entry.record {
+                None => trace.breach(Breach::of_run(format!("record {} cannot be read", entry.seq))),
+                Some(Record::Plan(plan)) => trace.plan(entry.seq, plan),
+                Some(Record::Work(work)) => trace.work(entry.seq, work),
+                Some(Record::Takeover(takeover)) => trace.takeover(entry.seq, takeover),
+            }
+        }
+        trace
+    }
+
+    /// Rules that were broken on the way.
+    pub fn breaches(&self) -> &[Breach] {
+        &self.breaches
+    }
+
+    /// Tiles that were decided.
+    pub fn tiles(&self) -> &BTreeMap<TileRef, TileTrace> {
+        &self.tiles
+    }
+
+    /// What happened to a shard.
+    pub fn cell(&self, cell: Cell) -> Option<&CellTrace> {
+        self.cells.get(&cell)
+    }
+
+    /// Waves decided.
+    pub fn waves(&self) -> u32 {
+        self.waves
+    }
+
+    fn breach(&mut self, breach: Breach) {
+        self.breaches.push(breach);
+    }
+
+    fn plan(&mut self, seq: u64, plan: &PlanRecord) {
+        if self.closed.is_some() {
+            self.breach(Breach::of_run(format!("plan record {seq} after the run was closed")));
+        }
+        match plan {
+            PlanRecord::Opened(opened) if self.opened.is_none() => {
+                self.opened = Some((seq, (**opened).clone()));
+            }
+            PlanRecord::Opened(_) => self.breach(Breach::of_run(format!("opened twice, at {seq}"))),
+            PlanRecord::Closed(_) => self.closed = Some(seq),
+            PlanRecord::Wave(wave) => self.wave(seq, wave),
+        }
+    }
+
+    fn wave(&mut self, seq: u64, wave: &Wave) {
+        if wave.n != self.waves || self.opened.is_none() {
+            let what = format!("wave {} stands at {seq} where {} was due", wave.n, self.waves);
+            self.breach(Breach::of_run(what));
+        }
+        self.waves = wave.n + 1;
+        if wave.is_empty() || wave.folded >= seq {
+            self.breach(Breach::of_run(format!("wave {} is empty or had read its own record", wave.n)));
+        }
+        let mut index = 0;
+        for run in &wave.tiles {
+            for n in 0..run.tiles {
+                let place = TileRef { wave: wave.n, index };
+                index += 1;
+                let tile = TileTrace {
+                    kind: run.kind,
+                    slice: run.slice,
+                    first: run.first + n * run.pages,
+                    pages: run.pages,
+                    attempt: run.attempt,
+                    fence: Fence(seq),
+                    takeovers: Vec::new(),
+                };
+                tile.cells().for_each(|cell| self.issue(cell, place, run.attempt, wave.folded));
+                self.tiles.insert(place, tile);
+            }
+        }
+    }
+
+    fn issue(&mut self, cell: Cell, place: TileRef, attempt: u32, folded: u64) {
+        let most = self.opened.as_ref().map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        let trace = self.cells.entry(cell).or_default();
+        let what = if trace.issued.iter().any(|(earlier, _)| *earlier == attempt) {
+            Some("attempt issued twice")
+        } else if attempt > most {
+            Some("issued more often than its job allows")
+        } else if attempt > 1 && trace.failed.last() != Some(&(attempt - 1, false)) {
+            Some("issued again without a failure that counts")
+        } else if trace.done.first().is_some_and(|(seq, ..)| *seq <= folded) {
+            Some("issued again although its success had been read")
+        } else {
+            None
+        };
+        trace.issued.push((attempt, place));
+        if let Some(what) = what {
+            self.breach(Breach::of_cell(cell, format!("{what}: attempt {attempt} in wave {}", place.wave)));
+        }
+    }
+
+    fn takeover(&mut self, seq: u64, takeover: &Takeover) {
+        if !self.seen.insert((takeover.session, takeover.number)) {
+            return;
+        }
+        for place in &takeover.tiles {
+            match self.tiles.get_mut(place) {
+                Some(tile) => tile.takeovers.push((Fence(seq), takeover.session)),
+                None => {
+                    let what = format!("taken over at {seq} before it was decided");
+                    self.breaches.push(Breach::of_tile(*place, what));
+                }
+            }
+        }
+    }
+
+    fn work(&mut self, seq: u64, work: &WorkRecord) {
+        if !self.seen.insert(work.signature()) {
+            return;
+        }
+        match work {
+            WorkRecord::Outcomes { session, block, .. } => match outcomes::decode(block) {
+                Ok(entries) => entries.iter().for_each(|entry| self.outcome(seq, *session, entry)),
+                Err(error) => self.breach(Breach::of_run(format!("block at {seq} cannot be read: {error}"))),
+            },
+            WorkRecord::Probed(probed) => self.probed(seq, probed),
+            WorkRecord::Started { .. } | WorkRecord::Returned { .. } => {}
+        }
+    }
+
+    fn outcome(&mut self, seq: u64, session: Session, entry: &outcomes::Entry) {
+        for page in entry.first..entry.first + entry.pages {
+            let cell = Cell { kind: entry.kind, slice: entry.slice, page };
+            match &entry.status {
+                Status::Done => self.done(seq, session, cell, entry.tile, entry.fence),
+                Status::Failed(failed) => {
+                    self.failed(cell, entry.tile, entry.fence, failed.retry == Retry::Never);
+                }
+            }
+        }
+    }
+
+    fn probed(&mut self, seq: u64, probed: &Probed) {
+        let cell = Cell { kind: TileKind::Probe, slice: probed.slice, page: probed.probe };
+        if self.cells.get(&cell).is_some_and(|trace| trace.done.is_empty()) {
+            *self.found.entry(probed.slice).or_default() += probed.pages.len() as u32;
+        }
+        self.done(seq, probed.session, cell, probed.tile, probed.fence);
+    }
+
+    /// A success under a fence that somebody else was given, or of what was never issued, is one
+    /// that nobody can explain; a takeover that repeats what stood committed read too little.
+    fn done(&mut self, seq: u64, session: Session, cell: Cell, place: TileRef, fence: Fence) {
+        let tile = self.tiles.get(&place).filter(|tile| tile.cells().any(|own| own == cell));
+        let (Some(tile), Some(trace)) = (tile, self.cells.get_mut(&cell)) else {
+            return self.breach(Breach::of_cell(cell, format!("success at {seq} of what was never issued")));
+        };
+        let taken = tile.takeovers.iter().find(|(taken, _)| *taken == fence);
+        let what = if taken.is_some_and(|(_, by)| *by != session) {
+            Some("success under another worker's takeover")
+        } else if taken.is_none() && fence != tile.fence {
+            Some("success under a fence that nobody gave")
+        } else if trace.done.iter().any(|(_, earlier, _)| *earlier == fence) {
+            Some("succeeded twice under the same fence")
+        } else if taken.is_some() && trace.done.first().is_some_and(|(first, ..)| *first < fence.0) {
+            Some("repeated although it was committed before the takeover")
+        } else {
+            None
+        };
+        trace.done.push((seq, fence, session));
+        if let Some(what) = what {
+            self.breach(Breach::of_cell(cell, format!("{what}: at {seq}, fence {}", fence.0)));
+        }
+    }
+
+    fn failed(&mut self, cell: Cell, place: TileRef, fence: Fence, never: bool) {
+        let tile = self.tiles.get(&place).filter(|tile| tile.cells().any(|own| own == cell));
+        let (Some(tile), Some(trace)) = (tile, self.cells.get_mut(&cell)) else {
+            return self.breach(Breach::of_cell(cell, "failure of what was never issued"));
+        };
+        trace.tried.push(tile.attempt);
+        let first = trace.failed.iter().all(|(attempt, _)| *attempt != tile.attempt);
+        if trace.done.is_empty() && first && fence == tile.newest() {
+            trace.failed.push((tile.attempt, never));
+        }
+    }
+
+    fn is_dead(&self, trace: &CellTrace) -> bool {
+        let most = self.opened.as_ref().map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        trace.done.is_empty() && trace.failed.last().is_some_and(|(attempt, never)| *never || *attempt >= most)
+    }
+
+    /// Rules that hold once a run is over: it was closed, and every cell of its grid has an end.
+    pub fn at_the_end(&self) -> Vec<Breach> {
+        let mut breaches = Vec::new();
+        let Some((_, opened)) = &self.opened else { return vec![Breach::of_run("never opened")] };
+        if self.closed.is_none() {
+            breaches.push(Breach::of_run("not closed"));
+        }
+        let grid = &opened.job.grid;
+        for slice in 0..grid.slices {
+            let end = grid.pages_of(slice).unwrap_or_else(|| self.found.get(&slice).copied().unwrap_or(0));
+            for page in 0..end {
+                let cell = Cell { kind: TileKind::Page, slice, page };
+                match self.cells.get(&cell) {
+                    None => breaches.push(Breach::of_cell(cell, "lost: never issued")),
+                    Some(trace) if trace.done.is_empty() && !self.is_dead(trace) => {
+                        breaches.push(Breach::of_cell(cell, "lost: no outcome"));
+                    }
+                    Some(_) => {}
+                }
+            }
+            let beyond = Cell { kind: TileKind::Page, slice, page: end };
+            let past = Cell { kind: TileKind::Page, slice, page: u32::MAX };
+            let outside = self.cells.range(beyond..past).map(|(cell, _)| *cell);
+            breaches.extend(outside.map(|cell| Breach::of_cell(cell, "issued outside the grid")));
+        }
+        breaches
+    }
+
+    /// Whether every shard of a tile has a success, or an outcome of the attempt that it carries.
+    pub fn is_finished(&self, tile: &TileTrace) -> bool {
+        tile.cells().all(|cell| {
+            self.cells.get(&cell).is_some_and(|trace| !trace.done.is_empty() || trace.tried.contains(&tile.attempt))
+        })
+    }
+
+    /// Whether the engine's summary says the same.
+    pub fn against(&self, summary: &RunSummary) -> Vec<Breach> {
+        let pages = || self.cells.iter().filter(|(cell, _)| cell.kind == TileKind::Page);
+        let done = pages().filter(|(_, trace)| !trace.done.is_empty()).count() as u64;
+        let dead = pages().filter(|(_, trace)| self.is_dead(trace)).count() as u64;
+        let planned = pages().count() as u64;
+        let shards = &summary.shards;
+        if (shards.planned, shards.done, shards.dead) == (planned, done, dead) {
+            return Vec::new();
+        }
+        vec![Breach::of_run(format!(
+            "the summary says {shards:?}, the records {planned} planned, {done} done, {dead} dead"
+        ))]
+    }
+}
