@@ -146,23 +146,29 @@ impl Worker {
         std::thread::Builder::new()
             .name("gridloom-engine".into())
             .spawn(move || {
-                let _ = ended_tx.send(engine::run_here(settings, crew, stop, health));
+                let _ = ended_tx.send(engine::run_here(settings, &crew, stop, health));
             })
             .map_err(|error| RunError::Engine(error.to_string()))?;
         let signal = self.stop.clone();
-        let listener = self.signals.then(|| tokio::spawn(async move {
-            if let Err(error) = first_signal().await {
-                tracing::warn!(%error, "cannot listen to signals");
-                return;
-            }
-            tracing::info!("told to stop: finishing what runs");
-            signal.stop();
-        }));
+        let listener = self.signals.then(|| {
+            tokio::spawn(async move {
+                if let Err(error) = first_signal().await {
+                    tracing::warn!(%error, "cannot listen to signals");
+                    return;
+                }
+                tracing::info!("told to stop: finishing what runs");
+                signal.stop();
+            })
+        });
         let result = ended.await;
         if let Some(listener) = listener {
             listener.abort();
         }
-        result.unwrap_or_else(|_| Err(RunError::Engine("it panicked; the log has the message".into())))
+        result.unwrap_or_else(|_| {
+            Err(RunError::Engine(
+                "it panicked; the log has the message".into(),
+            ))
+        })
     }
 }
 
@@ -290,7 +296,10 @@ impl Builder {
             return Err(BuildError::Concurrency(self.concurrency));
         }
         let sensible = Duration::from_millis(500)..=Duration::from_secs(3_600);
-        if let Some(deadline) = self.ack_deadline.filter(|deadline| !sensible.contains(deadline)) {
+        if let Some(deadline) = self
+            .ack_deadline
+            .filter(|deadline| !sensible.contains(deadline))
+        {
             return Err(BuildError::AckDeadline(deadline));
         }
         let name = WorkerName::new(self.name.unwrap_or_else(default_name))?;
@@ -303,11 +312,18 @@ impl Builder {
             name,
             queues: queues(self.queues)?,
             concurrency: self.concurrency,
-            ack_deadline: self.ack_deadline.map_or(AckDeadline::AsIs, AckDeadline::Exactly),
+            ack_deadline: self
+                .ack_deadline
+                .map_or(AckDeadline::AsIs, AckDeadline::Exactly),
             grace: self.grace,
             handlers: handlers(self.handlers)?,
         };
-        Ok(Worker { settings, stop: Stop::default(), health: WorkerHealth::default(), signals: self.signals })
+        Ok(Worker {
+            settings,
+            stop: Stop::default(),
+            health: WorkerHealth::default(),
+            signals: self.signals,
+        })
     }
 
     /// Builds the worker and runs it: see [`Worker::run`].
@@ -321,7 +337,11 @@ impl Builder {
 
 fn queues(named: Vec<String>) -> Result<Vec<QueueName>, BuildError> {
     let mut queues = Vec::new();
-    for name in if named.is_empty() { vec![QUEUE_DEFAULT.to_owned()] } else { named } {
+    for name in if named.is_empty() {
+        vec![QUEUE_DEFAULT.to_owned()]
+    } else {
+        named
+    } {
         let queue = QueueName::new(name)?;
         if !queues.contains(&queue) {
             queues.push(queue);
@@ -330,20 +350,31 @@ fn queues(named: Vec<String>) -> Result<Vec<QueueName>, BuildError> {
     Ok(queues)
 }
 
-fn handlers(named: Vec<(String, SharedHandler)>) -> Result<HashMap<HandlerName, SharedHandler>, BuildError> {
+fn handlers(
+    named: Vec<(String, SharedHandler)>,
+) -> Result<HashMap<HandlerName, SharedHandler>, BuildError> {
     let mut handlers = HashMap::new();
     for (name, handler) in named {
-        if handlers.insert(HandlerName::new(name.clone())?, handler).is_some() {
+        if handlers
+            .insert(HandlerName::new(name.clone())?, handler)
+            .is_some()
+        {
             return Err(BuildError::HandlerTwice(name));
         }
     }
-    if handlers.is_empty() { Err(BuildError::NoHandler) } else { Ok(handlers) }
+    if handlers.is_empty() {
+        Err(BuildError::NoHandler)
+    } else {
+        Ok(handlers)
+    }
 }
 
 /// The host's name, as far as it can stand in a worker's, and the process id.
 fn default_name() -> String {
     let host = std::env::var("HOSTNAME").ok();
-    let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok()).unwrap_or_default();
+    let host = host
+        .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())
+        .unwrap_or_default();
     let plain: String = host
         .trim()
         .to_ascii_lowercase()
@@ -372,17 +403,35 @@ mod tests {
     fn worker_with_a_handler_and_nothing_else_is_complete() {
         let worker = Worker::builder().handler("noop", Noop).build().unwrap();
         assert_eq!(worker.settings.queues[0].as_str(), QUEUE_DEFAULT);
-        assert!(worker.settings.name.as_str().ends_with(&std::process::id().to_string()));
+        assert!(
+            worker
+                .settings
+                .name
+                .as_str()
+                .ends_with(&std::process::id().to_string())
+        );
     }
 
     #[test]
     fn faults_are_told_with_what_to_change() {
         let one = || Worker::builder().handler("noop", Noop);
         assert_eq!(refused(Worker::builder()), BuildError::NoHandler);
-        assert_eq!(refused(one().handler("noop", Noop)), BuildError::HandlerTwice("noop".into()));
+        assert_eq!(
+            refused(one().handler("noop", Noop)),
+            BuildError::HandlerTwice("noop".into())
+        );
         assert_eq!(refused(one().concurrency(0)), BuildError::Concurrency(0));
-        assert!(matches!(refused(one().queue("no such.name")), BuildError::Name(_)));
-        assert!(matches!(refused(one().handler("*", Noop)), BuildError::Name(_)));
-        assert!(matches!(refused(one().ack_deadline(Duration::ZERO)), BuildError::AckDeadline(_)));
+        assert!(matches!(
+            refused(one().queue("no such.name")),
+            BuildError::Name(_)
+        ));
+        assert!(matches!(
+            refused(one().handler("*", Noop)),
+            BuildError::Name(_)
+        ));
+        assert!(matches!(
+            refused(one().ack_deadline(Duration::ZERO)),
+            BuildError::AckDeadline(_)
+        ));
     }
 }

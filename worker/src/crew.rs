@@ -70,12 +70,26 @@ async fn run<K>(job: Job<K>) -> Finished<K> {
     let tile = Arc::clone(&job.tile.tile);
     let mut work = Work {
         tally: Tally::new(&tile, job.tile.fence),
-        finished: Finished { key: job.key, entries: Vec::new(), probed: None, stopped: false, done: 0, failed: 0 },
+        finished: Finished {
+            key: job.key,
+            entries: Vec::new(),
+            probed: None,
+            stopped: false,
+            done: 0,
+            failed: 0,
+        },
         tile: job.tile,
         handler: job.handler,
     };
     let whole = [tile.range()];
-    for page in job.left.as_deref().unwrap_or(&whole).iter().cloned().flatten() {
+    for page in job
+        .left
+        .as_deref()
+        .unwrap_or(&whole)
+        .iter()
+        .cloned()
+        .flatten()
+    {
         work.page(page as u32).await;
         if work.finished.stopped {
             break;
@@ -83,9 +97,13 @@ async fn run<K>(job: Job<K>) -> Finished<K> {
     }
     let pages = work.finished.done + work.finished.failed;
     if pages > 0 {
-        job.duration.record(begun.elapsed().as_secs_f64() / pages as f64);
+        job.duration
+            .record(begun.elapsed().as_secs_f64() / pages as f64);
     }
-    Finished { entries: work.tally.into_entries(), ..work.finished }
+    Finished {
+        entries: work.tally.into_entries(),
+        ..work.finished
+    }
 }
 
 struct Work<K> {
@@ -109,14 +127,24 @@ impl<K> Work<K> {
             self.finished.stopped = true;
             return;
         }
-        let limit = self.tile.run.job.limits.timeout_ms.map(Duration::from_millis);
+        let limit = self
+            .tile
+            .run
+            .job
+            .limits
+            .timeout_ms
+            .map(Duration::from_millis);
         let stop = match limit {
             Some(_) => self.tile.hold.token().child_token(),
             None => self.tile.hold.token().clone(),
         };
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let shard = Shard::new(Arc::clone(&self.tile), page, stop.clone(), deadline);
-        let limits = Limits { stop, deadline, limit };
+        let limits = Limits {
+            stop,
+            deadline,
+            limit,
+        };
         match self.tile.tile.kind {
             TileKind::Page => {
                 let handler = Arc::clone(&self.handler);
@@ -176,7 +204,8 @@ async fn attempt<'a, T>(make: impl FnOnce() -> Boxed<'a, T>, limits: &Limits) ->
     };
     let mut future = pin!(future);
     // Most handlers of tiny shards are done at once, and nothing need be set up for them.
-    if let Poll::Ready(ended) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+    if let Poll::Ready(ended) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+    {
         return returned(ended);
     }
     let out_of_time = async {
@@ -212,7 +241,8 @@ fn returned<T>(ended: Result<Result<T, Failure>, Box<dyn std::any::Any + Send>>)
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a text".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a text".into())
 }
 
 #[cfg(test)]
@@ -225,7 +255,13 @@ mod tests {
 
     fn job(trial: &Trial, handler: impl Handler) -> Job<u8> {
         let tile = trial.tile_context();
-        Job { key: 1, tile, handler: Arc::new(handler), duration: metrics::Histogram::noop(), left: None }
+        Job {
+            key: 1,
+            tile,
+            handler: Arc::new(handler),
+            duration: metrics::Histogram::noop(),
+            left: None,
+        }
     }
 
     fn failure(finished: &Finished<u8>) -> (String, Retry) {
@@ -244,15 +280,26 @@ mod tests {
         }))
         .await;
         assert_eq!((finished.done, finished.entries.len()), (4, 1));
-        assert_eq!(finished.entries[0].columns[0].runs, [(1, 3), (1, 4), (1, 5), (1, 6)]);
+        assert_eq!(
+            finished.entries[0].columns[0].runs,
+            [(1, 3), (1, 4), (1, 5), (1, 6)]
+        );
     }
 
     #[tokio::test]
     async fn only_what_is_left_is_run() {
         let trial = Trial::new("a", "b").page(0).tile(10);
         let left = Some(vec![2..4, 9..10]);
-        let finished = run(Job { left, ..job(&trial, async |_: Shard| Ok(())) }).await;
-        let pages: Vec<_> = finished.entries.iter().map(|entry| (entry.first, entry.pages)).collect();
+        let finished = run(Job {
+            left,
+            ..job(&trial, async |_: Shard| Ok(()))
+        })
+        .await;
+        let pages: Vec<_> = finished
+            .entries
+            .iter()
+            .map(|entry| (entry.first, entry.pages))
+            .collect();
         assert_eq!(pages, [(2, 2), (9, 1)]);
     }
 
@@ -270,7 +317,9 @@ mod tests {
 
     #[tokio::test]
     async fn attempt_out_of_time_fails_and_the_next_page_runs() {
-        let trial = Trial::new("a", "b").tile(2).timeout(Duration::from_millis(20));
+        let trial = Trial::new("a", "b")
+            .tile(2)
+            .timeout(Duration::from_millis(20));
         let finished = run(job(&trial, async |shard: Shard| {
             if shard.page().number == 0 {
                 shard.cancelled().await;

@@ -66,7 +66,7 @@ const TURN: usize = 512;
 /// Runs a worker on the calling thread until it has stopped.
 pub(crate) fn run_here(
     settings: Settings,
-    crew: tokio::runtime::Handle,
+    crew: &tokio::runtime::Handle,
     stop: Stop,
     health: WorkerHealth,
 ) -> Result<(), RunError> {
@@ -76,7 +76,7 @@ pub(crate) fn run_here(
         .map_err(|error| RunError::Engine(error.to_string()))?;
     runtime.block_on(async {
         let broker = Broker::connect(&settings.options).await?;
-        let mut engine = Engine::new(broker, settings, &crew, health).await?;
+        let mut engine = Engine::new(broker, settings, crew, health).await?;
         engine.run(stop).await
     })
 }
@@ -147,12 +147,16 @@ impl Engine {
         crew: &tokio::runtime::Handle,
         health: WorkerHealth,
     ) -> Result<Engine, RunError> {
-        let lost = |error: gridloom_shared::broker::PublishError| RunError::Engine(error.to_string());
+        let lost =
+            |error: gridloom_shared::broker::PublishError| RunError::Engine(error.to_string());
         let session = Session::random();
         let (batches_tx, batches) = mpsc::unbounded_channel();
         let (finished_tx, finished) = mpsc::unbounded_channel();
         crew.spawn(crew::serve(batches, finished_tx));
-        let takeovers = broker.subscribe(broker.subjects().ledgers_by(Author::Takeover)).await.map_err(lost)?;
+        let takeovers = broker
+            .subscribe(broker.subjects().ledgers_by(Author::Takeover))
+            .await
+            .map_err(lost)?;
         let renewals = Renewals::new(&broker).await.map_err(lost)?;
         let mut handlers: Vec<_> = settings.handlers.keys().cloned().collect();
         handlers.sort();
@@ -167,14 +171,22 @@ impl Engine {
             stopping: AtomicBool::new(false),
         });
         let farewell = CancellationToken::new();
-        let announcer = tokio::spawn(presence::announce(broker.clone(), Arc::clone(&facts), farewell.clone()));
+        let announcer = tokio::spawn(presence::announce(
+            broker.clone(),
+            Arc::clone(&facts),
+            farewell.clone(),
+        ));
         Ok(Engine {
             link: Link::new(&broker),
             session,
             number: 0,
             generation: 0,
             now: Boot::now(),
-            queues: settings.queues.iter().map(|name| Queue::new(name.clone(), broker.subjects())).collect(),
+            queues: settings
+                .queues
+                .iter()
+                .map(|name| Queue::new(name.clone(), broker.subjects()))
+                .collect(),
             runs: Runs::default(),
             tiles: HashMap::new(),
             zombies: HashMap::new(),
@@ -256,7 +268,12 @@ impl Engine {
                 None => break,
             }
         }
-        if self.finished.recv_many(ended, TURN).now_or_never().is_some() {
+        if self
+            .finished
+            .recv_many(ended, TURN)
+            .now_or_never()
+            .is_some()
+        {
             ended.drain(..).for_each(|finished| self.finish(finished));
         }
     }
@@ -280,7 +297,9 @@ impl Engine {
         let epoch = self.link.epoch();
         let occupied = self.occupied + self.paused.saturating_sub(self.settings.concurrency);
         let plan = match self.queues.as_slice() {
-            [one] => self.slots.plan(&[one.demand(epoch)], occupied, self.unacked, self.now),
+            [one] => self
+                .slots
+                .plan(&[one.demand(epoch)], occupied, self.unacked, self.now),
             many => {
                 let demands: Vec<_> = many.iter().map(|queue| queue.demand(epoch)).collect();
                 self.slots.plan(&demands, occupied, self.unacked, self.now)
@@ -306,7 +325,9 @@ impl Engine {
         {
             let sent = match &signal {
                 Signal::Ack(reply) => self.broker.ack(reply).now_or_never().map(|_| ()),
-                Signal::Nak(reply, epoch) => self.broker.nak(reply, *epoch).now_or_never().map(|_| ()),
+                Signal::Nak(reply, epoch) => {
+                    self.broker.nak(reply, *epoch).now_or_never().map(|_| ())
+                }
                 Signal::Terminate(reply) => self.broker.terminate(reply).now_or_never().map(|_| ()),
             };
             if sent.is_none() {

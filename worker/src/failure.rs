@@ -70,10 +70,15 @@ impl Failure {
     pub(crate) fn into_failed(self) -> Failed {
         let retry = match self.next {
             Next::Backoff | Next::Stopped => Retry::Backoff,
-            Next::After(wait) => Retry::AfterMs(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            Next::After(wait) => {
+                Retry::AfterMs(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+            }
             Next::Never => Retry::Never,
         };
-        Failed { error: self.text, retry }
+        Failed {
+            error: self.text,
+            retry,
+        }
     }
 }
 
@@ -122,7 +127,10 @@ mod tests {
             Ok(())
         }
         let failure = parse().unwrap_err();
-        assert_eq!(failure.text(), "read the list: invalid digit found in string");
+        assert_eq!(
+            failure.text(),
+            "read the list: invalid digit found in string"
+        );
         assert_eq!(failure.into_failed().retry, Retry::Backoff);
     }
 

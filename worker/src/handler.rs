@@ -19,7 +19,10 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Says which pages a slice has, for jobs with `pages = { probe = true }`.
     fn probe(&self, probe: Probe) -> impl Future<Output = Result<ProbedPages, Failure>> + Send {
-        let text = format!("handler \"{}\" has no probe: give the job counted pages", probe.handler());
+        let text = format!(
+            "handler \"{}\" has no probe: give the job counted pages",
+            probe.handler()
+        );
         std::future::ready(Err(Failure::permanent(text)))
     }
 }

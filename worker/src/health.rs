@@ -21,7 +21,10 @@ pub(crate) enum Part {
 
 impl Default for WorkerHealth {
     fn default() -> Self {
-        WorkerHealth(Arc::new(Mutex::new(BTreeMap::from([(Part::Worker, "starting".to_owned())]))))
+        WorkerHealth(Arc::new(Mutex::new(BTreeMap::from([(
+            Part::Worker,
+            "starting".to_owned(),
+        )]))))
     }
 }
 

@@ -90,7 +90,13 @@ impl Lease {
     /// A lease under the tile's wave, whose pull was sent at `pulled`. `ack_deadline` is the
     /// consumer's; a tenth of it is kept as margin for the drift of two clocks.
     pub(crate) fn new(wave: Fence, pulled: Boot, ack_deadline: Duration) -> Lease {
-        Lease { title: Title::Wave(wave), span: ack_deadline * 9 / 10, renewed: pulled, signalled: None, loss: None }
+        Lease {
+            title: Title::Wave(wave),
+            span: ack_deadline * 9 / 10,
+            renewed: pulled,
+            signalled: None,
+            loss: None,
+        }
     }
 
     /// Our own takeover of the tile is being written.
@@ -134,7 +140,9 @@ impl Lease {
             // Every takeover of a tile stands after the wave that issued it.
             (Event::Heard, Title::Wave(_)) => return self.lose(Loss::TakenOver),
             (Event::Heard, Title::Takeover(_)) => return Some(Action::Ask),
-            (Event::RenewalAnswered { sent: from } | Event::Adopted { pulled: from }, _) if from < self.end() => {
+            (Event::RenewalAnswered { sent: from } | Event::Adopted { pulled: from }, _)
+                if from < self.end() =>
+            {
                 self.renewed = self.renewed.max(from);
             }
             // What is heard while our own takeover is on its way is found by reading up to it, and after it.
@@ -193,14 +201,20 @@ mod tests {
     #[test]
     fn answer_to_a_late_renewal_counts_from_when_it_was_sent() {
         let mut lease = lease();
-        assert_eq!(lease.step(Event::RenewalAnswered { sent: at(10) }, at(26)), Some(Action::Renew));
+        assert_eq!(
+            lease.step(Event::RenewalAnswered { sent: at(10) }, at(26)),
+            Some(Action::Renew)
+        );
         assert_eq!(lease.step(Event::Tick, at(37)), EXPIRED);
     }
 
     #[test]
     fn renewal_sent_after_the_end_saves_nothing() {
         let mut lease = lease();
-        assert_eq!(lease.step(Event::RenewalAnswered { sent: at(28) }, at(28)), EXPIRED);
+        assert_eq!(
+            lease.step(Event::RenewalAnswered { sent: at(28) }, at(28)),
+            EXPIRED
+        );
     }
 
     #[test]
@@ -210,7 +224,10 @@ mod tests {
         assert_eq!(lease.step(Event::Tick, at(9)), Some(Action::Renew));
         assert_eq!(lease.step(Event::Tick, at(10)), None);
         assert_eq!(lease.step(Event::Tick, at(12)), Some(Action::Renew));
-        assert_eq!(lease.step(Event::RenewalAnswered { sent: at(12) }, at(12)), None);
+        assert_eq!(
+            lease.step(Event::RenewalAnswered { sent: at(12) }, at(12)),
+            None
+        );
         assert_eq!(lease.step(Event::Tick, at(20)), None);
         assert_eq!(lease.step(Event::Tick, at(21)), Some(Action::Renew));
     }
@@ -219,7 +236,10 @@ mod tests {
     fn takeover_by_another_ends_the_lease_at_once_and_for_good() {
         let mut lease = lease();
         assert_eq!(lease.step(Event::TakenOver { by: Fence(9) }, at(1)), TAKEN);
-        assert_eq!(lease.step(Event::RenewalAnswered { sent: at(1) }, at(2)), None);
+        assert_eq!(
+            lease.step(Event::RenewalAnswered { sent: at(1) }, at(2)),
+            None
+        );
         assert!(!lease.is_held(at(2)));
     }
 

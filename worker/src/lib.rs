@@ -1,4 +1,76 @@
-//! The worker SDK of Gridloom, and its built-in handlers.
+//! The worker SDK of Gridloom: write the code that executes one shard, register it under a name, and
+//! run it. Gridloom cuts the data, hands out the shards, notices dead workers and commits each shard
+//! exactly once.
+//!
+//! This program is a whole worker. With `gridloom dev` running beside it, it takes shards at once:
+//!
+//! ```no_run
+//! use gridloom_worker::{Failure, Shard, Worker};
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize)]
+//! struct Greet {
+//!     #[serde(default)]
+//!     greeting: String,
+//! }
+//!
+//! async fn greet(shard: Shard) -> Result<(), Failure> {
+//!     let params: Greet = shard.params()?;
+//!     for name in ["ada", "grace", "edsger"].into_iter().filter(|name| shard.owns(name)) {
+//!         shard.check()?; // stops here when cancelled or when the lease is lost
+//!         println!("{} {name}", params.greeting);
+//!         shard.rows(1);
+//!     }
+//!     Ok(())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), gridloom_worker::RunError> {
+//!     Worker::builder()
+//!         .nats("nats://127.0.0.1:4222")
+//!         .queue("default")
+//!         .concurrency(16)
+//!         .handler("greet", greet)
+//!         .run()
+//!         .await
+//! }
+//! ```
+//!
+//! A job for it is a file that names the handler, `gridloom job apply greet.toml`, and
+//! `gridloom run greet --wait`:
+//!
+//! ```toml
+//! name = "greet"
+//! handler = "greet"
+//! [grid]
+//! slices = 4
+//! pages = { count = 1 }
+//! [params]
+//! greeting = "hello"
+//! ```
+//!
+//! **What a handler must know.** A shard is committed once, but it may be executed more than once:
+//! after a failure, and when a worker died or was cut off. Two executions overlap only when a lease was
+//! lost; then the older one is stopped ([`Shard::cancelled`], [`Shard::check`]). For effects that must
+//! not be repeated use the shard's identity ([`Shard::nonce`], slice, page) as a key, or its
+//! [`Shard::fence`]; the built-in `sql` handler does the first within its transaction.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`handler`] | what a handler is |
+//! | [`shard`] | what a handler sees of a shard, and may say about it |
+//! | [`failure`] | whether another attempt follows |
+//! | [`builder`] | how a worker is put together and started |
+//! | [`trial`] | shards without an engine, to test a handler |
+//! | [`handlers`] | the built-in handlers |
+//! | [`health`] | whether the worker can work now |
+//! | `engine` | the loop between broker and handlers |
+//! | `crew` | runs the pages of a tile: panics, timeouts, cancellation |
+//! | `lease` | how long a tile may be believed to be held |
+//! | `takeover` | whether a delivery is certainly the first; what is left of one that is not |
+//! | `slots` | how many tiles to ask for |
+//! | `outcomes` | from what handlers said to records |
+//! | `presence` | what the worker says of itself |
 
 mod crew;
 mod engine;

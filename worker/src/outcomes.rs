@@ -16,7 +16,11 @@ pub(crate) fn cost(entry: &Entry) -> usize {
         Status::Done => 0,
         Status::Failed(failed) => failed.error.len() + 12,
     };
-    let columns: usize = entry.columns.iter().map(|column| column.name.len() + 16 + column.runs.len() * 15).sum();
+    let columns: usize = entry
+        .columns
+        .iter()
+        .map(|column| column.name.len() + 16 + column.runs.len() * 15)
+        .sum();
     let results: usize = entry.results.iter().map(|result| result.len() + 2).sum();
     40 + error + columns + results
 }

@@ -57,7 +57,10 @@ pub(crate) async fn announce(broker: Broker, facts: Arc<Facts>, stop: Cancellati
     let workers = broker.workers();
     let mut questions = [
         broker.subscribe(broker.subjects().roll_call()).await.ok(),
-        broker.subscribe(broker.subjects().probe(facts.session)).await.ok(),
+        broker
+            .subscribe(broker.subjects().probe(facts.session))
+            .await
+            .ok(),
     ];
     let mut clock = tokio::time::interval(EVERY);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);

@@ -74,7 +74,13 @@ impl Shard {
         stop: CancellationToken,
         deadline: Option<Instant>,
     ) -> Shard {
-        Shard(Arc::new(Inner { tile, page, deadline, stop, report: Mutex::default() }))
+        Shard(Arc::new(Inner {
+            tile,
+            page,
+            deadline,
+            stop,
+            report: Mutex::default(),
+        }))
     }
 
     /// The run that it is of.
@@ -113,7 +119,10 @@ impl Shard {
         Page {
             number: self.0.page,
             window: self.spec().grid.window(tile.slice, self.0.page),
-            bounds: tile.bounds.get(self.0.page.saturating_sub(tile.first) as usize).cloned(),
+            bounds: tile
+                .bounds
+                .get(self.0.page.saturating_sub(tile.first) as usize)
+                .cloned(),
         }
     }
 
@@ -148,8 +157,9 @@ impl Shard {
     /// The job's parameters as a `T`. Parameters that are none fail the shard for good: another
     /// attempt would read the same.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        T::deserialize(self.params_value())
-            .map_err(|fault| Failure::permanent(format!("read params of job {}: {fault}", self.job())))
+        T::deserialize(self.params_value()).map_err(|fault| {
+            Failure::permanent(format!("read params of job {}: {fault}", self.job()))
+        })
     }
 }
 

@@ -43,22 +43,42 @@ pub(crate) struct Plan {
 
 impl Slots {
     pub(crate) fn new(concurrency: u32) -> Slots {
-        Slots { concurrency, last_pull: Boot(Duration::ZERO), turn: 0 }
+        Slots {
+            concurrency,
+            last_pull: Boot(Duration::ZERO),
+            turn: 0,
+        }
     }
 
     /// What to pull at `now`, when `occupied` slots hold a tile and `unacked` tiles are finished and
     /// not yet acknowledged.
-    pub(crate) fn plan(&mut self, queues: &[Demand], occupied: u32, unacked: u32, now: Boot) -> Plan {
+    pub(crate) fn plan(
+        &mut self,
+        queues: &[Demand],
+        occupied: u32,
+        unacked: u32,
+        now: Boot,
+    ) -> Plan {
         let waiting: u32 = queues.iter().map(|queue| queue.waiting).sum();
-        let free = self.concurrency.saturating_sub(occupied).saturating_sub(waiting);
-        let room = (self.concurrency.saturating_mul(UNACKED_TIMES).saturating_add(UNACKED_MORE)).saturating_sub(unacked);
+        let free = self
+            .concurrency
+            .saturating_sub(occupied)
+            .saturating_sub(waiting);
+        let room = (self
+            .concurrency
+            .saturating_mul(UNACKED_TIMES)
+            .saturating_add(UNACKED_MORE))
+        .saturating_sub(unacked);
         let free = free.min(room);
         if free == 0 || !queues.iter().any(|queue| queue.open) {
             return Plan::default();
         }
         let soon = self.last_pull + PAUSE;
         if free < (self.concurrency / 4).max(1) && now < soon {
-            return Plan { pulls: Vec::new(), again: Some(soon) };
+            return Plan {
+                pulls: Vec::new(),
+                again: Some(soon),
+            };
         }
         let pulls = self.share(queues, free);
         if !pulls.is_empty() {
@@ -69,7 +89,11 @@ impl Slots {
 
     fn share(&mut self, queues: &[Demand], mut free: u32) -> Vec<(usize, u32)> {
         if let [queue] = queues {
-            return if queue.open { vec![(0, free)] } else { Vec::new() };
+            return if queue.open {
+                vec![(0, free)]
+            } else {
+                Vec::new()
+            };
         }
         let count = queues.len();
         self.turn = (self.turn + 1) % count.max(1);
@@ -81,13 +105,19 @@ impl Slots {
             asked[n] += want;
             free -= want;
         }
-        let busy: Vec<usize> = order.filter(|n| queues[*n].open && queues[*n].busy).collect();
+        let busy: Vec<usize> = order
+            .filter(|n| queues[*n].open && queues[*n].busy)
+            .collect();
         for (place, n) in busy.iter().enumerate() {
             let part = free / (busy.len() - place) as u32;
             asked[*n] += part;
             free -= part;
         }
-        asked.into_iter().enumerate().filter(|(_, tiles)| *tiles > 0).collect()
+        asked
+            .into_iter()
+            .enumerate()
+            .filter(|(_, tiles)| *tiles > 0)
+            .collect()
     }
 }
 
@@ -100,7 +130,11 @@ mod tests {
     }
 
     fn queue(waiting: u32, busy: bool) -> Demand {
-        Demand { open: true, waiting, busy }
+        Demand {
+            open: true,
+            waiting,
+            busy,
+        }
     }
 
     #[test]
@@ -114,7 +148,13 @@ mod tests {
     fn few_free_slots_wait_a_moment_for_more() {
         let mut slots = Slots::new(16);
         slots.plan(&[queue(0, true)], 0, 0, at(5));
-        assert_eq!(slots.plan(&[queue(14, true)], 0, 0, at(5)), Plan { pulls: vec![], again: Some(at(6)) });
+        assert_eq!(
+            slots.plan(&[queue(14, true)], 0, 0, at(5)),
+            Plan {
+                pulls: vec![],
+                again: Some(at(6))
+            }
+        );
         assert_eq!(slots.plan(&[queue(12, true)], 0, 0, at(5)).pulls, [(0, 4)]);
         assert_eq!(slots.plan(&[queue(14, true)], 0, 0, at(6)).pulls, [(0, 2)]);
     }
@@ -122,14 +162,23 @@ mod tests {
     #[test]
     fn too_much_unacknowledged_holds_pulls_back() {
         let mut slots = Slots::new(10);
-        assert_eq!(slots.plan(&[queue(0, true)], 0, 4_040, at(5)), Plan::default());
-        assert_eq!(slots.plan(&[queue(0, true)], 0, 4_035, at(5)).pulls, [(0, 5)]);
+        assert_eq!(
+            slots.plan(&[queue(0, true)], 0, 4_040, at(5)),
+            Plan::default()
+        );
+        assert_eq!(
+            slots.plan(&[queue(0, true)], 0, 4_035, at(5)).pulls,
+            [(0, 5)]
+        );
     }
 
     #[test]
     fn queue_that_cannot_be_pulled_from_gets_nothing() {
         let mut slots = Slots::new(10);
-        assert_eq!(slots.plan(&[Demand::default()], 0, 0, at(5)), Plan::default());
+        assert_eq!(
+            slots.plan(&[Demand::default()], 0, 0, at(5)),
+            Plan::default()
+        );
         let plan = slots.plan(&[Demand::default(), queue(0, true)], 0, 0, at(9));
         assert_eq!(plan.pulls, [(1, 10)]);
     }
@@ -137,7 +186,9 @@ mod tests {
     #[test]
     fn idle_queues_leave_most_slots_to_busy_ones() {
         let mut slots = Slots::new(16);
-        let mut plan = slots.plan(&[queue(0, true), queue(0, false)], 0, 0, at(5)).pulls;
+        let mut plan = slots
+            .plan(&[queue(0, true), queue(0, false)], 0, 0, at(5))
+            .pulls;
         plan.sort_unstable();
         assert_eq!(plan, [(0, 14), (1, 2)]);
         let both_idle = slots.plan(&[queue(2, false), queue(2, false)], 0, 0, at(9));

@@ -43,20 +43,56 @@ pub(crate) fn reason(signs: Signs) -> Option<Reason> {
 mod tests {
     use super::*;
 
-    const FIRST: Signs = Signs { count: 1, again: false, sequence: 11, floor: Some(10), returned: false };
+    const FIRST: Signs = Signs {
+        count: 1,
+        again: false,
+        sequence: 11,
+        floor: Some(10),
+        returned: false,
+    };
 
     #[test]
     fn only_a_delivery_without_any_sign_is_certainly_the_first() {
         assert_eq!(reason(FIRST), None);
-        assert_eq!(reason(Signs { sequence: 10, ..FIRST }), Some(Reason::Floor));
-        assert_eq!(reason(Signs { floor: None, ..FIRST }), Some(Reason::Floor));
-        assert_eq!(reason(Signs { again: true, ..FIRST }), Some(Reason::Again));
-        assert_eq!(reason(Signs { returned: true, count: 2, ..FIRST }), Some(Reason::Returned));
+        assert_eq!(
+            reason(Signs {
+                sequence: 10,
+                ..FIRST
+            }),
+            Some(Reason::Floor)
+        );
+        assert_eq!(
+            reason(Signs {
+                floor: None,
+                ..FIRST
+            }),
+            Some(Reason::Floor)
+        );
+        assert_eq!(
+            reason(Signs {
+                again: true,
+                ..FIRST
+            }),
+            Some(Reason::Again)
+        );
+        assert_eq!(
+            reason(Signs {
+                returned: true,
+                count: 2,
+                ..FIRST
+            }),
+            Some(Reason::Returned)
+        );
     }
 
     #[test]
     fn count_wins_over_every_other_sign_of_the_broker() {
-        let all = Signs { count: 2, again: true, sequence: 3, ..FIRST };
+        let all = Signs {
+            count: 2,
+            again: true,
+            sequence: 3,
+            ..FIRST
+        };
         assert_eq!(reason(all), Some(Reason::Count));
     }
 }

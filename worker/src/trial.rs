@@ -48,7 +48,10 @@ impl Trial {
     ///
     /// # Panics
     /// When a name is malformed.
-    #[expect(clippy::expect_used, reason = "a trial is written by a person, who wants to see the fault at once")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a trial is written by a person, who wants to see the fault at once"
+    )]
     pub fn new(job: &str, handler: &str) -> Trial {
         let name = JobName::new(job).expect("a job name");
         Trial {
@@ -57,7 +60,11 @@ impl Trial {
                 name,
                 handler: HandlerName::new(handler).expect("a handler name"),
                 queue: QueueName::new("default").expect("a queue name"),
-                grid: GridSpec { slices: 1, pages: PagesSpec::Count { count: 1 }, tile: None },
+                grid: GridSpec {
+                    slices: 1,
+                    pages: PagesSpec::Count { count: 1 },
+                    tile: None,
+                },
                 retry: RetrySpec::default(),
                 limits: LimitsSpec::default(),
                 params: serde_json::Value::Object(serde_json::Map::new()),
@@ -155,7 +162,12 @@ impl Trial {
     /// A shard. Each call gives a new one with the same place in the same run.
     pub fn shard(&self) -> Shard {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        Shard::new(self.tile_context(), self.page, self.hold.token().clone(), deadline)
+        Shard::new(
+            self.tile_context(),
+            self.page,
+            self.hold.token().clone(),
+            deadline,
+        )
     }
 
     /// A probe.
@@ -164,7 +176,11 @@ impl Trial {
     }
 
     pub(crate) fn tile_context(&self) -> Arc<TileContext> {
-        let run = RunContext { run: self.run.clone(), nonce: self.nonce, job: self.job.clone() };
+        let run = RunContext {
+            run: self.run.clone(),
+            nonce: self.nonce,
+            job: self.job.clone(),
+        };
         let tile = Tile {
             kind: TileKind::Page,
             run: self.run.clone(),
@@ -183,7 +199,12 @@ impl Trial {
             after: self.after.clone(),
         };
         let (tile, hold) = (Arc::new(tile), Arc::clone(&self.hold));
-        Arc::new(TileContext { run: Arc::new(run), tile, fence: self.fence, hold })
+        Arc::new(TileContext {
+            run: Arc::new(run),
+            tile,
+            fence: self.fence,
+            hold,
+        })
     }
 
     #[cfg(test)]
@@ -209,7 +230,10 @@ mod tests {
 
     #[tokio::test]
     async fn handler_without_a_probe_says_so_for_good() {
-        let failure = nothing.probe(Trial::new("a", "nothing").probe()).await.unwrap_err();
+        let failure = nothing
+            .probe(Trial::new("a", "nothing").probe())
+            .await
+            .unwrap_err();
         assert!(failure.is_permanent());
         assert!(failure.text().contains("\"nothing\""));
     }
@@ -221,9 +245,14 @@ mod tests {
             #[expect(dead_code, reason = "only its type matters")]
             width: u32,
         }
-        let shard = Trial::new("a", "b").params(serde_json::json!({"width": "wide"})).shard();
+        let shard = Trial::new("a", "b")
+            .params(serde_json::json!({"width": "wide"}))
+            .shard();
         let failure = shard.params::<Params>().unwrap_err();
-        assert!(failure.is_permanent() && failure.text().contains("wide"), "{failure}");
+        assert!(
+            failure.is_permanent() && failure.text().contains("wide"),
+            "{failure}"
+        );
     }
 
     #[test]
@@ -237,16 +266,29 @@ mod tests {
 
     #[test]
     fn page_knows_its_window_and_its_bounds() {
-        let pages = PagesSpec::Rows { rows: vec![2_500], page_size: 1_000 };
+        let pages = PagesSpec::Rows {
+            rows: vec![2_500],
+            page_size: 1_000,
+        };
         let page = Trial::new("a", "b").pages(pages).page(1).shard().page();
         assert_eq!(page.window.map(|window| window.offset), Some(1_000));
-        let page = Trial::new("a", "b").page(3).bounds(Key::Int(5), Key::Int(9)).shard().page();
+        let page = Trial::new("a", "b")
+            .page(3)
+            .bounds(Key::Int(5), Key::Int(9))
+            .shard()
+            .page();
         assert_eq!(page.bounds, Some(Bounds(Key::Int(5), Key::Int(9))));
     }
 
     #[test]
     fn every_key_has_one_owner() {
-        let owners = (0..16).filter(|slice| Trial::new("a", "b").slices(16).slice(*slice).shard().owns("N14228"));
+        let owners = (0..16).filter(|slice| {
+            Trial::new("a", "b")
+                .slices(16)
+                .slice(*slice)
+                .shard()
+                .owns("N14228")
+        });
         assert_eq!(owners.collect::<Vec<_>>(), [1]);
     }
 }

@@ -25,8 +25,13 @@ const RETRY: Duration = Duration::from_millis(100);
 impl Engine {
     /// Reads the run's first record.
     pub(super) fn load(&mut self, opened: u64, after: Duration) {
-        let Some(run) = self.runs.get(opened) else { return };
-        let subject = self.broker.subjects().ledger_of(&run.queue, &run.id, Author::Plan);
+        let Some(run) = self.runs.get(opened) else {
+            return;
+        };
+        let subject = self
+            .broker
+            .subjects()
+            .ledger_of(&run.queue, &run.id, Author::Plan);
         let loading = errand::load(self.broker.clone(), subject, opened);
         self.errands.push(Box::pin(async move {
             tokio::time::sleep(after).await;
@@ -35,7 +40,9 @@ impl Engine {
     }
 
     pub(super) fn loaded(&mut self, opened: u64, result: Result<Option<Box<Opened>>, ReadError>) {
-        let Some(run) = self.runs.get_mut(opened) else { return };
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
         let found = match result {
             Ok(found) => found,
             Err(error) => {
@@ -46,18 +53,29 @@ impl Engine {
         let waiting = std::mem::take(&mut run.waiting);
         match found {
             Some(found) if found.job.queue == run.queue => {
-                let handler = self.settings.handlers.get(&found.job.handler).map(|handler| Registered {
-                    handler: Arc::clone(handler),
-                    duration: meters::duration_of(&found.job.handler),
-                });
-                let context = RunContext { run: run.id.clone(), nonce: found.nonce, job: found.job };
+                let handler = self
+                    .settings
+                    .handlers
+                    .get(&found.job.handler)
+                    .map(|handler| Registered {
+                        handler: Arc::clone(handler),
+                        duration: meters::duration_of(&found.job.handler),
+                    });
+                let context = RunContext {
+                    run: run.id.clone(),
+                    nonce: found.nonce,
+                    job: found.job,
+                };
                 run.context = Context::Known(Arc::new(context), handler);
                 waiting.into_iter().for_each(|key| self.admit(key));
             }
             Some(_) | None => {
                 run.context = Context::Unknown;
                 for key in waiting {
-                    self.refuse_tile(key, format!("no run was opened for this queue at ledger sequence {opened}"));
+                    self.refuse_tile(
+                        key,
+                        format!("no run was opened for this queue at ledger sequence {opened}"),
+                    );
                 }
             }
         }
@@ -71,11 +89,24 @@ impl Engine {
 
     /// The tile's job is known: is it really of that run, and who runs it?
     pub(super) fn admit(&mut self, key: TileKey) {
-        let Some(run) = self.runs.get_mut(key.opened) else { return };
-        let Context::Known(context, handler) = &run.context else { return };
-        let Some(held) = self.tiles.get_mut(&key).filter(|held| held.phase == Phase::Context) else { return };
+        let Some(run) = self.runs.get_mut(key.opened) else {
+            return;
+        };
+        let Context::Known(context, handler) = &run.context else {
+            return;
+        };
+        let Some(held) = self
+            .tiles
+            .get_mut(&key)
+            .filter(|held| held.phase == Phase::Context)
+        else {
+            return;
+        };
         if held.tile.nonce != context.nonce || held.tile.slice >= context.job.grid.slices {
-            return self.refuse_tile(key, "its nonce or slice is not of the run that it names".into());
+            return self.refuse_tile(
+                key,
+                "its nonce or slice is not of the run that it names".into(),
+            );
         }
         if handler.is_none() {
             let until = self.now + self.queues[held.queue].ack_deadline / 3;
@@ -101,7 +132,9 @@ impl Engine {
             return self.hand_back(key);
         }
         let open = self.link.is_open() && !self.zombies.contains_key(&key);
-        let Some(held) = self.tiles.get_mut(&key) else { return };
+        let Some(held) = self.tiles.get_mut(&key) else {
+            return;
+        };
         held.phase = Phase::Blocked;
         if !open {
             return;
@@ -109,12 +142,21 @@ impl Engine {
         if !held.lease.is_held(self.now) {
             return self.lose(key, Loss::Expired);
         }
-        let Some(fence) = held.lease.fence() else { return };
-        let Some(Context::Known(run, Some(registered))) = self.runs.get(key.opened).map(|run| &run.context) else {
+        let Some(fence) = held.lease.fence() else {
+            return;
+        };
+        let Some(Context::Known(run, Some(registered))) =
+            self.runs.get(key.opened).map(|run| &run.context)
+        else {
             return;
         };
         let hold = Arc::new(Hold::new(held.lease.end()));
-        let tile = TileContext { run: Arc::clone(run), tile: Arc::clone(&held.tile), fence, hold: Arc::clone(&hold) };
+        let tile = TileContext {
+            run: Arc::clone(run),
+            tile: Arc::clone(&held.tile),
+            fence,
+            hold: Arc::clone(&hold),
+        };
         held.hold = Some(hold);
         held.phase = Phase::Running;
         self.running += 1;
@@ -129,20 +171,35 @@ impl Engine {
 
     /// A handler has finished, or was stopped.
     pub(super) fn finish(&mut self, finished: Finished<Holding>) {
-        let Holding { tile: key, generation } = finished.key;
+        let Holding {
+            tile: key,
+            generation,
+        } = finished.key;
         self.running = self.running.saturating_sub(1);
         self.occupied = self.occupied.saturating_sub(1);
         self.meters.done.increment(finished.done);
         self.meters.failed.increment(finished.failed);
         if self.zombies.get(&key) == Some(&generation) {
             self.zombies.remove(&key);
-            if self.tiles.get(&key).is_some_and(|held| held.phase == Phase::Blocked) {
+            if self
+                .tiles
+                .get(&key)
+                .is_some_and(|held| held.phase == Phase::Blocked)
+            {
                 self.ready(key);
             }
             return;
         }
-        let Some(held) = self.tiles.get_mut(&key).filter(|held| held.generation == generation) else { return };
-        let Some(run) = self.runs.get_mut(key.opened) else { return };
+        let Some(held) = self
+            .tiles
+            .get_mut(&key)
+            .filter(|held| held.generation == generation)
+        else {
+            return;
+        };
+        let Some(run) = self.runs.get_mut(key.opened) else {
+            return;
+        };
         held.phase = Phase::Reporting;
         held.unfinished = finished.stopped;
         self.unacked += 1;
@@ -153,7 +210,8 @@ impl Engine {
                 run.answers.push((finished.key, answer));
             }
             Some(Err(failure)) => {
-                let mut tally = Tally::new(&held.tile, held.lease.fence().unwrap_or(held.tile.fence));
+                let mut tally =
+                    Tally::new(&held.tile, held.lease.fence().unwrap_or(held.tile.fence));
                 tally.failed(held.tile.first, failed(failure));
                 entries = tally.into_entries();
             }
@@ -174,19 +232,36 @@ impl Engine {
         if self.tiles.get(&key).is_some_and(|held| held.unfinished) {
             return self.hand_back(key);
         }
-        let Some(held) = self.release(key) else { return };
+        let Some(held) = self.release(key) else {
+            return;
+        };
         // Past the end of the lease it is another's to acknowledge.
         if held.lease.is_held(self.now) {
-            self.signals.extend(held.receipts().into_iter().map(|receipt| Signal::Ack(receipt.reply)));
+            self.signals.extend(
+                held.receipts()
+                    .into_iter()
+                    .map(|receipt| Signal::Ack(receipt.reply)),
+            );
         }
     }
 
     /// Gives a tile back that is held and not finished: recorded first, then NAKed.
     pub(super) fn hand_back(&mut self, key: TileKey) {
-        let Some(held) = self.release(key) else { return };
-        let Some(run) = self.runs.get_mut(key.opened) else { return };
-        let receipts = if held.lease.is_held(self.now) { held.receipts() } else { Vec::new() };
-        run.returns.push(Return { place: key.place, receipts });
+        let Some(held) = self.release(key) else {
+            return;
+        };
+        let Some(run) = self.runs.get_mut(key.opened) else {
+            return;
+        };
+        let receipts = if held.lease.is_held(self.now) {
+            held.receipts()
+        } else {
+            Vec::new()
+        };
+        run.returns.push(Return {
+            place: key.place,
+            receipts,
+        });
         self.mark_dirty(key.opened);
     }
 
@@ -199,7 +274,9 @@ impl Engine {
 
     /// The lease has ended before the tile: nothing is said about it any more, save that.
     pub(super) fn lose(&mut self, key: TileKey, loss: Loss) {
-        let Some(held) = self.release(key) else { return };
+        let Some(held) = self.release(key) else {
+            return;
+        };
         meters::count_lost(loss);
         tracing::warn!(run = %held.tile.run, slice = held.tile.slice, first = held.tile.first, why = loss.text(), "lease lost");
         if held.phase == Phase::Running {
@@ -211,7 +288,10 @@ impl Engine {
         if held.phase.is_started()
             && let Some(run) = self.runs.get_mut(key.opened)
         {
-            run.returns.push(Return { place: key.place, receipts: Vec::new() });
+            run.returns.push(Return {
+                place: key.place,
+                receipts: Vec::new(),
+            });
             self.mark_dirty(key.opened);
         }
     }
@@ -223,7 +303,9 @@ impl Engine {
             Phase::Running => {}
             Phase::Paused(_) => self.paused = self.paused.saturating_sub(1),
             Phase::Reporting => self.unacked = self.unacked.saturating_sub(1),
-            Phase::Context | Phase::Claiming | Phase::Blocked => self.occupied = self.occupied.saturating_sub(1),
+            Phase::Context | Phase::Claiming | Phase::Blocked => {
+                self.occupied = self.occupied.saturating_sub(1)
+            }
         }
         if let Some(run) = self.runs.get_mut(key.opened) {
             run.held = run.held.saturating_sub(1);
@@ -245,14 +327,20 @@ impl Engine {
 fn checked(answer: ProbedPages) -> Result<ProbedPages, Failure> {
     if answer.pages.len() > PROBE_PAGES_MAX {
         let found = answer.pages.len();
-        let text = format!("the probe returned {found} pages, {PROBE_PAGES_MAX} are the most: return the rest by a cursor");
+        let text = format!(
+            "the probe returned {found} pages, {PROBE_PAGES_MAX} are the most: return the rest by a cursor"
+        );
         return Err(Failure::permanent(text));
     }
-    let keys = answer.pages.iter().flat_map(|page| [&page.0, &page.1]).chain(&answer.cursor);
+    let keys = answer
+        .pages
+        .iter()
+        .flat_map(|page| [&page.0, &page.1])
+        .chain(&answer.cursor);
     match keys.filter_map(length).max() {
-        Some(longest) if longest > KEY_MAX => {
-            Err(Failure::permanent(format!("the probe returned a key of {longest} bytes, {KEY_MAX} are the most")))
-        }
+        Some(longest) if longest > KEY_MAX => Err(Failure::permanent(format!(
+            "the probe returned a key of {longest} bytes, {KEY_MAX} are the most"
+        ))),
         Some(_) | None => Ok(answer),
     }
 }

@@ -54,15 +54,34 @@ pub(super) struct Appended {
 }
 
 impl Batch {
-    pub(super) fn new(run: u64, number: u64, subject: Subject, content: Content, payload: Bytes) -> Batch {
-        Batch { run, number, content, subject, payload, tries: 0 }
+    pub(super) fn new(
+        run: u64,
+        number: u64,
+        subject: Subject,
+        content: Content,
+        payload: Bytes,
+    ) -> Batch {
+        Batch {
+            run,
+            number,
+            content,
+            subject,
+            payload,
+            tries: 0,
+        }
     }
 
     pub(super) async fn append(mut self, broker: Broker) -> Appended {
         let begun = Instant::now();
         self.tries += 1;
-        let result = broker.append(self.subject.clone(), self.payload.clone(), None).await;
-        Appended { batch: self, result, took: begun.elapsed() }
+        let result = broker
+            .append(self.subject.clone(), self.payload.clone(), None)
+            .await;
+        Appended {
+            batch: self,
+            result,
+            took: begun.elapsed(),
+        }
     }
 
     /// How long to wait before it is tried again.
@@ -91,15 +110,28 @@ pub(super) fn outcomes_record(session: Session, number: u64, parts: &[Part<Holdi
     let block = match parts {
         [one] => outcomes::encode(&one.entries),
         _ => {
-            let entries: Vec<_> = parts.iter().flat_map(|part| part.entries.iter().cloned()).collect();
+            let entries: Vec<_> = parts
+                .iter()
+                .flat_map(|part| part.entries.iter().cloned())
+                .collect();
             outcomes::encode(&entries)
         }
     };
-    wire::encode(&WorkRecord::Outcomes { session, number, block: block.into() })
+    wire::encode(&WorkRecord::Outcomes {
+        session,
+        number,
+        block: block.into(),
+    })
 }
 
 /// The bytes of the answer to a probe, which was held under `fence`.
-pub(super) fn probed_record(session: Session, number: u64, tile: &Tile, fence: gridloom_shared::id::Fence, answer: &ProbedPages) -> Bytes {
+pub(super) fn probed_record(
+    session: Session,
+    number: u64,
+    tile: &Tile,
+    fence: gridloom_shared::id::Fence,
+    answer: &ProbedPages,
+) -> Bytes {
     wire::encode(&WorkRecord::Probed(Probed {
         session,
         number,
@@ -115,11 +147,25 @@ pub(super) fn probed_record(session: Session, number: u64, tile: &Tile, fence: g
 /// The bytes of a record of tiles that were given back.
 pub(super) fn returned_record(session: Session, number: u64, returns: &[Return]) -> Bytes {
     let tiles = returns.iter().map(|given| given.place).collect();
-    wire::encode(&WorkRecord::Returned { session, number, tiles })
+    wire::encode(&WorkRecord::Returned {
+        session,
+        number,
+        tiles,
+    })
 }
 
 /// The bytes of a takeover.
-pub(super) fn takeover_record(session: Session, number: u64, reason: Reason, holdings: &[Holding]) -> Bytes {
+pub(super) fn takeover_record(
+    session: Session,
+    number: u64,
+    reason: Reason,
+    holdings: &[Holding],
+) -> Bytes {
     let tiles = holdings.iter().map(|holding| holding.tile.place).collect();
-    wire::encode(&Takeover { session, number, tiles, reason })
+    wire::encode(&Takeover {
+        session,
+        number,
+        tiles,
+        reason,
+    })
 }

@@ -21,30 +21,63 @@ const RETRY: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Our takeover of `holdings` stands at `sequence`, or earlier if it was repeated.
-    pub(super) fn read_claim(&mut self, run: u64, number: u64, sequence: u64, reason: Reason, holdings: Vec<Holding>) {
+    pub(super) fn read_claim(
+        &mut self,
+        run: u64,
+        number: u64,
+        sequence: u64,
+        reason: Reason,
+        holdings: Vec<Holding>,
+    ) {
         meters::count_taken_over(reason, holdings.len());
-        self.start_reading(Plan { run, number, up_to: sequence, holdings }, Duration::ZERO);
+        self.start_reading(
+            Plan {
+                run,
+                number,
+                up_to: sequence,
+                holdings,
+            },
+            Duration::ZERO,
+        );
     }
 
     fn start_reading(&mut self, mut plan: Plan, after: Duration) {
-        plan.holdings.retain(|holding| is_held(&self.tiles, *holding, self.now));
-        let Some(run) = self.runs.get(plan.run) else { return };
-        let tiles = || plan.holdings.iter().filter_map(|holding| self.tiles.get(&holding.tile)).map(|held| &*held.tile);
-        let Some(folded) = tiles().map(|tile| tile.folded).min() else { return };
+        plan.holdings
+            .retain(|holding| is_held(&self.tiles, *holding, self.now));
+        let Some(run) = self.runs.get(plan.run) else {
+            return;
+        };
+        let tiles = || {
+            plan.holdings
+                .iter()
+                .filter_map(|holding| self.tiles.get(&holding.tile))
+                .map(|held| &*held.tile)
+        };
+        let Some(folded) = tiles().map(|tile| tile.folded).min() else {
+            return;
+        };
         let claim = Claim {
             filter: self.broker.subjects().ledger_of_run(&run.queue, &run.id),
             from: folded + 1,
             reading: Reading::new((self.session, plan.number), plan.run, tiles()),
             plan,
         };
-        self.errands.push(Box::pin(errand::read_claim(self.broker.clone(), claim, after)));
+        self.errands.push(Box::pin(errand::read_claim(
+            self.broker.clone(),
+            claim,
+            after,
+        )));
     }
 
-    pub(super) fn claimed(&mut self, plan: Plan, result: Result<Option<(Fence, Vec<Left>)>, ReadError>) {
+    pub(super) fn claimed(
+        &mut self,
+        plan: Plan,
+        result: Result<Option<(Fence, Vec<Left>)>, ReadError>,
+    ) {
         match result {
             Ok(Some((fence, lefts))) => {
                 for (holding, left) in plan.holdings.into_iter().zip(lefts) {
-                    self.take_up(holding, fence, left);
+                    self.take_up(holding, fence, &left);
                 }
             }
             Ok(None) => {
@@ -58,10 +91,15 @@ impl Engine {
         }
     }
 
-    fn take_up(&mut self, holding: Holding, fence: Fence, left: Left) {
+    fn take_up(&mut self, holding: Holding, fence: Fence, left: &Left) {
         let key = holding.tile;
-        let held = self.tiles.get_mut(&key).filter(|held| held.generation == holding.generation);
-        let Some(held) = held.filter(|held| held.phase == Phase::Claiming) else { return };
+        let held = self
+            .tiles
+            .get_mut(&key)
+            .filter(|held| held.generation == holding.generation);
+        let Some(held) = held.filter(|held| held.phase == Phase::Claiming) else {
+            return;
+        };
         held.lease.confirm(fence);
         let suspect = std::mem::take(&mut held.suspect);
         let ask = suspect && held.lease.step(LeaseEvent::Heard, self.now) == Some(Action::Ask);

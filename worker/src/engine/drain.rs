@@ -34,7 +34,11 @@ impl Engine {
         self.now = Boot::now();
         self.facts.stopping.store(true, Ordering::Relaxed);
         self.trouble(Part::Worker, "stopping");
-        let pullers: Vec<_> = self.queues.iter_mut().filter_map(|queue| queue.puller.take()).collect();
+        let pullers: Vec<_> = self
+            .queues
+            .iter_mut()
+            .filter_map(|queue| queue.puller.take())
+            .collect();
         self.draining = Some(Draining {
             begun: self.now,
             stop: self.now + self.settings.grace,
@@ -42,11 +46,20 @@ impl Engine {
             pullers: pullers.len(),
         });
         for puller in pullers {
-            self.errands.push(Box::pin(async move { Event::Unread(puller.stop().await) }));
+            self.errands
+                .push(Box::pin(async move { Event::Unread(puller.stop().await) }));
         }
-        let unstarted: Vec<_> =
-            self.tiles.iter().filter(|(_, held)| !held.phase.is_started()).map(|(key, _)| *key).collect();
-        tracing::info!(running = self.running, unstarted = unstarted.len(), "draining");
+        let unstarted: Vec<_> = self
+            .tiles
+            .iter()
+            .filter(|(_, held)| !held.phase.is_started())
+            .map(|(key, _)| *key)
+            .collect();
+        tracing::info!(
+            running = self.running,
+            unstarted = unstarted.len(),
+            "draining"
+        );
         unstarted.into_iter().for_each(|key| self.hand_back(key));
     }
 
@@ -61,25 +74,46 @@ impl Engine {
     /// Hands back messages that are not even read.
     pub(super) fn unread(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            let queue = self.queues.iter().find(|queue| delivery.subject.starts_with(&queue.prefix));
-            let Some((queue, Ok(tile))) = queue.map(|queue| (queue, intake::read(queue, &delivery))) else { continue };
+            let queue = self
+                .queues
+                .iter()
+                .find(|queue| delivery.subject.starts_with(&queue.prefix));
+            let Some((queue, Ok(tile))) =
+                queue.map(|queue| (queue, intake::read(queue, &delivery)))
+            else {
+                continue;
+            };
             let key = TileKey::of(&tile);
             if self.tiles.contains_key(&key) {
                 continue;
             }
-            let receipt = Receipt { reply: delivery.reply, epoch: delivery.epoch, stream_seq: delivery.stream_seq };
-            let run = self.runs.touch(key.opened, &tile.run, &queue.name, self.broker.subjects());
-            run.returns.push(Return { place: key.place, receipts: vec![receipt] });
+            let receipt = Receipt {
+                reply: delivery.reply,
+                epoch: delivery.epoch,
+                stream_seq: delivery.stream_seq,
+            };
+            let run = self
+                .runs
+                .touch(key.opened, &tile.run, &queue.name, self.broker.subjects());
+            run.returns.push(Return {
+                place: key.place,
+                receipts: vec![receipt],
+            });
             self.mark_dirty(key.opened);
         }
     }
 
     pub(super) fn tick_drain(&mut self) {
-        let Some(draining) = &mut self.draining else { return };
+        let Some(draining) = &mut self.draining else {
+            return;
+        };
         if !draining.stopped && self.now >= draining.stop {
             draining.stopped = true;
             tracing::warn!(running = self.running, "grace is over: stopping what runs");
-            self.tiles.values().filter_map(|held| held.hold.as_ref()).for_each(|hold| hold.end(End::Stopping));
+            self.tiles
+                .values()
+                .filter_map(|held| held.hold.as_ref())
+                .for_each(|hold| hold.end(End::Stopping));
         }
     }
 
@@ -88,13 +122,16 @@ impl Engine {
         if self.fault.is_some() {
             return true;
         }
-        let Some(draining) = &self.draining else { return false };
+        let Some(draining) = &self.draining else {
+            return false;
+        };
         let done = draining.pullers == 0
             && self.running == 0
             && self.tiles.is_empty()
             && self.runs.are_idle()
             && self.signals.is_empty();
-        let hopeless = self.running == 0 && !self.link.is_open() && self.now.since(draining.begun) > HOPE;
+        let hopeless =
+            self.running == 0 && !self.link.is_open() && self.now.since(draining.begun) > HOPE;
         done || hopeless || self.now > draining.stop + WRITE
     }
 

@@ -21,22 +21,39 @@ pub(super) type Errand = Pin<Box<dyn Future<Output = Event>>>;
 
 /// How an errand ended.
 pub(super) enum Event {
-    Attached { queue: usize, result: Box<Result<Attachment, AttachError>> },
+    Attached {
+        queue: usize,
+        result: Box<Result<Attachment, AttachError>>,
+    },
     /// The run's first record was looked for.
-    Loaded { opened: u64, result: Result<Option<Box<Opened>>, ReadError> },
+    Loaded {
+        opened: u64,
+        result: Result<Option<Box<Opened>>, ReadError>,
+    },
     Appended(Box<Appended>),
     /// A record's pause is over.
     Again(Box<Batch>),
     /// The ledger was read up to one's own takeover.
-    Claimed { plan: Plan, result: Result<Option<(Fence, Vec<Left>)>, ReadError> },
+    Claimed {
+        plan: Plan,
+        result: Result<Option<(Fence, Vec<Left>)>, ReadError>,
+    },
     /// The takeovers of a run were read.
-    Looked { run: u64, result: Result<Seen, ReadError> },
+    Looked {
+        run: u64,
+        result: Result<Seen, ReadError>,
+    },
     /// Those of all runs, after a reconnect.
-    CaughtUp { epoch: u64, result: Result<Vec<(u64, Seen)>, ReadError> },
+    CaughtUp {
+        epoch: u64,
+        result: Result<Vec<(u64, Seen)>, ReadError>,
+    },
     /// What pulls that are no longer wanted had brought.
     Unread(Vec<Delivery>),
     /// A message that cannot be understood was recorded; `None`: it could not be.
-    Recorded { reply: Option<Subject> },
+    Recorded {
+        reply: Option<Subject>,
+    },
 }
 
 /// Takeovers of one run that were read, and up to where.
@@ -48,7 +65,9 @@ pub(super) struct Seen {
 
 /// The run's first record; `None` when what stands at `opened` on `subject` is none.
 pub(super) async fn load(broker: Broker, subject: String, opened: u64) -> Event {
-    let read = broker.read(&broker.subjects().ledger(), subject, opened, Some(opened)).await;
+    let read = broker
+        .read(&broker.subjects().ledger(), subject, opened, Some(opened))
+        .await;
     let result = read.map(|records| {
         let record = records.into_iter().find(|record| record.seq == opened)?;
         match wire::decode(&record.payload) {
@@ -90,7 +109,12 @@ pub(super) struct Claim {
 /// Reads the ledger for a takeover.
 pub(super) async fn read_claim(broker: Broker, claim: Claim, after: Duration) -> Event {
     tokio::time::sleep(after).await;
-    let Claim { plan, filter, from, mut reading } = claim;
+    let Claim {
+        plan,
+        filter,
+        from,
+        mut reading,
+    } = claim;
     let mut reader = broker.reader(&broker.subjects().ledger(), filter, from, Some(plan.up_to));
     let result = loop {
         match reader.next_page().await {
@@ -98,7 +122,10 @@ pub(super) async fn read_claim(broker: Broker, claim: Claim, after: Duration) ->
             Ok(None) => break Ok(reading.finish()),
             Ok(Some(page)) => {
                 for record in page {
-                    let author = broker.subjects().parse_ledger(&record.subject).map(|(_, _, author)| author);
+                    let author = broker
+                        .subjects()
+                        .parse_ledger(&record.subject)
+                        .map(|(_, _, author)| author);
                     // A record that cannot be read changes nothing: the planner's fold says the same.
                     if let Some(author @ (Author::Work | Author::Takeover)) = author
                         && let Ok(decoded) = Record::decode(author, &record.payload)
@@ -122,38 +149,70 @@ pub(super) enum Ask {
 }
 
 /// Reads the takeovers on `subject` that stand after `known`.
-pub(super) async fn look(broker: &Broker, subject: &Subject, known: u64, ask: Ask) -> Result<Seen, ReadError> {
+pub(super) async fn look(
+    broker: &Broker,
+    subject: &Subject,
+    known: u64,
+    ask: Ask,
+) -> Result<Seen, ReadError> {
     let ledger = broker.subjects().ledger();
     let last = match ask {
         Ask::Anybody => broker.last(&ledger, subject).await?,
         Ask::Leader => broker.last_of_leader(&ledger, subject).await?,
     };
     let Some(last) = last.filter(|last| last.seq > known) else {
-        return Ok(Seen { up_to: known, takeovers: Vec::new() });
+        return Ok(Seen {
+            up_to: known,
+            takeovers: Vec::new(),
+        });
     };
-    let records = broker.read(&ledger, subject.as_str(), known + 1, Some(last.seq)).await?;
-    let takeovers = records.iter().filter_map(|record| Some((record.seq, wire::decode(&record.payload).ok()?)));
-    Ok(Seen { up_to: last.seq, takeovers: takeovers.collect() })
+    let records = broker
+        .read(&ledger, subject.as_str(), known + 1, Some(last.seq))
+        .await?;
+    let takeovers = records
+        .iter()
+        .filter_map(|record| Some((record.seq, wire::decode(&record.payload).ok()?)));
+    Ok(Seen {
+        up_to: last.seq,
+        takeovers: takeovers.collect(),
+    })
 }
 
 /// [`look`] for many runs, one after the other.
-pub(super) async fn catch_up(broker: Broker, epoch: u64, runs: Vec<(u64, Subject, u64)>, after: Duration) -> Event {
+pub(super) async fn catch_up(
+    broker: Broker,
+    epoch: u64,
+    runs: Vec<(u64, Subject, u64)>,
+    after: Duration,
+) -> Event {
     tokio::time::sleep(after).await;
     let mut all = Vec::new();
     for (run, subject, known) in runs {
         match look(&broker, &subject, known, Ask::Leader).await {
             Ok(seen) => all.push((run, seen)),
-            Err(error) => return Event::CaughtUp { epoch, result: Err(error) },
+            Err(error) => {
+                return Event::CaughtUp {
+                    epoch,
+                    result: Err(error),
+                };
+            }
         }
     }
-    Event::CaughtUp { epoch, result: Ok(all) }
+    Event::CaughtUp {
+        epoch,
+        result: Ok(all),
+    }
 }
 
 /// Records a message that cannot be understood.
 pub(super) async fn record(broker: Broker, unreadable: Unreadable, reply: Subject) -> Event {
-    let recorded = broker.append_patiently(broker.subjects().unreadable(), unreadable.encode()).await;
+    let recorded = broker
+        .append_patiently(broker.subjects().unreadable(), unreadable.encode())
+        .await;
     if let Err(error) = &recorded {
         tracing::warn!(%error, "cannot record a message that cannot be understood");
     }
-    Event::Recorded { reply: recorded.is_ok().then_some(reply) }
+    Event::Recorded {
+        reply: recorded.is_ok().then_some(reply),
+    }
 }

@@ -20,7 +20,10 @@ pub(super) struct TileKey {
 
 impl TileKey {
     pub(super) fn of(tile: &Tile) -> TileKey {
-        TileKey { opened: tile.opened, place: tile.place() }
+        TileKey {
+            opened: tile.opened,
+            place: tile.place(),
+        }
     }
 }
 
@@ -88,7 +91,10 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn holding(&self) -> Holding {
-        Holding { tile: TileKey::of(&self.tile), generation: self.generation }
+        Holding {
+            tile: TileKey::of(&self.tile),
+            generation: self.generation,
+        }
     }
 
     /// All messages that carry it.

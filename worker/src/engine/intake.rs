@@ -14,11 +14,11 @@ use gridloom_shared::submission::Unreadable;
 use gridloom_shared::tile::{Tile, TileKind};
 use gridloom_shared::wire;
 
+use super::Engine;
 use super::errand;
 use super::held::{Held, Phase, Receipt, TileKey};
 use super::queues::{Came, Queue};
 use super::runs::Context;
-use super::Engine;
 use crate::health::Part;
 use crate::lease::{Event as LeaseEvent, Lease};
 use crate::takeover::{self, Signs};
@@ -34,7 +34,10 @@ impl Engine {
             Some(Came::Lost(reason)) => {
                 let name = &self.queues[queue].name;
                 tracing::warn!(queue = %name, ?reason, "pull ended early");
-                self.trouble(Part::Queue(name.to_string()), format!("queue {name}: pull ended early ({reason:?})"));
+                self.trouble(
+                    Part::Queue(name.to_string()),
+                    format!("queue {name}: pull ended early ({reason:?})"),
+                );
                 self.attach(queue, LOOK_AGAIN);
             }
         }
@@ -46,16 +49,27 @@ impl Engine {
         }
         let epoch = self.broker.connection_epoch();
         if delivery.epoch != epoch || self.link.epoch() != epoch || !self.link.is_open() {
-            tracing::debug!(seq = delivery.stream_seq, "dropped: delivered to an earlier connection");
+            tracing::debug!(
+                seq = delivery.stream_seq,
+                "dropped: delivered to an earlier connection"
+            );
             return;
         }
         let tile = match read(&self.queues[queue], &delivery) {
             Ok(tile) => tile,
             Err(reason) => return self.refuse(&delivery, reason),
         };
-        let receipt = Receipt { reply: delivery.reply.clone(), epoch, stream_seq: delivery.stream_seq };
+        let receipt = Receipt {
+            reply: delivery.reply.clone(),
+            epoch,
+            stream_seq: delivery.stream_seq,
+        };
         let key = TileKey::of(&tile);
-        if self.tiles.get(&key).is_some_and(|held| held.tile.run != tile.run || held.tile.nonce != tile.nonce) {
+        if self
+            .tiles
+            .get(&key)
+            .is_some_and(|held| held.tile.run != tile.run || held.tile.nonce != tile.nonce)
+        {
             return self.refuse(&delivery, "it names the place of another run's tile".into());
         }
         if self.adopt(key, &receipt, pulled) {
@@ -63,7 +77,10 @@ impl Engine {
         }
         let lease = Lease::new(tile.fence, pulled, self.queues[queue].ack_deadline);
         if !lease.is_held(self.now) {
-            tracing::debug!(seq = delivery.stream_seq, "dropped: read after its lease had ended");
+            tracing::debug!(
+                seq = delivery.stream_seq,
+                "dropped: read after its lease had ended"
+            );
             return;
         }
         let reason = takeover::reason(Signs {
@@ -74,7 +91,10 @@ impl Engine {
             returned: false,
         });
         if reason.is_none() && self.heard.contains(&tile.run, tile.place()) {
-            tracing::debug!(seq = delivery.stream_seq, "dropped: another worker took it over meanwhile");
+            tracing::debug!(
+                seq = delivery.stream_seq,
+                "dropped: another worker took it over meanwhile"
+            );
             return;
         }
         self.generation += 1;
@@ -100,7 +120,9 @@ impl Engine {
     /// stands for the older one.
     fn adopt(&mut self, key: TileKey, receipt: &Receipt, pulled: Boot) -> bool {
         let now = self.now;
-        let Some(held) = self.tiles.get_mut(&key) else { return false };
+        let Some(held) = self.tiles.get_mut(&key) else {
+            return false;
+        };
         if !held.lease.is_held(now) {
             self.lose(key, crate::lease::Loss::Expired);
             return false;
@@ -114,7 +136,8 @@ impl Engine {
             }
         } else {
             // Another message with the same tile. The lease is that of the first one.
-            held.copies.retain(|copy| copy.stream_seq != receipt.stream_seq);
+            held.copies
+                .retain(|copy| copy.stream_seq != receipt.stream_seq);
             held.copies.push(receipt.clone());
         }
         true
@@ -122,7 +145,9 @@ impl Engine {
 
     fn hold(&mut self, key: TileKey, held: Held) {
         let queue = &self.queues[held.queue].name;
-        let run = self.runs.touch(key.opened, &held.tile.run, queue, self.broker.subjects());
+        let run = self
+            .runs
+            .touch(key.opened, &held.tile.run, queue, self.broker.subjects());
         if run.id != held.tile.run || run.queue != *queue {
             let reason = "it names another run's first record".to_owned();
             return self.refuse_held(&held, reason);
@@ -145,28 +170,58 @@ impl Engine {
 
     /// Records a message that cannot be understood and takes it off the queue.
     fn refuse(&mut self, delivery: &Delivery, reason: String) {
-        self.refuse_message(&delivery.subject, delivery.stream_seq, &delivery.payload, delivery.reply.clone(), reason);
+        self.refuse_message(
+            &delivery.subject,
+            delivery.stream_seq,
+            &delivery.payload,
+            delivery.reply.clone(),
+            reason,
+        );
     }
 
     /// The same for a tile that turned out to be nonsense later.
     pub(super) fn refuse_held(&mut self, held: &Held, reason: String) {
-        let subject = self.broker.subjects().shard(&self.queues[held.queue].name, &held.tile.run);
+        let subject = self
+            .broker
+            .subjects()
+            .shard(&self.queues[held.queue].name, &held.tile.run);
         let payload = wire::encode(&*held.tile);
-        self.refuse_message(&subject, held.receipt.stream_seq, &payload, held.receipt.reply.clone(), reason);
+        self.refuse_message(
+            &subject,
+            held.receipt.stream_seq,
+            &payload,
+            held.receipt.reply.clone(),
+            reason,
+        );
     }
 
-    fn refuse_message(&mut self, subject: &str, seq: u64, payload: &[u8], reply: Subject, reason: String) {
+    fn refuse_message(
+        &mut self,
+        subject: &str,
+        seq: u64,
+        payload: &[u8],
+        reply: Subject,
+        reason: String,
+    ) {
         tracing::warn!(subject, seq, reason, "a tile that cannot be understood");
         let unreadable = Unreadable::new(subject, seq, reason, payload);
-        self.errands.push(Box::pin(errand::record(self.broker.clone(), unreadable, reply)));
+        self.errands.push(Box::pin(errand::record(
+            self.broker.clone(),
+            unreadable,
+            reply,
+        )));
     }
 }
 
 /// The tile in a message, or what is wrong with it.
 pub(super) fn read(queue: &Queue, delivery: &Delivery) -> Result<Tile, String> {
-    let tile: Tile = wire::decode(&delivery.payload).map_err(|error| format!("as a tile it is {error}"))?;
+    let tile: Tile =
+        wire::decode(&delivery.payload).map_err(|error| format!("as a tile it is {error}"))?;
     if delivery.subject.strip_prefix(queue.prefix.as_str()) != Some(tile.run.as_str()) {
-        return Err(format!("it is a tile of run {}, which does not belong on this subject", tile.run));
+        return Err(format!(
+            "it is a tile of run {}, which does not belong on this subject",
+            tile.run
+        ));
     }
     let end = u64::from(tile.first) + u64::from(tile.pages);
     let pages = tile.pages >= 1 && tile.pages <= TILE_MAX && end <= PAGES_MAX;
@@ -176,6 +231,9 @@ pub(super) fn read(queue: &Queue, delivery: &Delivery) -> Result<Tile, String> {
     if pages && bounds && probe && places && tile.attempt >= 1 {
         Ok(tile)
     } else {
-        Err("its numbers contradict each other: pages, bounds, attempt, fence, folded or opened".into())
+        Err(
+            "its numbers contradict each other: pages, bounds, attempt, fence, folded or opened"
+                .into(),
+        )
     }
 }

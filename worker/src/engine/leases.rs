@@ -30,7 +30,12 @@ impl Renewals {
     pub(super) async fn new(broker: &Broker) -> Result<Renewals, PublishError> {
         let inbox = broker.new_inbox();
         let answers = broker.subscribe(format!("{inbox}.*")).await?;
-        Ok(Renewals { inbox, answers, last: 0, pending: HashMap::new() })
+        Ok(Renewals {
+            inbox,
+            answers,
+            last: 0,
+            pending: HashMap::new(),
+        })
     }
 
     pub(super) async fn next(&mut self) -> Option<Message> {
@@ -68,10 +73,16 @@ impl Engine {
                 (_, Some(Action::Renew)) => renew.push(*key),
             }
         }
-        lost.into_iter().for_each(|(key, loss)| self.lose(key, loss));
+        lost.into_iter()
+            .for_each(|(key, loss)| self.lose(key, loss));
         back.into_iter().for_each(|key| self.hand_back(key));
         self.renew(&renew);
-        let longest = self.queues.iter().map(|queue| queue.ack_deadline).max().unwrap_or_default();
+        let longest = self
+            .queues
+            .iter()
+            .map(|queue| queue.ack_deadline)
+            .max()
+            .unwrap_or_default();
         self.heard.forget(now, longest);
         self.renewals.forget(now, longest);
         self.facts.in_flight.store(self.running, Ordering::Relaxed);
@@ -87,27 +98,43 @@ impl Engine {
         }
         let mut runs = Vec::new();
         for key in keys {
-            let Some(held) = self.tiles.get(key) else { continue };
+            let Some(held) = self.tiles.get(key) else {
+                continue;
+            };
             let sent = Boot::now();
             let reply = self.renewals.note(held.holding(), sent);
             self.broker
-                .publish_with_reply(held.receipt.reply.clone(), reply, Bytes::from_static(b"+WPI"))
+                .publish_with_reply(
+                    held.receipt.reply.clone(),
+                    reply,
+                    Bytes::from_static(b"+WPI"),
+                )
                 .now_or_never();
             for copy in &held.copies {
-                self.broker.publish(copy.reply.clone(), Bytes::from_static(b"+WPI")).now_or_never();
+                self.broker
+                    .publish(copy.reply.clone(), Bytes::from_static(b"+WPI"))
+                    .now_or_never();
             }
             if !runs.contains(&key.opened) {
                 runs.push(key.opened);
             }
         }
-        runs.into_iter().for_each(|run| self.look(run, Ask::Anybody));
+        runs.into_iter()
+            .for_each(|run| self.look(run, Ask::Anybody));
     }
 
     pub(super) fn renewed(&mut self, answer: &Message) {
-        let Some((holding, sent)) = self.renewals.answered(answer) else { return };
-        let held = self.tiles.get_mut(&holding.tile).filter(|held| held.generation == holding.generation);
+        let Some((holding, sent)) = self.renewals.answered(answer) else {
+            return;
+        };
+        let held = self
+            .tiles
+            .get_mut(&holding.tile)
+            .filter(|held| held.generation == holding.generation);
         let Some(held) = held else { return };
-        let action = held.lease.step(LeaseEvent::RenewalAnswered { sent }, Boot::now());
+        let action = held
+            .lease
+            .step(LeaseEvent::RenewalAnswered { sent }, Boot::now());
         if let Some(hold) = &held.hold {
             hold.prolong(held.lease.end());
         }
@@ -125,8 +152,12 @@ impl Engine {
 
     /// A takeover was published. Where it stands in the ledger is not known.
     pub(super) fn hear(&mut self, message: &Message) {
-        let Some((_, run, _)) = self.broker.subjects().parse_ledger(&message.subject) else { return };
-        let Ok(takeover) = wire::decode::<Takeover>(&message.payload) else { return };
+        let Some((_, run, _)) = self.broker.subjects().parse_ledger(&message.subject) else {
+            return;
+        };
+        let Ok(takeover) = wire::decode::<Takeover>(&message.payload) else {
+            return;
+        };
         if takeover.session == self.session {
             return;
         }
@@ -137,18 +168,26 @@ impl Engine {
 
     /// Takeovers of a run that were read.
     pub(super) fn apply_takeovers(&mut self, opened: u64, seen: Seen) {
-        let Some(run) = self.runs.get_mut(opened) else { return };
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
         run.takeovers_read = run.takeovers_read.max(seen.up_to);
         let id = run.id.clone();
         for (sequence, takeover) in seen.takeovers {
             if takeover.session != self.session {
-                takeover.tiles.iter().for_each(|place| self.hear_of(&id, *place, Some(Fence(sequence))));
+                takeover
+                    .tiles
+                    .iter()
+                    .for_each(|place| self.hear_of(&id, *place, Some(Fence(sequence))));
             }
         }
     }
 
     fn hear_of(&mut self, run: &RunId, place: TileRef, by: Option<Fence>) {
-        let key = self.runs.opened_of(run).map(|opened| TileKey { opened, place });
+        let key = self
+            .runs
+            .opened_of(run)
+            .map(|opened| TileKey { opened, place });
         let Some((key, held)) = key.and_then(|key| Some((key, self.tiles.get_mut(&key)?))) else {
             self.heard.note(run, place, self.now);
             return;
@@ -168,15 +207,24 @@ impl Engine {
 
     /// Reads the takeovers of a run that were not read yet.
     pub(super) fn look(&mut self, opened: u64, ask: Ask) {
-        let Some(run) = self.runs.get_mut(opened) else { return };
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
         if run.looking && ask == Ask::Anybody {
             return;
         }
         run.looking = true;
-        let (broker, subject, known) = (self.broker.clone(), run.takeover.clone(), run.takeovers_read);
+        let (broker, subject, known) = (
+            self.broker.clone(),
+            run.takeover.clone(),
+            run.takeovers_read,
+        );
         let known = known.max(opened);
         self.errands.push(Box::pin(async move {
-            Event::Looked { run: opened, result: errand::look(&broker, &subject, known, ask).await }
+            Event::Looked {
+                run: opened,
+                result: errand::look(&broker, &subject, known, ask).await,
+            }
         }));
     }
 

@@ -37,7 +37,10 @@ enum State {
 
 impl Link {
     pub(super) fn new(broker: &Broker) -> Link {
-        Link { epoch: broker.connection_epoch(), state: State::Open }
+        Link {
+            epoch: broker.connection_epoch(),
+            state: State::Open,
+        }
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -62,14 +65,21 @@ impl Engine {
             return;
         }
         if epoch != self.link.epoch || self.link.state == State::Disconnected {
-            self.link = Link { epoch, state: State::CatchingUp };
+            self.link = Link {
+                epoch,
+                state: State::CatchingUp,
+            };
             self.reconnected();
         }
     }
 
     fn reconnected(&mut self) {
         let epoch = self.link.epoch;
-        tracing::info!(epoch, tiles = self.tiles.len(), "new connection: reading the takeovers that were missed");
+        tracing::info!(
+            epoch,
+            tiles = self.tiles.len(),
+            "new connection: reading the takeovers that were missed"
+        );
         let stale: Vec<_> = self
             .tiles
             .iter()
@@ -95,7 +105,12 @@ impl Engine {
                 Some((opened, run.takeover.clone(), run.takeovers_read.max(fence)))
             })
             .collect();
-        self.errands.push(Box::pin(errand::catch_up(self.broker.clone(), self.link.epoch, runs, after)));
+        self.errands.push(Box::pin(errand::catch_up(
+            self.broker.clone(),
+            self.link.epoch,
+            runs,
+            after,
+        )));
     }
 
     pub(super) fn caught_up(&mut self, epoch: u64, result: Result<Vec<(u64, Seen)>, ReadError>) {
@@ -104,7 +119,8 @@ impl Engine {
         }
         match result {
             Ok(all) => {
-                all.into_iter().for_each(|(run, seen)| self.apply_takeovers(run, seen));
+                all.into_iter()
+                    .for_each(|(run, seen)| self.apply_takeovers(run, seen));
                 self.link.state = State::Open;
                 self.health.fine(&Part::Broker);
                 for batch in std::mem::take(&mut self.parked) {
@@ -125,10 +141,17 @@ impl Engine {
             return;
         }
         state.attaching = true;
-        let asked = attach(self.broker.clone(), state.name.clone(), self.settings.ack_deadline);
+        let asked = attach(
+            self.broker.clone(),
+            state.name.clone(),
+            self.settings.ack_deadline,
+        );
         self.errands.push(Box::pin(async move {
             tokio::time::sleep(after).await;
-            Event::Attached { queue, result: Box::new(asked.await) }
+            Event::Attached {
+                queue,
+                result: Box::new(asked.await),
+            }
         }));
     }
 
@@ -146,11 +169,16 @@ impl Engine {
                 self.health.fine(&part);
                 self.health.fine(&Part::Worker);
                 // Learned on an earlier connection, it is void.
-                if self.queues[queue].floor(self.broker.connection_epoch()).is_none() {
+                if self.queues[queue]
+                    .floor(self.broker.connection_epoch())
+                    .is_none()
+                {
                     self.attach(queue, Duration::ZERO);
                 }
             }
-            Err(AttachError::Topology(error)) if !passes(&error) && self.queues[queue].puller.is_none() => {
+            Err(AttachError::Topology(error))
+                if !passes(&error) && self.queues[queue].puller.is_none() =>
+            {
                 self.fault = Some(RunError::Topology(error));
             }
             Err(error) => {

@@ -8,11 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use gridloom_shared::broker::{Broker, Subjects};
 use gridloom_shared::broker::floor::{Floor, FloorError};
 use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, PullId, Puller};
-use gridloom_shared::broker::topology::consumers::{AckDeadline, QueueConsumer, ensure_queue};
 use gridloom_shared::broker::topology::TopologyError;
+use gridloom_shared::broker::topology::consumers::{AckDeadline, QueueConsumer, ensure_queue};
+use gridloom_shared::broker::{Broker, Subjects};
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::QueueName;
 
@@ -71,7 +71,11 @@ pub(super) enum Came {
 }
 
 /// Asks for the current consumer of `queue`, and for the floor.
-pub(super) async fn attach(broker: Broker, queue: QueueName, deadline: AckDeadline) -> Result<Attachment, AttachError> {
+pub(super) async fn attach(
+    broker: Broker,
+    queue: QueueName,
+    deadline: AckDeadline,
+) -> Result<Attachment, AttachError> {
     let consumer = ensure_queue(&broker, &queue, deadline).await?;
     let floor = broker.floor(&consumer.name).await?;
     Ok(Attachment { consumer, floor })
@@ -80,7 +84,10 @@ pub(super) async fn attach(broker: Broker, queue: QueueName, deadline: AckDeadli
 impl Queue {
     pub(super) fn new(name: QueueName, subjects: &Subjects) -> Queue {
         Queue {
-            prefix: subjects.shards_of_queue(&name).trim_end_matches('*').to_owned(),
+            prefix: subjects
+                .shards_of_queue(&name)
+                .trim_end_matches('*')
+                .to_owned(),
             name,
             puller: None,
             floor: None,
@@ -96,7 +103,10 @@ impl Queue {
     pub(super) fn settle(&mut self, broker: &Broker, attachment: Attachment) -> bool {
         self.ack_deadline = attachment.consumer.ack_deadline;
         self.floor = Some(attachment.floor);
-        let known = self.puller.as_ref().is_some_and(|puller| *puller.consumer() == attachment.consumer.name);
+        let known = self
+            .puller
+            .as_ref()
+            .is_some_and(|puller| *puller.consumer() == attachment.consumer.name);
         if known {
             return false;
         }
@@ -110,24 +120,42 @@ impl Queue {
 
     /// How the slots see it, on connection `epoch`.
     pub(super) fn demand(&self, epoch: u64) -> Demand {
-        let known = self.floor.as_ref().is_some_and(|floor| floor.epoch == epoch);
-        Demand { open: known && self.puller.is_some() && !self.attaching, waiting: self.waiting, busy: self.busy }
+        let known = self
+            .floor
+            .as_ref()
+            .is_some_and(|floor| floor.epoch == epoch);
+        Demand {
+            open: known && self.puller.is_some() && !self.attaching,
+            waiting: self.waiting,
+            busy: self.busy,
+        }
     }
 
     /// Up to which sequence a delivery on connection `epoch` is not certainly first.
     pub(super) fn floor(&self, epoch: u64) -> Option<u64> {
-        self.floor.as_ref().filter(|floor| floor.epoch == epoch).map(|floor| floor.seq)
+        self.floor
+            .as_ref()
+            .filter(|floor| floor.epoch == epoch)
+            .map(|floor| floor.seq)
     }
 
     /// Asks for `tiles`. Nothing here waits: what cannot be sent now is asked for later.
     pub(super) fn pull(&mut self, tiles: u32, shared: bool) {
-        let Some(puller) = &mut self.puller else { return };
+        let Some(puller) = &mut self.puller else {
+            return;
+        };
         let longest = if shared { PULL_SHARED } else { PULL_MAX };
         let expires = (self.ack_deadline / 3).min(longest);
         let sent = Boot::now();
         match puller.pull(tiles, expires).now_or_never() {
             Some(Ok(pull)) => {
-                self.pulls.insert(pull, Pull { sent, unfilled: tiles });
+                self.pulls.insert(
+                    pull,
+                    Pull {
+                        sent,
+                        unfilled: tiles,
+                    },
+                );
                 self.waiting += tiles;
             }
             Some(Err(error)) => tracing::debug!(queue = %self.name, %error, "cannot pull"),
@@ -148,7 +176,10 @@ impl Queue {
                 {
                     self.waiting = self.waiting.saturating_sub(pull.unfilled);
                 }
-                Some(Came::Delivery { delivery, pulled: sent })
+                Some(Came::Delivery {
+                    delivery,
+                    pulled: sent,
+                })
             }
             PullEvent::Ended { pull, reason, .. } => {
                 let ended = self.pulls.remove(&pull)?;
@@ -170,7 +201,9 @@ impl Queue {
     }
 
     fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<Option<Came>> {
-        let Some(puller) = &mut self.puller else { return Poll::Pending };
+        let Some(puller) = &mut self.puller else {
+            return Poll::Pending;
+        };
         let event = std::task::ready!(pin!(puller.next()).poll(context));
         Poll::Ready(self.take(event))
     }

@@ -3,9 +3,9 @@
 //! Nothing is written for a tile past the end of its lease, and nothing at all while the connection
 //! is not open.
 
+use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::ledger::record::{Reason, WAVE_TILES_MAX};
-use gridloom_shared::broker::log::AppendError;
 
 use super::admit::failed;
 use super::batch::{self, Appended, Batch, Content};
@@ -18,11 +18,18 @@ use crate::outcomes::tally::Tally;
 
 /// Kept free in a message for its envelope and headers.
 const ENVELOPE: usize = 4 * 1024;
-const REASONS: [Reason; 4] = [Reason::Count, Reason::Floor, Reason::Again, Reason::Returned];
+const REASONS: [Reason; 4] = [
+    Reason::Count,
+    Reason::Floor,
+    Reason::Again,
+    Reason::Returned,
+];
 
 /// Whether `holding` is still what it was when something was said about it, and under its lease.
 pub(super) fn is_held(tiles: &HashMap<TileKey, Held>, holding: Holding, now: Boot) -> bool {
-    tiles.get(&holding.tile).is_some_and(|held| held.generation == holding.generation && held.lease.is_held(now))
+    tiles
+        .get(&holding.tile)
+        .is_some_and(|held| held.generation == holding.generation && held.lease.is_held(now))
 }
 
 impl Engine {
@@ -61,23 +68,37 @@ impl Engine {
             let subject = run.work.clone();
             self.number += 1;
             let payload = batch::outcomes_record(self.session, self.number, &parts);
-            self.send(Batch::new(opened, self.number, subject, Content::Outcomes(parts), payload));
+            self.send(Batch::new(
+                opened,
+                self.number,
+                subject,
+                Content::Outcomes(parts),
+                payload,
+            ));
         }
     }
 
     fn write_answers(&mut self, opened: u64) {
-        let Some(run) = self.runs.get_mut(opened) else { return };
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
         let (answers, subject) = (std::mem::take(&mut run.answers), run.work.clone());
         for (holding, answer) in answers {
             if !is_held(&self.tiles, holding, self.now) {
                 continue;
             }
-            let Some(held) = self.tiles.get_mut(&holding.tile) else { continue };
+            let Some(held) = self.tiles.get_mut(&holding.tile) else {
+                continue;
+            };
             let fence = held.lease.fence().unwrap_or(held.tile.fence);
             self.number += 1;
-            let payload = batch::probed_record(self.session, self.number, &held.tile, fence, &answer);
+            let payload =
+                batch::probed_record(self.session, self.number, &held.tile, fence, &answer);
             if payload.len() + ENVELOPE > self.broker.max_payload() {
-                let text = format!("the probe's answer has {} bytes, more than a message holds: return the rest by a cursor", payload.len());
+                let text = format!(
+                    "the probe's answer has {} bytes, more than a message holds: return the rest by a cursor",
+                    payload.len()
+                );
                 let mut tally = Tally::new(&held.tile, fence);
                 tally.failed(held.tile.first, failed(Failure::permanent(text)));
                 held.parts = 0;
@@ -86,12 +107,20 @@ impl Engine {
                 }
                 continue;
             }
-            self.send(Batch::new(opened, self.number, subject.clone(), Content::Probed(holding), payload));
+            self.send(Batch::new(
+                opened,
+                self.number,
+                subject.clone(),
+                Content::Probed(holding),
+                payload,
+            ));
         }
     }
 
     fn write_claims(&mut self, opened: u64) {
-        let Some(run) = self.runs.get_mut(opened) else { return };
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
         if run.claims.is_empty() {
             return;
         }
@@ -109,19 +138,33 @@ impl Engine {
                 self.number += 1;
                 let payload = batch::takeover_record(self.session, self.number, reason, part);
                 let content = Content::Claims(reason, part.to_vec());
-                self.send(Batch::new(opened, self.number, subject.clone(), content, payload));
+                self.send(Batch::new(
+                    opened,
+                    self.number,
+                    subject.clone(),
+                    content,
+                    payload,
+                ));
             }
         }
     }
 
     fn write_returns(&mut self, opened: u64) {
-        let Some(run) = self.runs.get_mut(opened) else { return };
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
         let (mut returns, subject) = (std::mem::take(&mut run.returns), run.work.clone());
         while !returns.is_empty() {
             let rest = returns.split_off(returns.len().min(WAVE_TILES_MAX));
             self.number += 1;
             let payload = batch::returned_record(self.session, self.number, &returns);
-            self.send(Batch::new(opened, self.number, subject.clone(), Content::Returns(returns), payload));
+            self.send(Batch::new(
+                opened,
+                self.number,
+                subject.clone(),
+                Content::Returns(returns),
+                payload,
+            ));
             returns = rest;
         }
     }
@@ -130,11 +173,16 @@ impl Engine {
         if let Some(run) = self.runs.get_mut(batch.run) {
             run.in_flight += 1;
         }
-        self.errands.push(Box::pin(errand::append(self.broker.clone(), batch)));
+        self.errands
+            .push(Box::pin(errand::append(self.broker.clone(), batch)));
     }
 
     pub(super) fn appended(&mut self, appended: Appended) {
-        let Appended { batch, result, took } = appended;
+        let Appended {
+            batch,
+            result,
+            took,
+        } = appended;
         match result {
             Ok(sequence) => {
                 self.meters.append.record(took.as_secs_f64());
@@ -143,13 +191,17 @@ impl Engine {
             }
             Err(error) => {
                 match &error {
-                    AppendError::Full { .. } | AppendError::Failed { .. } => self.trouble(Part::Ledger, error.to_string()),
-                    AppendError::Unavailable { .. } | AppendError::Unknown { .. } | AppendError::Conflict { .. } => {
+                    AppendError::Full { .. } | AppendError::Failed { .. } => {
+                        self.trouble(Part::Ledger, error.to_string())
+                    }
+                    AppendError::Unavailable { .. }
+                    | AppendError::Unknown { .. }
+                    | AppendError::Conflict { .. } => {
                         tracing::debug!(%error, "record not confirmed: trying again");
                     }
                 }
                 if batch.is_hopeless() {
-                    return self.give_up(batch);
+                    return self.give_up(&batch);
                 }
                 let pause = batch.pause();
                 self.errands.push(Box::pin(errand::again(batch, pause)));
@@ -162,17 +214,23 @@ impl Engine {
         match batch.content {
             Content::Outcomes(parts) => parts.iter().for_each(|part| self.confirm(part.tile)),
             Content::Probed(holding) => self.confirm(holding),
-            Content::Claims(reason, holdings) => self.read_claim(batch.run, batch.number, sequence, reason, holdings),
+            Content::Claims(reason, holdings) => {
+                self.read_claim(batch.run, batch.number, sequence, reason, holdings)
+            }
             Content::Returns(returns) => {
                 for receipt in returns.into_iter().flat_map(|given| given.receipts) {
-                    self.signals.push_back(Signal::Nak(receipt.reply, receipt.epoch));
+                    self.signals
+                        .push_back(Signal::Nak(receipt.reply, receipt.epoch));
                 }
             }
         }
     }
 
     fn confirm(&mut self, holding: Holding) {
-        let held = self.tiles.get_mut(&holding.tile).filter(|held| held.generation == holding.generation);
+        let held = self
+            .tiles
+            .get_mut(&holding.tile)
+            .filter(|held| held.generation == holding.generation);
         let Some(held) = held else { return };
         held.parts = held.parts.saturating_sub(1);
         if held.parts == 0 {
@@ -182,7 +240,9 @@ impl Engine {
 
     /// A record is not on its way any more.
     fn landed(&mut self, batch: &Batch) {
-        let Some(run) = self.runs.get_mut(batch.run) else { return };
+        let Some(run) = self.runs.get_mut(batch.run) else {
+            return;
+        };
         run.in_flight = run.in_flight.saturating_sub(1);
         if matches!(batch.content, Content::Outcomes(_)) {
             run.outbox.landed();
@@ -190,8 +250,8 @@ impl Engine {
         }
     }
 
-    fn give_up(&mut self, batch: Batch) {
-        self.landed(&batch);
+    fn give_up(&mut self, batch: &Batch) {
+        self.landed(batch);
         tracing::debug!(run = batch.run, number = batch.number, "record given up");
     }
 
@@ -204,17 +264,26 @@ impl Engine {
         }
         let now = Boot::now();
         if !batch.says_too_much(|holding| is_held(&self.tiles, holding, now)) {
-            self.errands.push(Box::pin(errand::append(self.broker.clone(), batch)));
+            self.errands
+                .push(Box::pin(errand::append(self.broker.clone(), batch)));
             return;
         }
         self.landed(&batch);
-        let Some(run) = self.runs.get_mut(batch.run) else { return };
+        let Some(run) = self.runs.get_mut(batch.run) else {
+            return;
+        };
         match batch.content {
             Content::Outcomes(parts) => {
-                run.outbox.put_back(parts.into_iter().filter(|part| is_held(&self.tiles, part.tile, now)));
+                run.outbox.put_back(
+                    parts
+                        .into_iter()
+                        .filter(|part| is_held(&self.tiles, part.tile, now)),
+                );
             }
             Content::Claims(reason, holdings) => {
-                let held = holdings.into_iter().filter(|holding| is_held(&self.tiles, *holding, now));
+                let held = holdings
+                    .into_iter()
+                    .filter(|holding| is_held(&self.tiles, *holding, now));
                 run.claims.extend(held.map(|holding| (reason, holding)));
             }
             Content::Probed(_) | Content::Returns(_) => {}

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gridloom_shared::broker::Subjects;
 use gridloom_shared::broker::Subject;
+use gridloom_shared::broker::Subjects;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, Reason};
 use gridloom_shared::tile::TileRef;
@@ -104,7 +104,13 @@ impl Runs {
     }
 
     /// The run whose `opened` record stands at `opened`, made if it is new.
-    pub(super) fn touch(&mut self, opened: u64, id: &RunId, queue: &QueueName, subjects: &Subjects) -> &mut Run {
+    pub(super) fn touch(
+        &mut self,
+        opened: u64,
+        id: &RunId,
+        queue: &QueueName,
+        subjects: &Subjects,
+    ) -> &mut Run {
         self.clock += 1;
         let used = self.clock;
         if !self.runs.contains_key(&opened) {
@@ -138,7 +144,9 @@ impl Runs {
             return;
         }
         let idle = self.runs.iter().filter(|(_, run)| run.is_idle());
-        let Some((opened, run)) = idle.min_by_key(|(_, run)| run.used) else { return };
+        let Some((opened, run)) = idle.min_by_key(|(_, run)| run.used) else {
+            return;
+        };
         let (opened, id) = (*opened, run.id.clone());
         self.runs.remove(&opened);
         if self.by_id.get(&id) == Some(&opened) {

@@ -32,7 +32,11 @@ struct Params {
 impl Handler for Noop {
     async fn run(&self, shard: Shard) -> Result<(), Failure> {
         // The usual case has none, and a million a second.
-        if shard.params_value().as_object().is_none_or(serde_json::Map::is_empty) {
+        if shard
+            .params_value()
+            .as_object()
+            .is_none_or(serde_json::Map::is_empty)
+        {
             return Ok(());
         }
         let params: Params = shard.params()?;
@@ -41,7 +45,11 @@ impl Handler for Noop {
         }
         if shard.attempt() <= params.fail_attempts || unlucky(&shard, params.fail_percent) {
             let text = format!("noop was told to fail attempt {}", shard.attempt());
-            return Err(if params.permanent { Failure::permanent(text) } else { Failure::retry(text) });
+            return Err(if params.permanent {
+                Failure::permanent(text)
+            } else {
+                Failure::retry(text)
+            });
         }
         Ok(())
     }
@@ -57,7 +65,13 @@ fn unlucky(shard: &Shard, percent: f64) -> bool {
     if percent <= 0.0 {
         return false;
     }
-    let key = format!("{}/{}/{}/{}", shard.nonce().0, shard.slice(), shard.page().number, shard.attempt());
+    let key = format!(
+        "{}/{}/{}/{}",
+        shard.nonce().0,
+        shard.slice(),
+        shard.page().number,
+        shard.attempt()
+    );
     f64::from(gridloom_shared::slicing::slice_of(&key, 10_000)) < percent * 100.0
 }
 
@@ -77,7 +91,10 @@ mod tests {
     async fn fails_as_often_as_it_was_told() {
         let trial = Trial::new("a", "noop").params(json!({"fail_attempts": 2}));
         for (attempt, succeeds) in [(1, false), (2, false), (3, true)] {
-            let shard = trial.clone().attempt(attempt, gridloom_shared::id::Fence(1)).shard();
+            let shard = trial
+                .clone()
+                .attempt(attempt, gridloom_shared::id::Fence(1))
+                .shard();
             assert_eq!(Noop.run(shard).await.is_ok(), succeeds);
         }
         let half = Trial::new("a", "noop").params(json!({"fail_percent": 50.0}));

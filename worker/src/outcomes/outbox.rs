@@ -49,7 +49,12 @@ pub(crate) enum Due {
 
 impl<K> Default for Outbox<K> {
     fn default() -> Self {
-        Outbox { waiting: VecDeque::new(), bytes: 0, in_flight: 0, not_before: Boot(Duration::ZERO) }
+        Outbox {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            in_flight: 0,
+            not_before: Boot(Duration::ZERO),
+        }
     }
 }
 
@@ -95,7 +100,8 @@ impl<K: Copy> Outbox<K> {
     /// Whether a record is to be written at `now`.
     pub(crate) fn due(&self, now: Boot) -> Due {
         let full = self.waiting.len() >= TILES_FULL || self.bytes >= BYTES_FULL;
-        if self.waiting.is_empty() || self.in_flight >= IN_FLIGHT_MAX || self.in_flight > 0 && !full {
+        if self.waiting.is_empty() || self.in_flight >= IN_FLIGHT_MAX || self.in_flight > 0 && !full
+        {
             Due::No
         } else if full || now >= self.not_before {
             Due::Now
@@ -212,7 +218,15 @@ mod tests {
         let mut outbox = Outbox::default();
         let parts = outbox.add(1, (0..700).map(|_| entry(1_000)).collect());
         assert_eq!(parts, 3);
-        let taken: usize = (0..3).map(|_| outbox.take(at(0)).iter().map(|part| part.entries.len()).sum::<usize>()).sum();
+        let taken: usize = (0..3)
+            .map(|_| {
+                outbox
+                    .take(at(0))
+                    .iter()
+                    .map(|part| part.entries.len())
+                    .sum::<usize>()
+            })
+            .sum();
         assert_eq!(taken, 700);
         assert_eq!(outbox.due(at(0)), Due::No);
         (0..3).for_each(|_| outbox.landed());

@@ -24,7 +24,14 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(tile: &Tile, fence: Fence) -> Tally {
-        Tally { tile: tile.place(), kind: tile.kind, slice: tile.slice, fence, entries: Vec::new(), extra: 0 }
+        Tally {
+            tile: tile.place(),
+            kind: tile.kind,
+            slice: tile.slice,
+            fence,
+            entries: Vec::new(),
+            extra: 0,
+        }
     }
 
     /// Page `page` succeeded.
@@ -33,7 +40,9 @@ impl Tally {
         let room = self.extra + extra <= ENTRY_BYTES;
         let plain = extra == 0 && self.extra == 0;
         match self.entries.last_mut() {
-            Some(last) if room && last.status == Status::Done && last.first + last.pages == page => {
+            Some(last)
+                if room && last.status == Status::Done && last.first + last.pages == page =>
+            {
                 if !plain {
                     widen(last, report);
                 }
@@ -58,7 +67,9 @@ impl Tally {
     pub(crate) fn failed(&mut self, page: u32, failed: Failed) {
         let status = Status::Failed(failed);
         match self.entries.last_mut() {
-            Some(last) if last.status == status && last.first + last.pages == page => last.pages += 1,
+            Some(last) if last.status == status && last.first + last.pages == page => {
+                last.pages += 1
+            }
             Some(_) | None => self.begin(page, status),
         }
         self.extra = 0;
@@ -96,19 +107,34 @@ fn extra_of(report: &Report) -> usize {
 fn widen(entry: &mut Entry, report: &Report) {
     for (name, _) in report.counters() {
         if entry.columns.iter().all(|column| column.name != *name) {
-            let before = if entry.pages > 0 { vec![(entry.pages, 0)] } else { Vec::new() };
-            entry.columns.push(Column { name: name.clone(), runs: before });
+            let before = if entry.pages > 0 {
+                vec![(entry.pages, 0)]
+            } else {
+                Vec::new()
+            };
+            entry.columns.push(Column {
+                name: name.clone(),
+                runs: before,
+            });
         }
     }
     for column in &mut entry.columns {
-        let said = report.counters().iter().find(|(name, _)| *name == column.name);
+        let said = report
+            .counters()
+            .iter()
+            .find(|(name, _)| *name == column.name);
         push(column, said.map_or(0, |(_, value)| *value));
     }
     if report.result().is_some() && entry.results.is_empty() {
         entry.results = vec![Vec::new(); entry.pages as usize];
     }
     if report.result().is_some() || !entry.results.is_empty() {
-        entry.results.push(report.result().map(|result| result.to_vec()).unwrap_or_default());
+        entry.results.push(
+            report
+                .result()
+                .map(|result| result.to_vec())
+                .unwrap_or_default(),
+        );
     }
 }
 
@@ -166,7 +192,11 @@ mod tests {
             tally.done(page, &Report::default());
         }
         tally.done(80, &Report::default());
-        let pages: Vec<_> = tally.into_entries().iter().map(|entry| (entry.first, entry.pages)).collect();
+        let pages: Vec<_> = tally
+            .into_entries()
+            .iter()
+            .map(|entry| (entry.first, entry.pages))
+            .collect();
         assert_eq!(pages, [(10, 64), (80, 1)]);
     }
 
@@ -180,8 +210,20 @@ mod tests {
         let entries = tally.into_entries();
         assert_eq!(entries.len(), 1);
         let entry = &entries[0];
-        assert_eq!(entry.columns[0], Column { name: "rows".into(), runs: vec![(1, 0), (2, 5), (1, 0)] });
-        assert_eq!(entry.columns[1], Column { name: "bytes".into(), runs: vec![(2, 0), (1, 7), (1, 0)] });
+        assert_eq!(
+            entry.columns[0],
+            Column {
+                name: "rows".into(),
+                runs: vec![(1, 0), (2, 5), (1, 0)]
+            }
+        );
+        assert_eq!(
+            entry.columns[1],
+            Column {
+                name: "bytes".into(),
+                runs: vec![(2, 0), (1, 7), (1, 0)]
+            }
+        );
         assert_eq!(entry.results, [vec![], vec![], b"x".to_vec(), vec![]]);
         assert_eq!(outcomes::decode(&outcomes::encode(&entries)), Ok(entries));
     }
@@ -189,13 +231,19 @@ mod tests {
     #[test]
     fn failure_between_successes_has_its_own_entry() {
         let mut tally = tally();
-        let failed = Failed { error: "no".into(), retry: Retry::Backoff };
+        let failed = Failed {
+            error: "no".into(),
+            retry: Retry::Backoff,
+        };
         tally.done(10, &report(&[("rows", 1)], None));
         tally.failed(11, failed.clone());
         tally.failed(12, failed);
         tally.done(13, &Report::default());
         let entries = tally.into_entries();
-        let pages: Vec<_> = entries.iter().map(|entry| (entry.first, entry.pages, entry.status == Status::Done)).collect();
+        let pages: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.first, entry.pages, entry.status == Status::Done))
+            .collect();
         assert_eq!(pages, [(10, 1, true), (11, 2, false), (13, 1, true)]);
         assert!(entries[2].columns.is_empty());
     }
@@ -209,6 +257,10 @@ mod tests {
         }
         let entries = tally.into_entries();
         assert_eq!(entries.iter().map(|entry| entry.pages).sum::<u32>(), 100);
-        assert!(entries.iter().all(|entry| crate::outcomes::cost(entry) < ENTRY_BYTES + 1_100));
+        assert!(
+            entries
+                .iter()
+                .all(|entry| crate::outcomes::cost(entry) < ENTRY_BYTES + 1_100)
+        );
     }
 }

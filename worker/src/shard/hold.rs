@@ -36,7 +36,11 @@ pub(crate) struct Hold {
 
 impl Hold {
     pub(crate) fn new(until: Boot) -> Hold {
-        Hold { until_us: AtomicU64::new(micros(until)), ended: AtomicU8::new(0), stop: CancellationToken::new() }
+        Hold {
+            until_us: AtomicU64::new(micros(until)),
+            ended: AtomicU8::new(0),
+            stop: CancellationToken::new(),
+        }
     }
 
     pub(crate) fn prolong(&self, until: Boot) {
@@ -48,7 +52,9 @@ impl Hold {
             End::LeaseLost => 1,
             End::Stopping => 2,
         };
-        let _ = self.ended.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .ended
+            .compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
         self.stop.cancel();
     }
 

@@ -40,14 +40,20 @@ impl Report {
 
     pub(super) fn set_result(&mut self, bytes: Bytes) {
         if bytes.len() > RESULT_MAX {
-            self.complain(format!("result of {} bytes is longer than {RESULT_MAX}: store it elsewhere", bytes.len()));
+            self.complain(format!(
+                "result of {} bytes is longer than {RESULT_MAX}: store it elsewhere",
+                bytes.len()
+            ));
         } else {
             self.result = Some(bytes);
         }
     }
 
     pub(super) fn restore(&mut self, counters: impl IntoIterator<Item = (String, i64)>) {
-        *self = Report { result: self.result.take(), ..Report::default() };
+        *self = Report {
+            result: self.result.take(),
+            ..Report::default()
+        };
         for (name, n) in counters {
             self.add(&name, n);
         }
@@ -55,9 +61,13 @@ impl Report {
 
     fn begin(&mut self, name: String, n: i64) {
         if name.is_empty() || name.len() > COUNTER_NAME_MAX {
-            self.complain(format!("counter name {name:?} must have 1 to {COUNTER_NAME_MAX} bytes"));
+            self.complain(format!(
+                "counter name {name:?} must have 1 to {COUNTER_NAME_MAX} bytes"
+            ));
         } else if self.counters.len() >= COUNTERS_MAX {
-            self.complain(format!("counter {name:?} is one more than the {COUNTERS_MAX} that a shard may have"));
+            self.complain(format!(
+                "counter {name:?} is one more than the {COUNTERS_MAX} that a shard may have"
+            ));
         } else {
             self.counters.push((name, n));
         }
@@ -78,7 +88,10 @@ mod tests {
         report.add_rows(2);
         report.add("bytes", -5);
         report.add_rows(3);
-        assert_eq!(report.counters(), [("rows".to_owned(), 5), ("bytes".to_owned(), -5)]);
+        assert_eq!(
+            report.counters(),
+            [("rows".to_owned(), 5), ("bytes".to_owned(), -5)]
+        );
         report.restore([("rows".to_owned(), 9)]);
         assert_eq!(report.counters(), [("rows".to_owned(), 9)]);
         assert_eq!(report.fault(), None);

@@ -20,13 +20,20 @@ pub(crate) struct Heard {
 impl Heard {
     /// A takeover of `tile` was heard at `now`.
     pub(crate) fn note(&mut self, run: &RunId, tile: TileRef, now: Boot) {
-        self.latest.entry(run.clone()).or_default().insert(tile, now);
+        self.latest
+            .entry(run.clone())
+            .or_default()
+            .insert(tile, now);
         self.order.push_back((now, run.clone(), tile));
     }
 
     /// Whether a takeover of the tile was heard lately.
     pub(crate) fn contains(&self, run: &RunId, tile: TileRef) -> bool {
-        !self.order.is_empty() && self.latest.get(run).is_some_and(|tiles| tiles.contains_key(&tile))
+        !self.order.is_empty()
+            && self
+                .latest
+                .get(run)
+                .is_some_and(|tiles| tiles.contains_key(&tile))
     }
 
     /// Forgets what is older than `keep`.
@@ -34,7 +41,9 @@ impl Heard {
         while let Some((at, ..)) = self.order.front()
             && now.since(*at) > keep
         {
-            let Some((at, run, tile)) = self.order.pop_front() else { return };
+            let Some((at, run, tile)) = self.order.pop_front() else {
+                return;
+            };
             if let Some(tiles) = self.latest.get_mut(&run) {
                 if tiles.get(&tile) == Some(&at) {
                     tiles.remove(&tile);

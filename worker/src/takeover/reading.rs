@@ -42,7 +42,11 @@ pub(crate) struct Left {
 
 impl Reading {
     /// Begins a reading for `tiles`, all of one run, taken over by the record `own`.
-    pub(crate) fn new<'a>(own: (Session, u64), opened: u64, tiles: impl Iterator<Item = &'a Tile>) -> Reading {
+    pub(crate) fn new<'a>(
+        own: (Session, u64),
+        opened: u64,
+        tiles: impl Iterator<Item = &'a Tile>,
+    ) -> Reading {
         let claim = |tile: &Tile| Claim {
             place: tile.place(),
             kind: tile.kind,
@@ -50,7 +54,13 @@ impl Reading {
             fence: tile.fence,
             left: Ranges::of(tile.range()),
         };
-        Reading { own, opened, claims: tiles.map(claim).collect(), seen: HashSet::new(), fence: None }
+        Reading {
+            own,
+            opened,
+            claims: tiles.map(claim).collect(),
+            seen: HashSet::new(),
+            fence: None,
+        }
     }
 
     /// Takes in the next record, in ledger order. What stands behind one's own is passed over.
@@ -70,7 +80,11 @@ impl Reading {
                 if !self.seen.insert(signature) {
                     return;
                 }
-                for claim in self.claims.iter_mut().filter(|claim| takeover.tiles.contains(&claim.place)) {
+                for claim in self
+                    .claims
+                    .iter_mut()
+                    .filter(|claim| takeover.tiles.contains(&claim.place))
+                {
                     claim.fence = Fence(sequence);
                 }
                 if signature == self.own {
@@ -84,7 +98,13 @@ impl Reading {
     /// those read: they came from a lagging replica.
     pub(crate) fn finish(self) -> Option<(Fence, Vec<Left>)> {
         let fence = self.fence?;
-        Some((fence, self.claims.into_iter().map(|claim| Left { pages: claim.left }).collect()))
+        Some((
+            fence,
+            self.claims
+                .into_iter()
+                .map(|claim| Left { pages: claim.left })
+                .collect(),
+        ))
     }
 
     fn work(&mut self, work: &WorkRecord) {
@@ -156,7 +176,10 @@ mod tests {
     }
 
     fn entry(first: u32, pages: u32, fence: Fence, done: bool) -> Entry {
-        let failed = Failed { error: "no".into(), retry: Retry::Backoff };
+        let failed = Failed {
+            error: "no".into(),
+            retry: Retry::Backoff,
+        };
         Entry {
             tile: TileRef { wave: 2, index: 3 },
             kind: TileKind::Page,
@@ -164,7 +187,11 @@ mod tests {
             slice: 4,
             first,
             pages,
-            status: if done { Status::Done } else { Status::Failed(failed) },
+            status: if done {
+                Status::Done
+            } else {
+                Status::Failed(failed)
+            },
             columns: Vec::new(),
             results: Vec::new(),
         }
@@ -172,12 +199,21 @@ mod tests {
 
     fn outcomes_of(session: u64, number: u64, entries: &[Entry]) -> Record {
         let block = outcomes::encode(entries).into();
-        Record::Work(WorkRecord::Outcomes { session: Session(session), number, block })
+        Record::Work(WorkRecord::Outcomes {
+            session: Session(session),
+            number,
+            block,
+        })
     }
 
     fn takeover(session: u64, number: u64) -> Record {
         let tiles = vec![TileRef { wave: 2, index: 3 }];
-        Record::Takeover(Takeover { session: Session(session), number, tiles, reason: Reason::Count })
+        Record::Takeover(Takeover {
+            session: Session(session),
+            number,
+            tiles,
+            reason: Reason::Count,
+        })
     }
 
     fn read(records: &[(u64, Record)]) -> Option<(Fence, Vec<u64>)> {
@@ -191,7 +227,10 @@ mod tests {
 
     #[test]
     fn successes_of_any_holder_are_not_repeated() {
-        let zombie = Entry { tile: TileRef { wave: 0, index: 0 }, ..entry(12, 1, Fence(60), true) };
+        let zombie = Entry {
+            tile: TileRef { wave: 0, index: 0 },
+            ..entry(12, 1, Fence(60), true)
+        };
         let records = [
             (101, outcomes_of(2, 1, &[entry(10, 1, WAVE, true)])),
             (102, outcomes_of(3, 1, &[zombie])),
@@ -202,7 +241,10 @@ mod tests {
 
     #[test]
     fn failure_counts_only_under_the_newest_fence_of_the_attempt() {
-        let before = [(101, outcomes_of(2, 1, &[entry(10, 2, WAVE, false)])), (103, takeover(1, 5))];
+        let before = [
+            (101, outcomes_of(2, 1, &[entry(10, 2, WAVE, false)])),
+            (103, takeover(1, 5)),
+        ];
         assert_eq!(read(&before), Some((Fence(103), vec![12, 13])));
         let after = [
             (101, takeover(9, 1)),
@@ -230,9 +272,15 @@ mod tests {
 
     #[test]
     fn other_slices_and_records_from_before_the_run_change_nothing() {
-        let other = Entry { slice: 5, ..entry(10, 4, WAVE, true) };
+        let other = Entry {
+            slice: 5,
+            ..entry(10, 4, WAVE, true)
+        };
         let old = entry(10, 4, Fence(50), true);
-        let records = [(101, outcomes_of(2, 1, &[other, old])), (102, takeover(1, 5))];
+        let records = [
+            (101, outcomes_of(2, 1, &[other, old])),
+            (102, takeover(1, 5)),
+        ];
         assert_eq!(read(&records), Some((Fence(102), vec![10, 11, 12, 13])));
     }
 }
