@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// When a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub(crate) enum Cut {
     /// The server never hears of the commit.
     BeforeCommit,
     /// The server commits, and nobody hears of it.
@@ -17,14 +17,14 @@ pub enum Cut {
 }
 
 /// A listening proxy.
-pub struct Proxy {
-    pub port: u16,
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
     cuts: Arc<AtomicU32>,
 }
 
 impl Proxy {
     /// Passes everything on to `to`, and makes the first `most` cuts that it can.
-    pub async fn start(to: u16, cut: Cut, most: u32) -> anyhow::Result<Proxy> {
+    pub(crate) async fn start(to: u16, cut: Cut, most: u32) -> anyhow::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
         let cuts = Arc::new(AtomicU32::new(0));
@@ -38,7 +38,7 @@ impl Proxy {
         Ok(Proxy { port, cuts })
     }
 
-    pub fn cuts(&self) -> u32 {
+    pub(crate) fn cuts(&self) -> u32 {
         self.cuts.load(Ordering::SeqCst)
     }
 }

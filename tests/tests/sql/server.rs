@@ -13,15 +13,15 @@ use anyhow::{Context, ensure};
 const NOBODY: u32 = 65_534;
 
 /// A running server. Dropping it closes its lifeline, and its guard kills it.
-pub struct Server {
-    pub url: String,
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) port: u16,
     _guard: Child,
     _dir: tempfile::TempDir,
 }
 
 /// PostgreSQL, where its binaries can be had.
-pub fn postgres() -> anyhow::Result<Server> {
+pub(crate) fn postgres() -> anyhow::Result<Server> {
     let bin = postgres_binaries()?;
     let (dir, data) = directory()?;
     let init = as_nobody(&bin.join("initdb"))
@@ -57,7 +57,7 @@ pub fn postgres() -> anyhow::Result<Server> {
 }
 
 /// MySQL or MariaDB, where one is installed.
-pub fn mysql() -> anyhow::Result<Server> {
+pub(crate) fn mysql() -> anyhow::Result<Server> {
     let mysqld = find("mysqld", &["/usr/sbin"]).or_else(|| find("mariadbd", &["/usr/sbin"]));
     let mysqld = mysqld.context("find mysqld: none is installed")?;
     let (dir, data) = directory()?;
