@@ -1,6 +1,9 @@
 //! The `exec` handler with real commands under the real guard.
 
-#![expect(clippy::unwrap_used, reason = "what the tests share is test code as well")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests share is test code as well"
+)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,7 +1,10 @@
 //! The `sql` handler against real servers: each shard's effect exactly once, whatever happens
 //! between the worker and the database.
 
-#![expect(clippy::unwrap_used, reason = "what the tests share is test code as well")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "what the tests share is test code as well"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
