@@ -171,6 +171,20 @@ impl EmbeddedServer {
         u32::try_from(running.pid.as_raw_nonzero().get()).ok()
     }
 
+    /// Whether nats-server runs: not after [`EmbeddedServer::kill`], and not when it ended by itself
+    /// or by somebody else's hand.
+    ///
+    /// # Errors
+    /// When its guard cannot be asked.
+    pub fn is_running(&mut self) -> Result<bool, Error> {
+        let Some(running) = &mut self.running else {
+            return Ok(false);
+        };
+        let ended = running.process.try_wait();
+        let ended = ended.map_err(io_error("wait for", &self.binary.path))?;
+        Ok(ended.is_none())
+    }
+
     /// The end of what nats-server wrote.
     pub fn log_tail(&self) -> String {
         ready::log_tail(self.store.path())

@@ -3,14 +3,16 @@
 //! standard error and nothing of them on standard output.
 
 use std::io::{self, IsTerminal};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Output, Progress, Table};
+use super::{Output, Progress, Table, grouped};
 
 /// The width of the word that says who.
 const WHO: usize = 8;
+/// How often a line tells of the progress where there is no terminal.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// How a sentence is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +29,32 @@ pub struct Story {
     began: Instant,
     colours: bool,
     progress: Option<Progress>,
+    /// When a line last told of the progress, where there is no terminal.
+    told: Option<Instant>,
 }
 
 impl Story {
     pub(super) fn new(output: Output) -> Story {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let colours = wanted && !output.is_json() && io::stdout().is_terminal();
-        Story { output, began: Instant::now(), colours, progress: None }
+        Story {
+            output,
+            began: Instant::now(),
+            colours,
+            progress: None,
+            told: None,
+        }
     }
 
     /// A line without time and word.
     pub fn line(&self, text: &str) {
-        self.beside(|| if self.output.is_json() { self.output.note(text) } else { self.output.say(text) });
+        self.beside(|| {
+            if self.output.is_json() {
+                self.output.note(text)
+            } else {
+                self.output.say(text)
+            }
+        });
     }
 
     /// A line that stands out.
@@ -58,23 +74,50 @@ impl Story {
 
     /// What was looked at, and whether it is as it must be.
     pub fn check(&self, who: &str, text: &str, good: bool) {
-        let (tone, mark) = if good { (Tone::Good, "ok") } else { (Tone::Bad, "WRONG") };
-        self.tell(who, &format!("{text}: {}", self.painted(tone.code(), mark)), tone);
+        let (tone, mark) = if good {
+            (Tone::Good, "ok")
+        } else {
+            (Tone::Bad, "WRONG")
+        };
+        self.tell(
+            who,
+            &format!("{text}: {}", self.painted(tone.code(), mark)),
+            tone,
+        );
     }
 
     /// A table, set in a little.
     pub fn table(&self, table: &Table) {
         let text = table.render(None);
-        let lines: Vec<_> = text.lines().map(|line| format!("          {line}")).collect();
+        let lines: Vec<_> = text
+            .lines()
+            .map(|line| format!("          {line}"))
+            .collect();
         self.line(&lines.join("\n"));
     }
 
-    /// Shows below the story how many of the shards are done, and a few words about the rest;
-    /// programs get `document` where it differs from the last one.
-    pub fn progress<T: Serialize>(&mut self, done: u64, total: Option<u64>, words: &str, document: &T) {
+    /// Shows below the story how many of the shards of `title` are done, and a few words about the
+    /// rest; programs get `document` where it differs from the last one.
+    pub fn progress<T: Serialize>(
+        &mut self,
+        title: &str,
+        (done, total): (u64, Option<u64>),
+        words: &str,
+        document: &T,
+    ) {
         let output = self.output;
-        let progress = self.progress.get_or_insert_with(|| output.progress("          shards"));
-        progress.update(done, total, words, document);
+        if output.is_json() || io::stderr().is_terminal() {
+            let progress = self.progress.get_or_insert_with(|| output.progress(title));
+            return progress.update(done, total, words, document);
+        }
+        if self.told.is_none_or(|at| at.elapsed() >= PAUSE) {
+            self.told = Some(Instant::now());
+            let of = total.map_or_else(String::new, |total| format!(" of {}", grouped(total)));
+            self.step(
+                "run",
+                &format!("{}{of} shards done ({words})", grouped(done)),
+            );
+        }
     }
 
     /// Takes the progress away.
@@ -96,7 +139,11 @@ impl Story {
     }
 
     fn painted(&self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colours {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn beside(&self, say: impl FnOnce()) {
