@@ -84,6 +84,8 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     let usual = match &line.order {
         // The client's own news are told by the engine, better.
         Order::Planner(_) | Order::Worker(_) => "info,async_nats=warn",
+        // It tells of everything that dies, itself.
+        Order::Demo(_) => "error",
         _ => "warn",
     };
     let filter = context.config.log.as_deref().unwrap_or(usual);
