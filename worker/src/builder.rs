@@ -97,21 +97,34 @@ pub struct Worker {
 /// Tells a worker to stop: it takes no more work, lets its tiles finish within the grace, and hands
 /// back the rest. Clones stop the same worker.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(CancellationToken);
+pub struct Stop {
+    asked: CancellationToken,
+    hurried: CancellationToken,
+}
 
 impl Stop {
     /// Asks the worker to stop. Returns at once.
     pub fn stop(&self) {
-        self.0.cancel();
+        self.asked.cancel();
+    }
+
+    /// Asks the worker to stop without grace: what runs is stopped and handed back.
+    pub fn hurry(&self) {
+        self.asked.cancel();
+        self.hurried.cancel();
     }
 
     /// Whether it was asked to stop.
     pub fn is_stopped(&self) -> bool {
-        self.0.is_cancelled()
+        self.asked.is_cancelled()
     }
 
     pub(crate) async fn stopped(&self) {
-        self.0.cancelled().await;
+        self.asked.cancelled().await;
+    }
+
+    pub(crate) async fn hurried(&self) {
+        self.hurried.cancelled().await;
     }
 }
 
@@ -132,7 +145,7 @@ impl Worker {
     }
 
     /// Runs until SIGTERM, SIGINT or [`Stop::stop`], and then until every tile is finished or handed
-    /// back. Handlers run on the runtime of the caller; everything said to the broker runs on a
+    /// back; a second signal ends the grace. Handlers run on the runtime of the caller; everything said to the broker runs on a
     /// thread of its own, so that a handler that hogs its CPU does not look like a dead worker.
     ///
     /// # Errors
@@ -149,17 +162,9 @@ impl Worker {
                 let _ = ended_tx.send(engine::run_here(settings, &crew, stop, health));
             })
             .map_err(|error| RunError::Engine(error.to_string()))?;
-        let signal = self.stop.clone();
-        let listener = self.signals.then(|| {
-            tokio::spawn(async move {
-                if let Err(error) = first_signal().await {
-                    tracing::warn!(%error, "cannot listen to signals");
-                    return;
-                }
-                tracing::info!("told to stop: finishing what runs");
-                signal.stop();
-            })
-        });
+        let listener = self
+            .signals
+            .then(|| tokio::spawn(obey_signals(self.stop.clone())));
         let result = ended.await;
         if let Some(listener) = listener {
             listener.abort();
@@ -172,15 +177,25 @@ impl Worker {
     }
 }
 
-async fn first_signal() -> std::io::Result<()> {
+/// The first signal stops the worker, the second one ends its grace.
+async fn obey_signals(stop: Stop) {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let listened = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match listened {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen to signals");
+            return;
+        }
+    };
+    for asked in [Stop::stop, Stop::hurry] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        asked(&stop);
     }
-    Ok(())
 }
 
 /// Collects what a worker needs. Faults are told by [`Builder::build`].

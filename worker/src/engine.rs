@@ -96,6 +96,9 @@ struct Engine {
     tiles: HashMap<TileKey, Held>,
     /// Tiles that were lost while their handler ran, and it still runs.
     zombies: HashMap<TileKey, u64>,
+    /// Tiles that this worker handed back, and the delivery count that they have if nobody else had
+    /// them since.
+    given_back: HashMap<TileKey, u64>,
     heard: Heard,
     slots: Slots,
     /// Slots that hold a tile.
@@ -112,6 +115,10 @@ struct Engine {
     finished: mpsc::UnboundedReceiver<Finished<Holding>>,
     /// Runs with something to write.
     dirty: Vec<u64>,
+    /// Whether the ledger took no record lately, for want of room: then nothing new is begun.
+    ledger_full: bool,
+    /// Whether the ledger refused a record since it last took one.
+    ledger_troubled: bool,
     /// Records that wait for the connection.
     parked: Vec<batch::Batch>,
     /// Signals for queue messages that are to be sent.
@@ -190,6 +197,7 @@ impl Engine {
             runs: Runs::default(),
             tiles: HashMap::new(),
             zombies: HashMap::new(),
+            given_back: HashMap::new(),
             heard: Heard::default(),
             slots: Slots::new(settings.concurrency),
             occupied: 0,
@@ -200,6 +208,8 @@ impl Engine {
             crew: batches_tx,
             finished,
             dirty: Vec::new(),
+            ledger_full: false,
+            ledger_troubled: false,
             parked: Vec::new(),
             signals: VecDeque::new(),
             errands: FuturesUnordered::new(),
@@ -229,6 +239,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = stop.stopped(), if self.draining.is_none() => self.begin_drain(),
+                () = stop.hurried(), if self.draining.as_ref().is_some_and(Draining::waits) => self.end_grace(),
                 _ = clock.tick() => self.tick(),
                 Some(event) = self.errands.next(), if !self.errands.is_empty() => self.on_event(event),
                 Some(message) = self.takeovers.next() => self.hear(&message),
@@ -291,7 +302,7 @@ impl Engine {
     }
 
     fn pull(&mut self) {
-        if self.draining.is_some() || !self.link.is_open() {
+        if self.draining.is_some() || self.ledger_full || !self.link.is_open() {
             return;
         }
         let epoch = self.link.epoch();

@@ -22,6 +22,9 @@ use crate::shard::{End, Hold, RunContext, TileContext};
 /// How long to wait before a read that failed is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Tiles that are remembered as handed back by this worker. Forgetting one is harmless.
+const GIVEN_BACK_MAX: usize = 10_000;
+
 impl Engine {
     /// Reads the run's first record.
     pub(super) fn load(&mut self, opened: u64, after: Duration) {
@@ -77,6 +80,7 @@ impl Engine {
                         format!("no run was opened for this queue at ledger sequence {opened}"),
                     );
                 }
+                self.runs.forget(opened);
             }
         }
     }
@@ -253,6 +257,10 @@ impl Engine {
         let Some(run) = self.runs.get_mut(key.opened) else {
             return;
         };
+        if self.given_back.len() >= GIVEN_BACK_MAX {
+            self.given_back.clear();
+        }
+        self.given_back.insert(key, held.receipt.delivered + 1);
         let receipts = if held.lease.is_held(self.now) {
             held.receipts()
         } else {

@@ -112,7 +112,8 @@ impl Engine {
             self.ready(key);
         }
         if ask {
-            self.look(key.opened, Ask::Leader);
+            // What was heard meanwhile may have been read, and not been judged, already.
+            self.look_after(key.opened, fence.0, Ask::Leader);
         }
     }
 }

@@ -29,6 +29,13 @@ pub(super) struct Draining {
     pullers: usize,
 }
 
+impl Draining {
+    /// Whether what runs may still finish.
+    pub(super) fn waits(&self) -> bool {
+        !self.stopped
+    }
+}
+
 impl Engine {
     pub(super) fn begin_drain(&mut self) {
         self.now = Boot::now();
@@ -91,6 +98,7 @@ impl Engine {
                 reply: delivery.reply,
                 epoch: delivery.epoch,
                 stream_seq: delivery.stream_seq,
+                delivered: delivery.delivered,
             };
             let run = self
                 .runs
@@ -104,17 +112,29 @@ impl Engine {
     }
 
     pub(super) fn tick_drain(&mut self) {
-        let Some(draining) = &mut self.draining else {
-            return;
-        };
-        if !draining.stopped && self.now >= draining.stop {
-            draining.stopped = true;
-            tracing::warn!(running = self.running, "grace is over: stopping what runs");
-            self.tiles
-                .values()
-                .filter_map(|held| held.hold.as_ref())
-                .for_each(|hold| hold.end(End::Stopping));
+        if self
+            .draining
+            .as_ref()
+            .is_some_and(|draining| draining.waits() && self.now >= draining.stop)
+        {
+            self.end_grace();
         }
+    }
+
+    /// Stops what still runs, to be handed back.
+    pub(super) fn end_grace(&mut self) {
+        self.now = Boot::now();
+        if let Some(draining) = &mut self.draining {
+            draining.stopped = true;
+            draining.stop = draining.stop.min(self.now);
+        }
+        if self.running > 0 {
+            tracing::warn!(running = self.running, "grace is over: stopping what runs");
+        }
+        self.tiles
+            .values()
+            .filter_map(|held| held.hold.as_ref())
+            .for_each(|hold| hold.end(End::Stopping));
     }
 
     /// Whether there is nothing left to do before the end, or no hope of doing it.

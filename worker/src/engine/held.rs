@@ -41,6 +41,8 @@ pub(super) struct Receipt {
     /// The connection that pulled it: a NAK may only go there.
     pub(super) epoch: u64,
     pub(super) stream_seq: u64,
+    /// The consumer's delivery count.
+    pub(super) delivered: u64,
 }
 
 /// How far a held tile has got.

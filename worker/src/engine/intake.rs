@@ -63,6 +63,7 @@ impl Engine {
             reply: delivery.reply.clone(),
             epoch,
             stream_seq: delivery.stream_seq,
+            delivered: delivery.delivered,
         };
         let key = TileKey::of(&tile);
         if self
@@ -88,7 +89,7 @@ impl Engine {
             again: tile.again,
             sequence: delivery.stream_seq,
             floor: self.queues[queue].floor(epoch),
-            returned: false,
+            returned: self.given_back.get(&key) == Some(&receipt.delivered),
         });
         if reason.is_none() && self.heard.contains(&tile.run, tile.place()) {
             tracing::debug!(
@@ -149,8 +150,11 @@ impl Engine {
             .runs
             .touch(key.opened, &held.tile.run, queue, self.broker.subjects());
         if run.id != held.tile.run || run.queue != *queue {
-            let reason = "it names another run's first record".to_owned();
-            return self.refuse_held(&held, reason);
+            // Who is right is known once that record was read; until then nothing is said of it.
+            if matches!(run.context, Context::Known(..)) {
+                self.refuse_held(&held, "it names another run's first record".to_owned());
+            }
+            return;
         }
         run.held += 1;
         self.occupied += 1;

@@ -192,7 +192,11 @@ impl Engine {
             self.heard.note(run, place, self.now);
             return;
         };
-        if held.lease.fence().is_none() || held.reason.is_some() && held.phase == Phase::Context {
+        let unclaimed = matches!(
+            held.phase,
+            Phase::Context | Phase::Claiming | Phase::Paused(_)
+        );
+        if held.reason.is_some() && unclaimed {
             // Ours is yet to stand in the ledger; whose is newer is looked up then.
             held.suspect = true;
             return;
@@ -207,19 +211,22 @@ impl Engine {
 
     /// Reads the takeovers of a run that were not read yet.
     pub(super) fn look(&mut self, opened: u64, ask: Ask) {
-        let Some(run) = self.runs.get_mut(opened) else {
+        let Some(run) = self.runs.get(opened) else {
             return;
         };
         if run.looking && ask == Ask::Anybody {
             return;
         }
+        self.look_after(opened, run.takeovers_read.max(opened), ask);
+    }
+
+    /// Reads the takeovers of a run that stand after `known`.
+    pub(super) fn look_after(&mut self, opened: u64, known: u64, ask: Ask) {
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
         run.looking = true;
-        let (broker, subject, known) = (
-            self.broker.clone(),
-            run.takeover.clone(),
-            run.takeovers_read,
-        );
-        let known = known.max(opened);
+        let (broker, subject) = (self.broker.clone(), run.takeover.clone());
         self.errands.push(Box::pin(async move {
             Event::Looked {
                 run: opened,

@@ -186,25 +186,34 @@ impl Engine {
         match result {
             Ok(sequence) => {
                 self.meters.append.record(took.as_secs_f64());
-                self.health.fine(&Part::Ledger);
+                if std::mem::take(&mut self.ledger_troubled) {
+                    self.ledger_full = false;
+                    self.health.fine(&Part::Ledger);
+                }
                 self.confirmed(batch, sequence);
             }
             Err(error) => {
-                match &error {
-                    AppendError::Full { .. } | AppendError::Failed { .. } => {
-                        self.trouble(Part::Ledger, error.to_string())
-                    }
-                    AppendError::Unavailable { .. }
-                    | AppendError::Unknown { .. }
-                    | AppendError::Conflict { .. } => {
-                        tracing::debug!(%error, "record not confirmed: trying again");
-                    }
-                }
+                self.not_appended(&error);
                 if batch.is_hopeless() {
                     return self.give_up(&batch);
                 }
                 let pause = batch.pause();
                 self.errands.push(Box::pin(errand::again(batch, pause)));
+            }
+        }
+    }
+
+    fn not_appended(&mut self, error: &AppendError) {
+        match error {
+            AppendError::Full { .. } | AppendError::Failed { .. } => {
+                self.ledger_troubled = true;
+                self.ledger_full |= matches!(error, AppendError::Full { .. });
+                self.trouble(Part::Ledger, error.to_string());
+            }
+            AppendError::Unavailable { .. }
+            | AppendError::Unknown { .. }
+            | AppendError::Conflict { .. } => {
+                tracing::debug!(%error, "record not confirmed: trying again");
             }
         }
     }

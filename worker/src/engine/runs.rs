@@ -139,18 +139,25 @@ impl Runs {
         run
     }
 
+    /// Forgets a run that turned out to be none.
+    pub(super) fn forget(&mut self, opened: u64) {
+        if self.runs.get(&opened).is_some_and(Run::is_idle)
+            && let Some(run) = self.runs.remove(&opened)
+            && self.by_id.get(&run.id) == Some(&opened)
+        {
+            self.by_id.remove(&run.id);
+        }
+    }
+
     fn make_room(&mut self) {
         if self.runs.len() < IDLE_MAX {
             return;
         }
         let idle = self.runs.iter().filter(|(_, run)| run.is_idle());
-        let Some((opened, run)) = idle.min_by_key(|(_, run)| run.used) else {
+        let oldest = idle.min_by_key(|(_, run)| run.used);
+        let Some(opened) = oldest.map(|(opened, _)| *opened) else {
             return;
         };
-        let (opened, id) = (*opened, run.id.clone());
-        self.runs.remove(&opened);
-        if self.by_id.get(&id) == Some(&opened) {
-            self.by_id.remove(&id);
-        }
+        self.forget(opened);
     }
 }
