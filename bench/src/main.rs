@@ -1,3 +1,68 @@
-//! Paired measurements.
+//! Paired measurements of the whole path, against a loop written by hand over the same broker.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`args`] | what may be typed |
+//! | [`path`] | throughput: which ways are measured, in which order, and what counts |
+//! | [`latency`] | how long a small run waits for its first shard |
+//! | [`stack`] | the processes that are measured |
+//! | [`hand`] | the loop written by hand: what the engine is compared with |
+//! | [`engine`] | one run of the engine, from submission to its last record |
+//! | [`usage`] | what processes and the machine have used, by the kernel |
+//! | [`stats`] | medians and percentiles |
+//!
+//! The program runs itself again as each of the processes that it measures.
 
-fn main() {}
+mod args;
+mod engine;
+mod hand;
+mod latency;
+mod path;
+mod stack;
+mod stats;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gridloom_cli::output::{self, Form, Output};
+
+use args::{Line, Order};
+
+/// Commands of `gridloom` that the measured processes are.
+const HANDED_OVER: &[&str] = &["guard", "planner", "worker"];
+
+fn main() -> ExitCode {
+    let first = std::env::args().nth(1).unwrap_or_default();
+    if HANDED_OVER.contains(&first.as_str()) {
+        return gridloom_cli::main();
+    }
+    let line = Line::parse();
+    match run(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(line: Line) -> anyhow::Result<()> {
+    let output = Output::new(if line.json {
+        Form::Programs
+    } else {
+        Form::People
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match line.order {
+            Order::Path(flags) => Box::pin(path::run(&output, &flags)).await,
+            Order::Latency(flags) => Box::pin(latency::run(&output, &flags)).await,
+            Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
+            Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,
+            Order::StampWorker(child) => latency::worker::serve(&child.nats).await,
+        }
+    })
+}

@@ -1,0 +1,184 @@
+//! The processes that are measured: an embedded broker, and children that are this program again.
+//! Each child runs under guard, with its log in a file of its own.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use gridloom_cli::embedded::{EmbeddedServer, Options};
+use gridloom_cli::guard::{Guarded, Launch};
+use gridloom_cli::output::Output;
+use gridloom_shared::broker::{self, Broker};
+use gridloom_shared::id::{Namespace, Session};
+use gridloom_shared::presence::Presence;
+use gridloom_shared::wire;
+use tempfile::TempDir;
+use tokio::time::{Instant, timeout};
+
+/// The installation that is measured.
+pub(crate) const NAMESPACE: &str = "bench";
+/// The queue that is measured.
+pub(crate) const QUEUE: &str = "default";
+/// How long processes may take to start.
+const START: Duration = Duration::from_secs(30);
+
+/// One measured process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    guarded: Guarded,
+    pid: u32,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts this program again with `args`; its files are `NAME.*` in `dir`.
+    async fn start(dir: &Path, name: &str, args: &[String]) -> anyhow::Result<Process> {
+        let own = std::env::current_exe().context("find the running program")?;
+        let log = dir.join(format!("{name}.log"));
+        let pid_file = dir.join(format!("{name}.pid"));
+        let mut launch = Launch::new(&own, &own)
+            .args(args.iter().map(OsString::from))
+            .dir(dir)
+            .stderr(File::create(&log)?)
+            .pid_file(&pid_file);
+        for (variable, _) in std::env::vars_os() {
+            // Settings of whoever measures are not those of what is measured.
+            if variable.to_string_lossy().starts_with("GRIDLOOM_") {
+                launch = launch.env_remove(variable);
+            }
+        }
+        let guarded = launch.spawn().await.context("start a guard")?;
+        let mut process = Process {
+            guarded,
+            pid: 0,
+            log,
+        };
+        let give_up = Instant::now() + START;
+        while process.pid == 0 {
+            process.check()?;
+            if Instant::now() > give_up {
+                bail!("start {name}: no process id within {START:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
+            process.pid = text.trim().parse().unwrap_or(0);
+        }
+        Ok(process)
+    }
+
+    /// Its own process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether it still runs; its log otherwise.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        if let Some(code) = self.guarded.try_wait()? {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            bail!("a measured process ended with code {code}:\n{log}");
+        }
+        Ok(())
+    }
+}
+
+/// The broker, and where the children's files are.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    server: EmbeddedServer,
+    dir: TempDir,
+}
+
+impl Stack {
+    /// Starts a broker; `jetstream` are further lines for its configuration.
+    pub(crate) async fn start(output: &Output, jetstream: &str) -> anyhow::Result<Stack> {
+        let options = Options {
+            jetstream_config: jetstream.to_owned(),
+            ..Options::default()
+        };
+        let server = EmbeddedServer::start(options, &|line| output.note(line)).await?;
+        let dir = tempfile::Builder::new()
+            .prefix("gridloom-bench-")
+            .tempdir()?;
+        Ok(Stack { server, dir })
+    }
+
+    /// Where the broker is.
+    pub(crate) fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Version of the broker.
+    pub(crate) fn version(&self) -> String {
+        self.server.binary().version.to_string()
+    }
+
+    /// The broker's process id.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.server.pid().context("find the broker's process")
+    }
+
+    /// Starts a process of the hand-written loop, or another that this program is.
+    pub(crate) async fn child(&self, order: &str) -> anyhow::Result<Process> {
+        let args = [order.to_owned(), "--nats".to_owned(), self.url()];
+        Process::start(self.dir.path(), order, &args).await
+    }
+
+    /// Starts `gridloom planner`.
+    pub(crate) async fn planner(&self) -> anyhow::Result<Process> {
+        self.service("planner", "planner", &[]).await
+    }
+
+    /// Starts `gridloom worker`, the `number`th.
+    pub(crate) async fn worker(&self, number: u32, concurrency: u32) -> anyhow::Result<Process> {
+        let more = ["--concurrency".to_owned(), concurrency.to_string()];
+        self.service("worker", &format!("worker-{number}"), &more)
+            .await
+    }
+
+    async fn service(&self, order: &str, name: &str, more: &[String]) -> anyhow::Result<Process> {
+        let mut args = vec![order.to_owned()];
+        for (flag, value) in [
+            ("--nats", self.url().as_str()),
+            ("--namespace", NAMESPACE),
+            ("--log", "warn"),
+        ] {
+            args.extend([flag.to_owned(), value.to_owned()]);
+        }
+        args.extend_from_slice(more);
+        Process::start(self.dir.path(), name, &args).await
+    }
+
+    /// A connection of the measuring process itself.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Broker> {
+        let options =
+            broker::Options::new(self.url(), Namespace::new(NAMESPACE)?, "gridloom-bench");
+        Ok(Broker::connect(&options).await?)
+    }
+
+    /// Removes the broker's store.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.server.stop().await?;
+        Ok(())
+    }
+}
+
+/// Waits until `count` workers have announced themselves.
+pub(crate) async fn workers_are_there(broker: &Broker, count: u32) -> anyhow::Result<()> {
+    let mut heard = broker.subscribe(broker.subjects().all_presence()).await?;
+    let mut seen = std::collections::BTreeSet::<Session>::new();
+    let all_there = async {
+        while let Some(message) = heard.next().await {
+            if let Ok(presence) = wire::decode::<Presence>(&message.payload) {
+                seen.insert(presence.session);
+            }
+            if seen.len() >= count as usize {
+                break;
+            }
+        }
+    };
+    timeout(START, all_there)
+        .await
+        .with_context(|| format!("hear of {count} workers within {START:?}"))
+}

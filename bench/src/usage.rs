@@ -1,0 +1,160 @@
+//! What processes and the machine have used so far, as the kernel counts it. Linux only.
+
+use std::fs;
+
+use anyhow::Context;
+use serde::Serialize;
+
+/// The kernel shows processor time in hundredths of a second on every architecture.
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// Processor time in seconds of a process, user and system together.
+pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    cpu_in_stat(&text).with_context(|| format!("understand {path}"))
+}
+
+fn cpu_in_stat(text: &str) -> Option<f64> {
+    // The name stands in parentheses and may hold anything; after it, user and system time are the
+    // twelfth and thirteenth field.
+    let (_, rest) = text.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((user + system) / TICKS_A_SECOND)
+}
+
+/// Memory of a process, in MiB.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Memory {
+    /// In use now.
+    pub(crate) resident_mib: f64,
+    /// The most since it started, or since [`forget_peak`].
+    pub(crate) peak_mib: f64,
+}
+
+/// Memory of a process.
+pub(crate) fn memory(pid: u32) -> anyhow::Result<Memory> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let of = |key: &str| kib_in_status(&text, key).with_context(|| format!("find {key} in {path}"));
+    Ok(Memory {
+        resident_mib: of("VmRSS:")? / 1024.0,
+        peak_mib: of("VmHWM:")? / 1024.0,
+    })
+}
+
+fn kib_in_status(text: &str, key: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Starts the count of a process's peak memory anew, where the kernel allows it.
+pub(crate) fn forget_peak(pid: u32) {
+    // Where it does not, peaks are those since the process's start: higher, never lower.
+    let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
+/// Processor time in seconds of the whole machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine {
+    busy: f64,
+    all: f64,
+}
+
+impl Machine {
+    /// Up to now.
+    pub(crate) fn now() -> anyhow::Result<Machine> {
+        let text = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+        machine_in_stat(&text).context("understand /proc/stat")
+    }
+
+    /// Which part of the machine was busy between `earlier` and this, beside `ours` seconds.
+    pub(crate) fn others(self, earlier: Machine, ours: f64) -> f64 {
+        let all = (self.all - earlier.all).max(0.01);
+        ((self.busy - earlier.busy - ours) / all).clamp(0.0, 1.0)
+    }
+}
+
+fn machine_in_stat(text: &str) -> Option<Machine> {
+    let line = text.lines().next()?.strip_prefix("cpu ")?;
+    // user nice system idle iowait irq softirq steal; what comes after is in `user` already.
+    let fields: Vec<f64> = line
+        .split_whitespace()
+        .take(8)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    let idle = fields.get(3)? + fields.get(4)?;
+    let all: f64 = fields.iter().sum();
+    Some(Machine {
+        busy: (all - idle) / TICKS_A_SECOND,
+        all: all / TICKS_A_SECOND,
+    })
+}
+
+/// Processors and memory of the machine, for the record.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Hardware {
+    /// The processor's own name.
+    pub(crate) processor: String,
+    /// How many of it this process may use.
+    pub(crate) cores: usize,
+    /// Main memory, in GiB.
+    pub(crate) memory_gib: f64,
+    /// The kernel's release.
+    pub(crate) kernel: String,
+}
+
+impl Hardware {
+    /// This machine; what it does not say is empty.
+    pub(crate) fn here() -> Hardware {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let processors = read("/proc/cpuinfo");
+        let model = processors
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        let memory = kib_in_status(&read("/proc/meminfo"), "MemTotal:").unwrap_or_default();
+        Hardware {
+            processor: model
+                .map(|(_, name)| name.trim().to_owned())
+                .unwrap_or_default(),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_gib: (memory / 1024.0 / 1024.0 * 10.0).round() / 10.0,
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_a_process_may_hold_anything() {
+        let text = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 99 1 2";
+        assert_eq!(cpu_in_stat(text), Some(3.0));
+    }
+
+    #[test]
+    fn memory_is_read_in_kib() {
+        assert_eq!(
+            kib_in_status("VmPeak:\t 9 kB\nVmHWM:\t  2048 kB\n", "VmHWM:"),
+            Some(2048.0)
+        );
+    }
+
+    #[test]
+    fn what_others_use_is_what_is_left_of_the_busy_time() {
+        let earlier = machine_in_stat("cpu  100 0 100 800 0 0 0 0 0 0\n").unwrap();
+        let later = machine_in_stat("cpu  200 0 150 950 0 0 0 0 0 0\n").unwrap();
+        assert!((later.others(earlier, 0.9) - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn own_process_is_known_to_the_kernel() {
+        let pid = std::process::id();
+        assert!(cpu_seconds(pid).unwrap() >= 0.0);
+        assert!(memory(pid).unwrap().peak_mib > 0.0);
+    }
+}
