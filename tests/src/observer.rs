@@ -58,7 +58,9 @@ impl Observer {
         let mut messages = client.subscribe(SUBJECT).await?;
         client.flush().await?;
         let stream = broker.subjects().shards();
-        let asked = client.request(format!("$JS.API.STREAM.INFO.{stream}"), "".into()).await?;
+        let asked = client
+            .request(format!("$JS.API.STREAM.INFO.{stream}"), "".into())
+            .await?;
         let info: Value = serde_json::from_slice(&asked.payload)?;
         let mut config = info["config"].clone();
         config["republish"] = json!({ "src": ">", "dest": SUBJECT });
@@ -73,7 +75,9 @@ impl Observer {
         let register = broker.subjects().term();
         let task = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
-                sink.lock().unwrap_or_else(PoisonError::into_inner).take(&message, &register);
+                sink.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(&message, &register);
             }
             drop(client);
         });
@@ -97,7 +101,12 @@ impl Observer {
     pub async fn catch_up(&self, broker: &Broker) -> anyhow::Result<()> {
         let last = broker.info(&broker.subjects().shards()).await?.last_seq;
         let caught_up = async || Ok(self.look(|seen| seen.last >= last));
-        eventually(Duration::from_secs(10), "the observer has caught up", caught_up).await?;
+        eventually(
+            Duration::from_secs(10),
+            "the observer has caught up",
+            caught_up,
+        )
+        .await?;
         match self.look(|seen| seen.unreadable.clone()).as_slice() {
             [] => Ok(()),
             strange => bail!("messages {strange:?} of the queue are no tiles"),
@@ -118,9 +127,15 @@ impl Drop for Observer {
 impl Seen {
     fn take(&mut self, message: &async_nats::Message, register: &str) {
         let header = |name: &str| {
-            message.headers.as_ref().and_then(|headers| headers.get(name)).map(ToString::to_string)
+            message
+                .headers
+                .as_ref()
+                .and_then(|headers| headers.get(name))
+                .map(ToString::to_string)
         };
-        let seq = header("Nats-Sequence").and_then(|text| text.parse().ok()).unwrap_or(0);
+        let seq = header("Nats-Sequence")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         match self.first {
             None => self.first = Some(seq),
             Some(_) => self.gaps += seq.saturating_sub(self.last + 1),

@@ -47,17 +47,29 @@ pub struct Breach {
 impl Breach {
     /// A breach that is no single shard's.
     pub fn of_run(what: impl Into<String>) -> Breach {
-        Breach { what: what.into(), cell: None, tile: None }
+        Breach {
+            what: what.into(),
+            cell: None,
+            tile: None,
+        }
     }
 
     /// A breach of a shard.
     pub fn of_cell(cell: Cell, what: impl Into<String>) -> Breach {
-        Breach { what: what.into(), cell: Some(cell), tile: None }
+        Breach {
+            what: what.into(),
+            cell: Some(cell),
+            tile: None,
+        }
     }
 
     /// A breach of a tile.
     pub fn of_tile(tile: TileRef, what: impl Into<String>) -> Breach {
-        Breach { what: what.into(), cell: None, tile: Some(tile) }
+        Breach {
+            what: what.into(),
+            cell: None,
+            tile: Some(tile),
+        }
     }
 }
 
@@ -65,7 +77,11 @@ impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         if let Some(cell) = self.cell {
-            write!(f, " ({:?} {} of slice {})", cell.kind, cell.page, cell.slice)?;
+            write!(
+                f,
+                " ({:?} {} of slice {})",
+                cell.kind, cell.page, cell.slice
+            )?;
         }
         if let Some(tile) = self.tile {
             write!(f, " (tile {}/{})", tile.wave, tile.index)?;
@@ -100,7 +116,10 @@ impl Verdict {
         let shards = &self.summary.shards;
         let whole = shards.done == self.summary.grid.shards && shards.outstanding == 0;
         if self.summary.state != RunState::Succeeded || !whole {
-            bail!("run did not succeed with all of its cells: {:?}", self.summary);
+            bail!(
+                "run did not succeed with all of its cells: {:?}",
+                self.summary
+            );
         }
         Ok(self)
     }
@@ -129,10 +148,17 @@ pub async fn judge(
     let trace = Trace::of(&ledger);
     let mut breaches = trace.breaches().to_vec();
     breaches.extend(trace.at_the_end());
-    breaches.extend(queue::stored(&trace, &stored, observer.is_some_and(|o| o.gaps() == 0)));
+    breaches.extend(queue::stored(
+        &trace,
+        &stored,
+        observer.is_some_and(|o| o.gaps() == 0),
+    ));
     let audit = ledger.audit();
     if !audit.ok {
-        breaches.push(Breach::of_run(format!("the audit is not clean: {}", brief(&audit))));
+        breaches.push(Breach::of_run(format!(
+            "the audit is not clean: {}",
+            brief(&audit)
+        )));
     }
     let summary = ledger.summary()?;
     breaches.extend(trace.against(&summary));
@@ -153,7 +179,12 @@ pub async fn judge(
 ///
 /// # Errors
 /// As [`judge`].
-pub async fn judge_open(broker: &Broker, run: &RunId, observer: &Observer, seed: u64) -> anyhow::Result<()> {
+pub async fn judge_open(
+    broker: &Broker,
+    run: &RunId,
+    observer: &Observer,
+    seed: u64,
+) -> anyhow::Result<()> {
     let mut stored = observer.tiles();
     stored.retain(|stored| stored.tile.run == *run);
     let queued = queue::list(broker, run).await?;
@@ -188,7 +219,11 @@ fn shown(
     for breach in breaches.iter().take(40) {
         text += &format!("\n  {breach}");
     }
-    for breach in breaches.iter().filter(|b| b.cell.is_some() || b.tile.is_some()).take(SHOWN) {
+    for breach in breaches
+        .iter()
+        .filter(|b| b.cell.is_some() || b.tile.is_some())
+        .take(SHOWN)
+    {
         text += &format!("\nhistory of {breach}:");
         for line in history::of(breach, ledger, trace, stored) {
             text += &format!("\n    {line}");

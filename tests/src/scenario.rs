@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::id::{JobName, Namespace, QueueName, RunId};
@@ -25,7 +26,8 @@ use crate::wait::{eventually, eventually_some};
 
 /// The installation of every scenario.
 pub const NAMESPACE: &str = "test";
-/// How long a worker may be silent: short, so that the ack deadline does the failover soon.
+/// How long a worker may be silent, unless a scenario says otherwise: short, so that the ack deadline
+/// does the failover soon.
 pub const ACK_DEADLINE: &str = "2s";
 
 /// A broker, and the processes that a test starts against it.
@@ -50,7 +52,9 @@ pub struct Stage {
 ///
 /// # Errors
 /// Those of the scenario.
-pub async fn play(scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub async fn play(
+    scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut stage = Stage::set().await?;
     let played = Box::pin(scenario(&mut stage)).await;
     played.with_context(|| stage.left())
@@ -65,8 +69,18 @@ impl Stage {
         let broker = Broker::connect(&options).await?;
         topology::ensure(&broker, &TopologyOptions::default()).await?;
         let observer = Observer::start(&broker, &server.url()).await?;
-        let dir = tempfile::Builder::new().prefix("gridloom-stage-").tempdir()?;
-        Ok(Stage { server, broker, observer, seed, planners: Vec::new(), workers: Vec::new(), dir })
+        let dir = tempfile::Builder::new()
+            .prefix("gridloom-stage-")
+            .tempdir()?;
+        Ok(Stage {
+            server,
+            broker,
+            observer,
+            seed,
+            planners: Vec::new(),
+            workers: Vec::new(),
+            dir,
+        })
     }
 
     /// A directory of the scenario's own.
@@ -80,7 +94,9 @@ impl Stage {
     /// When the command under test is not there.
     pub fn gridloom(&self, args: &[&str]) -> anyhow::Result<Gridloom> {
         let command = Gridloom::new(args.iter().copied())?;
-        Ok(command.env("GRIDLOOM_NATS", self.server.url()).env("GRIDLOOM_NAMESPACE", NAMESPACE))
+        Ok(command
+            .env("GRIDLOOM_NATS", self.server.url())
+            .env("GRIDLOOM_NAMESPACE", NAMESPACE))
     }
 
     /// Runs a `gridloom` command to its end.
@@ -108,10 +124,53 @@ impl Stage {
     /// When it cannot be started.
     pub async fn start_worker(&mut self, concurrency: u32, args: &[&str]) -> anyhow::Result<usize> {
         let concurrency = concurrency.to_string();
-        let plain = ["worker", "--concurrency", &concurrency, "--ack-deadline", ACK_DEADLINE];
-        let worker = self.gridloom(&plain)?.args(args.iter().copied()).start().await?;
+        let worker = self.gridloom(&["worker", "--concurrency", &concurrency])?;
+        let worker = worker.env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
+        let worker = worker.args(args.iter().copied()).start().await?;
         self.workers.push(worker);
         Ok(self.workers.len() - 1)
+    }
+
+    /// Starts a planner and `workers` workers of four tiles at once.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub async fn start_all(&mut self, workers: usize) -> anyhow::Result<()> {
+        self.start_planner().await?;
+        for _ in 0..workers {
+            self.start_worker(4, &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Says for a planner that was killed that it gave up its leadership, so that the next need not
+    /// wait for three seconds. None of the clocks of a leadership is a matter of safety.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn free_leadership(&self) -> anyhow::Result<()> {
+        let bucket = self.broker.state();
+        let Some(entry) = bucket.get_of_leader(LEADER_KEY).await? else {
+            return Ok(());
+        };
+        let mut value: Value = serde_json::from_slice(&entry.value.unwrap_or_default())?;
+        value["free"] = Value::Bool(true);
+        bucket
+            .update(LEADER_KEY, value.to_string().into(), entry.revision)
+            .await?;
+        Ok(())
+    }
+
+    /// The term of the planner that leads or led last; 0 before the first.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn term(&self) -> anyhow::Result<u64> {
+        Ok(self
+            .broker
+            .term_holder()
+            .await?
+            .map_or(0, |holder| holder.term.0))
     }
 
     /// Defines a job, written as TOML.
@@ -119,8 +178,12 @@ impl Stage {
     /// # Errors
     /// When it has faults.
     pub async fn apply(&self, toml: &str) -> anyhow::Result<JobName> {
-        let spec = parse::parse(toml, Format::Toml).map_err(|faults| anyhow::anyhow!("{faults}"))?;
-        self.broker.jobs().put(spec.name.as_str(), wire::encode(&spec)).await?;
+        let spec =
+            parse::parse(toml, Format::Toml).map_err(|faults| anyhow::anyhow!("{faults}"))?;
+        self.broker
+            .jobs()
+            .put(spec.name.as_str(), wire::encode(&spec))
+            .await?;
         Ok(spec.name)
     }
 
@@ -131,7 +194,13 @@ impl Stage {
     pub async fn submit(&mut self, job: &JobName, params: &Value) -> anyhow::Result<RunId> {
         let id = format!("{:016x}", self.seed.next_u64());
         let body = serde_json::json!({ "id": id, "params": params });
-        self.broker.append(self.broker.subjects().submit_to(job), body.to_string().into(), None).await?;
+        self.broker
+            .append(
+                self.broker.subjects().submit_to(job),
+                body.to_string().into(),
+                None,
+            )
+            .await?;
         Ok(RunId::from_request(job, &id))
     }
 
@@ -145,14 +214,22 @@ impl Stage {
         let is_closed = async || {
             let last = self.broker.last_of_leader(&subjects.ledger(), &plan).await;
             // The broker may just be restarting.
-            let Ok(Some(last)) = last else { return Ok(false) };
-            Ok(matches!(wire::decode(&last.payload), Ok(PlanRecord::Closed(_))))
+            let Ok(Some(last)) = last else {
+                return Ok(false);
+            };
+            Ok(matches!(
+                wire::decode(&last.payload),
+                Ok(PlanRecord::Closed(_))
+            ))
         };
         let waited = eventually(deadline, "the run is closed", is_closed).await;
         if let Err(error) = waited {
             let ledger = oracle::ledger::Ledger::read(&self.broker, run).await?;
             let standing = format!("{:#?}", ledger.summary());
-            return Err(error.context(format!("run {run}, seed {}: {standing}", self.seed.number())));
+            return Err(error.context(format!(
+                "run {run}, seed {}: {standing}",
+                self.seed.number()
+            )));
         }
         Ok(())
     }
@@ -190,8 +267,16 @@ impl Stage {
 
     fn left(&self) -> String {
         let mut text = format!("seed {}", self.seed.number());
-        let planners = self.planners.iter().enumerate().map(|(n, process)| (format!("planner {n}"), process));
-        let workers = self.workers.iter().enumerate().map(|(n, process)| (format!("worker {n}"), process));
+        let planners = self
+            .planners
+            .iter()
+            .enumerate()
+            .map(|(n, process)| (format!("planner {n}"), process));
+        let workers = self
+            .workers
+            .iter()
+            .enumerate()
+            .map(|(n, process)| (format!("worker {n}"), process));
         for (name, process) in planners.chain(workers) {
             text += &format!("\n--- {name} wrote:\n{}", tail(&process.stderr()));
         }
@@ -199,7 +284,10 @@ impl Stage {
     }
 }
 
+/// Lines of each process that a failure shows.
+const SHOWN: usize = 25;
+
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(25)..].join("\n")
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
 }

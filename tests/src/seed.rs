@@ -25,14 +25,19 @@ impl Seed {
             })?)),
             Err(_) => {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-                Ok(Seed::new(now.as_nanos() as u64 ^ u64::from(std::process::id()) << 32))
+                Ok(Seed::new(
+                    now.as_nanos() as u64 ^ u64::from(std::process::id()) << 32,
+                ))
             }
         }
     }
 
     /// This seed.
     pub fn new(first: u64) -> Seed {
-        Seed { first, state: first }
+        Seed {
+            first,
+            state: first,
+        }
     }
 
     /// The number that replays everything.

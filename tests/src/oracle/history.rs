@@ -22,41 +22,86 @@ pub fn of(breach: &Breach, ledger: &Ledger, trace: &Trace, stored: &[Stored]) ->
     let mut lines = Vec::new();
     for entry in &ledger.entries {
         for words in about(entry, &tiles, breach) {
-            lines.push(format!("ledger {} at {}: {words}", entry.seq, entry.at.rfc3339()));
+            lines.push(format!(
+                "ledger {} at {}: {words}",
+                entry.seq,
+                entry.at.rfc3339()
+            ));
         }
     }
-    for Stored { seq, tile } in stored.iter().filter(|stored| tiles.contains(&stored.tile.place())) {
+    for Stored { seq, tile } in stored
+        .iter()
+        .filter(|stored| tiles.contains(&stored.tile.place()))
+    {
         let mark = if tile.again { ", a refill" } else { "" };
-        lines.push(format!("queue {seq}: tile {}/{} stored{mark}", tile.wave, tile.index));
+        lines.push(format!(
+            "queue {seq}: tile {}/{} stored{mark}",
+            tile.wave, tile.index
+        ));
     }
     lines
 }
 
 fn about(entry: &Entry, tiles: &BTreeSet<TileRef>, breach: &Breach) -> Vec<String> {
     let named = |list: &[TileRef]| -> Vec<String> {
-        list.iter().filter(|place| tiles.contains(place)).map(|place| format!("{}/{}", place.wave, place.index)).collect()
+        list.iter()
+            .filter(|place| tiles.contains(place))
+            .map(|place| format!("{}/{}", place.wave, place.index))
+            .collect()
     };
     match &entry.record {
-        Some(Record::Plan(PlanRecord::Wave(wave))) if tiles.iter().any(|place| place.wave == wave.n) => {
-            vec![format!("wave {} of term {}, had read up to {}", wave.n, wave.term.0, wave.folded)]
+        Some(Record::Plan(PlanRecord::Wave(wave)))
+            if tiles.iter().any(|place| place.wave == wave.n) =>
+        {
+            vec![format!(
+                "wave {} of term {}, had read up to {}",
+                wave.n, wave.term.0, wave.folded
+            )]
         }
-        Some(Record::Plan(PlanRecord::Opened(opened))) => vec![format!("opened in term {}", opened.term.0)],
-        Some(Record::Plan(PlanRecord::Closed(closed))) => vec![format!("closed: {:?}", closed.state)],
+        Some(Record::Plan(PlanRecord::Opened(opened))) => {
+            vec![format!("opened in term {}", opened.term.0)]
+        }
+        Some(Record::Plan(PlanRecord::Closed(closed))) => {
+            vec![format!("closed: {:?}", closed.state)]
+        }
         Some(Record::Takeover(takeover)) => {
             let session = takeover.session;
             let line = |place| format!("takeover of {place} by {session} ({:?})", takeover.reason);
             named(&takeover.tiles).into_iter().map(line).collect()
         }
-        Some(Record::Work(WorkRecord::Returned { session, tiles: list, .. })) => {
-            named(list).into_iter().map(|place| format!("{place} returned by {session}")).collect()
-        }
-        Some(Record::Work(WorkRecord::Started { session, tile, page, fence, .. })) if tiles.contains(tile) => {
-            vec![format!("page {page} started by {session}, fence {}", fence.0)]
+        Some(Record::Work(WorkRecord::Returned {
+            session,
+            tiles: list,
+            ..
+        })) => named(list)
+            .into_iter()
+            .map(|place| format!("{place} returned by {session}"))
+            .collect(),
+        Some(Record::Work(WorkRecord::Started {
+            session,
+            tile,
+            page,
+            fence,
+            ..
+        })) if tiles.contains(tile) => {
+            vec![format!(
+                "page {page} started by {session}, fence {}",
+                fence.0
+            )]
         }
         Some(Record::Work(WorkRecord::Probed(probed))) if tiles.contains(&probed.tile) => {
-            vec![format!("probed by {}, fence {}: {} pages", probed.session, probed.fence.0, probed.pages.len())]
+            vec![format!(
+                "probed by {}, fence {}: {} pages",
+                probed.session,
+                probed.fence.0,
+                probed.pages.len()
+            )]
         }
-        Some(Record::Work(WorkRecord::Outcomes { session, number, block })) => {
+        Some(Record::Work(WorkRecord::Outcomes {
+            session,
+            number,
+            block,
+        })) => {
             let entries = outcomes::decode(block).unwrap_or_default();
             let concerns = |one: &&outcomes::Entry| {
                 breach.cell.map_or(tiles.contains(&one.tile), |cell| {

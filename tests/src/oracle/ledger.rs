@@ -38,21 +38,29 @@ impl Ledger {
         let subjects = broker.subjects();
         let stream = subjects.ledger();
         let last = broker.info(&stream).await?.last_seq;
-        let records = broker.read(&stream, subjects.ledger_of_run_anywhere(run), 1, Some(last)).await?;
+        let records = broker
+            .read(&stream, subjects.ledger_of_run_anywhere(run), 1, Some(last))
+            .await?;
         let entry = |record: &gridloom_shared::broker::log::Record| {
-            let author = subjects.parse_ledger(&record.subject).map(|(.., author)| author);
+            let author = subjects
+                .parse_ledger(&record.subject)
+                .map(|(.., author)| author);
             Entry {
                 seq: record.seq,
                 at: record.at,
                 record: author.and_then(|author| Record::decode(author, &record.payload).ok()),
             }
         };
-        Ok(Ledger { run: run.clone(), entries: records.iter().map(entry).collect() })
+        Ok(Ledger {
+            run: run.clone(),
+            entries: records.iter().map(entry).collect(),
+        })
     }
 
     /// Whether the run is over.
     pub fn is_closed(&self) -> bool {
-        let closed = |entry: &Entry| matches!(entry.record, Some(Record::Plan(PlanRecord::Closed(_))));
+        let closed =
+            |entry: &Entry| matches!(entry.record, Some(Record::Plan(PlanRecord::Closed(_))));
         self.entries.iter().any(closed)
     }
 

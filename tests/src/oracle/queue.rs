@@ -19,9 +19,19 @@ pub async fn list(broker: &Broker, run: &RunId) -> anyhow::Result<HashSet<u64>> 
     let subjects = broker.subjects();
     let stream = subjects.shards();
     let last = broker.info(&stream).await?.last_seq;
-    let records = broker.read(&stream, subjects.all_shards(), 1, Some(last)).await?;
-    let own = |subject: &str| subjects.parse_shard(subject).is_some_and(|(_, of)| of == *run);
-    Ok(records.iter().filter(|record| own(&record.subject)).map(|record| record.seq).collect())
+    let records = broker
+        .read(&stream, subjects.all_shards(), 1, Some(last))
+        .await?;
+    let own = |subject: &str| {
+        subjects
+            .parse_shard(subject)
+            .is_some_and(|(_, of)| of == *run)
+    };
+    Ok(records
+        .iter()
+        .filter(|record| own(&record.subject))
+        .map(|record| record.seq)
+        .collect())
 }
 
 /// Judges everything that was ever stored. `whole` says that nothing of it went unseen.
@@ -36,22 +46,32 @@ pub fn stored(trace: &Trace, stored: &[Stored], whole: bool) -> Vec<Breach> {
             copies.0 += 1;
         }
         match trace.tiles().get(&tile.place()) {
-            None => breaches.push(Breach::of_tile(tile.place(), format!("stored at {seq} and never decided"))),
+            None => breaches.push(Breach::of_tile(
+                tile.place(),
+                format!("stored at {seq} and never decided"),
+            )),
             Some(decided) if !same(decided, tile) => {
-                breaches.push(Breach::of_tile(tile.place(), format!("stored at {seq} otherwise than decided: {tile:?}")));
+                breaches.push(Breach::of_tile(
+                    tile.place(),
+                    format!("stored at {seq} otherwise than decided: {tile:?}"),
+                ));
             }
             Some(_) => {}
         }
     }
     for (place, (plain, _)) in &copies {
         if *plain > 1 {
-            breaches.push(Breach::of_tile(*place, format!("stored {plain} times without the mark of a refill")));
+            breaches.push(Breach::of_tile(
+                *place,
+                format!("stored {plain} times without the mark of a refill"),
+            ));
         }
     }
     if whole {
         let first = trace.tiles().iter().filter(|(_, tile)| tile.attempt == 1);
         let missing = first.filter(|(place, _)| !copies.contains_key(place));
-        breaches.extend(missing.map(|(place, _)| Breach::of_tile(*place, "decided and never stored")));
+        breaches
+            .extend(missing.map(|(place, _)| Breach::of_tile(*place, "decided and never stored")));
     }
     breaches
 }
@@ -60,10 +80,18 @@ pub fn stored(trace: &Trace, stored: &[Stored], whole: bool) -> Vec<Breach> {
 pub fn removed(trace: &Trace, stored: &[Stored], queued: &HashSet<u64>) -> Vec<Breach> {
     let gone = stored.iter().filter(|stored| !queued.contains(&stored.seq));
     let unfinished = gone.filter(|stored| {
-        trace.tiles().get(&stored.tile.place()).is_some_and(|tile| !trace.is_finished(tile))
+        trace
+            .tiles()
+            .get(&stored.tile.place())
+            .is_some_and(|tile| !trace.is_finished(tile))
     });
     unfinished
-        .map(|stored| Breach::of_tile(stored.tile.place(), "left the queue before its outcomes were in the ledger"))
+        .map(|stored| {
+            Breach::of_tile(
+                stored.tile.place(),
+                "left the queue before its outcomes were in the ledger",
+            )
+        })
         .collect()
 }
 

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use gridloom_shared::id::{Fence, Session};
 use gridloom_shared::ledger::fold::Cell;
 use gridloom_shared::ledger::outcomes::{self, Retry, Status};
-use gridloom_shared::ledger::record::{Opened, PlanRecord, Probed, Record, Takeover, Wave, WorkRecord};
+use gridloom_shared::ledger::record::{
+    Opened, PlanRecord, Probed, Record, Takeover, Wave, WorkRecord,
+};
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::tile::{TileKind, TileRef};
 
@@ -42,7 +44,9 @@ impl TileTrace {
     }
 
     fn newest(&self) -> Fence {
-        self.takeovers.last().map_or(self.fence, |(fence, _)| *fence)
+        self.takeovers
+            .last()
+            .map_or(self.fence, |(fence, _)| *fence)
     }
 }
 
@@ -87,7 +91,10 @@ impl Trace {
         };
         for entry in &ledger.entries {
             match &entry.record {
-                None => trace.breach(Breach::of_run(format!("record {} cannot be read", entry.seq))),
+                None => trace.breach(Breach::of_run(format!(
+                    "record {} cannot be read",
+                    entry.seq
+                ))),
                 Some(Record::Plan(plan)) => trace.plan(entry.seq, plan),
                 Some(Record::Work(work)) => trace.work(entry.seq, work),
                 Some(Record::Takeover(takeover)) => trace.takeover(entry.seq, takeover),
@@ -122,7 +129,9 @@ impl Trace {
 
     fn plan(&mut self, seq: u64, plan: &PlanRecord) {
         if self.closed.is_some() {
-            self.breach(Breach::of_run(format!("plan record {seq} after the run was closed")));
+            self.breach(Breach::of_run(format!(
+                "plan record {seq} after the run was closed"
+            )));
         }
         match plan {
             PlanRecord::Opened(opened) if self.opened.is_none() => {
@@ -136,17 +145,26 @@ impl Trace {
 
     fn wave(&mut self, seq: u64, wave: &Wave) {
         if wave.n != self.waves || self.opened.is_none() {
-            let what = format!("wave {} stands at {seq} where {} was due", wave.n, self.waves);
+            let what = format!(
+                "wave {} stands at {seq} where {} was due",
+                wave.n, self.waves
+            );
             self.breach(Breach::of_run(what));
         }
         self.waves = wave.n + 1;
         if wave.is_empty() || wave.folded >= seq {
-            self.breach(Breach::of_run(format!("wave {} is empty or had read its own record", wave.n)));
+            self.breach(Breach::of_run(format!(
+                "wave {} is empty or had read its own record",
+                wave.n
+            )));
         }
         let mut index = 0;
         for run in &wave.tiles {
             for n in 0..run.tiles {
-                let place = TileRef { wave: wave.n, index };
+                let place = TileRef {
+                    wave: wave.n,
+                    index,
+                };
                 index += 1;
                 let tile = TileTrace {
                     kind: run.kind,
@@ -157,14 +175,18 @@ impl Trace {
                     fence: Fence(seq),
                     takeovers: Vec::new(),
                 };
-                tile.cells().for_each(|cell| self.issue(cell, place, run.attempt, wave.folded));
+                tile.cells()
+                    .for_each(|cell| self.issue(cell, place, run.attempt, wave.folded));
                 self.tiles.insert(place, tile);
             }
         }
     }
 
     fn issue(&mut self, cell: Cell, place: TileRef, attempt: u32, folded: u64) {
-        let most = self.opened.as_ref().map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        let most = self
+            .opened
+            .as_ref()
+            .map_or(1, |(_, opened)| opened.job.retry.max_attempts);
         let trace = self.cells.entry(cell).or_default();
         let what = if trace.issued.iter().any(|(earlier, _)| *earlier == attempt) {
             Some("attempt issued twice")
@@ -179,7 +201,10 @@ impl Trace {
         };
         trace.issued.push((attempt, place));
         if let Some(what) = what {
-            self.breach(Breach::of_cell(cell, format!("{what}: attempt {attempt} in wave {}", place.wave)));
+            self.breach(Breach::of_cell(
+                cell,
+                format!("{what}: attempt {attempt} in wave {}", place.wave),
+            ));
         }
     }
 
@@ -204,8 +229,12 @@ impl Trace {
         }
         match work {
             WorkRecord::Outcomes { session, block, .. } => match outcomes::decode(block) {
-                Ok(entries) => entries.iter().for_each(|entry| self.outcome(seq, *session, entry)),
-                Err(error) => self.breach(Breach::of_run(format!("block at {seq} cannot be read: {error}"))),
+                Ok(entries) => entries
+                    .iter()
+                    .for_each(|entry| self.outcome(seq, *session, entry)),
+                Err(error) => self.breach(Breach::of_run(format!(
+                    "block at {seq} cannot be read: {error}"
+                ))),
             },
             WorkRecord::Probed(probed) => self.probed(seq, probed),
             WorkRecord::Started { .. } | WorkRecord::Returned { .. } => {}
@@ -214,7 +243,11 @@ impl Trace {
 
     fn outcome(&mut self, seq: u64, session: Session, entry: &outcomes::Entry) {
         for page in entry.first..entry.first + entry.pages {
-            let cell = Cell { kind: entry.kind, slice: entry.slice, page };
+            let cell = Cell {
+                kind: entry.kind,
+                slice: entry.slice,
+                page,
+            };
             match &entry.status {
                 Status::Done => self.done(seq, session, cell, entry.tile, entry.fence),
                 Status::Failed(failed) => {
@@ -225,8 +258,16 @@ impl Trace {
     }
 
     fn probed(&mut self, seq: u64, probed: &Probed) {
-        let cell = Cell { kind: TileKind::Probe, slice: probed.slice, page: probed.probe };
-        if self.cells.get(&cell).is_some_and(|trace| trace.done.is_empty()) {
+        let cell = Cell {
+            kind: TileKind::Probe,
+            slice: probed.slice,
+            page: probed.probe,
+        };
+        if self
+            .cells
+            .get(&cell)
+            .is_some_and(|trace| trace.done.is_empty())
+        {
             *self.found.entry(probed.slice).or_default() += probed.pages.len() as u32;
         }
         self.done(seq, probed.session, cell, probed.tile, probed.fence);
@@ -235,9 +276,15 @@ impl Trace {
     /// A success under a fence that somebody else was given, or of what was never issued, is one
     /// that nobody can explain; a takeover that repeats what stood committed read too little.
     fn done(&mut self, seq: u64, session: Session, cell: Cell, place: TileRef, fence: Fence) {
-        let tile = self.tiles.get(&place).filter(|tile| tile.cells().any(|own| own == cell));
+        let tile = self
+            .tiles
+            .get(&place)
+            .filter(|tile| tile.cells().any(|own| own == cell));
         let (Some(tile), Some(trace)) = (tile, self.cells.get_mut(&cell)) else {
-            return self.breach(Breach::of_cell(cell, format!("success at {seq} of what was never issued")));
+            return self.breach(Breach::of_cell(
+                cell,
+                format!("success at {seq} of what was never issued"),
+            ));
         };
         let taken = tile.takeovers.iter().find(|(taken, _)| *taken == fence);
         let what = if taken.is_some_and(|(_, by)| *by != session) {
@@ -246,46 +293,75 @@ impl Trace {
             Some("success under a fence that nobody gave")
         } else if trace.done.iter().any(|(_, earlier, _)| *earlier == fence) {
             Some("succeeded twice under the same fence")
-        } else if taken.is_some() && trace.done.first().is_some_and(|(first, ..)| *first < fence.0) {
+        } else if taken.is_some()
+            && trace
+                .done
+                .first()
+                .is_some_and(|(first, ..)| *first < fence.0)
+        {
             Some("repeated although it was committed before the takeover")
         } else {
             None
         };
         trace.done.push((seq, fence, session));
         if let Some(what) = what {
-            self.breach(Breach::of_cell(cell, format!("{what}: at {seq}, fence {}", fence.0)));
+            self.breach(Breach::of_cell(
+                cell,
+                format!("{what}: at {seq}, fence {}", fence.0),
+            ));
         }
     }
 
     fn failed(&mut self, cell: Cell, place: TileRef, fence: Fence, never: bool) {
-        let tile = self.tiles.get(&place).filter(|tile| tile.cells().any(|own| own == cell));
+        let tile = self
+            .tiles
+            .get(&place)
+            .filter(|tile| tile.cells().any(|own| own == cell));
         let (Some(tile), Some(trace)) = (tile, self.cells.get_mut(&cell)) else {
             return self.breach(Breach::of_cell(cell, "failure of what was never issued"));
         };
         trace.tried.push(tile.attempt);
-        let first = trace.failed.iter().all(|(attempt, _)| *attempt != tile.attempt);
+        let first = trace
+            .failed
+            .iter()
+            .all(|(attempt, _)| *attempt != tile.attempt);
         if trace.done.is_empty() && first && fence == tile.newest() {
             trace.failed.push((tile.attempt, never));
         }
     }
 
     fn is_dead(&self, trace: &CellTrace) -> bool {
-        let most = self.opened.as_ref().map_or(1, |(_, opened)| opened.job.retry.max_attempts);
-        trace.done.is_empty() && trace.failed.last().is_some_and(|(attempt, never)| *never || *attempt >= most)
+        let most = self
+            .opened
+            .as_ref()
+            .map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        trace.done.is_empty()
+            && trace
+                .failed
+                .last()
+                .is_some_and(|(attempt, never)| *never || *attempt >= most)
     }
 
     /// Rules that hold once a run is over: it was closed, and every cell of its grid has an end.
     pub fn at_the_end(&self) -> Vec<Breach> {
         let mut breaches = Vec::new();
-        let Some((_, opened)) = &self.opened else { return vec![Breach::of_run("never opened")] };
+        let Some((_, opened)) = &self.opened else {
+            return vec![Breach::of_run("never opened")];
+        };
         if self.closed.is_none() {
             breaches.push(Breach::of_run("not closed"));
         }
         let grid = &opened.job.grid;
         for slice in 0..grid.slices {
-            let end = grid.pages_of(slice).unwrap_or_else(|| self.found.get(&slice).copied().unwrap_or(0));
+            let end = grid
+                .pages_of(slice)
+                .unwrap_or_else(|| self.found.get(&slice).copied().unwrap_or(0));
             for page in 0..end {
-                let cell = Cell { kind: TileKind::Page, slice, page };
+                let cell = Cell {
+                    kind: TileKind::Page,
+                    slice,
+                    page,
+                };
                 match self.cells.get(&cell) {
                     None => breaches.push(Breach::of_cell(cell, "lost: never issued")),
                     Some(trace) if trace.done.is_empty() && !self.is_dead(trace) => {
@@ -294,8 +370,16 @@ impl Trace {
                     Some(_) => {}
                 }
             }
-            let beyond = Cell { kind: TileKind::Page, slice, page: end };
-            let past = Cell { kind: TileKind::Page, slice, page: u32::MAX };
+            let beyond = Cell {
+                kind: TileKind::Page,
+                slice,
+                page: end,
+            };
+            let past = Cell {
+                kind: TileKind::Page,
+                slice,
+                page: u32::MAX,
+            };
             let outside = self.cells.range(beyond..past).map(|(cell, _)| *cell);
             breaches.extend(outside.map(|cell| Breach::of_cell(cell, "issued outside the grid")));
         }
@@ -305,13 +389,19 @@ impl Trace {
     /// Whether every shard of a tile has a success, or an outcome of the attempt that it carries.
     pub fn is_finished(&self, tile: &TileTrace) -> bool {
         tile.cells().all(|cell| {
-            self.cells.get(&cell).is_some_and(|trace| !trace.done.is_empty() || trace.tried.contains(&tile.attempt))
+            self.cells
+                .get(&cell)
+                .is_some_and(|trace| !trace.done.is_empty() || trace.tried.contains(&tile.attempt))
         })
     }
 
     /// Whether the engine's summary says the same.
     pub fn against(&self, summary: &RunSummary) -> Vec<Breach> {
-        let pages = || self.cells.iter().filter(|(cell, _)| cell.kind == TileKind::Page);
+        let pages = || {
+            self.cells
+                .iter()
+                .filter(|(cell, _)| cell.kind == TileKind::Page)
+        };
         let done = pages().filter(|(_, trace)| !trace.done.is_empty()).count() as u64;
         let dead = pages().filter(|(_, trace)| self.is_dead(trace)).count() as u64;
         let planned = pages().count() as u64;

@@ -1,0 +1,16 @@
+//! The engine as real processes against a real broker, while things are killed, stopped and fed
+//! nonsense. The oracle judges what is left.
+//!
+//! A test that failed names its seed: `GRIDLOOM_TEST_SEED=... cargo test -p gridloom-tests` plays it
+//! with the same choices.
+
+#[path = "scenarios/effects.rs"]
+mod effects;
+#[path = "scenarios/faults.rs"]
+mod faults;
+#[path = "scenarios/planners.rs"]
+mod planners;
+#[path = "scenarios/runs.rs"]
+mod runs;
+#[path = "scenarios/submissions.rs"]
+mod submissions;
