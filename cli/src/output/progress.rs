@@ -1,10 +1,11 @@
 //! How a run that goes on is shown: a bar on a terminal, elsewhere a line every few seconds, for
 //! programs one JSON document for each change.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::{Output, grouped, spoken};
@@ -19,7 +20,8 @@ pub struct Progress {
     title: String,
     bar: Option<ProgressBar>,
     began: Instant,
-    said: Option<(Instant, String)>,
+    /// When a line was last due, and what it said.
+    said: (Instant, String),
     line: String,
 }
 
@@ -38,7 +40,7 @@ impl Progress {
             title,
             bar,
             began: Instant::now(),
-            said: None,
+            said: (Instant::now(), String::new()),
             line: String::new(),
         }
     }
@@ -81,13 +83,10 @@ impl Progress {
             format!(", {words}")
         };
         let line = format!("{}: {}{of} shards done{words}", self.title, grouped(done));
-        let due = self
-            .said
-            .as_ref()
-            .is_none_or(|(at, last)| at.elapsed() >= PAUSE && *last != line);
-        if due {
+        // A run that is over at once needs no line in between.
+        if self.said.0.elapsed() >= PAUSE && self.said.1 != line {
             self.output.note(&line);
-            self.said = Some((Instant::now(), line));
+            self.said = (Instant::now(), line);
         }
     }
 
@@ -131,15 +130,22 @@ impl Drop for Progress {
 #[expect(clippy::expect_used, reason = "the template is a constant, under test")]
 fn bounded() -> ProgressStyle {
     ProgressStyle::with_template(
-        "{prefix} {bar:30} {human_pos}/{human_len} {percent}% {per_sec} {msg}",
+        "{prefix} {bar:30} {human_pos}/{human_len} {percent}% {rate} {wide_msg}",
     )
     .expect("the template is well formed")
+    .with_key(
+        "rate",
+        |state: &ProgressState, text: &mut dyn fmt::Write| {
+            // Whole shards; a text that cannot be written is a text less.
+            let _ = write!(text, "{}/s", grouped(state.per_sec().round() as u64));
+        },
+    )
     .progress_chars("━╸─")
 }
 
 #[expect(clippy::expect_used, reason = "the template is a constant, under test")]
 fn unbounded() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix} {spinner} {human_pos} shards {msg}")
+    ProgressStyle::with_template("{prefix} {spinner} {human_pos} shards {wide_msg}")
         .expect("the template is well formed")
 }
 
