@@ -1,29 +1,35 @@
 //! Runs tiles on the caller's runtime: page after page, within their limits, until their hold ends.
 //!
-//! It decides nothing about leases or the ledger: it reports to the engine what came out. A panic, a
-//! timeout and a page that was told to stop are told apart here.
+//! It decides nothing about leases or the ledger: it reports to the engine what came out.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`attempt`] | how one attempt ended: returned, panicked, timed out, stopped |
+//! | [`pace`] | which handlers are so quick that a task of their own would cost more than they do |
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use gridloom_shared::ledger::outcomes::Entry;
 use gridloom_shared::tile::TileKind;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::handler::{Boxed, ProbedPages, SharedHandler};
+use crate::handler::{ProbedPages, SharedHandler};
 use crate::outcomes::tally::Tally;
-use crate::shard::{Probe, Shard, TileContext};
+use crate::shard::{Probe, Report, Shard, TileContext};
 
-/// How long an attempt that was told to stop may take to do so by itself.
-const GRACE: Duration = Duration::from_millis(50);
+mod attempt;
+pub(crate) mod pace;
+
+use attempt::{Ended, Limits, attempt};
+use pace::Pace;
+
+/// After this long with quick tiles, the engine hears of them and others get their turn.
+const STRETCH: Duration = Duration::from_micros(500);
 
 /// A tile to be run.
 pub(crate) struct Job<K> {
@@ -31,6 +37,7 @@ pub(crate) struct Job<K> {
     pub(crate) key: K,
     pub(crate) tile: Arc<TileContext>,
     pub(crate) handler: SharedHandler,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) duration: metrics::Histogram,
     /// The pages that are left; `None`: all of them.
     pub(crate) left: Option<Vec<Range<u64>>>,
@@ -49,18 +56,38 @@ pub(crate) struct Finished<K> {
     pub(crate) failed: u64,
 }
 
-/// Takes batches of tiles until the engine is gone: one wake-up a batch, one task a tile.
+/// Takes batches of tiles until the engine is gone. Each tile gets a task; those of a handler that
+/// was quick lately are tried here first, so that a batch of them costs one wake-up each way.
 pub(crate) async fn serve<K: Copy + Send + 'static>(
     mut batches: mpsc::UnboundedReceiver<Vec<Job<K>>>,
-    finished: mpsc::UnboundedSender<Finished<K>>,
+    finished: mpsc::UnboundedSender<Vec<Finished<K>>>,
 ) {
     while let Some(batch) = batches.recv().await {
+        let mut ready = Vec::new();
+        let mut begun = Instant::now();
         for job in batch {
-            let finished = finished.clone();
-            tokio::spawn(async move {
-                // The engine is gone only when nothing counts any more.
-                let _ = finished.send(run(job).await);
-            });
+            let quick = job.pace.is_quick();
+            let mut running = Box::pin(run(job));
+            if quick
+                && let Poll::Ready(done) =
+                    poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await
+            {
+                ready.push(done);
+            } else {
+                let finished = finished.clone();
+                tokio::spawn(async move {
+                    // The engine is gone only when nothing counts any more.
+                    let _ = finished.send(vec![running.await]);
+                });
+            }
+            if quick && begun.elapsed() > STRETCH {
+                let _ = finished.send(std::mem::take(&mut ready));
+                tokio::task::yield_now().await;
+                begun = Instant::now();
+            }
+        }
+        if !ready.is_empty() {
+            let _ = finished.send(ready);
         }
     }
 }
@@ -82,23 +109,18 @@ async fn run<K>(job: Job<K>) -> Finished<K> {
         handler: job.handler,
     };
     let whole = [tile.range()];
-    for page in job
-        .left
-        .as_deref()
-        .unwrap_or(&whole)
-        .iter()
-        .cloned()
-        .flatten()
-    {
+    let left = job.left.as_deref().unwrap_or(&whole);
+    for page in left.iter().cloned().flatten() {
         work.page(page as u32).await;
         if work.finished.stopped {
             break;
         }
     }
+    let took = begun.elapsed();
+    job.pace.note(took);
     let pages = work.finished.done + work.finished.failed;
     if pages > 0 {
-        job.duration
-            .record(begun.elapsed().as_secs_f64() / pages as f64);
+        job.duration.record(took.as_secs_f64() / pages as f64);
     }
     Finished {
         entries: work.tally.into_entries(),
@@ -113,63 +135,41 @@ struct Work<K> {
     finished: Finished<K>,
 }
 
-/// How an attempt ended.
-enum Ended<T> {
-    Returned(Result<T, Failure>),
-    Panicked(String),
-    TimedOut(Duration),
-    Stopped,
-}
-
 impl<K> Work<K> {
     async fn page(&mut self, page: u32) {
         if self.tile.hold.ended().is_some() {
             self.finished.stopped = true;
             return;
         }
-        let limit = self
-            .tile
-            .run
-            .job
-            .limits
-            .timeout_ms
-            .map(Duration::from_millis);
-        let stop = match limit {
-            Some(_) => self.tile.hold.token().child_token(),
-            None => self.tile.hold.token().clone(),
-        };
-        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let shard = Shard::new(Arc::clone(&self.tile), page, stop.clone(), deadline);
-        let limits = Limits {
-            stop,
-            deadline,
-            limit,
-        };
+        let limits = Limits::new(&self.tile);
+        let (stop, deadline) = limits.of_shard();
+        let shard = Shard::new(Arc::clone(&self.tile), page, stop, deadline);
         match self.tile.tile.kind {
             TileKind::Page => {
-                let handler = Arc::clone(&self.handler);
                 let given = shard.clone();
-                let ended = attempt(|| handler.run_boxed(given), &limits).await;
-                let said = self.judge(page, ended, &shard);
-                if said.is_some() {
-                    self.tally.done(page, &shard.take_report());
+                let ended = attempt(|| self.handler.run_boxed(given), &limits, &self.tile.hold);
+                let ended = ended.await;
+                let report = shard.take_report();
+                if self.judge(page, ended, &report).is_some() {
+                    self.tally.done(page, &report);
                     self.finished.done += 1;
                 }
             }
             TileKind::Probe => {
-                let handler = Arc::clone(&self.handler);
                 let probe = Probe::new(shard.clone(), self.tile.tile.after.clone());
-                let ended = attempt(|| handler.probe_boxed(probe), &limits).await;
-                self.finished.probed = self.judge(page, ended, &shard);
+                let ended = attempt(|| self.handler.probe_boxed(probe), &limits, &self.tile.hold);
+                let ended = ended.await;
+                let report = shard.take_report();
+                self.finished.probed = self.judge(page, ended, &report);
                 self.finished.done += u64::from(self.finished.probed.is_some());
             }
         }
     }
 
     /// What the attempt brought, if it succeeded; a failure is noted.
-    fn judge<T>(&mut self, page: u32, ended: Ended<T>, shard: &Shard) -> Option<T> {
+    fn judge<T>(&mut self, page: u32, ended: Ended<T>, report: &Report) -> Option<T> {
         let failure = match ended {
-            Ended::Returned(Ok(value)) => match shard.fault() {
+            Ended::Returned(Ok(value)) => match report.fault() {
                 None => return Some(value),
                 Some(fault) => Failure::permanent(fault),
             },
@@ -182,67 +182,12 @@ impl<K> Work<K> {
             Ended::Panicked(text) => Failure::retry(format!("panicked: {text}")),
             Ended::TimedOut(limit) => Failure::retry(format!("timed out after {limit:?}")),
         };
-        tracing::debug!(run = %shard.run(), slice = shard.slice(), page, attempt = shard.attempt(), %failure, "attempt failed");
+        let tile = &self.tile.tile;
+        tracing::debug!(run = %tile.run, slice = tile.slice, page, attempt = tile.attempt, %failure, "attempt failed");
         self.tally.failed(page, failure.into_failed());
         self.finished.failed += 1;
         None
     }
-}
-
-struct Limits {
-    stop: CancellationToken,
-    deadline: Option<Instant>,
-    limit: Option<Duration>,
-}
-
-async fn attempt<'a, T>(make: impl FnOnce() -> Boxed<'a, T>, limits: &Limits) -> Ended<T> {
-    // Made inside, so that a panic before the first await is caught as well.
-    let made = std::panic::catch_unwind(AssertUnwindSafe(make));
-    let future = match made {
-        Ok(future) => AssertUnwindSafe(future).catch_unwind(),
-        Err(panic) => return Ended::Panicked(panic_text(panic.as_ref())),
-    };
-    let mut future = pin!(future);
-    // Most handlers of tiny shards are done at once, and nothing need be set up for them.
-    if let Poll::Ready(ended) = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
-    {
-        return returned(ended);
-    }
-    let out_of_time = async {
-        match limits.deadline {
-            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        () = limits.stop.cancelled() => {
-            match tokio::time::timeout(GRACE, future).await {
-                Ok(ended) => returned(ended),
-                Err(_) => Ended::Stopped,
-            }
-        }
-        ended = &mut future => returned(ended),
-        () = out_of_time => {
-            limits.stop.cancel();
-            // Whatever it says now, it is out of time; this only lets it tidy up.
-            let _ = tokio::time::timeout(GRACE, future).await;
-            Ended::TimedOut(limits.limit.unwrap_or_default())
-        }
-    }
-}
-
-fn returned<T>(ended: Result<Result<T, Failure>, Box<dyn std::any::Any + Send>>) -> Ended<T> {
-    match ended {
-        Ok(result) => Ended::Returned(result),
-        Err(panic) => Ended::Panicked(panic_text(panic.as_ref())),
-    }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a text".into())
 }
 
 #[cfg(test)]
@@ -258,6 +203,7 @@ mod tests {
         Job {
             key: 1,
             tile,
+            pace: Arc::default(),
             handler: Arc::new(handler),
             duration: metrics::Histogram::noop(),
             left: None,

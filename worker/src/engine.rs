@@ -46,6 +46,7 @@ mod leases;
 mod link;
 mod meters;
 mod queues;
+mod quick;
 mod report;
 mod runs;
 
@@ -56,6 +57,7 @@ use leases::Renewals;
 use link::Link;
 use meters::Meters;
 use queues::Queue;
+use quick::QuickMap;
 use runs::Runs;
 
 /// How often leases are looked at.
@@ -93,7 +95,7 @@ struct Engine {
     link: Link,
     queues: Vec<Queue>,
     runs: Runs,
-    tiles: HashMap<TileKey, Held>,
+    tiles: QuickMap<TileKey, Held>,
     /// Tiles that were lost while their handler ran, and it still runs.
     zombies: HashMap<TileKey, u64>,
     /// Tiles that this worker handed back, and the delivery count that they have if nobody else had
@@ -112,7 +114,7 @@ struct Engine {
     /// Tiles for the crew, handed over at the end of the turn.
     outgoing: Vec<Job<Holding>>,
     crew: mpsc::UnboundedSender<Vec<Job<Holding>>>,
-    finished: mpsc::UnboundedReceiver<Finished<Holding>>,
+    finished: mpsc::UnboundedReceiver<Vec<Finished<Holding>>>,
     /// Runs with something to write.
     dirty: Vec<u64>,
     /// Whether the ledger took no record lately, for want of room: then nothing new is begun.
@@ -195,7 +197,7 @@ impl Engine {
                 .map(|name| Queue::new(name.clone(), broker.subjects()))
                 .collect(),
             runs: Runs::default(),
-            tiles: HashMap::new(),
+            tiles: QuickMap::default(),
             zombies: HashMap::new(),
             given_back: HashMap::new(),
             heard: Heard::default(),
@@ -252,7 +254,10 @@ impl Engine {
             }
             self.now = Boot::now();
             self.look_at_link();
-            ended.drain(..).for_each(|finished| self.finish(finished));
+            ended
+                .drain(..)
+                .flatten()
+                .for_each(|finished| self.finish(finished));
             self.take_ready(&mut ended);
             self.end_turn();
         }
@@ -261,7 +266,7 @@ impl Engine {
     }
 
     /// Takes in what else is there already, so that a turn writes and pulls for many tiles at once.
-    fn take_ready(&mut self, ended: &mut Vec<Finished<Holding>>) {
+    fn take_ready(&mut self, ended: &mut Vec<Vec<Finished<Holding>>>) {
         for _ in 0..TURN {
             match self.takeovers.next().now_or_never() {
                 Some(Some(message)) => self.hear(&message),
@@ -285,7 +290,10 @@ impl Engine {
             .now_or_never()
             .is_some()
         {
-            ended.drain(..).for_each(|finished| self.finish(finished));
+            ended
+                .drain(..)
+                .flatten()
+                .for_each(|finished| self.finish(finished));
         }
     }
 

@@ -50,8 +50,8 @@ struct Inner {
     tile: Arc<TileContext>,
     page: u32,
     deadline: Option<Instant>,
-    /// Ends the attempt: the tile's own token, or, where the attempt has a time limit, one below it.
-    stop: CancellationToken,
+    /// Ends the attempt before its tile, where it has a time limit. Below the tile's own token.
+    stop: Option<CancellationToken>,
     report: Mutex<Report>,
 }
 
@@ -71,7 +71,7 @@ impl Shard {
     pub(crate) fn new(
         tile: Arc<TileContext>,
         page: u32,
-        stop: CancellationToken,
+        stop: Option<CancellationToken>,
         deadline: Option<Instant>,
     ) -> Shard {
         Shard(Arc::new(Inner {
@@ -171,7 +171,7 @@ impl Shard {
         if let Some(end) = self.0.tile.hold.ended() {
             return Err(Failure::stopped(end.text()));
         }
-        if self.0.stop.is_cancelled() {
+        if self.stop_token().is_cancelled() {
             return Err(Failure::stopped("out of time"));
         }
         Ok(())
@@ -179,7 +179,14 @@ impl Shard {
 
     /// Ends when the attempt is to stop.
     pub async fn cancelled(&self) {
-        self.0.stop.cancelled().await;
+        self.stop_token().cancelled().await;
+    }
+
+    fn stop_token(&self) -> &CancellationToken {
+        self.0
+            .stop
+            .as_ref()
+            .unwrap_or_else(|| self.0.tile.hold.token())
     }
 
     /// When the attempt is out of time by the job's `limits.timeout`; `None`: never.
@@ -220,11 +227,6 @@ impl Shard {
     /// What was counted so far, `rows` among it, in the order of first use.
     pub fn counters(&self) -> Vec<(String, i64)> {
         self.report_mut().counters().to_vec()
-    }
-
-    /// What was said that the ledger has no room for.
-    pub(crate) fn fault(&self) -> Option<String> {
-        self.report_mut().fault().map(str::to_owned)
     }
 
     /// Takes what was said. What is said after that is heard by nobody.

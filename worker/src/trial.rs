@@ -162,12 +162,7 @@ impl Trial {
     /// A shard. Each call gives a new one with the same place in the same run.
     pub fn shard(&self) -> Shard {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        Shard::new(
-            self.tile_context(),
-            self.page,
-            self.hold.token().clone(),
-            deadline,
-        )
+        Shard::new(self.tile_context(), self.page, None, deadline)
     }
 
     /// A probe.

@@ -62,6 +62,7 @@ impl Engine {
                     .get(&found.job.handler)
                     .map(|handler| Registered {
                         handler: Arc::clone(handler),
+                        pace: Arc::default(),
                         duration: meters::duration_of(&found.job.handler),
                     });
                 let context = RunContext {
@@ -168,6 +169,7 @@ impl Engine {
             key: held.holding(),
             tile: Arc::new(tile),
             handler: Arc::clone(&registered.handler),
+            pace: Arc::clone(&registered.pace),
             duration: registered.duration.clone(),
             left: held.left.take(),
         });

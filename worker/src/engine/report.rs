@@ -10,7 +10,8 @@ use gridloom_shared::ledger::record::{Reason, WAVE_TILES_MAX};
 use super::admit::failed;
 use super::batch::{self, Appended, Batch, Content};
 use super::held::{Held, Holding, TileKey};
-use super::{Engine, HashMap, Signal, errand};
+use super::quick::QuickMap;
+use super::{Engine, Signal, errand};
 use crate::failure::Failure;
 use crate::health::Part;
 use crate::outcomes::outbox::Due;
@@ -26,7 +27,7 @@ const REASONS: [Reason; 4] = [
 ];
 
 /// Whether `holding` is still what it was when something was said about it, and under its lease.
-pub(super) fn is_held(tiles: &HashMap<TileKey, Held>, holding: Holding, now: Boot) -> bool {
+pub(super) fn is_held(tiles: &QuickMap<TileKey, Held>, holding: Holding, now: Boot) -> bool {
     tiles
         .get(&holding.tile)
         .is_some_and(|held| held.generation == holding.generation && held.lease.is_held(now))

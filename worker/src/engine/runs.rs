@@ -11,6 +11,8 @@ use gridloom_shared::ledger::record::{Author, Reason};
 use gridloom_shared::tile::TileRef;
 
 use super::held::{Holding, Receipt, TileKey};
+use super::quick::QuickMap;
+use crate::crew::pace::Pace;
 use crate::handler::{ProbedPages, SharedHandler};
 use crate::outcomes::outbox::Outbox;
 use crate::shard::RunContext;
@@ -30,6 +32,7 @@ pub(super) enum Context {
 #[derive(Clone)]
 pub(super) struct Registered {
     pub(super) handler: SharedHandler,
+    pub(super) pace: Arc<Pace>,
     pub(super) duration: metrics::Histogram,
 }
 
@@ -80,7 +83,7 @@ impl Run {
 /// All of them, by the ledger sequence of their `opened` record.
 #[derive(Default)]
 pub(super) struct Runs {
-    runs: HashMap<u64, Run>,
+    runs: QuickMap<u64, Run>,
     by_id: HashMap<RunId, u64>,
     clock: u64,
 }
