@@ -245,6 +245,7 @@ impl Service {
         let voice = work::Voice::new(
             self.broker.clone(),
             self.session,
+            self.options.topology,
             self.leads,
             self.sender.clone(),
         );

@@ -179,8 +179,9 @@ impl Lead {
                 self.deposed = Some(self.term);
             }
             LeadEvent::Opened(new) => self.opened(*new),
+            // The queue may be behind what was on it, or gone: after the claim every run is refilled.
             LeadEvent::Reconnected => {
-                self.runs.values_mut().for_each(|run| run.stale = true);
+                self.claim();
                 self.call_workers();
             }
             LeadEvent::Report(report) => self.report(report),

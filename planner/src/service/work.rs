@@ -8,6 +8,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::broker::term::{ClaimError, Register};
+use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::id::{Fence, Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::ledger::record::{Again, Author, Closed, PlanRecord, WAVE_TILES_MAX, Wave};
 use gridloom_shared::telemetry::names;
@@ -23,6 +24,10 @@ use crate::submit::append_certainly;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Pause before a full queue is tried again.
 const PAUSE_FULL: Duration = Duration::from_secs(1);
+
+/// Tries of a queue that cannot answer, before it is looked at whether it is there at all: an election
+/// lasts 5 to 7 s.
+const BUSY_MOST: u32 = 80;
 
 /// What ended, and how.
 #[derive(Debug)]
@@ -59,6 +64,7 @@ pub(super) enum Outcome {
 pub(super) struct Voice {
     pub(super) broker: Broker,
     pub(super) session: Session,
+    pub(super) topology: TopologyOptions,
     number: u64,
     events: mpsc::Sender<Event>,
 }
@@ -67,12 +73,14 @@ impl Voice {
     pub(super) fn new(
         broker: Broker,
         session: Session,
+        topology: TopologyOptions,
         number: u64,
         events: mpsc::Sender<Event>,
     ) -> Voice {
         Voice {
             broker,
             session,
+            topology,
             number,
             events,
         }
@@ -171,8 +179,12 @@ impl Voice {
         }
     }
 
-    /// Writes the term register anew.
+    /// Writes the term register anew. A queue that is gone is made again first.
     pub(super) async fn claim(self, term: Term) {
+        while let Err(error) = topology::ensure(&self.broker, &self.topology).await {
+            tracing::warn!(%error, "the streams are not as they should be; looking again");
+            tokio::time::sleep(PAUSE_FULL).await;
+        }
         let claimed = loop {
             match self.broker.claim_term(term, self.session).await {
                 Err(error @ ClaimError::Unavailable { .. }) => {
@@ -202,6 +214,7 @@ impl Voice {
 
     async fn publish_batch(&self, messages: Vec<Outgoing>, register: Register) -> Outcome {
         let started = Instant::now();
+        let mut busy = 0;
         loop {
             match self.broker.publish_batch(&messages, register).await {
                 Published::Stored { .. } => {
@@ -214,9 +227,14 @@ impl Voice {
                     tracing::warn!(%cause, "the answer to a wave was lost");
                     return Outcome::Unknown;
                 }
-                Published::Busy { cause } => {
+                Published::Busy { cause } if busy < BUSY_MOST => {
                     tracing::debug!(cause, "publish again");
+                    busy += 1;
                     tokio::time::sleep(PAUSE).await;
+                }
+                Published::Busy { cause } => {
+                    tracing::warn!(cause, "the queue cannot be reached");
+                    return Outcome::Unknown;
                 }
                 Published::Failed(error) => {
                     tracing::error!(%error, "the queue takes no tiles");
