@@ -23,6 +23,8 @@ pub use value::{Command, Database, Span};
 pub const DEFAULT_FILE: &str = "gridloom.toml";
 /// The broker where none is named.
 pub const DEFAULT_NATS: &str = "nats://127.0.0.1:4222";
+/// The installation where none is named.
+pub const DEFAULT_NAMESPACE: &str = "gridloom";
 
 /// What every command needs to know.
 #[derive(Clone, Debug)]
@@ -109,7 +111,7 @@ impl Config {
         Ok(Config {
             nats_chosen: nats.is_some(),
             nats: nats.unwrap_or_else(|| DEFAULT_NATS.to_owned()),
-            namespace: namespace.map_or_else(|| Namespace::new("gridloom"), Ok)?,
+            namespace: namespace.map_or_else(|| Namespace::new(DEFAULT_NAMESPACE), Ok)?,
             log: flags
                 .log
                 .clone()

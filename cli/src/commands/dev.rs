@@ -1,20 +1,37 @@
 //! `gridloom dev`: the whole stack, empty, in one process beside an embedded broker, until Ctrl-C.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use gridloom_planner::{Planner, PlannerOptions};
-use gridloom_shared::telemetry;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::id::QueueName;
+use gridloom_shared::telemetry::{self, Endpoints};
 
-use super::{Context, service};
+use super::Context;
+use super::service::{self, Running};
 use crate::args::Dev;
-use crate::config::DEFAULT_NATS;
+use crate::config::{DEFAULT_NAMESPACE, DEFAULT_NATS};
 use crate::embedded::{self, EmbeddedServer};
 use crate::fault::{Misuse, Verdict};
 
 /// The port that every command tries where none is named.
 const PORT: u16 = 4222;
+/// A job that needs nothing, as `printf` takes it.
+const FIRST_JOB: &str =
+    r#"name = "hello"\nhandler = "noop"\ngrid = { slices = 4, pages = { count = 25 } }\n"#;
 /// How long the stack waits for its own broker.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// All that runs.
+struct Stack {
+    server: EmbeddedServer,
+    link: Broker,
+    planner: Planner,
+    worker: Running,
+    endpoints: Endpoints,
+    queues: Vec<QueueName>,
+}
 
 /// Runs the stack until it is told to stop.
 ///
@@ -22,7 +39,26 @@ const WAIT: Duration = Duration::from_secs(10);
 /// When the broker, the planner or the worker cannot be started.
 pub async fn run(context: &Context, flags: &Dev) -> anyhow::Result<Verdict> {
     let stop = service::Stop::listen()?;
+    let mut asked = pin!(stop.asked());
+    // The first start may have to fetch nats-server: it must be possible to give up.
+    let stack = tokio::select! {
+        started = Box::pin(start(context, flags)) => started?,
+        () = &mut asked => return Ok(Verdict::Interrupted),
+    };
+    if context.output.is_json() {
+        context.output.line(&stack.document(context));
+    } else {
+        stack.welcome(context, flags);
+    }
+    asked.await;
+    context.output.note("stopping");
+    service::or_at_once(stack.stop()).await?;
+    Ok(Verdict::Fine)
+}
+
+async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let config = context.config.worker(&flags.worker)?;
+    let queues = config.queues.clone();
     let server = broker(context, flags).await?;
     let mut own = context.clone();
     own.config.nats = server.url();
@@ -33,37 +69,16 @@ pub async fn run(context: &Context, flags: &Dev) -> anyhow::Result<Verdict> {
         topology,
     };
     let planner = Planner::start(link.clone(), options).await?;
-    let worker = service::Running::start(&own, config, &flags.queue).await?;
+    let worker = Running::start(&own, config, &flags.queue).await?;
     let endpoints = telemetry::serve(([127, 0, 0, 1], 0).into(), planner.health()).await?;
-
-    let there = serde_json::json!({
-        "nats": server.url(),
-        "namespace": context.config.namespace,
-        "store": server.store(),
-        "metrics": format!("http://{}/metrics", endpoints.address()),
-        "handlers": worker.handlers(),
-    });
-    if context.output.is_json() {
-        context.output.line(&there);
-    } else {
-        welcome(
-            context,
-            flags,
-            &server,
-            &worker.handlers().join(", "),
-            &endpoints.address().to_string(),
-        );
-    }
-    stop.asked().await;
-    context.output.note("stopping");
-    service::or_at_once(async {
-        worker.stop().await;
-        planner.stop().await;
+    Ok(Stack {
+        server,
+        link,
+        planner,
+        worker,
+        endpoints,
+        queues,
     })
-    .await;
-    endpoints.stop().await;
-    server.stop().await?;
-    Ok(Verdict::Fine)
 }
 
 async fn broker(context: &Context, flags: &Dev) -> anyhow::Result<EmbeddedServer> {
@@ -90,29 +105,59 @@ async fn broker(context: &Context, flags: &Dev) -> anyhow::Result<EmbeddedServer
     }
 }
 
-fn welcome(context: &Context, flags: &Dev, server: &EmbeddedServer, handlers: &str, metrics: &str) {
-    let output = &context.output;
-    let kept = if flags.store.is_some() {
-        "kept in"
-    } else {
-        "gone at the end, in"
-    };
-    output.say(format!(
-        "broker    {}, its streams {kept} {}",
-        server.url(),
-        server.store().display()
-    ));
-    output.say(format!("planner   http://{metrics}/metrics"));
-    output.say(format!("worker    queue default, handlers {handlers}"));
-    output.say("");
-    output.say("A first job, in another terminal:");
-    output.say("");
-    if server.url() != DEFAULT_NATS {
-        output.say(format!("  export GRIDLOOM_NATS={}", server.url()));
+impl Stack {
+    fn document(&self, context: &Context) -> serde_json::Value {
+        serde_json::json!({
+            "nats": self.server.url(),
+            "namespace": context.config.namespace,
+            "store": self.server.store(),
+            "metrics": format!("http://{}/metrics", self.endpoints.address()),
+            "queues": self.queues,
+            "handlers": self.worker.handlers(),
+        })
     }
-    output.say(r#"  printf 'name = "hello"\nhandler = "noop"\ngrid = { slices = 4, pages = { count = 25 } }\n' > hello.toml"#);
-    output.say("  gridloom job apply hello.toml");
-    output.say("  gridloom run hello --wait");
-    output.say("");
-    output.say("Ctrl-C ends it.");
+
+    fn welcome(&self, context: &Context, flags: &Dev) {
+        let output = &context.output;
+        let kept = match flags.store {
+            Some(_) => "kept in",
+            None => "until the end in",
+        };
+        let (url, store) = (self.server.url(), self.server.store().display());
+        let queues: Vec<_> = self.queues.iter().map(QueueName::as_str).collect();
+        let (queues, handlers) = (queues.join(", "), self.worker.handlers().join(", "));
+        output.say(format!("broker    {url}, its streams {kept} {store}"));
+        output.say(format!(
+            "planner   metrics and health on http://{}",
+            self.endpoints.address()
+        ));
+        output.say(format!("worker    queue {queues}, handlers {handlers}"));
+        output.say("          (sql comes with --database NAME=URL, exec with --exec NAME=COMMAND)");
+        output.say("");
+        output.say("A first job, in another terminal:");
+        output.say("");
+        if url != DEFAULT_NATS {
+            output.say(format!("  export GRIDLOOM_NATS={url}"));
+        }
+        if context.config.namespace.as_str() != DEFAULT_NAMESPACE {
+            output.say(format!(
+                "  export GRIDLOOM_NAMESPACE={}",
+                context.config.namespace
+            ));
+        }
+        output.say(format!("  printf '{FIRST_JOB}' > hello.toml"));
+        output.say("  gridloom job apply hello.toml");
+        output.say("  gridloom run hello --wait");
+        output.say("");
+        output.say("Ctrl-C ends it.");
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.worker.stop().await;
+        self.planner.stop().await;
+        self.endpoints.stop().await;
+        self.link.drain().await?;
+        self.server.stop().await?;
+        Ok(())
+    }
 }

@@ -9,11 +9,12 @@ use gridloom_shared::broker::topology::{self, Finding, TopologyOptions, consumer
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
+use gridloom_shared::presence::Presence;
 
 use super::{Context, installation, queues};
 use crate::args::Doctor;
 use crate::config::DEFAULT_NATS;
-use crate::fault::{UNREACHABLE, Verdict, code_of};
+use crate::fault::{UNREACHABLE, Verdict, code_of, words};
 use crate::output::{counted, spoken};
 
 mod chart;
@@ -57,13 +58,14 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         }
     };
     look_at_broker(&broker, &mut chart).await;
+    let workers = queues::roll_call(&broker).await?;
     let options = super::service::topology(&context.config.queue(&flags.queue));
     if look_at_streams(&broker, &options, &mut chart).await {
-        look_at_consumers(&broker, &mut chart).await;
+        look_at_consumers(&broker, &workers, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
     }
     look_at_permissions(&broker, &mut chart).await;
-    look_at_services(&broker, &mut chart).await;
+    look_at_services(&broker, &workers, &mut chart).await;
     chart.show(&context.output);
     let sick = chart.is_bad();
     Ok(if sick { Verdict::Failed } else { Verdict::Fine })
@@ -144,7 +146,7 @@ async fn look_at_streams(broker: &Broker, options: &TopologyOptions, chart: &mut
     missing.is_empty()
 }
 
-async fn look_at_consumers(broker: &Broker, chart: &mut Chart) {
+async fn look_at_consumers(broker: &Broker, workers: &[Presence], chart: &mut Chart) {
     let subjects = broker.subjects();
     match broker
         .standing(&subjects.submit(), &ConsumerName::planner())
@@ -165,9 +167,9 @@ async fn look_at_consumers(broker: &Broker, chart: &mut Chart) {
         ),
         Err(error) => chart.bad("submissions", error.to_string(), ""),
     }
-    let queues = match installation::queues(broker).await {
+    let queues = match installation::queues(broker, workers).await {
         Ok(queues) => queues,
-        Err(error) => return chart.bad("queues", format!("{error:#}"), ""),
+        Err(error) => return chart.bad("queues", words(&error), ""),
     };
     let mut fine = Vec::new();
     for queue in queues {
@@ -284,24 +286,19 @@ fn offset(sent: UnixMs, at: UnixMs, answered: UnixMs) -> Duration {
     Duration::from_millis(early.max(late))
 }
 
-async fn look_at_services(broker: &Broker, chart: &mut Chart) {
-    match queues::roll_call(broker).await {
-        Ok(workers) if workers.is_empty() => {
-            chart.note("workers", "none answers", "start one: gridloom worker");
-        }
-        Ok(workers) => {
-            let tiles: u64 = workers
-                .iter()
-                .map(|worker| u64::from(worker.capacity))
-                .sum();
-            let text = format!(
-                "{}, {} at once",
-                counted(workers.len() as u64, "worker"),
-                counted(tiles, "tile")
-            );
-            chart.ok("workers", text);
-        }
-        Err(error) => chart.bad("workers", format!("{error:#}"), ""),
+async fn look_at_services(broker: &Broker, workers: &[Presence], chart: &mut Chart) {
+    if workers.is_empty() {
+        chart.note("workers", "none answers", "start one: gridloom worker");
+    } else {
+        let tiles = workers
+            .iter()
+            .map(|worker| u64::from(worker.capacity))
+            .sum();
+        let all = counted(workers.len() as u64, "worker");
+        chart.ok(
+            "workers",
+            format!("{all}, {} at once", counted(tiles, "tile")),
+        );
     }
     let ledger: &StreamName = &broker.subjects().ledger();
     if let Ok(state) = broker.info(ledger).await {

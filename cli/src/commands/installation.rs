@@ -10,6 +10,7 @@ use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{self, Record};
+use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 
 use super::Context;
@@ -85,11 +86,11 @@ pub async fn runs(broker: &Broker) -> anyhow::Result<BTreeSet<RunId>> {
         .collect())
 }
 
-/// Queues that jobs, runs or waiting tiles name.
+/// Queues that jobs, runs, waiting tiles or `workers` name.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn queues(broker: &Broker) -> anyhow::Result<BTreeSet<QueueName>> {
+pub async fn queues(broker: &Broker, workers: &[Presence]) -> anyhow::Result<BTreeSet<QueueName>> {
     let subjects = broker.subjects();
     let mut queues: BTreeSet<QueueName> = jobs(broker)
         .await?
@@ -97,6 +98,11 @@ pub async fn queues(broker: &Broker) -> anyhow::Result<BTreeSet<QueueName>> {
         .filter_map(|job| job.spec.ok())
         .map(|spec| spec.queue)
         .collect();
+    queues.extend(
+        workers
+            .iter()
+            .flat_map(|worker| worker.queues.iter().cloned()),
+    );
     let ledgers = broker
         .subjects_of(&subjects.ledger(), &subjects.ledgers_by(Author::Plan))
         .await?;

@@ -39,12 +39,7 @@ struct QueueStanding {
 pub async fn queues(context: &Context) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     let workers = roll_call(&broker).await?;
-    let mut names = installation::queues(&broker).await?;
-    names.extend(
-        workers
-            .iter()
-            .flat_map(|worker| worker.queues.iter().cloned()),
-    );
+    let names = installation::queues(&broker, &workers).await?;
     let mut all = Vec::new();
     for queue in names {
         let serving = workers

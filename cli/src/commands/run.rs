@@ -42,6 +42,9 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         .await
         .map_err(|error| unsubmitted(error, &id))?;
     if flags.wait {
+        if !context.output.is_json() {
+            context.output.say(format!("submitted run {run}"));
+        }
         let submitted = wait::Submitted {
             run,
             spec,

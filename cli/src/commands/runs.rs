@@ -4,6 +4,7 @@
 //! exact; a run that is over is taken from its summary, which no longer changes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
@@ -35,20 +36,16 @@ pub async fn list(context: &Context, flags: &Runs) -> anyhow::Result<Verdict> {
         let mut table = Table::new([
             ("run", Align::Left),
             ("state", Align::Left),
-            ("done", Align::Right),
-            ("of", Align::Right),
-            ("dead", Align::Right),
-            ("opened", Align::Left),
+            ("shards", Align::Left),
+            ("age", Align::Right),
             ("took", Align::Right),
         ]);
         for run in &runs {
             table.row([
                 run.run.to_string(),
                 run.state.as_str().to_owned(),
-                grouped(run.shards.done),
-                grouped(run.grid.shards),
-                grouped(run.shards.dead),
-                ago(run.opened_at.as_deref()),
+                standing(run),
+                age(run.opened_at.as_deref()),
                 took(run).unwrap_or_default(),
             ]);
         }
@@ -89,6 +86,20 @@ async fn summaries(broker: &Broker, job: Option<&JobName>) -> anyhow::Result<Vec
             .then_with(|| a.run.cmp(&b.run))
     });
     Ok(all)
+}
+
+/// `1,000`, or how many of them and what became of the others.
+fn standing(run: &RunSummary) -> String {
+    let (done, all) = (run.shards.done, run.grid.shards);
+    let dead = match run.shards.dead {
+        0 => String::new(),
+        dead => format!(", {} dead", grouped(dead)),
+    };
+    if done == all {
+        grouped(all)
+    } else {
+        format!("{} of {}{dead}", grouped(done), grouped(all))
+    }
 }
 
 /// Shows one run.
@@ -164,18 +175,15 @@ fn repeats(run: &RunSummary) -> String {
     )
 }
 
-/// How long ago `at` was, as `4 min ago`.
-fn ago(at: Option<&str>) -> String {
+/// How long ago `at` was, as `4 min`.
+fn age(at: Option<&str>) -> String {
     let Some(at) = at.and_then(unix_ms) else {
         return String::new();
     };
-    let passed = UnixMs::now().0.saturating_sub(at);
-    // Coarse: nobody wants the milliseconds of yesterday.
-    let words = spoken(std::time::Duration::from_millis(passed / 1_000 * 1_000));
-    if passed < 1_000 {
-        "just now".to_owned()
-    } else {
-        format!("{words} ago")
+    match UnixMs::now().0.saturating_sub(at) / 1_000 {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3_600 => format!("{} min", seconds / 60),
+        seconds => spoken(Duration::from_secs(seconds)),
     }
 }
 
@@ -185,9 +193,7 @@ fn took(run: &RunSummary) -> Option<String> {
         unix_ms(run.opened_at.as_deref()?)?,
         unix_ms(run.closed_at.as_deref()?)?,
     );
-    Some(spoken(std::time::Duration::from_millis(
-        to.saturating_sub(from),
-    )))
+    Some(spoken(Duration::from_millis(to.saturating_sub(from))))
 }
 
 fn unix_ms(text: &str) -> Option<u64> {

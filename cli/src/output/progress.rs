@@ -130,7 +130,7 @@ impl Drop for Progress {
 #[expect(clippy::expect_used, reason = "the template is a constant, under test")]
 fn bounded() -> ProgressStyle {
     ProgressStyle::with_template(
-        "{prefix} {bar:30} {human_pos}/{human_len} {percent}% {rate} {wide_msg}",
+        "{prefix} {bar:24} {human_pos}/{human_len} {percent}% {rate} {wide_msg}",
     )
     .expect("the template is well formed")
     .with_key(

@@ -1,7 +1,10 @@
 //! How a table looks: a header, columns, no lines between. Fits the terminal where there is one;
 //! elsewhere a row is one line, so that `grep` and `awk` work.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Width};
+
+/// Longer words than this are broken where the terminal is narrow.
+const WORD_MAX: usize = 16;
 
 /// Which side of its column a value stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,14 +80,36 @@ impl Table {
             });
             table.add_row(cells);
         }
-        for column in table.column_iter_mut() {
+        for (column, (_, align)) in table.column_iter_mut().zip(&self.columns) {
             column.set_padding((0, 2));
+            // What a row is called is typed again, and a number is read at a glance: neither is
+            // ever cut. Sentences give way, and rather than letters under each other the terminal
+            // may break the line.
+            let constraint = match (column.index, align) {
+                (0, _) | (_, Align::Right) => ColumnConstraint::ContentWidth,
+                (_, Align::Left) => {
+                    ColumnConstraint::LowerBoundary(Width::Fixed(self.word(column.index)))
+                }
+            };
+            column.set_constraint(constraint);
         }
         table
             .lines()
             .map(|line| line.trim_end().to_owned())
             .collect::<Vec<_>>()
             .join("\n")
+    }
+}
+
+impl Table {
+    /// Length of the longest word of a column, with the space after it: what it must have at least.
+    fn word(&self, column: usize) -> u16 {
+        let texts = self.rows.iter().filter_map(|row| row.get(column));
+        let words = texts
+            .chain([&self.columns[column].0])
+            .flat_map(|text| text.split_whitespace());
+        let longest = words.map(|word| word.chars().count()).max().unwrap_or(0);
+        u16::try_from(longest.min(WORD_MAX) + 2).unwrap_or(u16::MAX)
     }
 }
 

@@ -10,7 +10,7 @@ use gridloom_shared::broker::log::{Followed, Start};
 use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
-use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::submission::Unreadable;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -30,8 +30,8 @@ struct Watch<'a> {
     spec: &'a JobSpec,
     fold: Fold,
     progress: Progress,
-    /// When something last happened, and how far the ledger was then.
-    moved: (Instant, u64),
+    /// When the run last came closer to its end, and where it was then.
+    moved: (Instant, Option<ShardSummary>),
     /// What is waited for, in words.
     words: String,
 }
@@ -77,8 +77,8 @@ pub(super) async fn to_the_end(
         broker,
         spec: &submitted.spec,
         fold: Fold::new(run.clone()),
-        progress: context.output.progress(run.as_str()),
-        moved: (Instant::now(), 0),
+        progress: context.output.progress(submitted.spec.name.as_str()),
+        moved: (Instant::now(), None),
         words: String::new(),
     };
     loop {
@@ -143,14 +143,21 @@ impl Watch<'_> {
     }
 
     async fn frame(&mut self) -> anyhow::Result<()> {
-        if self.moved.1 != self.fold.position() {
-            self.moved = (Instant::now(), self.fold.position());
+        let summary = RunSummary::of(&self.fold);
+        // Handing back and taking over is no progress.
+        let stands = summary.as_ref().map(|summary| ShardSummary {
+            taken_over: 0,
+            late: 0,
+            ..summary.shards
+        });
+        if self.moved.1 != stands {
+            self.moved = (Instant::now(), stands);
             self.words.clear();
         } else if self.moved.0.elapsed() >= PATIENCE {
             self.words = self.why_it_stands_still().await?;
             self.moved.0 = Instant::now();
         }
-        match RunSummary::of(&self.fold) {
+        match summary {
             Some(summary) => {
                 let known = self.fold.slices().iter().all(|slice| slice.end().is_some());
                 let total = known.then_some(summary.grid.shards);

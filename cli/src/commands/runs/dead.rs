@@ -6,7 +6,7 @@ use gridloom_shared::ledger::summary::{RunState, RunSummary};
 use gridloom_shared::tile::TileKind;
 use serde::Serialize;
 
-use super::{ago, summaries};
+use super::{age, summaries};
 use crate::args::Dead;
 use crate::commands::{Context, installation};
 use crate::fault::Verdict;
@@ -49,31 +49,39 @@ pub async fn dead(context: &Context, order: Dead) -> anyhow::Result<Verdict> {
         }
     }
     context.output.show(&dead, |output| {
-        let mut table = Table::new([
-            ("run", Align::Left),
-            ("slice", Align::Right),
-            ("page", Align::Right),
-            ("attempts", Align::Right),
-            ("since", Align::Left),
-            ("error", Align::Left),
-        ]);
-        for shard in &dead {
-            let page = match shard.kind {
-                TileKind::Page => shard.page.to_string(),
-                TileKind::Probe => format!("probe {}", shard.page),
-            };
-            table.row([
-                shard.run.to_string(),
-                shard.slice.to_string(),
-                page,
-                shard.attempts.to_string(),
-                ago(Some(&shard.at)),
-                shard.error.clone(),
-            ]);
+        if dead.is_empty() {
+            output.note("no dead shards");
         }
-        output.table(&table, "no dead shards");
+        for of_run in dead.chunk_by(|one, next| one.run == next.run) {
+            output.say(format!("run {}", of_run[0].run));
+            output.table(&table(of_run), "");
+        }
     });
     Ok(Verdict::Fine)
+}
+
+fn table(dead: &[DeadShard]) -> Table {
+    let mut table = Table::new([
+        ("slice", Align::Right),
+        ("page", Align::Right),
+        ("attempts", Align::Right),
+        ("age", Align::Right),
+        ("error", Align::Left),
+    ]);
+    for shard in dead {
+        let page = match shard.kind {
+            TileKind::Page => shard.page.to_string(),
+            TileKind::Probe => format!("probe {}", shard.page),
+        };
+        table.row([
+            shard.slice.to_string(),
+            page,
+            shard.attempts.to_string(),
+            age(Some(&shard.at)),
+            shard.error.clone(),
+        ]);
+    }
+    table
 }
 
 fn dead_of(fold: &Fold) -> Vec<DeadShard> {
