@@ -19,6 +19,9 @@ use crate::id::QueueName;
 
 /// How long a worker may hold a tile without a renewal, unless something else is configured.
 pub const ACK_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
+/// How long a planner may take to answer an ad-hoc message before it is delivered again: answering
+/// takes milliseconds and may be done twice, and what a killed planner held should not wait long.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// In flight at once: the broker rewrites the whole state of a consumer up to ten times a second.
 const MAX_ACK_PENDING: u64 = 20_000;
 /// Pulls that wait at once. Can never be changed afterwards.
@@ -102,7 +105,7 @@ pub async fn current(
 pub async fn ensure_planner(broker: &Broker) -> Result<ConsumerName, TopologyError> {
     let stream = broker.subjects().submit();
     let name = ConsumerName::planner();
-    let wanted = settings(&broker.subjects().all_submits(), ACK_DEADLINE_DEFAULT);
+    let wanted = settings(&broker.subjects().all_submits(), ANSWER_DEADLINE);
     let found = match find(broker, &stream, &name).await? {
         Some(found) => found,
         None => match make(broker, &stream, &name, &wanted).await? {
