@@ -57,8 +57,8 @@ async fn second_planner_does_no_harm_and_takes_over_when_the_first_is_killed() -
 async fn planner_that_is_killed_and_comes_back_issues_no_shard_twice() -> anyhow::Result<()> {
     play(async |stage| {
         eprintln!("seed {}", stage.seed.number());
-        let job = job(stage, 150).await?;
-        stage.start_worker(16, &[]).await?;
+        let job = job(stage, 60).await?;
+        stage.start_worker(64, &[]).await?;
         let mut runs: Vec<RunId> = Vec::new();
         let mut term = 0;
         for round in 0..KILLS {

@@ -20,7 +20,9 @@ async fn send(stage: &Stage, subject: &str, body: impl Into<Vec<u8>>) -> anyhow:
     let context = jetstream::new(stage.server.client().await?);
     let subject = format!("{NAMESPACE}.{subject}");
     let sent = context.publish(subject.clone(), body.into().into()).await?;
-    let receipt = sent.await.with_context(|| format!("receipt from {subject}"));
+    let receipt = sent
+        .await
+        .with_context(|| format!("receipt from {subject}"));
     // Its client is needed until the receipt is there.
     drop(context);
     Ok(receipt?.sequence)
