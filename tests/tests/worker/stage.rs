@@ -1,7 +1,7 @@
 //! A broker, and a test that acts as the planner of one run: it writes what a planner writes and
 //! publishes what a planner publishes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -23,7 +23,7 @@ use gridloom_shared::tile::{Tile, TileKind};
 use gridloom_shared::wire;
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::eventually;
-use gridloom_worker::{Builder, RunError, Stop, Worker};
+use gridloom_worker::{Builder, Failure, RunError, Stop, Worker};
 use tokio::task::JoinHandle;
 
 /// Long enough for a slow machine; nothing waits for it when all is well.
@@ -35,11 +35,17 @@ pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
     pub(crate) fn note(&self, text: impl Into<String>) {
-        self.0.lock().unwrap().push(text.into());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(text.into());
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn count(&self, text: &str) -> usize {
@@ -66,14 +72,20 @@ pub(crate) struct Stage {
     register: Register,
 }
 
+/// What a handler does that takes this long and succeeds.
+pub(crate) async fn pause(ms: u64) -> Result<(), Failure> {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    Ok(())
+}
+
 /// A job for handler `h` with `slices` × `pages` cells, whose failures are due again far later.
-pub(crate) fn job(slices: u32, pages: PagesSpec) -> JobSpec {
+pub(crate) fn job(slices: u32, pages: PagesSpec) -> anyhow::Result<JobSpec> {
     let mut retry = RetrySpec::default();
     retry.backoff.initial_ms = 600_000;
-    JobSpec {
-        name: JobName::new("job").unwrap(),
-        handler: HandlerName::new("h").unwrap(),
-        queue: QueueName::new("default").unwrap(),
+    Ok(JobSpec {
+        name: JobName::new("job")?,
+        handler: HandlerName::new("h")?,
+        queue: QueueName::new("default")?,
         grid: GridSpec {
             slices,
             pages,
@@ -82,7 +94,7 @@ pub(crate) fn job(slices: u32, pages: PagesSpec) -> JobSpec {
         retry,
         limits: LimitsSpec::default(),
         params: serde_json::json!({}),
-    }
+    })
 }
 
 /// `tiles` tiles of `pages` pages each, from page 0 of `slice` on.

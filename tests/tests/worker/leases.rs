@@ -1,0 +1,238 @@
+//! Who holds a tile: takeovers, renewals, adoption.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use gridloom_shared::broker::pull::{PullEvent, Puller};
+use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_queue};
+use gridloom_shared::id::Session;
+use gridloom_shared::ledger::outcomes::{self, Entry, Status};
+use gridloom_shared::ledger::record::{Author, Reason, Record, Takeover, WorkRecord};
+use gridloom_shared::tile::Tile;
+use gridloom_shared::wire;
+use gridloom_tests::wait::eventually;
+use gridloom_worker::{Handler, Shard};
+
+use crate::COUNTED;
+use crate::stage::{Log, Running, SOON, Stage, job, pause, tiles};
+
+/// Takes the first tile as a worker would that dies: with an outcome for its first page.
+async fn die_after_one_page(stage: &Stage, deadline: Duration) -> anyhow::Result<()> {
+    let consumer =
+        ensure_queue(&stage.broker, &stage.queue, AckDeadline::Exactly(deadline)).await?;
+    let mut puller = Puller::new(
+        &stage.broker,
+        &stage.broker.subjects().shards(),
+        &consumer.name,
+    );
+    puller.pull(1, Duration::from_millis(300)).await?;
+    let PullEvent::Delivery(delivery) = puller.next().await else {
+        anyhow::bail!("no tile")
+    };
+    let tile: Tile = wire::decode(&delivery.payload)?;
+    let entry = Entry {
+        tile: tile.place(),
+        kind: tile.kind,
+        fence: tile.fence,
+        slice: tile.slice,
+        first: tile.first,
+        pages: 1,
+        status: Status::Done,
+        columns: Vec::new(),
+        results: Vec::new(),
+    };
+    let block = outcomes::encode(&[entry]).into();
+    let record = wire::encode(&WorkRecord::Outcomes {
+        session: Session(1),
+        number: 1,
+        block,
+    });
+    let subject = stage
+        .broker
+        .subjects()
+        .ledger_of(&stage.queue, &stage.run, Author::Work);
+    stage.broker.append(subject, record, None).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redelivered_tile_does_not_repeat_committed_shards() -> anyhow::Result<()> {
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    stage.wave(vec![tiles(0, 1, 4)]).await?;
+    die_after_one_page(&stage, Duration::from_secs(1)).await?;
+    let log = Log::default();
+    let noted = log.clone();
+    let worker = Running::start(stage.worker().handler("h", move |shard: Shard| {
+        noted.note(shard.page().number.to_string());
+        std::future::ready(Ok(()))
+    }))?;
+    let fold = stage.until_acknowledged().await?;
+    worker.stop().await?;
+    assert_eq!(log.all(), ["1", "2", "3"]);
+    assert_eq!(
+        (
+            fold.counts().done,
+            fold.counts().late,
+            fold.counts().taken_over
+        ),
+        (4, 0, 3)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tile_whose_shards_are_all_committed_is_acknowledged_at_once() -> anyhow::Result<()> {
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    stage.wave(vec![tiles(0, 1, 1)]).await?;
+    die_after_one_page(&stage, Duration::from_secs(1)).await?;
+    let log = Log::default();
+    let noted = log.clone();
+    let worker = Running::start(stage.worker().handler("h", move |_: Shard| {
+        noted.note("ran");
+        std::future::ready(Ok(()))
+    }))?;
+    stage.until_acknowledged().await?;
+    worker.stop().await?;
+    assert_eq!(log.count("ran"), 0);
+    Ok(())
+}
+
+/// A handler that runs until it is told to stop, and notes both.
+fn endless(log: &Log) -> impl Handler + use<> {
+    let log = log.clone();
+    move |shard: Shard| {
+        let log = log.clone();
+        async move {
+            log.note("started");
+            shard.cancelled().await;
+            log.note("stopped");
+            shard.check()
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takeover_by_another_stops_the_handler_within_100_ms() -> anyhow::Result<()> {
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    let issued = stage.wave(vec![tiles(0, 1, 1)]).await?;
+    let log = Log::default();
+    let worker = Running::start(stage.worker().handler("h", endless(&log)))?;
+    log.until("started").await?;
+    let takeover = Takeover {
+        session: Session(1),
+        number: 1,
+        tiles: vec![issued[0].place()],
+        reason: Reason::Count,
+    };
+    let subject = stage
+        .broker
+        .subjects()
+        .ledger_of(&stage.queue, &stage.run, Author::Takeover);
+    stage
+        .broker
+        .append(subject, wire::encode(&takeover), None)
+        .await?;
+    let begun = Instant::now();
+    log.until("stopped").await?;
+    let took = begun.elapsed();
+    ensure!(
+        took < Duration::from_millis(100),
+        "stopped only after {took:?}"
+    );
+    eventually(
+        SOON,
+        "it says so",
+        async || Ok(stage.returned().await? == 1),
+    )
+    .await?;
+    worker.stop().await?;
+    assert_eq!(
+        (
+            stage.queued().await?,
+            stage.fold().await?.open_tiles().len()
+        ),
+        (1, 1)
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lease_is_renewed_as_long_as_the_handler_runs() -> anyhow::Result<()> {
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    stage.wave(vec![tiles(0, 2, 1)]).await?;
+    let log = Log::default();
+    let noted = log.clone();
+    let slow = move |_: Shard| {
+        noted.note("ran");
+        pause(2_500)
+    };
+    let worker = Running::start(
+        stage
+            .worker()
+            .ack_deadline(Duration::from_millis(800))
+            .handler("h", slow),
+    )?;
+    let fold = stage.until_acknowledged().await?;
+    worker.stop().await?;
+    assert_eq!((log.count("ran"), fold.counts().taken_over), (2, 0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refilled_copy_of_a_held_tile_is_adopted_and_acknowledged_with_it() -> anyhow::Result<()> {
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    let issued = stage.wave(vec![tiles(0, 1, 1)]).await?;
+    let log = Log::default();
+    let (noted, go) = (log.clone(), std::sync::Arc::new(tokio::sync::Notify::new()));
+    let gate = std::sync::Arc::clone(&go);
+    let worker = Running::start(stage.worker().handler("h", move |_: Shard| {
+        noted.note("started");
+        let gate = std::sync::Arc::clone(&gate);
+        async move {
+            gate.notified().await;
+            Ok(())
+        }
+    }))?;
+    log.until("started").await?;
+    stage
+        .publish(&[Tile {
+            again: true,
+            ..issued[0].clone()
+        }])
+        .await?;
+    let consumer = ensure_queue(&stage.broker, &stage.queue, AckDeadline::AsIs).await?;
+    let client = stage.server.client().await?;
+    let asked = format!(
+        "$JS.API.CONSUMER.INFO.{}.{}",
+        stage.broker.subjects().shards(),
+        consumer.name
+    );
+    eventually(SOON, "both are delivered", async || {
+        let info: serde_json::Value = serde_json::from_slice(
+            &client
+                .request(asked.clone(), Default::default())
+                .await?
+                .payload,
+        )?;
+        Ok(info["num_ack_pending"] == 2)
+    })
+    .await?;
+    go.notify_one();
+    let fold = stage.until_acknowledged().await?;
+    worker.stop().await?;
+    assert_eq!(
+        (
+            log.count("started"),
+            fold.counts().done,
+            fold.counts().taken_over
+        ),
+        (1, 1, 0)
+    );
+    let takeovers = stage
+        .records()
+        .await?
+        .into_iter()
+        .filter(|(_, _, record)| matches!(record, Record::Takeover(_)));
+    assert_eq!(takeovers.count(), 0);
+    Ok(())
+}
