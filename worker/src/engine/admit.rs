@@ -114,7 +114,11 @@ impl Engine {
             );
         }
         if handler.is_none() {
-            let until = self.now + self.queues[held.queue].ack_deadline / 3;
+            let until = self.now
+                + pause(
+                    self.queues[held.queue].ack_deadline,
+                    self.session.0 ^ held.generation,
+                );
             tracing::warn!(handler = %context.job.handler, run = %run.id, "no such handler here: handing the tile back");
             held.phase = Phase::Paused(until);
             self.occupied = self.occupied.saturating_sub(1);
@@ -331,6 +335,13 @@ impl Engine {
             self.dirty.push(opened);
         }
     }
+}
+
+/// How long a tile without its handler is kept: long enough that it does not spin between workers, and
+/// never the same, since a worker whose pulls and returns keep step gets its own tiles back for ever.
+fn pause(ack_deadline: Duration, seed: u64) -> Duration {
+    let share = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as f64 / f64::from(u32::MAX);
+    (ack_deadline / 6).mul_f64(1.0 + share)
 }
 
 /// Whether the ledger has room for the answer to a probe.
