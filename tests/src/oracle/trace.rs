@@ -414,3 +414,6 @@ impl Trace {
         ))]
     }
 }
+
+#[cfg(test)]
+mod tests;

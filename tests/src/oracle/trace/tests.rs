@@ -1,0 +1,311 @@
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{Nonce, RunId, Term};
+use gridloom_shared::job::parse::{self, Format};
+use gridloom_shared::ledger::outcomes::{Entry as Outcome, Failed};
+use gridloom_shared::ledger::record::{Closed, EndState, Reason, TileRun};
+use gridloom_shared::tile::Tile;
+
+use super::*;
+use crate::observer::Stored;
+use crate::oracle::ledger::Entry;
+use crate::oracle::queue;
+
+const ANN: Session = Session(1);
+const BOB: Session = Session(2);
+const FIRST: TileRef = TileRef { wave: 0, index: 0 };
+const SECOND: TileRef = TileRef { wave: 1, index: 0 };
+
+fn opened() -> Record {
+    let text = "name = \"a\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 2 }\n[retry]\nmax_attempts = 2";
+    Record::Plan(PlanRecord::Opened(Box::new(Opened {
+        nonce: Nonce(7),
+        job: parse::parse(text, Format::Toml).unwrap(),
+        scheduled_at: UnixMs(0),
+        content: 0,
+        term: Term(1),
+    })))
+}
+
+fn wave(n: u32, first: u32, pages: u32, attempt: u32) -> Record {
+    let tiles = TileRun {
+        kind: TileKind::Page,
+        slice: 0,
+        first,
+        pages,
+        tiles: 1,
+        attempt,
+        bounds: Vec::new(),
+        after: None,
+    };
+    Record::Plan(PlanRecord::Wave(Wave {
+        n,
+        folded: 1,
+        term: Term(1),
+        tiles: vec![tiles],
+    }))
+}
+
+fn closed() -> Record {
+    Record::Plan(PlanRecord::Closed(Closed {
+        state: EndState::Succeeded,
+        error: None,
+        term: Term(1),
+    }))
+}
+
+fn outcome(
+    by: (Session, u64),
+    tile: TileRef,
+    fence: u64,
+    first: u32,
+    pages: u32,
+    status: Status,
+) -> Record {
+    let entry = Outcome {
+        tile,
+        kind: TileKind::Page,
+        fence: Fence(fence),
+        slice: 0,
+        first,
+        pages,
+        status,
+        columns: Vec::new(),
+        results: Vec::new(),
+    };
+    let block = outcomes::encode(&[entry]).into();
+    Record::Work(WorkRecord::Outcomes {
+        session: by.0,
+        number: by.1,
+        block,
+    })
+}
+
+fn done(by: (Session, u64), tile: TileRef, fence: u64) -> Record {
+    outcome(by, tile, fence, 0, 2, Status::Done)
+}
+
+fn failed(by: (Session, u64), tile: TileRef, fence: u64, page: u32) -> Record {
+    let status = Status::Failed(Failed {
+        error: "no".into(),
+        retry: Retry::Backoff,
+    });
+    outcome(by, tile, fence, page, 1, status)
+}
+
+fn taken(by: (Session, u64), tile: TileRef) -> Record {
+    Record::Takeover(Takeover {
+        session: by.0,
+        number: by.1,
+        tiles: vec![tile],
+        reason: Reason::Count,
+    })
+}
+
+/// Sequences count from 1, so the first wave is number 2 and its fence 2.
+fn trace(records: impl IntoIterator<Item = Record>) -> Trace {
+    let entry = |(n, record)| Entry {
+        seq: n,
+        at: UnixMs(n),
+        record: Some(record),
+    };
+    let entries = (1..)
+        .zip(std::iter::once(opened()).chain(records))
+        .map(entry)
+        .collect();
+    Trace::of(&Ledger {
+        run: RunId::new("a_s_1").unwrap(),
+        entries,
+    })
+}
+
+fn breaches(records: impl IntoIterator<Item = Record>) -> Vec<String> {
+    let trace = trace(records);
+    let all = trace.breaches().iter().cloned().chain(trace.at_the_end());
+    all.map(|breach| breach.to_string()).collect()
+}
+
+fn finds(records: impl IntoIterator<Item = Record>, what: &str) {
+    let found = breaches(records);
+    assert!(
+        found.iter().any(|breach| breach.contains(what)),
+        "{what:?} not in {found:?}"
+    );
+}
+
+#[test]
+fn runs_in_order_with_a_takeover_a_late_success_and_a_retry_are_fine() {
+    assert_eq!(
+        breaches([wave(0, 0, 2, 1), done((ANN, 1), FIRST, 2), closed()]),
+        Vec::<String>::new()
+    );
+    let late = [
+        wave(0, 0, 2, 1),
+        taken((BOB, 1), FIRST),
+        done((BOB, 2), FIRST, 3),
+        done((ANN, 1), FIRST, 2),
+        closed(),
+    ];
+    assert_eq!(breaches(late), Vec::<String>::new());
+    let half = outcome((ANN, 1), FIRST, 2, 0, 1, Status::Done);
+    let second = outcome((ANN, 3), SECOND, 5, 1, 1, Status::Done);
+    let retried = [
+        wave(0, 0, 2, 1),
+        half,
+        failed((ANN, 2), FIRST, 2, 1),
+        wave(1, 1, 1, 2),
+        second,
+        closed(),
+    ];
+    assert_eq!(breaches(retried), Vec::<String>::new());
+}
+
+#[test]
+fn append_that_was_repeated_counts_once() {
+    let twice = [
+        wave(0, 0, 2, 1),
+        done((ANN, 1), FIRST, 2),
+        done((ANN, 1), FIRST, 2),
+        closed(),
+    ];
+    assert_eq!(breaches(twice), Vec::<String>::new());
+}
+
+#[test]
+fn shard_issued_twice_or_without_a_failure_is_found() {
+    finds([wave(0, 0, 2, 1), wave(1, 1, 1, 1)], "attempt issued twice");
+    finds([wave(0, 0, 2, 1), wave(1, 1, 1, 2)], "without a failure");
+    let zombie = [
+        wave(0, 0, 2, 1),
+        taken((BOB, 1), FIRST),
+        failed((ANN, 1), FIRST, 2, 1),
+        wave(1, 1, 1, 2),
+    ];
+    finds(zombie, "without a failure");
+    let often = [
+        wave(0, 0, 2, 1),
+        failed((ANN, 1), FIRST, 2, 1),
+        wave(1, 1, 1, 3),
+    ];
+    finds(often, "more often");
+}
+
+#[test]
+fn lost_cells_and_cells_outside_the_grid_are_found() {
+    finds(
+        [
+            wave(0, 0, 1, 1),
+            outcome((ANN, 1), FIRST, 2, 0, 1, Status::Done),
+            closed(),
+        ],
+        "never issued",
+    );
+    finds(
+        [
+            wave(0, 0, 2, 1),
+            outcome((ANN, 1), FIRST, 2, 0, 1, Status::Done),
+            closed(),
+        ],
+        "no outcome",
+    );
+    finds(
+        [
+            wave(0, 0, 3, 1),
+            outcome((ANN, 1), FIRST, 2, 0, 3, Status::Done),
+            closed(),
+        ],
+        "outside the grid",
+    );
+    finds([wave(0, 0, 2, 1), done((ANN, 1), FIRST, 2)], "not closed");
+}
+
+#[test]
+fn successes_that_nobody_can_explain_are_found() {
+    finds(
+        [
+            wave(0, 0, 2, 1),
+            done((ANN, 1), FIRST, 2),
+            done((BOB, 1), FIRST, 2),
+        ],
+        "same fence",
+    );
+    finds(
+        [wave(0, 0, 2, 1), done((ANN, 1), FIRST, 9)],
+        "fence that nobody gave",
+    );
+    finds(
+        [
+            wave(0, 0, 2, 1),
+            taken((BOB, 1), FIRST),
+            done((ANN, 1), FIRST, 3),
+        ],
+        "another worker's takeover",
+    );
+    finds(
+        [wave(0, 0, 2, 1), done((ANN, 1), SECOND, 2)],
+        "never issued",
+    );
+}
+
+#[test]
+fn takeover_that_repeats_what_stood_committed_is_found() {
+    let repeated = [
+        wave(0, 0, 2, 1),
+        done((ANN, 1), FIRST, 2),
+        taken((BOB, 1), FIRST),
+        done((BOB, 2), FIRST, 4),
+    ];
+    finds(repeated, "committed before the takeover");
+}
+
+#[test]
+fn waves_out_of_order_and_plans_after_the_end_are_found() {
+    finds([wave(1, 0, 2, 1)], "where 0 was due");
+    finds([wave(0, 0, 2, 1), wave(0, 0, 2, 1)], "where 1 was due");
+    finds(
+        [wave(0, 0, 1, 1), closed(), wave(1, 1, 1, 1)],
+        "after the run was closed",
+    );
+}
+
+fn stored(seq: u64, again: bool, fence: u64) -> Stored {
+    let tile = Tile {
+        kind: TileKind::Page,
+        run: RunId::new("a_s_1").unwrap(),
+        nonce: Nonce(7),
+        wave: 0,
+        index: 0,
+        slice: 0,
+        first: 0,
+        pages: 2,
+        attempt: 1,
+        fence: Fence(fence),
+        folded: 1,
+        opened: 1,
+        again,
+        bounds: Vec::new(),
+        after: None,
+    };
+    Stored { seq, tile }
+}
+
+#[test]
+fn second_copy_on_the_queue_must_be_marked_and_as_decided() {
+    let trace = trace([wave(0, 0, 2, 1)]);
+    let count = |copies: &[Stored]| queue::stored(&trace, copies, true).len();
+    assert_eq!(count(&[stored(1, false, 2), stored(2, true, 2)]), 0);
+    assert_eq!(count(&[stored(1, true, 2), stored(2, true, 2)]), 0);
+    assert_eq!(count(&[stored(1, false, 2), stored(2, false, 2)]), 1);
+    assert_eq!(count(&[stored(1, false, 3)]), 1);
+    assert_eq!(count(&[]), 1);
+}
+
+#[test]
+fn tile_that_left_the_queue_without_its_outcomes_is_found() {
+    let half = outcome((ANN, 1), FIRST, 2, 0, 1, Status::Done);
+    let open = trace([wave(0, 0, 2, 1), half.clone()]);
+    let copies = [stored(5, false, 2)];
+    assert_eq!(queue::removed(&open, &copies, &HashSet::from([5])), []);
+    assert_eq!(queue::removed(&open, &copies, &HashSet::new()).len(), 1);
+    let ended = trace([wave(0, 0, 2, 1), half, failed((ANN, 2), FIRST, 2, 1)]);
+    assert_eq!(queue::removed(&ended, &copies, &HashSet::new()), []);
+}
