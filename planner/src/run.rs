@@ -1,12 +1,15 @@
 //! What a run needs next. Pure: it reads no clock and speaks to no broker.
 //!
-//! | phase | wave decided | publish confirmed | answer lost, or decided by another | all done |
-//! |-------|--------------|-------------------|------------------------------------|----------|
-//! | idle | - | - | refilling | closing |
-//! | deciding | publishing | - | refilling | - |
-//! | publishing | - | idle | refilling | - |
-//! | refilling | - | idle | refilling (once more) | - |
-//! | closing | - | - | - | gone, with the `closed` record |
+//! | phase | wave decided | another planner's record came first | queue refilled | all done |
+//! |-------|--------------|-------------------------------------|----------------|----------|
+//! | idle | - | - | - | closing |
+//! | deciding | idle, one more publishing | idle, stale | - | - |
+//! | refilling | - | - | idle | - |
+//! | closing | - | idle, stale | - | gone, with the `closed` record |
+//!
+//! Several waves may be on their way to the queue at once: a batch is seen by workers only when it is
+//! whole, so the next is under way while they work on the one before. A stale run decides nothing
+//! more; it is refilled once nothing of it is on its way.
 
 use std::sync::Arc;
 
@@ -19,15 +22,16 @@ pub mod wave;
 
 use wave::Cursor;
 
-/// What is under way for a run. At most one thing at a time.
+/// Waves of one run that may be on their way to the queue at once.
+const PUBLISHING_MAX: u32 = 4;
+
+/// What is under way for a run, besides waves that are being published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Nothing.
     Idle,
     /// A wave is being written to the ledger.
     Deciding,
-    /// A wave's tiles are being put on the queue.
-    Publishing,
     /// The queue is being compared with the ledger.
     Refilling,
     /// The last record is being written.
@@ -45,6 +49,7 @@ pub struct Run {
     pub phase: Phase,
     /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
     pub stale: bool,
+    publishing: u32,
     cursor: Cursor,
     next_wave: u32,
 }
@@ -81,6 +86,7 @@ impl Run {
             queue,
             phase: Phase::Idle,
             stale: false,
+            publishing: 0,
             cursor: Cursor::default(),
             next_wave,
         })
@@ -93,6 +99,9 @@ impl Run {
             return None;
         }
         if self.stale {
+            if self.publishing > 0 {
+                return None;
+            }
             self.stale = false;
             self.phase = Phase::Refilling;
             return Some(Action::Refill);
@@ -101,12 +110,15 @@ impl Run {
         if self.fold.next_wave() != self.next_wave {
             return None;
         }
-        if self.fold.complete() {
+        if self.fold.complete() && self.publishing == 0 {
             self.phase = Phase::Closing;
             return Some(Action::Close {
                 closed: self.end(term),
                 expected: self.fold.last_plan(),
             });
+        }
+        if self.publishing >= PUBLISHING_MAX {
+            return None;
         }
         let tiles = wave::next_tiles(&self.fold, &mut self.cursor, room, now);
         if tiles.is_empty() {
@@ -139,17 +151,30 @@ impl Run {
 
     /// Ours was decided and is being published.
     pub fn decided(&mut self) {
-        self.phase = Phase::Publishing;
+        self.phase = Phase::Idle;
+        self.publishing += 1;
     }
 
-    /// What was under way has ended.
-    pub fn settled(&mut self) {
+    /// A wave is on the queue.
+    pub fn published(&mut self) {
+        self.publishing = self.publishing.saturating_sub(1);
+    }
+
+    /// A wave may not be on the queue.
+    pub fn lost(&mut self) {
+        self.published();
+        self.stale = true;
+    }
+
+    /// The queue holds what the ledger says.
+    pub fn refilled(&mut self) {
         self.phase = Phase::Idle;
     }
 
     /// Whether the run could use room on the queue now.
     pub fn wants_room(&self, now: UnixMs) -> bool {
         self.phase == Phase::Idle
+            && self.publishing < PUBLISHING_MAX
             && self.fold.closing().is_none()
             && (!self.fold.all_issued()
                 || self

@@ -81,7 +81,7 @@ impl Script {
         let tiles = wave.tiles.clone();
         self.write(&Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
         self.run.decided();
-        self.run.settled();
+        self.run.published();
         tiles
     }
 
@@ -160,7 +160,7 @@ fn nothing_more_is_decided_before_the_last_wave_was_read_back() {
     let mut script = Script::new(1, PagesSpec::Count { count: 5 }, None);
     assert!(matches!(script.step(1, 0), Some(Action::Decide { .. })));
     script.run.decided();
-    script.run.settled();
+    script.run.published();
     assert_eq!(script.step(1, 0), None);
 }
 
@@ -257,6 +257,25 @@ fn planner_that_was_outrun_refills_before_it_decides_again() {
     script.run.outrun();
     assert_eq!(script.step(2, 0), Some(Action::Refill));
     assert_eq!(script.step(2, 0), None);
-    script.run.settled();
+    script.run.refilled();
     assert_eq!(cells(&script.wave(9, 0)), [(0, 2, 1, 2, 1)]);
+}
+
+#[test]
+fn lost_wave_is_refilled_only_when_nothing_else_is_on_its_way() {
+    let mut script = Script::new(1, PagesSpec::Count { count: 9 }, None);
+    for _ in 0..2 {
+        let Some(Action::Decide { wave, .. }) = script.step(1, 0) else {
+            panic!("no wave")
+        };
+        script.write(&Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
+        script.run.decided();
+    }
+    script.run.lost();
+    assert_eq!(script.step(1, 0), None);
+    assert!(script.run.fold.open_tiles().len() == 2);
+    script.run.published();
+    assert_eq!(script.step(1, 0), Some(Action::Refill));
+    script.run.refilled();
+    assert_eq!(cells(&script.wave(1, 0)), [(0, 2, 1, 1, 1)]);
 }

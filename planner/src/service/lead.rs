@@ -6,7 +6,6 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use gridloom_shared::broker::api::ApiError;
-use gridloom_shared::broker::batch::Outgoing;
 use gridloom_shared::broker::log::{ReadError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::clock::{Boot, UnixMs};
@@ -21,7 +20,7 @@ use super::shown::Shown;
 use super::work::{Issue, Outcome, Report, Voice};
 use super::{LeadEvent, intake};
 use crate::failover::refill::{self, Listing};
-use crate::run::{Action, Phase, Run};
+use crate::run::{Action, Run};
 use crate::submit::NewRun;
 use crate::window::Window;
 
@@ -64,8 +63,6 @@ pub(super) struct Lead {
     touched: HashSet<RunId>,
     /// Listings that wait until the ledger was read far enough.
     listings: HashMap<RunId, Listing>,
-    /// Batches that wait for the register.
-    refused: Vec<(RunId, Vec<Outgoing>)>,
     claiming: bool,
     deposed: Option<Term>,
     position: u64,
@@ -88,7 +85,6 @@ impl Lead {
             queues: HashMap::new(),
             touched: HashSet::new(),
             listings: HashMap::new(),
-            refused: Vec::new(),
             claiming: false,
             deposed: None,
             position,
@@ -303,18 +299,15 @@ impl Lead {
                 }
                 self.with(&name, Run::outrun);
             }
-            Report::Published(name, Outcome::Stored) => self.with(&name, Run::settled),
-            Report::Published(name, Outcome::Unknown) => {
-                self.with(&name, Run::outrun);
-                self.claim();
+            Report::Published(name, Outcome::Stored) => self.with(&name, Run::published),
+            Report::Published(name, Outcome::Lost(register)) => {
+                self.with(&name, Run::lost);
+                self.claim_after(register);
             }
-            Report::Published(name, Outcome::Refused(register, messages)) => {
-                self.refused.push((name, messages));
-                if register == self.register || self.claiming {
-                    self.claim();
-                } else {
-                    self.send_refused();
-                }
+            Report::Refilled(name, Outcome::Stored) => self.with(&name, Run::refilled),
+            Report::Refilled(name, Outcome::Lost(register)) => {
+                self.with(&name, Run::outrun);
+                self.claim_after(register);
             }
             Report::Listed(name, listing) => {
                 if self.runs.contains_key(&name) {
@@ -327,7 +320,6 @@ impl Lead {
                 // The register may have gone with the queue.
                 self.runs.values_mut().for_each(|run| run.stale = true);
                 self.touched.extend(self.runs.keys().cloned());
-                self.send_refused();
             }
             Report::Claimed(Err(ClaimError::Deposed { holder, .. })) => {
                 self.deposed = Some(holder.term)
@@ -357,10 +349,10 @@ impl Lead {
         }
     }
 
-    fn send_refused(&mut self) {
-        for (run, messages) in std::mem::take(&mut self.refused) {
-            self.tasks
-                .spawn(self.voice.clone().publish(run, messages, self.register));
+    /// Claims the register once more, unless that was done since a batch expected `register`.
+    fn claim_after(&mut self, register: Register) {
+        if register == self.register {
+            self.claim();
         }
     }
 
@@ -469,11 +461,10 @@ impl Lead {
             };
             let tiles = refill::missing(&run.fold, &listing);
             if tiles.is_empty() {
-                self.with(&name, Run::settled);
+                self.with(&name, Run::refilled);
                 continue;
             }
             tracing::info!(run = %name, tiles = tiles.len(), "published again");
-            run.phase = Phase::Refilling;
             let queue = run.queue.clone();
             self.tasks
                 .spawn(self.voice.clone().refill(name, queue, tiles, self.register));

@@ -37,8 +37,10 @@ pub(super) enum Report {
     /// A wave or closing record was not written: another planner's stands there. `tiles` were not
     /// issued.
     Outrun(RunId, usize),
-    /// Tiles were published, or not.
+    /// A wave was published, or not.
     Published(RunId, Outcome),
+    /// What was missing was published, or not.
+    Refilled(RunId, Outcome),
     /// The queue was listed for a refill.
     Listed(RunId, Listing),
     /// The register was written anew, or is another's.
@@ -48,15 +50,12 @@ pub(super) enum Report {
 }
 
 /// What became of tiles.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// They are on the queue.
     Stored,
-    /// The register is not the one they expected. Surely none is on the queue; these are to be sent
-    /// again as they are.
-    Refused(Register, Vec<Outgoing>),
-    /// Nobody knows.
-    Unknown,
+    /// The register is not the one they expected, or nobody knows: to be claimed, then refilled.
+    Lost(Register),
 }
 
 /// Speaks for one leadership.
@@ -126,12 +125,7 @@ impl Voice {
         };
         let tiles = wave.expand(&run, nonce, fence, opened, Again::No);
         let messages = self.messages(&queue, &run, tiles);
-        self.publish(run, messages, register).await;
-    }
-
-    /// Puts messages on the queue: one batch, as all of them come from one wave.
-    pub(super) async fn publish(self, run: RunId, messages: Vec<Outgoing>, register: Register) {
-        let outcome = self.publish_batch(messages, register).await;
+        let outcome = self.publish(&messages, register).await;
         self.report(Report::Published(run, outcome)).await;
     }
 
@@ -145,16 +139,14 @@ impl Voice {
     ) {
         metrics::counter!(names::TILES_REFILLED).increment(tiles.len() as u64);
         let messages = self.messages(&queue, &run, tiles.into_iter());
+        let mut outcome = Outcome::Stored;
         for batch in messages.chunks(WAVE_TILES_MAX) {
-            match self.publish_batch(batch.to_vec(), register).await {
-                Outcome::Stored => {}
-                // What is missing then is found by the next refill.
-                Outcome::Refused(..) | Outcome::Unknown => {
-                    return self.report(Report::Published(run, Outcome::Unknown)).await;
-                }
+            outcome = self.publish(batch, register).await;
+            if outcome != Outcome::Stored {
+                break; // what is missing then is found by the next refill
             }
         }
-        self.report(Report::Published(run, Outcome::Stored)).await;
+        self.report(Report::Refilled(run, outcome)).await;
     }
 
     /// Lists the queue of a run.
@@ -212,20 +204,21 @@ impl Voice {
             .collect()
     }
 
-    async fn publish_batch(&self, messages: Vec<Outgoing>, register: Register) -> Outcome {
+    /// Publishes one batch, again and again while the broker surely did not store it.
+    async fn publish(&self, messages: &[Outgoing], register: Register) -> Outcome {
         let started = Instant::now();
         let mut busy = 0;
         loop {
-            match self.broker.publish_batch(&messages, register).await {
+            match self.broker.publish_batch(messages, register).await {
                 Published::Stored { .. } => {
                     metrics::histogram!(names::WAVE_PUBLISH)
                         .record(started.elapsed().as_secs_f64());
                     return Outcome::Stored;
                 }
-                Published::Refused => return Outcome::Refused(register, messages),
+                Published::Refused => return Outcome::Lost(register),
                 Published::Unknown { cause } => {
                     tracing::warn!(%cause, "the answer to a wave was lost");
-                    return Outcome::Unknown;
+                    return Outcome::Lost(register);
                 }
                 Published::Busy { cause } if busy < BUSY_MOST => {
                     tracing::debug!(cause, "publish again");
@@ -234,7 +227,7 @@ impl Voice {
                 }
                 Published::Busy { cause } => {
                     tracing::warn!(cause, "the queue cannot be reached");
-                    return Outcome::Unknown;
+                    return Outcome::Lost(register);
                 }
                 Published::Failed(error) => {
                     tracing::error!(%error, "the queue takes no tiles");
