@@ -36,6 +36,11 @@ impl Misuse {
     }
 }
 
+/// The broker was there and has been away for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("reach the broker: it has been away for {}", crate::output::spoken(*.0))]
+pub struct Gone(pub std::time::Duration);
+
 /// The code of the thing asked about having failed.
 pub const FAILED: u8 = 1;
 /// The code of wrong usage or input.
@@ -73,6 +78,9 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<Misuse>() {
         return Some(MISUSE);
+    }
+    if cause.is::<Gone>() {
+        return Some(UNREACHABLE);
     }
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return match error {

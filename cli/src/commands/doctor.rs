@@ -9,6 +9,7 @@ use gridloom_shared::broker::topology::{self, Finding, TopologyOptions, consumer
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
+use gridloom_shared::job::parse::write_duration;
 use gridloom_shared::presence::Presence;
 
 use super::{Context, installation, queues};
@@ -177,7 +178,7 @@ async fn look_at_consumers(broker: &Broker, workers: &[Presence], chart: &mut Ch
             Ok(Some(consumer)) => fine.push(format!(
                 "{} (ack deadline {})",
                 consumer.name,
-                spoken(consumer.ack_deadline)
+                write_duration(consumer.ack_deadline.as_millis() as u64)
             )),
             Ok(None) => {
                 let text = format!("queue {queue} has no consumer yet");

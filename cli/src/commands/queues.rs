@@ -20,6 +20,9 @@ use crate::output::{Align, Table, grouped, spoken};
 /// How long workers are given to answer: a machine under load answers within tens of milliseconds.
 const ROLL_CALL: Duration = Duration::from_millis(300);
 
+/// A worker that was killed stays registered; after this time nobody looks for it any more.
+const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
+
 /// A queue, as `queues --json` prints it.
 #[derive(Serialize)]
 struct QueueStanding {
@@ -139,7 +142,7 @@ struct PresenceDocument {
     stopping: bool,
 }
 
-/// Lists workers: those that answer, and those that are registered and do not.
+/// Lists workers: those that answer, and those that fell silent a while ago without a goodbye.
 ///
 /// # Errors
 /// When the broker does not answer.
@@ -151,7 +154,7 @@ pub async fn workers(context: &Context) -> anyhow::Result<Verdict> {
     let silent = registered
         .iter()
         .filter_map(|entry| wire::decode::<Presence>(entry.value.as_deref()?).ok())
-        .filter(|worker| !here.contains(&worker.session));
+        .filter(|worker| !here.contains(&worker.session) && UnixMs::now() < worker.at + FORGOTTEN);
     let mut all: Vec<WorkerStanding> = answering
         .iter()
         .map(|worker| document(worker, true))

@@ -5,8 +5,11 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{Followed, Start};
+use gridloom_shared::broker::subjects::StreamName;
 use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
@@ -16,13 +19,16 @@ use gridloom_shared::submission::Unreadable;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::commands::{Context, installation, queues};
-use crate::fault::{Misuse, Verdict};
+use crate::fault::{Gone, Misuse, Verdict};
 use crate::output::{Progress, counted, grouped};
 
 /// How often the picture changes.
 const FRAME: Duration = Duration::from_millis(100);
 /// Standing still for so long needs an explanation.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A broker that restarts is back by then, an election is over.
+const AWAY_MAX: Duration = Duration::from_secs(60);
 
 /// What is known of a run that is waited for.
 struct Watch<'a> {
@@ -32,6 +38,8 @@ struct Watch<'a> {
     progress: Progress,
     /// When the run last came closer to its end, and where it was then.
     moved: (Instant, Option<ShardSummary>),
+    /// When the broker was last connected.
+    connected: Instant,
     /// What is waited for, in words.
     words: String,
 }
@@ -60,16 +68,16 @@ pub(super) async fn to_the_end(
     let subjects = broker.subjects();
     let run = &submitted.run;
     let subject = subjects.submit_to(&submitted.spec.name);
-    let mut ledger = broker.follow(
-        &subjects.ledger(),
-        subjects.ledger_of_run_anywhere(run),
-        Start::Sequence(1),
-    );
-    let mut refusals = broker.follow(
-        &subjects.history(),
-        subjects.unreadable(),
-        Start::Sequence(1),
-    );
+    // As streams: a frame in between does not interrupt a question to the broker.
+    let follow = |stream: StreamName, filter| {
+        let tail = broker.follow(&stream, filter, Start::Sequence(1));
+        tail.into_stream()
+    };
+    let mut ledger = pin!(follow(
+        subjects.ledger(),
+        subjects.ledger_of_run_anywhere(run)
+    ));
+    let mut refusals = pin!(follow(subjects.history(), subjects.unreadable()));
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut interrupted = pin!(tokio::signal::ctrl_c());
@@ -79,13 +87,17 @@ pub(super) async fn to_the_end(
         fold: Fold::new(run.clone()),
         progress: context.output.progress(submitted.spec.name.as_str()),
         moved: (Instant::now(), None),
+        connected: Instant::now(),
         words: String::new(),
     };
+    let goes_on = || format!("wait any longer (the run goes on: gridloom show {run})");
     loop {
         tokio::select! {
-            followed = ledger.next() => watch.take(followed?),
-            refused = refusals.next() => refuse(&refused?, &subject, submitted.sequence)?,
-            _ = frames.tick() => watch.frame().await?,
+            Some(followed) = ledger.next() => {
+                watch.take(followed.with_context(goes_on)?);
+            }
+            Some(refused) = refusals.next() => refuse(&refused?, &subject, submitted.sequence)?,
+            _ = frames.tick() => watch.frame().await.with_context(goes_on)?,
             _ = &mut interrupted => {
                 watch.progress.note(&format!("no longer waiting; the run goes on: gridloom show {run}"));
                 return Ok(Verdict::Interrupted);
@@ -143,6 +155,11 @@ impl Watch<'_> {
     }
 
     async fn frame(&mut self) -> anyhow::Result<()> {
+        if self.broker.is_connected() {
+            self.connected = Instant::now();
+        } else if self.connected.elapsed() > AWAY_MAX {
+            return Err(Gone(AWAY_MAX).into());
+        }
         let summary = RunSummary::of(&self.fold);
         // Handing back and taking over is no progress.
         let stands = summary.as_ref().map(|summary| ShardSummary {
@@ -177,6 +194,9 @@ impl Watch<'_> {
     }
 
     async fn why_it_stands_still(&self) -> anyhow::Result<String> {
+        if !self.broker.is_connected() {
+            return Ok("waiting: the broker is away".to_owned());
+        }
         if self.fold.opening().is_none() {
             return Ok(
                 "waiting: no planner has taken the submission yet; start one with gridloom planner"
