@@ -24,6 +24,8 @@ const SUBJECT: &str = "observed.>";
 pub struct Stored {
     /// Its sequence in the queue's stream.
     pub seq: u64,
+    /// The term that stood in the register then; 0 where that was not seen.
+    pub term: u64,
     /// The tile.
     pub tile: Tile,
 }
@@ -34,6 +36,7 @@ struct Seen {
     first: Option<u64>,
     last: u64,
     gaps: u64,
+    term: u64,
     unreadable: Vec<u64>,
 }
 
@@ -133,19 +136,24 @@ impl Seen {
                 .and_then(|headers| headers.get(name))
                 .map(ToString::to_string)
         };
-        let seq = header("Nats-Sequence")
+        let seq: u64 = header("Nats-Sequence")
             .and_then(|text| text.parse().ok())
             .unwrap_or(0);
-        match self.first {
-            None => self.first = Some(seq),
-            Some(_) => self.gaps += seq.saturating_sub(self.last + 1),
+        let unseen = self.first.map_or(0, |_| seq.saturating_sub(self.last + 1));
+        if unseen > 0 {
+            self.gaps += unseen;
+            self.term = 0;
         }
+        self.first.get_or_insert(seq);
         self.last = self.last.max(seq);
         if header("Nats-Subject").as_deref() == Some(register) {
-            return;
+            let text = String::from_utf8_lossy(&message.payload);
+            let term = text.split(' ').next().and_then(|term| term.parse().ok());
+            return self.term = term.unwrap_or(0);
         }
+        let term = self.term;
         match wire::decode::<Tile>(&message.payload) {
-            Ok(tile) => self.tiles.push(Stored { seq, tile }),
+            Ok(tile) => self.tiles.push(Stored { seq, term, tile }),
             Err(_) => self.unreadable.push(seq),
         }
     }

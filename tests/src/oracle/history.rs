@@ -29,13 +29,13 @@ pub fn of(breach: &Breach, ledger: &Ledger, trace: &Trace, stored: &[Stored]) ->
             ));
         }
     }
-    for Stored { seq, tile } in stored
+    for Stored { seq, term, tile } in stored
         .iter()
         .filter(|stored| tiles.contains(&stored.tile.place()))
     {
         let mark = if tile.again { ", a refill" } else { "" };
         lines.push(format!(
-            "queue {seq}: tile {}/{} stored{mark}",
+            "queue {seq}: tile {}/{} stored in term {term}{mark}",
             tile.wave, tile.index
         ));
     }

@@ -38,7 +38,7 @@ pub async fn list(broker: &Broker, run: &RunId) -> anyhow::Result<HashSet<u64>> 
 pub fn stored(trace: &Trace, stored: &[Stored], whole: bool) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let mut copies: BTreeMap<TileRef, (u32, u32)> = BTreeMap::new();
-    for Stored { seq, tile } in stored {
+    for Stored { seq, term, tile } in stored {
         let copies = copies.entry(tile.place()).or_default();
         if tile.again {
             copies.1 += 1;
@@ -54,6 +54,15 @@ pub fn stored(trace: &Trace, stored: &[Stored], whole: bool) -> Vec<Breach> {
                 breaches.push(Breach::of_tile(
                     tile.place(),
                     format!("stored at {seq} otherwise than decided: {tile:?}"),
+                ));
+            }
+            Some(decided) if !tile.again && *term != 0 && *term != decided.term => {
+                breaches.push(Breach::of_tile(
+                    tile.place(),
+                    format!(
+                        "stored at {seq} in term {term} without a mark, decided in term {}",
+                        decided.term
+                    ),
                 ));
             }
             Some(_) => {}

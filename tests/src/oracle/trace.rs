@@ -32,6 +32,8 @@ pub struct TileTrace {
     pub attempt: u32,
     /// Sequence of its wave.
     pub fence: Fence,
+    /// Term of its wave's decider.
+    pub term: u64,
     /// Its takeovers: fence and author.
     pub takeovers: Vec<(Fence, Session)>,
 }
@@ -173,6 +175,7 @@ impl Trace {
                     pages: run.pages,
                     attempt: run.attempt,
                     fence: Fence(seq),
+                    term: wave.term.0,
                     takeovers: Vec::new(),
                 };
                 tile.cells()

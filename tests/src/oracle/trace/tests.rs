@@ -268,6 +268,10 @@ fn waves_out_of_order_and_plans_after_the_end_are_found() {
 }
 
 fn stored(seq: u64, again: bool, fence: u64) -> Stored {
+    stored_in(seq, 1, again, fence)
+}
+
+fn stored_in(seq: u64, term: u64, again: bool, fence: u64) -> Stored {
     let tile = Tile {
         kind: TileKind::Page,
         run: RunId::new("a_s_1").unwrap(),
@@ -285,7 +289,7 @@ fn stored(seq: u64, again: bool, fence: u64) -> Stored {
         bounds: Vec::new(),
         after: None,
     };
-    Stored { seq, tile }
+    Stored { seq, term, tile }
 }
 
 #[test]
@@ -296,6 +300,8 @@ fn second_copy_on_the_queue_must_be_marked_and_as_decided() {
     assert_eq!(count(&[stored(1, true, 2), stored(2, true, 2)]), 0);
     assert_eq!(count(&[stored(1, false, 2), stored(2, false, 2)]), 1);
     assert_eq!(count(&[stored(1, false, 3)]), 1);
+    assert_eq!(count(&[stored_in(1, 2, false, 2)]), 1);
+    assert_eq!(count(&[stored_in(1, 2, true, 2)]), 0);
     assert_eq!(count(&[]), 1);
 }
 
