@@ -68,24 +68,30 @@ async fn hundred_thousand_shards_complete_and_audit_clean() -> anyhow::Result<()
     .await
 }
 
+/// `GRIDLOOM_TEST_FULL=1` runs the large sizes of what is smaller otherwise.
+fn full() -> bool {
+    std::env::var_os("GRIDLOOM_TEST_FULL").is_some()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_that_travel_alone_complete_and_audit_clean() -> anyhow::Result<()> {
     play(async |stage| {
+        let (pages, shards) = if full() { (6_250, 100_000) } else { (625, 10_000) };
         apply_file(
             stage,
-            "name = \"alone\"\nhandler = \"noop\"\n[grid]\nslices = 16\npages = { count = 625 }\ntile = 1",
+            &format!("name = \"alone\"\nhandler = \"noop\"\n[grid]\nslices = 16\npages = {{ count = {pages} }}"),
         )
         .await?;
         stage.start_planner().await?;
         stage.start_worker(64, &[]).await?;
         let started = Instant::now();
         let (code, run, _) = run_and_wait(stage, &["alone"]).await?;
-        eprintln!("10,000 shards in tiles of 1 took {:?}", started.elapsed());
+        eprintln!("{shards} shards in tiles of 1 took {:?}", started.elapsed());
         assert_eq!(code, 0);
         let report = audit(stage, &run).await?;
-        assert_eq!((report["ok"].as_bool(), report["committed"].as_u64()), (Some(true), Some(10_000)));
+        assert_eq!((report["ok"].as_bool(), report["committed"].as_u64()), (Some(true), Some(shards)));
         let verdict = stage.judge(&run).await?.succeeded()?;
-        assert_eq!((verdict.tiles, verdict.stored), (10_000, 10_000));
+        assert_eq!((verdict.tiles, verdict.stored), (shards, shards));
         Ok(())
     })
     .await
