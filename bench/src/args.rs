@@ -69,6 +69,9 @@ pub(crate) struct StackFlags {
     /// Tiles that a worker runs at once
     #[arg(long, value_name = "N", default_value = "1000")]
     pub(crate) concurrency: NonZeroU32,
+    /// Where the queue is kept: file or memory
+    #[arg(long, value_name = "WHERE", default_value = "file")]
+    pub(crate) storage: String,
     /// Further lines for the broker's `jetstream` block, such as `sync_interval: always`
     #[arg(long, value_name = "LINES", default_value = "")]
     pub(crate) jetstream: String,
@@ -86,6 +89,9 @@ pub(crate) struct LatencyFlags {
     /// Shards of each run
     #[arg(long, value_name = "N", default_value = "4")]
     pub(crate) shards: NonZeroU32,
+    /// Where the queue is kept: file or memory
+    #[arg(long, value_name = "WHERE", default_value = "file")]
+    pub(crate) storage: String,
 }
 
 /// Flags of a measured process.

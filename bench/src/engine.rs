@@ -13,7 +13,7 @@ use gridloom_shared::ledger::record::{self, EndState, PlanRecord, Record, Wave};
 use gridloom_shared::wire;
 use serde_json::json;
 
-use crate::stack::QUEUE;
+use crate::stack::{self, QUEUE};
 
 /// Slices of the measured grids.
 const SLICES: u32 = 16;
@@ -69,10 +69,7 @@ impl Engine {
             "queue": QUEUE,
             "grid": { "slices": SLICES, "pages": { "count": pages }, "tile": tile },
         }))?;
-        self.broker
-            .jobs()
-            .put(spec.name.as_str(), wire::encode(&spec))
-            .await?;
+        stack::define(&self.broker, &spec).await?;
         Ok(Grid {
             name: spec.name,
             shards: pages * u64::from(SLICES),

@@ -13,7 +13,6 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::parse;
-use gridloom_shared::wire;
 use serde::Serialize;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -66,7 +65,7 @@ struct Load {
 /// When a process cannot be started, or a submission has no run.
 pub(crate) async fn run(output: &Output, flags: &LatencyFlags) -> anyhow::Result<()> {
     let stack = Stack::start(output, "").await?;
-    let planner = stack.planner().await?;
+    let planner = stack.planner(&flags.storage).await?;
     let worker = stack.child("stamp-worker").await?;
     let broker = stack.connect().await?;
     stack::workers_are_there(&broker, 1).await?;
@@ -118,10 +117,7 @@ async fn apply(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
         "queue": QUEUE,
         "grid": { "slices": shards, "pages": { "count": 1 } },
     }))?;
-    broker
-        .jobs()
-        .put(spec.name.as_str(), wire::encode(&spec))
-        .await?;
+    stack::define(broker, &spec).await?;
     Ok(spec.name)
 }
 

@@ -83,7 +83,7 @@ impl Bench {
         let publisher = stack.child("hand-publisher").await?;
         let consumer = stack.child("hand-consumer").await?;
         hand.ready().await?;
-        let planner = stack.planner().await?;
+        let planner = stack.planner(&flags.stack.storage).await?;
         let mut workers = Vec::new();
         for number in 0..flags.stack.workers.get() {
             workers.push(stack.worker(number, flags.stack.concurrency.get()).await?);

@@ -12,6 +12,7 @@ use gridloom_cli::guard::{Guarded, Launch};
 use gridloom_cli::output::Output;
 use gridloom_shared::broker::{self, Broker};
 use gridloom_shared::id::{Namespace, Session};
+use gridloom_shared::job::JobSpec;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 use tempfile::TempDir;
@@ -125,9 +126,10 @@ impl Stack {
         Process::start(self.dir.path(), order, &args).await
     }
 
-    /// Starts `gridloom planner`.
-    pub(crate) async fn planner(&self) -> anyhow::Result<Process> {
-        self.service("planner", "planner", &[]).await
+    /// Starts `gridloom planner`, with the queue in `storage`.
+    pub(crate) async fn planner(&self, storage: &str) -> anyhow::Result<Process> {
+        let more = ["--storage".to_owned(), storage.to_owned()];
+        self.service("planner", "planner", &more).await
     }
 
     /// Starts `gridloom worker`, the `number`th.
@@ -181,4 +183,20 @@ pub(crate) async fn workers_are_there(broker: &Broker, count: u32) -> anyhow::Re
     timeout(START, all_there)
         .await
         .with_context(|| format!("hear of {count} workers within {START:?}"))
+}
+
+/// Defines a job, once the planner has made the bucket.
+pub(crate) async fn define(broker: &Broker, spec: &JobSpec) -> anyhow::Result<()> {
+    let give_up = Instant::now() + START;
+    loop {
+        match broker
+            .jobs()
+            .put(spec.name.as_str(), wire::encode(spec))
+            .await
+        {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > give_up => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
 }

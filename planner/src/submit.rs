@@ -52,7 +52,7 @@ pub async fn answer(
 ) -> Result<Answer, SubmitError> {
     let subject = delivery.subject.as_str();
     let outcome = match understand(broker, delivery).await? {
-        Ok((run, opened)) => open(broker, run, opened, term).await?,
+        Ok(understood) => open(broker, understood, term).await?,
         Err(reason) => Err(reason),
     };
     match outcome {
@@ -72,9 +72,19 @@ pub async fn answer(
     }
 }
 
-type Understood = Result<(RunId, Opened), String>;
+/// What a message asks for.
+struct Understood {
+    run: RunId,
+    /// The run's first record, if it becomes one; its term is the caller's to fill in.
+    opened: Opened,
+    /// The first record that the run has already, whichever queue its job had then.
+    earlier: Option<Opened>,
+}
 
-async fn understand(broker: &Broker, delivery: &Delivery) -> Result<Understood, SubmitError> {
+async fn understand(
+    broker: &Broker,
+    delivery: &Delivery,
+) -> Result<Result<Understood, String>, SubmitError> {
     let token = broker
         .subjects()
         .parse_submit(&delivery.subject)
@@ -92,12 +102,12 @@ async fn understand(broker: &Broker, delivery: &Delivery) -> Result<Understood, 
         Ok(submission) => submission,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let Some(value) = broker
-        .jobs()
-        .get(name.as_str())
-        .await?
-        .and_then(|entry| entry.value)
-    else {
+    let run = submission.run_id(&name, delivery.stream_seq);
+    // Two questions, one wait: each round trip is felt by whoever waits for the first shard.
+    let jobs = broker.jobs();
+    let (entry, earlier) = tokio::join!(jobs.get(name.as_str()), find(broker, &run));
+    let (entry, earlier) = (entry?, earlier?);
+    let Some(value) = entry.and_then(|entry| entry.value) else {
         return Ok(Err(format!(
             "job {name} is unknown: apply it first (gridloom job apply FILE)"
         )));
@@ -114,7 +124,6 @@ async fn understand(broker: &Broker, delivery: &Delivery) -> Result<Understood, 
         Ok(job) => job,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    let run = submission.run_id(&name, delivery.stream_seq);
     let opened = Opened {
         nonce: Nonce::random(),
         job,
@@ -122,16 +131,24 @@ async fn understand(broker: &Broker, delivery: &Delivery) -> Result<Understood, 
         content: submission.content(),
         term: Term(0),
     };
-    Ok(Ok((run, opened)))
+    Ok(Ok(Understood {
+        run,
+        opened,
+        earlier: earlier.map(|(_, first)| first),
+    }))
 }
 
 /// Writes a run's first record. `Err` holds the reason why the request is refused.
 async fn open(
     broker: &Broker,
-    run: RunId,
-    opened: Opened,
+    understood: Understood,
     term: Term,
 ) -> Result<Result<Answer, String>, SubmitError> {
+    let Understood {
+        run,
+        opened,
+        earlier,
+    } = understood;
     let queue = opened.job.queue.clone();
     let content = opened.content;
     let nonce = opened.nonce;
@@ -143,8 +160,8 @@ async fn open(
             bytes.len()
         )));
     }
-    // A request names its run, whichever queue its job had then: the id is free only if no queue has it.
-    if let Some((_, first)) = find(broker, &run).await? {
+    // A request names its run: the id is free only if no queue has it.
+    if let Some(first) = earlier {
         return Ok(same_request(&first, content, nonce).map(|_| Answer::Exists(run)));
     }
     let subject = broker.subjects().ledger_of(&queue, &run, Author::Plan);

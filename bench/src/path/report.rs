@@ -117,6 +117,8 @@ pub(crate) struct Report {
     rounds: u32,
     workers: u32,
     concurrency: u32,
+    /// Where the queue is kept.
+    storage: String,
     ways: Vec<Way>,
     /// The long run, if there was one.
     pub(crate) long_run: Option<LongRun>,
@@ -139,6 +141,7 @@ impl Report {
             rounds: flags.rounds.get(),
             workers: flags.stack.workers.get(),
             concurrency: flags.stack.concurrency.get(),
+            storage: flags.stack.storage.clone(),
             ways: [None].into_iter().chain(tiles).map(way).collect(),
             long_run: None,
         }
@@ -157,7 +160,7 @@ impl Report {
         output.show(&self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{} cores of {}, {} GiB, Linux {}; nats-server {}; {} worker with {} slots; medians of {} rounds",
+                "{} cores of {}, {} GiB, Linux {}; nats-server {}; {} worker with {} slots; queue in {}; medians of {} rounds",
                 machine.cores,
                 machine.processor,
                 machine.memory_gib,
@@ -165,6 +168,7 @@ impl Report {
                 self.broker,
                 self.workers,
                 self.concurrency,
+                self.storage,
                 self.rounds,
             ));
             output.say("");

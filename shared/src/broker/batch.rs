@@ -1,8 +1,10 @@
-//! Tiles of a wave get on the queue all or none, and only while the term register is as the leader
+//! Tiles of a wave get on the queue together, and only while the term register is as the leader
 //! wrote it (protocol.md §2).
 //!
-//! The first message of an atomic batch and the last are requests, the others plain publishes. What
-//! is not committed is not stored, so only an answer lost after the commit leaves a doubt.
+//! Many go as an atomic batch, all or none: its first message and its last are requests, the others
+//! plain publishes. What is not committed is not stored, so only an answer lost after the commit
+//! leaves a doubt. Few go one by one, each under the register: a part of them on the queue is as if
+//! the answer to a batch had been lost, and is mended in the same way.
 
 use std::time::Duration;
 
@@ -17,6 +19,11 @@ use super::term::Register;
 
 /// Most messages that the broker takes in one batch.
 pub const BATCH_MAX: usize = 1_000;
+
+/// So few messages go out one by one, each under the register. A batch costs the broker files of its
+/// own and waits for the disk at its commit, whatever the stream's own settings say about that
+/// (*measured*: seconds on a busy disk, while every other publish to the stream waits too).
+pub const FEW_MAX: usize = 32;
 
 /// How long the first and the last message wait for their answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +44,7 @@ pub struct Outgoing {
 /// What became of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// All of it is stored, under these sequences without a gap.
+    /// All of it is stored, under sequences in this range.
     Stored {
         /// Of the first message.
         first_seq: u64,
@@ -76,12 +83,17 @@ pub enum BatchError {
 }
 
 impl Broker {
-    /// Publishes up to [`BATCH_MAX`] messages to the queue, all or none, if the term register still
-    /// is `register`.
+    /// Publishes up to [`BATCH_MAX`] messages to the queue if the term register still is `register`:
+    /// all or none; where they are few and the broker took only a part, [`Published::Unknown`].
     pub async fn publish_batch(&self, messages: &[Outgoing], register: Register) -> Published {
         match messages {
             [] => Published::Failed(BatchError::Unsendable("no message in the batch".into())),
-            [single] => self.publish_single(single, register).await,
+            few if few.len() <= FEW_MAX => {
+                let sent = few
+                    .iter()
+                    .map(|single| self.publish_single(single, register));
+                together(futures_util::future::join_all(sent).await)
+            }
             [first, middle @ .., last] if messages.len() <= BATCH_MAX => {
                 match self.publish_many(first, middle, last, register).await {
                     Ok(stored) => Published::Stored {
@@ -119,7 +131,10 @@ impl Broker {
         last: &Outgoing,
         register: Register,
     ) -> Result<Stored, Published> {
-        let batch = uuid::Uuid::new_v4().simple().to_string();
+        // Never closed: without a permit the broker itself would bound them.
+        let _permit = self.batches.acquire().await;
+        // Short: it travels with every tile. Unlike those of other batches that are open now, surely.
+        let batch = format!("{:x}", uuid::Uuid::new_v4().as_u64_pair().0);
         let opened = self
             .request_in_batch(first, place(self.under(register), &batch, 1))
             .await;
@@ -180,6 +195,43 @@ fn place(mut headers: HeaderMap, batch: &str, number: u64) -> HeaderMap {
     headers
 }
 
+/// What became of messages that were sent one by one: what became of each, if it is the same of all;
+/// otherwise as if the answer to a batch had been lost.
+fn together(answers: Vec<Published>) -> Published {
+    let all = answers.into_iter().reduce(|all, next| match (all, next) {
+        (
+            Published::Stored {
+                first_seq,
+                last_seq,
+            },
+            Published::Stored {
+                first_seq: first,
+                last_seq: last,
+            },
+        ) => Published::Stored {
+            first_seq: first_seq.min(first),
+            last_seq: last_seq.max(last),
+        },
+        (Published::Refused, Published::Refused) => Published::Refused,
+        (Published::Busy { cause }, Published::Busy { .. }) => Published::Busy { cause },
+        (Published::Failed(error), Published::Failed(_)) => Published::Failed(error),
+        (unknown @ Published::Unknown { .. }, _) | (_, unknown @ Published::Unknown { .. }) => {
+            unknown
+        }
+        (Published::Stored { .. }, _) | (_, Published::Stored { .. }) => Published::Unknown {
+            cause: RequestError::Disconnected {
+                subject: "a part of the tiles".into(),
+            },
+        },
+        // Surely nothing is stored: what asks for most is done first.
+        (Published::Refused, _) | (_, Published::Refused) => Published::Refused,
+        (busy @ Published::Busy { .. }, _) | (_, busy @ Published::Busy { .. }) => busy,
+    });
+    all.unwrap_or_else(|| {
+        Published::Failed(BatchError::Unsendable("no message in the batch".into()))
+    })
+}
+
 /// What to make of an error when the message may be what commits.
 fn doubtful(error: ApiError, subject: &Subject) -> Published {
     match error {
@@ -209,5 +261,73 @@ fn not_stored(error: ApiError) -> Published {
             cause: error.to_string(),
         },
         ApiError::Answer(answer) => Published::Failed(BatchError::Unsendable(answer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(seq: u64) -> Published {
+        Published::Stored {
+            first_seq: seq,
+            last_seq: seq,
+        }
+    }
+
+    fn busy() -> Published {
+        Published::Busy {
+            cause: "election".into(),
+        }
+    }
+
+    fn lost() -> Published {
+        let cause = RequestError::Disconnected {
+            subject: "a".into(),
+        };
+        Published::Unknown { cause }
+    }
+
+    #[test]
+    fn few_messages_are_stored_when_each_is() {
+        let all = together(vec![stored(7), stored(5), stored(6)]);
+        assert_eq!(
+            all,
+            Published::Stored {
+                first_seq: 5,
+                last_seq: 7
+            }
+        );
+    }
+
+    #[test]
+    fn part_of_few_messages_is_as_doubtful_as_a_lost_answer() {
+        for other in [Published::Refused, busy(), lost()] {
+            for answers in [
+                vec![stored(5), other.clone()],
+                vec![other.clone(), stored(5)],
+            ] {
+                assert!(
+                    matches!(together(answers), Published::Unknown { .. }),
+                    "{other:?}"
+                );
+            }
+        }
+        assert!(matches!(
+            together(vec![busy(), lost()]),
+            Published::Unknown { .. }
+        ));
+    }
+
+    #[test]
+    fn few_messages_of_which_none_is_stored_are_refused_first_and_busy_then() {
+        assert_eq!(
+            together(vec![busy(), Published::Refused]),
+            Published::Refused
+        );
+        assert_eq!(together(vec![busy(), busy()]), busy());
+        let failed = Published::Failed(BatchError::Unsendable("large".into()));
+        assert_eq!(together(vec![failed.clone(), busy()]), busy());
+        assert_eq!(together(vec![failed.clone(), failed.clone()]), failed);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, Event};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 pub(super) use options::jittered;
@@ -24,6 +24,8 @@ use super::subjects::Subjects;
 /// The oldest server that is known to keep what the protocol relies on.
 pub const SERVER_MIN: (u64, u64, u64) = (2, 14, 2);
 
+/// Atomic batches under way at once: the broker refuses more than 50 of one stream.
+const BATCHES: usize = 32;
 /// One attempt to connect.
 const ATTEMPT: Duration = Duration::from_secs(3);
 /// Why there is no connection.
@@ -108,6 +110,8 @@ pub struct Broker {
     seen: Arc<Mutex<Seen>>,
     /// Bumped at each connect and disconnect: a hint to look, never truth.
     changes: watch::Receiver<u64>,
+    /// Bounds the atomic batches under way.
+    pub(super) batches: Arc<Semaphore>,
 }
 
 impl Broker {
@@ -230,6 +234,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         subjects,
         seen: Arc::new(Mutex::new(seen)),
         changes,
+        batches: Arc::new(Semaphore::new(BATCHES)),
     })
 }
 

@@ -247,11 +247,10 @@ impl Engine {
         };
         // Past the end of the lease it is another's to acknowledge.
         if held.lease.is_held(self.now) {
-            self.signals.extend(
-                held.receipts()
-                    .into_iter()
-                    .map(|receipt| Signal::Ack(receipt.reply)),
-            );
+            self.signals.push_back(Signal::Ack(held.receipt.reply));
+            let copies = held.copies.into_iter();
+            self.signals
+                .extend(copies.map(|copy| Signal::Ack(copy.reply)));
         }
     }
 
