@@ -8,6 +8,8 @@
 mod effects;
 #[path = "scenarios/faults.rs"]
 mod faults;
+#[path = "scenarios/mixed.rs"]
+mod mixed;
 #[path = "scenarios/planners.rs"]
 mod planners;
 #[path = "scenarios/runs.rs"]
