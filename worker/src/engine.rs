@@ -28,12 +28,12 @@ use gridloom_shared::ledger::record::Author;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::builder::{RunError, Settings, Stop};
 use crate::crew::{self, Finished, Job};
 use crate::health::{Part, WorkerHealth};
 use crate::presence::{self, Facts};
 use crate::slots::Slots;
 use crate::takeover::heard::Heard;
+use crate::worker::{RunError, Settings, Stop};
 
 mod admit;
 mod batch;

@@ -60,7 +60,8 @@
 //! | [`handler`] | what a handler is |
 //! | [`shard`] | what a handler sees of a shard, and may say about it |
 //! | [`failure`] | whether another attempt follows |
-//! | [`builder`] | how a worker is put together and started |
+//! | [`builder`] | how a worker is put together |
+//! | [`worker`] | how it is started and stopped, and how it may end |
 //! | [`trial`] | shards without an engine, to test a handler |
 //! | [`handlers`] | the built-in handlers |
 //! | [`health`] | whether the worker can work now |
@@ -87,10 +88,12 @@ pub mod handlers;
 pub mod health;
 pub mod shard;
 pub mod trial;
+pub mod worker;
 
-pub use builder::{BuildError, Builder, RunError, Stop, Worker};
+pub use builder::{BuildError, Builder};
 pub use failure::Failure;
 pub use handler::{Handler, ProbedPages};
 pub use health::WorkerHealth;
 pub use shard::{Page, Probe, Report, Shard};
 pub use trial::Trial;
+pub use worker::{RunError, Stop, Worker};

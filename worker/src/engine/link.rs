@@ -13,8 +13,8 @@ use gridloom_shared::broker::log::ReadError;
 use super::errand::{self, Seen};
 use super::queues::{AttachError, Attachment, attach};
 use super::{Engine, Event};
-use crate::builder::RunError;
 use crate::health::Part;
+use crate::worker::RunError;
 
 /// How long to wait before a broker that could not answer is asked again.
 const RETRY: Duration = Duration::from_millis(200);
