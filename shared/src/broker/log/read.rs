@@ -14,7 +14,7 @@ use crate::broker::plain::{PublishError, RequestError};
 use crate::broker::subjects::StreamName;
 
 /// Records a page.
-const PAGE_RECORDS: usize = 1_000;
+const PAGE_RECORDS: u64 = 1_000;
 /// Bytes a page.
 const PAGE_BYTES: usize = 4 << 20;
 /// Subjects whose last records are asked for at once; the broker refuses more than 1,024.
@@ -93,10 +93,14 @@ impl Reader {
     }
 
     async fn fetch(&self) -> Result<(Vec<Record>, End), ApiError> {
+        // No more than can lie below the end: one record is often all that is wanted.
+        let left = self
+            .up_to
+            .map_or(u64::MAX, |up_to| up_to.saturating_sub(self.next) + 1);
         let question = json!({
             "seq": self.next,
             "next_by_subj": self.filter,
-            "batch": PAGE_RECORDS,
+            "batch": left.min(PAGE_RECORDS),
             "max_bytes": PAGE_BYTES,
         });
         self.broker.direct_get(&self.stream, &question).await
