@@ -3,6 +3,10 @@
 //!
 //! A test that failed names its seed: `GRIDLOOM_TEST_SEED=... cargo test -p gridloom-tests` plays it
 //! with the same choices.
+#![expect(
+    clippy::print_stderr,
+    reason = "seeds and measurements, for who reads the output of a test"
+)]
 
 #[path = "scenarios/effects.rs"]
 mod effects;
