@@ -50,6 +50,8 @@ pub struct Run {
     /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
     pub stale: bool,
     publishing: u32,
+    /// The next wave when the run was last looked at for missing tiles.
+    looked_at: u32,
     cursor: Cursor,
     next_wave: u32,
 }
@@ -87,6 +89,7 @@ impl Run {
             phase: Phase::Idle,
             stale: false,
             publishing: 0,
+            looked_at: 0,
             cursor: Cursor::default(),
             next_wave,
         })
@@ -164,6 +167,16 @@ impl Run {
     pub fn lost(&mut self) {
         self.published();
         self.stale = true;
+    }
+
+    /// Called every now and then: a tile that was open at the last call too may not be on the queue.
+    pub fn look_for_missing(&mut self) {
+        let since = std::mem::replace(&mut self.looked_at, self.fold.next_wave());
+        self.stale |= self
+            .fold
+            .open_tiles()
+            .keys()
+            .any(|place| place.wave < since);
     }
 
     /// The queue holds what the ledger says.

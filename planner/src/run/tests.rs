@@ -279,3 +279,17 @@ fn lost_wave_is_refilled_only_when_nothing_else_is_on_its_way() {
     script.run.refilled();
     assert_eq!(cells(&script.wave(1, 0)), [(0, 2, 1, 1, 1)]);
 }
+
+#[test]
+fn tile_that_stays_open_is_looked_for_on_the_queue() {
+    let mut script = Script::new(1, PagesSpec::Count { count: 4 }, None);
+    script.wave(2, 0);
+    script.run.look_for_missing();
+    assert!(!script.run.stale);
+    script.finish_all();
+    script.wave(2, 0);
+    script.run.look_for_missing();
+    assert!(!script.run.stale);
+    script.run.look_for_missing();
+    assert!(script.run.stale);
+}

@@ -4,6 +4,7 @@
 //! read, then the leader acts. What it finds decided and did not decide itself it publishes marked.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::{ReadError, Record};
@@ -23,6 +24,9 @@ use crate::failover::refill::{self, Listing};
 use crate::run::{Action, Run};
 use crate::submit::NewRun;
 use crate::window::Window;
+
+/// How often runs are looked at for tiles that may be missing on the queue.
+const REFILL: Duration = Duration::from_secs(10);
 
 /// Why a leadership could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,8 @@ pub(super) struct Lead {
     claiming: bool,
     deposed: Option<Term>,
     position: u64,
+    /// When runs were last looked at for tiles that may be missing on the queue.
+    looked: Boot,
     shown: Shown,
     tasks: JoinSet<()>,
 }
@@ -88,6 +94,7 @@ impl Lead {
             claiming: false,
             deposed: None,
             position,
+            looked: Boot::now(),
             shown,
             tasks: JoinSet::new(),
         };
@@ -153,9 +160,15 @@ impl Lead {
         }
     }
 
-    /// Time has passed: retries may be due, and room may have grown.
+    /// Time has passed: retries may be due, room may have grown, and a tile may be missing on the
+    /// queue: one whose holder's failure did not count comes back only so (protocol.md §6).
     pub(super) fn tick(&mut self) {
         let now = UnixMs::now();
+        let boot = Boot::now();
+        if boot.since(self.looked) >= REFILL {
+            self.looked = boot;
+            self.runs.values_mut().for_each(Run::look_for_missing);
+        }
         let due = self
             .runs
             .values()
@@ -309,14 +322,21 @@ impl Lead {
                 self.with(&name, Run::outrun);
                 self.claim_after(register);
             }
-            Report::Listed(name, listing) => {
+            Report::Listed(name, listing, register)
+                if register == self.register && !self.claiming =>
+            {
                 if self.runs.contains_key(&name) {
                     self.listings.insert(name, listing);
                 }
             }
+            // The register was rewritten since: what was listed may have changed before that.
+            Report::Listed(name, ..) => self.with(&name, Run::outrun),
             Report::Claimed(Ok(register)) => {
                 self.claiming = false;
                 self.register = register;
+                for (name, _) in std::mem::take(&mut self.listings) {
+                    self.with(&name, Run::outrun);
+                }
                 // The register may have gone with the queue.
                 self.runs.values_mut().for_each(|run| run.stale = true);
                 self.touched.extend(self.runs.keys().cloned());
@@ -421,7 +441,7 @@ impl Lead {
         let (queue, voice, name) = (run.queue.clone(), self.voice.clone(), name.clone());
         match action {
             Action::Refill => {
-                self.tasks.spawn(voice.list(name, queue));
+                self.tasks.spawn(voice.list(name, queue, self.register));
                 0
             }
             Action::Close { closed, expected } => {

@@ -41,8 +41,8 @@ pub(super) enum Report {
     Published(RunId, Outcome),
     /// What was missing was published, or not.
     Refilled(RunId, Outcome),
-    /// The queue was listed for a refill.
-    Listed(RunId, Listing),
+    /// The queue was listed for a refill, under this register.
+    Listed(RunId, Listing, Register),
     /// The register was written anew, or is another's.
     Claimed(Result<Register, ClaimError>),
     /// A record cannot be written at all, for this reason.
@@ -150,10 +150,10 @@ impl Voice {
     }
 
     /// Lists the queue of a run.
-    pub(super) async fn list(self, run: RunId, queue: QueueName) {
+    pub(super) async fn list(self, run: RunId, queue: QueueName, register: Register) {
         loop {
             match refill::list(&self.broker, &queue, &run).await {
-                Ok(listing) => return self.report(Report::Listed(run, listing)).await,
+                Ok(listing) => return self.report(Report::Listed(run, listing, register)).await,
                 Err(error) => tracing::warn!(%run, %error, "failed to list the queue"),
             }
             tokio::time::sleep(PAUSE).await;
