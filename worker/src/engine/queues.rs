@@ -20,6 +20,9 @@ use crate::slots::Demand;
 
 /// Longest pull where there are several queues: then slots move on to another queue.
 const PULL_SHARED: Duration = Duration::from_secs(1);
+/// Pulls of one queue that wait at once: each has a subscription of its own, which takes about 25 KiB
+/// (*measured*: a thousand slots that free one by one had grown a worker by 27 MiB).
+const PULLS_MAX: usize = 32;
 /// Longest pull.
 const PULL_MAX: Duration = Duration::from_secs(5);
 
@@ -141,6 +144,10 @@ impl Queue {
 
     /// Asks for `tiles`. Nothing here waits: what cannot be sent now is asked for later.
     pub(super) fn pull(&mut self, tiles: u32, shared: bool) {
+        // The next one to end makes room, and then asks for all that is free in one.
+        if self.pulls.len() >= PULLS_MAX {
+            return;
+        }
         let Some(puller) = &mut self.puller else {
             return;
         };
