@@ -210,7 +210,7 @@ impl Voice {
         let mut busy = 0;
         loop {
             match self.broker.publish_batch(messages, register).await {
-                Published::Stored { .. } => {
+                Published::Stored => {
                     metrics::histogram!(names::WAVE_PUBLISH)
                         .record(started.elapsed().as_secs_f64());
                     return Outcome::Stored;

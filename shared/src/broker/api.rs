@@ -38,6 +38,9 @@ pub(super) mod code {
     pub(in crate::broker) const WRONG_LAST_BUSY: u64 = 10_164;
     pub(in crate::broker) const BATCH_INCOMPLETE: u64 = 10_176;
     pub(in crate::broker) const BATCH_TOO_MANY_OPEN: u64 = 10_210;
+    /// Somebody is just ending all open batches.
+    pub(in crate::broker) const OPEN_BATCH_DISABLED: u64 = 10_205;
+    pub(in crate::broker) const OPEN_BATCH_TOO_MANY: u64 = 10_211;
 }
 
 /// A fault that JetStream reported: surely nothing was done.
@@ -86,7 +89,11 @@ impl Fault {
     pub(super) fn is_busy(&self) -> bool {
         matches!(
             self.err_code,
-            code::WRONG_LAST_BUSY | code::BATCH_INCOMPLETE | code::BATCH_TOO_MANY_OPEN
+            code::WRONG_LAST_BUSY
+                | code::BATCH_INCOMPLETE
+                | code::BATCH_TOO_MANY_OPEN
+                | code::OPEN_BATCH_DISABLED
+                | code::OPEN_BATCH_TOO_MANY
         )
     }
 }
@@ -168,7 +175,7 @@ impl Broker {
 pub(super) struct Stored {
     /// The sequence of the last message stored.
     pub(super) seq: u64,
-    /// How many messages an atomic batch had.
+    /// How many messages a batch had.
     #[serde(default)]
     pub(super) count: u64,
 }

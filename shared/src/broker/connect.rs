@@ -24,7 +24,7 @@ use super::subjects::Subjects;
 /// The oldest server that is known to keep what the protocol relies on.
 pub const SERVER_MIN: (u64, u64, u64) = (2, 14, 2);
 
-/// Atomic batches under way at once: the broker refuses more than 50 of one stream.
+/// Batches under way at once.
 const BATCHES: usize = 32;
 /// One attempt to connect.
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -110,7 +110,7 @@ pub struct Broker {
     seen: Arc<Mutex<Seen>>,
     /// Bumped at each connect and disconnect: a hint to look, never truth.
     changes: watch::Receiver<u64>,
-    /// Bounds the atomic batches under way.
+    /// Bounds the batches under way.
     pub(super) batches: Arc<Semaphore>,
 }
 
@@ -229,12 +229,14 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         },
     };
     let subjects = Arc::new(Subjects::new(options.namespace.clone()));
+    // On a replicated stream two batches that expect the same register would refuse each other.
+    let batches = if info.cluster.is_some() { 1 } else { BATCHES };
     Ok(Broker {
         client,
         subjects,
         seen: Arc::new(Mutex::new(seen)),
         changes,
-        batches: Arc::new(Semaphore::new(BATCHES)),
+        batches: Arc::new(Semaphore::new(batches)),
     })
 }
 

@@ -129,6 +129,23 @@ impl Broker {
             .map_err(|error| unpublished(&subject, &error))
     }
 
+    /// As [`Broker::publish_with_reply`], with headers or without.
+    pub(super) async fn publish_asking(
+        &self,
+        subject: Subject,
+        reply: String,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        let Some(headers) = headers else {
+            return self.publish_with_reply(subject, reply, payload).await;
+        };
+        self.client
+            .publish_with_reply_and_headers(subject.clone(), reply, headers, payload)
+            .await
+            .map_err(|error| unpublished(&subject, &error))
+    }
+
     /// Sends a request and waits for its first answer.
     pub async fn request(
         &self,
@@ -172,16 +189,19 @@ impl Broker {
     }
 
     /// Ends a moment after the connection that is current now was replaced by another.
-    async fn reconnected(&self) {
-        let before = self.connection_epoch();
+    pub(super) fn reconnected(&self) -> impl Future<Output = ()> + use<> {
+        let broker = self.clone();
+        let before = broker.connection_epoch();
         // What is sent while disconnected goes out on the next connection: that one counts.
-        let patience = if self.is_connected() { 0 } else { 1 };
-        let mut changes = self.changes();
-        while self.connection_epoch() <= before + patience {
-            // The hint may come a moment too early, or never.
-            let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
+        let patience = if broker.is_connected() { 0 } else { 1 };
+        async move {
+            let mut changes = broker.changes();
+            while broker.connection_epoch() <= before + patience {
+                // The hint may come a moment too early, or never.
+                let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
+            }
+            tokio::time::sleep(AFTER_RECONNECT).await;
         }
-        tokio::time::sleep(AFTER_RECONNECT).await;
     }
 
     /// Everything that is published to `subject`, which may hold wildcards, from now on.

@@ -68,7 +68,8 @@ pub enum ClaimError {
 impl Broker {
     /// Writes `term` into the register for the leader `session`. Only a lower term, or the same of
     /// the same leader, is overwritten. The same leader calls it again when the answer to a publish
-    /// was lost: what it sent before is refused from then on.
+    /// was lost: what it sent before is refused from then on. Batches that are open are ended after the
+    /// write, so once this returns, nothing lands any more that expected an older register.
     pub async fn claim_term(&self, term: Term, session: Session) -> Result<Register, ClaimError> {
         let give_up = Instant::now() + PATIENCE;
         let mut pause = PAUSE_FIRST;
@@ -120,14 +121,13 @@ impl Broker {
             Err(cause) => return Ok(Err(cause)),
         };
         let payload = format!("{} {session}", term.0);
-        let stored = self
-            .store(
-                &Subject::from(subject),
-                Some(expecting(expected, None)),
-                payload.into(),
-            )
-            .await;
-        Ok(stored.map(|stored| Register { seq: stored.seq }))
+        let (subject, headers) = (Subject::from(subject), Some(expecting(expected, None)));
+        let stored = self.store(&subject, headers, payload.into());
+        let seq = match stored.await {
+            Ok(stored) => stored.seq,
+            Err(cause) => return Ok(Err(cause)),
+        };
+        Ok(self.end_open_batches().await.map(|()| Register { seq }))
     }
 }
 

@@ -187,7 +187,7 @@ impl Stage {
         };
         let messages: Vec<_> = tiles.iter().map(message).collect();
         match self.broker.publish_batch(&messages, self.register).await {
-            Published::Stored { .. } => Ok(()),
+            Published::Stored => Ok(()),
             other => bail!("tiles were not stored: {other:?}"),
         }
     }

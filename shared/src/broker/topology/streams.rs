@@ -13,6 +13,8 @@ pub(super) struct Wanted {
     /// Whether sequences begin at the microseconds since 1970, so that a stream that is deleted and
     /// made again never uses one twice.
     first_seq_from_clock: bool,
+    /// Whether it takes open batches. Not compared: whoever ends those switches it off and on.
+    open_batches: bool,
 }
 
 impl Wanted {
@@ -32,6 +34,9 @@ impl Wanted {
                 "first_seq".into(),
                 u64::try_from(since.as_micros()).unwrap_or(1).into(),
             );
+        }
+        if self.open_batches {
+            config.insert("allow_batched".into(), true.into());
         }
         Value::Object(config)
     }
@@ -81,6 +86,7 @@ fn stream(name: &str, options: &TopologyOptions, settings: Value) -> Wanted {
         name: name.to_owned(),
         config,
         first_seq_from_clock: false,
+        open_batches: false,
     }
 }
 
@@ -98,6 +104,7 @@ fn shards(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     });
     Wanted {
         first_seq_from_clock: true,
+        open_batches: options.replicas == 1,
         ..stream(subjects.shards().as_str(), options, settings)
     }
 }
