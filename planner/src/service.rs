@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::Record;
 use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
@@ -83,7 +84,15 @@ impl Planner {
     ///
     /// # Errors
     /// When streams or buckets cannot be made, or are configured otherwise than expected.
-    pub async fn start(broker: Broker, options: PlannerOptions) -> Result<Planner, TopologyError> {
+    #[inline(never)]
+    pub fn start(
+        broker: Broker,
+        options: PlannerOptions,
+    ) -> BoxFuture<'static, Result<Planner, TopologyError>> {
+        Box::pin(Planner::start_now(broker, options))
+    }
+
+    async fn start_now(broker: Broker, options: PlannerOptions) -> Result<Planner, TopologyError> {
         topology::ensure(&broker, &options.topology).await?;
         topology::consumers::ensure_planner(&broker).await?;
         let health = Health {

@@ -7,6 +7,12 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::job::JobSpec;
+use crate::ledger::record::{PlanRecord, Takeover, WorkRecord};
+use crate::ledger::summary::RunSummary;
+use crate::presence::Presence;
+use crate::tile::Tile;
+
 /// The version that this build writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
 
@@ -46,22 +52,62 @@ struct VersionOnly {
     v: u64,
 }
 
+/// What has bytes of its own. A coder is compiled here once a type, and not again in every crate that
+/// uses it: they are large.
+pub trait Wire: Sized {
+    /// See [`encode`].
+    fn to_bytes(&self) -> Bytes;
+    /// See [`decode`].
+    ///
+    /// # Errors
+    /// When the bytes are none of such a record.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, WireError>;
+}
+
+macro_rules! wire {
+    ($($record:ty),* $(,)?) => {$(
+        impl Wire for $record {
+            #[inline(never)]
+            fn to_bytes(&self) -> Bytes {
+                encode_any(self)
+            }
+
+            #[inline(never)]
+            fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
+                decode_any(bytes)
+            }
+        }
+    )*};
+}
+
+wire!(
+    Tile, JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence
+);
+
 /// The bytes of `body`.
+pub fn encode<T: Wire>(body: &T) -> Bytes {
+    body.to_bytes()
+}
+
+/// The body inside `bytes`.
 ///
-/// # Panics
-/// Never for the types of this crate: maps with text keys, numbers, texts and bytes always encode.
+/// # Errors
+/// When the bytes are no envelope, a newer version's, or another record's.
+pub fn decode<T: Wire>(bytes: &[u8]) -> Result<T, WireError> {
+    T::from_bytes(bytes)
+}
+
 #[expect(
     clippy::expect_used,
-    reason = "writing plain data to memory cannot fail"
+    reason = "writing plain data to memory cannot fail: maps with text keys, numbers, texts and bytes always encode"
 )]
-pub fn encode<T: Serialize>(body: &T) -> Bytes {
+fn encode_any<T: Serialize>(body: &T) -> Bytes {
     rmp_serde::to_vec_named(&EnvelopeOut { v: VERSION, body })
         .expect("plain data encodes")
         .into()
 }
 
-/// The body inside `bytes`.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+fn decode_any<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     match rmp_serde::from_slice::<EnvelopeIn<T>>(bytes) {
         Ok(envelope) if envelope.v <= u64::from(VERSION) => Ok(envelope.body),
         Ok(envelope) => Err(WireError::Newer { found: envelope.v }),
@@ -85,24 +131,27 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_an_envelope() {
-        let bytes = encode(&Small { a: 7 });
+        let bytes = encode_any(&Small { a: 7 });
         assert_eq!(&bytes[..], b"\x82\xa1v\x01\xa4body\x81\xa1a\x07");
-        assert_eq!(decode::<Small>(&bytes), Ok(Small { a: 7 }));
+        assert_eq!(decode_any::<Small>(&bytes), Ok(Small { a: 7 }));
     }
 
     #[test]
     fn newer_version_is_refused_with_its_number_whatever_its_body() {
         let newer = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "body": "other"})).unwrap();
-        assert_eq!(decode::<Small>(&newer), Err(WireError::Newer { found: 9 }));
+        assert_eq!(
+            decode_any::<Small>(&newer),
+            Err(WireError::Newer { found: 9 })
+        );
     }
 
     #[test]
     fn unknown_fields_are_ignored_and_garbage_is_malformed() {
         let more = serde_json::json!({"v": 1, "later": [1], "body": {"a": 1, "b": 2}});
         let bytes = rmp_serde::to_vec_named(&more).unwrap();
-        assert_eq!(decode::<Small>(&bytes), Ok(Small { a: 1 }));
+        assert_eq!(decode_any::<Small>(&bytes), Ok(Small { a: 1 }));
         assert!(matches!(
-            decode::<Small>(b"hello"),
+            decode_any::<Small>(b"hello"),
             Err(WireError::Malformed { .. })
         ));
     }

@@ -15,7 +15,7 @@ use gridloom_shared::broker::topology::{
 use gridloom_shared::broker::{Broker, ConnectError, Options};
 use gridloom_shared::id::{Namespace, QueueName, RunId, Session, Term};
 use gridloom_tests::server::TestServer;
-use gridloom_tests::wait::eventually;
+use gridloom_tests::wait::{eventually, eventually_some};
 
 #[path = "broker/log.rs"]
 mod log;

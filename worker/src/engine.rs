@@ -79,7 +79,9 @@ pub(crate) fn run_here(
     runtime.block_on(async {
         let broker = Broker::connect(&settings.options).await?;
         let mut engine = Engine::new(broker, settings, crew, health).await?;
-        engine.run(stop).await
+        // Every turn ends by itself and lets the client have its turn then. A budget would only make
+        // the client look full.
+        tokio::task::unconstrained(engine.run(stop)).await
     })
 }
 
@@ -260,6 +262,15 @@ impl Engine {
                 .for_each(|finished| self.finish(finished));
             self.take_ready(&mut ended);
             self.end_turn();
+            self.pull();
+            self.send_signals();
+            // The client's turn, and once more for what it had no room for.
+            tokio::task::yield_now().await;
+            self.look_at_link();
+            self.send_signals();
+            if !self.signals.is_empty() {
+                self.wake_at(self.now + Duration::from_millis(1));
+            }
         }
         self.say_goodbye().await;
         self.fault.take().map_or(Ok(()), Err)
@@ -305,8 +316,6 @@ impl Engine {
             // The crew's end is noticed by the loop.
             let _ = self.crew.send(std::mem::take(&mut self.outgoing));
         }
-        self.send_signals();
-        self.pull();
     }
 
     fn pull(&mut self) {
@@ -351,7 +360,6 @@ impl Engine {
             };
             if sent.is_none() {
                 self.signals.push_front(signal);
-                self.wake_at(self.now + Duration::from_millis(1));
                 return;
             }
         }

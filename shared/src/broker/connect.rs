@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, Event};
+use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -117,7 +118,12 @@ pub struct Broker {
 impl Broker {
     /// Connects, and checks that the broker is new enough and has JetStream. The first connection
     /// has to come within `options.wait`; later ones are made again for ever.
-    pub async fn connect(options: &Options) -> Result<Broker, ConnectError> {
+    #[inline(never)]
+    pub fn connect(options: &Options) -> BoxFuture<'_, Result<Broker, ConnectError>> {
+        Box::pin(Broker::connect_within(options))
+    }
+
+    async fn connect_within(options: &Options) -> Result<Broker, ConnectError> {
         let deadline = Instant::now() + options.wait;
         let mut pause = Duration::from_millis(25);
         loop {

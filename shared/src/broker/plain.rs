@@ -1,5 +1,8 @@
 //! Plain NATS: publish, request, subscribe. Decides how long an answer is waited for when the
 //! connection is lost meanwhile: the client itself would wait out the whole timeout.
+//!
+//! A future whose type is forgotten is compiled where it is made; any other once more in every crate
+//! that waits for it, with all that it waits for itself.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,6 +11,7 @@ use std::time::Duration;
 use async_nats::{HeaderMap, Message, RequestErrorKind, Subject};
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::future::BoxFuture;
 
 use super::connect::Broker;
 
@@ -157,7 +161,18 @@ impl Broker {
             .await
     }
 
-    pub(super) async fn request_with_headers(
+    #[inline(never)]
+    pub(super) fn request_with_headers(
+        &self,
+        subject: Subject,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Message, RequestError>> {
+        Box::pin(self.ask(subject, headers, payload, timeout))
+    }
+
+    async fn ask(
         &self,
         subject: Subject,
         headers: Option<HeaderMap>,

@@ -162,6 +162,8 @@ pub struct Puller {
     last_pull: u64,
     ended: VecDeque<PullEvent>,
     changes: watch::Receiver<u64>,
+    /// When to look for pulls that are overdue. Kept here: [`Puller::next`] may be dropped at any time.
+    look_again: Instant,
 }
 
 impl Puller {
@@ -178,6 +180,7 @@ impl Puller {
             last_pull: 0,
             ended: VecDeque::new(),
             changes: broker.changes(),
+            look_again: Instant::now() + LOOK,
         }
     }
 
@@ -187,7 +190,7 @@ impl Puller {
     }
 
     /// Asks for `batch` messages, as they come, for at most `expires`. Take the time for the lease
-    /// **before** calling this.
+    /// **before** calling this. Dropped before it ends, it has not asked.
     pub async fn pull(&mut self, batch: u32, expires: Duration) -> Result<PullId, PullError> {
         self.look_at_connection();
         if !self.broker.is_connected() {
@@ -199,26 +202,21 @@ impl Puller {
             Some(lane) => lane,
             None => self.open_lane().await?,
         };
+        let question = format!(r#"{{"batch":{batch},"expires":{}}}"#, expires.as_nanos());
+        let reply = format!("{}.{lane}", self.inbox);
+        self.broker
+            .publish_with_reply(self.ask.clone(), reply, question.into())
+            .await?;
+        // Only now: whoever gave up waiting for the client has not pulled.
         self.last_pull += 1;
         let pull = PullId(self.last_pull);
-        let overdue = Instant::now() + expires + SLACK;
         if let Some(used) = self.uses.get_mut(lane) {
             *used = Use::Pulling(Outstanding {
                 pull,
                 unfilled: batch,
-                overdue,
+                overdue: Instant::now() + expires + SLACK,
             });
         }
-        let question = format!(r#"{{"batch":{batch},"expires":{}}}"#, expires.as_nanos());
-        let reply = format!("{}.{lane}", self.inbox);
-        let asked = self
-            .broker
-            .publish_with_reply(self.ask.clone(), reply, question.into())
-            .await;
-        if let (Err(_), Some(used)) = (&asked, self.uses.get_mut(lane)) {
-            *used = Use::Idle;
-        }
-        asked?;
         Ok(pull)
     }
 
@@ -226,6 +224,9 @@ impl Puller {
     pub async fn next(&mut self) -> PullEvent {
         loop {
             self.look_at_connection();
+            if Instant::now() >= self.look_again {
+                self.give_up_overdue();
+            }
             if let Some(ended) = self.ended.pop_front() {
                 return ended;
             }
@@ -236,7 +237,7 @@ impl Puller {
                         return event;
                     }
                 }
-                () = changed_or_time(&mut self.changes) => self.give_up_overdue(),
+                () = changed_or_time(&mut self.changes, self.look_again) => {}
             }
         }
     }
@@ -289,6 +290,7 @@ impl Puller {
 
     fn give_up_overdue(&mut self) {
         let now = Instant::now();
+        self.look_again = now + LOOK;
         for lane in 0..self.uses.len() {
             if matches!(&self.uses[lane], Use::Pulling(outstanding) if outstanding.overdue <= now)
                 && let Some(ended) = self.end(lane, EndReason::Silent)
@@ -380,8 +382,8 @@ fn reason(code: u16, text: &str) -> Option<EndReason> {
     }
 }
 
-async fn changed_or_time(changes: &mut watch::Receiver<u64>) {
-    let looked = tokio::time::timeout(LOOK, async {
+async fn changed_or_time(changes: &mut watch::Receiver<u64>, moment: Instant) {
+    let looked = tokio::time::timeout_at(moment, async {
         if changes.changed().await.is_err() {
             std::future::pending::<()>().await;
         }

@@ -20,6 +20,7 @@ pub use consumers::{AckDeadline, QueueConsumer};
 pub use drift::Drift;
 pub use standing::Standing;
 
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -135,7 +136,15 @@ struct Configured {
 
 /// Creates every stream and bucket that is missing, and checks those that are there. Several may do
 /// so at once.
-pub async fn ensure(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+#[inline(never)]
+pub fn ensure<'a>(
+    broker: &'a Broker,
+    options: &'a TopologyOptions,
+) -> BoxFuture<'a, Result<(), TopologyError>> {
+    Box::pin(create_missing(broker, options))
+}
+
+async fn create_missing(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
     if let Some(cluster) = broker.cluster()
         && options.replicas < 3
     {

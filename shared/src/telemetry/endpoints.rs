@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -93,7 +94,22 @@ struct Service {
 ///
 /// # Errors
 /// When the address cannot be listened on, or metrics cannot be collected.
-pub async fn serve(listen: SocketAddr, health: impl Health) -> Result<Endpoints, ServeError> {
+pub fn serve(
+    listen: SocketAddr,
+    health: impl Health,
+) -> BoxFuture<'static, Result<Endpoints, ServeError>> {
+    serve_any(listen, Arc::new(health))
+}
+
+#[inline(never)]
+fn serve_any(
+    listen: SocketAddr,
+    health: Arc<dyn Health>,
+) -> BoxFuture<'static, Result<Endpoints, ServeError>> {
+    Box::pin(start(listen, health))
+}
+
+async fn start(listen: SocketAddr, health: Arc<dyn Health>) -> Result<Endpoints, ServeError> {
     let recorder = super::metrics()?;
     let listener = TcpListener::bind(listen)
         .await
@@ -103,10 +119,7 @@ pub async fn serve(listen: SocketAddr, health: impl Health) -> Result<Endpoints,
         .map_err(|cause| unusable(listen, cause))?;
     let (stop, stopped) = watch::channel(false);
     let upkeep = tidy(recorder.clone(), stopped.clone());
-    let service = Service {
-        recorder,
-        health: Arc::new(health),
-    };
+    let service = Service { recorder, health };
     let routes = axum::Router::new()
         .route("/metrics", get(metrics))
         .route("/live", get(async || "live\n"))

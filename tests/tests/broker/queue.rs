@@ -53,7 +53,7 @@ async fn open_batch_of_a_deposed_leader_ends_with_the_claim() -> anyhow::Result<
     let inbox = raw.new_inbox();
     let mut answers = raw.subscribe(format!("{inbox}.>")).await?;
     let tile = tiles(&broker, 1).remove(0);
-    let mut send = async |number: u32, operation: u32| {
+    let send = async |number: u32, operation: u32| {
         let mut headers = async_nats::HeaderMap::new();
         if number == 1 {
             headers.insert(
@@ -321,6 +321,33 @@ async fn pulls_end_with_their_connection_and_deliveries_name_theirs() -> anyhow:
     let delivery = delivery(&mut puller).await?;
     assert_eq!(delivery.epoch, after.epoch);
     assert!(!broker.nak(&delivery.reply, before.epoch).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn silent_pull_is_given_up_also_by_who_asks_anew_each_time() -> anyhow::Result<()> {
+    let (server, broker) = ready().await?;
+    let (shards, ghost) = (
+        broker.subjects().shards(),
+        ConsumerName::new(&default_queue(), 99),
+    );
+    let raw = server.client().await?;
+    let _deaf = raw
+        .subscribe(format!("$JS.API.CONSUMER.MSG.NEXT.{shards}.{ghost}"))
+        .await?;
+    raw.flush().await?;
+    let mut puller = Puller::new(&broker, &shards, &ghost);
+    let pull = puller.pull(3, Duration::from_millis(100)).await?;
+    let ended = eventually_some(SOON, "the pull is given up", async || {
+        let next = tokio::time::timeout(Duration::from_millis(1), puller.next());
+        Ok(next.await.ok())
+    });
+    let silent = PullEvent::Ended {
+        pull,
+        unfilled: 3,
+        reason: EndReason::Silent,
+    };
+    assert_eq!(ended.await?, silent);
     Ok(())
 }
 

@@ -55,7 +55,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use crate::failure::Failure;
-use crate::handler::{Handler, ProbedPages};
+use crate::handler::{Boxed, Handler, ProbedPages};
 use crate::shard::{Probe, Shard};
 
 mod commit;
@@ -132,6 +132,28 @@ impl SqlHandler {
 
 impl Handler for SqlHandler {
     async fn run(&self, shard: Shard) -> Result<(), Failure> {
+        self.execute(shard).await
+    }
+
+    async fn probe(&self, probe: Probe) -> Result<ProbedPages, Failure> {
+        self.ask(probe).await
+    }
+}
+
+/// Their types are forgotten: the drivers of three databases are compiled here, and not once more by
+/// whoever registers the handler.
+impl SqlHandler {
+    #[inline(never)]
+    fn execute(&self, shard: Shard) -> Boxed<'_, ()> {
+        Box::pin(self.execute_once(shard))
+    }
+
+    #[inline(never)]
+    fn ask(&self, probe: Probe) -> Boxed<'_, ProbedPages> {
+        Box::pin(self.find_pages(probe))
+    }
+
+    async fn execute_once(&self, shard: Shard) -> Result<(), Failure> {
         let order = Order::read(shard.params_value())?;
         let database = self.database(&order)?;
         let statements = order.statements_for(&shard, database.dialect())?;
@@ -141,7 +163,7 @@ impl Handler for SqlHandler {
         Ok(())
     }
 
-    async fn probe(&self, probe: Probe) -> Result<ProbedPages, Failure> {
+    async fn find_pages(&self, probe: Probe) -> Result<ProbedPages, Failure> {
         let order = Order::read(probe.params_value())?;
         let database = self.database(&order)?;
         let query = order.query_for(&probe, database.dialect())?;
