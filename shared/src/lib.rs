@@ -11,6 +11,7 @@
 //! | [`clock`] | which clock is read for what |
 //! | [`presence`] | what a worker says of itself |
 //! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
+//! | [`quick`] | maps whose keys the planner chose |
 //! | [`ranges`] | sets of page numbers, kept as runs |
 //! | [`slicing`] | which slice a key belongs to |
 //! | [`broker`] | everything said to JetStream |
@@ -23,6 +24,7 @@ pub mod id;
 pub mod job;
 pub mod ledger;
 pub mod presence;
+pub mod quick;
 pub mod ranges;
 pub mod slicing;
 pub mod submission;

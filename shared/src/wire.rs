@@ -3,7 +3,7 @@
 //! MessagePack with named fields inside an envelope `{v: 1, body: ...}`. A reader ignores fields it
 //! does not know; a version newer than its own it refuses with that number.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ use crate::tile::Tile;
 
 /// The version that this build writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
+
+/// What most records fit into, in bytes.
+const SPACE: usize = 256;
 
 /// Why bytes are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,8 +58,8 @@ struct VersionOnly {
 /// What has bytes of its own. A coder is compiled here once a type, and not again in every crate that
 /// uses it: they are large.
 pub trait Wire: Sized {
-    /// See [`encode`].
-    fn to_bytes(&self) -> Bytes;
+    /// See [`encode_in`].
+    fn to_bytes(&self, space: &mut BytesMut) -> Bytes;
     /// See [`decode`].
     ///
     /// # Errors
@@ -68,8 +71,8 @@ macro_rules! wire {
     ($($record:ty),* $(,)?) => {$(
         impl Wire for $record {
             #[inline(never)]
-            fn to_bytes(&self) -> Bytes {
-                encode_any(self)
+            fn to_bytes(&self, space: &mut BytesMut) -> Bytes {
+                encode_any(self, space)
             }
 
             #[inline(never)]
@@ -86,7 +89,12 @@ wire!(
 
 /// The bytes of `body`.
 pub fn encode<T: Wire>(body: &T) -> Bytes {
-    body.to_bytes()
+    encode_in(&mut BytesMut::with_capacity(SPACE), body)
+}
+
+/// The bytes of `body`, written into `space`: many small records share its memory.
+pub fn encode_in<T: Wire>(space: &mut BytesMut, body: &T) -> Bytes {
+    body.to_bytes(space)
 }
 
 /// The body inside `bytes`.
@@ -101,10 +109,10 @@ pub fn decode<T: Wire>(bytes: &[u8]) -> Result<T, WireError> {
     clippy::expect_used,
     reason = "writing plain data to memory cannot fail: maps with text keys, numbers, texts and bytes always encode"
 )]
-fn encode_any<T: Serialize>(body: &T) -> Bytes {
-    rmp_serde::to_vec_named(&EnvelopeOut { v: VERSION, body })
-        .expect("plain data encodes")
-        .into()
+fn encode_any<T: Serialize>(body: &T, space: &mut BytesMut) -> Bytes {
+    rmp_serde::encode::write_named(&mut space.writer(), &EnvelopeOut { v: VERSION, body })
+        .expect("plain data encodes");
+    space.split().freeze()
 }
 
 fn decode_any<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
@@ -131,7 +139,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_an_envelope() {
-        let bytes = encode_any(&Small { a: 7 });
+        let bytes = encode_any(&Small { a: 7 }, &mut BytesMut::new());
         assert_eq!(&bytes[..], b"\x82\xa1v\x01\xa4body\x81\xa1a\x07");
         assert_eq!(decode_any::<Small>(&bytes), Ok(Small { a: 7 }));
     }

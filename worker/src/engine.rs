@@ -25,6 +25,7 @@ use gridloom_shared::broker::{Broker, Subject, Subscription};
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::Session;
 use gridloom_shared::ledger::record::Author;
+use gridloom_shared::quick::QuickMap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +47,6 @@ mod leases;
 mod link;
 mod meters;
 mod queues;
-mod quick;
 mod report;
 mod runs;
 
@@ -57,7 +57,6 @@ use leases::Renewals;
 use link::Link;
 use meters::Meters;
 use queues::Queue;
-use quick::QuickMap;
 use runs::Runs;
 
 /// How often leases are looked at.

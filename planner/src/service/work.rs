@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use gridloom_shared::broker::Broker;
+use bytes::BytesMut;
 use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
+use gridloom_shared::broker::{Broker, Subject};
 use gridloom_shared::id::{Fence, Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::ledger::record::{Again, Author, Closed, PlanRecord, WAVE_TILES_MAX, Wave};
 use gridloom_shared::telemetry::names;
@@ -28,6 +28,9 @@ const PAUSE_FULL: Duration = Duration::from_secs(1);
 /// Tries of a queue that cannot answer, before it is looked at whether it is there at all: an election
 /// lasts 5 to 7 s.
 const BUSY_MOST: u32 = 80;
+
+/// Memory that tiles share, in bytes.
+const SPACE: usize = 32 * 1024;
 
 /// What ended, and how.
 #[derive(Debug)]
@@ -194,12 +197,12 @@ impl Voice {
         run: &RunId,
         tiles: impl Iterator<Item = Tile>,
     ) -> Vec<Outgoing> {
-        let subject =
-            gridloom_shared::broker::Subject::from(self.broker.subjects().shard(queue, run));
+        let subject = Subject::from(self.broker.subjects().shard(queue, run));
+        let mut space = BytesMut::with_capacity(SPACE);
         tiles
             .map(|tile| Outgoing {
                 subject: subject.clone(),
-                payload: encoded(&tile),
+                payload: wire::encode_in(&mut space, &tile),
             })
             .collect()
     }
@@ -248,8 +251,4 @@ pub(super) struct Issue {
     pub(super) wave: Arc<Wave>,
     pub(super) expected: u64,
     pub(super) register: Register,
-}
-
-fn encoded(tile: &Tile) -> Bytes {
-    wire::encode(tile)
 }

@@ -137,7 +137,7 @@ impl Broker {
     pub(super) async fn publish_asking(
         &self,
         subject: Subject,
-        reply: String,
+        reply: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<(), PublishError> {

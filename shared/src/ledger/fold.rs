@@ -15,6 +15,7 @@ use crate::ledger::outcomes;
 use crate::ledger::record::{
     Closed, Opened, PlanRecord, Probed, Record, Takeover, TileRun, Wave, WorkRecord,
 };
+use crate::quick::QuickMap;
 use crate::ranges::Ranges;
 use crate::tile::{Bounds, Key, Tile, TileKind, TileRef};
 
@@ -201,7 +202,7 @@ pub struct Fold {
     next_wave: u32,
     slices: Vec<Slice>,
     slices_issued: u32,
-    open: HashMap<TileRef, OpenTile>,
+    open: QuickMap<TileRef, OpenTile>,
     failed: BTreeMap<Cell, FailedCell>,
     retries: BTreeSet<(UnixMs, Cell)>,
     sessions: HashMap<Session, Ranges>,
@@ -221,7 +222,7 @@ impl Fold {
             next_wave: 0,
             slices: Vec::new(),
             slices_issued: 0,
-            open: HashMap::new(),
+            open: QuickMap::default(),
             failed: BTreeMap::new(),
             retries: BTreeSet::new(),
             sessions: HashMap::new(),
@@ -522,7 +523,7 @@ impl Fold {
     }
 
     /// Tiles with a shard that lacks its outcome.
-    pub fn open_tiles(&self) -> &HashMap<TileRef, OpenTile> {
+    pub fn open_tiles(&self) -> &QuickMap<TileRef, OpenTile> {
         &self.open
     }
 

@@ -10,12 +10,12 @@ use gridloom_shared::ledger::record::{Reason, WAVE_TILES_MAX};
 use super::admit::failed;
 use super::batch::{self, Appended, Batch, Content};
 use super::held::{Held, Holding, TileKey};
-use super::quick::QuickMap;
 use super::{Engine, Signal, errand};
 use crate::failure::Failure;
 use crate::health::Part;
 use crate::outcomes::outbox::Due;
 use crate::outcomes::tally::Tally;
+use gridloom_shared::quick::QuickMap;
 
 /// Kept free in a message for its envelope and headers.
 const ENVELOPE: usize = 4 * 1024;

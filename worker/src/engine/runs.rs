@@ -11,11 +11,11 @@ use gridloom_shared::ledger::record::{Author, Reason};
 use gridloom_shared::tile::TileRef;
 
 use super::held::{Holding, Receipt, TileKey};
-use super::quick::QuickMap;
 use crate::crew::pace::Pace;
 use crate::handler::{ProbedPages, SharedHandler};
 use crate::outcomes::outbox::Outbox;
 use crate::shard::RunContext;
+use gridloom_shared::quick::QuickMap;
 
 /// Runs without tiles that are remembered.
 const IDLE_MAX: usize = 256;

@@ -1,6 +1,7 @@
 //! What the engine tells the handlers of one tile: until when it is held, and that it is over.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
@@ -31,7 +32,8 @@ pub(crate) struct Hold {
     until_us: AtomicU64,
     /// 0: held; otherwise why it ended.
     ended: AtomicU8,
-    stop: CancellationToken,
+    /// Made when somebody asks for it: most handlers are done before that.
+    stop: OnceLock<CancellationToken>,
 }
 
 impl Hold {
@@ -39,7 +41,7 @@ impl Hold {
         Hold {
             until_us: AtomicU64::new(micros(until)),
             ended: AtomicU8::new(0),
-            stop: CancellationToken::new(),
+            stop: OnceLock::new(),
         }
     }
 
@@ -55,7 +57,11 @@ impl Hold {
         let _ = self
             .ended
             .compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
-        self.stop.cancel();
+        // Either this sees the token, or whoever makes it sees the end.
+        fence(Ordering::SeqCst);
+        if let Some(stop) = self.stop.get() {
+            stop.cancel();
+        }
     }
 
     /// Why it is over; by the clock as well, should the engine be late.
@@ -74,7 +80,12 @@ impl Hold {
     }
 
     pub(crate) fn token(&self) -> &CancellationToken {
-        &self.stop
+        let stop = self.stop.get_or_init(CancellationToken::new);
+        fence(Ordering::SeqCst);
+        if self.ended.load(Ordering::Acquire) != 0 {
+            stop.cancel();
+        }
+        stop
     }
 }
 

@@ -6,8 +6,11 @@
 //! ten seconds without a message, with the broker, and when somebody ends all that are open. One that
 //! has ended is opened again by a first message only.
 
+use std::fmt::Write;
 use std::time::Duration;
 
+use async_nats::Subject;
+use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -45,13 +48,14 @@ impl Broker {
                 };
             }
         };
+        let mut space = BytesMut::with_capacity(messages.len() * (inbox.len() + 24));
         for (message, number) in messages.iter().zip(1..) {
             let operation = match number {
                 n if n == messages.len() => 2,
                 1 => 0,
                 _ => 1,
             };
-            let reply = format!("{inbox}.{FLOW}.fail.{number}.{operation}.$FI");
+            let reply = reply_to(&mut space, &inbox, number, operation);
             let headers = (number == 1).then(|| self.under(register));
             let (subject, payload) = (message.subject.clone(), message.payload.clone());
             let sent = self.publish_asking(subject, reply, headers, payload);
@@ -91,6 +95,13 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+/// Where the broker answers, which tells it the message's place in the batch.
+fn reply_to(space: &mut BytesMut, inbox: &str, number: usize, operation: u8) -> Subject {
+    // Texts always fit, and are texts.
+    let _ = write!(space, "{inbox}.{FLOW}.fail.{number}.{operation}.$FI");
+    Subject::try_from(space.split().freeze()).unwrap_or_else(|_| inbox.into())
 }
 
 async fn verdict(answers: &mut Subscription, count: usize) -> Published {
@@ -224,7 +235,9 @@ mod tests {
 
     #[test]
     fn place_stands_in_the_reply_subject() {
-        assert_eq!(place("_INBOX.abc.1000.fail.17.1.$FI"), Some(17));
+        let reply = reply_to(&mut BytesMut::new(), "_INBOX.abc", 17, 1);
+        assert_eq!(reply.as_str(), "_INBOX.abc.1000.fail.17.1.$FI");
+        assert_eq!(place(&reply), Some(17));
         assert_eq!(place("_INBOX.abc"), None);
     }
 }

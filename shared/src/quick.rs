@@ -1,14 +1,15 @@
 //! A map whose keys are numbers that the planner chose: hashing them costs little, and is no defence
-//! against keys that somebody chose to collide. Its size is bounded by what the worker holds.
+//! against keys that somebody chose to collide.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-pub(super) type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
+/// A map with such keys.
+pub type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
 
 /// Multiplies and folds, number by number.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Quick(u64);
+pub struct Quick(u64);
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -38,9 +39,8 @@ mod tests {
     use std::collections::HashSet;
     use std::hash::Hash;
 
-    use gridloom_shared::tile::TileRef;
-
     use super::*;
+    use crate::tile::TileRef;
 
     #[test]
     fn neighbours_in_a_wave_are_spread_over_the_low_and_the_high_bits() {
