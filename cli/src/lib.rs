@@ -26,9 +26,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Runs the command.
 pub fn main() -> ExitCode {
     // Before anything else: a guard must be small, and must not take part in what it guards.

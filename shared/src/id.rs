@@ -53,7 +53,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[serde(try_from = "String")]
         pub struct $type(String);
 
         impl $type {
@@ -125,7 +125,7 @@ name!(
 /// One firing of a job: one subject token and a KV key. A pure function of what caused it, so two
 /// planners can only ever create the same run (protocol.md §1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct RunId(String);
 
 impl RunId {
@@ -179,12 +179,6 @@ impl TryFrom<String> for RunId {
     type Error = NameError;
     fn try_from(text: String) -> Result<Self, NameError> {
         RunId::new(text)
-    }
-}
-
-impl From<RunId> for String {
-    fn from(id: RunId) -> String {
-        id.0
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the reply subject of a delivery says: short form of 9 tokens, and the long one with domain
 //! and account (11 or 12).
 
+/// Most tokens behind `$JS.ACK.`
+const TOKENS_MAX: usize = 12;
+
 /// What stands in a `$JS.ACK` subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -20,30 +23,37 @@ impl Place {
     /// Reads `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`,
     /// with `<domain>.<account>` before the stream in the long form.
     pub(super) fn parse(reply: &str) -> Option<Place> {
-        let rest = reply.strip_prefix("$JS.ACK.")?;
-        let skipped = match rest.bytes().filter(|byte| *byte == b'.').count() + 1 {
+        let rest = reply.strip_prefix("$JS.ACK.")?.as_bytes();
+        // One pass, as every delivery is read so: where each token ends.
+        let mut ends = [rest.len(); TOKENS_MAX];
+        let mut tokens = 0;
+        for (at, byte) in rest.iter().enumerate() {
+            if *byte == b'.' {
+                *ends.get_mut(tokens)? = at;
+                tokens += 1;
+            }
+        }
+        let skipped = match tokens + 1 {
             7 => 2,
-            9.. => 4,
+            9..=TOKENS_MAX => 4,
             _ => return None,
         };
-        let mut numbers = rest.split('.').skip(skipped).map(number);
-        let mut next = || numbers.next().flatten();
+        let token = |n: usize| number(rest.get(ends[n - 1] + 1..ends[n])?);
         Some(Place {
-            delivered: next()?,
-            stream_seq: next()?,
-            consumer_seq: next()?,
-            stored_ns: next()?,
-            pending: next()?,
+            delivered: token(skipped)?,
+            stream_seq: token(skipped + 1)?,
+            consumer_seq: token(skipped + 2)?,
+            stored_ns: token(skipped + 3)?,
+            pending: token(skipped + 4)?,
         })
     }
 }
 
-/// Every delivery has five of them: the library's own parser is slower.
-fn number(token: &str) -> Option<u64> {
+fn number(token: &[u8]) -> Option<u64> {
     if token.is_empty() {
         return None;
     }
-    token.bytes().try_fold(0u64, |number, byte| {
+    token.iter().try_fold(0u64, |number, byte| {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then_some(())?;
         number.checked_mul(10)?.checked_add(u64::from(digit))

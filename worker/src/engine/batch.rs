@@ -107,16 +107,7 @@ impl Batch {
 
 /// The bytes of a record of outcomes.
 pub(super) fn outcomes_record(session: Session, number: u64, parts: &[Part<Holding>]) -> Bytes {
-    let block = match parts {
-        [one] => outcomes::encode(&one.entries),
-        _ => {
-            let entries: Vec<_> = parts
-                .iter()
-                .flat_map(|part| part.entries.iter().cloned())
-                .collect();
-            outcomes::encode(&entries)
-        }
-    };
+    let block = outcomes::encode(parts.iter().flat_map(|part| &part.entries));
     wire::encode(&WorkRecord::Outcomes {
         session,
         number,

@@ -4,14 +4,15 @@ use super::{Entry, Expected, Retry, Status, flag};
 use crate::tile::TileKind;
 
 /// The block that holds `entries`, in their order.
-pub fn encode(entries: &[Entry]) -> Vec<u8> {
+pub fn encode<'a>(entries: impl IntoIterator<Item = &'a Entry, IntoIter: Clone>) -> Vec<u8> {
+    let entries = entries.into_iter();
     let mut names: Vec<&str> = Vec::new();
-    for column in entries.iter().flat_map(|entry| &entry.columns) {
+    for column in entries.clone().flat_map(|entry| &entry.columns) {
         if !names.contains(&column.name.as_str()) {
             names.push(&column.name);
         }
     }
-    let mut out = Vec::with_capacity(16 + entries.len() * 8);
+    let mut out = Vec::with_capacity(16 + entries.size_hint().0 * 8);
     number(&mut out, names.len() as u64);
     for name in &names {
         text(&mut out, name.as_bytes());
