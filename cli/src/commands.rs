@@ -91,10 +91,12 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     let filter = context.config.log.as_deref().unwrap_or(usual);
     telemetry::logs_exactly(context.config.log_format, filter)
         .map_err(|error| Misuse::error(error.to_string()))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
+    let mut runtime = match &line.order {
+        // One loop and short tasks: handing them from thread to thread takes longer than they do.
+        Order::Planner(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build().context("start the runtime")?;
     let verdict = runtime.block_on(async {
         match Box::pin(dispatch(&context, line.order)).await {
             Ok(verdict) => Ok(verdict),

@@ -206,20 +206,14 @@ fn same_request(first: &Opened, content: u64, nonce: Nonce) -> Result<Mine, Stri
 /// The first record of a run, in whichever queue it is, with its sequence.
 async fn find(broker: &Broker, run: &RunId) -> Result<Option<(u64, Opened)>, ReadError> {
     let subjects = broker.subjects();
-    let filter = subjects.ledger_of_run_anywhere(run);
-    let mut reader = broker.reader(&subjects.ledger(), filter, 1, None);
-    while let Some(page) = reader.next_page().await? {
-        for record in page {
-            let is_plan = subjects
-                .parse_ledger(&record.subject)
-                .is_some_and(|(_, _, author)| author == Author::Plan);
-            if let (true, Ok(PlanRecord::Opened(opened))) = (is_plan, wire::decode(&record.payload))
-            {
-                return Ok(Some((record.seq, *opened)));
-            }
-        }
-    }
-    Ok(None)
+    let plan = subjects.plan_of_run_anywhere(run);
+    let first = broker.first(&subjects.ledger(), &plan).await?;
+    Ok(
+        first.and_then(|record| match wire::decode(&record.payload) {
+            Ok(PlanRecord::Opened(opened)) => Some((record.seq, *opened)),
+            Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
+        }),
+    )
 }
 
 /// Appends under compare-and-swap until the answer is known: an own earlier try whose answer was

@@ -210,6 +210,15 @@ impl Subjects {
         format!("{}.ledger.*.{run}.*", self.namespace)
     }
 
+    /// What planners write about one run of which the queue is not known.
+    pub fn plan_of_run_anywhere(&self, run: &RunId) -> String {
+        format!(
+            "{}.ledger.*.{run}.{}",
+            self.namespace,
+            Author::Plan.as_str()
+        )
+    }
+
     /// The ledgers of all runs of one queue.
     pub fn ledger_of_queue(&self, queue: &QueueName) -> String {
         format!("{}.ledger.{queue}.*.*", self.namespace)

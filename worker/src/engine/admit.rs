@@ -37,7 +37,7 @@ impl Engine {
             .ledger_of(&run.queue, &run.id, Author::Plan);
         let loading = errand::load(self.broker.clone(), subject, opened);
         self.errands.push(Box::pin(async move {
-            tokio::time::sleep(after).await;
+            errand::pause(after).await;
             loading.await
         }));
     }

@@ -147,7 +147,7 @@ impl Engine {
             self.settings.ack_deadline,
         );
         self.errands.push(Box::pin(async move {
-            tokio::time::sleep(after).await;
+            errand::pause(after).await;
             Event::Attached {
                 queue,
                 result: Box::new(asked.await),

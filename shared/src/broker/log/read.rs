@@ -97,6 +97,12 @@ impl Reader {
         let left = self
             .up_to
             .map_or(u64::MAX, |up_to| up_to.saturating_sub(self.next) + 1);
+        if left == 1 {
+            let found = self
+                .broker
+                .direct_first(&self.stream, &self.filter, self.next);
+            return Ok((found.await?.into_iter().collect(), End::Nothing));
+        }
         let question = json!({
             "seq": self.next,
             "next_by_subj": self.filter,
@@ -161,17 +167,48 @@ impl Broker {
         stream: &StreamName,
         subject: &str,
     ) -> Result<Option<Record>, ReadError> {
-        let failed = |cause| ReadError {
+        let from = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+        let found = self.direct_one(from, Bytes::new()).await;
+        found.map_err(|cause| ReadError {
             stream: stream.to_string(),
             cause,
-        };
-        let from = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
-        let answer = self.request(from, Bytes::new(), PAGE_TIMEOUT).await;
-        let message = answer.map_err(|error| failed(error.into()))?;
+        })
+    }
+
+    /// The first record that matches `filter`, by some replica.
+    pub async fn first(
+        &self,
+        stream: &StreamName,
+        filter: &str,
+    ) -> Result<Option<Record>, ReadError> {
+        let found = self.direct_first(stream, filter, 1).await;
+        found.map_err(|cause| ReadError {
+            stream: stream.to_string(),
+            cause,
+        })
+    }
+
+    async fn direct_first(
+        &self,
+        stream: &StreamName,
+        filter: &str,
+        from: u64,
+    ) -> Result<Option<Record>, ApiError> {
+        let question = json!({ "seq": from, "next_by_subj": filter }).to_string();
+        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        self.direct_one(subject, question.into()).await
+    }
+
+    async fn direct_one(
+        &self,
+        subject: String,
+        question: Bytes,
+    ) -> Result<Option<Record>, ApiError> {
+        let message = self.request(subject, question, PAGE_TIMEOUT).await?;
         match message.status {
             Some(status) if status == async_nats::StatusCode::NOT_FOUND => Ok(None),
-            Some(_) => Err(failed(refused(&message))),
-            None => record(message).map(Some).map_err(failed),
+            Some(_) => Err(refused(&message)),
+            None => record(message).map(Some),
         }
     }
 
