@@ -4,11 +4,12 @@
 //! |-------|--------------|-------------------------------------|----------------|----------|
 //! | idle | - | - | - | closing |
 //! | deciding | idle, one more publishing | idle, stale | - | - |
+//! | | (if it can never be written: idle, broken, and next closing) | | | |
 //! | refilling | - | - | idle | - |
 //! | closing | - | idle, stale | - | gone, with the `closed` record |
 //!
-//! Several waves may be on their way to the queue at once: a batch is seen by workers only when it is
-//! whole, so the next is under way while they work on the one before. A stale run decides nothing
+//! Several waves may be on their way to the queue at once: the next is under way while workers are at
+//! the one before. A stale run decides nothing
 //! more; it is refilled once nothing of it is on its way.
 
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub struct Run {
     pub phase: Phase,
     /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
     pub stale: bool,
+    /// Why no wave of it can be written: it ends so.
+    broken: Option<String>,
     publishing: u32,
     /// The next wave when the run was last looked at for missing tiles.
     looked_at: u32,
@@ -88,6 +91,7 @@ impl Run {
             queue,
             phase: Phase::Idle,
             stale: false,
+            broken: None,
             publishing: 0,
             looked_at: 0,
             cursor: Cursor::default(),
@@ -113,12 +117,16 @@ impl Run {
         if self.fold.next_wave() != self.next_wave {
             return None;
         }
-        if self.fold.complete() && self.publishing == 0 {
+        let over = self.fold.complete() || self.broken.is_some();
+        if over && self.publishing == 0 {
             self.phase = Phase::Closing;
             return Some(Action::Close {
                 closed: self.end(term),
                 expected: self.fold.last_plan(),
             });
+        }
+        if self.broken.is_some() {
+            return None;
         }
         if self.publishing >= PUBLISHING_MAX {
             return None;
@@ -145,6 +153,13 @@ impl Run {
     pub fn outrun(&mut self) {
         self.phase = Phase::Idle;
         self.stale = true;
+    }
+
+    /// The wave that was to be the next can never be written.
+    pub fn broken(&mut self, why: String) {
+        self.phase = Phase::Idle;
+        self.next_wave = self.fold.next_wave();
+        self.broken = Some(why);
     }
 
     /// The fold moved on: takes over numbers of waves that others decided.
@@ -187,6 +202,7 @@ impl Run {
     /// Whether the run could use room on the queue now.
     pub fn wants_room(&self, now: UnixMs) -> bool {
         self.phase == Phase::Idle
+            && self.broken.is_none()
             && self.publishing < PUBLISHING_MAX
             && self.fold.closing().is_none()
             && (!self.fold.all_issued()
@@ -198,6 +214,13 @@ impl Run {
     }
 
     fn end(&self, term: Term) -> Closed {
+        if let Some(why) = &self.broken {
+            return Closed {
+                state: EndState::Failed,
+                error: Some(why.clone()),
+                term,
+            };
+        }
         let counts = self.fold.counts();
         if counts.dead + counts.dead_probes == 0 {
             return Closed {

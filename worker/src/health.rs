@@ -39,6 +39,12 @@ impl WorkerHealth {
         }
     }
 
+    /// The worker takes no more work.
+    pub(crate) fn stopping(&self) {
+        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.insert(Part::Worker, "stopping".to_owned());
+    }
+
     /// `part` works (again).
     pub(crate) fn fine(&self, part: &Part) {
         let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -281,6 +281,29 @@ fn lost_wave_is_refilled_only_when_nothing_else_is_on_its_way() {
 }
 
 #[test]
+fn run_whose_next_wave_can_never_be_written_fails_once_nothing_is_on_its_way() {
+    let mut script = Script::new(1, PagesSpec::Count { count: 3 }, None);
+    let now = UnixMs(0);
+    let decide = |run: &mut Run| run.step(1, 1, TERM, now);
+    assert!(matches!(
+        decide(&mut script.run),
+        Some(Action::Decide { .. })
+    ));
+    script.run.decided();
+    script.run.phase = Phase::Deciding;
+    script.run.broken("too large".into());
+    assert!(!script.run.wants_room(now));
+    assert_eq!(script.run.step(9, 1, TERM, now), None);
+    script.run.published();
+    let closed = script.run.step(9, 1, TERM, now);
+    assert!(
+        matches!(&closed, Some(Action::Close { closed, .. })
+            if closed.state == EndState::Failed && closed.error.as_deref() == Some("too large")),
+        "{closed:?}"
+    );
+}
+
+#[test]
 fn tile_that_stays_open_is_looked_for_on_the_queue() {
     let mut script = Script::new(1, PagesSpec::Count { count: 4 }, None);
     script.wave(2, 0);

@@ -306,11 +306,13 @@ impl Lead {
         match report {
             Report::Decided(name) => self.with(&name, Run::decided),
             Report::Outrun(name, tiles) => {
-                if let Some(queue) = self.runs.get(&name).map(|run| run.queue.clone()) {
-                    let queue = self.queue(&queue);
-                    queue.outstanding = queue.outstanding.saturating_sub(tiles);
-                }
+                self.not_issued(&name, tiles);
                 self.with(&name, Run::outrun);
+            }
+            Report::Broken(name, tiles, why) => {
+                tracing::error!(run = %name, why, "the run fails");
+                self.not_issued(&name, tiles);
+                self.with(&name, |run| run.broken(why));
             }
             Report::Published(name, Outcome::Stored) => self.with(&name, Run::published),
             Report::Published(name, Outcome::Lost(register)) => {
@@ -348,10 +350,13 @@ impl Lead {
                 tracing::error!(%error, "the term register cannot be written");
                 self.deposed = Some(self.term);
             }
-            Report::Stuck(name, error) => {
-                tracing::error!(run = %name, error, "the ledger takes no record");
-                self.with(&name, Run::outrun);
-            }
+        }
+    }
+
+    fn not_issued(&mut self, name: &RunId, tiles: usize) {
+        if let Some(queue) = self.runs.get(name).map(|run| run.queue.clone()) {
+            let queue = self.queue(&queue);
+            queue.outstanding = queue.outstanding.saturating_sub(tiles);
         }
     }
 

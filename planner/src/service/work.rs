@@ -48,8 +48,8 @@ pub(super) enum Report {
     Listed(RunId, Listing, Register),
     /// The register was written anew, or is another's.
     Claimed(Result<Register, ClaimError>),
-    /// A record cannot be written at all, for this reason.
-    Stuck(RunId, String),
+    /// A wave can never be written, for this reason; its tiles were not issued.
+    Broken(RunId, usize, String),
 }
 
 /// What became of tiles.
@@ -120,7 +120,10 @@ impl Voice {
                 Err(AppendError::Conflict { .. }) => {
                     return self.report(Report::Outrun(run, tiles)).await;
                 }
-                Err(error) => return self.report(Report::Stuck(run, error.to_string())).await,
+                Err(error) => {
+                    let why = format!("its next wave cannot be written: {error}");
+                    return self.report(Report::Broken(run, tiles, why)).await;
+                }
             };
         self.report(Report::Decided(run.clone())).await;
         let PlanRecord::Wave(wave) = record else {
@@ -170,7 +173,11 @@ impl Voice {
         match append_certainly(&self.broker, &subject, bytes, expected).await {
             Ok(_) => {}
             Err(AppendError::Conflict { .. }) => self.report(Report::Outrun(run, 0)).await,
-            Err(error) => self.report(Report::Stuck(run, error.to_string())).await,
+            Err(error) => {
+                tracing::error!(%run, %error, "the run cannot be closed; trying again");
+                tokio::time::sleep(PAUSE_FULL).await;
+                self.report(Report::Outrun(run, 0)).await;
+            }
         }
     }
 

@@ -41,6 +41,8 @@ pub const SHARDS_FAILED: &str = "gridloom_shards_failed_total";
 pub const SHARDS_DEAD: &str = "gridloom_shards_dead_total";
 /// Outcomes that came after the first success and changed nothing (planner). Counter.
 pub const SHARDS_LATE: &str = "gridloom_shards_late_total";
+/// Attempts of shards that this worker ended, by `outcome`: done or failed (worker). Counter.
+pub const WORKER_SHARDS: &str = "gridloom_worker_shards_total";
 /// Tiles that a worker took over, by `reason` (worker). Counter.
 pub const TILES_TAKEN_OVER: &str = "gridloom_tiles_taken_over_total";
 /// Tiles published again from the ledger (planner). Counter.
@@ -111,6 +113,10 @@ pub const ALL: &[Metric] = &[
     counter(
         SHARDS_LATE,
         "Successes that came after the one that counted, and changed nothing.",
+    ),
+    counter(
+        WORKER_SHARDS,
+        "Attempts of shards that this worker ended, by outcome.",
     ),
     counter(
         TILES_TAKEN_OVER,

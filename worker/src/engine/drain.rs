@@ -10,7 +10,6 @@ use gridloom_shared::clock::Boot;
 use super::held::{Receipt, TileKey};
 use super::runs::Return;
 use super::{Engine, Event, intake};
-use crate::health::Part;
 use crate::shard::End;
 
 /// How long after the grace what is still to be written is waited for.
@@ -40,7 +39,7 @@ impl Engine {
     pub(super) fn begin_drain(&mut self) {
         self.now = Boot::now();
         self.facts.stopping.store(true, Ordering::Relaxed);
-        self.trouble(Part::Worker, "stopping");
+        self.health.stopping();
         let pullers: Vec<_> = self
             .queues
             .iter_mut()

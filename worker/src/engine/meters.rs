@@ -7,9 +7,6 @@ use metrics::{Counter, Gauge, Histogram};
 
 use crate::lease::Loss;
 
-/// Attempts of shards that this worker ended, by `outcome`: done or failed. Counter.
-const WORKER_SHARDS: &str = "gridloom_worker_shards_total";
-
 pub(super) struct Meters {
     pub(super) done: Counter,
     pub(super) failed: Counter,
@@ -20,8 +17,8 @@ pub(super) struct Meters {
 impl Meters {
     pub(super) fn new() -> Meters {
         Meters {
-            done: metrics::counter!(WORKER_SHARDS, "outcome" => "done"),
-            failed: metrics::counter!(WORKER_SHARDS, "outcome" => "failed"),
+            done: metrics::counter!(names::WORKER_SHARDS, "outcome" => "done"),
+            failed: metrics::counter!(names::WORKER_SHARDS, "outcome" => "failed"),
             append: metrics::histogram!(names::LEDGER_APPEND),
             running: metrics::gauge!(names::TILES_RUNNING),
         }
