@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::broker::log::{AppendError, ReadError, Record};
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::id::{JobName, Nonce, RunId, Term};
 use gridloom_shared::job::JobSpec;
@@ -207,13 +207,27 @@ fn same_request(first: &Opened, content: u64, nonce: Nonce) -> Result<Mine, Stri
 async fn find(broker: &Broker, run: &RunId) -> Result<Option<(u64, Opened)>, ReadError> {
     let subjects = broker.subjects();
     let plan = subjects.plan_of_run_anywhere(run);
-    let first = broker.first(&subjects.ledger(), &plan).await?;
-    Ok(
-        first.and_then(|record| match wire::decode(&record.payload) {
-            Ok(PlanRecord::Opened(opened)) => Some((record.seq, *opened)),
-            Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
-        }),
-    )
+    let Some(first) = broker.first(&subjects.ledger(), &plan).await? else {
+        return Ok(None);
+    };
+    if let Some(opened) = opening(&first) {
+        return Ok(Some(opened));
+    }
+    // Of a run that was purged the last record is left; its id may have been used again.
+    let mut reader = broker.reader(&subjects.ledger(), plan, first.seq + 1, None);
+    while let Some(page) = reader.next_page().await? {
+        if let Some(opened) = page.iter().find_map(opening) {
+            return Ok(Some(opened));
+        }
+    }
+    Ok(None)
+}
+
+fn opening(record: &Record) -> Option<(u64, Opened)> {
+    match wire::decode(&record.payload) {
+        Ok(PlanRecord::Opened(opened)) => Some((record.seq, *opened)),
+        Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
+    }
 }
 
 /// Appends under compare-and-swap until the answer is known: an own earlier try whose answer was

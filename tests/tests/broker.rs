@@ -8,7 +8,7 @@ use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::log::{AppendError, Follow, Followed, Start};
 use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, Puller};
 use gridloom_shared::broker::subjects::{Author, ConsumerName};
-use gridloom_shared::broker::term::ClaimError;
+use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology::{
     self, AckDeadline, Finding, TopologyError, TopologyOptions, consumers,
 };

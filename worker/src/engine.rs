@@ -267,7 +267,7 @@ impl Engine {
             tokio::task::yield_now().await;
             self.look_at_link();
             self.send_signals();
-            if !self.signals.is_empty() {
+            if !self.signals.is_empty() && self.link.is_open() {
                 self.wake_at(self.now + Duration::from_millis(1));
             }
         }
@@ -280,6 +280,12 @@ impl Engine {
         for _ in 0..TURN {
             match self.takeovers.next().now_or_never() {
                 Some(Some(message)) => self.hear(&message),
+                Some(None) | None => break,
+            }
+        }
+        for _ in 0..TURN {
+            match self.renewals.next().now_or_never() {
+                Some(Some(answer)) => self.renewed(&answer),
                 Some(None) | None => break,
             }
         }

@@ -40,6 +40,7 @@ pub(super) mod code {
     pub(in crate::broker) const BATCH_TOO_MANY_OPEN: u64 = 10_210;
     /// Somebody is just ending all open batches.
     pub(in crate::broker) const OPEN_BATCH_DISABLED: u64 = 10_205;
+    pub(in crate::broker) const OPEN_BATCH_UNKNOWN: u64 = 10_208;
     pub(in crate::broker) const OPEN_BATCH_TOO_MANY: u64 = 10_211;
 }
 
@@ -86,13 +87,20 @@ impl Fault {
         self.err_code == code::WRONG_LAST
     }
 
+    /// Whether there is no open batch that the message would belong to.
+    pub(super) fn is_of_no_open_batch(&self) -> bool {
+        matches!(
+            self.err_code,
+            code::OPEN_BATCH_UNKNOWN | code::OPEN_BATCH_DISABLED
+        )
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         matches!(
             self.err_code,
             code::WRONG_LAST_BUSY
                 | code::BATCH_INCOMPLETE
                 | code::BATCH_TOO_MANY_OPEN
-                | code::OPEN_BATCH_DISABLED
                 | code::OPEN_BATCH_TOO_MANY
         )
     }

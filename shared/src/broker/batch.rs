@@ -8,7 +8,7 @@
 //!
 //! The broker judges the register once a batch: with the first message of an open one, at the commit
 //! of an atomic one. So whoever rewrites the register ends the open ones after that
-//! ([`Broker::end_open_batches`]), and nothing lands any more that expected the older one. What is left
+//! ([`Broker::claim_term`]), and nothing lands any more that expected the older one. What is left
 //! of a batch that was ended is as if its answer had been lost, and is mended in the same way.
 
 mod atomic;
@@ -43,8 +43,8 @@ pub struct Outgoing {
 pub enum Published {
     /// All of it is stored.
     Stored,
-    /// The register is no longer as expected: another leader wrote it, or it is gone with the queue.
-    /// Surely nothing is stored.
+    /// The register is no longer as expected: another leader wrote it, or it is gone with the queue; or
+    /// somebody is just ending all open batches. Surely nothing is stored.
     Refused,
     /// The broker could not judge or take it now. Surely nothing is stored: send it again.
     Busy {
@@ -112,7 +112,9 @@ impl Broker {
 /// What to make of an error after which surely nothing is stored.
 fn not_stored(error: ApiError) -> Published {
     match error {
-        ApiError::Fault(fault) if fault.is_wrong_last() => Published::Refused,
+        ApiError::Fault(fault) if fault.is_wrong_last() || fault.is_of_no_open_batch() => {
+            Published::Refused
+        }
         ApiError::Fault(fault) if fault.is_full() => Published::Failed(BatchError::Full(fault)),
         ApiError::Fault(fault) if fault.is_busy() || fault.is_passing() => Published::Busy {
             cause: fault.to_string(),

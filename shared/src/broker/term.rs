@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use async_nats::Subject;
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::api::ApiError;
@@ -68,8 +69,8 @@ pub enum ClaimError {
 impl Broker {
     /// Writes `term` into the register for the leader `session`. Only a lower term, or the same of
     /// the same leader, is overwritten. The same leader calls it again when the answer to a publish
-    /// was lost: what it sent before is refused from then on. Batches that are open are ended after the
-    /// write, so once this returns, nothing lands any more that expected an older register.
+    /// was lost: what it sent before is refused from then on. Once this returns, nothing lands any more
+    /// that expected an older register.
     pub async fn claim_term(&self, term: Term, session: Session) -> Result<Register, ClaimError> {
         let give_up = Instant::now() + PATIENCE;
         let mut pause = PAUSE_FIRST;
@@ -120,14 +121,35 @@ impl Broker {
             Err(ApiError::Answer(_)) => return Err(ClaimError::Unreadable { term, subject }),
             Err(cause) => return Ok(Err(cause)),
         };
-        let payload = format!("{} {session}", term.0);
-        let (subject, headers) = (Subject::from(subject), Some(expecting(expected, None)));
-        let stored = self.store(&subject, headers, payload.into());
-        let seq = match stored.await {
-            Ok(stored) => stored.seq,
-            Err(cause) => return Ok(Err(cause)),
+        let payload = Bytes::from(format!("{} {session}", term.0));
+        Ok(self
+            .rewrite(&Subject::from(subject), payload, expected)
+            .await)
+    }
+
+    /// Writes the register, and ends the batches that were opened under an older one. A message of theirs
+    /// that is just being stored when they end would open its batch again behind that: so the register is
+    /// written once more, which the broker answers only when that message is stored, and they are ended
+    /// once more.
+    async fn rewrite(
+        &self,
+        subject: &Subject,
+        payload: Bytes,
+        expected: u64,
+    ) -> Result<Register, ApiError> {
+        let write = async |expected| {
+            let headers = Some(expecting(expected, None));
+            let stored = self.store(subject, headers, payload.clone()).await?;
+            Ok::<_, ApiError>(stored.seq)
         };
-        Ok(self.end_open_batches().await.map(|()| Register { seq }))
+        let mut seq = write(expected).await?;
+        if self.has_open_batches() {
+            self.permit_open_batches(false).await?;
+            seq = write(seq).await?;
+            self.permit_open_batches(false).await?;
+            self.permit_open_batches(true).await?;
+        }
+        Ok(Register { seq })
     }
 }
 

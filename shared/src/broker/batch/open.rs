@@ -76,24 +76,21 @@ impl Broker {
         }
     }
 
-    /// Ends every open batch of the queue, whoever opened it: what is still sent to it is refused.
-    pub(in crate::broker) async fn end_open_batches(&self) -> Result<(), ApiError> {
-        // There batches are atomic: judged as a whole at their commit.
-        if self.cluster().is_some() {
-            return Ok(());
-        }
+    /// Whether batches are open ones here. On a cluster they are atomic: judged as a whole at their commit.
+    pub(in crate::broker) fn has_open_batches(&self) -> bool {
+        self.cluster().is_none()
+    }
+
+    /// Switches open batches on or off; off, it ends every one that is open, whoever opened it: what is
+    /// still sent to it is refused. The other settings are written back as they were read just before.
+    pub(in crate::broker) async fn permit_open_batches(&self, on: bool) -> Result<(), ApiError> {
         let shards = self.subjects().shards();
         let Configured { mut config } = self
             .api(format!("$JS.API.STREAM.INFO.{shards}"), &())
             .await?;
-        for permitted in [false, true] {
-            if config[SETTING].as_bool().unwrap_or(false) != permitted {
-                config[SETTING] = permitted.into();
-                let update = format!("$JS.API.STREAM.UPDATE.{shards}");
-                self.api::<Configured>(update, &config).await?;
-            }
-        }
-        Ok(())
+        config[SETTING] = on.into();
+        let update = format!("$JS.API.STREAM.UPDATE.{shards}");
+        self.api::<Configured>(update, &config).await.map(|_| ())
     }
 }
 
@@ -105,20 +102,23 @@ fn reply_to(space: &mut BytesMut, inbox: &str, number: usize, operation: u8) -> 
 }
 
 async fn verdict(answers: &mut Subscription, count: usize) -> Published {
+    let mut judge = Judge {
+        count: count as u64,
+        first: None,
+    };
     loop {
         let Some(message) = answers.next().await else {
             return Published::Unknown {
                 cause: "the connection was closed".into(),
             };
         };
-        let first = place(&message.subject) == Some(1);
         let answer = match message.status {
             None => read(&message.payload),
             Some(_) => Err(ApiError::Request(RequestError::NoResponders {
                 subject: message.subject.to_string(),
             })),
         };
-        if let Some(published) = judge(answer, first, count as u64) {
+        if let Some(published) = judge.hear(place(&message.subject), answer) {
             return published;
         }
     }
@@ -155,18 +155,44 @@ fn read(payload: &[u8]) -> Result<Answer, ApiError> {
     }
 }
 
-/// What an answer says about a batch of `count` messages; `None` when more is to come. The broker
-/// answers in the order of the messages, and an error of the `first` is one of them all.
-fn judge(answer: Result<Answer, ApiError>, first: bool, count: u64) -> Option<Published> {
-    let unknown = |cause| Some(Published::Unknown { cause });
-    match answer {
-        Ok(Answer::Progress) => None,
-        Ok(Answer::Ended(stored)) if stored == count => Some(Published::Stored),
-        Ok(Answer::Ended(stored)) => unknown(format!("{stored} of {count} tiles are stored")),
-        Ok(Answer::Broken(why)) => unknown(why),
-        Err(ApiError::Answer(why)) => unknown(why),
-        Err(error) if first => Some(not_stored(error)),
-        Err(error) => unknown(error.to_string()),
+/// Makes sense of the answers, which come in the order of the messages.
+struct Judge {
+    count: u64,
+    /// The error of the first message, until the second one's answer says whether it ended the batch:
+    /// one that is met only while the message is stored does not.
+    first: Option<ApiError>,
+}
+
+impl Judge {
+    /// What an answer about message `place` says about the batch; `None` when more is to come.
+    fn hear(&mut self, place: Option<u64>, answer: Result<Answer, ApiError>) -> Option<Published> {
+        let unknown = |cause| Some(Published::Unknown { cause });
+        if let Some(first) = self.first.take() {
+            let ended = match &answer {
+                Err(ApiError::Fault(fault)) => fault.is_of_no_open_batch(),
+                Err(ApiError::Request(_)) => true,
+                Err(ApiError::Answer(_)) | Ok(_) => false,
+            };
+            return if place == Some(2) && ended {
+                Some(not_stored(first))
+            } else {
+                unknown(first.to_string())
+            };
+        }
+        match answer {
+            Ok(Answer::Progress) => None,
+            Ok(Answer::Ended(stored)) if stored == self.count => Some(Published::Stored),
+            Ok(Answer::Ended(stored)) => {
+                unknown(format!("{stored} of {} tiles are stored", self.count))
+            }
+            Ok(Answer::Broken(why)) | Err(ApiError::Answer(why)) => unknown(why),
+            Err(error) if place != Some(1) => unknown(error.to_string()),
+            Err(error) if self.count == 1 => Some(not_stored(error)),
+            Err(error) => {
+                self.first = Some(error);
+                None
+            }
+        }
     }
 }
 
@@ -175,47 +201,63 @@ mod tests {
     use super::*;
     use crate::broker::batch::BatchError;
 
-    fn judged(payload: &str, first: bool, count: u64) -> Option<Published> {
-        judge(read(payload.as_bytes()), first, count)
+    const WHOLE: &str = r#"{"stream":"s","seq":1001,"batch":"b","count":9}"#;
+
+    fn error(code: u64) -> String {
+        format!(
+            r#"{{"error":{{"code":400,"err_code":{code},"description":"maximum"}},"stream":"s","seq":0}}"#
+        )
+    }
+
+    /// What is made of `answers`: the number of the message, and the payload.
+    fn judged(count: u64, answers: &[(u64, &str)]) -> Option<Published> {
+        let mut judge = Judge { count, first: None };
+        answers
+            .iter()
+            .find_map(|(place, payload)| judge.hear(Some(*place), read(payload.as_bytes())))
     }
 
     #[test]
     fn batch_is_stored_when_its_last_answer_counts_every_message() {
-        assert_eq!(
-            judged(r#"{"type":"ack","seq":0,"msgs":500}"#, true, 9),
-            None
-        );
-        let whole = r#"{"stream":"s","seq":1001,"batch":"b","count":9}"#;
-        assert_eq!(judged(whole, false, 9), Some(Published::Stored));
-        assert!(matches!(
-            judged(whole, false, 10),
-            Some(Published::Unknown { .. })
-        ));
+        let ack = (1, r#"{"type":"ack","seq":0,"msgs":500}"#);
+        assert_eq!(judged(9, &[ack]), None);
+        assert_eq!(judged(9, &[ack, (9, WHOLE)]), Some(Published::Stored));
+        let more = judged(10, &[(9, WHOLE)]);
+        assert!(matches!(more, Some(Published::Unknown { .. })));
     }
 
     #[test]
-    fn error_of_the_first_message_says_that_nothing_is_stored_and_a_later_one_does_not() {
-        let error = |code: u64| {
-            format!(
-                r#"{{"error":{{"code":400,"err_code":{code},"description":"maximum"}},"stream":"s","seq":0}}"#
-            )
-        };
-        assert_eq!(judged(&error(10_071), true, 9), Some(Published::Refused));
-        for busy in [10_205, 10_211] {
-            assert!(matches!(
-                judged(&error(busy), true, 9),
-                Some(Published::Busy { .. })
-            ));
-        }
+    fn nothing_is_stored_when_the_first_message_is_refused_and_the_second_finds_no_batch() {
+        let after = |code: u64| judged(9, &[(1, &error(code)), (2, &error(10_208))]);
+        assert_eq!(after(10_071), Some(Published::Refused));
+        assert_eq!(after(10_205), Some(Published::Refused));
+        assert!(matches!(after(10_211), Some(Published::Busy { .. })));
         assert!(matches!(
-            judged(&error(10_077), true, 9),
+            after(10_077),
             Some(Published::Failed(BatchError::Full(_)))
         ));
+        assert_eq!(judged(9, &[(1, &error(10_071))]), None);
+        assert_eq!(judged(1, &[(1, &error(10_071))]), Some(Published::Refused));
+    }
+
+    #[test]
+    fn batch_that_goes_on_behind_a_refused_message_leaves_a_doubt() {
+        let full = error(10_077);
+        for next in [
+            (9, WHOLE),
+            (500, r#"{"type":"ack","seq":500,"msgs":500}"#),
+            (2, full.as_str()),
+            (3, error(10_208).as_str()),
+        ] {
+            let judged = judged(9, &[(1, &full), next]);
+            assert!(
+                matches!(judged, Some(Published::Unknown { .. })),
+                "{next:?}"
+            );
+        }
         for code in [10_071, 10_077, 10_205, 10_208] {
-            assert!(matches!(
-                judged(&error(code), false, 9),
-                Some(Published::Unknown { .. })
-            ));
+            let later = judged(9, &[(5, &error(code))]);
+            assert!(matches!(later, Some(Published::Unknown { .. })));
         }
     }
 
@@ -226,8 +268,9 @@ mod tests {
             r#"{"type":"err","seq":6,"error":{"code":503,"err_code":10077,"description":"maximum"}}"#,
             "nonsense",
         ] {
+            let judged = judged(9, &[(1, payload)]);
             assert!(
-                matches!(judged(payload, true, 9), Some(Published::Unknown { .. })),
+                matches!(judged, Some(Published::Unknown { .. })),
                 "{payload}"
             );
         }
