@@ -9,8 +9,7 @@
 //! | closing | - | idle, stale | - | gone, with the `closed` record |
 //!
 //! Several waves may be on their way to the queue at once: the next is under way while workers are at
-//! the one before. A stale run decides nothing
-//! more; it is refilled once nothing of it is on its way.
+//! the one before. A stale run decides nothing more; it is refilled once nothing of it is on its way.
 
 use std::sync::Arc;
 

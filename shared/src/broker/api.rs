@@ -178,6 +178,12 @@ impl Broker {
     }
 }
 
+/// What JetStream says about a stream: how it is configured.
+#[derive(Debug, Deserialize)]
+pub(super) struct Configured {
+    pub(super) config: serde_json::Value,
+}
+
 /// What JetStream says about a publish.
 #[derive(Debug, Deserialize)]
 pub(super) struct Stored {

@@ -26,9 +26,6 @@ use super::term::Register;
 /// Most messages in one batch: the broker takes no more in an atomic one.
 pub const BATCH_MAX: usize = 1_000;
 
-/// Kept free in a message for its subject and headers.
-const ENVELOPE: usize = 4 * 1024;
-
 /// One message for the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
@@ -82,15 +79,15 @@ impl Broker {
         }
         // Never closed: without a permit the broker itself would bound them.
         let _permit = self.batches.acquire().await;
-        if self.cluster().is_some() {
-            self.publish_atomic(messages, register).await
-        } else {
+        if self.has_open_batches() {
             self.publish_open(messages, register).await
+        } else {
+            self.publish_atomic(messages, register).await
         }
     }
 
     fn check(&self, messages: &[Outgoing]) -> Result<(), String> {
-        let most = self.max_payload().saturating_sub(ENVELOPE);
+        let most = self.max_record();
         match messages.iter().map(|message| message.payload.len()).max() {
             None => Err("no message in the batch".into()),
             Some(_) if messages.len() > BATCH_MAX => Err(format!(

@@ -27,6 +27,8 @@ pub const SERVER_MIN: (u64, u64, u64) = (2, 14, 2);
 
 /// Batches under way at once.
 const BATCHES: usize = 32;
+/// Kept free in a message for its envelope and headers.
+const ENVELOPE: usize = 4 * 1024;
 /// One attempt to connect.
 const ATTEMPT: Duration = Duration::from_secs(3);
 /// Why there is no connection.
@@ -191,6 +193,11 @@ impl Broker {
     /// Name of the server's cluster; `None` for a server that stands alone.
     pub fn cluster(&self) -> Option<String> {
         self.client.server_info().cluster
+    }
+
+    /// Largest record in bytes that surely fits into a message, with its headers.
+    pub fn max_record(&self) -> usize {
+        self.max_payload().saturating_sub(ENVELOPE)
     }
 
     /// Largest message in bytes, headers included.

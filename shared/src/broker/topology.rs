@@ -21,10 +21,9 @@ pub use drift::Drift;
 pub use standing::Standing;
 
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::api::{ApiError, code};
+use super::api::{ApiError, Configured, code};
 use super::connect::Broker;
 use streams::Wanted;
 
@@ -127,11 +126,6 @@ pub enum Finding {
     Missing(String),
     /// It differs.
     Drift(Drift),
-}
-
-#[derive(Deserialize)]
-struct Configured {
-    config: Value,
 }
 
 /// Creates every stream and bucket that is missing, and checks those that are there. Several may do

@@ -6,6 +6,7 @@
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::ledger::record::{Reason, WAVE_TILES_MAX};
+use gridloom_shared::quick::QuickMap;
 
 use super::admit::failed;
 use super::batch::{self, Appended, Batch, Content};
@@ -15,10 +16,7 @@ use crate::failure::Failure;
 use crate::health::Part;
 use crate::outcomes::outbox::Due;
 use crate::outcomes::tally::Tally;
-use gridloom_shared::quick::QuickMap;
 
-/// Kept free in a message for its envelope and headers.
-const ENVELOPE: usize = 4 * 1024;
 const REASONS: [Reason; 4] = [
     Reason::Count,
     Reason::Floor,
@@ -95,7 +93,7 @@ impl Engine {
             self.number += 1;
             let payload =
                 batch::probed_record(self.session, self.number, &held.tile, fence, &answer);
-            if payload.len() + ENVELOPE > self.broker.max_payload() {
+            if payload.len() > self.broker.max_record() {
                 let text = format!(
                     "the probe's answer has {} bytes, more than a message holds: return the rest by a cursor",
                     payload.len()

@@ -8,6 +8,7 @@ use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::Subjects;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, Reason};
+use gridloom_shared::quick::QuickMap;
 use gridloom_shared::tile::TileRef;
 
 use super::held::{Holding, Receipt, TileKey};
@@ -15,7 +16,6 @@ use crate::crew::pace::Pace;
 use crate::handler::{ProbedPages, SharedHandler};
 use crate::outcomes::outbox::Outbox;
 use crate::shard::RunContext;
-use gridloom_shared::quick::QuickMap;
 
 /// Runs without tiles that are remembered.
 const IDLE_MAX: usize = 256;

@@ -12,25 +12,18 @@ use std::time::Duration;
 use async_nats::Subject;
 use bytes::BytesMut;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{Outgoing, Published, not_stored};
-use crate::broker::api::{self, ApiError, Stored};
+use crate::broker::api::{self, ApiError, Configured, Stored};
 use crate::broker::connect::Broker;
 use crate::broker::plain::{RequestError, Subscription};
 use crate::broker::term::Register;
+use crate::broker::topology::streams::OPEN_BATCHES;
 
 /// How long the broker may be silent.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages between answers that the broker gives while a batch is open: none is needed.
 const FLOW: usize = super::BATCH_MAX;
-/// The stream's setting that permits them.
-const SETTING: &str = "allow_batched";
-
-#[derive(Deserialize)]
-struct Configured {
-    config: Value,
-}
 
 impl Broker {
     pub(super) async fn publish_open(
@@ -88,7 +81,7 @@ impl Broker {
         let Configured { mut config } = self
             .api(format!("$JS.API.STREAM.INFO.{shards}"), &())
             .await?;
-        config[SETTING] = on.into();
+        config[OPEN_BATCHES] = on.into();
         let update = format!("$JS.API.STREAM.UPDATE.{shards}");
         self.api::<Configured>(update, &config).await.map(|_| ())
     }

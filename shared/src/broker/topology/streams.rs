@@ -5,6 +5,9 @@ use serde_json::{Map, Value, json};
 use super::{Storage, TopologyOptions};
 use crate::broker::subjects::{BucketName, Subjects};
 
+/// The setting of a stream that takes open batches.
+pub(in crate::broker) const OPEN_BATCHES: &str = "allow_batched";
+
 /// A stream as it should be.
 pub(super) struct Wanted {
     pub(super) name: String,
@@ -36,7 +39,7 @@ impl Wanted {
             );
         }
         if self.open_batches {
-            config.insert("allow_batched".into(), true.into());
+            config.insert(OPEN_BATCHES.into(), true.into());
         }
         Value::Object(config)
     }
