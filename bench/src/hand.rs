@@ -113,6 +113,7 @@ fn payload() -> anyhow::Result<bytes::Bytes> {
         again: false,
         bounds: Vec::new(),
         after: None,
+        frozen: None,
     }))
 }
 

@@ -11,7 +11,7 @@ use crate::job::JobSpec;
 use crate::ledger::record::{PlanRecord, Takeover, WorkRecord};
 use crate::ledger::summary::RunSummary;
 use crate::presence::Presence;
-use crate::tile::Tile;
+use crate::tile::{Tile, decode_plain, encode_plain};
 
 /// The version that this build writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
@@ -84,8 +84,21 @@ macro_rules! wire {
 }
 
 wire!(
-    Tile, JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence
+    JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence
 );
+
+impl Wire for Tile {
+    fn to_bytes(&self, space: &mut BytesMut) -> Bytes {
+        match encode_plain(self, space) {
+            Some(()) => space.split().freeze(),
+            None => encode_any(self, space),
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Tile, WireError> {
+        decode_plain(bytes).map_or_else(|| decode_any(bytes), Ok)
+    }
+}
 
 /// The bytes of `body`.
 pub fn encode<T: Wire>(body: &T) -> Bytes {
@@ -109,13 +122,13 @@ pub fn decode<T: Wire>(bytes: &[u8]) -> Result<T, WireError> {
     clippy::expect_used,
     reason = "writing plain data to memory cannot fail: maps with text keys, numbers, texts and bytes always encode"
 )]
-fn encode_any<T: Serialize>(body: &T, space: &mut BytesMut) -> Bytes {
+pub(crate) fn encode_any<T: Serialize>(body: &T, space: &mut BytesMut) -> Bytes {
     rmp_serde::encode::write_named(&mut space.writer(), &EnvelopeOut { v: VERSION, body })
         .expect("plain data encodes");
     space.split().freeze()
 }
 
-fn decode_any<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+pub(crate) fn decode_any<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     match rmp_serde::from_slice::<EnvelopeIn<T>>(bytes) {
         Ok(envelope) if envelope.v <= u64::from(VERSION) => Ok(envelope.body),
         Ok(envelope) => Err(WireError::Newer { found: envelope.v }),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use gridloom_shared::id::Fence;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{Fence, Nonce, Term};
 use gridloom_shared::job::PagesSpec;
 use gridloom_shared::ledger::fold::{Cell, Next};
-use gridloom_shared::ledger::record::TileRun;
+use gridloom_shared::ledger::record::{Opened, PlanRecord, TileRun};
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 use gridloom_shared::wire;
 use gridloom_tests::wait::eventually;
@@ -130,7 +131,7 @@ async fn messages_that_are_no_tiles_are_recorded_and_removed() -> anyhow::Result
         ..good.clone()
     };
     let other_nonce = Tile {
-        nonce: gridloom_shared::id::Nonce(1),
+        nonce: Nonce(1),
         index: 5,
         ..good.clone()
     };
@@ -173,6 +174,40 @@ async fn messages_that_are_no_tiles_are_recorded_and_removed() -> anyhow::Result
         reasons.iter().any(|reason| reason.contains("version 9")),
         "{reasons:?}"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tile_that_brings_a_false_first_record_along_keeps_no_true_one_from_its_handler()
+-> anyhow::Result<()> {
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    let good = stage.wave(vec![tiles(0, 1, 1)]).await?.remove(0);
+    let nonce = Nonce(1);
+    let false_record = Opened {
+        nonce,
+        job: job(1, COUNTED)?,
+        scheduled_at: UnixMs(0),
+        content: 0,
+        term: Term(1),
+    };
+    let forged = Tile {
+        nonce,
+        index: 5,
+        frozen: Some(wire::encode(&PlanRecord::Opened(Box::new(false_record)))),
+        ..good.clone()
+    };
+    let subject = stage.broker.subjects().shard(&stage.queue, &stage.run);
+    let purge = serde_json::json!({ "filter": subject }).to_string();
+    let shards = stage.broker.subjects().shards();
+    let client = stage.server.client().await?;
+    client
+        .request(format!("$JS.API.STREAM.PURGE.{shards}"), purge.into())
+        .await?;
+    stage.publish(&[forged, good]).await?;
+    let worker = Running::start(stage.worker().handler("h", async |_: Shard| Ok(())))?;
+    let fold = stage.until_acknowledged().await?;
+    worker.stop().await?;
+    assert_eq!(fold.counts().done, 1);
     Ok(())
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn serve<K: Copy + Send + 'static>(
     finished: mpsc::UnboundedSender<Vec<Finished<K>>>,
 ) {
     while let Some(batch) = batches.recv().await {
-        let mut ready = Vec::new();
+        let mut ready = Vec::with_capacity(batch.len());
         let mut begun = Instant::now();
         for job in batch {
             let quick = job.pace.is_quick();

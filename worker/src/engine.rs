@@ -318,8 +318,9 @@ impl Engine {
         self.now = Boot::now();
         self.write();
         if !self.outgoing.is_empty() {
+            let next = Vec::with_capacity(self.outgoing.len());
             // The crew's end is noticed by the loop.
-            let _ = self.crew.send(std::mem::take(&mut self.outgoing));
+            let _ = self.crew.send(std::mem::replace(&mut self.outgoing, next));
         }
     }
 

@@ -192,6 +192,7 @@ impl Trial {
             again: false,
             bounds: self.bounds.clone().into_iter().collect(),
             after: self.after.clone(),
+            frozen: None,
         };
         let (tile, hold) = (Arc::new(tile), Arc::clone(&self.hold));
         Arc::new(TileContext {

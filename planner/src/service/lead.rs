@@ -28,6 +28,11 @@ use crate::window::Window;
 /// How often runs are looked at for tiles that may be missing on the queue.
 const REFILL: Duration = Duration::from_secs(10);
 
+/// Most tiles of a first wave that carry the run's first record along, and its most bytes there: more
+/// would cost the queue more than the workers' one read saves.
+const FROZEN_TILES: usize = 32;
+const FROZEN_MAX: usize = 2 * 1024;
+
 /// Why a leadership could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TakeError {
@@ -455,12 +460,16 @@ impl Lead {
             }
             Action::Decide { wave, expected } => {
                 let tiles = wave.len();
+                let frozen = (wave.n == 0 && tiles <= FROZEN_TILES)
+                    .then(|| wire::encode(&PlanRecord::Opened(Box::new((*opening.record).clone()))))
+                    .filter(|frozen| frozen.len() <= FROZEN_MAX);
                 let issue = Issue {
                     run: name,
                     queue: queue.clone(),
                     nonce: opening.record.nonce,
                     opened: opening.sequence,
                     wave,
+                    frozen,
                     expected,
                     register: self.register,
                 };

@@ -26,6 +26,8 @@ const ASKED: Duration = Duration::from_secs(2);
 pub(super) struct Shown {
     summaries: mpsc::UnboundedSender<RunSummary>,
     positions: HashMap<RunId, u64>,
+    /// Runs without a summary yet.
+    fresh: Vec<RunId>,
     renewed: Boot,
 }
 
@@ -57,6 +59,7 @@ pub(super) fn start(broker: Broker) -> Writer {
         shown: Shown {
             summaries,
             positions: HashMap::new(),
+            fresh: Vec::new(),
             renewed: Boot::now(),
         },
         task,
@@ -85,8 +88,10 @@ async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<RunSummary>) {
 }
 
 impl Shown {
-    pub(super) fn opened(&self, run: &Run) {
-        self.send(run);
+    /// Its summary comes with the next tick: its first shards go first, and one that is over by then
+    /// needs only its last.
+    pub(super) fn opened(&mut self, run: &Run) {
+        self.fresh.push(run.fold.run().clone());
         metrics::gauge!(names::RUNS, "state" => RunState::Running.as_str()).increment(1.0);
     }
 
@@ -103,6 +108,9 @@ impl Shown {
 
     /// Renews the summaries of runs that have moved.
     pub(super) fn tick(&mut self, runs: &HashMap<RunId, Run>) {
+        for name in std::mem::take(&mut self.fresh) {
+            runs.get(&name).into_iter().for_each(|run| self.send(run));
+        }
         let now = Boot::now();
         if now.since(self.renewed) < RENEWED {
             return;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::broker::term::{ClaimError, Register};
@@ -108,6 +108,7 @@ impl Voice {
             nonce,
             opened,
             wave,
+            frozen,
             expected,
             register,
         } = issue;
@@ -130,6 +131,10 @@ impl Voice {
             return;
         };
         let tiles = wave.expand(&run, nonce, fence, opened, Again::No);
+        let tiles = tiles.map(|tile| Tile {
+            frozen: frozen.clone(),
+            ..tile
+        });
         let messages = self.messages(&queue, &run, tiles);
         let outcome = self.publish(&messages, register).await;
         self.report(Report::Published(run, outcome)).await;
@@ -256,6 +261,8 @@ pub(super) struct Issue {
     pub(super) nonce: Nonce,
     pub(super) opened: u64,
     pub(super) wave: Arc<Wave>,
+    /// What its tiles carry of the run's first record.
+    pub(super) frozen: Option<Bytes>,
     pub(super) expected: u64,
     pub(super) register: Register,
 }

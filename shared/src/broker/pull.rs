@@ -8,14 +8,14 @@
 //! delivered to the connection before, and must not be started.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_nats::{Message, Subject};
 use bytes::Bytes;
-use futures_util::stream::SelectAll;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -127,26 +127,15 @@ struct Outstanding {
 
 #[derive(Debug)]
 struct Lane {
-    number: usize,
-    messages: Subscription,
+    /// `None` once something may still come that belongs to no pull.
+    messages: Option<Subscription>,
+    pulling: Option<Outstanding>,
 }
 
-impl Stream for Lane {
-    type Item = (usize, Message);
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(usize, Message)>> {
-        let number = self.number;
-        Pin::new(&mut self.messages)
-            .poll_next(cx)
-            .map(|message| Some((number, message?)))
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.messages.is_some() && self.pulling.is_none()
     }
-}
-
-#[derive(Debug)]
-enum Use {
-    Idle,
-    Pulling(Outstanding),
-    /// Something may still come that belongs to no pull.
-    Retired,
 }
 
 /// Pulls from one consumer. Not for several tasks: one calls, one loop reads.
@@ -157,8 +146,9 @@ pub struct Puller {
     ask: Subject,
     epoch: u64,
     inbox: String,
-    lanes: SelectAll<Lane>,
-    uses: Vec<Use>,
+    lanes: Vec<Lane>,
+    /// The lane that had something last: it is looked at first.
+    turn: usize,
     last_pull: u64,
     ended: VecDeque<PullEvent>,
     changes: watch::Receiver<u64>,
@@ -175,8 +165,8 @@ impl Puller {
             ask: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into(),
             epoch: broker.connection_epoch(),
             inbox: broker.new_inbox(),
-            lanes: SelectAll::new(),
-            uses: Vec::new(),
+            lanes: Vec::new(),
+            turn: 0,
             last_pull: 0,
             ended: VecDeque::new(),
             changes: broker.changes(),
@@ -198,7 +188,7 @@ impl Puller {
                 consumer: self.consumer.to_string(),
             });
         }
-        let lane = match self.uses.iter().position(|used| matches!(used, Use::Idle)) {
+        let lane = match self.lanes.iter().position(Lane::is_idle) {
             Some(lane) => lane,
             None => self.open_lane().await?,
         };
@@ -210,8 +200,8 @@ impl Puller {
         // Only now: whoever gave up waiting for the client has not pulled.
         self.last_pull += 1;
         let pull = PullId(self.last_pull);
-        if let Some(used) = self.uses.get_mut(lane) {
-            *used = Use::Pulling(Outstanding {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.pulling = Some(Outstanding {
                 pull,
                 unfilled: batch,
                 overdue: Instant::now() + expires + SLACK,
@@ -232,7 +222,7 @@ impl Puller {
             }
             tokio::select! {
                 biased;
-                Some((lane, message)) = self.lanes.next(), if !self.lanes.is_empty() => {
+                (lane, message) = next_of(&mut self.lanes, &mut self.turn) => {
                     if let Some(event) = self.take(lane, message) {
                         return event;
                     }
@@ -245,12 +235,15 @@ impl Puller {
     /// Pulls no more, and returns what was delivered and not yet read, to be handed back.
     pub async fn stop(mut self) -> Vec<Delivery> {
         let mut unread = Vec::new();
-        for mut lane in std::mem::take(&mut self.lanes) {
-            if lane.messages.0.drain().await.is_err() {
+        for lane in 0..self.lanes.len() {
+            let Some(mut messages) = self.lanes[lane].messages.take() else {
+                continue;
+            };
+            if messages.0.drain().await.is_err() {
                 continue;
             }
-            while let Ok(Some(message)) = tokio::time::timeout(SLACK, lane.messages.next()).await {
-                if let Some(PullEvent::Delivery(delivery)) = self.take(lane.number, message) {
+            while let Ok(Some(message)) = tokio::time::timeout(SLACK, messages.next()).await {
+                if let Some(PullEvent::Delivery(delivery)) = self.take(lane, message) {
                     unread.push(delivery);
                 }
             }
@@ -259,13 +252,15 @@ impl Puller {
     }
 
     async fn open_lane(&mut self) -> Result<usize, PublishError> {
-        let number = self.uses.len();
+        let number = self.lanes.len();
         let messages = self
             .broker
             .subscribe(format!("{}.{number}", self.inbox))
             .await?;
-        self.lanes.push(Lane { number, messages });
-        self.uses.push(Use::Idle);
+        self.lanes.push(Lane {
+            messages: Some(messages),
+            pulling: None,
+        });
         Ok(number)
     }
 
@@ -276,23 +271,22 @@ impl Puller {
         }
         self.epoch = epoch;
         self.inbox = self.broker.new_inbox();
-        self.lanes = SelectAll::new();
-        for used in std::mem::take(&mut self.uses) {
-            if let Use::Pulling(Outstanding { pull, unfilled, .. }) = used {
-                self.ended.push_back(PullEvent::Ended {
-                    pull,
-                    unfilled,
+        for lane in std::mem::take(&mut self.lanes) {
+            self.ended
+                .extend(lane.pulling.map(|outstanding| PullEvent::Ended {
+                    pull: outstanding.pull,
+                    unfilled: outstanding.unfilled,
                     reason: EndReason::Disconnected,
-                });
-            }
+                }));
         }
     }
 
     fn give_up_overdue(&mut self) {
         let now = Instant::now();
         self.look_again = now + LOOK;
-        for lane in 0..self.uses.len() {
-            if matches!(&self.uses[lane], Use::Pulling(outstanding) if outstanding.overdue <= now)
+        for lane in 0..self.lanes.len() {
+            let pulling = self.lanes[lane].pulling.as_ref();
+            if pulling.is_some_and(|outstanding| outstanding.overdue <= now)
                 && let Some(ended) = self.end(lane, EndReason::Silent)
             {
                 self.ended.push_back(ended);
@@ -310,8 +304,8 @@ impl Puller {
                 None => None,
             };
         }
-        let used = self.uses.get_mut(lane)?;
-        let Use::Pulling(outstanding) = used else {
+        let pulling = &mut self.lanes.get_mut(lane)?.pulling;
+        let Some(outstanding) = pulling else {
             tracing::warn!(consumer = %self.consumer, subject = %message.subject, "a message that no pull asked for");
             return None;
         };
@@ -320,7 +314,7 @@ impl Puller {
         outstanding.unfilled = outstanding.unfilled.saturating_sub(1);
         let (pull, unfilled) = (outstanding.pull, outstanding.unfilled);
         if unfilled == 0 {
-            *used = Use::Idle;
+            *pulling = None;
         }
         Some(PullEvent::Delivery(Delivery {
             pull,
@@ -339,29 +333,39 @@ impl Puller {
     }
 
     fn end(&mut self, lane: usize, reason: EndReason) -> Option<PullEvent> {
+        let lane = self.lanes.get_mut(lane)?;
+        let Outstanding { pull, unfilled, .. } = lane.pulling.take()?;
         // Only after the broker's own "expired" surely nothing comes any more.
-        let next = if reason == EndReason::Expired {
-            Use::Idle
-        } else {
-            Use::Retired
-        };
-        let used = self.uses.get_mut(lane)?;
-        let Use::Pulling(_) = used else { return None };
-        let retire = matches!(next, Use::Retired);
-        let Use::Pulling(Outstanding { pull, unfilled, .. }) = std::mem::replace(used, next) else {
-            return None;
-        };
-        if retire {
-            let kept = std::mem::take(&mut self.lanes)
-                .into_iter()
-                .filter(|kept| kept.number != lane);
-            self.lanes = kept.collect();
+        if reason != EndReason::Expired {
+            lane.messages = None;
         }
         Some(PullEvent::Ended {
             pull,
             unfilled,
             reason,
         })
+    }
+}
+
+/// The next message of any lane. One that has something is heard out first: a pull ends soon.
+async fn next_of(lanes: &mut [Lane], turn: &mut usize) -> (usize, Message) {
+    poll_fn(|context| {
+        for step in 0..lanes.len() {
+            let lane = (*turn + step) % lanes.len();
+            if let Poll::Ready(Some(message)) = poll(&mut lanes[lane], context) {
+                *turn = lane;
+                return Poll::Ready((lane, message));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn poll(lane: &mut Lane, context: &mut Context<'_>) -> Poll<Option<Message>> {
+    match &mut lane.messages {
+        Some(messages) => Pin::new(messages).poll_next(context),
+        None => Poll::Pending,
     }
 }
 

@@ -144,6 +144,7 @@ impl OpenTile {
             again: true,
             bounds: self.bounds.clone(),
             after: self.after.clone(),
+            frozen: None,
         }
     }
 

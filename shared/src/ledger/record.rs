@@ -170,6 +170,7 @@ impl Wave {
             again: again == Again::Yes,
             bounds: tiles.bounds_of(n).to_vec(),
             after: tiles.after.clone(),
+            frozen: None,
         })
     }
 }

@@ -53,6 +53,15 @@ impl Engine {
                 return self.load(opened, RETRY);
             }
         };
+        run.certain = true;
+        self.learn(opened, found);
+    }
+
+    /// The run's first record was read, or a tile brought it along.
+    pub(super) fn learn(&mut self, opened: u64, found: Option<Box<Opened>>) {
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
         let waiting = std::mem::take(&mut run.waiting);
         match found {
             Some(found) if found.job.queue == run.queue => {
@@ -107,6 +116,12 @@ impl Engine {
         else {
             return;
         };
+        if held.tile.nonce != context.nonce && !run.certain {
+            // Some tile carried another run's record along: the ledger knows.
+            run.context = Context::Reading;
+            run.waiting.push(key);
+            return self.load(key.opened, Duration::ZERO);
+        }
         if held.tile.nonce != context.nonce || held.tile.slice >= context.job.grid.slices {
             return self.refuse_tile(
                 key,

@@ -77,12 +77,17 @@ pub(super) async fn load(broker: Broker, subject: String, opened: u64) -> Event 
         .await;
     let result = read.map(|records| {
         let record = records.into_iter().find(|record| record.seq == opened)?;
-        match wire::decode(&record.payload) {
-            Ok(PlanRecord::Opened(found)) => Some(found),
-            Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
-        }
+        first_record(&record.payload)
     });
     Event::Loaded { opened, result }
+}
+
+/// The run's first record, if `bytes` are one.
+pub(super) fn first_record(bytes: &[u8]) -> Option<Box<Opened>> {
+    match wire::decode(bytes) {
+        Ok(PlanRecord::Opened(found)) => Some(found),
+        Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
+    }
 }
 
 pub(super) async fn append(broker: Broker, batch: Batch) -> Event {

@@ -59,12 +59,6 @@ impl Engine {
             Ok(tile) => tile,
             Err(reason) => return self.refuse(&delivery, reason),
         };
-        let receipt = Receipt {
-            reply: delivery.reply.clone(),
-            epoch,
-            stream_seq: delivery.stream_seq,
-            delivered: delivery.delivered,
-        };
         let key = TileKey::of(&tile);
         if self
             .tiles
@@ -73,6 +67,12 @@ impl Engine {
         {
             return self.refuse(&delivery, "it names the place of another run's tile".into());
         }
+        let receipt = Receipt {
+            reply: delivery.reply,
+            epoch,
+            stream_seq: delivery.stream_seq,
+            delivered: delivery.delivered,
+        };
         if self.adopt(key, &receipt, pulled) {
             return;
         }
@@ -151,8 +151,15 @@ impl Engine {
             .touch(key.opened, &held.tile.run, queue, self.broker.subjects());
         if run.id != held.tile.run || run.queue != *queue {
             // Who is right is known once that record was read; until then nothing is said of it.
-            if matches!(run.context, Context::Known(..)) {
-                self.refuse_held(&held, "it names another run's first record".to_owned());
+            match (&run.context, run.certain) {
+                (Context::Known(..), true) => {
+                    self.refuse_held(&held, "it names another run's first record".to_owned());
+                }
+                (Context::Known(..), false) => {
+                    run.context = Context::Reading;
+                    self.load(key.opened, Duration::ZERO);
+                }
+                (Context::Unknown | Context::Reading, _) => {}
             }
             return;
         }
@@ -162,13 +169,20 @@ impl Engine {
         if !known {
             run.waiting.push(key);
         }
-        if matches!(run.context, Context::Unknown) {
+        let unknown = matches!(run.context, Context::Unknown);
+        if unknown {
             run.context = Context::Reading;
-            self.load(key.opened, Duration::ZERO);
         }
+        let carried = held.tile.frozen.as_deref().filter(|_| unknown);
+        let carried = carried
+            .and_then(errand::first_record)
+            .filter(|found| found.nonce == held.tile.nonce);
         self.tiles.insert(key, held);
-        if known {
-            self.admit(key);
+        match carried {
+            Some(found) => self.learn(key.opened, Some(found)),
+            None if unknown => self.load(key.opened, Duration::ZERO),
+            None if known => self.admit(key),
+            None => {}
         }
     }
 

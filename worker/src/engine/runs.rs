@@ -51,6 +51,8 @@ pub(super) struct Run {
     /// Where takeovers stand.
     pub(super) takeover: Subject,
     pub(super) context: Context,
+    /// Whether that was read from the ledger, and not brought along by a tile.
+    pub(super) certain: bool,
     /// Tiles that wait for the context.
     pub(super) waiting: Vec<TileKey>,
     /// Tiles held.
@@ -126,6 +128,7 @@ impl Runs {
             work: subjects.ledger_of(queue, id, Author::Work).into(),
             takeover: subjects.ledger_of(queue, id, Author::Takeover).into(),
             context: Context::Unknown,
+            certain: false,
             waiting: Vec::new(),
             held: 0,
             outbox: Outbox::default(),

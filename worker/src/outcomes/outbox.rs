@@ -112,7 +112,7 @@ impl<K: Copy> Outbox<K> {
 
     /// Takes out what goes into the next record, which is then on its way.
     pub(crate) fn take(&mut self, now: Boot) -> Vec<Part<K>> {
-        let mut taken = Vec::new();
+        let mut taken = Vec::with_capacity(self.waiting.len().min(TILES_FULL));
         let mut bytes = 0;
         while taken.len() < TILES_FULL
             && let Some(next) = self.waiting.front()

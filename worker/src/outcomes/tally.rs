@@ -80,6 +80,10 @@ impl Tally {
     }
 
     fn begin(&mut self, page: u32, status: Status) {
+        if self.entries.is_empty() {
+            // Most tiles need no second one.
+            self.entries.reserve_exact(1);
+        }
         self.entries.push(Entry {
             tile: self.tile,
             kind: self.kind,
@@ -170,6 +174,7 @@ mod tests {
             again: false,
             bounds: Vec::new(),
             after: None,
+            frozen: None,
         };
         Tally::new(&tile, Fence(9))
     }

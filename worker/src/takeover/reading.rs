@@ -172,6 +172,7 @@ mod tests {
             again: false,
             bounds: Vec::new(),
             after: None,
+            frozen: None,
         }
     }
 

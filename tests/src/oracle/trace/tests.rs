@@ -288,6 +288,7 @@ fn stored_in(seq: u64, term: u64, again: bool, fence: u64) -> Stored {
         again,
         bounds: Vec::new(),
         after: None,
+        frozen: None,
     };
     Stored { seq, term, tile }
 }
