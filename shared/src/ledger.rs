@@ -5,10 +5,12 @@
 //! | [`record`] | what may be written, and by whom |
 //! | [`outcomes`] | the packed block of outcomes |
 //! | [`fold`] | what the records add up to: the planner's view, small for a run of any size |
+//! | [`crash`] | which shards kill their workers |
 //! | [`summary`] | what people and programs are shown of a run |
 //! | [`audit`] | the proof of coverage: a second, plain reading of the same records |
 
 pub mod audit;
+pub mod crash;
 pub mod fold;
 pub mod outcomes;
 pub mod record;

@@ -209,19 +209,7 @@ impl Stage {
     /// # Errors
     /// When it is not by then: says how far it is.
     pub async fn closed(&self, run: &RunId, deadline: Duration) -> anyhow::Result<()> {
-        let subjects = self.broker.subjects();
-        let plan = subjects.ledger_of(&QueueName::new("default")?, run, Author::Plan);
-        let is_closed = async || {
-            let last = self.broker.last_of_leader(&subjects.ledger(), &plan).await;
-            // The broker may just be restarting.
-            let Ok(Some(last)) = last else {
-                return Ok(false);
-            };
-            Ok(matches!(
-                wire::decode(&last.payload),
-                Ok(PlanRecord::Closed(_))
-            ))
-        };
+        let is_closed = async || self.is_closed(run).await;
         let waited = eventually(deadline, "the run is closed", is_closed).await;
         if let Err(error) = waited {
             let ledger = oracle::ledger::Ledger::read(&self.broker, run).await?;
@@ -232,6 +220,21 @@ impl Stage {
             )));
         }
         Ok(())
+    }
+
+    /// Whether `run` is over. A broker that is just restarting says no.
+    ///
+    /// # Errors
+    /// When the run's queue has no good name.
+    pub async fn is_closed(&self, run: &RunId) -> anyhow::Result<bool> {
+        let subjects = self.broker.subjects();
+        let plan = subjects.ledger_of(&QueueName::new("default")?, run, Author::Plan);
+        let last = self.broker.last_of_leader(&subjects.ledger(), &plan).await;
+        let Ok(Some(last)) = last else {
+            return Ok(false);
+        };
+        let decoded = wire::decode(&last.payload);
+        Ok(matches!(decoded, Ok(PlanRecord::Closed(_))))
     }
 
     /// Waits until at least `shards` of `run` are done, as its ledger has it.

@@ -10,6 +10,7 @@
 //! | [`admit`] | finds its job and handler, starts it, takes what came out |
 //! | [`report`] | writes records, acknowledges what is confirmed |
 //! | [`claim`] | takes tiles over and finds what is left of them |
+//! | [`careful`] | runs tiles whose holder may have died of them |
 //! | [`leases`] | renews, loses, and listens to takeovers |
 //! | [`link`] | what a lost and a new connection mean |
 //! | [`drain`] | stops: finish, hand back, say goodbye |
@@ -38,6 +39,7 @@ use crate::worker::{RunError, Settings, Stop};
 
 mod admit;
 mod batch;
+mod careful;
 mod claim;
 mod drain;
 mod errand;
@@ -112,6 +114,10 @@ struct Engine {
     /// Tiles without a handler here, that are about to be handed back. As many as there are slots take
     /// no slot.
     paused: u32,
+    /// The tile that runs with nothing beside it.
+    alone: Option<TileKey>,
+    /// Tiles that may start once no tile is to be alone, or once they are.
+    in_line: Vec<TileKey>,
     /// Tiles for the crew, handed over at the end of the turn.
     outgoing: Vec<Job<Holding>>,
     crew: mpsc::UnboundedSender<Vec<Job<Holding>>>,
@@ -207,6 +213,8 @@ impl Engine {
             unacked: 0,
             running: 0,
             paused: 0,
+            alone: None,
+            in_line: Vec::new(),
             outgoing: Vec::new(),
             crew: batches_tx,
             finished,
@@ -316,6 +324,7 @@ impl Engine {
     fn end_turn(&mut self) {
         self.look_at_link();
         self.now = Boot::now();
+        self.let_in();
         self.write();
         if !self.outgoing.is_empty() {
             let next = Vec::with_capacity(self.outgoing.len());

@@ -9,8 +9,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::Serialize;
 
 use crate::id::{Fence, RunId, Session};
+use crate::ledger::crash::Suspicion;
 use crate::ledger::outcomes::{self, Entry, Retry, Status};
-use crate::ledger::record::{EndState, Opened, PlanRecord, Probed, Record, Wave, WorkRecord};
+use crate::ledger::record::{
+    EndState, Opened, PlanRecord, Probed, Reason, Record, Wave, WorkRecord,
+};
 use crate::tile::{TileKind, TileRef};
 
 /// One cell of the grid, as programs read it.
@@ -60,8 +63,11 @@ struct CellState {
 }
 
 struct TileState {
+    kind: TileKind,
+    slice: u32,
     fences: Vec<Fence>,
     attempt: u32,
+    suspicion: Suspicion,
 }
 
 /// Reads a run's records in ledger order.
@@ -118,11 +124,7 @@ impl Audit {
             Some(Record::Takeover(takeover)) if self.opened.is_some() => {
                 if self.seen.insert((takeover.session, takeover.number)) {
                     for place in &takeover.tiles {
-                        match self.tiles.get_mut(place) {
-                            Some(tile) => tile.fences.push(Fence(sequence)),
-                            None => self.unexpected_records += 1,
-                        }
-                        self.takeovers += 1;
+                        self.take_over(sequence, *place, takeover.reason);
                     }
                 }
             }
@@ -142,6 +144,9 @@ impl Audit {
                 };
                 index += 1;
                 let state = TileState {
+                    kind: run.kind,
+                    slice: run.slice,
+                    suspicion: Suspicion::default(),
                     fences: vec![Fence(sequence)],
                     attempt: run.attempt,
                 };
@@ -155,6 +160,26 @@ impl Audit {
         }
     }
 
+    fn take_over(&mut self, sequence: u64, place: TileRef, reason: Reason) {
+        self.takeovers += 1;
+        let Some(tile) = self.tiles.get_mut(&place) else {
+            self.unexpected_records += 1;
+            return;
+        };
+        tile.fences.push(Fence(sequence));
+        let (kind, slice, attempt) = (tile.kind, tile.slice, tile.attempt);
+        let cells = &mut self.cells;
+        let condemned = tile.suspicion.taken_over(reason, |page| {
+            cells
+                .get(&(kind, slice, page as u32))
+                .is_some_and(|cell| cell.successes.is_empty() && !cell.failed.contains(&attempt))
+        });
+        let condemned = condemned.and_then(|page| cells.get_mut(&(kind, slice, page as u32)));
+        if let Some(cell) = condemned {
+            cell.never |= cell.failed.insert(attempt);
+        }
+    }
+
     fn work(&mut self, work: &WorkRecord) {
         if !self.seen.insert(work.signature()) {
             return;
@@ -165,7 +190,25 @@ impl Audit {
                 Err(_) => self.unexpected_records += 1,
             },
             WorkRecord::Probed(probed) => self.probe(probed),
-            WorkRecord::Started { .. } | WorkRecord::Returned { .. } => {}
+            WorkRecord::Started {
+                session,
+                tile,
+                page,
+                fence,
+                ..
+            } => {
+                let held = self.tiles.get_mut(tile);
+                if let Some(held) = held.filter(|held| held.fences.last() == Some(fence)) {
+                    held.suspicion.started(*session, u64::from(*page));
+                }
+            }
+            WorkRecord::Returned { session, tiles, .. } => {
+                for place in tiles {
+                    if let Some(tile) = self.tiles.get_mut(place) {
+                        tile.suspicion.returned(*session);
+                    }
+                }
+            }
         }
     }
 

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use crate::clock::UnixMs;
 use crate::id::{Fence, RunId, Session};
 use crate::job::PAGES_MAX;
+use crate::ledger::crash::Suspicion;
 use crate::ledger::outcomes;
 use crate::ledger::record::{
-    Closed, Opened, PlanRecord, Probed, Record, Takeover, TileRun, Wave, WorkRecord,
+    Closed, Opened, PlanRecord, Probed, Reason, Record, Takeover, TileRun, Wave, WorkRecord,
 };
 use crate::quick::QuickMap;
 use crate::ranges::Ranges;
@@ -123,6 +124,8 @@ pub struct OpenTile {
     pages: u32,
     bounds: Vec<Bounds>,
     after: Option<Key>,
+    /// Once it was taken over for its delivery count.
+    suspicion: Option<Box<Suspicion>>,
 }
 
 impl OpenTile {
@@ -259,7 +262,7 @@ impl Fold {
                 self.closing = Some((at, closed.clone()));
             }
             Record::Work(work) => self.work(at, work),
-            Record::Takeover(takeover) => self.take_over(Fence(sequence), takeover),
+            Record::Takeover(takeover) => self.take_over(at, Fence(sequence), takeover),
         }
     }
 
@@ -360,6 +363,7 @@ impl Fold {
                 pages: tiles.pages,
                 bounds: tiles.bounds_of(n).to_vec(),
                 after: tiles.after.clone(),
+                suspicion: None,
             };
             self.open.insert(place, tile);
             self.close_if_empty(place);
@@ -402,11 +406,26 @@ impl Fold {
                 Err(_) => self.counts.unexpected += 1,
             },
             WorkRecord::Probed(probed) => self.probed(probed),
-            WorkRecord::Started { .. } | WorkRecord::Returned { .. } => {}
+            WorkRecord::Started {
+                tile, page, fence, ..
+            } => {
+                let held = self.open.get_mut(tile).filter(|held| held.fence == *fence);
+                if let Some(suspicion) = held.and_then(|held| held.suspicion.as_mut()) {
+                    suspicion.started(session, u64::from(*page));
+                }
+            }
+            WorkRecord::Returned { tiles, .. } => {
+                for place in tiles {
+                    let tile = self.open.get_mut(place);
+                    if let Some(suspicion) = tile.and_then(|tile| tile.suspicion.as_mut()) {
+                        suspicion.returned(session);
+                    }
+                }
+            }
         }
     }
 
-    fn take_over(&mut self, fence: Fence, takeover: &Takeover) {
+    fn take_over(&mut self, at: UnixMs, fence: Fence, takeover: &Takeover) {
         if !self.first_time(takeover.session, takeover.number) {
             return;
         }
@@ -415,6 +434,15 @@ impl Fold {
                 tile.fence = fence;
                 if tile.kind == TileKind::Page {
                     self.counts.taken_over += tile.left.len();
+                }
+                if takeover.reason == Reason::Count {
+                    tile.suspicion.get_or_insert_default();
+                }
+                let condemned = tile.suspicion.as_mut().and_then(|suspicion| {
+                    suspicion.taken_over(takeover.reason, |page| tile.left.contains(page))
+                });
+                if let Some(page) = condemned {
+                    self.condemn(at, *place, page as u32);
                 }
             } else if place.wave >= self.next_wave {
                 self.counts.unexpected += 1;

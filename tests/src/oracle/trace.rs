@@ -9,7 +9,7 @@ use gridloom_shared::id::{Fence, Session};
 use gridloom_shared::ledger::fold::Cell;
 use gridloom_shared::ledger::outcomes::{self, Retry, Status};
 use gridloom_shared::ledger::record::{
-    Opened, PlanRecord, Probed, Record, Takeover, Wave, WorkRecord,
+    Opened, PlanRecord, Probed, Reason, Record, Takeover, Wave, WorkRecord,
 };
 use gridloom_shared::tile::{TileKind, TileRef};
 
@@ -37,6 +37,12 @@ pub struct TileTrace {
     pub term: u64,
     /// Its takeovers: fence and author.
     pub takeovers: Vec<(Fence, Session)>,
+    /// How many of them suggest that the holder before had crashed.
+    pub crashes: usize,
+    /// The page that its holder announced last, and the holder.
+    pub announced: Option<(u32, Session)>,
+    /// Pages that were announced and then taken over so, each with who announced it.
+    pub blamed: Vec<(u32, Session)>,
 }
 
 impl TileTrace {
@@ -178,6 +184,9 @@ impl Trace {
                     fence: Fence(seq),
                     term: wave.term.0,
                     takeovers: Vec::new(),
+                    crashes: 0,
+                    announced: None,
+                    blamed: Vec::new(),
                 };
                 tile.cells()
                     .for_each(|cell| self.issue(cell, place, run.attempt, wave.folded));
@@ -218,7 +227,34 @@ impl Trace {
         }
         for place in &takeover.tiles {
             match self.tiles.get_mut(place) {
-                Some(tile) => tile.takeovers.push((Fence(seq), takeover.session)),
+                Some(tile) => {
+                    tile.takeovers.push((Fence(seq), takeover.session));
+                    let announced = tile.announced.take();
+                    if takeover.reason != Reason::Count {
+                        continue;
+                    }
+                    tile.crashes += 1;
+                    let (kind, slice, attempt) = (tile.kind, tile.slice, tile.attempt);
+                    let Some((page, by)) = announced else {
+                        continue;
+                    };
+                    let trace = self.cells.entry(Cell { kind, slice, page }).or_default();
+                    let open = trace.failed.iter().all(|(failed, _)| *failed != attempt);
+                    if open && trace.done.is_empty() {
+                        tile.blamed.push((page, by));
+                        // The third worker that died of it is the last.
+                        if tile
+                            .blamed
+                            .iter()
+                            .filter(|(blamed, _)| *blamed == page)
+                            .count()
+                            == 3
+                        {
+                            trace.tried.push(attempt);
+                            trace.failed.push((attempt, true));
+                        }
+                    }
+                }
                 None => {
                     let what = format!("taken over at {seq} before it was decided");
                     self.breaches.push(Breach::of_tile(*place, what));
@@ -241,7 +277,33 @@ impl Trace {
                 ))),
             },
             WorkRecord::Probed(probed) => self.probed(seq, probed),
-            WorkRecord::Started { .. } | WorkRecord::Returned { .. } => {}
+            WorkRecord::Started {
+                session,
+                tile,
+                page,
+                fence,
+                ..
+            } => self.announced(seq, *session, *tile, *page, *fence),
+            WorkRecord::Returned { session, tiles, .. } => {
+                for place in tiles {
+                    if let Some(tile) = self.tiles.get_mut(place) {
+                        tile.announced = tile.announced.filter(|(_, by)| by != session);
+                        tile.blamed.retain(|(_, by)| by != session);
+                    }
+                }
+            }
+        }
+    }
+
+    fn announced(&mut self, seq: u64, session: Session, place: TileRef, page: u32, fence: Fence) {
+        match self.tiles.get_mut(&place) {
+            // Another holds it by now.
+            Some(tile) if tile.newest() != fence => {}
+            Some(tile) if tile.crashes > 0 => tile.announced = Some((page, session)),
+            Some(_) | None => {
+                let what = format!("page {page} announced at {seq} without a cause");
+                self.breach(Breach::of_tile(place, what));
+            }
         }
     }
 

@@ -166,6 +166,21 @@ impl Engine {
         if !held.lease.is_held(self.now) {
             return self.lose(key, Loss::Expired);
         }
+        let careful = held.careful.as_ref().map(|careful| careful.alone);
+        if !self.has_turn(key, careful == Some(true)) {
+            self.in_line.push(key);
+        } else if careful.is_some() {
+            self.announce_next(key);
+        } else {
+            self.start(key);
+        }
+    }
+
+    /// Hands the tile, or what is left of it, to its handler.
+    pub(super) fn start(&mut self, key: TileKey) {
+        let Some(held) = self.tiles.get_mut(&key) else {
+            return;
+        };
         let Some(fence) = held.lease.fence() else {
             return;
         };
@@ -225,9 +240,18 @@ impl Engine {
         let Some(run) = self.runs.get_mut(key.opened) else {
             return;
         };
-        held.phase = Phase::Reporting;
-        held.unfinished = finished.stopped;
-        self.unacked += 1;
+        let more = held
+            .careful
+            .as_ref()
+            .is_some_and(|careful| !careful.pages.is_empty());
+        let goes_on = more && !finished.stopped && self.draining.is_none();
+        if goes_on {
+            self.occupied += 1;
+        } else {
+            held.phase = Phase::Reporting;
+            held.unfinished = finished.stopped || more;
+            self.unacked += 1;
+        }
         let mut entries = finished.entries;
         match finished.probed.map(checked) {
             Some(Ok(answer)) => {
@@ -245,7 +269,9 @@ impl Engine {
         if !entries.is_empty() {
             held.parts += run.outbox.add(finished.key, entries);
         }
-        if held.parts == 0 {
+        if goes_on {
+            self.announce_next(key);
+        } else if held.parts == 0 {
             return self.settle(key);
         }
         self.mark_dirty(key.opened);
@@ -331,7 +357,7 @@ impl Engine {
             Phase::Running => {}
             Phase::Paused(_) => self.paused = self.paused.saturating_sub(1),
             Phase::Reporting => self.unacked = self.unacked.saturating_sub(1),
-            Phase::Context | Phase::Claiming | Phase::Blocked => {
+            Phase::Context | Phase::Claiming | Phase::Blocked | Phase::Starting => {
                 self.occupied = self.occupied.saturating_sub(1)
             }
         }

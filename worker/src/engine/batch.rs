@@ -9,10 +9,10 @@ use bytes::Bytes;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::log::AppendError;
-use gridloom_shared::id::Session;
+use gridloom_shared::id::{Fence, Session};
 use gridloom_shared::ledger::outcomes;
 use gridloom_shared::ledger::record::{Probed, Reason, Takeover, WorkRecord};
-use gridloom_shared::tile::Tile;
+use gridloom_shared::tile::{Tile, TileRef};
 use gridloom_shared::wire;
 
 use super::held::Holding;
@@ -31,6 +31,8 @@ pub(super) enum Content {
     Outcomes(Vec<Part<Holding>>),
     Probed(Holding),
     Claims(Reason, Vec<Holding>),
+    /// A page is about to be executed.
+    Started(Holding, u64),
     Returns(Vec<Return>),
 }
 
@@ -98,7 +100,7 @@ impl Batch {
     pub(super) fn says_too_much(&self, held: impl Fn(Holding) -> bool) -> bool {
         match &self.content {
             Content::Outcomes(parts) => !parts.iter().all(|part| held(part.tile)),
-            Content::Probed(holding) => !held(*holding),
+            Content::Probed(holding) | Content::Started(holding, _) => !held(*holding),
             Content::Claims(_, holdings) => !holdings.iter().all(|holding| held(*holding)),
             Content::Returns(_) => false,
         }
@@ -120,7 +122,7 @@ pub(super) fn probed_record(
     session: Session,
     number: u64,
     tile: &Tile,
-    fence: gridloom_shared::id::Fence,
+    fence: Fence,
     answer: &ProbedPages,
 ) -> Bytes {
     wire::encode(&WorkRecord::Probed(Probed {
@@ -133,6 +135,23 @@ pub(super) fn probed_record(
         pages: answer.pages.clone(),
         cursor: answer.cursor.clone(),
     }))
+}
+
+/// The bytes of the record that announces a page of `tile`, held under `fence`.
+pub(super) fn started_record(
+    session: Session,
+    number: u64,
+    tile: TileRef,
+    page: u64,
+    fence: Fence,
+) -> Bytes {
+    wire::encode(&WorkRecord::Started {
+        session,
+        number,
+        tile,
+        page: page as u32,
+        fence,
+    })
 }
 
 /// The bytes of a record of tiles that were given back.

@@ -1,8 +1,5 @@
 //! Takes tiles over: after the takeover record is confirmed, the ledger is read up to it, and only
 //! what has no outcome is run (protocol.md §5).
-//!
-//! The place for shards that crash their workers is here too: a tile taken over once with reason
-//! `count` is to be run shard by shard, each after a confirmed `started` record.
 
 use std::time::Duration;
 
@@ -11,7 +8,7 @@ use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 
 use super::errand::{self, Ask, Claim, Plan};
-use super::held::{Holding, Phase};
+use super::held::{Careful, Holding, Phase};
 use super::report::is_held;
 use super::{Engine, meters};
 use crate::lease::{Action, Event as LeaseEvent};
@@ -104,11 +101,15 @@ impl Engine {
         let suspect = std::mem::take(&mut held.suspect);
         let ask = suspect && held.lease.step(LeaseEvent::Heard, self.now) == Some(Action::Ask);
         let pages = u64::from(held.tile.pages);
-        tracing::debug!(run = %held.tile.run, ?key.place, left = left.pages.len(), of = pages, "taken over");
+        tracing::debug!(run = %held.tile.run, ?key.place, left = left.pages.len(), of = pages, crashes = left.crashes, "taken over");
         if left.pages.is_empty() {
             self.settle(key);
         } else {
             held.left = (left.pages.len() < pages).then(|| left.pages.iter().collect());
+            held.careful = (left.crashes > 0).then(|| Careful {
+                pages: left.pages.iter().flatten().collect(),
+                alone: left.crashes > 1,
+            });
             self.ready(key);
         }
         if ask {

@@ -1,5 +1,6 @@
 //! What the engine knows of a tile that was delivered to it and is not settled yet.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -52,8 +53,11 @@ pub(super) enum Phase {
     Context,
     /// Its takeover is being written, or the ledger read up to it.
     Claiming,
-    /// Nothing may start now: disconnected, or an earlier execution here has not ended yet.
+    /// Nothing may start now: disconnected, an earlier execution here has not ended yet, or a tile
+    /// that is to be alone runs or waits.
     Blocked,
+    /// The record that announces its next page is on its way.
+    Starting,
     /// No such handler here: it is handed back at this moment.
     Paused(Boot),
     /// Its handler has it.
@@ -63,10 +67,19 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    /// Whether the handler has or had it.
+    /// Whether the handler has or had it, or the ledger says so.
     pub(super) fn is_started(self) -> bool {
-        matches!(self, Phase::Running | Phase::Reporting)
+        matches!(self, Phase::Starting | Phase::Running | Phase::Reporting)
     }
+}
+
+/// How a tile is run that was taken over because its holder may have crashed (protocol.md §5).
+#[derive(Debug)]
+pub(super) struct Careful {
+    /// The pages that are left, one after the other, each after a confirmed `started` record.
+    pub(super) pages: VecDeque<u64>,
+    /// Whether nothing else may run in this worker meanwhile.
+    pub(super) alone: bool,
 }
 
 pub(super) struct Held {
@@ -85,6 +98,8 @@ pub(super) struct Held {
     pub(super) suspect: bool,
     /// What a takeover left of it; `None`: all.
     pub(super) left: Option<Vec<Range<u64>>>,
+    /// How it is run once a holder of it may have died of it.
+    pub(super) careful: Option<Careful>,
     /// Records about it that are not confirmed yet.
     pub(super) parts: u32,
     /// Whether pages are left, to be handed back once its outcomes are confirmed.

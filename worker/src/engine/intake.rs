@@ -111,6 +111,7 @@ impl Engine {
             reason,
             suspect: false,
             left: None,
+            careful: None,
             parts: 0,
             unfinished: false,
         };

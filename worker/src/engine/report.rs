@@ -10,7 +10,7 @@ use gridloom_shared::quick::QuickMap;
 
 use super::admit::failed;
 use super::batch::{self, Appended, Batch, Content};
-use super::held::{Held, Holding, TileKey};
+use super::held::{Held, Holding, Phase, TileKey};
 use super::{Engine, Signal, errand};
 use crate::failure::Failure;
 use crate::health::Part;
@@ -42,6 +42,7 @@ impl Engine {
                 run.dirty = false;
             }
             self.write_claims(opened);
+            self.write_starts(opened);
             self.write_answers(opened);
             self.write_outcomes(opened);
             self.write_returns(opened);
@@ -148,6 +149,34 @@ impl Engine {
         }
     }
 
+    fn write_starts(&mut self, opened: u64) {
+        let Some(run) = self.runs.get_mut(opened) else {
+            return;
+        };
+        let (starts, subject) = (std::mem::take(&mut run.starts), run.work.clone());
+        for (holding, page) in starts {
+            if !is_held(&self.tiles, holding, self.now) {
+                continue;
+            }
+            let fence = self
+                .tiles
+                .get(&holding.tile)
+                .and_then(|held| held.lease.fence());
+            let Some(fence) = fence else { continue };
+            self.number += 1;
+            let place = holding.tile.place;
+            let payload = batch::started_record(self.session, self.number, place, page, fence);
+            let content = Content::Started(holding, page);
+            self.send(Batch::new(
+                opened,
+                self.number,
+                subject.clone(),
+                content,
+                payload,
+            ));
+        }
+    }
+
     fn write_returns(&mut self, opened: u64) {
         let Some(run) = self.runs.get_mut(opened) else {
             return;
@@ -222,6 +251,7 @@ impl Engine {
         match batch.content {
             Content::Outcomes(parts) => parts.iter().for_each(|part| self.confirm(part.tile)),
             Content::Probed(holding) => self.confirm(holding),
+            Content::Started(holding, page) => self.announced(holding, page),
             Content::Claims(reason, holdings) => {
                 self.read_claim(batch.run, batch.number, sequence, reason, holdings)
             }
@@ -241,7 +271,7 @@ impl Engine {
             .filter(|held| held.generation == holding.generation);
         let Some(held) = held else { return };
         held.parts = held.parts.saturating_sub(1);
-        if held.parts == 0 {
+        if held.parts == 0 && held.phase == Phase::Reporting {
             self.settle(holding.tile);
         }
     }
@@ -294,7 +324,7 @@ impl Engine {
                     .filter(|holding| is_held(&self.tiles, *holding, now));
                 run.claims.extend(held.map(|holding| (reason, holding)));
             }
-            Content::Probed(_) | Content::Returns(_) => {}
+            Content::Probed(_) | Content::Started(..) | Content::Returns(_) => {}
         }
         self.mark_dirty(batch.run);
     }

@@ -61,6 +61,8 @@ pub(super) struct Run {
     pub(super) answers: Vec<(Holding, ProbedPages)>,
     pub(super) claims: Vec<(Reason, Holding)>,
     pub(super) returns: Vec<Return>,
+    /// Pages that are to be announced before they are executed.
+    pub(super) starts: Vec<(Holding, u64)>,
     /// Up to which ledger sequence its takeovers were read.
     pub(super) takeovers_read: u64,
     pub(super) looking: bool,
@@ -78,6 +80,7 @@ impl Run {
             && self.outbox.is_idle()
             && self.answers.is_empty()
             && self.returns.is_empty()
+            && self.starts.is_empty()
             && !matches!(self.context, Context::Reading)
     }
 }
@@ -135,6 +138,7 @@ impl Runs {
             answers: Vec::new(),
             claims: Vec::new(),
             returns: Vec::new(),
+            starts: Vec::new(),
             takeovers_read: 0,
             looking: false,
             dirty: false,

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 
 use gridloom_shared::id::{Fence, Session};
+use gridloom_shared::ledger::crash::Suspicion;
 use gridloom_shared::ledger::outcomes::{self, Entry, Status};
 use gridloom_shared::ledger::record::{Record, WorkRecord};
 use gridloom_shared::ranges::Ranges;
@@ -21,6 +22,7 @@ struct Claim {
     slice: u32,
     fence: Fence,
     left: Ranges,
+    suspicion: Suspicion,
 }
 
 /// A reading of one run's ledger for the tiles of one takeover record.
@@ -38,6 +40,8 @@ pub(crate) struct Reading {
 pub(crate) struct Left {
     /// Pages without an outcome.
     pub(crate) pages: Ranges,
+    /// Takeovers of the tile, ours among them, that suggest a crash of its holder.
+    pub(crate) crashes: u32,
 }
 
 impl Reading {
@@ -53,6 +57,7 @@ impl Reading {
             slice: tile.slice,
             fence: tile.fence,
             left: Ranges::of(tile.range()),
+            suspicion: Suspicion::default(),
         };
         Reading {
             own,
@@ -86,6 +91,13 @@ impl Reading {
                     .filter(|claim| takeover.tiles.contains(&claim.place))
                 {
                     claim.fence = Fence(sequence);
+                    let left = &claim.left;
+                    let condemned = claim
+                        .suspicion
+                        .taken_over(takeover.reason, |page| left.contains(page));
+                    if let Some(page) = condemned {
+                        claim.left.remove(&(page..page + 1));
+                    }
                 }
                 if signature == self.own {
                     self.fence = Some(Fence(sequence));
@@ -102,7 +114,10 @@ impl Reading {
             fence,
             self.claims
                 .into_iter()
-                .map(|claim| Left { pages: claim.left })
+                .map(|claim| Left {
+                    pages: claim.left,
+                    crashes: claim.suspicion.takeovers(),
+                })
                 .collect(),
         ))
     }
@@ -122,7 +137,27 @@ impl Reading {
                     }
                 }
             }
-            WorkRecord::Probed(_) | WorkRecord::Started { .. } | WorkRecord::Returned { .. } => {}
+            WorkRecord::Probed(_) => {}
+            WorkRecord::Started {
+                session,
+                tile,
+                page,
+                fence,
+                ..
+            } => {
+                for claim in &mut self.claims {
+                    if claim.place == *tile && claim.fence == *fence {
+                        claim.suspicion.started(*session, u64::from(*page));
+                    }
+                }
+            }
+            WorkRecord::Returned { session, tiles, .. } => {
+                for claim in &mut self.claims {
+                    if tiles.contains(&claim.place) {
+                        claim.suspicion.returned(*session);
+                    }
+                }
+            }
         }
     }
 
@@ -269,6 +304,33 @@ mod tests {
     #[test]
     fn reading_that_ends_before_ones_own_record_is_no_answer() {
         assert_eq!(read(&[(101, takeover(9, 1))]), None);
+    }
+
+    #[test]
+    fn page_that_killed_three_workers_is_not_run_again_and_its_neighbours_are() {
+        let started = |session: u64, fence: u64| {
+            Record::Work(WorkRecord::Started {
+                session: Session(session),
+                number: 9,
+                tile: TileRef { wave: 2, index: 3 },
+                page: 11,
+                fence: Fence(fence),
+            })
+        };
+        let records = [
+            (101, takeover(2, 1)),
+            (102, started(2, 101)),
+            (103, takeover(3, 1)),
+            (104, started(3, 103)),
+            (105, takeover(4, 1)),
+            (106, started(4, 105)),
+            (107, takeover(1, 5)),
+        ];
+        assert_eq!(read(&records), Some((Fence(107), vec![10, 12, 13])));
+        assert_eq!(
+            read(&records[2..]),
+            Some((Fence(107), vec![10, 11, 12, 13]))
+        );
     }
 
     #[test]

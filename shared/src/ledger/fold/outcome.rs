@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::{Cell, FailedCell, Fold, Next};
 use crate::clock::UnixMs;
+use crate::ledger::crash;
 use crate::ledger::outcomes::{Entry, Failed, Retry, Status};
-use crate::tile::TileKind;
+use crate::tile::{TileKind, TileRef};
 
 impl Fold {
     pub(super) fn outcome(&mut self, at: UnixMs, entry: &Entry) {
@@ -144,12 +145,32 @@ impl Fold {
             Retry::AfterMs(ms) => Some(std::time::Duration::from_millis(ms)),
         };
         let next = wait.map_or(Next::Dead, |wait| Next::Due(at + wait));
+        self.note_failure(at, entry.tile, cell, next, failed.error.clone());
+    }
+
+    /// A page of an open tile has killed its third worker.
+    pub(super) fn condemn(&mut self, at: UnixMs, place: TileRef, page: u32) {
+        if let Some(tile) = self.open.get(&place) {
+            let cell = Cell {
+                kind: tile.kind,
+                slice: tile.slice,
+                page,
+            };
+            self.note_failure(at, place, cell, Next::Dead, crash::verdict());
+        }
+    }
+
+    /// The attempt at `cell` that the open tile at `place` carries has failed.
+    fn note_failure(&mut self, at: UnixMs, place: TileRef, cell: Cell, next: Next, error: String) {
+        let Some(tile) = self.open.get(&place) else {
+            return;
+        };
         let record = FailedCell {
-            attempts,
-            error: failed.error.clone(),
+            attempts: tile.attempt,
+            error,
             at,
             next,
-            bounds: tile.bounds_of(page).cloned(),
+            bounds: tile.bounds_of(cell.page).cloned(),
             after: tile.after.clone(),
         };
         match next {
@@ -161,7 +182,7 @@ impl Fold {
         }
         self.counts.failures += 1;
         self.failed.insert(cell, record);
-        self.settle(entry.tile, u64::from(page)..u64::from(page) + 1);
+        self.settle(place, u64::from(cell.page)..u64::from(cell.page) + 1);
     }
 
     /// A number that looks random and that every reader computes alike (FNV-1a).

@@ -122,6 +122,25 @@ fn takeover(session: u64, number: u64, place: (u32, u32)) -> Record {
     })
 }
 
+/// The holder of an open tile announces its first page that is left.
+fn started(session: u64, number: u64, place: TileRef, tile: &OpenTile) -> Record {
+    Record::Work(WorkRecord::Started {
+        session: Session(session),
+        number,
+        tile: place,
+        page: tile.left.iter().next().map_or(0, |left| left.start) as u32,
+        fence: tile.fence,
+    })
+}
+
+fn returned(session: u64, number: u64, place: TileRef) -> Record {
+    Record::Work(WorkRecord::Returned {
+        session: Session(session),
+        number,
+        tiles: vec![place],
+    })
+}
+
 fn folded(records: &[Record]) -> Fold {
     let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
     for (sequence, record) in (1..).zip(records) {
@@ -186,6 +205,27 @@ fn failure_of_a_holder_that_was_taken_over_does_not_count() {
     let fold = folded(&records);
     assert_eq!(fold.retries().len(), 2);
     assert_eq!(fold.retries().first().unwrap().0, UnixMs(5_000 + 100));
+}
+
+#[test]
+fn shard_that_killed_three_workers_alone_is_dead_and_its_tile_goes_on() {
+    let mut records = whole_grid();
+    let place = TileRef { wave: 0, index: 0 };
+    records.push(takeover(1, 0, (0, 0)));
+    for session in 1..4 {
+        let fold = folded(&records);
+        assert_eq!(fold.counts().dead, 0);
+        records.push(started(session, 1, place, &fold.open_tiles()[&place]));
+        records.push(takeover(session + 1, 0, (0, 0)));
+    }
+    let fold = folded(&records);
+    assert_eq!((fold.counts().dead, fold.retries().len()), (1, 0));
+    assert!(
+        fold.failed()
+            .values()
+            .all(|failed| failed.error.starts_with("crashed"))
+    );
+    assert_eq!(fold.open_tiles()[&place].left, Ranges::of(1..2));
 }
 
 #[test]
@@ -347,7 +387,11 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
         } else {
             (0, 3 + page / 3)
         };
-        let record = match kind % 8 {
+        let at = TileRef {
+            wave: place.0,
+            index: place.1,
+        };
+        let record = match kind % 10 {
             0 | 1 => outcome(
                 session,
                 number,
@@ -379,13 +423,22 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
                 }
                 None => continue,
             },
+            // A tile that may kill its worker, and the next holder.
+            8 => match fold.open_tiles().get(&at) {
+                Some(tile) => {
+                    records.push(started(session, number, at, tile));
+                    takeover(session, number + 1, place)
+                }
+                None => continue,
+            },
+            9 => returned(session, number, at),
             _ => outcome(
                 session,
                 number,
                 &[entry(place, fence, slice, page, 1, Status::Done)],
             ),
         };
-        if matches!(record, Record::Plan(PlanRecord::Wave(_))) && kind % 8 != 6 {
+        if matches!(record, Record::Plan(PlanRecord::Wave(_))) && kind % 10 != 6 {
             continue; // the planner's records are under compare-and-swap: never repeated
         }
         records.push(record);
