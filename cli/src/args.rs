@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 
-use crate::config::{Command, Database, Span};
+use crate::config::{Command, Database, Span, check_ids};
 
 const START: &str = "\
 Start here:
@@ -163,6 +163,9 @@ pub struct PlannerArgs {
     /// Where metrics and health are.
     #[command(flatten)]
     pub listen: ListenFlag,
+    /// What is kept of runs that are over.
+    #[command(flatten)]
+    pub retention: RetentionFlags,
     /// Settings of queues.
     #[command(flatten)]
     pub queue: QueueFlags,
@@ -277,6 +280,50 @@ pub struct QueueFlags {
     )]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
     pub replicas: Option<u8>,
+}
+
+/// What is kept of runs that are over.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Retention")]
+pub struct RetentionFlags {
+    /// How long the records of a run that is over are kept [default: 7d]
+    #[arg(
+        long = "retention-runs",
+        env = "GRIDLOOM_RETENTION_RUNS",
+        value_name = "TIME",
+        hide_env = true
+    )]
+    pub runs: Option<Span>,
+    /// Of how many such runs they are kept at most; the oldest go first [default: 10000]
+    #[arg(
+        long = "retention-most",
+        env = "GRIDLOOM_RETENTION_MOST",
+        value_name = "N",
+        hide_env = true
+    )]
+    pub most: Option<usize>,
+    /// How long the id of a run that is over is remembered, a day at least [default: 30d]
+    #[arg(
+        long = "retention-ids",
+        env = "GRIDLOOM_RETENTION_IDS",
+        value_name = "TIME",
+        value_parser = remembered,
+        hide_env = true
+    )]
+    pub ids: Option<Span>,
+    /// How often it is looked for what is to go [default: 1m]
+    #[arg(
+        long = "retention-every",
+        env = "GRIDLOOM_RETENTION_EVERY",
+        value_name = "TIME",
+        hide_env = true
+    )]
+    pub every: Option<Span>,
+}
+
+fn remembered(text: &str) -> Result<Span, String> {
+    let ids: Span = text.parse()?;
+    check_ids(&ids).map(|()| ids)
 }
 
 /// Where the queue is kept.

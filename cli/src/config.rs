@@ -8,15 +8,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gridloom_planner::retention::Retention;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::telemetry::LogFormat;
 
-use crate::args::{Global, ListenFlag, LogStyle, QueueFlags, Storage, WorkerFlags};
+use crate::args::{Global, ListenFlag, LogStyle, QueueFlags, RetentionFlags, Storage, WorkerFlags};
 
 mod file;
 mod value;
 
-pub use file::File;
+pub use file::{File, check_ids};
 pub use value::{Command, Database, Span};
 
 /// The file that is read where none is named.
@@ -166,6 +167,20 @@ impl Config {
             databases,
             exec,
         })
+    }
+
+    /// What is kept of runs that are over.
+    pub fn retention(&self, flags: &RetentionFlags) -> Retention {
+        let (file, default) = (&self.file.retention, Retention::default());
+        let span = |flag: Option<Span>, file: Option<Span>, default| {
+            flag.or(file).map_or(default, |span| span.0)
+        };
+        Retention {
+            runs: span(flags.runs, file.runs, default.runs),
+            most: flags.most.or(file.most).unwrap_or(default.most),
+            ids: span(flags.ids, file.ids, default.ids),
+            every: span(flags.every, file.every, default.every),
+        }
     }
 
     /// How queues are made and expected to be.

@@ -7,12 +7,14 @@
 //! | [`run`] | what a run needs next: a wave, its end (pure) |
 //! | [`window`] | how much of a queue may be outstanding (pure) |
 //! | [`failover`] | what the queue lacks (the refill) |
+//! | [`retention`] | what of runs that are over is kept, and for how long (pure) |
 //! | [`service`] | the one loop that takes in events and carries out what was decided |
 //!
 //! The planner holds no truth of its own: killed at any moment, it goes on from the ledger.
 
 pub mod failover;
 pub mod leader;
+pub mod retention;
 pub mod run;
 pub mod service;
 pub mod submit;

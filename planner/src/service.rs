@@ -5,6 +5,7 @@
 //! | [`lead`] | the state of one leadership, and what each event changes in it |
 //! | [`work`] | what is said to the broker, each in a task of its own that reports back |
 //! | [`intake`] | feeds: submissions, the ledger's tail, the workers' presence |
+//! | [`sweep`] | removes what need not be kept any more |
 //! | [`shown`] | summaries and metrics: projections for people |
 
 use std::sync::Arc;
@@ -21,10 +22,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::leader::{self, Leadership, Order};
+use crate::retention::Retention;
 
 mod intake;
 mod lead;
 mod shown;
+mod sweep;
 mod work;
 
 use lead::Lead;
@@ -44,6 +47,8 @@ pub struct PlannerOptions {
     pub name: String,
     /// How streams and buckets are made where they are missing.
     pub topology: TopologyOptions,
+    /// What is kept of runs that are over.
+    pub retention: Retention,
 }
 
 /// Whether the planner can work, for `/ready`.
@@ -258,7 +263,7 @@ impl Service {
             self.leads,
             self.sender.clone(),
         );
-        match Lead::take(voice, term, shown.clone()).await {
+        match Lead::take(voice, term, shown.clone(), self.options.retention).await {
             Ok(lead) => {
                 tracing::info!(term = term.0, runs = lead.open_runs(), "leads");
                 Some(lead)

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::log::{AppendError, ReadError, Record};
+use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::id::{JobName, Nonce, RunId, Term};
 use gridloom_shared::job::JobSpec;
@@ -77,8 +77,16 @@ struct Understood {
     run: RunId,
     /// The run's first record, if it becomes one; its term is the caller's to fill in.
     opened: Opened,
-    /// The first record that the run has already, whichever queue its job had then.
-    earlier: Option<Opened>,
+    /// What the run has already, whichever queue its job had then.
+    earlier: Option<Earlier>,
+}
+
+/// What is there of a run.
+enum Earlier {
+    /// Its first record, at this ledger sequence.
+    Opened(u64, Box<Opened>),
+    /// Its last record alone: it was purged, and the id is remembered.
+    Purged,
 }
 
 async fn understand(
@@ -134,7 +142,7 @@ async fn understand(
     Ok(Ok(Understood {
         run,
         opened,
-        earlier: earlier.map(|(_, first)| first),
+        earlier,
     }))
 }
 
@@ -161,8 +169,15 @@ async fn open(
         )));
     }
     // A request names its run: the id is free only if no queue has it.
-    if let Some(first) = earlier {
-        return Ok(same_request(&first, content, nonce).map(|_| Answer::Exists(run)));
+    match earlier {
+        Some(Earlier::Opened(_, first)) => {
+            return Ok(same_request(&first, content, nonce).map(|_| Answer::Exists(run)));
+        }
+        Some(Earlier::Purged) => {
+            tracing::info!(%run, "asked for again: it is over and was purged");
+            return Ok(Ok(Answer::Exists(run)));
+        }
+        None => {}
     }
     let subject = broker.subjects().ledger_of(&queue, &run, Author::Plan);
     match append_certainly(broker, &subject, bytes, 0).await {
@@ -172,7 +187,7 @@ async fn open(
             record,
         })))),
         Err(AppendError::Conflict { .. }) => match find(broker, &run).await? {
-            Some((sequence, first)) => {
+            Some(Earlier::Opened(sequence, first)) => {
                 Ok(same_request(&first, content, nonce).map(|mine| match mine {
                     Mine::Yes => Answer::Opened(Box::new(NewRun {
                         run,
@@ -182,7 +197,7 @@ async fn open(
                     Mine::No => Answer::Exists(run),
                 }))
             }
-            None => Ok(Ok(Answer::Exists(run))),
+            Some(Earlier::Purged) | None => Ok(Ok(Answer::Exists(run))),
         },
         Err(error) => Err(error.into()),
     }
@@ -203,31 +218,15 @@ fn same_request(first: &Opened, content: u64, nonce: Nonce) -> Result<Mine, Stri
     }
 }
 
-/// The first record of a run, in whichever queue it is, with its sequence.
-async fn find(broker: &Broker, run: &RunId) -> Result<Option<(u64, Opened)>, ReadError> {
+/// What there is of a run, in whichever queue it is.
+async fn find(broker: &Broker, run: &RunId) -> Result<Option<Earlier>, ReadError> {
     let subjects = broker.subjects();
     let plan = subjects.plan_of_run_anywhere(run);
-    let Some(first) = broker.first(&subjects.ledger(), &plan).await? else {
-        return Ok(None);
-    };
-    if let Some(opened) = opening(&first) {
-        return Ok(Some(opened));
-    }
-    // Of a run that was purged the last record is left; its id may have been used again.
-    let mut reader = broker.reader(&subjects.ledger(), plan, first.seq + 1, None);
-    while let Some(page) = reader.next_page().await? {
-        if let Some(opened) = page.iter().find_map(opening) {
-            return Ok(Some(opened));
-        }
-    }
-    Ok(None)
-}
-
-fn opening(record: &Record) -> Option<(u64, Opened)> {
-    match wire::decode(&record.payload) {
-        Ok(PlanRecord::Opened(opened)) => Some((record.seq, *opened)),
-        Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
-    }
+    let first = broker.first(&subjects.ledger(), &plan).await?;
+    Ok(first.map(|first| match wire::decode(&first.payload) {
+        Ok(PlanRecord::Opened(opened)) => Earlier::Opened(first.seq, opened),
+        Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => Earlier::Purged,
+    }))
 }
 
 /// Appends under compare-and-swap until the answer is known: an own earlier try whose answer was

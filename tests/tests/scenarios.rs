@@ -18,6 +18,8 @@ mod faults;
 mod mixed;
 #[path = "scenarios/planners.rs"]
 mod planners;
+#[path = "scenarios/retention.rs"]
+mod retention;
 #[path = "scenarios/runs.rs"]
 mod runs;
 #[path = "scenarios/submissions.rs"]

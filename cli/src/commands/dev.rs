@@ -10,7 +10,7 @@ use gridloom_shared::telemetry::{self, Endpoints};
 
 use super::Context;
 use super::service::{self, Running};
-use crate::args::Dev;
+use crate::args::{Dev, RetentionFlags};
 use crate::config::{DEFAULT_NAMESPACE, DEFAULT_NATS};
 use crate::embedded::{self, EmbeddedServer};
 use crate::fault::{Misuse, Verdict};
@@ -67,6 +67,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let options = PlannerOptions {
         name: service::process_name(),
         topology,
+        retention: context.config.retention(&RetentionFlags::default()),
     };
     let planner = Planner::start(link.clone(), options).await?;
     let worker = Running::start(&own, config, &flags.queue).await?;

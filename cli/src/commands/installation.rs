@@ -1,7 +1,7 @@
 //! What the buckets and ledgers of an installation hold, read for a command: jobs by name, a run's
 //! records in order. Decides what "is not there" means for people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use gridloom_shared::broker::subjects::{self, Author};
@@ -9,7 +9,8 @@ use gridloom_shared::broker::{Broker, ConnectError, log};
 use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
-use gridloom_shared::ledger::record::{self, Record};
+use gridloom_shared::ledger::record::{self, PlanRecord, Record};
+use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 
@@ -70,19 +71,19 @@ pub async fn no_such_job(broker: &Broker, name: &JobName) -> anyhow::Error {
     ))
 }
 
-/// Runs that have a ledger.
+/// Runs that have a ledger, each with the number of its planner's records: a single one is the first of
+/// a run that was just opened, or the last of one that was purged.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn runs(broker: &Broker) -> anyhow::Result<BTreeSet<RunId>> {
+pub async fn runs(broker: &Broker) -> anyhow::Result<BTreeMap<RunId, u64>> {
     let subjects = broker.subjects();
     let found = broker
         .subjects_of(&subjects.ledger(), &subjects.ledgers_by(Author::Plan))
         .await?;
     Ok(found
-        .keys()
-        .filter_map(|subject| subjects.parse_ledger(subject))
-        .map(|(_, run, _)| run)
+        .iter()
+        .filter_map(|(subject, records)| Some((subjects.parse_ledger(subject)?.1, *records)))
         .collect())
 }
 
@@ -143,22 +144,30 @@ pub async fn read_ledger(
         1,
         Some(state.last_seq),
     );
-    let mut any = false;
+    let mut first = true;
     while let Some(page) = reader.next_page().await? {
-        any = true;
         for record in &page {
-            take(record, decode(subjects, record).as_ref());
+            let decoded = decode(subjects, record);
+            if let Some(Record::Plan(PlanRecord::Closed(closed))) = &decoded
+                && first
+            {
+                return Err(Misuse::error(format!(
+                    "run {run} {} and was purged: of a run that is over only the id is kept in the end (retention.runs and retention.most of the planner)",
+                    RunState::from(closed.state).as_str()
+                )));
+            }
+            first = false;
+            take(record, decoded.as_ref());
         }
     }
-    if any {
-        Ok(())
-    } else {
+    if first {
         let text = format!(
             "there is no run {run} in namespace {}; gridloom runs lists those that are there",
             subjects.namespace()
         );
-        Err(Misuse::error(text))
+        return Err(Misuse::error(text));
     }
+    Ok(())
 }
 
 /// The content of a record of a ledger; `None` when this build cannot read it.

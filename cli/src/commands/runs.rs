@@ -67,17 +67,19 @@ pub async fn list(context: &Context, flags: &Runs) -> anyhow::Result<Verdict> {
 async fn summaries(broker: &Broker, job: Option<&JobName>) -> anyhow::Result<Vec<RunSummary>> {
     let wanted = |run: &RunId| job.is_none_or(|job| run.job() == job.as_str());
     let stored = broker.runs().entries(">").await?;
-    let ended: BTreeMap<RunId, RunSummary> = stored
+    let stored: BTreeMap<RunId, RunSummary> = stored
         .iter()
         .filter_map(|entry| wire::decode::<RunSummary>(entry.value.as_deref()?).ok())
-        .filter(|summary| summary.state.ended())
         .map(|summary| (summary.run.clone(), summary))
         .collect();
     let mut all = Vec::new();
-    for run in installation::runs(broker).await?.into_iter().filter(wanted) {
-        match ended.get(&run) {
-            Some(summary) => all.push(summary.clone()),
-            None => all.extend(RunSummary::of(&installation::fold(broker, &run).await?)),
+    for (run, records) in installation::runs(broker).await? {
+        match stored.get(&run) {
+            _ if !wanted(&run) => {}
+            Some(summary) if summary.state.ended() => all.push(summary.clone()),
+            // Purged.
+            None if records == 1 => {}
+            Some(_) | None => all.extend(RunSummary::of(&installation::fold(broker, &run).await?)),
         }
     }
     all.sort_by(|a, b| {

@@ -48,6 +48,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     let options = PlannerOptions {
         name,
         topology: topology(&context.config.queue(&flags.queue)),
+        retention: context.config.retention(&flags.retention),
     };
     let planner = Planner::start(broker.clone(), options).await?;
     let endpoints =

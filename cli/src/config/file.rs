@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use gridloom_planner::retention::IDS_LEAST;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use serde::Deserialize;
 
@@ -23,6 +24,7 @@ pub struct File {
     pub(super) log_format: Option<LogStyle>,
     pub(super) worker: Worker,
     pub(super) queue: Queue,
+    pub(super) retention: Retention,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -44,6 +46,15 @@ pub(super) struct Queue {
     pub(super) replicas: Option<u8>,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Retention {
+    pub(super) runs: Option<Span>,
+    pub(super) most: Option<usize>,
+    pub(super) ids: Option<Span>,
+    pub(super) every: Option<Span>,
+}
+
 /// Every key, `*` for a name that the user chooses.
 const KEYS: &[&str] = &[
     "nats",
@@ -63,6 +74,10 @@ const KEYS: &[&str] = &[
     "queue.ack_deadline",
     "queue.storage",
     "queue.replicas",
+    "retention.runs",
+    "retention.most",
+    "retention.ids",
+    "retention.every",
 ];
 
 impl File {
@@ -116,8 +131,19 @@ impl File {
         if self.queue.replicas.is_some_and(|n| !(1..=5).contains(&n)) {
             return Err("queue.replicas: must be from 1 to 5".into());
         }
+        if let Some(ids) = self.retention.ids {
+            check_ids(&ids).map_err(|fault| format!("retention.ids: {fault}"))?;
+        }
         Ok(())
     }
+}
+
+/// Ids must be remembered for a day: a request may be sent again.
+pub fn check_ids(ids: &Span) -> Result<(), String> {
+    if ids.0 < IDS_LEAST {
+        return Err("must be a day at least (24h): an id that is forgotten may run twice".into());
+    }
+    Ok(())
 }
 
 fn check(table: &toml::Table, at: &mut Vec<String>, unknown: &mut Vec<String>) {

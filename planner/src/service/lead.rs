@@ -21,6 +21,7 @@ use super::shown::Shown;
 use super::work::{Issue, Outcome, Report, Voice};
 use super::{LeadEvent, intake};
 use crate::failover::refill::{self, Listing};
+use crate::retention::Retention;
 use crate::run::{Action, Run};
 use crate::submit::NewRun;
 use crate::window::Window;
@@ -83,7 +84,12 @@ pub(super) struct Lead {
 
 impl Lead {
     /// Takes over: register, ledger, and only then the feeds.
-    pub(super) async fn take(voice: Voice, term: Term, shown: Shown) -> Result<Lead, TakeError> {
+    pub(super) async fn take(
+        voice: Voice,
+        term: Term,
+        shown: Shown,
+        retention: Retention,
+    ) -> Result<Lead, TakeError> {
         let broker = voice.broker.clone();
         let subjects = broker.subjects();
         let register = broker.claim_term(term, voice.session).await?;
@@ -131,6 +137,8 @@ impl Lead {
         lead.tasks.spawn(intake::ledger(voice.clone(), position));
         lead.tasks.spawn(intake::submissions(voice.clone(), term));
         lead.tasks.spawn(super::shown::watch_queues(broker.clone()));
+        lead.tasks
+            .spawn(super::sweep::sweep(broker.clone(), retention));
         lead.call_workers();
         Ok(lead)
     }

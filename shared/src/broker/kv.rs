@@ -202,6 +202,13 @@ impl Bucket {
             .map(|_| ())
     }
 
+    /// Removes `key` without a trace, unlike [`Bucket::delete`], which leaves a marker for ever.
+    pub async fn forget(&self, key: &str) -> Result<(), ApiError> {
+        let subject = self.name.subject(key);
+        self.broker.purge(&self.name.stream(), &subject, 0).await?;
+        Ok(())
+    }
+
     /// The keys that are there and match `filter` (`>` for all), then every change, for ever.
     pub fn watch(&self, filter: &str) -> Watch {
         let follow = self.broker.follow(

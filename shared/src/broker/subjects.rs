@@ -315,6 +315,11 @@ impl Subjects {
         format!("floor.{consumer}.{server_id}")
     }
 
+    /// All floors, as a filter of keys.
+    pub fn all_floors(&self) -> &'static str {
+        "floor.>"
+    }
+
     /// Schedule state of `job`.
     pub fn schedule_key(&self, job: &JobName) -> String {
         format!("schedule.{job}")

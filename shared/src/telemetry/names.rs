@@ -29,6 +29,8 @@ pub struct Metric {
 pub const RUNS: &str = "gridloom_runs";
 /// Runs that ended, by `state` (planner). Counter.
 pub const RUNS_CLOSED: &str = "gridloom_runs_closed_total";
+/// Runs whose records were kept long enough (planner). Counter.
+pub const RUNS_PURGED: &str = "gridloom_runs_purged_total";
 /// Submissions by `answer`: opened, repeated, refused (planner). Counter.
 pub const SUBMISSIONS: &str = "gridloom_submissions_total";
 /// Shards issued for the first time (planner). Counter.
@@ -102,6 +104,10 @@ const fn seconds(name: &'static str, buckets: &'static [f64], help: &'static str
 pub const ALL: &[Metric] = &[
     gauge(RUNS, "Runs by state."),
     counter(RUNS_CLOSED, "Runs that ended, by state."),
+    counter(
+        RUNS_PURGED,
+        "Runs whose records were kept long enough and are gone.",
+    ),
     counter(
         SUBMISSIONS,
         "Ad-hoc job messages by answer: opened, repeated or refused.",

@@ -87,7 +87,7 @@ impl Engine {
                 for key in waiting {
                     self.refuse_tile(
                         key,
-                        format!("no run was opened for this queue at ledger sequence {opened}"),
+                        format!("no run of this queue was opened at ledger sequence {opened}, or it is over and was purged"),
                     );
                 }
                 self.runs.forget(opened);

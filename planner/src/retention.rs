@@ -1,0 +1,110 @@
+//! What of runs that are over is kept, and for how long. Pure.
+//!
+//! | what | kept |
+//! |------|------|
+//! | records and summary of a run that is over | for [`Retention::runs`], and of so many runs at most |
+//! | its last record, and so its id | for [`Retention::ids`] |
+
+use std::time::Duration;
+
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{QueueName, RunId};
+
+/// An id is remembered at least so long: a request may be sent again.
+pub const IDS_LEAST: Duration = Duration::from_secs(24 * 3_600);
+
+/// What is kept of runs that are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How long their records and summaries are kept.
+    pub runs: Duration,
+    /// Of how many runs at most; the oldest go first.
+    pub most: usize,
+    /// How long their ids are remembered; at least [`IDS_LEAST`].
+    pub ids: Duration,
+    /// How often it is looked for what is to go.
+    pub every: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+        Retention {
+            runs: 7 * DAY,
+            most: 10_000,
+            ids: 30 * DAY,
+            every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A run that is over, with its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The run.
+    pub run: RunId,
+    /// The queue of its ledger.
+    pub queue: QueueName,
+    /// When it was closed, by the broker's clock.
+    pub closed_at: UnixMs,
+}
+
+impl Retention {
+    /// Those whose records are to go at `now`, the oldest first.
+    pub fn due(&self, mut kept: Vec<Kept>, now: UnixMs) -> Vec<Kept> {
+        kept.sort_by(|a, b| (a.closed_at, &a.run).cmp(&(b.closed_at, &b.run)));
+        let beyond = kept.len().saturating_sub(self.most);
+        let old = kept.partition_point(|run| run.closed_at + self.runs <= now);
+        kept.truncate(beyond.max(old));
+        kept
+    }
+
+    /// Whether an id whose run was closed at `closed_at` may be forgotten at `now`.
+    pub fn may_forget(&self, closed_at: UnixMs, now: UnixMs) -> bool {
+        closed_at + self.ids.max(IDS_LEAST) <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed(at: &[u64]) -> Vec<Kept> {
+        let kept = at.iter().map(|at| Kept {
+            run: RunId::new(&format!("a_s_{at}")).unwrap(),
+            queue: QueueName::new("default").unwrap(),
+            closed_at: UnixMs(*at),
+        });
+        kept.collect()
+    }
+
+    fn due(most: usize, at: &[u64], now: u64) -> Vec<u64> {
+        let policy = Retention {
+            runs: Duration::from_millis(100),
+            most,
+            ..Retention::default()
+        };
+        let due = policy.due(closed(at), UnixMs(now));
+        due.iter().map(|kept| kept.closed_at.0).collect()
+    }
+
+    #[test]
+    fn runs_go_when_they_are_old_or_too_many_the_oldest_first() {
+        assert_eq!(due(10, &[30, 10, 20], 115), [10]);
+        assert_eq!(due(2, &[30, 10, 20], 40), [10]);
+        assert_eq!(due(1, &[30, 10, 20], 110), [10, 20]);
+        assert_eq!(due(10, &[30, 10, 20], 40), [] as [u64; 0]);
+        assert_eq!(due(0, &[30, 10, 20], 40), [10, 20, 30]);
+    }
+
+    #[test]
+    fn id_is_remembered_for_a_day_whatever_was_configured() {
+        let policy = Retention {
+            ids: Duration::ZERO,
+            ..Retention::default()
+        };
+        let day = 24 * 3_600_000;
+        assert!(!policy.may_forget(UnixMs(5), UnixMs(day)));
+        assert!(policy.may_forget(UnixMs(5), UnixMs(day + 5)));
+    }
+}
