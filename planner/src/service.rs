@@ -5,6 +5,7 @@
 //! | [`lead`] | the state of one leadership, and what each event changes in it |
 //! | [`work`] | what is said to the broker, each in a task of its own that reports back |
 //! | [`intake`] | feeds: submissions, the ledger's tail, the workers' presence |
+//! | [`orders`] | what is said to the broker for orders by people |
 //! | [`shown`] | summaries and metrics: projections for people |
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::leader::{self, Leadership, Order};
 
 mod intake;
 mod lead;
+mod orders;
 mod shown;
 mod work;
 
@@ -149,6 +151,8 @@ enum LeadEvent {
     LedgerLost(String),
     /// A submission was answered with a new run.
     Opened(Box<crate::submit::NewRun>),
+    /// Somebody gave an order.
+    Ordered(lead::commands::Asked),
     /// Something that was carried out has ended.
     Report(Report),
     /// The connection to the broker is another: the queue may have lost what was on it.

@@ -226,7 +226,7 @@ async fn find(broker: &Broker, run: &RunId) -> Result<Option<(u64, Opened)>, Rea
 fn opening(record: &Record) -> Option<(u64, Opened)> {
     match wire::decode(&record.payload) {
         Ok(PlanRecord::Opened(opened)) => Some((record.seq, *opened)),
-        Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
+        Ok(_) | Err(_) => None,
     }
 }
 

@@ -137,10 +137,16 @@ impl Fold {
             page,
         };
         let attempts = tile.attempt;
+        let (most, base) = self
+            .failed
+            .get(&cell)
+            .map_or((retry.max_attempts, 0), |failed| (failed.most, failed.base));
+        // The wait grows anew with the attempts that a reopening gave.
+        let round = attempts.saturating_sub(base);
         let wait = match failed.retry {
             Retry::Never => None,
-            _ if attempts >= retry.max_attempts => None,
-            Retry::Backoff => Some(retry.backoff.after(attempts, self.spread(cell, attempts))),
+            _ if attempts >= most => None,
+            Retry::Backoff => Some(retry.backoff.after(round, self.spread(cell, attempts))),
             Retry::AfterMs(ms) => Some(std::time::Duration::from_millis(ms)),
         };
         let next = wait.map_or(Next::Dead, |wait| Next::Due(at + wait));
@@ -149,6 +155,9 @@ impl Fold {
             error: failed.error.clone(),
             at,
             next,
+            most,
+            base,
+            dropped: false,
             bounds: tile.bounds_of(page).cloned(),
             after: tile.after.clone(),
         };
