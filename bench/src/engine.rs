@@ -93,7 +93,10 @@ impl Engine {
         let mut planned = 0;
         let closed = loop {
             match self.next_plan(&run).await? {
-                PlanRecord::Opened(_) => {}
+                PlanRecord::Opened(_)
+                | PlanRecord::Cancelled(_)
+                | PlanRecord::Reopened(_)
+                | PlanRecord::Dropped(_) => {}
                 PlanRecord::Wave(wave) => {
                     planned += shards_in(&wave);
                     watch(Step::Planned(planned));

@@ -121,6 +121,10 @@ pub enum Order {
     Show(OfRun),
     /// Prove that every cell of a run's grid was committed exactly once
     Audit(OfRun),
+    /// End a run: nothing more of it is started, what is queued or runs is stopped
+    Cancel(OfRun),
+    /// Try all dead shards of a run again; one that was cancelled or aborted goes on
+    Retry(OfRun),
     /// Shards that used up their attempts
     #[command(subcommand, arg_required_else_help = true)]
     Dead(Dead),
@@ -401,6 +405,24 @@ pub enum Dead {
         #[arg(value_name = "RUN")]
         run: Option<RunId>,
     },
+    /// Give dead shards as many attempts again as their job allows; their run goes on
+    Retry(DeadOf),
+    /// Give dead shards up: they are listed no more, and stay dead
+    Drop(DeadOf),
+}
+
+/// Which dead shards.
+#[derive(Args, Debug)]
+pub struct DeadOf {
+    /// Only those of this run [default: all runs that have some]
+    #[arg(value_name = "RUN")]
+    pub run: Option<RunId>,
+    /// Only those of this slice
+    #[arg(long, value_name = "N", requires = "run")]
+    pub slice: Option<u32>,
+    /// Only this page of the slice
+    #[arg(long, value_name = "N", requires = "slice")]
+    pub page: Option<u32>,
 }
 
 /// Flags of `doctor`.

@@ -6,6 +6,7 @@
 //! | [`job`] | `job apply`, `list`, `show`, `delete` |
 //! | [`run`] | `run`: a submission; `wait`: following it to its end |
 //! | [`runs`] | `runs`, `show`, `audit`, `dead list`: what ledgers say |
+//! | [`orders`] | `cancel`, `retry`, `dead retry`, `dead drop`: orders to the planner |
 //! | [`queues`] | `queues`, `workers` |
 //! | [`doctor`] | `doctor` |
 //! | [`service`] | `planner`, `worker` |
@@ -15,9 +16,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gridloom_shared::broker::{Broker, Options};
+use gridloom_shared::command::Verb;
 use gridloom_shared::telemetry;
 
-use crate::args::{Line, Order};
+use crate::args::{Dead, Line, Order};
 use crate::config::Config;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Form, Output};
@@ -26,6 +28,7 @@ pub mod dev;
 pub mod doctor;
 pub mod installation;
 pub mod job;
+pub mod orders;
 pub mod queues;
 pub mod run;
 pub mod runs;
@@ -118,7 +121,11 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Runs(flags) => runs::list(context, &flags).await,
         Order::Show(of) => runs::show(context, &of.run).await,
         Order::Audit(of) => runs::audit(context, &of.run).await,
-        Order::Dead(order) => runs::dead(context, order).await,
+        Order::Cancel(of) => orders::of_run(context, Verb::Cancel, &of.run).await,
+        Order::Retry(of) => orders::of_run(context, Verb::Retry, &of.run).await,
+        Order::Dead(Dead::List { run }) => runs::dead(context, run).await,
+        Order::Dead(Dead::Retry(of)) => orders::dead(context, Verb::Retry, of).await,
+        Order::Dead(Dead::Drop(of)) => orders::dead(context, Verb::Drop, of).await,
         Order::Queues => queues::queues(context).await,
         Order::Workers => queues::workers(context).await,
         Order::Doctor(flags) => doctor::run(context, &flags).await,

@@ -71,7 +71,7 @@ mod tests {
 
     fn closed(at: &[u64]) -> Vec<Kept> {
         let kept = at.iter().map(|at| Kept {
-            run: RunId::new(&format!("a_s_{at}")).unwrap(),
+            run: RunId::new(format!("a_s_{at}")).unwrap(),
             queue: QueueName::new("default").unwrap(),
             closed_at: UnixMs(*at),
         });

@@ -8,6 +8,9 @@
 //! | refilling | - | - | idle | - |
 //! | closing | - | idle, stale | - | gone, with the `closed` record |
 //!
+//! Orders by people are written between waves, whatever the queue is being compared with. A run that
+//! was cancelled decides nothing more: [`cancel`] says how it ends.
+//!
 //! Several waves may be on their way to the queue at once: the next is under way while workers are at
 //! the one before. A stale run decides nothing more; it is refilled once nothing of it is on its way.
 
@@ -16,10 +19,14 @@ use std::sync::Arc;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::ledger::fold::{Fold, Next};
+use gridloom_shared::ledger::orders::Cancelled;
 use gridloom_shared::ledger::record::{Closed, EndState, Wave};
 
+mod cancel;
+pub mod order;
 pub mod wave;
 
+use cancel::Halted;
 use wave::Cursor;
 
 /// Waves of one run that may be on their way to the queue at once.
@@ -34,6 +41,8 @@ pub enum Phase {
     Deciding,
     /// The queue is being compared with the ledger.
     Refilling,
+    /// Everything of a cancelled run is being stopped.
+    Halting,
     /// The last record is being written.
     Closing,
 }
@@ -56,6 +65,15 @@ pub struct Run {
     looked_at: u32,
     cursor: Cursor,
     next_wave: u32,
+    /// Whether an order is being written.
+    ordering: bool,
+    /// Sequence of the last order that was written; planning goes on once it is read back.
+    awaited: Option<u64>,
+    halted: Halted,
+    /// Why it is to end itself: too many of its shards are dead.
+    too_many: Option<String>,
+    /// What that was judged from.
+    judged: Option<(u64, bool)>,
 }
 
 /// What is to be done for a run.
@@ -71,6 +89,18 @@ pub enum Action {
     },
     /// Compare the queue with the ledger and publish what is missing.
     Refill,
+    /// Empty the queue of the run and stop everything of it.
+    Halt {
+        /// Sequence of the planner's last record of the run.
+        sequence: u64,
+    },
+    /// Write the record by which the run ends itself.
+    Abort {
+        /// The record.
+        cancelled: Cancelled,
+        /// Sequence of the planner's previous record of the run.
+        expected: u64,
+    },
     /// Write the last record.
     Close {
         /// The record.
@@ -85,7 +115,7 @@ impl Run {
     pub fn new(fold: Fold) -> Option<Run> {
         let queue = fold.opening()?.record.job.queue.clone();
         let next_wave = fold.next_wave();
-        Some(Run {
+        let mut run = Run {
             fold,
             queue,
             phase: Phase::Idle,
@@ -95,7 +125,14 @@ impl Run {
             looked_at: 0,
             cursor: Cursor::default(),
             next_wave,
-        })
+            ordering: false,
+            awaited: None,
+            halted: Halted::default(),
+            too_many: None,
+            judged: None,
+        };
+        run.count_dead();
+        Some(run)
     }
 
     /// What to do now, given room for `room` more tiles; the caller then sees to it and reports back
@@ -103,6 +140,12 @@ impl Run {
     pub fn step(&mut self, room: usize, folded: u64, term: Term, now: UnixMs) -> Option<Action> {
         if self.phase != Phase::Idle || self.fold.closing().is_some() {
             return None;
+        }
+        if !self.is_in_step() {
+            return None;
+        }
+        if self.fold.cancelled().is_some() {
+            return self.step_cancelled(term);
         }
         if self.stale {
             if self.publishing > 0 {
@@ -127,6 +170,9 @@ impl Run {
         if self.broken.is_some() {
             return None;
         }
+        if let Some(why) = self.too_many.clone().filter(|_| !over) {
+            return Some(self.abort(why, term));
+        }
         if self.publishing >= PUBLISHING_MAX {
             return None;
         }
@@ -148,9 +194,11 @@ impl Run {
         })
     }
 
-    /// Another planner's wave is the next: nothing of ours was decided.
+    /// Another planner's record is the next: nothing of ours was decided.
     pub fn outrun(&mut self) {
         self.phase = Phase::Idle;
+        // It need not be a wave.
+        self.next_wave = self.fold.next_wave();
         self.stale = true;
     }
 
@@ -164,6 +212,10 @@ impl Run {
     /// The fold moved on: takes over numbers of waves that others decided.
     pub fn follow(&mut self) {
         self.next_wave = self.next_wave.max(self.fold.next_wave());
+        if self.fold.cancelled().is_none() {
+            self.halted = Halted::default();
+        }
+        self.count_dead();
     }
 
     /// Ours was decided and is being published.
@@ -202,6 +254,9 @@ impl Run {
     pub fn wants_room(&self, now: UnixMs) -> bool {
         self.phase == Phase::Idle
             && self.broken.is_none()
+            && self.too_many.is_none()
+            && self.fold.cancelled().is_none()
+            && self.is_in_step()
             && self.publishing < PUBLISHING_MAX
             && self.fold.closing().is_none()
             && (!self.fold.all_issued()

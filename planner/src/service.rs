@@ -6,6 +6,7 @@
 //! | [`work`] | what is said to the broker, each in a task of its own that reports back |
 //! | [`intake`] | feeds: submissions, the ledger's tail, the workers' presence |
 //! | [`sweep`] | removes what need not be kept any more |
+//! | [`orders`] | what is said to the broker for orders by people |
 //! | [`shown`] | summaries and metrics: projections for people |
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::retention::Retention;
 
 mod intake;
 mod lead;
+mod orders;
 mod shown;
 mod sweep;
 mod work;
@@ -154,6 +156,8 @@ enum LeadEvent {
     LedgerLost(String),
     /// A submission was answered with a new run.
     Opened(Box<crate::submit::NewRun>),
+    /// Somebody gave an order.
+    Ordered(lead::commands::Asked),
     /// Something that was carried out has ended.
     Report(Report),
     /// The connection to the broker is another: the queue may have lost what was on it.

@@ -225,7 +225,7 @@ async fn find(broker: &Broker, run: &RunId) -> Result<Option<Earlier>, ReadError
     let first = broker.first(&subjects.ledger(), &plan).await?;
     Ok(first.map(|first| match wire::decode(&first.payload) {
         Ok(PlanRecord::Opened(opened)) => Earlier::Opened(first.seq, opened),
-        Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => Earlier::Purged,
+        Ok(_) | Err(_) => Earlier::Purged,
     }))
 }
 

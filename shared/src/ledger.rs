@@ -3,6 +3,7 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`record`] | what may be written, and by whom |
+//! | [`orders`] | the planner records by which a run is cancelled or reopened |
 //! | [`outcomes`] | the packed block of outcomes |
 //! | [`fold`] | what the records add up to: the planner's view, small for a run of any size |
 //! | [`crash`] | which shards kill their workers |
@@ -12,6 +13,7 @@
 pub mod audit;
 pub mod crash;
 pub mod fold;
+pub mod orders;
 pub mod outcomes;
 pub mod record;
 pub mod summary;

@@ -8,6 +8,7 @@
 //! | [`tile`] | what one queue message carries |
 //! | [`wire`] | how a record becomes bytes, and which bytes are refused |
 //! | [`ledger`] | what the records of a run mean |
+//! | [`command`] | what people order of runs, and how it is answered |
 //! | [`clock`] | which clock is read for what |
 //! | [`presence`] | what a worker says of itself |
 //! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
@@ -19,6 +20,7 @@
 
 pub mod broker;
 pub mod clock;
+pub mod command;
 pub mod grid;
 pub mod id;
 pub mod job;

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::command::{Answer, Broadcast, Command, Halted};
 use crate::job::JobSpec;
 use crate::ledger::record::{PlanRecord, Takeover, WorkRecord};
 use crate::ledger::summary::RunSummary;
@@ -84,7 +85,8 @@ macro_rules! wire {
 }
 
 wire!(
-    JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence
+    JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence, Command, Answer, Broadcast,
+    Halted
 );
 
 impl Wire for Tile {

@@ -11,6 +11,7 @@
 //! | [`report`] | writes records, acknowledges what is confirmed |
 //! | [`claim`] | takes tiles over and finds what is left of them |
 //! | [`careful`] | runs tiles whose holder may have died of them |
+//! | [`cancel`] | stops everything of a run that was cancelled |
 //! | [`leases`] | renews, loses, and listens to takeovers |
 //! | [`link`] | what a lost and a new connection mean |
 //! | [`drain`] | stops: finish, hand back, say goodbye |
@@ -39,6 +40,7 @@ use crate::worker::{RunError, Settings, Stop};
 
 mod admit;
 mod batch;
+mod cancel;
 mod careful;
 mod claim;
 mod drain;
@@ -52,6 +54,7 @@ mod queues;
 mod report;
 mod runs;
 
+use cancel::Cancelled;
 use drain::Draining;
 use errand::{Errand, Event};
 use held::{Held, Holding, TileKey};
@@ -134,6 +137,9 @@ struct Engine {
     signals: VecDeque<Signal>,
     errands: FuturesUnordered<Errand>,
     takeovers: Subscription,
+    /// What the leader tells all workers.
+    broadcasts: Subscription,
+    cancelled: Cancelled,
     renewals: Renewals,
     /// When to look again although nothing happens.
     alarm: Option<Boot>,
@@ -171,6 +177,10 @@ impl Engine {
         crew.spawn(crew::serve(batches, finished_tx));
         let takeovers = broker
             .subscribe(broker.subjects().ledgers_by(Author::Takeover))
+            .await
+            .map_err(lost)?;
+        let broadcasts = broker
+            .subscribe(broker.subjects().broadcast())
             .await
             .map_err(lost)?;
         let renewals = Renewals::new(&broker).await.map_err(lost)?;
@@ -225,6 +235,8 @@ impl Engine {
             signals: VecDeque::new(),
             errands: FuturesUnordered::new(),
             takeovers,
+            broadcasts,
+            cancelled: Cancelled::default(),
             renewals,
             alarm: None,
             draining: None,
@@ -254,6 +266,7 @@ impl Engine {
                 _ = clock.tick() => self.tick(),
                 Some(event) = self.errands.next(), if !self.errands.is_empty() => self.on_event(event),
                 Some(message) = self.takeovers.next() => self.hear(&message),
+                Some(message) = self.broadcasts.next() => self.hear_leader(&message),
                 Some(answer) = self.renewals.next() => self.renewed(&answer),
                 count = self.finished.recv_many(&mut ended, TURN) => if count == 0 {
                     return Err(RunError::Engine("the runtime of the handlers is gone".into()));
@@ -326,6 +339,7 @@ impl Engine {
         self.now = Boot::now();
         self.let_in();
         self.write();
+        self.answer_leader();
         if !self.outgoing.is_empty() {
             let next = Vec::with_capacity(self.outgoing.len());
             // The crew's end is noticed by the loop.
@@ -387,6 +401,7 @@ impl Engine {
             Event::Appended(appended) => self.appended(*appended),
             Event::Again(batch) => self.send_again(*batch),
             Event::Claimed { plan, result } => self.claimed(plan, result),
+            Event::Stood { run, result } => self.stood(&run, result),
             Event::Looked { run, result } => self.looked(run, result),
             Event::CaughtUp { epoch, result } => self.caught_up(epoch, result),
             Event::Unread(deliveries) => self.unread_all(deliveries),

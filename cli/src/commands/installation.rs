@@ -9,8 +9,7 @@ use gridloom_shared::broker::{Broker, ConnectError, log};
 use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
-use gridloom_shared::ledger::record::{self, PlanRecord, Record};
-use gridloom_shared::ledger::summary::RunState;
+use gridloom_shared::ledger::record::{self, Record};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 
@@ -148,12 +147,13 @@ pub async fn read_ledger(
     while let Some(page) = reader.next_page().await? {
         for record in &page {
             let decoded = decode(subjects, record);
-            if let Some(Record::Plan(PlanRecord::Closed(closed))) = &decoded
-                && first
+            let begins = std::mem::take(&mut first);
+            if let Some(Record::Plan(last)) = &decoded
+                && begins
+                && last.is_end()
             {
                 return Err(Misuse::error(format!(
-                    "run {run} {} and was purged: of a run that is over only the id is kept in the end (retention.runs and retention.most of the planner)",
-                    RunState::from(closed.state).as_str()
+                    "run {run} is over and was purged: of a run that is over only the id is kept in the end (retention.runs and retention.most of the planner)"
                 )));
             }
             first = false;

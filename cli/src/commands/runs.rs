@@ -21,7 +21,7 @@ mod audit;
 mod dead;
 
 pub use audit::{audit, show_report};
-pub use dead::dead;
+pub use dead::{dead, with_dead};
 
 /// Lists runs, the newest first.
 ///

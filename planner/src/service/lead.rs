@@ -10,6 +10,7 @@ use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::{ReadError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::clock::{Boot, UnixMs};
+use gridloom_shared::command::Answer;
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{self, Author, PlanRecord};
@@ -17,6 +18,7 @@ use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 use tokio::task::JoinSet;
 
+use super::orders;
 use super::shown::Shown;
 use super::work::{Issue, Outcome, Report, Voice};
 use super::{LeadEvent, intake};
@@ -25,6 +27,10 @@ use crate::retention::Retention;
 use crate::run::{Action, Run};
 use crate::submit::NewRun;
 use crate::window::Window;
+
+pub(super) mod commands;
+
+use commands::Orders;
 
 /// How often runs are looked at for tiles that may be missing on the queue.
 const REFILL: Duration = Duration::from_secs(10);
@@ -79,6 +85,7 @@ pub(super) struct Lead {
     /// When runs were last looked at for tiles that may be missing on the queue.
     looked: Boot,
     shown: Shown,
+    orders: Orders,
     tasks: JoinSet<()>,
 }
 
@@ -107,6 +114,7 @@ impl Lead {
             position,
             looked: Boot::now(),
             shown,
+            orders: Orders::default(),
             tasks: JoinSet::new(),
         };
         let plans = subjects.ledgers_by(Author::Plan);
@@ -114,7 +122,7 @@ impl Lead {
             let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
                 continue;
             };
-            if matches!(wire::decode(&last.payload), Ok(PlanRecord::Closed(_))) {
+            if wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end()) {
                 continue;
             }
             let filter = subjects.ledger_of_run(&queue, &run);
@@ -136,6 +144,7 @@ impl Lead {
         let voice = &lead.voice;
         lead.tasks.spawn(intake::ledger(voice.clone(), position));
         lead.tasks.spawn(intake::submissions(voice.clone(), term));
+        lead.tasks.spawn(orders::commands(voice.clone()));
         lead.tasks.spawn(super::shown::watch_queues(broker.clone()));
         lead.tasks
             .spawn(super::sweep::sweep(broker.clone(), retention));
@@ -165,6 +174,7 @@ impl Lead {
         } else {
             presence.capacity as usize
         };
+        self.note_worker(presence);
         for name in &presence.queues {
             let now = Boot::now();
             self.queue(name)
@@ -201,6 +211,7 @@ impl Lead {
                 self.deposed = Some(self.term);
             }
             LeadEvent::Opened(new) => self.opened(*new),
+            LeadEvent::Ordered(asked) => self.ask(asked),
             // The queue may be behind what was on it, or gone: after the claim every run is refilled.
             LeadEvent::Reconnected => {
                 self.claim();
@@ -270,6 +281,9 @@ impl Lead {
             return;
         };
         let Some(run) = self.runs.get_mut(&name) else {
+            if self.record_of_closed(&name, author, record) {
+                return;
+            }
             if author == Author::Plan
                 && matches!(wire::decode(&record.payload), Ok(PlanRecord::Opened(_)))
             {
@@ -332,6 +346,9 @@ impl Lead {
                 self.with(&name, Run::lost);
                 self.claim_after(register);
             }
+            Report::Ordered(name, request, result) => self.ordered(&name, request, result),
+            Report::Halted(name) => self.with(&name, Run::halted),
+            Report::Loaded(name, records) => self.loaded(&records, &name),
             Report::Refilled(name, Outcome::Stored) => self.with(&name, Run::refilled),
             Report::Refilled(name, Outcome::Lost(register)) => {
                 self.with(&name, Run::outrun);
@@ -403,6 +420,7 @@ impl Lead {
             return;
         }
         self.judge_listings();
+        self.carry_out_orders();
         let wall = UnixMs::now();
         for name in std::mem::take(&mut self.touched) {
             let Some(run) = self.runs.get(&name) else {
@@ -460,6 +478,25 @@ impl Lead {
         match action {
             Action::Refill => {
                 self.tasks.spawn(voice.list(name, queue, self.register));
+                0
+            }
+            Action::Halt { sequence } => {
+                let holders = self.workers_of(&queue);
+                self.tasks.spawn(voice.halt(name, queue, sequence, holders));
+                0
+            }
+            Action::Abort {
+                cancelled,
+                expected,
+            } => {
+                self.tasks.spawn(voice.order(orders::Order {
+                    run: name,
+                    queue,
+                    record: PlanRecord::Cancelled(cancelled),
+                    expected,
+                    request: 0,
+                    done: Answer::Done { shards: 0 },
+                }));
                 0
             }
             Action::Close { closed, expected } => {

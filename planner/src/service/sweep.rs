@@ -192,5 +192,5 @@ impl Sweeper {
 }
 
 fn closes(record: &Record) -> bool {
-    matches!(wire::decode(&record.payload), Ok(PlanRecord::Closed(_)))
+    wire::decode(&record.payload).is_ok_and(|record: PlanRecord| record.is_end())
 }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use gridloom_shared::broker::batch::{Outgoing, Published};
-use gridloom_shared::broker::log::AppendError;
+use gridloom_shared::broker::log::{AppendError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::broker::{Broker, Subject};
+use gridloom_shared::command::Answer;
 use gridloom_shared::id::{Fence, Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::ledger::record::{Again, Author, Closed, PlanRecord, WAVE_TILES_MAX, Wave};
 use gridloom_shared::telemetry::names;
@@ -48,6 +49,13 @@ pub(super) enum Report {
     Listed(RunId, Listing, Register),
     /// The register was written anew, or is another's.
     Claimed(Result<Register, ClaimError>),
+    /// An order was written, at this sequence; or another planner's record came first; or it can
+    /// never be written, for a reason.
+    Ordered(RunId, u64, Result<(u64, Answer), Option<String>>),
+    /// The queue was emptied of a cancelled run, and its holders stopped.
+    Halted(RunId),
+    /// The ledger of a run was read.
+    Loaded(RunId, Vec<Record>),
     /// A wave can never be written, for this reason; its tiles were not issued.
     Broken(RunId, usize, String),
 }
@@ -96,7 +104,7 @@ impl Voice {
             .is_ok()
     }
 
-    async fn report(&self, report: Report) {
+    pub(super) async fn report(&self, report: Report) {
         self.say(LeadEvent::Report(report)).await;
     }
 

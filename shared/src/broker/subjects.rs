@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::command::Verb;
 use crate::id::{JobName, Namespace, QueueName, RunId, Session};
 pub use crate::ledger::record::Author;
 
@@ -285,6 +286,16 @@ impl Subjects {
     /// Where a planner hears its own echo.
     pub fn echo(&self, session: Session) -> String {
         format!("{}.echo.{session}", self.namespace)
+    }
+
+    /// Where the leader answers what people order of runs.
+    pub fn command(&self, verb: Verb) -> String {
+        format!("{}.command.{}", self.namespace, verb.as_str())
+    }
+
+    /// All orders, also those that nobody understands.
+    pub fn all_commands(&self) -> String {
+        format!("{}.command.>", self.namespace)
     }
 
     /// What every worker hears: cancel, pause.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::id::{HandlerName, JobName, QueueName};
-use crate::job::{ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, RetrySpec};
+use crate::job::{ATTEMPTS_MAX, AbortAfter, Backoff, GridSpec, JobSpec, LimitsSpec, RetrySpec};
 
 mod cells;
 mod document;
@@ -46,6 +46,8 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// Fastest growth of the wait from attempt to attempt.
 pub const FACTOR_MAX: f64 = 100.0;
+/// Smallest share of dead shards that may end a run, in percent.
+pub const PERCENT_MIN: f64 = 0.000_001;
 /// Most shards of one run.
 pub const SHARDS_MAX: u64 = 1 << 40;
 /// Most rows of a sized grid, over all slices: what JSON carries without loss.
@@ -121,10 +123,6 @@ const LATER_LIMITS: &[(&str, &str)] = &[
     (
         "priority",
         "leave it out; give urgent jobs a queue of their own",
-    ),
-    (
-        "abort_after",
-        "leave it out; `gridloom cancel RUN` or a lower `retry.max_attempts` ends a failing run",
     ),
 ];
 
@@ -212,10 +210,36 @@ fn backoff(node: &Node<'_>, faults: &mut Faults) -> Option<Backoff> {
 }
 
 fn limits(node: &Node<'_>, faults: &mut Faults) -> Option<LimitsSpec> {
-    let fields = node.fields(&["timeout"], LATER_LIMITS, faults)?;
+    let fields = node.fields(&["timeout", "abort_after"], LATER_LIMITS, faults)?;
     let within = TIMEOUT_MIN..=TIMEOUT_MAX;
-    let timeout_ms = milliseconds(&fields, "timeout", within, faults)?;
-    Some(LimitsSpec { timeout_ms })
+    let timeout_ms = milliseconds(&fields, "timeout", within, faults);
+    let abort_after = fields
+        .get("abort_after")
+        .map_or(Some(None), |node| abort_after(&node, faults).map(Some));
+    Some(LimitsSpec {
+        timeout_ms: timeout_ms?,
+        abort_after: abort_after?,
+    })
+}
+
+fn abort_after(node: &Node<'_>, faults: &mut Faults) -> Option<AbortAfter> {
+    const FORMS: &str = "{ dead = 100 } or { dead_percent = 1.0 }";
+    if !node.value().is_object() {
+        node.refuse(format_args!("a table such as {FORMS}"), faults);
+        return None;
+    }
+    let fields = node.fields(&["dead", "dead_percent"], &[], faults)?;
+    match (fields.get("dead"), fields.get("dead_percent")) {
+        (Some(dead), None) => dead.integer(1..=SHARDS_MAX, faults).map(AbortAfter::Dead),
+        (None, Some(percent)) => percent
+            .number(PERCENT_MIN..=100.0, faults)
+            .map(AbortAfter::DeadPercent),
+        (None, None) | (Some(_), Some(_)) => {
+            let message = format!("must say one of {FORMS}");
+            faults.add(node.path().to_owned(), message);
+            None
+        }
+    }
 }
 
 /// `Some(None)`: left out; `None`: faulty.

@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use crate::id::{Fence, RunId, Session};
 use crate::ledger::crash::Suspicion;
+use crate::ledger::fold::Cell;
+use crate::ledger::orders::Which;
 use crate::ledger::outcomes::{self, Entry, Retry, Status};
 use crate::ledger::record::{
     EndState, Opened, PlanRecord, Probed, Reason, Record, Wave, WorkRecord,
@@ -44,7 +46,9 @@ pub struct Report {
     pub takeovers: u64,
     /// Second successes that a takeover or another attempt explains.
     pub repeated: u64,
-    /// Cells of the grid without an outcome.
+    /// Cells without an outcome because the run was cancelled or aborted.
+    pub cancelled: u64,
+    /// Cells of the grid without an outcome, of a run that was not cancelled.
     pub lost: Vec<GridCell>,
     /// Cells with a record that was never asked for.
     pub unexpected: Vec<GridCell>,
@@ -60,6 +64,23 @@ struct CellState {
     successes: Vec<(Fence, Session)>,
     failed: BTreeSet<u32>,
     never: bool,
+    /// Attempts that it may have, where it was reopened.
+    most: Option<u32>,
+    dropped: bool,
+}
+
+impl CellState {
+    fn last_failed(&self) -> u32 {
+        self.failed.last().copied().unwrap_or(0)
+    }
+
+    /// Whether it has no success and no attempts left, of the `most` that its job allows.
+    fn is_dead(&self, most: u32) -> bool {
+        let most = self.most.unwrap_or(most);
+        self.successes.is_empty()
+            && !self.failed.is_empty()
+            && (self.never || self.last_failed() >= most)
+    }
 }
 
 struct TileState {
@@ -75,6 +96,7 @@ pub struct Audit {
     run: RunId,
     opened: Option<(u64, Opened)>,
     ended: Option<EndState>,
+    cancelled: bool,
     next_wave: u32,
     tiles: HashMap<TileRef, TileState>,
     cells: BTreeMap<(TileKind, u32, u32), CellState>,
@@ -93,6 +115,7 @@ impl Audit {
             run,
             opened: None,
             ended: None,
+            cancelled: false,
             next_wave: 0,
             tiles: HashMap::new(),
             cells: BTreeMap::new(),
@@ -120,6 +143,23 @@ impl Audit {
             Some(Record::Plan(PlanRecord::Closed(closed))) if self.opened.is_some() => {
                 self.ended = Some(closed.state);
             }
+            Some(Record::Plan(PlanRecord::Cancelled(_))) if self.opened.is_some() => {
+                self.cancelled = true;
+            }
+            Some(Record::Plan(PlanRecord::Reopened(reopened))) if self.opened.is_some() => {
+                (self.ended, self.cancelled) = (None, false);
+                let most = self.most();
+                for cell in self.dead_among(&reopened.which) {
+                    cell.most = Some(cell.last_failed().saturating_add(most));
+                    cell.never = false;
+                    cell.dropped = false;
+                }
+            }
+            Some(Record::Plan(PlanRecord::Dropped(dropped))) if self.opened.is_some() => {
+                for cell in self.dead_among(&dropped.which) {
+                    cell.dropped = true;
+                }
+            }
             Some(Record::Work(work)) if self.opened.is_some() => self.work(work),
             Some(Record::Takeover(takeover)) if self.opened.is_some() => {
                 if self.seen.insert((takeover.session, takeover.number)) {
@@ -132,6 +172,26 @@ impl Audit {
                 self.unexpected_records += 1;
             }
         }
+    }
+
+    /// Attempts that the job allows a shard.
+    fn most(&self) -> u32 {
+        self.opened
+            .as_ref()
+            .map_or(1, |(_, opened)| opened.job.retry.max_attempts)
+    }
+
+    fn dead_among(&mut self, which: &Which) -> impl Iterator<Item = &mut CellState> {
+        let most = self.most();
+        let wanted = move |(kind, slice, page): (TileKind, u32, u32), dropped: bool| match which {
+            Which::All => !dropped,
+            Which::These(cells) => cells.contains(&Cell { kind, slice, page }),
+        };
+        let dead = self
+            .cells
+            .iter_mut()
+            .filter(move |(at, cell)| cell.is_dead(most) && wanted(**at, cell.dropped));
+        dead.map(|(_, cell)| cell)
     }
 
     fn wave(&mut self, sequence: u64, wave: &Wave) {
@@ -256,10 +316,7 @@ impl Audit {
     /// What the records prove.
     pub fn report(self) -> Report {
         let grid = self.opened.as_ref().map(|(_, opened)| &opened.job.grid);
-        let most = self
-            .opened
-            .as_ref()
-            .map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        let most = self.most();
         let mut report = Report {
             run: self.run.clone(),
             ok: false,
@@ -269,6 +326,7 @@ impl Audit {
             dead: 0,
             takeovers: self.takeovers,
             repeated: 0,
+            cancelled: 0,
             lost: Vec::new(),
             unexpected: self.unexpected.iter().copied().collect(),
             unexpected_records: self.unexpected_records,
@@ -279,7 +337,7 @@ impl Audit {
             let end = end.unwrap_or_else(|| self.found.get(&slice).copied().unwrap_or(0));
             for page in 0..end {
                 if !self.cells.contains_key(&(TileKind::Page, slice, page)) {
-                    report.lost.push(GridCell { slice, page });
+                    self.missing(&mut report, GridCell { slice, page });
                 }
             }
         }
@@ -304,6 +362,15 @@ impl Audit {
         report
     }
 
+    /// A cell without an outcome.
+    fn missing(&self, report: &mut Report, at: GridCell) {
+        if self.cancelled {
+            report.cancelled += 1;
+        } else {
+            report.lost.push(at);
+        }
+    }
+
     fn judge(
         &self,
         report: &mut Report,
@@ -314,11 +381,11 @@ impl Audit {
     ) {
         let page = u64::from(kind == TileKind::Page);
         report.planned += page;
-        let dead = cell.never || cell.failed.last().is_some_and(|attempt| *attempt >= most);
-        match (cell.successes.is_empty(), dead) {
+        match (cell.successes.is_empty(), cell.is_dead(most)) {
             (false, _) => report.committed += page,
             (true, true) => report.dead += page,
-            (true, false) => report.lost.push(at),
+            (true, false) if self.cancelled && kind == TileKind::Probe => {}
+            (true, false) => self.missing(report, at),
         }
         let given = |fence: &Fence| {
             cell.issued.iter().any(|(place, _)| {

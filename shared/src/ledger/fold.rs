@@ -8,10 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::UnixMs;
 use crate::id::{Fence, RunId, Session};
 use crate::job::PAGES_MAX;
 use crate::ledger::crash::Suspicion;
+use crate::ledger::orders::Cancelled;
 use crate::ledger::outcomes;
 use crate::ledger::record::{
     Closed, Opened, PlanRecord, Probed, Reason, Record, Takeover, TileRun, Wave, WorkRecord,
@@ -21,9 +24,10 @@ use crate::ranges::Ranges;
 use crate::tile::{Bounds, Key, Tile, TileKind, TileRef};
 
 mod outcome;
+mod reopen;
 
 /// One shard, or one question of a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cell {
     /// What kind of work.
     pub kind: TileKind,
@@ -167,6 +171,12 @@ pub struct FailedCell {
     pub at: UnixMs,
     /// What follows.
     pub next: Next,
+    /// Attempts that it may have; more than the job's own number once it was reopened.
+    pub most: u32,
+    /// Attempts before it was reopened last.
+    pub base: u32,
+    /// Whether somebody gave it up.
+    pub dropped: bool,
     /// The page's bounds, where it has some.
     pub bounds: Option<Bounds>,
     /// For a probe: its cursor.
@@ -201,6 +211,11 @@ pub struct Fold {
     run: RunId,
     opening: Option<Opening>,
     closing: Option<(UnixMs, Closed)>,
+    cancelled: Option<Cancelled>,
+    /// Numbers of the orders that were carried out.
+    requests: BTreeSet<u64>,
+    /// Dead shards when the run was reopened last.
+    dead_before: u64,
     position: u64,
     last_plan: u64,
     next_wave: u32,
@@ -221,6 +236,9 @@ impl Fold {
             run,
             opening: None,
             closing: None,
+            cancelled: None,
+            requests: BTreeSet::new(),
+            dead_before: 0,
             position: 0,
             last_plan: 0,
             next_wave: 0,
@@ -260,6 +278,18 @@ impl Fold {
             Record::Plan(PlanRecord::Closed(closed)) => {
                 self.last_plan = sequence;
                 self.closing = Some((at, closed.clone()));
+            }
+            Record::Plan(PlanRecord::Cancelled(cancelled)) => {
+                self.last_plan = sequence;
+                self.cancel(cancelled);
+            }
+            Record::Plan(PlanRecord::Reopened(reopened)) => {
+                self.last_plan = sequence;
+                self.reopen(at, reopened);
+            }
+            Record::Plan(PlanRecord::Dropped(dropped)) => {
+                self.last_plan = sequence;
+                self.give_up(dropped);
             }
             Record::Work(work) => self.work(at, work),
             Record::Takeover(takeover) => self.take_over(at, Fence(sequence), takeover),

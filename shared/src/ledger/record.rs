@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::UnixMs;
 use crate::id::{Fence, Nonce, Session, Term};
 use crate::job::JobSpec;
+use crate::ledger::orders::{Cancelled, Dropped, Reopened};
 use crate::tile::{Bounds, Key, Tile, TileKind, TileRef};
 use crate::wire::{self, WireError};
 
@@ -75,6 +76,26 @@ pub enum PlanRecord {
     Wave(Wave),
     /// The run is over.
     Closed(Closed),
+    /// Nothing more is issued; the run is closed soon.
+    Cancelled(Cancelled),
+    /// The run goes on, and dead shards have further attempts.
+    Reopened(Reopened),
+    /// Dead shards were given up.
+    Dropped(Dropped),
+}
+
+impl PlanRecord {
+    /// Whether a run is over whose last planner record this is.
+    pub fn is_end(&self) -> bool {
+        match self {
+            PlanRecord::Closed(_) => true,
+            PlanRecord::Dropped(dropped) => dropped.closed,
+            PlanRecord::Opened(_)
+            | PlanRecord::Wave(_)
+            | PlanRecord::Cancelled(_)
+            | PlanRecord::Reopened(_) => false,
+        }
+    }
 }
 
 /// The first record of a run: everything about it that never changes.

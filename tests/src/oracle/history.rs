@@ -64,6 +64,15 @@ fn about(entry: &Entry, tiles: &BTreeSet<TileRef>, breach: &Breach) -> Vec<Strin
         Some(Record::Plan(PlanRecord::Closed(closed))) => {
             vec![format!("closed: {:?}", closed.state)]
         }
+        Some(Record::Plan(PlanRecord::Cancelled(cancelled))) => {
+            vec![format!("cancelled: {:?}", cancelled.aborted)]
+        }
+        Some(Record::Plan(PlanRecord::Reopened(reopened))) => {
+            vec![format!("reopened: {:?}", reopened.which)]
+        }
+        Some(Record::Plan(PlanRecord::Dropped(dropped))) => {
+            vec![format!("dropped: {:?}", dropped.which)]
+        }
         Some(Record::Takeover(takeover)) => {
             let session = takeover.session;
             let line = |place| format!("takeover of {place} by {session} ({:?})", takeover.reason);

@@ -6,7 +6,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::audit::{Audit, Report};
 use gridloom_shared::ledger::fold::Fold;
-use gridloom_shared::ledger::record::{PlanRecord, Record};
+use gridloom_shared::ledger::record::Record;
 use gridloom_shared::ledger::summary::RunSummary;
 
 /// One record as it stands.
@@ -59,9 +59,11 @@ impl Ledger {
 
     /// Whether the run is over.
     pub fn is_closed(&self) -> bool {
-        let closed =
-            |entry: &Entry| matches!(entry.record, Some(Record::Plan(PlanRecord::Closed(_))));
-        self.entries.iter().any(closed)
+        let plan = |entry: &Entry| match &entry.record {
+            Some(Record::Plan(plan)) => Some(plan.is_end()),
+            Some(_) | None => None,
+        };
+        self.entries.iter().rev().find_map(plan).unwrap_or(false)
     }
 
     /// What the engine's audit says of it.

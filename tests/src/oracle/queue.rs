@@ -76,7 +76,7 @@ pub fn stored(trace: &Trace, stored: &[Stored], whole: bool) -> Vec<Breach> {
             ));
         }
     }
-    if whole {
+    if whole && !trace.is_cancelled() {
         let first = trace.tiles().iter().filter(|(_, tile)| tile.attempt == 1);
         let missing = first.filter(|(place, _)| !copies.contains_key(place));
         breaches
@@ -87,6 +87,9 @@ pub fn stored(trace: &Trace, stored: &[Stored], whole: bool) -> Vec<Breach> {
 
 /// Judges what left the queue. `stored` was taken before `queued`, and `trace` after both.
 pub fn removed(trace: &Trace, stored: &[Stored], queued: &HashSet<u64>) -> Vec<Breach> {
+    if trace.is_cancelled() {
+        return Vec::new(); // it was purged
+    }
     let gone = stored.iter().filter(|stored| !queued.contains(&stored.seq));
     let unfinished = gone.filter(|stored| {
         trace

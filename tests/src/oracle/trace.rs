@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gridloom_shared::id::{Fence, Session};
 use gridloom_shared::ledger::fold::Cell;
+use gridloom_shared::ledger::orders::Which;
 use gridloom_shared::ledger::outcomes::{self, Retry, Status};
 use gridloom_shared::ledger::record::{
     Opened, PlanRecord, Probed, Reason, Record, Takeover, Wave, WorkRecord,
@@ -70,6 +71,10 @@ pub struct CellTrace {
     pub failed: Vec<(u32, bool)>,
     /// Failures whether they count or not: the attempts.
     pub tried: Vec<u32>,
+    /// Attempts that a reopening gave; `None`: as the job says.
+    pub most: Option<u32>,
+    /// Whether it was given up.
+    pub dropped: bool,
 }
 
 /// Everything that the records say.
@@ -77,6 +82,8 @@ pub struct CellTrace {
 pub struct Trace {
     opened: Option<(u64, Opened)>,
     closed: Option<u64>,
+    /// The order by which nothing more may be issued.
+    cancelled: Option<u64>,
     waves: u32,
     tiles: BTreeMap<TileRef, TileTrace>,
     cells: BTreeMap<Cell, CellTrace>,
@@ -91,6 +98,7 @@ impl Trace {
         let mut trace = Trace {
             opened: None,
             closed: None,
+            cancelled: None,
             waves: 0,
             tiles: BTreeMap::new(),
             cells: BTreeMap::new(),
@@ -137,7 +145,8 @@ impl Trace {
     }
 
     fn plan(&mut self, seq: u64, plan: &PlanRecord) {
-        if self.closed.is_some() {
+        let may_follow = matches!(plan, PlanRecord::Reopened(_) | PlanRecord::Dropped(_));
+        if self.closed.is_some() && !may_follow {
             self.breach(Breach::of_run(format!(
                 "plan record {seq} after the run was closed"
             )));
@@ -148,7 +157,77 @@ impl Trace {
             }
             PlanRecord::Opened(_) => self.breach(Breach::of_run(format!("opened twice, at {seq}"))),
             PlanRecord::Closed(_) => self.closed = Some(seq),
-            PlanRecord::Wave(wave) => self.wave(seq, wave),
+            PlanRecord::Wave(wave) => {
+                if let Some(at) = self.cancelled {
+                    self.breach(Breach::of_run(format!(
+                        "wave {} stands at {seq}, after the run was cancelled at {at}",
+                        wave.n
+                    )));
+                }
+                self.wave(seq, wave);
+            }
+            PlanRecord::Cancelled(_) => {
+                if self.cancelled.is_some() {
+                    self.breach(Breach::of_run(format!("cancelled twice, at {seq}")));
+                }
+                self.cancelled = Some(seq);
+            }
+            PlanRecord::Reopened(reopened) => {
+                if self.cancelled.is_some() && self.closed.is_none() {
+                    let what = format!("reopened at {seq} while it was being cancelled");
+                    self.breach(Breach::of_run(what));
+                }
+                (self.closed, self.cancelled) = (None, None);
+                let most = self.most();
+                for cell in self.dead_of(&reopened.which) {
+                    if let Some(trace) = self.cells.get_mut(&cell)
+                        && let Some((attempt, never)) = trace.failed.last_mut()
+                    {
+                        trace.most = Some(*attempt + most);
+                        trace.dropped = false;
+                        *never = false;
+                    }
+                }
+            }
+            PlanRecord::Dropped(dropped) => {
+                if dropped.closed != self.closed.is_some() {
+                    let what =
+                        format!("dropped at {seq} by who did not know whether it was closed");
+                    self.breach(Breach::of_run(what));
+                }
+                for cell in self.dead_of(&dropped.which) {
+                    if let Some(trace) = self.cells.get_mut(&cell) {
+                        trace.dropped = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Attempts that the job allows.
+    fn most(&self) -> u32 {
+        self.opened
+            .as_ref()
+            .map_or(1, |(_, opened)| opened.job.retry.max_attempts)
+    }
+
+    /// Whether the run was cancelled or aborted, and not reopened since.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_some()
+    }
+
+    fn dead_of(&self, which: &Which) -> Vec<Cell> {
+        let dead = |cell: &&Cell| {
+            self.cells
+                .get(*cell)
+                .is_some_and(|trace| self.is_dead(trace))
+        };
+        match which {
+            Which::All => {
+                let listed = self.cells.iter().filter(|(_, trace)| !trace.dropped);
+                listed.map(|(cell, _)| cell).filter(dead).copied().collect()
+            }
+            Which::These(cells) => cells.iter().filter(dead).copied().collect(),
         }
     }
 
@@ -196,11 +275,9 @@ impl Trace {
     }
 
     fn issue(&mut self, cell: Cell, place: TileRef, attempt: u32, folded: u64) {
-        let most = self
-            .opened
-            .as_ref()
-            .map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        let most = self.most();
         let trace = self.cells.entry(cell).or_default();
+        let most = trace.most.unwrap_or(most);
         let what = if trace.issued.iter().any(|(earlier, _)| *earlier == attempt) {
             Some("attempt issued twice")
         } else if attempt > most {
@@ -397,10 +474,7 @@ impl Trace {
     }
 
     fn is_dead(&self, trace: &CellTrace) -> bool {
-        let most = self
-            .opened
-            .as_ref()
-            .map_or(1, |(_, opened)| opened.job.retry.max_attempts);
+        let most = trace.most.unwrap_or_else(|| self.most());
         trace.done.is_empty()
             && trace
                 .failed

@@ -297,6 +297,10 @@ impl Engine {
 
     /// Gives a tile back that is held and not finished: recorded first, then NAKed.
     pub(super) fn hand_back(&mut self, key: TileKey) {
+        if self.is_cancelled(key) {
+            self.release(key);
+            return;
+        }
         let Some(held) = self.release(key) else {
             return;
         };
@@ -340,6 +344,7 @@ impl Engine {
             hold.end(End::LeaseLost);
         }
         if held.phase.is_started()
+            && !self.is_cancelled(key)
             && let Some(run) = self.runs.get_mut(key.opened)
         {
             run.returns.push(Return {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::broker::{Broker, Subject};
-use gridloom_shared::id::Fence;
+use gridloom_shared::id::{Fence, RunId};
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord, Record, Takeover};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::wire;
 
 use super::batch::{Appended, Batch};
+use super::cancel::Standing;
 use super::held::Holding;
 use super::queues::{AttachError, Attachment};
 use crate::takeover::reading::{Left, Reading};
@@ -47,6 +48,11 @@ pub(super) enum Event {
     CaughtUp {
         epoch: u64,
         result: Result<Vec<(u64, Seen)>, ReadError>,
+    },
+    /// The planner's last record of a run was read.
+    Stood {
+        run: RunId,
+        result: Result<Standing, ReadError>,
     },
     /// What pulls that are no longer wanted had brought.
     Unread(Vec<Delivery>),
@@ -86,7 +92,7 @@ pub(super) async fn load(broker: Broker, subject: String, opened: u64) -> Event 
 pub(super) fn first_record(bytes: &[u8]) -> Option<Box<Opened>> {
     match wire::decode(bytes) {
         Ok(PlanRecord::Opened(found)) => Some(found),
-        Ok(PlanRecord::Wave(_) | PlanRecord::Closed(_)) | Err(_) => None,
+        Ok(_) | Err(_) => None,
     }
 }
 

@@ -67,6 +67,9 @@ impl Engine {
         {
             return self.refuse(&delivery, "it names the place of another run's tile".into());
         }
+        if self.cancelled.contains(&tile.run) {
+            return self.came_of_cancelled(&tile.run, queue);
+        }
         let receipt = Receipt {
             reply: delivery.reply,
             epoch,

@@ -89,6 +89,7 @@ impl Engine {
         stale.into_iter().for_each(|key| self.drop_unstarted(key));
         (0..self.queues.len()).for_each(|queue| self.attach(queue, Duration::ZERO));
         self.catch_up(Duration::ZERO);
+        self.ask_about_runs();
     }
 
     fn catch_up(&mut self, after: Duration) {

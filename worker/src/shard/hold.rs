@@ -14,6 +14,8 @@ pub(crate) enum End {
     LeaseLost,
     /// The worker is stopping, and its grace is over.
     Stopping,
+    /// The run was cancelled.
+    Cancelled,
 }
 
 impl End {
@@ -21,6 +23,7 @@ impl End {
         match self {
             End::LeaseLost => "lease lost",
             End::Stopping => "worker is stopping",
+            End::Cancelled => "cancelled",
         }
     }
 }
@@ -53,6 +56,7 @@ impl Hold {
         let code = match why {
             End::LeaseLost => 1,
             End::Stopping => 2,
+            End::Cancelled => 3,
         };
         let _ = self
             .ended
@@ -70,6 +74,7 @@ impl Hold {
             0 if self.remaining().is_zero() => Some(End::LeaseLost),
             0 => None,
             2 => Some(End::Stopping),
+            3 => Some(End::Cancelled),
             _ => Some(End::LeaseLost),
         }
     }

@@ -2,7 +2,6 @@
 
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::audit::{Audit, GridCell, Report};
-use gridloom_shared::ledger::record::EndState;
 
 use crate::commands::{Context, installation};
 use crate::fault::Verdict;
@@ -40,6 +39,9 @@ pub fn show_report(output: &Output, report: &Report) {
     table.fact("planned", grouped(report.planned));
     table.fact("committed", grouped(report.committed));
     table.fact("dead", grouped(report.dead));
+    if report.cancelled > 0 {
+        table.fact("cancelled", grouped(report.cancelled));
+    }
     table.fact("takeovers", grouped(report.takeovers));
     table.fact("repeated", grouped(report.repeated));
     table.fact(
@@ -58,6 +60,11 @@ pub fn show_report(output: &Output, report: &Report) {
 
 fn verdict(report: &Report) -> String {
     match (report.ok, report.ended) {
+        (true, _) if report.cancelled > 0 => format!(
+            "ok: the run was stopped before {} had an outcome; the others are accounted for, {} dead",
+            counted(report.cancelled, "cell"),
+            grouped(report.dead)
+        ),
         (true, Some(_)) if report.dead == 0 => {
             "ok: every cell of the grid is committed exactly once".to_owned()
         }
@@ -68,9 +75,6 @@ fn verdict(report: &Report) -> String {
         (false, None) if report.twice.is_empty() && report.unexpected.is_empty() => {
             "not ok yet: the run goes on, cells without an outcome count as lost until it is over"
                 .to_owned()
-        }
-        (false, Some(EndState::Cancelled)) => {
-            "not ok: the run was cancelled before its grid was done".to_owned()
         }
         (false, _) => {
             let odd = match report.unexpected_records {

@@ -1,5 +1,6 @@
 //! `gridloom dead list`: shards that used up their attempts, with their last error.
 
+use gridloom_shared::broker::Broker;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::{Fold, Next};
 use gridloom_shared::ledger::summary::{RunState, RunSummary};
@@ -7,7 +8,6 @@ use gridloom_shared::tile::TileKind;
 use serde::Serialize;
 
 use super::{age, summaries};
-use crate::args::Dead;
 use crate::commands::{Context, installation};
 use crate::fault::Verdict;
 use crate::output::{Align, Table};
@@ -29,22 +29,14 @@ struct DeadShard {
 ///
 /// # Errors
 /// When there is no such run, or the broker does not answer.
-pub async fn dead(context: &Context, order: Dead) -> anyhow::Result<Verdict> {
-    let Dead::List { run } = order;
+pub async fn dead(context: &Context, run: Option<RunId>) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     let mut dead = Vec::new();
     match &run {
         Some(run) => dead.extend(dead_of(&installation::fold(&broker, run).await?)),
         None => {
-            let suspect = |run: &RunSummary| {
-                matches!(run.state, RunState::Failed | RunState::Cancelled) || run.shards.dead > 0
-            };
-            for run in summaries(&broker, None)
-                .await?
-                .iter()
-                .filter(|run| suspect(run))
-            {
-                dead.extend(dead_of(&installation::fold(&broker, &run.run).await?));
+            for run in suspects(&broker).await? {
+                dead.extend(dead_of(&installation::fold(&broker, &run).await?));
             }
         }
     }
@@ -58,6 +50,30 @@ pub async fn dead(context: &Context, order: Dead) -> anyhow::Result<Verdict> {
         }
     });
     Ok(Verdict::Fine)
+}
+
+/// Runs that may have dead shards.
+async fn suspects(broker: &Broker) -> anyhow::Result<Vec<RunId>> {
+    let suspect = |run: &RunSummary| {
+        matches!(run.state, RunState::Failed | RunState::Cancelled) || run.shards.dead > 0
+    };
+    let all = summaries(broker, None).await?;
+    let suspects = all.into_iter().filter(suspect);
+    Ok(suspects.map(|run| run.run).collect())
+}
+
+/// Runs with dead shards that were not given up.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn with_dead(broker: &Broker) -> anyhow::Result<Vec<RunId>> {
+    let mut runs = Vec::new();
+    for run in suspects(broker).await? {
+        if !dead_of(&installation::fold(broker, &run).await?).is_empty() {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
 }
 
 fn table(dead: &[DeadShard]) -> Table {
@@ -88,7 +104,7 @@ fn dead_of(fold: &Fold) -> Vec<DeadShard> {
     let dead = fold
         .failed()
         .iter()
-        .filter(|(_, failed)| failed.next == Next::Dead);
+        .filter(|(_, failed)| failed.next == Next::Dead && !failed.dropped);
     dead.map(|(cell, failed)| DeadShard {
         run: fold.run().clone(),
         job: fold.run().job().to_owned(),

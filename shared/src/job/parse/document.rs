@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::cells;
 use super::duration::write_duration;
-use crate::job::{GridSpec, JobSpec, PagesSpec};
+use crate::job::{AbortAfter, GridSpec, JobSpec, PagesSpec};
 
 /// The document that [`from_value`](super::from_value) reads as `spec`, all defaults written out.
 pub fn to_value(spec: &JobSpec) -> Value {
@@ -25,7 +25,16 @@ pub fn to_value(spec: &JobSpec) -> Value {
         },
     });
     if let Some(timeout_ms) = spec.limits.timeout_ms {
-        document["limits"] = json!({ "timeout": write_duration(timeout_ms) });
+        document["limits"]["timeout"] = write_duration(timeout_ms).into();
+    }
+    match spec.limits.abort_after {
+        Some(AbortAfter::Dead(dead)) => {
+            document["limits"]["abort_after"] = json!({ "dead": dead });
+        }
+        Some(AbortAfter::DeadPercent(percent)) => {
+            document["limits"]["abort_after"] = json!({ "dead_percent": percent });
+        }
+        None => {}
     }
     document["params"] = spec.params.clone();
     document

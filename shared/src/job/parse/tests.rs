@@ -111,7 +111,6 @@ cron = "0 0 2 * * *"
 concurrency = 100
 rate = "500/s"
 priority = 5
-abort_after = { dead = 100 }
 "#;
     let faults = parse(text, Format::Toml).unwrap_err();
     let mut found = paths(&faults);
@@ -121,7 +120,6 @@ abort_after = { dead = 100 }
         [
             "grid.pages.ahead",
             "grid.pages.until_empty",
-            "limits.abort_after",
             "limits.concurrency",
             "limits.priority",
             "limits.rate",
@@ -130,6 +128,31 @@ abort_after = { dead = 100 }
     );
     for fault in &faults.0 {
         assert!(fault.message.contains("leave it out"), "{fault}");
+    }
+}
+
+#[test]
+fn dead_shards_that_end_a_run_are_a_number_or_a_share() {
+    let limits = |abort: &str| {
+        let text = format!("name = \"a\"\nhandler = \"noop\"\n[limits]\nabort_after = {abort}");
+        parse(&text, Format::Toml).map(|spec| spec.limits.abort_after)
+    };
+    assert_eq!(limits("{ dead = 100 }"), Ok(Some(AbortAfter::Dead(100))));
+    assert_eq!(
+        limits("{ dead_percent = 1.5 }"),
+        Ok(Some(AbortAfter::DeadPercent(1.5)))
+    );
+    for (bad, path) in [
+        ("{ dead = 0 }", "limits.abort_after.dead"),
+        ("{ dead_percent = 101 }", "limits.abort_after.dead_percent"),
+        ("{ dead_percent = 0 }", "limits.abort_after.dead_percent"),
+        ("{ dead = 1, dead_percent = 1 }", "limits.abort_after"),
+        ("{ }", "limits.abort_after"),
+        ("{ alive = 1 }", "limits.abort_after.alive"),
+        ("7", "limits.abort_after"),
+    ] {
+        let faults = limits(bad).unwrap_err();
+        assert_eq!(paths(&faults).first(), Some(&path), "{bad}");
     }
 }
 
@@ -293,8 +316,18 @@ fn any_spec() -> impl Strategy<Value = JobSpec> {
     let waits = (0..600_000_000_u64, 0..1_000_u64, 1.0..100.0, 0.0..=1.0);
     let timeout = proptest::option::of(10..2_592_000_000_u64);
     let text = ("[a-z0-9][a-z0-9-]{0,47}", any_json());
-    (grid, waits, timeout, 1..=100_u32, text).prop_map(
-        |(grid, (initial_ms, more_ms, factor, jitter), timeout_ms, max_attempts, (name, inner))| {
+    let abort = proptest::option::of(prop_oneof![
+        (1..1_u64 << 40).prop_map(AbortAfter::Dead),
+        (0.001..=100.0).prop_map(AbortAfter::DeadPercent),
+    ]);
+    (grid, waits, (timeout, abort), 1..=100_u32, text).prop_map(
+        |(
+            grid,
+            (initial_ms, more_ms, factor, jitter),
+            (timeout_ms, abort_after),
+            max_attempts,
+            (name, inner),
+        )| {
             JobSpec {
                 name: JobName::new(name.as_str()).unwrap(),
                 handler: HandlerName::new(name.as_str()).unwrap(),
@@ -309,7 +342,10 @@ fn any_spec() -> impl Strategy<Value = JobSpec> {
                         jitter,
                     },
                 },
-                limits: LimitsSpec { timeout_ms },
+                limits: LimitsSpec {
+                    timeout_ms,
+                    abort_after,
+                },
                 params: json!({ "inner": inner }),
             }
         },

@@ -121,7 +121,7 @@ impl Fold {
 
     fn fail(&mut self, at: UnixMs, entry: &Entry, failed: &Failed, page: u32) {
         let Some(opening) = &self.opening else { return };
-        let retry = opening.record.job.retry.clone();
+        let backoff = opening.record.job.retry.backoff.clone();
         let Some(tile) = self.open.get(&entry.tile) else {
             return;
         };
@@ -138,10 +138,13 @@ impl Fold {
             page,
         };
         let attempts = tile.attempt;
+        let (most, base) = self.allowed(cell);
+        // The wait grows anew with the attempts that a reopening gave.
+        let round = attempts.saturating_sub(base);
         let wait = match failed.retry {
             Retry::Never => None,
-            _ if attempts >= retry.max_attempts => None,
-            Retry::Backoff => Some(retry.backoff.after(attempts, self.spread(cell, attempts))),
+            _ if attempts >= most => None,
+            Retry::Backoff => Some(backoff.after(round, self.spread(cell, attempts))),
             Retry::AfterMs(ms) => Some(std::time::Duration::from_millis(ms)),
         };
         let next = wait.map_or(Next::Dead, |wait| Next::Due(at + wait));
@@ -165,11 +168,15 @@ impl Fold {
         let Some(tile) = self.open.get(&place) else {
             return;
         };
+        let (most, base) = self.allowed(cell);
         let record = FailedCell {
             attempts: tile.attempt,
             error,
             at,
             next,
+            most,
+            base,
+            dropped: false,
             bounds: tile.bounds_of(cell.page).cloned(),
             after: tile.after.clone(),
         };
@@ -183,6 +190,15 @@ impl Fold {
         self.counts.failures += 1;
         self.failed.insert(cell, record);
         self.settle(place, u64::from(cell.page)..u64::from(cell.page) + 1);
+    }
+
+    /// Up to which attempt the cell may be tried, and after which its last set of attempts began.
+    fn allowed(&self, cell: Cell) -> (u32, u32) {
+        if let Some(failed) = self.failed.get(&cell) {
+            return (failed.most, failed.base);
+        }
+        let job = self.opening.as_ref().map(|opening| &opening.record.job);
+        (job.map_or(1, |job| job.retry.max_attempts), 0)
     }
 
     /// A number that looks random and that every reader computes alike (FNV-1a).

@@ -4,6 +4,7 @@ use super::*;
 use crate::id::{HandlerName, JobName, Nonce, QueueName, Term};
 use crate::job::{Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
 use crate::ledger::audit::Audit;
+use crate::ledger::orders::{Dropped, Reopened, Which};
 use crate::ledger::outcomes::{Column, Entry, Failed, Retry, Status};
 use crate::ledger::record::{EndState, Reason};
 
@@ -139,6 +140,47 @@ fn returned(session: u64, number: u64, place: TileRef) -> Record {
         number,
         tiles: vec![place],
     })
+}
+
+fn page_cell(slice: u32, page: u32) -> Cell {
+    Cell {
+        kind: TileKind::Page,
+        slice,
+        page,
+    }
+}
+
+fn cancelled(request: u64) -> Record {
+    Record::Plan(PlanRecord::Cancelled(Cancelled {
+        request,
+        aborted: None,
+        term: Term(1),
+    }))
+}
+
+fn reopened(request: u64, which: Which) -> Record {
+    Record::Plan(PlanRecord::Reopened(Reopened {
+        request,
+        which,
+        term: Term(1),
+    }))
+}
+
+fn dropped(request: u64, which: Which) -> Record {
+    Record::Plan(PlanRecord::Dropped(Dropped {
+        request,
+        which,
+        closed: false,
+        term: Term(1),
+    }))
+}
+
+fn closed() -> Record {
+    Record::Plan(PlanRecord::Closed(Closed {
+        state: EndState::Failed,
+        error: None,
+        term: Term(1),
+    }))
 }
 
 fn folded(records: &[Record]) -> Fold {
@@ -370,6 +412,77 @@ fn probes_tell_the_pages_and_the_end_of_a_slice() {
     assert!(folded(&records).complete());
 }
 
+#[test]
+fn reopened_shard_has_all_of_its_attempts_again_numbered_on() {
+    let mut records = whole_grid();
+    let dead = [entry((0, 0), 2, 0, 0, 1, failure(Retry::Never))];
+    records.extend([outcome(1, 0, &dead), closed()]);
+    assert_eq!(folded(&records).dead_lately(), 1);
+    records.push(reopened(9, Which::All)); // at 5
+    let fold = folded(&records);
+    assert!(fold.closing().is_none() && fold.has_request(9) && !fold.has_request(8));
+    assert_eq!((fold.counts().dead, fold.dead_lately()), (0, 0));
+    let failed = &fold.failed()[&page_cell(0, 0)];
+    assert_eq!(
+        (failed.next, failed.attempts, failed.most),
+        (Next::Due(UnixMs(5_000)), 1, 3)
+    );
+    for attempt in 2..=3 {
+        let n = attempt - 1;
+        let fence = records.len() as u64 + 1;
+        records.push(wave(n, vec![tiles(0, 0, 1, 1, attempt)]));
+        let again = entry((n, 0), fence, 0, 0, 1, failure(Retry::Backoff));
+        records.push(outcome(1, u64::from(attempt), &[again]));
+        let dead = u64::from(attempt == 3);
+        assert_eq!(
+            folded(&records).counts().dead,
+            dead,
+            "after attempt {attempt}"
+        );
+    }
+}
+
+#[test]
+fn reopening_twice_changes_nothing_the_second_time() {
+    let mut records = whole_grid();
+    let dead = [entry((0, 0), 2, 0, 0, 2, failure(Retry::Never))];
+    records.extend([outcome(1, 0, &dead), reopened(1, Which::All)]);
+    let once = outcomes_of(&folded(&records));
+    records.push(reopened(2, Which::All));
+    assert_eq!(outcomes_of(&folded(&records)), once);
+}
+
+#[test]
+fn shards_that_were_given_up_stay_dead_and_are_reopened_only_by_name() {
+    let mut records = whole_grid();
+    let dead = [entry((0, 0), 2, 0, 0, 2, failure(Retry::Never))];
+    let first = Which::These(vec![page_cell(0, 0), page_cell(1, 5)]);
+    records.extend([outcome(1, 0, &dead), dropped(1, first.clone())]);
+    let fold = folded(&records);
+    assert_eq!(fold.counts().dead, 2);
+    assert_eq!(fold.chosen(&Which::All), [page_cell(0, 1)]);
+    assert_eq!(fold.dead_of(0, Some(0)), [page_cell(0, 0)]);
+    assert_eq!(fold.dead_of(0, None).len(), 2);
+    records.push(reopened(2, first));
+    let fold = folded(&records);
+    assert_eq!((fold.counts().dead, fold.retries().len()), (1, 1));
+    assert!(!fold.failed()[&page_cell(0, 0)].dropped);
+}
+
+#[test]
+fn outcomes_that_come_after_a_cancellation_count_as_always() {
+    let mut records = whole_grid();
+    records.push(cancelled(4));
+    let done = [entry((0, 0), 2, 0, 0, 2, Status::Done)];
+    records.extend([outcome(1, 0, &done), closed()]);
+    let fold = folded(&records);
+    assert_eq!(fold.counts().done, 2);
+    assert!(fold.cancelled().is_some() && fold.closing().is_some());
+    records.push(reopened(5, Which::All));
+    let fold = folded(&records);
+    assert!(fold.cancelled().is_none() && fold.closing().is_none() && !fold.complete());
+}
+
 /// A history as a planner and several careless workers may write it: any tile's outcome under any
 /// fence that was ever given or made up, repeated appends, takeovers at any time, retries while
 /// zombies still report.
@@ -391,7 +504,15 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
             wave: place.0,
             index: place.1,
         };
-        let record = match kind % 10 {
+        let kind = kind % 14;
+        let which = match c % 3 {
+            0 => Which::All,
+            _ => Which::These(vec![
+                page_cell(slice, page),
+                page_cell(0, u32::from(*c) % PAGES),
+            ]),
+        };
+        let record = match kind {
             0 | 1 => outcome(
                 session,
                 number,
@@ -424,21 +545,24 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
                 None => continue,
             },
             // A tile that may kill its worker, and the next holder.
-            8 => match fold.open_tiles().get(&at) {
+            12 => match fold.open_tiles().get(&at) {
                 Some(tile) => {
                     records.push(started(session, number, at, tile));
                     takeover(session, number + 1, place)
                 }
                 None => continue,
             },
-            9 => returned(session, number, at),
+            13 => returned(session, number, at),
+            8 | 9 => reopened(number, which),
+            10 => dropped(number, which),
+            11 if fold.cancelled().is_none() => cancelled(number),
             _ => outcome(
                 session,
                 number,
                 &[entry(place, fence, slice, page, 1, Status::Done)],
             ),
         };
-        if matches!(record, Record::Plan(PlanRecord::Wave(_))) && kind % 10 != 6 {
+        if matches!(record, Record::Plan(_)) && kind == 5 {
             continue; // the planner's records are under compare-and-swap: never repeated
         }
         records.push(record);
@@ -486,7 +610,9 @@ proptest! {
             "{:?}", records
         );
         let outstanding = counts.planned - counts.done - counts.dead;
-        prop_assert_eq!(report.lost.len() as u64, outstanding);
+        let missing = (report.lost.len() as u64, report.cancelled);
+        let expected = if fold.cancelled().is_some() { (0, outstanding) } else { (outstanding, 0) };
+        prop_assert_eq!(missing, expected);
         let open: u64 = fold.open_tiles().values().map(|tile| tile.left.len()).sum();
         prop_assert_eq!(open + fold.retries().len() as u64, outstanding);
         prop_assert_eq!(counts.tiles_issued - counts.tiles_closed, fold.open_tiles().len() as u64);

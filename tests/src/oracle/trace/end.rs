@@ -29,7 +29,9 @@ impl Trace {
                     page,
                 };
                 match self.cells.get(&cell) {
+                    None if self.is_cancelled() => {}
                     None => breaches.push(Breach::of_cell(cell, "lost: never issued")),
+                    Some(_) if self.is_cancelled() => {}
                     Some(trace) if trace.done.is_empty() && !self.is_dead(trace) => {
                         breaches.push(Breach::of_cell(cell, "lost: no outcome"));
                     }

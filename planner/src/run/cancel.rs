@@ -1,0 +1,167 @@
+//! How a cancelled run comes to its end, and when a run cancels itself. Pure, as its parent.
+//!
+//! | halted | nothing on its way to the queue | something on its way |
+//! |--------|---------------------------------|----------------------|
+//! | not yet | purge and stop, then close | purge and stop, and once more |
+//! | but something landed since | purge and stop, then close | wait |
+//! | for good | close | - |
+
+use gridloom_shared::id::Term;
+use gridloom_shared::job::{AbortAfter, PagesSpec};
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::orders::Cancelled;
+use gridloom_shared::ledger::record::{Closed, EndState};
+
+use super::{Action, Phase, Run};
+
+/// What was done about a cancelled run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Halted {
+    #[default]
+    NotYet,
+    /// Its queue was emptied while tiles were on their way there.
+    ButTilesLanded,
+    /// Nothing of it is on the queue.
+    ForGood,
+}
+
+impl Run {
+    pub(super) fn step_cancelled(&mut self, term: Term) -> Option<Action> {
+        let clean = self.publishing == 0;
+        match (self.halted, clean) {
+            (Halted::ForGood, _) => {
+                self.phase = Phase::Closing;
+                Some(Action::Close {
+                    closed: self.cancelled_end(term),
+                    expected: self.fold.last_plan(),
+                })
+            }
+            (Halted::ButTilesLanded, false) => None,
+            (Halted::NotYet | Halted::ButTilesLanded, clean) => {
+                self.halted = if clean {
+                    Halted::ForGood
+                } else {
+                    Halted::ButTilesLanded
+                };
+                self.phase = Phase::Halting;
+                Some(Action::Halt {
+                    sequence: self.fold.last_plan(),
+                })
+            }
+        }
+    }
+
+    /// The queue was emptied of it, and its holders have answered or were waited for.
+    pub fn halted(&mut self) {
+        self.phase = Phase::Idle;
+    }
+
+    fn cancelled_end(&self, term: Term) -> Closed {
+        match self
+            .fold
+            .cancelled()
+            .and_then(|order| order.aborted.clone())
+        {
+            Some(why) => Closed {
+                state: EndState::Failed,
+                error: Some(why),
+                term,
+            },
+            None => Closed {
+                state: EndState::Cancelled,
+                error: None,
+                term,
+            },
+        }
+    }
+
+    /// The record by which the run ends itself.
+    pub(super) fn abort(&mut self, why: String, term: Term) -> Action {
+        self.ordering = true;
+        let cancelled = Cancelled {
+            request: 0,
+            aborted: Some(why),
+            term,
+        };
+        Action::Abort {
+            cancelled,
+            expected: self.fold.last_plan(),
+        }
+    }
+
+    /// Judges the number of dead shards anew, if something that matters has changed.
+    pub(super) fn count_dead(&mut self) {
+        let Some(limit) = self
+            .fold
+            .opening()
+            .and_then(|opening| opening.record.job.limits.abort_after)
+        else {
+            return;
+        };
+        let seen = (self.fold.dead_lately(), self.fold.all_issued());
+        if self.judged != Some(seen) {
+            self.judged = Some(seen);
+            self.too_many = too_many(&self.fold, limit, seen.0);
+        }
+    }
+}
+
+fn too_many(fold: &Fold, limit: AbortAfter, dead: u64) -> Option<String> {
+    let opening = fold.opening()?;
+    let grid = &opening.record.job.grid;
+    let all = match grid.pages {
+        PagesSpec::Probe => fold.all_issued().then_some(fold.counts().planned),
+        PagesSpec::Count { .. } | PagesSpec::Rows { .. } => Some(
+            (0..grid.slices)
+                .filter_map(|slice| grid.pages_of(slice))
+                .map(u64::from)
+                .sum(),
+        ),
+    };
+    limit.is_reached(dead, all).then(|| {
+        let rule = match limit {
+            AbortAfter::Dead(most) => format!("dead = {most}"),
+            AbortAfter::DeadPercent(percent) => format!("dead_percent = {percent}"),
+        };
+        let (what, are) = if dead == 1 {
+            ("shard", "is")
+        } else {
+            ("shards", "are")
+        };
+        format!("aborted: {dead} {what} {are} dead, and limits.abort_after is {{ {rule} }}")
+    })
+}
+
+/// Orders by people, which stand between the run's waves.
+impl Run {
+    /// Whether the planner's last record of the run is known, and nothing of ours is on its way that
+    /// would stand there.
+    pub fn may_order(&self) -> bool {
+        let writing = matches!(self.phase, Phase::Deciding | Phase::Closing);
+        !writing && self.is_in_step() && self.fold.next_wave() == self.next_wave
+    }
+
+    /// Whether no order is being written, and the last one has been read back.
+    pub fn is_in_step(&self) -> bool {
+        !self.ordering
+            && self
+                .awaited
+                .is_none_or(|sequence| self.fold.last_plan() >= sequence)
+    }
+
+    /// An order is being written.
+    pub fn ordering(&mut self) {
+        self.ordering = true;
+    }
+
+    /// It stands at `sequence`.
+    pub fn ordered(&mut self, sequence: u64) {
+        self.ordering = false;
+        self.awaited = Some(sequence);
+    }
+
+    /// It was not written.
+    pub fn not_ordered(&mut self) {
+        self.ordering = false;
+    }
+}

@@ -1,0 +1,147 @@
+//! What becomes of an order by people, as its run stands: a record, or an answer at once. Pure.
+
+use gridloom_shared::command::{Answer, Command, Verb};
+use gridloom_shared::id::Term;
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::orders::{CELLS_MAX, Cancelled, Dropped, Reopened, Which};
+use gridloom_shared::ledger::record::{EndState, PlanRecord};
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judged {
+    /// Write this record, and then answer that it concerns so many dead shards.
+    Write(PlanRecord, u64),
+    /// Nothing is to be written.
+    Answer(Answer),
+}
+
+/// Judges `command` of the run that `fold` knows to its end.
+pub fn judge(fold: &Fold, command: &Command, term: Term) -> Judged {
+    if fold.opening().is_none() {
+        return misuse(unknown(fold, command));
+    }
+    if fold.has_request(command.request) {
+        // The answer to it was lost.
+        return Judged::Answer(Answer::Done { shards: 0 });
+    }
+    match command.verb {
+        Verb::Cancel => cancel(fold, command, term),
+        Verb::Retry => retry(fold, command, term),
+        Verb::Drop => give_up(fold, command, term),
+    }
+}
+
+fn unknown(fold: &Fold, command: &Command) -> String {
+    let run = &command.run;
+    if fold.position() == 0 {
+        format!("there is no run {run}; gridloom runs lists those that are there")
+    } else {
+        format!("run {run} was purged: only its id is remembered")
+    }
+}
+
+fn cancel(fold: &Fold, command: &Command, term: Term) -> Judged {
+    let run = &command.run;
+    match (fold.closing(), fold.cancelled()) {
+        (Some((_, closed)), _) if closed.state == EndState::Cancelled => {
+            nothing(format!("run {run} was cancelled before"))
+        }
+        (Some((_, closed)), _) => {
+            let state = match closed.state {
+                EndState::Succeeded => "succeeded",
+                EndState::Failed => "failed",
+                EndState::Cancelled => "cancelled",
+            };
+            Judged::Answer(Answer::Refused {
+                reason: format!("run {run} is over already: it {state}"),
+            })
+        }
+        (None, Some(_)) => nothing(format!("run {run} is being cancelled already")),
+        (None, None) => Judged::Write(
+            PlanRecord::Cancelled(Cancelled {
+                request: command.request,
+                aborted: None,
+                term,
+            }),
+            0,
+        ),
+    }
+}
+
+fn retry(fold: &Fold, command: &Command, term: Term) -> Judged {
+    if fold.cancelled().is_some() && fold.closing().is_none() {
+        let reason = format!(
+            "run {} is being cancelled: try it again when it is over",
+            command.run
+        );
+        return Judged::Answer(Answer::Refused { reason });
+    }
+    let (which, shards) = match chosen(fold, command) {
+        Ok(chosen) => chosen,
+        Err(reason) => return misuse(reason),
+    };
+    // A run that was cancelled or aborted goes on where it stopped, dead shards or not.
+    if shards == 0 && fold.cancelled().is_none() {
+        return nothing(format!("run {} has no dead shards", command.run));
+    }
+    let reopened = Reopened {
+        request: command.request,
+        which,
+        term,
+    };
+    Judged::Write(PlanRecord::Reopened(reopened), shards)
+}
+
+fn give_up(fold: &Fold, command: &Command, term: Term) -> Judged {
+    let (which, shards) = match chosen(fold, command) {
+        Ok(chosen) => chosen,
+        Err(reason) => return misuse(reason),
+    };
+    if shards == 0 {
+        return nothing(format!("run {} has no dead shards", command.run));
+    }
+    let dropped = Dropped {
+        request: command.request,
+        which,
+        closed: fold.closing().is_some(),
+        term,
+    };
+    Judged::Write(PlanRecord::Dropped(dropped), shards)
+}
+
+/// Which dead shards are meant, and how many they are.
+fn chosen(fold: &Fold, command: &Command) -> Result<(Which, u64), String> {
+    let Some(slice) = command.slice else {
+        if command.page.is_some() {
+            return Err("a page needs its slice: name it as well".to_owned());
+        }
+        let all = fold.chosen(&Which::All).len() as u64;
+        return Ok((Which::All, all));
+    };
+    let cells = fold.dead_of(slice, command.page);
+    match (cells.len(), command.page) {
+        (0, Some(page)) => Err(format!(
+            "page {page} of slice {slice} of run {} is not dead; gridloom dead list shows those that are",
+            command.run
+        )),
+        (0, None) => Err(format!(
+            "no shard of slice {slice} of run {} is dead; gridloom dead list shows those that are",
+            command.run
+        )),
+        (1..=CELLS_MAX, _) => {
+            let shards = cells.len() as u64;
+            Ok((Which::These(cells), shards))
+        }
+        (many, _) => Err(format!(
+            "{many} shards of slice {slice} are dead, and {CELLS_MAX} at once are the most: name pages, or all of the run"
+        )),
+    }
+}
+
+fn nothing(reason: String) -> Judged {
+    Judged::Answer(Answer::Nothing { reason })
+}
+
+fn misuse(reason: String) -> Judged {
+    Judged::Answer(Answer::Misuse { reason })
+}

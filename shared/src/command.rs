@@ -1,0 +1,100 @@
+//! What people order of runs: requests to the leader and its answers, and what the leader tells the
+//! workers of it. All on plain NATS; what counts stands in the ledger before it is answered.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{RunId, Session};
+
+/// What is ordered. Also the last token of the subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// End the run: nothing more is issued, what is queued or runs is stopped.
+    Cancel,
+    /// Give dead shards further attempts; the run goes on.
+    Retry,
+    /// Give dead shards up: they are listed no more.
+    Drop,
+}
+
+impl Verb {
+    /// The last token of the subject.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verb::Cancel => "cancel",
+            Verb::Retry => "retry",
+            Verb::Drop => "drop",
+        }
+    }
+}
+
+/// One request. The same number is the same request, however often it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Random; an answer may be lost, and the request sent again.
+    pub request: u64,
+    /// What is ordered.
+    pub verb: Verb,
+    /// Of which run.
+    pub run: RunId,
+    /// Only shards of this slice; `None`: all. Without meaning for [`Verb::Cancel`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<u32>,
+    /// Only this page of the slice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<u32>,
+}
+
+/// What the leader says, once its record is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It stands in the ledger.
+    Done {
+        /// Dead shards that it concerns.
+        shards: u64,
+    },
+    /// There was nothing to do: it was done before, or no shard is meant.
+    Nothing {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be done as the run stands.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// No such run, or no such shard, or a request that cannot be understood.
+    Misuse {
+        /// What is wrong, and how to mend it.
+        reason: String,
+    },
+}
+
+/// What the leader tells all workers. Loss of it is harmless: what is left of a cancelled run is
+/// folded as always, and the leader says it again until all have answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Broadcast {
+    /// Stop everything of the run. To be answered with [`Halted`].
+    Cancelled {
+        /// The run.
+        run: RunId,
+        /// Ledger sequence of the planner's last record of it.
+        sequence: u64,
+    },
+    /// The run goes on.
+    Reopened {
+        /// The run.
+        run: RunId,
+        /// Ledger sequence of the record.
+        sequence: u64,
+    },
+}
+
+/// A worker's answer: nothing of the run runs here any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halted {
+    /// The worker.
+    pub session: Session,
+}

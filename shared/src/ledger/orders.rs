@@ -1,0 +1,60 @@
+//! What people, or a limit of the job, ordered of a run: planner records beside its waves, under the
+//! same compare-and-swap.
+//!
+//! A run that was `cancelled` issues nothing more and is then closed; `reopened` takes that back, also
+//! after it was closed, and gives dead shards further attempts; `dropped` only says that somebody has
+//! seen dead shards and gave them up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Term;
+use crate::ledger::fold::Cell;
+
+/// Most shards that one record names. More are either all or to be named in several.
+pub const CELLS_MAX: usize = 10_000;
+
+/// Nothing more of the run is issued; what is queued or runs is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// Number of the request, so that one whose answer was lost is recognised.
+    pub request: u64,
+    /// Why the run aborts itself; `None`: somebody cancelled it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aborted: Option<String>,
+    /// The decider's term.
+    pub term: Term,
+}
+
+/// Dead shards get as many attempts again as the job allows, and the run goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reopened {
+    /// As in [`Cancelled`].
+    pub request: u64,
+    /// Which; those that are not dead by then are passed over.
+    pub which: Which,
+    /// The decider's term.
+    pub term: Term,
+}
+
+/// Dead shards were given up: they are still dead, and listed no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// As in [`Cancelled`].
+    pub request: u64,
+    /// Which; those that are not dead by then are passed over.
+    pub which: Which,
+    /// Whether the run was closed before: it still is.
+    pub closed: bool,
+    /// The decider's term.
+    pub term: Term,
+}
+
+/// Which dead shards of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Which {
+    /// All that were not given up.
+    All,
+    /// These, given up or not.
+    These(Vec<Cell>),
+}

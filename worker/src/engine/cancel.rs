@@ -1,0 +1,246 @@
+//! Stops everything of a run that was cancelled: the leader says so, or the ledger, which is asked
+//! after each reconnect for the runs that are held (design.md §5).
+//!
+//! Of what is stopped nothing more is said: neither an outcome nor that it was handed back. What was
+//! already finished is still reported. The leader hears when nothing of the run is left here.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::broker::{Broker, Message, Subject};
+use gridloom_shared::command::{Broadcast, Halted};
+use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::ledger::record::{Author, EndState, PlanRecord};
+use gridloom_shared::wire;
+
+use super::held::{Phase, TileKey};
+use super::{Engine, Event, errand};
+use crate::shard::End;
+
+/// Cancelled runs that are remembered. Forgetting one is harmless: its tiles left the queue.
+const MARKS_MAX: usize = 4_096;
+/// How long to wait before a read that failed is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Runs of which nothing may run, and who waits for that.
+#[derive(Default)]
+pub(super) struct Cancelled {
+    /// The ledger sequence by which that is known.
+    marks: HashMap<RunId, u64>,
+    questions: Vec<(RunId, Subject)>,
+    /// Runs whose last record is being read.
+    asking: HashSet<RunId>,
+}
+
+/// How a run stands by the planner's last record of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    GoesOn(u64),
+    /// It was cancelled, by the record at this sequence or before it.
+    Cancelled(u64),
+    /// It ended without success: it may have been aborted.
+    Failed(u64),
+}
+
+impl Standing {
+    fn of(sequence: u64, record: &PlanRecord) -> Standing {
+        match record {
+            PlanRecord::Cancelled(_) => Standing::Cancelled(sequence),
+            PlanRecord::Closed(closed) => match closed.state {
+                EndState::Cancelled => Standing::Cancelled(sequence),
+                EndState::Failed => Standing::Failed(sequence),
+                EndState::Succeeded => Standing::GoesOn(sequence),
+            },
+            PlanRecord::Dropped(dropped) if dropped.closed => Standing::Failed(sequence),
+            PlanRecord::Dropped(_)
+            | PlanRecord::Opened(_)
+            | PlanRecord::Wave(_)
+            | PlanRecord::Reopened(_) => Standing::GoesOn(sequence),
+        }
+    }
+}
+
+impl Cancelled {
+    pub(super) fn contains(&self, run: &RunId) -> bool {
+        !self.marks.is_empty() && self.marks.contains_key(run)
+    }
+
+    fn mark(&mut self, run: &RunId, sequence: u64) {
+        if self.marks.len() >= MARKS_MAX {
+            self.marks.clear();
+        }
+        let known = self.marks.entry(run.clone()).or_default();
+        *known = sequence.max(*known);
+    }
+
+    fn unmark(&mut self, run: &RunId, sequence: u64) {
+        if self.marks.get(run).is_some_and(|known| *known < sequence) {
+            self.marks.remove(run);
+        }
+    }
+}
+
+impl Engine {
+    /// The leader told all workers something.
+    pub(super) fn hear_leader(&mut self, message: &Message) {
+        match wire::decode::<Broadcast>(&message.payload) {
+            Ok(Broadcast::Cancelled { run, sequence }) => {
+                self.cancel(&run, sequence);
+                let reply = message.reply.clone();
+                self.cancelled
+                    .questions
+                    .extend(reply.map(|reply| (run, reply)));
+            }
+            Ok(Broadcast::Reopened { run, sequence }) => self.cancelled.unmark(&run, sequence),
+            Err(error) => tracing::debug!(%error, "the leader said something unknown"),
+        }
+    }
+
+    fn cancel(&mut self, run: &RunId, sequence: u64) {
+        self.cancelled.mark(run, sequence);
+        self.stop_all_of(run);
+    }
+
+    fn stop_all_of(&mut self, run: &RunId) {
+        let Some(opened) = self.runs.opened_of(run) else {
+            return;
+        };
+        let (mut started, mut unstarted) = (0, Vec::new());
+        for (key, held) in self.tiles.iter().filter(|(key, _)| key.opened == opened) {
+            if held.phase == Phase::Running {
+                started += 1;
+                held.hold.iter().for_each(|hold| hold.end(End::Cancelled));
+            } else if held.phase != Phase::Reporting {
+                unstarted.push(*key);
+            }
+        }
+        if started > 0 || !unstarted.is_empty() {
+            tracing::info!(%run, running = started, unstarted = unstarted.len(), "the run was cancelled: stopping it");
+        }
+        unstarted
+            .into_iter()
+            .for_each(|key| self.drop_unstarted(key));
+    }
+
+    /// Whether the tile is of a run that was cancelled: then nothing is said about it.
+    pub(super) fn is_cancelled(&self, key: TileKey) -> bool {
+        self.runs
+            .get(key.opened)
+            .is_some_and(|run| self.cancelled.contains(&run.id))
+    }
+
+    /// Answers the leader for each run of which nothing is left.
+    pub(super) fn answer_leader(&mut self) {
+        if self.cancelled.questions.is_empty() {
+            return;
+        }
+        let questions = std::mem::take(&mut self.cancelled.questions);
+        let (busy, idle): (Vec<_>, Vec<_>) = questions
+            .into_iter()
+            .partition(|(run, _)| self.has_any_of(run));
+        self.cancelled.questions = busy;
+        for (_, reply) in idle {
+            let (broker, session) = (self.broker.clone(), self.session);
+            self.errands.push(Box::pin(async move {
+                let answer = wire::encode(&Halted { session });
+                if let Err(error) = broker.publish(reply, answer).await {
+                    tracing::debug!(%error, "cannot answer the leader");
+                }
+                Event::Recorded { reply: None }
+            }));
+        }
+    }
+
+    fn has_any_of(&self, run: &RunId) -> bool {
+        let Some(opened) = self.runs.opened_of(run) else {
+            return false;
+        };
+        let reports = self
+            .runs
+            .get(opened)
+            .is_some_and(|run| run.in_flight > 0 || !run.outbox.is_idle());
+        reports
+            || self.tiles.keys().any(|key| key.opened == opened)
+            || self.zombies.keys().any(|key| key.opened == opened)
+    }
+
+    /// After a reconnect: were runs that are held here cancelled meanwhile?
+    pub(super) fn ask_about_runs(&mut self) {
+        let mut opened: Vec<u64> = self.tiles.keys().map(|key| key.opened).collect();
+        opened.sort_unstable();
+        opened.dedup();
+        for opened in opened {
+            if let Some(run) = self.runs.get(opened) {
+                let (run, queue) = (run.id.clone(), run.queue.clone());
+                self.ask_about(&run, &queue, Duration::ZERO);
+            }
+        }
+    }
+
+    /// A tile came of a run that was cancelled: it is dropped, unless the run was reopened.
+    pub(super) fn came_of_cancelled(&mut self, run: &RunId, queue: usize) {
+        tracing::debug!(%run, "dropped: its run was cancelled");
+        let queue = self.queues[queue].name.clone();
+        self.ask_about(run, &queue, Duration::ZERO);
+    }
+
+    fn ask_about(&mut self, run: &RunId, queue: &QueueName, after: Duration) {
+        if !self.cancelled.asking.insert(run.clone()) {
+            return;
+        }
+        let subject = self.broker.subjects().ledger_of(queue, run, Author::Plan);
+        let (broker, run) = (self.broker.clone(), run.clone());
+        self.errands.push(Box::pin(async move {
+            errand::pause(after).await;
+            let result = standing(&broker, &subject).await;
+            Event::Stood { run, result }
+        }));
+    }
+
+    pub(super) fn stood(&mut self, run: &RunId, result: Result<Standing, ReadError>) {
+        self.cancelled.asking.remove(run);
+        match result {
+            Ok(Standing::GoesOn(sequence)) => self.cancelled.unmark(run, sequence),
+            Ok(Standing::Cancelled(sequence)) => self.cancel(run, sequence),
+            // Should a tile of it be on the queue still, it is to be read and acknowledged.
+            Ok(Standing::Failed(sequence)) => {
+                if self.holds_any_of(run) {
+                    self.cancelled.mark(run, sequence);
+                    self.stop_all_of(run);
+                } else {
+                    self.cancelled.marks.remove(run);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%run, %error, "cannot read whether a run goes on");
+                let queue = self.runs.opened_of(run).and_then(|opened| {
+                    let run = self.runs.get(opened)?;
+                    Some(run.queue.clone())
+                });
+                if let Some(queue) = queue.filter(|_| self.holds_any_of(run)) {
+                    self.ask_about(run, &queue, RETRY);
+                }
+            }
+        }
+    }
+
+    fn holds_any_of(&self, run: &RunId) -> bool {
+        self.runs
+            .opened_of(run)
+            .is_some_and(|opened| self.tiles.keys().any(|key| key.opened == opened))
+    }
+}
+
+async fn standing(broker: &Broker, subject: &str) -> Result<Standing, ReadError> {
+    let last = broker
+        .last_of_leader(&broker.subjects().ledger(), subject)
+        .await?;
+    // What a newer planner wrote, or nothing: the run is not known to be cancelled.
+    Ok(last.map_or(Standing::GoesOn(0), |last| {
+        match wire::decode::<PlanRecord>(&last.payload) {
+            Ok(record) => Standing::of(last.seq, &record),
+            Err(_) => Standing::GoesOn(last.seq),
+        }
+    }))
+}
