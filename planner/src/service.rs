@@ -5,6 +5,7 @@
 //! | [`lead`] | the state of one leadership, and what each event changes in it |
 //! | [`work`] | what is said to the broker, each in a task of its own that reports back |
 //! | [`intake`] | feeds: submissions, the ledger's tail, the workers' presence |
+//! | [`failover`] | looks after the workers, and frees what a dead one held |
 //! | [`shown`] | summaries and metrics: projections for people |
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use futures_util::future::BoxFuture;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::Record;
 use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
+use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::presence::Presence;
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::leader::{self, Leadership, Order};
 
+mod failover;
 mod intake;
 mod lead;
 mod shown;
@@ -151,6 +154,8 @@ enum LeadEvent {
     Opened(Box<crate::submit::NewRun>),
     /// Something that was carried out has ended.
     Report(Report),
+    /// A worker is dead.
+    WorkerDied(Box<Presence>),
     /// The connection to the broker is another: the queue may have lost what was on it.
     Reconnected,
 }
@@ -163,11 +168,15 @@ struct Service {
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     leads: u64,
+    validity: leader::Validity,
+    /// The connection as it was first seen, and when.
+    connected: (u64, Boot),
 }
 
 impl Service {
     fn new(broker: Broker, options: PlannerOptions, health: Health) -> Service {
         let (sender, events) = mpsc::channel(EVENTS);
+        let connected = (broker.connection_epoch(), Boot::now());
         Service {
             broker,
             options,
@@ -176,6 +185,8 @@ impl Service {
             events,
             sender,
             leads: 0,
+            validity: leader::Validity::default(),
+            connected,
         }
     }
 
@@ -188,6 +199,7 @@ impl Service {
             name,
             changes_in,
             orders_out,
+            self.validity.clone(),
         ));
         let presence = tokio::spawn(intake::presence(self.broker.clone(), self.sender.clone()));
         let shown = shown::start(self.broker.clone());
@@ -255,10 +267,16 @@ impl Service {
             self.broker.clone(),
             self.session,
             self.options.topology,
+            self.validity.clone(),
             self.leads,
             self.sender.clone(),
         );
-        match Lead::take(voice, term, shown.clone()).await {
+        let epoch = self.broker.connection_epoch();
+        if epoch != self.connected.0 {
+            self.connected = (epoch, Boot::now());
+        }
+        let workers = failover::Workers::new(epoch, self.connected.1);
+        match Lead::take(voice, term, shown.clone(), workers).await {
             Ok(lead) => {
                 tracing::info!(term = term.0, runs = lead.open_runs(), "leads");
                 Some(lead)

@@ -10,6 +10,7 @@
 //! | [`ledger`] | what the records of a run mean |
 //! | [`clock`] | which clock is read for what |
 //! | [`presence`] | what a worker says of itself |
+//! | [`holdings`] | what a worker's engine is asked, and how it answers |
 //! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
 //! | [`quick`] | maps whose keys the planner chose |
 //! | [`ranges`] | sets of page numbers, kept as runs |
@@ -20,6 +21,7 @@
 pub mod broker;
 pub mod clock;
 pub mod grid;
+pub mod holdings;
 pub mod id;
 pub mod job;
 pub mod ledger;

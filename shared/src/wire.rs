@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::holdings::{Holdings, Question};
 use crate::job::JobSpec;
 use crate::ledger::record::{PlanRecord, Takeover, WorkRecord};
 use crate::ledger::summary::RunSummary;
@@ -84,7 +85,7 @@ macro_rules! wire {
 }
 
 wire!(
-    JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence
+    JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence, Question, Holdings
 );
 
 impl Wire for Tile {

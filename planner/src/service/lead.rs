@@ -17,6 +17,7 @@ use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 use tokio::task::JoinSet;
 
+use super::failover::{self, Workers};
 use super::shown::Shown;
 use super::work::{Issue, Outcome, Report, Voice};
 use super::{LeadEvent, intake};
@@ -78,12 +79,18 @@ pub(super) struct Lead {
     /// When runs were last looked at for tiles that may be missing on the queue.
     looked: Boot,
     shown: Shown,
+    workers: Workers,
     tasks: JoinSet<()>,
 }
 
 impl Lead {
     /// Takes over: register, ledger, and only then the feeds.
-    pub(super) async fn take(voice: Voice, term: Term, shown: Shown) -> Result<Lead, TakeError> {
+    pub(super) async fn take(
+        voice: Voice,
+        term: Term,
+        shown: Shown,
+        workers: Workers,
+    ) -> Result<Lead, TakeError> {
         let broker = voice.broker.clone();
         let subjects = broker.subjects();
         let register = broker.claim_term(term, voice.session).await?;
@@ -101,6 +108,7 @@ impl Lead {
             position,
             looked: Boot::now(),
             shown,
+            workers,
             tasks: JoinSet::new(),
         };
         let plans = subjects.ledgers_by(Author::Plan);
@@ -131,6 +139,8 @@ impl Lead {
         lead.tasks.spawn(intake::ledger(voice.clone(), position));
         lead.tasks.spawn(intake::submissions(voice.clone(), term));
         lead.tasks.spawn(super::shown::watch_queues(broker.clone()));
+        let workers = lead.workers.clone();
+        lead.tasks.spawn(failover::watch(voice.clone(), workers));
         lead.call_workers();
         Ok(lead)
     }
@@ -152,6 +162,7 @@ impl Lead {
 
     /// A worker announced itself.
     pub(super) fn hear(&mut self, presence: &Presence) {
+        self.workers.hear(presence);
         let capacity = if presence.stopping {
             0
         } else {
@@ -198,7 +209,18 @@ impl Lead {
                 self.claim();
                 self.call_workers();
             }
+            LeadEvent::WorkerDied(presence) => self.died(&presence),
             LeadEvent::Report(report) => self.report(report),
+        }
+    }
+
+    /// A worker is dead: it has no slots, and what it held may be missing on the queue.
+    fn died(&mut self, presence: &Presence) {
+        for name in &presence.queues {
+            let window = &mut self.queue(name).window;
+            window.heard(presence.session, 0, Boot::now());
+            let concerned = self.runs.values_mut().filter(|run| run.queue == *name);
+            concerned.for_each(|run| run.stale |= !run.fold.open_tiles().is_empty());
         }
     }
 
@@ -498,8 +520,14 @@ impl Lead {
                 self.with(&name, Run::refilled);
                 continue;
             }
-            tracing::info!(run = %name, tiles = tiles.len(), "published again");
             let queue = run.queue.clone();
+            if listing.held.is_none() {
+                let (voice, workers) = (self.voice.clone(), self.workers.clone());
+                self.tasks
+                    .spawn(voice.ask(name, queue, listing, self.register, workers));
+                continue;
+            }
+            tracing::info!(run = %name, tiles = tiles.len(), "published again");
             self.tasks
                 .spawn(self.voice.clone().refill(name, queue, tiles, self.register));
         }

@@ -202,6 +202,14 @@ impl Bucket {
             .map(|_| ())
     }
 
+    /// Removes `key` without a trace: no mark of its deletion stays, and nobody who watches is told.
+    pub async fn erase(&self, key: &str) -> Result<(), ApiError> {
+        self.broker
+            .purge(&self.name.stream(), &self.name.subject(key), 0)
+            .await
+            .map(|_| ())
+    }
+
     /// The keys that are there and match `filter` (`>` for all), then every change, for ever.
     pub fn watch(&self, filter: &str) -> Watch {
         let follow = self.broker.follow(
