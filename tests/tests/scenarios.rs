@@ -10,6 +10,8 @@
 
 #[path = "scenarios/effects.rs"]
 mod effects;
+#[path = "scenarios/failover.rs"]
+mod failover;
 #[path = "scenarios/faults.rs"]
 mod faults;
 #[path = "scenarios/mixed.rs"]
