@@ -35,12 +35,9 @@ const AT_ONCE: usize = 256;
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(250);
 /// A frozen worker is still connected: until its pulls end, five seconds after they were sent, the
-/// broker goes on delivering to it, also what was just handed back.
-const AGAIN: [Duration; 3] = [
-    Duration::from_millis(1_000),
-    Duration::from_millis(2_000),
-    Duration::from_millis(3_000),
-];
+/// broker goes on delivering to it, also what was just handed back. So it is looked again soon, as its
+/// pulls fill up, and once more after they have ended.
+const AGAIN_MS: [u64; 9] = [50, 100, 100, 200, 200, 400, 400, 500, 1_000];
 
 /// Why not all was freed.
 #[derive(Debug, thiserror::Error)]
@@ -78,9 +75,9 @@ pub(super) async fn free(voice: &Voice, workers: &Workers, presence: &Presence, 
         presence,
         freed: HashSet::new(),
     };
-    let rounds: &[Duration] = match death {
+    let rounds: &[u64] = match death {
         Death::Gone => &[],
-        Death::Frozen => &AGAIN,
+        Death::Frozen => &AGAIN_MS,
     };
     let mut pauses = rounds.iter();
     loop {
@@ -95,7 +92,7 @@ pub(super) async fn free(voice: &Voice, workers: &Workers, presence: &Presence, 
             tracing::info!(worker = %presence.worker, session = %presence.session, tiles, "freed what a dead worker held");
         }
         match pauses.next() {
-            Some(pause) => tokio::time::sleep(*pause).await,
+            Some(pause) => tokio::time::sleep(Duration::from_millis(*pause)).await,
             None => break,
         }
     }
