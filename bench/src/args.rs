@@ -23,6 +23,8 @@ pub(crate) enum Order {
     Path(PathFlags),
     /// Time from submission to the first shard's start
     Latency(LatencyFlags),
+    /// Time from a worker's death to the restart of its shards elsewhere
+    Failover(FailoverFlags),
     /// The publishing process of the hand-written loop
     #[command(hide = true)]
     HandPublisher(Child),
@@ -32,6 +34,9 @@ pub(crate) enum Order {
     /// The worker of `latency`
     #[command(hide = true)]
     StampWorker(Child),
+    /// The worker of `failover`
+    #[command(hide = true)]
+    NapWorker(Child),
 }
 
 /// Flags of `path`.
@@ -92,6 +97,14 @@ pub(crate) struct LatencyFlags {
     /// Where the queue is kept: file or memory
     #[arg(long, value_name = "WHERE", default_value = "file")]
     pub(crate) storage: String,
+}
+
+/// Flags of `failover`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FailoverFlags {
+    /// Rounds of each kind of death
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) rounds: NonZeroU32,
 }
 
 /// Flags of a measured process.

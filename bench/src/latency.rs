@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::args::LatencyFlags;
 use crate::stack::{self, QUEUE, Stack};
-use crate::stats::percentile;
+use crate::stats::Spread;
 use crate::usage::{self, Hardware};
 
 pub(crate) mod worker;
@@ -42,14 +42,6 @@ struct Report {
     first_start_ms: Spread,
     /// Processor seconds a second of planner, worker and broker.
     load: Load,
-}
-
-#[derive(Debug, Serialize)]
-struct Spread {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    max: f64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -93,12 +85,7 @@ pub(crate) async fn run(output: &Output, flags: &LatencyFlags) -> anyhow::Result
         submissions_per_second: flags.rate.get(),
         shards_a_run: flags.shards.get(),
         runs: waits.len(),
-        first_start_ms: Spread {
-            p50: percentile(&waits, 50.0),
-            p90: percentile(&waits, 90.0),
-            p99: percentile(&waits, 99.0),
-            max: percentile(&waits, 100.0),
-        },
+        first_start_ms: Spread::of(&waits),
         load: Load {
             planner: (after.planner - before.planner) / seconds,
             worker: (after.worker - before.worker) / seconds,

@@ -5,6 +5,7 @@
 //! | [`args`] | what may be typed |
 //! | [`path`] | throughput: which ways are measured, in which order, and what counts |
 //! | [`latency`] | how long a small run waits for its first shard |
+//! | [`failover`] | how long what a worker ran stands still when it dies |
 //! | [`stack`] | the processes that are measured |
 //! | [`hand`] | the loop written by hand: what the engine is compared with |
 //! | [`engine`] | one run of the engine, from submission to its last record |
@@ -15,6 +16,7 @@
 
 mod args;
 mod engine;
+mod failover;
 mod hand;
 mod latency;
 mod path;
@@ -60,9 +62,11 @@ fn run(line: Line) -> anyhow::Result<()> {
         match line.order {
             Order::Path(flags) => Box::pin(path::run(&output, &flags)).await,
             Order::Latency(flags) => Box::pin(latency::run(&output, &flags)).await,
+            Order::Failover(flags) => Box::pin(failover::run(&output, &flags)).await,
             Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
             Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,
             Order::StampWorker(child) => latency::worker::serve(&child.nats).await,
+            Order::NapWorker(child) => failover::worker::serve(&child.nats).await,
         }
     })
 }

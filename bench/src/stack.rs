@@ -15,6 +15,7 @@ use gridloom_shared::id::{Namespace, Session};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 
@@ -74,6 +75,20 @@ impl Process {
         self.pid
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        self.guarded
+            .signal(pid.context("no process id")?, signal)
+            .context("signal a measured process")
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn wait(mut self) -> anyhow::Result<()> {
+        self.guarded.wait().await?;
+        Ok(())
+    }
+
     /// Whether it still runs; its log otherwise.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         if let Some(code) = self.guarded.try_wait()? {
@@ -122,8 +137,13 @@ impl Stack {
 
     /// Starts a process of the hand-written loop, or another that this program is.
     pub(crate) async fn child(&self, order: &str) -> anyhow::Result<Process> {
+        self.child_named(order, order).await
+    }
+
+    /// As [`Stack::child`], one of several.
+    pub(crate) async fn child_named(&self, order: &str, name: &str) -> anyhow::Result<Process> {
         let args = [order.to_owned(), "--nats".to_owned(), self.url()];
-        Process::start(self.dir.path(), order, &args).await
+        Process::start(self.dir.path(), name, &args).await
     }
 
     /// Starts `gridloom planner`, with the queue in `storage`.

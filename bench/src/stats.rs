@@ -22,6 +22,27 @@ pub(crate) fn percentile(sorted: &[f64], percent: f64) -> f64 {
         .unwrap_or(0.0)
 }
 
+/// How values are spread.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct Spread {
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// The spread of values in ascending order.
+    pub(crate) fn of(sorted: &[f64]) -> Spread {
+        Spread {
+            p50: percentile(sorted, 50.0),
+            p90: percentile(sorted, 90.0),
+            p99: percentile(sorted, 99.0),
+            max: percentile(sorted, 100.0),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,3 +1,5 @@
-//! What the queue lacks. Probes of living workers and the periodic refill come on top of this.
+//! Who is dead, and what the queue lacks. The shell around these is `service/failover.rs`.
 
+pub mod probe;
 pub mod refill;
+pub mod roster;

@@ -8,6 +8,8 @@
 //! | standby | take it, with the next term | leads | standby | - | - |
 //! | leads | - | leads on | standby | standby | standby |
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -158,6 +160,26 @@ impl Default for Lease {
     }
 }
 
+/// Until when a process may believe that it leads, for its tasks.
+#[derive(Clone, Debug, Default)]
+pub struct Validity(Arc<AtomicU64>);
+
+impl Validity {
+    fn note(&self, lease: &Lease) {
+        let until = lease
+            .held
+            .as_ref()
+            .map_or(Duration::ZERO, |held| (held.sent + LASTS).0);
+        let until = u64::try_from(until.as_millis()).unwrap_or(0);
+        self.0.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether it may believe so at `now`.
+    pub fn holds(&self, now: Boot) -> bool {
+        now.0 < Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// A change of leadership, as the service hears it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Leadership {
@@ -182,6 +204,7 @@ pub(crate) async fn keep(
     name: String,
     changes: mpsc::Sender<Leadership>,
     mut orders: mpsc::Receiver<Order>,
+    validity: Validity,
 ) {
     let holder = Session::random();
     let bucket = broker.state();
@@ -245,6 +268,7 @@ pub(crate) async fn keep(
         if term.is_none() && lease.held.is_some() {
             lease.lose();
         }
+        validity.note(&lease);
         if term != leading {
             leading = term;
             let change = term.map_or(Leadership::Lost, Leadership::Leads);

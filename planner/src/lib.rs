@@ -6,7 +6,7 @@
 //! | [`submit`] | what an ad-hoc message becomes: a run, or a record of why not |
 //! | [`run`] | what a run needs next: a wave, its end (pure) |
 //! | [`window`] | how much of a queue may be outstanding (pure) |
-//! | [`failover`] | what the queue lacks (the refill) |
+//! | [`failover`] | who is dead (pure), and what the queue lacks (the refill) |
 //! | [`retention`] | what of runs that are over is kept, and for how long (pure) |
 //! | [`service`] | the one loop that takes in events and carries out what was decided |
 //!

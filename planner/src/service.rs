@@ -5,6 +5,7 @@
 //! | [`lead`] | the state of one leadership, and what each event changes in it |
 //! | [`work`] | what is said to the broker, each in a task of its own that reports back |
 //! | [`intake`] | feeds: submissions, the ledger's tail, the workers' presence |
+//! | [`failover`] | looks after the workers, and frees what a dead one held |
 //! | [`sweep`] | removes what need not be kept any more |
 //! | [`orders`] | what is said to the broker for orders by people |
 //! | [`shown`] | summaries and metrics: projections for people |
@@ -17,6 +18,7 @@ use futures_util::future::BoxFuture;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::Record;
 use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
+use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::presence::Presence;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::leader::{self, Leadership, Order};
 use crate::retention::Retention;
 
+mod failover;
 mod intake;
 mod lead;
 mod orders;
@@ -160,6 +163,8 @@ enum LeadEvent {
     Ordered(lead::commands::Asked),
     /// Something that was carried out has ended.
     Report(Report),
+    /// A worker is dead.
+    WorkerDied(Box<Presence>),
     /// The connection to the broker is another: the queue may have lost what was on it.
     Reconnected,
 }
@@ -172,11 +177,15 @@ struct Service {
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     leads: u64,
+    validity: leader::Validity,
+    /// The connection as it was first seen, and when.
+    connected: (u64, Boot),
 }
 
 impl Service {
     fn new(broker: Broker, options: PlannerOptions, health: Health) -> Service {
         let (sender, events) = mpsc::channel(EVENTS);
+        let connected = (broker.connection_epoch(), Boot::now());
         Service {
             broker,
             options,
@@ -185,6 +194,8 @@ impl Service {
             events,
             sender,
             leads: 0,
+            validity: leader::Validity::default(),
+            connected,
         }
     }
 
@@ -197,6 +208,7 @@ impl Service {
             name,
             changes_in,
             orders_out,
+            self.validity.clone(),
         ));
         let presence = tokio::spawn(intake::presence(self.broker.clone(), self.sender.clone()));
         let shown = shown::start(self.broker.clone());
@@ -264,10 +276,16 @@ impl Service {
             self.broker.clone(),
             self.session,
             self.options.topology,
+            self.validity.clone(),
             self.leads,
             self.sender.clone(),
         );
-        match Lead::take(voice, term, shown.clone(), self.options.retention).await {
+        let epoch = self.broker.connection_epoch();
+        if epoch != self.connected.0 {
+            self.connected = (epoch, Boot::now());
+        }
+        let workers = failover::Workers::new(epoch, self.connected.1);
+        match Lead::take(voice, term, shown.clone(), self.options.retention, workers).await {
             Ok(lead) => {
                 tracing::info!(term = term.0, runs = lead.open_runs(), "leads");
                 Some(lead)

@@ -11,6 +11,7 @@
 //! | [`command`] | what people order of runs, and how it is answered |
 //! | [`clock`] | which clock is read for what |
 //! | [`presence`] | what a worker says of itself |
+//! | [`holdings`] | what a worker's engine is asked, and how it answers |
 //! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
 //! | [`quick`] | maps whose keys the planner chose |
 //! | [`ranges`] | sets of page numbers, kept as runs |
@@ -22,6 +23,7 @@ pub mod broker;
 pub mod clock;
 pub mod command;
 pub mod grid;
+pub mod holdings;
 pub mod id;
 pub mod job;
 pub mod ledger;

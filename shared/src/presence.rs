@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
+use crate::holdings::Packed;
 use crate::id::{HandlerName, QueueName, Session, WorkerName};
 
 /// One worker's announcement. Loss of one is harmless: a second follows.
@@ -29,4 +30,11 @@ pub struct Presence {
     pub at: UnixMs,
     /// Whether it is on its way out and takes no more work.
     pub stopping: bool,
+    /// Whether this is its last word: it holds nothing any more, and nobody need look after it.
+    #[serde(default)]
+    pub gone: bool,
+    /// Stream sequences of messages that it held a moment ago, as many as fit. Incomplete and late:
+    /// only a hint for the time in which others do not answer (protocol.md §6).
+    #[serde(default, skip_serializing_if = "Packed::is_empty")]
+    pub named: Packed,
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Answer, Broadcast, Command, Halted};
+use crate::holdings::{Holdings, Question};
 use crate::job::JobSpec;
 use crate::ledger::record::{PlanRecord, Takeover, WorkRecord};
 use crate::ledger::summary::RunSummary;
@@ -86,7 +87,7 @@ macro_rules! wire {
 
 wire!(
     JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence, Command, Answer, Broadcast,
-    Halted
+    Halted, Question, Holdings
 );
 
 impl Wire for Tile {

@@ -12,6 +12,8 @@
 mod crashes;
 #[path = "scenarios/effects.rs"]
 mod effects;
+#[path = "scenarios/failover.rs"]
+mod failover;
 #[path = "scenarios/faults.rs"]
 mod faults;
 #[path = "scenarios/mixed.rs"]

@@ -13,12 +13,13 @@
 //! | [`careful`] | runs tiles whose holder may have died of them |
 //! | [`cancel`] | stops everything of a run that was cancelled |
 //! | [`leases`] | renews, loses, and listens to takeovers |
+//! | [`asked`] | tells the leader what is held |
 //! | [`link`] | what a lost and a new connection mean |
 //! | [`drain`] | stops: finish, hand back, say goodbye |
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -39,6 +40,7 @@ use crate::takeover::heard::Heard;
 use crate::worker::{RunError, Settings, Stop};
 
 mod admit;
+mod asked;
 mod batch;
 mod cancel;
 mod careful;
@@ -54,6 +56,7 @@ mod queues;
 mod report;
 mod runs;
 
+use asked::Asked;
 use cancel::Cancelled;
 use drain::Draining;
 use errand::{Errand, Event};
@@ -141,6 +144,7 @@ struct Engine {
     broadcasts: Subscription,
     cancelled: Cancelled,
     renewals: Renewals,
+    asked: Asked,
     /// When to look again although nothing happens.
     alarm: Option<Boot>,
     draining: Option<Draining>,
@@ -184,6 +188,7 @@ impl Engine {
             .await
             .map_err(lost)?;
         let renewals = Renewals::new(&broker).await.map_err(lost)?;
+        let asked = Asked::new(&broker, session).await.map_err(lost)?;
         let mut handlers: Vec<_> = settings.handlers.keys().cloned().collect();
         handlers.sort();
         let facts = Arc::new(Facts {
@@ -195,6 +200,8 @@ impl Engine {
             started_at: UnixMs::now(),
             in_flight: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            named: Mutex::default(),
         });
         let farewell = CancellationToken::new();
         let announcer = tokio::spawn(presence::announce(
@@ -238,6 +245,7 @@ impl Engine {
             broadcasts,
             cancelled: Cancelled::default(),
             renewals,
+            asked,
             alarm: None,
             draining: None,
             facts,
@@ -272,6 +280,8 @@ impl Engine {
                     return Err(RunError::Engine("the runtime of the handlers is gone".into()));
                 },
                 (queue, came) = queues::next_of(&mut self.queues) => self.came(queue, came),
+                // After the pulls: nothing waits in them when a question is read.
+                Some(question) = self.asked.next() => self.asked(question),
                 () = ring(alarm, self.now) => {}
             }
             self.now = Boot::now();
@@ -288,6 +298,7 @@ impl Engine {
             tokio::task::yield_now().await;
             self.look_at_link();
             self.send_signals();
+            self.answer();
             if !self.signals.is_empty() && self.link.is_open() {
                 self.wake_at(self.now + Duration::from_millis(1));
             }
@@ -318,7 +329,10 @@ impl Engine {
         for _ in 0..TURN {
             match queues::next_of(&mut self.queues).now_or_never() {
                 Some((queue, came)) => self.came(queue, came),
-                None => break,
+                None => {
+                    self.take_question();
+                    break;
+                }
             }
         }
         if self

@@ -1,13 +1,14 @@
 //! Says who this worker is: every second and whenever asked on plain NATS, and in the `workers`
 //! bucket while it is registered. Loss of any of it is harmless.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use gridloom_shared::broker::{Broker, Message, Subscription};
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::{HandlerName, QueueName, Session, WorkerName};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
@@ -28,6 +29,10 @@ pub(crate) struct Facts {
     pub(crate) started_at: UnixMs,
     pub(crate) in_flight: AtomicU32,
     pub(crate) stopping: AtomicBool,
+    /// Whether it leaves nothing behind: said last.
+    pub(crate) gone: AtomicBool,
+    /// Sequences of what it held a moment ago.
+    pub(crate) named: Mutex<Packed>,
 }
 
 impl Facts {
@@ -43,6 +48,12 @@ impl Facts {
             started_at: self.started_at,
             at: UnixMs::now(),
             stopping: self.stopping.load(Ordering::Relaxed),
+            gone: self.gone.load(Ordering::Relaxed),
+            named: self
+                .named
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         }
     }
 

@@ -2,7 +2,9 @@
 //! the queue carries. They are published again, marked so.
 //!
 //! The order matters: the queue is listed first, then the ledger is read to its end. A tile that
-//! left the queue in between has its outcomes in what is read then.
+//! left the queue in between has its outcomes in what is read then. If something is missing, the
+//! workers are asked what they hold, and the ledger is read to its end once more: a tile that was held
+//! no more when its worker answered has its outcomes in what is read then.
 
 use std::collections::HashSet;
 
@@ -20,6 +22,8 @@ pub struct Listing {
     pub queued: HashSet<TileRef>,
     /// The ledger's last sequence after the listing.
     pub ledger: u64,
+    /// The tiles that workers hold, asked after the listing; `None`: not asked yet.
+    pub held: Option<HashSet<TileRef>>,
 }
 
 /// Lists what the queue holds of `run`.
@@ -36,7 +40,11 @@ pub async fn list(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<Lis
         .filter_map(|record| wire::decode::<Tile>(&record.payload).ok());
     let queued = tiles.map(|tile| tile.place()).collect();
     let ledger = broker.info(&subjects.ledger()).await?.last_seq;
-    Ok(Listing { queued, ledger })
+    Ok(Listing {
+        queued,
+        ledger,
+        held: None,
+    })
 }
 
 /// The tiles to publish again. `fold` must have been read up to the listing's `ledger`.
@@ -47,7 +55,13 @@ pub fn missing(fold: &Fold, listing: &Listing) -> Vec<Tile> {
     let open = fold
         .open_tiles()
         .iter()
-        .filter(|(place, _)| !listing.queued.contains(place));
+        .filter(|(place, _)| !listing.queued.contains(place))
+        .filter(|(place, _)| {
+            !listing
+                .held
+                .as_ref()
+                .is_some_and(|held| held.contains(place))
+        });
     let mut tiles: Vec<Tile> = open
         .map(|(place, tile)| tile.again(*place, fold.run(), opening))
         .collect();

@@ -18,6 +18,7 @@ use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 use tokio::task::JoinSet;
 
+use super::failover::{self, Workers};
 use super::orders;
 use super::shown::Shown;
 use super::work::{Issue, Outcome, Report, Voice};
@@ -86,6 +87,7 @@ pub(super) struct Lead {
     looked: Boot,
     shown: Shown,
     orders: Orders,
+    workers: Workers,
     tasks: JoinSet<()>,
 }
 
@@ -96,6 +98,7 @@ impl Lead {
         term: Term,
         shown: Shown,
         retention: Retention,
+        workers: Workers,
     ) -> Result<Lead, TakeError> {
         let broker = voice.broker.clone();
         let subjects = broker.subjects();
@@ -115,6 +118,7 @@ impl Lead {
             looked: Boot::now(),
             shown,
             orders: Orders::default(),
+            workers,
             tasks: JoinSet::new(),
         };
         let plans = subjects.ledgers_by(Author::Plan);
@@ -148,6 +152,8 @@ impl Lead {
         lead.tasks.spawn(super::shown::watch_queues(broker.clone()));
         lead.tasks
             .spawn(super::sweep::sweep(broker.clone(), retention));
+        let workers = lead.workers.clone();
+        lead.tasks.spawn(failover::watch(voice.clone(), workers));
         lead.call_workers();
         Ok(lead)
     }
@@ -169,6 +175,7 @@ impl Lead {
 
     /// A worker announced itself.
     pub(super) fn hear(&mut self, presence: &Presence) {
+        self.workers.hear(presence);
         let capacity = if presence.stopping {
             0
         } else {
@@ -217,7 +224,18 @@ impl Lead {
                 self.claim();
                 self.call_workers();
             }
+            LeadEvent::WorkerDied(presence) => self.died(&presence),
             LeadEvent::Report(report) => self.report(report),
+        }
+    }
+
+    /// A worker is dead: it has no slots, and what it held may be missing on the queue.
+    fn died(&mut self, presence: &Presence) {
+        for name in &presence.queues {
+            let window = &mut self.queue(name).window;
+            window.heard(presence.session, 0, Boot::now());
+            let concerned = self.runs.values_mut().filter(|run| run.queue == *name);
+            concerned.for_each(|run| run.stale |= !run.fold.open_tiles().is_empty());
         }
     }
 
@@ -543,8 +561,14 @@ impl Lead {
                 self.with(&name, Run::refilled);
                 continue;
             }
-            tracing::info!(run = %name, tiles = tiles.len(), "published again");
             let queue = run.queue.clone();
+            if listing.held.is_none() {
+                let (voice, workers) = (self.voice.clone(), self.workers.clone());
+                self.tasks
+                    .spawn(voice.ask(name, queue, listing, self.register, workers));
+                continue;
+            }
+            tracing::info!(run = %name, tiles = tiles.len(), "published again");
             self.tasks
                 .spawn(self.voice.clone().refill(name, queue, tiles, self.register));
         }

@@ -17,8 +17,10 @@ use gridloom_shared::tile::Tile;
 use gridloom_shared::wire;
 use tokio::sync::mpsc;
 
+use super::failover::{Workers, ask};
 use super::{Event, LeadEvent};
 use crate::failover::refill::{self, Listing};
+use crate::leader::Validity;
 use crate::submit::append_certainly;
 
 /// Pause before the broker is asked again for something that it could not do.
@@ -75,6 +77,8 @@ pub(super) struct Voice {
     pub(super) broker: Broker,
     pub(super) session: Session,
     pub(super) topology: TopologyOptions,
+    /// Until when the leadership may be believed in.
+    pub(super) validity: Validity,
     number: u64,
     events: mpsc::Sender<Event>,
 }
@@ -84,6 +88,7 @@ impl Voice {
         broker: Broker,
         session: Session,
         topology: TopologyOptions,
+        validity: Validity,
         number: u64,
         events: mpsc::Sender<Event>,
     ) -> Voice {
@@ -91,6 +96,7 @@ impl Voice {
             broker,
             session,
             topology,
+            validity,
             number,
             events,
         }
@@ -177,6 +183,37 @@ impl Voice {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Asks the workers which tiles of a run they hold, where its listing lacks some.
+    pub(super) async fn ask(
+        self,
+        run: RunId,
+        queue: QueueName,
+        listing: Listing,
+        register: Register,
+        workers: Workers,
+    ) {
+        let held = loop {
+            match ask::tiles_of(&self.broker, &workers, &queue, &run).await {
+                Some(held) => break held,
+                None => tracing::warn!(%run, "not all workers say what they hold"),
+            }
+            tokio::time::sleep(PAUSE_FULL).await;
+        };
+        let ledger = loop {
+            match self.broker.info(&self.broker.subjects().ledger()).await {
+                Ok(info) => break info.last_seq,
+                Err(error) => tracing::warn!(%run, %error, "failed to look at the ledger"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        let listing = Listing {
+            ledger,
+            held: Some(held),
+            ..listing
+        };
+        self.report(Report::Listed(run, listing, register)).await;
     }
 
     /// Writes the run's last record.

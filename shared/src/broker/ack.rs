@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::connect::Broker;
 use super::plain::{PublishError, RequestError};
+use super::subjects::{ConsumerName, StreamName};
 
 /// Acknowledgements. The broker matches them by stream sequence only: whoever holds the tile now is
 /// concerned, so the caller has to know that it is the one.
@@ -51,5 +52,21 @@ impl Broker {
     pub async fn terminate(&self, reply: &Subject) -> Result<(), PublishError> {
         self.publish(reply.clone(), Bytes::from_static(b"+TERM"))
             .await
+    }
+
+    /// Hands a message back for a worker that is dead. It comes to another at once, with a higher
+    /// delivery count; one that is acknowledged, or waits to be delivered again, stays as it is.
+    /// `consumer_seq` is that of the last delivery of `consumer`.
+    pub async fn nak_on_behalf(
+        &self,
+        stream: &StreamName,
+        consumer: &ConsumerName,
+        stream_seq: u64,
+        consumer_seq: u64,
+    ) -> Result<(), PublishError> {
+        let subject =
+            self.subjects()
+                .delivery_of_another(stream, consumer, stream_seq, consumer_seq);
+        self.publish(subject, Bytes::from_static(b"-NAK")).await
     }
 }

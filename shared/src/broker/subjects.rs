@@ -278,6 +278,11 @@ impl Subjects {
         format!("{}.probe.{session}", self.namespace)
     }
 
+    /// Where a worker's engine answers what it holds.
+    pub fn holdings(&self, session: Session) -> String {
+        format!("{}.holdings.{session}", self.namespace)
+    }
+
     /// Where all workers answer a question of anybody: who is there.
     pub fn roll_call(&self) -> String {
         format!("{}.roll-call", self.namespace)
@@ -301,6 +306,21 @@ impl Subjects {
     /// What every worker hears: cancel, pause.
     pub fn broadcast(&self) -> String {
         format!("{}.broadcast", self.namespace)
+    }
+}
+
+/// What the broker itself listens to.
+impl Subjects {
+    /// Where a delivery to somebody else is answered on its behalf: the broker matches by `stream_seq`
+    /// alone, and wants a `consumer_seq` that it has given.
+    pub fn delivery_of_another(
+        &self,
+        stream: &StreamName,
+        consumer: &ConsumerName,
+        stream_seq: u64,
+        consumer_seq: u64,
+    ) -> String {
+        format!("$JS.ACK.{stream}.{consumer}.1.{stream_seq}.{consumer_seq}.0.0")
     }
 }
 
@@ -415,6 +435,14 @@ mod tests {
         ] {
             assert_eq!(subjects.parse_ledger(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn delivery_of_another_reads_as_a_delivery() {
+        let (subjects, queue, _) = names();
+        let consumer = ConsumerName::new(&queue, 3);
+        let subject = subjects.delivery_of_another(&subjects.shards(), &consumer, 70, 9);
+        assert_eq!(subject, "$JS.ACK.grid-shards.images-3.1.70.9.0.0");
     }
 
     #[test]

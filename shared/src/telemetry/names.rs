@@ -49,6 +49,10 @@ pub const WORKER_SHARDS: &str = "gridloom_worker_shards_total";
 pub const TILES_TAKEN_OVER: &str = "gridloom_tiles_taken_over_total";
 /// Tiles published again from the ledger (planner). Counter.
 pub const TILES_REFILLED: &str = "gridloom_tiles_refilled_total";
+/// Workers that were found dead (planner). Counter.
+pub const WORKERS_DEAD: &str = "gridloom_workers_dead_total";
+/// Tiles handed back on behalf of dead workers (planner). Counter.
+pub const TILES_FREED: &str = "gridloom_tiles_freed_total";
 /// Execution of one shard by `handler` (worker). Seconds.
 pub const SHARD_DURATION: &str = "gridloom_shard_duration_seconds";
 /// Appending one batch of outcomes to the ledger (worker). Seconds.
@@ -129,6 +133,8 @@ pub const ALL: &[Metric] = &[
         "Tiles that a worker took over from another, by reason.",
     ),
     counter(TILES_REFILLED, "Tiles published again from the ledger."),
+    counter(WORKERS_DEAD, "Workers that were found dead."),
+    counter(TILES_FREED, "Tiles handed back on behalf of dead workers."),
     seconds(SHARD_DURATION, WORK, "Execution of one shard, by handler."),
     seconds(
         LEDGER_APPEND,

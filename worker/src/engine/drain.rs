@@ -33,6 +33,11 @@ impl Draining {
     pub(super) fn waits(&self) -> bool {
         !self.stopped
     }
+
+    /// Whether what the last pulls brought is still being read.
+    pub(super) fn reads(&self) -> bool {
+        self.pullers > 0
+    }
 }
 
 impl Engine {
@@ -144,17 +149,29 @@ impl Engine {
         let Some(draining) = &self.draining else {
             return false;
         };
-        let done = draining.pullers == 0
-            && self.running == 0
-            && self.tiles.is_empty()
-            && self.runs.are_idle()
-            && self.signals.is_empty();
+        let done = self.is_empty_handed();
         let hopeless =
             self.running == 0 && !self.link.is_open() && self.now.since(draining.begun) > HOPE;
         done || hopeless || self.now > draining.stop + WRITE
     }
 
+    /// Whether nothing is held, and all that is to be said about tiles is said.
+    fn is_empty_handed(&self) -> bool {
+        let read = self
+            .draining
+            .as_ref()
+            .is_some_and(|draining| !draining.reads());
+        read && self.running == 0
+            && self.tiles.is_empty()
+            && self.runs.are_idle()
+            && self.signals.is_empty()
+    }
+
     pub(super) async fn say_goodbye(&mut self) {
+        // Whoever leaves something behind is to be found dead.
+        self.facts
+            .gone
+            .store(self.is_empty_handed(), Ordering::Relaxed);
         self.farewell.cancel();
         if let Some(announcer) = self.announcer.take() {
             let _ = tokio::time::timeout(GOODBYE, announcer).await;

@@ -87,6 +87,7 @@ impl Engine {
         self.renewals.forget(now, longest);
         self.facts.in_flight.store(self.running, Ordering::Relaxed);
         self.meters.running.set(f64::from(self.running));
+        self.name_held();
         self.tick_drain();
     }
 

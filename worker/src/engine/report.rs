@@ -185,6 +185,7 @@ impl Engine {
         while !returns.is_empty() {
             let rest = returns.split_off(returns.len().min(WAVE_TILES_MAX));
             self.number += 1;
+            self.asked.returning += 1;
             let payload = batch::returned_record(self.session, self.number, &returns);
             self.send(Batch::new(
                 opened,
@@ -282,6 +283,9 @@ impl Engine {
             return;
         };
         run.in_flight = run.in_flight.saturating_sub(1);
+        if matches!(batch.content, Content::Returns(_)) {
+            self.asked.returning = self.asked.returning.saturating_sub(1);
+        }
         if matches!(batch.content, Content::Outcomes(_)) {
             run.outbox.landed();
             self.mark_dirty(batch.run);

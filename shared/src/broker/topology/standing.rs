@@ -19,6 +19,10 @@ pub struct Standing {
     pub waiting: u64,
     /// Stream sequence of the last message that was delivered for the first time.
     pub delivered: u64,
+    /// Consumer sequence of the last delivery, first or not.
+    pub delivery: u64,
+    /// Stream sequence up to which all is acknowledged.
+    pub acknowledged: u64,
 }
 
 #[derive(Deserialize)]
@@ -31,12 +35,15 @@ struct Info {
     num_redelivered: u64,
     #[serde(default)]
     num_waiting: u64,
-    delivered: Delivered,
+    delivered: Place,
+    #[serde(default)]
+    ack_floor: Place,
 }
 
-#[derive(Deserialize)]
-struct Delivered {
+#[derive(Default, Deserialize)]
+struct Place {
     stream_seq: u64,
+    consumer_seq: u64,
 }
 
 impl Broker {
@@ -57,6 +64,8 @@ impl Broker {
                 redelivered: info.num_redelivered,
                 waiting: info.num_waiting,
                 delivered: info.delivered.stream_seq,
+                delivery: info.delivered.consumer_seq,
+                acknowledged: info.ack_floor.stream_seq,
             })),
             Err(error) if error.err_code() == Some(code::CONSUMER_NOT_FOUND) => Ok(None),
             Err(error) => Err(error),

@@ -1,0 +1,238 @@
+//! Which workers are known, and which of them are dead. Pure.
+//!
+//! A worker is known from its announcements and from its registration. It is forgotten when it says
+//! goodbye, and some time after its death.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gridloom_shared::clock::Boot;
+use gridloom_shared::id::{QueueName, Session};
+use gridloom_shared::presence::Presence;
+
+use super::probe::{Death, Event, FRESH, Ground, Probe};
+
+/// A dead worker is remembered for so long: it may only be frozen.
+const REMEMBERED: Duration = Duration::from_secs(120);
+
+/// How it is with a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It lives, or nothing else is known.
+    Lives,
+    /// It is held to be dead.
+    Dead,
+    /// It said goodbye, or was never there.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Worker {
+    presence: Presence,
+    probe: Probe,
+    died: Option<Boot>,
+}
+
+/// All workers that one leadership knows.
+#[derive(Debug)]
+pub struct Roster {
+    workers: BTreeMap<Session, Worker>,
+    epoch: u64,
+    since: Boot,
+}
+
+impl Roster {
+    /// Nobody is known, on connection `epoch`, which is there since `since`.
+    pub fn new(epoch: u64, since: Boot) -> Roster {
+        Roster {
+            workers: BTreeMap::new(),
+            epoch,
+            since,
+        }
+    }
+
+    /// A worker announced itself.
+    pub fn heard(&mut self, presence: &Presence) {
+        if presence.gone {
+            self.workers.remove(&presence.session);
+            return;
+        }
+        self.registered(presence);
+        if let Some(worker) = self.workers.get_mut(&presence.session) {
+            worker.presence = presence.clone();
+        }
+        self.learn(presence.session, Event::Heard, self.since);
+    }
+
+    /// A worker is registered: it may have been dead for long.
+    pub fn registered(&mut self, presence: &Presence) {
+        self.workers
+            .entry(presence.session)
+            .or_insert_with(|| Worker {
+                presence: presence.clone(),
+                probe: Probe::unmet(),
+                died: None,
+            });
+    }
+
+    /// The leader's connection is `epoch` at `now`.
+    pub fn connected(&mut self, epoch: u64, now: Boot) {
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.since = now;
+            for worker in self.workers.values_mut() {
+                worker.probe.step(Event::Reconnected);
+            }
+        }
+    }
+
+    /// How long the leader's connection has been there.
+    pub fn ground(&self, now: Boot) -> Ground {
+        if now.since(self.since) < FRESH {
+            Ground::Fresh
+        } else {
+            Ground::Settled
+        }
+    }
+
+    /// Something was learned of a worker. Returns it with its death.
+    pub fn learn(
+        &mut self,
+        session: Session,
+        event: Event,
+        now: Boot,
+    ) -> Option<(Presence, Death)> {
+        let worker = self.workers.get_mut(&session)?;
+        let death = worker.probe.step(event);
+        if death.is_some() {
+            worker.died = Some(now);
+        } else if !worker.probe.is_dead() {
+            worker.died = None;
+        }
+        death.map(|death| (worker.presence.clone(), death))
+    }
+
+    /// Forgets who is dead for long.
+    pub fn forget(&mut self, now: Boot) {
+        self.workers
+            .retain(|_, worker| worker.died.is_none_or(|died| now.since(died) < REMEMBERED));
+    }
+
+    /// Everybody who is to be probed: the dead too, who may wake up.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.workers.keys().copied().collect()
+    }
+
+    /// How it is with a worker.
+    pub fn standing(&self, session: Session) -> Standing {
+        match self.workers.get(&session) {
+            Some(worker) if worker.probe.is_dead() => Standing::Dead,
+            Some(_) => Standing::Lives,
+            None => Standing::Unknown,
+        }
+    }
+
+    /// Who lives and pulls from `queue`.
+    pub fn of_queue(&self, queue: &QueueName) -> Vec<Session> {
+        let living = self.workers.iter().filter(|(_, worker)| {
+            !worker.probe.is_dead() && worker.presence.queues.contains(queue)
+        });
+        living.map(|(session, _)| *session).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::clock::UnixMs;
+    use gridloom_shared::holdings::Packed;
+    use gridloom_shared::id::WorkerName;
+
+    use super::*;
+
+    const NOBODY: Event = Event::Nobody(Ground::Settled);
+
+    fn at(seconds: u64) -> Boot {
+        Boot(Duration::from_secs(seconds))
+    }
+
+    fn presence(session: u64) -> Presence {
+        Presence {
+            worker: WorkerName::new("w").unwrap(),
+            session: Session(session),
+            queues: vec![queue()],
+            handlers: Vec::new(),
+            capacity: 4,
+            in_flight: 0,
+            version: String::new(),
+            started_at: UnixMs(0),
+            at: UnixMs(0),
+            stopping: false,
+            gone: false,
+            named: Packed::default(),
+        }
+    }
+
+    fn queue() -> QueueName {
+        QueueName::new("images").unwrap()
+    }
+
+    fn dies(roster: &mut Roster, session: u64) {
+        let deaths: Vec<_> = (0..3)
+            .filter_map(|_| roster.learn(Session(session), NOBODY, at(10)))
+            .collect();
+        assert_eq!(deaths.len(), 1);
+    }
+
+    #[test]
+    fn worker_that_died_while_stopping_is_dead_and_one_that_said_goodbye_is_not() {
+        let mut roster = Roster::new(1, at(0));
+        for session in [1, 2] {
+            let mut stopping = presence(session);
+            stopping.stopping = true;
+            roster.heard(&stopping);
+        }
+        let mut goodbye = presence(2);
+        goodbye.gone = true;
+        roster.heard(&goodbye);
+        dies(&mut roster, 1);
+        assert_eq!(roster.standing(Session(1)), Standing::Dead);
+        assert_eq!(roster.standing(Session(2)), Standing::Unknown);
+        assert_eq!(roster.learn(Session(2), NOBODY, at(10)), None);
+    }
+
+    #[test]
+    fn only_the_living_are_asked_and_whoever_wakes_up_is_asked_again() {
+        let mut roster = Roster::new(1, at(0));
+        roster.heard(&presence(1));
+        roster.heard(&presence(2));
+        dies(&mut roster, 1);
+        assert_eq!(roster.of_queue(&queue()), [Session(2)]);
+        roster.registered(&presence(1));
+        assert_eq!(roster.of_queue(&queue()), [Session(2)]);
+        roster.heard(&presence(1));
+        assert_eq!(roster.of_queue(&queue()), [Session(1), Session(2)]);
+    }
+
+    #[test]
+    fn dead_are_forgotten_after_a_while_and_the_living_never() {
+        let mut roster = Roster::new(1, at(0));
+        roster.heard(&presence(1));
+        roster.heard(&presence(2));
+        dies(&mut roster, 1);
+        roster.forget(at(129));
+        assert_eq!(roster.standing(Session(1)), Standing::Dead);
+        roster.forget(at(1_000));
+        assert_eq!(roster.sessions(), [Session(2)]);
+    }
+
+    #[test]
+    fn ground_is_fresh_after_a_new_connection() {
+        let mut roster = Roster::new(1, at(0));
+        assert_eq!(roster.ground(at(100)), Ground::Settled);
+        roster.connected(1, at(100));
+        assert_eq!(roster.ground(at(101)), Ground::Settled);
+        roster.connected(2, at(200));
+        assert_eq!(roster.ground(at(201)), Ground::Fresh);
+        assert_eq!(roster.ground(at(206)), Ground::Settled);
+    }
+}

@@ -1,0 +1,302 @@
+//! Looks after the workers of one leadership: probes each, and frees what a dead one held
+//! (protocol.md §6). What is decided stands in [`crate::failover`]; here it is said to the broker.
+//!
+//! | room | what it does |
+//! |------|--------------|
+//! | [`ask`] | asks living workers what they hold |
+//! | [`free`] | hands back what a dead worker held |
+//!
+//! Probes are plain NATS: a bucket stands still for seconds at an election of the broker's cluster.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use gridloom_shared::broker::{Broker, RequestError};
+use gridloom_shared::clock::Boot;
+use gridloom_shared::id::{QueueName, Session};
+use gridloom_shared::presence::Presence;
+use gridloom_shared::telemetry::names;
+use gridloom_shared::wire;
+use tokio::task::JoinSet;
+
+use super::LeadEvent;
+use super::work::Voice;
+use crate::failover::probe::{self, Death, Event};
+use crate::failover::roster::{Roster, Standing};
+
+pub(super) mod ask;
+mod free;
+
+/// How long an answer to a probe is waited for: one that comes after its round still tells that the
+/// worker lives.
+const ANSWER: Duration = Duration::from_secs(1);
+/// A round that took longer than this was no round: the leader itself had no processor.
+const ROUND_MAX: Duration = Duration::from_millis(500);
+/// Deaths that are attended to at once: each lists a queue.
+const DEATHS: usize = 2;
+/// Pause after something failed.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The workers that one leadership knows, for its loop and its tasks.
+#[derive(Clone, Debug)]
+pub(super) struct Workers(Arc<Mutex<Roster>>);
+
+impl Workers {
+    /// Nobody is known yet; the connection `epoch` is there since `since`.
+    pub(super) fn new(epoch: u64, since: Boot) -> Workers {
+        Workers(Arc::new(Mutex::new(Roster::new(epoch, since))))
+    }
+
+    /// A worker announced itself.
+    pub(super) fn hear(&self, presence: &Presence) {
+        self.roster().heard(presence);
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn standing(&self, session: Session) -> Standing {
+        self.roster().standing(session)
+    }
+
+    fn of_queue(&self, queue: &QueueName) -> Vec<Session> {
+        self.roster().of_queue(queue)
+    }
+
+    /// Takes in who is registered: a worker that died before this leadership began was never heard.
+    async fn read_registrations(&self, broker: &Broker) -> bool {
+        match broker.workers().entries(">").await {
+            Ok(entries) => {
+                let mut roster = self.roster();
+                for value in entries.iter().filter_map(|entry| entry.value.as_deref()) {
+                    match wire::decode::<Presence>(value) {
+                        Ok(presence) => roster.registered(&presence),
+                        Err(error) => tracing::debug!(%error, "an unreadable registration"),
+                    }
+                }
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot read who is registered");
+                false
+            }
+        }
+    }
+}
+
+/// One probe of everybody.
+struct Round {
+    number: u64,
+    began: Boot,
+    asked: HashSet<Session>,
+    heard: HashSet<Session>,
+    /// Who was not there; judged once the echo is back.
+    nobody: Vec<Session>,
+    echo: bool,
+}
+
+/// What came of a probe, and in which round it was sent.
+#[derive(Clone, Copy)]
+enum Answer {
+    Echo(u64, bool),
+    Worker(u64, Session, Came),
+}
+
+#[derive(Clone, Copy)]
+enum Came {
+    Answer,
+    /// Nobody listens there.
+    Nobody,
+    Nothing,
+}
+
+struct Watch {
+    voice: Voice,
+    workers: Workers,
+    round: Round,
+    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    deaths: JoinSet<()>,
+    slots: Arc<tokio::sync::Semaphore>,
+}
+
+/// Looks after the workers until it is dropped.
+pub(super) async fn watch(voice: Voice, workers: Workers) {
+    let broker = voice.broker.clone();
+    let mut echo = loop {
+        match broker
+            .subscribe(broker.subjects().echo(voice.session))
+            .await
+        {
+            Ok(echo) => break echo,
+            Err(error) => tracing::warn!(%error, "the leader cannot hear itself"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    while !workers.read_registrations(&broker).await {
+        tokio::time::sleep(PAUSE).await;
+    }
+    let mut watch = Watch {
+        round: Round::new(0, Boot::now()),
+        answers: FuturesUnordered::new(),
+        deaths: JoinSet::new(),
+        slots: Arc::new(tokio::sync::Semaphore::new(DEATHS)),
+        voice,
+        workers,
+    };
+    let mut rounds = tokio::time::interval(probe::EVERY);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            Some(question) = echo.next() => {
+                if let Some(reply) = question.reply
+                    && let Err(error) = broker.publish(reply, Bytes::new()).await
+                {
+                    tracing::debug!(%error, "cannot answer itself");
+                }
+            }
+            Some(answer) = watch.answers.next(), if !watch.answers.is_empty() => watch.answered(answer),
+            _ = rounds.tick() => watch.next_round(),
+        }
+        while watch.deaths.try_join_next().is_some() {}
+    }
+}
+
+impl Round {
+    fn new(number: u64, began: Boot) -> Round {
+        Round {
+            number,
+            began,
+            asked: HashSet::new(),
+            heard: HashSet::new(),
+            nobody: Vec::new(),
+            echo: false,
+        }
+    }
+}
+
+impl Watch {
+    /// Judges the round that is over, and begins the next one.
+    fn next_round(&mut self) {
+        let now = Boot::now();
+        let over = std::mem::replace(&mut self.round, Round::new(0, now));
+        if over.echo && now.since(over.began) < ROUND_MAX && self.voice.validity.holds(now) {
+            let silent = over.asked.difference(&over.heard);
+            silent.for_each(|session| self.learn(*session, Event::Silent, now));
+        }
+        let broker = self.voice.broker.clone();
+        let sessions = {
+            let mut roster = self.workers.roster();
+            roster.connected(broker.connection_epoch(), now);
+            roster.forget(now);
+            roster.sessions()
+        };
+        self.round.number = over.number + 1;
+        if !broker.is_connected() {
+            return;
+        }
+        let number = self.round.number;
+        self.answers.push(Box::pin({
+            let echo = echoed(broker.clone(), self.voice.session);
+            async move { Answer::Echo(number, echo.await) }
+        }));
+        for session in sessions {
+            self.round.asked.insert(session);
+            let broker = broker.clone();
+            self.answers.push(Box::pin(async move {
+                let subject = broker.subjects().probe(session);
+                let answer = broker.request(subject, Bytes::new(), ANSWER).await;
+                let came = match answer {
+                    Ok(_) => Came::Answer,
+                    Err(RequestError::NoResponders { .. }) => Came::Nobody,
+                    Err(_) => Came::Nothing,
+                };
+                Answer::Worker(number, session, came)
+            }));
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        let now = Boot::now();
+        match answer {
+            Answer::Echo(number, came) => {
+                if number == self.round.number && came {
+                    self.round.echo = true;
+                    for session in std::mem::take(&mut self.round.nobody) {
+                        self.missed(session, now);
+                    }
+                }
+            }
+            Answer::Worker(number, session, Came::Answer) => {
+                if number == self.round.number {
+                    self.round.heard.insert(session);
+                }
+                self.workers.roster().learn(session, Event::Heard, now);
+            }
+            Answer::Worker(number, session, Came::Nobody) => {
+                if number != self.round.number {
+                    return;
+                }
+                // Not silent: said to be away.
+                self.round.heard.insert(session);
+                if self.round.echo {
+                    self.missed(session, now);
+                } else {
+                    self.round.nobody.push(session);
+                }
+            }
+            Answer::Worker(_, _, Came::Nothing) => {}
+        }
+    }
+
+    fn missed(&mut self, session: Session, now: Boot) {
+        // What was lost with a connection says nothing of the worker.
+        let epoch = self.voice.broker.connection_epoch();
+        self.workers.roster().connected(epoch, now);
+        if self.voice.validity.holds(now) {
+            self.learn(session, Event::Nobody, now);
+        }
+    }
+
+    fn learn(&mut self, session: Session, event: impl Fn(probe::Ground) -> Event, now: Boot) {
+        let died = {
+            let mut roster = self.workers.roster();
+            let ground = roster.ground(now);
+            roster.learn(session, event(ground), now)
+        };
+        if let Some((presence, death)) = died {
+            self.died(presence, death);
+        }
+    }
+
+    fn died(&mut self, presence: Presence, death: Death) {
+        tracing::info!(worker = %presence.worker, session = %presence.session, ?death, "a worker is dead");
+        metrics::counter!(names::WORKERS_DEAD).increment(1);
+        let (voice, workers, slots) = (
+            self.voice.clone(),
+            self.workers.clone(),
+            Arc::clone(&self.slots),
+        );
+        self.deaths.spawn(async move {
+            let told = LeadEvent::WorkerDied(Box::new(presence.clone()));
+            if !voice.say(told).await {
+                return;
+            }
+            if let Ok(_slot) = slots.acquire_owned().await {
+                free::free(&voice, &workers, &presence, death).await;
+            }
+        });
+    }
+}
+
+/// Whether the leader hears itself now.
+async fn echoed(broker: Broker, session: Session) -> bool {
+    let subject = broker.subjects().echo(session);
+    broker.request(subject, Bytes::new(), ANSWER).await.is_ok()
+}

@@ -1,0 +1,172 @@
+//! Answers the leader, which asks what this worker holds before it acts for a dead one or publishes a
+//! tile again (protocol.md §6).
+//!
+//! The answer must know of every delivery that the connection brought before the question: whatever is
+//! missing in it may be taken from this worker. The client hands messages out in the order in which
+//! they came, so a question is taken in only when nothing waits in the pulls; and it is answered only
+//! when what was decided about messages is said, since an answer must not be overtaken by it.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use gridloom_shared::broker::{Broker, Message, PublishError, Subscription};
+use gridloom_shared::clock::Boot;
+use gridloom_shared::holdings::{Holdings, NAMED_MAX, PACKED_MAX, Packed, Question, number_of};
+use gridloom_shared::id::{QueueName, RunId, Session};
+use gridloom_shared::wire;
+
+use super::Engine;
+
+/// Questions that may wait. An older one is asked again by whoever still wants to know.
+const WAITING_MAX: usize = 64;
+/// How long an answer waits for tiles that are just being handed back: they would be taken from
+/// whoever got them by then, which is waste and no more.
+const RETURNS: Duration = Duration::from_millis(200);
+/// What is named in announcements is looked up anew each so many ticks.
+const NAMED_EACH: u32 = 20;
+
+/// Questions, and what keeps them waiting.
+pub(super) struct Asked {
+    questions: Subscription,
+    waiting: Vec<(Message, Boot)>,
+    /// Records of tiles handed back that are on their way: the messages are NAKed after them.
+    pub(super) returning: u32,
+    ticks: u32,
+}
+
+impl Asked {
+    pub(super) async fn new(broker: &Broker, session: Session) -> Result<Asked, PublishError> {
+        Ok(Asked {
+            questions: broker
+                .subscribe(broker.subjects().holdings(session))
+                .await?,
+            waiting: Vec::new(),
+            returning: 0,
+            ticks: 0,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        self.questions.next().await
+    }
+}
+
+impl Engine {
+    /// A question was read, and nothing waits in the pulls.
+    pub(super) fn asked(&mut self, question: Message) {
+        if self.asked.waiting.len() >= WAITING_MAX {
+            self.asked.waiting.remove(0);
+        }
+        self.asked.waiting.push((question, self.now));
+    }
+
+    /// Answers what can be answered, after signals were sent.
+    pub(super) fn answer(&mut self) {
+        if self.asked.waiting.is_empty() {
+            return;
+        }
+        // What the last pulls brought is not read yet.
+        let unread = self
+            .draining
+            .as_ref()
+            .is_some_and(|draining| draining.reads());
+        if unread || !self.signals.is_empty() {
+            return;
+        }
+        let now = Boot::now();
+        for (question, since) in std::mem::take(&mut self.asked.waiting) {
+            let patient = now.since(since) < RETURNS;
+            if self.asked.returning > 0 && patient {
+                self.asked.waiting.push((question, since));
+                self.wake_at(since + RETURNS);
+                continue;
+            }
+            let Some(reply) = question.reply.clone() else {
+                continue;
+            };
+            let answer = match wire::decode::<Question>(&question.payload) {
+                Ok(Question::Queue(queue)) => self.held_of_queue(&queue, now),
+                Ok(Question::Run(run)) => self.held_of_run(&run, now),
+                Err(error) => {
+                    tracing::debug!(%error, "a question that cannot be understood");
+                    continue;
+                }
+            };
+            let sent = self
+                .broker
+                .publish(reply, wire::encode(&answer))
+                .now_or_never();
+            if sent.is_none() {
+                self.asked.waiting.push((question, since));
+                self.wake_at(now + Duration::from_millis(1));
+            }
+        }
+    }
+
+    fn held_of_queue(&self, name: &QueueName, now: Boot) -> Holdings {
+        let consumer = self
+            .queues
+            .iter()
+            .find(|queue| queue.name == *name)
+            .and_then(|queue| queue.puller.as_ref())
+            .map(|puller| puller.consumer().to_string());
+        let (sequences, whole) = Packed::pack(self.sequences(Some(name), now), PACKED_MAX);
+        Holdings {
+            session: self.session,
+            consumer,
+            sequences,
+            tiles: Packed::default(),
+            whole,
+        }
+    }
+
+    fn held_of_run(&self, run: &RunId, now: Boot) -> Holdings {
+        let held = self
+            .tiles
+            .iter()
+            .filter(|(_, held)| held.tile.run == *run && held.lease.is_held(now));
+        let places = held.map(|(key, _)| number_of(key.place)).collect();
+        let (tiles, whole) = Packed::pack(places, PACKED_MAX);
+        Holdings {
+            session: self.session,
+            consumer: None,
+            sequences: Packed::default(),
+            tiles,
+            whole,
+        }
+    }
+
+    /// Sequences of all messages held, of one queue or of all. A lease that has ended holds nothing.
+    fn sequences(&self, of: Option<&QueueName>, now: Boot) -> Vec<u64> {
+        let wanted = |queue: usize| of.is_none_or(|name| self.queues[queue].name == *name);
+        let mut all = Vec::new();
+        for held in self.tiles.values() {
+            if wanted(held.queue) && held.lease.is_held(now) {
+                all.push(held.receipt.stream_seq);
+                all.extend(held.copies.iter().map(|copy| copy.stream_seq));
+            }
+        }
+        all
+    }
+
+    /// Names what is held in the announcements, now and then.
+    pub(super) fn name_held(&mut self) {
+        self.asked.ticks = self.asked.ticks.wrapping_add(1);
+        if self.asked.ticks.is_multiple_of(NAMED_EACH) {
+            let (named, _) = Packed::pack(self.sequences(None, self.now), NAMED_MAX);
+            *self
+                .facts
+                .named
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = named;
+        }
+    }
+
+    /// Takes in a question that is there already, if nothing waits in the pulls.
+    pub(super) fn take_question(&mut self) {
+        while let Some(Some(question)) = self.asked.next().now_or_never() {
+            self.asked(question);
+        }
+    }
+}
