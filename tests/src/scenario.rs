@@ -217,10 +217,7 @@ impl Stage {
             let Ok(Some(last)) = last else {
                 return Ok(false);
             };
-            Ok(matches!(
-                wire::decode(&last.payload),
-                Ok(PlanRecord::Closed(_))
-            ))
+            Ok(wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end()))
         };
         let waited = eventually(deadline, "the run is closed", is_closed).await;
         if let Err(error) = waited {

@@ -8,6 +8,8 @@
     reason = "seeds and measurements, for who reads the output of a test"
 )]
 
+#[path = "scenarios/commands.rs"]
+mod commands;
 #[path = "scenarios/effects.rs"]
 mod effects;
 #[path = "scenarios/faults.rs"]

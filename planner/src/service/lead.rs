@@ -108,7 +108,7 @@ impl Lead {
             position,
             looked: Boot::now(),
             shown,
-            orders: Orders::default(),
+            orders: Orders::new(Boot::now()),
             tasks: JoinSet::new(),
         };
         let plans = subjects.ledgers_by(Author::Plan);
@@ -133,7 +133,9 @@ impl Lead {
                     &record,
                 );
             }
-            lead.add(fold);
+            if fold.closing().is_none() {
+                lead.add(fold);
+            }
         }
         let voice = &lead.voice;
         lead.tasks.spawn(intake::ledger(voice.clone(), position));
