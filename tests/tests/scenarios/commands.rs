@@ -116,6 +116,14 @@ async fn cancelled_run_ends_within_two_seconds_and_its_handlers_stop() -> anyhow
             .iter()
             .filter(|entry| matches!(entry.record, Some(Record::Work(_))));
         assert_eq!(reports.count(), 0);
+        // A leader that has heard all workers need not wait for those that it may not know of.
+        std::fs::remove_dir_all(&marks)?;
+        std::fs::create_dir_all(&marks)?;
+        let second = stage.submit(&job, &json!({})).await?;
+        running(&marks, 8).await?;
+        let since = Instant::now();
+        obeyed(stage, &["cancel", second.as_str()]).await?;
+        ended_cancelled(stage, &second, since).await?;
         // The workers are free for others.
         let other = stage
             .apply("name = \"other\"\nhandler = \"noop\"\n[grid]\nslices = 4")
