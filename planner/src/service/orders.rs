@@ -17,7 +17,7 @@ use super::work::{Report, Voice};
 use crate::submit::append_certainly;
 
 /// How long the holders of a cancelled run are waited for: the run ends within two seconds.
-const HOLDERS: Duration = Duration::from_millis(1_800);
+const HOLDERS: Duration = Duration::from_millis(1_600);
 /// How often they are told again.
 const TOLD_AGAIN: Duration = Duration::from_millis(450);
 /// Pause after something failed.
