@@ -233,8 +233,7 @@ impl Stage {
         let Ok(Some(last)) = last else {
             return Ok(false);
         };
-        let decoded = wire::decode(&last.payload);
-        Ok(matches!(decoded, Ok(PlanRecord::Closed(_))))
+        Ok(wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end()))
     }
 
     /// Waits until at least `shards` of `run` are done, as its ledger has it.

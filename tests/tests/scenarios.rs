@@ -8,6 +8,8 @@
     reason = "seeds and measurements, for who reads the output of a test"
 )]
 
+#[path = "scenarios/commands.rs"]
+mod commands;
 #[path = "scenarios/crashes.rs"]
 mod crashes;
 #[path = "scenarios/effects.rs"]

@@ -117,7 +117,7 @@ impl Lead {
             position,
             looked: Boot::now(),
             shown,
-            orders: Orders::default(),
+            orders: Orders::new(Boot::now()),
             workers,
             tasks: JoinSet::new(),
         };
@@ -143,7 +143,9 @@ impl Lead {
                     &record,
                 );
             }
-            lead.add(fold);
+            if fold.closing().is_none() {
+                lead.add(fold);
+            }
         }
         let voice = &lead.voice;
         lead.tasks.spawn(intake::ledger(voice.clone(), position));

@@ -17,7 +17,7 @@ use super::work::{Report, Voice};
 use crate::submit::append_certainly;
 
 /// How long the holders of a cancelled run are waited for: the run ends within two seconds.
-const HOLDERS: Duration = Duration::from_millis(1_800);
+const HOLDERS: Duration = Duration::from_millis(1_600);
 /// How often they are told again.
 const TOLD_AGAIN: Duration = Duration::from_millis(450);
 /// Pause after something failed.
@@ -82,7 +82,7 @@ impl Voice {
         run: RunId,
         queue: QueueName,
         sequence: u64,
-        mut holders: HashSet<Session>,
+        mut holders: Option<HashSet<Session>>,
     ) {
         let begun = Instant::now();
         self.empty(&run, &queue).await;
@@ -102,8 +102,8 @@ impl Voice {
             }
             Err(error) => tracing::warn!(%run, %error, "failed to listen to workers"),
         }
-        if !holders.is_empty() {
-            tracing::warn!(%run, workers = holders.len(), "not every worker says that it stopped a cancelled run");
+        if let Some(silent) = holders.filter(|holders| !holders.is_empty()) {
+            tracing::warn!(%run, workers = silent.len(), "not every worker says that it stopped a cancelled run");
         }
         self.report(Report::Halted(run)).await;
     }
@@ -125,11 +125,13 @@ impl Voice {
         broadcast: &Broadcast,
         (inbox, answers): (&str, &mut Subscription),
         begun: Instant,
-        holders: &mut HashSet<Session>,
+        holders: &mut Option<HashSet<Session>>,
     ) -> Result<(), PublishError> {
         let payload = wire::encode(broadcast);
         let mut told: Option<Instant> = None;
-        while told.is_none() || !holders.is_empty() && begun.elapsed() < HOLDERS {
+        let answered =
+            |holders: &Option<HashSet<Session>>| holders.as_ref().is_some_and(HashSet::is_empty);
+        while told.is_none() || !answered(holders) && begun.elapsed() < HOLDERS {
             if told.is_none_or(|told| told.elapsed() >= TOLD_AGAIN) {
                 told = Some(Instant::now());
                 let subject = self.broker.subjects().broadcast();
@@ -141,7 +143,9 @@ impl Voice {
             if let Ok(Some(answer)) = tokio::time::timeout(wait, answers.next()).await
                 && let Ok(Halted { session }) = wire::decode(&answer.payload)
             {
-                holders.remove(&session);
+                holders.iter_mut().for_each(|holders| {
+                    holders.remove(&session);
+                });
             }
         }
         Ok(())

@@ -111,6 +111,14 @@ mod tests {
     }
 
     #[test]
+    fn cancelled_run_is_no_lost_lease() {
+        let hold = Hold::new(Boot::now() + Duration::from_secs(60));
+        hold.end(End::Cancelled);
+        assert_eq!(hold.ended(), Some(End::Cancelled));
+        assert_eq!(End::Cancelled.text(), "cancelled");
+    }
+
+    #[test]
     fn first_reason_stays() {
         let hold = Hold::new(Boot::now() + Duration::from_secs(60));
         hold.end(End::Stopping);

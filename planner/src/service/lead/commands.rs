@@ -27,6 +27,8 @@ use crate::run::order::{self, Judged};
 const WAITING_MAX: usize = 1_000;
 /// A worker that was not heard for so long holds nothing that would have to be waited for.
 const SILENCE: Duration = Duration::from_secs(3);
+/// Workers announce themselves each second: after this long all that live have been heard.
+const ALL_HEARD: Duration = Duration::from_millis(1_200);
 
 /// An order, and where its answer goes.
 #[derive(Debug)]
@@ -36,7 +38,6 @@ pub(in crate::service) struct Asked {
 }
 
 /// Orders that are not answered yet, and what they need.
-#[derive(Default)]
 pub(super) struct Orders {
     asked: HashMap<RunId, VecDeque<Asked>>,
     /// Runs that are over and have an order.
@@ -45,6 +46,20 @@ pub(super) struct Orders {
     loading: HashMap<RunId, Vec<Record>>,
     /// Workers that were heard, by queue.
     workers: HashMap<QueueName, HashMap<Session, Boot>>,
+    /// Since when they are listened to.
+    since: Boot,
+}
+
+impl Orders {
+    pub(super) fn new(now: Boot) -> Orders {
+        Orders {
+            asked: HashMap::new(),
+            shelf: HashMap::new(),
+            loading: HashMap::new(),
+            workers: HashMap::new(),
+            since: now,
+        }
+    }
 }
 
 impl Lead {
@@ -58,14 +73,15 @@ impl Lead {
         }
     }
 
-    /// Workers of a queue that live.
-    pub(super) fn workers_of(&self, queue: &QueueName) -> HashSet<Session> {
+    /// Workers of a queue that live; `None` while that is not known.
+    pub(super) fn workers_of(&self, queue: &QueueName) -> Option<HashSet<Session>> {
         let now = Boot::now();
+        if now.since(self.orders.since) < ALL_HEARD {
+            return None;
+        }
         let heard = self.orders.workers.get(queue).into_iter().flatten();
-        heard
-            .filter(|(_, at)| now.since(**at) < SILENCE)
-            .map(|(session, _)| *session)
-            .collect()
+        let living = heard.filter(|(_, at)| now.since(**at) < SILENCE);
+        Some(living.map(|(session, _)| *session).collect())
     }
 
     /// Somebody gave an order.

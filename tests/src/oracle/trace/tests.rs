@@ -1,6 +1,7 @@
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{Nonce, RunId, Term};
 use gridloom_shared::job::parse::{self, Format};
+use gridloom_shared::ledger::orders::{Cancelled, Reopened};
 use gridloom_shared::ledger::outcomes::{Entry as Outcome, Failed};
 use gridloom_shared::ledger::record::{Closed, EndState, Reason, TileRun};
 use gridloom_shared::tile::Tile;
@@ -315,4 +316,68 @@ fn tile_that_left_the_queue_without_its_outcomes_is_found() {
     assert_eq!(queue::removed(&open, &copies, &HashSet::new()).len(), 1);
     let ended = trace([wave(0, 0, 2, 1), half, failed((ANN, 2), FIRST, 2, 1)]);
     assert_eq!(queue::removed(&ended, &copies, &HashSet::new()), []);
+}
+
+fn ordered(record: PlanRecord) -> Record {
+    Record::Plan(record)
+}
+
+fn cancelled() -> Record {
+    ordered(PlanRecord::Cancelled(Cancelled {
+        request: 1,
+        aborted: None,
+        term: Term(1),
+    }))
+}
+
+fn reopened() -> Record {
+    ordered(PlanRecord::Reopened(Reopened {
+        request: 2,
+        which: Which::All,
+        term: Term(1),
+    }))
+}
+
+#[test]
+fn cancelled_run_may_lack_outcomes_and_issues_nothing_more() {
+    let fine = breaches([wave(0, 0, 1, 1), cancelled(), closed()]);
+    assert!(fine.is_empty(), "{fine:?}");
+    let on = [wave(0, 0, 1, 1), cancelled(), wave(1, 1, 1, 1), closed()];
+    finds(on, "after the run was cancelled");
+    let undone = [
+        wave(0, 0, 1, 1),
+        cancelled(),
+        closed(),
+        reopened(),
+        closed(),
+    ];
+    finds(undone, "lost: no outcome");
+    finds([cancelled(), reopened()], "while it was being cancelled");
+}
+
+#[test]
+fn dead_shards_may_be_issued_again_only_after_a_reopening() {
+    let place = |wave| TileRef { wave, index: 0 };
+    let dead = || {
+        vec![
+            wave(0, 0, 2, 1),
+            outcome((ANN, 0), FIRST, 2, 1, 1, Status::Done),
+            failed((ANN, 1), FIRST, 2, 0),
+            wave(1, 0, 1, 2),
+            failed((ANN, 2), SECOND, 5, 0),
+            closed(),
+        ]
+    };
+    let again = |reopening: bool| {
+        let mut records = dead();
+        records.extend(reopening.then(reopened));
+        let fence = records.len() as u64 + 2;
+        records.push(wave(2, 0, 1, 3));
+        records.push(outcome((ANN, 3), place(2), fence, 0, 1, Status::Done));
+        records.push(closed());
+        records
+    };
+    let fine = breaches(again(true));
+    assert!(fine.is_empty(), "{fine:?}");
+    finds(again(false), "issued more often than its job allows");
 }
