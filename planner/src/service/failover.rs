@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use gridloom_shared::broker::{Broker, Message, RequestError};
+use gridloom_shared::broker::{Broker, RequestError};
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, Session};
 use gridloom_shared::presence::Presence;
@@ -101,9 +101,19 @@ struct Round {
     echo: bool,
 }
 
+/// What came of a probe, and in which round it was sent.
+#[derive(Clone, Copy)]
 enum Answer {
     Echo(u64, bool),
-    Worker(u64, Session, Result<Message, RequestError>),
+    Worker(u64, Session, Came),
+}
+
+#[derive(Clone, Copy)]
+enum Came {
+    Answer,
+    /// Nobody listens there.
+    Nobody,
+    Nothing,
 }
 
 struct Watch {
@@ -202,7 +212,12 @@ impl Watch {
             self.answers.push(Box::pin(async move {
                 let subject = broker.subjects().probe(session);
                 let answer = broker.request(subject, Bytes::new(), ANSWER).await;
-                Answer::Worker(number, session, answer)
+                let came = match answer {
+                    Ok(_) => Came::Answer,
+                    Err(RequestError::NoResponders { .. }) => Came::Nobody,
+                    Err(_) => Came::Nothing,
+                };
+                Answer::Worker(number, session, came)
             }));
         }
     }
@@ -218,13 +233,13 @@ impl Watch {
                     }
                 }
             }
-            Answer::Worker(number, session, Ok(_)) => {
+            Answer::Worker(number, session, Came::Answer) => {
                 if number == self.round.number {
                     self.round.heard.insert(session);
                 }
                 self.workers.roster().learn(session, Event::Heard, now);
             }
-            Answer::Worker(number, session, Err(RequestError::NoResponders { .. })) => {
+            Answer::Worker(number, session, Came::Nobody) => {
                 if number != self.round.number {
                     return;
                 }
@@ -236,7 +251,7 @@ impl Watch {
                     self.round.nobody.push(session);
                 }
             }
-            Answer::Worker(..) => {}
+            Answer::Worker(_, _, Came::Nothing) => {}
         }
     }
 
