@@ -190,12 +190,16 @@ async fn shards_of_a_worker_told_to_stop_start_elsewhere_at_once() -> anyhow::Re
 #[tokio::test(flavor = "multi_thread")]
 async fn restart_of_the_broker_condemns_nobody() -> anyhow::Result<()> {
     play(async |stage| {
-        let stand = set(stage, Duration::from_secs(14)).await?;
+        let stand = set(stage, Duration::from_secs(16)).await?;
         for _ in 0..2 {
+            // One of them comes back later than the leader, which finds nobody in its place until then.
+            stage.workers[0].freeze()?;
             stage.server.kill().await?;
             stage.server.restart().await?;
-            let (least, most) = (Duration::from_millis(500), Duration::from_millis(2_500));
+            let (least, most) = (Duration::from_millis(3_000), Duration::from_millis(4_000));
             tokio::time::sleep(stage.seed.between(least, most)).await;
+            stage.workers[0].thaw()?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
         for run in [&stand.first, &stand.second] {
             stage.closed(run, LONG).await?;

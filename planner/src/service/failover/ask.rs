@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long all are waited for: whoever is silent for three seconds is dead by then, and one that lives
 /// and does not answer is not waited for for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most tiles that one worker can hold: what a consumer hands out at once.
+/// Most tiles that one worker can say it holds: ten times what a consumer hands out at once.
 const HELD_MAX: usize = 200_000;
 
 /// What living workers hold, as far as they have answered.

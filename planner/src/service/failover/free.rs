@@ -82,12 +82,13 @@ pub(super) async fn free(voice: &Voice, workers: &Workers, presence: &Presence, 
     let mut pauses = rounds.iter();
     loop {
         let before = dead.freed.len();
-        if let Err(error) = dead.free().await {
-            tracing::info!(worker = %presence.worker, %error, "no more is freed for it");
-            return;
-        }
+        let ended = dead.free().await;
         let tiles = dead.freed.len() - before;
         metrics::counter!(names::TILES_FREED).increment(tiles as u64);
+        if let Err(error) = ended {
+            tracing::info!(worker = %presence.worker, tiles, %error, "no more is freed for it");
+            return;
+        }
         if tiles > 0 || before == 0 {
             tracing::info!(worker = %presence.worker, session = %presence.session, tiles, "freed what a dead worker held");
         }
