@@ -16,6 +16,8 @@ mod faults;
 mod mixed;
 #[path = "scenarios/planners.rs"]
 mod planners;
+#[path = "scenarios/queue.rs"]
+mod queue;
 #[path = "scenarios/runs.rs"]
 mod runs;
 #[path = "scenarios/submissions.rs"]
