@@ -8,8 +8,12 @@
     reason = "seeds and measurements, for who reads the output of a test"
 )]
 
+#[path = "scenarios/cluster.rs"]
+mod cluster;
 #[path = "scenarios/effects.rs"]
 mod effects;
+#[path = "scenarios/elastic_job.rs"]
+mod elastic_job;
 #[path = "scenarios/faults.rs"]
 mod faults;
 #[path = "scenarios/mixed.rs"]
