@@ -3,9 +3,13 @@
 //!
 //! Everything started here dies with the test, however the test ends.
 
+pub mod chaos;
+pub mod cluster;
+pub mod logged;
 pub mod observer;
 pub mod oracle;
 pub mod process;
+pub mod proxy;
 pub mod scenario;
 pub mod seed;
 pub mod server;
@@ -22,6 +26,10 @@ use anyhow::Context;
 /// `cargo build` of this package.
 pub fn gridloom() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("find the test's own executable")?;
+    // The chaos binary is both: it is built without the other.
+    if own.file_name().is_some_and(|name| name == "chaos") {
+        return Ok(own);
+    }
     let path = own
         .ancestors()
         .skip(1)

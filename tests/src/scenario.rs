@@ -55,19 +55,30 @@ pub struct Stage {
 pub async fn play(
     scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut stage = Stage::set().await?;
+    play_with(&TopologyOptions::default(), scenario).await
+}
+
+/// As [`play`], with streams made so. Planners must be told the same.
+///
+/// # Errors
+/// Those of the scenario.
+pub async fn play_with(
+    topology: &TopologyOptions,
+    scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut stage = Stage::set(topology).await?;
     let played = Box::pin(scenario(&mut stage)).await;
     played.with_context(|| stage.left())
 }
 
 impl Stage {
-    async fn set() -> anyhow::Result<Stage> {
+    async fn set(topology: &TopologyOptions) -> anyhow::Result<Stage> {
         let seed = Seed::from_env()?;
         let server = TestServer::start().await?;
         let mut options = Options::new(server.url(), Namespace::new(NAMESPACE)?, "gridloom-test");
         options.wait = Duration::from_secs(20);
         let broker = Broker::connect(&options).await?;
-        topology::ensure(&broker, &TopologyOptions::default()).await?;
+        topology::ensure(&broker, topology).await?;
         let observer = Observer::start(&broker, &server.url()).await?;
         let dir = tempfile::Builder::new()
             .prefix("gridloom-stage-")
@@ -249,6 +260,31 @@ impl Stage {
         };
         let waited = eventually_some(deadline, &what, so_many).await;
         waited.with_context(|| format!("seed {}", self.seed.number()))
+    }
+
+    /// Waits until the queue holds at least `tiles` tiles, delivered or not.
+    ///
+    /// # Errors
+    /// When it does not by then.
+    pub async fn queued(&self, tiles: u64, deadline: Duration) -> anyhow::Result<()> {
+        let subjects = self.broker.subjects();
+        eventually(deadline, "tiles are on the queue", async || {
+            let held = self
+                .broker
+                .subjects_of(&subjects.shards(), &subjects.all_shards())
+                .await?;
+            Ok(held.values().sum::<u64>() >= tiles)
+        })
+        .await
+    }
+
+    /// Judges a run that is over by its records alone: for a queue whose stream was replaced, which
+    /// tells no observer any more.
+    ///
+    /// # Errors
+    /// When a rule was broken.
+    pub async fn judge_ledger(&self, run: &RunId) -> anyhow::Result<Verdict> {
+        oracle::judge(&self.broker, run, None, self.seed.number()).await
     }
 
     /// Judges a run that is over.

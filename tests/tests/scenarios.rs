@@ -8,12 +8,16 @@
     reason = "seeds and measurements, for who reads the output of a test"
 )]
 
+#[path = "scenarios/cluster.rs"]
+mod cluster;
 #[path = "scenarios/commands.rs"]
 mod commands;
 #[path = "scenarios/crashes.rs"]
 mod crashes;
 #[path = "scenarios/effects.rs"]
 mod effects;
+#[path = "scenarios/elastic_job.rs"]
+mod elastic_job;
 #[path = "scenarios/failover.rs"]
 mod failover;
 #[path = "scenarios/faults.rs"]
@@ -22,6 +26,8 @@ mod faults;
 mod mixed;
 #[path = "scenarios/planners.rs"]
 mod planners;
+#[path = "scenarios/queue.rs"]
+mod queue;
 #[path = "scenarios/retention.rs"]
 mod retention;
 #[path = "scenarios/runs.rs"]

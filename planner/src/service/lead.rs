@@ -9,6 +9,7 @@ use std::time::Duration;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::{ReadError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
+use gridloom_shared::broker::topology::{self, TopologyError};
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::command::Answer;
 use gridloom_shared::id::{QueueName, RunId, Term};
@@ -45,6 +46,8 @@ const FROZEN_MAX: usize = 2 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TakeError {
     #[error(transparent)]
+    Topology(#[from] TopologyError),
+    #[error(transparent)]
     Claim(#[from] ClaimError),
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -57,7 +60,10 @@ impl TakeError {
     pub(super) fn holder(&self) -> Option<Term> {
         match self {
             TakeError::Claim(ClaimError::Deposed { holder, .. }) => Some(holder.term),
-            TakeError::Claim(_) | TakeError::Read(_) | TakeError::Api(_) => None,
+            TakeError::Topology(_)
+            | TakeError::Claim(_)
+            | TakeError::Read(_)
+            | TakeError::Api(_) => None,
         }
     }
 }
@@ -102,6 +108,8 @@ impl Lead {
     ) -> Result<Lead, TakeError> {
         let broker = voice.broker.clone();
         let subjects = broker.subjects();
+        // The queue may have been deleted while nobody led.
+        topology::ensure(&broker, &voice.topology).await?;
         let register = broker.claim_term(term, voice.session).await?;
         let position = broker.info(&subjects.ledger()).await?.last_seq;
         let mut lead = Lead {

@@ -135,6 +135,11 @@ impl Trace {
         self.cells.get(&cell)
     }
 
+    /// What happened to every shard.
+    pub fn cells(&self) -> &BTreeMap<Cell, CellTrace> {
+        &self.cells
+    }
+
     /// Waves decided.
     pub fn waves(&self) -> u32 {
         self.waves

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use gridloom_shared::id::{JobName, RunId};
+use anyhow::Context;
+use gridloom_shared::id::{JobName, QueueName, RunId, Term};
+use gridloom_shared::ledger::record::{Author, PlanRecord, TileRun, Wave};
+use gridloom_shared::wire;
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::json;
@@ -11,6 +14,10 @@ const LONG: Duration = Duration::from_secs(120);
 const SOON: Duration = Duration::from_secs(30);
 /// Kills of the long test.
 const KILLS: usize = 22;
+/// Shards of the run for which two planners decide at once, and how often that is tried.
+const RACED: u32 = 1_500;
+/// See [`RACED`].
+const RACES: usize = 100;
 
 async fn job(stage: &Stage, pages: u32) -> anyhow::Result<JobName> {
     let text = format!(
@@ -89,6 +96,68 @@ async fn planner_that_is_killed_and_comes_back_issues_no_shard_twice() -> anyhow
             runs.len()
         );
         assert_eq!(stage.observer.gaps(), 0);
+        Ok(())
+    })
+    .await
+}
+
+/// Decides a wave of one tile behind the last one, as a planner would that was deposed and does not
+/// know it. `false` where the leader was quicker.
+async fn decide_beside_the_leader(stage: &Stage, run: &RunId) -> anyhow::Result<bool> {
+    let subjects = stage.broker.subjects();
+    let plan = subjects.ledger_of(&QueueName::new("default")?, run, Author::Plan);
+    let last = stage
+        .broker
+        .last_of_leader(&subjects.ledger(), &plan)
+        .await?;
+    let last = last.context("a plan record")?;
+    let PlanRecord::Wave(wave) = wire::decode(&last.payload)? else {
+        return Ok(false);
+    };
+    if wave.term == Term(0) {
+        // Its own: the leader has to come first, and is then likely to be about to go on.
+        return Ok(false);
+    }
+    let end = wave.tiles.last().context("tiles")?;
+    let next = end.first + end.tiles * end.pages;
+    if next >= RACED {
+        return Ok(false);
+    }
+    let wave = Wave {
+        n: wave.n + 1,
+        folded: last.seq,
+        term: Term(0),
+        tiles: vec![TileRun {
+            first: next,
+            tiles: 1,
+            ..end.clone()
+        }],
+    };
+    let record = wire::encode(&PlanRecord::Wave(wave));
+    let decided = stage.broker.append(plan, record, Some(last.seq)).await;
+    Ok(decided.is_ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wave_that_another_planner_decided_first_is_not_decided_again() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = stage
+            .apply(&format!(
+                "name = \"raced\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = {{ count = {RACED} }}\ntile = 1"
+            ))
+            .await?;
+        stage.start_all(1).await?;
+        let run = stage.submit(&job, &json!({"sleep_ms": 10})).await?;
+        stage.done(&run, 10, SOON).await?;
+        let (mut decided, mut tried) = (0, 0);
+        while decided < RACES && tried < 20 * RACES {
+            decided += usize::from(decide_beside_the_leader(stage, &run).await?);
+            tried += 1;
+        }
+        eprintln!("{decided} waves decided beside the leader");
+        assert!(decided > 0);
+        stage.closed(&run, LONG).await?;
+        stage.judge(&run).await?.succeeded()?;
         Ok(())
     })
     .await

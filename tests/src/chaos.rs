@@ -1,0 +1,179 @@
+//! The seeded mix: faults of every kind while runs go on, a quarter of the time quiet, every fault
+//! healed at the end, then all work drained, then judged.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`field`] | what runs, and what was done to it |
+//! | [`fault`] | what goes wrong |
+//! | [`load`] | which work there is |
+//! | [`verdict`] | what is right |
+
+use std::time::Duration;
+
+use anyhow::bail;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::RunId;
+use tokio::time::{Instant, sleep};
+
+use crate::oracle::ledger::Ledger;
+use crate::seed::Seed;
+
+pub mod fault;
+pub mod field;
+pub mod load;
+pub mod verdict;
+
+use fault::{Fault, Strike, Twice};
+use field::Field;
+use load::Load;
+use verdict::{Tally, Times};
+
+/// How long all runs may take to close once everything is healed and nothing more is asked for.
+const DRAIN: Duration = Duration::from_secs(60);
+/// Length of a quiet period.
+const QUIET: Duration = Duration::from_secs(3);
+/// Quiet before the first fault, and after the last: what the rates are compared of.
+const AROUND: Duration = Duration::from_secs(4);
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// All choices follow from it.
+    pub seed: u64,
+    /// How long faults go on.
+    pub lasts: Duration,
+    /// Three brokers instead of one.
+    pub cluster: bool,
+    /// Only these faults; all when empty.
+    pub only: Vec<Fault>,
+}
+
+/// Plays a mix, and tells `say` of each fault. Judging finds breaches; they stand in the tally.
+///
+/// # Errors
+/// When a process ended by itself, runs do not close, or something cannot be started.
+pub async fn run(options: &Options, say: &(dyn Fn(String) + Sync)) -> anyhow::Result<Tally> {
+    let seed = Seed::new(options.seed);
+    let mut field = Box::pin(Field::set(seed, options.cluster)).await?;
+    let played = Box::pin(play(&mut field, options, say)).await;
+    played.map_err(|error| error.context(format!("seed {}{}", options.seed, field.left())))
+}
+
+async fn play(
+    field: &mut Field,
+    options: &Options,
+    say: &(dyn Fn(String) + Sync),
+) -> anyhow::Result<Tally> {
+    Box::pin(field.start_actors()).await?;
+    let mut load_seed = Seed::new(field.seed.next_u64());
+    let mut load = Load::start(&field.broker, &field.database(), &mut load_seed).await?;
+    let mut times = Times::default();
+    let mut twice = Twice::new();
+    let begun = Instant::now();
+    let end = begun + options.lasts;
+    rest(&mut times, AROUND).await;
+    while Instant::now() < end {
+        if field.seed.below(4) == 0 {
+            rest(&mut times, QUIET).await;
+            continue;
+        }
+        let all = Fault::all(options.cluster);
+        let among = if options.only.is_empty() {
+            all
+        } else {
+            &options.only
+        };
+        let faults = field.choose(among);
+        Box::pin(trouble(field, &faults, &load, &mut twice, begun, say)).await?;
+        field.all_whole()?;
+        let pause = field.seed.between(Duration::ZERO, Duration::from_secs(1));
+        sleep(pause).await;
+    }
+    times.healed = UnixMs::now();
+    say(format!(
+        "{:6.1} s all is healed",
+        begun.elapsed().as_secs_f32()
+    ));
+    sleep(AROUND).await;
+    rest(&mut times, AROUND).await;
+    if !load.drain(DRAIN).await {
+        bail!("{}", stuck(field, &load).await);
+    }
+    say(format!(
+        "{:6.1} s all is drained",
+        begun.elapsed().as_secs_f32()
+    ));
+    field.all_whole()?;
+    let asked = load.asked();
+    let mut tally = Box::pin(verdict::judge(
+        &field.broker,
+        &asked,
+        &field.executions(),
+        &field.lives,
+        &twice,
+        &times,
+        options.seed,
+    ))
+    .await?;
+    tally
+        .breaches
+        .extend(verdict::effects(&field.database(), &asked).await?);
+    if !tally.breaches.is_empty() {
+        say(field.left());
+    }
+    Ok(tally)
+}
+
+async fn rest(times: &mut Times, time: Duration) {
+    let from = UnixMs::now();
+    sleep(time).await;
+    times.quiet.push((from, UnixMs::now()));
+}
+
+/// One or two faults at once, until both are healed.
+async fn trouble(
+    field: &mut Field,
+    faults: &[Fault],
+    load: &Load,
+    twice: &mut Twice,
+    begun: Instant,
+    say: &(dyn Fn(String) + Sync),
+) -> anyhow::Result<()> {
+    let runs: Vec<RunId> = load.open().into_iter().map(|asked| asked.run).collect();
+    let mut strikes: Vec<(Instant, Strike)> = Vec::new();
+    for fault in faults {
+        let strike = Box::pin(field.strike(*fault, &runs, twice)).await?;
+        let at = begun.elapsed().as_secs_f32();
+        match strike {
+            Some(strike) => {
+                let lasts = strike.lasts.as_secs_f32();
+                say(format!(
+                    "{at:6.1} s {fault:?} of {} for {lasts:.1} s",
+                    strike.whom
+                ));
+                strikes.push((Instant::now() + strike.lasts, strike));
+            }
+            None => say(format!("{at:6.1} s {fault:?}: nobody to hit")),
+        }
+    }
+    strikes.sort_by_key(|(end, _)| *end);
+    for (end, strike) in &strikes {
+        tokio::time::sleep_until(*end).await;
+        Box::pin(field.heal(strike)).await?;
+    }
+    Ok(())
+}
+
+/// Which runs do not close, and how far they are.
+async fn stuck(field: &Field, load: &Load) -> String {
+    let mut text = format!("runs are open {DRAIN:?} after the last was asked for:");
+    for asked in load.open() {
+        let standing = match Ledger::read(&field.broker, &asked.run).await {
+            Ok(ledger) => format!("{:?}", ledger.summary()),
+            Err(error) => format!("{error:#}"),
+        };
+        text += &format!("\n{}: {standing}", asked.run);
+    }
+    let shards = field.broker.subjects().shards();
+    text + &format!("\nthe queue: {:?}", field.broker.info(&shards).await)
+}

@@ -1,0 +1,303 @@
+//! What a mix is played on: a broker or a cluster, planners and workers each behind a proxy of its
+//! own, and notes about what was done to which process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::broker::topology::{self, TopologyOptions};
+use gridloom_shared::broker::{Broker, Options};
+use gridloom_shared::id::Namespace;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cluster::Cluster;
+use crate::logged::{WORD, now_us};
+use crate::oracle::overlap::Lives;
+use crate::process::{Gridloom, Process};
+use crate::proxy::Proxy;
+use crate::seed::Seed;
+use crate::server::TestServer;
+
+/// The installation of every mix.
+pub const NAMESPACE: &str = "chaos";
+/// How long a worker may be silent.
+pub const ACK_DEADLINE: Duration = Duration::from_secs(2);
+/// Tiles that a worker runs at once.
+const CONCURRENCY: &str = "4";
+/// Planners and workers.
+pub const PLANNERS: usize = 2;
+/// See [`PLANNERS`].
+pub const WORKERS: usize = 3;
+
+/// The brokers of a mix.
+#[derive(Debug)]
+pub enum Brokers {
+    /// One server.
+    Single(Box<TestServer>),
+    /// Three.
+    Cluster(Cluster),
+}
+
+impl Brokers {
+    /// All of them, for a client.
+    pub fn url(&self) -> String {
+        match self {
+            Brokers::Single(server) => server.url(),
+            Brokers::Cluster(cluster) => cluster.url(),
+        }
+    }
+}
+
+/// What a process of the field is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It leads or stands by.
+    Planner,
+    /// It executes.
+    Worker,
+}
+
+/// A planner or a worker.
+#[derive(Debug)]
+pub struct Actor {
+    /// Which.
+    pub role: Role,
+    /// Its process.
+    pub process: Process,
+    /// In front of the broker; none on a cluster, whose clients learn of all its members.
+    pub proxy: Option<Proxy>,
+    /// Whether a fault has it in hand.
+    pub struck: bool,
+}
+
+impl Actor {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid().as_raw_nonzero().get() as u32
+    }
+}
+
+/// Everything that a mix runs.
+#[derive(Debug)]
+pub struct Field {
+    /// The brokers.
+    pub brokers: Brokers,
+    /// The test's own connection, past all proxies.
+    pub broker: Broker,
+    /// Planners and workers.
+    pub actors: Vec<Actor>,
+    /// Choices.
+    pub seed: Seed,
+    /// What was done to processes.
+    pub lives: Lives,
+    dir: TempDir,
+}
+
+impl Field {
+    /// Starts all of it.
+    ///
+    /// # Errors
+    /// When something does not start.
+    pub async fn set(seed: Seed, cluster: bool) -> anyhow::Result<Field> {
+        let brokers = if cluster {
+            Brokers::Cluster(Cluster::start().await?)
+        } else {
+            Brokers::Single(Box::new(TestServer::start().await?))
+        };
+        let mut options = Options::new(brokers.url(), Namespace::new(NAMESPACE)?, "chaos");
+        options.wait = Duration::from_secs(20);
+        let broker = Broker::connect(&options).await?;
+        let topology = TopologyOptions {
+            replicas: if cluster { 3 } else { 1 },
+            ..TopologyOptions::default()
+        };
+        topology::ensure(&broker, &topology).await?;
+        let dir = tempfile::Builder::new()
+            .prefix("gridloom-chaos-")
+            .tempdir()?;
+        std::fs::create_dir(dir.path().join("executions"))?;
+        Ok(Field {
+            brokers,
+            broker,
+            actors: Vec::new(),
+            seed,
+            lives: Lives::default(),
+            dir,
+        })
+    }
+
+    /// Where workers log their executions.
+    pub fn executions(&self) -> PathBuf {
+        self.dir.path().join("executions")
+    }
+
+    /// The database of the `sql` jobs.
+    pub fn database(&self) -> PathBuf {
+        self.dir.path().join("effects.db")
+    }
+
+    /// Starts planners and workers.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub async fn start_actors(&mut self) -> anyhow::Result<()> {
+        for _ in 0..PLANNERS {
+            self.start(Role::Planner).await?;
+        }
+        for _ in 0..WORKERS {
+            self.start(Role::Worker).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts one more.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start(&mut self, role: Role) -> anyhow::Result<()> {
+        let (proxy, url) = match &self.brokers {
+            Brokers::Single(server) => {
+                let proxy = Proxy::start(server.port()).await?;
+                let url = proxy.url();
+                (Some(proxy), url)
+            }
+            Brokers::Cluster(cluster) => (None, cluster.url()),
+        };
+        let command = match role {
+            Role::Planner => {
+                let command = Gridloom::new(["planner", "--nats", &url])?;
+                let command = command.env("GRIDLOOM_NAMESPACE", NAMESPACE);
+                match self.brokers {
+                    Brokers::Single(_) => command,
+                    Brokers::Cluster(_) => command.env("GRIDLOOM_QUEUE_REPLICAS", "3"),
+                }
+            }
+            Role::Worker => {
+                let number = self.seed.next_u64();
+                let log = self.executions().join(format!("{number:016x}.log"));
+                let database = format!("effects=sqlite:{}", self.database().display());
+                let deadline = ACK_DEADLINE.as_millis().to_string();
+                let args = [
+                    (WORD, None),
+                    ("--nats", Some(url.as_str())),
+                    ("--namespace", Some(NAMESPACE)),
+                    ("--log", Some(text(&log)?)),
+                    ("--concurrency", Some(CONCURRENCY)),
+                    ("--ack-deadline-ms", Some(&deadline)),
+                    ("--database", Some(&database)),
+                ];
+                Gridloom::new(
+                    args.iter()
+                        .flat_map(|(name, value)| [Some(*name), *value])
+                        .flatten(),
+                )?
+            }
+        };
+        let process = command.start().await?;
+        self.actors.push(Actor {
+            role,
+            process,
+            proxy,
+            struck: false,
+        });
+        Ok(())
+    }
+
+    /// One of this role that no fault has in hand.
+    pub fn pick(&mut self, role: Role) -> Option<usize> {
+        let whole: Vec<usize> = (0..self.actors.len())
+            .filter(|n| self.actors[*n].role == role && !self.actors[*n].struck)
+            .collect();
+        let choice = self.seed.next_u64();
+        (!whole.is_empty()).then(|| whole[(choice % whole.len() as u64) as usize])
+    }
+
+    /// The planner that leads, where one is known that no fault has in hand; any other one else.
+    pub async fn leader(&mut self) -> Option<usize> {
+        let lease = self.broker.state().get_of_leader(LEADER_KEY).await;
+        let value = lease.ok().flatten().and_then(|entry| entry.value);
+        let value: Value = serde_json::from_slice(&value.unwrap_or_default()).unwrap_or_default();
+        let name = value["name"].as_str().unwrap_or_default().to_owned();
+        let leads = self.actors.iter().position(|actor| {
+            actor.role == Role::Planner
+                && !actor.struck
+                && name.ends_with(&format!("-{}", actor.pid()))
+        });
+        let other = self.pick(Role::Planner);
+        leads.or(other)
+    }
+
+    /// Kills one and takes it off the field.
+    ///
+    /// # Errors
+    /// When it had ended by itself, or cannot be killed.
+    pub async fn kill(&mut self, n: usize) -> anyhow::Result<()> {
+        let mut actor = self.actors.remove(n);
+        whole(&mut actor)?;
+        actor.process.kill().await?;
+        self.lives.died.insert(actor.pid(), now_us());
+        Ok(())
+    }
+
+    /// Asks one to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it had ended by itself or does not end well.
+    pub async fn terminate(&mut self, n: usize) -> anyhow::Result<()> {
+        let mut actor = self.actors.remove(n);
+        whole(&mut actor)?;
+        actor.process.terminate()?;
+        let pid = actor.pid();
+        let code = actor.process.wait(Duration::from_secs(30)).await?;
+        self.lives.died.insert(pid, now_us());
+        if code != 0 {
+            bail!(
+                "told to stop, it ended with {code}: {}",
+                tail(&actor.process.stderr())
+            );
+        }
+        Ok(())
+    }
+
+    /// Which actor has this process id.
+    pub fn by_pid(&self, pid: u32) -> Option<usize> {
+        self.actors.iter().position(|actor| actor.pid() == pid)
+    }
+
+    /// Fails when a process ended that nobody ended.
+    ///
+    /// # Errors
+    /// See above; shows what it wrote.
+    pub fn all_whole(&mut self) -> anyhow::Result<()> {
+        self.actors.iter_mut().try_for_each(whole)
+    }
+
+    /// The end of what every process wrote.
+    pub fn left(&self) -> String {
+        let mut lines = String::new();
+        for actor in &self.actors {
+            let wrote = tail(&actor.process.stderr());
+            lines += &format!("\n--- {:?} {} wrote:\n{wrote}", actor.role, actor.pid());
+        }
+        lines
+    }
+}
+
+fn whole(actor: &mut Actor) -> anyhow::Result<()> {
+    if actor.process.is_running()? {
+        return Ok(());
+    }
+    let wrote = tail(&actor.process.stderr());
+    bail!("{:?} {} ended by itself:\n{wrote}", actor.role, actor.pid())
+}
+
+fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().context("a path that is text")
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(25)..].join("\n")
+}

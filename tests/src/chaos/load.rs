@@ -1,0 +1,216 @@
+//! Work all the time: a few runs are always open, and each that closes is followed by another.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::id::{JobName, QueueName, RunId};
+use gridloom_shared::job::parse::{self, Format};
+use gridloom_shared::ledger::record::{Author, PlanRecord};
+use gridloom_shared::wire;
+use serde_json::json;
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::seed::Seed;
+
+/// How often a run is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+const RETRY: &str =
+    "[retry]\nmax_attempts = 100\nbackoff = { initial = \"50ms\", max = \"200ms\" }\n";
+/// Cells of each run of `effects`.
+pub const EFFECT_SLICES: u32 = 4;
+/// See [`EFFECT_SLICES`].
+pub const EFFECT_PAGES: u32 = 15;
+
+/// The jobs: name, grid and handler. Short shards, some of which fail; shards that take most of an
+/// ack deadline; and effects in a database.
+fn jobs() -> [(&'static str, String); 3] {
+    let job = |name: &'static str, handler: &str, grid: &str, params: &str| {
+        let text = format!(
+            "name = \"{name}\"\nhandler = \"{handler}\"\n[grid]\n{grid}\n{RETRY}[params]\n{params}"
+        );
+        (name, text)
+    };
+    [
+        job(
+            "short",
+            "noop",
+            "slices = 4\npages = { count = 60 }\ntile = 3",
+            "sleep_ms = 20\nfail_percent = 3",
+        ),
+        job(
+            "slow",
+            "noop",
+            "slices = 2\npages = { count = 2 }\ntile = 1",
+            "sleep_ms = 1500",
+        ),
+        job(
+            "effects",
+            "sql",
+            &format!("slices = {EFFECT_SLICES}\npages = {{ count = {EFFECT_PAGES} }}\ntile = 2"),
+            "database = \"effects\"\nstatement = \"INSERT INTO effects VALUES (:tag, :slice, :page)\"",
+        ),
+    ]
+}
+
+/// A run that was asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The run.
+    pub run: RunId,
+    /// Its job.
+    pub job: String,
+    /// What its effects are marked with.
+    pub tag: String,
+}
+
+/// The runs that are kept open.
+#[derive(Debug)]
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    open: Arc<Mutex<Vec<Asked>>>,
+    tasks: JoinSet<()>,
+}
+
+impl Load {
+    /// Defines the jobs and begins to ask for runs.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub async fn start(broker: &Broker, database: &Path, seed: &mut Seed) -> anyhow::Result<Load> {
+        let options = SqliteConnectOptions::new()
+            .filename(database)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let mut made = SqliteConnection::connect_with(&options).await?;
+        // No key: a repetition must show.
+        sqlx::query("CREATE TABLE effects (tag TEXT NOT NULL, slice INTEGER NOT NULL, page INTEGER NOT NULL)")
+            .execute(&mut made)
+            .await?;
+        made.close().await?;
+        let mut load = Load {
+            stop: Arc::default(),
+            asked: Arc::default(),
+            open: Arc::default(),
+            tasks: JoinSet::new(),
+        };
+        for (name, toml) in jobs() {
+            let spec = parse::parse(&toml, Format::Toml);
+            let spec = spec.map_err(|faults| anyhow::anyhow!("{faults}"))?;
+            let bucket = broker.jobs();
+            bucket.put(name, wire::encode(&spec)).await?;
+            let feed = Feed {
+                broker: broker.clone(),
+                job: spec.name,
+                seed: Seed::new(seed.next_u64()),
+                stop: Arc::clone(&load.stop),
+                asked: Arc::clone(&load.asked),
+                open: Arc::clone(&load.open),
+            };
+            load.tasks.spawn(feed.go_on());
+        }
+        Ok(load)
+    }
+
+    /// Runs that were asked for so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Runs that are not closed yet.
+    pub fn open(&self) -> Vec<Asked> {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Asks for nothing more, and waits until all runs are closed. `false` when they are not in time.
+    pub async fn drain(&mut self, within: Duration) -> bool {
+        self.stop.store(true, Ordering::Relaxed);
+        let end = Instant::now() + within;
+        while !self.tasks.is_empty() {
+            if tokio::time::timeout_at(end, self.tasks.join_next())
+                .await
+                .is_err()
+            {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+struct Feed {
+    broker: Broker,
+    job: JobName,
+    seed: Seed,
+    stop: Arc<AtomicBool>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    open: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Feed {
+    async fn go_on(mut self) {
+        let lock = |list: &Arc<Mutex<Vec<Asked>>>, change: &dyn Fn(&mut Vec<Asked>)| {
+            change(&mut list.lock().unwrap_or_else(PoisonError::into_inner));
+        };
+        while !self.stop.load(Ordering::Relaxed) {
+            let tag = format!("{:016x}", self.seed.next_u64());
+            let asked = Asked {
+                run: RunId::from_request(&self.job, &tag),
+                job: self.job.to_string(),
+                tag: tag.clone(),
+            };
+            let body = json!({ "id": tag, "params": self.params(&tag) }).to_string();
+            lock(&self.open, &|open| open.push(asked.clone()));
+            lock(&self.asked, &|list| list.push(asked.clone()));
+            let subject = self.broker.subjects().submit_to(&self.job);
+            // The same id never makes a second run, so it may be asked for again.
+            while self
+                .broker
+                .append(subject.clone(), body.clone().into(), None)
+                .await
+                .is_err()
+            {
+                sleep(LOOK).await;
+            }
+            while !self.is_closed(&asked.run).await {
+                sleep(LOOK).await;
+            }
+            lock(&self.open, &|open| {
+                open.retain(|open| open.run != asked.run)
+            });
+        }
+    }
+
+    fn params(&self, tag: &str) -> serde_json::Value {
+        if self.job.as_str() == "effects" {
+            json!({ "tag": tag })
+        } else {
+            json!({})
+        }
+    }
+
+    async fn is_closed(&self, run: &RunId) -> bool {
+        let subjects = self.broker.subjects();
+        let Ok(queue) = QueueName::new("default") else {
+            return false;
+        };
+        let plan = subjects.ledger_of(&queue, run, Author::Plan);
+        // The broker may just be gone.
+        let last = self.broker.last_of_leader(&subjects.ledger(), &plan).await;
+        last.ok()
+            .flatten()
+            .is_some_and(|last| matches!(wire::decode(&last.payload), Ok(PlanRecord::Closed(_))))
+    }
+}

@@ -1,0 +1,127 @@
+//! `chaos --seconds N --seed S [--cluster] [--json] [--only FAULT,FAULT]`: the seeded mix by hand. It
+//! is also the command under test, so that it can be built alone.
+#![expect(
+    clippy::print_stdout,
+    reason = "what a mix found is what this is run for"
+)]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use gridloom_tests::chaos::fault::Fault;
+use gridloom_tests::chaos::verdict::Tally;
+use gridloom_tests::chaos::{self, Options};
+use serde_json::json;
+
+/// Longest list of executions at the same time that is shown.
+const SHOWN: usize = 20;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|word| !word.starts_with("--")) {
+        return gridloom_tests::logged::main();
+    }
+    match play(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(args: &[String]) -> anyhow::Result<bool> {
+    let (options, json) = read(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let say = |line: String| {
+        if json {
+            println!("{}", json!({ "event": line }));
+        } else {
+            println!("{line}");
+        }
+    };
+    say(format!("seed {}", options.seed));
+    let tally = runtime.block_on(Box::pin(chaos::run(&options, &say)))?;
+    if json {
+        println!("{}", document(&options, &tally));
+    } else {
+        show(&tally);
+    }
+    Ok(tally.breaches.is_empty())
+}
+
+fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
+    let mut options = Options {
+        seed: gridloom_tests::seed::Seed::from_env()?.number(),
+        lasts: Duration::from_secs(60),
+        cluster: false,
+        only: Vec::new(),
+    };
+    let mut json = false;
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--seconds" => options.lasts = Duration::from_secs(value()?.parse()?),
+            "--seed" => options.seed = value()?.parse()?,
+            "--cluster" => options.cluster = true,
+            "--json" => json = true,
+            "--only" => {
+                for name in value()?.split(',') {
+                    let fault = Fault::named(name);
+                    let fault = fault.with_context(|| {
+                        format!("{name} is none of {:?}", Fault::all(options.cluster))
+                    })?;
+                    options.only.push(fault);
+                }
+            }
+            _ => bail!("{arg}: known are --seconds N, --seed S, --cluster, --json, --only FAULTS"),
+        }
+    }
+    Ok((options, json))
+}
+
+fn show(tally: &Tally) {
+    println!(
+        "{} runs, {} shards committed, {} tiles taken over, {} repeated, {} executions, {} at the same time with cause",
+        tally.runs,
+        tally.committed,
+        tally.takeovers,
+        tally.repeated,
+        tally.executions,
+        tally.overlaps.len()
+    );
+    for cause in tally.overlaps.iter().take(SHOWN) {
+        println!("  {cause}");
+    }
+    let rates: Vec<String> = tally
+        .rates
+        .iter()
+        .map(|(_, rate)| format!("{rate:.0}"))
+        .collect();
+    println!("shards a second in quiet periods: {}", rates.join(" "));
+    for breach in &tally.breaches {
+        println!("BREACH {breach}");
+    }
+    println!("{} breaches", tally.breaches.len());
+}
+
+fn document(options: &Options, tally: &Tally) -> serde_json::Value {
+    let rates: Vec<f64> = tally.rates.iter().map(|(_, rate)| *rate).collect();
+    json!({
+        "seed": options.seed,
+        "cluster": options.cluster,
+        "runs": tally.runs,
+        "committed": tally.committed,
+        "repeated": tally.repeated,
+        "takeovers": tally.takeovers,
+        "executions": tally.executions,
+        "overlaps": tally.overlaps,
+        "rates": rates,
+        "breaches": tally.breaches,
+    })
+}

@@ -1,0 +1,145 @@
+//! Judges what a mix left: every run by the oracle, executions at the same time, how soon all came
+//! to its end, and the effects in the database.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::fault::Twice;
+use super::field::ACK_DEADLINE;
+use super::load::{Asked, EFFECT_PAGES, EFFECT_SLICES};
+use crate::oracle::ledger::Ledger;
+use crate::oracle::overlap::{self, Lives};
+use crate::oracle::{self, liveness};
+
+/// Beyond an ack deadline and the longest backoff of the jobs.
+const LIVENESS: Duration = Duration::from_millis(2_000 + 250 + 10_000);
+
+/// What was found and counted.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Runs that were judged.
+    pub runs: usize,
+    /// Shards that were committed.
+    pub committed: u64,
+    /// Second successes that a takeover explains.
+    pub repeated: u64,
+    /// Tiles that were taken over.
+    pub takeovers: u64,
+    /// Executions.
+    pub executions: usize,
+    /// Executions at the same time that a lost lease explains, each with its cause.
+    pub overlaps: Vec<String>,
+    /// Shards a second while nothing was wrong: one number a quiet period.
+    pub rates: Vec<(UnixMs, f64)>,
+    /// Rules that were broken, each with the history of its shards.
+    pub breaches: Vec<String>,
+}
+
+/// When something was, as the broker's clock has it.
+#[derive(Clone, Debug, Default)]
+pub struct Times {
+    /// End of the last fault.
+    pub healed: UnixMs,
+    /// Periods without a fault.
+    pub quiet: Vec<(UnixMs, UnixMs)>,
+}
+
+/// Judges `asked`, all of which is closed.
+///
+/// # Errors
+/// When the broker or a file cannot be read. What is broken stands in the tally.
+pub async fn judge(
+    broker: &Broker,
+    asked: &[Asked],
+    executions: &Path,
+    lives: &Lives,
+    twice: &Twice,
+    times: &Times,
+    seed: u64,
+) -> anyhow::Result<Tally> {
+    let mut logs = overlap::read(executions, lives)?;
+    let mut tally = Tally::default();
+    let mut committed = vec![0; times.quiet.len()];
+    let none = HashSet::new();
+    for Asked { run, .. } in asked {
+        let excused = twice.get(run).unwrap_or(&none);
+        tally.runs += 1;
+        let verdict = oracle::judge_except(broker, run, None, seed, excused).await;
+        match verdict.and_then(oracle::Verdict::succeeded) {
+            Ok(verdict) => {
+                tally.committed += verdict.audit.committed;
+                tally.repeated += verdict.audit.repeated;
+                tally.takeovers += verdict.audit.takeovers;
+            }
+            Err(error) => tally.breaches.push(format!("{error:#}")),
+        }
+        let ledger = Ledger::read(broker, run).await?;
+        let of_run = logs.remove(run.as_str()).unwrap_or_default();
+        tally.executions += of_run.len();
+        let found = overlap::judge(&ledger, &of_run, lives, ACK_DEADLINE, excused);
+        let explained = found.explained.into_iter();
+        tally
+            .overlaps
+            .extend(explained.map(|cause| format!("{run}: {cause}")));
+        let mut breaches = found.breaches;
+        breaches.extend(liveness::judge(&ledger, times.healed, LIVENESS));
+        if !breaches.is_empty() {
+            tally
+                .breaches
+                .push(oracle::histories(run, seed, &breaches, &ledger));
+        }
+        for ((from, until), count) in times.quiet.iter().zip(&mut committed) {
+            *count += liveness::committed_between(&ledger, *from, *until);
+        }
+    }
+    for ((from, until), count) in times.quiet.iter().zip(committed) {
+        let seconds = (until.0 - from.0) as f64 / 1_000.0;
+        tally.rates.push((*from, count as f64 / seconds));
+    }
+    Ok(tally)
+}
+
+/// Judges the database: each shard of each run wrote its row once, and nothing else did.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn effects(database: &Path, asked: &[Asked]) -> anyhow::Result<Vec<String>> {
+    let url = format!("sqlite:{}", database.display());
+    let mut database = SqliteConnection::connect(&url)
+        .await
+        .context("open the effects")?;
+    let rows: Vec<(String, i64, i64, i64)> =
+        sqlx::query_as("SELECT tag, slice, page, count(*) FROM effects GROUP BY 1, 2, 3")
+            .fetch_all(&mut database)
+            .await?;
+    let mut of_tag: HashMap<&str, u32> = HashMap::new();
+    let mut breaches = Vec::new();
+    for (tag, slice, page, count) in &rows {
+        *of_tag.entry(tag).or_default() += 1;
+        if *count != 1 {
+            breaches.push(format!(
+                "effect of page {page} of slice {slice} of {tag}: {count} times"
+            ));
+        }
+    }
+    let runs = asked.iter().filter(|asked| asked.job == "effects");
+    for Asked { run, tag, .. } in runs {
+        let found = of_tag.remove(tag.as_str()).unwrap_or(0);
+        if found != EFFECT_SLICES * EFFECT_PAGES {
+            breaches.push(format!("run {run} has {found} effects"));
+        }
+    }
+    breaches.extend(
+        of_tag
+            .keys()
+            .map(|tag| format!("effects of {tag}, which was no run")),
+    );
+    Ok(breaches)
+}

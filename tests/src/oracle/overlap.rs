@@ -1,0 +1,225 @@
+//! Finds two executions of one shard at the same time, from the logs of the handlers: a wrong
+//! refill, a wrong NAK or register does not show in what is committed.
+//!
+//! Allowed only where the earlier one's lease had been lost (a takeover of its tile stands in the
+//! ledger) and it ended within one ack deadline of that, not counting time in which its process was
+//! stopped.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::ledger::fold::Cell;
+use gridloom_shared::tile::TileKind;
+use serde_json::Value;
+
+use super::Breach;
+use super::ledger::Ledger;
+use super::trace::Trace;
+use crate::logged::now_us;
+
+/// Time beyond the deadline that a busy machine gets.
+const SLACK: Duration = Duration::from_millis(1_000);
+
+/// One execution of one shard by one process.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// The process.
+    pub pid: u32,
+    /// The shard.
+    pub cell: Cell,
+    /// Its attempt.
+    pub attempt: u32,
+    /// Under which it ran.
+    pub fence: u64,
+    /// Begin, microseconds on the boot clock.
+    pub start: u64,
+    /// End, likewise; of one without an end: the death of its process, or now.
+    pub end: u64,
+    /// How it ended.
+    pub how: String,
+}
+
+/// What a test did to processes, as it matters here.
+#[derive(Clone, Debug, Default)]
+pub struct Lives {
+    /// When processes were certainly gone.
+    pub died: HashMap<u32, u64>,
+    /// When processes stood still: from and until.
+    pub frozen: HashMap<u32, Vec<(u64, u64)>>,
+}
+
+impl Lives {
+    /// How much of a span a process stood still.
+    fn still(&self, pid: u32, from: u64, until: u64) -> u64 {
+        let spans = self.frozen.get(&pid).into_iter().flatten();
+        spans
+            .map(|(begun, ended)| until.min(*ended).saturating_sub(from.max(*begun)))
+            .sum()
+    }
+}
+
+/// All executions that the files in `dir` tell of, by run.
+///
+/// # Errors
+/// When a file cannot be read, or holds something else.
+pub fn read(dir: &Path, lives: &Lives) -> anyhow::Result<HashMap<String, Vec<Execution>>> {
+    let now = now_us();
+    let mut runs: HashMap<String, Vec<Execution>> = HashMap::new();
+    for file in std::fs::read_dir(dir)? {
+        let path = file?.path();
+        let text = std::fs::read_to_string(&path)?;
+        let mut open: BTreeMap<u64, (String, Execution)> = BTreeMap::new();
+        // A line that a SIGKILL cut off has no end.
+        for line in text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+        {
+            let line: Value = serde_json::from_str(line)
+                .with_context(|| format!("read {line:?} of {}", path.display()))?;
+            let number = |name: &str| line[name].as_u64().unwrap_or(0);
+            let event = line["event"].as_str().unwrap_or_default();
+            if event == "start" {
+                let cell = Cell {
+                    kind: TileKind::Page,
+                    slice: number("slice") as u32,
+                    page: number("page") as u32,
+                };
+                let pid = number("pid") as u32;
+                let execution = Execution {
+                    pid,
+                    cell,
+                    attempt: number("attempt") as u32,
+                    fence: number("fence"),
+                    start: number("at_us"),
+                    end: lives.died.get(&pid).copied().unwrap_or(now),
+                    how: "never ended".to_owned(),
+                };
+                let run = line["run"].as_str().unwrap_or_default().to_owned();
+                open.insert(number("number"), (run, execution));
+            } else if let Some((run, mut execution)) = open.remove(&number("number")) {
+                execution.end = number("at_us");
+                execution.how = event.to_owned();
+                runs.entry(run).or_default().push(execution);
+            }
+        }
+        for (run, execution) in open.into_values() {
+            runs.entry(run).or_default().push(execution);
+        }
+    }
+    Ok(runs)
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Executions at the same time that nothing explains.
+    pub breaches: Vec<Breach>,
+    /// Those that a lost lease explains, each with its cause.
+    pub explained: Vec<String>,
+}
+
+/// Judges the executions of one run. Shards of `excused` tiles were published twice by the test.
+pub fn judge(
+    ledger: &Ledger,
+    executions: &[Execution],
+    lives: &Lives,
+    ack_deadline: Duration,
+    excused: &HashSet<Cell>,
+) -> Found {
+    let trace = Trace::of(ledger);
+    // The boot clock at the wall clock's zero: both are of this machine.
+    let zero = (UnixMs::now().0 * 1_000).saturating_sub(now_us());
+    let at: HashMap<u64, u64> = ledger
+        .entries
+        .iter()
+        .map(|entry| (entry.seq, (entry.at.0 * 1_000).saturating_sub(zero)))
+        .collect();
+    let mut cells: BTreeMap<Cell, Vec<&Execution>> = BTreeMap::new();
+    for execution in executions {
+        cells.entry(execution.cell).or_default().push(execution);
+    }
+    let mut found = Found::default();
+    for (cell, mut of_cell) in cells {
+        of_cell.sort_by_key(|execution| (execution.fence, execution.start));
+        for (n, older) in of_cell.iter().enumerate() {
+            for newer in &of_cell[n + 1..] {
+                if older.start >= newer.end || newer.start >= older.end || excused.contains(&cell) {
+                    continue;
+                }
+                match explain(&trace, &at, lives, ack_deadline, older, newer) {
+                    Ok(cause) => found.explained.push(format!("{cell:?}: {cause}")),
+                    Err(why) => found.breaches.push(Breach::of_cell(
+                        cell,
+                        format!("executed twice at once, {why}: {older:?} and {newer:?}"),
+                    )),
+                }
+            }
+        }
+    }
+    found
+}
+
+fn explain(
+    trace: &Trace,
+    at: &HashMap<u64, u64>,
+    lives: &Lives,
+    ack_deadline: Duration,
+    older: &Execution,
+    newer: &Execution,
+) -> Result<String, String> {
+    if older.fence == newer.fence {
+        return Err("under the same fence".to_owned());
+    }
+    let issued = trace.cell(older.cell).map(|cell| cell.issued.as_slice());
+    let tile = issued
+        .into_iter()
+        .flatten()
+        .find(|(attempt, _)| *attempt == older.attempt)
+        .and_then(|(_, place)| trace.tiles().get(place));
+    let lost = tile
+        .into_iter()
+        .flat_map(|tile| &tile.takeovers)
+        .find(|(fence, _)| fence.0 > older.fence);
+    let Some((fence, by)) = lost else {
+        return Err("the earlier one's lease was never lost".to_owned());
+    };
+    let lost_at = at.get(&fence.0).copied().unwrap_or(0);
+    let still = lives.still(older.pid, lost_at, older.end);
+    let outlasted = older.end.saturating_sub(lost_at).saturating_sub(still);
+    let outlasted = Duration::from_micros(outlasted);
+    if outlasted > ack_deadline + SLACK {
+        return Err(format!(
+            "the earlier one went on for {outlasted:?} after the takeover {}",
+            fence.0
+        ));
+    }
+    Ok(format!(
+        "fence {} of process {} ({}) beside fence {} of process {}: takeover {} by {by}, ended {outlasted:?} later, stood still for {:?} of it",
+        older.fence,
+        older.pid,
+        older.how,
+        newer.fence,
+        newer.pid,
+        fence.0,
+        Duration::from_micros(still)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_inside_counts_as_standing_still() {
+        let lives = Lives {
+            frozen: HashMap::from([(7, vec![(10, 20), (30, 50)])]),
+            ..Lives::default()
+        };
+        assert_eq!(lives.still(7, 15, 40), 15);
+        assert_eq!(lives.still(8, 15, 40), 0);
+        assert_eq!(lives.still(7, 20, 30), 0);
+    }
+}

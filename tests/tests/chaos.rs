@@ -1,0 +1,48 @@
+//! A minute of the seeded mix. `GRIDLOOM_TEST_SEED=...` plays it again, `GRIDLOOM_TEST_SECONDS=...`
+//! longer; by hand: `cargo run -p gridloom-tests --bin chaos -- --seconds 600`.
+#![expect(
+    clippy::print_stderr,
+    reason = "seeds and measurements, for who reads the output of a test"
+)]
+
+use std::time::Duration;
+
+use gridloom_tests::chaos::{self, Options};
+use gridloom_tests::seed::Seed;
+
+/// How long faults go on.
+const SECONDS: u64 = 60;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn minute_of_all_faults_loses_nothing_and_repeats_nothing() -> anyhow::Result<()> {
+    let seconds = std::env::var("GRIDLOOM_TEST_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let options = Options {
+        seed: Seed::from_env()?.number(),
+        lasts: Duration::from_secs(seconds.unwrap_or(SECONDS)),
+        cluster: false,
+        only: Vec::new(),
+    };
+    eprintln!("seed {}", options.seed);
+    let tally = Box::pin(chaos::run(&options, &|line| eprintln!("{line}"))).await?;
+    eprintln!(
+        "{} runs, {} shards, {} taken over, {} at the same time with cause; shards a second in quiet periods {:.0?}",
+        tally.runs,
+        tally.committed,
+        tally.takeovers,
+        tally.overlaps.len(),
+        tally
+            .rates
+            .iter()
+            .map(|(_, rate)| *rate)
+            .collect::<Vec<_>>()
+    );
+    assert!(
+        tally.breaches.is_empty(),
+        "seed {}:\n{}",
+        options.seed,
+        tally.breaches.join("\n")
+    );
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Append, then acknowledge: a tile stays on the queue as long as the ledger does not have its outcomes.
+
+use gridloom_tests::wait::eventually;
+use gridloom_worker::Shard;
+use serde_json::{Value, json};
+
+use crate::COUNTED;
+use crate::stage::{Log, SOON, Stage, job, tiles};
+
+/// Lets the ledger take no more than `most` records; -1: any number.
+async fn limit_ledger(stage: &Stage, most: i64) -> anyhow::Result<()> {
+    let ledger = stage.broker.subjects().ledger();
+    let client = stage.server.client().await?;
+    let info = format!("$JS.API.STREAM.INFO.{ledger}");
+    let info: Value = serde_json::from_slice(&client.request(info, "".into()).await?.payload)?;
+    let mut config = info["config"].clone();
+    config["max_msgs"] = json!(most);
+    let update = format!("$JS.API.STREAM.UPDATE.{ledger}");
+    let answer = client.request(update, config.to_string().into()).await?;
+    let answer: Value = serde_json::from_slice(&answer.payload)?;
+    anyhow::ensure!(answer["error"].is_null(), "{answer}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_acknowledged_while_the_ledger_takes_no_outcomes() -> anyhow::Result<()> {
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    stage.wave(vec![tiles(0, 3, 1)]).await?;
+    let stored = stage.records().await?.len() as i64;
+    limit_ledger(&stage, stored).await?;
+    let log = Log::default();
+    let noted = log.clone();
+    let worker = stage.worker().handler("h", move |_: Shard| {
+        noted.note("ran");
+        std::future::ready(Ok(()))
+    });
+    let worker = worker.build()?;
+    let (health, stop) = (worker.health(), worker.stop_handle());
+    let running = tokio::spawn(worker.run());
+    eventually(SOON, "the ledger refused the outcomes", async || {
+        let ready = gridloom_shared::telemetry::Health::ready(&health);
+        Ok(log.count("ran") == 3 && ready.is_err_and(|why| why.contains("ledger")))
+    })
+    .await?;
+    assert_eq!(stage.queued().await?, 3);
+    limit_ledger(&stage, -1).await?;
+    let fold = stage.until_acknowledged().await?;
+    stop.stop();
+    running.await??;
+    assert_eq!((fold.counts().done, log.count("ran")), (3, 3));
+    Ok(())
+}
