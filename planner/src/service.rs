@@ -6,6 +6,7 @@
 //! | [`work`] | what is said to the broker, each in a task of its own that reports back |
 //! | [`intake`] | feeds: submissions, the ledger's tail, the workers' presence |
 //! | [`failover`] | looks after the workers, and frees what a dead one held |
+//! | [`standby`] | folds the ledger while another leads |
 //! | [`sweep`] | removes what need not be kept any more |
 //! | [`orders`] | what is said to the broker for orders by people |
 //! | [`shown`] | summaries and metrics: projections for people |
@@ -32,10 +33,12 @@ mod intake;
 mod lead;
 mod orders;
 mod shown;
+mod standby;
 mod sweep;
 mod work;
 
 use lead::Lead;
+use standby::{Folded, Standby};
 use work::Report;
 
 /// Events that may wait for the loop.
@@ -213,6 +216,7 @@ impl Service {
         let presence = tokio::spawn(intake::presence(self.broker.clone(), self.sender.clone()));
         let shown = shown::start(self.broker.clone());
         let mut lead: Option<Lead> = None;
+        let mut standby: Option<Standby> = None;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -221,7 +225,11 @@ impl Service {
                 _ = &mut stopped => break,
                 change = changes.recv() => match change {
                     Some(Leadership::Leads(term)) => {
-                        lead = self.take(term, &orders, &shown).await;
+                        let folded = match standby.take() {
+                            Some(standby) => standby.stop().await,
+                            None => None,
+                        };
+                        lead = self.take(term, &orders, &shown, folded).await;
                     }
                     Some(Leadership::Lost) => {
                         if lead.take().is_some() {
@@ -252,6 +260,9 @@ impl Service {
                 lead = None;
                 let _ = orders.send(Order::StepDown(term)).await;
             }
+            if lead.is_none() && standby.is_none() {
+                standby = Some(Standby::start(self.broker.clone()));
+            }
             let term = lead.as_ref().map_or(0, |lead| lead.term().0);
             self.health.term.store(term, Ordering::Relaxed);
         }
@@ -270,6 +281,7 @@ impl Service {
         term: Term,
         orders: &mpsc::Sender<Order>,
         shown: &shown::Shown,
+        folded: Option<Folded>,
     ) -> Option<Lead> {
         self.leads += 1;
         let voice = work::Voice::new(
@@ -285,7 +297,16 @@ impl Service {
             self.connected = (epoch, Boot::now());
         }
         let workers = failover::Workers::new(epoch, self.connected.1);
-        match Lead::take(voice, term, shown.clone(), self.options.retention, workers).await {
+        match Lead::take(
+            voice,
+            term,
+            shown.clone(),
+            self.options.retention,
+            workers,
+            folded,
+        )
+        .await
+        {
             Ok(lead) => {
                 tracing::info!(term = term.0, runs = lead.open_runs(), "leads");
                 Some(lead)

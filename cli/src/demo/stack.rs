@@ -22,8 +22,6 @@ use super::data::Database;
 pub(super) const WORKERS: usize = 3;
 /// Tiles that one worker runs at once: enough that a killed one surely holds some.
 const CONCURRENCY: usize = 4;
-/// How long a silent worker's tiles wait for another.
-pub(super) const ACK_DEADLINE_S: u64 = 2;
 /// How often to look whether all live.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A process that died so soon after its start is not started again at once.
@@ -349,8 +347,7 @@ impl Service {
 fn configuration(url: &str, database: &Database) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     format!(
-        "nats = {}\n\n[worker]\nconcurrency = {CONCURRENCY}\ngrace = \"2s\"\n\n[worker.databases]\nflights = {}\n\n\
-         [queue]\nack_deadline = \"{ACK_DEADLINE_S}s\"\n",
+        "nats = {}\n\n[worker]\nconcurrency = {CONCURRENCY}\ngrace = \"2s\"\n\n[worker.databases]\nflights = {}\n",
         quoted(url),
         quoted(&database.url()),
     )

@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::commands::{installation, queues};
 use crate::output::{Story, grouped};
 
-use super::stack::{ACK_DEADLINE_S, Stack};
+use super::stack::Stack;
 
 /// How often the picture changes, and how often to look whether all processes live.
 const FRAME: Duration = Duration::from_millis(100);
@@ -145,8 +145,8 @@ impl<'a> Watch<'a> {
             Some((name, pid)) => story.alarm(
                 "KILL",
                 &format!(
-                    "{name} pid {pid} got SIGKILL at {percent} %; its tiles go to the others when \
-                     their ack deadline of {ACK_DEADLINE_S} s is over"
+                    "{name} pid {pid} got SIGKILL at {percent} %; the planner misses it and gives \
+                     its tiles to the others"
                 ),
             ),
             None => story.alarm("KILL", "there is no worker left to kill"),

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use super::failover::{self, Workers};
 use super::orders;
 use super::shown::Shown;
+use super::standby::Folded;
 use super::work::{Issue, Outcome, Report, Voice};
 use super::{LeadEvent, intake};
 use crate::failover::refill::{self, Listing};
@@ -98,20 +99,25 @@ pub(super) struct Lead {
 }
 
 impl Lead {
-    /// Takes over: register, ledger, and only then the feeds.
+    /// Takes over: register, ledger (what was `folded` of it while standing by need not be read again),
+    /// and only then the feeds.
     pub(super) async fn take(
         voice: Voice,
         term: Term,
         shown: Shown,
         retention: Retention,
         workers: Workers,
+        folded: Option<Folded>,
     ) -> Result<Lead, TakeError> {
         let broker = voice.broker.clone();
-        let subjects = broker.subjects();
         // The queue may have been deleted while nobody led.
         topology::ensure(&broker, &voice.topology).await?;
         let register = broker.claim_term(term, voice.session).await?;
-        let position = broker.info(&subjects.ledger()).await?.last_seq;
+        let position = broker.info(&broker.subjects().ledger()).await?.last_seq;
+        let folded = match folded {
+            Some(folded) => folded.read_on(&broker, position).await?,
+            None => Folded::read(&broker, position).await?,
+        };
         let mut lead = Lead {
             voice,
             term,
@@ -129,32 +135,7 @@ impl Lead {
             workers,
             tasks: JoinSet::new(),
         };
-        let plans = subjects.ledgers_by(Author::Plan);
-        for last in broker.last_per_subject(&subjects.ledger(), &plans).await? {
-            let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
-                continue;
-            };
-            if wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end()) {
-                continue;
-            }
-            let filter = subjects.ledger_of_run(&queue, &run);
-            let mut fold = Fold::new(run.clone());
-            for record in broker
-                .read(&subjects.ledger(), &filter, 1, Some(position))
-                .await?
-            {
-                take_record(
-                    &mut fold,
-                    subjects
-                        .parse_ledger(&record.subject)
-                        .map(|parsed| parsed.2),
-                    &record,
-                );
-            }
-            if fold.closing().is_none() {
-                lead.add(fold);
-            }
-        }
+        folded.into_runs().for_each(|fold| lead.add(fold));
         let voice = &lead.voice;
         lead.tasks.spawn(intake::ledger(voice.clone(), position));
         lead.tasks.spawn(intake::submissions(voice.clone(), term));
@@ -586,7 +567,11 @@ impl Lead {
 }
 
 /// Folds a record in. Returns the term of a wave.
-fn take_record(fold: &mut Fold, author: Option<Author>, record: &Record) -> Option<Term> {
+pub(super) fn take_record(
+    fold: &mut Fold,
+    author: Option<Author>,
+    record: &Record,
+) -> Option<Term> {
     match author.map(|author| record::Record::decode(author, &record.payload)) {
         Some(Ok(decoded)) => {
             fold.apply(record.seq, record.at, &decoded);

@@ -1,6 +1,6 @@
 //! Planners that are killed, and several at once: every shard is issued once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gridloom_shared::id::{JobName, QueueName, RunId, Term};
@@ -51,6 +51,11 @@ async fn second_planner_does_no_harm_and_takes_over_when_the_first_is_killed() -
         );
         stage.judge_open(&run).await?;
         stage.planners[0].kill().await?;
+        let killed = Instant::now();
+        leads(stage, 2).await?;
+        let taken = killed.elapsed();
+        eprintln!("led again after {taken:?}");
+        assert!(taken < Duration::from_secs(10), "{taken:?}");
         stage.closed(&run, LONG).await?;
         let verdict = stage.judge(&run).await?.succeeded()?;
         assert_eq!(verdict.audit.repeated, 0);

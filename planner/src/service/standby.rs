@@ -1,0 +1,192 @@
+//! Folds the ledger of all open runs while another planner leads, so that whoever takes over next has
+//! little left to read (protocol.md §7).
+//!
+//! Nothing is decided from it before the term register is rewritten and the ledger was read to its end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::api::ApiError;
+use gridloom_shared::broker::log::follow::{FollowError, Followed, Start};
+use gridloom_shared::broker::log::{ReadError, Record};
+use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::record::{Author, PlanRecord};
+use gridloom_shared::wire;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+
+use super::lead::take_record;
+
+/// Pause after the ledger could not be read.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The open runs, as the ledger has them up to a position.
+#[derive(Debug)]
+pub(super) struct Folded {
+    runs: HashMap<RunId, Fold>,
+    position: u64,
+}
+
+impl Folded {
+    /// Reads the ledger up to `position`.
+    pub(super) async fn read(broker: &Broker, position: u64) -> Result<Folded, ReadError> {
+        let subjects = broker.subjects();
+        let mut folded = Folded {
+            runs: HashMap::new(),
+            position,
+        };
+        let plans = subjects.ledgers_by(Author::Plan);
+        for last in broker.last_per_subject(&subjects.ledger(), &plans).await? {
+            let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
+                continue;
+            };
+            if !wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end()) {
+                folded.read_run(broker, &queue, run, position).await?;
+            }
+        }
+        Ok(folded)
+    }
+
+    /// Reads on up to `position`. What was read of a ledger that has gone since is read anew.
+    pub(super) async fn read_on(
+        mut self,
+        broker: &Broker,
+        position: u64,
+    ) -> Result<Folded, ReadError> {
+        if position < self.position {
+            return Folded::read(broker, position).await;
+        }
+        let subjects = broker.subjects();
+        let from = self.position + 1;
+        let mut reader = broker.reader(
+            &subjects.ledger(),
+            subjects.all_ledgers(),
+            from,
+            Some(position),
+        );
+        while let Some(page) = reader.next_page().await? {
+            for record in page {
+                self.take(broker, &record).await?;
+            }
+        }
+        self.position = position;
+        Ok(self)
+    }
+
+    /// The runs, each open.
+    pub(super) fn into_runs(self) -> impl Iterator<Item = Fold> {
+        self.runs.into_values()
+    }
+
+    async fn read_run(
+        &mut self,
+        broker: &Broker,
+        queue: &QueueName,
+        run: RunId,
+        position: u64,
+    ) -> Result<(), ReadError> {
+        let subjects = broker.subjects();
+        let filter = subjects.ledger_of_run(queue, &run);
+        let mut fold = Fold::new(run.clone());
+        let records = broker
+            .read(&subjects.ledger(), &filter, 1, Some(position))
+            .await?;
+        for record in records {
+            let author = subjects
+                .parse_ledger(&record.subject)
+                .map(|(.., author)| author);
+            take_record(&mut fold, author, &record);
+        }
+        if fold.closing().is_none() {
+            self.runs.insert(run, fold);
+        }
+        Ok(())
+    }
+
+    /// Takes in the next record. Dropped in the middle, it can be taken in again.
+    async fn take(&mut self, broker: &Broker, record: &Record) -> Result<(), ReadError> {
+        let Some((queue, run, author)) = broker.subjects().parse_ledger(&record.subject) else {
+            return Ok(());
+        };
+        if let Some(fold) = self.runs.get_mut(&run) {
+            take_record(fold, Some(author), record);
+            if fold.closing().is_some() {
+                self.runs.remove(&run);
+            }
+        } else if author == Author::Plan {
+            // The first record of a run, or one that opens it again.
+            self.read_run(broker, &queue, run, record.seq).await?;
+        }
+        self.position = record.seq;
+        Ok(())
+    }
+}
+
+/// A planner that does not lead.
+#[derive(Debug)]
+pub(super) struct Standby {
+    folded: Arc<Mutex<Option<Folded>>>,
+    task: JoinHandle<()>,
+}
+
+impl Standby {
+    /// Begins to fold.
+    pub(super) fn start(broker: Broker) -> Standby {
+        let folded = Arc::default();
+        let task = tokio::spawn(stand_by(broker, Arc::clone(&folded)));
+        Standby { folded, task }
+    }
+
+    /// Ends it. What was folded, if the ledger could be read.
+    pub(super) async fn stop(mut self) -> Option<Folded> {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        self.folded.lock().await.take()
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn stand_by(broker: Broker, folded: Arc<Mutex<Option<Folded>>>) {
+    loop {
+        if let Err(error) = follow(&broker, &folded).await {
+            tracing::debug!(error, "a standby cannot read the ledger; trying again");
+        }
+        *folded.lock().await = None;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Ends when the ledger cannot be read, or is another than before.
+async fn follow(broker: &Broker, folded: &Mutex<Option<Folded>>) -> Result<(), String> {
+    let text = |error: ReadError| error.to_string();
+    let ledger = broker.subjects().ledger();
+    let state = broker.info(&ledger).await;
+    let position = state.map_err(|error: ApiError| error.to_string())?.last_seq;
+    let read = Folded::read(broker, position).await.map_err(text)?;
+    *folded.lock().await = Some(read);
+    let all = broker.subjects().all_ledgers();
+    let mut tail = broker.follow(&ledger, all, Start::Sequence(position + 1));
+    loop {
+        match tail.next().await {
+            Ok(Followed::Record(record)) => {
+                if let Some(folded) = folded.lock().await.as_mut() {
+                    folded.take(broker, &record).await.map_err(text)?;
+                }
+            }
+            Ok(Followed::CaughtUp) => {}
+            Err(error @ FollowError::Rewound { .. }) => return Err(error.to_string()),
+            Err(error) => {
+                tracing::debug!(%error, "the ledger cannot be followed");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
