@@ -123,12 +123,6 @@ fn is_away(error: &RequestError) -> bool {
     !matches!(error, RequestError::Unsendable { .. })
 }
 
-/// Whether the broker says that there is no such stream.
-pub fn is_missing(error: &ApiError) -> bool {
-    const STREAM_NOT_FOUND: u64 = 10_059;
-    error.err_code() == Some(STREAM_NOT_FOUND)
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::Context;

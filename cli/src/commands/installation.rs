@@ -14,7 +14,7 @@ use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 
 use super::Context;
-use crate::fault::{MISUSE, Misuse, code_of, is_missing};
+use crate::fault::{MISUSE, Misuse, code_of};
 use crate::suggest;
 
 /// A job as it stands in its bucket.
@@ -205,7 +205,7 @@ pub async fn explained(context: &Context, error: anyhow::Error) -> anyhow::Error
         return error;
     };
     match broker.info(&broker.subjects().ledger()).await {
-        Err(cause) if is_missing(&cause) => Misuse::error(format!(
+        Err(cause) if cause.is_stream_missing() => Misuse::error(format!(
             "namespace {} has no streams on this broker yet; start gridloom planner (or gridloom dev), or check --nats and --namespace",
             broker.subjects().namespace()
         )),

@@ -32,9 +32,6 @@ const PAUSE_FULL: Duration = Duration::from_secs(1);
 /// lasts 5 to 7 s.
 const BUSY_MOST: u32 = 80;
 
-/// What the broker says of a stream that is not there.
-const STREAM_NOT_FOUND: u64 = 10_059;
-
 /// Memory that tiles share, in bytes.
 const SPACE: usize = 32 * 1024;
 
@@ -183,7 +180,7 @@ impl Voice {
             match refill::list(&self.broker, &queue, &run).await {
                 Ok(listing) => return self.report(Report::Listed(run, listing, register)).await,
                 // It is made again by whoever claims the register.
-                Err(error) if error.err_code() == Some(STREAM_NOT_FOUND) => {
+                Err(error) if error.is_stream_missing() => {
                     tracing::warn!(%run, "the queue is gone");
                     let lost = Report::Refilled(run, Outcome::Lost(register));
                     return self.report(lost).await;

@@ -129,6 +129,11 @@ impl ApiError {
         }
     }
 
+    /// Whether the stream that was asked for is not there.
+    pub fn is_stream_missing(&self) -> bool {
+        self.err_code() == Some(code::STREAM_NOT_FOUND)
+    }
+
     /// Whether it is nobody's failure and passes by itself: trying again is right.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -186,7 +186,7 @@ async fn look(broker: &Broker, wanted: &Wanted) -> Result<Option<Value>, Topolog
         .await;
     match asked {
         Ok(found) => Ok(Some(found.config)),
-        Err(error) if error.err_code() == Some(code::STREAM_NOT_FOUND) => Ok(None),
+        Err(error) if error.is_stream_missing() => Ok(None),
         Err(cause) => Err(TopologyError::Look {
             what: wanted.what(),
             cause,

@@ -39,7 +39,10 @@ impl Engine {
             let here = self.tiles.contains_key(&holder) || self.zombies.contains_key(&holder);
             self.alone = Some(holder).filter(|_| here);
         }
-        if self.in_line.is_empty() || self.alone.is_some() {
+        let others_wait = self
+            .alone
+            .is_some_and(|holder| !self.in_line.contains(&holder));
+        if self.in_line.is_empty() || others_wait || !self.link.is_open() {
             return;
         }
         let mut waiting = std::mem::take(&mut self.in_line);
@@ -88,6 +91,14 @@ impl Engine {
         else {
             return;
         };
+        if !self.link.is_open() {
+            // Announced again once the takeovers that were missed are read.
+            if let Some(careful) = &mut held.careful {
+                careful.pages.push_front(page);
+            }
+            held.phase = Phase::Blocked;
+            return self.in_line.push(key);
+        }
         if self.draining.is_some() {
             held.phase = Phase::Reporting;
             held.unfinished = true;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Record;
-use crate::broker::api::{ApiError, code};
+use crate::broker::api::ApiError;
 use crate::broker::connect::{Broker, jittered};
 use crate::broker::plain::Subscription;
 use crate::broker::reply::Place;
@@ -401,6 +401,6 @@ fn nanoseconds(duration: Duration) -> u64 {
 impl FollowError {
     /// Whether the stream does not exist.
     pub fn is_stream_missing(&self) -> bool {
-        matches!(self, FollowError::Unavailable { cause, .. } if cause.err_code() == Some(code::STREAM_NOT_FOUND))
+        matches!(self, FollowError::Unavailable { cause, .. } if cause.is_stream_missing())
     }
 }
