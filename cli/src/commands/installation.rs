@@ -156,7 +156,6 @@ pub async fn read_ledger(
                     "run {run} is over and was purged: of a run that is over only the id is kept in the end (retention.runs and retention.most of the planner)"
                 )));
             }
-            first = false;
             take(record, decoded.as_ref());
         }
     }

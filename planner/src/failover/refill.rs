@@ -56,12 +56,7 @@ pub fn missing(fold: &Fold, listing: &Listing) -> Vec<Tile> {
         .open_tiles()
         .iter()
         .filter(|(place, _)| !listing.queued.contains(place))
-        .filter(|(place, _)| {
-            !listing
-                .held
-                .as_ref()
-                .is_some_and(|held| held.contains(place))
-        });
+        .filter(|(place, _)| !matches!(&listing.held, Some(held) if held.contains(place)));
     let mut tiles: Vec<Tile> = open
         .map(|(place, tile)| tile.again(*place, fold.run(), opening))
         .collect();

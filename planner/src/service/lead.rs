@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use gridloom_shared::broker::Subjects;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::{ReadError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
@@ -296,8 +297,7 @@ impl Lead {
             if author == Author::Plan
                 && matches!(wire::decode(&record.payload), Ok(PlanRecord::Opened(_)))
             {
-                let mut fold = Fold::new(name);
-                take_record(&mut fold, Some(author), record);
+                let fold = fold_of(self.voice.broker.subjects(), name, [record]);
                 self.add(fold);
             }
             return;
@@ -564,6 +564,22 @@ impl Lead {
                 .spawn(self.voice.clone().refill(name, queue, tiles, self.register));
         }
     }
+}
+
+/// What the records of a run add up to.
+pub(super) fn fold_of<'a>(
+    subjects: &Subjects,
+    run: RunId,
+    records: impl IntoIterator<Item = &'a Record>,
+) -> Fold {
+    let mut fold = Fold::new(run);
+    for record in records {
+        let author = subjects
+            .parse_ledger(&record.subject)
+            .map(|(.., author)| author);
+        take_record(&mut fold, author, record);
+    }
+    fold
 }
 
 /// Folds a record in. Returns the term of a wave.

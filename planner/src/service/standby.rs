@@ -18,7 +18,7 @@ use gridloom_shared::wire;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::lead::take_record;
+use super::lead::{fold_of, take_record};
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -90,16 +90,10 @@ impl Folded {
     ) -> Result<(), ReadError> {
         let subjects = broker.subjects();
         let filter = subjects.ledger_of_run(queue, &run);
-        let mut fold = Fold::new(run.clone());
         let records = broker
             .read(&subjects.ledger(), &filter, 1, Some(position))
             .await?;
-        for record in records {
-            let author = subjects
-                .parse_ledger(&record.subject)
-                .map(|(.., author)| author);
-            take_record(&mut fold, author, &record);
-        }
+        let fold = fold_of(subjects, run.clone(), &records);
         if fold.closing().is_none() {
             self.runs.insert(run, fold);
         }

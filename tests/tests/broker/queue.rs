@@ -341,7 +341,8 @@ async fn silent_pull_is_given_up_also_by_who_asks_anew_each_time() -> anyhow::Re
     let _deaf = raw
         .subscribe(format!("$JS.API.CONSUMER.MSG.NEXT.{shards}.{ghost}"))
         .await?;
-    raw.flush().await?;
+    // An answer comes after the subscription was made; a flush returns once it is written.
+    raw.request("$JS.API.INFO", "".into()).await?;
     let mut puller = Puller::new(&broker, &shards, &ghost);
     let pull = puller.pull(3, Duration::from_millis(100)).await?;
     let ended = eventually_some(SOON, "the pull is given up", async || {
@@ -363,7 +364,7 @@ async fn pull_says_that_its_consumer_was_deleted() -> anyhow::Result<()> {
     let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
     let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
     let pull = puller.pull(5, SOON).await?;
-    broker.flush().await?;
+    broker.info(&broker.subjects().shards()).await?;
     let raw = async_nats::jetstream::new(server.client().await?);
     raw.delete_consumer_from_stream(consumer.name.as_str(), broker.subjects().shards().as_str())
         .await?;

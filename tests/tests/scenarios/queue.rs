@@ -52,6 +52,13 @@ async fn closed_clean(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Deletes the stream of the queue.
+async fn delete_queue(stage: &Stage) -> anyhow::Result<()> {
+    let shards = stage.broker.subjects().shards();
+    api(stage, &format!("STREAM.DELETE.{shards}"), &json!({})).await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn purged_queue_is_filled_again() -> anyhow::Result<()> {
     play(async |stage| {
@@ -75,10 +82,9 @@ async fn deleted_queue_is_made_and_filled_again() -> anyhow::Result<()> {
     play(async |stage| {
         stage.start_all(2).await?;
         let run = begun(stage).await?;
-        let shards = stage.broker.subjects().shards();
         for done in [80, 300] {
             stage.done(&run, done, LONG).await?;
-            api(stage, &format!("STREAM.DELETE.{shards}"), &json!({})).await?;
+            delete_queue(stage).await?;
         }
         closed_clean(stage, &run).await
     })
@@ -91,8 +97,7 @@ async fn queue_deleted_when_nothing_is_left_to_issue_is_made_and_filled_again() 
     play(async |stage| {
         stage.start_all(1).await?;
         let run = all_issued(stage).await?;
-        let shards = stage.broker.subjects().shards();
-        api(stage, &format!("STREAM.DELETE.{shards}"), &json!({})).await?;
+        delete_queue(stage).await?;
         closed_clean(stage, &run).await
     })
     .await
@@ -106,9 +111,8 @@ async fn queue_deleted_while_no_planner_lives_is_made_and_filled_by_the_next() -
         let run = all_issued(stage).await?;
         // The other is a standby: it has looked at the streams already.
         stage.start_planner().await?;
-        let shards = stage.broker.subjects().shards();
         stage.planners[0].kill().await?;
-        api(stage, &format!("STREAM.DELETE.{shards}"), &json!({})).await?;
+        delete_queue(stage).await?;
         closed_clean(stage, &run).await
     })
     .await

@@ -13,13 +13,12 @@ use gridloom_shared::broker::log::Record;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::command::{Answer, Command};
 use gridloom_shared::id::{QueueName, RunId, Session};
-use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 
 use super::super::orders::Order;
-use super::{Lead, take_record};
+use super::{Lead, fold_of, take_record};
 use crate::run::Run;
 use crate::run::order::{self, Judged};
 
@@ -210,13 +209,7 @@ impl Lead {
             return;
         };
         let subjects = self.voice.broker.subjects();
-        let mut fold = Fold::new(name.clone());
-        for record in records.iter().chain(&since) {
-            let author = subjects
-                .parse_ledger(&record.subject)
-                .map(|parsed| parsed.2);
-            take_record(&mut fold, author, record);
-        }
+        let fold = fold_of(subjects, name.clone(), records.iter().chain(&since));
         if self.runs.contains_key(name) {
             return;
         }
