@@ -41,6 +41,10 @@ use lead::Lead;
 use standby::{Folded, Standby};
 use work::Report;
 
+/// So long a planner that starts asks for its streams: an election or a restart may be under way.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two attempts of it.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Events that may wait for the loop.
 const EVENTS: usize = 8_192;
 /// Events taken in before what they call for is carried out.
@@ -106,8 +110,14 @@ impl Planner {
     }
 
     async fn start_now(broker: Broker, options: PlannerOptions) -> Result<Planner, TopologyError> {
-        topology::ensure(&broker, &options.topology).await?;
-        topology::consumers::ensure_planner(&broker).await?;
+        let give_up = Boot::now() + PATIENCE;
+        while let Err(error) = ensure(&broker, &options.topology).await {
+            if !error.is_passing() || Boot::now() > give_up {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the streams cannot be looked at; looking again");
+            tokio::time::sleep(PAUSE).await;
+        }
         let health = Health {
             broker: broker.clone(),
             term: Arc::default(),
@@ -142,6 +152,12 @@ impl Drop for Planner {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+async fn ensure(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+    topology::ensure(broker, options).await?;
+    topology::consumers::ensure_planner(broker).await?;
+    Ok(())
 }
 
 /// Everything that the loop hears.

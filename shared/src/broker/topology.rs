@@ -117,6 +117,18 @@ impl TopologyError {
             | TopologyError::Number { .. } => false,
         }
     }
+
+    /// Whether an election or a restart of the broker may be all that is wrong: trying again is right.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. } => {
+                cause.is_passing()
+            }
+            TopologyError::Drift(_)
+            | TopologyError::TooFewReplicas { .. }
+            | TopologyError::Number { .. } => false,
+        }
+    }
 }
 
 /// One thing that a check found.

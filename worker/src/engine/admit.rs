@@ -343,8 +343,7 @@ impl Engine {
         if let Some(hold) = &held.hold {
             hold.end(End::LeaseLost);
         }
-        if held.phase.is_started()
-            && !self.is_cancelled(key)
+        if !self.is_cancelled(key)
             && let Some(run) = self.runs.get_mut(key.opened)
         {
             run.returns.push(Return {
