@@ -4,7 +4,7 @@
 //! |------|--------------|
 //! | [`lead`] | the state of one leadership, and what each event changes in it |
 //! | [`work`] | what is said to the broker, each in a task of its own that reports back |
-//! | [`intake`] | feeds: submissions, the ledger's tail, the workers' presence |
+//! | [`intake`] | feeds: submissions, the ledger's tail, the state of the queue, the workers' presence |
 //! | [`failover`] | looks after the workers, and frees what a dead one held |
 //! | [`standby`] | folds the ledger while another leads |
 //! | [`sweep`] | removes what need not be kept any more |
@@ -184,6 +184,8 @@ enum LeadEvent {
     Report(Report),
     /// A worker is dead.
     WorkerDied(Box<Presence>),
+    /// The stream of the queues is gone, or nothing is left on it.
+    QueueLost,
     /// The connection to the broker is another: the queue may have lost what was on it.
     Reconnected,
 }

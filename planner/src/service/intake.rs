@@ -1,4 +1,4 @@
-//! Feeds of the loop: submissions, the ledger's tail, the workers' presence. Each is a task that
+//! Feeds of the loop: submissions, the ledger's tail, the state of the queue, the workers' presence. Each is a task that
 //! ends with its leadership, or with the service.
 
 use std::sync::Arc;
@@ -22,8 +22,31 @@ use crate::submit::{self, Answer};
 const ANSWERS: usize = 64;
 /// How long one pull of submissions waits.
 const PULL: Duration = Duration::from_secs(10);
+/// How often the queue is looked at.
+const LOOK: Duration = Duration::from_millis(500);
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// Looks whether the queue is still there: a deleted stream is gone, a purged one has not even the register.
+/// Told only of what is seen twice: a stream of a cluster is not found for a moment at an election.
+pub(super) async fn queue(voice: Voice) {
+    let shards = voice.broker.subjects().shards();
+    let mut times = 0;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let lost = match voice.broker.info(&shards).await {
+            Ok(state) => state.messages == 0,
+            Err(error) => error.is_stream_missing(),
+        };
+        times = if lost { times + 1 } else { 0 };
+        if times == 2 {
+            times = 0;
+            if !voice.say(LeadEvent::QueueLost).await {
+                return;
+            }
+        }
+    }
+}
 
 /// Feeds the records of the ledger after `from`.
 pub(super) async fn ledger(voice: Voice, from: u64) {

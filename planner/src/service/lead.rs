@@ -10,7 +10,7 @@ use gridloom_shared::broker::Subjects;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::{ReadError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
-use gridloom_shared::broker::topology::{self, TopologyError};
+use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::command::Answer;
 use gridloom_shared::id::{QueueName, RunId, Term};
@@ -111,9 +111,7 @@ impl Lead {
         folded: Option<Folded>,
     ) -> Result<Lead, TakeError> {
         let broker = voice.broker.clone();
-        // The queue may have been deleted while nobody led.
-        topology::ensure(&broker, &voice.topology).await?;
-        let register = broker.claim_term(term, voice.session).await?;
+        let register = voice.secure(term).await?;
         let position = broker.info(&broker.subjects().ledger()).await?.last_seq;
         let folded = match folded {
             Some(folded) => folded.read_on(&broker, position).await?,
@@ -140,6 +138,7 @@ impl Lead {
         let voice = &lead.voice;
         lead.tasks.spawn(intake::ledger(voice.clone(), position));
         lead.tasks.spawn(intake::submissions(voice.clone(), term));
+        lead.tasks.spawn(intake::queue(voice.clone()));
         lead.tasks.spawn(orders::commands(voice.clone()));
         lead.tasks.spawn(super::shown::watch_queues(broker.clone()));
         lead.tasks
@@ -211,7 +210,8 @@ impl Lead {
             }
             LeadEvent::Opened(new) => self.opened(*new),
             LeadEvent::Ordered(asked) => self.ask(asked),
-            // The queue may be behind what was on it, or gone: after the claim every run is refilled.
+            // After the claim every run is refilled.
+            LeadEvent::QueueLost => self.claim(),
             LeadEvent::Reconnected => {
                 self.claim();
                 self.call_workers();

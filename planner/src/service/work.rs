@@ -9,6 +9,7 @@ use gridloom_shared::broker::log::{AppendError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::broker::{Broker, Subject};
+use gridloom_shared::clock::Boot;
 use gridloom_shared::command::Answer;
 use gridloom_shared::id::{Fence, Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::ledger::record::{Again, Author, Closed, PlanRecord, WAVE_TILES_MAX, Wave};
@@ -18,6 +19,7 @@ use gridloom_shared::wire;
 use tokio::sync::mpsc;
 
 use super::failover::{Workers, ask};
+use super::lead::TakeError;
 use super::{Event, LeadEvent};
 use crate::failover::refill::{self, Listing};
 use crate::leader::Validity;
@@ -27,6 +29,9 @@ use crate::submit::append_certainly;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Pause before a full queue is tried again.
 const PAUSE_FULL: Duration = Duration::from_secs(1);
+
+/// So long the streams may be gone again and again, as they are looked at.
+const SECURED: Duration = Duration::from_secs(10);
 
 /// Tries of a queue that cannot answer, before it is looked at whether it is there at all: an election
 /// lasts 5 to 7 s.
@@ -239,19 +244,34 @@ impl Voice {
 
     /// Writes the term register anew. A queue that is gone is made again first.
     pub(super) async fn claim(self, term: Term) {
-        while let Err(error) = topology::ensure(&self.broker, &self.topology).await {
-            tracing::warn!(%error, "the streams are not as they should be; looking again");
-            tokio::time::sleep(PAUSE_FULL).await;
-        }
         let claimed = loop {
-            match self.broker.claim_term(term, self.session).await {
-                Err(error @ ClaimError::Unavailable { .. }) => {
-                    tracing::warn!(%error, "claim again")
+            match self.secure(term).await {
+                Ok(register) => break Ok(register),
+                Err(TakeError::Claim(
+                    error @ (ClaimError::Deposed { .. } | ClaimError::Unreadable { .. }),
+                )) => break Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "the term register is not written; trying again");
+                    tokio::time::sleep(PAUSE_FULL).await;
                 }
-                done => break done,
             }
         };
         self.report(Report::Claimed(claimed)).await;
+    }
+
+    /// Makes what is missing of the streams, and writes the register. A queue that is deleted meanwhile is
+    /// made again.
+    pub(super) async fn secure(&self, term: Term) -> Result<Register, TakeError> {
+        let give_up = Boot::now() + SECURED;
+        loop {
+            topology::ensure(&self.broker, &self.topology).await?;
+            match self.broker.claim_term(term, self.session).await {
+                Err(error) if error.is_stream_missing() && Boot::now() < give_up => {
+                    tracing::warn!(%error, "the queue is gone");
+                }
+                claimed => return Ok(claimed?),
+            }
+        }
     }
 
     fn messages(

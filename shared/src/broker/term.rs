@@ -16,6 +16,8 @@ use crate::id::{Session, Term};
 
 /// An election or a restart of the broker lasts 5 to 7 s; nobody has failed before this.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Who claims makes a stream that is not there, once it is sure.
+const PATIENCE_MISSING: Duration = Duration::from_secs(1);
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
@@ -48,7 +50,8 @@ pub enum ClaimError {
         /// Who holds the register.
         holder: Holder,
     },
-    /// The broker cannot, for more than ten seconds; it may be written later.
+    /// The broker cannot, for more than ten seconds, or has not had the stream for a second; it may be written
+    /// later.
     #[error("claim term {}: {cause}", .term.0)]
     Unavailable {
         /// The term that was to be written.
@@ -66,13 +69,20 @@ pub enum ClaimError {
     },
 }
 
+impl ClaimError {
+    /// Whether the queue's stream is not there.
+    pub fn is_stream_missing(&self) -> bool {
+        matches!(self, ClaimError::Unavailable { cause, .. } if cause.is_stream_missing())
+    }
+}
+
 impl Broker {
     /// Writes `term` into the register for the leader `session`. Only a lower term, or the same of
     /// the same leader, is overwritten. The same leader calls it again when the answer to a publish
     /// was lost: what it sent before is refused from then on. Once this returns, nothing lands any more
     /// that expected an older register.
     pub async fn claim_term(&self, term: Term, session: Session) -> Result<Register, ClaimError> {
-        let give_up = Instant::now() + PATIENCE;
+        let begun = Instant::now();
         let mut pause = PAUSE_FIRST;
         loop {
             let cause = match self.claim_once(term, session).await? {
@@ -80,7 +90,12 @@ impl Broker {
                 Err(cause) => cause,
             };
             let again = matches!(&cause, ApiError::Fault(fault) if fault.is_wrong_last() || fault.is_busy());
-            if !(again || cause.is_passing()) || Instant::now() + pause >= give_up {
+            let patience = if cause.is_stream_missing() {
+                PATIENCE_MISSING
+            } else {
+                PATIENCE
+            };
+            if !(again || cause.is_passing()) || begun.elapsed() + pause >= patience {
                 return Err(ClaimError::Unavailable { term, cause });
             }
             tokio::time::sleep(jittered(pause)).await;
