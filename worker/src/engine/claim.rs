@@ -16,7 +16,7 @@ use crate::takeover::reading::{Left, Reading};
 
 const RETRY: Duration = Duration::from_millis(100);
 /// How often is read what became of the holders of a tile that waits to be alone.
-const STILL_WAITS: Duration = Duration::from_secs(1);
+const STILL_WAITS: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// Our takeover of `holdings` stands at `sequence`, or earlier if it was repeated.
