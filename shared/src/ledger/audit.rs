@@ -164,7 +164,7 @@ impl Audit {
             Some(Record::Takeover(takeover)) if self.opened.is_some() => {
                 if self.seen.insert((takeover.session, takeover.number)) {
                     for place in &takeover.tiles {
-                        self.take_over(sequence, takeover.session, *place, takeover.reason);
+                        self.take_over(sequence, *place, takeover.reason);
                     }
                 }
             }
@@ -220,7 +220,7 @@ impl Audit {
         }
     }
 
-    fn take_over(&mut self, sequence: u64, session: Session, place: TileRef, reason: Reason) {
+    fn take_over(&mut self, sequence: u64, place: TileRef, reason: Reason) {
         self.takeovers += 1;
         let Some(tile) = self.tiles.get_mut(&place) else {
             self.unexpected_records += 1;
@@ -229,7 +229,7 @@ impl Audit {
         tile.fences.push(Fence(sequence));
         let (kind, slice, attempt) = (tile.kind, tile.slice, tile.attempt);
         let cells = &mut self.cells;
-        let condemned = tile.suspicion.taken_over(session, reason, |page| {
+        let condemned = tile.suspicion.taken_over(reason, |page| {
             cells
                 .get(&(kind, slice, page as u32))
                 .is_some_and(|cell| cell.successes.is_empty() && !cell.failed.contains(&attempt))

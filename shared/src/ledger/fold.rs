@@ -17,7 +17,7 @@ use crate::ledger::crash::Suspicion;
 use crate::ledger::orders::Cancelled;
 use crate::ledger::outcomes;
 use crate::ledger::record::{
-    Closed, Opened, PlanRecord, Probed, Record, Takeover, TileRun, Wave, WorkRecord,
+    Closed, Opened, PlanRecord, Probed, Reason, Record, Takeover, TileRun, Wave, WorkRecord,
 };
 use crate::quick::QuickMap;
 use crate::ranges::Ranges;
@@ -465,10 +465,12 @@ impl Fold {
                 if tile.kind == TileKind::Page {
                     self.counts.taken_over += tile.left.len();
                 }
-                let suspicion = tile.suspicion.get_or_insert_default();
-                let (session, reason) = (takeover.session, takeover.reason);
-                let condemned =
-                    suspicion.taken_over(session, reason, |page| tile.left.contains(page));
+                if takeover.reason == Reason::Count {
+                    tile.suspicion.get_or_insert_default();
+                }
+                let condemned = tile.suspicion.as_mut().and_then(|suspicion| {
+                    suspicion.taken_over(takeover.reason, |page| tile.left.contains(page))
+                });
                 if let Some(page) = condemned {
                     self.condemn(at, *place, page as u32);
                 }

@@ -343,7 +343,8 @@ impl Engine {
         if let Some(hold) = &held.hold {
             hold.end(End::LeaseLost);
         }
-        if !self.is_cancelled(key)
+        if held.phase.is_started()
+            && !self.is_cancelled(key)
             && let Some(run) = self.runs.get_mut(key.opened)
         {
             run.returns.push(Return {

@@ -28,7 +28,7 @@ impl Engine {
         free
     }
 
-    pub(super) fn is_alone(&self, key: TileKey) -> bool {
+    fn is_alone(&self, key: TileKey) -> bool {
         let careful = self.tiles.get(&key).and_then(|held| held.careful.as_ref());
         careful.is_some_and(|careful| careful.alone)
     }

@@ -8,15 +8,13 @@ use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 
 use super::errand::{self, Ask, Claim, Plan};
-use super::held::{Careful, Holding, Phase, TileKey};
+use super::held::{Careful, Holding, Phase};
 use super::report::is_held;
 use super::{Engine, meters};
 use crate::lease::{Action, Event as LeaseEvent};
 use crate::takeover::reading::{Left, Reading};
 
 const RETRY: Duration = Duration::from_millis(100);
-/// How often is read what became of the holders of a tile that waits to be alone.
-const STILL_WAITS: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// Our takeover of `holdings` stands at `sequence`, or earlier if it was repeated.
@@ -33,7 +31,7 @@ impl Engine {
             Plan {
                 run,
                 number,
-                up_to: Some(sequence),
+                up_to: sequence,
                 holdings,
             },
             Duration::ZERO,
@@ -75,14 +73,9 @@ impl Engine {
     ) {
         match result {
             Ok(Some((fence, lefts))) => {
-                for (holding, left) in plan.holdings.iter().zip(lefts) {
-                    match self.phase_of(*holding) {
-                        Some(Phase::Claiming) => self.take_up(*holding, fence, &left),
-                        Some(Phase::Blocked) => self.reconsider(holding.tile, left.crashes),
-                        _ => {}
-                    }
+                for (holding, left) in plan.holdings.into_iter().zip(lefts) {
+                    self.take_up(holding, fence, &left);
                 }
-                self.ask_again(plan);
             }
             Ok(None) => {
                 tracing::debug!(run = plan.run, "own takeover not read: a replica lags");
@@ -97,7 +90,11 @@ impl Engine {
 
     fn take_up(&mut self, holding: Holding, fence: Fence, left: &Left) {
         let key = holding.tile;
-        let Some(held) = self.tiles.get_mut(&key) else {
+        let held = self
+            .tiles
+            .get_mut(&key)
+            .filter(|held| held.generation == holding.generation);
+        let Some(held) = held.filter(|held| held.phase == Phase::Claiming) else {
             return;
         };
         held.lease.confirm(fence);
@@ -119,31 +116,5 @@ impl Engine {
             // What was heard meanwhile may have been read, and not been judged, already.
             self.look_after(key.opened, fence.0, Ask::Leader);
         }
-    }
-
-    fn phase_of(&self, holding: Holding) -> Option<Phase> {
-        let held = self.tiles.get(&holding.tile)?;
-        (held.generation == holding.generation).then_some(held.phase)
-    }
-
-    /// As many holders of a tile that waits to be alone may have crashed.
-    fn reconsider(&mut self, key: TileKey, crashes: usize) {
-        if let Some(careful) = self
-            .tiles
-            .get_mut(&key)
-            .and_then(|held| held.careful.as_mut())
-        {
-            careful.alone &= crashes > 1;
-        }
-    }
-
-    /// Those of its tiles that wait to be alone wait for long shards perhaps, and a holder that was thought to
-    /// have crashed may still say that it lives.
-    fn ask_again(&mut self, mut plan: Plan) {
-        plan.holdings.retain(|holding| {
-            self.phase_of(*holding) == Some(Phase::Blocked) && self.is_alone(holding.tile)
-        });
-        plan.up_to = None;
-        self.start_reading(plan, STILL_WAITS);
     }
 }

@@ -40,8 +40,8 @@ pub(crate) struct Reading {
 pub(crate) struct Left {
     /// Pages without an outcome.
     pub(crate) pages: Ranges,
-    /// Holders of the tile before us that may have crashed.
-    pub(crate) crashes: usize,
+    /// Takeovers of the tile, ours among them, that suggest a crash of its holder.
+    pub(crate) crashes: u32,
 }
 
 impl Reading {
@@ -68,10 +68,12 @@ impl Reading {
         }
     }
 
-    /// Takes in the next record, in ledger order. Of what stands behind one's own, only who lives matters.
+    /// Takes in the next record, in ledger order. What stands behind one's own is passed over.
     pub(crate) fn apply(&mut self, sequence: u64, record: &Record) {
+        if self.fence.is_some() {
+            return;
+        }
         match record {
-            _ if self.fence.is_some() => self.afterwards(record),
             Record::Plan(_) => {}
             Record::Work(work) => {
                 if self.seen.insert(work.signature()) {
@@ -90,12 +92,9 @@ impl Reading {
                 {
                     claim.fence = Fence(sequence);
                     let left = &claim.left;
-                    let condemned =
-                        claim
-                            .suspicion
-                            .taken_over(takeover.session, takeover.reason, |page| {
-                                left.contains(page)
-                            });
+                    let condemned = claim
+                        .suspicion
+                        .taken_over(takeover.reason, |page| left.contains(page));
                     if let Some(page) = condemned {
                         claim.left.remove(&(page..page + 1));
                     }
@@ -117,7 +116,7 @@ impl Reading {
                 .into_iter()
                 .map(|claim| Left {
                     pages: claim.left,
-                    crashes: claim.suspicion.crashes(),
+                    crashes: claim.suspicion.takeovers(),
                 })
                 .collect(),
         ))
@@ -152,20 +151,12 @@ impl Reading {
                     }
                 }
             }
-            WorkRecord::Returned { session, tiles, .. } => self.returned(*session, tiles),
-        }
-    }
-
-    fn afterwards(&mut self, record: &Record) {
-        if let Record::Work(WorkRecord::Returned { session, tiles, .. }) = record {
-            self.returned(*session, tiles);
-        }
-    }
-
-    fn returned(&mut self, session: Session, tiles: &[TileRef]) {
-        for claim in &mut self.claims {
-            if tiles.contains(&claim.place) {
-                claim.suspicion.returned(session);
+            WorkRecord::Returned { session, tiles, .. } => {
+                for claim in &mut self.claims {
+                    if tiles.contains(&claim.place) {
+                        claim.suspicion.returned(*session);
+                    }
+                }
             }
         }
     }
