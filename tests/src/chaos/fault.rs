@@ -174,10 +174,10 @@ impl Field {
         let mut healing = Vec::new();
         let whom = match fault {
             Fault::KillWorker | Fault::StopWorker => {
-                let Some(n) = self.pick(Role::Worker) else {
+                let Some(n) = self.pick(Role::WORKERS) else {
                     return Ok(None);
                 };
-                healing.push(Healing::Start(Role::Worker));
+                healing.push(Healing::Start(self.actors[n].role));
                 self.end(n, fault).await?
             }
             Fault::KillLeader => {
@@ -194,20 +194,20 @@ impl Field {
             }
             Fault::KillAll => {
                 let leader = self.leader().await.map(|n| self.actors[n].pid());
-                let worker = self.pick(Role::Worker).map(|n| self.actors[n].pid());
+                let worker = self.pick(Role::WORKERS).map(|n| self.actors[n].pid());
                 let (member, mut whom) = self.kill_broker().await?;
                 healing.push(Healing::Restart(member));
-                for (pid, role) in [(leader, Role::Planner), (worker, Role::Worker)] {
-                    if let Some(n) = pid.and_then(|pid| self.by_pid(pid)) {
+                for pid in [leader, worker].into_iter().flatten() {
+                    if let Some(n) = self.by_pid(pid) {
+                        healing.push(Healing::Start(self.actors[n].role));
                         whom += &format!(", {}", self.end(n, fault).await?);
-                        healing.push(Healing::Start(role));
                     }
                 }
                 whom
             }
             Fault::FreezeWorker | Fault::FreezeLeader => {
                 let n = match fault {
-                    Fault::FreezeWorker => self.pick(Role::Worker),
+                    Fault::FreezeWorker => self.pick(Role::WORKERS),
                     _ => self.leader().await,
                 };
                 let Some(actor) = n.map(|n| &mut self.actors[n]) else {
@@ -221,12 +221,12 @@ impl Field {
             }
             Fault::Cut | Fault::HalfOpen | Fault::Delay | Fault::Stall => {
                 let of_worker = self.seed.below(3) > 0;
-                let role = if of_worker {
-                    Role::Worker
+                let roles = if of_worker {
+                    Role::WORKERS
                 } else {
-                    Role::Planner
+                    &[Role::Planner]
                 };
-                let Some(actor) = self.pick(role).map(|n| &mut self.actors[n]) else {
+                let Some(actor) = self.pick(roles).map(|n| &mut self.actors[n]) else {
                     return Ok(None);
                 };
                 let Some(proxy) = &actor.proxy else {
@@ -332,7 +332,8 @@ impl Field {
     }
 
     /// What is asked while the broker is gone has no effect, and that is said.
-    async fn ask_of_queue(&self, fault: Fault) -> String {
+    async fn ask_of_queue(&mut self, fault: Fault) -> String {
+        let choice = self.seed.next_u64();
         let stream = self.broker.subjects().shards();
         let asked = async {
             let client = self.client().await?;
@@ -343,7 +344,14 @@ impl Field {
                     let names = format!("$JS.API.CONSUMER.NAMES.{stream}");
                     let answer = client.request(names, "".into()).await?;
                     let answer: Value = serde_json::from_slice(&answer.payload)?;
-                    let name = answer["consumers"][0].as_str().unwrap_or("none").to_owned();
+                    let names = answer["consumers"]
+                        .as_array()
+                        .map_or(&[][..], Vec::as_slice);
+                    let which = choice % names.len().max(1) as u64;
+                    let name = names
+                        .get(which as usize)
+                        .and_then(Value::as_str)
+                        .unwrap_or("none");
                     format!("$JS.API.CONSUMER.DELETE.{stream}.{name}")
                 }
             };

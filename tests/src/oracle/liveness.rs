@@ -13,11 +13,7 @@ use super::trace::Trace;
 /// after it.
 pub fn judge(ledger: &Ledger, healed: UnixMs, within: Duration) -> Vec<Breach> {
     let trace = Trace::of(ledger);
-    let at: HashMap<u64, UnixMs> = ledger
-        .entries
-        .iter()
-        .map(|entry| (entry.seq, entry.at))
-        .collect();
+    let at = times(ledger);
     let when = |seq: u64| at.get(&seq).copied().unwrap_or_default();
     let due = healed + within;
     let mut breaches = Vec::new();
@@ -40,20 +36,18 @@ pub fn judge(ledger: &Ledger, healed: UnixMs, within: Duration) -> Vec<Breach> {
     breaches
 }
 
-/// Shards of a run whose first success was stored between two moments.
-pub fn committed_between(ledger: &Ledger, from: UnixMs, until: UnixMs) -> u64 {
+/// When the first success of each shard of a run was stored.
+pub fn commits(ledger: &Ledger) -> Vec<UnixMs> {
+    let at = times(ledger);
     let trace = Trace::of(ledger);
-    let inside: std::collections::HashSet<u64> = ledger
-        .entries
-        .iter()
-        .filter(|entry| (from..until).contains(&entry.at))
-        .map(|entry| entry.seq)
-        .collect();
-    let committed = trace.cells().values().filter(|shard| {
-        shard
-            .done
-            .first()
-            .is_some_and(|(seq, ..)| inside.contains(seq))
-    });
-    committed.count() as u64
+    let first = trace
+        .cells()
+        .values()
+        .filter_map(|shard| shard.done.first());
+    first.filter_map(|(seq, ..)| at.get(seq).copied()).collect()
+}
+
+fn times(ledger: &Ledger) -> HashMap<u64, UnixMs> {
+    let entries = ledger.entries.iter();
+    entries.map(|entry| (entry.seq, entry.at)).collect()
 }
