@@ -51,3 +51,43 @@ fn times(ledger: &Ledger) -> HashMap<u64, UnixMs> {
     let entries = ledger.entries.iter();
     entries.map(|entry| (entry.seq, entry.at)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::made_up::{ANN, FIRST, done, ledger, wave};
+
+    const HEALED: UnixMs = UnixMs(5_000);
+    const WITHIN: Duration = Duration::from_millis(2_000);
+
+    /// Breaches of two shards that were issued and committed at these times.
+    fn breaches(issued: u64, committed: u64) -> usize {
+        let records = [
+            (UnixMs(issued), wave(0, 0, 2, 1)),
+            (UnixMs(committed), done((ANN, 1), FIRST, 2)),
+        ];
+        judge(&ledger(records), HEALED, WITHIN).len()
+    }
+
+    #[test]
+    fn shards_that_are_committed_too_late_after_the_last_fault_are_found() {
+        assert_eq!(breaches(4_000, 7_001), 2);
+        assert_eq!(breaches(4_000, 7_000), 0);
+        assert_eq!(breaches(4_000, 4_500), 0);
+    }
+
+    #[test]
+    fn what_was_issued_after_the_last_fault_has_its_time() {
+        assert_eq!(breaches(5_001, 9_000), 0);
+    }
+
+    #[test]
+    fn only_the_first_success_of_each_shard_is_a_commit() {
+        let records = [
+            (UnixMs(10), wave(0, 0, 2, 1)),
+            (UnixMs(20), done((ANN, 1), FIRST, 2)),
+            (UnixMs(30), done((ANN, 2), FIRST, 2)),
+        ];
+        assert_eq!(commits(&ledger(records)), [UnixMs(20), UnixMs(20)]);
+    }
+}
