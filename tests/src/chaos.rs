@@ -41,8 +41,6 @@ const WARM: Duration = Duration::from_secs(60);
 const BEFORE: Duration = Duration::from_secs(8);
 /// How long it is measured in a quiet period, and after the last fault.
 const MEASURED: Duration = Duration::from_secs(4);
-/// Time after a fault that is not measured: an ack deadline, and what the next holder needs.
-const SETTLED: Duration = Duration::from_millis(3_500);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -92,7 +90,8 @@ async fn play(
         }
         last = field.choose(&options.faults);
         Box::pin(trouble(field, &last, &load, &mut twice, begun, say)).await?;
-        settled = Instant::now() + SETTLED;
+        let settles = last.iter().map(|fault| field.settles(*fault)).max();
+        settled = Instant::now() + settles.unwrap_or_default();
         field.all_whole()?;
         let pause = field.seed.between(Duration::ZERO, Duration::from_secs(1));
         sleep(pause).await;

@@ -1,4 +1,4 @@
-//! What a mix is played on: a broker or a cluster, planners and workers each behind a proxy of its
+//! What a mix is played on: a broker or a cluster, planners and workers each behind proxies of its
 //! own, and notes about what was done to which process.
 
 use std::path::{Path, PathBuf};
@@ -51,6 +51,14 @@ impl Brokers {
             Brokers::Cluster(cluster) => cluster.url(),
         }
     }
+
+    /// Each of them.
+    pub fn servers(&mut self) -> &mut [TestServer] {
+        match self {
+            Brokers::Single(server) => std::slice::from_mut(server),
+            Brokers::Cluster(cluster) => &mut cluster.members,
+        }
+    }
 }
 
 /// What a process of the field is.
@@ -76,8 +84,8 @@ pub struct Actor {
     pub role: Role,
     /// Its process.
     pub process: Process,
-    /// In front of the broker; none on a cluster, whose clients learn of all its members.
-    pub proxy: Option<Proxy>,
+    /// One in front of each broker.
+    pub proxies: Vec<Proxy>,
     /// Whether a fault has it in hand.
     pub struck: bool,
 }
@@ -170,14 +178,12 @@ impl Field {
     /// # Errors
     /// When it does not start.
     pub async fn start(&mut self, role: Role) -> anyhow::Result<()> {
-        let (proxy, url) = match &self.brokers {
-            Brokers::Single(server) => {
-                let proxy = Proxy::start(server.port()).await?;
-                let url = proxy.url();
-                (Some(proxy), url)
-            }
-            Brokers::Cluster(cluster) => (None, cluster.url()),
-        };
+        let mut proxies = Vec::new();
+        for server in self.brokers.servers() {
+            proxies.push(Proxy::start(server.port()).await?);
+        }
+        let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+        let url = urls.join(",");
         let command = match role {
             Role::Planner => {
                 let command = Gridloom::new(["planner", "--nats", &url])?;
@@ -194,7 +200,7 @@ impl Field {
         self.actors.push(Actor {
             role,
             process,
-            proxy,
+            proxies,
             struck: false,
         });
         Ok(())

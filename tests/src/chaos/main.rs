@@ -77,7 +77,7 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
             _ => bail!("{arg}: known are --seconds N, --seed S, --cluster, --json, --only FAULTS"),
         }
     }
-    options.faults = only.unwrap_or_else(|| Fault::all(options.cluster).to_vec());
+    options.faults = only.unwrap_or_else(|| Fault::all().to_vec());
     Ok((options, json))
 }
 
@@ -86,7 +86,7 @@ fn named(list: &str) -> anyhow::Result<Vec<Fault>> {
     names
         .map(|name| {
             let fault = Fault::named(name);
-            fault.with_context(|| format!("{name} is none of {:?}", Fault::all(false)))
+            fault.with_context(|| format!("{name} is none of {:?}", Fault::all()))
         })
         .collect()
 }

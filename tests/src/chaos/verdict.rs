@@ -90,14 +90,16 @@ pub async fn judge(
             .overlaps
             .extend(explained.map(|cause| format!("{run}: {cause}")));
         let mut breaches = found.breaches;
-        breaches.extend(liveness::judge(&ledger, times.healed, LIVENESS));
+        let mut within = LIVENESS;
+        if job == steady::NAME {
+            within += steady::QUEUED;
+            commits.extend(liveness::commits(&ledger));
+        }
+        breaches.extend(liveness::judge(&ledger, times.healed, within));
         if !breaches.is_empty() {
             tally
                 .breaches
                 .push(oracle::histories(run, seed, &breaches, &ledger));
-        }
-        if job == steady::NAME {
-            commits.extend(liveness::commits(&ledger));
         }
     }
     tally.rates = Rates::of(&times.windows, &commits);
