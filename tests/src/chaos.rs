@@ -91,7 +91,7 @@ async fn play(
         last = field.choose(&options.faults);
         Box::pin(trouble(field, &last, &load, &mut twice, begun, say)).await?;
         let settles = last.iter().map(|fault| field.settles(*fault)).max();
-        settled = Instant::now() + settles.unwrap_or_default();
+        settled = settled.max(Instant::now() + settles.unwrap_or_default());
         field.all_whole()?;
         let pause = field.seed.between(Duration::ZERO, Duration::from_secs(1));
         sleep(pause).await;

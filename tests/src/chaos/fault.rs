@@ -158,7 +158,7 @@ impl Field {
     /// a cluster has elected, or an ack deadline and what the next holder needs.
     pub fn settles(&self, fault: Fault) -> Duration {
         Duration::from_millis(match (fault, &self.brokers) {
-            (Fault::PurgeQueue | Fault::DeleteQueue, _) => 11_500,
+            (Fault::PurgeQueue | Fault::DeleteQueue, _) => 13_000,
             (fault, Brokers::Cluster(_)) if fault.is_of_brokers() => 8_500,
             _ => 3_500,
         })

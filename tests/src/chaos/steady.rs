@@ -17,8 +17,8 @@ use super::fault::Fault;
 pub const NAME: &str = "steady";
 /// How long a shard takes: long beside what the engine needs between two tiles on a busy machine.
 pub const SHARD: Duration = Duration::from_secs(2);
-/// What a shard that is put back on the queue may wait for others, and its own time.
-pub const QUEUED: Duration = Duration::from_secs(4);
+/// What all shards of the open runs take, where all of them are put back on the queue.
+pub const QUEUED: Duration = Duration::from_secs(8);
 /// The grid: four seconds of work. A shard is a tile: outcomes are written when a tile ends.
 pub const GRID: &str = "slices = 4\npages = { count = 32 }\ntile = 1";
 /// Runs that are open at once: one is at work while the other is closed and followed.
