@@ -6,46 +6,53 @@
 //! | [`field`] | what runs, and what was done to it |
 //! | [`fault`] | what goes wrong |
 //! | [`load`] | which work there is |
+//! | [`steady`] | how fast work goes on |
 //! | [`verdict`] | what is right |
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::bail;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::oracle::ledger::Ledger;
 use crate::seed::Seed;
+use crate::wait::eventually;
 
 pub mod fault;
 pub mod field;
 pub mod load;
+pub mod steady;
 pub mod verdict;
 
 use fault::{Fault, Strike, Twice};
 use field::Field;
 use load::Load;
+use steady::Window;
 use verdict::{Tally, Times};
 
 /// How long all runs may take to close once everything is healed and nothing more is asked for.
 const DRAIN: Duration = Duration::from_secs(60);
-/// Length of a quiet period.
-const QUIET: Duration = Duration::from_secs(3);
-/// Quiet before the first fault, and after the last: what the rates are compared of.
-const AROUND: Duration = Duration::from_secs(4);
+/// How long processes that were just started may take until all of them are at work.
+const WARM: Duration = Duration::from_secs(60);
+/// How long the rate is measured before the first fault.
+const BEFORE: Duration = Duration::from_secs(8);
+/// How long it is measured in a quiet period, and after the last fault.
+const MEASURED: Duration = Duration::from_secs(4);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// All choices follow from it.
     pub seed: u64,
-    /// How long faults go on.
+    /// How long after its begin there may be a new fault. The first eight seconds have none.
     pub lasts: Duration,
     /// Three brokers instead of one.
     pub cluster: bool,
-    /// Only these faults; all when empty.
-    pub only: Vec<Fault>,
+    /// What may go wrong; with nothing, all periods are quiet.
+    pub faults: Vec<Fault>,
 }
 
 /// Plays a mix, and tells `say` of each fault. Judging finds breaches; they stand in the tally.
@@ -69,22 +76,22 @@ async fn play(
     let mut load = Load::start(&field.broker, &field.database(), &mut load_seed).await?;
     let mut times = Times::default();
     let mut twice = Twice::new();
+    warm(field, &load).await?;
     let begun = Instant::now();
     let end = begun + options.lasts;
-    rest(&mut times, AROUND).await;
+    measure(&mut times, BEFORE, None).await;
+    let mut last = Vec::new();
+    let mut settled = Instant::now();
     while Instant::now() < end {
-        if field.seed.below(4) == 0 {
-            rest(&mut times, QUIET).await;
+        if options.faults.is_empty() || field.seed.below(4) == 0 {
+            sleep_until(settled).await;
+            measure(&mut times, MEASURED, Some(&last)).await;
             continue;
         }
-        let all = Fault::all(options.cluster);
-        let among = if options.only.is_empty() {
-            all
-        } else {
-            &options.only
-        };
-        let faults = field.choose(among);
-        Box::pin(trouble(field, &faults, &load, &mut twice, begun, say)).await?;
+        last = field.choose(&options.faults);
+        Box::pin(trouble(field, &last, &load, &mut twice, begun, say)).await?;
+        let settles = last.iter().map(|fault| field.settles(*fault)).max();
+        settled = settled.max(Instant::now() + settles.unwrap_or_default());
         field.all_whole()?;
         let pause = field.seed.between(Duration::ZERO, Duration::from_secs(1));
         sleep(pause).await;
@@ -94,8 +101,8 @@ async fn play(
         "{:6.1} s all is healed",
         begun.elapsed().as_secs_f32()
     ));
-    sleep(AROUND).await;
-    rest(&mut times, AROUND).await;
+    sleep_until(settled).await;
+    measure(&mut times, MEASURED, Some(&last)).await;
     if !load.drain(DRAIN).await {
         bail!("{}", stuck(field, &load).await);
     }
@@ -124,10 +131,28 @@ async fn play(
     Ok(tally)
 }
 
-async fn rest(times: &mut Times, time: Duration) {
+/// Waits until every steady worker has committed something.
+async fn warm(field: &Field, load: &Load) -> anyhow::Result<()> {
+    eventually(WARM, "all steady workers are at work", async || {
+        let mut sessions = HashSet::new();
+        for asked in load.asked() {
+            if asked.job == steady::NAME {
+                sessions.extend(Ledger::read(&field.broker, &asked.run).await?.sessions());
+            }
+        }
+        Ok(sessions.len() >= steady::WORKERS)
+    })
+    .await
+}
+
+async fn measure(times: &mut Times, time: Duration, after: Option<&[Fault]>) {
     let from = UnixMs::now();
     sleep(time).await;
-    times.quiet.push((from, UnixMs::now()));
+    times.windows.push(Window {
+        from,
+        until: UnixMs::now(),
+        after: after.map(<[Fault]>::to_vec),
+    });
 }
 
 /// One or two faults at once, until both are healed.
@@ -158,7 +183,7 @@ async fn trouble(
     }
     strikes.sort_by_key(|(end, _)| *end);
     for (end, strike) in &strikes {
-        tokio::time::sleep_until(*end).await;
+        sleep_until(*end).await;
         Box::pin(field.heal(strike)).await?;
     }
     Ok(())

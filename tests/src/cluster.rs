@@ -1,4 +1,6 @@
 //! Three nats-servers on this machine as one cluster, each of which can be killed and restarted.
+//!
+//! They tell no client of each other, so a client knows only the addresses that it was given.
 
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ impl Cluster {
         let options = |member: usize| Options {
             name: Some(format!("member-{member}")),
             server_config: format!(
-                "cluster {{\nname: \"trio\"\nlisten: \"127.0.0.1:{}\"\nroutes: [{}]\n}}\n",
+                "cluster {{\nname: \"trio\"\nlisten: \"127.0.0.1:{}\"\nroutes: [{}]\nno_advertise: true\n}}\n",
                 ports[member],
                 routes.join(", ")
             ),

@@ -63,6 +63,7 @@ fn run(args: &[String]) -> anyhow::Result<()> {
     let mut builder = Worker::builder()
         .connection(options)
         .name(format!("logged-{}", std::process::id()))
+        .queue(*need("queue")?)
         .concurrency(need("concurrency")?.parse()?)
         .ack_deadline(Duration::from_millis(need("ack-deadline-ms")?.parse()?))
         .grace(Duration::from_secs(2))

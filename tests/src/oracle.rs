@@ -28,6 +28,8 @@ use crate::observer::Observer;
 pub mod history;
 pub mod ledger;
 pub mod liveness;
+#[cfg(test)]
+mod made_up;
 pub mod overlap;
 pub mod queue;
 pub mod trace;

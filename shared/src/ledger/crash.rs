@@ -32,6 +32,19 @@ impl Suspicion {
         self.takeovers
     }
 
+    /// Whether one more death condemns a page of those that are `left`. It must not be executed beside
+    /// another then: nobody is condemned for a neighbour.
+    pub fn is_on_trial(&self, left: impl Fn(u64) -> bool) -> bool {
+        let pages = self.accused.iter().map(|(_, page)| *page);
+        pages
+            .filter(|page| left(*page))
+            .any(|page| self.deaths(page) + 1 >= CRASHES_MAX)
+    }
+
+    fn deaths(&self, page: u64) -> usize {
+        self.accused.iter().filter(|(_, by)| *by == page).count()
+    }
+
     /// The tile's holder is about to execute `page`.
     pub fn started(&mut self, session: Session, page: u64) {
         if self.takeovers > 0 {
@@ -55,8 +68,7 @@ impl Suspicion {
         self.takeovers += 1;
         let (session, page) = started.filter(|(_, page)| left(*page))?;
         self.accused.push((session, page));
-        let times = self.accused.iter().filter(|(_, by)| *by == page).count();
-        (times >= CRASHES_MAX).then_some(page)
+        (self.deaths(page) >= CRASHES_MAX).then_some(page)
     }
 }
 
@@ -118,5 +130,28 @@ mod tests {
         tile.returned(Session(4));
         assert_eq!(tile.taken_over(Reason::Count, |page| page < 10), None);
         assert_eq!(killed(&mut tile, 5, 4), Some(4));
+    }
+
+    #[test]
+    fn page_is_on_trial_before_the_death_that_would_condemn_it() {
+        let mut tile = Suspicion::default();
+        for session in 0..3 {
+            assert!(!tile.is_on_trial(|_| true));
+            assert_eq!(killed(&mut tile, session, 4), None);
+        }
+        assert!(tile.is_on_trial(|_| true));
+        assert!(!tile.is_on_trial(|page| page != 4));
+        tile.returned(Session(1));
+        assert!(!tile.is_on_trial(|_| true));
+    }
+
+    #[test]
+    fn deaths_over_several_pages_and_takeovers_from_the_living_try_none() {
+        let mut tile = Suspicion::default();
+        for page in 3..9 {
+            assert_eq!(killed(&mut tile, page, page), None);
+            assert_eq!(tile.taken_over(Reason::Count, |page| page < 10), None);
+            assert!(!tile.is_on_trial(|_| true));
+        }
     }
 }

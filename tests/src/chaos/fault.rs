@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use anyhow::Context;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Cell;
 use gridloom_shared::tile::Tile;
 use gridloom_shared::wire;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::field::{Brokers, Field, Role};
@@ -24,6 +26,8 @@ pub enum Fault {
     KillBroker,
     /// A worker, the leader and the broker at once.
     KillAll,
+    /// SIGSTOP and SIGCONT of the broker, or of one member of the cluster: a disk that is slow.
+    StallBroker,
     /// SIGSTOP and SIGCONT of a worker.
     FreezeWorker,
     /// SIGSTOP and SIGCONT of the leader.
@@ -50,12 +54,13 @@ pub enum Fault {
     Malformed,
 }
 
-/// What may happen on one server.
-const SINGLE: [Fault; 16] = [
+/// All that may happen.
+const ALL: [Fault; 17] = [
     Fault::KillWorker,
     Fault::KillLeader,
     Fault::KillBroker,
     Fault::KillAll,
+    Fault::StallBroker,
     Fault::FreezeWorker,
     Fault::FreezeLeader,
     Fault::StopWorker,
@@ -70,32 +75,15 @@ const SINGLE: [Fault; 16] = [
     Fault::Malformed,
 ];
 
-/// What may happen on a cluster: its clients know all members, so no proxy stands between.
-const CLUSTER: [Fault; 11] = [
-    Fault::KillWorker,
-    Fault::KillLeader,
-    Fault::KillBroker,
-    Fault::KillAll,
-    Fault::FreezeWorker,
-    Fault::FreezeLeader,
-    Fault::StopWorker,
-    Fault::PurgeQueue,
-    Fault::DeleteConsumer,
-    Fault::Twice,
-    Fault::Malformed,
-];
-
 impl Fault {
     /// All that may happen.
-    pub fn all(cluster: bool) -> &'static [Fault] {
-        if cluster { &CLUSTER } else { &SINGLE }
+    pub fn all() -> &'static [Fault] {
+        &ALL
     }
 
     /// The fault of this name.
     pub fn named(name: &str) -> Option<Fault> {
-        SINGLE
-            .into_iter()
-            .find(|fault| format!("{fault:?}") == name)
+        ALL.into_iter().find(|fault| format!("{fault:?}") == name)
     }
 
     /// Between which times it lasts. A lease is over after two seconds, a leadership after three.
@@ -104,6 +92,7 @@ impl Fault {
             Fault::FreezeWorker | Fault::HalfOpen | Fault::Stall => (500, 5_000),
             Fault::FreezeLeader => (1_000, 5_000),
             Fault::KillBroker | Fault::KillAll => (0, 1_500),
+            Fault::StallBroker => (300, 3_000),
             Fault::Delay => (1_000, 4_000),
             Fault::KillWorker | Fault::KillLeader | Fault::StopWorker => (0, 2_500),
             Fault::PurgeQueue
@@ -117,7 +106,10 @@ impl Fault {
     }
 
     fn is_of_brokers(self) -> bool {
-        matches!(self, Fault::KillBroker | Fault::KillAll)
+        matches!(
+            self,
+            Fault::KillBroker | Fault::KillAll | Fault::StallBroker
+        )
     }
 }
 
@@ -126,6 +118,7 @@ impl Fault {
 enum Healing {
     Start(Role),
     Restart(usize),
+    Wake(usize),
     Thaw { pid: u32, since: u64 },
     Pass(u32),
 }
@@ -152,11 +145,23 @@ impl Field {
         let first = among[self.seed.below(count) as usize];
         let second = among[self.seed.below(count) as usize];
         let both = self.seed.below(4) == 0;
-        if both && first != second && !(first.is_of_brokers() && second.is_of_brokers()) {
-            vec![first, second]
-        } else {
-            vec![first]
+        if !both || first == second || (first.is_of_brokers() && second.is_of_brokers()) {
+            return vec![first];
         }
+        let mut faults = vec![first, second];
+        // Nothing can be asked of a broker that is not there.
+        faults.sort_by_key(|fault| fault.is_of_brokers());
+        faults
+    }
+
+    /// How long after its end work may be slower: until the queue was looked at for what it lacks, until
+    /// a cluster has elected, or an ack deadline and what the next holder needs.
+    pub fn settles(&self, fault: Fault) -> Duration {
+        Duration::from_millis(match (fault, &self.brokers) {
+            (Fault::PurgeQueue | Fault::DeleteQueue, _) => 13_000,
+            (fault, Brokers::Cluster(_)) if fault.is_of_brokers() => 8_500,
+            _ => 3_500,
+        })
     }
 
     /// Begins a fault. `None` when nobody is there whom it could hit.
@@ -174,10 +179,10 @@ impl Field {
         let mut healing = Vec::new();
         let whom = match fault {
             Fault::KillWorker | Fault::StopWorker => {
-                let Some(n) = self.pick(Role::Worker) else {
+                let Some(n) = self.pick(Role::WORKERS) else {
                     return Ok(None);
                 };
-                healing.push(Healing::Start(Role::Worker));
+                healing.push(Healing::Start(self.actors[n].role));
                 self.end(n, fault).await?
             }
             Fault::KillLeader => {
@@ -194,20 +199,26 @@ impl Field {
             }
             Fault::KillAll => {
                 let leader = self.leader().await.map(|n| self.actors[n].pid());
-                let worker = self.pick(Role::Worker).map(|n| self.actors[n].pid());
+                let worker = self.pick(Role::WORKERS).map(|n| self.actors[n].pid());
                 let (member, mut whom) = self.kill_broker().await?;
                 healing.push(Healing::Restart(member));
-                for (pid, role) in [(leader, Role::Planner), (worker, Role::Worker)] {
-                    if let Some(n) = pid.and_then(|pid| self.by_pid(pid)) {
+                for pid in [leader, worker].into_iter().flatten() {
+                    if let Some(n) = self.by_pid(pid) {
+                        healing.push(Healing::Start(self.actors[n].role));
                         whom += &format!(", {}", self.end(n, fault).await?);
-                        healing.push(Healing::Start(role));
                     }
                 }
                 whom
             }
+            Fault::StallBroker => {
+                let (member, whom) = self.choose_broker();
+                self.signal_broker(member, Signal::STOP)?;
+                healing.push(Healing::Wake(member));
+                whom
+            }
             Fault::FreezeWorker | Fault::FreezeLeader => {
                 let n = match fault {
-                    Fault::FreezeWorker => self.pick(Role::Worker),
+                    Fault::FreezeWorker => self.pick(Role::WORKERS),
                     _ => self.leader().await,
                 };
                 let Some(actor) = n.map(|n| &mut self.actors[n]) else {
@@ -221,22 +232,21 @@ impl Field {
             }
             Fault::Cut | Fault::HalfOpen | Fault::Delay | Fault::Stall => {
                 let of_worker = self.seed.below(3) > 0;
-                let role = if of_worker {
-                    Role::Worker
+                let roles = if of_worker {
+                    Role::WORKERS
                 } else {
-                    Role::Planner
+                    &[Role::Planner]
                 };
-                let Some(actor) = self.pick(role).map(|n| &mut self.actors[n]) else {
+                let Some(actor) = self.pick(roles).map(|n| &mut self.actors[n]) else {
                     return Ok(None);
                 };
-                let Some(proxy) = &actor.proxy else {
-                    return Ok(None);
-                };
-                match fault {
-                    Fault::Cut => proxy.cut(),
-                    Fault::HalfOpen => proxy.set(Mode::HalfOpen),
-                    Fault::Delay => proxy.set(Mode::Delay(lasts / 20)),
-                    _ => proxy.set(Mode::Stall),
+                for proxy in &actor.proxies {
+                    match fault {
+                        Fault::Cut => proxy.cut(),
+                        Fault::HalfOpen => proxy.set(Mode::HalfOpen),
+                        Fault::Delay => proxy.set(Mode::Delay(lasts / 20)),
+                        _ => proxy.set(Mode::Stall),
+                    }
                 }
                 actor.struck = true;
                 healing.push(Healing::Pass(actor.pid()));
@@ -264,19 +274,14 @@ impl Field {
         for healing in &strike.healing {
             match *healing {
                 Healing::Start(role) => self.start(role).await?,
-                Healing::Restart(member) => match &mut self.brokers {
-                    Brokers::Single(server) => server.restart().await?,
-                    Brokers::Cluster(cluster) => {
-                        cluster.members[member].restart().await?;
-                        cluster.settled().await?;
-                        for stream in [
-                            self.broker.subjects().ledger(),
-                            self.broker.subjects().shards(),
-                        ] {
-                            cluster.caught_up(stream.as_str()).await?;
-                        }
-                    }
-                },
+                Healing::Restart(member) => {
+                    self.brokers.servers()[member].restart().await?;
+                    self.all_caught_up().await?;
+                }
+                Healing::Wake(member) => {
+                    self.signal_broker(member, Signal::CONT)?;
+                    self.all_caught_up().await?;
+                }
                 Healing::Thaw { pid, since } => {
                     if let Some(n) = self.by_pid(pid) {
                         self.actors[n].process.thaw()?;
@@ -287,7 +292,7 @@ impl Field {
                 }
                 Healing::Pass(pid) => {
                     if let Some(n) = self.by_pid(pid) {
-                        if let Some(proxy) = &self.actors[n].proxy {
+                        for proxy in &self.actors[n].proxies {
                             proxy.set(Mode::Pass);
                         }
                         self.actors[n].struck = false;
@@ -309,18 +314,42 @@ impl Field {
     }
 
     async fn kill_broker(&mut self) -> anyhow::Result<(usize, String)> {
+        let (member, whom) = self.choose_broker();
+        self.brokers.servers()[member].kill().await?;
+        Ok((member, whom))
+    }
+
+    fn choose_broker(&mut self) -> (usize, String) {
         let choice = self.seed.next_u64();
-        match &mut self.brokers {
-            Brokers::Single(server) => {
-                server.kill().await?;
-                Ok((0, "the broker".to_owned()))
-            }
-            Brokers::Cluster(cluster) => {
-                let member = (choice % cluster.members.len() as u64) as usize;
-                cluster.members[member].kill().await?;
-                Ok((member, format!("member {member}")))
-            }
+        let members = self.brokers.servers().len();
+        let member = (choice % members as u64) as usize;
+        let whom = match self.brokers {
+            Brokers::Single(_) => "the broker".to_owned(),
+            Brokers::Cluster(_) => format!("member {member}"),
+        };
+        (member, whom)
+    }
+
+    fn signal_broker(&mut self, member: usize, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.brokers.servers()[member].pid();
+        let pid = pid.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        kill_process(pid.context("a broker that runs")?, signal)?;
+        Ok(())
+    }
+
+    /// On a cluster: until then the death of another member would be a second fault.
+    async fn all_caught_up(&self) -> anyhow::Result<()> {
+        let Brokers::Cluster(cluster) = &self.brokers else {
+            return Ok(());
+        };
+        cluster.settled().await?;
+        for stream in [
+            self.broker.subjects().ledger(),
+            self.broker.subjects().shards(),
+        ] {
+            cluster.caught_up(stream.as_str()).await?;
         }
+        Ok(())
     }
 
     /// A client of a broker that may just not be there.
@@ -332,7 +361,8 @@ impl Field {
     }
 
     /// What is asked while the broker is gone has no effect, and that is said.
-    async fn ask_of_queue(&self, fault: Fault) -> String {
+    async fn ask_of_queue(&mut self, fault: Fault) -> String {
+        let choice = self.seed.next_u64();
         let stream = self.broker.subjects().shards();
         let asked = async {
             let client = self.client().await?;
@@ -343,7 +373,14 @@ impl Field {
                     let names = format!("$JS.API.CONSUMER.NAMES.{stream}");
                     let answer = client.request(names, "".into()).await?;
                     let answer: Value = serde_json::from_slice(&answer.payload)?;
-                    let name = answer["consumers"][0].as_str().unwrap_or("none").to_owned();
+                    let names = answer["consumers"]
+                        .as_array()
+                        .map_or(&[][..], Vec::as_slice);
+                    let which = choice % names.len().max(1) as u64;
+                    let name = names
+                        .get(which as usize)
+                        .and_then(Value::as_str)
+                        .unwrap_or("none");
                     format!("$JS.API.CONSUMER.DELETE.{stream}.{name}")
                 }
             };

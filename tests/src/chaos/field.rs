@@ -1,4 +1,4 @@
-//! What a mix is played on: a broker or a cluster, planners and workers each behind a proxy of its
+//! What a mix is played on: a broker or a cluster, planners and workers each behind proxies of its
 //! own, and notes about what was done to which process.
 
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use gridloom_shared::id::Namespace;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::steady;
 use crate::cluster::Cluster;
 use crate::logged::{WORD, now_us};
 use crate::oracle::overlap::Lives;
@@ -24,8 +25,10 @@ use crate::server::TestServer;
 pub const NAMESPACE: &str = "chaos";
 /// How long a worker may be silent.
 pub const ACK_DEADLINE: Duration = Duration::from_secs(2);
-/// Tiles that a worker runs at once.
-const CONCURRENCY: &str = "4";
+/// The queue of all jobs but the steady one, and tiles of it that a worker runs at once.
+const QUEUE: &str = "default";
+/// See [`QUEUE`].
+const CONCURRENCY: u32 = 4;
 /// Planners and workers.
 pub const PLANNERS: usize = 2;
 /// See [`PLANNERS`].
@@ -48,6 +51,14 @@ impl Brokers {
             Brokers::Cluster(cluster) => cluster.url(),
         }
     }
+
+    /// Each of them.
+    pub fn servers(&mut self) -> &mut [TestServer] {
+        match self {
+            Brokers::Single(server) => std::slice::from_mut(server),
+            Brokers::Cluster(cluster) => &mut cluster.members,
+        }
+    }
 }
 
 /// What a process of the field is.
@@ -57,6 +68,13 @@ pub enum Role {
     Planner,
     /// It executes.
     Worker,
+    /// It executes the steady job alone.
+    SteadyWorker,
+}
+
+impl Role {
+    /// All that execute.
+    pub const WORKERS: &[Role] = &[Role::Worker, Role::SteadyWorker];
 }
 
 /// A planner or a worker.
@@ -66,8 +84,8 @@ pub struct Actor {
     pub role: Role,
     /// Its process.
     pub process: Process,
-    /// In front of the broker; none on a cluster, whose clients learn of all its members.
-    pub proxy: Option<Proxy>,
+    /// One in front of each broker.
+    pub proxies: Vec<Proxy>,
     /// Whether a fault has it in hand.
     pub struck: bool,
 }
@@ -149,6 +167,9 @@ impl Field {
         for _ in 0..WORKERS {
             self.start(Role::Worker).await?;
         }
+        for _ in 0..steady::WORKERS {
+            self.start(Role::SteadyWorker).await?;
+        }
         Ok(())
     }
 
@@ -157,14 +178,12 @@ impl Field {
     /// # Errors
     /// When it does not start.
     pub async fn start(&mut self, role: Role) -> anyhow::Result<()> {
-        let (proxy, url) = match &self.brokers {
-            Brokers::Single(server) => {
-                let proxy = Proxy::start(server.port()).await?;
-                let url = proxy.url();
-                (Some(proxy), url)
-            }
-            Brokers::Cluster(cluster) => (None, cluster.url()),
-        };
+        let mut proxies = Vec::new();
+        for server in self.brokers.servers() {
+            proxies.push(Proxy::start(server.port()).await?);
+        }
+        let urls: Vec<String> = proxies.iter().map(Proxy::url).collect();
+        let url = urls.join(",");
         let command = match role {
             Role::Planner => {
                 let command = Gridloom::new(["planner", "--nats", &url])?;
@@ -174,41 +193,46 @@ impl Field {
                     Brokers::Cluster(_) => command.env("GRIDLOOM_QUEUE_REPLICAS", "3"),
                 }
             }
-            Role::Worker => {
-                let number = self.seed.next_u64();
-                let log = self.executions().join(format!("{number:016x}.log"));
-                let database = format!("effects=sqlite:{}", self.database().display());
-                let deadline = ACK_DEADLINE.as_millis().to_string();
-                let args = [
-                    (WORD, None),
-                    ("--nats", Some(url.as_str())),
-                    ("--namespace", Some(NAMESPACE)),
-                    ("--log", Some(text(&log)?)),
-                    ("--concurrency", Some(CONCURRENCY)),
-                    ("--ack-deadline-ms", Some(&deadline)),
-                    ("--database", Some(&database)),
-                ];
-                Gridloom::new(
-                    args.iter()
-                        .flat_map(|(name, value)| [Some(*name), *value])
-                        .flatten(),
-                )?
-            }
+            Role::Worker => self.worker(&url, QUEUE, CONCURRENCY)?,
+            Role::SteadyWorker => self.worker(&url, steady::NAME, steady::CONCURRENCY)?,
         };
         let process = command.start().await?;
         self.actors.push(Actor {
             role,
             process,
-            proxy,
+            proxies,
             struck: false,
         });
         Ok(())
     }
 
-    /// One of this role that no fault has in hand.
-    pub fn pick(&mut self, role: Role) -> Option<usize> {
+    fn worker(&mut self, url: &str, queue: &str, concurrency: u32) -> anyhow::Result<Gridloom> {
+        let number = self.seed.next_u64();
+        let log = self.executions().join(format!("{number:016x}.log"));
+        let database = format!("effects=sqlite:{}", self.database().display());
+        let concurrency = concurrency.to_string();
+        let deadline = ACK_DEADLINE.as_millis().to_string();
+        let args = [
+            (WORD, None),
+            ("--nats", Some(url)),
+            ("--namespace", Some(NAMESPACE)),
+            ("--log", Some(text(&log)?)),
+            ("--queue", Some(queue)),
+            ("--concurrency", Some(&concurrency)),
+            ("--ack-deadline-ms", Some(&deadline)),
+            ("--database", Some(&database)),
+        ];
+        Gridloom::new(
+            args.iter()
+                .flat_map(|(name, value)| [Some(*name), *value])
+                .flatten(),
+        )
+    }
+
+    /// One of these roles that no fault has in hand.
+    pub fn pick(&mut self, roles: &[Role]) -> Option<usize> {
         let whole: Vec<usize> = (0..self.actors.len())
-            .filter(|n| self.actors[*n].role == role && !self.actors[*n].struck)
+            .filter(|n| roles.contains(&self.actors[*n].role) && !self.actors[*n].struck)
             .collect();
         let choice = self.seed.next_u64();
         (!whole.is_empty()).then(|| whole[(choice % whole.len() as u64) as usize])
@@ -225,7 +249,7 @@ impl Field {
                 && !actor.struck
                 && name.ends_with(&format!("-{}", actor.pid()))
         });
-        let other = self.pick(Role::Planner);
+        let other = self.pick(&[Role::Planner]);
         leads.or(other)
     }
 

@@ -16,6 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::steady;
 use crate::seed::Seed;
 
 /// How often a run is looked at.
@@ -27,16 +28,23 @@ pub const EFFECT_SLICES: u32 = 4;
 /// See [`EFFECT_SLICES`].
 pub const EFFECT_PAGES: u32 = 15;
 
-/// The jobs: name, grid and handler. Short shards, some of which fail; shards that take most of an
-/// ack deadline; and effects in a database.
-fn jobs() -> [(&'static str, String); 3] {
-    let job = |name: &'static str, handler: &str, grid: &str, params: &str| {
+/// The jobs as they are defined, and how many runs of each are open at once. Short shards, some of
+/// which fail; shards that take most of an ack deadline; effects in a database; and the steady job.
+fn jobs() -> [(String, usize); 4] {
+    let job = |name: &str, handler: &str, grid: &str, params: &str| {
         let text = format!(
             "name = \"{name}\"\nhandler = \"{handler}\"\n[grid]\n{grid}\n{RETRY}[params]\n{params}"
         );
-        (name, text)
+        (text, 1)
     };
+    let steady = format!(
+        "name = \"{0}\"\nqueue = \"{0}\"\nhandler = \"noop\"\n[grid]\n{1}\n{RETRY}[params]\nsleep_ms = {2}",
+        steady::NAME,
+        steady::GRID,
+        steady::SHARD.as_millis()
+    );
     [
+        (steady, steady::OPEN),
         job(
             "short",
             "noop",
@@ -100,20 +108,23 @@ impl Load {
             open: Arc::default(),
             tasks: JoinSet::new(),
         };
-        for (name, toml) in jobs() {
+        for (toml, open) in jobs() {
             let spec = parse::parse(&toml, Format::Toml);
             let spec = spec.map_err(|faults| anyhow::anyhow!("{faults}"))?;
             let bucket = broker.jobs();
-            bucket.put(name, wire::encode(&spec)).await?;
-            let feed = Feed {
-                broker: broker.clone(),
-                job: spec.name,
-                seed: Seed::new(seed.next_u64()),
-                stop: Arc::clone(&load.stop),
-                asked: Arc::clone(&load.asked),
-                open: Arc::clone(&load.open),
-            };
-            load.tasks.spawn(feed.go_on());
+            bucket.put(spec.name.as_str(), wire::encode(&spec)).await?;
+            for _ in 0..open {
+                let feed = Feed {
+                    broker: broker.clone(),
+                    job: spec.name.clone(),
+                    queue: spec.queue.clone(),
+                    seed: Seed::new(seed.next_u64()),
+                    stop: Arc::clone(&load.stop),
+                    asked: Arc::clone(&load.asked),
+                    open: Arc::clone(&load.open),
+                };
+                load.tasks.spawn(feed.go_on());
+            }
         }
         Ok(load)
     }
@@ -153,6 +164,7 @@ impl Load {
 struct Feed {
     broker: Broker,
     job: JobName,
+    queue: QueueName,
     seed: Seed,
     stop: Arc<AtomicBool>,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -203,10 +215,7 @@ impl Feed {
 
     async fn is_closed(&self, run: &RunId) -> bool {
         let subjects = self.broker.subjects();
-        let Ok(queue) = QueueName::new("default") else {
-            return false;
-        };
-        let plan = subjects.ledger_of(&queue, run, Author::Plan);
+        let plan = subjects.ledger_of(&self.queue, run, Author::Plan);
         // The broker may just be gone.
         let last = self.broker.last_of_leader(&subjects.ledger(), &plan).await;
         last.ok()

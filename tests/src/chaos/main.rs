@@ -1,18 +1,20 @@
-//! `chaos --seconds N --seed S [--cluster] [--json] [--only FAULT,FAULT]`: the seeded mix by hand. It
-//! is also the command under test, so that it can be built alone.
+//! `chaos --seconds N --seed S [--cluster] [--json] [--only FAULT,FAULT|none]`: the seeded mix by hand.
+//! It is also the command under test, so that it can be built alone.
 #![expect(
     clippy::print_stdout,
     reason = "what a mix found is what this is run for"
 )]
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use gridloom_tests::chaos::fault::Fault;
+use gridloom_tests::chaos::steady::Pool;
 use gridloom_tests::chaos::verdict::Tally;
 use gridloom_tests::chaos::{self, Options};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Longest list of executions at the same time that is shown.
 const SHOWN: usize = 20;
@@ -59,8 +61,9 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
         seed: gridloom_tests::seed::Seed::from_env()?.number(),
         lasts: Duration::from_secs(60),
         cluster: false,
-        only: Vec::new(),
+        faults: Vec::new(),
     };
+    let mut only = None;
     let mut json = false;
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -70,19 +73,22 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
             "--seed" => options.seed = value()?.parse()?,
             "--cluster" => options.cluster = true,
             "--json" => json = true,
-            "--only" => {
-                for name in value()?.split(',') {
-                    let fault = Fault::named(name);
-                    let fault = fault.with_context(|| {
-                        format!("{name} is none of {:?}", Fault::all(options.cluster))
-                    })?;
-                    options.only.push(fault);
-                }
-            }
+            "--only" => only = Some(named(value()?)?),
             _ => bail!("{arg}: known are --seconds N, --seed S, --cluster, --json, --only FAULTS"),
         }
     }
+    options.faults = only.unwrap_or_else(|| Fault::all().to_vec());
     Ok((options, json))
+}
+
+fn named(list: &str) -> anyhow::Result<Vec<Fault>> {
+    let names = list.split(',').filter(|name| *name != "none");
+    names
+        .map(|name| {
+            let fault = Fault::named(name);
+            fault.with_context(|| format!("{name} is none of {:?}", Fault::all()))
+        })
+        .collect()
 }
 
 fn show(tally: &Tally) {
@@ -98,20 +104,21 @@ fn show(tally: &Tally) {
     for cause in tally.overlaps.iter().take(SHOWN) {
         println!("  {cause}");
     }
-    let rates: Vec<String> = tally
-        .rates
-        .iter()
-        .map(|(_, rate)| format!("{rate:.0}"))
-        .collect();
-    println!("shards a second in quiet periods: {}", rates.join(" "));
+    println!("{}", tally.rates);
     for breach in &tally.breaches {
         println!("BREACH {breach}");
     }
     println!("{} breaches", tally.breaches.len());
 }
 
-fn document(options: &Options, tally: &Tally) -> serde_json::Value {
-    let rates: Vec<f64> = tally.rates.iter().map(|(_, rate)| *rate).collect();
+fn document(options: &Options, tally: &Tally) -> Value {
+    let rates = &tally.rates;
+    let of_pool = |pool: &Pool| json!({ "seconds": pool.seconds, "shards_a_second": pool.rate() });
+    let by_fault: BTreeMap<&String, Value> = rates
+        .by_fault
+        .iter()
+        .map(|(name, pool)| (name, of_pool(pool)))
+        .collect();
     json!({
         "seed": options.seed,
         "cluster": options.cluster,
@@ -121,7 +128,13 @@ fn document(options: &Options, tally: &Tally) -> serde_json::Value {
         "takeovers": tally.takeovers,
         "executions": tally.executions,
         "overlaps": tally.overlaps,
-        "rates": rates,
+        "rates": {
+            "before": of_pool(&rates.before),
+            "after": of_pool(&rates.after),
+            "by_fault": by_fault,
+            "ratio": rates.ratio(),
+            "judged": rates.is_judged(),
+        },
         "breaches": tally.breaches,
     })
 }

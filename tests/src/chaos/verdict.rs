@@ -14,6 +14,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::fault::Twice;
 use super::field::ACK_DEADLINE;
 use super::load::{Asked, EFFECT_PAGES, EFFECT_SLICES};
+use super::steady::{self, Rates, Window};
 use crate::oracle::ledger::Ledger;
 use crate::oracle::overlap::{self, Lives};
 use crate::oracle::{self, liveness};
@@ -36,8 +37,8 @@ pub struct Tally {
     pub executions: usize,
     /// Executions at the same time that a lost lease explains, each with its cause.
     pub overlaps: Vec<String>,
-    /// Shards a second while nothing was wrong: one number a quiet period.
-    pub rates: Vec<(UnixMs, f64)>,
+    /// How fast the steady job went on.
+    pub rates: Rates,
     /// Rules that were broken, each with the history of its shards.
     pub breaches: Vec<String>,
 }
@@ -47,8 +48,8 @@ pub struct Tally {
 pub struct Times {
     /// End of the last fault.
     pub healed: UnixMs,
-    /// Periods without a fault.
-    pub quiet: Vec<(UnixMs, UnixMs)>,
+    /// What the rates are counted in.
+    pub windows: Vec<Window>,
 }
 
 /// Judges `asked`, all of which is closed.
@@ -66,9 +67,9 @@ pub async fn judge(
 ) -> anyhow::Result<Tally> {
     let mut logs = overlap::read(executions, lives)?;
     let mut tally = Tally::default();
-    let mut committed = vec![0; times.quiet.len()];
+    let mut commits = Vec::new();
     let none = HashSet::new();
-    for Asked { run, .. } in asked {
+    for Asked { run, job, .. } in asked {
         let excused = twice.get(run).unwrap_or(&none);
         tally.runs += 1;
         let verdict = oracle::judge_except(broker, run, None, seed, excused).await;
@@ -89,20 +90,20 @@ pub async fn judge(
             .overlaps
             .extend(explained.map(|cause| format!("{run}: {cause}")));
         let mut breaches = found.breaches;
-        breaches.extend(liveness::judge(&ledger, times.healed, LIVENESS));
+        let mut within = LIVENESS;
+        if job == steady::NAME {
+            within += steady::QUEUED;
+            commits.extend(liveness::commits(&ledger));
+        }
+        breaches.extend(liveness::judge(&ledger, times.healed, within));
         if !breaches.is_empty() {
             tally
                 .breaches
                 .push(oracle::histories(run, seed, &breaches, &ledger));
         }
-        for ((from, until), count) in times.quiet.iter().zip(&mut committed) {
-            *count += liveness::committed_between(&ledger, *from, *until);
-        }
     }
-    for ((from, until), count) in times.quiet.iter().zip(committed) {
-        let seconds = (until.0 - from.0) as f64 / 1_000.0;
-        tally.rates.push((*from, count as f64 / seconds));
-    }
+    tally.rates = Rates::of(&times.windows, &commits);
+    tally.breaches.extend(tally.rates.breach());
     Ok(tally)
 }
 

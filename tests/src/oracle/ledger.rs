@@ -1,9 +1,11 @@
 //! Decides how a run's records are read: raw, all of them, in order.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, bail};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::RunId;
+use gridloom_shared::id::{RunId, Session};
 use gridloom_shared::ledger::audit::{Audit, Report};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Record;
@@ -55,6 +57,15 @@ impl Ledger {
             run: run.clone(),
             entries: records.iter().map(entry).collect(),
         })
+    }
+
+    /// Who wrote outcomes.
+    pub fn sessions(&self) -> HashSet<Session> {
+        let outcomes = self.entries.iter().filter_map(|entry| match &entry.record {
+            Some(Record::Work(work)) => Some(work.signature().0),
+            Some(Record::Plan(_) | Record::Takeover(_)) | None => None,
+        });
+        outcomes.collect()
     }
 
     /// Whether the run is over.

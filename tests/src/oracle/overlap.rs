@@ -211,6 +211,128 @@ fn explain(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracle::made_up::{ANN, BOB, FIRST, done, ledger, taken, wave};
+
+    const ACK_DEADLINE: Duration = Duration::from_secs(2);
+    const CELL: Cell = Cell {
+        kind: TileKind::Page,
+        slice: 0,
+        page: 0,
+    };
+
+    fn ms(ms: u64) -> u64 {
+        ms * 1_000
+    }
+
+    /// An execution by process `pid` from one millisecond after `begun` to another.
+    fn execution(pid: u32, fence: u64, begun: u64, from: u64, until: u64) -> Execution {
+        Execution {
+            pid,
+            cell: CELL,
+            attempt: 1,
+            fence,
+            start: begun + ms(from),
+            end: begun + ms(until),
+            how: "done".to_owned(),
+        }
+    }
+
+    /// Judges two executions of a shard: one by process 1 under the wave, one by process 2. Times count
+    /// in milliseconds from a minute ago; Bob's takeover stands at 1,000, if there is one.
+    fn found(
+        takeover: bool,
+        first: (u64, u64),
+        second: (u64, u64, u64),
+        frozen: Option<(u64, u64)>,
+    ) -> Found {
+        let begun = now_us() - ms(60_000);
+        let wall = UnixMs::now().0 - 60_000;
+        let mut records = vec![(UnixMs(wall), wave(0, 0, 2, 1))];
+        if takeover {
+            records.push((UnixMs(wall + 1_000), taken((BOB, 1), FIRST)));
+        }
+        records.push((UnixMs(wall + 5_000), done((ANN, 1), FIRST, 2)));
+        let frozen = frozen.map(|(from, until)| (1, vec![(begun + ms(from), begun + ms(until))]));
+        let lives = Lives {
+            frozen: frozen.into_iter().collect(),
+            ..Lives::default()
+        };
+        let (fence, from, until) = second;
+        let executions = [
+            execution(1, 2, begun, first.0, first.1),
+            execution(2, fence, begun, from, until),
+        ];
+        judge(
+            &ledger(records),
+            &executions,
+            &lives,
+            ACK_DEADLINE,
+            &HashSet::new(),
+        )
+    }
+
+    /// A breach that says `what`, and nothing explained.
+    fn is_breach(found: &Found, what: &str) {
+        let [breach] = found.breaches.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(breach.what.contains(what), "{breach}");
+        assert_eq!((breach.cell, found.explained.len()), (Some(CELL), 0));
+    }
+
+    #[test]
+    fn overlap_without_a_takeover_is_found() {
+        is_breach(
+            &found(false, (0, 1_500), (3, 1_100, 1_400), None),
+            "never lost",
+        );
+    }
+
+    #[test]
+    fn overlap_under_one_fence_is_found() {
+        is_breach(
+            &found(true, (0, 1_500), (2, 1_100, 1_400), None),
+            "same fence",
+        );
+    }
+
+    #[test]
+    fn earlier_one_that_goes_on_after_the_takeover_for_too_long_is_found() {
+        is_breach(
+            &found(true, (0, 4_500), (3, 1_100, 4_400), None),
+            "went on for",
+        );
+    }
+
+    #[test]
+    fn earlier_one_that_ends_soon_after_the_takeover_is_explained() {
+        let found = found(true, (0, 1_500), (3, 1_100, 1_400), None);
+        assert_eq!(
+            (found.breaches.len(), found.explained.len()),
+            (0, 1),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn time_in_which_the_earlier_one_was_stopped_does_not_count() {
+        let found = found(true, (0, 6_000), (3, 1_100, 4_400), Some((500, 5_500)));
+        assert_eq!(
+            (found.breaches.len(), found.explained.len()),
+            (0, 1),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn one_after_the_other_is_no_overlap() {
+        let found = found(false, (0, 1_000), (3, 1_000, 1_400), None);
+        assert_eq!(
+            (found.breaches.len(), found.explained.len()),
+            (0, 0),
+            "{found:?}"
+        );
+    }
 
     #[test]
     fn only_what_lies_inside_counts_as_standing_still() {

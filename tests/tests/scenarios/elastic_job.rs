@@ -74,9 +74,9 @@ async fn failure_2_several_failovers_at_once_run_no_shard_repeatedly() -> anyhow
 async fn only(fault: Fault) -> anyhow::Result<chaos::verdict::Tally> {
     let options = Options {
         seed: gridloom_tests::seed::Seed::from_env()?.number(),
-        lasts: Duration::from_secs(20),
+        lasts: Duration::from_secs(30),
         cluster: false,
-        only: vec![fault],
+        faults: vec![fault],
     };
     eprintln!("seed {}", options.seed);
     let tally = Box::pin(chaos::run(&options, &|line| eprintln!("{line}"))).await?;

@@ -3,11 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, QueueName, RunId, Term};
 use gridloom_shared::ledger::record::{Author, PlanRecord, TileRun, Wave};
 use gridloom_shared::wire;
+use gridloom_tests::oracle::ledger::Ledger;
+use gridloom_tests::oracle::trace::Trace;
+use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
-use gridloom_tests::wait::eventually;
+use gridloom_tests::wait::{eventually, eventually_some};
 use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(120);
@@ -18,6 +23,10 @@ const KILLS: usize = 22;
 const RACED: u32 = 1_500;
 /// See [`RACED`].
 const RACES: usize = 100;
+/// Between the failure of shards and their next attempt, where the leader is deaf when that is due.
+const BACKOFF: Duration = Duration::from_secs(4);
+/// A leadership lasts 2.5 s from a renewal: one that was renewed so shortly before still holds then.
+const RENEWED: Duration = Duration::from_millis(1_500);
 
 async fn job(stage: &Stage, pages: u32) -> anyhow::Result<JobName> {
     let text = format!(
@@ -163,6 +172,97 @@ async fn wave_that_another_planner_decided_first_is_not_decided_again() -> anyho
         assert!(decided > 0);
         stage.closed(&run, LONG).await?;
         stage.judge(&run).await?.succeeded()?;
+        Ok(())
+    })
+    .await
+}
+
+/// When the last shard of `run` failed, all eight of which fail once.
+async fn all_failed(stage: &Stage, run: &RunId) -> anyhow::Result<UnixMs> {
+    eventually_some(SOON, "all shards have failed", async || {
+        let ledger = Ledger::read(&stage.broker, run).await?;
+        let trace = Trace::of(&ledger);
+        let failed = trace
+            .cells()
+            .values()
+            .filter(|cell| !cell.failed.is_empty());
+        let last = ledger.entries.last().map(|entry| entry.at);
+        Ok(last.filter(|_| failed.count() == 8))
+    })
+    .await
+}
+
+/// Waits for a renewal of the leadership that still holds at `due`.
+async fn renewed_before(stage: &Stage, due: UnixMs) -> anyhow::Result<()> {
+    let bucket = stage.broker.state();
+    let revision = async || {
+        let entry = bucket.get_of_leader(LEADER_KEY).await?;
+        anyhow::Ok(entry.map(|entry| entry.revision))
+    };
+    let mut last = revision().await?;
+    eventually(SOON, "the leadership is renewed", async || {
+        let now = revision().await?;
+        let renewed = std::mem::replace(&mut last, now) != now;
+        Ok(renewed && UnixMs::now() + RENEWED >= due)
+    })
+    .await?;
+    anyhow::ensure!(
+        UnixMs::now() < due,
+        "the attempt was due before it could be raced"
+    );
+    Ok(())
+}
+
+/// Decides the next attempt of the last wave's tiles, as another planner would.
+async fn decide_next_attempt(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
+    let subjects = stage.broker.subjects();
+    let plan = subjects.ledger_of(&QueueName::new("default")?, run, Author::Plan);
+    let ledger = Ledger::read(&stage.broker, run).await?;
+    let folded = ledger.entries.last().context("records")?.seq;
+    let last = stage
+        .broker
+        .last_of_leader(&subjects.ledger(), &plan)
+        .await?;
+    let last = last.context("a plan record")?;
+    let PlanRecord::Wave(mut wave) = wire::decode(&last.payload)? else {
+        anyhow::bail!("the last plan record is no wave")
+    };
+    (wave.n, wave.folded, wave.term) = (wave.n + 1, folded, Term(0));
+    for tiles in &mut wave.tiles {
+        tiles.attempt += 1;
+    }
+    let record = wire::encode(&PlanRecord::Wave(wave));
+    stage.broker.append(plan, record, Some(last.seq)).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leader_that_did_not_hear_of_another_ones_wave_does_not_decide_it_again()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let job = stage
+            .apply(&format!(
+                "name = \"deaf\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = {{ count = 8 }}\ntile = 8\n\
+                 [retry]\nbackoff = {{ initial = \"{}s\", jitter = 0 }}",
+                BACKOFF.as_secs()
+            ))
+            .await?;
+        let proxy = Proxy::start(stage.server.port()).await?;
+        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
+        stage.planners.push(planner.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let run = stage.submit(&job, &json!({"fail_attempts": 1})).await?;
+        let due = all_failed(stage, &run).await? + BACKOFF;
+        renewed_before(stage, due).await?;
+        // What it says is heard: its wave, which it cannot know to be the second.
+        proxy.set(Mode::HalfOpen);
+        decide_next_attempt(stage, &run).await?;
+        let decided = due + Duration::from_millis(500);
+        eventually(SOON, "the leader has decided", async || Ok(UnixMs::now() > decided)).await?;
+        proxy.set(Mode::Pass);
+        stage.closed(&run, LONG).await?;
+        let verdict = stage.judge(&run).await?.succeeded()?;
+        assert_eq!((verdict.waves, verdict.audit.repeated), (2, 0));
         Ok(())
     })
     .await

@@ -1,6 +1,6 @@
 //! Runs tiles whose holder may have died of them (protocol.md §5): page by page, each after a confirmed
-//! `started` record; and, where a second holder may have died, with nothing else beside it in this worker.
-//! So the ledger says which page it was, and its neighbours are not condemned with it.
+//! `started` record; and, where one more death condemns a page, with nothing else beside it in this
+//! worker. So the ledger says which page it was, and its neighbours are not condemned with it.
 
 use super::Engine;
 use super::held::{Holding, Phase, TileKey};

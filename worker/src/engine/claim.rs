@@ -108,7 +108,7 @@ impl Engine {
             held.left = (left.pages.len() < pages).then(|| left.pages.iter().collect());
             held.careful = (left.crashes > 0).then(|| Careful {
                 pages: left.pages.iter().flatten().collect(),
-                alone: left.crashes > 1,
+                alone: left.on_trial,
             });
             self.ready(key);
         }

@@ -42,6 +42,8 @@ pub(crate) struct Left {
     pub(crate) pages: Ranges,
     /// Takeovers of the tile, ours among them, that suggest a crash of its holder.
     pub(crate) crashes: u32,
+    /// Whether one more death condemns one of its pages.
+    pub(crate) on_trial: bool,
 }
 
 impl Reading {
@@ -115,8 +117,11 @@ impl Reading {
             self.claims
                 .into_iter()
                 .map(|claim| Left {
-                    pages: claim.left,
                     crashes: claim.suspicion.takeovers(),
+                    on_trial: claim
+                        .suspicion
+                        .is_on_trial(|page| claim.left.contains(page)),
+                    pages: claim.left,
                 })
                 .collect(),
         ))
@@ -252,13 +257,28 @@ mod tests {
         })
     }
 
-    fn read(records: &[(u64, Record)]) -> Option<(Fence, Vec<u64>)> {
+    fn started(session: u64, fence: u64) -> Record {
+        Record::Work(WorkRecord::Started {
+            session: Session(session),
+            number: 9,
+            tile: TileRef { wave: 2, index: 3 },
+            page: 11,
+            fence: Fence(fence),
+        })
+    }
+
+    fn left(records: &[(u64, Record)]) -> Option<(Fence, Left)> {
         let mut reading = Reading::new(OWN, 50, [tile(1)].iter());
         for (sequence, record) in records {
             reading.apply(*sequence, record);
         }
-        let (fence, left) = reading.finish()?;
-        Some((fence, left[0].pages.iter().flatten().collect()))
+        let (fence, mut left) = reading.finish()?;
+        Some((fence, left.remove(0)))
+    }
+
+    fn read(records: &[(u64, Record)]) -> Option<(Fence, Vec<u64>)> {
+        let (fence, left) = left(records)?;
+        Some((fence, left.pages.iter().flatten().collect()))
     }
 
     #[test]
@@ -308,15 +328,6 @@ mod tests {
 
     #[test]
     fn page_that_killed_three_workers_is_not_run_again_and_its_neighbours_are() {
-        let started = |session: u64, fence: u64| {
-            Record::Work(WorkRecord::Started {
-                session: Session(session),
-                number: 9,
-                tile: TileRef { wave: 2, index: 3 },
-                page: 11,
-                fence: Fence(fence),
-            })
-        };
         let records = [
             (101, takeover(2, 1)),
             (102, started(2, 101)),
@@ -331,6 +342,30 @@ mod tests {
             read(&records[2..]),
             Some((Fence(107), vec![10, 11, 12, 13]))
         );
+    }
+
+    #[test]
+    fn page_is_on_trial_after_two_deaths_and_not_where_a_holder_says_that_it_lives() {
+        let returned = Record::Work(WorkRecord::Returned {
+            session: Session(2),
+            number: 10,
+            tiles: vec![TileRef { wave: 2, index: 3 }],
+        });
+        let mut records = vec![
+            (101, takeover(2, 1)),
+            (102, started(2, 101)),
+            (103, returned),
+            (104, takeover(3, 1)),
+            (105, started(3, 104)),
+            (106, takeover(1, 5)),
+        ];
+        let suspected = |records: &[(u64, Record)]| {
+            let (_, left) = left(records)?;
+            Some((left.crashes, left.on_trial))
+        };
+        assert_eq!(suspected(&records), Some((3, false)));
+        records.remove(2);
+        assert_eq!(suspected(&records), Some((3, true)));
     }
 
     #[test]

@@ -1,122 +1,18 @@
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{Nonce, RunId, Term};
-use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::ledger::orders::{Cancelled, Reopened};
-use gridloom_shared::ledger::outcomes::{Entry as Outcome, Failed};
-use gridloom_shared::ledger::record::{Closed, EndState, Reason, TileRun};
 use gridloom_shared::tile::Tile;
 
 use super::*;
 use crate::observer::Stored;
-use crate::oracle::ledger::Entry;
+use crate::oracle::made_up::{
+    ANN, BOB, FIRST, SECOND, closed, done, failed, ledger, outcome, taken, wave,
+};
 use crate::oracle::queue;
 
-const ANN: Session = Session(1);
-const BOB: Session = Session(2);
-const FIRST: TileRef = TileRef { wave: 0, index: 0 };
-const SECOND: TileRef = TileRef { wave: 1, index: 0 };
-
-fn opened() -> Record {
-    let text = "name = \"a\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 2 }\n[retry]\nmax_attempts = 2";
-    Record::Plan(PlanRecord::Opened(Box::new(Opened {
-        nonce: Nonce(7),
-        job: parse::parse(text, Format::Toml).unwrap(),
-        scheduled_at: UnixMs(0),
-        content: 0,
-        term: Term(1),
-    })))
-}
-
-fn wave(n: u32, first: u32, pages: u32, attempt: u32) -> Record {
-    let tiles = TileRun {
-        kind: TileKind::Page,
-        slice: 0,
-        first,
-        pages,
-        tiles: 1,
-        attempt,
-        bounds: Vec::new(),
-        after: None,
-    };
-    Record::Plan(PlanRecord::Wave(Wave {
-        n,
-        folded: 1,
-        term: Term(1),
-        tiles: vec![tiles],
-    }))
-}
-
-fn closed() -> Record {
-    Record::Plan(PlanRecord::Closed(Closed {
-        state: EndState::Succeeded,
-        error: None,
-        term: Term(1),
-    }))
-}
-
-fn outcome(
-    by: (Session, u64),
-    tile: TileRef,
-    fence: u64,
-    first: u32,
-    pages: u32,
-    status: Status,
-) -> Record {
-    let entry = Outcome {
-        tile,
-        kind: TileKind::Page,
-        fence: Fence(fence),
-        slice: 0,
-        first,
-        pages,
-        status,
-        columns: Vec::new(),
-        results: Vec::new(),
-    };
-    let block = outcomes::encode(&[entry]).into();
-    Record::Work(WorkRecord::Outcomes {
-        session: by.0,
-        number: by.1,
-        block,
-    })
-}
-
-fn done(by: (Session, u64), tile: TileRef, fence: u64) -> Record {
-    outcome(by, tile, fence, 0, 2, Status::Done)
-}
-
-fn failed(by: (Session, u64), tile: TileRef, fence: u64, page: u32) -> Record {
-    let status = Status::Failed(Failed {
-        error: "no".into(),
-        retry: Retry::Backoff,
-    });
-    outcome(by, tile, fence, page, 1, status)
-}
-
-fn taken(by: (Session, u64), tile: TileRef) -> Record {
-    Record::Takeover(Takeover {
-        session: by.0,
-        number: by.1,
-        tiles: vec![tile],
-        reason: Reason::Count,
-    })
-}
-
-/// Sequences count from 1, so the first wave is number 2 and its fence 2.
 fn trace(records: impl IntoIterator<Item = Record>) -> Trace {
-    let entry = |(n, record)| Entry {
-        seq: n,
-        at: UnixMs(n),
-        record: Some(record),
-    };
-    let entries = (1..)
-        .zip(std::iter::once(opened()).chain(records))
-        .map(entry)
-        .collect();
-    Trace::of(&Ledger {
-        run: RunId::new("a_s_1").unwrap(),
-        entries,
-    })
+    let records = (2..).zip(records);
+    Trace::of(&ledger(records.map(|(n, record)| (UnixMs(n), record))))
 }
 
 fn breaches(records: impl IntoIterator<Item = Record>) -> Vec<String> {
