@@ -22,6 +22,8 @@ mod elastic_job;
 mod failover;
 #[path = "scenarios/faults.rs"]
 mod faults;
+#[path = "scenarios/machine.rs"]
+mod machine;
 #[path = "scenarios/mixed.rs"]
 mod mixed;
 #[path = "scenarios/planners.rs"]

@@ -1,0 +1,113 @@
+//! Faults of what the engine stands on: a broker that two hundred workers come back to.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use gridloom_shared::id::{RunId, Session};
+use gridloom_shared::ledger::record::Record;
+use gridloom_tests::logged::WORD;
+use gridloom_tests::oracle::ledger::Ledger;
+use gridloom_tests::process::Gridloom;
+use gridloom_tests::scenario::{NAMESPACE, Stage, play};
+use gridloom_tests::wait::eventually;
+use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(30);
+/// Workers that reconnect at once.
+const CROWD: usize = 200;
+/// Processes that they share.
+const PROCESSES: usize = 4;
+/// How long it may take until all answer again.
+const BACK_WITHIN: Duration = Duration::from_secs(20);
+
+/// Starts [`CROWD`] workers of one tile each, with connections and leases of their own.
+async fn start_crowd(stage: &mut Stage) -> anyhow::Result<()> {
+    let log = stage.dir().join("executions");
+    let each = (CROWD / PROCESSES).to_string();
+    for _ in 0..PROCESSES {
+        let crowd = Gridloom::new([
+            WORD,
+            "--nats",
+            &stage.server.url(),
+            "--namespace",
+            NAMESPACE,
+        ])?
+        .args(["--concurrency", "1", "--ack-deadline-ms", "30000"])
+        .args(["--workers", &each, "--log"])
+        .args([&log]);
+        stage.workers.push(crowd.start().await?);
+    }
+    Ok(())
+}
+
+/// Waits until every worker of the crowd has announced itself, and says how long that took.
+async fn all_there(stage: &Stage, within: Duration) -> anyhow::Result<Duration> {
+    let since = Instant::now();
+    let subjects = stage.broker.subjects();
+    let mut presence = stage.broker.subscribe(subjects.all_presence()).await?;
+    let mut there = HashSet::<Session>::new();
+    let all = async {
+        while there.len() < CROWD
+            && let Some(message) = presence.next().await
+        {
+            there.extend(subjects.parse_presence(message.subject.as_str()));
+        }
+    };
+    let waited = tokio::time::timeout(within, all).await;
+    anyhow::ensure!(
+        waited.is_ok(),
+        "{} of {CROWD} workers are there",
+        there.len()
+    );
+    Ok(since.elapsed())
+}
+
+/// Tiles of `run` that were taken over, each as often as it was.
+async fn takeovers(stage: &Stage, run: &RunId) -> anyhow::Result<usize> {
+    let ledger = Ledger::read(&stage.broker, run).await?;
+    let tiles = ledger.entries.iter().map(|entry| match &entry.record {
+        Some(Record::Takeover(takeover)) => takeover.tiles.len(),
+        _ => 0,
+    });
+    Ok(tiles.sum())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_workers_that_reconnect_at_once_take_over_only_what_was_in_flight()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        start_crowd(stage).await?;
+        let there = all_there(stage, SOON).await?;
+        let held = stage
+            .apply(&format!("name = \"held\"\nhandler = \"noop\"\n[grid]\nslices = {CROWD}\ntile = 1"))
+            .await?;
+        let held = stage.submit(&held, &json!({"sleep_ms": 4_000})).await?;
+        let log = stage.dir().join("executions");
+        eventually(SOON, "every tile is in flight", async || {
+            Ok(std::fs::read_to_string(&log)?.matches("\"start\"").count() == CROWD)
+        })
+        .await?;
+        stage.server.kill().await?;
+        stage.server.restart().await?;
+        let back = all_there(stage, BACK_WITHIN).await?;
+        let job = stage
+            .apply("name = \"after\"\nhandler = \"noop\"\n[grid]\nslices = 40\npages = { count = 10 }\ntile = 1")
+            .await?;
+        let after = stage.submit(&job, &json!({"sleep_ms": 500})).await?;
+        for run in [&held, &after] {
+            stage.closed(run, LONG).await?;
+            stage.judge(run).await?.succeeded()?;
+        }
+        let taken = takeovers(stage, &held).await?;
+        eprintln!("there after {there:?}, back after {back:?}, {taken} tiles taken over");
+        assert!(taken <= CROWD, "{taken} takeovers of {CROWD} tiles");
+        assert_eq!(takeovers(stage, &after).await?, 0);
+        for worker in &mut stage.workers {
+            assert!(worker.is_running()?);
+        }
+        Ok(())
+    })
+    .await
+}
