@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod scenario;
 pub mod seed;
 pub mod server;
+pub mod small_disk;
 pub mod wait;
 
 use std::path::PathBuf;

@@ -1,14 +1,17 @@
-//! Faults of what the engine stands on: a broker that two hundred workers come back to.
+//! Faults of what the engine stands on: a broker that two hundred workers come back to, a disk that is
+//! full.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::id::{RunId, Session};
 use gridloom_shared::ledger::record::Record;
 use gridloom_tests::logged::WORD;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::process::Gridloom;
-use gridloom_tests::scenario::{NAMESPACE, Stage, play};
+use gridloom_tests::scenario::{NAMESPACE, Stage, play, play_on};
+use gridloom_tests::small_disk::SmallDisk;
 use gridloom_tests::wait::eventually;
 use serde_json::json;
 
@@ -106,6 +109,45 @@ async fn two_hundred_workers_that_reconnect_at_once_take_over_only_what_was_in_f
         assert_eq!(takeovers(stage, &after).await?, 0);
         for worker in &mut stage.workers {
             assert!(worker.is_running()?);
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_goes_on_after_the_broker_s_disk_was_full_and_the_broker_was_restarted()
+-> anyhow::Result<()> {
+    let Some(disk) = SmallDisk::mount(32).await? else {
+        eprintln!("not played: this machine gives no mount namespace");
+        return Ok(());
+    };
+    let server = disk.broker().await?;
+    play_on(server, &TopologyOptions::default(), async |stage| {
+        stage.start_all(2).await?;
+        let job = stage
+            .apply("name = \"steady\"\nhandler = \"noop\"\n[grid]\nslices = 8\npages = { count = 200 }\ntile = 4")
+            .await?;
+        let run = stage.submit(&job, &json!({"sleep_ms": 10})).await?;
+        stage.done(&run, 160, SOON).await?;
+        disk.fill()?;
+        let full = Instant::now();
+        eventually(SOON, "workers say that their records are not stored", async || {
+            let mut workers = stage.workers.iter();
+            Ok(workers.all(|worker| worker.stderr().contains("part=Ledger")))
+        })
+        .await?;
+        eprintln!("said after {:?}", full.elapsed());
+        assert!(!stage.is_closed(&run).await?);
+        stage.judge_open(&run).await?;
+        // Room alone is not enough: the broker stores nothing in a stream that it could not write.
+        disk.make_room()?;
+        stage.server.restart().await?;
+        stage.closed(&run, LONG).await?;
+        eprintln!("closed {:?} after the disk was full", full.elapsed());
+        stage.judge(&run).await?.succeeded()?;
+        for process in stage.planners.iter_mut().chain(&mut stage.workers) {
+            assert!(process.is_running()?);
         }
         Ok(())
     })

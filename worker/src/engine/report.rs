@@ -239,6 +239,13 @@ impl Engine {
                 self.ledger_full |= matches!(error, AppendError::Full { .. });
                 self.trouble(Part::Ledger, error.to_string());
             }
+            // A stream whose disk was full, or that this worker may not write to, does not answer.
+            AppendError::Unknown { .. } if self.link.is_open() && self.broker.is_connected() => {
+                self.ledger_troubled = true;
+                let why =
+                    format!("{error}; look at the broker's log: a full disk, or a permission");
+                self.trouble(Part::Ledger, why);
+            }
             AppendError::Unavailable { .. }
             | AppendError::Unknown { .. }
             | AppendError::Conflict { .. } => {
