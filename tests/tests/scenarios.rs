@@ -26,6 +26,8 @@ mod faults;
 mod machine;
 #[path = "scenarios/mixed.rs"]
 mod mixed;
+#[path = "scenarios/permissions.rs"]
+mod permissions;
 #[path = "scenarios/planners.rs"]
 mod planners;
 #[path = "scenarios/queue.rs"]
