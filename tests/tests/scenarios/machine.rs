@@ -1,5 +1,5 @@
 //! Faults of what the engine stands on: a broker that two hundred workers come back to, a disk that is
-//! full.
+//! full, a network that is parted.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::id::{RunId, Session};
 use gridloom_shared::ledger::record::Record;
+use gridloom_tests::island::Island;
 use gridloom_tests::logged::WORD;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::process::Gridloom;
-use gridloom_tests::scenario::{NAMESPACE, Stage, play, play_on};
+use gridloom_tests::scenario::{ACK_DEADLINE, NAMESPACE, Stage, play, play_on};
 use gridloom_tests::small_disk::SmallDisk;
 use gridloom_tests::wait::eventually;
 use serde_json::json;
@@ -149,6 +150,64 @@ async fn run_goes_on_after_the_broker_s_disk_was_full_and_the_broker_was_restart
         for process in stage.planners.iter_mut().chain(&mut stage.workers) {
             assert!(process.is_running()?);
         }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_behind_a_parted_network_loses_its_tiles_and_does_no_harm_when_it_is_back()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let Some(island) = Island::make(stage.server.port()).await? else {
+            eprintln!("not played: this machine gives no network namespace");
+            return Ok(());
+        };
+        stage.start_planner().await?;
+        stage.start_worker(4, &[]).await?;
+        let castaway = island
+            .gridloom(&["worker", "--concurrency", "4"])?
+            .env("GRIDLOOM_NAMESPACE", NAMESPACE)
+            .env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
+        stage.workers.push(castaway.start().await?);
+        eventually(SOON, "the worker is there", async || {
+            Ok(stage.workers[1].stderr().contains("works part=Worker"))
+        })
+        .await?;
+        let job = stage
+            .apply("name = \"steady\"\nhandler = \"noop\"\n[grid]\nslices = 8\npages = { count = 20 }\ntile = 1")
+            .await?;
+        let run = stage.submit(&job, &json!({"sleep_ms": 300})).await?;
+        stage.done(&run, 24, SOON).await?;
+        island.cut_off().await?;
+        let cut = Instant::now();
+        eventually(SOON, "others take over what it holds", async || {
+            Ok(takeovers(stage, &run).await? > 0)
+        })
+        .await?;
+        eprintln!("taken over after {:?}", cut.elapsed());
+        eventually(SOON, "its leases have ended", async || {
+            Ok(stage.workers[1].stderr().contains("lease lost"))
+        })
+        .await?;
+        stage.judge_open(&run).await?;
+        island.join().await?;
+        stage.closed(&run, LONG).await?;
+        let verdict = stage.judge(&run).await?.succeeded()?;
+        // What it had sent when the link went down arrives when it is up.
+        let late = verdict.summary.shards.late;
+        eprintln!("{late} late, {:?}", verdict.audit);
+        assert!(late <= 4, "{:?}", verdict.summary);
+        // It works again.
+        eventually(SOON, "it is connected again", async || {
+            let said = stage.workers[1].stderr();
+            Ok(said.matches("connected to the broker").count() > said.matches("disconnected").count())
+        })
+        .await?;
+        stage.workers[0].kill().await?;
+        let after = stage.submit(&job, &json!({})).await?;
+        stage.closed(&after, LONG).await?;
+        stage.judge(&after).await?.succeeded()?;
         Ok(())
     })
     .await
