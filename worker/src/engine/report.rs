@@ -215,10 +215,7 @@ impl Engine {
         match result {
             Ok(sequence) => {
                 self.meters.append.record(took.as_secs_f64());
-                if std::mem::take(&mut self.ledger_troubled) {
-                    self.ledger_full = false;
-                    self.health.fine(&Part::Ledger);
-                }
+                self.ledger_works();
                 self.confirmed(batch, sequence);
             }
             Err(error) => {
@@ -229,6 +226,20 @@ impl Engine {
                 let pause = batch.pause();
                 self.errands.push(Box::pin(errand::again(batch, pause)));
             }
+        }
+    }
+
+    fn ledger_works(&mut self) {
+        if std::mem::take(&mut self.ledger_troubled) {
+            self.ledger_full = false;
+            self.health.fine(&Part::Ledger);
+        }
+    }
+
+    /// A ledger that took no records may be tried again once nothing is left that it could take.
+    pub(super) fn try_ledger(&mut self) {
+        if self.ledger_full && self.runs.are_idle() {
+            self.ledger_works();
         }
     }
 
