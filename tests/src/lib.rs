@@ -5,6 +5,7 @@
 
 pub mod chaos;
 pub mod cluster;
+pub mod island;
 pub mod logged;
 pub mod observer;
 pub mod oracle;
@@ -13,6 +14,7 @@ pub mod proxy;
 pub mod scenario;
 pub mod seed;
 pub mod server;
+pub mod small_disk;
 pub mod wait;
 
 use std::path::PathBuf;

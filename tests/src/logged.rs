@@ -1,5 +1,6 @@
-//! A worker whose handlers write down when each execution began and how it ended: what the oracle
-//! needs to find two executions of one shard at the same time.
+//! Workers whose handlers write down when each execution began and how it ended: what the oracle
+//! needs to find two executions of one shard at the same time. Several may share a process, each
+//! with a connection, an engine and a lease of its own.
 //!
 //! Times are of the boot clock, so that the logs of all processes of this machine compare.
 
@@ -20,6 +21,7 @@ use gridloom_worker::handlers::noop::Noop;
 use gridloom_worker::handlers::sql::SqlHandler;
 use gridloom_worker::{Failure, Handler, Probe, ProbedPages, Shard, Worker};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 /// The word that makes the command under test such a worker.
 pub const WORD: &str = "logged-worker";
@@ -50,35 +52,50 @@ fn run(args: &[String]) -> anyhow::Result<()> {
         };
         given.insert(name.trim_start_matches('-'), value.as_str());
     }
+    let mut log = OpenOptions::new();
+    let place = given.get("log").context("--log is missing")?;
+    let log = Arc::new(log.create(true).append(true).open(place)?);
+    let workers: usize = given.get("workers").map_or(Ok(1), |text| text.parse())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut running = JoinSet::new();
+        for n in 0..workers {
+            running.spawn(build(&given, &log, n)?.run());
+        }
+        while let Some(ended) = running.join_next().await {
+            ended??;
+        }
+        Ok(())
+    })
+}
+
+/// The n-th worker of this process.
+fn build(given: &BTreeMap<&str, &str>, log: &Arc<File>, n: usize) -> anyhow::Result<Worker> {
     let need = |name: &str| {
         given
             .get(name)
             .with_context(|| format!("--{name} is missing"))
     };
-    let mut log = OpenOptions::new();
-    let log = Arc::new(log.create(true).append(true).open(need("log")?)?);
     let namespace = Namespace::new(*need("namespace")?)?;
     let mut options = Options::new(*need("nats")?, namespace, "logged-worker");
     options.wait = Duration::from_secs(30);
     let mut builder = Worker::builder()
         .connection(options)
-        .name(format!("logged-{}", std::process::id()))
-        .queue(*need("queue")?)
+        .name(format!("logged-{}-{n}", std::process::id()))
+        .queue(given.get("queue").copied().unwrap_or("default"))
         .concurrency(need("concurrency")?.parse()?)
         .ack_deadline(Duration::from_millis(need("ack-deadline-ms")?.parse()?))
         .grace(Duration::from_secs(2))
-        .handler("noop", Logged::new(Noop, &log));
+        .handler("noop", Logged::new(Noop, log));
     if let Some(database) = given.get("database") {
         let (name, url) = database.split_once('=').context("a database NAME=URL")?;
         let databases = [(name.to_owned(), url.to_owned())].into_iter().collect();
-        builder = builder.handler("sql", Logged::new(SqlHandler::new(databases)?, &log));
+        builder = builder.handler("sql", Logged::new(SqlHandler::new(databases)?, log));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    runtime.block_on(builder.build()?.run())?;
-    Ok(())
+    Ok(builder.build()?)
 }
 
 /// A handler that logs what another does.

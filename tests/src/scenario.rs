@@ -66,15 +66,26 @@ pub async fn play_with(
     topology: &TopologyOptions,
     scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut stage = Stage::set(topology).await?;
+    play_on(TestServer::start().await?, topology, scenario).await
+}
+
+/// As [`play_with`], on a broker of the scenario's own.
+///
+/// # Errors
+/// Those of the scenario.
+pub async fn play_on(
+    server: TestServer,
+    topology: &TopologyOptions,
+    scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut stage = Stage::set(server, topology).await?;
     let played = Box::pin(scenario(&mut stage)).await;
     played.with_context(|| stage.left())
 }
 
 impl Stage {
-    async fn set(topology: &TopologyOptions) -> anyhow::Result<Stage> {
+    async fn set(server: TestServer, topology: &TopologyOptions) -> anyhow::Result<Stage> {
         let seed = Seed::from_env()?;
-        let server = TestServer::start().await?;
         let mut options = Options::new(server.url(), Namespace::new(NAMESPACE)?, "gridloom-test");
         options.wait = Duration::from_secs(20);
         let broker = Broker::connect(&options).await?;

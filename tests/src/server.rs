@@ -68,7 +68,10 @@ impl DerefMut for TestServer {
 }
 
 /// The nats-server of all tests in this process: found, or fetched into the user's cache, once.
-async fn binary() -> anyhow::Result<Binary> {
+///
+/// # Errors
+/// When there is none to be had.
+pub async fn binary() -> anyhow::Result<Binary> {
     static FOUND: OnceCell<Binary> = OnceCell::const_new();
     let found = FOUND.get_or_try_init(async || {
         let guard = crate::gridloom()?;

@@ -22,8 +22,12 @@ mod elastic_job;
 mod failover;
 #[path = "scenarios/faults.rs"]
 mod faults;
+#[path = "scenarios/machine.rs"]
+mod machine;
 #[path = "scenarios/mixed.rs"]
 mod mixed;
+#[path = "scenarios/permissions.rs"]
+mod permissions;
 #[path = "scenarios/planners.rs"]
 mod planners;
 #[path = "scenarios/queue.rs"]

@@ -275,7 +275,7 @@ async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
         Err(_) => chart.bad(
             "clock",
             "no answer to a write",
-            "look at this client's permissions",
+            "look at the broker's log (after a full disk it needs a restart), and at this client's permissions",
         ),
     }
 }

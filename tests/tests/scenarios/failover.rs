@@ -21,17 +21,23 @@ const TILES: usize = 4;
 struct Stand {
     /// The run of which the first worker runs every shard.
     first: RunId,
-    /// The run of which the second one does; it has as many slots left.
+    /// The run of which the second one does.
     second: RunId,
 }
 
-/// A planner leads, and each of two workers runs all shards of one run, each for `shard`.
+/// A planner leads, and each of two workers runs all shards of one run, each for `shard`. The second
+/// has as many slots left.
 async fn set(stage: &mut Stage, shard: Duration) -> anyhow::Result<Stand> {
+    set_with(stage, shard, 2 * TILES).await
+}
+
+/// As [`set`], the second worker with so many slots.
+async fn set_with(stage: &mut Stage, shard: Duration, slots: usize) -> anyhow::Result<Stand> {
     stage.start_planner().await?;
     stage.start_worker(4, DEADLINE).await?;
     let first = long_run(stage, "first", shard).await?;
     running(stage, TILES as u64).await?;
-    stage.start_worker(8, DEADLINE).await?;
+    stage.start_worker(u32::try_from(slots)?, DEADLINE).await?;
     there(stage, 2).await?;
     let second = long_run(stage, "second", shard).await?;
     running(stage, 2 * TILES as u64).await?;
@@ -272,4 +278,74 @@ async fn tiles_that_the_queue_lost_and_a_worker_holds_are_not_published_again() 
         Ok(())
     })
     .await
+}
+
+/// Lines of the leader's log that contain `text`.
+fn said(stage: &Stage, text: &str) -> usize {
+    stage.planners[0].stderr().matches(text).count()
+}
+
+/// How often a scenario is set anew in which the test was too slow to hit its moment.
+const TRIES: usize = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_worker_does_not_answer_only_what_the_dead_one_had_named_is_handed_back()
+-> anyhow::Result<()> {
+    for _ in 0..TRIES {
+        let mut hit = false;
+        play(async |stage| {
+            // A frozen worker's pulls would be given what is handed back.
+            let stand = set_with(stage, Duration::from_secs(9), TILES).await?;
+            stage.start_worker(8, DEADLINE).await?;
+            there(stage, 3).await?;
+            let killed = Instant::now();
+            stage.workers[1].freeze()?;
+            stage.workers[0].kill().await?;
+            taken_over(stage, &stand.first, killed, Duration::from_secs(15)).await?;
+            stage.workers[1].thaw()?;
+            // Silent for three seconds, it is dead too.
+            hit = said(stage, "a worker is dead") == 1;
+            if hit {
+                stand.ends(stage).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        if hit {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the second worker was always taken for dead")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_that_wakes_up_just_after_its_condemnation_loses_nothing() -> anyhow::Result<()> {
+    for _ in 0..TRIES {
+        let mut hit = false;
+        play(async |stage| {
+            let stand = set(stage, Duration::from_secs(9)).await?;
+            stage.workers[0].freeze()?;
+            eventually(SOON, "it is held to be dead", async || {
+                Ok(said(stage, "a worker is dead") == 1)
+            })
+            .await?;
+            stage.workers[0].thaw()?;
+            eventually(SOON, "the leader is done with it", async || {
+                let freed = said(stage, "freed what a dead worker held");
+                Ok(freed + said(stage, "no more is freed for it") > 0)
+            })
+            .await?;
+            hit = said(stage, "tiles=0 error=it lives") == 1;
+            if hit {
+                stand.ends(stage).await?;
+                assert_eq!(takeovers(stage, &stand.first).await?, []);
+            }
+            Ok(())
+        })
+        .await?;
+        if hit {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("what it held was always handed back")
 }

@@ -88,6 +88,17 @@ async fn runs_beyond_the_number_that_is_kept_are_purged_and_their_ids_are_rememb
             assert_eq!(said.code, 2, "{said:?}");
             assert!(said.stderr.contains("was purged"), "{said:?}");
         }
+        for order in [
+            &["cancel", one.as_str()][..],
+            &["retry", one.as_str()],
+            &["dead", "retry", one.as_str()],
+            &["dead", "drop", one.as_str()],
+        ] {
+            let said = stage.cli(order, SOON).await?;
+            assert_eq!(said.code, 2, "{said:?}");
+            assert!(said.stderr.contains("was purged"), "{said:?}");
+        }
+        assert_eq!(records(stage, one).await?, [1, 0, 0]);
         // The same request again is no second run.
         let again = ask(stage, &job, "one").await?;
         assert_eq!(again, *one);

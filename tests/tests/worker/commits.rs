@@ -1,5 +1,7 @@
 //! Append, then acknowledge: a tile stays on the queue as long as the ledger does not have its outcomes.
 
+use std::time::Duration;
+
 use gridloom_tests::wait::eventually;
 use gridloom_worker::Shard;
 use serde_json::{Value, json};
@@ -48,5 +50,37 @@ async fn nothing_is_acknowledged_while_the_ledger_takes_no_outcomes() -> anyhow:
     stop.stop();
     running.await??;
     assert_eq!((fold.counts().done, log.count("ran")), (3, 3));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_that_lost_what_a_full_ledger_did_not_take_works_on_when_there_is_room()
+-> anyhow::Result<()> {
+    const DEADLINE: Duration = Duration::from_secs(2);
+    /// Longer than what was given back is tried to be written.
+    const GIVEN_UP: Duration = Duration::from_secs(4);
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    stage.wave(vec![tiles(0, 3, 1)]).await?;
+    let stored = stage.records().await?.len() as i64;
+    limit_ledger(&stage, stored).await?;
+    let worker = stage.worker().ack_deadline(DEADLINE);
+    let worker = worker.handler("h", |_: Shard| std::future::ready(Ok(())));
+    let worker = worker.build()?;
+    let (health, stop) = (worker.health(), worker.stop_handle());
+    let running = tokio::spawn(worker.run());
+    eventually(SOON, "the ledger refused the outcomes", async || {
+        let ready = gridloom_shared::telemetry::Health::ready(&health);
+        Ok(ready.is_err_and(|why| why.contains("make room")))
+    })
+    .await?;
+    stage.server.kill().await?;
+    tokio::time::sleep(DEADLINE).await;
+    stage.server.restart().await?;
+    tokio::time::sleep(GIVEN_UP).await;
+    limit_ledger(&stage, -1).await?;
+    let fold = stage.until_acknowledged().await?;
+    stop.stop();
+    running.await??;
+    assert_eq!(fold.counts().done, 3);
     Ok(())
 }

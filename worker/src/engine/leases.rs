@@ -77,6 +77,7 @@ impl Engine {
             .for_each(|(key, loss)| self.lose(key, loss));
         back.into_iter().for_each(|key| self.hand_back(key));
         self.renew(&renew);
+        self.try_ledger();
         let longest = self
             .queues
             .iter()

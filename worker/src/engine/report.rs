@@ -215,10 +215,7 @@ impl Engine {
         match result {
             Ok(sequence) => {
                 self.meters.append.record(took.as_secs_f64());
-                if std::mem::take(&mut self.ledger_troubled) {
-                    self.ledger_full = false;
-                    self.health.fine(&Part::Ledger);
-                }
+                self.ledger_works();
                 self.confirmed(batch, sequence);
             }
             Err(error) => {
@@ -232,12 +229,33 @@ impl Engine {
         }
     }
 
+    fn ledger_works(&mut self) {
+        if std::mem::take(&mut self.ledger_troubled) {
+            self.ledger_full = false;
+            self.health.fine(&Part::Ledger);
+        }
+    }
+
+    /// A ledger that took no records may be tried again once nothing is left that it could take.
+    pub(super) fn try_ledger(&mut self) {
+        if self.ledger_full && self.runs.are_idle() {
+            self.ledger_works();
+        }
+    }
+
     fn not_appended(&mut self, error: &AppendError) {
         match error {
             AppendError::Full { .. } | AppendError::Failed { .. } => {
                 self.ledger_troubled = true;
                 self.ledger_full |= matches!(error, AppendError::Full { .. });
                 self.trouble(Part::Ledger, error.to_string());
+            }
+            // A stream whose disk was full, or that this worker may not write to, does not answer.
+            AppendError::Unknown { .. } if self.link.is_open() && self.broker.is_connected() => {
+                self.ledger_troubled = true;
+                let why =
+                    format!("{error}; look at the broker's log: a full disk, or a permission");
+                self.trouble(Part::Ledger, why);
             }
             AppendError::Unavailable { .. }
             | AppendError::Unknown { .. }

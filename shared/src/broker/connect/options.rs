@@ -117,12 +117,16 @@ pub(super) fn client_options(
             bump.send_modify(|count| *count += 1);
             async {}
         });
-    match &options.credentials {
+    let credentials = match &options.credentials {
+        Credentials::None => in_url(&addresses(options)?),
+        given => given.clone(),
+    };
+    match credentials {
         Credentials::None => {}
         Credentials::Password { user, password } => {
-            wanted = wanted.user_and_password(user.clone(), password.clone())
+            wanted = wanted.user_and_password(user, password)
         }
-        Credentials::Token(token) => wanted = wanted.token(token.clone()),
+        Credentials::Token(token) => wanted = wanted.token(token),
     }
     if let Some(prefix) = &options.inbox_prefix {
         wanted = wanted.custom_inbox_prefix(prefix);
@@ -134,6 +138,40 @@ pub(super) fn client_options(
         wanted = wanted.add_client_certificate(certificate.clone(), key.clone());
     }
     Ok(wanted.require_tls(options.tls.required))
+}
+
+/// What the first address says that says anything: the client takes none of it by itself.
+fn in_url(addresses: &[async_nats::ServerAddr]) -> Credentials {
+    let said = addresses.iter().find_map(|address| {
+        let user = decoded(address.username()?);
+        Some(match address.password() {
+            Some(password) => Credentials::Password {
+                user,
+                password: decoded(password),
+            },
+            None => Credentials::Token(user),
+        })
+    });
+    said.unwrap_or_default()
+}
+
+/// Text of a URL, in which `%40` stands for `@`.
+fn decoded(text: &str) -> String {
+    let (mut plain, mut rest) = (Vec::new(), text.as_bytes());
+    while let [first, after @ ..] = rest {
+        let digit = |n: usize| char::from(*after.get(n)?).to_digit(16);
+        match (*first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                plain.extend(u8::try_from(high * 16 + low));
+                rest = &after[2..];
+            }
+            (byte, ..) => {
+                plain.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
 }
 
 /// At once, then with growing pauses of 25 to 800 ms, each cut by up to a half so that many clients
@@ -171,6 +209,23 @@ mod tests {
             without_password("nats://me:pa@ss@one:4222,two:4222"),
             "nats://one:4222,two:4222"
         );
+    }
+
+    #[test]
+    fn credentials_stand_in_any_of_the_addresses() {
+        let said = |url: &str| {
+            let options = Options::new(url, Namespace::new("n").unwrap(), "test");
+            format!("{:?}", in_url(&addresses(&options).unwrap()))
+        };
+        assert_eq!(said("nats://one:4222"), "None");
+        assert_eq!(said("nats://one,nats://me:secret@two:4222"), "Password(me)");
+        assert_eq!(said("nats://secret@one:4222"), "Token");
+    }
+
+    #[test]
+    fn what_a_url_cannot_hold_is_decoded() {
+        assert_eq!(decoded("p%40s%2fs"), "p@s/s");
+        assert_eq!(decoded("100%"), "100%");
     }
 
     #[test]

@@ -1,0 +1,152 @@
+//! Users of the broker that may do what docs/PERMISSIONS.md says, and less.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use gridloom_cli::embedded::Options;
+use gridloom_shared::broker::topology::TopologyOptions;
+use gridloom_shared::id::{JobName, QueueName, RunId};
+use gridloom_shared::ledger::record::Author;
+use gridloom_tests::process::{Gridloom, Process};
+use gridloom_tests::scenario::{ACK_DEADLINE, NAMESPACE, Stage, play_on};
+use gridloom_tests::server::TestServer;
+use gridloom_tests::wait::eventually;
+use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(30);
+
+/// Plays on a broker with the documented users, without the lines that contain one of `without`.
+/// Whoever gives no name may do everything.
+async fn play_without(
+    without: &[&str],
+    scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let page = include_str!("../../../docs/PERMISSIONS.md");
+    let users = page.split("```").nth(1).context("the users in the page")?;
+    let users = users.replace("gridloom", NAMESPACE).replacen(
+        "users: [",
+        "users: [ { user: \"anybody\", password: \"\" }",
+        1,
+    );
+    let left = users
+        .lines()
+        .filter(|line| !without.iter().any(|part| line.contains(part)));
+    let left: Vec<&str> = left.collect();
+    let options = Options {
+        server_config: format!(
+            "no_auth_user: \"anybody\"\nauthorization {{\n{}\n}}\n",
+            left.join("\n")
+        ),
+        ..Options::default()
+    };
+    let server = TestServer::start_with(options).await?;
+    play_on(server, &TopologyOptions::default(), scenario).await
+}
+
+/// Starts a service as the user of that name.
+async fn start_as(stage: &Stage, user: &str) -> anyhow::Result<Process> {
+    let url = stage
+        .server
+        .url()
+        .replace("//", &format!("//{user}:{user}@"));
+    Gridloom::new([user, "--nats", &url])?
+        .env("GRIDLOOM_NAMESPACE", NAMESPACE)
+        .env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE)
+        .start()
+        .await
+}
+
+async fn job(stage: &Stage) -> anyhow::Result<JobName> {
+    stage
+        .apply("name = \"steady\"\nhandler = \"noop\"\n[grid]\nslices = 4\npages = { count = 100 }\ntile = 4")
+        .await
+}
+
+/// Whether the broker takes a planner's record for `run` from the user `worker`.
+async fn worker_writes_a_plan(stage: &Stage, run: &RunId) -> anyhow::Result<bool> {
+    let client =
+        async_nats::ConnectOptions::with_user_and_password("worker".into(), "worker".into())
+            .connect(stage.server.url())
+            .await?;
+    let subjects = stage.broker.subjects();
+    let plan = subjects.ledger_of(&QueueName::new("default")?, run, Author::Plan);
+    let before = stage.broker.info(&subjects.ledger()).await?.last_seq;
+    client.publish(plan, "forged".into()).await?;
+    client.flush().await?;
+    let after = stage.broker.info(&subjects.ledger()).await?.last_seq;
+    Ok(before != after)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planner_and_worker_with_the_documented_permissions_work_and_a_worker_cannot_plan()
+-> anyhow::Result<()> {
+    play_without(&[], async |stage| {
+        let planner = start_as(stage, "planner").await?;
+        stage.planners.push(planner);
+        for _ in 0..2 {
+            let worker = start_as(stage, "worker").await?;
+            stage.workers.push(worker);
+        }
+        let job = job(stage).await?;
+        let run = stage.submit(&job, &json!({"sleep_ms": 20})).await?;
+        stage.done(&run, 40, SOON).await?;
+        stage.workers[0].kill().await?;
+        stage.server.kill().await?;
+        stage.server.restart().await?;
+        stage.closed(&run, LONG).await?;
+        stage.judge(&run).await?.succeeded()?;
+        assert!(!worker_writes_a_plan(stage, &run).await?);
+        for process in stage.planners.iter().chain(&stage.workers) {
+            let said = process.stderr();
+            assert!(!said.contains("Permissions Violation"), "{said}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_that_may_not_report_says_so_acknowledges_nothing_and_loses_nothing()
+-> anyhow::Result<()> {
+    play_without(&["*.work\""], async |stage| {
+        stage.start_planner().await?;
+        let muted = start_as(stage, "worker").await?;
+        stage.workers.push(muted);
+        let job = job(stage).await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        eventually(SOON, "the worker names what it may not do", async || {
+            let said = stage.workers[0].stderr();
+            let named =
+                said.contains("Permissions Violation for Publish to \"test.ledger.default.");
+            Ok(named && said.contains("part=Ledger"))
+        })
+        .await?;
+        let shards = stage.broker.info(&stage.broker.subjects().shards()).await?;
+        stage.judge_open(&run).await?;
+        assert_eq!(stage.done(&run, 0, SOON).await?, 0);
+        assert!(shards.messages > 1, "tiles left the queue");
+        stage.start_worker(4, &[]).await?;
+        stage.workers[0].kill().await?;
+        stage.closed(&run, LONG).await?;
+        stage.judge(&run).await?.succeeded()?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planner_that_may_not_ask_jetstream_ends_and_names_the_subject() -> anyhow::Result<()> {
+    play_without(&["\"$JS.API.>\""], async |stage| {
+        let mut planner = start_as(stage, "planner").await?;
+        let code = planner.wait(SOON).await?;
+        let said = planner.stderr();
+        assert_eq!(code, 3, "{said}");
+        assert!(
+            said.contains("Permissions Violation for Publish to \"$JS.API."),
+            "{said}"
+        );
+        Ok(())
+    })
+    .await
+}
