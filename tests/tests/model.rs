@@ -11,7 +11,7 @@
 //! the answer to a batch that lands later or never; waves under compare-and-swap; the refill.
 //!
 //! **Not modelled.** Time: a lease ends when a fault says so, and a retry is due at once. Several shards
-//! a tile and several tiles a wave: they are independent. Lost answers to a worker's append (it is
+//! a tile: they are independent. Several tiles a wave, which land in part: see `batches.rs`. Lost answers to a worker's append (it is
 //! repeated with its number and counts once). `returned` and `started` records, condemned shards,
 //! `dead`: a case always allows one attempt more than may fail. The question who holds a tile before
 //! it is refilled: here a refill may come at any moment. Probes, cancelling, closing.
@@ -32,6 +32,8 @@
 //! acknowledging worker itself that did not count since it had been taken over: it cannot know. The
 //! tile is off the queue then and the shard is not lost, as the periodic refill brings it back.
 
+#[path = "model/batches.rs"]
+mod batches;
 #[path = "model/broken.rs"]
 mod broken;
 #[path = "model/claims.rs"]
