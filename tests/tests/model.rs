@@ -12,8 +12,8 @@
 //!
 //! **Not modelled.** Time: a lease ends when a fault says so, and a retry is due at once. Several shards
 //! a tile: they are independent. Several tiles a wave, which land in part: see `batches.rs`. Lost answers to a worker's append (it is
-//! repeated with its number and counts once). `returned` and `started` records, condemned shards,
-//! `dead`: a case always allows one attempt more than may fail. The question who holds a tile before
+//! repeated with its number and counts once). `returned` and `started` records and condemned shards: see
+//! `crash.rs`. `dead`: a case always allows one attempt more than may fail. The question who holds a tile before
 //! it is refilled: here a refill may come at any moment. Probes, cancelling, closing.
 //!
 //! **Mirrored or real.** The model's own fold is compared with `gridloom_shared::ledger::fold` on every
@@ -38,6 +38,8 @@ mod batches;
 mod broken;
 #[path = "model/claims.rs"]
 mod claims;
+#[path = "model/crash.rs"]
+mod crash;
 #[path = "model/explore.rs"]
 mod explore;
 #[path = "model/kept.rs"]
