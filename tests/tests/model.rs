@@ -11,10 +11,13 @@
 //! the answer to a batch that lands later or never; waves under compare-and-swap; the refill.
 //!
 //! **Not modelled.** Time: a lease ends when a fault says so, and a retry is due at once. Several shards
-//! a tile: they are independent. Several tiles a wave, which land in part: see `batches.rs`. Lost answers to a worker's append (it is
-//! repeated with its number and counts once). `returned` and `started` records and condemned shards: see
-//! `crash.rs`. `dead`: a case always allows one attempt more than may fail. The question who holds a tile before
-//! it is refilled: here a refill may come at any moment. Probes, cancelling, closing.
+//! a tile: they are independent. Lost answers to a worker's append (it is repeated with its number and
+//! counts once). `dead`: a case always allows one attempt more than may fail. The question who holds a
+//! tile before it is refilled: here a refill may come at any moment. Probes.
+//!
+//! **Modelled beside it.** Waves of several tiles, which land in part, and the steps of a claim:
+//! `batches.rs`. `started` and `returned` records, and condemned shards: `crash.rs`. Cancelling, retrying,
+//! closing: `orders.rs`.
 //!
 //! **Mirrored or real.** The model's own fold is compared with `gridloom_shared::ledger::fold` on every
 //! ledger of a case (`real.rs`). The signs of a first delivery and the reading of a takeover mirror
@@ -46,6 +49,8 @@ mod explore;
 mod kept;
 #[path = "model/ledger.rs"]
 mod ledger;
+#[path = "model/orders.rs"]
+mod orders;
 #[path = "model/planner.rs"]
 mod planner;
 #[path = "model/protocol.rs"]
