@@ -11,10 +11,13 @@
 //! the answer to a batch that lands later or never; waves under compare-and-swap; the refill.
 //!
 //! **Not modelled.** Time: a lease ends when a fault says so, and a retry is due at once. Several shards
-//! a tile and several tiles a wave: they are independent. Lost answers to a worker's append (it is
-//! repeated with its number and counts once). `returned` and `started` records, condemned shards,
-//! `dead`: a case always allows one attempt more than may fail. The question who holds a tile before
-//! it is refilled: here a refill may come at any moment. Probes, cancelling, closing.
+//! a tile: they are independent. Lost answers to a worker's append (it is repeated with its number and
+//! counts once). `dead`: a case always allows one attempt more than may fail. The question who holds a
+//! tile before it is refilled: here a refill may come at any moment. Probes.
+//!
+//! **Modelled beside it.** Waves of several tiles, which land in part, and the steps of a claim:
+//! `batches.rs`. `started` and `returned` records, and condemned shards: `crash.rs`. Cancelling, retrying,
+//! closing: `orders.rs`.
 //!
 //! **Mirrored or real.** The model's own fold is compared with `gridloom_shared::ledger::fold` on every
 //! ledger of a case (`real.rs`). The signs of a first delivery and the reading of a takeover mirror
@@ -32,16 +35,22 @@
 //! acknowledging worker itself that did not count since it had been taken over: it cannot know. The
 //! tile is off the queue then and the shard is not lost, as the periodic refill brings it back.
 
+#[path = "model/batches.rs"]
+mod batches;
 #[path = "model/broken.rs"]
 mod broken;
 #[path = "model/claims.rs"]
 mod claims;
+#[path = "model/crash.rs"]
+mod crash;
 #[path = "model/explore.rs"]
 mod explore;
 #[path = "model/kept.rs"]
 mod kept;
 #[path = "model/ledger.rs"]
 mod ledger;
+#[path = "model/orders.rs"]
+mod orders;
 #[path = "model/planner.rs"]
 mod planner;
 #[path = "model/protocol.rs"]

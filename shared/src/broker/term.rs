@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_MISSING: Duration = Duration::from_secs(1);
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
+/// Once is the rule. More than twice takes other claimants at the same moment.
+const ROUNDS_MAX: usize = 100;
 
 /// The register as its holder wrote it: what its batches expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,9 +145,9 @@ impl Broker {
     }
 
     /// Writes the register, and ends the batches that were opened under an older one. A message of theirs
-    /// that is just being stored when they end would open its batch again behind that: so the register is
-    /// written once more, which the broker answers only when that message is stored, and they are ended
-    /// once more.
+    /// that is just being stored when they end opens its batch again behind that, and another claimant may
+    /// permit open batches at any moment. So the register is written once more, which the broker answers only
+    /// when that message is stored, and all of that again until nothing was stored between two writings.
     async fn rewrite(
         &self,
         subject: &Subject,
@@ -158,13 +160,24 @@ impl Broker {
             Ok::<_, ApiError>(stored.seq)
         };
         let mut seq = write(expected).await?;
-        if self.has_open_batches() {
-            self.permit_open_batches(false).await?;
-            seq = write(seq).await?;
-            self.permit_open_batches(false).await?;
-            self.permit_open_batches(true).await?;
+        if !self.has_open_batches() {
+            return Ok(Register { seq });
         }
-        Ok(Register { seq })
+        for _ in 0..ROUNDS_MAX {
+            self.permit_open_batches(false).await?;
+            let again = write(seq).await?;
+            let quiet = again == seq + 1;
+            seq = again;
+            if quiet {
+                self.permit_open_batches(true).await?;
+                return Ok(Register { seq });
+            }
+        }
+        self.permit_open_batches(true).await?;
+        let shards = self.subjects().shards();
+        Err(ApiError::Answer(format!(
+            "{shards} is never quiet; is another program publishing to it?"
+        )))
     }
 }
 

@@ -1,14 +1,39 @@
 //! Walks through every state of a case: by `stateright`, and by hand where it cannot tell.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
+use std::hash::Hash;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use super::protocol::{Case, State};
+/// A case of one of the models.
+pub(crate) trait Explored:
+    Model<
+        State: Clone + Debug + Hash + Eq + Send + Sync + 'static,
+        Action: Copy + Debug + PartialEq + Send + Sync + 'static,
+    > + Copy
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<M> Explored for M where
+    M: Model<
+            State: Clone + Debug + Hash + Eq + Send + Sync + 'static,
+            Action: Copy + Debug + PartialEq + Send + Sync + 'static,
+        > + Copy
+        + Debug
+        + Send
+        + Sync
+        + 'static
+{
+}
 
 /// Explores a case in which every claim must hold. `states` is how many different states it has: a
 /// case that shrinks unnoticed proves less than it says.
-pub(crate) fn holds(case: Case, states: usize) {
+pub(crate) fn holds(case: impl Explored, states: usize) {
     let checker = case.checker().spawn_bfs().join();
     if let Some((claim, path)) = checker.discoveries().into_iter().next() {
         let story = story(&case, claim, path.into_vec());
@@ -23,7 +48,7 @@ pub(crate) fn holds(case: Case, states: usize) {
     clippy::print_stderr,
     reason = "the counter-example is what these tests are for; the harness shows it on request"
 )]
-pub(crate) fn breaks(case: Case, expected: &'static str) {
+pub(crate) fn breaks(case: impl Explored, expected: &'static str) {
     let only = BTreeSet::from([expected]);
     let checker = case.checker();
     let checker = checker
@@ -41,10 +66,10 @@ pub(crate) fn breaks(case: Case, expected: &'static str) {
 }
 
 /// The actions up to the first state in which the claim does not hold.
-fn story<A: std::fmt::Debug>(
-    case: &Case,
+fn story<M: Explored>(
+    case: &M,
     claim: &'static str,
-    path: Vec<(State, Option<A>)>,
+    path: Vec<(M::State, Option<M::Action>)>,
 ) -> String {
     let condition = case.property(claim).condition;
     let mut lines = Vec::new();
@@ -60,14 +85,14 @@ fn story<A: std::fmt::Debug>(
 
 /// Every state of a case. Panics where a path comes back to a state that it has been in: then a
 /// state without actions would not be the only way to fail to end.
-pub(crate) fn finite(case: &Case) -> Vec<State> {
+pub(crate) fn finite<M: Explored>(case: &M) -> Vec<M::State> {
     #[derive(PartialEq)]
     enum Seen {
         OnPath,
         Done,
     }
-    let mut seen: HashMap<State, Seen> = HashMap::new();
-    let mut path: Vec<(State, Vec<State>)> = Vec::new();
+    let mut seen: HashMap<M::State, Seen> = HashMap::new();
+    let mut path: Vec<(M::State, Vec<M::State>)> = Vec::new();
     let mut entering = case.init_states();
     while let Some(state) = entering.pop() {
         match seen.get(&state) {
@@ -75,8 +100,10 @@ pub(crate) fn finite(case: &Case) -> Vec<State> {
             Some(Seen::Done) => {}
             None => {
                 let mut actions = Vec::new();
-                case.enabled(&state, &mut actions);
-                let next = actions.iter().map(|action| case.after(&state, *action));
+                case.actions(&state, &mut actions);
+                let next = actions
+                    .into_iter()
+                    .filter_map(|action| case.next_state(&state, action));
                 let next = next.collect();
                 seen.insert(state.clone(), Seen::OnPath);
                 path.push((state, next));

@@ -33,9 +33,9 @@ pub(crate) fn agrees(case: &Case) -> usize {
 
 fn compare(ledger: &Ledger) {
     let model = ledger.fold(ledger.len(), Failure::NewestFence);
-    let run = RunId::new("sum_s_7").expect("a run id");
+    let run = run();
     let mut real = Fold::new(run.clone());
-    real.apply(OPENED, UnixMs(0), &opened());
+    real.apply(OPENED, UnixMs(0), &opened(1, 10));
     for (at, record) in (1..).zip(&ledger.0) {
         let record = translated(ledger, at, *record);
         real.apply(OPENED + u64::from(at), UnixMs(0), &record);
@@ -64,6 +64,11 @@ fn compare(ledger: &Ledger) {
     });
     let retry = model.due().filter(|attempt| *attempt > 1).map(u32::from);
     assert_eq!(due, retry, "{ledger:?}");
+}
+
+/// The run that every model is about.
+pub(crate) fn run() -> RunId {
+    RunId::new("sum_s_7").expect("a run id")
 }
 
 fn fence(position: u8) -> Fence {
@@ -142,15 +147,18 @@ fn translated(ledger: &Ledger, at: u8, record: ledger::Record) -> Record {
     }
 }
 
-fn opened() -> Record {
-    let text = r#"
+/// The first record of a run with so many pages, each of which may be tried so often.
+pub(crate) fn opened(pages: u8, attempts: u8) -> Record {
+    let text = format!(
+        r#"
         name = "sum"
         handler = "noop"
         queue = "default"
-        grid = { slices = 1, pages = { count = 1 } }
-        retry = { max_attempts = 10 }
-    "#;
-    let job = parse::parse(text, Format::Toml).expect("a job");
+        grid = {{ slices = 1, pages = {{ count = {pages} }}, tile = 1 }}
+        retry = {{ max_attempts = {attempts} }}
+    "#
+    );
+    let job = parse::parse(&text, Format::Toml).expect("a job");
     Record::Plan(PlanRecord::Opened(Box::new(Opened {
         nonce: Nonce(1),
         job,
