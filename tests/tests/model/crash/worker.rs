@@ -215,10 +215,13 @@ pub(crate) fn take(case: &Case, state: &mut State, w: usize, tile: usize, step: 
             let reading = read(records, case.pages(tile), &case.rules);
             hold.fence = Unseen(reading.fence);
             hold.todo = reading.left;
-            hold.care = match reading.suspicion.takeovers() {
-                0 => Care::None,
-                1 => Care::PageByPage,
-                _ => Care::Alone,
+            let left = |page: u64| reading.left & (1 << page) != 0;
+            hold.care = if reading.suspicion.is_on_trial(left) {
+                Care::Alone
+            } else if reading.suspicion.takeovers() > 0 {
+                Care::PageByPage
+            } else {
+                Care::None
             };
             hold.phase = if reading.left == 0 {
                 Phase::Reporting
