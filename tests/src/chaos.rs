@@ -89,9 +89,8 @@ async fn play(
             continue;
         }
         last = field.choose(&options.faults);
-        Box::pin(trouble(field, &last, &load, &mut twice, begun, say)).await?;
-        let settles = last.iter().map(|fault| field.settles(*fault)).max();
-        settled = settled.max(Instant::now() + settles.unwrap_or_default());
+        let settles = Box::pin(trouble(field, &last, &load, &mut twice, begun, say)).await?;
+        settled = settled.max(Instant::now() + settles);
         field.all_whole()?;
         let pause = field.seed.between(Duration::ZERO, Duration::from_secs(1));
         sleep(pause).await;
@@ -155,7 +154,7 @@ async fn measure(times: &mut Times, time: Duration, after: Option<&[Fault]>) {
     });
 }
 
-/// One or two faults at once, until both are healed.
+/// One or two faults at once, until both are healed. Returns for how long work may be slower then.
 async fn trouble(
     field: &mut Field,
     faults: &[Fault],
@@ -163,7 +162,7 @@ async fn trouble(
     twice: &mut Twice,
     begun: Instant,
     say: &(dyn Fn(String) + Sync),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Duration> {
     let runs: Vec<RunId> = load.open().into_iter().map(|asked| asked.run).collect();
     let mut strikes: Vec<(Instant, Strike)> = Vec::new();
     for fault in faults {
@@ -186,7 +185,8 @@ async fn trouble(
         sleep_until(*end).await;
         Box::pin(field.heal(strike)).await?;
     }
-    Ok(())
+    let settles = strikes.iter().map(|(_, strike)| field.settles(strike));
+    Ok(settles.max().unwrap_or_default())
 }
 
 /// Which runs do not close, and how far they are.
