@@ -71,9 +71,18 @@ async fn play(
     options: &Options,
     say: &(dyn Fn(String) + Sync),
 ) -> anyhow::Result<Tally> {
+    if let Err(error) = field.start_postgres() {
+        say(format!("without PostgreSQL: {error:#}"));
+    }
     Box::pin(field.start_actors()).await?;
     let mut load_seed = Seed::new(field.seed.next_u64());
-    let mut load = Load::start(&field.broker, &field.database(), &mut load_seed).await?;
+    let mut load = Load::start(
+        &field.broker,
+        &field.database(),
+        field.postgres(),
+        &mut load_seed,
+    )
+    .await?;
     let mut times = Times::default();
     let mut twice = Twice::new();
     warm(field, &load).await?;
@@ -123,7 +132,7 @@ async fn play(
     .await?;
     tally
         .breaches
-        .extend(verdict::effects(&field.database(), &asked).await?);
+        .extend(verdict::effects(&field.database(), field.postgres(), &asked).await?);
     if !tally.breaches.is_empty() {
         say(field.left());
     }

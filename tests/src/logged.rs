@@ -43,12 +43,18 @@ pub fn main() -> ExitCode {
 /// Runs until it is told to stop. `args` are pairs of `--name value`.
 fn run(args: &[String]) -> anyhow::Result<()> {
     telemetry::logs_exactly(LogFormat::default(), "info,async_nats=warn")?;
-    let mut given = BTreeMap::new();
+    let (mut given, mut databases) = (BTreeMap::new(), BTreeMap::new());
     for pair in args.chunks(2) {
         let [name, value] = pair else {
             bail!("{pair:?} is no pair of name and value")
         };
-        given.insert(name.trim_start_matches('-'), value.as_str());
+        match name.trim_start_matches('-') {
+            "database" => {
+                let (name, url) = value.split_once('=').context("a database NAME=URL")?;
+                databases.insert(name.to_owned(), url.to_owned());
+            }
+            name => _ = given.insert(name, value.as_str()),
+        }
     }
     let need = |name: &str| {
         given
@@ -68,9 +74,7 @@ fn run(args: &[String]) -> anyhow::Result<()> {
         .ack_deadline(Duration::from_millis(need("ack-deadline-ms")?.parse()?))
         .grace(Duration::from_secs(2))
         .handler("noop", Logged::new(Noop, &log));
-    if let Some(database) = given.get("database") {
-        let (name, url) = database.split_once('=').context("a database NAME=URL")?;
-        let databases = [(name.to_owned(), url.to_owned())].into_iter().collect();
+    if !databases.is_empty() {
         builder = builder.handler("sql", Logged::new(SqlHandler::new(databases)?, &log));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
