@@ -19,10 +19,11 @@ pub const NAME: &str = "steady";
 pub const SHARD: Duration = Duration::from_secs(2);
 /// What all shards of the open runs take, where all of them are put back on the queue.
 pub const QUEUED: Duration = Duration::from_secs(8);
-/// The grid: four seconds of work. A shard is a tile: outcomes are written when a tile ends.
-pub const GRID: &str = "slices = 4\npages = { count = 32 }\ntile = 1";
-/// Runs that are open at once: one is at work while the other is closed and followed.
-pub const OPEN: usize = 2;
+/// The grid: two seconds of work. A shard is a tile: outcomes are written when a tile ends.
+pub const GRID: &str = "slices = 4\npages = { count = 16 }\ntile = 1";
+/// Runs that are open at once: others are at work while some are closed and followed, which may happen
+/// at the same moment.
+pub const OPEN: usize = 4;
 /// Workers, and tiles that each runs at once.
 pub const WORKERS: usize = 2;
 /// See [`WORKERS`].
