@@ -32,7 +32,7 @@ pub const CONCURRENCY: u32 = 32;
 /// Least part of the rate before the first fault.
 const KEPT: f64 = 0.95;
 /// Shorter windows, all together, are not judged.
-const ENOUGH: Duration = Duration::from_secs(24);
+const ENOUGH: Duration = Duration::from_secs(30);
 
 /// A time in which nothing is wrong any more.
 #[derive(Clone, Debug)]
@@ -199,15 +199,15 @@ mod tests {
         let windows = [
             window(0, 8_000, None),
             window(20_000, 28_000, Some(&[Fault::KillWorker])),
-            window(40_000, 56_000, Some(&[Fault::Cut])),
+            window(40_000, 64_000, Some(&[Fault::Cut])),
         ];
         let mut all = commits(32, 0, 20_000);
-        all.extend(commits(16, 20_000, 58_000));
+        all.extend(commits(16, 20_000, 66_000));
         let rates = Rates::of(&windows, &all);
         assert!((rates.ratio() - 0.5).abs() < 1e-9);
         assert!(rates.breach().is_some());
         assert_eq!(rates.by_fault.len(), 2);
-        let rates = Rates::of(&windows, &commits(32, 0, 58_000));
+        let rates = Rates::of(&windows, &commits(32, 0, 66_000));
         assert_eq!(rates.breach(), None);
     }
 
@@ -226,7 +226,7 @@ mod tests {
     fn nothing_done_at_all_is_a_breach() {
         let windows = [
             window(0, 8_000, None),
-            window(20_000, 44_000, Some(&[Fault::Cut])),
+            window(20_000, 54_000, Some(&[Fault::Cut])),
         ];
         assert!(Rates::of(&windows, &[]).breach().is_some());
     }
