@@ -71,9 +71,18 @@ async fn play(
     options: &Options,
     say: &(dyn Fn(String) + Sync),
 ) -> anyhow::Result<Tally> {
+    if let Err(error) = field.start_postgres() {
+        say(format!("without PostgreSQL: {error:#}"));
+    }
     Box::pin(field.start_actors()).await?;
     let mut load_seed = Seed::new(field.seed.next_u64());
-    let mut load = Load::start(&field.broker, &field.database(), &mut load_seed).await?;
+    let mut load = Load::start(
+        &field.broker,
+        &field.database(),
+        field.postgres(),
+        &mut load_seed,
+    )
+    .await?;
     let mut times = Times::default();
     let mut twice = Twice::new();
     warm(field, &load).await?;
@@ -89,9 +98,8 @@ async fn play(
             continue;
         }
         last = field.choose(&options.faults);
-        Box::pin(trouble(field, &last, &load, &mut twice, begun, say)).await?;
-        let settles = last.iter().map(|fault| field.settles(*fault)).max();
-        settled = settled.max(Instant::now() + settles.unwrap_or_default());
+        let settles = Box::pin(trouble(field, &last, &load, &mut twice, begun, say)).await?;
+        settled = settled.max(Instant::now() + settles);
         field.all_whole()?;
         let pause = field.seed.between(Duration::ZERO, Duration::from_secs(1));
         sleep(pause).await;
@@ -124,7 +132,7 @@ async fn play(
     .await?;
     tally
         .breaches
-        .extend(verdict::effects(&field.database(), &asked).await?);
+        .extend(verdict::effects(&field.database(), field.postgres(), &asked).await?);
     if !tally.breaches.is_empty() {
         say(field.left());
     }
@@ -155,7 +163,7 @@ async fn measure(times: &mut Times, time: Duration, after: Option<&[Fault]>) {
     });
 }
 
-/// One or two faults at once, until both are healed.
+/// One or two faults at once, until both are healed. Returns for how long work may be slower then.
 async fn trouble(
     field: &mut Field,
     faults: &[Fault],
@@ -163,7 +171,7 @@ async fn trouble(
     twice: &mut Twice,
     begun: Instant,
     say: &(dyn Fn(String) + Sync),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Duration> {
     let runs: Vec<RunId> = load.open().into_iter().map(|asked| asked.run).collect();
     let mut strikes: Vec<(Instant, Strike)> = Vec::new();
     for fault in faults {
@@ -186,7 +194,8 @@ async fn trouble(
         sleep_until(*end).await;
         Box::pin(field.heal(strike)).await?;
     }
-    Ok(())
+    let settles = strikes.iter().map(|(_, strike)| field.settles(strike));
+    Ok(settles.max().unwrap_or_default())
 }
 
 /// Which runs do not close, and how far they are.

@@ -5,6 +5,7 @@
 
 pub mod chaos;
 pub mod cluster;
+pub mod database;
 pub mod island;
 pub mod logged;
 pub mod observer;

@@ -45,12 +45,18 @@ pub fn main() -> ExitCode {
 /// Runs until it is told to stop. `args` are pairs of `--name value`.
 fn run(args: &[String]) -> anyhow::Result<()> {
     telemetry::logs_exactly(LogFormat::default(), "info,async_nats=warn")?;
-    let mut given = BTreeMap::new();
+    let (mut given, mut databases) = (BTreeMap::new(), BTreeMap::new());
     for pair in args.chunks(2) {
         let [name, value] = pair else {
             bail!("{pair:?} is no pair of name and value")
         };
-        given.insert(name.trim_start_matches('-'), value.as_str());
+        match name.trim_start_matches('-') {
+            "database" => {
+                let (name, url) = value.split_once('=').context("a database NAME=URL")?;
+                databases.insert(name.to_owned(), url.to_owned());
+            }
+            name => _ = given.insert(name, value.as_str()),
+        }
     }
     let mut log = OpenOptions::new();
     let place = given.get("log").context("--log is missing")?;
@@ -63,7 +69,7 @@ fn run(args: &[String]) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut running = JoinSet::new();
         for n in 0..workers {
-            running.spawn(build(&given, &log, n)?.run());
+            running.spawn(build(&given, &databases, &log, n)?.run());
         }
         while let Some(ended) = running.join_next().await {
             ended??;
@@ -73,7 +79,12 @@ fn run(args: &[String]) -> anyhow::Result<()> {
 }
 
 /// The n-th worker of this process.
-fn build(given: &BTreeMap<&str, &str>, log: &Arc<File>, n: usize) -> anyhow::Result<Worker> {
+fn build(
+    given: &BTreeMap<&str, &str>,
+    databases: &BTreeMap<String, String>,
+    log: &Arc<File>,
+    n: usize,
+) -> anyhow::Result<Worker> {
     let need = |name: &str| {
         given
             .get(name)
@@ -90,10 +101,8 @@ fn build(given: &BTreeMap<&str, &str>, log: &Arc<File>, n: usize) -> anyhow::Res
         .ack_deadline(Duration::from_millis(need("ack-deadline-ms")?.parse()?))
         .grace(Duration::from_secs(2))
         .handler("noop", Logged::new(Noop, log));
-    if let Some(database) = given.get("database") {
-        let (name, url) = database.split_once('=').context("a database NAME=URL")?;
-        let databases = [(name.to_owned(), url.to_owned())].into_iter().collect();
-        builder = builder.handler("sql", Logged::new(SqlHandler::new(databases)?, log));
+    if !databases.is_empty() {
+        builder = builder.handler("sql", Logged::new(SqlHandler::new(databases.clone())?, log));
     }
     Ok(builder.build()?)
 }

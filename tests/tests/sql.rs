@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use gridloom_shared::id::Fence;
 use gridloom_shared::tile::{Bounds, Key};
+use gridloom_tests::database::{self, Server};
 use gridloom_tests::wait::{eventually, eventually_some};
 use gridloom_worker::handlers::sql::SqlHandler;
 use gridloom_worker::{Failure, Handler, Trial};
@@ -22,11 +23,8 @@ use tokio::task::JoinSet;
 
 #[path = "sql/cut.rs"]
 mod cut;
-#[path = "sql/server.rs"]
-mod server;
 
 use cut::{Cut, Proxy};
-use server::Server;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -73,7 +71,7 @@ impl Database {
     async fn new(name: &str) -> Option<Database> {
         static SERVER: OnceCell<Option<Server>> = OnceCell::const_new();
         let start = || async {
-            let server = server::postgres().inspect_err(|error| not_run("PostgreSQL", error));
+            let server = database::postgres().inspect_err(|error| not_run("PostgreSQL", error));
             server.ok()
         };
         let server = SERVER.get_or_init(start).await.as_ref()?;
@@ -398,7 +396,7 @@ async fn postgres_probe_casts_and_counters() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mysql_shard_executed_by_three_workers_at_once_happens_once() {
-    let server = match server::mysql() {
+    let server = match database::mysql() {
         Ok(server) => server,
         // Not installed on every machine that builds this: said, and no failure.
         Err(error) => return not_installed("MySQL", &error),

@@ -155,13 +155,33 @@ impl Field {
     }
 
     /// How long after its end work may be slower: until the queue was looked at for what it lacks, until
-    /// a cluster has elected, or an ack deadline and what the next holder needs.
-    pub fn settles(&self, fault: Fault) -> Duration {
-        Duration::from_millis(match (fault, &self.brokers) {
-            (Fault::PurgeQueue | Fault::DeleteQueue, _) => 13_000,
-            (fault, Brokers::Cluster(_)) if fault.is_of_brokers() => 8_500,
+    /// a cluster has elected or another planner leads and has asked all workers, or an ack deadline and
+    /// what the next holder needs.
+    pub fn settles(&self, strike: &Strike) -> Duration {
+        let elects = strike.fault.is_of_brokers() && matches!(self.brokers, Brokers::Cluster(_));
+        Duration::from_millis(match strike.fault {
+            Fault::PurgeQueue | Fault::DeleteQueue => 13_000,
+            _ if elects
+                || strike
+                    .healing
+                    .iter()
+                    .any(|healing| self.is_of_planner(healing)) =>
+            {
+                8_500
+            }
             _ => 3_500,
         })
+    }
+
+    fn is_of_planner(&self, healing: &Healing) -> bool {
+        let role = match healing {
+            Healing::Start(role) => Some(*role),
+            Healing::Thaw { pid, .. } | Healing::Pass(pid) => {
+                self.by_pid(*pid).map(|n| self.actors[n].role)
+            }
+            Healing::Restart(_) | Healing::Wake(_) => None,
+        };
+        role == Some(Role::Planner)
     }
 
     /// Begins a fault. `None` when nobody is there whom it could hit.

@@ -12,8 +12,10 @@ use gridloom_shared::id::Namespace;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::load::{POSTGRES, SQLITE};
 use super::steady;
 use crate::cluster::Cluster;
+use crate::database::{self, Server};
 use crate::logged::{WORD, now_us};
 use crate::oracle::overlap::Lives;
 use crate::process::{Gridloom, Process};
@@ -110,6 +112,7 @@ pub struct Field {
     pub seed: Seed,
     /// What was done to processes.
     pub lives: Lives,
+    postgres: Option<Server>,
     dir: TempDir,
 }
 
@@ -142,6 +145,7 @@ impl Field {
             actors: Vec::new(),
             seed,
             lives: Lives::default(),
+            postgres: None,
             dir,
         })
     }
@@ -151,9 +155,23 @@ impl Field {
         self.dir.path().join("executions")
     }
 
-    /// The database of the `sql` jobs.
+    /// The SQLite database.
     pub fn database(&self) -> PathBuf {
         self.dir.path().join("effects.db")
+    }
+
+    /// Starts a PostgreSQL for the workers that are started afterwards.
+    ///
+    /// # Errors
+    /// When none can be had.
+    pub fn start_postgres(&mut self) -> anyhow::Result<()> {
+        self.postgres = Some(database::postgres()?);
+        Ok(())
+    }
+
+    /// Where PostgreSQL is, if it was started.
+    pub fn postgres(&self) -> Option<&str> {
+        self.postgres.as_ref().map(|server| server.url.as_str())
     }
 
     /// Starts planners and workers.
@@ -209,7 +227,8 @@ impl Field {
     fn worker(&mut self, url: &str, queue: &str, concurrency: u32) -> anyhow::Result<Gridloom> {
         let number = self.seed.next_u64();
         let log = self.executions().join(format!("{number:016x}.log"));
-        let database = format!("effects=sqlite:{}", self.database().display());
+        let database = format!("{SQLITE}=sqlite:{}", self.database().display());
+        let postgres = self.postgres().map(|url| format!("{POSTGRES}={url}"));
         let concurrency = concurrency.to_string();
         let deadline = ACK_DEADLINE.as_millis().to_string();
         let args = [
@@ -222,11 +241,15 @@ impl Field {
             ("--ack-deadline-ms", Some(&deadline)),
             ("--database", Some(&database)),
         ];
-        Gridloom::new(
+        let command = Gridloom::new(
             args.iter()
                 .flat_map(|(name, value)| [Some(*name), *value])
                 .flatten(),
-        )
+        )?;
+        let more = postgres
+            .iter()
+            .flat_map(|postgres| ["--database", postgres]);
+        Ok(command.args(more))
     }
 
     /// One of these roles that no fault has in hand.

@@ -11,26 +11,36 @@ use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::wire;
 use serde_json::json;
-use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::steady;
 use crate::seed::Seed;
+use crate::wait::eventually_some;
 
 /// How often a run is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 const RETRY: &str =
     "[retry]\nmax_attempts = 100\nbackoff = { initial = \"50ms\", max = \"200ms\" }\n";
-/// Cells of each run of `effects`.
+/// The jobs with effects, and what workers call their databases.
+pub const SQLITE: &str = "effects";
+/// See [`SQLITE`].
+pub const POSTGRES: &str = "effects-postgres";
+/// No key: a repetition must show.
+const TABLE: &str =
+    "CREATE TABLE effects (tag TEXT NOT NULL, slice BIGINT NOT NULL, page BIGINT NOT NULL)";
+/// How long a PostgreSQL that was just started may take until it answers.
+const ANSWERS: Duration = Duration::from_secs(60);
+/// Cells of each of their runs.
 pub const EFFECT_SLICES: u32 = 4;
 /// See [`EFFECT_SLICES`].
 pub const EFFECT_PAGES: u32 = 15;
 
 /// The jobs as they are defined, and how many runs of each are open at once. Short shards, some of
-/// which fail; shards that take most of an ack deadline; effects in a database; and the steady job.
-fn jobs() -> [(String, usize); 4] {
+/// which fail; shards that take most of an ack deadline; effects in databases; and the steady job.
+fn jobs(databases: &[&str]) -> Vec<(String, usize)> {
     let job = |name: &str, handler: &str, grid: &str, params: &str| {
         let text = format!(
             "name = \"{name}\"\nhandler = \"{handler}\"\n[grid]\n{grid}\n{RETRY}[params]\n{params}"
@@ -43,7 +53,7 @@ fn jobs() -> [(String, usize); 4] {
         steady::GRID,
         steady::SHARD.as_millis()
     );
-    [
+    let mut jobs = vec![
         (steady, steady::OPEN),
         job(
             "short",
@@ -57,13 +67,16 @@ fn jobs() -> [(String, usize); 4] {
             "slices = 2\npages = { count = 2 }\ntile = 1",
             "sleep_ms = 1500",
         ),
-        job(
-            "effects",
-            "sql",
-            &format!("slices = {EFFECT_SLICES}\npages = {{ count = {EFFECT_PAGES} }}\ntile = 2"),
-            "database = \"effects\"\nstatement = \"INSERT INTO effects VALUES (:tag, :slice, :page)\"",
-        ),
-    ]
+    ];
+    for name in databases {
+        let grid =
+            format!("slices = {EFFECT_SLICES}\npages = {{ count = {EFFECT_PAGES} }}\ntile = 2");
+        let params = format!(
+            "database = \"{name}\"\nstatement = \"INSERT INTO effects VALUES (:tag, :slice, :page)\""
+        );
+        jobs.push(job(name, "sql", &grid, &params));
+    }
+    jobs
 }
 
 /// A run that was asked for.
@@ -91,24 +104,35 @@ impl Load {
     ///
     /// # Errors
     /// When that cannot be done.
-    pub async fn start(broker: &Broker, database: &Path, seed: &mut Seed) -> anyhow::Result<Load> {
+    pub async fn start(
+        broker: &Broker,
+        sqlite: &Path,
+        postgres: Option<&str>,
+        seed: &mut Seed,
+    ) -> anyhow::Result<Load> {
         let options = SqliteConnectOptions::new()
-            .filename(database)
+            .filename(sqlite)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal);
         let mut made = SqliteConnection::connect_with(&options).await?;
-        // No key: a repetition must show.
-        sqlx::query("CREATE TABLE effects (tag TEXT NOT NULL, slice INTEGER NOT NULL, page INTEGER NOT NULL)")
-            .execute(&mut made)
-            .await?;
+        sqlx::query(TABLE).execute(&mut made).await?;
         made.close().await?;
+        let mut databases = vec![SQLITE];
+        if let Some(url) = postgres {
+            let mut made = eventually_some(ANSWERS, "PostgreSQL answers", async || {
+                Ok(PgConnection::connect(url).await.ok())
+            })
+            .await?;
+            sqlx::query(TABLE).execute(&mut made).await?;
+            databases.push(POSTGRES);
+        }
         let mut load = Load {
             stop: Arc::default(),
             asked: Arc::default(),
             open: Arc::default(),
             tasks: JoinSet::new(),
         };
-        for (toml, open) in jobs() {
+        for (toml, open) in jobs(&databases) {
             let spec = parse::parse(&toml, Format::Toml);
             let spec = spec.map_err(|faults| anyhow::anyhow!("{faults}"))?;
             let bucket = broker.jobs();
@@ -206,7 +230,7 @@ impl Feed {
     }
 
     fn params(&self, tag: &str) -> serde_json::Value {
-        if self.job.as_str() == "effects" {
+        if [SQLITE, POSTGRES].contains(&self.job.as_str()) {
             json!({ "tag": tag })
         } else {
             json!({})

@@ -19,10 +19,11 @@ pub const NAME: &str = "steady";
 pub const SHARD: Duration = Duration::from_secs(2);
 /// What all shards of the open runs take, where all of them are put back on the queue.
 pub const QUEUED: Duration = Duration::from_secs(8);
-/// The grid: four seconds of work. A shard is a tile: outcomes are written when a tile ends.
-pub const GRID: &str = "slices = 4\npages = { count = 32 }\ntile = 1";
-/// Runs that are open at once: one is at work while the other is closed and followed.
-pub const OPEN: usize = 2;
+/// The grid: two seconds of work. A shard is a tile: outcomes are written when a tile ends.
+pub const GRID: &str = "slices = 4\npages = { count = 16 }\ntile = 1";
+/// Runs that are open at once: others are at work while some are closed and followed, which may happen
+/// at the same moment.
+pub const OPEN: usize = 4;
 /// Workers, and tiles that each runs at once.
 pub const WORKERS: usize = 2;
 /// See [`WORKERS`].
@@ -31,7 +32,7 @@ pub const CONCURRENCY: u32 = 32;
 /// Least part of the rate before the first fault.
 const KEPT: f64 = 0.95;
 /// Shorter windows, all together, are not judged.
-const ENOUGH: Duration = Duration::from_secs(12);
+const ENOUGH: Duration = Duration::from_secs(30);
 
 /// A time in which nothing is wrong any more.
 #[derive(Clone, Debug)]
@@ -198,15 +199,15 @@ mod tests {
         let windows = [
             window(0, 8_000, None),
             window(20_000, 28_000, Some(&[Fault::KillWorker])),
-            window(40_000, 48_000, Some(&[Fault::Cut])),
+            window(40_000, 64_000, Some(&[Fault::Cut])),
         ];
         let mut all = commits(32, 0, 20_000);
-        all.extend(commits(16, 20_000, 50_000));
+        all.extend(commits(16, 20_000, 66_000));
         let rates = Rates::of(&windows, &all);
         assert!((rates.ratio() - 0.5).abs() < 1e-9);
         assert!(rates.breach().is_some());
         assert_eq!(rates.by_fault.len(), 2);
-        let rates = Rates::of(&windows, &commits(32, 0, 50_000));
+        let rates = Rates::of(&windows, &commits(32, 0, 66_000));
         assert_eq!(rates.breach(), None);
     }
 
@@ -225,7 +226,7 @@ mod tests {
     fn nothing_done_at_all_is_a_breach() {
         let windows = [
             window(0, 8_000, None),
-            window(20_000, 40_000, Some(&[Fault::Cut])),
+            window(20_000, 54_000, Some(&[Fault::Cut])),
         ];
         assert!(Rates::of(&windows, &[]).breach().is_some());
     }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::Context;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, PgConnection};
 
 use super::fault::Twice;
 use super::field::ACK_DEADLINE;
-use super::load::{Asked, EFFECT_PAGES, EFFECT_SLICES};
+use super::load::{Asked, EFFECT_PAGES, EFFECT_SLICES, POSTGRES, SQLITE};
 use super::steady::{self, Rates, Window};
 use crate::oracle::ledger::Ledger;
 use crate::oracle::overlap::{self, Lives};
@@ -107,22 +107,40 @@ pub async fn judge(
     Ok(tally)
 }
 
-/// Judges the database: each shard of each run wrote its row once, and nothing else did.
+/// Of how many rows each cell of each tag is.
+const COUNTED: &str = "SELECT tag, slice, page, count(*) FROM effects GROUP BY 1, 2, 3";
+/// One of [`COUNTED`].
+type Row = (String, i64, i64, i64);
+
+/// Judges the databases: each shard of each run wrote its row once, and nothing else did.
 ///
 /// # Errors
-/// When it cannot be read.
-pub async fn effects(database: &Path, asked: &[Asked]) -> anyhow::Result<Vec<String>> {
-    let url = format!("sqlite:{}", database.display());
+/// When one cannot be read.
+pub async fn effects(
+    sqlite: &Path,
+    postgres: Option<&str>,
+    asked: &[Asked],
+) -> anyhow::Result<Vec<String>> {
+    let url = format!("sqlite:{}", sqlite.display());
     let mut database = SqliteConnection::connect(&url)
         .await
         .context("open the effects")?;
-    let rows: Vec<(String, i64, i64, i64)> =
-        sqlx::query_as("SELECT tag, slice, page, count(*) FROM effects GROUP BY 1, 2, 3")
-            .fetch_all(&mut database)
-            .await?;
+    let rows = sqlx::query_as(COUNTED).fetch_all(&mut database).await?;
+    let mut breaches = once_each(&rows, SQLITE, asked);
+    if let Some(url) = postgres {
+        let mut database = PgConnection::connect(url)
+            .await
+            .context("open the effects in PostgreSQL")?;
+        let rows = sqlx::query_as(COUNTED).fetch_all(&mut database).await?;
+        breaches.extend(once_each(&rows, POSTGRES, asked));
+    }
+    Ok(breaches)
+}
+
+fn once_each(rows: &[Row], job: &str, asked: &[Asked]) -> Vec<String> {
     let mut of_tag: HashMap<&str, u32> = HashMap::new();
     let mut breaches = Vec::new();
-    for (tag, slice, page, count) in &rows {
+    for (tag, slice, page, count) in rows {
         *of_tag.entry(tag).or_default() += 1;
         if *count != 1 {
             breaches.push(format!(
@@ -130,7 +148,7 @@ pub async fn effects(database: &Path, asked: &[Asked]) -> anyhow::Result<Vec<Str
             ));
         }
     }
-    let runs = asked.iter().filter(|asked| asked.job == "effects");
+    let runs = asked.iter().filter(|asked| asked.job == job);
     for Asked { run, tag, .. } in runs {
         let found = of_tag.remove(tag.as_str()).unwrap_or(0);
         if found != EFFECT_SLICES * EFFECT_PAGES {
@@ -142,5 +160,5 @@ pub async fn effects(database: &Path, asked: &[Asked]) -> anyhow::Result<Vec<Str
             .keys()
             .map(|tag| format!("effects of {tag}, which was no run")),
     );
-    Ok(breaches)
+    breaches
 }

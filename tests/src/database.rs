@@ -13,15 +13,21 @@ use anyhow::{Context, ensure};
 const NOBODY: u32 = 65_534;
 
 /// A running server. Dropping it closes its lifeline, and its guard kills it.
-pub(crate) struct Server {
-    pub(crate) url: String,
-    pub(crate) port: u16,
+#[derive(Debug)]
+pub struct Server {
+    /// Its own database.
+    pub url: String,
+    /// On 127.0.0.1.
+    pub port: u16,
     _guard: Child,
     _dir: tempfile::TempDir,
 }
 
-/// PostgreSQL, where its binaries can be had.
-pub(crate) fn postgres() -> anyhow::Result<Server> {
+/// PostgreSQL, where its binaries can be had. It may not answer yet.
+///
+/// # Errors
+/// When they cannot, or it cannot be started.
+pub fn postgres() -> anyhow::Result<Server> {
     let bin = postgres_binaries()?;
     let (dir, data) = directory()?;
     let init = as_nobody(&bin.join("initdb"))
@@ -56,8 +62,11 @@ pub(crate) fn postgres() -> anyhow::Result<Server> {
     })
 }
 
-/// MySQL or MariaDB, where one is installed.
-pub(crate) fn mysql() -> anyhow::Result<Server> {
+/// MySQL or MariaDB, where one is installed. It may not answer yet.
+///
+/// # Errors
+/// When none is, or it cannot be started.
+pub fn mysql() -> anyhow::Result<Server> {
     let mysqld = find("mysqld", &["/usr/sbin"]).or_else(|| find("mariadbd", &["/usr/sbin"]));
     let mysqld = mysqld.context("find mysqld: none is installed")?;
     let (dir, data) = directory()?;
@@ -128,7 +137,7 @@ fn as_nobody(program: &Path) -> Command {
 
 /// Starts the server under our own guard, so that it dies with the test.
 fn guarded(server: &Command) -> anyhow::Result<Child> {
-    let mut guard = Command::new(env!("CARGO_BIN_EXE_gridloom-under-test"))
+    let mut guard = Command::new(crate::gridloom()?)
         .args(["guard", "--"])
         .arg(server.get_program())
         .args(server.get_args())
