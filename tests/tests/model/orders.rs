@@ -81,7 +81,8 @@ fn retry_whose_answer_is_lost_counts_once() {
 }
 
 #[test]
-fn retry_of_a_deposed_leader() {
+#[ignore = "large"]
+fn large_retry_of_a_deposed_leader() {
     let faults = Faults {
         depositions: 1,
         failures: 1,
