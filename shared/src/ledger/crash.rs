@@ -32,17 +32,10 @@ impl Suspicion {
         self.takeovers
     }
 
-    /// Whether one more death condemns a page of those that are `left`. It must not be executed beside
+    /// Whether a page of those that are `left` stands accused of a death. It must not be executed beside
     /// another then: nobody is condemned for a neighbour.
-    pub fn is_on_trial(&self, left: impl Fn(u64) -> bool) -> bool {
-        let pages = self.accused.iter().map(|(_, page)| *page);
-        pages
-            .filter(|page| left(*page))
-            .any(|page| self.deaths(page) + 1 >= CRASHES_MAX)
-    }
-
-    fn deaths(&self, page: u64) -> usize {
-        self.accused.iter().filter(|(_, by)| *by == page).count()
+    pub fn accuses(&self, left: impl Fn(u64) -> bool) -> bool {
+        self.accused.iter().any(|(_, page)| left(*page))
     }
 
     /// The tile's holder is about to execute `page`.
@@ -68,7 +61,8 @@ impl Suspicion {
         self.takeovers += 1;
         let (session, page) = started.filter(|(_, page)| left(*page))?;
         self.accused.push((session, page));
-        (self.deaths(page) >= CRASHES_MAX).then_some(page)
+        let deaths = self.accused.iter().filter(|(_, by)| *by == page).count();
+        (deaths >= CRASHES_MAX).then_some(page)
     }
 }
 
@@ -133,25 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn page_is_on_trial_before_the_death_that_would_condemn_it() {
+    fn page_is_accused_from_its_first_death_until_the_session_says_that_it_lives() {
         let mut tile = Suspicion::default();
-        for session in 0..3 {
-            assert!(!tile.is_on_trial(|_| true));
-            assert_eq!(killed(&mut tile, session, 4), None);
-        }
-        assert!(tile.is_on_trial(|_| true));
-        assert!(!tile.is_on_trial(|page| page != 4));
+        assert_eq!(killed(&mut tile, 0, 4), None);
+        assert!(!tile.accuses(|_| true), "nothing was announced before");
+        assert_eq!(killed(&mut tile, 1, 4), None);
+        assert!(tile.accuses(|_| true));
+        assert!(!tile.accuses(|page| page != 4));
         tile.returned(Session(1));
-        assert!(!tile.is_on_trial(|_| true));
-    }
-
-    #[test]
-    fn deaths_over_several_pages_and_takeovers_from_the_living_try_none() {
-        let mut tile = Suspicion::default();
-        for page in 3..9 {
-            assert_eq!(killed(&mut tile, page, page), None);
-            assert_eq!(tile.taken_over(Reason::Count, |page| page < 10), None);
-            assert!(!tile.is_on_trial(|_| true));
-        }
+        assert!(!tile.accuses(|_| true));
     }
 }

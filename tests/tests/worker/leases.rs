@@ -1,23 +1,28 @@
 //! Who holds a tile: takeovers, renewals, adoption.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use gridloom_shared::broker::pull::{PullEvent, Puller};
 use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_queue};
-use gridloom_shared::id::Session;
+use gridloom_shared::id::{Fence, Session};
 use gridloom_shared::ledger::outcomes::{self, Entry, Status};
 use gridloom_shared::ledger::record::{Author, Reason, Record, Takeover, WorkRecord};
-use gridloom_shared::tile::Tile;
+use gridloom_shared::tile::{Tile, TileRef};
 use gridloom_shared::wire;
 use gridloom_tests::wait::eventually;
 use gridloom_worker::{Handler, Shard};
+use tokio::sync::Semaphore;
 
 use crate::COUNTED;
 use crate::stage::{Log, Running, SOON, Stage, job, pause, tiles};
 
-/// Takes the first tile as a worker would that dies: with an outcome for its first page.
-async fn die_after_one_page(stage: &Stage, deadline: Duration) -> anyhow::Result<()> {
+/// The test as a worker.
+const OTHER: Session = Session(1);
+
+/// Takes the first tile as a worker would that dies.
+async fn take_and_die(stage: &Stage, deadline: Duration) -> anyhow::Result<Tile> {
     let consumer =
         ensure_queue(&stage.broker, &stage.queue, AckDeadline::Exactly(deadline)).await?;
     let mut puller = Puller::new(
@@ -29,7 +34,12 @@ async fn die_after_one_page(stage: &Stage, deadline: Duration) -> anyhow::Result
     let PullEvent::Delivery(delivery) = puller.next().await else {
         anyhow::bail!("no tile")
     };
-    let tile: Tile = wire::decode(&delivery.payload)?;
+    Ok(wire::decode(&delivery.payload)?)
+}
+
+/// The same with an outcome for the tile's first page.
+async fn die_after_one_page(stage: &Stage, deadline: Duration) -> anyhow::Result<()> {
+    let tile = take_and_die(stage, deadline).await?;
     let entry = Entry {
         tile: tile.place(),
         kind: tile.kind,
@@ -42,17 +52,12 @@ async fn die_after_one_page(stage: &Stage, deadline: Duration) -> anyhow::Result
         results: Vec::new(),
     };
     let block = outcomes::encode(&[entry]).into();
-    let record = wire::encode(&WorkRecord::Outcomes {
-        session: Session(1),
+    let outcomes = WorkRecord::Outcomes {
+        session: OTHER,
         number: 1,
         block,
-    });
-    let subject = stage
-        .broker
-        .subjects()
-        .ledger_of(&stage.queue, &stage.run, Author::Work);
-    stage.broker.append(subject, record, None).await?;
-    Ok(())
+    };
+    stage.report(&outcomes).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,6 +116,20 @@ fn endless(log: &Log) -> impl Handler + use<> {
     }
 }
 
+/// Records that [`OTHER`] took `place` over, as from a worker that died.
+async fn take_over(stage: &Stage, place: TileRef) -> anyhow::Result<Fence> {
+    let takeover = Takeover {
+        session: OTHER,
+        number: 1,
+        tiles: vec![place],
+        reason: Reason::Count,
+    };
+    let subjects = stage.broker.subjects();
+    let subject = subjects.ledger_of(&stage.queue, &stage.run, Author::Takeover);
+    let record = wire::encode(&takeover);
+    Ok(Fence(stage.broker.append(subject, record, None).await?))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn takeover_by_another_stops_the_handler_within_100_ms() -> anyhow::Result<()> {
     let mut stage = Stage::open(job(1, COUNTED)?).await?;
@@ -118,20 +137,7 @@ async fn takeover_by_another_stops_the_handler_within_100_ms() -> anyhow::Result
     let log = Log::default();
     let worker = Running::start(stage.worker().handler("h", endless(&log)))?;
     log.until("started").await?;
-    let takeover = Takeover {
-        session: Session(1),
-        number: 1,
-        tiles: vec![issued[0].place()],
-        reason: Reason::Count,
-    };
-    let subject = stage
-        .broker
-        .subjects()
-        .ledger_of(&stage.queue, &stage.run, Author::Takeover);
-    stage
-        .broker
-        .append(subject, wire::encode(&takeover), None)
-        .await?;
+    take_over(&stage, issued[0].place()).await?;
     let begun = Instant::now();
     log.until("stopped").await?;
     let took = begun.elapsed();
@@ -235,4 +241,56 @@ async fn refilled_copy_of_a_held_tile_is_adopted_and_acknowledged_with_it() -> a
         .filter(|(_, _, record)| matches!(record, Record::Takeover(_)));
     assert_eq!(takeovers.count(), 0);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tile_that_waits_to_be_alone_starts_once_a_holder_says_that_it_lives() -> anyhow::Result<()>
+{
+    let mut stage = Stage::open(job(2, COUNTED)?).await?;
+    let suspect = stage.wave(vec![tiles(0, 1, 1)]).await?[0].place();
+    take_and_die(&stage, Duration::from_secs(1)).await?;
+    let fence = take_over(&stage, suspect).await?;
+    let started = WorkRecord::Started {
+        session: OTHER,
+        number: 2,
+        tile: suspect,
+        page: 0,
+        fence,
+    };
+    stage.report(&started).await?;
+    stage.wave(vec![tiles(1, 1, 1)]).await?;
+    let log = Log::default();
+    let (noted, gate) = (log.clone(), Arc::new(Semaphore::new(0)));
+    let permits = Arc::clone(&gate);
+    let worker = Running::start(stage.worker().handler("h", move |shard: Shard| {
+        let slice = shard.slice();
+        noted.note(format!("started {slice}"));
+        let gate = Arc::clone(&permits);
+        async move {
+            if slice == 1 {
+                let _permit = gate.acquire().await;
+            }
+            Ok(())
+        }
+    }))?;
+    log.until("started 1").await?;
+    eventually(SOON, "the tile is taken over again", async || {
+        Ok(stage.fold().await?.counts().taken_over == 2)
+    })
+    .await?;
+    pause(1_500)
+        .await
+        .map_err(|_| anyhow::anyhow!("no pause"))?;
+    assert_eq!(log.count("started 0"), 0);
+
+    let returned = WorkRecord::Returned {
+        session: OTHER,
+        number: 3,
+        tiles: vec![suspect],
+    };
+    stage.report(&returned).await?;
+    log.until("started 0").await?;
+    gate.add_permits(1);
+    stage.until_acknowledged().await?;
+    worker.stop().await
 }

@@ -178,6 +178,15 @@ impl Stage {
         Ok(tiles)
     }
 
+    /// Appends what a worker reports.
+    pub(crate) async fn report(&self, record: &WorkRecord) -> anyhow::Result<()> {
+        let subjects = self.broker.subjects();
+        let subject = subjects.ledger_of(&self.queue, &self.run, Author::Work);
+        let record = wire::encode(record);
+        self.broker.append(subject, record, None).await?;
+        Ok(())
+    }
+
     /// Publishes tiles as they are.
     pub(crate) async fn publish(&self, tiles: &[Tile]) -> anyhow::Result<()> {
         let subject = self.broker.subjects().shard(&self.queue, &self.run);

@@ -1,5 +1,5 @@
 //! Runs tiles whose holder may have died of them (protocol.md §5): page by page, each after a confirmed
-//! `started` record; and, where one more death condemns a page, with nothing else beside it in this
+//! `started` record; and, while a page stands accused of a death, with nothing else beside it in this
 //! worker. So the ledger says which page it was, and its neighbours are not condemned with it.
 
 use super::Engine;
@@ -28,7 +28,7 @@ impl Engine {
         free
     }
 
-    fn is_alone(&self, key: TileKey) -> bool {
+    pub(super) fn is_alone(&self, key: TileKey) -> bool {
         let careful = self.tiles.get(&key).and_then(|held| held.careful.as_ref());
         careful.is_some_and(|careful| careful.alone)
     }

@@ -8,13 +8,15 @@ use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 
 use super::errand::{self, Ask, Claim, Plan};
-use super::held::{Careful, Holding, Phase};
+use super::held::{Careful, Holding, Phase, TileKey};
 use super::report::is_held;
 use super::{Engine, meters};
 use crate::lease::{Action, Event as LeaseEvent};
 use crate::takeover::reading::{Left, Reading};
 
 const RETRY: Duration = Duration::from_millis(100);
+/// How often is read what became of the holders of a tile that waits to be alone.
+const STILL_WAITS: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// Our takeover of `holdings` stands at `sequence`, or earlier if it was repeated.
@@ -31,7 +33,7 @@ impl Engine {
             Plan {
                 run,
                 number,
-                up_to: sequence,
+                up_to: Some(sequence),
                 holdings,
             },
             Duration::ZERO,
@@ -73,9 +75,14 @@ impl Engine {
     ) {
         match result {
             Ok(Some((fence, lefts))) => {
-                for (holding, left) in plan.holdings.into_iter().zip(lefts) {
-                    self.take_up(holding, fence, &left);
+                for (holding, left) in plan.holdings.iter().zip(lefts) {
+                    match self.phase_of(*holding) {
+                        Some(Phase::Claiming) => self.take_up(*holding, fence, &left),
+                        Some(Phase::Blocked) => self.reconsider(holding.tile, left.accused),
+                        _ => {}
+                    }
                 }
+                self.ask_again(plan);
             }
             Ok(None) => {
                 tracing::debug!(run = plan.run, "own takeover not read: a replica lags");
@@ -90,11 +97,7 @@ impl Engine {
 
     fn take_up(&mut self, holding: Holding, fence: Fence, left: &Left) {
         let key = holding.tile;
-        let held = self
-            .tiles
-            .get_mut(&key)
-            .filter(|held| held.generation == holding.generation);
-        let Some(held) = held.filter(|held| held.phase == Phase::Claiming) else {
+        let Some(held) = self.tiles.get_mut(&key) else {
             return;
         };
         held.lease.confirm(fence);
@@ -108,7 +111,7 @@ impl Engine {
             held.left = (left.pages.len() < pages).then(|| left.pages.iter().collect());
             held.careful = (left.crashes > 0).then(|| Careful {
                 pages: left.pages.iter().flatten().collect(),
-                alone: left.on_trial,
+                alone: left.accused,
             });
             self.ready(key);
         }
@@ -116,5 +119,31 @@ impl Engine {
             // What was heard meanwhile may have been read, and not been judged, already.
             self.look_after(key.opened, fence.0, Ask::Leader);
         }
+    }
+
+    fn phase_of(&self, holding: Holding) -> Option<Phase> {
+        let held = self.tiles.get(&holding.tile)?;
+        (held.generation == holding.generation).then_some(held.phase)
+    }
+
+    /// Whether a page of a tile that waits to be alone still stands accused.
+    fn reconsider(&mut self, key: TileKey, accused: bool) {
+        if let Some(careful) = self
+            .tiles
+            .get_mut(&key)
+            .and_then(|held| held.careful.as_mut())
+        {
+            careful.alone &= accused;
+        }
+    }
+
+    /// Those of its tiles that wait to be alone wait for long shards perhaps, and a holder that was thought to
+    /// be dead may still say that it lives.
+    fn ask_again(&mut self, mut plan: Plan) {
+        plan.holdings.retain(|holding| {
+            self.phase_of(*holding) == Some(Phase::Blocked) && self.is_alone(holding.tile)
+        });
+        plan.up_to = None;
+        self.start_reading(plan, STILL_WAITS);
     }
 }

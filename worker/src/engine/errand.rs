@@ -110,8 +110,8 @@ pub(super) struct Plan {
     pub(super) run: u64,
     /// Our number of the record.
     pub(super) number: u64,
-    /// Where it stands.
-    pub(super) up_to: u64,
+    /// Where it stands; `None` reads on to the end of the ledger.
+    pub(super) up_to: Option<u64>,
     pub(super) holdings: Vec<Holding>,
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn read_claim(broker: Broker, claim: Claim, after: Duration) ->
         from,
         mut reading,
     } = claim;
-    let mut reader = broker.reader(&broker.subjects().ledger(), filter, from, Some(plan.up_to));
+    let mut reader = broker.reader(&broker.subjects().ledger(), filter, from, plan.up_to);
     let result = loop {
         match reader.next_page().await {
             Err(error) => break Err(error),

@@ -42,8 +42,8 @@ pub(crate) struct Left {
     pub(crate) pages: Ranges,
     /// Takeovers of the tile, ours among them, that suggest a crash of its holder.
     pub(crate) crashes: u32,
-    /// Whether one more death condemns one of its pages.
-    pub(crate) on_trial: bool,
+    /// Whether one of its pages stands accused of a death.
+    pub(crate) accused: bool,
 }
 
 impl Reading {
@@ -70,12 +70,10 @@ impl Reading {
         }
     }
 
-    /// Takes in the next record, in ledger order. What stands behind one's own is passed over.
+    /// Takes in the next record, in ledger order. Of what stands behind one's own, only who lives matters.
     pub(crate) fn apply(&mut self, sequence: u64, record: &Record) {
-        if self.fence.is_some() {
-            return;
-        }
         match record {
+            _ if self.fence.is_some() => self.afterwards(record),
             Record::Plan(_) => {}
             Record::Work(work) => {
                 if self.seen.insert(work.signature()) {
@@ -118,9 +116,7 @@ impl Reading {
                 .into_iter()
                 .map(|claim| Left {
                     crashes: claim.suspicion.takeovers(),
-                    on_trial: claim
-                        .suspicion
-                        .is_on_trial(|page| claim.left.contains(page)),
+                    accused: claim.suspicion.accuses(|page| claim.left.contains(page)),
                     pages: claim.left,
                 })
                 .collect(),
@@ -156,12 +152,20 @@ impl Reading {
                     }
                 }
             }
-            WorkRecord::Returned { session, tiles, .. } => {
-                for claim in &mut self.claims {
-                    if tiles.contains(&claim.place) {
-                        claim.suspicion.returned(*session);
-                    }
-                }
+            WorkRecord::Returned { session, tiles, .. } => self.returned(*session, tiles),
+        }
+    }
+
+    fn afterwards(&mut self, record: &Record) {
+        if let Record::Work(WorkRecord::Returned { session, tiles, .. }) = record {
+            self.returned(*session, tiles);
+        }
+    }
+
+    fn returned(&mut self, session: Session, tiles: &[TileRef]) {
+        for claim in &mut self.claims {
+            if tiles.contains(&claim.place) {
+                claim.suspicion.returned(session);
             }
         }
     }
@@ -345,27 +349,24 @@ mod tests {
     }
 
     #[test]
-    fn page_is_on_trial_after_two_deaths_and_not_where_a_holder_says_that_it_lives() {
+    fn page_is_accused_until_the_holder_says_that_it_lives() {
         let returned = Record::Work(WorkRecord::Returned {
             session: Session(2),
             number: 10,
             tiles: vec![TileRef { wave: 2, index: 3 }],
         });
-        let mut records = vec![
-            (101, takeover(2, 1)),
-            (102, started(2, 101)),
-            (103, returned),
-            (104, takeover(3, 1)),
-            (105, started(3, 104)),
-            (106, takeover(1, 5)),
-        ];
         let suspected = |records: &[(u64, Record)]| {
             let (_, left) = left(records)?;
-            Some((left.crashes, left.on_trial))
+            Some((left.crashes, left.accused))
         };
-        assert_eq!(suspected(&records), Some((3, false)));
-        records.remove(2);
-        assert_eq!(suspected(&records), Some((3, true)));
+        let before = vec![
+            (101, takeover(2, 1)),
+            (102, started(2, 101)),
+            (103, takeover(1, 5)),
+        ];
+        assert_eq!(suspected(&before), Some((2, true)));
+        let after = [before, vec![(104, returned)]].concat();
+        assert_eq!(suspected(&after), Some((2, false)));
     }
 
     #[test]

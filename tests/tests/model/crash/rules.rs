@@ -41,7 +41,7 @@ pub(crate) enum Announcing {
     Never,
 }
 
-/// How a tile is run of which one more death condemns a page.
+/// How a tile is run of which a page stands accused of a death.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Second {
     Alone,

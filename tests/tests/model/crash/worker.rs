@@ -65,6 +65,8 @@ pub(crate) struct Worker {
 pub(crate) enum Step {
     Read,
     Claim,
+    /// Reads again whether it still has to be alone.
+    Look,
     /// It is its turn.
     Start,
     /// The announcement lands.
@@ -162,10 +164,15 @@ pub(crate) fn steps(case: &Case, state: &State, w: usize, tile: usize, out: &mut
     match hold.phase {
         Phase::Socket(_) => out.push(Step::Read),
         Phase::Claiming(_) => out.push(Step::Claim),
-        Phase::Blocked if hold.leased && worker.has_turn(tile, &case.rules) => {
-            out.push(Step::Start);
+        Phase::Blocked => {
+            if hold.leased && worker.has_turn(tile, &case.rules) {
+                out.push(Step::Start);
+            }
+            let records = &state.tiles[tile].records.0;
+            if hold.care == Care::Alone && care(records, case, tile) != Care::Alone {
+                out.push(Step::Look);
+            }
         }
-        Phase::Blocked => {}
         Phase::Starting(_) => out.push(Step::Announce),
         Phase::Executing(page) if hold.leased && !case.is_poison(tile, page) => {
             out.push(Step::Finish);
@@ -215,20 +222,14 @@ pub(crate) fn take(case: &Case, state: &mut State, w: usize, tile: usize, step: 
             let reading = read(records, case.pages(tile), &case.rules);
             hold.fence = Unseen(reading.fence);
             hold.todo = reading.left;
-            let left = |page: u64| reading.left & (1 << page) != 0;
-            hold.care = if reading.suspicion.is_on_trial(left) {
-                Care::Alone
-            } else if reading.suspicion.takeovers() > 0 {
-                Care::PageByPage
-            } else {
-                Care::None
-            };
+            hold.care = care(records, case, tile);
             hold.phase = if reading.left == 0 {
                 Phase::Reporting
             } else {
                 Phase::Blocked
             };
         }
+        (Step::Look, _) => hold.care = care(records, case, tile),
         (Step::Start, _) => hold.go_on(),
         (Step::Announce, Phase::Starting(page)) => {
             if case.rules.announcing == Announcing::Before {
@@ -318,4 +319,19 @@ pub(crate) fn deliver(case: &Case, state: &mut State, w: usize, tile: usize) {
         todo: 0,
         pending: 0,
     });
+}
+
+/// How a tile with these records is run by its holder.
+fn care(records: &[Record], case: &Case, tile: usize) -> Care {
+    let reading = read(records, case.pages(tile), &case.rules);
+    if reading
+        .suspicion
+        .accuses(|page| reading.left & (1 << page) != 0)
+    {
+        Care::Alone
+    } else if reading.suspicion.takeovers() > 0 {
+        Care::PageByPage
+    } else {
+        Care::None
+    }
 }
