@@ -42,7 +42,7 @@ use standby::{Folded, Standby};
 use work::Report;
 
 /// So long a planner that starts asks for its streams: an election or a restart may be under way.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two attempts of it.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Events that may wait for the loop.
