@@ -9,14 +9,17 @@
 //! |---|---|
 //! | `started` by its holder | that page is accused if the tile is taken over now; nothing before the first takeover |
 //! | `returned` by a session | the session lives: what it was accused by is withdrawn |
-//! | takeover, reason `count` | one takeover more; the page is accused, the third time it is condemned |
+//! | takeover, reason `count` | one takeover more; the page is accused, the fourth time it is condemned |
 //! | takeover, another reason | nobody is accused of what was started before |
 
 use crate::id::Session;
 use crate::ledger::record::Reason;
 
-/// So many workers a page has to kill until it is dead.
-pub const CRASHES_MAX: usize = 3;
+/// So many accusations condemn a page.
+pub const CRASHES_MAX: usize = 4;
+/// Accused so often it runs with nothing beside it: the last two workers that died of a page that is condemned
+/// ran nothing else. Whoever announces a page knows of all accusations that still stand behind its record.
+const ALONE_FROM: usize = 2;
 
 /// What is suspected of the pages of one tile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,10 +35,15 @@ impl Suspicion {
         self.takeovers
     }
 
-    /// Whether a page of those that are `left` stands accused of a death. It must not be executed beside
+    /// Whether a page of those that are `left` stands accused of two deaths. It must not be executed beside
     /// another then: nobody is condemned for a neighbour.
-    pub fn accuses(&self, left: impl Fn(u64) -> bool) -> bool {
-        self.accused.iter().any(|(_, page)| left(*page))
+    pub fn isolates(&self, left: impl Fn(u64) -> bool) -> bool {
+        let mut pages = self.accused.iter().map(|(_, page)| *page);
+        pages.any(|page| left(page) && self.deaths(page) >= ALONE_FROM)
+    }
+
+    fn deaths(&self, page: u64) -> usize {
+        self.accused.iter().filter(|(_, by)| *by == page).count()
     }
 
     /// The tile's holder is about to execute `page`.
@@ -61,14 +69,15 @@ impl Suspicion {
         self.takeovers += 1;
         let (session, page) = started.filter(|(_, page)| left(*page))?;
         self.accused.push((session, page));
-        let deaths = self.accused.iter().filter(|(_, by)| *by == page).count();
-        (deaths >= CRASHES_MAX).then_some(page)
+        (self.deaths(page) >= CRASHES_MAX).then_some(page)
     }
 }
 
 /// The error of a page that was condemned.
 pub fn verdict() -> String {
-    format!("crashed: {CRASHES_MAX} workers died while they executed it alone")
+    format!(
+        "crashed: {CRASHES_MAX} workers died while they executed it, the last of them with nothing beside it"
+    )
 }
 
 #[cfg(test)]
@@ -81,20 +90,23 @@ mod tests {
     }
 
     #[test]
-    fn page_is_condemned_by_the_third_worker_that_it_kills() {
+    fn page_is_condemned_by_the_fourth_announced_death_and_alone_for_the_last_two() {
         let mut tile = Suspicion::default();
-        assert_eq!(tile.taken_over(Reason::Count, |page| page < 10), None);
-        assert_eq!(killed(&mut tile, 1, 4), None);
-        assert_eq!(killed(&mut tile, 2, 4), None);
-        assert_eq!(killed(&mut tile, 3, 4), Some(4));
-        assert_eq!(tile.takeovers(), 4);
+        assert_eq!(killed(&mut tile, 99, 4), None, "it was not announced");
+        for session in 1..=4 {
+            assert_eq!(tile.isolates(|_| true), session > 2);
+            let condemned = killed(&mut tile, session, 4);
+            assert_eq!(condemned, Some(4).filter(|_| session == 4));
+        }
+        assert!(!tile.isolates(|page| page != 4));
+        assert_eq!(tile.takeovers(), 5);
     }
 
     #[test]
     fn neighbours_are_not_condemned_with_it() {
         let mut tile = Suspicion::default();
         killed(&mut tile, 99, 3);
-        for session in 0..2 {
+        for session in 0..3 {
             assert_eq!(killed(&mut tile, session, 4), None);
             assert_eq!(killed(&mut tile, session + 10, 5), None);
         }
@@ -116,25 +128,34 @@ mod tests {
     fn session_that_returns_the_tile_lives_even_if_it_says_so_late() {
         let mut tile = Suspicion::default();
         killed(&mut tile, 99, 4);
-        assert_eq!(killed(&mut tile, 1, 4), None);
-        assert_eq!(killed(&mut tile, 2, 4), None);
+        for session in 1..=3 {
+            assert_eq!(killed(&mut tile, session, 4), None);
+        }
         tile.returned(Session(1));
-        assert_eq!(killed(&mut tile, 3, 4), None);
-        tile.started(Session(4), 4);
-        tile.returned(Session(4));
+        assert_eq!(killed(&mut tile, 4, 4), None);
+        tile.started(Session(5), 4);
+        tile.returned(Session(5));
         assert_eq!(tile.taken_over(Reason::Count, |page| page < 10), None);
-        assert_eq!(killed(&mut tile, 5, 4), Some(4));
+        assert_eq!(killed(&mut tile, 6, 4), Some(4));
     }
 
     #[test]
-    fn page_is_accused_from_its_first_death_until_the_session_says_that_it_lives() {
+    fn page_is_isolated_no_more_once_a_session_says_that_it_lives() {
         let mut tile = Suspicion::default();
-        assert_eq!(killed(&mut tile, 0, 4), None);
-        assert!(!tile.accuses(|_| true), "nothing was announced before");
-        assert_eq!(killed(&mut tile, 1, 4), None);
-        assert!(tile.accuses(|_| true));
-        assert!(!tile.accuses(|page| page != 4));
+        for session in 0..3 {
+            assert_eq!(killed(&mut tile, session, 4), None);
+        }
+        assert!(tile.isolates(|_| true));
         tile.returned(Session(1));
-        assert!(!tile.accuses(|_| true));
+        assert!(!tile.isolates(|_| true));
+    }
+
+    #[test]
+    fn deaths_over_several_pages_isolate_none() {
+        let mut tile = Suspicion::default();
+        for page in 3..9 {
+            assert_eq!(killed(&mut tile, page, page), None);
+            assert!(!tile.isolates(|_| true));
+        }
     }
 }

@@ -324,13 +324,13 @@ impl Trace {
                     let open = trace.failed.iter().all(|(failed, _)| *failed != attempt);
                     if open && trace.done.is_empty() {
                         tile.blamed.push((page, by));
-                        // The third worker that died of it is the last.
+                        // The fourth that died of it as announced is the last.
                         if tile
                             .blamed
                             .iter()
                             .filter(|(blamed, _)| *blamed == page)
                             .count()
-                            == 3
+                            == 4
                         {
                             trace.tried.push(attempt);
                             trace.failed.push((attempt, true));

@@ -98,7 +98,7 @@ async fn shard_that_keeps_killing_its_worker_ends_dead_and_its_neighbours_do_not
         let error = verdict.summary.error.clone().unwrap_or_default();
         assert!(error.contains("crashed"), "{error}");
         eprintln!("{deaths} workers died of the shard");
-        assert_eq!(deaths, 4, "one unannounced, three announced");
+        assert_eq!(deaths, 5, "one unannounced, four announced");
         Ok(())
     })
     .await

@@ -1,5 +1,5 @@
 //! Runs tiles whose holder may have died of them (protocol.md §5): page by page, each after a confirmed
-//! `started` record; and, while a page stands accused of a death, with nothing else beside it in this
+//! `started` record; and, while a page stands accused of two deaths, with nothing else beside it in this
 //! worker. So the ledger says which page it was, and its neighbours are not condemned with it.
 
 use super::Engine;

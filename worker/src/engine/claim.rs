@@ -78,7 +78,7 @@ impl Engine {
                 for (holding, left) in plan.holdings.iter().zip(lefts) {
                     match self.phase_of(*holding) {
                         Some(Phase::Claiming) => self.take_up(*holding, fence, &left),
-                        Some(Phase::Blocked) => self.reconsider(holding.tile, left.accused),
+                        Some(Phase::Blocked) => self.reconsider(holding.tile, left.isolated),
                         _ => {}
                     }
                 }
@@ -111,7 +111,7 @@ impl Engine {
             held.left = (left.pages.len() < pages).then(|| left.pages.iter().collect());
             held.careful = (left.crashes > 0).then(|| Careful {
                 pages: left.pages.iter().flatten().collect(),
-                alone: left.accused,
+                alone: left.isolated,
             });
             self.ready(key);
         }
@@ -126,14 +126,14 @@ impl Engine {
         (held.generation == holding.generation).then_some(held.phase)
     }
 
-    /// Whether a page of a tile that waits to be alone still stands accused.
-    fn reconsider(&mut self, key: TileKey, accused: bool) {
+    /// Whether a tile that waits to be alone still has to be.
+    fn reconsider(&mut self, key: TileKey, isolated: bool) {
         if let Some(careful) = self
             .tiles
             .get_mut(&key)
             .and_then(|held| held.careful.as_mut())
         {
-            careful.alone &= accused;
+            careful.alone &= isolated;
         }
     }
 

@@ -42,8 +42,8 @@ pub(crate) struct Left {
     pub(crate) pages: Ranges,
     /// Takeovers of the tile, ours among them, that suggest a crash of its holder.
     pub(crate) crashes: u32,
-    /// Whether one of its pages stands accused of a death.
-    pub(crate) accused: bool,
+    /// Whether it must run alone for one of its pages.
+    pub(crate) isolated: bool,
 }
 
 impl Reading {
@@ -116,7 +116,7 @@ impl Reading {
                 .into_iter()
                 .map(|claim| Left {
                     crashes: claim.suspicion.takeovers(),
-                    accused: claim.suspicion.accuses(|page| claim.left.contains(page)),
+                    isolated: claim.suspicion.isolates(|page| claim.left.contains(page)),
                     pages: claim.left,
                 })
                 .collect(),
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn page_that_killed_three_workers_is_not_run_again_and_its_neighbours_are() {
+    fn page_that_was_announced_by_four_that_died_is_not_run_again_and_its_neighbours_are() {
         let records = [
             (101, takeover(2, 1)),
             (102, started(2, 101)),
@@ -339,17 +339,19 @@ mod tests {
             (104, started(3, 103)),
             (105, takeover(4, 1)),
             (106, started(4, 105)),
-            (107, takeover(1, 5)),
+            (107, takeover(5, 1)),
+            (108, started(5, 107)),
+            (109, takeover(1, 5)),
         ];
-        assert_eq!(read(&records), Some((Fence(107), vec![10, 12, 13])));
+        assert_eq!(read(&records), Some((Fence(109), vec![10, 12, 13])));
         assert_eq!(
             read(&records[2..]),
-            Some((Fence(107), vec![10, 11, 12, 13]))
+            Some((Fence(109), vec![10, 11, 12, 13]))
         );
     }
 
     #[test]
-    fn page_is_accused_until_the_holder_says_that_it_lives() {
+    fn tile_is_isolated_until_a_holder_says_that_it_lives() {
         let returned = Record::Work(WorkRecord::Returned {
             session: Session(2),
             number: 10,
@@ -357,16 +359,18 @@ mod tests {
         });
         let suspected = |records: &[(u64, Record)]| {
             let (_, left) = left(records)?;
-            Some((left.crashes, left.accused))
+            Some((left.crashes, left.isolated))
         };
         let before = vec![
             (101, takeover(2, 1)),
             (102, started(2, 101)),
-            (103, takeover(1, 5)),
+            (103, takeover(3, 1)),
+            (104, started(3, 103)),
+            (105, takeover(1, 5)),
         ];
-        assert_eq!(suspected(&before), Some((2, true)));
-        let after = [before, vec![(104, returned)]].concat();
-        assert_eq!(suspected(&after), Some((2, false)));
+        assert_eq!(suspected(&before), Some((3, true)));
+        let after = [before, vec![(106, returned)]].concat();
+        assert_eq!(suspected(&after), Some((3, false)));
     }
 
     #[test]

@@ -250,11 +250,11 @@ fn failure_of_a_holder_that_was_taken_over_does_not_count() {
 }
 
 #[test]
-fn shard_that_killed_three_workers_alone_is_dead_and_its_tile_goes_on() {
+fn shard_that_four_announced_and_died_of_is_dead_and_its_tile_goes_on() {
     let mut records = whole_grid();
     let place = TileRef { wave: 0, index: 0 };
     records.push(takeover(1, 0, (0, 0)));
-    for session in 1..4 {
+    for session in 1..5 {
         let fold = folded(&records);
         assert_eq!(fold.counts().dead, 0);
         records.push(started(session, 1, place, &fold.open_tiles()[&place]));

@@ -326,7 +326,7 @@ fn care(records: &[Record], case: &Case, tile: usize) -> Care {
     let reading = read(records, case.pages(tile), &case.rules);
     if reading
         .suspicion
-        .accuses(|page| reading.left & (1 << page) != 0)
+        .isolates(|page| reading.left & (1 << page) != 0)
     {
         Care::Alone
     } else if reading.suspicion.takeovers() > 0 {
