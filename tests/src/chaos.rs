@@ -33,6 +33,8 @@ use load::Load;
 use steady::Window;
 use verdict::{Tally, Times};
 
+/// What a worker and the ledger need for a commit on a busy machine.
+const COMMITTED: Duration = Duration::from_millis(500);
 /// How long all runs may take to close once everything is healed and nothing more is asked for.
 const DRAIN: Duration = Duration::from_secs(60);
 /// How long processes that were just started may take until all of them are at work.
@@ -161,6 +163,8 @@ async fn measure(times: &mut Times, time: Duration, after: Option<&[Fault]>) {
         until: UnixMs::now(),
         after: after.map(<[Fault]>::to_vec),
     });
+    // What is under way now is counted by its commit, which no fault may take away.
+    sleep(steady::SHARD + COMMITTED).await;
 }
 
 /// One or two faults at once, until both are healed. Returns for how long work may be slower then.

@@ -160,7 +160,7 @@ impl Field {
     pub fn settles(&self, strike: &Strike) -> Duration {
         let elects = strike.fault.is_of_brokers() && matches!(self.brokers, Brokers::Cluster(_));
         Duration::from_millis(match strike.fault {
-            Fault::PurgeQueue | Fault::DeleteQueue => 13_000,
+            Fault::PurgeQueue | Fault::DeleteQueue => 8_500,
             _ if elects
                 || strike
                     .healing

@@ -77,6 +77,11 @@ impl Pool {
         self.shards += busy.sum::<i64>() as f64 / length as f64;
         self.seconds += (window.until.0 - window.from.0) as f64 / 1_000.0;
     }
+
+    fn join(&mut self, other: Pool) {
+        self.seconds += other.seconds;
+        self.shards += other.shards;
+    }
 }
 
 /// The rates of a mix.
@@ -88,6 +93,8 @@ pub struct Rates {
     pub after: Pool,
     /// After faults, by the names of those that came last.
     pub by_fault: BTreeMap<String, Pool>,
+    /// Windows with less than [`KEPT`], each with its begin in seconds after that of the first one.
+    pub slow: Vec<(f64, Pool, String)>,
 }
 
 impl Rates {
@@ -99,14 +106,19 @@ impl Rates {
                 rates.before.add(window, commits);
                 continue;
             };
-            rates.after.add(window, commits);
+            let mut own = Pool::default();
+            own.add(window, commits);
+            rates.after.join(own);
             let name = match after.as_slice() {
                 [] => "no fault".to_owned(),
                 [fault] => format!("{fault:?}"),
                 several => format!("{several:?}"),
             };
-            let pool = rates.by_fault.entry(name).or_default();
-            pool.add(window, commits);
+            if rates.part(&own) < KEPT {
+                let begin = (window.from.0 - windows[0].from.0) as f64 / 1_000.0;
+                rates.slow.push((begin, own, name.clone()));
+            }
+            rates.by_fault.entry(name).or_default().join(own);
         }
         rates
     }
@@ -156,6 +168,13 @@ impl fmt::Display for Rates {
         for (name, pool) in &self.by_fault {
             let (seconds, part) = (pool.seconds, self.part(pool));
             write!(f, "\n  {part:.3} in {seconds:.0} s after {name}")?;
+        }
+        for (begin, pool, name) in &self.slow {
+            write!(
+                f,
+                "\n  slow: {:.3} from {begin:.1} s on, after {name}",
+                self.part(pool)
+            )?;
         }
         Ok(())
     }
