@@ -116,10 +116,10 @@ fn endless(log: &Log) -> impl Handler + use<> {
     }
 }
 
-/// Records that [`OTHER`] took `place` over, as from a worker that died.
-async fn take_over(stage: &Stage, place: TileRef) -> anyhow::Result<Fence> {
+/// Records that `session` took `place` over, as from a worker that died.
+async fn take_over(stage: &Stage, session: Session, place: TileRef) -> anyhow::Result<Fence> {
     let takeover = Takeover {
-        session: OTHER,
+        session,
         number: 1,
         tiles: vec![place],
         reason: Reason::Count,
@@ -137,7 +137,7 @@ async fn takeover_by_another_stops_the_handler_within_100_ms() -> anyhow::Result
     let log = Log::default();
     let worker = Running::start(stage.worker().handler("h", endless(&log)))?;
     log.until("started").await?;
-    take_over(&stage, issued[0].place()).await?;
+    take_over(&stage, OTHER, issued[0].place()).await?;
     let begun = Instant::now();
     log.until("stopped").await?;
     let took = begun.elapsed();
@@ -249,15 +249,16 @@ async fn tile_that_waits_to_be_alone_starts_once_a_holder_says_that_it_lives() -
     let mut stage = Stage::open(job(2, COUNTED)?).await?;
     let suspect = stage.wave(vec![tiles(0, 1, 1)]).await?[0].place();
     take_and_die(&stage, Duration::from_secs(1)).await?;
-    let fence = take_over(&stage, suspect).await?;
-    let started = WorkRecord::Started {
-        session: OTHER,
-        number: 2,
-        tile: suspect,
-        page: 0,
-        fence,
-    };
-    stage.report(&started).await?;
+    for session in [OTHER, Session(2)] {
+        let started = WorkRecord::Started {
+            session,
+            number: 2,
+            tile: suspect,
+            page: 0,
+            fence: take_over(&stage, session, suspect).await?,
+        };
+        stage.report(&started).await?;
+    }
     stage.wave(vec![tiles(1, 1, 1)]).await?;
     let log = Log::default();
     let (noted, gate) = (log.clone(), Arc::new(Semaphore::new(0)));
@@ -275,7 +276,7 @@ async fn tile_that_waits_to_be_alone_starts_once_a_holder_says_that_it_lives() -
     }))?;
     log.until("started 1").await?;
     eventually(SOON, "the tile is taken over again", async || {
-        Ok(stage.fold().await?.counts().taken_over == 2)
+        Ok(stage.fold().await?.counts().taken_over == 3)
     })
     .await?;
     pause(1_500)
