@@ -10,9 +10,10 @@
 //! | [`verdict`] | what is right |
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -55,6 +56,8 @@ pub struct Options {
     pub cluster: bool,
     /// What may go wrong; with nothing, all periods are quiet.
     pub faults: Vec<Fault>,
+    /// Where to keep what processes wrote.
+    pub logs: Option<PathBuf>,
 }
 
 /// Plays a mix, and tells `say` of each fault. Judging finds breaches; they stand in the tally.
@@ -64,8 +67,13 @@ pub struct Options {
 pub async fn run(options: &Options, say: &(dyn Fn(String) + Sync)) -> anyhow::Result<Tally> {
     let seed = Seed::new(options.seed);
     let mut field = Box::pin(Field::set(seed, options.cluster)).await?;
+    field.logs.clone_from(&options.logs);
     let played = Box::pin(play(&mut field, options, say)).await;
-    played.map_err(|error| error.context(format!("seed {}{}", options.seed, field.left())))
+    field.keep_logs()?;
+    if !played.as_ref().is_ok_and(|tally| tally.breaches.is_empty()) {
+        say(field.left());
+    }
+    played.with_context(|| format!("seed {}", options.seed))
 }
 
 async fn play(
@@ -113,9 +121,10 @@ async fn play(
     ));
     sleep_until(settled).await;
     measure(&mut times, MEASURED, Some(&last)).await;
-    if !load.drain(DRAIN).await {
+    if !load.drain(DRAIN, &field.pulse).await {
         bail!("{}", stuck(field, &load).await);
     }
+    times.lost = field.pulse.lost_since(times.healed);
     say(format!(
         "{:6.1} s all is drained",
         begun.elapsed().as_secs_f32()
@@ -132,12 +141,10 @@ async fn play(
         options.seed,
     ))
     .await?;
+    tally.lost = field.pulse.lost_since(UnixMs::default());
     tally
         .breaches
         .extend(verdict::effects(&field.database(), field.postgres(), &asked).await?);
-    if !tally.breaches.is_empty() {
-        say(field.left());
-    }
     Ok(tally)
 }
 
@@ -204,7 +211,10 @@ async fn trouble(
 
 /// Which runs do not close, and how far they are.
 async fn stuck(field: &Field, load: &Load) -> String {
-    let mut text = format!("runs are open {DRAIN:?} after the last was asked for:");
+    let lost = field.pulse.lost_since(UnixMs::default());
+    let mut text = format!(
+        "runs are open {DRAIN:?} after the last was asked for (the machine lost {lost:.1?} since the begin):"
+    );
     for asked in load.open() {
         let standing = match Ledger::read(&field.broker, &asked.run).await {
             Ok(ledger) => format!("{:?}", ledger.summary()),

@@ -12,6 +12,7 @@ pub mod observer;
 pub mod oracle;
 pub mod process;
 pub mod proxy;
+pub mod pulse;
 pub mod scenario;
 pub mod seed;
 pub mod server;

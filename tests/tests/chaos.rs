@@ -24,15 +24,17 @@ async fn minute_of_all_faults_loses_nothing_and_repeats_nothing() -> anyhow::Res
         lasts: Duration::from_secs(seconds.unwrap_or(SECONDS)),
         cluster: false,
         faults: Fault::all().to_vec(),
+        logs: None,
     };
     eprintln!("seed {}", options.seed);
     let tally = Box::pin(chaos::run(&options, &|line| eprintln!("{line}"))).await?;
     eprintln!(
-        "{} runs, {} shards, {} taken over, {} at the same time with cause; {}",
+        "{} runs, {} shards, {} taken over, {} at the same time with cause; the machine lost {:.1?}; {}",
         tally.runs,
         tally.committed,
         tally.takeovers,
         tally.overlaps.len(),
+        tally.lost,
         tally.rates
     );
     assert!(

@@ -20,6 +20,7 @@ use crate::logged::{WORD, now_us};
 use crate::oracle::overlap::Lives;
 use crate::process::{Gridloom, Process};
 use crate::proxy::Proxy;
+use crate::pulse::Pulse;
 use crate::seed::Seed;
 use crate::server::TestServer;
 
@@ -112,6 +113,10 @@ pub struct Field {
     pub seed: Seed,
     /// What was done to processes.
     pub lives: Lives,
+    /// What the machine did to all of them.
+    pub pulse: Pulse,
+    /// Where what they write is kept.
+    pub logs: Option<PathBuf>,
     postgres: Option<Server>,
     dir: TempDir,
 }
@@ -145,6 +150,8 @@ impl Field {
             actors: Vec::new(),
             seed,
             lives: Lives::default(),
+            pulse: Pulse::start(dir.path())?,
+            logs: None,
             postgres: None,
             dir,
         })
@@ -284,6 +291,7 @@ impl Field {
         let mut actor = self.actors.remove(n);
         whole(&mut actor)?;
         actor.process.kill().await?;
+        self.keep_log(&actor)?;
         self.lives.died.insert(actor.pid(), now_us());
         Ok(())
     }
@@ -298,6 +306,7 @@ impl Field {
         actor.process.terminate()?;
         let pid = actor.pid();
         let code = actor.process.wait(Duration::from_secs(30)).await?;
+        self.keep_log(&actor)?;
         self.lives.died.insert(pid, now_us());
         if code != 0 {
             bail!(
@@ -319,6 +328,26 @@ impl Field {
     /// See above; shows what it wrote.
     pub fn all_whole(&mut self) -> anyhow::Result<()> {
         self.actors.iter_mut().try_for_each(whole)
+    }
+
+    /// Keeps what the processes wrote that are still there.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn keep_logs(&self) -> anyhow::Result<()> {
+        self.actors
+            .iter()
+            .try_for_each(|actor| self.keep_log(actor))
+    }
+
+    fn keep_log(&self, actor: &Actor) -> anyhow::Result<()> {
+        let Some(dir) = &self.logs else {
+            return Ok(());
+        };
+        let path = dir.join(format!("{:?}-{}.log", actor.role, actor.pid()));
+        std::fs::create_dir_all(dir)
+            .and_then(|()| std::fs::write(&path, actor.process.stderr()))
+            .with_context(|| format!("keep {}", path.display()))
     }
 
     /// The end of what every process wrote.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::steady;
+use crate::pulse::Pulse;
 use crate::seed::Seed;
 use crate::wait::eventually_some;
 
@@ -169,15 +171,15 @@ impl Load {
             .clone()
     }
 
-    /// Asks for nothing more, and waits until all runs are closed. `false` when they are not in time.
-    pub async fn drain(&mut self, within: Duration) -> bool {
+    /// Asks for nothing more, and waits until all runs are closed. `false` when they are not in time,
+    /// not counting what the machine lost.
+    pub async fn drain(&mut self, within: Duration, pulse: &Pulse) -> bool {
         self.stop.store(true, Ordering::Relaxed);
-        let end = Instant::now() + within;
+        let (begun, since) = (Instant::now(), UnixMs::now());
         while !self.tasks.is_empty() {
-            if tokio::time::timeout_at(end, self.tasks.join_next())
-                .await
-                .is_err()
-            {
+            let end = begun + within + pulse.lost_since(since);
+            let closed = tokio::time::timeout_at(end, self.tasks.join_next()).await;
+            if closed.is_err() && Instant::now() >= begun + within + pulse.lost_since(since) {
                 return false;
             }
         }

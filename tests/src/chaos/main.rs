@@ -1,5 +1,5 @@
-//! `chaos --seconds N --seed S [--cluster] [--json] [--only FAULT,FAULT|none]`: the seeded mix by hand.
-//! It is also the command under test, so that it can be built alone.
+//! `chaos --seconds N --seed S [--cluster] [--json] [--logs DIR] [--only FAULT,FAULT|none]`: the
+//! seeded mix by hand. It is also the command under test, so that it can be built alone.
 #![expect(
     clippy::print_stdout,
     reason = "what a mix found is what this is run for"
@@ -62,6 +62,7 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
         lasts: Duration::from_secs(60),
         cluster: false,
         faults: Vec::new(),
+        logs: None,
     };
     let mut only = None;
     let mut json = false;
@@ -73,8 +74,11 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
             "--seed" => options.seed = value()?.parse()?,
             "--cluster" => options.cluster = true,
             "--json" => json = true,
+            "--logs" => options.logs = Some(value()?.into()),
             "--only" => only = Some(named(value()?)?),
-            _ => bail!("{arg}: known are --seconds N, --seed S, --cluster, --json, --only FAULTS"),
+            _ => bail!(
+                "{arg}: known are --seconds N, --seed S, --cluster, --json, --logs DIR, --only FAULTS"
+            ),
         }
     }
     options.faults = only.unwrap_or_else(|| Fault::all().to_vec());
@@ -105,6 +109,7 @@ fn show(tally: &Tally) {
         println!("  {cause}");
     }
     println!("{}", tally.rates);
+    println!("the machine lost {:.1?}", tally.lost);
     for breach in &tally.breaches {
         println!("BREACH {breach}");
     }
@@ -135,6 +140,7 @@ fn document(options: &Options, tally: &Tally) -> Value {
             "ratio": rates.ratio(),
             "judged": rates.is_judged(),
         },
+        "machine_lost_seconds": tally.lost.as_secs_f64(),
         "breaches": tally.breaches,
     })
 }

@@ -39,6 +39,8 @@ pub struct Tally {
     pub overlaps: Vec<String>,
     /// How fast the steady job went on.
     pub rates: Rates,
+    /// Time that the machine lost, by its [`Pulse`](crate::pulse::Pulse).
+    pub lost: Duration,
     /// Rules that were broken, each with the history of its shards.
     pub breaches: Vec<String>,
 }
@@ -50,6 +52,8 @@ pub struct Times {
     pub healed: UnixMs,
     /// What the rates are counted in.
     pub windows: Vec<Window>,
+    /// What the machine lost since `healed`.
+    pub lost: Duration,
 }
 
 /// Judges `asked`, all of which is closed.
@@ -90,7 +94,7 @@ pub async fn judge(
             .overlaps
             .extend(explained.map(|cause| format!("{run}: {cause}")));
         let mut breaches = found.breaches;
-        let mut within = LIVENESS;
+        let mut within = LIVENESS + times.lost;
         if job == steady::NAME {
             within += steady::QUEUED;
             commits.extend(liveness::commits(&ledger));

@@ -77,6 +77,7 @@ async fn only(fault: Fault) -> anyhow::Result<chaos::verdict::Tally> {
         lasts: Duration::from_secs(30),
         cluster: false,
         faults: vec![fault],
+        logs: None,
     };
     eprintln!("seed {}", options.seed);
     let tally = Box::pin(chaos::run(&options, &|line| eprintln!("{line}"))).await?;
