@@ -1,8 +1,9 @@
 //! How much of a queue may be outstanding. Pure.
 //!
-//! What is queued and not yet pulled is kept to the larger of the workers' free slots and half a
-//! second of the measured rate (design.md §5): so memory is flat for a run of any size, a cancelled
-//! run stops at once, and one giant run cannot delay a small one.
+//! What is queued and not yet pulled is kept to the larger of the workers' free slots and a quarter
+//! of a second of the measured rate (design.md §5 allows half a second; decision 8): so memory is
+//! flat for a run of any size, a cancelled run stops at once, and one giant run cannot delay a small
+//! one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use gridloom_shared::id::Session;
 /// starts finds work at once.
 const FLOOR: usize = 64;
 /// How long the measured rate is to last.
-const AHEAD: Duration = Duration::from_millis(500);
+const AHEAD: Duration = Duration::from_millis(250);
 /// Most outstanding tiles of one queue: a consumer should have fewer than 20,000 in flight.
 const MOST: usize = 40_000;
 /// A worker that was not heard for this long has no free slots.
@@ -123,8 +124,8 @@ mod tests {
         window.heard(Session(1), 500, at(0));
         assert_eq!(window.room(0, at(1)), 1_000);
         window.closed(2_000, at(100)); // 20,000/s
-        assert_eq!(window.room(0, at(101)), 500 + 10_000);
-        assert_eq!(window.room(10_400, at(101)), 0);
+        assert_eq!(window.room(0, at(101)), 500 + 5_000);
+        assert_eq!(window.room(5_400, at(101)), 0);
     }
 
     #[test]

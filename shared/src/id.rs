@@ -4,6 +4,7 @@
 //! or a filter: a run called `*` in a purge filter would empty every run (protocol.md §1).
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -123,10 +124,10 @@ name!(
 );
 
 /// One firing of a job: one subject token and a KV key. A pure function of what caused it, so two
-/// planners can only ever create the same run (protocol.md §1).
+/// planners can only ever create the same run (protocol.md §1). Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct RunId(String);
+#[serde(try_from = "String", into = "String")]
+pub struct RunId(Arc<str>);
 
 impl RunId {
     /// The run of a submission that named its request.
@@ -136,17 +137,17 @@ impl RunId {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        RunId(format!("{job}_r_{hex}"))
+        RunId(format!("{job}_r_{hex}").into())
     }
 
     /// The run of a submission without a request id: `sequence` is its place in the submit stream.
     pub fn from_submission(job: &JobName, sequence: u64) -> RunId {
-        RunId(format!("{job}_s_{sequence}"))
+        RunId(format!("{job}_s_{sequence}").into())
     }
 
     /// The run id, if `text` is one.
-    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
-        let text = text.into();
+    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+        let text = text.as_ref();
         let fine = text.len() <= RUN_ID_MAX
             && text.split_once('_').is_some_and(|(job, rest)| {
                 well_formed(job)
@@ -156,10 +157,10 @@ impl RunId {
                         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             });
         if fine {
-            Ok(RunId(text))
+            Ok(RunId(text.into()))
         } else {
             Err(NameError::MalformedRun {
-                text: shortened(&text),
+                text: shortened(text),
             })
         }
     }
@@ -179,6 +180,12 @@ impl TryFrom<String> for RunId {
     type Error = NameError;
     fn try_from(text: String) -> Result<Self, NameError> {
         RunId::new(text)
+    }
+}
+
+impl From<RunId> for String {
+    fn from(run: RunId) -> String {
+        (*run.0).to_owned()
     }
 }
 

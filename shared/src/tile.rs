@@ -6,10 +6,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Fence, Nonce, RunId};
+use crate::wire::{self, WireError};
 
 mod plain;
 
-pub(crate) use plain::{decode_plain, encode_plain};
+pub(crate) use plain::encode_plain;
 
 /// What kind of work a tile is.
 #[derive(
@@ -95,6 +96,15 @@ pub struct Tile {
 }
 
 impl Tile {
+    /// The tile inside `bytes`, as [`wire::decode`] reads it. One of run `like` shares that id: most
+    /// tiles are of the same run as the one before.
+    ///
+    /// # Errors
+    /// When the bytes are none of a tile.
+    pub fn read(bytes: &[u8], like: Option<&RunId>) -> Result<Tile, WireError> {
+        plain::decode_plain(bytes, like).map_or_else(|| wire::decode_any(bytes), Ok)
+    }
+
     /// The tile's place.
     pub fn place(&self) -> TileRef {
         TileRef {
@@ -116,7 +126,6 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire;
 
     fn tile() -> Tile {
         Tile {

@@ -13,7 +13,7 @@ use crate::job::JobSpec;
 use crate::ledger::record::{PlanRecord, Takeover, WorkRecord};
 use crate::ledger::summary::RunSummary;
 use crate::presence::Presence;
-use crate::tile::{Tile, decode_plain, encode_plain};
+use crate::tile::{Tile, encode_plain};
 
 /// The version that this build writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
@@ -99,7 +99,7 @@ impl Wire for Tile {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Tile, WireError> {
-        decode_plain(bytes).map_or_else(|| decode_any(bytes), Ok)
+        Tile::read(bytes, None)
     }
 }
 

@@ -9,10 +9,12 @@
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use gridloom_shared::clock::Boot;
 use gridloom_shared::ledger::outcomes::Entry;
 use gridloom_shared::tile::TileKind;
 use tokio::sync::mpsc;
@@ -62,28 +64,36 @@ pub(crate) async fn serve<K: Copy + Send + 'static>(
     mut batches: mpsc::UnboundedReceiver<Vec<Job<K>>>,
     finished: mpsc::UnboundedSender<Vec<Finished<K>>>,
 ) {
+    // Where the last quick tile was run: the next one needs no memory of its own.
+    let mut spare = None;
     while let Some(batch) = batches.recv().await {
         let mut ready = Vec::with_capacity(batch.len());
-        let mut begun = Instant::now();
+        let mut stretch = Boot::now();
+        let mut now = stretch;
         for job in batch {
             let quick = job.pace.is_quick();
-            let mut running = Box::pin(run(job));
+            let tile = run(job, quick.then_some(now));
+            let mut running = put(tile, spare.take());
             if quick
-                && let Poll::Ready(done) =
+                && let Poll::Ready((done, end)) =
                     poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await
             {
                 ready.push(done);
+                now = end;
+                spare = Some(running);
             } else {
                 let finished = finished.clone();
                 tokio::spawn(async move {
                     // The engine is gone only when nothing counts any more.
-                    let _ = finished.send(vec![running.await]);
+                    let _ = finished.send(vec![running.await.0]);
                 });
+                now = Boot::now();
             }
-            if quick && begun.elapsed() > STRETCH {
+            if quick && now.since(stretch) > STRETCH {
                 let _ = finished.send(std::mem::take(&mut ready));
                 tokio::task::yield_now().await;
-                begun = Instant::now();
+                stretch = Boot::now();
+                now = stretch;
             }
         }
         if !ready.is_empty() {
@@ -92,8 +102,21 @@ pub(crate) async fn serve<K: Copy + Send + 'static>(
     }
 }
 
-async fn run<K>(job: Job<K>) -> Finished<K> {
-    let begun = Instant::now();
+/// Puts a future where another one was, if there is such a place.
+fn put<F>(future: F, place: Option<Pin<Box<F>>>) -> Pin<Box<F>> {
+    match place {
+        Some(mut place) => {
+            place.set(future);
+            place
+        }
+        None => Box::pin(future),
+    }
+}
+
+/// Runs a tile from `now` on (from its first step where that is not given), and says when it ended:
+/// tiny tiles are done faster than clocks are read often.
+async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
+    let begun = now.unwrap_or_else(Boot::now);
     let tile = Arc::clone(&job.tile.tile);
     let mut work = Work {
         tally: Tally::new(&tile, job.tile.fence),
@@ -110,22 +133,26 @@ async fn run<K>(job: Job<K>) -> Finished<K> {
     };
     let whole = [tile.range()];
     let left = job.left.as_deref().unwrap_or(&whole);
+    let mut now = Some(begun);
     for page in left.iter().cloned().flatten() {
-        work.page(page as u32).await;
+        let now = now.take().unwrap_or_else(Boot::now);
+        work.page(page as u32, now).await;
         if work.finished.stopped {
             break;
         }
     }
-    let took = begun.elapsed();
+    let end = Boot::now();
+    let took = end.since(begun);
     job.pace.note(took);
     let pages = work.finished.done + work.finished.failed;
     if pages > 0 {
         job.duration.record(took.as_secs_f64() / pages as f64);
     }
-    Finished {
+    let finished = Finished {
         entries: work.tally.into_entries(),
         ..work.finished
-    }
+    };
+    (finished, end)
 }
 
 struct Work<K> {
@@ -136,8 +163,8 @@ struct Work<K> {
 }
 
 impl<K> Work<K> {
-    async fn page(&mut self, page: u32) {
-        if self.tile.hold.ended().is_some() {
+    async fn page(&mut self, page: u32, now: Boot) {
+        if self.tile.hold.ended_by(now).is_some() {
             self.finished.stopped = true;
             return;
         }
@@ -210,6 +237,10 @@ mod tests {
         }
     }
 
+    async fn run_one(job: Job<u8>) -> Finished<u8> {
+        run(job, None).await.0
+    }
+
     fn failure(finished: &Finished<u8>) -> (String, Retry) {
         match &finished.entries[0].status {
             Status::Failed(failed) => (failed.error.clone(), failed.retry),
@@ -220,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn pages_run_in_order_and_share_an_entry() {
         let trial = Trial::new("a", "b").page(3).tile(4);
-        let finished = run(job(&trial, async |shard: Shard| {
+        let finished = run_one(job(&trial, async |shard: Shard| {
             shard.rows(u64::from(shard.page().number));
             Ok(())
         }))
@@ -236,7 +267,7 @@ mod tests {
     async fn only_what_is_left_is_run() {
         let trial = Trial::new("a", "b").page(0).tile(10);
         let left = Some(vec![2..4, 9..10]);
-        let finished = run(Job {
+        let finished = run_one(Job {
             left,
             ..job(&trial, async |_: Shard| Ok(()))
         })
@@ -252,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn panic_is_a_failure_of_its_page_alone() {
         let trial = Trial::new("a", "b").tile(2);
-        let finished = run(job(&trial, async |shard: Shard| {
+        let finished = run_one(job(&trial, async |shard: Shard| {
             assert!(shard.page().number != 0, "page zero");
             Ok(())
         }))
@@ -266,7 +297,7 @@ mod tests {
         let trial = Trial::new("a", "b")
             .tile(2)
             .timeout(Duration::from_millis(20));
-        let finished = run(job(&trial, async |shard: Shard| {
+        let finished = run_one(job(&trial, async |shard: Shard| {
             if shard.page().number == 0 {
                 shard.cancelled().await;
                 assert!(shard.check().is_err());
@@ -282,7 +313,7 @@ mod tests {
     async fn tile_that_loses_its_lease_stops_and_says_nothing_of_the_page() {
         let trial = Trial::new("a", "b").tile(3);
         let thief = trial.clone();
-        let finished = run(job(&trial, move |shard: Shard| {
+        let finished = run_one(job(&trial, move |shard: Shard| {
             let thief = thief.clone();
             async move {
                 if shard.page().number == 1 {
@@ -299,7 +330,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_ledger_has_no_room_for_fails_for_good() {
-        let finished = run(job(&Trial::new("a", "b"), async |shard: Shard| {
+        let finished = run_one(job(&Trial::new("a", "b"), async |shard: Shard| {
             shard.result(vec![0; 2_000]);
             Ok(())
         }))

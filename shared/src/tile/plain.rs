@@ -76,12 +76,17 @@ pub(crate) fn encode_plain(tile: &Tile, space: &mut BytesMut) -> Option<()> {
     Some(())
 }
 
-/// The tile, if `bytes` are one of counted pages and no refill.
-pub(crate) fn decode_plain(bytes: &[u8]) -> Option<Tile> {
+/// The tile, if `bytes` are one of counted pages and no refill. If it is of run `like`, it shares its
+/// id.
+pub(crate) fn decode_plain(bytes: &[u8], like: Option<&RunId>) -> Option<Tile> {
     let mut rest = bytes.strip_prefix(START)?;
+    let run = text(&mut rest, name::RUN)?;
     let tile = Tile {
         kind: TileKind::Page,
-        run: RunId::new(text(&mut rest, name::RUN)?).ok()?,
+        run: match like {
+            Some(like) if like.as_str().as_bytes() == run => like.clone(),
+            _ => RunId::new(std::str::from_utf8(run).ok()?).ok()?,
+        },
         nonce: Nonce(number(&mut rest, name::NONCE)?),
         wave: small(&mut rest, name::WAVE)?,
         index: small(&mut rest, name::INDEX)?,
@@ -109,8 +114,10 @@ fn small(rest: &mut &[u8], name: &[u8]) -> Option<u32> {
     number(rest, name)?.try_into().ok()
 }
 
-fn text<'a>(rest: &mut &'a [u8], name: &[u8]) -> Option<&'a str> {
-    let (text, after) = rmp::decode::read_str_from_slice(rest.strip_prefix(name)?).ok()?;
+fn text<'a>(rest: &mut &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    *rest = rest.strip_prefix(name)?;
+    let length = rmp::decode::read_str_len(rest).ok()?;
+    let (text, after) = rest.split_at_checked(length as usize)?;
     *rest = after;
     Some(text)
 }
@@ -157,7 +164,10 @@ mod tests {
             let mut plain = BytesMut::new();
             prop_assert_eq!(encode_plain(&tile, &mut plain).is_some(), !again);
             prop_assert_eq!(&plain[..], if again { &[] } else { &bytes[..] });
-            prop_assert_eq!(decode_plain(&bytes), (!again).then(|| tile.clone()));
+            for like in [None, Some(&tile.run), Some(&RunId::new("sum_s_8").unwrap())] {
+                prop_assert_eq!(decode_plain(&bytes, like), (!again).then(|| tile.clone()));
+                prop_assert_eq!(Tile::read(&bytes, like), Ok(tile.clone()));
+            }
             prop_assert_eq!(wire::decode::<Tile>(&bytes), Ok(tile));
         }
 
@@ -165,10 +175,10 @@ mod tests {
         fn what_is_read_here_the_general_decoder_reads_alike(at in any::<usize>(), byte in any::<u8>()) {
             let whole = wire::encode(&tile([1, 2, 3, 4, 5, 1], [9, 600, 599, 598], false));
             let at = at % whole.len();
-            prop_assert_eq!(decode_plain(&whole[..at]), None);
+            prop_assert_eq!(decode_plain(&whole[..at], None), None);
             let mut other = whole.to_vec();
             other[at] = byte;
-            if let Some(read) = decode_plain(&other) {
+            if let Some(read) = decode_plain(&other, None) {
                 prop_assert_eq!(wire::decode_any::<Tile>(&other), Ok(read));
             }
         }

@@ -59,6 +59,10 @@ impl Engine {
             Ok(tile) => tile,
             Err(reason) => return self.refuse(&delivery, reason),
         };
+        let last = &mut self.queues[queue].last_run;
+        if last.as_ref() != Some(&tile.run) {
+            *last = Some(tile.run.clone());
+        }
         let key = TileKey::of(&tile);
         if self
             .tiles
@@ -237,8 +241,8 @@ impl Engine {
 
 /// The tile in a message, or what is wrong with it.
 pub(super) fn read(queue: &Queue, delivery: &Delivery) -> Result<Tile, String> {
-    let tile: Tile =
-        wire::decode(&delivery.payload).map_err(|error| format!("as a tile it is {error}"))?;
+    let tile = Tile::read(&delivery.payload, queue.last_run.as_ref())
+        .map_err(|error| format!("as a tile it is {error}"))?;
     if delivery.subject.strip_prefix(queue.prefix.as_str()) != Some(tile.run.as_str()) {
         return Err(format!(
             "it is a tile of run {}, which does not belong on this subject",

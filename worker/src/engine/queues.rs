@@ -1,7 +1,6 @@
 //! The queues that this worker pulls from: which consumer is current, under which floor, and which
 //! pulls are under way.
 
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -14,7 +13,8 @@ use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::topology::consumers::{AckDeadline, QueueConsumer, ensure_queue};
 use gridloom_shared::broker::{Broker, Subjects};
 use gridloom_shared::clock::Boot;
-use gridloom_shared::id::QueueName;
+use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::quick::QuickMap;
 
 use crate::slots::Demand;
 
@@ -34,7 +34,9 @@ pub(super) struct Queue {
     pub(super) ack_deadline: Duration,
     /// Whether its consumer and floor are being asked for.
     pub(super) attaching: bool,
-    pulls: HashMap<PullId, Pull>,
+    /// Of the tile that came last.
+    pub(super) last_run: Option<RunId>,
+    pulls: QuickMap<PullId, Pull>,
     waiting: u32,
     busy: bool,
 }
@@ -95,7 +97,8 @@ impl Queue {
             floor: None,
             ack_deadline: Duration::ZERO,
             attaching: false,
-            pulls: HashMap::new(),
+            last_run: None,
+            pulls: QuickMap::default(),
             waiting: 0,
             busy: false,
         }

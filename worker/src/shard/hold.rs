@@ -70,8 +70,13 @@ impl Hold {
 
     /// Why it is over; by the clock as well, should the engine be late.
     pub(crate) fn ended(&self) -> Option<End> {
+        self.ended_by(Boot::now())
+    }
+
+    /// As [`Hold::ended`], by a clock that was read just now.
+    pub(crate) fn ended_by(&self, now: Boot) -> Option<End> {
         match self.ended.load(Ordering::Acquire) {
-            0 if self.remaining().is_zero() => Some(End::LeaseLost),
+            0 if self.remaining_at(now).is_zero() => Some(End::LeaseLost),
             0 => None,
             2 => Some(End::Stopping),
             3 => Some(End::Cancelled),
@@ -80,8 +85,12 @@ impl Hold {
     }
 
     pub(crate) fn remaining(&self) -> Duration {
+        self.remaining_at(Boot::now())
+    }
+
+    fn remaining_at(&self, now: Boot) -> Duration {
         let until = self.until_us.load(Ordering::Relaxed);
-        Duration::from_micros(until.saturating_sub(micros(Boot::now())))
+        Duration::from_micros(until.saturating_sub(micros(now)))
     }
 
     pub(crate) fn token(&self) -> &CancellationToken {
