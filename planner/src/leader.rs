@@ -20,6 +20,9 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::broker_clock::BrokerClock;
 
 /// How often the holder rewrites the lease.
 const REWRITE: Duration = Duration::from_secs(1);
@@ -29,6 +32,9 @@ const LASTS: Duration = Duration::from_millis(2_500);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a standby looks.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long the holder waits for its own rewrite to be read back: not as long as would cost it the
+/// lease.
+const READ_BACK: Duration = Duration::from_millis(500);
 
 /// What the lease says, as JSON in the `state` bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +211,7 @@ pub(crate) async fn keep(
     changes: mpsc::Sender<Leadership>,
     mut orders: mpsc::Receiver<Order>,
     validity: Validity,
+    clock: BrokerClock,
 ) {
     let holder = Session::random();
     let bucket = broker.state();
@@ -257,7 +264,16 @@ pub(crate) async fn keep(
                 .update(LEADER_KEY, value(write.term, false), write.expected)
                 .await
             {
-                Ok(revision) => lease.confirmed(write.term, revision, sent),
+                Ok(revision) => {
+                    lease.confirmed(write.term, revision, sent);
+                    let confirmed = Boot::now();
+                    let written = timeout(READ_BACK, bucket.get_of_leader(LEADER_KEY)).await;
+                    if let Ok(Ok(Some(entry))) = written
+                        && entry.revision == revision
+                    {
+                        clock.set(entry.at, confirmed);
+                    }
+                }
                 Err(error) if error.is_conflict() => lease.lose(),
                 Err(error) => {
                     tracing::warn!(%error, "failed to rewrite the lease of the leadership")

@@ -25,6 +25,7 @@ use gridloom_shared::presence::Presence;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::broker_clock::BrokerClock;
 use crate::leader::{self, Leadership, Order};
 use crate::retention::Retention;
 
@@ -199,6 +200,7 @@ struct Service {
     sender: mpsc::Sender<Event>,
     leads: u64,
     validity: leader::Validity,
+    clock: BrokerClock,
     /// The connection as it was first seen, and when.
     connected: (u64, Boot),
 }
@@ -216,6 +218,7 @@ impl Service {
             sender,
             leads: 0,
             validity: leader::Validity::default(),
+            clock: BrokerClock::new(),
             connected,
         }
     }
@@ -230,6 +233,7 @@ impl Service {
             changes_in,
             orders_out,
             self.validity.clone(),
+            self.clock.clone(),
         ));
         let presence = tokio::spawn(intake::presence(self.broker.clone(), self.sender.clone()));
         let shown = shown::start(self.broker.clone());
@@ -307,6 +311,7 @@ impl Service {
             self.session,
             self.options.topology,
             self.validity.clone(),
+            self.clock.clone(),
             self.leads,
             self.sender.clone(),
         );

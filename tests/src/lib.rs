@@ -18,6 +18,7 @@ pub mod seed;
 pub mod server;
 pub mod small_disk;
 pub mod wait;
+pub mod wall_clock;
 
 use std::path::PathBuf;
 

@@ -1,8 +1,9 @@
-//! Measures what the machine itself takes from everything that runs on it: a thread of its own does
-//! next to nothing, a short sleep and one write to disk, and is late only where processors or the
-//! disk are not to be had. Limits on time are longer by what was lost while they ran.
+//! Measures what the machine itself takes from everything that runs on it: a thread of its own sleeps
+//! shortly, computes for about two milliseconds and writes once to disk. It is late only where
+//! processors or the disk are not to be had. Limits on time are longer by what was lost while they ran.
 
 use std::fs::File;
+use std::hint::black_box;
 use std::io::{Seek, Write};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -15,10 +16,15 @@ use gridloom_shared::clock::UnixMs;
 
 /// Time between two beats.
 const EVERY: Duration = Duration::from_millis(50);
-/// How late a beat is where nothing is wrong: two busy cores, a disk that others write to.
-const USUAL: Duration = Duration::from_millis(100);
+/// How long the computing of a beat takes on a machine with nothing else to do.
+const WORK: Duration = Duration::from_millis(2);
+/// So much slower than on an idle machine is a beat where nothing is wrong: two busy cores, a disk to
+/// which others write.
+const USUAL: u32 = 10;
+/// How late a beat is where nothing is wrong.
+const SLACK: Duration = Duration::from_millis(50);
 
-/// End of a beat that was late, and how much.
+/// End of a beat that was late, and how much time was lost in it.
 type Late = (UnixMs, Duration);
 
 /// Beats until it is dropped.
@@ -42,13 +48,16 @@ impl Pulse {
         thread::Builder::new()
             .name("pulse".to_owned())
             .spawn(move || {
+                let steps = steps_of(WORK);
                 let mut begun = Instant::now();
                 while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                    let woken = Instant::now();
+                    compute(steps);
                     // A disk that is full takes no time, and is nothing to tell of here.
                     let _ = file.rewind();
                     let _ = file.write_all(&[0; 4_096]);
                     let _ = file.sync_data();
-                    let lost = begun.elapsed().saturating_sub(EVERY + USUAL);
+                    let lost = lost(begun.elapsed(), woken.elapsed());
                     if !lost.is_zero() {
                         let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
                         list.push((UnixMs::now(), lost));
@@ -65,5 +74,58 @@ impl Pulse {
         let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
         let since = late.iter().filter(|(end, _)| *end > moment);
         since.map(|(_, lost)| *lost).sum()
+    }
+}
+
+/// What was lost in a beat of length `beat`, of which `work` was not slept: what it was late by, or,
+/// where the work alone was slow, as much of the beat as everything else on the machine was slow, too.
+fn lost(beat: Duration, work: Duration) -> Duration {
+    let late = beat.saturating_sub(EVERY + SLACK);
+    let usual = WORK * USUAL;
+    let slow = 1.0 - usual.as_secs_f64() / work.as_secs_f64().max(usual.as_secs_f64());
+    late.max(beat.mul_f64(slow))
+}
+
+fn compute(steps: u64) {
+    let mut number = 1_u64;
+    for step in 0..steps {
+        number = black_box(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step);
+    }
+}
+
+/// How many steps take `time` where nothing disturbs: the best of several tries.
+fn steps_of(time: Duration) -> u64 {
+    const TRIED: u64 = 20_000;
+    let best = (0..50).map(|_| {
+        let begun = Instant::now();
+        compute(TRIED);
+        begun.elapsed()
+    });
+    let best = best.min().unwrap_or(time).max(Duration::from_nanos(1));
+    (TRIED as f64 * time.as_secs_f64() / best.as_secs_f64()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(number: u64) -> Duration {
+        Duration::from_millis(number)
+    }
+
+    #[test]
+    fn beat_in_time_loses_nothing() {
+        assert_eq!(lost(ms(52), ms(2)), ms(0));
+        assert_eq!(lost(ms(95), ms(20)), ms(0));
+    }
+
+    #[test]
+    fn machine_that_stood_still_lost_that_time() {
+        assert_eq!(lost(ms(5_100), ms(2)), ms(5_000));
+    }
+
+    #[test]
+    fn machine_that_is_slow_loses_a_part_of_all_time() {
+        assert_eq!(lost(ms(90), ms(40)), ms(45));
     }
 }

@@ -8,6 +8,8 @@
     reason = "seeds and measurements, for who reads the output of a test"
 )]
 
+#[path = "scenarios/clock.rs"]
+mod clock;
 #[path = "scenarios/cluster.rs"]
 mod cluster;
 #[path = "scenarios/commands.rs"]

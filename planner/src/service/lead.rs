@@ -11,7 +11,7 @@ use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::{ReadError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology::TopologyError;
-use gridloom_shared::clock::{Boot, UnixMs};
+use gridloom_shared::clock::Boot;
 use gridloom_shared::command::Answer;
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
@@ -141,8 +141,11 @@ impl Lead {
         lead.tasks.spawn(intake::queue(voice.clone()));
         lead.tasks.spawn(orders::commands(voice.clone()));
         lead.tasks.spawn(super::shown::watch_queues(broker.clone()));
-        lead.tasks
-            .spawn(super::sweep::sweep(broker.clone(), retention));
+        lead.tasks.spawn(super::sweep::sweep(
+            broker.clone(),
+            retention,
+            voice.clock.clone(),
+        ));
         let workers = lead.workers.clone();
         lead.tasks.spawn(failover::watch(voice.clone(), workers));
         lead.call_workers();
@@ -184,8 +187,8 @@ impl Lead {
     /// Time has passed: retries may be due, room may have grown, and a tile may be missing on the
     /// queue: one whose holder's failure did not count comes back only so (protocol.md §6).
     pub(super) fn tick(&mut self) {
-        let now = UnixMs::now();
         let boot = Boot::now();
+        let now = self.voice.clock.at(boot);
         if boot.since(self.looked) >= REFILL {
             self.looked = boot;
             self.runs.values_mut().for_each(Run::look_for_missing);
@@ -250,7 +253,7 @@ impl Lead {
         let mut fold = Fold::new(new.run);
         fold.apply(
             new.sequence,
-            UnixMs::now(),
+            self.voice.clock.now(),
             &record::Record::Plan(new.record),
         );
         self.add(fold);
@@ -430,12 +433,12 @@ impl Lead {
         }
         self.judge_listings();
         self.carry_out_orders();
-        let wall = UnixMs::now();
+        let now = self.voice.clock.now();
         for name in std::mem::take(&mut self.touched) {
             let Some(run) = self.runs.get(&name) else {
                 continue;
             };
-            if run.wants_room(wall) && !run.stale {
+            if run.wants_room(now) && !run.stale {
                 let queue = run.queue.clone();
                 let waiting = &mut self.queue(&queue).waiting;
                 if !waiting.contains(&name) {
@@ -479,7 +482,7 @@ impl Lead {
         let Some(run) = self.runs.get_mut(name) else {
             return 0;
         };
-        let action = run.step(room, self.position, self.term, UnixMs::now());
+        let action = run.step(room, self.position, self.term, self.voice.clock.now());
         let (Some(action), Some(opening)) = (action, run.fold.opening()) else {
             return 0;
         };

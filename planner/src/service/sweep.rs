@@ -16,6 +16,7 @@ use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
+use crate::broker_clock::BrokerClock;
 use crate::retention::{Kept, Retention};
 
 /// A sweep may take this part of the time at most: one in so many.
@@ -38,10 +39,11 @@ struct Records {
 }
 
 /// Sweeps for ever.
-pub(super) async fn sweep(broker: Broker, policy: Retention) {
+pub(super) async fn sweep(broker: Broker, policy: Retention, clock: BrokerClock) {
     let mut sweeper = Sweeper {
         broker,
         policy,
+        clock,
         closed: HashMap::new(),
     };
     loop {
@@ -56,6 +58,7 @@ pub(super) async fn sweep(broker: Broker, policy: Retention) {
 struct Sweeper {
     broker: Broker,
     policy: Retention,
+    clock: BrokerClock,
     /// When runs were closed whose records are kept.
     closed: HashMap<RunId, UnixMs>,
 }
@@ -82,7 +85,7 @@ impl Sweeper {
                 closed_at,
             });
         }
-        let due = self.policy.due(kept, UnixMs::now());
+        let due = self.policy.due(kept, self.clock.now());
         for run in &due {
             self.purge(run).await?;
         }
@@ -153,7 +156,7 @@ impl Sweeper {
         let subjects = self.broker.subjects();
         let plans = subjects.ledgers_by(Author::Plan);
         let mut reader = self.broker.reader(&subjects.ledger(), plans, 1, None);
-        let now = UnixMs::now();
+        let now = self.clock.now();
         while let Some(page) = reader.next_page().await? {
             for record in page {
                 if !self.policy.may_forget(record.at, now) {
@@ -183,7 +186,7 @@ impl Sweeper {
             .await?;
         let state = self.broker.state();
         for floor in state.entries(subjects.all_floors()).await? {
-            if self.policy.may_forget(floor.at, UnixMs::now()) {
+            if self.policy.may_forget(floor.at, self.clock.now()) {
                 state.forget(&floor.key).await?;
             }
         }

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use super::failover::{Workers, ask};
 use super::lead::TakeError;
 use super::{Event, LeadEvent};
+use crate::broker_clock::BrokerClock;
 use crate::failover::refill::{self, Listing};
 use crate::leader::Validity;
 use crate::submit::append_certainly;
@@ -84,6 +85,7 @@ pub(super) struct Voice {
     pub(super) topology: TopologyOptions,
     /// Until when the leadership may be believed in.
     pub(super) validity: Validity,
+    pub(super) clock: BrokerClock,
     number: u64,
     events: mpsc::Sender<Event>,
 }
@@ -94,6 +96,7 @@ impl Voice {
         session: Session,
         topology: TopologyOptions,
         validity: Validity,
+        clock: BrokerClock,
         number: u64,
         events: mpsc::Sender<Event>,
     ) -> Voice {
@@ -102,6 +105,7 @@ impl Voice {
             session,
             topology,
             validity,
+            clock,
             number,
             events,
         }
