@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use gridloom_shared::ledger::record::{Record, WorkRecord};
+use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::wait::eventually;
 use gridloom_worker::Shard;
 use serde_json::{Value, json};
 
 use crate::COUNTED;
-use crate::stage::{Log, SOON, Stage, job, tiles};
+use crate::leases::{OTHER, take_over};
+use crate::stage::{Log, Running, SOON, Stage, job, tiles};
 
 /// Lets the ledger take no more than `most` records; -1: any number.
 async fn limit_ledger(stage: &Stage, most: i64) -> anyhow::Result<()> {
@@ -82,5 +85,61 @@ async fn worker_that_lost_what_a_full_ledger_did_not_take_works_on_when_there_is
     stop.stop();
     running.await??;
     assert_eq!(fold.counts().done, 3);
+    Ok(())
+}
+
+/// How many records of outcomes there are.
+async fn outcomes(stage: &Stage) -> anyhow::Result<usize> {
+    let records = stage.records().await?;
+    let outcomes =
+        |record: &&(_, _, Record)| matches!(record.2, Record::Work(WorkRecord::Outcomes { .. }));
+    Ok(records.iter().filter(outcomes).count())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_whose_answer_was_lost_count_once_although_one_of_their_tiles_was_taken_over()
+-> anyhow::Result<()> {
+    const DELAY: Duration = Duration::from_secs(1);
+    let mut stage = Stage::open(job(3, COUNTED)?).await?;
+    let proxy = Proxy::start(stage.server.port()).await?;
+    let log = Log::default();
+    let noted = log.clone();
+    let worker = stage.worker().nats(proxy.url());
+    let worker = Running::start(worker.handler("h", move |_: Shard| {
+        noted.note("ran");
+        std::future::ready(Ok(()))
+    }))?;
+    let ran = async |times| {
+        let what = format!("{times} have run");
+        eventually(SOON, &what, async || Ok(log.count("ran") == times)).await
+    };
+    stage.wave(vec![tiles(0, 1, 1)]).await?;
+    stage.until_acknowledged().await?;
+    proxy.set(Mode::Delay(DELAY));
+    stage.wave(vec![tiles(1, 1, 1)]).await?;
+    ran(2).await?;
+    // While the record of that one is on its way, the outcomes of these gather for the next.
+    let issued = stage.wave(vec![tiles(2, 2, 1)]).await?;
+    ran(4).await?;
+    let stored = async |records| {
+        let what = format!("{records} records of outcomes are stored");
+        let count = async || Ok(outcomes(&stage).await? == records);
+        eventually(SOON, &what, count).await
+    };
+    stored(2).await?;
+    // Its answer is in the proxy's hands by then, that of the next is not.
+    tokio::time::sleep(DELAY / 2).await;
+    proxy.set(Mode::HalfOpen);
+    stored(3).await?;
+    assert_eq!(stage.fold().await?.counts().done, 4, "not in one record");
+    take_over(&stage, OTHER, issued[1].place()).await?;
+    proxy.set(Mode::Pass);
+    eventually(SOON, "what is held is acknowledged", async || {
+        Ok(stage.queued().await? == 1)
+    })
+    .await?;
+    let fold = stage.fold().await?;
+    assert_eq!((fold.counts().done, fold.counts().late), (4, 0));
+    worker.stop().await?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::COUNTED;
 use crate::stage::{Log, Running, SOON, Stage, job, pause, tiles};
 
 /// The test as a worker.
-const OTHER: Session = Session(1);
+pub(crate) const OTHER: Session = Session(1);
 
 /// Takes the first tile as a worker would that dies.
 async fn take_and_die(stage: &Stage, deadline: Duration) -> anyhow::Result<Tile> {
@@ -117,7 +117,11 @@ fn endless(log: &Log) -> impl Handler + use<> {
 }
 
 /// Records that `session` took `place` over, as from a worker that died.
-async fn take_over(stage: &Stage, session: Session, place: TileRef) -> anyhow::Result<Fence> {
+pub(crate) async fn take_over(
+    stage: &Stage,
+    session: Session,
+    place: TileRef,
+) -> anyhow::Result<Fence> {
     let takeover = Takeover {
         session,
         number: 1,

@@ -1,7 +1,8 @@
 //! One record on its way to the ledger, and how its answer is waited for.
 //!
-//! An append whose answer was lost is repeated with the same number and bytes, so that it counts
-//! once; but only while every tile in it is held. What is left of it otherwise is a new record.
+//! An append whose answer was lost is repeated with the same number, so that it counts once. What is
+//! held no more is left out: of the two, the one that is stored first counts, and both say the same of
+//! what is still held.
 
 use std::time::{Duration, Instant};
 
@@ -96,13 +97,21 @@ impl Batch {
         matches!(self.content, Content::Returns(_)) && self.tries >= RETURN_TRIES
     }
 
-    /// Whether it holds something for which `held` says no.
-    pub(super) fn says_too_much(&self, held: impl Fn(Holding) -> bool) -> bool {
-        match &self.content {
-            Content::Outcomes(parts) => !parts.iter().all(|part| held(part.tile)),
-            Content::Probed(holding) | Content::Started(holding, _) => !held(*holding),
-            Content::Claims(_, holdings) => !holdings.iter().all(|holding| held(*holding)),
-            Content::Returns(_) => false,
+    /// Leaves out that for which `held` says no. Whether anything is left.
+    pub(super) fn narrow(&mut self, session: Session, held: impl Fn(Holding) -> bool) -> bool {
+        match &mut self.content {
+            Content::Outcomes(parts) => {
+                parts.retain(|part| held(part.tile));
+                self.payload = outcomes_record(session, self.number, parts);
+                !parts.is_empty()
+            }
+            Content::Claims(reason, holdings) => {
+                holdings.retain(|holding| held(*holding));
+                self.payload = takeover_record(session, self.number, *reason, holdings);
+                !holdings.is_empty()
+            }
+            Content::Probed(holding) | Content::Started(holding, _) => held(*holding),
+            Content::Returns(_) => true,
         }
     }
 }

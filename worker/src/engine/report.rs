@@ -315,39 +315,19 @@ impl Engine {
         tracing::debug!(run = batch.run, number = batch.number, "record given up");
     }
 
-    /// Sends a record again as it was, if all that it says may still be said; otherwise what is left
-    /// of it becomes a new record.
-    pub(super) fn send_again(&mut self, batch: Batch) {
+    /// Sends a record again, for what may still be said of it.
+    pub(super) fn send_again(&mut self, mut batch: Batch) {
         if !self.link.is_open() {
             self.parked.push(batch);
             return;
         }
         let now = Boot::now();
-        if !batch.says_too_much(|holding| is_held(&self.tiles, holding, now)) {
+        if batch.narrow(self.session, |holding| is_held(&self.tiles, holding, now)) {
             self.errands
                 .push(Box::pin(errand::append(self.broker.clone(), batch)));
-            return;
+        } else {
+            self.landed(&batch);
+            self.mark_dirty(batch.run);
         }
-        self.landed(&batch);
-        let Some(run) = self.runs.get_mut(batch.run) else {
-            return;
-        };
-        match batch.content {
-            Content::Outcomes(parts) => {
-                run.outbox.put_back(
-                    parts
-                        .into_iter()
-                        .filter(|part| is_held(&self.tiles, part.tile, now)),
-                );
-            }
-            Content::Claims(reason, holdings) => {
-                let held = holdings
-                    .into_iter()
-                    .filter(|holding| is_held(&self.tiles, *holding, now));
-                run.claims.extend(held.map(|holding| (reason, holding)));
-            }
-            Content::Probed(_) | Content::Started(..) | Content::Returns(_) => {}
-        }
-        self.mark_dirty(batch.run);
     }
 }

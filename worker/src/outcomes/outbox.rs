@@ -84,14 +84,6 @@ impl<K: Copy> Outbox<K> {
         parts + 1
     }
 
-    /// Takes in again what a record could not say; each part is still one to be confirmed.
-    pub(crate) fn put_back(&mut self, parts: impl Iterator<Item = Part<K>>) {
-        for part in parts {
-            let cost = part.entries.iter().map(super::cost).sum();
-            self.push(part.tile, part.entries, cost);
-        }
-    }
-
     fn push(&mut self, tile: K, entries: Vec<Entry>, cost: usize) {
         self.bytes += cost;
         self.waiting.push_back(Part { tile, entries });
