@@ -7,45 +7,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gridloom_shared::clock::{Boot, UnixMs};
 
 /// The broker's clock as this process knows it: the last stamp that was seen fresh, and the time since
-/// then by the boot clock. Before the first one, this machine's wall clock.
-#[derive(Clone, Debug)]
+/// then by the boot clock.
+#[derive(Clone, Debug, Default)]
 pub struct BrokerClock(
-    /// What it shows beyond the boot clock, in milliseconds.
+    /// What it shows beyond the boot clock, in milliseconds; 0 before the first stamp.
     Arc<AtomicU64>,
 );
 
 impl BrokerClock {
-    /// The broker was not seen yet.
-    pub fn new() -> BrokerClock {
-        BrokerClock(Arc::new(AtomicU64::new(beyond(UnixMs::now(), Boot::now()))))
-    }
-
     /// The broker has stamped something with `at`, shortly before `seen`.
     pub fn set(&self, at: UnixMs, seen: Boot) {
-        self.0.store(beyond(at, seen), Ordering::Relaxed);
+        let beyond = at.0.wrapping_sub(millis(seen));
+        self.0.store(beyond, Ordering::Relaxed);
     }
 
-    /// The time at `boot`. Late by what passed between stamp and sight: nothing is due too early.
-    pub fn at(&self, boot: Boot) -> UnixMs {
-        UnixMs(self.0.load(Ordering::Relaxed).wrapping_add(millis(boot)))
+    /// The time at `boot`, late by what passed between stamp and sight; `None` before the first stamp.
+    pub fn at(&self, boot: Boot) -> Option<UnixMs> {
+        let beyond = self.0.load(Ordering::Relaxed);
+        (beyond != 0).then(|| UnixMs(beyond.wrapping_add(millis(boot))))
     }
 
-    /// The time now.
-    pub fn now(&self) -> UnixMs {
+    /// The time now; `None` before the first stamp.
+    pub fn now(&self) -> Option<UnixMs> {
         self.at(Boot::now())
     }
-}
-
-impl Default for BrokerClock {
-    fn default() -> Self {
-        BrokerClock::new()
-    }
-}
-
-/// A machine may have run for longer than since 1970 by the broker's clock: the difference wraps, and
-/// so does its sum.
-fn beyond(at: UnixMs, boot: Boot) -> u64 {
-    at.0.wrapping_sub(millis(boot))
 }
 
 fn millis(boot: Boot) -> u64 {
@@ -60,12 +45,13 @@ mod tests {
 
     #[test]
     fn broker_s_clock_goes_on_with_the_boot_clock_from_the_last_stamp() {
-        let clock = BrokerClock::new();
+        let clock = BrokerClock::default();
         let boot = |ms| Boot(Duration::from_millis(ms));
+        assert_eq!(clock.at(boot(500)), None);
         clock.set(UnixMs(1_000_000), boot(500));
-        assert_eq!(clock.at(boot(750)), UnixMs(1_000_250));
+        assert_eq!(clock.at(boot(750)), Some(UnixMs(1_000_250)));
         // Set back, even to before the machine was started.
         clock.set(UnixMs(100), boot(1_000));
-        assert_eq!(clock.at(boot(1_005)), UnixMs(105));
+        assert_eq!(clock.at(boot(1_005)), Some(UnixMs(105)));
     }
 }

@@ -32,8 +32,8 @@ const LASTS: Duration = Duration::from_millis(2_500);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How often a standby looks.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long the holder waits for its own rewrite to be read back: not as long as would cost it the
-/// lease.
+/// How long the holder waits for its own rewrite to be read back, for the broker's stamp on it: not so
+/// long that the next one is late.
 const READ_BACK: Duration = Duration::from_millis(500);
 
 /// What the lease says, as JSON in the `state` bucket.
@@ -258,6 +258,7 @@ pub(crate) async fn keep(
                 Err(error) => tracing::debug!(%error, "failed to read the lease of the leadership"),
             }
         }
+        let mut written = None;
         if let Some(write) = lease.due(Boot::now()) {
             let sent = Boot::now();
             match bucket
@@ -266,13 +267,7 @@ pub(crate) async fn keep(
             {
                 Ok(revision) => {
                     lease.confirmed(write.term, revision, sent);
-                    let confirmed = Boot::now();
-                    let written = timeout(READ_BACK, bucket.get_of_leader(LEADER_KEY)).await;
-                    if let Ok(Ok(Some(entry))) = written
-                        && entry.revision == revision
-                    {
-                        clock.set(entry.at, confirmed);
-                    }
+                    written = Some((revision, Boot::now()));
                 }
                 Err(error) if error.is_conflict() => lease.lose(),
                 Err(error) => {
@@ -290,6 +285,14 @@ pub(crate) async fn keep(
             let change = term.map_or(Leadership::Lost, Leadership::Leads);
             if changes.send(change).await.is_err() {
                 return;
+            }
+        }
+        if let Some((revision, seen)) = written {
+            let read = timeout(READ_BACK, bucket.get_of_leader(LEADER_KEY)).await;
+            if let Ok(Ok(Some(entry))) = read
+                && entry.revision == revision
+            {
+                clock.set(entry.at, seen);
             }
         }
     }

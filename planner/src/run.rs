@@ -259,7 +259,12 @@ impl Run {
             && self.is_in_step()
             && self.publishing < PUBLISHING_MAX
             && self.fold.closing().is_none()
-            && (!self.fold.all_issued() || wave::retries_due(&self.fold, now).next().is_some())
+            && (!self.fold.all_issued()
+                || self
+                    .fold
+                    .retries()
+                    .first()
+                    .is_some_and(|(due, _)| *due <= now))
     }
 
     fn end(&self, term: Term) -> Closed {

@@ -218,7 +218,7 @@ impl Service {
             sender,
             leads: 0,
             validity: leader::Validity::default(),
-            clock: BrokerClock::new(),
+            clock: BrokerClock::default(),
             connected,
         }
     }

@@ -69,7 +69,9 @@ pub async fn run(options: &Options, say: &(dyn Fn(String) + Sync)) -> anyhow::Re
     let mut field = Box::pin(Field::set(seed, options.cluster)).await?;
     field.logs.clone_from(&options.logs);
     let played = Box::pin(play(&mut field, options, say)).await;
-    field.keep_logs()?;
+    if let Err(error) = field.keep_logs() {
+        say(format!("{error:#}"));
+    }
     if !played.as_ref().is_ok_and(|tally| tally.breaches.is_empty()) {
         say(field.left());
     }
@@ -124,7 +126,7 @@ async fn play(
     if !load.drain(DRAIN, &field.pulse).await {
         bail!("{}", stuck(field, &load).await);
     }
-    times.lost = field.pulse.lost_since(times.healed);
+    times.lost = field.pulse.lost();
     say(format!(
         "{:6.1} s all is drained",
         begun.elapsed().as_secs_f32()
@@ -141,7 +143,7 @@ async fn play(
         options.seed,
     ))
     .await?;
-    tally.lost = field.pulse.lost_since(UnixMs::default());
+    tally.lost = times.lost.between(UnixMs::default(), UnixMs::now());
     tally
         .breaches
         .extend(verdict::effects(&field.database(), field.postgres(), &asked).await?);
@@ -211,7 +213,7 @@ async fn trouble(
 
 /// Which runs do not close, and how far they are.
 async fn stuck(field: &Field, load: &Load) -> String {
-    let lost = field.pulse.lost_since(UnixMs::default());
+    let lost = field.pulse.lost().between(UnixMs::default(), UnixMs::now());
     let mut text = format!(
         "runs are open {DRAIN:?} after the last was asked for (the machine lost {lost:.1?} since the begin):"
     );

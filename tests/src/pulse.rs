@@ -8,7 +8,7 @@ use std::io::{Seek, Write};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -24,14 +24,31 @@ const USUAL: u32 = 10;
 /// How late a beat is where nothing is wrong.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// End of a beat that was late, and how much time was lost in it.
-type Late = (UnixMs, Duration);
+/// No limit is longer by more than this: a machine so slow cannot be judged on, and what seems to be
+/// one may be ours.
+const MOST: Duration = Duration::from_secs(180);
+
+/// Time that was lost, by the ends of the beats in which it was.
+#[derive(Clone, Debug, Default)]
+pub struct Lost(Vec<(UnixMs, Duration)>);
+
+impl Lost {
+    /// How much of it was lost in beats that ended after `from` and not after `until`.
+    pub fn between(&self, from: UnixMs, until: UnixMs) -> Duration {
+        let inside = self
+            .0
+            .iter()
+            .filter(|(end, _)| *end > from && *end <= until);
+        inside.map(|(_, lost)| *lost).sum::<Duration>().min(MOST)
+    }
+}
 
 /// Beats until it is dropped.
 #[derive(Debug)]
 pub struct Pulse {
-    late: Arc<Mutex<Vec<Late>>>,
-    _stop: Sender<()>,
+    lost: Arc<Mutex<Lost>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Pulse {
@@ -42,10 +59,10 @@ impl Pulse {
     pub fn start(dir: &Path) -> anyhow::Result<Pulse> {
         let path = dir.join("pulse");
         let mut file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-        let late: Arc<Mutex<Vec<Late>>> = Arc::default();
+        let lost: Arc<Mutex<Lost>> = Arc::default();
         let (stop, stopped) = mpsc::channel();
-        let list = Arc::clone(&late);
-        thread::Builder::new()
+        let list = Arc::clone(&lost);
+        let thread = thread::Builder::new()
             .name("pulse".to_owned())
             .spawn(move || {
                 let steps = steps_of(WORK);
@@ -57,29 +74,42 @@ impl Pulse {
                     let _ = file.rewind();
                     let _ = file.write_all(&[0; 4_096]);
                     let _ = file.sync_data();
-                    let lost = lost(begun.elapsed(), woken.elapsed());
+                    let lost = lost_in(begun.elapsed(), woken.elapsed());
                     if !lost.is_zero() {
                         let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
-                        list.push((UnixMs::now(), lost));
+                        list.0.push((UnixMs::now(), lost));
                     }
                     begun = Instant::now();
                 }
             })
             .context("start a thread")?;
-        Ok(Pulse { late, _stop: stop })
+        Ok(Pulse {
+            lost,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
-    /// Time that was lost in beats that ended after `moment`.
-    pub fn lost_since(&self, moment: UnixMs) -> Duration {
-        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = late.iter().filter(|(end, _)| *end > moment);
-        since.map(|(_, lost)| *lost).sum()
+    /// What was lost so far.
+    pub fn lost(&self) -> Lost {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.clone()
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // It cannot panic, and its end is all that is waited for.
+            let _ = thread.join();
+        }
     }
 }
 
 /// What was lost in a beat of length `beat`, of which `work` was not slept: what it was late by, or,
 /// where the work alone was slow, as much of the beat as everything else on the machine was slow, too.
-fn lost(beat: Duration, work: Duration) -> Duration {
+fn lost_in(beat: Duration, work: Duration) -> Duration {
     let late = beat.saturating_sub(EVERY + SLACK);
     let usual = WORK * USUAL;
     let slow = 1.0 - usual.as_secs_f64() / work.as_secs_f64().max(usual.as_secs_f64());
@@ -115,17 +145,28 @@ mod tests {
 
     #[test]
     fn beat_in_time_loses_nothing() {
-        assert_eq!(lost(ms(52), ms(2)), ms(0));
-        assert_eq!(lost(ms(95), ms(20)), ms(0));
+        assert_eq!(lost_in(ms(52), ms(2)), ms(0));
+        assert_eq!(lost_in(ms(95), ms(20)), ms(0));
     }
 
     #[test]
     fn machine_that_stood_still_lost_that_time() {
-        assert_eq!(lost(ms(5_100), ms(2)), ms(5_000));
+        assert_eq!(lost_in(ms(5_100), ms(2)), ms(5_000));
     }
 
     #[test]
     fn machine_that_is_slow_loses_a_part_of_all_time() {
-        assert_eq!(lost(ms(90), ms(40)), ms(45));
+        assert_eq!(lost_in(ms(90), ms(40)), ms(45));
+    }
+
+    #[test]
+    fn only_what_was_lost_inside_counts_and_never_more_than_can_be_judged_on() {
+        let lost = Lost(vec![
+            (UnixMs(10), ms(1)),
+            (UnixMs(20), ms(2)),
+            (UnixMs(30), MOST),
+        ]);
+        assert_eq!(lost.between(UnixMs(10), UnixMs(20)), ms(2));
+        assert_eq!(lost.between(UnixMs(0), UnixMs(30)), MOST);
     }
 }

@@ -21,8 +21,6 @@ struct Script {
     run: Run,
     sequence: u64,
     number: u64,
-    /// What the broker's clock shows beyond the ledger's sequence.
-    ahead: u64,
 }
 
 impl Script {
@@ -65,7 +63,6 @@ impl Script {
             run: Run::new(fold).unwrap(),
             sequence: 1,
             number: 0,
-            ahead: 0,
         }
     }
 
@@ -83,7 +80,7 @@ impl Script {
         self.sequence += 1;
         self.run
             .fold
-            .apply(self.sequence, UnixMs(self.ahead + self.sequence), record);
+            .apply(self.sequence, UnixMs(self.sequence), record);
         self.run.follow();
     }
 
@@ -181,28 +178,6 @@ fn nothing_more_is_decided_before_the_last_wave_was_read_back() {
     script.run.decided();
     script.run.published();
     assert_eq!(script.step(1, 0), None);
-}
-
-#[test]
-fn backoff_is_over_when_the_broker_s_clock_was_set_back_before_the_failure() {
-    let mut script = Script::new(1, PagesSpec::Count { count: 2 }, Some(1));
-    script.wave(9, 0);
-    let broken = || {
-        Status::Failed(Failed {
-            error: "broken".into(),
-            retry: Retry::AfterMs(600_000),
-        })
-    };
-    script.ahead = 3_600_000;
-    script.outcome(place(0, 0), 0, 1, broken());
-    script.ahead = 0;
-    script.outcome(place(0, 1), 1, 1, broken());
-    let failed = script.sequence;
-    // That of the first one lies ahead; the second one waits.
-    assert!(script.run.wants_room(UnixMs(failed)));
-    assert_eq!(cells(&script.wave(9, failed)), [(0, 0, 1, 1, 2)]);
-    assert!(!script.run.wants_room(UnixMs(failed + 599_999)));
-    assert_eq!(cells(&script.wave(9, failed + 600_000)), [(0, 1, 1, 1, 2)]);
 }
 
 #[test]

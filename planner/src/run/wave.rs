@@ -1,10 +1,8 @@
 //! Which tiles a run issues next: retries that are due, then probes, then pages in order.
 
-use std::time::Duration;
-
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::job::PagesSpec;
-use gridloom_shared::ledger::fold::{Cell, FailedCell, Fold, Next, Slice};
+use gridloom_shared::ledger::fold::{Fold, Next, Slice};
 use gridloom_shared::ledger::record::{TileRun, WAVE_TILES_MAX};
 use gridloom_shared::tile::{Bounds, Key, TileKind};
 
@@ -17,10 +15,6 @@ const SLICES_A_STEP: u32 = 4_096;
 const BOUNDS_MAX: usize = 512 * 1024;
 /// Bounds of one tile, in bytes.
 const TILE_BOUNDS_MAX: usize = 64 * 1024;
-
-/// How much later than the broker's clock a stamp of the broker may seem: that clock is known from
-/// stamps that were a little older when they were seen.
-const AHEAD: Duration = Duration::from_secs(5);
 
 /// Where planning stands: all slices before it are issued to their ends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,19 +61,6 @@ pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: usize, now: UnixMs) ->
     plan.tiles
 }
 
-/// Shards whose backoff is over at `now`, by the broker's clock. The backoff of one that has failed in
-/// the future is over as well: that clock was set back meanwhile.
-pub(super) fn retries_due(fold: &Fold, now: UnixMs) -> impl Iterator<Item = (&Cell, &FailedCell)> {
-    let failed = |(_, cell)| Some((cell, fold.failed().get(cell)?));
-    let times = fold.retries().iter().map(|(due, cell)| (*due, cell));
-    let waited = times.clone().take_while(move |(due, _)| *due <= now);
-    let ahead = times
-        .rev()
-        .map_while(failed)
-        .take_while(move |(_, failed)| failed.at > now + AHEAD);
-    waited.filter_map(failed).chain(ahead)
-}
-
 fn is_issued(slice: &Slice) -> bool {
     slice.end().is_some_and(|end| slice.next_page() >= end)
 }
@@ -92,7 +73,10 @@ struct Plan {
 
 impl Plan {
     fn retries(&mut self, fold: &Fold, now: UnixMs) {
-        for (cell, failed) in retries_due(fold, now) {
+        for (_, cell) in fold.retries().iter().take_while(|(due, _)| *due <= now) {
+            let Some(failed) = fold.failed().get(cell) else {
+                continue;
+            };
             if self.room == 0 || !matches!(failed.next, Next::Due(_)) {
                 return;
             }

@@ -11,7 +11,7 @@ use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::{ReadError, Record};
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology::TopologyError;
-use gridloom_shared::clock::Boot;
+use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::command::Answer;
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
@@ -188,7 +188,7 @@ impl Lead {
     /// queue: one whose holder's failure did not count comes back only so (protocol.md §6).
     pub(super) fn tick(&mut self) {
         let boot = Boot::now();
-        let now = self.voice.clock.at(boot);
+        let now = self.now();
         if boot.since(self.looked) >= REFILL {
             self.looked = boot;
             self.runs.values_mut().for_each(Run::look_for_missing);
@@ -253,7 +253,7 @@ impl Lead {
         let mut fold = Fold::new(new.run);
         fold.apply(
             new.sequence,
-            self.voice.clock.now(),
+            self.voice.clock.now().unwrap_or_else(UnixMs::now),
             &record::Record::Plan(new.record),
         );
         self.add(fold);
@@ -433,7 +433,7 @@ impl Lead {
         }
         self.judge_listings();
         self.carry_out_orders();
-        let now = self.voice.clock.now();
+        let now = self.now();
         for name in std::mem::take(&mut self.touched) {
             let Some(run) = self.runs.get(&name) else {
                 continue;
@@ -477,12 +477,18 @@ impl Lead {
         }
     }
 
+    /// The time by which retries are due: the broker's. Nothing is due before it is known.
+    fn now(&self) -> UnixMs {
+        self.voice.clock.now().unwrap_or_default()
+    }
+
     /// Lets a run do what is next. Returns how many tiles that issues.
     fn step(&mut self, name: &RunId, room: usize) -> usize {
+        let now = self.now();
         let Some(run) = self.runs.get_mut(name) else {
             return 0;
         };
-        let action = run.step(room, self.position, self.term, self.voice.clock.now());
+        let action = run.step(room, self.position, self.term, now);
         let (Some(action), Some(opening)) = (action, run.fold.opening()) else {
             return 0;
         };

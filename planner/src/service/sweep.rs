@@ -5,7 +5,7 @@
 //! sweep. A run that is open is never touched.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
@@ -21,6 +21,9 @@ use crate::retention::{Kept, Retention};
 
 /// A sweep may take this part of the time at most: one in so many.
 const SHARE: u32 = 20;
+
+/// How long to wait where the broker's clock is not known yet.
+const UNKNOWN: Duration = Duration::from_millis(100);
 
 /// Why a sweep ended early. The next one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +46,16 @@ pub(super) async fn sweep(broker: Broker, policy: Retention, clock: BrokerClock)
     let mut sweeper = Sweeper {
         broker,
         policy,
-        clock,
         closed: HashMap::new(),
     };
     loop {
         let begun = Instant::now();
-        if let Err(error) = sweeper.once().await {
+        // By no other clock: what is removed does not come back.
+        let Some(now) = clock.now() else {
+            tokio::time::sleep(UNKNOWN).await;
+            continue;
+        };
+        if let Err(error) = sweeper.once(now).await {
             tracing::warn!(%error, "cannot remove what is kept no longer; trying again later");
         }
         tokio::time::sleep(policy.every.max(begun.elapsed() * SHARE)).await;
@@ -58,13 +65,12 @@ pub(super) async fn sweep(broker: Broker, policy: Retention, clock: BrokerClock)
 struct Sweeper {
     broker: Broker,
     policy: Retention,
-    clock: BrokerClock,
     /// When runs were closed whose records are kept.
     closed: HashMap<RunId, UnixMs>,
 }
 
 impl Sweeper {
-    async fn once(&mut self) -> Result<(), SweepError> {
+    async fn once(&mut self, now: UnixMs) -> Result<(), SweepError> {
         let runs = self.runs().await?;
         let known: HashSet<&RunId> = runs.keys().map(|(_, run)| run).collect();
         self.closed.retain(|run, _| known.contains(run));
@@ -85,7 +91,7 @@ impl Sweeper {
                 closed_at,
             });
         }
-        let due = self.policy.due(kept, self.clock.now());
+        let due = self.policy.due(kept, now);
         for run in &due {
             self.purge(run).await?;
         }
@@ -93,8 +99,8 @@ impl Sweeper {
             metrics::counter!(names::RUNS_PURGED).increment(due.len() as u64);
             tracing::info!(runs = due.len(), "purged runs that were kept long enough");
         }
-        self.forget_ids(&runs).await?;
-        self.tidy_state().await
+        self.forget_ids(&runs, now).await?;
+        self.tidy_state(now).await
     }
 
     async fn runs(&self) -> Result<HashMap<(QueueName, RunId), Records>, SweepError> {
@@ -152,11 +158,11 @@ impl Sweeper {
     async fn forget_ids(
         &self,
         runs: &HashMap<(QueueName, RunId), Records>,
+        now: UnixMs,
     ) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
         let plans = subjects.ledgers_by(Author::Plan);
         let mut reader = self.broker.reader(&subjects.ledger(), plans, 1, None);
-        let now = self.clock.now();
         while let Some(page) = reader.next_page().await? {
             for record in page {
                 if !self.policy.may_forget(record.at, now) {
@@ -179,14 +185,14 @@ impl Sweeper {
 
     /// Older registers, and the floors of brokers and consumers that are long gone. A floor that is
     /// still in use is made anew when it is asked for, only higher.
-    async fn tidy_state(&self) -> Result<(), SweepError> {
+    async fn tidy_state(&self, now: UnixMs) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
         self.broker
             .purge(&subjects.shards(), &subjects.term(), 1)
             .await?;
         let state = self.broker.state();
         for floor in state.entries(subjects.all_floors()).await? {
-            if self.policy.may_forget(floor.at, self.clock.now()) {
+            if self.policy.may_forget(floor.at, now) {
                 state.forget(&floor.key).await?;
             }
         }

@@ -291,8 +291,8 @@ impl Field {
         let mut actor = self.actors.remove(n);
         whole(&mut actor)?;
         actor.process.kill().await?;
-        self.keep_log(&actor)?;
         self.lives.died.insert(actor.pid(), now_us());
+        self.keep_log(&actor)?;
         Ok(())
     }
 
@@ -306,8 +306,8 @@ impl Field {
         actor.process.terminate()?;
         let pid = actor.pid();
         let code = actor.process.wait(Duration::from_secs(30)).await?;
-        self.keep_log(&actor)?;
         self.lives.died.insert(pid, now_us());
+        self.keep_log(&actor)?;
         if code != 0 {
             bail!(
                 "told to stop, it ended with {code}: {}",

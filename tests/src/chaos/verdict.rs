@@ -18,6 +18,7 @@ use super::steady::{self, Rates, Window};
 use crate::oracle::ledger::Ledger;
 use crate::oracle::overlap::{self, Lives};
 use crate::oracle::{self, liveness};
+use crate::pulse::Lost;
 
 /// Beyond an ack deadline and the longest backoff of the jobs.
 const LIVENESS: Duration = Duration::from_millis(2_000 + 250 + 10_000);
@@ -52,8 +53,8 @@ pub struct Times {
     pub healed: UnixMs,
     /// What the rates are counted in.
     pub windows: Vec<Window>,
-    /// What the machine lost since `healed`.
-    pub lost: Duration,
+    /// What the machine lost.
+    pub lost: Lost,
 }
 
 /// Judges `asked`, all of which is closed.
@@ -94,12 +95,12 @@ pub async fn judge(
             .overlaps
             .extend(explained.map(|cause| format!("{run}: {cause}")));
         let mut breaches = found.breaches;
-        let mut within = LIVENESS + times.lost;
+        let mut within = LIVENESS;
         if job == steady::NAME {
             within += steady::QUEUED;
             commits.extend(liveness::commits(&ledger));
         }
-        breaches.extend(liveness::judge(&ledger, times.healed, within));
+        breaches.extend(liveness::judge(&ledger, times.healed, within, &times.lost));
         if !breaches.is_empty() {
             tally
                 .breaches

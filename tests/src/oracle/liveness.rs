@@ -8,14 +8,14 @@ use gridloom_shared::clock::UnixMs;
 use super::Breach;
 use super::ledger::Ledger;
 use super::trace::Trace;
+use crate::pulse::Lost;
 
 /// Shards that were issued before `healed` and were neither committed nor dead `within` that time
-/// after it.
-pub fn judge(ledger: &Ledger, healed: UnixMs, within: Duration) -> Vec<Breach> {
+/// after it, not counting what the machine `lost` meanwhile.
+pub fn judge(ledger: &Ledger, healed: UnixMs, within: Duration, lost: &Lost) -> Vec<Breach> {
     let trace = Trace::of(ledger);
     let at = times(ledger);
     let when = |seq: u64| at.get(&seq).copied().unwrap_or_default();
-    let due = healed + within;
     let mut breaches = Vec::new();
     for (cell, shard) in trace.cells() {
         let first = shard
@@ -26,7 +26,7 @@ pub fn judge(ledger: &Ledger, healed: UnixMs, within: Duration) -> Vec<Breach> {
             continue;
         }
         if let Some((seq, ..)) = shard.done.first()
-            && when(*seq) > due
+            && when(*seq) > healed + within + lost.between(healed, when(*seq))
         {
             let late = when(*seq).0 - healed.0;
             let what = format!("committed only {late} ms after the last fault");
@@ -66,7 +66,7 @@ mod tests {
             (UnixMs(issued), wave(0, 0, 2, 1)),
             (UnixMs(committed), done((ANN, 1), FIRST, 2)),
         ];
-        judge(&ledger(records), HEALED, WITHIN).len()
+        judge(&ledger(records), HEALED, WITHIN, &Lost::default()).len()
     }
 
     #[test]
