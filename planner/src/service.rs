@@ -42,8 +42,9 @@ use lead::Lead;
 use standby::{Folded, Standby};
 use work::Report;
 
-/// So long a planner that starts asks for its streams: an election or a restart may be under way.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// So long a planner that starts asks for its streams: elections or restarts may be under way, in each
+/// of which one request waits for its time-out.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two attempts of it.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Events that may wait for the loop.

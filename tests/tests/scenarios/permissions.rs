@@ -139,7 +139,7 @@ async fn worker_that_may_not_report_says_so_acknowledges_nothing_and_loses_nothi
 async fn planner_that_may_not_ask_jetstream_ends_and_names_the_subject() -> anyhow::Result<()> {
     play_without(&["\"$JS.API.>\""], async |stage| {
         let mut planner = start_as(stage, "planner").await?;
-        let code = planner.wait(SOON).await?;
+        let code = planner.wait(LONG).await?;
         let said = planner.stderr();
         assert_eq!(code, 3, "{said}");
         assert!(
