@@ -28,7 +28,7 @@ pub mod load;
 pub mod steady;
 pub mod verdict;
 
-use fault::{Fault, Strike, Twice};
+use fault::{Fault, SETTLES_MOST, Strike, Twice};
 use field::Field;
 use load::Load;
 use steady::Window;
@@ -42,6 +42,8 @@ const DRAIN: Duration = Duration::from_secs(60);
 const WARM: Duration = Duration::from_secs(60);
 /// How long the rate is measured before the first fault.
 const BEFORE: Duration = Duration::from_secs(8);
+/// Where the machine lost more of a time than this part, the rate is not that of the engine.
+const AWAY: f64 = 0.3;
 /// How long it is measured in a quiet period, and after the last fault.
 const MEASURED: Duration = Duration::from_secs(4);
 
@@ -100,13 +102,13 @@ async fn play(
     warm(field, &load).await?;
     let begun = Instant::now();
     let end = begun + options.lasts;
-    measure(&mut times, BEFORE, None).await;
+    while !measure(field, &mut times, BEFORE, None).await && Instant::now() < end {}
     let mut last = Vec::new();
     let mut settled = Instant::now();
     while Instant::now() < end {
         if options.faults.is_empty() || field.seed.below(4) == 0 {
             sleep_until(settled).await;
-            measure(&mut times, MEASURED, Some(&last)).await;
+            measure(field, &mut times, MEASURED, Some(&last)).await;
             continue;
         }
         last = field.choose(&options.faults);
@@ -122,7 +124,7 @@ async fn play(
         begun.elapsed().as_secs_f32()
     ));
     sleep_until(settled).await;
-    measure(&mut times, MEASURED, Some(&last)).await;
+    measure(field, &mut times, MEASURED, Some(&last)).await;
     if !load.drain(DRAIN, &field.pulse).await {
         bail!("{}", stuck(field, &load).await);
     }
@@ -144,6 +146,7 @@ async fn play(
     ))
     .await?;
     tally.lost = times.lost.between(UnixMs::default(), UnixMs::now());
+    tally.uncounted = times.uncounted;
     tally
         .breaches
         .extend(verdict::effects(&field.database(), field.postgres(), &asked).await?);
@@ -164,16 +167,29 @@ async fn warm(field: &Field, load: &Load) -> anyhow::Result<()> {
     .await
 }
 
-async fn measure(times: &mut Times, time: Duration, after: Option<&[Fault]>) {
+/// Measures the rate for some time. `false`: the machine itself was away for much of it, or shortly
+/// before, and that says nothing.
+async fn measure(
+    field: &Field,
+    times: &mut Times,
+    time: Duration,
+    after: Option<&[Fault]>,
+) -> bool {
     let from = UnixMs::now();
     sleep(time).await;
-    times.windows.push(Window {
-        from,
-        until: UnixMs::now(),
-        after: after.map(<[Fault]>::to_vec),
-    });
+    let until = UnixMs::now();
     // What is under way now is counted by its commit, which no fault may take away.
     sleep(steady::SHARD + COMMITTED).await;
+    let since = UnixMs(from.0 - SETTLES_MOST.as_millis() as u64);
+    let lost = field.pulse.lost().between(since, until);
+    let counts = lost.as_secs_f64() < AWAY * (SETTLES_MOST + time).as_secs_f64();
+    if counts {
+        let after = after.map(<[Fault]>::to_vec);
+        times.windows.push(Window { from, until, after });
+    } else {
+        times.uncounted += 1;
+    }
+    counts
 }
 
 /// One or two faults at once, until both are healed. Returns for how long work may be slower then.

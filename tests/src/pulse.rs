@@ -39,7 +39,12 @@ impl Lost {
             .0
             .iter()
             .filter(|(end, _)| *end > from && *end <= until);
-        inside.map(|(_, lost)| *lost).sum::<Duration>().min(MOST)
+        inside.map(|(_, lost)| *lost).sum()
+    }
+
+    /// By how much a limit is longer that began at `from`.
+    pub fn allowance(&self, from: UnixMs, until: UnixMs) -> Duration {
+        self.between(from, until).min(MOST)
     }
 }
 
@@ -167,6 +172,7 @@ mod tests {
             (UnixMs(30), MOST),
         ]);
         assert_eq!(lost.between(UnixMs(10), UnixMs(20)), ms(2));
-        assert_eq!(lost.between(UnixMs(0), UnixMs(30)), MOST);
+        assert_eq!(lost.between(UnixMs(0), UnixMs(30)), MOST + ms(3));
+        assert_eq!(lost.allowance(UnixMs(0), UnixMs(30)), MOST);
     }
 }

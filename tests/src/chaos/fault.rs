@@ -113,6 +113,11 @@ impl Fault {
     }
 }
 
+/// For how long work may be slower after the end of a fault.
+const SETTLES: Duration = Duration::from_millis(3_500);
+/// For how long after one that takes longest.
+pub const SETTLES_MOST: Duration = Duration::from_millis(8_500);
+
 /// What must be done to heal a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Healing {
@@ -159,18 +164,13 @@ impl Field {
     /// what the next holder needs.
     pub fn settles(&self, strike: &Strike) -> Duration {
         let elects = strike.fault.is_of_brokers() && matches!(self.brokers, Brokers::Cluster(_));
-        Duration::from_millis(match strike.fault {
-            Fault::PurgeQueue | Fault::DeleteQueue => 8_500,
-            _ if elects
-                || strike
-                    .healing
-                    .iter()
-                    .any(|healing| self.is_of_planner(healing)) =>
-            {
-                8_500
-            }
-            _ => 3_500,
-        })
+        let empties = matches!(strike.fault, Fault::PurgeQueue | Fault::DeleteQueue);
+        let mut healing = strike.healing.iter();
+        if elects || empties || healing.any(|healing| self.is_of_planner(healing)) {
+            SETTLES_MOST
+        } else {
+            SETTLES
+        }
     }
 
     fn is_of_planner(&self, healing: &Healing) -> bool {

@@ -177,7 +177,7 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         let (begun, since) = (Instant::now(), UnixMs::now());
         while !self.tasks.is_empty() {
-            let end = || begun + within + pulse.lost().between(since, UnixMs::now());
+            let end = || begun + within + pulse.lost().allowance(since, UnixMs::now());
             let closed = tokio::time::timeout_at(end(), self.tasks.join_next()).await;
             if closed.is_err() && Instant::now() >= end() {
                 return false;

@@ -109,7 +109,10 @@ fn show(tally: &Tally) {
         println!("  {cause}");
     }
     println!("{}", tally.rates);
-    println!("the machine lost {:.1?}", tally.lost);
+    println!(
+        "the machine lost {:.1?}; {} windows do not count for that",
+        tally.lost, tally.uncounted
+    );
     for breach in &tally.breaches {
         println!("BREACH {breach}");
     }
@@ -141,6 +144,7 @@ fn document(options: &Options, tally: &Tally) -> Value {
             "judged": rates.is_judged(),
         },
         "machine_lost_seconds": tally.lost.as_secs_f64(),
+        "windows_not_counted": tally.uncounted,
         "breaches": tally.breaches,
     })
 }

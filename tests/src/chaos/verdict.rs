@@ -42,6 +42,8 @@ pub struct Tally {
     pub rates: Rates,
     /// Time that the machine lost, by its [`Pulse`](crate::pulse::Pulse).
     pub lost: Duration,
+    /// Windows that do not count for that.
+    pub uncounted: usize,
     /// Rules that were broken, each with the history of its shards.
     pub breaches: Vec<String>,
 }
@@ -53,6 +55,8 @@ pub struct Times {
     pub healed: UnixMs,
     /// What the rates are counted in.
     pub windows: Vec<Window>,
+    /// Windows in which the machine was away too long.
+    pub uncounted: usize,
     /// What the machine lost.
     pub lost: Lost,
 }

@@ -26,7 +26,7 @@ pub fn judge(ledger: &Ledger, healed: UnixMs, within: Duration, lost: &Lost) -> 
             continue;
         }
         if let Some((seq, ..)) = shard.done.first()
-            && when(*seq) > healed + within + lost.between(healed, when(*seq))
+            && when(*seq) > healed + within + lost.allowance(healed, when(*seq))
         {
             let late = when(*seq).0 - healed.0;
             let what = format!("committed only {late} ms after the last fault");
