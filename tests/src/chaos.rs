@@ -145,8 +145,6 @@ async fn play(
         options.seed,
     ))
     .await?;
-    tally.lost = times.lost.between(UnixMs::default(), UnixMs::now());
-    tally.uncounted = times.uncounted;
     tally
         .breaches
         .extend(verdict::effects(&field.database(), field.postgres(), &asked).await?);
@@ -229,7 +227,7 @@ async fn trouble(
 
 /// Which runs do not close, and how far they are.
 async fn stuck(field: &Field, load: &Load) -> String {
-    let lost = field.pulse.lost().between(UnixMs::default(), UnixMs::now());
+    let lost = field.pulse.lost().total();
     let mut text = format!(
         "runs are open {DRAIN:?} after the last was asked for (the machine lost {lost:.1?} since the begin):"
     );

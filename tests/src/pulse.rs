@@ -33,6 +33,11 @@ const MOST: Duration = Duration::from_secs(180);
 pub struct Lost(Vec<(UnixMs, Duration)>);
 
 impl Lost {
+    /// All of it.
+    pub fn total(&self) -> Duration {
+        self.0.iter().map(|(_, lost)| *lost).sum()
+    }
+
     /// How much of it was lost in beats that ended after `from` and not after `until`.
     pub fn between(&self, from: UnixMs, until: UnixMs) -> Duration {
         let inside = self

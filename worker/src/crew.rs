@@ -133,16 +133,15 @@ async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
     };
     let whole = [tile.range()];
     let left = job.left.as_deref().unwrap_or(&whole);
-    let mut now = Some(begun);
+    let mut now = begun;
     for page in left.iter().cloned().flatten() {
-        let now = now.take().unwrap_or_else(Boot::now);
         work.page(page as u32, now).await;
+        now = Boot::now();
         if work.finished.stopped {
             break;
         }
     }
-    let end = Boot::now();
-    let took = end.since(begun);
+    let took = now.since(begun);
     job.pace.note(took);
     let pages = work.finished.done + work.finished.failed;
     if pages > 0 {
@@ -152,7 +151,7 @@ async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
         entries: work.tally.into_entries(),
         ..work.finished
     };
-    (finished, end)
+    (finished, now)
 }
 
 struct Work<K> {

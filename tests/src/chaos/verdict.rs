@@ -75,7 +75,11 @@ pub async fn judge(
     seed: u64,
 ) -> anyhow::Result<Tally> {
     let mut logs = overlap::read(executions, lives)?;
-    let mut tally = Tally::default();
+    let mut tally = Tally {
+        lost: times.lost.total(),
+        uncounted: times.uncounted,
+        ..Tally::default()
+    };
     let mut commits = Vec::new();
     let none = HashSet::new();
     for Asked { run, job, .. } in asked {

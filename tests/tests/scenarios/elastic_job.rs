@@ -26,6 +26,14 @@ async fn taken_over(stage: &Stage, run: &RunId) -> anyhow::Result<usize> {
     Ok(tiles.sum())
 }
 
+async fn all_succeed(stage: &Stage, runs: &[RunId]) -> anyhow::Result<()> {
+    for run in runs {
+        stage.closed(run, SOON).await?;
+        stage.judge(run).await?.succeeded()?;
+    }
+    Ok(())
+}
+
 /// A run of `shards` shards of this many milliseconds, each in a tile of `tile`, that has begun.
 async fn begun(stage: &mut Stage, shards: u32, tile: u32, ms: u64) -> anyhow::Result<RunId> {
     let text = format!(
@@ -125,11 +133,7 @@ async fn failure_4_requests_that_come_while_the_job_runs_are_a_run_each() -> any
             runs.push(stage.submit(&job, &json!({"sleep_ms": 10})).await?);
         }
         assert!(!stage.is_closed(&runs[0]).await?, "nothing overlapped");
-        for run in &runs {
-            stage.closed(run, SOON).await?;
-            stage.judge(run).await?.succeeded()?;
-        }
-        Ok(())
+        all_succeed(stage, &runs).await
     })
     .await
 }
@@ -189,11 +193,7 @@ async fn failure_7_requests_that_came_while_nobody_planned_wait_for_no_other_req
             runs.push(stage.submit(&job, &json!({})).await?);
         }
         stage.start_planner().await?;
-        for run in &runs {
-            stage.closed(run, SOON).await?;
-            stage.judge(run).await?.succeeded()?;
-        }
-        Ok(())
+        all_succeed(stage, &runs).await
     })
     .await
 }
