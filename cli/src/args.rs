@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 
-use crate::config::{Command, Database, Span, check_ids};
+use crate::config::{Command, Database, Share, Span, check_ids};
 
 const START: &str = "\
 Start here:
@@ -170,6 +170,9 @@ pub struct PlannerArgs {
     /// What is kept of runs that are over.
     #[command(flatten)]
     pub retention: RetentionFlags,
+    /// How worker-seconds are divided.
+    #[command(flatten)]
+    pub shares: ShareFlags,
     /// Settings of queues.
     #[command(flatten)]
     pub queue: QueueFlags,
@@ -323,6 +326,21 @@ pub struct RetentionFlags {
         hide_env = true
     )]
     pub every: Option<Span>,
+}
+
+/// How worker-seconds are divided.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Shares")]
+pub struct ShareFlags {
+    /// The weight of a share, as NAME=WEIGHT; several with commas in the variable [default: 1 for each]
+    #[arg(
+        long = "share",
+        env = "GRIDLOOM_PLANNER_SHARES",
+        value_name = "NAME=WEIGHT",
+        value_delimiter = ',',
+        hide_env = true
+    )]
+    pub shares: Option<Vec<Share>>,
 }
 
 fn remembered(text: &str) -> Result<Span, String> {

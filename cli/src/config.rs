@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use gridloom_planner::retention::Retention;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
+use gridloom_shared::job::Shares;
 use gridloom_shared::telemetry::LogFormat;
 
-use crate::args::{Global, ListenFlag, LogStyle, QueueFlags, RetentionFlags, Storage, WorkerFlags};
+use crate::args::{
+    Global, ListenFlag, LogStyle, QueueFlags, RetentionFlags, ShareFlags, Storage, WorkerFlags,
+};
 
 mod file;
 mod value;
 
 pub use file::{File, check_ids};
-pub use value::{Command, Database, Span};
+pub use value::{Command, Database, Share, Span};
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "gridloom.toml";
@@ -183,6 +186,14 @@ impl Config {
         }
     }
 
+    /// The weight of each share.
+    pub fn shares(&self, flags: &ShareFlags) -> Shares {
+        let given = flags.shares.iter().flatten();
+        given.fold(self.file.planner.shares.clone(), |shares, share| {
+            shares.with(share.0.clone())
+        })
+    }
+
     /// How queues are made and expected to be.
     pub fn queue(&self, flags: &QueueFlags) -> QueueConfig {
         let file = &self.file.queue;
@@ -196,6 +207,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::id::ShareName;
+
     use super::*;
 
     fn file(text: &str) -> File {
@@ -205,7 +218,8 @@ mod tests {
     #[test]
     fn flag_beats_file_and_file_beats_default() {
         let file = file(
-            "nats = \"nats://file\"\n[worker]\nconcurrency = 3\n[worker.databases]\na = \"sqlite:a\"\nb = \"sqlite:b\"",
+            "nats = \"nats://file\"\n[worker]\nconcurrency = 3\n[worker.databases]\na = \"sqlite:a\"\nb = \"sqlite:b\"\n\
+             [planner.shares]\na = 2\nb = 3",
         );
         let flags = Global {
             nats: Some("nats://flag".into()),
@@ -230,5 +244,10 @@ mod tests {
         assert_eq!(worker.databases["a"], "sqlite:a");
         assert_eq!(worker.databases["b"], "sqlite:other");
         assert_eq!(config.queue(&QueueFlags::default()).ack_deadline, None);
+        let shares = config.shares(&ShareFlags {
+            shares: Some(vec!["b=0.5".parse().unwrap()]),
+        });
+        let weight = |name| shares.weight(&ShareName::new(name).unwrap());
+        assert_eq!((weight("a"), weight("b"), weight("c")), (2.0, 0.5, 1.0));
     }
 }

@@ -21,6 +21,7 @@ use gridloom_shared::broker::log::Record;
 use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
+use gridloom_shared::job::Shares;
 use gridloom_shared::presence::Presence;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -63,6 +64,8 @@ pub struct PlannerOptions {
     pub topology: TopologyOptions,
     /// What is kept of runs that are over.
     pub retention: Retention,
+    /// How worker-seconds are divided between shares.
+    pub shares: Shares,
 }
 
 /// Whether the planner can work, for `/ready`.

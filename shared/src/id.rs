@@ -119,9 +119,24 @@ name!(
     HandlerName, "handler"
 );
 name!(
+    /// Whom worker-seconds are counted for: jobs of one share divide what it gets.
+    ShareName, "share"
+);
+name!(
+    /// What several jobs use, and a hold of one of them stops for all.
+    ResourceName, "resource"
+);
+name!(
     /// A worker process, as people see it: host and process id, or what its configuration says.
     WorkerName, "worker"
 );
+
+impl From<JobName> for ShareName {
+    /// A job that names no share has its own.
+    fn from(job: JobName) -> ShareName {
+        ShareName(job.0)
+    }
+}
 
 /// One firing of a job: one subject token and a KV key. A pure function of what caused it, so two
 /// planners can only ever create the same run (protocol.md §1). Clones share the text.

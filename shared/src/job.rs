@@ -6,7 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{HandlerName, JobName, QueueName};
 
+mod limits;
 pub mod parse;
+mod shares;
+
+pub use limits::{
+    AbortAfter, CONCURRENCY_MAX, LimitsSpec, PRIORITY_MAX, Period, Priority, RATE_MAX, Rate,
+    RateError,
+};
+pub use shares::{Shares, WEIGHT_MAX, WEIGHT_MIN, WeightError};
 
 /// Most slices of a grid.
 pub const SLICES_MAX: u32 = 65_536;
@@ -34,7 +42,7 @@ pub struct JobSpec {
     pub grid: GridSpec,
     /// What happens after a failed attempt.
     pub retry: RetrySpec,
-    /// What an attempt may take.
+    /// What it may take, and its place among other jobs.
     pub limits: LimitsSpec,
     /// What the handler is given. Always a JSON object.
     pub params: serde_json::Value,
@@ -92,39 +100,6 @@ pub struct Backoff {
     pub max_ms: u64,
     /// Share of the wait by which it may vary either way, 0 to 1.
     pub jitter: f64,
-}
-
-/// What an attempt may take.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LimitsSpec {
-    /// Longest attempt of one shard, in milliseconds. `None`: no limit.
-    pub timeout_ms: Option<u64>,
-    /// How many dead shards end the run. `None`: any number is borne.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub abort_after: Option<AbortAfter>,
-}
-
-/// How many shards may die, since the run was opened or reopened, before it ends itself.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AbortAfter {
-    /// So many, at least 1.
-    Dead(u64),
-    /// This share of the grid's shards in percent, above 0 and at most 100. Not judged before all
-    /// pages of a probed grid are known.
-    DeadPercent(f64),
-}
-
-impl AbortAfter {
-    /// Whether `dead` of `all` shards are too many; `all` is `None` while that is not known.
-    pub fn is_reached(&self, dead: u64, all: Option<u64>) -> bool {
-        match self {
-            AbortAfter::Dead(most) => dead >= *most,
-            AbortAfter::DeadPercent(percent) => {
-                dead > 0 && all.is_some_and(|all| dead as f64 * 100.0 >= *percent * all as f64)
-            }
-        }
-    }
 }
 
 impl Default for RetrySpec {

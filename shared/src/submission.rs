@@ -98,9 +98,8 @@ impl Submission {
         };
         let params = fields.remove("params").filter(|params| !params.is_null());
         let grid = fields.remove("grid").filter(|grid| !grid.is_null());
-        if let Some((unknown, _)) = fields.iter().next() {
-            let wrong = format!("{unknown}: unknown field; known are id, params, grid and version");
-            return Err(SubmissionError::Faulty(wrong));
+        if let Some((other, _)) = fields.iter().next() {
+            return Err(SubmissionError::Faulty(refused(other)));
         }
         Ok(Submission {
             id,
@@ -145,6 +144,17 @@ impl Submission {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         })
     }
+}
+
+/// Why a submission has no field `name`. What else a job file says is its owner's to change: whoever may
+/// start a run could otherwise lift the limits that others rely on.
+fn refused(name: &str) -> String {
+    if parse::SECTIONS.contains(&name) {
+        return format!(
+            "{name}: a submission cannot change it; change the job (`gridloom job apply`) or leave it out"
+        );
+    }
+    format!("{name}: unknown field; known are id, params, grid and version")
 }
 
 fn read(body: &[u8], content_type: Option<&str>) -> Result<Value, SubmissionError> {
@@ -258,6 +268,11 @@ mod tests {
                 "{wrong}"
             );
         }
+        let limits = parse(br#"{"limits": {"rate": "9/s"}}"#);
+        assert!(
+            matches!(&limits, SubmissionError::Faulty(reason) if reason.contains("job apply")),
+            "{limits}"
+        );
         assert!(matches!(
             parse(br#"{"params": 7}"#),
             SubmissionError::Faults(_)

@@ -10,7 +10,7 @@ use gridloom_shared::telemetry::{self, Endpoints};
 
 use super::Context;
 use super::service::{self, Running};
-use crate::args::{Dev, RetentionFlags};
+use crate::args::{Dev, RetentionFlags, ShareFlags};
 use crate::config::{DEFAULT_NAMESPACE, DEFAULT_NATS};
 use crate::embedded::{self, EmbeddedServer};
 use crate::fault::{Misuse, Verdict};
@@ -68,6 +68,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         name: service::process_name(),
         topology,
         retention: context.config.retention(&RetentionFlags::default()),
+        shares: context.config.shares(&ShareFlags::default()),
     };
     let planner = Planner::start(link.clone(), options).await?;
     let worker = Running::start(&own, config, &flags.queue).await?;

@@ -49,6 +49,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         name,
         topology: topology(&context.config.queue(&flags.queue)),
         retention: context.config.retention(&flags.retention),
+        shares: context.config.shares(&flags.shares),
     };
     let planner = Planner::start(broker.clone(), options).await?;
     let endpoints =

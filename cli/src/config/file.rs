@@ -6,6 +6,7 @@ use std::path::Path;
 
 use gridloom_planner::retention::IDS_LEAST;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
+use gridloom_shared::job::Shares;
 use serde::Deserialize;
 
 use super::{Exec, Span};
@@ -25,6 +26,7 @@ pub struct File {
     pub(super) worker: Worker,
     pub(super) queue: Queue,
     pub(super) retention: Retention,
+    pub(super) planner: Planner,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -55,6 +57,12 @@ pub(super) struct Retention {
     pub(super) every: Option<Span>,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Planner {
+    pub(super) shares: Shares,
+}
+
 /// Every key, `*` for a name that the user chooses.
 const KEYS: &[&str] = &[
     "nats",
@@ -78,6 +86,7 @@ const KEYS: &[&str] = &[
     "retention.most",
     "retention.ids",
     "retention.every",
+    "planner.shares.*",
 ];
 
 impl File {
@@ -190,6 +199,8 @@ fn known_at(at: &[String]) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::id::ShareName;
+
     use super::*;
 
     fn parse(text: &str) -> Result<File, String> {
@@ -224,6 +235,13 @@ mod tests {
                 .unwrap_err()
                 .contains("queue.replicas")
         );
+        for bad in ["a = 0", "a = \"x\"", "\"Tenant A\" = 1"] {
+            let message = parse(&format!("[planner.shares]\n{bad}")).unwrap_err();
+            assert!(
+                message.contains("line 1") || message.contains("line 2"),
+                "{message}"
+            );
+        }
         assert!(parse("nats = { a = 1 }").is_err());
         assert!(parse("namespace = \"*\"").is_err());
     }
@@ -235,9 +253,15 @@ mod tests {
              [worker]\nname = \"w\"\nqueues = [\"a\", \"b\"]\nconcurrency = 4\ngrace = \"1m\"\n\
              [worker.databases]\nflights = \"sqlite:f.db\"\n\
              [worker.exec.resize]\nprogram = \"./r\"\nargs = [\"-x\"]\nenv = { A = \"1\" }\ndir = \"/tmp\"\n\
-             [queue]\nack_deadline = \"5s\"\nstorage = \"memory\"\nreplicas = 3",
+             [queue]\nack_deadline = \"5s\"\nstorage = \"memory\"\nreplicas = 3\n\
+             [planner.shares]\ntenant-a = 2\ntenant-b = 0.5",
         )
         .unwrap();
+        let weight = |name| file.planner.shares.weight(&ShareName::new(name).unwrap());
+        assert_eq!(
+            (weight("tenant-a"), weight("tenant-b"), weight("c")),
+            (2.0, 0.5, 1.0)
+        );
         assert_eq!(file.worker.exec["resize"].env["A"], "1");
         assert_eq!(file.queue.storage, Some(Storage::Memory));
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use gridloom_shared::id::ShareName;
+use gridloom_shared::job::Shares;
 use gridloom_shared::job::parse::parse_duration;
 
 use super::Exec;
@@ -53,6 +55,22 @@ impl FromStr for Database {
     }
 }
 
+/// The weight of a share, as `NAME=WEIGHT`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share(pub Shares);
+
+impl FromStr for Share {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Share, String> {
+        let form = || "must be NAME=WEIGHT, as tenant-a=2.0".to_owned();
+        let (name, weight) = text.split_once('=').ok_or_else(form)?;
+        let name = ShareName::new(name).map_err(|error| error.to_string())?;
+        let weight = weight.parse().map_err(|_| form())?;
+        let shares = Shares::new([(name, weight)]).map_err(|error| error.to_string())?;
+        Ok(Share(shares))
+    }
+}
+
 /// A command of the exec handler, as `NAME=PROGRAM ARGS...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -97,6 +115,10 @@ mod tests {
         assert!("a".parse::<Database>().is_err());
         assert!("=x:".parse::<Database>().is_err());
         assert!("a=".parse::<Command>().is_err());
+        assert!("tenant-a=2".parse::<Share>().is_ok());
+        for bad in ["tenant-a", "tenant-a=", "tenant-a=0", "=2", "tenant-a=nan"] {
+            assert!(bad.parse::<Share>().is_err(), "{bad}");
+        }
         assert!("0s".parse::<Span>().is_err());
     }
 }

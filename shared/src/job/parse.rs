@@ -1,8 +1,7 @@
 //! Decides what a job file may say: every fault is found in one reading, each with the path of its
 //! key and how to mend it.
 //!
-//! Knows no file system and no broker. What this version does not have yet (schedules, rates, open
-//! grids) is refused by name, never silently ignored: a job whose schedule was ignored would look
+//! Knows no file system and no broker. What this version does not have yet (schedules, open grids) is refused by name, never silently ignored: a job whose schedule was ignored would look
 //! applied and never run.
 //!
 //! | room | what it decides |
@@ -10,6 +9,7 @@
 //! | `fault` | how faults are collected and shown |
 //! | `node` | which value a key may hold |
 //! | `cells` | which cells a grid may have |
+//! | `limits` | what a job may take, and its place among others |
 //! | `params` | how large and how deep parameters may be |
 //! | `duration` | how a length of time is written |
 //! | `syntax` | how TOML and JSON text become one kind of value |
@@ -22,12 +22,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::id::{HandlerName, JobName, QueueName};
-use crate::job::{ATTEMPTS_MAX, AbortAfter, Backoff, GridSpec, JobSpec, LimitsSpec, RetrySpec};
+use crate::job::{ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, RetrySpec};
 
 mod cells;
 mod document;
 mod duration;
 mod fault;
+mod limits;
 mod node;
 mod params;
 mod syntax;
@@ -104,27 +105,14 @@ pub fn params(value: Value) -> Result<Value, Faults> {
     faults.or(value)
 }
 
-const SECTIONS: &[&str] = &[
+/// What a job file may say.
+pub(crate) const SECTIONS: &[&str] = &[
     "name", "handler", "queue", "grid", "retry", "limits", "params",
 ];
 const LATER_SECTIONS: &[(&str, &str)] = &[(
     "schedule",
     "leave it out and start runs with `gridloom run JOB`",
 )];
-const LATER_LIMITS: &[(&str, &str)] = &[
-    (
-        "concurrency",
-        "leave it out; each worker's own `concurrency` bounds what runs at once",
-    ),
-    (
-        "rate",
-        "leave it out; fewer workers or a lower `concurrency` slow a job down",
-    ),
-    (
-        "priority",
-        "leave it out; give urgent jobs a queue of their own",
-    ),
-];
 
 fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<JobSpec> {
     let root = Node::root(document);
@@ -144,9 +132,10 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
     let retry = fields
         .get("retry")
         .map_or_else(|| Some(RetrySpec::default()), |node| retry(&node, faults));
-    let limits = fields
-        .get("limits")
-        .map_or_else(|| Some(LimitsSpec::default()), |node| limits(&node, faults));
+    let limits = fields.get("limits").map_or_else(
+        || Some(LimitsSpec::default()),
+        |node| limits::read(&node, faults),
+    );
     let params = given.map_or_else(
         || Some(Value::Object(Map::new())),
         |value| params::check(value, faults),
@@ -209,39 +198,6 @@ fn backoff(node: &Node<'_>, faults: &mut Faults) -> Option<Backoff> {
     })
 }
 
-fn limits(node: &Node<'_>, faults: &mut Faults) -> Option<LimitsSpec> {
-    let fields = node.fields(&["timeout", "abort_after"], LATER_LIMITS, faults)?;
-    let within = TIMEOUT_MIN..=TIMEOUT_MAX;
-    let timeout_ms = milliseconds(&fields, "timeout", within, faults);
-    let abort_after = fields
-        .get("abort_after")
-        .map_or(Some(None), |node| abort_after(&node, faults).map(Some));
-    Some(LimitsSpec {
-        timeout_ms: timeout_ms?,
-        abort_after: abort_after?,
-    })
-}
-
-fn abort_after(node: &Node<'_>, faults: &mut Faults) -> Option<AbortAfter> {
-    const FORMS: &str = "{ dead = 100 } or { dead_percent = 1.0 }";
-    if !node.value().is_object() {
-        node.refuse(format_args!("a table such as {FORMS}"), faults);
-        return None;
-    }
-    let fields = node.fields(&["dead", "dead_percent"], &[], faults)?;
-    match (fields.get("dead"), fields.get("dead_percent")) {
-        (Some(dead), None) => dead.integer(1..=SHARDS_MAX, faults).map(AbortAfter::Dead),
-        (None, Some(percent)) => percent
-            .number(PERCENT_MIN..=100.0, faults)
-            .map(AbortAfter::DeadPercent),
-        (None, None) | (Some(_), Some(_)) => {
-            let message = format!("must say one of {FORMS}");
-            faults.add(node.path().to_owned(), message);
-            None
-        }
-    }
-}
-
 /// `Some(None)`: left out; `None`: faulty.
 fn milliseconds(
     fields: &Fields<'_>,
@@ -249,9 +205,7 @@ fn milliseconds(
     within: RangeInclusive<Duration>,
     faults: &mut Faults,
 ) -> Option<Option<u64>> {
-    fields
-        .get(key)
-        .map_or(Some(None), |node| node.duration(&within, faults).map(Some))
+    fields.optional(key, |node| node.duration(&within, faults))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::cells;
 use super::duration::write_duration;
-use crate::job::{AbortAfter, GridSpec, JobSpec, PagesSpec};
+use crate::job::{AbortAfter, GridSpec, JobSpec, LimitsSpec, PagesSpec};
 
 /// The document that [`from_value`](super::from_value) reads as `spec`, all defaults written out.
 pub fn to_value(spec: &JobSpec) -> Value {
@@ -23,19 +23,8 @@ pub fn to_value(spec: &JobSpec) -> Value {
                 "jitter": backoff.jitter,
             },
         },
+        "limits": limits(&spec.limits),
     });
-    if let Some(timeout_ms) = spec.limits.timeout_ms {
-        document["limits"]["timeout"] = write_duration(timeout_ms).into();
-    }
-    match spec.limits.abort_after {
-        Some(AbortAfter::Dead(dead)) => {
-            document["limits"]["abort_after"] = json!({ "dead": dead });
-        }
-        Some(AbortAfter::DeadPercent(percent)) => {
-            document["limits"]["abort_after"] = json!({ "dead_percent": percent });
-        }
-        None => {}
-    }
     document["params"] = spec.params.clone();
     document
 }
@@ -45,6 +34,33 @@ pub fn to_value(spec: &JobSpec) -> Value {
 pub fn to_toml(spec: &JobSpec) -> Option<String> {
     let table = toml::Table::try_from(to_value(spec)).ok()?;
     toml::to_string_pretty(&table).ok()
+}
+
+fn limits(spec: &LimitsSpec) -> Value {
+    let timeout = spec.timeout_ms.map(write_duration);
+    let abort_after = spec.abort_after.map(|limit| match limit {
+        AbortAfter::Dead(dead) => json!({ "dead": dead }),
+        AbortAfter::DeadPercent(percent) => json!({ "dead_percent": percent }),
+    });
+    let said = [
+        ("timeout", timeout.map(Value::from)),
+        ("abort_after", abort_after),
+        ("concurrency", spec.concurrency.map(Value::from)),
+        ("rate", spec.rate.map(|rate| rate.to_string().into())),
+        ("priority", Some(spec.priority.get().into())),
+        (
+            "share",
+            spec.share.as_ref().map(|name| name.as_str().into()),
+        ),
+        (
+            "resource",
+            spec.resource.as_ref().map(|name| name.as_str().into()),
+        ),
+    ];
+    let known = said
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    Value::Object(known.collect())
 }
 
 fn grid(spec: &GridSpec) -> Value {

@@ -163,6 +163,16 @@ impl<'v> Fields<'v> {
         self.map.contains_key(key)
     }
 
+    /// What `read` makes of a key that may be left out. `Some(None)`: left out; `None`: faulty.
+    pub(super) fn optional<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Node<'v>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.get(key)
+            .map_or(Some(None), |node| read(&node).map(Some))
+    }
+
     /// The value of a key that must be there; `why` ends the message when it is not.
     pub(super) fn need(&self, key: &str, why: &str, faults: &mut Faults) -> Option<Node<'v>> {
         let found = self.get(key);

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::job::{PARAMS_MAX, PagesSpec};
+use crate::id::{ResourceName, ShareName};
+use crate::job::{
+    AbortAfter, CONCURRENCY_MAX, LimitsSpec, PARAMS_MAX, PagesSpec, Period, Priority, Rate,
+};
 
 const FULL: &str = r#"
 name = "carrier-delays"
@@ -19,6 +22,11 @@ max_attempts = 5
 backoff = { initial = "1s", factor = 2, max = "5m", jitter = 0.2 }
 [limits]
 timeout = "1h30m"
+concurrency = 100
+rate = "500/s"
+priority = 3
+share = "tenant-a"
+resource = "warehouse"
 [params]
 database = "flights"
 "#;
@@ -41,6 +49,11 @@ fn full_job_file_is_read() {
     assert_eq!((spec.grid.slices, spec.grid.tile), (16, Some(8)));
     assert_eq!(spec.retry.max_attempts, 5);
     assert_eq!(spec.limits.timeout_ms, Some(5_400_000));
+    assert_eq!(spec.limits.concurrency, Some(100));
+    assert_eq!(spec.limits.rate, Rate::new(500, Period::Second));
+    assert_eq!(spec.limits.priority.get(), 3);
+    assert_eq!(spec.limits.share, ShareName::new("tenant-a").ok());
+    assert_eq!(spec.limits.resource, ResourceName::new("warehouse").ok());
     assert_eq!(spec.params, json!({"database": "flights"}));
 }
 
@@ -107,24 +120,13 @@ handler = "noop"
 pages = { until_empty = true, ahead = 4 }
 [schedule]
 cron = "0 0 2 * * *"
-[limits]
-concurrency = 100
-rate = "500/s"
-priority = 5
 "#;
     let faults = parse(text, Format::Toml).unwrap_err();
     let mut found = paths(&faults);
     found.sort_unstable();
     assert_eq!(
         found,
-        [
-            "grid.pages.ahead",
-            "grid.pages.until_empty",
-            "limits.concurrency",
-            "limits.priority",
-            "limits.rate",
-            "schedule",
-        ]
+        ["grid.pages.ahead", "grid.pages.until_empty", "schedule",]
     );
     for fault in &faults.0 {
         assert!(fault.message.contains("leave it out"), "{fault}");
@@ -154,6 +156,40 @@ fn dead_shards_that_end_a_run_are_a_number_or_a_share() {
         let faults = limits(bad).unwrap_err();
         assert_eq!(paths(&faults).first(), Some(&path), "{bad}");
     }
+}
+
+#[test]
+fn each_limit_out_of_its_bounds_is_refused_with_what_it_must_be() {
+    let limits = |line: &str| {
+        let text = format!("name = \"a\"\nhandler = \"noop\"\n[limits]\n{line}");
+        parse(&text, Format::Toml).map(|spec| spec.limits)
+    };
+    for (bad, key, must) in [
+        ("concurrency = 0", "concurrency", "a whole number from 1 to"),
+        ("concurrency = 1000001", "concurrency", "a whole number"),
+        ("concurrency = \"all\"", "concurrency", "a whole number"),
+        ("rate = 500", "rate", "\"500/s\""),
+        ("rate = \"0/s\"", "rate", "from 1 to"),
+        ("rate = \"-5/m\"", "rate", "from 1 to"),
+        ("rate = \"5/day\"", "rate", "\"10/h\""),
+        ("rate = \"2000000000/h\"", "rate", "from 1 to 1000000000"),
+        ("priority = 10", "priority", "a whole number from 0 to 9"),
+        ("priority = -1", "priority", "a whole number from 0 to 9"),
+        ("share = \"\"", "share", "1 to 48 of a-z"),
+        ("share = \"Tenant A\"", "share", "1 to 48 of a-z"),
+        ("resource = \"*\"", "resource", "1 to 48 of a-z"),
+        ("rat = \"1/s\"", "rat", "did you mean `rate`?"),
+    ] {
+        let faults = limits(bad).unwrap_err();
+        assert_eq!(paths(&faults), [format!("limits.{key}")], "{bad}");
+        assert!(faults.0[0].message.contains(must), "{bad}: {faults}");
+    }
+    assert_eq!(
+        limits("priority = 0").map(|limits| limits.priority.get()),
+        Ok(0)
+    );
+    let edge = limits("concurrency = 1000000").map(|limits| limits.concurrency);
+    assert_eq!(edge, Ok(Some(CONCURRENCY_MAX)));
 }
 
 #[test]
@@ -252,7 +288,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
-        "(1s|5m|0ms|[0-9]{0,22}(ms|[smhd])|\\PC{0,6})".prop_map(Value::from),
+        "(1s|5m|0ms|7/h|[0-9]{0,22}(ms|[smhd])|\\PC{0,6})".prop_map(Value::from),
     ];
     let key = prop_oneof![
         proptest::sample::select(vec![
@@ -275,6 +311,11 @@ fn any_json() -> impl Strategy<Value = Value> {
             "jitter",
             "limits",
             "timeout",
+            "concurrency",
+            "rate",
+            "priority",
+            "share",
+            "resource",
             "params",
             "schedule",
             "until_empty",
@@ -289,6 +330,40 @@ fn any_json() -> impl Strategy<Value = Value> {
                 .prop_map(|entries| Value::Object(entries.into_iter().collect())),
         ]
     })
+}
+
+fn any_limits() -> impl Strategy<Value = LimitsSpec> {
+    let abort = prop_oneof![
+        (1..1_u64 << 40).prop_map(AbortAfter::Dead),
+        (0.001..=100.0).prop_map(AbortAfter::DeadPercent),
+    ];
+    let period = prop_oneof![
+        Just(Period::Second),
+        Just(Period::Minute),
+        Just(Period::Hour)
+    ];
+    let rate = (1..=1_000_000_000_u32, period)
+        .prop_map(|(count, period)| Rate::new(count, period).unwrap());
+    let name = "[a-z0-9][a-z0-9-]{0,47}";
+    (
+        proptest::option::of(10..2_592_000_000_u64),
+        proptest::option::of(abort),
+        proptest::option::of(1..=CONCURRENCY_MAX),
+        proptest::option::of(rate),
+        0..=9_u8,
+        proptest::option::of((name, name)),
+    )
+        .prop_map(
+            |(timeout_ms, abort_after, concurrency, rate, priority, names)| LimitsSpec {
+                timeout_ms,
+                abort_after,
+                concurrency,
+                rate,
+                priority: Priority::new(priority).unwrap(),
+                share: names.clone().map(|(name, _)| ShareName::new(name).unwrap()),
+                resource: names.map(|(_, name)| ResourceName::new(name).unwrap()),
+            },
+        )
 }
 
 fn any_spec() -> impl Strategy<Value = JobSpec> {
@@ -314,20 +389,9 @@ fn any_spec() -> impl Strategy<Value = JobSpec> {
             })
         });
     let waits = (0..600_000_000_u64, 0..1_000_u64, 1.0..100.0, 0.0..=1.0);
-    let timeout = proptest::option::of(10..2_592_000_000_u64);
     let text = ("[a-z0-9][a-z0-9-]{0,47}", any_json());
-    let abort = proptest::option::of(prop_oneof![
-        (1..1_u64 << 40).prop_map(AbortAfter::Dead),
-        (0.001..=100.0).prop_map(AbortAfter::DeadPercent),
-    ]);
-    (grid, waits, (timeout, abort), 1..=100_u32, text).prop_map(
-        |(
-            grid,
-            (initial_ms, more_ms, factor, jitter),
-            (timeout_ms, abort_after),
-            max_attempts,
-            (name, inner),
-        )| {
+    (grid, waits, any_limits(), 1..=100_u32, text).prop_map(
+        |(grid, (initial_ms, more_ms, factor, jitter), limits, max_attempts, (name, inner))| {
             JobSpec {
                 name: JobName::new(name.as_str()).unwrap(),
                 handler: HandlerName::new(name.as_str()).unwrap(),
@@ -342,10 +406,7 @@ fn any_spec() -> impl Strategy<Value = JobSpec> {
                         jitter,
                     },
                 },
-                limits: LimitsSpec {
-                    timeout_ms,
-                    abort_after,
-                },
+                limits,
                 params: json!({ "inner": inner }),
             }
         },
