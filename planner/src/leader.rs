@@ -1,4 +1,4 @@
-//! Who leads, and until when (protocol.md §7).
+//! Who leads, and until when (docs/PROTOCOL.md §7).
 //!
 //! The lease is one value under compare-and-swap, without expiry on the broker. Nothing here is a
 //! matter of safety: a leader that is deposed and does not know it is fenced by the term register.

@@ -1,7 +1,7 @@
 //! How much of a queue may be outstanding. Pure.
 //!
 //! What is queued and not yet pulled is kept to the larger of the workers' free slots and a quarter
-//! of a second of the measured rate (design.md §5 allows half a second; decision 8): so memory is
+//! of a second of the measured rate (decision 8): so memory is
 //! flat for a run of any size, a cancelled run stops at once, and one giant run cannot delay a small
 //! one.
 

@@ -1,5 +1,5 @@
 //! What the leader asks a worker's engine before it acts for a dead one or publishes a tile again, and
-//! what the engine answers (protocol.md §6). Plain NATS, never stored.
+//! what the engine answers (docs/PROTOCOL.md §6). Plain NATS, never stored.
 //!
 //! Sequences and places are packed as runs: the distance from the end of the run before, and the
 //! length, each as LEB128. Ten thousand tiles in flight take some 20 KB, one run a few bytes.

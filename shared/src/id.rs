@@ -1,7 +1,7 @@
 //! Names and identifiers: which are well formed, and how a run's id follows from its source.
 //!
 //! Whatever arrives from outside becomes one of these types before it is used in a subject, a key
-//! or a filter: a run called `*` in a purge filter would empty every run (protocol.md §1).
+//! or a filter: a run called `*` in a purge filter would empty every run (docs/PROTOCOL.md §1).
 
 use std::fmt;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ impl From<JobName> for ShareName {
 }
 
 /// One firing of a job: one subject token and a KV key. A pure function of what caused it, so two
-/// planners can only ever create the same run (protocol.md §1). Clones share the text.
+/// planners can only ever create the same run (docs/PROTOCOL.md §1). Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RunId(Arc<str>);

@@ -34,7 +34,7 @@ pub struct Presence {
     #[serde(default)]
     pub gone: bool,
     /// Stream sequences of messages that it held a moment ago, as many as fit. Incomplete and late:
-    /// only a hint for the time in which others do not answer (protocol.md §6).
+    /// only a hint for the time in which others do not answer (docs/PROTOCOL.md §6).
     #[serde(default, skip_serializing_if = "Packed::is_empty")]
     pub named: Packed,
 }

@@ -3,7 +3,7 @@
 //! Knows no broker and reads no clock: the engine tells it when things happened, on the boot clock,
 //! and carries out the [`Action`] it returns. It never prolongs a lease from the moment a message
 //! was *read*: a worker frozen between delivery and read would then run beside its successor
-//! (protocol.md §3).
+//! (docs/PROTOCOL.md §3).
 //!
 //! | held under | renewal answered | takeover by another, newer | takeover by another, order unknown | end reached |
 //! |---|---|---|---|---|

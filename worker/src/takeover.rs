@@ -1,5 +1,5 @@
 //! Decides whether a delivery is certainly the first of its tile. All others go the takeover way
-//! (protocol.md §3, §5): a record that says so, then a [`reading`] of the ledger up to it.
+//! (docs/PROTOCOL.md §3, §5): a record that says so, then a [`reading`] of the ledger up to it.
 //!
 //! | count above 1 | again | sequence above the floor | |
 //! |---|---|---|---|

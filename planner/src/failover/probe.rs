@@ -1,4 +1,4 @@
-//! Whether a worker is dead (protocol.md §6). Pure: what a probe brought goes in, a death comes out.
+//! Whether a worker is dead (docs/PROTOCOL.md §6). Pure: what a probe brought goes in, a death comes out.
 //!
 //! Only rounds count in which the leader heard its own echo and its lease was valid: a leader that was
 //! frozen or cut off would see everyone silent. The caller leaves the others out.

@@ -1,4 +1,4 @@
-//! What the queue lacks (protocol.md §6): tiles that the ledger says are open and that no message on
+//! What the queue lacks (docs/PROTOCOL.md §6): tiles that the ledger says are open and that no message on
 //! the queue carries. They are published again, marked so.
 //!
 //! The order matters: the queue is listed first, then the ledger is read to its end. A tile that

@@ -1,5 +1,5 @@
 //! Looks after the workers of one leadership: probes each, and frees what a dead one held
-//! (protocol.md §6). What is decided stands in [`crate::failover`]; here it is said to the broker.
+//! (docs/PROTOCOL.md §6). What is decided stands in [`crate::failover`]; here it is said to the broker.
 //!
 //! | room | what it does |
 //! |------|--------------|

@@ -1,6 +1,6 @@
 //! The state of one leadership, and what each event changes in it.
 //!
-//! It begins by the order of protocol.md §7: the term register is rewritten, then the ledger is
+//! It begins by the order of docs/PROTOCOL.md §7: the term register is rewritten, then the ledger is
 //! read, then the leader acts. What it finds decided and did not decide itself it publishes marked.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -185,7 +185,7 @@ impl Lead {
     }
 
     /// Time has passed: retries may be due, room may have grown, and a tile may be missing on the
-    /// queue: one whose holder's failure did not count comes back only so (protocol.md §6).
+    /// queue: one whose holder's failure did not count comes back only so (docs/PROTOCOL.md §6).
     pub(super) fn tick(&mut self) {
         let boot = Boot::now();
         let now = self.now();
@@ -427,7 +427,7 @@ impl Lead {
     pub(super) fn advance(&mut self) {
         while self.tasks.try_join_next().is_some() {}
         // A batch whose answer was lost may still land, beside a refill that was listed before it:
-        // only once the register is rewritten can it not (protocol.md §2).
+        // only once the register is rewritten can it not (docs/PROTOCOL.md §2).
         if self.claiming {
             return;
         }

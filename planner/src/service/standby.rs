@@ -1,5 +1,5 @@
 //! Folds the ledger of all open runs while another planner leads, so that whoever takes over next has
-//! little left to read (protocol.md §7).
+//! little left to read (docs/PROTOCOL.md §7).
 //!
 //! Nothing is decided from it before the term register is rewritten and the ledger was read to its end.
 

@@ -1,5 +1,5 @@
 //! Tiles of a wave get on the queue together, and only while the term register is as the leader
-//! wrote it (protocol.md §2).
+//! wrote it (docs/PROTOCOL.md §2).
 //!
 //! | room | how |
 //! |------|-----|

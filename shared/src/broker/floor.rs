@@ -2,7 +2,7 @@
 //!
 //! The floor is the last sequence of the queue's stream, read after this broker process started and
 //! this consumer was created. It is kept in the `state` bucket under both, and created once, by
-//! whoever first sees the pair (protocol.md §3).
+//! whoever first sees the pair (docs/PROTOCOL.md §3).
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Tiles are pulled one by one, exactly as many as were asked for, and each delivery knows its pull:
-//! a lease begins when its pull was sent (protocol.md §3).
+//! a lease begins when its pull was sent (docs/PROTOCOL.md §3).
 //!
 //! A delivery does not say which pull it answers: it carries the subject of its tile. So each pull
 //! under way has a **lane**, a subscription of its own, which serves the next pull once all that can

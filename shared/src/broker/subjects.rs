@@ -1,5 +1,5 @@
 //! The name of every subject, stream, bucket, consumer and key: the only room that spells them
-//! (protocol.md §1), and reads them back.
+//! (docs/PROTOCOL.md §1), and reads them back.
 
 use std::fmt;
 
@@ -69,7 +69,7 @@ impl fmt::Display for BucketName {
 }
 
 /// A consumer of a queue, `<queue>-<n>`. A name is never used again: a consumer that was made again
-/// under its old name hands everything out as if for the first time (protocol.md §1).
+/// under its old name hands everything out as if for the first time (docs/PROTOCOL.md §1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerName(String);
 

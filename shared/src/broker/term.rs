@@ -1,6 +1,6 @@
 //! Who holds the term register: one message in the queue's stream, rewritten by every new leader
 //! before it reads anything. What an older leader publishes expects the older message and is refused
-//! (protocol.md §2).
+//! (docs/PROTOCOL.md §2).
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! It shares no code with the fold, so that a mistake there shows here. *lost*: cells of the grid,
 //! not of the waves, without an outcome. *twice*: successes that no takeover explains. *unexpected*:
-//! records of what was never issued (design.md §7).
+//! records of what was never issued (docs/PROTOCOL.md §4).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! Which shards kill their workers (protocol.md §5). Pure; the planner's fold and a worker's reading of
+//! Which shards kill their workers (docs/PROTOCOL.md §5). Pure; the planner's fold and a worker's reading of
 //! the ledger ask the same of it, record by record, and so agree.
 //!
 //! A page that was announced by `started` and whose tile is taken over for its delivery count, with no

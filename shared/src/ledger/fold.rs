@@ -2,7 +2,7 @@
 //!
 //! The first success of a shard counts, whatever its fence, even after its attempts were used up. A
 //! failure counts only with the newest fence of its attempt at that position; `dead` is never
-//! written, it follows when the attempts are used up (protocol.md §4). Its size follows what is
+//! written, it follows when the attempts are used up (docs/PROTOCOL.md §4). Its size follows what is
 //! outstanding, not the size of the run: finished pages are kept as runs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

@@ -3,7 +3,7 @@
 //! A block is a table of counter names, then one entry a run of pages with the same status. Numbers
 //! are LEB128; differences are zigzag-coded against the entry before. Counters are columns with
 //! **one value a shard**, run-length coded: a sum over shards could not be split when only some of
-//! them count (protocol.md §4).
+//! them count (docs/PROTOCOL.md §4).
 
 use crate::id::Fence;
 use crate::tile::{TileKind, TileRef};

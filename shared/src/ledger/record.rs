@@ -1,4 +1,4 @@
-//! What may be written to the ledger of a run, and by whom: one subject an author (protocol.md §1).
+//! What may be written to the ledger of a run, and by whom: one subject an author (docs/PROTOCOL.md §1).
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -255,7 +255,7 @@ pub enum WorkRecord {
     },
     /// A probe's success: the pages that it found.
     Probed(Probed),
-    /// A shard is about to be executed alone, after its tile was taken over (protocol.md §5).
+    /// A shard is about to be executed alone, after its tile was taken over (docs/PROTOCOL.md §5).
     Started {
         /// The author.
         session: Session,

@@ -1,4 +1,4 @@
-//! Decides which rules the records of a run keep or break (protocol.md §2 to §5).
+//! Decides which rules the records of a run keep or break (docs/PROTOCOL.md §2 to §5).
 //!
 //! It keeps everything that happened to every shard, in order, and judges each record against what
 //! stood before it.

@@ -1,4 +1,4 @@
-//! Crashes (protocol.md §5): which page is held to have killed its worker. Beside the main model, with the
+//! Crashes (docs/PROTOCOL.md §5): which page is held to have killed its worker. Beside the main model, with the
 //! real `Suspicion`.
 //!
 //! **Modelled.** Up to two tiles of up to two pages, of which one may kill whoever executes it; workers, each

@@ -1,4 +1,4 @@
-//! Shards that kill the worker which executes them (protocol.md §5).
+//! Shards that kill the worker which executes them (docs/PROTOCOL.md §5).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Answers the leader, which asks what this worker holds before it acts for a dead one or publishes a
-//! tile again (protocol.md §6).
+//! tile again (docs/PROTOCOL.md §6).
 //!
 //! The answer must know of every delivery that the connection brought before the question: whatever is
 //! missing in it may be taken from this worker. The client hands messages out in the order in which

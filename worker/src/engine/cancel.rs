@@ -1,5 +1,5 @@
 //! Stops everything of a run that was cancelled: the leader says so, or the ledger, which is asked
-//! after each reconnect for the runs that are held (design.md §5).
+//! after each reconnect for the runs that are held (docs/PROTOCOL.md §10).
 //!
 //! Of what is stopped nothing more is said: neither an outcome nor that it was handed back. What was
 //! already finished is still reported. The leader hears when nothing of the run is left here.

@@ -1,4 +1,4 @@
-//! Runs tiles whose holder may have died of them (protocol.md §5): page by page, each after a confirmed
+//! Runs tiles whose holder may have died of them (docs/PROTOCOL.md §5): page by page, each after a confirmed
 //! `started` record; and, while a page stands accused of two deaths, with nothing else beside it in this
 //! worker. So the ledger says which page it was, and its neighbours are not condemned with it.
 

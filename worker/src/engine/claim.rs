@@ -1,5 +1,5 @@
 //! Takes tiles over: after the takeover record is confirmed, the ledger is read up to it, and only
-//! what has no outcome is run (protocol.md §5).
+//! what has no outcome is run (docs/PROTOCOL.md §5).
 
 use std::time::Duration;
 

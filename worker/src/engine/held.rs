@@ -73,7 +73,7 @@ impl Phase {
     }
 }
 
-/// How a tile is run that was taken over because its holder may have crashed (protocol.md §5).
+/// How a tile is run that was taken over because its holder may have crashed (docs/PROTOCOL.md §5).
 #[derive(Debug)]
 pub(super) struct Careful {
     /// The pages that are left, one after the other, each after a confirmed `started` record.

@@ -3,7 +3,7 @@
 //! While disconnected nothing starts and nothing is written: what was handed to the client would be
 //! sent later, whoever holds the tile by then. On a new connection, what an earlier one delivered and
 //! is not started is dropped; then the takeovers that were missed are read, and only then anything is
-//! written or started (protocol.md §3, §5).
+//! written or started (docs/PROTOCOL.md §3, §5).
 
 use std::time::Duration;
 

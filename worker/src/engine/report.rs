@@ -1,4 +1,4 @@
-//! Writes records and takes their answers: append, then acknowledge (protocol.md §4).
+//! Writes records and takes their answers: append, then acknowledge (docs/PROTOCOL.md §4).
 //!
 //! Nothing is written for a tile past the end of its lease, and nothing at all while the connection
 //! is not open.

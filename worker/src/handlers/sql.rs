@@ -1,4 +1,4 @@
-//! Runs SQL statements, each shard's effect exactly once (protocol.md §8).
+//! Runs SQL statements, each shard's effect exactly once (docs/PROTOCOL.md §8).
 //!
 //! The databases (SQLite, PostgreSQL, MySQL) are named in the worker's configuration; a job says
 //! only the name. A shard's statements run in one transaction together with its row in

@@ -1,5 +1,5 @@
 //! Remembers takeovers by others that were heard of tiles that this worker does not hold: a first
-//! delivery of such a tile lay in the socket while somebody else took it (protocol.md §3).
+//! delivery of such a tile lay in the socket while somebody else took it (docs/PROTOCOL.md §3).
 //!
 //! Each is kept for one ack deadline; what it forgets can only have been delivered with an expired
 //! lease.

@@ -1,4 +1,4 @@
-//! Hands back what a dead worker held, found by elimination (protocol.md §6): what its queue has
+//! Hands back what a dead worker held, found by elimination (docs/PROTOCOL.md §6): what its queue has
 //! delivered and still stores, less what the living say that they hold.
 //!
 //! The order matters. The last delivery is noted first, then the living are asked: a delivery that is

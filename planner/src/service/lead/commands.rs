@@ -1,5 +1,5 @@
 //! Orders by people: each is judged against the run as its ledger has it, written between the run's
-//! waves, and answered once that is confirmed (protocol.md §4, design.md §5).
+//! waves, and answered once that is confirmed (docs/PROTOCOL.md §10).
 //!
 //! A run that is over is read again for it and kept on a shelf for as long as its order takes; its
 //! records meanwhile are folded in there. What this leadership leaves unanswered is asked again by

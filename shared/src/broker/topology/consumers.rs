@@ -2,7 +2,7 @@
 //!
 //! The consumer of a queue is `<queue>-<n>`; n is in the `state` bucket and only goes up. A consumer
 //! that is gone gets the next number, never its old name: under that it would hand everything out as
-//! if for the first time, and nobody would reconnect (protocol.md §1).
+//! if for the first time, and nobody would reconnect (docs/PROTOCOL.md §1).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The settings of each stream and bucket (protocol.md §1).
+//! The settings of each stream and bucket (docs/PROTOCOL.md §1).
 
 use serde_json::{Map, Value, json};
 

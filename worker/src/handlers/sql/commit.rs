@@ -1,4 +1,4 @@
-//! The commit protocol (protocol.md §8): a shard's effect happens once, and everybody who executes
+//! The commit protocol (docs/PROTOCOL.md §8): a shard's effect happens once, and everybody who executes
 //! the shard reports the same outcome.
 //!
 //! One transaction inserts the shard's key, runs the statements, stores the outcome and commits. The
