@@ -21,6 +21,7 @@ use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::ledger::fold::{Fold, Next};
 use gridloom_shared::ledger::orders::Cancelled;
 use gridloom_shared::ledger::record::{Closed, EndState, Wave};
+use gridloom_shared::limits::PUBLISHING_MAX;
 
 mod cancel;
 pub mod order;
@@ -28,9 +29,6 @@ pub mod wave;
 
 use cancel::Halted;
 use wave::Cursor;
-
-/// Waves of one run that may be on their way to the queue at once.
-const PUBLISHING_MAX: u32 = 4;
 
 /// What is under way for a run, besides waves that are being published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

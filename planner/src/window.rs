@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Session;
+use gridloom_shared::limits::{IN_FLIGHT_MAX, QUEUED_MAX};
 
 /// Tiles that may be queued where no worker has been heard and nothing was measured: a worker that
 /// starts finds work at once.
 const FLOOR: usize = 64;
 /// How long the measured rate is to last.
 const AHEAD: Duration = Duration::from_millis(250);
-/// Most outstanding tiles of one queue: a consumer should have fewer than 20,000 in flight.
-const MOST: usize = 40_000;
 /// A worker that was not heard for this long has no free slots.
 const SILENCE: Duration = Duration::from_secs(3);
 /// The rate is measured over pieces of this length.
@@ -89,10 +88,11 @@ impl Window {
     /// Of those that are outstanding the workers hold as many as they have slots for; the rest is
     /// queued.
     pub fn room(&self, outstanding: usize, now: Boot) -> usize {
-        let slots = self.capacity(now);
+        // More than these the queue's consumer does not hand out, whatever slots there are.
+        let slots = self.capacity(now).min(IN_FLIGHT_MAX);
         let free = slots.saturating_sub(outstanding);
         let ahead = (self.rate * AHEAD.as_secs_f64()) as usize;
-        let most = (slots + slots.max(free).max(ahead).max(FLOOR)).min(MOST);
+        let most = slots + slots.max(free).max(ahead).clamp(FLOOR, QUEUED_MAX);
         let room = most.saturating_sub(outstanding);
         // Much is queued already: wait until a wave is worth its records.
         if room * 4 < most && outstanding > slots {
@@ -105,6 +105,8 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::limits::OUTSTANDING_MAX;
+
     use super::*;
 
     fn at(ms: u64) -> Boot {
@@ -126,6 +128,15 @@ mod tests {
         window.closed(2_000, at(100)); // 20,000/s
         assert_eq!(window.room(0, at(101)), 500 + 5_000);
         assert_eq!(window.room(5_400, at(101)), 0);
+    }
+
+    #[test]
+    fn slots_beyond_what_a_consumer_hands_out_get_nothing() {
+        let mut window = Window::new(at(0));
+        (0..5).for_each(|n| window.heard(Session(n), 20_000, at(0)));
+        assert_eq!(window.room(0, at(1)), OUTSTANDING_MAX);
+        window.closed(1_000_000, at(100)); // 10,000,000/s
+        assert_eq!(window.room(0, at(101)), OUTSTANDING_MAX);
     }
 
     #[test]

@@ -9,11 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{QueueName, RunId, Session};
 use crate::tile::TileRef;
 
-/// Most bytes of one packed set in an answer, well below the megabyte that a broker takes in one
-/// message: more than 100,000 tiles, however scattered. Who holds more says so ([`Holdings::whole`]).
-pub const PACKED_MAX: usize = 384 * 1024;
-/// Most bytes of what an announcement names: announcements are many.
-pub const NAMED_MAX: usize = 4 * 1024;
+pub use crate::limits::{NAMED_MAX, PACKED_MAX};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,10 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Longest name of a namespace, job, queue or handler, in bytes.
-pub const NAME_MAX: usize = 48;
-/// Longest run id, in bytes: a job name, a kind and 32 hexadecimal digits.
-pub const RUN_ID_MAX: usize = 128;
+pub use crate::limits::{NAME_MAX, RUN_ID_MAX};
 
 /// Why a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,18 +16,7 @@ pub use limits::{
 };
 pub use shares::{Shares, WEIGHT_MAX, WEIGHT_MIN, WeightError};
 
-/// Most slices of a grid.
-pub const SLICES_MAX: u32 = 65_536;
-/// Most pages of one slice.
-pub const PAGES_MAX: u64 = 1 << 31;
-/// Most pages of one tile.
-pub const TILE_MAX: u32 = 1_000;
-/// Most attempts of a shard.
-pub const ATTEMPTS_MAX: u32 = 100;
-/// Largest `params`, as JSON text, in bytes.
-pub const PARAMS_MAX: usize = 64 * 1024;
-/// Deepest nesting of `params`.
-pub const PARAMS_DEPTH: usize = 32;
+pub use crate::limits::{ATTEMPTS_MAX, PAGES_MAX, PARAMS_DEPTH, PARAMS_MAX, SLICES_MAX, TILE_MAX};
 
 /// A named definition of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! |------|-----------------|
 //! | [`id`] | which names and identifiers are well formed, and how a run's id follows from its source |
 //! | [`job`] | what a job file may say |
+//! | [`limits`] | all bounds of the protocol and of memory, asserted against each other |
 //! | [`grid`] | which cells a run has |
 //! | [`tile`] | what one queue message carries |
 //! | [`wire`] | how a record becomes bytes, and which bytes are refused |
@@ -27,6 +28,7 @@ pub mod holdings;
 pub mod id;
 pub mod job;
 pub mod ledger;
+pub mod limits;
 pub mod presence;
 pub mod quick;
 pub mod ranges;

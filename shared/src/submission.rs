@@ -11,10 +11,7 @@ use crate::id::{JobName, RunId};
 use crate::job::parse::{self, Faults};
 use crate::job::{GridSpec, JobSpec};
 
-/// Largest body of a submission, in bytes.
-pub const BODY_MAX: usize = 128 * 1024;
-/// Longest request id, in bytes.
-pub const REQUEST_ID_MAX: usize = 256;
+pub use crate::limits::{BODY_MAX, EXCERPT_MAX, REQUEST_ID_MAX};
 /// The newest version of the message that this build reads.
 pub const VERSION: u64 = 1;
 /// The content type that says MessagePack; without one the first byte tells.
@@ -190,9 +187,6 @@ pub struct Unreadable {
     /// Its beginning, at most [`EXCERPT_MAX`] bytes, with what is no text replaced.
     pub excerpt: String,
 }
-
-/// Longest excerpt of an unreadable message, in bytes of the message.
-pub const EXCERPT_MAX: usize = 256;
 
 impl Unreadable {
     /// The record of a message with `payload`.

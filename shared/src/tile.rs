@@ -36,12 +36,28 @@ pub enum Key {
     Text(String),
 }
 
-/// Longest text key that bounds a page, in bytes.
-pub const KEY_MAX: usize = 256;
+pub use crate::limits::KEY_MAX;
 
 /// The first and the last key of a page, both inside it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Bounds(pub Key, pub Key);
+
+impl Bounds {
+    /// About what they take in a record, in bytes: never less than they do.
+    pub fn cost(&self) -> usize {
+        1 + self.0.cost() + self.1.cost()
+    }
+}
+
+impl Key {
+    /// As [`Bounds::cost`].
+    pub fn cost(&self) -> usize {
+        match self {
+            Key::Int(_) => 9,
+            Key::Text(text) => text.len() + 5,
+        }
+    }
+}
 
 /// A tile's place: which wave issued it, and where in that wave it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

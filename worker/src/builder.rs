@@ -20,8 +20,7 @@ pub const NAMESPACE_DEFAULT: &str = "gridloom";
 pub const QUEUE_DEFAULT: &str = "default";
 /// Tiles at once unless something else is said.
 pub const CONCURRENCY_DEFAULT: u32 = 16;
-/// Most tiles at once: the broker rewrites the state of a consumer ten times a second.
-pub const CONCURRENCY_MAX: u32 = 20_000;
+pub use gridloom_shared::limits::CONCURRENCY_MAX;
 /// How long a worker that is told to stop lets its tiles finish, unless something else is said.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(20);
 

@@ -41,7 +41,8 @@ where
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProbedPages {
     /// First and last key of each page, both inside it; at most
-    /// [`PROBE_PAGES_MAX`](gridloom_shared::ledger::record::PROBE_PAGES_MAX).
+    /// [`PROBE_PAGES_MAX`](gridloom_shared::limits::PROBE_PAGES_MAX) of them, whose keys take at most
+    /// [`PROBE_BYTES_MAX`](gridloom_shared::limits::PROBE_BYTES_MAX).
     pub pages: Vec<Bounds>,
     /// Where the next probe of this slice goes on ([`Probe::after`]); `None`: the slice is known to
     /// its end.

@@ -7,12 +7,10 @@
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
+use gridloom_shared::limits::{UNACKED_MORE, UNACKED_TIMES};
 
 /// While fewer slots than a quarter are free, pulls are at least this far apart.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Of this many times the slots, and [`UNACKED_MORE`], may be finished and not yet acknowledged.
-const UNACKED_TIMES: u32 = 4;
-const UNACKED_MORE: u32 = 4_000;
 
 /// One queue as the slots see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

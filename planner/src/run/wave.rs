@@ -3,18 +3,12 @@
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::job::PagesSpec;
 use gridloom_shared::ledger::fold::{Fold, Next, Slice};
-use gridloom_shared::ledger::record::{TileRun, WAVE_TILES_MAX};
-use gridloom_shared::tile::{Bounds, Key, TileKind};
+use gridloom_shared::ledger::record::TileRun;
+use gridloom_shared::limits::{READY_MAX, TILE_BOUNDS_MAX, WAVE_BOUNDS_MAX, WAVE_TILES_MAX};
+use gridloom_shared::tile::{Bounds, TileKind};
 
-/// Pages that probes found and no wave has issued: no more slices are probed above this, so that a
-/// planner's memory does not follow the size of the grid.
-const READY_MAX: usize = 16_384;
 /// Slices looked at in one step: the rest wait for the next.
 const SLICES_A_STEP: u32 = 4_096;
-/// Bytes of page bounds in one wave: its record must fit into one message.
-const BOUNDS_MAX: usize = 512 * 1024;
-/// Bounds of one tile, in bytes.
-const TILE_BOUNDS_MAX: usize = 64 * 1024;
 
 /// Where planning stands: all slices before it are issued to their ends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +25,7 @@ pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: usize, now: UnixMs) ->
     let mut plan = Plan {
         tiles: Vec::new(),
         room: room.min(WAVE_TILES_MAX),
-        bytes: BOUNDS_MAX,
+        bytes: WAVE_BOUNDS_MAX,
     };
     plan.retries(fold, now);
     while fold
@@ -187,12 +181,5 @@ fn first_attempt(kind: TileKind, slice: u32, first: u32, pages: u32, tiles: u32)
 }
 
 fn size(bounds: &[Bounds]) -> usize {
-    let key = |key: &Key| match key {
-        Key::Int(_) => 9,
-        Key::Text(text) => text.len() + 3,
-    };
-    bounds
-        .iter()
-        .map(|Bounds(from, to)| 1 + key(from) + key(to))
-        .sum()
+    bounds.iter().map(Bounds::cost).sum()
 }

@@ -23,8 +23,7 @@ use super::log::append::expecting;
 use super::plain::RequestError;
 use super::term::Register;
 
-/// Most messages in one batch: the broker takes no more in an atomic one.
-pub const BATCH_MAX: usize = 1_000;
+pub use crate::limits::BATCH_MAX;
 
 /// One message for the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]

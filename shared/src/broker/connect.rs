@@ -21,14 +21,13 @@ pub use options::{Credentials, Options, Tls};
 
 use super::api::{self, ApiError};
 use super::subjects::Subjects;
+use crate::limits::ENVELOPE_MAX;
 
 /// The oldest server that is known to keep what the protocol relies on.
 pub const SERVER_MIN: (u64, u64, u64) = (2, 14, 2);
 
 /// Batches under way at once.
 const BATCHES: usize = 32;
-/// Kept free in a message for its envelope and headers.
-const ENVELOPE: usize = 4 * 1024;
 /// One attempt to connect.
 const ATTEMPT: Duration = Duration::from_secs(3);
 /// Why there is no connection.
@@ -197,7 +196,7 @@ impl Broker {
 
     /// Largest record in bytes that surely fits into a message, with its headers.
     pub fn max_record(&self) -> usize {
-        self.max_payload().saturating_sub(ENVELOPE)
+        self.max_payload().saturating_sub(ENVELOPE_MAX)
     }
 
     /// Largest message in bytes, headers included.

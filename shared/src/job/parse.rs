@@ -39,20 +39,9 @@ pub use fault::{Fault, Faults};
 
 use node::{Fields, Node};
 
-/// Longest wait between two attempts.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// Longest attempt that a job may allow.
-pub const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
-/// Shortest attempt that a job may allow: below it the broker's own round trips would not fit.
-pub const TIMEOUT_MIN: Duration = Duration::from_millis(10);
-/// Fastest growth of the wait from attempt to attempt.
-pub const FACTOR_MAX: f64 = 100.0;
-/// Smallest share of dead shards that may end a run, in percent.
-pub const PERCENT_MIN: f64 = 0.000_001;
-/// Most shards of one run.
-pub const SHARDS_MAX: u64 = 1 << 40;
-/// Most rows of a sized grid, over all slices: what JSON carries without loss.
-pub const ROWS_MAX: u64 = 1 << 53;
+pub use crate::limits::{
+    BACKOFF_MAX, FACTOR_MAX, PERCENT_MIN, ROWS_MAX, SHARDS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,
+};
 
 /// How a job file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

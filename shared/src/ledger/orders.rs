@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::Term;
 use crate::ledger::fold::Cell;
 
-/// Most shards that one record names. More are either all or to be named in several.
-pub const CELLS_MAX: usize = 10_000;
+pub use crate::limits::CELLS_MAX;
 
 /// Nothing more of the run is issued; what is queued or runs is stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,14 +14,8 @@ mod writer;
 pub use reader::{BlockError, decode};
 pub use writer::encode;
 
-/// Longest error text of an outcome, in bytes.
-pub const ERROR_MAX: usize = 1_024;
-/// Largest result of a shard, in bytes.
-pub const RESULT_MAX: usize = 1_024;
-/// Most counters of one shard.
-pub const COUNTERS_MAX: usize = 16;
-/// Longest counter name, in bytes.
-pub const COUNTER_NAME_MAX: usize = 48;
+pub use crate::limits::{COUNTER_NAME_MAX, COUNTERS_MAX, ERROR_MAX, RESULT_MAX};
+
 /// The counter that [`crate::ledger::fold::Fold`] shows as the run's rows.
 pub const ROWS: &str = "rows";
 
@@ -211,6 +205,17 @@ mod tests {
         let one = encode(&[plain(7, 64, 64)]).len();
         let two = encode(&[plain(7, 64, 64), plain(8, 128, 64)]).len();
         assert_eq!(two - one, 2);
+    }
+
+    #[test]
+    fn entry_with_more_pages_than_a_tile_has_is_no_entry() {
+        let most = plain(0, 0, crate::limits::TILE_MAX);
+        assert_eq!(decode(&encode([&most])), Ok(vec![most]));
+        let more = plain(0, 0, crate::limits::TILE_MAX + 1);
+        assert!(matches!(
+            decode(&encode([&more])),
+            Err(BlockError::Bounds { .. })
+        ));
     }
 
     fn entries() -> impl Strategy<Value = Vec<Entry>> {

@@ -10,10 +10,7 @@ use crate::ledger::orders::{Cancelled, Dropped, Reopened};
 use crate::tile::{Bounds, Key, Tile, TileKind, TileRef};
 use crate::wire::{self, WireError};
 
-/// Most tiles of one wave.
-pub const WAVE_TILES_MAX: usize = 1_000;
-/// Most pages that one probe may report.
-pub const PROBE_PAGES_MAX: usize = 4_096;
+pub use crate::limits::{PROBE_PAGES_MAX, WAVE_TILES_MAX};
 
 /// Which of a run's three subjects a record stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::ledger::outcomes::Failed;
 use gridloom_shared::ledger::record::{Author, Opened, PROBE_PAGES_MAX};
-use gridloom_shared::tile::{KEY_MAX, Key};
+use gridloom_shared::limits::PROBE_BYTES_MAX;
+use gridloom_shared::tile::{Bounds, KEY_MAX, Key};
 
 use super::held::{Holding, Phase, TileKey};
 use super::runs::{Context, Registered, Return};
@@ -398,6 +399,14 @@ fn checked(answer: ProbedPages) -> Result<ProbedPages, Failure> {
         );
         return Err(Failure::permanent(text));
     }
+    let cost: usize = answer.pages.iter().map(Bounds::cost).sum();
+    if cost > PROBE_BYTES_MAX {
+        let text = format!(
+            "the probe returned {} pages with {cost} bytes of keys, {PROBE_BYTES_MAX} are the most: return the rest by a cursor",
+            answer.pages.len()
+        );
+        return Err(Failure::permanent(text));
+    }
     let keys = answer
         .pages
         .iter()
@@ -420,4 +429,22 @@ fn length(key: &Key) -> Option<usize> {
 
 pub(super) fn failed(failure: Failure) -> Failed {
     failure.into_failed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answer_to_a_probe_whose_record_would_not_fit_into_a_message_is_refused() {
+        let answer = |pages: usize, key: usize| ProbedPages {
+            pages: vec![Bounds(Key::Text("k".repeat(key)), Key::Text("k".repeat(key))); pages],
+            cursor: Some(Key::Text("k".repeat(key))),
+        };
+        let most = PROBE_BYTES_MAX / Bounds::cost(&answer(1, KEY_MAX).pages[0]);
+        assert!(checked(answer(most, KEY_MAX)).is_ok());
+        assert!(checked(answer(most + 1, KEY_MAX)).is_err());
+        assert!(checked(answer(PROBE_PAGES_MAX, 80)).is_ok());
+        assert!(checked(answer(PROBE_PAGES_MAX + 1, 1)).is_err());
+    }
 }

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::ledger::outcomes::Entry;
+use gridloom_shared::limits::OUTCOMES_BYTES;
 
 /// Most records of one run on their way at once.
 const IN_FLIGHT_MAX: u32 = 4;
 /// Tiles that fill a record.
 const TILES_FULL: usize = 500;
-/// Bytes that fill a record; an entry is at most 36 KiB more.
-const BYTES_FULL: usize = 256 * 1024;
 /// A record with this many tiles says that more are coming quickly.
 const TILES_MANY: usize = 16;
 /// How long a record waits after one that had many.
@@ -63,7 +62,7 @@ impl<K: Copy> Outbox<K> {
     /// confirmations are to be awaited.
     pub(crate) fn add(&mut self, tile: K, entries: Vec<Entry>) -> u32 {
         let cost: usize = entries.iter().map(super::cost).sum();
-        if cost <= BYTES_FULL {
+        if cost <= OUTCOMES_BYTES {
             self.push(tile, entries, cost);
             return 1;
         }
@@ -72,7 +71,7 @@ impl<K: Copy> Outbox<K> {
         let mut part_cost = 0;
         for entry in entries {
             let entry_cost = super::cost(&entry);
-            if part_cost + entry_cost > BYTES_FULL && !part.is_empty() {
+            if part_cost + entry_cost > OUTCOMES_BYTES && !part.is_empty() {
                 self.push(tile, std::mem::take(&mut part), part_cost);
                 parts += 1;
                 part_cost = 0;
@@ -91,7 +90,7 @@ impl<K: Copy> Outbox<K> {
 
     /// Whether a record is to be written at `now`.
     pub(crate) fn due(&self, now: Boot) -> Due {
-        let full = self.waiting.len() >= TILES_FULL || self.bytes >= BYTES_FULL;
+        let full = self.waiting.len() >= TILES_FULL || self.bytes >= OUTCOMES_BYTES;
         if self.waiting.is_empty() || self.in_flight >= IN_FLIGHT_MAX || self.in_flight > 0 && !full
         {
             Due::No
@@ -110,7 +109,7 @@ impl<K: Copy> Outbox<K> {
             && let Some(next) = self.waiting.front()
         {
             let cost: usize = next.entries.iter().map(super::cost).sum();
-            if bytes + cost > BYTES_FULL && !taken.is_empty() {
+            if bytes + cost > OUTCOMES_BYTES && !taken.is_empty() {
                 break;
             }
             bytes += cost;

@@ -3,12 +3,10 @@
 
 use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::outcomes::{Column, Entry, Failed, Status};
+use gridloom_shared::limits::ENTRY_BYTES;
 use gridloom_shared::tile::{Tile, TileKind, TileRef};
 
 use crate::shard::Report;
-
-/// An entry that costs more is closed: many of them fit into a record.
-const ENTRY_BYTES: usize = 32 * 1024;
 
 /// Collects the outcomes of one tile, page by page in ascending order.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use futures_util::stream::FuturesUnordered;
 use gridloom_shared::broker::{Broker, RequestError};
 use gridloom_shared::holdings::{Holdings, Question, place_of};
 use gridloom_shared::id::{QueueName, RunId, Session};
+use gridloom_shared::limits::HELD_MAX;
 use gridloom_shared::tile::TileRef;
 use gridloom_shared::wire;
 use tokio::time::Instant;
@@ -21,8 +22,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long all are waited for: whoever is silent for three seconds is dead by then, and one that lives
 /// and does not answer is not waited for for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Most tiles that one worker can say it holds: ten times what a consumer hands out at once.
-const HELD_MAX: usize = 200_000;
 
 /// What living workers hold, as far as they have answered.
 pub(super) struct Asking<'a> {

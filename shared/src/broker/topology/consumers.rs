@@ -16,16 +16,13 @@ use crate::broker::connect::{Broker, jittered};
 use crate::broker::kv::{Entry, WriteError};
 use crate::broker::subjects::{ConsumerName, StreamName};
 use crate::id::QueueName;
+use crate::limits::{IN_FLIGHT_MAX, PULLS_WAITING_MAX};
 
 /// How long a worker may hold a tile without a renewal, unless something else is configured.
 pub const ACK_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 /// How long a planner may take to answer an ad-hoc message before it is delivered again: answering
 /// takes milliseconds and may be done twice, and what a killed planner held should not wait long.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
-/// In flight at once: the broker rewrites the whole state of a consumer up to ten times a second.
-const MAX_ACK_PENDING: u64 = 20_000;
-/// Pulls that wait at once. Can never be changed afterwards.
-const MAX_WAITING: u64 = 16_384;
 /// A consumer that is named and not there may just be being made by somebody else.
 const BEING_MADE: Duration = Duration::from_secs(1);
 /// How long to try when several make the consumer at once.
@@ -134,8 +131,8 @@ fn settings(filter: &str, ack_deadline: Duration) -> Map<String, Value> {
         "ack_policy": "explicit",
         "ack_wait": u64::try_from(ack_deadline.as_nanos()).unwrap_or(u64::MAX),
         "max_deliver": -1,
-        "max_ack_pending": MAX_ACK_PENDING,
-        "max_waiting": MAX_WAITING,
+        "max_ack_pending": IN_FLIGHT_MAX,
+        "max_waiting": PULLS_WAITING_MAX,
         "max_batch": 0,
         "replay_policy": "instant",
         "inactive_threshold": 0,

@@ -5,7 +5,7 @@ use super::{
     Status, flag,
 };
 use crate::id::Fence;
-use crate::job::PAGES_MAX;
+use crate::limits::{PAGES_MAX, TILE_MAX};
 use crate::tile::{TileKind, TileRef};
 
 /// Why bytes are no block.
@@ -66,7 +66,7 @@ impl Reader<'_> {
             false => expected.first,
         };
         let pages = match has(flag::PAGES) {
-            true => self.bounded(1 << 16, "a number of pages")? as u32,
+            true => self.bounded(u64::from(TILE_MAX), "a number of pages")? as u32,
             false => expected.pages,
         };
         if pages == 0 || u64::from(first) + u64::from(pages) > PAGES_MAX {

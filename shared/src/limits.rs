@@ -1,0 +1,234 @@
+//! Every bound of the protocol and of memory, each with its reason, asserted against the others: whoever
+//! changes one learns here what else it holds up. The rooms re-export the bounds that are theirs.
+//!
+//! Times that are no bound of a message or of memory stand where they are waited for.
+
+use std::time::Duration;
+
+// Messages.
+
+/// Largest message that a broker takes where nobody raised its `max_payload`. Every record fits into it,
+/// whatever a job and its handlers do.
+pub const MESSAGE_MAX: usize = 1024 * 1024;
+/// Kept free in a message for its headers and the envelope of its record.
+pub const ENVELOPE_MAX: usize = 4 * 1024;
+/// Most messages of one atomic batch: what the broker takes.
+pub const BATCH_MAX: usize = 1_000;
+
+// Names.
+
+/// Longest name of a namespace, job, queue or handler, in bytes: several of them and more make one subject.
+pub const NAME_MAX: usize = 48;
+/// Longest id of a run, in bytes: a job's name, what kind of run it is, and what makes it unique.
+pub const RUN_ID_MAX: usize = 128;
+/// Longest request id of a submission, in bytes. Only its hash is kept.
+pub const REQUEST_ID_MAX: usize = 256;
+
+// Grids.
+
+/// Most slices of a grid. A sized grid names the rows of each in one record.
+pub const SLICES_MAX: u32 = 65_536;
+/// Most pages of one slice: what 32 bits number with room to add a tile's pages.
+pub const PAGES_MAX: u64 = 1 << 31;
+/// Most shards of one run.
+pub const SHARDS_MAX: u64 = 1 << 40;
+/// Most rows of a sized grid, over all slices: what JSON carries without loss.
+pub const ROWS_MAX: u64 = 1 << 53;
+/// Most pages of one tile: what is lost with a worker is done again within moments.
+pub const TILE_MAX: u32 = 1_000;
+/// Longest text key that bounds a page, in bytes.
+pub const KEY_MAX: usize = 256;
+/// Most pages that one probe may report.
+pub const PROBE_PAGES_MAX: usize = 4_096;
+/// Most bytes that the bounds of those pages may take in the ledger: with long keys these are fewer than
+/// [`PROBE_PAGES_MAX`] pages.
+pub const PROBE_BYTES_MAX: usize = 768 * 1024;
+
+// Attempts.
+
+/// Most attempts that a job may give a shard.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// Longest wait between two attempts that a job may ask for.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Fastest growth of the wait from attempt to attempt.
+pub const FACTOR_MAX: f64 = 100.0;
+/// Longest wait that a handler may ask for, before another attempt or of the whole job: longer ones are
+/// taken for this. A shard must not be put off beyond anybody's memory by a slip of units.
+pub const WAIT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Longest attempt that a job may allow.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Shortest attempt that a job may allow: below it the broker's own round trips would not fit.
+pub const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+/// Smallest share of dead shards that may end a run, in percent.
+pub const PERCENT_MIN: f64 = 0.000_001;
+/// So many dead shards end a run whose job says nothing of it: nobody looks at more of them one by one.
+pub const ABORT_AFTER_DEFAULT: u64 = 10_000;
+
+// What people send.
+
+/// Largest `params`, as JSON text, in bytes.
+pub const PARAMS_MAX: usize = 64 * 1024;
+/// Deepest nesting of `params`.
+pub const PARAMS_DEPTH: usize = 32;
+/// Largest body of an ad-hoc job message, in bytes.
+pub const BODY_MAX: usize = 128 * 1024;
+/// What is kept of a message that could not be understood, in bytes.
+pub const EXCERPT_MAX: usize = 256;
+/// Most shards that one order names. More are either all or to be named in several.
+pub const CELLS_MAX: usize = 10_000;
+
+// Waves.
+
+/// Most tiles of one wave: one atomic batch publishes it.
+pub const WAVE_TILES_MAX: usize = 1_000;
+/// Most bytes of page bounds in one wave; the last tile may go beyond it.
+pub const WAVE_BOUNDS_MAX: usize = 512 * 1024;
+/// Bounds of one tile of several pages, in bytes.
+pub const TILE_BOUNDS_MAX: usize = 64 * 1024;
+
+// Outcomes.
+
+/// Longest error text of an outcome, in bytes.
+pub const ERROR_MAX: usize = 1_024;
+/// Largest result of a shard, in bytes.
+pub const RESULT_MAX: usize = 1_024;
+/// Most counters of one shard.
+pub const COUNTERS_MAX: usize = 16;
+/// Longest counter name, in bytes.
+pub const COUNTER_NAME_MAX: usize = 48;
+/// An entry of an outcome record that costs more bytes is closed: many of them fit into a record.
+pub const ENTRY_BYTES: usize = 32 * 1024;
+/// Bytes that fill an outcome record; the last tile's entry may go beyond it.
+pub const OUTCOMES_BYTES: usize = 256 * 1024;
+
+// What is under way.
+
+/// Most tiles of a queue in flight: more than these a consumer does not hand out before some are
+/// acknowledged. The broker rewrites the whole state of a consumer up to ten times a second.
+pub const IN_FLIGHT_MAX: usize = 20_000;
+/// Most tiles of a queue that are issued and not yet pulled: a quarter of a second of the fastest queue.
+pub const QUEUED_MAX: usize = 20_000;
+/// Most tiles of a queue without an outcome: those in flight, and those that wait behind them.
+pub const OUTSTANDING_MAX: usize = IN_FLIGHT_MAX + QUEUED_MAX;
+/// Most tiles that one worker runs at once. It gets no more: they would be all that its queue hands out.
+pub const CONCURRENCY_MAX: u32 = 20_000;
+/// Of this many times its slots, and [`UNACKED_MORE`], a worker may have finished and not yet acknowledged.
+pub const UNACKED_TIMES: u32 = 4;
+/// See [`UNACKED_TIMES`].
+pub const UNACKED_MORE: u32 = 4_000;
+/// Most tiles that one worker can say it holds.
+pub const HELD_MAX: usize = 200_000;
+/// Most bytes of one packed set in a worker's answer: more than 100,000 tiles, however scattered. Who
+/// holds more says so.
+pub const PACKED_MAX: usize = 384 * 1024;
+/// Most bytes of what a worker's announcement names: announcements are many.
+pub const NAMED_MAX: usize = 4 * 1024;
+/// Pulls that wait at once at one consumer. Can never be changed afterwards.
+pub const PULLS_WAITING_MAX: usize = 16_384;
+/// Waves of one run that may be on their way to the queue at once.
+pub const PUBLISHING_MAX: u32 = 4;
+
+// A planner's memory of one run.
+
+/// Pages that probes found and no wave has issued: no more slices are probed above this.
+pub const READY_MAX: usize = 16_384;
+
+/// Bytes of a key on the wire beyond its text.
+const KEY_MORE: usize = 5;
+/// Bytes of one run of tiles in a wave, without bounds and cursor.
+const TILE_RUN_BYTES: usize = 128;
+/// Bytes of one shard that an order names.
+const CELL_BYTES: usize = 40;
+/// Bytes of a number on the wire.
+const NUMBER_BYTES: usize = 9;
+/// Most bytes of one shard's outcome beside its neighbours'.
+const SHARD_BYTES: usize =
+    ERROR_MAX + RESULT_MAX + COUNTERS_MAX * (COUNTER_NAME_MAX + 16 + 15) + 64;
+/// What a record may take.
+const RECORD_MAX: usize = MESSAGE_MAX - ENVELOPE_MAX;
+
+const _: () = {
+    assert!(WAVE_TILES_MAX <= BATCH_MAX, "one batch publishes a wave");
+    assert!(
+        WAVE_TILES_MAX * (TILE_RUN_BYTES + KEY_MAX + KEY_MORE) + WAVE_BOUNDS_MAX + TILE_BOUNDS_MAX
+            <= RECORD_MAX,
+        "a wave fits into a message, also one of nothing but probes with long cursors"
+    );
+    assert!(
+        2 * (KEY_MAX + KEY_MORE) <= TILE_BOUNDS_MAX,
+        "a tile of one page always fits"
+    );
+    assert!(
+        PROBE_BYTES_MAX + KEY_MAX + KEY_MORE + TILE_RUN_BYTES <= RECORD_MAX,
+        "the answer to a probe fits into a message"
+    );
+    assert!(
+        PROBE_PAGES_MAX * (1 + 2 * (NUMBER_BYTES + KEY_MORE)) <= PROBE_BYTES_MAX,
+        "with integer keys a probe may report all of its pages"
+    );
+    assert!(
+        OUTCOMES_BYTES + ENTRY_BYTES + SHARD_BYTES <= RECORD_MAX,
+        "a record of outcomes fits into a message"
+    );
+    assert!(
+        SLICES_MAX as usize * NUMBER_BYTES + PARAMS_MAX + ENVELOPE_MAX <= RECORD_MAX,
+        "the first record of a run with the rows of each slice fits into a message"
+    );
+    assert!(
+        PARAMS_MAX < BODY_MAX && BODY_MAX <= RECORD_MAX,
+        "a submission can carry all params"
+    );
+    assert!(
+        CELLS_MAX * CELL_BYTES <= RECORD_MAX,
+        "an order fits into a message"
+    );
+    assert!(
+        2 * PACKED_MAX <= RECORD_MAX,
+        "an answer of both sets fits into a message"
+    );
+};
+
+const _: () = {
+    assert!(
+        PAGES_MAX + TILE_MAX as u64 <= u32::MAX as u64,
+        "pages are numbered in 32 bits"
+    );
+    assert!(
+        SHARDS_MAX <= SLICES_MAX as u64 * PAGES_MAX,
+        "no grid is larger than its sides"
+    );
+    assert!(TILE_MAX as usize <= PROBE_PAGES_MAX, "a probe fills a tile");
+    assert!(
+        PROBE_PAGES_MAX <= READY_MAX,
+        "the answer to one probe never stops the others"
+    );
+    assert!(NAME_MAX < RUN_ID_MAX, "a run's id holds its job's name");
+};
+
+const _: () = {
+    assert!(
+        OUTSTANDING_MAX == IN_FLIGHT_MAX + QUEUED_MAX,
+        "what is outstanding is in flight or queued, and only the first is the consumer's"
+    );
+    assert!(
+        CONCURRENCY_MAX as usize <= IN_FLIGHT_MAX,
+        "a worker can be given as much as it runs at once"
+    );
+    assert!(
+        (CONCURRENCY_MAX * (1 + UNACKED_TIMES) + UNACKED_MORE) as usize <= HELD_MAX,
+        "a worker can name all that it holds"
+    );
+    assert!(
+        WAVE_TILES_MAX * PUBLISHING_MAX as usize <= QUEUED_MAX,
+        "waves on their way are not more than may be queued"
+    );
+    assert!(
+        BACKOFF_MAX.as_secs() <= WAIT_MAX.as_secs(),
+        "a job's own waits are never cut"
+    );
+    assert!(TIMEOUT_MIN.as_millis() < TIMEOUT_MAX.as_millis());
+    assert!(
+        WAIT_MAX.as_millis() < u64::MAX as u128 / 4,
+        "a due time is a time"
+    );
+};
