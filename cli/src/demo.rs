@@ -27,13 +27,14 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::{Namespace, RunId};
-use gridloom_shared::ledger::audit::{Audit, Report};
+use gridloom_shared::ledger::audit::Report;
 use gridloom_shared::ledger::summary::RunState;
+use gridloom_shared::reads::{runs, workers};
 use tokio::task::JoinHandle;
 
 use crate::args::Demo as Flags;
+use crate::commands::Context;
 use crate::commands::service::{self, Stop};
-use crate::commands::{Context, installation, queues};
 use crate::fault::Verdict;
 use crate::output::{Story, counted, grouped};
 
@@ -149,7 +150,9 @@ async fn play(
     tell_end(&ended, story);
     let plain = stack.meanwhile(story, &mut plain.0).await???;
     let audit = stack
-        .insist(story, PATIENCE, async || audit(&broker, &run).await)
+        .insist(story, PATIENCE, async || {
+            Ok(runs::audit(&broker, &run).await?)
+        })
         .await?;
     let totals = database.totals().await?;
     Ok(prove(context, story, &ended, &totals, &plain, &audit))
@@ -179,7 +182,7 @@ async fn connect(context: &Context, stack: &mut Stack, story: &Story) -> anyhow:
 async fn wait_for_workers(broker: &Broker, stack: &mut Stack, story: &Story) -> anyhow::Result<()> {
     stack
         .insist(story, PATIENCE, async || {
-            let there = queues::roll_call(broker).await?.len();
+            let there = workers::roll_call(broker).await?.len();
             anyhow::ensure!(
                 there >= WORKERS,
                 "wait for {WORKERS} workers: {there} answer"
@@ -205,12 +208,6 @@ async fn submit(broker: &Broker, stack: &mut Stack, story: &Story) -> anyhow::Re
         .await?;
     story.step("run", run.as_str());
     Ok(run)
-}
-
-async fn audit(broker: &Broker, run: &RunId) -> anyhow::Result<Report> {
-    let mut audit = Audit::new(run.clone());
-    installation::read_ledger(broker, run, |stored, record| audit.read(stored.seq, record)).await?;
-    Ok(audit.report())
 }
 
 fn tell_end(ended: &Ended, story: &Story) {

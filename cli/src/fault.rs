@@ -9,6 +9,7 @@ use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, FollowError, ReadError};
 use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{ConnectError, RequestError};
+use gridloom_shared::reads;
 use gridloom_worker::RunError;
 
 /// How a command ended that did what it was asked.
@@ -88,6 +89,22 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             RunError::Topology(error) => code_of_cause(error),
             RunError::Build(_) => Some(MISUSE),
             RunError::Engine(_) => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<reads::RunError>() {
+        return match error {
+            reads::RunError::Absent { .. } | reads::RunError::Purged { .. } => Some(MISUSE),
+            reads::RunError::Headless { .. } | reads::RunError::Lost { .. } => None,
+            reads::RunError::Read(error) => code_of_cause(error),
+            reads::RunError::Api(error) => code_of_cause(error),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<reads::ListError>() {
+        return match error {
+            reads::ListError::Read(error) => code_of_cause(error),
+            reads::ListError::Api(error) => code_of_cause(error),
+            reads::ListError::Topology(error) => code_of_cause(error),
+            reads::ListError::Ask(error) => code_of_cause(error),
         };
     }
     let unreachable = |away: bool| away.then_some(UNREACHABLE);

@@ -6,12 +6,15 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use gridloom_shared::reads::LeftOut;
 use serde::Serialize;
 
+mod list;
 mod progress;
 mod story;
 mod table;
 
+pub use list::List;
 pub use progress::Progress;
 pub use story::Story;
 pub use table::{Align, Table};
@@ -85,6 +88,21 @@ impl Output {
         write(&mut io::stderr().lock(), text.as_ref());
     }
 
+    /// What a list does not tell of.
+    pub fn left_out(&self, all: &[LeftOut]) {
+        all.iter().for_each(|one| self.note(one.to_string()));
+    }
+
+    /// Begins a list that is printed as it comes; see [`List`].
+    pub fn list(&self) -> List {
+        List::new(*self)
+    }
+
+    /// Text on standard output, without an end of line.
+    fn write(&self, text: &str) {
+        print(&mut io::stdout().lock(), text);
+    }
+
     /// Shows how a run goes on; see [`Progress`].
     pub fn progress(&self, title: &str) -> Progress {
         Progress::new(*self, title)
@@ -102,7 +120,11 @@ pub fn error(message: &str) {
 }
 
 fn write(to: &mut impl Write, text: &str) {
-    if let Err(error) = writeln!(to, "{text}").and_then(|()| to.flush())
+    print(to, &format!("{text}\n"));
+}
+
+fn print(to: &mut impl Write, text: &str) {
+    if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush())
         && error.kind() == io::ErrorKind::BrokenPipe
     {
         // Nobody reads any more; 141 is what the shell shows for SIGPIPE.

@@ -18,6 +18,7 @@
 //! | [`ranges`] | sets of page numbers, kept as runs |
 //! | [`slicing`] | which slice a key belongs to |
 //! | [`broker`] | everything said to JetStream |
+//! | [`reads`] | what command line, API and console read of an installation |
 //! | [`telemetry`] | logs, metrics and the health endpoints |
 
 pub mod broker;
@@ -32,6 +33,7 @@ pub mod limits;
 pub mod presence;
 pub mod quick;
 pub mod ranges;
+pub mod reads;
 pub mod slicing;
 pub mod submission;
 pub mod telemetry;

@@ -24,6 +24,8 @@ mod elastic_job;
 mod failover;
 #[path = "scenarios/faults.rs"]
 mod faults;
+#[path = "scenarios/lists.rs"]
+mod lists;
 #[path = "scenarios/machine.rs"]
 mod machine;
 #[path = "scenarios/mixed.rs"]

@@ -11,8 +11,9 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
 use gridloom_shared::job::parse::write_duration;
 use gridloom_shared::presence::Presence;
+use gridloom_shared::reads;
 
-use super::{Context, installation, queues};
+use super::Context;
 use crate::args::Doctor;
 use crate::config::DEFAULT_NATS;
 use crate::fault::{UNREACHABLE, Verdict, code_of, words};
@@ -59,7 +60,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         }
     };
     look_at_broker(&broker, &mut chart).await;
-    let workers = queues::roll_call(&broker).await?;
+    let workers = reads::workers::roll_call(&broker).await?;
     let options = super::service::topology(&context.config.queue(&flags.queue));
     if look_at_streams(&broker, &options, &mut chart).await {
         look_at_consumers(&broker, &workers, &mut chart).await;
@@ -168,9 +169,9 @@ async fn look_at_consumers(broker: &Broker, workers: &[Presence], chart: &mut Ch
         ),
         Err(error) => chart.bad("submissions", error.to_string(), ""),
     }
-    let queues = match installation::queues(broker, workers).await {
+    let queues = match reads::queues::names(broker, workers).await {
         Ok(queues) => queues,
-        Err(error) => return chart.bad("queues", words(&error), ""),
+        Err(error) => return chart.bad("queues", words(&error.into()), ""),
     };
     let mut fine = Vec::new();
     for queue in queues {

@@ -7,6 +7,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::job::{GridSpec, JobSpec, PagesSpec};
+use gridloom_shared::reads::jobs;
 use gridloom_shared::wire;
 use serde::Serialize;
 
@@ -144,8 +145,8 @@ fn read(path: &Path) -> Result<JobSpec, Vec<String>> {
 
 async fn list(context: &Context) -> anyhow::Result<()> {
     let broker = context.ask().await?;
-    let jobs = installation::jobs(&broker).await?;
-    let documents: Vec<_> = jobs
+    let stored = jobs::list(&broker).await?;
+    let documents: Vec<_> = stored
         .iter()
         .filter_map(|job| job.spec.as_ref().ok())
         .map(parse::to_value)
@@ -159,7 +160,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
             ("pages", Align::Left),
             ("attempts", Align::Right),
         ]);
-        for spec in jobs.iter().filter_map(|job| job.spec.as_ref().ok()) {
+        for spec in stored.iter().filter_map(|job| job.spec.as_ref().ok()) {
             table.row([
                 spec.name.to_string(),
                 spec.handler.to_string(),
@@ -174,7 +175,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
             "no jobs yet; define one with gridloom job apply FILE",
         );
     });
-    for job in &jobs {
+    for job in &stored {
         if let Err(error) = &job.spec {
             context
                 .output
@@ -212,7 +213,7 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
 async fn delete(context: &Context, name: &JobName) -> anyhow::Result<()> {
     let broker = context.ask().await?;
     // A definition that this build cannot read can be deleted all the same.
-    if !installation::jobs(&broker)
+    if !jobs::list(&broker)
         .await?
         .iter()
         .any(|job| job.name == name.as_str())

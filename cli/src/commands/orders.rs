@@ -6,14 +6,17 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::TryStreamExt;
 use gridloom_shared::broker::{Broker, RequestError};
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::RunId;
+use gridloom_shared::reads::LeftOut;
+use gridloom_shared::reads::dead::{self, OfRun};
 use gridloom_shared::wire;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Context, runs};
+use super::Context;
 use crate::args::DeadOf;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Output, counted};
@@ -78,20 +81,30 @@ pub async fn of_run(context: &Context, verb: Verb, run: &RunId) -> anyhow::Resul
 /// As [`of_run`].
 pub async fn dead(context: &Context, verb: Verb, of: DeadOf) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    let wanted = match of.run {
-        Some(run) => vec![run],
-        None => runs::with_dead(&broker).await?,
-    };
     let mut outcomes = Vec::new();
-    for run in &wanted {
-        outcomes.push(order(context, &broker, verb, run, (of.slice, of.page)).await?);
-    }
+    let (ended, left_out) = match of.run {
+        Some(run) => {
+            let which = (of.slice, of.page);
+            outcomes.push(order(context, &broker, verb, &run, which).await?);
+            (Ok(()), Vec::new())
+        }
+        None => {
+            let (runs, left_out) = with_dead(&broker).await?;
+            (
+                all_of(context, &broker, verb, &runs, &mut outcomes).await,
+                left_out,
+            )
+        }
+    };
+    // What was done is told also where the rest could not be.
     context.output.show(&outcomes, |output| {
-        if outcomes.is_empty() {
+        if outcomes.is_empty() && ended.is_ok() {
             output.note("no dead shards");
         }
         outcomes.iter().for_each(|outcome| outcome.say(output));
     });
+    context.output.left_out(&left_out);
+    ended?;
     let refused = outcomes.iter().map(Outcome::verdict);
     Ok(
         if refused.into_iter().all(|verdict| verdict == Verdict::Fine) {
@@ -100,6 +113,45 @@ pub async fn dead(context: &Context, verb: Verb, of: DeadOf) -> anyhow::Result<V
             Verdict::Failed
         },
     )
+}
+
+/// Runs with dead shards that were not given up.
+async fn with_dead(broker: &Broker) -> anyhow::Result<(Vec<RunId>, Vec<LeftOut>)> {
+    let (mut runs, mut left_out) = (Vec::new(), Vec::new());
+    let mut all = dead::list(broker).await?;
+    while let Some(of_run) = all.try_next().await? {
+        match of_run {
+            OfRun::Dead(fold) => runs.push(fold.run().clone()),
+            OfRun::LeftOut(run) => left_out.push(run),
+        }
+    }
+    Ok((runs, left_out))
+}
+
+/// The order for each of `runs`. One that is gone by now is none of the others' business.
+async fn all_of(
+    context: &Context,
+    broker: &Broker,
+    verb: Verb,
+    runs: &[RunId],
+    outcomes: &mut Vec<Outcome>,
+) -> anyhow::Result<()> {
+    for run in runs {
+        match order(context, broker, verb, run, (None, None)).await {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(error) => match error.downcast::<Misuse>() {
+                Ok(Misuse(reason)) => outcomes.push(Outcome {
+                    run: run.clone(),
+                    order: verb.as_str(),
+                    outcome: "nothing",
+                    shards: 0,
+                    reason: Some(reason),
+                }),
+                Err(error) => return Err(error),
+            },
+        }
+    }
+    Ok(())
 }
 
 async fn order(

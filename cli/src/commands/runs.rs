@@ -1,18 +1,15 @@
 //! `gridloom runs`, `show`, `audit`, `dead list`: what the ledgers of runs say.
 //!
-//! Everything about a run that is not over is folded from its ledger at once, so what is shown is
-//! exact; a run that is over is taken from its summary, which no longer changes.
+//! What they say is read in [`gridloom_shared::reads`]; here it is only shown.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::RunSummary;
-use gridloom_shared::wire;
+use gridloom_shared::reads;
 
-use super::{Context, installation};
+use super::Context;
 use crate::args::Runs;
 use crate::fault::Verdict;
 use crate::output::{Align, Table, counted, grouped, spoken};
@@ -21,7 +18,7 @@ mod audit;
 mod dead;
 
 pub use audit::{audit, show_report};
-pub use dead::{dead, with_dead};
+pub use dead::dead;
 
 /// Lists runs, the newest first.
 ///
@@ -29,10 +26,8 @@ pub use dead::{dead, with_dead};
 /// When the broker does not answer.
 pub async fn list(context: &Context, flags: &Runs) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    let mut runs = summaries(&broker, flags.job.as_ref()).await?;
-    let left_out = runs.len().saturating_sub(flags.limit);
-    runs.truncate(flags.limit);
-    context.output.show(&runs, |output| {
+    let listed = reads::runs::list(&broker, flags.job.as_ref(), flags.limit).await?;
+    context.output.show(&listed.runs, |output| {
         let mut table = Table::new([
             ("run", Align::Left),
             ("state", Align::Left),
@@ -40,7 +35,7 @@ pub async fn list(context: &Context, flags: &Runs) -> anyhow::Result<Verdict> {
             ("age", Align::Right),
             ("took", Align::Right),
         ]);
-        for run in &runs {
+        for run in &listed.runs {
             table.row([
                 run.run.to_string(),
                 run.state.as_str().to_owned(),
@@ -53,41 +48,15 @@ pub async fn list(context: &Context, flags: &Runs) -> anyhow::Result<Verdict> {
             &table,
             "no runs yet; start one with gridloom run JOB --wait",
         );
-        if left_out > 0 {
+        if listed.more > 0 {
             output.note(format!(
                 "{} more; see them with --limit",
-                counted(left_out as u64, "older run")
+                counted(listed.more, "older run")
             ));
         }
     });
+    context.output.left_out(&listed.left_out);
     Ok(Verdict::Fine)
-}
-
-/// Summaries of all runs, the newest first.
-async fn summaries(broker: &Broker, job: Option<&JobName>) -> anyhow::Result<Vec<RunSummary>> {
-    let wanted = |run: &RunId| job.is_none_or(|job| run.job() == job.as_str());
-    let stored = broker.runs().entries(">").await?;
-    let stored: BTreeMap<RunId, RunSummary> = stored
-        .iter()
-        .filter_map(|entry| wire::decode::<RunSummary>(entry.value.as_deref()?).ok())
-        .map(|summary| (summary.run.clone(), summary))
-        .collect();
-    let mut all = Vec::new();
-    for (run, records) in installation::runs(broker).await? {
-        match stored.get(&run) {
-            _ if !wanted(&run) => {}
-            Some(summary) if summary.state.ended() => all.push(summary.clone()),
-            // Purged.
-            None if records == 1 => {}
-            Some(_) | None => all.extend(RunSummary::of(&installation::fold(broker, &run).await?)),
-        }
-    }
-    all.sort_by(|a, b| {
-        b.opened_at
-            .cmp(&a.opened_at)
-            .then_with(|| a.run.cmp(&b.run))
-    });
-    Ok(all)
 }
 
 /// `1,000`, or how many of them and what became of the others.
@@ -110,10 +79,7 @@ fn standing(run: &RunSummary) -> String {
 /// When there is none, or the broker does not answer.
 pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    let fold = installation::fold(&broker, run).await?;
-    let Some(summary) = RunSummary::of(&fold) else {
-        anyhow::bail!("show run {run}: its ledger does not begin with its opening");
-    };
+    let summary = reads::runs::show(&broker, run).await?;
     context.output.show(&summary, |output| {
         output.say(facts(&summary).render(None));
         if summary.shards.dead > 0 {

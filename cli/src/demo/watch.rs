@@ -12,10 +12,10 @@ use gridloom_shared::id::{RunId, Session};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Record;
 use gridloom_shared::ledger::summary::RunSummary;
+use gridloom_shared::reads::{ledger, workers};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::commands::{installation, queues};
 use crate::output::{Story, grouped};
 
 use super::stack::Stack;
@@ -110,7 +110,7 @@ impl<'a> Watch<'a> {
     }
 
     fn take(&mut self, stored: &Stored) {
-        let Some(record) = installation::decode(self.broker.subjects(), stored) else {
+        let Ok(record) = ledger::content(self.broker.subjects(), stored) else {
             return self.fold.apply_unreadable(stored.seq);
         };
         let before = self.fold.counts().done;
@@ -183,7 +183,7 @@ impl<'a> Watch<'a> {
         }
         self.asked = Some(Instant::now());
         // Who does not answer is shown by its session.
-        let workers = queues::roll_call(self.broker).await.unwrap_or_default();
+        let workers = workers::roll_call(self.broker).await.unwrap_or_default();
         self.names.extend(
             workers
                 .into_iter()

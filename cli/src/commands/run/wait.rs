@@ -15,10 +15,11 @@ use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
 use gridloom_shared::presence::Presence;
+use gridloom_shared::reads::{ledger, workers};
 use gridloom_shared::submission::Unreadable;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::commands::{Context, installation, queues};
+use crate::commands::Context;
 use crate::fault::{Gone, Misuse, Verdict};
 use crate::output::{Progress, counted, grouped};
 
@@ -131,10 +132,8 @@ impl Watch<'_> {
         let Followed::Record(record) = followed else {
             return;
         };
-        match installation::decode(self.broker.subjects(), &record) {
-            Some(content) => self.fold.apply(record.seq, record.at, &content),
-            None => self.fold.apply_unreadable(record.seq),
-        }
+        let content = ledger::content(self.broker.subjects(), &record);
+        ledger::take(&mut self.fold, &record, &content);
     }
 
     /// An error if the run was opened for another submission with the same request id.
@@ -203,7 +202,7 @@ impl Watch<'_> {
                     .to_owned(),
             );
         }
-        let workers = queues::roll_call(self.broker).await?;
+        let workers = workers::roll_call(self.broker).await?;
         let (queue, handler) = (&self.spec.queue, &self.spec.handler);
         let of_queue: Vec<&Presence> = workers
             .iter()

@@ -1,9 +1,10 @@
 //! `gridloom audit`: the proof of coverage, folded from the raw ledger and never from a summary.
 
 use gridloom_shared::id::RunId;
-use gridloom_shared::ledger::audit::{Audit, GridCell, Report};
+use gridloom_shared::ledger::audit::{GridCell, Report};
+use gridloom_shared::reads;
 
-use crate::commands::{Context, installation};
+use crate::commands::Context;
 use crate::fault::Verdict;
 use crate::output::{Output, Table, counted, grouped};
 
@@ -16,12 +17,7 @@ const CELLS_SHOWN: usize = 10;
 /// When there is none, or the broker does not answer.
 pub async fn audit(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    let mut audit = Audit::new(run.clone());
-    installation::read_ledger(&broker, run, |stored, record| {
-        audit.read(stored.seq, record)
-    })
-    .await?;
-    let report = audit.report();
+    let report = reads::runs::audit(&broker, run).await?;
     context
         .output
         .show(&report, |output| show_report(output, &report));

@@ -1,29 +1,19 @@
 //! `gridloom dead list`: shards that used up their attempts, with their last error.
 
-use gridloom_shared::broker::Broker;
+use futures_util::TryStreamExt;
 use gridloom_shared::id::RunId;
-use gridloom_shared::ledger::fold::{Fold, Next};
-use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::reads::dead::{self, DeadShard, OfRun};
+use gridloom_shared::reads::runs;
 use gridloom_shared::tile::TileKind;
-use serde::Serialize;
 
-use super::{age, summaries};
-use crate::commands::{Context, installation};
+use super::age;
+use crate::commands::Context;
 use crate::fault::Verdict;
-use crate::output::{Align, Table};
+use crate::output::{Align, List, Output, Table, counted};
 
-/// A dead shard, as `dead list --json` prints it.
-#[derive(Serialize)]
-struct DeadShard {
-    run: RunId,
-    job: String,
-    kind: TileKind,
-    slice: u32,
-    page: u32,
-    attempts: u32,
-    error: String,
-    at: String,
-}
+/// Shards of one run that people are shown: a table is laid out as a whole.
+const SHOWN: usize = 1_000;
 
 /// Lists dead shards.
 ///
@@ -31,49 +21,41 @@ struct DeadShard {
 /// When there is no such run, or the broker does not answer.
 pub async fn dead(context: &Context, run: Option<RunId>) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    let mut dead = Vec::new();
-    match &run {
-        Some(run) => dead.extend(dead_of(&installation::fold(&broker, run).await?)),
-        None => {
-            for run in suspects(&broker).await? {
-                dead.extend(dead_of(&installation::fold(&broker, &run).await?));
+    let output = &context.output;
+    let mut list = output.list();
+    let mut left_out = Vec::new();
+    if let Some(run) = &run {
+        show(output, &mut list, &runs::fold(&broker, run).await?);
+    } else {
+        let mut all = dead::list(&broker).await?;
+        while let Some(of_run) = all.try_next().await? {
+            match of_run {
+                OfRun::Dead(fold) => show(output, &mut list, &fold),
+                OfRun::LeftOut(run) => left_out.push(run),
             }
         }
     }
-    context.output.show(&dead, |output| {
-        if dead.is_empty() {
-            output.note("no dead shards");
-        }
-        for of_run in dead.chunk_by(|one, next| one.run == next.run) {
-            output.say(format!("run {}", of_run[0].run));
-            output.table(&table(of_run), "");
-        }
-    });
+    list.end("no dead shards");
+    output.left_out(&left_out);
     Ok(Verdict::Fine)
 }
 
-/// Runs that may have dead shards.
-async fn suspects(broker: &Broker) -> anyhow::Result<Vec<RunId>> {
-    let suspect = |run: &RunSummary| {
-        matches!(run.state, RunState::Failed | RunState::Cancelled) || run.shards.dead > 0
-    };
-    let all = summaries(broker, None).await?;
-    let suspects = all.into_iter().filter(suspect);
-    Ok(suspects.map(|run| run.run).collect())
-}
-
-/// Runs with dead shards that were not given up.
-///
-/// # Errors
-/// When the broker does not answer.
-pub async fn with_dead(broker: &Broker) -> anyhow::Result<Vec<RunId>> {
-    let mut runs = Vec::new();
-    for run in suspects(broker).await? {
-        if !dead_of(&installation::fold(broker, &run).await?).is_empty() {
-            runs.push(run);
-        }
+fn show(output: &Output, list: &mut List, fold: &Fold) {
+    if output.is_json() {
+        return dead::shards(fold).for_each(|shard| list.item(&shard));
     }
-    Ok(runs)
+    let mut shards = dead::shards(fold);
+    let shown: Vec<DeadShard> = shards.by_ref().take(SHOWN).collect();
+    if shown.is_empty() {
+        return;
+    }
+    list.say(format!("run {}", fold.run()));
+    output.table(&table(&shown), "");
+    let more = shards.count() as u64;
+    if more > 0 {
+        let more = counted(more, "dead shard");
+        output.note(format!("{more} more of this run; see them with --json"));
+    }
 }
 
 fn table(dead: &[DeadShard]) -> Table {
@@ -98,22 +80,4 @@ fn table(dead: &[DeadShard]) -> Table {
         ]);
     }
     table
-}
-
-fn dead_of(fold: &Fold) -> Vec<DeadShard> {
-    let dead = fold
-        .failed()
-        .iter()
-        .filter(|(_, failed)| failed.next == Next::Dead && !failed.dropped);
-    dead.map(|(cell, failed)| DeadShard {
-        run: fold.run().clone(),
-        job: fold.run().job().to_owned(),
-        kind: cell.kind,
-        slice: cell.slice,
-        page: cell.page,
-        attempts: failed.attempts,
-        error: failed.error.clone(),
-        at: failed.at.rfc3339(),
-    })
-    .collect()
 }

@@ -1,0 +1,136 @@
+//! What the command line, an API and a console read of an installation: the same answers for all of them.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`ledger`] | how a run's ledger is read: page by page, by everybody |
+//! | [`runs`] | which runs there are, and how each stands |
+//! | [`dead`] | which shards have used up their attempts |
+//! | [`jobs`] | which jobs are defined |
+//! | [`queues`] | what waits, and where |
+//! | [`workers`] | who is there to do it |
+//!
+//! Nothing here prints, orders or changes anything. One run, job, queue or worker that is gone, or that
+//! makes no sense, never spoils a list of others: it is left out, and the list says so ([`LeftOut`]).
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::broker::PublishError;
+use crate::broker::api::ApiError;
+use crate::broker::log::ReadError;
+use crate::broker::topology::TopologyError;
+use crate::id::{Namespace, RunId};
+
+pub mod dead;
+pub mod jobs;
+pub mod ledger;
+pub mod queues;
+pub mod runs;
+pub mod workers;
+
+/// Why a run cannot be told of.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// Nothing stands in the ledger under this id.
+    #[error(
+        "there is no run {run} in namespace {namespace}; gridloom runs lists those that are there"
+    )]
+    Absent {
+        /// What was asked for.
+        run: RunId,
+        /// Where.
+        namespace: Namespace,
+    },
+    /// Its records were kept long enough.
+    #[error(
+        "run {run} is over and was purged: of a run that is over only the id is kept in the end (retention.runs and retention.most of the planner)"
+    )]
+    Purged {
+        /// What was asked for.
+        run: RunId,
+    },
+    /// Records stand under this id, but not the first one of a run.
+    #[error("run {run} cannot be told of: its ledger does not begin with its opening")]
+    Headless {
+        /// What was asked for.
+        run: RunId,
+    },
+    /// It was open, and its records are not there any more.
+    #[error("run {run} went on, and its ledger is gone")]
+    Lost {
+        /// Its id.
+        run: RunId,
+    },
+    /// The broker does not answer.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The broker does not say how far the ledger reaches.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+impl RunError {
+    /// Whether it is the matter of this run alone: others can be told of.
+    pub fn is_of_the_run(&self) -> bool {
+        match self {
+            RunError::Absent { .. }
+            | RunError::Purged { .. }
+            | RunError::Headless { .. }
+            | RunError::Lost { .. } => true,
+            RunError::Read(_) | RunError::Api(_) => false,
+        }
+    }
+
+    /// Whether the run is not there any more, as happens to every run in the end.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            RunError::Absent { .. } | RunError::Purged { .. } => true,
+            RunError::Headless { .. }
+            | RunError::Lost { .. }
+            | RunError::Read(_)
+            | RunError::Api(_) => false,
+        }
+    }
+}
+
+/// Why a list cannot be told at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// A stream cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A question was not answered.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// A consumer cannot be looked at.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// Workers cannot be asked.
+    #[error(transparent)]
+    Ask(#[from] PublishError),
+}
+
+/// What a list does not tell of, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl LeftOut {
+    fn new(name: impl Into<String>, reason: &impl ToString) -> LeftOut {
+        LeftOut {
+            name: name.into(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is left out: {}", self.name, self.reason)
+    }
+}

@@ -1,0 +1,302 @@
+//! Which runs there are, and how each stands.
+//!
+//! A run that is over is told of by its summary, which no longer changes; one that is not is folded from
+//! its ledger at that moment, so what is shown is exact. A run whose ledger is gone counts as purged
+//! whatever its summary says: a planner may have died between the two.
+
+use std::collections::BTreeMap;
+
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+
+use super::ledger::{self, Span};
+use super::{LeftOut, ListError, RunError};
+use crate::broker::Broker;
+use crate::id::{JobName, QueueName, RunId};
+use crate::ledger::audit::{self, Audit};
+use crate::ledger::fold::Fold;
+use crate::ledger::record::{Author, PlanRecord, Record};
+use crate::ledger::summary::RunSummary;
+use crate::wire;
+
+/// Ledgers that are read at once: the broker is the slower end, and each costs a page of memory.
+pub(super) const AT_ONCE: usize = 16;
+
+/// Some runs, and what is to be said of the others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listed {
+    /// The newest first.
+    pub runs: Vec<RunSummary>,
+    /// Older ones beyond the limit.
+    pub more: u64,
+    /// Those that cannot be told of.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Lists at most `limit` runs, of `job` or of all jobs.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn list(
+    broker: &Broker,
+    job: Option<&JobName>,
+    limit: usize,
+) -> Result<Listed, ListError> {
+    let mut known = known(broker).await?;
+    known.retain(|known| job.is_none_or(|job| known.run.job() == job.as_str()));
+    let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
+    let mut listed = Listed::default();
+    // When a run was opened says its summary, or else its ledger.
+    let (mut told, untold): (Vec<_>, Vec<_>) =
+        known.into_iter().partition(|known| known.summary.is_some());
+    let mut fresh = exactly(broker, untold, last);
+    while let Some(of_run) = fresh.try_next().await? {
+        told.extend(of_run.note_in(&mut listed.left_out));
+    }
+    told.sort_by(|a, b| {
+        let opened = |known: &Known| known.summary.as_ref().and_then(|s| s.opened_at.clone());
+        opened(b).cmp(&opened(a)).then_with(|| a.run.cmp(&b.run))
+    });
+    listed.more = told.len().saturating_sub(limit) as u64;
+    told.truncate(limit);
+    let mut shown = exactly(broker, told, last);
+    while let Some(of_run) = shown.try_next().await? {
+        let known = of_run.note_in(&mut listed.left_out);
+        listed.runs.extend(known.and_then(|known| known.summary));
+    }
+    Ok(listed)
+}
+
+/// What `run`'s ledger adds up to now.
+///
+/// # Errors
+/// When there is no such run, it cannot be told of, or the broker does not answer.
+pub async fn fold(broker: &Broker, run: &RunId) -> Result<Fold, RunError> {
+    let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
+    fold_in(
+        broker,
+        Span::anywhere(broker.subjects(), run).up_to(last),
+        run,
+    )
+    .await
+}
+
+/// How `run` stands now.
+///
+/// # Errors
+/// As [`fold`].
+pub async fn show(broker: &Broker, run: &RunId) -> Result<RunSummary, RunError> {
+    RunSummary::of(&fold(broker, run).await?).ok_or_else(|| RunError::Headless { run: run.clone() })
+}
+
+/// What `run`'s ledger proves, read as it stands and never from a summary.
+///
+/// # Errors
+/// When there is no such run, or the broker does not answer.
+pub async fn audit(broker: &Broker, run: &RunId) -> Result<audit::Report, RunError> {
+    let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
+    let mut audit = Audit::new(run.clone());
+    let mut beginning = Beginning::default();
+    let span = Span::anywhere(broker.subjects(), run).up_to(last);
+    ledger::walk(broker, span, |stored, content| {
+        beginning.see(content.as_ref().ok());
+        audit.read(stored.seq, content.as_ref().ok());
+    })
+    .await?;
+    beginning.check(broker, run)?;
+    Ok(audit.report())
+}
+
+/// How a ledger begins: with the last record of a run that is over, that run was purged.
+#[derive(Default)]
+struct Beginning {
+    read: bool,
+    purged: bool,
+}
+
+impl Beginning {
+    fn see(&mut self, content: Option<&Record>) {
+        if !self.read {
+            self.read = true;
+            self.purged = matches!(content, Some(Record::Plan(plan)) if plan.is_end());
+        }
+    }
+
+    fn check(&self, broker: &Broker, run: &RunId) -> Result<(), RunError> {
+        let run = run.clone();
+        match self {
+            Beginning { purged: true, .. } => Err(RunError::Purged { run }),
+            Beginning { read: false, .. } => Err(RunError::Absent {
+                run,
+                namespace: broker.subjects().namespace().clone(),
+            }),
+            Beginning { .. } => Ok(()),
+        }
+    }
+}
+
+pub(super) async fn fold_in(broker: &Broker, span: Span, run: &RunId) -> Result<Fold, RunError> {
+    let mut fold = Fold::new(run.clone());
+    let mut beginning = Beginning::default();
+    ledger::walk(broker, span, |stored, content| {
+        beginning.see(content.as_ref().ok());
+        ledger::take(&mut fold, stored, &content);
+    })
+    .await?;
+    beginning.check(broker, run)?;
+    if fold.opening().is_none() {
+        return Err(RunError::Headless { run: run.clone() });
+    }
+    Ok(fold)
+}
+
+/// A run that has a ledger, or a summary of one that went on.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) run: RunId,
+    /// `None`: its records stand under more than one queue, or under none.
+    queue: Option<QueueName>,
+    /// `None`: it has none that can be read.
+    pub(super) summary: Option<RunSummary>,
+}
+
+impl Known {
+    fn is_over(&self) -> bool {
+        self.summary
+            .as_ref()
+            .is_some_and(|summary| summary.state.ended())
+    }
+
+    /// What its records up to `last` add up to, or why that cannot be told. A broker that does not
+    /// answer is nothing of this run's.
+    pub(super) async fn fold(
+        &self,
+        broker: &Broker,
+        last: u64,
+    ) -> Result<Result<Fold, RunError>, ListError> {
+        let subjects = broker.subjects();
+        let span = match &self.queue {
+            Some(queue) => Span::of(subjects, queue, &self.run),
+            None => Span::anywhere(subjects, &self.run),
+        };
+        match fold_in(broker, span.up_to(last), &self.run).await {
+            Err(RunError::Read(error)) => Err(error.into()),
+            Err(RunError::Api(error)) => Err(error.into()),
+            Err(RunError::Absent { run, .. }) if self.summary.is_some() && !self.is_over() => {
+                Ok(Err(RunError::Lost { run }))
+            }
+            told => Ok(told),
+        }
+    }
+}
+
+/// A run, or why it is left out.
+struct Exact {
+    run: RunId,
+    known: Result<Known, RunError>,
+}
+
+impl Exact {
+    /// The run. What happens to every run in the end is not worth a word.
+    fn note_in(self, left_out: &mut Vec<LeftOut>) -> Option<Known> {
+        match self.known {
+            Ok(known) => Some(known),
+            Err(error) => {
+                left_out.extend(told(&self.run, &error));
+                None
+            }
+        }
+    }
+}
+
+/// What is said of a run that is left out for `error`: nothing, if it is just gone.
+pub(super) fn told(run: &RunId, error: &RunError) -> Option<LeftOut> {
+    (!error.is_gone()).then(|| LeftOut::new(format!("run {run}"), error))
+}
+
+/// `runs` in their order, those that are not over with a summary of this moment.
+fn exactly(
+    broker: &Broker,
+    runs: Vec<Known>,
+    last: u64,
+) -> impl Stream<Item = Result<Exact, ListError>> + Unpin + '_ {
+    let exact = move |mut known: Known| async move {
+        let run = known.run.clone();
+        if known.is_over() {
+            return Ok(Exact {
+                run,
+                known: Ok(known),
+            });
+        }
+        let known = known.fold(broker, last).await?.map(|fold| {
+            known.summary = RunSummary::of(&fold);
+            known
+        });
+        Ok(Exact { run, known })
+    };
+    Box::pin(stream::iter(runs).map(exact).buffered(AT_ONCE))
+}
+
+/// All runs that were not purged, by id.
+pub(super) async fn known(broker: &Broker) -> Result<Vec<Known>, ListError> {
+    // In this order: a run that is opened meanwhile has a ledger and no summary, never the other way.
+    let mut summaries = summaries(broker).await?;
+    let mut found: BTreeMap<RunId, (Known, u64)> = BTreeMap::new();
+    let subjects = broker.subjects();
+    let plans = broker
+        .subjects_of(&subjects.ledger(), &subjects.ledgers_by(Author::Plan))
+        .await?;
+    for (subject, records) in &plans {
+        let Some((queue, run, _)) = subjects.parse_ledger(subject) else {
+            continue;
+        };
+        if let Some((known, all)) = found.get_mut(&run) {
+            known.queue = None;
+            *all += records;
+        } else {
+            let known = Known {
+                queue: Some(queue),
+                summary: summaries.remove(&run),
+                run: run.clone(),
+            };
+            found.insert(run, (known, *records));
+        }
+    }
+    // A single record is the first of a run that was just opened, or the last of one that was purged.
+    let single = found.values().filter(|(_, records)| *records == 1);
+    let single: Vec<String> = single
+        .filter_map(|(known, _)| {
+            let queue = known.queue.as_ref()?;
+            Some(subjects.ledger_of(queue, &known.run, Author::Plan))
+        })
+        .collect();
+    for last in broker.multi_last(&subjects.ledger(), &single).await? {
+        if let Some((_, run, _)) = subjects.parse_ledger(&last.subject)
+            && wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end())
+        {
+            found.remove(&run);
+        }
+    }
+    let lost = summaries
+        .into_values()
+        .filter(|summary| !summary.state.ended());
+    let lost = lost.map(|summary| Known {
+        run: summary.run.clone(),
+        queue: None,
+        summary: Some(summary),
+    });
+    Ok(found
+        .into_values()
+        .map(|(known, _)| known)
+        .chain(lost)
+        .collect())
+}
+
+/// The summaries that can be read. One that cannot be is made anew from its ledger.
+async fn summaries(broker: &Broker) -> Result<BTreeMap<RunId, RunSummary>, ListError> {
+    let stored = broker.runs().entries(">").await?;
+    Ok(stored
+        .iter()
+        .filter_map(|entry| wire::decode::<RunSummary>(entry.value.as_deref()?).ok())
+        .map(|summary| (summary.run.clone(), summary))
+        .collect())
+}

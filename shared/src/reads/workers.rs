@@ -1,0 +1,129 @@
+//! Who is there: workers that answer, and those that fell silent without a goodbye.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::{LeftOut, ListError};
+use crate::broker::{Broker, PublishError};
+use crate::clock::UnixMs;
+use crate::id::Session;
+use crate::presence::Presence;
+use crate::wire;
+
+/// How long workers are given to answer: a machine under load answers within tens of milliseconds.
+const ROLL_CALL: Duration = Duration::from_millis(300);
+
+/// A worker that was killed stays registered; after this time nobody looks for it any more.
+const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
+
+/// A worker, as `workers --json` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkerStanding {
+    /// Its name.
+    pub worker: String,
+    /// Its life.
+    pub session: String,
+    /// The queues that it pulls from.
+    pub queues: Vec<String>,
+    /// The handlers that it has.
+    pub handlers: Vec<String>,
+    /// Tiles that it runs now.
+    pub in_flight: u32,
+    /// Tiles that it runs at once.
+    pub capacity: u32,
+    /// When it was heard last, RFC 3339.
+    pub last_seen: String,
+    /// When it started, RFC 3339.
+    pub started_at: String,
+    /// Version of its build.
+    pub version: String,
+    /// Whether it is on its way out.
+    pub stopping: bool,
+    /// Whether it answered just now.
+    pub answers: bool,
+}
+
+impl WorkerStanding {
+    fn of(worker: &Presence, answers: bool) -> WorkerStanding {
+        WorkerStanding {
+            worker: worker.worker.to_string(),
+            session: worker.session.to_string(),
+            queues: worker.queues.iter().map(ToString::to_string).collect(),
+            handlers: worker.handlers.iter().map(ToString::to_string).collect(),
+            in_flight: worker.in_flight,
+            capacity: worker.capacity,
+            last_seen: if answers { UnixMs::now() } else { worker.at }.rfc3339(),
+            started_at: worker.started_at.rfc3339(),
+            version: worker.version.clone(),
+            stopping: worker.stopping,
+            answers,
+        }
+    }
+}
+
+/// All workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Those that can be told of: who answers first.
+    pub workers: Vec<WorkerStanding>,
+    /// Registrations that cannot be read.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Lists workers: those that answer, and those that fell silent a while ago without a goodbye.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn list(broker: &Broker) -> Result<Listed, ListError> {
+    let answering = roll_call(broker).await?;
+    let here: BTreeSet<Session> = answering.iter().map(|worker| worker.session).collect();
+    let mut listed = Listed {
+        workers: answering
+            .iter()
+            .map(|worker| WorkerStanding::of(worker, true))
+            .collect(),
+        left_out: Vec::new(),
+    };
+    for entry in broker.workers().entries(">").await? {
+        let silent = |worker: &Presence| {
+            !here.contains(&worker.session) && UnixMs::now() < worker.at + FORGOTTEN
+        };
+        match wire::decode::<Presence>(entry.value.as_deref().unwrap_or_default()) {
+            Ok(worker) if silent(&worker) => {
+                listed.workers.push(WorkerStanding::of(&worker, false));
+            }
+            Ok(_) => {}
+            Err(error) => listed.left_out.push(LeftOut::new(entry.key, &error)),
+        }
+    }
+    Ok(listed)
+}
+
+/// The workers that answer when everybody is asked, by name.
+///
+/// # Errors
+/// When the question cannot be sent.
+pub async fn roll_call(broker: &Broker) -> Result<Vec<Presence>, PublishError> {
+    let inbox = broker.new_inbox();
+    let mut answers = broker.subscribe(inbox.clone()).await?;
+    broker
+        .publish_with_reply(broker.subjects().roll_call(), inbox, Bytes::new())
+        .await?;
+    let mut workers = BTreeMap::new();
+    let until = Instant::now() + ROLL_CALL;
+    while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
+        match wire::decode::<Presence>(&answer.payload) {
+            Ok(worker) => {
+                workers.insert((worker.worker.clone(), worker.session), worker);
+            }
+            // Nobody listens: the broker says so at once.
+            Err(_) if answer.status.is_some() => break,
+            Err(error) => tracing::warn!(%error, "a worker's answer cannot be read"),
+        }
+    }
+    Ok(workers.into_values().collect())
+}
