@@ -98,3 +98,5 @@ pub struct Halted {
     /// The worker.
     pub session: Session,
 }
+
+crate::wire::coded!(Command, Answer, Broadcast, Halted);

@@ -125,6 +125,8 @@ fn read(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+crate::wire::coded!(Question, Holdings);
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -123,6 +123,8 @@ impl GridSpec {
     }
 }
 
+crate::wire::coded!(JobSpec);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,10 +2,9 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
-//! | [`record`] | what may be written, and by whom |
-//! | [`orders`] | the planner records by which a run is cancelled or reopened |
+//! | [`record`] | what may be written, and by whom; a room a kind of record, [`orders`] among them |
 //! | [`outcomes`] | the packed block of outcomes |
-//! | [`fold`] | what the records add up to: the planner's view, small for a run of any size |
+//! | [`fold`] | what the records add up to: the planner's view, small for a run of any size; a room a kind of change |
 //! | [`crash`] | which shards kill their workers |
 //! | [`summary`] | what people and programs are shown of a run |
 //! | [`audit`] | the proof of coverage: a second, plain reading of the same records |
@@ -13,7 +12,8 @@
 pub mod audit;
 pub mod crash;
 pub mod fold;
-pub mod orders;
 pub mod outcomes;
 pub mod record;
 pub mod summary;
+
+pub use record::orders;

@@ -38,3 +38,5 @@ pub struct Presence {
     #[serde(default, skip_serializing_if = "Packed::is_empty")]
     pub named: Packed,
 }
+
+crate::wire::coded!(Presence);

@@ -2,15 +2,13 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Fence, Nonce, RunId};
-use crate::wire::{self, WireError};
+use crate::wire::{self, Wire, WireError};
 
 mod plain;
-
-pub(crate) use plain::encode_plain;
 
 /// What kind of work a tile is.
 #[derive(
@@ -68,6 +66,17 @@ pub struct TileRef {
     pub index: u32,
 }
 
+/// One shard, or one question of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cell {
+    /// What kind of work.
+    pub kind: TileKind,
+    /// Row of the grid.
+    pub slice: u32,
+    /// Page, or number of the question.
+    pub page: u32,
+}
+
 /// One queue message. All its shards carry the same attempt number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tile {
@@ -109,6 +118,19 @@ pub struct Tile {
     /// so its first shards wait for one round trip less. Left out elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<Bytes>,
+}
+
+impl Wire for Tile {
+    fn to_bytes(&self, space: &mut BytesMut) -> Bytes {
+        match plain::encode_plain(self, space) {
+            Some(()) => space.split().freeze(),
+            None => wire::encode_any(self, space),
+        }
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Tile, WireError> {
+        Tile::read(bytes, None)
+    }
 }
 
 impl Tile {

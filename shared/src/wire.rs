@@ -7,14 +7,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Answer, Broadcast, Command, Halted};
-use crate::holdings::{Holdings, Question};
-use crate::job::JobSpec;
-use crate::ledger::record::{PlanRecord, Takeover, WorkRecord};
-use crate::ledger::summary::RunSummary;
-use crate::presence::Presence;
-use crate::tile::{Tile, encode_plain};
-
 /// The version that this build writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
 
@@ -57,7 +49,7 @@ struct VersionOnly {
     v: u64,
 }
 
-/// What has bytes of its own. A coder is compiled here once a type, and not again in every crate that
+/// What has bytes of its own. A coder is compiled in this crate once a type, and not again in every crate that
 /// uses it: they are large.
 pub trait Wire: Sized {
     /// See [`encode_in`].
@@ -69,39 +61,24 @@ pub trait Wire: Sized {
     fn from_bytes(bytes: &[u8]) -> Result<Self, WireError>;
 }
 
-macro_rules! wire {
+/// Says that a record is coded by the general coder. Stands beside the record.
+macro_rules! coded {
     ($($record:ty),* $(,)?) => {$(
-        impl Wire for $record {
+        impl $crate::wire::Wire for $record {
             #[inline(never)]
-            fn to_bytes(&self, space: &mut BytesMut) -> Bytes {
-                encode_any(self, space)
+            fn to_bytes(&self, space: &mut bytes::BytesMut) -> bytes::Bytes {
+                $crate::wire::encode_any(self, space)
             }
 
             #[inline(never)]
-            fn from_bytes(bytes: &[u8]) -> Result<Self, WireError> {
-                decode_any(bytes)
+            fn from_bytes(bytes: &[u8]) -> Result<Self, $crate::wire::WireError> {
+                $crate::wire::decode_any(bytes)
             }
         }
     )*};
 }
 
-wire!(
-    JobSpec, PlanRecord, WorkRecord, Takeover, RunSummary, Presence, Command, Answer, Broadcast,
-    Halted, Question, Holdings
-);
-
-impl Wire for Tile {
-    fn to_bytes(&self, space: &mut BytesMut) -> Bytes {
-        match encode_plain(self, space) {
-            Some(()) => space.split().freeze(),
-            None => encode_any(self, space),
-        }
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Tile, WireError> {
-        Tile::read(bytes, None)
-    }
-}
+pub(crate) use coded;
 
 /// The bytes of `body`.
 pub fn encode<T: Wire>(body: &T) -> Bytes {

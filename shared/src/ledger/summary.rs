@@ -152,3 +152,5 @@ impl RunSummary {
         })
     }
 }
+
+crate::wire::coded!(RunSummary);

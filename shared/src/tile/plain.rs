@@ -29,7 +29,7 @@ mod name {
 }
 
 /// Writes `tile`, if it is one of counted pages and no refill. `None`: nothing was written.
-pub(crate) fn encode_plain(tile: &Tile, space: &mut BytesMut) -> Option<()> {
+pub(super) fn encode_plain(tile: &Tile, space: &mut BytesMut) -> Option<()> {
     let Tile {
         kind,
         run,
@@ -78,7 +78,7 @@ pub(crate) fn encode_plain(tile: &Tile, space: &mut BytesMut) -> Option<()> {
 
 /// The tile, if `bytes` are one of counted pages and no refill. If it is of run `like`, it shares its
 /// id.
-pub(crate) fn decode_plain(bytes: &[u8], like: Option<&RunId>) -> Option<Tile> {
+pub(super) fn decode_plain(bytes: &[u8], like: Option<&RunId>) -> Option<Tile> {
     let mut rest = bytes.strip_prefix(START)?;
     let run = text(&mut rest, name::RUN)?;
     let tile = Tile {

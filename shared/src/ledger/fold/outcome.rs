@@ -2,11 +2,44 @@
 
 use std::ops::Range;
 
-use super::{Cell, FailedCell, Fold, Next};
+use super::{Cell, Fold};
 use crate::clock::UnixMs;
-use crate::ledger::crash;
 use crate::ledger::outcomes::{Entry, Failed, Retry, Status};
-use crate::tile::{TileKind, TileRef};
+use crate::tile::{Bounds, Key, TileKind, TileRef};
+
+/// A shard with at least one counted failure and no success.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedCell {
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// The last error.
+    pub error: String,
+    /// When that was recorded.
+    pub at: UnixMs,
+    /// What follows.
+    pub next: Next,
+    /// Attempts that it may have; more than the job's own number once it was reopened.
+    pub most: u32,
+    /// Attempts before it was reopened last.
+    pub base: u32,
+    /// Whether somebody gave it up.
+    pub dropped: bool,
+    /// The page's bounds, where it has some.
+    pub bounds: Option<Bounds>,
+    /// For a probe: its cursor.
+    pub after: Option<Key>,
+}
+
+/// What follows a counted failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another attempt, not before this time by the broker's clock.
+    Due(UnixMs),
+    /// Another attempt has been issued.
+    Issued(TileRef),
+    /// Nothing: its attempts are used up.
+    Dead,
+}
 
 impl Fold {
     pub(super) fn outcome(&mut self, at: UnixMs, entry: &Entry) {
@@ -151,20 +184,15 @@ impl Fold {
         self.note_failure(at, entry.tile, cell, next, failed.error.clone());
     }
 
-    /// A page of an open tile has killed its third worker.
-    pub(super) fn condemn(&mut self, at: UnixMs, place: TileRef, page: u32) {
-        if let Some(tile) = self.open.get(&place) {
-            let cell = Cell {
-                kind: tile.kind,
-                slice: tile.slice,
-                page,
-            };
-            self.note_failure(at, place, cell, Next::Dead, crash::verdict());
-        }
-    }
-
     /// The attempt at `cell` that the open tile at `place` carries has failed.
-    fn note_failure(&mut self, at: UnixMs, place: TileRef, cell: Cell, next: Next, error: String) {
+    pub(super) fn note_failure(
+        &mut self,
+        at: UnixMs,
+        place: TileRef,
+        cell: Cell,
+        next: Next,
+        error: String,
+    ) {
         let Some(tile) = self.open.get(&place) else {
             return;
         };

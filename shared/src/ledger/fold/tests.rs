@@ -6,7 +6,8 @@ use crate::job::{Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
 use crate::ledger::audit::Audit;
 use crate::ledger::orders::{Dropped, Reopened, Which};
 use crate::ledger::outcomes::{Column, Entry, Failed, Retry, Status};
-use crate::ledger::record::{EndState, Reason};
+use crate::ledger::record::{EndState, Probed, Reason, Takeover, TileRun, Wave};
+use crate::tile::{Bounds, Key, TileKind};
 
 const SLICES: u32 = 2;
 const PAGES: u32 = 6;

@@ -1,5 +1,5 @@
-//! What people, or a limit of the job, ordered of a run: planner records beside its waves, under the
-//! same compare-and-swap.
+//! How a run ends, and what people, or a limit of the job, ordered of it: planner records beside its
+//! waves, under the same compare-and-swap.
 //!
 //! A run that was `cancelled` issues nothing more and is then closed; `reopened` takes that back, also
 //! after it was closed, and gives dead shards further attempts; `dropped` only says that somebody has
@@ -8,9 +8,33 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::Term;
-use crate::ledger::fold::Cell;
+use crate::tile::Cell;
 
 pub use crate::limits::CELLS_MAX;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndState {
+    /// Every shard is committed.
+    Succeeded,
+    /// A shard is dead, or the run could not be planned.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// The last record of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Closed {
+    /// How it ended.
+    pub state: EndState,
+    /// Why, where it did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The decider's term.
+    pub term: Term,
+}
 
 /// Nothing more of the run is issued; what is queued or runs is stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
