@@ -4,7 +4,7 @@
 //! | room | commands |
 //! |------|----------|
 //! | [`job`] | `job apply`, `list`, `show`, `delete` |
-//! | [`run`] | `run`: a submission; `wait`: following it to its end |
+//! | [`mod@run`] | `run`: a submission; `wait`: following it to its end |
 //! | [`runs`] | `runs`, `show`, `audit`, `dead list`: what ledgers say |
 //! | [`orders`] | `cancel`, `retry`, `dead retry`, `dead drop`: orders to the planner |
 //! | [`queues`] | `queues`, `workers` |

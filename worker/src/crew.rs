@@ -4,7 +4,7 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
-//! | [`attempt`] | how one attempt ended: returned, panicked, timed out, stopped |
+//! | [`mod@attempt`] | how one attempt ended: returned, panicked, timed out, stopped |
 //! | [`pace`] | which handlers are so quick that a task of their own would cost more than they do |
 
 use std::future::{Future, poll_fn};

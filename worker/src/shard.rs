@@ -144,7 +144,7 @@ impl Shard {
     }
 
     /// Whether the record with this key is in the shard's slice
-    /// ([`slicing::slice_of`](gridloom_shared::slicing::slice_of) says how, also for SQL).
+    /// ([`slicing::slice_of`] says how, also for SQL).
     pub fn owns(&self, key: impl AsRef<str>) -> bool {
         slicing::slice_of(key.as_ref(), self.slices()) == self.slice()
     }
