@@ -4,68 +4,83 @@
 //! One loop, one owner of all state, on a thread of its own. It waits only in its one `select!`: what
 //! is said to the broker is either handed to the client at once or an errand whose end is an event.
 //!
+//! Each state has one owner, and is seen by nobody else:
+//!
+//! | room | what it owns, and decides with it |
+//! |------|--------------|
+//! | [`tiles`] | the tiles that are held, in which phase, and the slots they take |
+//! | [`runs`] | the frozen jobs, and who waits for them |
+//! | [`ledger_writer`] | what is to be written, and what a confirmed record means |
+//! | [`turns`] | the tile that runs alone, and who stands in line |
+//! | [`queues`] | consumers, floors, pulls |
+//! | [`signals`] | what is said about queue messages |
+//! | [`renewals`] | in-progress signals that are not answered yet |
+//! | [`takeovers`] | what is heard of takeovers by others |
+//! | [`cancel`] | runs of which nothing may run |
+//! | [`asked`] | the leader's questions |
+//! | [`link`] | what a lost and a new connection mean |
+//! | [`announcer`] | what is said of the worker |
+//!
+//! and the way of a tile leads through them:
+//!
 //! | room | what it does |
 //! |------|--------------|
 //! | [`intake`] | reads a delivery: dropped, adopted, or held |
-//! | [`admit`] | finds its job and handler, starts it, takes what came out |
-//! | [`report`] | writes records, acknowledges what is confirmed |
-//! | [`claim`] | takes tiles over and finds what is left of them |
-//! | [`careful`] | runs tiles whose holder may have died of them |
-//! | [`cancel`] | stops everything of a run that was cancelled |
-//! | [`leases`] | renews, loses, and listens to takeovers |
-//! | [`asked`] | tells the leader what is held |
-//! | [`link`] | what a lost and a new connection mean |
+//! | [`admit`] | finds its job and handler |
+//! | [`claim`] | takes it over and finds what is left of it |
+//! | [`start`] | hands it to the crew, or announces its next page |
+//! | [`settle`] | ends it: outcomes, acknowledged, handed back, or lost |
 //! | [`drain`] | stops: finish, hand back, say goodbye |
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use gridloom_shared::broker::{Broker, Subject, Subscription};
-use gridloom_shared::clock::{Boot, UnixMs};
+use futures_util::FutureExt;
+use gridloom_shared::broker::{Broker, PublishError};
+use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Session;
-use gridloom_shared::ledger::record::Author;
-use gridloom_shared::quick::QuickMap;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use crate::crew::{self, Finished, Job};
-use crate::health::{Part, WorkerHealth};
-use crate::presence::{self, Facts};
-use crate::slots::Slots;
-use crate::takeover::heard::Heard;
+use crate::crew::Finished;
+use crate::health::WorkerHealth;
 use crate::worker::{RunError, Settings, Stop};
 
 mod admit;
+mod announcer;
 mod asked;
-mod batch;
 mod cancel;
-mod careful;
 mod claim;
 mod drain;
 mod errand;
-mod held;
 mod intake;
-mod leases;
+mod ledger_writer;
 mod link;
 mod meters;
 mod queues;
-mod report;
+mod renewals;
 mod runs;
+mod settle;
+mod signals;
+mod start;
+mod takeovers;
+mod tiles;
+mod turns;
 
+use announcer::Announcer;
 use asked::Asked;
 use cancel::Cancelled;
 use drain::Draining;
-use errand::{Errand, Event};
-use held::{Held, Holding, TileKey};
-use leases::Renewals;
+use errand::{Errands, Event};
+use ledger_writer::{Answer, Appended, Batch, Content, LedgerWriter};
 use link::Link;
 use meters::Meters;
-use queues::Queue;
+use queues::Queues;
+use renewals::Renewals;
 use runs::Runs;
+use signals::Signals;
+use start::Crew;
+use takeovers::Takeovers;
+use tiles::{Holding, Tiles};
+use turns::Turns;
 
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -96,74 +111,28 @@ struct Engine {
     broker: Broker,
     settings: Arc<Settings>,
     session: Session,
-    /// Number of the last record of this session.
-    number: u64,
-    generation: u64,
     /// Read once a turn, and before anything that a lease permits.
     now: Boot,
-    link: Link,
-    queues: Vec<Queue>,
-    runs: Runs,
-    tiles: QuickMap<TileKey, Held>,
-    /// Tiles that were lost while their handler ran, and it still runs.
-    zombies: HashMap<TileKey, u64>,
-    /// Tiles that this worker handed back, and the delivery count that they have if nobody else had
-    /// them since.
-    given_back: HashMap<TileKey, u64>,
-    heard: Heard,
-    slots: Slots,
-    /// Slots that hold a tile.
-    occupied: u32,
-    /// Tiles whose handler has finished and that are not acknowledged yet.
-    unacked: u32,
-    running: u32,
-    /// Tiles without a handler here, that are about to be handed back. As many as there are slots take
-    /// no slot.
-    paused: u32,
-    /// The tile that runs with nothing beside it.
-    alone: Option<TileKey>,
-    /// Tiles that may start once no tile is to be alone, or once they are.
-    in_line: Vec<TileKey>,
-    /// Tiles for the crew, handed over at the end of the turn.
-    outgoing: Vec<Job<Holding>>,
-    crew: mpsc::UnboundedSender<Vec<Job<Holding>>>,
-    finished: mpsc::UnboundedReceiver<Vec<Finished<Holding>>>,
-    /// Runs with something to write.
-    dirty: Vec<u64>,
-    /// Whether the ledger took no record lately, for want of room: then nothing new is begun.
-    ledger_full: bool,
-    /// Whether the ledger refused a record since it last took one.
-    ledger_troubled: bool,
-    /// Records that wait for the connection.
-    parked: Vec<batch::Batch>,
-    /// Signals for queue messages that are to be sent.
-    signals: VecDeque<Signal>,
-    errands: FuturesUnordered<Errand>,
-    takeovers: Subscription,
-    /// What the leader tells all workers.
-    broadcasts: Subscription,
-    cancelled: Cancelled,
-    renewals: Renewals,
-    asked: Asked,
     /// When to look again although nothing happens.
     alarm: Option<Boot>,
+    errands: Errands,
+    link: Link,
+    queues: Queues,
+    runs: Runs,
+    tiles: Tiles,
+    turns: Turns,
+    crew: Crew,
+    ledger: LedgerWriter,
+    signals: Signals,
+    renewals: Renewals,
+    takeovers: Takeovers,
+    cancelled: Cancelled,
+    asked: Asked,
     draining: Option<Draining>,
-    facts: Arc<Facts>,
-    farewell: CancellationToken,
-    announcer: Option<tokio::task::JoinHandle<()>>,
+    announcer: Announcer,
     health: WorkerHealth,
     meters: Meters,
     fault: Option<RunError>,
-}
-
-/// What is said about a queue message.
-enum Signal {
-    /// It is done.
-    Ack(Subject),
-    /// It is handed back; only on the connection that pulled it.
-    Nak(Subject, u64),
-    /// It is of no use to anybody.
-    Terminate(Subject),
 }
 
 impl Engine {
@@ -173,84 +142,27 @@ impl Engine {
         crew: &tokio::runtime::Handle,
         health: WorkerHealth,
     ) -> Result<Engine, RunError> {
-        let lost =
-            |error: gridloom_shared::broker::PublishError| RunError::Engine(error.to_string());
+        let lost = |error: PublishError| RunError::Engine(error.to_string());
         let session = Session::random();
-        let (batches_tx, batches) = mpsc::unbounded_channel();
-        let (finished_tx, finished) = mpsc::unbounded_channel();
-        crew.spawn(crew::serve(batches, finished_tx));
-        let takeovers = broker
-            .subscribe(broker.subjects().ledgers_by(Author::Takeover))
-            .await
-            .map_err(lost)?;
-        let broadcasts = broker
-            .subscribe(broker.subjects().broadcast())
-            .await
-            .map_err(lost)?;
-        let renewals = Renewals::new(&broker).await.map_err(lost)?;
-        let asked = Asked::new(&broker, session).await.map_err(lost)?;
-        let mut handlers: Vec<_> = settings.handlers.keys().cloned().collect();
-        handlers.sort();
-        let facts = Arc::new(Facts {
-            worker: settings.name.clone(),
-            session,
-            queues: settings.queues.clone(),
-            handlers,
-            capacity: settings.concurrency,
-            started_at: UnixMs::now(),
-            in_flight: AtomicU32::new(0),
-            stopping: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
-            named: Mutex::default(),
-        });
-        let farewell = CancellationToken::new();
-        let announcer = tokio::spawn(presence::announce(
-            broker.clone(),
-            Arc::clone(&facts),
-            farewell.clone(),
-        ));
         Ok(Engine {
-            link: Link::new(&broker),
             session,
-            number: 0,
-            generation: 0,
             now: Boot::now(),
-            queues: settings
-                .queues
-                .iter()
-                .map(|name| Queue::new(name.clone(), broker.subjects()))
-                .collect(),
-            runs: Runs::default(),
-            tiles: QuickMap::default(),
-            zombies: HashMap::new(),
-            given_back: HashMap::new(),
-            heard: Heard::default(),
-            slots: Slots::new(settings.concurrency),
-            occupied: 0,
-            unacked: 0,
-            running: 0,
-            paused: 0,
-            alone: None,
-            in_line: Vec::new(),
-            outgoing: Vec::new(),
-            crew: batches_tx,
-            finished,
-            dirty: Vec::new(),
-            ledger_full: false,
-            ledger_troubled: false,
-            parked: Vec::new(),
-            signals: VecDeque::new(),
-            errands: FuturesUnordered::new(),
-            takeovers,
-            broadcasts,
-            cancelled: Cancelled::default(),
-            renewals,
-            asked,
             alarm: None,
+            errands: Errands::default(),
+            link: Link::new(&broker),
+            queues: Queues::new(&settings.queues, broker.subjects(), settings.concurrency),
+            runs: Runs::default(),
+            tiles: Tiles::default(),
+            turns: Turns::default(),
+            crew: Crew::start(crew),
+            ledger: LedgerWriter::new(session, health.clone()),
+            signals: Signals::default(),
+            renewals: Renewals::new(&broker).await.map_err(lost)?,
+            takeovers: Takeovers::new(&broker).await.map_err(lost)?,
+            cancelled: Cancelled::new(&broker).await.map_err(lost)?,
+            asked: Asked::new(&broker, session).await.map_err(lost)?,
             draining: None,
-            facts,
-            farewell,
-            announcer: Some(announcer),
+            announcer: Announcer::start(&broker, &settings, session),
             health,
             meters: Meters::new(),
             fault: None,
@@ -272,14 +184,14 @@ impl Engine {
                 () = stop.stopped(), if self.draining.is_none() => self.begin_drain(),
                 () = stop.hurried(), if self.draining.as_ref().is_some_and(Draining::waits) => self.end_grace(),
                 _ = clock.tick() => self.tick(),
-                Some(event) = self.errands.next(), if !self.errands.is_empty() => self.on_event(event),
+                event = self.errands.next() => self.on_event(event),
                 Some(message) = self.takeovers.next() => self.hear(&message),
-                Some(message) = self.broadcasts.next() => self.hear_leader(&message),
+                Some(message) = self.cancelled.next() => self.hear_leader(&message),
                 Some(answer) = self.renewals.next() => self.renewed(&answer),
-                count = self.finished.recv_many(&mut ended, TURN) => if count == 0 {
+                any = self.crew.next(&mut ended, TURN) => if !any {
                     return Err(RunError::Engine("the runtime of the handlers is gone".into()));
                 },
-                (queue, came) = queues::next_of(&mut self.queues) => self.came(queue, came),
+                (queue, came) = self.queues.next() => self.came(queue, came),
                 // After the pulls: nothing waits in them when a question is read.
                 Some(question) = self.asked.next() => self.asked(question),
                 () = ring(alarm, self.now) => {}
@@ -321,13 +233,11 @@ impl Engine {
                 Some(None) | None => break,
             }
         }
-        while !self.errands.is_empty()
-            && let Some(Some(event)) = self.errands.next().now_or_never()
-        {
+        while let Some(event) = self.errands.next().now_or_never() {
             self.on_event(event);
         }
         for _ in 0..TURN {
-            match queues::next_of(&mut self.queues).now_or_never() {
+            match self.queues.next().now_or_never() {
                 Some((queue, came)) => self.came(queue, came),
                 None => {
                     self.take_question();
@@ -335,12 +245,7 @@ impl Engine {
                 }
             }
         }
-        if self
-            .finished
-            .recv_many(ended, TURN)
-            .now_or_never()
-            .is_some()
-        {
+        if self.crew.next(ended, TURN).now_or_never().is_some() {
             ended
                 .drain(..)
                 .flatten()
@@ -354,33 +259,71 @@ impl Engine {
         self.let_in();
         self.write();
         self.answer_leader();
-        if !self.outgoing.is_empty() {
-            let next = Vec::with_capacity(self.outgoing.len());
-            // The crew's end is noticed by the loop.
-            let _ = self.crew.send(std::mem::replace(&mut self.outgoing, next));
+        self.crew.hand_over();
+    }
+
+    /// Writes what is due about every run.
+    fn write(&mut self) {
+        if !self.link.is_open() {
+            return;
+        }
+        let most = self.broker.max_record();
+        let written = self.ledger.write(&mut self.tiles, self.now, most);
+        written.batches.into_iter().for_each(|batch| {
+            self.append(batch);
+        });
+        if let Some(moment) = written.again {
+            self.wake_at(moment);
+        }
+    }
+
+    fn append(&mut self, batch: Batch) {
+        let broker = self.broker.clone();
+        self.errands.add(errand::append(broker, batch));
+    }
+
+    fn appended(&mut self, appended: Appended) {
+        if appended.result.is_ok() {
+            self.meters.append.record(appended.took.as_secs_f64());
+        }
+        let connected = self.link.is_open() && self.broker.is_connected();
+        match self.ledger.appended(appended, connected) {
+            Answer::Confirmed(content, at) => self.confirmed(content, at),
+            Answer::Again(batch, pause) => self.errands.add(errand::again(batch, pause)),
+            Answer::GivenUp => {}
+        }
+    }
+
+    fn confirmed(&mut self, content: Content, at: ledger_writer::At) {
+        match content {
+            Content::Outcomes(parts) => parts.iter().for_each(|part| self.confirm(part.tile)),
+            Content::Probed(holding) => self.confirm(holding),
+            Content::Started(holding, page) => self.announced(holding, page),
+            Content::Claims(reason, holdings) => self.read_claim(at, reason, holdings),
+            Content::Returns(returns) => returns
+                .into_iter()
+                .flat_map(|given| given.receipts)
+                .for_each(|receipt| self.signals.nak(receipt)),
+        }
+    }
+
+    /// Sends a record again, for what may still be said of it.
+    fn send_again(&mut self, batch: Batch) {
+        if !self.link.is_open() {
+            self.ledger.park(batch);
+        } else if let Some(batch) = self.ledger.again(batch, &self.tiles, Boot::now()) {
+            self.append(batch);
         }
     }
 
     fn pull(&mut self) {
-        if self.draining.is_some() || self.ledger_full || !self.link.is_open() {
+        if self.draining.is_some() || self.ledger.is_full() || !self.link.is_open() {
             return;
         }
-        let epoch = self.link.epoch();
-        let occupied = self.occupied + self.paused.saturating_sub(self.settings.concurrency);
-        let plan = match self.queues.as_slice() {
-            [one] => self
-                .slots
-                .plan(&[one.demand(epoch)], occupied, self.unacked, self.now),
-            many => {
-                let demands: Vec<_> = many.iter().map(|queue| queue.demand(epoch)).collect();
-                self.slots.plan(&demands, occupied, self.unacked, self.now)
-            }
-        };
-        let shared = self.queues.len() > 1;
-        for (queue, tiles) in plan.pulls {
-            self.queues[queue].pull(tiles, shared);
-        }
-        if let Some(again) = plan.again {
+        let paused = self.tiles.paused();
+        let occupied = self.tiles.occupied() + paused.saturating_sub(self.settings.concurrency);
+        let (unacked, epoch) = (self.tiles.unacked(), self.link.epoch());
+        if let Some(again) = self.queues.pull(occupied, unacked, epoch, self.now) {
             self.wake_at(again);
         }
     }
@@ -389,22 +332,10 @@ impl Engine {
         self.alarm = Some(self.alarm.map_or(moment, |alarm| alarm.min(moment)));
     }
 
-    /// Sends what was decided about queue messages. What the client cannot take now stays.
+    /// Sends what was decided about queue messages.
     fn send_signals(&mut self) {
-        while self.link.is_open()
-            && let Some(signal) = self.signals.pop_front()
-        {
-            let sent = match &signal {
-                Signal::Ack(reply) => self.broker.ack(reply).now_or_never().map(|_| ()),
-                Signal::Nak(reply, epoch) => {
-                    self.broker.nak(reply, *epoch).now_or_never().map(|_| ())
-                }
-                Signal::Terminate(reply) => self.broker.terminate(reply).now_or_never().map(|_| ()),
-            };
-            if sent.is_none() {
-                self.signals.push_front(signal);
-                return;
-            }
+        if self.link.is_open() {
+            self.signals.send(&self.broker);
         }
     }
 
@@ -419,12 +350,12 @@ impl Engine {
             Event::Looked { run, result } => self.looked(run, result),
             Event::CaughtUp { epoch, result } => self.caught_up(epoch, result),
             Event::Unread(deliveries) => self.unread_all(deliveries),
-            Event::Recorded { reply } => self.signals.extend(reply.map(Signal::Terminate)),
+            Event::Recorded { reply } => {
+                if let Some(reply) = reply {
+                    self.signals.terminate(reply);
+                }
+            }
         }
-    }
-
-    fn trouble(&self, part: Part, why: impl Into<String>) {
-        self.health.trouble(part, why);
     }
 }
 

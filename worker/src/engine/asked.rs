@@ -6,7 +6,6 @@
 //! they came, so a question is taken in only when nothing waits in the pulls; and it is answered only
 //! when what was decided about messages is said, since an answer must not be overtaken by it.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -30,8 +29,6 @@ const NAMED_EACH: u32 = 20;
 pub(super) struct Asked {
     questions: Subscription,
     waiting: Vec<(Message, Boot)>,
-    /// Records of tiles handed back that are on their way: the messages are NAKed after them.
-    pub(super) returning: u32,
     ticks: u32,
 }
 
@@ -42,7 +39,6 @@ impl Asked {
                 .subscribe(broker.subjects().holdings(session))
                 .await?,
             waiting: Vec::new(),
-            returning: 0,
             ticks: 0,
         })
     }
@@ -77,7 +73,7 @@ impl Engine {
         let now = Boot::now();
         for (question, since) in std::mem::take(&mut self.asked.waiting) {
             let patient = now.since(since) < RETURNS;
-            if self.asked.returning > 0 && patient {
+            if self.ledger.is_returning() && patient {
                 self.asked.waiting.push((question, since));
                 self.wake_at(since + RETURNS);
                 continue;
@@ -108,9 +104,8 @@ impl Engine {
         let consumer = self
             .queues
             .iter()
-            .find(|queue| queue.name == *name)
-            .and_then(|queue| queue.puller.as_ref())
-            .map(|puller| puller.consumer().to_string());
+            .find(|queue| queue.name() == name)
+            .and_then(super::queues::Queue::consumer);
         let (sequences, whole) = Packed::pack(self.sequences(Some(name), now), PACKED_MAX);
         Holdings {
             session: self.session,
@@ -139,9 +134,9 @@ impl Engine {
 
     /// Sequences of all messages held, of one queue or of all. A lease that has ended holds nothing.
     fn sequences(&self, of: Option<&QueueName>, now: Boot) -> Vec<u64> {
-        let wanted = |queue: usize| of.is_none_or(|name| self.queues[queue].name == *name);
+        let wanted = |queue: usize| of.is_none_or(|name| self.queues.get(queue).name() == name);
         let mut all = Vec::new();
-        for held in self.tiles.values() {
+        for (_, held) in self.tiles.iter() {
             if wanted(held.queue) && held.lease.is_held(now) {
                 all.push(held.receipt.stream_seq);
                 all.extend(held.copies.iter().map(|copy| copy.stream_seq));
@@ -155,11 +150,7 @@ impl Engine {
         self.asked.ticks = self.asked.ticks.wrapping_add(1);
         if self.asked.ticks.is_multiple_of(NAMED_EACH) {
             let (named, _) = Packed::pack(self.sequences(None, self.now), NAMED_MAX);
-            *self
-                .facts
-                .named
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = named;
+            self.announcer.holds(named);
         }
     }
 

@@ -8,13 +8,13 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use gridloom_shared::broker::log::ReadError;
-use gridloom_shared::broker::{Broker, Message, Subject};
+use gridloom_shared::broker::{Broker, Message, PublishError, Subject, Subscription};
 use gridloom_shared::command::{Broadcast, Halted};
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, EndState, PlanRecord};
 use gridloom_shared::wire;
 
-use super::held::{Phase, TileKey};
+use super::tiles::{Phase, TileKey};
 use super::{Engine, Event, errand};
 use crate::shard::End;
 
@@ -24,8 +24,9 @@ const MARKS_MAX: usize = 4_096;
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Runs of which nothing may run, and who waits for that.
-#[derive(Default)]
 pub(super) struct Cancelled {
+    /// What the leader tells all workers.
+    broadcasts: Subscription,
     /// The ledger sequence by which that is known.
     marks: HashMap<RunId, u64>,
     questions: Vec<(RunId, Subject)>,
@@ -62,6 +63,19 @@ impl Standing {
 }
 
 impl Cancelled {
+    pub(super) async fn new(broker: &Broker) -> Result<Cancelled, PublishError> {
+        Ok(Cancelled {
+            broadcasts: broker.subscribe(broker.subjects().broadcast()).await?,
+            marks: HashMap::new(),
+            questions: Vec::new(),
+            asking: HashSet::new(),
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        self.broadcasts.next().await
+    }
+
     pub(super) fn contains(&self, run: &RunId) -> bool {
         !self.marks.is_empty() && self.marks.contains_key(run)
     }
@@ -108,11 +122,11 @@ impl Engine {
         };
         let (mut started, mut unstarted) = (0, Vec::new());
         for (key, held) in self.tiles.iter().filter(|(key, _)| key.opened == opened) {
-            if held.phase == Phase::Running {
+            if held.phase() == Phase::Running {
                 started += 1;
                 held.hold.iter().for_each(|hold| hold.end(End::Cancelled));
-            } else if held.phase != Phase::Reporting {
-                unstarted.push(*key);
+            } else if held.phase() != Phase::Reporting {
+                unstarted.push(key);
             }
         }
         if started > 0 || !unstarted.is_empty() {
@@ -127,7 +141,7 @@ impl Engine {
     pub(super) fn is_cancelled(&self, key: TileKey) -> bool {
         self.runs
             .get(key.opened)
-            .is_some_and(|run| self.cancelled.contains(&run.id))
+            .is_some_and(|run| self.cancelled.contains(run.id()))
     }
 
     /// Answers the leader for each run of which nothing is left.
@@ -142,13 +156,13 @@ impl Engine {
         self.cancelled.questions = busy;
         for (_, reply) in idle {
             let (broker, session) = (self.broker.clone(), self.session);
-            self.errands.push(Box::pin(async move {
+            self.errands.add(async move {
                 let answer = wire::encode(&Halted { session });
                 if let Err(error) = broker.publish(reply, answer).await {
                     tracing::debug!(%error, "cannot answer the leader");
                 }
                 Event::Recorded { reply: None }
-            }));
+            });
         }
     }
 
@@ -156,23 +170,17 @@ impl Engine {
         let Some(opened) = self.runs.opened_of(run) else {
             return false;
         };
-        let reports = self
-            .runs
-            .get(opened)
-            .is_some_and(|run| run.in_flight > 0 || !run.outbox.is_idle());
-        reports
-            || self.tiles.keys().any(|key| key.opened == opened)
-            || self.zombies.keys().any(|key| key.opened == opened)
+        self.ledger.reports(opened) || self.tiles.has_any_of(opened)
     }
 
     /// After a reconnect: were runs that are held here cancelled meanwhile?
     pub(super) fn ask_about_runs(&mut self) {
-        let mut opened: Vec<u64> = self.tiles.keys().map(|key| key.opened).collect();
+        let mut opened: Vec<u64> = self.tiles.iter().map(|(key, _)| key.opened).collect();
         opened.sort_unstable();
         opened.dedup();
         for opened in opened {
             if let Some(run) = self.runs.get(opened) {
-                let (run, queue) = (run.id.clone(), run.queue.clone());
+                let (run, queue) = (run.id().clone(), run.queue().clone());
                 self.ask_about(&run, &queue, Duration::ZERO);
             }
         }
@@ -181,7 +189,7 @@ impl Engine {
     /// A tile came of a run that was cancelled: it is dropped, unless the run was reopened.
     pub(super) fn came_of_cancelled(&mut self, run: &RunId, queue: usize) {
         tracing::debug!(%run, "dropped: its run was cancelled");
-        let queue = self.queues[queue].name.clone();
+        let queue = self.queues.get(queue).name().clone();
         self.ask_about(run, &queue, Duration::ZERO);
     }
 
@@ -191,11 +199,11 @@ impl Engine {
         }
         let subject = self.broker.subjects().ledger_of(queue, run, Author::Plan);
         let (broker, run) = (self.broker.clone(), run.clone());
-        self.errands.push(Box::pin(async move {
+        self.errands.add(async move {
             errand::pause(after).await;
             let result = standing(&broker, &subject).await;
             Event::Stood { run, result }
-        }));
+        });
     }
 
     pub(super) fn stood(&mut self, run: &RunId, result: Result<Standing, ReadError>) {
@@ -216,7 +224,7 @@ impl Engine {
                 tracing::debug!(%run, %error, "cannot read whether a run goes on");
                 let queue = self.runs.opened_of(run).and_then(|opened| {
                     let run = self.runs.get(opened)?;
-                    Some(run.queue.clone())
+                    Some(run.queue().clone())
                 });
                 if let Some(queue) = queue.filter(|_| self.holds_any_of(run)) {
                     self.ask_about(run, &queue, RETRY);
@@ -228,7 +236,7 @@ impl Engine {
     fn holds_any_of(&self, run: &RunId) -> bool {
         self.runs
             .opened_of(run)
-            .is_some_and(|opened| self.tiles.keys().any(|key| key.opened == opened))
+            .is_some_and(|opened| self.tiles.holds_any_of(opened))
     }
 }
 

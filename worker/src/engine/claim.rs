@@ -8,8 +8,8 @@ use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 
 use super::errand::{self, Ask, Claim, Plan};
-use super::held::{Careful, Holding, Phase, TileKey};
-use super::report::is_held;
+use super::ledger_writer::At;
+use super::tiles::{Careful, Holding, Phase, TileKey};
 use super::{Engine, meters};
 use crate::lease::{Action, Event as LeaseEvent};
 use crate::takeover::reading::{Left, Reading};
@@ -19,21 +19,14 @@ const RETRY: Duration = Duration::from_millis(100);
 const STILL_WAITS: Duration = Duration::from_millis(250);
 
 impl Engine {
-    /// Our takeover of `holdings` stands at `sequence`, or earlier if it was repeated.
-    pub(super) fn read_claim(
-        &mut self,
-        run: u64,
-        number: u64,
-        sequence: u64,
-        reason: Reason,
-        holdings: Vec<Holding>,
-    ) {
+    /// Our takeover of `holdings` stands there, or earlier if it was repeated.
+    pub(super) fn read_claim(&mut self, at: At, reason: Reason, holdings: Vec<Holding>) {
         meters::count_taken_over(reason, holdings.len());
         self.start_reading(
             Plan {
-                run,
-                number,
-                up_to: Some(sequence),
+                run: at.run,
+                number: at.number,
+                up_to: Some(at.sequence),
                 holdings,
             },
             Duration::ZERO,
@@ -42,30 +35,27 @@ impl Engine {
 
     fn start_reading(&mut self, mut plan: Plan, after: Duration) {
         plan.holdings
-            .retain(|holding| is_held(&self.tiles, *holding, self.now));
+            .retain(|holding| self.tiles.is_held(*holding, self.now));
         let Some(run) = self.runs.get(plan.run) else {
             return;
         };
         let tiles = || {
             plan.holdings
                 .iter()
-                .filter_map(|holding| self.tiles.get(&holding.tile))
+                .filter_map(|holding| self.tiles.get(holding.tile))
                 .map(|held| &*held.tile)
         };
         let Some(folded) = tiles().map(|tile| tile.folded).min() else {
             return;
         };
         let claim = Claim {
-            filter: self.broker.subjects().ledger_of_run(&run.queue, &run.id),
+            filter: self.broker.subjects().ledger_of_run(run.queue(), run.id()),
             from: folded + 1,
             reading: Reading::new((self.session, plan.number), plan.run, tiles()),
             plan,
         };
-        self.errands.push(Box::pin(errand::read_claim(
-            self.broker.clone(),
-            claim,
-            after,
-        )));
+        let reading = errand::read_claim(self.broker.clone(), claim, after);
+        self.errands.add(reading);
     }
 
     pub(super) fn claimed(
@@ -97,7 +87,7 @@ impl Engine {
 
     fn take_up(&mut self, holding: Holding, fence: Fence, left: &Left) {
         let key = holding.tile;
-        let Some(held) = self.tiles.get_mut(&key) else {
+        let Some(held) = self.tiles.get_mut(key) else {
             return;
         };
         held.lease.confirm(fence);
@@ -122,17 +112,13 @@ impl Engine {
     }
 
     fn phase_of(&self, holding: Holding) -> Option<Phase> {
-        let held = self.tiles.get(&holding.tile)?;
-        (held.generation == holding.generation).then_some(held.phase)
+        Some(self.tiles.of(holding)?.phase())
     }
 
     /// Whether a tile that waits to be alone still has to be.
     fn reconsider(&mut self, key: TileKey, isolated: bool) {
-        if let Some(careful) = self
-            .tiles
-            .get_mut(&key)
-            .and_then(|held| held.careful.as_mut())
-        {
+        let held = self.tiles.get_mut(key);
+        if let Some(careful) = held.and_then(|held| held.careful.as_mut()) {
             careful.alone &= isolated;
         }
     }
@@ -141,7 +127,8 @@ impl Engine {
     /// be dead may still say that it lives.
     fn ask_again(&mut self, mut plan: Plan) {
         plan.holdings.retain(|holding| {
-            self.phase_of(*holding) == Some(Phase::Blocked) && self.is_alone(holding.tile)
+            let held = self.tiles.of(*holding);
+            held.is_some_and(|held| held.phase() == Phase::Blocked && held.is_alone())
         });
         plan.up_to = None;
         self.start_reading(plan, STILL_WAITS);

@@ -1,14 +1,13 @@
 //! Stops a worker: no more pulls, what is not started is handed back, what runs may finish within the
 //! grace and is then stopped and handed back; then goodbye.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::clock::Boot;
 
-use super::held::{Receipt, TileKey};
-use super::runs::Return;
+use super::ledger_writer::Return;
+use super::tiles::{Receipt, TileKey};
 use super::{Engine, Event, intake};
 use crate::shard::End;
 
@@ -16,6 +15,7 @@ use crate::shard::End;
 const WRITE: Duration = Duration::from_secs(5);
 /// How long a broker that is gone is waited for when nothing runs any more.
 const HOPE: Duration = Duration::from_secs(2);
+/// How long the client may take to send the last word.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -43,13 +43,9 @@ impl Draining {
 impl Engine {
     pub(super) fn begin_drain(&mut self) {
         self.now = Boot::now();
-        self.facts.stopping.store(true, Ordering::Relaxed);
+        self.announcer.stopping();
         self.health.stopping();
-        let pullers: Vec<_> = self
-            .queues
-            .iter_mut()
-            .filter_map(|queue| queue.puller.take())
-            .collect();
+        let pullers = self.queues.take_pullers();
         self.draining = Some(Draining {
             begun: self.now,
             stop: self.now + self.settings.grace,
@@ -58,16 +54,11 @@ impl Engine {
         });
         for puller in pullers {
             self.errands
-                .push(Box::pin(async move { Event::Unread(puller.stop().await) }));
+                .add(async move { Event::Unread(puller.stop().await) });
         }
-        let unstarted: Vec<_> = self
-            .tiles
-            .iter()
-            .filter(|(_, held)| !held.phase.is_started())
-            .map(|(key, _)| *key)
-            .collect();
+        let unstarted = self.tiles.unstarted(|_| true);
         tracing::info!(
-            running = self.running,
+            running = self.tiles.running(),
             unstarted = unstarted.len(),
             "draining"
         );
@@ -88,14 +79,14 @@ impl Engine {
             let queue = self
                 .queues
                 .iter()
-                .find(|queue| delivery.subject.starts_with(&queue.prefix));
+                .find(|queue| delivery.subject.starts_with(queue.prefix()));
             let Some((queue, Ok(tile))) =
                 queue.map(|queue| (queue, intake::read(queue, &delivery)))
             else {
                 continue;
             };
             let key = TileKey::of(&tile);
-            if self.tiles.contains_key(&key) {
+            if self.tiles.contains(key) {
                 continue;
             }
             let receipt = Receipt {
@@ -104,14 +95,15 @@ impl Engine {
                 stream_seq: delivery.stream_seq,
                 delivered: delivery.delivered,
             };
-            let run = self
-                .runs
-                .touch(key.opened, &tile.run, &queue.name, self.broker.subjects());
-            run.returns.push(Return {
+            let (opened, queue) = (key.opened, queue.name());
+            self.runs.touch(opened, &tile.run, queue);
+            self.ledger
+                .open(opened, &tile.run, queue, self.broker.subjects());
+            let returned = Return {
                 place: key.place,
                 receipts: vec![receipt],
-            });
-            self.mark_dirty(key.opened);
+            };
+            self.ledger.give_back(opened, returned);
         }
     }
 
@@ -132,12 +124,13 @@ impl Engine {
             draining.stopped = true;
             draining.stop = draining.stop.min(self.now);
         }
-        if self.running > 0 {
-            tracing::warn!(running = self.running, "grace is over: stopping what runs");
+        let running = self.tiles.running();
+        if running > 0 {
+            tracing::warn!(running, "grace is over: stopping what runs");
         }
         self.tiles
-            .values()
-            .filter_map(|held| held.hold.as_ref())
+            .iter()
+            .filter_map(|(_, held)| held.hold.as_ref())
             .for_each(|hold| hold.end(End::Stopping));
     }
 
@@ -150,8 +143,8 @@ impl Engine {
             return false;
         };
         let done = self.is_empty_handed();
-        let hopeless =
-            self.running == 0 && !self.link.is_open() && self.now.since(draining.begun) > HOPE;
+        let waited = self.now.since(draining.begun);
+        let hopeless = self.tiles.running() == 0 && !self.link.is_open() && waited > HOPE;
         done || hopeless || self.now > draining.stop + WRITE
     }
 
@@ -161,21 +154,16 @@ impl Engine {
             .draining
             .as_ref()
             .is_some_and(|draining| !draining.reads());
-        read && self.running == 0
+        read && self.tiles.running() == 0
             && self.tiles.is_empty()
             && self.runs.are_idle()
+            && self.ledger.are_idle()
             && self.signals.is_empty()
     }
 
     pub(super) async fn say_goodbye(&mut self) {
-        // Whoever leaves something behind is to be found dead.
-        self.facts
-            .gone
-            .store(self.is_empty_handed(), Ordering::Relaxed);
-        self.farewell.cancel();
-        if let Some(announcer) = self.announcer.take() {
-            let _ = tokio::time::timeout(GOODBYE, announcer).await;
-        }
+        let empty_handed = self.is_empty_handed();
+        self.announcer.say_goodbye(empty_handed).await;
         let _ = tokio::time::timeout(GOODBYE, self.broker.flush()).await;
         tracing::info!(worker = %self.settings.name, "worker has stopped");
     }

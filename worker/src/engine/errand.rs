@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::broker::{Broker, Subject};
@@ -12,13 +14,29 @@ use gridloom_shared::ledger::record::{Author, Opened, PlanRecord, Record, Takeov
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::wire;
 
-use super::batch::{Appended, Batch};
 use super::cancel::Standing;
-use super::held::Holding;
+use super::ledger_writer::{Appended, Batch};
 use super::queues::{AttachError, Attachment};
+use super::tiles::Holding;
 use crate::takeover::reading::{Left, Reading};
 
-pub(super) type Errand = Pin<Box<dyn Future<Output = Event>>>;
+/// All that are under way.
+#[derive(Default)]
+pub(super) struct Errands(FuturesUnordered<Pin<Box<dyn Future<Output = Event>>>>);
+
+impl Errands {
+    pub(super) fn add(&mut self, errand: impl Future<Output = Event> + 'static) {
+        self.0.push(Box::pin(errand));
+    }
+
+    /// How the next one ended; never, while there is none.
+    pub(super) async fn next(&mut self) -> Event {
+        match self.0.next().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+}
 
 /// How an errand ended.
 pub(super) enum Event {

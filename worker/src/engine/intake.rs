@@ -10,15 +10,16 @@ use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::job::{PAGES_MAX, TILE_MAX};
+use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::tile::{Tile, TileKind};
 use gridloom_shared::wire;
 
 use super::Engine;
 use super::errand;
-use super::held::{Held, Phase, Receipt, TileKey};
 use super::queues::{Came, Queue};
-use super::runs::Context;
+use super::runs::{Next, Stranger};
+use super::tiles::{Held, Receipt, TileKey};
 use crate::health::Part;
 use crate::lease::{Event as LeaseEvent, Lease};
 use crate::takeover::{self, Signs};
@@ -32,9 +33,9 @@ impl Engine {
             None => {}
             Some(Came::Delivery { delivery, pulled }) => self.deliver(queue, delivery, pulled),
             Some(Came::Lost(reason)) => {
-                let name = &self.queues[queue].name;
+                let name = self.queues.get(queue).name();
                 tracing::warn!(queue = %name, ?reason, "pull ended early");
-                self.trouble(
+                self.health.trouble(
                     Part::Queue(name.to_string()),
                     format!("queue {name}: pull ended early ({reason:?})"),
                 );
@@ -55,18 +56,15 @@ impl Engine {
             );
             return;
         }
-        let tile = match read(&self.queues[queue], &delivery) {
+        let tile = match read(self.queues.get(queue), &delivery) {
             Ok(tile) => tile,
             Err(reason) => return self.refuse(&delivery, reason),
         };
-        let last = &mut self.queues[queue].last_run;
-        if last.as_ref() != Some(&tile.run) {
-            *last = Some(tile.run.clone());
-        }
+        self.queues.note_run(queue, &tile.run);
         let key = TileKey::of(&tile);
         if self
             .tiles
-            .get(&key)
+            .get(key)
             .is_some_and(|held| held.tile.run != tile.run || held.tile.nonce != tile.nonce)
         {
             return self.refuse(&delivery, "it names the place of another run's tile".into());
@@ -83,7 +81,8 @@ impl Engine {
         if self.adopt(key, &receipt, pulled) {
             return;
         }
-        let lease = Lease::new(tile.fence, pulled, self.queues[queue].ack_deadline);
+        let from = self.queues.get(queue);
+        let lease = Lease::new(tile.fence, pulled, from.ack_deadline());
         if !lease.is_held(self.now) {
             tracing::debug!(
                 seq = delivery.stream_seq,
@@ -95,41 +94,24 @@ impl Engine {
             count: delivery.delivered,
             again: tile.again,
             sequence: delivery.stream_seq,
-            floor: self.queues[queue].floor(epoch),
-            returned: self.given_back.get(&key) == Some(&receipt.delivered),
+            floor: from.floor(epoch),
+            returned: self.tiles.was_given_back(key, receipt.delivered),
         });
-        if reason.is_none() && self.heard.contains(&tile.run, tile.place()) {
+        if reason.is_none() && self.takeovers.were_heard(&tile.run, tile.place()) {
             tracing::debug!(
                 seq = delivery.stream_seq,
                 "dropped: another worker took it over meanwhile"
             );
             return;
         }
-        self.generation += 1;
-        let held = Held {
-            tile: Arc::new(tile),
-            queue,
-            receipt,
-            copies: Vec::new(),
-            lease,
-            hold: None,
-            generation: self.generation,
-            phase: Phase::Context,
-            reason,
-            suspect: false,
-            left: None,
-            careful: None,
-            parts: 0,
-            unfinished: false,
-        };
-        self.hold(key, held);
+        self.hold(tile, queue, receipt, lease, reason);
     }
 
     /// Whether the tile is held here already, under a lease that has not ended: then the newer message
     /// stands for the older one.
     fn adopt(&mut self, key: TileKey, receipt: &Receipt, pulled: Boot) -> bool {
         let now = self.now;
-        let Some(held) = self.tiles.get_mut(&key) else {
+        let Some(held) = self.tiles.get_mut(key) else {
             return false;
         };
         if !held.lease.is_held(now) {
@@ -152,45 +134,52 @@ impl Engine {
         true
     }
 
-    fn hold(&mut self, key: TileKey, held: Held) {
-        let queue = &self.queues[held.queue].name;
-        let run = self
-            .runs
-            .touch(key.opened, &held.tile.run, queue, self.broker.subjects());
-        if run.id != held.tile.run || run.queue != *queue {
-            // Who is right is known once that record was read; until then nothing is said of it.
-            match (&run.context, run.certain) {
-                (Context::Known(..), true) => {
-                    self.refuse_held(&held, "it names another run's first record".to_owned());
-                }
-                (Context::Known(..), false) => {
-                    run.context = Context::Reading;
-                    self.load(key.opened, Duration::ZERO);
-                }
-                (Context::Unknown | Context::Reading, _) => {}
+    fn hold(
+        &mut self,
+        tile: Tile,
+        queue: usize,
+        receipt: Receipt,
+        lease: Lease,
+        reason: Option<Reason>,
+    ) {
+        let (opened, name) = (tile.opened, self.queues.get(queue).name());
+        if !self.runs.touch(opened, &tile.run, name) {
+            let subjects = self.broker.subjects();
+            self.ledger.open(opened, &tile.run, name, subjects);
+            self.make_room();
+        } else if let Some(stranger) = self.runs.stranger(opened, &tile.run, name) {
+            return self.meet(stranger, queue, &tile, &receipt);
+        }
+        let tile = Arc::new(tile);
+        let key = self
+            .tiles
+            .take(Arc::clone(&tile), queue, receipt, lease, reason);
+        let carried = || errand::first_record(tile.frozen.as_deref()?);
+        let handlers = &self.settings.handlers;
+        match self.runs.came(key, tile.nonce, carried, handlers) {
+            Next::Admit => self.admit(key),
+            Next::Wait => {}
+            Next::Read => self.load(opened, Duration::ZERO),
+        }
+    }
+
+    /// A tile names another run's first record.
+    fn meet(&mut self, stranger: Stranger, queue: usize, tile: &Tile, receipt: &Receipt) {
+        match stranger {
+            Stranger::Known => {
+                let reason = "it names another run's first record".to_owned();
+                self.refuse_tile_of(queue, tile, receipt, reason);
             }
-            return;
+            Stranger::Read => self.load(tile.opened, Duration::ZERO),
+            Stranger::Unknown => {}
         }
-        run.held += 1;
-        self.occupied += 1;
-        let known = matches!(run.context, Context::Known(..));
-        if !known {
-            run.waiting.push(key);
-        }
-        let unknown = matches!(run.context, Context::Unknown);
-        if unknown {
-            run.context = Context::Reading;
-        }
-        let carried = held.tile.frozen.as_deref().filter(|_| unknown);
-        let carried = carried
-            .and_then(errand::first_record)
-            .filter(|found| found.nonce == held.tile.nonce);
-        self.tiles.insert(key, held);
-        match carried {
-            Some(found) => self.learn(key.opened, Some(found)),
-            None if unknown => self.load(key.opened, Duration::ZERO),
-            None if known => self.admit(key),
-            None => {}
+    }
+
+    /// Forgets the run that was not used for longest, where there are too many.
+    fn make_room(&mut self) {
+        let oldest = self.runs.oldest(|opened| self.ledger.is_idle(opened));
+        if let Some(opened) = oldest.filter(|opened| self.runs.forget(*opened)) {
+            self.ledger.close(opened);
         }
     }
 
@@ -207,18 +196,14 @@ impl Engine {
 
     /// The same for a tile that turned out to be nonsense later.
     pub(super) fn refuse_held(&mut self, held: &Held, reason: String) {
-        let subject = self
-            .broker
-            .subjects()
-            .shard(&self.queues[held.queue].name, &held.tile.run);
-        let payload = wire::encode(&*held.tile);
-        self.refuse_message(
-            &subject,
-            held.receipt.stream_seq,
-            &payload,
-            held.receipt.reply.clone(),
-            reason,
-        );
+        self.refuse_tile_of(held.queue, &held.tile, &held.receipt, reason);
+    }
+
+    fn refuse_tile_of(&mut self, queue: usize, tile: &Tile, receipt: &Receipt, reason: String) {
+        let queue = self.queues.get(queue).name();
+        let subject = self.broker.subjects().shard(queue, &tile.run);
+        let (payload, reply) = (wire::encode(tile), receipt.reply.clone());
+        self.refuse_message(&subject, receipt.stream_seq, &payload, reply, reason);
     }
 
     fn refuse_message(
@@ -231,19 +216,16 @@ impl Engine {
     ) {
         tracing::warn!(subject, seq, reason, "a tile that cannot be understood");
         let unreadable = Unreadable::new(subject, seq, reason, payload);
-        self.errands.push(Box::pin(errand::record(
-            self.broker.clone(),
-            unreadable,
-            reply,
-        )));
+        let recording = errand::record(self.broker.clone(), unreadable, reply);
+        self.errands.add(recording);
     }
 }
 
 /// The tile in a message, or what is wrong with it.
 pub(super) fn read(queue: &Queue, delivery: &Delivery) -> Result<Tile, String> {
-    let tile = Tile::read(&delivery.payload, queue.last_run.as_ref())
+    let tile = Tile::read(&delivery.payload, queue.last_run())
         .map_err(|error| format!("as a tile it is {error}"))?;
-    if delivery.subject.strip_prefix(queue.prefix.as_str()) != Some(tile.run.as_str()) {
+    if delivery.subject.strip_prefix(queue.prefix()) != Some(tile.run.as_str()) {
         return Err(format!(
             "it is a tile of run {}, which does not belong on this subject",
             tile.run

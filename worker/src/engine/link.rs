@@ -60,7 +60,8 @@ impl Engine {
         if !connected {
             if self.link.state != State::Disconnected {
                 self.link.state = State::Disconnected;
-                self.trouble(Part::Broker, "disconnected from the broker");
+                self.health
+                    .trouble(Part::Broker, "disconnected from the broker");
             }
             return;
         }
@@ -80,12 +81,7 @@ impl Engine {
             tiles = self.tiles.len(),
             "new connection: reading the takeovers that were missed"
         );
-        let stale: Vec<_> = self
-            .tiles
-            .iter()
-            .filter(|(_, held)| held.receipt.epoch != epoch && !held.phase.is_started())
-            .map(|(key, _)| *key)
-            .collect();
+        let stale = self.tiles.unstarted(|held| held.receipt.epoch != epoch);
         stale.into_iter().for_each(|key| self.drop_unstarted(key));
         (0..self.queues.len()).for_each(|queue| self.attach(queue, Duration::ZERO));
         self.catch_up(Duration::ZERO);
@@ -94,8 +90,8 @@ impl Engine {
 
     fn catch_up(&mut self, after: Duration) {
         let mut lowest = std::collections::HashMap::new();
-        for (key, held) in &self.tiles {
-            let fence = held.lease.fence().unwrap_or(held.tile.fence).0;
+        for (key, held) in self.tiles.iter() {
+            let fence = held.fence().0;
             let known = lowest.entry(key.opened).or_insert(fence);
             *known = fence.min(*known);
         }
@@ -103,15 +99,13 @@ impl Engine {
             .into_iter()
             .filter_map(|(opened, fence)| {
                 let run = self.runs.get(opened)?;
-                Some((opened, run.takeover.clone(), run.takeovers_read.max(fence)))
+                let subject = self.ledger.takeovers_of(opened)?.clone();
+                Some((opened, subject, run.takeovers_read().max(fence)))
             })
             .collect();
-        self.errands.push(Box::pin(errand::catch_up(
-            self.broker.clone(),
-            self.link.epoch,
-            runs,
-            after,
-        )));
+        let (broker, epoch) = (self.broker.clone(), self.link.epoch);
+        self.errands
+            .add(errand::catch_up(broker, epoch, runs, after));
     }
 
     pub(super) fn caught_up(&mut self, epoch: u64, result: Result<Vec<(u64, Seen)>, ReadError>) {
@@ -124,7 +118,7 @@ impl Engine {
                     .for_each(|(run, seen)| self.apply_takeovers(run, seen));
                 self.link.state = State::Open;
                 self.health.fine(&Part::Broker);
-                for batch in std::mem::take(&mut self.parked) {
+                for batch in self.ledger.take_parked() {
                     self.send_again(batch);
                 }
             }
@@ -137,66 +131,60 @@ impl Engine {
 
     /// Asks for the current consumer of a queue and for its floor.
     pub(super) fn attach(&mut self, queue: usize, after: Duration) {
-        let state = &mut self.queues[queue];
-        if state.attaching || self.draining.is_some() {
+        let state = self.queues.get_mut(queue);
+        if self.draining.is_some() || !state.begin_attach() {
             return;
         }
-        state.attaching = true;
         let asked = attach(
             self.broker.clone(),
-            state.name.clone(),
+            state.name().clone(),
             self.settings.ack_deadline,
         );
-        self.errands.push(Box::pin(async move {
+        self.errands.add(async move {
             errand::pause(after).await;
             Event::Attached {
                 queue,
                 result: Box::new(asked.await),
             }
-        }));
+        });
     }
 
     pub(super) fn attached(&mut self, queue: usize, result: Result<Attachment, AttachError>) {
-        let state = &mut self.queues[queue];
-        state.attaching = false;
-        let part = Part::Queue(state.name.to_string());
+        let state = self.queues.get_mut(queue);
+        state.end_attach();
+        let part = Part::Queue(state.name().to_string());
         match result {
             Ok(attachment) => {
                 let changed = state.settle(&self.broker, attachment);
                 if changed {
-                    tracing::warn!(queue = %state.name, "another consumer is current now");
+                    tracing::warn!(queue = %state.name(), "another consumer is current now");
                     self.drop_unstarted_of(queue);
                 }
                 self.health.fine(&part);
                 self.health.fine(&Part::Worker);
                 // Learned on an earlier connection, it is void.
-                if self.queues[queue]
+                if self
+                    .queues
+                    .get(queue)
                     .floor(self.broker.connection_epoch())
                     .is_none()
                 {
                     self.attach(queue, Duration::ZERO);
                 }
             }
-            Err(AttachError::Topology(error))
-                if !passes(&error) && self.queues[queue].puller.is_none() =>
-            {
+            Err(AttachError::Topology(error)) if !passes(&error) && state.consumer().is_none() => {
                 self.fault = Some(RunError::Topology(error));
             }
             Err(error) => {
-                let why = format!("queue {}: {error}", self.queues[queue].name);
-                self.trouble(part, why);
+                let why = format!("queue {}: {error}", state.name());
+                self.health.trouble(part, why);
                 self.attach(queue, RETRY_QUEUE);
             }
         }
     }
 
     fn drop_unstarted_of(&mut self, queue: usize) {
-        let stale: Vec<_> = self
-            .tiles
-            .iter()
-            .filter(|(_, held)| held.queue == queue && !held.phase.is_started())
-            .map(|(key, _)| *key)
-            .collect();
+        let stale = self.tiles.unstarted(|held| held.queue == queue);
         stale.into_iter().for_each(|key| self.drop_unstarted(key));
     }
 }

@@ -16,7 +16,7 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::quick::QuickMap;
 
-use crate::slots::Demand;
+use crate::slots::{Demand, Slots};
 
 /// Longest pull where there are several queues: then slots move on to another queue.
 const PULL_SHARED: Duration = Duration::from_secs(1);
@@ -25,17 +25,23 @@ const PULLS_MAX: usize = 32;
 /// Longest pull.
 const PULL_MAX: Duration = Duration::from_secs(5);
 
+/// All queues of the worker, and how its slots are shared among them.
+pub(super) struct Queues {
+    all: Vec<Queue>,
+    slots: Slots,
+}
+
 pub(super) struct Queue {
-    pub(super) name: QueueName,
+    name: QueueName,
     /// With what the subjects of its tiles begin, before the run.
-    pub(super) prefix: String,
-    pub(super) puller: Option<Puller>,
-    pub(super) floor: Option<Floor>,
-    pub(super) ack_deadline: Duration,
+    prefix: String,
+    puller: Option<Puller>,
+    floor: Option<Floor>,
+    ack_deadline: Duration,
     /// Whether its consumer and floor are being asked for.
-    pub(super) attaching: bool,
+    attaching: bool,
     /// Of the tile that came last.
-    pub(super) last_run: Option<RunId>,
+    last_run: Option<RunId>,
     pulls: QuickMap<PullId, Pull>,
     waiting: u32,
     busy: bool,
@@ -85,8 +91,93 @@ pub(super) async fn attach(
     Ok(Attachment { consumer, floor })
 }
 
+impl Queues {
+    pub(super) fn new(names: &[QueueName], subjects: &Subjects, concurrency: u32) -> Queues {
+        Queues {
+            all: names
+                .iter()
+                .map(|name| Queue::new(name.clone(), subjects))
+                .collect(),
+            slots: Slots::new(concurrency),
+        }
+    }
+
+    pub(super) fn get(&self, queue: usize) -> &Queue {
+        &self.all[queue]
+    }
+
+    pub(super) fn get_mut(&mut self, queue: usize) -> &mut Queue {
+        &mut self.all[queue]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Queue> {
+        self.all.iter()
+    }
+
+    /// The longest ack deadline of any of them.
+    pub(super) fn longest_deadline(&self) -> Duration {
+        let deadlines = self.all.iter().map(|queue| queue.ack_deadline);
+        deadlines.max().unwrap_or_default()
+    }
+
+    /// The run of the tile that came last.
+    pub(super) fn note_run(&mut self, queue: usize, run: &RunId) {
+        let last = &mut self.all[queue].last_run;
+        if last.as_ref() != Some(run) {
+            *last = Some(run.clone());
+        }
+    }
+
+    /// No more pulls: what is to be read to its end.
+    pub(super) fn take_pullers(&mut self) -> Vec<Puller> {
+        let pullers = self.all.iter_mut().map(|queue| queue.puller.take());
+        pullers.flatten().collect()
+    }
+
+    /// Pulls what is free. Says when to look again, if something was put off.
+    pub(super) fn pull(
+        &mut self,
+        occupied: u32,
+        unacked: u32,
+        epoch: u64,
+        now: Boot,
+    ) -> Option<Boot> {
+        let plan = match self.all.as_slice() {
+            [one] => self
+                .slots
+                .plan(&[one.demand(epoch)], occupied, unacked, now),
+            many => {
+                let demands: Vec<_> = many.iter().map(|queue| queue.demand(epoch)).collect();
+                self.slots.plan(&demands, occupied, unacked, now)
+            }
+        };
+        let shared = self.all.len() > 1;
+        for (queue, tiles) in plan.pulls {
+            self.all[queue].pull(tiles, shared);
+        }
+        plan.again
+    }
+
+    /// What comes next from any of them, and from which.
+    pub(super) async fn next(&mut self) -> (usize, Option<Came>) {
+        poll_fn(|context| {
+            for (n, queue) in self.all.iter_mut().enumerate() {
+                if let Poll::Ready(came) = queue.poll(context) {
+                    return Poll::Ready((n, came));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
 impl Queue {
-    pub(super) fn new(name: QueueName, subjects: &Subjects) -> Queue {
+    fn new(name: QueueName, subjects: &Subjects) -> Queue {
         Queue {
             prefix: subjects
                 .shards_of_queue(&name)
@@ -102,6 +193,37 @@ impl Queue {
             waiting: 0,
             busy: false,
         }
+    }
+
+    pub(super) fn name(&self) -> &QueueName {
+        &self.name
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) fn ack_deadline(&self) -> Duration {
+        self.ack_deadline
+    }
+
+    pub(super) fn last_run(&self) -> Option<&RunId> {
+        self.last_run.as_ref()
+    }
+
+    /// Its current consumer, if it can be pulled from.
+    pub(super) fn consumer(&self) -> Option<String> {
+        let puller = self.puller.as_ref()?;
+        Some(puller.consumer().to_string())
+    }
+
+    /// Its consumer and floor are to be asked for. `false`: they already are.
+    pub(super) fn begin_attach(&mut self) -> bool {
+        !std::mem::replace(&mut self.attaching, true)
+    }
+
+    pub(super) fn end_attach(&mut self) {
+        self.attaching = false;
     }
 
     /// Takes up what the broker said. `true` when another consumer has become the current one.
@@ -124,7 +246,7 @@ impl Queue {
     }
 
     /// How the slots see it, on connection `epoch`.
-    pub(super) fn demand(&self, epoch: u64) -> Demand {
+    fn demand(&self, epoch: u64) -> Demand {
         let known = self
             .floor
             .as_ref()
@@ -145,7 +267,7 @@ impl Queue {
     }
 
     /// Asks for `tiles`. Nothing here waits: what cannot be sent now is asked for later.
-    pub(super) fn pull(&mut self, tiles: u32, shared: bool) {
+    fn pull(&mut self, tiles: u32, shared: bool) {
         // The next one to end makes room, and then asks for all that is free in one.
         if self.pulls.len() >= PULLS_MAX {
             return;
@@ -216,17 +338,4 @@ impl Queue {
         let event = std::task::ready!(pin!(puller.next()).poll(context));
         Poll::Ready(self.take(event))
     }
-}
-
-/// What comes next from any of `queues`, and from which.
-pub(super) async fn next_of(queues: &mut [Queue]) -> (usize, Option<Came>) {
-    poll_fn(|context| {
-        for (n, queue) in queues.iter_mut().enumerate() {
-            if let Poll::Ready(came) = queue.poll(context) {
-                return Poll::Ready((n, came));
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -1,32 +1,25 @@
-//! The runs whose tiles this worker holds or held lately: their frozen jobs, read once, and what is
-//! to be written about them. Bounded: runs without tiles go, the longest unused first.
+//! The runs whose tiles this worker holds or held lately: their frozen jobs, read once, who waits for
+//! them, and how far their takeovers are read. Bounded: runs without tiles go, the longest unused first.
+//! Pure: who reads the ledger is told what to read.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gridloom_shared::broker::Subject;
-use gridloom_shared::broker::Subjects;
-use gridloom_shared::id::{QueueName, RunId};
-use gridloom_shared::ledger::record::{Author, Reason};
+use gridloom_shared::id::{HandlerName, Nonce, QueueName, RunId};
+use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::quick::QuickMap;
-use gridloom_shared::tile::TileRef;
 
-use super::held::{Holding, Receipt, TileKey};
+use super::meters;
+use super::tiles::TileKey;
 use crate::crew::pace::Pace;
-use crate::handler::{ProbedPages, SharedHandler};
-use crate::outcomes::outbox::Outbox;
+use crate::handler::SharedHandler;
 use crate::shard::RunContext;
 
 /// Runs without tiles that are remembered.
 const IDLE_MAX: usize = 256;
 
-/// What is known of a run's frozen job.
-#[derive(Clone)]
-pub(super) enum Context {
-    Unknown,
-    Reading,
-    Known(Arc<RunContext>, Option<Registered>),
-}
+/// The handlers of this worker.
+pub(super) type Handlers = HashMap<HandlerName, SharedHandler>;
 
 /// A handler and its metric.
 #[derive(Clone)]
@@ -36,52 +29,113 @@ pub(super) struct Registered {
     pub(super) duration: metrics::Histogram,
 }
 
-/// A tile that is given back: its place, and the messages to NAK once that is recorded.
-#[derive(Debug)]
-pub(super) struct Return {
-    pub(super) place: TileRef,
-    pub(super) receipts: Vec<Receipt>,
-}
-
 pub(super) struct Run {
-    pub(super) id: RunId,
-    pub(super) queue: QueueName,
-    /// Where workers report.
-    pub(super) work: Subject,
-    /// Where takeovers stand.
-    pub(super) takeover: Subject,
-    pub(super) context: Context,
+    id: RunId,
+    queue: QueueName,
+    /// Its frozen job, and who runs it here.
+    job: Option<(Arc<RunContext>, Option<Registered>)>,
     /// Whether that was read from the ledger, and not brought along by a tile.
-    pub(super) certain: bool,
+    certain: bool,
+    /// Whether its first record is being read.
+    reading: bool,
     /// Tiles that wait for the context.
-    pub(super) waiting: Vec<TileKey>,
+    waiting: Vec<TileKey>,
     /// Tiles held.
-    pub(super) held: u32,
-    pub(super) outbox: Outbox<Holding>,
-    pub(super) answers: Vec<(Holding, ProbedPages)>,
-    pub(super) claims: Vec<(Reason, Holding)>,
-    pub(super) returns: Vec<Return>,
-    /// Pages that are to be announced before they are executed.
-    pub(super) starts: Vec<(Holding, u64)>,
+    held: u32,
     /// Up to which ledger sequence its takeovers were read.
-    pub(super) takeovers_read: u64,
-    pub(super) looking: bool,
-    /// Whether it is in the list of runs with something to write.
-    pub(super) dirty: bool,
-    /// Records on their way, of whatever kind.
-    pub(super) in_flight: u32,
+    takeovers_read: u64,
+    looking: bool,
     used: u64,
 }
 
+/// What is next for a tile that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Its job is known.
+    Admit,
+    /// It waits for its run's first record, which is being read.
+    Wait,
+    /// The same, and the record is to be read now.
+    Read,
+}
+
+/// Why a tile is not one of the run that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// The record that it names is another run's.
+    Known,
+    /// The same, as far as another tile said; the record is to be read now.
+    Read,
+    /// The record is being read. Until then nothing is said of the tile.
+    Unknown,
+}
+
 impl Run {
+    pub(super) fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    pub(super) fn queue(&self) -> &QueueName {
+        &self.queue
+    }
+
+    /// Its frozen job and who runs it here, if that is known.
+    pub(super) fn job(&self) -> Option<(&Arc<RunContext>, Option<&Registered>)> {
+        let (context, handler) = self.job.as_ref()?;
+        Some((context, handler.as_ref()))
+    }
+
+    pub(super) fn takeovers_read(&self) -> u64 {
+        self.takeovers_read
+    }
+
+    /// Its takeovers are read up to there.
+    pub(super) fn note_takeovers(&mut self, up_to: u64) {
+        self.takeovers_read = self.takeovers_read.max(up_to);
+    }
+
+    /// Whether its takeovers are being read.
+    pub(super) fn is_looking(&self) -> bool {
+        self.looking
+    }
+
+    pub(super) fn set_looking(&mut self, looking: bool) {
+        self.looking = looking;
+    }
+
     fn is_idle(&self) -> bool {
-        self.held == 0
-            && self.in_flight == 0
-            && self.outbox.is_idle()
-            && self.answers.is_empty()
-            && self.returns.is_empty()
-            && self.starts.is_empty()
-            && !matches!(self.context, Context::Reading)
+        self.held == 0 && !self.reading
+    }
+
+    /// Whether a tile with this nonce may be judged by what is known: a record that a tile brought
+    /// along may be another run's.
+    fn knows(&self, nonce: Nonce) -> bool {
+        let known = self.job.as_ref();
+        known.is_some_and(|(context, _)| self.certain || context.nonce == nonce)
+    }
+
+    /// Whether its first record is to be read, by whoever asks first.
+    fn read(&mut self) -> bool {
+        !std::mem::replace(&mut self.reading, true)
+    }
+
+    /// Takes in its frozen job. `false`: it is not one of this queue.
+    fn know(&mut self, found: Opened, handlers: &Handlers) -> bool {
+        if found.job.queue != self.queue {
+            return false;
+        }
+        let handler = handlers.get(&found.job.handler).map(|handler| Registered {
+            handler: Arc::clone(handler),
+            pace: Arc::default(),
+            duration: meters::duration_of(&found.job.handler),
+        });
+        let context = RunContext {
+            run: self.id.clone(),
+            nonce: found.nonce,
+            job: found.job,
+        };
+        self.job = Some((Arc::new(context), handler));
+        true
     }
 }
 
@@ -106,68 +160,215 @@ impl Runs {
         self.by_id.get(run).copied()
     }
 
-    /// Whether there is nothing left to write or to hear about any run.
+    /// Whether no tile waits for anything about any run.
     pub(super) fn are_idle(&self) -> bool {
         self.runs.values().all(Run::is_idle)
     }
 
-    /// The run whose `opened` record stands at `opened`, made if it is new.
-    pub(super) fn touch(
-        &mut self,
-        opened: u64,
-        id: &RunId,
-        queue: &QueueName,
-        subjects: &Subjects,
-    ) -> &mut Run {
+    /// The run whose `opened` record stands at `opened` is wanted. `false` when it is new.
+    pub(super) fn touch(&mut self, opened: u64, id: &RunId, queue: &QueueName) -> bool {
         self.clock += 1;
-        let used = self.clock;
-        if !self.runs.contains_key(&opened) {
-            self.make_room();
-            self.by_id.insert(id.clone(), opened);
+        if let Some(run) = self.runs.get_mut(&opened) {
+            run.used = self.clock;
+            return true;
         }
-        let run = self.runs.entry(opened).or_insert_with(|| Run {
+        self.by_id.insert(id.clone(), opened);
+        let run = Run {
             id: id.clone(),
             queue: queue.clone(),
-            work: subjects.ledger_of(queue, id, Author::Work).into(),
-            takeover: subjects.ledger_of(queue, id, Author::Takeover).into(),
-            context: Context::Unknown,
+            job: None,
             certain: false,
+            reading: false,
             waiting: Vec::new(),
             held: 0,
-            outbox: Outbox::default(),
-            answers: Vec::new(),
-            claims: Vec::new(),
-            returns: Vec::new(),
-            starts: Vec::new(),
             takeovers_read: 0,
             looking: false,
-            dirty: false,
-            in_flight: 0,
-            used: 0,
-        });
-        run.used = used;
-        run
+            used: self.clock,
+        };
+        self.runs.insert(opened, run);
+        false
     }
 
-    /// Forgets a run that turned out to be none.
-    pub(super) fn forget(&mut self, opened: u64) {
-        if self.runs.get(&opened).is_some_and(Run::is_idle)
-            && let Some(run) = self.runs.remove(&opened)
+    /// The run to be forgotten to make room: the one longest unused, of those of which `idle` says
+    /// that nothing is left to be written.
+    pub(super) fn oldest(&self, idle: impl Fn(u64) -> bool) -> Option<u64> {
+        if self.runs.len() <= IDLE_MAX {
+            return None;
+        }
+        let unused = self.runs.iter().filter(|(_, run)| run.is_idle());
+        let unused = unused.filter(|(opened, _)| idle(**opened));
+        let oldest = unused.min_by_key(|(_, run)| run.used);
+        oldest.map(|(opened, _)| *opened)
+    }
+
+    /// Forgets a run that is over, or turned out to be none. Whether it is gone.
+    pub(super) fn forget(&mut self, opened: u64) -> bool {
+        if !self.runs.get(&opened).is_some_and(Run::is_idle) {
+            return false;
+        }
+        if let Some(run) = self.runs.remove(&opened)
             && self.by_id.get(&run.id) == Some(&opened)
         {
             self.by_id.remove(&run.id);
         }
+        true
+    }
+}
+
+/// A tile's way to its run's job.
+impl Runs {
+    /// Whether a tile that names the run is none of it.
+    pub(super) fn stranger(
+        &mut self,
+        opened: u64,
+        id: &RunId,
+        queue: &QueueName,
+    ) -> Option<Stranger> {
+        let run = self.runs.get_mut(&opened)?;
+        if run.id == *id && run.queue == *queue {
+            return None;
+        }
+        let known = run.job.is_some();
+        Some(if known && run.certain {
+            Stranger::Known
+        } else if known && run.read() {
+            Stranger::Read
+        } else {
+            Stranger::Unknown
+        })
     }
 
-    fn make_room(&mut self) {
-        if self.runs.len() < IDLE_MAX {
-            return;
-        }
-        let idle = self.runs.iter().filter(|(_, run)| run.is_idle());
-        let oldest = idle.min_by_key(|(_, run)| run.used);
-        let Some(opened) = oldest.map(|(opened, _)| *opened) else {
-            return;
+    /// A tile of the run came, with this nonce and perhaps with the run's first record. It is to be
+    /// admitted now, or when [`Runs::learn`] names it: once.
+    pub(super) fn came(
+        &mut self,
+        key: TileKey,
+        nonce: Nonce,
+        carried: impl FnOnce() -> Option<Box<Opened>>,
+        handlers: &Handlers,
+    ) -> Next {
+        let Some(run) = self.runs.get_mut(&key.opened) else {
+            return Next::Wait;
         };
-        self.forget(opened);
+        run.held += 1;
+        if run.job.is_none()
+            && !run.reading
+            && let Some(found) = carried().filter(|found| found.nonce == nonce)
+        {
+            run.know(*found, handlers);
+        }
+        if run.knows(nonce) {
+            return Next::Admit;
+        }
+        run.waiting.push(key);
+        if run.read() { Next::Read } else { Next::Wait }
+    }
+
+    /// A tile of the run has gone.
+    pub(super) fn went(&mut self, opened: u64) {
+        if let Some(run) = self.runs.get_mut(&opened) {
+            run.held = run.held.saturating_sub(1);
+        }
+    }
+
+    /// The run's first record was read; `None`: there is none. Returns the tiles that waited for it,
+    /// and whether they are of that run.
+    pub(super) fn learn(
+        &mut self,
+        opened: u64,
+        found: Option<Box<Opened>>,
+        handlers: &Handlers,
+    ) -> (Vec<TileKey>, bool) {
+        let Some(run) = self.runs.get_mut(&opened) else {
+            return (Vec::new(), false);
+        };
+        run.reading = false;
+        run.certain = found.is_some_and(|found| run.know(*found, handlers));
+        if !run.certain {
+            run.job = None;
+        }
+        (std::mem::take(&mut run.waiting), run.certain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::clock::UnixMs;
+    use gridloom_shared::id::Term;
+    use gridloom_shared::tile::TileRef;
+
+    use super::*;
+    use crate::Trial;
+
+    const OPENED: u64 = 7;
+
+    fn key(index: u32) -> TileKey {
+        let place = TileRef { wave: 0, index };
+        TileKey {
+            opened: OPENED,
+            place,
+        }
+    }
+
+    fn record(nonce: u64) -> Option<Box<Opened>> {
+        let job = Trial::new("a", "b").shard().spec().clone();
+        Some(Box::new(Opened {
+            nonce: Nonce(nonce),
+            job,
+            scheduled_at: UnixMs(1),
+            content: 1,
+            term: Term(1),
+        }))
+    }
+
+    fn runs() -> Runs {
+        let mut runs = Runs::default();
+        let queue = QueueName::new("default").unwrap();
+        assert!(!runs.touch(OPENED, &RunId::new("a_s_1").unwrap(), &queue));
+        runs
+    }
+
+    fn came(runs: &mut Runs, index: u32, nonce: u64, carried: Option<Box<Opened>>) -> Next {
+        runs.came(key(index), Nonce(nonce), || carried, &Handlers::new())
+    }
+
+    #[test]
+    fn record_is_read_once_for_all_tiles_that_wait_for_it() {
+        let mut runs = runs();
+        assert_eq!(came(&mut runs, 0, 1, None), Next::Read);
+        assert_eq!(came(&mut runs, 1, 1, record(1)), Next::Wait);
+        let learned = runs.learn(OPENED, record(1), &Handlers::new());
+        assert_eq!(learned, (vec![key(0), key(1)], true));
+        assert_eq!(came(&mut runs, 2, 1, None), Next::Admit);
+        // What the ledger says needs no second reading, whatever a tile says.
+        assert_eq!(came(&mut runs, 3, 2, record(2)), Next::Admit);
+    }
+
+    #[test]
+    fn record_that_a_tile_carries_is_enough_for_its_like_and_is_read_for_others() {
+        let mut runs = runs();
+        assert_eq!(came(&mut runs, 0, 1, record(1)), Next::Admit);
+        assert_eq!(came(&mut runs, 1, 2, None), Next::Read);
+        // Those that are on their way go on meanwhile.
+        assert!(runs.get(OPENED).unwrap().job().is_some());
+        assert_eq!(came(&mut runs, 2, 1, None), Next::Admit);
+        let learned = runs.learn(OPENED, record(2), &Handlers::new());
+        assert_eq!(learned, (vec![key(1)], true));
+    }
+
+    #[test]
+    fn record_of_another_nonce_that_a_tile_carries_is_not_believed() {
+        assert_eq!(came(&mut runs(), 0, 1, record(2)), Next::Read);
+    }
+
+    #[test]
+    fn run_is_forgotten_when_no_tile_is_left_and_nothing_is_awaited() {
+        let mut runs = runs();
+        came(&mut runs, 0, 1, None);
+        runs.went(OPENED);
+        assert!(!runs.forget(OPENED) && !runs.are_idle());
+        let (waiting, known) = runs.learn(OPENED, None, &Handlers::new());
+        assert_eq!((waiting.len(), known), (1, false));
+        assert!(runs.forget(OPENED) && runs.get(OPENED).is_none());
     }
 }

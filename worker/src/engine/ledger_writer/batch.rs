@@ -16,8 +16,8 @@ use gridloom_shared::ledger::record::{Probed, Reason, Takeover, WorkRecord};
 use gridloom_shared::tile::{Tile, TileRef};
 use gridloom_shared::wire;
 
-use super::held::Holding;
-use super::runs::Return;
+use super::book::Return;
+use crate::engine::tiles::Holding;
 use crate::handler::ProbedPages;
 use crate::outcomes::outbox::Part;
 
@@ -28,7 +28,7 @@ const RETURN_TRIES: u32 = 5;
 
 /// What a record says.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(in crate::engine) enum Content {
     Outcomes(Vec<Part<Holding>>),
     Probed(Holding),
     Claims(Reason, Vec<Holding>),
@@ -38,7 +38,7 @@ pub(super) enum Content {
 }
 
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(in crate::engine) struct Batch {
     /// The run: sequence of its `opened` record.
     pub(super) run: u64,
     pub(super) number: u64,
@@ -50,10 +50,10 @@ pub(super) struct Batch {
 
 /// The answer to one append.
 #[derive(Debug)]
-pub(super) struct Appended {
+pub(in crate::engine) struct Appended {
     pub(super) batch: Batch,
-    pub(super) result: Result<u64, AppendError>,
-    pub(super) took: Duration,
+    pub(in crate::engine) result: Result<u64, AppendError>,
+    pub(in crate::engine) took: Duration,
 }
 
 impl Batch {
@@ -74,7 +74,7 @@ impl Batch {
         }
     }
 
-    pub(super) async fn append(mut self, broker: Broker) -> Appended {
+    pub(in crate::engine) async fn append(mut self, broker: Broker) -> Appended {
         let begun = Instant::now();
         self.tries += 1;
         let result = broker

@@ -1,0 +1,75 @@
+//! What the engine has said of the worker: it keeps the facts, the announcements are made beside it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::holdings::Packed;
+use gridloom_shared::id::Session;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::presence::{self, Facts};
+use crate::worker::Settings;
+
+/// How long the last word may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+pub(super) struct Announcer {
+    facts: Arc<Facts>,
+    farewell: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Announcer {
+    pub(super) fn start(broker: &Broker, settings: &Settings, session: Session) -> Announcer {
+        let mut handlers: Vec<_> = settings.handlers.keys().cloned().collect();
+        handlers.sort();
+        let facts = Arc::new(Facts {
+            worker: settings.name.clone(),
+            session,
+            queues: settings.queues.clone(),
+            handlers,
+            capacity: settings.concurrency,
+            started_at: UnixMs::now(),
+            in_flight: AtomicU32::new(0),
+            stopping: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            named: Mutex::default(),
+        });
+        let farewell = CancellationToken::new();
+        let announcing = presence::announce(broker.clone(), Arc::clone(&facts), farewell.clone());
+        Announcer {
+            facts,
+            farewell,
+            task: Some(tokio::spawn(announcing)),
+        }
+    }
+
+    pub(super) fn running(&self, tiles: u32) {
+        self.facts.in_flight.store(tiles, Ordering::Relaxed);
+    }
+
+    pub(super) fn stopping(&self) {
+        self.facts.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn holds(&self, named: Packed) {
+        *self
+            .facts
+            .named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = named;
+    }
+
+    /// The last word. Whoever leaves something behind is to be found dead.
+    pub(super) async fn say_goodbye(&mut self, empty_handed: bool) {
+        self.facts.gone.store(empty_handed, Ordering::Relaxed);
+        self.farewell.cancel();
+        if let Some(task) = self.task.take() {
+            let _ = tokio::time::timeout(GOODBYE, task).await;
+        }
+    }
+}

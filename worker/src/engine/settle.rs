@@ -1,0 +1,198 @@
+//! Ends tiles: what came out of a handler goes to the ledger, and once that is confirmed the tile is
+//! acknowledged or what is left of it handed back; or its lease ends first.
+
+use gridloom_shared::ledger::record::PROBE_PAGES_MAX;
+use gridloom_shared::limits::PROBE_BYTES_MAX;
+use gridloom_shared::tile::{Bounds, KEY_MAX, Key};
+
+use super::ledger_writer::{Return, failed_probe};
+use super::tiles::{Ended, Held, Holding, Phase, TileKey};
+use super::{Engine, meters};
+use crate::crew::Finished;
+use crate::failure::Failure;
+use crate::handler::ProbedPages;
+use crate::lease::Loss;
+use crate::shard::End;
+
+impl Engine {
+    /// A handler has finished, or was stopped.
+    pub(super) fn finish(&mut self, finished: Finished<Holding>) {
+        self.meters.done.increment(finished.done);
+        self.meters.failed.increment(finished.failed);
+        let key = finished.key.tile;
+        match self.tiles.ended(finished.key) {
+            Ended::Held => self.finish_held(key, finished),
+            Ended::Zombie => {
+                let held = self.tiles.get(key);
+                if held.is_some_and(|held| held.phase() == Phase::Blocked) {
+                    self.ready(key);
+                }
+            }
+            Ended::Nobody => {}
+        }
+    }
+
+    fn finish_held(&mut self, key: TileKey, finished: Finished<Holding>) {
+        let draining = self.draining.is_some();
+        let careful = self.tiles.get(key).and_then(|held| held.careful.as_ref());
+        let more = careful.is_some_and(|careful| !careful.pages.is_empty());
+        let goes_on = more && !finished.stopped && !draining;
+        let held = if goes_on {
+            self.tiles.get_mut(key)
+        } else {
+            self.tiles.enter(key, Phase::Reporting)
+        };
+        let Some(held) = held else { return };
+        held.unfinished = !goes_on && (finished.stopped || more);
+        let mut entries = finished.entries;
+        match finished.probed.map(checked) {
+            Some(Ok(answer)) => {
+                held.parts += 1;
+                self.ledger.answer(finished.key, answer);
+            }
+            Some(Err(failure)) => entries = failed_probe(&held.tile, held.fence(), failure),
+            None => {}
+        }
+        held.parts += self.ledger.outcomes(finished.key, entries);
+        let settled = held.parts == 0;
+        if goes_on {
+            self.announce_next(key);
+        } else if settled {
+            self.settle(key);
+        }
+    }
+
+    /// Everything about the tile stands in the ledger: it is acknowledged, or what is left of it is
+    /// handed back.
+    pub(super) fn settle(&mut self, key: TileKey) {
+        if self.tiles.get(key).is_some_and(|held| held.unfinished) {
+            return self.hand_back(key);
+        }
+        let Some(held) = self.release(key) else {
+            return;
+        };
+        // Past the end of the lease it is another's to acknowledge.
+        if held.lease.is_held(self.now) {
+            self.signals.ack(held.receipt.reply);
+            for copy in held.copies {
+                self.signals.ack(copy.reply);
+            }
+        }
+    }
+
+    /// A record about the tile is confirmed.
+    pub(super) fn confirm(&mut self, holding: Holding) {
+        let Some(held) = self.tiles.of_mut(holding) else {
+            return;
+        };
+        held.parts = held.parts.saturating_sub(1);
+        if held.parts == 0 && held.phase() == Phase::Reporting {
+            self.settle(holding.tile);
+        }
+    }
+
+    /// Gives a tile back that is held and not finished: recorded first, then NAKed.
+    pub(super) fn hand_back(&mut self, key: TileKey) {
+        let cancelled = self.is_cancelled(key);
+        let Some(held) = self.release(key).filter(|_| !cancelled) else {
+            return;
+        };
+        self.tiles.note_given_back(key, held.receipt.delivered);
+        let receipts = if held.lease.is_held(self.now) {
+            held.receipts()
+        } else {
+            Vec::new()
+        };
+        let place = key.place;
+        self.ledger
+            .give_back(key.opened, Return { place, receipts });
+    }
+
+    /// Forgets a tile that was not started, as if it had never come.
+    pub(super) fn drop_unstarted(&mut self, key: TileKey) {
+        if let Some(held) = self.release(key) {
+            tracing::debug!(run = %held.tile.run, ?key.place, "dropped unstarted");
+        }
+    }
+
+    /// The lease has ended before the tile: nothing is said about it any more, save that.
+    pub(super) fn lose(&mut self, key: TileKey, loss: Loss) {
+        let Some(held) = self.release(key) else {
+            return;
+        };
+        meters::count_lost(loss);
+        tracing::warn!(run = %held.tile.run, slice = held.tile.slice, first = held.tile.first, why = loss.text(), "lease lost");
+        if let Some(hold) = &held.hold {
+            hold.end(End::LeaseLost);
+        }
+        if held.phase().is_started() && !self.is_cancelled(key) {
+            let returned = Return {
+                place: key.place,
+                receipts: Vec::new(),
+            };
+            self.ledger.give_back(key.opened, returned);
+        }
+    }
+
+    /// Takes a tile out of the table; its handler may still run, in its slot.
+    pub(super) fn release(&mut self, key: TileKey) -> Option<Held> {
+        let held = self.tiles.release(key)?;
+        self.runs.went(key.opened);
+        Some(held)
+    }
+}
+
+/// Whether the ledger has room for the answer to a probe.
+fn checked(answer: ProbedPages) -> Result<ProbedPages, Failure> {
+    if answer.pages.len() > PROBE_PAGES_MAX {
+        let found = answer.pages.len();
+        let text = format!(
+            "the probe returned {found} pages, {PROBE_PAGES_MAX} are the most: return the rest by a cursor"
+        );
+        return Err(Failure::permanent(text));
+    }
+    let cost: usize = answer.pages.iter().map(Bounds::cost).sum();
+    if cost > PROBE_BYTES_MAX {
+        let text = format!(
+            "the probe returned {} pages with {cost} bytes of keys, {PROBE_BYTES_MAX} are the most: return the rest by a cursor",
+            answer.pages.len()
+        );
+        return Err(Failure::permanent(text));
+    }
+    let keys = answer
+        .pages
+        .iter()
+        .flat_map(|page| [&page.0, &page.1])
+        .chain(&answer.cursor);
+    match keys.filter_map(length).max() {
+        Some(longest) if longest > KEY_MAX => Err(Failure::permanent(format!(
+            "the probe returned a key of {longest} bytes, {KEY_MAX} are the most"
+        ))),
+        Some(_) | None => Ok(answer),
+    }
+}
+
+fn length(key: &Key) -> Option<usize> {
+    match key {
+        Key::Int(_) => None,
+        Key::Text(text) => Some(text.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answer_to_a_probe_whose_record_would_not_fit_into_a_message_is_refused() {
+        let answer = |pages: usize, key: usize| ProbedPages {
+            pages: vec![Bounds(Key::Text("k".repeat(key)), Key::Text("k".repeat(key))); pages],
+            cursor: Some(Key::Text("k".repeat(key))),
+        };
+        let most = PROBE_BYTES_MAX / Bounds::cost(&answer(1, KEY_MAX).pages[0]);
+        assert!(checked(answer(most, KEY_MAX)).is_ok());
+        assert!(checked(answer(most + 1, KEY_MAX)).is_err());
+        assert!(checked(answer(PROBE_PAGES_MAX, 80)).is_ok());
+        assert!(checked(answer(PROBE_PAGES_MAX + 1, 1)).is_err());
+    }
+}

@@ -1,0 +1,177 @@
+//! Starts tiles: when nothing stands in the way, a tile goes to the crew, or its next page is announced
+//! first (docs/PROTOCOL.md §5).
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::Engine;
+use super::tiles::{Holding, Phase, TileKey};
+use crate::crew::{self, Finished, Job};
+use crate::lease::Loss;
+use crate::shard::{Hold, TileContext};
+
+/// The way to the crew and back.
+pub(super) struct Crew {
+    /// Tiles to be handed over at the end of the turn.
+    outgoing: Vec<Job<Holding>>,
+    batches: mpsc::UnboundedSender<Vec<Job<Holding>>>,
+    finished: mpsc::UnboundedReceiver<Vec<Finished<Holding>>>,
+}
+
+impl Crew {
+    /// Lets the crew begin on `runtime`.
+    pub(super) fn start(runtime: &tokio::runtime::Handle) -> Crew {
+        let (batches, received) = mpsc::unbounded_channel();
+        let (sent, finished) = mpsc::unbounded_channel();
+        runtime.spawn(crew::serve(received, sent));
+        Crew {
+            outgoing: Vec::new(),
+            batches,
+            finished,
+        }
+    }
+
+    /// Waits for tiles whose handlers have ended; `false` when the crew is gone.
+    pub(super) async fn next(
+        &mut self,
+        ended: &mut Vec<Vec<Finished<Holding>>>,
+        most: usize,
+    ) -> bool {
+        self.finished.recv_many(ended, most).await > 0
+    }
+
+    /// Hands over what was started.
+    pub(super) fn hand_over(&mut self) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let next = Vec::with_capacity(self.outgoing.len());
+        // The crew's end is noticed by the loop.
+        let _ = self
+            .batches
+            .send(std::mem::replace(&mut self.outgoing, next));
+    }
+}
+
+impl Engine {
+    /// The tile may start, if anything may now.
+    pub(super) fn ready(&mut self, key: TileKey) {
+        if self.draining.is_some() {
+            return self.hand_back(key);
+        }
+        let open = self.link.is_open() && !self.tiles.is_haunted(key);
+        let Some(held) = self.tiles.enter(key, Phase::Blocked) else {
+            return;
+        };
+        if !open {
+            return;
+        }
+        if !held.lease.is_held(self.now) {
+            return self.lose(key, Loss::Expired);
+        }
+        let (careful, alone) = (held.careful.is_some(), held.is_alone());
+        if !self.turns.ask(key, alone, &self.tiles) {
+            return;
+        }
+        if careful {
+            self.announce_next(key);
+        } else {
+            self.start(key);
+        }
+    }
+
+    /// Lets those start that stood in line, as far as they may now.
+    pub(super) fn let_in(&mut self) {
+        if !self.link.is_open() {
+            return;
+        }
+        for key in self.turns.next(&self.tiles) {
+            let held = self.tiles.get(key);
+            if held.is_some_and(|held| held.phase() == Phase::Blocked) {
+                self.ready(key);
+            }
+        }
+    }
+
+    /// Hands the tile, or what is left of it, to its handler.
+    fn start(&mut self, key: TileKey) {
+        let run = self.runs.get(key.opened);
+        let Some((run, Some(registered))) = run.and_then(super::runs::Run::job) else {
+            return self.refuse_tile(key, "its run is over and was purged".to_owned());
+        };
+        let Some(held) = self.tiles.get(key) else {
+            return;
+        };
+        let Some(fence) = held.lease.fence() else {
+            return;
+        };
+        let hold = Arc::new(Hold::new(held.lease.end()));
+        let Some(held) = self.tiles.enter(key, Phase::Running) else {
+            return;
+        };
+        let tile = TileContext {
+            run: Arc::clone(run),
+            tile: Arc::clone(&held.tile),
+            fence,
+            hold: Arc::clone(&hold),
+        };
+        held.hold = Some(hold);
+        self.crew.outgoing.push(Job {
+            key: held.holding(),
+            tile: Arc::new(tile),
+            handler: Arc::clone(&registered.handler),
+            pace: Arc::clone(&registered.pace),
+            duration: registered.duration.clone(),
+            left: held.left.take(),
+        });
+    }
+
+    /// Announces the tile's next page.
+    pub(super) fn announce_next(&mut self, key: TileKey) {
+        let held = self.tiles.get_mut(key);
+        let careful = held.and_then(|held| held.careful.as_mut());
+        let Some(page) = careful.and_then(|careful| careful.pages.pop_front()) else {
+            return;
+        };
+        if let Some(held) = self.tiles.enter(key, Phase::Starting) {
+            self.ledger.announce(held.holding(), page);
+        }
+    }
+
+    /// The ledger says that `page` is about to be executed: now it may be.
+    pub(super) fn announced(&mut self, holding: Holding, page: u64) {
+        let key = holding.tile;
+        if !self.tiles.is_held(holding, self.now) {
+            if self.tiles.of(holding).is_some() {
+                self.lose(key, Loss::Expired);
+            }
+            return;
+        }
+        let Some(held) = self.tiles.get_mut(key) else {
+            return;
+        };
+        if held.phase() != Phase::Starting {
+            return;
+        }
+        if !self.link.is_open() {
+            // Announced again once the takeovers that were missed are read.
+            if let Some(careful) = &mut held.careful {
+                careful.pages.push_front(page);
+            }
+            self.tiles.enter(key, Phase::Blocked);
+            return self.turns.wait(key);
+        }
+        if self.draining.is_some() {
+            held.unfinished = true;
+            let settled = held.parts == 0;
+            self.tiles.enter(key, Phase::Reporting);
+            if settled {
+                self.settle(key);
+            }
+            return;
+        }
+        held.left = Some(std::iter::once(page..page + 1).collect());
+        self.start(key);
+    }
+}

@@ -1,0 +1,94 @@
+//! Whose turn it is to start. A tile whose page stands accused of two deaths runs with nothing beside it
+//! in this worker (docs/PROTOCOL.md §5): it waits for the others to end, and while it waits or runs, no other
+//! starts. Pure.
+
+use super::tiles::{TileKey, Tiles};
+
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// The tile that runs with nothing beside it.
+    alone: Option<TileKey>,
+    /// Tiles that may start once no tile is to be alone, or once they are.
+    in_line: Vec<TileKey>,
+}
+
+impl Turns {
+    /// Whether a tile may start beside what runs. One that may not stands in line.
+    pub(super) fn ask(&mut self, key: TileKey, alone: bool, tiles: &Tiles) -> bool {
+        let may = match self.alone {
+            Some(holder) => holder == key,
+            None if alone => tiles.running() == 0 && !tiles.executes_beside(key),
+            None => !self.in_line.iter().any(|key| is_alone(*key, tiles)),
+        };
+        if !may {
+            self.in_line.push(key);
+        } else if alone {
+            self.alone = Some(key);
+        }
+        may
+    }
+
+    /// The tile has to wait although it had its turn.
+    pub(super) fn wait(&mut self, key: TileKey) {
+        self.in_line.push(key);
+    }
+
+    /// Those that stood in line, to ask again: those first that are to be alone.
+    pub(super) fn next(&mut self, tiles: &Tiles) -> Vec<TileKey> {
+        if let Some(holder) = self.alone {
+            let here = tiles.contains(holder) || tiles.is_haunted(holder);
+            self.alone = Some(holder).filter(|_| here);
+        }
+        let others_wait = self
+            .alone
+            .is_some_and(|holder| !self.in_line.contains(&holder));
+        if self.in_line.is_empty() || others_wait {
+            return Vec::new();
+        }
+        let mut waiting = std::mem::take(&mut self.in_line);
+        waiting.sort_by_key(|key| !is_alone(*key, tiles));
+        waiting
+    }
+}
+
+fn is_alone(key: TileKey, tiles: &Tiles) -> bool {
+    tiles.get(key).is_some_and(super::tiles::Held::is_alone)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::super::tiles::{Careful, Phase, tests::taken};
+    use super::*;
+
+    fn careful(tiles: &mut Tiles, index: u32) -> TileKey {
+        let key = taken(tiles, index);
+        if let Some(held) = tiles.get_mut(key) {
+            let pages = VecDeque::from([0]);
+            held.careful = Some(Careful { pages, alone: true });
+        }
+        key
+    }
+
+    #[test]
+    fn tile_that_is_to_be_alone_waits_for_all_others_and_all_later_ones_wait_for_it() {
+        let (mut tiles, mut turns) = (Tiles::default(), Turns::default());
+        let first = taken(&mut tiles, 0);
+        assert!(turns.ask(first, false, &tiles));
+        tiles.enter(first, Phase::Running);
+        let alone = careful(&mut tiles, 1);
+        assert!(!turns.ask(alone, true, &tiles));
+        let third = taken(&mut tiles, 2);
+        assert!(!turns.ask(third, false, &tiles));
+        tiles.enter(first, Phase::Reporting);
+        assert_eq!(turns.next(&tiles), [alone, third]);
+        assert!(turns.ask(alone, true, &tiles));
+        tiles.enter(alone, Phase::Running);
+        assert!(!turns.ask(third, false, &tiles));
+        assert_eq!(turns.next(&tiles), []);
+        tiles.release(alone);
+        // Its handler still runs.
+        assert_eq!(turns.next(&tiles), []);
+    }
+}
