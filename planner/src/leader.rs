@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::kv::Entry;
+use gridloom_shared::broker::kv::{Bucket, Place};
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
@@ -91,7 +91,8 @@ impl Lease {
         }
     }
 
-    /// The lease was read. `value` is `None` where it was never written or makes no sense.
+    /// The lease was read. `value` is `None` where it was never written, was deleted or makes no sense:
+    /// then it is anybody's.
     pub fn read(&mut self, revision: u64, value: Option<&LeaseValue>, now: Boot) {
         if self
             .seen
@@ -121,7 +122,7 @@ impl Lease {
         let seen = self.seen.as_ref()?;
         let open = seen.free || now.since(seen.since) >= PATIENCE;
         open.then_some(Write {
-            term: Term(seen.term.max(self.above).0 + 1),
+            term: seen.term.max(self.above).next(),
             expected: seen.revision,
         })
     }
@@ -168,7 +169,14 @@ impl Default for Lease {
 
 /// Until when a process may believe that it leads, for its tasks.
 #[derive(Clone, Debug, Default)]
-pub struct Validity(Arc<AtomicU64>);
+pub struct Validity(Arc<Known>);
+
+/// In milliseconds of the boot clock.
+#[derive(Debug, Default)]
+struct Known {
+    until_ms: AtomicU64,
+    looked_ms: AtomicU64,
+}
 
 impl Validity {
     fn note(&self, lease: &Lease) {
@@ -176,14 +184,28 @@ impl Validity {
             .held
             .as_ref()
             .map_or(Duration::ZERO, |held| (held.sent + LASTS).0);
-        let until = u64::try_from(until.as_millis()).unwrap_or(0);
-        self.0.store(until, Ordering::Relaxed);
+        self.0.until_ms.store(in_ms(until), Ordering::Relaxed);
+    }
+
+    fn looked(&self, now: Boot) {
+        self.0.looked_ms.store(in_ms(now.0), Ordering::Relaxed);
     }
 
     /// Whether it may believe so at `now`.
     pub fn holds(&self, now: Boot) -> bool {
-        now.0 < Duration::from_millis(self.0.load(Ordering::Relaxed))
+        now.0 < Duration::from_millis(self.0.until_ms.load(Ordering::Relaxed))
     }
+
+    /// When the keeper last knew how it is with the lease: one that is silent for seconds keeps nothing.
+    pub fn looked_at(&self) -> Boot {
+        Boot(Duration::from_millis(
+            self.0.looked_ms.load(Ordering::Relaxed),
+        ))
+    }
+}
+
+fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(0)
 }
 
 /// A change of leadership, as the service hears it.
@@ -200,11 +222,14 @@ pub enum Leadership {
 pub enum Order {
     /// The broker refused the term: somebody else leads, with this term or a higher one.
     StepDown(Term),
+    /// What the leadership was built on is another: give it up, and take it as if for the first time.
+    Afresh,
     /// The service stops: give the lease up, then answer.
     GiveUp(oneshot::Sender<()>),
 }
 
-/// Keeps the lease for one process until it is told to give it up.
+/// Keeps the lease for one process until it is told to give it up, or nobody listens. Whoever started it
+/// has to watch it: without a keeper nobody of this process ever leads, and nobody says so.
 pub(crate) async fn keep(
     broker: Broker,
     name: String,
@@ -213,19 +238,17 @@ pub(crate) async fn keep(
     validity: Validity,
     clock: BrokerClock,
 ) {
-    let holder = Session::random();
-    let bucket = broker.state();
-    let value = |term: Term, free: bool| -> Bytes {
-        let value = LeaseValue {
-            holder,
-            name: name.clone(),
-            term,
-            free,
-        };
-        serde_json::json!(value).to_string().into()
+    let mut keeper = Keeper {
+        bucket: broker.state(),
+        holder: Session::random(),
+        name,
+        lease: Lease::new(),
+        found: None,
+        leading: None,
+        changes,
+        validity,
+        clock,
     };
-    let mut lease = Lease::new();
-    let mut leading: Option<Term> = None;
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -235,71 +258,158 @@ pub(crate) async fn keep(
         };
         match order {
             None => {}
-            Some(Some(Order::StepDown(term))) => lease.outranked(term),
+            Some(Some(Order::StepDown(term))) => keeper.lease.outranked(term),
+            Some(Some(Order::Afresh)) => {
+                keeper.give_up().await;
+                keeper.lease.lose();
+            }
             Some(Some(Order::GiveUp(answer))) => {
-                if let (Some(_), Some(held)) = (lease.term(Boot::now()), &lease.held) {
-                    let free = value(held.term, true);
-                    if let Err(error) = bucket.update(LEADER_KEY, free, held.revision).await {
-                        tracing::debug!(%error, "the lease of the leadership was not given up");
-                    }
-                }
+                keeper.give_up().await;
                 let _ = answer.send(());
                 return;
             }
             Some(None) => return,
         }
-        if lease.held.is_none() {
-            match bucket.get_of_leader(LEADER_KEY).await {
-                Ok(entry) => {
-                    let read = entry.as_ref().and_then(read_value);
-                    let revision = entry.map_or(0, |entry| entry.revision);
-                    lease.read(revision, read.as_ref(), Boot::now());
-                }
-                Err(error) => tracing::debug!(%error, "failed to read the lease of the leadership"),
-            }
-        }
-        let mut written = None;
-        if let Some(write) = lease.due(Boot::now()) {
-            let sent = Boot::now();
-            match bucket
-                .update(LEADER_KEY, value(write.term, false), write.expected)
-                .await
-            {
-                Ok(revision) => {
-                    lease.confirmed(write.term, revision, sent);
-                    written = Some((revision, Boot::now()));
-                }
-                Err(error) if error.is_conflict() => lease.lose(),
-                Err(error) => {
-                    tracing::warn!(%error, "failed to rewrite the lease of the leadership")
-                }
-            }
-        }
-        let term = lease.term(Boot::now());
-        if term.is_none() && lease.held.is_some() {
-            lease.lose();
-        }
-        validity.note(&lease);
-        if term != leading {
-            leading = term;
-            let change = term.map_or(Leadership::Lost, Leadership::Leads);
-            if changes.send(change).await.is_err() {
-                return;
-            }
-        }
-        if let Some((revision, seen)) = written {
-            let read = timeout(READ_BACK, bucket.get_of_leader(LEADER_KEY)).await;
-            if let Ok(Ok(Some(entry))) = read
-                && entry.revision == revision
-            {
-                clock.set(entry.at, seen);
-            }
+        if !keeper.look().await {
+            return;
         }
     }
 }
 
-fn read_value(entry: &Entry) -> Option<LeaseValue> {
-    serde_json::from_slice(entry.value.as_ref()?).ok()
+/// What stands in the place of the lease.
+struct Found {
+    place: Place,
+    /// Why that is no lease.
+    nonsense: Option<String>,
+}
+
+struct Keeper {
+    bucket: Bucket,
+    holder: Session,
+    name: String,
+    lease: Lease,
+    /// As it was read last; of no use once this process holds the lease.
+    found: Option<Found>,
+    leading: Option<Term>,
+    changes: mpsc::Sender<Leadership>,
+    validity: Validity,
+    clock: BrokerClock,
+}
+
+impl Keeper {
+    /// Reads the lease or writes it, as is due, and tells of a change. `false` once nobody listens.
+    async fn look(&mut self) -> bool {
+        let known = self.lease.held.is_some() || self.read().await;
+        let written = match self.lease.due(Boot::now()) {
+            Some(write) => self.write(write).await,
+            None => None,
+        };
+        let now = Boot::now();
+        let term = self.lease.term(now);
+        if term.is_none() && self.lease.held.is_some() {
+            self.lease.lose();
+        }
+        self.validity.note(&self.lease);
+        if known {
+            self.validity.looked(now);
+        }
+        if term != self.leading {
+            self.leading = term;
+            let change = term.map_or(Leadership::Lost, Leadership::Leads);
+            if self.changes.send(change).await.is_err() {
+                return false;
+            }
+        }
+        if let Some((revision, seen)) = written {
+            self.read_back(revision, seen).await;
+        }
+        true
+    }
+
+    async fn read(&mut self) -> bool {
+        let place = match self.bucket.place_of(LEADER_KEY).await {
+            Ok(place) => place,
+            Err(error) => {
+                tracing::debug!(%error, "failed to read the lease of the leadership");
+                return false;
+            }
+        };
+        let (value, nonsense) = match place.value().map(|value| parse(value)) {
+            Some(Ok(value)) => (Some(value), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None => (None, None),
+        };
+        let revision = place.revision();
+        self.lease.read(revision, value.as_ref(), Boot::now());
+        self.found = Some(Found { place, nonsense });
+        true
+    }
+
+    /// Returns the revision of a write that is in place, and when its answer was there.
+    async fn write(&mut self, write: Write) -> Option<(u64, Boot)> {
+        let sent = Boot::now();
+        let value = self.value(write.term, false);
+        let found = self.found.as_ref();
+        let written = match found.filter(|found| found.place.revision() == write.expected) {
+            Some(Found { place, nonsense }) => {
+                let nonsense = nonsense.as_deref();
+                self.bucket.replace(place, value, nonsense).await
+            }
+            None => self.bucket.update(LEADER_KEY, value, write.expected).await,
+        };
+        match written {
+            Ok(revision) => {
+                self.lease.confirmed(write.term, revision, sent);
+                return Some((revision, Boot::now()));
+            }
+            Err(error) if error.is_conflict() => self.lease.lose(),
+            Err(error) => tracing::warn!(%error, "failed to rewrite the lease of the leadership"),
+        }
+        None
+    }
+
+    /// For the broker's stamp on what was just written.
+    async fn read_back(&self, revision: u64, seen: Boot) {
+        let read = timeout(READ_BACK, self.bucket.get_of_leader(LEADER_KEY)).await;
+        if let Ok(Ok(Some(entry))) = read
+            && entry.revision == revision
+        {
+            self.clock.set(entry.at, seen);
+        }
+    }
+
+    async fn give_up(&self) {
+        if let (Some(_), Some(held)) = (self.lease.term(Boot::now()), &self.lease.held) {
+            let free = self.value(held.term, true);
+            if let Err(error) = self.bucket.update(LEADER_KEY, free, held.revision).await {
+                tracing::debug!(%error, "the lease of the leadership was not given up");
+            }
+        }
+    }
+
+    fn value(&self, term: Term, free: bool) -> Bytes {
+        let value = LeaseValue {
+            holder: self.holder,
+            name: self.name.clone(),
+            term,
+            free,
+        };
+        serde_json::json!(value).to_string().into()
+    }
+}
+
+/// The lease in `bytes`, or why it is none.
+///
+/// # Errors
+/// Why it is none.
+pub fn parse(bytes: &[u8]) -> Result<LeaseValue, String> {
+    let value: LeaseValue =
+        serde_json::from_slice(bytes).map_err(|error| format!("no lease: {error}"))?;
+    if value.term.is_possible() {
+        Ok(value)
+    } else {
+        Err(format!("no leadership can have term {}", value.term.0))
+    }
 }
 
 #[cfg(test)]
@@ -339,6 +449,23 @@ mod tests {
                 expected: 7
             })
         );
+    }
+
+    #[test]
+    fn lease_that_says_nonsense_is_nobody_s_and_no_term_overflows() {
+        let text = |term: u64| {
+            let value = serde_json::json!(held_by_other(term, false));
+            value.to_string()
+        };
+        assert_eq!(parse(text(7).as_bytes()), Ok(held_by_other(7, false)));
+        assert!(parse(text(u64::MAX).as_bytes()).is_err());
+        for bad in ["", "{", "null", "{\"term\": 7}"] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        let mut lease = Lease::new();
+        lease.outranked(Term(u64::MAX));
+        lease.read(3, None, at(0));
+        assert!(lease.due(at(0)).is_some());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | [`intake`] | feeds: submissions, the ledger's tail, the state of the queue, the workers' presence |
 //! | [`failover`] | looks after the workers, and frees what a dead one held |
 //! | [`standby`] | folds the ledger while another leads |
+//! | [`streams`] | makes streams and buckets again that are gone |
 //! | [`sweep`] | removes what need not be kept any more |
 //! | [`orders`] | what is said to the broker for orders by people |
 //! | [`shown`] | summaries and metrics: projections for people |
@@ -18,7 +19,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::Record;
-use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
+use gridloom_shared::broker::topology;
+use gridloom_shared::broker::topology::{TopologyError, TopologyOptions};
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::job::Shares;
@@ -36,6 +38,7 @@ mod lead;
 mod orders;
 mod shown;
 mod standby;
+mod streams;
 mod sweep;
 mod work;
 
@@ -160,7 +163,7 @@ impl Drop for Planner {
 }
 
 async fn ensure(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
-    topology::ensure(broker, options).await?;
+    streams::ensure(broker, options).await?;
     topology::consumers::ensure_planner(broker).await?;
     Ok(())
 }
@@ -240,6 +243,12 @@ impl Service {
             self.clock.clone(),
         ));
         let presence = tokio::spawn(intake::presence(self.broker.clone(), self.sender.clone()));
+        let (replaced_in, mut replaced) = mpsc::channel(1);
+        let streams = tokio::spawn(streams::keep(
+            self.broker.clone(),
+            self.options.topology,
+            replaced_in,
+        ));
         let shown = shown::start(self.broker.clone());
         let mut lead: Option<Lead> = None;
         let mut standby: Option<Standby> = None;
@@ -264,6 +273,12 @@ impl Service {
                     }
                     None => break,
                 },
+                // Folded and open runs alike are of a ledger that is gone.
+                Some(streams::LedgerReplaced) = replaced.recv() => {
+                    tracing::error!(runs = lead.as_ref().map(Lead::open_runs), "the ledger is another: runs of the old one are lost");
+                    (lead, standby) = (None, None);
+                    let _ = orders.send(Order::Afresh).await;
+                }
                 event = self.events.recv() => {
                     let Some(event) = event else { break };
                     self.take_in(event, &mut lead);
@@ -299,6 +314,7 @@ impl Service {
         }
         keeper.abort();
         presence.abort();
+        streams.abort();
         shown.stop().await;
     }
 

@@ -12,12 +12,14 @@
 //! | [`log`] | append to, read and follow a stream |
 //! | [`pull`] | tiles are pulled one by one, and each delivery knows its pull |
 //! | [`kv`] | buckets |
+//! | [`aside`] | where nonsense goes that stood in the place of something needed |
 //! | [`floor`] | from which stream sequence on a delivery may be certainly first |
 //!
 //! Only this module names the NATS client's crate.
 
 mod ack;
 pub mod api;
+mod aside;
 pub mod batch;
 pub mod connect;
 pub mod floor;

@@ -258,6 +258,22 @@ pub struct Fence(pub u64);
 #[serde(transparent)]
 pub struct Term(pub u64);
 
+impl Term {
+    /// What is above is no term: the leadership would have had to change each microsecond for centuries.
+    /// Whoever finds one overwrites it instead of giving way to it for ever.
+    pub const MAX: Term = Term(1 << 53);
+
+    /// The term of the leadership that follows this one.
+    pub fn next(self) -> Term {
+        Term(self.0.saturating_add(1))
+    }
+
+    /// Whether some leadership can have this term.
+    pub fn is_possible(self) -> bool {
+        self <= Term::MAX
+    }
+}
+
 fn random_u64() -> u64 {
     // A version-4 UUID has 122 random bits; the lower half carries 62 of them.
     let (high, low) = uuid::Uuid::new_v4().as_u64_pair();

@@ -16,6 +16,8 @@ mod cluster;
 mod commands;
 #[path = "scenarios/crashes.rs"]
 mod crashes;
+#[path = "scenarios/damage.rs"]
+mod damage;
 #[path = "scenarios/effects.rs"]
 mod effects;
 #[path = "scenarios/elastic_job.rs"]

@@ -251,9 +251,7 @@ impl Voice {
         let claimed = loop {
             match self.secure(term).await {
                 Ok(register) => break Ok(register),
-                Err(TakeError::Claim(
-                    error @ (ClaimError::Deposed { .. } | ClaimError::Unreadable { .. }),
-                )) => break Err(error),
+                Err(TakeError::Claim(error @ ClaimError::Deposed { .. })) => break Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "the term register is not written; trying again");
                     tokio::time::sleep(PAUSE_FULL).await;

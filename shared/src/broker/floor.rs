@@ -68,7 +68,7 @@ impl Broker {
         }
     }
 
-    /// `None` when somebody else has just created it.
+    /// `None` when somebody else has just written it.
     async fn floor_under(
         &self,
         consumer: &ConsumerName,
@@ -76,23 +76,47 @@ impl Broker {
     ) -> Result<Option<u64>, String> {
         let state = self.state();
         let key = self.subjects().floor_key(consumer, server_id);
-        let known = state
-            .get_of_leader(&key)
-            .await
-            .map_err(|error| error.to_string())?;
-        if let Some(value) = known.and_then(|entry| entry.value) {
-            let text = std::str::from_utf8(&value).map_err(|error| error.to_string())?;
-            return text
-                .parse()
-                .map(Some)
-                .map_err(|_| format!("{key} in bucket state holds no number"));
-        }
+        let place = state.place_of(&key).await;
+        let place = place.map_err(|error| error.to_string())?;
+        // Asked for after the key was read: what is there was written at or below this.
         let info = self.info(&self.subjects().shards()).await;
         let last = info.map_err(|error: ApiError| error.to_string())?.last_seq;
-        match state.create(&key, last.to_string().into()).await {
+        let nonsense = match place.value().map(|value| parse(value, last)) {
+            Some(Ok(floor)) => return Ok(Some(floor)),
+            Some(Err(reason)) => Some(reason),
+            None => None,
+        };
+        // One that is read anew is only higher than what it replaces, or than what it should have been.
+        let value = last.to_string().into();
+        match state.replace(&place, value, nonsense.as_deref()).await {
             Ok(_) => Ok(Some(last)),
             Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// The floor that a value says, if it can be one: none lies above the last sequence of its stream.
+fn parse(value: &[u8], last: u64) -> Result<u64, String> {
+    let floor = std::str::from_utf8(value).ok();
+    match floor.and_then(|text| text.parse::<u64>().ok()) {
+        Some(floor) if floor <= last => Ok(floor),
+        Some(floor) => Err(format!("a floor of {floor} where the queue ends at {last}")),
+        None => Err("no number of a sequence".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floor_that_cannot_be_is_none() {
+        assert_eq!(parse(b"7", 9), Ok(7));
+        assert_eq!(parse(b"9", 9), Ok(9));
+        for bad in ["", "x", "-1", "10", "18446744073709551615"] {
+            assert!(parse(bad.as_bytes(), 9).is_err(), "{bad:?}");
+        }
+        assert!(parse(&[0xff], 9).is_err());
     }
 }

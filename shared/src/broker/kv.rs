@@ -25,6 +25,37 @@ pub struct Entry {
     pub at: UnixMs,
 }
 
+/// What stands under a key: a value, the mark of its deletion, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    key: String,
+    last: Option<Entry>,
+}
+
+impl Place {
+    /// The value; `None` where there is none, or no more.
+    pub fn value(&self) -> Option<&Bytes> {
+        self.last.as_ref()?.value.as_ref()
+    }
+
+    /// What the next compare-and-swap has to expect; 0 where there is nothing at all.
+    pub fn revision(&self) -> u64 {
+        self.last.as_ref().map_or(0, |entry| entry.revision)
+    }
+
+    /// When that was written, by the broker's clock.
+    pub fn at(&self) -> Option<UnixMs> {
+        self.last.as_ref().map(|entry| entry.at)
+    }
+
+    /// Whether a value stood there and was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.last
+            .as_ref()
+            .is_some_and(|entry| entry.value.is_none())
+    }
+}
+
 /// Why a key was not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
@@ -126,13 +157,37 @@ impl Bucket {
 
     /// The value of `key`, by the leader: nothing that was confirmed is missing.
     pub async fn get_of_leader(&self, key: &str) -> Result<Option<Entry>, ReadError> {
-        let record = self
-            .broker
-            .last_of_leader(&self.name.stream(), &self.name.subject(key))
-            .await?;
-        Ok(record
-            .and_then(|record| self.entry(record))
-            .filter(|entry| entry.value.is_some()))
+        let last = self.last_of_leader(key).await?;
+        Ok(last.filter(|entry| entry.value.is_some()))
+    }
+
+    /// What stands under `key`, by the leader, the mark of a deletion too: whoever writes next under
+    /// compare-and-swap has to expect that ([`Place::revision`]).
+    pub async fn place_of(&self, key: &str) -> Result<Place, ReadError> {
+        let last = self.last_of_leader(key).await?;
+        Ok(Place {
+            key: key.to_owned(),
+            last,
+        })
+    }
+
+    /// Writes `value` over what stands at `place`, if nobody else wrote there since. What stood there and
+    /// made no sense, for the reason `nonsense`, is set aside.
+    pub async fn replace(
+        &self,
+        place: &Place,
+        value: Bytes,
+        nonsense: Option<&str>,
+    ) -> Result<u64, WriteError> {
+        let revision = self.update(&place.key, value, place.revision()).await?;
+        if let (Some(reason), Some(old)) = (nonsense, &place.last) {
+            let subject = self.name.subject(&place.key);
+            let bytes = old.value.clone().unwrap_or_default();
+            self.broker
+                .set_aside(&subject, old.revision, reason, &bytes)
+                .await;
+        }
+        Ok(revision)
     }
 
     /// Keys with their values that match `filter` (`>` for all).
@@ -173,7 +228,8 @@ impl Bucket {
             .await
         {
             Err(WriteError::Conflict { bucket, key: name }) => {
-                match self.latest_of_leader(key).await? {
+                let last = self.last_of_leader(key).await;
+                match last.map_err(|error| self.failed(key, error.cause))? {
                     // A mark of a deletion is in the place of the value.
                     Some(Entry {
                         value: None,
@@ -235,15 +291,10 @@ impl Bucket {
         Ok(record.and_then(|record| self.entry(record)))
     }
 
-    async fn latest_of_leader(&self, key: &str) -> Result<Option<Entry>, WriteError> {
-        let record = self
-            .broker
-            .last_of_leader(&self.name.stream(), &self.name.subject(key))
-            .await;
-        match record {
-            Ok(record) => Ok(record.and_then(|record| self.entry(record))),
-            Err(error) => Err(self.failed(key, error.cause)),
-        }
+    async fn last_of_leader(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        let (stream, subject) = (self.name.stream(), self.name.subject(key));
+        let record = self.broker.last_of_leader(&stream, &subject).await?;
+        Ok(record.and_then(|record| self.entry(record)))
     }
 
     async fn write(

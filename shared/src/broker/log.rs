@@ -43,7 +43,7 @@ pub struct Record {
 }
 
 /// How much a stream holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamState {
     /// Sequence of the first message, or the one that the next will have if there is none.
     pub first_seq: u64,
@@ -53,6 +53,8 @@ pub struct StreamState {
     pub messages: u64,
     /// Their size in the store.
     pub bytes: u64,
+    /// When the stream was made, as the broker writes it: another time is another stream of the same name.
+    pub created: String,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +65,8 @@ struct Info {
     offset: u64,
     #[serde(default)]
     limit: u64,
+    #[serde(default)]
+    created: String,
     state: State,
 }
 
@@ -93,6 +97,7 @@ impl Broker {
             last_seq: info.state.last_seq,
             messages: info.state.messages,
             bytes: info.state.bytes,
+            created: info.created,
         })
     }
 

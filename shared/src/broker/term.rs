@@ -41,6 +41,14 @@ pub struct Holder {
     pub seq: u64,
 }
 
+/// What stands in the register's place.
+enum Written {
+    Nothing,
+    By(Holder),
+    /// Something that is no register, and why. It stands in nobody's way: the next claim overwrites it.
+    Nonsense(Record, String),
+}
+
 /// Why the register was not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimError {
@@ -61,14 +69,6 @@ pub enum ClaimError {
         /// What the last try saw.
         cause: ApiError,
     },
-    /// Something that is no register is in its place.
-    #[error("claim term {}: what is on {subject} is no term register; is another program using it?", .term.0)]
-    Unreadable {
-        /// The term that was to be written.
-        term: Term,
-        /// The register's subject.
-        subject: String,
-    },
 }
 
 impl ClaimError {
@@ -79,8 +79,8 @@ impl ClaimError {
 }
 
 impl Broker {
-    /// Writes `term` into the register for the leader `session`. Only a lower term, or the same of
-    /// the same leader, is overwritten. The same leader calls it again when the answer to a publish
+    /// Writes `term` into the register for the leader `session`. Only a lower term, the same of the same
+    /// leader, or what is no register, is overwritten. The same leader calls it again when the answer to a publish
     /// was lost: what it sent before is refused from then on. Once this returns, nothing lands any more
     /// that expected an older register.
     pub async fn claim_term(&self, term: Term, session: Session) -> Result<Register, ClaimError> {
@@ -105,19 +105,28 @@ impl Broker {
         }
     }
 
-    /// What the register says now; `None` when nobody wrote it, or when it is gone with the queue.
+    /// What the register says now; `None` when nobody wrote it, when it is gone with the queue, or when
+    /// what stands there is none.
     pub async fn term_holder(&self) -> Result<Option<Holder>, ApiError> {
+        Ok(match self.written().await? {
+            Written::By(holder) => Some(holder),
+            Written::Nothing | Written::Nonsense(..) => None,
+        })
+    }
+
+    /// What stands in the register's place.
+    async fn written(&self) -> Result<Written, ApiError> {
         let register = self.subjects().term();
         let record = self
             .last_of_leader(&self.subjects().shards(), &register)
             .await;
-        match record.map_err(|error| error.cause)? {
+        Ok(match record.map_err(|error| error.cause)? {
             Some(record) => match parse(&record) {
-                Some(holder) => Ok(Some(holder)),
-                None => Err(ApiError::Answer(format!("no term register on {register}"))),
+                Ok(holder) => Written::By(holder),
+                Err(reason) => Written::Nonsense(record, reason),
             },
-            None => Ok(None),
-        }
+            None => Written::Nothing,
+        })
     }
 
     /// One try. The inner error may pass by itself.
@@ -127,21 +136,26 @@ impl Broker {
         session: Session,
     ) -> Result<Result<Register, ApiError>, ClaimError> {
         let subject = self.subjects().term();
-        let expected = match self.term_holder().await {
-            Ok(None) => 0,
-            Ok(Some(holder))
+        let (expected, nonsense) = match self.written().await {
+            Ok(Written::Nothing) => (0, None),
+            Ok(Written::By(holder))
                 if holder.term > term || holder.term == term && holder.session != session =>
             {
                 return Err(ClaimError::Deposed { term, holder });
             }
-            Ok(Some(holder)) => holder.seq,
-            Err(ApiError::Answer(_)) => return Err(ClaimError::Unreadable { term, subject }),
+            Ok(Written::By(holder)) => (holder.seq, None),
+            Ok(Written::Nonsense(record, reason)) => (record.seq, Some((record, reason))),
             Err(cause) => return Ok(Err(cause)),
         };
         let payload = Bytes::from(format!("{} {session}", term.0));
-        Ok(self
+        let rewritten = self
             .rewrite(&Subject::from(subject), payload, expected)
-            .await)
+            .await;
+        if let (Ok(_), Some((old, reason))) = (&rewritten, nonsense) {
+            self.set_aside(&old.subject, old.seq, &reason, &old.payload)
+                .await;
+        }
+        Ok(rewritten)
     }
 
     /// Writes the register, and ends the batches that were opened under an older one. A message of theirs
@@ -181,14 +195,21 @@ impl Broker {
     }
 }
 
-fn parse(record: &Record) -> Option<Holder> {
-    let text = std::str::from_utf8(&record.payload).ok()?;
-    let (term, session) = text.split_once(' ')?;
-    Some(Holder {
-        term: Term(term.parse().ok()?),
-        session: Session(u64::from_str_radix(session, 16).ok()?),
-        seq: record.seq,
-    })
+/// The holder that a record names, or why it names none.
+fn parse(record: &Record) -> Result<Holder, String> {
+    let holder = std::str::from_utf8(&record.payload).ok().and_then(|text| {
+        let (term, session) = text.split_once(' ')?;
+        Some(Holder {
+            term: Term(term.parse().ok()?),
+            session: Session(u64::from_str_radix(session, 16).ok()?),
+            seq: record.seq,
+        })
+    });
+    match holder {
+        Some(holder) if holder.term.is_possible() => Ok(holder),
+        Some(holder) => Err(format!("no leadership can have term {}", holder.term.0)),
+        None => Err("no term register; is another program publishing there?".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -205,13 +226,16 @@ mod tests {
             payload: payload.into(),
             deletion: false,
         };
-        let holder = parse(&record(format!("7 {}", Session(255)))).unwrap();
+        let of = |term: u64| parse(&record(format!("{term} {}", Session(255))));
+        let holder = of(7).unwrap();
         assert_eq!(
             (holder.term, holder.session, holder.seq),
             (Term(7), Session(255), 9)
         );
-        for bad in ["", "7", "x 1", "7 zz"] {
-            assert_eq!(parse(&record(bad.into())), None, "{bad:?}");
+        for bad in ["", "7", "x 1", "7 zz", "-1 1", "18446744073709551616 1"] {
+            assert!(parse(&record(bad.into())).is_err(), "{bad:?}");
         }
+        assert!(of(Term::MAX.0).is_ok());
+        assert!(of(Term::MAX.0 + 1).is_err() && of(u64::MAX).is_err());
     }
 }

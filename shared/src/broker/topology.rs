@@ -21,6 +21,7 @@ pub use drift::Drift;
 pub use standing::Standing;
 
 use futures_util::future::BoxFuture;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::api::{ApiError, Configured, code};
@@ -140,17 +141,30 @@ pub enum Finding {
     Drift(Drift),
 }
 
+/// A stream or bucket as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name, as the broker calls it.
+    pub name: String,
+    /// When it was made, as the broker writes it: another time is another stream of the same name. `None`:
+    /// it is not there.
+    pub created: Option<String>,
+}
+
 /// Creates every stream and bucket that is missing, and checks those that are there. Several may do
-/// so at once.
+/// so at once. Returns the names of those that this call made.
 #[inline(never)]
 pub fn ensure<'a>(
     broker: &'a Broker,
     options: &'a TopologyOptions,
-) -> BoxFuture<'a, Result<(), TopologyError>> {
+) -> BoxFuture<'a, Result<Vec<String>, TopologyError>> {
     Box::pin(create_missing(broker, options))
 }
 
-async fn create_missing(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+async fn create_missing(
+    broker: &Broker,
+    options: &TopologyOptions,
+) -> Result<Vec<String>, TopologyError> {
     if let Some(cluster) = broker.cluster()
         && options.replicas < 3
     {
@@ -160,18 +174,38 @@ async fn create_missing(broker: &Broker, options: &TopologyOptions) -> Result<()
         });
     }
     let mut drifts = Vec::new();
+    let mut made = Vec::new();
     for wanted in streams::all(broker.subjects(), options) {
         let found = match look(broker, &wanted).await? {
             Some(found) => found,
             None => create(broker, &wanted).await?,
         };
-        drifts.extend(drift::between(&wanted.name, &wanted.config, &found));
+        if found.did_create {
+            made.push(wanted.name.clone());
+        }
+        drifts.extend(drift::between(&wanted.name, &wanted.config, &found.config));
     }
     if drifts.is_empty() {
-        Ok(())
+        Ok(made)
     } else {
         Err(TopologyError::Drift(drifts))
     }
+}
+
+/// Looks which streams and buckets are there, and changes nothing.
+pub async fn look_over(
+    broker: &Broker,
+    options: &TopologyOptions,
+) -> Result<Vec<Found>, TopologyError> {
+    let mut all = Vec::new();
+    for wanted in streams::all(broker.subjects(), options) {
+        let found = look(broker, &wanted).await?;
+        all.push(Found {
+            created: found.map(|found| found.created),
+            name: wanted.name,
+        });
+    }
+    Ok(all)
 }
 
 /// Checks every stream and bucket and changes nothing. Empty when all is as it should be.
@@ -183,7 +217,7 @@ pub async fn verify(
     for wanted in streams::all(broker.subjects(), options) {
         match look(broker, &wanted).await? {
             Some(found) => {
-                let drifts = drift::between(&wanted.name, &wanted.config, &found);
+                let drifts = drift::between(&wanted.name, &wanted.config, &found.config);
                 findings.extend(drifts.into_iter().map(Finding::Drift));
             }
             None => findings.push(Finding::Missing(wanted.name)),
@@ -192,12 +226,21 @@ pub async fn verify(
     Ok(findings)
 }
 
-async fn look(broker: &Broker, wanted: &Wanted) -> Result<Option<Value>, TopologyError> {
+#[derive(Deserialize)]
+struct Stream {
+    config: Value,
+    #[serde(default)]
+    created: String,
+    #[serde(default)]
+    did_create: bool,
+}
+
+async fn look(broker: &Broker, wanted: &Wanted) -> Result<Option<Stream>, TopologyError> {
     let asked = broker
-        .api::<Configured>(format!("$JS.API.STREAM.INFO.{}", wanted.name), &())
+        .api::<Stream>(format!("$JS.API.STREAM.INFO.{}", wanted.name), &())
         .await;
     match asked {
-        Ok(found) => Ok(Some(found.config)),
+        Ok(found) => Ok(Some(found)),
         Err(error) if error.is_stream_missing() => Ok(None),
         Err(cause) => Err(TopologyError::Look {
             what: wanted.what(),
@@ -206,12 +249,12 @@ async fn look(broker: &Broker, wanted: &Wanted) -> Result<Option<Value>, Topolog
     }
 }
 
-async fn create(broker: &Broker, wanted: &Wanted) -> Result<Value, TopologyError> {
+async fn create(broker: &Broker, wanted: &Wanted) -> Result<Stream, TopologyError> {
     let subject = format!("$JS.API.STREAM.CREATE.{}", wanted.name);
-    match broker.api::<Configured>(subject, &wanted.to_create()).await {
+    match broker.api::<Stream>(subject, &wanted.to_create()).await {
         Ok(found) => {
             tracing::info!(stream = wanted.name, "created");
-            Ok(found.config)
+            Ok(found)
         }
         // Somebody else was quicker.
         Err(error) if error.err_code() == Some(code::STREAM_EXISTS) => {

@@ -68,9 +68,10 @@ pub enum FollowError {
         /// What is wrong.
         cause: ApiError,
     },
-    /// The stream ends before records that were already read: it was made again or rolled back.
+    /// The stream ends before records that were already read, or is another of the same name: it was made
+    /// again or rolled back.
     #[error(
-        "follow stream {stream}: it ends at {found} although {read} was read before; it was lost or rolled back"
+        "follow stream {stream}: it was lost or rolled back; it was read up to {read}, and what is there now ends at {found}"
     )]
     Rewound {
         /// What is followed.
@@ -90,6 +91,8 @@ pub struct Follow {
     filter: String,
     start: Start,
     last: u64,
+    /// When the stream was made that is followed.
+    created: Option<String>,
     attachment: Option<Attachment>,
     ready: VecDeque<Followed>,
     failing_since: Option<Instant>,
@@ -132,7 +135,12 @@ impl Broker {
             stream: stream.clone(),
             filter: filter.into(),
             start,
-            last: 0,
+            // Who names a sequence has read what is before it.
+            last: match start {
+                Start::Sequence(from) => from.saturating_sub(1),
+                Start::LastPerSubject | Start::New => 0,
+            },
+            created: None,
             attachment: None,
             ready: VecDeque::new(),
             failing_since: None,
@@ -267,15 +275,13 @@ impl Follow {
     /// Turns a start that depends on the moment into a sequence, and sees whether the stream still
     /// holds what was read.
     async fn check_start(&mut self) -> Result<(), Attach> {
-        if self.last == 0 && self.start != Start::New {
-            return Ok(());
-        }
         let state = self
             .broker
             .info(&self.stream)
             .await
             .map_err(Attach::Failed)?;
-        if self.last > state.last_seq {
+        let known = self.created.get_or_insert_with(|| state.created.clone());
+        if self.last > state.last_seq || *known != state.created {
             return Err(Attach::Rewound {
                 found: state.last_seq,
             });

@@ -13,10 +13,13 @@ use super::drift::{self, Drift};
 use super::{Configured, TopologyError};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::{Broker, jittered};
-use crate::broker::kv::{Entry, WriteError};
 use crate::broker::subjects::{ConsumerName, StreamName};
 use crate::id::QueueName;
 use crate::limits::{IN_FLIGHT_MAX, PULLS_WAITING_MAX};
+
+mod number;
+
+use number::{all_of, named, newest, next_name, number_failed};
 
 /// How long a worker may hold a tile without a renewal, unless something else is configured.
 pub const ACK_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
@@ -61,13 +64,13 @@ pub async fn ensure_queue(
     let give_up = Instant::now() + PATIENCE;
     loop {
         let named = named(broker, queue).await?;
-        if let Some((_, number)) = &named {
-            let name = ConsumerName::new(queue, *number);
+        if let Some(number) = named.number {
+            let name = ConsumerName::new(queue, number);
             if let Some(config) = find_soon(broker, &name).await? {
                 return settle(broker, queue, name, config, deadline).await;
             }
         }
-        if let Some(name) = next_name(broker, queue, named).await?
+        if let Some(name) = next_name(broker, queue, &named).await?
             && let Made::Yes(config) = make_current(broker, queue, &name, deadline).await?
         {
             return settle(broker, queue, name, config, deadline).await;
@@ -87,12 +90,25 @@ pub async fn current(
     broker: &Broker,
     queue: &QueueName,
 ) -> Result<Option<QueueConsumer>, TopologyError> {
-    let Some((_, number)) = named(broker, queue).await? else {
-        return Ok(None);
-    };
-    let name = ConsumerName::new(queue, number);
-    let config = find(broker, &broker.subjects().shards(), &name).await?;
-    Ok(config.map(|config| QueueConsumer {
+    let shards = broker.subjects().shards();
+    let named = named(broker, queue).await?;
+    let mut found = None;
+    if let Some(number) = named.number {
+        let name = ConsumerName::new(queue, number);
+        found = find(broker, &shards, &name)
+            .await?
+            .map(|config| (name, config));
+    }
+    // Nobody has mended the number yet.
+    if found.is_none()
+        && let Some((name, number)) = newest(broker, queue).await?
+        && named.number.is_none_or(|named| named < number)
+    {
+        found = find(broker, &shards, &name)
+            .await?
+            .map(|config| (name, config));
+    }
+    Ok(found.map(|(name, config)| QueueConsumer {
         name,
         ack_deadline: deadline_of(&config),
     }))
@@ -152,55 +168,6 @@ fn deadline_of(config: &Value) -> Duration {
     )
 }
 
-async fn named(broker: &Broker, queue: &QueueName) -> Result<Option<(Entry, u64)>, TopologyError> {
-    let key = broker.subjects().consumer_key(queue);
-    let entry = broker
-        .state()
-        .get_of_leader(&key)
-        .await
-        .map_err(|error| number_failed(queue, &error))?;
-    let Some(entry) = entry else { return Ok(None) };
-    let text = entry.value.as_deref().unwrap_or_default();
-    match std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| text.parse().ok())
-    {
-        Some(number) => Ok(Some((entry, number))),
-        None => Err(number_failed(
-            queue,
-            &format!("{key} in bucket state holds no number"),
-        )),
-    }
-}
-
-/// The next number, if nobody else took it.
-async fn next_name(
-    broker: &Broker,
-    queue: &QueueName,
-    named: Option<(Entry, u64)>,
-) -> Result<Option<ConsumerName>, TopologyError> {
-    let key = broker.subjects().consumer_key(queue);
-    let state = broker.state();
-    let (number, written) = match named {
-        Some((entry, number)) => {
-            tracing::warn!(%queue, gone = number, "the queue's consumer is gone: making the next one");
-            let next = number + 1;
-            (
-                next,
-                state
-                    .update(&key, next.to_string().into(), entry.revision)
-                    .await,
-            )
-        }
-        None => (1, state.create(&key, "1".into()).await),
-    };
-    match written {
-        Ok(_) => Ok(Some(ConsumerName::new(queue, number))),
-        Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
-        Err(error) => Err(number_failed(queue, &error)),
-    }
-}
-
 /// Makes the consumer that this process has just numbered. Older ones of the queue that are still
 /// there stand in its way and are removed: nobody may take tiles by them any more.
 async fn make_current(
@@ -217,15 +184,17 @@ async fn make_current(
     let wanted = settings(&broker.subjects().shards_of_queue(queue), ack_deadline);
     let made = match make(broker, &stream, name, &wanted).await? {
         Made::Overlaps => {
-            remove_older(broker, queue, name).await?;
+            remove_others(broker, queue, name).await?;
             make(broker, &stream, name, &wanted).await?
         }
         made @ Made::Yes(_) => made,
     };
-    let current = self::named(broker, queue)
-        .await?
-        .map(|(_, number)| ConsumerName::new(queue, number));
-    if current.as_ref() == Some(name) {
+    let current = named(broker, queue).await?.number;
+    if current
+        .map(|number| ConsumerName::new(queue, number))
+        .as_ref()
+        == Some(name)
+    {
         return Ok(made);
     }
     // Somebody thought that it was gone before it was made.
@@ -306,23 +275,15 @@ async fn find_soon(broker: &Broker, name: &ConsumerName) -> Result<Option<Value>
     }
 }
 
-async fn remove_older(
+async fn remove_others(
     broker: &Broker,
     queue: &QueueName,
-    than: &ConsumerName,
+    but: &ConsumerName,
 ) -> Result<(), TopologyError> {
-    let Some((_, newest)) = ConsumerName::parse(queue, than.as_str()) else {
-        return Ok(());
-    };
-    for number in (1..newest).rev().take(1_000) {
-        let name = ConsumerName::new(queue, number);
-        if find(broker, &broker.subjects().shards(), &name)
-            .await?
-            .is_some()
-        {
+    for (name, _) in all_of(broker, queue).await? {
+        if name != *but {
             tracing::warn!(%queue, consumer = %name, "removing a consumer that is no longer current");
             remove(broker, &name).await?;
-            break;
         }
     }
     Ok(())
@@ -381,12 +342,5 @@ fn refuse_drift(drifts: Vec<Drift>) -> Result<(), TopologyError> {
         Ok(())
     } else {
         Err(TopologyError::Drift(drifts))
-    }
-}
-
-fn number_failed(queue: &QueueName, cause: &dyn ToString) -> TopologyError {
-    TopologyError::Number {
-        queue: queue.to_string(),
-        cause: cause.to_string(),
     }
 }

@@ -118,7 +118,11 @@ fn ledger(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
         "retention": "limits",
         "discard": "new",
     });
-    stream(subjects.ledger().as_str(), options, settings)
+    Wanted {
+        // Workers know a run, and its tiles, by the sequence of its first record.
+        first_seq_from_clock: true,
+        ..stream(subjects.ledger().as_str(), options, settings)
+    }
 }
 
 /// No limit on one message: what is too large for a job must arrive, to be answered for.

@@ -1,0 +1,210 @@
+//! Looks after the streams and buckets for as long as a planner runs, whether it leads or not: without the
+//! bucket `state` nobody leads, so nobody else could make it again.
+//!
+//! What is gone is made again, empty; what is lost with it is told. It must not decide what is in them.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::subjects::{StreamName, Subjects};
+use gridloom_shared::broker::topology::{self, Found, TopologyError, TopologyOptions};
+use tokio::sync::mpsc;
+
+/// How often they are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The ledger is another: whatever was read of it is of no use any more.
+#[derive(Debug)]
+pub(super) struct LedgerReplaced;
+
+/// Makes what is missing. In an installation that was there before, a stream that was missing was lost.
+pub(super) async fn ensure(
+    broker: &Broker,
+    options: &TopologyOptions,
+) -> Result<(), TopologyError> {
+    let there = topology::look_over(broker, options).await?;
+    let made = topology::ensure(broker, options).await?;
+    if there.iter().any(|found| found.created.is_some()) {
+        tell(broker, &made).await;
+    }
+    Ok(())
+}
+
+/// Looks after them until nobody listens any more.
+pub(super) async fn keep(
+    broker: Broker,
+    options: TopologyOptions,
+    replaced: mpsc::Sender<LedgerReplaced>,
+) {
+    let ledger = broker.subjects().ledger();
+    let mut watch = Watch::new(ledger);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if !broker.is_connected() {
+            watch.missing.clear();
+            continue;
+        }
+        let found = match topology::look_over(&broker, &options).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "the streams cannot be looked at");
+                watch.missing.clear();
+                continue;
+            }
+        };
+        let seen = watch.see(&found);
+        if seen.is_lost {
+            match topology::ensure(&broker, &options).await {
+                Ok(made) => tell(&broker, &made).await,
+                Err(error) => tracing::error!(%error, "a stream is gone and cannot be made again"),
+            }
+        }
+        if seen.is_ledger_another && replaced.send(LedgerReplaced).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What two looks in a row say.
+struct Watch {
+    ledger: StreamName,
+    created: Option<String>,
+    missing: HashSet<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// Whether something is missing for the second time: at an election of a cluster's leader a stream is
+    /// not found for a moment.
+    is_lost: bool,
+    is_ledger_another: bool,
+}
+
+impl Watch {
+    fn new(ledger: StreamName) -> Watch {
+        Watch {
+            ledger,
+            created: None,
+            missing: HashSet::new(),
+        }
+    }
+
+    fn see(&mut self, found: &[Found]) -> Seen {
+        let gone = found.iter().filter(|found| found.created.is_none());
+        let missing: HashSet<String> = gone.map(|found| found.name.clone()).collect();
+        let is_lost = !missing.is_disjoint(&self.missing);
+        self.missing = missing;
+        let ledger = found
+            .iter()
+            .find(|found| found.name == self.ledger.as_str());
+        let created = ledger.and_then(|ledger| ledger.created.clone());
+        let is_ledger_another = match (&self.created, &created) {
+            (Some(before), Some(now)) => before != now,
+            _ => false,
+        };
+        if created.is_some() {
+            self.created = created;
+        }
+        Seen {
+            is_lost,
+            is_ledger_another,
+        }
+    }
+}
+
+/// Says what was lost with the streams that were made again.
+async fn tell(broker: &Broker, made: &[String]) {
+    let lost = losses(broker.subjects());
+    for name in made {
+        let what = lost.get(name.as_str()).copied().unwrap_or("it is empty");
+        tracing::error!(stream = name, what, "a stream was gone: it is made again");
+        let reason = format!("stream {name} was gone and was made again: {what}");
+        broker.record_loss(name, 0, &reason, &[]).await;
+    }
+}
+
+fn losses(subjects: &Subjects) -> HashMap<String, &'static str> {
+    HashMap::from([
+        (
+            subjects.ledger().as_str().to_owned(),
+            "all runs that were in it are lost: submit what is still to be done again",
+        ),
+        (
+            subjects.shards().as_str().to_owned(),
+            "it is filled again from the ledger",
+        ),
+        (
+            subjects.submit().as_str().to_owned(),
+            "submissions that waited are lost: submit them again",
+        ),
+        (
+            subjects.history().as_str().to_owned(),
+            "what was on record of messages that could not be understood is lost",
+        ),
+        (
+            subjects.jobs().stream().as_str().to_owned(),
+            "all definitions are lost: apply them again (gridloom job apply FILE)",
+        ),
+        (
+            subjects.runs().stream().as_str().to_owned(),
+            "summaries of runs that are over are lost; gridloom show RUN reads the ledger",
+        ),
+        (
+            subjects.state().stream().as_str().to_owned(),
+            "the leadership, floors and numbers of consumers are written anew",
+        ),
+        (
+            subjects.workers().stream().as_str().to_owned(),
+            "workers register again within seconds",
+        ),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::id::Namespace;
+
+    use super::*;
+
+    fn found(name: &str, created: Option<&str>) -> Found {
+        Found {
+            name: name.to_owned(),
+            created: created.map(str::to_owned),
+        }
+    }
+
+    fn watch() -> Watch {
+        let subjects = Subjects::new(Namespace::new("grid").unwrap());
+        Watch::new(subjects.ledger())
+    }
+
+    #[test]
+    fn only_what_is_missing_twice_in_a_row_is_lost() {
+        let mut watch = watch();
+        let mut lost = |submit, jobs| {
+            watch
+                .see(&[found("grid-submit", submit), found("KV_grid-jobs", jobs)])
+                .is_lost
+        };
+        assert!(!lost(None, Some("1")));
+        assert!(!lost(Some("1"), None));
+        assert!(!lost(None, Some("1")));
+        assert!(lost(None, Some("1")));
+    }
+
+    #[test]
+    fn ledger_that_was_made_at_another_time_is_another() {
+        let mut watch = watch();
+        let mut another = |created| {
+            watch
+                .see(&[found("grid-ledger", created)])
+                .is_ledger_another
+        };
+        assert!(!another(Some("1")));
+        assert!(!another(Some("1")));
+        assert!(!another(None));
+        assert!(another(Some("2")));
+        assert!(!another(Some("2")));
+    }
+}

@@ -1,0 +1,182 @@
+//! Which number the consumer of a queue has, whatever became of the key that says so.
+//!
+//! | the key says | the consumer that is there | next is |
+//! |--------------|----------------------------|---------|
+//! | n, which is not there | n or a higher one: the number was set back | that one |
+//! | n, which is not there | none, or a lower one | n + 1; the lower one is removed |
+//! | nothing, or nonsense | any | that one |
+//! | nothing, and nothing is remembered | none | 1 |
+//! | nothing any more, or nonsense | none | the seconds since 1970: no number was as high |
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::TopologyError;
+use crate::broker::connect::Broker;
+use crate::broker::kv::{Place, WriteError};
+use crate::broker::subjects::ConsumerName;
+use crate::clock::UnixMs;
+use crate::id::QueueName;
+
+/// What is above is no number of a consumer.
+const NUMBER_MAX: u64 = 1 << 53;
+
+/// What the bucket says of a queue's consumer.
+pub(super) struct Named {
+    place: Place,
+    /// The number, where it is one.
+    pub(super) number: Option<u64>,
+}
+
+/// What is remembered of a queue whose number is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    /// Nothing: it is new.
+    None,
+    /// It had a consumer.
+    Some,
+}
+
+pub(super) async fn named(broker: &Broker, queue: &QueueName) -> Result<Named, TopologyError> {
+    let key = broker.subjects().consumer_key(queue);
+    let place = broker.state().place_of(&key).await;
+    let place = place.map_err(|error| number_failed(queue, &error))?;
+    let number = place.value().and_then(|value| number_in(value));
+    Ok(Named { place, number })
+}
+
+fn number_in(value: &[u8]) -> Option<u64> {
+    let number = std::str::from_utf8(value).ok()?.parse().ok()?;
+    (number <= NUMBER_MAX).then_some(number)
+}
+
+/// The name of the consumer that is to be current, if nobody else chose one.
+pub(super) async fn next_name(
+    broker: &Broker,
+    queue: &QueueName,
+    named: &Named,
+) -> Result<Option<ConsumerName>, TopologyError> {
+    let there = newest(broker, queue).await?.map(|(_, number)| number);
+    let past = past(broker, queue, named).await?;
+    let seconds = UnixMs::now().0 / 1_000;
+    let next = next(named.number, there, past, seconds);
+    if past == Past::Some {
+        tracing::warn!(%queue, named = named.number, there, next, "the queue's consumer, or its number, is gone");
+    }
+    let nonsense = named.number.is_none() && named.place.value().is_some();
+    let nonsense = nonsense.then_some("no number of a consumer");
+    let value = next.to_string().into();
+    match broker.state().replace(&named.place, value, nonsense).await {
+        Ok(_) => Ok(Some(ConsumerName::new(queue, next))),
+        Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
+        Err(error) => Err(number_failed(queue, &error)),
+    }
+}
+
+fn next(named: Option<u64>, there: Option<u64>, past: Past, seconds: u64) -> u64 {
+    match (named, there) {
+        (Some(named), Some(there)) if there >= named => there,
+        (Some(named), _) => named + 1,
+        (None, Some(there)) => there,
+        (None, None) if past == Past::None => 1,
+        (None, None) => seconds,
+    }
+}
+
+/// A key that was purged leaves no trace; the floor of a first consumer does.
+async fn past(broker: &Broker, queue: &QueueName, named: &Named) -> Result<Past, TopologyError> {
+    if named.place.revision() > 0 {
+        return Ok(Past::Some);
+    }
+    let first = ConsumerName::new(queue, 1);
+    let floor = broker.subjects().floor_key(&first, &broker.server_id());
+    let floor = broker.state().place_of(&floor).await;
+    let floor = floor.map_err(|error| number_failed(queue, &error))?;
+    Ok(if floor.revision() > 0 {
+        Past::Some
+    } else {
+        Past::None
+    })
+}
+
+/// The consumer of `queue` with the highest number that is there.
+pub(super) async fn newest(
+    broker: &Broker,
+    queue: &QueueName,
+) -> Result<Option<(ConsumerName, u64)>, TopologyError> {
+    let all = all_of(broker, queue).await?;
+    Ok(all.into_iter().max_by_key(|(_, number)| *number))
+}
+
+/// The consumers of `queue` that are there.
+pub(super) async fn all_of(
+    broker: &Broker,
+    queue: &QueueName,
+) -> Result<Vec<(ConsumerName, u64)>, TopologyError> {
+    let stream = broker.subjects().shards();
+    let subject = format!("$JS.API.CONSUMER.NAMES.{stream}");
+    let mut found = Vec::new();
+    let mut seen = 0;
+    loop {
+        let question = json!({ "offset": seen });
+        let asked = broker.api::<Names>(subject.clone(), &question).await;
+        let page = asked.map_err(|cause| TopologyError::Look {
+            what: format!("the consumers of {stream}"),
+            cause,
+        })?;
+        let names = page.consumers.unwrap_or_default();
+        let of_queue = names
+            .iter()
+            .filter_map(|name| ConsumerName::parse(queue, name));
+        found.extend(of_queue);
+        seen += names.len() as u64;
+        if names.is_empty() || seen >= page.total {
+            return Ok(found);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Names {
+    #[serde(default)]
+    total: u64,
+    #[serde(default)]
+    consumers: Option<Vec<String>>,
+}
+
+pub(super) fn number_failed(queue: &QueueName, cause: &dyn ToString) -> TopologyError {
+    TopologyError::Number {
+        queue: queue.to_string(),
+        cause: cause.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_764_000_000;
+
+    #[test]
+    fn consumer_that_is_there_is_current_where_its_number_is_lost_or_was_set_back() {
+        assert_eq!(next(None, Some(7), Past::Some, NOW), 7);
+        assert_eq!(next(None, Some(7), Past::None, NOW), 7);
+        assert_eq!(next(Some(2), Some(7), Past::Some, NOW), 7);
+    }
+
+    #[test]
+    fn name_that_may_have_been_used_is_never_used_again() {
+        assert_eq!(next(Some(7), None, Past::Some, NOW), 8);
+        assert_eq!(next(Some(7), Some(6), Past::Some, NOW), 8);
+        assert_eq!(next(None, None, Past::Some, NOW), NOW);
+        assert_eq!(next(None, None, Past::None, NOW), 1);
+    }
+
+    #[test]
+    fn what_can_be_no_number_is_none() {
+        assert_eq!(number_in(b"3"), Some(3));
+        for bad in ["", "x", "-1", "18446744073709551615", "9007199254740993"] {
+            assert_eq!(number_in(bad.as_bytes()), None, "{bad:?}");
+        }
+    }
+}
