@@ -162,9 +162,10 @@ async fn open(
     let nonce = opened.nonce;
     let record = PlanRecord::Opened(Box::new(Opened { term, ..opened }));
     let bytes = wire::encode(&record);
-    if bytes.len() > broker.max_payload() {
+    let most = broker.max_record();
+    if bytes.len() > most {
         return Ok(Err(format!(
-            "the job has {} bytes, over the broker's limit for a message",
+            "the job has {} bytes, and {most} are the most that the broker takes: raise its max_payload, or make params smaller",
             bytes.len()
         )));
     }

@@ -33,6 +33,6 @@ pub mod term;
 pub mod topology;
 
 pub use async_nats::{Message, Subject};
-pub use connect::{Broker, ConnectError, Connection, Options};
+pub use connect::{Broker, ConnectError, Connection, Options, SERVER_MIN};
 pub use plain::{PublishError, RequestError, Subscription};
 pub use subjects::Subjects;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use gridloom_cli::embedded;
 use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::log::{AppendError, Follow, Followed, Start};
 use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, Puller};
@@ -114,5 +115,27 @@ async fn absent_broker_is_reported_within_the_wait() -> anyhow::Result<()> {
     options.wait = Duration::from_millis(300);
     let connected = tokio::time::timeout(SOON, Broker::connect(&options)).await?;
     assert!(connected.is_err_and(|error: ConnectError| error.is_unreachable()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn broker_that_takes_only_small_messages_is_refused_before_a_run_is_opened()
+-> anyhow::Result<()> {
+    let least = gridloom_shared::limits::MESSAGE_MAX;
+    for (most, fits) in [(least - 1, false), (least, true)] {
+        let options = embedded::Options {
+            server_config: format!("max_payload: {most}"),
+            ..embedded::Options::default()
+        };
+        let server = TestServer::start_with(options).await?;
+        let options = Options::new(server.url(), Namespace::new("grid")?, "test");
+        match Broker::connect(&options).await {
+            Ok(broker) => assert!(fits && broker.max_payload() == most),
+            Err(ConnectError::SmallMessages { found, needed, .. }) => {
+                assert_eq!((fits, found, needed), (false, most, least));
+            }
+            Err(other) => bail!("{most}: {other}"),
+        }
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use gridloom_shared::broker::SERVER_MIN;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -17,7 +18,7 @@ use super::{FetchError, Say, cache, fetch};
 /// The version that is fetched, and the one recommended.
 pub const PINNED: Version = Version(2, 15, 1);
 /// The oldest version that is used when it is there already.
-pub const MINIMUM: Version = Version(2, 14, 2);
+pub const MINIMUM: Version = Version(SERVER_MIN.0, SERVER_MIN.1, SERVER_MIN.2);
 
 /// Names the executable to use.
 const NAMED_BY: &str = "GRIDLOOM_NATS_SERVER";

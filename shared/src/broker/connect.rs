@@ -21,10 +21,11 @@ pub use options::{Credentials, Options, Tls};
 
 use super::api::{self, ApiError};
 use super::subjects::Subjects;
-use crate::limits::ENVELOPE_MAX;
+use crate::limits::{ENVELOPE_MAX, MESSAGE_MAX};
 
-/// The oldest server that is known to keep what the protocol relies on.
-pub const SERVER_MIN: (u64, u64, u64) = (2, 14, 2);
+/// The oldest server that keeps what the protocol relies on: before it, two expectations of a subject's last
+/// sequence in one atomic batch were mixed up where the subjects have the same length.
+pub const SERVER_MIN: (u32, u32, u32) = (2, 14, 4);
 
 /// Batches under way at once.
 const BATCHES: usize = 32;
@@ -68,6 +69,19 @@ pub enum ConnectError {
         found: String,
         /// The lowest version that will do.
         needed: String,
+    },
+    /// The server takes only messages that are too small.
+    #[error(
+        "use broker at {url}: its max_payload of {found} bytes is too small, the records of a run may have {needed}; \
+         raise it in the server's configuration, or in the account's limits"
+    )]
+    SmallMessages {
+        /// The address, without its password.
+        url: String,
+        /// The largest message that it takes, in bytes.
+        found: usize,
+        /// What it has to take at least.
+        needed: usize,
     },
     /// The server runs without JetStream, or not for this account.
     #[error(
@@ -230,6 +244,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         }
     };
     check_version(&client, &url)?;
+    check_messages(&client, &url)?;
     check_jetstream(&client, &url).await?;
     let info = client.server_info();
     let seen = Seen {
@@ -299,7 +314,21 @@ fn check_version(client: &Client, url: &str) -> Result<(), ConnectError> {
     })
 }
 
-fn version(text: &str) -> Option<(u64, u64, u64)> {
+/// Every record fits into a message of [`MESSAGE_MAX`], whatever a job says and its handlers do. Below that a run
+/// might be opened and never be issued.
+fn check_messages(client: &Client, url: &str) -> Result<(), ConnectError> {
+    let found = client.max_payload();
+    if found >= MESSAGE_MAX {
+        return Ok(());
+    }
+    Err(ConnectError::SmallMessages {
+        url: url.to_owned(),
+        found,
+        needed: MESSAGE_MAX,
+    })
+}
+
+fn version(text: &str) -> Option<(u32, u32, u32)> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let mut parts = text.split(['-', '+']).next()?.split('.').map(str::parse);
     let mut next = || parts.next()?.ok();
@@ -340,7 +369,8 @@ mod tests {
     fn versions_compare_as_numbers() {
         assert_eq!(version("2.15.1"), Some((2, 15, 1)));
         assert!(version("2.9.10").unwrap() < SERVER_MIN);
-        assert!(version("v2.14.2-beta.1").unwrap() >= SERVER_MIN);
+        assert!(version("2.14.3").unwrap() < SERVER_MIN);
+        assert!(version("v2.14.4-beta.1").unwrap() >= SERVER_MIN);
         assert_eq!(version("odd"), None);
     }
 }
