@@ -4,22 +4,35 @@
 //! |------|-----------------|
 //! | [`leader`] | who leads, and until when |
 //! | [`submit`] | what an ad-hoc message becomes: a run, or a record of why not |
+//! | [`lead`] | what each event of a leadership changes, and what is to be done (pure) |
+//! | [`book`] | the open runs, and what a record changes in them (pure) |
 //! | [`run`] | what a run needs next: a wave, its end (pure) |
-//! | [`window`] | how much of a queue may be outstanding (pure) |
-//! | [`broker_clock`] | what time it is by the broker's clock |
+//! | [`admission`] | which run may issue how much, and why the others may not (pure) |
+//! | [`crew`] | which workers were heard lately, with which handlers (pure) |
+//! | [`register`] | when the term register is written anew (pure) |
+//! | [`orders`] | what becomes of orders by people (pure) |
+//! | [`entry`] | a record of the ledger, as the feeds hand it on |
+//! | [`now`], [`broker_clock`] | what time it is, by which clock |
 //! | [`failover`] | who is dead (pure), and what the queue lacks (the refill) |
 //! | [`retention`] | what of runs that are over is kept, and for how long (pure) |
 //! | [`service`] | the one loop that takes in events and carries out what was decided |
 //!
 //! The planner holds no truth of its own: killed at any moment, it goes on from the ledger.
 
+pub mod admission;
+pub mod book;
 pub mod broker_clock;
+pub mod crew;
+pub mod entry;
 pub mod failover;
+pub mod lead;
 pub mod leader;
+pub mod now;
+pub mod orders;
+pub mod register;
 pub mod retention;
 pub mod run;
 pub mod service;
 pub mod submit;
-pub mod window;
 
-pub use service::{Health, Planner, PlannerOptions};
+pub use service::{Health, Planner, PlannerOptions, ServiceError};

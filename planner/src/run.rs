@@ -18,21 +18,27 @@ use std::sync::Arc;
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, Term};
-use gridloom_shared::ledger::fold::{Fold, Next};
+use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
-use gridloom_shared::ledger::record::{Closed, EndState, Wave};
+use gridloom_shared::ledger::record::{Closed, Wave};
 use gridloom_shared::limits::PUBLISHING_MAX;
 
+use crate::entry::Entry;
+
 mod cancel;
+mod close;
+mod event;
 pub mod order;
 pub mod wave;
+
+pub use event::Event;
 
 use cancel::Halted;
 use wave::Cursor;
 
 /// What is under way for a run, besides waves that are being published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+enum Phase {
     /// Nothing.
     Idle,
     /// A wave is being written to the ledger.
@@ -48,14 +54,11 @@ pub enum Phase {
 /// One open run.
 #[derive(Debug)]
 pub struct Run {
-    /// What its ledger says.
-    pub fold: Fold,
-    /// The queue that its tiles go to.
-    pub queue: QueueName,
-    /// What is under way.
-    pub phase: Phase,
+    fold: Fold,
+    queue: QueueName,
+    phase: Phase,
     /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
-    pub stale: bool,
+    stale: bool,
     /// Why no wave of it can be written: it ends so.
     broken: Option<String>,
     publishing: u32,
@@ -72,6 +75,17 @@ pub struct Run {
     too_many: Option<String>,
     /// What that was judged from.
     judged: Option<(u64, bool)>,
+    /// Shards of the grid; `None` where they are found on the way.
+    total: Option<u64>,
+}
+
+/// What a run may put on its queue at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// So many tiles.
+    pub tiles: usize,
+    /// So many pages in each, where the job does not say; 0 counts as one.
+    pub pages: u32,
 }
 
 /// What is to be done for a run.
@@ -113,6 +127,7 @@ impl Run {
     pub fn new(fold: Fold) -> Option<Run> {
         let queue = fold.opening()?.record.job.queue.clone();
         let next_wave = fold.next_wave();
+        let total = cancel::shards_of(&fold);
         let mut run = Run {
             fold,
             queue,
@@ -128,18 +143,17 @@ impl Run {
             halted: Halted::default(),
             too_many: None,
             judged: None,
+            total,
         };
         run.count_dead();
         Some(run)
     }
 
-    /// What to do now, given room for `room` more tiles; the caller then sees to it and reports back
-    /// through [`Run::decided`] and its neighbours. `now` is compared with the broker's stamps.
-    pub fn step(&mut self, room: usize, folded: u64, term: Term, now: UnixMs) -> Option<Action> {
-        if self.phase != Phase::Idle || self.fold.closing().is_some() {
-            return None;
-        }
-        if !self.is_in_step() {
+    /// What to do now, given `room` on the queue; the caller then sees to it and reports back
+    /// through [`Run::take`]. `folded` is the ledger sequence up to which this planner has read, and
+    /// `now` is compared with the broker's stamps.
+    pub fn step(&mut self, room: Room, folded: u64, term: Term, now: UnixMs) -> Option<Action> {
+        if self.phase != Phase::Idle || self.fold.closing().is_some() || !self.is_in_step() {
             return None;
         }
         if self.fold.cancelled().is_some() {
@@ -153,8 +167,7 @@ impl Run {
             self.phase = Phase::Refilling;
             return Some(Action::Refill);
         }
-        // The record of the last wave has been written but not read back yet.
-        if self.fold.next_wave() != self.next_wave {
+        if !self.is_read_back() {
             return None;
         }
         let over = self.fold.complete() || self.broken.is_some();
@@ -192,60 +205,101 @@ impl Run {
         })
     }
 
-    /// Another planner's record is the next: nothing of ours was decided.
-    pub fn outrun(&mut self) {
-        self.phase = Phase::Idle;
-        // It need not be a wave.
-        self.next_wave = self.fold.next_wave();
-        self.stale = true;
+    /// Takes in what happened to the run.
+    pub fn take(&mut self, event: Event) {
+        match event {
+            Event::Outrun => {
+                self.phase = Phase::Idle;
+                // It need not be a wave.
+                self.next_wave = self.fold.next_wave();
+                self.stale = true;
+            }
+            Event::Unwritable(why) => {
+                self.phase = Phase::Idle;
+                self.next_wave = self.fold.next_wave();
+                self.broken = Some(why);
+            }
+            Event::Decided => {
+                self.phase = Phase::Idle;
+                self.publishing += 1;
+            }
+            Event::Published => self.publishing = self.publishing.saturating_sub(1),
+            Event::PublishLost => {
+                self.publishing = self.publishing.saturating_sub(1);
+                self.stale = true;
+            }
+            Event::QueueDoubtful => self.stale |= self.may_lack_tiles(),
+            Event::Looked => self.look_for_missing(),
+            Event::Refilled | Event::Halted => self.phase = Phase::Idle,
+            Event::OrderBegun => self.ordering = true,
+            Event::OrderWritten { sequence } => {
+                self.ordering = false;
+                self.awaited = Some(sequence);
+            }
+            Event::OrderFailed => self.ordering = false,
+        }
     }
 
-    /// The wave that was to be the next can never be written.
-    pub fn broken(&mut self, why: String) {
-        self.phase = Phase::Idle;
-        self.next_wave = self.fold.next_wave();
-        self.broken = Some(why);
-    }
-
-    /// The fold moved on: takes over numbers of waves that others decided.
-    pub fn follow(&mut self) {
+    /// Takes in the next record of its ledger. Returns whether it is a wave of another term than
+    /// `term`: one that somebody else publishes, or does not.
+    pub fn read(&mut self, entry: &Entry, term: Term) -> bool {
+        let foreign = entry.fold_into(&mut self.fold).is_some_and(|of| of != term);
+        self.stale |= foreign;
         self.next_wave = self.next_wave.max(self.fold.next_wave());
         if self.fold.cancelled().is_none() {
             self.halted = Halted::default();
         }
         self.count_dead();
+        foreign
     }
 
-    /// Ours was decided and is being published.
-    pub fn decided(&mut self) {
-        self.phase = Phase::Idle;
-        self.publishing += 1;
+    /// What its ledger says.
+    pub fn fold(&self) -> &Fold {
+        &self.fold
     }
 
-    /// A wave is on the queue.
-    pub fn published(&mut self) {
-        self.publishing = self.publishing.saturating_sub(1);
+    /// What its ledger says, once nothing else of it is of interest.
+    pub fn into_fold(self) -> Fold {
+        self.fold
     }
 
-    /// A wave may not be on the queue.
-    pub fn lost(&mut self) {
-        self.published();
-        self.stale = true;
+    /// The queue that its tiles go to.
+    pub fn queue(&self) -> &QueueName {
+        &self.queue
     }
 
-    /// Called every now and then: a tile that was open at the last call too may not be on the queue.
-    pub fn look_for_missing(&mut self) {
+    /// Whether the queue may lack tiles of it.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// Shards that no wave has issued yet, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        let planned = self.fold.counts().planned;
+        self.total.map(|total| total.saturating_sub(planned))
+    }
+
+    /// When its next shard that failed may be tried again; `None` when none waits.
+    pub fn next_retry(&self) -> Option<UnixMs> {
+        self.fold.retries().first().map(|(due, _)| *due)
+    }
+
+    /// Whether it has tiles that are decided, or being decided, and lack an outcome.
+    fn may_lack_tiles(&self) -> bool {
+        let deciding = self.phase == Phase::Deciding || !self.is_read_back();
+        deciding || self.publishing > 0 || !self.fold.open_tiles().is_empty()
+    }
+
+    /// Whether the record of the last wave has been read back.
+    fn is_read_back(&self) -> bool {
+        self.fold.next_wave() == self.next_wave
+    }
+
+    /// A tile that was open at the last look too may not be on the queue.
+    fn look_for_missing(&mut self) {
         let since = std::mem::replace(&mut self.looked_at, self.fold.next_wave());
-        self.stale |= self
-            .fold
-            .open_tiles()
-            .keys()
-            .any(|place| place.wave < since);
-    }
-
-    /// The queue holds what the ledger says.
-    pub fn refilled(&mut self) {
-        self.phase = Phase::Idle;
+        let mut open = self.fold.open_tiles().keys();
+        self.stale |= open.any(|place| place.wave < since);
     }
 
     /// Whether the run could use room on the queue now.
@@ -255,50 +309,10 @@ impl Run {
             && self.too_many.is_none()
             && self.fold.cancelled().is_none()
             && self.is_in_step()
+            && self.is_read_back()
             && self.publishing < PUBLISHING_MAX
             && self.fold.closing().is_none()
-            && (!self.fold.all_issued()
-                || self
-                    .fold
-                    .retries()
-                    .first()
-                    .is_some_and(|(due, _)| *due <= now))
-    }
-
-    fn end(&self, term: Term) -> Closed {
-        if let Some(why) = &self.broken {
-            return Closed {
-                state: EndState::Failed,
-                error: Some(why.clone()),
-                term,
-            };
-        }
-        let counts = self.fold.counts();
-        if counts.dead + counts.dead_probes == 0 {
-            return Closed {
-                state: EndState::Succeeded,
-                error: None,
-                term,
-            };
-        }
-        let last = self
-            .fold
-            .failed()
-            .values()
-            .rfind(|failed| failed.next == Next::Dead);
-        let error = last.map_or("", |failed| failed.error.as_str());
-        let what = match (counts.dead, counts.dead_probes) {
-            (dead, 0) => format!("{dead} shards are dead"),
-            (0, probes) => {
-                format!("{probes} probes are dead, so the pages of their slices are unknown")
-            }
-            (dead, probes) => format!("{dead} shards and {probes} probes are dead"),
-        };
-        Closed {
-            state: EndState::Failed,
-            error: Some(format!("{what}; the last error: {error}")),
-            term,
-        }
+            && (!self.fold.all_issued() || self.next_retry().is_some_and(|due| due <= now))
     }
 }
 

@@ -2,49 +2,51 @@
 //!
 //! | room | what it does |
 //! |------|--------------|
-//! | [`lead`] | the state of one leadership, and what each event changes in it |
-//! | [`work`] | what is said to the broker, each in a task of its own that reports back |
-//! | [`intake`] | feeds: submissions, the ledger's tail, the state of the queue, the workers' presence |
+//! | [`take`] | takes the leadership over |
+//! | [`act`] | carries out what [`crate::lead`] decides, and looks after the tasks |
+//! | [`feeds`] | submissions, orders, the ledger's tail, the state of the queue, the workers' presence |
 //! | [`failover`] | looks after the workers, and frees what a dead one held |
 //! | [`standby`] | folds the ledger while another leads |
 //! | [`streams`] | makes streams and buckets again that are gone |
 //! | [`sweep`] | removes what need not be kept any more |
-//! | [`orders`] | what is said to the broker for orders by people |
-//! | [`shown`] | summaries and metrics: projections for people |
+//! | [`projection`] | summaries and metrics, for people |
+//! | [`health`] | whether this planner can work |
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::log::Record;
-use gridloom_shared::broker::topology;
-use gridloom_shared::broker::topology::{TopologyError, TopologyOptions};
+use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::job::Shares;
-use gridloom_shared::presence::Presence;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::broker_clock::BrokerClock;
+use crate::lead;
 use crate::leader::{self, Leadership, Order};
+use crate::now::Now;
 use crate::retention::Retention;
 
+mod act;
+mod envoy;
+mod error;
+mod event;
 mod failover;
-mod intake;
-mod lead;
-mod orders;
-mod shown;
+mod feeds;
+mod health;
+mod projection;
 mod standby;
 mod streams;
 mod sweep;
-mod work;
+mod take;
 
-use lead::Lead;
+use envoy::Envoy;
+pub use error::ServiceError;
+use event::Event;
+pub use health::Health;
 use standby::{Folded, Standby};
-use work::Report;
 
 /// So long a planner that starts asks for its streams: elections or restarts may be under way, in each
 /// of which one request waits for its time-out.
@@ -71,37 +73,12 @@ pub struct PlannerOptions {
     pub shares: Shares,
 }
 
-/// Whether the planner can work, for `/ready`.
-#[derive(Clone, Debug)]
-pub struct Health {
-    broker: Broker,
-    term: Arc<AtomicU64>,
-}
-
-impl Health {
-    /// The term under which this planner leads; `None` for a standby.
-    pub fn leads(&self) -> Option<Term> {
-        let term = self.term.load(Ordering::Relaxed);
-        (term > 0).then_some(Term(term))
-    }
-}
-
-impl gridloom_shared::telemetry::Health for Health {
-    fn ready(&self) -> Result<(), String> {
-        if self.broker.is_connected() {
-            Ok(())
-        } else {
-            Err("the broker is not connected".into())
-        }
-    }
-}
-
 /// A running planner: the leader, or a standby that takes over when the leader is silent.
 #[derive(Debug)]
 pub struct Planner {
     health: Health,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Result<(), ServiceError>>,
 }
 
 impl Planner {
@@ -126,10 +103,7 @@ impl Planner {
             tracing::warn!(%error, "the streams cannot be looked at; looking again");
             tokio::time::sleep(PAUSE).await;
         }
-        let health = Health {
-            broker: broker.clone(),
-            term: Arc::default(),
-        };
+        let health = Health::new(broker.clone());
         let (stop, stopped) = oneshot::channel();
         let service = Service::new(broker, options, health.clone());
         let task = tokio::spawn(service.run(stopped));
@@ -150,8 +124,20 @@ impl Planner {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
-        if let Err(error) = (&mut self.task).await {
+        if let Err(error) = self.ended().await {
             tracing::error!(%error, "the planner did not end by itself");
+        }
+    }
+
+    /// Waits until the planner has ended: by itself only when something is wrong. Dropped in the
+    /// middle, it can be called again.
+    ///
+    /// # Errors
+    /// Why it ended, unless it was told to.
+    pub async fn ended(&mut self) -> Result<(), ServiceError> {
+        match (&mut self.task).await {
+            Ok(ended) => ended,
+            Err(_) => Err(ServiceError::Panicked),
         }
     }
 }
@@ -168,36 +154,6 @@ async fn ensure(broker: &Broker, options: &TopologyOptions) -> Result<(), Topolo
     Ok(())
 }
 
-/// Everything that the loop hears.
-#[derive(Debug)]
-enum Event {
-    /// A worker announced itself.
-    Presence(Box<Presence>),
-    /// From a leadership: its number, and what happened in it.
-    Lead(u64, LeadEvent),
-}
-
-/// What one leadership hears.
-#[derive(Debug)]
-enum LeadEvent {
-    /// The next record of the ledger.
-    Ledger(Record),
-    /// The ledger ends before what was read of it.
-    LedgerLost(String),
-    /// A submission was answered with a new run.
-    Opened(Box<crate::submit::NewRun>),
-    /// Somebody gave an order.
-    Ordered(lead::commands::Asked),
-    /// Something that was carried out has ended.
-    Report(Report),
-    /// A worker is dead.
-    WorkerDied(Box<Presence>),
-    /// The stream of the queues is gone, or nothing is left on it.
-    QueueLost,
-    /// The connection to the broker is another: the queue may have lost what was on it.
-    Reconnected,
-}
-
 struct Service {
     broker: Broker,
     options: PlannerOptions,
@@ -210,6 +166,17 @@ struct Service {
     clock: BrokerClock,
     /// The connection as it was first seen, and when.
     connected: (u64, Boot),
+    leadership: Option<take::Leadership>,
+    standby: Option<Standby>,
+}
+
+/// What lives as long as the service.
+struct Around {
+    orders: mpsc::Sender<Order>,
+    keeper: JoinHandle<()>,
+    presence: JoinHandle<()>,
+    streams: JoinHandle<()>,
+    writer: projection::Writer,
 }
 
 impl Service {
@@ -227,149 +194,196 @@ impl Service {
             validity: leader::Validity::default(),
             clock: BrokerClock::default(),
             connected,
+            leadership: None,
+            standby: None,
         }
     }
 
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Result<(), ServiceError> {
         let (changes_in, mut changes) = mpsc::channel(8);
         let (orders, orders_out) = mpsc::channel(8);
-        let name = self.options.name.clone();
-        let keeper = tokio::spawn(leader::keep(
-            self.broker.clone(),
-            name,
-            changes_in,
-            orders_out,
-            self.validity.clone(),
-            self.clock.clone(),
-        ));
-        let presence = tokio::spawn(intake::presence(self.broker.clone(), self.sender.clone()));
         let (replaced_in, mut replaced) = mpsc::channel(1);
-        let streams = tokio::spawn(streams::keep(
-            self.broker.clone(),
-            self.options.topology,
-            replaced_in,
-        ));
-        let shown = shown::start(self.broker.clone());
-        let mut lead: Option<Lead> = None;
-        let mut standby: Option<Standby> = None;
+        let name = self.options.name.clone();
+        let mut around = Around {
+            orders,
+            keeper: tokio::spawn(leader::keep(
+                self.broker.clone(),
+                name,
+                changes_in,
+                orders_out,
+                self.validity.clone(),
+                self.clock.clone(),
+            )),
+            presence: tokio::spawn(feeds::presence(self.broker.clone(), self.sender.clone())),
+            streams: tokio::spawn(streams::keep(
+                self.broker.clone(),
+                self.options.topology,
+                replaced_in,
+            )),
+            writer: projection::start(self.broker.clone()),
+        };
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        // Whatever wins the race for a round, the round itself ends with all of it: nothing starves.
+        let ended = loop {
             tokio::select! {
                 biased;
-                _ = &mut stopped => break,
+                _ = &mut stopped => break Ok(()),
                 change = changes.recv() => match change {
-                    Some(Leadership::Leads(term)) => {
-                        let folded = match standby.take() {
-                            Some(standby) => standby.stop().await,
-                            None => None,
-                        };
-                        lead = self.take(term, &orders, &shown, folded).await;
-                    }
-                    Some(Leadership::Lost) => {
-                        if lead.take().is_some() {
-                            tracing::warn!("leads no more; standing by");
-                        }
-                    }
-                    None => break,
+                    Some(change) => self.led(change, &around).await,
+                    None => break Err(ServiceError::TaskEnded("the keeper of the leadership")),
                 },
-                // Folded and open runs alike are of a ledger that is gone.
-                Some(streams::LedgerReplaced) = replaced.recv() => {
-                    tracing::error!(runs = lead.as_ref().map(Lead::open_runs), "the ledger is another: runs of the old one are lost");
-                    (lead, standby) = (None, None);
-                    let _ = orders.send(Order::Afresh).await;
+                replaced = replaced.recv() => {
+                    let Some(streams::LedgerReplaced) = replaced else {
+                        break Err(ServiceError::TaskEnded("the keeper of the streams"));
+                    };
+                    self.begin_anew(&around).await;
                 }
+                _ = &mut around.presence => break Err(ServiceError::TaskEnded("the listener for workers")),
+                _ = ticks.tick() => {}
                 event = self.events.recv() => {
-                    let Some(event) = event else { break };
-                    self.take_in(event, &mut lead);
+                    let Some(event) = event else {
+                        break Err(ServiceError::TaskEnded("the feed of events"));
+                    };
+                    self.take_in(event);
                     for _ in 0..AT_ONCE {
                         let Ok(event) = self.events.try_recv() else { break };
-                        self.take_in(event, &mut lead);
-                    }
-                }
-                _ = ticks.tick() => {
-                    if let Some(lead) = &mut lead {
-                        lead.tick();
+                        self.take_in(event);
                     }
                 }
             }
-            if let Some(lead) = &mut lead {
-                lead.advance();
-            }
-            if let Some(term) = lead.as_mut().and_then(Lead::deposed) {
-                tracing::warn!(term = term.0, "another planner took the term; standing by");
-                lead = None;
-                let _ = orders.send(Order::StepDown(term)).await;
-            }
-            if lead.is_none() && standby.is_none() {
-                standby = Some(Standby::start(self.broker.clone()));
-            }
-            let term = lead.as_ref().map_or(0, |lead| lead.term().0);
-            self.health.term.store(term, Ordering::Relaxed);
-        }
-        drop(lead);
-        let (answer, given_up) = oneshot::channel();
-        if orders.send(Order::GiveUp(answer)).await.is_ok() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), given_up).await;
-        }
-        keeper.abort();
-        presence.abort();
-        streams.abort();
-        shown.stop().await;
+            self.advance(&mut around).await;
+        };
+        self.leadership = None;
+        around.end().await;
+        ended
     }
 
-    async fn take(
-        &mut self,
-        term: Term,
-        orders: &mpsc::Sender<Order>,
-        shown: &shown::Shown,
-        folded: Option<Folded>,
-    ) -> Option<Lead> {
+    /// The lease has come or gone.
+    async fn led(&mut self, change: Leadership, around: &Around) {
+        match change {
+            Leadership::Leads(term) => {
+                let folded = match self.standby.take() {
+                    Some(standby) => standby.stop().await,
+                    None => None,
+                };
+                self.take(term, around, folded).await;
+            }
+            Leadership::Lost => {
+                if self.leadership.take().is_some() {
+                    tracing::warn!("leads no more; standing by");
+                }
+            }
+        }
+    }
+
+    /// Folded and open runs alike are of a ledger that is gone.
+    async fn begin_anew(&mut self, around: &Around) {
+        let led = self.leadership.take();
+        let runs = led.map(|leadership| leadership.lead.book().len());
+        tracing::error!(runs, "the ledger is another: runs of the old one are lost");
+        self.standby = None;
+        let _ = around.orders.send(Order::Afresh).await;
+    }
+
+    async fn take(&mut self, term: Term, around: &Around, folded: Option<Folded>) {
         self.leads += 1;
-        let voice = work::Voice::new(
-            self.broker.clone(),
-            self.session,
-            self.options.topology,
-            self.validity.clone(),
-            self.clock.clone(),
-            self.leads,
-            self.sender.clone(),
-        );
+        let envoy = Envoy {
+            broker: self.broker.clone(),
+            session: self.session,
+            topology: self.options.topology,
+            validity: self.validity.clone(),
+            clock: self.clock.clone(),
+            number: self.leads,
+            events: self.sender.clone(),
+        };
         let epoch = self.broker.connection_epoch();
         if epoch != self.connected.0 {
             self.connected = (epoch, Boot::now());
         }
         let workers = failover::Workers::new(epoch, self.connected.1);
-        match Lead::take(
-            voice,
+        let setup = take::Setup {
             term,
-            shown.clone(),
-            self.options.retention,
-            workers,
+            retention: self.options.retention,
+            weights: self.options.shares.clone(),
             folded,
-        )
-        .await
-        {
-            Ok(lead) => {
-                tracing::info!(term = term.0, runs = lead.open_runs(), "leads");
-                Some(lead)
+        };
+        let pulse = self.health.pulse();
+        match take::Leadership::take(envoy, workers, pulse, setup).await {
+            Ok(leadership) => {
+                let runs = leadership.lead.book().len();
+                tracing::info!(term = term.0, runs, "leads");
+                self.leadership = Some(leadership);
             }
             Err(error) => {
                 tracing::warn!(term = term.0, %error, "failed to take the leadership");
-                let _ = orders
-                    .send(Order::StepDown(error.holder().unwrap_or(term)))
-                    .await;
-                None
+                let holder = error.holder().unwrap_or(term);
+                around.step_down(holder).await;
             }
         }
     }
 
-    fn take_in(&self, event: Event, lead: &mut Option<Lead>) {
-        let Some(lead) = lead else { return };
+    fn take_in(&mut self, event: Event) {
+        let Some(leadership) = &mut self.leadership else {
+            return;
+        };
+        let now = Now::read(&self.clock);
         match event {
-            Event::Presence(presence) => lead.hear(&presence),
-            Event::Lead(number, event) if number == self.leads => lead.take_in(event),
+            Event::Presence(presence) => {
+                leadership.workers.hear(&presence);
+                leadership
+                    .lead
+                    .take(lead::event::Event::Heard(presence), now);
+            }
+            Event::Lead(number, event) if number == self.leads => leadership.lead.take(event, now),
             Event::Lead(..) => {}
         }
+    }
+
+    /// Carries out what is due after a round of events, and looks whether this planner still leads.
+    async fn advance(&mut self, around: &mut Around) {
+        if let Some(take::Leadership { lead, act, .. }) = &mut self.leadership {
+            for action in lead.advance(Now::read(&self.clock)) {
+                act.carry_out(action);
+            }
+            around.writer.follow(lead);
+            let ended = act.look_after();
+            let term = lead.term();
+            if let Err(ended) = ended {
+                tracing::error!(term = term.0, error = %ended, "the leadership is given up");
+                self.leadership = None;
+                around.step_down(term).await;
+            } else if let Some(other) = lead.deposed() {
+                tracing::warn!(term = other.0, "another planner took the term; standing by");
+                self.leadership = None;
+                around.step_down(other).await;
+            }
+        }
+        if self.leadership.is_none() && self.standby.is_none() {
+            around.writer.rest();
+            let pulse = self.health.pulse();
+            self.standby = Some(Standby::start(self.broker.clone(), pulse));
+        }
+        let leads = self.leadership.as_ref();
+        self.health
+            .leads_under(leads.map(|leadership| leadership.lead.term()));
+    }
+}
+
+impl Around {
+    async fn step_down(&self, term: Term) {
+        let _ = self.orders.send(Order::StepDown(term)).await;
+    }
+
+    /// Gives the leadership up, and ends what is around the loop.
+    async fn end(self) {
+        let (answer, given_up) = oneshot::channel();
+        if self.orders.send(Order::GiveUp(answer)).await.is_ok() {
+            let _ = tokio::time::timeout(Duration::from_secs(2), given_up).await;
+        }
+        self.keeper.abort();
+        self.presence.abort();
+        self.streams.abort();
+        self.writer.stop().await;
     }
 }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RunId, Session};
+use crate::waiting::Waiting;
 
 /// What is ordered. Also the last token of the subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,6 +16,8 @@ pub enum Verb {
     Retry,
     /// Give dead shards up: they are listed no more.
     Drop,
+    /// Say what the run waits for. Changes nothing.
+    Explain,
 }
 
 impl Verb {
@@ -24,6 +27,7 @@ impl Verb {
             Verb::Cancel => "cancel",
             Verb::Retry => "retry",
             Verb::Drop => "drop",
+            Verb::Explain => "explain",
         }
     }
 }
@@ -63,6 +67,12 @@ pub enum Answer {
     Refused {
         /// Why.
         reason: String,
+    },
+    /// What the run waits for, the first reason first; nothing for one that is being served, or is not
+    /// open.
+    Waits {
+        /// The reasons.
+        waits: Vec<Waiting>,
     },
     /// No such run, or no such shard, or a request that cannot be understood.
     Misuse {

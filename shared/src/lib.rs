@@ -7,6 +7,7 @@
 //! | [`limits`] | all bounds of the protocol and of memory, asserted against each other |
 //! | [`grid`] | which cells a run has |
 //! | [`tile`] | what one queue message carries |
+//! | [`waiting`] | why a run gets no further |
 //! | [`wire`] | how a record becomes bytes, and which bytes are refused |
 //! | [`ledger`] | what the records of a run mean |
 //! | [`command`] | what people order of runs, and how it is answered |
@@ -38,4 +39,5 @@ pub mod slicing;
 pub mod submission;
 pub mod telemetry;
 pub mod tile;
+pub mod waiting;
 pub mod wire;

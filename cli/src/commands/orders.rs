@@ -173,6 +173,7 @@ async fn order(
         Answer::Nothing { reason } => ("nothing", 0, Some(reason)),
         Answer::Refused { reason } => ("refused", 0, Some(reason)),
         Answer::Misuse { reason } => return Err(Misuse::error(reason)),
+        Answer::Waits { .. } => ("nothing", 0, None),
     };
     Ok(Outcome {
         run: command.run,

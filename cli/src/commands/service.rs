@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::telemetry;
@@ -51,7 +52,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         retention: context.config.retention(&flags.retention),
         shares: context.config.shares(&flags.shares),
     };
-    let planner = Planner::start(broker.clone(), options).await?;
+    let mut planner = Planner::start(broker.clone(), options).await?;
     let endpoints =
         telemetry::serve(context.config.listen(&flags.listen), planner.health()).await?;
     tracing::info!(
@@ -61,7 +62,14 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         health = %format_args!("http://{}/ready", endpoints.address()),
         "planner started"
     );
-    stop.asked().await;
+    tokio::select! {
+        () = stop.asked() => {}
+        ended = planner.ended() => {
+            endpoints.stop().await;
+            ended.context("the planner does not plan any more")?;
+            return Ok(Verdict::Failed);
+        }
+    }
     tracing::info!("stopping; a second signal ends at once");
     or_at_once(planner.stop()).await;
     endpoints.stop().await;

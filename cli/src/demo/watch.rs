@@ -71,7 +71,7 @@ pub(super) async fn to_the_end(
         tokio::select! {
             followed = ledger.next() => match followed {
                 Ok(Followed::Record(record)) => watch.take(&record),
-                Ok(Followed::CaughtUp) => {}
+                Ok(Followed::CaughtUp | Followed::Quiet) => {}
                 // The stack brings the broker back.
                 Err(FollowError::Unavailable { .. }) => {}
                 Err(error @ FollowError::Rewound { .. }) => return Err(error.into()),

@@ -51,11 +51,6 @@ impl Run {
         }
     }
 
-    /// The queue was emptied of it, and its holders have answered or were waited for.
-    pub fn halted(&mut self) {
-        self.phase = Phase::Idle;
-    }
-
     fn cancelled_end(&self, term: Term) -> Closed {
         match self
             .fold
@@ -101,23 +96,26 @@ impl Run {
         let seen = (self.fold.dead_lately(), self.fold.all_issued());
         if self.judged != Some(seen) {
             self.judged = Some(seen);
-            self.too_many = too_many(&self.fold, limit, seen.0);
+            self.too_many = too_many(&self.fold, limit, seen.0, self.total);
         }
     }
 }
 
-fn too_many(fold: &Fold, limit: AbortAfter, dead: u64) -> Option<String> {
-    let opening = fold.opening()?;
-    let grid = &opening.record.job.grid;
-    let all = match grid.pages {
-        PagesSpec::Probe => fold.all_issued().then_some(fold.counts().planned),
-        PagesSpec::Count { .. } | PagesSpec::Rows { .. } => Some(
-            (0..grid.slices)
-                .filter_map(|slice| grid.pages_of(slice))
-                .map(u64::from)
-                .sum(),
-        ),
-    };
+/// Shards of a grid whose size is known from the start.
+pub(super) fn shards_of(fold: &Fold) -> Option<u64> {
+    let grid = &fold.opening()?.record.job.grid;
+    match grid.pages {
+        PagesSpec::Probe => None,
+        PagesSpec::Count { .. } | PagesSpec::Rows { .. } => {
+            let pages = (0..grid.slices).filter_map(|slice| grid.pages_of(slice));
+            Some(pages.map(u64::from).sum())
+        }
+    }
+}
+
+fn too_many(fold: &Fold, limit: AbortAfter, dead: u64, total: Option<u64>) -> Option<String> {
+    let found = || fold.all_issued().then_some(fold.counts().planned);
+    let all = total.or_else(found);
     limit.is_reached(dead, all).then(|| {
         let rule = match limit {
             AbortAfter::Dead(most) => format!("dead = {most}"),
@@ -138,7 +136,7 @@ impl Run {
     /// would stand there.
     pub fn may_order(&self) -> bool {
         let writing = matches!(self.phase, Phase::Deciding | Phase::Closing);
-        !writing && self.is_in_step() && self.fold.next_wave() == self.next_wave
+        !writing && self.is_in_step() && self.is_read_back()
     }
 
     /// Whether no order is being written, and the last one has been read back.
@@ -147,21 +145,5 @@ impl Run {
             && self
                 .awaited
                 .is_none_or(|sequence| self.fold.last_plan() >= sequence)
-    }
-
-    /// An order is being written.
-    pub fn ordering(&mut self) {
-        self.ordering = true;
-    }
-
-    /// It stands at `sequence`.
-    pub fn ordered(&mut self, sequence: u64) {
-        self.ordering = false;
-        self.awaited = Some(sequence);
-    }
-
-    /// It was not written.
-    pub fn not_ordered(&mut self) {
-        self.ordering = false;
     }
 }

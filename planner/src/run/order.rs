@@ -28,6 +28,7 @@ pub fn judge(fold: &Fold, command: &Command, term: Term) -> Judged {
         Verb::Cancel => cancel(fold, command, term),
         Verb::Retry => retry(fold, command, term),
         Verb::Drop => give_up(fold, command, term),
+        Verb::Explain => Judged::Answer(Answer::Waits { waits: Vec::new() }),
     }
 }
 

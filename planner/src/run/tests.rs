@@ -6,7 +6,9 @@ use gridloom_shared::job::{
     AbortAfter, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec,
 };
 use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
-use gridloom_shared::ledger::record::{Opened, PlanRecord, Probed, Record, TileRun, WorkRecord};
+use gridloom_shared::ledger::record::{
+    Author, EndState, Opened, PlanRecord, Probed, Record, TileRun, WorkRecord,
+};
 use gridloom_shared::tile::{Bounds, Key, TileKind, TileRef};
 
 use gridloom_shared::ledger::orders::{Reopened, Which};
@@ -68,9 +70,9 @@ impl Script {
 
     /// The same run with a limit of dead shards.
     fn limit(&mut self, limit: AbortAfter) {
-        let mut opened = (*self.run.fold.opening().unwrap().record).clone();
+        let mut opened = (*self.run.fold().opening().unwrap().record).clone();
         opened.job.limits.abort_after = Some(limit);
-        let mut fold = Fold::new(self.run.fold.run().clone());
+        let mut fold = Fold::new(self.run.fold().run().clone());
         let record = Record::Plan(PlanRecord::Opened(Box::new(opened)));
         fold.apply(1, UnixMs(0), &record);
         self.run = Run::new(fold).unwrap();
@@ -78,14 +80,19 @@ impl Script {
 
     fn write(&mut self, record: &Record) {
         self.sequence += 1;
-        self.run
-            .fold
-            .apply(self.sequence, UnixMs(self.sequence), record);
-        self.run.follow();
+        let entry = crate::entry::Entry {
+            sequence: self.sequence,
+            at: UnixMs(self.sequence),
+            queue: self.run.queue().clone(),
+            run: self.run.fold().run().clone(),
+            author: Author::Plan,
+            record: Ok(record.clone()),
+        };
+        self.run.read(&entry, TERM);
     }
 
     fn step(&mut self, room: usize, now: u64) -> Option<Action> {
-        self.run.step(room, self.sequence, TERM, UnixMs(now))
+        self.run.step(tiles(room), self.sequence, TERM, UnixMs(now))
     }
 
     /// Lets the run decide a wave, and writes and publishes it.
@@ -93,16 +100,16 @@ impl Script {
         let Some(Action::Decide { wave, expected }) = self.step(room, now) else {
             return Vec::new();
         };
-        assert_eq!(expected, self.run.fold.last_plan());
+        assert_eq!(expected, self.run.fold().last_plan());
         let tiles = wave.tiles.clone();
         self.write(&Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
-        self.run.decided();
-        self.run.published();
+        self.run.take(Event::Decided);
+        self.run.take(Event::Published);
         tiles
     }
 
     fn outcome(&mut self, place: TileRef, first: u32, pages: u32, status: Status) {
-        let tile = &self.run.fold.open_tiles()[&place];
+        let tile = &self.run.fold().open_tiles()[&place];
         let entry = Entry {
             tile: place,
             kind: tile.kind,
@@ -144,6 +151,10 @@ impl Script {
     }
 }
 
+fn tiles(tiles: usize) -> Room {
+    Room { tiles, pages: 1 }
+}
+
 fn place(wave: u32, index: u32) -> TileRef {
     TileRef { wave, index }
 }
@@ -168,15 +179,15 @@ fn pages_are_issued_within_the_room_and_each_once() {
         [(1, 2, 2, 1, 1), (1, 4, 1, 1, 1)]
     );
     assert_eq!(script.step(9, 0), None);
-    assert!(script.run.fold.all_issued());
+    assert!(script.run.fold().all_issued());
 }
 
 #[test]
 fn nothing_more_is_decided_before_the_last_wave_was_read_back() {
     let mut script = Script::new(1, PagesSpec::Count { count: 5 }, None);
     assert!(matches!(script.step(1, 0), Some(Action::Decide { .. })));
-    script.run.decided();
-    script.run.published();
+    script.run.take(Event::Decided);
+    script.run.take(Event::Published);
     assert_eq!(script.step(1, 0), None);
 }
 
@@ -215,7 +226,7 @@ fn run_is_closed_once_and_only_when_everything_is_done() {
     };
     assert_eq!(
         (closed.state, expected),
-        (EndState::Succeeded, script.run.fold.last_plan())
+        (EndState::Succeeded, script.run.fold().last_plan())
     );
     assert_eq!(script.step(9, 0), None);
 }
@@ -270,10 +281,10 @@ fn planner_that_was_outrun_refills_before_it_decides_again() {
         ..Arc::unwrap_or_clone(wave)
     };
     script.write(&Record::Plan(PlanRecord::Wave(other)));
-    script.run.outrun();
+    script.run.take(Event::Outrun);
     assert_eq!(script.step(2, 0), Some(Action::Refill));
     assert_eq!(script.step(2, 0), None);
-    script.run.refilled();
+    script.run.take(Event::Refilled);
     assert_eq!(cells(&script.wave(9, 0)), [(0, 2, 1, 2, 1)]);
 }
 
@@ -285,14 +296,14 @@ fn lost_wave_is_refilled_only_when_nothing_else_is_on_its_way() {
             panic!("no wave")
         };
         script.write(&Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
-        script.run.decided();
+        script.run.take(Event::Decided);
     }
-    script.run.lost();
+    script.run.take(Event::PublishLost);
     assert_eq!(script.step(1, 0), None);
-    assert!(script.run.fold.open_tiles().len() == 2);
-    script.run.published();
+    assert!(script.run.fold().open_tiles().len() == 2);
+    script.run.take(Event::Published);
     assert_eq!(script.step(1, 0), Some(Action::Refill));
-    script.run.refilled();
+    script.run.take(Event::Refilled);
     assert_eq!(cells(&script.wave(1, 0)), [(0, 2, 1, 1, 1)]);
 }
 
@@ -300,18 +311,18 @@ fn lost_wave_is_refilled_only_when_nothing_else_is_on_its_way() {
 fn run_whose_next_wave_can_never_be_written_fails_once_nothing_is_on_its_way() {
     let mut script = Script::new(1, PagesSpec::Count { count: 3 }, None);
     let now = UnixMs(0);
-    let decide = |run: &mut Run| run.step(1, 1, TERM, now);
+    let decide = |run: &mut Run| run.step(tiles(1), 1, TERM, now);
     assert!(matches!(
         decide(&mut script.run),
         Some(Action::Decide { .. })
     ));
-    script.run.decided();
+    script.run.take(Event::Decided);
     script.run.phase = Phase::Deciding;
-    script.run.broken("too large".into());
+    script.run.take(Event::Unwritable("too large".into()));
     assert!(!script.run.wants_room(now));
-    assert_eq!(script.run.step(9, 1, TERM, now), None);
-    script.run.published();
-    let closed = script.run.step(9, 1, TERM, now);
+    assert_eq!(script.run.step(tiles(9), 1, TERM, now), None);
+    script.run.take(Event::Published);
+    let closed = script.run.step(tiles(9), 1, TERM, now);
     assert!(
         matches!(&closed, Some(Action::Close { closed, .. })
             if closed.state == EndState::Failed && closed.error.as_deref() == Some("too large")),
@@ -323,13 +334,13 @@ fn run_whose_next_wave_can_never_be_written_fails_once_nothing_is_on_its_way() {
 fn tile_that_stays_open_is_looked_for_on_the_queue() {
     let mut script = Script::new(1, PagesSpec::Count { count: 4 }, None);
     script.wave(2, 0);
-    script.run.look_for_missing();
+    script.run.take(Event::Looked);
     assert!(!script.run.stale);
     script.finish_all();
     script.wave(2, 0);
-    script.run.look_for_missing();
+    script.run.take(Event::Looked);
     assert!(!script.run.stale);
-    script.run.look_for_missing();
+    script.run.take(Event::Looked);
     assert!(script.run.stale);
 }
 
@@ -361,7 +372,7 @@ fn cancelled_run_decides_nothing_more_and_is_closed_once_it_is_halted() {
     assert!(!script.run.wants_room(UnixMs(0)));
     assert_eq!(script.step(4, 0), Some(Action::Halt { sequence: 3 }));
     assert_eq!(script.step(4, 0), None);
-    script.run.halted();
+    script.run.take(Event::Halted);
     assert_eq!(closed_as(script.step(4, 0)), EndState::Cancelled);
 }
 
@@ -372,14 +383,14 @@ fn tiles_that_were_on_their_way_are_removed_once_they_have_landed() {
         panic!("nothing to decide");
     };
     script.write(&Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
-    script.run.decided();
+    script.run.take(Event::Decided);
     order(&mut script, cancelled(1));
     assert!(matches!(script.step(4, 0), Some(Action::Halt { .. })));
-    script.run.halted();
+    script.run.take(Event::Halted);
     assert_eq!(script.step(4, 0), None, "a batch may still land");
-    script.run.published();
+    script.run.take(Event::Published);
     assert!(matches!(script.step(4, 0), Some(Action::Halt { .. })));
-    script.run.halted();
+    script.run.take(Event::Halted);
     assert_eq!(closed_as(script.step(4, 0)), EndState::Cancelled);
 }
 
@@ -391,13 +402,13 @@ fn order_waits_for_the_wave_before_it_and_waves_wait_for_the_order() {
         panic!("nothing to decide");
     };
     assert!(!script.run.may_order(), "the wave is being written");
-    script.run.decided();
+    script.run.take(Event::Decided);
     assert!(!script.run.may_order(), "the wave is not read back");
     script.write(&Record::Plan(PlanRecord::Wave(Arc::unwrap_or_clone(wave))));
     assert!(script.run.may_order());
-    script.run.ordering();
+    script.run.take(Event::OrderBegun);
     assert_eq!(script.step(4, 0), None);
-    script.run.ordered(3);
+    script.run.take(Event::OrderWritten { sequence: 3 });
     assert_eq!(script.step(4, 0), None, "the order is not read back");
     order(&mut script, cancelled(1));
     assert!(matches!(script.step(4, 0), Some(Action::Halt { .. })));
@@ -407,7 +418,7 @@ fn order_waits_for_the_wave_before_it_and_waves_wait_for_the_order() {
 fn wave_that_came_after_another_planners_order_is_decided_anew() {
     let mut script = Script::new(1, PagesSpec::Count { count: 40 }, None);
     assert!(matches!(script.step(4, 0), Some(Action::Decide { .. })));
-    script.run.outrun();
+    script.run.take(Event::Outrun);
     let dropped = gridloom_shared::ledger::orders::Dropped {
         request: 1,
         which: Which::All,
@@ -416,7 +427,7 @@ fn wave_that_came_after_another_planners_order_is_decided_anew() {
     };
     order(&mut script, PlanRecord::Dropped(dropped));
     assert_eq!(script.step(4, 0), Some(Action::Refill));
-    script.run.refilled();
+    script.run.take(Event::Refilled);
     assert!(matches!(
         script.step(4, 0),
         Some(Action::Decide { expected: 2, .. })
@@ -472,11 +483,13 @@ fn run_ends_itself_when_too_many_shards_are_dead() {
     else {
         panic!("it goes on");
     };
-    assert_eq!(expected, script.run.fold.last_plan());
-    script.run.ordered(script.sequence + 1);
+    assert_eq!(expected, script.run.fold().last_plan());
+    script.run.take(Event::OrderWritten {
+        sequence: script.sequence + 1,
+    });
     order(&mut script, PlanRecord::Cancelled(cancelled));
     assert!(matches!(script.step(4, 0), Some(Action::Halt { .. })));
-    script.run.halted();
+    script.run.take(Event::Halted);
     let closed = script.step(4, 0);
     assert!(
         matches!(&closed, Some(Action::Close { closed, .. })
@@ -495,7 +508,7 @@ fn orders_are_judged_by_how_the_run_stands() {
         slice,
         page,
     };
-    let judged = |script: &Script, command: &Command| judge(&script.run.fold, command, TERM);
+    let judged = |script: &Script, command: &Command| judge(script.run.fold(), command, TERM);
     let cancel = command(1, Verb::Cancel, None, None);
     let retry = command(2, Verb::Retry, None, None);
     let empty = Fold::new(RunId::new("sum_s_1").unwrap());

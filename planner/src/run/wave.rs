@@ -1,11 +1,13 @@
 //! Which tiles a run issues next: retries that are due, then probes, then pages in order.
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::job::PagesSpec;
+use gridloom_shared::job::{PagesSpec, TILE_MAX};
 use gridloom_shared::ledger::fold::{Fold, Next, Slice};
 use gridloom_shared::ledger::record::TileRun;
 use gridloom_shared::limits::{READY_MAX, TILE_BOUNDS_MAX, WAVE_BOUNDS_MAX, WAVE_TILES_MAX};
 use gridloom_shared::tile::{Bounds, TileKind};
+
+use super::Room;
 
 /// Slices looked at in one step: the rest wait for the next.
 const SLICES_A_STEP: u32 = 4_096;
@@ -16,15 +18,16 @@ pub struct Cursor {
     slice: u32,
 }
 
-/// At most `room` tiles, never more than a wave may have. Empty when nothing can be issued now.
-pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: usize, now: UnixMs) -> Vec<TileRun> {
+/// At most as many tiles as there is room for, never more than a wave may have. Empty when nothing
+/// can be issued now.
+pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: Room, now: UnixMs) -> Vec<TileRun> {
     let Some(opening) = fold.opening() else {
         return Vec::new();
     };
     let grid = &opening.record.job.grid;
     let mut plan = Plan {
         tiles: Vec::new(),
-        room: room.min(WAVE_TILES_MAX),
+        room: room.tiles.min(WAVE_TILES_MAX),
         bytes: WAVE_BOUNDS_MAX,
     };
     plan.retries(fold, now);
@@ -36,6 +39,7 @@ pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: usize, now: UnixMs) ->
         cursor.slice += 1;
     }
     let probed = grid.pages == PagesSpec::Probe;
+    let pages = grid.tile.unwrap_or(room.pages.clamp(1, TILE_MAX));
     let mut ready = 0;
     let slices = fold.slices().iter().zip(0..).skip(cursor.slice as usize);
     for (slice, number) in slices.take(SLICES_A_STEP as usize) {
@@ -44,12 +48,12 @@ pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: usize, now: UnixMs) ->
         }
         if probed {
             ready += slice.ready().len();
-            plan.probed_pages(slice, number, grid.tile_pages());
+            plan.probed_pages(slice, number, pages);
             if ready < READY_MAX {
                 plan.probe(slice, number);
             }
         } else {
-            plan.counted_pages(slice, number, grid.tile_pages());
+            plan.counted_pages(slice, number, pages);
         }
     }
     plan.tiles

@@ -24,10 +24,10 @@ use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 use tokio::task::JoinSet;
 
-use super::LeadEvent;
-use super::work::Voice;
+use super::envoy::Envoy;
 use crate::failover::probe::{self, Death, Event};
 use crate::failover::roster::{Roster, Standing};
+use crate::lead::event::Event as LeadEvent;
 
 pub(super) mod ask;
 mod free;
@@ -117,7 +117,7 @@ enum Came {
 }
 
 struct Watch {
-    voice: Voice,
+    envoy: Envoy,
     workers: Workers,
     round: Round,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
@@ -126,11 +126,11 @@ struct Watch {
 }
 
 /// Looks after the workers until it is dropped.
-pub(super) async fn watch(voice: Voice, workers: Workers) {
-    let broker = voice.broker.clone();
+pub(super) async fn watch(envoy: Envoy, workers: Workers) {
+    let broker = envoy.broker.clone();
     let mut echo = loop {
         match broker
-            .subscribe(broker.subjects().echo(voice.session))
+            .subscribe(broker.subjects().echo(envoy.session))
             .await
         {
             Ok(echo) => break echo,
@@ -146,7 +146,7 @@ pub(super) async fn watch(voice: Voice, workers: Workers) {
         answers: FuturesUnordered::new(),
         deaths: JoinSet::new(),
         slots: Arc::new(tokio::sync::Semaphore::new(DEATHS)),
-        voice,
+        envoy,
         workers,
     };
     let mut rounds = tokio::time::interval(probe::EVERY);
@@ -186,11 +186,11 @@ impl Watch {
     fn next_round(&mut self) {
         let now = Boot::now();
         let over = std::mem::replace(&mut self.round, Round::new(0, now));
-        if over.echo && now.since(over.began) < ROUND_MAX && self.voice.validity.holds(now) {
+        if over.echo && now.since(over.began) < ROUND_MAX && self.envoy.validity.holds(now) {
             let silent = over.asked.difference(&over.heard);
             silent.for_each(|session| self.learn(*session, Event::Silent, now));
         }
-        let broker = self.voice.broker.clone();
+        let broker = self.envoy.broker.clone();
         let sessions = {
             let mut roster = self.workers.roster();
             roster.connected(broker.connection_epoch(), now);
@@ -203,7 +203,7 @@ impl Watch {
         }
         let number = self.round.number;
         self.answers.push(Box::pin({
-            let echo = echoed(broker.clone(), self.voice.session);
+            let echo = echoed(broker.clone(), self.envoy.session);
             async move { Answer::Echo(number, echo.await) }
         }));
         for session in sessions {
@@ -257,9 +257,9 @@ impl Watch {
 
     fn missed(&mut self, session: Session, now: Boot) {
         // What was lost with a connection says nothing of the worker.
-        let epoch = self.voice.broker.connection_epoch();
+        let epoch = self.envoy.broker.connection_epoch();
         self.workers.roster().connected(epoch, now);
-        if self.voice.validity.holds(now) {
+        if self.envoy.validity.holds(now) {
             self.learn(session, Event::Nobody, now);
         }
     }
@@ -278,18 +278,18 @@ impl Watch {
     fn died(&mut self, presence: Presence, death: Death) {
         tracing::info!(worker = %presence.worker, session = %presence.session, ?death, "a worker is dead");
         metrics::counter!(names::WORKERS_DEAD).increment(1);
-        let (voice, workers, slots) = (
-            self.voice.clone(),
+        let (envoy, workers, slots) = (
+            self.envoy.clone(),
             self.workers.clone(),
             Arc::clone(&self.slots),
         );
         self.deaths.spawn(async move {
-            let told = LeadEvent::WorkerDied(Box::new(presence.clone()));
-            if !voice.say(told).await {
+            let told = LeadEvent::Died(Box::new(presence.clone()));
+            if !envoy.say(told).await {
                 return;
             }
             if let Ok(_slot) = slots.acquire_owned().await {
-                free::free(&voice, &workers, &presence, death).await;
+                free::free(&envoy, &workers, &presence, death).await;
             }
         });
     }

@@ -18,7 +18,8 @@ use gridloom_shared::wire;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use super::lead::{fold_of, take_record};
+use super::health::Pulse;
+use crate::entry::{Entry, fold_of};
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -106,7 +107,9 @@ impl Folded {
             return Ok(());
         };
         if let Some(fold) = self.runs.get_mut(&run) {
-            take_record(fold, Some(author), record);
+            if let Some(entry) = Entry::read(broker.subjects(), record) {
+                entry.fold_into(fold);
+            }
             if fold.closing().is_some() {
                 self.runs.remove(&run);
             }
@@ -128,9 +131,9 @@ pub(super) struct Standby {
 
 impl Standby {
     /// Begins to fold.
-    pub(super) fn start(broker: Broker) -> Standby {
+    pub(super) fn start(broker: Broker, pulse: Pulse) -> Standby {
         let folded = Arc::default();
-        let task = tokio::spawn(stand_by(broker, Arc::clone(&folded)));
+        let task = tokio::spawn(stand_by(broker, Arc::clone(&folded), pulse));
         Standby { folded, task }
     }
 
@@ -148,9 +151,9 @@ impl Drop for Standby {
     }
 }
 
-async fn stand_by(broker: Broker, folded: Arc<Mutex<Option<Folded>>>) {
+async fn stand_by(broker: Broker, folded: Arc<Mutex<Option<Folded>>>, pulse: Pulse) {
     loop {
-        if let Err(error) = follow(&broker, &folded).await {
+        if let Err(error) = follow(&broker, &folded, &pulse).await {
             tracing::debug!(error, "a standby cannot read the ledger; trying again");
         }
         *folded.lock().await = None;
@@ -159,7 +162,11 @@ async fn stand_by(broker: Broker, folded: Arc<Mutex<Option<Folded>>>) {
 }
 
 /// Ends when the ledger cannot be read, or is another than before.
-async fn follow(broker: &Broker, folded: &Mutex<Option<Folded>>) -> Result<(), String> {
+async fn follow(
+    broker: &Broker,
+    folded: &Mutex<Option<Folded>>,
+    pulse: &Pulse,
+) -> Result<(), String> {
     let text = |error: ReadError| error.to_string();
     let ledger = broker.subjects().ledger();
     let state = broker.info(&ledger).await;
@@ -174,8 +181,9 @@ async fn follow(broker: &Broker, folded: &Mutex<Option<Folded>>) -> Result<(), S
                 if let Some(folded) = folded.lock().await.as_mut() {
                     folded.take(broker, &record).await.map_err(text)?;
                 }
+                pulse.beat();
             }
-            Ok(Followed::CaughtUp) => {}
+            Ok(Followed::CaughtUp | Followed::Quiet) => pulse.beat(),
             Err(error @ FollowError::Rewound { .. }) => return Err(error.to_string()),
             Err(error) => {
                 tracing::debug!(%error, "the ledger cannot be followed");

@@ -358,6 +358,7 @@ impl Watch {
     pub async fn next(&mut self) -> Result<Watched, FollowError> {
         loop {
             match self.follow.next().await? {
+                Followed::Quiet => {}
                 Followed::CaughtUp => return Ok(Watched::CaughtUp),
                 Followed::Record(record) => {
                     if let Some(entry) = self.bucket.entry(record) {

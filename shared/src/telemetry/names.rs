@@ -29,6 +29,8 @@ pub struct Metric {
 pub const RUNS: &str = "gridloom_runs";
 /// Runs that ended, by `state` (planner). Counter.
 pub const RUNS_CLOSED: &str = "gridloom_runs_closed_total";
+/// Open runs that are lost: their records were removed from the ledger (planner). Counter.
+pub const RUNS_LOST: &str = "gridloom_runs_lost_total";
 /// Runs whose records were kept long enough (planner). Counter.
 pub const RUNS_PURGED: &str = "gridloom_runs_purged_total";
 /// Submissions by `answer`: opened, repeated, refused (planner). Counter.
@@ -108,6 +110,10 @@ const fn seconds(name: &'static str, buckets: &'static [f64], help: &'static str
 pub const ALL: &[Metric] = &[
     gauge(RUNS, "Runs by state."),
     counter(RUNS_CLOSED, "Runs that ended, by state."),
+    counter(
+        RUNS_LOST,
+        "Open runs that are lost: their records were removed from the ledger.",
+    ),
     counter(
         RUNS_PURGED,
         "Runs whose records were kept long enough and are gone.",

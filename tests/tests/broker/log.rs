@@ -96,7 +96,7 @@ async fn follow_until(tail: &mut Follow, number: u32, seen: &mut Vec<u32>) -> an
             .await
             .context("the tail stands still")??
         {
-            Followed::CaughtUp => {}
+            Followed::CaughtUp | Followed::Quiet => {}
             Followed::Record(record) => {
                 seen.push(std::str::from_utf8(&record.payload)?.parse()?);
                 if seen.last() == Some(&number) {

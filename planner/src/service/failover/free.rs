@@ -23,7 +23,7 @@ use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
 
 use super::ask::Asking;
-use super::{Death, Event, Standing, Voice, Workers, echoed};
+use super::{Death, Envoy, Event, Standing, Workers, echoed};
 
 /// How long a worker that is held to be dead is listened for once more.
 const LISTEN: Duration = Duration::from_millis(250);
@@ -59,7 +59,7 @@ enum FreeError {
 }
 
 struct Dead<'a> {
-    voice: &'a Voice,
+    envoy: &'a Envoy,
     broker: &'a Broker,
     workers: &'a Workers,
     presence: &'a Presence,
@@ -67,10 +67,10 @@ struct Dead<'a> {
 }
 
 /// Frees what `presence` held on all its queues, and takes its registration away.
-pub(super) async fn free(voice: &Voice, workers: &Workers, presence: &Presence, death: Death) {
+pub(super) async fn free(envoy: &Envoy, workers: &Workers, presence: &Presence, death: Death) {
     let mut dead = Dead {
-        voice,
-        broker: &voice.broker,
+        envoy,
+        broker: &envoy.broker,
         workers,
         presence,
         freed: HashSet::new(),
@@ -200,7 +200,7 @@ impl Dead<'_> {
         let subject = self.broker.subjects().probe(session);
         let epoch = self.broker.connection_epoch();
         let (echo, answer) = tokio::join!(
-            echoed(self.broker.clone(), self.voice.session),
+            echoed(self.broker.clone(), self.envoy.session),
             self.broker.request(subject, Bytes::new(), LISTEN),
         );
         if answer.is_ok() {
@@ -215,7 +215,7 @@ impl Dead<'_> {
             Err(RequestError::NoResponders { .. } | RequestError::TimedOut { .. })
         );
         let sure = echo && epoch == self.broker.connection_epoch();
-        if told && sure && self.voice.validity.holds(Boot::now()) {
+        if told && sure && self.envoy.validity.holds(Boot::now()) {
             Ok(())
         } else {
             Err(FreeError::Uncertain)

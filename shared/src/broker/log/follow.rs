@@ -54,6 +54,8 @@ pub enum Followed {
     /// All that was there when the tail was attached (at first, or again after a reconnect) has been
     /// given out.
     CaughtUp,
+    /// Nothing new, and the broker says so: every few seconds while nothing is stored.
+    Quiet,
 }
 
 /// Why a tail has nothing to give out. It may be asked again; except after
@@ -391,6 +393,9 @@ impl Follow {
         }
         let idle = message.reply.is_none() && header("Nats-Consumer-Stalled").is_none();
         self.mark_caught_up(idle);
+        if idle {
+            self.ready.push_back(Followed::Quiet);
+        }
         Heard::Something
     }
 }

@@ -1,11 +1,11 @@
 //! The model's ledger against the real fold and the real planner: what is open, and what is issued next.
 
-use gridloom_planner::run::{Action, Run};
+use gridloom_planner::run::{Action, Event, Room, Run};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{Fence, Session, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::outcomes::{self, Entry, Status};
-use gridloom_shared::ledger::record::{PlanRecord, Record, WorkRecord};
+use gridloom_shared::ledger::record::{Author, PlanRecord, Record, WorkRecord};
 use gridloom_shared::tile::{TileKind, TileRef};
 
 use super::protocol::Ledger;
@@ -31,18 +31,17 @@ fn compare(mut ledger: Ledger, waves: u8, tiles: u8) {
         let wave = next(&mut real, tiles, sequence).expect("a wave");
         sequence += 1;
         let record = Record::Plan(PlanRecord::Wave(wave));
-        real.fold.apply(sequence, UnixMs(0), &record);
-        real.decided();
-        real.published();
+        read(&mut real, sequence, record);
+        real.take(Event::Decided);
+        real.take(Event::Published);
     }
     let bits = (0..u32::from(ledger.waves * tiles)).filter(|bit| ledger.done & 1 << bit != 0);
     for bit in bits {
         sequence += 1;
-        let record = success(bit, u32::from(tiles));
-        real.fold.apply(sequence, UnixMs(0), &record);
+        read(&mut real, sequence, success(bit, u32::from(tiles)));
     }
-    assert_eq!(real.fold.counts().unexpected, 0, "{ledger:?}");
-    let open = real.fold.open_tiles().keys().fold(0, |open, place| {
+    assert_eq!(real.fold().counts().unexpected, 0, "{ledger:?}");
+    let open = real.fold().open_tiles().keys().fold(0, |open, place| {
         open | 1_u16 << (place.wave * u32::from(tiles) + place.index)
     });
     assert_eq!(open, ledger.open(tiles), "{ledger:?}");
@@ -56,6 +55,23 @@ fn compare(mut ledger: Ledger, waves: u8, tiles: u8) {
     assert_eq!(issued, expected, "{ledger:?}");
 }
 
+fn read(real: &mut Run, sequence: u64, record: Record) {
+    let author = match &record {
+        Record::Plan(_) => Author::Plan,
+        Record::Work(_) => Author::Work,
+        Record::Takeover(_) => Author::Takeover,
+    };
+    let entry = gridloom_planner::entry::Entry {
+        sequence,
+        at: UnixMs(0),
+        queue: real.queue().clone(),
+        run: run(),
+        author,
+        record: Ok(record),
+    };
+    real.read(&entry, Term(1));
+}
+
 fn fold(pages: u8) -> Fold {
     let mut fold = Fold::new(run());
     fold.apply(1, UnixMs(0), &opened(pages, 1));
@@ -63,7 +79,11 @@ fn fold(pages: u8) -> Fold {
 }
 
 fn next(run: &mut Run, tiles: u8, folded: u64) -> Option<gridloom_shared::ledger::record::Wave> {
-    match run.step(usize::from(tiles), folded, Term(1), UnixMs(0)) {
+    let room = Room {
+        tiles: usize::from(tiles),
+        pages: 1,
+    };
+    match run.step(room, folded, Term(1), UnixMs(0)) {
         Some(Action::Decide { wave, .. }) => Some((*wave).clone()),
         _ => None,
     }

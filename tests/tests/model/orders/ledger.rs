@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use gridloom_planner::run::{Action, Run, order};
+use gridloom_planner::run::{Action, Event, Room, Run, order};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::command::Command;
 use gridloom_shared::id::{Fence, Session, Term};
@@ -154,12 +154,15 @@ fn fold(records: &[Record]) -> Fold {
     fold
 }
 
+/// Room for the next wave.
+const ROOM: Room = Room { tiles: 1, pages: 1 };
+
 /// What the real `Run` does next, as a leader of term 0.
 fn decide(fold: &Fold, halted: Halted) -> Option<Next> {
     let mut run = Run::new(fold.clone()).expect("an opened run");
     let mut step = || {
-        let action = run.step(1, fold.position(), Term(0), UnixMs(1))?;
-        run.halted();
+        let action = run.step(ROOM, fold.position(), Term(0), UnixMs(1))?;
+        run.take(Event::Halted);
         Some(action)
     };
     let action = match step()? {

@@ -1,7 +1,6 @@
 //! Feeds of the loop: submissions, the ledger's tail, the state of the queue, the workers' presence. Each is a task that
 //! ends with its leadership, or with the service.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
@@ -12,11 +11,17 @@ use gridloom_shared::id::Term;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 
-use super::work::Voice;
-use super::{Event, LeadEvent};
+use super::envoy::Envoy;
+use super::event::Event;
+use super::health::Pulse;
+use crate::entry::Entry;
+use crate::lead::event::Event as LeadEvent;
 use crate::submit::{self, Answer};
+
+pub(super) mod commands;
 
 /// Submissions that are answered at once.
 const ANSWERS: usize = 64;
@@ -29,19 +34,19 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Looks whether the queue is still there: a deleted stream is gone, a purged one has not even the register.
 /// Told only of what is seen twice: a stream of a cluster is not found for a moment at an election.
-pub(super) async fn queue(voice: Voice) {
-    let shards = voice.broker.subjects().shards();
+pub(super) async fn queue(envoy: Envoy) {
+    let shards = envoy.broker.subjects().shards();
     let mut times = 0;
     loop {
         tokio::time::sleep(LOOK).await;
-        let lost = match voice.broker.info(&shards).await {
+        let lost = match envoy.broker.info(&shards).await {
             Ok(state) => state.messages == 0,
             Err(error) => error.is_stream_missing(),
         };
         times = if lost { times + 1 } else { 0 };
         if times == 2 {
             times = 0;
-            if !voice.say(LeadEvent::QueueLost).await {
+            if !envoy.say(LeadEvent::QueueLost).await {
                 return;
             }
         }
@@ -49,29 +54,35 @@ pub(super) async fn queue(voice: Voice) {
 }
 
 /// Feeds the records of the ledger after `from`.
-pub(super) async fn ledger(voice: Voice, from: u64) {
-    let subjects = voice.broker.subjects();
+pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse) {
+    let subjects = envoy.broker.subjects();
     let start = Start::Sequence(from + 1);
-    let mut tail = voice
+    let mut tail = envoy
         .broker
         .follow(&subjects.ledger(), subjects.all_ledgers(), start);
-    let mut connection = voice.broker.connection_epoch();
+    let mut connection = envoy.broker.connection_epoch();
     loop {
         match tail.next().await {
             Ok(Followed::Record(record)) => {
-                if !voice.say(LeadEvent::Ledger(record)).await {
+                let Some(entry) = Entry::read(subjects, &record) else {
+                    continue;
+                };
+                if !envoy.say(LeadEvent::Read(Box::new(entry))).await {
                     return;
                 }
+                pulse.beat();
             }
+            Ok(Followed::Quiet) => pulse.beat(),
             Ok(Followed::CaughtUp) => {
-                let now = voice.broker.connection_epoch();
+                pulse.beat();
+                let now = envoy.broker.connection_epoch();
                 if now != connection {
                     connection = now;
-                    voice.say(LeadEvent::Reconnected).await;
+                    envoy.say(LeadEvent::Reconnected).await;
                 }
             }
             Err(error @ FollowError::Rewound { .. }) => {
-                voice.say(LeadEvent::LedgerLost(error.to_string())).await;
+                envoy.say(LeadEvent::LedgerLost(error.to_string())).await;
                 return;
             }
             Err(error) => {
@@ -102,6 +113,13 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
         }
         while let Some(message) = heard.next().await {
             match wire::decode::<Presence>(&message.payload) {
+                // Each worker speaks for itself alone.
+                Ok(presence)
+                    if broker.subjects().parse_presence(&message.subject)
+                        != Some(presence.session) =>
+                {
+                    tracing::debug!(subject = %message.subject, "a presence on another's subject");
+                }
                 Ok(presence) => {
                     if events
                         .send(Event::Presence(Box::new(presence)))
@@ -120,10 +138,10 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
 }
 
 /// Answers submissions, several at once, each acknowledged after its answer is written.
-pub(super) async fn submissions(voice: Voice, term: Term) {
-    let slots = Arc::new(Semaphore::new(ANSWERS));
+pub(super) async fn submissions(envoy: Envoy, term: Term) {
+    let mut answers = JoinSet::new();
     loop {
-        let consumer = match consumers::ensure_planner(&voice.broker).await {
+        let consumer = match consumers::ensure_planner(&envoy.broker).await {
             Ok(consumer) => consumer,
             Err(error) => {
                 tracing::warn!(%error, "submissions cannot be pulled");
@@ -131,13 +149,13 @@ pub(super) async fn submissions(voice: Voice, term: Term) {
                 continue;
             }
         };
-        let mut puller = Puller::new(&voice.broker, &voice.broker.subjects().submit(), &consumer);
+        let mut puller = Puller::new(&envoy.broker, &envoy.broker.subjects().submit(), &consumer);
         loop {
             if let Err(error) = puller.pull(ANSWERS as u32, PULL).await {
                 tracing::debug!(%error, "failed to pull submissions");
                 tokio::time::sleep(PAUSE).await;
             }
-            match pulled(&mut puller, &voice, term, &slots).await {
+            match pulled(&mut puller, &envoy, term, &mut answers).await {
                 EndReason::Expired => {}
                 reason => {
                     tracing::debug!(?reason, "a pull of submissions ended");
@@ -152,23 +170,23 @@ pub(super) async fn submissions(voice: Voice, term: Term) {
 /// Hands out what one pull brings, until it ends.
 async fn pulled(
     puller: &mut Puller,
-    voice: &Voice,
+    envoy: &Envoy,
     term: Term,
-    slots: &Arc<Semaphore>,
+    answers: &mut JoinSet<()>,
 ) -> EndReason {
     let mut left = ANSWERS;
     loop {
         match puller.next().await {
             PullEvent::Delivery(delivery) => {
                 left -= 1;
-                let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
-                    return EndReason::Expired;
-                };
-                let voice = voice.clone();
-                tokio::spawn(async move {
-                    answer(&voice, &delivery, term).await;
-                    drop(slot);
-                });
+                while answers.len() >= ANSWERS {
+                    ended(answers.join_next().await);
+                }
+                while let Some(done) = answers.try_join_next() {
+                    ended(Some(done));
+                }
+                let envoy = envoy.clone();
+                answers.spawn(async move { answer(&envoy, &delivery, term).await });
                 if left == 0 {
                     return EndReason::Expired;
                 }
@@ -178,11 +196,20 @@ async fn pulled(
     }
 }
 
-async fn answer(voice: &Voice, delivery: &Delivery, term: Term) {
-    let label = match submit::answer(&voice.broker, delivery, term).await {
+/// A panic of one answer is one of the whole feed: it must not pass unseen.
+fn ended(answer: Option<Result<(), JoinError>>) {
+    if let Some(Err(error)) = answer
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
+    let label = match submit::answer(&envoy.broker, delivery, term).await {
         Ok(Answer::Opened(new)) => {
             tracing::info!(run = %new.run, "opened");
-            voice.say(LeadEvent::Opened(new)).await;
+            envoy.say(LeadEvent::Opened(new)).await;
             "opened"
         }
         Ok(Answer::Exists(run)) => {
@@ -196,14 +223,14 @@ async fn answer(voice: &Voice, delivery: &Delivery, term: Term) {
         Err(error) => {
             tracing::warn!(subject = %delivery.subject, %error, "failed to answer a submission; it is tried again");
             tokio::time::sleep(PAUSE).await;
-            if let Err(error) = voice.broker.nak(&delivery.reply, delivery.epoch).await {
+            if let Err(error) = envoy.broker.nak(&delivery.reply, delivery.epoch).await {
                 tracing::debug!(%error, "failed to hand a submission back");
             }
             return;
         }
     };
     metrics::counter!(names::SUBMISSIONS, "answer" => label).increment(1);
-    if let Err(error) = voice.broker.ack(&delivery.reply).await {
+    if let Err(error) = envoy.broker.ack(&delivery.reply).await {
         tracing::debug!(%error, "failed to acknowledge a submission; it is delivered again");
     }
 }

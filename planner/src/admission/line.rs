@@ -1,0 +1,282 @@
+//! Who is next on a queue: the runs that could use room, by level, then by what their share has used,
+//! then by their age. Pure; nothing of it is looked through for every run.
+//!
+//! A level is a priority, less one for each minute of waiting. Among the shares of one level the one
+//! that has used the least worker-time goes next; within a share runs with little left go before long
+//! ones, and then the older before the younger, so that runs are finished one after another.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use gridloom_shared::id::{JobName, RunId, ShareName};
+
+/// A priority, less one for each minute of waiting.
+pub(super) type Level = i32;
+
+/// Where a run stands among those of its job.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// Whether much is left of it.
+    pub(super) long: bool,
+    /// Ledger sequence of its first record.
+    pub(super) opened: u64,
+    pub(super) run: RunId,
+}
+
+/// Where a run waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) level: Level,
+    pub(super) share: ShareName,
+    pub(super) job: JobName,
+    pub(super) rank: Rank,
+}
+
+/// The shares of one level.
+#[derive(Debug, Default)]
+struct Shares {
+    /// Those that have a job which is not blocked, by what they have used. A share may stand here
+    /// although all its jobs have been blocked since: it is taken out when that is noticed.
+    by_use: BTreeSet<(u64, ShareName)>,
+    jobs: HashMap<ShareName, BTreeMap<JobName, BTreeSet<Rank>>>,
+}
+
+/// What waits for one queue.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    levels: BTreeMap<Level, Shares>,
+    /// Worker-time that each share has used or was given, in microseconds divided by its weight.
+    used: HashMap<ShareName, u64>,
+    /// What the share had used that was served last: one that comes back is not owed more than that.
+    served: u64,
+    /// Shares with something waiting or outstanding, and how much.
+    active: HashMap<ShareName, usize>,
+}
+
+/// Who is next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) run: RunId,
+    pub(super) job: JobName,
+    pub(super) share: ShareName,
+    /// Worker-time that its share may be given before it is another's turn; `None`: no other waits in
+    /// its level.
+    pub(super) until_next: Option<u64>,
+}
+
+impl Line {
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// The level of whoever waits first.
+    pub(super) fn first_level(&self) -> Option<Level> {
+        self.levels.keys().next().copied()
+    }
+
+    /// A run could use room.
+    pub(super) fn insert(&mut self, place: &Place) {
+        self.activate(&place.share, 1);
+        let used = self.used.get(&place.share).copied().unwrap_or(0);
+        let shares = self.levels.entry(place.level).or_default();
+        shares.by_use.insert((used, place.share.clone()));
+        let jobs = shares.jobs.entry(place.share.clone()).or_default();
+        let runs = jobs.entry(place.job.clone()).or_default();
+        runs.insert(place.rank.clone());
+    }
+
+    /// It cannot any more.
+    pub(super) fn remove(&mut self, place: &Place) {
+        let Some(shares) = self.levels.get_mut(&place.level) else {
+            return;
+        };
+        let Some(jobs) = shares.jobs.get_mut(&place.share) else {
+            return;
+        };
+        if let Some(runs) = jobs.get_mut(&place.job) {
+            runs.remove(&place.rank);
+            if runs.is_empty() {
+                jobs.remove(&place.job);
+            }
+        }
+        if jobs.is_empty() {
+            shares.jobs.remove(&place.share);
+            let used = self.used.get(&place.share).copied().unwrap_or(0);
+            shares.by_use.remove(&(used, place.share.clone()));
+        }
+        if shares.jobs.is_empty() {
+            self.levels.remove(&place.level);
+        }
+        self.release(&place.share, 1);
+    }
+
+    /// A job that was blocked may be served again.
+    pub(super) fn unblock(&mut self, share: &ShareName, job: &JobName) {
+        let used = self.used.get(share).copied().unwrap_or(0);
+        for shares in self.levels.values_mut() {
+            if shares
+                .jobs
+                .get(share)
+                .is_some_and(|jobs| jobs.contains_key(job))
+            {
+                shares.by_use.insert((used, share.clone()));
+            }
+        }
+    }
+
+    /// Whoever is next, of those that `may` be served. A job that may not is not asked again before
+    /// [`Line::unblock`].
+    pub(super) fn head(&mut self, mut may: impl FnMut(&JobName) -> bool) -> Option<Head> {
+        for shares in self.levels.values_mut() {
+            while let Some((used, share)) = shares.by_use.first().cloned() {
+                let jobs = shares.jobs.get(&share);
+                let open = jobs.into_iter().flatten().filter(|(job, _)| may(job));
+                let first = open
+                    .filter_map(|(job, runs)| Some((runs.first()?, job)))
+                    .min_by(|(a, _), (b, _)| a.cmp(b));
+                let Some((rank, job)) = first else {
+                    shares.by_use.remove(&(used, share));
+                    continue;
+                };
+                let second = shares.by_use.iter().nth(1);
+                let head = Head {
+                    run: rank.run.clone(),
+                    job: job.clone(),
+                    share,
+                    until_next: second.map(|(next, _)| next - used),
+                };
+                self.served = self.served.max(used);
+                return Some(head);
+            }
+        }
+        None
+    }
+
+    /// A share was given worker-time, or it turned out to be another amount.
+    pub(super) fn charge(&mut self, share: &ShareName, microseconds: i64) {
+        let before = self.used.get(share).copied().unwrap_or(0);
+        let after = before.saturating_add_signed(microseconds);
+        for shares in self.levels.values_mut() {
+            if shares.by_use.remove(&(before, share.clone())) {
+                shares.by_use.insert((after, share.clone()));
+            }
+        }
+        self.used.insert(share.clone(), after);
+    }
+
+    /// `count` more things of a share wait or are outstanding. One that comes back from a pause starts
+    /// level with the others.
+    pub(super) fn activate(&mut self, share: &ShareName, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let active = self.active.entry(share.clone()).or_insert(0);
+        *active += count;
+        if *active == count {
+            let used = self.used.entry(share.clone()).or_insert(0);
+            *used = (*used).max(self.served);
+        }
+    }
+
+    /// They do not any more.
+    pub(super) fn release(&mut self, share: &ShareName, count: usize) {
+        if let Some(active) = self.active.get_mut(share) {
+            *active = active.saturating_sub(count);
+            if *active == 0 {
+                self.active.remove(share);
+                // Only what is above the others is worth remembering.
+                if self.used.get(share).is_none_or(|used| *used <= self.served) {
+                    self.used.remove(share);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(run: &str, job: &str, share: &str, level: Level, opened: u64) -> Place {
+        Place {
+            level,
+            share: ShareName::new(share).unwrap(),
+            job: JobName::new(job).unwrap(),
+            rank: Rank {
+                long: false,
+                opened,
+                run: RunId::new(run).unwrap(),
+            },
+        }
+    }
+
+    fn next(line: &mut Line) -> Option<String> {
+        line.head(|_| true).map(|head| head.run.to_string())
+    }
+
+    #[test]
+    fn level_goes_before_share_and_age() {
+        let mut line = Line::default();
+        line.insert(&place("a_s_1", "a", "a", 5, 1));
+        line.insert(&place("b_s_2", "b", "b", 1, 2));
+        assert_eq!(next(&mut line).unwrap(), "b_s_2");
+        line.remove(&place("b_s_2", "b", "b", 1, 2));
+        assert_eq!(next(&mut line).unwrap(), "a_s_1");
+        line.remove(&place("a_s_1", "a", "a", 5, 1));
+        assert!(line.is_empty() && next(&mut line).is_none());
+    }
+
+    #[test]
+    fn share_that_has_used_less_goes_first_and_runs_of_a_share_by_their_age() {
+        let mut line = Line::default();
+        line.insert(&place("a_s_1", "a", "a", 5, 1));
+        line.insert(&place("a_s_2", "a", "a", 5, 2));
+        line.insert(&place("b_s_3", "b", "b", 5, 3));
+        line.charge(&ShareName::new("a").unwrap(), 700);
+        let head = line.head(|_| true).unwrap();
+        assert_eq!((head.run.as_str(), head.until_next), ("b_s_3", Some(700)));
+        line.charge(&ShareName::new("b").unwrap(), 900);
+        assert_eq!(next(&mut line).unwrap(), "a_s_1");
+    }
+
+    #[test]
+    fn run_with_little_left_goes_before_a_long_one_of_its_job() {
+        let mut line = Line::default();
+        let mut long = place("a_s_1", "a", "a", 5, 1);
+        long.rank.long = true;
+        line.insert(&long);
+        line.insert(&place("a_s_2", "a", "a", 5, 2));
+        assert_eq!(next(&mut line).unwrap(), "a_s_2");
+    }
+
+    #[test]
+    fn share_that_comes_back_is_owed_nothing_for_its_pause() {
+        let mut line = Line::default();
+        let [a, b] = ["a", "b"].map(|name| ShareName::new(name).unwrap());
+        line.insert(&place("a_s_1", "a", "a", 5, 1));
+        line.charge(&a, 1_000_000);
+        line.head(|_| true);
+        line.charge(&a, 50);
+        line.insert(&place("b_s_2", "b", "b", 5, 2));
+        assert_eq!(line.used[&b], 1_000_000);
+        assert_eq!(next(&mut line).unwrap(), "b_s_2");
+    }
+
+    #[test]
+    fn blocked_job_is_passed_over_until_it_is_unblocked() {
+        let mut line = Line::default();
+        line.insert(&place("a_s_1", "a", "a", 5, 1));
+        line.insert(&place("b_s_2", "b", "b", 5, 2));
+        let a = JobName::new("a").unwrap();
+        assert_eq!(line.head(|job| *job != a).unwrap().run.as_str(), "b_s_2");
+        line.remove(&place("b_s_2", "b", "b", 5, 2));
+        let mut asked = 0;
+        assert_eq!(line.head(|_| true), None, "it is not asked again");
+        line.unblock(&ShareName::new("a").unwrap(), &a);
+        let head = line.head(|_| {
+            asked += 1;
+            true
+        });
+        assert_eq!((head.unwrap().run.as_str(), asked), ("a_s_1", 1));
+    }
+}

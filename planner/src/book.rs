@@ -1,0 +1,154 @@
+//! The open runs of one leadership, and what a record of the ledger changes in them. Pure.
+//!
+//! What has to be looked through now and then (runs with open tiles, runs that moved) is kept as sets
+//! of its own: open runs are unbounded in number, and nothing is done for each of them in each tick.
+
+use std::collections::{HashMap, HashSet};
+
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{QueueName, RunId, Term};
+use gridloom_shared::ledger::fold::{Counts, Fold};
+
+use crate::entry::Entry;
+use crate::run::{Event, Run};
+
+/// What one record changed in its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Numbers before it.
+    pub before: Counts,
+    /// Numbers after it.
+    pub after: Counts,
+    /// Tiles that a planner of another term has issued.
+    pub foreign: usize,
+    /// Whether it was the last.
+    pub over: bool,
+}
+
+/// The open runs.
+#[derive(Debug, Default)]
+pub struct Book {
+    runs: HashMap<RunId, Run>,
+    /// Those with tiles that lack an outcome.
+    busy: HashSet<RunId>,
+    /// Those whose fold has changed since they were last asked for.
+    moved: HashSet<RunId>,
+}
+
+impl Book {
+    /// How many runs are open.
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// A run that is open.
+    pub fn get(&self, name: &RunId) -> Option<&Run> {
+        self.runs.get(name)
+    }
+
+    /// The same, to be told or stepped.
+    pub fn get_mut(&mut self, name: &RunId) -> Option<&mut Run> {
+        self.runs.get_mut(name)
+    }
+
+    /// Whether a run is open.
+    pub fn contains(&self, name: &RunId) -> bool {
+        self.runs.contains_key(name)
+    }
+
+    /// A run is open, as its ledger has it. What it has open may not be on the queue.
+    pub fn add(&mut self, fold: Fold) -> Option<&Run> {
+        let name = fold.run().clone();
+        let mut run = Run::new(fold)?;
+        run.take(Event::QueueDoubtful);
+        self.note(&name, &run);
+        self.moved.insert(name.clone());
+        Some(self.runs.entry(name).insert_entry(run).into_mut())
+    }
+
+    /// A run is over, or lost.
+    pub fn remove(&mut self, name: &RunId) -> Option<Run> {
+        self.busy.remove(name);
+        self.moved.remove(name);
+        self.runs.remove(name)
+    }
+
+    /// Takes in the next record of an open run; `None` if it is none.
+    pub fn read(&mut self, entry: &Entry, term: Term) -> Option<Moved> {
+        let run = self.runs.get_mut(&entry.run)?;
+        let before = *run.fold().counts();
+        let foreign = run.read(entry, term);
+        let after = *run.fold().counts();
+        let moved = Moved {
+            before,
+            after,
+            foreign: if foreign {
+                (after.tiles_issued - before.tiles_issued) as usize
+            } else {
+                0
+            },
+            over: run.fold().closing().is_some(),
+        };
+        if run.fold().open_tiles().is_empty() {
+            self.busy.remove(&entry.run);
+        } else if !self.busy.contains(&entry.run) {
+            self.busy.insert(entry.run.clone());
+        }
+        if !self.moved.contains(&entry.run) {
+            self.moved.insert(entry.run.clone());
+        }
+        Some(moved)
+    }
+
+    /// The queue, or all where none is named, may have lost what was on it. Returns the runs that this
+    /// concerns.
+    pub fn doubt(&mut self, queue: Option<&QueueName>) -> Vec<RunId> {
+        let runs = self.runs.iter_mut();
+        let concerned = runs.filter(|(_, run)| queue.is_none_or(|queue| run.queue() == queue));
+        let stale = concerned.filter_map(|(name, run)| {
+            run.take(Event::QueueDoubtful);
+            run.is_stale().then(|| name.clone())
+        });
+        sorted(stale)
+    }
+
+    /// Looks for tiles that have been open since the last look. Returns the runs with such.
+    pub fn look(&mut self) -> Vec<RunId> {
+        let Book { runs, busy, .. } = self;
+        let stale = busy.iter().filter(|name| {
+            runs.get_mut(*name).is_some_and(|run| {
+                run.take(Event::Looked);
+                run.is_stale()
+            })
+        });
+        sorted(stale.cloned())
+    }
+
+    /// The runs that have moved since the last call.
+    pub fn moved(&mut self) -> impl Iterator<Item = &Run> {
+        let moved = std::mem::take(&mut self.moved);
+        moved.into_iter().filter_map(|name| self.runs.get(&name))
+    }
+
+    /// What an open run knows of itself for whoever waits for it.
+    pub fn next_retry(&self, name: &RunId) -> Option<UnixMs> {
+        self.runs.get(name)?.next_retry()
+    }
+
+    fn note(&mut self, name: &RunId, run: &Run) {
+        if !run.fold().open_tiles().is_empty() {
+            self.busy.insert(name.clone());
+        }
+    }
+}
+
+fn sorted(names: impl Iterator<Item = RunId>) -> Vec<RunId> {
+    let mut names: Vec<RunId> = names.collect();
+    names.sort_unstable();
+    names
+}

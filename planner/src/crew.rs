@@ -1,0 +1,239 @@
+//! Which workers were heard lately, what they run, and what they have handlers for. Pure.
+//!
+//! Kept for two questions: how much a queue can use, and who may hold a tile of it. Who is dead is
+//! not decided here, see [`crate::failover`].
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use gridloom_shared::clock::Boot;
+use gridloom_shared::id::{HandlerName, QueueName, Session};
+use gridloom_shared::presence::Presence;
+
+/// A worker that was not heard for so long has no free slots, and holds nothing that would have to
+/// be waited for.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Workers announce themselves each second: after this long all that live have been heard.
+const ALL_HEARD: Duration = Duration::from_millis(1_200);
+/// Queues that one worker may say it pulls from. More are no worker's.
+const QUEUES_MAX: usize = 256;
+/// Queues that are kept of all workers together.
+const KNOWN_MAX: usize = 16_384;
+/// Workers that are kept of one queue.
+const WORKERS_MAX: usize = 10_000;
+/// Slots that one worker may say it has: what a consumer hands out at once.
+const CAPACITY_MAX: usize = 20_000;
+
+#[derive(Debug)]
+struct Member {
+    slots: usize,
+    handlers: HashSet<HandlerName>,
+    at: Boot,
+}
+
+/// What a queue has for a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Help {
+    /// No worker pulls from the queue.
+    NoWorker,
+    /// Workers do, and none has the handler.
+    NoHandler,
+    /// Somebody can run it.
+    Somebody,
+}
+
+/// The workers, by queue.
+#[derive(Debug)]
+pub struct Crew {
+    queues: HashMap<QueueName, HashMap<Session, Member>>,
+    /// Since when they are listened to.
+    since: Boot,
+}
+
+impl Crew {
+    /// Nobody was heard yet.
+    pub fn new(now: Boot) -> Crew {
+        Crew {
+            queues: HashMap::new(),
+            since: now,
+        }
+    }
+
+    /// A worker announced itself. Returns whether it is new somewhere, or has other handlers.
+    pub fn heard(&mut self, presence: &Presence, now: Boot) -> bool {
+        let mut changed = false;
+        for queue in presence.queues.iter().take(QUEUES_MAX) {
+            if self.queues.len() >= KNOWN_MAX && !self.queues.contains_key(queue) {
+                continue;
+            }
+            let members = self.queues.entry(queue.clone()).or_default();
+            if presence.gone {
+                members.remove(&presence.session);
+                continue;
+            }
+            if members.len() >= WORKERS_MAX && !members.contains_key(&presence.session) {
+                continue;
+            }
+            let member = Member {
+                slots: if presence.stopping {
+                    0
+                } else {
+                    (presence.capacity as usize).min(CAPACITY_MAX)
+                },
+                handlers: presence.handlers.iter().cloned().collect(),
+                at: now,
+            };
+            let before = members.insert(presence.session, member);
+            changed |= before.is_none_or(|before| {
+                before.slots == 0 || before.handlers.len() != presence.handlers.len()
+            });
+        }
+        changed
+    }
+
+    /// A worker is dead: it has no slots any more, whatever it said last.
+    pub fn died(&mut self, session: Session) {
+        for members in self.queues.values_mut() {
+            members.remove(&session);
+        }
+    }
+
+    /// Forgets queues that no worker pulls from any more.
+    pub fn forget(&mut self, now: Boot) {
+        self.queues.retain(|_, members| {
+            members.retain(|_, member| now.since(member.at) < SILENCE);
+            !members.is_empty()
+        });
+    }
+
+    /// Tiles that all workers of a queue together run at once.
+    pub fn slots(&self, queue: &QueueName, now: Boot) -> usize {
+        self.members(queue, now)
+            .map(|(_, member)| member.slots)
+            .sum()
+    }
+
+    /// Workers of a queue that live, those too that are on their way out; `None` while that is not
+    /// known.
+    pub fn living(&self, queue: &QueueName, now: Boot) -> Option<HashSet<Session>> {
+        if now.since(self.since) < ALL_HEARD {
+            return None;
+        }
+        Some(
+            self.members(queue, now)
+                .map(|(session, _)| *session)
+                .collect(),
+        )
+    }
+
+    /// What there is in a queue for a handler.
+    pub fn help(&self, queue: &QueueName, handler: &HandlerName, now: Boot) -> Help {
+        let mut help = Help::NoWorker;
+        for (_, member) in self.members(queue, now) {
+            if member.slots == 0 {
+                continue;
+            }
+            if member.handlers.contains(handler) {
+                return Help::Somebody;
+            }
+            help = Help::NoHandler;
+        }
+        help
+    }
+
+    fn members(&self, queue: &QueueName, now: Boot) -> impl Iterator<Item = (&Session, &Member)> {
+        let members = self.queues.get(queue).into_iter().flatten();
+        members.filter(move |(_, member)| now.since(member.at) < SILENCE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::clock::UnixMs;
+    use gridloom_shared::holdings::Packed;
+    use gridloom_shared::id::WorkerName;
+
+    use super::*;
+
+    fn at(ms: u64) -> Boot {
+        Boot(Duration::from_millis(ms))
+    }
+
+    fn queue() -> QueueName {
+        QueueName::new("images").unwrap()
+    }
+
+    fn handler(name: &str) -> HandlerName {
+        HandlerName::new(name).unwrap()
+    }
+
+    fn presence(session: u64, handlers: &[&str]) -> Presence {
+        Presence {
+            worker: WorkerName::new("w").unwrap(),
+            session: Session(session),
+            queues: vec![queue()],
+            handlers: handlers.iter().map(|name| handler(name)).collect(),
+            capacity: 4,
+            in_flight: 0,
+            version: String::new(),
+            started_at: UnixMs(0),
+            at: UnixMs(0),
+            stopping: false,
+            gone: false,
+            named: Packed::default(),
+        }
+    }
+
+    #[test]
+    fn silent_worker_has_no_slots_and_is_forgotten() {
+        let mut crew = Crew::new(at(0));
+        crew.heard(&presence(1, &["resize"]), at(0));
+        assert_eq!(crew.slots(&queue(), at(2_999)), 4);
+        assert_eq!(crew.slots(&queue(), at(3_000)), 0);
+        crew.forget(at(3_000));
+        assert!(crew.queues.is_empty());
+    }
+
+    #[test]
+    fn worker_on_its_way_out_may_hold_tiles_and_has_no_slots() {
+        let mut crew = Crew::new(at(0));
+        let mut stopping = presence(1, &["resize"]);
+        stopping.stopping = true;
+        crew.heard(&stopping, at(0));
+        assert_eq!(crew.slots(&queue(), at(1)), 0);
+        assert_eq!(crew.living(&queue(), at(1)), None, "not all were heard yet");
+        assert_eq!(
+            crew.living(&queue(), at(1_200)),
+            Some(HashSet::from([Session(1)]))
+        );
+        stopping.gone = true;
+        crew.heard(&stopping, at(1_300));
+        assert_eq!(crew.living(&queue(), at(1_300)), Some(HashSet::new()));
+    }
+
+    #[test]
+    fn handler_that_nobody_has_is_told_from_a_queue_without_workers() {
+        let mut crew = Crew::new(at(0));
+        let help = |crew: &Crew| crew.help(&queue(), &handler("resize"), at(1));
+        assert_eq!(help(&crew), Help::NoWorker);
+        crew.heard(&presence(1, &["words"]), at(0));
+        assert_eq!(help(&crew), Help::NoHandler);
+        crew.heard(&presence(2, &["resize"]), at(0));
+        assert_eq!(help(&crew), Help::Somebody);
+        crew.died(Session(2));
+        assert_eq!(help(&crew), Help::NoHandler);
+    }
+
+    #[test]
+    fn announcements_make_no_queues_without_bound() {
+        let mut crew = Crew::new(at(0));
+        let mut liar = presence(1, &[]);
+        liar.queues = (0..5_000)
+            .map(|n| QueueName::new(format!("q{n}")).unwrap())
+            .collect();
+        liar.capacity = u32::MAX;
+        crew.heard(&liar, at(0));
+        assert_eq!(crew.queues.len(), QUEUES_MAX);
+        assert_eq!(crew.slots(&liar.queues[0], at(1)), CAPACITY_MAX);
+    }
+}

@@ -1,0 +1,553 @@
+//! One leadership: what each event changes, and what is to be done. Pure: it reads no clock, speaks
+//! to no broker and draws no random number; `service/act` carries out its actions.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`crate::book`] | what a record changes in an open run |
+//! | [`crate::admission`] | which run may issue how much, and why the others may not |
+//! | [`crate::register`] | when the term register is written anew, which listings may be believed |
+//! | [`crate::orders`] | what becomes of orders by people |
+//! | [`event`], [`action`] | what is heard, what is done |
+//!
+//! Events of one round are taken in by [`Lead::take`], then [`Lead::advance`] says what follows.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use gridloom_shared::broker::term::Register;
+use gridloom_shared::clock::{Boot, UnixMs};
+use gridloom_shared::command::{Answer, Verb};
+use gridloom_shared::id::{QueueName, RunId, Term};
+use gridloom_shared::job::Shares;
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::record::{PlanRecord, Record, Wave};
+use gridloom_shared::presence::Presence;
+use gridloom_shared::tile::TileKind;
+use gridloom_shared::waiting::Waiting;
+use gridloom_shared::wire;
+
+use crate::admission::Admission;
+use crate::book::{Book, Moved};
+use crate::crew::Crew;
+use crate::entry::Entry;
+use crate::failover::refill::{self, Listing};
+use crate::now::Now;
+use crate::orders::{Orders, Request, Shelved};
+use crate::register::Claims;
+use crate::run::{self, Room, Run};
+use crate::submit::NewRun;
+
+pub mod action;
+pub mod event;
+mod explain;
+
+use action::{Action, Issue, Order};
+use event::{Event, Outcome, Report};
+
+/// How often runs are looked at for tiles that may be missing on the queue.
+const LOOK: Duration = Duration::from_secs(10);
+/// How often workers that are silent are forgotten.
+const FORGET: Duration = Duration::from_secs(1);
+/// Most tiles of a first wave that carry the run's first record along, and its most bytes there: more
+/// would cost the queue more than the workers' one read saves.
+const FROZEN_TILES: usize = 32;
+const FROZEN_MAX: usize = 2 * 1024;
+
+/// What one event changed, for projections.
+#[derive(Debug)]
+pub enum Shown {
+    /// A run is open.
+    Opened(RunId),
+    /// A record changed its numbers.
+    Moved(Moved),
+    /// A run is over.
+    Closed(Box<Run>),
+    /// A run is gone without an end: its records were removed.
+    Lost(Box<Run>),
+}
+
+/// The state of one leadership.
+#[derive(Debug)]
+pub struct Lead {
+    book: Book,
+    admission: Admission,
+    crew: Crew,
+    claims: Claims,
+    orders: Orders,
+    /// Ledger sequence up to which was read.
+    position: u64,
+    /// Runs to look at before the loop waits again.
+    touched: HashSet<RunId>,
+    /// Runs whose next retry is due then, by the broker's clock.
+    due: BTreeSet<(UnixMs, RunId)>,
+    looked: Boot,
+    forgot: Boot,
+    actions: Vec<Action>,
+    shown: Vec<Shown>,
+}
+
+impl Lead {
+    /// A leadership that has written the register and read the ledger up to `position`, with the runs
+    /// that are open there.
+    pub fn new(
+        term: Term,
+        register: Register,
+        position: u64,
+        runs: impl IntoIterator<Item = Fold>,
+        weights: Shares,
+        now: Now,
+    ) -> Lead {
+        let mut lead = Lead {
+            book: Book::default(),
+            admission: Admission::new(weights),
+            crew: Crew::new(now.boot),
+            claims: Claims::new(term, register),
+            orders: Orders::default(),
+            position,
+            touched: HashSet::new(),
+            due: BTreeSet::new(),
+            looked: now.boot,
+            forgot: now.boot,
+            actions: vec![Action::CallWorkers],
+            shown: Vec::new(),
+        };
+        runs.into_iter().for_each(|fold| lead.add(fold, now));
+        lead
+    }
+
+    /// The term of this leadership.
+    pub fn term(&self) -> Term {
+        self.claims.term()
+    }
+
+    /// The open runs.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// The open runs, to ask which have moved.
+    pub fn book_mut(&mut self) -> &mut Book {
+        &mut self.book
+    }
+
+    /// The term of somebody else, once the broker refused this one; or this one, if it has to be given
+    /// up for another reason.
+    pub fn deposed(&self) -> Option<Term> {
+        self.claims.deposed()
+    }
+
+    /// What has changed since the last call, for projections.
+    pub fn shown(&mut self) -> Vec<Shown> {
+        std::mem::take(&mut self.shown)
+    }
+
+    /// Takes in an event.
+    pub fn take(&mut self, event: Event, now: Now) {
+        match event {
+            Event::Read(entry) => self.read(&entry, now),
+            Event::LedgerLost(error) => {
+                tracing::error!(
+                    error,
+                    "the ledger was lost or rolled back: its open runs are read again"
+                );
+                self.claims.give_up();
+            }
+            Event::Opened(new) => self.opened(*new, now),
+            Event::Ordered(request) => self.ask(*request, now),
+            Event::Heard(presence) => self.heard(&presence, now),
+            Event::Died(presence) => self.died(&presence),
+            Event::Measured { run, shards, busy } => self.admission.measured(&run, shards, busy),
+            // After the claim every run is refilled.
+            Event::QueueLost => self.claim(),
+            Event::Reconnected => {
+                self.claim();
+                self.actions.push(Action::CallWorkers);
+            }
+            Event::Vanished(run) => self.vanished(&run),
+            Event::Report(report) => self.report(report, now),
+        }
+    }
+
+    fn heard(&mut self, presence: &Presence, now: Now) {
+        if self.crew.heard(presence, now.boot) {
+            self.admission.crew_changed();
+        }
+    }
+
+    /// A worker is dead: it has no slots, and what it held may be missing on the queue.
+    fn died(&mut self, presence: &Presence) {
+        self.crew.died(presence.session);
+        for queue in &presence.queues {
+            let concerned = self.book.doubt(Some(queue));
+            self.touched.extend(concerned);
+        }
+    }
+
+    fn opened(&mut self, new: NewRun, now: Now) {
+        if self.book.contains(&new.run) || new.sequence <= self.position {
+            return;
+        }
+        // What the broker stamped it with is not known here: about now.
+        let at = match &new.record {
+            PlanRecord::Opened(opened) => now.broker.max(opened.scheduled_at),
+            _ => return,
+        };
+        let mut fold = Fold::new(new.run);
+        fold.apply(new.sequence, at, &Record::Plan(new.record));
+        self.add(fold, now);
+    }
+
+    fn add(&mut self, fold: Fold, now: Now) {
+        let Some(run) = self.book.add(fold) else {
+            return;
+        };
+        let fold = run.fold();
+        let (name, open) = (fold.run().clone(), fold.open_tiles().len());
+        if let Some(opening) = fold.opening() {
+            let job = &opening.record.job;
+            self.admission
+                .opened(&name, job, opening.sequence, open, now);
+        }
+        self.shown.push(Shown::Opened(name.clone()));
+        self.touched.insert(name);
+    }
+
+    fn read(&mut self, entry: &Entry, now: Now) {
+        self.position = self.position.max(entry.sequence);
+        let term = self.term();
+        let Some(moved) = self.book.read(entry, term) else {
+            return self.read_of_closed(entry, now);
+        };
+        let closed = moved.after.tiles_closed - moved.before.tiles_closed;
+        self.admission
+            .counted(&entry.run, moved.foreign, closed, now);
+        self.shown.push(Shown::Moved(moved));
+        if moved.over {
+            if let Some(run) = self.remove(&entry.run) {
+                self.shown.push(Shown::Closed(Box::new(run)));
+            }
+        } else {
+            self.touch(&entry.run);
+        }
+    }
+
+    fn read_of_closed(&mut self, entry: &Entry, now: Now) {
+        match self.orders.read(entry, self.term()) {
+            Shelved::Taken => {}
+            Shelved::Reopened(fold) => self.add(*fold, now),
+            Shelved::Load(run) => {
+                let load = self.orders.reload(run, self.position);
+                self.actions.extend(load);
+            }
+            Shelved::Nothing => {
+                if matches!(entry.plan(), Some(PlanRecord::Opened(_))) {
+                    let mut fold = Fold::new(entry.run.clone());
+                    entry.fold_into(&mut fold);
+                    self.add(fold, now);
+                }
+            }
+        }
+    }
+
+    /// Takes a run away from everything that knows it.
+    fn remove(&mut self, name: &RunId) -> Option<Run> {
+        let run = self.book.remove(name)?;
+        self.admission.over(name);
+        self.claims.forget(name);
+        self.touched.remove(name);
+        Some(run)
+    }
+
+    /// The records of an open run are gone.
+    fn vanished(&mut self, name: &RunId) {
+        if let Some(run) = self.remove(name) {
+            tracing::error!(run = %name, "the run is lost: its records were removed from the ledger while it was open");
+            self.shown.push(Shown::Lost(Box::new(run)));
+        }
+    }
+
+    fn ask(&mut self, request: Request, now: Now) {
+        let action = match request.command.verb {
+            Verb::Explain => {
+                let waits = self.explain(&request.command.run, now);
+                Some(Action::Answer {
+                    reply: request.reply,
+                    answer: Answer::Waits { waits },
+                })
+            }
+            Verb::Cancel | Verb::Retry | Verb::Drop => self.orders.ask(request),
+        };
+        self.actions.extend(action);
+    }
+
+    fn report(&mut self, report: Report, now: Now) {
+        match report {
+            Report::Decided(name) => {
+                self.admission.decided(&name);
+                self.tell(&name, run::Event::Decided);
+            }
+            Report::Outrun(name) => {
+                self.admission.not_issued(&name);
+                self.tell(&name, run::Event::Outrun);
+            }
+            Report::Unwritable(name, why) => {
+                tracing::error!(run = %name, why, "the run fails");
+                self.admission.not_issued(&name);
+                self.tell(&name, run::Event::Unwritable(why));
+            }
+            Report::Published(name, outcome) => {
+                self.landed(
+                    &name,
+                    outcome,
+                    run::Event::Published,
+                    run::Event::PublishLost,
+                );
+            }
+            Report::Refilled(name, outcome) => {
+                self.landed(&name, outcome, run::Event::Refilled, run::Event::Outrun);
+            }
+            Report::Ordered {
+                run,
+                request,
+                written,
+            } => {
+                let book = &mut self.book;
+                let answer = self.orders.written(&run, request, written, book);
+                self.actions.extend(answer);
+                self.touch(&run);
+            }
+            Report::Halted(name) => self.tell(&name, run::Event::Halted),
+            Report::Loaded(fold) => self.loaded(*fold, now),
+            Report::Listed(name, listing, register) => {
+                let open = self.book.contains(&name);
+                // The register was rewritten since: what was listed may have changed before that.
+                if open && !self.claims.listed(name.clone(), listing, register) {
+                    self.tell(&name, run::Event::Outrun);
+                }
+            }
+            Report::Claimed(result) => {
+                let claimed = result.is_ok();
+                for name in self.claims.claimed(result) {
+                    self.tell(&name, run::Event::Outrun);
+                }
+                if claimed {
+                    // The register may have gone with the queue.
+                    let concerned = self.book.doubt(None);
+                    self.touched.extend(concerned);
+                }
+            }
+        }
+    }
+
+    fn landed(&mut self, name: &RunId, outcome: Outcome, stored: run::Event, lost: run::Event) {
+        match outcome {
+            Outcome::Stored => self.tell(name, stored),
+            Outcome::Lost(register) => {
+                self.tell(name, lost);
+                if self.claims.lost(register) {
+                    self.actions.push(Action::Claim(self.term()));
+                }
+            }
+        }
+    }
+
+    fn loaded(&mut self, fold: Fold, now: Now) {
+        if self.book.contains(fold.run()) {
+            return;
+        }
+        let (open, answers) = self.orders.loaded(fold, self.term());
+        self.actions.extend(answers);
+        if let Some(fold) = open {
+            self.add(fold, now);
+        }
+    }
+
+    fn claim(&mut self) {
+        if self.claims.claim() {
+            self.actions.push(Action::Claim(self.term()));
+        }
+    }
+
+    fn tell(&mut self, name: &RunId, event: run::Event) {
+        if let Some(run) = self.book.get_mut(name) {
+            run.take(event);
+            self.touch(name);
+        }
+    }
+
+    fn touch(&mut self, name: &RunId) {
+        if !self.touched.contains(name) {
+            self.touched.insert(name.clone());
+        }
+    }
+
+    /// What is due after a round of events, or because time has passed: retries, room that has grown,
+    /// and tiles that may be missing on the queue: one whose holder's failure did not count comes back
+    /// only so (docs/PROTOCOL.md §6).
+    pub fn advance(&mut self, now: Now) -> Vec<Action> {
+        self.pass_time(now);
+        if !self.claims.is_claiming() {
+            self.judge_listings();
+            let term = self.term();
+            let orders = self.orders.advance(&mut self.book, self.position, term);
+            self.actions.extend(orders);
+            let mut touched: Vec<RunId> = self.touched.drain().collect();
+            touched.sort_unstable();
+            touched.iter().for_each(|name| self.settle(name, now));
+            for queue in self.admission.waiting() {
+                self.share_out(&queue, now);
+            }
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    fn pass_time(&mut self, now: Now) {
+        if now.boot.since(self.looked) >= LOOK {
+            self.looked = now.boot;
+            let stale = self.book.look();
+            self.touched.extend(stale);
+        }
+        if now.boot.since(self.forgot) >= FORGET {
+            self.forgot = now.boot;
+            self.crew.forget(now.boot);
+        }
+        while let Some((due, name)) = self.due.first().cloned() {
+            if due > now.broker {
+                break;
+            }
+            self.due.pop_first();
+            self.touch(&name);
+        }
+        self.admission.tick(now);
+    }
+
+    /// Lets a run wait for room, or do what is next for it.
+    fn settle(&mut self, name: &RunId, now: Now) {
+        let Some(run) = self.book.get(name) else {
+            return;
+        };
+        if let Some(due) = run.next_retry().filter(|due| *due > now.broker) {
+            self.due.insert((due, name.clone()));
+        }
+        if run.wants_room(now.broker) && !run.is_stale() {
+            self.admission.wait(name, run.left(), now);
+        } else {
+            self.admission.leave(name);
+            self.step(name, Room::default(), now);
+        }
+    }
+
+    /// Gives the room of a queue to the runs that wait for it.
+    fn share_out(&mut self, queue: &QueueName, now: Now) {
+        let mut turn = self.admission.turn(queue, &self.crew, now);
+        while let Some((name, room)) = self.admission.next(&turn, &self.crew, now) {
+            match self.step(&name, room, now) {
+                Some((tiles, shards)) => self.admission.issued(&mut turn, &name, tiles, shards),
+                None => self.admission.leave(&name),
+            }
+        }
+    }
+
+    /// Lets a run do what is next. Returns how many tiles and shards that issues.
+    fn step(&mut self, name: &RunId, room: Room, now: Now) -> Option<(usize, u64)> {
+        let (term, register) = (self.term(), self.claims.register());
+        let run = self.book.get_mut(name)?;
+        let action = run.step(room, self.position, term, now.broker)?;
+        let queue = run.queue().clone();
+        let opening = run.fold().opening()?;
+        let (nonce, opened) = (opening.record.nonce, opening.sequence);
+        let name = name.clone();
+        let mut issues = None;
+        self.actions.push(match action {
+            run::Action::Refill => Action::List {
+                run: name,
+                queue,
+                register,
+            },
+            run::Action::Halt { sequence } => Action::Halt {
+                holders: self.crew.living(&queue, now.boot),
+                run: name,
+                queue,
+                sequence,
+            },
+            run::Action::Abort {
+                cancelled,
+                expected,
+            } => Action::Write(Order {
+                run: name,
+                queue,
+                record: PlanRecord::Cancelled(cancelled),
+                expected,
+                request: 0,
+            }),
+            run::Action::Close { closed, expected } => Action::Close {
+                run: name,
+                queue,
+                closed,
+                expected,
+            },
+            run::Action::Decide { wave, expected } => {
+                issues = Some(size(&wave));
+                let frozen = (wave.n == 0 && wave.len() <= FROZEN_TILES)
+                    .then(|| wire::encode(&PlanRecord::Opened(Box::new((*opening.record).clone()))))
+                    .filter(|frozen| frozen.len() <= FROZEN_MAX);
+                Action::Issue(Issue {
+                    run: name,
+                    queue,
+                    nonce,
+                    opened,
+                    wave,
+                    frozen,
+                    expected,
+                    register,
+                })
+            }
+        });
+        issues
+    }
+
+    fn judge_listings(&mut self) {
+        for (name, listing) in self.claims.ripe(self.position) {
+            if self.book.contains(&name) {
+                self.judge(name, listing);
+            }
+        }
+    }
+
+    fn judge(&mut self, name: RunId, listing: Listing) {
+        let register = self.claims.register();
+        let Some(run) = self.book.get(&name) else {
+            return;
+        };
+        let tiles = refill::missing(run.fold(), &listing);
+        let queue = run.queue().clone();
+        if tiles.is_empty() {
+            return self.tell(&name, run::Event::Refilled);
+        }
+        self.actions.push(if listing.held.is_none() {
+            Action::Ask {
+                run: name,
+                queue,
+                listing,
+                register,
+            }
+        } else {
+            tracing::info!(run = %name, tiles = tiles.len(), "published again");
+            Action::Refill {
+                run: name,
+                queue,
+                tiles,
+                register,
+            }
+        });
+    }
+}
+
+/// How many tiles and shards a wave has.
+fn size(wave: &Wave) -> (usize, u64) {
+    let shards = wave.tiles.iter().map(|tiles| match tiles.kind {
+        TileKind::Page => u64::from(tiles.pages) * u64::from(tiles.tiles),
+        TileKind::Probe => u64::from(tiles.tiles),
+    });
+    (wave.len(), shards.sum())
+}

@@ -1,0 +1,130 @@
+//! What one leadership has done by the shell. Closed, and known to everybody: it knows nobody.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gridloom_shared::broker::Subject;
+use gridloom_shared::broker::term::Register;
+use gridloom_shared::command::Answer;
+use gridloom_shared::id::{Nonce, QueueName, RunId, Session, Term};
+use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
+use gridloom_shared::tile::Tile;
+
+use crate::failover::refill::Listing;
+
+/// What is to be done. Whatever has an end that matters comes back as a [`super::Report`].
+#[derive(Debug)]
+pub enum Action {
+    /// Write a wave to the ledger, then put its tiles on the queue.
+    Issue(Issue),
+    /// List what the queue holds of a run.
+    List {
+        /// The run.
+        run: RunId,
+        /// Its queue.
+        queue: QueueName,
+        /// The register as it stands.
+        register: Register,
+    },
+    /// Ask the workers which tiles of a run they hold, as its listing lacks some.
+    Ask {
+        /// The run.
+        run: RunId,
+        /// Its queue.
+        queue: QueueName,
+        /// What the queue holds.
+        listing: Listing,
+        /// The register as it stood when the queue was listed.
+        register: Register,
+    },
+    /// Put tiles on the queue that it lacks, marked so.
+    Refill {
+        /// The run.
+        run: RunId,
+        /// Its queue.
+        queue: QueueName,
+        /// The tiles.
+        tiles: Vec<Tile>,
+        /// The register as it stands.
+        register: Register,
+    },
+    /// Empty the queue of a cancelled run, and have everything of it stopped.
+    Halt {
+        /// The run.
+        run: RunId,
+        /// Its queue.
+        queue: QueueName,
+        /// Sequence of the planner's last record of it.
+        sequence: u64,
+        /// Who may hold tiles of it; `None` while that is not known.
+        holders: Option<HashSet<Session>>,
+    },
+    /// Write a record that is no wave and no end: an order.
+    Write(Order),
+    /// Write the last record of a run.
+    Close {
+        /// The run.
+        run: RunId,
+        /// The queue of its ledger.
+        queue: QueueName,
+        /// The record.
+        closed: Closed,
+        /// Sequence of the planner's previous record.
+        expected: u64,
+    },
+    /// Write the term register anew.
+    Claim(Term),
+    /// Read the ledger of a run that is over, at least up to a sequence.
+    Load {
+        /// The run.
+        run: RunId,
+        /// The sequence.
+        position: u64,
+    },
+    /// Answer somebody who gave an order.
+    Answer {
+        /// Where to.
+        reply: Subject,
+        /// What.
+        answer: Answer,
+    },
+    /// Ask all workers to announce themselves.
+    CallWorkers,
+}
+
+/// A wave to be decided and published.
+#[derive(Debug)]
+pub struct Issue {
+    /// The run.
+    pub run: RunId,
+    /// Its queue.
+    pub queue: QueueName,
+    /// The run's nonce.
+    pub nonce: Nonce,
+    /// Ledger sequence of the run's first record.
+    pub opened: u64,
+    /// The wave.
+    pub wave: Arc<Wave>,
+    /// What its tiles carry of the run's first record.
+    pub frozen: Option<Bytes>,
+    /// Sequence of the planner's previous record.
+    pub expected: u64,
+    /// The register as it stands.
+    pub register: Register,
+}
+
+/// An order to be written.
+#[derive(Debug)]
+pub struct Order {
+    /// The run.
+    pub run: RunId,
+    /// The queue of its ledger.
+    pub queue: QueueName,
+    /// The record.
+    pub record: PlanRecord,
+    /// Sequence of the planner's previous record.
+    pub expected: u64,
+    /// Number of the request; 0 where nobody asked.
+    pub request: u64,
+}

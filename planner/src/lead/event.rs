@@ -1,0 +1,99 @@
+//! What one leadership hears. Closed, and known to everybody: it knows nobody.
+
+use std::time::Duration;
+
+use gridloom_shared::broker::term::{ClaimError, Register};
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::presence::Presence;
+
+use crate::entry::Entry;
+use crate::failover::refill::Listing;
+use crate::orders::Request;
+use crate::submit::NewRun;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// The next record of the ledger.
+    Read(Box<Entry>),
+    /// The ledger ends before what was read of it.
+    LedgerLost(String),
+    /// A submission was answered with a new run.
+    Opened(Box<NewRun>),
+    /// Somebody gave an order.
+    Ordered(Box<Request>),
+    /// A worker announced itself.
+    Heard(Box<Presence>),
+    /// A worker is dead.
+    Died(Box<Presence>),
+    /// Workers have executed shards of a run.
+    Measured {
+        /// The run.
+        run: RunId,
+        /// How many shards.
+        shards: u64,
+        /// What they took of a worker's slots, all together.
+        busy: Duration,
+    },
+    /// The stream of the queues is gone, or nothing is left on it.
+    QueueLost,
+    /// The connection to the broker is another: the queue may have lost what was on it.
+    Reconnected,
+    /// An open run's records are gone from the ledger.
+    Vanished(RunId),
+    /// Something that was carried out has ended.
+    Report(Report),
+}
+
+/// How something that was carried out has ended.
+#[derive(Debug)]
+pub enum Report {
+    /// A wave is in the ledger and its tiles are being published. Comes before [`Report::Published`].
+    Decided(RunId),
+    /// A wave or closing record was not written: another planner's stands there.
+    Outrun(RunId),
+    /// A wave can never be written, for this reason.
+    Unwritable(RunId, String),
+    /// A wave was published, or not.
+    Published(RunId, Outcome),
+    /// The queue was listed for a refill, under this register.
+    Listed(RunId, Listing, Register),
+    /// What was missing was published, or not.
+    Refilled(RunId, Outcome),
+    /// The register was written anew, or is another's.
+    Claimed(Result<Register, ClaimError>),
+    /// An order was written, or not.
+    Ordered {
+        /// Its run.
+        run: RunId,
+        /// Number of the request.
+        request: u64,
+        /// What came of it.
+        written: Written,
+    },
+    /// The queue was emptied of a cancelled run, and its holders stopped.
+    Halted(RunId),
+    /// The ledger of a run was read.
+    Loaded(Box<Fold>),
+}
+
+/// What became of tiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// They are on the queue.
+    Stored,
+    /// The register is not the one they expected, or nobody knows: to be claimed, then refilled.
+    Lost(Register),
+}
+
+/// What became of an order's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It stands at this ledger sequence.
+    At(u64),
+    /// Another planner's record came first: it is to be judged anew.
+    Outrun,
+    /// It can never be written, for this reason.
+    Never(String),
+}

@@ -1,0 +1,239 @@
+//! Orders by people: each is judged against the run as its ledger has it, written between the run's
+//! waves, and answered once that is confirmed (docs/PROTOCOL.md §4). Pure.
+//!
+//! A run that is over is read again for it and kept on a shelf for as long as its order takes; its
+//! records meanwhile are folded in there. What this leadership leaves unanswered is asked again by
+//! whoever asked, under the same number.
+
+use std::collections::{HashMap, VecDeque};
+
+use gridloom_shared::broker::Subject;
+use gridloom_shared::command::{Answer, Command};
+use gridloom_shared::id::{RunId, Term};
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::record::PlanRecord;
+
+use crate::book::Book;
+use crate::entry::Entry;
+use crate::lead::action::{Action, Order};
+use crate::lead::event::Written;
+use crate::run::order::{self, Judged};
+use crate::run::{Event, Run};
+
+/// Orders that may wait at once.
+const WAITING_MAX: usize = 1_000;
+
+/// An order, and where its answer goes.
+#[derive(Debug)]
+pub struct Request {
+    /// The order.
+    pub command: Command,
+    /// Where its answer goes.
+    pub reply: Subject,
+}
+
+/// An order whose record is on its way.
+#[derive(Debug)]
+struct Writing {
+    request: u64,
+    done: Answer,
+}
+
+/// What is to be done with a record of a run that is not open.
+#[derive(Debug)]
+pub enum Shelved {
+    /// Nothing: the run has nothing to do with orders.
+    Nothing,
+    /// Nothing more: it was taken in.
+    Taken,
+    /// The run goes on.
+    Reopened(Box<Fold>),
+    /// The run was opened again, and its ledger has to be read.
+    Load(RunId),
+}
+
+/// Orders that are not answered yet, and what they need.
+#[derive(Debug, Default)]
+pub struct Orders {
+    waiting: HashMap<RunId, VecDeque<Request>>,
+    /// Orders at the head of their run's queue that are being written.
+    writing: HashMap<RunId, Writing>,
+    /// Runs that are over and have an order.
+    shelf: HashMap<RunId, Run>,
+    /// Runs whose ledger is being read, with their records since that began.
+    loading: HashMap<RunId, Vec<Entry>>,
+    count: usize,
+}
+
+impl Orders {
+    /// Somebody gave an order.
+    pub fn ask(&mut self, request: Request) -> Option<Action> {
+        if self.count >= WAITING_MAX {
+            let reason = "too many orders wait already: try it again later".to_owned();
+            return Some(answer(request, Answer::Refused { reason }));
+        }
+        self.count += 1;
+        let run = request.command.run.clone();
+        self.waiting.entry(run).or_default().push_back(request);
+        None
+    }
+
+    /// Writes the orders that may be written now.
+    pub fn advance(&mut self, book: &mut Book, position: u64, term: Term) -> Vec<Action> {
+        if self.waiting.is_empty() && self.shelf.is_empty() {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        let mut names: Vec<RunId> = self.waiting.keys().cloned().collect();
+        names.sort_unstable();
+        for name in &names {
+            self.carry_out(name, book, (position, term), &mut actions);
+        }
+        let waiting = &self.waiting;
+        self.shelf
+            .retain(|name, run| waiting.contains_key(name) || !run.is_in_step());
+        actions
+    }
+
+    fn carry_out(
+        &mut self,
+        name: &RunId,
+        book: &mut Book,
+        (position, term): (u64, Term),
+        actions: &mut Vec<Action>,
+    ) {
+        while let Some(first) = self.waiting.get(name).and_then(VecDeque::front) {
+            let Some(run) = book.get_mut(name).or_else(|| self.shelf.get_mut(name)) else {
+                if !self.loading.contains_key(name) {
+                    actions.push(self.load(name.clone(), position));
+                }
+                return;
+            };
+            if !run.may_order() {
+                return;
+            }
+            let request = first.command.request;
+            match order::judge(run.fold(), &first.command, term) {
+                Judged::Answer(told) => actions.extend(self.answer_first(name, told)),
+                Judged::Write(record, shards) => {
+                    run.take(Event::OrderBegun);
+                    let order = Order {
+                        run: name.clone(),
+                        queue: run.queue().clone(),
+                        record,
+                        expected: run.fold().last_plan(),
+                        request,
+                    };
+                    let done = Answer::Done { shards };
+                    self.writing.insert(name.clone(), Writing { request, done });
+                    actions.push(Action::Write(order));
+                    return;
+                }
+            }
+        }
+        self.waiting.remove(name);
+    }
+
+    /// An order was written, or not: then somebody else's record stands there and it is judged anew,
+    /// or it can never be written.
+    pub fn written(
+        &mut self,
+        name: &RunId,
+        request: u64,
+        written: Written,
+        book: &mut Book,
+    ) -> Option<Action> {
+        if let Some(run) = book.get_mut(name).or_else(|| self.shelf.get_mut(name)) {
+            run.take(match written {
+                Written::At(sequence) => Event::OrderWritten { sequence },
+                Written::Outrun | Written::Never(_) => Event::OrderFailed,
+            });
+        }
+        let Writing { request: of, done } = self.writing.remove(name)?;
+        if of != request {
+            return None;
+        }
+        match written {
+            Written::At(_) => self.answer_first(name, done),
+            Written::Never(reason) => self.answer_first(name, Answer::Refused { reason }),
+            Written::Outrun => None,
+        }
+    }
+
+    fn answer_first(&mut self, name: &RunId, told: Answer) -> Option<Action> {
+        let request = self.waiting.get_mut(name)?.pop_front()?;
+        self.count = self.count.saturating_sub(1);
+        tracing::info!(run = %name, verb = request.command.verb.as_str(), answer = ?told, "ordered");
+        Some(answer(request, told))
+    }
+
+    fn load(&mut self, run: RunId, position: u64) -> Action {
+        self.loading.insert(run.clone(), Vec::new());
+        Action::Load { run, position }
+    }
+
+    /// Has the ledger of a run read that was opened again.
+    pub fn reload(&mut self, run: RunId, position: u64) -> Option<Action> {
+        (!self.loading.contains_key(&run)).then(|| self.load(run, position))
+    }
+
+    /// The ledger of a run was read. Returns it if it is open.
+    pub fn loaded(&mut self, mut fold: Fold, term: Term) -> (Option<Fold>, Vec<Action>) {
+        let name = fold.run().clone();
+        let Some(since) = self.loading.remove(&name) else {
+            return (None, Vec::new());
+        };
+        for entry in &since {
+            entry.fold_into(&mut fold);
+        }
+        if fold.opening().is_none() {
+            let requests = self.waiting.remove(&name).unwrap_or_default();
+            self.count = self.count.saturating_sub(requests.len());
+            let answers = requests.into_iter().filter_map(|request| {
+                match order::judge(&fold, &request.command, term) {
+                    Judged::Answer(told) => Some(answer(request, told)),
+                    Judged::Write(..) => None,
+                }
+            });
+            return (None, answers.collect());
+        }
+        if fold.closing().is_none() {
+            return (Some(fold), Vec::new());
+        }
+        if let Some(run) = Run::new(fold) {
+            self.shelf.insert(name, run);
+        }
+        (None, Vec::new())
+    }
+
+    /// Takes in a record of a run that is not open, as far as this leadership knows.
+    pub fn read(&mut self, entry: &Entry, term: Term) -> Shelved {
+        let name = &entry.run;
+        if let Some(since) = self.loading.get_mut(name) {
+            since.push(entry.clone());
+            return Shelved::Taken;
+        }
+        if let Some(run) = self.shelf.get_mut(name) {
+            run.read(entry, term);
+            if run.fold().closing().is_none()
+                && let Some(run) = self.shelf.remove(name)
+            {
+                tracing::info!(run = %name, "reopened");
+                return Shelved::Reopened(Box::new(run.into_fold()));
+            }
+            return Shelved::Taken;
+        }
+        // A deposed leader may still win the race for the next record: what it decided is valid.
+        if matches!(entry.plan(), Some(PlanRecord::Reopened(_))) {
+            return Shelved::Load(name.clone());
+        }
+        Shelved::Nothing
+    }
+}
+
+fn answer(request: Request, answer: Answer) -> Action {
+    Action::Answer {
+        reply: request.reply,
+        answer,
+    }
+}

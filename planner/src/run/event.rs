@@ -1,0 +1,34 @@
+//! What happens to a run, besides the records of its ledger.
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Another planner's record is the next: nothing of ours was decided. Also where it cannot be told
+    /// what the queue holds: the run is refilled before anything else.
+    Outrun,
+    /// The wave that was to be the next can never be written, for this reason.
+    Unwritable(String),
+    /// Our wave stands in the ledger and is being published.
+    Decided,
+    /// A wave is on the queue.
+    Published,
+    /// A wave may not be on the queue.
+    PublishLost,
+    /// The queue may have lost what was on it.
+    QueueDoubtful,
+    /// Ten seconds have passed since the last look at what is open.
+    Looked,
+    /// The queue holds what the ledger says.
+    Refilled,
+    /// The queue was emptied of the cancelled run, and its holders have answered or were waited for.
+    Halted,
+    /// An order is being written.
+    OrderBegun,
+    /// It stands at this ledger sequence.
+    OrderWritten {
+        /// Of the order's record.
+        sequence: u64,
+    },
+    /// It was not written.
+    OrderFailed,
+}

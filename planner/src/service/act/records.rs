@@ -1,0 +1,130 @@
+//! Writes records of the ledger that are no waves, and reads the ledgers of runs that are over.
+
+use std::time::Duration;
+
+use gridloom_shared::broker::PublishError;
+use gridloom_shared::broker::Subject;
+use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::command::{Answer, Broadcast};
+use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::record::{Author, Closed, PlanRecord};
+use gridloom_shared::wire;
+
+use super::super::envoy::Envoy;
+use super::{PAUSE, PAUSE_FULL};
+use crate::entry::Entry;
+use crate::lead::action::Order;
+use crate::lead::event::{Report, Written};
+use crate::submit::append_certainly;
+
+/// Pause before an order is judged anew: the record that came first is on its way here.
+const OUTRUN: Duration = Duration::from_millis(20);
+
+impl Envoy {
+    /// Writes an order to the ledger. Workers that were told to stop a run hear that it goes on.
+    pub(super) async fn order(self, order: Order) {
+        let Order {
+            run,
+            queue,
+            record,
+            expected,
+            request,
+        } = order;
+        let subject = self.broker.subjects().ledger_of(&queue, &run, Author::Plan);
+        let written =
+            append_certainly(&self.broker, &subject, wire::encode(&record), expected).await;
+        let written = match written {
+            Ok(sequence) => {
+                if matches!(record, PlanRecord::Reopened(_)) {
+                    let run = run.clone();
+                    self.tell(&Broadcast::Reopened { run, sequence }).await;
+                }
+                Written::At(sequence)
+            }
+            Err(AppendError::Conflict { .. }) => {
+                tokio::time::sleep(OUTRUN).await;
+                Written::Outrun
+            }
+            Err(error) => Written::Never(format!("it cannot be written: {error}")),
+        };
+        self.report(Report::Ordered {
+            run,
+            request,
+            written,
+        })
+        .await;
+    }
+
+    async fn tell(&self, broadcast: &Broadcast) {
+        let subject = self.broker.subjects().broadcast();
+        if let Err(error) = self.broker.publish(subject, wire::encode(broadcast)).await {
+            tracing::debug!(%error, "failed to tell the workers");
+        }
+    }
+
+    /// Writes the run's last record.
+    pub(super) async fn close(self, run: RunId, queue: QueueName, closed: Closed, expected: u64) {
+        let subject = self.broker.subjects().ledger_of(&queue, &run, Author::Plan);
+        let bytes = wire::encode(&PlanRecord::Closed(closed));
+        match append_certainly(&self.broker, &subject, bytes, expected).await {
+            Ok(_) => {}
+            Err(AppendError::Conflict { .. }) => self.report(Report::Outrun(run)).await,
+            Err(error) => {
+                tracing::error!(%run, %error, "the run cannot be closed; trying again");
+                tokio::time::sleep(PAUSE_FULL).await;
+                self.report(Report::Outrun(run)).await;
+            }
+        }
+    }
+
+    /// Reads the ledger of a run, at least up to `position`.
+    pub(super) async fn load(self, run: RunId, position: u64) {
+        loop {
+            match self.fold_run(&run, position).await {
+                Ok(fold) => return self.report(Report::Loaded(Box::new(fold))).await,
+                Err(error) => tracing::warn!(%run, %error, "failed to read a run that is over"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn fold_run(&self, run: &RunId, position: u64) -> Result<Fold, ReadError> {
+        let subjects = self.broker.subjects();
+        let ledger = subjects.ledger();
+        let last = self.broker.info(&ledger).await;
+        let last = last.map_err(|cause| ReadError {
+            stream: ledger.to_string(),
+            cause,
+        })?;
+        let filter = subjects.ledger_of_run_anywhere(run);
+        let up_to = last.last_seq.max(position);
+        let mut fold = Fold::new(run.clone());
+        let mut reader = self.broker.reader(&ledger, filter, 1, Some(up_to));
+        while let Some(page) = reader.next_page().await? {
+            for record in &page {
+                if let Some(entry) = Entry::read(subjects, record) {
+                    entry.fold_into(&mut fold);
+                }
+            }
+        }
+        Ok(fold)
+    }
+
+    /// Answers somebody who gave an order.
+    pub(super) async fn answer(self, reply: Subject, answer: Answer) {
+        if let Err(error) = self.broker.publish(reply, wire::encode(&answer)).await {
+            tracing::debug!(%error, "failed to answer an order");
+        }
+    }
+
+    /// Asks all workers to announce themselves.
+    pub(super) async fn call_workers(self) {
+        let subject = self.broker.subjects().roll_call();
+        let called: Result<(), PublishError> =
+            self.broker.publish(subject, bytes::Bytes::new()).await;
+        if let Err(error) = called {
+            tracing::debug!(%error, "failed to call the workers");
+        }
+    }
+}

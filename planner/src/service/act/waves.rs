@@ -1,0 +1,138 @@
+//! Puts tiles on the queue: waves that were just decided, and what the queue lacks.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use gridloom_shared::broker::Subject;
+use gridloom_shared::broker::batch::{Outgoing, Published};
+use gridloom_shared::broker::log::AppendError;
+use gridloom_shared::broker::term::Register;
+use gridloom_shared::id::{Fence, QueueName, RunId};
+use gridloom_shared::ledger::record::{Again, Author, PlanRecord, WAVE_TILES_MAX};
+use gridloom_shared::telemetry::names;
+use gridloom_shared::tile::Tile;
+use gridloom_shared::wire;
+
+use super::super::envoy::Envoy;
+use super::{PAUSE, PAUSE_FULL};
+use crate::lead::action::Issue;
+use crate::lead::event::{Outcome, Report};
+use crate::submit::append_certainly;
+
+/// Tries of a queue that cannot answer, before it is looked at whether it is there at all: an election
+/// lasts 5 to 7 s.
+const BUSY_MOST: u32 = 80;
+
+/// Memory that tiles share, in bytes.
+const SPACE: usize = 32 * 1024;
+
+impl Envoy {
+    /// Writes a wave to the ledger, then puts its tiles on the queue.
+    pub(super) async fn issue(self, issue: Issue) {
+        let Issue {
+            run,
+            queue,
+            nonce,
+            opened,
+            wave,
+            frozen,
+            expected,
+            register,
+        } = issue;
+        let subject = self.broker.subjects().ledger_of(&queue, &run, Author::Plan);
+        let record = PlanRecord::Wave(Arc::unwrap_or_clone(wave));
+        let fence =
+            match append_certainly(&self.broker, &subject, wire::encode(&record), expected).await {
+                Ok(sequence) => Fence(sequence),
+                Err(AppendError::Conflict { .. }) => {
+                    return self.report(Report::Outrun(run)).await;
+                }
+                Err(error) => {
+                    let why = format!("its next wave cannot be written: {error}");
+                    return self.report(Report::Unwritable(run, why)).await;
+                }
+            };
+        self.report(Report::Decided(run.clone())).await;
+        let PlanRecord::Wave(wave) = record else {
+            return;
+        };
+        let tiles = wave.expand(&run, nonce, fence, opened, Again::No);
+        let tiles = tiles.map(|tile| Tile {
+            frozen: frozen.clone(),
+            ..tile
+        });
+        let messages = self.messages(&queue, &run, tiles);
+        let outcome = self.publish(&messages, register).await;
+        self.report(Report::Published(run, outcome)).await;
+    }
+
+    /// Puts any number of tiles on the queue, marked as a refill.
+    pub(super) async fn refill(
+        self,
+        run: RunId,
+        queue: QueueName,
+        tiles: Vec<Tile>,
+        register: Register,
+    ) {
+        metrics::counter!(names::TILES_REFILLED).increment(tiles.len() as u64);
+        let messages = self.messages(&queue, &run, tiles.into_iter());
+        let mut outcome = Outcome::Stored;
+        for batch in messages.chunks(WAVE_TILES_MAX) {
+            outcome = self.publish(batch, register).await;
+            if outcome != Outcome::Stored {
+                break; // what is missing then is found by the next refill
+            }
+        }
+        self.report(Report::Refilled(run, outcome)).await;
+    }
+
+    fn messages(
+        &self,
+        queue: &QueueName,
+        run: &RunId,
+        tiles: impl Iterator<Item = Tile>,
+    ) -> Vec<Outgoing> {
+        let subject = Subject::from(self.broker.subjects().shard(queue, run));
+        let mut space = BytesMut::with_capacity(SPACE);
+        tiles
+            .map(|tile| Outgoing {
+                subject: subject.clone(),
+                payload: wire::encode_in(&mut space, &tile),
+            })
+            .collect()
+    }
+
+    /// Publishes one batch, again and again while the broker surely did not store it.
+    async fn publish(&self, messages: &[Outgoing], register: Register) -> Outcome {
+        let started = Instant::now();
+        let mut busy = 0;
+        loop {
+            match self.broker.publish_batch(messages, register).await {
+                Published::Stored => {
+                    metrics::histogram!(names::WAVE_PUBLISH)
+                        .record(started.elapsed().as_secs_f64());
+                    return Outcome::Stored;
+                }
+                Published::Refused => return Outcome::Lost(register),
+                Published::Unknown { cause } => {
+                    tracing::warn!(%cause, "the answer to a wave was lost");
+                    return Outcome::Lost(register);
+                }
+                Published::Busy { cause } if busy < BUSY_MOST => {
+                    tracing::debug!(cause, "publish again");
+                    busy += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Published::Busy { cause } => {
+                    tracing::warn!(cause, "the queue cannot be reached");
+                    return Outcome::Lost(register);
+                }
+                Published::Failed(error) => {
+                    tracing::error!(%error, "the queue takes no tiles");
+                    tokio::time::sleep(PAUSE_FULL).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Takes the leadership over, in the order of docs/PROTOCOL.md §7: the term register is written, then
+//! the ledger is read (what was folded of it while standing by need not be read again), and only then
+//! do the feeds begin.
+
+use gridloom_shared::id::Term;
+use gridloom_shared::job::Shares;
+
+use super::act::Act;
+use super::envoy::Envoy;
+use super::error::TakeError;
+use super::failover::{self, Workers};
+use super::health::Pulse;
+use super::standby::Folded;
+use super::{feeds, projection, sweep};
+use crate::lead::Lead;
+use crate::now::Now;
+use crate::retention::Retention;
+
+/// A leadership: what decides, and what carries it out.
+pub(super) struct Leadership {
+    pub(super) lead: Lead,
+    pub(super) act: Act,
+    pub(super) workers: Workers,
+}
+
+/// How a leadership is set up.
+pub(super) struct Setup {
+    pub(super) term: Term,
+    pub(super) retention: Retention,
+    pub(super) weights: Shares,
+    /// What was folded of the ledger while standing by.
+    pub(super) folded: Option<Folded>,
+}
+
+impl Leadership {
+    pub(super) async fn take(
+        envoy: Envoy,
+        workers: Workers,
+        pulse: Pulse,
+        setup: Setup,
+    ) -> Result<Leadership, TakeError> {
+        let broker = envoy.broker.clone();
+        let register = envoy.secure(setup.term).await?;
+        let position = broker.info(&broker.subjects().ledger()).await?.last_seq;
+        let folded = match setup.folded {
+            Some(folded) => folded.read_on(&broker, position).await?,
+            None => Folded::read(&broker, position).await?,
+        };
+        let now = Now::read(&envoy.clock);
+        let runs = folded.into_runs();
+        let lead = Lead::new(setup.term, register, position, runs, setup.weights, now);
+        let mut act = Act::new(envoy.clone(), workers.clone());
+        act.feed("ledger", feeds::ledger(envoy.clone(), position, pulse));
+        act.feed("submissions", feeds::submissions(envoy.clone(), setup.term));
+        act.feed("queue", feeds::queue(envoy.clone()));
+        act.feed("orders", feeds::commands::commands(envoy.clone()));
+        act.feed("queue numbers", projection::watch_queues(broker.clone()));
+        let clock = envoy.clock.clone();
+        act.feed("retention", sweep::sweep(broker, setup.retention, clock));
+        act.feed("workers", failover::watch(envoy, workers.clone()));
+        Ok(Leadership { lead, act, workers })
+    }
+}

@@ -1,0 +1,113 @@
+//! Why a run gets no further, as the leader's flow control says it: for `show`, `run --wait` and
+//! programs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::UnixMs;
+use crate::id::{HandlerName, JobName, QueueName};
+use crate::job::Rate;
+
+/// What a run waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Waiting {
+    /// No worker pulls from its queue.
+    NoWorker {
+        /// The queue.
+        queue: QueueName,
+    },
+    /// Workers pull from its queue, and none of them has its handler.
+    NoHandler {
+        /// The queue.
+        queue: QueueName,
+        /// The handler.
+        handler: HandlerName,
+    },
+    /// As much as its queue may hold is on it.
+    QueueFull {
+        /// The queue.
+        queue: QueueName,
+        /// Tiles that are issued and lack an outcome.
+        outstanding: u64,
+    },
+    /// As many tiles of its job as `limits.concurrency` permits are open.
+    Concurrency {
+        /// The job.
+        job: JobName,
+        /// The limit.
+        limit: u32,
+    },
+    /// The rate of its job is used up for the moment.
+    Rate {
+        /// The job.
+        job: JobName,
+        /// The limit.
+        limit: Rate,
+    },
+    /// A shard asked that its job, or a resource that several jobs use, be left alone for a while.
+    Hold {
+        /// The job or the resource.
+        what: String,
+        /// Until when, by the broker's clock: milliseconds since 1970.
+        until: UnixMs,
+    },
+    /// Runs that are more urgent, or have waited for longer, go first.
+    Behind {
+        /// The queue.
+        queue: QueueName,
+    },
+    /// Shards that failed wait for their next attempt.
+    Retry {
+        /// How many.
+        shards: u64,
+        /// When the first of them is due, by the broker's clock: milliseconds since 1970.
+        due: UnixMs,
+    },
+    /// What is left of it has been issued and lacks an outcome.
+    Shards {
+        /// How many tiles.
+        tiles: u64,
+    },
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Waiting::NoWorker { queue } => write!(f, "no worker pulls from queue {queue}"),
+            Waiting::NoHandler { queue, handler } => {
+                write!(f, "no worker of queue {queue} has handler {handler}")
+            }
+            Waiting::QueueFull { queue, outstanding } => {
+                write!(f, "queue {queue} is full: {outstanding} tiles are on it")
+            }
+            Waiting::Concurrency { job, limit } => write!(
+                f,
+                "limits.concurrency = {limit} of job {job}: so many tiles are open"
+            ),
+            Waiting::Rate { job, limit } => write!(f, "limits.rate = \"{limit}\" of job {job}"),
+            Waiting::Hold { what, until } => {
+                write!(f, "{what} is on hold until {}", until.rfc3339())
+            }
+            Waiting::Behind { queue } => {
+                write!(f, "runs of a higher priority go first on queue {queue}")
+            }
+            Waiting::Retry { shards, due } => write!(
+                f,
+                "{shards} failed {} for the next attempt, from {} on",
+                if *shards == 1 {
+                    "shard waits"
+                } else {
+                    "shards wait"
+                },
+                due.rfc3339()
+            ),
+            Waiting::Shards { tiles } => write!(
+                f,
+                "{tiles} {} issued and not done yet",
+                if *tiles == 1 { "tile is" } else { "tiles are" }
+            ),
+        }
+    }
+}
