@@ -143,7 +143,11 @@ fn width(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<u16> {
 
 /// `12345678` as `12,345,678`.
 pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    grouped_digits(&number.to_string())
+}
+
+/// The same of a number of any size, given by its digits.
+pub fn grouped_digits(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {

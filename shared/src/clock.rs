@@ -33,7 +33,7 @@ impl Boot {
 impl std::ops::Add<Duration> for Boot {
     type Output = Boot;
     fn add(self, later: Duration) -> Boot {
-        Boot(self.0 + later)
+        Boot(self.0.saturating_add(later))
     }
 }
 
@@ -85,6 +85,15 @@ impl std::ops::Add<Duration> for UnixMs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_wait_is_so_long_that_a_moment_overflows() {
+        assert_eq!(UnixMs(5) + Duration::MAX, UnixMs(u64::MAX));
+        assert_eq!(
+            Boot(Duration::from_secs(5)) + Duration::MAX,
+            Boot(Duration::MAX)
+        );
+    }
 
     #[test]
     fn wall_clock_reads_as_rfc_3339() {

@@ -55,6 +55,8 @@ pub const FACTOR_MAX: f64 = 100.0;
 /// Longest wait that a handler may ask for, before another attempt or of the whole job: longer ones are
 /// taken for this. A shard must not be put off beyond anybody's memory by a slip of units.
 pub const WAIT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// Shortest hold: a shard that asks for nothing but holds, again and again, must not fill the ledger.
+pub const HOLD_MIN: Duration = Duration::from_millis(100);
 /// Longest attempt that a job may allow.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Shortest attempt that a job may allow: below it the broker's own round trips would not fit.
@@ -226,6 +228,7 @@ const _: () = {
         BACKOFF_MAX.as_secs() <= WAIT_MAX.as_secs(),
         "a job's own waits are never cut"
     );
+    assert!(HOLD_MIN.as_millis() < WAIT_MAX.as_millis());
     assert!(TIMEOUT_MIN.as_millis() < TIMEOUT_MAX.as_millis());
     assert!(
         WAIT_MAX.as_millis() < u64::MAX as u128 / 4,

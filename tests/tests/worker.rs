@@ -39,7 +39,7 @@ async fn tiles_are_run_recorded_and_acknowledged() -> anyhow::Result<()> {
         (counts.done, counts.late, counts.taken_over, counts.retried),
         (500, 0, 0, 0)
     );
-    let rows: i64 = (0..300).sum::<i64>() + (0..200).sum::<i64>();
+    let rows = (0..300).sum::<i128>() + (0..200).sum::<i128>();
     assert_eq!(fold.counters().get("rows"), Some(&rows));
     Ok(())
 }

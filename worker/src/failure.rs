@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use gridloom_shared::ledger::outcomes::{ERROR_MAX, Failed, Retry};
+use gridloom_shared::limits::WAIT_MAX;
 
-/// How an attempt failed. Made by [`Failure::retry`], [`Failure::permanent`] or
-/// [`Failure::retry_after`]; `?` on any [`std::error::Error`] makes one that is tried again, with the
+/// How an attempt failed. Made by [`Failure::retry`], [`Failure::retry_after`], [`Failure::hold`] or
+/// [`Failure::permanent`]; `?` on any [`std::error::Error`] makes one that is tried again, with the
 /// whole chain of causes in its text.
 ///
 /// It is no `std::error::Error` itself: that is what lets `?` take every error.
@@ -20,6 +21,7 @@ pub struct Failure {
 enum Next {
     Backoff,
     After(Duration),
+    Hold(Duration),
     Never,
     /// The attempt was told to stop: no outcome at all.
     Stopped,
@@ -31,9 +33,18 @@ impl Failure {
         Failure::new(format!("{cause:#}"), Next::Backoff)
     }
 
-    /// Another attempt follows after `wait` instead of the job's backoff, up to its `max_attempts`.
+    /// Another attempt follows after `wait` instead of the job's backoff, up to its `max_attempts`. At most
+    /// 30 days: a longer wait is taken for that.
     pub fn retry_after(wait: Duration, cause: impl fmt::Display) -> Failure {
         Failure::new(format!("{cause:#}"), Next::After(wait))
+    }
+
+    /// What the shard needs cannot serve for now: a rate limit (a 429), a replica that lags, a service that
+    /// is being restarted. The planner issues nothing of the whole job, or of any job that names the same
+    /// `limits.resource`, before `wait` is over; then this shard is tried again, and the attempt counts as
+    /// none of its `max_attempts`. From a tenth of a second to 30 days.
+    pub fn hold(wait: Duration, cause: impl fmt::Display) -> Failure {
+        Failure::new(format!("{cause:#}"), Next::Hold(wait))
     }
 
     /// No other attempt follows: the shard is dead.
@@ -70,9 +81,8 @@ impl Failure {
     pub(crate) fn into_failed(self) -> Failed {
         let retry = match self.next {
             Next::Backoff | Next::Stopped => Retry::Backoff,
-            Next::After(wait) => {
-                Retry::AfterMs(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
-            }
+            Next::After(wait) => Retry::AfterMs(milliseconds(wait)),
+            Next::Hold(wait) => Retry::Hold(milliseconds(wait)),
             Next::Never => Retry::Never,
         };
         Failed {
@@ -80,6 +90,10 @@ impl Failure {
             retry,
         }
     }
+}
+
+fn milliseconds(wait: Duration) -> u64 {
+    u64::try_from(wait.min(WAIT_MAX).as_millis()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for Failure {
@@ -138,6 +152,10 @@ mod tests {
     fn what_follows_is_what_the_handler_said() {
         let after = Failure::retry_after(Duration::from_millis(70), "busy").into_failed();
         assert_eq!(after.retry, Retry::AfterMs(70));
+        let hold = Failure::hold(Duration::from_secs(2), "429").into_failed();
+        assert_eq!(hold.retry, Retry::Hold(2_000));
+        let ever = Failure::retry_after(Duration::MAX, "later").into_failed();
+        assert_eq!(ever.retry, Retry::AfterMs(30 * 24 * 3_600 * 1_000));
         assert_eq!(Failure::permanent("no").into_failed().retry, Retry::Never);
     }
 }

@@ -12,7 +12,7 @@ use gridloom_shared::reads;
 use super::Context;
 use crate::args::Runs;
 use crate::fault::Verdict;
-use crate::output::{Align, Table, counted, grouped, spoken};
+use crate::output::{Align, Table, counted, grouped, grouped_digits, spoken};
 
 mod audit;
 mod dead;
@@ -170,7 +170,10 @@ fn unix_ms(text: &str) -> Option<u64> {
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-fn grouped_signed(number: i64) -> String {
+fn grouped_signed(number: i128) -> String {
     let sign = if number < 0 { "-" } else { "" };
-    format!("{sign}{}", grouped(number.unsigned_abs()))
+    format!(
+        "{sign}{}",
+        grouped_digits(&number.unsigned_abs().to_string())
+    )
 }

@@ -36,7 +36,7 @@ impl Proof<'_> {
     }
 
     /// What the shards reported to the ledger.
-    fn counted(&self) -> i64 {
+    fn counted(&self) -> i128 {
         self.ended
             .summary
             .counters

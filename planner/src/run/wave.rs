@@ -24,6 +24,9 @@ pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: Room, now: UnixMs) -> 
     let Some(opening) = fold.opening() else {
         return Vec::new();
     };
+    if fold.hold_until().is_some_and(|until| now < until) {
+        return Vec::new();
+    }
     let grid = &opening.record.job.grid;
     let mut plan = Plan {
         tiles: Vec::new(),

@@ -274,6 +274,7 @@ impl Audit {
 
     fn entry(&mut self, session: Session, entry: &Entry) {
         let opened = self.opened.as_ref().map_or(0, |(sequence, _)| *sequence);
+        let most = self.most();
         for page in entry.first..entry.first + entry.pages {
             let cell = self.cells.get_mut(&(entry.kind, entry.slice, page));
             let Some(cell) = cell.filter(|_| entry.fence.0 > opened) else {
@@ -292,7 +293,15 @@ impl Audit {
                     let held = cell.issued.contains(&(entry.tile, tile.attempt))
                         && tile.fences.last() == Some(&entry.fence);
                     if held && cell.failed.insert(tile.attempt) {
-                        cell.never |= failed.retry == Retry::Never;
+                        match failed.retry {
+                            Retry::Never => cell.never = true,
+                            // It uses up no attempt: one more may follow.
+                            Retry::Hold(_) => {
+                                let before = cell.most.unwrap_or(most);
+                                cell.most = Some(before.saturating_add(1));
+                            }
+                            Retry::Backoff | Retry::AfterMs(_) => {}
+                        }
                     }
                 }
             }

@@ -63,7 +63,9 @@ pub struct Fold {
     retries: BTreeSet<(UnixMs, Cell)>,
     sessions: HashMap<Session, Ranges>,
     counts: Counts,
-    counters: BTreeMap<String, i64>,
+    counters: BTreeMap<String, i128>,
+    /// Until when the counted failures asked for a hold.
+    hold_until: Option<UnixMs>,
 }
 
 impl Fold {
@@ -87,6 +89,7 @@ impl Fold {
             sessions: HashMap::new(),
             counts: Counts::default(),
             counters: BTreeMap::new(),
+            hold_until: None,
         }
     }
 

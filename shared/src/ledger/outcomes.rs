@@ -69,6 +69,9 @@ pub enum Retry {
     AfterMs(u64),
     /// None: the shard is dead.
     Never,
+    /// The whole job, or the resource that it names, is to be held for so many milliseconds; then another
+    /// attempt, and this one uses up none of those that the job allows.
+    Hold(u64),
 }
 
 /// One counter over the pages of an entry.
@@ -97,13 +100,14 @@ impl Column {
     }
 
     /// Sum over the pages from `from` (inclusive) to `to` (exclusive), counted from the entry's first.
-    pub fn sum(&self, from: u32, to: u32) -> i64 {
+    /// Exact, however large the values are: no run has so many pages that 128 bits would not hold it.
+    pub fn sum(&self, from: u32, to: u32) -> i128 {
         let mut at = 0_u32;
-        let mut sum = 0_i64;
+        let mut sum = 0_i128;
         for (count, value) in &self.runs {
             let end = at.saturating_add(*count);
             let inside = to.min(end).saturating_sub(from.max(at));
-            sum = sum.saturating_add(value.saturating_mul(i64::from(inside)));
+            sum += i128::from(*value) * i128::from(inside);
             at = end;
         }
         sum
@@ -201,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes_of_a_hold() {
+        let mut held = plain(0, 0, 1);
+        held.status = Status::Failed(Failed {
+            error: "429".into(),
+            retry: Retry::Hold(500),
+        });
+        let bytes = encode([&held]);
+        let end: &[u8] = &[3, 0xf4, 3, 3, b'4', b'2', b'9'];
+        assert!(bytes.ends_with(end), "{bytes:x?}");
+    }
+
+    #[test]
     fn a_tile_of_64_that_follows_its_neighbour_costs_two_bytes() {
         let one = encode(&[plain(7, 64, 64)]).len();
         let two = encode(&[plain(7, 64, 64), plain(8, 128, 64)]).len();
@@ -221,7 +237,7 @@ mod tests {
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let status = prop_oneof![
             3 => Just(Status::Done),
-            1 => (".{0,9}", prop_oneof![Just(Retry::Backoff), Just(Retry::Never), any::<u64>().prop_map(Retry::AfterMs)])
+            1 => (".{0,9}", prop_oneof![Just(Retry::Backoff), Just(Retry::Never), any::<u64>().prop_map(Retry::AfterMs), any::<u64>().prop_map(Retry::Hold)])
                 .prop_map(|(error, retry)| Status::Failed(Failed { error, retry })),
         ];
         let entry = (
@@ -285,7 +301,7 @@ mod tests {
         fn sum_of_a_column_is_the_sum_of_its_values(values in prop::collection::vec(-9_i64..9, 1..30), a in 0_usize..30, b in 0_usize..30) {
             let (from, to) = (a.min(b).min(values.len()), a.max(b).min(values.len()));
             let column = Column::of("n", values.clone());
-            prop_assert_eq!(column.sum(from as u32, to as u32), values[from..to].iter().sum::<i64>());
+            prop_assert_eq!(column.sum(from as u32, to as u32), i128::from(values[from..to].iter().sum::<i64>()));
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::ledger::fold::Fold;
 use crate::ledger::outcomes::ROWS;
 use crate::ledger::record::EndState;
 
+mod exact;
+
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,10 +75,12 @@ pub struct RunSummary {
     pub grid: GridSummary,
     /// Its shards in numbers.
     pub shards: ShardSummary,
-    /// Sum of the counter `rows`.
-    pub rows: i64,
+    /// Sum of the counter `rows`: exact, however large.
+    #[serde(with = "exact")]
+    pub rows: i128,
     /// Sums of the handler's other counters.
-    pub counters: BTreeMap<String, i64>,
+    #[serde(with = "exact::map")]
+    pub counters: BTreeMap<String, i128>,
     /// Why it did not succeed.
     pub error: Option<String>,
 }

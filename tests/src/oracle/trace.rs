@@ -399,7 +399,7 @@ impl Trace {
             match &entry.status {
                 Status::Done => self.done(seq, session, cell, entry.tile, entry.fence),
                 Status::Failed(failed) => {
-                    self.failed(cell, entry.tile, entry.fence, failed.retry == Retry::Never);
+                    self.failed(cell, entry.tile, entry.fence, failed.retry);
                 }
             }
         }
@@ -460,7 +460,8 @@ impl Trace {
         }
     }
 
-    fn failed(&mut self, cell: Cell, place: TileRef, fence: Fence, never: bool) {
+    fn failed(&mut self, cell: Cell, place: TileRef, fence: Fence, retry: Retry) {
+        let most = self.most();
         let tile = self
             .tiles
             .get(&place)
@@ -474,7 +475,10 @@ impl Trace {
             .iter()
             .all(|(attempt, _)| *attempt != tile.attempt);
         if trace.done.is_empty() && first && fence == tile.newest() {
-            trace.failed.push((tile.attempt, never));
+            trace.failed.push((tile.attempt, retry == Retry::Never));
+            if matches!(retry, Retry::Hold(_)) {
+                trace.most = Some(trace.most.unwrap_or(most).saturating_add(1));
+            }
         }
     }
 

@@ -92,7 +92,7 @@ async fn effects_happen_once_although_workers_are_killed_in_a_loop() -> anyhow::
         stage.closed(&run, LONG).await?;
         let verdict = stage.judge(&run).await?.succeeded()?;
         anyhow::ensure!(
-            verdict.summary.rows == SLICES * PAGES,
+            verdict.summary.rows == i128::from(SLICES * PAGES),
             "{:?}",
             verdict.summary
         );

@@ -28,14 +28,27 @@ impl Report {
     }
 
     pub(super) fn add_rows(&mut self, rows: u64) {
-        self.add(ROWS, i64::try_from(rows).unwrap_or(i64::MAX));
+        match i64::try_from(rows) {
+            Ok(rows) => self.add(ROWS, rows),
+            Err(_) => self.overflow(ROWS),
+        }
     }
 
     pub(super) fn add(&mut self, name: &str, n: i64) {
         match self.counters.iter_mut().find(|(known, _)| known == name) {
-            Some((_, sum)) => *sum = sum.saturating_add(n),
+            Some((_, sum)) => match sum.checked_add(n) {
+                Some(more) => *sum = more,
+                None => self.overflow(name),
+            },
             None => self.begin(name.to_owned(), n),
         }
+    }
+
+    /// A sum that is not exact is none.
+    fn overflow(&mut self, name: &str) {
+        self.complain(format!(
+            "counter {name:?} of one shard goes beyond 64 bits: count in a larger unit"
+        ));
     }
 
     pub(super) fn set_result(&mut self, bytes: Bytes) {
@@ -100,6 +113,15 @@ mod tests {
     #[test]
     fn what_the_ledger_has_no_room_for_is_a_fault() {
         let mut report = Report::default();
+        let mut full = Report::default();
+        full.add("bytes", i64::MAX);
+        full.add("bytes", 0);
+        assert_eq!(full.fault(), None);
+        full.add("bytes", 1);
+        assert!(full.fault().is_some());
+        let mut rows = Report::default();
+        rows.add_rows(1 << 63);
+        assert!(rows.fault().is_some());
         for n in 0..=COUNTERS_MAX {
             report.add(&format!("c{n}"), 1);
         }

@@ -15,6 +15,8 @@ pub struct Counts {
     pub dead_probes: u64,
     /// Failed attempts that count.
     pub failures: u64,
+    /// Failed attempts that count and asked for a hold: they use up no attempt.
+    pub held: u64,
     /// Successes after the first of their shard.
     pub late: u64,
     /// Shards issued again after a failed attempt, each time.

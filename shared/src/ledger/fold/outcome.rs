@@ -1,10 +1,12 @@
 //! What one entry of an outcome block changes.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::{Cell, Fold};
 use crate::clock::UnixMs;
 use crate::ledger::outcomes::{Entry, Failed, Retry, Status};
+use crate::limits::{HOLD_MIN, WAIT_MAX};
 use crate::tile::{Bounds, Key, TileKind, TileRef};
 
 /// A shard with at least one counted failure and no success.
@@ -115,7 +117,7 @@ impl Fold {
         for column in &entry.columns {
             let sum = column.sum(offset(part.start), offset(part.end));
             match self.counters.get_mut(&column.name) {
-                Some(total) => *total = total.saturating_add(sum),
+                Some(total) => *total = total.saturating_add(sum), // no ledger reaches 2^127
                 None => {
                     self.counters.insert(column.name.clone(), sum);
                 }
@@ -176,12 +178,32 @@ impl Fold {
         let round = attempts.saturating_sub(base);
         let wait = match failed.retry {
             Retry::Never => None,
-            _ if attempts >= most => None,
-            Retry::Backoff => Some(backoff.after(round, self.spread(cell, attempts))),
-            Retry::AfterMs(ms) => Some(std::time::Duration::from_millis(ms)),
+            Retry::Hold(ms) if attempts < u32::MAX - 1 => {
+                let wait = Duration::from_millis(ms).clamp(HOLD_MIN, WAIT_MAX);
+                return self.hold(at, entry.tile, cell, wait, failed.error.clone());
+            }
+            _ if attempts >= most.min(u32::MAX - 1) => None,
+            Retry::Backoff | Retry::Hold(_) => {
+                Some(backoff.after(round, self.spread(cell, attempts)))
+            }
+            Retry::AfterMs(ms) => Some(Duration::from_millis(ms)),
         };
-        let next = wait.map_or(Next::Dead, |wait| Next::Due(at + wait));
+        let next = wait.map_or(Next::Dead, |wait| Next::Due(at + wait.min(WAIT_MAX)));
         self.note_failure(at, entry.tile, cell, next, failed.error.clone());
+    }
+
+    /// The attempt at `cell` is to be made again after `wait`, and counts as none: as many as before may
+    /// follow, and the next wait is as long as if it had not been.
+    fn hold(&mut self, at: UnixMs, place: TileRef, cell: Cell, wait: Duration, error: String) {
+        let until = at + wait;
+        self.note_failure(at, place, cell, Next::Due(until), error);
+        if let Some(failed) = self.failed.get_mut(&cell) {
+            failed.most = failed.most.saturating_add(1);
+            failed.base = failed.base.saturating_add(1);
+        }
+        self.counts.failures -= 1;
+        self.counts.held += 1;
+        self.hold_until = self.hold_until.max(Some(until));
     }
 
     /// The attempt at `cell` that the open tile at `place` carries has failed.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -226,7 +228,7 @@ fn run_is_complete_when_every_cell_has_its_success() {
     assert_eq!((fold.counts().done, fold.counts().tiles_closed), (12, 5));
     assert_eq!(
         fold.counters()["rows"],
-        (1..=6).sum::<i64>() + (101..=106).sum::<i64>()
+        (1..=6).sum::<i128>() + (101..=106).sum::<i128>()
     );
 }
 
@@ -414,6 +416,95 @@ fn probes_tell_the_pages_and_the_end_of_a_slice() {
 }
 
 #[test]
+fn hold_uses_up_no_attempt_however_often_it_is_asked_for() {
+    let mut records = whole_grid();
+    let hold = |ms| failure(Retry::Hold(ms));
+    for n in 0..20_u32 {
+        let fence = records.len() as u64;
+        let at = (records.len() as u64 + 1) * 1_000;
+        records.push(outcome(
+            1,
+            n.into(),
+            &[entry((n, 0), fence, 0, 0, 1, hold(5_000))],
+        ));
+        let fold = folded(&records);
+        assert_eq!((fold.counts().dead, fold.counts().failures), (0, 0));
+        assert_eq!(fold.counts().held, u64::from(n) + 1);
+        assert_eq!(fold.hold_until(), Some(UnixMs(at + 5_000)));
+        let failed = &fold.failed()[&page_cell(0, 0)];
+        assert_eq!(
+            (failed.next, failed.attempts),
+            (Next::Due(UnixMs(at + 5_000)), n + 1)
+        );
+        records.push(wave(n + 1, vec![tiles(0, 0, 1, 1, n + 2)]));
+    }
+    for n in [20, 21] {
+        assert_eq!(folded(&records).counts().dead, 0);
+        let fence = records.len() as u64;
+        let failed = failure(Retry::Backoff);
+        records.push(outcome(
+            1,
+            n.into(),
+            &[entry((n, 0), fence, 0, 0, 1, failed)],
+        ));
+        // The wait is that of the first failure.
+        let due = UnixMs(records.len() as u64 * 1_000 + 100);
+        if n == 20 {
+            assert_eq!(
+                folded(&records).retries().first(),
+                Some(&(due, page_cell(0, 0)))
+            );
+        }
+        records.push(wave(n + 1, vec![tiles(0, 0, 1, 1, n + 2)]));
+    }
+    records.pop();
+    assert_eq!(folded(&records).counts().dead, 1);
+}
+
+#[test]
+fn hold_ends_with_the_latest_and_one_that_does_not_count_holds_nothing() {
+    let mut records = whole_grid();
+    let hold = |ms| failure(Retry::Hold(ms));
+    records.push(outcome(1, 0, &[entry((0, 0), 2, 0, 0, 1, hold(9_000))])); // at 3 s
+    records.push(outcome(1, 1, &[entry((0, 0), 2, 0, 1, 1, hold(1_000))]));
+    assert_eq!(folded(&records).hold_until(), Some(UnixMs(12_000)));
+    records.push(takeover(2, 0, (0, 1)));
+    records.push(outcome(1, 2, &[entry((0, 1), 2, 0, 2, 1, hold(90_000))]));
+    assert_eq!(folded(&records).hold_until(), Some(UnixMs(12_000)));
+    assert_eq!(folded(&records).counts().held, 2);
+}
+
+#[test]
+fn no_wait_that_a_handler_asks_for_is_longer_than_thirty_days() {
+    for (retry, wait) in [
+        (Retry::AfterMs(u64::MAX), crate::limits::WAIT_MAX),
+        (Retry::Hold(u64::MAX), crate::limits::WAIT_MAX),
+        (Retry::Hold(0), crate::limits::HOLD_MIN),
+        (Retry::AfterMs(0), Duration::ZERO),
+    ] {
+        let mut records = whole_grid();
+        records.push(outcome(1, 0, &[entry((0, 0), 2, 0, 0, 1, failure(retry))]));
+        let fold = folded(&records);
+        let due = fold.retries().first().unwrap().0;
+        assert_eq!(due, UnixMs(3_000) + wait, "{retry:?}");
+    }
+}
+
+#[test]
+fn sums_beyond_64_bits_are_exact() {
+    let mut records = whole_grid();
+    let mut done = entry((0, 0), 2, 0, 0, 2, Status::Done);
+    done.columns = vec![Column::of("rows", [i64::MAX, i64::MAX])];
+    let mut more = entry((0, 1), 2, 0, 2, 2, Status::Done);
+    more.columns = vec![Column::of("rows", [i64::MAX, 5])];
+    records.extend([outcome(1, 0, &[done]), outcome(1, 1, &[more])]);
+    assert_eq!(
+        folded(&records).counters()["rows"],
+        3 * i128::from(i64::MAX) + 5
+    );
+}
+
+#[test]
 fn reopened_shard_has_all_of_its_attempts_again_numbered_on() {
     let mut records = whole_grid();
     let dead = [entry((0, 0), 2, 0, 0, 1, failure(Retry::Never))];
@@ -513,6 +604,11 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
                 page_cell(0, u32::from(*c) % PAGES),
             ]),
         };
+        let again = match b % 3 {
+            0 => Retry::Hold(u64::from(*c)),
+            1 => Retry::AfterMs(u64::MAX),
+            _ => Retry::Backoff,
+        };
         let record = match kind {
             0 | 1 => outcome(
                 session,
@@ -522,13 +618,22 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
             2 => outcome(
                 session,
                 number,
-                &[entry(own, fence, slice, page, 1, failure(Retry::Backoff))],
+                &[entry(own, fence, slice, page, 1, failure(again))],
             ),
             3 => outcome(
                 session,
                 number,
                 &[entry(place, fence, slice, page, 1, failure(Retry::Never))],
             ),
+            // What the newest attempt of a shard came to.
+            7 => match fold.open_tiles().get(&at) {
+                Some(tile) => {
+                    let first = tile.left.iter().next().map_or(0, |left| left.start) as u32;
+                    let came = entry(place, tile.fence.0, tile.slice, first, 1, failure(again));
+                    outcome(session, number, &[came])
+                }
+                None => continue,
+            },
             4 => takeover(session, number, place),
             5 => records[2..]
                 .get(usize::from(*b))
@@ -576,7 +681,7 @@ fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8, u8)>> {
 }
 
 /// What counts: done pages a slice, failed cells, sums.
-type Counted = (Vec<Ranges>, Vec<(Cell, FailedCell)>, BTreeMap<String, i64>);
+type Counted = (Vec<Ranges>, Vec<(Cell, FailedCell)>, BTreeMap<String, i128>);
 
 fn outcomes_of(fold: &Fold) -> Counted {
     let done = fold
@@ -658,7 +763,7 @@ proptest! {
         let fold = folded(&records);
         prop_assert!(fold.complete());
         prop_assert_eq!((fold.counts().done, fold.counts().late), (12, 12));
-        prop_assert_eq!(fold.counters()["rows"], (1..=6).sum::<i64>() + (101..=106).sum::<i64>());
+        prop_assert_eq!(fold.counters()["rows"], (1..=6).sum::<i128>() + (101..=106).sum::<i128>());
     }
 }
 

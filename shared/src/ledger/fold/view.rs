@@ -66,8 +66,14 @@ impl Fold {
     }
 
     /// Sums of the counters over the shards that count.
-    pub fn counters(&self) -> &BTreeMap<String, i64> {
+    pub fn counters(&self) -> &BTreeMap<String, i128> {
         &self.counters
+    }
+
+    /// Until when shards of the run asked for a hold: nothing of its job, or of the resource that the job
+    /// names, is to be issued before. A time that has passed holds nothing.
+    pub fn hold_until(&self) -> Option<UnixMs> {
+        self.hold_until
     }
 
     /// Whether every cell of the grid has been issued, as far as it can ever be: a slice whose probe

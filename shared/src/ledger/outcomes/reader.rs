@@ -146,6 +146,7 @@ impl Reader<'_> {
             0 => Retry::Backoff,
             1 => Retry::AfterMs(self.number()?),
             2 => Retry::Never,
+            3 => Retry::Hold(self.number()?),
             _ => {
                 return Err(BlockError::Bounds {
                     what: "what follows a failure",

@@ -72,6 +72,10 @@ fn write(out: &mut Vec<u8>, entry: &Entry, expected: &Expected, names: &[&str]) 
                 number(out, ms);
             }
             Retry::Never => out.push(2),
+            Retry::Hold(ms) => {
+                out.push(3);
+                number(out, ms);
+            }
         }
         text(out, failed.error.as_bytes());
     }

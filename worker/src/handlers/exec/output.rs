@@ -85,13 +85,15 @@ impl Output {
 
     fn report(&mut self, report: Value) -> Result<(), String> {
         let report = Report::deserialize(report).map_err(|error| error.to_string())?;
-        self.rows = self.rows.saturating_add(report.rows);
+        let over = |name: &str| format!("counter {name:?} of one shard goes beyond 64 bits");
+        let rows = self.rows.checked_add(report.rows);
+        self.rows = rows.ok_or_else(|| over("rows"))?;
         for (name, value) in report.counters {
             let n = value
                 .as_i64()
                 .ok_or_else(|| format!("counter {name:?} must be a whole number, found {value}"))?;
             match self.counters.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, sum)) => *sum = sum.saturating_add(n),
+                Some((_, sum)) => *sum = sum.checked_add(n).ok_or_else(|| over(&name))?,
                 None => self.counters.push((name, n)),
             }
         }

@@ -18,6 +18,8 @@ use super::trouble::{Patience, Trouble};
 use crate::failure::Failure;
 use crate::shard::Shard;
 
+/// The same before it is known that the ledger has room for each: statements may add to one another's.
+type Sums = Vec<(String, i128)>;
 /// Counters by name, in the order of their first use.
 pub(super) type Counters = Vec<(String, i64)>;
 
@@ -123,7 +125,7 @@ async fn effect(
     shard: &Shard,
     statements: &[Bound],
 ) -> Result<Counters, Trouble> {
-    let mut counters = vec![(ROWS.to_owned(), 0)];
+    let mut counters: Sums = vec![(ROWS.to_owned(), 0)];
     for (place, statement) in statements.iter().enumerate() {
         shard.check().map_err(Trouble::Failed)?;
         let doing = if statements.len() == 1 {
@@ -135,36 +137,34 @@ async fn effect(
         let answer = answer.map_err(|error| Trouble::of(error, &doing))?;
         count(&mut counters, &statement.verb, &answer);
     }
-    check_bounds(&counters).map_err(Trouble::Failed)?;
-    Ok(counters)
+    within_bounds(counters).map_err(Trouble::Failed)
 }
 
 /// What an answer adds to the counters: rows that were changed, or the integers of a single row that
 /// was selected.
-fn count(counters: &mut Counters, verb: &str, answer: &Answer) {
+fn count(counters: &mut Sums, verb: &str, answer: &Answer) {
     if matches!(verb, "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "MERGE") {
-        let changed = i64::try_from(answer.affected).unwrap_or(i64::MAX);
-        return add(counters, ROWS, changed);
+        return add(counters, ROWS, answer.affected.into());
     }
     let [row] = answer.rows.as_slice() else {
         return;
     };
     for (name, cell) in answer.columns.iter().zip(row) {
         if let Cell::Int(number) = cell {
-            add(counters, name, *number);
+            add(counters, name, i128::from(*number));
         }
     }
 }
 
-fn add(counters: &mut Counters, name: &str, number: i64) {
+fn add(counters: &mut Sums, name: &str, number: i128) {
     match counters.iter_mut().find(|(known, _)| known == name) {
-        Some((_, sum)) => *sum = sum.saturating_add(number),
+        Some((_, sum)) => *sum += number,
         None => counters.push((name.to_owned(), number)),
     }
 }
 
 /// The ledger's bounds, asked before the commit: after it nothing may fail any more.
-fn check_bounds(counters: &Counters) -> Result<(), Failure> {
+fn within_bounds(counters: Sums) -> Result<Counters, Failure> {
     if counters.len() > COUNTERS_MAX {
         return Err(Failure::permanent(format!(
             "report {} counters, more than {COUNTERS_MAX}: select fewer integer columns",
@@ -174,12 +174,19 @@ fn check_bounds(counters: &Counters) -> Result<(), Failure> {
     let odd = counters
         .iter()
         .find(|(name, _)| name.is_empty() || name.len() > COUNTER_NAME_MAX);
-    odd.map_or(Ok(()), |(name, _)| {
-        Err(Failure::permanent(format!(
+    if let Some((name, _)) = odd {
+        return Err(Failure::permanent(format!(
             "report the counter {name:?}: its name must have 1 to {COUNTER_NAME_MAX} bytes; call \
              the column otherwise with AS"
-        )))
-    })
+        )));
+    }
+    let exact = |(name, sum): (String, i128)| match i64::try_from(sum) {
+        Ok(sum) => Ok((name, sum)),
+        Err(_) => Err(Failure::permanent(format!(
+            "report the counter {name:?}: {sum} goes beyond 64 bits"
+        ))),
+    };
+    counters.into_iter().map(exact).collect()
 }
 
 /// The outcome that stands at the shard's key, read on its own.
