@@ -1,11 +1,14 @@
-//! The built-in handlers.
+//! The built-in handlers. Each is there with its feature; a worker of one's own needs none.
 //!
-//! | room | what it does |
-//! |------|--------------|
-//! | [`exec`] | runs commands that the worker's configuration names |
-//! | [`noop`] | nothing, slowly or wrongly if asked: for trying things out |
-//! | [`sql`] | runs SQL statements, each shard's effect exactly once |
+//! | room | what it does | feature |
+//! |------|--------------|---------|
+//! | `exec` | runs commands that the worker's configuration names | `exec` |
+//! | `noop` | nothing, slowly or wrongly if asked: for trying things out | `noop` |
+//! | `sql` | runs SQL statements, each shard's effect exactly once | `sqlite`, `postgres`, `mysql`, or `sql` for all |
 
+#[cfg(feature = "exec")]
 pub mod exec;
+#[cfg(feature = "noop")]
 pub mod noop;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub mod sql;

@@ -55,6 +55,9 @@
 //! not be repeated use the shard's identity ([`Shard::nonce`], slice, page) as a key, or its
 //! [`Shard::fence`]; the built-in `sql` handler does the first within its transaction.
 //!
+//! **Features.** The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
+//! `postgres`, `mysql` for the `sql` handler with that database (`sql`: all three).
+//!
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`handler`] | what a handler is |

@@ -33,7 +33,9 @@ mod node;
 mod params;
 mod syntax;
 
-pub use document::{to_toml, to_value};
+#[cfg(feature = "files")]
+pub use document::to_toml;
+pub use document::to_value;
 pub use duration::{DurationError, parse_duration, write_duration};
 pub use fault::{Fault, Faults};
 
@@ -47,6 +49,7 @@ pub use crate::limits::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// TOML, the form of the documentation.
+    #[cfg(feature = "files")]
     Toml,
     /// JSON, with the same keys.
     Json,

@@ -18,27 +18,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::MetricsError;
+use super::{Health, MetricsError};
 
 /// How often the recorder tidies: histograms grow until then.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How long an answer that is under way may take at the end.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
-
-/// What a service says of itself.
-pub trait Health: Send + Sync + 'static {
-    /// Whether it can work now; the text says why not, for people.
-    ///
-    /// # Errors
-    /// The reason why it cannot.
-    fn ready(&self) -> Result<(), String>;
-}
-
-impl<F: Fn() -> Result<(), String> + Send + Sync + 'static> Health for F {
-    fn ready(&self) -> Result<(), String> {
-        self()
-    }
-}
 
 /// Why the endpoints cannot be offered.
 #[derive(Debug, thiserror::Error)]

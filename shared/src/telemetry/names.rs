@@ -1,6 +1,7 @@
 //! The name, unit and meaning of every metric: dashboards and alerts are built on them, so a name
 //! changes only with a line in the change log.
 
+#[cfg(feature = "telemetry")]
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// What a metric is.
@@ -165,6 +166,7 @@ pub const ALL: &[Metric] = &[
 ];
 
 /// Tells the recorder of this process what every metric means.
+#[cfg(feature = "telemetry")]
 pub(super) fn describe() {
     for metric in ALL {
         match metric.kind {

@@ -84,6 +84,16 @@ pub enum DatabaseError {
         /// What the URL begins with; the rest may hold a password.
         scheme: String,
     },
+    /// The worker was built without the driver.
+    #[error(
+        "use database {name:?}: this worker was built without {feature}: build gridloom-worker with its feature {feature:?}"
+    )]
+    LeftOut {
+        /// The database's name in the configuration.
+        name: String,
+        /// The feature that brings the driver.
+        feature: &'static str,
+    },
     /// The URL has the right beginning and is malformed after it.
     #[error("use database {name:?}: its URL is malformed: {reason}")]
     Url {

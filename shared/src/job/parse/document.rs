@@ -31,6 +31,7 @@ pub fn to_value(spec: &JobSpec) -> Value {
 
 /// The same document as TOML; `None` when the parameters hold what TOML cannot say (a null, or a
 /// whole number beyond 63 bits).
+#[cfg(feature = "files")]
 pub fn to_toml(spec: &JobSpec) -> Option<String> {
     let table = toml::Table::try_from(to_value(spec)).ok()?;
     toml::to_string_pretty(&table).ok()

@@ -3,13 +3,18 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+#[cfg(feature = "mysql")]
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 use sqlx::pool::PoolOptions;
+#[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+#[cfg(feature = "sqlite")]
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, Error, Executor};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{ConnectOptions, Error};
 use tokio::sync::{Mutex, MutexGuard, OnceCell, Semaphore, SemaphorePermit};
 
 use super::DatabaseError;
@@ -27,6 +32,7 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 const LEASE_MIN: Duration = Duration::from_secs(1);
 const LEASE_MAX: Duration = Duration::from_secs(600);
 /// SQLite waits by sleeping in a thread that nothing can wake; beyond this the attempt waits itself.
+#[cfg(feature = "sqlite")]
 const SQLITE_WAIT: Duration = Duration::from_secs(5);
 
 /// One database of the worker's configuration.
@@ -45,15 +51,21 @@ pub(super) struct Database {
 
 #[derive(Debug)]
 enum Target {
+    #[cfg(feature = "sqlite")]
     Sqlite(SqliteConnectOptions),
+    #[cfg(feature = "postgres")]
     Postgres(Box<PgConnectOptions>),
+    #[cfg(feature = "mysql")]
     MySql(MySqlConnectOptions),
 }
 
 #[derive(Debug)]
 enum Pool {
+    #[cfg(feature = "sqlite")]
     Sqlite(SqlitePool),
+    #[cfg(feature = "postgres")]
     Postgres(PgPool),
+    #[cfg(feature = "mysql")]
     MySql(MySqlPool),
 }
 
@@ -70,12 +82,23 @@ impl Database {
             reason: error.to_string(),
         };
         let target = match dialect {
+            #[cfg(feature = "sqlite")]
             Dialect::Sqlite => Target::Sqlite(url.parse().map_err(malformed)?),
+            #[cfg(feature = "postgres")]
             Dialect::Postgres => Target::Postgres(Box::new(url.parse().map_err(malformed)?)),
+            #[cfg(feature = "mysql")]
             Dialect::MySql => {
                 // The driver knows one name for the two.
                 let url = url.replacen("mariadb:", "mysql:", 1);
+                #[cfg(feature = "mysql")]
                 Target::MySql(url.parse().map_err(malformed)?)
+            }
+            #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+            other => {
+                return Err(DatabaseError::LeftOut {
+                    name: name.to_owned(),
+                    feature: other.feature(),
+                });
             }
         };
         Ok(Database {
@@ -103,8 +126,11 @@ impl Database {
     pub(super) async fn connect(&self, lease: Duration) -> Result<Link, Trouble> {
         let pool = self.pool.get_or_init(|| self.target.pool(lease));
         let link = match pool {
+            #[cfg(feature = "sqlite")]
             Pool::Sqlite(pool) => pool.acquire().await.map(Link::Sqlite),
+            #[cfg(feature = "postgres")]
             Pool::Postgres(pool) => pool.acquire().await.map(Link::Postgres),
+            #[cfg(feature = "mysql")]
             Pool::MySql(pool) => pool.acquire().await.map(Link::MySql),
         };
         link.map_err(|error| match Trouble::of(error, "connect") {
@@ -161,8 +187,11 @@ impl Target {
     fn pool(&self, lease: Duration) -> Pool {
         let lease = lease.clamp(LEASE_MIN, LEASE_MAX);
         match self {
+            #[cfg(feature = "sqlite")]
             Target::Sqlite(options) => Pool::Sqlite(sqlite(options.clone(), lease)),
+            #[cfg(feature = "postgres")]
             Target::Postgres(options) => Pool::Postgres(postgres(options, lease)),
+            #[cfg(feature = "mysql")]
             Target::MySql(options) => Pool::MySql(mysql(options.clone(), lease)),
         }
     }
@@ -177,6 +206,7 @@ fn pool_options<D: sqlx::Database>() -> PoolOptions<D> {
         .test_before_acquire(false)
 }
 
+#[cfg(feature = "sqlite")]
 fn sqlite(options: SqliteConnectOptions, lease: Duration) -> SqlitePool {
     let options = options
         .journal_mode(SqliteJournalMode::Wal)
@@ -188,6 +218,7 @@ fn sqlite(options: SqliteConnectOptions, lease: Duration) -> SqlitePool {
     pool.connect_lazy_with(options)
 }
 
+#[cfg(feature = "postgres")]
 fn postgres(options: &PgConnectOptions, lease: Duration) -> PgPool {
     let options = options
         .clone()
@@ -210,6 +241,7 @@ fn postgres(options: &PgConnectOptions, lease: Duration) -> PgPool {
     .connect_lazy_with(options)
 }
 
+#[cfg(feature = "mysql")]
 fn mysql(options: MySqlConnectOptions, lease: Duration) -> MySqlPool {
     // Its limit on idle sessions holds between transactions too: look before use.
     let pool: MySqlPoolOptions = pool_options().test_before_acquire(true);

@@ -22,6 +22,16 @@ impl Dialect {
         }
     }
 
+    /// The feature that its driver comes with.
+    #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+    pub(super) fn feature(self) -> &'static str {
+        match self {
+            Dialect::Sqlite => "sqlite",
+            Dialect::Postgres => "postgres",
+            Dialect::MySql => "mysql",
+        }
+    }
+
     pub(super) fn begin(self) -> &'static str {
         match self {
             // The write lock at once: a transaction that begins by reading may be refused later,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Column, Either, Executor, MySql, Postgres, Row, Sqlite};
+use sqlx::{AssertSqlSafe, Column, Either, Executor, Row};
 
 /// A value that is bound to a placeholder.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,9 +50,12 @@ pub(super) enum Rows {
 /// One connection.
 #[derive(Debug)]
 pub(super) enum Link {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
-    MySql(PoolConnection<MySql>),
+    #[cfg(feature = "sqlite")]
+    Sqlite(PoolConnection<sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
+    Postgres(PoolConnection<sqlx::Postgres>),
+    #[cfg(feature = "mysql")]
+    MySql(PoolConnection<sqlx::MySql>),
 }
 
 impl Link {
@@ -64,8 +67,11 @@ impl Link {
         rows: Rows,
     ) -> Result<Answer, sqlx::Error> {
         match self {
+            #[cfg(feature = "sqlite")]
             Link::Sqlite(link) => sqlite(link, text, values, rows).await,
+            #[cfg(feature = "postgres")]
             Link::Postgres(link) => postgres(link, text, values, rows).await,
+            #[cfg(feature = "mysql")]
             Link::MySql(link) => mysql(link, text, values, rows).await,
         }
     }
@@ -74,8 +80,11 @@ impl Link {
     pub(super) async fn plain(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         let text = sqlx::raw_sql(text);
         match self {
+            #[cfg(feature = "sqlite")]
             Link::Sqlite(link) => (&mut **link).execute(text).await.map(drop),
+            #[cfg(feature = "postgres")]
             Link::Postgres(link) => (&mut **link).execute(text).await.map(drop),
+            #[cfg(feature = "mysql")]
             Link::MySql(link) => (&mut **link).execute(text).await.map(drop),
         }
     }
@@ -83,8 +92,11 @@ impl Link {
     /// Closes the connection without another word; the database rolls back what was open.
     pub(super) fn discard(self) {
         match self {
+            #[cfg(feature = "sqlite")]
             Link::Sqlite(link) => drop(link.detach()),
+            #[cfg(feature = "postgres")]
             Link::Postgres(link) => drop(link.detach()),
+            #[cfg(feature = "mysql")]
             Link::MySql(link) => drop(link.detach()),
         }
     }
@@ -180,6 +192,9 @@ macro_rules! narrow {
     };
 }
 
-driver!(sqlite, Sqlite);
-driver!(postgres, Postgres);
-driver!(mysql, MySql);
+#[cfg(feature = "sqlite")]
+driver!(sqlite, sqlx::Sqlite);
+#[cfg(feature = "postgres")]
+driver!(postgres, sqlx::Postgres);
+#[cfg(feature = "mysql")]
+driver!(mysql, sqlx::MySql);

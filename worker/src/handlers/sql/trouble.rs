@@ -4,9 +4,7 @@
 use std::time::{Duration, Instant};
 
 use sqlx::Error;
-use sqlx::mysql::MySqlDatabaseError;
-use sqlx::postgres::PgDatabaseError;
-use sqlx::sqlite::SqliteError;
+use sqlx::error::DatabaseError;
 
 use crate::failure::Failure;
 use crate::shard::Shard;
@@ -58,18 +56,7 @@ pub(super) fn text(error: &Error) -> String {
 
 fn kind(error: &Error) -> Kind {
     match error {
-        Error::Database(error) => {
-            if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-                postgres(error.code())
-            } else if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
-                mysql(error.number())
-            } else if error.try_downcast_ref::<SqliteError>().is_some() {
-                let code = error.code().and_then(|code| code.parse().ok());
-                sqlite(code.unwrap_or(1), error.message())
-            } else {
-                Kind::Data
-            }
-        }
+        Error::Database(error) => own(error.as_ref()),
         Error::Io(_)
         | Error::Tls(_)
         | Error::Protocol(_)
@@ -85,7 +72,31 @@ fn kind(error: &Error) -> Kind {
     }
 }
 
+/// A database's own error.
+fn own(error: &dyn DatabaseError) -> Kind {
+    #[cfg(feature = "postgres")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return postgres(error.code());
+    }
+    #[cfg(feature = "mysql")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return mysql(error.number());
+    }
+    #[cfg(feature = "sqlite")]
+    if error
+        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
+        .is_some()
+    {
+        let code = error.code().and_then(|code| code.parse().ok());
+        return sqlite(code.unwrap_or(1), error.message());
+    }
+    // Of a driver that is not built in there is none.
+    let _ = error;
+    Kind::Data
+}
+
 /// By SQLSTATE.
+#[cfg(feature = "postgres")]
 fn postgres(code: &str) -> Kind {
     match code {
         // Serialisation, deadlock, lock timeout, idle too long, shutdown, start, no free slot.
@@ -102,6 +113,7 @@ fn postgres(code: &str) -> Kind {
 }
 
 /// By number.
+#[cfg(feature = "mysql")]
 fn mysql(number: u16) -> Kind {
     match number {
         // Too many connections, shutdown, network, lock wait, deadlock, killed, gone, idle too long.
@@ -115,6 +127,7 @@ fn mysql(number: u16) -> Kind {
 }
 
 /// By result code; what a statement lacks has no code of its own.
+#[cfg(feature = "sqlite")]
 fn sqlite(code: i32, message: &str) -> Kind {
     const STATEMENT: &[&str] = &[
         "no such ",
