@@ -110,13 +110,12 @@ impl<'a> Watch<'a> {
     }
 
     fn take(&mut self, stored: &Stored) {
-        let Ok(record) = ledger::content(self.broker.subjects(), stored) else {
-            return self.fold.apply_unreadable(stored.seq);
-        };
+        let subjects = self.broker.subjects();
+        let content = ledger::content(subjects, stored);
         let before = self.fold.counts().done;
-        self.fold.apply(stored.seq, stored.at, &record);
+        ledger::take(subjects, &mut self.fold, stored, &content);
         let counted = self.fold.counts().done - before;
-        if let Record::Work(work) = &record
+        if let Ok(Record::Work(work)) = &content
             && counted > 0
         {
             *self.done.entry(work.signature().0).or_default() += counted;

@@ -134,6 +134,17 @@ impl Audit {
             Some(Record::Plan(PlanRecord::Opened(opened))) if self.opened.is_none() => {
                 self.opened = Some((sequence, (**opened).clone()));
             }
+            // What was known is of an earlier run of this id, whose records have gone.
+            Some(Record::Plan(PlanRecord::Opened(opened)))
+                if self
+                    .opened
+                    .as_ref()
+                    .is_some_and(|(_, was)| was.nonce != opened.nonce) =>
+            {
+                *self = Audit::new(self.run.clone());
+                self.opened = Some((sequence, (**opened).clone()));
+            }
+            Some(Record::Plan(PlanRecord::Retired(_) | PlanRecord::Forgotten(_))) => {}
             Some(Record::Plan(PlanRecord::Wave(wave)))
                 if self.opened.is_some() && wave.n == self.next_wave =>
             {

@@ -133,7 +133,7 @@ impl Watch<'_> {
             return;
         };
         let content = ledger::content(self.broker.subjects(), &record);
-        ledger::take(&mut self.fold, &record, &content);
+        ledger::take(self.broker.subjects(), &mut self.fold, &record, &content);
     }
 
     /// An error if the run was opened for another submission with the same request id.
