@@ -443,6 +443,9 @@ impl Lead {
         if let Some(due) = run.next_retry().filter(|due| *due > now.broker) {
             self.due.insert((due, name.clone()));
         }
+        if let Some(until) = run.fold().hold_until() {
+            self.admission.hold(name, until);
+        }
         if run.wants_room(now.broker) && !run.is_stale() {
             self.admission.wait(name, run.left(), now);
         } else {

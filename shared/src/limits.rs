@@ -125,6 +125,8 @@ pub const HELD_MAX: usize = 200_000;
 pub const PACKED_MAX: usize = 384 * 1024;
 /// Most bytes of what a worker's announcement names: announcements are many.
 pub const NAMED_MAX: usize = 4 * 1024;
+/// Most runs of whose cost an announcement tells.
+pub const TOLLS_MAX: usize = 64;
 /// Pulls that wait at once at one consumer. Can never be changed afterwards.
 pub const PULLS_WAITING_MAX: usize = 16_384;
 /// Waves of one run that may be on their way to the queue at once.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
 use crate::holdings::Packed;
-use crate::id::{HandlerName, QueueName, Session, WorkerName};
+use crate::id::{HandlerName, QueueName, RunId, Session, WorkerName};
 
 /// One worker's announcement. Loss of one is harmless: a second follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,22 @@ pub struct Presence {
     /// only a hint for the time in which others do not answer (docs/PROTOCOL.md §6).
     #[serde(default, skip_serializing_if = "Packed::is_empty")]
     pub named: Packed,
+    /// What runs have cost it since it knows them, those that have grown since it said so last: at
+    /// most [`TOLLS_MAX`](crate::limits::TOLLS_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolls: Vec<Toll>,
+}
+
+/// What one run has cost a worker, from the first of its tiles there on. Sums, so that a message may
+/// be lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toll {
+    /// The run.
+    pub run: RunId,
+    /// Shards that were executed, whatever came out.
+    pub shards: u64,
+    /// Time that slots were busy with them, in microseconds.
+    pub busy_us: u64,
 }
 
 crate::wire::coded!(Presence);

@@ -10,7 +10,7 @@ use gridloom_shared::broker::{Broker, Message, Subscription};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::{HandlerName, QueueName, Session, WorkerName};
-use gridloom_shared::presence::Presence;
+use gridloom_shared::presence::{Presence, Toll};
 use gridloom_shared::wire;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) gone: AtomicBool,
     /// Sequences of what it held a moment ago.
     pub(crate) named: Mutex<Packed>,
+    /// What runs have cost lately.
+    pub(crate) tolls: Mutex<Vec<Toll>>,
 }
 
 impl Facts {
@@ -51,6 +53,11 @@ impl Facts {
             gone: self.gone.load(Ordering::Relaxed),
             named: self
                 .named
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            tolls: self
+                .tolls
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),

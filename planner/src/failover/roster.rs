@@ -169,6 +169,7 @@ mod tests {
             stopping: false,
             gone: false,
             named: Packed::default(),
+            tolls: Vec::new(),
         }
     }
 
