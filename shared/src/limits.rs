@@ -137,6 +137,14 @@ pub const PUBLISHING_MAX: u32 = 4;
 /// Pages that probes found and no wave has issued: no more slices are probed above this.
 pub const READY_MAX: usize = 16_384;
 
+// An audit.
+
+/// Cells that an audit lists of each kind of breach; how many there are stands beside the list.
+pub const LISTED_MAX: usize = 1_000;
+/// Successes of one shard, each under a fence of its own, that an audit tells apart. A shard with more
+/// is a breach by itself.
+pub const SUCCESSES_MAX: usize = 64;
+
 /// Bytes of a key on the wire beyond its text.
 const KEY_MORE: usize = 5;
 /// Bytes of one run of tiles in a wave, without bounds and cursor.

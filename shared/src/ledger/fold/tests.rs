@@ -716,7 +716,7 @@ proptest! {
             "{:?}", records
         );
         let outstanding = counts.planned - counts.done - counts.dead;
-        let missing = (report.lost.len() as u64, report.cancelled);
+        let missing = (report.lost_cells, report.cancelled);
         let expected = if fold.cancelled().is_some() { (0, outstanding) } else { (outstanding, 0) };
         prop_assert_eq!(missing, expected);
         let open: u64 = fold.open_tiles().values().map(|tile| tile.left.len()).sum();
