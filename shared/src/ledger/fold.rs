@@ -26,8 +26,11 @@ mod orders;
 mod outcome;
 mod probe;
 mod standing;
+mod strays;
 mod takeover;
 mod view;
+
+use strays::Strays;
 
 pub use counts::Counts;
 pub use issue::{OpenTile, Slice};
@@ -193,8 +196,9 @@ impl Fold {
         match work {
             WorkRecord::Outcomes { block, .. } => match outcomes::decode(block) {
                 Ok(entries) => {
+                    let mut strays = Strays::default();
                     for entry in &entries {
-                        self.outcome(at, entry);
+                        self.outcome(at, entry, &mut strays);
                     }
                 }
                 Err(_) => self.counts.unexpected += 1,
