@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{Fence, Nonce, RunId, Session, Term};
+use gridloom_shared::id::{Fence, Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::job::PagesSpec;
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
@@ -20,15 +20,14 @@ async fn append(
     run: &RunId,
     author: Author,
     bytes: bytes::Bytes,
-) -> anyhow::Result<()> {
-    let queue = gridloom_shared::id::QueueName::new("default")?;
+) -> anyhow::Result<u64> {
+    let queue = QueueName::new("default")?;
     let subject = stage.broker.subjects().ledger_of(&queue, run, author);
-    stage.broker.append(subject, bytes, None).await?;
-    Ok(())
+    Ok(stage.broker.append(subject, bytes, None).await?)
 }
 
-/// A run with as many cells as can be, of which one slice was issued in part.
-async fn vast(stage: &Stage) -> anyhow::Result<RunId> {
+/// A run with as many cells as can be, of which one slice was issued in part: by that wave.
+async fn vast(stage: &Stage) -> anyhow::Result<(RunId, Fence)> {
     let text = "name = \"vast\"\nhandler = \"noop\"\n[grid]\nslices = 1";
     let mut job = parse::parse(text, Format::Toml).map_err(|faults| anyhow::anyhow!("{faults}"))?;
     job.grid.slices = 1 << 16;
@@ -58,19 +57,19 @@ async fn vast(stage: &Stage) -> anyhow::Result<RunId> {
         term: Term(1),
         tiles: vec![tiles],
     });
-    append(stage, &run, Author::Plan, wire::encode(&wave)).await?;
-    Ok(run)
+    let wave = append(stage, &run, Author::Plan, wire::encode(&wave)).await?;
+    Ok((run, Fence(wave)))
 }
 
 /// Entries of `pages` pages each, every one a page further, as much as fits.
-fn bomb(number: u64, pages: u32, entries: u32, status: &Status) -> bytes::Bytes {
+fn bomb(number: u64, fence: Fence, pages: u32, entries: u32, status: &Status) -> bytes::Bytes {
     let entry = |n: u32| Entry {
         tile: TileRef {
             wave: 0,
             index: n % 1_000,
         },
         kind: TileKind::Page,
-        fence: Fence(2),
+        fence,
         slice: 0,
         first: n,
         pages,
@@ -89,7 +88,7 @@ fn bomb(number: u64, pages: u32, entries: u32, status: &Status) -> bytes::Bytes 
 #[tokio::test(flavor = "multi_thread")]
 async fn few_bytes_that_name_ever_so_many_pages_are_judged_at_once() -> anyhow::Result<()> {
     play(async |stage| {
-        let run = vast(stage).await?;
+        let (run, fence) = vast(stage).await?;
         let failed = Status::Failed(Failed {
             error: String::new(),
             retry: Retry::Backoff,
@@ -103,7 +102,7 @@ async fn few_bytes_that_name_ever_so_many_pages_are_judged_at_once() -> anyhow::
         .into_iter()
         .enumerate()
         {
-            let record = bomb(number as u64, pages, entries, status);
+            let record = bomb(number as u64, fence, pages, entries, status);
             append(stage, &run, Author::Work, record).await?;
         }
         let begun = Instant::now();
