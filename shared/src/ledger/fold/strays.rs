@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use super::Fold;
 use crate::tile::{TileKind, TileRef};
 
-/// Where open tiles of a slice begin, in order.
-type Starts = Vec<(u64, TileRef)>;
+/// Where open tiles of each slice begin, in order.
+type Starts = HashMap<(TileKind, u32), Vec<(u64, TileRef)>>;
 
 /// The open tiles by their pages, once they are asked for. While it is used no tile is issued.
 #[derive(Default)]
 pub(super) struct Strays {
     /// With it the length of the longest tile.
-    sorted: Option<(HashMap<(TileKind, u32), Starts>, u64)>,
+    sorted: Option<(Starts, u64)>,
 }
 
 impl Strays {
@@ -36,8 +36,8 @@ impl Strays {
     }
 }
 
-fn sorted(fold: &Fold) -> (HashMap<(TileKind, u32), Starts>, u64) {
-    let mut by_slice: HashMap<_, Starts> = HashMap::new();
+fn sorted(fold: &Fold) -> (Starts, u64) {
+    let mut by_slice = Starts::new();
     let mut longest = 0;
     for (place, tile) in &fold.open {
         longest = longest.max(u64::from(tile.pages));
