@@ -96,9 +96,7 @@ impl Engine {
                 PlanRecord::Opened(_)
                 | PlanRecord::Cancelled(_)
                 | PlanRecord::Reopened(_)
-                | PlanRecord::Dropped(_)
-                | PlanRecord::Retired(_)
-                | PlanRecord::Forgotten(_) => {}
+                | PlanRecord::Dropped(_) => {}
                 PlanRecord::Wave(wave) => {
                     planned += shards_in(&wave);
                     watch(Step::Planned(planned));

@@ -163,7 +163,7 @@ impl Lead {
                 self.claim();
                 self.actions.push(Action::CallWorkers);
             }
-            Event::Vanished(run) => self.lose(&run, "they are gone"),
+            Event::Vanished(run) => self.vanished(&run),
             Event::Report(report) => self.report(report, now),
         }
     }
@@ -214,9 +214,6 @@ impl Lead {
 
     fn read(&mut self, entry: &Entry, now: Now) {
         self.position = self.position.max(entry.sequence);
-        if self.is_another(entry) {
-            self.lose(&entry.run, "another run was opened under its id");
-        }
         let term = self.term();
         let Some(moved) = self.book.read(entry, term) else {
             return self.read_of_closed(entry, now);
@@ -261,21 +258,10 @@ impl Lead {
         Some(run)
     }
 
-    /// Whether a record opens another run under the id of one that is open here.
-    fn is_another(&self, entry: &Entry) -> bool {
-        let known = self.book.get(&entry.run).map(Run::fold);
-        match (entry.plan(), known) {
-            (Some(PlanRecord::Opened(opened)), Some(fold)) => {
-                opened.job.queue == entry.queue && fold.is_another(opened)
-            }
-            _ => false,
-        }
-    }
-
     /// The records of an open run are gone.
-    fn lose(&mut self, name: &RunId, why: &str) {
+    fn vanished(&mut self, name: &RunId) {
         if let Some(run) = self.remove(name) {
-            tracing::error!(run = %name, why, "the run is lost: its records were removed from the ledger while it was open");
+            tracing::error!(run = %name, "the run is lost: its records were removed from the ledger while it was open");
             self.shown.push(Shown::Lost(Box::new(run)));
         }
     }
@@ -442,9 +428,6 @@ impl Lead {
         };
         if let Some(due) = run.next_retry().filter(|due| *due > now.broker) {
             self.due.insert((due, name.clone()));
-        }
-        if let Some(until) = run.fold().hold_until() {
-            self.admission.hold(name, until);
         }
         if run.wants_room(now.broker) && !run.is_stale() {
             self.admission.wait(name, run.left(), now);

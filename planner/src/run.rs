@@ -146,7 +146,6 @@ impl Run {
             total,
         };
         run.count_dead();
-        run.tell_aside(false);
         Some(run)
     }
 
@@ -159,9 +158,6 @@ impl Run {
         }
         if self.fold.cancelled().is_some() {
             return self.step_cancelled(term);
-        }
-        if self.fold.aside().is_some() {
-            return None;
         }
         if self.stale {
             if self.publishing > 0 {
@@ -247,7 +243,6 @@ impl Run {
     /// Takes in the next record of its ledger. Returns whether it is a wave of another term than
     /// `term`: one that somebody else publishes, or does not.
     pub fn read(&mut self, entry: &Entry, term: Term) -> bool {
-        let was_aside = self.fold.aside().is_some();
         let foreign = entry.fold_into(&mut self.fold).is_some_and(|of| of != term);
         self.stale |= foreign;
         self.next_wave = self.next_wave.max(self.fold.next_wave());
@@ -255,15 +250,7 @@ impl Run {
             self.halted = Halted::default();
         }
         self.count_dead();
-        self.tell_aside(was_aside);
         foreign
-    }
-
-    /// Says that its plan makes no sense, once.
-    fn tell_aside(&self, before: bool) {
-        if let Some(why) = self.fold.aside().filter(|_| !before) {
-            tracing::error!(run = %self.fold.run(), why, "set aside: nothing more of it is planned; it can be cancelled");
-        }
     }
 
     /// What its ledger says.
@@ -320,7 +307,6 @@ impl Run {
         self.phase == Phase::Idle
             && self.broken.is_none()
             && self.too_many.is_none()
-            && self.fold.aside().is_none()
             && self.fold.cancelled().is_none()
             && self.is_in_step()
             && self.is_read_back()

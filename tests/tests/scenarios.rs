@@ -8,8 +8,6 @@
     reason = "seeds and measurements, for who reads the output of a test"
 )]
 
-#[path = "scenarios/audits.rs"]
-mod audits;
 #[path = "scenarios/clock.rs"]
 mod clock;
 #[path = "scenarios/cluster.rs"]
@@ -34,6 +32,8 @@ mod lists;
 mod machine;
 #[path = "scenarios/mixed.rs"]
 mod mixed;
+#[path = "scenarios/orders.rs"]
+mod orders;
 #[path = "scenarios/permissions.rs"]
 mod permissions;
 #[path = "scenarios/planners.rs"]

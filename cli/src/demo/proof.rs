@@ -53,8 +53,8 @@ impl Proof<'_> {
         let audit = self.audit;
         audit.ok
             && audit.planned == audit.committed
-            && audit.lost_cells == 0
-            && audit.twice_cells == 0
+            && audit.lost.is_empty()
+            && audit.twice.is_empty()
     }
 
     /// Whether every check held.
@@ -92,8 +92,8 @@ impl Proof<'_> {
             grouped(audit.planned),
             grouped(audit.committed),
             grouped(audit.takeovers),
-            grouped(audit.lost_cells),
-            grouped(audit.twice_cells)
+            grouped(audit.lost.len() as u64),
+            grouped(audit.twice.len() as u64)
         )
     }
 

@@ -110,12 +110,13 @@ impl<'a> Watch<'a> {
     }
 
     fn take(&mut self, stored: &Stored) {
-        let subjects = self.broker.subjects();
-        let content = ledger::content(subjects, stored);
+        let Ok(record) = ledger::content(self.broker.subjects(), stored) else {
+            return self.fold.apply_unreadable(stored.seq);
+        };
         let before = self.fold.counts().done;
-        ledger::take(subjects, &mut self.fold, stored, &content);
+        self.fold.apply(stored.seq, stored.at, &record);
         let counted = self.fold.counts().done - before;
-        if let Ok(Record::Work(work)) = &content
+        if let Record::Work(work) = &record
             && counted > 0
         {
             *self.done.entry(work.signature().0).or_default() += counted;

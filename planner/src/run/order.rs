@@ -17,7 +17,7 @@ pub enum Judged {
 
 /// Judges `command` of the run that `fold` knows to its end.
 pub fn judge(fold: &Fold, command: &Command, term: Term) -> Judged {
-    if fold.opening().is_none() || fold.retired().is_some() {
+    if fold.opening().is_none() {
         return misuse(unknown(fold, command));
     }
     if fold.has_request(command.request) {

@@ -56,8 +56,7 @@ impl Leadership {
         act.feed("orders", feeds::commands::commands(envoy.clone()));
         act.feed("queue numbers", projection::watch_queues(broker.clone()));
         let clock = envoy.clock.clone();
-        let sweep = sweep::sweep(broker, setup.retention, clock, setup.term);
-        act.feed("retention", sweep);
+        act.feed("retention", sweep::sweep(broker, setup.retention, clock));
         act.feed("workers", failover::watch(envoy, workers.clone()));
         Ok(Leadership { lead, act, workers })
     }

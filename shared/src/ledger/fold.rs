@@ -13,7 +13,6 @@ use crate::id::{Fence, RunId, Session};
 use crate::ledger::orders::Cancelled;
 use crate::ledger::outcomes;
 use crate::ledger::record::{Closed, Opened, PlanRecord, Record, WorkRecord};
-use crate::ledger::retired::Retired;
 use crate::quick::QuickMap;
 use crate::ranges::Ranges;
 use crate::tile::TileRef;
@@ -25,12 +24,8 @@ mod issue;
 mod orders;
 mod outcome;
 mod probe;
-mod standing;
-mod strays;
 mod takeover;
 mod view;
-
-use strays::Strays;
 
 pub use counts::Counts;
 pub use issue::{OpenTile, Slice};
@@ -54,11 +49,6 @@ pub struct Fold {
     opening: Option<Opening>,
     closing: Option<(UnixMs, Closed)>,
     cancelled: Option<Cancelled>,
-    retired: Option<Retired>,
-    /// Why nothing more of it can be planned.
-    aside: Option<Arc<str>>,
-    /// Records since the first one.
-    records: u64,
     /// Numbers of the orders that were carried out.
     requests: BTreeSet<u64>,
     /// Dead shards when the run was reopened last.
@@ -86,9 +76,6 @@ impl Fold {
             opening: None,
             closing: None,
             cancelled: None,
-            retired: None,
-            aside: None,
-            records: 0,
             requests: BTreeSet::new(),
             dead_before: 0,
             position: 0,
@@ -113,19 +100,14 @@ impl Fold {
             return;
         }
         self.position = sequence;
-        self.records += u64::from(self.opening.is_some());
         match record {
             Record::Plan(PlanRecord::Opened(opened)) => self.open_run(sequence, at, opened),
-            Record::Plan(PlanRecord::Retired(retired)) => {
-                self.last_plan = sequence;
-                self.retired = Some(retired.clone());
-            }
-            Record::Plan(PlanRecord::Forgotten(_)) => self.last_plan = sequence,
             _ if self.opening.is_none() => self.counts.unexpected += 1,
             Record::Plan(PlanRecord::Wave(wave)) => {
                 self.last_plan = sequence;
                 if wave.n != self.next_wave {
-                    return self.unexpected_wave(wave);
+                    self.counts.unexpected += 1;
+                    return;
                 }
                 self.next_wave += 1;
                 let mut index = 0;
@@ -158,22 +140,16 @@ impl Fold {
     pub fn apply_unreadable(&mut self, sequence: u64) {
         if sequence > self.position {
             self.position = sequence;
-            self.records += u64::from(self.opening.is_some());
             self.counts.unexpected += 1;
         }
     }
 
     fn open_run(&mut self, sequence: u64, at: UnixMs, opened: &Opened) {
-        if self.is_another(opened) {
-            *self = Fold::new(self.run.clone());
-            self.position = sequence;
-        }
         self.last_plan = sequence;
         if self.opening.is_some() {
             self.counts.unexpected += 1;
             return;
         }
-        self.records = 1;
         let grid = &opened.job.grid;
         self.slices = (0..grid.slices)
             .map(|slice| Slice {
@@ -196,9 +172,8 @@ impl Fold {
         match work {
             WorkRecord::Outcomes { block, .. } => match outcomes::decode(block) {
                 Ok(entries) => {
-                    let mut strays = Strays::default();
                     for entry in &entries {
-                        self.outcome(at, entry, &mut strays);
+                        self.outcome(at, entry);
                     }
                 }
                 Err(_) => self.counts.unexpected += 1,

@@ -43,16 +43,13 @@ pub fn show_report(output: &Output, report: &Report) {
     table.fact(
         "lost",
         if report.ended.is_some() {
-            cells(report.lost_cells, &report.lost)
+            cells(&report.lost)
         } else {
-            format!("{} so far", grouped(report.lost_cells))
+            format!("{} so far", report.lost.len())
         },
     );
-    table.fact("twice", cells(report.twice_cells, &report.twice));
-    table.fact(
-        "unexpected",
-        cells(report.unexpected_cells, &report.unexpected),
-    );
+    table.fact("twice", cells(&report.twice));
+    table.fact("unexpected", cells(&report.unexpected));
     output.say(table.render(None));
     output.say(verdict(report));
 }
@@ -71,7 +68,7 @@ fn verdict(report: &Report) -> String {
             "ok: every cell of the grid is accounted for; {} dead",
             counted(report.dead, "cell")
         ),
-        (false, None) if report.twice_cells == 0 && report.unexpected_cells == 0 => {
+        (false, None) if report.twice.is_empty() && report.unexpected.is_empty() => {
             "not ok yet: the run goes on, cells without an outcome count as lost until it is over"
                 .to_owned()
         }
@@ -90,19 +87,23 @@ fn verdict(report: &Report) -> String {
     }
 }
 
-fn cells(count: u64, first: &[GridCell]) -> String {
-    if count == 0 {
+fn cells(cells: &[GridCell]) -> String {
+    if cells.is_empty() {
         return "0".to_owned();
     }
-    let shown: Vec<_> = first
+    let shown: Vec<_> = cells
         .iter()
         .take(CELLS_SHOWN)
         .map(|cell| format!("slice {} page {}", cell.slice, cell.page))
         .collect();
-    let more = if count > shown.len() as u64 {
+    let more = if cells.len() > CELLS_SHOWN {
         ", ..."
     } else {
         ""
     };
-    format!("{}: {}{more}", grouped(count), shown.join(", "))
+    format!(
+        "{}: {}{more}",
+        grouped(cells.len() as u64),
+        shown.join(", ")
+    )
 }

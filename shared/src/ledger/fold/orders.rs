@@ -16,7 +16,6 @@ impl Fold {
         self.requests.insert(reopened.request);
         self.closing = None;
         self.cancelled = None;
-        self.aside = None;
         let most = self
             .opening
             .as_ref()

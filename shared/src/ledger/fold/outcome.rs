@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::strays::Strays;
 use super::{Cell, Fold};
 use crate::clock::UnixMs;
 use crate::ledger::outcomes::{Entry, Failed, Retry, Status};
@@ -45,7 +44,7 @@ pub enum Next {
 }
 
 impl Fold {
-    pub(super) fn outcome(&mut self, at: UnixMs, entry: &Entry, strays: &mut Strays) {
+    pub(super) fn outcome(&mut self, at: UnixMs, entry: &Entry) {
         let opened = self.opening.as_ref().map_or(0, |opening| opening.sequence);
         let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
         let Some(slice) = self.slices.get(entry.slice as usize) else {
@@ -60,35 +59,20 @@ impl Fold {
         let known: u64 = issued.iter().map(|part| part.end - part.start).sum();
         self.counts.unexpected += u64::from(entry.pages) - known;
         match (&entry.status, entry.kind) {
-            (Status::Done, TileKind::Page) => issued
-                .into_iter()
-                .for_each(|part| self.done(entry, &part, strays)),
+            (Status::Done, TileKind::Page) => {
+                issued.into_iter().for_each(|part| self.done(entry, &part))
+            }
             // A probe succeeds by its own kind of record, which carries the pages.
             (Status::Done, TileKind::Probe) => self.counts.unexpected += known,
             (Status::Failed(failed), _) => {
-                for page in self.failing(entry, &pages).into_iter().flatten() {
+                for page in issued.into_iter().flatten() {
                     self.fail(at, entry, failed, page as u32);
                 }
             }
         }
     }
 
-    /// Pages whose attempt fails by this entry: those that its holder has left. None of them is looked at
-    /// that is not changed, however many the entry names.
-    fn failing(&self, entry: &Entry, pages: &Range<u64>) -> Vec<Range<u64>> {
-        let tile = self.open.get(&entry.tile).filter(|tile| {
-            tile.kind == entry.kind && tile.slice == entry.slice && tile.fence == entry.fence
-        });
-        let slice = self.slices.get(entry.slice as usize);
-        let Some((tile, slice)) = tile.zip(slice) else {
-            return Vec::new();
-        };
-        let issued = &slice.cells(entry.kind).issued;
-        let left = tile.left.within(pages).into_iter();
-        left.flat_map(|part| issued.within(&part)).collect()
-    }
-
-    fn done(&mut self, entry: &Entry, pages: &Range<u64>, strays: &mut Strays) {
+    fn done(&mut self, entry: &Entry, pages: &Range<u64>) {
         let Some(slice) = self.slices.get(entry.slice as usize) else {
             return;
         };
@@ -96,13 +80,13 @@ impl Fold {
         let fresh: u64 = new.iter().map(|part| part.end - part.start).sum();
         self.counts.late += pages.end - pages.start - fresh;
         for part in new {
-            self.first_success(entry, part, strays);
+            self.first_success(entry, part);
         }
     }
 
     /// Counts pages that had no success so far. Normally they are open in the entry's own tile, or
     /// failed before; a record that names the wrong tile still tells of an issued shard's success.
-    fn first_success(&mut self, entry: &Entry, part: Range<u64>, strays: &mut Strays) {
+    fn first_success(&mut self, entry: &Entry, part: Range<u64>) {
         let own = self.open.get(&entry.tile).is_some_and(|tile| {
             tile.kind == entry.kind && tile.slice == entry.slice && tile.left.covers(&part)
         });
@@ -110,9 +94,16 @@ impl Fold {
         if own {
             self.settle(entry.tile, part);
         } else {
-            for place in strays.near(self, (entry.kind, entry.slice), &part) {
-                self.settle(place, part.clone());
-            }
+            let strays: Vec<_> = self
+                .open
+                .iter()
+                .filter(|(_, tile)| tile.kind == entry.kind && tile.slice == entry.slice)
+                .filter(|(_, tile)| !tile.left.within(&part).is_empty())
+                .map(|(place, _)| *place)
+                .collect();
+            strays
+                .into_iter()
+                .for_each(|place| self.settle(place, part.clone()));
         }
     }
 
@@ -169,6 +160,13 @@ impl Fold {
         let Some(tile) = self.open.get(&entry.tile) else {
             return;
         };
+        let held = tile.kind == entry.kind
+            && tile.slice == entry.slice
+            && tile.fence == entry.fence
+            && tile.left.contains(u64::from(page));
+        if !held {
+            return;
+        }
         let cell = Cell {
             kind: entry.kind,
             slice: entry.slice,
