@@ -96,7 +96,9 @@ impl Engine {
                 PlanRecord::Opened(_)
                 | PlanRecord::Cancelled(_)
                 | PlanRecord::Reopened(_)
-                | PlanRecord::Dropped(_) => {}
+                | PlanRecord::Dropped(_)
+                | PlanRecord::Retired(_)
+                | PlanRecord::Forgotten(_) => {}
                 PlanRecord::Wave(wave) => {
                     planned += shards_in(&wave);
                     watch(Step::Planned(planned));

@@ -56,17 +56,17 @@ impl Entry {
 
     /// Folds it in. Returns the term of a wave.
     pub fn fold_into(&self, fold: &mut Fold) -> Option<Term> {
-        match &self.record {
-            Ok(record) => fold.apply(self.sequence, self.at, record),
-            Err(_) => fold.apply_unreadable(self.sequence),
-        }
+        let place = (&self.queue, self.author);
+        fold.apply_stored(place, self.sequence, self.at, self.record.as_ref());
         match self.plan()? {
             PlanRecord::Wave(wave) => Some(wave.term),
             PlanRecord::Opened(_)
             | PlanRecord::Closed(_)
             | PlanRecord::Cancelled(_)
             | PlanRecord::Reopened(_)
-            | PlanRecord::Dropped(_) => None,
+            | PlanRecord::Dropped(_)
+            | PlanRecord::Retired(_)
+            | PlanRecord::Forgotten(_) => None,
         }
     }
 }

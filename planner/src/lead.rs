@@ -163,7 +163,7 @@ impl Lead {
                 self.claim();
                 self.actions.push(Action::CallWorkers);
             }
-            Event::Vanished(run) => self.vanished(&run),
+            Event::Vanished(run) => self.lose(&run, "they are gone"),
             Event::Report(report) => self.report(report, now),
         }
     }
@@ -214,6 +214,9 @@ impl Lead {
 
     fn read(&mut self, entry: &Entry, now: Now) {
         self.position = self.position.max(entry.sequence);
+        if self.is_another(entry) {
+            self.lose(&entry.run, "another run was opened under its id");
+        }
         let term = self.term();
         let Some(moved) = self.book.read(entry, term) else {
             return self.read_of_closed(entry, now);
@@ -258,10 +261,21 @@ impl Lead {
         Some(run)
     }
 
+    /// Whether a record opens another run under the id of one that is open here.
+    fn is_another(&self, entry: &Entry) -> bool {
+        let known = self.book.get(&entry.run).map(Run::fold);
+        match (entry.plan(), known) {
+            (Some(PlanRecord::Opened(opened)), Some(fold)) => {
+                opened.job.queue == entry.queue && fold.is_another(opened)
+            }
+            _ => false,
+        }
+    }
+
     /// The records of an open run are gone.
-    fn vanished(&mut self, name: &RunId) {
+    fn lose(&mut self, name: &RunId, why: &str) {
         if let Some(run) = self.remove(name) {
-            tracing::error!(run = %name, "the run is lost: its records were removed from the ledger while it was open");
+            tracing::error!(run = %name, why, "the run is lost: its records were removed from the ledger while it was open");
             self.shown.push(Shown::Lost(Box::new(run)));
         }
     }
@@ -291,7 +305,7 @@ impl Lead {
                 self.tell(&name, run::Event::Outrun);
             }
             Report::Unwritable(name, why) => {
-                tracing::error!(run = %name, why, "the run ends itself");
+                tracing::error!(run = %name, why, "the run fails");
                 self.admission.not_issued(&name);
                 self.tell(&name, run::Event::Unwritable(why));
             }
@@ -317,6 +331,7 @@ impl Lead {
                 self.touch(&run);
             }
             Report::Halted(name) => self.tell(&name, run::Event::Halted),
+            Report::Recalled(name, waves) => self.tell(&name, run::Event::Recalled(waves)),
             Report::Loaded(fold) => self.loaded(*fold, now),
             Report::Listed(name, listing, register) => {
                 let open = self.book.contains(&name);
@@ -342,17 +357,11 @@ impl Lead {
     fn landed(&mut self, name: &RunId, outcome: Outcome, stored: run::Event, lost: run::Event) {
         match outcome {
             Outcome::Stored => self.tell(name, stored),
-            Outcome::NotTaken => self.tell(name, lost),
             Outcome::Lost(register) => {
                 self.tell(name, lost);
                 if self.claims.lost(register) {
                     self.actions.push(Action::Claim(self.term()));
                 }
-            }
-            Outcome::Unsendable(why) => {
-                tracing::error!(run = %name, why, "the run ends itself");
-                self.tell(name, stored);
-                self.tell(name, run::Event::Unsendable(why));
             }
         }
     }
@@ -435,6 +444,9 @@ impl Lead {
         if let Some(due) = run.next_retry().filter(|due| *due > now.broker) {
             self.due.insert((due, name.clone()));
         }
+        if let Some(until) = run.fold().hold_until() {
+            self.admission.hold(name, until);
+        }
         if run.wants_room(now.broker) && !run.is_stale() {
             self.admission.wait(name, run.left(), now);
         } else {
@@ -469,6 +481,11 @@ impl Lead {
                 run: name,
                 queue,
                 register,
+            },
+            run::Action::Recall { waves } => Action::Recall {
+                run: name,
+                queue,
+                waves,
             },
             run::Action::Halt { sequence } => Action::Halt {
                 holders: self.crew.living(&queue, now.boot),

@@ -13,6 +13,7 @@
 //! | [`orders`] | what becomes of orders by people (pure) |
 //! | [`entry`] | a record of the ledger, as the feeds hand it on |
 //! | [`now`], [`broker_clock`] | what time it is, by which clock |
+//! | [`toll`] | what runs have cost since it was told last (pure) |
 //! | [`failover`] | who is dead (pure), and what the queue lacks (the refill) |
 //! | [`retention`] | what of runs that are over is kept, and for how long (pure) |
 //! | [`service`] | the one loop that takes in events and carries out what was decided |
@@ -34,5 +35,6 @@ pub mod retention;
 pub mod run;
 pub mod service;
 pub mod submit;
+pub mod toll;
 
 pub use service::{Health, Planner, PlannerOptions, ServiceError};

@@ -3,12 +3,16 @@
 //! | what | kept |
 //! |------|------|
 //! | records and summary of a run that is over | for [`Retention::runs`], and of so many runs at most |
-//! | its last record, and so its id | for [`Retention::ids`] |
+//! | its id | for [`Retention::ids`] after that |
 
 use std::time::Duration;
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, RunId};
+
+pub mod ages;
+
+use ages::Watched;
 
 /// An id is remembered at least so long: a request may be sent again.
 pub const IDS_LEAST: Duration = Duration::from_secs(24 * 3_600);
@@ -45,23 +49,28 @@ pub struct Kept {
     pub run: RunId,
     /// The queue of its ledger.
     pub queue: QueueName,
+    /// Ledger sequence of the record that closed it.
+    pub end: u64,
     /// When it was closed, by the broker's clock.
     pub closed_at: UnixMs,
 }
 
 impl Retention {
-    /// Those whose records are to go at `now`, the oldest first.
-    pub fn due(&self, mut kept: Vec<Kept>, now: UnixMs) -> Vec<Kept> {
-        kept.sort_by(|a, b| (a.closed_at, &a.run).cmp(&(b.closed_at, &b.run)));
+    /// Those whose records are to go, the oldest first.
+    pub fn due(&self, mut kept: Vec<Kept>, watched: &Watched) -> Vec<Kept> {
+        kept.sort_by_key(|run| run.end);
         let beyond = kept.len().saturating_sub(self.most);
-        let old = kept.partition_point(|run| run.closed_at + self.runs <= now);
-        kept.truncate(beyond.max(old));
+        let mut place = 0..;
+        kept.retain(|run| {
+            let is_beyond = place.next().is_some_and(|place| place < beyond);
+            is_beyond || watched.age(run.closed_at) >= self.runs
+        });
         kept
     }
 
-    /// Whether an id whose run was closed at `closed_at` may be forgotten at `now`.
-    pub fn may_forget(&self, closed_at: UnixMs, now: UnixMs) -> bool {
-        closed_at + self.ids.max(IDS_LEAST) <= now
+    /// Whether an id that is remembered since `at` may be forgotten.
+    pub fn may_forget(&self, at: UnixMs, watched: &Watched) -> bool {
+        watched.age(at) >= self.ids.max(IDS_LEAST)
     }
 }
 
@@ -69,10 +78,17 @@ impl Retention {
 mod tests {
     use super::*;
 
+    fn watched(now: u64) -> Watched {
+        let mut watched = Watched::begin(UnixMs(0));
+        watched.look(UnixMs(now), Some(Duration::from_millis(now)));
+        watched
+    }
+
     fn closed(at: &[u64]) -> Vec<Kept> {
         let kept = at.iter().map(|at| Kept {
             run: RunId::new(format!("a_s_{at}")).unwrap(),
             queue: QueueName::new("default").unwrap(),
+            end: *at,
             closed_at: UnixMs(*at),
         });
         kept.collect()
@@ -84,7 +100,7 @@ mod tests {
             most,
             ..Retention::default()
         };
-        let due = policy.due(closed(at), UnixMs(now));
+        let due = policy.due(closed(at), &watched(now));
         due.iter().map(|kept| kept.closed_at.0).collect()
     }
 
@@ -104,7 +120,7 @@ mod tests {
             ..Retention::default()
         };
         let day = 24 * 3_600_000;
-        assert!(!policy.may_forget(UnixMs(5), UnixMs(day)));
-        assert!(policy.may_forget(UnixMs(5), UnixMs(day + 5)));
+        assert!(!policy.may_forget(UnixMs(5), &watched(day)));
+        assert!(policy.may_forget(UnixMs(5), &watched(day + 5)));
     }
 }

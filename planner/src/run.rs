@@ -4,8 +4,9 @@
 //! |-------|--------------|-------------------------------------|----------------|----------|
 //! | idle | - | - | - | closing |
 //! | deciding | idle, one more publishing | idle, stale | - | - |
-//! | | (if it can never be written: idle, and next ends itself) | | | |
+//! | | (if it can never be written: idle, broken, and next closing) | | | |
 //! | refilling | - | - | idle | - |
+//! | recalling (until the waves were read) | - | - | - | - |
 //! | closing | - | idle, stale | - | gone, with the `closed` record |
 //!
 //! Orders by people are written between waves, whatever the queue is being compared with. A run that
@@ -14,13 +15,14 @@
 //! Several waves may be on their way to the queue at once: the next is under way while workers are at
 //! the one before. A stale run decides nothing more; it is refilled once nothing of it is on its way.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
-use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
+use gridloom_shared::ledger::record::{Closed, Wave};
 use gridloom_shared::limits::PUBLISHING_MAX;
 
 use crate::entry::Entry;
@@ -45,6 +47,8 @@ enum Phase {
     Deciding,
     /// The queue is being compared with the ledger.
     Refilling,
+    /// Waves are being read again, for the bounds of dead shards that are to be tried again.
+    Recalling,
     /// Everything of a cancelled run is being stopped.
     Halting,
     /// The last record is being written.
@@ -59,7 +63,7 @@ pub struct Run {
     phase: Phase,
     /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
     stale: bool,
-    /// Why no wave of it can be written, or no tile be put on the queue: it ends itself.
+    /// Why no wave of it can be written: it ends so.
     broken: Option<String>,
     publishing: u32,
     /// The next wave when the run was last looked at for missing tiles.
@@ -101,6 +105,11 @@ pub enum Action {
     },
     /// Compare the queue with the ledger and publish what is missing.
     Refill,
+    /// Read these waves again: they have the bounds of dead shards that are to be tried again.
+    Recall {
+        /// Their ledger sequences.
+        waves: BTreeSet<u64>,
+    },
     /// Empty the queue of the run and stop everything of it.
     Halt {
         /// Sequence of the planner's last record of the run.
@@ -146,6 +155,7 @@ impl Run {
             total,
         };
         run.count_dead();
+        run.tell_aside(false);
         Some(run)
     }
 
@@ -159,7 +169,10 @@ impl Run {
         if self.fold.cancelled().is_some() {
             return self.step_cancelled(term);
         }
-        if self.stale && self.broken.is_none() {
+        if self.fold.aside().is_some() {
+            return None;
+        }
+        if self.stale {
             if self.publishing > 0 {
                 return None;
             }
@@ -170,20 +183,27 @@ impl Run {
         if !self.is_read_back() {
             return None;
         }
-        let complete = self.fold.complete();
-        if complete && self.publishing == 0 {
+        let over = self.fold.complete() || self.broken.is_some();
+        if over && self.publishing == 0 {
             self.phase = Phase::Closing;
             return Some(Action::Close {
                 closed: self.end(term),
                 expected: self.fold.last_plan(),
             });
         }
-        let hopeless = self.broken.as_ref().or(self.too_many.as_ref());
-        if let Some(why) = hopeless.filter(|_| !complete).cloned() {
+        if self.broken.is_some() {
+            return None;
+        }
+        if let Some(why) = self.too_many.clone().filter(|_| !over) {
             return Some(self.abort(why, term));
         }
         if self.publishing >= PUBLISHING_MAX {
             return None;
+        }
+        let waves = self.fold.forgotten();
+        if !waves.is_empty() {
+            self.phase = Phase::Recalling;
+            return Some(Action::Recall { waves });
         }
         let tiles = wave::next_tiles(&self.fold, &mut self.cursor, room, now);
         if tiles.is_empty() {
@@ -217,7 +237,6 @@ impl Run {
                 self.next_wave = self.fold.next_wave();
                 self.broken = Some(why);
             }
-            Event::Unsendable(why) => self.broken = Some(why),
             Event::Decided => {
                 self.phase = Phase::Idle;
                 self.publishing += 1;
@@ -230,6 +249,13 @@ impl Run {
             Event::QueueDoubtful => self.stale |= self.may_lack_tiles(),
             Event::Looked => self.look_for_missing(),
             Event::Refilled | Event::Halted => self.phase = Phase::Idle,
+            Event::Recalled(waves) => {
+                let read = waves.iter();
+                read.for_each(|(sequence, wave)| self.fold.recall(*sequence, wave));
+                if self.phase == Phase::Recalling {
+                    self.phase = Phase::Idle;
+                }
+            }
             Event::OrderBegun => self.ordering = true,
             Event::OrderWritten { sequence } => {
                 self.ordering = false;
@@ -242,18 +268,23 @@ impl Run {
     /// Takes in the next record of its ledger. Returns whether it is a wave of another term than
     /// `term`: one that somebody else publishes, or does not.
     pub fn read(&mut self, entry: &Entry, term: Term) -> bool {
+        let was_aside = self.fold.aside().is_some();
         let foreign = entry.fold_into(&mut self.fold).is_some_and(|of| of != term);
         self.stale |= foreign;
         self.next_wave = self.next_wave.max(self.fold.next_wave());
         if self.fold.cancelled().is_none() {
             self.halted = Halted::default();
         }
-        if matches!(entry.plan(), Some(PlanRecord::Reopened(_))) {
-            // Whoever ordered that may have mended it.
-            self.broken = None;
-        }
         self.count_dead();
+        self.tell_aside(was_aside);
         foreign
+    }
+
+    /// Says that its plan makes no sense, once.
+    fn tell_aside(&self, before: bool) {
+        if let Some(why) = self.fold.aside().filter(|_| !before) {
+            tracing::error!(run = %self.fold.run(), why, "set aside: nothing more of it is planned; it can be cancelled");
+        }
     }
 
     /// What its ledger says.
@@ -284,7 +315,7 @@ impl Run {
 
     /// When its next shard that failed may be tried again; `None` when none waits.
     pub fn next_retry(&self) -> Option<UnixMs> {
-        self.fold.retries().first().map(|(due, _)| *due)
+        self.fold.next_retry()
     }
 
     /// Whether it has tiles that are decided, or being decided, and lack an outcome.
@@ -310,6 +341,7 @@ impl Run {
         self.phase == Phase::Idle
             && self.broken.is_none()
             && self.too_many.is_none()
+            && self.fold.aside().is_none()
             && self.fold.cancelled().is_none()
             && self.is_in_step()
             && self.is_read_back()

@@ -28,6 +28,7 @@ use crate::lead;
 use crate::leader::{self, Leadership, Order};
 use crate::now::Now;
 use crate::retention::Retention;
+use crate::toll::Tolls;
 
 mod act;
 mod envoy;
@@ -168,6 +169,7 @@ struct Service {
     connected: (u64, Boot),
     leadership: Option<take::Leadership>,
     standby: Option<Standby>,
+    tolls: Tolls,
 }
 
 /// What lives as long as the service.
@@ -196,6 +198,7 @@ impl Service {
             connected,
             leadership: None,
             standby: None,
+            tolls: Tolls::default(),
         }
     }
 
@@ -331,9 +334,16 @@ impl Service {
         match event {
             Event::Presence(presence) => {
                 leadership.workers.hear(&presence);
-                leadership
-                    .lead
-                    .take(lead::event::Event::Heard(presence), now);
+                for cost in self.tolls.heard(&presence, now.boot) {
+                    let measured = lead::event::Event::Measured {
+                        run: cost.run,
+                        shards: cost.shards,
+                        busy: cost.busy,
+                    };
+                    leadership.lead.take(measured, now);
+                }
+                let heard = lead::event::Event::Heard(presence);
+                leadership.lead.take(heard, now);
             }
             Event::Lead(number, event) if number == self.leads => leadership.lead.take(event, now),
             Event::Lead(..) => {}

@@ -11,6 +11,8 @@ use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
 use gridloom_shared::submission::{Submission, Unreadable};
 use gridloom_shared::wire;
 
+const CONFLICT: &str = "conflict: this request id was used before with other params or another grid: choose another id";
+
 /// What came of a message.
 #[derive(Debug)]
 pub enum Answer {
@@ -77,16 +79,18 @@ struct Understood {
     run: RunId,
     /// The run's first record, if it becomes one; its term is the caller's to fill in.
     opened: Opened,
-    /// What the run has already, whichever queue its job had then.
-    earlier: Option<Earlier>,
 }
 
-/// What is there of a run.
+/// What there is of a run, whichever queue its job had then.
 enum Earlier {
+    /// Nothing that counts: the id is free. The last sequence of whatever else stands under it.
+    Free(u64),
     /// Its first record, at this ledger sequence.
     Opened(u64, Box<Opened>),
-    /// Its last record alone: it was purged, and the id is remembered.
-    Purged,
+    /// It was purged, and the id is remembered; with the hash of what was submitted, where that is known.
+    Purged(Option<u64>),
+    /// What stands there begins with a record, at this sequence, that begins no run.
+    Nonsense(u64),
 }
 
 async fn understand(
@@ -111,10 +115,7 @@ async fn understand(
         Err(error) => return Ok(Err(error.to_string())),
     };
     let run = submission.run_id(&name, delivery.stream_seq);
-    // Two questions, one wait: each round trip is felt by whoever waits for the first shard.
-    let jobs = broker.jobs();
-    let (entry, earlier) = tokio::join!(jobs.get(name.as_str()), find(broker, &run));
-    let (entry, earlier) = (entry?, earlier?);
+    let entry = broker.jobs().get(name.as_str()).await?;
     let Some(value) = entry.and_then(|entry| entry.value) else {
         return Ok(Err(format!(
             "job {name} is unknown: apply it first (gridloom job apply FILE)"
@@ -139,27 +140,23 @@ async fn understand(
         content: submission.content(),
         term: Term(0),
     };
-    Ok(Ok(Understood {
-        run,
-        opened,
-        earlier,
-    }))
+    Ok(Ok(Understood { run, opened }))
 }
 
 /// Writes a run's first record. `Err` holds the reason why the request is refused.
+///
+/// A request names its run: the id is free only if no queue has it. So it is the whole run that must have
+/// no record, not the one subject; of two planners that read different definitions of a job, one opens it.
 async fn open(
     broker: &Broker,
     understood: Understood,
     term: Term,
 ) -> Result<Result<Answer, String>, SubmitError> {
-    let Understood {
-        run,
-        opened,
-        earlier,
-    } = understood;
-    let queue = opened.job.queue.clone();
-    let content = opened.content;
-    let nonce = opened.nonce;
+    let Understood { run, opened } = understood;
+    let (content, nonce) = (opened.content, opened.nonce);
+    let subjects = broker.subjects();
+    let subject = subjects.ledger_of(&opened.job.queue, &run, Author::Plan);
+    let anywhere = subjects.ledger_of_run_anywhere(&run);
     let record = PlanRecord::Opened(Box::new(Opened { term, ..opened }));
     let bytes = wire::encode(&record);
     let most = broker.max_record();
@@ -169,38 +166,45 @@ async fn open(
             bytes.len()
         )));
     }
-    // A request names its run: the id is free only if no queue has it.
-    match earlier {
-        Some(Earlier::Opened(_, first)) => {
-            return Ok(same_request(&first, content, nonce).map(|_| Answer::Exists(run)));
+    let mut behind = 0;
+    loop {
+        let place = (subject.as_str(), anywhere.as_str());
+        match certainly(broker, place, bytes.clone(), behind).await {
+            Ok(sequence) => {
+                return Ok(Ok(Answer::Opened(Box::new(NewRun {
+                    run,
+                    sequence,
+                    record,
+                }))));
+            }
+            Err(AppendError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
-        Some(Earlier::Purged) => {
-            tracing::info!(%run, "asked for again: it is over and was purged");
-            return Ok(Ok(Answer::Exists(run)));
-        }
-        None => {}
-    }
-    let subject = broker.subjects().ledger_of(&queue, &run, Author::Plan);
-    match append_certainly(broker, &subject, bytes, 0).await {
-        Ok(sequence) => Ok(Ok(Answer::Opened(Box::new(NewRun {
-            run,
-            sequence,
-            record,
-        })))),
-        Err(AppendError::Conflict { .. }) => match find(broker, &run).await? {
-            Some(Earlier::Opened(sequence, first)) => {
-                Ok(same_request(&first, content, nonce).map(|mine| match mine {
+        match find(broker, &run).await? {
+            Earlier::Free(last) => behind = last,
+            Earlier::Opened(sequence, first) => {
+                return Ok(same_request(&first, content, nonce).map(|mine| match mine {
                     Mine::Yes => Answer::Opened(Box::new(NewRun {
                         run,
                         sequence,
                         record,
                     })),
                     Mine::No => Answer::Exists(run),
-                }))
+                }));
             }
-            Some(Earlier::Purged) | None => Ok(Ok(Answer::Exists(run))),
-        },
-        Err(error) => Err(error.into()),
+            Earlier::Purged(was) if was.is_some_and(|was| was != content) => {
+                return Ok(Err(CONFLICT.into()));
+            }
+            Earlier::Purged(_) => {
+                tracing::info!(%run, "asked for again: it is over and was purged");
+                return Ok(Ok(Answer::Exists(run)));
+            }
+            Earlier::Nonsense(sequence) => {
+                return Ok(Err(format!(
+                    "the ledger of run {run} does not begin as one (record {sequence}): choose another id"
+                )));
+            }
+        }
     }
 }
 
@@ -215,19 +219,36 @@ fn same_request(first: &Opened, content: u64, nonce: Nonce) -> Result<Mine, Stri
     } else if first.content == content {
         Ok(Mine::No)
     } else {
-        Err("conflict: this request id was used before with other params or another grid: choose another id".into())
+        Err(CONFLICT.into())
     }
 }
 
-/// What there is of a run, in whichever queue it is.
-async fn find(broker: &Broker, run: &RunId) -> Result<Option<Earlier>, ReadError> {
+/// What there is of a run, in whichever queue it is, by the stream's leader: it came first, so it must be
+/// seen.
+async fn find(broker: &Broker, run: &RunId) -> Result<Earlier, ReadError> {
     let subjects = broker.subjects();
+    let ledger = subjects.ledger();
+    let anywhere = subjects.ledger_of_run_anywhere(run);
+    // Before the rest: what comes later is seen by the next compare-and-swap.
+    let last = broker.last_of_leader(&ledger, &anywhere).await?;
     let plan = subjects.plan_of_run_anywhere(run);
-    let first = broker.first(&subjects.ledger(), &plan).await?;
-    Ok(first.map(|first| match wire::decode(&first.payload) {
-        Ok(PlanRecord::Opened(opened)) => Earlier::Opened(first.seq, opened),
-        Ok(_) | Err(_) => Earlier::Purged,
-    }))
+    if let Some(first) = broker.first_of_leader(&ledger, &plan, 1).await? {
+        return Ok(match wire::decode(&first.payload) {
+            Ok(PlanRecord::Opened(opened)) => Earlier::Opened(first.seq, opened),
+            Ok(PlanRecord::Retired(retired)) => Earlier::Purged(retired.content),
+            Ok(record) if record.is_end() => Earlier::Purged(None),
+            Ok(_) | Err(_) => Earlier::Nonsense(first.seq),
+        });
+    }
+    let id = subjects.id_of_anywhere(run);
+    let id = broker.last_of_leader(&ledger, &id).await?;
+    Ok(match id.map(|id| (id.seq, wire::decode(&id.payload))) {
+        None | Some((_, Ok(PlanRecord::Forgotten(_)))) => {
+            Earlier::Free(last.map_or(0, |last| last.seq))
+        }
+        Some((_, Ok(PlanRecord::Retired(retired)))) => Earlier::Purged(retired.content),
+        Some((sequence, Ok(_) | Err(_))) => Earlier::Nonsense(sequence),
+    })
 }
 
 /// Appends under compare-and-swap until the answer is known: an own earlier try whose answer was
@@ -238,10 +259,20 @@ pub(crate) async fn append_certainly(
     bytes: Bytes,
     expected: u64,
 ) -> Result<u64, AppendError> {
+    certainly(broker, (subject, subject), bytes, expected).await
+}
+
+/// As [`append_certainly`], where `expected` is the last sequence on any subject that `on` matches.
+pub(crate) async fn certainly(
+    broker: &Broker,
+    (subject, on): (&str, &str),
+    bytes: Bytes,
+    expected: u64,
+) -> Result<u64, AppendError> {
     let mut pause = std::time::Duration::from_millis(20);
     loop {
         match broker
-            .append(subject.to_owned(), bytes.clone(), Some(expected))
+            .append_on(subject.to_owned(), bytes.clone(), (on, expected))
             .await
         {
             Err(error @ AppendError::Conflict { .. }) => {

@@ -1,6 +1,21 @@
-//! Which cells a run has, as far as its specification says so: a probe tells the rest.
+//! Which cells a run has, as far as its specification says so, and which come next. A mode of pages is one
+//! room: nobody else asks which of them a grid has.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`frontier`] | how far a slice is planned, and what comes next of it |
+//! | `counted` | the same number of pages in each slice |
+//! | `sized` | as many pages as a slice has rows for |
+//! | `probed` | pages that the handler tells |
 
 use crate::job::{GridSpec, PagesSpec};
+
+mod counted;
+pub mod frontier;
+mod probed;
+mod sized;
+
+use frontier::{Frontier, Piece, Room};
 
 /// Which rows of its slice a page holds, where pages are cut by position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,36 +26,59 @@ pub struct Window {
     pub size: Option<u64>,
 }
 
+/// What a mode of pages decides.
+trait Mode {
+    /// Pages of a slice, where the specification alone says so.
+    fn pages_of(&self, slice: u32) -> Option<u32>;
+    /// Pages of the longest slice, as far as the specification says so.
+    fn most_pages(&self) -> u64;
+    /// Shards of the whole grid, where the specification alone says so.
+    fn shards(&self, slices: u32) -> Option<u128>;
+    /// Rows of a page, where pages are cut by position.
+    fn window(&self, _slice: u32, _page: u32) -> Option<Window> {
+        None
+    }
+    /// What comes next of a slice that is planned up to `at`, in tiles of `pages`.
+    fn next(&self, at: &Frontier, pages: u32, room: &mut Room, issue: &mut dyn FnMut(Piece));
+}
+
 impl GridSpec {
+    fn with<T>(&self, ask: impl FnOnce(&dyn Mode) -> T) -> T {
+        match &self.pages {
+            PagesSpec::Count { count } => ask(&counted::Counted { count: *count }),
+            PagesSpec::Rows { rows, page_size } => ask(&sized::Sized {
+                rows,
+                page_size: *page_size,
+            }),
+            PagesSpec::Probe => ask(&probed::Probed),
+        }
+    }
+
     /// Pages of `slice`, where the specification alone says so; `None` for a probed grid.
     pub fn pages_of(&self, slice: u32) -> Option<u32> {
-        match &self.pages {
-            PagesSpec::Count { count } => Some(*count),
-            PagesSpec::Rows { rows, page_size } => {
-                let rows = rows.get(slice as usize).copied().unwrap_or(0);
-                u32::try_from(rows.div_ceil(*page_size).max(1)).ok()
-            }
-            PagesSpec::Probe => None,
-        }
+        self.with(|mode| mode.pages_of(slice))
+    }
+
+    /// Pages of the longest slice, as far as the specification says so.
+    pub fn most_pages(&self) -> u64 {
+        self.with(|mode| mode.most_pages())
     }
 
     /// Shards of the whole grid, where the specification alone says so.
     pub fn shards(&self) -> Option<u64> {
-        (0..self.slices)
-            .map(|slice| self.pages_of(slice).map(u64::from))
-            .sum()
+        let shards = self.with(|mode| mode.shards(self.slices));
+        shards.map(|shards| u64::try_from(shards).unwrap_or(u64::MAX))
     }
 
     /// Rows of page `page` of `slice`, where pages are cut by position.
     pub fn window(&self, slice: u32, page: u32) -> Option<Window> {
-        let PagesSpec::Rows { page_size, .. } = &self.pages else {
-            return None;
-        };
-        let last = self.pages_of(slice)?.saturating_sub(1);
-        Some(Window {
-            offset: u64::from(page) * page_size,
-            size: (page < last).then_some(*page_size),
-        })
+        self.with(|mode| mode.window(slice, page))
+    }
+
+    /// What comes next of a slice that is planned up to `at`, in tiles of `pages`: as much as there is
+    /// `room` for.
+    pub fn next(&self, at: &Frontier, pages: u32, room: &mut Room, mut issue: impl FnMut(Piece)) {
+        self.with(|mode| mode.next(at, pages.max(1), room, &mut issue));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
-//! | [`record`] | what may be written, and by whom; a room a kind of record, [`orders`] among them |
+//! | [`record`] | what may be written, and by whom; a room a kind of record, [`orders`] and [`retired`] among them |
 //! | [`outcomes`] | the packed block of outcomes |
 //! | [`fold`] | what the records add up to: the planner's view, small for a run of any size; a room a kind of change |
 //! | [`crash`] | which shards kill their workers |
@@ -16,4 +16,4 @@ pub mod outcomes;
 pub mod record;
 pub mod summary;
 
-pub use record::orders;
+pub use record::{orders, retired};

@@ -125,16 +125,8 @@ pub const HELD_MAX: usize = 200_000;
 pub const PACKED_MAX: usize = 384 * 1024;
 /// Most bytes of what a worker's announcement names: announcements are many.
 pub const NAMED_MAX: usize = 4 * 1024;
-/// Most queues that one worker pulls from, as it says.
-pub const WORKER_QUEUES_MAX: usize = 256;
-/// Most handlers that one worker has, as it says.
-pub const WORKER_HANDLERS_MAX: usize = 512;
-/// Longest version of a worker, in bytes.
-pub const VERSION_TEXT_MAX: usize = 64;
-/// Largest announcement of a worker, in bytes: a planner keeps one of each.
-pub const PRESENCE_MAX: usize = 64 * 1024;
-/// Most workers that a planner keeps: more announce themselves in vain until others are forgotten.
-pub const WORKERS_MAX: usize = 10_000;
+/// Most runs of whose cost an announcement tells.
+pub const TOLLS_MAX: usize = 64;
 /// Pulls that wait at once at one consumer. Can never be changed afterwards.
 pub const PULLS_WAITING_MAX: usize = 16_384;
 /// Waves of one run that may be on their way to the queue at once.
@@ -144,6 +136,22 @@ pub const PUBLISHING_MAX: u32 = 4;
 
 /// Pages that probes found and no wave has issued: no more slices are probed above this.
 pub const READY_MAX: usize = 16_384;
+/// Shards that failed and have attempts left: above this nothing of the run is issued for the first time.
+pub const RETRYING_MAX: usize = 262_144;
+/// Bytes of different errors that are kept; what goes beyond it is counted, and stands in the ledger.
+pub const ERRORS_KEPT: usize = 1024 * 1024;
+/// Runs of dead shards of which each keeps its own error and time: above this neighbours share them.
+pub const GRAVES_EXACT: usize = 65_536;
+/// Waves that are read again at once for the bounds of dead shards that are to be tried again.
+pub const RECALLED_MAX: usize = 4;
+
+// An audit.
+
+/// Cells that an audit lists of each kind of breach; how many there are stands beside the list.
+pub const LISTED_MAX: usize = 1_000;
+/// Successes of one shard, each under a fence of its own, that an audit tells apart. A shard with more
+/// is a breach by itself.
+pub const SUCCESSES_MAX: usize = 64;
 
 /// Bytes of a key on the wire beyond its text.
 const KEY_MORE: usize = 5;
@@ -214,6 +222,14 @@ const _: () = {
         PROBE_PAGES_MAX <= READY_MAX,
         "the answer to one probe never stops the others"
     );
+    assert!(
+        ABORT_AFTER_DEFAULT as usize <= GRAVES_EXACT,
+        "a run whose job says nothing keeps each error"
+    );
+    assert!(
+        WAVE_TILES_MAX * PUBLISHING_MAX as usize <= RETRYING_MAX,
+        "retries fill their waves"
+    );
     assert!(NAME_MAX < RUN_ID_MAX, "a run's id holds its job's name");
 };
 
@@ -229,13 +245,6 @@ const _: () = {
     assert!(
         (CONCURRENCY_MAX * (1 + UNACKED_TIMES) + UNACKED_MORE) as usize <= HELD_MAX,
         "a worker can name all that it holds"
-    );
-    assert!(
-        (WORKER_QUEUES_MAX + WORKER_HANDLERS_MAX) * (NAME_MAX + KEY_MORE)
-            + NAMED_MAX
-            + ENVELOPE_MAX
-            <= PRESENCE_MAX,
-        "a worker of everything can announce itself"
     );
     assert!(
         WAVE_TILES_MAX * PUBLISHING_MAX as usize <= QUEUED_MAX,

@@ -69,6 +69,29 @@ impl Ranges {
         gaps
     }
 
+    /// How many numbers of `run` are not in the set.
+    pub fn lacks(&self, run: &Range<u64>) -> u64 {
+        let held = self.touching(run);
+        let held: u64 = held
+            .map(|held| held.end.min(run.end) - held.start.max(run.start))
+            .sum();
+        run.end.saturating_sub(run.start) - held
+    }
+
+    /// Whether any number of `run` is in the set.
+    pub fn touches(&self, run: &Range<u64>) -> bool {
+        !run.is_empty() && self.touching(run).next().is_some()
+    }
+
+    /// Whether the set is `run`.
+    pub fn is_exactly(&self, run: Range<u64>) -> bool {
+        match self.runs.as_slice() {
+            [] => run.is_empty(),
+            [only] => *only == run,
+            [..] => false,
+        }
+    }
+
     /// Adds `run`.
     pub fn insert(&mut self, run: Range<u64>) {
         if run.is_empty() {
@@ -156,6 +179,11 @@ mod tests {
                     prop_assert_eq!(ranges.contains(number), plain.contains(&number));
                 }
                 prop_assert_eq!(ranges.covers(&window), outside.is_empty());
+                prop_assert_eq!(ranges.lacks(&window), outside.len() as u64);
+                prop_assert_eq!(ranges.touches(&window), !inside.is_empty());
+                prop_assert_eq!(ranges.lacks(&(7..7)), 0);
+                let all = plain.first().zip(plain.last()).map_or(0..0, |(first, last)| *first..*last + 1);
+                prop_assert_eq!(ranges.is_exactly(all.clone()), plain.len() as u64 == all.end - all.start);
             }
         }
     }

@@ -7,6 +7,7 @@
 //! | [`dead`] | which shards have used up their attempts |
 //! | [`jobs`] | which jobs are defined |
 //! | [`queues`] | what waits, and where |
+//! | [`waits`] | what a run waits for |
 //! | [`workers`] | who is there to do it |
 //!
 //! Nothing here prints, orders or changes anything. One run, job, queue or worker that is gone, or that
@@ -27,6 +28,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod queues;
 pub mod runs;
+pub mod waits;
 pub mod workers;
 
 /// Why a run cannot be told of.

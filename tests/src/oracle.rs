@@ -226,9 +226,10 @@ pub async fn judge_open(
 fn only_excused(audit: &Report, excused: &HashSet<Cell>) -> bool {
     let pages = excused.iter().filter(|cell| cell.kind == TileKind::Page);
     let excused: HashSet<(u32, u32)> = pages.map(|cell| (cell.slice, cell.page)).collect();
-    let clean = audit.lost.is_empty() && audit.unexpected.is_empty();
+    let clean = audit.lost_cells == 0 && audit.unexpected_cells == 0;
     clean
         && audit.unexpected_records == 0
+        && audit.twice_cells == audit.twice.len() as u64
         && audit
             .twice
             .iter()

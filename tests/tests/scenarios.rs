@@ -8,6 +8,8 @@
     reason = "seeds and measurements, for who reads the output of a test"
 )]
 
+#[path = "scenarios/audits.rs"]
+mod audits;
 #[path = "scenarios/clock.rs"]
 mod clock;
 #[path = "scenarios/cluster.rs"]
@@ -32,16 +34,12 @@ mod lists;
 mod machine;
 #[path = "scenarios/mixed.rs"]
 mod mixed;
-#[path = "scenarios/orders.rs"]
-mod orders;
 #[path = "scenarios/permissions.rs"]
 mod permissions;
 #[path = "scenarios/planners.rs"]
 mod planners;
 #[path = "scenarios/queue.rs"]
 mod queue;
-#[path = "scenarios/refused.rs"]
-mod refused;
 #[path = "scenarios/retention.rs"]
 mod retention;
 #[path = "scenarios/runs.rs"]

@@ -4,7 +4,7 @@
 //! |------|--------------------|
 //! | `sizes` | no file over 500 lines and no function over 70 may grow, and none may be added |
 //! | `pages` | every page that is named is there, with the section that is named |
-//! | `layers` | who may name the client of the broker; the toolchain is the oldest that is promised |
+//! | `layers` | who may name the client of the broker; what pure rooms may not; the toolchain is the oldest that is promised |
 
 #[path = "tidy/layers.rs"]
 mod layers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{Fence, Nonce, Term};
 use gridloom_shared::job::PagesSpec;
-use gridloom_shared::ledger::fold::{Cell, Next};
+use gridloom_shared::ledger::fold::Cell;
 use gridloom_shared::ledger::record::{Opened, PlanRecord, TileRun};
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 use gridloom_shared::wire;
@@ -64,17 +64,18 @@ async fn every_way_to_fail_is_an_outcome_and_frees_the_queue() -> anyhow::Result
     let fold = stage.until_acknowledged().await?;
     worker.stop().await?;
     let failed = |page| {
-        fold.failed().get(&Cell {
+        fold.waiting().get(&Cell {
             kind: TileKind::Page,
             slice: 0,
             page,
         })
     };
-    let error = |page| failed(page).map(|cell| cell.error.clone());
-    assert_eq!(error(0).as_deref(), Some("busy"));
-    assert_eq!(error(1).as_deref(), Some("panicked: broken"));
-    assert_eq!(error(2).as_deref(), Some("timed out after 200ms"));
-    assert_eq!(failed(3).map(|cell| cell.next), Some(Next::Dead));
+    let error = |page| failed(page).map(|cell| fold.error_of(cell));
+    assert_eq!(error(0), Some("busy"));
+    assert_eq!(error(1), Some("panicked: broken"));
+    assert_eq!(error(2), Some("timed out after 200ms"));
+    let dead: Vec<u32> = fold.dead().map(|dead| dead.cell.page).collect();
+    assert_eq!((failed(3), dead), (None, vec![3]));
     assert_eq!((fold.counts().done, fold.retries().len()), (1, 3));
     Ok(())
 }
@@ -110,10 +111,10 @@ async fn probe_reports_the_pages_that_the_handler_found() -> anyhow::Result<()> 
     let fold = stage.until_acknowledged().await?;
     worker.stop().await?;
     assert_eq!(
-        fold.slices()[0].ready().front(),
+        fold.frontier(0).ready().front(),
         Some(&Bounds(Key::Int(1), Key::Int(10)))
     );
-    assert_eq!(fold.slices()[0].question(), Some((1, Some(Key::Int(10)))));
+    assert_eq!(fold.frontier(0).question(), Some((1, Some(Key::Int(10)))));
     Ok(())
 }
 

@@ -142,8 +142,8 @@ async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
         }
     }
     let took = now.since(begun);
-    job.pace.note(took);
     let pages = work.finished.done + work.finished.failed;
+    job.pace.note(took, pages);
     if pages > 0 {
         job.duration.record(took.as_secs_f64() / pages as f64);
     }

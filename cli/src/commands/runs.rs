@@ -8,6 +8,8 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::reads;
+use gridloom_shared::waiting::Waiting;
+use serde::Serialize;
 
 use super::Context;
 use crate::args::Runs;
@@ -80,8 +82,18 @@ fn standing(run: &RunSummary) -> String {
 pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     let summary = reads::runs::show(&broker, run).await?;
-    context.output.show(&summary, |output| {
-        output.say(facts(&summary).render(None));
+    let waits = match summary.state.ended() {
+        true => Some(Vec::new()),
+        false => reads::waits::of(&broker, run).await,
+    };
+    let shown = Shown {
+        summary,
+        planner_answers: waits.is_some(),
+        waits: waits.unwrap_or_default(),
+    };
+    context.output.show(&shown, |output| {
+        let summary = &shown.summary;
+        output.say(facts(&shown).render(None));
         if summary.shards.dead > 0 {
             output.note(format!(
                 "see the errors of dead shards with gridloom dead list {run}"
@@ -91,7 +103,19 @@ pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
     Ok(Verdict::Fine)
 }
 
-fn facts(run: &RunSummary) -> Table {
+/// A run, as `show --json` prints it.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    summary: RunSummary,
+    /// What it waits for, the first reason first.
+    waits: Vec<Waiting>,
+    /// Whether that is known.
+    planner_answers: bool,
+}
+
+fn facts(shown: &Shown) -> Table {
+    let run = &shown.summary;
     let mut table = Table::facts();
     table.fact("run", run.run.as_str());
     table.fact("job", format!("{} on queue {}", run.job, run.queue));
@@ -99,6 +123,15 @@ fn facts(run: &RunSummary) -> Table {
     table.fact("state", format!("{}{took}", run.state.as_str()));
     if let Some(error) = &run.error {
         table.fact("error", error);
+    }
+    if !shown.planner_answers {
+        table.fact(
+            "waits for",
+            "no planner answers; start one with gridloom planner",
+        );
+    }
+    for waiting in &shown.waits {
+        table.fact("waits for", waiting.to_string());
     }
     let time = |at: &Option<String>| at.clone().unwrap_or_else(|| "-".to_owned());
     table.fact("scheduled", time(&run.scheduled_at));

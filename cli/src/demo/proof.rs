@@ -53,8 +53,8 @@ impl Proof<'_> {
         let audit = self.audit;
         audit.ok
             && audit.planned == audit.committed
-            && audit.lost.is_empty()
-            && audit.twice.is_empty()
+            && audit.lost_cells == 0
+            && audit.twice_cells == 0
     }
 
     /// Whether every check held.
@@ -92,8 +92,8 @@ impl Proof<'_> {
             grouped(audit.planned),
             grouped(audit.committed),
             grouped(audit.takeovers),
-            grouped(audit.lost.len() as u64),
-            grouped(audit.twice.len() as u64)
+            grouped(audit.lost_cells),
+            grouped(audit.twice_cells)
         )
     }
 

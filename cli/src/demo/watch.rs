@@ -110,13 +110,12 @@ impl<'a> Watch<'a> {
     }
 
     fn take(&mut self, stored: &Stored) {
-        let Ok(record) = ledger::content(self.broker.subjects(), stored) else {
-            return self.fold.apply_unreadable(stored.seq);
-        };
+        let subjects = self.broker.subjects();
+        let content = ledger::content(subjects, stored);
         let before = self.fold.counts().done;
-        self.fold.apply(stored.seq, stored.at, &record);
+        ledger::take(subjects, &mut self.fold, stored, &content);
         let counted = self.fold.counts().done - before;
-        if let Record::Work(work) = &record
+        if let Ok(Record::Work(work)) = &content
             && counted > 0
         {
             *self.done.entry(work.signature().0).or_default() += counted;
@@ -125,13 +124,8 @@ impl<'a> Watch<'a> {
 
     /// Shards of the run, once every slice has told its pages.
     fn total(&self) -> Option<u64> {
-        let slices = self.fold.slices();
-        let ends: Option<Vec<u64>> = slices
-            .iter()
-            .map(|slice| slice.end().map(u64::from))
-            .collect();
-        ends.filter(|ends| !ends.is_empty())
-            .map(|ends| ends.iter().sum())
+        let fold = &self.fold;
+        fold.all_known().then(|| fold.known_shards())
     }
 
     fn percent(&self) -> Option<u64> {

@@ -37,24 +37,19 @@ impl Admission {
             });
         }
         let slots = crew.slots(queue, now.boot);
-        let state = self.queues.get(queue)?;
-        if state.window.room(state.outstanding, slots, now.boot) == 0 {
-            let nobody = crew.help(queue, &job.handler, now.boot) == Help::NoWorker;
-            return Some(if nobody {
-                Waiting::NoWorker {
-                    queue: queue.clone(),
-                }
-            } else {
-                Waiting::QueueFull {
-                    queue: queue.clone(),
-                    outstanding: state.outstanding as u64,
-                }
-            });
+        let queue = queue.clone();
+        let state = self.queues.get(&queue)?;
+        let full = state.window.room(state.outstanding, slots, now.boot) == 0;
+        if full && crew.help(&queue, &job.handler, now.boot) == Help::NoWorker {
+            return Some(Waiting::NoWorker { queue });
         }
         let level = member.waits.as_ref().map(|waits| waits.place.level)?;
-        state.line.first_level().filter(|first| *first < level)?;
-        Some(Waiting::Behind {
-            queue: queue.clone(),
+        if state.line.first_level().is_some_and(|first| first < level) {
+            return Some(Waiting::Behind { queue });
+        }
+        full.then_some(Waiting::QueueFull {
+            queue,
+            outstanding: state.outstanding as u64,
         })
     }
 

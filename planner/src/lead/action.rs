@@ -1,6 +1,6 @@
 //! What one leadership has done by the shell. Closed, and known to everybody: it knows nobody.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,6 +48,15 @@ pub enum Action {
         tiles: Vec<Tile>,
         /// The register as it stands.
         register: Register,
+    },
+    /// Read waves of a run again.
+    Recall {
+        /// The run.
+        run: RunId,
+        /// The queue of its ledger.
+        queue: QueueName,
+        /// Their ledger sequences.
+        waves: BTreeSet<u64>,
     },
     /// Empty the queue of a cancelled run, and have everything of it stopped.
     Halt {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::record::Wave;
 use gridloom_shared::presence::Presence;
 
 use crate::entry::Entry;
@@ -74,21 +75,19 @@ pub enum Report {
     },
     /// The queue was emptied of a cancelled run, and its holders stopped.
     Halted(RunId),
+    /// Waves of a run were read again, each with its ledger sequence.
+    Recalled(RunId, Vec<(u64, Wave)>),
     /// The ledger of a run was read.
     Loaded(Box<Fold>),
 }
 
 /// What became of tiles.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// They are on the queue.
     Stored,
     /// The register is not the one they expected, or nobody knows: to be claimed, then refilled.
     Lost(Register),
-    /// The queue has no room, or refuses them for now: surely none is stored.
-    NotTaken,
-    /// They can never be put on the queue, for this reason.
-    Unsendable(String),
 }
 
 /// What became of an order's record.

@@ -10,7 +10,7 @@ impl Lead {
         };
         let fold = run.fold();
         let (open, issued) = (fold.open_tiles().len() as u64, fold.all_issued());
-        let retries = fold.retries().len() as u64;
+        let retries = fold.retrying();
         let due = run.next_retry();
         let mut waits = Vec::new();
         if issued && open > 0 {

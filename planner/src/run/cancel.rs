@@ -7,7 +7,7 @@
 //! | for good | close | - |
 
 use gridloom_shared::id::Term;
-use gridloom_shared::job::{AbortAfter, PagesSpec};
+use gridloom_shared::job::AbortAfter;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
 use gridloom_shared::ledger::record::{Closed, EndState};
@@ -103,14 +103,7 @@ impl Run {
 
 /// Shards of a grid whose size is known from the start.
 pub(super) fn shards_of(fold: &Fold) -> Option<u64> {
-    let grid = &fold.opening()?.record.job.grid;
-    match grid.pages {
-        PagesSpec::Probe => None,
-        PagesSpec::Count { .. } | PagesSpec::Rows { .. } => {
-            let pages = (0..grid.slices).filter_map(|slice| grid.pages_of(slice));
-            Some(pages.map(u64::from).sum())
-        }
-    }
+    fold.opening()?.record.job.grid.shards()
 }
 
 fn too_many(fold: &Fold, limit: AbortAfter, dead: u64, total: Option<u64>) -> Option<String> {

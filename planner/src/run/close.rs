@@ -1,7 +1,6 @@
 //! How a run ends that was not cancelled. Pure, as its parent.
 
 use gridloom_shared::id::Term;
-use gridloom_shared::ledger::fold::Next;
 use gridloom_shared::ledger::record::{Closed, EndState};
 
 use super::Run;
@@ -9,6 +8,13 @@ use super::Run;
 impl Run {
     /// The last record of a run of which nothing is left to do.
     pub(super) fn end(&self, term: Term) -> Closed {
+        if let Some(why) = &self.broken {
+            return Closed {
+                state: EndState::Failed,
+                error: Some(why.clone()),
+                term,
+            };
+        }
         let counts = self.fold.counts();
         if counts.dead + counts.dead_probes == 0 {
             return Closed {
@@ -17,12 +23,7 @@ impl Run {
                 term,
             };
         }
-        let last = self
-            .fold
-            .failed()
-            .values()
-            .rfind(|failed| failed.next == Next::Dead);
-        let error = last.map_or("", |failed| failed.error.as_str());
+        let error = self.fold.dead().next_back().map_or("", |dead| dead.error);
         let what = match (counts.dead, counts.dead_probes) {
             (dead, 0) => format!("{dead} shards are dead"),
             (0, probes) => {

@@ -1,5 +1,7 @@
 //! What happens to a run, besides the records of its ledger.
 
+use gridloom_shared::ledger::record::Wave;
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -8,8 +10,6 @@ pub enum Event {
     Outrun,
     /// The wave that was to be the next can never be written, for this reason.
     Unwritable(String),
-    /// Tiles of it can never be put on the queue, for this reason.
-    Unsendable(String),
     /// Our wave stands in the ledger and is being published.
     Decided,
     /// A wave is on the queue.
@@ -24,6 +24,8 @@ pub enum Event {
     Refilled,
     /// The queue was emptied of the cancelled run, and its holders have answered or were waited for.
     Halted,
+    /// Waves were read again, each with its ledger sequence.
+    Recalled(Vec<(u64, Wave)>),
     /// An order is being written.
     OrderBegun,
     /// It stands at this ledger sequence.

@@ -2,7 +2,7 @@
 
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::Term;
-use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::fold::{Cell, Fold};
 use gridloom_shared::ledger::orders::{CELLS_MAX, Cancelled, Dropped, Reopened, Which};
 use gridloom_shared::ledger::record::{EndState, PlanRecord};
 
@@ -17,7 +17,7 @@ pub enum Judged {
 
 /// Judges `command` of the run that `fold` knows to its end.
 pub fn judge(fold: &Fold, command: &Command, term: Term) -> Judged {
-    if fold.opening().is_none() {
+    if fold.opening().is_none() || fold.retired().is_some() {
         return misuse(unknown(fold, command));
     }
     if fold.has_request(command.request) {
@@ -116,10 +116,13 @@ fn chosen(fold: &Fold, command: &Command) -> Result<(Which, u64), String> {
         if command.page.is_some() {
             return Err("a page needs its slice: name it as well".to_owned());
         }
-        let all = fold.chosen(&Which::All).len() as u64;
+        let all = fold.dead_kept();
         return Ok((Which::All, all));
     };
-    let cells = fold.dead_of(slice, command.page);
+    let cells: Vec<Cell> = fold
+        .dead_of(slice, command.page)
+        .take(CELLS_MAX + 1)
+        .collect();
     match (cells.len(), command.page) {
         (0, Some(page)) => Err(format!(
             "page {page} of slice {slice} of run {} is not dead; gridloom dead list shows those that are",
@@ -133,8 +136,9 @@ fn chosen(fold: &Fold, command: &Command) -> Result<(Which, u64), String> {
             let shards = cells.len() as u64;
             Ok((Which::These(cells), shards))
         }
-        (many, _) => Err(format!(
-            "{many} shards of slice {slice} are dead, and {CELLS_MAX} at once are the most: name pages, or all of the run"
+        (_, _) => Err(format!(
+            "{} shards of slice {slice} are dead, and {CELLS_MAX} at once are the most: name pages, or all of the run",
+            fold.dead_of(slice, None).count()
         )),
     }
 }

@@ -108,6 +108,9 @@ impl Act {
                 tiles,
                 register,
             } => self.errand("refilling", envoy.refill(run, queue, tiles, register)),
+            Action::Recall { run, queue, waves } => {
+                self.errand("reading waves again", envoy.recall(run, queue, waves));
+            }
             Action::Halt {
                 run,
                 queue,

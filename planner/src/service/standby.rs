@@ -11,7 +11,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::follow::{FollowError, Followed, Start};
 use gridloom_shared::broker::log::{ReadError, Record};
-use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::wire;
@@ -41,11 +41,11 @@ impl Folded {
         };
         let plans = subjects.ledgers_by(Author::Plan);
         for last in broker.last_per_subject(&subjects.ledger(), &plans).await? {
-            let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
+            let Some((_, run, _)) = subjects.parse_ledger(&last.subject) else {
                 continue;
             };
             if !wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end()) {
-                folded.read_run(broker, &queue, run, position).await?;
+                folded.read_run(broker, run, position).await?;
             }
         }
         Ok(folded)
@@ -85,12 +85,11 @@ impl Folded {
     async fn read_run(
         &mut self,
         broker: &Broker,
-        queue: &QueueName,
         run: RunId,
         position: u64,
     ) -> Result<(), ReadError> {
         let subjects = broker.subjects();
-        let filter = subjects.ledger_of_run(queue, &run);
+        let filter = subjects.ledger_of_run_anywhere(&run);
         let records = broker
             .read(&subjects.ledger(), &filter, 1, Some(position))
             .await?;
@@ -103,7 +102,7 @@ impl Folded {
 
     /// Takes in the next record. Dropped in the middle, it can be taken in again.
     async fn take(&mut self, broker: &Broker, record: &Record) -> Result<(), ReadError> {
-        let Some((queue, run, author)) = broker.subjects().parse_ledger(&record.subject) else {
+        let Some((_, run, author)) = broker.subjects().parse_ledger(&record.subject) else {
             return Ok(());
         };
         if let Some(fold) = self.runs.get_mut(&run) {
@@ -115,7 +114,7 @@ impl Folded {
             }
         } else if author == Author::Plan {
             // The first record of a run, or one that opens it again.
-            self.read_run(broker, &queue, run, record.seq).await?;
+            self.read_run(broker, run, record.seq).await?;
         }
         self.position = record.seq;
         Ok(())

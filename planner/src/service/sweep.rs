@@ -1,28 +1,44 @@
 //! Removes what need not be kept any more, every now and then, for as long as the leadership lasts.
 //!
-//! A run that is over loses all but the last of its planner's records first: from then on it counts as
-//! purged, whoever reads it. What is left of it when a planner dies in between goes with the next
-//! sweep. A run that is open is never touched.
+//! Whether a run goes is decided by a record, `retired`, behind the one that closed it and under
+//! compare-and-swap with orders: a `reopened` that came first wins. Only then is anything removed, and only
+//! below that record, so that nothing of this reaches what comes later, however late it arrives
+//! (docs/PROTOCOL.md). What a planner that dies leaves half done goes on with the next sweep: the run's plan
+//! goes last.
+//!
+//! | room | what it does |
+//! |------|--------------|
+//! | [`list`] | which runs are over, and which are half gone |
+//! | [`ids`] | remembers the ids of runs that are gone, and forgets them |
 
-use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
-use gridloom_shared::broker::log::{ReadError, Record};
-use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::broker::kv::WriteError;
+use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::broker::subjects::WATCHED_KEY;
+use gridloom_shared::clock::{Boot, UnixMs};
+use gridloom_shared::id::Term;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
+use gridloom_shared::ledger::retired::Retired;
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
 use crate::broker_clock::BrokerClock;
+use crate::retention::ages::Watched;
 use crate::retention::{Kept, Retention};
+use crate::submit::append_certainly;
+
+mod ids;
+mod list;
+
+use list::Listed;
 
 /// A sweep may take this part of the time at most: one in so many.
 const SHARE: u32 = 20;
 
-/// How long to wait where the broker's clock is not known yet.
+/// How long to wait where the broker's clock is not known yet, or cannot be trusted.
 const UNKNOWN: Duration = Duration::from_millis(100);
 
 /// Why a sweep ended early. The next one goes on.
@@ -32,21 +48,21 @@ enum SweepError {
     Api(#[from] ApiError),
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-/// Records of one run, by author.
-#[derive(Clone, Copy, Debug, Default)]
-struct Records {
-    plan: u64,
-    others: u64,
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// Sweeps for ever.
-pub(super) async fn sweep(broker: Broker, policy: Retention, clock: BrokerClock) {
+pub(super) async fn sweep(broker: Broker, policy: Retention, clock: BrokerClock, term: Term) {
     let mut sweeper = Sweeper {
         broker,
         policy,
-        closed: HashMap::new(),
+        term,
+        listed: Listed::default(),
+        ids_from: 1,
+        looked: None,
     };
     loop {
         let begun = Instant::now();
@@ -65,119 +81,154 @@ pub(super) async fn sweep(broker: Broker, policy: Retention, clock: BrokerClock)
 struct Sweeper {
     broker: Broker,
     policy: Retention,
-    /// When runs were closed whose records are kept.
-    closed: HashMap<RunId, UnixMs>,
+    term: Term,
+    listed: Listed,
+    /// Where the search for ids that may be forgotten goes on.
+    ids_from: u64,
+    /// When this planner looked at the broker's clock, and the revision that it wrote then.
+    looked: Option<(Boot, u64)>,
+}
+
+/// Up to where the streams went when a sweep began: what is removed without a record of its own stood there.
+struct Ends {
+    ledger: u64,
+    shards: u64,
+    summaries: u64,
 }
 
 impl Sweeper {
     async fn once(&mut self, now: UnixMs) -> Result<(), SweepError> {
-        let runs = self.runs().await?;
-        let known: HashSet<&RunId> = runs.keys().map(|(_, run)| run).collect();
-        self.closed.retain(|run, _| known.contains(run));
-        let mut kept = Vec::new();
-        for ((queue, run), records) in &runs {
-            if records.plan == 1 && records.others == 0 {
-                continue; // purged, or just opened
-            }
-            let closed_at = match self.closed.get(run) {
-                Some(at) => Some(*at),
-                None => self.last(queue, run).await?.map(|closed| closed.at),
-            };
-            let Some(closed_at) = closed_at else { continue };
-            self.closed.insert(run.clone(), closed_at);
-            kept.push(Kept {
-                run: run.clone(),
-                queue: queue.clone(),
-                closed_at,
-            });
+        let watched = self.watch(now).await?;
+        let ends = self.ends().await?;
+        self.listed.read(&self.broker).await?;
+        let mut gone = 0_u64;
+        for (place, retired) in self.listed.half_gone() {
+            self.remove(&place, retired, &ends).await?;
+            gone += 1;
         }
-        let due = self.policy.due(kept, now);
-        for run in &due {
-            self.purge(run).await?;
-        }
-        if !due.is_empty() {
-            metrics::counter!(names::RUNS_PURGED).increment(due.len() as u64);
-            tracing::info!(runs = due.len(), "purged runs that were kept long enough");
-        }
-        self.forget_ids(&runs, now).await?;
-        self.tidy_state(now).await
-    }
-
-    async fn runs(&self) -> Result<HashMap<(QueueName, RunId), Records>, SweepError> {
-        let subjects = self.broker.subjects();
-        let all = self
-            .broker
-            .subjects_of(&subjects.ledger(), &subjects.all_ledgers())
-            .await?;
-        let mut runs: HashMap<_, Records> = HashMap::new();
-        for (subject, count) in &all {
-            let Some((queue, run, author)) = subjects.parse_ledger(subject) else {
-                continue;
-            };
-            let records = runs.entry((queue, run)).or_default();
-            match author {
-                Author::Plan => records.plan = *count,
-                Author::Work | Author::Takeover => records.others += count,
+        for kept in self.policy.due(self.listed.kept(), &watched) {
+            if let Some(retired) = self.retire(&kept).await? {
+                let place = (kept.queue, kept.run);
+                self.remove(&place, retired, &ends).await?;
+                gone += 1;
             }
         }
-        Ok(runs)
-    }
-
-    /// The run's last record, if that closes it.
-    async fn last(&self, queue: &QueueName, run: &RunId) -> Result<Option<Record>, ReadError> {
-        let subjects = self.broker.subjects();
-        let plan = subjects.ledger_of(queue, run, Author::Plan);
-        let last = self
-            .broker
-            .last_of_leader(&subjects.ledger(), &plan)
-            .await?;
-        Ok(last.filter(closes))
-    }
-
-    async fn purge(&mut self, kept: &Kept) -> Result<(), SweepError> {
-        let Kept { run, queue, .. } = kept;
-        self.closed.remove(run);
-        // It may have been opened again meanwhile.
-        if self.last(queue, run).await?.is_none() {
-            return Ok(());
+        if gone > 0 {
+            metrics::counter!(names::RUNS_PURGED).increment(gone);
+            tracing::info!(runs = gone, "purged runs that were kept long enough");
         }
+        self.remove_strays(&ends).await?;
+        self.forget_ids(&watched).await?;
+        self.tidy_state(&watched).await
+    }
+
+    /// What planners know of the broker's clock by now. Whoever loses the race for it does not sweep.
+    async fn watch(&mut self, now: UnixMs) -> Result<Watched, SweepError> {
+        let state = self.broker.state();
+        let looked = Boot::now();
+        let entry = state.get_of_leader(WATCHED_KEY).await?;
+        let known = entry.as_ref().and_then(|entry| {
+            let watched = serde_json::from_slice::<Watched>(entry.value.as_ref()?).ok()?;
+            Some((watched, entry.revision))
+        });
+        let watched = match known {
+            Some((mut watched, revision)) => {
+                let own = self.looked.filter(|(_, written)| *written == revision);
+                watched.look(now, own.map(|(at, _)| looked.since(at)));
+                watched
+            }
+            None => Watched::begin(now),
+        };
+        let value = serde_json::json!(watched).to_string().into();
+        let revision = match entry {
+            Some(entry) => state.update(WATCHED_KEY, value, entry.revision).await?,
+            None => state.create(WATCHED_KEY, value).await?,
+        };
+        self.looked = Some((looked, revision));
+        Ok(watched)
+    }
+
+    async fn ends(&self) -> Result<Ends, SweepError> {
+        let subjects = self.broker.subjects();
+        let summaries = self.broker.runs().name().stream();
+        Ok(Ends {
+            ledger: self.broker.info(&subjects.ledger()).await?.last_seq,
+            shards: self.broker.info(&subjects.shards()).await?.last_seq,
+            summaries: self.broker.info(&summaries).await?.last_seq,
+        })
+    }
+
+    /// Decides that a run is over for good. `None` where it is not, since somebody came first.
+    async fn retire(&self, kept: &Kept) -> Result<Option<(u64, Retired)>, SweepError> {
+        let subjects = self.broker.subjects();
+        let plan = subjects.ledger_of(&kept.queue, &kept.run, Author::Plan);
+        let ledger = subjects.ledger();
+        let first = self.broker.first_of_leader(&ledger, &plan, 1).await?;
+        let opened = first.and_then(|first| match wire::decode(&first.payload) {
+            Ok(PlanRecord::Opened(opened)) => Some(opened),
+            Ok(_) | Err(_) => None,
+        });
+        let retired = Retired {
+            nonce: opened.as_ref().map(|opened| opened.nonce),
+            content: opened.map(|opened| opened.content),
+            closed_at: kept.closed_at,
+            term: self.term,
+        };
+        let record = wire::encode(&PlanRecord::Retired(retired.clone()));
+        match append_certainly(&self.broker, &plan, record, kept.end).await {
+            Ok(sequence) => Ok(Some((sequence, retired))),
+            Err(AppendError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes all of a run that stands below its `retired` record; that itself becomes the record by which
+    /// its id is remembered.
+    async fn remove(
+        &self,
+        (queue, run): &list::Place,
+        (sequence, retired): (u64, Retired),
+        ends: &Ends,
+    ) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
         let ledger = subjects.ledger();
         let of = |author| subjects.ledger_of(queue, run, author);
-        self.broker.purge(&ledger, &of(Author::Plan), 1).await?;
-        self.broker.purge(&ledger, &of(Author::Work), 0).await?;
-        self.broker.purge(&ledger, &of(Author::Takeover), 0).await?;
+        let tiles = subjects.shard(queue, run);
         self.broker
-            .purge(&subjects.shards(), &subjects.shard(queue, run), 0)
+            .purge_below(&subjects.shards(), &tiles, ends.shards + 1)
             .await?;
-        self.broker.runs().forget(run.as_str()).await?;
+        self.broker
+            .runs()
+            .forget_below(run.as_str(), ends.summaries + 1)
+            .await?;
+        for author in [Author::Work, Author::Takeover] {
+            self.broker
+                .purge_below(&ledger, &of(author), sequence)
+                .await?;
+        }
+        let plan = of(Author::Plan);
+        self.remember(queue, run, (&plan, sequence), retired)
+            .await?;
+        self.broker
+            .purge_below(&ledger, &plan, sequence + 1)
+            .await?;
         Ok(())
     }
 
-    /// Last records stand in the order in which runs were closed: what is too young ends the search.
-    async fn forget_ids(
-        &self,
-        runs: &HashMap<(QueueName, RunId), Records>,
-        now: UnixMs,
-    ) -> Result<(), SweepError> {
+    /// Records of workers about runs that are gone: they came after the run had.
+    async fn remove_strays(&self, ends: &Ends) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
-        let plans = subjects.ledgers_by(Author::Plan);
-        let mut reader = self.broker.reader(&subjects.ledger(), plans, 1, None);
-        while let Some(page) = reader.next_page().await? {
-            for record in page {
-                if !self.policy.may_forget(record.at, now) {
-                    return Ok(());
-                }
-                let Some((queue, run, _)) = subjects.parse_ledger(&record.subject) else {
-                    continue;
-                };
-                let purged = runs
-                    .get(&(queue, run))
-                    .is_some_and(|records| records.plan == 1 && records.others == 0);
-                if purged && closes(&record) {
-                    let ledger = subjects.ledger();
-                    self.broker.purge(&ledger, &record.subject, 0).await?;
-                }
+        let ledger = subjects.ledger();
+        for (queue, run) in self.listed.strays() {
+            let plan = subjects.ledger_of(queue, run, Author::Plan);
+            if self.broker.last_of_leader(&ledger, &plan).await?.is_some() {
+                continue; // it was opened meanwhile
+            }
+            for author in [Author::Work, Author::Takeover] {
+                let stray = subjects.ledger_of(queue, run, author);
+                self.broker
+                    .purge_below(&ledger, &stray, ends.ledger + 1)
+                    .await?;
             }
         }
         Ok(())
@@ -185,21 +236,17 @@ impl Sweeper {
 
     /// Older registers, and the floors of brokers and consumers that are long gone. A floor that is
     /// still in use is made anew when it is asked for, only higher.
-    async fn tidy_state(&self, now: UnixMs) -> Result<(), SweepError> {
+    async fn tidy_state(&self, watched: &Watched) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
         self.broker
             .purge(&subjects.shards(), &subjects.term(), 1)
             .await?;
         let state = self.broker.state();
         for floor in state.entries(subjects.all_floors()).await? {
-            if self.policy.may_forget(floor.at, now) {
-                state.forget(&floor.key).await?;
+            if self.policy.may_forget(floor.at, watched) {
+                state.forget_below(&floor.key, floor.revision + 1).await?;
             }
         }
         Ok(())
     }
-}
-
-fn closes(record: &Record) -> bool {
-    wire::decode(&record.payload).is_ok_and(|record: PlanRecord| record.is_end())
 }

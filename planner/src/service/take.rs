@@ -56,7 +56,8 @@ impl Leadership {
         act.feed("orders", feeds::commands::commands(envoy.clone()));
         act.feed("queue numbers", projection::watch_queues(broker.clone()));
         let clock = envoy.clock.clone();
-        act.feed("retention", sweep::sweep(broker, setup.retention, clock));
+        let sweep = sweep::sweep(broker, setup.retention, clock, setup.term);
+        act.feed("retention", sweep);
         act.feed("workers", failover::watch(envoy, workers.clone()));
         Ok(Leadership { lead, act, workers })
     }

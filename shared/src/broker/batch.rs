@@ -122,6 +122,6 @@ fn not_stored(error: ApiError) -> Published {
         ApiError::Request(error) => Published::Busy {
             cause: error.to_string(),
         },
-        ApiError::Answer(cause) => Published::Busy { cause },
+        ApiError::Answer(answer) => Published::Failed(BatchError::Unsendable(answer)),
     }
 }

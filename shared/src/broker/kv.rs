@@ -265,6 +265,15 @@ impl Bucket {
         Ok(())
     }
 
+    /// As [`Bucket::forget`], but only what has a revision below `below`.
+    pub async fn forget_below(&self, key: &str, below: u64) -> Result<(), ApiError> {
+        let subject = self.name.subject(key);
+        self.broker
+            .purge_below(&self.name.stream(), &subject, below)
+            .await?;
+        Ok(())
+    }
+
     /// The keys that are there and match `filter` (`>` for all), then every change, for ever.
     pub fn watch(&self, filter: &str) -> Watch {
         let follow = self.broker.follow(

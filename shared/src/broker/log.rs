@@ -2,6 +2,7 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
+//! | [`pages`] | how a list that is given in pages misses nothing while it shrinks |
 //! | [`append`] | whether a record is stored, is not, or may be |
 //! | [`read`] | when a read is complete although a replica may lag |
 //! | [`follow`] | an endless tail without gap or repeat |
@@ -9,6 +10,7 @@
 mod answer;
 pub mod append;
 pub mod follow;
+mod pages;
 pub mod read;
 
 use std::collections::HashMap;
@@ -21,6 +23,8 @@ use serde_json::json;
 pub use append::AppendError;
 pub use follow::{Follow, FollowError, Followed, Start};
 pub use read::{ReadError, Reader};
+
+use pages::Pages;
 
 use super::api::{ApiError, code};
 use super::connect::Broker;
@@ -60,11 +64,11 @@ pub struct StreamState {
 #[derive(Deserialize)]
 struct Info {
     #[serde(default)]
-    total: u64,
+    total: usize,
     #[serde(default)]
-    offset: u64,
+    offset: usize,
     #[serde(default)]
-    limit: u64,
+    limit: usize,
     #[serde(default)]
     created: String,
     state: State,
@@ -107,19 +111,33 @@ impl Broker {
         stream: &StreamName,
         filter: &str,
     ) -> Result<HashMap<String, u64>, ApiError> {
-        let mut all = HashMap::new();
+        let mut pages = Pages::default();
         loop {
-            let question = json!({ "subjects_filter": filter, "offset": all.len() });
+            let question = json!({ "subjects_filter": filter, "offset": pages.offset });
             let info: Info = self
                 .api(format!("$JS.API.STREAM.INFO.{stream}"), &question)
                 .await?;
             let page = info.state.subjects.unwrap_or_default();
             let last_page = page.is_empty() || info.offset + info.limit >= info.total;
-            all.extend(page);
-            if last_page {
-                return Ok(all);
+            if pages.take(page, last_page) {
+                return Ok(pages.all);
             }
         }
+    }
+
+    /// Removes what matches `filter` and stands below the sequence `below`, and nothing that was stored
+    /// since. Returns how many went. `filter` must come from [`super::Subjects`], as with [`Broker::purge`].
+    pub async fn purge_below(
+        &self,
+        stream: &StreamName,
+        filter: &str,
+        below: u64,
+    ) -> Result<u64, ApiError> {
+        let question = json!({ "filter": filter, "seq": below });
+        let purged: Purged = self
+            .api(format!("$JS.API.STREAM.PURGE.{stream}"), &question)
+            .await?;
+        Ok(purged.purged)
     }
 
     /// Removes what matches `filter`, all but the newest `keep` messages. Returns how many went.

@@ -16,6 +16,9 @@ pub const DOCTOR_KEY: &str = "doctor";
 /// Key of the leader's lease in the `state` bucket.
 pub const LEADER_KEY: &str = "leader";
 
+/// Key of the `state` bucket for what planners have seen of the broker's clock.
+pub const WATCHED_KEY: &str = "clock";
+
 /// Name of a stream, `<namespace>-<what>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamName(String);
@@ -206,9 +209,10 @@ impl Subjects {
         format!("{}.ledger.{queue}.{run}.*", self.namespace)
     }
 
-    /// The ledger of one run of which the queue is not known.
+    /// Everything of one run of which the queue is not known: its ledger, and the record by which its id
+    /// is remembered once that was purged.
     pub fn ledger_of_run_anywhere(&self, run: &RunId) -> String {
-        format!("{}.ledger.*.{run}.*", self.namespace)
+        format!("{}.*.*.{run}.*", self.namespace)
     }
 
     /// What planners write about one run of which the queue is not known.
@@ -228,6 +232,22 @@ impl Subjects {
     /// All ledgers.
     pub fn all_ledgers(&self) -> String {
         format!("{}.ledger.*.*.*", self.namespace)
+    }
+
+    /// The record by which the id of a run is remembered that was purged. It stands apart from all
+    /// ledgers: whoever lists those must not meet every id of a month.
+    pub fn id_of(&self, queue: &QueueName, run: &RunId) -> String {
+        format!("{}.ids.{queue}.{run}.id", self.namespace)
+    }
+
+    /// The same of a run of which the queue is not known.
+    pub fn id_of_anywhere(&self, run: &RunId) -> String {
+        format!("{}.ids.*.{run}.id", self.namespace)
+    }
+
+    /// All remembered ids.
+    pub fn all_ids(&self) -> String {
+        format!("{}.ids.*.*.id", self.namespace)
     }
 
     /// What `author` writes about any run.
@@ -371,13 +391,25 @@ impl Subjects {
         rest.strip_prefix(kind)?.strip_prefix('.')
     }
 
-    /// Queue, run and author of a subject of the ledger.
+    /// Queue, run and author of a subject of the ledger. A remembered id is the planner's record.
     pub fn parse_ledger(&self, subject: &str) -> Option<(QueueName, RunId, Author)> {
-        let mut tokens = self.after(subject, "ledger")?.split('.');
+        let Some(rest) = self.after(subject, "ledger") else {
+            let (queue, run) = self.parse_id(subject)?;
+            return Some((queue, run, Author::Plan));
+        };
+        let mut tokens = rest.split('.');
         let queue = QueueName::new(tokens.next()?).ok()?;
         let run = RunId::new(tokens.next()?).ok()?;
         let author = Author::parse(tokens.next()?)?;
         tokens.next().is_none().then_some((queue, run, author))
+    }
+
+    /// Queue and run of a remembered id's subject.
+    pub fn parse_id(&self, subject: &str) -> Option<(QueueName, RunId)> {
+        let mut tokens = self.after(subject, "ids")?.split('.');
+        let queue = QueueName::new(tokens.next()?).ok()?;
+        let run = RunId::new(tokens.next()?).ok()?;
+        (tokens.next() == Some("id") && tokens.next().is_none()).then_some((queue, run))
     }
 
     /// Queue and run of a tile's subject.
@@ -423,6 +455,12 @@ mod tests {
                 Some((queue.clone(), run.clone(), author))
             );
         }
+        let id = subjects.id_of(&queue, &run);
+        assert_eq!(subjects.parse_id(&id), Some((queue.clone(), run.clone())));
+        assert_eq!(
+            subjects.parse_ledger(&id),
+            Some((queue.clone(), run.clone(), Author::Plan))
+        );
         assert_eq!(
             subjects.parse_shard(&subjects.shard(&queue, &run)),
             Some((queue, run))

@@ -1,7 +1,7 @@
 //! How each stream, bucket and consumer is configured, and what is drift.
 //!
 //! Created when missing, verified when present. It never changes what is there, except an ack
-//! deadline that the caller named: a setting that differs is somebody's decision or mistake, and is
+//! deadline that the caller named, and subjects that a stream of an earlier build lacks: a setting that differs is somebody's decision or mistake, and is
 //! refused with its name.
 //!
 //! | room | what it decides |
@@ -9,12 +9,14 @@
 //! | [`streams`] | the settings of each stream and bucket |
 //! | [`consumers`] | the settings of each consumer, and under which name it is made |
 //! | [`drift`] | which settings differ |
+//! | [`widen`] | which subjects a stream has to take in besides |
 //! | [`standing`] | how far a consumer is |
 
 pub mod consumers;
 pub mod drift;
 pub mod standing;
 pub mod streams;
+mod widen;
 
 pub use consumers::{AckDeadline, QueueConsumer};
 pub use drift::Drift;
@@ -177,7 +179,7 @@ async fn create_missing(
     let mut made = Vec::new();
     for wanted in streams::all(broker.subjects(), options) {
         let found = match look(broker, &wanted).await? {
-            Some(found) => found,
+            Some(found) => widen::widen(broker, &wanted, found).await?,
             None => create(broker, &wanted).await?,
         };
         if found.did_create {

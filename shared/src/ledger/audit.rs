@@ -1,67 +1,47 @@
-//! The proof of coverage: a second, plain reading of a run's raw ledger, one entry a shard.
+//! The proof of coverage: a second, plain reading of a run's raw ledger.
 //!
 //! It shares no code with the fold, so that a mistake there shows here. *lost*: cells of the grid,
 //! not of the waves, without an outcome. *twice*: successes that no takeover explains. *unexpected*:
-//! records of what was never issued (docs/PROTOCOL.md §4).
+//! records of what was never issued (design.md §7).
+//!
+//! What it keeps and how long it takes follows the bytes of the ledger, not the cells that they name: a
+//! record of a few bytes may name thousands of pages, and a grid has up to 2^40.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-
-use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
 
 use crate::id::{Fence, RunId, Session};
-use crate::ledger::crash::Suspicion;
+use crate::job::{GridSpec, PagesSpec};
 use crate::ledger::fold::Cell;
 use crate::ledger::orders::Which;
-use crate::ledger::outcomes::{self, Entry, Retry, Status};
+use crate::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use crate::ledger::record::{
-    EndState, Opened, PlanRecord, Probed, Reason, Record, Wave, WorkRecord,
+    EndState, Opened, PlanRecord, Probed, Reason, Record, Takeover, Wave, WorkRecord,
 };
+use crate::limits::{PAGES_MAX, SUCCESSES_MAX};
 use crate::tile::{TileKind, TileRef};
 
-/// One cell of the grid, as programs read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct GridCell {
-    /// Row.
-    pub slice: u32,
-    /// Column.
-    pub page: u32,
-}
+mod report;
+mod spans;
+mod tiles;
 
-/// The result of an audit, as `audit RUN --json` prints it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// The run.
-    pub run: RunId,
-    /// Whether nothing is lost, unexpected or twice.
-    pub ok: bool,
-    /// How the run ended; `None` while it is open.
-    pub ended: Option<EndState>,
-    /// Cells that waves issued.
-    pub planned: u64,
-    /// Cells with a success.
-    pub committed: u64,
-    /// Cells without one whose attempts are used up.
-    pub dead: u64,
-    /// Tiles that were taken over, each time.
-    pub takeovers: u64,
-    /// Second successes that a takeover or another attempt explains.
-    pub repeated: u64,
-    /// Cells without an outcome because the run was cancelled or aborted.
-    pub cancelled: u64,
-    /// Cells of the grid without an outcome, of a run that was not cancelled.
-    pub lost: Vec<GridCell>,
-    /// Cells with a record that was never asked for.
-    pub unexpected: Vec<GridCell>,
-    /// Records that could not be read or did not belong where they stood.
-    pub unexpected_records: u64,
-    /// Cells with two successes that no takeover explains.
-    pub twice: Vec<GridCell>,
-}
+pub use report::{GridCell, Report};
 
-#[derive(Default)]
-struct CellState {
-    issued: Vec<(TileRef, u32)>,
-    successes: Vec<(Fence, Session)>,
+use report::Cells;
+use spans::Spans;
+use tiles::{Tile, Tiles};
+
+/// Where a cell stands, but for its page.
+type Lane = (TileKind, u32);
+
+/// What became of a cell that was issued.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    /// Fences of the holders that reported its successes, while all of them are explained.
+    successes: Vec<Fence>,
+    /// Whether a success is not: its fence is not one of its tile, or reported it before.
+    twice: bool,
+    /// Attempts that failed.
     failed: BTreeSet<u32>,
     never: bool,
     /// Attempts that it may have, where it was reopened.
@@ -69,7 +49,11 @@ struct CellState {
     dropped: bool,
 }
 
-impl CellState {
+impl Standing {
+    fn is_done(&self) -> bool {
+        self.twice || !self.successes.is_empty()
+    }
+
     fn last_failed(&self) -> u32 {
         self.failed.last().copied().unwrap_or(0)
     }
@@ -77,18 +61,40 @@ impl CellState {
     /// Whether it has no success and no attempts left, of the `most` that its job allows.
     fn is_dead(&self, most: u32) -> bool {
         let most = self.most.unwrap_or(most);
-        self.successes.is_empty()
-            && !self.failed.is_empty()
-            && (self.never || self.last_failed() >= most)
+        !self.is_done() && !self.failed.is_empty() && (self.never || self.last_failed() >= most)
     }
-}
 
-struct TileState {
-    kind: TileKind,
-    slice: u32,
-    fences: Vec<Fence>,
-    attempt: u32,
-    suspicion: Suspicion,
+    /// A holder under `fence` reports success; `None`: there was no such holder.
+    fn succeed(&mut self, fence: Option<Fence>) {
+        match fence.filter(|fence| !self.successes.contains(fence)) {
+            Some(fence) if !self.twice && self.successes.len() < SUCCESSES_MAX => {
+                self.successes.push(fence);
+            }
+            Some(_) | None => {
+                self.twice = true;
+                self.successes = Vec::new();
+            }
+        }
+    }
+
+    /// An attempt failed, of the `most` that its job allows.
+    fn fail(&mut self, attempt: u32, retry: Retry, most: u32) {
+        if !self.failed.insert(attempt) {
+            return;
+        }
+        match retry {
+            Retry::Never => self.never = true,
+            // It uses up no attempt: one more may follow.
+            Retry::Hold(_) => self.most = Some(self.most.unwrap_or(most).saturating_add(1)),
+            Retry::Backoff | Retry::AfterMs(_) => {}
+        }
+    }
+
+    fn reopen(&mut self, most: u32) {
+        self.most = Some(self.last_failed().saturating_add(most));
+        self.never = false;
+        self.dropped = false;
+    }
 }
 
 /// Reads a run's records in ledger order.
@@ -97,14 +103,14 @@ pub struct Audit {
     opened: Option<(u64, Opened)>,
     ended: Option<EndState>,
     cancelled: bool,
-    next_wave: u32,
-    tiles: HashMap<TileRef, TileState>,
-    cells: BTreeMap<(TileKind, u32, u32), CellState>,
-    found: BTreeMap<u32, u32>,
+    tiles: Tiles,
+    cells: Spans<Lane, Standing>,
+    /// Pages that probes found, by slice.
+    found: BTreeMap<u32, u64>,
     probed: HashSet<(u32, u32)>,
-    seen: HashSet<(Session, u64)>,
+    seen: Spans<Session, ()>,
     takeovers: u64,
-    unexpected: BTreeSet<GridCell>,
+    unexpected: Spans<u32, ()>,
     unexpected_records: u64,
 }
 
@@ -116,14 +122,13 @@ impl Audit {
             opened: None,
             ended: None,
             cancelled: false,
-            next_wave: 0,
-            tiles: HashMap::new(),
-            cells: BTreeMap::new(),
+            tiles: Tiles::default(),
+            cells: Spans::default(),
             found: BTreeMap::new(),
             probed: HashSet::new(),
-            seen: HashSet::new(),
+            seen: Spans::default(),
             takeovers: 0,
-            unexpected: BTreeSet::new(),
+            unexpected: Spans::default(),
             unexpected_records: 0,
         }
     }
@@ -134,42 +139,41 @@ impl Audit {
             Some(Record::Plan(PlanRecord::Opened(opened))) if self.opened.is_none() => {
                 self.opened = Some((sequence, (**opened).clone()));
             }
-            Some(Record::Plan(PlanRecord::Wave(wave)))
-                if self.opened.is_some() && wave.n == self.next_wave =>
-            {
-                self.next_wave += 1;
+            // What was known is of an earlier run of this id, whose records have gone.
+            Some(Record::Plan(PlanRecord::Opened(opened))) if self.is_another(opened) => {
+                *self = Audit::new(self.run.clone());
+                self.opened = Some((sequence, (**opened).clone()));
+            }
+            Some(Record::Plan(PlanRecord::Retired(_) | PlanRecord::Forgotten(_))) => {}
+            Some(_) if self.opened.is_none() => self.unexpected_records += 1,
+            Some(Record::Plan(plan)) => self.plan(sequence, plan),
+            Some(Record::Work(work)) => self.work(work),
+            Some(Record::Takeover(takeover)) => self.takeover(sequence, takeover),
+            None => self.unexpected_records += 1,
+        }
+    }
+
+    fn is_another(&self, opened: &Opened) -> bool {
+        let known = self.opened.as_ref();
+        known.is_some_and(|(_, known)| known.nonce != opened.nonce)
+    }
+
+    fn plan(&mut self, sequence: u64, plan: &PlanRecord) {
+        match plan {
+            PlanRecord::Wave(wave) if wave.n as usize == self.tiles.next_wave() => {
                 self.wave(sequence, wave);
             }
-            Some(Record::Plan(PlanRecord::Closed(closed))) if self.opened.is_some() => {
-                self.ended = Some(closed.state);
-            }
-            Some(Record::Plan(PlanRecord::Cancelled(_))) if self.opened.is_some() => {
-                self.cancelled = true;
-            }
-            Some(Record::Plan(PlanRecord::Reopened(reopened))) if self.opened.is_some() => {
+            PlanRecord::Opened(_) | PlanRecord::Wave(_) => self.unexpected_records += 1,
+            PlanRecord::Retired(_) | PlanRecord::Forgotten(_) => {}
+            PlanRecord::Closed(closed) => self.ended = Some(closed.state),
+            PlanRecord::Cancelled(_) => self.cancelled = true,
+            PlanRecord::Reopened(reopened) => {
                 (self.ended, self.cancelled) = (None, false);
                 let most = self.most();
-                for cell in self.dead_among(&reopened.which) {
-                    cell.most = Some(cell.last_failed().saturating_add(most));
-                    cell.never = false;
-                    cell.dropped = false;
-                }
+                self.change_dead(&reopened.which, |cell| cell.reopen(most));
             }
-            Some(Record::Plan(PlanRecord::Dropped(dropped))) if self.opened.is_some() => {
-                for cell in self.dead_among(&dropped.which) {
-                    cell.dropped = true;
-                }
-            }
-            Some(Record::Work(work)) if self.opened.is_some() => self.work(work),
-            Some(Record::Takeover(takeover)) if self.opened.is_some() => {
-                if self.seen.insert((takeover.session, takeover.number)) {
-                    for place in &takeover.tiles {
-                        self.take_over(sequence, *place, takeover.reason);
-                    }
-                }
-            }
-            Some(Record::Plan(_) | Record::Work(_) | Record::Takeover(_)) | None => {
-                self.unexpected_records += 1;
+            PlanRecord::Dropped(dropped) => {
+                self.change_dead(&dropped.which, |cell| cell.dropped = true);
             }
         }
     }
@@ -181,72 +185,104 @@ impl Audit {
             .map_or(1, |(_, opened)| opened.job.retry.max_attempts)
     }
 
-    fn dead_among(&mut self, which: &Which) -> impl Iterator<Item = &mut CellState> {
+    fn slices(&self) -> u32 {
+        self.opened
+            .as_ref()
+            .map_or(0, |(_, opened)| opened.job.grid.slices)
+    }
+
+    fn change_dead(&mut self, which: &Which, change: impl Fn(&mut Standing)) {
         let most = self.most();
-        let wanted = move |(kind, slice, page): (TileKind, u32, u32), dropped: bool| match which {
-            Which::All => !dropped,
-            Which::These(cells) => cells.contains(&Cell { kind, slice, page }),
-        };
-        let dead = self
-            .cells
-            .iter_mut()
-            .filter(move |(at, cell)| cell.is_dead(most) && wanted(**at, cell.dropped));
-        dead.map(|(_, cell)| cell)
+        match which {
+            Which::All => {
+                let dead = self.cells.values_mut();
+                dead.filter(|cell| cell.is_dead(most) && !cell.dropped)
+                    .for_each(change);
+            }
+            Which::These(cells) => {
+                for Cell { kind, slice, page } in cells {
+                    let page = u64::from(*page);
+                    self.cells
+                        .update((*kind, *slice), page..page + 1, |_, cell| {
+                            let mut cell = cell?;
+                            if cell.is_dead(most) {
+                                change(&mut cell);
+                            }
+                            Some(cell)
+                        });
+                }
+            }
+        }
     }
 
     fn wave(&mut self, sequence: u64, wave: &Wave) {
-        let mut index = 0;
+        self.tiles.begin(sequence);
         for run in &wave.tiles {
-            for n in 0..run.tiles {
-                let place = TileRef {
-                    wave: wave.n,
-                    index,
-                };
-                index += 1;
-                let state = TileState {
-                    kind: run.kind,
-                    slice: run.slice,
-                    suspicion: Suspicion::default(),
-                    fences: vec![Fence(sequence)],
-                    attempt: run.attempt,
-                };
-                self.tiles.insert(place, state);
-                let first = run.first + n * run.pages;
-                for page in first..first + run.pages {
-                    let cell = self.cells.entry((run.kind, run.slice, page)).or_default();
-                    cell.issued.push((place, run.attempt));
-                }
+            let first = u64::from(run.first);
+            let whole = first..first + u64::from(run.pages) * u64::from(run.tiles);
+            if whole.is_empty() || whole.end > PAGES_MAX || run.slice >= self.slices() {
+                self.unexpected_records += 1;
+                continue;
+            }
+            self.tiles.issue(run);
+            self.cells.update((run.kind, run.slice), whole, |_, cell| {
+                Some(cell.unwrap_or_default())
+            });
+        }
+    }
+
+    /// Whether a worker's record is read for the first time.
+    fn is_new(&mut self, (session, number): (Session, u64)) -> bool {
+        let new = number != u64::MAX && self.seen.get(session, number).is_none();
+        if new {
+            self.seen.insert(session, number..number + 1);
+        }
+        new
+    }
+
+    fn takeover(&mut self, sequence: u64, takeover: &Takeover) {
+        if self.is_new((takeover.session, takeover.number)) {
+            for place in &takeover.tiles {
+                self.take_over(sequence, *place, takeover.reason);
             }
         }
     }
 
     fn take_over(&mut self, sequence: u64, place: TileRef, reason: Reason) {
         self.takeovers += 1;
-        let Some(tile) = self.tiles.get_mut(&place) else {
+        let Some(tile) = self.tiles.at(place) else {
             self.unexpected_records += 1;
             return;
         };
-        tile.fences.push(Fence(sequence));
-        let (kind, slice, attempt) = (tile.kind, tile.slice, tile.attempt);
-        let cells = &mut self.cells;
-        let condemned = tile.suspicion.taken_over(reason, |page| {
+        let lane = (tile.kind, tile.slice);
+        let held = self.tiles.take_over(place, Fence(sequence));
+        let cells = &self.cells;
+        let condemned = held.suspicion.taken_over(reason, |page| {
             cells
-                .get(&(kind, slice, page as u32))
-                .is_some_and(|cell| cell.successes.is_empty() && !cell.failed.contains(&attempt))
+                .get(lane, page)
+                .is_some_and(|cell| !cell.is_done() && !cell.failed.contains(&tile.attempt))
         });
-        let condemned = condemned.and_then(|page| cells.get_mut(&(kind, slice, page as u32)));
-        if let Some(cell) = condemned {
-            cell.never |= cell.failed.insert(attempt);
+        if let Some(page) = condemned {
+            self.fail(lane, page..page + 1, tile.attempt, Retry::Never);
         }
     }
 
+    fn fail(&mut self, lane: Lane, pages: Range<u64>, attempt: u32, retry: Retry) {
+        let most = self.most();
+        self.cells.update(lane, pages, |_, cell| {
+            let mut cell = cell?;
+            cell.fail(attempt, retry, most);
+            Some(cell)
+        });
+    }
+
     fn work(&mut self, work: &WorkRecord) {
-        if !self.seen.insert(work.signature()) {
+        if !self.is_new(work.signature()) {
             return;
         }
         match work {
-            WorkRecord::Outcomes { session, block, .. } => match outcomes::decode(block) {
-                Ok(entries) => entries.iter().for_each(|entry| self.entry(*session, entry)),
+            WorkRecord::Outcomes { block, .. } => match outcomes::decode(block) {
+                Ok(entries) => entries.iter().for_each(|entry| self.entry(entry)),
                 Err(_) => self.unexpected_records += 1,
             },
             WorkRecord::Probed(probed) => self.probe(probed),
@@ -257,158 +293,239 @@ impl Audit {
                 fence,
                 ..
             } => {
-                let held = self.tiles.get_mut(tile);
-                if let Some(held) = held.filter(|held| held.fences.last() == Some(fence)) {
+                if let Some(held) = self.tiles.held(*tile)
+                    && held.fences.last() == Some(fence)
+                {
                     held.suspicion.started(*session, u64::from(*page));
                 }
             }
             WorkRecord::Returned { session, tiles, .. } => {
                 for place in tiles {
-                    if let Some(tile) = self.tiles.get_mut(place) {
-                        tile.suspicion.returned(*session);
+                    if let Some(held) = self.tiles.held(*place) {
+                        held.suspicion.returned(*session);
                     }
                 }
             }
         }
     }
 
-    fn entry(&mut self, session: Session, entry: &Entry) {
+    fn entry(&mut self, entry: &Entry) {
+        let lane = (entry.kind, entry.slice);
+        let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
         let opened = self.opened.as_ref().map_or(0, |(sequence, _)| *sequence);
-        let most = self.most();
-        for page in entry.first..entry.first + entry.pages {
-            let cell = self.cells.get_mut(&(entry.kind, entry.slice, page));
-            let Some(cell) = cell.filter(|_| entry.fence.0 > opened) else {
-                self.unexpected.insert(GridCell {
-                    slice: entry.slice,
-                    page,
-                });
-                continue;
-            };
-            match &entry.status {
-                Status::Done => cell.successes.push((entry.fence, session)),
-                Status::Failed(failed) => {
-                    let Some(tile) = self.tiles.get(&entry.tile) else {
-                        continue;
-                    };
-                    let held = cell.issued.contains(&(entry.tile, tile.attempt))
-                        && tile.fences.last() == Some(&entry.fence);
-                    if held && cell.failed.insert(tile.attempt) {
-                        match failed.retry {
-                            Retry::Never => cell.never = true,
-                            // It uses up no attempt: one more may follow.
-                            Retry::Hold(_) => {
-                                let before = cell.most.unwrap_or(most);
-                                cell.most = Some(before.saturating_add(1));
-                            }
-                            Retry::Backoff | Retry::AfterMs(_) => {}
-                        }
-                    }
-                }
-            }
+        if entry.fence.0 <= opened {
+            return self.unexpected.insert(entry.slice, pages);
         }
+        let tile = self.tiles.at(entry.tile);
+        let tile = tile.filter(|tile| (tile.kind, tile.slice) == lane);
+        match &entry.status {
+            Status::Done if entry.kind == TileKind::Page => {
+                self.succeed(entry, pages, tile.as_ref());
+            }
+            // A probe succeeds by its own kind of record, which carries the pages.
+            Status::Done => self.unexpected.insert(entry.slice, pages),
+            Status::Failed(failed) => self.failed(entry, pages, tile.as_ref(), failed),
+        }
+    }
+
+    fn succeed(&mut self, entry: &Entry, pages: Range<u64>, tile: Option<&Tile>) {
+        let held = |tile: &&Tile| self.tiles.was_held(entry.tile, tile, entry.fence);
+        let explained = tile.filter(held).map(|tile| tile.pages.clone());
+        let explained = within(&pages, &explained.unwrap_or_default());
+        let (before, after) = (
+            pages.start..explained.start.max(pages.start),
+            explained.end..pages.end,
+        );
+        let unexpected = &mut self.unexpected;
+        for (part, fence) in [
+            (before, None),
+            (explained, Some(entry.fence)),
+            (after, None),
+        ] {
+            self.cells
+                .update((TileKind::Page, entry.slice), part, |part, cell| {
+                    let Some(mut cell) = cell else {
+                        unexpected.insert(entry.slice, part);
+                        return None;
+                    };
+                    cell.succeed(fence);
+                    Some(cell)
+                });
+        }
+    }
+
+    fn failed(&mut self, entry: &Entry, pages: Range<u64>, tile: Option<&Tile>, failed: &Failed) {
+        let lane = (entry.kind, entry.slice);
+        let counts = tile.filter(|tile| self.tiles.newest(entry.tile, tile) == entry.fence);
+        if let Some(tile) = counts {
+            let pages = within(&pages, &tile.pages);
+            self.fail(lane, pages, tile.attempt, failed.retry);
+        }
+        let mut at = pages.start;
+        for (issued, _) in self.cells.within(lane, pages.clone()) {
+            self.unexpected.insert(entry.slice, at..issued.start);
+            at = issued.end;
+        }
+        self.unexpected.insert(entry.slice, at..pages.end);
     }
 
     fn probe(&mut self, probed: &Probed) {
-        let known = self
-            .cells
-            .get_mut(&(TileKind::Probe, probed.slice, probed.probe));
-        let Some(cell) = known else {
+        let question = u64::from(probed.probe);
+        let lane = (TileKind::Probe, probed.slice);
+        if self.cells.get(lane, question).is_none() {
             self.unexpected_records += 1;
             return;
-        };
-        cell.successes.push((probed.fence, probed.session));
+        }
+        let tile = self.tiles.at(probed.tile);
+        let held = tile.is_some_and(|tile| {
+            (tile.kind, tile.slice) == lane
+                && tile.pages.contains(&question)
+                && self.tiles.was_held(probed.tile, &tile, probed.fence)
+        });
+        self.cells.update(lane, question..question + 1, |_, cell| {
+            let mut cell = cell?;
+            cell.succeed(held.then_some(probed.fence));
+            Some(cell)
+        });
         if self.probed.insert((probed.slice, probed.probe)) {
-            *self.found.entry(probed.slice).or_default() += probed.pages.len() as u32;
+            *self.found.entry(probed.slice).or_default() += probed.pages.len() as u64;
         }
     }
 
     /// What the records prove.
     pub fn report(self) -> Report {
-        let grid = self.opened.as_ref().map(|(_, opened)| &opened.job.grid);
-        let most = self.most();
-        let mut report = Report {
-            run: self.run.clone(),
-            ok: false,
-            ended: self.ended,
-            planned: 0,
-            committed: 0,
-            dead: 0,
-            takeovers: self.takeovers,
-            repeated: 0,
-            cancelled: 0,
-            lost: Vec::new(),
-            unexpected: self.unexpected.iter().copied().collect(),
-            unexpected_records: self.unexpected_records,
-            twice: Vec::new(),
+        let mut judged = Judged::default();
+        for ((kind, slice), pages, cell) in self.cells.iter() {
+            self.judge(&mut judged, kind, slice, pages, cell);
+        }
+        let [page, probe] = judged.missing;
+        let missing = self.never_issued().and(page).and(probe);
+        let [page, probe] = judged.twice;
+        let twice = page.and(probe);
+        let (lost, cancelled) = match self.cancelled {
+            true => (Cells::default(), missing.count),
+            false => (missing, 0),
         };
-        for slice in 0..grid.map_or(0, |grid| grid.slices) {
-            let end = grid.and_then(|grid| grid.pages_of(slice));
-            let end = end.unwrap_or_else(|| self.found.get(&slice).copied().unwrap_or(0));
-            for page in 0..end {
-                if !self.cells.contains_key(&(TileKind::Page, slice, page)) {
-                    self.missing(&mut report, GridCell { slice, page });
-                }
-            }
+        let mut unexpected = Cells::default();
+        for (slice, pages, ()) in self.unexpected.iter() {
+            unexpected.add(slice, pages);
         }
-        for ((kind, slice, page), cell) in &self.cells {
-            self.judge(
-                &mut report,
-                *kind,
-                GridCell {
-                    slice: *slice,
-                    page: *page,
-                },
-                cell,
-                most,
-            );
-        }
-        report.lost.sort_unstable();
-        report.ok = self.opened.is_some()
-            && report.lost.is_empty()
-            && report.unexpected.is_empty()
-            && report.unexpected_records == 0
-            && report.twice.is_empty();
-        report
-    }
-
-    /// A cell without an outcome.
-    fn missing(&self, report: &mut Report, at: GridCell) {
-        if self.cancelled {
-            report.cancelled += 1;
-        } else {
-            report.lost.push(at);
+        let breaches = lost.count + unexpected.count + self.unexpected_records + twice.count;
+        Report {
+            run: self.run,
+            ok: self.opened.is_some() && breaches == 0,
+            ended: self.ended,
+            planned: judged.planned,
+            committed: judged.committed,
+            dead: judged.dead,
+            takeovers: self.takeovers,
+            repeated: judged.repeated,
+            cancelled,
+            lost_cells: lost.count,
+            lost: lost.first,
+            unexpected_cells: unexpected.count,
+            unexpected: unexpected.first,
+            unexpected_records: self.unexpected_records,
+            twice_cells: twice.count,
+            twice: twice.first,
         }
     }
 
     fn judge(
         &self,
-        report: &mut Report,
+        judged: &mut Judged,
         kind: TileKind,
-        at: GridCell,
-        cell: &CellState,
-        most: u32,
+        slice: u32,
+        pages: Range<u64>,
+        cell: &Standing,
     ) {
-        let page = u64::from(kind == TileKind::Page);
-        report.planned += page;
-        match (cell.successes.is_empty(), cell.is_dead(most)) {
-            (false, _) => report.committed += page,
-            (true, true) => report.dead += page,
-            (true, false) if self.cancelled && kind == TileKind::Probe => {}
-            (true, false) => self.missing(report, at),
-        }
-        let given = |fence: &Fence| {
-            cell.issued.iter().any(|(place, _)| {
-                self.tiles
-                    .get(place)
-                    .is_some_and(|tile| tile.fences.contains(fence))
-            })
+        let cells = pages.end - pages.start;
+        let (of_kind, counted) = match kind {
+            TileKind::Page => (0, cells),
+            TileKind::Probe => (1, 0),
         };
-        let fences: HashSet<Fence> = cell.successes.iter().map(|(fence, _)| *fence).collect();
-        let explained = fences.len() == cell.successes.len() && fences.iter().all(given);
-        if !explained {
-            report.twice.push(at);
+        judged.planned += counted;
+        match (cell.is_done(), cell.is_dead(self.most())) {
+            (true, _) => judged.committed += counted,
+            (false, true) => judged.dead += counted,
+            // Questions that are not answered are no cells of a run that was stopped.
+            (false, false) if self.cancelled && kind == TileKind::Probe => {}
+            (false, false) => judged.missing[of_kind].add(slice, pages.clone()),
+        }
+        if cell.twice {
+            judged.twice[of_kind].add(slice, pages);
         } else if let Some(more) = cell.successes.len().checked_sub(1) {
-            report.repeated += more as u64 * page;
+            judged.repeated += more as u64 * counted;
         }
     }
+
+    /// Cells of the grid that no wave has issued.
+    fn never_issued(&self) -> Cells {
+        let mut cells = Cells::default();
+        let Some((_, opened)) = &self.opened else {
+            return cells;
+        };
+        let grid = &opened.job.grid;
+        let slices = u64::from(grid.slices);
+        // Slices of which something is said; all others are alike.
+        let issued = self.cells.iter().map(|((_, slice), ..)| slice);
+        let mut special: BTreeSet<u32> = issued.chain(self.found.keys().copied()).collect();
+        if let PagesSpec::Rows { rows, .. } = &grid.pages {
+            special.extend((0_u32..).take(rows.len()));
+        }
+        let mut next = 0;
+        for slice in special.into_iter().filter(|slice| *slice < grid.slices) {
+            cells.add_slices(next..u64::from(slice), pages_of(grid, None).unwrap_or(0));
+            let found = self.found.get(&slice).copied().unwrap_or(0);
+            let end = pages_of(grid, Some(slice)).unwrap_or(found);
+            let mut at = 0;
+            for (pages, _) in self.cells.of((TileKind::Page, slice)) {
+                cells.add(slice, at..pages.start.min(end));
+                at = pages.end;
+            }
+            cells.add(slice, at..end);
+            next = u64::from(slice) + 1;
+        }
+        cells.add_slices(next..slices, pages_of(grid, None).unwrap_or(0));
+        cells
+    }
 }
+
+/// What the issued cells add up to, pages and questions of probes apart where that matters.
+#[derive(Default)]
+struct Judged {
+    planned: u64,
+    committed: u64,
+    dead: u64,
+    repeated: u64,
+    missing: [Cells; 2],
+    twice: [Cells; 2],
+}
+
+/// Pages of a slice, or of one of which nothing is said; `None` where only probes tell.
+fn pages_of(grid: &GridSpec, slice: Option<u32>) -> Option<u64> {
+    match &grid.pages {
+        PagesSpec::Count { count } => Some(u64::from(*count)),
+        PagesSpec::Rows { rows, page_size } => {
+            let rows = slice.and_then(|slice| rows.get(slice as usize)).copied();
+            let pages = rows.unwrap_or(0).div_ceil((*page_size).max(1)).max(1);
+            // More are never planned.
+            (pages <= u64::from(u32::MAX)).then_some(pages)
+        }
+        PagesSpec::Probe => None,
+    }
+}
+
+/// What of `pages` lies in `other`; at the start of `pages` where that is nothing.
+fn within(pages: &Range<u64>, other: &Range<u64>) -> Range<u64> {
+    let start = other.start.clamp(pages.start, pages.end);
+    let end = other.end.clamp(start, pages.end);
+    if start < end {
+        start..end
+    } else {
+        pages.start..pages.start
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 //! The first success of a shard counts, whatever its fence, even after its attempts were used up. A
 //! failure counts only with the newest fence of its attempt at that position; `dead` is never
 //! written, it follows when the attempts are used up (docs/PROTOCOL.md §4). Its size follows what is
-//! outstanding, not the size of the run: finished pages are kept as runs.
+//! outstanding, neither the size of the run nor its failures: finished pages and dead ones are kept as
+//! runs, errors each once, and of a slice that is finished nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::id::{Fence, RunId, Session};
 use crate::ledger::orders::Cancelled;
 use crate::ledger::outcomes;
 use crate::ledger::record::{Closed, Opened, PlanRecord, Record, WorkRecord};
+use crate::ledger::retired::Retired;
 use crate::quick::QuickMap;
 use crate::ranges::Ranges;
 use crate::tile::TileRef;
@@ -20,16 +22,32 @@ use crate::tile::TileRef;
 pub use crate::tile::Cell;
 
 mod counts;
+mod errors;
+mod graves;
 mod issue;
 mod orders;
 mod outcome;
 mod probe;
+mod recall;
+mod slices;
+mod standing;
+mod strays;
 mod takeover;
 mod view;
+mod waiting;
 
 pub use counts::Counts;
-pub use issue::{OpenTile, Slice};
-pub use outcome::{FailedCell, Next};
+pub use errors::ErrorGroup;
+pub use issue::OpenTile;
+pub use view::{Dead, Due};
+pub use waiting::{FailedCell, Next};
+
+use errors::Errors;
+use graves::Graves;
+use recall::Recalled;
+use slices::Slices;
+use strays::Strays;
+use waiting::Waiting;
 
 /// The run's first record and where it stands.
 #[derive(Clone, Debug)]
@@ -49,6 +67,11 @@ pub struct Fold {
     opening: Option<Opening>,
     closing: Option<(UnixMs, Closed)>,
     cancelled: Option<Cancelled>,
+    retired: Option<Retired>,
+    /// Why nothing more of it can be planned.
+    aside: Option<Arc<str>>,
+    /// Records since the first one.
+    records: u64,
     /// Numbers of the orders that were carried out.
     requests: BTreeSet<u64>,
     /// Dead shards when the run was reopened last.
@@ -56,11 +79,15 @@ pub struct Fold {
     position: u64,
     last_plan: u64,
     next_wave: u32,
-    slices: Vec<Slice>,
-    slices_issued: u32,
+    slices: Slices,
     open: QuickMap<TileRef, OpenTile>,
-    failed: BTreeMap<Cell, FailedCell>,
-    retries: BTreeSet<(UnixMs, Cell)>,
+    /// Cells that failed and have attempts left; those that died; those that died and have attempts again.
+    waiting: Waiting,
+    dead: Graves,
+    again: Graves,
+    /// What waves said of some of the last, by the sequence of the wave.
+    recalled: BTreeMap<u64, BTreeMap<Cell, Recalled>>,
+    errors: Errors,
     sessions: HashMap<Session, Ranges>,
     counts: Counts,
     counters: BTreeMap<String, i128>,
@@ -76,16 +103,21 @@ impl Fold {
             opening: None,
             closing: None,
             cancelled: None,
+            retired: None,
+            aside: None,
+            records: 0,
             requests: BTreeSet::new(),
             dead_before: 0,
             position: 0,
             last_plan: 0,
             next_wave: 0,
-            slices: Vec::new(),
-            slices_issued: 0,
+            slices: Slices::default(),
             open: QuickMap::default(),
-            failed: BTreeMap::new(),
-            retries: BTreeSet::new(),
+            waiting: Waiting::default(),
+            dead: Graves::default(),
+            again: Graves::default(),
+            recalled: BTreeMap::new(),
+            errors: Errors::default(),
             sessions: HashMap::new(),
             counts: Counts::default(),
             counters: BTreeMap::new(),
@@ -100,14 +132,19 @@ impl Fold {
             return;
         }
         self.position = sequence;
+        self.records += u64::from(self.opening.is_some());
         match record {
             Record::Plan(PlanRecord::Opened(opened)) => self.open_run(sequence, at, opened),
+            Record::Plan(PlanRecord::Retired(retired)) => {
+                self.last_plan = sequence;
+                self.retired = Some(retired.clone());
+            }
+            Record::Plan(PlanRecord::Forgotten(_)) => self.last_plan = sequence,
             _ if self.opening.is_none() => self.counts.unexpected += 1,
             Record::Plan(PlanRecord::Wave(wave)) => {
                 self.last_plan = sequence;
                 if wave.n != self.next_wave {
-                    self.counts.unexpected += 1;
-                    return;
+                    return self.unexpected_wave(wave);
                 }
                 self.next_wave += 1;
                 let mut index = 0;
@@ -140,27 +177,28 @@ impl Fold {
     pub fn apply_unreadable(&mut self, sequence: u64) {
         if sequence > self.position {
             self.position = sequence;
+            self.records += u64::from(self.opening.is_some());
             self.counts.unexpected += 1;
         }
     }
 
     fn open_run(&mut self, sequence: u64, at: UnixMs, opened: &Opened) {
+        if self.is_another(opened) {
+            *self = Fold::new(self.run.clone());
+            self.position = sequence;
+        }
         self.last_plan = sequence;
         if self.opening.is_some() {
             self.counts.unexpected += 1;
             return;
         }
-        let grid = &opened.job.grid;
-        self.slices = (0..grid.slices)
-            .map(|slice| Slice {
-                end: grid.pages_of(slice),
-                ..Slice::default()
-            })
-            .collect();
+        self.records = 1;
+        let record = Arc::new(opened.clone());
+        self.slices = Slices::of(Arc::clone(&record));
         self.opening = Some(Opening {
             sequence,
             at,
-            record: Arc::new(opened.clone()),
+            record,
         });
     }
 
@@ -172,8 +210,9 @@ impl Fold {
         match work {
             WorkRecord::Outcomes { block, .. } => match outcomes::decode(block) {
                 Ok(entries) => {
+                    let mut strays = Strays::default();
                     for entry in &entries {
-                        self.outcome(at, entry);
+                        self.outcome(at, entry, &mut strays);
                     }
                 }
                 Err(_) => self.counts.unexpected += 1,
@@ -232,5 +271,7 @@ impl Fold {
     }
 }
 
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use crate::wire::{self, WireError};
 
 mod opened;
 pub mod orders;
+pub mod retired;
 mod takeover;
 mod wave;
 mod work;
@@ -13,6 +14,7 @@ mod work;
 pub use crate::limits::{PROBE_PAGES_MAX, WAVE_TILES_MAX};
 pub use opened::Opened;
 pub use orders::{Cancelled, Closed, Dropped, EndState, Reopened};
+pub use retired::{Forgotten, Retired};
 pub use takeover::{Reason, Takeover};
 pub use wave::{Again, TileRun, Wave};
 pub use work::{Probed, WorkRecord};
@@ -84,13 +86,17 @@ pub enum PlanRecord {
     Reopened(Reopened),
     /// Dead shards were given up.
     Dropped(Dropped),
+    /// The run is over for good, and is purged.
+    Retired(Retired),
+    /// Its id is free.
+    Forgotten(Forgotten),
 }
 
 impl PlanRecord {
     /// Whether a run is over whose last planner record this is.
     pub fn is_end(&self) -> bool {
         match self {
-            PlanRecord::Closed(_) => true,
+            PlanRecord::Closed(_) | PlanRecord::Retired(_) | PlanRecord::Forgotten(_) => true,
             PlanRecord::Dropped(dropped) => dropped.closed,
             PlanRecord::Opened(_)
             | PlanRecord::Wave(_)

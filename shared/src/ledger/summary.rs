@@ -120,14 +120,6 @@ impl RunSummary {
         let job = &opening.record.job;
         let counts = fold.counts();
         let mut counters = fold.counters().clone();
-        let known: u64 = fold
-            .slices()
-            .iter()
-            .map(|slice| match slice.end() {
-                Some(end) => u64::from(end),
-                None => u64::from(slice.next_page()) + slice.ready().len() as u64,
-            })
-            .sum();
         let closing = fold.closing();
         Some(RunSummary {
             run: fold.run().clone(),
@@ -139,7 +131,7 @@ impl RunSummary {
             closed_at: closing.map(|(at, _): &(UnixMs, _)| at.rfc3339()),
             grid: GridSummary {
                 slices: job.grid.slices,
-                shards: known,
+                shards: fold.known_shards(),
             },
             shards: ShardSummary {
                 planned: counts.planned,

@@ -8,7 +8,7 @@ use super::runs::{self, Known, told};
 use super::{LeftOut, ListError, RunError};
 use crate::broker::Broker;
 use crate::id::RunId;
-use crate::ledger::fold::{Fold, Next};
+use crate::ledger::fold::Fold;
 use crate::ledger::summary::RunState;
 use crate::tile::TileKind;
 
@@ -79,19 +79,16 @@ pub async fn of_run(broker: &Broker, run: &RunId) -> Result<Fold, RunError> {
 
 /// The dead shards of a run that were not given up, in order.
 pub fn shards(fold: &Fold) -> impl Iterator<Item = DeadShard> + '_ {
-    let dead = fold
-        .failed()
-        .iter()
-        .filter(|(_, failed)| failed.next == Next::Dead && !failed.dropped);
-    dead.map(|(cell, failed)| DeadShard {
+    let dead = fold.dead().filter(|dead| !dead.dropped);
+    dead.map(|dead| DeadShard {
         run: fold.run().clone(),
         job: fold.run().job().to_owned(),
-        kind: cell.kind,
-        slice: cell.slice,
-        page: cell.page,
-        attempts: failed.attempts,
-        error: failed.error.clone(),
-        at: failed.at.rfc3339(),
+        kind: dead.cell.kind,
+        slice: dead.cell.slice,
+        page: dead.cell.page,
+        attempts: dead.attempts,
+        error: dead.error.to_owned(),
+        at: dead.at.rfc3339(),
     })
 }
 

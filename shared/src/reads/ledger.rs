@@ -98,9 +98,16 @@ pub fn is_end(subjects: &Subjects, stored: &Stored) -> bool {
 }
 
 /// Folds a record in that was read.
-pub fn take(fold: &mut Fold, stored: &Stored, content: &Result<Record, WireError>) {
-    match content {
-        Ok(record) => fold.apply(stored.seq, stored.at, record),
-        Err(_) => fold.apply_unreadable(stored.seq),
+pub fn take(
+    subjects: &Subjects,
+    fold: &mut Fold,
+    stored: &Stored,
+    content: &Result<Record, WireError>,
+) {
+    match subjects.parse_ledger(&stored.subject) {
+        Some((queue, _, author)) => {
+            fold.apply_stored((&queue, author), stored.seq, stored.at, content.as_ref());
+        }
+        None => fold.apply_unreadable(stored.seq),
     }
 }

@@ -139,7 +139,7 @@ pub(super) async fn fold_in(broker: &Broker, span: Span, run: &RunId) -> Result<
     let mut beginning = Beginning::default();
     ledger::walk(broker, span, |stored, content| {
         beginning.see(content.as_ref().ok());
-        ledger::take(&mut fold, stored, &content);
+        ledger::take(broker.subjects(), &mut fold, stored, &content);
     })
     .await?;
     beginning.check(broker, run)?;

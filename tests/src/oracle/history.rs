@@ -70,6 +70,9 @@ fn about(entry: &Entry, tiles: &BTreeSet<TileRef>, breach: &Breach) -> Vec<Strin
         Some(Record::Plan(PlanRecord::Reopened(reopened))) => {
             vec![format!("reopened: {:?}", reopened.which)]
         }
+        Some(Record::Plan(PlanRecord::Retired(_) | PlanRecord::Forgotten(_))) => {
+            vec!["retired".to_owned()]
+        }
         Some(Record::Plan(PlanRecord::Dropped(dropped))) => {
             vec![format!("dropped: {:?}", dropped.which)]
         }

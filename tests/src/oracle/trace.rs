@@ -150,7 +150,10 @@ impl Trace {
     }
 
     fn plan(&mut self, seq: u64, plan: &PlanRecord) {
-        let may_follow = matches!(plan, PlanRecord::Reopened(_) | PlanRecord::Dropped(_));
+        let may_follow = matches!(
+            plan,
+            PlanRecord::Reopened(_) | PlanRecord::Dropped(_) | PlanRecord::Retired(_)
+        );
         if self.closed.is_some() && !may_follow {
             self.breach(Breach::of_run(format!(
                 "plan record {seq} after the run was closed"
@@ -193,6 +196,12 @@ impl Trace {
                         *never = false;
                     }
                 }
+            }
+            PlanRecord::Retired(_) if self.closed.is_some() => {}
+            PlanRecord::Retired(_) | PlanRecord::Forgotten(_) => {
+                self.breach(Breach::of_run(format!(
+                    "retired while it was open, at {seq}"
+                )));
             }
             PlanRecord::Dropped(dropped) => {
                 if dropped.closed != self.closed.is_some() {

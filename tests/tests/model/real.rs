@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{Fence, Nonce, RunId, Session, Term};
 use gridloom_shared::job::parse::{self, Format};
-use gridloom_shared::ledger::fold::{Fold, Next};
+use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use gridloom_shared::ledger::record::{
     Opened, PlanRecord, Reason, Record, Takeover, TileRun, Wave, WorkRecord,
@@ -58,10 +58,8 @@ fn compare(ledger: &Ledger) {
             assert!(again.again && again.fence == fence(wave), "{again:?}");
         }
     }
-    let due = real.failed().values().find_map(|failed| match failed.next {
-        Next::Due(_) => Some(failed.attempts + 1),
-        Next::Issued(_) | Next::Dead => None,
-    });
+    let due = real.due(UnixMs(u64::MAX)).next();
+    let due = due.map(|due| due.attempts + 1);
     let retry = model.due().filter(|attempt| *attempt > 1).map(u32::from);
     assert_eq!(due, retry, "{ledger:?}");
 }

@@ -21,6 +21,75 @@ fn only_the_rooms_of_the_broker_name_its_client() {
     );
 }
 
+/// Rooms that decide and do nothing else: files, and all below the folders of that name.
+const PURE: &[&str] = &[
+    "planner/src/admission",
+    "planner/src/book",
+    "planner/src/crew",
+    "planner/src/failover/probe",
+    "planner/src/lead",
+    "planner/src/orders",
+    "planner/src/register",
+    "planner/src/retention",
+    "planner/src/run",
+    "shared/src/grid",
+    "shared/src/job",
+    "shared/src/ledger",
+    "shared/src/limits",
+    "shared/src/ranges",
+    "shared/src/slicing",
+    "shared/src/tile",
+    "shared/src/wire",
+    "worker/src/lease",
+    "worker/src/outcomes",
+    "worker/src/slots",
+    "worker/src/takeover",
+];
+/// What would make their answer depend on more than what they are given.
+const IMPURE: &[&str] = &[
+    "tokio::",
+    "async fn",
+    "std::fs",
+    "Instant::now",
+    "SystemTime::now",
+    "Boot::now",
+    "UnixMs::now",
+    "::random()",
+    "::new_v4()",
+    "broker::Broker",
+    ": Broker",
+    "&Broker",
+];
+
+#[test]
+fn pure_rooms_read_no_clock_draw_no_lot_and_speak_to_nobody() {
+    let all = files(&[".rs"]);
+    let mut told = Vec::new();
+    for room in PURE {
+        let inside = |path: &str| {
+            path.strip_prefix(room)
+                .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
+        let mut files = all.iter().filter(|(path, _)| inside(path)).peekable();
+        assert!(
+            files.peek().is_some(),
+            "{room} is gone: take it out of the list, or say where it went"
+        );
+        for (path, text) in files.filter(|(path, _)| !path.ends_with("tests.rs")) {
+            let decides = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let words = IMPURE
+                .iter()
+                .filter(|word| code(decides).any(|line| line.contains(**word)));
+            told.extend(words.map(|word| format!("{path}: {word}")));
+        }
+    }
+    assert!(
+        told.is_empty(),
+        "these were to be given it as a value:\n{}",
+        told.join("\n")
+    );
+}
+
 /// The lines that are no comments.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     let lines = text.lines();

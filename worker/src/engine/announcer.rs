@@ -8,6 +8,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::Session;
+use gridloom_shared::presence::Toll;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,7 @@ impl Announcer {
             stopping: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             named: Mutex::default(),
+            tolls: Mutex::default(),
         });
         let farewell = CancellationToken::new();
         let announcing = presence::announce(broker.clone(), Arc::clone(&facts), farewell.clone());
@@ -62,6 +64,15 @@ impl Announcer {
             .named
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = named;
+    }
+
+    /// What runs have cost since it was said last.
+    pub(super) fn costs(&self, tolls: Vec<Toll>) {
+        *self
+            .facts
+            .tolls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = tolls;
     }
 
     /// The last word. Whoever leaves something behind is to be found dead.

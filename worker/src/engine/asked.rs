@@ -151,6 +151,7 @@ impl Engine {
         if self.asked.ticks.is_multiple_of(NAMED_EACH) {
             let (named, _) = Packed::pack(self.sequences(None, self.now), NAMED_MAX);
             self.announcer.holds(named);
+            self.announcer.costs(self.runs.tolls());
         }
     }
 

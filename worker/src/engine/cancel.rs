@@ -57,7 +57,9 @@ impl Standing {
             PlanRecord::Dropped(_)
             | PlanRecord::Opened(_)
             | PlanRecord::Wave(_)
-            | PlanRecord::Reopened(_) => Standing::GoesOn(sequence),
+            | PlanRecord::Reopened(_)
+            | PlanRecord::Retired(_)
+            | PlanRecord::Forgotten(_) => Standing::GoesOn(sequence),
         }
     }
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use gridloom_shared::id::{HandlerName, Nonce, QueueName, RunId};
 use gridloom_shared::ledger::record::Opened;
+use gridloom_shared::limits::TOLLS_MAX;
+use gridloom_shared::presence::Toll;
 use gridloom_shared::quick::QuickMap;
 
 use super::meters;
@@ -46,6 +48,8 @@ pub(super) struct Run {
     takeovers_read: u64,
     looking: bool,
     used: u64,
+    /// Shards that were told of.
+    told: u64,
 }
 
 /// What is next for a tile that came.
@@ -160,6 +164,20 @@ impl Runs {
         self.by_id.get(run).copied()
     }
 
+    /// What runs have cost, those that have grown since the last call.
+    pub(super) fn tolls(&mut self) -> Vec<Toll> {
+        let grown = self.runs.values_mut().filter_map(|run| {
+            let (_, registered) = run.job.as_ref()?;
+            let (shards, busy_us) = registered.as_ref()?.pace.sums();
+            (shards > std::mem::replace(&mut run.told, shards)).then(|| Toll {
+                run: run.id.clone(),
+                shards,
+                busy_us,
+            })
+        });
+        grown.take(TOLLS_MAX).collect()
+    }
+
     /// Whether no tile waits for anything about any run.
     pub(super) fn are_idle(&self) -> bool {
         self.runs.values().all(Run::is_idle)
@@ -184,6 +202,7 @@ impl Runs {
             takeovers_read: 0,
             looking: false,
             used: self.clock,
+            told: 0,
         };
         self.runs.insert(opened, run);
         false

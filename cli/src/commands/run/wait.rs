@@ -14,9 +14,9 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
-use gridloom_shared::presence::Presence;
-use gridloom_shared::reads::{ledger, workers};
+use gridloom_shared::reads::{ledger, waits};
 use gridloom_shared::submission::Unreadable;
+use gridloom_shared::waiting::Waiting;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::commands::Context;
@@ -34,7 +34,6 @@ const AWAY_MAX: Duration = Duration::from_secs(60);
 /// What is known of a run that is waited for.
 struct Watch<'a> {
     broker: &'a Broker,
-    spec: &'a JobSpec,
     fold: Fold,
     progress: Progress,
     /// When the run last came closer to its end, and where it was then.
@@ -84,7 +83,6 @@ pub(super) async fn to_the_end(
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut watch = Watch {
         broker,
-        spec: &submitted.spec,
         fold: Fold::new(run.clone()),
         progress: context.output.progress(submitted.spec.name.as_str()),
         moved: (Instant::now(), None),
@@ -133,7 +131,7 @@ impl Watch<'_> {
             return;
         };
         let content = ledger::content(self.broker.subjects(), &record);
-        ledger::take(&mut self.fold, &record, &content);
+        ledger::take(self.broker.subjects(), &mut self.fold, &record, &content);
     }
 
     /// An error if the run was opened for another submission with the same request id.
@@ -175,8 +173,7 @@ impl Watch<'_> {
         }
         match summary {
             Some(summary) => {
-                let known = self.fold.slices().iter().all(|slice| slice.end().is_some());
-                let total = known.then_some(summary.grid.shards);
+                let total = self.fold.all_known().then_some(summary.grid.shards);
                 self.progress.update(
                     summary.shards.done,
                     total,
@@ -202,23 +199,9 @@ impl Watch<'_> {
                     .to_owned(),
             );
         }
-        let workers = workers::roll_call(self.broker).await?;
-        let (queue, handler) = (&self.spec.queue, &self.spec.handler);
-        let of_queue: Vec<&Presence> = workers
-            .iter()
-            .filter(|worker| worker.queues.contains(queue))
-            .collect();
-        Ok(if of_queue.is_empty() {
-            format!(
-                "waiting: no worker of queue {queue} answers; start one with gridloom worker --queue {queue}"
-            )
-        } else if !of_queue
-            .iter()
-            .any(|worker| worker.handlers.contains(handler))
-        {
-            format!("waiting: no worker of queue {queue} has handler {handler}")
-        } else {
-            String::new()
+        Ok(match waits::of(self.broker, self.fold.run()).await {
+            None => "waiting: no planner answers; start one with gridloom planner".to_owned(),
+            Some(waits) => waits.first().map_or_else(String::new, in_words),
         })
     }
 
@@ -243,6 +226,24 @@ impl Watch<'_> {
         } else {
             Verdict::Failed
         }
+    }
+}
+
+/// Why nothing moves, and what to do about it.
+fn in_words(waiting: &Waiting) -> String {
+    match waiting {
+        Waiting::NoWorker { queue } => {
+            format!("waiting: {waiting}; start one with gridloom worker --queue {queue}")
+        }
+        // What is issued is being worked on.
+        Waiting::Shards { .. } => String::new(),
+        Waiting::NoHandler { .. }
+        | Waiting::QueueFull { .. }
+        | Waiting::Concurrency { .. }
+        | Waiting::Rate { .. }
+        | Waiting::Hold { .. }
+        | Waiting::Behind { .. }
+        | Waiting::Retry { .. } => format!("waiting: {waiting}"),
     }
 }
 

@@ -43,13 +43,16 @@ pub fn show_report(output: &Output, report: &Report) {
     table.fact(
         "lost",
         if report.ended.is_some() {
-            cells(&report.lost)
+            cells(report.lost_cells, &report.lost)
         } else {
-            format!("{} so far", report.lost.len())
+            format!("{} so far", grouped(report.lost_cells))
         },
     );
-    table.fact("twice", cells(&report.twice));
-    table.fact("unexpected", cells(&report.unexpected));
+    table.fact("twice", cells(report.twice_cells, &report.twice));
+    table.fact(
+        "unexpected",
+        cells(report.unexpected_cells, &report.unexpected),
+    );
     output.say(table.render(None));
     output.say(verdict(report));
 }
@@ -68,7 +71,7 @@ fn verdict(report: &Report) -> String {
             "ok: every cell of the grid is accounted for; {} dead",
             counted(report.dead, "cell")
         ),
-        (false, None) if report.twice.is_empty() && report.unexpected.is_empty() => {
+        (false, None) if report.twice_cells == 0 && report.unexpected_cells == 0 => {
             "not ok yet: the run goes on, cells without an outcome count as lost until it is over"
                 .to_owned()
         }
@@ -87,23 +90,19 @@ fn verdict(report: &Report) -> String {
     }
 }
 
-fn cells(cells: &[GridCell]) -> String {
-    if cells.is_empty() {
+fn cells(count: u64, first: &[GridCell]) -> String {
+    if count == 0 {
         return "0".to_owned();
     }
-    let shown: Vec<_> = cells
+    let shown: Vec<_> = first
         .iter()
         .take(CELLS_SHOWN)
         .map(|cell| format!("slice {} page {}", cell.slice, cell.page))
         .collect();
-    let more = if cells.len() > CELLS_SHOWN {
+    let more = if count > shown.len() as u64 {
         ", ..."
     } else {
         ""
     };
-    format!(
-        "{}: {}{more}",
-        grouped(cells.len() as u64),
-        shown.join(", ")
-    )
+    format!("{}: {}{more}", grouped(count), shown.join(", "))
 }

@@ -1,5 +1,6 @@
 //! Writes records of the ledger that are no waves, and reads the ledgers of runs that are over.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gridloom_shared::broker::PublishError;
@@ -46,11 +47,7 @@ impl Envoy {
                 tokio::time::sleep(OUTRUN).await;
                 Written::Outrun
             }
-            Err(error) => {
-                // A run that ends itself tries that again.
-                tokio::time::sleep(PAUSE_FULL).await;
-                Written::Never(format!("it cannot be written: {error}"))
-            }
+            Err(error) => Written::Never(format!("it cannot be written: {error}")),
         };
         self.report(Report::Ordered {
             run,
@@ -113,6 +110,38 @@ impl Envoy {
             }
         }
         Ok(fold)
+    }
+
+    /// Reads waves of a run again. One that is gone, or is none, can never be read.
+    pub(super) async fn recall(self, run: RunId, queue: QueueName, waves: BTreeSet<u64>) {
+        let subjects = self.broker.subjects();
+        let (ledger, plan) = (
+            subjects.ledger(),
+            subjects.ledger_of(&queue, &run, Author::Plan),
+        );
+        let mut read = Vec::new();
+        for sequence in waves {
+            let records = loop {
+                let records = self
+                    .broker
+                    .read(&ledger, &plan, sequence, Some(sequence))
+                    .await;
+                match records {
+                    Ok(records) => break records,
+                    Err(error) => tracing::warn!(%run, %error, "failed to read a wave again"),
+                }
+                tokio::time::sleep(PAUSE).await;
+            };
+            let wave = records.first().map(|record| wire::decode(&record.payload));
+            match wave {
+                Some(Ok(PlanRecord::Wave(wave))) => read.push((sequence, wave)),
+                Some(Ok(_) | Err(_)) | None => {
+                    let why = format!("its wave at {sequence} is not in the ledger any more");
+                    return self.report(Report::Unwritable(run, why)).await;
+                }
+            }
+        }
+        self.report(Report::Recalled(run, read)).await;
     }
 
     /// Answers somebody who gave an order.

@@ -115,8 +115,28 @@ impl Broker {
         payload: Bytes,
         expected: Option<u64>,
     ) -> Result<u64, AppendError> {
-        let subject = subject.into();
         let headers = expected.map(|seq| expecting(seq, None));
+        self.append_with(subject.into(), payload, headers).await
+    }
+
+    /// As [`Broker::append`], only if the last message on any subject that `on` matches has the sequence
+    /// `expected` (0: there is none). `on` matches the record's own subject.
+    pub async fn append_on(
+        &self,
+        subject: impl Into<Subject>,
+        payload: Bytes,
+        (on, expected): (&str, u64),
+    ) -> Result<u64, AppendError> {
+        let headers = Some(expecting(expected, Some(on)));
+        self.append_with(subject.into(), payload, headers).await
+    }
+
+    async fn append_with(
+        &self,
+        subject: Subject,
+        payload: Bytes,
+        headers: Option<HeaderMap>,
+    ) -> Result<u64, AppendError> {
         let give_up = Instant::now() + BUSY_PATIENCE;
         let mut pause = PAUSE_FIRST;
         loop {

@@ -226,6 +226,21 @@ impl Broker {
         })
     }
 
+    /// The first record from `from` on that matches `filter`, by the stream's leader.
+    pub async fn first_of_leader(
+        &self,
+        stream: &StreamName,
+        filter: &str,
+        from: u64,
+    ) -> Result<Option<Record>, ReadError> {
+        let question = json!({ "seq": from.max(1), "next_by_subj": filter });
+        let answer = self.get_of_leader(stream, &question).await;
+        answer.map_err(|cause| ReadError {
+            stream: stream.to_string(),
+            cause,
+        })
+    }
+
     /// The last record of each of `subjects`, which must hold no wildcards; any number of them.
     pub async fn multi_last(
         &self,

@@ -114,7 +114,7 @@ fn shards(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
 
 fn ledger(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     let settings = json!({
-        "subjects": [subjects.all_ledgers()],
+        "subjects": [subjects.all_ledgers(), subjects.all_ids()],
         "retention": "limits",
         "discard": "new",
     });

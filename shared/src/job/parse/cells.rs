@@ -134,22 +134,15 @@ pub(super) fn spread(total: u64, slices: u32) -> Vec<u64> {
 
 /// The bounds that no key has by itself.
 fn check_size(node: &Node<'_>, grid: &GridSpec, faults: &mut Faults) {
-    let pages = match &grid.pages {
-        PagesSpec::Count { count } => u128::from(*count) * u128::from(grid.slices),
-        PagesSpec::Rows { rows, page_size } => {
-            let of = |rows: &u64| rows.div_ceil(*page_size).max(1);
-            if let Some(most) = rows.iter().map(of).max().filter(|most| *most > PAGES_MAX) {
-                let message = format!(
-                    "must be larger: a slice would have {most} pages, more than {PAGES_MAX}"
-                );
-                faults.add(node.path_of("pages") + ".page_size", message);
-                return;
-            }
-            rows.iter().map(|rows| u128::from(of(rows))).sum()
-        }
-        PagesSpec::Probe => 0,
-    };
-    if pages > u128::from(SHARDS_MAX) {
+    let most = grid.most_pages();
+    if most > PAGES_MAX {
+        let message =
+            format!("must be larger: a slice would have {most} pages, more than {PAGES_MAX}");
+        faults.add(node.path_of("pages") + ".page_size", message);
+        return;
+    }
+    let pages = grid.shards().unwrap_or(0);
+    if pages > SHARDS_MAX {
         let message = format!("has {pages} shards, more than {SHARDS_MAX}: make the pages larger");
         faults.add(node.path().to_owned(), message);
     }

@@ -32,10 +32,17 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(super) fn uncount_dead(&mut self, kind: TileKind) {
+    pub(super) fn count_dead(&mut self, kind: TileKind, cells: u64) {
         match kind {
-            TileKind::Page => self.dead = self.dead.saturating_sub(1),
-            TileKind::Probe => self.dead_probes = self.dead_probes.saturating_sub(1),
+            TileKind::Page => self.dead += cells,
+            TileKind::Probe => self.dead_probes += cells,
+        }
+    }
+
+    pub(super) fn uncount_dead(&mut self, kind: TileKind, cells: u64) {
+        match kind {
+            TileKind::Page => self.dead = self.dead.saturating_sub(cells),
+            TileKind::Probe => self.dead_probes = self.dead_probes.saturating_sub(cells),
         }
     }
 }

@@ -1,67 +1,15 @@
 //! What a wave changes: its tiles are open, and its cells are issued.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 
-use super::{Cell, Fold, Next, Opening};
+use super::graves::Grave;
+use super::{Cell, FailedCell, Fold, Next, Opening};
 use crate::id::{Fence, RunId};
-use crate::job::PAGES_MAX;
 use crate::ledger::crash::Suspicion;
 use crate::ledger::record::{TileRun, Wave};
+use crate::limits::{PAGES_MAX, TILE_MAX, WAVE_TILES_MAX};
 use crate::ranges::Ranges;
 use crate::tile::{Bounds, Key, Tile, TileKind, TileRef};
-
-/// Shards of one slice: those that waves have issued, and those that succeeded.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cells {
-    pub(super) issued: Ranges,
-    pub(super) done: Ranges,
-}
-
-/// What is known of one slice.
-#[derive(Clone, Debug, Default)]
-pub struct Slice {
-    pub(super) pages: Cells,
-    pub(super) probes: Cells,
-    pub(super) next_page: u32,
-    pub(super) next_probe: u32,
-    pub(super) end: Option<u32>,
-    pub(super) found: u32,
-    pub(super) ready: VecDeque<Bounds>,
-    pub(super) cursor: Option<Key>,
-    pub(super) counted: bool,
-}
-
-impl Slice {
-    /// First page that no wave has issued.
-    pub fn next_page(&self) -> u32 {
-        self.next_page
-    }
-
-    /// Number of pages, once it is known.
-    pub fn end(&self) -> Option<u32> {
-        self.end
-    }
-
-    /// Bounds of pages that a probe found and no wave has issued; the first is that of `next_page`.
-    pub fn ready(&self) -> &VecDeque<Bounds> {
-        &self.ready
-    }
-
-    /// The question to ask next, with its cursor: only while none is open and the end is unknown.
-    pub fn question(&self) -> Option<(u32, Option<Key>)> {
-        let answered = self.probes.done.len() == u64::from(self.next_probe);
-        (self.end.is_none() && answered).then(|| (self.next_probe, self.cursor.clone()))
-    }
-}
-
-impl Slice {
-    pub(super) fn cells(&self, kind: TileKind) -> &Cells {
-        match kind {
-            TileKind::Page => &self.pages,
-            TileKind::Probe => &self.probes,
-        }
-    }
-}
 
 /// A tile some of whose shards lack an outcome.
 #[derive(Clone, Debug)]
@@ -116,40 +64,31 @@ impl OpenTile {
 }
 
 impl Fold {
+    /// Takes in the tiles of one run of a wave; `index` is the place of the first.
     pub(super) fn issue(&mut self, wave: &Wave, index: &mut u32, fence: Fence, tiles: &TileRun) {
-        let folded = wave.folded;
-        let Some(slice) = self.slices.get_mut(tiles.slice as usize) else {
-            self.counts.unexpected += 1;
-            return;
-        };
         let whole = u64::from(tiles.first)
             ..u64::from(tiles.first) + u64::from(tiles.pages) * u64::from(tiles.tiles);
-        if whole.is_empty() || whole.end > PAGES_MAX {
+        let many =
+            *index as usize + tiles.tiles as usize > WAVE_TILES_MAX || tiles.pages > TILE_MAX;
+        if whole.is_empty() || whole.end > PAGES_MAX || many {
             self.counts.unexpected += 1;
             return;
         }
+        let Some(slice) = self.slices.touch(tiles.slice) else {
+            self.counts.unexpected += 1;
+            return;
+        };
         let fresh = tiles.attempt == 1;
         match (tiles.kind, fresh) {
             (TileKind::Page, true) => {
-                let found = slice.ready.len().min((whole.end - whole.start) as usize);
-                slice.ready.drain(..found);
-                slice.next_page = slice.next_page.max(whole.end as u32);
-                let new: u64 = slice
-                    .pages
-                    .issued
-                    .missing(&whole)
-                    .iter()
-                    .map(|r| r.end - r.start)
-                    .sum();
+                slice
+                    .frontier
+                    .issued(whole.end - whole.start, whole.end as u32);
+                self.counts.planned += slice.pages.issued.lacks(&whole);
                 slice.pages.issued.insert(whole);
-                self.counts.planned += new;
-                if !slice.counted && slice.end == Some(slice.next_page) {
-                    slice.counted = true;
-                    self.slices_issued += 1;
-                }
             }
             (TileKind::Probe, true) => {
-                slice.next_probe = slice.next_probe.max(whole.end as u32);
+                slice.frontier.asked(whole.end as u32);
                 slice.probes.issued.insert(whole);
             }
             (TileKind::Page, false) => self.counts.retried += whole.end - whole.start,
@@ -161,55 +100,92 @@ impl Fold {
                 index: *index,
             };
             *index += 1;
-            let first = tiles.first + n * tiles.pages;
-            self.counts.tiles_issued += 1;
-            let range = u64::from(first)..u64::from(first) + u64::from(tiles.pages);
-            let mut left = Ranges::of(range.clone());
-            if !fresh {
-                self.reissue(tiles, first, place);
-                // A success may have arrived between the decision of a retry and its record.
-                let done = &self.slices[tiles.slice as usize].cells(tiles.kind).done;
-                done.within(&range)
-                    .iter()
-                    .for_each(|part| left.remove(part));
-            }
-            let tile = OpenTile {
-                kind: tiles.kind,
-                slice: tiles.slice,
-                attempt: tiles.attempt,
-                fence,
-                left,
-                wave_fence: fence,
-                folded,
-                first,
-                pages: tiles.pages,
-                bounds: tiles.bounds_of(n).to_vec(),
-                after: tiles.after.clone(),
-                suspicion: None,
-            };
-            self.open.insert(place, tile);
-            self.close_if_empty(place);
+            self.open_tile(wave.folded, place, fence, tiles, n);
         }
+        self.slices.settle(tiles.slice);
+    }
+
+    fn open_tile(&mut self, folded: u64, place: TileRef, fence: Fence, tiles: &TileRun, n: u32) {
+        let first = tiles.first + n * tiles.pages;
+        self.counts.tiles_issued += 1;
+        let range = u64::from(first)..u64::from(first) + u64::from(tiles.pages);
+        let mut left = Ranges::of(range.clone());
+        if tiles.attempt != 1 {
+            self.reissue(tiles, first, place);
+            // A success may have arrived between the decision of a retry and its record.
+            if let Some(slice) = self.slices.get(tiles.slice) {
+                let done = slice.cells(tiles.kind).done.within(&range);
+                done.iter().for_each(|part| left.remove(part));
+            }
+        }
+        let tile = OpenTile {
+            kind: tiles.kind,
+            slice: tiles.slice,
+            attempt: tiles.attempt,
+            fence,
+            left,
+            wave_fence: fence,
+            folded,
+            first,
+            pages: tiles.pages,
+            bounds: tiles.bounds_of(n).to_vec(),
+            after: tiles.after.clone(),
+            suspicion: None,
+        };
+        self.open.insert(place, tile);
+        self.close_if_empty(place);
     }
 
     /// Notes that cells which had failed have another attempt under way.
     fn reissue(&mut self, tiles: &TileRun, first: u32, place: TileRef) {
-        for page in first..first + tiles.pages {
-            let cell = Cell {
-                kind: tiles.kind,
-                slice: tiles.slice,
-                page,
+        let (kind, slice) = (tiles.kind, tiles.slice);
+        let pages = first..first + tiles.pages;
+        let at = |page| Cell { kind, slice, page };
+        let waited: Vec<Cell> = self.waiting.among(at(pages.start)..at(pages.end)).collect();
+        for cell in waited {
+            self.waiting.issue(cell, place);
+        }
+        let attempts = self.job_attempts();
+        for (pages, grave) in self.dead.take(kind, slice, pages.clone()) {
+            self.counts
+                .uncount_dead(kind, u64::from(pages.end - pages.start));
+            self.resurrect(kind, slice, pages, grave, place, 0, attempts);
+        }
+        for (pages, grave) in self.again.take(kind, slice, pages) {
+            let (base, most) = (grave.attempts, grave.attempts.saturating_add(attempts));
+            self.resurrect(kind, slice, pages, grave, place, base, most);
+        }
+    }
+
+    /// Notes that `pages`, which lay in one grave, have another attempt under way.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is known of them comes from as many places"
+    )]
+    fn resurrect(
+        &mut self,
+        kind: TileKind,
+        slice: u32,
+        pages: Range<u32>,
+        grave: Grave,
+        place: TileRef,
+        base: u32,
+        most: u32,
+    ) {
+        for page in pages {
+            let cell = Cell { kind, slice, page };
+            self.forget_recalled(cell, grave.wave);
+            let failed = FailedCell {
+                attempts: grave.attempts,
+                at: grave.at,
+                next: Next::Issued(place),
+                most,
+                base,
+                error: grave.error,
+                bounds: None,
+                after: None,
             };
-            if let Some(failed) = self.failed.get_mut(&cell) {
-                match failed.next {
-                    Next::Due(due) => {
-                        self.retries.remove(&(due, cell));
-                    }
-                    Next::Dead => self.counts.uncount_dead(tiles.kind),
-                    Next::Issued(_) => {}
-                }
-                failed.next = Next::Issued(place);
-            }
+            self.waiting.insert(cell, failed);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What orders change: a run that is cancelled, reopened, or whose dead shards were given up.
 
-use super::{Cell, FailedCell, Fold, Next};
+use std::ops::Range;
+
+use super::graves::Grave;
+use super::{Cell, Fold};
 use crate::clock::UnixMs;
 use crate::ledger::orders::{Cancelled, Dropped, Reopened, Which};
 use crate::tile::TileKind;
@@ -16,62 +19,84 @@ impl Fold {
         self.requests.insert(reopened.request);
         self.closing = None;
         self.cancelled = None;
-        let most = self
-            .opening
-            .as_ref()
-            .map_or(1, |opening| opening.record.job.retry.max_attempts);
-        for cell in self.chosen(&reopened.which) {
-            let Some(failed) = self.failed.get_mut(&cell) else {
-                continue;
-            };
-            failed.base = failed.attempts;
-            failed.most = failed.attempts.saturating_add(most);
-            failed.dropped = false;
-            failed.next = Next::Due(at);
-            self.retries.insert((at, cell));
-            self.counts.uncount_dead(cell.kind);
+        self.aside = None;
+        match &reopened.which {
+            Which::All => {
+                for (first, end, grave) in self.dead.take_kept() {
+                    self.try_again(at, first.kind, first.slice, first.page..end, grave);
+                }
+            }
+            Which::These(cells) => {
+                for cell in cells {
+                    let one = cell.page..cell.page.saturating_add(1);
+                    for (pages, grave) in self.dead.take(cell.kind, cell.slice, one) {
+                        self.try_again(at, cell.kind, cell.slice, pages, grave);
+                    }
+                }
+            }
         }
         self.dead_before = self.counts.dead;
     }
 
+    fn try_again(
+        &mut self,
+        at: UnixMs,
+        kind: TileKind,
+        slice: u32,
+        pages: Range<u32>,
+        grave: Grave,
+    ) {
+        self.counts
+            .uncount_dead(kind, u64::from(pages.end - pages.start));
+        let dropped = false;
+        self.again.insert(
+            kind,
+            slice,
+            pages,
+            Grave {
+                at,
+                dropped,
+                ..grave
+            },
+        );
+    }
+
     pub(super) fn give_up(&mut self, dropped: &Dropped) {
         self.requests.insert(dropped.request);
-        for cell in self.chosen(&dropped.which) {
-            if let Some(failed) = self.failed.get_mut(&cell) {
-                failed.dropped = true;
+        match &dropped.which {
+            Which::All => self.dead.drop_all(),
+            Which::These(cells) => {
+                for cell in cells {
+                    let one = cell.page..cell.page.saturating_add(1);
+                    for (pages, grave) in self.dead.take(cell.kind, cell.slice, one) {
+                        let dropped = true;
+                        let grave = Grave { dropped, ..grave };
+                        self.dead.insert(cell.kind, cell.slice, pages, grave);
+                    }
+                }
             }
         }
     }
 
-    /// The dead shards that `which` means now.
-    pub fn chosen(&self, which: &Which) -> Vec<Cell> {
-        let is_dead = |failed: &FailedCell| failed.next == Next::Dead;
-        match which {
-            Which::All => self
-                .failed
-                .iter()
-                .filter(|(_, failed)| is_dead(failed) && !failed.dropped)
-                .map(|(cell, _)| *cell)
-                .collect(),
-            Which::These(cells) => cells
-                .iter()
-                .filter(|cell| self.failed.get(cell).is_some_and(is_dead))
-                .copied()
-                .collect(),
-        }
+    /// How many dead shards and questions were not given up.
+    pub fn dead_kept(&self) -> u64 {
+        let kept = self.dead.iter().filter(|(.., grave)| !grave.dropped);
+        kept.map(|(_, pages, _)| u64::from(pages.end - pages.start))
+            .sum()
     }
 
     /// The dead shards of a slice, or one page of it.
-    pub fn dead_of(&self, slice: u32, page: Option<u32>) -> Vec<Cell> {
-        let wanted = |cell: &Cell| {
-            cell.slice == slice
-                && page.is_none_or(|page| cell.kind == TileKind::Page && cell.page == page)
-        };
-        let dead = self
-            .failed
-            .iter()
-            .filter(|(cell, failed)| wanted(cell) && failed.next == Next::Dead);
-        dead.map(|(cell, _)| *cell).collect()
+    pub fn dead_of(&self, slice: u32, page: Option<u32>) -> impl Iterator<Item = Cell> + '_ {
+        let kinds = [TileKind::Page, TileKind::Probe].into_iter();
+        let kinds = kinds.filter(move |kind| page.is_none() || *kind == TileKind::Page);
+        kinds.flat_map(move |kind| {
+            let runs = self.dead.of_slice(kind, slice).map(|(pages, _)| pages);
+            let pages = runs.flat_map(move |pages| match page {
+                Some(page) => page.max(pages.start)..page.saturating_add(1).min(pages.end),
+                None => pages,
+            });
+            pages.map(move |page| Cell { kind, slice, page })
+        })
     }
 
     /// The order by which nothing more of the run is issued, unless it was reopened since.

@@ -3,90 +3,74 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{Cell, Fold};
+use super::errors::ErrorId;
+use super::graves::Grave;
+use super::strays::Strays;
+use super::{Cell, FailedCell, Fold, Next};
 use crate::clock::UnixMs;
 use crate::ledger::outcomes::{Entry, Failed, Retry, Status};
 use crate::limits::{HOLD_MIN, WAIT_MAX};
-use crate::tile::{Bounds, Key, TileKind, TileRef};
-
-/// A shard with at least one counted failure and no success.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FailedCell {
-    /// Attempts that failed.
-    pub attempts: u32,
-    /// The last error.
-    pub error: String,
-    /// When that was recorded.
-    pub at: UnixMs,
-    /// What follows.
-    pub next: Next,
-    /// Attempts that it may have; more than the job's own number once it was reopened.
-    pub most: u32,
-    /// Attempts before it was reopened last.
-    pub base: u32,
-    /// Whether somebody gave it up.
-    pub dropped: bool,
-    /// The page's bounds, where it has some.
-    pub bounds: Option<Bounds>,
-    /// For a probe: its cursor.
-    pub after: Option<Key>,
-}
-
-/// What follows a counted failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Another attempt, not before this time by the broker's clock.
-    Due(UnixMs),
-    /// Another attempt has been issued.
-    Issued(TileRef),
-    /// Nothing: its attempts are used up.
-    Dead,
-}
+use crate::tile::{TileKind, TileRef};
 
 impl Fold {
-    pub(super) fn outcome(&mut self, at: UnixMs, entry: &Entry) {
+    pub(super) fn outcome(&mut self, at: UnixMs, entry: &Entry, strays: &mut Strays) {
         let opened = self.opening.as_ref().map_or(0, |opening| opening.sequence);
         let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
-        let Some(slice) = self.slices.get(entry.slice as usize) else {
-            self.counts.unexpected += u64::from(entry.pages);
-            return;
-        };
         if entry.fence.0 <= opened {
             self.counts.unexpected += u64::from(entry.pages);
             return;
         }
-        let issued = slice.cells(entry.kind).issued.within(&pages);
-        let known: u64 = issued.iter().map(|part| part.end - part.start).sum();
-        self.counts.unexpected += u64::from(entry.pages) - known;
+        let Some(slice) = self.slices.get(entry.slice) else {
+            return self.outcome_of_finished(entry, &pages);
+        };
+        let cells = slice.cells(entry.kind);
+        let unknown = cells.issued.lacks(&pages);
+        self.counts.unexpected += unknown;
         match (&entry.status, entry.kind) {
-            (Status::Done, TileKind::Page) => {
-                issued.into_iter().for_each(|part| self.done(entry, &part))
+            // Nearly always: all of it was issued, and none of it is done.
+            (Status::Done, TileKind::Page) if unknown == 0 && !cells.done.touches(&pages) => {
+                self.first_success(entry, pages, strays);
             }
-            // A probe succeeds by its own kind of record, which carries the pages.
-            (Status::Done, TileKind::Probe) => self.counts.unexpected += known,
-            (Status::Failed(failed), _) => {
-                for page in issued.into_iter().flatten() {
-                    self.fail(at, entry, failed, page as u32);
+            (Status::Done, TileKind::Page) => {
+                for part in cells.issued.within(&pages) {
+                    self.done(entry, &part, strays);
                 }
             }
+            // A probe succeeds by its own kind of record, which carries the pages.
+            (Status::Done, TileKind::Probe) => {
+                self.counts.unexpected += u64::from(entry.pages) - unknown;
+            }
+            (Status::Failed(failed), _) => self.fail(at, entry, failed, &pages),
+        }
+        self.slices.settle(entry.slice);
+    }
+
+    /// All that was issued of the slice has succeeded, or nothing was issued.
+    fn outcome_of_finished(&mut self, entry: &Entry, pages: &Range<u64>) {
+        let known = self.slices.finished_in(entry.kind, entry.slice, pages);
+        self.counts.unexpected += u64::from(entry.pages) - known;
+        match (&entry.status, entry.kind) {
+            (Status::Done, TileKind::Page) => self.counts.late += known,
+            (Status::Done, TileKind::Probe) => self.counts.unexpected += known,
+            (Status::Failed(_), _) => {}
         }
     }
 
-    fn done(&mut self, entry: &Entry, pages: &Range<u64>) {
-        let Some(slice) = self.slices.get(entry.slice as usize) else {
+    fn done(&mut self, entry: &Entry, pages: &Range<u64>, strays: &mut Strays) {
+        let Some(slice) = self.slices.get(entry.slice) else {
             return;
         };
         let new = slice.pages.done.missing(pages);
         let fresh: u64 = new.iter().map(|part| part.end - part.start).sum();
         self.counts.late += pages.end - pages.start - fresh;
         for part in new {
-            self.first_success(entry, part);
+            self.first_success(entry, part, strays);
         }
     }
 
     /// Counts pages that had no success so far. Normally they are open in the entry's own tile, or
     /// failed before; a record that names the wrong tile still tells of an issued shard's success.
-    fn first_success(&mut self, entry: &Entry, part: Range<u64>) {
+    fn first_success(&mut self, entry: &Entry, part: Range<u64>, strays: &mut Strays) {
         let own = self.open.get(&entry.tile).is_some_and(|tile| {
             tile.kind == entry.kind && tile.slice == entry.slice && tile.left.covers(&part)
         });
@@ -94,21 +78,14 @@ impl Fold {
         if own {
             self.settle(entry.tile, part);
         } else {
-            let strays: Vec<_> = self
-                .open
-                .iter()
-                .filter(|(_, tile)| tile.kind == entry.kind && tile.slice == entry.slice)
-                .filter(|(_, tile)| !tile.left.within(&part).is_empty())
-                .map(|(place, _)| *place)
-                .collect();
-            strays
-                .into_iter()
-                .for_each(|place| self.settle(place, part.clone()));
+            for place in strays.near(self, (entry.kind, entry.slice), &part) {
+                self.settle(place, part.clone());
+            }
         }
     }
 
     fn count_success(&mut self, entry: &Entry, part: Range<u64>) {
-        let Some(slice) = self.slices.get_mut(entry.slice as usize) else {
+        let Some(slice) = self.slices.get_mut(entry.slice) else {
             return;
         };
         slice.pages.done.insert(part.clone());
@@ -123,132 +100,172 @@ impl Fold {
                 }
             }
         }
-        if !self.failed.is_empty() {
-            let cell = |page: u64| Cell {
-                kind: entry.kind,
-                slice: entry.slice,
-                page: page as u32,
-            };
-            let failed: Vec<Cell> = self
-                .failed
-                .range(cell(part.start)..cell(part.end))
-                .map(|(cell, _)| *cell)
-                .collect();
-            failed.into_iter().for_each(|cell| self.forgive(cell));
-        }
+        self.forgive(entry.kind, entry.slice, part);
     }
 
     /// A success after failures: what was to follow is off.
-    pub(super) fn forgive(&mut self, cell: Cell) {
-        let Some(failed) = self.failed.remove(&cell) else {
-            return;
+    pub(super) fn forgive(&mut self, kind: TileKind, slice: u32, pages: Range<u64>) {
+        let at = |page: u64| Cell {
+            kind,
+            slice,
+            page: page as u32,
         };
-        match failed.next {
-            Next::Due(due) => {
-                self.retries.remove(&(due, cell));
+        if !self.waiting.is_empty() {
+            let waited: Vec<Cell> = self.waiting.among(at(pages.start)..at(pages.end)).collect();
+            for cell in waited {
+                let failed = self.waiting.remove(cell);
+                if let Some(Next::Issued(place)) = failed.map(|failed| failed.next) {
+                    self.settle(place, u64::from(cell.page)..u64::from(cell.page) + 1);
+                }
             }
-            Next::Issued(place) => {
-                self.settle(place, u64::from(cell.page)..u64::from(cell.page) + 1)
+        }
+        self.exhume(kind, slice, pages.start as u32..pages.end as u32);
+    }
+
+    /// Takes out whatever of `pages` was dead, or is to be tried again.
+    fn exhume(&mut self, kind: TileKind, slice: u32, pages: Range<u32>) {
+        if !self.dead.is_empty() {
+            for (pages, _) in self.dead.take(kind, slice, pages.clone()) {
+                self.counts
+                    .uncount_dead(kind, u64::from(pages.end - pages.start));
             }
-            Next::Dead => self.counts.uncount_dead(cell.kind),
+        }
+        if !self.again.is_empty() {
+            for (pages, grave) in self.again.take(kind, slice, pages) {
+                for page in pages {
+                    self.forget_recalled(Cell { kind, slice, page }, grave.wave);
+                }
+            }
         }
     }
 
-    fn fail(&mut self, at: UnixMs, entry: &Entry, failed: &Failed, page: u32) {
-        let Some(opening) = &self.opening else { return };
-        let backoff = opening.record.job.retry.backoff.clone();
-        let Some(tile) = self.open.get(&entry.tile) else {
-            return;
-        };
-        let held = tile.kind == entry.kind
-            && tile.slice == entry.slice
-            && tile.fence == entry.fence
-            && tile.left.contains(u64::from(page));
-        if !held {
+    /// The attempt that the entry's tile carries has failed, for those of `pages` that it holds.
+    fn fail(&mut self, at: UnixMs, entry: &Entry, failed: &Failed, pages: &Range<u64>) {
+        let held = self.open.get(&entry.tile).filter(|tile| {
+            tile.kind == entry.kind && tile.slice == entry.slice && tile.fence == entry.fence
+        });
+        let Some(tile) = held else { return };
+        let (attempts, parts) = (tile.attempt, tile.left.within(pages));
+        if parts.is_empty() {
             return;
         }
-        let cell = Cell {
+        let error = self.errors.id(&failed.error);
+        let cell = |page: u64| Cell {
             kind: entry.kind,
             slice: entry.slice,
-            page,
+            page: page as u32,
+        };
+        for part in parts {
+            let last = match failed.retry {
+                Retry::Never => true,
+                Retry::Hold(_) => false,
+                Retry::Backoff | Retry::AfterMs(_) => attempts >= self.job_attempts(),
+            };
+            let mut waited = self.waiting.among(cell(part.start)..cell(part.end));
+            let alike = last && waited.next().is_none();
+            drop(waited);
+            if alike {
+                self.bury(at, entry.tile, part, error);
+            } else {
+                for page in part {
+                    self.fail_page(at, entry.tile, cell(page), failed.retry, error);
+                }
+            }
+        }
+    }
+
+    fn fail_page(&mut self, at: UnixMs, place: TileRef, cell: Cell, retry: Retry, error: ErrorId) {
+        let (Some(opening), Some(tile)) = (&self.opening, self.open.get(&place)) else {
+            return;
         };
         let attempts = tile.attempt;
         let (most, base) = self.allowed(cell);
-        // The wait grows anew with the attempts that a reopening gave.
-        let round = attempts.saturating_sub(base);
-        let wait = match failed.retry {
-            Retry::Never => None,
-            Retry::Hold(ms) if attempts < u32::MAX - 1 => {
+        let page = u64::from(cell.page)..u64::from(cell.page) + 1;
+        // Attempts are numbered in 32 bits, and whoever holds for ever reaches their end one day.
+        let ends = attempts >= u32::MAX - 1;
+        let (wait, more) = match retry {
+            Retry::Never => return self.bury(at, place, page, error),
+            Retry::Hold(ms) if !ends => {
                 let wait = Duration::from_millis(ms).clamp(HOLD_MIN, WAIT_MAX);
-                return self.hold(at, entry.tile, cell, wait, failed.error.clone());
+                self.hold_until = self.hold_until.max(Some(at + wait));
+                // As many attempts as before may follow, and the next wait is as long as if it had not been.
+                (wait, 1)
             }
-            _ if attempts >= most.min(u32::MAX - 1) => None,
+            _ if ends || attempts >= most => return self.bury(at, place, page, error),
             Retry::Backoff | Retry::Hold(_) => {
-                Some(backoff.after(round, self.spread(cell, attempts)))
+                // The wait grows anew with the attempts that a reopening gave.
+                let round = attempts.saturating_sub(base);
+                let backoff = &opening.record.job.retry.backoff;
+                (backoff.after(round, self.spread(cell, attempts)), 0)
             }
-            Retry::AfterMs(ms) => Some(Duration::from_millis(ms)),
+            Retry::AfterMs(ms) => (Duration::from_millis(ms), 0),
         };
-        let next = wait.map_or(Next::Dead, |wait| Next::Due(at + wait.min(WAIT_MAX)));
-        self.note_failure(at, entry.tile, cell, next, failed.error.clone());
-    }
-
-    /// The attempt at `cell` is to be made again after `wait`, and counts as none: as many as before may
-    /// follow, and the next wait is as long as if it had not been.
-    fn hold(&mut self, at: UnixMs, place: TileRef, cell: Cell, wait: Duration, error: String) {
-        let until = at + wait;
-        self.note_failure(at, place, cell, Next::Due(until), error);
-        if let Some(failed) = self.failed.get_mut(&cell) {
-            failed.most = failed.most.saturating_add(1);
-            failed.base = failed.base.saturating_add(1);
+        let failed = FailedCell {
+            attempts,
+            at,
+            next: Next::Due(at + wait.min(WAIT_MAX)),
+            most: most.saturating_add(more),
+            base: base.saturating_add(more),
+            error,
+            bounds: tile.bounds_of(cell.page).cloned().map(Box::new),
+            after: tile.after.clone().map(Box::new),
+        };
+        match more {
+            0 => self.counts.failures += 1,
+            _ => self.counts.held += 1,
         }
-        self.counts.failures -= 1;
-        self.counts.held += 1;
-        self.hold_until = self.hold_until.max(Some(until));
+        self.errors.count(error, 1);
+        self.exhume(cell.kind, cell.slice, cell.page..cell.page + 1);
+        self.waiting.insert(cell, failed);
+        self.settle(place, page);
     }
 
-    /// The attempt at `cell` that the open tile at `place` carries has failed.
-    pub(super) fn note_failure(
-        &mut self,
-        at: UnixMs,
-        place: TileRef,
-        cell: Cell,
-        next: Next,
-        error: String,
-    ) {
+    /// The last attempt at `pages` of the open tile at `place` has failed.
+    pub(super) fn bury(&mut self, at: UnixMs, place: TileRef, pages: Range<u64>, error: ErrorId) {
         let Some(tile) = self.open.get(&place) else {
             return;
         };
-        let (most, base) = self.allowed(cell);
-        let record = FailedCell {
+        let (kind, slice) = (tile.kind, tile.slice);
+        let bounded = !tile.bounds.is_empty() || tile.after.is_some();
+        let grave = Grave {
             attempts: tile.attempt,
             error,
-            at,
-            next,
-            most,
-            base,
             dropped: false,
-            bounds: tile.bounds_of(cell.page).cloned(),
-            after: tile.after.clone(),
+            at,
+            wave: if bounded { tile.wave_fence.0 } else { 0 },
         };
-        match next {
-            Next::Due(due) => {
-                self.retries.insert((due, cell));
+        let cells = pages.start as u32..pages.end as u32;
+        if !self.waiting.is_empty() {
+            let cell = |page| Cell { kind, slice, page };
+            let waited: Vec<Cell> = self
+                .waiting
+                .among(cell(cells.start)..cell(cells.end))
+                .collect();
+            for cell in waited {
+                self.waiting.remove(cell);
             }
-            Next::Dead if cell.kind == TileKind::Probe => self.counts.dead_probes += 1,
-            Next::Dead | Next::Issued(_) => self.counts.dead += 1,
         }
-        self.counts.failures += 1;
-        self.failed.insert(cell, record);
-        self.settle(place, u64::from(cell.page)..u64::from(cell.page) + 1);
+        self.exhume(kind, slice, cells.clone());
+        self.dead.insert(kind, slice, cells, grave);
+        let many = pages.end - pages.start;
+        self.counts.count_dead(kind, many);
+        self.counts.failures += many;
+        self.errors.count(error, many);
+        self.settle(place, pages);
+    }
+
+    /// Attempts that the job allows a shard.
+    pub(super) fn job_attempts(&self) -> u32 {
+        let job = self.opening.as_ref().map(|opening| &opening.record.job);
+        job.map_or(1, |job| job.retry.max_attempts)
     }
 
     /// Up to which attempt the cell may be tried, and after which its last set of attempts began.
     fn allowed(&self, cell: Cell) -> (u32, u32) {
-        if let Some(failed) = self.failed.get(&cell) {
-            return (failed.most, failed.base);
-        }
-        let job = self.opening.as_ref().map(|opening| &opening.record.job);
-        (job.map_or(1, |job| job.retry.max_attempts), 0)
+        self.waiting.get(cell).map_or_else(
+            || (self.job_attempts(), 0),
+            |failed| (failed.most, failed.base),
+        )
     }
 
     /// A number that looks random and that every reader computes alike (FNV-1a).

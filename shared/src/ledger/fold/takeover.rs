@@ -1,6 +1,6 @@
 //! What a takeover changes: the tile's fence, and what is suspected of its pages.
 
-use super::{Cell, Fold, Next};
+use super::Fold;
 use crate::clock::UnixMs;
 use crate::id::Fence;
 use crate::ledger::crash;
@@ -34,14 +34,8 @@ impl Fold {
     }
 
     /// A page of an open tile has killed its third worker.
-    pub(super) fn condemn(&mut self, at: UnixMs, place: TileRef, page: u32) {
-        if let Some(tile) = self.open.get(&place) {
-            let cell = Cell {
-                kind: tile.kind,
-                slice: tile.slice,
-                page,
-            };
-            self.note_failure(at, place, cell, Next::Dead, crash::verdict());
-        }
+    fn condemn(&mut self, at: UnixMs, place: TileRef, page: u32) {
+        let error = self.errors.id(&crash::verdict());
+        self.bury(at, place, u64::from(page)..u64::from(page) + 1, error);
     }
 }

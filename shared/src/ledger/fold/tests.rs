@@ -241,7 +241,7 @@ fn failure_of_a_holder_that_was_taken_over_does_not_count() {
         0,
         &[entry((0, 0), 2, 0, 0, 2, failure(Retry::Backoff))],
     ));
-    assert!(folded(&records).failed().is_empty());
+    assert!(failed(&folded(&records)).is_empty());
     records.push(outcome(
         2,
         1,
@@ -265,11 +265,7 @@ fn shard_that_four_announced_and_died_of_is_dead_and_its_tile_goes_on() {
     }
     let fold = folded(&records);
     assert_eq!((fold.counts().dead, fold.retries().len()), (1, 0));
-    assert!(
-        fold.failed()
-            .values()
-            .all(|failed| failed.error.starts_with("crashed"))
-    );
+    assert!(fold.dead().all(|dead| dead.error.starts_with("crashed")));
     assert_eq!(fold.open_tiles()[&place].left, Ranges::of(1..2));
 }
 
@@ -368,8 +364,8 @@ fn probes_tell_the_pages_and_the_end_of_a_slice() {
     records.push(probed(0, 0, 0, 0, vec![bounds(0)], Some(Key::Int(9))));
     records.push(probed(1, 1, 0, 0, vec![], None));
     let fold = folded(&records);
-    assert_eq!(fold.slices()[1].end(), Some(0));
-    assert_eq!(fold.slices()[0].question(), Some((1, Some(Key::Int(9)))));
+    assert_eq!(fold.frontier(1).end(), Some(0));
+    assert_eq!(fold.frontier(0).question(), Some((1, Some(Key::Int(9)))));
     records.push(wave(
         1,
         vec![
@@ -382,7 +378,7 @@ fn probes_tell_the_pages_and_the_end_of_a_slice() {
     ));
     let fold = folded(&records);
     assert_eq!(
-        (fold.slices()[0].question(), fold.slices()[0].ready().len()),
+        (fold.frontier(0).question(), fold.frontier(0).ready().len()),
         (None, 0)
     );
     let last = Probed {
@@ -431,7 +427,7 @@ fn hold_uses_up_no_attempt_however_often_it_is_asked_for() {
         assert_eq!((fold.counts().dead, fold.counts().failures), (0, 0));
         assert_eq!(fold.counts().held, u64::from(n) + 1);
         assert_eq!(fold.hold_until(), Some(UnixMs(at + 5_000)));
-        let failed = &fold.failed()[&page_cell(0, 0)];
+        let failed = &fold.waiting()[&page_cell(0, 0)];
         assert_eq!(
             (failed.next, failed.attempts),
             (Next::Due(UnixMs(at + 5_000)), n + 1)
@@ -514,11 +510,10 @@ fn reopened_shard_has_all_of_its_attempts_again_numbered_on() {
     let fold = folded(&records);
     assert!(fold.closing().is_none() && fold.has_request(9) && !fold.has_request(8));
     assert_eq!((fold.counts().dead, fold.dead_lately()), (0, 0));
-    let failed = &fold.failed()[&page_cell(0, 0)];
-    assert_eq!(
-        (failed.next, failed.attempts, failed.most),
-        (Next::Due(UnixMs(5_000)), 1, 3)
-    );
+    let due: Vec<_> = fold.due(UnixMs(5_000)).collect();
+    assert_eq!((due[0].cell, due[0].attempts), (page_cell(0, 0), 1));
+    assert_eq!(fold.due(UnixMs(4_999)).count(), 0);
+    assert_eq!((due.len(), fold.next_retry()), (1, Some(UnixMs(5_000))));
     for attempt in 2..=3 {
         let n = attempt - 1;
         let fence = records.len() as u64 + 1;
@@ -552,13 +547,22 @@ fn shards_that_were_given_up_stay_dead_and_are_reopened_only_by_name() {
     records.extend([outcome(1, 0, &dead), dropped(1, first.clone())]);
     let fold = folded(&records);
     assert_eq!(fold.counts().dead, 2);
-    assert_eq!(fold.chosen(&Which::All), [page_cell(0, 1)]);
-    assert_eq!(fold.dead_of(0, Some(0)), [page_cell(0, 0)]);
-    assert_eq!(fold.dead_of(0, None).len(), 2);
+    let kept = fold.dead().filter(|dead| !dead.dropped);
+    assert_eq!(
+        kept.map(|dead| dead.cell).collect::<Vec<_>>(),
+        [page_cell(0, 1)]
+    );
+    assert_eq!(fold.dead_kept(), 1);
+    let of = |page| fold.dead_of(0, page).collect::<Vec<_>>();
+    assert_eq!(of(Some(0)), [page_cell(0, 0)]);
+    assert_eq!((of(None).len(), of(Some(2)).len()), (2, 0));
     records.push(reopened(2, first));
     let fold = folded(&records);
-    assert_eq!((fold.counts().dead, fold.retries().len()), (1, 1));
-    assert!(!fold.failed()[&page_cell(0, 0)].dropped);
+    assert_eq!((fold.counts().dead, fold.retrying()), (1, 1));
+    assert_eq!(
+        fold.due(UnixMs(u64::MAX)).next().map(|due| due.cell),
+        Some(page_cell(0, 0))
+    );
 }
 
 #[test]
@@ -639,9 +643,9 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
                 .get(usize::from(*b))
                 .cloned()
                 .unwrap_or_else(|| takeover(session, number, place)),
-            6 => match fold.retries().first() {
-                Some((_, cell)) => {
-                    let attempt = fold.failed()[cell].attempts + 1;
+            6 => match fold.due(UnixMs(u64::MAX)).nth(usize::from(*b) % 3) {
+                Some(due) => {
+                    let (cell, attempt) = (due.cell, due.attempts + 1);
                     next_wave += 1;
                     wave(
                         next_wave - 1,
@@ -680,21 +684,47 @@ fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8, u8)>> {
     prop::collection::vec(any::<(u8, u8, u8, u8)>(), 0..60)
 }
 
+/// A shard that failed: attempts, when the next is due (or `None`: it is dead, or an attempt is under way),
+/// its error, whether it is dead, and given up.
+type Failing = (u32, Option<UnixMs>, String, bool, bool);
+
+fn failed(fold: &Fold) -> BTreeMap<Cell, Failing> {
+    let waiting = fold.waiting().iter().map(|(cell, failed)| {
+        let due = match failed.next {
+            Next::Due(due) => Some(due),
+            Next::Issued(_) => None,
+        };
+        let error = fold.error_of(failed).to_owned();
+        (*cell, (failed.attempts, due, error, false, false))
+    });
+    let again = fold.again.iter().flat_map(|(first, pages, grave)| {
+        pages.map(move |page| {
+            let error = fold.errors.text(grave.error).to_owned();
+            let failing = (grave.attempts, Some(grave.at), error, false, false);
+            (Cell { page, ..first }, failing)
+        })
+    });
+    let dead = fold.dead().map(|dead| {
+        let failing = (
+            dead.attempts,
+            None,
+            dead.error.to_owned(),
+            true,
+            dead.dropped,
+        );
+        (dead.cell, failing)
+    });
+    waiting.chain(again).chain(dead).collect()
+}
+
 /// What counts: done pages a slice, failed cells, sums.
-type Counted = (Vec<Ranges>, Vec<(Cell, FailedCell)>, BTreeMap<String, i128>);
+type Counted = (Vec<Ranges>, BTreeMap<Cell, Failing>, BTreeMap<String, i128>);
 
 fn outcomes_of(fold: &Fold) -> Counted {
-    let done = fold
-        .slices()
-        .iter()
-        .map(|slice| slice.pages.done.clone())
+    let done = (0..fold.slices())
+        .map(|slice| fold.slices.done(slice))
         .collect();
-    let failed = fold
-        .failed()
-        .iter()
-        .map(|(cell, failed)| (*cell, failed.clone()))
-        .collect();
-    (done, failed, fold.counters().clone())
+    (done, failed(fold), fold.counters().clone())
 }
 
 proptest! {
@@ -716,11 +746,11 @@ proptest! {
             "{:?}", records
         );
         let outstanding = counts.planned - counts.done - counts.dead;
-        let missing = (report.lost.len() as u64, report.cancelled);
+        let missing = (report.lost_cells, report.cancelled);
         let expected = if fold.cancelled().is_some() { (0, outstanding) } else { (outstanding, 0) };
         prop_assert_eq!(missing, expected);
         let open: u64 = fold.open_tiles().values().map(|tile| tile.left.len()).sum();
-        prop_assert_eq!(open + fold.retries().len() as u64, outstanding);
+        prop_assert_eq!(open + fold.retrying(), outstanding);
         prop_assert_eq!(counts.tiles_issued - counts.tiles_closed, fold.open_tiles().len() as u64);
         prop_assert_eq!(fold.complete(), outstanding == 0);
     }
@@ -764,6 +794,31 @@ proptest! {
         prop_assert!(fold.complete());
         prop_assert_eq!((fold.counts().done, fold.counts().late), (12, 12));
         prop_assert_eq!(fold.counters()["rows"], (1..=6).sum::<i128>() + (101..=106).sum::<i128>());
+    }
+}
+
+/// Entries of as many pages as one may name, each beginning a page further and under any tile's name.
+fn staggered(status: &Status, entries: u32) -> Vec<Entry> {
+    let of = |n: u32| Entry {
+        columns: Vec::new(),
+        ..entry((0, n % 97), 2, 0, n, 1_000, status.clone())
+    };
+    (0..entries).map(of).collect()
+}
+
+#[test]
+fn entries_that_overlap_cost_what_they_say_and_not_the_pages_that_they_name() {
+    let grid = [
+        opened(PagesSpec::Count { count: 100_000 }),
+        wave(0, vec![tiles(0, 0, 100, 1_000, 1)]),
+    ];
+    for status in [Status::Done, failure(Retry::Never)] {
+        let begun = std::time::Instant::now();
+        let bomb = outcome(1, 1, &staggered(&status, 50_000));
+        let fold = folded(&[&grid[..], &[bomb]].concat());
+        assert!(fold.counts().done + fold.counts().dead > 9_000);
+        let took = begun.elapsed();
+        assert!(took < std::time::Duration::from_secs(10), "{took:?}");
     }
 }
 

@@ -1,13 +1,43 @@
 //! What a fold says of its run.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Cell, Counts, FailedCell, Fold, OpenTile, Opening, Slice};
+use super::{Cell, Counts, ErrorGroup, FailedCell, Fold, OpenTile, Opening};
 use crate::clock::UnixMs;
+use crate::grid::frontier::Frontier;
 use crate::id::RunId;
 use crate::ledger::record::Closed;
 use crate::quick::QuickMap;
-use crate::tile::TileRef;
+use crate::tile::{Bounds, Key, TileRef};
+
+/// A shard that is due for another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due<'a> {
+    /// Which.
+    pub cell: Cell,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// The page's bounds, where it has some.
+    pub bounds: Option<&'a Bounds>,
+    /// For a probe: its cursor.
+    pub after: Option<&'a Key>,
+}
+
+/// A shard whose attempts are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead<'a> {
+    /// Which.
+    pub cell: Cell,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// The last error.
+    pub error: &'a str,
+    /// When that was recorded; of a run with very many dead shards, when that of a neighbour was.
+    pub at: UnixMs,
+    /// Whether somebody gave it up.
+    pub dropped: bool,
+}
 
 impl Fold {
     /// The run.
@@ -40,9 +70,24 @@ impl Fold {
         self.next_wave
     }
 
-    /// The slices in order.
-    pub fn slices(&self) -> &[Slice] {
-        &self.slices
+    /// How many slices the grid has; 0 before the first record.
+    pub fn slices(&self) -> u32 {
+        self.slices.count()
+    }
+
+    /// How far a slice is planned.
+    pub fn frontier(&self, slice: u32) -> Cow<'_, Frontier> {
+        self.slices.frontier(slice)
+    }
+
+    /// Shards of the grid, as far as they are known: a probed grid grows.
+    pub fn known_shards(&self) -> u64 {
+        self.slices.known()
+    }
+
+    /// Whether those are all.
+    pub fn all_known(&self) -> bool {
+        self.slices.all_known()
     }
 
     /// Tiles with a shard that lacks its outcome.
@@ -50,14 +95,91 @@ impl Fold {
         &self.open
     }
 
-    /// Shards with a counted failure and no success, in order.
-    pub fn failed(&self) -> &BTreeMap<Cell, FailedCell> {
-        &self.failed
+    /// Shards with a counted failure, no success and attempts left, in order; those that died before they
+    /// were given further attempts are not among them until one is issued.
+    pub fn waiting(&self) -> &BTreeMap<Cell, FailedCell> {
+        self.waiting.cells()
     }
 
-    /// Shards that wait for another attempt, the next due first.
+    /// The last error of one of those.
+    pub fn error_of(&self, failed: &FailedCell) -> &str {
+        self.errors.text(failed.error)
+    }
+
+    /// Those of them that wait for another attempt, the next due first.
     pub fn retries(&self) -> &BTreeSet<(UnixMs, Cell)> {
-        &self.retries
+        self.waiting.due()
+    }
+
+    /// How many shards and questions wait for another attempt.
+    pub fn retrying(&self) -> u64 {
+        self.retries().len() as u64 + self.again.len()
+    }
+
+    /// When the next of them is due.
+    pub fn next_retry(&self) -> Option<UnixMs> {
+        let failed = self.retries().first().map(|(due, _)| *due);
+        let again = self.again.iter().next().map(|(.., grave)| grave.at);
+        failed.into_iter().chain(again).min()
+    }
+
+    /// Those that are due at `now`, as far as their bounds and cursors are known ([`Fold::forgotten`]).
+    pub fn due(&self, now: UnixMs) -> impl Iterator<Item = Due<'_>> {
+        let failed = self
+            .retries()
+            .iter()
+            .take_while(move |(due, _)| *due <= now);
+        let failed = failed.filter_map(|(_, cell)| {
+            let failed = self.waiting.get(*cell)?;
+            Some(Due {
+                cell: *cell,
+                attempts: failed.attempts,
+                bounds: failed.bounds.as_deref(),
+                after: failed.after.as_deref(),
+            })
+        });
+        let again = self.again.iter().filter(move |(.., grave)| grave.at <= now);
+        let known = again.filter_map(|(first, pages, grave)| match grave.wave {
+            0 => Some((first, pages, grave, None)),
+            wave => Some((first, pages, grave, Some(self.recalled.get(&wave)?))),
+        });
+        let again = known.flat_map(|(first, pages, grave, recalled)| {
+            pages.filter_map(move |page| {
+                let cell = Cell { page, ..first };
+                let (bounds, after) = match recalled {
+                    None => (None, None),
+                    Some(cells) => {
+                        let said = cells.get(&cell)?;
+                        (said.bounds.as_ref(), said.after.as_ref())
+                    }
+                };
+                Some(Due {
+                    cell,
+                    attempts: grave.attempts,
+                    bounds,
+                    after,
+                })
+            })
+        });
+        failed.chain(again)
+    }
+
+    /// Shards whose attempts are used up, in order.
+    pub fn dead(&self) -> impl DoubleEndedIterator<Item = Dead<'_>> {
+        self.dead.iter().flat_map(move |(first, pages, grave)| {
+            pages.map(move |page| Dead {
+                cell: Cell { page, ..first },
+                attempts: grave.attempts,
+                error: self.errors.text(grave.error),
+                at: grave.at,
+                dropped: grave.dropped,
+            })
+        })
+    }
+
+    /// The errors of the failures that counted, as far as they are kept.
+    pub fn errors(&self) -> impl Iterator<Item = ErrorGroup<'_>> {
+        self.errors.groups()
     }
 
     /// Numbers over the whole run.
@@ -80,11 +202,11 @@ impl Fold {
     /// is dead has no more pages.
     pub fn all_issued(&self) -> bool {
         self.opening.is_some()
-            && u64::from(self.slices_issued) + self.counts.dead_probes >= self.slices.len() as u64
+            && u64::from(self.slices.issued()) + self.counts.dead_probes >= u64::from(self.slices())
     }
 
     /// Whether nothing is left to do or to wait for.
     pub fn complete(&self) -> bool {
-        self.all_issued() && self.open.is_empty() && self.retries.is_empty()
+        self.all_issued() && self.open.is_empty() && self.retrying() == 0
     }
 }

@@ -6,7 +6,7 @@ use crate::id::{Fence, Nonce, RunId, Term};
 use crate::tile::{Bounds, Key, Tile, TileKind};
 
 /// What the planner issues at once. It holds all that its tiles hold, so a refill needs nothing else.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wave {
     /// Number of the wave, from 0 without gaps.
     pub n: u32,
@@ -19,7 +19,7 @@ pub struct Wave {
 }
 
 /// Consecutive tiles of one slice with the same number of pages and the same attempt.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TileRun {
     /// What kind of work.
     #[serde(default)]

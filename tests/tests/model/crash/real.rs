@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{Fence, Session, Term};
 use gridloom_shared::ledger::crash;
-use gridloom_shared::ledger::fold::{Fold, Next};
+use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::outcomes::{self, Entry, Status};
 use gridloom_shared::ledger::record::{self, PlanRecord, Takeover, TileRun, Wave, WorkRecord};
 use gridloom_shared::tile::{TileKind, TileRef};
@@ -43,10 +43,10 @@ fn compare(records: &[Record], pages: u8) {
         real.apply(sequence, UnixMs(0), &translated(record, &fences, sequence));
     }
     assert_eq!(real.counts().unexpected, 0, "{records:?}");
-    let dead = real.failed().iter().fold(0, |dead, (cell, failed)| {
-        assert_eq!(failed.next, Next::Dead, "{records:?}");
-        assert_eq!(failed.error, crash::verdict());
-        dead | 1 << cell.page
+    assert!(real.waiting().is_empty(), "{records:?}");
+    let dead = real.dead().fold(0, |dead, shard| {
+        assert_eq!(shard.error, crash::verdict());
+        dead | 1 << shard.cell.page
     });
     assert_eq!(dead, model.dead, "{records:?}");
     let left = real.open_tiles().get(&PLACE).map_or(0, |tile| {

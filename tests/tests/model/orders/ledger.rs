@@ -191,7 +191,9 @@ fn decide(fold: &Fold, halted: Halted) -> Option<Next> {
             term: 0,
         }),
         Action::Halt { .. } => Next::Halt,
-        other @ (Action::Refill | Action::Abort { .. }) => panic!("{other:?}"),
+        other @ (Action::Refill | Action::Recall { .. } | Action::Abort { .. }) => {
+            panic!("{other:?}")
+        }
     })
 }
 

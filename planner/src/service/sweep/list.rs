@@ -1,0 +1,124 @@
+//! Which runs are over, which are half gone, and of which only what workers said late is left.
+//!
+//! All plans are listed each time, and the last record of those that have grown is read. What is found may be
+//! old by the time it is used: every use is under compare-and-swap, or asks again.
+
+use std::collections::{HashMap, HashSet};
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::ledger::record::{Author, PlanRecord};
+use gridloom_shared::ledger::retired::Retired;
+use gridloom_shared::wire;
+
+use super::SweepError;
+use crate::retention::Kept;
+
+/// Where a ledger is.
+pub(super) type Place = (QueueName, RunId);
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    plans: HashMap<Place, Plan>,
+    strays: HashSet<Place>,
+}
+
+#[derive(Debug)]
+struct Plan {
+    records: u64,
+    standing: Standing,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Open,
+    Over { end: u64, closed_at: UnixMs },
+    Retired { sequence: u64, retired: Retired },
+}
+
+impl Listed {
+    /// Reads on.
+    pub(super) async fn read(&mut self, broker: &Broker) -> Result<(), SweepError> {
+        let found = places(broker, Author::Plan).await?;
+        self.plans
+            .retain(|place, plan| found.get(place) == Some(&plan.records));
+        let subjects = broker.subjects();
+        let grown = found
+            .keys()
+            .filter(|place| !self.plans.contains_key(*place));
+        let grown: Vec<String> = grown
+            .map(|(queue, run)| subjects.ledger_of(queue, run, Author::Plan))
+            .collect();
+        for last in broker.multi_last(&subjects.ledger(), &grown).await? {
+            let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
+                continue;
+            };
+            let standing = match wire::decode(&last.payload) {
+                Ok(PlanRecord::Retired(retired)) => Standing::Retired {
+                    sequence: last.seq,
+                    retired,
+                },
+                Ok(record) if record.is_end() => Standing::Over {
+                    end: last.seq,
+                    closed_at: last.at,
+                },
+                Ok(_) | Err(_) => Standing::Open,
+            };
+            let place = (queue, run);
+            let records = found.get(&place).copied().unwrap_or(0);
+            self.plans.insert(place, Plan { records, standing });
+        }
+        self.strays = places(broker, Author::Work).await?.into_keys().collect();
+        self.strays
+            .extend(places(broker, Author::Takeover).await?.into_keys());
+        self.strays.retain(|place| !found.contains_key(place));
+        Ok(())
+    }
+
+    /// Runs that are over and have their records.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        let over = self.plans.iter().filter_map(|((queue, run), plan)| {
+            let Standing::Over { end, closed_at } = plan.standing else {
+                return None;
+            };
+            Some(Kept {
+                run: run.clone(),
+                queue: queue.clone(),
+                end,
+                closed_at,
+            })
+        });
+        over.collect()
+    }
+
+    /// Runs that were given up and are not all gone, with that record and its sequence.
+    pub(super) fn half_gone(&self) -> Vec<(Place, (u64, Retired))> {
+        let retired = self.plans.iter().filter_map(|(place, plan)| {
+            let Standing::Retired { sequence, retired } = &plan.standing else {
+                return None;
+            };
+            Some((place.clone(), (*sequence, retired.clone())))
+        });
+        retired.collect()
+    }
+
+    /// Runs without a plan of which workers' records are there.
+    pub(super) fn strays(&self) -> impl Iterator<Item = &Place> {
+        self.strays.iter()
+    }
+}
+
+/// Ledgers with records of `author`, each with their number.
+async fn places(broker: &Broker, author: Author) -> Result<HashMap<Place, u64>, SweepError> {
+    let subjects = broker.subjects();
+    let found = broker
+        .subjects_of(&subjects.ledger(), &subjects.ledgers_by(author))
+        .await?;
+    let places = found.iter().filter_map(|(subject, records)| {
+        let (queue, run, _) = subjects.parse_ledger(subject)?;
+        Some(((queue, run), *records))
+    });
+    Ok(places.collect())
+}
