@@ -10,6 +10,7 @@
 
 use gridloom_shared::ledger::record::Reason;
 
+mod claims;
 pub(crate) mod heard;
 pub(crate) mod reading;
 

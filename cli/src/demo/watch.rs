@@ -12,7 +12,8 @@ use gridloom_shared::id::{RunId, Session};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Record;
 use gridloom_shared::ledger::summary::RunSummary;
-use gridloom_shared::reads::{ledger, workers};
+use gridloom_shared::reads::ledger::Entry;
+use gridloom_shared::reads::workers;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -110,12 +111,13 @@ impl<'a> Watch<'a> {
     }
 
     fn take(&mut self, stored: &Stored) {
-        let subjects = self.broker.subjects();
-        let content = ledger::content(subjects, stored);
+        let Some(entry) = Entry::read(self.broker.subjects(), stored) else {
+            return;
+        };
         let before = self.fold.counts().done;
-        ledger::take(subjects, &mut self.fold, stored, &content);
+        entry.fold_into(&mut self.fold);
         let counted = self.fold.counts().done - before;
-        if let Ok(Record::Work(work)) = &content
+        if let Ok(Record::Work(work)) = &entry.record
             && counted > 0
         {
             *self.done.entry(work.signature().0).or_default() += counted;

@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::envoy::Envoy;
 use super::event::Event;
 use super::health::Pulse;
-use crate::entry::Entry;
+use crate::entry;
 use crate::lead::event::Event as LeadEvent;
 use crate::submit::{self, Answer};
 
@@ -64,7 +64,7 @@ pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse) {
     loop {
         match tail.next().await {
             Ok(Followed::Record(record)) => {
-                let Some(entry) = Entry::read(subjects, &record) else {
+                let Some(entry) = entry::read(subjects, &record) else {
                     continue;
                 };
                 if !envoy.say(LeadEvent::Read(Box::new(entry))).await {

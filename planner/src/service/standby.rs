@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
+use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::log::follow::{FollowError, Followed, Start};
-use gridloom_shared::broker::log::{ReadError, Record};
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
+use gridloom_shared::reads::ledger::{self, Entry, Pages, Span};
 use gridloom_shared::wire;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::health::Pulse;
-use crate::entry::{Entry, fold_of};
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -62,15 +62,11 @@ impl Folded {
         }
         let subjects = broker.subjects();
         let from = self.position + 1;
-        let mut reader = broker.reader(
-            &subjects.ledger(),
-            subjects.all_ledgers(),
-            from,
-            Some(position),
-        );
-        while let Some(page) = reader.next_page().await? {
-            for record in page {
-                self.take(broker, &record).await?;
+        let span = Span::of_all(subjects).starting_at(from).up_to(position);
+        let mut pages = Pages::of(broker, span);
+        while let Some(page) = pages.next().await? {
+            for entry in page {
+                self.take(broker, entry).await?;
             }
         }
         self.position = position;
@@ -89,11 +85,8 @@ impl Folded {
         position: u64,
     ) -> Result<(), ReadError> {
         let subjects = broker.subjects();
-        let filter = subjects.ledger_of_run_anywhere(&run);
-        let records = broker
-            .read(&subjects.ledger(), &filter, 1, Some(position))
-            .await?;
-        let fold = fold_of(subjects, run.clone(), &records);
+        let span = Span::anywhere(subjects, &run).up_to(position);
+        let fold = ledger::fold(broker, run.clone(), span).await?;
         if fold.closing().is_none() {
             self.runs.insert(run, fold);
         }
@@ -101,22 +94,17 @@ impl Folded {
     }
 
     /// Takes in the next record. Dropped in the middle, it can be taken in again.
-    async fn take(&mut self, broker: &Broker, record: &Record) -> Result<(), ReadError> {
-        let Some((_, run, author)) = broker.subjects().parse_ledger(&record.subject) else {
-            return Ok(());
-        };
-        if let Some(fold) = self.runs.get_mut(&run) {
-            if let Some(entry) = Entry::read(broker.subjects(), record) {
-                entry.fold_into(fold);
-            }
+    async fn take(&mut self, broker: &Broker, entry: Entry) -> Result<(), ReadError> {
+        if let Some(fold) = self.runs.get_mut(&entry.run) {
+            entry.fold_into(fold);
             if fold.closing().is_some() {
-                self.runs.remove(&run);
+                self.runs.remove(&entry.run);
             }
-        } else if author == Author::Plan {
+        } else if entry.author == Author::Plan {
             // The first record of a run, or one that opens it again.
-            self.read_run(broker, run, record.seq).await?;
+            self.read_run(broker, entry.run, entry.sequence).await?;
         }
-        self.position = record.seq;
+        self.position = entry.sequence;
         Ok(())
     }
 }
@@ -177,8 +165,10 @@ async fn follow(
     loop {
         match tail.next().await {
             Ok(Followed::Record(record)) => {
-                if let Some(folded) = folded.lock().await.as_mut() {
-                    folded.take(broker, &record).await.map_err(text)?;
+                if let Some(entry) = Entry::read(broker.subjects(), &record)
+                    && let Some(folded) = folded.lock().await.as_mut()
+                {
+                    folded.take(broker, entry).await.map_err(text)?;
                 }
                 pulse.beat();
             }

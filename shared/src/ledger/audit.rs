@@ -2,7 +2,7 @@
 //!
 //! It shares no code with the fold, so that a mistake there shows here. *lost*: cells of the grid,
 //! not of the waves, without an outcome. *twice*: successes that no takeover explains. *unexpected*:
-//! records of what was never issued (design.md §7).
+//! records of what was never issued.
 //!
 //! What it keeps and how long it takes follows the bytes of the ledger, not the cells that they name: a
 //! record of a few bytes may name thousands of pages, and a grid has up to 2^40.
@@ -18,84 +18,23 @@ use crate::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use crate::ledger::record::{
     EndState, Opened, PlanRecord, Probed, Reason, Record, Takeover, Wave, WorkRecord,
 };
-use crate::limits::{PAGES_MAX, SUCCESSES_MAX};
+use crate::limits::PAGES_MAX;
 use crate::tile::{TileKind, TileRef};
 
 mod report;
 mod spans;
+mod standing;
 mod tiles;
 
 pub use report::{GridCell, Report};
 
 use report::Cells;
 use spans::Spans;
+use standing::Standing;
 use tiles::{Tile, Tiles};
 
 /// Where a cell stands, but for its page.
 type Lane = (TileKind, u32);
-
-/// What became of a cell that was issued.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Standing {
-    /// Fences of the holders that reported its successes, while all of them are explained.
-    successes: Vec<Fence>,
-    /// Whether a success is not: its fence is not one of its tile, or reported it before.
-    twice: bool,
-    /// Attempts that failed.
-    failed: BTreeSet<u32>,
-    never: bool,
-    /// Attempts that it may have, where it was reopened.
-    most: Option<u32>,
-    dropped: bool,
-}
-
-impl Standing {
-    fn is_done(&self) -> bool {
-        self.twice || !self.successes.is_empty()
-    }
-
-    fn last_failed(&self) -> u32 {
-        self.failed.last().copied().unwrap_or(0)
-    }
-
-    /// Whether it has no success and no attempts left, of the `most` that its job allows.
-    fn is_dead(&self, most: u32) -> bool {
-        let most = self.most.unwrap_or(most);
-        !self.is_done() && !self.failed.is_empty() && (self.never || self.last_failed() >= most)
-    }
-
-    /// A holder under `fence` reports success; `None`: there was no such holder.
-    fn succeed(&mut self, fence: Option<Fence>) {
-        match fence.filter(|fence| !self.successes.contains(fence)) {
-            Some(fence) if !self.twice && self.successes.len() < SUCCESSES_MAX => {
-                self.successes.push(fence);
-            }
-            Some(_) | None => {
-                self.twice = true;
-                self.successes = Vec::new();
-            }
-        }
-    }
-
-    /// An attempt failed, of the `most` that its job allows.
-    fn fail(&mut self, attempt: u32, retry: Retry, most: u32) {
-        if !self.failed.insert(attempt) {
-            return;
-        }
-        match retry {
-            Retry::Never => self.never = true,
-            // It uses up no attempt: one more may follow.
-            Retry::Hold(_) => self.most = Some(self.most.unwrap_or(most).saturating_add(1)),
-            Retry::Backoff | Retry::AfterMs(_) => {}
-        }
-    }
-
-    fn reopen(&mut self, most: u32) {
-        self.most = Some(self.last_failed().saturating_add(most));
-        self.never = false;
-        self.dropped = false;
-    }
-}
 
 /// Reads a run's records in ledger order.
 pub struct Audit {

@@ -1,11 +1,12 @@
 //! How the ledger of a run is read: page by page, so that a run of any length costs one page of memory,
 //! and by one room for everybody who reads it.
 
-use crate::broker::log::{ReadError, Record as Stored};
+use crate::broker::log::{ReadError, Reader, Record as Stored};
 use crate::broker::{Broker, Subjects};
-use crate::id::{QueueName, RunId};
+use crate::clock::UnixMs;
+use crate::id::{QueueName, RunId, Term};
 use crate::ledger::fold::Fold;
-use crate::ledger::record::{Author, Record};
+use crate::ledger::record::{Author, PlanRecord, Record};
 use crate::wire::WireError;
 
 /// Whose records, and which of them.
@@ -55,59 +56,118 @@ impl Span {
     }
 }
 
-/// Gives the records of `span` to `take`, in order, each with its content. Returns how many there were.
+/// One record of a run, read.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its ledger sequence.
+    pub sequence: u64,
+    /// When the broker stored it.
+    pub at: UnixMs,
+    /// The queue of the run's ledger.
+    pub queue: QueueName,
+    /// The run.
+    pub run: RunId,
+    /// Whose subject it stands on.
+    pub author: Author,
+    /// The record, or why it cannot be read.
+    pub record: Result<Record, WireError>,
+}
+
+impl Entry {
+    /// Reads what stands in the ledger. `None` on a subject that is no run's.
+    pub fn read(subjects: &Subjects, stored: &Stored) -> Option<Entry> {
+        let (queue, run, author) = subjects.parse_ledger(&stored.subject)?;
+        Some(Entry {
+            sequence: stored.seq,
+            at: stored.at,
+            queue,
+            run,
+            author,
+            record: Record::decode(author, &stored.payload),
+        })
+    }
+
+    /// The planner's decision that it is, if it can be read.
+    pub fn plan(&self) -> Option<&PlanRecord> {
+        match &self.record {
+            Ok(Record::Plan(plan)) => Some(plan),
+            Ok(Record::Work(_) | Record::Takeover(_)) | Err(_) => None,
+        }
+    }
+
+    /// Folds it in. Returns the term of a wave.
+    pub fn fold_into(&self, fold: &mut Fold) -> Option<Term> {
+        let place = (&self.queue, self.author);
+        fold.apply_stored(place, self.sequence, self.at, self.record.as_ref());
+        match self.plan()? {
+            PlanRecord::Wave(wave) => Some(wave.term),
+            PlanRecord::Opened(_)
+            | PlanRecord::Closed(_)
+            | PlanRecord::Cancelled(_)
+            | PlanRecord::Reopened(_)
+            | PlanRecord::Dropped(_)
+            | PlanRecord::Retired(_)
+            | PlanRecord::Forgotten(_) => None,
+        }
+    }
+}
+
+/// The records of a span, a page at a time.
+#[derive(Debug)]
+pub struct Pages {
+    subjects: Subjects,
+    reader: Reader,
+}
+
+impl Pages {
+    /// Begins to read `span`.
+    pub fn of(broker: &Broker, span: Span) -> Pages {
+        let subjects = broker.subjects().clone();
+        let reader = broker.reader(&subjects.ledger(), span.filter, span.from, span.up_to);
+        Pages { subjects, reader }
+    }
+
+    /// The next records in order; `None` after the last. What stands on a subject that is no run's is
+    /// passed over.
+    ///
+    /// # Errors
+    /// When the broker does not answer. Asked again, it goes on where it was.
+    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, ReadError> {
+        let page = self.reader.next_page().await?;
+        let read = |page: Vec<Stored>| {
+            page.iter()
+                .filter_map(|stored| Entry::read(&self.subjects, stored))
+                .collect()
+        };
+        Ok(page.map(read))
+    }
+}
+
+/// Gives the records of `span` to `take`, in order.
 ///
 /// # Errors
 /// When the broker does not answer; what was given before that stands in the ledger all the same.
 pub async fn walk(
     broker: &Broker,
     span: Span,
-    mut take: impl FnMut(&Stored, Result<Record, WireError>),
-) -> Result<u64, ReadError> {
-    let subjects = broker.subjects();
-    let mut reader = broker.reader(&subjects.ledger(), span.filter, span.from, span.up_to);
-    let mut records = 0;
-    while let Some(page) = reader.next_page().await? {
-        for stored in &page {
-            take(stored, content(subjects, stored));
-            records += 1;
-        }
+    mut take: impl FnMut(Entry),
+) -> Result<(), ReadError> {
+    let mut pages = Pages::of(broker, span);
+    while let Some(page) = pages.next().await? {
+        page.into_iter().for_each(&mut take);
     }
-    Ok(records)
+    Ok(())
 }
 
-/// What `stored`, a record of a ledger, says.
+/// What the records of `span`, all of `run`, add up to.
 ///
 /// # Errors
-/// When this build cannot read it, or it is on none of a ledger's subjects.
-pub fn content(subjects: &Subjects, stored: &Stored) -> Result<Record, WireError> {
-    let (.., author) =
-        subjects
-            .parse_ledger(&stored.subject)
-            .ok_or_else(|| WireError::Malformed {
-                reason: format!("{} is no subject of a ledger", stored.subject),
-            })?;
-    Record::decode(author, &stored.payload)
-}
-
-/// Whether `stored`, the last record of a run's planners, says that the run is over.
-pub fn is_end(subjects: &Subjects, stored: &Stored) -> bool {
-    let author = subjects.parse_ledger(&stored.subject);
-    matches!(author, Some((.., Author::Plan)))
-        && matches!(content(subjects, stored), Ok(Record::Plan(plan)) if plan.is_end())
-}
-
-/// Folds a record in that was read.
-pub fn take(
-    subjects: &Subjects,
-    fold: &mut Fold,
-    stored: &Stored,
-    content: &Result<Record, WireError>,
-) {
-    match subjects.parse_ledger(&stored.subject) {
-        Some((queue, _, author)) => {
-            fold.apply_stored((&queue, author), stored.seq, stored.at, content.as_ref());
-        }
-        None => fold.apply_unreadable(stored.seq),
-    }
+/// When the broker does not answer.
+pub async fn fold(broker: &Broker, run: RunId, span: Span) -> Result<Fold, ReadError> {
+    let mut fold = Fold::new(run);
+    walk(broker, span, |entry| {
+        entry.fold_into(&mut fold);
+    })
+    .await?;
+    Ok(fold)
 }

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::ledger::{self, Span};
+use super::ledger::{self, Entry, Span};
 use super::{LeftOut, ListError, RunError};
 use crate::broker::Broker;
 use crate::id::{JobName, QueueName, RunId};
 use crate::ledger::audit::{self, Audit};
 use crate::ledger::fold::Fold;
-use crate::ledger::record::{Author, PlanRecord, Record};
+use crate::ledger::record::{Author, PlanRecord};
 use crate::ledger::summary::RunSummary;
 use crate::wire;
 
@@ -97,9 +97,9 @@ pub async fn audit(broker: &Broker, run: &RunId) -> Result<audit::Report, RunErr
     let mut audit = Audit::new(run.clone());
     let mut beginning = Beginning::default();
     let span = Span::anywhere(broker.subjects(), run).up_to(last);
-    ledger::walk(broker, span, |stored, content| {
-        beginning.see(content.as_ref().ok());
-        audit.read(stored.seq, content.as_ref().ok());
+    ledger::walk(broker, span, |entry| {
+        beginning.see(&entry);
+        audit.read(entry.sequence, entry.record.as_ref().ok());
     })
     .await?;
     beginning.check(broker, run)?;
@@ -114,10 +114,10 @@ struct Beginning {
 }
 
 impl Beginning {
-    fn see(&mut self, content: Option<&Record>) {
+    fn see(&mut self, entry: &Entry) {
         if !self.read {
             self.read = true;
-            self.purged = matches!(content, Some(Record::Plan(plan)) if plan.is_end());
+            self.purged = entry.plan().is_some_and(PlanRecord::is_end);
         }
     }
 
@@ -137,9 +137,9 @@ impl Beginning {
 pub(super) async fn fold_in(broker: &Broker, span: Span, run: &RunId) -> Result<Fold, RunError> {
     let mut fold = Fold::new(run.clone());
     let mut beginning = Beginning::default();
-    ledger::walk(broker, span, |stored, content| {
-        beginning.see(content.as_ref().ok());
-        ledger::take(broker.subjects(), &mut fold, stored, &content);
+    ledger::walk(broker, span, |entry| {
+        beginning.see(&entry);
+        entry.fold_into(&mut fold);
     })
     .await?;
     beginning.check(broker, run)?;

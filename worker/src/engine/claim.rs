@@ -6,6 +6,7 @@ use std::time::Duration;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
+use gridloom_shared::reads::ledger::Span;
 
 use super::errand::{self, Ask, Claim, Plan};
 use super::ledger_writer::At;
@@ -48,9 +49,12 @@ impl Engine {
         let Some(folded) = tiles().map(|tile| tile.folded).min() else {
             return;
         };
+        let span = Span::of(self.broker.subjects(), run.queue(), run.id()).starting_at(folded + 1);
         let claim = Claim {
-            filter: self.broker.subjects().ledger_of_run(run.queue(), run.id()),
-            from: folded + 1,
+            span: match plan.up_to {
+                Some(own) => span.up_to(own),
+                None => span,
+            },
             reading: Reading::new((self.session, plan.number), plan.run, tiles()),
             plan,
         };

@@ -10,7 +10,8 @@ use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::broker::{Broker, Subject};
 use gridloom_shared::id::{Fence, RunId};
-use gridloom_shared::ledger::record::{Author, Opened, PlanRecord, Record, Takeover};
+use gridloom_shared::ledger::record::{Opened, PlanRecord, Takeover};
+use gridloom_shared::reads::ledger::{self, Span};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::wire;
 
@@ -136,9 +137,7 @@ pub(super) struct Plan {
 /// What is to be read for it.
 pub(super) struct Claim {
     pub(super) plan: Plan,
-    /// All subjects of the run.
-    pub(super) filter: String,
-    pub(super) from: u64,
+    pub(super) span: Span,
     pub(super) reading: Reading,
 }
 
@@ -147,31 +146,16 @@ pub(super) async fn read_claim(broker: Broker, claim: Claim, after: Duration) ->
     pause(after).await;
     let Claim {
         plan,
-        filter,
-        from,
+        span,
         mut reading,
     } = claim;
-    let mut reader = broker.reader(&broker.subjects().ledger(), filter, from, plan.up_to);
-    let result = loop {
-        match reader.next_page().await {
-            Err(error) => break Err(error),
-            Ok(None) => break Ok(reading.finish()),
-            Ok(Some(page)) => {
-                for record in page {
-                    let author = broker
-                        .subjects()
-                        .parse_ledger(&record.subject)
-                        .map(|(_, _, author)| author);
-                    // A record that cannot be read changes nothing: the planner's fold says the same.
-                    if let Some(author @ (Author::Work | Author::Takeover)) = author
-                        && let Ok(decoded) = Record::decode(author, &record.payload)
-                    {
-                        reading.apply(record.seq, &decoded);
-                    }
-                }
-            }
+    let walked = ledger::walk(&broker, span, |entry| {
+        // A record that cannot be read changes nothing: the planner's fold says the same.
+        if let Ok(record) = &entry.record {
+            reading.apply(entry.sequence, record);
         }
-    };
+    });
+    let result = walked.await.map(|()| reading.finish());
     Event::Claimed { plan, result }
 }
 

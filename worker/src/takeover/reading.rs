@@ -4,34 +4,28 @@
 //! A shard is finished when it has a success of any attempt, or a counted failure of the attempt
 //! that the tile carries: one under the newest fence of that attempt at its place in the ledger. Its
 //! answers must be those of the planner's fold.
+//!
+//! A record costs what it changes, whatever it names: many tiles are taken over at once after an outage,
+//! and most of what is read then is of others.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use gridloom_shared::id::{Fence, Session};
-use gridloom_shared::ledger::crash::Suspicion;
 use gridloom_shared::ledger::outcomes::{self, Entry, Status};
 use gridloom_shared::ledger::record::{Record, WorkRecord};
 use gridloom_shared::ranges::Ranges;
 use gridloom_shared::tile::{Tile, TileKind, TileRef};
 
-/// One tile that is being taken over.
-#[derive(Clone, Debug)]
-struct Claim {
-    place: TileRef,
-    kind: TileKind,
-    slice: u32,
-    fence: Fence,
-    left: Ranges,
-    suspicion: Suspicion,
-}
+use super::claims::Claims;
 
 /// A reading of one run's ledger for the tiles of one takeover record.
 #[derive(Debug)]
 pub(crate) struct Reading {
     own: (Session, u64),
     opened: u64,
-    claims: Vec<Claim>,
-    seen: HashSet<(Session, u64)>,
+    claims: Claims,
+    /// Numbers of the records that were read, by author.
+    seen: HashMap<Session, Ranges>,
     fence: Option<Fence>,
 }
 
@@ -53,19 +47,11 @@ impl Reading {
         opened: u64,
         tiles: impl Iterator<Item = &'a Tile>,
     ) -> Reading {
-        let claim = |tile: &Tile| Claim {
-            place: tile.place(),
-            kind: tile.kind,
-            slice: tile.slice,
-            fence: tile.fence,
-            left: Ranges::of(tile.range()),
-            suspicion: Suspicion::default(),
-        };
         Reading {
             own,
             opened,
-            claims: tiles.map(claim).collect(),
-            seen: HashSet::new(),
+            claims: Claims::of(tiles),
+            seen: HashMap::new(),
             fence: None,
         }
     }
@@ -76,28 +62,19 @@ impl Reading {
             _ if self.fence.is_some() => self.afterwards(record),
             Record::Plan(_) => {}
             Record::Work(work) => {
-                if self.seen.insert(work.signature()) {
+                if self.is_new(work.signature()) {
                     self.work(work);
                 }
             }
             Record::Takeover(takeover) => {
                 let signature = (takeover.session, takeover.number);
-                if !self.seen.insert(signature) {
+                if !self.is_new(signature) {
                     return;
                 }
-                for claim in self
-                    .claims
-                    .iter_mut()
-                    .filter(|claim| takeover.tiles.contains(&claim.place))
-                {
-                    claim.fence = Fence(sequence);
-                    let left = &claim.left;
-                    let condemned = claim
-                        .suspicion
-                        .taken_over(takeover.reason, |page| left.contains(page));
-                    if let Some(page) = condemned {
-                        claim.left.remove(&(page..page + 1));
-                    }
+                for place in &takeover.tiles {
+                    self.claims.at(*place, |claim| {
+                        claim.taken_over(Fence(sequence), takeover.reason);
+                    });
                 }
                 if signature == self.own {
                     self.fence = Some(Fence(sequence));
@@ -113,6 +90,7 @@ impl Reading {
         Some((
             fence,
             self.claims
+                .into_all()
                 .into_iter()
                 .map(|claim| Left {
                     crashes: claim.suspicion.takeovers(),
@@ -132,11 +110,7 @@ impl Reading {
             }
             WorkRecord::Probed(probed) if probed.fence.0 > self.opened => {
                 let question = u64::from(probed.probe)..u64::from(probed.probe) + 1;
-                for claim in &mut self.claims {
-                    if claim.kind == TileKind::Probe && claim.slice == probed.slice {
-                        claim.left.remove(&question);
-                    }
-                }
+                self.claims.finish(TileKind::Probe, probed.slice, &question);
             }
             WorkRecord::Probed(_) => {}
             WorkRecord::Started {
@@ -146,11 +120,11 @@ impl Reading {
                 fence,
                 ..
             } => {
-                for claim in &mut self.claims {
-                    if claim.place == *tile && claim.fence == *fence {
+                self.claims.at(*tile, |claim| {
+                    if claim.fence == *fence {
                         claim.suspicion.started(*session, u64::from(*page));
                     }
-                }
+                });
             }
             WorkRecord::Returned { session, tiles, .. } => self.returned(*session, tiles),
         }
@@ -163,10 +137,9 @@ impl Reading {
     }
 
     fn returned(&mut self, session: Session, tiles: &[TileRef]) {
-        for claim in &mut self.claims {
-            if tiles.contains(&claim.place) {
-                claim.suspicion.returned(session);
-            }
+        for place in tiles {
+            self.claims
+                .at(*place, |claim| claim.suspicion.returned(session));
         }
     }
 
@@ -175,16 +148,29 @@ impl Reading {
             return;
         }
         let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
-        for claim in &mut self.claims {
-            let same = claim.kind == entry.kind && claim.slice == entry.slice;
-            let counts = match entry.status {
-                Status::Done => entry.kind == TileKind::Page,
-                Status::Failed(_) => claim.place == entry.tile && claim.fence == entry.fence,
-            };
-            if same && counts {
-                claim.left.remove(&pages);
+        match entry.status {
+            Status::Done if entry.kind == TileKind::Page => {
+                self.claims.finish(entry.kind, entry.slice, &pages);
             }
+            // A probe succeeds by its own kind of record.
+            Status::Done => {}
+            Status::Failed(_) => self.claims.at(entry.tile, |claim| {
+                let same = claim.kind == entry.kind && claim.slice == entry.slice;
+                if same && claim.fence == entry.fence {
+                    claim.left.remove(&pages);
+                }
+            }),
         }
+    }
+
+    /// Whether a record is read for the first time.
+    fn is_new(&mut self, (session, number): (Session, u64)) -> bool {
+        let seen = self.seen.entry(session).or_default();
+        let new = number != u64::MAX && !seen.contains(number);
+        if new {
+            seen.insert(number..number + 1);
+        }
+        new
     }
 }
 
@@ -371,6 +357,50 @@ mod tests {
         assert_eq!(suspected(&before), Some((3, true)));
         let after = [before, vec![(106, returned)]].concat();
         assert_eq!(suspected(&after), Some((3, false)));
+    }
+
+    #[test]
+    fn takeover_of_many_tiles_costs_what_the_ledger_says_of_them() {
+        let of = |index: u32| Tile {
+            index,
+            first: index * 4,
+            ..tile(1)
+        };
+        let tiles: Vec<Tile> = (0..5_000).map(of).collect();
+        let mut reading = Reading::new(OWN, 50, tiles.iter());
+        // Every page of all but the last tile is reported once by its holder, and once by everybody.
+        for n in 0..4_999_u64 {
+            let index = n as u32;
+            let own = Entry {
+                tile: TileRef { wave: 2, index },
+                ..entry(index * 4, 2, WAVE, false)
+            };
+            let any = entry(index * 4 + 2, 2, Fence(77), true);
+            let entries = [own, any.clone(), any.clone(), any];
+            reading.apply(101 + n, &outcomes_of(2, n, &entries));
+        }
+        let places = (0..5_000).map(|index| TileRef { wave: 2, index });
+        reading.apply(
+            9_000,
+            &Record::Takeover(Takeover {
+                session: OWN.0,
+                number: OWN.1,
+                tiles: places.collect(),
+                reason: Reason::Again,
+            }),
+        );
+        let begun = std::time::Instant::now();
+        for n in 0..500 {
+            let of = |page: u32| entry(page, 1_000, Fence(77), true);
+            let bomb: Vec<Entry> = (20_000..20_100).map(of).collect();
+            reading.apply(9_001 + n, &outcomes_of(3, n, &bomb));
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+        let (fence, left) = reading.finish().unwrap();
+        assert_eq!(fence, Fence(9_000));
+        let pages: Vec<u64> = left.iter().map(|left| left.pages.len()).collect();
+        assert_eq!(pages[4_999], 4);
+        assert!(pages[..4_999].iter().all(|pages| *pages == 0));
     }
 
     #[test]

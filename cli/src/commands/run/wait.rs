@@ -14,7 +14,8 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
-use gridloom_shared::reads::{ledger, waits};
+use gridloom_shared::reads::ledger::Entry;
+use gridloom_shared::reads::waits;
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::waiting::Waiting;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -130,8 +131,9 @@ impl Watch<'_> {
         let Followed::Record(record) = followed else {
             return;
         };
-        let content = ledger::content(self.broker.subjects(), &record);
-        ledger::take(self.broker.subjects(), &mut self.fold, &record, &content);
+        if let Some(entry) = Entry::read(self.broker.subjects(), &record) {
+            entry.fold_into(&mut self.fold);
+        }
     }
 
     /// An error if the run was opened for another submission with the same request id.

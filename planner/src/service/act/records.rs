@@ -10,11 +10,11 @@ use gridloom_shared::command::{Answer, Broadcast};
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, Closed, PlanRecord};
+use gridloom_shared::reads::ledger::{self, Span};
 use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
 use super::{PAUSE, PAUSE_FULL};
-use crate::entry::Entry;
 use crate::lead::action::Order;
 use crate::lead::event::{Report, Written};
 use crate::submit::append_certainly;
@@ -92,24 +92,15 @@ impl Envoy {
 
     async fn fold_run(&self, run: &RunId, position: u64) -> Result<Fold, ReadError> {
         let subjects = self.broker.subjects();
-        let ledger = subjects.ledger();
-        let last = self.broker.info(&ledger).await;
+        let stream = subjects.ledger();
+        let last = self.broker.info(&stream).await;
         let last = last.map_err(|cause| ReadError {
-            stream: ledger.to_string(),
+            stream: stream.to_string(),
             cause,
         })?;
-        let filter = subjects.ledger_of_run_anywhere(run);
         let up_to = last.last_seq.max(position);
-        let mut fold = Fold::new(run.clone());
-        let mut reader = self.broker.reader(&ledger, filter, 1, Some(up_to));
-        while let Some(page) = reader.next_page().await? {
-            for record in &page {
-                if let Some(entry) = Entry::read(subjects, record) {
-                    entry.fold_into(&mut fold);
-                }
-            }
-        }
-        Ok(fold)
+        let span = Span::anywhere(subjects, run).up_to(up_to);
+        ledger::fold(&self.broker, run.clone(), span).await
     }
 
     /// Reads waves of a run again. One that is gone, or is none, can never be read.

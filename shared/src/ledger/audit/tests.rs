@@ -8,8 +8,9 @@ use crate::clock::UnixMs;
 use crate::id::{Nonce, Term};
 use crate::job::parse::{self, Format};
 use crate::ledger::crash::Suspicion;
+use crate::ledger::orders::{Dropped, Reopened};
 use crate::ledger::record::TileRun;
-use crate::limits::{LISTED_MAX, TILE_MAX};
+use crate::limits::{LISTED_MAX, SUCCESSES_MAX, TILE_MAX};
 
 mod plain;
 
@@ -310,15 +311,9 @@ fn record(step: Step, sequence: u64, next_wave: &mut u32) -> Record {
         2 => failure(Retry::Hold(5)),
         _ => Status::Done,
     };
-    let cells = [(a, b), (b, c)].map(|(slice, page)| Cell {
-        kind: TileKind::Page,
-        slice: slice % SLICES,
-        page: page % PAGES,
-    });
-    let which = if c % 2 == 0 {
-        Which::All
-    } else {
-        Which::These(cells.to_vec())
+    let at = TileRef {
+        wave: place.0,
+        index: place.1,
     };
     match what % 9 {
         0 | 1 => {
@@ -350,34 +345,15 @@ fn record(step: Step, sequence: u64, next_wave: &mut u32) -> Record {
         6 => Record::Work(WorkRecord::Started {
             session: Session(session),
             number: sequence,
-            tile: TileRef {
-                wave: place.0,
-                index: place.1,
-            },
+            tile: at,
             page: first,
             fence: Fence(fence),
         }),
-        7 => Record::Plan(if d % 2 == 0 {
-            PlanRecord::Reopened(crate::ledger::orders::Reopened {
-                request: 1,
-                which,
-                term: Term(1),
-            })
-        } else {
-            PlanRecord::Dropped(crate::ledger::orders::Dropped {
-                request: 1,
-                which,
-                closed: false,
-                term: Term(1),
-            })
-        }),
+        7 => order(d % 2 == 0, a, b, c),
         _ => Record::Work(WorkRecord::Probed(Probed {
             session: Session(session),
             number: sequence,
-            tile: TileRef {
-                wave: place.0,
-                index: place.1,
-            },
+            tile: at,
             fence: Fence(fence),
             slice: a % SLICES,
             probe: b % PAGES,
@@ -385,6 +361,36 @@ fn record(step: Step, sequence: u64, next_wave: &mut u32) -> Record {
             cursor: None,
         })),
     }
+}
+
+/// An order about all dead cells, or about two cells.
+fn order(reopened: bool, a: u32, b: u32, c: u32) -> Record {
+    let cells = [(a, b), (b, c)].map(|(slice, page)| Cell {
+        kind: TileKind::Page,
+        slice: slice % SLICES,
+        page: page % PAGES,
+    });
+    let which = if c.is_multiple_of(2) {
+        Which::All
+    } else {
+        Which::These(cells.to_vec())
+    };
+    let term = Term(1);
+    let request = 1;
+    Record::Plan(if reopened {
+        PlanRecord::Reopened(Reopened {
+            request,
+            which,
+            term,
+        })
+    } else {
+        PlanRecord::Dropped(Dropped {
+            request,
+            which,
+            closed: false,
+            term,
+        })
+    })
 }
 
 proptest! {

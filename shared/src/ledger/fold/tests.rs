@@ -11,6 +11,8 @@ use crate::ledger::outcomes::{Column, Entry, Failed, Retry, Status};
 use crate::ledger::record::{EndState, Probed, Reason, Takeover, TileRun, Wave};
 use crate::tile::{Bounds, Key, TileKind};
 
+mod bombs;
+
 const SLICES: u32 = 2;
 const PAGES: u32 = 6;
 const ATTEMPTS: u32 = 2;
@@ -794,31 +796,6 @@ proptest! {
         prop_assert!(fold.complete());
         prop_assert_eq!((fold.counts().done, fold.counts().late), (12, 12));
         prop_assert_eq!(fold.counters()["rows"], (1..=6).sum::<i128>() + (101..=106).sum::<i128>());
-    }
-}
-
-/// Entries of as many pages as one may name, each beginning a page further and under any tile's name.
-fn staggered(status: &Status, entries: u32) -> Vec<Entry> {
-    let of = |n: u32| Entry {
-        columns: Vec::new(),
-        ..entry((0, n % 97), 2, 0, n, 1_000, status.clone())
-    };
-    (0..entries).map(of).collect()
-}
-
-#[test]
-fn entries_that_overlap_cost_what_they_say_and_not_the_pages_that_they_name() {
-    let grid = [
-        opened(PagesSpec::Count { count: 100_000 }),
-        wave(0, vec![tiles(0, 0, 100, 1_000, 1)]),
-    ];
-    for status in [Status::Done, failure(Retry::Never)] {
-        let begun = std::time::Instant::now();
-        let bomb = outcome(1, 1, &staggered(&status, 50_000));
-        let fold = folded(&[&grid[..], &[bomb]].concat());
-        assert!(fold.counts().done + fold.counts().dead > 9_000);
-        let took = begun.elapsed();
-        assert!(took < std::time::Duration::from_secs(10), "{took:?}");
     }
 }
 
