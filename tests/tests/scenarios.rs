@@ -10,6 +10,8 @@
 
 #[path = "scenarios/audits.rs"]
 mod audits;
+#[path = "scenarios/blocks.rs"]
+mod blocks;
 #[path = "scenarios/clock.rs"]
 mod clock;
 #[path = "scenarios/cluster.rs"]

@@ -13,6 +13,8 @@ use gridloom_tests::wait::eventually;
 use gridloom_worker::{Failure, Handler, Probe, ProbedPages, Shard};
 use stage::{Running, SOON, Stage, job, tiles};
 
+#[path = "worker/blocks.rs"]
+mod blocks;
 #[path = "worker/commits.rs"]
 mod commits;
 #[path = "worker/leases.rs"]

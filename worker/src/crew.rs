@@ -11,6 +11,7 @@ use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 use crate::failure::Failure;
 use crate::handler::{ProbedPages, SharedHandler};
 use crate::outcomes::tally::Tally;
-use crate::shard::{Probe, Report, Shard, TileContext};
+use crate::shard::{Lent, Probe, Report, Shard, TileContext};
 
 mod attempt;
 pub(crate) mod pace;
@@ -58,15 +59,17 @@ pub(crate) struct Finished<K> {
     pub(crate) failed: u64,
 }
 
-/// Takes batches of tiles until the engine is gone. Each tile gets a task; those of a handler that
+/// Takes batches of tiles until the engine is gone, and counts them as `taken`. Each tile gets a task; those of a handler that
 /// was quick lately are tried here first, so that a batch of them costs one wake-up each way.
 pub(crate) async fn serve<K: Copy + Send + 'static>(
     mut batches: mpsc::UnboundedReceiver<Vec<Job<K>>>,
+    taken: Arc<AtomicU64>,
     finished: mpsc::UnboundedSender<Vec<Finished<K>>>,
 ) {
     // Where the last quick tile was run: the next one needs no memory of its own.
     let mut spare = None;
     while let Some(batch) = batches.recv().await {
+        taken.fetch_add(1, Ordering::Relaxed);
         let mut ready = Vec::with_capacity(batch.len());
         let mut stretch = Boot::now();
         let mut now = stretch;
@@ -117,6 +120,7 @@ fn put<F>(future: F, place: Option<Pin<Box<F>>>) -> Pin<Box<F>> {
 /// tiny tiles are done faster than clocks are read often.
 async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
     let begun = now.unwrap_or_else(Boot::now);
+    job.tile.hold.begin();
     let tile = Arc::clone(&job.tile.tile);
     let mut work = Work {
         tally: Tally::new(&tile, job.tile.fence),
@@ -168,6 +172,14 @@ impl<K> Work<K> {
             return;
         }
         let limits = Limits::new(&self.tile);
+        if let Some(limit) = limits.span() {
+            self.tile.hold.lend(Lent {
+                page,
+                since: now,
+                limit,
+                entries: self.tally.lend(),
+            });
+        }
         let (stop, deadline) = limits.of_shard();
         let shard = Shard::new(Arc::clone(&self.tile), page, stop, deadline);
         match self.tile.tile.kind {
@@ -176,7 +188,7 @@ impl<K> Work<K> {
                 let ended = attempt(|| self.handler.run_boxed(given), &limits, &self.tile.hold);
                 let ended = ended.await;
                 let report = shard.take_report();
-                if self.judge(page, ended, &report).is_some() {
+                if self.in_time(&limits) && self.judge(page, ended, &report).is_some() {
                     self.tally.done(page, &report);
                     self.finished.done += 1;
                 }
@@ -186,10 +198,25 @@ impl<K> Work<K> {
                 let ended = attempt(|| self.handler.probe_boxed(probe), &limits, &self.tile.hold);
                 let ended = ended.await;
                 let report = shard.take_report();
-                self.finished.probed = self.judge(page, ended, &report);
+                if self.in_time(&limits) {
+                    self.finished.probed = self.judge(page, ended, &report);
+                }
                 self.finished.done += u64::from(self.finished.probed.is_some());
             }
         }
+    }
+
+    /// Whether the attempt is ours to judge. The engine says of one whose handler blocked its thread past
+    /// its limit how it ended, and what came before; all that is left to do is to stop.
+    fn in_time(&mut self, limits: &Limits) -> bool {
+        if limits.span().is_none() {
+            return true;
+        }
+        match self.tile.hold.take_back() {
+            Some(entries) => self.tally.put_back(entries),
+            None => self.finished.stopped = true,
+        }
+        !self.finished.stopped
     }
 
     /// What the attempt brought, if it succeeded; a failure is noted.

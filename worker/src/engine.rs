@@ -1,6 +1,8 @@
 //! The loop that carries everything out: pulls tiles, decides with the pure rooms whether and under
 //! what they are held, hands them to the crew, and brings what came out to the ledger.
 //!
+//! Nothing starves: whatever the loop's `select!` finds first, each turn takes in some of all the rest.
+//!
 //! One loop, one owner of all state, on a thread of its own. It waits only in its one `select!`: what
 //! is said to the broker is either handed to the client at once or an errand whose end is an event.
 //!
@@ -11,6 +13,7 @@
 //! | [`tiles`] | the tiles that are held, in which phase, and the slots they take |
 //! | [`runs`] | the frozen jobs, and who waits for them |
 //! | [`ledger_writer`] | what is to be written, and what a confirmed record means |
+//! | [`lost`] | handlers that do not end, and the slots they keep |
 //! | [`turns`] | the tile that runs alone, and who stands in line |
 //! | [`queues`] | consumers, floors, pulls |
 //! | [`signals`] | what is said about queue messages |
@@ -54,6 +57,7 @@ mod errand;
 mod intake;
 mod ledger_writer;
 mod link;
+mod lost;
 mod meters;
 mod queues;
 mod renewals;
@@ -72,6 +76,7 @@ use drain::Draining;
 use errand::{Errands, Event};
 use ledger_writer::{Answer, Appended, Batch, Content, LedgerWriter};
 use link::Link;
+use lost::LostSlots;
 use meters::Meters;
 use queues::Queues;
 use renewals::Renewals;
@@ -86,6 +91,9 @@ use turns::Turns;
 const TICK: Duration = Duration::from_millis(50);
 /// Most things of one kind that are taken in before the loop writes and pulls.
 const TURN: usize = 512;
+
+/// After so many turns in which more tiles came than one takes in, all are taken in.
+const UNREAD_TURNS: u32 = 8;
 
 /// Runs a worker on the calling thread until it has stopped.
 pub(crate) fn run_here(
@@ -113,6 +121,8 @@ struct Engine {
     session: Session,
     /// Read once a turn, and before anything that a lease permits.
     now: Boot,
+    /// Turns since all that the pulls brought was taken in.
+    unread_turns: u32,
     /// When to look again although nothing happens.
     alarm: Option<Boot>,
     errands: Errands,
@@ -122,6 +132,7 @@ struct Engine {
     tiles: Tiles,
     turns: Turns,
     crew: Crew,
+    lost: LostSlots,
     ledger: LedgerWriter,
     signals: Signals,
     renewals: Renewals,
@@ -129,6 +140,9 @@ struct Engine {
     cancelled: Cancelled,
     asked: Asked,
     draining: Option<Draining>,
+    /// Messages that cannot be understood and are being recorded as such. They take slots: a flood of
+    /// them must not outrun the broker.
+    refused: u32,
     announcer: Announcer,
     health: WorkerHealth,
     meters: Meters,
@@ -147,14 +161,16 @@ impl Engine {
         Ok(Engine {
             session,
             now: Boot::now(),
+            unread_turns: 0,
             alarm: None,
             errands: Errands::default(),
             link: Link::new(&broker),
             queues: Queues::new(&settings.queues, broker.subjects(), settings.concurrency),
             runs: Runs::default(),
-            tiles: Tiles::default(),
+            tiles: Tiles::new(Boot::now()),
             turns: Turns::default(),
             crew: Crew::start(crew),
+            lost: LostSlots::new(settings.concurrency),
             ledger: LedgerWriter::new(session, health.clone()),
             signals: Signals::default(),
             renewals: Renewals::new(&broker).await.map_err(lost)?,
@@ -162,6 +178,7 @@ impl Engine {
             cancelled: Cancelled::new(&broker).await.map_err(lost)?,
             asked: Asked::new(&broker, session).await.map_err(lost)?,
             draining: None,
+            refused: 0,
             announcer: Announcer::start(&broker, &settings, session),
             health,
             meters: Meters::new(),
@@ -233,23 +250,42 @@ impl Engine {
                 Some(None) | None => break,
             }
         }
-        while let Some(event) = self.errands.next().now_or_never() {
-            self.on_event(event);
-        }
         for _ in 0..TURN {
-            match self.queues.next().now_or_never() {
-                Some((queue, came)) => self.came(queue, came),
-                None => {
-                    self.take_question();
-                    break;
-                }
+            match self.cancelled.next().now_or_never() {
+                Some(Some(message)) => self.hear_leader(&message),
+                Some(None) | None => break,
             }
         }
+        for _ in 0..TURN {
+            match self.errands.next().now_or_never() {
+                Some(event) => self.on_event(event),
+                None => break,
+            }
+        }
+        self.take_deliveries();
         if self.crew.next(ended, TURN).now_or_never().is_some() {
             ended
                 .drain(..)
                 .flatten()
                 .for_each(|finished| self.finish(finished));
+        }
+    }
+
+    /// Takes in what the pulls brought, and then the leader's questions. Now and then all of it, so that
+    /// a question is read however fast tiles come: what was asked for is what may come.
+    fn take_deliveries(&mut self) {
+        let most = if self.unread_turns < UNREAD_TURNS {
+            TURN
+        } else {
+            usize::MAX
+        };
+        self.unread_turns += 1;
+        for _ in 0..most {
+            let Some((queue, came)) = self.queues.next().now_or_never() else {
+                self.unread_turns = 0;
+                return self.take_question();
+            };
+            self.came(queue, came);
         }
     }
 
@@ -317,11 +353,13 @@ impl Engine {
     }
 
     fn pull(&mut self) {
-        if self.draining.is_some() || self.ledger.is_full() || !self.link.is_open() {
+        let hopeless = self.ledger.is_full() || self.lost.is_stuck();
+        if self.draining.is_some() || hopeless || !self.link.is_open() {
             return;
         }
         let paused = self.tiles.paused();
-        let occupied = self.tiles.occupied() + paused.saturating_sub(self.settings.concurrency);
+        let waits = paused.saturating_sub(self.settings.concurrency) + self.refused;
+        let occupied = self.tiles.occupied() + waits;
         let (unacked, epoch) = (self.tiles.unacked(), self.link.epoch());
         if let Some(again) = self.queues.pull(occupied, unacked, epoch, self.now) {
             self.wake_at(again);
@@ -350,7 +388,9 @@ impl Engine {
             Event::Looked { run, result } => self.looked(run, result),
             Event::CaughtUp { epoch, result } => self.caught_up(epoch, result),
             Event::Unread(deliveries) => self.unread_all(deliveries),
-            Event::Recorded { reply } => {
+            Event::Answered => {}
+            Event::Refused { reply } => {
+                self.refused = self.refused.saturating_sub(1);
                 if let Some(reply) = reply {
                     self.signals.terminate(reply);
                 }

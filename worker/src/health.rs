@@ -16,6 +16,8 @@ pub(crate) enum Part {
     Worker,
     Broker,
     Ledger,
+    /// Handlers that do not end.
+    Slots,
     Queue(String),
 }
 

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+#[cfg(feature = "exec")]
+use gridloom_shared::clock::Boot;
 use gridloom_shared::grid::Window;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, RunId};
 use gridloom_shared::job::JobSpec;
@@ -20,7 +22,7 @@ use crate::failure::Failure;
 mod hold;
 mod report;
 
-pub(crate) use hold::{End, Hold};
+pub(crate) use hold::{End, Hold, Lent};
 pub use report::Report;
 
 /// What a run's shards have in common: its frozen job.
@@ -192,6 +194,12 @@ impl Shard {
     /// When the attempt is out of time by the job's `limits.timeout`; `None`: never.
     pub fn deadline(&self) -> Option<Instant> {
         self.0.deadline
+    }
+
+    /// Until when the tile is surely held if it is not renewed any more.
+    #[cfg(feature = "exec")]
+    pub(crate) fn lease_end(&self) -> Boot {
+        self.0.tile.hold.until()
     }
 
     /// How long the tile is surely held if it is not renewed any more; zero when it was lost.

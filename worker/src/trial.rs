@@ -78,7 +78,10 @@ impl Trial {
             bounds: None,
             after: None,
             timeout: None,
-            hold: Arc::new(Hold::new(Boot::now() + Duration::from_secs(3_600))),
+            hold: Arc::new(Hold::new(
+                Boot::now() + Duration::from_secs(3_600),
+                Boot::now(),
+            )),
         }
     }
 
@@ -150,7 +153,7 @@ impl Trial {
     /// How long the lease lasts from now.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Trial {
-        self.hold = Arc::new(Hold::new(Boot::now() + lease));
+        self.hold = Arc::new(Hold::new(Boot::now() + lease, Boot::now()));
         self
     }
 

@@ -64,6 +64,8 @@ pub const LEDGER_APPEND: &str = "gridloom_ledger_append_seconds";
 pub const WAVE_PUBLISH: &str = "gridloom_wave_publish_seconds";
 /// Leases that ended before their tile did, by `reason` (worker). Counter.
 pub const LEASES_LOST: &str = "gridloom_leases_lost_total";
+/// Slots whose handlers do not end (worker). Gauge.
+pub const SLOTS_LOST: &str = "gridloom_slots_lost";
 /// Tiles that this worker runs (worker). Gauge.
 pub const TILES_RUNNING: &str = "gridloom_tiles_running";
 /// Tiles that nobody pulled yet, by `queue` (planner, from JetStream). Gauge.
@@ -152,6 +154,10 @@ pub const ALL: &[Metric] = &[
     counter(
         LEASES_LOST,
         "Leases that ended before their tile did, by reason.",
+    ),
+    gauge(
+        SLOTS_LOST,
+        "Slots whose handlers block their threads past their limit, or ignore that they are told to stop.",
     ),
     gauge(TILES_RUNNING, "Tiles that this worker runs."),
     gauge(QUEUE_PENDING, "Tiles that no worker pulled yet, by queue."),

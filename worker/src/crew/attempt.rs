@@ -49,6 +49,11 @@ impl Limits {
         }))
     }
 
+    /// How long the attempt may take.
+    pub(super) fn span(&self) -> Option<Duration> {
+        self.0.as_ref().map(|limit| limit.span)
+    }
+
     /// What the shard itself sees of them.
     pub(super) fn of_shard(&self) -> (Option<CancellationToken>, Option<Instant>) {
         match &self.0 {

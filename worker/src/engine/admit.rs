@@ -90,7 +90,7 @@ impl Engine {
 
 /// How long a tile without its handler is kept: long enough that it does not spin between workers, and
 /// never the same, since a worker whose pulls and returns keep step gets its own tiles back for ever.
-fn pause(ack_deadline: Duration, seed: u64) -> Duration {
+pub(super) fn pause(ack_deadline: Duration, seed: u64) -> Duration {
     let share = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as f64 / f64::from(u32::MAX);
     (ack_deadline / 6).mul_f64(1.0 + share)
 }

@@ -33,7 +33,7 @@ impl Announcer {
             session,
             queues: settings.queues.clone(),
             handlers,
-            capacity: settings.concurrency,
+            capacity: AtomicU32::new(settings.concurrency),
             started_at: UnixMs::now(),
             in_flight: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
@@ -52,6 +52,10 @@ impl Announcer {
 
     pub(super) fn running(&self, tiles: u32) {
         self.facts.in_flight.store(tiles, Ordering::Relaxed);
+    }
+
+    pub(super) fn capacity(&self, tiles: u32) {
+        self.facts.capacity.store(tiles, Ordering::Relaxed);
     }
 
     pub(super) fn stopping(&self) {

@@ -20,6 +20,8 @@ use crate::shard::End;
 
 /// Cancelled runs that are remembered. Forgetting one is harmless: its tiles left the queue.
 const MARKS_MAX: usize = 4_096;
+/// Questions that may wait. An older one is asked again by whoever still wants to know.
+const QUESTIONS_MAX: usize = 256;
 /// How long to wait before a read that failed is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -82,6 +84,14 @@ impl Cancelled {
         !self.marks.is_empty() && self.marks.contains_key(run)
     }
 
+    /// The leader asks, again and again, while a handler ignores that it is told to stop.
+    fn ask(&mut self, run: RunId, reply: Subject) {
+        if self.questions.len() >= QUESTIONS_MAX {
+            self.questions.remove(0);
+        }
+        self.questions.push((run, reply));
+    }
+
     fn mark(&mut self, run: &RunId, sequence: u64) {
         if self.marks.len() >= MARKS_MAX {
             self.marks.clear();
@@ -103,10 +113,9 @@ impl Engine {
         match wire::decode::<Broadcast>(&message.payload) {
             Ok(Broadcast::Cancelled { run, sequence }) => {
                 self.cancel(&run, sequence);
-                let reply = message.reply.clone();
-                self.cancelled
-                    .questions
-                    .extend(reply.map(|reply| (run, reply)));
+                if let Some(reply) = message.reply.clone() {
+                    self.cancelled.ask(run, reply);
+                }
             }
             Ok(Broadcast::Reopened { run, sequence }) => self.cancelled.unmark(&run, sequence),
             Err(error) => tracing::debug!(%error, "the leader said something unknown"),
@@ -163,7 +172,7 @@ impl Engine {
                 if let Err(error) = broker.publish(reply, answer).await {
                     tracing::debug!(%error, "cannot answer the leader");
                 }
-                Event::Recorded { reply: None }
+                Event::Answered
             });
         }
     }

@@ -154,7 +154,7 @@ impl Engine {
             .draining
             .as_ref()
             .is_some_and(|draining| !draining.reads());
-        read && self.tiles.running() == 0
+        read && self.tiles.executing() == 0
             && self.tiles.is_empty()
             && self.runs.are_idle()
             && self.ledger.are_idle()

@@ -76,9 +76,11 @@ pub(super) enum Event {
     /// What pulls that are no longer wanted had brought.
     Unread(Vec<Delivery>),
     /// A message that cannot be understood was recorded; `None`: it could not be.
-    Recorded {
+    Refused {
         reply: Option<Subject>,
     },
+    /// The leader was answered.
+    Answered,
 }
 
 /// Takeovers of one run that were read, and up to where.
@@ -232,7 +234,7 @@ pub(super) async fn record(broker: Broker, unreadable: Unreadable, reply: Subjec
     if let Err(error) = &recorded {
         tracing::warn!(%error, "cannot record a message that cannot be understood");
     }
-    Event::Recorded {
+    Event::Refused {
         reply: recorded.is_ok().then_some(reply),
     }
 }

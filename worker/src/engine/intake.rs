@@ -175,11 +175,14 @@ impl Engine {
         }
     }
 
-    /// Forgets the run that was not used for longest, where there are too many.
+    /// Forgets runs that were not used for longest, where there are too many: two for each that is new, so
+    /// that a crowd of them is forgotten in the end.
     fn make_room(&mut self) {
-        let oldest = self.runs.oldest(|opened| self.ledger.is_idle(opened));
-        if let Some(opened) = oldest.filter(|opened| self.runs.forget(*opened)) {
-            self.ledger.close(opened);
+        for _ in 0..2 {
+            let oldest = self.runs.oldest(|opened| self.ledger.is_idle(opened));
+            if let Some(opened) = oldest.filter(|opened| self.runs.forget(*opened)) {
+                self.ledger.close(opened);
+            }
         }
     }
 
@@ -216,6 +219,7 @@ impl Engine {
     ) {
         tracing::warn!(subject, seq, reason, "a tile that cannot be understood");
         let unreadable = Unreadable::new(subject, seq, reason, payload);
+        self.refused += 1;
         let recording = errand::record(self.broker.clone(), unreadable, reply);
         self.errands.add(recording);
     }

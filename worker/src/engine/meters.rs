@@ -12,6 +12,7 @@ pub(super) struct Meters {
     pub(super) failed: Counter,
     pub(super) append: Histogram,
     pub(super) running: Gauge,
+    pub(super) slots_lost: Gauge,
 }
 
 impl Meters {
@@ -21,6 +22,7 @@ impl Meters {
             failed: metrics::counter!(names::WORKER_SHARDS, "outcome" => "failed"),
             append: metrics::histogram!(names::LEDGER_APPEND),
             running: metrics::gauge!(names::TILES_RUNNING),
+            slots_lost: metrics::gauge!(names::SLOTS_LOST),
         }
     }
 }

@@ -58,12 +58,15 @@ impl Renewals {
 impl Engine {
     pub(super) fn tick(&mut self) {
         self.now = Boot::now();
-        let due = self.tiles.tick(self.now);
-        for (key, loss) in due.lost {
+        let mut due = self.tiles.tick(self.now);
+        for (key, loss) in std::mem::take(&mut due.lost) {
             self.lose(key, loss);
         }
-        due.back.into_iter().for_each(|key| self.hand_back(key));
+        std::mem::take(&mut due.back)
+            .into_iter()
+            .for_each(|key| self.hand_back(key));
         self.renew(&due.renew);
+        self.look_for_lost(due);
         if self.runs.are_idle() {
             self.ledger.try_again();
         }

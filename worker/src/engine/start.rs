@@ -2,7 +2,11 @@
 //! first (docs/PROTOCOL.md §5).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use gridloom_shared::clock::Boot;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Engine;
@@ -17,19 +21,56 @@ pub(super) struct Crew {
     outgoing: Vec<Job<Holding>>,
     batches: mpsc::UnboundedSender<Vec<Job<Holding>>>,
     finished: mpsc::UnboundedReceiver<Vec<Finished<Holding>>>,
+    /// The way back, for another one that takes batches.
+    back: mpsc::WeakUnboundedSender<Vec<Finished<Holding>>>,
+    runtime: Handle,
+    /// Batches that were handed over, and how many of them were taken up.
+    handed: u64,
+    taken: Arc<AtomicU64>,
+    /// When none was waiting.
+    idle: Boot,
 }
 
 impl Crew {
     /// Lets the crew begin on `runtime`.
-    pub(super) fn start(runtime: &tokio::runtime::Handle) -> Crew {
+    pub(super) fn start(runtime: &Handle) -> Crew {
         let (batches, received) = mpsc::unbounded_channel();
         let (sent, finished) = mpsc::unbounded_channel();
-        runtime.spawn(crew::serve(received, sent));
+        let (back, taken) = (sent.downgrade(), Arc::default());
+        runtime.spawn(crew::serve(received, Arc::clone(&taken), sent));
         Crew {
             outgoing: Vec::new(),
             batches,
             finished,
+            back,
+            runtime: runtime.clone(),
+            handed: 0,
+            taken,
+            idle: Boot::now(),
         }
+    }
+
+    /// Lets another task take batches from now on: a handler blocks the thread of the one that did.
+    pub(super) fn replace(&mut self, now: Boot) {
+        let Some(back) = self.back.upgrade() else {
+            return;
+        };
+        let (batches, received) = mpsc::unbounded_channel();
+        self.taken = Arc::default();
+        self.runtime
+            .spawn(crew::serve(received, Arc::clone(&self.taken), back));
+        // An empty batch shows whether there is a thread for it.
+        self.handed = u64::from(batches.send(Vec::new()).is_ok());
+        self.batches = batches;
+        self.idle = now;
+    }
+
+    /// Whether a batch has waited for so long that no thread can be left for it.
+    pub(super) fn is_stuck(&mut self, now: Boot, patience: Duration) -> bool {
+        if self.taken.load(Ordering::Relaxed) >= self.handed {
+            self.idle = now;
+        }
+        now.since(self.idle) >= patience
     }
 
     /// Waits for tiles whose handlers have ended; `false` when the crew is gone.
@@ -47,6 +88,7 @@ impl Crew {
             return;
         }
         let next = Vec::with_capacity(self.outgoing.len());
+        self.handed += 1;
         // The crew's end is noticed by the loop.
         let _ = self
             .batches
@@ -106,7 +148,7 @@ impl Engine {
         let Some(fence) = held.lease.fence() else {
             return;
         };
-        let hold = Arc::new(Hold::new(held.lease.end()));
+        let hold = Arc::new(Hold::new(held.lease.end(), self.now));
         let Some(held) = self.tiles.enter(key, Phase::Running) else {
             return;
         };

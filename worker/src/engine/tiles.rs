@@ -10,9 +10,11 @@
 //! | `Reporting` | - | - | yes |
 //! | `Paused` | beyond as many as there are slots | - | - |
 //! | (lost while its handler ran) | until that ends | yes | - |
+//! | (left behind: its handler blocks its thread) | until that ends | yes | - |
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::ledger::record::Reason;
@@ -20,6 +22,7 @@ use gridloom_shared::quick::QuickMap;
 use gridloom_shared::tile::Tile;
 
 use crate::lease::{Action, Event, Lease, Loss};
+use crate::shard::{End, Lent};
 
 mod held;
 
@@ -27,13 +30,25 @@ pub(super) use held::{Careful, Held, Holding, Phase, Receipt, TileKey};
 
 /// Tiles that are remembered as handed back by this worker. Forgetting one is harmless.
 const GIVEN_BACK_MAX: usize = 10_000;
+/// How much later than it should a handler may end before its slot counts as lost. The crew itself ends
+/// whatever lets it, 50 ms after its time.
+const SLACK: Duration = Duration::from_millis(500);
+/// A tick that is so late says that the machine or this process was frozen: then nothing is judged that the
+/// crew had no chance to end.
+const FROZEN: Duration = Duration::from_millis(250);
 
-#[derive(Default)]
 pub(super) struct Tiles {
     held: QuickMap<TileKey, Held>,
     counts: Counts,
     /// Tiles that were lost while their handler ran, and it still runs: which holding it was.
-    zombies: HashMap<TileKey, u64>,
+    zombies: HashMap<TileKey, Zombie>,
+    /// Holdings whose handlers still run although all is said about their tiles: by generation.
+    strays: HashSet<u64>,
+    /// How many zombies should have ended long ago.
+    stubborn: u32,
+    last_tick: Boot,
+    /// Since when ticks came in time.
+    steady: Boot,
     /// Tiles that this worker handed back, and the delivery count that they have if nobody else had
     /// them since.
     given_back: HashMap<TileKey, u64>,
@@ -62,6 +77,13 @@ impl Counts {
     }
 }
 
+/// The handler of a tile that was lost.
+#[derive(Clone, Copy, Debug)]
+struct Zombie {
+    generation: u64,
+    since: Boot,
+}
+
 /// Whose handler has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -79,10 +101,32 @@ pub(super) struct Due {
     pub(super) renew: Vec<TileKey>,
     /// Tiles without a handler here, whose pause is over.
     pub(super) back: Vec<TileKey>,
+    /// Attempts that are out of time and do not end.
+    pub(super) overdue: Vec<(TileKey, Lent)>,
+    /// Tiles of cancelled runs whose handlers do not end.
+    pub(super) stubborn: Vec<TileKey>,
+    /// Tiles that the crew has not taken up, and since when.
+    pub(super) untaken: Vec<(TileKey, Boot)>,
+    /// Tiles that cannot start here as long as some handler does not end.
+    pub(super) haunted: Vec<TileKey>,
 }
 
 /// The table.
 impl Tiles {
+    pub(super) fn new(now: Boot) -> Tiles {
+        Tiles {
+            held: QuickMap::default(),
+            counts: Counts::default(),
+            zombies: HashMap::new(),
+            strays: HashSet::new(),
+            stubborn: 0,
+            last_tick: now,
+            steady: now,
+            given_back: HashMap::new(),
+            generation: 0,
+        }
+    }
+
     pub(super) fn get(&self, key: TileKey) -> Option<&Held> {
         self.held.get(&key)
     }
@@ -193,23 +237,36 @@ impl Tiles {
         let count = self.counts.of(held.phase());
         *count = count.saturating_sub(1);
         if held.phase() == Phase::Running {
-            self.zombies.insert(key, held.generation());
+            let zombie = Zombie {
+                generation: held.generation(),
+                since: self.last_tick,
+            };
+            self.zombies.insert(key, zombie);
         }
         Some(held)
     }
 
     /// A handler has ended.
     pub(super) fn ended(&mut self, holding: Holding) -> Ended {
-        if self.is_haunted(holding.tile)
-            && self.zombies.get(&holding.tile) == Some(&holding.generation)
-        {
+        let zombie = self.zombies.get(&holding.tile);
+        if zombie.is_some_and(|zombie| zombie.generation == holding.generation) {
             self.zombies.remove(&holding.tile);
             Ended::Zombie
+        } else if !self.strays.is_empty() && self.strays.remove(&holding.generation) {
+            Ended::Nobody
         } else if self.of(holding).is_some() {
             Ended::Held
         } else {
             Ended::Nobody
         }
+    }
+
+    /// The tile's handler does not end, and is waited for no more: it keeps its slot alone.
+    pub(super) fn leave_behind(&mut self, key: TileKey) -> Option<&mut Held> {
+        let held = self.enter(key, Phase::Reporting)?;
+        let generation = held.generation();
+        self.strays.insert(generation);
+        self.held.get_mut(&key)
     }
 
     /// The tile is given back, having been delivered so many times.
@@ -223,7 +280,25 @@ impl Tiles {
     /// What time asks for: leases that end, are to be renewed, pauses that are over.
     pub(super) fn tick(&mut self, now: Boot) -> Due {
         let mut due = Due::default();
+        if now.since(self.last_tick) > FROZEN {
+            self.steady = now;
+        }
+        self.last_tick = now;
+        let steady = now.since(self.steady) >= SLACK;
+        let stubborn = |zombie: &&Zombie| now.since(zombie.since) >= SLACK;
+        self.stubborn = self.zombies.values().filter(stubborn).count() as u32;
+        let lost = self.lost_slots() > 0;
         for (key, held) in &mut self.held {
+            match held.phase() {
+                Phase::Running if steady => look_after(*key, held, now, &mut due),
+                Phase::Blocked if lost => {
+                    let zombie = self.zombies.get(key);
+                    if zombie.as_ref().is_some_and(stubborn) || held.is_alone() {
+                        due.haunted.push(*key);
+                    }
+                }
+                _ => {}
+            }
             match (held.phase(), held.lease.step(Event::Tick, now)) {
                 (_, Some(Action::Abandon(loss))) => due.lost.push((*key, loss)),
                 (Phase::Paused(until), _) if now >= until => due.back.push(*key),
@@ -235,8 +310,32 @@ impl Tiles {
     }
 }
 
+/// Whether the tile's handler does what it should.
+fn look_after(key: TileKey, held: &Held, now: Boot, due: &mut Due) {
+    let Some(hold) = &held.hold else {
+        return;
+    };
+    if let Some(lent) = hold.take_overdue(now, SLACK) {
+        due.overdue.push((key, lent));
+    } else if let Some(since) = hold.waits_since() {
+        due.untaken.push((key, since));
+    } else if hold.ignores(now, SLACK) && hold.ended_by(now) == Some(End::Cancelled) {
+        due.stubborn.push(key);
+    }
+}
+
 /// The counts.
 impl Tiles {
+    /// Slots whose handlers should have ended and do not.
+    pub(super) fn lost_slots(&self) -> u32 {
+        self.strays.len() as u32 + self.stubborn
+    }
+
+    /// Handlers that run for tiles of which not all is said.
+    pub(super) fn executing(&self) -> u32 {
+        self.counts.running + self.zombies.len() as u32
+    }
+
     /// Slots that hold a tile.
     pub(super) fn occupied(&self) -> u32 {
         self.counts.preparing + self.running()
@@ -244,7 +343,7 @@ impl Tiles {
 
     /// Handlers that run.
     pub(super) fn running(&self) -> u32 {
-        self.counts.running + self.zombies.len() as u32
+        self.executing() + self.strays.len() as u32
     }
 
     /// Tiles whose handler has finished and that are not acknowledged yet.
@@ -266,6 +365,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::Trial;
+    use crate::shard::Hold;
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -299,7 +399,7 @@ pub(super) mod tests {
 
     #[test]
     fn tile_takes_a_slot_until_its_handler_has_ended_and_is_unacked_until_it_goes() {
-        let mut tiles = Tiles::default();
+        let mut tiles = Tiles::new(Boot(Duration::ZERO));
         let key = taken(&mut tiles, 0);
         assert_eq!(counted(&tiles), [1, 0, 0, 0]);
         let held = tiles.enter(key, Phase::Running).unwrap().holding();
@@ -313,7 +413,7 @@ pub(super) mod tests {
 
     #[test]
     fn lost_tile_keeps_its_slot_while_its_handler_runs_even_if_it_comes_back() {
-        let mut tiles = Tiles::default();
+        let mut tiles = Tiles::new(Boot(Duration::ZERO));
         let key = taken(&mut tiles, 0);
         let first = tiles.enter(key, Phase::Running).unwrap().holding();
         tiles.release(key);
@@ -328,7 +428,7 @@ pub(super) mod tests {
 
     #[test]
     fn time_ends_leases_and_pauses_and_asks_for_renewals() {
-        let mut tiles = Tiles::default();
+        let mut tiles = Tiles::new(Boot(Duration::ZERO));
         let (paused, running) = (taken(&mut tiles, 0), taken(&mut tiles, 1));
         tiles.enter(paused, Phase::Paused(at(5)));
         tiles.enter(running, Phase::Running);
@@ -338,5 +438,59 @@ pub(super) mod tests {
         let due = tiles.tick(at(10));
         assert_eq!((due.renew, due.lost.len()), (vec![running], 0));
         assert_eq!(tiles.tick(at(27)).lost.len(), 2);
+    }
+
+    #[test]
+    fn handler_that_ignores_a_lost_lease_costs_a_slot_and_its_tile_waits_for_it_no_longer() {
+        let mut tiles = Tiles::new(at(1));
+        let key = taken(&mut tiles, 0);
+        let first = tiles.enter(key, Phase::Running).unwrap().holding();
+        tiles.release(key);
+        tiles.tick(at(1));
+        assert_eq!(tiles.lost_slots(), 0);
+        taken(&mut tiles, 0);
+        tiles.enter(key, Phase::Blocked);
+        let due = tiles.tick(at(2));
+        assert_eq!((due.haunted, tiles.lost_slots()), (vec![key], 1));
+        tiles.ended(first);
+        assert_eq!(tiles.tick(at(3)).haunted, []);
+        assert_eq!(tiles.lost_slots(), 0);
+    }
+
+    #[test]
+    fn tile_that_is_left_behind_takes_a_slot_until_its_handler_ends_and_haunts_nobody() {
+        let mut tiles = Tiles::new(at(1));
+        let key = taken(&mut tiles, 0);
+        let first = tiles.enter(key, Phase::Running).unwrap().holding();
+        tiles.leave_behind(key);
+        tiles.release(key);
+        assert_eq!((tiles.lost_slots(), counted(&tiles)), (1, [1, 1, 0, 0]));
+        assert!(!tiles.is_haunted(key) && tiles.executing() == 0);
+        assert_eq!(tiles.ended(first), Ended::Nobody);
+        assert_eq!((tiles.lost_slots(), counted(&tiles)), (0, [0; 4]));
+    }
+
+    #[test]
+    fn attempt_is_out_of_time_only_when_the_crew_had_the_chance_to_end_it() {
+        let limit = Duration::from_secs(1);
+        let mut tiles = Tiles::new(at(1));
+        let key = taken(&mut tiles, 0);
+        let hold = Arc::new(Hold::new(at(99), at(1)));
+        hold.begin();
+        hold.lend(Lent {
+            page: 7,
+            since: at(1),
+            limit,
+            entries: Vec::new(),
+        });
+        tiles.enter(key, Phase::Running).unwrap().hold = Some(hold);
+        // The whole process was frozen until now.
+        assert!(tiles.tick(at(10)).overdue.is_empty());
+        let soon = |ms| at(10) + Duration::from_millis(ms);
+        assert!(tiles.tick(soon(200)).overdue.is_empty());
+        tiles.tick(soon(400));
+        let overdue = tiles.tick(soon(600)).overdue;
+        assert_eq!(overdue.first().map(|(_, lent)| lent.page), Some(7));
+        assert!(tiles.tick(soon(800)).overdue.is_empty());
     }
 }

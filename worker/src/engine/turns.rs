@@ -58,6 +58,9 @@ fn is_alone(key: TileKey, tiles: &Tiles) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use gridloom_shared::clock::Boot;
 
     use super::super::tiles::{Careful, Phase, tests::taken};
     use super::*;
@@ -73,7 +76,7 @@ mod tests {
 
     #[test]
     fn tile_that_is_to_be_alone_waits_for_all_others_and_all_later_ones_wait_for_it() {
-        let (mut tiles, mut turns) = (Tiles::default(), Turns::default());
+        let (mut tiles, mut turns) = (Tiles::new(Boot(Duration::ZERO)), Turns::default());
         let first = taken(&mut tiles, 0);
         assert!(turns.ask(first, false, &tiles));
         tiles.enter(first, Phase::Running);

@@ -10,7 +10,8 @@ use crate::shard::{Probe, Shard};
 
 /// The handler `noop`.
 ///
-/// Parameters, all optional: `sleep_ms` (how long a shard takes), `fail_percent` (how many of a
+/// Parameters, all optional: `sleep_ms` (how long a shard takes), `block_ms` (how long it blocks its
+/// thread as no handler should), `fail_percent` (how many of a
 /// hundred attempts fail, spread by a hash of shard and attempt), `fail_attempts` (each shard fails
 /// this many times, then succeeds), `permanent` (failures are not tried again).
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Noop;
 struct Params {
     #[serde(default)]
     sleep_ms: u64,
+    #[serde(default)]
+    block_ms: u64,
     #[serde(default)]
     fail_percent: f64,
     #[serde(default)]
@@ -42,6 +45,9 @@ impl Handler for Noop {
         let params: Params = shard.params()?;
         if params.sleep_ms > 0 {
             tokio::time::sleep(Duration::from_millis(params.sleep_ms)).await;
+        }
+        if params.block_ms > 0 {
+            std::thread::sleep(Duration::from_millis(params.block_ms));
         }
         if shard.attempt() <= params.fail_attempts || unlucky(&shard, params.fail_percent) {
             let text = format!("noop was told to fail attempt {}", shard.attempt());

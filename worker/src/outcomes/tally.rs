@@ -73,6 +73,15 @@ impl Tally {
         self.extra = 0;
     }
 
+    /// Takes out what is there, until it is put back.
+    pub(crate) fn lend(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
+    }
+
+    pub(crate) fn put_back(&mut self, entries: Vec<Entry>) {
+        self.entries = entries;
+    }
+
     pub(crate) fn into_entries(self) -> Vec<Entry> {
         self.entries
     }

@@ -11,7 +11,7 @@ const NOW: Boot = Boot(Duration::from_secs(1));
 const MOST: usize = 1 << 20;
 
 fn stage() -> (LedgerWriter, Tiles, TileKey) {
-    let mut tiles = Tiles::default();
+    let mut tiles = Tiles::new(Boot(Duration::ZERO));
     let key = taken(&mut tiles, 0);
     let mut writer = LedgerWriter::new(Session(1), WorkerHealth::default());
     let run = RunId::new("a_s_1").unwrap();

@@ -1,0 +1,103 @@
+//! Handlers that do not end, in workers that are real processes.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use gridloom_tests::process::{is_alive, pid_in};
+use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::wait::{eventually, eventually_some};
+use rustix::process::Pid;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Where the first worker's endpoints are, by its log.
+async fn endpoints(stage: &Stage) -> anyhow::Result<SocketAddr> {
+    eventually_some(
+        SOON,
+        "the worker says where its endpoints are",
+        async || {
+            let text = stage.workers[0].stderr();
+            let from = text.split("http://").nth(1);
+            Ok(from.and_then(|rest| rest.split('/').next()?.parse().ok()))
+        },
+    )
+    .await
+}
+
+async fn ready(address: SocketAddr) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = "GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_does_not_wait_for_a_handler_that_blocks_its_thread_past_its_limit()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        stage
+            .start_worker(1, &["--listen", "127.0.0.1:0"])
+            .await?;
+        let address = endpoints(stage).await?;
+        let job = stage
+            .apply("name = \"stuck\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 1 }\n[retry]\nmax_attempts = 1\n[limits]\ntimeout = \"300ms\"")
+            .await?;
+        let run = stage.submit(&job, &json!({"block_ms": 8_000})).await?;
+        stage.closed(&run, SOON).await?;
+        let answer = ready(address).await?;
+        assert!(answer.contains("503") && answer.contains("no slot is left"), "{answer}");
+        eventually(SOON, "it is ready again", async || {
+            Ok(ready(address).await?.contains("200 OK"))
+        })
+        .await?;
+        let verdict = stage.judge(&run).await?;
+        assert_eq!((verdict.summary.shards.dead, verdict.summary.shards.late), (1, 0));
+        Ok(())
+    })
+    .await
+}
+
+async fn pid_of(file: &Path) -> anyhow::Result<Pid> {
+    eventually_some(SOON, "a pid was written", async || Ok(pid_in(file))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn command_of_a_frozen_worker_is_ended_with_its_lease() -> anyhow::Result<()> {
+    play(async |stage| {
+        let (config, pid) = (stage.dir().join("gridloom.toml"), stage.dir().join("pid"));
+        let script = format!(
+            "echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000",
+            pid.display()
+        );
+        std::fs::write(
+            &config,
+            format!("[worker.exec.long]\nprogram = \"/bin/sh\"\nargs = [\"-c\", \"{script}\"]\n"),
+        )?;
+        stage.start_planner().await?;
+        let config = config.to_str().context("a path that is text")?;
+        stage.start_worker(1, &["--config", config]).await?;
+        let job = stage
+            .apply("name = \"long\"\nhandler = \"exec\"\n[grid]\nslices = 1\npages = { count = 1 }")
+            .await?;
+        stage.submit(&job, &json!({"command": "long"})).await?;
+        let command = pid_of(&pid).await?;
+        // Longer than the first lease: it is renewed.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert!(is_alive(command));
+        stage.workers[0].freeze()?;
+        eventually(SOON, "the command is ended", async || {
+            Ok(!is_alive(command))
+        })
+        .await?;
+        stage.workers[0].thaw()
+    })
+    .await
+}

@@ -1,0 +1,152 @@
+//! Handlers that do not end: they block their thread past their limit, or ignore that they are told to stop.
+//! Nothing in their own thread can say so, so this one does: the attempt fails as out of time, the rest of
+//! the tile is handed back, and the slot counts as lost until the handler ends after all.
+//!
+//! What waits behind such a handler is handed back as well, and another task takes batches from then on. Where
+//! no thread is left for that, no slot is left either.
+
+use std::time::Duration;
+
+use gridloom_shared::clock::Boot;
+
+use super::Engine;
+use super::admit::pause;
+use super::tiles::{Due, Phase, TileKey};
+use crate::failure::Failure;
+use crate::health::Part;
+use crate::outcomes::tally::Tally;
+use crate::shard::{End, Lent};
+
+/// How long a tile may wait for the crew while a slot is lost.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How it was when it was last told.
+#[derive(Debug)]
+pub(super) struct LostSlots {
+    left: u32,
+    /// Whether the crew has no thread to take anything up.
+    stuck: bool,
+}
+
+impl LostSlots {
+    pub(super) fn new(slots: u32) -> LostSlots {
+        LostSlots {
+            left: slots,
+            stuck: false,
+        }
+    }
+
+    /// Whether nothing could be started.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+}
+
+impl Engine {
+    /// Goes after what does not end.
+    pub(super) fn look_for_lost(&mut self, due: Due) {
+        for (key, lent) in due.overdue {
+            self.out_of_time(key, lent);
+        }
+        for key in due.stubborn {
+            tracing::warn!(?key, "the handler ignores that its run was cancelled");
+            self.tiles.leave_behind(key);
+            self.release(key);
+        }
+        for key in due.haunted {
+            self.cannot_start(key);
+        }
+        let lost = self.tiles.lost_slots();
+        if lost > 0 {
+            let late = |since: &Boot| self.now.since(*since) >= PATIENCE;
+            let waiting = due.untaken.iter().filter(|(_, since)| late(since));
+            let waiting: Vec<TileKey> = waiting.map(|(key, _)| *key).collect();
+            if !waiting.is_empty() && !self.lost.stuck {
+                self.crew.replace(self.now);
+            }
+            waiting.into_iter().for_each(|key| self.take_away(key));
+        }
+        self.lost.stuck = lost > 0 && self.crew.is_stuck(self.now, PATIENCE);
+        self.tell_lost(lost);
+    }
+
+    /// The attempt is out of time, and its handler does not end.
+    fn out_of_time(&mut self, key: TileKey, lent: Lent) {
+        let Some(held) = self.tiles.get(key) else {
+            return;
+        };
+        if held.phase() != Phase::Running {
+            return;
+        }
+        let Lent {
+            page,
+            limit,
+            entries,
+            ..
+        } = lent;
+        tracing::warn!(run = %held.tile.run, slice = held.tile.slice, page, ?limit,
+            "timed out, and its handler blocks its thread: its slot is lost until it ends");
+        if let Some(hold) = &held.hold {
+            hold.end(End::OutOfTime);
+        }
+        let mut tally = Tally::new(&held.tile, held.fence());
+        tally.put_back(entries);
+        let text = format!("timed out after {limit:?}, and its handler blocks its thread");
+        tally.failed(page, Failure::retry(text).into_failed());
+        let last = u64::from(page) + 1 == u64::from(held.tile.first) + u64::from(held.tile.pages);
+        let careful = held.careful.as_ref();
+        let more = careful.map_or(!last, |careful| !careful.pages.is_empty());
+        self.meters.failed.increment(1);
+        if let Some(held) = self.tiles.leave_behind(key) {
+            held.unfinished = more;
+            held.parts += self.ledger.outcomes(held.holding(), tally.into_entries());
+        }
+    }
+
+    /// The crew has not taken the tile up: surely it never does, unless it just did.
+    fn take_away(&mut self, key: TileKey) {
+        let hold = self.tiles.get(key).and_then(|held| held.hold.clone());
+        let Some(hold) = hold else { return };
+        hold.end(End::Stopping);
+        if !hold.has_begun() && self.tiles.enter(key, Phase::Reporting).is_some() {
+            self.hand_back(key);
+        }
+    }
+
+    /// Another worker may have the tile: here it would wait for a handler that does not end.
+    fn cannot_start(&mut self, key: TileKey) {
+        let Some(held) = self.tiles.get(key) else {
+            return;
+        };
+        let deadline = self.queues.get(held.queue).ack_deadline();
+        let until = self.now + pause(deadline, self.session.0 ^ held.generation());
+        self.tiles.enter(key, Phase::Paused(until));
+    }
+
+    fn tell_lost(&mut self, lost: u32) {
+        let slots = self.settings.concurrency;
+        let left = match self.lost.stuck {
+            true => 0,
+            false => slots.saturating_sub(lost),
+        };
+        let before = std::mem::replace(&mut self.lost.left, left);
+        if left == before {
+            return;
+        }
+        self.announcer.capacity(left);
+        self.meters.slots_lost.set(f64::from(slots - left));
+        if left < before {
+            tracing::warn!(lost, left, "handlers do not end");
+        } else {
+            tracing::info!(lost, left, "a handler has ended after all");
+        }
+        if left > 0 {
+            self.health.fine(&Part::Slots);
+        } else {
+            let why = format!(
+                "no slot is left: {lost} handlers block their threads, or ignore that they are told to stop"
+            );
+            self.health.trouble(Part::Slots, why);
+        }
+    }
+}
