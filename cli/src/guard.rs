@@ -11,8 +11,12 @@
 //! **Protocol.** Standard input is the *lifeline*. The parent writes a line, `N\n` with N a decimal
 //! number of at most [`PAYLOAD_LIMIT`], then N bytes, and then holds the pipe open. The program
 //! receives exactly those bytes on its standard input, then its end; with N = 0 its standard input
-//! is `/dev/null`. Whatever follows is ignored; the *end* of the pipe orders the stop. Standard
-//! output and error are the guard's own, passed on.
+//! is `/dev/null`. The *end* of the pipe orders the stop. Standard output and error are the guard's own,
+//! passed on.
+//!
+//! **Lease.** The length line may be `N UNTIL\n`: then the program may run until that moment on the boot
+//! clock, in microseconds, and each line `UNTIL\n` after the payload prolongs it. At its end the group
+//! gets SIGKILL: a parent that is frozen can neither renew it nor close the pipe. Other lines are ignored.
 //!
 //! **Stop** (end of the lifeline; or SIGTERM, SIGINT or SIGHUP to the guard): SIGKILL to the group;
 //! with a grace, SIGTERM first and SIGKILL when it is over. When the program ends by itself, what
@@ -37,6 +41,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
+use gridloom_shared::clock::Boot;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,14 +53,19 @@ pub use lifeline::PAYLOAD_LIMIT;
 
 use order::Order;
 
+/// How often the boot clock is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Exit code for a fault of the guard itself.
 const FAULT: u8 = 125;
 
 /// What the guard's loop hears of; each is a past fact.
 #[derive(Debug)]
 enum Event {
-    /// The whole payload arrived; sent once, first.
-    PayloadRead(Vec<u8>),
+    /// The whole payload arrived, and until when the program may run; sent once, first.
+    PayloadRead(Vec<u8>, Option<Boot>),
+    /// The program may run until then.
+    Leased(Boot),
     /// The lifeline broke its own protocol before the payload was complete.
     LifelineBroken(io::Error),
     LifelineEnded,
@@ -124,13 +134,17 @@ async fn watch(order: Order) -> Result<u8, Fault> {
     let (tx, mut events) = unbounded_channel();
     forward_signals(&tx)?;
     lifeline::read_in_background(tx.clone()).map_err(Fault::internal("start a thread"))?;
-    let payload = match events.recv().await {
-        Some(Event::PayloadRead(payload)) => payload,
+    let (payload, lease) = match events.recv().await {
+        Some(Event::PayloadRead(payload, lease)) => (payload, lease),
         Some(Event::LifelineBroken(source)) => return Err(Fault::Lifeline(source)),
-        Some(Event::LifelineEnded | Event::ProgramEnded | Event::Signalled) | None => {
+        Some(Event::Leased(_) | Event::LifelineEnded | Event::ProgramEnded | Event::Signalled)
+        | None => {
             return Ok(FAULT);
         }
     };
+    if lease.is_some_and(|until| until <= Boot::now()) {
+        return Ok(FAULT);
+    }
     let mut child = start(&order, payload)?;
     let group = Pid::from_child(&child);
     let watched = order
@@ -143,7 +157,7 @@ async fn watch(order: Order) -> Result<u8, Fault> {
         kill(group, Signal::KILL);
         return Err(fault);
     }
-    until_ended(&mut events, group, order.grace).await;
+    until_ended(&mut events, group, order.grace, lease).await;
     kill(group, Signal::KILL);
     reap(&mut child)
 }
@@ -203,16 +217,27 @@ fn report_end(program: Pid, tx: UnboundedSender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns when the program has ended, by itself or because it was told to.
-async fn until_ended(events: &mut UnboundedReceiver<Event>, group: Pid, grace: Duration) {
-    loop {
-        match events.recv().await {
+/// Returns when the program has ended, by itself, because it was told to or at the end of its lease.
+async fn until_ended(
+    events: &mut UnboundedReceiver<Event>,
+    group: Pid,
+    grace: Duration,
+    mut lease: Option<Boot>,
+) {
+    let told = loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = over(lease) => break false,
+        };
+        match event {
             Some(Event::ProgramEnded) | None => return,
-            Some(Event::LifelineEnded | Event::Signalled) => break,
-            Some(Event::PayloadRead(_) | Event::LifelineBroken(_)) => {}
+            Some(Event::LifelineEnded | Event::Signalled) => break true,
+            Some(Event::Leased(until)) => lease = lease.max(Some(until)),
+            Some(Event::PayloadRead(..) | Event::LifelineBroken(_)) => {}
         }
-    }
-    if !grace.is_zero() {
+    };
+    // Past its lease another may run the same.
+    if told && !grace.is_zero() {
         kill(group, Signal::TERM);
         if timeout(grace, program_ended(events)).await.is_ok() {
             return;
@@ -220,6 +245,21 @@ async fn until_ended(events: &mut UnboundedReceiver<Event>, group: Pid, grace: D
     }
     kill(group, Signal::KILL);
     program_ended(events).await;
+}
+
+/// Ends with the lease; without one, never.
+async fn over(lease: Option<Boot>) {
+    let Some(until) = lease else {
+        return std::future::pending().await;
+    };
+    loop {
+        let left = until.since(Boot::now());
+        if left.is_zero() {
+            return;
+        }
+        // A timer stands still while the machine sleeps, a lease does not.
+        tokio::time::sleep(left.min(LOOK)).await;
+    }
 }
 
 async fn program_ended(events: &mut UnboundedReceiver<Event>) {

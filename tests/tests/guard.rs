@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use gridloom_cli::guard::{Guarded, Launch};
+use gridloom_shared::clock::Boot;
 use gridloom_tests::process::{is_alive, pid_in, shell_with_guard};
 use gridloom_tests::wait::{eventually, eventually_some};
 use rustix::process::{Pid, Signal, kill_process};
@@ -190,5 +191,68 @@ async fn lifeline_that_breaks_before_the_payload_is_whole_starts_nothing() -> an
         assert_eq!(status.code(), Some(125));
         assert!(!mark.exists());
     }
+    Ok(())
+}
+
+/// A guard whose program may run for `lease`, its lifeline, and the program's pid.
+async fn leased(
+    dir: &TempDir,
+    lease: Duration,
+) -> anyhow::Result<(tokio::process::Child, tokio::process::ChildStdin, Pid)> {
+    let mut guard = tokio::process::Command::new(env!("CARGO_BIN_EXE_gridloom-under-test"))
+        .args(["guard", "--pid-file", "program", "--grace-ms", "60000"])
+        .args(["sh", "-c", "trap '' TERM; sleep 1000"])
+        .current_dir(dir.path())
+        .stdin(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut lifeline = guard.stdin.take().expect("it is piped");
+    let opening = format!("0 {}\n", us(Boot::now() + lease));
+    lifeline.write_all(opening.as_bytes()).await?;
+    let program = pid_of(&dir.path().join("program")).await?;
+    Ok((guard, lifeline, program))
+}
+
+fn us(moment: Boot) -> u128 {
+    moment.0.as_micros()
+}
+
+#[tokio::test]
+async fn program_is_killed_at_the_end_of_its_lease_although_the_lifeline_is_open()
+-> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let begun = Boot::now();
+    let lease = Duration::from_secs(3);
+    let (mut guard, mut lifeline, program) = leased(&dir, lease).await?;
+    let renewed = Boot::now() + lease;
+    // An older one changes nothing, nor does what is no renewal.
+    for line in [
+        us(renewed).to_string(),
+        us(begun).to_string(),
+        "x".to_owned(),
+    ] {
+        lifeline.write_all(format!("{line}\n").as_bytes()).await?;
+    }
+    let status = timeout(SOON, guard.wait()).await??;
+    assert_eq!(status.code(), Some(137));
+    assert!(Boot::now() >= renewed, "killed before the end of its lease");
+    gone(program).await
+}
+
+#[tokio::test]
+async fn program_whose_lease_is_over_is_not_started() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mark = dir.path().join("started");
+    let mut guard = tokio::process::Command::new(env!("CARGO_BIN_EXE_gridloom-under-test"))
+        .args(["guard", "touch"])
+        .arg(&mark)
+        .stdin(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut lifeline = guard.stdin.take().expect("it is piped");
+    lifeline.write_all(b"0 1\n").await?;
+    let status = timeout(SOON, guard.wait()).await??;
+    assert_eq!(status.code(), Some(125));
+    assert!(!mark.exists());
     Ok(())
 }

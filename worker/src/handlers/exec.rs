@@ -25,16 +25,19 @@
 //! other attempt will do better: the shard is dead. Every other code fails the attempt.
 //!
 //! The command runs under the guard, in a process group of its own: when the attempt is out of time,
-//! its lease is lost or the worker is gone, however it went, the whole group is killed. An effect of
+//! its lease is lost or the worker is gone, however it went, the whole group is killed. So it is at the end of
+//! its lease when the worker is frozen: the guard is told of each renewal. An effect of
 //! a killed attempt may have happened: execution is at-least-once. A command that must not act after
 //! a later holder can use the fence: a later holder's is higher.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use gridloom_shared::clock::Boot;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
@@ -54,6 +57,9 @@ const NEVER_AGAIN: [i32; 2] = [64, 65];
 /// How long output is still read after the command's end: a process that left its group may hold the
 /// pipe for ever.
 const AFTER_END: Duration = Duration::from_secs(1);
+/// How often is looked whether the lease was renewed: a tenth of what is left of it, within these.
+const RENEW_MIN: Duration = Duration::from_millis(20);
+const RENEW_MAX: Duration = Duration::from_secs(1);
 /// Most of the output that a failure's text repeats, in bytes; the ledger keeps 1 KiB of the whole.
 const SAID_MAX: usize = 800;
 
@@ -154,7 +160,7 @@ impl Handler for ExecHandler {
         // The lifeline: as long as this is open, the command may run.
         let mut lifeline = guard.stdin.take();
         let ended = tokio::select! {
-            ended = attend(&mut guard, &mut lifeline, &task) => Some(ended),
+            ended = attend(&mut guard, &mut lifeline, &task, &shard) => Some(ended),
             () = shard.cancelled() => None,
         };
         drop(lifeline);
@@ -177,9 +183,11 @@ async fn attend(
     guard: &mut Child,
     lifeline: &mut Option<ChildStdin>,
     task: &Task,
+    shard: &Shard,
 ) -> std::io::Result<(ExitStatus, Output)> {
+    let until = shard.lease_end();
     if let Some(pipe) = lifeline {
-        match pipe.write_all(&task.payload()).await {
+        match pipe.write_all(&task.payload(until)).await {
             // A guard that ended already says why by its exit code.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
             _ => {}
@@ -192,6 +200,7 @@ async fn attend(
             async { tokio::join!(read_reports(stdout, &output), read_log(stderr, &output)) };
         tokio::pin!(reading);
         tokio::select! {
+            never = renew(lifeline, shard, until) => match never {},
             _ = &mut reading => guard.wait().await?,
             status = guard.wait() => {
                 let status = status?;
@@ -201,6 +210,24 @@ async fn attend(
         }
     };
     Ok((status, output.into_inner().unwrap_or_default()))
+}
+
+/// Tells the guard of each renewal of the lease.
+async fn renew(lifeline: &mut Option<ChildStdin>, shard: &Shard, mut told: Boot) -> Infallible {
+    while let Some(pipe) = lifeline {
+        let left = shard.lease_remaining();
+        tokio::time::sleep((left / 10).clamp(RENEW_MIN, RENEW_MAX)).await;
+        let until = shard.lease_end();
+        if until > told {
+            told = until;
+            let line = format!("{}\n", task::micros(until));
+            if pipe.write_all(line.as_bytes()).await.is_err() {
+                // A guard that has ended says why by its exit code.
+                break;
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// What the command's end means for the shard.

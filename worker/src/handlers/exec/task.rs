@@ -1,5 +1,6 @@
 //! What a command is told about its shard: on standard input and as variables.
 
+use gridloom_shared::clock::Boot;
 use gridloom_shared::tile::{Bounds, Key};
 use serde_json::{Value, json};
 
@@ -31,11 +32,11 @@ impl Task {
         }))
     }
 
-    /// What the guard reads: the length of the program's standard input, a line's end, and the
-    /// input itself.
-    pub(super) fn payload(&self) -> Vec<u8> {
+    /// What the guard reads: the length of the program's standard input and until when it may run,
+    /// a line's end, and the input itself.
+    pub(super) fn payload(&self, until: Boot) -> Vec<u8> {
         let line = format!("{}\n", self.0);
-        format!("{}\n{line}", line.len()).into_bytes()
+        format!("{} {}\n{line}", line.len(), micros(until)).into_bytes()
     }
 
     /// The same as variables; what is null has none.
@@ -50,6 +51,11 @@ impl Task {
             Some((format!("GRIDLOOM_{}", key.to_ascii_uppercase()), text))
         })
     }
+}
+
+/// A moment as the guard reads it.
+pub(super) fn micros(moment: Boot) -> u128 {
+    moment.0.as_micros()
 }
 
 fn key(key: &Key) -> Value {
@@ -81,8 +87,11 @@ mod tests {
         assert_eq!(variables["GRIDLOOM_PAGE_TO"], "é");
         assert_eq!(variables["GRIDLOOM_PARAMS"], params.to_string());
         assert!(!variables.contains_key("GRIDLOOM_OFFSET"));
-        let payload = String::from_utf8(task.payload()).unwrap();
-        let (length, line) = payload.split_once('\n').unwrap();
+        let until = Boot(std::time::Duration::from_secs(7));
+        let payload = String::from_utf8(task.payload(until)).unwrap();
+        let (opening, line) = payload.split_once('\n').unwrap();
+        let (length, until) = opening.split_once(' ').unwrap();
+        assert_eq!(until, "7000000");
         assert_eq!(length.parse::<usize>().unwrap(), line.len());
         let read: Value = serde_json::from_str(line).unwrap();
         assert_eq!((&read["page"], &read["page_from"]), (&json!(7), &json!(5)));
