@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{HandlerName, QueueName, Session};
+use gridloom_shared::limits::{CONCURRENCY_MAX, WORKER_QUEUES_MAX, WORKERS_MAX};
 use gridloom_shared::presence::Presence;
 
 /// A worker that was not heard for so long has no free slots, and holds nothing that would have to
@@ -15,14 +16,8 @@ use gridloom_shared::presence::Presence;
 const SILENCE: Duration = Duration::from_secs(3);
 /// Workers announce themselves each second: after this long all that live have been heard.
 const ALL_HEARD: Duration = Duration::from_millis(1_200);
-/// Queues that one worker may say it pulls from. More are no worker's.
-const QUEUES_MAX: usize = 256;
 /// Queues that are kept of all workers together.
 const KNOWN_MAX: usize = 16_384;
-/// Workers that are kept of one queue.
-const WORKERS_MAX: usize = 10_000;
-/// Slots that one worker may say it has: what a consumer hands out at once.
-const CAPACITY_MAX: usize = 20_000;
 
 #[derive(Debug)]
 struct Member {
@@ -62,7 +57,7 @@ impl Crew {
     /// A worker announced itself. Returns whether it is new somewhere, or has other handlers.
     pub fn heard(&mut self, presence: &Presence, now: Boot) -> bool {
         let mut changed = false;
-        for queue in presence.queues.iter().take(QUEUES_MAX) {
+        for queue in presence.queues.iter().take(WORKER_QUEUES_MAX) {
             if self.queues.len() >= KNOWN_MAX && !self.queues.contains_key(queue) {
                 continue;
             }
@@ -78,7 +73,7 @@ impl Crew {
                 slots: if presence.stopping {
                     0
                 } else {
-                    (presence.capacity as usize).min(CAPACITY_MAX)
+                    presence.capacity.min(CONCURRENCY_MAX) as usize
                 },
                 handlers: presence.handlers.iter().cloned().collect(),
                 at: now,
@@ -234,7 +229,7 @@ mod tests {
             .collect();
         liar.capacity = u32::MAX;
         crew.heard(&liar, at(0));
-        assert_eq!(crew.queues.len(), QUEUES_MAX);
-        assert_eq!(crew.slots(&liar.queues[0], at(1)), CAPACITY_MAX);
+        assert_eq!(crew.queues.len(), WORKER_QUEUES_MAX);
+        assert_eq!(crew.slots(&liar.queues[0], at(1)), CONCURRENCY_MAX as usize);
     }
 }

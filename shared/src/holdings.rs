@@ -69,6 +69,11 @@ impl Packed {
         (Packed(out.into()), true)
     }
 
+    /// How many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// The numbers, in order; `None` for bytes that are no such set or one of more than `most` numbers.
     pub fn unpack(&self, most: usize) -> Option<Vec<u64>> {
         let (mut numbers, mut end, mut bytes) = (Vec::new(), 0_u64, &self.0[..]);

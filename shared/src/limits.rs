@@ -127,6 +127,16 @@ pub const PACKED_MAX: usize = 384 * 1024;
 pub const NAMED_MAX: usize = 4 * 1024;
 /// Most runs of whose cost an announcement tells.
 pub const TOLLS_MAX: usize = 64;
+/// Most queues that one worker pulls from, as it says.
+pub const WORKER_QUEUES_MAX: usize = 256;
+/// Most handlers that one worker has, as it says.
+pub const WORKER_HANDLERS_MAX: usize = 512;
+/// Longest version of a worker, in bytes.
+pub const VERSION_TEXT_MAX: usize = 64;
+/// Largest announcement of a worker, in bytes: a planner keeps one of each.
+pub const PRESENCE_MAX: usize = 64 * 1024;
+/// Most workers that a planner keeps: more announce themselves in vain until others are forgotten.
+pub const WORKERS_MAX: usize = 10_000;
 /// Pulls that wait at once at one consumer. Can never be changed afterwards.
 pub const PULLS_WAITING_MAX: usize = 16_384;
 /// Waves of one run that may be on their way to the queue at once.
@@ -245,6 +255,13 @@ const _: () = {
     assert!(
         (CONCURRENCY_MAX * (1 + UNACKED_TIMES) + UNACKED_MORE) as usize <= HELD_MAX,
         "a worker can name all that it holds"
+    );
+    assert!(
+        (WORKER_QUEUES_MAX + WORKER_HANDLERS_MAX) * (NAME_MAX + KEY_MORE)
+            + NAMED_MAX
+            + ENVELOPE_MAX
+            <= PRESENCE_MAX,
+        "a worker of everything can announce itself"
     );
     assert!(
         WAVE_TILES_MAX * PUBLISHING_MAX as usize <= QUEUED_MAX,

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::UnixMs;
 use crate::holdings::Packed;
 use crate::id::{HandlerName, QueueName, RunId, Session, WorkerName};
+use crate::limits::{
+    CONCURRENCY_MAX, NAMED_MAX, PRESENCE_MAX, VERSION_TEXT_MAX, WORKER_HANDLERS_MAX,
+    WORKER_QUEUES_MAX,
+};
+use crate::wire;
 
 /// One worker's announcement. Loss of one is harmless: a second follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,3 +61,97 @@ pub struct Toll {
 }
 
 crate::wire::coded!(Presence);
+
+/// Why an announcement is none that a worker makes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PresenceError {
+    /// It has too many bytes to be looked at.
+    #[error("it has {0} bytes")]
+    Large(usize),
+    /// It is no announcement.
+    #[error(transparent)]
+    Wire(#[from] wire::WireError),
+    /// No worker says so much.
+    #[error("it names {count} {what}, {most} at most")]
+    Many {
+        /// Of what.
+        what: &'static str,
+        /// So many.
+        count: usize,
+        /// What a worker can have.
+        most: usize,
+    },
+}
+
+impl Presence {
+    /// The announcement in `bytes`. Anybody who may publish one may say anything: who keeps it, keeps what
+    /// a worker can be, and nothing else.
+    ///
+    /// # Errors
+    /// When it is none, or says what no worker can have.
+    pub fn read(bytes: &[u8]) -> Result<Presence, PresenceError> {
+        if bytes.len() > PRESENCE_MAX {
+            return Err(PresenceError::Large(bytes.len()));
+        }
+        let presence: Presence = wire::decode(bytes)?;
+        let counts = [
+            ("queues", presence.queues.len(), WORKER_QUEUES_MAX),
+            ("handlers", presence.handlers.len(), WORKER_HANDLERS_MAX),
+            (
+                "slots",
+                presence.capacity as usize,
+                CONCURRENCY_MAX as usize,
+            ),
+            (
+                "bytes of its version",
+                presence.version.len(),
+                VERSION_TEXT_MAX,
+            ),
+            ("bytes of what it holds", presence.named.bytes(), NAMED_MAX),
+        ];
+        match counts.into_iter().find(|(_, count, most)| count > most) {
+            Some((what, count, most)) => Err(PresenceError::Many { what, count, most }),
+            None => Ok(presence),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presence() -> Presence {
+        Presence {
+            worker: WorkerName::new("w").unwrap(),
+            session: Session(1),
+            queues: vec![QueueName::new("images").unwrap()],
+            handlers: Vec::new(),
+            capacity: 4,
+            in_flight: 0,
+            version: "0.1.0".into(),
+            started_at: UnixMs(0),
+            at: UnixMs(0),
+            stopping: false,
+            gone: false,
+            named: Packed::default(),
+        }
+    }
+
+    #[test]
+    fn announcement_of_what_no_worker_has_is_none() {
+        assert_eq!(Presence::read(&wire::encode(&presence())), Ok(presence()));
+        let refused = |change: fn(&mut Presence)| {
+            let mut presence = presence();
+            change(&mut presence);
+            Presence::read(&wire::encode(&presence)).is_err()
+        };
+        assert!(refused(|presence| presence.capacity = u32::MAX));
+        assert!(refused(|presence| presence.version = "v".repeat(1_000)));
+        assert!(refused(|presence| {
+            let name = |n| QueueName::new(format!("q{n}")).unwrap();
+            presence.queues = (0..=WORKER_QUEUES_MAX).map(name).collect();
+        }));
+        assert!(Presence::read(&[0; PRESENCE_MAX + 1]).is_err());
+        assert!(Presence::read(b"nonsense").is_err());
+    }
+}

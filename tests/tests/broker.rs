@@ -17,6 +17,7 @@ use gridloom_shared::broker::{Broker, ConnectError, Options};
 use gridloom_shared::id::{Namespace, QueueName, RunId, Session, Term};
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::{eventually, eventually_some};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[path = "broker/log.rs"]
 mod log;
@@ -135,6 +136,50 @@ async fn broker_that_takes_only_small_messages_is_refused_before_a_run_is_opened
                 assert_eq!((fits, found, needed), (false, most, least));
             }
             Err(other) => bail!("{most}: {other}"),
+        }
+    }
+    Ok(())
+}
+/// A server that says which version it is and answers pings, and nothing else.
+async fn server_of(version: &'static str) -> anyhow::Result<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("nats://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let info = serde_json::json!({
+                "server_id": "S", "server_name": "s", "version": version, "go": "go", "host": "h", "port": 1,
+                "headers": true, "max_payload": 1 << 20, "proto": 1, "client_id": 7, "jetstream": true,
+            });
+            let greeting = format!("INFO {info}\r\n");
+            if stream.write_all(greeting.as_bytes()).await.is_err() {
+                continue;
+            }
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut bytes).await {
+                let asked = String::from_utf8_lossy(&bytes[..read]).contains("PING");
+                if asked && stream.write_all(b"PONG\r\n").await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    Ok(url)
+}
+
+#[tokio::test]
+async fn server_before_the_minimum_is_refused_with_both_versions() -> anyhow::Result<()> {
+    for (version, fits) in [("2.14.3", false), ("2.12.9", false), ("2.14.4", true)] {
+        let url = server_of(version).await?;
+        let options = Options::new(url, Namespace::new("grid")?, "test");
+        let connected = tokio::time::timeout(SOON, Broker::connect(&options)).await?;
+        match connected {
+            Err(ConnectError::TooOld { found, needed, .. }) => {
+                assert_eq!(
+                    (found.as_str(), needed.as_str(), fits),
+                    (version, "2.14.4", false)
+                );
+            }
+            other => assert!(fits && other.is_ok(), "{version}: {other:?}"),
         }
     }
     Ok(())

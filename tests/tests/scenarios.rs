@@ -36,6 +36,8 @@ mod lists;
 mod machine;
 #[path = "scenarios/mixed.rs"]
 mod mixed;
+#[path = "scenarios/orders.rs"]
+mod orders;
 #[path = "scenarios/permissions.rs"]
 mod permissions;
 #[path = "scenarios/planners.rs"]

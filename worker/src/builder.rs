@@ -21,6 +21,7 @@ pub const QUEUE_DEFAULT: &str = "default";
 /// Tiles at once unless something else is said.
 pub const CONCURRENCY_DEFAULT: u32 = 16;
 pub use gridloom_shared::limits::CONCURRENCY_MAX;
+use gridloom_shared::limits::{WORKER_HANDLERS_MAX, WORKER_QUEUES_MAX};
 /// How long a worker that is told to stop lets its tiles finish, unless something else is said.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(20);
 
@@ -39,6 +40,16 @@ pub enum BuildError {
     /// Too few or too many tiles at once.
     #[error("run {0} tiles at once: concurrency must be 1 to {CONCURRENCY_MAX}")]
     Concurrency(u32),
+    /// More queues or handlers than a worker can announce.
+    #[error("build a worker of {count} {what}: {most} at most; start several workers")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// So many.
+        count: usize,
+        /// What it can have.
+        most: usize,
+    },
     /// The ack deadline is too short to renew a lease, or too long.
     #[error("use an ack deadline of {0:?}: it must be 500 ms to 1 h")]
     AckDeadline(Duration),
@@ -208,7 +219,17 @@ fn queues(named: Vec<String>) -> Result<Vec<QueueName>, BuildError> {
             queues.push(queue);
         }
     }
+    at_most("queues", queues.len(), WORKER_QUEUES_MAX)?;
     Ok(queues)
+}
+
+/// A planner believes in no worker of more.
+fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), BuildError> {
+    if count > most {
+        Err(BuildError::TooMany { what, count, most })
+    } else {
+        Ok(())
+    }
 }
 
 fn handlers(
@@ -223,6 +244,7 @@ fn handlers(
             return Err(BuildError::HandlerTwice(name));
         }
     }
+    at_most("handlers", handlers.len(), WORKER_HANDLERS_MAX)?;
     if handlers.is_empty() {
         Err(BuildError::NoHandler)
     } else {
@@ -282,6 +304,8 @@ mod tests {
             BuildError::HandlerTwice("noop".into())
         );
         assert_eq!(refused(one().concurrency(0)), BuildError::Concurrency(0));
+        let many = (0..=WORKER_QUEUES_MAX).fold(one(), |one, n| one.queue(format!("q{n}")));
+        assert!(matches!(refused(many), BuildError::TooMany { .. }));
         assert!(matches!(
             refused(one().queue("no such.name")),
             BuildError::Name(_)

@@ -1,5 +1,5 @@
 //! Says who this worker is: every second and whenever asked on plain NATS, and in the `workers`
-//! bucket while it is registered. Loss of any of it is harmless.
+//! bucket while it is registered. Loss of one of these is harmless: none counts as done before it is.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +12,15 @@ use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::{HandlerName, QueueName, Session, WorkerName};
 use gridloom_shared::presence::{Presence, Toll};
 use gridloom_shared::wire;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// The registration is written anew each so many announcements.
-const REGISTER_EACH: u32 = 10;
+/// How long a registration that was written is left alone.
+const REGISTERED: Duration = Duration::from_secs(10);
+/// Pause before one that was not is tried again.
+const UNREGISTERED: Duration = Duration::from_millis(250);
 
 /// What is said.
 #[derive(Debug)]
@@ -71,50 +75,97 @@ impl Facts {
 
 /// Announces the worker until `stop`, then says goodbye and takes the registration away.
 pub(crate) async fn announce(broker: Broker, facts: Arc<Facts>, stop: CancellationToken) {
-    let key = facts.session.to_string();
-    let workers = broker.workers();
-    let mut questions = [
-        broker.subscribe(broker.subjects().roll_call()).await.ok(),
-        broker
-            .subscribe(broker.subjects().probe(facts.session))
-            .await
-            .ok(),
-    ];
-    let mut clock = tokio::time::interval(EVERY);
-    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut count = 0_u32;
-    loop {
-        let [everybody, own] = &mut questions;
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(question) = next(everybody) => answer(&broker, &facts, &question).await,
-            Some(question) = next(own) => answer(&broker, &facts, &question).await,
-            _ = clock.tick() => {
-                if !broker.is_connected() {
-                    continue;
-                }
-                if count.is_multiple_of(REGISTER_EACH)
-                    && let Err(error) = workers.put(&key, facts.bytes()).await
-                {
-                    tracing::debug!(%error, "cannot register");
-                }
-                count = count.wrapping_add(1);
-                say(&broker, &facts).await;
-            }
-        }
+    let called = Notify::new();
+    // Beside each other: a bucket stands still for seconds at an election, and whoever does not answer a
+    // probe for so long is held to be dead.
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = register(&broker, &facts, &called) => {}
+        () = speak(&broker, &facts, &called) => {}
     }
     say(&broker, &facts).await;
+    let key = facts.session.to_string();
     if broker.is_connected()
-        && let Err(error) = workers.delete(&key, None).await
+        && let Err(error) = broker.workers().delete(&key, None).await
     {
         tracing::debug!(%error, "cannot take the registration away");
     }
 }
 
-async fn next(questions: &mut Option<Subscription>) -> Option<Message> {
-    match questions {
-        Some(questions) => questions.next().await,
-        None => std::future::pending().await,
+/// Registers the worker: soon again until that is done, then every now and then, on each new connection and
+/// whenever a leader calls. A leader knows of a worker that died before it led by this alone.
+async fn register(broker: &Broker, facts: &Facts, called: &Notify) {
+    let key = facts.session.to_string();
+    let mut failing = false;
+    loop {
+        let epoch = broker.connection_epoch();
+        let pause = match broker.workers().put(&key, facts.bytes()).await {
+            Ok(_) => {
+                failing = false;
+                REGISTERED
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) && broker.is_connected() {
+                    tracing::warn!(%error, "cannot register yet; trying again");
+                }
+                UNREGISTERED
+            }
+        };
+        let again = async {
+            let end = Instant::now() + pause;
+            while Instant::now() < end && broker.connection_epoch() == epoch {
+                tokio::time::sleep(UNREGISTERED).await;
+            }
+        };
+        tokio::select! {
+            () = again => {}
+            () = called.notified() => {}
+        }
+    }
+}
+
+/// Says every second who it is, and answers who asks.
+async fn speak(broker: &Broker, facts: &Facts, called: &Notify) {
+    let subjects = broker.subjects();
+    let (everybody, own) = (subjects.roll_call(), subjects.probe(facts.session));
+    let mut questions = [
+        listen(broker, everybody.clone()).await,
+        listen(broker, own.clone()).await,
+    ];
+    let mut clock = tokio::time::interval(EVERY);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        let [calls, probes] = &mut questions;
+        tokio::select! {
+            call = calls.next() => match call {
+                Some(call) if call.reply.is_none() => {
+                    called.notify_one();
+                    say(broker, facts).await;
+                }
+                Some(call) => answer(broker, facts, &call).await,
+                None => *calls = listen(broker, everybody.clone()).await,
+            },
+            probe = probes.next() => match probe {
+                Some(probe) => answer(broker, facts, &probe).await,
+                None => *probes = listen(broker, own.clone()).await,
+            },
+            _ = clock.tick() => {
+                if broker.is_connected() {
+                    say(broker, facts).await;
+                }
+            }
+        }
+    }
+}
+
+/// A subscription, however often it has to be asked for.
+async fn listen(broker: &Broker, subject: String) -> Subscription {
+    loop {
+        match broker.subscribe(subject.clone()).await {
+            Ok(subscription) => return subscription,
+            Err(error) => tracing::warn!(%error, "cannot listen yet; trying again"),
+        }
+        tokio::time::sleep(UNREGISTERED).await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, Session};
+use gridloom_shared::limits::WORKERS_MAX;
 use gridloom_shared::presence::Presence;
 
 use super::probe::{Death, Event, FRESH, Ground, Probe};
@@ -64,8 +65,18 @@ impl Roster {
         self.learn(presence.session, Event::Heard, self.since);
     }
 
-    /// A worker is registered: it may have been dead for long.
+    /// A worker is registered: it may have been dead for long. Of more than [`WORKERS_MAX`] the dead go.
     pub fn registered(&mut self, presence: &Presence) {
+        if self.workers.len() >= WORKERS_MAX && !self.workers.contains_key(&presence.session) {
+            let dead = self
+                .workers
+                .iter()
+                .find(|(_, worker)| worker.probe.is_dead());
+            let Some(dead) = dead.map(|(session, _)| *session) else {
+                return;
+            };
+            self.workers.remove(&dead);
+        }
         self.workers
             .entry(presence.session)
             .or_insert_with(|| Worker {
@@ -224,6 +235,21 @@ mod tests {
         assert_eq!(roster.standing(Session(1)), Standing::Dead);
         roster.forget(at(1_000));
         assert_eq!(roster.sessions(), [Session(2)]);
+    }
+
+    #[test]
+    fn so_many_are_kept_and_no_more_and_the_dead_make_room() {
+        let mut roster = Roster::new(1, at(0));
+        for session in 0..WORKERS_MAX as u64 {
+            roster.heard(&presence(session));
+        }
+        roster.heard(&presence(1_000_000));
+        assert_eq!(roster.standing(Session(1_000_000)), Standing::Unknown);
+        dies(&mut roster, 7);
+        roster.heard(&presence(1_000_000));
+        assert_eq!(roster.standing(Session(1_000_000)), Standing::Lives);
+        assert_eq!(roster.standing(Session(7)), Standing::Unknown);
+        assert_eq!(roster.sessions().len(), WORKERS_MAX);
     }
 
     #[test]

@@ -21,7 +21,6 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, Session};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
-use gridloom_shared::wire;
 use tokio::task::JoinSet;
 
 use super::envoy::Envoy;
@@ -41,6 +40,8 @@ const ROUND_MAX: Duration = Duration::from_millis(500);
 const DEATHS: usize = 2;
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often it is read who is registered.
+const REGISTRATIONS: Duration = Duration::from_secs(5);
 
 /// The workers that one leadership knows, for its loop and its tasks.
 #[derive(Clone, Debug)]
@@ -74,10 +75,12 @@ impl Workers {
         match broker.workers().entries(">").await {
             Ok(entries) => {
                 let mut roster = self.roster();
-                for value in entries.iter().filter_map(|entry| entry.value.as_deref()) {
-                    match wire::decode::<Presence>(value) {
+                for entry in &entries {
+                    match Presence::read(entry.value.as_deref().unwrap_or_default()) {
                         Ok(presence) => roster.registered(&presence),
-                        Err(error) => tracing::debug!(%error, "an unreadable registration"),
+                        Err(error) => {
+                            tracing::debug!(key = entry.key, %error, "an unreadable registration");
+                        }
                     }
                 }
                 true
@@ -86,6 +89,18 @@ impl Workers {
                 tracing::debug!(%error, "cannot read who is registered");
                 false
             }
+        }
+    }
+
+    /// Reads it again and again: what a replica that lagged did not say yet, or a bucket that was gone.
+    async fn follow_registrations(&self, broker: &Broker) {
+        loop {
+            let pause = if self.read_registrations(broker).await {
+                REGISTRATIONS
+            } else {
+                PAUSE
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 }
@@ -138,9 +153,8 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
         }
         tokio::time::sleep(PAUSE).await;
     };
-    while !workers.read_registrations(&broker).await {
-        tokio::time::sleep(PAUSE).await;
-    }
+    let known = workers.clone();
+    let mut registrations = std::pin::pin!(known.follow_registrations(&broker));
     let mut watch = Watch {
         round: Round::new(0, Boot::now()),
         answers: FuturesUnordered::new(),
@@ -154,7 +168,9 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
     loop {
         tokio::select! {
             biased;
-            Some(question) = echo.next() => {
+            question = echo.next() => {
+                // Who does not hear itself judges nobody: somebody else has to lead.
+                let Some(question) = question else { return };
                 if let Some(reply) = question.reply
                     && let Err(error) = broker.publish(reply, Bytes::new()).await
                 {
@@ -162,6 +178,7 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
                 }
             }
             Some(answer) = watch.answers.next(), if !watch.answers.is_empty() => watch.answered(answer),
+            () = &mut registrations => return,
             _ = rounds.tick() => watch.next_round(),
         }
         while watch.deaths.try_join_next().is_some() {}
@@ -237,7 +254,11 @@ impl Watch {
                 if number == self.round.number {
                     self.round.heard.insert(session);
                 }
+                let woke = self.workers.standing(session) == Standing::Dead;
                 self.workers.roster().learn(session, Event::Heard, now);
+                if woke {
+                    self.call();
+                }
             }
             Answer::Worker(number, session, Came::Nobody) => {
                 if number != self.round.number {
@@ -253,6 +274,17 @@ impl Watch {
             }
             Answer::Worker(_, _, Came::Nothing) => {}
         }
+    }
+
+    /// The registration of whoever wakes up was taken away: the next leader has to know of it again.
+    fn call(&mut self) {
+        let broker = self.envoy.broker.clone();
+        self.deaths.spawn(async move {
+            let call = broker.subjects().roll_call();
+            if let Err(error) = broker.publish(call, Bytes::new()).await {
+                tracing::debug!(%error, "failed to call the workers");
+            }
+        });
     }
 
     fn missed(&mut self, session: Session, now: Boot) {

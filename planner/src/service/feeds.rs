@@ -10,7 +10,6 @@ use gridloom_shared::broker::topology::consumers;
 use gridloom_shared::id::Term;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
-use gridloom_shared::wire;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
@@ -112,7 +111,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
             tracing::debug!(%error, "failed to call the workers");
         }
         while let Some(message) = heard.next().await {
-            match wire::decode::<Presence>(&message.payload) {
+            match Presence::read(&message.payload) {
                 // Each worker speaks for itself alone.
                 Ok(presence)
                     if broker.subjects().parse_presence(&message.subject)
@@ -130,7 +129,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(subject = %message.subject, %error, "unreadable presence")
+                    tracing::debug!(subject = %message.subject, %error, "a presence of no worker");
                 }
             }
         }
