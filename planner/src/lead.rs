@@ -305,7 +305,7 @@ impl Lead {
                 self.tell(&name, run::Event::Outrun);
             }
             Report::Unwritable(name, why) => {
-                tracing::error!(run = %name, why, "the run fails");
+                tracing::error!(run = %name, why, "the run ends itself");
                 self.admission.not_issued(&name);
                 self.tell(&name, run::Event::Unwritable(why));
             }
@@ -357,11 +357,17 @@ impl Lead {
     fn landed(&mut self, name: &RunId, outcome: Outcome, stored: run::Event, lost: run::Event) {
         match outcome {
             Outcome::Stored => self.tell(name, stored),
+            Outcome::NotTaken => self.tell(name, lost),
             Outcome::Lost(register) => {
                 self.tell(name, lost);
                 if self.claims.lost(register) {
                     self.actions.push(Action::Claim(self.term()));
                 }
+            }
+            Outcome::Unsendable(why) => {
+                tracing::error!(run = %name, why, "the run ends itself");
+                self.tell(name, stored);
+                self.tell(name, run::Event::Unsendable(why));
             }
         }
     }

@@ -4,7 +4,7 @@
 //! |-------|--------------|-------------------------------------|----------------|----------|
 //! | idle | - | - | - | closing |
 //! | deciding | idle, one more publishing | idle, stale | - | - |
-//! | | (if it can never be written: idle, broken, and next closing) | | | |
+//! | | (if it can never be written: idle, and next ends itself) | | | |
 //! | refilling | - | - | idle | - |
 //! | recalling (until the waves were read) | - | - | - | - |
 //! | closing | - | idle, stale | - | gone, with the `closed` record |
@@ -22,7 +22,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
-use gridloom_shared::ledger::record::{Closed, Wave};
+use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
 use gridloom_shared::limits::PUBLISHING_MAX;
 
 use crate::entry::Entry;
@@ -63,7 +63,7 @@ pub struct Run {
     phase: Phase,
     /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
     stale: bool,
-    /// Why no wave of it can be written: it ends so.
+    /// Why no wave of it can be written, or no tile be put on the queue: it ends itself.
     broken: Option<String>,
     publishing: u32,
     /// The next wave when the run was last looked at for missing tiles.
@@ -172,7 +172,7 @@ impl Run {
         if self.fold.aside().is_some() {
             return None;
         }
-        if self.stale {
+        if self.stale && self.broken.is_none() {
             if self.publishing > 0 {
                 return None;
             }
@@ -183,18 +183,16 @@ impl Run {
         if !self.is_read_back() {
             return None;
         }
-        let over = self.fold.complete() || self.broken.is_some();
-        if over && self.publishing == 0 {
+        let complete = self.fold.complete();
+        if complete && self.publishing == 0 {
             self.phase = Phase::Closing;
             return Some(Action::Close {
                 closed: self.end(term),
                 expected: self.fold.last_plan(),
             });
         }
-        if self.broken.is_some() {
-            return None;
-        }
-        if let Some(why) = self.too_many.clone().filter(|_| !over) {
+        let hopeless = self.broken.as_ref().or(self.too_many.as_ref());
+        if let Some(why) = hopeless.filter(|_| !complete).cloned() {
             return Some(self.abort(why, term));
         }
         if self.publishing >= PUBLISHING_MAX {
@@ -237,6 +235,7 @@ impl Run {
                 self.next_wave = self.fold.next_wave();
                 self.broken = Some(why);
             }
+            Event::Unsendable(why) => self.broken = Some(why),
             Event::Decided => {
                 self.phase = Phase::Idle;
                 self.publishing += 1;
@@ -274,6 +273,10 @@ impl Run {
         self.next_wave = self.next_wave.max(self.fold.next_wave());
         if self.fold.cancelled().is_none() {
             self.halted = Halted::default();
+        }
+        if matches!(entry.plan(), Some(PlanRecord::Reopened(_))) {
+            // Whoever ordered that may have mended it.
+            self.broken = None;
         }
         self.count_dead();
         self.tell_aside(was_aside);

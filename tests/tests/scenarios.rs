@@ -44,6 +44,8 @@ mod permissions;
 mod planners;
 #[path = "scenarios/queue.rs"]
 mod queue;
+#[path = "scenarios/refused.rs"]
+mod refused;
 #[path = "scenarios/retention.rs"]
 mod retention;
 #[path = "scenarios/runs.rs"]

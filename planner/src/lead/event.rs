@@ -82,12 +82,16 @@ pub enum Report {
 }
 
 /// What became of tiles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// They are on the queue.
     Stored,
     /// The register is not the one they expected, or nobody knows: to be claimed, then refilled.
     Lost(Register),
+    /// The queue has no room, or refuses them for now: surely none is stored.
+    NotTaken,
+    /// They can never be put on the queue, for this reason.
+    Unsendable(String),
 }
 
 /// What became of an order's record.

@@ -8,13 +8,6 @@ use super::Run;
 impl Run {
     /// The last record of a run of which nothing is left to do.
     pub(super) fn end(&self, term: Term) -> Closed {
-        if let Some(why) = &self.broken {
-            return Closed {
-                state: EndState::Failed,
-                error: Some(why.clone()),
-                term,
-            };
-        }
         let counts = self.fold.counts();
         if counts.dead + counts.dead_probes == 0 {
             return Closed {

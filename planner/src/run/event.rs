@@ -10,6 +10,8 @@ pub enum Event {
     Outrun,
     /// The wave that was to be the next can never be written, for this reason.
     Unwritable(String),
+    /// Tiles of it can never be put on the queue, for this reason.
+    Unsendable(String),
     /// Our wave stands in the ledger and is being published.
     Decided,
     /// A wave is on the queue.

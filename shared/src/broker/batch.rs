@@ -122,6 +122,6 @@ fn not_stored(error: ApiError) -> Published {
         ApiError::Request(error) => Published::Busy {
             cause: error.to_string(),
         },
-        ApiError::Answer(answer) => Published::Failed(BatchError::Unsendable(answer)),
+        ApiError::Answer(cause) => Published::Busy { cause },
     }
 }

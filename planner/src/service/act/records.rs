@@ -47,7 +47,11 @@ impl Envoy {
                 tokio::time::sleep(OUTRUN).await;
                 Written::Outrun
             }
-            Err(error) => Written::Never(format!("it cannot be written: {error}")),
+            Err(error) => {
+                // A run that ends itself tries that again.
+                tokio::time::sleep(PAUSE_FULL).await;
+                Written::Never(format!("it cannot be written: {error}"))
+            }
         };
         self.report(Report::Ordered {
             run,

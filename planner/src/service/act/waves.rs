@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use gridloom_shared::broker::Subject;
-use gridloom_shared::broker::batch::{Outgoing, Published};
+use gridloom_shared::broker::batch::{BatchError, Outgoing, Published};
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::broker::term::Register;
 use gridloom_shared::id::{Fence, QueueName, RunId};
@@ -23,6 +23,9 @@ use crate::submit::append_certainly;
 /// Tries of a queue that cannot answer, before it is looked at whether it is there at all: an election
 /// lasts 5 to 7 s.
 const BUSY_MOST: u32 = 80;
+
+/// Tries of a queue that has no room, each behind [`PAUSE_FULL`].
+const REFUSED_MOST: u32 = 5;
 
 /// Memory that tiles share, in bytes.
 const SPACE: usize = 32 * 1024;
@@ -106,7 +109,7 @@ impl Envoy {
     /// Publishes one batch, again and again while the broker surely did not store it.
     async fn publish(&self, messages: &[Outgoing], register: Register) -> Outcome {
         let started = Instant::now();
-        let mut busy = 0;
+        let (mut busy, mut refused) = (0, 0);
         loop {
             match self.broker.publish_batch(messages, register).await {
                 Published::Stored => {
@@ -128,9 +131,15 @@ impl Envoy {
                     tracing::warn!(cause, "the queue cannot be reached");
                     return Outcome::Lost(register);
                 }
+                Published::Failed(BatchError::Unsendable(why)) => return Outcome::Unsendable(why),
                 Published::Failed(error) => {
                     tracing::error!(%error, "the queue takes no tiles");
                     tokio::time::sleep(PAUSE_FULL).await;
+                    refused += 1;
+                    // Its run may have been cancelled meanwhile: it is looked at anew.
+                    if refused == REFUSED_MOST {
+                        return Outcome::NotTaken;
+                    }
                 }
             }
         }
