@@ -7,7 +7,7 @@ use crate::clock::UnixMs;
 use crate::holdings::Packed;
 use crate::id::{HandlerName, QueueName, RunId, Session, WorkerName};
 use crate::limits::{
-    CONCURRENCY_MAX, NAMED_MAX, PRESENCE_MAX, VERSION_TEXT_MAX, WORKER_HANDLERS_MAX,
+    CONCURRENCY_MAX, NAMED_MAX, PRESENCE_MAX, TOLLS_MAX, VERSION_TEXT_MAX, WORKER_HANDLERS_MAX,
     WORKER_QUEUES_MAX,
 };
 use crate::wire;
@@ -108,6 +108,7 @@ impl Presence {
                 VERSION_TEXT_MAX,
             ),
             ("bytes of what it holds", presence.named.bytes(), NAMED_MAX),
+            ("costs of runs", presence.tolls.len(), TOLLS_MAX),
         ];
         match counts.into_iter().find(|(_, count, most)| count > most) {
             Some((what, count, most)) => Err(PresenceError::Many { what, count, most }),
@@ -134,6 +135,7 @@ mod tests {
             stopping: false,
             gone: false,
             named: Packed::default(),
+            tolls: Vec::new(),
         }
     }
 
