@@ -173,9 +173,12 @@ pub struct PlannerArgs {
     /// How worker-seconds are divided.
     #[command(flatten)]
     pub shares: ShareFlags,
-    /// Settings of queues.
+    /// Settings of streams.
     #[command(flatten)]
-    pub queue: QueueFlags,
+    pub streams: StreamFlags,
+    /// Refused: it is a worker's.
+    #[arg(long, value_name = "TIME", hide = true)]
+    pub ack_deadline: Option<String>,
 }
 
 /// Flags of `worker`.
@@ -270,6 +273,15 @@ pub struct QueueFlags {
         hide_env = true
     )]
     pub ack_deadline: Option<Span>,
+    /// How streams are made.
+    #[command(flatten)]
+    pub streams: StreamFlags,
+}
+
+/// How streams are made where they are not there yet, and expected to be.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Queues")]
+pub struct StreamFlags {
     /// Where the queue is kept; the ledger is on disk always [default: file]
     #[arg(
         long,
@@ -446,9 +458,9 @@ pub struct DeadOf {
 /// Flags of `doctor`.
 #[derive(Args, Debug)]
 pub struct Doctor {
-    /// Settings of queues.
+    /// Settings of streams.
     #[command(flatten)]
-    pub queue: QueueFlags,
+    pub streams: StreamFlags,
 }
 
 #[cfg(test)]

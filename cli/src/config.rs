@@ -199,8 +199,12 @@ impl Config {
         let file = &self.file.queue;
         QueueConfig {
             ack_deadline: flags.ack_deadline.or(file.ack_deadline).map(|span| span.0),
-            storage: flags.storage.or(file.storage).unwrap_or(Storage::File),
-            replicas: flags.replicas.or(file.replicas).unwrap_or(1),
+            storage: flags
+                .streams
+                .storage
+                .or(file.storage)
+                .unwrap_or(Storage::File),
+            replicas: flags.streams.replicas.or(file.replicas).unwrap_or(1),
         }
     }
 }

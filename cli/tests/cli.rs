@@ -47,7 +47,8 @@ fn wrong_usage_ends_with_2() {
         &["runs", "--log", "a=b=c"],
         &["worker", "--concurrency", "0"],
         &["worker", "--database", "flights"],
-        &["planner", "--ack-deadline", "soon"],
+        &["worker", "--ack-deadline", "soon"],
+        &["planner", "--ack-deadline", "2s"],
         &["job", "apply", "nowhere.toml"],
     ] {
         let output = gridloom(dir.path(), args, &[]);

@@ -1,10 +1,16 @@
 //! `gridloom doctor`: is everything there that the engine needs? Looks, and changes nothing except
 //! its own traces: a permission can only be tried out.
+//!
+//! | room | what it looks at |
+//! |------|------------------|
+//! | [`keys`] | the leadership, and what of the buckets makes no sense |
+//! | [`services`] | workers, the ledger |
+//! | [`chart`] | how it is shown |
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gridloom_shared::broker::subjects::{ConsumerName, DOCTOR_KEY, StreamName};
+use gridloom_shared::broker::subjects::{ConsumerName, DOCTOR_KEY};
 use gridloom_shared::broker::topology::{self, Finding, TopologyOptions, consumers};
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::clock::UnixMs;
@@ -16,10 +22,13 @@ use gridloom_shared::reads;
 use super::Context;
 use crate::args::Doctor;
 use crate::config::DEFAULT_NATS;
+use crate::embedded::MINIMUM;
 use crate::fault::{UNREACHABLE, Verdict, code_of, words};
 use crate::output::{counted, spoken};
 
 mod chart;
+mod keys;
+mod services;
 
 use chart::Chart;
 
@@ -61,13 +70,18 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
     };
     look_at_broker(&broker, &mut chart).await;
     let workers = reads::workers::roll_call(&broker).await?;
-    let options = super::service::topology(&context.config.queue(&flags.queue));
+    let options = super::service::topology(
+        &context
+            .config
+            .queue(&super::service::of_streams(&flags.streams)),
+    );
     if look_at_streams(&broker, &options, &mut chart).await {
         look_at_consumers(&broker, &workers, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
+        keys::look(&broker, &mut chart).await;
     }
     look_at_permissions(&broker, &mut chart).await;
-    look_at_services(&broker, &workers, &mut chart).await;
+    services::look(&broker, &workers, &mut chart).await;
     chart.show(&context.output);
     let sick = chart.is_bad();
     Ok(if sick { Verdict::Failed } else { Verdict::Fine })
@@ -83,8 +97,9 @@ async fn look_at_broker(broker: &Broker, chart: &mut Chart) {
         Ok(()) => chart.ok(
             "broker",
             format!(
-                "nats-server {} with JetStream, {place}",
-                broker.server_version()
+                "nats-server {} with JetStream, {place} ({} or newer is needed)",
+                broker.server_version(),
+                MINIMUM
             ),
         ),
         Err(error) => chart.bad("broker", error.to_string(), "look at the broker's log"),
@@ -286,33 +301,6 @@ fn offset(sent: UnixMs, at: UnixMs, answered: UnixMs) -> Duration {
     let early = sent.0.saturating_sub(at.0);
     let late = at.0.saturating_sub(answered.0);
     Duration::from_millis(early.max(late))
-}
-
-async fn look_at_services(broker: &Broker, workers: &[Presence], chart: &mut Chart) {
-    if workers.is_empty() {
-        chart.note("workers", "none answers", "start one: gridloom worker");
-    } else {
-        let tiles = workers
-            .iter()
-            .map(|worker| u64::from(worker.capacity))
-            .sum();
-        let all = counted(workers.len() as u64, "worker");
-        chart.ok(
-            "workers",
-            format!("{all}, {} at once", counted(tiles, "tile")),
-        );
-    }
-    let ledger: &StreamName = &broker.subjects().ledger();
-    if let Ok(state) = broker.info(ledger).await {
-        chart.ok(
-            "ledger",
-            format!(
-                "{}, {} MiB",
-                counted(state.messages, "record"),
-                state.bytes >> 20
-            ),
-        );
-    }
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use gridloom_shared::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
-use crate::args::{PlannerArgs, Storage};
+use crate::args::{PlannerArgs, QueueFlags, Storage, StreamFlags};
 use crate::config::QueueConfig;
-use crate::fault::Verdict;
+use crate::fault::{Misuse, Verdict};
 
 mod worker;
 
@@ -36,11 +36,24 @@ pub fn topology(queue: &QueueConfig) -> TopologyOptions {
     }
 }
 
+/// The settings of queues where those of streams are all that was asked for.
+pub fn of_streams(streams: &StreamFlags) -> QueueFlags {
+    QueueFlags {
+        streams: streams.clone(),
+        ..QueueFlags::default()
+    }
+}
+
 /// Runs a planner until it is told to stop.
 ///
 /// # Errors
 /// When the broker cannot be reached or its streams will not do.
 pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<Verdict> {
+    if flags.ack_deadline.is_some() {
+        return Err(Misuse::error(
+            "a planner has no ack deadline: it is a setting of a queue's consumer, which workers make: give it to gridloom worker, or to both as queue.ack_deadline in the configuration",
+        ));
+    }
     let stop = Stop::listen()?;
     let name = process_name();
     let broker = context
@@ -48,7 +61,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         .await?;
     let options = PlannerOptions {
         name,
-        topology: topology(&context.config.queue(&flags.queue)),
+        topology: topology(&context.config.queue(&of_streams(&flags.streams))),
         retention: context.config.retention(&flags.retention),
         shares: context.config.shares(&flags.shares),
     };

@@ -388,6 +388,63 @@ async fn stream_that_is_purged_under_a_running_planner_hinders_nobody() -> anyho
     .await
 }
 
+/// What `doctor` says of one check: results, each with what was found.
+async fn checks(stage: &Stage, check: &str) -> anyhow::Result<Vec<(String, String)>> {
+    let said = stage.cli(&["doctor", "--json"], SOON).await?.json()?;
+    let all = said.as_array().context("a list of checks")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(all
+        .iter()
+        .filter(|one| one["check"] == check)
+        .map(|one| (text(&one["result"]), text(&one["found"])))
+        .collect())
+}
+
+async fn says(stage: &Stage, check: &str, result: &str, part: &str) -> anyhow::Result<()> {
+    let checks = checks(stage, check).await?;
+    let named = checks
+        .iter()
+        .any(|(as_what, found)| as_what == result && found.contains(part));
+    anyhow::ensure!(named, "{check}, {result}, {part}: {checks:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_what_is_gone_nonsense_or_silent() -> anyhow::Result<()> {
+    play(async |stage| {
+        says(stage, "leadership", "bad", "never written").await?;
+        let mut hands = hands(stage).await?;
+        let broker = hands.stage.broker.clone();
+        says(hands.stage, "leadership", "ok", "leads, term").await?;
+        says(hands.stage, "set aside", "ok", "").await?;
+        let term = broker.subjects().term();
+        broker.append(term.clone(), "nonsense".into(), None).await?;
+        hands.succeeds("nonsense in the register").await?;
+        hands.is_on_record(&term, 0).await?;
+        says(hands.stage, "set aside", "note", &term).await?;
+        let (state, jobs) = (broker.state(), broker.jobs());
+        hands.damage(&jobs, "steady", Is("x")).await?;
+        says(hands.stage, "jobs", "bad", "steady").await?;
+        hands.damage(&state, "consumer.default", Is("x")).await?;
+        says(hands.stage, "numbers", "note", "consumer.default").await?;
+        // What a planner would clear away stays from here on.
+        for planner in &mut hands.stage.planners {
+            planner.kill().await?;
+        }
+        let last = hands.stage.workers.len() - 1;
+        hands.stage.workers[last].kill().await?;
+        hands.damage(&broker.workers(), "odd", Is("x")).await?;
+        says(hands.stage, "workers", "note", "silent").await?;
+        says(hands.stage, "workers", "note", "odd").await?;
+        says(hands.stage, "leadership", "bad", "is silent").await?;
+        hands.damage(&state, LEADER_KEY, Is("{")).await?;
+        says(hands.stage, "leadership", "bad", "no lease").await?;
+        hands.damage(&state, LEADER_KEY, Deleted).await?;
+        says(hands.stage, "leadership", "bad", "deleted").await
+    })
+    .await
+}
+
 fn streams(stage: &Stage) -> Vec<StreamName> {
     let subjects = stage.broker.subjects();
     vec![
