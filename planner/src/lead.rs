@@ -550,7 +550,8 @@ impl Lead {
         };
         let tiles = refill::missing(run.fold(), &listing);
         let queue = run.queue().clone();
-        if tiles.is_empty() {
+        // What was cancelled meanwhile is about to be removed from the queue.
+        if tiles.is_empty() || run.fold().cancelled().is_some() {
             return self.tell(&name, run::Event::Refilled);
         }
         self.actions.push(if listing.held.is_none() {

@@ -247,7 +247,10 @@ impl Run {
             }
             Event::QueueDoubtful => self.stale |= self.may_lack_tiles(),
             Event::Looked => self.look_for_missing(),
-            Event::Refilled | Event::Halted => self.phase = Phase::Idle,
+            // What was compared for the run before it was closed and opened again ends nothing else.
+            Event::Refilled if self.phase == Phase::Refilling => self.phase = Phase::Idle,
+            Event::Halted if self.phase == Phase::Halting => self.phase = Phase::Idle,
+            Event::Refilled | Event::Halted => {}
             Event::Recalled(waves) => {
                 let read = waves.iter();
                 read.for_each(|(sequence, wave)| self.fold.recall(*sequence, wave));

@@ -58,6 +58,11 @@ pub enum Waiting {
         /// The queue.
         queue: QueueName,
     },
+    /// Its plan makes no sense: nothing more of it is planned, and it can be cancelled.
+    Aside {
+        /// What stands there.
+        why: String,
+    },
     /// Shards that failed wait for their next attempt.
     Retry {
         /// How many.
@@ -93,6 +98,7 @@ impl fmt::Display for Waiting {
             Waiting::Behind { queue } => {
                 write!(f, "runs of a higher priority go first on queue {queue}")
             }
+            Waiting::Aside { why } => write!(f, "it is set aside, and can be cancelled: {why}"),
             Waiting::Retry { shards, due } => write!(
                 f,
                 "{shards} failed {} for the next attempt, from {} on",

@@ -13,7 +13,10 @@ impl Lead {
         let retries = fold.retrying();
         let due = run.next_retry();
         let mut waits = Vec::new();
-        if issued && open > 0 {
+        if let Some(why) = fold.aside().filter(|_| fold.cancelled().is_none()) {
+            let why = why.to_owned();
+            waits.push(Waiting::Aside { why });
+        } else if issued && open > 0 {
             waits.extend(self.admission.why_open(name, &self.crew, now));
         } else if !issued || due.is_some_and(|due| due <= now.broker) {
             waits.extend(self.admission.why(name, &self.crew, now));

@@ -18,11 +18,20 @@ impl Run {
         }
         let error = self.fold.dead().next_back().map_or("", |dead| dead.error);
         let what = match (counts.dead, counts.dead_probes) {
+            (1, 0) => "1 shard is dead".to_owned(),
             (dead, 0) => format!("{dead} shards are dead"),
+            (0, 1) => "1 probe is dead, so the pages of its slice are unknown".to_owned(),
             (0, probes) => {
                 format!("{probes} probes are dead, so the pages of their slices are unknown")
             }
-            (dead, probes) => format!("{dead} shards and {probes} probes are dead"),
+            (dead, probes) => {
+                let s = |count| if count == 1 { "" } else { "s" };
+                format!(
+                    "{dead} shard{} and {probes} probe{} are dead",
+                    s(dead),
+                    s(probes)
+                )
+            }
         };
         Closed {
             state: EndState::Failed,

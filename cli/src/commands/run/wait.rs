@@ -245,6 +245,7 @@ fn in_words(waiting: &Waiting) -> String {
         | Waiting::Rate { .. }
         | Waiting::Hold { .. }
         | Waiting::Behind { .. }
+        | Waiting::Aside { .. }
         | Waiting::Retry { .. } => format!("waiting: {waiting}"),
     }
 }
