@@ -72,6 +72,9 @@ struct Job {
     hold: UnixMs,
     pace: Pace,
     blocked: Option<Gate>,
+    /// Queues that workers pull from, none of which has its handler: after it has moved, a job has
+    /// runs on more than one.
+    lacking: BTreeSet<QueueName>,
 }
 
 /// One open run.
@@ -157,6 +160,7 @@ impl Admission {
             hold: UnixMs(0),
             pace: Pace::default(),
             blocked: None,
+            lacking: BTreeSet::new(),
         });
         // What was applied last is what holds.
         job.limits = spec.limits.clone();
@@ -325,11 +329,15 @@ impl Admission {
 
     /// A worker is new, or has other handlers than before.
     pub fn crew_changed(&mut self) {
-        let blocked = self
+        let lacking = self
             .jobs
-            .iter()
-            .filter(|(_, job)| job.blocked == Some(Gate::Handler));
-        let blocked: Vec<JobName> = blocked.map(|(name, _)| name.clone()).collect();
+            .iter_mut()
+            .filter(|(_, job)| !job.lacking.is_empty());
+        let blocked = lacking.map(|(name, job)| {
+            job.lacking.clear();
+            name.clone()
+        });
+        let blocked: Vec<JobName> = blocked.collect();
         blocked.iter().for_each(|job| self.unblock(job));
     }
 
@@ -374,8 +382,17 @@ impl Admission {
             let Some(job) = jobs.get_mut(name) else {
                 return false;
             };
+            if job.lacking.contains(&turn.queue) {
+                return false;
+            }
             if job.blocked.is_none() {
-                job.blocked = job.gate(&turn.queue, resources, crew, now);
+                match job.gate(&turn.queue, resources, crew, now) {
+                    Some(Gate::Handler) => {
+                        job.lacking.insert(turn.queue.clone());
+                        return false;
+                    }
+                    gate => job.blocked = gate,
+                }
                 match job.blocked {
                     Some(Gate::Rate(at)) => {
                         refills.insert((at, name.clone()));
