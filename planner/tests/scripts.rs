@@ -150,6 +150,7 @@ scripts! {
     handler_that_goes_away
     hold
     hold_of_a_resource
+    job_that_moved_to_another_queue
     late_listing_of_a_reopened_run
     late_success_of_a_retried_shard
     ledger_lost

@@ -10,6 +10,7 @@
 //! | nothing is issued or published again of a run that the leadership has seen cancelled | as an action is decided |
 //! | what is published again is open, and neither queued nor held | as an action is decided |
 //! | a run is closed as succeeded only when each cell of its grid is done | as an action is decided |
+//! | a run of which `explain` knows no reason to wait is open on the queue, or something is under way for it | as an action is decided |
 //! | an order is answered once | as an action is decided |
 //! | one record at a time is on its way to a run's ledger, one comparison with its queue | as an action is begun |
 

@@ -109,6 +109,15 @@ impl Errands {
         )
     }
 
+    /// Whether something is under way for a run.
+    pub(super) fn concern(&self, run: &RunId) -> bool {
+        self.writes.contains_key(run)
+            || self.waves.iter().any(|wave| wave.issue.run == *run)
+            || self.comparisons.contains_key(run)
+            || self.halts.contains(run)
+            || self.recalls.contains_key(run)
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_empty(&self) -> bool {
         self.writes.is_empty()

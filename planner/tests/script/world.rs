@@ -8,6 +8,7 @@ use gridloom_planner::lead::action::Action;
 use gridloom_planner::lead::event::Event;
 use gridloom_planner::now::Now;
 use gridloom_shared::clock::{Boot, UnixMs};
+use gridloom_shared::command::Answer;
 use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::{RunId, Session, WorkerName};
 use gridloom_shared::job::JobSpec;
@@ -244,7 +245,12 @@ impl World {
             | Action::Halt { run, .. } => {
                 self.must_be_open(run, "a look");
             }
-            Action::Answer { reply, .. } => self.checks.answered(reply.as_str()),
+            Action::Answer { reply, answer } => {
+                self.checks.answered(reply.as_str());
+                if matches!(answer, Answer::Waits { waits } if waits.is_empty()) {
+                    self.check_waits_for_nothing(reply.as_str());
+                }
+            }
             Action::Write(_) | Action::Claim(_) | Action::Load { .. } | Action::CallWorkers => {}
         }
     }
@@ -263,6 +269,23 @@ impl World {
         if seen.is_some_and(|fold| fold.cancelled().is_some()) {
             let what = format!("tiles of {run}, which the leadership knows to be cancelled");
             self.checks.fault(what);
+        }
+    }
+
+    /// A run that waits for nothing is over, or something is under way for it.
+    fn check_waits_for_nothing(&mut self, reply: &str) {
+        let order = self.names.orders.get(reply);
+        let name = order.and_then(|order| order.split_once(' '));
+        let Some((run, _)) = name.and_then(|(_, name)| self.runs.get(name)) else {
+            return;
+        };
+        let open = self.seen.get(run).is_some_and(|fold| {
+            fold.opening().is_some() && fold.closing().is_none() && fold.open_tiles().is_empty()
+        });
+        if open && !self.errands.concern(run) && self.errands.claim.is_none() {
+            self.checks.fault(format!(
+                "{run} waits for nothing, and nothing is done for it"
+            ));
         }
     }
 
