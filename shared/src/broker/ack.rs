@@ -48,6 +48,20 @@ impl Broker {
             .map(|_| ())
     }
 
+    /// As [`Broker::in_progress`], for many messages: sent, and answered on `reply` if it is given.
+    pub async fn still_at_it(
+        &self,
+        delivery: &Subject,
+        reply: Option<Subject>,
+    ) -> Result<(), PublishError> {
+        let delivery = delivery.clone();
+        let said = Bytes::from_static(b"+WPI");
+        match reply {
+            Some(reply) => self.publish_with_reply(delivery, reply, said).await,
+            None => self.publish(delivery, said).await,
+        }
+    }
+
     /// The message is of no use and leaves the queue. Not answered.
     pub async fn terminate(&self, reply: &Subject) -> Result<(), PublishError> {
         self.publish(reply.clone(), Bytes::from_static(b"+TERM"))

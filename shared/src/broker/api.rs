@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::connect::Broker;
 use super::plain::RequestError;
 
-/// Where an account is asked about.
-pub(super) const ACCOUNT_INFO: &str = "$JS.API.INFO";
 /// How long a question to the broker waits.
 pub(super) const API_TIMEOUT: Duration = Duration::from_secs(5);
 

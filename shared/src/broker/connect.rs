@@ -20,7 +20,7 @@ use options::{BACKOFF_MAX, addresses, client_options, without_password};
 pub use options::{Credentials, Options, Tls};
 
 use super::api::{self, ApiError};
-use super::subjects::Subjects;
+use super::subjects::{self, Subjects};
 use crate::limits::{ENVELOPE_MAX, MESSAGE_MAX};
 
 /// The oldest server that keeps what the protocol relies on: before it, two expectations of a subject's last
@@ -336,7 +336,7 @@ fn version(text: &str) -> Option<(u32, u32, u32)> {
 }
 
 async fn check_jetstream(client: &Client, url: &str) -> Result<(), ConnectError> {
-    let request = client.request(api::ACCOUNT_INFO, bytes::Bytes::new());
+    let request = client.request(subjects::api::ACCOUNT_INFO, bytes::Bytes::new());
     let cause = match tokio::time::timeout(ATTEMPT, request).await {
         Ok(Ok(message)) => match api::parse::<serde_json::Value>(&message.payload) {
             Err(ApiError::Fault(fault)) => fault.to_string(),

@@ -28,7 +28,7 @@ use pages::Pages;
 
 use super::api::{ApiError, code};
 use super::connect::Broker;
-use super::subjects::StreamName;
+use super::subjects::{self, StreamName};
 use crate::clock::UnixMs;
 
 /// One message of a stream.
@@ -93,9 +93,7 @@ struct Purged {
 impl Broker {
     /// How much `stream` holds, by its leader.
     pub async fn info(&self, stream: &StreamName) -> Result<StreamState, ApiError> {
-        let info: Info = self
-            .api(format!("$JS.API.STREAM.INFO.{stream}"), &())
-            .await?;
+        let info: Info = self.api(subjects::api::stream_info(stream), &()).await?;
         Ok(StreamState {
             first_seq: info.state.first_seq,
             last_seq: info.state.last_seq,
@@ -115,7 +113,7 @@ impl Broker {
         loop {
             let question = json!({ "subjects_filter": filter, "offset": pages.offset });
             let info: Info = self
-                .api(format!("$JS.API.STREAM.INFO.{stream}"), &question)
+                .api(subjects::api::stream_info(stream), &question)
                 .await?;
             let page = info.state.subjects.unwrap_or_default();
             let last_page = page.is_empty() || info.offset + info.limit >= info.total;
@@ -135,7 +133,7 @@ impl Broker {
     ) -> Result<u64, ApiError> {
         let question = json!({ "filter": filter, "seq": below });
         let purged: Purged = self
-            .api(format!("$JS.API.STREAM.PURGE.{stream}"), &question)
+            .api(subjects::api::stream_purge(stream), &question)
             .await?;
         Ok(purged.purged)
     }
@@ -154,7 +152,7 @@ impl Broker {
             json!({ "filter": filter, "keep": keep })
         };
         let purged: Purged = self
-            .api(format!("$JS.API.STREAM.PURGE.{stream}"), &question)
+            .api(subjects::api::stream_purge(stream), &question)
             .await?;
         Ok(purged.purged)
     }
@@ -163,7 +161,7 @@ impl Broker {
     pub async fn remove(&self, stream: &StreamName, seq: u64) -> Result<bool, ApiError> {
         let question = json!({ "seq": seq, "no_erase": true });
         let answer = self
-            .api::<serde_json::Value>(format!("$JS.API.STREAM.MSG.DELETE.{stream}"), &question)
+            .api::<serde_json::Value>(subjects::api::message_delete(stream), &question)
             .await;
         match answer {
             Ok(_) => Ok(true),

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::connect::Broker;
 use super::plain::{PublishError, Subscription};
 use super::reply::Place;
-use super::subjects::{ConsumerName, StreamName};
+use super::subjects::{self, ConsumerName, StreamName};
 use crate::clock::UnixMs;
 
 /// So much later than its end a pull without an end is given up.
@@ -162,7 +162,7 @@ impl Puller {
         Puller {
             broker: broker.clone(),
             consumer: consumer.clone(),
-            ask: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into(),
+            ask: subjects::api::next_message(stream, consumer).into(),
             epoch: broker.connection_epoch(),
             inbox: broker.new_inbox(),
             lanes: Vec::new(),

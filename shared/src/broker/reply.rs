@@ -1,6 +1,8 @@
 //! What the reply subject of a delivery says: short form of 9 tokens, and the long one with domain
 //! and account (11 or 12).
 
+use super::subjects::api::DELIVERY;
+
 /// Most tokens behind `$JS.ACK.`
 const TOKENS_MAX: usize = 12;
 
@@ -23,7 +25,7 @@ impl Place {
     /// Reads `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`,
     /// with `<domain>.<account>` before the stream in the long form.
     pub(super) fn parse(reply: &str) -> Option<Place> {
-        let rest = reply.strip_prefix("$JS.ACK.")?.as_bytes();
+        let rest = reply.strip_prefix(DELIVERY)?.as_bytes();
         // One pass, as every delivery is read so: where each token ends.
         let mut ends = [rest.len(); TOKENS_MAX];
         let mut tokens = 0;

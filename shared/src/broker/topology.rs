@@ -28,6 +28,7 @@ use serde_json::Value;
 
 use super::api::{ApiError, Configured, code};
 use super::connect::Broker;
+use super::subjects;
 use streams::Wanted;
 
 /// What an installation may choose.
@@ -239,7 +240,7 @@ struct Stream {
 
 async fn look(broker: &Broker, wanted: &Wanted) -> Result<Option<Stream>, TopologyError> {
     let asked = broker
-        .api::<Stream>(format!("$JS.API.STREAM.INFO.{}", wanted.name), &())
+        .api::<Stream>(subjects::api::stream_info(&wanted.name), &())
         .await;
     match asked {
         Ok(found) => Ok(Some(found)),
@@ -252,7 +253,7 @@ async fn look(broker: &Broker, wanted: &Wanted) -> Result<Option<Stream>, Topolo
 }
 
 async fn create(broker: &Broker, wanted: &Wanted) -> Result<Stream, TopologyError> {
-    let subject = format!("$JS.API.STREAM.CREATE.{}", wanted.name);
+    let subject = subjects::api::stream_create(&wanted.name);
     match broker.api::<Stream>(subject, &wanted.to_create()).await {
         Ok(found) => {
             tracing::info!(stream = wanted.name, "created");

@@ -21,6 +21,37 @@ fn only_the_rooms_of_the_broker_name_its_client() {
     );
 }
 
+/// What only the broker's own rooms of names and of acknowledgements spell.
+const SPELLED: &[&str] = &["$JS.", "$KV.", "+WPI", "+ACK", "-NAK", "+TERM"];
+/// Those rooms.
+const SPELLING: &[&str] = &[
+    "shared/src/broker/ack.rs",
+    "shared/src/broker/subjects.rs",
+    "shared/src/broker/subjects/api.rs",
+];
+
+#[test]
+fn only_one_room_spells_the_subjects_of_the_broker_and_one_what_is_said_of_a_delivery() {
+    let mut told = Vec::new();
+    for (path, text) in files(&[".rs"]) {
+        let crates = ["shared/src/", "planner/src/", "worker/src/", "cli/src/"];
+        let decides = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let is_test = path.ends_with("tests.rs");
+        let elsewhere = !is_test && !SPELLING.contains(&path.as_str());
+        if elsewhere && crates.iter().any(|part| path.starts_with(part)) {
+            let words = SPELLED
+                .iter()
+                .filter(|word| code(decides).any(|line| line.contains(**word)));
+            told.extend(words.map(|word| format!("{path}: {word}")));
+        }
+    }
+    assert!(
+        told.is_empty(),
+        "say it in one of {SPELLING:?}:\n{}",
+        told.join("\n")
+    );
+}
+
 /// Rooms that decide and do nothing else: files, and all below the folders of that name.
 const PURE: &[&str] = &[
     "planner/src/admission",

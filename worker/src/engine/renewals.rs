@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use gridloom_shared::broker::{Broker, Message, PublishError, Subscription};
 use gridloom_shared::clock::Boot;
@@ -94,16 +93,10 @@ impl Engine {
             let sent = Boot::now();
             let reply = self.renewals.note(held.holding(), sent);
             self.broker
-                .publish_with_reply(
-                    held.receipt.reply.clone(),
-                    reply,
-                    Bytes::from_static(b"+WPI"),
-                )
+                .still_at_it(&held.receipt.reply, Some(reply.into()))
                 .now_or_never();
             for copy in &held.copies {
-                self.broker
-                    .publish(copy.reply.clone(), Bytes::from_static(b"+WPI"))
-                    .now_or_never();
+                self.broker.still_at_it(&copy.reply, None).now_or_never();
             }
             if !runs.contains(&key.opened) {
                 runs.push(key.opened);

@@ -17,6 +17,7 @@ use super::{Outgoing, Published, not_stored};
 use crate::broker::api::{self, ApiError, Configured, Stored};
 use crate::broker::connect::Broker;
 use crate::broker::plain::{RequestError, Subscription};
+use crate::broker::subjects;
 use crate::broker::term::Register;
 use crate::broker::topology::streams::OPEN_BATCHES;
 
@@ -78,11 +79,9 @@ impl Broker {
     /// still sent to it is refused. The other settings are written back as they were read just before.
     pub(in crate::broker) async fn permit_open_batches(&self, on: bool) -> Result<(), ApiError> {
         let shards = self.subjects().shards();
-        let Configured { mut config } = self
-            .api(format!("$JS.API.STREAM.INFO.{shards}"), &())
-            .await?;
+        let Configured { mut config } = self.api(subjects::api::stream_info(&shards), &()).await?;
         config[OPEN_BATCHES] = on.into();
-        let update = format!("$JS.API.STREAM.UPDATE.{shards}");
+        let update = subjects::api::stream_update(&shards);
         self.api::<Configured>(update, &config).await.map(|_| ())
     }
 }

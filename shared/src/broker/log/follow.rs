@@ -21,7 +21,7 @@ use crate::broker::api::ApiError;
 use crate::broker::connect::{Broker, jittered};
 use crate::broker::plain::Subscription;
 use crate::broker::reply::Place;
-use crate::broker::subjects::StreamName;
+use crate::broker::subjects::{self, StreamName};
 use crate::clock::UnixMs;
 
 /// The broker says this often that it lives when there is nothing to say.
@@ -247,10 +247,7 @@ impl Follow {
                 Attach::Failed(request.into())
             })?;
         let name = uuid::Uuid::new_v4().simple().to_string();
-        let subject = format!(
-            "$JS.API.CONSUMER.CREATE.{}.{name}.{}",
-            self.stream, self.filter
-        );
+        let subject = subjects::api::consumer_create(&self.stream, &name, &self.filter);
         let question = json!({
             "stream_name": self.stream.as_str(),
             "action": "create",

@@ -11,7 +11,7 @@ use super::answer::{Got, header, record, refused};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::Broker;
 use crate::broker::plain::{PublishError, RequestError};
-use crate::broker::subjects::StreamName;
+use crate::broker::subjects::{StreamName, api};
 
 /// Records a page.
 const PAGE_RECORDS: u64 = 1_000;
@@ -167,7 +167,7 @@ impl Broker {
         stream: &StreamName,
         subject: &str,
     ) -> Result<Option<Record>, ReadError> {
-        let from = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+        let from = api::direct_last(stream, subject);
         let found = self.direct_one(from, Bytes::new()).await;
         found.map_err(|cause| ReadError {
             stream: stream.to_string(),
@@ -195,7 +195,7 @@ impl Broker {
         from: u64,
     ) -> Result<Option<Record>, ApiError> {
         let question = json!({ "seq": from, "next_by_subj": filter }).to_string();
-        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let subject = api::direct_get(stream);
         self.direct_one(subject, question.into()).await
     }
 
@@ -300,7 +300,7 @@ impl Broker {
             })
         };
         let inbox = self.new_inbox();
-        let subject = format!("$JS.API.DIRECT.GET.{stream}");
+        let subject = api::direct_get(stream);
         let mut answers = self.subscribe(inbox.clone()).await.map_err(unsendable)?;
         self.publish_with_reply(subject.clone(), inbox, question.to_string().into())
             .await
@@ -342,10 +342,7 @@ impl Broker {
         stream: &StreamName,
         question: &serde_json::Value,
     ) -> Result<Option<Record>, ApiError> {
-        match self
-            .api::<Got>(format!("$JS.API.STREAM.MSG.GET.{stream}"), question)
-            .await
-        {
+        match self.api::<Got>(api::message_get(stream), question).await {
             Ok(got) => got.message.record().map(Some),
             Err(error) if error.err_code() == Some(code::NO_MESSAGE) => Ok(None),
             Err(error) => Err(error),

@@ -13,7 +13,7 @@ use super::drift::{self, Drift};
 use super::{Configured, TopologyError};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::{Broker, jittered};
-use crate::broker::subjects::{ConsumerName, StreamName};
+use crate::broker::subjects::{self, ConsumerName, StreamName};
 use crate::id::QueueName;
 use crate::limits::{IN_FLIGHT_MAX, PULLS_WAITING_MAX};
 
@@ -238,7 +238,7 @@ async fn write(
         .get("filter_subject")
         .and_then(Value::as_str)
         .unwrap_or(">");
-    let subject = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}.{filter}");
+    let subject = subjects::api::consumer_create(stream, name, filter);
     let question = json!({ "stream_name": stream.as_str(), "config": config, "action": action });
     broker
         .api::<Configured>(subject, &question)
@@ -252,7 +252,7 @@ async fn find(
     name: &ConsumerName,
 ) -> Result<Option<Value>, TopologyError> {
     match broker
-        .api::<Configured>(format!("$JS.API.CONSUMER.INFO.{stream}.{name}"), &())
+        .api::<Configured>(subjects::api::consumer_info(stream, name), &())
         .await
     {
         Ok(found) => Ok(Some(found.config)),
@@ -292,7 +292,7 @@ async fn remove_others(
 async fn remove(broker: &Broker, name: &ConsumerName) -> Result<(), TopologyError> {
     let stream = broker.subjects().shards();
     match broker
-        .api::<Value>(format!("$JS.API.CONSUMER.DELETE.{stream}.{name}"), &())
+        .api::<Value>(subjects::api::consumer_delete(&stream, name), &())
         .await
     {
         Ok(_) => Ok(()),

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::Broker;
-use crate::broker::subjects::{ConsumerName, StreamName};
+use crate::broker::subjects::{self, ConsumerName, StreamName};
 
 /// Where a consumer stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Broker {
         stream: &StreamName,
         consumer: &ConsumerName,
     ) -> Result<Option<Standing>, ApiError> {
-        let question = format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}");
+        let question = subjects::api::consumer_info(stream, consumer);
         match self.api::<Info>(question, &()).await {
             Ok(info) => Ok(Some(Standing {
                 pending: info.num_pending,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::streams::Wanted;
 use super::{Stream, TopologyError};
 use crate::broker::connect::Broker;
+use crate::broker::subjects;
 
 /// The stream as it is afterwards.
 pub(super) async fn widen(
@@ -16,7 +17,7 @@ pub(super) async fn widen(
     let Some(wider) = wider(&wanted.config, &found.config) else {
         return Ok(found);
     };
-    let subject = format!("$JS.API.STREAM.UPDATE.{}", wanted.name);
+    let subject = subjects::api::stream_update(&wanted.name);
     match broker.api::<Stream>(subject, &wider).await {
         Ok(updated) => {
             tracing::info!(stream = wanted.name, "takes in further subjects");

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::TopologyError;
 use crate::broker::connect::Broker;
 use crate::broker::kv::{Place, WriteError};
-use crate::broker::subjects::ConsumerName;
+use crate::broker::subjects::{self, ConsumerName};
 use crate::clock::UnixMs;
 use crate::id::QueueName;
 
@@ -114,7 +114,7 @@ pub(super) async fn all_of(
     queue: &QueueName,
 ) -> Result<Vec<(ConsumerName, u64)>, TopologyError> {
     let stream = broker.subjects().shards();
-    let subject = format!("$JS.API.CONSUMER.NAMES.{stream}");
+    let subject = subjects::api::consumer_names(&stream);
     let mut found = Vec::new();
     let mut seen = 0;
     loop {

@@ -1,0 +1,84 @@
+//! What JetStream itself listens to: the only room that spells its API's subjects.
+
+use std::fmt::Display;
+
+use super::{ConsumerName, StreamName};
+
+/// Where an account is asked about.
+pub(in crate::broker) const ACCOUNT_INFO: &str = "$JS.API.INFO";
+
+/// What stands before the address of a delivery.
+pub(in crate::broker) const DELIVERY: &str = "$JS.ACK.";
+
+/// How a stream is configured, and how much it holds.
+pub(in crate::broker) fn stream_info(stream: &impl Display) -> String {
+    of_stream("INFO", stream)
+}
+
+/// Makes a stream.
+pub(in crate::broker) fn stream_create(stream: &impl Display) -> String {
+    of_stream("CREATE", stream)
+}
+
+/// Configures a stream anew.
+pub(in crate::broker) fn stream_update(stream: &impl Display) -> String {
+    of_stream("UPDATE", stream)
+}
+
+/// Removes messages of a stream.
+pub(in crate::broker) fn stream_purge(stream: &StreamName) -> String {
+    of_stream("PURGE", stream)
+}
+
+/// One message of a stream, by its leader.
+pub(in crate::broker) fn message_get(stream: &StreamName) -> String {
+    of_stream("MSG.GET", stream)
+}
+
+/// Removes one message of a stream.
+pub(in crate::broker) fn message_delete(stream: &StreamName) -> String {
+    of_stream("MSG.DELETE", stream)
+}
+
+/// Messages of a stream, by any replica.
+pub(in crate::broker) fn direct_get(stream: &StreamName) -> String {
+    format!("$JS.API.DIRECT.GET.{stream}")
+}
+
+/// The last message on `subject` of a stream, by any replica.
+pub(in crate::broker) fn direct_last(stream: &StreamName, subject: &str) -> String {
+    format!("$JS.API.DIRECT.GET.{stream}.{subject}")
+}
+
+/// How a consumer is configured, and how far it is.
+pub(in crate::broker) fn consumer_info(stream: &StreamName, consumer: &ConsumerName) -> String {
+    format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}")
+}
+
+/// Makes a consumer of what matches `filter`.
+pub(in crate::broker) fn consumer_create(
+    stream: &StreamName,
+    consumer: &impl Display,
+    filter: &str,
+) -> String {
+    format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}.{filter}")
+}
+
+/// Removes a consumer.
+pub(in crate::broker) fn consumer_delete(stream: &StreamName, consumer: &impl Display) -> String {
+    format!("$JS.API.CONSUMER.DELETE.{stream}.{consumer}")
+}
+
+/// The consumers of a stream.
+pub(in crate::broker) fn consumer_names(stream: &StreamName) -> String {
+    format!("$JS.API.CONSUMER.NAMES.{stream}")
+}
+
+/// Pulls from a consumer.
+pub(in crate::broker) fn next_message(stream: &StreamName, consumer: &ConsumerName) -> String {
+    format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}")
+}
+
+fn of_stream(what: &str, stream: &impl Display) -> String {
+    format!("$JS.API.STREAM.{what}.{stream}")
+}

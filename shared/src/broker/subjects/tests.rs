@@ -1,0 +1,77 @@
+use super::*;
+
+fn names() -> (Subjects, QueueName, RunId) {
+    let subjects = Subjects::new(Namespace::new("grid").unwrap());
+    (
+        subjects,
+        QueueName::new("images").unwrap(),
+        RunId::new("resize_s_7").unwrap(),
+    )
+}
+
+#[test]
+fn ledger_subjects_are_read_back() {
+    let (subjects, queue, run) = names();
+    for author in [Author::Plan, Author::Work, Author::Takeover] {
+        let subject = subjects.ledger_of(&queue, &run, author);
+        assert_eq!(
+            subjects.parse_ledger(&subject),
+            Some((queue.clone(), run.clone(), author))
+        );
+    }
+    let id = subjects.id_of(&queue, &run);
+    assert_eq!(subjects.parse_id(&id), Some((queue.clone(), run.clone())));
+    assert_eq!(
+        subjects.parse_ledger(&id),
+        Some((queue.clone(), run.clone(), Author::Plan))
+    );
+    assert_eq!(
+        subjects.parse_shard(&subjects.shard(&queue, &run)),
+        Some((queue, run))
+    );
+    for bad in [
+        "grid.ledger.images.*.work",
+        "grid.ledger.images.a_1.work.x",
+        "other.ledger.images.a_1.work",
+        "grid.ledger",
+    ] {
+        assert_eq!(subjects.parse_ledger(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn delivery_of_another_reads_as_a_delivery() {
+    let (subjects, queue, _) = names();
+    let consumer = ConsumerName::new(&queue, 3);
+    let subject = subjects.delivery_of_another(&subjects.shards(), &consumer, 70, 9);
+    assert_eq!(subject, "$JS.ACK.grid-shards.images-3.1.70.9.0.0");
+}
+
+#[test]
+fn submission_to_a_wildcard_is_seen_as_what_it_is() {
+    let (subjects, ..) = names();
+    assert_eq!(subjects.parse_submit("grid.submit.*"), Some("*"));
+    assert_eq!(subjects.parse_submit("grid.submit.a.b"), Some("a.b"));
+    assert_eq!(subjects.parse_submit("grid2.submit.a"), None);
+}
+
+#[test]
+fn consumer_names_belong_to_one_queue() {
+    let queue = QueueName::new("images").unwrap();
+    let name = ConsumerName::new(&queue, 12);
+    assert_eq!(ConsumerName::parse(&queue, name.as_str()), Some((name, 12)));
+    for other in ["images-large-1", "images-", "images-01", "images"] {
+        assert_eq!(ConsumerName::parse(&queue, other), None, "{other}");
+    }
+}
+
+#[test]
+fn keys_of_a_bucket_are_read_back() {
+    let bucket = names().0.state();
+    assert_eq!(bucket.stream().as_str(), "KV_grid-state");
+    assert_eq!(
+        bucket.key(&bucket.subject("floor.a-1.NX")),
+        Some("floor.a-1.NX")
+    );
+    assert_eq!(bucket.key("$KV.grid-statex.a"), None);
+}
