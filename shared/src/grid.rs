@@ -11,6 +11,10 @@
 use crate::job::{GridSpec, PagesSpec};
 
 mod counted;
+#[cfg_attr(
+    not(feature = "runs"),
+    expect(dead_code, reason = "only the fold moves it on")
+)]
 pub mod frontier;
 mod probed;
 mod sized;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{HandlerName, JobName, QueueName};
 
 mod limits;
+#[cfg(feature = "runs")]
 pub mod parse;
 mod shares;
 

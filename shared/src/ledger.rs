@@ -9,11 +9,14 @@
 //! | [`summary`] | what people and programs are shown of a run |
 //! | [`audit`] | the proof of coverage: a second, plain reading of the same records |
 
+#[cfg(feature = "runs")]
 pub mod audit;
 pub mod crash;
+#[cfg(feature = "runs")]
 pub mod fold;
 pub mod outcomes;
 pub mod record;
+#[cfg(feature = "runs")]
 pub mod summary;
 
 pub use record::{orders, retired};

@@ -34,6 +34,7 @@ pub mod limits;
 pub mod presence;
 pub mod quick;
 pub mod ranges;
+#[cfg(feature = "runs")]
 pub mod reads;
 pub mod slicing;
 pub mod submission;

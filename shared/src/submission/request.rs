@@ -1,0 +1,240 @@
+//! What an ad-hoc job message may say.
+//!
+//! The message stands on `<ns>.submit.<job>`: an empty body, or JSON or MessagePack
+//! `{"version": 1, "id": "...", "params": {...}, "grid": {...}}`, every field optional.
+
+use serde_json::Value;
+
+use crate::id::{JobName, RunId};
+use crate::job::parse::{self, Faults};
+use crate::job::{GridSpec, JobSpec};
+
+pub use crate::limits::{BODY_MAX, REQUEST_ID_MAX};
+/// The newest version of the message that this build reads.
+pub const VERSION: u64 = 1;
+/// The content type that says MessagePack; without one the first byte tells.
+pub const MESSAGE_PACK: &str = "application/msgpack";
+
+/// Why a submission is refused. Each says what to change.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum SubmissionError {
+    /// Too many bytes.
+    #[error(
+        "the body has {found} bytes, over the limit of {BODY_MAX}: put large data where the handler reads it and name it in params"
+    )]
+    TooLarge {
+        /// Bytes of the body.
+        found: usize,
+    },
+    /// Neither JSON nor MessagePack.
+    #[error(
+        "the body is neither JSON nor MessagePack ({reason}): send an empty body or an object with id, params or grid"
+    )]
+    Unreadable {
+        /// What the decoder stumbled over.
+        reason: String,
+    },
+    /// Another version.
+    #[error(
+        "version {found} is newer than {VERSION}, the newest that this planner reads: upgrade the planner or send version {VERSION}"
+    )]
+    Newer {
+        /// The version of the message.
+        found: u64,
+    },
+    /// Something in it is wrong.
+    #[error("{0}")]
+    Faulty(String),
+    /// `params` or `grid` is wrong.
+    #[error("{0}")]
+    Faults(Faults),
+}
+
+/// A request for a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Submission {
+    /// The submitter's id of the request: the same id never makes a second run.
+    pub id: Option<String>,
+    /// Parameters that are put over the job's own, key by key.
+    pub params: Option<Value>,
+    /// A grid that takes the place of the job's.
+    pub grid: Option<GridSpec>,
+}
+
+impl Submission {
+    /// Reads a message's body. `content_type` is its header of that name.
+    pub fn parse(body: &[u8], content_type: Option<&str>) -> Result<Submission, SubmissionError> {
+        if body.len() > BODY_MAX {
+            return Err(SubmissionError::TooLarge { found: body.len() });
+        }
+        let Value::Object(mut fields) = read(body, content_type)? else {
+            return Err(SubmissionError::Faulty("the body must be an object".into()));
+        };
+        match fields
+            .remove("version")
+            .map(|version| version.as_u64().ok_or(version))
+        {
+            None => {}
+            Some(Ok(found)) if found > VERSION => return Err(SubmissionError::Newer { found }),
+            Some(Ok(found)) if found == VERSION => {}
+            Some(Ok(0)) | Some(Ok(_)) | Some(Err(_)) => {
+                return Err(SubmissionError::Faulty(format!(
+                    "version: must be {VERSION}"
+                )));
+            }
+        }
+        let id = match fields.remove("id") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(id)) if !id.is_empty() && id.len() <= REQUEST_ID_MAX => Some(id),
+            Some(_) => {
+                let wrong = format!("id: must be a text of 1 to {REQUEST_ID_MAX} bytes");
+                return Err(SubmissionError::Faulty(wrong));
+            }
+        };
+        let params = fields.remove("params").filter(|params| !params.is_null());
+        let grid = fields.remove("grid").filter(|grid| !grid.is_null());
+        if let Some((other, _)) = fields.iter().next() {
+            return Err(SubmissionError::Faulty(refused(other)));
+        }
+        Ok(Submission {
+            id,
+            params: params
+                .map(parse::params)
+                .transpose()
+                .map_err(SubmissionError::Faults)?,
+            grid: grid
+                .as_ref()
+                .map(parse::grid)
+                .transpose()
+                .map_err(SubmissionError::Faults)?,
+        })
+    }
+
+    /// The run that this submission makes; `sequence` is its place in the submit stream.
+    pub fn run_id(&self, job: &JobName, sequence: u64) -> RunId {
+        match &self.id {
+            Some(id) => RunId::from_request(job, id),
+            None => RunId::from_submission(job, sequence),
+        }
+    }
+
+    /// The job with the submission's parameters and grid in it: what the run is frozen to.
+    pub fn applied_to(&self, job: &JobSpec) -> Result<JobSpec, SubmissionError> {
+        let mut job = job.clone();
+        if let Some(grid) = &self.grid {
+            job.grid = grid.clone();
+        }
+        if let (Some(Value::Object(over)), Value::Object(params)) = (&self.params, &mut job.params)
+        {
+            params.extend(over.clone());
+            job.params = parse::params(job.params).map_err(SubmissionError::Faults)?;
+        }
+        Ok(job)
+    }
+
+    /// A hash of what was asked for (FNV-1a): the same request id with another hash is a conflict.
+    pub fn content(&self) -> u64 {
+        let text = serde_json::json!({"params": self.params, "grid": self.grid}).to_string();
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
+/// Why a submission has no field `name`. What else a job file says is its owner's to change: whoever may
+/// start a run could otherwise lift the limits that others rely on.
+fn refused(name: &str) -> String {
+    if parse::SECTIONS.contains(&name) {
+        return format!(
+            "{name}: a submission cannot change it; change the job (`gridloom job apply`) or leave it out"
+        );
+    }
+    format!("{name}: unknown field; known are id, params, grid and version")
+}
+
+fn read(body: &[u8], content_type: Option<&str>) -> Result<Value, SubmissionError> {
+    if body.is_empty() {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    let packed = match content_type {
+        Some(text) => text.trim().eq_ignore_ascii_case(MESSAGE_PACK),
+        // A MessagePack map begins with 0x80-0x8f, 0xde or 0xdf: no JSON text does.
+        None => matches!(body[0], 0x80..=0x8f | 0xde | 0xdf),
+    };
+    let unreadable = |reason: String| SubmissionError::Unreadable { reason };
+    if packed {
+        rmp_serde::from_slice(body).map_err(|error| unreadable(error.to_string()))
+    } else {
+        serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_body_asks_for_the_job_as_it_is() {
+        assert_eq!(Submission::parse(b"", None), Ok(Submission::default()));
+    }
+
+    #[test]
+    fn json_and_message_pack_say_the_same() {
+        let value = serde_json::json!({"id": "a", "params": {"x": 1}});
+        let packed = rmp_serde::to_vec_named(&value).unwrap();
+        let plain = Submission::parse(value.to_string().as_bytes(), None).unwrap();
+        assert_eq!(Submission::parse(&packed, None), Ok(plain.clone()));
+        assert_eq!(
+            Submission::parse(&packed, Some(MESSAGE_PACK)),
+            Ok(plain.clone())
+        );
+        assert_eq!(plain.id.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn each_kind_of_nonsense_has_its_own_answer() {
+        let parse = |body: &[u8]| Submission::parse(body, None).unwrap_err();
+        assert!(matches!(
+            parse(b"hello"),
+            SubmissionError::Unreadable { .. }
+        ));
+        assert!(matches!(
+            parse(&[0xff, 0xfe]),
+            SubmissionError::Unreadable { .. }
+        ));
+        assert!(matches!(
+            parse(&vec![b' '; BODY_MAX + 1]),
+            SubmissionError::TooLarge { .. }
+        ));
+        assert_eq!(
+            parse(b"{\"version\": 7}"),
+            SubmissionError::Newer { found: 7 }
+        );
+        for wrong in [
+            "[]",
+            "7",
+            r#"{"id": 7}"#,
+            r#"{"id": ""}"#,
+            r#"{"paramz": {}}"#,
+            r#"{"version": "x"}"#,
+        ] {
+            assert!(
+                matches!(parse(wrong.as_bytes()), SubmissionError::Faulty(_)),
+                "{wrong}"
+            );
+        }
+        let limits = parse(br#"{"limits": {"rate": "9/s"}}"#);
+        assert!(
+            matches!(&limits, SubmissionError::Faulty(reason) if reason.contains("job apply")),
+            "{limits}"
+        );
+        assert!(matches!(
+            parse(br#"{"params": 7}"#),
+            SubmissionError::Faults(_)
+        ));
+        assert!(matches!(
+            parse(br#"{"grid": {"slices": 0}}"#),
+            SubmissionError::Faults(_)
+        ));
+    }
+}
