@@ -34,7 +34,6 @@ pub mod limits;
 pub mod presence;
 pub mod quick;
 pub mod ranges;
-#[cfg(feature = "runs")]
 pub mod reads;
 pub mod slicing;
 pub mod submission;

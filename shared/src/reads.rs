@@ -10,6 +10,8 @@
 //! | [`waits`] | what a run waits for |
 //! | [`workers`] | who is there to do it |
 //!
+//! All but the first are there with the feature `runs`: a worker reads ledgers alone.
+//!
 //! Nothing here prints, orders or changes anything. One run, job, queue or worker that is gone, or that
 //! makes no sense, never spoils a list of others: it is left out, and the list says so ([`LeftOut`]).
 
@@ -23,12 +25,18 @@ use crate::broker::log::ReadError;
 use crate::broker::topology::TopologyError;
 use crate::id::{Namespace, RunId};
 
+#[cfg(feature = "runs")]
 pub mod dead;
+#[cfg(feature = "runs")]
 pub mod jobs;
 pub mod ledger;
+#[cfg(feature = "runs")]
 pub mod queues;
+#[cfg(feature = "runs")]
 pub mod runs;
+#[cfg(feature = "runs")]
 pub mod waits;
+#[cfg(feature = "runs")]
 pub mod workers;
 
 /// Why a run cannot be told of.
@@ -122,6 +130,7 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+#[cfg(feature = "runs")]
 impl LeftOut {
     fn new(name: impl Into<String>, reason: &impl ToString) -> LeftOut {
         LeftOut {

@@ -4,7 +4,10 @@
 use crate::broker::log::{ReadError, Reader, Record as Stored};
 use crate::broker::{Broker, Subjects};
 use crate::clock::UnixMs;
-use crate::id::{QueueName, RunId, Term};
+#[cfg(feature = "runs")]
+use crate::id::Term;
+use crate::id::{QueueName, RunId};
+#[cfg(feature = "runs")]
 use crate::ledger::fold::Fold;
 use crate::ledger::record::{Author, PlanRecord, Record};
 use crate::wire::WireError;
@@ -96,6 +99,7 @@ impl Entry {
     }
 
     /// Folds it in. Returns the term of a wave.
+    #[cfg(feature = "runs")]
     pub fn fold_into(&self, fold: &mut Fold) -> Option<Term> {
         let place = (&self.queue, self.author);
         fold.apply_stored(place, self.sequence, self.at, self.record.as_ref());
@@ -163,6 +167,7 @@ pub async fn walk(
 ///
 /// # Errors
 /// When the broker does not answer.
+#[cfg(feature = "runs")]
 pub async fn fold(broker: &Broker, run: RunId, span: Span) -> Result<Fold, ReadError> {
     let mut fold = Fold::new(run);
     walk(broker, span, |entry| {

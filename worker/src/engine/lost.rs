@@ -61,12 +61,14 @@ impl Engine {
             let late = |since: &Boot| self.now.since(*since) >= PATIENCE;
             let waiting = due.untaken.iter().filter(|(_, since)| late(since));
             let waiting: Vec<TileKey> = waiting.map(|(key, _)| *key).collect();
-            if !waiting.is_empty() && !self.lost.stuck {
+            if !waiting.is_empty() {
                 self.crew.replace(self.now);
             }
             waiting.into_iter().for_each(|key| self.take_away(key));
         }
-        self.lost.stuck = lost > 0 && self.crew.is_stuck(self.now, PATIENCE);
+        // Looked at each time: how long nothing was taken up is known only so.
+        let stuck = self.crew.is_stuck(self.now, PATIENCE);
+        self.lost.stuck = lost > 0 && stuck;
         self.tell_lost(lost);
     }
 
