@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::ReadError;
@@ -15,7 +16,6 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::reads::ledger::{self, Entry, Pages, Span};
-use gridloom_shared::wire;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,8 @@ use super::health::Pulse;
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Runs that are read at once.
+const AT_ONCE: usize = 16;
 
 /// The open runs, as the ledger has them up to a position.
 #[derive(Debug)]
@@ -40,13 +42,25 @@ impl Folded {
             position,
         };
         let plans = subjects.ledgers_by(Author::Plan);
+        let mut begun = Vec::new();
         for last in broker.last_per_subject(&subjects.ledger(), &plans).await? {
-            let Some((_, run, _)) = subjects.parse_ledger(&last.subject) else {
+            let Some(entry) = Entry::read(subjects, &last) else {
                 continue;
             };
-            if !wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end()) {
-                folded.read_run(broker, run, position).await?;
+            match entry.plan() {
+                Some(record) if record.is_end() => {}
+                // One that came later is read with what follows.
+                Some(PlanRecord::Opened(_)) if entry.sequence > position => {}
+                Some(PlanRecord::Opened(_)) if !folded.runs.contains_key(&entry.run) => {
+                    folded.begin(&entry);
+                }
+                Some(_) | None => begun.push(entry.run),
             }
+        }
+        let folds = begun.into_iter().map(|run| read_run(broker, run, position));
+        let mut folds = futures_util::stream::iter(folds).buffer_unordered(AT_ONCE);
+        while let Some(fold) = folds.next().await {
+            folded.keep(fold?);
         }
         Ok(folded)
     }
@@ -78,19 +92,17 @@ impl Folded {
         self.runs.into_values()
     }
 
-    async fn read_run(
-        &mut self,
-        broker: &Broker,
-        run: RunId,
-        position: u64,
-    ) -> Result<(), ReadError> {
-        let subjects = broker.subjects();
-        let span = Span::anywhere(subjects, &run).up_to(position);
-        let fold = ledger::fold(broker, run.clone(), span).await?;
+    /// A run whose first record is the last that a planner wrote: nothing else of it can be there.
+    fn begin(&mut self, first: &Entry) {
+        let mut fold = Fold::new(first.run.clone());
+        first.fold_into(&mut fold);
+        self.keep(fold);
+    }
+
+    fn keep(&mut self, fold: Fold) {
         if fold.closing().is_none() {
-            self.runs.insert(run, fold);
+            self.runs.insert(fold.run().clone(), fold);
         }
-        Ok(())
     }
 
     /// Takes in the next record. Dropped in the middle, it can be taken in again.
@@ -100,13 +112,20 @@ impl Folded {
             if fold.closing().is_some() {
                 self.runs.remove(&entry.run);
             }
+        } else if let Some(PlanRecord::Opened(_)) = entry.plan() {
+            self.begin(&entry);
         } else if entry.author == Author::Plan {
-            // The first record of a run, or one that opens it again.
-            self.read_run(broker, entry.run, entry.sequence).await?;
+            // One that opens it again.
+            self.keep(read_run(broker, entry.run, entry.sequence).await?);
         }
         self.position = entry.sequence;
         Ok(())
     }
+}
+
+async fn read_run(broker: &Broker, run: RunId, position: u64) -> Result<Fold, ReadError> {
+    let span = Span::anywhere(broker.subjects(), &run).up_to(position);
+    ledger::fold(broker, run, span).await
 }
 
 /// A planner that does not lead.
