@@ -457,8 +457,10 @@ impl Admission {
         member.charged.0 += cost;
         member.charged.1 += shards;
         let share = member.share.clone();
-        if let Some(job) = self.jobs.get_mut(&member.job) {
-            job.bucket.take(shards);
+        if let Some(job) = self.jobs.get_mut(&member.job)
+            && let Some(rate) = job.limits.rate
+        {
+            job.bucket.take(rate, shards);
         }
         if let Some(queue) = self.queues.get_mut(&turn.queue) {
             let cost = cost / self.weights.weight(&share);

@@ -1,5 +1,10 @@
-//! A token bucket on the boot clock: how many shards of a job may be issued at a moment. Pure.
+//! How many shards of a job may be issued at a moment, by its rate. Pure.
+//!
+//! Two things bound it, both on the boot clock. Tokens, which come at the rate, spread the shards evenly.
+//! What was issued within the last period is counted too: a job that catches up after a pause would
+//! otherwise exceed its rate by the tokens that were kept.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
@@ -7,12 +12,18 @@ use gridloom_shared::job::Rate;
 
 /// How long tokens are kept that nobody used: a job that was idle starts no burst.
 const KEPT: Duration = Duration::from_millis(100);
+/// A period is counted so much longer than it is: what is issued evenly does not start quite so.
+const LONGER: f64 = 1.04;
+/// What was issued is counted in pieces of the period, this many.
+const PIECES: u32 = 250;
 
 /// Tokens of one job. Empty at first: a new leader does not know what its predecessor issued.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Bucket {
     tokens: f64,
     at: Boot,
+    /// Shards that were issued lately, by the end of the piece in which they were.
+    lately: VecDeque<(Boot, u64)>,
 }
 
 impl Bucket {
@@ -21,6 +32,7 @@ impl Bucket {
         Bucket {
             tokens: 0.0,
             at: now,
+            lately: VecDeque::new(),
         }
     }
 
@@ -30,25 +42,61 @@ impl Bucket {
         let fresh = now.since(self.at).as_secs_f64() * rate.per_second();
         self.tokens = (self.tokens + fresh).min(most);
         self.at = now;
+        let counted = counted(rate);
+        while self
+            .lately
+            .front()
+            .is_some_and(|(at, _)| *at + counted <= now)
+        {
+            self.lately.pop_front();
+        }
         // A sum of fractions stays a hair below the whole.
-        (self.tokens + 1e-6).max(0.0) as usize
+        let tokens = (self.tokens + 1e-6).max(0.0) as usize;
+        tokens.min(self.left(rate))
     }
 
     /// So many shards were issued; retries too are shards that run.
-    pub(super) fn take(&mut self, shards: u64) {
+    pub(super) fn take(&mut self, rate: Rate, shards: u64) {
         self.tokens -= shards as f64;
+        let piece = (rate.period().length() / PIECES).as_nanos();
+        let end = (self.at.0.as_nanos() / piece + 1) * piece;
+        let end = Boot(Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX)));
+        match self.lately.back_mut() {
+            Some((at, issued)) if *at == end => *issued += shards,
+            Some(_) | None => self.lately.push_back((end, shards)),
+        }
     }
 
     /// Shards that were decided were not issued.
     pub(super) fn give_back(&mut self, shards: u64) {
         self.tokens += shards as f64;
+        let mut left = shards;
+        for (_, issued) in self.lately.iter_mut().rev() {
+            let back = left.min(*issued);
+            *issued -= back;
+            left -= back;
+        }
     }
 
     /// When there is a token again, as of the last look.
     pub(super) fn next(&self, rate: Rate) -> Boot {
         let missing = (1.0 - self.tokens).max(0.0);
-        self.at + Duration::from_secs_f64(missing / rate.per_second())
+        let token = self.at + Duration::from_secs_f64(missing / rate.per_second());
+        match self.lately.front() {
+            Some((oldest, _)) if self.left(rate) == 0 => token.max(*oldest + counted(rate)),
+            Some(_) | None => token,
+        }
     }
+
+    /// How many more the period may have that ends now.
+    fn left(&self, rate: Rate) -> usize {
+        let issued: u64 = self.lately.iter().map(|(_, issued)| issued).sum();
+        (rate.count() as usize).saturating_sub(issued as usize)
+    }
+}
+
+fn counted(rate: Rate) -> Duration {
+    rate.period().length().mul_f64(LONGER)
 }
 
 #[cfg(test)]
@@ -65,7 +113,7 @@ mod tests {
         let mut bucket = Bucket::new(at(0));
         assert_eq!(bucket.available(rate, at(0)), 0);
         assert_eq!(bucket.available(rate, at(20)), 10);
-        bucket.take(10);
+        bucket.take(rate, 10);
         assert_eq!(bucket.available(rate, at(20)), 0);
         assert_eq!(bucket.next(rate), at(22));
         assert_eq!(bucket.available(rate, at(60_000)), 50);
@@ -78,7 +126,7 @@ mod tests {
         assert_eq!(bucket.available(rate, at(59_000)), 0);
         assert_eq!(bucket.next(rate), at(60_000));
         assert_eq!(bucket.available(rate, at(60_000)), 1);
-        bucket.take(1);
+        bucket.take(rate, 1);
         assert_eq!(bucket.available(rate, at(100_000)), 0);
     }
 
@@ -87,8 +135,52 @@ mod tests {
         let rate: Rate = "100/s".parse().unwrap();
         let mut bucket = Bucket::new(at(0));
         assert_eq!(bucket.available(rate, at(50)), 5);
-        bucket.take(25);
+        bucket.take(rate, 25);
         assert_eq!(bucket.available(rate, at(240)), 0);
         assert_eq!(bucket.available(rate, at(260)), 1);
+    }
+
+    /// Looks at the given moments and issues all that may be. Returns when how many were.
+    fn issued(rate: Rate, moments: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
+        let mut bucket = Bucket::new(at(0));
+        let issued = moments.filter_map(|ms| {
+            let shards = bucket.available(rate, at(ms)) as u64;
+            bucket.take(rate, shards);
+            (shards > 0).then_some((ms, shards))
+        });
+        issued.collect()
+    }
+
+    #[test]
+    fn no_second_has_more_than_the_rate_however_uneven_the_looks_and_the_rate_is_met() {
+        let rate: Rate = "500/s".parse().unwrap();
+        // Every 25 ms, but nothing for 75 ms now and then.
+        let moments = (0..10_000)
+            .step_by(25)
+            .filter(|ms| !(925..975).contains(&(ms % 1_500)));
+        let issued = issued(rate, moments);
+        for (from, _) in &issued {
+            let within = issued
+                .iter()
+                .filter(|(ms, _)| (*from..from + 1_000).contains(ms));
+            let sum: u64 = within.map(|(_, shards)| shards).sum();
+            assert!(sum <= 500, "{sum} from {from}");
+        }
+        let all: u64 = issued.iter().map(|(_, shards)| shards).sum();
+        assert!((4_750..=5_000).contains(&all), "{all}");
+    }
+
+    #[test]
+    fn what_was_not_issued_does_not_count() {
+        let rate: Rate = "10/s".parse().unwrap();
+        let mut bucket = Bucket::new(at(0));
+        for ms in (0..1_100).step_by(100) {
+            if bucket.available(rate, at(ms)) > 0 {
+                bucket.take(rate, 1);
+            }
+        }
+        assert_eq!(bucket.available(rate, at(1_110)), 0);
+        bucket.give_back(1);
+        assert_eq!(bucket.available(rate, at(1_110)), 1);
     }
 }
