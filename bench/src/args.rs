@@ -1,8 +1,9 @@
 //! What may be typed.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Measures Gridloom on this machine.
 #[derive(Debug, Parser)]
@@ -25,6 +26,10 @@ pub(crate) enum Order {
     Latency(LatencyFlags),
     /// Time from a worker's death to the restart of its shards elsewhere
     Failover(FailoverFlags),
+    /// What thousands of open runs cost, and how soon they are done
+    OpenRuns(OpenRunsFlags),
+    /// Whether limits, fairness and tile sizes do what they are for
+    Limits(LimitsFlags),
     /// The publishing process of the hand-written loop
     #[command(hide = true)]
     HandPublisher(Child),
@@ -37,6 +42,9 @@ pub(crate) enum Order {
     /// The worker of `failover`
     #[command(hide = true)]
     NapWorker(Child),
+    /// The worker of `limits`
+    #[command(hide = true)]
+    LogWorker(LogChild),
 }
 
 /// Flags of `path`.
@@ -105,6 +113,79 @@ pub(crate) struct FailoverFlags {
     /// Rounds of each kind of death
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) rounds: NonZeroU32,
+}
+
+/// Flags of `open-runs`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OpenRunsFlags {
+    /// Open runs whose workers are away
+    #[arg(long, value_name = "N", default_value = "5000")]
+    pub(crate) runs: NonZeroU32,
+    /// Shards of each of them
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) shards: NonZeroU32,
+    /// Seconds over which the planners' processor time is measured, and runs of another queue are submitted
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) seconds: NonZeroU32,
+    /// Submissions a second to the other queue
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) rate: NonZeroU32,
+    /// Runs that then drain on another installation
+    #[arg(long, value_name = "N", default_value = "3000")]
+    pub(crate) drained: NonZeroU32,
+}
+
+/// Flags of `limits`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LimitsFlags {
+    /// What is measured; several with commas
+    #[arg(
+        long,
+        value_name = "PART",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "unbound,concurrency,rate,fair,small,auto,makespan"
+    )]
+    pub(crate) parts: Vec<Part>,
+    /// Rounds of what is measured in pairs or more than once
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(crate) rounds: NonZeroU32,
+    /// Seconds that a measurement lasts which has no end of its own
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) seconds: NonZeroU32,
+}
+
+/// A part of `limits`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Throughput under limits that do not bind
+    Unbound,
+    /// A limit of tiles at once, over a leader's death too
+    Concurrency,
+    /// A limit of shards a second
+    Rate,
+    /// Two jobs of quick and slow shards share the worker-seconds
+    Fair,
+    /// A small run beside a long one
+    Small,
+    /// No-op shards in tiles that the planner sizes
+    Auto,
+    /// The last shard of slow ones
+    Makespan,
+}
+
+/// Flags of the worker that logs what it runs.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LogChild {
+    /// The broker
+    #[arg(long)]
+    pub(crate) nats: String,
+    /// Tiles at once
+    #[arg(long)]
+    pub(crate) concurrency: u32,
+    /// Where the log goes
+    #[arg(long)]
+    pub(crate) log: PathBuf,
 }
 
 /// Flags of a measured process.

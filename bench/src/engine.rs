@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use gridloom_shared::broker::subjects::Author;
 use gridloom_shared::broker::{Broker, Subscription};
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
-use gridloom_shared::job::parse;
+use gridloom_shared::job::{PagesSpec, parse};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{self, EndState, PlanRecord, Record, Wave};
 use gridloom_shared::wire;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stack::{self, QUEUE};
 
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A job of no-op shards.
 #[derive(Debug)]
 pub(crate) struct Grid {
-    name: JobName,
+    pub(crate) name: JobName,
     /// How many shards its runs have: a multiple of the slices.
     pub(crate) shards: u64,
 }
@@ -62,17 +63,25 @@ impl Engine {
         let pages = (shards / u64::from(SLICES))
             .max(1)
             .next_multiple_of(u64::from(tile));
-        let name = format!("noop-{tile}-{shards}");
-        let spec = parse::from_value(json!({
-            "name": name,
+        self.apply_job(json!({
+            "name": format!("noop-{tile}-{shards}"),
             "handler": "noop",
             "queue": QUEUE,
             "grid": { "slices": SLICES, "pages": { "count": pages }, "tile": tile },
-        }))?;
+        }))
+        .await
+    }
+
+    /// Defines a job of counted pages.
+    pub(crate) async fn apply_job(&self, job: Value) -> anyhow::Result<Grid> {
+        let spec = parse::from_value(job)?;
+        let PagesSpec::Count { count } = spec.grid.pages else {
+            bail!("job {} has no counted pages", spec.name);
+        };
         stack::define(&self.broker, &spec).await?;
         Ok(Grid {
             name: spec.name,
-            shards: pages * u64::from(SLICES),
+            shards: u64::from(count) * u64::from(spec.grid.slices),
         })
     }
 
@@ -81,18 +90,47 @@ impl Engine {
     pub(crate) async fn measure(
         &mut self,
         grid: &Grid,
-        mut watch: impl FnMut(Step),
+        watch: impl FnMut(Step),
     ) -> anyhow::Result<Duration> {
+        self.measure_with(grid, json!({}), watch).await
+    }
+
+    /// As [`Engine::measure`]; `body` is what the submission says beside its id.
+    pub(crate) async fn measure_with(
+        &mut self,
+        grid: &Grid,
+        body: Value,
+        watch: impl FnMut(Step),
+    ) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        let run = self.submit(grid, body).await?;
+        self.until_closed(&run, watch).await?;
+        let took = begun.elapsed();
+        self.prove(&run, grid).await?;
+        Ok(took)
+    }
+
+    /// Submits a run of `grid`'s job; `body` is what the submission says beside its id.
+    pub(crate) async fn submit(&mut self, grid: &Grid, mut body: Value) -> anyhow::Result<RunId> {
         self.submitted += 1;
         let id = format!("{}-{}", std::process::id(), self.submitted);
         let run = RunId::from_request(&grid.name, &id);
         let subject = self.broker.subjects().submit_to(&grid.name);
-        let body = json!({ "id": id }).to_string();
-        let begun = Instant::now();
+        body["id"] = id.into();
+        let body = body.to_string();
         self.broker.append(subject, body.into(), None).await?;
+        Ok(run)
+    }
+
+    /// Waits for the last record of a run.
+    pub(crate) async fn until_closed(
+        &mut self,
+        run: &RunId,
+        mut watch: impl FnMut(Step),
+    ) -> anyhow::Result<()> {
         let mut planned = 0;
         let closed = loop {
-            match self.next_plan(&run).await? {
+            match self.next_plan(run).await? {
                 PlanRecord::Opened(_)
                 | PlanRecord::Cancelled(_)
                 | PlanRecord::Reopened(_)
@@ -106,7 +144,6 @@ impl Engine {
                 PlanRecord::Closed(closed) => break closed,
             }
         };
-        let took = begun.elapsed();
         watch(Step::Over);
         ensure!(
             closed.state == EndState::Succeeded,
@@ -114,8 +151,7 @@ impl Engine {
             closed.state,
             closed.error
         );
-        self.prove(&run, grid).await?;
-        Ok(took)
+        Ok(())
     }
 
     async fn next_plan(&mut self, run: &RunId) -> anyhow::Result<PlanRecord> {
@@ -131,6 +167,21 @@ impl Engine {
                 return Ok(wire::decode(&message.payload)?);
             }
         }
+    }
+
+    /// When how many shards of a run were issued, by the broker's stamps.
+    pub(crate) async fn issued(&self, run: &RunId) -> anyhow::Result<Vec<(UnixMs, u64)>> {
+        let subjects = self.broker.subjects();
+        let plan = subjects.plan_of_run_anywhere(run);
+        let records = self.broker.read(&subjects.ledger(), &plan, 1, None).await?;
+        let waves =
+            records
+                .iter()
+                .filter_map(|stored| match wire::decode::<PlanRecord>(&stored.payload) {
+                    Ok(PlanRecord::Wave(wave)) => Some((stored.at, shards_in(&wave))),
+                    Ok(_) | Err(_) => None,
+                });
+        Ok(waves.collect())
     }
 
     /// Folds the run's ledger: every shard of the grid must be done, and nothing else.

@@ -28,7 +28,7 @@ pub(crate) mod worker;
 /// Submissions before this moment are not counted.
 const WARM_UP: Duration = Duration::from_secs(2);
 /// How long the last runs may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -97,7 +97,7 @@ pub(crate) async fn run(output: &Output, flags: &LatencyFlags) -> anyhow::Result
     Ok(())
 }
 
-async fn apply(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
+pub(crate) async fn apply(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
     let spec = parse::from_value(json!({
         "name": "stamp",
         "handler": worker::HANDLER,
@@ -109,7 +109,7 @@ async fn apply(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
 }
 
 /// Submits at the wanted rate. Returns the numbers of those that count.
-async fn submit(
+pub(crate) async fn submit(
     broker: &Broker,
     job: &JobName,
     flags: &LatencyFlags,
@@ -142,7 +142,10 @@ async fn submit(
 }
 
 /// Milliseconds that each counted run waited for its first shard, in ascending order.
-fn waits(starts: &[worker::Start], counted: std::ops::Range<u64>) -> anyhow::Result<Vec<f64>> {
+pub(crate) fn waits(
+    starts: &[worker::Start],
+    counted: std::ops::Range<u64>,
+) -> anyhow::Result<Vec<f64>> {
     let mut first = BTreeMap::new();
     for start in starts
         .iter()

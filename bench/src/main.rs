@@ -6,9 +6,12 @@
 //! | [`path`] | throughput: which ways are measured, in which order, and what counts |
 //! | [`latency`] | how long a small run waits for its first shard |
 //! | [`failover`] | how long what a worker ran stands still when it dies |
+//! | [`open_runs`] | what thousands of open runs cost, and how soon they are done |
+//! | [`limits`] | whether limits, fairness and tile sizes do what they are for |
 //! | [`stack`] | the processes that are measured |
 //! | [`hand`] | the loop written by hand: what the engine is compared with |
 //! | [`engine`] | one run of the engine, from submission to its last record |
+//! | [`plans`] | what planners write of many runs, counted |
 //! | [`usage`] | what processes and the machine have used, by the kernel |
 //! | [`stats`] | medians and percentiles |
 //!
@@ -19,7 +22,10 @@ mod engine;
 mod failover;
 mod hand;
 mod latency;
+mod limits;
+mod open_runs;
 mod path;
+mod plans;
 mod stack;
 mod stats;
 mod usage;
@@ -63,10 +69,13 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::Path(flags) => Box::pin(path::run(&output, &flags)).await,
             Order::Latency(flags) => Box::pin(latency::run(&output, &flags)).await,
             Order::Failover(flags) => Box::pin(failover::run(&output, &flags)).await,
+            Order::OpenRuns(flags) => Box::pin(open_runs::run(&output, &flags)).await,
+            Order::Limits(flags) => Box::pin(limits::run(&output, &flags)).await,
             Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
             Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,
             Order::StampWorker(child) => latency::worker::serve(&child.nats).await,
             Order::NapWorker(child) => failover::worker::serve(&child.nats).await,
+            Order::LogWorker(child) => limits::worker::serve(&child).await,
         }
     })
 }

@@ -142,14 +142,35 @@ impl Stack {
 
     /// As [`Stack::child`], one of several.
     pub(crate) async fn child_named(&self, order: &str, name: &str) -> anyhow::Result<Process> {
-        let args = [order.to_owned(), "--nats".to_owned(), self.url()];
+        self.child_with(order, name, &[]).await
+    }
+
+    /// Starts this program as another of its processes, with `more` after the broker's address.
+    pub(crate) async fn child_with(
+        &self,
+        order: &str,
+        name: &str,
+        more: &[String],
+    ) -> anyhow::Result<Process> {
+        let mut args = vec![order.to_owned(), "--nats".to_owned(), self.url()];
+        args.extend_from_slice(more);
         Process::start(self.dir.path(), name, &args).await
+    }
+
+    /// A path for a file of a child.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// Starts `gridloom planner`, with the queue in `storage`.
     pub(crate) async fn planner(&self, storage: &str) -> anyhow::Result<Process> {
+        self.planner_named("planner", storage).await
+    }
+
+    /// As [`Stack::planner`], one of several.
+    pub(crate) async fn planner_named(&self, name: &str, storage: &str) -> anyhow::Result<Process> {
         let more = ["--storage".to_owned(), storage.to_owned()];
-        self.service("planner", "planner", &more).await
+        self.service("planner", name, &more).await
     }
 
     /// Starts `gridloom worker`, the `number`th.
