@@ -9,6 +9,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::{Counts, Fold};
 
+use crate::census::Counted;
 use crate::entry::Entry;
 use crate::run::{Event, Run};
 
@@ -54,6 +55,15 @@ impl Book {
     /// The same, to be told or stepped.
     pub fn get_mut(&mut self, name: &RunId) -> Option<&mut Run> {
         self.runs.get_mut(name)
+    }
+
+    /// The open runs with the number of records that each should have, where the ledger was read to
+    /// `position`.
+    pub fn count(&self, position: u64, term: Term) -> Vec<Counted> {
+        let folds = self.runs.values().map(Run::fold);
+        folds
+            .filter_map(|fold| Counted::of(fold, position, term))
+            .collect()
     }
 
     /// Whether a run is open.

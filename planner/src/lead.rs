@@ -28,6 +28,7 @@ use gridloom_shared::wire;
 
 use crate::admission::Admission;
 use crate::book::{Book, Moved};
+use crate::census::Gone;
 use crate::crew::Crew;
 use crate::entry::Entry;
 use crate::failover::refill::{self, Listing};
@@ -163,7 +164,10 @@ impl Lead {
                 self.claim();
                 self.actions.push(Action::CallWorkers);
             }
-            Event::Vanished(run) => self.lose(&run, "they are gone"),
+            Event::Vanished(gone) => self.vanished(gone),
+            Event::Counting(reply) => {
+                let _ = reply.send(self.book.count(self.position, self.term()));
+            }
             Event::Report(report) => self.report(report, now),
         }
     }
@@ -215,7 +219,8 @@ impl Lead {
     fn read(&mut self, entry: &Entry, now: Now) {
         self.position = self.position.max(entry.sequence);
         if self.is_another(entry) {
-            self.lose(&entry.run, "another run was opened under its id");
+            let why = "its records were removed while it was open, and another run was opened under its id";
+            self.lose(&entry.run, why.to_owned(), None);
         }
         let term = self.term();
         let Some(moved) = self.book.read(entry, term) else {
@@ -272,11 +277,24 @@ impl Lead {
         }
     }
 
-    /// The records of an open run are gone.
-    fn lose(&mut self, name: &RunId, why: &str) {
+    /// Records of an open run are gone.
+    fn vanished(&mut self, gone: Gone) {
+        let open = self.book.get(&gone.run).map(Run::fold);
+        if open.is_some_and(|fold| fold.nonce() == Some(gone.nonce)) {
+            let why = format!(
+                "{} of its records were removed from the ledger while it was open",
+                gone.missing
+            );
+            self.lose(&gone.run.clone(), why, Some(gone));
+        }
+    }
+
+    fn lose(&mut self, name: &RunId, why: String, gone: Option<Gone>) {
         if let Some(run) = self.remove(name) {
-            tracing::error!(run = %name, why, "the run is lost: its records were removed from the ledger while it was open");
+            tracing::error!(run = %name, why, "the run is lost");
             self.shown.push(Shown::Lost(Box::new(run)));
+            let run = name.clone();
+            self.actions.push(Action::Bury { run, why, gone });
         }
     }
 

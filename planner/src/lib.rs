@@ -11,6 +11,7 @@
 //! | [`crew`] | which workers were heard lately, with which handlers (pure) |
 //! | [`register`] | when the term register is written anew (pure) |
 //! | [`orders`] | what becomes of orders by people (pure) |
+//! | [`census`] | how many records an open run should have (pure) |
 //! | [`entry`] | a record of the ledger, as the feeds hand it on |
 //! | [`now`], [`broker_clock`] | what time it is, by which clock |
 //! | [`toll`] | what runs have cost since it was told last (pure) |
@@ -23,6 +24,7 @@
 pub mod admission;
 pub mod book;
 pub mod broker_clock;
+pub mod census;
 pub mod crew;
 pub mod entry;
 pub mod failover;

@@ -9,6 +9,7 @@
 //! | [`standby`] | folds the ledger while another leads |
 //! | [`streams`] | makes streams and buckets again that are gone |
 //! | [`sweep`] | removes what need not be kept any more |
+//! | [`vanished`] | looks whether records of open runs vanish |
 //! | [`projection`] | summaries and metrics, for people |
 //! | [`health`] | whether this planner can work |
 
@@ -42,6 +43,7 @@ mod standby;
 mod streams;
 mod sweep;
 mod take;
+mod vanished;
 
 use envoy::Envoy;
 pub use error::ServiceError;

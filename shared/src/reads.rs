@@ -4,6 +4,7 @@
 //! |------|-----------------|
 //! | [`ledger`] | how a run's ledger is read: page by page, by everybody |
 //! | [`runs`] | which runs there are, and how each stands |
+//! | [`lost`] | which runs were lost while they were open |
 //! | [`dead`] | which shards have used up their attempts |
 //! | [`jobs`] | which jobs are defined |
 //! | [`queues`] | what waits, and where |
@@ -30,6 +31,8 @@ pub mod dead;
 #[cfg(feature = "runs")]
 pub mod jobs;
 pub mod ledger;
+#[cfg(feature = "runs")]
+pub mod lost;
 #[cfg(feature = "runs")]
 pub mod queues;
 #[cfg(feature = "runs")]
@@ -67,10 +70,12 @@ pub enum RunError {
         run: RunId,
     },
     /// It was open, and its records are not there any more.
-    #[error("run {run} went on, and its ledger is gone")]
+    #[error("run {run} is lost: {how}")]
     Lost {
         /// Its id.
         run: RunId,
+        /// How, and when that was seen.
+        how: String,
     },
     /// The broker does not answer.
     #[error(transparent)]

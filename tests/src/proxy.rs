@@ -26,6 +26,9 @@ pub enum Mode {
     /// Passes on what the process says, and drops what the broker says: the process must find out by
     /// itself. Passing on afterwards would leave a gap, so the connection is then cut.
     HalfOpen,
+    /// Passes on until a connection's process says one of these; keeps that, and all that it says after it,
+    /// until the mode is another: bytes that arrive late.
+    StallAt(&'static [&'static str]),
 }
 
 /// What all connections are told.
@@ -41,6 +44,7 @@ struct Told {
 pub struct Proxy {
     port: u16,
     told: watch::Sender<Told>,
+    stalled: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -56,8 +60,14 @@ impl Proxy {
             mode: Mode::Pass,
             generation: 0,
         });
-        let task = tokio::spawn(accept(listener, broker, heard));
-        Ok(Proxy { port, told, task })
+        let (stalled, _) = watch::channel(false);
+        let task = tokio::spawn(accept(listener, broker, heard, stalled.clone()));
+        Ok(Proxy {
+            port,
+            told,
+            stalled,
+            task,
+        })
     }
 
     /// `nats://127.0.0.1:PORT`.
@@ -76,6 +86,17 @@ impl Proxy {
         });
     }
 
+    /// Waits until something is kept back by [`Mode::StallAt`].
+    ///
+    /// # Errors
+    /// When that has not happened by then.
+    pub async fn stalled(&self, deadline: Duration) -> anyhow::Result<()> {
+        let mut stalled = self.stalled.subscribe();
+        let waited = tokio::time::timeout(deadline, stalled.wait_for(|stalled| *stalled)).await;
+        waited.context("the process does not say what is waited for")??;
+        Ok(())
+    }
+
     /// Closes all connections; new ones are taken.
     pub fn cut(&self) {
         self.told.send_modify(|told| told.generation += 1);
@@ -89,23 +110,34 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, broker: u16, heard: watch::Receiver<Told>) {
+async fn accept(
+    listener: TcpListener,
+    broker: u16,
+    heard: watch::Receiver<Told>,
+    stalled: watch::Sender<bool>,
+) {
     loop {
         let Ok((near, _)) = listener.accept().await else {
             continue;
         };
-        tokio::spawn(serve(near, broker, heard.clone()));
+        tokio::spawn(serve(near, broker, heard.clone(), stalled.clone()));
     }
 }
 
-async fn serve(near: TcpStream, broker: u16, mut heard: watch::Receiver<Told>) {
+async fn serve(
+    near: TcpStream,
+    broker: u16,
+    mut heard: watch::Receiver<Told>,
+    stalled: watch::Sender<bool>,
+) {
     let generation = heard.borrow().generation;
     let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).await else {
         return;
     };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let up = pass(near_in, far_out, heard.clone(), Direction::ToBroker);
+    let up = Direction::ToBroker { stalled };
+    let up = pass(near_in, far_out, heard.clone(), up);
     let down = pass(far_in, near_out, heard.clone(), Direction::FromBroker);
     tokio::select! {
         () = up => {}
@@ -114,9 +146,8 @@ async fn serve(near: TcpStream, broker: u16, mut heard: watch::Receiver<Told>) {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
-    ToBroker,
+    ToBroker { stalled: watch::Sender<bool> },
     FromBroker,
 }
 
@@ -127,6 +158,7 @@ async fn pass(
     direction: Direction,
 ) {
     let mut bytes = vec![0; 64 * 1024];
+    let mut before = Vec::new();
     loop {
         let Ok(length @ 1..) = from.read(&mut bytes).await else {
             return;
@@ -139,12 +171,37 @@ async fn pass(
             return;
         };
         match told.mode {
-            Mode::HalfOpen if direction == Direction::FromBroker => continue,
+            Mode::HalfOpen if matches!(direction, Direction::FromBroker) => continue,
             Mode::Delay(time) => sleep(time).await,
+            Mode::StallAt(words) => {
+                if let Direction::ToBroker { stalled } = &direction
+                    && says(&mut before, &bytes[..length], words)
+                {
+                    stalled.send_replace(true);
+                    let other = heard.wait_for(|told| told.mode != Mode::StallAt(words));
+                    if other.await.is_err() {
+                        return;
+                    }
+                }
+            }
             Mode::Pass | Mode::Stall | Mode::HalfOpen => {}
         }
         if to.write_all(&bytes[..length]).await.is_err() {
             return;
         }
     }
+}
+
+/// Longest word that is looked for.
+const WORD_MAX: usize = 64;
+
+/// Whether one of `words` ends in `bytes`, which come after those before.
+fn says(before: &mut Vec<u8>, bytes: &[u8], words: &[&str]) -> bool {
+    before.extend_from_slice(bytes);
+    let found = words.iter().any(|word| {
+        let mut windows = before.windows(word.len());
+        windows.any(|window| window == word.as_bytes())
+    });
+    before.drain(..before.len().saturating_sub(WORD_MAX));
+    found
 }

@@ -32,6 +32,8 @@ mod failover;
 mod faults;
 #[path = "scenarios/lists.rs"]
 mod lists;
+#[path = "scenarios/lost.rs"]
+mod lost;
 #[path = "scenarios/machine.rs"]
 mod machine;
 #[path = "scenarios/mixed.rs"]

@@ -29,6 +29,7 @@ use crate::output::{counted, spoken};
 mod chart;
 mod keys;
 mod services;
+mod watch;
 
 use chart::Chart;
 
@@ -79,6 +80,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         look_at_consumers(&broker, &workers, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
+        watch::look(&broker, &mut chart).await;
     }
     look_at_permissions(&broker, &mut chart).await;
     services::look(&broker, &workers, &mut chart).await;

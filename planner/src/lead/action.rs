@@ -11,6 +11,7 @@ use gridloom_shared::id::{Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
 use gridloom_shared::tile::Tile;
 
+use crate::census::Gone;
 use crate::failover::refill::Listing;
 
 /// What is to be done. Whatever has an end that matters comes back as a [`super::Report`].
@@ -97,6 +98,15 @@ pub enum Action {
         reply: Subject,
         /// What.
         answer: Answer,
+    },
+    /// Keep on record that a run is lost, and close what is left of it.
+    Bury {
+        /// The run.
+        run: RunId,
+        /// How it was lost.
+        why: String,
+        /// What of it has gone; `None` where another run took its place.
+        gone: Option<Gone>,
     },
     /// Ask all workers to announce themselves.
     CallWorkers,

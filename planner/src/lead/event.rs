@@ -7,7 +7,9 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Wave;
 use gridloom_shared::presence::Presence;
+use tokio::sync::oneshot;
 
+use crate::census::{Counted, Gone};
 use crate::entry::Entry;
 use crate::failover::refill::Listing;
 use crate::orders::Request;
@@ -41,8 +43,10 @@ pub enum Event {
     QueueLost,
     /// The connection to the broker is another: the queue may have lost what was on it.
     Reconnected,
-    /// An open run's records are gone from the ledger.
-    Vanished(RunId),
+    /// Records of an open run are gone from the ledger.
+    Vanished(Gone),
+    /// Somebody counts the records of the open runs, and wants to know how many each should have.
+    Counting(oneshot::Sender<Vec<Counted>>),
     /// Something that was carried out has ended.
     Report(Report),
 }

@@ -131,6 +131,9 @@ impl Act {
             Action::Answer { reply, answer } => {
                 self.errand("answering an order", envoy.answer(reply, answer));
             }
+            Action::Bury { run, why, gone } => {
+                self.errand("burying a lost run", envoy.bury(run, why, gone));
+            }
             Action::CallWorkers => self.errand("calling the workers", envoy.call_workers()),
         }
     }

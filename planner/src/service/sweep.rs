@@ -25,6 +25,7 @@ use gridloom_shared::ledger::retired::Retired;
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
+use super::vanished::Removed;
 use crate::broker_clock::BrokerClock;
 use crate::retention::ages::Watched;
 use crate::retention::{Kept, Retention};
@@ -55,11 +56,17 @@ enum SweepError {
 }
 
 /// Sweeps for ever.
-pub(super) async fn sweep(broker: Broker, policy: Retention, clock: BrokerClock, term: Term) {
+pub(super) async fn sweep(
+    broker: Broker,
+    policy: Retention,
+    clock: BrokerClock,
+    (term, removed): (Term, Removed),
+) {
     let mut sweeper = Sweeper {
         broker,
         policy,
         term,
+        removed,
         listed: Listed::default(),
         ids_from: 1,
         looked: None,
@@ -82,6 +89,7 @@ struct Sweeper {
     broker: Broker,
     policy: Retention,
     term: Term,
+    removed: Removed,
     listed: Listed,
     /// Where the search for ids that may be forgotten goes on.
     ids_from: u64,
@@ -191,7 +199,6 @@ impl Sweeper {
         ends: &Ends,
     ) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
-        let ledger = subjects.ledger();
         let of = |author| subjects.ledger_of(queue, run, author);
         let tiles = subjects.shard(queue, run);
         self.broker
@@ -202,16 +209,19 @@ impl Sweeper {
             .forget_below(run.as_str(), ends.summaries + 1)
             .await?;
         for author in [Author::Work, Author::Takeover] {
-            self.broker
-                .purge_below(&ledger, &of(author), sequence)
-                .await?;
+            self.cut(&of(author), sequence).await?;
         }
         let plan = of(Author::Plan);
         self.remember(queue, run, (&plan, sequence), retired)
             .await?;
-        self.broker
-            .purge_below(&ledger, &plan, sequence + 1)
-            .await?;
+        self.cut(&plan, sequence + 1).await
+    }
+
+    /// Removes what stands on a subject of the ledger below a sequence.
+    async fn cut(&self, subject: &str, below: u64) -> Result<(), SweepError> {
+        let ledger = self.broker.subjects().ledger();
+        let gone = self.broker.purge_below(&ledger, subject, below).await?;
+        self.removed.add(gone);
         Ok(())
     }
 
@@ -226,15 +236,13 @@ impl Sweeper {
             }
             for author in [Author::Work, Author::Takeover] {
                 let stray = subjects.ledger_of(queue, run, author);
-                self.broker
-                    .purge_below(&ledger, &stray, ends.ledger + 1)
-                    .await?;
+                self.cut(&stray, ends.ledger + 1).await?;
             }
         }
         Ok(())
     }
 
-    /// Older registers, and the floors of brokers and consumers that are long gone. A floor that is
+    /// Older registers, notes about lost runs, and the floors of brokers and consumers that are long gone. A floor that is
     /// still in use is made anew when it is asked for, only higher.
     async fn tidy_state(&self, watched: &Watched) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
@@ -242,9 +250,11 @@ impl Sweeper {
             .purge(&subjects.shards(), &subjects.term(), 1)
             .await?;
         let state = self.broker.state();
-        for floor in state.entries(subjects.all_floors()).await? {
-            if self.policy.may_forget(floor.at, watched) {
-                state.forget_below(&floor.key, floor.revision + 1).await?;
+        for filter in [subjects.all_floors(), subjects.all_lost()] {
+            for entry in state.entries(filter).await? {
+                if self.policy.may_forget(entry.at, watched) {
+                    state.forget_below(&entry.key, entry.revision + 1).await?;
+                }
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use super::error::TakeError;
 use super::failover::{self, Workers};
 use super::health::Pulse;
 use super::standby::Folded;
+use super::vanished::{self, Removed};
 use super::{feeds, projection, sweep};
 use crate::lead::Lead;
 use crate::now::Now;
@@ -42,6 +43,7 @@ impl Leadership {
         let broker = envoy.broker.clone();
         let register = envoy.secure(setup.term).await?;
         let position = broker.info(&broker.subjects().ledger()).await?.last_seq;
+        let was_warm = setup.folded.is_some();
         let folded = match setup.folded {
             Some(folded) => folded.read_on(&broker, position).await?,
             None => Folded::read(&broker, position).await?,
@@ -56,8 +58,16 @@ impl Leadership {
         act.feed("orders", feeds::commands::commands(envoy.clone()));
         act.feed("queue numbers", projection::watch_queues(broker.clone()));
         let clock = envoy.clock.clone();
-        let sweep = sweep::sweep(broker, setup.retention, clock, setup.term);
+        let removed = Removed::default();
+        let sweep = sweep::sweep(
+            broker,
+            setup.retention,
+            clock,
+            (setup.term, removed.clone()),
+        );
         act.feed("retention", sweep);
+        let watch = vanished::watch(envoy.clone(), removed, was_warm);
+        act.feed("open runs", watch);
         act.feed("workers", failover::watch(envoy, workers.clone()));
         Ok(Leadership { lead, act, workers })
     }

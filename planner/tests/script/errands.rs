@@ -93,7 +93,7 @@ impl Errands {
             Action::Halt { run, .. } => ("a halt", !self.halts.insert(run)),
             Action::Load { run, .. } => ("a reading", !self.loads.insert(run)),
             Action::Claim(term) => ("a claim", self.claim.replace(term).is_some()),
-            Action::Answer { .. } | Action::CallWorkers => return Ok(()),
+            Action::Answer { .. } | Action::Bury { .. } | Action::CallWorkers => return Ok(()),
         };
         if twice {
             Err(format!("{what} is under way already"))

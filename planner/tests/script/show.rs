@@ -99,6 +99,7 @@ impl Names {
                 let order = order.map_or("?", String::as_str);
                 format!("answer {order}: {}", told(answer))
             }
+            Action::Bury { run, why, .. } => format!("bury {}: {why}", self.run(run)),
             Action::CallWorkers => "call the workers".to_owned(),
         }
     }

@@ -11,6 +11,7 @@ use gridloom_shared::command::{Command, Verb};
 use gridloom_shared::id::{HandlerName, QueueName, RunId, ShareName, Term};
 use gridloom_shared::job::Shares;
 use gridloom_shared::tile::TileRef;
+use tokio::sync::oneshot;
 
 use super::Told;
 use super::line::{Line, duration, number};
@@ -274,7 +275,13 @@ impl World {
         let run = self.named(line)?;
         self.broker.purge(&run);
         self.seen.remove(&run);
-        self.take(Event::Vanished(run));
+        let (reply, mut counted) = oneshot::channel();
+        self.take(Event::Counting(reply));
+        let counted = counted.try_recv().unwrap_or_default();
+        let gone = counted.iter().find(|counted| counted.run == run);
+        if let Some(gone) = gone.and_then(|counted| counted.gone(0)) {
+            self.take(Event::Vanished(gone));
+        }
         Ok(())
     }
 }

@@ -251,7 +251,11 @@ impl World {
                     self.check_waits_for_nothing(reply.as_str());
                 }
             }
-            Action::Write(_) | Action::Claim(_) | Action::Load { .. } | Action::CallWorkers => {}
+            Action::Write(_)
+            | Action::Claim(_)
+            | Action::Load { .. }
+            | Action::Bury { .. }
+            | Action::CallWorkers => {}
         }
     }
 

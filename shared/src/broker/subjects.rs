@@ -371,6 +371,16 @@ impl Subjects {
         format!("floor.{consumer}.{server_id}")
     }
 
+    /// That `run` was lost while it was open.
+    pub fn lost_key(&self, run: &RunId) -> String {
+        format!("lost.{run}")
+    }
+
+    /// All runs that were lost, as a filter of keys.
+    pub fn all_lost(&self) -> &'static str {
+        "lost.>"
+    }
+
     /// All floors, as a filter of keys.
     pub fn all_floors(&self) -> &'static str {
         "floor.>"

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::ledger::{self, Entry, Span};
-use super::{LeftOut, ListError, RunError};
+use super::{LeftOut, ListError, RunError, lost};
 use crate::broker::Broker;
 use crate::id::{JobName, QueueName, RunId};
 use crate::ledger::audit::{self, Audit};
@@ -72,12 +72,24 @@ pub async fn list(
 /// When there is no such run, it cannot be told of, or the broker does not answer.
 pub async fn fold(broker: &Broker, run: &RunId) -> Result<Fold, RunError> {
     let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
-    fold_in(
-        broker,
-        Span::anywhere(broker.subjects(), run).up_to(last),
-        run,
-    )
-    .await
+    let span = Span::anywhere(broker.subjects(), run).up_to(last);
+    match fold_in(broker, span, run).await {
+        Err(error) => Err(explained(broker, error).await?),
+        folded => folded,
+    }
+}
+
+/// Of a run that is not there its planner may have noted that it was lost.
+async fn explained(broker: &Broker, error: RunError) -> Result<RunError, RunError> {
+    let (RunError::Absent { run, .. } | RunError::Headless { run }) = &error else {
+        return Ok(error);
+    };
+    let run = run.clone();
+    let how = |lost: lost::Lost| format!("{} (seen {})", lost.why, lost.at);
+    Ok(match lost::of(broker, &run).await?.map(how) {
+        Some(how) => RunError::Lost { run, how },
+        None => error,
+    })
 }
 
 /// How `run` stands now.
@@ -102,7 +114,9 @@ pub async fn audit(broker: &Broker, run: &RunId) -> Result<audit::Report, RunErr
         audit.read(entry.sequence, entry.record.as_ref().ok());
     })
     .await?;
-    beginning.check(broker, run)?;
+    if let Err(error) = beginning.check(broker, run) {
+        return Err(explained(broker, error).await?);
+    }
     Ok(audit.report())
 }
 
@@ -182,7 +196,8 @@ impl Known {
             Err(RunError::Read(error)) => Err(error.into()),
             Err(RunError::Api(error)) => Err(error.into()),
             Err(RunError::Absent { run, .. }) if self.summary.is_some() && !self.is_over() => {
-                Ok(Err(RunError::Lost { run }))
+                let how = "it went on, and its ledger is gone".to_owned();
+                Ok(Err(RunError::Lost { run, how }))
             }
             told => Ok(told),
         }

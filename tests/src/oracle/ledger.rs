@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use anyhow::{Context, bail};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{RunId, Session};
+use gridloom_shared::id::{QueueName, RunId, Session};
 use gridloom_shared::ledger::audit::{Audit, Report};
 use gridloom_shared::ledger::fold::Fold;
-use gridloom_shared::ledger::record::Record;
+use gridloom_shared::ledger::record::{PlanRecord, Record};
 use gridloom_shared::ledger::summary::RunSummary;
 
 /// One record as it stands.
@@ -31,6 +31,14 @@ pub struct Ledger {
     pub entries: Vec<Entry>,
 }
 
+/// A run begins in the ledger of its job's queue.
+fn belongs(queue: &QueueName, record: &Record) -> bool {
+    match record {
+        Record::Plan(PlanRecord::Opened(opened)) => opened.job.queue == *queue,
+        Record::Plan(_) | Record::Work(_) | Record::Takeover(_) => true,
+    }
+}
+
 impl Ledger {
     /// Reads the ledger of `run` to its present end.
     ///
@@ -44,13 +52,15 @@ impl Ledger {
             .read(&stream, subjects.ledger_of_run_anywhere(run), 1, Some(last))
             .await?;
         let entry = |record: &gridloom_shared::broker::log::Record| {
-            let author = subjects
-                .parse_ledger(&record.subject)
-                .map(|(.., author)| author);
+            let place = subjects.parse_ledger(&record.subject);
+            let content = place.and_then(|(queue, _, author)| {
+                let content = Record::decode(author, &record.payload).ok()?;
+                belongs(&queue, &content).then_some(content)
+            });
             Entry {
                 seq: record.seq,
                 at: record.at,
-                record: author.and_then(|author| Record::decode(author, &record.payload).ok()),
+                record: content,
             }
         };
         Ok(Ledger {

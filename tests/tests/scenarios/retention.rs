@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::record::Author;
+use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::json;
@@ -111,6 +112,151 @@ async fn runs_beyond_the_number_that_is_kept_are_purged_and_their_ids_are_rememb
             .subjects_of(&subjects.shards(), &subjects.term())
             .await?;
         assert_eq!(registers.values().copied().collect::<Vec<u64>>(), [1]);
+        Ok(())
+    })
+    .await
+}
+
+/// A run that was cancelled in its middle, so that a retry lets it go on.
+async fn cancelled_run(stage: &mut Stage) -> anyhow::Result<RunId> {
+    let job = stage
+        .apply("name = \"halved\"\nhandler = \"noop\"\n[grid]\nslices = 8\npages = { count = 30 }\ntile = 1")
+        .await?;
+    let run = stage.submit(&job, &json!({ "sleep_ms": 5 })).await?;
+    stage.done(&run, 10, SOON).await?;
+    stage
+        .cli(&["cancel", run.as_str()], SOON)
+        .await?
+        .succeeded()?;
+    stage.closed(&run, SOON).await?;
+    Ok(run)
+}
+
+async fn leads(stage: &Stage, term: u64) -> anyhow::Result<()> {
+    eventually(SOON, "the next planner leads", async || {
+        Ok(stage.term().await? >= term)
+    })
+    .await
+}
+
+/// A leader whose bytes are held back from where it says one of `words` on, until another leads and was
+/// asked to go on with the run that it was about to purge. Returns whether that was confirmed.
+async fn late_purge(stage: &mut Stage, words: &'static [&'static str]) -> anyhow::Result<bool> {
+    let proxy = Proxy::start(stage.server.port()).await?;
+    stage.start_all(1).await?;
+    let run = cancelled_run(stage).await?;
+    stage.planners[0].kill().await?;
+    stage.free_leadership().await?;
+    proxy.set(Mode::StallAt(words));
+    let policy = [
+        "planner",
+        "--retention-most",
+        "0",
+        "--retention-every",
+        "200ms",
+    ];
+    let purging = stage.gridloom(&policy)?.env("GRIDLOOM_NATS", proxy.url());
+    stage.planners.push(purging.start().await?);
+    proxy.stalled(SOON).await?;
+    let term = stage.term().await?;
+    stage.start_planner().await?;
+    leads(stage, term + 1).await?;
+    let retry = stage.cli(&["retry", run.as_str()], SOON).await?;
+    proxy.set(Mode::Pass);
+    if retry.code == 0 {
+        stage.closed(&run, SOON).await?;
+        stage.judge(&run).await?.succeeded()?;
+        return Ok(true);
+    }
+    assert!(retry.stderr.contains("was purged"), "{retry:?}");
+    eventually(SOON, "it is purged", async || {
+        Ok(records(stage, &run).await? == [1, 0, 0])
+    })
+    .await?;
+    Ok(false)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_that_comes_before_the_decision_to_purge_wins_however_late_that_arrives()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let words = &["retired", "STREAM.PURGE.test-ledger"];
+        assert!(
+            late_purge(stage, words).await?,
+            "the retry was not confirmed"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_the_decision_to_purge_is_told_so_and_the_purge_goes_on() -> anyhow::Result<()>
+{
+    play(async |stage| {
+        let words = &["STREAM.PURGE.test-shards"];
+        assert!(!late_purge(stage, words).await?, "the retry was confirmed");
+        Ok(())
+    })
+    .await
+}
+
+/// Rounds of the leader that is frozen while it sweeps, and runs of each.
+const ROUNDS: usize = 3;
+/// See [`ROUNDS`].
+const RUNS: usize = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leader_that_is_frozen_in_its_sweep_destroys_no_run_that_goes_on_meanwhile()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        eprintln!("seed {}", stage.seed.number());
+        stage.start_all(1).await?;
+        let job = stage
+            .apply("name = \"many\"\nhandler = \"noop\"\n[grid]\nslices = 2\npages = { count = 4 }\n[retry]\nmax_attempts = 1")
+            .await?;
+        let (mut confirmed, mut purged) = (0, 0);
+        for _ in 0..ROUNDS {
+            let mut runs = Vec::new();
+            for _ in 0..RUNS {
+                runs.push(stage.submit(&job, &json!({ "fail_attempts": 1 })).await?);
+            }
+            for run in &runs {
+                stage.closed(run, SOON).await?;
+            }
+            let leader = stage.planners.len() - 1;
+            stage.planners[leader].kill().await?;
+            stage.free_leadership().await?;
+            let policy = ["planner", "--retention-most", "0", "--retention-every", "1h"];
+            let sweeping = stage.gridloom(&policy)?.start().await?;
+            stage.planners.push(sweeping);
+            eventually(SOON, "it sweeps", async || {
+                Ok(records(stage, &runs[0]).await? == [1, 0, 0])
+            })
+            .await?;
+            stage.planners[leader + 1].freeze()?;
+            let term = stage.term().await?;
+            stage.start_planner().await?;
+            leads(stage, term + 1).await?;
+            let mut go_on = Vec::new();
+            for run in &runs {
+                let retry = stage.cli(&["retry", run.as_str()], SOON).await?;
+                if retry.code == 0 {
+                    go_on.push(run);
+                } else {
+                    assert!(retry.stderr.contains("was purged"), "{retry:?}");
+                    purged += 1;
+                }
+            }
+            stage.planners[leader + 1].thaw()?;
+            confirmed += go_on.len();
+            for run in go_on {
+                stage.closed(run, SOON).await?;
+                stage.judge_ledger(run).await?.succeeded()?;
+            }
+        }
+        eprintln!("{confirmed} runs went on, {purged} were purged");
+        assert!(confirmed > 0 && purged > 0, "{confirmed} and {purged}");
         Ok(())
     })
     .await

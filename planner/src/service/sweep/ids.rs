@@ -52,7 +52,6 @@ impl Sweeper {
 
     /// Decided before it is done, too: only what stands up to the decision is removed.
     async fn forget(&self, id: &Record) -> Result<(), SweepError> {
-        let ledger = self.broker.subjects().ledger();
         let forgotten = match wire::decode(&id.payload) {
             // A planner died after it had decided.
             Ok(PlanRecord::Forgotten(_)) => id.seq,
@@ -71,9 +70,6 @@ impl Sweeper {
                 }
             }
         };
-        self.broker
-            .purge_below(&ledger, &id.subject, forgotten + 1)
-            .await?;
-        Ok(())
+        self.cut(&id.subject, forgotten + 1).await
     }
 }

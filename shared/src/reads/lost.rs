@@ -1,0 +1,41 @@
+//! Which open runs were lost, as the planner that saw it has noted: their records were removed while they
+//! were open. The notes are removed with the ids of that time, or by hand.
+
+use serde::{Deserialize, Serialize};
+
+use crate::broker::Broker;
+use crate::broker::log::ReadError;
+use crate::id::RunId;
+
+/// A run that was lost: the value of a key of the `state` bucket, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// The run.
+    pub run: RunId,
+    /// When that was seen, RFC 3339.
+    pub at: String,
+    /// How.
+    pub why: String,
+}
+
+/// All that are noted, in the order of their names.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn list(broker: &Broker) -> Result<Vec<Lost>, ReadError> {
+    let entries = broker.state().entries(broker.subjects().all_lost()).await?;
+    let lost = entries
+        .iter()
+        .filter_map(|entry| serde_json::from_slice(entry.value.as_ref()?).ok());
+    Ok(lost.collect())
+}
+
+/// The note about `run`, if it was lost.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn of(broker: &Broker, run: &RunId) -> Result<Option<Lost>, ReadError> {
+    let key = broker.subjects().lost_key(run);
+    let entry = broker.state().get_of_leader(&key).await?;
+    Ok(entry.and_then(|entry| serde_json::from_slice(entry.value.as_ref()?).ok()))
+}
