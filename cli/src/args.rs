@@ -2,6 +2,7 @@
 //! its flag and its environment variable here; `config` decides which of them counts.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -173,6 +174,14 @@ pub struct PlannerArgs {
     /// How worker-seconds are divided.
     #[command(flatten)]
     pub shares: ShareFlags,
+    /// Most open runs of one queue; more submissions wait on the submit stream [default: 50000]
+    #[arg(
+        long = "open-runs",
+        env = "GRIDLOOM_PLANNER_OPEN_RUNS",
+        value_name = "N",
+        hide_env = true
+    )]
+    pub open_runs: Option<NonZeroUsize>,
     /// Settings of streams.
     #[command(flatten)]
     pub streams: StreamFlags,

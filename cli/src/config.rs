@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gridloom_planner::retention::Retention;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
+use gridloom_shared::limits::OPEN_RUNS_MAX;
 use gridloom_shared::telemetry::LogFormat;
 
 use crate::args::{
@@ -192,6 +194,12 @@ impl Config {
         given.fold(self.file.planner.shares.clone(), |shares, share| {
             shares.with(share.0.clone())
         })
+    }
+
+    /// Most open runs of one queue.
+    pub fn open_runs(&self, flag: Option<NonZeroUsize>) -> usize {
+        let given = flag.or(self.file.planner.open_runs);
+        given.map_or(OPEN_RUNS_MAX, NonZeroUsize::get)
     }
 
     /// How queues are made and expected to be.

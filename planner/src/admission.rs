@@ -19,6 +19,7 @@ use std::time::Duration;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::{HandlerName, JobName, QueueName, ResourceName, RunId, ShareName};
 use gridloom_shared::job::{JobSpec, LimitsSpec, Shares};
+use gridloom_shared::limits::OPEN_RUNS_MAX;
 
 use crate::crew::{Crew, Help};
 use crate::now::Now;
@@ -107,16 +108,37 @@ struct Queue {
     window: Window,
     outstanding: usize,
     line: Line,
+    open_runs: usize,
+}
+
+/// What an installation configures of it.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// How worker-seconds are divided between shares.
+    pub shares: Shares,
+    /// Most open runs of one queue.
+    pub open_runs: usize,
+}
+
+impl Default for Flow {
+    fn default() -> Flow {
+        Flow {
+            shares: Shares::default(),
+            open_runs: OPEN_RUNS_MAX,
+        }
+    }
 }
 
 /// One leadership's flow control.
 #[derive(Debug)]
 pub struct Admission {
-    weights: Shares,
+    flow: Flow,
     queues: HashMap<QueueName, Queue>,
     jobs: HashMap<JobName, Job>,
     runs: HashMap<RunId, Member>,
     resources: HashMap<ResourceName, UnixMs>,
+    /// Queues with as many open runs as they may have.
+    full: BTreeSet<QueueName>,
     risers: BTreeSet<(Boot, RunId)>,
     /// Jobs whose rate has a token again.
     refills: BTreeSet<(Boot, JobName)>,
@@ -133,14 +155,15 @@ pub struct Turn {
 }
 
 impl Admission {
-    /// Nothing is open. `weights` says how worker-time is divided.
-    pub fn new(weights: Shares) -> Admission {
+    /// Nothing is open.
+    pub fn new(flow: Flow) -> Admission {
         Admission {
-            weights,
+            flow,
             queues: HashMap::new(),
             jobs: HashMap::new(),
             runs: HashMap::new(),
             resources: HashMap::new(),
+            full: BTreeSet::new(),
             risers: BTreeSet::new(),
             refills: BTreeSet::new(),
             holds: BTreeSet::new(),
@@ -181,7 +204,12 @@ impl Admission {
             charged: (0.0, 0),
         };
         self.runs.insert(run.clone(), member);
-        self.queue(&spec.queue, now.boot);
+        let most = self.flow.open_runs;
+        let queue = self.queue(&spec.queue, now.boot);
+        queue.open_runs += 1;
+        if queue.open_runs >= most {
+            self.full.insert(spec.queue.clone());
+        }
         self.count(run, tiles);
     }
 
@@ -193,7 +221,15 @@ impl Admission {
         };
         let (open, job) = (member.outstanding, member.job.clone());
         self.uncount(run, open);
-        self.runs.remove(run);
+        if let Some(member) = self.runs.remove(run)
+            && let Some(queue) = self.queues.get_mut(&member.queue)
+        {
+            queue.open_runs = queue.open_runs.saturating_sub(1);
+            // Not for each run that ends: opening and closing doors costs a word with the broker.
+            if queue.open_runs < self.flow.open_runs.div_ceil(10) * 9 {
+                self.full.remove(&member.queue);
+            }
+        }
         if let Some(job) = self.jobs.get_mut(&job) {
             job.open_runs = job.open_runs.saturating_sub(1);
             if job.open_runs == 0 {
@@ -205,9 +241,9 @@ impl Admission {
         }
     }
 
-    /// How many runs are open.
-    pub fn open_runs(&self) -> usize {
-        self.runs.len()
+    /// Queues with as many open runs as they may have: nothing more is to be opened there.
+    pub fn full(&self) -> &BTreeSet<QueueName> {
+        &self.full
     }
 
     /// Others have issued tiles of a run, or some of them have every outcome.
@@ -234,7 +270,7 @@ impl Admission {
         let before = charged * told as f64 / of.max(1) as f64;
         member.charged = (charged - before, of - told);
         let (queue, share, pace) = (member.queue.clone(), member.share.clone(), member.pace);
-        let weight = self.weights.weight(&share);
+        let weight = self.flow.shares.weight(&share);
         if let Some(job) = self.jobs.get_mut(&member.job) {
             job.pace = pace;
         }
@@ -437,7 +473,8 @@ impl Admission {
         if let Some(until_next) = head.until_next {
             let turn_us = TURN.as_secs_f64() * 1e6 * turn.slots.max(1) as f64;
             let tile_us = member.pace.cost_us() * f64::from(room.pages);
-            let fair = (until_next as f64 * self.weights.weight(&head.share) + turn_us) / tile_us;
+            let fair =
+                (until_next as f64 * self.flow.shares.weight(&head.share) + turn_us) / tile_us;
             room.tiles = room.tiles.min(fair.ceil() as usize);
         }
         room.tiles = room.tiles.max(1);
@@ -463,7 +500,7 @@ impl Admission {
             job.bucket.take(rate, shards);
         }
         if let Some(queue) = self.queues.get_mut(&turn.queue) {
-            let cost = cost / self.weights.weight(&share);
+            let cost = cost / self.flow.shares.weight(&share);
             queue.line.charge(&share, cost as i64);
         }
     }
@@ -492,6 +529,7 @@ impl Admission {
             window: Window::new(now),
             outstanding: 0,
             line: Line::default(),
+            open_runs: 0,
         })
     }
 

@@ -18,7 +18,6 @@ use gridloom_shared::broker::term::Register;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::command::{Answer, Verb};
 use gridloom_shared::id::{QueueName, RunId, Term};
-use gridloom_shared::job::Shares;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{PlanRecord, Record, Wave};
 use gridloom_shared::presence::Presence;
@@ -26,7 +25,7 @@ use gridloom_shared::tile::TileKind;
 use gridloom_shared::waiting::Waiting;
 use gridloom_shared::wire;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Flow};
 use crate::book::{Book, Moved};
 use crate::census::Gone;
 use crate::crew::Crew;
@@ -95,12 +94,12 @@ impl Lead {
         register: Register,
         position: u64,
         runs: impl IntoIterator<Item = Fold>,
-        weights: Shares,
+        flow: Flow,
         now: Now,
     ) -> Lead {
         let mut lead = Lead {
             book: Book::default(),
-            admission: Admission::new(weights),
+            admission: Admission::new(flow),
             crew: Crew::new(now.boot),
             claims: Claims::new(term, register),
             orders: Orders::default(),
@@ -135,6 +134,11 @@ impl Lead {
     /// up for another reason.
     pub fn deposed(&self) -> Option<Term> {
         self.claims.deposed()
+    }
+
+    /// Queues with as many open runs as they may have: nothing more is to be opened there.
+    pub fn full(&self) -> &BTreeSet<QueueName> {
+        self.admission.full()
     }
 
     /// What has changed since the last call, for projections.

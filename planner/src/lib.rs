@@ -39,4 +39,4 @@ pub mod service;
 pub mod submit;
 pub mod toll;
 
-pub use service::{Health, Planner, PlannerOptions, ServiceError};
+pub use service::{Fault, Health, How, Planner, PlannerOptions, ServiceError};

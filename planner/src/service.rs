@@ -4,6 +4,7 @@
 //! |------|--------------|
 //! | [`take`] | takes the leadership over |
 //! | [`act`] | carries out what [`crate::lead`] decides, and looks after the tasks |
+//! | [`doors`] | which queues take new runs |
 //! | [`feeds`] | submissions, orders, the ledger's tail, the state of the queue, the workers' presence |
 //! | [`failover`] | looks after the workers, and frees what a dead one held |
 //! | [`standby`] | folds the ledger while another leads |
@@ -11,6 +12,7 @@
 //! | [`sweep`] | removes what need not be kept any more |
 //! | [`vanished`] | looks whether records of open runs vanish |
 //! | [`projection`] | summaries and metrics, for people |
+//! | [`fault`] | a fault of one feed, on purpose |
 //! | [`health`] | whether this planner can work |
 
 use std::time::Duration;
@@ -24,6 +26,7 @@ use gridloom_shared::job::Shares;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::admission::Flow;
 use crate::broker_clock::BrokerClock;
 use crate::lead;
 use crate::leader::{self, Leadership, Order};
@@ -32,10 +35,12 @@ use crate::retention::Retention;
 use crate::toll::Tolls;
 
 mod act;
+mod doors;
 mod envoy;
 mod error;
 mod event;
 mod failover;
+mod fault;
 mod feeds;
 mod health;
 mod projection;
@@ -48,6 +53,7 @@ mod vanished;
 use envoy::Envoy;
 pub use error::ServiceError;
 use event::Event;
+pub use fault::{Fault, How};
 pub use health::Health;
 use standby::{Folded, Standby};
 
@@ -74,6 +80,10 @@ pub struct PlannerOptions {
     pub retention: Retention,
     /// How worker-seconds are divided between shares.
     pub shares: Shares,
+    /// Most open runs of one queue; more submissions wait on the submit stream.
+    pub open_runs: usize,
+    /// A fault of its own, to see that it is noticed. For tests.
+    pub fault: Option<Fault>,
 }
 
 /// A running planner: the leader, or a standby that takes over when the leader is silent.
@@ -293,12 +303,14 @@ impl Service {
 
     async fn take(&mut self, term: Term, around: &Around, folded: Option<Folded>) {
         self.leads += 1;
+        let (keeper, doors) = doors::open();
         let envoy = Envoy {
             broker: self.broker.clone(),
             session: self.session,
             topology: self.options.topology,
             validity: self.validity.clone(),
             clock: self.clock.clone(),
+            doors,
             number: self.leads,
             events: self.sender.clone(),
         };
@@ -310,11 +322,15 @@ impl Service {
         let setup = take::Setup {
             term,
             retention: self.options.retention,
-            weights: self.options.shares.clone(),
+            flow: Flow {
+                shares: self.options.shares.clone(),
+                open_runs: self.options.open_runs,
+            },
+            fault: self.options.fault.take(),
             folded,
         };
         let pulse = self.health.pulse();
-        match take::Leadership::take(envoy, workers, pulse, setup).await {
+        match take::Leadership::take(envoy, workers, (keeper, pulse), setup).await {
             Ok(leadership) => {
                 let runs = leadership.lead.book().len();
                 tracing::info!(term = term.0, runs, "leads");
@@ -354,10 +370,14 @@ impl Service {
 
     /// Carries out what is due after a round of events, and looks whether this planner still leads.
     async fn advance(&mut self, around: &mut Around) {
-        if let Some(take::Leadership { lead, act, .. }) = &mut self.leadership {
+        if let Some(take::Leadership {
+            lead, act, keeper, ..
+        }) = &mut self.leadership
+        {
             for action in lead.advance(Now::read(&self.clock)) {
                 act.carry_out(action);
             }
+            keeper.close(lead.full());
             around.writer.follow(lead);
             let ended = act.look_after();
             let term = lead.term();

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::pull::Delivery;
-use gridloom_shared::id::{JobName, Nonce, RunId, Term};
+use gridloom_shared::id::{JobName, Nonce, QueueName, RunId, Term};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
 use gridloom_shared::submission::{Submission, Unreadable};
@@ -22,6 +22,8 @@ pub enum Answer {
     Exists(RunId),
     /// The message is on record as unreadable, with this reason.
     Refused(String),
+    /// Nothing yet: its queue takes no new runs for now.
+    Later,
 }
 
 /// A run that was just opened.
@@ -47,13 +49,17 @@ pub enum SubmitError {
 }
 
 /// Answers a message of the submit stream. It may be acknowledged after this.
+///
+/// Where `is_full` says so of the job's queue, nothing is opened.
 pub async fn answer(
     broker: &Broker,
     delivery: &Delivery,
     term: Term,
+    is_full: impl Fn(&QueueName) -> bool,
 ) -> Result<Answer, SubmitError> {
     let subject = delivery.subject.as_str();
     let outcome = match understand(broker, delivery).await? {
+        Ok(understood) if is_full(&understood.opened.job.queue) => return Ok(Answer::Later),
         Ok(understood) => open(broker, understood, term).await?,
         Err(reason) => Err(reason),
     };

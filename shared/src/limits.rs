@@ -139,6 +139,8 @@ pub const PRESENCE_MAX: usize = 64 * 1024;
 pub const WORKERS_MAX: usize = 10_000;
 /// Pulls that wait at once at one consumer. Can never be changed afterwards.
 pub const PULLS_WAITING_MAX: usize = 16_384;
+/// Most open runs of one queue: more submissions stay on the stream until some of them are over.
+pub const OPEN_RUNS_MAX: usize = 50_000;
 /// Waves of one run that may be on their way to the queue at once.
 pub const PUBLISHING_MAX: u32 = 4;
 

@@ -30,6 +30,8 @@ mod elastic_job;
 mod failover;
 #[path = "scenarios/faults.rs"]
 mod faults;
+#[path = "scenarios/flow.rs"]
+mod flow;
 #[path = "scenarios/lists.rs"]
 mod lists;
 #[path = "scenarios/lost.rs"]

@@ -69,6 +69,8 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         topology,
         retention: context.config.retention(&RetentionFlags::default()),
         shares: context.config.shares(&ShareFlags::default()),
+        open_runs: context.config.open_runs(None),
+        fault: None,
     };
     let planner = Planner::start(link.clone(), options).await?;
     let worker = Running::start(&own, config, &flags.queue).await?;

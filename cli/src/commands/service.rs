@@ -64,6 +64,8 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         topology: topology(&context.config.queue(&of_streams(&flags.streams))),
         retention: context.config.retention(&flags.retention),
         shares: context.config.shares(&flags.shares),
+        open_runs: context.config.open_runs(flags.open_runs),
+        fault: None,
     };
     let mut planner = Planner::start(broker.clone(), options).await?;
     let endpoints =

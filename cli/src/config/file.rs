@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use gridloom_planner::retention::IDS_LEAST;
@@ -61,6 +62,7 @@ pub(super) struct Retention {
 #[serde(default)]
 pub(super) struct Planner {
     pub(super) shares: Shares,
+    pub(super) open_runs: Option<NonZeroUsize>,
 }
 
 /// Every key, `*` for a name that the user chooses.
@@ -87,6 +89,7 @@ const KEYS: &[&str] = &[
     "retention.ids",
     "retention.every",
     "planner.shares.*",
+    "planner.open_runs",
 ];
 
 impl File {

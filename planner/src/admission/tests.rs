@@ -40,7 +40,7 @@ struct Simulation {
 impl Simulation {
     fn new(slots: u32) -> Simulation {
         let mut simulation = Simulation {
-            admission: Admission::new(Shares::default()),
+            admission: Admission::new(Flow::default()),
             crew: Crew::new(Boot(Duration::ZERO)),
             slots,
             at_ms: 0,
@@ -223,7 +223,10 @@ fn jobs_with_short_and_long_shards_get_equal_worker_seconds() {
 fn share_of_twice_the_weight_gets_twice_the_worker_seconds() {
     let mut simulation = Simulation::new(8);
     let weights = [(ShareName::new("big").unwrap(), 2.0)];
-    simulation.admission = Admission::new(Shares::new(weights).unwrap());
+    simulation.admission = Admission::new(Flow {
+        shares: Shares::new(weights).unwrap(),
+        ..Flow::default()
+    });
     simulation.open("big_s_1", 10_000_000, 20, |_| {});
     simulation.open("small_s_2", 10_000_000, 20, |_| {});
     simulation.until_ms(30_000);
@@ -397,4 +400,26 @@ fn nothing_is_left_of_runs_that_are_over() {
     let queue = &admission.queues[&QueueName::new(QUEUE).unwrap()];
     assert!(queue.line.is_empty() && queue.outstanding == 0);
     assert_eq!(admission.jobs[&JobName::new("a").unwrap()].outstanding, 0);
+}
+
+#[test]
+fn queue_with_as_many_open_runs_as_it_may_have_is_full_until_a_tenth_is_over() {
+    let mut simulation = Simulation::new(4);
+    simulation.admission = Admission::new(Flow {
+        open_runs: 20,
+        ..Flow::default()
+    });
+    for n in 1..=20 {
+        assert!(simulation.admission.full().is_empty());
+        simulation.open(&format!("a_s_{n}"), 5, 10, |_| {});
+    }
+    let queue = QueueName::new(QUEUE).unwrap();
+    assert!(simulation.admission.full().contains(&queue));
+    for n in 1..=3 {
+        assert!(simulation.admission.full().contains(&queue), "{n}");
+        simulation
+            .admission
+            .over(&RunId::new(format!("a_s_{n}")).unwrap());
+    }
+    assert!(simulation.admission.full().is_empty());
 }

@@ -18,6 +18,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::envoy::Envoy;
 use super::failover::Workers;
+use super::fault::Fault;
 use crate::lead::action::Action;
 
 mod halt;
@@ -55,11 +56,13 @@ pub(super) struct Act {
     workers: Workers,
     tasks: JoinSet<()>,
     names: HashMap<Id, Task>,
+    fault: Option<Fault>,
 }
 
 impl Act {
-    pub(super) fn new(envoy: Envoy, workers: Workers) -> Act {
+    pub(super) fn new(envoy: Envoy, workers: Workers, fault: Option<Fault>) -> Act {
         Act {
+            fault,
             envoy,
             workers,
             tasks: JoinSet::new(),
@@ -73,8 +76,12 @@ impl Act {
         name: &'static str,
         feed: impl Future<Output = ()> + Send + 'static,
     ) {
-        let id = self.tasks.spawn(feed).id();
-        self.names.insert(id, Task::Feed(name));
+        let fault = self.fault.take_if(|fault| fault.feed == name);
+        let task = match fault {
+            Some(fault) => self.tasks.spawn(fault.play(feed)),
+            None => self.tasks.spawn(feed),
+        };
+        self.names.insert(task.id(), Task::Feed(name));
     }
 
     fn errand(&mut self, name: &'static str, errand: impl Future<Output = ()> + Send + 'static) {

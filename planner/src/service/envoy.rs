@@ -5,6 +5,7 @@ use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::id::Session;
 use tokio::sync::mpsc;
 
+use super::doors::Doors;
 use super::event::Event;
 use crate::broker_clock::BrokerClock;
 use crate::lead::event::{self, Report};
@@ -20,6 +21,8 @@ pub(super) struct Envoy {
     /// Until when the leadership may be believed in.
     pub(super) validity: Validity,
     pub(super) clock: BrokerClock,
+    /// Which queues take new runs.
+    pub(super) doors: Doors,
     /// Which leadership of this process it is.
     pub(super) number: u64,
     pub(super) events: mpsc::Sender<Event>,

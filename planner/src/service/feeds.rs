@@ -7,12 +7,13 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{FollowError, Followed, Start};
 use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, Puller};
 use gridloom_shared::broker::topology::consumers;
-use gridloom_shared::id::Term;
+use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
+use super::doors::Taken;
 use super::envoy::Envoy;
 use super::event::Event;
 use super::health::Pulse;
@@ -28,6 +29,8 @@ const ANSWERS: usize = 64;
 const PULL: Duration = Duration::from_secs(10);
 /// How often the queue is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// When a submission is looked at again whose queue takes no new runs.
+const LATER: Duration = Duration::from_secs(10);
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -149,7 +152,19 @@ pub(super) async fn submissions(envoy: Envoy, term: Term) {
             }
         };
         let mut puller = Puller::new(&envoy.broker, &envoy.broker.subjects().submit(), &consumer);
+        let mut taken = Taken::everything(envoy.doors.clone());
         loop {
+            match taken.follow(&envoy.broker).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "submissions of full queues cannot be left out; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
             if let Err(error) = puller.pull(ANSWERS as u32, PULL).await {
                 tracing::debug!(%error, "failed to pull submissions");
                 tokio::time::sleep(PAUSE).await;
@@ -205,7 +220,8 @@ fn ended(answer: Option<Result<(), JoinError>>) {
 }
 
 async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
-    let label = match submit::answer(&envoy.broker, delivery, term).await {
+    let is_full = |queue: &QueueName| envoy.doors.is_closed(queue);
+    let label = match submit::answer(&envoy.broker, delivery, term, is_full).await {
         Ok(Answer::Opened(new)) => {
             tracing::info!(run = %new.run, "opened");
             envoy.say(LeadEvent::Opened(new)).await;
@@ -214,6 +230,13 @@ async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
         Ok(Answer::Exists(run)) => {
             tracing::info!(%run, "submitted again");
             "repeated"
+        }
+        Ok(Answer::Later) => {
+            let handed = envoy.broker.nak_for(&delivery.reply, delivery.epoch, LATER);
+            if let Err(error) = handed.await {
+                tracing::debug!(%error, "failed to put a submission off; it is delivered again");
+            }
+            return;
         }
         Ok(Answer::Refused(reason)) => {
             tracing::warn!(subject = %delivery.subject, reason, "refused");

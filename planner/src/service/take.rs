@@ -3,16 +3,18 @@
 //! do the feeds begin.
 
 use gridloom_shared::id::Term;
-use gridloom_shared::job::Shares;
 
 use super::act::Act;
+use super::doors::Keeper;
 use super::envoy::Envoy;
 use super::error::TakeError;
 use super::failover::{self, Workers};
+use super::fault::Fault;
 use super::health::Pulse;
 use super::standby::Folded;
 use super::vanished::{self, Removed};
 use super::{feeds, projection, sweep};
+use crate::admission::Flow;
 use crate::lead::Lead;
 use crate::now::Now;
 use crate::retention::Retention;
@@ -22,13 +24,16 @@ pub(super) struct Leadership {
     pub(super) lead: Lead,
     pub(super) act: Act,
     pub(super) workers: Workers,
+    pub(super) keeper: Keeper,
 }
 
 /// How a leadership is set up.
 pub(super) struct Setup {
     pub(super) term: Term,
     pub(super) retention: Retention,
-    pub(super) weights: Shares,
+    pub(super) flow: Flow,
+    /// A fault on purpose.
+    pub(super) fault: Option<Fault>,
     /// What was folded of the ledger while standing by.
     pub(super) folded: Option<Folded>,
 }
@@ -37,7 +42,7 @@ impl Leadership {
     pub(super) async fn take(
         envoy: Envoy,
         workers: Workers,
-        pulse: Pulse,
+        (keeper, pulse): (Keeper, Pulse),
         setup: Setup,
     ) -> Result<Leadership, TakeError> {
         let broker = envoy.broker.clone();
@@ -50,8 +55,8 @@ impl Leadership {
         };
         let now = Now::read(&envoy.clock);
         let runs = folded.into_runs();
-        let lead = Lead::new(setup.term, register, position, runs, setup.weights, now);
-        let mut act = Act::new(envoy.clone(), workers.clone());
+        let lead = Lead::new(setup.term, register, position, runs, setup.flow, now);
+        let mut act = Act::new(envoy.clone(), workers.clone(), setup.fault);
         act.feed("ledger", feeds::ledger(envoy.clone(), position, pulse));
         act.feed("submissions", feeds::submissions(envoy.clone(), setup.term));
         act.feed("queue", feeds::queue(envoy.clone()));
@@ -69,6 +74,11 @@ impl Leadership {
         let watch = vanished::watch(envoy.clone(), removed, was_warm);
         act.feed("open runs", watch);
         act.feed("workers", failover::watch(envoy, workers.clone()));
-        Ok(Leadership { lead, act, workers })
+        Ok(Leadership {
+            lead,
+            act,
+            workers,
+            keeper,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gridloom_planner::admission::Flow;
 use gridloom_planner::lead::Lead;
 use gridloom_planner::lead::event::Event;
 use gridloom_planner::orders::Request;
@@ -87,7 +88,10 @@ impl World {
                 Ok((share, number(weight)? as f64))
             });
         let weights = weights.collect::<Told<Vec<_>>>()?;
-        let weights = Shares::new(weights).map_err(|error| error.to_string())?;
+        let flow = Flow {
+            shares: Shares::new(weights).map_err(|error| error.to_string())?,
+            ..Flow::default()
+        };
         let register = self.broker.claim(Term(self.term));
         let open = self.broker.truth.values();
         let open = open.filter(|fold| fold.opening().is_some() && fold.closing().is_none());
@@ -96,7 +100,7 @@ impl World {
         self.fed = self.broker.last;
         self.seen = self.broker.truth.clone().into_iter().collect();
         let (term, now) = (Term(self.term), self.now());
-        self.lead = Some(Lead::new(term, register, self.fed, folds, weights, now));
+        self.lead = Some(Lead::new(term, register, self.fed, folds, flow, now));
         Ok(())
     }
 

@@ -28,12 +28,31 @@ impl Broker {
     /// Hands a message back at once. Only on the connection that pulled it: `false` on another, and
     /// nothing was sent.
     pub async fn nak(&self, reply: &Subject, epoch: u64) -> Result<bool, PublishError> {
+        self.hand_back(reply, epoch, Bytes::from_static(b"-NAK"))
+            .await
+    }
+
+    /// As [`Broker::nak`], to be delivered again only after `pause`.
+    pub async fn nak_for(
+        &self,
+        reply: &Subject,
+        epoch: u64,
+        pause: Duration,
+    ) -> Result<bool, PublishError> {
+        let said = format!("-NAK {{\"delay\": {}}}", pause.as_nanos());
+        self.hand_back(reply, epoch, said.into()).await
+    }
+
+    async fn hand_back(
+        &self,
+        reply: &Subject,
+        epoch: u64,
+        said: Bytes,
+    ) -> Result<bool, PublishError> {
         if self.connection_epoch() != epoch || !self.is_connected() {
             return Ok(false);
         }
-        self.publish(reply.clone(), Bytes::from_static(b"-NAK"))
-            .await
-            .map(|()| true)
+        self.publish(reply.clone(), said).await.map(|()| true)
     }
 
     /// Asks for another ack deadline's time, and waits for the answer, which proves only that the

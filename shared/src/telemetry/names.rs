@@ -34,6 +34,9 @@ pub const RUNS_CLOSED: &str = "gridloom_runs_closed_total";
 pub const RUNS_LOST: &str = "gridloom_runs_lost_total";
 /// Runs whose records were kept long enough (planner). Counter.
 pub const RUNS_PURGED: &str = "gridloom_runs_purged_total";
+/// 1 where as many runs are open as one queue may have, so that its submissions wait, by `queue`
+/// (planner). Gauge.
+pub const QUEUE_CLOSED: &str = "gridloom_queue_closed";
 /// Submissions by `answer`: opened, repeated, refused (planner). Counter.
 pub const SUBMISSIONS: &str = "gridloom_submissions_total";
 /// Shards issued for the first time (planner). Counter.
@@ -113,6 +116,10 @@ const fn seconds(name: &'static str, buckets: &'static [f64], help: &'static str
 pub const ALL: &[Metric] = &[
     gauge(RUNS, "Runs by state."),
     counter(RUNS_CLOSED, "Runs that ended, by state."),
+    gauge(
+        QUEUE_CLOSED,
+        "1 where as many runs are open as one queue may have: its submissions wait.",
+    ),
     counter(
         RUNS_LOST,
         "Open runs that are lost: their records were removed from the ledger.",

@@ -247,7 +247,7 @@ impl Follow {
                 Attach::Failed(request.into())
             })?;
         let name = uuid::Uuid::new_v4().simple().to_string();
-        let subject = subjects::api::consumer_create(&self.stream, &name, &self.filter);
+        let subject = subjects::api::consumer_create(&self.stream, &name, Some(&self.filter));
         let question = json!({
             "stream_name": self.stream.as_str(),
             "action": "create",

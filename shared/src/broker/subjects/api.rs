@@ -55,13 +55,14 @@ pub(in crate::broker) fn consumer_info(stream: &StreamName, consumer: &ConsumerN
     format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}")
 }
 
-/// Makes a consumer of what matches `filter`.
+/// Makes a consumer of what matches `filter`; `None` for one that takes several subjects.
 pub(in crate::broker) fn consumer_create(
     stream: &StreamName,
     consumer: &impl Display,
-    filter: &str,
+    filter: Option<&str>,
 ) -> String {
-    format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}.{filter}")
+    let filter = filter.map_or_else(String::new, |filter| format!(".{filter}"));
+    format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}{filter}")
 }
 
 /// Removes a consumer.

@@ -18,14 +18,14 @@ use crate::id::QueueName;
 use crate::limits::{IN_FLIGHT_MAX, PULLS_WAITING_MAX};
 
 mod number;
+mod submissions;
+
+pub use submissions::{ensure_planner, take_only};
 
 use number::{all_of, named, newest, next_name, number_failed};
 
 /// How long a worker may hold a tile without a renewal, unless something else is configured.
 pub const ACK_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
-/// How long a planner may take to answer an ad-hoc message before it is delivered again: answering
-/// takes milliseconds and may be done twice, and what a killed planner held should not wait long.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// A consumer that is named and not there may just be being made by somebody else.
 const BEING_MADE: Duration = Duration::from_secs(1);
 /// How long to try when several make the consumer at once.
@@ -112,32 +112,6 @@ pub async fn current(
         name,
         ack_deadline: deadline_of(&config),
     }))
-}
-
-/// The planner's consumer of the submit stream.
-pub async fn ensure_planner(broker: &Broker) -> Result<ConsumerName, TopologyError> {
-    let stream = broker.subjects().submit();
-    let name = ConsumerName::planner();
-    let wanted = settings(&broker.subjects().all_submits(), ANSWER_DEADLINE);
-    let found = match find(broker, &stream, &name).await? {
-        Some(found) => found,
-        None => match make(broker, &stream, &name, &wanted).await? {
-            Made::Yes(found) => found,
-            Made::Overlaps => {
-                let what = format!("consumer {name} of {stream}");
-                let cause = ApiError::Answer(
-                    "another consumer takes the ad-hoc messages; delete it".into(),
-                );
-                return Err(TopologyError::Create { what, cause });
-            }
-        },
-    };
-    refuse_drift(drift::between(
-        &format!("consumer {name} of {stream}"),
-        &wanted,
-        &found,
-    ))?;
-    Ok(name)
 }
 
 fn settings(filter: &str, ack_deadline: Duration) -> Map<String, Value> {
@@ -234,10 +208,8 @@ async fn write(
     config: Map<String, Value>,
     action: &str,
 ) -> Result<Value, ApiError> {
-    let filter = config
-        .get("filter_subject")
-        .and_then(Value::as_str)
-        .unwrap_or(">");
+    // One that takes several subjects is not named after them.
+    let filter = config.get("filter_subject").and_then(Value::as_str);
     let subject = subjects::api::consumer_create(stream, name, filter);
     let question = json!({ "stream_name": stream.as_str(), "config": config, "action": action });
     broker
@@ -290,9 +262,16 @@ async fn remove_others(
 }
 
 async fn remove(broker: &Broker, name: &ConsumerName) -> Result<(), TopologyError> {
-    let stream = broker.subjects().shards();
+    remove_of(broker, &broker.subjects().shards(), name).await
+}
+
+async fn remove_of(
+    broker: &Broker,
+    stream: &StreamName,
+    name: &ConsumerName,
+) -> Result<(), TopologyError> {
     match broker
-        .api::<Value>(subjects::api::consumer_delete(&stream, name), &())
+        .api::<Value>(subjects::api::consumer_delete(stream, name), &())
         .await
     {
         Ok(_) => Ok(()),
