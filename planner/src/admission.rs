@@ -8,6 +8,8 @@
 //! | [`line`] | who is next on a queue: level, worker-time of its share, age |
 //! | [`bucket`] | how many shards of a job may be issued at a moment |
 //! | [`pace`] | how long a shard takes, and how many pages a tile has for that |
+//! | [`gates`] | what keeps a job from getting room |
+//! | [`turns`] | how the room of a queue is given away |
 //! | [`why`] | why a run waits |
 //!
 //! Limits are a job's, for the whole cluster: every open tile of it counts, whoever issued it, so they
@@ -26,14 +28,18 @@ use crate::now::Now;
 use crate::run::Room;
 
 mod bucket;
+mod gates;
 mod line;
 mod pace;
+mod turns;
 mod why;
 mod window;
 
 use bucket::Bucket;
+use gates::{Gate, Job};
 use line::{Head, Level, Line, Place, Rank};
 use pace::Pace;
+pub use turns::Turn;
 use window::Window;
 
 /// A run that waits rises by one level in this time.
@@ -46,37 +52,6 @@ const LONG: u64 = 1_000;
 const TURN: Duration = Duration::from_millis(50);
 /// Jobs without an open run whose pace is remembered.
 const PACES_MAX: usize = 10_000;
-
-/// Why a job gets no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gate {
-    /// As many tiles as it may have at once are open.
-    Concurrency,
-    /// Its rate is used up until then.
-    Rate(Boot),
-    /// It, or the resource that it uses, is on hold until then.
-    Hold(UnixMs),
-    /// Workers pull from its queue, and none has its handler.
-    Handler,
-}
-
-#[derive(Debug)]
-struct Job {
-    limits: LimitsSpec,
-    handler: HandlerName,
-    /// Of its open runs; more than one after its definition has changed.
-    shares: BTreeSet<ShareName>,
-    open_runs: usize,
-    /// Tiles that are decided and lack an outcome.
-    outstanding: usize,
-    bucket: Bucket,
-    hold: UnixMs,
-    pace: Pace,
-    blocked: Option<Gate>,
-    /// Queues that workers pull from, none of which has its handler: after it has moved, a job has
-    /// runs on more than one.
-    lacking: BTreeSet<QueueName>,
-}
 
 /// One open run.
 #[derive(Debug)]
@@ -144,14 +119,6 @@ pub struct Admission {
     refills: BTreeSet<(Boot, JobName)>,
     /// Jobs whose hold ends.
     holds: BTreeSet<(UnixMs, JobName)>,
-}
-
-/// Room of one queue that is being given away.
-#[derive(Debug)]
-pub struct Turn {
-    queue: QueueName,
-    tiles: usize,
-    slots: usize,
 }
 
 impl Admission {
@@ -280,24 +247,6 @@ impl Admission {
         }
     }
 
-    /// A shard of the run asked that nothing of its job, or of the resource that the job uses, be
-    /// issued before `until`.
-    pub fn hold(&mut self, run: &RunId, until: UnixMs) {
-        let Some(job) = self.runs.get(run).map(|member| &member.job) else {
-            return;
-        };
-        let Some(job) = self.jobs.get_mut(job) else {
-            return;
-        };
-        match &job.limits.resource {
-            Some(resource) => {
-                let hold = self.resources.entry(resource.clone()).or_default();
-                *hold = (*hold).max(until);
-            }
-            None => job.hold = job.hold.max(until),
-        }
-    }
-
     /// A run could use room, with `left` shards that no wave has issued, where that is known.
     pub fn wait(&mut self, run: &RunId, left: Option<u64>, now: Now) {
         let Some(member) = self.runs.get_mut(run) else {
@@ -338,45 +287,6 @@ impl Admission {
         }
     }
 
-    /// Time has passed: who waits rises, and gates open.
-    pub fn tick(&mut self, now: Now) {
-        while let Some((at, run)) = self.risers.first().cloned() {
-            if at > now.boot {
-                break;
-            }
-            self.risers.remove(&(at, run.clone()));
-            self.rise(&run, now);
-        }
-        while let Some((at, job)) = self.refills.first().cloned() {
-            if at > now.boot {
-                break;
-            }
-            self.refills.remove(&(at, job.clone()));
-            self.unblock(&job);
-        }
-        while let Some((until, job)) = self.holds.first().cloned() {
-            if until > now.broker {
-                break;
-            }
-            self.holds.remove(&(until, job.clone()));
-            self.unblock(&job);
-        }
-    }
-
-    /// A worker is new, or has other handlers than before.
-    pub fn crew_changed(&mut self) {
-        let lacking = self
-            .jobs
-            .iter_mut()
-            .filter(|(_, job)| !job.lacking.is_empty());
-        let blocked = lacking.map(|(name, job)| {
-            job.lacking.clear();
-            name.clone()
-        });
-        let blocked: Vec<JobName> = blocked.collect();
-        blocked.iter().for_each(|job| self.unblock(job));
-    }
-
     /// The queues with somebody waiting.
     pub fn waiting(&self) -> Vec<QueueName> {
         let waiting = self
@@ -384,144 +294,6 @@ impl Admission {
             .iter()
             .filter(|(_, queue)| !queue.line.is_empty());
         waiting.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Begins to give the room of a queue away.
-    pub fn turn(&self, queue: &QueueName, crew: &Crew, now: Now) -> Turn {
-        let slots = crew.slots(queue, now.boot);
-        let tiles = self.queues.get(queue).map_or(0, |state| {
-            state.window.room(state.outstanding, slots, now.boot)
-        });
-        Turn {
-            queue: queue.clone(),
-            tiles,
-            slots,
-        }
-    }
-
-    /// Who is next, and how much it may issue. The caller says what came of it:
-    /// [`Admission::issued`], or [`Admission::leave`].
-    pub fn next(&mut self, turn: &Turn, crew: &Crew, now: Now) -> Option<(RunId, Room)> {
-        if turn.tiles == 0 {
-            return None;
-        }
-        let Admission {
-            queues,
-            jobs,
-            resources,
-            refills,
-            holds,
-            ..
-        } = self;
-        let line = &mut queues.get_mut(&turn.queue)?.line;
-        let head = line.head(|name| {
-            let Some(job) = jobs.get_mut(name) else {
-                return false;
-            };
-            if job.lacking.contains(&turn.queue) {
-                return false;
-            }
-            if job.blocked.is_none() {
-                match job.gate(&turn.queue, resources, crew, now) {
-                    Some(Gate::Handler) => {
-                        job.lacking.insert(turn.queue.clone());
-                        return false;
-                    }
-                    gate => job.blocked = gate,
-                }
-                match job.blocked {
-                    Some(Gate::Rate(at)) => {
-                        refills.insert((at, name.clone()));
-                    }
-                    Some(Gate::Hold(until)) => {
-                        holds.insert((until, name.clone()));
-                    }
-                    Some(Gate::Concurrency | Gate::Handler) | None => {}
-                }
-            }
-            job.blocked.is_none()
-        })?;
-        let room = self.room(turn, &head, now);
-        Some((head.run, room))
-    }
-
-    /// How much the head of the line may issue.
-    fn room(&mut self, turn: &Turn, head: &Head, now: Now) -> Room {
-        let mut room = Room {
-            tiles: turn.tiles,
-            pages: 1,
-        };
-        let (Some(job), Some(member)) = (self.jobs.get_mut(&head.job), self.runs.get(&head.run))
-        else {
-            return room;
-        };
-        let left = member.waits.as_ref().and_then(|waits| waits.left);
-        room.pages = member.pace.pages(left, turn.slots);
-        if let Some(most) = job.limits.concurrency {
-            room.tiles = room
-                .tiles
-                .min((most as usize).saturating_sub(job.outstanding));
-        }
-        if let Some(rate) = job.limits.rate {
-            let shards = job.bucket.available(rate, now.boot);
-            room.pages = room
-                .pages
-                .min(u32::try_from(shards).unwrap_or(u32::MAX))
-                .max(1);
-            room.tiles = room.tiles.min(shards.div_ceil(room.pages as usize));
-        }
-        if let Some(until_next) = head.until_next {
-            let turn_us = TURN.as_secs_f64() * 1e6 * turn.slots.max(1) as f64;
-            let tile_us = member.pace.cost_us() * f64::from(room.pages);
-            let fair =
-                (until_next as f64 * self.flow.shares.weight(&head.share) + turn_us) / tile_us;
-            room.tiles = room.tiles.min(fair.ceil() as usize);
-        }
-        room.tiles = room.tiles.max(1);
-        room
-    }
-
-    /// A run decides a wave of so many tiles and shards.
-    pub fn issued(&mut self, turn: &mut Turn, run: &RunId, tiles: usize, shards: u64) {
-        turn.tiles = turn.tiles.saturating_sub(tiles);
-        self.leave(run);
-        self.count(run, tiles);
-        let Some(member) = self.runs.get_mut(run) else {
-            return;
-        };
-        member.deciding = (tiles, shards);
-        let cost = member.pace.cost_us() * shards as f64;
-        member.charged.0 += cost;
-        member.charged.1 += shards;
-        let share = member.share.clone();
-        if let Some(job) = self.jobs.get_mut(&member.job)
-            && let Some(rate) = job.limits.rate
-        {
-            job.bucket.take(rate, shards);
-        }
-        if let Some(queue) = self.queues.get_mut(&turn.queue) {
-            let cost = cost / self.flow.shares.weight(&share);
-            queue.line.charge(&share, cost as i64);
-        }
-    }
-
-    /// The wave that a run was deciding stands in the ledger.
-    pub fn decided(&mut self, run: &RunId) {
-        if let Some(member) = self.runs.get_mut(run) {
-            member.deciding = (0, 0);
-        }
-    }
-
-    /// It does not.
-    pub fn not_issued(&mut self, run: &RunId) {
-        let Some(member) = self.runs.get_mut(run) else {
-            return;
-        };
-        let (tiles, shards) = std::mem::take(&mut member.deciding);
-        if let Some(job) = self.jobs.get_mut(&member.job) {
-            job.bucket.give_back(shards);
-        }
-        self.uncount(run, tiles);
     }
 
     fn queue(&mut self, name: &QueueName, now: Boot) -> &mut Queue {
@@ -565,69 +337,6 @@ impl Admission {
         if tiles > 0 && job.blocked == Some(Gate::Concurrency) {
             self.unblock(&name);
         }
-    }
-
-    fn unblock(&mut self, name: &JobName) {
-        let Some(job) = self.jobs.get_mut(name) else {
-            return;
-        };
-        job.blocked = None;
-        // A job that moved may wait on more than one queue.
-        for queue in self
-            .queues
-            .values_mut()
-            .filter(|queue| !queue.line.is_empty())
-        {
-            job.shares
-                .iter()
-                .for_each(|share| queue.line.unblock(share, name));
-        }
-    }
-
-    fn rise(&mut self, run: &RunId, now: Now) {
-        let Some(member) = self.runs.get_mut(run) else {
-            return;
-        };
-        let (Some(waits), Some(queue)) =
-            (member.waits.as_mut(), self.queues.get_mut(&member.queue))
-        else {
-            return;
-        };
-        queue.line.remove(&waits.place);
-        waits.place.level = (waits.place.level - 1).max(member.priority - RISEN_MAX);
-        queue.line.insert(&waits.place);
-        waits.rises = now.boot + RISE;
-        self.risers.insert((waits.rises, run.clone()));
-    }
-}
-
-impl Job {
-    /// What keeps the job from getting room.
-    fn gate(
-        &mut self,
-        queue: &QueueName,
-        resources: &HashMap<ResourceName, UnixMs>,
-        crew: &Crew,
-        now: Now,
-    ) -> Option<Gate> {
-        if crew.help(queue, &self.handler, now.boot) == Help::NoHandler {
-            return Some(Gate::Handler);
-        }
-        let held = self.limits.resource.as_ref();
-        let held = held.and_then(|resource| resources.get(resource).copied());
-        let until = self.hold.max(held.unwrap_or_default());
-        if until > now.broker {
-            return Some(Gate::Hold(until));
-        }
-        if self
-            .limits
-            .concurrency
-            .is_some_and(|most| self.outstanding >= most as usize)
-        {
-            return Some(Gate::Concurrency);
-        }
-        let rate = self.limits.rate?;
-        (self.bucket.available(rate, now.boot) == 0).then(|| Gate::Rate(self.bucket.next(rate)))
     }
 }
 

@@ -40,6 +40,8 @@ use crate::submit::NewRun;
 pub mod action;
 pub mod event;
 mod explain;
+mod reports;
+mod steps;
 
 use action::{Action, Issue, Order};
 use event::{Event, Outcome, Report};
@@ -169,8 +171,8 @@ impl Lead {
                 self.actions.push(Action::CallWorkers);
             }
             Event::Vanished(gone) => self.vanished(gone),
-            Event::Counting(reply) => {
-                let _ = reply.send(self.book.count(self.position, self.term()));
+            Event::Counting(counter) => {
+                counter.tell(self.book.count(self.position, self.term()));
             }
             Event::Report(report) => self.report(report, now),
         }
@@ -316,95 +318,6 @@ impl Lead {
         self.actions.extend(action);
     }
 
-    fn report(&mut self, report: Report, now: Now) {
-        match report {
-            Report::Decided(name) => {
-                self.admission.decided(&name);
-                self.tell(&name, run::Event::Decided);
-            }
-            Report::Outrun(name) => {
-                self.admission.not_issued(&name);
-                self.tell(&name, run::Event::Outrun);
-            }
-            Report::Unwritable(name, why) => {
-                tracing::error!(run = %name, why, "the run ends itself");
-                self.admission.not_issued(&name);
-                self.tell(&name, run::Event::Unwritable(why));
-            }
-            Report::Published(name, outcome) => {
-                self.landed(
-                    &name,
-                    outcome,
-                    run::Event::Published,
-                    run::Event::PublishLost,
-                );
-            }
-            Report::Refilled(name, outcome) => {
-                self.landed(&name, outcome, run::Event::Refilled, run::Event::Outrun);
-            }
-            Report::Ordered {
-                run,
-                request,
-                written,
-            } => {
-                let book = &mut self.book;
-                let answer = self.orders.written(&run, request, written, book);
-                self.actions.extend(answer);
-                self.touch(&run);
-            }
-            Report::Halted(name) => self.tell(&name, run::Event::Halted),
-            Report::Recalled(name, waves) => self.tell(&name, run::Event::Recalled(waves)),
-            Report::Loaded(fold) => self.loaded(*fold, now),
-            Report::Listed(name, listing, register) => {
-                let open = self.book.contains(&name);
-                // The register was rewritten since: what was listed may have changed before that.
-                if open && !self.claims.listed(name.clone(), listing, register) {
-                    self.tell(&name, run::Event::Outrun);
-                }
-            }
-            Report::Claimed(result) => {
-                let claimed = result.is_ok();
-                for name in self.claims.claimed(result) {
-                    self.tell(&name, run::Event::Outrun);
-                }
-                if claimed {
-                    // The register may have gone with the queue.
-                    let concerned = self.book.doubt(None);
-                    self.touched.extend(concerned);
-                }
-            }
-        }
-    }
-
-    fn landed(&mut self, name: &RunId, outcome: Outcome, stored: run::Event, lost: run::Event) {
-        match outcome {
-            Outcome::Stored => self.tell(name, stored),
-            Outcome::NotTaken => self.tell(name, lost),
-            Outcome::Lost(register) => {
-                self.tell(name, lost);
-                if self.claims.lost(register) {
-                    self.actions.push(Action::Claim(self.term()));
-                }
-            }
-            Outcome::Unsendable(why) => {
-                tracing::error!(run = %name, why, "the run ends itself");
-                self.tell(name, stored);
-                self.tell(name, run::Event::Unsendable(why));
-            }
-        }
-    }
-
-    fn loaded(&mut self, fold: Fold, now: Now) {
-        if self.book.contains(fold.run()) {
-            return;
-        }
-        let (open, answers) = self.orders.loaded(fold, self.term());
-        self.actions.extend(answers);
-        if let Some(fold) = open {
-            self.add(fold, now);
-        }
-    }
-
     fn claim(&mut self) {
         if self.claims.claim() {
             self.actions.push(Action::Claim(self.term()));
@@ -493,113 +406,4 @@ impl Lead {
             }
         }
     }
-
-    /// Lets a run do what is next. Returns how many tiles and shards that issues.
-    fn step(&mut self, name: &RunId, room: Room, now: Now) -> Option<(usize, u64)> {
-        let (term, register) = (self.term(), self.claims.register());
-        let run = self.book.get_mut(name)?;
-        let action = run.step(room, self.position, term, now.broker)?;
-        let queue = run.queue().clone();
-        let opening = run.fold().opening()?;
-        let (nonce, opened) = (opening.record.nonce, opening.sequence);
-        let name = name.clone();
-        let mut issues = None;
-        self.actions.push(match action {
-            run::Action::Refill => Action::List {
-                run: name,
-                queue,
-                register,
-            },
-            run::Action::Recall { waves } => Action::Recall {
-                run: name,
-                queue,
-                waves,
-            },
-            run::Action::Halt { sequence } => Action::Halt {
-                holders: self.crew.living(&queue, now.boot),
-                run: name,
-                queue,
-                sequence,
-            },
-            run::Action::Abort {
-                cancelled,
-                expected,
-            } => Action::Write(Order {
-                run: name,
-                queue,
-                record: PlanRecord::Cancelled(cancelled),
-                expected,
-                request: 0,
-            }),
-            run::Action::Close { closed, expected } => Action::Close {
-                run: name,
-                queue,
-                closed,
-                expected,
-            },
-            run::Action::Decide { wave, expected } => {
-                issues = Some(size(&wave));
-                let frozen = (wave.n == 0 && wave.len() <= FROZEN_TILES)
-                    .then(|| wire::encode(&PlanRecord::Opened(Box::new((*opening.record).clone()))))
-                    .filter(|frozen| frozen.len() <= FROZEN_MAX);
-                Action::Issue(Issue {
-                    run: name,
-                    queue,
-                    nonce,
-                    opened,
-                    wave,
-                    frozen,
-                    expected,
-                    register,
-                })
-            }
-        });
-        issues
-    }
-
-    fn judge_listings(&mut self) {
-        for (name, listing) in self.claims.ripe(self.position) {
-            if self.book.contains(&name) {
-                self.judge(name, listing);
-            }
-        }
-    }
-
-    fn judge(&mut self, name: RunId, listing: Listing) {
-        let register = self.claims.register();
-        let Some(run) = self.book.get(&name) else {
-            return;
-        };
-        let tiles = refill::missing(run.fold(), &listing);
-        let queue = run.queue().clone();
-        // What was cancelled meanwhile is about to be removed from the queue.
-        if tiles.is_empty() || run.fold().cancelled().is_some() {
-            return self.tell(&name, run::Event::Refilled);
-        }
-        self.actions.push(if listing.held.is_none() {
-            Action::Ask {
-                run: name,
-                queue,
-                listing,
-                register,
-            }
-        } else {
-            tracing::info!(run = %name, tiles = tiles.len(), "published again");
-            Action::Refill {
-                run: name,
-                queue,
-                tiles,
-                register,
-            }
-        });
-    }
-}
-
-/// How many tiles and shards a wave has.
-fn size(wave: &Wave) -> (usize, u64) {
-    let shards = wave.tiles.iter().map(|tiles| match tiles.kind {
-        TileKind::Page => u64::from(tiles.pages) * u64::from(tiles.tiles),
-        TileKind::Probe => u64::from(tiles.tiles),
-    });
-    (wave.len(), shards.sum())
 }

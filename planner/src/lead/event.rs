@@ -7,9 +7,8 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Wave;
 use gridloom_shared::presence::Presence;
-use tokio::sync::oneshot;
 
-use crate::census::{Counted, Gone};
+use crate::census::{Counter, Gone};
 use crate::entry::Entry;
 use crate::failover::refill::Listing;
 use crate::orders::Request;
@@ -46,7 +45,7 @@ pub enum Event {
     /// Records of an open run are gone from the ledger.
     Vanished(Gone),
     /// Somebody counts the records of the open runs, and wants to know how many each should have.
-    Counting(oneshot::Sender<Vec<Counted>>),
+    Counting(Counter),
     /// Something that was carried out has ended.
     Report(Report),
 }

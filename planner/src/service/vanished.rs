@@ -19,7 +19,7 @@ use gridloom_shared::wire;
 use tokio::sync::oneshot;
 
 use super::envoy::Envoy;
-use crate::census::{Counted, Gone};
+use crate::census::{Counted, Counter, Gone};
 use crate::lead::event::Event;
 use crate::submit::append_certainly;
 
@@ -95,7 +95,11 @@ async fn count(envoy: &Envoy) -> Result<(), ReadError> {
 /// Open runs, of `among` where that is given, with fewer records in the ledger than were read of them.
 async fn short(envoy: &Envoy, among: Option<Vec<Gone>>) -> Result<Vec<Gone>, ReadError> {
     let (reply, counted) = oneshot::channel();
-    envoy.say(Event::Counting(reply)).await;
+    let counter = Counter::new(move |counted| {
+        // Whoever asked may have given up.
+        let _ = reply.send(counted);
+    });
+    envoy.say(Event::Counting(counter)).await;
     let mut runs = counted.await.unwrap_or_default();
     if let Some(among) = among {
         runs.retain(|run| among.iter().any(|gone| gone.is_of(run)));

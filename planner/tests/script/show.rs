@@ -1,5 +1,7 @@
 //! Actions as text: one line each, compact, and the same every time.
 
+use std::collections::HashSet;
+
 use std::collections::{BTreeMap, HashMap};
 
 use gridloom_planner::lead::Shown;
@@ -61,18 +63,7 @@ impl Names {
                 format!("read records {waves:?} of {} again", self.run(run))
             }
             Action::Halt { run, holders, .. } => {
-                let holders = match holders {
-                    None => "holders unknown".to_owned(),
-                    Some(holders) => {
-                        let mut names: Vec<String> = holders
-                            .iter()
-                            .map(|session| self.worker(*session))
-                            .collect();
-                        names.sort_unstable();
-                        format!("holders {names:?}")
-                    }
-                };
-                format!("halt {}; {holders}", self.run(run))
+                format!("halt {}; {}", self.run(run), self.holders(holders.as_ref()))
             }
             Action::Write(order) => format!(
                 "write {} {}; expects {}",
@@ -102,6 +93,16 @@ impl Names {
             Action::Bury { run, why, .. } => format!("bury {}: {why}", self.run(run)),
             Action::CallWorkers => "call the workers".to_owned(),
         }
+    }
+
+    fn holders(&self, holders: Option<&HashSet<Session>>) -> String {
+        let Some(holders) = holders else {
+            return "holders unknown".to_owned();
+        };
+        let names = holders.iter().map(|session| self.worker(*session));
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        format!("holders {names:?}")
     }
 
     fn issue(&self, issue: &Issue) -> String {

@@ -1,8 +1,11 @@
 //! What the lines mean that are about time, workers and orders.
 
+use std::sync::mpsc;
+
 use std::time::Duration;
 
 use gridloom_planner::admission::Flow;
+use gridloom_planner::census::Counter;
 use gridloom_planner::lead::Lead;
 use gridloom_planner::lead::event::Event;
 use gridloom_planner::orders::Request;
@@ -12,7 +15,6 @@ use gridloom_shared::command::{Command, Verb};
 use gridloom_shared::id::{HandlerName, QueueName, RunId, ShareName, Term};
 use gridloom_shared::job::Shares;
 use gridloom_shared::tile::TileRef;
-use tokio::sync::oneshot;
 
 use super::Told;
 use super::line::{Line, duration, number};
@@ -279,8 +281,11 @@ impl World {
         let run = self.named(line)?;
         self.broker.purge(&run);
         self.seen.remove(&run);
-        let (reply, mut counted) = oneshot::channel();
-        self.take(Event::Counting(reply));
+        let (reply, counted) = mpsc::channel();
+        let counter = Counter::new(move |counted| {
+            let _ = reply.send(counted);
+        });
+        self.take(Event::Counting(counter));
         let counted = counted.try_recv().unwrap_or_default();
         let gone = counted.iter().find(|counted| counted.run == run);
         if let Some(gone) = gone.and_then(|counted| counted.gone(0)) {

@@ -42,6 +42,23 @@ pub fn of(breach: &Breach, ledger: &Ledger, trace: &Trace, stored: &[Stored]) ->
     lines
 }
 
+/// What a planner's record says of these tiles, if anything.
+fn about_plan(plan: &PlanRecord, tiles: &BTreeSet<TileRef>) -> Option<String> {
+    Some(match plan {
+        PlanRecord::Wave(wave) if tiles.iter().any(|place| place.wave == wave.n) => format!(
+            "wave {} of term {}, had read up to {}",
+            wave.n, wave.term.0, wave.folded
+        ),
+        PlanRecord::Wave(_) => return None,
+        PlanRecord::Opened(opened) => format!("opened in term {}", opened.term.0),
+        PlanRecord::Closed(closed) => format!("closed: {:?}", closed.state),
+        PlanRecord::Cancelled(cancelled) => format!("cancelled: {:?}", cancelled.aborted),
+        PlanRecord::Reopened(reopened) => format!("reopened: {:?}", reopened.which),
+        PlanRecord::Retired(_) | PlanRecord::Forgotten(_) => "retired".to_owned(),
+        PlanRecord::Dropped(dropped) => format!("dropped: {:?}", dropped.which),
+    })
+}
+
 fn about(entry: &Entry, tiles: &BTreeSet<TileRef>, breach: &Breach) -> Vec<String> {
     let named = |list: &[TileRef]| -> Vec<String> {
         list.iter()
@@ -50,32 +67,7 @@ fn about(entry: &Entry, tiles: &BTreeSet<TileRef>, breach: &Breach) -> Vec<Strin
             .collect()
     };
     match &entry.record {
-        Some(Record::Plan(PlanRecord::Wave(wave)))
-            if tiles.iter().any(|place| place.wave == wave.n) =>
-        {
-            vec![format!(
-                "wave {} of term {}, had read up to {}",
-                wave.n, wave.term.0, wave.folded
-            )]
-        }
-        Some(Record::Plan(PlanRecord::Opened(opened))) => {
-            vec![format!("opened in term {}", opened.term.0)]
-        }
-        Some(Record::Plan(PlanRecord::Closed(closed))) => {
-            vec![format!("closed: {:?}", closed.state)]
-        }
-        Some(Record::Plan(PlanRecord::Cancelled(cancelled))) => {
-            vec![format!("cancelled: {:?}", cancelled.aborted)]
-        }
-        Some(Record::Plan(PlanRecord::Reopened(reopened))) => {
-            vec![format!("reopened: {:?}", reopened.which)]
-        }
-        Some(Record::Plan(PlanRecord::Retired(_) | PlanRecord::Forgotten(_))) => {
-            vec!["retired".to_owned()]
-        }
-        Some(Record::Plan(PlanRecord::Dropped(dropped))) => {
-            vec![format!("dropped: {:?}", dropped.which)]
-        }
+        Some(Record::Plan(plan)) => about_plan(plan, tiles).into_iter().collect(),
         Some(Record::Takeover(takeover)) => {
             let session = takeover.session;
             let line = |place| format!("takeover of {place} by {session} ({:?})", takeover.reason);
@@ -130,6 +122,6 @@ fn about(entry: &Entry, tiles: &BTreeSet<TileRef>, breach: &Breach) -> Vec<Strin
             };
             entries.iter().filter(concerns).map(line).collect()
         }
-        Some(Record::Plan(_) | Record::Work(_)) | None => Vec::new(),
+        Some(Record::Work(_)) | None => Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ use crate::ledger::outcomes::{Column, Entry, Failed, Retry, Status};
 use crate::ledger::record::{EndState, Probed, Reason, Takeover, TileRun, Wave};
 use crate::tile::{Bounds, Key, TileKind};
 
+mod any;
 mod bombs;
 
 const SLICES: u32 = 2;
@@ -194,6 +195,49 @@ fn folded(records: &[Record]) -> Fold {
         fold.apply(sequence, UnixMs(sequence * 1_000), record);
     }
     fold
+}
+
+/// A shard that failed: attempts, when the next is due (or `None`: it is dead, or an attempt is under way),
+/// its error, whether it is dead, and given up.
+type Failing = (u32, Option<UnixMs>, String, bool, bool);
+
+fn failed(fold: &Fold) -> BTreeMap<Cell, Failing> {
+    let waiting = fold.waiting().iter().map(|(cell, failed)| {
+        let due = match failed.next {
+            Next::Due(due) => Some(due),
+            Next::Issued(_) => None,
+        };
+        let error = fold.error_of(failed).to_owned();
+        (*cell, (failed.attempts, due, error, false, false))
+    });
+    let again = fold.again.iter().flat_map(|(first, pages, grave)| {
+        pages.map(move |page| {
+            let error = fold.errors.text(grave.error).to_owned();
+            let failing = (grave.attempts, Some(grave.at), error, false, false);
+            (Cell { page, ..first }, failing)
+        })
+    });
+    let dead = fold.dead().map(|dead| {
+        let failing = (
+            dead.attempts,
+            None,
+            dead.error.to_owned(),
+            true,
+            dead.dropped,
+        );
+        (dead.cell, failing)
+    });
+    waiting.chain(again).chain(dead).collect()
+}
+
+/// What counts: done pages a slice, failed cells, sums.
+type Counted = (Vec<Ranges>, BTreeMap<Cell, Failing>, BTreeMap<String, i128>);
+
+fn outcomes_of(fold: &Fold) -> Counted {
+    let done = (0..fold.slices())
+        .map(|slice| fold.slices.done(slice))
+        .collect();
+    (done, failed(fold), fold.counters().clone())
 }
 
 fn whole_grid() -> Vec<Record> {
@@ -579,224 +623,6 @@ fn outcomes_that_come_after_a_cancellation_count_as_always() {
     records.push(reopened(5, Which::All));
     let fold = folded(&records);
     assert!(fold.cancelled().is_none() && fold.closing().is_none() && !fold.complete());
-}
-
-/// A history as a planner and several careless workers may write it: any tile's outcome under any
-/// fence that was ever given or made up, repeated appends, takeovers at any time, retries while
-/// zombies still report.
-fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
-    let mut records = whole_grid();
-    let mut next_wave = 1;
-    for (kind, a, b, c) in steps {
-        let fold = folded(&records);
-        let fence = 1 + u64::from(*c) % (records.len() as u64 + 1);
-        let (slice, page) = (u32::from(*a) % SLICES, u32::from(*b) % PAGES);
-        let place = (u32::from(*a) % next_wave, u32::from(*b) % 5);
-        let (session, number) = (u64::from(*c % 3), records.len() as u64);
-        let own = if slice == 0 {
-            (0, page / 2)
-        } else {
-            (0, 3 + page / 3)
-        };
-        let at = TileRef {
-            wave: place.0,
-            index: place.1,
-        };
-        let kind = kind % 14;
-        let which = match c % 3 {
-            0 => Which::All,
-            _ => Which::These(vec![
-                page_cell(slice, page),
-                page_cell(0, u32::from(*c) % PAGES),
-            ]),
-        };
-        let again = match b % 3 {
-            0 => Retry::Hold(u64::from(*c)),
-            1 => Retry::AfterMs(u64::MAX),
-            _ => Retry::Backoff,
-        };
-        let record = match kind {
-            0 | 1 => outcome(
-                session,
-                number,
-                &[entry(own, fence.max(2), slice, page, 1, Status::Done)],
-            ),
-            2 => outcome(
-                session,
-                number,
-                &[entry(own, fence, slice, page, 1, failure(again))],
-            ),
-            3 => outcome(
-                session,
-                number,
-                &[entry(place, fence, slice, page, 1, failure(Retry::Never))],
-            ),
-            // What the newest attempt of a shard came to.
-            7 => match fold.open_tiles().get(&at) {
-                Some(tile) => {
-                    let first = tile.left.iter().next().map_or(0, |left| left.start) as u32;
-                    let came = entry(place, tile.fence.0, tile.slice, first, 1, failure(again));
-                    outcome(session, number, &[came])
-                }
-                None => continue,
-            },
-            4 => takeover(session, number, place),
-            5 => records[2..]
-                .get(usize::from(*b))
-                .cloned()
-                .unwrap_or_else(|| takeover(session, number, place)),
-            6 => match fold.due(UnixMs(u64::MAX)).nth(usize::from(*b) % 3) {
-                Some(due) => {
-                    let (cell, attempt) = (due.cell, due.attempts + 1);
-                    next_wave += 1;
-                    wave(
-                        next_wave - 1,
-                        vec![tiles(cell.slice, cell.page, 1, 1, attempt)],
-                    )
-                }
-                None => continue,
-            },
-            // A tile that may kill its worker, and the next holder.
-            12 => match fold.open_tiles().get(&at) {
-                Some(tile) => {
-                    records.push(started(session, number, at, tile));
-                    takeover(session, number + 1, place)
-                }
-                None => continue,
-            },
-            13 => returned(session, number, at),
-            8 | 9 => reopened(number, which),
-            10 => dropped(number, which),
-            11 if fold.cancelled().is_none() => cancelled(number),
-            _ => outcome(
-                session,
-                number,
-                &[entry(place, fence, slice, page, 1, Status::Done)],
-            ),
-        };
-        if matches!(record, Record::Plan(_)) && kind == 5 {
-            continue; // the planner's records are under compare-and-swap: never repeated
-        }
-        records.push(record);
-    }
-    records
-}
-
-fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8, u8)>> {
-    prop::collection::vec(any::<(u8, u8, u8, u8)>(), 0..60)
-}
-
-/// A shard that failed: attempts, when the next is due (or `None`: it is dead, or an attempt is under way),
-/// its error, whether it is dead, and given up.
-type Failing = (u32, Option<UnixMs>, String, bool, bool);
-
-fn failed(fold: &Fold) -> BTreeMap<Cell, Failing> {
-    let waiting = fold.waiting().iter().map(|(cell, failed)| {
-        let due = match failed.next {
-            Next::Due(due) => Some(due),
-            Next::Issued(_) => None,
-        };
-        let error = fold.error_of(failed).to_owned();
-        (*cell, (failed.attempts, due, error, false, false))
-    });
-    let again = fold.again.iter().flat_map(|(first, pages, grave)| {
-        pages.map(move |page| {
-            let error = fold.errors.text(grave.error).to_owned();
-            let failing = (grave.attempts, Some(grave.at), error, false, false);
-            (Cell { page, ..first }, failing)
-        })
-    });
-    let dead = fold.dead().map(|dead| {
-        let failing = (
-            dead.attempts,
-            None,
-            dead.error.to_owned(),
-            true,
-            dead.dropped,
-        );
-        (dead.cell, failing)
-    });
-    waiting.chain(again).chain(dead).collect()
-}
-
-/// What counts: done pages a slice, failed cells, sums.
-type Counted = (Vec<Ranges>, BTreeMap<Cell, Failing>, BTreeMap<String, i128>);
-
-fn outcomes_of(fold: &Fold) -> Counted {
-    let done = (0..fold.slices())
-        .map(|slice| fold.slices.done(slice))
-        .collect();
-    (done, failed(fold), fold.counters().clone())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn fold_and_audit_agree_on_any_history(steps in steps()) {
-        let records = history(&steps);
-        let fold = folded(&records);
-        let mut audit = Audit::new(RunId::new("sum_s_1").unwrap());
-        for (sequence, record) in (1..).zip(&records) {
-            audit.read(sequence, Some(record));
-        }
-        let report = audit.report();
-        let counts = fold.counts();
-        prop_assert_eq!(
-            (report.planned, report.committed, report.dead),
-            (counts.planned, counts.done, counts.dead),
-            "{:?}", records
-        );
-        let outstanding = counts.planned - counts.done - counts.dead;
-        let missing = (report.lost_cells, report.cancelled);
-        let expected = if fold.cancelled().is_some() { (0, outstanding) } else { (outstanding, 0) };
-        prop_assert_eq!(missing, expected);
-        let open: u64 = fold.open_tiles().values().map(|tile| tile.left.len()).sum();
-        prop_assert_eq!(open + fold.retrying(), outstanding);
-        prop_assert_eq!(counts.tiles_issued - counts.tiles_closed, fold.open_tiles().len() as u64);
-        prop_assert_eq!(fold.complete(), outstanding == 0);
-    }
-
-    #[test]
-    fn repeating_any_records_changes_no_outcome(steps in steps(), repeats in prop::collection::vec(any::<(u8, u8)>(), 0..20)) {
-        // Repeated records get positions of their own, so the fences that records name must keep
-        // their meaning: repeats are put at the end, and once more all of them in a row.
-        let mut records = history(&steps);
-        let plain = outcomes_of(&folded(&records));
-        let workers: Vec<Record> = records.iter().filter(|record| !matches!(record, Record::Plan(_))).cloned().collect();
-        for (at, _) in &repeats {
-            records.extend(workers.get(usize::from(*at)).cloned());
-        }
-        records.extend(workers);
-        prop_assert_eq!(outcomes_of(&folded(&records)), plain);
-    }
-
-    #[test]
-    fn any_prefix_read_twice_gives_the_same(steps in steps(), cut in any::<prop::sample::Index>()) {
-        let records = history(&steps);
-        let cut = cut.index(records.len() + 1);
-        let mut fold = folded(&records[..cut]);
-        for (sequence, record) in (1..).zip(&records) {
-            fold.apply(sequence, UnixMs(sequence * 1_000), record);
-        }
-        prop_assert_eq!(outcomes_of(&fold), outcomes_of(&folded(&records)));
-    }
-
-    #[test]
-    fn successes_count_alike_in_any_order(order in Just((0..24_u32).collect::<Vec<_>>()).prop_shuffle()) {
-        // Every shard is reported by two holders, in any interleaving.
-        let mut records = whole_grid();
-        for number in &order {
-            let (slice, page) = (number % 12 / PAGES, number % PAGES);
-            let own = if slice == 0 { (0, page / 2) } else { (0, 3 + page / 3) };
-            let session = u64::from(number / 12);
-            records.push(outcome(session, u64::from(*number), &[entry(own, 2, slice, page, 1, Status::Done)]));
-        }
-        let fold = folded(&records);
-        prop_assert!(fold.complete());
-        prop_assert_eq!((fold.counts().done, fold.counts().late), (12, 12));
-        prop_assert_eq!(fold.counters()["rows"], (1..=6).sum::<i128>() + (101..=106).sum::<i128>());
-    }
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! What keeps a job from getting room, and when that is over. Pure.
+
+use super::*;
+
+/// Why a job gets no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// As many tiles as it may have at once are open.
+    Concurrency,
+    /// Its rate is used up until then.
+    Rate(Boot),
+    /// It, or the resource that it uses, is on hold until then.
+    Hold(UnixMs),
+    /// Workers pull from its queue, and none has its handler.
+    Handler,
+}
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) limits: LimitsSpec,
+    pub(super) handler: HandlerName,
+    /// Of its open runs; more than one after its definition has changed.
+    pub(super) shares: BTreeSet<ShareName>,
+    pub(super) open_runs: usize,
+    /// Tiles that are decided and lack an outcome.
+    pub(super) outstanding: usize,
+    pub(super) bucket: Bucket,
+    pub(super) hold: UnixMs,
+    pub(super) pace: Pace,
+    pub(super) blocked: Option<Gate>,
+    /// Queues that workers pull from, none of which has its handler: after it has moved, a job has
+    /// runs on more than one.
+    pub(super) lacking: BTreeSet<QueueName>,
+}
+
+impl Job {
+    /// What keeps the job from getting room.
+    pub(super) fn gate(
+        &mut self,
+        queue: &QueueName,
+        resources: &HashMap<ResourceName, UnixMs>,
+        crew: &Crew,
+        now: Now,
+    ) -> Option<Gate> {
+        if crew.help(queue, &self.handler, now.boot) == Help::NoHandler {
+            return Some(Gate::Handler);
+        }
+        let held = self.limits.resource.as_ref();
+        let held = held.and_then(|resource| resources.get(resource).copied());
+        let until = self.hold.max(held.unwrap_or_default());
+        if until > now.broker {
+            return Some(Gate::Hold(until));
+        }
+        if self
+            .limits
+            .concurrency
+            .is_some_and(|most| self.outstanding >= most as usize)
+        {
+            return Some(Gate::Concurrency);
+        }
+        let rate = self.limits.rate?;
+        (self.bucket.available(rate, now.boot) == 0).then(|| Gate::Rate(self.bucket.next(rate)))
+    }
+}
+
+impl Admission {
+    /// A shard of the run asked that nothing of its job, or of the resource that the job uses, be
+    /// issued before `until`.
+    pub fn hold(&mut self, run: &RunId, until: UnixMs) {
+        let Some(job) = self.runs.get(run).map(|member| &member.job) else {
+            return;
+        };
+        let Some(job) = self.jobs.get_mut(job) else {
+            return;
+        };
+        match &job.limits.resource {
+            Some(resource) => {
+                let hold = self.resources.entry(resource.clone()).or_default();
+                *hold = (*hold).max(until);
+            }
+            None => job.hold = job.hold.max(until),
+        }
+    }
+
+    /// Time has passed: who waits rises, and gates open.
+    pub fn tick(&mut self, now: Now) {
+        while let Some((at, run)) = self.risers.first().cloned() {
+            if at > now.boot {
+                break;
+            }
+            self.risers.remove(&(at, run.clone()));
+            self.rise(&run, now);
+        }
+        while let Some((at, job)) = self.refills.first().cloned() {
+            if at > now.boot {
+                break;
+            }
+            self.refills.remove(&(at, job.clone()));
+            self.unblock(&job);
+        }
+        while let Some((until, job)) = self.holds.first().cloned() {
+            if until > now.broker {
+                break;
+            }
+            self.holds.remove(&(until, job.clone()));
+            self.unblock(&job);
+        }
+    }
+
+    /// A worker is new, or has other handlers than before.
+    pub fn crew_changed(&mut self) {
+        let lacking = self
+            .jobs
+            .iter_mut()
+            .filter(|(_, job)| !job.lacking.is_empty());
+        let blocked = lacking.map(|(name, job)| {
+            job.lacking.clear();
+            name.clone()
+        });
+        let blocked: Vec<JobName> = blocked.collect();
+        blocked.iter().for_each(|job| self.unblock(job));
+    }
+
+    pub(super) fn unblock(&mut self, name: &JobName) {
+        let Some(job) = self.jobs.get_mut(name) else {
+            return;
+        };
+        job.blocked = None;
+        // A job that moved may wait on more than one queue.
+        for queue in self
+            .queues
+            .values_mut()
+            .filter(|queue| !queue.line.is_empty())
+        {
+            job.shares
+                .iter()
+                .for_each(|share| queue.line.unblock(share, name));
+        }
+    }
+
+    fn rise(&mut self, run: &RunId, now: Now) {
+        let Some(member) = self.runs.get_mut(run) else {
+            return;
+        };
+        let (Some(waits), Some(queue)) =
+            (member.waits.as_mut(), self.queues.get_mut(&member.queue))
+        else {
+            return;
+        };
+        queue.line.remove(&waits.place);
+        waits.place.level = (waits.place.level - 1).max(member.priority - RISEN_MAX);
+        queue.line.insert(&waits.place);
+        waits.rises = now.boot + RISE;
+        self.risers.insert((waits.rises, run.clone()));
+    }
+}

@@ -1,0 +1,114 @@
+//! What an open run has done next: its step as an order to the shell, and the verdict over a listing.
+
+use super::*;
+
+impl Lead {
+    /// Lets a run do what is next. Returns how many tiles and shards that issues.
+    pub(super) fn step(&mut self, name: &RunId, room: Room, now: Now) -> Option<(usize, u64)> {
+        let (term, register) = (self.term(), self.claims.register());
+        let run = self.book.get_mut(name)?;
+        let action = run.step(room, self.position, term, now.broker)?;
+        let queue = run.queue().clone();
+        let opening = run.fold().opening()?;
+        let (nonce, opened) = (opening.record.nonce, opening.sequence);
+        let name = name.clone();
+        let mut issues = None;
+        self.actions.push(match action {
+            run::Action::Refill => Action::List {
+                run: name,
+                queue,
+                register,
+            },
+            run::Action::Recall { waves } => Action::Recall {
+                run: name,
+                queue,
+                waves,
+            },
+            run::Action::Halt { sequence } => Action::Halt {
+                holders: self.crew.living(&queue, now.boot),
+                run: name,
+                queue,
+                sequence,
+            },
+            run::Action::Abort {
+                cancelled,
+                expected,
+            } => Action::Write(Order {
+                run: name,
+                queue,
+                record: PlanRecord::Cancelled(cancelled),
+                expected,
+                request: 0,
+            }),
+            run::Action::Close { closed, expected } => Action::Close {
+                run: name,
+                queue,
+                closed,
+                expected,
+            },
+            run::Action::Decide { wave, expected } => {
+                issues = Some(size(&wave));
+                let frozen = (wave.n == 0 && wave.len() <= FROZEN_TILES)
+                    .then(|| wire::encode(&PlanRecord::Opened(Box::new((*opening.record).clone()))))
+                    .filter(|frozen| frozen.len() <= FROZEN_MAX);
+                Action::Issue(Issue {
+                    run: name,
+                    queue,
+                    nonce,
+                    opened,
+                    wave,
+                    frozen,
+                    expected,
+                    register,
+                })
+            }
+        });
+        issues
+    }
+
+    pub(super) fn judge_listings(&mut self) {
+        for (name, listing) in self.claims.ripe(self.position) {
+            if self.book.contains(&name) {
+                self.judge(name, listing);
+            }
+        }
+    }
+
+    fn judge(&mut self, name: RunId, listing: Listing) {
+        let register = self.claims.register();
+        let Some(run) = self.book.get(&name) else {
+            return;
+        };
+        let tiles = refill::missing(run.fold(), &listing);
+        let queue = run.queue().clone();
+        // What was cancelled meanwhile is about to be removed from the queue.
+        if tiles.is_empty() || run.fold().cancelled().is_some() {
+            return self.tell(&name, run::Event::Refilled);
+        }
+        self.actions.push(if listing.held.is_none() {
+            Action::Ask {
+                run: name,
+                queue,
+                listing,
+                register,
+            }
+        } else {
+            tracing::info!(run = %name, tiles = tiles.len(), "published again");
+            Action::Refill {
+                run: name,
+                queue,
+                tiles,
+                register,
+            }
+        });
+    }
+}
+
+/// How many tiles and shards a wave has.
+fn size(wave: &Wave) -> (usize, u64) {
+    let shards = wave.tiles.iter().map(|tiles| match tiles.kind {
+        TileKind::Page => u64::from(tiles.pages) * u64::from(tiles.tiles),
+        TileKind::Probe => u64::from(tiles.tiles),
+    });
+    (wave.len(), shards.sum())
+}
