@@ -17,6 +17,8 @@ use stage::{Running, SOON, Stage, job, tiles};
 mod blocks;
 #[path = "worker/commits.rs"]
 mod commits;
+#[path = "worker/lacking.rs"]
+mod lacking;
 #[path = "worker/leases.rs"]
 mod leases;
 #[path = "worker/stage.rs"]

@@ -75,10 +75,12 @@ impl Engine {
         if handler.is_none() {
             tracing::warn!(handler = %context.job.handler, run = %context.run, "no such handler here: handing the tile back");
             let seed = self.session.0 ^ held.generation();
-            let until = self.now + pause(self.queues.get(held.queue).ack_deadline(), seed);
+            let until = self.now + pause(KEPT, seed);
+            self.queues.get_mut(held.queue).is_of_no_use(self.now);
             self.tiles.enter(key, Phase::Paused(until));
             return;
         }
+        self.queues.get_mut(held.queue).is_of_use();
         let Some(reason) = held.reason else {
             return self.ready(key);
         };
@@ -88,9 +90,12 @@ impl Engine {
     }
 }
 
-/// How long a tile without its handler is kept: long enough that it does not spin between workers, and
-/// never the same, since a worker whose pulls and returns keep step gets its own tiles back for ever.
-pub(super) fn pause(ack_deadline: Duration, seed: u64) -> Duration {
+/// What a tile without its handler is kept for a part of: one that has it pulls within this time.
+const KEPT: Duration = Duration::from_millis(120);
+
+/// How long a tile is kept that cannot be started here: a part of `time`, and never the same, since a
+/// worker whose pulls and returns keep step gets its own tiles back for ever.
+pub(super) fn pause(time: Duration, seed: u64) -> Duration {
     let share = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as f64 / f64::from(u32::MAX);
-    (ack_deadline / 6).mul_f64(1.0 + share)
+    (time / 6).mul_f64(1.0 + share)
 }

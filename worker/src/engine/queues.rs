@@ -22,6 +22,9 @@ use crate::slots::{Demand, Slots};
 const PULL_SHARED: Duration = Duration::from_secs(1);
 /// Pulls of one queue that wait at once: each has a subscription of its own.
 const PULLS_MAX: usize = 32;
+/// How long a queue is left to others after a tile that nobody here can run, at first and at most.
+const SHY_FIRST: Duration = Duration::from_millis(50);
+const SHY_MAX: Duration = Duration::from_secs(2);
 /// Longest pull.
 const PULL_MAX: Duration = Duration::from_secs(5);
 
@@ -45,6 +48,15 @@ pub(super) struct Queue {
     pulls: QuickMap<PullId, Pull>,
     waiting: u32,
     busy: bool,
+    /// After tiles that nobody here can run: others go first.
+    shy: Option<Shy>,
+}
+
+/// How long a queue is left to others.
+#[derive(Clone, Copy, Debug)]
+struct Shy {
+    until: Boot,
+    pause: Duration,
 }
 
 #[derive(Clone, Copy)]
@@ -149,9 +161,9 @@ impl Queues {
         let plan = match self.all.as_slice() {
             [one] => self
                 .slots
-                .plan(&[one.demand(epoch)], occupied, unacked, now),
+                .plan(&[one.demand(epoch, now)], occupied, unacked, now),
             many => {
-                let demands: Vec<_> = many.iter().map(|queue| queue.demand(epoch)).collect();
+                let demands: Vec<_> = many.iter().map(|queue| queue.demand(epoch, now)).collect();
                 self.slots.plan(&demands, occupied, unacked, now)
             }
         };
@@ -192,7 +204,27 @@ impl Queue {
             pulls: QuickMap::default(),
             waiting: 0,
             busy: false,
+            shy: None,
         }
+    }
+
+    /// A tile came whose handler is here.
+    pub(super) fn is_of_use(&mut self) {
+        self.shy = None;
+    }
+
+    /// A tile came that nobody here can run. It would come again and again, before those who have its
+    /// handler see it: so the queue is left to them, for longer each time that only such tiles come.
+    pub(super) fn is_of_no_use(&mut self, now: Boot) {
+        let pause = match self.shy {
+            Some(shy) if now < shy.until => return,
+            Some(shy) => (shy.pause * 2).min(SHY_MAX),
+            None => SHY_FIRST,
+        };
+        self.shy = Some(Shy {
+            until: now + pause,
+            pause,
+        });
     }
 
     pub(super) fn name(&self) -> &QueueName {
@@ -246,13 +278,16 @@ impl Queue {
     }
 
     /// How the slots see it, on connection `epoch`.
-    fn demand(&self, epoch: u64) -> Demand {
+    fn demand(&self, epoch: u64, now: Boot) -> Demand {
         let known = self
             .floor
             .as_ref()
             .is_some_and(|floor| floor.epoch == epoch);
         Demand {
-            open: known && self.puller.is_some() && !self.attaching,
+            open: known
+                && self.puller.is_some()
+                && !self.attaching
+                && self.shy.is_none_or(|shy| now >= shy.until),
             waiting: self.waiting,
             busy: self.busy,
         }
