@@ -102,12 +102,15 @@ pub(super) async fn rate(output: &Output, flags: &LimitsFlags) -> anyhow::Result
         Figure::new(
             "… most started in any second",
             "500 at most",
-            log::most_in_a_second(&executed).to_string(),
+            worst(&executed),
         ),
-        Figure::new(
-            "… most issued in any second",
-            "500 at most",
-            log::most_in_a_second(&issued).to_string(),
-        ),
+        Figure::new("… most issued in any second", "500 at most", worst(&issued)),
     ])
+}
+
+/// The second with the most starts, for people.
+fn worst(executed: &[Executed]) -> String {
+    let (most, from_s) = log::worst_second(executed);
+    let gap_ms = log::longest_gap(executed) * 1e3;
+    format!("{most}, from {from_s:.2} s on; at most {gap_ms:.0} ms without one")
 }

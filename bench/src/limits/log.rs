@@ -50,19 +50,22 @@ pub(super) fn rate(executed: &[Executed]) -> f64 {
     (executed.len().saturating_sub(1)) as f64 / length.max(1e-9)
 }
 
-/// The most starts in any second, wherever it begins.
-pub(super) fn most_in_a_second(executed: &[Executed]) -> usize {
+/// The most starts in any second, wherever it begins, and when that is, in seconds after the first.
+pub(super) fn worst_second(executed: &[Executed]) -> (usize, f64) {
     let mut starts: Vec<u64> = executed.iter().map(|one| one.from_ns).collect();
     starts.sort_unstable();
     let mut begin = 0;
-    let mut most = 0;
+    let mut worst = (0, 0.0);
     for (place, at) in starts.iter().enumerate() {
         while starts[begin] + SECOND <= *at {
             begin += 1;
         }
-        most = most.max(place + 1 - begin);
+        let count = place + 1 - begin;
+        if count > worst.0 {
+            worst = (count, (starts[begin] - starts[0]) as f64 / SECOND as f64);
+        }
     }
-    most
+    worst
 }
 
 /// The longest time without a start, in seconds.
@@ -101,7 +104,7 @@ mod tests {
     #[test]
     fn any_second_counts_wherever_it_begins() {
         let log = log(&[(0, 1), (8, 9), (12, 13), (17, 18), (18, 19)]);
-        assert_eq!(most_in_a_second(&log), 3, "8, 12 and 17");
+        assert_eq!(worst_second(&log), (3, 0.8), "8, 12 and 17");
         assert!((rate(&log) - 4.0 / 1.8).abs() < 1e-9);
         assert!((longest_gap(&log) - 0.8).abs() < 1e-9);
     }
