@@ -2,6 +2,7 @@
 //!
 //! The lease is one value under compare-and-swap, without expiry on the broker. Nothing here is a
 //! matter of safety: a leader that is deposed and does not know it is fenced by the term register.
+//! [`keeper`] reads and writes it.
 //!
 //! | state | lease seen unchanged for 3 s, free or missing | own write confirmed | own write refused | 2.5 s since the last confirmed send | told to step down |
 //! |-------|-----------------------------------------------|---------------------|-------------------|-------------------------------------|-------------------|
@@ -12,17 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::kv::{Bucket, Place};
-use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
 
-use crate::broker_clock::BrokerClock;
+mod keeper;
+
+pub(crate) use keeper::keep;
 
 /// How often the holder rewrites the lease.
 const REWRITE: Duration = Duration::from_secs(1);
@@ -30,11 +28,6 @@ const REWRITE: Duration = Duration::from_secs(1);
 const LASTS: Duration = Duration::from_millis(2_500);
 /// How long a standby sees no new revision before it takes the lease.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How often a standby looks.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long the holder waits for its own rewrite to be read back, for the broker's stamp on it: not so
-/// long that the next one is late.
-const READ_BACK: Duration = Duration::from_millis(500);
 
 /// What the lease says, as JSON in the `state` bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +40,9 @@ pub struct LeaseValue {
     pub term: Term,
     /// Whether the holder gave it up.
     pub free: bool,
+    /// By how many milliseconds the holder saw the broker's clock jump, while it does not go by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_jump_ms: Option<i64>,
 }
 
 /// A write of the lease that is due.
@@ -228,176 +224,6 @@ pub enum Order {
     GiveUp(oneshot::Sender<()>),
 }
 
-/// Keeps the lease for one process until it is told to give it up, or nobody listens. Whoever started it
-/// has to watch it: without a keeper nobody of this process ever leads, and nobody says so.
-pub(crate) async fn keep(
-    broker: Broker,
-    name: String,
-    changes: mpsc::Sender<Leadership>,
-    mut orders: mpsc::Receiver<Order>,
-    validity: Validity,
-    clock: BrokerClock,
-) {
-    let mut keeper = Keeper {
-        bucket: broker.state(),
-        holder: Session::random(),
-        name,
-        lease: Lease::new(),
-        found: None,
-        leading: None,
-        changes,
-        validity,
-        clock,
-    };
-    let mut ticks = tokio::time::interval(LOOK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        let order = tokio::select! {
-            order = orders.recv() => Some(order),
-            _ = ticks.tick() => None,
-        };
-        match order {
-            None => {}
-            Some(Some(Order::StepDown(term))) => keeper.lease.outranked(term),
-            Some(Some(Order::Afresh)) => {
-                keeper.give_up().await;
-                keeper.lease.lose();
-            }
-            Some(Some(Order::GiveUp(answer))) => {
-                keeper.give_up().await;
-                let _ = answer.send(());
-                return;
-            }
-            Some(None) => return,
-        }
-        if !keeper.look().await {
-            return;
-        }
-    }
-}
-
-/// What stands in the place of the lease.
-struct Found {
-    place: Place,
-    /// Why that is no lease.
-    nonsense: Option<String>,
-}
-
-struct Keeper {
-    bucket: Bucket,
-    holder: Session,
-    name: String,
-    lease: Lease,
-    /// As it was read last; of no use once this process holds the lease.
-    found: Option<Found>,
-    leading: Option<Term>,
-    changes: mpsc::Sender<Leadership>,
-    validity: Validity,
-    clock: BrokerClock,
-}
-
-impl Keeper {
-    /// Reads the lease or writes it, as is due, and tells of a change. `false` once nobody listens.
-    async fn look(&mut self) -> bool {
-        let known = self.lease.held.is_some() || self.read().await;
-        let written = match self.lease.due(Boot::now()) {
-            Some(write) => self.write(write).await,
-            None => None,
-        };
-        let now = Boot::now();
-        let term = self.lease.term(now);
-        if term.is_none() && self.lease.held.is_some() {
-            self.lease.lose();
-        }
-        self.validity.note(&self.lease);
-        if known {
-            self.validity.looked(now);
-        }
-        if term != self.leading {
-            self.leading = term;
-            let change = term.map_or(Leadership::Lost, Leadership::Leads);
-            if self.changes.send(change).await.is_err() {
-                return false;
-            }
-        }
-        if let Some((revision, seen)) = written {
-            self.read_back(revision, seen).await;
-        }
-        true
-    }
-
-    async fn read(&mut self) -> bool {
-        let place = match self.bucket.place_of(LEADER_KEY).await {
-            Ok(place) => place,
-            Err(error) => {
-                tracing::debug!(%error, "failed to read the lease of the leadership");
-                return false;
-            }
-        };
-        let (value, nonsense) = match place.value().map(|value| parse(value)) {
-            Some(Ok(value)) => (Some(value), None),
-            Some(Err(reason)) => (None, Some(reason)),
-            None => (None, None),
-        };
-        let revision = place.revision();
-        self.lease.read(revision, value.as_ref(), Boot::now());
-        self.found = Some(Found { place, nonsense });
-        true
-    }
-
-    /// Returns the revision of a write that is in place, and when its answer was there.
-    async fn write(&mut self, write: Write) -> Option<(u64, Boot)> {
-        let sent = Boot::now();
-        let value = self.value(write.term, false);
-        let found = self.found.as_ref();
-        let written = match found.filter(|found| found.place.revision() == write.expected) {
-            Some(Found { place, nonsense }) => {
-                let nonsense = nonsense.as_deref();
-                self.bucket.replace(place, value, nonsense).await
-            }
-            None => self.bucket.update(LEADER_KEY, value, write.expected).await,
-        };
-        match written {
-            Ok(revision) => {
-                self.lease.confirmed(write.term, revision, sent);
-                return Some((revision, Boot::now()));
-            }
-            Err(error) if error.is_conflict() => self.lease.lose(),
-            Err(error) => tracing::warn!(%error, "failed to rewrite the lease of the leadership"),
-        }
-        None
-    }
-
-    /// For the broker's stamp on what was just written.
-    async fn read_back(&self, revision: u64, seen: Boot) {
-        let read = timeout(READ_BACK, self.bucket.get_of_leader(LEADER_KEY)).await;
-        if let Ok(Ok(Some(entry))) = read
-            && entry.revision == revision
-        {
-            self.clock.set(entry.at, seen);
-        }
-    }
-
-    async fn give_up(&self) {
-        if let (Some(_), Some(held)) = (self.lease.term(Boot::now()), &self.lease.held) {
-            let free = self.value(held.term, true);
-            if let Err(error) = self.bucket.update(LEADER_KEY, free, held.revision).await {
-                tracing::debug!(%error, "the lease of the leadership was not given up");
-            }
-        }
-    }
-
-    fn value(&self, term: Term, free: bool) -> Bytes {
-        let value = LeaseValue {
-            holder: self.holder,
-            name: self.name.clone(),
-            term,
-            free,
-        };
-        serde_json::json!(value).to_string().into()
-    }
-}
-
 /// The lease in `bytes`, or why it is none.
 ///
 /// # Errors
@@ -426,6 +252,7 @@ mod tests {
             name: "other".into(),
             term: Term(term),
             free,
+            clock_jump_ms: None,
         }
     }
 

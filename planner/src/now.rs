@@ -10,7 +10,7 @@ pub struct Now {
     /// By the boot clock of this process: waits and rates.
     pub boot: Boot,
     /// By the broker's clock: due times, which are compared with its stamps. Zero while it is not
-    /// known, so that nothing is due before that.
+    /// known or in doubt, so that nothing is due then.
     pub broker: UnixMs,
 }
 

@@ -133,6 +133,7 @@ scripts! {
     cancel_while_a_wave_is_being_decided
     cancel_while_the_queue_is_compared
     cancel_with_a_wave_on_its_way
+    clock_in_doubt
     clock_jumps_back
     clock_jumps_forward
     close_outrun_by_a_retry

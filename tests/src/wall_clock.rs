@@ -1,5 +1,5 @@
 //! A wall clock of its own for a process under test, that can be set while it runs. The boot clock and
-//! timers are as they are, and so is the broker's clock.
+//! timers are as they are, and so is the broker's clock, which [`broker`] sets.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,6 +10,8 @@ use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
 use crate::process::Gridloom;
+
+pub mod broker;
 
 /// What a process loads before everything else.
 const SHIFT: &str = include_str!("wall_clock/shift.c");

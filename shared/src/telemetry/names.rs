@@ -37,6 +37,8 @@ pub const RUNS_PURGED: &str = "gridloom_runs_purged_total";
 /// 1 where as many runs are open as one queue may have, so that its submissions wait, by `queue`
 /// (planner). Gauge.
 pub const QUEUE_CLOSED: &str = "gridloom_queue_closed";
+/// 1 while the broker's clock is not gone by, since it jumped (planner). Gauge.
+pub const CLOCK_DOUBT: &str = "gridloom_clock_doubt";
 /// Submissions by `answer`: opened, repeated, refused (planner). Counter.
 pub const SUBMISSIONS: &str = "gridloom_submissions_total";
 /// Shards issued for the first time (planner). Counter.
@@ -119,6 +121,10 @@ pub const ALL: &[Metric] = &[
     gauge(
         QUEUE_CLOSED,
         "1 where as many runs are open as one queue may have: its submissions wait.",
+    ),
+    gauge(
+        CLOCK_DOUBT,
+        "1 while the broker's clock is not gone by, since it jumped: nothing is due, nothing is removed.",
     ),
     counter(
         RUNS_LOST,

@@ -1,9 +1,10 @@
-//! Wall clocks that are wrong, or are set while a process runs. What is due is judged by the broker's
-//! clock, and leases by the boot clock.
+//! Wall clocks that are wrong, or are set while a process runs, the broker's among them. What is due is
+//! judged by the broker's clock while it goes as the boot clock does, and leases by the boot clock.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use gridloom_shared::broker::subjects::WATCHED_KEY;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::{PlanRecord, Record, WorkRecord};
@@ -12,7 +13,8 @@ use gridloom_tests::process::Process;
 use gridloom_tests::scenario::{ACK_DEADLINE, Stage, play};
 use gridloom_tests::wait::eventually;
 use gridloom_tests::wall_clock::WallClock;
-use serde_json::json;
+use gridloom_tests::wall_clock::broker::BrokerWallClock;
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(30);
 const HOUR: i64 = 3_600;
@@ -137,6 +139,100 @@ async fn planner_whose_clock_is_ahead_purges_nothing_before_its_time() -> anyhow
             1
         );
         stage.judge(&runs[1]).await?.succeeded()?;
+        Ok(())
+    })
+    .await
+}
+
+const FORTY_DAYS: i64 = 40 * 24 * HOUR;
+/// So long the broker's clock has to be steady, in milliseconds.
+const STEADY: u64 = 10_000;
+
+/// Up to when the planner that sweeps has looked, by the broker's clock.
+async fn swept_until(stage: &Stage) -> anyhow::Result<u64> {
+    let entry = stage.broker.state().get_of_leader(WATCHED_KEY).await?;
+    let value = entry.and_then(|entry| entry.value).unwrap_or_default();
+    let watched: Value = serde_json::from_slice(&value).unwrap_or_default();
+    Ok(watched["until"].as_u64().unwrap_or_default())
+}
+
+/// Whether `doctor` says that the broker's clock jumped ahead by forty days.
+async fn doctor_tells(stage: &Stage) -> anyhow::Result<bool> {
+    let said = stage.cli(&["doctor", "--json"], SOON).await?;
+    let checks: Vec<Value> = serde_json::from_str(&said.stdout)?;
+    let mut jumps = checks
+        .iter()
+        .filter(|one| one["check"] == "broker's clock" && one["result"] == "bad");
+    Ok(jumps.any(|one| {
+        let found = one["found"].as_str().unwrap_or_default();
+        found.starts_with("jumped 40d ahead")
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_all_goes_on()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let process = stage.server.pid().unwrap_or_default();
+        let Some(clock) = BrokerWallClock::of(process).await? else {
+            eprintln!("NOT PLAYED: the broker's clock cannot be set here");
+            return Ok(());
+        };
+        let policy = [
+            "planner",
+            "--retention-runs",
+            "1h",
+            "--retention-every",
+            "200ms",
+        ];
+        stage.planners.push(stage.gridloom(&policy)?.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let job = stage
+            .apply(
+                "name = \"later\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 1 }\n\
+                 [retry]\nmax_attempts = 2\n\
+                 backoff = { initial = \"1h\", max = \"1h\", factor = 1.0, jitter = 0.0 }",
+            )
+            .await?;
+        let over = stage.submit(&job, &json!({})).await?;
+        stage.closed(&over, SOON).await?;
+        let waits = stage.submit(&job, &json!({ "fail_attempts": 1 })).await?;
+        eventually(SOON, "it has failed once, and is swept", async || {
+            let failed = attempts(stage, &waits).await?.1;
+            let swept = swept_until(stage).await?;
+            Ok(failed.first().is_some_and(|at| at.0 < swept))
+        })
+        .await?;
+
+        let jumped = UnixMs::now().0 + FORTY_DAYS as u64 * 1_000;
+        clock.shift(FORTY_DAYS)?;
+        eventually(SOON, "doctor tells of the jump", async || {
+            doctor_tells(stage).await
+        })
+        .await?;
+        eventually(SOON, "retention goes on", async || {
+            Ok(swept_until(stage).await? > jumped)
+        })
+        .await?;
+        stage.closed(&waits, SOON).await?;
+        let issued = attempts(stage, &waits).await?.0;
+        assert_eq!(issued.len(), 2);
+        let waited = issued[1].0.saturating_sub(jumped);
+        assert!(waited >= STEADY, "tried again {waited} ms after the jump");
+        let next = stage.submit(&job, &json!({})).await?;
+        stage.closed(&next, SOON).await?;
+        let swept = swept_until(stage).await?;
+        eventually(SOON, "another sweep has ended", async || {
+            Ok(swept_until(stage).await? > swept + 1_000)
+        })
+        .await?;
+        eventually(SOON, "doctor tells of it no more", async || {
+            Ok(!doctor_tells(stage).await?)
+        })
+        .await?;
+        for run in [&over, &waits, &next] {
+            stage.judge(run).await?.succeeded()?;
+        }
         Ok(())
     })
     .await

@@ -1,6 +1,9 @@
 //! What planners have seen and nobody may have heard: runs that were lost, and a broker's clock that jumped.
 
+use gridloom_planner::broker_clock::spoken;
+use gridloom_planner::leader;
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::reads;
 
 use super::chart::Chart;
@@ -10,7 +13,28 @@ use crate::fault::words;
 const NAMED: usize = 5;
 
 pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
+    look_at_jump(broker, chart).await;
     look_at_lost_runs(broker, chart).await;
+}
+
+/// Whether the leader goes by the broker's clock.
+async fn look_at_jump(broker: &Broker, chart: &mut Chart) {
+    // Whether anybody leads is another's check.
+    let Ok(place) = broker.state().place_of(LEADER_KEY).await else {
+        return;
+    };
+    let lease = place.value().and_then(|value| leader::parse(value).ok());
+    let Some(by_ms) = lease.and_then(|lease| lease.clock_jump_ms.filter(|_| !lease.free)) else {
+        return;
+    };
+    chart.bad(
+        "broker's clock",
+        format!(
+            "{}: retries, holds and retention wait until it was steady for 10 s",
+            spoken(by_ms)
+        ),
+        "set the clock of the broker's machines by NTP; nothing else is to be done",
+    );
 }
 
 async fn look_at_lost_runs(broker: &Broker, chart: &mut Chart) {

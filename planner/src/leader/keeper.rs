@@ -1,0 +1,232 @@
+//! Keeps the lease for one process, and reads from the broker's stamps on it what time it is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::kv::{Bucket, Place};
+use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::clock::{Boot, UnixMs};
+use gridloom_shared::id::{Session, Term};
+use gridloom_shared::telemetry::names;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::{Leadership, Lease, LeaseValue, Order, Validity, Write, parse};
+use crate::broker_clock::{BrokerClock, spoken};
+
+/// How often a standby looks.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long the holder waits for its own rewrite to be read back, for the broker's stamp on it: not so
+/// long that the next one is late.
+const READ_BACK: Duration = Duration::from_millis(500);
+
+/// Keeps the lease for one process until it is told to give it up, or nobody listens. Whoever started it
+/// has to watch it: without a keeper nobody of this process ever leads, and nobody says so.
+pub(crate) async fn keep(
+    broker: Broker,
+    name: String,
+    changes: mpsc::Sender<Leadership>,
+    mut orders: mpsc::Receiver<Order>,
+    validity: Validity,
+    clock: BrokerClock,
+) {
+    let mut keeper = Keeper {
+        bucket: broker.state(),
+        holder: Session::random(),
+        name,
+        lease: Lease::new(),
+        found: None,
+        last: None,
+        leading: None,
+        changes,
+        validity,
+        clock,
+    };
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let order = tokio::select! {
+            order = orders.recv() => Some(order),
+            _ = ticks.tick() => None,
+        };
+        match order {
+            None => {}
+            Some(Some(Order::StepDown(term))) => keeper.lease.outranked(term),
+            Some(Some(Order::Afresh)) => {
+                keeper.give_up().await;
+                keeper.lease.lose();
+            }
+            Some(Some(Order::GiveUp(answer))) => {
+                keeper.give_up().await;
+                let _ = answer.send(());
+                return;
+            }
+            Some(None) => return,
+        }
+        if !keeper.look().await {
+            return;
+        }
+    }
+}
+
+/// What stands in the place of the lease.
+struct Found {
+    place: Place,
+    /// Why that is no lease.
+    nonsense: Option<String>,
+}
+
+/// A write of the lease that is in place.
+struct Written {
+    revision: u64,
+    sent: Boot,
+    /// When its answer was there.
+    seen: Boot,
+}
+
+struct Keeper {
+    bucket: Bucket,
+    holder: Session,
+    name: String,
+    lease: Lease,
+    /// As it was read last; of no use once this process holds the lease.
+    found: Option<Found>,
+    /// The revision that stood there at the last look, and when that was asked or written.
+    last: Option<(u64, Boot)>,
+    leading: Option<Term>,
+    changes: mpsc::Sender<Leadership>,
+    validity: Validity,
+    clock: BrokerClock,
+}
+
+impl Keeper {
+    /// Reads the lease or writes it, as is due, and tells of a change. `false` once nobody listens.
+    async fn look(&mut self) -> bool {
+        let known = self.lease.held.is_some() || self.read().await;
+        let written = match self.lease.due(Boot::now()) {
+            Some(write) => self.write(write).await,
+            None => None,
+        };
+        let now = Boot::now();
+        let term = self.lease.term(now);
+        if term.is_none() && self.lease.held.is_some() {
+            self.lease.lose();
+        }
+        self.validity.note(&self.lease);
+        if known {
+            self.validity.looked(now);
+        }
+        if term != self.leading {
+            self.leading = term;
+            let change = term.map_or(Leadership::Lost, Leadership::Leads);
+            if self.changes.send(change).await.is_err() {
+                return false;
+            }
+        }
+        if let Some(written) = written {
+            self.read_back(written).await;
+        }
+        true
+    }
+
+    async fn read(&mut self) -> bool {
+        let asked = Boot::now();
+        let place = match self.bucket.place_of(LEADER_KEY).await {
+            Ok(place) => place,
+            Err(error) => {
+                tracing::debug!(%error, "failed to read the lease of the leadership");
+                return false;
+            }
+        };
+        let (value, nonsense) = match place.value().map(|value| parse(value)) {
+            Some(Ok(value)) => (Some(value), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None => (None, None),
+        };
+        let (revision, seen) = (place.revision(), Boot::now());
+        self.lease.read(revision, value.as_ref(), seen);
+        // Another's write came after the look that did not show it.
+        if let (Some((before, sent)), Some(at)) = (self.last, place.at())
+            && before < revision
+        {
+            self.stamped(at, sent, seen);
+        }
+        self.last = Some((revision, asked));
+        self.found = Some(Found { place, nonsense });
+        true
+    }
+
+    async fn write(&mut self, write: Write) -> Option<Written> {
+        let sent = Boot::now();
+        let value = self.value(write.term, false);
+        let found = self.found.as_ref();
+        let written = match found.filter(|found| found.place.revision() == write.expected) {
+            Some(Found { place, nonsense }) => {
+                let nonsense = nonsense.as_deref();
+                self.bucket.replace(place, value, nonsense).await
+            }
+            None => self.bucket.update(LEADER_KEY, value, write.expected).await,
+        };
+        match written {
+            Ok(revision) => {
+                self.lease.confirmed(write.term, revision, sent);
+                self.last = Some((revision, sent));
+                return Some(Written {
+                    revision,
+                    sent,
+                    seen: Boot::now(),
+                });
+            }
+            Err(error) if error.is_conflict() => self.lease.lose(),
+            Err(error) => tracing::warn!(%error, "failed to rewrite the lease of the leadership"),
+        }
+        None
+    }
+
+    /// For the broker's stamp on what was just written.
+    async fn read_back(&self, written: Written) {
+        let read = timeout(READ_BACK, self.bucket.get_of_leader(LEADER_KEY)).await;
+        if let Ok(Ok(Some(entry))) = read
+            && entry.revision == written.revision
+        {
+            self.stamped(entry.at, written.sent, written.seen);
+        }
+    }
+
+    /// The broker has stamped the lease with `at`, between `sent` and `seen`.
+    fn stamped(&self, at: UnixMs, sent: Boot, seen: Boot) {
+        let before = self.clock.doubt().is_some();
+        if let Some(by_ms) = self.clock.set(at, sent, seen) {
+            tracing::error!(
+                "the broker's clock {}: nothing is due and nothing is removed until it was steady for ten seconds",
+                spoken(by_ms)
+            );
+        }
+        let doubtful = self.clock.doubt().is_some();
+        if before && !doubtful {
+            tracing::info!("the broker's clock is steady again");
+        }
+        metrics::gauge!(names::CLOCK_DOUBT).set(f64::from(u8::from(doubtful)));
+    }
+
+    async fn give_up(&self) {
+        if let (Some(_), Some(held)) = (self.lease.term(Boot::now()), &self.lease.held) {
+            let free = self.value(held.term, true);
+            if let Err(error) = self.bucket.update(LEADER_KEY, free, held.revision).await {
+                tracing::debug!(%error, "the lease of the leadership was not given up");
+            }
+        }
+    }
+
+    fn value(&self, term: Term, free: bool) -> Bytes {
+        let value = LeaseValue {
+            holder: self.holder,
+            name: self.name.clone(),
+            term,
+            free,
+            clock_jump_ms: self.clock.doubt().map(|doubt| doubt.by_ms),
+        };
+        serde_json::json!(value).to_string().into()
+    }
+}
