@@ -5,7 +5,7 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`window`] | how much of a queue may be outstanding |
-//! | [`line`] | who is next on a queue: level, worker-time of its share, age |
+//! | [`mod@line`] | who is next on a queue: level, worker-time of its share, age |
 //! | [`bucket`] | how many shards of a job may be issued at a moment |
 //! | [`pace`] | how long a shard takes, and how many pages a tile has for that |
 //! | [`gates`] | what keeps a job from getting room |

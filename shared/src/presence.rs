@@ -43,7 +43,7 @@ pub struct Presence {
     #[serde(default, skip_serializing_if = "Packed::is_empty")]
     pub named: Packed,
     /// What runs have cost it since it knows them, those that have grown since it said so last: at
-    /// most [`TOLLS_MAX`](crate::limits::TOLLS_MAX).
+    /// most [`TOLLS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolls: Vec<Toll>,
 }

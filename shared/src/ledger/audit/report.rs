@@ -40,17 +40,17 @@ pub struct Report {
     pub cancelled: u64,
     /// How many cells of the grid have no outcome, in a run that was not cancelled.
     pub lost_cells: u64,
-    /// The first of them, at most [`LISTED_MAX`](crate::limits::LISTED_MAX).
+    /// The first of them, at most [`LISTED_MAX`].
     pub lost: Vec<GridCell>,
     /// How many cells have a record that was never asked for.
     pub unexpected_cells: u64,
-    /// The first of them, at most [`LISTED_MAX`](crate::limits::LISTED_MAX).
+    /// The first of them, at most [`LISTED_MAX`].
     pub unexpected: Vec<GridCell>,
     /// Records that could not be read or did not belong where they stood.
     pub unexpected_records: u64,
     /// How many cells have two successes that no takeover explains.
     pub twice_cells: u64,
-    /// The first of them, at most [`LISTED_MAX`](crate::limits::LISTED_MAX).
+    /// The first of them, at most [`LISTED_MAX`].
     pub twice: Vec<GridCell>,
 }
 
