@@ -17,7 +17,7 @@
 //!
 //! **Modelled beside it.** Waves of several tiles, which land in part, and the steps of a claim:
 //! `batches.rs`. `started` and `returned` records, and condemned shards: `crash.rs`. Cancelling, retrying,
-//! closing: `orders.rs`.
+//! closing: `orders.rs`. Purging runs that are over, and forgetting their ids: `retention.rs`.
 //!
 //! **Mirrored or real.** The model's own fold is compared with `gridloom_shared::ledger::fold` on every
 //! ledger of a case (`real.rs`). The signs of a first delivery and the reading of a takeover mirror
@@ -59,6 +59,8 @@ mod protocol;
 mod queue;
 #[path = "model/real.rs"]
 mod real;
+#[path = "model/retention.rs"]
+mod retention;
 #[path = "model/rules.rs"]
 mod rules;
 #[path = "model/worker.rs"]
