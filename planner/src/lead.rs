@@ -57,7 +57,7 @@ const FROZEN_MAX: usize = 2 * 1024;
 
 /// What one event changed, for projections.
 #[derive(Debug)]
-pub enum Shown {
+pub enum Change {
     /// A run is open.
     Opened(RunId),
     /// A record changed its numbers.
@@ -85,7 +85,7 @@ pub struct Lead {
     looked: Boot,
     forgot: Boot,
     actions: Vec<Action>,
-    shown: Vec<Shown>,
+    changes: Vec<Change>,
 }
 
 impl Lead {
@@ -111,7 +111,7 @@ impl Lead {
             looked: now.boot,
             forgot: now.boot,
             actions: vec![Action::CallWorkers],
-            shown: Vec::new(),
+            changes: Vec::new(),
         };
         runs.into_iter().for_each(|fold| lead.add(fold, now));
         lead
@@ -144,8 +144,8 @@ impl Lead {
     }
 
     /// What has changed since the last call, for projections.
-    pub fn shown(&mut self) -> Vec<Shown> {
-        std::mem::take(&mut self.shown)
+    pub fn changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 
     /// Takes in an event.
@@ -218,7 +218,7 @@ impl Lead {
             self.admission
                 .opened(&name, job, opening.sequence, open, now);
         }
-        self.shown.push(Shown::Opened(name.clone()));
+        self.changes.push(Change::Opened(name.clone()));
         self.touched.insert(name);
     }
 
@@ -235,10 +235,10 @@ impl Lead {
         let closed = moved.after.tiles_closed - moved.before.tiles_closed;
         self.admission
             .counted(&entry.run, moved.foreign, closed, now);
-        self.shown.push(Shown::Moved(moved));
+        self.changes.push(Change::Moved(moved));
         if moved.over {
             if let Some(run) = self.remove(&entry.run) {
-                self.shown.push(Shown::Closed(Box::new(run)));
+                self.changes.push(Change::Closed(Box::new(run)));
             }
         } else {
             self.touch(&entry.run);
@@ -298,7 +298,7 @@ impl Lead {
     fn lose(&mut self, name: &RunId, why: String, gone: Option<Gone>) {
         if let Some(run) = self.remove(name) {
             tracing::error!(run = %name, why, "the run is lost");
-            self.shown.push(Shown::Lost(Box::new(run)));
+            self.changes.push(Change::Lost(Box::new(run)));
             let run = name.clone();
             self.actions.push(Action::Bury { run, why, gone });
         }

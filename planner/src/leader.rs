@@ -215,7 +215,7 @@ pub enum Leadership {
 
 /// What the service tells the keeper of the lease.
 #[derive(Debug)]
-pub enum Order {
+pub enum Notice {
     /// The broker refused the term: somebody else leads, with this term or a higher one.
     StepDown(Term),
     /// What the leadership was built on is another: give it up, and take it as if for the first time.

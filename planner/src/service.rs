@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use crate::admission::Flow;
 use crate::broker_clock::BrokerClock;
 use crate::lead;
-use crate::leader::{self, Leadership, Order};
+use crate::leader::{self, Leadership, Notice};
 use crate::now::Now;
 use crate::retention::Retention;
 use crate::toll::Tolls;
@@ -186,7 +186,7 @@ struct Service {
 
 /// What lives as long as the service.
 struct Around {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Notice>,
     keeper: JoinHandle<()>,
     presence: JoinHandle<()>,
     streams: JoinHandle<()>,
@@ -298,7 +298,7 @@ impl Service {
         let runs = led.map(|leadership| leadership.lead.book().len());
         tracing::error!(runs, "the ledger is another: runs of the old one are lost");
         self.standby = None;
-        let _ = around.orders.send(Order::Afresh).await;
+        let _ = around.orders.send(Notice::Afresh).await;
     }
 
     async fn take(&mut self, term: Term, around: &Around, folded: Option<Folded>) {
@@ -404,13 +404,13 @@ impl Service {
 
 impl Around {
     async fn step_down(&self, term: Term) {
-        let _ = self.orders.send(Order::StepDown(term)).await;
+        let _ = self.orders.send(Notice::StepDown(term)).await;
     }
 
     /// Gives the leadership up, and ends what is around the loop.
     async fn end(self) {
         let (answer, given_up) = oneshot::channel();
-        if self.orders.send(Order::GiveUp(answer)).await.is_ok() {
+        if self.orders.send(Notice::GiveUp(answer)).await.is_ok() {
             let _ = tokio::time::timeout(Duration::from_secs(2), given_up).await;
         }
         self.keeper.abort();

@@ -15,7 +15,7 @@ const CONFLICT: &str = "conflict: this request id was used before with other par
 
 /// What came of a message.
 #[derive(Debug)]
-pub enum Answer {
+pub enum Receipt {
     /// A run was opened.
     Opened(Box<NewRun>),
     /// The run exists: the same request was made before.
@@ -56,10 +56,10 @@ pub async fn answer(
     delivery: &Delivery,
     term: Term,
     is_full: impl Fn(&QueueName) -> bool,
-) -> Result<Answer, SubmitError> {
+) -> Result<Receipt, SubmitError> {
     let subject = delivery.subject.as_str();
     let outcome = match understand(broker, delivery).await? {
-        Ok(understood) if is_full(&understood.opened.job.queue) => return Ok(Answer::Later),
+        Ok(understood) if is_full(&understood.opened.job.queue) => return Ok(Receipt::Later),
         Ok(understood) => open(broker, understood, term).await?,
         Err(reason) => Err(reason),
     };
@@ -75,7 +75,7 @@ pub async fn answer(
             broker
                 .append_patiently(broker.subjects().unreadable(), record.encode())
                 .await?;
-            Ok(Answer::Refused(reason))
+            Ok(Receipt::Refused(reason))
         }
     }
 }
@@ -157,7 +157,7 @@ async fn open(
     broker: &Broker,
     understood: Understood,
     term: Term,
-) -> Result<Result<Answer, String>, SubmitError> {
+) -> Result<Result<Receipt, String>, SubmitError> {
     let Understood { run, opened } = understood;
     let (content, nonce) = (opened.content, opened.nonce);
     let subjects = broker.subjects();
@@ -177,7 +177,7 @@ async fn open(
         let place = (subject.as_str(), anywhere.as_str());
         match certainly(broker, place, bytes.clone(), behind).await {
             Ok(sequence) => {
-                return Ok(Ok(Answer::Opened(Box::new(NewRun {
+                return Ok(Ok(Receipt::Opened(Box::new(NewRun {
                     run,
                     sequence,
                     record,
@@ -190,12 +190,12 @@ async fn open(
             Earlier::Free(last) => behind = last,
             Earlier::Opened(sequence, first) => {
                 return Ok(same_request(&first, content, nonce).map(|mine| match mine {
-                    Mine::Yes => Answer::Opened(Box::new(NewRun {
+                    Mine::Yes => Receipt::Opened(Box::new(NewRun {
                         run,
                         sequence,
                         record,
                     })),
-                    Mine::No => Answer::Exists(run),
+                    Mine::No => Receipt::Exists(run),
                 }));
             }
             Earlier::Purged(was) if was.is_some_and(|was| was != content) => {
@@ -203,7 +203,7 @@ async fn open(
             }
             Earlier::Purged(_) => {
                 tracing::info!(%run, "asked for again: it is over and was purged");
-                return Ok(Ok(Answer::Exists(run)));
+                return Ok(Ok(Receipt::Exists(run)));
             }
             Earlier::Nonsense(sequence) => {
                 return Ok(Err(format!(

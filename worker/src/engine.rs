@@ -70,7 +70,7 @@ mod tiles;
 mod turns;
 
 use announcer::Announcer;
-use asked::Asked;
+use asked::Questions;
 use cancel::Cancelled;
 use drain::Draining;
 use errand::{Errands, Event};
@@ -138,7 +138,7 @@ struct Engine {
     renewals: Renewals,
     takeovers: Takeovers,
     cancelled: Cancelled,
-    asked: Asked,
+    asked: Questions,
     draining: Option<Draining>,
     /// Messages that cannot be understood and are being recorded as such. They take slots: a flood of
     /// them must not outrun the broker.
@@ -176,7 +176,7 @@ impl Engine {
             renewals: Renewals::new(&broker).await.map_err(lost)?,
             takeovers: Takeovers::new(&broker).await.map_err(lost)?,
             cancelled: Cancelled::new(&broker).await.map_err(lost)?,
-            asked: Asked::new(&broker, session).await.map_err(lost)?,
+            asked: Questions::new(&broker, session).await.map_err(lost)?,
             draining: None,
             refused: 0,
             announcer: Announcer::start(&broker, &settings, session),

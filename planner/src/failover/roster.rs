@@ -18,7 +18,7 @@ const REMEMBERED: Duration = Duration::from_secs(120);
 
 /// How it is with a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Life {
     /// It lives, or nothing else is known.
     Lives,
     /// It is held to be dead.
@@ -135,11 +135,11 @@ impl Roster {
     }
 
     /// How it is with a worker.
-    pub fn standing(&self, session: Session) -> Standing {
+    pub fn standing(&self, session: Session) -> Life {
         match self.workers.get(&session) {
-            Some(worker) if worker.probe.is_dead() => Standing::Dead,
-            Some(_) => Standing::Lives,
-            None => Standing::Unknown,
+            Some(worker) if worker.probe.is_dead() => Life::Dead,
+            Some(_) => Life::Lives,
+            None => Life::Unknown,
         }
     }
 
@@ -207,8 +207,8 @@ mod tests {
         goodbye.gone = true;
         roster.heard(&goodbye);
         dies(&mut roster, 1);
-        assert_eq!(roster.standing(Session(1)), Standing::Dead);
-        assert_eq!(roster.standing(Session(2)), Standing::Unknown);
+        assert_eq!(roster.standing(Session(1)), Life::Dead);
+        assert_eq!(roster.standing(Session(2)), Life::Unknown);
         assert_eq!(roster.learn(Session(2), NOBODY, at(10)), None);
     }
 
@@ -232,7 +232,7 @@ mod tests {
         roster.heard(&presence(2));
         dies(&mut roster, 1);
         roster.forget(at(129));
-        assert_eq!(roster.standing(Session(1)), Standing::Dead);
+        assert_eq!(roster.standing(Session(1)), Life::Dead);
         roster.forget(at(1_000));
         assert_eq!(roster.sessions(), [Session(2)]);
     }
@@ -244,11 +244,11 @@ mod tests {
             roster.heard(&presence(session));
         }
         roster.heard(&presence(1_000_000));
-        assert_eq!(roster.standing(Session(1_000_000)), Standing::Unknown);
+        assert_eq!(roster.standing(Session(1_000_000)), Life::Unknown);
         dies(&mut roster, 7);
         roster.heard(&presence(1_000_000));
-        assert_eq!(roster.standing(Session(1_000_000)), Standing::Lives);
-        assert_eq!(roster.standing(Session(7)), Standing::Unknown);
+        assert_eq!(roster.standing(Session(1_000_000)), Life::Lives);
+        assert_eq!(roster.standing(Session(7)), Life::Unknown);
         assert_eq!(roster.sessions().len(), WORKERS_MAX);
     }
 

@@ -12,7 +12,7 @@ use gridloom_shared::telemetry::names;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Leadership, Lease, LeaseValue, Order, Validity, Write, parse};
+use super::{Leadership, Lease, LeaseValue, Notice, Validity, Write, parse};
 use crate::broker_clock::{BrokerClock, spoken};
 
 /// How often a standby looks.
@@ -27,7 +27,7 @@ pub(crate) async fn keep(
     broker: Broker,
     name: String,
     changes: mpsc::Sender<Leadership>,
-    mut orders: mpsc::Receiver<Order>,
+    mut orders: mpsc::Receiver<Notice>,
     validity: Validity,
     clock: BrokerClock,
 ) {
@@ -52,12 +52,12 @@ pub(crate) async fn keep(
         };
         match order {
             None => {}
-            Some(Some(Order::StepDown(term))) => keeper.lease.outranked(term),
-            Some(Some(Order::Afresh)) => {
+            Some(Some(Notice::StepDown(term))) => keeper.lease.outranked(term),
+            Some(Some(Notice::Afresh)) => {
                 keeper.give_up().await;
                 keeper.lease.lose();
             }
-            Some(Some(Order::GiveUp(answer))) => {
+            Some(Some(Notice::GiveUp(answer))) => {
                 keeper.give_up().await;
                 let _ = answer.send(());
                 return;

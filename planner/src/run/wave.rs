@@ -28,40 +28,40 @@ pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: Room, now: UnixMs) -> 
         return Vec::new();
     }
     let grid = &opening.record.job.grid;
-    let mut plan = Plan {
+    let mut draft = Draft {
         tiles: Vec::new(),
         left: Left {
             tiles: room.tiles.min(WAVE_TILES_MAX),
             ..Left::default()
         },
     };
-    plan.retries(fold, now);
+    draft.retries(fold, now);
     // A run so many of whose shards wait has a fault that more of them would not mend.
     if fold.waiting().len() > RETRYING_MAX {
-        return plan.tiles;
+        return draft.tiles;
     }
     while cursor.slice < grid.slices && fold.frontier(cursor.slice).is_issued() {
         cursor.slice += 1;
     }
     let pages = grid.tile.unwrap_or(room.pages.clamp(1, TILE_MAX));
     for slice in (cursor.slice..grid.slices).take(SLICES_A_STEP as usize) {
-        if plan.left.is_full() {
+        if draft.left.is_full() {
             break;
         }
-        let Plan { tiles, left } = &mut plan;
+        let Draft { tiles, left } = &mut draft;
         grid.next(&fold.frontier(slice), pages, left, |piece| {
             push(tiles, first_attempt(slice, piece));
         });
     }
-    plan.tiles
+    draft.tiles
 }
 
-struct Plan {
+struct Draft {
     tiles: Vec<TileRun>,
     left: Left,
 }
 
-impl Plan {
+impl Draft {
     fn retries(&mut self, fold: &Fold, now: UnixMs) {
         for due in fold.due(now) {
             if self.left.is_full() {

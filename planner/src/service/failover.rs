@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 
 use super::envoy::Envoy;
 use crate::failover::probe::{self, Death, Event};
-use crate::failover::roster::{Roster, Standing};
+use crate::failover::roster::{Life, Roster};
 use crate::lead::event::Event as LeadEvent;
 
 pub(super) mod ask;
@@ -62,7 +62,7 @@ impl Workers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn standing(&self, session: Session) -> Standing {
+    fn standing(&self, session: Session) -> Life {
         self.roster().standing(session)
     }
 
@@ -254,7 +254,7 @@ impl Watch {
                 if number == self.round.number {
                     self.round.heard.insert(session);
                 }
-                let woke = self.workers.standing(session) == Standing::Dead;
+                let woke = self.workers.standing(session) == Life::Dead;
                 self.workers.roster().learn(session, Event::Heard, now);
                 if woke {
                     self.call();

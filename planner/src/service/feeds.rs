@@ -19,7 +19,7 @@ use super::event::Event;
 use super::health::Pulse;
 use crate::entry;
 use crate::lead::event::Event as LeadEvent;
-use crate::submit::{self, Answer};
+use crate::submit::{self, Receipt};
 
 pub(super) mod commands;
 
@@ -222,23 +222,23 @@ fn ended(answer: Option<Result<(), JoinError>>) {
 async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
     let is_full = |queue: &QueueName| envoy.doors.is_closed(queue);
     let label = match submit::answer(&envoy.broker, delivery, term, is_full).await {
-        Ok(Answer::Opened(new)) => {
+        Ok(Receipt::Opened(new)) => {
             tracing::info!(run = %new.run, "opened");
             envoy.say(LeadEvent::Opened(new)).await;
             "opened"
         }
-        Ok(Answer::Exists(run)) => {
+        Ok(Receipt::Exists(run)) => {
             tracing::info!(%run, "submitted again");
             "repeated"
         }
-        Ok(Answer::Later) => {
+        Ok(Receipt::Later) => {
             let handed = envoy.broker.nak_for(&delivery.reply, delivery.epoch, LATER);
             if let Err(error) = handed.await {
                 tracing::debug!(%error, "failed to put a submission off; it is delivered again");
             }
             return;
         }
-        Ok(Answer::Refused(reason)) => {
+        Ok(Receipt::Refused(reason)) => {
             tracing::warn!(subject = %delivery.subject, reason, "refused");
             "refused"
         }

@@ -15,7 +15,7 @@ use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 use tokio::sync::mpsc;
 
-use crate::lead::{Lead, Shown};
+use crate::lead::{Change, Lead};
 use crate::run::Run;
 
 /// How long a new run waits for its first summary: its first shards go first, and one that is over by
@@ -72,7 +72,7 @@ async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<RunSummary>) {
 impl Writer {
     /// Shows what has changed in a leadership since the last call.
     pub(super) fn follow(&mut self, lead: &mut Lead) {
-        let changes = lead.shown();
+        let changes = lead.changes();
         let changed = !changes.is_empty();
         for change in changes {
             self.show(change);
@@ -105,16 +105,16 @@ impl Writer {
         metrics::gauge!(names::RUNS, "state" => RunState::Running.as_str()).set(runs as f64);
     }
 
-    fn show(&mut self, change: Shown) {
+    fn show(&mut self, change: Change) {
         match change {
-            Shown::Opened(name) => {
+            Change::Opened(name) => {
                 if self.fresh.is_empty() {
                     self.since = Boot::now();
                 }
                 self.fresh.push(name);
             }
-            Shown::Moved(moved) => count(&moved.before, &moved.after),
-            Shown::Closed(run) => {
+            Change::Moved(moved) => count(&moved.before, &moved.after),
+            Change::Closed(run) => {
                 self.send(&run);
                 if let Some((_, closed)) = run.fold().closing() {
                     let state = RunState::from(closed.state).as_str();
@@ -122,7 +122,7 @@ impl Writer {
                     metrics::counter!(names::RUNS_CLOSED, "state" => state).increment(1);
                 }
             }
-            Shown::Lost(_) => metrics::counter!(names::RUNS_LOST).increment(1),
+            Change::Lost(_) => metrics::counter!(names::RUNS_LOST).increment(1),
         }
     }
 

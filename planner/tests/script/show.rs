@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use std::collections::{BTreeMap, HashMap};
 
-use gridloom_planner::lead::Shown;
+use gridloom_planner::lead::Change;
 use gridloom_planner::lead::action::{Action, Issue};
 use gridloom_shared::command::Answer;
 use gridloom_shared::id::{RunId, Session};
@@ -121,11 +121,11 @@ impl Names {
         name.cloned().unwrap_or_else(|| session.to_string())
     }
 
-    pub(super) fn shown(&self, shown: &Shown) -> Option<String> {
+    pub(super) fn shown(&self, shown: &Change) -> Option<String> {
         Some(match shown {
-            Shown::Opened(run) => format!("{} is open", self.run(run)),
-            Shown::Moved(_) => return None,
-            Shown::Closed(run) => {
+            Change::Opened(run) => format!("{} is open", self.run(run)),
+            Change::Moved(_) => return None,
+            Change::Closed(run) => {
                 let fold = run.fold();
                 let how = fold.closing().map(|(_, closed)| end(closed));
                 format!(
@@ -134,7 +134,7 @@ impl Names {
                     how.unwrap_or_default()
                 )
             }
-            Shown::Lost(run) => format!("{} is lost", self.run(run.fold().run())),
+            Change::Lost(run) => format!("{} is lost", self.run(run.fold().run())),
         })
     }
 

@@ -176,7 +176,7 @@ impl World {
         let Some(lead) = &mut self.lead else {
             return;
         };
-        let shown = lead.shown();
+        let shown = lead.changes();
         let actions = lead.advance(now);
         let deposed = lead.deposed();
         for shown in shown {

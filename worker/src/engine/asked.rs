@@ -26,15 +26,15 @@ const RETURNS: Duration = Duration::from_millis(200);
 const NAMED_EACH: u32 = 20;
 
 /// Questions, and what keeps them waiting.
-pub(super) struct Asked {
+pub(super) struct Questions {
     questions: Subscription,
     waiting: Vec<(Message, Boot)>,
     ticks: u32,
 }
 
-impl Asked {
-    pub(super) async fn new(broker: &Broker, session: Session) -> Result<Asked, PublishError> {
-        Ok(Asked {
+impl Questions {
+    pub(super) async fn new(broker: &Broker, session: Session) -> Result<Questions, PublishError> {
+        Ok(Questions {
             questions: broker
                 .subscribe(broker.subjects().holdings(session))
                 .await?,

@@ -10,7 +10,7 @@ use gridloom_shared::reads::ledger::Span;
 
 use super::errand::{self, Ask, Claim, Plan};
 use super::ledger_writer::At;
-use super::tiles::{Careful, Holding, Phase, TileKey};
+use super::tiles::{Holding, Isolation, Phase, TileKey};
 use super::{Engine, meters};
 use crate::lease::{Action, Event as LeaseEvent};
 use crate::takeover::reading::{Left, Reading};
@@ -103,7 +103,7 @@ impl Engine {
             self.settle(key);
         } else {
             held.left = (left.pages.len() < pages).then(|| left.pages.iter().collect());
-            held.careful = (left.crashes > 0).then(|| Careful {
+            held.careful = (left.crashes > 0).then(|| Isolation {
                 pages: left.pages.iter().flatten().collect(),
                 alone: left.isolated,
             });

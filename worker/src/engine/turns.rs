@@ -62,14 +62,14 @@ mod tests {
 
     use gridloom_shared::clock::Boot;
 
-    use super::super::tiles::{Careful, Phase, tests::taken};
+    use super::super::tiles::{Isolation, Phase, tests::taken};
     use super::*;
 
     fn careful(tiles: &mut Tiles, index: u32) -> TileKey {
         let key = taken(tiles, index);
         if let Some(held) = tiles.get_mut(key) {
             let pages = VecDeque::from([0]);
-            held.careful = Some(Careful { pages, alone: true });
+            held.careful = Some(Isolation { pages, alone: true });
         }
         key
     }

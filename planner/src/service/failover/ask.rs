@@ -13,7 +13,7 @@ use gridloom_shared::tile::TileRef;
 use gridloom_shared::wire;
 use tokio::time::Instant;
 
-use super::{Standing, Workers};
+use super::{Life, Workers};
 
 /// How long one question waits before it is asked again.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ impl<'a> Asking<'a> {
             match waiting.next().await {
                 Some((_, Some(held))) => self.held.extend(held),
                 // Asked again should it live after all.
-                Some((session, None)) if workers.standing(session) != Standing::Lives => {
+                Some((session, None)) if workers.standing(session) != Life::Lives => {
                     self.asked.remove(&session);
                 }
                 Some((session, None)) => {
@@ -94,7 +94,7 @@ async fn one(
     give_up: Instant,
 ) -> Option<Vec<u64>> {
     let subject = broker.subjects().holdings(session);
-    while workers.standing(session) == Standing::Lives && Instant::now() < give_up {
+    while workers.standing(session) == Life::Lives && Instant::now() < give_up {
         match broker
             .request(subject.clone(), question.clone(), ANSWER)
             .await

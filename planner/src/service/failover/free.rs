@@ -23,7 +23,7 @@ use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
 
 use super::ask::Asking;
-use super::{Death, Envoy, Event, Standing, Workers, echoed};
+use super::{Death, Envoy, Event, Life, Workers, echoed};
 
 /// How long a worker that is held to be dead is listened for once more.
 const LISTEN: Duration = Duration::from_millis(250);
@@ -207,7 +207,7 @@ impl Dead<'_> {
             let mut roster = self.workers.roster();
             roster.learn(session, Event::Heard, Boot::now());
         }
-        if self.workers.standing(session) == Standing::Lives {
+        if self.workers.standing(session) == Life::Lives {
             return Err(FreeError::Lives);
         }
         let told = matches!(

@@ -81,7 +81,7 @@ impl Phase {
 
 /// How a tile is run that was taken over because its holder may have crashed (docs/PROTOCOL.md §5).
 #[derive(Debug)]
-pub(in crate::engine) struct Careful {
+pub(in crate::engine) struct Isolation {
     /// The pages that are left, one after the other, each after a confirmed `started` record.
     pub(in crate::engine) pages: VecDeque<u64>,
     /// Whether nothing else may run in this worker meanwhile.
@@ -105,7 +105,7 @@ pub(in crate::engine) struct Held {
     /// What a takeover left of it; `None`: all.
     pub(in crate::engine) left: Option<Vec<Range<u64>>>,
     /// How it is run once a holder of it may have died of it.
-    pub(in crate::engine) careful: Option<Careful>,
+    pub(in crate::engine) careful: Option<Isolation>,
     /// Records about it that are not confirmed yet.
     pub(in crate::engine) parts: u32,
     /// Whether pages are left, to be handed back once its outcomes are confirmed.
