@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::subjects::WATCHED_KEY;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::RunId;
+use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::record::{PlanRecord, Record, WorkRecord};
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::process::Process;
@@ -169,6 +169,24 @@ async fn doctor_tells(stage: &Stage) -> anyhow::Result<bool> {
     }))
 }
 
+/// Runs that are over, one more than are kept.
+async fn five_of_which_one_is_purged(
+    stage: &mut Stage,
+    job: &JobName,
+) -> anyhow::Result<Vec<RunId>> {
+    let mut over = Vec::new();
+    for _ in 0..5 {
+        let run = stage.submit(job, &json!({})).await?;
+        stage.closed(&run, SOON).await?;
+        over.push(run);
+    }
+    eventually(SOON, "the one too many is purged", async || {
+        Ok(Ledger::read(&stage.broker, &over[0]).await?.entries.len() == 1)
+    })
+    .await?;
+    Ok(over)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_all_goes_on()
 -> anyhow::Result<()> {
@@ -180,10 +198,10 @@ async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_
         };
         let policy = [
             "planner",
-            "--retention-runs",
-            "1h",
-            "--retention-every",
-            "200ms",
+            "--retention-runs=1h",
+            "--retention-most=4",
+            "--retention-ids=24h",
+            "--retention-every=200ms",
         ];
         stage.planners.push(stage.gridloom(&policy)?.start().await?);
         stage.start_worker(4, &[]).await?;
@@ -194,8 +212,7 @@ async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_
                  backoff = { initial = \"1h\", max = \"1h\", factor = 1.0, jitter = 0.0 }",
             )
             .await?;
-        let over = stage.submit(&job, &json!({})).await?;
-        stage.closed(&over, SOON).await?;
+        let over = five_of_which_one_is_purged(stage, &job).await?;
         let waits = stage.submit(&job, &json!({ "fail_attempts": 1 })).await?;
         eventually(SOON, "it has failed once, and is swept", async || {
             let failed = attempts(stage, &waits).await?.1;
@@ -230,7 +247,10 @@ async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_
             Ok(!doctor_tells(stage).await?)
         })
         .await?;
-        for run in [&over, &waits, &next] {
+        let remembered = Ledger::read(&stage.broker, &over[0]).await?;
+        assert_eq!(remembered.entries.len(), 1, "its id is forgotten");
+        // Two more were too many meanwhile.
+        for run in over[3..].iter().chain([&waits, &next]) {
             stage.judge(run).await?.succeeded()?;
         }
         Ok(())
