@@ -111,14 +111,18 @@ impl Sweeper {
         self.listed.read(&self.broker).await?;
         let mut gone = 0_u64;
         for (place, retired) in self.listed.half_gone() {
-            self.remove(&place, retired, &ends).await?;
+            self.clear(&place, retired, &ends).await?;
             gone += 1;
         }
         for kept in self.policy.due(self.listed.kept(), &watched) {
-            if let Some(retired) = self.retire(&kept).await? {
-                let place = (kept.queue, kept.run);
-                self.remove(&place, retired, &ends).await?;
-                gone += 1;
+            let retired = self.retire(&kept).await?;
+            let place = (kept.queue, kept.run);
+            match retired {
+                Some(retired) => {
+                    self.clear(&place, retired, &ends).await?;
+                    gone += 1;
+                }
+                None => self.listed.doubt(&place),
             }
         }
         if gone > 0 {
@@ -188,6 +192,20 @@ impl Sweeper {
             Err(AppendError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Removes a run, and looks at it anew if that fails: what is known of it may be of another life.
+    async fn clear(
+        &mut self,
+        place: &list::Place,
+        retired: (u64, Retired),
+        ends: &Ends,
+    ) -> Result<(), SweepError> {
+        let removed = self.remove(place, retired, ends).await;
+        if removed.is_err() {
+            self.listed.doubt(place);
+        }
+        removed
     }
 
     /// Removes all of a run that stands below its `retired` record; that itself becomes the record by which

@@ -77,6 +77,12 @@ impl Listed {
         Ok(())
     }
 
+    /// What is known of a plan was not so: it is read again. A ledger that was purged by hand, and has as many
+    /// records again, looks as it did.
+    pub(super) fn doubt(&mut self, place: &Place) {
+        self.plans.remove(place);
+    }
+
     /// Runs that are over and have their records.
     pub(super) fn kept(&self) -> Vec<Kept> {
         let over = self.plans.iter().filter_map(|((queue, run), plan)| {
