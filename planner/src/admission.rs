@@ -143,6 +143,7 @@ impl Admission {
         let job = self.jobs.entry(spec.name.clone()).or_insert_with(|| Job {
             limits: spec.limits.clone(),
             handler: spec.handler.clone(),
+            newest: opened,
             shares: BTreeSet::new(),
             open_runs: 0,
             outstanding: 0,
@@ -152,9 +153,13 @@ impl Admission {
             blocked: None,
             lacking: BTreeSet::new(),
         });
-        // What was applied last is what holds.
-        job.limits = spec.limits.clone();
-        job.handler = spec.handler.clone();
+        // What was applied last is what holds; after a change of leader runs come in any order.
+        let changed = opened >= job.newest && job.limits != spec.limits;
+        if opened >= job.newest {
+            job.newest = opened;
+            job.limits = spec.limits.clone();
+            job.handler = spec.handler.clone();
+        }
         job.open_runs += 1;
         job.shares.insert(share.clone());
         let pace = job.pace;
@@ -171,6 +176,9 @@ impl Admission {
             charged: (0.0, 0),
         };
         self.runs.insert(run.clone(), member);
+        if changed {
+            self.unblock(&spec.name);
+        }
         let most = self.flow.open_runs;
         let queue = self.queue(&spec.queue, now.boot);
         queue.open_runs += 1;

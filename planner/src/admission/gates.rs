@@ -19,6 +19,8 @@ pub(super) enum Gate {
 pub(super) struct Job {
     pub(super) limits: LimitsSpec,
     pub(super) handler: HandlerName,
+    /// Ledger sequence of the youngest run that these are of.
+    pub(super) newest: u64,
     /// Of its open runs; more than one after its definition has changed.
     pub(super) shares: BTreeSet<ShareName>,
     pub(super) open_runs: usize,

@@ -423,3 +423,25 @@ fn queue_with_as_many_open_runs_as_it_may_have_is_full_until_a_tenth_is_over() {
     }
     assert!(simulation.admission.full().is_empty());
 }
+
+#[test]
+fn limits_are_those_of_the_youngest_run_in_whatever_order_runs_come() {
+    let mut simulation = Simulation::new(64);
+    let limit = |most| move |spec: &mut JobSpec| spec.limits.concurrency = Some(most);
+    simulation.open("a_s_1", 10_000, 100, limit(5));
+    simulation.until_ms(500);
+    assert_eq!(simulation.most_open, 5);
+    simulation.open("a_s_2", 10_000, 100, limit(20));
+    simulation.until_ms(501);
+    assert_eq!(simulation.most_open, 20, "the job was blocked");
+    // As after a change of leader: an older run that comes later.
+    let spec = {
+        let job = &simulation.admission.jobs[&JobName::new("a").unwrap()];
+        assert_eq!(job.newest, 2);
+        job.limits.clone()
+    };
+    simulation.left.clear();
+    simulation.open("a_s_0", 10, 100, limit(1));
+    let job = &simulation.admission.jobs[&JobName::new("a").unwrap()];
+    assert_eq!(job.limits, spec);
+}
