@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::{Counts, Fold};
 
@@ -76,8 +75,7 @@ impl Book {
         let name = fold.run().clone();
         let mut run = Run::new(fold)?;
         run.take(Event::QueueDoubtful);
-        self.note(&name, &run);
-        self.moved.insert(name.clone());
+        self.note(&name, !run.fold().open_tiles().is_empty());
         Some(self.runs.entry(name).insert_entry(run).into_mut())
     }
 
@@ -104,14 +102,8 @@ impl Book {
             },
             over: run.fold().closing().is_some(),
         };
-        if run.fold().open_tiles().is_empty() {
-            self.busy.remove(&entry.run);
-        } else if !self.busy.contains(&entry.run) {
-            self.busy.insert(entry.run.clone());
-        }
-        if !self.moved.contains(&entry.run) {
-            self.moved.insert(entry.run.clone());
-        }
+        let open = !run.fold().open_tiles().is_empty();
+        self.note(&entry.run, open);
         Some(moved)
     }
 
@@ -145,14 +137,15 @@ impl Book {
         moved.into_iter().filter_map(|name| self.runs.get(&name))
     }
 
-    /// What an open run knows of itself for whoever waits for it.
-    pub fn next_retry(&self, name: &RunId) -> Option<UnixMs> {
-        self.runs.get(name)?.next_retry()
-    }
-
-    fn note(&mut self, name: &RunId, run: &Run) {
-        if !run.fold().open_tiles().is_empty() {
+    /// Notes of a run that has changed whether tiles of it are open, and that it has moved.
+    fn note(&mut self, name: &RunId, open: bool) {
+        if !open {
+            self.busy.remove(name);
+        } else if !self.busy.contains(name) {
             self.busy.insert(name.clone());
+        }
+        if !self.moved.contains(name) {
+            self.moved.insert(name.clone());
         }
     }
 }

@@ -144,11 +144,8 @@ impl Crew {
 
 #[cfg(test)]
 mod tests {
-    use gridloom_shared::clock::UnixMs;
-    use gridloom_shared::holdings::Packed;
-    use gridloom_shared::id::WorkerName;
-
     use super::*;
+    use crate::made_up;
 
     fn at(ms: u64) -> Boot {
         Boot(Duration::from_millis(ms))
@@ -164,19 +161,9 @@ mod tests {
 
     fn presence(session: u64, handlers: &[&str]) -> Presence {
         Presence {
-            worker: WorkerName::new("w").unwrap(),
-            session: Session(session),
             queues: vec![queue()],
             handlers: handlers.iter().map(|name| handler(name)).collect(),
-            capacity: 4,
-            in_flight: 0,
-            version: String::new(),
-            started_at: UnixMs(0),
-            at: UnixMs(0),
-            stopping: false,
-            gone: false,
-            named: Packed::default(),
-            tolls: Vec::new(),
+            ..made_up::presence(session)
         }
     }
 

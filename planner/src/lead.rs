@@ -32,7 +32,7 @@ use crate::crew::Crew;
 use crate::entry::Entry;
 use crate::failover::refill::{self, Listing};
 use crate::now::Now;
-use crate::orders::{Orders, Request, Shelved};
+use crate::orders::{Orders, Shelved};
 use crate::register::Claims;
 use crate::run::{self, Room, Run};
 use crate::submit::NewRun;
@@ -44,7 +44,7 @@ mod reports;
 mod steps;
 
 use action::{Action, Issue, Order};
-use event::{Event, Outcome, Report};
+use event::{Event, Outcome, Report, Request};
 
 /// How often runs are looked at for tiles that may be missing on the queue.
 const LOOK: Duration = Duration::from_secs(10);

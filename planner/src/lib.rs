@@ -30,6 +30,8 @@ pub mod entry;
 pub mod failover;
 pub mod lead;
 pub mod leader;
+#[cfg(test)]
+mod made_up;
 pub mod now;
 pub mod orders;
 pub mod register;

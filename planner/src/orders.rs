@@ -7,8 +7,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use gridloom_shared::broker::Subject;
-use gridloom_shared::command::{Answer, Command};
+use gridloom_shared::command::Answer;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::PlanRecord;
@@ -16,21 +15,12 @@ use gridloom_shared::ledger::record::PlanRecord;
 use crate::book::Book;
 use crate::entry::Entry;
 use crate::lead::action::{Action, Order};
-use crate::lead::event::Written;
+use crate::lead::event::{Request, Written};
 use crate::run::order::{self, Judged};
 use crate::run::{Event, Run};
 
 /// Orders that may wait at once.
 const WAITING_MAX: usize = 1_000;
-
-/// An order, and where its answer goes.
-#[derive(Debug)]
-pub struct Request {
-    /// The order.
-    pub command: Command,
-    /// Where its answer goes.
-    pub reply: Subject,
-}
 
 /// An order whose record is on its way.
 #[derive(Debug)]

@@ -83,11 +83,8 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use gridloom_shared::clock::UnixMs;
-    use gridloom_shared::holdings::Packed;
-    use gridloom_shared::id::WorkerName;
-
     use super::*;
+    use crate::made_up;
 
     fn presence(tolls: &[(u64, u64)]) -> Presence {
         let tolls = tolls.iter().map(|(shards, busy_us)| Toll {
@@ -96,19 +93,8 @@ mod tests {
             busy_us: *busy_us,
         });
         Presence {
-            worker: WorkerName::new("w").unwrap(),
-            session: Session(1),
-            queues: Vec::new(),
-            handlers: Vec::new(),
-            capacity: 4,
-            in_flight: 0,
-            version: String::new(),
-            started_at: UnixMs(0),
-            at: UnixMs(0),
-            stopping: false,
-            gone: false,
-            named: Packed::default(),
             tolls: tolls.collect(),
+            ..made_up::presence(1)
         }
     }
 

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::holdings::Packed;
-use gridloom_shared::id::{Session, WorkerName};
 use gridloom_shared::job::{GridSpec, PagesSpec, Priority, RetrySpec};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::waiting::Waiting;
 
 use super::*;
+use crate::made_up;
 
 const QUEUE: &str = "default";
 
@@ -65,19 +64,10 @@ impl Simulation {
 
     fn announce(&mut self) {
         let presence = Presence {
-            worker: WorkerName::new("w").unwrap(),
-            session: Session(1),
             queues: vec![QueueName::new(QUEUE).unwrap()],
             handlers: vec![HandlerName::new("noop").unwrap()],
             capacity: self.slots,
-            in_flight: 0,
-            version: String::new(),
-            started_at: UnixMs(0),
-            at: UnixMs(0),
-            stopping: false,
-            gone: false,
-            named: Packed::default(),
-            tolls: Vec::new(),
+            ..made_up::presence(1)
         };
         if self.slots > 0 {
             self.crew.heard(&presence, self.now().boot);

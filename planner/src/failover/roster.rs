@@ -154,11 +154,8 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
-    use gridloom_shared::clock::UnixMs;
-    use gridloom_shared::holdings::Packed;
-    use gridloom_shared::id::WorkerName;
-
     use super::*;
+    use crate::made_up;
 
     const NOBODY: Event = Event::Nobody(Ground::Settled);
 
@@ -168,19 +165,8 @@ mod tests {
 
     fn presence(session: u64) -> Presence {
         Presence {
-            worker: WorkerName::new("w").unwrap(),
-            session: Session(session),
             queues: vec![queue()],
-            handlers: Vec::new(),
-            capacity: 4,
-            in_flight: 0,
-            version: String::new(),
-            started_at: UnixMs(0),
-            at: UnixMs(0),
-            stopping: false,
-            gone: false,
-            named: Packed::default(),
-            tolls: Vec::new(),
+            ..made_up::presence(session)
         }
     }
 

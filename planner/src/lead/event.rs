@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::term::{ClaimError, Register};
+use gridloom_shared::command::Command;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Wave;
@@ -11,7 +13,6 @@ use gridloom_shared::presence::Presence;
 use crate::census::{Counter, Gone};
 use crate::entry::Entry;
 use crate::failover::refill::Listing;
-use crate::orders::Request;
 use crate::submit::NewRun;
 
 /// What happened.
@@ -48,6 +49,15 @@ pub enum Event {
     Counting(Counter),
     /// Something that was carried out has ended.
     Report(Report),
+}
+
+/// An order, and where its answer goes.
+#[derive(Debug)]
+pub struct Request {
+    /// The order.
+    pub command: Command,
+    /// Where its answer goes.
+    pub reply: Subject,
 }
 
 /// How something that was carried out has ended.

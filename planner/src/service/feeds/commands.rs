@@ -7,8 +7,7 @@ use gridloom_shared::command::{Answer, Command};
 use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
-use crate::lead::event::Event;
-use crate::orders::Request;
+use crate::lead::event::{Event, Request};
 
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(100);
