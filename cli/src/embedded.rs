@@ -33,10 +33,6 @@ pub use fetch::FetchError;
 /// Receives one line for people, without a line feed.
 pub type Say<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// Most a message may weigh: above the largest submission that is accepted, so that the planner can
-/// answer an over-large one where the broker would cut its sender off.
-pub const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
-
 /// Time that nats-server gets to flush its store before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 

@@ -165,6 +165,16 @@ pub const LISTED_MAX: usize = 1_000;
 /// is a breach by itself.
 pub const SUCCESSES_MAX: usize = 64;
 
+/// Most bytes of keys in the answer to a probe, where a record may have `record_max` bytes.
+pub const fn probe_bytes(record_max: usize) -> usize {
+    let free = record_max.saturating_sub(KEY_MAX + KEY_MORE + TILE_RUN_BYTES);
+    if free < PROBE_BYTES_MAX {
+        free
+    } else {
+        PROBE_BYTES_MAX
+    }
+}
+
 /// Bytes of a key on the wire beyond its text.
 const KEY_MORE: usize = 5;
 /// Bytes of one run of tiles in a wave, without bounds and cursor.

@@ -19,12 +19,13 @@ fn guard() -> PathBuf {
 }
 
 #[tokio::test]
-async fn server_starts_and_answers_and_takes_messages_of_its_limit() -> anyhow::Result<()> {
+async fn server_starts_and_answers_and_takes_messages_as_large_as_any_does() -> anyhow::Result<()> {
     let server = TestServer::start().await?;
     let client = server.client().await?;
     let info = client.server_info();
     assert_eq!(info.server_name, server.name());
-    assert_eq!(info.max_payload, 8 * 1024 * 1024);
+    // What nobody raised: what runs here runs on a broker that is as it was installed.
+    assert_eq!(info.max_payload, 1024 * 1024);
     assert!(info.jetstream);
     let account = async_nats::jetstream::new(client).query_account().await?;
     assert_eq!(account.streams, 0);

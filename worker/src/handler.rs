@@ -4,10 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use gridloom_shared::tile::{Bounds, Key};
-
 use crate::failure::Failure;
 use crate::shard::{Probe, Shard};
+
+mod probed;
+
+pub use probed::ProbedPages;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub(crate) use probed::{SharedKey, disjoint};
 
 /// Code that executes shards. Any `async fn(Shard) -> Result<(), Failure>` is one.
 ///
@@ -35,18 +39,6 @@ where
     fn run(&self, shard: Shard) -> impl Future<Output = Result<(), Failure>> + Send {
         self(shard)
     }
-}
-
-/// The answer to a probe: pages in key order, after those that earlier probes of the slice found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProbedPages {
-    /// First and last key of each page, both inside it; at most
-    /// [`PROBE_PAGES_MAX`](gridloom_shared::limits::PROBE_PAGES_MAX) of them, whose keys take at most
-    /// [`PROBE_BYTES_MAX`](gridloom_shared::limits::PROBE_BYTES_MAX).
-    pub pages: Vec<Bounds>,
-    /// Where the next probe of this slice goes on ([`Probe::after`]); `None`: the slice is known to
-    /// its end.
-    pub cursor: Option<Key>,
 }
 
 /// A future that the engine can keep without knowing its type.

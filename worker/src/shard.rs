@@ -41,6 +41,8 @@ pub(crate) struct TileContext {
     /// Under which it is held: its wave's, or that of a takeover.
     pub(crate) fence: Fence,
     pub(crate) hold: Arc<Hold>,
+    /// Most bytes of keys that the answer to a probe may have.
+    pub(crate) answer_max: usize,
 }
 
 /// One cell of the grid, in the hands of its handler. Clones are cheap and mean the same shard.
@@ -263,6 +265,13 @@ impl Probe {
     /// The cursor that the previous probe of this slice returned; `None` for the first.
     pub fn after(&self) -> Option<&Key> {
         self.after.as_ref()
+    }
+
+    /// How many bytes the keys of the answer may take, each as [`Bounds::cost`] says: what is beyond it is to
+    /// be left to the next probe ([`ProbedPages::fitting`](crate::ProbedPages::fitting) does that). It follows
+    /// from the largest message that the broker takes.
+    pub fn room(&self) -> usize {
+        self.shard.0.tile.answer_max
     }
 }
 

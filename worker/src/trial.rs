@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, QueueName, RunId};
 use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
+use gridloom_shared::limits::PROBE_BYTES_MAX;
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 
 use crate::shard::{End, Hold, Probe, RunContext, Shard, TileContext};
@@ -39,6 +40,7 @@ pub struct Trial {
     fence: Fence,
     bounds: Option<Bounds>,
     after: Option<Key>,
+    room: usize,
     timeout: Option<Duration>,
     hold: Arc<Hold>,
 }
@@ -77,6 +79,7 @@ impl Trial {
             fence: Fence(1),
             bounds: None,
             after: None,
+            room: PROBE_BYTES_MAX,
             timeout: None,
             hold: Arc::new(Hold::new(
                 Boot::now() + Duration::from_secs(3_600),
@@ -131,6 +134,13 @@ impl Trial {
     #[must_use]
     pub fn after(mut self, cursor: Key) -> Trial {
         self.after = Some(cursor);
+        self
+    }
+
+    /// Bytes that the keys of a probe's answer may take, as [`Probe::room`] says.
+    #[must_use]
+    pub fn room(mut self, bytes: usize) -> Trial {
+        self.room = bytes;
         self
     }
 
@@ -203,6 +213,7 @@ impl Trial {
             tile,
             fence: self.fence,
             hold,
+            answer_max: self.room,
         })
     }
 

@@ -7,8 +7,6 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::MAX_PAYLOAD;
-
 /// The configuration, in the store's directory, which is nats-server's working directory: so no
 /// path stands in it and none needs quoting.
 pub(super) const FILE: &str = "nats.conf";
@@ -64,7 +62,6 @@ fn text(name: &str, port: u16, extra: &Extra<'_>) -> String {
         text,
         "server_name: \"{name}\"\n\
          listen: \"127.0.0.1:{port}\"\n\
-         max_payload: {MAX_PAYLOAD}\n\
          log_file: \"{LOG}\"\n\
          logfile_size_limit: 16MB\n\
          logfile_max_num: 3\n\

@@ -1,16 +1,13 @@
 //! Ends tiles: what came out of a handler goes to the ledger, and once that is confirmed the tile is
 //! acknowledged or what is left of it handed back; or its lease ends first.
 
-use gridloom_shared::ledger::record::PROBE_PAGES_MAX;
-use gridloom_shared::limits::PROBE_BYTES_MAX;
-use gridloom_shared::tile::{Bounds, KEY_MAX, Key};
+use gridloom_shared::limits::probe_bytes;
 
 use super::ledger_writer::{Return, failed_probe};
 use super::tiles::{Ended, Held, Holding, Phase, TileKey};
 use super::{Engine, meters};
 use crate::crew::Finished;
 use crate::failure::Failure;
-use crate::handler::ProbedPages;
 use crate::lease::Loss;
 use crate::shard::End;
 
@@ -45,13 +42,17 @@ impl Engine {
         let Some(held) = held else { return };
         held.unfinished = !goes_on && (finished.stopped || more);
         let mut entries = finished.entries;
-        match finished.probed.map(checked) {
-            Some(Ok(answer)) => {
-                held.parts += 1;
-                self.ledger.answer(finished.key, answer);
+        if let Some(answer) = finished.probed {
+            match answer.check(probe_bytes(self.broker.max_record())) {
+                Ok(()) => {
+                    held.parts += 1;
+                    self.ledger.answer(finished.key, answer);
+                }
+                Err(fault) => {
+                    let failure = Failure::permanent(format!("the probe returned {fault}"));
+                    entries = failed_probe(&held.tile, held.fence(), failure);
+                }
             }
-            Some(Err(failure)) => entries = failed_probe(&held.tile, held.fence(), failure),
-            None => {}
         }
         held.parts += self.ledger.outcomes(finished.key, entries);
         let settled = held.parts == 0;
@@ -139,60 +140,5 @@ impl Engine {
         let held = self.tiles.release(key)?;
         self.runs.went(key.opened);
         Some(held)
-    }
-}
-
-/// Whether the ledger has room for the answer to a probe.
-fn checked(answer: ProbedPages) -> Result<ProbedPages, Failure> {
-    if answer.pages.len() > PROBE_PAGES_MAX {
-        let found = answer.pages.len();
-        let text = format!(
-            "the probe returned {found} pages, {PROBE_PAGES_MAX} are the most: return the rest by a cursor"
-        );
-        return Err(Failure::permanent(text));
-    }
-    let cost: usize = answer.pages.iter().map(Bounds::cost).sum();
-    if cost > PROBE_BYTES_MAX {
-        let text = format!(
-            "the probe returned {} pages with {cost} bytes of keys, {PROBE_BYTES_MAX} are the most: return the rest by a cursor",
-            answer.pages.len()
-        );
-        return Err(Failure::permanent(text));
-    }
-    let keys = answer
-        .pages
-        .iter()
-        .flat_map(|page| [&page.0, &page.1])
-        .chain(&answer.cursor);
-    match keys.filter_map(length).max() {
-        Some(longest) if longest > KEY_MAX => Err(Failure::permanent(format!(
-            "the probe returned a key of {longest} bytes, {KEY_MAX} are the most"
-        ))),
-        Some(_) | None => Ok(answer),
-    }
-}
-
-fn length(key: &Key) -> Option<usize> {
-    match key {
-        Key::Int(_) => None,
-        Key::Text(text) => Some(text.len()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answer_to_a_probe_whose_record_would_not_fit_into_a_message_is_refused() {
-        let answer = |pages: usize, key: usize| ProbedPages {
-            pages: vec![Bounds(Key::Text("k".repeat(key)), Key::Text("k".repeat(key))); pages],
-            cursor: Some(Key::Text("k".repeat(key))),
-        };
-        let most = PROBE_BYTES_MAX / Bounds::cost(&answer(1, KEY_MAX).pages[0]);
-        assert!(checked(answer(most, KEY_MAX)).is_ok());
-        assert!(checked(answer(most + 1, KEY_MAX)).is_err());
-        assert!(checked(answer(PROBE_PAGES_MAX, 80)).is_ok());
-        assert!(checked(answer(PROBE_PAGES_MAX + 1, 1)).is_err());
     }
 }

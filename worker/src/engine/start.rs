@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
+use gridloom_shared::limits::probe_bytes;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -157,6 +158,7 @@ impl Engine {
             tile: Arc::clone(&held.tile),
             fence,
             hold: Arc::clone(&hold),
+            answer_max: probe_bytes(self.broker.max_record()),
         };
         held.hold = Some(hold);
         self.crew.outgoing.push(Job {

@@ -17,20 +17,23 @@
 //!
 //! **Names in statements**: `:slice`, `:slices` and `:page` always; `:page_from` and `:page_to`, both
 //! inside the page, where the pages were probed; `:offset` and `:limit` where the grid has `rows`
-//! (the last page of a slice is open: its `:limit` is the largest number); `:after` in a probe; and
+//! (the last page of a slice is open: its `:limit` is 2^53, more rows than there are, so that
+//! `:offset + :limit` is a number too); `:after` in a probe; and
 //! the job's other parameters. Integers are 64 bits wide, texts are text: PostgreSQL wants a cast
 //! where a column has another type (`day = :day::date`).
 //!
 //! **A probe** returns one row a page, the first and the last key, in order:
 //! ```sql
 //! SELECT min(id), max(id)
-//! FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / 1000 AS page
+//! FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS n
 //!       FROM flights
-//!       WHERE id % :slices = :slice AND (:after IS NULL OR id > :after)) AS numbered
-//! GROUP BY page ORDER BY 1
+//!       WHERE (id % :slices + :slices) % :slices = :slice
+//!         AND (:after IS NULL OR id > :after)) AS numbered
+//! GROUP BY n - n % 1000 ORDER BY 1
 //! ```
-//! At most 4,096 pages a question: with `:after` in the query (the last key that is known; null at
-//! first) the engine asks on where there are more.
+//! At most 4,096 pages a question, and fewer with long keys: with `:after` in the query (the last key that
+//! is known; null at first) the engine asks on where there are more. The key must be unique, not null, and
+//! compared as it is ordered: a key that is in two pages is refused (docs/HANDLERS.md has more forms).
 //!
 //! **What is reported**: `rows` is the number of rows that the statements inserted, updated or
 //! deleted. A `SELECT` that returns one row adds a counter for each of its integer columns, by name

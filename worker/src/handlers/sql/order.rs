@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use gridloom_shared::limits::ROWS_MAX;
 use gridloom_shared::tile::{Bounds, Key};
 use serde_json::{Map, Value as Json};
 
@@ -104,7 +105,7 @@ impl Order {
         }
         if let Some(window) = page.window {
             given.insert("offset", integer(window.offset));
-            given.insert("limit", integer(window.size.unwrap_or(u64::MAX)));
+            given.insert("limit", integer(window.size.unwrap_or(ROWS_MAX)));
         }
         let mut bound = Vec::with_capacity(self.statements.len());
         for statement in self.read_statements(dialect)? {
