@@ -6,9 +6,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gridloom_shared::address::Address;
 use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 
-use crate::config::{Command, Database, Share, Span, check_ids};
+pub mod variables;
+
+use crate::config::{Given, Share, Span, check_ids};
 
 const START: &str = "\
 Start here:
@@ -17,7 +20,9 @@ Start here:
   gridloom job apply job.toml   define a job, then: gridloom run NAME --wait
 
 Every setting has a flag, an environment variable GRIDLOOM_... and a key in gridloom.toml;
-a flag beats the environment, the environment beats the file.
+a flag beats the environment, the environment beats the file. Beside those that the flags name:
+GRIDLOOM_NATS_FILE and GRIDLOOM_WORKER_DATABASES_FILE name files that hold the setting,
+GRIDLOOM_NATS_SERVER the nats-server that dev and demo start.
 
 Exit codes: 0 success, 1 the thing asked about failed, 2 wrong usage or input,
 3 broker unreachable.";
@@ -40,22 +45,23 @@ pub struct Line {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
-    /// The broker; several addresses with commas [default: nats://127.0.0.1:4222]
+    /// The broker; several addresses with commas. Other users see the flags of a process: a password belongs into
+    /// the variable, or into a file that GRIDLOOM_NATS_FILE names [default: nats://127.0.0.1:4222]
     #[arg(
         long,
         global = true,
         env = "GRIDLOOM_NATS",
         value_name = "URL",
-        hide_env = true
+        hide_env_values = true
     )]
-    pub nats: Option<String>,
+    pub nats: Option<Address>,
     /// The installation; several can share a broker [default: gridloom]
     #[arg(
         long,
         global = true,
         env = "GRIDLOOM_NAMESPACE",
         value_name = "NAME",
-        hide_env = true
+        hide_env_values = true
     )]
     pub namespace: Option<Namespace>,
     /// The configuration file [default: gridloom.toml, if it is there]
@@ -64,7 +70,7 @@ pub struct Global {
         global = true,
         env = "GRIDLOOM_CONFIG",
         value_name = "FILE",
-        hide_env = true
+        hide_env_values = true
     )]
     pub config: Option<PathBuf>,
     /// Print JSON for programs
@@ -76,7 +82,7 @@ pub struct Global {
         global = true,
         env = "GRIDLOOM_LOG",
         value_name = "FILTER",
-        hide_env = true
+        hide_env_values = true
     )]
     pub log: Option<String>,
     /// How log lines look [default: text]
@@ -85,7 +91,7 @@ pub struct Global {
         global = true,
         env = "GRIDLOOM_LOG_FORMAT",
         value_name = "FORMAT",
-        hide_env = true
+        hide_env_values = true
     )]
     pub log_format: Option<LogStyle>,
 }
@@ -179,7 +185,7 @@ pub struct PlannerArgs {
         long = "open-runs",
         env = "GRIDLOOM_PLANNER_OPEN_RUNS",
         value_name = "N",
-        hide_env = true
+        hide_env_values = true
     )]
     pub open_runs: Option<NonZeroUsize>,
     /// Settings of streams.
@@ -208,7 +214,12 @@ pub struct WorkerArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct ListenFlag {
     /// Address of /metrics, /live and /ready [default: 127.0.0.1 and any free port, which the log names]
-    #[arg(long, env = "GRIDLOOM_LISTEN", value_name = "ADDRESS", hide_env = true)]
+    #[arg(
+        long,
+        env = "GRIDLOOM_LISTEN",
+        value_name = "ADDRESS",
+        hide_env_values = true
+    )]
     pub listen: Option<SocketAddr>,
 }
 
@@ -221,7 +232,7 @@ pub struct WorkerFlags {
         long,
         env = "GRIDLOOM_WORKER_NAME",
         value_name = "NAME",
-        hide_env = true
+        hide_env_values = true
     )]
     pub name: Option<WorkerName>,
     /// A queue to work for; several with commas [default: default]
@@ -230,7 +241,7 @@ pub struct WorkerFlags {
         env = "GRIDLOOM_WORKER_QUEUES",
         value_name = "QUEUE",
         value_delimiter = ',',
-        hide_env = true
+        hide_env_values = true
     )]
     pub queues: Option<Vec<QueueName>>,
     /// Tiles that run at once [default: 16]
@@ -238,7 +249,7 @@ pub struct WorkerFlags {
         long,
         env = "GRIDLOOM_WORKER_CONCURRENCY",
         value_name = "N",
-        hide_env = true
+        hide_env_values = true
     )]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub concurrency: Option<u32>,
@@ -247,27 +258,26 @@ pub struct WorkerFlags {
         long,
         env = "GRIDLOOM_WORKER_GRACE",
         value_name = "TIME",
-        hide_env = true
+        hide_env_values = true
     )]
     pub grace: Option<Span>,
-    /// A database for the sql handler, as NAME=URL; several with spaces between in the variable
+    /// A database for the sql handler, as NAME=URL; one a line in the variable, or in the file that
+    /// GRIDLOOM_WORKER_DATABASES_FILE names: the place for passwords
     #[arg(
         long = "database",
         env = "GRIDLOOM_WORKER_DATABASES",
-        value_name = "NAME=URL",
-        value_delimiter = ' '
+        value_name = "NAME=URL"
     )]
-    #[arg(hide_env = true, hide_env_values = true)]
-    pub databases: Option<Vec<Database>>,
-    /// A command for the exec handler, as NAME="PROGRAM ARGS..."; one a line in the variable
+    #[arg(hide_env_values = true)]
+    pub databases: Option<Vec<Given>>,
+    /// A command for the exec handler, as NAME="PROGRAM ARGS...", with quotes as in a shell but without one; one a line in the variable
     #[arg(
         long = "exec",
         env = "GRIDLOOM_WORKER_EXEC",
-        value_name = "NAME=COMMAND",
-        value_delimiter = '\n'
+        value_name = "NAME=COMMAND"
     )]
-    #[arg(hide_env = true)]
-    pub exec: Option<Vec<Command>>,
+    #[arg(hide_env_values = true)]
+    pub exec: Option<Vec<Given>>,
 }
 
 /// Settings of queues: how they are made where they are not there yet, and expected to be.
@@ -279,7 +289,7 @@ pub struct QueueFlags {
         long,
         env = "GRIDLOOM_QUEUE_ACK_DEADLINE",
         value_name = "TIME",
-        hide_env = true
+        hide_env_values = true
     )]
     pub ack_deadline: Option<Span>,
     /// How streams are made.
@@ -296,7 +306,7 @@ pub struct StreamFlags {
         long,
         env = "GRIDLOOM_QUEUE_STORAGE",
         value_name = "WHERE",
-        hide_env = true
+        hide_env_values = true
     )]
     pub storage: Option<Storage>,
     /// Copies of each stream: 1 on a single server, 3 on a cluster [default: 1]
@@ -304,7 +314,7 @@ pub struct StreamFlags {
         long,
         env = "GRIDLOOM_QUEUE_REPLICAS",
         value_name = "N",
-        hide_env = true
+        hide_env_values = true
     )]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
     pub replicas: Option<u8>,
@@ -319,7 +329,7 @@ pub struct RetentionFlags {
         long = "retention-runs",
         env = "GRIDLOOM_RETENTION_RUNS",
         value_name = "TIME",
-        hide_env = true
+        hide_env_values = true
     )]
     pub runs: Option<Span>,
     /// Of how many such runs they are kept at most; the oldest go first [default: 10000]
@@ -327,7 +337,7 @@ pub struct RetentionFlags {
         long = "retention-most",
         env = "GRIDLOOM_RETENTION_MOST",
         value_name = "N",
-        hide_env = true
+        hide_env_values = true
     )]
     pub most: Option<usize>,
     /// How long the id of a run that is over is remembered, a day at least [default: 30d]
@@ -336,7 +346,7 @@ pub struct RetentionFlags {
         env = "GRIDLOOM_RETENTION_IDS",
         value_name = "TIME",
         value_parser = remembered,
-        hide_env = true
+        hide_env_values = true
     )]
     pub ids: Option<Span>,
     /// How often it is looked for what is to go [default: 1m]
@@ -344,7 +354,7 @@ pub struct RetentionFlags {
         long = "retention-every",
         env = "GRIDLOOM_RETENTION_EVERY",
         value_name = "TIME",
-        hide_env = true
+        hide_env_values = true
     )]
     pub every: Option<Span>,
 }
@@ -359,7 +369,7 @@ pub struct ShareFlags {
         env = "GRIDLOOM_PLANNER_SHARES",
         value_name = "NAME=WEIGHT",
         value_delimiter = ',',
-        hide_env = true
+        hide_env_values = true
     )]
     pub shares: Option<Vec<Share>>,
 }

@@ -19,7 +19,7 @@ use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::command::Verb;
 use gridloom_shared::telemetry;
 
-use crate::args::{Dead, Line, Order};
+use crate::args::{Dead, Line, Order, variables};
 use crate::config::Config;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Form, Output};
@@ -53,7 +53,7 @@ impl Context {
     /// When it cannot be reached within `wait`, or will not do.
     pub async fn connect(&self, name: &str, wait: Duration) -> anyhow::Result<Broker> {
         let mut options = Options::new(
-            self.config.nats.as_str(),
+            self.config.nats.clone(),
             self.config.namespace.clone(),
             name,
         );
@@ -94,6 +94,9 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     let filter = context.config.log.as_deref().unwrap_or(usual);
     telemetry::logs_exactly(context.config.log_format, filter)
         .map_err(|error| Misuse::error(error.to_string()))?;
+    for fault in variables::unknown() {
+        tracing::warn!("{fault}");
+    }
     let mut runtime = match &line.order {
         // One loop and short tasks: handing them from thread to thread takes longer than they do.
         Order::Planner(_) => tokio::runtime::Builder::new_current_thread(),

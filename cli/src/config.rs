@@ -6,24 +6,28 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use gridloom_planner::retention::Retention;
+use gridloom_shared::address::Address;
+use gridloom_shared::environment::{self, EnvironmentError};
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
 use gridloom_shared::limits::OPEN_RUNS_MAX;
 use gridloom_shared::telemetry::LogFormat;
+use gridloom_worker::handlers::exec::{ExecCommand, named_commands};
 
 use crate::args::{
     Global, ListenFlag, LogStyle, QueueFlags, RetentionFlags, ShareFlags, Storage, WorkerFlags,
 };
+use crate::fault::Misuse;
 
 mod file;
 mod value;
 
 pub use file::{File, check_ids};
-pub use value::{Command, Database, Share, Span};
+pub use value::{Given, Share, Span};
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "gridloom.toml";
@@ -36,7 +40,7 @@ pub const DEFAULT_NAMESPACE: &str = "gridloom";
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The broker's address.
-    pub nats: String,
+    pub nats: Address,
     /// Whether somebody chose it.
     pub nats_chosen: bool,
     /// The installation.
@@ -60,25 +64,9 @@ pub struct WorkerConfig {
     /// Time to finish when told to stop, if somebody chose.
     pub grace: Option<Duration>,
     /// Databases of the sql handler: name to URL.
-    pub databases: BTreeMap<String, String>,
+    pub databases: BTreeMap<String, Address>,
     /// Commands of the exec handler.
-    pub exec: BTreeMap<String, Exec>,
-}
-
-/// A command of the exec handler.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-pub struct Exec {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments.
-    #[serde(default)]
-    pub args: Vec<String>,
-    /// Variables besides the worker's own.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// Where it runs; the worker's own directory otherwise.
-    #[serde(default)]
-    pub dir: Option<PathBuf>,
+    pub exec: BTreeMap<String, ExecCommand>,
 }
 
 /// How queues are made and expected to be.
@@ -104,7 +92,10 @@ impl Config {
             None if Path::new(DEFAULT_FILE).exists() => File::read(Path::new(DEFAULT_FILE))?,
             None => File::default(),
         };
-        Config::merge(flags, file)
+        let mut flags = flags.clone();
+        let secret = environment::secret_of_file("NATS").map_err(|error| misuse(&error))?;
+        flags.nats = flags.nats.or(secret.map(Address::from));
+        Config::merge(&flags, file)
     }
 
     fn merge(flags: &Global, file: File) -> anyhow::Result<Config> {
@@ -116,7 +107,7 @@ impl Config {
             .unwrap_or(LogStyle::Text);
         Ok(Config {
             nats_chosen: nats.is_some(),
-            nats: nats.unwrap_or_else(|| DEFAULT_NATS.to_owned()),
+            nats: nats.unwrap_or_else(|| DEFAULT_NATS.into()),
             namespace: namespace.map_or_else(|| Namespace::new(DEFAULT_NAMESPACE), Ok)?,
             log: flags
                 .log
@@ -141,26 +132,20 @@ impl Config {
     /// A worker's settings.
     ///
     /// # Errors
-    /// Never for names that are constants here.
+    /// When a database or a command is not written as one.
     pub fn worker(&self, flags: &WorkerFlags) -> anyhow::Result<WorkerConfig> {
         let file = &self.file.worker;
         let queues = flags.queues.clone().or_else(|| file.queues.clone());
         let mut databases = file.databases.clone();
-        databases.extend(
-            flags
-                .databases
-                .iter()
-                .flatten()
-                .map(|given| (given.name.clone(), given.url.clone())),
-        );
+        let secret =
+            environment::secret_of_file("WORKER_DATABASES").map_err(|error| misuse(&error))?;
+        let secret = secret.map(|text| vec![Given(text)]);
+        let named = flags.databases.as_ref().or(secret.as_ref());
+        databases.extend(given(DATABASES, named, value::databases)?);
         let mut exec = file.exec.clone();
-        exec.extend(
-            flags
-                .exec
-                .iter()
-                .flatten()
-                .map(|given| (given.name.clone(), given.exec.clone())),
-        );
+        exec.extend(given(COMMANDS, flags.exec.as_ref(), |text| {
+            named_commands(text).map_err(|error| error.to_string())
+        })?);
         Ok(WorkerConfig {
             name: flags.name.clone().or_else(|| file.name.clone()),
             queues: match queues.filter(|queues| !queues.is_empty()) {
@@ -217,11 +202,38 @@ impl Config {
     }
 }
 
+/// Where databases and commands are given.
+const DATABASES: &str = "--database (GRIDLOOM_WORKER_DATABASES, GRIDLOOM_WORKER_DATABASES_FILE)";
+const COMMANDS: &str = "--exec (GRIDLOOM_WORKER_EXEC)";
+
+/// What a flag or its variable names, each text by itself. Its faults are told here and not where words are
+/// taken from the command line, which would show the text: there may be a password in it.
+fn given<T>(
+    place: &str,
+    texts: Option<&Vec<Given>>,
+    read: impl Fn(&str) -> Result<Vec<(String, T)>, String>,
+) -> anyhow::Result<Vec<(String, T)>> {
+    let mut all = Vec::new();
+    for text in texts.into_iter().flatten() {
+        let named = read(&text.0);
+        all.extend(named.map_err(|fault| Misuse::error(format!("read {place}: {fault}")))?);
+    }
+    Ok(all)
+}
+
+fn misuse(error: &EnvironmentError) -> anyhow::Error {
+    Misuse::error(error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use gridloom_shared::broker::Options;
     use gridloom_shared::id::ShareName;
+    use gridloom_worker::handlers::sql::SqlHandler;
 
     use super::*;
+    use crate::args::{Line, Order};
 
     fn file(text: &str) -> File {
         File::parse(Path::new("test.toml"), text).unwrap()
@@ -239,13 +251,10 @@ mod tests {
         };
         let config = Config::merge(&flags, file).unwrap();
         assert_eq!(
-            (config.nats.as_str(), config.namespace.as_str()),
+            (config.nats.exact(), config.namespace.as_str()),
             ("nats://flag", "gridloom")
         );
-        let given = Database {
-            name: "b".into(),
-            url: "sqlite:other".into(),
-        };
+        let given = Given("b=sqlite:other".into());
         let worker = config
             .worker(&WorkerFlags {
                 databases: Some(vec![given]),
@@ -253,13 +262,58 @@ mod tests {
             })
             .unwrap();
         assert_eq!((worker.concurrency, worker.grace), (Some(3), None));
-        assert_eq!(worker.databases["a"], "sqlite:a");
-        assert_eq!(worker.databases["b"], "sqlite:other");
+        assert_eq!(worker.databases["a"].exact(), "sqlite:a");
+        assert_eq!(worker.databases["b"].exact(), "sqlite:other");
         assert_eq!(config.queue(&QueueFlags::default()).ack_deadline, None);
         let shares = config.shares(&ShareFlags {
             shares: Some(vec!["b=0.5".parse().unwrap()]),
         });
         let weight = |name| shares.weight(&ShareName::new(name).unwrap());
         assert_eq!((weight("a"), weight("b"), weight("c")), (2.0, 0.5, 1.0));
+    }
+
+    #[test]
+    fn nothing_that_is_printed_of_a_configuration_has_a_password_in_it() {
+        let text = "nats = \"nats://me:hunter2@h\"\n[worker.databases]\na = \"postgres://me:hunter2@h/db\"\n\
+                    [worker.exec]\nx = { program = \"sh\", args = [\"--token=hunter2\"], env = { PASSWORD = \"hunter2\" } }";
+        let file = file(text);
+        let args = [
+            "gridloom",
+            "worker",
+            "--nats",
+            "nats://hunter2@h",
+            "--database",
+            "b=mysql://me:hunter2@h/db",
+            "--exec",
+            "y=sh --token=hunter2",
+        ];
+        let line = Line::try_parse_from(args).unwrap();
+        let Order::Worker(flags) = &line.order else {
+            panic!("another order");
+        };
+        let config = Config::merge(&line.global, file.clone()).unwrap();
+        let by_file = Config::merge(&Global::default(), file.clone()).unwrap();
+        let worker = config.worker(&flags.worker).unwrap();
+        let options = Options::new(config.nats.clone(), config.namespace.clone(), "test");
+        let context = crate::commands::Context {
+            config: config.clone(),
+            output: crate::output::Output::new(crate::output::Form::People),
+        };
+        let exact = worker.databases.iter();
+        let exact = exact.map(|(name, url)| (name.clone(), url.exact().to_owned()));
+        let sql = SqlHandler::new(exact.collect()).unwrap();
+        for shown in [
+            format!("{line:?}"),
+            format!("{file:?}"),
+            format!("{config:?}"),
+            format!("{by_file:?}"),
+            format!("{worker:?}"),
+            format!("{options:?}"),
+            format!("{context:?}"),
+            format!("{sql:?}"),
+        ] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        assert!(format!("{config:?}").contains("nats://h"));
     }
 }

@@ -169,7 +169,7 @@ impl<T> Drop for Task<T> {
 
 async fn connect(context: &Context, stack: &mut Stack, story: &Story) -> anyhow::Result<Broker> {
     let mut own = context.clone();
-    own.config.nats = stack.url();
+    own.config.nats = stack.url().into();
     own.config.namespace = Namespace::new("gridloom")?;
     stack
         .insist(story, PATIENCE, async || {

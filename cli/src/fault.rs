@@ -84,12 +84,7 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return Some(UNREACHABLE);
     }
     if let Some(error) = cause.downcast_ref::<RunError>() {
-        return match error {
-            RunError::Connect(error) => code_of_cause(error),
-            RunError::Topology(error) => code_of_cause(error),
-            RunError::Build(_) => Some(MISUSE),
-            RunError::Engine(_) => None,
-        };
+        return Some(error.exit_code());
     }
     if let Some(error) = cause.downcast_ref::<reads::RunError>() {
         return match error {
@@ -109,8 +104,11 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     let unreachable = |away: bool| away.then_some(UNREACHABLE);
     if let Some(error) = cause.downcast_ref::<ConnectError>() {
-        let misuse = matches!(error, ConnectError::Address { .. });
-        return Some(if misuse { MISUSE } else { UNREACHABLE });
+        return Some(if error.is_misuse() {
+            MISUSE
+        } else {
+            UNREACHABLE
+        });
     }
     if let Some(error) = cause.downcast_ref::<TopologyError>() {
         return unreachable(error.is_unreachable());

@@ -5,7 +5,7 @@
 //! nothing of brokers and jobs, starts nothing else, and never restarts the program.
 //!
 //! ```text
-//! gridloom guard [--grace-ms N] [--pid-file PATH] [--] PROGRAM [ARGS...]
+//! gridloom guard [--grace-ms N] [--pid-file PATH] [--dir DIR] [--report] [--] PROGRAM [ARGS...]
 //! ```
 //!
 //! **Protocol.** Standard input is the *lifeline*. The parent writes a line, `N\n` with N a decimal
@@ -20,11 +20,16 @@
 //!
 //! **Stop** (end of the lifeline; or SIGTERM, SIGINT or SIGHUP to the guard): SIGKILL to the group;
 //! with a grace, SIGTERM first and SIGKILL when it is over. When the program ends by itself, what
-//! is left of its group is killed too.
+//! is left of its group is killed too. A line `stop MS\n` after the payload orders SIGTERM now and SIGKILL after
+//! so many milliseconds; the end of the lifeline or of the lease within them is SIGKILL at once.
+//!
+//! **Report.** With `--report` the lifeline is a socket, and the guard's last word on it is how the program
+//! ended ([`Ending`]): exit codes cannot tell a program that ended with 127 from one that is not there.
 //!
 //! **Exit code**: the program's; 128 + n when signal n ended it; 125 when the guard itself failed
 //! or the lifeline ended before the payload was complete (then nothing was started); 126 when the
-//! program could not be started and 127 when it does not exist.
+//! program could not be started and 127 when it does not exist. `--dir` is the program's working directory; 126
+//! when there is none.
 //!
 //! SIGKILL to the guard itself is the one end it cannot act on: the program then goes on.
 //!
@@ -37,11 +42,12 @@ mod order;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
+use gridloom_worker::handlers::exec::Ending;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::signal::unix::{SignalKind, signal};
@@ -66,6 +72,8 @@ enum Event {
     PayloadRead(Vec<u8>, Option<Boot>),
     /// The program may run until then.
     Leased(Boot),
+    /// The program's time is over: it has so long to end by itself.
+    Stopped(Duration),
     /// The lifeline broke its own protocol before the payload was complete.
     LifelineBroken(io::Error),
     LifelineEnded,
@@ -79,14 +87,20 @@ enum Event {
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error(
-        "{0}; usage: gridloom guard [--grace-ms N] [--pid-file PATH] [--] PROGRAM [ARGS...], \
-         with a length line and the payload on standard input"
+        "{0}; usage: gridloom guard [--grace-ms N] [--pid-file PATH] [--dir DIR] [--report] [--] \
+         PROGRAM [ARGS...], with a length line and the payload on standard input"
     )]
     Usage(String),
     #[error("read the payload from the lifeline: {0}")]
     Lifeline(io::Error),
-    #[error("start `{program}`: {source}")]
+    #[error("find its program `{program}`: {source}{}", hint(program))]
+    Absent { program: String, source: io::Error },
+    #[error("start its program `{program}`: {source}")]
     Start { program: String, source: io::Error },
+    #[error("enter its directory `{}`: {source}", .dir.display())]
+    Dir { dir: PathBuf, source: io::Error },
+    #[error("start its program in time: its lease was over")]
+    Late,
     #[error("{doing}: {source}")]
     Internal {
         doing: &'static str,
@@ -101,28 +115,58 @@ impl Fault {
 
     fn code(&self) -> u8 {
         match self {
-            Fault::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
-            Fault::Start { .. } => 126,
-            Fault::Usage(_) | Fault::Lifeline(_) | Fault::Internal { .. } => FAULT,
+            Fault::Absent { .. } => 127,
+            Fault::Start { .. } | Fault::Dir { .. } => 126,
+            Fault::Usage(_) | Fault::Lifeline(_) | Fault::Late | Fault::Internal { .. } => FAULT,
         }
+    }
+}
+
+/// The system says "not found" of a script's interpreter as well.
+fn hint(program: &str) -> &'static str {
+    if program.contains('/') && Path::new(program).is_file() {
+        "; it is there: is what its first line names (#!...)?"
+    } else {
+        ""
     }
 }
 
 /// Runs the guard; `args` are those after the word `guard`.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let ended = Order::parse(args).and_then(run);
-    ended.map_or_else(
-        |fault| {
+    let (report, ended) = match Order::parse(args) {
+        Ok(order) => (order.report, run(order)),
+        Err(fault) => (false, Err(fault)),
+    };
+    if report {
+        let ending = ended.as_ref().map_or_else(
+            |fault| Ending::Unstarted(fault.to_string()),
+            |status| how(*status),
+        );
+        // The parent may be gone; then nobody asks. A lifeline that is no socket is not written to.
+        let _ = rustix::io::write(io::stdin(), ending.line().as_bytes());
+    }
+    match ended {
+        Ok(status) => ExitCode::from(exit_code(status)),
+        Err(fault) => {
             // The guard is a program of its own beside the command: its standard error is the
             // program's, and there is nobody left to tell when even that fails.
-            let _ = writeln!(io::stderr(), "gridloom guard: failed to {fault}");
+            if !report {
+                let _ = writeln!(io::stderr(), "gridloom guard: failed to {fault}");
+            }
             ExitCode::from(fault.code())
-        },
-        ExitCode::from,
-    )
+        }
+    }
 }
 
-fn run(order: Order) -> Result<u8, Fault> {
+fn how(status: ExitStatus) -> Ending {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Code(code),
+        (None, Some(signal)) => Ending::Signal(signal),
+        (None, None) => Ending::Code(FAULT.into()),
+    }
+}
+
+fn run(order: Order) -> Result<ExitStatus, Fault> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -130,20 +174,24 @@ fn run(order: Order) -> Result<u8, Fault> {
         .block_on(watch(order))
 }
 
-async fn watch(order: Order) -> Result<u8, Fault> {
+async fn watch(order: Order) -> Result<ExitStatus, Fault> {
     let (tx, mut events) = unbounded_channel();
     forward_signals(&tx)?;
     lifeline::read_in_background(tx.clone()).map_err(Fault::internal("start a thread"))?;
     let (payload, lease) = match events.recv().await {
         Some(Event::PayloadRead(payload, lease)) => (payload, lease),
         Some(Event::LifelineBroken(source)) => return Err(Fault::Lifeline(source)),
-        Some(Event::Leased(_) | Event::LifelineEnded | Event::ProgramEnded | Event::Signalled)
-        | None => {
-            return Ok(FAULT);
-        }
+        Some(
+            Event::Leased(_)
+            | Event::Stopped(_)
+            | Event::LifelineEnded
+            | Event::ProgramEnded
+            | Event::Signalled,
+        )
+        | None => return Err(Fault::Late),
     };
     if lease.is_some_and(|until| until <= Boot::now()) {
-        return Ok(FAULT);
+        return Err(Fault::Late);
     }
     let mut child = start(&order, payload)?;
     let group = Pid::from_child(&child);
@@ -181,14 +229,25 @@ fn forward_signals(tx: &UnboundedSender<Event>) -> Result<(), Fault> {
 fn start(order: &Order, payload: Vec<u8>) -> Result<Child, Fault> {
     let mut command = Command::new(&order.program);
     command.args(&order.args).process_group(0);
+    if let Some(dir) = &order.dir {
+        // Said by itself: a failed start does not tell which of the two is missing.
+        std::fs::read_dir(dir).map_err(|source| Fault::Dir {
+            dir: dir.clone(),
+            source,
+        })?;
+        command.current_dir(dir);
+    }
     command.stdin(if payload.is_empty() {
         Stdio::null()
     } else {
         Stdio::piped()
     });
-    let mut child = command.spawn().map_err(|source| Fault::Start {
-        program: order.program.to_string_lossy().into_owned(),
-        source,
+    let mut child = command.spawn().map_err(|source| {
+        let program = order.program.to_string_lossy().into_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Fault::Absent { program, source },
+            _ => Fault::Start { program, source },
+        }
     })?;
     if let Some(mut stdin) = child.stdin.take() {
         // A thread of its own: a program that never reads must not keep the guard from seeing the
@@ -224,14 +283,22 @@ async fn until_ended(
     grace: Duration,
     mut lease: Option<Boot>,
 ) {
+    // When SIGKILL comes, once it was told to stop.
+    let mut last: Option<Boot> = None;
     let told = loop {
         let event = tokio::select! {
             event = events.recv() => event,
             () = over(lease) => break false,
+            () = over(last) => break false,
         };
         match event {
             Some(Event::ProgramEnded) | None => return,
-            Some(Event::LifelineEnded | Event::Signalled) => break true,
+            // Nobody is left to wait for it.
+            Some(Event::LifelineEnded | Event::Signalled) => break last.is_none(),
+            Some(Event::Stopped(grace)) => {
+                kill(group, Signal::TERM);
+                last.get_or_insert(Boot::now() + grace);
+            }
             Some(Event::Leased(until)) => lease = lease.max(Some(until)),
             Some(Event::PayloadRead(..) | Event::LifelineBroken(_)) => {}
         }
@@ -247,9 +314,9 @@ async fn until_ended(
     program_ended(events).await;
 }
 
-/// Ends with the lease; without one, never.
-async fn over(lease: Option<Boot>) {
-    let Some(until) = lease else {
+/// Ends at that moment of the boot clock; without one, never.
+async fn over(moment: Option<Boot>) {
+    let Some(until) = moment else {
         return std::future::pending().await;
     };
     loop {
@@ -271,11 +338,10 @@ fn kill(group: Pid, signal: Signal) {
     let _ = kill_process_group(group, signal);
 }
 
-fn reap(child: &mut Child) -> Result<u8, Fault> {
-    let status = child
+fn reap(child: &mut Child) -> Result<ExitStatus, Fault> {
+    child
         .wait()
-        .map_err(Fault::internal("wait for the program"))?;
-    Ok(exit_code(status))
+        .map_err(Fault::internal("wait for the program"))
 }
 
 /// The shell's rule: the code, or 128 + the signal.

@@ -26,6 +26,18 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Answers wrong usage, with code 2, and a question for help.
+fn misused(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when even that fails.
+    let _ = error.print();
+    if let Some(variable) = args::variables::blamed(error, std::env::args_os()) {
+        output::error(&format!(
+            "that value stands in the environment variable {variable}"
+        ));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(fault::MISUSE))
+}
+
 /// Runs the command.
 pub fn main() -> ExitCode {
     // Before anything else: a guard must be small, and must not take part in what it guards.
@@ -33,8 +45,10 @@ pub fn main() -> ExitCode {
     if args.next().is_some_and(|word| word == "guard") {
         return guard::main(args);
     }
-    // Wrong usage is answered here, with code 2.
-    let line = args::Line::parse();
+    let line = match args::Line::try_parse() {
+        Ok(line) => line,
+        Err(error) => return misused(&error),
+    };
     match commands::run(line) {
         Ok(verdict) => fault::code(verdict),
         Err(error) => {

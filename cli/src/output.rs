@@ -3,10 +3,14 @@
 //!
 //! It decides how things look, never what is true. A reader that went away (`gridloom runs | head`)
 //! ends the command quietly.
+//!
+//! What people read may come from anywhere: the output of a command, the name of a worker, a message that was
+//! refused. All of it goes through [`shown`] here, once, so that nothing steers a terminal. JSON stays exact.
 
 use std::io::{self, IsTerminal, Write};
 
 use gridloom_shared::reads::LeftOut;
+use gridloom_shared::shown::shown;
 use serde::Serialize;
 
 mod list;
@@ -56,7 +60,7 @@ impl Output {
     /// One JSON document over several lines.
     pub fn document<T: Serialize + ?Sized>(&self, document: &T) {
         match serde_json::to_string_pretty(document) {
-            Ok(text) => self.say(text),
+            Ok(text) => self.exactly(&format!("{text}\n")),
             Err(error) => self.note(format!("cannot show this as JSON: {error}")),
         }
     }
@@ -64,7 +68,7 @@ impl Output {
     /// One JSON document on one line, for what streams.
     pub fn line<T: Serialize + ?Sized>(&self, document: &T) {
         match serde_json::to_string(document) {
-            Ok(text) => self.say(text),
+            Ok(text) => self.exactly(&format!("{text}\n")),
             Err(error) => self.note(format!("cannot show this as JSON: {error}")),
         }
     }
@@ -80,12 +84,12 @@ impl Output {
 
     /// A line on standard output.
     pub fn say(&self, text: impl AsRef<str>) {
-        write(&mut io::stdout().lock(), text.as_ref());
+        say(&mut io::stdout().lock(), text.as_ref());
     }
 
     /// A line on standard error: what is not the answer, but good to know.
     pub fn note(&self, text: impl AsRef<str>) {
-        write(&mut io::stderr().lock(), text.as_ref());
+        say(&mut io::stderr().lock(), text.as_ref());
     }
 
     /// What a list does not tell of.
@@ -98,8 +102,8 @@ impl Output {
         List::new(*self)
     }
 
-    /// Text on standard output, without an end of line.
-    fn write(&self, text: &str) {
+    /// Text on standard output as it is: JSON, or what was made fit to be shown and painted.
+    fn exactly(&self, text: &str) {
         print(&mut io::stdout().lock(), text);
     }
 
@@ -116,11 +120,11 @@ impl Output {
 
 /// Says why the command failed.
 pub fn error(message: &str) {
-    write(&mut io::stderr().lock(), &format!("gridloom: {message}"));
+    say(&mut io::stderr().lock(), &format!("gridloom: {message}"));
 }
 
-fn write(to: &mut impl Write, text: &str) {
-    print(to, &format!("{text}\n"));
+fn say(to: &mut impl Write, text: &str) {
+    print(to, &format!("{}\n", shown(text)));
 }
 
 fn print(to: &mut impl Write, text: &str) {
@@ -184,6 +188,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn what_people_read_steers_no_terminal() {
+        let mut printed = Vec::new();
+        say(&mut printed, "worker \x1b]0;owned\x07 said:\n\r\u{9b}2J\0");
+        assert_eq!(
+            String::from_utf8(printed).unwrap(),
+            "worker \\x1b]0;owned\\x07 said:\n\\r\\u{9b}2J\\0\n"
+        );
+    }
 
     #[test]
     fn numbers_and_times_read_well() {

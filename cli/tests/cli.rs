@@ -47,6 +47,7 @@ fn wrong_usage_ends_with_2() {
         &["runs", "--log", "a=b=c"],
         &["worker", "--concurrency", "0"],
         &["worker", "--database", "flights"],
+        &["worker", "--exec", "resize"],
         &["worker", "--ack-deadline", "soon"],
         &["planner", "--ack-deadline", "2s"],
         &["job", "apply", "nowhere.toml"],
@@ -159,4 +160,105 @@ fn unknown_keys_of_the_configuration_are_refused_with_the_nearest_known_one() {
     assert_eq!(code(&output), 2);
     let said = stderr(&output);
     assert!(said.contains("did you mean \"concurrency\""), "{said}");
+}
+
+#[test]
+fn worker_looks_for_its_commands_before_anything_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "[worker.exec]\na = \"/no/such/program\"\nb = { program = \"sh\", dir = \"nowhere\" }\nc = \"sh\"\n";
+    std::fs::write(dir.path().join("gridloom.toml"), text).unwrap();
+    let output = gridloom(dir.path(), &["worker", "--nats", AWAY[0]], &[]);
+    assert_eq!(code(&output), 2);
+    let said = stderr(&output);
+    for words in ["\"a\"", "/no/such/program", "\"b\"", "nowhere"] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    assert!(!said.contains("\"c\""), "{said}");
+}
+
+#[test]
+fn commands_and_databases_are_read_as_they_were_meant_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, words) in [
+        (["--exec", "pipe=echo a | cat"], "sh -c"),
+        (["--exec", "x=sh -c 'exit"], "no end"),
+        (["--database", "postgres://me:hunter2@host/db"], "NAME=URL"),
+    ] {
+        let output = gridloom(dir.path(), &["worker", args[0], args[1]], &[]);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 2, "{said}");
+        assert!(said.contains(words) && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn variable_that_cannot_be_read_or_is_unknown_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let blamed = "GRIDLOOM_WORKER_CONCURRENCY";
+    let output = gridloom(dir.path(), &["worker"], &[(blamed, "many")]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains(blamed), "{}", stderr(&output));
+    // What was typed is not the variable's.
+    let typed = ["worker", "--concurrency", "none"];
+    let said = stderr(&gridloom(dir.path(), &typed, &[(blamed, "2")]));
+    assert!(!said.contains(blamed), "{said}");
+    let mistyped = [
+        ("GRIDLOOM_NATS", AWAY[0]),
+        ("GRIDLOOM_WORKER_CONCURENCY", "2"),
+    ];
+    let output = gridloom(dir.path(), &["runs"], &mistyped);
+    assert_eq!(code(&output), 3);
+    let said = stderr(&output);
+    assert!(
+        said.contains("GRIDLOOM_WORKER_CONCURENCY is no known setting")
+            && said.contains("did you mean GRIDLOOM_WORKER_CONCURRENCY?"),
+        "{said}"
+    );
+}
+
+#[test]
+fn secrets_are_read_out_of_files_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("nats");
+    std::fs::write(&file, "nats://me:hunter2@127.0.0.1:1\n").unwrap();
+    let named = ("GRIDLOOM_NATS_FILE", file.to_str().unwrap());
+    let output = gridloom(dir.path(), &["runs"], &[named]);
+    let said = stderr(&output);
+    assert_eq!(code(&output), 3, "{said}");
+    assert!(
+        said.contains("nats://127.0.0.1:1") && !said.contains("hunter2"),
+        "{said}"
+    );
+    // What people type counts more.
+    let said = stderr(&gridloom(
+        dir.path(),
+        &["runs", "--nats", AWAY[1]],
+        &[named],
+    ));
+    assert!(said.contains("127.0.0.1:2"), "{said}");
+    for env in [
+        &[named, ("GRIDLOOM_NATS", AWAY[0])][..],
+        &[("GRIDLOOM_NATS_FILE", "/no/such/file")],
+    ] {
+        let output = gridloom(dir.path(), &["runs"], env);
+        assert_eq!(code(&output), 2);
+        assert!(
+            stderr(&output).contains("GRIDLOOM_NATS_FILE"),
+            "{}",
+            stderr(&output)
+        );
+    }
+    let databases = dir.path().join("databases");
+    std::fs::write(&databases, "a=sqlite:a.db\noops hunter2\n").unwrap();
+    let named = (
+        "GRIDLOOM_WORKER_DATABASES_FILE",
+        databases.to_str().unwrap(),
+    );
+    let output = gridloom(dir.path(), &["worker", "--nats", AWAY[0]], &[named]);
+    let said = stderr(&output);
+    assert_eq!(code(&output), 2, "{said}");
+    assert!(
+        said.contains("WORKER_DATABASES") && !said.contains("hunter2"),
+        "{said}"
+    );
 }

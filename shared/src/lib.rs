@@ -11,7 +11,11 @@
 //! | [`wire`] | how a record becomes bytes, and which bytes are refused |
 //! | [`ledger`] | what the records of a run mean |
 //! | [`command`] | what people order of runs, and how it is answered |
+//! | [`address`] | what of an address may be printed |
 //! | [`clock`] | which clock is read for what |
+//! | [`duration`] | how a length of time is written |
+//! | [`environment`] | which settings stand in the environment |
+//! | [`shown`] | how text from outside is shown to people |
 //! | [`presence`] | what a worker says of itself |
 //! | [`holdings`] | what a worker's engine is asked, and how it answers |
 //! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
@@ -22,9 +26,12 @@
 //! | [`reads`] | what command line, API and console read of an installation |
 //! | [`telemetry`] | logs, metrics and the health endpoints |
 
+pub mod address;
 pub mod broker;
 pub mod clock;
 pub mod command;
+pub mod duration;
+pub mod environment;
 pub mod grid;
 pub mod holdings;
 pub mod id;
@@ -35,6 +42,7 @@ pub mod presence;
 pub mod quick;
 pub mod ranges;
 pub mod reads;
+pub mod shown;
 pub mod slicing;
 pub mod submission;
 pub mod telemetry;

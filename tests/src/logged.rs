@@ -26,11 +26,16 @@ use tokio::task::JoinSet;
 /// The word that makes the command under test such a worker.
 pub const WORD: &str = "logged-worker";
 
-/// The command under test: `gridloom`, or a worker that logs its executions.
+/// The word that makes it a worker as a user writes one, with nothing but a handler.
+pub const OWN_WORD: &str = "own-worker";
+
+/// The command under test: `gridloom`, or a worker that logs its executions, or a user's own.
 pub fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
-    if args.next().as_deref() != Some(WORD) {
-        return gridloom_cli::main();
+    match args.next().as_deref() {
+        Some(WORD) => {}
+        Some(OWN_WORD) => return own(),
+        _ => return gridloom_cli::main(),
     }
     let args: Vec<String> = args.collect();
     match run(&args) {
@@ -40,6 +45,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[tokio::main]
+async fn own() -> ExitCode {
+    Worker::builder().handler("own", Noop).main().await
 }
 
 /// Runs until it is told to stop. `args` are pairs of `--name value`.

@@ -5,13 +5,12 @@
     reason = "what the tests share is test code as well"
 )]
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gridloom_shared::tile::Key;
 use gridloom_tests::wait::{eventually, eventually_some};
-use gridloom_worker::handlers::exec::{ExecCommand, ExecHandler};
+use gridloom_worker::handlers::exec::{ExecCommand, ExecError, ExecHandler};
 use gridloom_worker::{Failure, Handler, Trial};
 use rustix::process::{Pid, test_kill_process};
 use serde_json::json;
@@ -21,20 +20,26 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// A handler whose command `c` is this shell script, run in `dir`.
 fn shell(script: &str, dir: &TempDir) -> ExecHandler {
-    let command = ExecCommand {
+    with(sh(script, dir))
+}
+
+fn sh(script: &str, dir: &TempDir) -> ExecCommand {
+    ExecCommand {
         program: "/bin/sh".into(),
         args: vec!["-c".to_owned(), script.to_owned()],
         env: [("COLOUR".to_owned(), "blue".to_owned())].into(),
         dir: Some(dir.path().to_owned()),
-    };
-    with([("c".to_owned(), command)].into())
+        grace: SOON,
+    }
 }
 
-fn with(commands: BTreeMap<String, ExecCommand>) -> ExecHandler {
-    ExecHandler::new(
-        PathBuf::from(env!("CARGO_BIN_EXE_gridloom-under-test")),
-        commands,
-    )
+fn with(command: ExecCommand) -> ExecHandler {
+    handler(command).unwrap()
+}
+
+fn handler(command: ExecCommand) -> Result<ExecHandler, ExecError> {
+    let guard = PathBuf::from(env!("CARGO_BIN_EXE_gridloom-under-test"));
+    ExecHandler::new(guard, [("c".to_owned(), command)].into())
 }
 
 fn trial() -> Trial {
@@ -91,8 +96,11 @@ async fn exit_code_says_whether_another_attempt_is_worth_it() {
         ("echo only here; exit 1", false, "only here"),
         ("echo wrong input >&2; exit 65", true, "wrong input"),
         ("exit 64", true, "exit code 64"),
-        ("kill -9 $$", false, "signal 9"),
-        ("echo '{\"rows\": -1}'", false, "report"),
+        ("kill -9 $$", false, "signal 9 (SIGKILL)"),
+        ("exit 255", false, "exit code 255"),
+        ("exit 130", false, "exit code 130"),
+        ("no-such-program", false, "exit code 127"),
+        ("exit 125", false, "exit code 125"),
     ] {
         let failure = failure(script).await;
         assert_eq!(failure.is_permanent(), permanent, "{script}: {failure}");
@@ -124,15 +132,64 @@ async fn command_that_the_worker_does_not_name_is_refused() {
 }
 
 #[tokio::test]
-async fn program_that_is_not_there_may_be_there_on_another_worker() {
-    let command = ExecCommand {
-        program: "/no/such/program".into(),
+async fn report_that_cannot_be_read_undoes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let script =
+        r#"echo '{"rows": 3.0}'; echo '{"rows": "ten"}'; echo '{"counters": {"a": 1, "b": null}}'"#;
+    let counters = run(&shell(script, &dir), &trial()).await.unwrap();
+    let expected = [("rows", 3), ("a", 1), ("odd_reports", 2)];
+    assert_eq!(counters, expected.map(|(name, n)| (name.to_owned(), n)));
+}
+
+#[test]
+fn command_that_cannot_be_run_here_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |program: &str, dir: PathBuf| ExecCommand {
+        program: program.into(),
+        dir: Some(dir),
         ..ExecCommand::default()
     };
-    let handler = with([("c".to_owned(), command)].into());
+    for (command, words) in [
+        (
+            of("/no/such/program", dir.path().into()),
+            "/no/such/program",
+        ),
+        (of("no-such-program", dir.path().into()), "in PATH"),
+        (of("/bin/sh", dir.path().join("gone")), "gone"),
+        (of("/etc/passwd", dir.path().into()), "not executable"),
+    ] {
+        let error = handler(command).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("\"c\""), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_there_at_the_start_and_is_gone_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, program) = (dir.path().join("home"), dir.path().join("program"));
+    let rebuild = || {
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::copy("/bin/sh", &program).unwrap();
+        with(ExecCommand {
+            program: program.clone(),
+            dir: Some(home.clone()),
+            ..ExecCommand::default()
+        })
+    };
+    let handler = rebuild();
+    std::fs::remove_file(&program).unwrap();
     let failure = run(&handler, &trial()).await.unwrap_err();
+    let named = format!("find its program `{}`", program.display());
     assert!(
-        !failure.is_permanent() && failure.text().contains("127"),
+        !failure.is_permanent() && failure.text().contains(&named),
+        "{failure}"
+    );
+    let handler = rebuild();
+    std::fs::remove_dir(&home).unwrap();
+    let failure = run(&handler, &trial()).await.unwrap_err();
+    let named = format!("enter its directory `{}`", home.display());
+    assert!(
+        !failure.is_permanent() && failure.text().contains(&named),
         "{failure}"
     );
 }
@@ -165,6 +222,63 @@ async fn lost_lease_kills_the_whole_group() {
     let (handler, trial) = (shell(FAMILY, &dir), trial());
     let (ended, pids) = tokio::join!(run(&handler, &trial), async {
         let pids = pids(&dir).await;
+        trial.lose_lease();
+        pids
+    });
+    assert!(ended.unwrap_err().is_stop());
+    gone(pids).await;
+}
+
+/// Runs the script, and tells it that its time is over once it has made the file `begun`.
+async fn out_of_time(script: &str, dir: &TempDir, grace: Duration) -> Failure {
+    let mut command = sh(script, dir);
+    command.grace = grace;
+    let (handler, trial) = (with(command), trial());
+    let (ended, ()) = tokio::join!(run(&handler, &trial), async {
+        let begun = dir.path().join("begun");
+        let begun = eventually(SOON, "it has begun", async || Ok(begun.exists()));
+        begun.await.unwrap();
+        trial.end_time();
+    });
+    ended.unwrap_err()
+}
+
+#[tokio::test]
+async fn command_out_of_time_may_tidy_up_and_its_last_words_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "trap 'echo tidied up; exit 0' TERM; echo at line 7; \
+        sleep 1000 & echo $! > child; echo $$ > own; touch begun; wait";
+    let failure = out_of_time(script, &dir, SOON).await;
+    assert!(!failure.is_stop(), "{failure}");
+    let text = failure.text();
+    assert!(text.contains("exit code 0: at line 7\ntidied up"), "{text}");
+    gone(pids(&dir).await).await;
+}
+
+#[tokio::test]
+async fn command_that_ignores_the_end_of_its_time_is_killed_after_its_grace() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "trap '' TERM; echo stuck; sleep 1000 & echo $! > child; echo $$ > own; \
+        touch begun; while :; do wait; done";
+    let failure = out_of_time(script, &dir, Duration::from_millis(200)).await;
+    let text = failure.text();
+    assert!(text.contains("signal 9 (SIGKILL): stuck"), "{text}");
+    gone(pids(&dir).await).await;
+}
+
+#[tokio::test]
+async fn lease_that_is_lost_within_the_grace_kills_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "trap 'touch told' TERM; sleep 1000 & echo $! > child; echo $$ > own; while :; do wait; done";
+    let mut command = sh(script, &dir);
+    command.grace = Duration::from_secs(200);
+    let (handler, trial) = (with(command), trial());
+    let (ended, pids) = tokio::join!(run(&handler, &trial), async {
+        let pids = pids(&dir).await;
+        trial.end_time();
+        let told = dir.path().join("told");
+        let told = eventually(SOON, "it got SIGTERM", async || Ok(told.exists()));
+        told.await.unwrap();
         trial.lose_lease();
         pids
     });

@@ -201,7 +201,11 @@ async fn leased(
 ) -> anyhow::Result<(tokio::process::Child, tokio::process::ChildStdin, Pid)> {
     let mut guard = tokio::process::Command::new(env!("CARGO_BIN_EXE_gridloom-under-test"))
         .args(["guard", "--pid-file", "program", "--grace-ms", "60000"])
-        .args(["sh", "-c", "trap '' TERM; sleep 1000"])
+        .args([
+            "sh",
+            "-c",
+            "trap 'touch told' TERM; while :; do sleep 0.05; done",
+        ])
         .current_dir(dir.path())
         .stdin(std::process::Stdio::piped())
         .kill_on_drop(true)
@@ -255,4 +259,47 @@ async fn program_whose_lease_is_over_is_not_started() -> anyhow::Result<()> {
     assert_eq!(status.code(), Some(125));
     assert!(!mark.exists());
     Ok(())
+}
+
+/// Orders the stop with an hour's grace, and waits until the program was told.
+async fn stop(dir: &TempDir, lifeline: &mut tokio::process::ChildStdin) -> anyhow::Result<()> {
+    lifeline.write_all(b"stop 3600000\n").await?;
+    let told = dir.path().join("told");
+    eventually(SOON, "the program got SIGTERM", async || Ok(told.exists())).await
+}
+
+#[tokio::test]
+async fn stop_gives_the_program_its_grace_and_then_kills_it() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (mut guard, mut lifeline, program) = leased(&dir, SOON * 3).await?;
+    let told = Boot::now();
+    lifeline.write_all(b"stop 400\n").await?;
+    let status = timeout(SOON, guard.wait()).await??;
+    assert_eq!(status.code(), Some(137));
+    assert!(
+        Boot::now().since(told) >= Duration::from_millis(400) && dir.path().join("told").exists()
+    );
+    gone(program).await
+}
+
+#[tokio::test]
+async fn worker_that_is_killed_within_the_grace_takes_the_program_with_it() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (mut guard, mut lifeline, program) = leased(&dir, SOON * 3).await?;
+    stop(&dir, &mut lifeline).await?;
+    drop(lifeline);
+    let status = timeout(SOON, guard.wait()).await??;
+    assert_eq!(status.code(), Some(137));
+    gone(program).await
+}
+
+#[tokio::test]
+async fn worker_that_is_frozen_within_the_grace_leaves_the_program_its_lease() -> anyhow::Result<()>
+{
+    let dir = tempfile::tempdir()?;
+    let (mut guard, mut lifeline, program) = leased(&dir, Duration::from_secs(3)).await?;
+    stop(&dir, &mut lifeline).await?;
+    let status = timeout(SOON, guard.wait()).await??;
+    assert_eq!(status.code(), Some(137));
+    gone(program).await
 }

@@ -54,5 +54,7 @@ mod refused;
 mod retention;
 #[path = "scenarios/runs.rs"]
 mod runs;
+#[path = "scenarios/services.rs"]
+mod services;
 #[path = "scenarios/submissions.rs"]
 mod submissions;

@@ -1,6 +1,6 @@
 //! A complete worker: counts the words of a text file, each slice its own lines.
 //!
-//! With `gridloom dev` running: `cargo run -p gridloom-worker --example words`, then
+//! With `gridloom dev` running: `cargo run -p gridloom-worker --features telemetry --example words`, then
 //! `gridloom job apply words.toml` and `gridloom run words --wait --param file=README.md` with
 //!
 //! ```toml
@@ -13,7 +13,9 @@
 //! file = "README.md"
 //! ```
 
-use gridloom_worker::{Failure, RunError, Shard, Worker};
+use std::process::ExitCode;
+
+use gridloom_worker::{Failure, Shard, Worker};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -49,12 +51,11 @@ async fn words(shard: Shard) -> Result<(), Failure> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), RunError> {
+async fn main() -> ExitCode {
     Worker::builder()
-        .nats("nats://127.0.0.1:4222")
         .queue("default")
         .concurrency(8)
         .handler("words", words)
-        .run()
+        .main()
         .await
 }

@@ -1,11 +1,15 @@
 //! How a worker is put together: its name, its queues, its handlers, its broker.
 
 use std::collections::HashMap;
+#[cfg(feature = "telemetry")]
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gridloom_shared::address::Address;
 use gridloom_shared::broker::Options;
 use gridloom_shared::broker::topology::AckDeadline;
+use gridloom_shared::environment::EnvironmentError;
 use gridloom_shared::id::{HandlerName, NameError, Namespace, QueueName, WorkerName};
 
 use crate::handler::{Handler, SharedHandler};
@@ -31,6 +35,9 @@ pub enum BuildError {
     /// A name is malformed.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The environment says what cannot be.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
     /// Two handlers have the same name.
     #[error("register handler {0:?} twice: give each its own name")]
     HandlerTwice(String),
@@ -57,16 +64,20 @@ pub enum BuildError {
 
 /// Collects what a worker needs. Faults are told by [`Builder::build`].
 pub struct Builder {
-    url: String,
+    pub(crate) url: Address,
     options: Option<Options>,
-    namespace: String,
-    name: Option<String>,
-    queues: Vec<String>,
-    concurrency: u32,
-    ack_deadline: Option<Duration>,
-    grace: Duration,
+    pub(crate) namespace: String,
+    pub(crate) name: Option<String>,
+    pub(crate) queues: Vec<String>,
+    pub(crate) concurrency: u32,
+    pub(crate) ack_deadline: Option<Duration>,
+    pub(crate) grace: Duration,
     handlers: Vec<(String, SharedHandler)>,
     signals: bool,
+    #[cfg(feature = "telemetry")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// What is wrong with the environment.
+    pub(crate) fault: Option<EnvironmentError>,
 }
 
 impl Default for Builder {
@@ -82,6 +93,9 @@ impl Default for Builder {
             grace: GRACE_DEFAULT,
             handlers: Vec::new(),
             signals: true,
+            #[cfg(feature = "telemetry")]
+            listen: None,
+            fault: None,
         }
     }
 }
@@ -89,7 +103,7 @@ impl Default for Builder {
 impl Builder {
     /// The broker: one URL or several with commas. [`NATS_DEFAULT`] if left out.
     #[must_use]
-    pub fn nats(mut self, url: impl Into<String>) -> Builder {
+    pub fn nats(mut self, url: impl Into<Address>) -> Builder {
         self.url = url.into();
         self
     }
@@ -152,6 +166,15 @@ impl Builder {
         self
     }
 
+    /// Serves `/metrics`, `/live` and `/ready` there while the worker runs; port 0 takes any free one, which the
+    /// log names.
+    #[cfg(feature = "telemetry")]
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Builder {
+        self.listen = Some(address);
+        self
+    }
+
     /// Leaves signals alone: only [`Stop::stop`] stops the worker.
     #[must_use]
     pub fn ignore_signals(mut self) -> Builder {
@@ -164,6 +187,9 @@ impl Builder {
     /// # Errors
     /// When something in it is wrong; the text says what to change.
     pub fn build(self) -> Result<Worker, BuildError> {
+        if let Some(fault) = self.fault {
+            return Err(fault.into());
+        }
         if self.concurrency == 0 || self.concurrency > CONCURRENCY_MAX {
             return Err(BuildError::Concurrency(self.concurrency));
         }
@@ -195,6 +221,8 @@ impl Builder {
             stop: Stop::default(),
             health: WorkerHealth::default(),
             signals: self.signals,
+            #[cfg(feature = "telemetry")]
+            listen: self.listen,
         })
     }
 

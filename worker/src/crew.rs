@@ -171,12 +171,13 @@ impl<K> Work<K> {
             self.finished.stopped = true;
             return;
         }
-        let limits = Limits::new(&self.tile);
+        let limits = Limits::new(&self.tile, self.handler.grace());
         if let Some(limit) = limits.span() {
             self.tile.hold.lend(Lent {
                 page,
                 since: now,
                 limit,
+                grace: limits.grace(),
                 entries: self.tally.lend(),
             });
         }
@@ -233,7 +234,10 @@ impl<K> Work<K> {
             Ended::Returned(Err(failure)) => failure,
             Ended::Stopped => Failure::retry("stopped without a cause"),
             Ended::Panicked(text) => Failure::retry(format!("panicked: {text}")),
-            Ended::TimedOut(limit) => Failure::retry(format!("timed out after {limit:?}")),
+            Ended::TimedOut(limit, None) => Failure::retry(format!("timed out after {limit:?}")),
+            Ended::TimedOut(limit, Some(said)) => {
+                Failure::retry(format!("timed out after {limit:?}: {said}"))
+            }
         };
         let tile = &self.tile.tile;
         tracing::debug!(run = %tile.run, slice = tile.slice, page, attempt = tile.attempt, %failure, "attempt failed");
@@ -332,6 +336,45 @@ mod tests {
         }))
         .await;
         assert_eq!((finished.done, finished.failed), (1, 1));
+        assert_eq!(failure(&finished).0, "timed out after 20ms");
+    }
+
+    #[tokio::test]
+    async fn what_an_attempt_out_of_time_says_within_its_grace_is_kept() {
+        struct Slow;
+        impl Handler for Slow {
+            async fn run(&self, shard: Shard) -> Result<(), Failure> {
+                shard.cancelled().await;
+                // Longer than others may take.
+                tokio::time::sleep(crate::handler::GRACE_DEFAULT * 3).await;
+                Err(Failure::permanent("was at line 7"))
+            }
+            fn grace(&self) -> Duration {
+                Duration::from_secs(20)
+            }
+        }
+        let trial = Trial::new("a", "b").timeout(Duration::from_millis(20));
+        let finished = run_one(job(&trial, Slow)).await;
+        let (text, retry) = failure(&finished);
+        assert_eq!(text, "timed out after 20ms: was at line 7");
+        assert_eq!(retry, Retry::Backoff);
+    }
+
+    #[tokio::test]
+    async fn grace_ends_with_the_hold() {
+        struct Stubborn(Trial);
+        impl Handler for Stubborn {
+            async fn run(&self, shard: Shard) -> Result<(), Failure> {
+                shard.cancelled().await;
+                self.0.end(End::Cancelled);
+                std::future::pending().await
+            }
+            fn grace(&self) -> Duration {
+                Duration::from_secs(3_600)
+            }
+        }
+        let trial = Trial::new("a", "b").timeout(Duration::from_millis(20));
+        let finished = run_one(job(&trial, Stubborn(trial.clone()))).await;
         assert_eq!(failure(&finished).0, "timed out after 20ms");
     }
 

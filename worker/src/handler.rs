@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::shard::{Probe, Shard};
@@ -13,10 +14,13 @@ pub use probed::ProbedPages;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub(crate) use probed::{SharedKey, disjoint};
 
+/// How long an attempt that is told to stop may take to do so by itself.
+pub(crate) const GRACE_DEFAULT: Duration = Duration::from_millis(50);
+
 /// Code that executes shards. Any `async fn(Shard) -> Result<(), Failure>` is one.
 ///
 /// An attempt that is told to stop ([`Shard::cancelled`], [`Shard::check`]) has 50 ms to end by
-/// itself; then its future is dropped at its next await.
+/// itself ([`Handler::grace`] when it is out of time); then its future is dropped at its next await.
 pub trait Handler: Send + Sync + 'static {
     /// Executes one shard. `Ok` commits it.
     fn run(&self, shard: Shard) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -28,6 +32,13 @@ pub trait Handler: Send + Sync + 'static {
             probe.handler()
         );
         std::future::ready(Err(Failure::permanent(text)))
+    }
+
+    /// How long an attempt that is out of time may take to end by itself. The failure that it returns
+    /// within it becomes part of the attempt's error. When its lease is lost or the run was cancelled,
+    /// it has 50 ms all the same.
+    fn grace(&self) -> Duration {
+        GRACE_DEFAULT
     }
 }
 
@@ -48,6 +59,7 @@ pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> +
 pub(crate) trait AnyHandler: Send + Sync + 'static {
     fn run_boxed(&self, shard: Shard) -> Boxed<'_, ()>;
     fn probe_boxed(&self, probe: Probe) -> Boxed<'_, ProbedPages>;
+    fn grace(&self) -> Duration;
 }
 
 impl<H: Handler> AnyHandler for H {
@@ -57,6 +69,10 @@ impl<H: Handler> AnyHandler for H {
 
     fn probe_boxed(&self, probe: Probe) -> Boxed<'_, ProbedPages> {
         Box::pin(self.probe(probe))
+    }
+
+    fn grace(&self) -> Duration {
+        Handler::grace(self)
     }
 }
 

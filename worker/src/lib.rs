@@ -55,7 +55,20 @@
 //! not be repeated use the shard's identity ([`Shard::nonce`], slice, page) as a key, or its
 //! [`Shard::fence`]; the built-in `sql` handler does the first within its transaction.
 //!
-//! **Features.** The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
+//! **As a service.** `.main().await` instead of `.run().await` takes the settings of the environment that `gridloom
+//! worker` takes (`GRIDLOOM_NATS`, `GRIDLOOM_WORKER_QUEUES`, ...; [`Builder::environment`]) and gives the process its exit
+//! codes. With the feature `telemetry` it also writes log lines to standard error (`GRIDLOOM_LOG`), and serves `/metrics`,
+//! `/live` and `/ready` where [`Builder::listen`] or `GRIDLOOM_LISTEN` says:
+//!
+//! ```no_run
+//! # async fn greet(_: gridloom_worker::Shard) -> Result<(), gridloom_worker::Failure> { Ok(()) }
+//! #[tokio::main]
+//! async fn main() -> std::process::ExitCode {
+//!     gridloom_worker::Worker::builder().queue("default").handler("greet", greet).main().await
+//! }
+//! ```
+//!
+//! **Features.** `telemetry`: see above. The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
 //! `postgres`, `mysql` for the `sql` handler with that database (`sql`: all three).
 //!
 //! | room | what it decides |
@@ -65,6 +78,7 @@
 //! | [`failure`] | whether another attempt follows |
 //! | [`builder`] | how a worker is put together |
 //! | [`worker`] | how it is started and stopped, and how it may end |
+//! | [`service`] | a worker as a service: environment, logs, endpoints, exit code |
 //! | [`trial`] | shards without an engine, to test a handler |
 //! | [`handlers`] | the built-in handlers |
 //! | [`health`] | whether the worker can work now |
@@ -89,6 +103,7 @@ pub mod failure;
 pub mod handler;
 pub mod handlers;
 pub mod health;
+pub mod service;
 pub mod shard;
 pub mod trial;
 pub mod worker;

@@ -186,6 +186,12 @@ impl Shard {
         self.stop_token().cancelled().await;
     }
 
+    /// Ends when the tile is not held any more, or not wanted: an attempt that is only out of time goes on.
+    #[cfg(feature = "exec")]
+    pub(crate) async fn let_go(&self) {
+        self.0.tile.hold.token().cancelled().await;
+    }
+
     fn stop_token(&self) -> &CancellationToken {
         self.0
             .stop

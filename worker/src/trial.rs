@@ -24,6 +24,7 @@ use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, QueueName, RunId};
 use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
 use gridloom_shared::limits::PROBE_BYTES_MAX;
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
+use tokio_util::sync::CancellationToken;
 
 use crate::shard::{End, Hold, Probe, RunContext, Shard, TileContext};
 
@@ -43,6 +44,8 @@ pub struct Trial {
     room: usize,
     timeout: Option<Duration>,
     hold: Arc<Hold>,
+    /// Ends the attempts alone, not their hold.
+    over: CancellationToken,
 }
 
 impl Trial {
@@ -56,6 +59,8 @@ impl Trial {
     )]
     pub fn new(job: &str, handler: &str) -> Trial {
         let name = JobName::new(job).expect("a job name");
+        let now = Boot::now();
+        let hold = Hold::new(now + Duration::from_secs(3_600), now);
         Trial {
             run: RunId::from_submission(&name, 1),
             job: JobSpec {
@@ -81,10 +86,8 @@ impl Trial {
             after: None,
             room: PROBE_BYTES_MAX,
             timeout: None,
-            hold: Arc::new(Hold::new(
-                Boot::now() + Duration::from_secs(3_600),
-                Boot::now(),
-            )),
+            over: hold.token().child_token(),
+            hold: Arc::new(hold),
         }
     }
 
@@ -164,7 +167,14 @@ impl Trial {
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Trial {
         self.hold = Arc::new(Hold::new(Boot::now() + lease, Boot::now()));
+        self.over = self.hold.token().child_token();
         self
+    }
+
+    /// Tells all shards of this trial and of its clones that their time is over, as a worker would at the end
+    /// of the job's `limits.timeout`.
+    pub fn end_time(&self) {
+        self.over.cancel();
     }
 
     /// Takes the lease of all shards of this trial and of its clones, as another worker would.
@@ -175,7 +185,12 @@ impl Trial {
     /// A shard. Each call gives a new one with the same place in the same run.
     pub fn shard(&self) -> Shard {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        Shard::new(self.tile_context(), self.page, None, deadline)
+        Shard::new(
+            self.tile_context(),
+            self.page,
+            Some(self.over.clone()),
+            deadline,
+        )
     }
 
     /// A probe.
@@ -263,6 +278,15 @@ mod tests {
             failure.is_permanent() && failure.text().contains("wide"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn end_of_its_time_stops_the_shard_and_leaves_its_lease() {
+        let trial = Trial::new("a", "b");
+        let shard = trial.shard();
+        trial.end_time();
+        assert_eq!(shard.check().unwrap_err().text(), "out of time");
+        assert!(!shard.lease_remaining().is_zero());
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use gridloom_shared::broker::topology::{AckDeadline, TopologyError};
 use gridloom_shared::broker::{ConnectError, Options};
 use gridloom_shared::id::{HandlerName, QueueName, WorkerName};
+#[cfg(feature = "telemetry")]
+use gridloom_shared::telemetry;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,10 @@ pub enum RunError {
     /// What the broker has does not fit.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// Metrics and health cannot be served where they should be.
+    #[cfg(feature = "telemetry")]
+    #[error(transparent)]
+    Serve(#[from] gridloom_shared::telemetry::ServeError),
     /// The engine's thread or runtime cannot be made, or the engine failed.
     #[error("run the worker's engine: {0}")]
     Engine(String),
@@ -37,6 +43,8 @@ impl RunError {
         match self {
             RunError::Connect(error) => error.is_unreachable(),
             RunError::Topology(error) => error.is_unreachable(),
+            #[cfg(feature = "telemetry")]
+            RunError::Serve(_) => false,
             RunError::Build(_) | RunError::Engine(_) => false,
         }
     }
@@ -59,6 +67,8 @@ pub struct Worker {
     pub(crate) stop: Stop,
     pub(crate) health: WorkerHealth,
     pub(crate) signals: bool,
+    #[cfg(feature = "telemetry")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
 }
 
 /// Tells a worker to stop: it takes no more work, lets its tiles finish within the grace, and hands
@@ -119,6 +129,25 @@ impl Worker {
     /// When the broker cannot be reached at the start, or will not do. A broker that goes away later
     /// is waited for.
     pub async fn run(self) -> Result<(), RunError> {
+        #[cfg(feature = "telemetry")]
+        let endpoints = match self.listen {
+            Some(address) => Some(telemetry::serve(address, self.health()).await?),
+            None => None,
+        };
+        #[cfg(feature = "telemetry")]
+        if let Some(endpoints) = &endpoints {
+            let health = format_args!("http://{}/ready", endpoints.address());
+            tracing::info!(%health, "metrics and health are served");
+        }
+        let ended = self.run_engine().await;
+        #[cfg(feature = "telemetry")]
+        if let Some(endpoints) = endpoints {
+            endpoints.stop().await;
+        }
+        ended
+    }
+
+    async fn run_engine(self) -> Result<(), RunError> {
         let (ended_tx, ended) = oneshot::channel();
         let crew = tokio::runtime::Handle::current();
         let (stop, health) = (self.stop.clone(), self.health.clone());

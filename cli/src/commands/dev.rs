@@ -61,7 +61,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let queues = config.queues.clone();
     let server = broker(context, flags).await?;
     let mut own = context.clone();
-    own.config.nats = server.url();
+    own.config.nats = server.url().into();
     let link = own.connect("gridloom-dev planner", WAIT).await?;
     let topology = service::topology(&context.config.queue(&flags.queue));
     let options = PlannerOptions {

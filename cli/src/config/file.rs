@@ -6,11 +6,13 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use gridloom_planner::retention::IDS_LEAST;
+use gridloom_shared::address::Address;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
+use gridloom_worker::handlers::exec::ExecCommand;
 use serde::Deserialize;
 
-use super::{Exec, Span};
+use super::Span;
 use crate::args::{LogStyle, Storage};
 use crate::fault::Misuse;
 use crate::suggest;
@@ -19,7 +21,7 @@ use crate::suggest;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct File {
-    pub(super) nats: Option<String>,
+    pub(super) nats: Option<Address>,
     pub(super) namespace: Option<Namespace>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) log: Option<String>,
@@ -37,8 +39,8 @@ pub(super) struct Worker {
     pub(super) queues: Option<Vec<QueueName>>,
     pub(super) concurrency: Option<u32>,
     pub(super) grace: Option<Span>,
-    pub(super) databases: BTreeMap<String, String>,
-    pub(super) exec: BTreeMap<String, Exec>,
+    pub(super) databases: BTreeMap<String, Address>,
+    pub(super) exec: BTreeMap<String, ExecCommand>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -81,6 +83,7 @@ const KEYS: &[&str] = &[
     "worker.exec.*.args",
     "worker.exec.*.env.*",
     "worker.exec.*.dir",
+    "worker.exec.*.grace",
     "queue.ack_deadline",
     "queue.storage",
     "queue.replicas",
@@ -250,12 +253,30 @@ mod tests {
     }
 
     #[test]
+    fn command_may_be_a_line() {
+        let file = parse("[worker.exec]\nx = \"./x.sh --to 'my file'\"").unwrap();
+        assert_eq!(file.worker.exec["x"].args, ["--to", "my file"]);
+        for (bad, words) in [
+            ("x = \"a | b\"", "shell"),
+            ("x = 3", "PROGRAM ARGS"),
+            ("x = { args = [] }", "program"),
+            ("x = { program = \"a\", grace = \"6m\" }", "5m"),
+        ] {
+            let message = parse(&format!("[worker.exec]\n{bad}")).unwrap_err();
+            assert!(
+                message.contains("line 2") && message.contains(words),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
     fn whole_file_is_read() {
         let file = parse(
             "nats = \"nats://a\"\nnamespace = \"x\"\nlisten = \"0.0.0.0:9000\"\nlog = \"debug\"\nlog_format = \"json\"\n\
              [worker]\nname = \"w\"\nqueues = [\"a\", \"b\"]\nconcurrency = 4\ngrace = \"1m\"\n\
              [worker.databases]\nflights = \"sqlite:f.db\"\n\
-             [worker.exec.resize]\nprogram = \"./r\"\nargs = [\"-x\"]\nenv = { A = \"1\" }\ndir = \"/tmp\"\n\
+             [worker.exec.resize]\nprogram = \"./r\"\nargs = [\"-x\"]\nenv = { A = \"1\" }\ndir = \"/tmp\"\ngrace = \"1m\"\n\
              [queue]\nack_deadline = \"5s\"\nstorage = \"memory\"\nreplicas = 3\n\
              [planner.shares]\ntenant-a = 2\ntenant-b = 0.5",
         )
@@ -266,6 +287,7 @@ mod tests {
             (2.0, 0.5, 1.0)
         );
         assert_eq!(file.worker.exec["resize"].env["A"], "1");
+        assert_eq!(file.worker.exec["resize"].grace.as_secs(), 60);
         assert_eq!(file.queue.storage, Some(Storage::Memory));
     }
 }

@@ -1,14 +1,14 @@
 //! Values that a flag, a variable and the file write in the same way.
 
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use gridloom_shared::address::Address;
+use gridloom_shared::duration::parse_duration;
 use gridloom_shared::id::ShareName;
 use gridloom_shared::job::Shares;
-use gridloom_shared::job::parse::parse_duration;
-
-use super::Exec;
 
 /// A length of time, as `500ms` or `1m30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -33,26 +33,58 @@ impl TryFrom<String> for Span {
     }
 }
 
-/// A database of the sql handler, as `NAME=URL`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Database {
-    /// What jobs call it.
-    pub name: String,
-    /// Where it is.
-    pub url: String,
+/// A text that may hold a password, as it was given. It is read where what is wrong with it can be said without
+/// showing it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Given(pub String);
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Given(...)")
+    }
 }
 
-impl FromStr for Database {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Database, String> {
-        match text.split_once('=') {
-            Some((name, url)) if !name.is_empty() && url.contains(':') => Ok(Database {
-                name: name.to_owned(),
-                url: url.to_owned(),
-            }),
-            _ => Err("must be NAME=URL, as flights=sqlite:flights.db".to_owned()),
-        }
+impl FromStr for Given {
+    type Err = Infallible;
+    fn from_str(text: &str) -> Result<Given, Infallible> {
+        Ok(Given(text.to_owned()))
     }
+}
+
+/// Databases of the sql handler as `NAME=URL`, one a line: a URL may have blanks in it.
+pub(super) fn databases(text: &str) -> Result<Vec<(String, Address)>, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(database).collect()
+}
+
+fn database(line: &str) -> Result<(String, Address), String> {
+    let form = || "must be NAME=URL, as flights=sqlite:flights.db".to_owned();
+    let (name, url) = line.split_once('=').ok_or_else(form)?;
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    if name.is_empty()
+        || name.contains(|c: char| c.is_whitespace() || c == ':')
+        || !is_scheme(scheme)
+    {
+        return Err(form());
+    }
+    let another = |word: &str| {
+        let url = word.split_once('=').map_or("", |(_, url)| url);
+        url.split_once(':')
+            .is_some_and(|(scheme, _)| is_scheme(scheme))
+    };
+    if url.split_whitespace().skip(1).any(another) {
+        return Err(
+            "holds two databases in one line: write each into a line of its own".to_owned(),
+        );
+    }
+    Ok((name.to_owned(), url.into()))
+}
+
+fn is_scheme(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
 /// The weight of a share, as `NAME=WEIGHT`.
@@ -71,50 +103,45 @@ impl FromStr for Share {
     }
 }
 
-/// A command of the exec handler, as `NAME=PROGRAM ARGS...`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
-    /// What jobs call it.
-    pub name: String,
-    /// What it runs.
-    pub exec: Exec,
-}
-
-impl FromStr for Command {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Command, String> {
-        let form = || {
-            "must be NAME=PROGRAM with its arguments, as resize=\"./resize.sh --fast\"".to_owned()
-        };
-        let (name, line) = text.split_once('=').ok_or_else(form)?;
-        let mut words = line.split_whitespace().map(str::to_owned);
-        let program = words.next().filter(|_| !name.is_empty()).ok_or_else(form)?;
-        let exec = Exec {
-            program: PathBuf::from(program),
-            args: words.collect(),
-            ..Exec::default()
-        };
-        Ok(Command {
-            name: name.to_owned(),
-            exec,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn commands_and_databases_are_read_from_one_word() {
-        let command: Command = "resize=./resize.sh --fast x=1".parse().unwrap();
-        assert_eq!(command.exec.program, PathBuf::from("./resize.sh"));
-        assert_eq!(command.exec.args, ["--fast", "x=1"]);
-        let database: Database = "a=postgres://u:p=1@host/db".parse().unwrap();
-        assert_eq!(database.url, "postgres://u:p=1@host/db");
-        assert!("a".parse::<Database>().is_err());
-        assert!("=x:".parse::<Database>().is_err());
-        assert!("a=".parse::<Command>().is_err());
+    fn databases_stand_one_a_line() {
+        let of = |text: &str| {
+            databases(text).map(|all| {
+                all.into_iter()
+                    .map(|(_, url)| url.exact().to_owned())
+                    .collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(
+            of("a=postgres://u:p=1@host/db").unwrap(),
+            ["postgres://u:p=1@host/db"]
+        );
+        assert_eq!(
+            of("d=sqlite:/my dir/x.db").unwrap(),
+            ["sqlite:/my dir/x.db"]
+        );
+        assert_eq!(
+            of("\n a=sqlite:x \nb=mysql://h/b?x=y").unwrap(),
+            ["sqlite:x", "mysql://h/b?x=y"]
+        );
+        for bad in [
+            "a",
+            "=x:",
+            "a=x",
+            "postgres://u:hunter2@h/db?x=y:z",
+            "a=sqlite:x b=sqlite:y",
+        ] {
+            let fault = of(bad).unwrap_err();
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn shares_and_spans_are_read_from_one_word() {
         assert!("tenant-a=2".parse::<Share>().is_ok());
         for bad in ["tenant-a", "tenant-a=", "tenant-a=0", "=2", "tenant-a=nan"] {
             assert!(bad.parse::<Share>().is_err(), "{bad}");

@@ -35,13 +35,23 @@ pub(super) fn read_in_background(tx: UnboundedSender<Event>) -> io::Result<()> {
 fn read_renewals(lifeline: &mut impl BufRead, tx: &UnboundedSender<Event>) -> io::Result<()> {
     let mut line = Vec::new();
     while lifeline.take(LINE_LIMIT).read_until(b'\n', &mut line)? > 0 {
-        let until = line.strip_suffix(b"\n").and_then(parse_number).map(moment);
-        if until.is_some_and(|until| tx.send(Event::Leased(until)).is_err()) {
+        let told = line.strip_suffix(b"\n").and_then(parse_line);
+        if told.is_some_and(|event| tx.send(event).is_err()) {
             return Ok(());
         }
         line.clear();
     }
     Ok(())
+}
+
+/// What a line behind the payload says: a renewal, or that the program's time is over.
+fn parse_line(line: &[u8]) -> Option<Event> {
+    match line.strip_prefix(b"stop ") {
+        Some(grace) => parse_number(grace)
+            .map(Duration::from_millis)
+            .map(Event::Stopped),
+        None => parse_number(line).map(moment).map(Event::Leased),
+    }
 }
 
 fn read_payload(lifeline: &mut impl BufRead) -> io::Result<(Vec<u8>, Option<Boot>)> {
@@ -97,7 +107,7 @@ mod tests {
 
     #[test]
     fn lease_stands_behind_the_length_and_renewals_behind_the_payload() {
-        let mut lifeline = &b"3 70\nabc90\nnonsense\n80\n"[..];
+        let mut lifeline = &b"3 70\nabc90\nnonsense\nstop x\n80\n"[..];
         let (payload, lease) = read_payload(&mut lifeline).unwrap();
         assert_eq!((payload.as_slice(), lease), (&b"abc"[..], Some(moment(70))));
         let (tx, mut events) = tokio::sync::mpsc::unbounded_channel();
@@ -109,6 +119,14 @@ mod tests {
         })
         .collect();
         assert_eq!(renewed, [moment(90), moment(80)]);
+    }
+
+    #[test]
+    fn order_to_stop_is_a_line_with_its_grace() {
+        let event = parse_line(b"stop 250");
+        assert!(
+            matches!(event, Some(Event::Stopped(grace)) if grace == Duration::from_millis(250))
+        );
     }
 
     #[test]

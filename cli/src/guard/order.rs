@@ -13,18 +13,24 @@ pub(super) struct Order {
     pub(super) args: Vec<OsString>,
     pub(super) grace: Duration,
     pub(super) pid_file: Option<PathBuf>,
+    /// The program's working directory.
+    pub(super) dir: Option<PathBuf>,
+    /// Whether the lifeline is told how the program ended.
+    pub(super) report: bool,
 }
 
 impl Order {
     pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Order, Fault> {
         let mut args = args.into_iter();
         let mut grace = Duration::ZERO;
-        let mut pid_file = None;
+        let (mut pid_file, mut dir, mut report) = (None, None, false);
         let program = loop {
             let word = args.next();
             match word.as_deref().and_then(OsStr::to_str) {
                 Some("--grace-ms") => grace = milliseconds(args.next().as_deref())?,
                 Some("--pid-file") => pid_file = Some(args.next().ok_or_else(no_value)?.into()),
+                Some("--dir") => dir = Some(args.next().ok_or_else(no_value)?.into()),
+                Some("--report") => report = true,
                 Some("--") => break args.next(),
                 Some(flag) if flag.starts_with('-') => {
                     return Err(Fault::Usage(format!("understand `{flag}`")));
@@ -37,6 +43,8 @@ impl Order {
             args: args.collect(),
             grace,
             pid_file,
+            dir,
+            report,
         })
     }
 }

@@ -22,7 +22,7 @@ impl List {
             Ok(text) => {
                 let before = if self.items == 0 { "[\n  " } else { ",\n  " };
                 self.output
-                    .write(&format!("{before}{}", text.replace('\n', "\n  ")));
+                    .exactly(&format!("{before}{}", text.replace('\n', "\n  ")));
                 self.items += 1;
             }
             Err(error) => self
@@ -40,8 +40,8 @@ impl List {
     /// Nothing more comes. People are told `otherwise` where nothing came.
     pub fn end(self, otherwise: &str) {
         match (self.output.is_json(), self.items) {
-            (true, 0) => self.output.say("[]"),
-            (true, _) => self.output.say("\n]"),
+            (true, 0) => self.output.exactly("[]\n"),
+            (true, _) => self.output.exactly("\n]\n"),
             (false, 0) => self.output.note(otherwise),
             (false, _) => {}
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
+use gridloom_shared::shown::on_one_line;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ impl Progress {
         let bar = (!output.is_json() && io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(unbounded());
-            bar.set_prefix(title.to_owned());
+            bar.set_prefix(on_one_line(title).into_owned());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
@@ -57,7 +58,7 @@ impl Progress {
         if self.output.is_json() {
             let line = serde_json::to_string(document).unwrap_or_default();
             if line != self.line {
-                self.output.say(&line);
+                self.output.exactly(&format!("{line}\n"));
                 self.line = line;
             }
             return;
@@ -69,7 +70,7 @@ impl Progress {
                     bar.set_length(total.unwrap_or(0));
                 }
                 bar.set_position(done);
-                bar.set_message(words.to_owned());
+                bar.set_message(on_one_line(words).into_owned());
             }
             None => self.line_for_pipes(done, total, words),
         }

@@ -5,6 +5,7 @@
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
+use gridloom_shared::shown::shown;
 use serde::Serialize;
 
 use super::{Output, Progress, Table, grouped};
@@ -59,7 +60,7 @@ impl Story {
 
     /// A line that stands out.
     pub fn title(&self, text: &str) {
-        self.line(&self.painted("1", text));
+        self.as_painted(&self.painted("1", text));
     }
 
     /// What happened.
@@ -79,11 +80,8 @@ impl Story {
         } else {
             (Tone::Bad, "WRONG")
         };
-        self.tell(
-            who,
-            &format!("{text}: {}", self.painted(tone.code(), mark)),
-            tone,
-        );
+        let mark = format!(": {}", self.painted(tone.code(), mark));
+        self.tell_marked(who, text, &mark, tone);
     }
 
     /// A table, set in a little.
@@ -133,16 +131,34 @@ impl Story {
     }
 
     fn tell(&self, who: &str, text: &str, tone: Tone) {
-        let time = format!("{:6.1} s", self.began.elapsed().as_secs_f64());
-        let who = self.painted(tone.code(), &format!("{who:WHO$}"));
-        self.line(&format!("{}  {who}  {text}", self.painted("2", &time)));
+        self.tell_marked(who, text, "", tone);
     }
 
+    fn tell_marked(&self, who: &str, text: &str, mark: &str, tone: Tone) {
+        let time = format!("{:6.1} s", self.began.elapsed().as_secs_f64());
+        let (time, who) = (
+            self.painted("2", &time),
+            self.painted(tone.code(), &format!("{who:WHO$}")),
+        );
+        self.as_painted(&format!("{time}  {who}  {}{mark}", shown(text)));
+    }
+
+    /// A text fit to be shown, in a colour where there are colours.
     fn painted(&self, code: &str, text: &str) -> String {
+        let text = shown(text);
         if self.colours {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
-            text.to_owned()
+            text.into_owned()
+        }
+    }
+
+    /// A line of painted parts; without colours it is as any other.
+    fn as_painted(&self, text: &str) {
+        if self.colours {
+            self.beside(|| self.output.exactly(&format!("{text}\n")));
+        } else {
+            self.line(text);
         }
     }
 

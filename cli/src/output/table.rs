@@ -2,6 +2,7 @@
 //! elsewhere a row is one line, so that `grep` and `awk` work.
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, Width};
+use gridloom_shared::shown::shown;
 
 /// Longer words than this are broken where the terminal is narrow.
 const WORD_MAX: usize = 16;
@@ -71,12 +72,11 @@ impl Table {
         for row in &self.rows {
             let cells = row.iter().zip(&self.columns).map(|(value, (_, align))| {
                 // A value over several lines would no longer be one row for `grep`.
-                let value = if width.is_none() {
-                    value.replace('\n', " ")
+                if width.is_none() {
+                    cell(&value.replace('\n', " "), *align)
                 } else {
-                    value.clone()
-                };
-                cell(&value, *align)
+                    cell(value, *align)
+                }
             });
             table.add_row(cells);
         }
@@ -118,7 +118,8 @@ fn cell(text: &str, align: Align) -> Cell {
         Align::Left => CellAlignment::Left,
         Align::Right => CellAlignment::Right,
     };
-    Cell::new(text).set_alignment(side)
+    // Here already: columns are as wide as what is shown.
+    Cell::new(shown(text)).set_alignment(side)
 }
 
 #[cfg(test)]
@@ -146,6 +147,17 @@ mod tests {
         assert_eq!(
             text,
             "RUN       SHARDS  ERROR\nsum_s_1       12\nsum_s_22   1,200  the database said that it is full"
+        );
+    }
+
+    #[test]
+    fn cells_are_as_wide_as_what_is_shown() {
+        let mut table = Table::new([("error", Align::Left), ("n", Align::Right)]);
+        table.row(["\x1b[31mred".into(), "1".into()]);
+        table.row(["plain".into(), "22".into()]);
+        assert_eq!(
+            table.render(None),
+            "ERROR         N\n\\x1b[31mred   1\nplain        22"
         );
     }
 

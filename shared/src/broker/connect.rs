@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 pub(super) use options::jittered;
-use options::{BACKOFF_MAX, addresses, client_options, without_password};
+use options::{BACKOFF_MAX, addresses, client_options};
 pub use options::{Credentials, Options, Tls};
 
 use super::api::{self, ApiError};
@@ -96,6 +96,11 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the address is none: what was said is wrong, and not the broker.
+    pub fn is_misuse(&self) -> bool {
+        matches!(self, ConnectError::Address { .. })
+    }
+
     /// Whether the broker could not be reached, as against: was reached and will not do.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, ConnectError::Unreachable { .. })
@@ -226,7 +231,7 @@ impl Broker {
 }
 
 async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
-    let url = without_password(&options.url);
+    let url = options.url.to_string();
     let (bump, changes) = watch::channel(0);
     let client = match tokio::time::timeout(
         ATTEMPT,

@@ -11,7 +11,6 @@
 //! | `cells` | which cells a grid may have |
 //! | `limits` | what a job may take, and its place among others |
 //! | `params` | how large and how deep parameters may be |
-//! | `duration` | how a length of time is written |
 //! | `syntax` | how TOML and JSON text become one kind of value |
 //! | `document` | what a user would write for a job |
 
@@ -26,17 +25,16 @@ use crate::job::{ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, RetrySpec
 
 mod cells;
 mod document;
-mod duration;
 mod fault;
 mod limits;
 mod node;
 mod params;
 mod syntax;
 
+pub use crate::duration::{DurationError, parse_duration, write_duration};
 #[cfg(feature = "files")]
 pub use document::to_toml;
 pub use document::to_value;
-pub use duration::{DurationError, parse_duration, write_duration};
 pub use fault::{Fault, Faults};
 
 use node::{Fields, Node};

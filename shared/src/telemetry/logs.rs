@@ -1,9 +1,16 @@
-//! Where log lines go, and which.
+//! Where log lines go, which, and how they look. One record is one line, and nothing in it steers a terminal:
+//! its values may come from anywhere.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+
+use crate::shown::on_one_line;
 
 /// The environment variable that says which log lines are wanted, as
 /// `info` or `warn,gridloom_worker=debug`.
@@ -78,9 +85,82 @@ pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<(), LogError> {
         LogFormat::Text => base
             .with_ansi(coloured)
             .with_target(false)
+            .fmt_fields(fields())
             .compact()
             .try_init(),
         LogFormat::Json => base.json().flatten_event(true).try_init(),
     };
     done.map_err(|_| LogError::Taken)
+}
+
+/// Most bytes of one value in a line for people; the end is what tells most of a long one.
+const VALUE_MAX: usize = 8 * 1024;
+
+/// How values look in a line for people.
+fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+    debug_fn(
+        |writer: &mut Writer<'_>, field: &tracing::field::Field, value: &dyn fmt::Debug| {
+            let value = format!("{value:?}");
+            let value = on_one_line(
+                &value[value.ceil_char_boundary(value.len().saturating_sub(VALUE_MAX))..],
+            );
+            match field.name() {
+                "message" => writer.write_str(&value),
+                name if writer.has_ansi_escapes() => {
+                    write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}")
+                }
+                name => write!(writer, "{name}={value}"),
+            }
+        },
+    )
+    .delimited(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn record_is_one_bounded_line_that_steers_no_terminal() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .without_time()
+            .fmt_fields(fields())
+            .compact()
+            .finish();
+        let said = "\x1b[2J\nWARN forged\r\0";
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(log = %said, text = said, n = 3, "from {said}");
+            tracing::warn!(log = %"x".repeat(100_000), "long");
+        });
+        let bytes = written.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(!lines[0].contains(char::is_control), "{text}");
+        assert!(
+            lines[0].contains(r"from \x1b[2J\nWARN forged\r\0") && lines[0].contains("n=3"),
+            "{text}"
+        );
+        assert!(lines[1].len() < VALUE_MAX + 200 && lines[1].contains("long"));
+    }
 }

@@ -101,3 +101,25 @@ async fn command_of_a_frozen_worker_is_ended_with_its_lease() -> anyhow::Result<
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn last_output_of_a_command_out_of_time_stands_in_the_error_of_its_shard()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        let command = "slow=sh -c 'trap \"echo tidied up; exit 0\" TERM; echo at line 7; sleep 1000 & wait'";
+        stage.start_worker(1, &["--exec", command]).await?;
+        let job = stage
+            .apply("name = \"slow\"\nhandler = \"exec\"\n[retry]\nmax_attempts = 1\n[limits]\ntimeout = \"1s\"")
+            .await?;
+        let run = stage.submit(&job, &json!({"command": "slow"})).await?;
+        stage.closed(&run, SOON).await?;
+        let dead = stage.cli(&["dead", "list", run.as_str(), "--json"], SOON).await?;
+        let dead = dead.json()?;
+        let error = dead[0]["error"].as_str().context("an error")?;
+        assert!(error.starts_with("timed out after 1s: run command \"slow\""), "{error}");
+        assert!(error.contains("at line 7\ntidied up"), "{error}");
+        Ok(())
+    })
+    .await
+}

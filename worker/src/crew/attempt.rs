@@ -11,17 +11,15 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::handler::Boxed;
+use crate::handler::{Boxed, GRACE_DEFAULT as GRACE};
 use crate::shard::{Hold, TileContext};
-
-/// How long an attempt that was told to stop may take to do so by itself.
-const GRACE: Duration = Duration::from_millis(50);
 
 /// How an attempt ended.
 pub(super) enum Ended<T> {
     Returned(Result<T, Failure>),
     Panicked(String),
-    TimedOut(Duration),
+    /// With what it said within its grace.
+    TimedOut(Duration, Option<Failure>),
     Stopped,
 }
 
@@ -33,10 +31,12 @@ struct Limit {
     stop: CancellationToken,
     deadline: Instant,
     span: Duration,
+    grace: Duration,
 }
 
 impl Limits {
-    pub(super) fn new(tile: &TileContext) -> Limits {
+    /// Those of the tile's job, and `grace` for an attempt that is out of time to end by itself.
+    pub(super) fn new(tile: &TileContext, grace: Duration) -> Limits {
         let span = tile.run.job.limits.timeout_ms.map(Duration::from_millis);
         Limits(span.and_then(|span| {
             let deadline = Instant::now().checked_add(span)?;
@@ -45,6 +45,7 @@ impl Limits {
                 stop,
                 deadline,
                 span,
+                grace,
             })
         }))
     }
@@ -52,6 +53,11 @@ impl Limits {
     /// How long the attempt may take.
     pub(super) fn span(&self) -> Option<Duration> {
         self.0.as_ref().map(|limit| limit.span)
+    }
+
+    /// How much longer it may take to end by itself.
+    pub(super) fn grace(&self) -> Duration {
+        self.0.as_ref().map_or(GRACE, |limit| limit.grace)
     }
 
     /// What the shard itself sees of them.
@@ -100,10 +106,25 @@ pub(super) async fn attempt<'a, T>(
         },
         ended = &mut future => returned(ended),
         span = limits.over() => {
-            // Whatever it says now, it is out of time; this only lets it tidy up.
-            let _ = tokio::time::timeout(GRACE, future).await;
-            Ended::TimedOut(span)
+            // Whatever it says now, it is out of time; this lets it tidy up and say what it was at.
+            let said = tokio::select! {
+                said = tokio::time::timeout(limits.grace(), &mut future) => said,
+                () = hold.token().cancelled() => tokio::time::timeout(GRACE, &mut future).await,
+            };
+            Ended::TimedOut(span, said.ok().and_then(complaint))
         }
+    }
+}
+
+/// What an attempt out of time has to say, if it is more than that it was told to stop.
+fn complaint<T>(ended: Result<Result<T, Failure>, Box<dyn Any + Send>>) -> Option<Failure> {
+    match ended {
+        Ok(Err(failure)) if !failure.is_stop() => Some(failure),
+        Ok(_) => None,
+        Err(panic) => Some(Failure::retry(format!(
+            "panicked: {}",
+            text_of(panic.as_ref())
+        ))),
     }
 }
 

@@ -481,6 +481,7 @@ pub(super) mod tests {
             page: 7,
             since: at(1),
             limit,
+            grace: Duration::ZERO,
             entries: Vec::new(),
         });
         tiles.enter(key, Phase::Running).unwrap().hold = Some(hold);

@@ -19,36 +19,55 @@
 //! ```json
 //! {"rows": 10, "counters": {"bytes": 3}}
 //! ```
-//! All other output is its log; the end of it becomes the text of a failure.
+//! All other output is its log; the end of it becomes the text of a failure. A report that cannot be read
+//! does not undo what the command did: the shard is committed, the line is left out, and the counter
+//! `odd_reports` and the worker's log say so.
 //!
 //! **Exit codes**: 0 commits the shard. 64 and 65 (`EX_USAGE`, `EX_DATAERR` of sysexits.h) say that no
 //! other attempt will do better: the shard is dead. Every other code fails the attempt.
 //!
-//! The command runs under the guard, in a process group of its own: when the attempt is out of time,
-//! its lease is lost or the worker is gone, however it went, the whole group is killed. So it is at the end of
+//! **Out of time** (`limits.timeout`): its process group gets SIGTERM, and SIGKILL when the command's `grace`
+//! (5 s) is over. Its last output stands in the attempt's error.
+//!
+//! The command runs under the guard, in a process group of its own: when its lease is lost, its run
+//! cancelled or the worker gone, however it went, the whole group is killed at once. So it is at the end of
 //! its lease when the worker is frozen: the guard is told of each renewal. An effect of
 //! a killed attempt may have happened: execution is at-least-once. A command that must not act after
 //! a later holder can use the fence: a later holder's is higher.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | `command` | how a command is written in the configuration, and whether it can be run here |
+//! | `words` | how a line becomes words |
+//! | `task` | what a command is told about its shard |
+//! | `lifeline` | what handler and guard tell each other |
+//! | `ending` | how a command ended |
+//! | `output` | what counts of what a command says |
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use gridloom_shared::clock::Boot;
-use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 
 use crate::failure::Failure;
 use crate::handler::Handler;
 use crate::shard::Shard;
 
+mod command;
+mod ending;
+mod lifeline;
 mod output;
 mod task;
+mod words;
 
+pub use command::{ExecCommand, GRACE_DEFAULT, GRACE_MAX, named_commands};
+pub use ending::Ending;
+pub use words::LineError;
+
+use lifeline::Lifeline;
 use output::{Output, read_log, read_reports};
 use task::Task;
 
@@ -57,28 +76,17 @@ const NEVER_AGAIN: [i32; 2] = [64, 65];
 /// How long output is still read after the command's end: a process that left its group may hold the
 /// pipe for ever.
 const AFTER_END: Duration = Duration::from_secs(1);
-/// How often is looked whether the lease was renewed: a tenth of what is left of it, within these.
-const RENEW_MIN: Duration = Duration::from_millis(20);
-const RENEW_MAX: Duration = Duration::from_secs(1);
+/// How much longer than its grace a command that is out of time may need until its end is known.
+const SLACK: Duration = Duration::from_secs(2);
 /// Most of the output that a failure's text repeats, in bytes; the ledger keeps 1 KiB of the whole.
 const SAID_MAX: usize = 800;
+/// Most of the output that a line of the log repeats, in bytes.
+const LOGGED_MAX: usize = 4 * 1024;
 
-/// A command of the worker's configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExecCommand {
-    /// The program: a path, or a name that is looked up in `PATH`.
-    pub program: PathBuf,
-    /// Its arguments.
-    #[serde(default)]
-    pub args: Vec<String>,
-    /// Variables that it gets besides the worker's own.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// Its working directory; the worker's own where none is said.
-    #[serde(default)]
-    pub dir: Option<PathBuf>,
-}
+/// Why the commands of a configuration will not do: one line for each that cannot be run here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ExecError(String);
 
 /// The handler `exec`.
 #[derive(Clone, Debug)]
@@ -90,11 +98,29 @@ pub struct ExecHandler {
 impl ExecHandler {
     /// A handler for `commands`, by the names that jobs use. `guard_program` is a `gridloom`
     /// executable: its hidden `guard` command runs them.
-    pub fn new(guard_program: PathBuf, commands: BTreeMap<String, ExecCommand>) -> ExecHandler {
-        ExecHandler {
+    ///
+    /// # Errors
+    /// When the program or the directory of one is not there: a job that names it would fail each time.
+    pub fn new(
+        guard_program: PathBuf,
+        commands: BTreeMap<String, ExecCommand>,
+    ) -> Result<ExecHandler, ExecError> {
+        let faults: Vec<String> = commands
+            .iter()
+            .filter_map(|(name, command)| {
+                let fault = command::check(command).err()?;
+                Some(format!(
+                    "use command {name:?} of the configuration: {fault}"
+                ))
+            })
+            .collect();
+        if !faults.is_empty() {
+            return Err(ExecError(faults.join("\n")));
+        }
+        Ok(ExecHandler {
             guard: guard_program,
             commands,
-        }
+        })
     }
 
     /// The command that the shard's job names.
@@ -122,28 +148,30 @@ impl ExecHandler {
         Ok((name, command))
     }
 
-    fn start(&self, command: &ExecCommand, task: &Task) -> std::io::Result<Child> {
+    fn start(&self, command: &ExecCommand, task: &Task) -> std::io::Result<(Child, Lifeline)> {
+        let (lifeline, guards_end) = Lifeline::open()?;
         let mut guard = Command::new(&self.guard);
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"GRIDLOOM_") {
                 guard.env_remove(name);
             }
         }
+        guard.args(["guard", "--report"]);
+        if let Some(dir) = &command.dir {
+            guard.arg("--dir").arg(dir);
+        }
         guard
-            .args(["guard", "--"])
+            .arg("--")
             .arg(&command.program)
             .args(&command.args)
             .envs(&command.env)
             .envs(task.variables())
-            .stdin(Stdio::piped())
+            .stdin(guards_end)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Away from the terminal's group: Ctrl-C reaches the worker, which decides.
             .process_group(0);
-        if let Some(dir) = &command.dir {
-            guard.current_dir(dir);
-        }
-        guard.spawn()
+        Ok((guard.spawn()?, lifeline))
     }
 }
 
@@ -151,19 +179,17 @@ impl Handler for ExecHandler {
     async fn run(&self, shard: Shard) -> Result<(), Failure> {
         let (name, command) = self.command(&shard)?;
         let task = Task::of(&shard);
-        let mut guard = self.start(command, &task).map_err(|error| {
+        let (mut guard, lifeline) = self.start(command, &task).map_err(|error| {
             let program = self.guard.display();
             Failure::retry(format!(
                 "start command {name:?} under {program} guard: {error}"
             ))
         })?;
-        // The lifeline: as long as this is open, the command may run.
-        let mut lifeline = guard.stdin.take();
         let ended = tokio::select! {
-            ended = attend(&mut guard, &mut lifeline, &task, &shard) => Some(ended),
-            () = shard.cancelled() => None,
+            ended = attend(&mut guard, lifeline, &task, &shard, command.grace) => Some(ended),
+            // It was the lifeline's end as well.
+            () = shard.let_go() => None,
         };
-        drop(lifeline);
         let Some(ended) = ended else {
             // The guard ends once the whole group is dead.
             let _ = guard.wait().await;
@@ -172,35 +198,36 @@ impl Handler for ExecHandler {
                 "run command {name:?}: told to stop"
             )));
         };
-        let (status, output) = ended
+        let (ending, output) = ended
             .map_err(|error| Failure::retry(format!("attend to command {name:?}: {error}")))?;
-        conclude(&shard, name, status, output)
+        conclude(&shard, name, &ending, &output)
+    }
+
+    fn grace(&self) -> Duration {
+        let graces = self.commands.values().map(|command| command.grace);
+        graces.max().unwrap_or(GRACE_DEFAULT) + SLACK
     }
 }
 
-/// Hands the command its task and reads what it says, to its end.
+/// Hands the command its task, reads what it says to its end, and learns how it ended. As long as the lifeline is
+/// open, the command may run.
 async fn attend(
     guard: &mut Child,
-    lifeline: &mut Option<ChildStdin>,
+    mut lifeline: Lifeline,
     task: &Task,
     shard: &Shard,
-) -> std::io::Result<(ExitStatus, Output)> {
+    grace: Duration,
+) -> std::io::Result<(Ending, Output)> {
     let until = shard.lease_end();
-    if let Some(pipe) = lifeline {
-        match pipe.write_all(&task.payload(until)).await {
-            // A guard that ended already says why by its exit code.
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error),
-            _ => {}
-        }
-    }
+    lifeline.begin(task, until).await?;
     let (stdout, stderr) = (guard.stdout.take(), guard.stderr.take());
-    let output = std::sync::Mutex::new(Output::default());
+    let output = Mutex::new(Output::default());
     let status = {
         let reading =
             async { tokio::join!(read_reports(stdout, &output), read_log(stderr, &output)) };
         tokio::pin!(reading);
         tokio::select! {
-            never = renew(lifeline, shard, until) => match never {},
+            never = lifeline.keep(shard, until, grace) => match never {},
             _ = &mut reading => guard.wait().await?,
             status = guard.wait() => {
                 let status = status?;
@@ -209,58 +236,50 @@ async fn attend(
             }
         }
     };
-    Ok((status, output.into_inner().unwrap_or_default()))
+    let ending = match lifeline.ending().await {
+        Some(ending) => ending,
+        None => Ending::Unstarted(lost_guard(status)),
+    };
+    Ok((ending, output.into_inner().unwrap_or_default()))
 }
 
-/// Tells the guard of each renewal of the lease.
-async fn renew(lifeline: &mut Option<ChildStdin>, shard: &Shard, mut told: Boot) -> Infallible {
-    while let Some(pipe) = lifeline {
-        let left = shard.lease_remaining();
-        tokio::time::sleep((left / 10).clamp(RENEW_MIN, RENEW_MAX)).await;
-        let until = shard.lease_end();
-        if until > told {
-            told = until;
-            let line = format!("{}\n", task::micros(until));
-            if pipe.write_all(line.as_bytes()).await.is_err() {
-                // A guard that has ended says why by its exit code.
-                break;
-            }
-        }
+/// A guard that did not say how its command ended. The command may have run.
+fn lost_guard(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => format!("its guard ended with {code} and without an answer"),
+        None => "its guard was killed".to_owned(),
     }
-    std::future::pending().await
 }
 
 /// What the command's end means for the shard.
-fn conclude(shard: &Shard, name: &str, status: ExitStatus, output: Output) -> Result<(), Failure> {
-    if status.success() {
-        if let Some(fault) = output.fault {
-            return Err(Failure::retry(format!(
-                "read the report of command {name:?}: {fault}"
-            )));
-        }
-        shard.rows(output.rows);
-        for (counter, n) in output.counters {
-            shard.count(counter, n);
-        }
+fn conclude(shard: &Shard, name: &str, ending: &Ending, output: &Output) -> Result<(), Failure> {
+    // What it says when it is told to stop is no success.
+    let in_time = shard.check().is_ok();
+    if in_time && *ending == Ending::Code(0) {
+        report(shard, name, output);
         return Ok(());
     }
     let said = output.last_words(SAID_MAX);
     tracing::warn!(command = name, run = %shard.run(), slice = shard.slice(), page = shard.page().number,
-        %status, log = %output.last_words(usize::MAX), "command failed");
-    let code = status.code();
-    let how = match code {
-        Some(126) => "it could not be started (126)".to_owned(),
-        Some(127) => "its program was not found (127)".to_owned(),
-        Some(code) if code > 128 => format!("ended by signal {} ({code})", code - 128),
-        Some(code) => format!("exit code {code}"),
-        None => "its guard was killed".to_owned(),
-    };
+        in_time, %ending, log = %output.last_words(LOGGED_MAX), "command failed");
     let text = match said.as_str() {
-        "" => format!("run command {name:?}: {how}"),
-        said => format!("run command {name:?}: {how}: {said}"),
+        "" => format!("run command {name:?}: {ending}"),
+        said => format!("run command {name:?}: {ending}: {said}"),
     };
-    Err(match code {
-        Some(code) if NEVER_AGAIN.contains(&code) => Failure::permanent(text),
+    Err(match ending {
+        Ending::Code(code) if NEVER_AGAIN.contains(code) => Failure::permanent(text),
         _ => Failure::retry(text),
     })
+}
+
+/// What a command that succeeded has counted.
+fn report(shard: &Shard, name: &str, output: &Output) {
+    if let Some(fault) = &output.fault {
+        tracing::warn!(command = name, run = %shard.run(), slice = shard.slice(), page = shard.page().number,
+            odd_reports = output.odd, first = fault, "the command succeeded, and what it reported cannot be read");
+    }
+    shard.rows(output.rows);
+    for (counter, n) in output.counters() {
+        shard.count(counter, n);
+    }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Lent {
     pub(crate) page: u32,
     pub(crate) since: Boot,
     pub(crate) limit: Duration,
+    /// How much longer it may take to end by itself.
+    pub(crate) grace: Duration,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -151,7 +153,10 @@ impl Hold {
 
     /// Takes an attempt that should have ended `slack` ago.
     pub(crate) fn take_overdue(&self, now: Boot, slack: Duration) -> Option<Lent> {
-        let late = |lent: &mut Lent| now.since(lent.since) >= lent.limit.saturating_add(slack);
+        let late = |lent: &mut Lent| {
+            let most = lent.limit.saturating_add(lent.grace);
+            now.since(lent.since) >= most.saturating_add(slack)
+        };
         self.lent().take_if(late)
     }
 
@@ -225,15 +230,16 @@ mod tests {
                 page: 3,
                 since: now,
                 limit,
+                grace: limit,
                 entries: Vec::new(),
             });
         };
         lend();
-        assert!(hold.take_overdue(now + limit, limit).is_none());
-        assert!(hold.take_back().is_some());
         assert!(hold.take_overdue(now + limit * 2, limit).is_none());
+        assert!(hold.take_back().is_some());
+        assert!(hold.take_overdue(now + limit * 3, limit).is_none());
         lend();
-        let taken = hold.take_overdue(now + limit * 2, limit);
+        let taken = hold.take_overdue(now + limit * 3, limit);
         assert_eq!(taken.map(|lent| lent.page), Some(3));
         assert!(hold.take_back().is_none());
     }

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gridloom_shared::address::Address;
 use gridloom_shared::broker::Options;
 use gridloom_shared::telemetry::{self, Health};
-use gridloom_worker::handlers::exec::{ExecCommand, ExecHandler};
+use gridloom_worker::handlers::exec::ExecHandler;
 use gridloom_worker::handlers::noop::Noop;
 use gridloom_worker::handlers::sql::SqlHandler;
 use gridloom_worker::{RunError, Worker};
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::{Stop, WAIT, or_at_once, process_name};
 use crate::args::{QueueFlags, WorkerArgs};
 use crate::commands::Context;
-use crate::config::{Exec, WorkerConfig};
+use crate::config::WorkerConfig;
 use crate::fault::{Misuse, Verdict};
 
 /// How long a worker of `dev` may take until it is ready.
@@ -122,7 +123,7 @@ fn build(
     let name = config.name.map_or_else(process_name, String::from);
     let client = format!("gridloom-worker {name}");
     let mut options = Options::new(
-        context.config.nats.as_str(),
+        context.config.nats.clone(),
         context.config.namespace.clone(),
         client,
     );
@@ -134,20 +135,18 @@ fn build(
         .handler("noop", Noop)
         .ignore_signals();
     if !config.databases.is_empty() {
-        let sql =
-            SqlHandler::new(config.databases).map_err(|error| Misuse::error(error.to_string()))?;
+        let exact = |(name, url): (String, Address)| (name, url.exact().to_owned());
+        let databases = config.databases.into_iter().map(exact).collect();
+        let sql = SqlHandler::new(databases).map_err(|error| Misuse::error(error.to_string()))?;
         builder = builder.handler("sql", sql);
         handlers.push("sql");
     }
     if !config.exec.is_empty() {
         let guard =
             std::env::current_exe().context("find the running program, to guard commands with")?;
-        let commands = config
-            .exec
-            .into_iter()
-            .map(|(name, exec)| (name, command(exec)))
-            .collect();
-        builder = builder.handler("exec", ExecHandler::new(guard, commands));
+        let exec = ExecHandler::new(guard, config.exec)
+            .map_err(|error| Misuse::error(error.to_string()))?;
+        builder = builder.handler("exec", exec);
         handlers.push("exec");
     }
     for queue in config.queues {
@@ -166,13 +165,4 @@ fn build(
         .build()
         .map_err(|error| Misuse::error(error.to_string()))?;
     Ok((worker, handlers))
-}
-
-fn command(exec: Exec) -> ExecCommand {
-    ExecCommand {
-        program: exec.program,
-        args: exec.args,
-        env: exec.env,
-        dir: exec.dir,
-    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{ATTEMPT, ConnectError};
+use crate::address::Address;
 use crate::id::Namespace;
 
 /// A dead peer is noticed after about two of these.
@@ -21,7 +22,7 @@ pub(super) const BACKOFF_MAX: Duration = Duration::from_millis(800);
 #[derive(Clone, Debug)]
 pub struct Options {
     /// One URL or several with commas: `nats://user:password@host:4222`, `tls://...`.
-    pub url: String,
+    pub url: Address,
     /// The installation.
     pub namespace: Namespace,
     /// What the broker shows as this client's name.
@@ -38,7 +39,7 @@ pub struct Options {
 
 impl Options {
     /// The usual options for a broker at `url`.
-    pub fn new(url: impl Into<String>, namespace: Namespace, name: impl Into<String>) -> Options {
+    pub fn new(url: impl Into<Address>, namespace: Namespace, name: impl Into<String>) -> Options {
         Options {
             url: url.into(),
             namespace,
@@ -92,11 +93,12 @@ pub struct Tls {
 pub(super) fn addresses(options: &Options) -> Result<Vec<async_nats::ServerAddr>, ConnectError> {
     options
         .url
+        .exact()
         .split(',')
         .map(|part| part.trim().parse())
         .collect::<Result<_, _>>()
         .map_err(|error: std::io::Error| ConnectError::Address {
-            url: without_password(&options.url),
+            url: options.url.to_string(),
             cause: error.to_string(),
         })
 }
@@ -190,26 +192,9 @@ pub(in crate::broker) fn jittered(pause: Duration) -> Duration {
     pause / 2 + pause.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
 
-pub(super) fn without_password(url: &str) -> String {
-    let hide = |part: &str| match (part.split_once("://"), part.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        (None, Some((_, host))) => host.to_owned(),
-        (_, None) => part.to_owned(),
-    };
-    url.split(',').map(hide).collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_do_not_get_into_messages() {
-        assert_eq!(
-            without_password("nats://me:pa@ss@one:4222,two:4222"),
-            "nats://one:4222,two:4222"
-        );
-    }
 
     #[test]
     fn credentials_stand_in_any_of_the_addresses() {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::cells;
-use super::duration::write_duration;
+use crate::duration::write_duration;
 use crate::job::{AbortAfter, GridSpec, JobSpec, LimitsSpec, PagesSpec};
 
 /// The document that [`from_value`](super::from_value) reads as `spec`, all defaults written out.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::duration::{parse_duration, write_duration};
 use super::fault::Faults;
+use crate::duration::{parse_duration, write_duration};
 use crate::id::NameError;
 
 /// Longest piece of a user's text that a message repeats, in characters.

@@ -3,34 +3,33 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX, ROWS};
+use serde_json::{Map, Number, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Most bytes of a command's log that are kept, and of a line that may be a report.
 const KEPT: usize = 64 * 1024;
+/// The counter of what was reported and cannot be read.
+const ODD_REPORTS: &str = "odd_reports";
+/// Whole numbers up to here are exact when they are written as `3.0`.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+/// Most bytes of a report that a message repeats.
+const SHOWN_MAX: usize = 200;
 
 /// What a command has said so far.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     pub(super) rows: u64,
     /// By name, in the order of first use.
-    pub(super) counters: Vec<(String, i64)>,
-    /// The first report that could not be understood.
+    counters: Vec<(String, i64)>,
+    /// How many values of reports cannot be read.
+    pub(super) odd: u64,
+    /// The first of them, and why.
     pub(super) fault: Option<String>,
     /// The end of standard error.
     errors: Tail,
     /// The end of standard output, reports left out.
     lines: Tail,
-}
-
-/// One report.
-#[derive(Deserialize)]
-struct Report {
-    #[serde(default)]
-    rows: u64,
-    #[serde(default)]
-    counters: Map<String, Value>,
 }
 
 /// The last bytes of a stream.
@@ -65,40 +64,106 @@ impl Output {
         text[from..].to_owned()
     }
 
+    /// What it counted, rows left out, and how much of that cannot be read.
+    pub(super) fn counters(&self) -> impl Iterator<Item = (&str, i64)> {
+        let odd = (self.odd > 0 && self.has_room()).then(|| {
+            let odd = i64::try_from(self.odd).unwrap_or(i64::MAX);
+            (ODD_REPORTS, odd)
+        });
+        let own = self.counters.iter().map(|(name, n)| (name.as_str(), *n));
+        own.chain(odd)
+    }
+
     /// Takes one line of standard output, without its end.
     fn line(&mut self, line: &[u8]) {
-        let report = match serde_json::from_slice(line) {
+        match serde_json::from_slice(line) {
             Ok(Value::Object(keys))
                 if keys.contains_key("rows") || keys.contains_key("counters") =>
             {
-                Value::Object(keys)
+                self.report(keys);
             }
             Ok(_) | Err(_) => {
                 self.lines.add(line);
-                return self.lines.add(b"\n");
+                self.lines.add(b"\n");
             }
-        };
-        if let Err(fault) = self.report(report) {
-            self.fault.get_or_insert(fault);
         }
     }
 
-    fn report(&mut self, report: Value) -> Result<(), String> {
-        let report = Report::deserialize(report).map_err(|error| error.to_string())?;
-        let over = |name: &str| format!("counter {name:?} of one shard goes beyond 64 bits");
-        let rows = self.rows.checked_add(report.rows);
-        self.rows = rows.ok_or_else(|| over("rows"))?;
-        for (name, value) in report.counters {
-            let n = value
-                .as_i64()
-                .ok_or_else(|| format!("counter {name:?} must be a whole number, found {value}"))?;
-            match self.counters.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, sum)) => *sum = sum.checked_add(n).ok_or_else(|| over(&name))?,
-                None => self.counters.push((name, n)),
+    fn report(&mut self, mut keys: Map<String, Value>) {
+        if let Some(rows) = keys.remove("rows") {
+            self.take(ROWS, &rows);
+        }
+        match keys.remove("counters") {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(counters)) => {
+                counters.iter().for_each(|(name, n)| self.take(name, n));
             }
+            Some(other) => self.complain(
+                "counters",
+                &other,
+                "must be an object of names and whole numbers",
+            ),
+        }
+    }
+
+    /// Counts one value, or complains: the command has done its work, whatever it says of it.
+    fn take(&mut self, name: &str, value: &Value) {
+        let counted = match value {
+            Value::Number(number) => whole(number)
+                .ok_or("must be a whole number of 64 bits")
+                .and_then(|n| self.count(name, n)),
+            _ => Err("must be a whole number"),
+        };
+        if let Err(why) = counted {
+            self.complain(name, value, why);
+        }
+    }
+
+    fn count(&mut self, name: &str, n: i64) -> Result<(), &'static str> {
+        const OVER: &str = "goes beyond 64 bits: count in a larger unit";
+        if name == ROWS {
+            let rows = u64::try_from(n).map_err(|_| "must be no less than 0")?;
+            let sum = self
+                .rows
+                .checked_add(rows)
+                .filter(|sum| *sum <= i64::MAX as u64);
+            self.rows = sum.ok_or(OVER)?;
+            return Ok(());
+        }
+        let room = self.has_room();
+        match self.counters.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum = sum.checked_add(n).ok_or(OVER)?,
+            None if name.is_empty() || name.len() > COUNTER_NAME_MAX => {
+                return Err("has a name that is empty or longer than 48 bytes");
+            }
+            None if !room => return Err("is one counter more than the 16 that a shard may have"),
+            None => self.counters.push((name.to_owned(), n)),
         }
         Ok(())
     }
+
+    /// Whether there may be one more; rows are one of them.
+    fn has_room(&self) -> bool {
+        self.counters.len() + 1 < COUNTERS_MAX
+    }
+
+    fn complain(&mut self, name: &str, value: &Value, why: &str) {
+        self.odd = self.odd.saturating_add(1);
+        self.fault.get_or_insert_with(|| {
+            let mut shown = value.to_string();
+            shown.truncate(shown.floor_char_boundary(SHOWN_MAX));
+            let name = &name[..name.floor_char_boundary(SHOWN_MAX)];
+            format!("{name:?}: {shown}: {why}")
+        });
+    }
+}
+
+/// A number without a fraction, also if it is written with one.
+fn whole(number: &Number) -> Option<i64> {
+    number.as_i64().or_else(|| {
+        let number = number.as_f64()?;
+        (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(number as i64)
+    })
 }
 
 /// Reads standard output to its end.
@@ -172,21 +237,55 @@ mod tests {
         let output = read(said, b"").await;
         assert_eq!((output.rows, output.fault.as_deref()), (11, None));
         assert_eq!(
-            output.counters,
-            [("bytes".to_owned(), 2), ("files".to_owned(), 2)]
+            output.counters().collect::<Vec<_>>(),
+            [("bytes", 2), ("files", 2)]
         );
         assert_eq!(output.last_words(100), "hello\n{\"level\": \"info\"}\n[1]");
     }
 
     #[tokio::test]
-    async fn report_that_is_none_is_a_fault() {
-        for line in [
-            &b"{\"rows\": -1}"[..],
-            b"{\"rows\": \"x\"}",
-            b"{\"counters\": {\"a\": 1.5}}",
+    async fn what_cannot_be_read_is_counted_and_the_rest_counts() {
+        for (value, odd) in [
+            (r#"{"rows": -1}"#, 1),
+            (r#"{"rows": "ten"}"#, 1),
+            (r#"{"rows": null}"#, 1),
+            (r#"{"rows": 1e300}"#, 1),
+            (r#"{"counters": {"a": 1.5}}"#, 1),
+            (r#"{"counters": {"a": 18446744073709551615, "b": {}}}"#, 2),
+            (r#"{"counters": {"": 1}}"#, 1),
+            (r#"{"counters": 7}"#, 1),
+            (r#"{"rows": 3.0, "counters": {"a": -2.0, "rows": 1}}"#, 0),
         ] {
-            assert!(read(line, b"").await.fault.is_some());
+            let output = read(format!("{{\"rows\": 5}}\n{value}").as_bytes(), b"").await;
+            assert_eq!(output.odd, odd, "{value}: {:?}", output.fault);
+            assert_eq!(output.fault.is_some(), odd > 0);
+            assert_eq!(output.rows, if odd == 0 { 9 } else { 5 });
+            let counted = output.counters().find(|(name, _)| *name == ODD_REPORTS);
+            assert_eq!(counted.map(|(_, n)| n), (odd > 0).then_some(odd as i64));
         }
+    }
+
+    #[tokio::test]
+    async fn more_than_a_shard_may_report_fails_nothing() {
+        let many: Vec<String> = (0..20)
+            .map(|n| format!("{{\"counters\": {{\"c{n}\": 1}}}}"))
+            .collect();
+        let output = read(many.join("\n").as_bytes(), b"").await;
+        assert_eq!(
+            (output.counters().count(), output.odd),
+            (COUNTERS_MAX - 1, 5)
+        );
+        let over = read(
+            format!(
+                "{{\"counters\": {{\"a\": {0}}}}}\n{{\"counters\": {{\"a\": {0}}}}}",
+                i64::MAX
+            )
+            .as_bytes(),
+            b"",
+        )
+        .await;
+        assert_eq!(over.counters().next(), Some(("a", i64::MAX)));
+        assert_eq!(over.odd, 1);
     }
 
     #[tokio::test]

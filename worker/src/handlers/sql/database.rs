@@ -49,7 +49,6 @@ pub(super) struct Database {
     turn: Mutex<()>,
 }
 
-#[derive(Debug)]
 enum Target {
     #[cfg(feature = "sqlite")]
     Sqlite(SqliteConnectOptions),
@@ -57,6 +56,13 @@ enum Target {
     Postgres(Box<PgConnectOptions>),
     #[cfg(feature = "mysql")]
     MySql(MySqlConnectOptions),
+}
+
+/// Without its options: passwords stand in them.
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Target(...)")
+    }
 }
 
 #[derive(Debug)]

@@ -27,7 +27,7 @@ const UNITS: [(&str, u64); 5] = [
 /// When the text is not of that form.
 ///
 /// ```
-/// use gridloom_shared::job::parse::parse_duration;
+/// use gridloom_shared::duration::parse_duration;
 /// assert_eq!(parse_duration("1h30m"), Ok(5_400_000));
 /// assert!(parse_duration("30").is_err());
 /// ```

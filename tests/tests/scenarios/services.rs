@@ -1,0 +1,151 @@
+//! Services as their operators meet them: what stands in the environment, what they log and answer, with which
+//! code they end, and that nothing they print steers a terminal.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use gridloom_tests::logged::OWN_WORD;
+use gridloom_tests::process::{Gridloom, Process};
+use gridloom_tests::scenario::{NAMESPACE, Stage, play};
+use gridloom_tests::wait::{eventually, eventually_some};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A worker of a user's own, told all by its environment.
+async fn own_worker(env: &[(&str, &str)]) -> anyhow::Result<Process> {
+    let worker = Gridloom::program(gridloom_tests::gridloom()?, [OWN_WORD]);
+    let set = |worker: Gridloom, (name, value): &(&str, &str)| worker.env(*name, *value);
+    env.iter().fold(worker, set).start().await
+}
+
+async fn answer(address: &str, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+async fn served_at(worker: &Process) -> anyhow::Result<String> {
+    eventually_some(SOON, "it says where its endpoints are", async || {
+        let text = worker.stderr();
+        let from = text.split("http://").nth(1);
+        Ok(from.and_then(|rest| Some(rest.split('/').next()?.to_owned())))
+    })
+    .await
+}
+
+async fn runs(stage: &mut Stage) -> anyhow::Result<()> {
+    let job = "name = \"mine\"\nhandler = \"own\"\n[grid]\npages = { count = 3 }";
+    let job = stage.apply(job).await?;
+    let run = stage.submit(&job, &json!({})).await?;
+    stage.closed(&run, SOON).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_of_one_s_own_takes_the_environment_logs_answers_and_ends_in_order()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        let file = stage.dir().join("nats");
+        std::fs::write(&file, format!("{}\n", stage.server.url()))?;
+        let mut worker = own_worker(&[
+            (
+                "GRIDLOOM_NATS_FILE",
+                file.to_str().context("a path that is text")?,
+            ),
+            ("GRIDLOOM_NAMESPACE", NAMESPACE),
+            ("GRIDLOOM_WORKER_NAME", "mine"),
+            ("GRIDLOOM_WORKER_QUEUES", "images,default"),
+            ("GRIDLOOM_WORKER_CONCURENCY", "4"),
+            ("GRIDLOOM_LISTEN", "127.0.0.1:0"),
+        ])
+        .await?;
+        let address = served_at(&worker).await?;
+        eventually(SOON, "it is ready", async || {
+            Ok(answer(&address, "/ready").await?.contains("200 OK"))
+        })
+        .await?;
+        runs(stage).await?;
+        let metrics = answer(&address, "/metrics").await?;
+        assert!(
+            metrics.contains("gridloom_worker_shards_total"),
+            "{metrics}"
+        );
+        assert!(answer(&address, "/live").await?.contains("200 OK"));
+        let workers = stage.cli(&["workers", "--json"], SOON).await?.json()?;
+        assert_eq!(workers[0]["worker"], json!("mine"), "{workers}");
+        worker.terminate()?;
+        assert_eq!(worker.wait(SOON).await?, 0);
+        let log = worker.stderr();
+        assert!(log.contains("GRIDLOOM_WORKER_CONCURENCY"), "{log}");
+        assert!(log.contains("worker ended"), "{log}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_of_one_s_own_ends_with_the_codes_of_the_command() -> anyhow::Result<()> {
+    let away = ("GRIDLOOM_NATS", "nats://me:hunter2@127.0.0.1:1");
+    for (variable, code, words) in [
+        (
+            ("GRIDLOOM_WORKER_CONCURRENCY", "many"),
+            2,
+            "GRIDLOOM_WORKER_CONCURRENCY",
+        ),
+        (
+            ("GRIDLOOM_WORKER_GRACE", "soon"),
+            2,
+            "GRIDLOOM_WORKER_GRACE",
+        ),
+        (("GRIDLOOM_LISTEN", "here"), 2, "GRIDLOOM_LISTEN"),
+        (("GRIDLOOM_LOG_FORMAT", "prose"), 2, "GRIDLOOM_LOG_FORMAT"),
+        (("GRIDLOOM_NATS_FILE", "/no/such"), 2, "GRIDLOOM_NATS"),
+        (("GRIDLOOM_WORKER_NAME", "a"), 3, "127.0.0.1:1"),
+    ] {
+        let mut worker = own_worker(&[away, variable]).await?;
+        assert_eq!(worker.wait(SOON).await?, code, "{}", worker.stderr());
+        let said = worker.stderr();
+        assert!(said.contains(words) && !said.contains("hunter2"), "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_says_steers_no_terminal_and_stays_exact_for_programs() -> anyhow::Result<()>
+{
+    play(async |stage| {
+        stage.start_planner().await?;
+        let script = stage.dir().join("loud.sh");
+        std::fs::write(
+            &script,
+            "yes 0123456789 | head -c 60000 >&2\nprintf '\\033]0;owned\\007\\033[2J\\000\\rend' >&2\nexit 65\n",
+        )?;
+        let command = format!("loud=sh {}", script.display());
+        stage.start_worker(1, &["--exec", &command]).await?;
+        let job = stage
+            .apply("name = \"loud\"\nhandler = \"exec\"\n[params]\ncommand = \"loud\"")
+            .await?;
+        let waited = stage.cli(&["run", job.as_str(), "--wait"], SOON).await?;
+        let dead = stage.cli(&["dead", "list"], SOON).await?;
+        let log = stage.workers[0].stderr();
+        for printed in [&waited.stdout, &waited.stderr, &dead.stdout, &log] {
+            let odd = printed.chars().find(|c| c.is_control() && *c != '\n');
+            assert_eq!(odd, None, "{printed:?}");
+        }
+        assert!(dead.stdout.contains(r"\x1b[2J\0\rend"), "{}", dead.stdout);
+        let failed = log.lines().find(|line| line.contains("command failed"));
+        let failed = failed.context("a line of the log")?;
+        assert!(failed.len() < 6_000 && failed.contains("end"), "{} bytes", failed.len());
+        let exact = stage.cli(&["dead", "list", "--json"], SOON).await?.json()?;
+        let error = exact[0]["error"].as_str().context("an error")?;
+        assert!(error.ends_with("\x1b]0;owned\x07\x1b[2J\0\rend"), "{error:?}");
+        Ok(())
+    })
+    .await
+}
