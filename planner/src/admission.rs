@@ -4,8 +4,11 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
-//! | [`window`] | how much of a queue may be outstanding |
-//! | [`mod@line`] | who is next on a queue: level, worker-time of its share, age |
+//! | [`window`] | how much of a lane, a queue's part for one handler, may be outstanding |
+//! | [`overlap`] | which part of one lane's tiles the workers of another will run |
+//! | [`mod@line`] | who is next on a lane: level, worker-time of its share, age |
+//! | [`dues`] | what the shares of a queue have used |
+//! | [`mod@queue`] | the lanes of a queue: what each may issue, and who of all is next |
 //! | [`bucket`] | how many shards of a job may be issued at a moment |
 //! | [`pace`] | how long a shard takes, and how many pages a tile has for that |
 //! | [`gates`] | what keeps a job from getting room |
@@ -23,24 +26,27 @@ use gridloom_shared::id::{HandlerName, JobName, QueueName, ResourceName, RunId, 
 use gridloom_shared::job::{JobSpec, LimitsSpec, Shares};
 use gridloom_shared::limits::OPEN_RUNS_MAX;
 
-use crate::crew::{Crew, Help};
+use crate::crew::Crew;
 use crate::now::Now;
 use crate::run::Room;
 
 mod bucket;
+mod dues;
 mod gates;
 mod line;
+mod overlap;
 mod pace;
+mod queue;
 mod turns;
 mod why;
 mod window;
 
 use bucket::Bucket;
 use gates::{Gate, Job};
-use line::{Head, Level, Line, Place, Rank};
+use line::{Head, Level, Place, Rank};
 use pace::Pace;
+use queue::{Load, Queue};
 pub use turns::Turn;
-use window::Window;
 
 /// A run that waits rises by one level in this time.
 const RISE: Duration = Duration::from_secs(60);
@@ -48,7 +54,7 @@ const RISE: Duration = Duration::from_secs(60);
 const RISEN_MAX: Level = 30;
 /// A run with more shards left than this is a long one: others of its job need not wait for it.
 const LONG: u64 = 1_000;
-/// Worker-time for each slot of a queue that one share may be given before it is another's turn.
+/// Worker-time for each slot of a lane that one share may be given before it is another's turn.
 const TURN: Duration = Duration::from_millis(50);
 /// Jobs without an open run whose pace is remembered.
 const PACES_MAX: usize = 10_000;
@@ -57,6 +63,8 @@ const PACES_MAX: usize = 10_000;
 #[derive(Debug)]
 struct Member {
     queue: QueueName,
+    /// Of its own frozen job: the job may have another by now.
+    handler: HandlerName,
     job: JobName,
     share: ShareName,
     priority: Level,
@@ -76,14 +84,6 @@ struct Waits {
     /// Shards that no wave has issued.
     left: Option<u64>,
     rises: Boot,
-}
-
-#[derive(Debug)]
-struct Queue {
-    window: Window,
-    outstanding: usize,
-    line: Line,
-    open_runs: usize,
 }
 
 /// What an installation configures of it.
@@ -142,7 +142,6 @@ impl Admission {
         let share = spec.limits.share_of(&spec.name);
         let job = self.jobs.entry(spec.name.clone()).or_insert_with(|| Job {
             limits: spec.limits.clone(),
-            handler: spec.handler.clone(),
             newest: opened,
             shares: BTreeSet::new(),
             open_runs: 0,
@@ -151,20 +150,19 @@ impl Admission {
             hold: UnixMs(0),
             pace: Pace::default(),
             blocked: None,
-            lacking: BTreeSet::new(),
         });
         // What was applied last is what holds; after a change of leader runs come in any order.
         let changed = opened >= job.newest && job.limits != spec.limits;
         if opened >= job.newest {
             job.newest = opened;
             job.limits = spec.limits.clone();
-            job.handler = spec.handler.clone();
         }
         job.open_runs += 1;
         job.shares.insert(share.clone());
         let pace = job.pace;
         let member = Member {
             queue: spec.queue.clone(),
+            handler: spec.handler.clone(),
             job: spec.name.clone(),
             share,
             priority: Level::from(spec.limits.priority.get()),
@@ -180,9 +178,9 @@ impl Admission {
             self.unblock(&spec.name);
         }
         let most = self.flow.open_runs;
-        let queue = self.queue(&spec.queue, now.boot);
-        queue.open_runs += 1;
-        if queue.open_runs >= most {
+        let queue = self.queues.entry(spec.queue.clone()).or_default();
+        queue.lane(&spec.handler, now.boot).open_runs += 1;
+        if queue.open_runs() >= most {
             self.full.insert(spec.queue.clone());
         }
         self.count(run, tiles);
@@ -199,9 +197,11 @@ impl Admission {
         if let Some(member) = self.runs.remove(run)
             && let Some(queue) = self.queues.get_mut(&member.queue)
         {
-            queue.open_runs = queue.open_runs.saturating_sub(1);
+            if let Some(lane) = queue.get_mut(&member.handler) {
+                lane.open_runs = lane.open_runs.saturating_sub(1);
+            }
             // Not for each run that ends: opening and closing doors costs a word with the broker.
-            if queue.open_runs < self.flow.open_runs.div_ceil(10) * 9 {
+            if queue.open_runs() < self.flow.open_runs.div_ceil(10) * 9 {
                 self.full.remove(&member.queue);
             }
         }
@@ -228,8 +228,11 @@ impl Admission {
             return;
         }
         self.uncount(run, closed as usize);
-        if let Some(queue) = self.runs.get(run).map(|member| member.queue.clone()) {
-            self.queue(&queue, now.boot).window.closed(closed, now.boot);
+        if let Some(member) = self.runs.get(run)
+            && let Some(queue) = self.queues.get_mut(&member.queue)
+            && let Some(lane) = queue.get_mut(&member.handler)
+        {
+            lane.window.closed(closed, now.boot);
         }
     }
 
@@ -251,7 +254,7 @@ impl Admission {
         }
         if let Some(queue) = self.queues.get_mut(&queue) {
             let more = busy.as_secs_f64() * 1e6 - before;
-            queue.line.charge(&share, (more / weight) as i64);
+            queue.charge(&share, (more / weight) as i64);
         }
     }
 
@@ -275,7 +278,7 @@ impl Admission {
         };
         let rises = now.boot + RISE;
         if let Some(queue) = self.queues.get_mut(&member.queue) {
-            queue.line.insert(&place);
+            queue.insert(&member.handler, &place);
         }
         self.risers.insert((rises, run.clone()));
         member.waits = Some(Waits { place, left, rises });
@@ -291,26 +294,15 @@ impl Admission {
         };
         self.risers.remove(&(waits.rises, run.clone()));
         if let Some(queue) = self.queues.get_mut(&member.queue) {
-            queue.line.remove(&waits.place);
+            queue.remove(&member.handler, &waits.place);
         }
     }
 
     /// The queues with somebody waiting.
     pub fn waiting(&self) -> Vec<QueueName> {
-        let waiting = self
-            .queues
-            .iter()
-            .filter(|(_, queue)| !queue.line.is_empty());
+        let queues = self.queues.iter();
+        let waiting = queues.filter(|(_, queue)| queue.is_waiting());
         waiting.map(|(name, _)| name.clone()).collect()
-    }
-
-    fn queue(&mut self, name: &QueueName, now: Boot) -> &mut Queue {
-        self.queues.entry(name.clone()).or_insert_with(|| Queue {
-            window: Window::new(now),
-            outstanding: 0,
-            line: Line::default(),
-            open_runs: 0,
-        })
     }
 
     fn count(&mut self, run: &RunId, tiles: usize) {
@@ -322,8 +314,7 @@ impl Admission {
             job.outstanding += tiles;
         }
         if let Some(queue) = self.queues.get_mut(&member.queue) {
-            queue.outstanding += tiles;
-            queue.line.activate(&member.share, tiles);
+            queue.count(&member.handler, &member.share, tiles);
         }
     }
 
@@ -334,8 +325,7 @@ impl Admission {
         let tiles = tiles.min(member.outstanding);
         member.outstanding -= tiles;
         if let Some(queue) = self.queues.get_mut(&member.queue) {
-            queue.outstanding = queue.outstanding.saturating_sub(tiles);
-            queue.line.release(&member.share, tiles);
+            queue.uncount(&member.handler, &member.share, tiles);
         }
         let name = member.job.clone();
         let Some(job) = self.jobs.get_mut(&name) else {

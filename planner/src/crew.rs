@@ -3,7 +3,8 @@
 //! Kept for two questions: how much a queue can use, and who may hold a tile of it. Who is dead is
 //! not decided here, see [`crate::failover`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
@@ -22,8 +23,26 @@ const KNOWN_MAX: usize = 16_384;
 #[derive(Debug)]
 struct Member {
     slots: usize,
-    handlers: HashSet<HandlerName>,
+    handlers: Arc<BTreeSet<HandlerName>>,
     at: Boot,
+}
+
+/// The workers of a queue that can run something, those with the same handlers as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Squad {
+    /// What they have handlers for.
+    pub handlers: Arc<BTreeSet<HandlerName>>,
+    /// Tiles that they run at once.
+    pub slots: usize,
+}
+
+/// What a queue's workers can run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Muster {
+    /// All of them.
+    pub squads: Vec<Squad>,
+    /// When one of them will have been silent for too long, unless it is heard again.
+    pub until: Option<Boot>,
 }
 
 /// What a queue has for a handler.
@@ -43,6 +62,8 @@ pub struct Crew {
     queues: HashMap<QueueName, HashMap<Session, Member>>,
     /// Since when they are listened to.
     since: Boot,
+    /// How often anything has changed besides that somebody has become silent.
+    changes: u64,
 }
 
 impl Crew {
@@ -51,11 +72,13 @@ impl Crew {
         Crew {
             queues: HashMap::new(),
             since: now,
+            changes: 0,
         }
     }
 
-    /// A worker announced itself. Returns whether it is new somewhere, or has other handlers.
-    pub fn heard(&mut self, presence: &Presence, now: Boot) -> bool {
+    /// A worker announced itself.
+    pub fn heard(&mut self, presence: &Presence, now: Boot) {
+        let handlers: Arc<BTreeSet<_>> = Arc::new(presence.handlers.iter().cloned().collect());
         let mut changed = false;
         for queue in presence.queues.iter().take(WORKER_QUEUES_MAX) {
             if self.queues.len() >= KNOWN_MAX && !self.queues.contains_key(queue) {
@@ -63,7 +86,7 @@ impl Crew {
             }
             let members = self.queues.entry(queue.clone()).or_default();
             if presence.gone {
-                members.remove(&presence.session);
+                changed |= members.remove(&presence.session).is_some();
                 continue;
             }
             if members.len() >= WORKERS_MAX && !members.contains_key(&presence.session) {
@@ -75,15 +98,18 @@ impl Crew {
                 } else {
                     presence.capacity.min(CONCURRENCY_MAX) as usize
                 },
-                handlers: presence.handlers.iter().cloned().collect(),
+                handlers: Arc::clone(&handlers),
                 at: now,
             };
+            let slots = member.slots;
             let before = members.insert(presence.session, member);
             changed |= before.is_none_or(|before| {
-                before.slots == 0 || before.handlers.len() != presence.handlers.len()
+                before.slots != slots
+                    || before.handlers != handlers
+                    || now.since(before.at) >= SILENCE
             });
         }
-        changed
+        self.changes += u64::from(changed);
     }
 
     /// A worker is dead: it has no slots any more, whatever it said last.
@@ -91,6 +117,7 @@ impl Crew {
         for members in self.queues.values_mut() {
             members.remove(&session);
         }
+        self.changes += 1;
     }
 
     /// Forgets queues that no worker pulls from any more.
@@ -101,11 +128,32 @@ impl Crew {
         });
     }
 
-    /// Tiles that all workers of a queue together run at once.
-    pub fn slots(&self, queue: &QueueName, now: Boot) -> usize {
-        self.members(queue, now)
-            .map(|(_, member)| member.slots)
-            .sum()
+    /// How often anything has changed: while it is the same, a [`Crew::muster`] is too, until its own
+    /// end.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What a queue's workers can run.
+    pub fn muster(&self, queue: &QueueName, now: Boot) -> Muster {
+        let mut squads: BTreeMap<&Arc<BTreeSet<HandlerName>>, usize> = BTreeMap::new();
+        let mut until: Option<Boot> = None;
+        for (_, member) in self
+            .members(queue, now)
+            .filter(|(_, member)| member.slots > 0)
+        {
+            *squads.entry(&member.handlers).or_default() += member.slots;
+            let silent = member.at + SILENCE;
+            until = Some(until.map_or(silent, |until| until.min(silent)));
+        }
+        let squads = squads.into_iter().map(|(handlers, slots)| Squad {
+            handlers: Arc::clone(handlers),
+            slots,
+        });
+        Muster {
+            squads: squads.collect(),
+            until,
+        }
     }
 
     /// Workers of a queue that live, those too that are on their way out; `None` while that is not
@@ -167,12 +215,18 @@ mod tests {
         }
     }
 
+    fn slots(crew: &Crew, now: Boot) -> usize {
+        let squads = crew.muster(&queue(), now).squads;
+        squads.iter().map(|squad| squad.slots).sum()
+    }
+
     #[test]
     fn silent_worker_has_no_slots_and_is_forgotten() {
         let mut crew = Crew::new(at(0));
         crew.heard(&presence(1, &["resize"]), at(0));
-        assert_eq!(crew.slots(&queue(), at(2_999)), 4);
-        assert_eq!(crew.slots(&queue(), at(3_000)), 0);
+        assert_eq!(slots(&crew, at(2_999)), 4);
+        assert_eq!(crew.muster(&queue(), at(0)).until, Some(at(3_000)));
+        assert_eq!(slots(&crew, at(3_000)), 0);
         crew.forget(at(3_000));
         assert!(crew.queues.is_empty());
     }
@@ -183,7 +237,7 @@ mod tests {
         let mut stopping = presence(1, &["resize"]);
         stopping.stopping = true;
         crew.heard(&stopping, at(0));
-        assert_eq!(crew.slots(&queue(), at(1)), 0);
+        assert_eq!(slots(&crew, at(1)), 0);
         assert_eq!(crew.living(&queue(), at(1)), None, "not all were heard yet");
         assert_eq!(
             crew.living(&queue(), at(1_200)),
@@ -208,6 +262,45 @@ mod tests {
     }
 
     #[test]
+    fn workers_with_the_same_handlers_are_one_squad() {
+        let mut crew = Crew::new(at(0));
+        crew.heard(&presence(1, &["words", "resize"]), at(0));
+        crew.heard(&presence(2, &["resize", "words"]), at(5));
+        crew.heard(&presence(3, &["resize"]), at(9));
+        let muster = crew.muster(&queue(), at(10));
+        let mut slots: Vec<_> = muster.squads.iter().map(|squad| squad.slots).collect();
+        slots.sort_unstable();
+        assert_eq!((slots, muster.until), (vec![4, 8], Some(at(3_000))));
+    }
+
+    #[test]
+    fn what_changes_is_counted_and_an_announcement_as_before_is_no_change() {
+        let mut crew = Crew::new(at(0));
+        crew.heard(&presence(1, &["resize"]), at(0));
+        let first = crew.changes();
+        crew.heard(&presence(1, &["resize"]), at(1_000));
+        assert_eq!(crew.changes(), first);
+        let mut count = first;
+        let mut changed =
+            |crew: &Crew| crew.changes() > std::mem::replace(&mut count, crew.changes());
+        crew.heard(&presence(1, &["words"]), at(1_000));
+        assert!(changed(&crew), "other handlers");
+        let mut fewer = presence(1, &["words"]);
+        fewer.capacity = 3;
+        crew.heard(&fewer, at(1_000));
+        assert!(changed(&crew), "fewer slots");
+        crew.heard(&fewer, at(4_000));
+        assert!(changed(&crew), "it was silent for too long");
+        crew.died(Session(1));
+        assert!(changed(&crew), "it is dead");
+        crew.heard(&fewer, at(4_000));
+        assert!(changed(&crew), "it lives");
+        fewer.gone = true;
+        crew.heard(&fewer, at(4_000));
+        assert!(changed(&crew), "it is gone");
+    }
+
+    #[test]
     fn announcements_make_no_queues_without_bound() {
         let mut crew = Crew::new(at(0));
         let mut liar = presence(1, &[]);
@@ -217,6 +310,7 @@ mod tests {
         liar.capacity = u32::MAX;
         crew.heard(&liar, at(0));
         assert_eq!(crew.queues.len(), WORKER_QUEUES_MAX);
-        assert_eq!(crew.slots(&liar.queues[0], at(1)), CONCURRENCY_MAX as usize);
+        let muster = crew.muster(&liar.queues[0], at(1));
+        assert_eq!(muster.squads[0].slots, CONCURRENCY_MAX as usize);
     }
 }

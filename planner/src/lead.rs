@@ -161,7 +161,7 @@ impl Lead {
             }
             Event::Opened(new) => self.opened(*new, now),
             Event::Ordered(request) => self.ask(*request, now),
-            Event::Heard(presence) => self.heard(&presence, now),
+            Event::Heard(presence) => self.crew.heard(&presence, now.boot),
             Event::Died(presence) => self.died(&presence),
             Event::Measured { run, shards, busy } => self.admission.measured(&run, shards, busy),
             // After the claim every run is refilled.
@@ -175,12 +175,6 @@ impl Lead {
                 counter.tell(self.book.count(self.position, self.term()));
             }
             Event::Report(report) => self.report(report, now),
-        }
-    }
-
-    fn heard(&mut self, presence: &Presence, now: Now) {
-        if self.crew.heard(presence, now.boot) {
-            self.admission.crew_changed();
         }
     }
 
@@ -399,7 +393,7 @@ impl Lead {
     /// Gives the room of a queue to the runs that wait for it.
     fn share_out(&mut self, queue: &QueueName, now: Now) {
         let mut turn = self.admission.turn(queue, &self.crew, now);
-        while let Some((name, room)) = self.admission.next(&turn, &self.crew, now) {
+        while let Some((name, room)) = self.admission.next(&turn, now) {
             match self.step(&name, room, now) {
                 Some((tiles, shards)) => self.admission.issued(&mut turn, &name, tiles, shards),
                 None => self.admission.leave(&name),

@@ -152,6 +152,9 @@ scripts! {
     hold
     hold_of_a_resource
     job_that_moved_to_another_queue
+    lanes_of_other_workers
+    lanes_that_share_workers
+    last_worker_of_a_handler_goes
     late_listing_of_a_reopened_run
     late_success_of_a_retried_shard
     ledger_lost
@@ -200,6 +203,7 @@ scripts! {
     unsendable_wave
     unwritable_order
     unwritable_wave
+    urgent_over_several_lanes
     vanished_run
     vanished_while_a_wave_is_decided
     worker_dies_in_a_window

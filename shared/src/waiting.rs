@@ -25,11 +25,14 @@ pub enum Waiting {
         /// The handler.
         handler: HandlerName,
     },
-    /// As much as its queue may hold is on it.
+    /// The workers of its queue that have its handler have enough before them.
     QueueFull {
         /// The queue.
         queue: QueueName,
-        /// Tiles that are issued and lack an outcome.
+        /// The handler.
+        handler: HandlerName,
+        /// Tiles that are issued, lack an outcome, and lie before these workers: those of other handlers
+        /// too, by the part of them that these workers may run.
         outstanding: u64,
     },
     /// As many tiles of its job as `limits.concurrency` permits are open.
@@ -84,9 +87,14 @@ impl fmt::Display for Waiting {
             Waiting::NoHandler { queue, handler } => {
                 write!(f, "no worker of queue {queue} has handler {handler}")
             }
-            Waiting::QueueFull { queue, outstanding } => {
-                write!(f, "queue {queue} is full: {outstanding} tiles are on it")
-            }
+            Waiting::QueueFull {
+                queue,
+                handler,
+                outstanding,
+            } => write!(
+                f,
+                "queue {queue} is full for handler {handler}: {outstanding} tiles lie before its workers"
+            ),
             Waiting::Concurrency { job, limit } => write!(
                 f,
                 "limits.concurrency = {limit} of job {job}: so many tiles are open"

@@ -11,14 +11,11 @@ pub(super) enum Gate {
     Rate(Boot),
     /// It, or the resource that it uses, is on hold until then.
     Hold(UnixMs),
-    /// Workers pull from its queue, and none has its handler.
-    Handler,
 }
 
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) limits: LimitsSpec,
-    pub(super) handler: HandlerName,
     /// Ledger sequence of the youngest run that these are of.
     pub(super) newest: u64,
     /// Of its open runs; more than one after its definition has changed.
@@ -30,23 +27,15 @@ pub(super) struct Job {
     pub(super) hold: UnixMs,
     pub(super) pace: Pace,
     pub(super) blocked: Option<Gate>,
-    /// Queues that workers pull from, none of which has its handler: after it has moved, a job has
-    /// runs on more than one.
-    pub(super) lacking: BTreeSet<QueueName>,
 }
 
 impl Job {
     /// What keeps the job from getting room.
     pub(super) fn gate(
         &mut self,
-        queue: &QueueName,
         resources: &HashMap<ResourceName, UnixMs>,
-        crew: &Crew,
         now: Now,
     ) -> Option<Gate> {
-        if crew.help(queue, &self.handler, now.boot) == Help::NoHandler {
-            return Some(Gate::Handler);
-        }
         let held = self.limits.resource.as_ref();
         let held = held.and_then(|resource| resources.get(resource).copied());
         let until = self.hold.max(held.unwrap_or_default());
@@ -109,34 +98,16 @@ impl Admission {
         }
     }
 
-    /// A worker is new, or has other handlers than before.
-    pub fn crew_changed(&mut self) {
-        let lacking = self
-            .jobs
-            .iter_mut()
-            .filter(|(_, job)| !job.lacking.is_empty());
-        let blocked = lacking.map(|(name, job)| {
-            job.lacking.clear();
-            name.clone()
-        });
-        let blocked: Vec<JobName> = blocked.collect();
-        blocked.iter().for_each(|job| self.unblock(job));
-    }
-
     pub(super) fn unblock(&mut self, name: &JobName) {
         let Some(job) = self.jobs.get_mut(name) else {
             return;
         };
         job.blocked = None;
         // A job that moved may wait on more than one queue.
-        for queue in self
-            .queues
-            .values_mut()
-            .filter(|queue| !queue.line.is_empty())
-        {
-            job.shares
-                .iter()
-                .for_each(|share| queue.line.unblock(share, name));
+        let queues = self.queues.values_mut();
+        for queue in queues.filter(|queue| queue.is_waiting()) {
+            let shares = job.shares.iter();
+            shares.for_each(|share| queue.unblock(share, name));
         }
     }
 
@@ -149,9 +120,9 @@ impl Admission {
         else {
             return;
         };
-        queue.line.remove(&waits.place);
+        queue.remove(&member.handler, &waits.place);
         waits.place.level = (waits.place.level - 1).max(member.priority - RISEN_MAX);
-        queue.line.insert(&waits.place);
+        queue.insert(&member.handler, &waits.place);
         waits.rises = now.boot + RISE;
         self.risers.insert((waits.rises, run.clone()));
     }

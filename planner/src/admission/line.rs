@@ -1,4 +1,4 @@
-//! Who is next on a queue: the runs that could use room, by level, then by what their share has used,
+//! Who is next on a lane: the runs that could use room, by level, then by what their share has used,
 //! then by their age. Pure; nothing of it is looked through for every run.
 //!
 //! A level is a priority, less one for each minute of waiting. Among the shares of one level the one
@@ -40,27 +40,21 @@ struct Shares {
     jobs: HashMap<ShareName, BTreeMap<JobName, BTreeSet<Rank>>>,
 }
 
-/// What waits for one queue.
+/// What waits for one lane.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     levels: BTreeMap<Level, Shares>,
-    /// Worker-time that each share has used or was given, in microseconds divided by its weight.
-    used: HashMap<ShareName, u64>,
-    /// What the share had used that was served last: one that comes back is not owed more than that.
-    served: u64,
-    /// Shares with something waiting or outstanding, and how much.
-    active: HashMap<ShareName, usize>,
 }
 
-/// Who is next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who is next. What comes first in this order goes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Head {
-    pub(super) run: RunId,
-    pub(super) job: JobName,
+    pub(super) level: Level,
+    /// What its share has used.
+    pub(super) used: u64,
     pub(super) share: ShareName,
-    /// Worker-time that its share may be given before it is another's turn; `None`: no other waits in
-    /// its level.
-    pub(super) until_next: Option<u64>,
+    pub(super) rank: Rank,
+    pub(super) job: JobName,
 }
 
 impl Line {
@@ -74,10 +68,8 @@ impl Line {
         self.levels.keys().next().copied()
     }
 
-    /// A run could use room.
-    pub(super) fn insert(&mut self, place: &Place) {
-        self.activate(&place.share, 1);
-        let used = self.used.get(&place.share).copied().unwrap_or(0);
+    /// A run could use room, whose share has used so much.
+    pub(super) fn insert(&mut self, place: &Place, used: u64) {
         let shares = self.levels.entry(place.level).or_default();
         shares.by_use.insert((used, place.share.clone()));
         let jobs = shares.jobs.entry(place.share.clone()).or_default();
@@ -86,7 +78,7 @@ impl Line {
     }
 
     /// It cannot any more.
-    pub(super) fn remove(&mut self, place: &Place) {
+    pub(super) fn remove(&mut self, place: &Place, used: u64) {
         let Some(shares) = self.levels.get_mut(&place.level) else {
             return;
         };
@@ -101,18 +93,15 @@ impl Line {
         }
         if jobs.is_empty() {
             shares.jobs.remove(&place.share);
-            let used = self.used.get(&place.share).copied().unwrap_or(0);
             shares.by_use.remove(&(used, place.share.clone()));
         }
         if shares.jobs.is_empty() {
             self.levels.remove(&place.level);
         }
-        self.release(&place.share, 1);
     }
 
     /// A job that was blocked may be served again.
-    pub(super) fn unblock(&mut self, share: &ShareName, job: &JobName) {
-        let used = self.used.get(share).copied().unwrap_or(0);
+    pub(super) fn unblock(&mut self, share: &ShareName, used: u64, job: &JobName) {
         for shares in self.levels.values_mut() {
             if shares
                 .jobs
@@ -124,10 +113,19 @@ impl Line {
         }
     }
 
+    /// A share has used another amount than before.
+    pub(super) fn charged(&mut self, share: &ShareName, (before, after): (u64, u64)) {
+        for shares in self.levels.values_mut() {
+            if shares.by_use.remove(&(before, share.clone())) {
+                shares.by_use.insert((after, share.clone()));
+            }
+        }
+    }
+
     /// Whoever is next, of those that `may` be served. A job that may not is not asked again before
     /// [`Line::unblock`].
     pub(super) fn head(&mut self, mut may: impl FnMut(&JobName) -> bool) -> Option<Head> {
-        for shares in self.levels.values_mut() {
+        for (level, shares) in &mut self.levels {
             while let Some((used, share)) = shares.by_use.first().cloned() {
                 let jobs = shares.jobs.get(&share);
                 let open = jobs.into_iter().flatten().filter(|(job, _)| may(job));
@@ -138,58 +136,23 @@ impl Line {
                     shares.by_use.remove(&(used, share));
                     continue;
                 };
-                let second = shares.by_use.iter().nth(1);
-                let head = Head {
-                    run: rank.run.clone(),
-                    job: job.clone(),
+                return Some(Head {
+                    level: *level,
+                    used,
                     share,
-                    until_next: second.map(|(next, _)| next - used),
-                };
-                self.served = self.served.max(used);
-                return Some(head);
+                    rank: rank.clone(),
+                    job: job.clone(),
+                });
             }
         }
         None
     }
 
-    /// A share was given worker-time, or it turned out to be another amount.
-    pub(super) fn charge(&mut self, share: &ShareName, microseconds: i64) {
-        let before = self.used.get(share).copied().unwrap_or(0);
-        let after = before.saturating_add_signed(microseconds);
-        for shares in self.levels.values_mut() {
-            if shares.by_use.remove(&(before, share.clone())) {
-                shares.by_use.insert((after, share.clone()));
-            }
-        }
-        self.used.insert(share.clone(), after);
-    }
-
-    /// `count` more things of a share wait or are outstanding. One that comes back from a pause starts
-    /// level with the others.
-    pub(super) fn activate(&mut self, share: &ShareName, count: usize) {
-        if count == 0 {
-            return;
-        }
-        let active = self.active.entry(share.clone()).or_insert(0);
-        *active += count;
-        if *active == count {
-            let used = self.used.entry(share.clone()).or_insert(0);
-            *used = (*used).max(self.served);
-        }
-    }
-
-    /// They do not any more.
-    pub(super) fn release(&mut self, share: &ShareName, count: usize) {
-        if let Some(active) = self.active.get_mut(share) {
-            *active = active.saturating_sub(count);
-            if *active == 0 {
-                self.active.remove(share);
-                // Only what is above the others is worth remembering.
-                if self.used.get(share).is_none_or(|used| *used <= self.served) {
-                    self.used.remove(share);
-                }
-            }
-        }
+    /// What the share has used that comes first on a level, besides `share`.
+    pub(super) fn rival(&self, level: Level, share: &ShareName) -> Option<u64> {
+        let shares = self.levels.get(&level)?;
+        let mut others = shares.by_use.iter().filter(|(_, other)| other != share);
+        others.next().map(|(used, _)| *used)
     }
 }
 
@@ -211,31 +174,32 @@ mod tests {
     }
 
     fn next(line: &mut Line) -> Option<String> {
-        line.head(|_| true).map(|head| head.run.to_string())
+        line.head(|_| true).map(|head| head.rank.run.to_string())
     }
 
     #[test]
     fn level_goes_before_share_and_age() {
         let mut line = Line::default();
-        line.insert(&place("a_s_1", "a", "a", 5, 1));
-        line.insert(&place("b_s_2", "b", "b", 1, 2));
+        line.insert(&place("a_s_1", "a", "a", 5, 1), 0);
+        line.insert(&place("b_s_2", "b", "b", 1, 2), 900);
         assert_eq!(next(&mut line).unwrap(), "b_s_2");
-        line.remove(&place("b_s_2", "b", "b", 1, 2));
+        line.remove(&place("b_s_2", "b", "b", 1, 2), 900);
         assert_eq!(next(&mut line).unwrap(), "a_s_1");
-        line.remove(&place("a_s_1", "a", "a", 5, 1));
+        line.remove(&place("a_s_1", "a", "a", 5, 1), 0);
         assert!(line.is_empty() && next(&mut line).is_none());
     }
 
     #[test]
     fn share_that_has_used_less_goes_first_and_runs_of_a_share_by_their_age() {
         let mut line = Line::default();
-        line.insert(&place("a_s_1", "a", "a", 5, 1));
-        line.insert(&place("a_s_2", "a", "a", 5, 2));
-        line.insert(&place("b_s_3", "b", "b", 5, 3));
-        line.charge(&ShareName::new("a").unwrap(), 700);
-        let head = line.head(|_| true).unwrap();
-        assert_eq!((head.run.as_str(), head.until_next), ("b_s_3", Some(700)));
-        line.charge(&ShareName::new("b").unwrap(), 900);
+        let [a, b] = ["a", "b"].map(|name| ShareName::new(name).unwrap());
+        line.insert(&place("a_s_1", "a", "a", 5, 1), 0);
+        line.insert(&place("a_s_2", "a", "a", 5, 2), 0);
+        line.insert(&place("b_s_3", "b", "b", 5, 3), 0);
+        line.charged(&a, (0, 700));
+        assert_eq!(next(&mut line).unwrap(), "b_s_3");
+        assert_eq!(line.rival(5, &b), Some(700));
+        line.charged(&b, (0, 900));
         assert_eq!(next(&mut line).unwrap(), "a_s_1");
     }
 
@@ -244,39 +208,27 @@ mod tests {
         let mut line = Line::default();
         let mut long = place("a_s_1", "a", "a", 5, 1);
         long.rank.long = true;
-        line.insert(&long);
-        line.insert(&place("a_s_2", "a", "a", 5, 2));
+        line.insert(&long, 0);
+        line.insert(&place("a_s_2", "a", "a", 5, 2), 0);
         assert_eq!(next(&mut line).unwrap(), "a_s_2");
-    }
-
-    #[test]
-    fn share_that_comes_back_is_owed_nothing_for_its_pause() {
-        let mut line = Line::default();
-        let [a, b] = ["a", "b"].map(|name| ShareName::new(name).unwrap());
-        line.insert(&place("a_s_1", "a", "a", 5, 1));
-        line.charge(&a, 1_000_000);
-        line.head(|_| true);
-        line.charge(&a, 50);
-        line.insert(&place("b_s_2", "b", "b", 5, 2));
-        assert_eq!(line.used[&b], 1_000_000);
-        assert_eq!(next(&mut line).unwrap(), "b_s_2");
     }
 
     #[test]
     fn blocked_job_is_passed_over_until_it_is_unblocked() {
         let mut line = Line::default();
-        line.insert(&place("a_s_1", "a", "a", 5, 1));
-        line.insert(&place("b_s_2", "b", "b", 5, 2));
+        line.insert(&place("a_s_1", "a", "a", 5, 1), 0);
+        line.insert(&place("b_s_2", "b", "b", 5, 2), 0);
         let a = JobName::new("a").unwrap();
-        assert_eq!(line.head(|job| *job != a).unwrap().run.as_str(), "b_s_2");
-        line.remove(&place("b_s_2", "b", "b", 5, 2));
+        let head = line.head(|job| *job != a).unwrap();
+        assert_eq!(head.rank.run.as_str(), "b_s_2");
+        line.remove(&place("b_s_2", "b", "b", 5, 2), 0);
         let mut asked = 0;
         assert_eq!(line.head(|_| true), None, "it is not asked again");
-        line.unblock(&ShareName::new("a").unwrap(), &a);
+        line.unblock(&ShareName::new("a").unwrap(), 0, &a);
         let head = line.head(|_| {
             asked += 1;
             true
         });
-        assert_eq!((head.unwrap().run.as_str(), asked), ("a_s_1", 1));
+        assert_eq!((head.unwrap().rank.run.as_str(), asked), ("a_s_1", 1));
     }
 }

@@ -13,17 +13,21 @@ use crate::made_up;
 
 const QUEUE: &str = "default";
 
+mod lanes;
+
 struct Busy {
     run: RunId,
+    worker: usize,
     shards: u64,
     ends_ms: u64,
 }
 
-/// A queue with slots, and runs that always want room until they are issued to their end.
+/// A queue with workers, and runs that always want room until they are issued to their end.
 struct Simulation {
     admission: Admission,
     crew: Crew,
-    slots: u32,
+    /// Slots and handlers of each.
+    workers: Vec<(u32, &'static [&'static str])>,
     at_ms: u64,
     /// Issued and not started, in order.
     queued: Vec<(RunId, u64)>,
@@ -37,11 +41,16 @@ struct Simulation {
 }
 
 impl Simulation {
+    /// One worker with the handler of all jobs that name none.
     fn new(slots: u32) -> Simulation {
+        Simulation::of(vec![(slots, &["noop"])])
+    }
+
+    fn of(workers: Vec<(u32, &'static [&'static str])>) -> Simulation {
         let mut simulation = Simulation {
             admission: Admission::new(Flow::default()),
             crew: Crew::new(Boot(Duration::ZERO)),
-            slots,
+            workers,
             at_ms: 0,
             queued: Vec::new(),
             busy: Vec::new(),
@@ -63,14 +72,43 @@ impl Simulation {
     }
 
     fn announce(&mut self) {
-        let presence = Presence {
-            queues: vec![QueueName::new(QUEUE).unwrap()],
-            handlers: vec![HandlerName::new("noop").unwrap()],
-            capacity: self.slots,
-            ..made_up::presence(1)
-        };
-        if self.slots > 0 {
-            self.crew.heard(&presence, self.now().boot);
+        for (session, (slots, handlers)) in (1..).zip(&self.workers) {
+            let handlers = handlers.iter().map(|name| HandlerName::new(*name).unwrap());
+            let presence = Presence {
+                queues: vec![QueueName::new(QUEUE).unwrap()],
+                handlers: handlers.collect(),
+                capacity: *slots,
+                ..made_up::presence(session)
+            };
+            if *slots > 0 {
+                self.crew.heard(&presence, self.now().boot);
+            }
+        }
+    }
+
+    /// Workers pull what they have handlers and slots for, in order.
+    fn pull(&mut self) {
+        let mut free: Vec<usize> = self
+            .workers
+            .iter()
+            .map(|(slots, _)| *slots as usize)
+            .collect();
+        self.busy.iter().for_each(|tile| free[tile.worker] -= 1);
+        for (run, shards) in std::mem::take(&mut self.queued) {
+            let handler = self.admission.runs[&run].handler.as_str();
+            let able =
+                |worker: &usize| free[*worker] > 0 && self.workers[*worker].1.contains(&handler);
+            let Some(worker) = (0..free.len()).find(able) else {
+                self.queued.push((run, shards));
+                continue;
+            };
+            free[worker] -= 1;
+            self.busy.push(Busy {
+                worker,
+                ends_ms: self.at_ms + shards * self.shard_ms[&run],
+                run,
+                shards,
+            });
         }
     }
 
@@ -113,7 +151,7 @@ impl Simulation {
         self.admission.tick(now);
         for queue in self.admission.waiting() {
             let mut turn = self.admission.turn(&queue, &self.crew, now);
-            while let Some((run, room)) = self.admission.next(&turn, &self.crew, now) {
+            while let Some((run, room)) = self.admission.next(&turn, now) {
                 let left = self.left.get_mut(&run).unwrap();
                 let pages = u64::from(room.pages);
                 let tiles = (room.tiles as u64).min(left.div_ceil(pages));
@@ -135,16 +173,7 @@ impl Simulation {
     /// Lets a millisecond pass.
     fn step(&mut self) {
         self.issue();
-        let free = self.slots as usize - self.busy.len();
-        let starting = free.min(self.queued.len());
-        for (run, shards) in self.queued.drain(..starting) {
-            let ends_ms = self.at_ms + shards * self.shard_ms[&run];
-            self.busy.push(Busy {
-                run,
-                shards,
-                ends_ms,
-            });
-        }
+        self.pull();
         self.most_open = self.most_open.max(self.busy.len() + self.queued.len());
         self.at_ms += 1;
         let now = self.now();
@@ -388,7 +417,7 @@ fn nothing_is_left_of_runs_that_are_over() {
     let admission = &simulation.admission;
     assert!(admission.runs.is_empty() && admission.risers.is_empty());
     let queue = &admission.queues[&QueueName::new(QUEUE).unwrap()];
-    assert!(queue.line.is_empty() && queue.outstanding == 0);
+    assert!(!queue.is_waiting() && queue.open_runs() == 0);
     assert_eq!(admission.jobs[&JobName::new("a").unwrap()].outstanding, 0);
 }
 

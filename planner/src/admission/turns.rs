@@ -6,30 +6,22 @@ use super::*;
 #[derive(Debug)]
 pub struct Turn {
     queue: QueueName,
-    tiles: usize,
-    slots: usize,
+    loads: Vec<Load>,
 }
 
 impl Admission {
     /// Begins to give the room of a queue away.
-    pub fn turn(&self, queue: &QueueName, crew: &Crew, now: Now) -> Turn {
-        let slots = crew.slots(queue, now.boot);
-        let tiles = self.queues.get(queue).map_or(0, |state| {
-            state.window.room(state.outstanding, slots, now.boot)
-        });
+    pub fn turn(&mut self, queue: &QueueName, crew: &Crew, now: Now) -> Turn {
+        let state = self.queues.get_mut(queue);
         Turn {
             queue: queue.clone(),
-            tiles,
-            slots,
+            loads: state.map_or_else(Vec::new, |state| state.loads(queue, crew, now)),
         }
     }
 
     /// Who is next, and how much it may issue. The caller says what came of it:
     /// [`Admission::issued`], or [`Admission::leave`].
-    pub fn next(&mut self, turn: &Turn, crew: &Crew, now: Now) -> Option<(RunId, Room)> {
-        if turn.tiles == 0 {
-            return None;
-        }
+    pub fn next(&mut self, turn: &Turn, now: Now) -> Option<(RunId, Room)> {
         let Admission {
             queues,
             jobs,
@@ -38,22 +30,13 @@ impl Admission {
             holds,
             ..
         } = self;
-        let line = &mut queues.get_mut(&turn.queue)?.line;
-        let head = line.head(|name| {
+        let queue = queues.get_mut(&turn.queue)?;
+        let (head, lane, until_next) = queue.head(&turn.loads, |name| {
             let Some(job) = jobs.get_mut(name) else {
                 return false;
             };
-            if job.lacking.contains(&turn.queue) {
-                return false;
-            }
             if job.blocked.is_none() {
-                match job.gate(&turn.queue, resources, crew, now) {
-                    Some(Gate::Handler) => {
-                        job.lacking.insert(turn.queue.clone());
-                        return false;
-                    }
-                    gate => job.blocked = gate,
-                }
+                job.blocked = job.gate(resources, now);
                 match job.blocked {
                     Some(Gate::Rate(at)) => {
                         refills.insert((at, name.clone()));
@@ -61,27 +44,33 @@ impl Admission {
                     Some(Gate::Hold(until)) => {
                         holds.insert((until, name.clone()));
                     }
-                    Some(Gate::Concurrency | Gate::Handler) | None => {}
+                    Some(Gate::Concurrency) | None => {}
                 }
             }
             job.blocked.is_none()
         })?;
-        let room = self.room(turn, &head, now);
-        Some((head.run, room))
+        let tiles = queue.room(&turn.loads, lane);
+        let slots = turn.loads[lane].slots;
+        let room = self.room(tiles, slots, (&head, until_next), now);
+        Some((head.rank.run, room))
     }
 
-    /// How much the head of the line may issue.
-    fn room(&mut self, turn: &Turn, head: &Head, now: Now) -> Room {
-        let mut room = Room {
-            tiles: turn.tiles,
-            pages: 1,
-        };
-        let (Some(job), Some(member)) = (self.jobs.get_mut(&head.job), self.runs.get(&head.run))
+    /// How much the head of the lines may issue of `tiles`.
+    fn room(
+        &mut self,
+        tiles: usize,
+        slots: usize,
+        (head, until_next): (&Head, Option<u64>),
+        now: Now,
+    ) -> Room {
+        let mut room = Room { tiles, pages: 1 };
+        let (Some(job), Some(member)) =
+            (self.jobs.get_mut(&head.job), self.runs.get(&head.rank.run))
         else {
             return room;
         };
         let left = member.waits.as_ref().and_then(|waits| waits.left);
-        room.pages = member.pace.pages(left, turn.slots);
+        room.pages = member.pace.pages(left, slots);
         if let Some(most) = job.limits.concurrency {
             room.tiles = room
                 .tiles
@@ -95,8 +84,8 @@ impl Admission {
                 .max(1);
             room.tiles = room.tiles.min(shards.div_ceil(room.pages as usize));
         }
-        if let Some(until_next) = head.until_next {
-            let turn_us = TURN.as_secs_f64() * 1e6 * turn.slots.max(1) as f64;
+        if let Some(until_next) = until_next {
+            let turn_us = TURN.as_secs_f64() * 1e6 * slots.max(1) as f64;
             let tile_us = member.pace.cost_us() * f64::from(room.pages);
             let fair =
                 (until_next as f64 * self.flow.shares.weight(&head.share) + turn_us) / tile_us;
@@ -108,7 +97,6 @@ impl Admission {
 
     /// A run decides a wave of so many tiles and shards.
     pub fn issued(&mut self, turn: &mut Turn, run: &RunId, tiles: usize, shards: u64) {
-        turn.tiles = turn.tiles.saturating_sub(tiles);
         self.leave(run);
         self.count(run, tiles);
         let Some(member) = self.runs.get_mut(run) else {
@@ -125,8 +113,11 @@ impl Admission {
             job.bucket.take(rate, shards);
         }
         if let Some(queue) = self.queues.get_mut(&turn.queue) {
+            if let Some(lane) = queue.position(&member.handler) {
+                queue.take(&mut turn.loads, lane, tiles);
+            }
             let cost = cost / self.flow.shares.weight(&share);
-            queue.line.charge(&share, cost as i64);
+            queue.charge(&share, cost as i64);
         }
     }
 

@@ -59,7 +59,9 @@ impl World {
             }
             self.finish_tiles(&mut sums, &takes, began)?;
             self.rest()?;
-            let names: Vec<String> = self.workers.keys().cloned().collect();
+            let pulling = self.workers.iter();
+            let pulling = pulling.filter(|(_, worker)| worker.speaks && !worker.presence.stopping);
+            let names: Vec<String> = pulling.map(|(name, _)| name.clone()).collect();
             for worker in names {
                 for (run, place, pages) in self.pull_up_to(&worker, usize::MAX)? {
                     let each = takes

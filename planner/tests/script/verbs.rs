@@ -205,8 +205,15 @@ impl World {
         let free = (worker.presence.capacity as usize).saturating_sub(worker.held.len());
         let session = worker.presence.session;
         let mut pulled = Vec::new();
+        let (runs, presence) = (&self.runs, &worker.presence);
+        let has_handler = |run: &RunId| {
+            let mut jobs = runs.values().filter(|(id, _)| id == run);
+            jobs.any(|(_, job)| presence.handlers.contains(&job.handler))
+        };
         let waiting = self.broker.queue.values_mut().filter(|message| {
-            message.holder.is_none() && worker.presence.queues.contains(&message.queue)
+            message.holder.is_none()
+                && presence.queues.contains(&message.queue)
+                && has_handler(&message.tile.run)
         });
         for message in waiting.take(free.min(most)) {
             message.holder = Some(session);
