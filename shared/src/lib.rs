@@ -5,6 +5,7 @@
 //! | [`id`] | which names and identifiers are well formed, and how a run's id follows from its source |
 //! | [`job`] | what a job file may say |
 //! | [`limits`] | all bounds of the protocol and of memory, asserted against each other |
+//! | [`exact`] | how what people write becomes values, each number as it was written |
 //! | [`grid`] | which cells a run has |
 //! | [`tile`] | what one queue message carries |
 //! | [`waiting`] | why a run gets no further |
@@ -32,6 +33,7 @@ pub mod clock;
 pub mod command;
 pub mod duration;
 pub mod environment;
+pub mod exact;
 pub mod grid;
 pub mod holdings;
 pub mod id;

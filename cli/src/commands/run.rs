@@ -13,6 +13,7 @@ use super::{Context, installation};
 use crate::args::RunArgs;
 use crate::fault::{Misuse, Verdict};
 
+mod value;
 mod wait;
 
 /// Submits, and waits if so wished.
@@ -82,7 +83,7 @@ fn params(spec: &JobSpec, given: &[String]) -> Result<Map<String, Value>, String
         let (path, value) = text.split_once('=').ok_or_else(|| {
             format!("--param {text:?}: must be KEY=VALUE, as --param day=2013-01-01")
         })?;
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+        let value = value::read(path, value).map_err(|why| format!("--param {text:?}: {why}"))?;
         let keys: Vec<&str> = path.split('.').collect();
         if keys.iter().any(|key| key.is_empty()) {
             return Err(format!("--param {text:?}: a key is empty"));

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::exact;
 use crate::id::{JobName, RunId};
 use crate::job::parse::{self, Faults};
 use crate::job::{GridSpec, JobSpec};
@@ -26,9 +27,9 @@ pub enum SubmissionError {
         /// Bytes of the body.
         found: usize,
     },
-    /// Neither JSON nor MessagePack.
+    /// Neither JSON nor MessagePack, or nothing that is understood in one way only.
     #[error(
-        "the body is neither JSON nor MessagePack ({reason}): send an empty body or an object with id, params or grid"
+        "the body cannot be read ({reason}): send an empty body, or JSON or MessagePack of an object with id, params or grid"
     )]
     Unreadable {
         /// What the decoder stumbled over.
@@ -163,9 +164,9 @@ fn read(body: &[u8], content_type: Option<&str>) -> Result<Value, SubmissionErro
     };
     let unreadable = |reason: String| SubmissionError::Unreadable { reason };
     if packed {
-        rmp_serde::from_slice(body).map_err(|error| unreadable(error.to_string()))
+        exact::message_pack(body).map_err(unreadable)
     } else {
-        serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))
+        exact::json(body).map_err(|error| unreadable(error.to_string()))
     }
 }
 

@@ -46,6 +46,7 @@
 //! |------|-----------------|
 //! | `order` | what a job's parameters say |
 //! | `names` | where a statement has its named parameters, and what kind of statement it is |
+//! | `number` | how a number goes into each database as it was written |
 //! | `dialect` | what the three kinds of database call things |
 //! | `link` | how values go in and come out |
 //! | `database` | how connections and the table are made, and how many at once |
@@ -66,6 +67,7 @@ mod database;
 mod dialect;
 mod link;
 mod names;
+mod number;
 mod order;
 mod probe;
 mod transaction;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Format;
 use super::fault::Faults;
+use crate::exact;
 
 #[cfg(feature = "files")]
 mod toml;
@@ -17,13 +18,8 @@ pub(super) fn read(text: &str, format: Format) -> Result<Value, Faults> {
 }
 
 fn from_json(text: &str) -> Result<Value, Faults> {
-    serde_json::from_str(text).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let whole = error.to_string();
-        let place = format!(" at line {line} column {column}");
-        let what = whole.strip_suffix(place.as_str()).unwrap_or(&whole);
-        syntax_fault(line, column, what)
-    })
+    exact::json(text.as_bytes())
+        .map_err(|error| syntax_fault(error.line, error.column, &error.what))
 }
 
 fn syntax_fault(line: usize, column: usize, what: &str) -> Faults {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
+use gridloom_shared::exact::Decimal;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Column, Either, Executor, Row};
 
@@ -12,7 +13,32 @@ pub(super) enum Value {
     Int(Option<i64>),
     Text(Option<String>),
     Real(f64),
+    /// As `number` says how.
+    Decimal(Decimal),
     Bool(bool),
+}
+
+/// A decimal number as PostgreSQL takes it.
+#[cfg(feature = "postgres")]
+struct Numeric(Decimal);
+
+#[cfg(feature = "postgres")]
+impl sqlx::Type<sqlx::Postgres> for Numeric {
+    fn type_info() -> sqlx::postgres::PgTypeInfo {
+        const NUMERIC: sqlx::postgres::types::Oid = sqlx::postgres::types::Oid(1700);
+        sqlx::postgres::PgTypeInfo::with_oid(NUMERIC)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl sqlx::Encode<'_, sqlx::Postgres> for Numeric {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut sqlx::postgres::PgArgumentBuffer,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        buffer.extend_from_slice(&super::number::postgres_numeric(&self.0));
+        Ok(sqlx::encode::IsNull::No)
+    }
 }
 
 /// A value of a row, as far as the engine understands it.
@@ -118,7 +144,7 @@ impl Answer {
 
 /// The same function for each driver: the traits that could say it once are longer than it.
 macro_rules! driver {
-    ($name:ident, $database:ty) => {
+    ($name:ident, $database:ty, $persistent:literal) => {
         async fn $name(
             link: &mut PoolConnection<$database>,
             text: &Arc<str>,
@@ -127,11 +153,13 @@ macro_rules! driver {
         ) -> Result<Answer, sqlx::Error> {
             // The text is the job's author's; no value is ever written into it.
             let mut query = sqlx::query::<$database>(AssertSqlSafe(Arc::clone(text)));
+            query = query.persistent($persistent);
             for value in values {
                 query = match value {
                     Value::Int(value) => query.bind(*value),
                     Value::Text(value) => query.bind(value.clone()),
                     Value::Real(value) => query.bind(*value),
+                    Value::Decimal(value) => query.bind(decimal!($name, value)),
                     Value::Bool(value) => query.bind(*value),
                 };
             }
@@ -170,6 +198,16 @@ macro_rules! driver {
     };
 }
 
+/// A decimal number as a driver takes it.
+macro_rules! decimal {
+    (postgres, $value:ident) => {
+        Numeric($value.clone())
+    };
+    ($other:ident, $value:ident) => {
+        $value.to_string()
+    };
+}
+
 /// Integers that a driver does not read as 64 bits.
 macro_rules! narrow {
     (sqlite, $row:ident, $place:ident) => {
@@ -193,8 +231,10 @@ macro_rules! narrow {
 }
 
 #[cfg(feature = "sqlite")]
-driver!(sqlite, sqlx::Sqlite);
+driver!(sqlite, sqlx::Sqlite, true);
+// Its statements are kept by their text, with the types of the first values: a whole number would be read
+// from the bytes of a decimal one. Nameless ones are read anew each time.
 #[cfg(feature = "postgres")]
-driver!(postgres, sqlx::Postgres);
+driver!(postgres, sqlx::Postgres, false);
 #[cfg(feature = "mysql")]
-driver!(mysql, sqlx::MySql);
+driver!(mysql, sqlx::MySql, true);

@@ -37,11 +37,24 @@ const VERBS: &[&str] = &[
     "SELECT", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE",
 ];
 
+/// How the placeholder of a name is written where that is not the dialect's usual way (MySQL).
+pub(super) type Written<'w> = &'w dyn Fn(&str) -> Option<String>;
+
+/// In the dialect's usual way.
+pub(super) fn as_usual(_name: &str) -> Option<String> {
+    None
+}
+
 impl Statement {
-    pub(super) fn read(text: &str, dialect: Dialect) -> Result<Statement, StatementError> {
+    pub(super) fn read(
+        text: &str,
+        dialect: Dialect,
+        written: Written<'_>,
+    ) -> Result<Statement, StatementError> {
         let mut reader = Reader {
             rest: text.trim(),
             dialect,
+            written,
             out: String::with_capacity(text.len() + 8),
             names: Vec::new(),
             verb: String::new(),
@@ -65,6 +78,7 @@ impl Statement {
 struct Reader<'t> {
     rest: &'t str,
     dialect: Dialect,
+    written: Written<'t>,
     out: String,
     names: Vec<String>,
     verb: String,
@@ -219,7 +233,10 @@ impl Reader<'_> {
     fn placeholder(&mut self, name: &str) {
         if self.dialect == Dialect::MySql {
             self.names.push(name.to_owned());
-            self.out.push('?');
+            match (self.written)(name) {
+                Some(written) => self.out.push_str(&written),
+                None => self.out.push('?'),
+            }
             return;
         }
         let known = self.names.iter().position(|known| known == name);
@@ -292,11 +309,14 @@ mod tests {
     use super::*;
 
     fn text(sql: &str, dialect: Dialect) -> String {
-        Statement::read(sql, dialect).unwrap().text.to_string()
+        Statement::read(sql, dialect, &as_usual)
+            .unwrap()
+            .text
+            .to_string()
     }
 
     fn verb(sql: &str) -> String {
-        Statement::read(sql, Postgres).unwrap().verb
+        Statement::read(sql, Postgres, &as_usual).unwrap().verb
     }
 
     #[test]
@@ -305,7 +325,7 @@ mod tests {
         assert_eq!(text(sql, Sqlite), "SELECT ?1, ?2, ?1");
         assert_eq!(text(sql, Postgres), "SELECT $1, $2, $1");
         assert_eq!(text(sql, MySql), "SELECT ?, ?, ?");
-        let names = |dialect| Statement::read(sql, dialect).unwrap().names;
+        let names = |dialect| Statement::read(sql, dialect, &as_usual).unwrap().names;
         assert_eq!(names(Postgres), ["slice", "page_from"]);
         assert_eq!(names(MySql), ["slice", "page_from", "slice"]);
     }
@@ -358,10 +378,10 @@ mod tests {
 
     #[test]
     fn what_would_bind_nothing_or_end_the_statement_is_refused() {
-        let error = |sql, dialect| Statement::read(sql, dialect).unwrap_err();
+        let error = |sql, dialect| Statement::read(sql, dialect, &as_usual).unwrap_err();
         assert_eq!(error(" ; ", Postgres), StatementError::Empty);
         assert_eq!(error("SELECT 1; SELECT 2", Sqlite), StatementError::Several);
-        assert!(Statement::read("SELECT 1; -- done\n", Sqlite).is_ok());
+        assert!(Statement::read("SELECT 1; -- done\n", Sqlite, &as_usual).is_ok());
         assert_eq!(
             error("a = ?", Sqlite),
             StatementError::Placeholder("?".into())
@@ -394,7 +414,7 @@ mod tests {
             let picks = (0..4).map(|place| pieces[number / pieces.len().pow(place) % pieces.len()]);
             let sql: String = picks.collect();
             for dialect in [Sqlite, Postgres, MySql] {
-                let _ = Statement::read(&sql, dialect);
+                let _ = Statement::read(&sql, dialect, &as_usual);
             }
         }
     }

@@ -12,7 +12,8 @@ use serde_json::{Map, Value as Json};
 
 use super::dialect::Dialect;
 use super::link::Value;
-use super::names::Statement;
+use super::names::{Statement, Written, as_usual};
+use super::number;
 use crate::failure::Failure;
 use crate::shard::{Probe, Shard};
 
@@ -44,7 +45,7 @@ pub(super) struct Order {
     pub(super) key: KeyKind,
     statements: Vec<String>,
     probe: Option<String>,
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, Json>,
 }
 
 /// A statement with the values of its placeholders.
@@ -79,7 +80,7 @@ impl Order {
             .iter()
             .filter(|(key, _)| !KEYS.contains(&key.as_str()));
         let values = own
-            .map(|(name, value)| Ok((name.clone(), own_value(name, value)?)))
+            .map(|(name, value)| Ok((own_name(name)?.to_owned(), value.clone())))
             .collect::<Result<_, Failure>>()?;
         Ok(Order {
             database,
@@ -97,7 +98,7 @@ impl Order {
         dialect: Dialect,
     ) -> Result<Vec<Bound>, Failure> {
         self.check_values_are_used(dialect)?;
-        let mut given = self.given(shard);
+        let mut given = self.given(shard, dialect)?;
         let page = shard.page();
         if let Some(Bounds(from, to)) = page.bounds {
             given.insert("page_from", key_value(&from));
@@ -107,11 +108,10 @@ impl Order {
             given.insert("offset", integer(window.offset));
             given.insert("limit", integer(window.size.unwrap_or(ROWS_MAX)));
         }
-        let mut bound = Vec::with_capacity(self.statements.len());
-        for statement in self.read_statements(dialect)? {
-            bound.push(bind("statement", &statement, &given)?);
-        }
-        Ok(bound)
+        let statements = self.statements.iter();
+        statements
+            .map(|text| bind("statement", text, dialect, &given))
+            .collect()
     }
 
     /// The query of a probe. The statements are looked at too: better now than after it.
@@ -123,7 +123,7 @@ impl Order {
                 "is missing: give a query for the pages, or the job counted pages",
             )
         })?;
-        let mut given = self.given(probe);
+        let mut given = self.given(probe, dialect)?;
         given.remove("page");
         let after = match (probe.after(), self.key) {
             (Some(key), _) => key_value(key),
@@ -131,23 +131,25 @@ impl Order {
             (None, KeyKind::Text) => Value::Text(None),
         };
         given.insert("after", after);
-        bind("probe", &read("probe", text, dialect)?, &given)
+        bind("probe", text, dialect, &given)
     }
 
-    fn given(&self, shard: &Shard) -> BTreeMap<&str, Value> {
+    fn given(&self, shard: &Shard, dialect: Dialect) -> Result<BTreeMap<&str, Value>, Failure> {
         let own = self.values.iter();
         let mut given: BTreeMap<&str, Value> = own
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
+            .map(|(name, value)| Ok((name.as_str(), own_value(name, value, dialect)?)))
+            .collect::<Result<_, Failure>>()?;
         given.insert("slice", integer(shard.slice().into()));
         given.insert("slices", integer(shard.slices().into()));
         given.insert("page", integer(shard.page().number.into()));
-        given
+        Ok(given)
     }
 
     fn read_statements(&self, dialect: Dialect) -> Result<Vec<Statement>, Failure> {
         let texts = self.statements.iter();
-        texts.map(|text| read("statement", text, dialect)).collect()
+        texts
+            .map(|text| read("statement", text, dialect, &as_usual))
+            .collect()
     }
 
     /// A value that nothing uses is a slip of the pen: running without it would do something else
@@ -161,7 +163,7 @@ impl Order {
             used.extend(statement.names);
         }
         if let Some(text) = &self.probe {
-            used.extend(read("probe", text, dialect)?.names);
+            used.extend(read("probe", text, dialect, &as_usual)?.names);
         }
         let idle = self.values.keys().find(|name| !used.contains(*name));
         idle.map_or(Ok(()), |name| {
@@ -175,9 +177,14 @@ impl Order {
     }
 }
 
-fn read(key: &str, text: &str, dialect: Dialect) -> Result<Statement, Failure> {
+fn read(
+    key: &str,
+    text: &str,
+    dialect: Dialect,
+    written: Written<'_>,
+) -> Result<Statement, Failure> {
     let statement =
-        Statement::read(text, dialect).map_err(|error| fault(key, error.to_string()))?;
+        Statement::read(text, dialect, written).map_err(|error| fault(key, error.to_string()))?;
     if let Some(why) = dialect.leaves_transaction(&statement.verb) {
         let message = format!("cannot be a {} statement: {why}", statement.verb);
         return Err(fault(key, message));
@@ -185,7 +192,14 @@ fn read(key: &str, text: &str, dialect: Dialect) -> Result<Statement, Failure> {
     Ok(statement)
 }
 
-fn bind(key: &str, statement: &Statement, given: &BTreeMap<&str, Value>) -> Result<Bound, Failure> {
+fn bind(
+    key: &str,
+    text: &str,
+    dialect: Dialect,
+    given: &BTreeMap<&str, Value>,
+) -> Result<Bound, Failure> {
+    let written = |name: &str| given.get(name).and_then(number::mysql_placeholder);
+    let statement = read(key, text, dialect, &written)?;
     let value = |name: &String| {
         given.get(name.as_str()).cloned().ok_or_else(|| {
             let known: Vec<String> = given.keys().map(|name| format!(":{name}")).collect();
@@ -251,22 +265,26 @@ fn text(params: &Map<String, Json>, key: &str) -> Result<Option<String>, Failure
     }
 }
 
-fn own_value(name: &str, value: &Json) -> Result<Value, Failure> {
+fn own_name(name: &str) -> Result<&str, Failure> {
     if GIVEN.contains(&name) {
         return Err(fault(
             name,
             format!("must be called otherwise: the engine gives :{name}"),
         ));
     }
+    Ok(name)
+}
+
+fn own_value(name: &str, value: &Json, dialect: Dialect) -> Result<Value, Failure> {
     Ok(match value {
         Json::Null => Value::Text(None),
         Json::Bool(truth) => Value::Bool(*truth),
         Json::String(text) => Value::Text(Some(text.clone())),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Value::Int(Some(whole)),
-            (None, Some(real)) if !number.is_u64() => Value::Real(real),
-            _ => return Err(fault(name, "must be below 2^63: write it as text")),
-        },
+        Json::Number(given) => number::value(given, dialect).ok_or_else(|| {
+            let message =
+                "must be below 2^63, the largest number of this database: write it as text";
+            fault(name, message)
+        })?,
         Json::Array(_) | Json::Object(_) => Value::Text(Some(value.to_string())),
     })
 }
