@@ -10,17 +10,23 @@ mod limits;
 #[cfg(feature = "runs")]
 pub mod parse;
 mod shares;
+mod submit;
 
 pub use limits::{
     AbortAfter, CONCURRENCY_MAX, LimitsSpec, PRIORITY_MAX, Period, Priority, RATE_MAX, Rate,
     RateError,
 };
 pub use shares::{Shares, WEIGHT_MAX, WEIGHT_MIN, WeightError};
+pub use submit::{Allowed, AllowedError, SubmitSpec};
 
-pub use crate::limits::{ATTEMPTS_MAX, PAGES_MAX, PARAMS_DEPTH, PARAMS_MAX, SLICES_MAX, TILE_MAX};
+pub use crate::limits::{
+    ALLOWED_MAX, ATTEMPTS_MAX, PAGES_MAX, PARAM_NAME_MAX, PARAMS_DEPTH, PARAMS_MAX, SETTINGS_MAX,
+    SLICES_MAX, TILE_MAX,
+};
 
 /// A named definition of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct JobSpec {
     /// Its name.
     pub name: JobName,
@@ -34,8 +40,50 @@ pub struct JobSpec {
     pub retry: RetrySpec,
     /// What it may take, and its place among other jobs.
     pub limits: LimitsSpec,
-    /// What the handler is given. Always a JSON object.
+    /// What the handler is told by the job alone: statements, databases, commands. Always a JSON object.
+    pub settings: serde_json::Value,
+    /// What the handler is given, by the job and by the submission. Always a JSON object.
     pub params: serde_json::Value,
+    /// What a submission may change.
+    pub submit: SubmitSpec,
+}
+
+/// A definition as it may stand in the bucket or in a run's first record.
+#[derive(Deserialize)]
+struct Stored {
+    name: JobName,
+    handler: HandlerName,
+    queue: QueueName,
+    grid: GridSpec,
+    retry: RetrySpec,
+    limits: LimitsSpec,
+    settings: Option<serde_json::Value>,
+    params: serde_json::Value,
+    submit: Option<SubmitSpec>,
+}
+
+/// A definition that was written before handlers had settings: what may be changed of it is not known, so
+/// nothing is made of it.
+#[derive(Debug, thiserror::Error)]
+#[error("of an earlier form, in which its handler's settings stood among its params")]
+struct EarlierForm;
+
+impl TryFrom<Stored> for JobSpec {
+    type Error = EarlierForm;
+
+    fn try_from(stored: Stored) -> Result<Self, EarlierForm> {
+        Ok(JobSpec {
+            name: stored.name,
+            handler: stored.handler,
+            queue: stored.queue,
+            grid: stored.grid,
+            retry: stored.retry,
+            limits: stored.limits,
+            settings: stored.settings.ok_or(EarlierForm)?,
+            params: stored.params,
+            submit: stored.submit.ok_or(EarlierForm)?,
+        })
+    }
 }
 
 /// The cells of a job.

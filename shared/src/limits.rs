@@ -72,6 +72,12 @@ pub const ABORT_AFTER_DEFAULT: u64 = 10_000;
 pub const PARAMS_MAX: usize = 64 * 1024;
 /// Deepest nesting of `params`.
 pub const PARAMS_DEPTH: usize = 32;
+/// Largest settings of a handler, as JSON text, in bytes.
+pub const SETTINGS_MAX: usize = 64 * 1024;
+/// Most things that a job names as what a submission may change.
+pub const ALLOWED_MAX: usize = 100;
+/// Longest name of a parameter that it may name there, in bytes.
+pub const PARAM_NAME_MAX: usize = 128;
 /// Largest body of an ad-hoc job message, in bytes.
 pub const BODY_MAX: usize = 128 * 1024;
 /// What is kept of a message that could not be understood, in bytes.
@@ -213,7 +219,12 @@ const _: () = {
         "a record of outcomes fits into a message"
     );
     assert!(
-        SLICES_MAX as usize * NUMBER_BYTES + PARAMS_MAX + ENVELOPE_MAX <= RECORD_MAX,
+        SLICES_MAX as usize * NUMBER_BYTES
+            + PARAMS_MAX
+            + SETTINGS_MAX
+            + ALLOWED_MAX * (PARAM_NAME_MAX + 16)
+            + ENVELOPE_MAX
+            <= RECORD_MAX,
         "the first record of a run with the rows of each slice fits into a message"
     );
     assert!(

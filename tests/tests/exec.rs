@@ -43,7 +43,9 @@ fn handler(command: ExecCommand) -> Result<ExecHandler, ExecError> {
 }
 
 fn trial() -> Trial {
-    Trial::new("sizes", "exec").params(json!({"command": "c", "width": 7}))
+    Trial::new("sizes", "exec")
+        .settings(json!({"command": "c"}))
+        .params(json!({"width": 7}))
 }
 
 async fn run(handler: &ExecHandler, trial: &Trial) -> Result<Vec<(String, i64)>, Failure> {
@@ -86,7 +88,7 @@ $GRIDLOOM_PAGE_TO $GRIDLOOM_ATTEMPT $COLOUR" > variables
         (&json!(29), &json!(7))
     );
     let params: serde_json::Value = serde_json::from_str(&read("params.json")).unwrap();
-    assert_eq!(params, json!({"command": "c", "width": 7}));
+    assert_eq!(params, json!({"width": 7}));
 }
 
 #[tokio::test]
@@ -118,12 +120,14 @@ async fn end_of_a_long_log_is_what_a_failure_shows() {
 async fn command_that_the_worker_does_not_name_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let handler = shell("exit 0", &dir);
-    for (params, words) in [
+    for (settings, words) in [
         (json!({}), "missing"),
         (json!({"command": 1}), "text"),
         (json!({"command": "/bin/sh"}), "which has c"),
     ] {
-        let failure = run(&handler, &trial().params(params)).await.unwrap_err();
+        // A submission's own command, known or not, is not even looked at.
+        let trial = trial().settings(settings).params(json!({"command": "c"}));
+        let failure = run(&handler, &trial).await.unwrap_err();
         assert!(
             failure.is_permanent() && failure.text().contains(words),
             "{failure}"
@@ -308,7 +312,7 @@ async fn command_that_ends_leaves_no_child_behind_and_waits_for_none() {
 #[tokio::test]
 async fn command_that_reads_nothing_succeeds() {
     let dir = tempfile::tempdir().unwrap();
-    let large = json!({"command": "c", "text": "x".repeat(60_000)});
+    let large = json!({"text": "x".repeat(60_000)});
     let trial = trial().params(large);
     assert_eq!(
         run(&shell("exec <&-; exit 0", &dir), &trial).await,

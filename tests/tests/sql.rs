@@ -45,7 +45,7 @@ async fn run(handler: &SqlHandler, trial: &Trial) -> Result<Counters, Failure> {
 }
 
 fn job(statements: &[&str]) -> Trial {
-    Trial::new("sum", "sql").params(json!({"database": "main", "statement": statements}))
+    Trial::new("sum", "sql").settings(json!({"database": "main", "statement": statements}))
 }
 
 /// Says why a test did not run; in CI that is a failure.
@@ -304,14 +304,11 @@ async fn postgres_second_holder_waits_at_the_key_and_the_killed_first_is_undone(
         return;
     };
     let (first, second) = (handler(&database.url), handler(&database.url));
-    let params = |slow| {
-        json!({"database": "main", "slow": slow, "statement": [
-            ADD, "SELECT pg_sleep(1000) WHERE :slow",
-        ]})
-    };
-    let trial = Trial::new("sum", "sql");
-    let slow = trial.clone().params(params(true));
-    let quick = trial.params(params(false)).lease(Duration::from_secs(600));
+    let trial = job(&[ADD, "SELECT pg_sleep(1000) WHERE :slow"]);
+    let slow = trial.clone().params(json!({"slow": true}));
+    let quick = trial
+        .params(json!({"slow": false}))
+        .lease(Duration::from_secs(600));
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'holders' \
         AND query LIKE 'INSERT INTO gridloom_commit%' AND wait_event_type = 'Lock'";
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'holders' \
@@ -364,10 +361,12 @@ async fn postgres_probe_casts_and_counters() {
     let statement = "WITH gone AS (DELETE FROM items WHERE id BETWEEN :page_from AND :page_to \
         AND day > :day::date RETURNING id) \
         SELECT count(*) AS gone, sum(id)::bigint AS weight, 'x' AS text FROM gone";
-    let params = json!({
-        "database": "main", "probe": probe, "statement": statement, "day": "2026-01-11",
-    });
-    let trial = Trial::new("sum", "sql").params(params).slices(2).slice(1);
+    let settings = json!({"database": "main", "probe": probe, "statement": statement});
+    let trial = Trial::new("sum", "sql")
+        .settings(settings)
+        .params(json!({"day": "2026-01-11"}))
+        .slices(2)
+        .slice(1);
     let pages = worker.probe(trial.probe()).await.unwrap().pages;
     let page = |from, to| Bounds(Key::Int(from), Key::Int(to));
     assert_eq!(pages, [page(1, 39), page(41, 79), page(81, 99)]);
@@ -386,7 +385,7 @@ async fn postgres_probe_casts_and_counters() {
         "database": "main", "key": "text", "statement": "SELECT 1 AS one WHERE :page_from < :page_to",
         "probe": "SELECT min(name), max(name) FROM items WHERE :after IS NULL OR name > :after",
     });
-    let trial = Trial::new("sum", "sql").params(text);
+    let trial = Trial::new("sum", "sql").settings(text);
     let pages = worker.probe(trial.probe()).await.unwrap().pages;
     let Bounds(from, to) = pages[0].clone();
     assert_eq!(to, Key::Text("n99".to_owned()));
@@ -445,7 +444,7 @@ async fn mysql_scenario(url: &str) -> anyhow::Result<()> {
         "probe": "SELECT min(id), max(id) FROM sums WHERE :after IS NULL OR id > :after",
     });
     let pages = workers[0]
-        .probe(Trial::new("sum", "sql").params(probe).probe())
+        .probe(Trial::new("sum", "sql").settings(probe).probe())
         .await;
     ensure!(pages.is_ok_and(|pages| pages.pages == [Bounds(Key::Int(1), Key::Int(1))]));
     Ok(())

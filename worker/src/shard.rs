@@ -153,12 +153,28 @@ impl Shard {
         slicing::slice_of(key.as_ref(), self.slices()) == self.slice()
     }
 
-    /// The job's parameters, as JSON.
+    /// What the job says to its handler alone (the table of its file that is called like the handler), as
+    /// JSON. No submission can change it: what decides *what* is done belongs here, values into the
+    /// parameters.
+    pub fn settings_value(&self) -> &serde_json::Value {
+        &self.0.tile.run.job.settings
+    }
+
+    /// The handler's settings as a `T`. Settings that are none fail the shard for good: another attempt
+    /// would read the same.
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        T::deserialize(self.settings_value()).map_err(|fault| {
+            let (handler, job) = (self.handler(), self.job());
+            Failure::permanent(format!("read [{handler}] of job {job}: {fault}"))
+        })
+    }
+
+    /// The job's parameters with the submission's over them, as JSON.
     pub fn params_value(&self) -> &serde_json::Value {
         &self.0.tile.run.job.params
     }
 
-    /// The job's parameters as a `T`. Parameters that are none fail the shard for good: another
+    /// The parameters as a `T`. Parameters that are none fail the shard for good: another
     /// attempt would read the same.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         T::deserialize(self.params_value()).map_err(|fault| {

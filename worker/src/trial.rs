@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, QueueName, RunId};
-use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
+use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec};
 use gridloom_shared::limits::PROBE_BYTES_MAX;
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 use tokio_util::sync::CancellationToken;
@@ -74,7 +74,9 @@ impl Trial {
                 },
                 retry: RetrySpec::default(),
                 limits: LimitsSpec::default(),
+                settings: serde_json::Value::Object(serde_json::Map::new()),
                 params: serde_json::Value::Object(serde_json::Map::new()),
+                submit: SubmitSpec::default(),
             },
             nonce: Nonce::random(),
             slice: 0,
@@ -91,7 +93,14 @@ impl Trial {
         }
     }
 
-    /// The job's parameters.
+    /// What the job says to its handler alone.
+    #[must_use]
+    pub fn settings(mut self, settings: serde_json::Value) -> Trial {
+        self.job.settings = settings;
+        self
+    }
+
+    /// The parameters.
     #[must_use]
     pub fn params(mut self, params: serde_json::Value) -> Trial {
         self.job.params = params;
@@ -287,6 +296,24 @@ mod tests {
         trial.end_time();
         assert_eq!(shard.check().unwrap_err().text(), "out of time");
         assert!(!shard.lease_remaining().is_zero());
+    }
+
+    #[test]
+    fn settings_and_params_do_not_mix() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Told {
+            width: Option<u32>,
+        }
+        let shard = Trial::new("a", "resize")
+            .settings(serde_json::json!({"width": 7}))
+            .params(serde_json::json!({"width": 8}))
+            .shard();
+        let settings = shard.settings::<Told>().unwrap();
+        assert_eq!(settings.width, Some(7));
+        assert_eq!(shard.params::<Told>().unwrap().width, Some(8));
+        let without = Trial::new("a", "resize").params(serde_json::json!({"width": 8}));
+        let settings = without.shard().settings::<Told>().unwrap();
+        assert_eq!(settings.width, None);
     }
 
     #[test]

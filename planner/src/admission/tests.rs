@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::job::{GridSpec, PagesSpec, Priority, RetrySpec};
+use gridloom_shared::job::{GridSpec, PagesSpec, Priority, RetrySpec, SubmitSpec};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::waiting::Waiting;
 
@@ -128,7 +128,9 @@ impl Simulation {
             },
             retry: RetrySpec::default(),
             limits: LimitsSpec::default(),
+            settings: serde_json::json!({}),
             params: serde_json::json!({}),
+            submit: SubmitSpec::default(),
         };
         change(&mut spec);
         let opened = 1 + self.left.len() as u64;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, RunId, Session};
 use gridloom_shared::job::{
-    AbortAfter, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec,
+    AbortAfter, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec,
 };
 use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use gridloom_shared::ledger::record::{
@@ -49,7 +49,9 @@ impl Script {
                 },
             },
             limits: LimitsSpec::default(),
+            settings: serde_json::json!({}),
             params: serde_json::json!({}),
+            submit: SubmitSpec::default(),
         };
         let opened = Opened {
             nonce: Nonce(1),

@@ -2,7 +2,7 @@
 
 use gridloom_shared::id::{HandlerName, JobName, QueueName, ResourceName, ShareName};
 use gridloom_shared::job::{
-    AbortAfter, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, Priority, RetrySpec,
+    AbortAfter, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, Priority, RetrySpec, SubmitSpec,
 };
 
 use super::Told;
@@ -19,7 +19,9 @@ pub(super) fn job(name: &str, line: &mut Line) -> Told<JobSpec> {
         grid: grid(line)?,
         retry: retry(line)?,
         limits: limits(line)?,
+        settings: serde_json::json!({}),
         params: serde_json::json!({}),
+        submit: SubmitSpec::default(),
     })
 }
 

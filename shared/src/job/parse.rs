@@ -11,6 +11,9 @@
 //! | `cells` | which cells a grid may have |
 //! | `limits` | what a job may take, and its place among others |
 //! | `params` | how large and how deep parameters may be |
+//! | `settings` | what a job says to its handler alone |
+//! | `submit` | what a submission may change |
+//! | `former` | how a file of an earlier form is shown in the new one |
 //! | `syntax` | how TOML and JSON text become one kind of value |
 //! | `document` | what a user would write for a job |
 
@@ -21,14 +24,19 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::id::{HandlerName, JobName, QueueName};
-use crate::job::{ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, RetrySpec};
+use crate::job::{
+    ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec,
+};
 
 mod cells;
 mod document;
 mod fault;
+mod former;
 mod limits;
 mod node;
 mod params;
+mod settings;
+mod submit;
 mod syntax;
 
 pub use crate::duration::{DurationError, parse_duration, write_duration};
@@ -58,19 +66,27 @@ pub enum Format {
 /// # Errors
 /// Every fault of the text at once; a text that is not well formed has one, with line and column.
 pub fn parse(text: &str, format: Format) -> Result<JobSpec, Faults> {
-    from_value(syntax::read(text, format)?)
+    document(syntax::read(text, format)?, Some((text, format)))
 }
 
 /// The job that `document` defines.
 ///
 /// # Errors
 /// Every fault of the document at once.
-pub fn from_value(mut document: Value) -> Result<JobSpec, Faults> {
+pub fn from_value(value: Value) -> Result<JobSpec, Faults> {
+    document(value, None)
+}
+
+fn document(mut document: Value, text: Option<(&str, Format)>) -> Result<JobSpec, Faults> {
+    let mut faults = Faults::default();
+    if let Some(former) = former::find(&document, text) {
+        faults.0.push(former.fault);
+        document = former.renewed;
+    }
     let params = document
         .as_object_mut()
         .and_then(|keys| keys.get_mut("params"))
         .map(Value::take);
-    let mut faults = Faults::default();
     let spec = job(&document, params, &mut faults);
     faults.or(spec)
 }
@@ -95,23 +111,29 @@ pub fn params(value: Value) -> Result<Value, Faults> {
     faults.or(value)
 }
 
-/// What a job file may say.
+/// What a job file may say, beside the table that is called like its handler.
 pub(crate) const SECTIONS: &[&str] = &[
-    "name", "handler", "queue", "grid", "retry", "limits", "params",
+    "name", "handler", "queue", "grid", "retry", "limits", "params", "submit",
 ];
 const LATER_SECTIONS: &[(&str, &str)] = &[(
     "schedule",
     "leave it out and start runs with `gridloom run JOB`",
 )];
 
+/// Whether a job file has a table of this name for what is its owner's alone to say: `[sql]`, `[limits]`.
+pub(crate) fn is_section(name: &str) -> bool {
+    SECTIONS.contains(&name) || settings::known(name).is_some()
+}
+
 fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<JobSpec> {
     let root = Node::root(document);
-    let fields = root.fields(SECTIONS, LATER_SECTIONS, faults)?;
+    let known = sections(document);
+    let fields = root.fields(&known, LATER_SECTIONS, faults)?;
     let name = fields.need("name", "a job needs a name", faults);
     let name = name.and_then(|node| node.name(JobName::new, faults));
     let built_in = "say which code runs it: sql, exec, noop, or one that your workers register";
     let handler = fields.need("handler", built_in, faults);
-    let handler = handler.and_then(|node| node.name(HandlerName::new, faults));
+    let handler = handler.and_then(|node| handler_name(&node, faults));
     let queue = fields.get("queue").map_or_else(
         || QueueName::new("default").ok(),
         |node| node.name(QueueName::new, faults),
@@ -126,9 +148,19 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
         || Some(LimitsSpec::default()),
         |node| limits::read(&node, faults),
     );
+    let is_probed = grid
+        .as_ref()
+        .is_some_and(|grid| grid.pages == PagesSpec::Probe);
+    let settings = handler
+        .as_ref()
+        .and_then(|handler| settings::read(&fields, handler.as_str(), is_probed, faults));
     let params = given.map_or_else(
         || Some(Value::Object(Map::new())),
         |value| params::check(value, faults),
+    );
+    let submit = fields.get("submit").map_or_else(
+        || Some(SubmitSpec::default()),
+        |node| submit::read(&node, faults),
     );
     Some(JobSpec {
         name: name?,
@@ -137,8 +169,36 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
         grid: grid?,
         retry: retry?,
         limits: limits?,
+        settings: settings?,
         params: params?,
+        submit: submit?,
     })
+}
+
+/// The keys that `document` may have.
+fn sections(document: &Value) -> Vec<&str> {
+    let built_in = settings::BUILT_IN.iter().map(|(name, _)| *name);
+    let own = document.get("handler").and_then(Value::as_str);
+    SECTIONS
+        .iter()
+        .copied()
+        .chain(built_in)
+        .chain(own)
+        .collect()
+}
+
+/// A handler's settings stand in the table that is called like it: so it is not called like another key.
+fn handler_name(node: &Node<'_>, faults: &mut Faults) -> Option<HandlerName> {
+    let name = node.name(HandlerName::new, faults)?;
+    let is_taken = SECTIONS.contains(&name.as_str())
+        || LATER_SECTIONS
+            .iter()
+            .any(|(later, _)| *later == name.as_str());
+    if is_taken {
+        node.refuse("a name that is no key of a job file", faults);
+        return None;
+    }
+    Some(name)
 }
 
 fn retry(node: &Node<'_>, faults: &mut Faults) -> Option<RetrySpec> {

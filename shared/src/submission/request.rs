@@ -8,9 +8,11 @@ use serde_json::Value;
 use crate::exact;
 use crate::id::{JobName, RunId};
 use crate::job::parse::{self, Faults};
-use crate::job::{GridSpec, JobSpec};
+use crate::job::{Allowed, GridSpec, JobSpec, SubmitSpec};
 
+use crate::limits::PARAM_NAME_MAX;
 pub use crate::limits::{BODY_MAX, REQUEST_ID_MAX};
+
 /// The newest version of the message that this build reads.
 pub const VERSION: u64 = 1;
 /// The content type that says MessagePack; without one the first byte tells.
@@ -49,6 +51,18 @@ pub enum SubmissionError {
     /// `params` or `grid` is wrong.
     #[error("{0}")]
     Faults(Faults),
+    /// The job does not let a submission change this.
+    #[error(
+        "{what}: job {job} does not let a submission change it ([submit] {submit}): leave it out, or allow it in the job file"
+    )]
+    NotAllowed {
+        /// What the submission would change: `grid`, or a parameter.
+        what: String,
+        /// The job.
+        job: JobName,
+        /// What it lets a submission change.
+        submit: Box<SubmitSpec>,
+    },
 }
 
 /// A request for a run.
@@ -120,7 +134,17 @@ impl Submission {
     }
 
     /// The job with the submission's parameters and grid in it: what the run is frozen to.
+    ///
+    /// # Errors
+    /// When it would change what the job does not let it, or parameters grew too large.
     pub fn applied_to(&self, job: &JobSpec) -> Result<JobSpec, SubmissionError> {
+        if let Some(what) = self.beyond(&job.submit) {
+            return Err(SubmissionError::NotAllowed {
+                what: what.to_string(),
+                job: job.name.clone(),
+                submit: Box::new(job.submit.clone()),
+            });
+        }
         let mut job = job.clone();
         if let Some(grid) = &self.grid {
             job.grid = grid.clone();
@@ -133,6 +157,16 @@ impl Submission {
         Ok(job)
     }
 
+    /// The first thing that it says and that `submit` does not allow, whatever its value.
+    fn beyond(&self, submit: &SubmitSpec) -> Option<Allowed> {
+        if self.grid.is_some() && !submit.allows_grid() {
+            return Some(Allowed::Grid);
+        }
+        let params = self.params.as_ref().and_then(Value::as_object)?;
+        let name = params.keys().find(|name| !submit.allows_param(name))?;
+        Some(Allowed::Param(name.chars().take(PARAM_NAME_MAX).collect()))
+    }
+
     /// A hash of what was asked for (FNV-1a): the same request id with another hash is a conflict.
     pub fn content(&self) -> u64 {
         let text = serde_json::json!({"params": self.params, "grid": self.grid}).to_string();
@@ -143,9 +177,9 @@ impl Submission {
 }
 
 /// Why a submission has no field `name`. What else a job file says is its owner's to change: whoever may
-/// start a run could otherwise lift the limits that others rely on.
+/// start a run could otherwise lift the limits that others rely on, or run statements of their own.
 fn refused(name: &str) -> String {
-    if parse::SECTIONS.contains(&name) {
+    if parse::is_section(name) {
         return format!(
             "{name}: a submission cannot change it; change the job (`gridloom job apply`) or leave it out"
         );
@@ -172,7 +206,60 @@ fn read(body: &[u8], content_type: Option<&str>) -> Result<Value, SubmissionErro
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn job(rest: &str) -> JobSpec {
+        let head = "name = \"a\"\nhandler = \"resize\"\n[resize]\nwidth = 7\n[params]\nday = 1\n";
+        parse::parse(&format!("{head}{rest}"), parse::Format::Toml).unwrap()
+    }
+
+    fn asked(body: &Value) -> Submission {
+        Submission::parse(body.to_string().as_bytes(), None).unwrap()
+    }
+
+    #[test]
+    fn submission_changes_what_its_job_allows_and_nothing_else() {
+        let day = asked(&json!({"params": {"day": 2}}));
+        let other = asked(&json!({"params": {"day": 2, "night": 3}}));
+        let grid = asked(&json!({"grid": {"slices": 2}}));
+        let nothing = asked(&json!({"id": "x", "params": {}}));
+        let beyond = |submission: &Submission, rest: &str| match submission.applied_to(&job(rest)) {
+            Ok(_) => None,
+            Err(SubmissionError::NotAllowed { what, .. }) => Some(what),
+            Err(error) => panic!("{error}"),
+        };
+        let (usual, one) = ("", "[submit]\nallow = [\"params.day\"]");
+        let (none, both) = (
+            "[submit]\nallow = []",
+            "[submit]\nallow = [\"params\", \"grid\"]",
+        );
+        for (rest, wanted) in [
+            (usual, [None, None, Some("grid"), None]),
+            (one, [None, Some("params.night"), Some("grid"), None]),
+            (
+                none,
+                [Some("params.day"), Some("params.day"), Some("grid"), None],
+            ),
+            (both, [None, None, None, None]),
+        ] {
+            let found = [&day, &other, &grid, &nothing].map(|asked| beyond(asked, rest));
+            assert_eq!(
+                found,
+                wanted.map(|what| what.map(str::to_owned)),
+                "{rest:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn parameters_called_like_settings_leave_the_settings_as_they_are() {
+        let asked = asked(&json!({"params": {"width": 9, "resize": {"width": 9}, "settings": {}}}));
+        let frozen = asked.applied_to(&job("")).unwrap();
+        assert_eq!(frozen.settings, json!({"width": 7}));
+        assert_eq!(frozen.params["width"], 9);
+    }
 
     #[test]
     fn empty_body_asks_for_the_job_as_it_is() {
@@ -181,7 +268,7 @@ mod tests {
 
     #[test]
     fn json_and_message_pack_say_the_same() {
-        let value = serde_json::json!({"id": "a", "params": {"x": 1}});
+        let value = json!({"id": "a", "params": {"x": 1}});
         let packed = rmp_serde::to_vec_named(&value).unwrap();
         let plain = Submission::parse(value.to_string().as_bytes(), None).unwrap();
         assert_eq!(Submission::parse(&packed, None), Ok(plain.clone()));
@@ -224,11 +311,15 @@ mod tests {
                 "{wrong}"
             );
         }
-        let limits = parse(br#"{"limits": {"rate": "9/s"}}"#);
-        assert!(
-            matches!(&limits, SubmissionError::Faulty(reason) if reason.contains("job apply")),
-            "{limits}"
-        );
+        for section in [
+            "limits", "sql", "exec", "noop", "handler", "queue", "name", "retry", "submit",
+        ] {
+            let refused = parse(json!({ section: {} }).to_string().as_bytes());
+            assert!(
+                matches!(&refused, SubmissionError::Faulty(reason) if reason.contains("job apply")),
+                "{section}: {refused}"
+            );
+        }
         assert!(matches!(
             parse(br#"{"params": 7}"#),
             SubmissionError::Faults(_)

@@ -43,10 +43,9 @@ pub const EFFECT_PAGES: u32 = 15;
 /// The jobs as they are defined, and how many runs of each are open at once. Short shards, some of
 /// which fail; shards that take most of an ack deadline; effects in databases; and the steady job.
 fn jobs(databases: &[&str]) -> Vec<(String, usize)> {
-    let job = |name: &str, handler: &str, grid: &str, params: &str| {
-        let text = format!(
-            "name = \"{name}\"\nhandler = \"{handler}\"\n[grid]\n{grid}\n{RETRY}[params]\n{params}"
-        );
+    let job = |name: &str, handler: &str, grid: &str, rest: &str| {
+        let text =
+            format!("name = \"{name}\"\nhandler = \"{handler}\"\n[grid]\n{grid}\n{RETRY}{rest}");
         (text, 1)
     };
     let steady = format!(
@@ -61,22 +60,22 @@ fn jobs(databases: &[&str]) -> Vec<(String, usize)> {
             "short",
             "noop",
             "slices = 4\npages = { count = 60 }\ntile = 3",
-            "sleep_ms = 20\nfail_percent = 3",
+            "[params]\nsleep_ms = 20\nfail_percent = 3",
         ),
         job(
             "slow",
             "noop",
             "slices = 2\npages = { count = 2 }\ntile = 1",
-            "sleep_ms = 1500",
+            "[params]\nsleep_ms = 1500",
         ),
     ];
     for name in databases {
         let grid =
             format!("slices = {EFFECT_SLICES}\npages = {{ count = {EFFECT_PAGES} }}\ntile = 2");
-        let params = format!(
-            "database = \"{name}\"\nstatement = \"INSERT INTO effects VALUES (:tag, :slice, :page)\""
+        let settings = format!(
+            "[sql]\ndatabase = \"{name}\"\nstatement = \"INSERT INTO effects VALUES (:tag, :slice, :page)\""
         );
-        jobs.push(job(name, "sql", &grid, &params));
+        jobs.push(job(name, "sql", &grid, &settings));
     }
     jobs
 }

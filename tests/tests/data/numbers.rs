@@ -67,7 +67,8 @@ fn frozen(job: &JobSpec, body: &[u8], content_type: Option<&str>) -> Option<JobS
 
 /// The number's ways into a job: JSON, TOML and, where it is a float there, MessagePack. `None`: refused.
 fn ways(number: &str) -> Vec<(&'static str, Option<JobSpec>)> {
-    let head = "name = \"numbers\"\nhandler = \"sql\"\n[params]\n";
+    let head = "name = \"numbers\"\nhandler = \"sql\"\n[sql]\ndatabase = \"main\"\n\
+        statement = \"INSERT INTO numbers (id, n, again) VALUES (:page, :n, :n + 0)\"\n[params]\n";
     let plain = parse::parse(&format!("{head}n = 0"), Format::Toml).unwrap();
     let json = format!("{{\"params\": {{\"n\": {number}}}}}");
     let toml = parse::parse(&format!("{head}n = {number}"), Format::Toml);
@@ -113,13 +114,10 @@ async fn numbers_arrive(kind: Kind) -> anyhow::Result<()> {
     for text in &all {
         for (way, job) in ways(text) {
             let Some(job) = job else { continue };
-            let mut params = job.params;
-            params["database"] = "main".into();
-            params["statement"] =
-                "INSERT INTO numbers (id, n, again) VALUES (:page, :n, :n + 0)".into();
             let page = u32::try_from(asked.len())?;
             let shard = Trial::new("numbers", "sql")
-                .params(params)
+                .settings(job.settings)
+                .params(job.params)
                 .page(page)
                 .shard();
             let done = handler.run(shard).await;

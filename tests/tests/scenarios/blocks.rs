@@ -85,9 +85,9 @@ async fn command_of_a_frozen_worker_is_ended_with_its_lease() -> anyhow::Result<
         let config = config.to_str().context("a path that is text")?;
         stage.start_worker(1, &["--config", config]).await?;
         let job = stage
-            .apply("name = \"long\"\nhandler = \"exec\"\n[grid]\nslices = 1\npages = { count = 1 }")
+            .apply("name = \"long\"\nhandler = \"exec\"\n[grid]\nslices = 1\npages = { count = 1 }\n[exec]\ncommand = \"long\"")
             .await?;
-        stage.submit(&job, &json!({"command": "long"})).await?;
+        stage.submit(&job, &json!({})).await?;
         let command = pid_of(&pid).await?;
         // Longer than the first lease: it is renewed.
         tokio::time::sleep(Duration::from_secs(4)).await;
@@ -110,9 +110,9 @@ async fn last_output_of_a_command_out_of_time_stands_in_the_error_of_its_shard()
         let command = "slow=sh -c 'trap \"echo tidied up; exit 0\" TERM; echo at line 7; sleep 1000 & wait'";
         stage.start_worker(1, &["--exec", command]).await?;
         let job = stage
-            .apply("name = \"slow\"\nhandler = \"exec\"\n[retry]\nmax_attempts = 1\n[limits]\ntimeout = \"1s\"")
+            .apply("name = \"slow\"\nhandler = \"exec\"\n[retry]\nmax_attempts = 1\n[limits]\ntimeout = \"1s\"\n[exec]\ncommand = \"slow\"")
             .await?;
-        let run = stage.submit(&job, &json!({"command": "slow"})).await?;
+        let run = stage.submit(&job, &json!({})).await?;
         stage.closed(&run, SOON).await?;
         let dead = stage.cli(&["dead", "list", run.as_str(), "--json"], SOON).await?;
         let dead = dead.json()?;

@@ -49,7 +49,7 @@ async fn long_shards(stage: &mut Stage, workers: usize) -> anyhow::Result<(JobNa
     let job = stage
         .apply(
             "name = \"long\"\nhandler = \"exec\"\n[grid]\nslices = 4\npages = { count = 50 }\n\
-             [params]\ncommand = \"long\"",
+             [exec]\ncommand = \"long\"",
         )
         .await?;
     Ok((job, marks))
@@ -254,7 +254,7 @@ async fn failed_run(stage: &mut Stage, limits: &str) -> anyhow::Result<(RunId, P
     let job = stage
         .apply(&format!(
             "name = \"ill\"\nhandler = \"exec\"\n[grid]\nslices = 2\npages = {{ count = 10 }}\ntile = 5\n\
-             [retry]\nmax_attempts = 2\nbackoff = {{ initial = \"50ms\" }}\n{limits}[params]\ncommand = \"ill\""
+             [retry]\nmax_attempts = 2\nbackoff = {{ initial = \"50ms\" }}\n{limits}[exec]\ncommand = \"ill\""
         ))
         .await?;
     stage.start_planner().await?;

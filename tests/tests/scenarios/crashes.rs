@@ -53,9 +53,9 @@ async fn start_mortal_worker(stage: &mut Stage) -> anyhow::Result<usize> {
 async fn poisoned(stage: &mut Stage) -> anyhow::Result<(RunId, usize)> {
     stage.start_planner().await?;
     let job = stage
-        .apply("name = \"poison\"\nhandler = \"exec\"\n[params]\ncommand = \"c\"\n[grid]\nslices = 4\npages = { count = 6 }\ntile = 3")
+        .apply("name = \"poison\"\nhandler = \"exec\"\n[exec]\ncommand = \"c\"\n[grid]\nslices = 4\npages = { count = 6 }\ntile = 3")
         .await?;
-    let run = stage.submit(&job, &json!({"command": "c"})).await?;
+    let run = stage.submit(&job, &json!({})).await?;
     for deaths in 0..=8 {
         let worker = start_mortal_worker(stage).await?;
         eventually(LONG, "the worker dies or the run ends", async || {

@@ -36,7 +36,7 @@ async fn begun(stage: &mut Stage, workers: usize) -> anyhow::Result<RunId> {
         .apply(&format!(
             "name = \"sums\"\nhandler = \"sql\"\n[grid]\nslices = {SLICES}\npages = {{ count = {PAGES} }}\ntile = 2\n\
              [retry]\nmax_attempts = 20\nbackoff = {{ initial = \"100ms\", max = \"1s\" }}\n\
-             [params]\ndatabase = \"sums\"\nstatement = \"UPDATE sums SET total = total + 1 WHERE slice = :slice\""
+             [sql]\ndatabase = \"sums\"\nstatement = \"UPDATE sums SET total = total + 1 WHERE slice = :slice\""
         ))
         .await?;
     stage.start_planner().await?;

@@ -186,7 +186,7 @@ async fn command_that_dies_fails_its_shard_alone() -> anyhow::Result<()> {
         let job = stage
             .apply(
                 "name = \"commands\"\nhandler = \"exec\"\n[grid]\nslices = 1\npages = { count = 10 }\ntile = 10\n\
-                 [retry]\nmax_attempts = 2\nbackoff = { initial = \"50ms\" }\n[params]\ncommand = \"dies\"",
+                 [retry]\nmax_attempts = 2\nbackoff = { initial = \"50ms\" }\n[exec]\ncommand = \"dies\"",
             )
             .await?;
         stage.start_planner().await?;

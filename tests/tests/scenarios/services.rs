@@ -129,7 +129,7 @@ async fn what_a_command_says_steers_no_terminal_and_stays_exact_for_programs() -
         let command = format!("loud=sh {}", script.display());
         stage.start_worker(1, &["--exec", &command]).await?;
         let job = stage
-            .apply("name = \"loud\"\nhandler = \"exec\"\n[params]\ncommand = \"loud\"")
+            .apply("name = \"loud\"\nhandler = \"exec\"\n[exec]\ncommand = \"loud\"")
             .await?;
         let waited = stage.cli(&["run", job.as_str(), "--wait"], SOON).await?;
         let dead = stage.cli(&["dead", "list"], SOON).await?;

@@ -14,7 +14,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{
     Fence, HandlerName, JobName, Namespace, Nonce, QueueName, RunId, Session, Term,
 };
-use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
+use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{
     Again, Author, Opened, PlanRecord, Record, TileRun, Wave, WorkRecord,
@@ -93,7 +93,9 @@ pub(crate) fn job(slices: u32, pages: PagesSpec) -> anyhow::Result<JobSpec> {
         },
         retry,
         limits: LimitsSpec::default(),
+        settings: serde_json::json!({}),
         params: serde_json::json!({}),
+        submit: SubmitSpec::default(),
     })
 }
 

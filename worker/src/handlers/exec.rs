@@ -1,8 +1,8 @@
 //! Runs commands that the worker's configuration names: a job says only the name, so that whoever
 //! may submit jobs cannot run whatever they like on the workers.
 //!
-//! **Parameters of a job**: `command`, a name from the worker's configuration; all others are the
-//! command's own affair.
+//! **Settings of a job**, the table `[exec]` of its file: `command`, a name from the worker's configuration.
+//! No submission can change it. Parameters are the command's own affair.
 //!
 //! **What the command gets.** On its standard input one line of JSON:
 //! ```json
@@ -125,14 +125,14 @@ impl ExecHandler {
 
     /// The command that the shard's job names.
     fn command<'h>(&'h self, shard: &'h Shard) -> Result<(&'h str, &'h ExecCommand), Failure> {
-        let name = shard.params_value().get("command").ok_or_else(|| {
+        let name = shard.settings_value().get("command").ok_or_else(|| {
             Failure::permanent(
-                "read params.command: it is missing: name a command of the worker's configuration",
+                "read exec.command: it is missing: name a command of the worker's configuration",
             )
         })?;
         let name = name
             .as_str()
-            .ok_or_else(|| Failure::permanent("read params.command: it must be text"))?;
+            .ok_or_else(|| Failure::permanent("read exec.command: it must be text"))?;
         let command = self.commands.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.commands.keys().map(String::as_str).collect();
             let known = if known.is_empty() {
@@ -142,7 +142,7 @@ impl ExecHandler {
             };
             Failure::permanent(format!(
                 "find command {name:?} in the worker's configuration, which has {known}: name one \
-                 of them in params.command, or add it there"
+                 of them in [exec] command, or add it there"
             ))
         })?;
         Ok((name, command))

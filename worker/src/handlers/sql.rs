@@ -5,7 +5,7 @@
 //! `gridloom_commit`, so that a shard that is executed twice, at once or after a crash, changes the
 //! data once, and both executions report the same outcome.
 //!
-//! **Parameters of a job**
+//! **Settings of a job**, the table `[sql]` of its file: no submission can change them.
 //!
 //! | key | meaning |
 //! |-----|---------|
@@ -13,13 +13,15 @@
 //! | `statement` | one statement, or a list of statements that run in one transaction |
 //! | `probe` | for `pages = { probe = true }`: a query for the pages of a slice, see below |
 //! | `key` | what bounds the pages: `"integer"` (the default) or `"text"` |
-//! | any other | a value for the statements, as `:name`; a list or table is bound as JSON text |
+//!
+//! **Parameters**, whatever their names, are values for the statements, as `:name`; a list or table is bound as
+//! JSON text. They are bound and never become a piece of a statement.
 //!
 //! **Names in statements**: `:slice`, `:slices` and `:page` always; `:page_from` and `:page_to`, both
 //! inside the page, where the pages were probed; `:offset` and `:limit` where the grid has `rows`
 //! (the last page of a slice is open: its `:limit` is 2^53, more rows than there are, so that
 //! `:offset + :limit` is a number too); `:after` in a probe; and
-//! the job's other parameters. Integers are 64 bits wide, texts are text: PostgreSQL wants a cast
+//! the parameters. Integers are 64 bits wide, texts are text: PostgreSQL wants a cast
 //! where a column has another type (`day = :day::date`).
 //!
 //! **A probe** returns one row a page, the first and the last key, in order:
@@ -44,7 +46,7 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
-//! | `order` | what a job's parameters say |
+//! | `order` | what a job's settings and parameters say |
 //! | `names` | where a statement has its named parameters, and what kind of statement it is |
 //! | `number` | how a number goes into each database as it was written |
 //! | `dialect` | what the three kinds of database call things |
@@ -138,7 +140,7 @@ impl SqlHandler {
             }
             Failure::permanent(format!(
                 "find database {name:?} in the worker's configuration, which has {}: name one of \
-                 them in params.database, or add it there",
+                 them in [sql] database, or add it there",
                 known.join(", ")
             ))
         })
@@ -169,7 +171,7 @@ impl SqlHandler {
     }
 
     async fn execute_once(&self, shard: Shard) -> Result<(), Failure> {
-        let order = Order::read(shard.params_value())?;
+        let order = Order::read(&shard)?;
         let database = self.database(&order)?;
         let statements = order.statements_for(&shard, database.dialect())?;
         let work = commit::exactly_once(database, &shard, &statements);
@@ -179,7 +181,7 @@ impl SqlHandler {
     }
 
     async fn find_pages(&self, probe: Probe) -> Result<ProbedPages, Failure> {
-        let order = Order::read(probe.params_value())?;
+        let order = Order::read(&probe)?;
         let database = self.database(&order)?;
         let query = order.query_for(&probe, database.dialect())?;
         let work = probe::pages(database, &probe, &query, order.key);

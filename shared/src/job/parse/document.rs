@@ -25,7 +25,15 @@ pub fn to_value(spec: &JobSpec) -> Value {
         },
         "limits": limits(&spec.limits),
     });
+    if spec
+        .settings
+        .as_object()
+        .is_some_and(|settings| !settings.is_empty())
+    {
+        document[spec.handler.as_str()] = spec.settings.clone();
+    }
     document["params"] = spec.params.clone();
+    document["submit"] = json!(spec.submit);
     document
 }
 

@@ -1,4 +1,4 @@
-//! How large and how deep parameters may be: they travel in every run's first record.
+//! How large and how deep parameters and settings may be: they travel in every run's first record.
 
 use serde_json::Value;
 
@@ -7,25 +7,30 @@ use super::node::Node;
 use crate::job::{PARAMS_DEPTH, PARAMS_MAX};
 
 pub(super) fn check(params: Value, faults: &mut Faults) -> Option<Value> {
-    if !params.is_object() {
-        Node::at("params", &params).refuse("a table", faults);
+    bounded("params", PARAMS_MAX, params, faults)
+}
+
+/// `value`, if it is a table of at most `most` bytes. `path` is where it stands.
+pub(super) fn bounded(path: &str, most: usize, value: Value, faults: &mut Faults) -> Option<Value> {
+    if !value.is_object() {
+        Node::at(path, &value).refuse("a table", faults);
         return None;
     }
-    if deeper(&params, PARAMS_DEPTH) {
+    if deeper(&value, PARAMS_DEPTH) {
         let message = format!("must be nested at most {PARAMS_DEPTH} deep");
-        faults.add("params", message);
+        faults.add(path, message);
         return None;
     }
-    let size = serde_json::to_vec(&params).map_or(usize::MAX, |text| text.len());
-    if size > PARAMS_MAX {
+    let size = serde_json::to_vec(&value).map_or(usize::MAX, |text| text.len());
+    if size > most {
         let message = format!(
-            "must be at most {PARAMS_MAX} bytes as JSON, found {size}: keep the data where the \
+            "must be at most {most} bytes as JSON, found {size}: keep the data where the \
              workers can read it and say here where that is"
         );
-        faults.add("params", message);
+        faults.add(path, message);
         return None;
     }
-    Some(params)
+    Some(value)
 }
 
 /// Whether `value` has more than `levels` tables and lists inside one another. Looks no deeper than

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::id::{ResourceName, ShareName};
 use crate::job::{
-    AbortAfter, CONCURRENCY_MAX, LimitsSpec, PARAMS_MAX, PagesSpec, Period, Priority, Rate,
+    AbortAfter, Allowed, CONCURRENCY_MAX, LimitsSpec, PARAMS_MAX, PagesSpec, Period, Priority, Rate,
 };
 
 const FULL: &str = r#"
@@ -27,8 +27,14 @@ rate = "500/s"
 priority = 3
 share = "tenant-a"
 resource = "warehouse"
-[params]
+[sql]
 database = "flights"
+statement = "UPDATE flights SET seen = :day"
+probe = "SELECT min(id), max(id) FROM flights"
+[params]
+day = "2013-01-01"
+[submit]
+allow = ["params.day", "grid"]
 "#;
 
 fn paths(faults: &Faults) -> Vec<&str> {
@@ -54,7 +60,12 @@ fn full_job_file_is_read() {
     assert_eq!(spec.limits.priority.get(), 3);
     assert_eq!(spec.limits.share, ShareName::new("tenant-a").ok());
     assert_eq!(spec.limits.resource, ResourceName::new("warehouse").ok());
-    assert_eq!(spec.params, json!({"database": "flights"}));
+    assert_eq!(spec.settings["database"], "flights");
+    assert_eq!(spec.params, json!({"day": "2013-01-01"}));
+    assert_eq!(
+        spec.submit.to_string(),
+        "allow = [\"grid\", \"params.day\"]"
+    );
 }
 
 #[test]
@@ -64,7 +75,8 @@ fn shortest_job_file_gets_the_defaults() {
     assert_eq!(spec.grid, cells::whole());
     assert_eq!(spec.retry, RetrySpec::default());
     assert_eq!(spec.limits, LimitsSpec::default());
-    assert_eq!(spec.params, json!({}));
+    assert_eq!((spec.settings, spec.params), (json!({}), json!({})));
+    assert_eq!(spec.submit, SubmitSpec::default());
 }
 
 #[test]
@@ -274,12 +286,15 @@ fn documents_that_are_no_tables_have_one_fault() {
 #[test]
 fn job_written_as_toml_is_read_back() {
     let mut spec = parse(FULL, Format::Toml).unwrap();
+    spec.settings = json!({"database": "d", "statement": ["a", "b"], "probe": "c", "key": "text"});
     spec.params = json!({"table": {"list": [1, {"deep": true}]}, "first": 1.5});
     let text = to_toml(&spec).unwrap();
     assert_eq!(parse(&text, Format::Toml), Ok(spec.clone()));
     spec.params = json!({"none": null});
     assert_eq!(to_toml(&spec), None);
 }
+
+mod settings;
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -317,6 +332,11 @@ fn any_json() -> impl Strategy<Value = Value> {
             "share",
             "resource",
             "params",
+            "submit",
+            "allow",
+            "handler",
+            "sql",
+            "exec",
             "schedule",
             "until_empty",
         ])
@@ -389,12 +409,25 @@ fn any_spec() -> impl Strategy<Value = JobSpec> {
             })
         });
     let waits = (0..600_000_000_u64, 0..1_000_u64, 1.0..100.0, 0.0..=1.0);
-    let text = ("[a-z0-9][a-z0-9-]{0,47}", any_json());
+    let allowed = prop_oneof![
+        Just(Allowed::Params),
+        Just(Allowed::Grid),
+        "[^.]{1,20}".prop_map(Allowed::Param),
+    ];
+    let submit =
+        proptest::collection::btree_set(allowed, 0..4).prop_map(|allow| SubmitSpec { allow });
+    let text = ("[a-z0-9][a-z0-9-]{0,47}", any_json(), submit);
     (grid, waits, any_limits(), 1..=100_u32, text).prop_map(
-        |(grid, (initial_ms, more_ms, factor, jitter), limits, max_attempts, (name, inner))| {
+        |(
+            grid,
+            (initial_ms, more_ms, factor, jitter),
+            limits,
+            max_attempts,
+            (name, inner, submit),
+        )| {
             JobSpec {
                 name: JobName::new(name.as_str()).unwrap(),
-                handler: HandlerName::new(name.as_str()).unwrap(),
+                handler: HandlerName::new(format!("x{}", name.get(1..).unwrap())).unwrap(),
                 queue: QueueName::new(name).unwrap(),
                 grid,
                 retry: RetrySpec {
@@ -407,7 +440,9 @@ fn any_spec() -> impl Strategy<Value = JobSpec> {
                     },
                 },
                 limits,
+                settings: json!({ "told": inner }),
                 params: json!({ "inner": inner }),
+                submit,
             }
         },
     )

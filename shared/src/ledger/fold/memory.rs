@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::id::{HandlerName, JobName, Nonce, QueueName, Term};
-use crate::job::{Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
+use crate::job::{Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec};
 use crate::ledger::orders::{Reopened, Which};
 use crate::ledger::outcomes::{Entry, Failed, Retry, Status};
 use crate::ledger::record::{TileRun, Wave};
@@ -72,7 +72,9 @@ impl Story {
                 },
             },
             limits: LimitsSpec::default(),
+            settings: serde_json::json!({}),
             params: serde_json::json!({}),
+            submit: SubmitSpec::default(),
         };
         let mut story = Story {
             fold: Fold::new(RunId::new("sum_s_1").unwrap()),

@@ -3,8 +3,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::id::{HandlerName, JobName, Nonce, QueueName, Term};
-use crate::job::{Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec};
+use crate::id::{JobName, Nonce, Term};
+use crate::job::PagesSpec;
 use crate::ledger::audit::Audit;
 use crate::ledger::orders::{Dropped, Reopened, Which};
 use crate::ledger::outcomes::{Column, Entry, Failed, Retry, Status};
@@ -13,41 +13,13 @@ use crate::tile::{Bounds, Key, TileKind};
 
 mod any;
 mod bombs;
+mod opened;
+
+use opened::opened;
 
 const SLICES: u32 = 2;
 const PAGES: u32 = 6;
 const ATTEMPTS: u32 = 2;
-
-fn opened(pages: PagesSpec) -> Record {
-    let job = JobSpec {
-        name: JobName::new("sum").unwrap(),
-        handler: HandlerName::new("noop").unwrap(),
-        queue: QueueName::new("default").unwrap(),
-        grid: GridSpec {
-            slices: SLICES,
-            pages,
-            tile: None,
-        },
-        retry: RetrySpec {
-            max_attempts: ATTEMPTS,
-            backoff: Backoff {
-                initial_ms: 100,
-                factor: 1.0,
-                max_ms: 100,
-                jitter: 0.0,
-            },
-        },
-        limits: LimitsSpec::default(),
-        params: serde_json::json!({}),
-    };
-    Record::Plan(PlanRecord::Opened(Box::new(Opened {
-        nonce: Nonce(1),
-        job,
-        scheduled_at: UnixMs(0),
-        content: 0,
-        term: Term(1),
-    })))
-}
 
 fn tiles(slice: u32, first: u32, pages: u32, tiles: u32, attempt: u32) -> TileRun {
     TileRun {

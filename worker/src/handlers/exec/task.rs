@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn shard_is_told_alike_on_input_and_in_variables() {
-        let params = json!({"command": "c", "text": "x\ny"});
+        let params = json!({"width": 7, "text": "x\ny"});
         let trial = Trial::new("sizes", "exec")
             .slices(4)
             .slice(1)

@@ -1,4 +1,5 @@
-//! What a job's parameters say: which database, which statements, which values.
+//! What a job says: which database and which statements by its settings, which values by its parameters.
+//! Parameters, which a submission may bring, are never anything but values.
 //!
 //! Whatever is wrong here is wrong for every attempt, so each fault is permanent and says how to
 //! mend it.
@@ -28,7 +29,7 @@ const GIVEN: &[&str] = &[
     "limit",
     "after",
 ];
-/// Keys of the parameters that are no values.
+/// The settings.
 const KEYS: &[&str] = &["database", "statement", "probe", "key"];
 
 /// What bounds the pages.
@@ -38,7 +39,7 @@ pub(super) enum KeyKind {
     Text,
 }
 
-/// A job's parameters.
+/// A job's settings and parameters.
 #[derive(Debug, PartialEq)]
 pub(super) struct Order {
     pub(super) database: String,
@@ -59,16 +60,21 @@ pub(super) struct Bound {
 }
 
 impl Order {
-    pub(super) fn read(params: &Json) -> Result<Order, Failure> {
+    pub(super) fn read(shard: &Shard) -> Result<Order, Failure> {
         let nothing = Map::new();
-        let params = params.as_object().unwrap_or(&nothing);
-        let database = text(params, "database")?.ok_or_else(|| {
+        let settings = shard.settings_value().as_object().unwrap_or(&nothing);
+        let params = shard.params_value().as_object().unwrap_or(&nothing);
+        if let Some(other) = settings.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            let message = format!("is no setting; they are {}", KEYS.join(", "));
+            return Err(fault(other, message));
+        }
+        let database = text(settings, "database")?.ok_or_else(|| {
             fault(
                 "database",
                 "is missing: name a database of the worker's configuration",
             )
         })?;
-        let key = match text(params, "key")?.as_deref() {
+        let key = match text(settings, "key")?.as_deref() {
             None | Some("integer") => KeyKind::Integer,
             Some("text") => KeyKind::Text,
             Some(other) => {
@@ -76,17 +82,15 @@ impl Order {
                 return Err(fault("key", message));
             }
         };
-        let own = params
+        let values = params
             .iter()
-            .filter(|(key, _)| !KEYS.contains(&key.as_str()));
-        let values = own
             .map(|(name, value)| Ok((own_name(name)?.to_owned(), value.clone())))
             .collect::<Result<_, Failure>>()?;
         Ok(Order {
             database,
             key,
-            statements: statements(params.get("statement"))?,
-            probe: text(params, "probe")?,
+            statements: statements(settings.get("statement"))?,
+            probe: text(settings, "probe")?,
             values,
         })
     }
@@ -167,12 +171,9 @@ impl Order {
         }
         let idle = self.values.keys().find(|name| !used.contains(*name));
         idle.map_or(Ok(()), |name| {
-            let message = format!(
-                "is used by no statement: write :{name} where it belongs, or leave it out (other \
-                 keys are {})",
-                KEYS.join(", ")
-            );
-            Err(fault(name, message))
+            let message =
+                format!("is used by no statement: write :{name} where it belongs, or leave it out");
+            Err(param_fault(name, message))
         })
     }
 }
@@ -257,8 +258,8 @@ fn statements(value: Option<&Json>) -> Result<Vec<String>, Failure> {
         })
 }
 
-fn text(params: &Map<String, Json>, key: &str) -> Result<Option<String>, Failure> {
-    match params.get(key) {
+fn text(settings: &Map<String, Json>, key: &str) -> Result<Option<String>, Failure> {
+    match settings.get(key) {
         None => Ok(None),
         Some(Json::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(fault(key, "must be text")),
@@ -267,7 +268,7 @@ fn text(params: &Map<String, Json>, key: &str) -> Result<Option<String>, Failure
 
 fn own_name(name: &str) -> Result<&str, Failure> {
     if GIVEN.contains(&name) {
-        return Err(fault(
+        return Err(param_fault(
             name,
             format!("must be called otherwise: the engine gives :{name}"),
         ));
@@ -283,7 +284,7 @@ fn own_value(name: &str, value: &Json, dialect: Dialect) -> Result<Value, Failur
         Json::Number(given) => number::value(given, dialect).ok_or_else(|| {
             let message =
                 "must be below 2^63, the largest number of this database: write it as text";
-            fault(name, message)
+            param_fault(name, message)
         })?,
         Json::Array(_) | Json::Object(_) => Value::Text(Some(value.to_string())),
     })
@@ -301,5 +302,9 @@ fn integer(number: u64) -> Value {
 }
 
 fn fault(key: &str, message: impl AsRef<str>) -> Failure {
-    Failure::permanent(format!("read params.{key}: it {}", message.as_ref()))
+    Failure::permanent(format!("read sql.{key}: it {}", message.as_ref()))
+}
+
+fn param_fault(name: &str, message: impl AsRef<str>) -> Failure {
+    Failure::permanent(format!("read params.{name}: it {}", message.as_ref()))
 }

@@ -62,7 +62,7 @@ impl Bench {
 }
 
 fn sum_job(statement: &str) -> Trial {
-    Trial::new("sum", "sql").params(json!({"database": "main", "statement": statement}))
+    Trial::new("sum", "sql").settings(json!({"database": "main", "statement": statement}))
 }
 
 const ADD: &str = "UPDATE sums SET total = total + \
@@ -99,11 +99,11 @@ async fn other_run_with_the_same_id_is_not_taken_for_this_one() {
 #[tokio::test]
 async fn failing_statement_leaves_neither_effect_nor_key() {
     let bench = Bench::new().await;
-    let params = json!({"database": "main", "statement": [
+    let settings = json!({"database": "main", "statement": [
         "UPDATE sums SET total = total + 1",
         "INSERT INTO items VALUES (1, 1)",
     ]});
-    let trial = Trial::new("sum", "sql").params(params);
+    let trial = Trial::new("sum", "sql").settings(settings);
     let failure = bench.run(&trial).await.unwrap_err();
     assert!(!failure.is_permanent(), "{failure}");
     assert_eq!(bench.number("SELECT total FROM sums").await, 0);
@@ -122,88 +122,107 @@ async fn failing_statement_leaves_neither_effect_nor_key() {
 #[tokio::test]
 async fn selected_integers_become_counters() {
     let bench = Bench::new().await;
-    let params = json!({"database": "main", "low": 91, "statement": [
+    let settings = json!({"database": "main", "statement": [
         "UPDATE items SET n = 2 WHERE id >= :low",
         "SELECT count(*) AS twos, sum(n) AS weight, 'x' AS text, NULL AS none \
          FROM items WHERE n = 2",
         "SELECT id FROM items",
     ]});
-    let counters = bench
-        .run(&Trial::new("sum", "sql").params(params))
-        .await
-        .unwrap();
+    let trial = Trial::new("sum", "sql").settings(settings);
+    let counters = bench.run(&trial.params(json!({"low": 91}))).await.unwrap();
     let expected = [("rows", 10), ("twos", 10), ("weight", 20)];
     assert_eq!(counters, expected.map(|(name, n)| (name.to_owned(), n)));
 }
 
+/// What the shard of a job with `settings` and `params` dies of.
+async fn death(settings: serde_json::Value, params: serde_json::Value) -> String {
+    let bench = Bench::new().await;
+    let trial = Trial::new("sum", "sql").settings(settings).params(params);
+    let failure = bench.run(&trial).await.unwrap_err();
+    assert!(failure.is_permanent(), "{failure}");
+    failure.text().to_owned()
+}
+
 #[tokio::test]
 async fn what_no_attempt_can_mend_is_permanent_and_says_how_to_mend_it() {
-    let bench = Bench::new().await;
-    for (params, words) in [
-        (json!({}), "params.database"),
+    for (settings, words) in [
+        (json!({}), "sql.database"),
         (
             json!({"database": "other", "statement": "SELECT 1"}),
             "main",
         ),
-        (json!({"database": "main"}), "params.statement"),
+        (json!({"database": "main"}), "sql.statement"),
         (
             json!({"database": "main", "statement": []}),
             "list of statements",
         ),
+    ] {
+        let text = death(settings.clone(), json!({})).await;
+        assert!(text.contains(words), "{settings}: {text}");
+    }
+    for (statement, words) in [
+        ("SELEC 1", "syntax error"),
+        ("DELETE FROM nowhere", "no such table"),
+        ("SELECT :slize", ":slices"),
+        ("SELECT :page_from", "probed"),
+        ("COMMIT", "transaction"),
+        ("SELECT 1; SELECT 2", "list"),
+    ] {
+        let settings = json!({"database": "main", "statement": statement});
+        let text = death(settings, json!({})).await;
+        assert!(text.contains(words), "{statement}: {text}");
+    }
+    for (setting, words) in [("key", "sql.key"), ("probes", "sql.probes")] {
+        let settings = json!({"database": "main", "statement": "SELECT 1", setting: "uuid"});
+        let text = death(settings, json!({})).await;
+        assert!(text.contains(words), "{setting}: {text}");
+    }
+}
+
+/// What a submission says is a value, whatever it is called.
+#[tokio::test]
+async fn parameter_that_no_statement_can_use_is_permanent_and_is_no_setting() {
+    let settings = |statement: &str| json!({"database": "main", "statement": statement});
+    for (settings, params, words) in [
+        (settings("SELECT 1"), json!({"day": 1}), "params.day"),
+        (settings("SELECT :page"), json!({"page": 1}), "params.page"),
         (
-            json!({"database": "main", "statement": "SELEC 1"}),
-            "syntax error",
+            json!({"database": "main"}),
+            json!({"statement": "SELECT 1"}),
+            "sql.statement",
         ),
         (
-            json!({"database": "main", "statement": "DELETE FROM nowhere"}),
-            "no such table",
-        ),
-        (
-            json!({"database": "main", "statement": "SELECT :slize"}),
-            ":slices",
-        ),
-        (
-            json!({"database": "main", "statement": "SELECT :page_from"}),
-            "probed",
-        ),
-        (
-            json!({"database": "main", "statement": "SELECT 1", "day": 1}),
-            "params.day",
-        ),
-        (
-            json!({"database": "main", "statement": "SELECT :page", "page": 1}),
-            "params.page",
-        ),
-        (
-            json!({"database": "main", "statement": "COMMIT"}),
-            "transaction",
-        ),
-        (
-            json!({"database": "main", "statement": "SELECT 1; SELECT 2"}),
-            "list",
-        ),
-        (
-            json!({"database": "main", "statement": "SELECT 1", "key": "uuid"}),
-            "params.key",
+            json!({"statement": "SELECT 1"}),
+            json!({"database": "main"}),
+            "sql.database",
         ),
     ] {
-        let trial = Trial::new("sum", "sql").params(params.clone());
-        let failure = bench.run(&trial).await.unwrap_err();
-        assert!(failure.is_permanent(), "{params}: {failure}");
-        assert!(failure.text().contains(words), "{params}: {failure}");
+        let text = death(settings, params.clone()).await;
+        assert!(text.contains(words), "{params}: {text}");
     }
+}
+
+#[tokio::test]
+async fn parameters_called_like_settings_are_values_and_change_no_statement() {
+    let bench = Bench::new().await;
+    let statement = "UPDATE sums SET total = length(:statement) + length(:database)";
+    let trial =
+        sum_job(statement).params(json!({"statement": "DELETE FROM items", "database": "other"}));
+    bench.run(&trial).await.unwrap();
+    assert_eq!(bench.number("SELECT total FROM sums").await, 22);
+    assert_eq!(bench.number("SELECT count(*) FROM items").await, 100);
 }
 
 #[tokio::test]
 async fn counters_that_the_ledger_has_no_room_for_fail_before_the_commit() {
     let bench = Bench::new().await;
     let columns: Vec<String> = (0..17).map(|n| format!("{n} AS c{n}")).collect();
-    let params = json!({"database": "main", "statement": [
+    let settings = json!({"database": "main", "statement": [
         "UPDATE sums SET total = total + 1",
         format!("SELECT {}", columns.join(", ")),
     ]});
     let failure = bench
-        .run(&Trial::new("sum", "sql").params(params))
+        .run(&Trial::new("sum", "sql").settings(settings))
         .await
         .unwrap_err();
     assert!(failure.is_permanent());
@@ -235,10 +254,14 @@ const PROBE: &str = "SELECT min(id), max(id) \
 #[tokio::test]
 async fn probe_finds_the_pages_of_its_slice_and_goes_on_behind_its_cursor() {
     let bench = Bench::new().await;
-    let params = json!({
-        "database": "main", "statement": "SELECT :page_from, :page_to", "probe": PROBE, "size": 20,
+    let settings = json!({
+        "database": "main", "statement": "SELECT :page_from, :page_to", "probe": PROBE,
     });
-    let trial = Trial::new("sum", "sql").params(params).slices(2).slice(1);
+    let trial = Trial::new("sum", "sql")
+        .settings(settings)
+        .params(json!({"size": 20}))
+        .slices(2)
+        .slice(1);
     let pages = bench.handler.probe(trial.probe()).await.unwrap();
     let page = |from, to| Bounds(Key::Int(from), Key::Int(to));
     assert_eq!(pages.pages, [page(1, 39), page(41, 79), page(81, 99)]);
@@ -262,8 +285,8 @@ async fn probe_of_more_pages_than_fit_goes_on_until_the_slice_is_known() {
     .await
     .unwrap();
     let query = "SELECT id, id FROM items WHERE :after IS NULL OR id > :after ORDER BY id";
-    let params = json!({"database": "main", "statement": "SELECT 1", "probe": query});
-    let trial = Trial::new("sum", "sql").params(params);
+    let settings = json!({"database": "main", "statement": "SELECT 1", "probe": query});
+    let trial = Trial::new("sum", "sql").settings(settings);
     let first = bench.handler.probe(trial.probe()).await.unwrap();
     assert_eq!(
         (first.pages.len(), first.cursor.clone()),
@@ -279,12 +302,12 @@ async fn text_keys_bound_pages_too() {
     let bench = Bench::new().await;
     let query = "SELECT min(n), max(n) FROM (SELECT 'k' || id AS n FROM items) \
         WHERE :after IS NULL OR n > :after";
-    let params = json!({
+    let settings = json!({
         "database": "main", "key": "text", "probe": query,
         "statement": "SELECT count(*) AS found FROM items WHERE 'k' || id >= :page_from \
             AND 'k' || id <= :page_to",
     });
-    let trial = Trial::new("sum", "sql").params(params);
+    let trial = Trial::new("sum", "sql").settings(settings);
     let pages = bench.handler.probe(trial.probe()).await.unwrap().pages;
     let Bounds(from, to) = pages[0].clone();
     assert_eq!(

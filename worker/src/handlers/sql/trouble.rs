@@ -35,7 +35,7 @@ impl Trouble {
         match kind(&error) {
             Kind::Passing => Trouble::Again(error),
             Kind::Statement => Trouble::Failed(Failure::permanent(format!(
-                "{doing}: {}: mend the job's params or the database",
+                "{doing}: {}: mend the job or the database",
                 text(&error)
             ))),
             Kind::Data => Trouble::Failed(Failure::retry(format!("{doing}: {}", text(&error)))),
