@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gridloom_shared::broker::{Broker, Options};
+use gridloom_shared::chain;
 use gridloom_shared::command::Verb;
 use gridloom_shared::telemetry;
 
@@ -93,7 +94,7 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     };
     let filter = context.config.log.as_deref().unwrap_or(usual);
     telemetry::logs_exactly(context.config.log_format, filter)
-        .map_err(|error| Misuse::error(error.to_string()))?;
+        .map_err(|error| Misuse::error(chain(&error).to_string()))?;
     for fault in variables::unknown() {
         tracing::warn!("{fault}");
     }

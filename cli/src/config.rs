@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use gridloom_planner::retention::Retention;
 use gridloom_shared::address::Address;
+use gridloom_shared::chain;
 use gridloom_shared::environment::{self, EnvironmentError};
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
@@ -144,7 +145,7 @@ impl Config {
         databases.extend(given(DATABASES, named, value::databases)?);
         let mut exec = file.exec.clone();
         exec.extend(given(COMMANDS, flags.exec.as_ref(), |text| {
-            named_commands(text).map_err(|error| error.to_string())
+            named_commands(text).map_err(|error| chain(&error).to_string())
         })?);
         Ok(WorkerConfig {
             name: flags.name.clone().or_else(|| file.name.clone()),
@@ -222,7 +223,7 @@ fn given<T>(
 }
 
 fn misuse(error: &EnvironmentError) -> anyhow::Error {
-    Misuse::error(error.to_string())
+    Misuse::error(chain(&error).to_string())
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use gridloom_shared::broker::Broker;
+use gridloom_shared::chain;
 use gridloom_shared::id::{Namespace, RunId};
 use gridloom_shared::ledger::audit::Report;
 use gridloom_shared::ledger::summary::RunState;
@@ -79,7 +80,7 @@ pub async fn run(context: &Context, flags: &Flags) -> anyhow::Result<Verdict> {
     }
     service::or_at_once(async {
         if let Err(error) = stack.stop().await {
-            tracing::warn!(%error, "the broker was not stopped in order");
+            tracing::warn!(error = %chain(&*error), "the broker was not stopped in order");
         }
     })
     .await;

@@ -60,17 +60,6 @@ pub fn code(verdict: Verdict) -> ExitCode {
     }
 }
 
-/// The error in words: each cause that the words before it do not say already.
-pub fn words(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
 /// The code for an error, by what caused it.
 pub fn code_of(error: &anyhow::Error) -> u8 {
     error.chain().find_map(code_of_cause).unwrap_or(FAILED)
@@ -141,6 +130,7 @@ fn is_away(error: &RequestError) -> bool {
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
+    use gridloom_shared::chain;
 
     use super::*;
 
@@ -157,7 +147,7 @@ mod tests {
             MISUSE
         );
         assert_eq!(code_of(&anyhow::anyhow!("something else")), FAILED);
-        let said = words(&wrapped);
+        let said = chain(&*wrapped).to_string();
         assert!(
             said.starts_with("list the runs: reach broker at nats://x: refused"),
             "{said}"

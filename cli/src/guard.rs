@@ -46,6 +46,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_worker::handlers::exec::Ending;
 use rustix::io::Errno;
@@ -91,17 +92,17 @@ enum Fault {
          PROGRAM [ARGS...], with a length line and the payload on standard input"
     )]
     Usage(String),
-    #[error("read the payload from the lifeline: {0}")]
-    Lifeline(io::Error),
-    #[error("find its program `{program}`: {source}{}", hint(program))]
+    #[error("read the payload from the lifeline")]
+    Lifeline(#[source] io::Error),
+    #[error("find its program `{program}`{}", hint(program))]
     Absent { program: String, source: io::Error },
-    #[error("start its program `{program}`: {source}")]
+    #[error("start its program `{program}`")]
     Start { program: String, source: io::Error },
-    #[error("enter its directory `{}`: {source}", .dir.display())]
+    #[error("enter its directory `{}`", .dir.display())]
     Dir { dir: PathBuf, source: io::Error },
     #[error("start its program in time: its lease was over")]
     Late,
-    #[error("{doing}: {source}")]
+    #[error("{doing}")]
     Internal {
         doing: &'static str,
         source: io::Error,
@@ -125,7 +126,7 @@ impl Fault {
 /// The system says "not found" of a script's interpreter as well.
 fn hint(program: &str) -> &'static str {
     if program.contains('/') && Path::new(program).is_file() {
-        "; it is there: is what its first line names (#!...)?"
+        " (it is there: is what its first line names, #!..., there too?)"
     } else {
         ""
     }
@@ -139,7 +140,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     if report {
         let ending = ended.as_ref().map_or_else(
-            |fault| Ending::Unstarted(fault.to_string()),
+            |fault| Ending::Unstarted(chain(&fault).to_string()),
             |status| how(*status),
         );
         // The parent may be gone; then nobody asks. A lifeline that is no socket is not written to.
@@ -151,7 +152,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             // The guard is a program of its own beside the command: its standard error is the
             // program's, and there is nobody left to tell when even that fails.
             if !report {
-                let _ = writeln!(io::stderr(), "gridloom guard: failed to {fault}");
+                let _ = writeln!(io::stderr(), "gridloom guard: failed to {}", chain(&fault));
             }
             ExitCode::from(fault.code())
         }

@@ -24,6 +24,8 @@ pub mod suggest;
 
 use std::process::ExitCode;
 
+use gridloom_shared::chain;
+
 use clap::Parser;
 
 /// Answers wrong usage, with code 2, and a question for help.
@@ -52,7 +54,7 @@ pub fn main() -> ExitCode {
     match commands::run(line) {
         Ok(verdict) => fault::code(verdict),
         Err(error) => {
-            output::error(&fault::words(&error));
+            output::error(&chain(&*error).to_string());
             ExitCode::from(fault::code_of(&error))
         }
     }

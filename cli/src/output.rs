@@ -9,6 +9,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use gridloom_shared::chain;
 use gridloom_shared::reads::LeftOut;
 use gridloom_shared::shown::shown;
 use serde::Serialize;
@@ -61,7 +62,7 @@ impl Output {
     pub fn document<T: Serialize + ?Sized>(&self, document: &T) {
         match serde_json::to_string_pretty(document) {
             Ok(text) => self.exactly(&format!("{text}\n")),
-            Err(error) => self.note(format!("cannot show this as JSON: {error}")),
+            Err(error) => self.note(format!("cannot show this as JSON: {}", chain(&error))),
         }
     }
 
@@ -69,7 +70,7 @@ impl Output {
     pub fn line<T: Serialize + ?Sized>(&self, document: &T) {
         match serde_json::to_string(document) {
             Ok(text) => self.exactly(&format!("{text}\n")),
-            Err(error) => self.note(format!("cannot show this as JSON: {error}")),
+            Err(error) => self.note(format!("cannot show this as JSON: {}", chain(&error))),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use gridloom_shared::broker::Subjects;
 use gridloom_shared::broker::log;
+use gridloom_shared::chain;
 
 pub use gridloom_shared::reads::ledger::Entry;
 
@@ -13,7 +14,7 @@ pub fn read(subjects: &Subjects, stored: &log::Record) -> Option<Entry> {
             tracing::warn!(subject = %stored.subject, "a record on an unknown subject of the ledger");
         }
         Some(Err(error)) => {
-            tracing::warn!(subject = %stored.subject, sequence = stored.seq, %error, "unreadable record");
+            tracing::warn!(subject = %stored.subject, sequence = stored.seq, error = %chain(&error), "unreadable record");
         }
         Some(Ok(_)) => {}
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use serde::{Deserialize, Serialize};
@@ -230,7 +231,7 @@ pub enum Notice {
 /// Why it is none.
 pub fn parse(bytes: &[u8]) -> Result<LeaseValue, String> {
     let value: LeaseValue =
-        serde_json::from_slice(bytes).map_err(|error| format!("no lease: {error}"))?;
+        serde_json::from_slice(bytes).map_err(|error| format!("no lease: {}", chain(&error)))?;
     if value.term.is_possible() {
         Ok(value)
     } else {

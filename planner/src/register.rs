@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use gridloom_shared::broker::term::{ClaimError, Register};
+use gridloom_shared::chain;
 use gridloom_shared::id::{RunId, Term};
 
 use crate::failover::refill::Listing;
@@ -101,7 +102,7 @@ impl Claims {
                 Vec::new()
             }
             Err(error) => {
-                tracing::error!(%error, "the term register cannot be written");
+                tracing::error!(error = %chain(&error), "the term register cannot be written");
                 self.give_up();
                 Vec::new()
             }

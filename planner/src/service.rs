@@ -20,6 +20,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::job::Shares;
@@ -113,7 +114,7 @@ impl Planner {
             if !error.is_passing() || Boot::now() > give_up {
                 return Err(error);
             }
-            tracing::warn!(%error, "the streams cannot be looked at; looking again");
+            tracing::warn!(error = %chain(&error), "the streams cannot be looked at; looking again");
             tokio::time::sleep(PAUSE).await;
         }
         let health = Health::new(broker.clone());
@@ -138,7 +139,7 @@ impl Planner {
             let _ = stop.send(());
         }
         if let Err(error) = self.ended().await {
-            tracing::error!(%error, "the planner did not end by itself");
+            tracing::error!(error = %chain(&error), "the planner did not end by itself");
         }
     }
 
@@ -337,7 +338,7 @@ impl Service {
                 self.leadership = Some(leadership);
             }
             Err(error) => {
-                tracing::warn!(term = term.0, %error, "failed to take the leadership");
+                tracing::warn!(term = term.0, error = %chain(&error), "failed to take the leadership");
                 let holder = error.holder().unwrap_or(term);
                 around.step_down(holder).await;
             }

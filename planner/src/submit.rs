@@ -5,6 +5,7 @@ use bytes::Bytes;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::pull::Delivery;
+use gridloom_shared::chain;
 use gridloom_shared::id::{JobName, Nonce, QueueName, RunId, Term};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
@@ -109,7 +110,7 @@ async fn understand(
         .unwrap_or("");
     let name = match JobName::new(token) {
         Ok(name) => name,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(Err(chain(&error).to_string())),
     };
     let content_type = delivery
         .headers
@@ -118,7 +119,7 @@ async fn understand(
         .map(|value| value.as_str());
     let submission = match Submission::parse(&delivery.payload, content_type) {
         Ok(submission) => submission,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(Err(chain(&error).to_string())),
     };
     let run = submission.run_id(&name, delivery.stream_seq);
     let entry = broker.jobs().get(name.as_str()).await?;
@@ -131,13 +132,14 @@ async fn understand(
         Ok(job) => job,
         Err(error) => {
             return Ok(Err(format!(
-                "the definition of job {name} is {error}: apply it again"
+                "the definition of job {name} is {}: apply it again",
+                chain(&error)
             )));
         }
     };
     let job = match submission.applied_to(&job) {
         Ok(job) => job,
-        Err(error) => return Ok(Err(error.to_string())),
+        Err(error) => return Ok(Err(chain(&error).to_string())),
     };
     let opened = Opened {
         nonce: Nonce::random(),
@@ -300,7 +302,7 @@ pub(crate) async fn certainly(
                 | AppendError::Unavailable { .. }
                 | AppendError::Full { .. }),
             ) => {
-                tracing::warn!(%error, "append again");
+                tracing::warn!(error = %chain(&error), "append again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(std::time::Duration::from_secs(1));
             }

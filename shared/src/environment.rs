@@ -1,6 +1,7 @@
 //! The settings that stand in the environment: their names, those that are none, and secrets that stand in a
 //! file of their own. The command and workers of one's own read the same ones.
 
+use crate::chain;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -128,7 +129,7 @@ pub fn secret_of_file(name: &'static str) -> Result<Option<String>, EnvironmentE
         Err(error) => Err(EnvironmentError::File {
             name,
             path,
-            cause: error.to_string(),
+            cause: chain(&error).to_string(),
         }),
     }
 }

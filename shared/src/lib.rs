@@ -13,6 +13,7 @@
 //! | [`ledger`] | what the records of a run mean |
 //! | [`command`] | what people order of runs, and how it is answered |
 //! | [`address`] | what of an address may be printed |
+//! | [`chain`] | how an error is told, its causes too |
 //! | [`clock`] | which clock is read for what |
 //! | [`duration`] | how a length of time is written |
 //! | [`environment`] | which settings stand in the environment |
@@ -29,6 +30,7 @@
 
 pub mod address;
 pub mod broker;
+mod chain;
 pub mod clock;
 pub mod command;
 pub mod duration;
@@ -51,3 +53,5 @@ pub mod telemetry;
 pub mod tile;
 pub mod waiting;
 pub mod wire;
+
+pub use chain::{Chain, chain};

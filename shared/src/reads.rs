@@ -24,6 +24,8 @@ use crate::broker::PublishError;
 use crate::broker::api::ApiError;
 use crate::broker::log::ReadError;
 use crate::broker::topology::TopologyError;
+#[cfg(feature = "runs")]
+use crate::chain;
 use crate::id::{Namespace, RunId};
 
 #[cfg(feature = "runs")]
@@ -137,10 +139,10 @@ pub struct LeftOut {
 
 #[cfg(feature = "runs")]
 impl LeftOut {
-    fn new(name: impl Into<String>, reason: &impl ToString) -> LeftOut {
+    fn new(name: impl Into<String>, reason: &dyn std::error::Error) -> LeftOut {
         LeftOut {
             name: name.into(),
-            reason: reason.to_string(),
+            reason: chain(reason).to_string(),
         }
     }
 }

@@ -7,6 +7,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::chain;
+
 /// The version that this build writes, and the newest that it reads.
 pub const VERSION: u16 = 1;
 
@@ -115,7 +117,7 @@ pub(crate) fn decode_any<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireErr
         Err(error) => match rmp_serde::from_slice::<VersionOnly>(bytes) {
             Ok(only) if only.v > u64::from(VERSION) => Err(WireError::Newer { found: only.v }),
             Ok(_) | Err(_) => Err(WireError::Malformed {
-                reason: error.to_string(),
+                reason: chain(&error).to_string(),
             }),
         },
     }

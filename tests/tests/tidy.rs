@@ -4,8 +4,11 @@
 //! |------|--------------------|
 //! | `sizes` | no file over 500 lines and no function over 70 may grow, and none may be added |
 //! | `pages` | every page that is named is there, with the section that is named |
+//! | `errors` | errors give their cause and do not repeat it, and whoever shows one tells the chain |
 //! | `layers` | who may name the client of the broker; what pure rooms may not; the toolchain is the oldest that is promised |
 
+#[path = "tidy/errors.rs"]
+mod errors;
 #[path = "tidy/layers.rs"]
 mod layers;
 #[path = "tidy/pages.rs"]

@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use gridloom_shared::broker::{Broker, PublishError};
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Session;
 
@@ -105,7 +106,7 @@ pub(crate) fn run_here(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| RunError::Engine(error.to_string()))?;
+        .map_err(|error| RunError::Engine(chain(&error).to_string()))?;
     runtime.block_on(async {
         let broker = Broker::connect(&settings.options).await?;
         let mut engine = Engine::new(broker, settings, crew, health).await?;
@@ -156,7 +157,7 @@ impl Engine {
         crew: &tokio::runtime::Handle,
         health: WorkerHealth,
     ) -> Result<Engine, RunError> {
-        let lost = |error: PublishError| RunError::Engine(error.to_string());
+        let lost = |error: PublishError| RunError::Engine(chain(&error).to_string());
         let session = Session::random();
         Ok(Engine {
             session,

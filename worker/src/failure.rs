@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use gridloom_shared::chain;
 use gridloom_shared::ledger::outcomes::{ERROR_MAX, Failed, Retry};
 use gridloom_shared::limits::WAIT_MAX;
 
@@ -104,18 +105,7 @@ impl fmt::Display for Failure {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let more = cause.to_string();
-            // Some errors already say what their cause says.
-            if !text.ends_with(&more) {
-                text.push_str(": ");
-                text.push_str(&more);
-            }
-            source = cause.source();
-        }
-        Failure::new(text, Next::Backoff)
+        Failure::new(chain(&error).to_string(), Next::Backoff)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gridloom_shared::broker::{Broker, Message, Subscription};
+use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::{HandlerName, QueueName, Session, WorkerName};
@@ -88,7 +89,7 @@ pub(crate) async fn announce(broker: Broker, facts: Arc<Facts>, stop: Cancellati
     if broker.is_connected()
         && let Err(error) = broker.workers().delete(&key, None).await
     {
-        tracing::debug!(%error, "cannot take the registration away");
+        tracing::debug!(error = %chain(&error), "cannot take the registration away");
     }
 }
 
@@ -106,7 +107,7 @@ async fn register(broker: &Broker, facts: &Facts, called: &Notify) {
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) && broker.is_connected() {
-                    tracing::warn!(%error, "cannot register yet; trying again");
+                    tracing::warn!(error = %chain(&error), "cannot register yet; trying again");
                 }
                 UNREGISTERED
             }
@@ -163,7 +164,7 @@ async fn listen(broker: &Broker, subject: String) -> Subscription {
     loop {
         match broker.subscribe(subject.clone()).await {
             Ok(subscription) => return subscription,
-            Err(error) => tracing::warn!(%error, "cannot listen yet; trying again"),
+            Err(error) => tracing::warn!(error = %chain(&error), "cannot listen yet; trying again"),
         }
         tokio::time::sleep(UNREGISTERED).await;
     }
@@ -172,7 +173,7 @@ async fn listen(broker: &Broker, subject: String) -> Subscription {
 async fn say(broker: &Broker, facts: &Facts) {
     let subject = broker.subjects().presence(facts.session);
     if let Err(error) = broker.publish(subject, facts.bytes()).await {
-        tracing::debug!(%error, "cannot announce");
+        tracing::debug!(error = %chain(&error), "cannot announce");
     }
 }
 
@@ -180,6 +181,6 @@ async fn answer(broker: &Broker, facts: &Facts, question: &Message) {
     if let Some(reply) = question.reply.clone()
         && let Err(error) = broker.publish(reply, facts.bytes()).await
     {
-        tracing::debug!(%error, "cannot answer");
+        tracing::debug!(error = %chain(&error), "cannot answer");
     }
 }

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use gridloom_shared::chain;
 use gridloom_shared::duration::parse_duration;
 use gridloom_shared::environment::{self, EnvironmentError};
 use gridloom_shared::id::QueueName;
@@ -44,7 +45,7 @@ impl Builder {
                 tracing::info!("worker ended");
                 ExitCode::SUCCESS
             }
-            Err(error) => ended(&error.to_string(), error.exit_code()),
+            Err(error) => ended(&chain(&error).to_string(), error.exit_code()),
         }
     }
 }
@@ -75,13 +76,14 @@ impl RunError {
 fn begin_logs() -> Result<(), String> {
     use gridloom_shared::telemetry::{self, LogError};
     let format = environment::parsed("LOG_FORMAT", |text| {
-        text.parse().map_err(|error: LogError| error.to_string())
+        text.parse()
+            .map_err(|error: LogError| chain(&error).to_string())
     });
-    let format = format.map_err(|error| error.to_string())?;
+    let format = format.map_err(|error| chain(&error).to_string())?;
     match telemetry::logs(format.unwrap_or_default(), LOG_DEFAULT) {
         // The program has its own.
         Ok(()) | Err(LogError::Taken) => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(chain(&error).to_string()),
     }
 }
 
@@ -136,7 +138,7 @@ fn take_listen(_builder: &mut Builder) -> Result<(), EnvironmentError> {
 
 fn queues(text: &str) -> Result<Vec<String>, String> {
     let name = |name: &str| {
-        let name = QueueName::new(name.trim()).map_err(|error| error.to_string())?;
+        let name = QueueName::new(name.trim()).map_err(|error| chain(&error).to_string())?;
         Ok(name.as_str().to_owned())
     };
     text.split(',').map(name).collect()
@@ -152,6 +154,6 @@ fn span(text: &str) -> Result<std::time::Duration, String> {
     match parse_duration(text) {
         Ok(0) => Err(format!("{text:?} must be longer than nothing")),
         Ok(ms) => Ok(std::time::Duration::from_millis(ms)),
-        Err(error) => Err(format!("{text:?} {error}")),
+        Err(error) => Err(format!("{text:?} {}", chain(&error))),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::topology::{AckDeadline, TopologyError};
 use gridloom_shared::broker::{ConnectError, Options};
+use gridloom_shared::chain;
 use gridloom_shared::id::{HandlerName, QueueName, WorkerName};
 #[cfg(feature = "telemetry")]
 use gridloom_shared::telemetry;
@@ -157,7 +158,7 @@ impl Worker {
             .spawn(move || {
                 let _ = ended_tx.send(engine::run_here(settings, &crew, stop, health));
             })
-            .map_err(|error| RunError::Engine(error.to_string()))?;
+            .map_err(|error| RunError::Engine(chain(&error).to_string()))?;
         let listener = self
             .signals
             .then(|| tokio::spawn(obey_signals(self.stop.clone())));
@@ -181,7 +182,7 @@ async fn obey_signals(stop: Stop) {
     let (mut terminate, mut interrupt) = match listened {
         Ok(both) => both,
         Err(error) => {
-            tracing::warn!(%error, "cannot listen to signals");
+            tracing::warn!(error = %chain(&error), "cannot listen to signals");
             return;
         }
     };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::Broker;
+use gridloom_shared::chain;
 use gridloom_shared::id::QueueName;
 use gridloom_shared::telemetry::{self, Endpoints};
 
@@ -103,7 +104,7 @@ async fn broker(context: &Context, flags: &Dev) -> anyhow::Result<EmbeddedServer
             Ok(EmbeddedServer::start(options(None), &say).await?)
         }
         (Err(error @ (embedded::Error::PortInUse(_) | embedded::Error::StoreInUse(_))), _) => {
-            Err(Misuse::error(error.to_string()))
+            Err(Misuse::error(chain(&error).to_string()))
         }
         (started, _) => Ok(started?),
     }

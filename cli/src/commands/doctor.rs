@@ -13,6 +13,7 @@ use bytes::Bytes;
 use gridloom_shared::broker::subjects::{ConsumerName, DOCTOR_KEY};
 use gridloom_shared::broker::topology::{self, Finding, TopologyOptions, consumers};
 use gridloom_shared::broker::{Broker, ConnectError};
+use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
 use gridloom_shared::job::parse::write_duration;
@@ -23,7 +24,7 @@ use super::Context;
 use crate::args::Doctor;
 use crate::config::DEFAULT_NATS;
 use crate::embedded::MINIMUM;
-use crate::fault::{UNREACHABLE, Verdict, code_of, words};
+use crate::fault::{UNREACHABLE, Verdict, code_of};
 use crate::output::{counted, spoken};
 
 mod chart;
@@ -61,7 +62,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
                 }
                 _ => String::new(),
             };
-            chart.bad("broker", format!("{error}"), advice);
+            chart.bad("broker", chain(&*error).to_string(), advice);
             chart.show(&context.output);
             if code_of(&error) == UNREACHABLE {
                 return Ok(Verdict::Unreachable);
@@ -104,7 +105,11 @@ async fn look_at_broker(broker: &Broker, chart: &mut Chart) {
                 MINIMUM
             ),
         ),
-        Err(error) => chart.bad("broker", error.to_string(), "look at the broker's log"),
+        Err(error) => chart.bad(
+            "broker",
+            chain(&error).to_string(),
+            "look at the broker's log",
+        ),
     }
     if began.elapsed() > Duration::from_millis(250) {
         chart.note(
@@ -123,7 +128,7 @@ async fn look_at_streams(broker: &Broker, options: &TopologyOptions, chart: &mut
         Err(error) => {
             chart.bad(
                 "streams",
-                error.to_string(),
+                chain(&error).to_string(),
                 "look at the broker's log, and at this client's permissions",
             );
             return false;
@@ -184,11 +189,11 @@ async fn look_at_consumers(broker: &Broker, workers: &[Presence], chart: &mut Ch
             "the planner's consumer is not there",
             "start gridloom planner: it makes it",
         ),
-        Err(error) => chart.bad("submissions", error.to_string(), ""),
+        Err(error) => chart.bad("submissions", chain(&error).to_string(), ""),
     }
     let queues = match reads::queues::names(broker, workers).await {
         Ok(queues) => queues,
-        Err(error) => return chart.bad("queues", words(&error.into()), ""),
+        Err(error) => return chart.bad("queues", chain(&error).to_string(), ""),
     };
     let mut fine = Vec::new();
     for queue in queues {
@@ -206,7 +211,7 @@ async fn look_at_consumers(broker: &Broker, workers: &[Presence], chart: &mut Ch
                     format!("start gridloom worker --queue {queue}: it makes it"),
                 );
             }
-            Err(error) => chart.bad("queues", error.to_string(), ""),
+            Err(error) => chart.bad("queues", chain(&error).to_string(), ""),
         }
     }
     if !fine.is_empty() {
@@ -222,11 +227,11 @@ async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
         let mut echoes = broker
             .subscribe(echo.clone())
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error).to_string())?;
         broker
             .publish(echo.clone(), Bytes::from_static(b"doctor"))
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error).to_string())?;
         echoes
             .next()
             .await
@@ -254,13 +259,13 @@ async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
             .state()
             .put(key, sent.rfc3339().into())
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error).to_string())?;
         let answered = UnixMs::now();
         let entry = broker
             .state()
             .get_of_leader(key)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error).to_string())?;
         let at = entry
             .ok_or_else(|| "what was written is not there".to_owned())?
             .at;
@@ -269,7 +274,7 @@ async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
             .state()
             .delete(key, None)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error).to_string())?;
         Ok::<_, String>(offset(sent, at, answered))
     };
     match tokio::time::timeout(PATIENCE, stamped).await {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::chain;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::job::{GridSpec, JobSpec, PagesSpec};
@@ -132,8 +133,8 @@ fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<BTreeMap<Job
 }
 
 fn read(path: &Path) -> Result<JobSpec, Vec<String>> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| vec![format!("cannot be read: {error}")])?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![format!("cannot be read: {}", chain(&error))])?;
     let json = match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => true,
         Some("toml") => false,
@@ -179,7 +180,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
         if let Err(error) = &job.spec {
             context
                 .output
-                .note(format!("job {} cannot be read: {error}", job.name));
+                .note(format!("job {} cannot be read: {}", job.name, chain(error)));
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! refused here, at once, with the same words.
 
 use gridloom_shared::broker::log::AppendError;
+use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::submission::Submission;
@@ -31,10 +32,10 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
     }
     let body = serde_json::to_vec(&body)?;
     let submission =
-        Submission::parse(&body, None).map_err(|error| Misuse::error(error.to_string()))?;
+        Submission::parse(&body, None).map_err(|error| Misuse::error(chain(&error).to_string()))?;
     submission
         .applied_to(&spec)
-        .map_err(|error| Misuse::error(error.to_string()))?;
+        .map_err(|error| Misuse::error(chain(&error).to_string()))?;
 
     let run = RunId::from_request(&flags.job, &id);
     let subject = broker.subjects().submit_to(&flags.job);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use gridloom_planner::retention::IDS_LEAST;
 use gridloom_shared::address::Address;
+use gridloom_shared::chain;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
 use gridloom_worker::handlers::exec::ExecCommand;
@@ -102,7 +103,11 @@ impl File {
     /// When it cannot be read, or says what cannot be.
     pub fn read(path: &Path) -> anyhow::Result<File> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Misuse::error(format!("read configuration {}: {error}", path.display()))
+            Misuse::error(format!(
+                "read configuration {}: {}",
+                path.display(),
+                chain(&error)
+            ))
         })?;
         File::parse(path, &text)
     }
@@ -116,7 +121,7 @@ impl File {
             Misuse::error(format!(
                 "{}: {}",
                 path.display(),
-                error.to_string().trim_end()
+                chain(error).to_string().trim_end()
             ))
         };
         let table: toml::Table = text.parse().map_err(|error| wrong(&error))?;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gridloom_shared::address::Address;
+use gridloom_shared::chain;
 use gridloom_shared::duration::parse_duration;
 use gridloom_shared::id::ShareName;
 use gridloom_shared::job::Shares;
@@ -21,7 +22,7 @@ impl FromStr for Span {
         match parse_duration(text) {
             Ok(0) => Err("must be longer than nothing".to_owned()),
             Ok(ms) => Ok(Span(Duration::from_millis(ms))),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(chain(&error).to_string()),
         }
     }
 }
@@ -96,9 +97,9 @@ impl FromStr for Share {
     fn from_str(text: &str) -> Result<Share, String> {
         let form = || "must be NAME=WEIGHT, as tenant-a=2.0".to_owned();
         let (name, weight) = text.split_once('=').ok_or_else(form)?;
-        let name = ShareName::new(name).map_err(|error| error.to_string())?;
+        let name = ShareName::new(name).map_err(|error| chain(&error).to_string())?;
         let weight = weight.parse().map_err(|_| form())?;
-        let shares = Shares::new([(name, weight)]).map_err(|error| error.to_string())?;
+        let shares = Shares::new([(name, weight)]).map_err(|error| chain(&error).to_string())?;
         Ok(Share(shares))
     }
 }

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gridloom_shared::broker::SERVER_MIN;
+use gridloom_shared::chain;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -164,7 +165,7 @@ async fn named(path: &Path) -> Result<Binary, FetchError> {
         path: path.to_path_buf(),
         why,
     };
-    let path = std::path::absolute(path).map_err(|error| unusable(error.to_string()))?;
+    let path = std::path::absolute(path).map_err(|error| unusable(chain(&error).to_string()))?;
     let version = ask(&path).await.map_err(unusable)?;
     if version < MINIMUM {
         return Err(unusable(format!(
@@ -203,7 +204,7 @@ pub(super) async fn ask(path: &Path) -> Result<Version, String> {
     let output = timeout(ANSWER_WITHIN, asked)
         .await
         .map_err(|_| "it does not answer `--version`".to_owned())?
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| chain(&error).to_string())?;
     let answer = String::from_utf8_lossy(&output.stdout);
     Version::parse(&answer).ok_or_else(|| "it does not tell its version".to_owned())
 }

@@ -13,7 +13,7 @@ pub enum Error {
     #[error(transparent)]
     NoBinary(#[from] FetchError),
     /// A file, directory or process could not be handled.
-    #[error("{doing} `{}`: {source}", path.display())]
+    #[error("{doing} `{}`", path.display())]
     Io {
         /// What was tried.
         doing: &'static str,

@@ -6,6 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gridloom_shared::chain;
+
 use tokio::time::timeout;
 
 use crate::guard::Launch;
@@ -32,7 +34,7 @@ pub enum FetchError {
     #[error("find a cache directory for nats-server: set XDG_CACHE_HOME or HOME")]
     NoCache,
     /// The cache directory cannot be written.
-    #[error("write to the cache `{}`: {source}; set XDG_CACHE_HOME to a directory that can be", path.display())]
+    #[error("write to the cache `{}` (set XDG_CACHE_HOME to a directory that can be)", path.display())]
     Cache {
         /// The directory.
         path: PathBuf,
@@ -157,7 +159,7 @@ impl Way {
         let log = dir.join("log");
         let output = File::create(&log)
             .and_then(|file| Ok((file.try_clone()?, file)))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error).to_string())?;
         let mut launch = Launch::new(means.guard, self.program)
             .args(self.before)
             .args(&self.args)
@@ -173,10 +175,13 @@ impl Way {
         for (name, value) in &self.env {
             launch = launch.env(name, value);
         }
-        let mut running = launch.spawn().await.map_err(|error| error.to_string())?;
+        let mut running = launch
+            .spawn()
+            .await
+            .map_err(|error| chain(&error).to_string())?;
         match timeout(self.within, running.wait()).await {
             Err(_) => Err(format!("not done within {}s", self.within.as_secs())),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(error)) => Err(chain(&error).to_string()),
             Ok(Ok(0)) => self.check().await,
             Ok(Ok(code)) => Err(format!("code {code}: {}", last_lines(&log))),
         }

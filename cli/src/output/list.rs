@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use gridloom_shared::chain;
+
 use super::Output;
 
 /// Prints items one by one: for programs they are one JSON array in the end.
@@ -27,7 +29,7 @@ impl List {
             }
             Err(error) => self
                 .output
-                .note(format!("cannot show this as JSON: {error}")),
+                .note(format!("cannot show this as JSON: {}", chain(&error))),
         }
     }
 

@@ -105,7 +105,7 @@ impl Progress {
     }
 
     /// Takes the bar away and says how it ended, and why where it went wrong.
-    pub fn finish(self, words: &str, error: Option<&str>) {
+    pub fn finish(self, words: &str, why: Option<&str>) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -113,8 +113,8 @@ impl Progress {
             let took = spoken(self.began.elapsed());
             self.output
                 .say(format!("{}: {words} in {took}", self.title));
-            if let Some(error) = error {
-                self.output.note(format!("{}: {error}", self.title));
+            if let Some(why) = why {
+                self.output.note(format!("{}: {why}", self.title));
             }
         }
     }

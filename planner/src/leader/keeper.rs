@@ -6,6 +6,7 @@ use bytes::Bytes;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::{Bucket, Place};
 use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::chain;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::telemetry::names;
@@ -135,7 +136,7 @@ impl Keeper {
         let place = match self.bucket.place_of(LEADER_KEY).await {
             Ok(place) => place,
             Err(error) => {
-                tracing::debug!(%error, "failed to read the lease of the leadership");
+                tracing::debug!(error = %chain(&error), "failed to read the lease of the leadership");
                 return false;
             }
         };
@@ -179,7 +180,9 @@ impl Keeper {
                 });
             }
             Err(error) if error.is_conflict() => self.lease.lose(),
-            Err(error) => tracing::warn!(%error, "failed to rewrite the lease of the leadership"),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "failed to rewrite the lease of the leadership")
+            }
         }
         None
     }
@@ -214,7 +217,7 @@ impl Keeper {
         if let (Some(_), Some(held)) = (self.lease.term(Boot::now()), &self.lease.held) {
             let free = self.value(held.term, true);
             if let Err(error) = self.bucket.update(LEADER_KEY, free, held.revision).await {
-                tracing::debug!(%error, "the lease of the leadership was not given up");
+                tracing::debug!(error = %chain(&error), "the lease of the leadership was not given up");
             }
         }
     }

@@ -16,7 +16,7 @@ impl Run {
                 term,
             };
         }
-        let error = self.fold.dead().next_back().map_or("", |dead| dead.error);
+        let last = self.fold.dead().next_back().map_or("", |dead| dead.error);
         let what = match (counts.dead, counts.dead_probes) {
             (1, 0) => "1 shard is dead".to_owned(),
             (dead, 0) => format!("{dead} shards are dead"),
@@ -35,7 +35,7 @@ impl Run {
         };
         Closed {
             state: EndState::Failed,
-            error: Some(format!("{what}; the last error: {error}")),
+            error: Some(format!("{what}; the last error: {last}")),
             term,
         }
     }

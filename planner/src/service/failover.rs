@@ -17,6 +17,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use gridloom_shared::broker::{Broker, RequestError};
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, Session};
 use gridloom_shared::presence::Presence;
@@ -79,14 +80,14 @@ impl Workers {
                     match Presence::read(entry.value.as_deref().unwrap_or_default()) {
                         Ok(presence) => roster.registered(&presence),
                         Err(error) => {
-                            tracing::debug!(key = entry.key, %error, "an unreadable registration");
+                            tracing::debug!(key = entry.key, error = %chain(&error), "an unreadable registration");
                         }
                     }
                 }
                 true
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot read who is registered");
+                tracing::debug!(error = %chain(&error), "cannot read who is registered");
                 false
             }
         }
@@ -149,7 +150,7 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
             .await
         {
             Ok(echo) => break echo,
-            Err(error) => tracing::warn!(%error, "the leader cannot hear itself"),
+            Err(error) => tracing::warn!(error = %chain(&error), "the leader cannot hear itself"),
         }
         tokio::time::sleep(PAUSE).await;
     };
@@ -174,7 +175,7 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
                 if let Some(reply) = question.reply
                     && let Err(error) = broker.publish(reply, Bytes::new()).await
                 {
-                    tracing::debug!(%error, "cannot answer itself");
+                    tracing::debug!(error = %chain(&error), "cannot answer itself");
                 }
             }
             Some(answer) = watch.answers.next(), if !watch.answers.is_empty() => watch.answered(answer),
@@ -282,7 +283,7 @@ impl Watch {
         self.deaths.spawn(async move {
             let call = broker.subjects().roll_call();
             if let Err(error) = broker.publish(call, Bytes::new()).await {
-                tracing::debug!(%error, "failed to call the workers");
+                tracing::debug!(error = %chain(&error), "failed to call the workers");
             }
         });
     }

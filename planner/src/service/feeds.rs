@@ -7,6 +7,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{FollowError, Followed, Start};
 use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, Puller};
 use gridloom_shared::broker::topology::consumers;
+use gridloom_shared::chain;
 use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
@@ -84,11 +85,13 @@ pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse) {
                 }
             }
             Err(error @ FollowError::Rewound { .. }) => {
-                envoy.say(LeadEvent::LedgerLost(error.to_string())).await;
+                envoy
+                    .say(LeadEvent::LedgerLost(chain(&error).to_string()))
+                    .await;
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, "the ledger cannot be followed");
+                tracing::warn!(error = %chain(&error), "the ledger cannot be followed");
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -102,7 +105,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
         let mut heard = match heard {
             Ok(heard) => heard,
             Err(error) => {
-                tracing::warn!(%error, "failed to listen for workers");
+                tracing::warn!(error = %chain(&error), "failed to listen for workers");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -111,7 +114,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
             .publish(broker.subjects().roll_call(), bytes::Bytes::new())
             .await
         {
-            tracing::debug!(%error, "failed to call the workers");
+            tracing::debug!(error = %chain(&error), "failed to call the workers");
         }
         while let Some(message) = heard.next().await {
             match Presence::read(&message.payload) {
@@ -132,7 +135,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(subject = %message.subject, %error, "a presence of no worker");
+                    tracing::debug!(subject = %message.subject, error = %chain(&error), "a presence of no worker");
                 }
             }
         }
@@ -146,7 +149,7 @@ pub(super) async fn submissions(envoy: Envoy, term: Term) {
         let consumer = match consumers::ensure_planner(&envoy.broker).await {
             Ok(consumer) => consumer,
             Err(error) => {
-                tracing::warn!(%error, "submissions cannot be pulled");
+                tracing::warn!(error = %chain(&error), "submissions cannot be pulled");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -161,12 +164,12 @@ pub(super) async fn submissions(envoy: Envoy, term: Term) {
                     continue;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "submissions of full queues cannot be left out; trying again");
+                    tracing::warn!(error = %chain(&error), "submissions of full queues cannot be left out; trying again");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
             if let Err(error) = puller.pull(ANSWERS as u32, PULL).await {
-                tracing::debug!(%error, "failed to pull submissions");
+                tracing::debug!(error = %chain(&error), "failed to pull submissions");
                 tokio::time::sleep(PAUSE).await;
             }
             match pulled(&mut puller, &envoy, term, &mut answers).await {
@@ -234,7 +237,7 @@ async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
         Ok(Receipt::Later) => {
             let handed = envoy.broker.nak_for(&delivery.reply, delivery.epoch, LATER);
             if let Err(error) = handed.await {
-                tracing::debug!(%error, "failed to put a submission off; it is delivered again");
+                tracing::debug!(error = %chain(&error), "failed to put a submission off; it is delivered again");
             }
             return;
         }
@@ -243,16 +246,16 @@ async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
             "refused"
         }
         Err(error) => {
-            tracing::warn!(subject = %delivery.subject, %error, "failed to answer a submission; it is tried again");
+            tracing::warn!(subject = %delivery.subject, error = %chain(&error), "failed to answer a submission; it is tried again");
             tokio::time::sleep(PAUSE).await;
             if let Err(error) = envoy.broker.nak(&delivery.reply, delivery.epoch).await {
-                tracing::debug!(%error, "failed to hand a submission back");
+                tracing::debug!(error = %chain(&error), "failed to hand a submission back");
             }
             return;
         }
     };
     metrics::counter!(names::SUBMISSIONS, "answer" => label).increment(1);
     if let Err(error) = envoy.broker.ack(&delivery.reply).await {
-        tracing::debug!(%error, "failed to acknowledge a submission; it is delivered again");
+        tracing::debug!(error = %chain(&error), "failed to acknowledge a submission; it is delivered again");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::consumers;
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Counts;
@@ -61,7 +62,7 @@ async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<RunSummary>) {
         }
         let writes = newest.into_values().map(|summary| async move {
             if let Err(error) = runs.put(summary.run.as_str(), wire::encode(&summary)).await {
-                tracing::warn!(run = %summary.run, %error, "failed to write a run's summary");
+                tracing::warn!(run = %summary.run, error = %chain(&error), "failed to write a run's summary");
             }
         });
         let writes = futures_util::stream::iter(writes).buffer_unordered(AT_ONCE);
@@ -168,18 +169,18 @@ async fn show_queues(broker: &Broker) -> Result<(), String> {
         .state()
         .entries(broker.subjects().all_consumers())
         .await;
-    for entry in keys.map_err(|error| error.to_string())? {
+    for entry in keys.map_err(|error| chain(&error).to_string())? {
         let Some(queue) = broker.subjects().parse_consumer_key(&entry.key) else {
             continue;
         };
         let consumer = consumers::current(broker, &queue)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| chain(&error).to_string())?;
         let Some(consumer) = consumer else { continue };
         let standing = broker
             .standing(&broker.subjects().shards(), &consumer.name)
             .await;
-        let Some(standing) = standing.map_err(|error| error.to_string())? else {
+        let Some(standing) = standing.map_err(|error| chain(&error).to_string())? else {
             continue;
         };
         let show = |name: &'static str, value: u64| {

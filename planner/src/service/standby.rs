@@ -12,6 +12,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::log::follow::{FollowError, Followed, Start};
+use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
@@ -173,10 +174,12 @@ async fn follow(
     folded: &Mutex<Option<Folded>>,
     pulse: &Pulse,
 ) -> Result<(), String> {
-    let text = |error: ReadError| error.to_string();
+    let text = |error: ReadError| chain(&error).to_string();
     let ledger = broker.subjects().ledger();
     let state = broker.info(&ledger).await;
-    let position = state.map_err(|error: ApiError| error.to_string())?.last_seq;
+    let position = state
+        .map_err(|error: ApiError| chain(&error).to_string())?
+        .last_seq;
     let read = Folded::read(broker, position).await.map_err(text)?;
     *folded.lock().await = Some(read);
     let all = broker.subjects().all_ledgers();
@@ -192,9 +195,9 @@ async fn follow(
                 pulse.beat();
             }
             Ok(Followed::CaughtUp | Followed::Quiet) => pulse.beat(),
-            Err(error @ FollowError::Rewound { .. }) => return Err(error.to_string()),
+            Err(error @ FollowError::Rewound { .. }) => return Err(chain(&error).to_string()),
             Err(error) => {
-                tracing::debug!(%error, "the ledger cannot be followed");
+                tracing::debug!(error = %chain(&error), "the ledger cannot be followed");
                 tokio::time::sleep(PAUSE).await;
             }
         }

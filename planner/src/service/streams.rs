@@ -9,6 +9,7 @@ use std::time::Duration;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::{StreamName, Subjects};
 use gridloom_shared::broker::topology::{self, Found, TopologyError, TopologyOptions};
+use gridloom_shared::chain;
 use tokio::sync::mpsc;
 
 /// How often they are looked at.
@@ -48,7 +49,7 @@ pub(super) async fn keep(
         let found = match topology::look_over(&broker, &options).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(%error, "the streams cannot be looked at");
+                tracing::debug!(error = %chain(&error), "the streams cannot be looked at");
                 watch.missing.clear();
                 continue;
             }
@@ -57,7 +58,9 @@ pub(super) async fn keep(
         if seen.is_lost {
             match topology::ensure(&broker, &options).await {
                 Ok(made) => tell(&broker, &made).await,
-                Err(error) => tracing::error!(%error, "a stream is gone and cannot be made again"),
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "a stream is gone and cannot be made again")
+                }
             }
         }
         if seen.is_ledger_another && replaced.send(LedgerReplaced).await.is_err() {

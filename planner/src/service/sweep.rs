@@ -18,6 +18,7 @@ use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::subjects::WATCHED_KEY;
+use gridloom_shared::chain;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::Term;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
@@ -79,7 +80,7 @@ pub(super) async fn sweep(
             continue;
         };
         if let Err(error) = sweeper.once(now).await {
-            tracing::warn!(%error, "cannot remove what is kept no longer; trying again later");
+            tracing::warn!(error = %chain(&error), "cannot remove what is kept no longer; trying again later");
         }
         tokio::time::sleep(policy.every.max(begun.elapsed() * SHARE)).await;
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{ReadError, StreamState};
+use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, Closed, EndState, PlanRecord};
@@ -66,12 +67,14 @@ pub(super) async fn watch(envoy: Envoy, removed: Removed, count_first: bool) {
                 doubtful |= known.is_some_and(|before| now > before);
                 known = Some(now);
             }
-            Err(error) => tracing::debug!(%error, "the ledger cannot be looked at"),
+            Err(error) => tracing::debug!(error = %chain(&error), "the ledger cannot be looked at"),
         }
         if doubtful {
             match count(&envoy).await {
                 Ok(()) => doubtful = false,
-                Err(error) => tracing::warn!(%error, "open runs cannot be counted; trying again"),
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "open runs cannot be counted; trying again")
+                }
             }
         }
         tokio::time::sleep(LOOK).await;
@@ -150,7 +153,7 @@ impl Envoy {
         let key = self.broker.subjects().lost_key(&run);
         let note = serde_json::json!(lost).to_string();
         while let Err(error) = self.broker.state().put(&key, note.clone().into()).await {
-            tracing::warn!(%run, %error, "it cannot be noted that a run is lost; trying again");
+            tracing::warn!(%run, error = %chain(&error), "it cannot be noted that a run is lost; trying again");
             tokio::time::sleep(PAUSE).await;
         }
         let Some(gone) = removed else { return };
@@ -162,7 +165,7 @@ impl Envoy {
 
     async fn close_rest(&self, gone: &Gone, why: &str) -> Result<(), String> {
         let (queue, run): (&QueueName, &RunId) = (&gone.queue, &gone.run);
-        let text = |error: ReadError| error.to_string();
+        let text = |error: ReadError| chain(&error).to_string();
         let subjects = self.broker.subjects();
         let (ledger, plan) = (
             subjects.ledger(),
@@ -191,7 +194,7 @@ impl Envoy {
         append_certainly(&self.broker, &plan, wire::encode(&closed), last.seq)
             .await
             .map(|_| ())
-            .map_err(|error| error.to_string())
+            .map_err(|error| chain(&error).to_string())
     }
 }
 

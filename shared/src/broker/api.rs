@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::chain;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -152,7 +154,8 @@ struct Envelope {
 pub(super) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ApiError> {
     let wrong = |error: serde_json::Error| {
         ApiError::Answer(format!(
-            "{error} in {:?}",
+            "{} in {:?}",
+            chain(&error),
             String::from_utf8_lossy(&payload[..payload.len().min(200)])
         ))
     };
@@ -170,7 +173,8 @@ impl Broker {
         subject: String,
         body: &impl Serialize,
     ) -> Result<T, ApiError> {
-        let body = serde_json::to_vec(body).map_err(|error| ApiError::Answer(error.to_string()))?;
+        let body = serde_json::to_vec(body)
+            .map_err(|error| ApiError::Answer(chain(&error).to_string()))?;
         let body = if body == b"null" {
             Bytes::new()
         } else {

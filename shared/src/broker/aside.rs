@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::connect::Broker;
+use crate::chain;
 use crate::submission::Unreadable;
 
 /// How long that may take.
@@ -29,7 +30,9 @@ impl Broker {
         let kept = self.append(self.subjects().unreadable(), record, None);
         match tokio::time::timeout(PATIENCE, kept).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(subject, %error, "it is not on record"),
+            Ok(Err(error)) => {
+                tracing::warn!(subject, error = %chain(&error), "it is not on record")
+            }
             Err(_) => tracing::warn!(subject, "it is not on record: no answer"),
         }
     }

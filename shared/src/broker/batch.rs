@@ -17,6 +17,8 @@ mod open;
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 
+use crate::chain;
+
 use super::api::{ApiError, Fault};
 use super::connect::Broker;
 use super::log::append::expecting;
@@ -60,11 +62,11 @@ pub enum Published {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
     /// The queue, the account or the disk is full.
-    #[error("publish tiles: {0}; make room on the broker's disk or raise its limits")]
-    Full(Fault),
+    #[error("publish tiles (make room on the broker's disk or raise its limits)")]
+    Full(#[source] Fault),
     /// Another fault of the broker.
-    #[error("publish tiles: {0}")]
-    Fault(Fault),
+    #[error("publish tiles")]
+    Fault(#[source] Fault),
     /// Not to be sent: too large, too many, none.
     #[error("publish tiles: {0}")]
     Unsendable(String),
@@ -120,7 +122,7 @@ fn not_stored(error: ApiError) -> Published {
             Published::Failed(BatchError::Unsendable(format!("{subject}: {cause}")))
         }
         ApiError::Request(error) => Published::Busy {
-            cause: error.to_string(),
+            cause: chain(&error).to_string(),
         },
         ApiError::Answer(cause) => Published::Busy { cause },
     }

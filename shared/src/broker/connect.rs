@@ -21,6 +21,7 @@ pub use options::{Credentials, Options, Tls};
 
 use super::api::{self, ApiError};
 use super::subjects::{self, Subjects};
+use crate::chain;
 use crate::limits::{ENVELOPE_MAX, MESSAGE_MAX};
 
 /// The oldest server that keeps what the protocol relies on: before it, two expectations of a subject's last
@@ -277,7 +278,7 @@ fn report(event: &Event) {
         Event::Connected => tracing::info!("connected to the broker"),
         Event::Disconnected => tracing::warn!("disconnected from the broker"),
         Event::ServerError(error) => {
-            tracing::error!(%error, "the broker refused something; check this client's permissions")
+            tracing::error!(error = %chain(error), "the broker refused something; check this client's permissions")
         }
         Event::SlowConsumer(subscription) => {
             tracing::error!(
@@ -286,17 +287,16 @@ fn report(event: &Event) {
             );
         }
         Event::LameDuckMode => tracing::warn!("the broker is about to stop"),
-        Event::ClientError(error) => tracing::debug!(%error, "connection attempt failed"),
+        Event::ClientError(what) => {
+            tracing::debug!(%what, "connection attempt failed")
+        }
         Event::Draining | Event::Closed => tracing::debug!(%event, "connection"),
     }
 }
 
 fn refused(url: String, error: &async_nats::ConnectError) -> ConnectError {
     use async_nats::ConnectErrorKind as Kind;
-    let cause = match std::error::Error::source(error) {
-        Some(source) => format!("{}: {source}", error.kind()),
-        None => error.to_string(),
-    };
+    let cause = chain(error).to_string();
     match error.kind() {
         Kind::Authentication | Kind::AuthorizationViolation => ConnectError::Denied { url, cause },
         Kind::ServerParse | Kind::Tls => ConnectError::Address { url, cause },

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::chain;
+
 use super::api::ApiError;
 use super::connect::Broker;
 use super::kv::WriteError;
@@ -77,10 +79,12 @@ impl Broker {
         let state = self.state();
         let key = self.subjects().floor_key(consumer, server_id);
         let place = state.place_of(&key).await;
-        let place = place.map_err(|error| error.to_string())?;
+        let place = place.map_err(|error| chain(&error).to_string())?;
         // Asked for after the key was read: what is there was written at or below this.
         let info = self.info(&self.subjects().shards()).await;
-        let last = info.map_err(|error: ApiError| error.to_string())?.last_seq;
+        let last = info
+            .map_err(|error: ApiError| chain(&error).to_string())?
+            .last_seq;
         let nonsense = match place.value().map(|value| parse(value, last)) {
             Some(Ok(floor)) => return Ok(Some(floor)),
             Some(Err(reason)) => Some(reason),
@@ -91,7 +95,7 @@ impl Broker {
         match state.replace(&place, value, nonsense.as_deref()).await {
             Ok(_) => Ok(Some(last)),
             Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(chain(&error).to_string()),
         }
     }
 }

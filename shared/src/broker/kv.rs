@@ -68,23 +68,25 @@ pub enum WriteError {
         key: String,
     },
     /// No answer: it may be written. Read it.
-    #[error("write {key} of {bucket}: outcome unknown ({cause})")]
+    #[error("write {key} of {bucket}: outcome unknown")]
     Unknown {
         /// The bucket.
         bucket: String,
         /// The key.
         key: String,
         /// Why there is no answer.
+        #[source]
         cause: RequestError,
     },
     /// Surely not written.
-    #[error("write {key} of {bucket}: {cause}")]
+    #[error("write {key} of {bucket}")]
     Failed {
         /// The bucket.
         bucket: String,
         /// The key.
         key: String,
         /// What the broker said.
+        #[source]
         cause: ApiError,
     },
 }

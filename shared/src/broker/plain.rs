@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::chain;
+
 use async_nats::{HeaderMap, Message, RequestErrorKind, Subject};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -240,7 +242,7 @@ impl Broker {
     pub async fn flush(&self) -> Result<(), PublishError> {
         self.client.flush().await.map_err(|error| PublishError {
             subject: "the socket".into(),
-            cause: error.to_string(),
+            cause: chain(&error).to_string(),
         })
     }
 
@@ -248,19 +250,15 @@ impl Broker {
     pub async fn drain(&self) -> Result<(), PublishError> {
         self.client.drain().await.map_err(|error| PublishError {
             subject: "the socket".into(),
-            cause: error.to_string(),
+            cause: chain(&error).to_string(),
         })
     }
 }
 
-fn unpublished(subject: &Subject, error: &dyn std::error::Error) -> PublishError {
-    let cause = match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
+fn unpublished(subject: &Subject, error: &(dyn std::error::Error + 'static)) -> PublishError {
     PublishError {
         subject: subject.to_string(),
-        cause,
+        cause: chain(error).to_string(),
     }
 }
 
@@ -271,7 +269,7 @@ fn unanswered(subject: &Subject, error: &async_nats::RequestError) -> RequestErr
         RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
             RequestError::Unsendable {
                 subject,
-                cause: error.to_string(),
+                cause: chain(error).to_string(),
             }
         }
         RequestErrorKind::TimedOut | RequestErrorKind::Other => {

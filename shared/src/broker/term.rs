@@ -62,11 +62,12 @@ pub enum ClaimError {
     },
     /// The broker cannot, for more than ten seconds, or has not had the stream for a second; it may be written
     /// later.
-    #[error("claim term {}: {cause}", .term.0)]
+    #[error("claim term {}", .term.0)]
     Unavailable {
         /// The term that was to be written.
         term: Term,
         /// What the last try saw.
+        #[source]
         cause: ApiError,
     },
 }

@@ -82,7 +82,7 @@ pub enum TopologyError {
         replicas: usize,
     },
     /// Not created, and not there.
-    #[error("create {what}: {cause}")]
+    #[error("create {what}")]
     Create {
         /// The stream, bucket or consumer.
         what: String,
@@ -91,7 +91,7 @@ pub enum TopologyError {
         cause: ApiError,
     },
     /// The broker does not say.
-    #[error("look at {what}: {cause}")]
+    #[error("look at {what}")]
     Look {
         /// The stream, bucket or consumer.
         what: String,

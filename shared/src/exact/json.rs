@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::strict::Strict;
 use super::{NumberError, number};
+use crate::chain;
 
 /// Where and why a text is not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,7 @@ pub fn json(text: &[u8]) -> Result<Value, JsonError> {
     match read.and_then(|Strict(value)| reader.end().map(|()| value)) {
         Ok(value) => inexact(text).map_or(Ok(value), Err),
         Err(error) => {
-            let far = error.to_string().starts_with("number out of range");
+            let far = chain(&error).to_string().starts_with("number out of range");
             let refused = if far { inexact(text) } else { None };
             Err(refused.unwrap_or_else(|| malformed(&error)))
         }
@@ -40,7 +41,7 @@ pub fn json(text: &[u8]) -> Result<Value, JsonError> {
 
 fn malformed(error: &serde_json::Error) -> JsonError {
     let (line, column) = (error.line(), error.column());
-    let whole = error.to_string();
+    let whole = chain(&error).to_string();
     let place = format!(" at line {line} column {column}");
     let what = whole.strip_suffix(place.as_str()).unwrap_or(&whole);
     JsonError {
@@ -91,7 +92,7 @@ fn refused(before: &[u8], error: &NumberError) -> JsonError {
     JsonError {
         line: 1 + before.iter().filter(|byte| **byte == b'\n').count(),
         column: before.len() - line_feed.map_or(0, |end| end + 1) + 1,
-        what: error.to_string(),
+        what: chain(&error).to_string(),
         is_json: true,
     }
 }

@@ -4,6 +4,7 @@ use serde::de::Deserialize;
 use serde_json::Value;
 
 use super::strict::Strict;
+use crate::chain;
 
 /// The value that `bytes` say; the error is what is wrong with them.
 ///
@@ -13,7 +14,8 @@ use super::strict::Strict;
 pub fn message_pack(bytes: &[u8]) -> Result<Value, String> {
     let mut rest = bytes;
     let mut reader = rmp_serde::Deserializer::new(&mut rest);
-    let Strict(value) = Strict::deserialize(&mut reader).map_err(|error| error.to_string())?;
+    let Strict(value) =
+        Strict::deserialize(&mut reader).map_err(|error| chain(&error).to_string())?;
     if rest.is_empty() {
         return Ok(value);
     }

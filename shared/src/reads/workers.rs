@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{LeftOut, ListError};
 use crate::broker::{Broker, PublishError};
+use crate::chain;
 use crate::clock::UnixMs;
 use crate::id::Session;
 use crate::presence::Presence;
@@ -122,7 +123,9 @@ pub async fn roll_call(broker: &Broker) -> Result<Vec<Presence>, PublishError> {
             }
             // Nobody listens: the broker says so at once.
             Err(_) if answer.status.is_some() => break,
-            Err(error) => tracing::warn!(%error, "a worker's answer cannot be read"),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "a worker's answer cannot be read")
+            }
         }
     }
     Ok(workers.into_values().collect())

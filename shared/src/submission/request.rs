@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::chain;
 use crate::exact;
 use crate::id::{JobName, RunId};
 use crate::job::parse::{self, Faults};
@@ -49,7 +50,7 @@ pub enum SubmissionError {
     #[error("{0}")]
     Faulty(String),
     /// `params` or `grid` is wrong.
-    #[error("{0}")]
+    #[error(transparent)]
     Faults(Faults),
     /// The job does not let a submission change this.
     #[error(
@@ -200,7 +201,7 @@ fn read(body: &[u8], content_type: Option<&str>) -> Result<Value, SubmissionErro
     if packed {
         exact::message_pack(body).map_err(unreadable)
     } else {
-        exact::json(body).map_err(|error| unreadable(error.to_string()))
+        exact::json(body).map_err(|error| unreadable(chain(&error).to_string()))
     }
 }
 

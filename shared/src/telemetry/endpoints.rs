@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chain;
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -34,11 +36,12 @@ pub enum ServeError {
     )]
     InUse(SocketAddr),
     /// The address cannot be listened on.
-    #[error("serve metrics and health on {listen}: {cause}")]
+    #[error("serve metrics and health on {listen}")]
     Listen {
         /// The address as given.
         listen: SocketAddr,
         /// What the system said.
+        #[source]
         cause: std::io::Error,
     },
     /// There are no metrics to serve.
@@ -113,7 +116,7 @@ async fn start(listen: SocketAddr, health: Arc<dyn Health>) -> Result<Endpoints,
     let task = tokio::spawn(async move {
         let serving = axum::serve(listener, routes).with_graceful_shutdown(ended(stopped));
         if let (Err(error), ()) = tokio::join!(serving.into_future(), upkeep) {
-            tracing::error!(%error, "metrics and health endpoints ended");
+            tracing::error!(error = %chain(&error), "metrics and health endpoints ended");
         }
     });
     Ok(Endpoints {

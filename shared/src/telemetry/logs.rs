@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
+use crate::chain;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
@@ -75,7 +77,7 @@ pub fn logs(format: LogFormat, level: &str) -> Result<(), LogError> {
 pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let parsed = EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
         filter: filter.to_owned(),
-        cause: error.to_string(),
+        cause: chain(&error).to_string(),
     })?;
     let base = tracing_subscriber::fmt()
         .with_env_filter(parsed)

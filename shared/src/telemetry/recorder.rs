@@ -8,7 +8,7 @@ use super::names;
 
 /// Why metrics cannot be collected.
 #[derive(Debug, thiserror::Error)]
-#[error("collect metrics: {0}")]
+#[error("collect metrics")]
 pub struct MetricsError(#[from] BuildError);
 
 static RECORDER: Mutex<Option<PrometheusHandle>> = Mutex::new(None);

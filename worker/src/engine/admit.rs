@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::chain;
 use gridloom_shared::ledger::record::{Author, Opened};
 
 use super::runs::Run;
@@ -32,7 +33,7 @@ impl Engine {
         let found = match result {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(opened, %error, "cannot read a run's first record");
+                tracing::debug!(opened, error = %chain(&error), "cannot read a run's first record");
                 return self.load(opened, RETRY);
             }
         };

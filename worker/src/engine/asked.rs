@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use gridloom_shared::broker::{Broker, Message, PublishError, Subscription};
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::holdings::{Holdings, NAMED_MAX, PACKED_MAX, Packed, Question, number_of};
 use gridloom_shared::id::{QueueName, RunId, Session};
@@ -85,7 +86,7 @@ impl Engine {
                 Ok(Question::Queue(queue)) => self.held_of_queue(&queue, now),
                 Ok(Question::Run(run)) => self.held_of_run(&run, now),
                 Err(error) => {
-                    tracing::debug!(%error, "a question that cannot be understood");
+                    tracing::debug!(error = %chain(&error), "a question that cannot be understood");
                     continue;
                 }
             };

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::{Broker, Message, PublishError, Subject, Subscription};
+use gridloom_shared::chain;
 use gridloom_shared::command::{Broadcast, Halted};
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, EndState, PlanRecord};
@@ -118,7 +119,9 @@ impl Engine {
                 }
             }
             Ok(Broadcast::Reopened { run, sequence }) => self.cancelled.unmark(&run, sequence),
-            Err(error) => tracing::debug!(%error, "the leader said something unknown"),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "the leader said something unknown")
+            }
         }
     }
 
@@ -170,7 +173,7 @@ impl Engine {
             self.errands.add(async move {
                 let answer = wire::encode(&Halted { session });
                 if let Err(error) = broker.publish(reply, answer).await {
-                    tracing::debug!(%error, "cannot answer the leader");
+                    tracing::debug!(error = %chain(&error), "cannot answer the leader");
                 }
                 Event::Answered
             });
@@ -232,7 +235,7 @@ impl Engine {
                 }
             }
             Err(error) => {
-                tracing::debug!(%run, %error, "cannot read whether a run goes on");
+                tracing::debug!(%run, error = %chain(&error), "cannot read whether a run goes on");
                 let queue = self.runs.opened_of(run).and_then(|opened| {
                     let run = self.runs.get(opened)?;
                     Some(run.queue().clone())

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::chain;
 use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::reads::ledger::Span;
@@ -83,7 +84,7 @@ impl Engine {
                 self.start_reading(plan, RETRY);
             }
             Err(error) => {
-                tracing::debug!(run = plan.run, %error, "cannot read the ledger for a takeover");
+                tracing::debug!(run = plan.run, error = %chain(&error), "cannot read the ledger for a takeover");
                 self.start_reading(plan, RETRY);
             }
         }

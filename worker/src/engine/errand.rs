@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::broker::{Broker, Subject};
+use gridloom_shared::chain;
 use gridloom_shared::id::{Fence, RunId};
 use gridloom_shared::ledger::record::{Opened, PlanRecord, Takeover};
 use gridloom_shared::reads::ledger::{self, Span};
@@ -232,7 +233,7 @@ pub(super) async fn record(broker: Broker, unreadable: Unreadable, reply: Subjec
         .append_patiently(broker.subjects().unreadable(), unreadable.encode())
         .await;
     if let Err(error) = &recorded {
-        tracing::warn!(%error, "cannot record a message that cannot be understood");
+        tracing::warn!(error = %chain(&error), "cannot record a message that cannot be understood");
     }
     Event::Refused {
         reply: recorded.is_ok().then_some(reply),

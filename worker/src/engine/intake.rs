@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::pull::Delivery;
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::job::{PAGES_MAX, TILE_MAX};
 use gridloom_shared::ledger::record::Reason;
@@ -228,7 +229,7 @@ impl Engine {
 /// The tile in a message, or what is wrong with it.
 pub(super) fn read(queue: &Queue, delivery: &Delivery) -> Result<Tile, String> {
     let tile = Tile::read(&delivery.payload, queue.last_run())
-        .map_err(|error| format!("as a tile it is {error}"))?;
+        .map_err(|error| format!("as a tile it is {}", chain(&error)))?;
     if delivery.subject.strip_prefix(queue.prefix()) != Some(tile.run.as_str()) {
         return Err(format!(
             "it is a tile of run {}, which does not belong on this subject",

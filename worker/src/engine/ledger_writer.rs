@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::broker::{Subject, Subjects};
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, RunId, Session};
 use gridloom_shared::ledger::outcomes::Entry;
@@ -301,19 +302,21 @@ impl LedgerWriter {
             AppendError::Full { .. } | AppendError::Failed { .. } => {
                 self.troubled = true;
                 self.full |= matches!(error, AppendError::Full { .. });
-                self.health.trouble(Part::Ledger, error.to_string());
+                self.health.trouble(Part::Ledger, chain(error).to_string());
             }
             // A stream whose disk was full, or that this worker may not write to, does not answer.
             AppendError::Unknown { .. } if connected => {
                 self.troubled = true;
-                let why =
-                    format!("{error}; look at the broker's log: a full disk, or a permission");
+                let why = format!(
+                    "{}; look at the broker's log: a full disk, or a permission",
+                    chain(error)
+                );
                 self.health.trouble(Part::Ledger, why);
             }
             AppendError::Unavailable { .. }
             | AppendError::Unknown { .. }
             | AppendError::Conflict { .. } => {
-                tracing::debug!(%error, "record not confirmed: trying again");
+                tracing::debug!(error = %chain(error), "record not confirmed: trying again");
             }
         }
     }

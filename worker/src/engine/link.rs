@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::chain;
 
 use super::errand::{self, Seen};
 use super::queues::{AttachError, Attachment, attach};
@@ -123,7 +124,7 @@ impl Engine {
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot read the takeovers that were missed");
+                tracing::debug!(error = %chain(&error), "cannot read the takeovers that were missed");
                 self.catch_up(RETRY);
             }
         }
@@ -176,7 +177,7 @@ impl Engine {
                 self.fault = Some(RunError::Topology(error));
             }
             Err(error) => {
-                let why = format!("queue {}: {error}", state.name());
+                let why = format!("queue {}: {}", state.name(), chain(&error));
                 self.health.trouble(part, why);
                 self.attach(queue, RETRY_QUEUE);
             }

@@ -12,6 +12,7 @@ use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, PullId, Pull
 use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::topology::consumers::{AckDeadline, QueueConsumer, ensure_queue};
 use gridloom_shared::broker::{Broker, Subjects};
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::quick::QuickMap;
@@ -324,7 +325,9 @@ impl Queue {
                 );
                 self.waiting += tiles;
             }
-            Some(Err(error)) => tracing::debug!(queue = %self.name, %error, "cannot pull"),
+            Some(Err(error)) => {
+                tracing::debug!(queue = %self.name, error = %chain(&error), "cannot pull")
+            }
             None => {}
         }
     }

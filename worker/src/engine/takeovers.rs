@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::{Broker, Message, PublishError, Subscription};
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Fence, RunId};
 use gridloom_shared::ledger::record::{Author, Takeover};
@@ -140,7 +141,7 @@ impl Engine {
         }
         match result {
             Ok(seen) => self.apply_takeovers(opened, seen),
-            Err(error) => tracing::debug!(%error, "cannot read takeovers"),
+            Err(error) => tracing::debug!(error = %chain(&error), "cannot read takeovers"),
         }
     }
 }

@@ -50,6 +50,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use gridloom_shared::chain;
 use tokio::process::{Child, Command};
 
 use crate::failure::Failure;
@@ -182,7 +183,8 @@ impl Handler for ExecHandler {
         let (mut guard, lifeline) = self.start(command, &task).map_err(|error| {
             let program = self.guard.display();
             Failure::retry(format!(
-                "start command {name:?} under {program} guard: {error}"
+                "start command {name:?} under {program} guard: {}",
+                chain(&error)
             ))
         })?;
         let ended = tokio::select! {
@@ -198,8 +200,9 @@ impl Handler for ExecHandler {
                 "run command {name:?}: told to stop"
             )));
         };
-        let (ending, output) = ended
-            .map_err(|error| Failure::retry(format!("attend to command {name:?}: {error}")))?;
+        let (ending, output) = ended.map_err(|error| {
+            Failure::retry(format!("attend to command {name:?}: {}", chain(&error)))
+        })?;
         conclude(&shard, name, &ending, &output)
     }
 

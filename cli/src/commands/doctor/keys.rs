@@ -6,6 +6,7 @@ use gridloom_planner::leader::{self, LeaseValue};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::Place;
 use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::reads;
 use gridloom_shared::submission::Unreadable;
@@ -35,7 +36,7 @@ async fn look_at_leadership(broker: &Broker, chart: &mut Chart) {
     let bucket = broker.state();
     let first = match bucket.place_of(LEADER_KEY).await {
         Ok(place) => place,
-        Err(error) => return chart.bad("leadership", error.to_string(), ""),
+        Err(error) => return chart.bad("leadership", chain(&error).to_string(), ""),
     };
     let until = Instant::now() + SILENT;
     while Instant::now() < until {
@@ -99,7 +100,7 @@ async fn look_at_jobs(broker: &Broker, chart: &mut Chart) {
     };
     for job in jobs {
         if let Err(error) = job.spec {
-            let found = format!("the definition of job {} is {error}", job.name);
+            let found = format!("the definition of job {} is {}", job.name, chain(&error));
             chart.bad("jobs", found, "apply it again: gridloom job apply FILE");
         }
     }

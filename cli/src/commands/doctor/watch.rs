@@ -4,10 +4,10 @@ use gridloom_planner::broker_clock::spoken;
 use gridloom_planner::leader;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::chain;
 use gridloom_shared::reads;
 
 use super::chart::Chart;
-use crate::fault::words;
 
 /// Runs that are named.
 const NAMED: usize = 5;
@@ -40,7 +40,7 @@ async fn look_at_jump(broker: &Broker, chart: &mut Chart) {
 async fn look_at_lost_runs(broker: &Broker, chart: &mut Chart) {
     let lost = match reads::lost::list(broker).await {
         Ok(lost) => lost,
-        Err(error) => return chart.bad("lost runs", words(&error.into()), ""),
+        Err(error) => return chart.bad("lost runs", chain(&error).to_string(), ""),
     };
     let more = lost.len().saturating_sub(NAMED);
     for run in lost.iter().take(NAMED) {

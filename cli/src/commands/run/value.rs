@@ -1,6 +1,7 @@
 //! Which value a `--param KEY=VALUE` gives: JSON where it is some, text otherwise, and nothing that could be
 //! meant in two ways.
 
+use gridloom_shared::chain;
 use gridloom_shared::exact;
 use serde_json::Value;
 
@@ -14,7 +15,8 @@ pub(super) fn read(key: &str, written: &str) -> Result<Value, String> {
         )),
         Ok(value) => Ok(value),
         Err(error) if error.is_json => Err(format!(
-            "{error}; as a whole it is text if it stands in quotes: --param '{key}={}'",
+            "{}; as a whole it is text if it stands in quotes: --param '{key}={}'",
+            chain(&error),
             Value::from(written)
         )),
         // Every text that is no JSON means itself.

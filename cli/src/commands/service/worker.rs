@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gridloom_shared::address::Address;
 use gridloom_shared::broker::Options;
+use gridloom_shared::chain;
 use gridloom_shared::telemetry::{self, Health};
 use gridloom_worker::handlers::exec::ExecHandler;
 use gridloom_worker::handlers::noop::Noop;
@@ -109,8 +110,8 @@ impl Running {
         self.handle.stop();
         match self.task.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the worker ended"),
-            Err(error) => tracing::warn!(%error, "the worker ended"),
+            Ok(Err(error)) => tracing::warn!(error = %chain(&error), "the worker ended"),
+            Err(error) => tracing::warn!(error = %chain(&error), "the worker ended"),
         }
     }
 }
@@ -137,7 +138,8 @@ fn build(
     if !config.databases.is_empty() {
         let exact = |(name, url): (String, Address)| (name, url.exact().to_owned());
         let databases = config.databases.into_iter().map(exact).collect();
-        let sql = SqlHandler::new(databases).map_err(|error| Misuse::error(error.to_string()))?;
+        let sql =
+            SqlHandler::new(databases).map_err(|error| Misuse::error(chain(&error).to_string()))?;
         builder = builder.handler("sql", sql);
         handlers.push("sql");
     }
@@ -145,7 +147,7 @@ fn build(
         let guard =
             std::env::current_exe().context("find the running program, to guard commands with")?;
         let exec = ExecHandler::new(guard, config.exec)
-            .map_err(|error| Misuse::error(error.to_string()))?;
+            .map_err(|error| Misuse::error(chain(&error).to_string()))?;
         builder = builder.handler("exec", exec);
         handlers.push("exec");
     }
@@ -163,6 +165,6 @@ fn build(
     }
     let worker = builder
         .build()
-        .map_err(|error| Misuse::error(error.to_string()))?;
+        .map_err(|error| Misuse::error(chain(&error).to_string()))?;
     Ok((worker, handlers))
 }

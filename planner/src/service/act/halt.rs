@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use gridloom_shared::broker::{PublishError, Subscription};
+use gridloom_shared::chain;
 use gridloom_shared::command::{Broadcast, Halted};
 use gridloom_shared::id::{QueueName, RunId, Session};
 use gridloom_shared::wire;
@@ -40,10 +41,12 @@ impl Envoy {
                     .halted(&broadcast, (&inbox, &mut answers), begun, &mut holders)
                     .await
                 {
-                    tracing::warn!(%run, %error, "failed to have a cancelled run stopped");
+                    tracing::warn!(%run, error = %chain(&error), "failed to have a cancelled run stopped");
                 }
             }
-            Err(error) => tracing::warn!(%run, %error, "failed to listen to workers"),
+            Err(error) => {
+                tracing::warn!(%run, error = %chain(&error), "failed to listen to workers")
+            }
         }
         if let Some(silent) = holders.filter(|holders| !holders.is_empty()) {
             tracing::warn!(%run, workers = silent.len(), "not every worker says that it stopped a cancelled run");
@@ -57,7 +60,9 @@ impl Envoy {
         loop {
             match self.broker.purge(&stream, &filter, 0).await {
                 Ok(tiles) => return tracing::info!(%run, tiles, "removed from the queue"),
-                Err(error) => tracing::warn!(%run, %error, "failed to empty the queue"),
+                Err(error) => {
+                    tracing::warn!(%run, error = %chain(&error), "failed to empty the queue")
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }

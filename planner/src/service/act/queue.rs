@@ -2,6 +2,7 @@
 
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology;
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, RunId, Term};
 
@@ -27,7 +28,9 @@ impl Envoy {
                     let lost = Report::Refilled(run, Outcome::Lost(register));
                     return self.report(lost).await;
                 }
-                Err(error) => tracing::warn!(%run, %error, "failed to list the queue"),
+                Err(error) => {
+                    tracing::warn!(%run, error = %chain(&error), "failed to list the queue")
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -52,7 +55,9 @@ impl Envoy {
         let ledger = loop {
             match self.broker.info(&self.broker.subjects().ledger()).await {
                 Ok(info) => break info.last_seq,
-                Err(error) => tracing::warn!(%run, %error, "failed to look at the ledger"),
+                Err(error) => {
+                    tracing::warn!(%run, error = %chain(&error), "failed to look at the ledger")
+                }
             }
             tokio::time::sleep(PAUSE).await;
         };
@@ -71,7 +76,7 @@ impl Envoy {
                 Ok(register) => break Ok(register),
                 Err(TakeError::Claim(error @ ClaimError::Deposed { .. })) => break Err(error),
                 Err(error) => {
-                    tracing::warn!(%error, "the term register is not written; trying again");
+                    tracing::warn!(error = %chain(&error), "the term register is not written; trying again");
                     tokio::time::sleep(PAUSE_FULL).await;
                 }
             }
@@ -87,7 +92,7 @@ impl Envoy {
             topology::ensure(&self.broker, &self.topology).await?;
             match self.broker.claim_term(term, self.session).await {
                 Err(error) if error.is_stream_missing() && Boot::now() < give_up => {
-                    tracing::warn!(%error, "the queue is gone");
+                    tracing::warn!(error = %chain(&error), "the queue is gone");
                 }
                 claimed => return Ok(claimed?),
             }

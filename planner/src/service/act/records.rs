@@ -6,6 +6,7 @@ use std::time::Duration;
 use gridloom_shared::broker::PublishError;
 use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::chain;
 use gridloom_shared::command::{Answer, Broadcast};
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::fold::Fold;
@@ -50,7 +51,7 @@ impl Envoy {
             Err(error) => {
                 // A run that ends itself tries that again.
                 tokio::time::sleep(PAUSE_FULL).await;
-                Written::Never(format!("it cannot be written: {error}"))
+                Written::Never(format!("it cannot be written: {}", chain(&error)))
             }
         };
         self.report(Report::Ordered {
@@ -64,7 +65,7 @@ impl Envoy {
     async fn tell(&self, broadcast: &Broadcast) {
         let subject = self.broker.subjects().broadcast();
         if let Err(error) = self.broker.publish(subject, wire::encode(broadcast)).await {
-            tracing::debug!(%error, "failed to tell the workers");
+            tracing::debug!(error = %chain(&error), "failed to tell the workers");
         }
     }
 
@@ -76,7 +77,7 @@ impl Envoy {
             Ok(_) => {}
             Err(AppendError::Conflict { .. }) => self.report(Report::Outrun(run)).await,
             Err(error) => {
-                tracing::error!(%run, %error, "the run cannot be closed; trying again");
+                tracing::error!(%run, error = %chain(&error), "the run cannot be closed; trying again");
                 tokio::time::sleep(PAUSE_FULL).await;
                 self.report(Report::Outrun(run)).await;
             }
@@ -88,7 +89,9 @@ impl Envoy {
         loop {
             match self.fold_run(&run, position).await {
                 Ok(fold) => return self.report(Report::Loaded(Box::new(fold))).await,
-                Err(error) => tracing::warn!(%run, %error, "failed to read a run that is over"),
+                Err(error) => {
+                    tracing::warn!(%run, error = %chain(&error), "failed to read a run that is over")
+                }
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -123,7 +126,9 @@ impl Envoy {
                     .await;
                 match records {
                     Ok(records) => break records,
-                    Err(error) => tracing::warn!(%run, %error, "failed to read a wave again"),
+                    Err(error) => {
+                        tracing::warn!(%run, error = %chain(&error), "failed to read a wave again")
+                    }
                 }
                 tokio::time::sleep(PAUSE).await;
             };
@@ -142,7 +147,7 @@ impl Envoy {
     /// Answers somebody who gave an order.
     pub(super) async fn answer(self, reply: Subject, answer: Answer) {
         if let Err(error) = self.broker.publish(reply, wire::encode(&answer)).await {
-            tracing::debug!(%error, "failed to answer an order");
+            tracing::debug!(error = %chain(&error), "failed to answer an order");
         }
     }
 
@@ -152,7 +157,7 @@ impl Envoy {
         let called: Result<(), PublishError> =
             self.broker.publish(subject, bytes::Bytes::new()).await;
         if let Err(error) = called {
-            tracing::debug!(%error, "failed to call the workers");
+            tracing::debug!(error = %chain(&error), "failed to call the workers");
         }
     }
 }

@@ -8,6 +8,7 @@ use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::batch::{BatchError, Outgoing, Published};
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::broker::term::Register;
+use gridloom_shared::chain;
 use gridloom_shared::id::{Fence, QueueName, RunId};
 use gridloom_shared::ledger::record::{Again, Author, PlanRecord, WAVE_TILES_MAX};
 use gridloom_shared::telemetry::names;
@@ -52,7 +53,7 @@ impl Envoy {
                     return self.report(Report::Outrun(run)).await;
                 }
                 Err(error) => {
-                    let why = format!("its next wave cannot be written: {error}");
+                    let why = format!("its next wave cannot be written: {}", chain(&error));
                     return self.report(Report::Unwritable(run, why)).await;
                 }
             };
@@ -133,7 +134,7 @@ impl Envoy {
                 }
                 Published::Failed(BatchError::Unsendable(why)) => return Outcome::Unsendable(why),
                 Published::Failed(error) => {
-                    tracing::error!(%error, "the queue takes no tiles");
+                    tracing::error!(error = %chain(&error), "the queue takes no tiles");
                     tokio::time::sleep(PAUSE_FULL).await;
                     refused += 1;
                     // Its run may have been cancelled meanwhile: it is looked at anew.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use gridloom_shared::broker::{Broker, RequestError};
+use gridloom_shared::chain;
 use gridloom_shared::holdings::{Holdings, Question, place_of};
 use gridloom_shared::id::{QueueName, RunId, Session};
 use gridloom_shared::limits::HELD_MAX;
@@ -112,7 +113,9 @@ async fn one(
                     tracing::warn!(%session, "an unreadable answer");
                 }
                 Ok(_) => tracing::warn!(%session, "it holds more than it can say"),
-                Err(error) => tracing::warn!(%session, %error, "an unreadable answer"),
+                Err(error) => {
+                    tracing::warn!(%session, error = %chain(&error), "an unreadable answer")
+                }
             },
             // Its death is noticed by the probes.
             Err(RequestError::TimedOut { .. }) => continue,

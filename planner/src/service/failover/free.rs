@@ -16,6 +16,7 @@ use gridloom_shared::broker::subjects::ConsumerName;
 use gridloom_shared::broker::topology::standing::Standing as Place;
 use gridloom_shared::broker::topology::{TopologyError, consumers};
 use gridloom_shared::broker::{Broker, PublishError, RequestError};
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::holdings::{NAMED_MAX, Question};
 use gridloom_shared::id::QueueName;
@@ -86,7 +87,7 @@ pub(super) async fn free(envoy: &Envoy, workers: &Workers, presence: &Presence, 
         let tiles = dead.freed.len() - before;
         metrics::counter!(names::TILES_FREED).increment(tiles as u64);
         if let Err(error) = ended {
-            tracing::info!(worker = %presence.worker, tiles, %error, "no more is freed for it");
+            tracing::info!(worker = %presence.worker, tiles, error = %chain(&error), "no more is freed for it");
             return;
         }
         if tiles > 0 || before == 0 {
@@ -109,7 +110,9 @@ impl Dead<'_> {
                 Ok(()) => return Ok(()),
                 Err(FreeError::Lives) => return Err(FreeError::Lives),
                 Err(error) if tries >= TRIES => return Err(error),
-                Err(error) => tracing::debug!(%error, "failed to free what a dead worker held"),
+                Err(error) => {
+                    tracing::debug!(error = %chain(&error), "failed to free what a dead worker held")
+                }
             }
             tries += 1;
             tokio::time::sleep(PAUSE).await;
@@ -228,7 +231,7 @@ impl Dead<'_> {
         }
         let key = self.presence.session.to_string();
         if let Err(error) = self.broker.workers().forget(&key).await {
-            tracing::debug!(%error, "cannot take the registration of a dead worker away");
+            tracing::debug!(error = %chain(&error), "cannot take the registration of a dead worker away");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gridloom_shared::broker::Message;
+use gridloom_shared::chain;
 use gridloom_shared::command::{Answer, Command};
 use gridloom_shared::wire;
 
@@ -24,7 +25,7 @@ pub(in crate::service) async fn commands(envoy: Envoy) {
                     }
                 }
             }
-            Err(error) => tracing::warn!(%error, "failed to listen for orders"),
+            Err(error) => tracing::warn!(error = %chain(&error), "failed to listen for orders"),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -45,7 +46,7 @@ async fn take(envoy: &Envoy, message: Message) -> bool {
             tracing::warn!(subject = %message.subject, reason, "an order that cannot be understood");
             let answer = wire::encode(&Answer::Misuse { reason });
             if let Err(error) = envoy.broker.publish(reply, answer).await {
-                tracing::debug!(%error, "failed to answer an order");
+                tracing::debug!(error = %chain(&error), "failed to answer an order");
             }
             true
         }
@@ -53,8 +54,12 @@ async fn take(envoy: &Envoy, message: Message) -> bool {
 }
 
 fn understand(envoy: &Envoy, message: &Message) -> Result<Command, String> {
-    let command: Command = wire::decode(&message.payload)
-        .map_err(|error| format!("the order cannot be understood: as one it is {error}"))?;
+    let command: Command = wire::decode(&message.payload).map_err(|error| {
+        format!(
+            "the order cannot be understood: as one it is {}",
+            chain(&error)
+        )
+    })?;
     if message.subject.as_str() != envoy.broker.subjects().command(command.verb) {
         return Err(format!(
             "an order to {} does not belong on subject {}",

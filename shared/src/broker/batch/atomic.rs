@@ -13,6 +13,7 @@ use super::{BatchError, Outgoing, Published, not_stored};
 use crate::broker::api::{self, ApiError, Stored};
 use crate::broker::connect::Broker;
 use crate::broker::term::Register;
+use crate::chain;
 
 /// How long the first and the last message wait for their answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,8 +71,9 @@ impl Broker {
                 headers,
                 message.payload.clone(),
             );
-            sent.await
-                .map_err(|error| Published::Failed(BatchError::Unsendable(error.to_string())))?;
+            sent.await.map_err(|error| {
+                Published::Failed(BatchError::Unsendable(chain(&error).to_string()))
+            })?;
         }
         let mut headers = place(HeaderMap::new(), &batch, number + 1);
         headers.insert(BATCH_COMMIT, "1");

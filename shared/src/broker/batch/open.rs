@@ -20,6 +20,7 @@ use crate::broker::plain::{RequestError, Subscription};
 use crate::broker::subjects;
 use crate::broker::term::Register;
 use crate::broker::topology::streams::OPEN_BATCHES;
+use crate::chain;
 
 /// How long the broker may be silent.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +39,7 @@ impl Broker {
             Ok(answers) => answers,
             Err(error) => {
                 return Published::Busy {
-                    cause: error.to_string(),
+                    cause: chain(&error).to_string(),
                 };
             }
         };
@@ -55,7 +56,7 @@ impl Broker {
             let sent = self.publish_asking(subject, reply, headers, payload);
             if let Err(error) = sent.await {
                 return Published::Unknown {
-                    cause: error.to_string(),
+                    cause: chain(&error).to_string(),
                 };
             }
         }
@@ -178,7 +179,7 @@ impl Judge {
                 unknown(format!("{stored} of {} tiles are stored", self.count))
             }
             Ok(Answer::Broken(why)) | Err(ApiError::Answer(why)) => unknown(why),
-            Err(error) if place != Some(1) => unknown(error.to_string()),
+            Err(error) if place != Some(1) => unknown(chain(&error).to_string()),
             Err(error) if self.count == 1 => Some(not_stored(error)),
             Err(error) => {
                 self.first = Some(error);

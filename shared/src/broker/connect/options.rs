@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::{ATTEMPT, ConnectError};
 use crate::address::Address;
+use crate::chain;
 use crate::id::Namespace;
 
 /// A dead peer is noticed after about two of these.
@@ -99,7 +100,7 @@ pub(super) fn addresses(options: &Options) -> Result<Vec<async_nats::ServerAddr>
         .collect::<Result<_, _>>()
         .map_err(|error: std::io::Error| ConnectError::Address {
             url: options.url.to_string(),
-            cause: error.to_string(),
+            cause: chain(&error).to_string(),
         })
 }
 

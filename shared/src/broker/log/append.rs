@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::broker::api::{self, ApiError, Fault, Stored};
 use crate::broker::connect::{Broker, jittered};
 use crate::broker::plain::RequestError;
+use crate::chain;
 
 /// How long one append waits for its answer.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,11 +30,12 @@ pub enum AppendError {
         subject: String,
     },
     /// No room: surely not stored.
-    #[error("append to {subject}: {fault}; make room on the broker's disk or raise its limits")]
+    #[error("append to {subject} (make room on the broker's disk or raise its limits)")]
     Full {
         /// Where it was to go.
         subject: String,
         /// What the broker said.
+        #[source]
         fault: Fault,
     },
     /// An election, a restart, no such stream for now: surely not stored, trying again is right.
@@ -77,16 +79,16 @@ impl AppendError {
             ApiError::Request(error @ RequestError::NoResponders { .. }) => {
                 AppendError::Unavailable {
                     subject,
-                    cause: error.to_string(),
+                    cause: chain(&error).to_string(),
                 }
             }
             ApiError::Request(error) if error.may_be_done() => AppendError::Unknown {
                 subject,
-                cause: error.to_string(),
+                cause: chain(&error).to_string(),
             },
             error => AppendError::Failed {
                 subject,
-                cause: error.to_string(),
+                cause: chain(&error).to_string(),
             },
         }
     }
@@ -173,7 +175,7 @@ impl Broker {
             if Instant::now() + pause >= give_up {
                 return Err(error);
             }
-            tracing::debug!(%error, "append again");
+            tracing::debug!(error = %chain(&error), "append again");
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }

@@ -63,11 +63,12 @@ pub enum Followed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FollowError {
     /// The stream cannot be read, for more than ten seconds.
-    #[error("follow stream {stream}: {cause}")]
+    #[error("follow stream {stream}")]
     Unavailable {
         /// What is followed.
         stream: String,
         /// What is wrong.
+        #[source]
         cause: ApiError,
     },
     /// The stream ends before records that were already read, or is another of the same name: it was made

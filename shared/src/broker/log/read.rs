@@ -24,7 +24,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a read failed. Reading again is always right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("read stream {stream}: {cause}")]
+#[error("read stream {stream}")]
 pub struct ReadError {
     /// What was read.
     pub stream: String,

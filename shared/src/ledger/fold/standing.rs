@@ -2,6 +2,7 @@
 //! run that is given up, and one that is set aside because its plan makes no sense.
 
 use super::Fold;
+use crate::chain;
 use crate::clock::UnixMs;
 use crate::id::{Nonce, QueueName};
 use crate::ledger::record::{Author, Opened, PlanRecord, Record, Wave};
@@ -30,7 +31,7 @@ impl Fold {
             _ if of.is_some_and(|of| of != queue) => self.apply_unreadable(sequence),
             Ok(record) => self.apply(sequence, at, record),
             Err(error) if author == Author::Plan => {
-                self.apply_unreadable_plan(sequence, &error.to_string());
+                self.apply_unreadable_plan(sequence, &chain(error).to_string());
             }
             Err(_) => self.apply_unreadable(sequence),
         }

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gridloom_shared::chain;
 use gridloom_shared::duration::parse_duration;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -159,7 +160,7 @@ struct Grace(Duration);
 impl TryFrom<String> for Grace {
     type Error = String;
     fn try_from(text: String) -> Result<Grace, String> {
-        let grace = parse_duration(&text).map_err(|error| error.to_string())?;
+        let grace = parse_duration(&text).map_err(|error| chain(&error).to_string())?;
         match Duration::from_millis(grace) {
             grace if grace <= GRACE_MAX => Ok(Grace(grace)),
             _ => Err("must be at most 5m".to_owned()),

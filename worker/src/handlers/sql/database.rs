@@ -3,6 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use gridloom_shared::chain;
+
 #[cfg(feature = "mysql")]
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 use sqlx::pool::PoolOptions;
@@ -85,7 +87,7 @@ impl Database {
         })?;
         let malformed = |error: Error| DatabaseError::Url {
             name: name.to_owned(),
-            reason: error.to_string(),
+            reason: chain(&error).to_string(),
         };
         let target = match dialect {
             #[cfg(feature = "sqlite")]

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use gridloom_shared::chain;
 use gridloom_shared::limits::ROWS_MAX;
 use gridloom_shared::tile::{Bounds, Key};
 use serde_json::{Map, Value as Json};
@@ -184,8 +185,8 @@ fn read(
     dialect: Dialect,
     written: Written<'_>,
 ) -> Result<Statement, Failure> {
-    let statement =
-        Statement::read(text, dialect, written).map_err(|error| fault(key, error.to_string()))?;
+    let statement = Statement::read(text, dialect, written)
+        .map_err(|error| fault(key, chain(&error).to_string()))?;
     if let Some(why) = dialect.leaves_transaction(&statement.verb) {
         let message = format!("cannot be a {} statement: {why}", statement.verb);
         return Err(fault(key, message));

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use gridloom_shared::chain;
+
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 
@@ -185,7 +187,7 @@ impl Patience {
             let message = format!("get through to the database for {seconds} s: {text}");
             return Err(Failure::retry(message));
         }
-        tracing::debug!(%error, unknown = self.commit_unknown, "sql shard is tried again");
+        tracing::debug!(error = %chain(&error), unknown = self.commit_unknown, "sql shard is tried again");
         tokio::time::sleep(self.wait).await;
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
         Ok(())

@@ -6,6 +6,7 @@ use serde_json::{Map, Number, Value};
 use super::super::fault::Faults;
 use super::super::node::join;
 use super::syntax_fault;
+use crate::chain;
 use crate::exact;
 
 pub(super) fn read(text: &str) -> Result<Value, Faults> {
@@ -70,7 +71,7 @@ fn integer(number: &DeInteger<'_>) -> Result<Number, exact::NumberError> {
 fn carried(number: Result<Number, exact::NumberError>, path: &str, faults: &mut Faults) -> Value {
     number.map_or_else(
         |error| {
-            faults.add(path, error.to_string());
+            faults.add(path, chain(&error).to_string());
             Value::Null
         },
         Value::Number,
