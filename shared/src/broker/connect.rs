@@ -4,6 +4,7 @@
 //! anything of the new connection can be read.
 
 mod options;
+mod tls;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,6 +60,16 @@ pub enum ConnectError {
         /// What is wrong with it.
         cause: String,
     },
+    /// The address, the options or the server ask for TLS, which this program was built without.
+    #[error(
+        "use broker at {url}: {what} TLS, which this program was built without; build gridloom-worker with its feature \"tls\", which is on by default"
+    )]
+    WithoutTls {
+        /// The address, without its password.
+        url: String,
+        /// Who asks for it.
+        what: &'static str,
+    },
     /// The server is too old.
     #[error(
         "use broker at {url}: nats-server {found} is too old, at least {needed} is needed (2.15.1 recommended)"
@@ -97,9 +108,12 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Whether the address is none: what was said is wrong, and not the broker.
+    /// Whether the address is none, or one for another program: what was said is wrong, and not the broker.
     pub fn is_misuse(&self) -> bool {
-        matches!(self, ConnectError::Address { .. })
+        matches!(
+            self,
+            ConnectError::Address { .. } | ConnectError::WithoutTls { .. }
+        )
     }
 
     /// Whether the broker could not be reached, as against: was reached and will not do.
@@ -233,6 +247,12 @@ impl Broker {
 
 async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
     let url = options.url.to_string();
+    if !tls::is_there() {
+        let what = tls::asked_for(options, &addresses(options)?).await;
+        if let Some(what) = what {
+            return Err(ConnectError::WithoutTls { url, what });
+        }
+    }
     let (bump, changes) = watch::channel(0);
     let client = match tokio::time::timeout(
         ATTEMPT,
