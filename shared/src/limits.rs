@@ -126,6 +126,9 @@ pub const UNACKED_TIMES: u32 = 4;
 pub const UNACKED_MORE: u32 = 4_000;
 /// Most tiles that one worker can say it holds.
 pub const HELD_MAX: usize = 200_000;
+/// Most takeovers by others that a worker remembers of tiles which it does not hold. Each comes with a record
+/// in the ledger; beyond them it knows less, and takes over what it would have known to be another's.
+pub const HEARD_MAX: usize = 65_536;
 /// Most bytes of one packed set in a worker's answer: more than 100,000 tiles, however scattered. Who
 /// holds more says so.
 pub const PACKED_MAX: usize = 384 * 1024;
@@ -278,6 +281,10 @@ const _: () = {
     assert!(
         (CONCURRENCY_MAX * (1 + UNACKED_TIMES) + UNACKED_MORE) as usize <= HELD_MAX,
         "a worker can name all that it holds"
+    );
+    assert!(
+        HEARD_MAX >= IN_FLIGHT_MAX,
+        "all tiles that a queue has handed out are taken over at once after a restart of the broker"
     );
     assert!(
         (WORKER_QUEUES_MAX + WORKER_HANDLERS_MAX) * (NAME_MAX + KEY_MORE)

@@ -7,6 +7,9 @@
 //! | yes | any | any | `count`: it wins, since only it suggests a crash |
 //! | no | yes | any | `again` |
 //! | no | no | no, or the floor is not known | `floor` |
+//!
+//! A delivery that is certainly first by these signs is dropped when somebody else's takeover of it was heard, and
+//! taken over too (`floor`) when that may have been forgotten: see [`heard`].
 
 use gridloom_shared::ledger::record::Reason;
 

@@ -105,6 +105,9 @@ impl Engine {
             );
             return;
         }
+        // Where too many were heard to know that, somebody may have taken it over.
+        let forgotten = self.takeovers.may_have_forgotten(pulled);
+        let reason = reason.or_else(|| forgotten.then_some(Reason::Floor));
         self.hold(tile, queue, receipt, lease, reason);
     }
 

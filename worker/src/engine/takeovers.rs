@@ -42,6 +42,11 @@ impl Takeovers {
         self.heard.contains(run, place)
     }
 
+    /// Whether a takeover of a tile that was pulled at `pulled` may have been heard and forgotten.
+    pub(super) fn may_have_forgotten(&self, pulled: Boot) -> bool {
+        self.heard.may_have_forgotten(pulled)
+    }
+
     /// Forgets what is older than `keep`.
     pub(super) fn forget(&mut self, now: Boot, keep: Duration) {
         self.heard.forget(now, keep);

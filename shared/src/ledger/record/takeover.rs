@@ -12,7 +12,8 @@ use crate::wire;
 pub enum Reason {
     /// The delivery count was above 1. The only reason that suggests a crash.
     Count,
-    /// The message was stored before the broker or its consumer began anew.
+    /// The message was stored before the broker or its consumer began anew; or so many takeovers were heard that
+    /// one of it may have been forgotten.
     Floor,
     /// The message is a refill.
     Again,
