@@ -3,7 +3,7 @@
 //! What has to be looked through now and then (runs with open tiles, runs that moved) is kept as sets
 //! of its own: open runs are unbounded in number, and nothing is done for each of them in each tick.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::{Counts, Fold};
@@ -33,6 +33,8 @@ pub struct Book {
     busy: HashSet<RunId>,
     /// Those whose fold has changed since they were last asked for.
     moved: HashSet<RunId>,
+    /// Those whose plan makes no sense.
+    aside: BTreeSet<RunId>,
 }
 
 impl Book {
@@ -75,7 +77,7 @@ impl Book {
         let name = fold.run().clone();
         let mut run = Run::new(fold)?;
         run.take(Event::QueueDoubtful);
-        self.note(&name, !run.fold().open_tiles().is_empty());
+        self.note(&name, run.fold().open_tiles().is_empty(), is_aside(&run));
         Some(self.runs.entry(name).insert_entry(run).into_mut())
     }
 
@@ -83,6 +85,7 @@ impl Book {
     pub fn remove(&mut self, name: &RunId) -> Option<Run> {
         self.busy.remove(name);
         self.moved.remove(name);
+        self.aside.remove(name);
         self.runs.remove(name)
     }
 
@@ -102,8 +105,8 @@ impl Book {
             },
             over: run.fold().closing().is_some(),
         };
-        let open = !run.fold().open_tiles().is_empty();
-        self.note(&entry.run, open);
+        let (idle, aside) = (run.fold().open_tiles().is_empty(), is_aside(run));
+        self.note(&entry.run, idle, aside);
         Some(moved)
     }
 
@@ -137,17 +140,33 @@ impl Book {
         moved.into_iter().filter_map(|name| self.runs.get(&name))
     }
 
-    /// Notes of a run that has changed whether tiles of it are open, and that it has moved.
-    fn note(&mut self, name: &RunId, open: bool) {
-        if !open {
+    /// The runs of which nothing more is planned, because their plan makes no sense.
+    pub fn aside(&self) -> &BTreeSet<RunId> {
+        &self.aside
+    }
+
+    /// Notes of a run that has changed whether tiles of it are open and whether it is set aside, and that it
+    /// has moved.
+    fn note(&mut self, name: &RunId, idle: bool, aside: bool) {
+        if idle {
             self.busy.remove(name);
         } else if !self.busy.contains(name) {
             self.busy.insert(name.clone());
+        }
+        if aside {
+            self.aside.insert(name.clone());
+        } else {
+            self.aside.remove(name);
         }
         if !self.moved.contains(name) {
             self.moved.insert(name.clone());
         }
     }
+}
+
+/// Whether nothing more of it is planned, and nobody has ordered yet that it ends.
+fn is_aside(run: &Run) -> bool {
+    run.fold().aside().is_some() && run.fold().cancelled().is_none()
 }
 
 fn sorted(names: impl Iterator<Item = RunId>) -> Vec<RunId> {

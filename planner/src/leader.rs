@@ -9,13 +9,14 @@
 //! | standby | take it, with the next term | leads | standby | - | - |
 //! | leads | - | leads on | standby | standby | standby |
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
-use gridloom_shared::id::{Session, Term};
+use gridloom_shared::id::{RunId, Session, Term};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -44,6 +45,35 @@ pub struct LeaseValue {
     /// By how many milliseconds the holder saw the broker's clock jump, while it does not go by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_jump_ms: Option<i64>,
+    /// Runs of which the holder plans nothing more.
+    #[serde(default, skip_serializing_if = "SetAside::is_empty")]
+    pub set_aside: SetAside,
+}
+
+/// Open runs of which nothing more is planned, because their plan makes no sense.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// How many there are.
+    pub count: u64,
+    /// Some of them.
+    pub some: Vec<RunId>,
+}
+
+impl SetAside {
+    /// Names that a lease holds.
+    const NAMED: usize = 5;
+
+    /// The runs `all`, the first of them by name.
+    pub fn of(all: &BTreeSet<RunId>) -> SetAside {
+        SetAside {
+            count: all.len() as u64,
+            some: all.iter().take(SetAside::NAMED).cloned().collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
 }
 
 /// A write of the lease that is due.
@@ -254,6 +284,7 @@ mod tests {
             term: Term(term),
             free,
             clock_jump_ms: None,
+            set_aside: SetAside::default(),
         }
     }
 

@@ -24,13 +24,13 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::job::Shares;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::admission::Flow;
 use crate::broker_clock::BrokerClock;
 use crate::lead;
-use crate::leader::{self, Leadership, Notice};
+use crate::leader::{self, Leadership, Notice, SetAside};
 use crate::now::Now;
 use crate::retention::Retention;
 use crate::toll::Tolls;
@@ -219,6 +219,7 @@ impl Service {
         let (changes_in, mut changes) = mpsc::channel(8);
         let (orders, orders_out) = mpsc::channel(8);
         let (replaced_in, mut replaced) = mpsc::channel(1);
+        let (aside, set_aside) = watch::channel(SetAside::default());
         let name = self.options.name.clone();
         let mut around = Around {
             orders,
@@ -229,6 +230,7 @@ impl Service {
                 orders_out,
                 self.validity.clone(),
                 self.clock.clone(),
+                set_aside,
             )),
             presence: tokio::spawn(feeds::presence(self.broker.clone(), self.sender.clone())),
             streams: tokio::spawn(streams::keep(
@@ -236,7 +238,7 @@ impl Service {
                 self.options.topology,
                 replaced_in,
             )),
-            writer: projection::start(self.broker.clone()),
+            writer: projection::start(self.broker.clone(), aside),
         };
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -10,10 +10,10 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::telemetry::names;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::{Leadership, Lease, LeaseValue, Notice, Validity, Write, parse};
+use super::{Leadership, Lease, LeaseValue, Notice, SetAside, Validity, Write, parse};
 use crate::broker_clock::{BrokerClock, spoken};
 
 /// How often a standby looks.
@@ -31,6 +31,7 @@ pub(crate) async fn keep(
     mut orders: mpsc::Receiver<Notice>,
     validity: Validity,
     clock: BrokerClock,
+    set_aside: watch::Receiver<SetAside>,
 ) {
     let mut keeper = Keeper {
         bucket: broker.state(),
@@ -43,6 +44,7 @@ pub(crate) async fn keep(
         changes,
         validity,
         clock,
+        set_aside,
     };
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -99,6 +101,8 @@ struct Keeper {
     changes: mpsc::Sender<Leadership>,
     validity: Validity,
     clock: BrokerClock,
+    /// What this process tells of its runs while it leads.
+    set_aside: watch::Receiver<SetAside>,
 }
 
 impl Keeper {
@@ -229,6 +233,7 @@ impl Keeper {
             term,
             free,
             clock_jump_ms: self.clock.doubt().map(|doubt| doubt.by_ms),
+            set_aside: self.set_aside.borrow().clone(),
         };
         serde_json::json!(value).to_string().into()
     }

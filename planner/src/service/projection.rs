@@ -14,9 +14,10 @@ use gridloom_shared::ledger::fold::Counts;
 use gridloom_shared::ledger::summary::{RunState, RunSummary};
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::lead::{Change, Lead};
+use crate::leader::SetAside;
 use crate::run::Run;
 
 /// How long a new run waits for its first summary: its first shards go first, and one that is over by
@@ -36,17 +37,20 @@ pub(super) struct Writer {
     fresh: Vec<RunId>,
     since: Boot,
     renewed: Boot,
+    /// What the lease tells of.
+    aside: watch::Sender<SetAside>,
     task: tokio::task::JoinHandle<()>,
 }
 
 /// Starts the writer.
-pub(super) fn start(broker: Broker) -> Writer {
+pub(super) fn start(broker: Broker, aside: watch::Sender<SetAside>) -> Writer {
     let (summaries, queue) = mpsc::unbounded_channel();
     Writer {
         summaries,
         fresh: Vec::new(),
         since: Boot::now(),
         renewed: Boot::now(),
+        aside,
         task: tokio::spawn(write(broker, queue)),
     }
 }
@@ -94,12 +98,22 @@ impl Writer {
         if changed {
             self.running(lead.book().len());
         }
+        self.tell_aside(SetAside::of(lead.book().aside()));
     }
 
     /// Nothing is led any more: what runs is another's to show.
     pub(super) fn rest(&mut self) {
         self.fresh.clear();
         self.running(0);
+        self.tell_aside(SetAside::default());
+    }
+
+    fn tell_aside(&self, now: SetAside) {
+        self.aside.send_if_modified(|told| {
+            let changed = *told != now;
+            *told = now;
+            changed
+        });
     }
 
     fn running(&self, runs: usize) {

@@ -219,6 +219,19 @@ async fn same_request_is_the_first_run_although_its_job_moved_to_another_queue()
     .await
 }
 
+/// Whether `doctor` says that the run is set aside, and what to do about it.
+async fn doctor_tells_of(stage: &Stage, run: &RunId) -> anyhow::Result<bool> {
+    let said = stage.cli(&["doctor", "--json"], SOON).await?.json()?;
+    let named = |one: &&serde_json::Value| {
+        one["check"] == "runs set aside" && one["found"].to_string().contains(run.as_str())
+    };
+    let checks = said.as_array().into_iter().flatten();
+    Ok(checks.filter(named).any(|one| {
+        let advice = one["advice"].to_string();
+        one["result"] == "bad" && advice.contains(&format!("gridloom cancel {run}"))
+    }))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn run_with_nonsense_on_its_plan_is_set_aside_while_others_go_on() -> anyhow::Result<()> {
     play(async |stage| {
@@ -260,11 +273,19 @@ async fn run_with_nonsense_on_its_plan_is_set_aside_while_others_go_on() -> anyh
         assert_eq!(second.state, RunState::Succeeded);
         assert!(leader_says(stage, "set aside"));
         assert!(!stage.is_closed(&run).await?);
+        eventually(TOLD, "doctor names it", async || {
+            doctor_tells_of(stage, &run).await
+        })
+        .await?;
         stage
             .cli(&["cancel", run.as_str()], SOON)
             .await?
             .succeeded()?;
         stage.closed(&run, SOON).await?;
+        eventually(TOLD, "doctor names it no more", async || {
+            Ok(!doctor_tells_of(stage, &run).await?)
+        })
+        .await?;
         Ok(())
     })
     .await

@@ -1,7 +1,7 @@
 //! What planners have seen and nobody may have heard: runs that were lost, and a broker's clock that jumped.
 
 use gridloom_planner::broker_clock::spoken;
-use gridloom_planner::leader;
+use gridloom_planner::leader::{self, LeaseValue};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::chain;
@@ -13,18 +13,20 @@ use super::chart::Chart;
 const NAMED: usize = 5;
 
 pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
-    look_at_jump(broker, chart).await;
+    // Whether anybody leads is another's check.
+    if let Ok(place) = broker.state().place_of(LEADER_KEY).await
+        && let Some(Ok(lease)) = place.value().map(|value| leader::parse(value))
+        && !lease.free
+    {
+        look_at_jump(&lease, chart);
+        look_at_runs_set_aside(&lease, chart);
+    }
     look_at_lost_runs(broker, chart).await;
 }
 
 /// Whether the leader goes by the broker's clock.
-async fn look_at_jump(broker: &Broker, chart: &mut Chart) {
-    // Whether anybody leads is another's check.
-    let Ok(place) = broker.state().place_of(LEADER_KEY).await else {
-        return;
-    };
-    let lease = place.value().and_then(|value| leader::parse(value).ok());
-    let Some(by_ms) = lease.and_then(|lease| lease.clock_jump_ms.filter(|_| !lease.free)) else {
+fn look_at_jump(lease: &LeaseValue, chart: &mut Chart) {
+    let Some(by_ms) = lease.clock_jump_ms else {
         return;
     };
     chart.bad(
@@ -35,6 +37,25 @@ async fn look_at_jump(broker: &Broker, chart: &mut Chart) {
         ),
         "set the clock of the broker's machines by NTP; nothing else is to be done",
     );
+}
+
+/// Runs that stand still because somebody wrote nonsense on their plans.
+fn look_at_runs_set_aside(lease: &LeaseValue, chart: &mut Chart) {
+    let aside = &lease.set_aside;
+    for run in &aside.some {
+        chart.bad(
+            "runs set aside",
+            format!("run {run}: its plan makes no sense, so nothing more of it is planned"),
+            format!(
+                "see what stands there: gridloom show {run}; find who writes to its ledger; then gridloom cancel {run}, and gridloom retry {run} runs what is left"
+            ),
+        );
+    }
+    let more = aside.count.saturating_sub(aside.some.len() as u64);
+    if more > 0 {
+        let advice = "the planner's log names each: set aside";
+        chart.bad("runs set aside", format!("and {more} more"), advice);
+    }
 }
 
 async fn look_at_lost_runs(broker: &Broker, chart: &mut Chart) {
