@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use gridloom_shared::broker::subjects::WATCHED_KEY;
+use gridloom_shared::broker::subjects::{LEADER_KEY, WATCHED_KEY};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::record::{PlanRecord, Record, WorkRecord};
@@ -187,6 +187,16 @@ async fn five_of_which_one_is_purged(
     Ok(over)
 }
 
+/// Whether the planner has led.
+fn leads(planner: &Process) -> bool {
+    planner.stderr().contains(" leads")
+}
+
+/// A job whose second attempt is due an hour after the first.
+const LATER: &str = "name = \"later\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 1 }\n\
+    [retry]\nmax_attempts = 2\n\
+    backoff = { initial = \"1h\", max = \"1h\", factor = 1.0, jitter = 0.0 }";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_all_goes_on()
 -> anyhow::Result<()> {
@@ -205,13 +215,7 @@ async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_
         ];
         stage.planners.push(stage.gridloom(&policy)?.start().await?);
         stage.start_worker(4, &[]).await?;
-        let job = stage
-            .apply(
-                "name = \"later\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 1 }\n\
-                 [retry]\nmax_attempts = 2\n\
-                 backoff = { initial = \"1h\", max = \"1h\", factor = 1.0, jitter = 0.0 }",
-            )
-            .await?;
+        let job = stage.apply(LATER).await?;
         let over = five_of_which_one_is_purged(stage, &job).await?;
         let waits = stage.submit(&job, &json!({ "fail_attempts": 1 })).await?;
         eventually(SOON, "it has failed once, and is swept", async || {
@@ -253,6 +257,53 @@ async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_
         for run in over[3..].iter().chain([&waits, &next]) {
             stage.judge(run).await?.succeeded()?;
         }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn standby_that_saw_the_broker_s_clock_jump_does_not_go_by_it_when_it_leads()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let process = stage.server.pid().unwrap_or_default();
+        let Some(clock) = BrokerWallClock::of(process).await? else {
+            eprintln!("NOT PLAYED: the broker's clock cannot be set here");
+            return Ok(());
+        };
+        stage.start_planner().await?;
+        stage.start_planner().await?;
+        stage.start_worker(4, &[]).await?;
+        let job = stage.apply(LATER).await?;
+        let waits = stage.submit(&job, &json!({ "fail_attempts": 1 })).await?;
+        eventually(SOON, "it has failed once", async || {
+            Ok(!attempts(stage, &waits).await?.1.is_empty())
+        })
+        .await?;
+        let leader = usize::from(!leads(&stage.planners[0]));
+        // A standby knows the clock by what the leader writes each second.
+        let first = stage.broker.state().place_of(LEADER_KEY).await?.revision();
+        eventually(SOON, "the lease was rewritten a few times", async || {
+            let now = stage.broker.state().place_of(LEADER_KEY).await?.revision();
+            Ok(now > first + 3)
+        })
+        .await?;
+
+        let jumped = UnixMs::now().0 + FORTY_DAYS as u64 * 1_000;
+        clock.shift(FORTY_DAYS)?;
+        eventually(SOON, "both planners see it", async || {
+            let mut said = stage.planners.iter().map(Process::stderr);
+            Ok(said.all(|said| said.contains("clock jumped 40d ahead")))
+        })
+        .await?;
+        assert!(leads(&stage.planners[leader]) && !leads(&stage.planners[1 - leader]));
+        stage.planners[leader].kill().await?;
+        stage.closed(&waits, SOON).await?;
+        assert!(leads(&stage.planners[1 - leader]));
+        stage.judge(&waits).await?.succeeded()?;
+        let issued = attempts(stage, &waits).await?.0;
+        let waited = issued[1].0.saturating_sub(jumped);
+        assert!(waited >= STEADY, "tried again {waited} ms after the jump");
         Ok(())
     })
     .await
