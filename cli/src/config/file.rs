@@ -118,11 +118,7 @@ impl File {
     /// When it says what cannot be; all unknown keys at once.
     pub fn parse(path: &Path, text: &str) -> anyhow::Result<File> {
         let wrong = |error: &toml::de::Error| {
-            Misuse::error(format!(
-                "{}: {}",
-                path.display(),
-                chain(error).to_string().trim_end()
-            ))
+            Misuse::error(format!("{}: {}", path.display(), in_words(text, error)))
         };
         let table: toml::Table = text.parse().map_err(|error| wrong(&error))?;
         let mut unknown = Vec::new();
@@ -156,6 +152,25 @@ impl File {
         }
         Ok(())
     }
+}
+
+/// What is wrong, and where; with the line itself, unless a password may stand in it.
+fn in_words(text: &str, error: &toml::de::Error) -> String {
+    let shown = chain(error).to_string();
+    let telling = ["@", "pass", "pwd", "secret", "token"];
+    let lower = shown.to_lowercase();
+    if !telling.iter().any(|word| lower.contains(word)) {
+        return shown.trim_end().to_owned();
+    }
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    // Its own words may quote the value.
+    let message = match error.message().rsplit_once(", expected ") {
+        Some((_, wanted)) => format!("expected {wanted}"),
+        None if error.message().contains(['"', '`', '@']) => "is not what belongs here".to_owned(),
+        None => error.message().to_owned(),
+    };
+    format!("line {line}: {message} (the line is not shown: there may be a password in it)")
 }
 
 /// Ids must be remembered for a day: a request may be sent again.
@@ -255,6 +270,26 @@ mod tests {
         }
         assert!(parse("nats = { a = 1 }").is_err());
         assert!(parse("namespace = \"*\"").is_err());
+    }
+
+    #[test]
+    fn line_with_a_password_is_not_shown() {
+        for bad in [
+            "nats = \"nats://me:hunter2@h\" oops",
+            "nats = [\"nats://me:hunter2@h\"]",
+            "[worker.databases]\na = { url = \"postgres://me:hunter2@h/db\" }",
+            "[worker.databases]\na = \"postgres://me:hunter2@h/db",
+            "[worker.exec.x]\nenv = { PGPASSWORD = \"hunter2\", N = 3 }\nprogram = \"a\"",
+            "namespace = \"hunter2@x\"",
+            "[worker]\nconcurrency = \"hunter2@x\"",
+            "[worker.exec]\nx = \"sh --password=hunter2 | cat\"",
+        ] {
+            let message = parse(bad).unwrap_err();
+            assert!(
+                message.contains("line ") && !message.contains("hunter2"),
+                "{message}"
+            );
+        }
     }
 
     #[test]
