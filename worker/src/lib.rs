@@ -68,7 +68,8 @@
 //! }
 //! ```
 //!
-//! **Features.** `telemetry`: see above. The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
+//! **Features.** `tls`, on by default: connections to the broker over TLS; without it (`default-features = false`) a
+//! program compiles no C code, and `tls://` is refused with that reason. `telemetry`: see above. The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
 //! `postgres`, `mysql` for the `sql` handler with that database (`sql`: all three).
 //!
 //! | room | what it decides |
