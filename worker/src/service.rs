@@ -38,7 +38,9 @@ impl Builder {
         }
         let names = std::env::vars_os().map(|(name, _)| name);
         for name in environment::unknown(names) {
-            tracing::warn!("the environment variable {name} is no known setting and does nothing");
+            warn(&format!(
+                "the environment variable {name} is no known setting and does nothing"
+            ));
         }
         match Box::pin(self.environment().run()).await {
             Ok(()) => {
@@ -50,10 +52,25 @@ impl Builder {
     }
 }
 
-/// Says why the process ends.
-fn ended(fault: &str, code: u8) -> ExitCode {
+#[cfg(feature = "telemetry")]
+fn warn(fault: &str) {
+    tracing::warn!("{fault}");
+}
+
+/// There is no log.
+#[cfg(not(feature = "telemetry"))]
+fn warn(fault: &str) {
+    say(fault);
+}
+
+fn say(fault: &str) {
     // Nobody is left to tell when even that fails.
     let _ = writeln!(std::io::stderr(), "gridloom worker: {}", shown(fault));
+}
+
+/// Says why the process ends.
+fn ended(fault: &str, code: u8) -> ExitCode {
+    say(fault);
     ExitCode::from(code)
 }
 
@@ -89,6 +106,15 @@ fn begin_logs() -> Result<(), String> {
 
 #[cfg(not(feature = "telemetry"))]
 fn begin_logs() -> Result<(), String> {
+    for name in ["LOG", "LOG_FORMAT"] {
+        let set = environment::setting(name).map_err(|error| chain(&error).to_string())?;
+        if set.is_some() {
+            let prefix = environment::PREFIX;
+            warn(&format!(
+                "{prefix}{name} does nothing: this worker was built without the feature telemetry of gridloom-worker"
+            ));
+        }
+    }
     Ok(())
 }
 
