@@ -20,6 +20,7 @@ use gridloom_shared::command::{Answer, Verb};
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{PlanRecord, Record, Wave};
+use gridloom_shared::limits::RECORD_MAX;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::tile::TileKind;
 use gridloom_shared::waiting::Waiting;
@@ -78,6 +79,8 @@ pub struct Lead {
     orders: Orders,
     /// Ledger sequence up to which was read.
     position: u64,
+    /// Largest record that the broker takes, in bytes.
+    record: usize,
     /// Runs to look at before the loop waits again.
     touched: HashSet<RunId>,
     /// Runs whose next retry is due then, by the broker's clock.
@@ -106,6 +109,7 @@ impl Lead {
             claims: Claims::new(term, register),
             orders: Orders::default(),
             position,
+            record: RECORD_MAX,
             touched: HashSet::new(),
             due: BTreeSet::new(),
             looked: now.boot,
@@ -310,6 +314,12 @@ impl Lead {
             Verb::Cancel | Verb::Retry | Verb::Drop => self.orders.ask(request),
         };
         self.actions.extend(action);
+    }
+
+    /// The broker takes records of so many bytes at most: after a restart these may be others than before.
+    pub fn fit(&mut self, record: usize) {
+        self.record = record;
+        self.orders.fit(record);
     }
 
     fn claim(&mut self) {

@@ -11,6 +11,7 @@ use gridloom_shared::command::Answer;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::PlanRecord;
+use gridloom_shared::limits::{CELLS_MAX, cells};
 
 use crate::book::Book;
 use crate::entry::Entry;
@@ -53,9 +54,25 @@ pub struct Orders {
     /// Runs whose ledger is being read, with their records since that began.
     loading: HashMap<RunId, Vec<Entry>>,
     count: usize,
+    most: Most,
+}
+
+/// How many shards one order names at most.
+#[derive(Clone, Copy, Debug)]
+struct Most(usize);
+
+impl Default for Most {
+    fn default() -> Most {
+        Most(CELLS_MAX)
+    }
 }
 
 impl Orders {
+    /// The broker takes records of so many bytes at most.
+    pub fn fit(&mut self, record: usize) {
+        self.most = Most(cells(record));
+    }
+
     /// Somebody gave an order.
     pub fn ask(&mut self, request: Request) -> Option<Action> {
         if self.count >= WAITING_MAX {
@@ -103,7 +120,7 @@ impl Orders {
                 return;
             }
             let request = first.command.request;
-            match order::judge(run.fold(), &first.command, term) {
+            match order::judge(run.fold(), &first.command, term, self.most.0) {
                 Judged::Answer(told) => actions.extend(self.answer_first(name, told)),
                 Judged::Write(record, shards) => {
                     run.take(Event::OrderBegun);
@@ -180,7 +197,7 @@ impl Orders {
             let requests = self.waiting.remove(&name).unwrap_or_default();
             self.count = self.count.saturating_sub(requests.len());
             let answers = requests.into_iter().filter_map(|request| {
-                match order::judge(&fold, &request.command, term) {
+                match order::judge(&fold, &request.command, term, self.most.0) {
                     Judged::Answer(told) => Some(answer(request, told)),
                     Judged::Write(..) => None,
                 }

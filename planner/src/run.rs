@@ -23,7 +23,7 @@ use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
 use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
-use gridloom_shared::limits::PUBLISHING_MAX;
+use gridloom_shared::limits::{PUBLISHING_MAX, RECORD_MAX};
 
 use crate::entry::Entry;
 
@@ -84,12 +84,24 @@ pub struct Run {
 }
 
 /// What a run may put on its queue at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// So many tiles.
     pub tiles: usize,
     /// So many pages in each, where the job does not say; 0 counts as one.
     pub pages: u32,
+    /// Largest record that the broker takes, in bytes.
+    pub record: usize,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room {
+            tiles: 0,
+            pages: 0,
+            record: RECORD_MAX,
+        }
+    }
 }
 
 /// What is to be done for a run.

@@ -377,6 +377,7 @@ impl Service {
             lead, act, keeper, ..
         }) = &mut self.leadership
         {
+            lead.fit(act.max_record());
             for action in lead.advance(Now::read(&self.clock)) {
                 act.carry_out(action);
             }

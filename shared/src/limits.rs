@@ -7,9 +7,12 @@ use std::time::Duration;
 
 // Messages.
 
-/// Largest message that a broker takes where nobody raised its `max_payload`. Every record fits into it,
-/// whatever a job and its handlers do.
+/// Largest message that a broker takes where nobody changed its `max_payload`. Nothing larger is built, also
+/// where a broker takes more.
 pub const MESSAGE_MAX: usize = 1024 * 1024;
+/// What a broker has to take at least. What does not follow from a job's own size is built to fit into it, or
+/// to fit into the largest message of the broker at hand.
+pub const MESSAGE_MIN: usize = 64 * 1024;
 /// Kept free in a message for its headers and the envelope of its record.
 pub const ENVELOPE_MAX: usize = 4 * 1024;
 /// Most messages of one atomic batch: what the broker takes.
@@ -82,17 +85,19 @@ pub const PARAM_NAME_MAX: usize = 128;
 pub const BODY_MAX: usize = 128 * 1024;
 /// What is kept of a message that could not be understood, in bytes.
 pub const EXCERPT_MAX: usize = 256;
-/// Most shards that one order names. More are either all or to be named in several.
+/// What is kept of the reason why it could not, in bytes: a message may have thousands of faults.
+pub const REASON_MAX: usize = 4 * 1024;
+/// Most shards that one order names ([`cells`]). More are either all or to be named in several.
 pub const CELLS_MAX: usize = 10_000;
 
 // Waves.
 
 /// Most tiles of one wave: one atomic batch publishes it.
 pub const WAVE_TILES_MAX: usize = 1_000;
-/// Most bytes of page bounds in one wave; the last tile may go beyond it.
-pub const WAVE_BOUNDS_MAX: usize = 512 * 1024;
+/// Most bytes of one wave; the last tile may go beyond it.
+const WAVE_BYTES_MAX: usize = 768 * 1024;
 /// Bounds of one tile of several pages, in bytes.
-pub const TILE_BOUNDS_MAX: usize = 64 * 1024;
+const TILE_BOUNDS_MAX: usize = 64 * 1024;
 
 // Outcomes.
 
@@ -105,9 +110,9 @@ pub const COUNTERS_MAX: usize = 16;
 /// Longest counter name, in bytes.
 pub const COUNTER_NAME_MAX: usize = 48;
 /// An entry of an outcome record that costs more bytes is closed: many of them fit into a record.
-pub const ENTRY_BYTES: usize = 32 * 1024;
+pub const ENTRY_BYTES: usize = 8 * 1024;
 /// Bytes that fill an outcome record; the last tile's entry may go beyond it.
-pub const OUTCOMES_BYTES: usize = 256 * 1024;
+pub const OUTCOMES_BYTES: usize = 40 * 1024;
 
 // What is under way.
 
@@ -129,8 +134,8 @@ pub const HELD_MAX: usize = 200_000;
 /// Most takeovers by others that a worker remembers of tiles which it does not hold. Each comes with a record
 /// in the ledger; beyond them it knows less, and takes over what it would have known to be another's.
 pub const HEARD_MAX: usize = 65_536;
-/// Most bytes of one packed set in a worker's answer: more than 100,000 tiles, however scattered. Who
-/// holds more says so.
+/// Most bytes of one packed set in a worker's answer ([`packed`]): more than 100,000 tiles, however scattered.
+/// Who holds more says so.
 pub const PACKED_MAX: usize = 384 * 1024;
 /// Most bytes of what a worker's announcement names: announcements are many.
 pub const NAMED_MAX: usize = 4 * 1024;
@@ -174,14 +179,48 @@ pub const LISTED_MAX: usize = 1_000;
 /// is a breach by itself.
 pub const SUCCESSES_MAX: usize = 64;
 
-/// Most bytes of keys in the answer to a probe, where a record may have `record_max` bytes.
-pub const fn probe_bytes(record_max: usize) -> usize {
-    let free = record_max.saturating_sub(KEY_MAX + KEY_MORE + TILE_RUN_BYTES);
-    if free < PROBE_BYTES_MAX {
-        free
-    } else {
-        PROBE_BYTES_MAX
-    }
+// What fits into a record of so many bytes: the largest of the broker at hand.
+
+/// Largest record in a message of `message` bytes, with headers.
+pub const fn record_of(message: usize) -> usize {
+    least(message, MESSAGE_MAX).saturating_sub(ENVELOPE_MAX)
+}
+
+/// Most bytes of keys in the answer to a probe.
+pub const fn probe_bytes(record: usize) -> usize {
+    least(PROBE_BYTES_MAX, record.saturating_sub(RUN_OF_ONE))
+}
+
+/// Most bytes of the bounds in a tile of several pages.
+pub const fn tile_bounds(record: usize) -> usize {
+    least(TILE_BOUNDS_MAX, record / 4)
+}
+
+/// Most bytes of a wave before its last tile.
+pub const fn wave_bytes(record: usize) -> usize {
+    least(
+        WAVE_BYTES_MAX,
+        record.saturating_sub(tile_bounds(record) + 2 * RUN_OF_ONE),
+    )
+}
+
+/// Bytes of a run of tiles in a wave, whose bounds and cursor take `keys`.
+pub const fn tile_run_bytes(keys: usize) -> usize {
+    TILE_RUN_BYTES + keys
+}
+
+/// Most bytes of one packed set in a worker's answer, which may have two.
+pub const fn packed(record: usize) -> usize {
+    least(PACKED_MAX, record.saturating_sub(ENVELOPE_MAX) / 2)
+}
+
+/// Most shards that one order names.
+pub const fn cells(record: usize) -> usize {
+    least(CELLS_MAX, record.saturating_sub(ENVELOPE_MAX) / CELL_BYTES)
+}
+
+const fn least(one: usize, other: usize) -> usize {
+    if one < other { one } else { other }
 }
 
 /// Bytes of a key on the wire beyond its text.
@@ -195,31 +234,74 @@ const NUMBER_BYTES: usize = 9;
 /// Most bytes of one shard's outcome beside its neighbours'.
 const SHARD_BYTES: usize =
     ERROR_MAX + RESULT_MAX + COUNTERS_MAX * (COUNTER_NAME_MAX + 16 + 15) + 64;
-/// What a record may take.
-const RECORD_MAX: usize = MESSAGE_MAX - ENVELOPE_MAX;
+/// Bytes of a run of one tile that is a question with the longest cursor.
+const RUN_OF_ONE: usize = TILE_RUN_BYTES + KEY_MAX + KEY_MORE;
+/// Bytes of a tile's place on the wire.
+const PLACE_BYTES: usize = 24;
+/// Largest record that is built, in bytes.
+pub const RECORD_MAX: usize = record_of(MESSAGE_MAX);
+/// What a record may take on the smallest broker.
+const RECORD_MIN: usize = record_of(MESSAGE_MIN);
 
-const _: () = {
-    assert!(WAVE_TILES_MAX <= BATCH_MAX, "one batch publishes a wave");
+/// What follows from the broker's largest message, on the smallest broker and on the usual one.
+const fn fits(record: usize) {
     assert!(
-        WAVE_TILES_MAX * (TILE_RUN_BYTES + KEY_MAX + KEY_MORE) + WAVE_BOUNDS_MAX + TILE_BOUNDS_MAX
-            <= RECORD_MAX,
+        wave_bytes(record) + tile_bounds(record) + RUN_OF_ONE <= record,
         "a wave fits into a message, also one of nothing but probes with long cursors"
     );
     assert!(
-        2 * (KEY_MAX + KEY_MORE) <= TILE_BOUNDS_MAX,
+        2 * (KEY_MAX + KEY_MORE) <= tile_bounds(record),
         "a tile of one page always fits"
     );
     assert!(
-        PROBE_BYTES_MAX + KEY_MAX + KEY_MORE + TILE_RUN_BYTES <= RECORD_MAX,
+        tile_bounds(record) + RUN_OF_ONE + RUN_ID_MAX + ENVELOPE_MAX <= record,
+        "a tile fits into a message, with a small job in it"
+    );
+    assert!(
+        probe_bytes(record) + RUN_OF_ONE <= record,
         "the answer to a probe fits into a message"
     );
     assert!(
-        PROBE_PAGES_MAX * (1 + 2 * (NUMBER_BYTES + KEY_MORE)) <= PROBE_BYTES_MAX,
-        "with integer keys a probe may report all of its pages"
+        2 * (KEY_MAX + KEY_MORE) < probe_bytes(record),
+        "a probe can report a page"
     );
     assert!(
-        OUTCOMES_BYTES + ENTRY_BYTES + SHARD_BYTES <= RECORD_MAX,
+        2 * packed(record) + ENVELOPE_MAX <= record,
+        "an answer of both sets fits into a message"
+    );
+    assert!(
+        cells(record) > 0 && cells(record) * CELL_BYTES <= record,
+        "an order fits into a message"
+    );
+    assert!(
+        OUTCOMES_BYTES + ENTRY_BYTES + SHARD_BYTES <= record,
         "a record of outcomes fits into a message"
+    );
+    assert!(
+        WAVE_TILES_MAX * PLACE_BYTES + ENVELOPE_MAX <= record,
+        "a takeover of a whole wave fits into a message"
+    );
+    assert!(
+        (WORKER_QUEUES_MAX + WORKER_HANDLERS_MAX) * (NAME_MAX + KEY_MORE)
+            + NAMED_MAX
+            + TOLLS_MAX * (RUN_ID_MAX + KEY_MORE + NUMBER_BYTES)
+            <= record,
+        "a worker of everything can announce itself"
+    );
+    // A text in JSON may take six bytes for one.
+    assert!(
+        6 * (REASON_MAX + EXCERPT_MAX) + ENVELOPE_MAX <= record,
+        "what could not be understood can be kept"
+    );
+}
+
+const _: () = {
+    fits(RECORD_MIN);
+    fits(RECORD_MAX);
+    assert!(WAVE_TILES_MAX <= BATCH_MAX, "one batch publishes a wave");
+    assert!(
+        PROBE_PAGES_MAX * (1 + 2 * (NUMBER_BYTES + KEY_MORE)) <= PROBE_BYTES_MAX,
+        "with integer keys a probe may report all of its pages"
     );
     assert!(
         SLICES_MAX as usize * NUMBER_BYTES
@@ -234,14 +316,7 @@ const _: () = {
         PARAMS_MAX < BODY_MAX && BODY_MAX <= RECORD_MAX,
         "a submission can carry all params"
     );
-    assert!(
-        CELLS_MAX * CELL_BYTES <= RECORD_MAX,
-        "an order fits into a message"
-    );
-    assert!(
-        2 * PACKED_MAX <= RECORD_MAX,
-        "an answer of both sets fits into a message"
-    );
+    assert!(cells(RECORD_MAX) == CELLS_MAX && packed(RECORD_MAX) == PACKED_MAX);
 };
 
 const _: () = {

@@ -122,7 +122,7 @@ async fn absent_broker_is_reported_within_the_wait() -> anyhow::Result<()> {
 #[tokio::test]
 async fn broker_that_takes_only_small_messages_is_refused_before_a_run_is_opened()
 -> anyhow::Result<()> {
-    let least = gridloom_shared::limits::MESSAGE_MAX;
+    let least = gridloom_shared::limits::MESSAGE_MIN;
     for (most, fits) in [(least - 1, false), (least, true)] {
         let options = embedded::Options {
             server_config: format!("max_payload: {most}"),

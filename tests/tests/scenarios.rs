@@ -56,5 +56,7 @@ mod retention;
 mod runs;
 #[path = "scenarios/services.rs"]
 mod services;
+#[path = "scenarios/small.rs"]
+mod small;
 #[path = "scenarios/submissions.rs"]
 mod submissions;

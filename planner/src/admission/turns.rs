@@ -63,7 +63,11 @@ impl Admission {
         (head, until_next): (&Head, Option<u64>),
         now: Now,
     ) -> Room {
-        let mut room = Room { tiles, pages: 1 };
+        let mut room = Room {
+            tiles,
+            pages: 1,
+            ..Room::default()
+        };
         let (Some(job), Some(member)) =
             (self.jobs.get_mut(&head.job), self.runs.get(&head.rank.run))
         else {

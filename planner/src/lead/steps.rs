@@ -6,6 +6,10 @@ impl Lead {
     /// Lets a run do what is next. Returns how many tiles and shards that issues.
     pub(super) fn step(&mut self, name: &RunId, room: Room, now: Now) -> Option<(usize, u64)> {
         let (term, register) = (self.term(), self.claims.register());
+        let room = Room {
+            record: self.record,
+            ..room
+        };
         let run = self.book.get_mut(name)?;
         let action = run.step(room, self.position, term, now.broker)?;
         let queue = run.queue().clone();

@@ -3,7 +3,7 @@
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::Term;
 use gridloom_shared::ledger::fold::{Cell, Fold};
-use gridloom_shared::ledger::orders::{CELLS_MAX, Cancelled, Dropped, Reopened, Which};
+use gridloom_shared::ledger::orders::{Cancelled, Dropped, Reopened, Which};
 use gridloom_shared::ledger::record::{EndState, PlanRecord};
 
 /// What is to be done.
@@ -15,8 +15,8 @@ pub enum Judged {
     Answer(Answer),
 }
 
-/// Judges `command` of the run that `fold` knows to its end.
-pub fn judge(fold: &Fold, command: &Command, term: Term) -> Judged {
+/// Judges `command` of the run that `fold` knows to its end; its record may name `cells` shards.
+pub fn judge(fold: &Fold, command: &Command, term: Term, cells: usize) -> Judged {
     if fold.opening().is_none() || fold.retired().is_some() {
         return misuse(unknown(fold, command));
     }
@@ -26,8 +26,8 @@ pub fn judge(fold: &Fold, command: &Command, term: Term) -> Judged {
     }
     match command.verb {
         Verb::Cancel => cancel(fold, command, term),
-        Verb::Retry => retry(fold, command, term),
-        Verb::Drop => give_up(fold, command, term),
+        Verb::Retry => retry(fold, command, term, cells),
+        Verb::Drop => give_up(fold, command, term, cells),
         Verb::Explain => Judged::Answer(Answer::Waits { waits: Vec::new() }),
     }
 }
@@ -69,7 +69,7 @@ fn cancel(fold: &Fold, command: &Command, term: Term) -> Judged {
     }
 }
 
-fn retry(fold: &Fold, command: &Command, term: Term) -> Judged {
+fn retry(fold: &Fold, command: &Command, term: Term, most: usize) -> Judged {
     if fold.cancelled().is_some() && fold.closing().is_none() {
         let reason = format!(
             "run {} is being cancelled: try it again when it is over",
@@ -77,7 +77,7 @@ fn retry(fold: &Fold, command: &Command, term: Term) -> Judged {
         );
         return Judged::Answer(Answer::Refused { reason });
     }
-    let (which, shards) = match chosen(fold, command) {
+    let (which, shards) = match chosen(fold, command, most) {
         Ok(chosen) => chosen,
         Err(reason) => return misuse(reason),
     };
@@ -93,8 +93,8 @@ fn retry(fold: &Fold, command: &Command, term: Term) -> Judged {
     Judged::Write(PlanRecord::Reopened(reopened), shards)
 }
 
-fn give_up(fold: &Fold, command: &Command, term: Term) -> Judged {
-    let (which, shards) = match chosen(fold, command) {
+fn give_up(fold: &Fold, command: &Command, term: Term, most: usize) -> Judged {
+    let (which, shards) = match chosen(fold, command, most) {
         Ok(chosen) => chosen,
         Err(reason) => return misuse(reason),
     };
@@ -111,7 +111,7 @@ fn give_up(fold: &Fold, command: &Command, term: Term) -> Judged {
 }
 
 /// Which dead shards are meant, and how many they are.
-fn chosen(fold: &Fold, command: &Command) -> Result<(Which, u64), String> {
+fn chosen(fold: &Fold, command: &Command, most: usize) -> Result<(Which, u64), String> {
     let Some(slice) = command.slice else {
         if command.page.is_some() {
             return Err("a page needs its slice: name it as well".to_owned());
@@ -119,10 +119,7 @@ fn chosen(fold: &Fold, command: &Command) -> Result<(Which, u64), String> {
         let all = fold.dead_kept();
         return Ok((Which::All, all));
     };
-    let cells: Vec<Cell> = fold
-        .dead_of(slice, command.page)
-        .take(CELLS_MAX + 1)
-        .collect();
+    let cells: Vec<Cell> = fold.dead_of(slice, command.page).take(most + 1).collect();
     match (cells.len(), command.page) {
         (0, Some(page)) => Err(format!(
             "page {page} of slice {slice} of run {} is not dead; gridloom dead list shows those that are",
@@ -132,12 +129,12 @@ fn chosen(fold: &Fold, command: &Command) -> Result<(Which, u64), String> {
             "no shard of slice {slice} of run {} is dead; gridloom dead list shows those that are",
             command.run
         )),
-        (1..=CELLS_MAX, _) => {
+        (found, _) if found <= most => {
             let shards = cells.len() as u64;
             Ok((Which::These(cells), shards))
         }
         (_, _) => Err(format!(
-            "{} shards of slice {slice} are dead, and {CELLS_MAX} at once are the most: name pages, or all of the run",
+            "{} shards of slice {slice} are dead, and {most} at once are the most: name pages, or all of the run",
             fold.dead_of(slice, None).count()
         )),
     }

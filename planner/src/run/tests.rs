@@ -157,7 +157,11 @@ impl Script {
 }
 
 fn tiles(tiles: usize) -> Room {
-    Room { tiles, pages: 1 }
+    Room {
+        tiles,
+        pages: 1,
+        ..Room::default()
+    }
 }
 
 fn place(wave: u32, index: u32) -> TileRef {

@@ -5,7 +5,7 @@ use gridloom_shared::grid::frontier::{Piece, Room as Left};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::TileRun;
 use gridloom_shared::limits::{RETRYING_MAX, TILE_MAX, WAVE_TILES_MAX};
-use gridloom_shared::tile::Bounds;
+use gridloom_shared::tile::{Bounds, Key};
 
 use super::Room;
 
@@ -32,7 +32,7 @@ pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: Room, now: UnixMs) -> 
         tiles: Vec::new(),
         left: Left {
             tiles: room.tiles.min(WAVE_TILES_MAX),
-            ..Left::default()
+            ..Left::in_record(room.record)
         },
     };
     draft.retries(fold, now);
@@ -69,8 +69,8 @@ impl Draft {
             }
             let bounds: Vec<Bounds> = due.bounds.into_iter().cloned().collect();
             let cost: usize = bounds.iter().map(Bounds::cost).sum();
-            self.left.bytes = self.left.bytes.saturating_sub(cost);
-            self.left.tiles -= 1;
+            let after = due.after.map_or(0, Key::cost);
+            self.left.take(1, cost + after);
             let tile = TileRun {
                 kind: due.cell.kind,
                 slice: due.cell.slice,

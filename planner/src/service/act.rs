@@ -145,6 +145,11 @@ impl Act {
         }
     }
 
+    /// Largest record that the broker takes now, in bytes.
+    pub(super) fn max_record(&self) -> usize {
+        self.envoy.broker.max_record()
+    }
+
     /// Takes away what has ended. What ended as it must not is an error.
     pub(super) fn look_after(&mut self) -> Result<(), Ended> {
         while let Some(ended) = self.tasks.try_join_next_with_id() {

@@ -64,7 +64,9 @@ async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<RunSummary>) {
         while let Ok(next) = queue.try_recv() {
             newest.insert(next.run.clone(), next);
         }
-        let writes = newest.into_values().map(|summary| async move {
+        let most = broker.max_record();
+        let writes = newest.into_values().map(|mut summary| async move {
+            summary.fit(most);
             if let Err(error) = runs.put(summary.run.as_str(), wire::encode(&summary)).await {
                 tracing::warn!(run = %summary.run, error = %chain(&error), "failed to write a run's summary");
             }

@@ -23,7 +23,7 @@ pub use options::{Credentials, Options, Tls};
 use super::api::{self, ApiError};
 use super::subjects::{self, Subjects};
 use crate::chain;
-use crate::limits::{ENVELOPE_MAX, MESSAGE_MAX};
+use crate::limits::{self, MESSAGE_MIN};
 
 /// The oldest server that keeps what the protocol relies on: before it, two expectations of a subject's last
 /// sequence in one atomic batch were mixed up where the subjects have the same length.
@@ -230,7 +230,7 @@ impl Broker {
 
     /// Largest record in bytes that surely fits into a message, with its headers.
     pub fn max_record(&self) -> usize {
-        self.max_payload().saturating_sub(ENVELOPE_MAX)
+        limits::record_of(self.max_payload())
     }
 
     /// Largest message in bytes, headers included.
@@ -339,17 +339,17 @@ fn check_version(client: &Client, url: &str) -> Result<(), ConnectError> {
     })
 }
 
-/// Every record fits into a message of [`MESSAGE_MAX`], whatever a job says and its handlers do. Below that a run
-/// might be opened and never be issued.
+/// Every record fits into a message of [`MESSAGE_MIN`], save those that a job's own size makes larger: they are
+/// refused before a run is opened. Below that a run might be opened and never be issued.
 fn check_messages(client: &Client, url: &str) -> Result<(), ConnectError> {
     let found = client.max_payload();
-    if found >= MESSAGE_MAX {
+    if found >= MESSAGE_MIN {
         return Ok(());
     }
     Err(ConnectError::SmallMessages {
         url: url.to_owned(),
         found,
-        needed: MESSAGE_MAX,
+        needed: MESSAGE_MIN,
     })
 }
 

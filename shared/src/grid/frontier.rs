@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::{READY_MAX, TILE_BOUNDS_MAX};
+use crate::limits::{self, READY_MAX, RECORD_MAX, WAVE_TILES_MAX};
 use crate::tile::{Bounds, Key, TileKind};
 
 /// How far one slice is planned. Of a slice of which nothing was issued it is what its grid says.
@@ -115,8 +115,10 @@ pub struct Piece {
 pub struct Room {
     /// Tiles.
     pub tiles: usize,
-    /// Bytes of page bounds.
+    /// Bytes.
     pub bytes: usize,
+    /// Bytes of the bounds of one tile of several pages.
+    pub tile_bounds: usize,
     /// Pages that probes may find and no wave has issued yet.
     pub ready: usize,
 }
@@ -126,15 +128,27 @@ impl Room {
     pub fn is_full(&self) -> bool {
         self.tiles == 0 || self.bytes == 0
     }
+
+    /// What a wave has room for whose record may have `record` bytes.
+    pub fn in_record(record: usize) -> Room {
+        Room {
+            tiles: WAVE_TILES_MAX,
+            bytes: limits::wave_bytes(record),
+            tile_bounds: limits::tile_bounds(record),
+            ready: READY_MAX,
+        }
+    }
+
+    /// Takes what a run of `tiles` needs whose bounds and cursor have `keys` bytes.
+    pub fn take(&mut self, tiles: usize, keys: usize) {
+        self.tiles = self.tiles.saturating_sub(tiles);
+        self.bytes = self.bytes.saturating_sub(limits::tile_run_bytes(keys));
+    }
 }
 
 impl Default for Room {
     fn default() -> Room {
-        Room {
-            tiles: crate::limits::WAVE_TILES_MAX,
-            bytes: crate::limits::WAVE_BOUNDS_MAX,
-            ready: READY_MAX,
-        }
+        Room::in_record(RECORD_MAX)
     }
 }
 
@@ -153,13 +167,13 @@ pub(super) fn known(at: &Frontier, pages: u32, room: &mut Room, issue: &mut dyn 
     let first = at.next_page.min(end);
     let most = u32::try_from(room.tiles).unwrap_or(u32::MAX);
     let whole = ((end - first) / pages).min(most);
-    if whole > 0 {
-        room.tiles -= whole as usize;
+    if whole > 0 && !room.is_full() {
+        room.take(whole as usize, 0);
         issue(piece(first, pages, whole));
     }
     let rest = end - first - whole * pages;
-    if room.tiles > 0 && rest > 0 && rest < pages {
-        room.tiles -= 1;
+    if !room.is_full() && rest > 0 && rest < pages {
+        room.take(1, 0);
         issue(piece(first + whole * pages, rest, 1));
     }
 }
@@ -176,12 +190,11 @@ pub(super) fn probed(at: &Frontier, pages: u32, room: &mut Room, issue: &mut dyn
             break;
         }
         let mut bounds: Vec<Bounds> = at.ready.range(taken..taken + count).cloned().collect();
-        while cost(&bounds) > TILE_BOUNDS_MAX && count > 1 {
+        while cost(&bounds) > room.tile_bounds && count > 1 {
             count /= 2;
             bounds.truncate(count);
         }
-        room.bytes = room.bytes.saturating_sub(cost(&bounds));
-        room.tiles -= 1;
+        room.take(1, cost(&bounds));
         issue(Piece {
             kind: TileKind::Page,
             first: at.next_page + taken as u32,
@@ -193,10 +206,10 @@ pub(super) fn probed(at: &Frontier, pages: u32, room: &mut Room, issue: &mut dyn
         taken += count;
     }
     if room.ready > 0
-        && room.tiles > 0
+        && !room.is_full()
         && let Some((question, after)) = at.question()
     {
-        room.tiles -= 1;
+        room.take(1, after.as_ref().map_or(0, Key::cost));
         issue(Piece {
             kind: TileKind::Probe,
             first: question,

@@ -10,6 +10,7 @@ use crate::id::{JobName, QueueName, RunId};
 use crate::ledger::fold::Fold;
 use crate::ledger::outcomes::ROWS;
 use crate::ledger::record::EndState;
+use crate::limits::ENVELOPE_MAX;
 
 mod exact;
 
@@ -81,6 +82,9 @@ pub struct RunSummary {
     /// Sums of the handler's other counters.
     #[serde(with = "exact::map")]
     pub counters: BTreeMap<String, i128>,
+    /// How many of them are left out, the last by name, because they are too many for a message.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_counters: usize,
     /// Why it did not succeed.
     pub error: Option<String>,
 }
@@ -144,9 +148,78 @@ impl RunSummary {
             },
             rows: counters.remove(ROWS).unwrap_or(0),
             counters,
+            more_counters: 0,
             error: closing.and_then(|(_, closed)| closed.error.clone()),
         })
     }
 }
 
+impl RunSummary {
+    /// Leaves out counters until it surely fits into a record of `most` bytes: each shard may have others.
+    pub fn fit(&mut self, most: usize) {
+        /// Beside its name: what the largest sum takes.
+        const SUM: usize = 48;
+        let error = self.error.as_ref().map_or(0, String::len);
+        let mut room = most.saturating_sub(ENVELOPE_MAX + error);
+        let fitting = self.counters.keys().take_while(|name| {
+            let left = room.checked_sub(name.len() + SUM);
+            room = left.unwrap_or(0);
+            left.is_some()
+        });
+        let kept = fitting.count();
+        if let Some(first) = self.counters.keys().nth(kept).cloned() {
+            self.more_counters += self.counters.split_off(&first).len();
+        }
+    }
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 crate::wire::coded!(RunSummary);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{MESSAGE_MIN, record_of};
+    use crate::wire;
+
+    #[test]
+    fn summary_of_a_run_of_many_counters_fits_into_the_smallest_message() {
+        let many = (0..5_000).map(|n| (format!("counter-{n:040}"), i128::MIN));
+        let mut summary = RunSummary {
+            run: RunId::new("a_s_1").unwrap(),
+            job: JobName::new("a").unwrap(),
+            queue: QueueName::new("a").unwrap(),
+            state: RunState::Failed,
+            scheduled_at: None,
+            opened_at: None,
+            closed_at: None,
+            grid: GridSummary {
+                slices: 1,
+                shards: 1,
+            },
+            shards: ShardSummary {
+                planned: 0,
+                done: 0,
+                dead: 0,
+                outstanding: 0,
+                late: 0,
+                retried: 0,
+                taken_over: 0,
+            },
+            rows: 0,
+            counters: many.collect(),
+            more_counters: 0,
+            error: Some("e".repeat(1_024)),
+        };
+        let most = record_of(MESSAGE_MIN);
+        summary.fit(most);
+        assert!(wire::encode(&summary).len() <= most);
+        let kept = summary.counters.len();
+        assert!(kept > 400 && kept + summary.more_counters == 5_000);
+        summary.fit(most);
+        assert_eq!(summary.counters.len(), kept);
+    }
+}

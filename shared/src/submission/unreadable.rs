@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
-use crate::limits::EXCERPT_MAX;
+use crate::limits::{EXCERPT_MAX, REASON_MAX};
 
 /// The record of a message that could not be understood or carried out, on `<ns>.unreadable`, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ impl Unreadable {
         Unreadable {
             subject: subject.chars().take(256).collect(),
             sequence,
-            reason,
+            reason: cut(reason),
             at: UnixMs::now(),
             size: payload.len(),
             excerpt: String::from_utf8_lossy(head).into_owned(),
@@ -39,5 +39,30 @@ impl Unreadable {
     /// Its bytes.
     pub fn encode(&self) -> bytes::Bytes {
         serde_json::json!(self).to_string().into()
+    }
+}
+
+/// A text of at most [`REASON_MAX`] bytes.
+fn cut(mut text: String) -> String {
+    const MORE: &str = "...";
+    if text.len() > REASON_MAX {
+        text.truncate(text.floor_char_boundary(REASON_MAX - MORE.len()));
+        text.push_str(MORE);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{MESSAGE_MIN, record_of};
+
+    #[test]
+    fn record_fits_into_the_smallest_message_whatever_was_sent() {
+        let worst = "\u{1}".repeat(100_000);
+        let record = Unreadable::new(&worst, 1, worst.clone(), worst.as_bytes());
+        assert!(record.encode().len() <= record_of(MESSAGE_MIN));
+        let long = Unreadable::new("a", 1, "é".repeat(REASON_MAX), b"");
+        assert!(long.reason.ends_with("é...") && long.reason.len() <= REASON_MAX);
     }
 }

@@ -12,8 +12,9 @@ use futures_util::FutureExt;
 use gridloom_shared::broker::{Broker, Message, PublishError, Subscription};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
-use gridloom_shared::holdings::{Holdings, NAMED_MAX, PACKED_MAX, Packed, Question, number_of};
+use gridloom_shared::holdings::{Holdings, NAMED_MAX, Packed, Question, number_of};
 use gridloom_shared::id::{QueueName, RunId, Session};
+use gridloom_shared::limits;
 use gridloom_shared::wire;
 
 use super::Engine;
@@ -107,7 +108,7 @@ impl Engine {
             .iter()
             .find(|queue| queue.name() == name)
             .and_then(super::queues::Queue::consumer);
-        let (sequences, whole) = Packed::pack(self.sequences(Some(name), now), PACKED_MAX);
+        let (sequences, whole) = Packed::pack(self.sequences(Some(name), now), self.packed());
         Holdings {
             session: self.session,
             consumer,
@@ -123,7 +124,7 @@ impl Engine {
             .iter()
             .filter(|(_, held)| held.tile.run == *run && held.lease.is_held(now));
         let places = held.map(|(key, _)| number_of(key.place)).collect();
-        let (tiles, whole) = Packed::pack(places, PACKED_MAX);
+        let (tiles, whole) = Packed::pack(places, self.packed());
         Holdings {
             session: self.session,
             consumer: None,
@@ -131,6 +132,11 @@ impl Engine {
             tiles,
             whole,
         }
+    }
+
+    /// Most bytes of a set: an answer has to fit into a message.
+    fn packed(&self) -> usize {
+        limits::packed(self.broker.max_record())
     }
 
     /// Sequences of all messages held, of one queue or of all. A lease that has ended holds nothing.

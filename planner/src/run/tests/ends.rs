@@ -1,5 +1,7 @@
 //! Orders by people, and how runs end that do not succeed.
 
+use gridloom_shared::limits::CELLS_MAX;
+
 use super::*;
 
 fn order(script: &mut Script, record: PlanRecord) {
@@ -163,12 +165,13 @@ fn orders_are_judged_by_how_the_run_stands() {
         slice,
         page,
     };
-    let judged = |script: &Script, command: &Command| judge(script.run.fold(), command, TERM);
+    let judged =
+        |script: &Script, command: &Command| judge(script.run.fold(), command, TERM, CELLS_MAX);
     let cancel = command(1, Verb::Cancel, None, None);
     let retry = command(2, Verb::Retry, None, None);
     let empty = Fold::new(RunId::new("sum_s_1").unwrap());
     assert!(matches!(
-        judge(&empty, &cancel, TERM),
+        judge(&empty, &cancel, TERM, CELLS_MAX),
         Judged::Answer(Answer::Misuse { .. })
     ));
     let mut script = Script::new(1, PagesSpec::Count { count: 2 }, None);

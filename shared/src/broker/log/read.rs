@@ -248,7 +248,7 @@ impl Broker {
         subjects: &[String],
     ) -> Result<Vec<Record>, ReadError> {
         let mut all = Vec::new();
-        for part in subjects.chunks(SUBJECTS_AT_ONCE) {
+        for part in questions(subjects, self.max_record()) {
             let mut wanted: Vec<&str> = part.iter().map(String::as_str).collect();
             while !wanted.is_empty() {
                 let question = json!({ "multi_last": wanted, "batch": SUBJECTS_AT_ONCE });
@@ -348,4 +348,20 @@ impl Broker {
             Err(error) => Err(error),
         }
     }
+}
+/// `subjects` in parts that one question names: no more than are answered at once, and no larger than a
+/// message.
+fn questions(subjects: &[String], most: usize) -> impl Iterator<Item = &[String]> {
+    let mut rest = subjects;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = rest.iter().take(SUBJECTS_AT_ONCE).take_while(|subject| {
+            bytes += subject.len() + 3;
+            bytes < most
+        });
+        let count = fitting.count().max(1).min(rest.len());
+        let (part, after) = rest.split_at(count);
+        rest = after;
+        (count > 0).then_some(part)
+    })
 }

@@ -82,6 +82,7 @@ fn next(run: &mut Run, tiles: u8, folded: u64) -> Option<gridloom_shared::ledger
     let room = Room {
         tiles: usize::from(tiles),
         pages: 1,
+        ..Room::default()
     };
     match run.step(room, folded, Term(1), UnixMs(0)) {
         Some(Action::Decide { wave, .. }) => Some((*wave).clone()),

@@ -15,6 +15,7 @@ use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use gridloom_shared::ledger::record::{
     self, Closed, EndState, PlanRecord, TileRun, Wave, WorkRecord,
 };
+use gridloom_shared::limits::{CELLS_MAX, RECORD_MAX};
 use gridloom_shared::tile::{TileKind, TileRef};
 
 use crate::real::{opened, run};
@@ -131,7 +132,7 @@ impl Facts {
 
     /// What the planner of `term` makes of an order.
     pub(crate) fn judge(&self, command: &Command, term: u8) -> order::Judged {
-        order::judge(&self.fold, command, Term(u64::from(term)))
+        order::judge(&self.fold, command, Term(u64::from(term)), CELLS_MAX)
     }
 }
 
@@ -155,7 +156,11 @@ fn fold(records: &[Record]) -> Fold {
 }
 
 /// Room for the next wave.
-const ROOM: Room = Room { tiles: 1, pages: 1 };
+const ROOM: Room = Room {
+    tiles: 1,
+    pages: 1,
+    record: RECORD_MAX,
+};
 
 /// What the real `Run` does next, as a leader of term 0.
 fn decide(fold: &Fold, halted: Halted) -> Option<Next> {

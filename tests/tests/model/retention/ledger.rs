@@ -16,6 +16,7 @@ use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use gridloom_shared::ledger::record::{
     self, Closed, EndState, Forgotten, PlanRecord, Retired, TileRun, Wave, WorkRecord,
 };
+use gridloom_shared::limits::{CELLS_MAX, RECORD_MAX};
 use gridloom_shared::tile::{TileKind, TileRef};
 
 use crate::real::{opened, run};
@@ -206,7 +207,7 @@ impl Facts {
             slice: None,
             page: None,
         };
-        match order::judge(&self.fold, &command, Term(u64::from(term))) {
+        match order::judge(&self.fold, &command, Term(u64::from(term)), CELLS_MAX) {
             Judged::Write(PlanRecord::Reopened(_), shards) => {
                 assert_eq!(shards, 1, "one page is dead");
                 Ok((Record::Reopened { term }, self.fold.last_plan() as u8))
@@ -228,7 +229,11 @@ fn report(fold: &Fold) -> Option<Record> {
 
 /// What the real `Run` writes next.
 fn decide(fold: &Fold) -> Option<Record> {
-    const ROOM: Room = Room { tiles: 1, pages: 1 };
+    const ROOM: Room = Room {
+        tiles: 1,
+        pages: 1,
+        record: RECORD_MAX,
+    };
     let mut run = Run::new(fold.clone())?;
     Some(match run.step(ROOM, fold.position(), Term(0), UnixMs(1))? {
         Action::Decide { wave, .. } => Record::Wave {
