@@ -6,6 +6,8 @@
     reason = "what the tests share is test code as well"
 )]
 
+#[path = "data/documented.rs"]
+mod documented;
 #[path = "data/numbers.rs"]
 mod numbers;
 #[path = "data/stores.rs"]

@@ -6,6 +6,7 @@ use anyhow::Context;
 use gridloom_tests::database::{self, Server};
 use gridloom_tests::wait::eventually_some;
 use gridloom_worker::handlers::sql::SqlHandler;
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, Row, SqliteConnection};
 
@@ -137,7 +138,10 @@ impl Store {
 fn sqlite_text(row: &SqliteRow, place: usize) -> String {
     let number = row.try_get::<i64, _>(place).map(|whole| whole.to_string());
     number
-        .or_else(|_| row.try_get::<f64, _>(place).map(|float| float.to_string()))
+        .or_else(|_| {
+            row.try_get::<f64, _>(place)
+                .map(|float| json!(float).to_string())
+        })
         .or_else(|_| row.try_get::<String, _>(place))
         .unwrap_or_default()
 }

@@ -35,7 +35,7 @@
 //! ```
 //! At most 4,096 pages a question, and fewer with long keys: with `:after` in the query (the last key that
 //! is known; null at first) the engine asks on where there are more. The key must be unique, not null, and
-//! compared as it is ordered: a key that is in two pages is refused.
+//! compared as it is ordered: a key that is in two pages is refused (docs/HANDLERS.md has more forms).
 //!
 //! **What is reported**: `rows` is the number of rows that the statements inserted, updated or
 //! deleted. A `SELECT` that returns one row adds a counter for each of its integer columns, by name
