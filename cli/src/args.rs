@@ -9,7 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use gridloom_shared::address::Address;
 use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 
+mod listed;
 pub mod variables;
+
+pub use listed::{Numbers, Runs, Unreadable};
 
 use crate::config::{Given, Share, Span, check_ids};
 
@@ -135,6 +138,9 @@ pub enum Order {
     /// Shards that used up their attempts
     #[command(subcommand, arg_required_else_help = true)]
     Dead(Dead),
+    /// Messages that could not be understood or carried out, and why
+    #[command(subcommand, arg_required_else_help = true)]
+    Unreadable(Unreadable),
     /// Queues: what is pending, in flight, redelivered
     Queues,
     /// Workers that answer
@@ -426,16 +432,6 @@ pub struct RunArgs {
     /// Stay until the run is over; the exit code tells how it ended
     #[arg(long)]
     pub wait: bool,
-}
-
-/// Flags of `runs`.
-#[derive(Args, Debug)]
-pub struct Runs {
-    /// Only those of this job
-    pub job: Option<JobName>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: usize,
 }
 
 /// A command about one run.

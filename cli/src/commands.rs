@@ -7,6 +7,7 @@
 //! | [`mod@run`] | `run`: a submission; `wait`: following it to its end |
 //! | [`runs`] | `runs`, `show`, `audit`, `dead list`: what ledgers say |
 //! | [`orders`] | `cancel`, `retry`, `dead retry`, `dead drop`: orders to the planner |
+//! | [`unreadable`] | `unreadable list`, `drop` |
 //! | [`queues`] | `queues`, `workers` |
 //! | [`doctor`] | `doctor` |
 //! | [`service`] | `planner`, `worker` |
@@ -20,7 +21,7 @@ use gridloom_shared::chain;
 use gridloom_shared::command::Verb;
 use gridloom_shared::telemetry;
 
-use crate::args::{Dead, Line, Order, variables};
+use crate::args::{Dead, Global, Line, Order, variables};
 use crate::config::Config;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Form, Output};
@@ -34,6 +35,7 @@ pub mod queues;
 pub mod run;
 pub mod runs;
 pub mod service;
+pub mod unreadable;
 
 /// How long a command waits for the broker.
 const WAIT: Duration = Duration::from_secs(3);
@@ -81,6 +83,11 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     } else {
         Form::People
     };
+    if matches!(line.order, Order::Dev(_) | Order::Demo(_)) && names_a_broker(&line.global) {
+        return Err(Misuse::error(
+            "this starts a broker of its own, for as long as it runs: leave --nats out, or start gridloom planner and gridloom worker with it",
+        ));
+    }
     let context = Context {
         config: Config::load(&line.global)?,
         output: Output::new(form),
@@ -114,6 +121,13 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     verdict
 }
 
+/// Whether a broker was named here and now: a variable that is set for other commands is no wish of this one.
+fn names_a_broker(flags: &Global) -> bool {
+    let variable = std::env::var("GRIDLOOM_NATS").ok();
+    let variable = variable.and_then(|text| text.parse().ok());
+    flags.nats.is_some() && flags.nats != variable
+}
+
 async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
     match order {
         Order::Demo(flags) => Box::pin(crate::demo::run(context, &flags)).await,
@@ -130,6 +144,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Dead(Dead::List { run }) => runs::dead(context, run).await,
         Order::Dead(Dead::Retry(of)) => orders::dead(context, Verb::Retry, of).await,
         Order::Dead(Dead::Drop(of)) => orders::dead(context, Verb::Drop, of).await,
+        Order::Unreadable(order) => unreadable::run(context, order).await,
         Order::Queues => queues::queues(context).await,
         Order::Workers => queues::workers(context).await,
         Order::Doctor(flags) => doctor::run(context, &flags).await,

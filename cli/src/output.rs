@@ -24,6 +24,9 @@ pub use progress::Progress;
 pub use story::Story;
 pub use table::{Align, Table};
 
+/// Nobody reads any more: what the shell shows for SIGPIPE.
+const UNREAD: i32 = 141;
+
 /// What standard output gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -85,12 +88,12 @@ impl Output {
 
     /// A line on standard output.
     pub fn say(&self, text: impl AsRef<str>) {
-        say(&mut io::stdout().lock(), text.as_ref());
+        self.exactly(&line(text.as_ref()));
     }
 
     /// A line on standard error: what is not the answer, but good to know.
     pub fn note(&self, text: impl AsRef<str>) {
-        say(&mut io::stderr().lock(), text.as_ref());
+        note(text.as_ref());
     }
 
     /// What a list does not tell of.
@@ -105,7 +108,11 @@ impl Output {
 
     /// Text on standard output as it is: JSON, or what was made fit to be shown and painted.
     fn exactly(&self, text: &str) {
-        print(&mut io::stdout().lock(), text);
+        let mut to = io::stdout().lock();
+        let printed = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+        if let Err(fault) = printed {
+            unprinted(&fault);
+        }
     }
 
     /// Shows how a run goes on; see [`Progress`].
@@ -121,20 +128,33 @@ impl Output {
 
 /// Says why the command failed.
 pub fn error(message: &str) {
-    say(&mut io::stderr().lock(), &format!("gridloom: {message}"));
+    note(&format!("gridloom: {message}"));
 }
 
-fn say(to: &mut impl Write, text: &str) {
-    print(to, &format!("{}\n", shown(text)));
+fn line(text: &str) -> String {
+    format!("{}\n", shown(text))
 }
 
-fn print(to: &mut impl Write, text: &str) {
-    if let Err(error) = to.write_all(text.as_bytes()).and_then(|()| to.flush())
-        && error.kind() == io::ErrorKind::BrokenPipe
+/// What cannot be said on standard error is said nowhere.
+fn note(text: &str) {
+    let mut to = io::stderr().lock();
+    let printed = to
+        .write_all(line(text).as_bytes())
+        .and_then(|()| to.flush());
+    if let Err(fault) = printed
+        && fault.kind() == io::ErrorKind::BrokenPipe
     {
-        // Nobody reads any more; 141 is what the shell shows for SIGPIPE.
-        std::process::exit(141);
+        std::process::exit(UNREAD);
     }
+}
+
+/// The answer did not reach its reader: whoever goes by the exit code must not take it for one.
+fn unprinted(fault: &io::Error) -> ! {
+    if fault.kind() == io::ErrorKind::BrokenPipe {
+        std::process::exit(UNREAD);
+    }
+    note(&format!("gridloom: write to standard output: {fault}"));
+    std::process::exit(i32::from(crate::fault::FAILED));
 }
 
 /// Columns of the terminal that `stream` is; `None` where it is none.
@@ -176,6 +196,14 @@ pub fn spoken(duration: std::time::Duration) -> String {
     }
 }
 
+/// `3 of 4 shards done`, or `3 shards done` where nobody knows how many there are.
+fn shards_done(done: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) => format!("{} of {} done", grouped(done), counted(total, "shard")),
+        None => format!("{} done", counted(done, "shard")),
+    }
+}
+
 /// `1 shard`, `2 shards`, `1,000 shards`.
 pub fn counted(number: u64, one: &str) -> String {
     match number {
@@ -192,10 +220,8 @@ mod tests {
 
     #[test]
     fn what_people_read_steers_no_terminal() {
-        let mut printed = Vec::new();
-        say(&mut printed, "worker \x1b]0;owned\x07 said:\n\r\u{9b}2J\0");
         assert_eq!(
-            String::from_utf8(printed).unwrap(),
+            line("worker \x1b]0;owned\x07 said:\n\r\u{9b}2J\0"),
             "worker \\x1b]0;owned\\x07 said:\n\\r\\u{9b}2J\\0\n"
         );
     }
@@ -209,6 +235,8 @@ mod tests {
         assert_eq!(spoken(Duration::from_millis(4_200)), "4.2 s");
         assert_eq!(spoken(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(counted(1, "shard"), "1 shard");
+        assert_eq!(shards_done(0, Some(1)), "0 of 1 shard done");
+        assert_eq!(shards_done(1, None), "1 shard done");
         assert_eq!(counted(1_200, "tile"), "1,200 tiles");
     }
 }

@@ -51,6 +51,11 @@ fn wrong_usage_ends_with_2() {
         &["worker", "--ack-deadline", "soon"],
         &["planner", "--ack-deadline", "2s"],
         &["job", "apply", "nowhere.toml"],
+        &["runs", "--limit", "0"],
+        &["unreadable", "drop"],
+        &["unreadable", "list", "--limit", "0"],
+        &["dev", "--nats", AWAY[0]],
+        &["demo", "--nats", AWAY[0]],
     ] {
         let output = gridloom(dir.path(), args, &[]);
         assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
@@ -261,4 +266,29 @@ fn secrets_are_read_out_of_files_of_their_own() {
         said.contains("WORKER_DATABASES") && !said.contains("hunter2"),
         "{said}"
     );
+}
+
+#[test]
+fn answer_that_cannot_be_written_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gridloom"))
+        .args(["doctor", "--nats", AWAY[0]])
+        .current_dir(dir.path())
+        .stdout(full)
+        .output()
+        .expect("gridloom runs");
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("write to standard output"));
+}
+
+#[test]
+fn job_file_of_the_former_form_is_shown_in_the_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = "name = \"resize\"\nhandler = \"exec\"\n[params]\ncommand = \"resize\" # which\nwidth = 7\n";
+    std::fs::write(dir.path().join("old.toml"), file).unwrap();
+    let output = gridloom(dir.path(), &["job", "apply", "old.toml"], &[]);
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
+    let new = "[exec]\ncommand = \"resize\" # which\n\n[params]\nwidth = 7\n";
+    assert!(stderr(&output).contains(new), "{}", stderr(&output));
 }

@@ -12,6 +12,10 @@ use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
 use gridloom_shared::submission::{Submission, Unreadable};
 use gridloom_shared::wire;
 
+mod reply;
+
+pub use reply::tell;
+
 const CONFLICT: &str = "conflict: this request id was used before with other params or another grid: choose another id";
 
 /// What came of a message.
@@ -21,6 +25,8 @@ pub enum Receipt {
     Opened(Box<NewRun>),
     /// The run exists: the same request was made before.
     Exists(RunId),
+    /// The run existed, is over and was purged: the same request was made before.
+    Purged(RunId),
     /// The message is on record as unreadable, with this reason.
     Refused(String),
     /// Nothing yet: its queue takes no new runs for now.
@@ -112,6 +118,9 @@ async fn understand(
         Ok(name) => name,
         Err(error) => return Ok(Err(chain(&error).to_string())),
     };
+    if let Err(reason) = reply::place(broker, delivery) {
+        return Ok(Err(reason));
+    }
     let content_type = delivery
         .headers
         .as_ref()
@@ -204,8 +213,7 @@ async fn open(
                 return Ok(Err(CONFLICT.into()));
             }
             Earlier::Purged(_) => {
-                tracing::info!(%run, "asked for again: it is over and was purged");
-                return Ok(Ok(Receipt::Exists(run)));
+                return Ok(Ok(Receipt::Purged(run)));
             }
             Earlier::Nonsense(sequence) => {
                 return Ok(Err(format!(

@@ -87,6 +87,8 @@ pub const BODY_MAX: usize = 128 * 1024;
 pub const EXCERPT_MAX: usize = 256;
 /// What is kept of the reason why it could not, in bytes: a message may have thousands of faults.
 pub const REASON_MAX: usize = 4 * 1024;
+/// Longest subject that a submitter may name for its answer, in bytes.
+pub const REPLY_MAX: usize = 256;
 /// Most shards that one order names ([`cells`]). More are either all or to be named in several.
 pub const CELLS_MAX: usize = 10_000;
 

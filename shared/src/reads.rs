@@ -6,6 +6,7 @@
 //! | [`runs`] | which runs there are, and how each stands |
 //! | [`lost`] | which runs were lost while they were open |
 //! | [`dead`] | which shards have used up their attempts |
+//! | [`refused`] | which messages were refused or set aside |
 //! | [`jobs`] | which jobs are defined |
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
@@ -37,6 +38,8 @@ pub mod ledger;
 pub mod lost;
 #[cfg(feature = "runs")]
 pub mod queues;
+#[cfg(feature = "runs")]
+pub mod refused;
 #[cfg(feature = "runs")]
 pub mod runs;
 #[cfg(feature = "runs")]

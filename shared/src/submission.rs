@@ -3,8 +3,10 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | `request` | what the message may say (feature `runs`) |
+//! | [`answer`] | what the submitter is told, if it asked for it |
 //! | `unreadable` | what is recorded of one that cannot be understood |
 
+pub mod answer;
 #[cfg(feature = "runs")]
 mod request;
 mod unreadable;

@@ -60,3 +60,5 @@ mod services;
 mod small;
 #[path = "scenarios/submissions.rs"]
 mod submissions;
+#[path = "scenarios/told.rs"]
+mod told;

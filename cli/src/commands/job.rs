@@ -191,7 +191,7 @@ fn pages(grid: &GridSpec) -> String {
         PagesSpec::Count { count } => format!("{} each", grouped((*count).into())),
         PagesSpec::Rows { page_size, .. } => {
             let all = grid.shards().map_or_else(|| "many".to_owned(), grouped);
-            format!("{all} in all, of {} rows", grouped(*page_size))
+            format!("{all} in all, of {}", counted(*page_size, "row"))
         }
         PagesSpec::Probe => "probed".to_owned(),
     }

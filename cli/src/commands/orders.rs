@@ -10,6 +10,7 @@ use futures_util::TryStreamExt;
 use gridloom_shared::broker::{Broker, RequestError};
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::reads::LeftOut;
 use gridloom_shared::reads::dead::{self, OfRun};
 use gridloom_shared::wire;
@@ -20,6 +21,8 @@ use super::Context;
 use crate::args::DeadOf;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Output, counted};
+
+mod cancelled;
 
 /// How long one answer is waited for.
 const TRY: Duration = Duration::from_secs(3);
@@ -38,6 +41,9 @@ struct Outcome {
     shards: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// How the run that was to be cancelled stood a few seconds later.
+    #[serde(rename = "state", skip_serializing_if = "Option::is_none")]
+    ended: Option<RunState>,
 }
 
 impl Outcome {
@@ -54,7 +60,7 @@ impl Outcome {
         let shards = || counted(self.shards, "dead shard");
         match (&self.reason, self.order) {
             (Some(reason), _) => output.say(reason),
-            (None, "cancel") => output.say(format!("cancelled run {run}")),
+            (None, "cancel") => output.say(cancelled::words(run, self.ended)),
             (None, "retry") => output.say(format!(
                 "run {run} goes on; {} will be tried again",
                 shards()
@@ -70,7 +76,10 @@ impl Outcome {
 /// When there is no such run, no planner that answers, or no broker.
 pub async fn of_run(context: &Context, verb: Verb, run: &RunId) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    let outcome = order(context, &broker, verb, run, (None, None)).await?;
+    let mut outcome = order(context, &broker, verb, run, (None, None)).await?;
+    if verb == Verb::Cancel && outcome.outcome == "done" {
+        outcome.ended = cancelled::end_of(&broker, run).await;
+    }
     context.output.show(&outcome, |output| outcome.say(output));
     Ok(outcome.verdict())
 }
@@ -146,6 +155,7 @@ async fn all_of(
                     outcome: "nothing",
                     shards: 0,
                     reason: Some(reason),
+                    ended: None,
                 }),
                 Err(error) => return Err(error),
             },
@@ -181,6 +191,7 @@ async fn order(
         outcome,
         shards,
         reason,
+        ended: None,
     })
 }
 

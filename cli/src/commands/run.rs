@@ -3,11 +3,15 @@
 //! It checks what it can before anything is sent: a submission that the planner would refuse is
 //! refused here, at once, with the same words.
 
+use std::time::Duration;
+
+use gridloom_shared::broker::Subscription;
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::submission::Submission;
+use gridloom_shared::submission::answer::{Answer, Outcome};
 use serde_json::{Map, Value};
 
 use super::{Context, installation};
@@ -16,6 +20,9 @@ use crate::fault::{Misuse, Verdict};
 
 mod value;
 mod wait;
+
+/// How long a planner is waited for that says what became of the submission. It goes on without.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// Submits, and waits if so wished.
 ///
@@ -39,8 +46,10 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
 
     let run = RunId::from_request(&flags.job, &id);
     let subject = broker.subjects().submit_to(&flags.job);
+    let inbox = broker.new_inbox();
+    let mut answers = broker.subscribe(inbox.clone()).await?;
     let sequence = broker
-        .append(subject, body.into(), None)
+        .append_asking(subject, body.into(), &inbox)
         .await
         .map_err(|error| unsubmitted(error, &id))?;
     if flags.wait {
@@ -53,15 +62,62 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
             sequence,
             content: submission.content(),
         };
-        return wait::to_the_end(context, &broker, &submitted).await;
+        return wait::to_the_end(context, &broker, &submitted, answers).await;
     }
-    let receipt =
-        serde_json::json!({ "run": run, "job": flags.job, "id": id, "sequence": sequence });
+    let answer = tokio::time::timeout(ANSWER, answered(&mut answers)).await;
+    let outcome = accepted(answer.ok().flatten())?;
+    let receipt = serde_json::json!({
+        "run": run, "job": flags.job, "id": id, "sequence": sequence, "answer": outcome,
+    });
+    let (said, more) = match outcome {
+        Some(Outcome::Opened) => (
+            format!("submitted run {run}"),
+            format!("look at it with gridloom show {run}"),
+        ),
+        Some(Outcome::Exists) => (
+            format!("run {run} exists already: the same --id was submitted before"),
+            format!("nothing new was started; look at it with gridloom show {run}"),
+        ),
+        Some(Outcome::Purged) => (
+            format!("run {run} is over and was purged: the same --id was submitted before"),
+            "nothing new was started; take another --id for a new run".to_owned(),
+        ),
+        Some(Outcome::Refused) | None => (
+            format!("submitted run {run}"),
+            "no planner has answered yet; one that leads takes the submission (gridloom doctor)"
+                .to_owned(),
+        ),
+    };
     context.output.show(&receipt, |output| {
-        output.say(format!("submitted run {run}"));
-        output.note(format!("look at it with gridloom show {run}"));
+        output.say(said);
+        output.note(more);
     });
     Ok(Verdict::Fine)
+}
+
+/// The planner's answer. Whatever else arrives is passed over.
+async fn answered(answers: &mut Subscription) -> Option<Answer> {
+    loop {
+        let message = answers.next().await?;
+        if let Ok(answer) = serde_json::from_slice(&message.payload) {
+            return Some(answer);
+        }
+    }
+}
+
+/// What became of a submission that was not refused.
+fn accepted(answer: Option<Answer>) -> anyhow::Result<Option<Outcome>> {
+    let Some(answer) = answer else {
+        return Ok(None);
+    };
+    match (answer.answer, answer.reason) {
+        (Outcome::Refused, reason) => Err(refused(&reason.unwrap_or_default())),
+        (outcome, _) => Ok(Some(outcome)),
+    }
+}
+
+fn refused(reason: &str) -> anyhow::Error {
+    Misuse::error(format!("the planner refused the submission: {reason}"))
 }
 
 fn unsubmitted(error: AppendError, id: &str) -> anyhow::Error {

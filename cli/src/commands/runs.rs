@@ -11,7 +11,7 @@ use gridloom_shared::reads;
 use gridloom_shared::waiting::Waiting;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, installation};
 use crate::args::Runs;
 use crate::fault::Verdict;
 use crate::output::{Align, Table, counted, grouped, grouped_digits, spoken};
@@ -29,6 +29,13 @@ pub use dead::dead;
 pub async fn list(context: &Context, flags: &Runs) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     let listed = reads::runs::list(&broker, flags.job.as_ref(), flags.limit).await?;
+    if let Some(job) = &flags.job
+        && listed.runs.is_empty()
+        && listed.left_out.is_empty()
+        && reads::jobs::get(&broker, job).await?.is_none()
+    {
+        return Err(installation::no_such_job(&broker, job).await);
+    }
     context.output.show(&listed.runs, |output| {
         let mut table = Table::new([
             ("run", Align::Left),

@@ -9,7 +9,7 @@ use gridloom_shared::shown::on_one_line;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
-use super::{Output, grouped, spoken};
+use super::{Output, grouped, shards_done, spoken};
 
 /// How often a line appears where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -77,13 +77,12 @@ impl Progress {
     }
 
     fn line_for_pipes(&mut self, done: u64, total: Option<u64>, words: &str) {
-        let of = total.map_or_else(String::new, |total| format!(" of {}", grouped(total)));
         let words = if words.is_empty() {
             String::new()
         } else {
             format!(", {words}")
         };
-        let line = format!("{}: {}{of} shards done{words}", self.title, grouped(done));
+        let line = format!("{}: {}{words}", self.title, shards_done(done, total));
         // A run that is over at once needs no line in between.
         if self.said.0.elapsed() >= PAUSE && self.said.1 != line {
             self.output.note(&line);
@@ -146,8 +145,14 @@ fn bounded() -> ProgressStyle {
 
 #[expect(clippy::expect_used, reason = "the template is a constant, under test")]
 fn unbounded() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix} {spinner} {human_pos} shards {wide_msg}")
+    ProgressStyle::with_template("{prefix} {spinner} {done} {wide_msg}")
         .expect("the template is well formed")
+        .with_key(
+            "done",
+            |state: &ProgressState, text: &mut dyn fmt::Write| {
+                let _ = write!(text, "{}", shards_done(state.pos(), None));
+            },
+        )
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use gridloom_shared::shown::shown;
 use serde::Serialize;
 
-use super::{Output, Progress, Table, grouped};
+use super::{Output, Progress, Table, shards_done};
 
 /// The width of the word that says who.
 const WHO: usize = 8;
@@ -110,11 +110,7 @@ impl Story {
         }
         if self.told.is_none_or(|at| at.elapsed() >= PAUSE) {
             self.told = Some(Instant::now());
-            let of = total.map_or_else(String::new, |total| format!(" of {}", grouped(total)));
-            self.step(
-                "run",
-                &format!("{}{of} shards done ({words})", grouped(done)),
-            );
+            self.step("run", &format!("{} ({words})", shards_done(done, total)));
         }
     }
 

@@ -224,7 +224,11 @@ fn ended(answer: Option<Result<(), JoinError>>) {
 
 async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
     let is_full = |queue: &QueueName| envoy.doors.is_closed(queue);
-    let label = match submit::answer(&envoy.broker, delivery, term, is_full).await {
+    let answered = submit::answer(&envoy.broker, delivery, term, is_full).await;
+    if let Ok(receipt) = &answered {
+        submit::tell(&envoy.broker, delivery, receipt).await;
+    }
+    let label = match answered {
         Ok(Receipt::Opened(new)) => {
             tracing::info!(run = %new.run, "opened");
             envoy.say(LeadEvent::Opened(new)).await;
@@ -232,6 +236,10 @@ async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
         }
         Ok(Receipt::Exists(run)) => {
             tracing::info!(%run, "submitted again");
+            "repeated"
+        }
+        Ok(Receipt::Purged(run)) => {
+            tracing::info!(%run, "submitted again: it is over and was purged");
             "repeated"
         }
         Ok(Receipt::Later) => {

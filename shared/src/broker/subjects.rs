@@ -6,6 +6,7 @@ use std::fmt;
 use crate::command::Verb;
 use crate::id::{JobName, Namespace, QueueName, RunId, Session};
 pub use crate::ledger::record::Author;
+use crate::limits::REPLY_MAX;
 
 pub(super) mod api;
 
@@ -323,6 +324,22 @@ impl Subjects {
     /// All orders, also those that nobody understands.
     pub fn all_commands(&self) -> String {
         format!("{}.command.>", self.namespace)
+    }
+
+    /// Whether an answer to a submission may go there. The planner is allowed to publish nearly everywhere: a
+    /// submitter must not use that to reach what it may not reach itself.
+    pub fn takes_answers(&self, subject: &str) -> bool {
+        let own = format!("{}.answer.", self.namespace);
+        let below = subject
+            .strip_prefix("_INBOX.")
+            .or_else(|| subject.strip_prefix(own.as_str()));
+        let is_token = |token: &str| {
+            !token.is_empty()
+                && token
+                    .bytes()
+                    .all(|b| b.is_ascii_graphic() && b != b'*' && b != b'>')
+        };
+        subject.len() <= REPLY_MAX && below.is_some_and(|below| below.split('.').all(is_token))
     }
 
     /// What every worker hears: cancel, pause.

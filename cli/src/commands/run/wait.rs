@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::StreamExt;
-use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{Followed, Start};
 use gridloom_shared::broker::subjects::StreamName;
+use gridloom_shared::broker::{Broker, Subscription};
 use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
 use gridloom_shared::reads::ledger::Entry;
-use gridloom_shared::reads::waits;
+use gridloom_shared::reads::{RunError, runs, waits};
 use gridloom_shared::submission::Unreadable;
+use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::waiting::Waiting;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -65,6 +66,7 @@ pub(super) async fn to_the_end(
     context: &Context,
     broker: &Broker,
     submitted: &Submitted,
+    mut answers: Subscription,
 ) -> anyhow::Result<Verdict> {
     let subjects = broker.subjects();
     let run = &submitted.run;
@@ -96,6 +98,11 @@ pub(super) async fn to_the_end(
             Some(followed) = ledger.next() => {
                 watch.take(followed.with_context(goes_on)?);
             }
+            Some(answer) = super::answered(&mut answers) => {
+                if super::accepted(Some(answer))? == Some(Outcome::Purged) {
+                    return Err(purged(run));
+                }
+            }
             Some(refused) = refusals.next() => refuse(&refused?, &subject, submitted.sequence)?,
             _ = frames.tick() => watch.frame().await.with_context(goes_on)?,
             _ = &mut interrupted => {
@@ -110,6 +117,13 @@ pub(super) async fn to_the_end(
     }
 }
 
+/// The error that nothing is left of the run to wait for.
+fn purged(run: &RunId) -> anyhow::Error {
+    anyhow::anyhow!(
+        "run {run} is over and was purged: how it ended is not known any more, and the same --id starts no other; take another --id for a new run"
+    )
+}
+
 /// An error if this record says why the submission at `sequence` made no run.
 fn refuse(followed: &Followed, subject: &str, sequence: u64) -> anyhow::Result<()> {
     let Followed::Record(record) = followed else {
@@ -117,10 +131,7 @@ fn refuse(followed: &Followed, subject: &str, sequence: u64) -> anyhow::Result<(
     };
     match serde_json::from_slice::<Unreadable>(&record.payload) {
         Ok(refused) if refused.sequence == sequence && refused.subject == subject => {
-            Err(Misuse::error(format!(
-                "the planner refused the submission: {}",
-                refused.reason
-            )))
+            Err(super::refused(&refused.reason))
         }
         Ok(_) | Err(_) => Ok(()),
     }
@@ -140,7 +151,7 @@ impl Watch<'_> {
     fn agrees(&self, content: u64) -> anyhow::Result<()> {
         match self.fold.opening() {
             Some(opening) if opening.record.content != content => Err(Misuse::error(format!(
-                "run {} exists already, made by the same --id with other parameters; take another --id",
+                "conflict: run {} exists already, made by the same --id with other parameters; take another --id",
                 self.fold.run()
             ))),
             Some(_) | None => Ok(()),
@@ -196,6 +207,10 @@ impl Watch<'_> {
             return Ok("waiting: the broker is away".to_owned());
         }
         if self.fold.opening().is_none() {
+            // The planner's answer may have been missed.
+            if let Err(RunError::Purged { run }) = runs::fold(self.broker, self.fold.run()).await {
+                return Err(purged(&run));
+            }
             return Ok(
                 "waiting: no planner has taken the submission yet; start one with gridloom planner"
                     .to_owned(),

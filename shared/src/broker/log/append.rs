@@ -10,6 +10,7 @@ use crate::broker::api::{self, ApiError, Fault, Stored};
 use crate::broker::connect::{Broker, jittered};
 use crate::broker::plain::RequestError;
 use crate::chain;
+use crate::submission::answer::REPLY;
 
 /// How long one append waits for its answer.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,6 +132,19 @@ impl Broker {
     ) -> Result<u64, AppendError> {
         let headers = Some(expecting(expected, Some(on)));
         self.append_with(subject.into(), payload, headers).await
+    }
+
+    /// As [`Broker::append`], asking for an answer on `reply` (see [`crate::submission::answer`]).
+    pub async fn append_asking(
+        &self,
+        subject: impl Into<Subject>,
+        payload: Bytes,
+        reply: &str,
+    ) -> Result<u64, AppendError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(REPLY, reply);
+        self.append_with(subject.into(), payload, Some(headers))
+            .await
     }
 
     async fn append_with(

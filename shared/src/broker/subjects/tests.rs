@@ -56,6 +56,32 @@ fn submission_to_a_wildcard_is_seen_as_what_it_is() {
 }
 
 #[test]
+fn answers_go_to_inboxes_and_to_one_place_of_the_namespace_only() {
+    let (subjects, ..) = names();
+    for good in ["_INBOX.a1.b2", "grid.answer.web-7"] {
+        assert!(subjects.takes_answers(good), "{good}");
+    }
+    let long = format!("_INBOX.{}", "x".repeat(crate::limits::REPLY_MAX));
+    for bad in [
+        "$JS.API.STREAM.DELETE.grid-ledger",
+        "grid.ledger.images.a.plan",
+        "grid.submit.resize",
+        "grid.answer",
+        "grid.answer.",
+        "grid.answer.>",
+        "_INBOX.*",
+        "_INBOX.a b",
+        "_INBOX.a..b",
+        "_INBOX",
+        "other.answer.a",
+        "",
+        &long,
+    ] {
+        assert!(!subjects.takes_answers(bad), "{bad}");
+    }
+}
+
+#[test]
 fn consumer_names_belong_to_one_queue() {
     let queue = QueueName::new("images").unwrap();
     let name = ConsumerName::new(&queue, 12);

@@ -1,0 +1,88 @@
+//! Which messages could not be understood or carried out: submissions that were refused, and whatever else was set
+//! aside.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use super::ListError;
+use crate::broker::Broker;
+use crate::submission::Unreadable;
+
+/// A message that is on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// The number of its record: what `unreadable drop` takes.
+    pub number: u64,
+    /// What is known of it; `None`: nobody can read that either.
+    #[serde(flatten)]
+    pub record: Option<Unreadable>,
+}
+
+/// The newest of them.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The newest first.
+    pub messages: Vec<Refused>,
+    /// How many older ones there are.
+    pub older: u64,
+}
+
+/// The newest `limit` messages on record.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn list(broker: &Broker, limit: usize) -> Result<Listed, ListError> {
+    let subjects = broker.subjects();
+    let history = subjects.history();
+    let last = broker.info(&history).await?.last_seq;
+    let mut reader = broker.reader(&history, subjects.unreadable(), 1, Some(last));
+    let mut newest = VecDeque::new();
+    let mut older = 0;
+    while let Some(page) = reader.next_page().await? {
+        for record in page {
+            newest.push_front(Refused {
+                number: record.seq,
+                record: serde_json::from_slice(&record.payload).ok(),
+            });
+            if newest.len() > limit {
+                newest.pop_back();
+                older += 1;
+            }
+        }
+    }
+    Ok(Listed {
+        messages: newest.into(),
+        older,
+    })
+}
+
+/// Removes the record with this number; `false` where it is none of these.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn drop_one(broker: &Broker, number: u64) -> Result<bool, ListError> {
+    let subjects = broker.subjects();
+    let history = subjects.history();
+    // The stream holds more than these: nothing else may be hit.
+    let there = broker
+        .read(&history, subjects.unreadable(), number, Some(number))
+        .await?;
+    if there.is_empty() {
+        return Ok(false);
+    }
+    Ok(broker.remove(&history, number).await?)
+}
+
+/// Removes all records that are there now. Returns how many.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn drop_all(broker: &Broker) -> Result<u64, ListError> {
+    let subjects = broker.subjects();
+    let history = subjects.history();
+    let next = broker.info(&history).await?.last_seq + 1;
+    Ok(broker
+        .purge_below(&history, &subjects.unreadable(), next)
+        .await?)
+}
