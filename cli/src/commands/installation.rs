@@ -1,6 +1,7 @@
 //! What is not there, in words for people: a job, or a whole namespace.
 
 use anyhow::Context as _;
+use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
@@ -40,7 +41,11 @@ pub async fn no_such_job(broker: &Broker, name: &JobName) -> anyhow::Error {
 /// The error, or a better one where the broker knows nothing of the namespace: then a read finds
 /// nobody who answers, which says little to people.
 pub async fn explained(context: &Context, error: anyhow::Error) -> anyhow::Error {
-    if code_of(&error) == MISUSE || error.is::<ConnectError>() {
+    // Whoever makes the streams knows better why they are not there.
+    let is_maker = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(TopologyError::Create { .. }))
+    };
+    if code_of(&error) == MISUSE || error.is::<ConnectError>() || error.chain().any(is_maker) {
         return error;
     }
     let Ok(broker) = context.ask().await else {

@@ -20,6 +20,7 @@ pub(super) mod code {
     pub(in crate::broker) const MEMORY_EXCEEDED: u64 = 10_028;
     pub(in crate::broker) const STORAGE_EXCEEDED: u64 = 10_047;
     pub(in crate::broker) const STORE_FAILED: u64 = 10_077;
+    pub(in crate::broker) const MAX_BYTES_REQUIRED: u64 = 10_113;
     pub(in crate::broker) const NOT_ENABLED: u64 = 10_076;
     pub(in crate::broker) const UNAVAILABLE: u64 = 10_008;
     pub(in crate::broker) const CLUSTER_NO_LEADER: u64 = 10_009;

@@ -316,7 +316,12 @@ fn report(event: &Event) {
 
 fn refused(url: String, error: &async_nats::ConnectError) -> ConnectError {
     use async_nats::ConnectErrorKind as Kind;
-    let cause = chain(error).to_string();
+    let mut cause = chain(error).to_string();
+    if cause.contains("expected INFO") {
+        cause.push_str(
+            " (what listens there speaks no plain NATS: TLS at once, or another service?)",
+        );
+    }
     match error.kind() {
         Kind::Authentication | Kind::AuthorizationViolation => ConnectError::Denied { url, cause },
         Kind::ServerParse | Kind::Tls => ConnectError::Address { url, cause },

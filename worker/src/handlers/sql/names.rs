@@ -59,6 +59,7 @@ impl Statement {
             names: Vec::new(),
             verb: String::new(),
             depth: 0,
+            brackets: 0,
             ended: false,
         };
         while let Some(next) = reader.rest.chars().next() {
@@ -83,6 +84,8 @@ struct Reader<'t> {
     names: Vec<String>,
     verb: String,
     depth: u32,
+    /// Square brackets that are open.
+    brackets: u32,
     /// A semicolon at the end was seen.
     ended: bool,
 }
@@ -107,6 +110,14 @@ impl Reader<'_> {
                 self.rest = &self.rest[1..];
             }
             ':' => self.colon(),
+            '[' | ']' => {
+                self.brackets = if next == '[' {
+                    self.brackets + 1
+                } else {
+                    self.brackets.saturating_sub(1)
+                };
+                self.copy(1);
+            }
             '(' | ')' => {
                 self.depth = if next == '(' {
                     self.depth + 1
@@ -220,6 +231,9 @@ impl Reader<'_> {
         if self.rest.starts_with("::") || self.rest.starts_with(":=") {
             return self.copy(2);
         }
+        if self.is_between_bounds() {
+            return self.copy(1);
+        }
         let after = &self.rest[1..];
         let length = after.find(|c| !is_name(c)).unwrap_or(after.len());
         if length == 0 || after.starts_with(|first: char| first.is_ascii_digit()) {
@@ -228,6 +242,15 @@ impl Reader<'_> {
         let (name, rest) = after.split_at(length);
         self.rest = rest;
         self.placeholder(name);
+    }
+
+    /// Whether the colon that comes next stands between the bounds of an array's slice, `a[1:n]`: behind a value and
+    /// within brackets, where no name can stand.
+    fn is_between_bounds(&self) -> bool {
+        let behind = self.out.chars().next_back();
+        self.dialect == Dialect::Postgres
+            && self.brackets > 0
+            && behind.is_some_and(|c| is_word(c) || matches!(c, ')' | ']' | '"'))
     }
 
     fn placeholder(&mut self, name: &str) {
@@ -286,8 +309,9 @@ impl Reader<'_> {
     }
 }
 
+/// Part of a parameter's name, in whatever language it is written.
 fn is_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
+    c.is_alphanumeric() || c == '_'
 }
 
 /// Part of a word of SQL: `$` may stand inside one.
@@ -360,6 +384,24 @@ mod tests {
     fn casts_of_names_keep_the_cast() {
         assert_eq!(text("SELECT :a::int", Postgres), "SELECT $1::int");
         assert_eq!(text("SELECT a[1:2], :b", Postgres), "SELECT a[1:2], $1");
+        for (sql, bound) in [
+            ("SELECT a[1:n], a[i:n]", "SELECT a[1:n], a[i:n]"),
+            ("SELECT a[1 + f(:x):n]", "SELECT a[1 + f($1):n]"),
+            ("SELECT a[:from:to], a[:from]", "SELECT a[$1:to], a[$1]"),
+            (
+                "SELECT ARRAY[1, :x], a[1: :n]",
+                "SELECT ARRAY[1, $1], a[1: $2]",
+            ),
+        ] {
+            assert_eq!(text(sql, Postgres), bound);
+        }
+    }
+
+    #[test]
+    fn names_of_every_language_are_whole_names() {
+        let read = Statement::read("SELECT :größe, :день", Postgres, &as_usual).unwrap();
+        assert_eq!(read.names, ["größe", "день"]);
+        assert_eq!(&*read.text, "SELECT $1, $2");
     }
 
     #[test]
