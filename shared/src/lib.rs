@@ -13,7 +13,7 @@
 //! | [`ledger`] | what the records of a run mean |
 //! | [`command`] | what people order of runs, and how it is answered |
 //! | [`address`] | what of an address may be printed |
-//! | [`chain`] | how an error is told, its causes too |
+//! | [`chain()`] | how an error is told, its causes too |
 //! | [`clock`] | which clock is read for what |
 //! | [`duration`] | how a length of time is written |
 //! | [`environment`] | which settings stand in the environment |
