@@ -27,9 +27,7 @@ pub enum Question {
 pub struct Holdings {
     /// The worker.
     pub session: Session,
-    /// The consumer that it pulls from now; `None` while it pulls from none.
-    pub consumer: Option<String>,
-    /// Stream sequences of messages of the queue.
+    /// Stream sequences of messages of the queue, whatever their lane.
     pub sequences: Packed,
     /// Places of tiles of the run.
     pub tiles: Packed,
@@ -150,7 +148,6 @@ mod tests {
         assert_eq!(wire::decode(&bytes), Ok(question));
         let answer = Holdings {
             session: Session(7),
-            consumer: Some("images-1".into()),
             sequences: Packed::pack(vec![1_000, 1_001, 1_002, 1_300], 64).0,
             tiles: Packed::default(),
             whole: true,
@@ -160,7 +157,7 @@ mod tests {
         assert_eq!(wire::decode(&bytes), Ok(answer));
     }
 
-    const ANSWER: &str = r"\x82\xa1v\x01\xa4body\x85\xa7session\x07\xa8consumer\xa8images-1\xa9sequences\xc4\x06\xe8\x07\x03\xaa\x02\x01\xa5tiles\xc4\x00\xa5whole\xc3";
+    const ANSWER: &str = r"\x82\xa1v\x01\xa4body\x84\xa7session\x07\xa9sequences\xc4\x06\xe8\x07\x03\xaa\x02\x01\xa5tiles\xc4\x00\xa5whole\xc3";
 
     #[test]
     fn what_has_no_room_is_left_out_and_said() {

@@ -4,6 +4,7 @@
 //! |------|-----------------|
 //! | [`id`] | which names and identifiers are well formed, and how a run's id follows from its source |
 //! | [`job`] | what a job file may say |
+//! | [`lane`] | which tiles go to the same workers |
 //! | [`limits`] | all bounds of the protocol and of memory, asserted against each other |
 //! | [`exact`] | how what people write becomes values, each number as it was written |
 //! | [`grid`] | which cells a run has |
@@ -40,6 +41,7 @@ pub mod grid;
 pub mod holdings;
 pub mod id;
 pub mod job;
+pub mod lane;
 pub mod ledger;
 pub mod limits;
 pub mod presence;

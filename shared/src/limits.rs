@@ -147,6 +147,9 @@ pub const TOLLS_MAX: usize = 64;
 pub const WORKER_QUEUES_MAX: usize = 256;
 /// Most handlers that one worker has, as it says.
 pub const WORKER_HANDLERS_MAX: usize = 512;
+/// Most lanes that one worker pulls from: each of its queues for each of its handlers. A lane costs the broker
+/// a consumer, and an idle worker one waiting pull.
+pub const WORKER_LANES_MAX: usize = 200;
 /// Longest version of a worker, in bytes.
 pub const VERSION_TEXT_MAX: usize = 64;
 /// Largest announcement of a worker, in bytes: a planner keeps one of each.

@@ -7,14 +7,15 @@ use anyhow::{Context, bail};
 use gridloom_cli::embedded;
 use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::log::{AppendError, Follow, Followed, Start};
-use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, Puller};
+use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Puller};
 use gridloom_shared::broker::subjects::{Author, ConsumerName};
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology::{
     self, AckDeadline, Finding, TopologyError, TopologyOptions, consumers,
 };
 use gridloom_shared::broker::{Broker, ConnectError, Options};
-use gridloom_shared::id::{Namespace, QueueName, RunId, Session, Term};
+use gridloom_shared::id::{HandlerName, Namespace, QueueName, RunId, Session, Term};
+use gridloom_shared::lane::Lane;
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::{eventually, eventually_some};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -38,8 +39,9 @@ async fn ready() -> anyhow::Result<(TestServer, Broker)> {
     Ok((server, broker))
 }
 
-fn default_queue() -> QueueName {
-    QueueName::new("default").expect("a name")
+fn default_lane() -> Lane {
+    let queue = QueueName::new("default").expect("a name");
+    Lane::new(queue, HandlerName::new("noop").expect("a name"))
 }
 
 fn run() -> RunId {
@@ -47,7 +49,7 @@ fn run() -> RunId {
 }
 
 fn tiles(broker: &Broker, count: usize) -> Vec<Outgoing> {
-    let subject = broker.subjects().shard(&default_queue(), &run());
+    let subject = broker.subjects().shard(&default_lane(), &run());
     let tile = |index: usize| Outgoing {
         subject: subject.clone().into(),
         payload: format!("tile {index}").into(),

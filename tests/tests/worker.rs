@@ -17,8 +17,8 @@ use stage::{Running, SOON, Stage, job, tiles};
 mod blocks;
 #[path = "worker/commits.rs"]
 mod commits;
-#[path = "worker/lacking.rs"]
-mod lacking;
+#[path = "worker/lanes.rs"]
+mod lanes;
 #[path = "worker/leases.rs"]
 mod leases;
 #[path = "worker/stage.rs"]
@@ -127,7 +127,7 @@ async fn messages_that_are_no_tiles_are_recorded_and_removed() -> anyhow::Result
     let mut stage = Stage::open(job(1, COUNTED)?).await?;
     let good = stage.wave(vec![tiles(0, 1, 1)]).await?.remove(0);
     let client = stage.server.client().await?;
-    let subject = stage.broker.subjects().shard(&stage.queue, &stage.run);
+    let subject = stage.broker.subjects().shard(&stage.lane, &stage.run);
     let newer = wire::encode(&good)
         .iter()
         .enumerate()
@@ -203,7 +203,7 @@ async fn tile_that_brings_a_false_first_record_along_keeps_no_true_one_from_its_
         frozen: Some(wire::encode(&PlanRecord::Opened(Box::new(false_record)))),
         ..good.clone()
     };
-    let subject = stage.broker.subjects().shard(&stage.queue, &stage.run);
+    let subject = stage.broker.subjects().shard(&stage.lane, &stage.run);
     let purge = serde_json::json!({ "filter": subject }).to_string();
     let shards = stage.broker.subjects().shards();
     let client = stage.server.client().await?;
@@ -216,26 +216,4 @@ async fn tile_that_brings_a_false_first_record_along_keeps_no_true_one_from_its_
     worker.stop().await?;
     assert_eq!(fold.counts().done, 1);
     Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn tile_without_its_handler_is_handed_back_to_one_who_has_it() -> anyhow::Result<()> {
-    let mut stage = Stage::open(job(1, COUNTED)?).await?;
-    stage.wave(vec![tiles(0, 1, 1)]).await?;
-    let deadline = Duration::from_millis(1_500);
-    let lacking = Running::start(
-        stage
-            .worker()
-            .ack_deadline(deadline)
-            .handler("other", async |_: Shard| Ok(())),
-    )?;
-    eventually(SOON, "it is handed back", async || {
-        Ok(stage.returned().await? > 0)
-    })
-    .await?;
-    let having = Running::start(stage.worker().handler("h", async |_: Shard| Ok(())))?;
-    let fold = stage.until_acknowledged().await?;
-    assert_eq!(fold.counts().done, 1);
-    lacking.stop().await?;
-    having.stop().await
 }

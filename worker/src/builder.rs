@@ -25,7 +25,7 @@ pub const QUEUE_DEFAULT: &str = "default";
 /// Tiles at once unless something else is said.
 pub const CONCURRENCY_DEFAULT: u32 = 16;
 pub use gridloom_shared::limits::CONCURRENCY_MAX;
-use gridloom_shared::limits::{WORKER_HANDLERS_MAX, WORKER_QUEUES_MAX};
+use gridloom_shared::limits::{WORKER_HANDLERS_MAX, WORKER_LANES_MAX, WORKER_QUEUES_MAX};
 /// How long a worker that is told to stop lets its tiles finish, unless something else is said.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(20);
 
@@ -216,6 +216,12 @@ impl Builder {
             grace: self.grace,
             handlers: handlers(self.handlers)?,
         };
+        let lanes = settings.queues.len() * settings.handlers.len();
+        at_most(
+            "lanes (its queues times its handlers)",
+            lanes,
+            WORKER_LANES_MAX,
+        )?;
         Ok(Worker {
             settings,
             stop: Stop::default(),
@@ -334,6 +340,16 @@ mod tests {
         assert_eq!(refused(one().concurrency(0)), BuildError::Concurrency(0));
         let many = (0..=WORKER_QUEUES_MAX).fold(one(), |one, n| one.queue(format!("q{n}")));
         assert!(matches!(refused(many), BuildError::TooMany { .. }));
+        let handlers = |count| {
+            let two = Worker::builder().queue("a").queue("b");
+            (0..count).fold(two, |two, n| two.handler(format!("h{n}"), Noop))
+        };
+        assert!(handlers(WORKER_LANES_MAX / 2).build().is_ok());
+        let text = refused(handlers(WORKER_LANES_MAX / 2 + 1)).to_string();
+        assert!(
+            text.contains("202 lanes") && text.contains("200 at most"),
+            "{text}"
+        );
         assert!(matches!(
             refused(one().queue("no such.name")),
             BuildError::Name(_)

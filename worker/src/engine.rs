@@ -15,7 +15,7 @@
 //! | [`ledger_writer`] | what is to be written, and what a confirmed record means |
 //! | [`lost`] | handlers that do not end, and the slots they keep |
 //! | [`turns`] | the tile that runs alone, and who stands in line |
-//! | [`queues`] | consumers, floors, pulls |
+//! | [`lanes`] | consumers, floors, pulls |
 //! | [`signals`] | what is said about queue messages |
 //! | [`renewals`] | in-progress signals that are not answered yet |
 //! | [`takeovers`] | what is heard of takeovers by others |
@@ -43,6 +43,7 @@ use gridloom_shared::broker::{Broker, PublishError};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Session;
+use tokio::sync::Semaphore;
 
 use crate::crew::Finished;
 use crate::health::WorkerHealth;
@@ -56,11 +57,11 @@ mod claim;
 mod drain;
 mod errand;
 mod intake;
+mod lanes;
 mod ledger_writer;
 mod link;
 mod lost;
 mod meters;
-mod queues;
 mod renewals;
 mod runs;
 mod settle;
@@ -75,11 +76,11 @@ use asked::Questions;
 use cancel::Cancelled;
 use drain::Draining;
 use errand::{Errands, Event};
+use lanes::Lanes;
 use ledger_writer::{Answer, Appended, Batch, Content, LedgerWriter};
 use link::Link;
 use lost::LostSlots;
 use meters::Meters;
-use queues::Queues;
 use renewals::Renewals;
 use runs::Runs;
 use signals::Signals;
@@ -88,6 +89,8 @@ use takeovers::Takeovers;
 use tiles::{Holding, Tiles};
 use turns::Turns;
 
+/// Lanes whose consumers and floors are asked for at once: after a restart of the broker all workers ask.
+const ATTACHING: usize = 8;
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(50);
 /// Most things of one kind that are taken in before the loop writes and pulls.
@@ -128,7 +131,9 @@ struct Engine {
     alarm: Option<Boot>,
     errands: Errands,
     link: Link,
-    queues: Queues,
+    lanes: Lanes,
+    /// Lanes whose consumers are asked for at once.
+    attaching: Arc<Semaphore>,
     runs: Runs,
     tiles: Tiles,
     turns: Turns,
@@ -166,10 +171,16 @@ impl Engine {
             alarm: None,
             errands: Errands::default(),
             link: Link::new(&broker),
-            queues: Queues::new(&settings.queues, broker.subjects(), settings.concurrency),
+            lanes: Lanes::new(
+                settings.lanes(),
+                broker.subjects(),
+                settings.concurrency,
+                session,
+            ),
+            attaching: Arc::new(Semaphore::new(ATTACHING)),
             runs: Runs::default(),
             tiles: Tiles::new(Boot::now()),
-            turns: Turns::default(),
+            turns: Turns::new(settings.concurrency),
             crew: Crew::start(crew),
             lost: LostSlots::new(settings.concurrency),
             ledger: LedgerWriter::new(session, health.clone()),
@@ -191,7 +202,7 @@ impl Engine {
 
     async fn run(&mut self, stop: Stop) -> Result<(), RunError> {
         tracing::info!(worker = %self.settings.name, session = %self.session, "worker starts");
-        (0..self.queues.len()).for_each(|queue| self.attach(queue, Duration::ZERO));
+        (0..self.lanes.len()).for_each(|lane| self.attach(lane, Duration::ZERO));
         let mut clock = tokio::time::interval(TICK);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut ended = Vec::with_capacity(TURN);
@@ -209,7 +220,7 @@ impl Engine {
                 any = self.crew.next(&mut ended, TURN) => if !any {
                     return Err(RunError::Engine("the runtime of the handlers is gone".into()));
                 },
-                (queue, came) = self.queues.next() => self.came(queue, came),
+                (lane, came) = self.lanes.next() => self.came(lane, came),
                 // After the pulls: nothing waits in them when a question is read.
                 Some(question) = self.asked.next() => self.asked(question),
                 () = ring(alarm, self.now) => {}
@@ -282,11 +293,11 @@ impl Engine {
         };
         self.unread_turns += 1;
         for _ in 0..most {
-            let Some((queue, came)) = self.queues.next().now_or_never() else {
+            let Some((lane, came)) = self.lanes.next().now_or_never() else {
                 self.unread_turns = 0;
                 return self.take_question();
             };
-            self.came(queue, came);
+            self.came(lane, came);
         }
     }
 
@@ -362,7 +373,7 @@ impl Engine {
         let waits = paused.saturating_sub(self.settings.concurrency) + self.refused;
         let occupied = self.tiles.occupied() + waits;
         let (unacked, epoch) = (self.tiles.unacked(), self.link.epoch());
-        if let Some(again) = self.queues.pull(occupied, unacked, epoch, self.now) {
+        if let Some(again) = self.lanes.pull(occupied, unacked, epoch, self.now) {
             self.wake_at(again);
         }
     }
@@ -380,7 +391,7 @@ impl Engine {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Attached { queue, result } => self.attached(queue, *result),
+            Event::Attached { lane, result } => self.attached(lane, *result),
             Event::Loaded { opened, result } => self.loaded(opened, result),
             Event::Appended(appended) => self.appended(*appended),
             Event::Again(batch) => self.send_again(*batch),

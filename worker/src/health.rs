@@ -18,7 +18,7 @@ pub(crate) enum Part {
     Ledger,
     /// Handlers that do not end.
     Slots,
-    Queue(String),
+    Lane(String),
 }
 
 impl Default for WorkerHealth {
@@ -76,7 +76,13 @@ mod tests {
         assert_eq!(health.ready(), Err("starting".to_owned()));
         health.fine(&Part::Worker);
         assert_eq!(health.ready(), Ok(()));
-        health.trouble(Part::Queue("images".into()), "queue images: no consumer");
-        assert_eq!(health.ready(), Err("queue images: no consumer".to_owned()));
+        health.trouble(
+            Part::Lane("images/thumb".into()),
+            "lane images/thumb: no consumer",
+        );
+        assert_eq!(
+            health.ready(),
+            Err("lane images/thumb: no consumer".to_owned())
+        );
     }
 }

@@ -7,6 +7,7 @@ use gridloom_shared::broker::topology::{AckDeadline, TopologyError};
 use gridloom_shared::broker::{ConnectError, Options};
 use gridloom_shared::chain;
 use gridloom_shared::id::{HandlerName, QueueName, WorkerName};
+use gridloom_shared::lane::Lane;
 #[cfg(feature = "telemetry")]
 use gridloom_shared::telemetry;
 use tokio::sync::oneshot;
@@ -60,6 +61,18 @@ pub(crate) struct Settings {
     pub(crate) ack_deadline: AckDeadline,
     pub(crate) grace: Duration,
     pub(crate) handlers: HashMap<HandlerName, SharedHandler>,
+}
+
+impl Settings {
+    /// What it pulls from: each queue for each handler.
+    pub(crate) fn lanes(&self) -> Vec<Lane> {
+        let of_queue = |queue: &QueueName| {
+            let handlers = self.handlers.keys().cloned();
+            let lanes = handlers.map(|handler| Lane::new(queue.clone(), handler));
+            lanes.collect::<Vec<_>>()
+        };
+        self.queues.iter().flat_map(of_queue).collect()
+    }
 }
 
 /// A worker that is ready to run. See the [crate's own page](crate) for a whole one.

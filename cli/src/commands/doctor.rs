@@ -4,6 +4,7 @@
 //! | room | what it looks at |
 //! |------|------------------|
 //! | [`keys`] | the leadership, and what of the buckets makes no sense |
+//! | [`queues`] | consumers, and what waits for a handler that nobody has |
 //! | [`services`] | workers, the ledger |
 //! | [`chart`] | how it is shown |
 
@@ -11,13 +12,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gridloom_shared::broker::subjects::{ConsumerName, DOCTOR_KEY};
-use gridloom_shared::broker::topology::{self, Finding, TopologyOptions, consumers};
+use gridloom_shared::broker::topology::{self, Finding, TopologyOptions};
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
-use gridloom_shared::job::parse::write_duration;
-use gridloom_shared::presence::Presence;
 use gridloom_shared::reads;
 
 use super::Context;
@@ -29,6 +28,7 @@ use crate::output::{counted, spoken};
 
 mod chart;
 mod keys;
+mod queues;
 mod services;
 mod watch;
 
@@ -78,7 +78,8 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
             .queue(&super::service::of_streams(&flags.streams)),
     );
     if look_at_streams(&broker, &options, &mut chart).await {
-        look_at_consumers(&broker, &workers, &mut chart).await;
+        look_at_submissions(&broker, &mut chart).await;
+        queues::look(&broker, &workers, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
         watch::look(&broker, &mut chart).await;
@@ -143,11 +144,7 @@ async fn look_at_streams(broker: &Broker, options: &TopologyOptions, chart: &mut
         .collect();
     for finding in &findings {
         if let Finding::Drift(drift) = finding {
-            chart.bad(
-                "streams",
-                drift.to_string(),
-                "set it back with nats stream edit, or give the options it was made with",
-            );
+            chart.bad("streams", drift.to_string(), drift.advice());
         }
     }
     if !missing.is_empty() {
@@ -170,7 +167,7 @@ async fn look_at_streams(broker: &Broker, options: &TopologyOptions, chart: &mut
     missing.is_empty()
 }
 
-async fn look_at_consumers(broker: &Broker, workers: &[Presence], chart: &mut Chart) {
+async fn look_at_submissions(broker: &Broker, chart: &mut Chart) {
     let subjects = broker.subjects();
     match broker
         .standing(&subjects.submit(), &ConsumerName::planner())
@@ -190,32 +187,6 @@ async fn look_at_consumers(broker: &Broker, workers: &[Presence], chart: &mut Ch
             "start gridloom planner: it makes it",
         ),
         Err(error) => chart.bad("submissions", chain(&error).to_string(), ""),
-    }
-    let queues = match reads::queues::names(broker, workers).await {
-        Ok(queues) => queues,
-        Err(error) => return chart.bad("queues", chain(&error).to_string(), ""),
-    };
-    let mut fine = Vec::new();
-    for queue in queues {
-        match consumers::current(broker, &queue).await {
-            Ok(Some(consumer)) => fine.push(format!(
-                "{} (ack deadline {})",
-                consumer.name,
-                write_duration(consumer.ack_deadline.as_millis() as u64)
-            )),
-            Ok(None) => {
-                let text = format!("queue {queue} has no consumer yet");
-                chart.note(
-                    "queues",
-                    text,
-                    format!("start gridloom worker --queue {queue}: it makes it"),
-                );
-            }
-            Err(error) => chart.bad("queues", chain(&error).to_string(), ""),
-        }
-    }
-    if !fine.is_empty() {
-        chart.ok("queues", format!("consumers {}", fine.join(", ")));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gridloom_shared::reads::queues::QueueStanding;
 use gridloom_shared::reads::{queues, workers};
 
 use super::Context;
@@ -16,7 +17,7 @@ pub async fn queues(context: &Context) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     let workers = workers::roll_call(&broker).await?;
     let listed = queues::list(&broker, &workers).await?;
-    context.output.show(&listed.queues, |output| {
+    context.output.show(&listed, |output| {
         let mut table = Table::new([
             ("queue", Align::Left),
             ("pending", Align::Right),
@@ -24,8 +25,9 @@ pub async fn queues(context: &Context) -> anyhow::Result<Verdict> {
             ("redelivered", Align::Right),
             ("oldest", Align::Right),
             ("workers", Align::Right),
+            ("nobody has", Align::Left),
         ]);
-        for queue in &listed.queues {
+        for queue in &listed {
             let oldest = queue.oldest_s.map_or_else(
                 || "-".to_owned(),
                 |age| spoken(Duration::from_secs_f64(age)),
@@ -37,6 +39,7 @@ pub async fn queues(context: &Context) -> anyhow::Result<Verdict> {
                 grouped(queue.redelivered),
                 oldest,
                 grouped(queue.workers as u64),
+                lacking(queue),
             ]);
         }
         output.table(
@@ -44,8 +47,15 @@ pub async fn queues(context: &Context) -> anyhow::Result<Verdict> {
             "no queues yet; a job or a worker brings the first one",
         );
     });
-    context.output.left_out(&listed.left_out);
     Ok(Verdict::Fine)
+}
+
+/// Handlers that tiles of the queue wait for, and that no worker has.
+fn lacking(queue: &QueueStanding) -> String {
+    let handlers = queue.handlers.iter();
+    let lacking = handlers.filter(|handler| handler.pending > 0 && handler.workers == 0);
+    let names: Vec<&str> = lacking.map(|handler| handler.handler.as_str()).collect();
+    names.join(" ")
 }
 
 /// Lists workers: those that answer, and those that fell silent a while ago without a goodbye.

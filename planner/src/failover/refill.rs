@@ -32,7 +32,7 @@ pub async fn list(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<Lis
     let shards = subjects.shards();
     let last = broker.info(&shards).await?.last_seq;
     let records = broker
-        .read(&shards, &subjects.shard(queue, run), 1, Some(last))
+        .read(&shards, &subjects.shards_of_run(queue, run), 1, Some(last))
         .await;
     let records = records.map_err(|error| error.cause)?;
     let tiles = records

@@ -8,6 +8,7 @@ use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::term::Register;
 use gridloom_shared::command::Answer;
 use gridloom_shared::id::{Nonce, QueueName, RunId, Session, Term};
+use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
 use gridloom_shared::tile::Tile;
 
@@ -43,8 +44,8 @@ pub enum Action {
     Refill {
         /// The run.
         run: RunId,
-        /// Its queue.
-        queue: QueueName,
+        /// Where its tiles go.
+        lane: Lane,
         /// The tiles.
         tiles: Vec<Tile>,
         /// The register as it stands.
@@ -117,8 +118,8 @@ pub enum Action {
 pub struct Issue {
     /// The run.
     pub run: RunId,
-    /// Its queue.
-    pub queue: QueueName,
+    /// Where its tiles go.
+    pub lane: Lane,
     /// The run's nonce.
     pub nonce: Nonce,
     /// Ledger sequence of the run's first record.

@@ -1,5 +1,7 @@
 //! What an open run has done next: its step as an order to the shell, and the verdict over a listing.
 
+use gridloom_shared::lane::Lane;
+
 use super::*;
 
 impl Lead {
@@ -57,7 +59,7 @@ impl Lead {
                     .filter(|frozen| frozen.len() <= FROZEN_MAX);
                 Action::Issue(Issue {
                     run: name,
-                    queue,
+                    lane: Lane::of(&opening.record.job),
                     nonce,
                     opened,
                     wave,
@@ -84,7 +86,10 @@ impl Lead {
             return;
         };
         let tiles = refill::missing(run.fold(), &listing);
-        let queue = run.queue().clone();
+        let Some(opening) = run.fold().opening() else {
+            return;
+        };
+        let (queue, lane) = (run.queue().clone(), Lane::of(&opening.record.job));
         // What was cancelled meanwhile is about to be removed from the queue.
         if tiles.is_empty() || run.fold().cancelled().is_some() {
             return self.tell(&name, run::Event::Refilled);
@@ -100,7 +105,7 @@ impl Lead {
             tracing::info!(run = %name, tiles = tiles.len(), "published again");
             Action::Refill {
                 run: name,
-                queue,
+                lane,
                 tiles,
                 register,
             }

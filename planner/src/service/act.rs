@@ -111,10 +111,10 @@ impl Act {
             }
             Action::Refill {
                 run,
-                queue,
+                lane,
                 tiles,
                 register,
-            } => self.errand("refilling", envoy.refill(run, queue, tiles, register)),
+            } => self.errand("refilling", envoy.refill(run, lane, tiles, register)),
             Action::Recall { run, queue, waves } => {
                 self.errand("reading waves again", envoy.recall(run, queue, waves));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{FollowError, Followed, Start};
-use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, Puller};
+use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Puller};
 use gridloom_shared::broker::topology::consumers;
 use gridloom_shared::chain;
 use gridloom_shared::id::{QueueName, Term};
@@ -168,7 +168,7 @@ pub(super) async fn submissions(envoy: Envoy, term: Term) {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
-            if let Err(error) = puller.pull(ANSWERS as u32, PULL).await {
+            if let Err(error) = puller.pull(ANSWERS as u32, Patience::UpTo(PULL)).await {
                 tracing::debug!(error = %chain(&error), "failed to pull submissions");
                 tokio::time::sleep(PAUSE).await;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::topology::consumers;
+use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::RunId;
@@ -25,7 +25,7 @@ use crate::run::Run;
 const FIRST: Duration = Duration::from_millis(25);
 /// How often the summary of a running run is renewed.
 const RENEWED: Duration = Duration::from_millis(500);
-/// How often JetStream is asked for the numbers of a queue.
+/// How often JetStream is asked for the numbers of all lanes.
 const ASKED: Duration = Duration::from_secs(2);
 /// Summaries that are written at once.
 const AT_ONCE: usize = 64;
@@ -170,41 +170,25 @@ fn count(before: &Counts, after: &Counts) {
     count(names::SHARDS_LATE, before.late, after.late);
 }
 
-/// Shows JetStream's own numbers of each queue, for as long as the leadership lasts.
+/// Shows JetStream's own numbers of each lane, for as long as the leadership lasts.
 pub(super) async fn watch_queues(broker: Broker) {
     loop {
         if let Err(error) = show_queues(&broker).await {
-            tracing::debug!(error, "failed to ask for the numbers of the queues");
+            tracing::debug!(error = %chain(&error), "failed to ask for the numbers of the queues");
         }
         tokio::time::sleep(ASKED).await;
     }
 }
 
-async fn show_queues(broker: &Broker) -> Result<(), String> {
-    let keys = broker
-        .state()
-        .entries(broker.subjects().all_consumers())
-        .await;
-    for entry in keys.map_err(|error| chain(&error).to_string())? {
-        let Some(queue) = broker.subjects().parse_consumer_key(&entry.key) else {
-            continue;
-        };
-        let consumer = consumers::current(broker, &queue)
-            .await
-            .map_err(|error| chain(&error).to_string())?;
-        let Some(consumer) = consumer else { continue };
-        let standing = broker
-            .standing(&broker.subjects().shards(), &consumer.name)
-            .await;
-        let Some(standing) = standing.map_err(|error| chain(&error).to_string())? else {
-            continue;
-        };
+async fn show_queues(broker: &Broker) -> Result<(), ApiError> {
+    for (lane, found) in broker.lanes().await? {
         let show = |name: &'static str, value: u64| {
-            metrics::gauge!(name, "queue" => queue.to_string()).set(value as f64);
+            let (queue, handler) = (lane.queue.to_string(), lane.handler.to_string());
+            metrics::gauge!(name, "queue" => queue, "handler" => handler).set(value as f64);
         };
-        show(names::QUEUE_PENDING, standing.pending);
-        show(names::QUEUE_IN_FLIGHT, standing.in_flight);
-        show(names::QUEUE_REDELIVERED, standing.redelivered);
+        show(names::QUEUE_PENDING, found.standing.pending);
+        show(names::QUEUE_IN_FLIGHT, found.standing.in_flight);
+        show(names::QUEUE_REDELIVERED, found.standing.redelivered);
     }
     Ok(())
 }

@@ -219,7 +219,7 @@ impl Sweeper {
     ) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
         let of = |author| subjects.ledger_of(queue, run, author);
-        let tiles = subjects.shard(queue, run);
+        let tiles = subjects.shards_of_run(queue, run);
         self.broker
             .purge_below(&subjects.shards(), &tiles, ends.shards + 1)
             .await?;

@@ -46,7 +46,7 @@ impl World {
         let (queue, own, expected) = match &write {
             Write::Issue(issue) => {
                 let wave = PlanRecord::Wave((*issue.wave).clone());
-                (issue.queue.clone(), wave, issue.expected)
+                (issue.lane.queue.clone(), wave, issue.expected)
             }
             Write::Order(order) => (order.queue.clone(), order.record.clone(), order.expected),
             Write::Close {
@@ -158,7 +158,7 @@ impl World {
 
     fn land(&mut self, wave: &Wave) -> Outcome {
         let tiles = Broker::tiles_of(wave);
-        self.store(&wave.issue.queue.clone(), tiles, wave.issue.register)
+        self.store(&wave.issue.lane.queue.clone(), tiles, wave.issue.register)
     }
 
     fn store(&mut self, queue: &QueueName, tiles: Vec<Tile>, register: Register) -> Outcome {

@@ -83,10 +83,10 @@ impl Errands {
             } => self.compare(run, Comparison::Ask(listing, register)),
             Action::Refill {
                 run,
-                queue,
+                lane,
                 tiles,
                 register,
-            } => self.compare(run, Comparison::Refill(queue, tiles, register)),
+            } => self.compare(run, Comparison::Refill(lane.queue, tiles, register)),
             Action::Recall { run, waves, .. } => {
                 ("a recall", self.recalls.insert(run, waves).is_some())
             }

@@ -2,9 +2,9 @@
 //! a lease begins when its pull was sent (docs/PROTOCOL.md §3).
 //!
 //! A delivery does not say which pull it answers: it carries the subject of its tile. So each pull
-//! under way has a **lane**, a subscription of its own, which serves the next pull once all that can
+//! under way has a **line**, a subscription of its own, which serves the next pull once all that can
 //! come for the last one has come. A pull ends with the delivery whose `unfilled` is 0, or with
-//! [`PullEvent::Ended`]. On a new connection all lanes are given up: what they still hold was
+//! [`PullEvent::Ended`]. On a new connection all lines are given up: what they still hold was
 //! delivered to the connection before, and must not be started.
 
 use std::collections::VecDeque;
@@ -33,6 +33,15 @@ const LOOK: Duration = Duration::from_millis(250);
 /// A pull of this puller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PullId(pub u64);
+
+/// How long a pull waits for messages that are not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// So long at most.
+    UpTo(Duration),
+    /// Not at all: it brings what is there, and ends.
+    None,
+}
 
 /// What comes of pulls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +94,7 @@ pub type Headers = async_nats::HeaderMap;
 /// Why a pull ended before it was filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// Its time is over.
+    /// Its time is over; or nothing more is there, for one that does not wait.
     Expired,
     /// The consumer is not there, or was deleted: ask for the current one.
     ConsumerGone,
@@ -126,13 +135,13 @@ struct Outstanding {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct Line {
     /// `None` once something may still come that belongs to no pull.
     messages: Option<Subscription>,
     pulling: Option<Outstanding>,
 }
 
-impl Lane {
+impl Line {
     fn is_idle(&self) -> bool {
         self.messages.is_some() && self.pulling.is_none()
     }
@@ -146,8 +155,8 @@ pub struct Puller {
     ask: Subject,
     epoch: u64,
     inbox: String,
-    lanes: Vec<Lane>,
-    /// The lane that had something last: it is looked at first.
+    lines: Vec<Line>,
+    /// The line that had something last: it is looked at first.
     turn: usize,
     last_pull: u64,
     ended: VecDeque<PullEvent>,
@@ -165,7 +174,7 @@ impl Puller {
             ask: subjects::api::next_message(stream, consumer).into(),
             epoch: broker.connection_epoch(),
             inbox: broker.new_inbox(),
-            lanes: Vec::new(),
+            lines: Vec::new(),
             turn: 0,
             last_pull: 0,
             ended: VecDeque::new(),
@@ -179,32 +188,41 @@ impl Puller {
         &self.consumer
     }
 
-    /// Asks for `batch` messages, as they come, for at most `expires`. Take the time for the lease
-    /// **before** calling this. Dropped before it ends, it has not asked.
-    pub async fn pull(&mut self, batch: u32, expires: Duration) -> Result<PullId, PullError> {
+    /// Asks for `batch` messages. Take the time for the lease **before** calling this. Dropped before it
+    /// ends, it has not asked.
+    pub async fn pull(&mut self, batch: u32, patience: Patience) -> Result<PullId, PullError> {
         self.look_at_connection();
         if !self.broker.is_connected() {
             return Err(PullError::Disconnected {
                 consumer: self.consumer.to_string(),
             });
         }
-        let lane = match self.lanes.iter().position(Lane::is_idle) {
-            Some(lane) => lane,
-            None => self.open_lane().await?,
+        let line = match self.lines.iter().position(Line::is_idle) {
+            Some(line) => line,
+            None => self.open_line().await?,
         };
-        let question = format!(r#"{{"batch":{batch},"expires":{}}}"#, expires.as_nanos());
-        let reply = format!("{}.{lane}", self.inbox);
+        let (question, longest) = match patience {
+            Patience::UpTo(time) => {
+                let expires = time.as_nanos();
+                (format!(r#"{{"batch":{batch},"expires":{expires}}}"#), time)
+            }
+            Patience::None => (
+                format!(r#"{{"batch":{batch},"no_wait":true}}"#),
+                Duration::ZERO,
+            ),
+        };
+        let reply = format!("{}.{line}", self.inbox);
         self.broker
             .publish_with_reply(self.ask.clone(), reply, question.into())
             .await?;
         // Only now: whoever gave up waiting for the client has not pulled.
         self.last_pull += 1;
         let pull = PullId(self.last_pull);
-        if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.pulling = Some(Outstanding {
+        if let Some(line) = self.lines.get_mut(line) {
+            line.pulling = Some(Outstanding {
                 pull,
                 unfilled: batch,
-                overdue: Instant::now() + expires + SLACK,
+                overdue: Instant::now() + longest + SLACK,
             });
         }
         Ok(pull)
@@ -213,21 +231,33 @@ impl Puller {
     /// What comes next. May be dropped and called again without loss.
     pub async fn next(&mut self) -> PullEvent {
         loop {
-            self.look_at_connection();
-            if Instant::now() >= self.look_again {
-                self.give_up_overdue();
-            }
-            if let Some(ended) = self.ended.pop_front() {
-                return ended;
-            }
+            self.changes.mark_unchanged();
+            let mut changes = self.changes.clone();
+            let look_again = self.look_again;
             tokio::select! {
                 biased;
-                (lane, message) = next_of(&mut self.lanes, &mut self.turn) => {
-                    if let Some(event) = self.take(lane, message) {
-                        return event;
-                    }
-                }
-                () = changed_or_time(&mut self.changes, self.look_again) => {}
+                event = poll_fn(|context| self.poll(context)) => return event,
+                () = changed_or_time(&mut changes, look_again) => {}
+            }
+        }
+    }
+
+    /// What comes next, for whoever looks at least every few moments: neither a pull that is overdue nor a new
+    /// connection wakes it.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<PullEvent> {
+        self.look_at_connection();
+        if Instant::now() >= self.look_again {
+            self.give_up_overdue();
+        }
+        loop {
+            if let Some(ended) = self.ended.pop_front() {
+                return Poll::Ready(ended);
+            }
+            let Some((line, message)) = next_of(&mut self.lines, &mut self.turn, context) else {
+                return Poll::Pending;
+            };
+            if let Some(event) = self.take(line, message) {
+                return Poll::Ready(event);
             }
         }
     }
@@ -235,15 +265,15 @@ impl Puller {
     /// Pulls no more, and returns what was delivered and not yet read, to be handed back.
     pub async fn stop(mut self) -> Vec<Delivery> {
         let mut unread = Vec::new();
-        for lane in 0..self.lanes.len() {
-            let Some(mut messages) = self.lanes[lane].messages.take() else {
+        for line in 0..self.lines.len() {
+            let Some(mut messages) = self.lines[line].messages.take() else {
                 continue;
             };
             if messages.0.drain().await.is_err() {
                 continue;
             }
             while let Ok(Some(message)) = tokio::time::timeout(SLACK, messages.next()).await {
-                if let Some(PullEvent::Delivery(delivery)) = self.take(lane, message) {
+                if let Some(PullEvent::Delivery(delivery)) = self.take(line, message) {
                     unread.push(delivery);
                 }
             }
@@ -251,13 +281,13 @@ impl Puller {
         unread
     }
 
-    async fn open_lane(&mut self) -> Result<usize, PublishError> {
-        let number = self.lanes.len();
+    async fn open_line(&mut self) -> Result<usize, PublishError> {
+        let number = self.lines.len();
         let messages = self
             .broker
             .subscribe(format!("{}.{number}", self.inbox))
             .await?;
-        self.lanes.push(Lane {
+        self.lines.push(Line {
             messages: Some(messages),
             pulling: None,
         });
@@ -271,9 +301,9 @@ impl Puller {
         }
         self.epoch = epoch;
         self.inbox = self.broker.new_inbox();
-        for lane in std::mem::take(&mut self.lanes) {
+        for line in std::mem::take(&mut self.lines) {
             self.ended
-                .extend(lane.pulling.map(|outstanding| PullEvent::Ended {
+                .extend(line.pulling.map(|outstanding| PullEvent::Ended {
                     pull: outstanding.pull,
                     unfilled: outstanding.unfilled,
                     reason: EndReason::Disconnected,
@@ -284,27 +314,27 @@ impl Puller {
     fn give_up_overdue(&mut self) {
         let now = Instant::now();
         self.look_again = now + LOOK;
-        for lane in 0..self.lanes.len() {
-            let pulling = self.lanes[lane].pulling.as_ref();
+        for line in 0..self.lines.len() {
+            let pulling = self.lines[line].pulling.as_ref();
             if pulling.is_some_and(|outstanding| outstanding.overdue <= now)
-                && let Some(ended) = self.end(lane, EndReason::Silent)
+                && let Some(ended) = self.end(line, EndReason::Silent)
             {
                 self.ended.push_back(ended);
             }
         }
     }
 
-    fn take(&mut self, lane: usize, message: Message) -> Option<PullEvent> {
+    fn take(&mut self, line: usize, message: Message) -> Option<PullEvent> {
         if let Some(status) = message.status {
             return match reason(
                 status.as_u16(),
                 message.description.as_deref().unwrap_or_default(),
             ) {
-                Some(reason) => self.end(lane, reason),
+                Some(reason) => self.end(line, reason),
                 None => None,
             };
         }
-        let pulling = &mut self.lanes.get_mut(lane)?.pulling;
+        let pulling = &mut self.lines.get_mut(line)?.pulling;
         let Some(outstanding) = pulling else {
             tracing::warn!(consumer = %self.consumer, subject = %message.subject, "a message that no pull asked for");
             return None;
@@ -332,12 +362,12 @@ impl Puller {
         }))
     }
 
-    fn end(&mut self, lane: usize, reason: EndReason) -> Option<PullEvent> {
-        let lane = self.lanes.get_mut(lane)?;
-        let Outstanding { pull, unfilled, .. } = lane.pulling.take()?;
+    fn end(&mut self, line: usize, reason: EndReason) -> Option<PullEvent> {
+        let line = self.lines.get_mut(line)?;
+        let Outstanding { pull, unfilled, .. } = line.pulling.take()?;
         // Only after the broker's own "expired" surely nothing comes any more.
         if reason != EndReason::Expired {
-            lane.messages = None;
+            line.messages = None;
         }
         Some(PullEvent::Ended {
             pull,
@@ -347,23 +377,24 @@ impl Puller {
     }
 }
 
-/// The next message of any lane. One that has something is heard out first: a pull ends soon.
-async fn next_of(lanes: &mut [Lane], turn: &mut usize) -> (usize, Message) {
-    poll_fn(|context| {
-        for step in 0..lanes.len() {
-            let lane = (*turn + step) % lanes.len();
-            if let Poll::Ready(Some(message)) = poll(&mut lanes[lane], context) {
-                *turn = lane;
-                return Poll::Ready((lane, message));
-            }
+/// The next message of any line, if one is there. One that has something is heard out first: a pull ends soon.
+fn next_of(
+    lines: &mut [Line],
+    turn: &mut usize,
+    context: &mut Context<'_>,
+) -> Option<(usize, Message)> {
+    for step in 0..lines.len() {
+        let line = (*turn + step) % lines.len();
+        if let Poll::Ready(Some(message)) = poll(&mut lines[line], context) {
+            *turn = line;
+            return Some((line, message));
         }
-        Poll::Pending
-    })
-    .await
+    }
+    None
 }
 
-fn poll(lane: &mut Lane, context: &mut Context<'_>) -> Poll<Option<Message>> {
-    match &mut lane.messages {
+fn poll(line: &mut Line, context: &mut Context<'_>) -> Poll<Option<Message>> {
+    match &mut line.messages {
         Some(messages) => Pin::new(messages).poll_next(context),
         None => Poll::Pending,
     }

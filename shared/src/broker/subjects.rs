@@ -4,7 +4,8 @@
 use std::fmt;
 
 use crate::command::Verb;
-use crate::id::{JobName, Namespace, QueueName, RunId, Session};
+use crate::id::{HandlerName, JobName, Namespace, QueueName, RunId, Session};
+use crate::lane::Lane;
 pub use crate::ledger::record::Author;
 use crate::limits::REPLY_MAX;
 
@@ -74,15 +75,17 @@ impl fmt::Display for BucketName {
     }
 }
 
-/// A consumer of a queue, `<queue>-<n>`. A name is never used again: a consumer that was made again
-/// under its old name hands everything out as if for the first time (docs/PROTOCOL.md §1).
+/// A consumer of a lane, `<queue>_<handler>-<n>`; `_` stands in neither name. A name is never used again: a
+/// consumer that was made again under its old name hands everything out as if for the first time
+/// (docs/PROTOCOL.md §1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerName(String);
 
 impl ConsumerName {
-    /// The n-th consumer of `queue`.
-    pub fn new(queue: &QueueName, number: u64) -> ConsumerName {
-        ConsumerName(format!("{queue}-{number}"))
+    /// The n-th consumer of `lane`.
+    pub fn new(lane: &Lane, number: u64) -> ConsumerName {
+        let Lane { queue, handler } = lane;
+        ConsumerName(format!("{queue}_{handler}-{number}"))
     }
 
     /// The planner's consumer of the submit stream.
@@ -90,15 +93,14 @@ impl ConsumerName {
         ConsumerName(PLANNER_CONSUMER.to_owned())
     }
 
-    /// The consumer of that name, if it is one of `queue`, and its number.
-    pub fn parse(queue: &QueueName, text: &str) -> Option<(ConsumerName, u64)> {
-        let number = text
-            .strip_prefix(queue.as_str())?
-            .strip_prefix('-')?
-            .parse()
-            .ok()?;
-        let name = ConsumerName::new(queue, number);
-        (name.0 == text).then_some((name, number))
+    /// The consumer of that name, if it is one of a lane: which, and its number.
+    pub fn parse(text: &str) -> Option<(ConsumerName, Lane, u64)> {
+        let (queue, rest) = text.split_once('_')?;
+        let (handler, number) = rest.rsplit_once('-')?;
+        let lane = Lane::new(QueueName::new(queue).ok()?, HandlerName::new(handler).ok()?);
+        let number = number.parse().ok()?;
+        let name = ConsumerName::new(&lane, number);
+        (name.0 == text).then_some((name, lane, number))
     }
 
     /// The name as text.
@@ -178,19 +180,31 @@ impl Subjects {
 
 /// Subjects of streams.
 impl Subjects {
-    /// Tiles of `run`.
-    pub fn shard(&self, queue: &QueueName, run: &RunId) -> String {
-        format!("{}.shard.{queue}.{run}", self.namespace)
+    /// Tiles of `run`, which belong on `lane`.
+    pub fn shard(&self, lane: &Lane, run: &RunId) -> String {
+        let Lane { queue, handler } = lane;
+        format!("{}.shard.{queue}.{handler}.{run}", self.namespace)
     }
 
-    /// All tiles of `queue`: its consumer's filter.
+    /// All tiles of `lane`: its consumer's filter.
+    pub fn shards_of_lane(&self, lane: &Lane) -> String {
+        let Lane { queue, handler } = lane;
+        format!("{}.shard.{queue}.{handler}.*", self.namespace)
+    }
+
+    /// All tiles of `run`, whatever their lane.
+    pub fn shards_of_run(&self, queue: &QueueName, run: &RunId) -> String {
+        format!("{}.shard.{queue}.*.{run}", self.namespace)
+    }
+
+    /// All tiles of `queue`.
     pub fn shards_of_queue(&self, queue: &QueueName) -> String {
-        format!("{}.shard.{queue}.*", self.namespace)
+        format!("{}.shard.{queue}.*.*", self.namespace)
     }
 
     /// All tiles.
     pub fn all_shards(&self) -> String {
-        format!("{}.shard.*.*", self.namespace)
+        format!("{}.shard.*.*.*", self.namespace)
     }
 
     /// The term register. No consumer matches it, so it stays.
@@ -368,19 +382,15 @@ impl Subjects {
 
 /// Keys of the `state` bucket.
 impl Subjects {
-    /// The number of the current consumer of `queue`.
-    pub fn consumer_key(&self, queue: &QueueName) -> String {
-        format!("consumer.{queue}")
+    /// The number of the current consumer of `lane`.
+    pub fn consumer_key(&self, lane: &Lane) -> String {
+        let Lane { queue, handler } = lane;
+        format!("consumer.{queue}.{handler}")
     }
 
     /// Every key that [`Subjects::consumer_key`] gives, as a filter.
     pub fn all_consumers(&self) -> &'static str {
-        "consumer.*"
-    }
-
-    /// The queue whose [`Subjects::consumer_key`] `key` is.
-    pub fn parse_consumer_key(&self, key: &str) -> Option<QueueName> {
-        QueueName::new(key.strip_prefix("consumer.")?).ok()
+        "consumer.*.*"
     }
 
     /// The floor of a consumer under one broker process.
@@ -444,10 +454,14 @@ impl Subjects {
         (tokens.next() == Some("id") && tokens.next().is_none()).then_some((queue, run))
     }
 
-    /// Queue and run of a tile's subject.
-    pub fn parse_shard(&self, subject: &str) -> Option<(QueueName, RunId)> {
-        let (queue, run) = self.after(subject, "shard")?.split_once('.')?;
-        Some((QueueName::new(queue).ok()?, RunId::new(run).ok()?))
+    /// Lane and run of a tile's subject.
+    pub fn parse_shard(&self, subject: &str) -> Option<(Lane, RunId)> {
+        let mut tokens = self.after(subject, "shard")?.split('.');
+        let queue = QueueName::new(tokens.next()?).ok()?;
+        let handler = HandlerName::new(tokens.next()?).ok()?;
+        let run = RunId::new(tokens.next()?).ok()?;
+        let lane = Lane::new(queue, handler);
+        tokens.next().is_none().then_some((lane, run))
     }
 
     /// What stands where the job's name should in the subject of an ad-hoc message. Unchecked:

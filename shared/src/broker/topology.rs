@@ -18,9 +18,9 @@ pub mod standing;
 pub mod streams;
 mod widen;
 
-pub use consumers::{AckDeadline, QueueConsumer};
+pub use consumers::{AckDeadline, LaneConsumer};
 pub use drift::Drift;
-pub use standing::Standing;
+pub use standing::{LaneStanding, Standing};
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
@@ -99,11 +99,11 @@ pub enum TopologyError {
         #[source]
         cause: ApiError,
     },
-    /// The number of a queue's consumer could not be read or written.
-    #[error("choose the consumer of queue {queue}: {cause}")]
+    /// The number of a lane's consumer could not be read or written.
+    #[error("choose the consumer of lane {lane}: {cause}")]
     Number {
-        /// The queue.
-        queue: String,
+        /// The lane.
+        lane: String,
         /// What went wrong.
         cause: String,
     },

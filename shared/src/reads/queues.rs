@@ -1,14 +1,15 @@
-//! What waits, in which queue, and for how long.
+//! What waits, in which queue, for which handler, and for how long.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{LeftOut, ListError, jobs};
-use crate::broker::topology::{Standing, consumers};
+use super::{ListError, jobs};
+use crate::broker::topology::LaneStanding;
 use crate::broker::{Broker, log};
 use crate::clock::UnixMs;
-use crate::id::QueueName;
+use crate::id::{HandlerName, QueueName};
+use crate::lane::Lane;
 use crate::ledger::record::Author;
 use crate::presence::Presence;
 
@@ -27,47 +28,82 @@ pub struct QueueStanding {
     pub oldest_s: Option<f64>,
     /// Workers that answer and pull from it.
     pub workers: usize,
+    /// The same by the handler that tiles want, by its name.
+    pub handlers: Vec<HandlerStanding>,
 }
 
-/// All queues.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Listed {
-    /// Those that can be told of, by name.
-    pub queues: Vec<QueueStanding>,
-    /// Those of which something is amiss.
-    pub left_out: Vec<LeftOut>,
+/// What of a queue wants one handler.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HandlerStanding {
+    /// The handler.
+    pub handler: HandlerName,
+    /// Tiles that nobody has pulled.
+    pub pending: u64,
+    /// Tiles that workers hold.
+    pub in_flight: u64,
+    /// Tiles of those that were delivered more than once.
+    pub redelivered: u64,
+    /// Workers that answer, pull from the queue and have the handler.
+    pub workers: usize,
 }
 
 /// Lists the queues of `workers` and of all that is there.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn list(broker: &Broker, workers: &[Presence]) -> Result<Listed, ListError> {
-    let mut listed = Listed::default();
-    for queue in names(broker, workers).await? {
-        let serving = workers
-            .iter()
-            .filter(|worker| worker.queues.contains(&queue))
-            .count();
-        match standing(broker, &queue, serving).await {
-            Ok(standing) => listed.queues.push(standing),
-            // What is kept about its consumer makes no sense.
-            Err(ListError::Topology(error)) if !error.is_unreachable() => {
-                listed.left_out.push(LeftOut::new(queue.as_str(), &error));
-            }
-            Err(error) => return Err(error),
-        }
+pub async fn list(broker: &Broker, workers: &[Presence]) -> Result<Vec<QueueStanding>, ListError> {
+    let tiles = tiles(broker).await?;
+    let consumers = broker.lanes().await?;
+    let lanes: BTreeSet<&Lane> = tiles.keys().chain(consumers.keys()).collect();
+    let mut listed = Vec::new();
+    for queue in names(broker, workers, &tiles).await? {
+        let of_queue = lanes.iter().filter(|lane| lane.queue == queue);
+        let handlers: Vec<_> = of_queue
+            .map(|lane| {
+                let waiting = tiles.get(*lane).copied().unwrap_or_default();
+                standing(lane, consumers.get(*lane), waiting, workers)
+            })
+            .collect();
+        let sum = |of: fn(&HandlerStanding) -> u64| handlers.iter().map(of).sum();
+        listed.push(QueueStanding {
+            pending: sum(|handler| handler.pending),
+            in_flight: sum(|handler| handler.in_flight),
+            redelivered: sum(|handler| handler.redelivered),
+            oldest_s: oldest(broker, &queue).await?,
+            workers: workers
+                .iter()
+                .filter(|worker| worker.queues.contains(&queue))
+                .count(),
+            handlers,
+            queue,
+        });
     }
     Ok(listed)
 }
 
-/// Queues that jobs, runs, waiting tiles or `workers` name.
+/// How many tiles there are of each lane that has some, pulled or not.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn names(
+pub async fn tiles(broker: &Broker) -> Result<BTreeMap<Lane, u64>, ListError> {
+    let subjects = broker.subjects();
+    let found = broker
+        .subjects_of(&subjects.shards(), &subjects.all_shards())
+        .await?;
+    let mut tiles = BTreeMap::new();
+    for (subject, count) in found {
+        if let Some((lane, _)) = subjects.parse_shard(&subject) {
+            *tiles.entry(lane).or_default() += count;
+        }
+    }
+    Ok(tiles)
+}
+
+/// Queues that jobs, runs, `tiles` or `workers` name.
+async fn names(
     broker: &Broker,
     workers: &[Presence],
+    tiles: &BTreeMap<Lane, u64>,
 ) -> Result<BTreeSet<QueueName>, ListError> {
     let subjects = broker.subjects();
     let specs = jobs::list(broker).await?.into_iter();
@@ -87,42 +123,40 @@ pub async fn names(
         .keys()
         .filter_map(|subject| subjects.parse_ledger(subject));
     queues.extend(ledgers.map(|(queue, ..)| queue));
-    let tiles = broker
-        .subjects_of(&subjects.shards(), &subjects.all_shards())
-        .await?;
-    let tiles = tiles
-        .keys()
-        .filter_map(|subject| subjects.parse_shard(subject));
-    queues.extend(tiles.map(|(queue, _)| queue));
+    queues.extend(tiles.keys().map(|lane| lane.queue.clone()));
     Ok(queues)
 }
 
-async fn standing(
-    broker: &Broker,
-    queue: &QueueName,
-    workers: usize,
-) -> Result<QueueStanding, ListError> {
-    let stream = broker.subjects().shards();
-    let tiles = broker.subjects().shards_of_queue(queue);
-    let oldest = broker.first(&stream, &tiles).await?;
-    let state = match consumers::current(broker, queue).await? {
-        Some(consumer) => broker
-            .standing(&stream, &consumer.name)
-            .await?
-            .unwrap_or_default(),
-        // No worker ever pulled from it: all that is there waits.
-        None => Standing {
-            pending: broker.subjects_of(&stream, &tiles).await?.values().sum(),
-            ..Standing::default()
-        },
-    };
+/// `stored`: tiles of the lane. Where no worker ever pulled from it, all of them wait.
+fn standing(
+    lane: &Lane,
+    consumer: Option<&LaneStanding>,
+    stored: u64,
+    workers: &[Presence],
+) -> HandlerStanding {
+    let state = consumer.map(|found| found.standing);
+    HandlerStanding {
+        handler: lane.handler.clone(),
+        pending: state.map_or(stored, |state| state.pending),
+        in_flight: state.map_or(0, |state| state.in_flight),
+        redelivered: state.map_or(0, |state| state.redelivered),
+        workers: serving(lane, workers),
+    }
+}
+
+/// How many of `workers` pull from the lane.
+pub fn serving(lane: &Lane, workers: &[Presence]) -> usize {
+    let serving = workers.iter().filter(|worker| {
+        worker.queues.contains(&lane.queue) && worker.handlers.contains(&lane.handler)
+    });
+    serving.count()
+}
+
+async fn oldest(broker: &Broker, queue: &QueueName) -> Result<Option<f64>, ListError> {
+    let subjects = broker.subjects();
+    let oldest = broker
+        .first(&subjects.shards(), &subjects.shards_of_queue(queue))
+        .await?;
     let age = |oldest: log::Record| UnixMs::now().0.saturating_sub(oldest.at.0) as f64 / 1_000.0;
-    Ok(QueueStanding {
-        queue: queue.clone(),
-        pending: state.pending,
-        in_flight: state.in_flight,
-        redelivered: state.redelivered,
-        oldest_s: oldest.map(age),
-        workers,
-    })
+    Ok(oldest.map(age))
 }

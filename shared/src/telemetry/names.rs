@@ -73,11 +73,11 @@ pub const LEASES_LOST: &str = "gridloom_leases_lost_total";
 pub const SLOTS_LOST: &str = "gridloom_slots_lost";
 /// Tiles that this worker runs (worker). Gauge.
 pub const TILES_RUNNING: &str = "gridloom_tiles_running";
-/// Tiles that nobody pulled yet, by `queue` (planner, from JetStream). Gauge.
+/// Tiles that nobody pulled yet, by `queue` and `handler` (planner, from JetStream). Gauge.
 pub const QUEUE_PENDING: &str = "gridloom_queue_pending";
-/// Tiles pulled and not acknowledged, by `queue` (planner, from JetStream). Gauge.
+/// Tiles pulled and not acknowledged, by `queue` and `handler` (planner, from JetStream). Gauge.
 pub const QUEUE_IN_FLIGHT: &str = "gridloom_queue_in_flight";
-/// Tiles in flight that were delivered more than once, by `queue` (planner, from JetStream). Gauge.
+/// Tiles in flight that were delivered more than once, by `queue` and `handler` (planner, from JetStream). Gauge.
 pub const QUEUE_REDELIVERED: &str = "gridloom_queue_redelivered";
 
 /// From a no-op to an hour.
@@ -173,14 +173,17 @@ pub const ALL: &[Metric] = &[
         "Slots whose handlers block their threads past their limit, or ignore that they are told to stop.",
     ),
     gauge(TILES_RUNNING, "Tiles that this worker runs."),
-    gauge(QUEUE_PENDING, "Tiles that no worker pulled yet, by queue."),
+    gauge(
+        QUEUE_PENDING,
+        "Tiles that no worker pulled yet, by queue and handler.",
+    ),
     gauge(
         QUEUE_IN_FLIGHT,
-        "Tiles pulled and not yet acknowledged, by queue.",
+        "Tiles pulled and not yet acknowledged, by queue and handler.",
     ),
     gauge(
         QUEUE_REDELIVERED,
-        "Tiles in flight that were delivered more than once, by queue.",
+        "Tiles in flight that were delivered more than once, by queue and handler.",
     ),
 ];
 

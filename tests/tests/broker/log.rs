@@ -7,7 +7,7 @@ async fn of_many_appends_with_one_expectation_one_wins() -> anyhow::Result<()> {
     let (_server, broker) = ready().await?;
     let subject = broker
         .subjects()
-        .ledger_of(&default_queue(), &run(), Author::Plan);
+        .ledger_of(&default_lane().queue, &run(), Author::Plan);
     let mut racers = tokio::task::JoinSet::new();
     for number in 0..50 {
         let (broker, subject) = (broker.clone(), subject.clone());
@@ -38,11 +38,11 @@ async fn read_ends_exactly_where_it_was_told_to() -> anyhow::Result<()> {
     let ledger = broker.subjects().ledger();
     let mine = broker
         .subjects()
-        .ledger_of(&default_queue(), &run(), Author::Work);
+        .ledger_of(&default_lane().queue, &run(), Author::Work);
     let other =
         broker
             .subjects()
-            .ledger_of(&default_queue(), &RunId::new("job_s_2")?, Author::Work);
+            .ledger_of(&default_lane().queue, &RunId::new("job_s_2")?, Author::Work);
     let before = broker.info(&ledger).await?.last_seq;
     for number in 0..2_500u32 {
         let subject = if number % 2 == 0 { &mine } else { &other };
@@ -112,7 +112,7 @@ async fn tail_survives_kills_of_the_broker_without_gap_or_repeat() -> anyhow::Re
     let (mut server, broker) = ready().await?;
     let subject = broker
         .subjects()
-        .ledger_of(&default_queue(), &run(), Author::Work);
+        .ledger_of(&default_lane().queue, &run(), Author::Work);
     let reader = connect(&server).await?;
     let mut tail = reader.follow(
         &reader.subjects().ledger(),
@@ -164,7 +164,7 @@ async fn tail_says_when_it_has_caught_up_and_when_records_are_gone() -> anyhow::
     let (mut server, broker) = ready().await?;
     let subject = broker
         .subjects()
-        .ledger_of(&default_queue(), &run(), Author::Work);
+        .ledger_of(&default_lane().queue, &run(), Author::Work);
     let first = broker.append(subject.clone(), "1".into(), None).await?;
     let mut tail = broker.follow(
         &broker.subjects().ledger(),

@@ -207,7 +207,7 @@ async fn name_of_a_consumer_is_never_used_again() -> anyhow::Result<()> {
         for _ in 0..5 {
             let broker = connect(&server).await?;
             racers.spawn(async move {
-                consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await
+                consumers::ensure_lane(&broker, &default_lane(), AckDeadline::AsIs).await
             });
         }
         let names: HashSet<ConsumerName> = racers
@@ -218,9 +218,9 @@ async fn name_of_a_consumer_is_never_used_again() -> anyhow::Result<()> {
             .collect::<Result<_, _>>()?;
         assert_eq!(
             names,
-            HashSet::from([ConsumerName::new(&default_queue(), number)])
+            HashSet::from([ConsumerName::new(&default_lane(), number)])
         );
-        let current = consumers::current(&broker, &default_queue())
+        let current = consumers::current(&broker, &default_lane())
             .await?
             .context("no consumer")?;
         assert!(names.contains(&current.name));
@@ -234,14 +234,13 @@ async fn name_of_a_consumer_is_never_used_again() -> anyhow::Result<()> {
 async fn ack_deadline_changes_only_when_it_is_named() -> anyhow::Result<()> {
     let (_server, broker) = ready().await?;
     let five = Duration::from_secs(5);
-    let made =
-        consumers::ensure_queue(&broker, &default_queue(), AckDeadline::Exactly(five)).await?;
-    let again = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
+    let made = consumers::ensure_lane(&broker, &default_lane(), AckDeadline::Exactly(five)).await?;
+    let again = consumers::ensure_lane(&broker, &default_lane(), AckDeadline::AsIs).await?;
     assert_eq!((made.ack_deadline, again.ack_deadline), (five, five));
     let changed =
-        consumers::ensure_queue(&broker, &default_queue(), AckDeadline::Exactly(five * 2)).await?;
+        consumers::ensure_lane(&broker, &default_lane(), AckDeadline::Exactly(five * 2)).await?;
     assert_eq!(
-        consumers::current(&broker, &default_queue()).await?,
+        consumers::current(&broker, &default_lane()).await?,
         Some(changed.clone())
     );
     assert_eq!((changed.name, changed.ack_deadline), (made.name, five * 2));
@@ -259,11 +258,11 @@ async fn delivery(puller: &mut Puller) -> anyhow::Result<Delivery> {
 async fn pull_brings_exactly_what_it_asked_for() -> anyhow::Result<()> {
     let (_server, broker) = ready().await?;
     let register = broker.claim_term(Term(1), Session::random()).await?;
-    let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
+    let consumer = consumers::ensure_lane(&broker, &default_lane(), AckDeadline::AsIs).await?;
     broker.publish_batch(&tiles(&broker, 100), register).await;
     let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
-    let first = puller.pull(7, SOON).await?;
-    let second = puller.pull(3, SOON).await?;
+    let first = puller.pull(7, Patience::UpTo(SOON)).await?;
+    let second = puller.pull(3, Patience::UpTo(SOON)).await?;
     let (mut of_first, mut of_second) = (0, 0);
     for _ in 0..10 {
         let delivery = delivery(&mut puller).await?;
@@ -278,7 +277,9 @@ async fn pull_brings_exactly_what_it_asked_for() -> anyhow::Result<()> {
     assert_eq!((of_first, of_second), (7, 3));
     assert_eq!(stored_tiles(&broker).await?, 90);
 
-    let third = puller.pull(200, Duration::from_millis(300)).await?;
+    let third = puller
+        .pull(200, Patience::UpTo(Duration::from_millis(300)))
+        .await?;
     for left in (110..200).rev() {
         let delivery = delivery(&mut puller).await?;
         assert_eq!(
@@ -305,12 +306,85 @@ async fn pull_brings_exactly_what_it_asked_for() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn pull_without_patience_brings_what_is_there_and_ends() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let register = broker.claim_term(Term(1), Session::random()).await?;
+    let consumer = consumers::ensure_lane(&broker, &default_lane(), AckDeadline::AsIs).await?;
+    let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
+    for there in [0, 3, 5, 0] {
+        broker.publish_batch(&tiles(&broker, there), register).await;
+        let pull = puller.pull(5, Patience::None).await?;
+        for left in (0..5).rev().take(there) {
+            let delivery = delivery(&mut puller).await?;
+            assert_eq!((delivery.pull, delivery.unfilled), (pull, left));
+            broker.ack_sync(&delivery.reply, SOON).await?;
+        }
+        if there < 5 {
+            let ended = tokio::time::timeout(Duration::from_secs(1), puller.next()).await?;
+            let (unfilled, reason) = (5 - there as u32, EndReason::Expired);
+            assert_eq!(
+                ended,
+                PullEvent::Ended {
+                    pull,
+                    unfilled,
+                    reason
+                }
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn lanes_of_one_queue_are_apart_and_all_are_listed() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let register = broker.claim_term(Term(1), Session::random()).await?;
+    let lane = |n: usize| {
+        let handler = HandlerName::new(format!("h-{n}"))?;
+        anyhow::Ok(Lane::new(default_lane().queue, handler))
+    };
+    // More than one answer of the broker holds.
+    for n in 0..260 {
+        consumers::ensure_lane(&broker, &lane(n)?, AckDeadline::AsIs).await?;
+    }
+    let message = |n: usize| {
+        let subject = broker.subjects().shard(&lane(n)?, &run());
+        let payload = format!("tile {n}").into();
+        anyhow::Ok(Outgoing {
+            subject: subject.into(),
+            payload,
+        })
+    };
+    let messages = [message(7)?, message(259)?, message(7)?];
+    broker.publish_batch(&messages, register).await;
+    let consumer = ConsumerName::new(&lane(7)?, 1);
+    let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer);
+    puller.pull(1, Patience::UpTo(SOON)).await?;
+    assert_eq!(delivery(&mut puller).await?.payload, "tile 7");
+    let lanes = broker.lanes().await?;
+    assert_eq!(lanes.len(), 260);
+    for n in 0..260 {
+        let standing = lanes[&lane(n)?].standing;
+        let wanted = match n {
+            7 => (1, 1),
+            259 => (1, 0),
+            _ => (0, 0),
+        };
+        assert_eq!((standing.pending, standing.in_flight), wanted, "{n}");
+    }
+    let subjects = broker.subjects();
+    let of_run = subjects.shards_of_run(&default_lane().queue, &run());
+    assert_eq!(broker.purge(&subjects.shards(), &of_run, 0).await?, 3);
+    Ok(())
+}
+
+#[tokio::test]
 async fn pulls_end_with_their_connection_and_deliveries_name_theirs() -> anyhow::Result<()> {
     let (mut server, broker) = ready().await?;
-    let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
+    let consumer = consumers::ensure_lane(&broker, &default_lane(), AckDeadline::AsIs).await?;
     let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
     let before = broker.connection();
-    let pull = puller.pull(5, SOON).await?;
+    let pull = puller.pull(5, Patience::UpTo(SOON)).await?;
     server.kill().await?;
     server.restart().await?;
     let ended = tokio::time::timeout(SOON, puller.next()).await?;
@@ -326,7 +400,7 @@ async fn pulls_end_with_their_connection_and_deliveries_name_theirs() -> anyhow:
     assert!(after.epoch > before.epoch && after.server_id != before.server_id);
     let register = broker.claim_term(Term(1), Session::random()).await?;
     broker.publish_batch(&tiles(&broker, 1), register).await;
-    puller.pull(1, SOON).await?;
+    puller.pull(1, Patience::UpTo(SOON)).await?;
     let delivery = delivery(&mut puller).await?;
     assert_eq!(delivery.epoch, after.epoch);
     assert!(!broker.nak(&delivery.reply, before.epoch).await?);
@@ -338,7 +412,7 @@ async fn silent_pull_is_given_up_also_by_who_asks_anew_each_time() -> anyhow::Re
     let (server, broker) = ready().await?;
     let (shards, ghost) = (
         broker.subjects().shards(),
-        ConsumerName::new(&default_queue(), 99),
+        ConsumerName::new(&default_lane(), 99),
     );
     let raw = server.client().await?;
     let _deaf = raw
@@ -347,7 +421,9 @@ async fn silent_pull_is_given_up_also_by_who_asks_anew_each_time() -> anyhow::Re
     // An answer comes after the subscription was made; a flush returns once it is written.
     raw.request("$JS.API.INFO", "".into()).await?;
     let mut puller = Puller::new(&broker, &shards, &ghost);
-    let pull = puller.pull(3, Duration::from_millis(100)).await?;
+    let pull = puller
+        .pull(3, Patience::UpTo(Duration::from_millis(100)))
+        .await?;
     let ended = eventually_some(SOON, "the pull is given up", async || {
         let next = tokio::time::timeout(Duration::from_millis(1), puller.next());
         Ok(next.await.ok())
@@ -364,9 +440,9 @@ async fn silent_pull_is_given_up_also_by_who_asks_anew_each_time() -> anyhow::Re
 #[tokio::test]
 async fn pull_says_that_its_consumer_was_deleted() -> anyhow::Result<()> {
     let (server, broker) = ready().await?;
-    let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs).await?;
+    let consumer = consumers::ensure_lane(&broker, &default_lane(), AckDeadline::AsIs).await?;
     let mut puller = Puller::new(&broker, &broker.subjects().shards(), &consumer.name);
-    let pull = puller.pull(5, SOON).await?;
+    let pull = puller.pull(5, Patience::UpTo(SOON)).await?;
     broker.info(&broker.subjects().shards()).await?;
     let raw = async_nats::jetstream::new(server.client().await?);
     raw.delete_consumer_from_stream(consumer.name.as_str(), broker.subjects().shards().as_str())
@@ -386,7 +462,7 @@ async fn pull_says_that_its_consumer_was_deleted() -> anyhow::Result<()> {
 #[tokio::test]
 async fn floor_is_made_once_for_each_start_of_the_broker() -> anyhow::Result<()> {
     let (mut server, broker) = ready().await?;
-    let consumer = consumers::ensure_queue(&broker, &default_queue(), AckDeadline::AsIs)
+    let consumer = consumers::ensure_lane(&broker, &default_lane(), AckDeadline::AsIs)
         .await?
         .name;
     let register = broker.claim_term(Term(1), Session::random()).await?;

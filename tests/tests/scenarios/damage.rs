@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use gridloom_shared::broker::kv::Bucket;
 use gridloom_shared::broker::subjects::{ConsumerName, LEADER_KEY, StreamName};
-use gridloom_shared::id::{JobName, QueueName, RunId};
+use gridloom_shared::id::{HandlerName, JobName, QueueName, RunId};
+use gridloom_shared::lane::Lane;
 use gridloom_shared::submission::Unreadable;
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
@@ -236,8 +237,8 @@ async fn number_of_a_consumer_and_floor_that_are_gone_or_nonsense_are_written_an
         let mut hands = hands(stage).await?;
         let subjects = hands.stage.broker.subjects().clone();
         let bucket = hands.stage.broker.state();
-        let queue = QueueName::new("default")?;
-        let number = subjects.consumer_key(&queue);
+        let lane = Lane::new(QueueName::new("default")?, HandlerName::new("noop")?);
+        let number = subjects.consumer_key(&lane);
         let mut names = Vec::new();
         for damage in [
             Deleted,
@@ -249,7 +250,7 @@ async fn number_of_a_consumer_and_floor_that_are_gone_or_nonsense_are_written_an
             Is("7"),
         ] {
             for floor in [false, true] {
-                let current = current(hands.stage, &queue).await?;
+                let current = current(hands.stage, &lane).await?;
                 let server = hands.stage.broker.server_id();
                 let key = match floor {
                     true => subjects.floor_key(&current, &server),
@@ -267,7 +268,7 @@ async fn number_of_a_consumer_and_floor_that_are_gone_or_nonsense_are_written_an
                     hands.is_on_record(&key, before).await?;
                 }
             }
-            names.push(current(hands.stage, &queue).await?);
+            names.push(current(hands.stage, &lane).await?);
         }
         eprintln!("{names:?}");
         hands.all_live().await
@@ -276,12 +277,9 @@ async fn number_of_a_consumer_and_floor_that_are_gone_or_nonsense_are_written_an
 }
 
 /// The consumer that is there.
-async fn current(stage: &Stage, queue: &QueueName) -> anyhow::Result<ConsumerName> {
-    let shards = stage.broker.subjects().shards();
-    let answer = api(stage, &format!("CONSUMER.NAMES.{shards}")).await?;
-    let name = answer["consumers"][0].as_str().unwrap_or_default();
-    let (name, _) = ConsumerName::parse(queue, name).context("a consumer")?;
-    Ok(name)
+async fn current(stage: &Stage, lane: &Lane) -> anyhow::Result<ConsumerName> {
+    let lanes = stage.broker.lanes().await?;
+    Ok(lanes.get(lane).context("a consumer")?.consumer.clone())
 }
 
 #[tokio::test(flavor = "multi_thread")]

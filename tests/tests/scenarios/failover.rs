@@ -143,6 +143,42 @@ async fn shards_of_a_killed_worker_start_elsewhere_long_before_the_ack_deadline(
     .await
 }
 
+/// Workers of this kind run `sleeps` besides: another handler, another lane.
+const SLEEPS: &str = "[worker.exec.sleeps]\nprogram = \"sleep\"\nargs = [\"6\"]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_of_several_lanes_of_a_dead_worker_start_elsewhere_together() -> anyhow::Result<()> {
+    play(async |stage| {
+        let config = stage.dir().join("two-handlers.toml");
+        std::fs::write(&config, SLEEPS)?;
+        let config = config.to_string_lossy().into_owned();
+        let args = [DEADLINE, &["--config", &config]].concat();
+        stage.start_planner().await?;
+        stage.start_worker(2 * TILES as u32, &args).await?;
+        let noop = long_run(stage, "first", Duration::from_secs(6)).await?;
+        let sleeps = format!(
+            "name = \"sleeper\"\nhandler = \"exec\"\n[grid]\nslices = {TILES}\npages = {{ count = 1 }}\ntile = 1\n[exec]\ncommand = \"sleeps\""
+        );
+        let job = stage.apply(&sleeps).await?;
+        let exec = stage.submit(&job, &json!({})).await?;
+        running(stage, 2 * TILES as u64).await?;
+        stage.start_worker(2 * TILES as u32, &args).await?;
+        there(stage, 2).await?;
+        let dead = Instant::now();
+        stage.workers[0].kill().await?;
+        for run in [&noop, &exec] {
+            taken_over(stage, run, dead, Duration::from_secs(10)).await?;
+        }
+        for run in [&noop, &exec] {
+            stage.closed(run, LONG).await?;
+            stage.judge(run).await?.succeeded()?;
+            assert_eq!(takeovers(stage, run).await?, [Reason::Count; TILES]);
+        }
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_of_a_frozen_worker_start_elsewhere_and_when_it_wakes_it_does_no_harm()
 -> anyhow::Result<()> {
@@ -262,7 +298,7 @@ async fn tiles_that_the_queue_lost_and_a_worker_holds_are_not_published_again() 
         let stand = set(stage, Duration::from_secs(8)).await?;
         let run = &stand.first;
         let subjects = stage.broker.subjects();
-        let tiles = subjects.shard(&QueueName::new("default")?, run);
+        let tiles = subjects.shards_of_run(&QueueName::new("default")?, run);
         let gone = stage.broker.purge(&subjects.shards(), &tiles, 0).await?;
         assert_eq!(gone, TILES as u64);
         // A death starts a refill at once.

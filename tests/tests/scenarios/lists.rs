@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{Nonce, QueueName, RunId, Term};
+use gridloom_shared::id::{HandlerName, Nonce, QueueName, RunId, Term};
 use gridloom_shared::job::parse::{self, Format};
+use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
 use gridloom_shared::ledger::summary::{RunState, RunSummary};
 use gridloom_shared::wire;
@@ -176,10 +177,10 @@ async fn job_queue_or_worker_that_makes_no_sense_spoils_no_list_of_others() -> a
             Ok(named(&workers, "worker") == ["anna"])
         })
         .await?;
-        let odd = stage
-            .broker
-            .subjects()
-            .consumer_key(&QueueName::new("odd")?);
+        let odd = stage.broker.subjects().consumer_key(&Lane::new(
+            QueueName::new("odd")?,
+            HandlerName::new("noop")?,
+        ));
         stage.broker.state().put(&odd, "no number".into()).await?;
         stage.broker.jobs().put("nonsense", "no job".into()).await?;
         stage
@@ -199,7 +200,7 @@ async fn job_queue_or_worker_that_makes_no_sense_spoils_no_list_of_others() -> a
         }
         let said = stage.cli(&["doctor"], SOON).await?;
         assert!(
-            said.stdout.contains("consumers default-"),
+            said.stdout.contains("consumers default_"),
             "the others are told of: {said:?}"
         );
         Ok(())

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use gridloom_shared::broker::pull::{PullEvent, Puller};
-use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_queue};
+use gridloom_shared::broker::pull::{Patience, PullEvent, Puller};
+use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_lane};
 use gridloom_shared::id::{Fence, Session};
 use gridloom_shared::ledger::outcomes::{self, Entry, Status};
 use gridloom_shared::ledger::record::{Author, Reason, Record, Takeover, WorkRecord};
@@ -23,14 +23,15 @@ pub(crate) const OTHER: Session = Session(1);
 
 /// Takes the first tile as a worker would that dies.
 async fn take_and_die(stage: &Stage, deadline: Duration) -> anyhow::Result<Tile> {
-    let consumer =
-        ensure_queue(&stage.broker, &stage.queue, AckDeadline::Exactly(deadline)).await?;
+    let consumer = ensure_lane(&stage.broker, &stage.lane, AckDeadline::Exactly(deadline)).await?;
     let mut puller = Puller::new(
         &stage.broker,
         &stage.broker.subjects().shards(),
         &consumer.name,
     );
-    puller.pull(1, Duration::from_millis(300)).await?;
+    puller
+        .pull(1, Patience::UpTo(Duration::from_millis(300)))
+        .await?;
     let PullEvent::Delivery(delivery) = puller.next().await else {
         anyhow::bail!("no tile")
     };
@@ -210,7 +211,7 @@ async fn refilled_copy_of_a_held_tile_is_adopted_and_acknowledged_with_it() -> a
             ..issued[0].clone()
         }])
         .await?;
-    let consumer = ensure_queue(&stage.broker, &stage.queue, AckDeadline::AsIs).await?;
+    let consumer = ensure_lane(&stage.broker, &stage.lane, AckDeadline::AsIs).await?;
     let client = stage.server.client().await?;
     let asked = format!(
         "$JS.API.CONSUMER.INFO.{}.{}",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::term::Register;
-use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_queue};
+use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_lane};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::clock::UnixMs;
@@ -15,6 +15,7 @@ use gridloom_shared::id::{
     Fence, HandlerName, JobName, Namespace, Nonce, QueueName, RunId, Session, Term,
 };
 use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec};
+use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{
     Again, Author, Opened, PlanRecord, Record, TileRun, Wave, WorkRecord,
@@ -64,6 +65,7 @@ pub(crate) struct Stage {
     pub(crate) server: TestServer,
     pub(crate) broker: Broker,
     pub(crate) queue: QueueName,
+    pub(crate) lane: Lane,
     pub(crate) run: RunId,
     nonce: Nonce,
     opened: u64,
@@ -120,38 +122,47 @@ impl Stage {
         let options = Options::new(server.url(), Namespace::new("gridloom")?, "test-planner");
         let broker = Broker::connect(&options).await?;
         topology::ensure(&broker, &TopologyOptions::default()).await?;
-        let consumer = ensure_queue(&broker, &job.queue, AckDeadline::AsIs).await?;
+        let lane = Lane::of(&job);
+        let consumer = ensure_lane(&broker, &lane, AckDeadline::AsIs).await?;
         // What is published from now on may be certainly first.
         broker.floor(&consumer.name).await?;
         let register = broker.claim_term(Term(1), Session::random()).await?;
-        let run = RunId::from_submission(&job.name, 7);
-        let (queue, nonce) = (job.queue.clone(), Nonce::random());
+        let mut stage = Stage {
+            server,
+            broker,
+            queue: lane.queue.clone(),
+            lane,
+            run: RunId::from_submission(&job.name, 7),
+            nonce: Nonce::random(),
+            opened: 0,
+            last_plan: 0,
+            waves: 0,
+            register,
+        };
+        stage.open_run(job, 7).await?;
+        Ok(stage)
+    }
+
+    /// Opens another run, and goes on with that.
+    pub(crate) async fn open_run(&mut self, job: JobSpec, number: u64) -> anyhow::Result<()> {
+        self.lane = Lane::of(&job);
+        self.queue = job.queue.clone();
+        self.run = RunId::from_submission(&job.name, number);
+        self.nonce = Nonce::random();
+        self.waves = 0;
         let opened = Opened {
-            nonce,
+            nonce: self.nonce,
             job,
             scheduled_at: UnixMs::now(),
             content: 1,
             term: Term(1),
         };
         let record = wire::encode(&PlanRecord::Opened(Box::new(opened)));
-        let opened = broker
-            .append(
-                broker.subjects().ledger_of(&queue, &run, Author::Plan),
-                record,
-                Some(0),
-            )
-            .await?;
-        Ok(Stage {
-            server,
-            broker,
-            queue,
-            run,
-            nonce,
-            opened,
-            last_plan: opened,
-            waves: 0,
-            register,
-        })
+        let subjects = self.broker.subjects();
+        let plan = subjects.ledger_of(&self.queue, &self.run, Author::Plan);
+        self.opened = self.broker.append(plan, record, Some(0)).await?;
+        self.last_plan = self.opened;
+        Ok(())
     }
 
     /// Decides a wave and publishes its tiles.
@@ -191,7 +202,7 @@ impl Stage {
 
     /// Publishes tiles as they are.
     pub(crate) async fn publish(&self, tiles: &[Tile]) -> anyhow::Result<()> {
-        let subject = self.broker.subjects().shard(&self.queue, &self.run);
+        let subject = self.broker.subjects().shard(&self.lane, &self.run);
         let message = |tile| Outgoing {
             subject: subject.clone().into(),
             payload: wire::encode(tile),

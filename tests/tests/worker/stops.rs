@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_queue};
+use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_lane};
 use gridloom_tests::wait::eventually;
 use gridloom_worker::Shard;
 
@@ -90,7 +90,7 @@ async fn worker_lives_on_when_its_consumer_is_deleted_and_when_the_broker_restar
             .handler("h", slow),
     )?;
     stage.until_acknowledged().await?;
-    let consumer = ensure_queue(&stage.broker, &stage.queue, AckDeadline::AsIs).await?;
+    let consumer = ensure_lane(&stage.broker, &stage.lane, AckDeadline::AsIs).await?;
     let client = stage.server.client().await?;
     let deletion = format!(
         "$JS.API.CONSUMER.DELETE.{}.{}",

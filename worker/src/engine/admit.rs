@@ -44,7 +44,7 @@ impl Engine {
         for key in waiting {
             self.refuse_tile(
                 key,
-                format!("no run of this queue was opened at ledger sequence {opened}, or it is over and was purged"),
+                format!("no run of this lane was opened at ledger sequence {opened}, or it is over and was purged"),
             );
         }
         if self.ledger.is_idle(opened) && self.runs.forget(opened) {
@@ -60,7 +60,7 @@ impl Engine {
 
     /// The tile's job is known: is it really of that run, and who runs it?
     pub(super) fn admit(&mut self, key: TileKey) {
-        let Some((context, handler)) = self.runs.get(key.opened).and_then(Run::job) else {
+        let Some((context, _)) = self.runs.get(key.opened).and_then(Run::job) else {
             return;
         };
         let held = self.tiles.get(key);
@@ -73,15 +73,6 @@ impl Engine {
                 "its nonce or slice is not of the run that it names".into(),
             );
         }
-        if handler.is_none() {
-            tracing::warn!(handler = %context.job.handler, run = %context.run, "no such handler here: handing the tile back");
-            let seed = self.session.0 ^ held.generation();
-            let until = self.now + pause(KEPT, seed);
-            self.queues.get_mut(held.queue).is_of_no_use(self.now);
-            self.tiles.enter(key, Phase::Paused(until));
-            return;
-        }
-        self.queues.get_mut(held.queue).is_of_use();
         let Some(reason) = held.reason else {
             return self.ready(key);
         };
@@ -90,9 +81,6 @@ impl Engine {
         }
     }
 }
-
-/// What a tile without its handler is kept for a part of: one that has it pulls within this time.
-const KEPT: Duration = Duration::from_millis(120);
 
 /// How long a tile is kept that cannot be started here: a part of `time`, and never the same, since a
 /// worker whose pulls and returns keep step gets its own tiles back for ever.

@@ -103,15 +103,9 @@ impl Engine {
     }
 
     fn held_of_queue(&self, name: &QueueName, now: Boot) -> Holdings {
-        let consumer = self
-            .queues
-            .iter()
-            .find(|queue| queue.name() == name)
-            .and_then(super::queues::Queue::consumer);
         let (sequences, whole) = Packed::pack(self.sequences(Some(name), now), self.packed());
         Holdings {
             session: self.session,
-            consumer,
             sequences,
             tiles: Packed::default(),
             whole,
@@ -127,7 +121,6 @@ impl Engine {
         let (tiles, whole) = Packed::pack(places, self.packed());
         Holdings {
             session: self.session,
-            consumer: None,
             sequences: Packed::default(),
             tiles,
             whole,
@@ -141,10 +134,11 @@ impl Engine {
 
     /// Sequences of all messages held, of one queue or of all. A lease that has ended holds nothing.
     fn sequences(&self, of: Option<&QueueName>, now: Boot) -> Vec<u64> {
-        let wanted = |queue: usize| of.is_none_or(|name| self.queues.get(queue).name() == name);
+        let wanted =
+            |lane: usize| of.is_none_or(|queue| self.lanes.get(lane).lane().queue == *queue);
         let mut all = Vec::new();
         for (_, held) in self.tiles.iter() {
-            if wanted(held.queue) && held.lease.is_held(now) {
+            if wanted(held.lane) && held.lease.is_held(now) {
                 all.push(held.receipt.stream_seq);
                 all.extend(held.copies.iter().map(|copy| copy.stream_seq));
             }

@@ -201,9 +201,9 @@ impl Engine {
     }
 
     /// A tile came of a run that was cancelled: it is dropped, unless the run was reopened.
-    pub(super) fn came_of_cancelled(&mut self, run: &RunId, queue: usize) {
+    pub(super) fn came_of_cancelled(&mut self, run: &RunId, lane: usize) {
         tracing::debug!(%run, "dropped: its run was cancelled");
-        let queue = self.queues.get(queue).name().clone();
+        let queue = self.lanes.get(lane).lane().queue.clone();
         self.ask_about(run, &queue, Duration::ZERO);
     }
 

@@ -45,7 +45,7 @@ impl Engine {
         self.now = Boot::now();
         self.announcer.stopping();
         self.health.stopping();
-        let pullers = self.queues.take_pullers();
+        let pullers = self.lanes.take_pullers();
         self.draining = Some(Draining {
             begun: self.now,
             stop: self.now + self.settings.grace,
@@ -76,12 +76,11 @@ impl Engine {
     /// Hands back messages that are not even read.
     pub(super) fn unread(&mut self, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            let queue = self
-                .queues
+            let feed = self
+                .lanes
                 .iter()
-                .find(|queue| delivery.subject.starts_with(queue.prefix()));
-            let Some((queue, Ok(tile))) =
-                queue.map(|queue| (queue, intake::read(queue, &delivery)))
+                .find(|feed| delivery.subject.starts_with(feed.prefix()));
+            let Some((feed, Ok(tile))) = feed.map(|feed| (feed, intake::read(feed, &delivery)))
             else {
                 continue;
             };
@@ -95,10 +94,10 @@ impl Engine {
                 stream_seq: delivery.stream_seq,
                 delivered: delivery.delivered,
             };
-            let (opened, queue) = (key.opened, queue.name());
-            self.runs.touch(opened, &tile.run, queue);
+            let (opened, lane) = (key.opened, feed.lane());
+            self.runs.touch(opened, &tile.run, lane);
             self.ledger
-                .open(opened, &tile.run, queue, self.broker.subjects());
+                .open(opened, &tile.run, &lane.queue, self.broker.subjects());
             let returned = Return {
                 place: key.place,
                 receipts: vec![receipt],

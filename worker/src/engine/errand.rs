@@ -17,8 +17,8 @@ use gridloom_shared::submission::Unreadable;
 use gridloom_shared::wire;
 
 use super::cancel::Standing;
+use super::lanes::{AttachError, Attachment};
 use super::ledger_writer::{Appended, Batch};
-use super::queues::{AttachError, Attachment};
 use super::tiles::Holding;
 use crate::takeover::reading::{Left, Reading};
 
@@ -43,7 +43,7 @@ impl Errands {
 /// How an errand ended.
 pub(super) enum Event {
     Attached {
-        queue: usize,
+        lane: usize,
         result: Box<Result<Attachment, AttachError>>,
     },
     /// The run's first record was looked for.

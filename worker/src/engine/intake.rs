@@ -18,34 +18,32 @@ use gridloom_shared::wire;
 
 use super::Engine;
 use super::errand;
-use super::queues::{Came, Queue};
+use super::lanes::{Came, Feed};
 use super::runs::{Next, Stranger};
 use super::tiles::{Held, Receipt, TileKey};
 use crate::health::Part;
 use crate::lease::{Event as LeaseEvent, Lease};
 use crate::takeover::{self, Signs};
 
-/// How long to wait before a queue whose pull ended oddly is looked at again.
+/// How long to wait before a lane whose pull ended oddly is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Engine {
-    pub(super) fn came(&mut self, queue: usize, came: Option<Came>) {
+    pub(super) fn came(&mut self, lane: usize, came: Option<Came>) {
         match came {
             None => {}
-            Some(Came::Delivery { delivery, pulled }) => self.deliver(queue, delivery, pulled),
+            Some(Came::Delivery { delivery, pulled }) => self.deliver(lane, delivery, pulled),
             Some(Came::Lost(reason)) => {
-                let name = self.queues.get(queue).name();
-                tracing::warn!(queue = %name, ?reason, "pull ended early");
-                self.health.trouble(
-                    Part::Queue(name.to_string()),
-                    format!("queue {name}: pull ended early ({reason:?})"),
-                );
-                self.attach(queue, LOOK_AGAIN);
+                let name = self.lanes.get(lane).lane().to_string();
+                tracing::warn!(lane = name, ?reason, "pull ended early");
+                let why = format!("lane {name}: pull ended early ({reason:?})");
+                self.health.trouble(Part::Lane(name), why);
+                self.attach(lane, LOOK_AGAIN);
             }
         }
     }
 
-    fn deliver(&mut self, queue: usize, delivery: Delivery, pulled: Boot) {
+    fn deliver(&mut self, lane: usize, delivery: Delivery, pulled: Boot) {
         if self.draining.is_some() {
             return self.unread(vec![delivery]);
         }
@@ -57,11 +55,11 @@ impl Engine {
             );
             return;
         }
-        let tile = match read(self.queues.get(queue), &delivery) {
+        let tile = match read(self.lanes.get(lane), &delivery) {
             Ok(tile) => tile,
             Err(reason) => return self.refuse(&delivery, reason),
         };
-        self.queues.note_run(queue, &tile.run);
+        self.lanes.note_run(lane, &tile.run);
         let key = TileKey::of(&tile);
         if self
             .tiles
@@ -71,7 +69,7 @@ impl Engine {
             return self.refuse(&delivery, "it names the place of another run's tile".into());
         }
         if self.cancelled.contains(&tile.run) {
-            return self.came_of_cancelled(&tile.run, queue);
+            return self.came_of_cancelled(&tile.run, lane);
         }
         let receipt = Receipt {
             reply: delivery.reply,
@@ -82,7 +80,7 @@ impl Engine {
         if self.adopt(key, &receipt, pulled) {
             return;
         }
-        let from = self.queues.get(queue);
+        let from = self.lanes.get(lane);
         let lease = Lease::new(tile.fence, pulled, from.ack_deadline());
         if !lease.is_held(self.now) {
             tracing::debug!(
@@ -108,7 +106,7 @@ impl Engine {
         // Where too many were heard to know that, somebody may have taken it over.
         let forgotten = self.takeovers.may_have_forgotten(pulled);
         let reason = reason.or_else(|| forgotten.then_some(Reason::Floor));
-        self.hold(tile, queue, receipt, lease, reason);
+        self.hold(tile, lane, receipt, lease, reason);
     }
 
     /// Whether the tile is held here already, under a lease that has not ended: then the newer message
@@ -141,23 +139,23 @@ impl Engine {
     fn hold(
         &mut self,
         tile: Tile,
-        queue: usize,
+        lane: usize,
         receipt: Receipt,
         lease: Lease,
         reason: Option<Reason>,
     ) {
-        let (opened, name) = (tile.opened, self.queues.get(queue).name());
+        let (opened, name) = (tile.opened, self.lanes.get(lane).lane());
         if !self.runs.touch(opened, &tile.run, name) {
             let subjects = self.broker.subjects();
-            self.ledger.open(opened, &tile.run, name, subjects);
+            self.ledger.open(opened, &tile.run, &name.queue, subjects);
             self.make_room();
         } else if let Some(stranger) = self.runs.stranger(opened, &tile.run, name) {
-            return self.meet(stranger, queue, &tile, &receipt);
+            return self.meet(stranger, lane, &tile, &receipt);
         }
         let tile = Arc::new(tile);
         let key = self
             .tiles
-            .take(Arc::clone(&tile), queue, receipt, lease, reason);
+            .take(Arc::clone(&tile), lane, receipt, lease, reason);
         let carried = || errand::first_record(tile.frozen.as_deref()?);
         let handlers = &self.settings.handlers;
         match self.runs.came(key, tile.nonce, carried, handlers) {
@@ -168,11 +166,13 @@ impl Engine {
     }
 
     /// A tile names another run's first record.
-    fn meet(&mut self, stranger: Stranger, queue: usize, tile: &Tile, receipt: &Receipt) {
+    fn meet(&mut self, stranger: Stranger, lane: usize, tile: &Tile, receipt: &Receipt) {
         match stranger {
             Stranger::Known => {
-                let reason = "it names another run's first record".to_owned();
-                self.refuse_tile_of(queue, tile, receipt, reason);
+                let reason =
+                    "it names another run's first record, or its run does not belong on this lane"
+                        .to_owned();
+                self.refuse_tile_of(lane, tile, receipt, reason);
             }
             Stranger::Read => self.load(tile.opened, Duration::ZERO),
             Stranger::Unknown => {}
@@ -203,12 +203,12 @@ impl Engine {
 
     /// The same for a tile that turned out to be nonsense later.
     pub(super) fn refuse_held(&mut self, held: &Held, reason: String) {
-        self.refuse_tile_of(held.queue, &held.tile, &held.receipt, reason);
+        self.refuse_tile_of(held.lane, &held.tile, &held.receipt, reason);
     }
 
-    fn refuse_tile_of(&mut self, queue: usize, tile: &Tile, receipt: &Receipt, reason: String) {
-        let queue = self.queues.get(queue).name();
-        let subject = self.broker.subjects().shard(queue, &tile.run);
+    fn refuse_tile_of(&mut self, lane: usize, tile: &Tile, receipt: &Receipt, reason: String) {
+        let lane = self.lanes.get(lane).lane();
+        let subject = self.broker.subjects().shard(lane, &tile.run);
         let (payload, reply) = (wire::encode(tile), receipt.reply.clone());
         self.refuse_message(&subject, receipt.stream_seq, &payload, reply, reason);
     }
@@ -230,10 +230,10 @@ impl Engine {
 }
 
 /// The tile in a message, or what is wrong with it.
-pub(super) fn read(queue: &Queue, delivery: &Delivery) -> Result<Tile, String> {
-    let tile = Tile::read(&delivery.payload, queue.last_run())
+pub(super) fn read(feed: &Feed, delivery: &Delivery) -> Result<Tile, String> {
+    let tile = Tile::read(&delivery.payload, feed.last_run())
         .map_err(|error| format!("as a tile it is {}", chain(&error)))?;
-    if delivery.subject.strip_prefix(queue.prefix()) != Some(tile.run.as_str()) {
+    if delivery.subject.strip_prefix(feed.prefix()) != Some(tile.run.as_str()) {
         return Err(format!(
             "it is a tile of run {}, which does not belong on this subject",
             tile.run

@@ -5,6 +5,7 @@
 //! is not started is dropped; then the takeovers that were missed are read, and only then anything is
 //! written or started (docs/PROTOCOL.md §3, §5).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
@@ -12,14 +13,14 @@ use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::chain;
 
 use super::errand::{self, Seen};
-use super::queues::{AttachError, Attachment, attach};
+use super::lanes::{AttachError, Attachment, attach};
 use super::{Engine, Event};
 use crate::health::Part;
 use crate::worker::RunError;
 
 /// How long to wait before a broker that could not answer is asked again.
 const RETRY: Duration = Duration::from_millis(200);
-const RETRY_QUEUE: Duration = Duration::from_secs(1);
+const RETRY_LANE: Duration = Duration::from_secs(1);
 
 /// The connection as the engine last saw it.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl Engine {
         );
         let stale = self.tiles.unstarted(|held| held.receipt.epoch != epoch);
         stale.into_iter().for_each(|key| self.drop_unstarted(key));
-        (0..self.queues.len()).for_each(|queue| self.attach(queue, Duration::ZERO));
+        (0..self.lanes.len()).for_each(|lane| self.attach(lane, Duration::ZERO));
         self.catch_up(Duration::ZERO);
         self.ask_about_runs();
     }
@@ -130,62 +131,66 @@ impl Engine {
         }
     }
 
-    /// Asks for the current consumer of a queue and for its floor.
-    pub(super) fn attach(&mut self, queue: usize, after: Duration) {
-        let state = self.queues.get_mut(queue);
+    /// Asks for the current consumer of a lane and for its floor.
+    pub(super) fn attach(&mut self, lane: usize, after: Duration) {
+        let state = self.lanes.get_mut(lane);
         if self.draining.is_some() || !state.begin_attach() {
             return;
         }
         let asked = attach(
             self.broker.clone(),
-            state.name().clone(),
+            state.lane().clone(),
             self.settings.ack_deadline,
         );
+        let turns = Arc::clone(&self.attaching);
         self.errands.add(async move {
             errand::pause(after).await;
+            let _turn = turns.acquire_owned().await;
             Event::Attached {
-                queue,
+                lane,
                 result: Box::new(asked.await),
             }
         });
     }
 
-    pub(super) fn attached(&mut self, queue: usize, result: Result<Attachment, AttachError>) {
-        let state = self.queues.get_mut(queue);
+    pub(super) fn attached(&mut self, lane: usize, result: Result<Attachment, AttachError>) {
+        let state = self.lanes.get_mut(lane);
         state.end_attach();
-        let part = Part::Queue(state.name().to_string());
+        let part = Part::Lane(state.lane().to_string());
         match result {
             Ok(attachment) => {
                 let changed = state.settle(&self.broker, attachment);
                 if changed {
-                    tracing::warn!(queue = %state.name(), "another consumer is current now");
-                    self.drop_unstarted_of(queue);
+                    tracing::warn!(lane = %state.lane(), "another consumer is current now");
+                    self.drop_unstarted_of(lane);
                 }
                 self.health.fine(&part);
-                self.health.fine(&Part::Worker);
+                if self.lanes.are_there() {
+                    self.health.fine(&Part::Worker);
+                }
                 // Learned on an earlier connection, it is void.
                 if self
-                    .queues
-                    .get(queue)
+                    .lanes
+                    .get(lane)
                     .floor(self.broker.connection_epoch())
                     .is_none()
                 {
-                    self.attach(queue, Duration::ZERO);
+                    self.attach(lane, Duration::ZERO);
                 }
             }
-            Err(AttachError::Topology(error)) if !passes(&error) && state.consumer().is_none() => {
+            Err(AttachError::Topology(error)) if !passes(&error) && !state.has_consumer() => {
                 self.fault = Some(RunError::Topology(error));
             }
             Err(error) => {
-                let why = format!("queue {}: {}", state.name(), chain(&error));
+                let why = format!("lane {}: {}", state.lane(), chain(&error));
                 self.health.trouble(part, why);
-                self.attach(queue, RETRY_QUEUE);
+                self.attach(lane, RETRY_LANE);
             }
         }
     }
 
-    fn drop_unstarted_of(&mut self, queue: usize) {
-        let stale = self.tiles.unstarted(|held| held.queue == queue);
+    fn drop_unstarted_of(&mut self, lane: usize) {
+        let stale = self.tiles.unstarted(|held| held.lane == lane);
         stale.into_iter().for_each(|key| self.drop_unstarted(key));
     }
 }

@@ -120,7 +120,7 @@ impl Engine {
         let Some(held) = self.tiles.get(key) else {
             return;
         };
-        let deadline = self.queues.get(held.queue).ack_deadline();
+        let deadline = self.lanes.get(held.lane).ack_deadline();
         let until = self.now + pause(deadline, self.session.0 ^ held.generation());
         self.tiles.enter(key, Phase::Paused(until));
     }

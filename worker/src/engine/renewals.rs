@@ -69,7 +69,7 @@ impl Engine {
         if self.runs.are_idle() {
             self.ledger.try_again();
         }
-        let longest = self.queues.longest_deadline();
+        let longest = self.lanes.longest_deadline();
         self.takeovers.forget(self.now, longest);
         self.renewals.forget(self.now, longest);
         let running = self.tiles.running();

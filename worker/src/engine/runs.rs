@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use gridloom_shared::id::{HandlerName, Nonce, QueueName, RunId};
+use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::limits::TOLLS_MAX;
 use gridloom_shared::presence::Toll;
@@ -33,9 +34,9 @@ pub(super) struct Registered {
 
 pub(super) struct Run {
     id: RunId,
-    queue: QueueName,
+    lane: Lane,
     /// Its frozen job, and who runs it here.
-    job: Option<(Arc<RunContext>, Option<Registered>)>,
+    job: Option<(Arc<RunContext>, Registered)>,
     /// Whether that was read from the ledger, and not brought along by a tile.
     certain: bool,
     /// Whether its first record is being read.
@@ -80,13 +81,13 @@ impl Run {
     }
 
     pub(super) fn queue(&self) -> &QueueName {
-        &self.queue
+        &self.lane.queue
     }
 
     /// Its frozen job and who runs it here, if that is known.
-    pub(super) fn job(&self) -> Option<(&Arc<RunContext>, Option<&Registered>)> {
+    pub(super) fn job(&self) -> Option<(&Arc<RunContext>, &Registered)> {
         let (context, handler) = self.job.as_ref()?;
-        Some((context, handler.as_ref()))
+        Some((context, handler))
     }
 
     pub(super) fn takeovers_read(&self) -> u64 {
@@ -123,16 +124,19 @@ impl Run {
         !std::mem::replace(&mut self.reading, true)
     }
 
-    /// Takes in its frozen job. `false`: it is not one of this queue.
+    /// Takes in its frozen job. `false`: it is not one of this lane.
     fn know(&mut self, found: Opened, handlers: &Handlers) -> bool {
-        if found.job.queue != self.queue {
+        if Lane::of(&found.job) != self.lane {
             return false;
         }
-        let handler = handlers.get(&found.job.handler).map(|handler| Registered {
+        let Some(handler) = handlers.get(&self.lane.handler) else {
+            return false;
+        };
+        let handler = Registered {
             handler: Arc::clone(handler),
             pace: Arc::default(),
-            duration: meters::duration_of(&found.job.handler),
-        });
+            duration: meters::duration_of(&self.lane.handler),
+        };
         let context = RunContext {
             run: self.id.clone(),
             nonce: found.nonce,
@@ -168,7 +172,7 @@ impl Runs {
     pub(super) fn tolls(&mut self) -> Vec<Toll> {
         let grown = self.runs.values_mut().filter_map(|run| {
             let (_, registered) = run.job.as_ref()?;
-            let (shards, busy_us) = registered.as_ref()?.pace.sums();
+            let (shards, busy_us) = registered.pace.sums();
             (shards > std::mem::replace(&mut run.told, shards)).then(|| Toll {
                 run: run.id.clone(),
                 shards,
@@ -184,7 +188,7 @@ impl Runs {
     }
 
     /// The run whose `opened` record stands at `opened` is wanted. `false` when it is new.
-    pub(super) fn touch(&mut self, opened: u64, id: &RunId, queue: &QueueName) -> bool {
+    pub(super) fn touch(&mut self, opened: u64, id: &RunId, lane: &Lane) -> bool {
         self.clock += 1;
         if let Some(run) = self.runs.get_mut(&opened) {
             run.used = self.clock;
@@ -193,7 +197,7 @@ impl Runs {
         self.by_id.insert(id.clone(), opened);
         let run = Run {
             id: id.clone(),
-            queue: queue.clone(),
+            lane: lane.clone(),
             job: None,
             certain: false,
             reading: false,
@@ -237,14 +241,9 @@ impl Runs {
 /// A tile's way to its run's job.
 impl Runs {
     /// Whether a tile that names the run is none of it.
-    pub(super) fn stranger(
-        &mut self,
-        opened: u64,
-        id: &RunId,
-        queue: &QueueName,
-    ) -> Option<Stranger> {
+    pub(super) fn stranger(&mut self, opened: u64, id: &RunId, lane: &Lane) -> Option<Stranger> {
         let run = self.runs.get_mut(&opened)?;
-        if run.id == *id && run.queue == *queue {
+        if run.id == *id && run.lane == *lane {
             return None;
         }
         let known = run.job.is_some();
@@ -318,6 +317,7 @@ mod tests {
 
     use super::*;
     use crate::Trial;
+    use crate::handlers::noop::Noop;
 
     const OPENED: u64 = 7;
 
@@ -340,15 +340,20 @@ mod tests {
         }))
     }
 
+    fn handlers() -> Handlers {
+        let noop: SharedHandler = Arc::new(Noop);
+        HashMap::from([(HandlerName::new("b").unwrap(), noop)])
+    }
+
     fn runs() -> Runs {
         let mut runs = Runs::default();
-        let queue = QueueName::new("default").unwrap();
-        assert!(!runs.touch(OPENED, &RunId::new("a_s_1").unwrap(), &queue));
+        let lane = Lane::of(Trial::new("a", "b").shard().spec());
+        assert!(!runs.touch(OPENED, &RunId::new("a_s_1").unwrap(), &lane));
         runs
     }
 
     fn came(runs: &mut Runs, index: u32, nonce: u64, carried: Option<Box<Opened>>) -> Next {
-        runs.came(key(index), Nonce(nonce), || carried, &Handlers::new())
+        runs.came(key(index), Nonce(nonce), || carried, &handlers())
     }
 
     #[test]
@@ -356,7 +361,7 @@ mod tests {
         let mut runs = runs();
         assert_eq!(came(&mut runs, 0, 1, None), Next::Read);
         assert_eq!(came(&mut runs, 1, 1, record(1)), Next::Wait);
-        let learned = runs.learn(OPENED, record(1), &Handlers::new());
+        let learned = runs.learn(OPENED, record(1), &handlers());
         assert_eq!(learned, (vec![key(0), key(1)], true));
         assert_eq!(came(&mut runs, 2, 1, None), Next::Admit);
         // What the ledger says needs no second reading, whatever a tile says.
@@ -371,8 +376,20 @@ mod tests {
         // Those that are on their way go on meanwhile.
         assert!(runs.get(OPENED).unwrap().job().is_some());
         assert_eq!(came(&mut runs, 2, 1, None), Next::Admit);
-        let learned = runs.learn(OPENED, record(2), &Handlers::new());
+        let learned = runs.learn(OPENED, record(2), &handlers());
         assert_eq!(learned, (vec![key(1)], true));
+    }
+
+    #[test]
+    fn run_of_another_handler_is_none_of_the_lane() {
+        let mut runs = runs();
+        came(&mut runs, 0, 1, None);
+        let mut other = record(1);
+        if let Some(opened) = &mut other {
+            opened.job.handler = HandlerName::new("c").unwrap();
+        }
+        assert!(!runs.learn(OPENED, other, &handlers()).1);
+        assert!(runs.get(OPENED).unwrap().job().is_none());
     }
 
     #[test]
@@ -386,7 +403,7 @@ mod tests {
         came(&mut runs, 0, 1, None);
         runs.went(OPENED);
         assert!(!runs.forget(OPENED) && !runs.are_idle());
-        let (waiting, known) = runs.learn(OPENED, None, &Handlers::new());
+        let (waiting, known) = runs.learn(OPENED, None, &handlers());
         assert_eq!((waiting.len(), known), (1, false));
         assert!(runs.forget(OPENED) && runs.get(OPENED).is_none());
     }

@@ -115,6 +115,9 @@ impl Engine {
         }
         let (careful, alone) = (held.careful.is_some(), held.is_alone());
         if !self.turns.ask(key, alone, &self.tiles) {
+            if self.turns.is_full(&self.tiles) {
+                self.tiles.note_surplus(key, self.now);
+            }
             return;
         }
         if careful {
@@ -140,7 +143,7 @@ impl Engine {
     /// Hands the tile, or what is left of it, to its handler.
     fn start(&mut self, key: TileKey) {
         let run = self.runs.get(key.opened);
-        let Some((run, Some(registered))) = run.and_then(super::runs::Run::job) else {
+        let Some((run, registered)) = run.and_then(super::runs::Run::job) else {
             return self.refuse_tile(key, "its run is over and was purged".to_owned());
         };
         let Some(held) = self.tiles.get(key) else {
@@ -150,6 +153,7 @@ impl Engine {
             return;
         };
         let hold = Arc::new(Hold::new(held.lease.end(), self.now));
+        self.tiles.note_start(self.now);
         let Some(held) = self.tiles.enter(key, Phase::Running) else {
             return;
         };

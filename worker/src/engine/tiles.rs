@@ -33,6 +33,9 @@ const GIVEN_BACK_MAX: usize = 10_000;
 /// How much later than it should a handler may end before its slot counts as lost. The crew itself ends
 /// whatever lets it, 50 ms after its time.
 const SLACK: Duration = Duration::from_millis(500);
+/// How long a tile that came beyond the slots waits for one while none frees, and how long at most.
+const SURPLUS: Duration = Duration::from_millis(100);
+const SURPLUS_MOST: Duration = Duration::from_secs(1);
 /// A tick that is so late says that the machine or this process was frozen: then nothing is judged that the
 /// crew had no chance to end.
 const FROZEN: Duration = Duration::from_millis(250);
@@ -47,6 +50,8 @@ pub(super) struct Tiles {
     /// How many zombies should have ended long ago.
     stubborn: u32,
     last_tick: Boot,
+    /// When a handler began last.
+    last_start: Boot,
     /// Since when ticks came in time.
     steady: Boot,
     /// Tiles that this worker handed back, and the delivery count that they have if nobody else had
@@ -59,6 +64,7 @@ pub(super) struct Tiles {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     preparing: u32,
+    starting: u32,
     running: u32,
     reporting: u32,
     paused: u32,
@@ -67,9 +73,8 @@ struct Counts {
 impl Counts {
     fn of(&mut self, phase: Phase) -> &mut u32 {
         match phase {
-            Phase::Context | Phase::Claiming | Phase::Blocked | Phase::Starting => {
-                &mut self.preparing
-            }
+            Phase::Context | Phase::Claiming | Phase::Blocked => &mut self.preparing,
+            Phase::Starting => &mut self.starting,
             Phase::Running => &mut self.running,
             Phase::Reporting => &mut self.reporting,
             Phase::Paused(_) => &mut self.paused,
@@ -99,7 +104,7 @@ pub(super) enum Ended {
 pub(super) struct Due {
     pub(super) lost: Vec<(TileKey, Loss)>,
     pub(super) renew: Vec<TileKey>,
-    /// Tiles without a handler here, whose pause is over.
+    /// Tiles that cannot start here for long, and those that came beyond the slots and found none.
     pub(super) back: Vec<TileKey>,
     /// Attempts that are out of time and do not end.
     pub(super) overdue: Vec<(TileKey, Lent)>,
@@ -121,6 +126,7 @@ impl Tiles {
             strays: HashSet::new(),
             stubborn: 0,
             last_tick: now,
+            last_start: now,
             steady: now,
             given_back: HashMap::new(),
             generation: 0,
@@ -208,13 +214,13 @@ impl Tiles {
     pub(super) fn take(
         &mut self,
         tile: Arc<Tile>,
-        queue: usize,
+        lane: usize,
         receipt: Receipt,
         lease: Lease,
         reason: Option<Reason>,
     ) -> TileKey {
         self.generation += 1;
-        let held = Held::new(tile, queue, receipt, lease, reason, self.generation);
+        let held = Held::new(tile, lane, receipt, lease, reason, self.generation);
         let key = held.key();
         *self.counts.of(held.phase()) += 1;
         self.held.insert(key, held);
@@ -269,6 +275,18 @@ impl Tiles {
         self.held.get_mut(&key)
     }
 
+    /// A handler begins.
+    pub(super) fn note_start(&mut self, now: Boot) {
+        self.last_start = now;
+    }
+
+    /// The tile waits for a slot, from now on if it did not before.
+    pub(super) fn note_surplus(&mut self, key: TileKey, now: Boot) {
+        if let Some(held) = self.held.get_mut(&key) {
+            held.surplus.get_or_insert(now);
+        }
+    }
+
     /// The tile is given back, having been delivered so many times.
     pub(super) fn note_given_back(&mut self, key: TileKey, delivered: u64) {
         if self.given_back.len() >= GIVEN_BACK_MAX {
@@ -289,7 +307,11 @@ impl Tiles {
         self.stubborn = self.zombies.values().filter(stubborn).count() as u32;
         let lost = self.lost_slots() > 0;
         for (key, held) in &mut self.held {
+            let late = |since: Boot| {
+                now.since(since.max(self.last_start)) >= SURPLUS || now.since(since) >= SURPLUS_MOST
+            };
             match held.phase() {
+                Phase::Blocked if held.surplus.is_some_and(late) => due.back.push(*key),
                 Phase::Running if steady => look_after(*key, held, now, &mut due),
                 Phase::Blocked if lost => {
                     let zombie = self.zombies.get(key);
@@ -338,7 +360,12 @@ impl Tiles {
 
     /// Slots that hold a tile.
     pub(super) fn occupied(&self) -> u32 {
-        self.counts.preparing + self.running()
+        self.counts.preparing + self.counts.starting + self.running()
+    }
+
+    /// Slots whose tile has, or is about to have, its handler.
+    pub(super) fn started(&self) -> u32 {
+        self.counts.starting + self.running()
     }
 
     /// Handlers that run.
@@ -351,147 +378,11 @@ impl Tiles {
         self.counts.reporting
     }
 
-    /// Tiles without a handler here, that are about to be handed back.
+    /// Tiles that cannot start here for long, and are about to be handed back.
     pub(super) fn paused(&self) -> u32 {
         self.counts.paused
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::time::Duration;
-
-    use gridloom_shared::broker::Subject;
-
-    use super::*;
-    use crate::Trial;
-    use crate::shard::Hold;
-
-    const DEADLINE: Duration = Duration::from_secs(30);
-
-    fn at(seconds: u64) -> Boot {
-        Boot(Duration::from_secs(seconds))
-    }
-
-    pub(in crate::engine) fn taken(tiles: &mut Tiles, page: u32) -> TileKey {
-        let tile = Tile {
-            index: page,
-            ..(*Trial::new("a", "b").tile_context().tile).clone()
-        };
-        let lease = Lease::new(tile.fence, at(0), DEADLINE);
-        let receipt = Receipt {
-            reply: Subject::from("reply"),
-            epoch: 1,
-            stream_seq: 1,
-            delivered: 1,
-        };
-        tiles.take(Arc::new(tile), 0, receipt, lease, None)
-    }
-
-    fn counted(tiles: &Tiles) -> [u32; 4] {
-        [
-            tiles.occupied(),
-            tiles.running(),
-            tiles.unacked(),
-            tiles.paused(),
-        ]
-    }
-
-    #[test]
-    fn tile_takes_a_slot_until_its_handler_has_ended_and_is_unacked_until_it_goes() {
-        let mut tiles = Tiles::new(Boot(Duration::ZERO));
-        let key = taken(&mut tiles, 0);
-        assert_eq!(counted(&tiles), [1, 0, 0, 0]);
-        let held = tiles.enter(key, Phase::Running).unwrap().holding();
-        assert_eq!(counted(&tiles), [1, 1, 0, 0]);
-        assert_eq!(tiles.ended(held), Ended::Held);
-        tiles.enter(key, Phase::Reporting);
-        assert_eq!(counted(&tiles), [0, 0, 1, 0]);
-        tiles.release(key);
-        assert_eq!(counted(&tiles), [0; 4]);
-    }
-
-    #[test]
-    fn lost_tile_keeps_its_slot_while_its_handler_runs_even_if_it_comes_back() {
-        let mut tiles = Tiles::new(Boot(Duration::ZERO));
-        let key = taken(&mut tiles, 0);
-        let first = tiles.enter(key, Phase::Running).unwrap().holding();
-        tiles.release(key);
-        assert_eq!(counted(&tiles), [1, 1, 0, 0]);
-        taken(&mut tiles, 0);
-        assert!(tiles.is_haunted(key) && tiles.has_any_of(key.opened));
-        assert_eq!(counted(&tiles), [2, 1, 0, 0]);
-        assert_eq!(tiles.ended(first), Ended::Zombie);
-        assert_eq!(tiles.ended(first), Ended::Nobody);
-        assert_eq!(counted(&tiles), [1, 0, 0, 0]);
-    }
-
-    #[test]
-    fn time_ends_leases_and_pauses_and_asks_for_renewals() {
-        let mut tiles = Tiles::new(Boot(Duration::ZERO));
-        let (paused, running) = (taken(&mut tiles, 0), taken(&mut tiles, 1));
-        tiles.enter(paused, Phase::Paused(at(5)));
-        tiles.enter(running, Phase::Running);
-        assert_eq!(counted(&tiles), [1, 1, 0, 1]);
-        assert_eq!(tiles.tick(at(4)).back, []);
-        assert_eq!(tiles.tick(at(5)).back, [paused]);
-        let due = tiles.tick(at(10));
-        assert_eq!((due.renew, due.lost.len()), (vec![running], 0));
-        assert_eq!(tiles.tick(at(27)).lost.len(), 2);
-    }
-
-    #[test]
-    fn handler_that_ignores_a_lost_lease_costs_a_slot_and_its_tile_waits_for_it_no_longer() {
-        let mut tiles = Tiles::new(at(1));
-        let key = taken(&mut tiles, 0);
-        let first = tiles.enter(key, Phase::Running).unwrap().holding();
-        tiles.release(key);
-        tiles.tick(at(1));
-        assert_eq!(tiles.lost_slots(), 0);
-        taken(&mut tiles, 0);
-        tiles.enter(key, Phase::Blocked);
-        let due = tiles.tick(at(2));
-        assert_eq!((due.haunted, tiles.lost_slots()), (vec![key], 1));
-        tiles.ended(first);
-        assert_eq!(tiles.tick(at(3)).haunted, []);
-        assert_eq!(tiles.lost_slots(), 0);
-    }
-
-    #[test]
-    fn tile_that_is_left_behind_takes_a_slot_until_its_handler_ends_and_haunts_nobody() {
-        let mut tiles = Tiles::new(at(1));
-        let key = taken(&mut tiles, 0);
-        let first = tiles.enter(key, Phase::Running).unwrap().holding();
-        tiles.leave_behind(key);
-        tiles.release(key);
-        assert_eq!((tiles.lost_slots(), counted(&tiles)), (1, [1, 1, 0, 0]));
-        assert!(!tiles.is_haunted(key) && tiles.executing() == 0);
-        assert_eq!(tiles.ended(first), Ended::Nobody);
-        assert_eq!((tiles.lost_slots(), counted(&tiles)), (0, [0; 4]));
-    }
-
-    #[test]
-    fn attempt_is_out_of_time_only_when_the_crew_had_the_chance_to_end_it() {
-        let limit = Duration::from_secs(1);
-        let mut tiles = Tiles::new(at(1));
-        let key = taken(&mut tiles, 0);
-        let hold = Arc::new(Hold::new(at(99), at(1)));
-        hold.begin();
-        hold.lend(Lent {
-            page: 7,
-            since: at(1),
-            limit,
-            grace: Duration::ZERO,
-            entries: Vec::new(),
-        });
-        tiles.enter(key, Phase::Running).unwrap().hold = Some(hold);
-        // The whole process was frozen until now.
-        assert!(tiles.tick(at(10)).overdue.is_empty());
-        let soon = |ms| at(10) + Duration::from_millis(ms);
-        assert!(tiles.tick(soon(200)).overdue.is_empty());
-        tiles.tick(soon(400));
-        let overdue = tiles.tick(soon(600)).overdue;
-        assert_eq!(overdue.first().map(|(_, lent)| lent.page), Some(7));
-        assert!(tiles.tick(soon(800)).overdue.is_empty());
-    }
-}
+pub(super) mod tests;

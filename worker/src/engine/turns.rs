@@ -1,11 +1,12 @@
-//! Whose turn it is to start. A tile whose page stands accused of two deaths runs with nothing beside it
+//! Whose turn it is to start: as many run at once as there are slots. A tile whose page stands accused of two deaths runs with nothing beside it
 //! in this worker (docs/PROTOCOL.md §5): it waits for the others to end, and while it waits or runs, no other
 //! starts. Pure.
 
 use super::tiles::{TileKey, Tiles};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Turns {
+    slots: u32,
     /// The tile that runs with nothing beside it.
     alone: Option<TileKey>,
     /// Tiles that may start once no tile is to be alone, or once they are.
@@ -13,6 +14,19 @@ pub(super) struct Turns {
 }
 
 impl Turns {
+    pub(super) fn new(slots: u32) -> Turns {
+        Turns {
+            slots,
+            alone: None,
+            in_line: Vec::new(),
+        }
+    }
+
+    /// Whether no slot is left for another tile: more came than there are.
+    pub(super) fn is_full(&self, tiles: &Tiles) -> bool {
+        tiles.started() >= self.slots
+    }
+
     /// Whether a tile may start beside what runs. One that may not stands in line.
     pub(super) fn ask(&mut self, key: TileKey, alone: bool, tiles: &Tiles) -> bool {
         let may = match self.alone {
@@ -20,6 +34,7 @@ impl Turns {
             None if alone => tiles.running() == 0 && !tiles.executes_beside(key),
             None => !self.in_line.iter().any(|key| is_alone(*key, tiles)),
         };
+        let may = may && !self.is_full(tiles);
         if !may {
             self.in_line.push(key);
         } else if alone {
@@ -75,8 +90,23 @@ mod tests {
     }
 
     #[test]
+    fn tile_beyond_the_slots_starts_when_one_frees() {
+        let (mut tiles, mut turns) = (Tiles::new(Boot(Duration::ZERO)), Turns::new(1));
+        let (first, second) = (taken(&mut tiles, 0), taken(&mut tiles, 1));
+        assert!(turns.ask(first, false, &tiles));
+        tiles.enter(first, Phase::Starting);
+        assert!(!turns.ask(second, false, &tiles) && turns.is_full(&tiles));
+        tiles.enter(first, Phase::Running);
+        assert_eq!(turns.next(&tiles), [second]);
+        assert!(!turns.ask(second, false, &tiles));
+        tiles.enter(first, Phase::Reporting);
+        assert_eq!(turns.next(&tiles), [second]);
+        assert!(turns.ask(second, false, &tiles));
+    }
+
+    #[test]
     fn tile_that_is_to_be_alone_waits_for_all_others_and_all_later_ones_wait_for_it() {
-        let (mut tiles, mut turns) = (Tiles::new(Boot(Duration::ZERO)), Turns::default());
+        let (mut tiles, mut turns) = (Tiles::new(Boot(Duration::ZERO)), Turns::new(4));
         let first = taken(&mut tiles, 0);
         assert!(turns.ask(first, false, &tiles));
         tiles.enter(first, Phase::Running);

@@ -87,7 +87,7 @@ async fn look_at_numbers(broker: &Broker, chart: &mut Chart) {
             let number = text.and_then(|text| text.ok()?.parse::<u64>().ok());
             if number.is_none() {
                 let found = format!("{} of bucket state holds no number", entry.key);
-                let advice = "the next worker that attaches to its queue writes it anew";
+                let advice = "the next worker that attaches to its lane writes it anew";
                 chart.note("numbers", found, advice);
             }
         }

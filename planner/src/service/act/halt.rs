@@ -56,7 +56,7 @@ impl Envoy {
 
     async fn empty(&self, run: &RunId, queue: &QueueName) {
         let subjects = self.broker.subjects();
-        let (stream, filter) = (subjects.shards(), subjects.shard(queue, run));
+        let (stream, filter) = (subjects.shards(), subjects.shards_of_run(queue, run));
         loop {
             match self.broker.purge(&stream, &filter, 0).await {
                 Ok(tiles) => return tracing::info!(%run, tiles, "removed from the queue"),

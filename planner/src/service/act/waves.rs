@@ -9,7 +9,8 @@ use gridloom_shared::broker::batch::{BatchError, Outgoing, Published};
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::broker::term::Register;
 use gridloom_shared::chain;
-use gridloom_shared::id::{Fence, QueueName, RunId};
+use gridloom_shared::id::{Fence, RunId};
+use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::{Again, Author, PlanRecord, WAVE_TILES_MAX};
 use gridloom_shared::telemetry::names;
 use gridloom_shared::tile::Tile;
@@ -36,7 +37,7 @@ impl Envoy {
     pub(super) async fn issue(self, issue: Issue) {
         let Issue {
             run,
-            queue,
+            lane,
             nonce,
             opened,
             wave,
@@ -44,7 +45,10 @@ impl Envoy {
             expected,
             register,
         } = issue;
-        let subject = self.broker.subjects().ledger_of(&queue, &run, Author::Plan);
+        let subject = self
+            .broker
+            .subjects()
+            .ledger_of(&lane.queue, &run, Author::Plan);
         let record = PlanRecord::Wave(Arc::unwrap_or_clone(wave));
         let fence =
             match append_certainly(&self.broker, &subject, wire::encode(&record), expected).await {
@@ -66,21 +70,15 @@ impl Envoy {
             frozen: frozen.clone(),
             ..tile
         });
-        let messages = self.messages(&queue, &run, tiles);
+        let messages = self.messages(&lane, &run, tiles);
         let outcome = self.publish(&messages, register).await;
         self.report(Report::Published(run, outcome)).await;
     }
 
     /// Puts any number of tiles on the queue, marked as a refill.
-    pub(super) async fn refill(
-        self,
-        run: RunId,
-        queue: QueueName,
-        tiles: Vec<Tile>,
-        register: Register,
-    ) {
+    pub(super) async fn refill(self, run: RunId, lane: Lane, tiles: Vec<Tile>, register: Register) {
         metrics::counter!(names::TILES_REFILLED).increment(tiles.len() as u64);
-        let messages = self.messages(&queue, &run, tiles.into_iter());
+        let messages = self.messages(&lane, &run, tiles.into_iter());
         let mut outcome = Outcome::Stored;
         for batch in messages.chunks(WAVE_TILES_MAX) {
             outcome = self.publish(batch, register).await;
@@ -93,11 +91,11 @@ impl Envoy {
 
     fn messages(
         &self,
-        queue: &QueueName,
+        lane: &Lane,
         run: &RunId,
         tiles: impl Iterator<Item = Tile>,
     ) -> Vec<Outgoing> {
-        let subject = Subject::from(self.broker.subjects().shard(queue, run));
+        let subject = Subject::from(self.broker.subjects().shard(lane, run));
         let mut space = BytesMut::with_capacity(SPACE);
         tiles
             .map(|tile| Outgoing {

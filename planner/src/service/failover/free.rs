@@ -1,8 +1,8 @@
-//! Hands back what a dead worker held, found by elimination (docs/PROTOCOL.md §6): what its queue has
-//! delivered and still stores, less what the living say that they hold.
+//! Hands back what a dead worker held, found by elimination (docs/PROTOCOL.md §6): what its lanes have
+//! delivered and still store, less what the living say that they hold.
 //!
-//! The order matters. The last delivery is noted first, then the living are asked: a delivery that is
-//! not noted may be on its way to one of them. Whatever goes wrong here costs time and nothing else: a
+//! The order matters. The last delivery of each lane is noted first, then the living are asked, once a queue: a
+//! delivery that is not noted may be on its way to one of them. Lanes of which nothing is in flight cost nothing. Whatever goes wrong here costs time and nothing else: a
 //! message that is NAKed although somebody holds it comes to another as a takeover, which its holder
 //! hears; one that is forgotten comes back with the ack deadline.
 
@@ -14,12 +14,12 @@ use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::subjects::ConsumerName;
 use gridloom_shared::broker::topology::standing::Standing as Place;
-use gridloom_shared::broker::topology::{TopologyError, consumers};
 use gridloom_shared::broker::{Broker, PublishError, RequestError};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::holdings::{NAMED_MAX, Question};
 use gridloom_shared::id::QueueName;
+use gridloom_shared::lane::Lane;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
 
@@ -44,8 +44,6 @@ const AGAIN_MS: [u64; 9] = [50, 100, 100, 200, 200, 400, 400, 500, 1_000];
 #[derive(Debug, thiserror::Error)]
 enum FreeError {
     #[error(transparent)]
-    Topology(#[from] TopologyError),
-    #[error(transparent)]
     Api(#[from] ApiError),
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -57,6 +55,13 @@ enum FreeError {
     Uncertain,
     #[error("it lives")]
     Lives,
+}
+
+/// A lane as it stood before anybody was asked.
+struct Noted {
+    lane: Lane,
+    consumer: ConsumerName,
+    place: Place,
 }
 
 struct Dead<'a> {
@@ -122,77 +127,98 @@ impl Dead<'_> {
     async fn free_queues(&mut self) -> Result<(), FreeError> {
         // Somebody may have come who was not heard yet: unasked, it would lose what it holds.
         self.workers.read_registrations(self.broker).await;
+        let mut noted = self.note().await?;
         for queue in &self.presence.queues {
-            self.free_queue(queue).await?;
+            let of_queue: Vec<Noted> = noted
+                .extract_if(.., |noted| noted.lane.queue == *queue)
+                .collect();
+            if !of_queue.is_empty() {
+                self.free_queue(queue, &of_queue).await?;
+            }
         }
         Ok(())
     }
 
-    async fn free_queue(&mut self, queue: &QueueName) -> Result<(), FreeError> {
-        let stream = self.broker.subjects().shards();
-        // Of an earlier consumer nothing is in flight any more: the current one delivers it again.
-        let Some(consumer) = consumers::current(self.broker, queue).await? else {
-            return Ok(());
-        };
-        let Some(noted) = self.broker.standing(&stream, &consumer.name).await? else {
-            return Ok(());
-        };
-        if noted.in_flight == 0 {
-            return Ok(());
-        }
-        let question = Question::Queue(queue.clone());
-        let mut asking = Asking::new(self.broker, self.workers, queue, question);
+    /// Where the lanes that it may have pulled from stand, those of which something is in flight. Of an
+    /// earlier consumer nothing is any more: the current one delivers it again.
+    async fn note(&self) -> Result<Vec<Noted>, FreeError> {
+        let lanes = self.broker.lanes().await?.into_iter();
+        let its = lanes.filter(|(lane, found)| {
+            found.standing.in_flight > 0
+                && self.presence.queues.contains(&lane.queue)
+                && self.presence.handlers.contains(&lane.handler)
+        });
+        let noted = its.map(|(lane, found)| Noted {
+            lane,
+            consumer: found.consumer,
+            place: found.standing,
+        });
+        Ok(noted.collect())
+    }
+
+    async fn free_queue(&mut self, queue: &QueueName, noted: &[Noted]) -> Result<(), FreeError> {
+        let (broker, workers) = (self.broker, self.workers);
+        let asks = || Asking::new(broker, workers, queue, Question::Queue(queue.clone()));
+        let mut asking = asks();
         let all = match tokio::time::timeout(WAIT, asking.everybody()).await {
             Ok(all) => all,
             Err(_) => {
                 let named = self.presence.named.unpack(NAMED_MAX).unwrap_or_default();
-                let named = named
-                    .into_iter()
-                    .filter(|seq| *seq <= noted.delivered && !asking.held.contains(seq));
-                self.hand_back(&consumer.name, noted, named.collect())
-                    .await?;
-                asking = Asking::new(
-                    self.broker,
-                    self.workers,
-                    queue,
-                    Question::Queue(queue.clone()),
-                );
+                let named: HashSet<u64> = named.into_iter().collect();
+                let unheld = |seq: u64| named.contains(&seq) && !asking.held.contains(&seq);
+                self.free_lanes(noted, unheld).await?;
+                asking = asks();
                 asking.everybody().await
             }
         };
         if !all {
             return Err(FreeError::Unanswered);
         }
-        let from = noted.acknowledged + 1;
-        let filter = self.broker.subjects().shards_of_queue(queue);
-        let mut stored = self
-            .broker
-            .reader(&stream, filter, from, Some(noted.delivered));
-        while let Some(page) = stored.next_page().await? {
-            let left = page.iter().map(|record| record.seq);
-            let left = left.filter(|seq| !asking.held.contains(seq)).collect();
-            self.hand_back(&consumer.name, noted, left).await?;
-        }
+        self.free_lanes(noted, |seq| !asking.held.contains(&seq))
+            .await?;
         self.broker.flush().await?;
         Ok(())
     }
 
-    /// NAKs on its behalf, if it is still dead.
-    async fn hand_back(
+    /// Hands back what lanes had delivered and still store, of what is `unheld`.
+    async fn free_lanes(
         &mut self,
-        consumer: &ConsumerName,
-        noted: Place,
-        sequences: Vec<u64>,
+        noted: &[Noted],
+        unheld: impl Fn(u64) -> bool,
     ) -> Result<(), FreeError> {
-        let stream = self.broker.subjects().shards();
-        for some in sequences.chunks(AT_ONCE) {
-            self.still_dead().await?;
-            for seq in some {
-                self.broker
-                    .nak_on_behalf(&stream, consumer, *seq, noted.delivery)
-                    .await?;
-                self.freed.insert(*seq);
+        let subjects = self.broker.subjects();
+        let stream = subjects.shards();
+        let mut left = Vec::new();
+        for lane in noted {
+            let filter = subjects.shards_of_lane(&lane.lane);
+            let (from, to) = (lane.place.acknowledged + 1, lane.place.delivered);
+            let mut stored = self.broker.reader(&stream, filter, from, Some(to));
+            while let Some(page) = stored.next_page().await? {
+                let of_lane = page.iter().map(|record| record.seq);
+                left.extend(of_lane.filter(|seq| unheld(*seq)).map(|seq| (lane, seq)));
+                // Of many lanes together: each look at whether it is still dead may take its time.
+                while left.len() >= AT_ONCE {
+                    let rest = left.split_off(AT_ONCE);
+                    let some = std::mem::replace(&mut left, rest);
+                    self.hand_back(&some).await?;
+                }
             }
+        }
+        self.hand_back(&left).await
+    }
+
+    /// NAKs on its behalf, if it is still dead.
+    async fn hand_back(&mut self, some: &[(&Noted, u64)]) -> Result<(), FreeError> {
+        if some.is_empty() {
+            return Ok(());
+        }
+        let stream = self.broker.subjects().shards();
+        self.still_dead().await?;
+        for (lane, seq) in some {
+            self.broker
+                .nak_on_behalf(&stream, &lane.consumer, *seq, lane.place.delivery)
+                .await?;
+            self.freed.insert(*seq);
         }
         Ok(())
     }

@@ -70,7 +70,12 @@ pub(in crate::broker) fn consumer_delete(stream: &StreamName, consumer: &impl Di
     format!("$JS.API.CONSUMER.DELETE.{stream}.{consumer}")
 }
 
-/// The consumers of a stream.
+/// The consumers of a stream, and how far each is.
+pub(in crate::broker) fn consumer_list(stream: &StreamName) -> String {
+    format!("$JS.API.CONSUMER.LIST.{stream}")
+}
+
+/// The names of the consumers of a stream.
 pub(in crate::broker) fn consumer_names(stream: &StreamName) -> String {
     format!("$JS.API.CONSUMER.NAMES.{stream}")
 }

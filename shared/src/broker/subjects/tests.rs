@@ -9,6 +9,10 @@ fn names() -> (Subjects, QueueName, RunId) {
     )
 }
 
+fn lane(handler: &str) -> Lane {
+    Lane::new(names().1, HandlerName::new(handler).unwrap())
+}
+
 #[test]
 fn ledger_subjects_are_read_back() {
     let (subjects, queue, run) = names();
@@ -25,10 +29,14 @@ fn ledger_subjects_are_read_back() {
         subjects.parse_ledger(&id),
         Some((queue.clone(), run.clone(), Author::Plan))
     );
+    let lane = lane("thumb-2");
     assert_eq!(
-        subjects.parse_shard(&subjects.shard(&queue, &run)),
-        Some((queue, run))
+        subjects.parse_shard(&subjects.shard(&lane, &run)),
+        Some((lane, run))
     );
+    for bad in ["grid.shard.images.a_1", "grid.shard.images.*.a_1"] {
+        assert_eq!(subjects.parse_shard(bad), None, "{bad}");
+    }
     for bad in [
         "grid.ledger.images.*.work",
         "grid.ledger.images.a_1.work.x",
@@ -41,10 +49,10 @@ fn ledger_subjects_are_read_back() {
 
 #[test]
 fn delivery_of_another_reads_as_a_delivery() {
-    let (subjects, queue, _) = names();
-    let consumer = ConsumerName::new(&queue, 3);
+    let (subjects, ..) = names();
+    let consumer = ConsumerName::new(&lane("thumb"), 3);
     let subject = subjects.delivery_of_another(&subjects.shards(), &consumer, 70, 9);
-    assert_eq!(subject, "$JS.ACK.grid-shards.images-3.1.70.9.0.0");
+    assert_eq!(subject, "$JS.ACK.grid-shards.images_thumb-3.1.70.9.0.0");
 }
 
 #[test]
@@ -82,12 +90,20 @@ fn answers_go_to_inboxes_and_to_one_place_of_the_namespace_only() {
 }
 
 #[test]
-fn consumer_names_belong_to_one_queue() {
-    let queue = QueueName::new("images").unwrap();
-    let name = ConsumerName::new(&queue, 12);
-    assert_eq!(ConsumerName::parse(&queue, name.as_str()), Some((name, 12)));
-    for other in ["images-large-1", "images-", "images-01", "images"] {
-        assert_eq!(ConsumerName::parse(&queue, other), None, "{other}");
+fn consumer_names_belong_to_one_lane() {
+    for handler in ["thumb", "thumb-2", "7"] {
+        let name = ConsumerName::new(&lane(handler), 12);
+        let parsed = ConsumerName::parse(name.as_str());
+        assert_eq!(parsed, Some((name, lane(handler), 12)));
+    }
+    for other in [
+        "images-1",
+        "images_thumb-",
+        "images_thumb-01",
+        "images_thumb",
+        "images_a_b-1",
+    ] {
+        assert_eq!(ConsumerName::parse(other), None, "{other}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The settings of each consumer, and under which name it is made.
 //!
-//! The consumer of a queue is `<queue>-<n>`; n is in the `state` bucket and only goes up. A consumer
+//! The consumer of a lane is `<queue>_<handler>-<n>`; n is in the `state` bucket and only goes up. A consumer
 //! that is gone gets the next number, never its old name: under that it would hand everything out as
 //! if for the first time, and nobody would reconnect (docs/PROTOCOL.md §1).
 
@@ -14,7 +14,7 @@ use super::{Configured, TopologyError};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::{Broker, jittered};
 use crate::broker::subjects::{self, ConsumerName, StreamName};
-use crate::id::QueueName;
+use crate::lane::Lane;
 use crate::limits::{IN_FLIGHT_MAX, PULLS_WAITING_MAX};
 
 mod number;
@@ -40,9 +40,9 @@ pub enum AckDeadline {
     Exactly(Duration),
 }
 
-/// The consumer of a queue that is current now.
+/// The consumer of a lane that is current now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueConsumer {
+pub struct LaneConsumer {
     /// Its name.
     pub name: ConsumerName,
     /// What a lease is made from.
@@ -55,29 +55,29 @@ enum Made {
     Overlaps,
 }
 
-/// The current consumer of `queue`, made if there is none or if the one that was named is gone.
-pub async fn ensure_queue(
+/// The current consumer of `lane`, made if there is none or if the one that was named is gone.
+pub async fn ensure_lane(
     broker: &Broker,
-    queue: &QueueName,
+    lane: &Lane,
     deadline: AckDeadline,
-) -> Result<QueueConsumer, TopologyError> {
+) -> Result<LaneConsumer, TopologyError> {
     let give_up = Instant::now() + PATIENCE;
     loop {
-        let named = named(broker, queue).await?;
+        let named = named(broker, lane).await?;
         if let Some(number) = named.number {
-            let name = ConsumerName::new(queue, number);
+            let name = ConsumerName::new(lane, number);
             if let Some(config) = find_soon(broker, &name).await? {
-                return settle(broker, queue, name, config, deadline).await;
+                return settle(broker, lane, name, config, deadline).await;
             }
         }
-        if let Some(name) = next_name(broker, queue, &named).await?
-            && let Made::Yes(config) = make_current(broker, queue, &name, deadline).await?
+        if let Some(name) = next_name(broker, lane, &named).await?
+            && let Made::Yes(config) = make_current(broker, lane, &name, deadline).await?
         {
-            return settle(broker, queue, name, config, deadline).await;
+            return settle(broker, lane, name, config, deadline).await;
         }
         if Instant::now() > give_up {
             return Err(number_failed(
-                queue,
+                lane,
                 &"other processes keep making it; is more than one installation using this namespace?",
             ));
         }
@@ -85,30 +85,27 @@ pub async fn ensure_queue(
     }
 }
 
-/// The current consumer of `queue` if there is one; makes nothing.
-pub async fn current(
-    broker: &Broker,
-    queue: &QueueName,
-) -> Result<Option<QueueConsumer>, TopologyError> {
+/// The current consumer of `lane` if there is one; makes nothing.
+pub async fn current(broker: &Broker, lane: &Lane) -> Result<Option<LaneConsumer>, TopologyError> {
     let shards = broker.subjects().shards();
-    let named = named(broker, queue).await?;
+    let named = named(broker, lane).await?;
     let mut found = None;
     if let Some(number) = named.number {
-        let name = ConsumerName::new(queue, number);
+        let name = ConsumerName::new(lane, number);
         found = find(broker, &shards, &name)
             .await?
             .map(|config| (name, config));
     }
     // Nobody has mended the number yet.
     if found.is_none()
-        && let Some((name, number)) = newest(broker, queue).await?
+        && let Some((name, number)) = newest(broker, lane).await?
         && named.number.is_none_or(|named| named < number)
     {
         found = find(broker, &shards, &name)
             .await?
             .map(|config| (name, config));
     }
-    Ok(found.map(|(name, config)| QueueConsumer {
+    Ok(found.map(|(name, config)| LaneConsumer {
         name,
         ack_deadline: deadline_of(&config),
     }))
@@ -142,11 +139,11 @@ fn deadline_of(config: &Value) -> Duration {
     )
 }
 
-/// Makes the consumer that this process has just numbered. Older ones of the queue that are still
+/// Makes the consumer that this process has just numbered. Older ones of the lane that are still
 /// there stand in its way and are removed: nobody may take tiles by them any more.
 async fn make_current(
     broker: &Broker,
-    queue: &QueueName,
+    lane: &Lane,
     name: &ConsumerName,
     deadline: AckDeadline,
 ) -> Result<Made, TopologyError> {
@@ -155,17 +152,17 @@ async fn make_current(
         AckDeadline::AsIs => ACK_DEADLINE_DEFAULT,
         AckDeadline::Exactly(deadline) => deadline,
     };
-    let wanted = settings(&broker.subjects().shards_of_queue(queue), ack_deadline);
+    let wanted = settings(&broker.subjects().shards_of_lane(lane), ack_deadline);
     let made = match make(broker, &stream, name, &wanted).await? {
         Made::Overlaps => {
-            remove_others(broker, queue, name).await?;
+            remove_others(broker, lane, name).await?;
             make(broker, &stream, name, &wanted).await?
         }
         made @ Made::Yes(_) => made,
     };
-    let current = named(broker, queue).await?.number;
+    let current = named(broker, lane).await?.number;
     if current
-        .map(|number| ConsumerName::new(queue, number))
+        .map(|number| ConsumerName::new(lane, number))
         .as_ref()
         == Some(name)
     {
@@ -249,12 +246,12 @@ async fn find_soon(broker: &Broker, name: &ConsumerName) -> Result<Option<Value>
 
 async fn remove_others(
     broker: &Broker,
-    queue: &QueueName,
+    lane: &Lane,
     but: &ConsumerName,
 ) -> Result<(), TopologyError> {
-    for (name, _) in all_of(broker, queue).await? {
+    for (name, _) in all_of(broker, lane).await? {
         if name != *but {
-            tracing::warn!(%queue, consumer = %name, "removing a consumer that is no longer current");
+            tracing::warn!(%lane, consumer = %name, "removing a consumer that is no longer current");
             remove(broker, &name).await?;
         }
     }
@@ -286,31 +283,31 @@ async fn remove_of(
 /// Checks a consumer that is there, and gives it the ack deadline that the caller named.
 async fn settle(
     broker: &Broker,
-    queue: &QueueName,
+    lane: &Lane,
     name: ConsumerName,
     config: Value,
     deadline: AckDeadline,
-) -> Result<QueueConsumer, TopologyError> {
+) -> Result<LaneConsumer, TopologyError> {
     let stream = broker.subjects().shards();
-    let filter = broker.subjects().shards_of_queue(queue);
+    let filter = broker.subjects().shards_of_lane(lane);
     let has = deadline_of(&config);
     let what = format!("consumer {name} of {stream}");
     refuse_drift(drift::between(&what, &settings(&filter, has), &config))?;
     let AckDeadline::Exactly(wanted) = deadline else {
-        return Ok(QueueConsumer {
+        return Ok(LaneConsumer {
             name,
             ack_deadline: has,
         });
     };
     if wanted != has {
-        tracing::warn!(%queue, from = ?has, to = ?wanted, "changing the ack deadline of the queue's consumer");
+        tracing::warn!(%lane, from = ?has, to = ?wanted, "changing the ack deadline of the lane's consumer");
         let mut config = settings(&filter, wanted);
         config.insert("name".into(), name.as_str().into());
         config.insert("durable_name".into(), name.as_str().into());
         let changed = write(broker, &stream, &name, config, "update").await;
         changed.map_err(|cause| TopologyError::Create { what, cause })?;
     }
-    Ok(QueueConsumer {
+    Ok(LaneConsumer {
         name,
         ack_deadline: wanted,
     })

@@ -18,6 +18,22 @@ pub struct Drift {
     pub found: String,
 }
 
+impl Drift {
+    /// How people mend it.
+    pub fn advice(&self) -> String {
+        if self.what.ends_with(QUEUE) && self.setting == "subjects" {
+            let what = &self.what;
+            return format!(
+                "an earlier build made it; it holds nothing but tiles that wait, and the ledger fills it again: stop the planners, delete it (nats stream rm {what}), start them"
+            );
+        }
+        "set it back (nats stream edit), or start with the options it was made with".to_owned()
+    }
+}
+
+/// How the name of the queue's stream ends.
+const QUEUE: &str = "-shards";
+
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Drift {
@@ -59,9 +75,12 @@ fn same(expected: &Value, found: &Value) -> bool {
 
 /// For people: every difference, and the way out.
 pub(super) fn describe(drifts: &[Drift]) -> String {
-    let listed: Vec<String> = drifts.iter().map(ToString::to_string).collect();
+    let listed: Vec<String> = drifts
+        .iter()
+        .map(|drift| format!("{drift} ({})", drift.advice()))
+        .collect();
     format!(
-        "use the broker's streams as they are configured: {}; set them back (nats stream edit), or start with the options they were made with",
+        "use the broker's streams as they are configured: {}",
         listed.join("; ")
     )
 }
@@ -82,6 +101,24 @@ mod tests {
             drifts[0].to_string(),
             "grid-ledger: storage should be \"file\", is \"memory\""
         );
+    }
+
+    #[test]
+    fn queue_of_an_earlier_build_is_to_be_deleted_and_anything_else_set_back() {
+        let drift = |what: &str, setting: &str| Drift {
+            what: what.into(),
+            setting: setting.into(),
+            expected: "1".into(),
+            found: "2".into(),
+        };
+        let deleted = |what, setting| {
+            drift(what, setting)
+                .advice()
+                .contains("stream rm grid-shards")
+        };
+        assert!(deleted("grid-shards", "subjects"));
+        assert!(!deleted("grid-shards", "storage"));
+        assert!(!deleted("grid-ledger", "subjects"));
     }
 
     #[test]

@@ -1,10 +1,15 @@
-//! How far a consumer is: what waits, what is in flight. It looks and changes nothing.
+//! How far consumers are: what waits, what is in flight. It looks and changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::Broker;
 use crate::broker::subjects::{self, ConsumerName, StreamName};
+use crate::lane::Lane;
 
 /// Where a consumer stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,8 +30,21 @@ pub struct Standing {
     pub acknowledged: u64,
 }
 
+/// The consumer of a lane that is there, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneStanding {
+    /// Its name.
+    pub consumer: ConsumerName,
+    /// How long a worker may hold a tile without a renewal.
+    pub ack_deadline: Duration,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
 #[derive(Deserialize)]
 struct Info {
+    name: String,
+    config: Config,
     #[serde(default)]
     num_pending: u64,
     #[serde(default)]
@@ -40,10 +58,41 @@ struct Info {
     ack_floor: Place,
 }
 
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default)]
+    ack_wait: u64,
+}
+
 #[derive(Default, Deserialize)]
 struct Place {
     stream_seq: u64,
     consumer_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    total: usize,
+    #[serde(default)]
+    consumers: Option<Vec<Info>>,
+    /// Those that could not be asked: their leader is away.
+    #[serde(default)]
+    missing: Option<Vec<String>>,
+}
+
+impl Info {
+    fn standing(&self) -> Standing {
+        Standing {
+            pending: self.num_pending,
+            in_flight: self.num_ack_pending,
+            redelivered: self.num_redelivered,
+            waiting: self.num_waiting,
+            delivered: self.delivered.stream_seq,
+            delivery: self.delivered.consumer_seq,
+            acknowledged: self.ack_floor.stream_seq,
+        }
+    }
 }
 
 impl Broker {
@@ -58,17 +107,44 @@ impl Broker {
     ) -> Result<Option<Standing>, ApiError> {
         let question = subjects::api::consumer_info(stream, consumer);
         match self.api::<Info>(question, &()).await {
-            Ok(info) => Ok(Some(Standing {
-                pending: info.num_pending,
-                in_flight: info.num_ack_pending,
-                redelivered: info.num_redelivered,
-                waiting: info.num_waiting,
-                delivered: info.delivered.stream_seq,
-                delivery: info.delivered.consumer_seq,
-                acknowledged: info.ack_floor.stream_seq,
-            })),
+            Ok(info) => Ok(Some(info.standing())),
             Err(error) if error.err_code() == Some(code::CONSUMER_NOT_FOUND) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Where the consumer of each lane stands that has one, in one answer for a few hundred.
+    ///
+    /// # Errors
+    /// When the broker does not say, or not of all: those whose leader is away are missing for a while.
+    pub async fn lanes(&self) -> Result<BTreeMap<Lane, LaneStanding>, ApiError> {
+        let stream = self.subjects().shards();
+        let subject = subjects::api::consumer_list(&stream);
+        let (mut lanes, mut seen) = (BTreeMap::new(), 0);
+        loop {
+            let question = json!({ "offset": seen });
+            let page = self.api::<Page>(subject.clone(), &question).await?;
+            let missing = page.missing.unwrap_or_default();
+            if !missing.is_empty() {
+                let why = format!("it does not say how far these are: {}", missing.join(", "));
+                return Err(ApiError::Answer(why));
+            }
+            let consumers = page.consumers.unwrap_or_default();
+            seen += consumers.len();
+            let last = consumers.is_empty() || seen >= page.total;
+            for info in consumers {
+                if let Some((consumer, lane, _)) = ConsumerName::parse(&info.name) {
+                    let found = LaneStanding {
+                        consumer,
+                        ack_deadline: Duration::from_nanos(info.config.ack_wait),
+                        standing: info.standing(),
+                    };
+                    lanes.insert(lane, found);
+                }
+            }
+            if last {
+                return Ok(lanes);
+            }
         }
     }
 }

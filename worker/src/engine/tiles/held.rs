@@ -54,12 +54,12 @@ pub(in crate::engine) enum Phase {
     Context,
     /// Its takeover is being written, or the ledger read up to it.
     Claiming,
-    /// Nothing may start now: disconnected, an earlier execution here has not ended yet, or a tile
-    /// that is to be alone runs or waits.
+    /// It may not start now: disconnected, no slot is free for it, an earlier execution here has not
+    /// ended yet, or a tile that is to be alone runs or waits.
     Blocked,
     /// The record that announces its next page is on its way.
     Starting,
-    /// No such handler here: it is handed back at this moment.
+    /// It cannot start here for long: it is handed back at this moment.
     Paused(Boot),
     /// Its handler has it.
     Running,
@@ -90,7 +90,7 @@ pub(in crate::engine) struct Isolation {
 
 pub(in crate::engine) struct Held {
     pub(in crate::engine) tile: Arc<Tile>,
-    pub(in crate::engine) queue: usize,
+    pub(in crate::engine) lane: usize,
     pub(in crate::engine) receipt: Receipt,
     /// Other messages that carry the same tile: refills.
     pub(in crate::engine) copies: Vec<Receipt>,
@@ -108,6 +108,8 @@ pub(in crate::engine) struct Held {
     pub(in crate::engine) careful: Option<Isolation>,
     /// Records about it that are not confirmed yet.
     pub(in crate::engine) parts: u32,
+    /// Since when it waits for a slot: more tiles came than there are.
+    pub(in crate::engine) surplus: Option<Boot>,
     /// Whether pages are left, to be handed back once its outcomes are confirmed.
     pub(in crate::engine) unfinished: bool,
 }
@@ -116,7 +118,7 @@ impl Held {
     /// A tile that was delivered and of which nothing is known yet.
     pub(super) fn new(
         tile: Arc<Tile>,
-        queue: usize,
+        lane: usize,
         receipt: Receipt,
         lease: Lease,
         reason: Option<Reason>,
@@ -124,7 +126,7 @@ impl Held {
     ) -> Held {
         Held {
             tile,
-            queue,
+            lane,
             receipt,
             copies: Vec::new(),
             lease,
@@ -136,6 +138,7 @@ impl Held {
             left: None,
             careful: None,
             parts: 0,
+            surplus: None,
             unfinished: false,
         }
     }

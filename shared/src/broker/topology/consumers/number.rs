@@ -1,4 +1,4 @@
-//! Which number the consumer of a queue has, whatever became of the key that says so.
+//! Which number the consumer of a lane has, whatever became of the key that says so.
 //!
 //! | the key says | the consumer that is there | next is |
 //! |--------------|----------------------------|---------|
@@ -16,19 +16,19 @@ use crate::broker::connect::Broker;
 use crate::broker::kv::{Place, WriteError};
 use crate::broker::subjects::{self, ConsumerName};
 use crate::clock::UnixMs;
-use crate::id::QueueName;
+use crate::lane::Lane;
 
 /// What is above is no number of a consumer.
 const NUMBER_MAX: u64 = 1 << 53;
 
-/// What the bucket says of a queue's consumer.
+/// What the bucket says of a lane's consumer.
 pub(super) struct Named {
     place: Place,
     /// The number, where it is one.
     pub(super) number: Option<u64>,
 }
 
-/// What is remembered of a queue whose number is not known.
+/// What is remembered of a lane whose number is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Past {
     /// Nothing: it is new.
@@ -37,10 +37,10 @@ enum Past {
     Some,
 }
 
-pub(super) async fn named(broker: &Broker, queue: &QueueName) -> Result<Named, TopologyError> {
-    let key = broker.subjects().consumer_key(queue);
+pub(super) async fn named(broker: &Broker, lane: &Lane) -> Result<Named, TopologyError> {
+    let key = broker.subjects().consumer_key(lane);
     let place = broker.state().place_of(&key).await;
-    let place = place.map_err(|error| number_failed(queue, &error))?;
+    let place = place.map_err(|error| number_failed(lane, &error))?;
     let number = place.value().and_then(|value| number_in(value));
     Ok(Named { place, number })
 }
@@ -53,23 +53,23 @@ fn number_in(value: &[u8]) -> Option<u64> {
 /// The name of the consumer that is to be current, if nobody else chose one.
 pub(super) async fn next_name(
     broker: &Broker,
-    queue: &QueueName,
+    lane: &Lane,
     named: &Named,
 ) -> Result<Option<ConsumerName>, TopologyError> {
-    let there = newest(broker, queue).await?.map(|(_, number)| number);
-    let past = past(broker, queue, named).await?;
+    let there = newest(broker, lane).await?.map(|(_, number)| number);
+    let past = past(broker, lane, named).await?;
     let seconds = UnixMs::now().0 / 1_000;
     let next = next(named.number, there, past, seconds);
     if past == Past::Some {
-        tracing::warn!(%queue, named = named.number, there, next, "the queue's consumer, or its number, is gone");
+        tracing::warn!(%lane, named = named.number, there, next, "the lane's consumer, or its number, is gone");
     }
     let nonsense = named.number.is_none() && named.place.value().is_some();
     let nonsense = nonsense.then_some("no number of a consumer");
     let value = next.to_string().into();
     match broker.state().replace(&named.place, value, nonsense).await {
-        Ok(_) => Ok(Some(ConsumerName::new(queue, next))),
+        Ok(_) => Ok(Some(ConsumerName::new(lane, next))),
         Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
-        Err(error) => Err(number_failed(queue, &error)),
+        Err(error) => Err(number_failed(lane, &error)),
     }
 }
 
@@ -84,14 +84,14 @@ fn next(named: Option<u64>, there: Option<u64>, past: Past, seconds: u64) -> u64
 }
 
 /// A key that was purged leaves no trace; the floor of a first consumer does.
-async fn past(broker: &Broker, queue: &QueueName, named: &Named) -> Result<Past, TopologyError> {
+async fn past(broker: &Broker, lane: &Lane, named: &Named) -> Result<Past, TopologyError> {
     if named.place.revision() > 0 {
         return Ok(Past::Some);
     }
-    let first = ConsumerName::new(queue, 1);
+    let first = ConsumerName::new(lane, 1);
     let floor = broker.subjects().floor_key(&first, &broker.server_id());
     let floor = broker.state().place_of(&floor).await;
-    let floor = floor.map_err(|error| number_failed(queue, &error))?;
+    let floor = floor.map_err(|error| number_failed(lane, &error))?;
     Ok(if floor.revision() > 0 {
         Past::Some
     } else {
@@ -99,19 +99,19 @@ async fn past(broker: &Broker, queue: &QueueName, named: &Named) -> Result<Past,
     })
 }
 
-/// The consumer of `queue` with the highest number that is there.
+/// The consumer of `lane` with the highest number that is there.
 pub(super) async fn newest(
     broker: &Broker,
-    queue: &QueueName,
+    lane: &Lane,
 ) -> Result<Option<(ConsumerName, u64)>, TopologyError> {
-    let all = all_of(broker, queue).await?;
+    let all = all_of(broker, lane).await?;
     Ok(all.into_iter().max_by_key(|(_, number)| *number))
 }
 
-/// The consumers of `queue` that are there.
+/// The consumers of `lane` that are there.
 pub(super) async fn all_of(
     broker: &Broker,
-    queue: &QueueName,
+    lane: &Lane,
 ) -> Result<Vec<(ConsumerName, u64)>, TopologyError> {
     let stream = broker.subjects().shards();
     let subject = subjects::api::consumer_names(&stream);
@@ -125,10 +125,9 @@ pub(super) async fn all_of(
             cause,
         })?;
         let names = page.consumers.unwrap_or_default();
-        let of_queue = names
-            .iter()
-            .filter_map(|name| ConsumerName::parse(queue, name));
-        found.extend(of_queue);
+        let parsed = names.iter().filter_map(|name| ConsumerName::parse(name));
+        let of_lane = parsed.filter(|(_, of, _)| of == lane);
+        found.extend(of_lane.map(|(name, _, number)| (name, number)));
         seen += names.len() as u64;
         if names.is_empty() || seen >= page.total {
             return Ok(found);
@@ -144,9 +143,9 @@ struct Names {
     consumers: Option<Vec<String>>,
 }
 
-pub(super) fn number_failed(queue: &QueueName, cause: &dyn ToString) -> TopologyError {
+pub(super) fn number_failed(lane: &Lane, cause: &dyn ToString) -> TopologyError {
     TopologyError::Number {
-        queue: queue.to_string(),
+        lane: lane.to_string(),
         cause: cause.to_string(),
     }
 }

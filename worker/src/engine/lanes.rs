@@ -1,42 +1,42 @@
-//! The queues that this worker pulls from: which consumer is current, under which floor, and which
-//! pulls are under way.
+//! The lanes that this worker pulls from, each of its queues for each of its handlers: which consumer is
+//! current, under which floor, and which pulls are under way.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use gridloom_shared::broker::floor::{Floor, FloorError};
-use gridloom_shared::broker::pull::{Delivery, EndReason, PullEvent, PullId, Puller};
+use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, PullId, Puller};
 use gridloom_shared::broker::topology::TopologyError;
-use gridloom_shared::broker::topology::consumers::{AckDeadline, QueueConsumer, ensure_queue};
+use gridloom_shared::broker::topology::consumers::{AckDeadline, LaneConsumer, ensure_lane};
 use gridloom_shared::broker::{Broker, Subjects};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
-use gridloom_shared::id::{QueueName, RunId};
+use gridloom_shared::id::{RunId, Session};
+use gridloom_shared::lane::Lane;
 use gridloom_shared::quick::QuickMap;
 
-use crate::slots::{Demand, Slots};
+use crate::slots::{Ask, Demand, Slots};
 
-/// Longest pull where there are several queues: then slots move on to another queue.
-const PULL_SHARED: Duration = Duration::from_secs(1);
-/// Pulls of one queue that wait at once: each has a subscription of its own.
+/// Pulls of one lane that wait at once: each has a subscription of its own.
 const PULLS_MAX: usize = 32;
-/// How long a queue is left to others after a tile that nobody here can run, at first and at most.
-const SHY_FIRST: Duration = Duration::from_millis(50);
-const SHY_MAX: Duration = Duration::from_secs(2);
+/// Longest pull that keeps slots from other lanes.
+const PULL_BRIEF: Duration = Duration::from_millis(50);
 /// Longest pull.
 const PULL_MAX: Duration = Duration::from_secs(5);
 
-/// All queues of the worker, and how its slots are shared among them.
-pub(super) struct Queues {
-    all: Vec<Queue>,
+/// All lanes of the worker, and how its slots are shared among them.
+pub(super) struct Lanes {
+    all: Vec<Feed>,
+    /// The one that brought something last: it is looked at first.
+    turn: usize,
     slots: Slots,
 }
 
-pub(super) struct Queue {
-    name: QueueName,
+/// One lane.
+pub(super) struct Feed {
+    lane: Lane,
     /// With what the subjects of its tiles begin, before the run.
     prefix: String,
     puller: Option<Puller>,
@@ -47,17 +47,11 @@ pub(super) struct Queue {
     /// Of the tile that came last.
     last_run: Option<RunId>,
     pulls: QuickMap<PullId, Pull>,
+    /// Tiles that were asked for, slots being kept for them, and have not come.
     waiting: u32,
+    /// The pull that waits for a first tile.
+    bell: Option<PullId>,
     busy: bool,
-    /// After tiles that nobody here can run: others go first.
-    shy: Option<Shy>,
-}
-
-/// How long a queue is left to others.
-#[derive(Clone, Copy, Debug)]
-struct Shy {
-    until: Boot,
-    pause: Duration,
 }
 
 #[derive(Clone, Copy)]
@@ -66,14 +60,14 @@ struct Pull {
     unfilled: u32,
 }
 
-/// A queue's consumer and its floor, as the broker says now.
+/// A lane's consumer and its floor, as the broker says now.
 #[derive(Debug)]
 pub(super) struct Attachment {
-    consumer: QueueConsumer,
+    consumer: LaneConsumer,
     floor: Floor,
 }
 
-/// Why a queue cannot be pulled from.
+/// Why a lane cannot be pulled from.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttachError {
     #[error(transparent)]
@@ -93,53 +87,69 @@ pub(super) enum Came {
     Lost(EndReason),
 }
 
-/// Asks for the current consumer of `queue`, and for the floor.
+/// Asks for the current consumer of `lane`, and for the floor.
 pub(super) async fn attach(
     broker: Broker,
-    queue: QueueName,
+    lane: Lane,
     deadline: AckDeadline,
 ) -> Result<Attachment, AttachError> {
-    let consumer = ensure_queue(&broker, &queue, deadline).await?;
+    let consumer = ensure_lane(&broker, &lane, deadline).await?;
     let floor = broker.floor(&consumer.name).await?;
     Ok(Attachment { consumer, floor })
 }
 
-impl Queues {
-    pub(super) fn new(names: &[QueueName], subjects: &Subjects, concurrency: u32) -> Queues {
-        Queues {
-            all: names
-                .iter()
-                .map(|name| Queue::new(name.clone(), subjects))
-                .collect(),
+impl Lanes {
+    /// Each worker has them in an order of its own, so that not one is the first in line everywhere.
+    pub(super) fn new(
+        mut lanes: Vec<Lane>,
+        subjects: &Subjects,
+        concurrency: u32,
+        session: Session,
+    ) -> Lanes {
+        let mut seed = session.0 | 1;
+        lanes.sort_unstable();
+        lanes.sort_by_cached_key(|_| {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            seed >> 33
+        });
+        let feeds = lanes.into_iter().map(|lane| Feed::new(lane, subjects));
+        Lanes {
+            all: feeds.collect(),
+            turn: 0,
             slots: Slots::new(concurrency),
         }
     }
 
-    pub(super) fn get(&self, queue: usize) -> &Queue {
-        &self.all[queue]
+    pub(super) fn get(&self, lane: usize) -> &Feed {
+        &self.all[lane]
     }
 
-    pub(super) fn get_mut(&mut self, queue: usize) -> &mut Queue {
-        &mut self.all[queue]
+    pub(super) fn get_mut(&mut self, lane: usize) -> &mut Feed {
+        &mut self.all[lane]
     }
 
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, Queue> {
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Feed> {
         self.all.iter()
+    }
+
+    /// Whether each can be pulled from, or could.
+    pub(super) fn are_there(&self) -> bool {
+        self.all.iter().all(Feed::has_consumer)
     }
 
     /// The longest ack deadline of any of them.
     pub(super) fn longest_deadline(&self) -> Duration {
-        let deadlines = self.all.iter().map(|queue| queue.ack_deadline);
+        let deadlines = self.all.iter().map(|feed| feed.ack_deadline);
         deadlines.max().unwrap_or_default()
     }
 
     /// The run of the tile that came last.
-    pub(super) fn note_run(&mut self, queue: usize, run: &RunId) {
-        let last = &mut self.all[queue].last_run;
+    pub(super) fn note_run(&mut self, lane: usize, run: &RunId) {
+        let last = &mut self.all[lane].last_run;
         if last.as_ref() != Some(run) {
             *last = Some(run.clone());
         }
@@ -147,7 +157,7 @@ impl Queues {
 
     /// No more pulls: what is to be read to its end.
     pub(super) fn take_pullers(&mut self) -> Vec<Puller> {
-        let pullers = self.all.iter_mut().map(|queue| queue.puller.take());
+        let pullers = self.all.iter_mut().map(|feed| feed.puller.take());
         pullers.flatten().collect()
     }
 
@@ -162,15 +172,14 @@ impl Queues {
         let plan = match self.all.as_slice() {
             [one] => self
                 .slots
-                .plan(&[one.demand(epoch, now)], occupied, unacked, now),
+                .plan(&[one.demand(epoch)], occupied, unacked, now),
             many => {
-                let demands: Vec<_> = many.iter().map(|queue| queue.demand(epoch, now)).collect();
+                let demands: Vec<_> = many.iter().map(|feed| feed.demand(epoch)).collect();
                 self.slots.plan(&demands, occupied, unacked, now)
             }
         };
-        let shared = self.all.len() > 1;
-        for (queue, tiles) in plan.pulls {
-            self.all[queue].pull(tiles, shared);
+        for (lane, ask) in plan.pulls {
+            self.all[lane].pull(ask);
         }
         plan.again
     }
@@ -178,9 +187,11 @@ impl Queues {
     /// What comes next from any of them, and from which.
     pub(super) async fn next(&mut self) -> (usize, Option<Came>) {
         poll_fn(|context| {
-            for (n, queue) in self.all.iter_mut().enumerate() {
-                if let Poll::Ready(came) = queue.poll(context) {
-                    return Poll::Ready((n, came));
+            for step in 0..self.all.len() {
+                let lane = (self.turn + step) % self.all.len();
+                if let Poll::Ready(came) = self.all[lane].poll(context) {
+                    self.turn = lane;
+                    return Poll::Ready((lane, came));
                 }
             }
             Poll::Pending
@@ -189,14 +200,14 @@ impl Queues {
     }
 }
 
-impl Queue {
-    fn new(name: QueueName, subjects: &Subjects) -> Queue {
-        Queue {
+impl Feed {
+    fn new(lane: Lane, subjects: &Subjects) -> Feed {
+        Feed {
             prefix: subjects
-                .shards_of_queue(&name)
+                .shards_of_lane(&lane)
                 .trim_end_matches('*')
                 .to_owned(),
-            name,
+            lane,
             puller: None,
             floor: None,
             ack_deadline: Duration::ZERO,
@@ -204,32 +215,13 @@ impl Queue {
             last_run: None,
             pulls: QuickMap::default(),
             waiting: 0,
+            bell: None,
             busy: false,
-            shy: None,
         }
     }
 
-    /// A tile came whose handler is here.
-    pub(super) fn is_of_use(&mut self) {
-        self.shy = None;
-    }
-
-    /// A tile came that nobody here can run. It would come again and again, before those who have its
-    /// handler see it: so the queue is left to them, for longer each time that only such tiles come.
-    pub(super) fn is_of_no_use(&mut self, now: Boot) {
-        let pause = match self.shy {
-            Some(shy) if now < shy.until => return,
-            Some(shy) => (shy.pause * 2).min(SHY_MAX),
-            None => SHY_FIRST,
-        };
-        self.shy = Some(Shy {
-            until: now + pause,
-            pause,
-        });
-    }
-
-    pub(super) fn name(&self) -> &QueueName {
-        &self.name
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lane
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -244,10 +236,9 @@ impl Queue {
         self.last_run.as_ref()
     }
 
-    /// Its current consumer, if it can be pulled from.
-    pub(super) fn consumer(&self) -> Option<String> {
-        let puller = self.puller.as_ref()?;
-        Some(puller.consumer().to_string())
+    /// Whether it has a consumer, as far as is known.
+    pub(super) fn has_consumer(&self) -> bool {
+        self.puller.is_some()
     }
 
     /// Its consumer and floor are to be asked for. `false`: they already are.
@@ -275,21 +266,20 @@ impl Queue {
         self.puller = Some(Puller::new(broker, &stream, &attachment.consumer.name));
         self.pulls.clear();
         self.waiting = 0;
+        self.bell = None;
         changed
     }
 
     /// How the slots see it, on connection `epoch`.
-    fn demand(&self, epoch: u64, now: Boot) -> Demand {
+    fn demand(&self, epoch: u64) -> Demand {
         let known = self
             .floor
             .as_ref()
             .is_some_and(|floor| floor.epoch == epoch);
         Demand {
-            open: known
-                && self.puller.is_some()
-                && !self.attaching
-                && self.shy.is_none_or(|shy| now >= shy.until),
+            open: known && self.puller.is_some() && !self.attaching,
             waiting: self.waiting,
+            bell: self.bell.is_some(),
             busy: self.busy,
         }
     }
@@ -302,8 +292,8 @@ impl Queue {
             .map(|floor| floor.seq)
     }
 
-    /// Asks for `tiles`. Nothing here waits: what cannot be sent now is asked for later.
-    fn pull(&mut self, tiles: u32, shared: bool) {
+    /// Asks for tiles. Nothing here waits: what cannot be sent now is asked for later.
+    fn pull(&mut self, ask: Ask) {
         // The next one to end makes room, and then asks for all that is free in one.
         if self.pulls.len() >= PULLS_MAX {
             return;
@@ -311,39 +301,48 @@ impl Queue {
         let Some(puller) = &mut self.puller else {
             return;
         };
-        let longest = if shared { PULL_SHARED } else { PULL_MAX };
-        let expires = (self.ack_deadline / 3).min(longest);
+        let longest = (self.ack_deadline / 3).min(PULL_MAX);
         let sent = Boot::now();
-        match puller.pull(tiles, expires).now_or_never() {
+        let (tiles, patience) = match ask {
+            Ask::Waiting(tiles) => (tiles, Patience::UpTo(longest)),
+            Ask::Briefly(tiles) => (tiles, Patience::UpTo(longest.min(PULL_BRIEF))),
+            Ask::AtOnce(tiles) => (tiles, Patience::None),
+            Ask::Bell => (1, Patience::UpTo(uneven(longest, sent))),
+        };
+        match puller.pull(tiles, patience).now_or_never() {
             Some(Ok(pull)) => {
-                self.pulls.insert(
-                    pull,
-                    Pull {
-                        sent,
-                        unfilled: tiles,
-                    },
-                );
-                self.waiting += tiles;
+                let unfilled = tiles;
+                self.pulls.insert(pull, Pull { sent, unfilled });
+                match ask {
+                    Ask::Bell => self.bell = Some(pull),
+                    Ask::Waiting(_) | Ask::Briefly(_) | Ask::AtOnce(_) => self.waiting += tiles,
+                }
             }
             Some(Err(error)) => {
-                tracing::debug!(queue = %self.name, error = %chain(&error), "cannot pull")
+                tracing::debug!(lane = %self.lane, error = %chain(&error), "cannot pull");
             }
             None => {}
+        }
+    }
+
+    /// So many tiles fewer are to come of a pull.
+    fn less(&mut self, pull: PullId, tiles: u32) {
+        if self.bell != Some(pull) {
+            self.waiting = self.waiting.saturating_sub(tiles);
         }
     }
 
     fn take(&mut self, event: PullEvent) -> Option<Came> {
         match event {
             PullEvent::Delivery(delivery) => {
-                let pull = self.pulls.get_mut(&delivery.pull)?;
+                let id = delivery.pull;
+                let pull = self.pulls.get_mut(&id)?;
                 let sent = pull.sent;
                 pull.unfilled = pull.unfilled.saturating_sub(1);
-                self.waiting = self.waiting.saturating_sub(1);
+                self.less(id, 1);
                 self.busy = true;
-                if delivery.unfilled == 0
-                    && let Some(pull) = self.pulls.remove(&delivery.pull)
-                {
-                    self.waiting = self.waiting.saturating_sub(pull.unfilled);
+                if delivery.unfilled == 0 {
+                    self.end(id);
                 }
                 Some(Came::Delivery {
                     delivery,
@@ -351,8 +350,7 @@ impl Queue {
                 })
             }
             PullEvent::Ended { pull, reason, .. } => {
-                let ended = self.pulls.remove(&pull)?;
-                self.waiting = self.waiting.saturating_sub(ended.unfilled);
+                self.end(pull)?;
                 match reason {
                     EndReason::Expired => {
                         self.busy = false;
@@ -369,11 +367,25 @@ impl Queue {
         }
     }
 
+    /// Nothing more comes of a pull.
+    fn end(&mut self, id: PullId) -> Option<()> {
+        let pull = self.pulls.remove(&id)?;
+        self.less(id, pull.unfilled);
+        self.bell = self.bell.filter(|bell| *bell != id);
+        Some(())
+    }
+
     fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<Option<Came>> {
         let Some(puller) = &mut self.puller else {
             return Poll::Pending;
         };
-        let event = std::task::ready!(pin!(puller.next()).poll(context));
+        let event = std::task::ready!(puller.poll(context));
         Poll::Ready(self.take(event))
     }
+}
+
+/// A part of `time` that is not the same each time, so that pulls do not end together for ever.
+fn uneven(time: Duration, sent: Boot) -> Duration {
+    let part = f64::from(sent.0.subsec_micros() % 1_000) / 1_000.0;
+    time.mul_f64(0.75 + part / 4.0)
 }
