@@ -47,7 +47,7 @@ pub(super) mod code {
 
 /// A fault that JetStream reported: surely nothing was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, thiserror::Error)]
-#[error("{description} ({err_code})")]
+#[error("{description} ({err_code}){}", setting(*err_code))]
 pub struct Fault {
     /// As of HTTP.
     #[serde(default)]
@@ -58,6 +58,22 @@ pub struct Fault {
     /// For people.
     #[serde(default)]
     pub description: String,
+}
+
+/// The setting of the broker that such a fault asks for.
+fn setting(err_code: u64) -> &'static str {
+    match err_code {
+        code::MAX_BYTES_REQUIRED => {
+            ": set max_bytes_required to false for this account in nats-server's configuration"
+        }
+        code::STORAGE_EXCEEDED => {
+            ": raise max_file_store of nats-server's jetstream or max_disk of the account, and look at its disk"
+        }
+        code::MEMORY_EXCEEDED => {
+            ": raise max_memory_store of nats-server's jetstream or max_memory of the account"
+        }
+        _ => "",
+    }
 }
 
 impl Fault {
@@ -218,6 +234,21 @@ mod tests {
             parse::<Stored>(b"nonsense"),
             Err(ApiError::Answer(_))
         ));
+    }
+
+    #[test]
+    fn fault_of_missing_room_names_the_setting_that_makes_some() {
+        for (err_code, setting) in [
+            (code::STORAGE_EXCEEDED, "max_file_store"),
+            (code::MAX_BYTES_REQUIRED, "max_bytes_required"),
+            (code::MEMORY_EXCEEDED, "max_memory_store"),
+        ] {
+            let fault = Fault {
+                err_code,
+                ..Fault::default()
+            };
+            assert!(fault.to_string().contains(setting), "{fault}");
+        }
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub enum TopologyError {
         replicas: usize,
     },
     /// Not created, and not there.
-    #[error("create {what}{}", room(.cause))]
+    #[error("create {what}")]
     Create {
         /// The stream, bucket or consumer.
         what: String,
@@ -107,19 +107,6 @@ pub enum TopologyError {
         /// What went wrong.
         cause: String,
     },
-}
-
-/// What to change where the broker has no room for what is to be made.
-fn room(cause: &ApiError) -> &'static str {
-    match cause {
-        ApiError::Fault(fault) if fault.err_code == code::MAX_BYTES_REQUIRED => {
-            " (set max_bytes_required to false for this account in nats-server's configuration)"
-        }
-        ApiError::Fault(fault) if fault.is_full() => {
-            " (raise max_file_store of nats-server's jetstream, or the account's max_disk, and look at its disk)"
-        }
-        ApiError::Fault(_) | ApiError::Request(_) | ApiError::Answer(_) => "",
-    }
 }
 
 impl TopologyError {
