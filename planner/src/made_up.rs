@@ -21,5 +21,6 @@ pub(crate) fn presence(session: u64) -> Presence {
         gone: false,
         named: Packed::default(),
         tolls: Vec::new(),
+        trouble: String::new(),
     }
 }

@@ -152,6 +152,8 @@ pub const WORKER_HANDLERS_MAX: usize = 512;
 pub const WORKER_LANES_MAX: usize = 200;
 /// Longest version of a worker, in bytes.
 pub const VERSION_TEXT_MAX: usize = 64;
+/// Most bytes in which a worker says what keeps its handlers from working.
+pub const TROUBLE_MAX: usize = 1_024;
 /// Largest announcement of a worker, in bytes: a planner keeps one of each.
 pub const PRESENCE_MAX: usize = 64 * 1024;
 /// Most workers that a planner keeps: more announce themselves in vain until others are forgotten.
@@ -369,6 +371,7 @@ const _: () = {
     assert!(
         (WORKER_QUEUES_MAX + WORKER_HANDLERS_MAX) * (NAME_MAX + KEY_MORE)
             + NAMED_MAX
+            + TROUBLE_MAX
             + ENVELOPE_MAX
             <= PRESENCE_MAX,
         "a worker of everything can announce itself"

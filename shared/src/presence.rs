@@ -7,8 +7,8 @@ use crate::clock::UnixMs;
 use crate::holdings::Packed;
 use crate::id::{HandlerName, QueueName, RunId, Session, WorkerName};
 use crate::limits::{
-    CONCURRENCY_MAX, NAMED_MAX, PRESENCE_MAX, TOLLS_MAX, VERSION_TEXT_MAX, WORKER_HANDLERS_MAX,
-    WORKER_QUEUES_MAX,
+    CONCURRENCY_MAX, NAMED_MAX, PRESENCE_MAX, TOLLS_MAX, TROUBLE_MAX, VERSION_TEXT_MAX,
+    WORKER_HANDLERS_MAX, WORKER_QUEUES_MAX,
 };
 use crate::wire;
 
@@ -46,6 +46,10 @@ pub struct Presence {
     /// most [`TOLLS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolls: Vec<Toll>,
+    /// What keeps its handlers from working, in words for people: a database that cannot be reached.
+    /// Empty where nothing does; at most [`TROUBLE_MAX`] bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
 }
 
 /// What one run has cost a worker, from the first of its tiles there on. Sums, so that a message may
@@ -109,6 +113,7 @@ impl Presence {
             ),
             ("bytes of what it holds", presence.named.bytes(), NAMED_MAX),
             ("costs of runs", presence.tolls.len(), TOLLS_MAX),
+            ("bytes of trouble", presence.trouble.len(), TROUBLE_MAX),
         ];
         match counts.into_iter().find(|(_, count, most)| count > most) {
             Some((what, count, most)) => Err(PresenceError::Many { what, count, most }),
@@ -136,6 +141,7 @@ mod tests {
             gone: false,
             named: Packed::default(),
             tolls: Vec::new(),
+            trouble: String::new(),
         }
     }
 
@@ -149,6 +155,9 @@ mod tests {
         };
         assert!(refused(|presence| presence.capacity = u32::MAX));
         assert!(refused(|presence| presence.version = "v".repeat(1_000)));
+        assert!(refused(
+            |presence| presence.trouble = "t".repeat(TROUBLE_MAX + 1)
+        ));
         assert!(refused(|presence| {
             let name = |n| QueueName::new(format!("q{n}")).unwrap();
             presence.queues = (0..=WORKER_QUEUES_MAX).map(name).collect();

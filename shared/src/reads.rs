@@ -36,6 +36,7 @@ pub mod jobs;
 pub mod ledger;
 #[cfg(feature = "runs")]
 pub mod lost;
+pub mod purged;
 #[cfg(feature = "runs")]
 pub mod queues;
 #[cfg(feature = "runs")]

@@ -108,6 +108,39 @@ pub fn mysql() -> anyhow::Result<Server> {
     })
 }
 
+/// PgBouncer in transaction mode before `server`, with so many sessions for each database. It may not
+/// answer yet.
+///
+/// # Errors
+/// When it is not installed, or cannot be started.
+pub fn pgbouncer(server: &Server, sessions: u32) -> anyhow::Result<Server> {
+    let program = find("pgbouncer", &["/usr/sbin"]);
+    let program = program.context("find pgbouncer: it is not installed")?;
+    let (dir, data) = directory()?;
+    let port = free_port()?;
+    let config = data.join("pgbouncer.ini");
+    // What it refuses by default stays refused: users change nothing of its configuration for us.
+    fs::write(
+        &config,
+        format!(
+            "[databases]\n* = host=127.0.0.1 port={} user=gridloom\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+             pool_mode = transaction\ndefault_pool_size = {sessions}\nmax_client_conn = 500\n",
+            server.port
+        ),
+    )?;
+    let mut pooler = as_nobody(&program);
+    pooler.arg(&config);
+    Ok(Server {
+        url: server
+            .url
+            .replace(&format!(":{}/", server.port), &format!(":{port}/")),
+        port,
+        _guard: guarded(&pooler)?,
+        _dir: dir,
+    })
+}
+
 /// A directory that the server may use, and the place of its data in it.
 fn directory() -> anyhow::Result<(tempfile::TempDir, PathBuf)> {
     let dir = tempfile::tempdir()?;

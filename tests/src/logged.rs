@@ -145,6 +145,10 @@ impl<H: Handler> Handler for Logged<H> {
     async fn probe(&self, probe: Probe) -> Result<ProbedPages, Failure> {
         self.inner.probe(probe).await
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.inner.trouble()
+    }
 }
 
 /// One execution: when it is dropped without an end, it was cancelled.

@@ -22,6 +22,8 @@ mod commands;
 mod crashes;
 #[path = "scenarios/damage.rs"]
 mod damage;
+#[path = "scenarios/databases.rs"]
+mod databases;
 #[path = "scenarios/effects.rs"]
 mod effects;
 #[path = "scenarios/elastic_job.rs"]

@@ -9,7 +9,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::ensure;
 use gridloom_shared::id::Fence;
 use gridloom_shared::tile::{Bounds, Key};
 use gridloom_tests::database::{self, Server};
@@ -17,12 +16,24 @@ use gridloom_tests::wait::{eventually, eventually_some};
 use gridloom_worker::handlers::sql::SqlHandler;
 use gridloom_worker::{Failure, Handler, Trial};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
+#[path = "sql/contention.rs"]
+mod contention;
 #[path = "sql/cut.rs"]
 mod cut;
+#[path = "sql/errors.rs"]
+mod errors;
+#[path = "sql/mysql.rs"]
+mod mysql;
+#[path = "sql/pooler.rs"]
+mod pooler;
+#[path = "sql/state.rs"]
+mod state;
+#[path = "sql/table.rs"]
+mod table;
 
 use cut::{Cut, Proxy};
 
@@ -58,7 +69,17 @@ fn not_run(what: &str, error: &anyhow::Error) {
     );
 }
 
-/// One database of its own on the server that all tests share.
+/// The server that all tests share. `None` where none can be had.
+async fn postgres() -> Option<&'static Server> {
+    static SERVER: OnceCell<Option<Server>> = OnceCell::const_new();
+    let start = || async {
+        let server = database::postgres().inspect_err(|error| not_run("PostgreSQL", error));
+        server.ok()
+    };
+    SERVER.get_or_init(start).await.as_ref()
+}
+
+/// One database of its own on that server.
 struct Database {
     url: String,
     port: u16,
@@ -69,13 +90,7 @@ impl Database {
     /// With `sums(id, total)`, ids 1 and 2 at 0, and `items(id, name)`, ids 1 to 100. `None` where
     /// no PostgreSQL can be had.
     async fn new(name: &str) -> Option<Database> {
-        static SERVER: OnceCell<Option<Server>> = OnceCell::const_new();
-        let start = || async {
-            let server = database::postgres().inspect_err(|error| not_run("PostgreSQL", error));
-            server.ok()
-        };
-        let server = SERVER.get_or_init(start).await.as_ref()?;
-        Some(Database::on(server, name).await.unwrap())
+        Some(Database::on(postgres().await?, name).await.unwrap())
     }
 
     async fn on(server: &Server, name: &str) -> anyhow::Result<Database> {
@@ -310,7 +325,7 @@ async fn postgres_second_holder_waits_at_the_key_and_the_killed_first_is_undone(
         .params(json!({"slow": false}))
         .lease(Duration::from_secs(600));
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'holders' \
-        AND query LIKE 'INSERT INTO gridloom_commit%' AND wait_event_type = 'Lock'";
+        AND query LIKE '%INSERT INTO gridloom_commit%' AND wait_event_type = 'Lock'";
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'holders' \
         AND query LIKE 'SELECT pg_sleep%' AND state = 'active'";
     let (older, newer, ()) = tokio::join!(
@@ -391,61 +406,4 @@ async fn postgres_probe_casts_and_counters() {
     assert_eq!(to, Key::Text("n99".to_owned()));
     let counters = run(&worker, &trial.bounds(from, to)).await.unwrap();
     assert_eq!(counters[1], ("one".to_owned(), 1));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mysql_shard_executed_by_three_workers_at_once_happens_once() {
-    let server = match database::mysql() {
-        Ok(server) => server,
-        // Not installed on every machine that builds this: said, and no failure.
-        Err(error) => return not_installed("MySQL", &error),
-    };
-    mysql_scenario(&server.url).await.unwrap();
-}
-
-#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
-fn not_installed(what: &str, error: &anyhow::Error) {
-    eprintln!("\n*** NOT RUN: the test against {what} did not run: {error:#} ***\n");
-}
-
-async fn mysql_scenario(url: &str) -> anyhow::Result<()> {
-    let answers = eventually_some(SOON, "the server answers", async || {
-        Ok(MySqlConnection::connect(url).await.ok())
-    });
-    let mut admin = answers.await?;
-    for statement in [
-        "CREATE DATABASE grid",
-        "CREATE TABLE grid.sums (id INT PRIMARY KEY, total BIGINT NOT NULL)",
-        "INSERT INTO grid.sums VALUES (1, 0)",
-    ] {
-        sqlx::raw_sql(statement).execute(&mut admin).await?;
-    }
-    let url = url.replace("/?", "/grid?");
-    let workers = [handler(&url), handler(&url), handler(&url)];
-    let trial = job(&[ADD]);
-    let mut tasks = JoinSet::new();
-    for page in 0..30 {
-        for worker in &workers {
-            let (worker, trial) = (Arc::clone(worker), trial.clone().page(page));
-            tasks.spawn(async move { run(&worker, &trial).await });
-        }
-    }
-    while let Some(done) = tasks.join_next().await {
-        ensure!(done? == Ok(rows(1)));
-    }
-    let total: i64 = sqlx::query_scalar("SELECT total FROM grid.sums")
-        .fetch_one(&mut admin)
-        .await?;
-    ensure!(total == (1..=30).sum::<i64>(), "{total}");
-    let failure = run(&workers[0], &job(&["UPDATE nowhere SET a = 1"])).await;
-    ensure!(failure.is_err_and(|failure| failure.is_permanent()));
-    let probe = json!({
-        "database": "main", "statement": "SELECT 1",
-        "probe": "SELECT min(id), max(id) FROM sums WHERE :after IS NULL OR id > :after",
-    });
-    let pages = workers[0]
-        .probe(Trial::new("sum", "sql").settings(probe).probe())
-        .await;
-    ensure!(pages.is_ok_and(|pages| pages.pages == [Bounds(Key::Int(1), Key::Int(1))]));
-    Ok(())
 }

@@ -222,10 +222,11 @@ impl Builder {
             lanes,
             WORKER_LANES_MAX,
         )?;
+        let health = WorkerHealth::starting(settings.handlers.values().cloned());
         Ok(Worker {
             settings,
             stop: Stop::default(),
-            health: WorkerHealth::default(),
+            health,
             signals: self.signals,
             #[cfg(feature = "telemetry")]
             listen: self.listen,

@@ -47,6 +47,7 @@ use tokio::sync::Semaphore;
 
 use crate::crew::Finished;
 use crate::health::WorkerHealth;
+use crate::purged;
 use crate::worker::{RunError, Settings, Stop};
 
 mod admit;
@@ -113,6 +114,10 @@ pub(crate) fn run_here(
     runtime.block_on(async {
         let broker = Broker::connect(&settings.options).await?;
         let mut engine = Engine::new(broker, settings, crew, health).await?;
+        let handlers = engine.settings.handlers.values().cloned().collect();
+        let (broker, session) = (engine.broker.clone(), engine.session);
+        // Ends with this runtime.
+        tokio::spawn(purged::tell(broker, handlers, crew.clone(), session));
         // Every turn ends by itself and lets the client have its turn then. A budget would only make
         // the client look full.
         tokio::task::unconstrained(engine.run(stop)).await
@@ -191,7 +196,7 @@ impl Engine {
             asked: Questions::new(&broker, session).await.map_err(lost)?,
             draining: None,
             refused: 0,
-            announcer: Announcer::start(&broker, &settings, session),
+            announcer: Announcer::start(&broker, &settings, session, health.clone()),
             health,
             meters: Meters::new(),
             fault: None,

@@ -73,6 +73,11 @@ impl Failure {
         self.next == Next::Never
     }
 
+    /// Whether the attempt counts as none ([`Failure::hold`]).
+    pub fn is_hold(&self) -> bool {
+        matches!(self.next, Next::Hold(_))
+    }
+
     /// Whether this came from [`crate::Shard::check`]: the attempt was told to stop.
     pub fn is_stop(&self) -> bool {
         self.next == Next::Stopped

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gridloom_shared::id::Nonce;
+
 use crate::failure::Failure;
 use crate::shard::{Probe, Shard};
 
@@ -40,6 +42,20 @@ pub trait Handler: Send + Sync + 'static {
     fn grace(&self) -> Duration {
         GRACE_DEFAULT
     }
+
+    /// The ledger has purged these runs (their nonces: [`Shard::nonce`]), a day ago or more: none of their
+    /// shards is executed any more, so what the handler keeps for them may go. Told again after a
+    /// restart, and to every worker.
+    fn forget(&self, runs: &[Nonce]) -> impl Future<Output = ()> + Send {
+        let _ = runs;
+        std::future::ready(())
+    }
+
+    /// What keeps it from working at all just now, such as a database that cannot be reached: the
+    /// worker is not ready meanwhile, and says so wherever it is asked. Asked every second.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<F, Fut> Handler for F
@@ -60,6 +76,11 @@ pub(crate) trait AnyHandler: Send + Sync + 'static {
     fn run_boxed(&self, shard: Shard) -> Boxed<'_, ()>;
     fn probe_boxed(&self, probe: Probe) -> Boxed<'_, ProbedPages>;
     fn grace(&self) -> Duration;
+    fn trouble_now(&self) -> Option<String>;
+    fn forget_boxed<'a>(
+        &'a self,
+        runs: &'a [Nonce],
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
 impl<H: Handler> AnyHandler for H {
@@ -73,6 +94,17 @@ impl<H: Handler> AnyHandler for H {
 
     fn grace(&self) -> Duration {
         Handler::grace(self)
+    }
+
+    fn trouble_now(&self) -> Option<String> {
+        self.trouble()
+    }
+
+    fn forget_boxed<'a>(
+        &'a self,
+        runs: &'a [Nonce],
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(self.forget(runs))
     }
 }
 

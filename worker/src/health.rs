@@ -1,13 +1,26 @@
 //! What a worker says of itself: ready, or what keeps it from working.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gridloom_shared::telemetry::Health;
 
+use crate::handler::SharedHandler;
+
 /// A worker's state, for a readiness endpoint. Clones show the same worker.
-#[derive(Clone, Debug)]
-pub struct WorkerHealth(Arc<Mutex<BTreeMap<Part, String>>>);
+#[derive(Clone)]
+pub struct WorkerHealth {
+    troubles: Arc<Mutex<BTreeMap<Part, String>>>,
+    /// They know best what they lack.
+    handlers: Arc<[SharedHandler]>,
+}
+
+impl fmt::Debug for WorkerHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WorkerHealth").field(&self.ready()).finish()
+    }
+}
 
 /// What can be in trouble.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,20 +34,26 @@ pub(crate) enum Part {
     Lane(String),
 }
 
-impl Default for WorkerHealth {
-    fn default() -> Self {
-        WorkerHealth(Arc::new(Mutex::new(BTreeMap::from([(
-            Part::Worker,
-            "starting".to_owned(),
-        )]))))
-    }
-}
-
 impl WorkerHealth {
+    /// Of a worker with these handlers, which is starting.
+    pub(crate) fn starting(handlers: impl IntoIterator<Item = SharedHandler>) -> Self {
+        let troubles = BTreeMap::from([(Part::Worker, "starting".to_owned())]);
+        WorkerHealth {
+            troubles: Arc::new(Mutex::new(troubles)),
+            handlers: handlers.into_iter().collect(),
+        }
+    }
+
+    /// What keeps handlers from working.
+    pub(crate) fn of_handlers(&self) -> Vec<String> {
+        let handlers = self.handlers.iter();
+        handlers.filter_map(|it| it.trouble_now()).collect()
+    }
+
     /// `part` cannot do its work now.
     pub(crate) fn trouble(&self, part: Part, why: impl Into<String>) {
         let why = why.into();
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if troubles.get(&part) != Some(&why) {
             tracing::warn!(?part, why, "cannot work");
             troubles.insert(part, why);
@@ -43,13 +62,13 @@ impl WorkerHealth {
 
     /// The worker takes no more work.
     pub(crate) fn stopping(&self) {
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         troubles.insert(Part::Worker, "stopping".to_owned());
     }
 
     /// `part` works (again).
     pub(crate) fn fine(&self, part: &Part) {
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if troubles.remove(part).is_some() {
             tracing::info!(?part, "works");
         }
@@ -58,11 +77,13 @@ impl WorkerHealth {
 
 impl Health for WorkerHealth {
     fn ready(&self) -> Result<(), String> {
-        let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if troubles.is_empty() {
+        let mut all = self.of_handlers();
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(troubles.values().cloned());
+        if all.is_empty() {
             return Ok(());
         }
-        Err(troubles.values().cloned().collect::<Vec<_>>().join("; "))
+        Err(all.join("; "))
     }
 }
 
@@ -72,7 +93,7 @@ mod tests {
 
     #[test]
     fn worker_is_ready_when_nothing_is_in_trouble() {
-        let health = WorkerHealth::default();
+        let health = WorkerHealth::starting([]);
         assert_eq!(health.ready(), Err("starting".to_owned()));
         health.fine(&Part::Worker);
         assert_eq!(health.ready(), Ok(()));

@@ -90,12 +90,14 @@
 //! | `slots` | how many tiles to ask for |
 //! | `outcomes` | from what handlers said to records |
 //! | `presence` | what the worker says of itself |
+//! | `purged` | which runs handlers may forget |
 
 mod crew;
 mod engine;
 mod lease;
 mod outcomes;
 mod presence;
+mod purged;
 mod slots;
 mod takeover;
 

@@ -11,11 +11,14 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::{HandlerName, QueueName, Session, WorkerName};
+use gridloom_shared::limits::TROUBLE_MAX;
 use gridloom_shared::presence::{Presence, Toll};
 use gridloom_shared::wire;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::health::WorkerHealth;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a registration that was written is left alone.
@@ -40,6 +43,7 @@ pub(crate) struct Facts {
     pub(crate) named: Mutex<Packed>,
     /// What runs have cost lately.
     pub(crate) tolls: Mutex<Vec<Toll>>,
+    pub(crate) health: WorkerHealth,
 }
 
 impl Facts {
@@ -66,7 +70,14 @@ impl Facts {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
+            trouble: self.trouble(),
         }
+    }
+
+    fn trouble(&self) -> String {
+        let mut trouble = self.health.of_handlers().join("; ");
+        trouble.truncate(trouble.floor_char_boundary(TROUBLE_MAX));
+        trouble
     }
 
     fn bytes(&self) -> Bytes {

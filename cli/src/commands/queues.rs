@@ -76,6 +76,9 @@ pub async fn workers(context: &Context) -> anyhow::Result<Verdict> {
         ]);
         for worker in &listed.workers {
             let state = match (worker.answers, worker.stopping) {
+                (true, false) if !worker.trouble.is_empty() => {
+                    format!("here, in trouble: {}", worker.trouble)
+                }
                 (true, false) => "here".to_owned(),
                 (true, true) => "stopping".to_owned(),
                 (false, _) => format!("silent since {}", worker.last_seen),

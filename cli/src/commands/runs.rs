@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::RunSummary;
@@ -21,6 +22,9 @@ mod dead;
 
 pub use audit::{audit, show_report};
 pub use dead::dead;
+
+/// Workers whose trouble is shown.
+const TROUBLES: usize = 3;
 
 /// Lists runs, the newest first.
 ///
@@ -93,8 +97,14 @@ pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
         true => Some(Vec::new()),
         false => reads::waits::of(&broker, run).await,
     };
+    // Held or waiting for a retry: it may be for want of something.
+    let troubles = match waits.as_ref().is_some_and(|waits| !waits.is_empty()) {
+        true => troubles(&broker).await,
+        false => Vec::new(),
+    };
     let shown = Shown {
         summary,
+        troubles,
         planner_answers: waits.is_some(),
         waits: waits.unwrap_or_default(),
     };
@@ -110,6 +120,14 @@ pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
     Ok(Verdict::Fine)
 }
 
+/// What workers lack, as they say: it may be what a shard asked to wait for.
+async fn troubles(broker: &Broker) -> Vec<String> {
+    let workers = reads::workers::roll_call(broker).await.unwrap_or_default();
+    let troubled = workers.iter().filter(|it| !it.trouble.is_empty());
+    let said = troubled.map(|it| format!("{} on worker {}", it.trouble, it.worker));
+    said.take(TROUBLES).collect()
+}
+
 /// A run, as `show --json` prints it.
 #[derive(Serialize)]
 struct Shown {
@@ -117,6 +135,8 @@ struct Shown {
     summary: RunSummary,
     /// What it waits for, the first reason first.
     waits: Vec<Waiting>,
+    /// What workers lack meanwhile, where a shard asked to wait.
+    troubles: Vec<String>,
     /// Whether that is known.
     planner_answers: bool,
 }
@@ -139,6 +159,9 @@ fn facts(shown: &Shown) -> Table {
     }
     for waiting in &shown.waits {
         table.fact("waits for", waiting.to_string());
+    }
+    for trouble in &shown.troubles {
+        table.fact("trouble", trouble);
     }
     let time = |at: &Option<String>| at.clone().unwrap_or_else(|| "-".to_owned());
     table.fact("scheduled", time(&run.scheduled_at));

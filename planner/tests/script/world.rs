@@ -378,6 +378,7 @@ impl World {
             gone: false,
             named: Packed::default(),
             tolls: Vec::new(),
+            trouble: String::new(),
         })
     }
 

@@ -46,6 +46,8 @@ pub struct WorkerStanding {
     pub stopping: bool,
     /// Whether it answered just now.
     pub answers: bool,
+    /// What keeps its handlers from working; empty where nothing does.
+    pub trouble: String,
 }
 
 impl WorkerStanding {
@@ -62,6 +64,7 @@ impl WorkerStanding {
             version: worker.version.clone(),
             stopping: worker.stopping,
             answers,
+            trouble: worker.trouble.clone(),
         }
     }
 }

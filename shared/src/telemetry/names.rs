@@ -53,6 +53,8 @@ pub const SHARDS_DEAD: &str = "gridloom_shards_dead_total";
 pub const SHARDS_LATE: &str = "gridloom_shards_late_total";
 /// Attempts of shards that this worker ended, by `outcome`: done or failed (worker). Counter.
 pub const WORKER_SHARDS: &str = "gridloom_worker_shards_total";
+/// 0 while a database cannot be used, 1 when it can again, by `database` (worker). Gauge.
+pub const DATABASE_SERVES: &str = "gridloom_database_serves";
 /// Tiles that a worker took over, by `reason` (worker). Counter.
 pub const TILES_TAKEN_OVER: &str = "gridloom_tiles_taken_over_total";
 /// Tiles published again from the ledger (planner). Counter.
@@ -116,6 +118,10 @@ const fn seconds(name: &'static str, buckets: &'static [f64], help: &'static str
 
 /// Every metric.
 pub const ALL: &[Metric] = &[
+    gauge(
+        DATABASE_SERVES,
+        "0 while a database cannot be used, 1 when it can again, by database.",
+    ),
     gauge(RUNS, "Runs by state."),
     counter(RUNS_CLOSED, "Runs that ended, by state."),
     gauge(

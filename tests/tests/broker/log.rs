@@ -1,5 +1,11 @@
 //! The ledger as a log, and buckets: races, reads, tails, kills.
 
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::Nonce;
+use gridloom_shared::ledger::record::{PlanRecord, Retired};
+use gridloom_shared::reads::purged::Purged;
+use gridloom_shared::wire;
+
 use super::*;
 
 #[tokio::test]
@@ -236,5 +242,34 @@ async fn key_is_created_once_also_after_a_deletion() -> anyhow::Result<()> {
     assert_eq!(state.get("key").await?, None);
     state.create("key", "4".into()).await?;
     assert_eq!(state.keys().await?, ["key"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn purged_runs_are_told_of_once_and_only_after_a_while() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let of = |n: u64| RunId::new(format!("job_s_{n}"));
+    let retired = |nonce, closed_at| {
+        wire::encode(&PlanRecord::Retired(Retired {
+            nonce: Some(Nonce(nonce)),
+            content: None,
+            closed_at: UnixMs(closed_at),
+            term: Term(1),
+        }))
+    };
+    for (n, closed_at) in [(1, 1_000), (2, 2_000), (3, 90_000)] {
+        let id = broker.subjects().id_of(&default_lane().queue, &of(n)?);
+        broker.append(id, retired(n, closed_at), None).await?;
+    }
+    let mut purged = Purged::default();
+    let age = Duration::from_secs(60);
+    let first = purged.more(&broker, age, UnixMs(70_000)).await?;
+    assert_eq!(first, [Nonce(1), Nonce(2)]);
+    assert_eq!(purged.more(&broker, age, UnixMs(70_000)).await?, []);
+    assert_eq!(
+        purged.more(&broker, age, UnixMs(150_000)).await?,
+        [Nonce(3)]
+    );
+    assert_eq!(purged.more(&broker, age, UnixMs(900_000)).await?, []);
     Ok(())
 }

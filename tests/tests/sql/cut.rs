@@ -20,22 +20,44 @@ pub(crate) enum Cut {
 pub(crate) struct Proxy {
     pub(crate) port: u16,
     cuts: Arc<AtomicU32>,
+    connections: Arc<AtomicU32>,
 }
 
 impl Proxy {
     /// Passes everything on to `to`, and makes the first `most` cuts that it can.
     pub(crate) async fn start(to: u16, cut: Cut, most: u32) -> anyhow::Result<Proxy> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Proxy::serve(TcpListener::bind("127.0.0.1:0").await?, to, cut, most)
+    }
+
+    /// Passes everything on from a port of our choice, and cuts nothing.
+    pub(crate) async fn listen_on(port: u16, to: u16) -> anyhow::Result<Proxy> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        Proxy::serve(listener, to, Cut::BeforeCommit, 0)
+    }
+
+    fn serve(listener: TcpListener, to: u16, cut: Cut, most: u32) -> anyhow::Result<Proxy> {
         let port = listener.local_addr()?.port();
         let cuts = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&cuts);
+        let connections = Arc::new(AtomicU32::new(0));
+        let accepted = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::SeqCst);
                 let cuts = Arc::clone(&counted);
                 tokio::spawn(async move { pass_on(client, to, cut, most, &cuts).await });
             }
         });
-        Ok(Proxy { port, cuts })
+        Ok(Proxy {
+            port,
+            cuts,
+            connections,
+        })
+    }
+
+    /// Connections that were made to it.
+    pub(crate) fn connections(&self) -> u32 {
+        self.connections.load(Ordering::SeqCst)
     }
 
     pub(crate) fn cuts(&self) -> u32 {

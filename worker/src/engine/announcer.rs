@@ -12,6 +12,7 @@ use gridloom_shared::presence::Toll;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::health::WorkerHealth;
 use crate::presence::{self, Facts};
 use crate::worker::Settings;
 
@@ -25,7 +26,12 @@ pub(super) struct Announcer {
 }
 
 impl Announcer {
-    pub(super) fn start(broker: &Broker, settings: &Settings, session: Session) -> Announcer {
+    pub(super) fn start(
+        broker: &Broker,
+        settings: &Settings,
+        session: Session,
+        health: WorkerHealth,
+    ) -> Announcer {
         let mut handlers: Vec<_> = settings.handlers.keys().cloned().collect();
         handlers.sort();
         let facts = Arc::new(Facts {
@@ -40,6 +46,7 @@ impl Announcer {
             gone: AtomicBool::new(false),
             named: Mutex::default(),
             tolls: Mutex::default(),
+            health,
         });
         let farewell = CancellationToken::new();
         let announcing = presence::announce(broker.clone(), Arc::clone(&facts), farewell.clone());

@@ -42,36 +42,51 @@
 //! (in PostgreSQL and MySQL a sum must be cast: `sum(n)::bigint AS seats`).
 //!
 //! **The table** `gridloom_commit(run_nonce, slice, page, outcome, at)` is created where it is
-//! missing. Its rows may be deleted once their run is closed and can no longer be retried.
+//! missing. Its rows are deleted once the ledger has purged their run.
 //!
 //! | room | what it decides |
 //! |------|-----------------|
 //! | `order` | what a job's settings and parameters say |
 //! | `names` | where a statement has its named parameters, and what kind of statement it is |
 //! | `number` | how a number goes into each database as it was written |
+//! | `traces` | what a statement may leave on its connection |
 //! | `dialect` | what the three kinds of database call things |
 //! | `link` | how values go in and come out |
 //! | `database` | how connections and the table are made, and how many at once |
-//! | `transaction` | that no connection with an open transaction is used again |
+//! | `idle` | which connections wait for their next transaction |
+//! | `transaction` | that no transaction meets what another left, and no open one is used again |
 //! | `commit` | the commit protocol |
+//! | `calm` | that shards which met in a deadlock do not meet again |
+//! | `forget` | what the commit table need not keep |
 //! | `probe` | which pages a query's rows mean |
-//! | `trouble` | which errors are tried again, and which never |
+//! | `codes` | what each error of a database means |
+//! | `trouble` | which errors are tried again, how long, and which never |
+//! | `standing` | whether a database serves |
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
+
+use gridloom_shared::id::Nonce;
 
 use crate::failure::Failure;
 use crate::handler::{Boxed, Handler, ProbedPages};
 use crate::shard::{Probe, Shard};
 
+mod calm;
+mod codes;
 mod commit;
 mod database;
 mod dialect;
+mod forget;
+mod idle;
 mod link;
 mod names;
 mod number;
 mod order;
 mod probe;
+mod standing;
+mod traces;
 mod transaction;
 mod trouble;
 
@@ -155,6 +170,16 @@ impl Handler for SqlHandler {
     async fn probe(&self, probe: Probe) -> Result<ProbedPages, Failure> {
         self.ask(probe).await
     }
+
+    async fn forget(&self, runs: &[Nonce]) {
+        self.remove(runs).await;
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let databases = self.databases.values();
+        let troubles: Vec<String> = databases.filter_map(|it| it.standing().trouble()).collect();
+        (!troubles.is_empty()).then(|| troubles.join("; "))
+    }
 }
 
 /// Their types are forgotten: the drivers of three databases are compiled here, and not once more by
@@ -168,6 +193,24 @@ impl SqlHandler {
     #[inline(never)]
     fn ask(&self, probe: Probe) -> Boxed<'_, ProbedPages> {
         Box::pin(self.find_pages(probe))
+    }
+
+    #[inline(never)]
+    fn remove<'a>(&'a self, runs: &'a [Nonce]) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            for (name, database) in &self.databases {
+                match forget::runs(database, runs).await {
+                    Ok(0) => {}
+                    Ok(rows) => {
+                        tracing::info!(database = name, rows, "forgot shards of purged runs")
+                    }
+                    // Another round follows, and other workers have it, too.
+                    Err(trouble) => {
+                        tracing::info!(database = name, ?trouble, "cannot forget purged runs")
+                    }
+                }
+            }
+        })
     }
 
     async fn execute_once(&self, shard: Shard) -> Result<(), Failure> {

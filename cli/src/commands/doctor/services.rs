@@ -24,6 +24,13 @@ pub(super) async fn look(broker: &Broker, workers: &[Presence], chart: &mut Char
             format!("{all}, {} at once", counted(tiles, "tile")),
         );
     }
+    for worker in workers.iter().filter(|worker| !worker.trouble.is_empty()) {
+        chart.bad(
+            "workers",
+            format!("{} cannot do all of its work: {}", worker.worker, worker.trouble),
+            "the shards are held meanwhile, none is lost: see that what it names can be reached from there",
+        );
+    }
     look_at_registrations(broker, chart).await;
     if let Ok(state) = broker.info(&broker.subjects().ledger()).await {
         chart.ok(

@@ -13,7 +13,7 @@ const MOST: usize = 1 << 20;
 fn stage() -> (LedgerWriter, Tiles, TileKey) {
     let mut tiles = Tiles::new(Boot(Duration::ZERO));
     let key = taken(&mut tiles, 0);
-    let mut writer = LedgerWriter::new(Session(1), WorkerHealth::default());
+    let mut writer = LedgerWriter::new(Session(1), WorkerHealth::starting([]));
     let run = RunId::new("a_s_1").unwrap();
     let queue = QueueName::new("default").unwrap();
     let subjects = Subjects::new(gridloom_shared::id::Namespace::new("n").unwrap());

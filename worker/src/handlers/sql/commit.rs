@@ -7,13 +7,14 @@
 //! and reported. A commit whose answer was lost is looked up by trying again: the insertion waits
 //! for what is still open and finds what was done.
 
+use gridloom_shared::chain;
 use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX, ROWS};
 
 use super::database::Database;
-use super::dialect::Dialect;
-use super::link::{Answer, Cell, Rows, Value};
+use super::dialect::{CommitKey, Dialect};
+use super::link::{Answer, Cell, Rows};
 use super::order::Bound;
-use super::transaction::Transaction;
+use super::transaction::{Transaction, Unsealed};
 use super::trouble::{Patience, Trouble};
 use crate::failure::Failure;
 use crate::shard::Shard;
@@ -28,6 +29,8 @@ enum Pass {
     Committed(Counters),
     /// The key was there.
     Done,
+    /// Not at all: something is to be looked for first.
+    Anew,
 }
 
 /// Executes the shard's statements unless that was done already; what came out either way.
@@ -37,7 +40,7 @@ pub(super) async fn exactly_once(
     statements: &[Bound],
 ) -> Result<Counters, Failure> {
     let _slot = database.slot().await;
-    let mut patience = Patience::new();
+    let mut patience = Patience::begin(database, shard).await;
     loop {
         match pass(database, shard, statements, &mut patience).await {
             Ok(Pass::Committed(counters)) => return Ok(counters),
@@ -45,9 +48,10 @@ pub(super) async fn exactly_once(
                 Ok(Some(counters)) => return Ok(counters),
                 // Rolled back or deleted meanwhile: it is ours to do.
                 Ok(None) => {}
-                Err(trouble) => patience.after(trouble, shard).await?,
+                Err(trouble) => patience.after(trouble).await?,
             },
-            Err(trouble) => patience.after(trouble, shard).await?,
+            Ok(Pass::Anew) => {}
+            Err(trouble) => patience.after(trouble).await?,
         }
         shard.check()?;
     }
@@ -57,67 +61,85 @@ async fn pass(
     database: &Database,
     shard: &Shard,
     statements: &[Bound],
-    patience: &mut Patience,
+    patience: &mut Patience<'_>,
 ) -> Result<Pass, Trouble> {
-    database.ensure_table(shard.lease_remaining()).await?;
-    let mut open = Transaction::begin(database, shard.lease_remaining()).await?;
-    let dialect = database.dialect();
-    let key = about_key(dialect.insert_key(), shard);
-    match open.run(&key).await {
-        Ok(answer) if answer.affected == 0 => {
-            open.roll_back().await;
-            return Ok(Pass::Done);
+    let lease = shard.lease_remaining();
+    database.ensure_table(lease).await?;
+    let key = key_of(shard);
+    let traces = statements.iter().any(|statement| statement.traces);
+    let claimed = Transaction::claim(database, lease, key, traces, patience.in_line()).await;
+    let mut open = match claimed {
+        Ok(Some(open)) => open,
+        Ok(None) => return Ok(Pass::Done),
+        // Somebody may have removed the table since it was seen.
+        Err(Trouble::Failed(_)) if database.forget_table() && patience.looks_again() => {
+            return Ok(Pass::Anew);
         }
-        Ok(_) => {}
-        Err(error) if is_duplicate(&error) => {
-            open.roll_back().await;
-            return Ok(Pass::Done);
-        }
-        Err(error) => return fail(open, Trouble::of(error, "insert into gridloom_commit")).await,
-    }
+        Err(trouble) => return Err(trouble),
+    };
     // The key was free, so no earlier commit of ours stands or can still come.
     patience.commit_unknown = false;
     let counters = match effect(&mut open, shard, statements).await {
         Ok(counters) => counters,
-        Err(trouble) => return fail(open, trouble).await,
+        Err(trouble) => return Err(open.fail(trouble).await),
     };
-    let store = with_outcome(dialect, shard, &counters);
-    if let Err(error) = open.run(&store).await {
-        return fail(open, Trouble::of(error, "update gridloom_commit")).await;
-    }
     if let Err(stopped) = shard.check() {
-        return fail(open, Trouble::Failed(stopped)).await;
+        return Err(open.fail(Trouble::Failed(stopped)).await);
     }
-    commit(open, patience).await?;
+    commit(open, key, &counters, patience).await?;
+    patience.succeeded();
     Ok(Pass::Committed(counters))
 }
 
-async fn commit(open: Transaction<'_>, patience: &mut Patience) -> Result<(), Trouble> {
+async fn commit(
+    open: Transaction<'_>,
+    key: CommitKey,
+    counters: &Counters,
+    patience: &mut Patience<'_>,
+) -> Result<(), Trouble> {
+    let outcome = serde_json::to_string(counters).map_err(|error| {
+        Trouble::Failed(Failure::permanent(format!(
+            "write the outcome: {}",
+            chain(&error)
+        )))
+    })?;
     // From here until the answer, dropping this would leave the commit unknown as well; the next
     // holder finds the key.
-    let Err(error) = open.commit().await else {
-        return Ok(());
+    let error = match open.seal(key, &outcome).await {
+        Ok(()) => return Ok(()),
+        Err(Unsealed::Left) => {
+            return Err(Trouble::Failed(Failure::permanent(format!(
+                "commit: a statement has ended the transaction in which the shard's effect is to happen (a \
+             procedure that commits, rolls back, or changes tables): what it did before that is done. \
+             Take that out of it, look at what it did, and {}",
+                free(key)
+            ))));
+        }
+        Err(Unsealed::KeyGone) => {
+            return Err(Trouble::Failed(Failure::permanent(
+                "commit: the statements have removed the shard's row from gridloom_commit and are done: \
+             leave that table alone",
+            )));
+        }
+        Err(Unsealed::Error(error)) => error,
     };
-    match Trouble::of(error, "commit") {
-        Trouble::Again(error) => {
+    match Trouble::of(&error, "commit") {
+        again @ Trouble::Again(..) => {
             patience.commit_unknown = true;
-            Err(Trouble::Again(error))
+            Err(again)
         }
         // A refusal by the database itself, such as a deferred constraint, is no commit.
         failed @ Trouble::Failed(_) => Err(failed),
     }
 }
 
-/// Ends the transaction of a pass that failed.
-async fn fail(open: Transaction<'_>, trouble: Trouble) -> Result<Pass, Trouble> {
-    open.roll_back().await;
-    Err(trouble)
-}
-
-fn is_duplicate(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+/// How the shard of a key may be executed once more.
+fn free(key: CommitKey) -> String {
+    let CommitKey { nonce, slice, page } = key;
+    format!(
+        "to have the shard executed once more, delete the row ('{nonce:016x}', {slice}, {page}) of \
+         gridloom_commit"
+    )
 }
 
 async fn effect(
@@ -133,8 +155,9 @@ async fn effect(
         } else {
             format!("run statement {} of {}", place + 1, statements.len())
         };
-        let answer = open.run(statement).await;
-        let answer = answer.map_err(|error| Trouble::of(error, &doing))?;
+        // Two rows tell a single one from several.
+        let answer = open.run(statement, Rows::Keep(2)).await;
+        let answer = answer.map_err(|error| Trouble::of(&error, &doing))?;
         count(&mut counters, &statement.verb, &answer);
     }
     within_bounds(counters).map_err(Trouble::Failed)
@@ -191,45 +214,45 @@ fn within_bounds(counters: Sums) -> Result<Counters, Failure> {
 
 /// The outcome that stands at the shard's key, read on its own.
 async fn read_outcome(database: &Database, shard: &Shard) -> Result<Option<Counters>, Trouble> {
-    let mut link = database.connect(shard.lease_remaining()).await?;
-    let read = about_key(database.dialect().read_outcome(), shard);
-    let answer = link.run(&read.text, &read.values, Rows::Keep(1)).await;
-    let answer = answer.map_err(|error| Trouble::of(error, "read gridloom_commit"))?;
+    let key = key_of(shard);
+    let read = Bound {
+        text: Dialect::read_outcome(key).into(),
+        values: Vec::new(),
+        verb: String::new(),
+        goes_on: false,
+        traces: false,
+    };
+    let mut open = Transaction::look(database, shard.lease_remaining(), false).await?;
+    let answer = match open.run(&read, Rows::Keep(1)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let trouble = Trouble::of(&error, "read gridloom_commit");
+            return Err(open.fail(trouble).await);
+        }
+    };
+    // It was read; how this ends changes nothing.
+    let _ = open.end().await;
     let Some(row) = answer.rows.first() else {
         return Ok(None);
     };
-    let outcome = match row.first() {
-        Some(Cell::Text(text)) => serde_json::from_str(text).ok(),
-        _ => None,
-    };
-    outcome.map(Some).ok_or_else(|| {
-        Trouble::Failed(Failure::permanent(
-            "read the outcome in gridloom_commit: it was not written by a gridloom of this version",
-        ))
-    })
-}
-
-/// One of the engine's own statements about this shard's key.
-fn about_key(text: &'static str, shard: &Shard) -> Bound {
-    Bound {
-        text: text.into(),
-        values: vec![
-            Value::Text(Some(format!("{:016x}", shard.nonce().0))),
-            Value::Int(Some(shard.slice().into())),
-            Value::Int(Some(shard.page().number.into())),
-        ],
-        verb: String::new(),
-        goes_on: false,
+    let failed = |why: String| Trouble::Failed(Failure::permanent(why));
+    match row.first() {
+        Some(Cell::Text(text)) if text.is_empty() => Err(failed(format!(
+            "find the shard done, but without its outcome: a statement has ended its transaction \
+             early (a procedure that commits). Look at what it did, and {}",
+            free(key)
+        ))),
+        Some(Cell::Text(text)) => serde_json::from_str(text).map(Some).map_err(|_| {
+            failed("read the outcome in gridloom_commit: it was not written by a gridloom of this version".to_owned())
+        }),
+        _ => Err(failed("read the outcome in gridloom_commit: it is no text".to_owned())),
     }
 }
 
-fn with_outcome(dialect: Dialect, shard: &Shard, counters: &Counters) -> Bound {
-    let mut store = about_key(dialect.store_outcome(), shard);
-    let outcome = Value::Text(serde_json::to_string(counters).ok());
-    match dialect {
-        Dialect::Sqlite | Dialect::Postgres => store.values.push(outcome),
-        // Its placeholders have no numbers: the outcome comes first.
-        Dialect::MySql => store.values.insert(0, outcome),
+fn key_of(shard: &Shard) -> CommitKey {
+    CommitKey {
+        nonce: shard.nonce().0,
+        slice: shard.slice(),
+        page: shard.page().number,
     }
-    store
 }

@@ -1,35 +1,35 @@
 //! How connections are made and what they are told first, and that the commit table is there.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gridloom_shared::chain;
 
 #[cfg(feature = "mysql")]
-use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
-use sqlx::pool::PoolOptions;
+use sqlx::mysql::MySqlConnectOptions;
 #[cfg(feature = "postgres")]
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 #[cfg(feature = "sqlite")]
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Error};
-use tokio::sync::{Mutex, MutexGuard, OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use super::DatabaseError;
+use super::calm::Calm;
 use super::dialect::{Dialect, SEE_TABLE};
-use super::link::{Link, Rows};
+use super::idle::{Idle, Lent};
+use super::link::Link;
+use super::standing::Standing;
 use super::trouble::Trouble;
-use crate::failure::Failure;
 
 /// Most connections of one worker process to one database, and so most shards at once there. The
 /// others wait their turn, which is nobody's failure.
 const CONNECTIONS_MAX: u32 = 64;
 /// Longest wait for the server to give a connection before the attempt tries again.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
+/// How long a connection may wait for its next transaction.
+const IDLE_MAX: Duration = Duration::from_secs(300);
 /// Bounds of the limits that a session gets: one lease, as it was when the database was first used.
 const LEASE_MIN: Duration = Duration::from_secs(1);
 const LEASE_MAX: Duration = Duration::from_secs(600);
@@ -43,8 +43,14 @@ pub(super) struct Database {
     name: String,
     dialect: Dialect,
     target: Target,
-    pool: OnceLock<Pool>,
-    table: OnceCell<()>,
+    standing: Standing,
+    calm: Calm,
+    /// Made with the first lease.
+    sessions: OnceLock<Sessions>,
+    /// Whether the commit table was seen.
+    table: AtomicBool,
+    /// Who makes it.
+    maker: Mutex<()>,
     /// One for each connection.
     slots: Semaphore,
     /// Whose turn it is to write, where only one can: waiting here is fair and costs nothing.
@@ -67,14 +73,13 @@ impl std::fmt::Debug for Target {
     }
 }
 
+/// What all sessions have in common.
 #[derive(Debug)]
-enum Pool {
-    #[cfg(feature = "sqlite")]
-    Sqlite(SqlitePool),
-    #[cfg(feature = "postgres")]
-    Postgres(PgPool),
-    #[cfg(feature = "mysql")]
-    MySql(MySqlPool),
+struct Sessions {
+    target: Target,
+    idle: Arc<Idle>,
+    /// What each is told first.
+    told: Option<String>,
 }
 
 impl Database {
@@ -113,11 +118,22 @@ impl Database {
             name: name.to_owned(),
             dialect,
             target,
-            pool: OnceLock::new(),
-            table: OnceCell::new(),
+            standing: Standing::new(name),
+            calm: Calm::new(),
+            sessions: OnceLock::new(),
+            table: AtomicBool::new(false),
+            maker: Mutex::new(()),
             slots: Semaphore::new(CONNECTIONS_MAX as usize),
             turn: Mutex::new(()),
         })
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    pub(super) fn calm(&self) -> &Calm {
+        &self.calm
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -130,24 +146,51 @@ impl Database {
         self.slots.acquire().await.ok()
     }
 
-    /// A connection; the first decides by `lease` what all sessions are told.
-    pub(super) async fn connect(&self, lease: Duration) -> Result<Link, Trouble> {
-        let pool = self.pool.get_or_init(|| self.target.pool(lease));
-        let link = match pool {
-            #[cfg(feature = "sqlite")]
-            Pool::Sqlite(pool) => pool.acquire().await.map(Link::Sqlite),
-            #[cfg(feature = "postgres")]
-            Pool::Postgres(pool) => pool.acquire().await.map(Link::Postgres),
-            #[cfg(feature = "mysql")]
-            Pool::MySql(pool) => pool.acquire().await.map(Link::MySql),
+    /// What a session is told about how long it may wait: one lease.
+    pub(super) fn session_limit(lease: Duration) -> Duration {
+        lease.clamp(LEASE_MIN, LEASE_MAX)
+    }
+
+    /// A connection without an open transaction; the first decides by `lease` what all sessions are
+    /// told.
+    pub(super) async fn connect(&self, lease: Duration) -> Result<Lent, Trouble> {
+        match self.sessions(lease).idle.take() {
+            Some(lent) => Ok(lent),
+            None => self.fresh(lease).await,
+        }
+    }
+
+    /// A connection that nobody has used.
+    pub(super) async fn fresh(&self, lease: Duration) -> Result<Lent, Trouble> {
+        let sessions = self.sessions(lease);
+        let made = tokio::time::timeout(CONNECTION_WAIT, sessions.connect()).await;
+        let error = match made {
+            Ok(Ok(link)) => return Ok(Lent::new(link)),
+            Ok(Err(error)) => error,
+            Err(_) => Error::PoolTimedOut,
         };
-        link.map_err(|error| match Trouble::of(error, "connect") {
-            Trouble::Failed(failure) => {
-                let message = format!("use database {:?}: {}", self.name, failure.text());
-                Trouble::Failed(Failure::retry(message))
-            }
-            again @ Trouble::Again(_) => again,
-        })
+        let doing = format!("connect to database {:?}", self.name);
+        Err(Trouble::of_setup(&error, &doing))
+    }
+
+    /// Takes a connection back, whose transaction has ended and which has been tidied.
+    pub(super) fn take_back(&self, lent: Lent) {
+        match self.sessions.get() {
+            Some(sessions) => sessions.idle.put(lent),
+            None => lent.part(),
+        }
+    }
+
+    /// Uses no connection again that there is.
+    pub(super) fn doubt_all(&self) {
+        if let Some(sessions) = self.sessions.get() {
+            sessions.idle.doubt_all();
+        }
+    }
+
+    fn sessions(&self, lease: Duration) -> &Sessions {
+        let limit = Database::session_limit(lease);
+        self.sessions.get_or_init(|| self.target.sessions(limit))
     }
 
     /// The right to write, where the database has only one.
@@ -160,107 +203,116 @@ impl Database {
 
     /// Makes sure that the commit table is there, once in this process.
     pub(super) async fn ensure_table(&self, lease: Duration) -> Result<(), Trouble> {
-        let seen = self.table.get_or_try_init(|| async {
-            let _turn = self.turn().await;
-            let mut link = self.connect(lease).await?;
-            create_table(&mut link, self.dialect).await
-        });
-        seen.await.copied()
+        if self.table.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _maker = self.maker.lock().await;
+        if self.table.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _turn = self.turn().await;
+        let mut lent = self.connect(lease).await?;
+        create_table(&mut lent.link, self.dialect).await?;
+        self.take_back(lent);
+        self.table.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether the commit table was seen.
+    pub(super) fn has_table(&self) -> bool {
+        self.table.load(Ordering::Relaxed)
+    }
+
+    /// It may have been removed: it is looked for again. Whether it had been seen.
+    pub(super) fn forget_table(&self) -> bool {
+        self.table.swap(false, Ordering::Relaxed)
     }
 }
 
 /// Looks first: the worker's rights may not include making tables.
 async fn create_table(link: &mut Link, dialect: Dialect) -> Result<(), Trouble> {
-    let see: Arc<str> = SEE_TABLE.into();
-    if link.run(&see, &[], Rows::Only(0)).await.is_ok() {
+    let Some(error) = link.script(&[SEE_TABLE]).await.error else {
         return Ok(());
+    };
+    if let again @ Trouble::Again(..) = Trouble::of(&error, "look for the table gridloom_commit") {
+        return Err(again);
     }
-    let Err(error) = link.plain(dialect.create_table()).await else {
+    let Some(error) = link.script(&[dialect.create_table()]).await.error else {
         return Ok(());
     };
     // Two processes may create it at once; PostgreSQL then fails one of them.
-    match link.run(&see, &[], Rows::Only(0)).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(match Trouble::of(error, "create") {
-            again @ Trouble::Again(_) => again,
-            Trouble::Failed(failure) => Trouble::Failed(Failure::retry(format!(
-                "make the table gridloom_commit: {}",
-                failure.text()
-            ))),
-        }),
+    if link.script(&[SEE_TABLE]).await.error.is_none() {
+        return Ok(());
     }
+    // Whoever may, makes it by hand; no shard dies of that.
+    let doing = "make the table gridloom_commit (docs/SQL.md says how to make it by hand)";
+    Err(Trouble::of_setup(&error, doing))
 }
 
 impl Target {
-    fn pool(&self, lease: Duration) -> Pool {
-        let lease = lease.clamp(LEASE_MIN, LEASE_MAX);
+    fn sessions(&self, limit: Duration) -> Sessions {
         match self {
             #[cfg(feature = "sqlite")]
-            Target::Sqlite(options) => Pool::Sqlite(sqlite(options.clone(), lease)),
+            Target::Sqlite(options) => {
+                let options = options
+                    .clone()
+                    .journal_mode(SqliteJournalMode::Wal)
+                    // A commit that was reported must survive a power failure: the ledger relies on it.
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(limit.min(SQLITE_WAIT))
+                    .disable_statement_logging();
+                Sessions {
+                    target: Target::Sqlite(options),
+                    idle: Idle::new(IDLE_MAX),
+                    told: None,
+                }
+            }
             #[cfg(feature = "postgres")]
-            Target::Postgres(options) => Pool::Postgres(postgres(options, lease)),
+            Target::Postgres(options) => {
+                let options = (**options)
+                    .clone()
+                    .application_name("gridloom")
+                    // A pooler refuses what it does not know.
+                    .extra_float_digits(None)
+                    .statement_cache_capacity(0)
+                    .disable_statement_logging();
+                Sessions {
+                    target: Target::Postgres(Box::new(options)),
+                    idle: Idle::new(IDLE_MAX),
+                    told: None,
+                }
+            }
             #[cfg(feature = "mysql")]
-            Target::MySql(options) => Pool::MySql(mysql(options.clone(), lease)),
+            Target::MySql(options) => {
+                let seconds = limit.as_secs().max(1);
+                Sessions {
+                    target: Target::MySql(options.clone().disable_statement_logging()),
+                    // Its limit on idle sessions holds between transactions, too.
+                    idle: Idle::new(IDLE_MAX.min(limit / 2)),
+                    told: Some(format!(
+                        "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION wait_timeout = {seconds}"
+                    )),
+                }
+            }
         }
     }
 }
 
-/// A stale connection shows at its first use and is tried again like any other lost one, so that
-/// the usual case costs no extra question.
-fn pool_options<D: sqlx::Database>() -> PoolOptions<D> {
-    PoolOptions::new()
-        .max_connections(CONNECTIONS_MAX)
-        .acquire_timeout(CONNECTION_WAIT)
-        .test_before_acquire(false)
-}
-
-#[cfg(feature = "sqlite")]
-fn sqlite(options: SqliteConnectOptions, lease: Duration) -> SqlitePool {
-    let options = options
-        .journal_mode(SqliteJournalMode::Wal)
-        // A commit that was reported must survive a power failure: the ledger relies on it.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(lease.min(SQLITE_WAIT))
-        .disable_statement_logging();
-    let pool: SqlitePoolOptions = pool_options();
-    pool.connect_lazy_with(options)
-}
-
-#[cfg(feature = "postgres")]
-fn postgres(options: &PgConnectOptions, lease: Duration) -> PgPool {
-    let options = options
-        .clone()
-        .application_name("gridloom")
-        .disable_statement_logging();
-    let pool: PgPoolOptions = pool_options();
-    let ms = lease.as_millis();
-    // The last line is for servers that know it: they then notice in the middle of a statement that
-    // its worker is gone.
-    let told: Arc<str> = format!(
-        "SET lock_timeout = {ms}; SET idle_in_transaction_session_timeout = {ms}; \
-         SELECT set_config(name, '1000', false) FROM pg_settings \
-         WHERE name = 'client_connection_check_interval'"
-    )
-    .into();
-    pool.after_connect(move |session, _| {
-        let told = sqlx::raw_sql(AssertSqlSafe(Arc::clone(&told)));
-        Box::pin(async move { session.execute(told).await.map(drop) })
-    })
-    .connect_lazy_with(options)
-}
-
-#[cfg(feature = "mysql")]
-fn mysql(options: MySqlConnectOptions, lease: Duration) -> MySqlPool {
-    // Its limit on idle sessions holds between transactions too: look before use.
-    let pool: MySqlPoolOptions = pool_options().test_before_acquire(true);
-    let seconds = lease.as_secs().max(1);
-    let told: Arc<str> = format!(
-        "SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION wait_timeout = {seconds}"
-    )
-    .into();
-    pool.after_connect(move |session, _| {
-        let told = sqlx::raw_sql(AssertSqlSafe(Arc::clone(&told)));
-        Box::pin(async move { session.execute(told).await.map(drop) })
-    })
-    .connect_lazy_with(options.disable_statement_logging())
+impl Sessions {
+    async fn connect(&self) -> Result<Link, Error> {
+        let mut link = match &self.target {
+            #[cfg(feature = "sqlite")]
+            Target::Sqlite(options) => Link::Sqlite(options.connect().await?),
+            #[cfg(feature = "postgres")]
+            Target::Postgres(options) => Link::Postgres(options.connect().await?),
+            #[cfg(feature = "mysql")]
+            Target::MySql(options) => Link::MySql(options.connect().await?),
+        };
+        if let Some(told) = &self.told
+            && let Some(error) = link.script(&[told]).await.error
+        {
+            return Err(error);
+        }
+        Ok(link)
+    }
 }

@@ -1,5 +1,8 @@
 //! What the three kinds of database call things. Sends nothing.
 
+use std::fmt::Write;
+use std::time::Duration;
+
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -11,6 +14,29 @@ pub(super) enum Dialect {
 /// The commit table, seen: fails where there is none.
 pub(super) const SEE_TABLE: &str =
     "SELECT run_nonce, slice, page, outcome, at FROM gridloom_commit LIMIT 0";
+
+/// A shard's key in the commit table. Neither part can hold a quote, so it may stand in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CommitKey {
+    pub(super) nonce: u64,
+    pub(super) slice: u32,
+    pub(super) page: u32,
+}
+
+impl CommitKey {
+    fn row(self) -> String {
+        let CommitKey { nonce, slice, page } = self;
+        format!("run_nonce = '{nonce:016x}' AND slice = {slice} AND page = {page}")
+    }
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Write,
+    Read,
+}
+
 impl Dialect {
     /// By the beginning of a URL.
     pub(super) fn of_scheme(scheme: &str) -> Option<Dialect> {
@@ -32,12 +58,70 @@ impl Dialect {
         }
     }
 
-    pub(super) fn begin(self) -> &'static str {
-        match self {
+    /// Opens a transaction. In PostgreSQL whatever its session is told holds for this transaction
+    /// alone: behind a pooler the next one may be another session. `lock` bounds each wait for a
+    /// lock; `notices` says whether the server can look whether we are still there while it works.
+    pub(super) fn begin(self, purpose: Purpose, lock: Duration, notices: bool) -> Vec<String> {
+        let begin = match (self, purpose) {
             // The write lock at once: a transaction that begins by reading may be refused later,
             // without waiting, because another wrote meanwhile.
-            Dialect::Sqlite => "BEGIN IMMEDIATE",
-            Dialect::Postgres | Dialect::MySql => "START TRANSACTION",
+            (Dialect::Sqlite, Purpose::Write) => "BEGIN IMMEDIATE",
+            (Dialect::Sqlite, Purpose::Read) => "BEGIN",
+            (Dialect::Postgres | Dialect::MySql, _) => "START TRANSACTION",
+        };
+        let mut statements = vec![begin.to_owned()];
+        if self == Dialect::Postgres {
+            let ms = lock.as_millis();
+            statements.push(format!("SET LOCAL lock_timeout = {ms}"));
+            statements.push(format!(
+                "SET LOCAL idle_in_transaction_session_timeout = {ms}"
+            ));
+            if notices {
+                statements.push("SET LOCAL client_connection_check_interval = 1000".to_owned());
+            }
+            // What the driver asks for when it connects, and what a reset of the session loses
+            // where a pooler connected.
+            let driver = [
+                "SET LOCAL TimeZone = 'UTC'",
+                "SET LOCAL DateStyle = 'ISO, MDY'",
+                "SET LOCAL client_encoding = 'UTF8'",
+            ];
+            statements.extend(driver.map(str::to_owned));
+        }
+        statements
+    }
+
+    /// Takes away what the statements told their session, still inside the transaction: the outcome
+    /// is then written where the key was, whatever search path or role they chose. What was deferred
+    /// to the end comes first, as whoever the statements were.
+    pub(super) fn settle(self) -> &'static [&'static str] {
+        match self {
+            Dialect::Postgres => &[
+                "SET CONSTRAINTS ALL IMMEDIATE",
+                "SET SESSION AUTHORIZATION DEFAULT",
+                "RESET ALL",
+            ],
+            // Fails where the transaction is no longer the one that was begun.
+            Dialect::MySql => &["RELEASE SAVEPOINT gridloom"],
+            Dialect::Sqlite => &[],
+        }
+    }
+
+    /// Leaves a session as a new one, behind the end of a transaction: in PostgreSQL `DISCARD ALL`
+    /// in its parts, which may stand in one text with others. The other two have nothing of the kind.
+    pub(super) fn tidy(self) -> &'static [&'static str] {
+        match self {
+            Dialect::Postgres => &[
+                "SET SESSION AUTHORIZATION DEFAULT",
+                "RESET ALL",
+                "CLOSE ALL",
+                "UNLISTEN *",
+                "SELECT pg_advisory_unlock_all()",
+                "DISCARD TEMP",
+                "DISCARD SEQUENCES",
+                "DEALLOCATE ALL",
+            ],
+            Dialect::MySql | Dialect::Sqlite => &[],
         }
     }
 
@@ -65,48 +149,55 @@ impl Dialect {
         }
     }
 
-    /// Inserts a key: nonce, slice, page. One that is there already shows as no row affected, or in
-    /// MySQL as an error (its way of ignoring duplicates would ignore every other error too). Waits
-    /// for a transaction that has inserted the same key and is still open.
-    pub(super) fn insert_key(self) -> &'static str {
-        match self {
-            Dialect::Sqlite | Dialect::Postgres => {
-                "INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) \
-                 VALUES ($1, $2, $3, '') ON CONFLICT DO NOTHING"
-            }
-            Dialect::MySql => {
-                "INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) \
-                 VALUES (?, ?, ?, '')"
-            }
-        }
+    /// Inserts a key. One that is there already shows as no row affected, or in MySQL as an error
+    /// (its way of ignoring duplicates would ignore every other error too). Waits for a transaction
+    /// that has inserted the same key and is still open.
+    pub(super) fn insert_key(self, key: CommitKey) -> String {
+        let CommitKey { nonce, slice, page } = key;
+        let ignore = match self {
+            Dialect::Sqlite | Dialect::Postgres => " ON CONFLICT DO NOTHING",
+            Dialect::MySql => "",
+        };
+        format!(
+            "INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) \
+             VALUES ('{nonce:016x}', {slice}, {page}, ''){ignore}"
+        )
     }
 
-    /// Completes a key that this transaction inserted: nonce, slice, page, outcome.
-    pub(super) fn store_outcome(self) -> &'static str {
-        match self {
-            Dialect::Sqlite | Dialect::Postgres => {
-                "UPDATE gridloom_commit SET outcome = $4 \
-                 WHERE run_nonce = $1 AND slice = $2 AND page = $3"
-            }
-            Dialect::MySql => {
-                "UPDATE gridloom_commit SET outcome = ? \
-                 WHERE run_nonce = ? AND slice = ? AND page = ?"
-            }
-        }
+    /// Lets the shards of a job that had deadlocks go one at a time in all workers, where a deadlock
+    /// costs a second. Job names have no quotes.
+    pub(super) fn line_up(self, job: &str) -> Option<String> {
+        let name = format!("'gridloom {job}'");
+        (self == Dialect::Postgres)
+            .then(|| format!("SELECT pg_advisory_xact_lock(hashtextextended({name}, 0))"))
     }
 
-    /// What is stored for a key: nonce, slice, page.
-    pub(super) fn read_outcome(self) -> &'static str {
-        match self {
-            Dialect::Sqlite | Dialect::Postgres => {
-                "SELECT outcome FROM gridloom_commit \
-                 WHERE run_nonce = $1 AND slice = $2 AND page = $3"
-            }
-            Dialect::MySql => {
-                "SELECT outcome FROM gridloom_commit \
-                 WHERE run_nonce = ? AND slice = ? AND page = ?"
-            }
+    /// Marks the transaction as ours, where statements could end it without a word.
+    pub(super) fn mark(self) -> Option<&'static str> {
+        (self == Dialect::MySql).then_some("SAVEPOINT gridloom")
+    }
+
+    /// Completes a key that this transaction inserted. The outcome stands there as the hexadecimal
+    /// digits of its bytes: counters have the names of columns, and those any character.
+    pub(super) fn store_outcome(self, key: CommitKey, outcome: &str) -> String {
+        let mut digits = String::with_capacity(outcome.len() * 2);
+        for byte in outcome.bytes() {
+            let _ = write!(digits, "{byte:02x}");
         }
+        let outcome = match self {
+            Dialect::Sqlite => format!("CAST(X'{digits}' AS TEXT)"),
+            Dialect::Postgres => format!("convert_from(decode('{digits}', 'hex'), 'UTF8')"),
+            Dialect::MySql => format!("CONVERT(X'{digits}' USING utf8mb4)"),
+        };
+        format!(
+            "UPDATE gridloom_commit SET outcome = {outcome} WHERE {}",
+            key.row()
+        )
+    }
+
+    /// What is stored for a key.
+    pub(super) fn read_outcome(key: CommitKey) -> String {
+        format!("SELECT outcome FROM gridloom_commit WHERE {}", key.row())
     }
 
     /// Why a statement that begins with the word `verb` (in capitals) would leave the transaction,

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use gridloom_shared::exact::Decimal;
-use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Column, Either, Executor, Row};
+use sqlx::{AssertSqlSafe, Column, Connection, Either, Error, Executor, Row};
 
 /// A value that is bound to a placeholder.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,15 +72,45 @@ pub(super) enum Rows {
     Only(usize),
 }
 
+/// Follows a text of several statements to its end or first error, with any driver.
+macro_rules! follow {
+    ($link:ident, $text:ident) => {{
+        let mut script = Script::default();
+        let mut steps = $link.fetch_many($text);
+        loop {
+            match steps.try_next().await {
+                Ok(Some(Either::Left(done))) => script.done.push(done.rows_affected()),
+                Ok(Some(Either::Right(_))) => {}
+                Ok(None) => break,
+                Err(error) => {
+                    script.error = Some(error);
+                    break;
+                }
+            }
+        }
+        drop(steps);
+        script
+    }};
+}
+
+/// How far a text of several statements came.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    /// Rows that each statement changed that was done.
+    pub(super) done: Vec<u64>,
+    /// Why the one after them was not.
+    pub(super) error: Option<Error>,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(super) enum Link {
     #[cfg(feature = "sqlite")]
-    Sqlite(PoolConnection<sqlx::Sqlite>),
+    Sqlite(sqlx::SqliteConnection),
     #[cfg(feature = "postgres")]
-    Postgres(PoolConnection<sqlx::Postgres>),
+    Postgres(sqlx::PgConnection),
     #[cfg(feature = "mysql")]
-    MySql(PoolConnection<sqlx::MySql>),
+    MySql(sqlx::MySqlConnection),
 }
 
 impl Link {
@@ -91,7 +120,7 @@ impl Link {
         text: &Arc<str>,
         values: &[Value],
         rows: Rows,
-    ) -> Result<Answer, sqlx::Error> {
+    ) -> Result<Answer, Error> {
         match self {
             #[cfg(feature = "sqlite")]
             Link::Sqlite(link) => sqlite(link, text, values, rows).await,
@@ -102,29 +131,44 @@ impl Link {
         }
     }
 
-    /// Runs a statement that has neither values nor rows and that some databases cannot prepare.
-    pub(super) async fn plain(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        let text = sqlx::raw_sql(text);
+    /// Runs statements that have no values, in one question.
+    pub(super) async fn script(&mut self, statements: &[impl AsRef<str>]) -> Script {
+        let mut text = String::new();
+        for statement in statements {
+            text.push_str(statement.as_ref());
+            text.push_str("; ");
+        }
+        let text = sqlx::raw_sql(AssertSqlSafe(text));
         match self {
             #[cfg(feature = "sqlite")]
-            Link::Sqlite(link) => (&mut **link).execute(text).await.map(drop),
+            Link::Sqlite(link) => follow!(link, text),
             #[cfg(feature = "postgres")]
-            Link::Postgres(link) => (&mut **link).execute(text).await.map(drop),
+            Link::Postgres(link) => follow!(link, text),
             #[cfg(feature = "mysql")]
-            Link::MySql(link) => (&mut **link).execute(text).await.map(drop),
+            Link::MySql(link) => follow!(link, text),
         }
     }
 
-    /// Closes the connection without another word; the database rolls back what was open.
-    pub(super) fn discard(self) {
+    /// Whether the server, told so, looks while it works whether we are still there.
+    pub(super) fn notices(&self) -> bool {
         match self {
-            #[cfg(feature = "sqlite")]
-            Link::Sqlite(link) => drop(link.detach()),
             #[cfg(feature = "postgres")]
-            Link::Postgres(link) => drop(link.detach()),
-            #[cfg(feature = "mysql")]
-            Link::MySql(link) => drop(link.detach()),
+            Link::Postgres(link) => link.server_version_num().is_some_and(|it| it >= 140_000),
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => false,
         }
+    }
+
+    /// Says goodbye.
+    pub(super) async fn close(self) {
+        let _ = match self {
+            #[cfg(feature = "sqlite")]
+            Link::Sqlite(link) => link.close().await,
+            #[cfg(feature = "postgres")]
+            Link::Postgres(link) => link.close().await,
+            #[cfg(feature = "mysql")]
+            Link::MySql(link) => link.close().await,
+        };
     }
 }
 
@@ -146,11 +190,11 @@ impl Answer {
 macro_rules! driver {
     ($name:ident, $database:ty, $persistent:literal) => {
         async fn $name(
-            link: &mut PoolConnection<$database>,
+            link: &mut <$database as sqlx::Database>::Connection,
             text: &Arc<str>,
             values: &[Value],
             rows: Rows,
-        ) -> Result<Answer, sqlx::Error> {
+        ) -> Result<Answer, Error> {
             // The text is the job's author's; no value is ever written into it.
             let mut query = sqlx::query::<$database>(AssertSqlSafe(Arc::clone(text)));
             query = query.persistent($persistent);
@@ -164,7 +208,7 @@ macro_rules! driver {
                 };
             }
             let mut answer = Answer::default();
-            let mut steps = (&mut **link).fetch_many(query);
+            let mut steps = link.fetch_many(query);
             while let Some(step) = steps.try_next().await? {
                 match step {
                     Either::Left(done) => answer.affected += done.rows_affected(),
@@ -232,8 +276,9 @@ macro_rules! narrow {
 
 #[cfg(feature = "sqlite")]
 driver!(sqlite, sqlx::Sqlite, true);
-// Its statements are kept by their text, with the types of the first values: a whole number would be read
-// from the bytes of a decimal one. Nameless ones are read anew each time.
+// Nameless statements are read anew each time. Kept ones outlive their tables: after a migration a plan no
+// longer fits, and behind a pooler a name may be another session's. They are also kept by their text, with
+// the types of the first values: a whole number would be read from the bytes of a decimal one.
 #[cfg(feature = "postgres")]
 driver!(postgres, sqlx::Postgres, false);
 #[cfg(feature = "mysql")]

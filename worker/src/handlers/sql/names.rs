@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::dialect::Dialect;
+use super::traces::Traces;
 
 /// A statement as a database takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,9 @@ pub(super) struct Statement {
     pub(super) names: Vec<String>,
     /// What it does, in capitals: the first word, or for `WITH` the word after the named queries.
     pub(super) verb: String,
+    /// Whether it may leave something on its connection that no reset takes away. Always `false` in
+    /// PostgreSQL, which has one that takes everything.
+    pub(super) traces: bool,
 }
 
 /// Why a text is no statement.
@@ -61,6 +65,7 @@ impl Statement {
             depth: 0,
             brackets: 0,
             ended: false,
+            traces: Traces::default(),
         };
         while let Some(next) = reader.rest.chars().next() {
             reader.step(next)?;
@@ -68,10 +73,16 @@ impl Statement {
         if reader.out.trim().is_empty() {
             return Err(StatementError::Empty);
         }
+        let traces = match dialect {
+            Dialect::Postgres => false,
+            Dialect::Sqlite => !VERBS.contains(&reader.verb.as_str()),
+            Dialect::MySql => reader.traces.found || !VERBS.contains(&reader.verb.as_str()),
+        };
         Ok(Statement {
             text: reader.out.trim_end().into(),
             names: reader.names,
             verb: reader.verb,
+            traces,
         })
     }
 }
@@ -88,12 +99,14 @@ struct Reader<'t> {
     brackets: u32,
     /// A semicolon at the end was seen.
     ended: bool,
+    traces: Traces,
 }
 
 impl Reader<'_> {
     fn step(&mut self, next: char) -> Result<(), StatementError> {
         let space = next.is_whitespace().then_some(next.len_utf8());
         if let Some(length) = self.comment()?.or(space) {
+            self.traces.comment(&self.rest[..length]);
             self.copy(length);
             return Ok(());
         }
@@ -101,9 +114,11 @@ impl Reader<'_> {
             return Err(StatementError::Several);
         }
         if let Some(length) = self.quoted(next)? {
+            self.traces.quoted(next);
             self.copy(length);
             return Ok(());
         }
+        self.traces.sign(next);
         match next {
             ';' => {
                 self.ended = true;
@@ -305,6 +320,7 @@ impl Reader<'_> {
                 self.verb = word;
             }
         }
+        self.traces.word(&self.rest[..length]);
         self.copy(length);
     }
 }

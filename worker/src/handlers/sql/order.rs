@@ -58,6 +58,8 @@ pub(super) struct Bound {
     pub(super) verb: String,
     /// Whether it uses `:after`.
     pub(super) goes_on: bool,
+    /// Whether it may leave something on its connection that no reset takes away.
+    pub(super) traces: bool,
 }
 
 impl Order {
@@ -224,6 +226,7 @@ fn bind(
             .collect::<Result<_, _>>()?,
         verb: statement.verb.clone(),
         goes_on: statement.names.iter().any(|name| name == "after"),
+        traces: statement.traces,
     })
 }
 

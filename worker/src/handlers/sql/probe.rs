@@ -6,6 +6,7 @@ use gridloom_shared::tile::{Bounds, KEY_MAX, Key};
 use super::database::Database;
 use super::link::{Answer, Cell, Rows};
 use super::order::{Bound, KeyKind};
+use super::transaction::Transaction;
 use super::trouble::{Patience, Trouble};
 use crate::failure::Failure;
 use crate::handler::{ProbedPages, SharedKey, disjoint};
@@ -19,20 +20,30 @@ pub(super) async fn pages(
     kind: KeyKind,
 ) -> Result<ProbedPages, Failure> {
     let _slot = database.slot().await;
-    let mut patience = Patience::new();
+    let mut patience = Patience::begin(database, probe).await;
     loop {
         match ask(database, probe, query).await {
-            Ok(answer) => return read(&answer, kind, query.goes_on, probe),
-            Err(trouble) => patience.after(trouble, probe).await?,
+            Ok(answer) => {
+                patience.succeeded();
+                return read(&answer, kind, query.goes_on, probe);
+            }
+            Err(trouble) => patience.after(trouble).await?,
         }
     }
 }
 
 async fn ask(database: &Database, shard: &Shard, query: &Bound) -> Result<Answer, Trouble> {
-    let mut link = database.connect(shard.lease_remaining()).await?;
-    let rows = Rows::Only(PROBE_PAGES_MAX);
-    let answer = link.run(&query.text, &query.values, rows).await;
-    answer.map_err(|error| Trouble::of(error, "run the probe"))
+    let mut open = Transaction::look(database, shard.lease_remaining(), query.traces).await?;
+    let answer = match open.run(query, Rows::Only(PROBE_PAGES_MAX)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let trouble = Trouble::of(&error, "run the probe");
+            return Err(open.fail(trouble).await);
+        }
+    };
+    let ended = open.end().await;
+    ended.map_err(|error| Trouble::of(&error, "end the probe"))?;
+    Ok(answer)
 }
 
 /// As many pages as one record has room for; the rest is for the next probe, if the query can go on.

@@ -1,10 +1,15 @@
-//! That no connection with an open transaction is ever used again, whatever happens to the code
-//! that opened it.
+//! That each transaction begins on a connection that knows nothing of another's, and that none whose
+//! state is not certain is ever used again, whatever happens to the code that opened it.
 
+use std::time::Duration;
+
+use sqlx::Error;
 use tokio::sync::MutexGuard;
 
 use super::database::Database;
-use super::link::{Answer, Link, Rows};
+use super::dialect::{CommitKey, Purpose};
+use super::idle::Lent;
+use super::link::{Answer, Rows, Script};
 use super::order::Bound;
 use super::trouble::Trouble;
 
@@ -12,64 +17,199 @@ use super::trouble::Trouble;
 /// connection, so that the database rolls back.
 #[derive(Debug)]
 pub(super) struct Transaction<'d> {
-    link: Option<Link>,
+    database: &'d Database,
+    lent: Option<Lent>,
+    /// Whether its statements may leave something on the connection that no reset takes away.
+    traces: bool,
     _turn: Option<MutexGuard<'d, ()>>,
 }
 
+/// Why a commit is not known to be one.
+#[derive(Debug)]
+pub(super) enum Unsealed {
+    /// A statement ended the transaction: what it did before that is done, the key with it.
+    Left,
+    /// The outcome found no key: a statement removed it, and all is committed.
+    KeyGone,
+    /// Refused, or nobody knows.
+    Error(Error),
+}
+
 impl<'d> Transaction<'d> {
-    pub(super) async fn begin(
+    /// One that holds the shard's key. `None`: the key was there. With the name of a job it waits for
+    /// others that did so, too.
+    pub(super) async fn claim(
         database: &'d Database,
-        lease: std::time::Duration,
-    ) -> Result<Transaction<'d>, Trouble> {
-        let turn = database.turn().await;
-        let link = database.connect(lease).await?;
-        let mut open = Transaction {
-            link: Some(link),
-            _turn: turn,
-        };
-        let begun = open.plain(database.dialect().begin()).await;
-        begun.map_err(|error| Trouble::of(error, "begin a transaction"))?;
-        Ok(open)
+        lease: Duration,
+        key: CommitKey,
+        traces: bool,
+        in_line: Option<&str>,
+    ) -> Result<Option<Transaction<'d>>, Trouble> {
+        let mut open = Transaction::on(database, lease, Purpose::Write, traces).await?;
+        let dialect = database.dialect();
+        let mut opening = open.opening(Purpose::Write, lease);
+        opening.extend(in_line.and_then(|job| dialect.line_up(job)));
+        let place = opening.len();
+        opening.push(dialect.insert_key(key));
+        opening.extend(dialect.mark().map(str::to_owned));
+        let script = open.script(&opening).await;
+        let (taken, step) = (script.done.get(place) == Some(&0), script.done.len());
+        match script.error {
+            None if taken => {}
+            None => return Ok(Some(open)),
+            Some(error) if is_duplicate(&error) => {}
+            Some(error) if step == place => {
+                let trouble = Trouble::of(&error, "insert into gridloom_commit");
+                return Err(open.fail(trouble).await);
+            }
+            Some(error) => return Err(Trouble::of(&error, "begin a transaction")),
+        }
+        open.roll_back().await;
+        Ok(None)
     }
 
-    pub(super) async fn run(&mut self, statement: &Bound) -> Result<Answer, sqlx::Error> {
-        match &mut self.link {
-            // Two rows tell a single one from several.
-            Some(link) => {
-                link.run(&statement.text, &statement.values, Rows::Keep(2))
-                    .await
-            }
-            None => Err(sqlx::Error::PoolClosed),
+    /// One that only looks.
+    pub(super) async fn look(
+        database: &'d Database,
+        lease: Duration,
+        traces: bool,
+    ) -> Result<Transaction<'d>, Trouble> {
+        let mut open = Transaction::on(database, lease, Purpose::Read, traces).await?;
+        let opening = open.opening(Purpose::Read, lease);
+        match open.script(&opening).await.error {
+            None => Ok(open),
+            Some(error) => Err(Trouble::of(&error, "begin a transaction")),
         }
     }
 
-    /// Commits. After an error nobody knows whether it did.
-    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.plain("COMMIT").await?;
-        // Back to the pool.
-        drop(self.link.take());
+    async fn on(
+        database: &'d Database,
+        lease: Duration,
+        purpose: Purpose,
+        traces: bool,
+    ) -> Result<Transaction<'d>, Trouble> {
+        let turn = match purpose {
+            Purpose::Write => database.turn().await,
+            Purpose::Read => None,
+        };
+        // What leaves traces may read others', too.
+        let lent = match traces {
+            true => database.fresh(lease).await?,
+            false => database.connect(lease).await?,
+        };
+        Ok(Transaction {
+            database,
+            lent: Some(lent),
+            traces,
+            _turn: turn,
+        })
+    }
+
+    fn opening(&self, purpose: Purpose, lease: Duration) -> Vec<String> {
+        let notices = self.lent.as_ref().is_some_and(|lent| lent.link.notices());
+        let lock = Database::session_limit(lease);
+        self.database.dialect().begin(purpose, lock, notices)
+    }
+
+    pub(super) async fn run(&mut self, statement: &Bound, rows: Rows) -> Result<Answer, Error> {
+        match &mut self.lent {
+            Some(lent) => {
+                let Bound { text, values, .. } = statement;
+                lent.link.run(text, values, rows).await
+            }
+            None => Err(Error::PoolClosed),
+        }
+    }
+
+    /// Stores the outcome at the key and commits both.
+    pub(super) async fn seal(mut self, key: CommitKey, outcome: &str) -> Result<(), Unsealed> {
+        let dialect = self.database.dialect();
+        let store = dialect.store_outcome(key, outcome);
+        let place = dialect.settle().len();
+        let mut closing = dialect.settle().to_vec();
+        closing.extend([store.as_str(), "COMMIT"]);
+        closing.extend(dialect.tidy());
+        let script = self.script(&closing).await;
+        match script.error {
+            None => self.give_back(),
+            // Committed; what the session has left is unknown.
+            Some(_) if script.done.len() > place + 1 => {}
+            Some(error) if script.done.is_empty() && is_no_savepoint(&error) => {
+                return Err(Unsealed::Left);
+            }
+            Some(error) => return Err(Unsealed::Error(error)),
+        }
+        if script.done.get(place) == Some(&0) {
+            return Err(Unsealed::KeyGone);
+        }
         Ok(())
     }
 
-    /// Rolls back and keeps the connection if it can.
-    pub(super) async fn roll_back(mut self) {
-        if self.plain("ROLLBACK").await.is_ok() {
-            drop(self.link.take());
+    /// Ends one that only looked. What its query did beside that stays done.
+    pub(super) async fn end(mut self) -> Result<(), Error> {
+        let mut closing = vec!["COMMIT"];
+        closing.extend(self.database.dialect().tidy());
+        match self.script(&closing).await.error {
+            None => {
+                self.give_back();
+                Ok(())
+            }
+            Some(error) => Err(error),
         }
     }
 
-    async fn plain(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        match &mut self.link {
-            Some(link) => link.plain(text).await,
-            None => Err(sqlx::Error::PoolClosed),
+    /// Ends one that failed; says why again.
+    pub(super) async fn fail(self, trouble: Trouble) -> Trouble {
+        if !trouble.wants_fresh() {
+            self.roll_back().await;
+        }
+        trouble
+    }
+
+    /// Rolls back and keeps the connection if it can.
+    async fn roll_back(mut self) {
+        let mut closing = vec!["ROLLBACK"];
+        closing.extend(self.database.dialect().tidy());
+        if self.script(&closing).await.error.is_none() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(lent) = self.lent.take() {
+            match self.traces {
+                true => lent.part(),
+                false => self.database.take_back(lent),
+            }
+        }
+    }
+
+    async fn script(&mut self, statements: &[impl AsRef<str>]) -> Script {
+        match &mut self.lent {
+            Some(lent) => lent.link.script(statements).await,
+            None => Script {
+                error: Some(Error::PoolClosed),
+                ..Script::default()
+            },
         }
     }
 }
 
-impl Drop for Transaction<'_> {
-    fn drop(&mut self) {
-        if let Some(link) = self.link.take() {
-            link.discard();
-        }
-    }
+fn is_duplicate(error: &Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+/// MySQL's answer to `RELEASE SAVEPOINT` in another transaction than the one that set it.
+#[cfg(feature = "mysql")]
+fn is_no_savepoint(error: &Error) -> bool {
+    let error = error.as_database_error();
+    let error = error.and_then(|it| it.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>());
+    error.is_some_and(|error| error.number() == 1305)
+}
+
+#[cfg(not(feature = "mysql"))]
+fn is_no_savepoint(_: &Error) -> bool {
+    false
 }

@@ -1,197 +1,240 @@
-//! Which errors are tried again inside the attempt, which fail it, and which fail the shard for
-//! good. Also how long is tried.
+//! What an error does to an attempt: it is tried again inside the attempt, given up for a while
+//! without using the attempt up, or fails the attempt, or the shard for good. Also how long is tried.
+//! Which errors are which stands in [`codes`](super::codes).
 
 use std::time::{Duration, Instant};
 
-use gridloom_shared::chain;
-
+use gridloom_shared::id::Nonce;
 use sqlx::Error;
 use sqlx::error::DatabaseError;
+use tokio::sync::MutexGuard;
 
+use super::codes::{self, Row, Verdict};
+use super::database::Database;
 use crate::failure::Failure;
 use crate::shard::Shard;
 
 /// Why a step did not succeed.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// Nothing is wrong with the statement: a deadlock, a lock that was not free in time, a lost
-    /// connection.
-    Again(Error),
+    /// Nothing is wrong with the statement: it is tried again.
+    Again(Verdict, String),
     /// The attempt failed.
     Failed(Failure),
 }
 
-/// What kind of error a database's own is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Passing,
-    /// The statement fits neither the database nor its rights: no attempt will differ.
-    Statement,
-    /// What it found in the tables: another time that may differ.
-    Data,
-}
-
 impl Trouble {
     /// What `error` means when it came while the engine tried to `doing` ("run the statement").
-    pub(super) fn of(error: Error, doing: &str) -> Trouble {
-        match kind(&error) {
-            Kind::Passing => Trouble::Again(error),
-            Kind::Statement => Trouble::Failed(Failure::permanent(format!(
-                "{doing}: {}: mend the job or the database",
-                text(&error)
-            ))),
-            Kind::Data => Trouble::Failed(Failure::retry(format!("{doing}: {}", text(&error)))),
+    pub(super) fn of(error: &Error, doing: &str) -> Trouble {
+        let row = row(error);
+        let text = format!("{doing}: {}", text(error));
+        match row.verdict {
+            verdict
+            @ (Verdict::Deadlock | Verdict::Contention | Verdict::Away | Verdict::Setup) => {
+                Trouble::Again(verdict, text)
+            }
+            Verdict::Data => Trouble::Failed(Failure::retry(text)),
+            Verdict::Statement => {
+                Trouble::Failed(Failure::permanent(format!("{text}: {}", row.hint)))
+            }
         }
+    }
+
+    /// The same before the job has said anything: nothing that comes up there is its fault.
+    pub(super) fn of_setup(error: &Error, doing: &str) -> Trouble {
+        let verdict = match row(error).verdict {
+            Verdict::Away | Verdict::Deadlock | Verdict::Contention => Verdict::Away,
+            Verdict::Setup | Verdict::Data | Verdict::Statement => Verdict::Setup,
+        };
+        Trouble::Again(verdict, format!("{doing}: {}", text(error)))
+    }
+
+    /// Whether another connection may do what this one could not.
+    pub(super) fn wants_fresh(&self) -> bool {
+        matches!(self, Trouble::Again(Verdict::Away | Verdict::Setup, _))
     }
 }
 
 /// The error as people should read it.
-pub(super) fn text(error: &Error) -> String {
+fn text(error: &Error) -> String {
     match error {
         Error::Database(error) => match error.code() {
             Some(code) => format!("{} ({code})", error.message()),
             None => error.message().to_owned(),
         },
+        Error::PoolTimedOut => "no answer in time".to_owned(),
         other => other.to_string(),
     }
 }
 
-fn kind(error: &Error) -> Kind {
+fn row(error: &Error) -> Row {
+    let of = |what, verdict, hint| Row {
+        codes: &[],
+        what,
+        verdict,
+        hint,
+    };
     match error {
         Error::Database(error) => own(error.as_ref()),
         Error::Io(_)
-        | Error::Tls(_)
         | Error::Protocol(_)
         | Error::PoolTimedOut
         | Error::PoolClosed
         | Error::WorkerCrashed
-        | Error::BeginFailed => Kind::Passing,
-        Error::Configuration(_)
-        | Error::InvalidArgument(_)
-        | Error::Encode(_)
-        | Error::TypeNotFound { .. } => Kind::Statement,
-        _ => Kind::Data,
+        | Error::BeginFailed => of("connection", Verdict::Away, ""),
+        Error::Configuration(_) | Error::Tls(_) => of("configuration", Verdict::Setup, ""),
+        Error::InvalidArgument(_) | Error::Encode(_) | Error::TypeNotFound { .. } => of(
+            "a value that the database does not take",
+            Verdict::Statement,
+            "mend the job's statement",
+        ),
+        _ => of("an answer that is not understood", Verdict::Data, ""),
     }
 }
 
 /// A database's own error.
-fn own(error: &dyn DatabaseError) -> Kind {
+fn own(error: &dyn DatabaseError) -> Row {
     #[cfg(feature = "postgres")]
     if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-        return postgres(error.code());
+        return postgres(error.code(), error.message(), error.routine());
     }
     #[cfg(feature = "mysql")]
     if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        return mysql(error.number());
+        return codes::mysql(error.number(), error.code());
     }
-    #[cfg(feature = "sqlite")]
-    if error
-        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
-        .is_some()
-    {
-        let code = error.code().and_then(|code| code.parse().ok());
-        return sqlite(code.unwrap_or(1), error.message());
-    }
-    // Of a driver that is not built in there is none.
-    let _ = error;
-    Kind::Data
+    // SQLite's, by its number; of a driver that is not built in there is none.
+    let code = error.code().and_then(|code| code.parse().ok());
+    codes::sqlite(code.unwrap_or(1), error.message())
 }
 
-/// By SQLSTATE.
 #[cfg(feature = "postgres")]
-fn postgres(code: &str) -> Kind {
-    match code {
-        // Serialisation, deadlock, lock timeout, idle too long, shutdown, start, no free slot.
-        "40001" | "40P01" | "55P03" | "25P03" | "25P04" | "57P01" | "57P02" | "57P03" | "57P05"
-        | "53300" => Kind::Passing,
-        // Invalid password and no such database: the configuration, which may be mended.
-        "28000" | "28P01" | "3D000" => Kind::Data,
-        _ => match code.get(..2) {
-            Some("08" | "40") => Kind::Passing,
-            Some("42" | "3F" | "0A") => Kind::Statement,
-            _ => Kind::Data,
-        },
+fn postgres(code: &str, message: &str, routine: Option<&str>) -> Row {
+    // The message may be in any language, the routine's name is not.
+    let stale = routine == Some("RevalidateCachedQuery") || message.contains("cached plan");
+    if code == "0A000" && stale {
+        return codes::STALE_PLAN;
     }
+    codes::sqlstate(code)
 }
 
-/// By number.
-#[cfg(feature = "mysql")]
-fn mysql(number: u16) -> Kind {
-    match number {
-        // Too many connections, shutdown, network, lock wait, deadlock, killed, gone, idle too long.
-        1040 | 1053 | 1158..=1161 | 1205 | 1213 | 1927 | 2006 | 2013 | 3572 | 4031 => Kind::Passing,
-        // Syntax, unknown table, column, function; rights on tables; columns and values differ.
-        1051 | 1054 | 1064 | 1109 | 1136 | 1142 | 1143 | 1146 | 1149 | 1305 | 1370 => {
-            Kind::Statement
-        }
-        _ => Kind::Data,
-    }
-}
+/// How long an attempt goes on trying where others are at the same rows.
+const CONTENTION_MAX: Duration = Duration::from_secs(60);
+/// How long it does where the database is away: a slot that waits serves nobody.
+const AWAY_MAX: Duration = Duration::from_secs(5);
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+const TURN_WAIT: Duration = Duration::from_millis(100);
+/// For how long the job is held when an attempt has tried for long enough.
+const HOLD_MIN: Duration = Duration::from_secs(1);
+const HOLD_MAX: Duration = Duration::from_secs(30);
+/// So many attempts of a shard may end without being used up: hours, not for ever.
+pub(super) const HOLDS_MAX: u32 = 1_000;
 
-/// By result code; what a statement lacks has no code of its own.
-#[cfg(feature = "sqlite")]
-fn sqlite(code: i32, message: &str) -> Kind {
-    const STATEMENT: &[&str] = &[
-        "no such ",
-        "near \"",
-        "incomplete input",
-        "unrecognized token",
-        "ambiguous column",
-        "has no column named",
-        "wrong number of arguments",
-        "misuse of ",
-    ];
-    match code & 0xff {
-        // Busy, locked, and a disk that failed: whether a commit got through must be looked up.
-        5 | 6 | 10 => Kind::Passing,
-        1 if STATEMENT.iter().any(|words| message.contains(words)) => Kind::Statement,
-        1 if message.contains("values for ") && message.contains("columns") => Kind::Statement,
-        _ => Kind::Data,
-    }
-}
-
-/// How long an attempt goes on trying: until its shard is to stop, and no longer than this where
-/// nothing is at stake.
-const LONGEST: Duration = Duration::from_secs(60);
-const FIRST_WAIT: Duration = Duration::from_millis(5);
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// The same in words, for the documentation's test.
+#[cfg(test)]
+pub(super) const BOUNDS: &[&str] = &["60 s", "5 s", "1 to 30 s", "1 to 4 s", "1,000"];
 
 /// The waits between tries.
 #[derive(Debug)]
-pub(super) struct Patience {
-    began: Instant,
+pub(super) struct Patience<'a> {
+    database: &'a Database,
+    shard: &'a Shard,
+    /// When the first try failed.
+    since: Option<Instant>,
     wait: Duration,
+    looked: bool,
+    /// Held from a deadlock on.
+    turn: Option<MutexGuard<'a, ()>>,
     /// A commit's answer was lost: whether it happened must be looked up, however long that takes.
     pub(super) commit_unknown: bool,
 }
 
-impl Patience {
-    pub(super) fn new() -> Self {
+impl<'a> Patience<'a> {
+    /// Waits for the shard's turn, where its job has deadlocks.
+    pub(super) async fn begin(database: &'a Database, shard: &'a Shard) -> Self {
         Patience {
-            began: Instant::now(),
+            database,
+            shard,
+            since: None,
             wait: FIRST_WAIT,
+            looked: false,
+            turn: database.calm().enter(shard.job().as_str()).await,
             commit_unknown: false,
         }
     }
 
+    /// Whether something that seemed to be there may be looked for again: once.
+    pub(super) fn looks_again(&mut self) -> bool {
+        !std::mem::replace(&mut self.looked, true)
+    }
+
+    /// The shard's job, where its shards go one at a time.
+    pub(super) fn in_line(&self) -> Option<&'a str> {
+        self.turn.as_ref().map(|_| self.shard.job().as_str())
+    }
+
+    /// The database did what it was asked for.
+    pub(super) fn succeeded(&self) {
+        self.database.standing().serves();
+    }
+
     /// Waits before the next try, or says that there is none.
-    pub(super) async fn after(&mut self, trouble: Trouble, shard: &Shard) -> Result<(), Failure> {
-        let error = match trouble {
+    pub(super) async fn after(&mut self, trouble: Trouble) -> Result<(), Failure> {
+        let (verdict, text) = match trouble {
             Trouble::Failed(failure) => return Err(failure),
-            Trouble::Again(error) => error,
+            Trouble::Again(verdict, text) => (verdict, text),
         };
-        shard.check()?;
-        let elapsed = self.began.elapsed();
-        if elapsed >= LONGEST && !self.commit_unknown {
-            let (seconds, text) = (elapsed.as_secs(), text(&error));
-            let message = format!("get through to the database for {seconds} s: {text}");
-            return Err(Failure::retry(message));
+        self.shard.check()?;
+        let tried = self.since.get_or_insert_with(Instant::now).elapsed();
+        let enough = match verdict {
+            Verdict::Away | Verdict::Setup => {
+                self.database.doubt_all();
+                tried >= AWAY_MAX || self.database.standing().is_away()
+            }
+            _ => tried >= CONTENTION_MAX,
+        };
+        if enough && !self.commit_unknown {
+            return Err(self.give_up(verdict, &text));
         }
-        tracing::debug!(error = %chain(&error), unknown = self.commit_unknown, "sql shard is tried again");
-        tokio::time::sleep(self.wait).await;
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        tracing::debug!(
+            text,
+            unknown = self.commit_unknown,
+            "sql shard is tried again"
+        );
+        if verdict == Verdict::Deadlock {
+            let (calm, job) = (self.database.calm(), self.shard.job().as_str());
+            match &self.turn {
+                Some(_) => calm.heat(job),
+                None => self.turn = calm.cool(job).await,
+            }
+        }
+        // Anywhere in the wait: those that met once must not meet again.
+        tokio::time::sleep(self.wait.mul_f64(random())).await;
+        let longest = match self.turn {
+            // The others wait for it.
+            Some(_) => TURN_WAIT,
+            None => LONGEST_WAIT,
+        };
+        self.wait = (self.wait * 2).min(longest);
         Ok(())
     }
+
+    fn give_up(&self, verdict: Verdict, text: &str) -> Failure {
+        let waits = match verdict {
+            Verdict::Away | Verdict::Setup => self.database.standing().away(text) / 4,
+            _ => 4 * HOLD_MIN,
+        };
+        if self.shard.attempt() > HOLDS_MAX {
+            return Failure::retry(text);
+        }
+        let longest = waits.clamp(2 * HOLD_MIN, HOLD_MAX);
+        Failure::hold(HOLD_MIN + (longest - HOLD_MIN).mul_f64(random()), text)
+    }
+}
+
+/// From 0 to 1.
+fn random() -> f64 {
+    f64::from(u32::try_from(Nonce::random().0 & 0xffff_ffff).unwrap_or(0)) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]
@@ -199,20 +242,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deadlocks_and_lost_connections_pass_and_wrong_statements_never_do() {
-        assert_eq!(postgres("40P01"), Kind::Passing);
-        assert_eq!(postgres("55P03"), Kind::Passing);
-        assert_eq!(postgres("08006"), Kind::Passing);
-        assert_eq!(postgres("42P01"), Kind::Statement);
-        assert_eq!(postgres("23505"), Kind::Data);
-        assert_eq!(mysql(1213), Kind::Passing);
-        assert_eq!(mysql(1064), Kind::Statement);
-        assert_eq!(mysql(1062), Kind::Data);
-        assert_eq!(sqlite(5, "database is locked"), Kind::Passing);
-        assert_eq!(sqlite(517, "database is locked"), Kind::Passing);
-        assert_eq!(sqlite(1, "no such table: t"), Kind::Statement);
-        assert_eq!(sqlite(1, "integer overflow"), Kind::Data);
-        assert_eq!(sqlite(1555, "UNIQUE constraint failed"), Kind::Data);
-        assert_eq!(kind(&Error::PoolTimedOut), Kind::Passing);
+    fn plan_from_before_a_migration_is_no_fault_of_the_statement() {
+        let verdict = |message, routine| postgres("0A000", message, routine).verdict;
+        let stale = "cached plan must not change result type";
+        assert_eq!(verdict(stale, None), Verdict::Away);
+        let other = "le plan en cache ne doit pas modifier le type";
+        assert_eq!(verdict(other, Some("RevalidateCachedQuery")), Verdict::Away);
+        assert_eq!(verdict("no FOR UPDATE here", None), Verdict::Statement);
+    }
+
+    #[test]
+    fn bounds_are_as_the_documentation_says() {
+        let of = |seconds| Duration::from_secs(seconds);
+        assert_eq!([CONTENTION_MAX, AWAY_MAX, HOLD_MIN], [of(60), of(5), of(1)]);
+        assert_eq!([HOLD_MAX, 4 * HOLD_MIN], [of(30), of(4)]);
+        assert_eq!(HOLDS_MAX, 1_000);
+    }
+
+    #[test]
+    fn whatever_comes_up_while_connecting_is_not_the_jobs_fault() {
+        for error in [Error::PoolTimedOut, Error::RowNotFound] {
+            assert!(Trouble::of_setup(&error, "connect").wants_fresh());
+        }
     }
 }

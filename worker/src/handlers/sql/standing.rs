@@ -1,0 +1,88 @@
+//! Whether a database serves, as the shards of this process find it: told when it stops and when it
+//! does again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gridloom_shared::telemetry::names;
+
+/// What is known of one database.
+#[derive(Debug)]
+pub(super) struct Standing {
+    name: String,
+    /// The same as `away`, for those who only look.
+    is_away: AtomicBool,
+    away: Mutex<Option<Away>>,
+}
+
+#[derive(Debug)]
+struct Away {
+    since: Instant,
+    why: String,
+}
+
+impl Standing {
+    pub(super) fn new(name: &str) -> Standing {
+        Standing {
+            name: name.to_owned(),
+            is_away: AtomicBool::new(false),
+            away: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
+    }
+
+    /// A shard has tried for long enough. Since when none succeeded.
+    pub(super) fn away(&self, why: &str) -> Duration {
+        let mut away = self.lock();
+        let known = away.get_or_insert_with(|| {
+            tracing::warn!(database = self.name, why, "the database cannot be used");
+            self.show(0.0);
+            Away {
+                since: Instant::now(),
+                why: String::new(),
+            }
+        });
+        why.clone_into(&mut known.why);
+        self.is_away.store(true, Ordering::Relaxed);
+        known.since.elapsed()
+    }
+
+    /// It did what it was asked for.
+    pub(super) fn serves(&self) {
+        if !self.is_away() {
+            return;
+        }
+        if let Some(away) = self.lock().take() {
+            let seconds = away.since.elapsed().as_secs();
+            tracing::info!(
+                database = self.name,
+                seconds,
+                "the database can be used again"
+            );
+            self.show(1.0);
+        }
+        self.is_away.store(false, Ordering::Relaxed);
+    }
+
+    /// Why it cannot be used, if it cannot.
+    pub(super) fn trouble(&self) -> Option<String> {
+        if !self.is_away() {
+            return None;
+        }
+        let away = self.lock();
+        let why = &away.as_ref()?.why;
+        Some(format!("database {}: {why}", self.name))
+    }
+
+    fn show(&self, serves: f64) {
+        metrics::gauge!(names::DATABASE_SERVES, "database" => self.name.clone()).set(serves);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Away>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
