@@ -18,7 +18,7 @@
 //! Limits are a job's, for the whole cluster: every open tile of it counts, whoever issued it, so they
 //! hold over a change of leader.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use gridloom_shared::clock::{Boot, UnixMs};
@@ -72,6 +72,8 @@ struct Member {
     outstanding: usize,
     /// What is being decided, in tiles and shards.
     deciding: (usize, u64),
+    /// Shards of each wave that stands in the ledger and is on its way to the queue.
+    publishing: VecDeque<u64>,
     waits: Option<Waits>,
     pace: Pace,
     /// What its share was charged for shards that workers have not told of, and how many they are.
@@ -169,6 +171,7 @@ impl Admission {
             opened,
             outstanding: 0,
             deciding: (0, 0),
+            publishing: VecDeque::new(),
             waits: None,
             pace,
             charged: (0.0, 0),
@@ -187,8 +190,10 @@ impl Admission {
     }
 
     /// It is over, or lost.
-    pub fn over(&mut self, run: &RunId) {
+    pub fn over(&mut self, run: &RunId, now: Now) {
         self.leave(run);
+        self.decided(run);
+        while self.published(run, now) {}
         let Some(member) = self.runs.get(run) else {
             return;
         };

@@ -25,10 +25,23 @@ pub struct Moved {
     pub over: bool,
 }
 
+/// One stay of a run in the book. A run that is lost, or over, and opened again under its id is in another:
+/// what was begun for it before concerns it no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Life(u64);
+
+#[derive(Debug)]
+struct Open {
+    life: Life,
+    run: Run,
+}
+
 /// The open runs.
 #[derive(Debug, Default)]
 pub struct Book {
-    runs: HashMap<RunId, Run>,
+    runs: HashMap<RunId, Open>,
+    /// How many lives there were.
+    lives: u64,
     /// Those with tiles that lack an outcome.
     busy: HashSet<RunId>,
     /// Those whose fold has changed since they were last asked for.
@@ -50,18 +63,23 @@ impl Book {
 
     /// A run that is open.
     pub fn get(&self, name: &RunId) -> Option<&Run> {
-        self.runs.get(name)
+        self.runs.get(name).map(|open| &open.run)
+    }
+
+    /// Which of its lives a run is in; `None` if it is not open.
+    pub fn life(&self, name: &RunId) -> Option<Life> {
+        self.runs.get(name).map(|open| open.life)
     }
 
     /// The same, to be told or stepped.
     pub fn get_mut(&mut self, name: &RunId) -> Option<&mut Run> {
-        self.runs.get_mut(name)
+        self.runs.get_mut(name).map(|open| &mut open.run)
     }
 
     /// The open runs with the number of records that each should have, where the ledger was read to
     /// `position`.
     pub fn count(&self, position: u64, term: Term) -> Vec<Counted> {
-        let folds = self.runs.values().map(Run::fold);
+        let folds = self.runs.values().map(|open| open.run.fold());
         folds
             .filter_map(|fold| Counted::of(fold, position, term))
             .collect()
@@ -78,7 +96,10 @@ impl Book {
         let mut run = Run::new(fold)?;
         run.take(Event::QueueDoubtful);
         self.note(&name, run.fold().open_tiles().is_empty(), is_aside(&run));
-        Some(self.runs.entry(name).insert_entry(run).into_mut())
+        self.lives += 1;
+        let life = Life(self.lives);
+        let open = self.runs.entry(name).insert_entry(Open { life, run });
+        Some(&open.into_mut().run)
     }
 
     /// A run is over, or lost.
@@ -86,12 +107,12 @@ impl Book {
         self.busy.remove(name);
         self.moved.remove(name);
         self.aside.remove(name);
-        self.runs.remove(name)
+        self.runs.remove(name).map(|open| open.run)
     }
 
     /// Takes in the next record of an open run; `None` if it is none.
     pub fn read(&mut self, entry: &Entry, term: Term) -> Option<Moved> {
-        let run = self.runs.get_mut(&entry.run)?;
+        let run = self.get_mut(&entry.run)?;
         let before = *run.fold().counts();
         let foreign = run.read(entry, term);
         let after = *run.fold().counts();
@@ -114,6 +135,7 @@ impl Book {
     /// concerns.
     pub fn doubt(&mut self, queue: Option<&QueueName>) -> Vec<RunId> {
         let runs = self.runs.iter_mut();
+        let runs = runs.map(|(name, open)| (name, &mut open.run));
         let concerned = runs.filter(|(_, run)| queue.is_none_or(|queue| run.queue() == queue));
         let stale = concerned.filter_map(|(name, run)| {
             run.take(Event::QueueDoubtful);
@@ -126,9 +148,9 @@ impl Book {
     pub fn look(&mut self) -> Vec<RunId> {
         let Book { runs, busy, .. } = self;
         let stale = busy.iter().filter(|name| {
-            runs.get_mut(*name).is_some_and(|run| {
-                run.take(Event::Looked);
-                run.is_stale()
+            runs.get_mut(*name).is_some_and(|open| {
+                open.run.take(Event::Looked);
+                open.run.is_stale()
             })
         });
         sorted(stale.cloned())
@@ -137,7 +159,7 @@ impl Book {
     /// The runs that have moved since the last call.
     pub fn moved(&mut self) -> impl Iterator<Item = &Run> {
         let moved = std::mem::take(&mut self.moved);
-        moved.into_iter().filter_map(|name| self.runs.get(&name))
+        moved.into_iter().filter_map(|name| self.get(&name))
     }
 
     /// The runs of which nothing more is planned, because their plan makes no sense.

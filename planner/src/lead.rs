@@ -14,7 +14,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use gridloom_shared::broker::term::Register;
+use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::command::{Answer, Verb};
 use gridloom_shared::id::{QueueName, RunId, Term};
@@ -27,7 +27,7 @@ use gridloom_shared::waiting::Waiting;
 use gridloom_shared::wire;
 
 use crate::admission::{Admission, Flow};
-use crate::book::{Book, Moved};
+use crate::book::{Book, Life, Moved};
 use crate::census::Gone;
 use crate::crew::Crew;
 use crate::entry::Entry;
@@ -44,7 +44,7 @@ mod explain;
 mod reports;
 mod steps;
 
-use action::{Action, Issue, Order};
+use action::{Action, Issue, Order, Ordered};
 use event::{Event, Outcome, Report, Request};
 
 /// How often runs are looked at for tiles that may be missing on the queue.
@@ -61,6 +61,8 @@ const FROZEN_MAX: usize = 2 * 1024;
 pub enum Change {
     /// A run is open.
     Opened(RunId),
+    /// A run was open when the leadership began.
+    TakenOver(RunId),
     /// A record changed its numbers.
     Moved(Moved),
     /// A run is over.
@@ -117,7 +119,10 @@ impl Lead {
             actions: vec![Action::CallWorkers],
             changes: Vec::new(),
         };
-        runs.into_iter().for_each(|fold| lead.add(fold, now));
+        for fold in runs {
+            let name = lead.enter(fold, now);
+            lead.changes.extend(name.map(Change::TakenOver));
+        }
         lead
     }
 
@@ -174,11 +179,11 @@ impl Lead {
                 self.claim();
                 self.actions.push(Action::CallWorkers);
             }
-            Event::Vanished(gone) => self.vanished(gone),
+            Event::Vanished(gone) => self.vanished(gone, now),
             Event::Counting(counter) => {
                 counter.tell(self.book.count(self.position, self.term()));
             }
-            Event::Report(report) => self.report(report, now),
+            Event::Report(life, report) => self.report(life, report, now),
         }
     }
 
@@ -206,9 +211,12 @@ impl Lead {
     }
 
     fn add(&mut self, fold: Fold, now: Now) {
-        let Some(run) = self.book.add(fold) else {
-            return;
-        };
+        let name = self.enter(fold, now);
+        self.changes.extend(name.map(Change::Opened));
+    }
+
+    fn enter(&mut self, fold: Fold, now: Now) -> Option<RunId> {
+        let run = self.book.add(fold)?;
         let fold = run.fold();
         let (name, open) = (fold.run().clone(), fold.open_tiles().len());
         if let Some(opening) = fold.opening() {
@@ -216,15 +224,15 @@ impl Lead {
             self.admission
                 .opened(&name, job, opening.sequence, open, now);
         }
-        self.changes.push(Change::Opened(name.clone()));
-        self.touched.insert(name);
+        self.touched.insert(name.clone());
+        Some(name)
     }
 
     fn read(&mut self, entry: &Entry, now: Now) {
         self.position = self.position.max(entry.sequence);
         if self.is_another(entry) {
             let why = "its records were removed while it was open, and another run was opened under its id";
-            self.lose(&entry.run, why.to_owned(), None);
+            self.lose(&entry.run, why.to_owned(), None, now);
         }
         let term = self.term();
         let Some(moved) = self.book.read(entry, term) else {
@@ -235,7 +243,7 @@ impl Lead {
             .counted(&entry.run, moved.foreign, closed, now);
         self.changes.push(Change::Moved(moved));
         if moved.over {
-            if let Some(run) = self.remove(&entry.run) {
+            if let Some(run) = self.remove(&entry.run, now) {
                 self.changes.push(Change::Closed(Box::new(run)));
             }
         } else {
@@ -262,9 +270,9 @@ impl Lead {
     }
 
     /// Takes a run away from everything that knows it.
-    fn remove(&mut self, name: &RunId) -> Option<Run> {
+    fn remove(&mut self, name: &RunId, now: Now) -> Option<Run> {
         let run = self.book.remove(name)?;
-        self.admission.over(name);
+        self.admission.over(name, now);
         self.claims.forget(name);
         self.touched.remove(name);
         Some(run)
@@ -282,19 +290,19 @@ impl Lead {
     }
 
     /// Records of an open run are gone.
-    fn vanished(&mut self, gone: Gone) {
+    fn vanished(&mut self, gone: Gone, now: Now) {
         let open = self.book.get(&gone.run).map(Run::fold);
         if open.is_some_and(|fold| fold.nonce() == Some(gone.nonce)) {
             let why = format!(
                 "{} of its records were removed from the ledger while it was open",
                 gone.missing
             );
-            self.lose(&gone.run.clone(), why, Some(gone));
+            self.lose(&gone.run.clone(), why, Some(gone), now);
         }
     }
 
-    fn lose(&mut self, name: &RunId, why: String, gone: Option<Gone>) {
-        if let Some(run) = self.remove(name) {
+    fn lose(&mut self, name: &RunId, why: String, gone: Option<Gone>, now: Now) {
+        if let Some(run) = self.remove(name, now) {
             tracing::error!(run = %name, why, "the run is lost");
             self.changes.push(Change::Lost(Box::new(run)));
             let run = name.clone();
@@ -344,7 +352,7 @@ impl Lead {
     /// What is due after a round of events, or because time has passed: retries, room that has grown,
     /// and tiles that may be missing on the queue: one whose holder's failure did not count comes back
     /// only so (docs/PROTOCOL.md §6).
-    pub fn advance(&mut self, now: Now) -> Vec<Action> {
+    pub fn advance(&mut self, now: Now) -> Vec<Ordered> {
         self.pass_time(now);
         if !self.claims.is_claiming() {
             self.judge_listings();
@@ -358,7 +366,13 @@ impl Lead {
                 self.share_out(&queue, now);
             }
         }
-        std::mem::take(&mut self.actions)
+        let book = &self.book;
+        let actions = std::mem::take(&mut self.actions).into_iter();
+        let ordered = actions.map(|action| Ordered {
+            life: action.run().and_then(|run| book.life(run)),
+            action,
+        });
+        ordered.collect()
     }
 
     fn pass_time(&mut self, now: Now) {

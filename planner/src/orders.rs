@@ -13,7 +13,7 @@ use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::PlanRecord;
 use gridloom_shared::limits::{CELLS_MAX, cells};
 
-use crate::book::Book;
+use crate::book::{Book, Life};
 use crate::entry::Entry;
 use crate::lead::action::{Action, Order};
 use crate::lead::event::{Request, Written};
@@ -28,6 +28,8 @@ const WAITING_MAX: usize = 1_000;
 struct Writing {
     request: u64,
     done: Answer,
+    /// Of the run when that began; `None` for one that is over.
+    life: Option<Life>,
 }
 
 /// What is to be done with a record of a run that is not open.
@@ -131,8 +133,12 @@ impl Orders {
                         expected: run.fold().last_plan(),
                         request,
                     };
-                    let done = Answer::Done { shards };
-                    self.writing.insert(name.clone(), Writing { request, done });
+                    let writing = Writing {
+                        request,
+                        done: Answer::Done { shards },
+                        life: book.life(name),
+                    };
+                    self.writing.insert(name.clone(), writing);
                     actions.push(Action::Write(order));
                     return;
                 }
@@ -142,22 +148,32 @@ impl Orders {
     }
 
     /// An order was written, or not: then somebody else's record stands there and it is judged anew,
-    /// or it can never be written.
+    /// or it can never be written. It was begun in a life of its run that may be over: a run that was lost
+    /// and opened again has orders of its own under way.
     pub fn written(
         &mut self,
-        name: &RunId,
+        (name, life): (&RunId, Option<Life>),
         request: u64,
         written: Written,
         book: &mut Book,
     ) -> Option<Action> {
-        if let Some(run) = book.get_mut(name).or_else(|| self.shelf.get_mut(name)) {
+        let ours = |writing: &Writing| writing.request == request && writing.life == life;
+        let asked = self.writing.get(name).is_some_and(ours);
+        let concerns = asked || book.life(name) == life;
+        let run = book.get_mut(name).or_else(|| self.shelf.get_mut(name));
+        if let Some(run) = run.filter(|_| concerns) {
             run.take(match written {
                 Written::At(sequence) => Event::OrderWritten { sequence },
                 Written::Outrun | Written::Never(_) => Event::OrderFailed,
             });
         }
-        let Writing { request: of, done } = self.writing.remove(name)?;
-        if of != request {
+        if !asked {
+            return None;
+        }
+        let Writing { done, .. } = self.writing.remove(name)?;
+        // It may have been judged anew meanwhile, and be answered.
+        let first = self.waiting.get(name)?.front()?;
+        if first.command.request != request {
             return None;
         }
         match written {

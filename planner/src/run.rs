@@ -1,16 +1,16 @@
 //! What a run needs next. Pure: it reads no clock and speaks to no broker.
 //!
-//! | phase | wave decided | another planner's record came first | queue refilled | all done |
-//! |-------|--------------|-------------------------------------|----------------|----------|
-//! | idle | - | - | - | closing |
-//! | deciding | idle, one more publishing | idle, stale | - | - |
-//! | | (if it can never be written: idle, and next ends itself) | | | |
-//! | refilling | - | - | idle | - |
-//! | recalling (until the waves were read) | - | - | - | - |
-//! | closing | - | idle, stale | - | gone, with the `closed` record |
+//! | phase | wave decided | another planner's record came first | all done |
+//! |-------|--------------|-------------------------------------|----------|
+//! | idle | - | - | closing |
+//! | deciding | idle, one more publishing | idle, stale | - |
+//! | | (if it can never be written: idle, and next ends itself) | | |
+//! | recalling (until the waves were read) | - | - | - |
+//! | closing | - | idle, stale | gone, with the `closed` record |
 //!
-//! Orders by people are written between waves, whatever the queue is being compared with. A run that
-//! was cancelled decides nothing more: [`cancel`] says how it ends.
+//! While the queue is being compared with the ledger, or what it lacks is being published again, nothing
+//! is decided. Orders by people are written meanwhile, between waves. A run that was cancelled decides
+//! nothing more, and waits for no comparison: [`cancel`] says how it ends.
 //!
 //! Several waves may be on their way to the queue at once: the next is under way while workers are at
 //! the one before. A stale run decides nothing more; it is refilled once nothing of it is on its way.
@@ -45,8 +45,6 @@ enum Phase {
     Idle,
     /// A wave is being written to the ledger.
     Deciding,
-    /// The queue is being compared with the ledger.
-    Refilling,
     /// Waves are being read again, for the bounds of dead shards that are to be tried again.
     Recalling,
     /// Everything of a cancelled run is being stopped.
@@ -55,12 +53,24 @@ enum Phase {
     Closing,
 }
 
+/// How far the queue is compared with the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    /// Not at all.
+    None,
+    /// The queue is being listed, or workers are being asked.
+    Looking,
+    /// What the queue lacks is on its way there.
+    Publishing,
+}
+
 /// One open run.
 #[derive(Debug)]
 pub struct Run {
     fold: Fold,
     queue: QueueName,
     phase: Phase,
+    comparison: Comparison,
     /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
     stale: bool,
     /// Why no wave of it can be written, or no tile be put on the queue: it ends itself.
@@ -153,6 +163,7 @@ impl Run {
             fold,
             queue,
             phase: Phase::Idle,
+            comparison: Comparison::None,
             stale: false,
             broken: None,
             publishing: 0,
@@ -181,6 +192,9 @@ impl Run {
         if self.fold.cancelled().is_some() {
             return self.step_cancelled(term);
         }
+        if self.comparison != Comparison::None {
+            return None;
+        }
         if self.fold.aside().is_some() {
             return None;
         }
@@ -189,7 +203,7 @@ impl Run {
                 return None;
             }
             self.stale = false;
-            self.phase = Phase::Refilling;
+            self.comparison = Comparison::Looking;
             return Some(Action::Refill);
         }
         if !self.is_read_back() {
@@ -259,10 +273,13 @@ impl Run {
             }
             Event::QueueDoubtful => self.stale |= self.may_lack_tiles(),
             Event::Looked => self.look_for_missing(),
-            // What was compared for the run before it was closed and opened again ends nothing else.
-            Event::Refilled if self.phase == Phase::Refilling => self.phase = Phase::Idle,
-            Event::Halted if self.phase == Phase::Halting => self.phase = Phase::Idle,
-            Event::Refilled | Event::Halted => {}
+            Event::RefillBegun => self.comparison = Comparison::Publishing,
+            Event::Refilled => self.comparison = Comparison::None,
+            Event::NotCompared => {
+                self.comparison = Comparison::None;
+                self.stale = true;
+            }
+            Event::Halted => self.phase = Phase::Idle,
             Event::Recalled(waves) => {
                 let read = waves.iter();
                 read.for_each(|(sequence, wave)| self.fold.recall(*sequence, wave));
@@ -320,6 +337,11 @@ impl Run {
         &self.queue
     }
 
+    /// Whether its queue is being compared with its ledger.
+    pub fn is_compared(&self) -> bool {
+        self.comparison == Comparison::Looking
+    }
+
     /// Whether the queue may lack tiles of it.
     pub fn is_stale(&self) -> bool {
         self.stale
@@ -357,6 +379,7 @@ impl Run {
     /// Whether the run could use room on the queue now.
     pub fn wants_room(&self, now: UnixMs) -> bool {
         self.phase == Phase::Idle
+            && self.comparison == Comparison::None
             && self.broken.is_none()
             && self.too_many.is_none()
             && self.fold.aside().is_none()

@@ -316,6 +316,7 @@ impl Service {
             doors,
             number: self.leads,
             events: self.sender.clone(),
+            life: None,
         };
         let epoch = self.broker.connection_epoch();
         if epoch != self.connected.0 {

@@ -132,6 +132,8 @@ scripts! {
     cancel_races_the_last_outcome
     cancel_while_a_wave_is_being_decided
     cancel_while_the_queue_is_compared
+    cancel_while_tiles_are_published_again
+    cancel_while_workers_are_asked
     cancel_with_a_wave_on_its_way
     clock_in_doubt
     clock_jumps_back
@@ -155,7 +157,9 @@ scripts! {
     lanes_of_other_workers
     lanes_that_share_workers
     last_worker_of_a_handler_goes
+    late_answers_of_a_lost_run
     late_listing_of_a_reopened_run
+    late_order_of_a_lost_run
     late_success_of_a_retried_shard
     ledger_lost
     listing_from_before_a_claim

@@ -3,6 +3,10 @@
 //! Two things bound it, both on the boot clock. Tokens, which come at the rate, spread the shards evenly.
 //! What was issued within the last period is counted too: a job that catches up after a pause would
 //! otherwise exceed its rate by the tokens that were kept.
+//!
+//! Shards are issued at some moment between the decision and the broker's answer that they are on the
+//! queue. They are counted from the first until a period after the second: so no period, wherever it
+//! begins, has more of them put on the queue than the rate permits, however long the broker takes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,8 +16,9 @@ use gridloom_shared::job::Rate;
 
 /// How long tokens are kept that nobody used: a job that was idle starts no burst.
 const KEPT: Duration = Duration::from_millis(100);
-/// A period is counted so much longer than it is: what is issued evenly does not start quite so.
-const LONGER: f64 = 1.04;
+/// A period is counted so much longer than it is: workers do not begin quite as evenly as is issued. While
+/// none takes longer than this part of a period to begin, no period has more starts than the rate either.
+const LONGER: f64 = 1.03;
 /// What was issued is counted in pieces of the period, this many.
 const PIECES: u32 = 250;
 
@@ -22,6 +27,8 @@ const PIECES: u32 = 250;
 pub(super) struct Bucket {
     tokens: f64,
     at: Boot,
+    /// Shards that are decided and not known to be on the queue.
+    on_way: u64,
     /// Shards that were issued lately, by the end of the piece in which they were.
     lately: VecDeque<(Boot, u64)>,
 }
@@ -32,6 +39,7 @@ impl Bucket {
         Bucket {
             tokens: 0.0,
             at: now,
+            on_way: 0,
             lately: VecDeque::new(),
         }
     }
@@ -55,11 +63,21 @@ impl Bucket {
         tokens.min(self.left(rate))
     }
 
-    /// So many shards were issued; retries too are shards that run.
-    pub(super) fn take(&mut self, rate: Rate, shards: u64) {
+    /// So many shards are decided; retries too are shards that run.
+    pub(super) fn take(&mut self, shards: u64) {
         self.tokens -= shards as f64;
+        self.on_way += shards;
+    }
+
+    /// Shards that were decided are on the queue by now, or never will be.
+    pub(super) fn landed(&mut self, rate: Option<Rate>, shards: u64, now: Boot) {
+        let shards = shards.min(self.on_way);
+        self.on_way -= shards;
+        let Some(rate) = rate.filter(|_| shards > 0) else {
+            return;
+        };
         let piece = (rate.period().length() / PIECES).as_nanos();
-        let end = (self.at.0.as_nanos() / piece + 1) * piece;
+        let end = (now.0.as_nanos() / piece + 1) * piece;
         let end = Boot(Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX)));
         match self.lately.back_mut() {
             Some((at, issued)) if *at == end => *issued += shards,
@@ -69,29 +87,27 @@ impl Bucket {
 
     /// Shards that were decided were not issued.
     pub(super) fn give_back(&mut self, shards: u64) {
+        let shards = shards.min(self.on_way);
         self.tokens += shards as f64;
-        let mut left = shards;
-        for (_, issued) in self.lately.iter_mut().rev() {
-            let back = left.min(*issued);
-            *issued -= back;
-            left -= back;
-        }
+        self.on_way -= shards;
     }
 
     /// When there is a token again, as of the last look.
     pub(super) fn next(&self, rate: Rate) -> Boot {
         let missing = (1.0 - self.tokens).max(0.0);
         let token = self.at + Duration::from_secs_f64(missing / rate.per_second());
-        match self.lately.front() {
-            Some((oldest, _)) if self.left(rate) == 0 => token.max(*oldest + counted(rate)),
-            Some(_) | None => token,
+        if self.left(rate) > 0 {
+            return token;
         }
+        // What is on its way is not counted for less time than what lands now.
+        let oldest = self.lately.front().map_or(self.at, |(oldest, _)| *oldest);
+        token.max(oldest + counted(rate))
     }
 
     /// How many more the period may have that ends now.
     fn left(&self, rate: Rate) -> usize {
-        let issued: u64 = self.lately.iter().map(|(_, issued)| issued).sum();
-        (rate.count() as usize).saturating_sub(issued as usize)
+        let landed: u64 = self.lately.iter().map(|(_, issued)| issued).sum();
+        (rate.count() as usize).saturating_sub((landed + self.on_way) as usize)
     }
 }
 
@@ -107,13 +123,21 @@ mod tests {
         Boot(Duration::from_millis(ms))
     }
 
+    impl Bucket {
+        /// What is decided is on the queue at once.
+        fn issue(&mut self, rate: Rate, shards: u64) {
+            self.take(shards);
+            self.landed(Some(rate), shards, self.at);
+        }
+    }
+
     #[test]
     fn tokens_come_at_the_rate_and_an_idle_job_gets_no_burst() {
         let rate: Rate = "500/s".parse().unwrap();
         let mut bucket = Bucket::new(at(0));
         assert_eq!(bucket.available(rate, at(0)), 0);
         assert_eq!(bucket.available(rate, at(20)), 10);
-        bucket.take(rate, 10);
+        bucket.issue(rate, 10);
         assert_eq!(bucket.available(rate, at(20)), 0);
         assert_eq!(bucket.next(rate), at(22));
         assert_eq!(bucket.available(rate, at(60_000)), 50);
@@ -126,7 +150,7 @@ mod tests {
         assert_eq!(bucket.available(rate, at(59_000)), 0);
         assert_eq!(bucket.next(rate), at(60_000));
         assert_eq!(bucket.available(rate, at(60_000)), 1);
-        bucket.take(rate, 1);
+        bucket.issue(rate, 1);
         assert_eq!(bucket.available(rate, at(100_000)), 0);
     }
 
@@ -135,7 +159,7 @@ mod tests {
         let rate: Rate = "100/s".parse().unwrap();
         let mut bucket = Bucket::new(at(0));
         assert_eq!(bucket.available(rate, at(50)), 5);
-        bucket.take(rate, 25);
+        bucket.issue(rate, 25);
         assert_eq!(bucket.available(rate, at(240)), 0);
         assert_eq!(bucket.available(rate, at(260)), 1);
     }
@@ -145,7 +169,7 @@ mod tests {
         let mut bucket = Bucket::new(at(0));
         let issued = moments.filter_map(|ms| {
             let shards = bucket.available(rate, at(ms)) as u64;
-            bucket.take(rate, shards);
+            bucket.issue(rate, shards);
             (shards > 0).then_some((ms, shards))
         });
         issued.collect()
@@ -171,12 +195,42 @@ mod tests {
     }
 
     #[test]
+    fn no_second_has_more_put_on_the_queue_however_long_the_broker_takes() {
+        let rate: Rate = "500/s".parse().unwrap();
+        let mut bucket = Bucket::new(at(0));
+        // When each wave may have been stored, from the decision to the answer, and how many it has.
+        let mut waves: Vec<(u64, u64, u64)> = Vec::new();
+        for ms in (0..20_000).step_by(25) {
+            for (_, answered, shards) in waves.iter().filter(|wave| wave.1 == ms) {
+                assert!(*answered > 0);
+                bucket.landed(Some(rate), *shards, at(ms));
+            }
+            let shards = bucket.available(rate, at(ms)) as u64;
+            if shards > 0 {
+                bucket.take(shards);
+                // From 25 ms to 300 ms, and never twice the same for long.
+                let takes = 25 * (1 + (ms / 25) * 7 % 12);
+                waves.push((ms, ms + takes, shards));
+            }
+        }
+        for from in 0..19_000 {
+            let to = from + 1_000;
+            let within = waves.iter().filter(|wave| wave.1 >= from && wave.0 < to);
+            // Those that must be in it, or may be.
+            let sum: u64 = within.map(|wave| wave.2).sum();
+            assert!(sum <= 500, "{sum} from {from}");
+        }
+        let all: u64 = waves.iter().map(|wave| wave.2).sum();
+        assert!(all > 7_000, "{all} in 20 s");
+    }
+
+    #[test]
     fn what_was_not_issued_does_not_count() {
         let rate: Rate = "10/s".parse().unwrap();
         let mut bucket = Bucket::new(at(0));
         for ms in (0..1_100).step_by(100) {
             if bucket.available(rate, at(ms)) > 0 {
-                bucket.take(rate, 1);
+                bucket.take(1);
             }
         }
         assert_eq!(bucket.available(rate, at(1_110)), 0);

@@ -167,6 +167,7 @@ impl Simulation {
                 self.admission
                     .issued(&mut turn, &run, tiles as usize, shards);
                 self.admission.decided(&run);
+                self.admission.published(&run, now);
             }
         }
         self.want();
@@ -414,7 +415,8 @@ fn nothing_is_left_of_runs_that_are_over() {
     for n in 1..=50 {
         let run = RunId::new(format!("a_s_{n}")).unwrap();
         assert_eq!(simulation.done(run.as_str()), 5);
-        simulation.admission.over(&run);
+        let now = simulation.now();
+        simulation.admission.over(&run, now);
     }
     let admission = &simulation.admission;
     assert!(admission.runs.is_empty() && admission.risers.is_empty());
@@ -438,9 +440,10 @@ fn queue_with_as_many_open_runs_as_it_may_have_is_full_until_a_tenth_is_over() {
     assert!(simulation.admission.full().contains(&queue));
     for n in 1..=3 {
         assert!(simulation.admission.full().contains(&queue), "{n}");
+        let now = simulation.now();
         simulation
             .admission
-            .over(&RunId::new(format!("a_s_{n}")).unwrap());
+            .over(&RunId::new(format!("a_s_{n}")).unwrap(), now);
     }
     assert!(simulation.admission.full().is_empty());
 }

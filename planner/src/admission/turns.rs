@@ -74,14 +74,19 @@ impl Admission {
             return room;
         };
         let left = member.waits.as_ref().and_then(|waits| waits.left);
-        room.pages = member.pace.pages(left, slots);
+        let rated = job.limits.rate;
+        let rated = rated.map(|rate| job.bucket.available(rate, now.boot));
+        // What may be issued now is to be begun now: pages of one tile run one after another.
+        let spread = rated.map_or(left, |shards| {
+            Some(left.map_or(shards as u64, |left| left.min(shards as u64)))
+        });
+        room.pages = member.pace.pages(spread, slots);
         if let Some(most) = job.limits.concurrency {
             room.tiles = room
                 .tiles
                 .min((most as usize).saturating_sub(job.outstanding));
         }
-        if let Some(rate) = job.limits.rate {
-            let shards = job.bucket.available(rate, now.boot);
+        if let Some(shards) = rated {
             room.pages = room
                 .pages
                 .min(u32::try_from(shards).unwrap_or(u32::MAX))
@@ -112,9 +117,9 @@ impl Admission {
         member.charged.1 += shards;
         let share = member.share.clone();
         if let Some(job) = self.jobs.get_mut(&member.job)
-            && let Some(rate) = job.limits.rate
+            && job.limits.rate.is_some()
         {
-            job.bucket.take(rate, shards);
+            job.bucket.take(shards);
         }
         if let Some(queue) = self.queues.get_mut(&turn.queue) {
             if let Some(lane) = queue.position(&member.handler) {
@@ -128,8 +133,24 @@ impl Admission {
     /// The wave that a run was deciding stands in the ledger.
     pub fn decided(&mut self, run: &RunId) {
         if let Some(member) = self.runs.get_mut(run) {
-            member.deciding = (0, 0);
+            let (_, shards) = std::mem::take(&mut member.deciding);
+            member.publishing.push_back(shards);
         }
+    }
+
+    /// The oldest wave of a run on its way to the queue is there, or never will be, or nobody will know.
+    /// Returns whether there was one.
+    pub fn published(&mut self, run: &RunId, now: Now) -> bool {
+        let Some(member) = self.runs.get_mut(run) else {
+            return false;
+        };
+        let Some(shards) = member.publishing.pop_front() else {
+            return false;
+        };
+        if let Some(job) = self.jobs.get_mut(&member.job) {
+            job.bucket.landed(job.limits.rate, shards, now.boot);
+        }
+        true
     }
 
     /// It does not.

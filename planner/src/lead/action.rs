@@ -12,8 +12,18 @@ use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
 use gridloom_shared::tile::Tile;
 
+use crate::book::Life;
 use crate::census::Gone;
 use crate::failover::refill::Listing;
+
+/// Something to be done, and for which life of its run: what comes of it is told to that life alone.
+#[derive(Debug)]
+pub struct Ordered {
+    /// What.
+    pub action: Action,
+    /// Of its run; `None` where it is for no open run.
+    pub life: Option<Life>,
+}
 
 /// What is to be done. Whatever has an end that matters comes back as a [`super::Report`].
 #[derive(Debug)]
@@ -111,6 +121,27 @@ pub enum Action {
     },
     /// Ask all workers to announce themselves.
     CallWorkers,
+}
+
+impl Action {
+    /// The run that it is for.
+    pub fn run(&self) -> Option<&RunId> {
+        match self {
+            Action::Issue(Issue { run, .. })
+            | Action::Write(Order { run, .. })
+            | Action::List { run, .. }
+            | Action::Ask { run, .. }
+            | Action::Refill { run, .. }
+            | Action::Recall { run, .. }
+            | Action::Halt { run, .. }
+            | Action::Close { run, .. } => Some(run),
+            Action::Load { .. }
+            | Action::Claim(_)
+            | Action::Answer { .. }
+            | Action::Bury { .. }
+            | Action::CallWorkers => None,
+        }
+    }
 }
 
 /// A wave to be decided and published.

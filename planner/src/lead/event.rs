@@ -10,6 +10,7 @@ use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Wave;
 use gridloom_shared::presence::Presence;
 
+use crate::book::Life;
 use crate::census::{Counter, Gone};
 use crate::entry::Entry;
 use crate::failover::refill::Listing;
@@ -47,8 +48,8 @@ pub enum Event {
     Vanished(Gone),
     /// Somebody counts the records of the open runs, and wants to know how many each should have.
     Counting(Counter),
-    /// Something that was carried out has ended.
-    Report(Report),
+    /// Something that was carried out has ended: what was begun for a run, in which of its lives.
+    Report(Option<Life>, Report),
 }
 
 /// An order, and where its answer goes.

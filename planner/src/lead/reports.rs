@@ -1,33 +1,45 @@
 //! What becomes of something that was carried out.
+//!
+//! What was begun for a run concerns the life of it that it was begun for. One that was lost, or closed
+//! by somebody else, and is open again under its id knows nothing of it: a refusal of the old one's wave
+//! is none of the new one's.
 
 use super::*;
 
 impl Lead {
-    pub(super) fn report(&mut self, report: Report, now: Now) {
+    pub(super) fn report(&mut self, life: Option<Life>, report: Report, now: Now) {
         match report {
             Report::Decided(name) => {
-                self.admission.decided(&name);
-                self.tell(&name, run::Event::Decided);
+                if self.concerns(&name, life) {
+                    self.admission.decided(&name);
+                    self.tell(&name, run::Event::Decided);
+                }
             }
             Report::Outrun(name) => {
-                self.admission.not_issued(&name);
-                self.tell(&name, run::Event::Outrun);
+                if self.concerns(&name, life) {
+                    self.admission.not_issued(&name);
+                    self.tell(&name, run::Event::Outrun);
+                }
             }
             Report::Unwritable(name, why) => {
-                tracing::error!(run = %name, why, "the run ends itself");
-                self.admission.not_issued(&name);
-                self.tell(&name, run::Event::Unwritable(why));
+                if self.concerns(&name, life) {
+                    tracing::error!(run = %name, why, "the run ends itself");
+                    self.admission.not_issued(&name);
+                    self.tell(&name, run::Event::Unwritable(why));
+                }
             }
             Report::Published(name, outcome) => {
-                self.landed(
-                    &name,
-                    outcome,
-                    run::Event::Published,
-                    run::Event::PublishLost,
-                );
+                let concerns = self.concerns(&name, life);
+                if concerns {
+                    self.admission.published(&name, now);
+                }
+                let events = (run::Event::Published, run::Event::PublishLost);
+                self.landed(&name, concerns, outcome, events);
             }
             Report::Refilled(name, outcome) => {
-                self.landed(&name, outcome, run::Event::Refilled, run::Event::Outrun);
+                let concerns = self.concerns(&name, life);
+                let events = (run::Event::Refilled, run::Event::NotCompared);
+                self.landed(&name, concerns, outcome, events);
             }
             Report::Ordered {
                 run,
@@ -35,44 +47,69 @@ impl Lead {
                 written,
             } => {
                 let book = &mut self.book;
-                let answer = self.orders.written(&run, request, written, book);
+                let answer = self.orders.written((&run, life), request, written, book);
                 self.actions.extend(answer);
                 self.touch(&run);
             }
-            Report::Halted(name) => self.tell(&name, run::Event::Halted),
-            Report::Recalled(name, waves) => self.tell(&name, run::Event::Recalled(waves)),
+            Report::Halted(name) => {
+                if self.concerns(&name, life) {
+                    self.tell(&name, run::Event::Halted);
+                }
+            }
+            Report::Recalled(name, waves) => {
+                if self.concerns(&name, life) {
+                    self.tell(&name, run::Event::Recalled(waves));
+                }
+            }
             Report::Loaded(fold) => self.loaded(*fold, now),
             Report::Listed(name, listing, register) => {
-                let open = self.book.contains(&name);
                 // The register was rewritten since: what was listed may have changed before that.
-                if open && !self.claims.listed(name.clone(), listing, register) {
-                    self.tell(&name, run::Event::Outrun);
+                if self.concerns(&name, life)
+                    && !self.claims.listed(name.clone(), listing, register)
+                {
+                    self.tell(&name, run::Event::NotCompared);
                 }
             }
-            Report::Claimed(result) => {
-                let claimed = result.is_ok();
-                for name in self.claims.claimed(result) {
-                    self.tell(&name, run::Event::Outrun);
-                }
-                if claimed {
-                    // The register may have gone with the queue.
-                    let concerned = self.book.doubt(None);
-                    self.touched.extend(concerned);
-                }
-            }
+            Report::Claimed(result) => self.claimed(result),
         }
     }
 
-    fn landed(&mut self, name: &RunId, outcome: Outcome, stored: run::Event, lost: run::Event) {
+    fn concerns(&self, name: &RunId, life: Option<Life>) -> bool {
+        life.is_some() && self.book.life(name) == life
+    }
+
+    fn claimed(&mut self, result: Result<Register, ClaimError>) {
+        let claimed = result.is_ok();
+        for name in self.claims.claimed(result) {
+            self.tell(&name, run::Event::NotCompared);
+        }
+        if claimed {
+            // The register may have gone with the queue.
+            let concerned = self.book.doubt(None);
+            self.touched.extend(concerned);
+        }
+    }
+
+    /// A batch of a run has ended. The register is claimed after a lost answer, whatever has become of the
+    /// run meanwhile: what is late would land beside a refill.
+    fn landed(
+        &mut self,
+        name: &RunId,
+        concerns: bool,
+        outcome: Outcome,
+        (stored, lost): (run::Event, run::Event),
+    ) {
+        if let Outcome::Lost(register) = outcome
+            && self.claims.lost(register)
+        {
+            self.actions.push(Action::Claim(self.term()));
+        }
+        if !concerns {
+            return;
+        }
         match outcome {
             Outcome::Stored => self.tell(name, stored),
-            Outcome::NotTaken => self.tell(name, lost),
-            Outcome::Lost(register) => {
-                self.tell(name, lost);
-                if self.claims.lost(register) {
-                    self.actions.push(Action::Claim(self.term()));
-                }
-            }
+            Outcome::NotTaken | Outcome::Lost(_) => self.tell(name, lost),
             Outcome::Unsendable(why) => {
                 tracing::error!(run = %name, why, "the run ends itself");
                 self.tell(name, stored);

@@ -82,7 +82,7 @@ impl Lead {
 
     fn judge(&mut self, name: RunId, listing: Listing) {
         let register = self.claims.register();
-        let Some(run) = self.book.get(&name) else {
+        let Some(run) = self.book.get(&name).filter(|run| run.is_compared()) else {
             return;
         };
         let tiles = refill::missing(run.fold(), &listing);
@@ -103,6 +103,9 @@ impl Lead {
             }
         } else {
             tracing::info!(run = %name, tiles = tiles.len(), "published again");
+            if let Some(run) = self.book.get_mut(&name) {
+                run.take(run::Event::RefillBegun);
+            }
             Action::Refill {
                 run: name,
                 lane,

@@ -12,7 +12,7 @@ use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
 use gridloom_shared::ledger::record::{Closed, EndState};
 
-use super::{Action, Phase, Run};
+use super::{Action, Comparison, Phase, Run};
 
 /// What was done about a cancelled run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) enum Halted {
 
 impl Run {
     pub(super) fn step_cancelled(&mut self, term: Term) -> Option<Action> {
-        let clean = self.publishing == 0;
+        let clean = self.publishing == 0 && self.comparison != Comparison::Publishing;
         match (self.halted, clean) {
             (Halted::ForGood, _) => {
                 self.phase = Phase::Closing;

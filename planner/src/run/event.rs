@@ -5,8 +5,8 @@ use gridloom_shared::ledger::record::Wave;
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Another planner's record is the next: nothing of ours was decided. Also where it cannot be told
-    /// what the queue holds: the run is refilled before anything else.
+    /// Another planner's record is the next: nothing of ours was decided. The run is refilled before
+    /// anything else.
     Outrun,
     /// The wave that was to be the next can never be written, for this reason.
     Unwritable(String),
@@ -22,8 +22,12 @@ pub enum Event {
     QueueDoubtful,
     /// Ten seconds have passed since the last look at what is open.
     Looked,
+    /// What the queue lacks is being published again.
+    RefillBegun,
     /// The queue holds what the ledger says.
     Refilled,
+    /// It cannot be told whether it does: it is to be compared anew.
+    NotCompared,
     /// The queue was emptied of the cancelled run, and its holders have answered or were waited for.
     Halted,
     /// Waves were read again, each with its ledger sequence.

@@ -19,7 +19,8 @@ use tokio::task::{Id, JoinSet};
 use super::envoy::Envoy;
 use super::failover::Workers;
 use super::fault::Fault;
-use crate::lead::action::Action;
+use super::feeds;
+use crate::lead::action::{Action, Ordered};
 
 mod halt;
 mod queue;
@@ -90,8 +91,12 @@ impl Act {
     }
 
     /// Begins to carry out what was decided.
-    pub(super) fn carry_out(&mut self, action: Action) {
-        let envoy = self.envoy.clone();
+    pub(super) fn carry_out(&mut self, ordered: Ordered) {
+        let Ordered { action, life } = ordered;
+        let envoy = Envoy {
+            life,
+            ..self.envoy.clone()
+        };
         match action {
             Action::Issue(issue) => self.errand("issuing a wave", envoy.issue(issue)),
             Action::List {
@@ -141,7 +146,9 @@ impl Act {
             Action::Bury { run, why, gone } => {
                 self.errand("burying a lost run", envoy.bury(run, why, gone));
             }
-            Action::CallWorkers => self.errand("calling the workers", envoy.call_workers()),
+            Action::CallWorkers => self.errand("calling the workers", async move {
+                feeds::call_workers(&envoy.broker).await;
+            }),
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::doors::Doors;
 use super::event::Event;
+use crate::book::Life;
 use crate::broker_clock::BrokerClock;
 use crate::lead::event::{self, Report};
 use crate::leader::Validity;
@@ -26,6 +27,8 @@ pub(super) struct Envoy {
     /// Which leadership of this process it is.
     pub(super) number: u64,
     pub(super) events: mpsc::Sender<Event>,
+    /// Which life of a run it is sent for.
+    pub(super) life: Option<Life>,
 }
 
 impl Envoy {
@@ -37,6 +40,6 @@ impl Envoy {
 
     /// Tells the loop what came of an action.
     pub(super) async fn report(&self, report: Report) {
-        self.say(event::Event::Report(report)).await;
+        self.say(event::Event::Report(self.life, report)).await;
     }
 }

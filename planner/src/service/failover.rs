@@ -25,6 +25,7 @@ use gridloom_shared::telemetry::names;
 use tokio::task::JoinSet;
 
 use super::envoy::Envoy;
+use super::feeds;
 use crate::failover::probe::{self, Death, Event};
 use crate::failover::roster::{Life, Roster};
 use crate::lead::event::Event as LeadEvent;
@@ -280,12 +281,8 @@ impl Watch {
     /// The registration of whoever wakes up was taken away: the next leader has to know of it again.
     fn call(&mut self) {
         let broker = self.envoy.broker.clone();
-        self.deaths.spawn(async move {
-            let call = broker.subjects().roll_call();
-            if let Err(error) = broker.publish(call, Bytes::new()).await {
-                tracing::debug!(error = %chain(&error), "failed to call the workers");
-            }
-        });
+        self.deaths
+            .spawn(async move { feeds::call_workers(&broker).await });
     }
 
     fn missed(&mut self, session: Session, now: Boot) {

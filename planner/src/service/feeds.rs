@@ -10,6 +10,7 @@ use gridloom_shared::broker::topology::consumers;
 use gridloom_shared::chain;
 use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::presence::Presence;
+use gridloom_shared::reads::workers;
 use gridloom_shared::telemetry::names;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
@@ -110,12 +111,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
                 continue;
             }
         };
-        if let Err(error) = broker
-            .publish(broker.subjects().roll_call(), bytes::Bytes::new())
-            .await
-        {
-            tracing::debug!(error = %chain(&error), "failed to call the workers");
-        }
+        call_workers(&broker).await;
         while let Some(message) = heard.next().await {
             match Presence::read(&message.payload) {
                 // Each worker speaks for itself alone.
@@ -139,6 +135,13 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
                 }
             }
         }
+    }
+}
+
+/// Asks all workers to announce themselves.
+pub(super) async fn call_workers(broker: &Broker) {
+    if let Err(error) = workers::call(broker).await {
+        tracing::debug!(error = %chain(&error), "failed to call the workers");
     }
 }
 

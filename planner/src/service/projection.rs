@@ -1,12 +1,15 @@
 //! Projections for people: the summaries in the `runs` bucket, and the metrics. Nothing is decided
 //! from them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
+use gridloom_shared::broker::kv::Bucket;
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::RunId;
@@ -30,11 +33,58 @@ const ASKED: Duration = Duration::from_secs(2);
 /// Summaries that are written at once.
 const AT_ONCE: usize = 64;
 
+/// Summaries of runs that were just opened, or taken over, that may wait to be written: a leader takes
+/// thousands of runs over at once.
+const WAITING_MAX: usize = 1_000;
+/// Pause before summaries that could not be written are written again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often that is tried.
+const TRIES: u32 = 60;
+
+/// A summary to be written.
+struct Due {
+    summary: RunSummary,
+    /// Whether the same may stand there already.
+    known: bool,
+    tries: u32,
+}
+
+impl Due {
+    /// Writes it, if anything else stands there.
+    async fn write(&self, runs: &Bucket) -> Result<(), String> {
+        let (key, value) = (self.summary.run.as_str(), wire::encode(&self.summary));
+        if self.known {
+            let stands = runs
+                .get(key)
+                .await
+                .map_err(|error| chain(&error).to_string())?;
+            if stands.and_then(|entry| entry.value) == Some(value.clone()) {
+                return Ok(());
+            }
+        }
+        let written = runs.put(key, value).await;
+        written
+            .map(|_| ())
+            .map_err(|error| chain(&error).to_string())
+    }
+}
+
+/// What the writer and its task know of each other.
+#[derive(Default)]
+struct Standing {
+    /// Summaries that wait.
+    waiting: AtomicUsize,
+    /// Whether there is a leadership: another leader's summaries are newer.
+    leads: AtomicBool,
+}
+
 /// Writes projections. Losing one changes nothing; `show` folds the ledger itself.
 pub(super) struct Writer {
-    summaries: mpsc::UnboundedSender<RunSummary>,
-    /// Runs without a summary yet, and since when the first of them waits.
-    fresh: Vec<RunId>,
+    summaries: mpsc::UnboundedSender<Due>,
+    standing: Arc<Standing>,
+    /// Runs that were opened, or taken over, since when the first of them waits, and whether each was
+    /// taken over: its summary may stand there already.
+    fresh: VecDeque<(RunId, bool)>,
     since: Boot,
     renewed: Boot,
     /// What the lease tells of.
@@ -45,34 +95,56 @@ pub(super) struct Writer {
 /// Starts the writer.
 pub(super) fn start(broker: Broker, aside: watch::Sender<SetAside>) -> Writer {
     let (summaries, queue) = mpsc::unbounded_channel();
+    let standing = Arc::<Standing>::default();
     Writer {
         summaries,
-        fresh: Vec::new(),
+        fresh: VecDeque::new(),
         since: Boot::now(),
         renewed: Boot::now(),
         aside,
-        task: tokio::spawn(write(broker, queue)),
+        task: tokio::spawn(write(broker, queue, Arc::clone(&standing))),
+        standing,
     }
 }
 
 /// One round after the other, so that an older summary never comes after a newer one; of several that
-/// wait only the newest of each run is written.
-async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<RunSummary>) {
+/// wait only the newest of each run is written. One that could not be written is written again, for as
+/// long as there is a leadership and no newer one.
+async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<Due>, standing: Arc<Standing>) {
     let runs = &broker.runs();
-    while let Some(first) = queue.recv().await {
-        let mut newest = HashMap::from([(first.run.clone(), first)]);
-        while let Ok(next) = queue.try_recv() {
-            newest.insert(next.run.clone(), next);
-        }
-        let most = broker.max_record();
-        let writes = newest.into_values().map(|mut summary| async move {
-            summary.fit(most);
-            if let Err(error) = runs.put(summary.run.as_str(), wire::encode(&summary)).await {
-                tracing::warn!(run = %summary.run, error = %chain(&error), "failed to write a run's summary");
+    let mut newest: HashMap<RunId, Due> = HashMap::new();
+    loop {
+        if !newest.is_empty() {
+            tokio::time::sleep(PAUSE).await;
+            if !standing.leads.load(Ordering::Relaxed) {
+                newest.clear();
             }
+        }
+        if newest.is_empty() {
+            let Some(first) = queue.recv().await else {
+                return;
+            };
+            newest.insert(first.summary.run.clone(), first);
+        }
+        while let Ok(next) = queue.try_recv() {
+            newest.insert(next.summary.run.clone(), next);
+        }
+        standing.waiting.store(newest.len(), Ordering::Relaxed);
+        let most = broker.max_record();
+        let writes = newest.drain().map(|(_, mut due)| async move {
+            due.summary.fit(most);
+            let error = due.write(runs).await.err()?;
+            let (run, tries) = (&due.summary.run, due.tries + 1);
+            tracing::warn!(%run, error, tries, "failed to write a run's summary");
+            (tries < TRIES).then_some(Due { tries, ..due })
         });
         let writes = futures_util::stream::iter(writes).buffer_unordered(AT_ONCE);
-        writes.collect::<()>().await;
+        let failed: Vec<Option<Due>> = writes.collect().await;
+        let failed = failed.into_iter().flatten();
+        newest.extend(failed.map(|due| (due.summary.run.clone(), due)));
+        standing
+            .waiting
+            .store(newest.len() + queue.len(), Ordering::Relaxed);
     }
 }
 
@@ -84,18 +156,21 @@ impl Writer {
         for change in changes {
             self.show(change);
         }
+        self.standing.leads.store(true, Ordering::Relaxed);
         let now = Boot::now();
-        if !self.fresh.is_empty() && now.since(self.since) >= FIRST {
-            for name in std::mem::take(&mut self.fresh) {
-                lead.book()
-                    .get(&name)
-                    .into_iter()
-                    .for_each(|run| self.send(run));
+        if now.since(self.since) >= FIRST {
+            while self.standing.waiting.load(Ordering::Relaxed) < WAITING_MAX
+                && let Some((name, known)) = self.fresh.pop_front()
+            {
+                let run = lead.book().get(&name).into_iter();
+                run.for_each(|run| self.send(run, known));
             }
         }
         if now.since(self.renewed) >= RENEWED {
             self.renewed = now;
-            lead.book_mut().moved().for_each(|run| self.send(run));
+            lead.book_mut()
+                .moved()
+                .for_each(|run| self.send(run, false));
         }
         if changed {
             self.running(lead.book().len());
@@ -106,6 +181,7 @@ impl Writer {
     /// Nothing is led any more: what runs is another's to show.
     pub(super) fn rest(&mut self) {
         self.fresh.clear();
+        self.standing.leads.store(false, Ordering::Relaxed);
         self.running(0);
         self.tell_aside(SetAside::default());
     }
@@ -124,15 +200,11 @@ impl Writer {
 
     fn show(&mut self, change: Change) {
         match change {
-            Change::Opened(name) => {
-                if self.fresh.is_empty() {
-                    self.since = Boot::now();
-                }
-                self.fresh.push(name);
-            }
+            Change::Opened(name) => self.wait(name, false),
+            Change::TakenOver(name) => self.wait(name, true),
             Change::Moved(moved) => count(&moved.before, &moved.after),
             Change::Closed(run) => {
-                self.send(&run);
+                self.send(&run, false);
                 if let Some((_, closed)) = run.fold().closing() {
                     let state = RunState::from(closed.state).as_str();
                     tracing::info!(run = %run.fold().run(), state, "closed");
@@ -143,9 +215,22 @@ impl Writer {
         }
     }
 
-    fn send(&self, run: &Run) {
+    fn wait(&mut self, name: RunId, known: bool) {
+        if self.fresh.is_empty() {
+            self.since = Boot::now();
+        }
+        self.fresh.push_back((name, known));
+    }
+
+    fn send(&self, run: &Run, known: bool) {
         if let Some(summary) = RunSummary::of(run.fold()) {
-            let _ = self.summaries.send(summary);
+            self.standing.waiting.fetch_add(1, Ordering::Relaxed);
+            let due = Due {
+                summary,
+                known,
+                tries: 0,
+            };
+            let _ = self.summaries.send(due);
         }
     }
 

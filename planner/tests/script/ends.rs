@@ -16,33 +16,56 @@ use super::line::Line;
 use super::show::{plural, record};
 use super::world::World;
 
+/// Whose errand has ended.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Whose {
+    /// That of the leadership, for the run as it is.
+    Ours,
+    /// For an earlier life of the run: `earlier`.
+    Earlier,
+    /// Of the leadership before: `late`.
+    Late,
+}
+
+impl Whose {
+    fn parse(line: &mut Line) -> Whose {
+        match (line.flag("earlier"), line.flag("late")) {
+            (true, _) => Whose::Earlier,
+            (false, true) => Whose::Late,
+            (false, false) => Whose::Ours,
+        }
+    }
+}
+
 impl World {
     /// `write a`: the record on its way to the ledger of `a` is appended there, or another came first.
-    /// `write a late`: that of the leadership before.
+    /// `write a late`: that of the leadership before; `write a earlier`: that of the run before it was lost,
+    /// or over, and opened again.
     pub(super) fn write(&mut self, line: &mut Line) -> Told<()> {
-        let late = line.flag("late");
+        let whose = Whose::parse(line);
         let run = self.named(line)?;
-        let errands = self.whose(late);
+        let errands = self.whose(whose);
         let write = errands.writes.remove(&run).ok_or("nothing is on its way")?;
-        self.written(late, &run, write)
+        self.written(whose, &run, write)
     }
 
-    fn whose(&mut self, late: bool) -> &mut Errands {
-        if late {
-            &mut self.late
-        } else {
-            &mut self.errands
+    fn whose(&mut self, whose: Whose) -> &mut Errands {
+        match whose {
+            Whose::Ours => &mut self.errands,
+            Whose::Earlier => self.errands.earlier.get_or_insert_default(),
+            Whose::Late => &mut self.late,
         }
     }
 
     /// Reports, unless to a leadership that is no more.
-    fn report(&mut self, late: bool, report: Report) {
-        if !late {
-            self.take(Event::Report(report));
+    fn report(&mut self, whose: Whose, run: &RunId, report: Report) {
+        if whose != Whose::Late {
+            let life = self.whose(whose).lives.get(run).copied().flatten();
+            self.take(Event::Report(life, report));
         }
     }
 
-    fn written(&mut self, late: bool, run: &RunId, write: Write) -> Told<()> {
+    fn written(&mut self, whose: Whose, run: &RunId, write: Write) -> Told<()> {
         let (queue, own, expected) = match &write {
             Write::Issue(issue) => {
                 let wave = PlanRecord::Wave((*issue.wave).clone());
@@ -66,24 +89,21 @@ impl World {
         match (write, stored) {
             (Write::Issue(issue), Ok(sequence)) => {
                 let fence = Fence(sequence);
-                self.whose(late).waves.push(Wave { issue, fence });
-                self.report(late, Report::Decided(run.clone()));
+                self.whose(whose).waves.push(Wave { issue, fence });
+                self.report(whose, run, Report::Decided(run.clone()));
             }
             (Write::Close { .. }, Ok(_)) => {}
             (Write::Issue(_) | Write::Close { .. }, Err(_)) => {
-                self.report(late, Report::Outrun(run.clone()));
+                self.report(whose, run, Report::Outrun(run.clone()));
             }
             (Write::Order(order), stored) => {
                 let written = stored.map_or(Written::Outrun, Written::At);
-                let (run, request) = (order.run, order.request);
-                self.report(
-                    late,
-                    Report::Ordered {
-                        run,
-                        request,
-                        written,
-                    },
-                );
+                let ordered = Report::Ordered {
+                    run: order.run,
+                    request: order.request,
+                    written,
+                };
+                self.report(whose, run, ordered);
             }
         }
         Ok(())
@@ -99,24 +119,24 @@ impl World {
             .remove(&run)
             .ok_or("nothing is on its way")?;
         let report = match write {
-            Write::Issue(_) => Report::Unwritable(run, why),
-            Write::Close { .. } => Report::Outrun(run),
+            Write::Issue(_) => Report::Unwritable(run.clone(), why),
+            Write::Close { .. } => Report::Outrun(run.clone()),
             Write::Order(order) => Report::Ordered {
-                run,
+                run: run.clone(),
                 request: order.request,
                 written: Written::Never(why),
             },
         };
-        self.report(false, report);
+        self.report(Whose::Ours, &run, report);
         Ok(())
     }
 
     /// `published a [late]`: the oldest wave of `a` on its way lands, or is refused. `publish-lost a
     /// [landed]`: nobody says which.
     pub(super) fn published(&mut self, answered: bool, line: &mut Line) -> Told<()> {
-        let (late, landed) = (line.flag("late"), line.flag("landed"));
+        let (whose, landed) = (Whose::parse(line), line.flag("landed"));
         let run = self.named(line)?;
-        let waves = &mut self.whose(late).waves;
+        let waves = &mut self.whose(whose).waves;
         let at = waves.iter().position(|wave| wave.issue.run == run);
         let wave = waves.remove(at.ok_or("no wave is on its way")?);
         let register = wave.issue.register;
@@ -131,7 +151,7 @@ impl World {
         } else {
             Outcome::Lost(register)
         };
-        self.report(late, Report::Published(run, outcome));
+        self.report(whose, &run, Report::Published(run.clone(), outcome));
         Ok(())
     }
 
@@ -147,9 +167,9 @@ impl World {
         let waves = &mut self.errands.waves;
         if let Some(at) = waves.iter().position(|wave| wave.issue.run == run) {
             waves.remove(at);
-            self.report(false, Report::Published(run, outcome));
+            self.report(Whose::Ours, &run, Report::Published(run.clone(), outcome));
         } else if let Some(Comparison::Refill(..)) = self.errands.comparisons.remove(&run) {
-            self.report(false, Report::Refilled(run, outcome));
+            self.report(Whose::Ours, &run, Report::Refilled(run.clone(), outcome));
         } else {
             return Err("nothing is on its way to the queue".to_owned());
         }
@@ -178,12 +198,12 @@ impl World {
     /// `list a`, `ask a`, `refilled a`, `refill-lost a`: the comparison of the queue with the ledger goes a
     /// step further. `list a gone`: the stream is not there.
     pub(super) fn compare(&mut self, verb: &str, line: &mut Line) -> Told<()> {
-        let gone = line.flag("gone");
+        let (whose, gone) = (Whose::parse(line), line.flag("gone"));
         let run = self.named(line)?;
-        let under_way = self.errands.comparisons.remove(&run);
+        let under_way = self.whose(whose).comparisons.remove(&run);
         let report = match (verb, under_way.ok_or("nothing is compared")?) {
             ("list", Comparison::List(register)) if gone => {
-                Report::Refilled(run, Outcome::Lost(register))
+                Report::Refilled(run.clone(), Outcome::Lost(register))
             }
             ("list", Comparison::List(register)) => {
                 let listing = self.listing(&run);
@@ -191,7 +211,7 @@ impl World {
                     '=',
                     &format!("{} queued", plural(listing.queued.len(), "tile")),
                 );
-                Report::Listed(run, listing, register)
+                Report::Listed(run.clone(), listing, register)
             }
             ("ask", Comparison::Ask(listing, register)) => {
                 let held = self.held(&run);
@@ -201,18 +221,18 @@ impl World {
                     held: Some(held),
                     ..listing
                 };
-                Report::Listed(run, listing, register)
+                Report::Listed(run.clone(), listing, register)
             }
             ("refilled", Comparison::Refill(queue, tiles, register)) => {
                 let outcome = self.store(&queue, tiles, register);
-                Report::Refilled(run, outcome)
+                Report::Refilled(run.clone(), outcome)
             }
             ("refill-lost", Comparison::Refill(_, _, register)) => {
-                Report::Refilled(run, Outcome::Lost(register))
+                Report::Refilled(run.clone(), Outcome::Lost(register))
             }
             _ => return Err("the comparison is at another step".to_owned()),
         };
-        self.report(false, report);
+        self.report(whose, &run, report);
         Ok(())
     }
 
@@ -235,7 +255,7 @@ impl World {
         if !self.errands.halts.remove(&run) {
             return Err("nothing is halted".to_owned());
         }
-        self.halt(run);
+        self.halt(&run);
         Ok(())
     }
 
@@ -246,21 +266,21 @@ impl World {
         let waves = waves.ok_or("nothing is read again")?;
         let waves = self.broker.waves(&run, &waves);
         self.tell('=', &format!("{} read", plural(waves.len(), "wave")));
-        self.report(false, Report::Recalled(run, waves));
+        self.report(Whose::Ours, &run, Report::Recalled(run.clone(), waves));
         Ok(())
     }
 
-    fn halt(&mut self, run: RunId) {
+    fn halt(&mut self, run: &RunId) {
         let before = self.broker.queue.len();
         self.broker
             .queue
-            .retain(|_, message| message.tile.run != run);
+            .retain(|_, message| message.tile.run != *run);
         let gone = plural(before - self.broker.queue.len(), "tile");
         self.tell('=', &format!("{gone} removed from the queue"));
         for worker in self.workers.values_mut() {
-            worker.held.retain(|(of, _)| *of != run);
+            worker.held.retain(|(of, _)| of != run);
         }
-        self.report(false, Report::Halted(run));
+        self.report(Whose::Ours, run, Report::Halted(run.clone()));
     }
 
     /// `claimed`: the register is written, unless somebody of a higher term has it.
@@ -281,7 +301,7 @@ impl World {
             Ok(register) => self.tell('=', &format!("the register is {}", register.seq)),
             Err(error) => self.tell('=', &error.to_string()),
         }
-        self.report(false, Report::Claimed(claimed));
+        self.take(Event::Report(None, Report::Claimed(claimed)));
         Ok(())
     }
 
@@ -295,7 +315,7 @@ impl World {
             return Err("nothing is read".to_owned());
         }
         let fold = Box::new(self.broker.fold(&run));
-        self.report(false, Report::Loaded(fold));
+        self.take(Event::Report(None, Report::Loaded(fold)));
         Ok(())
     }
 
@@ -323,10 +343,11 @@ impl World {
         let waves = std::mem::take(&mut self.errands.waves);
         for wave in waves {
             let outcome = self.land(&wave);
-            self.report(false, Report::Published(wave.issue.run, outcome));
+            let run = wave.issue.run;
+            self.report(Whose::Ours, &run, Report::Published(run.clone(), outcome));
         }
         for (run, write) in std::mem::take(&mut self.errands.writes) {
-            self.written(false, &run, write)?;
+            self.written(Whose::Ours, &run, write)?;
         }
         let steps: Vec<(RunId, &str)> = self.errands.comparisons.iter().map(step).collect();
         for (run, verb) in steps {
@@ -339,11 +360,11 @@ impl World {
             self.recalled(&mut Line::parse(&name)?)?;
         }
         for run in std::mem::take(&mut self.errands.halts) {
-            self.halt(run);
+            self.halt(&run);
         }
         for run in std::mem::take(&mut self.errands.loads) {
             let fold = Box::new(self.broker.fold(&run));
-            self.report(false, Report::Loaded(fold));
+            self.take(Event::Report(None, Report::Loaded(fold)));
         }
         Ok(())
     }

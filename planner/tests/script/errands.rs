@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gridloom_planner::book::Life;
 use gridloom_planner::failover::refill::Listing;
-use gridloom_planner::lead::action::{Action, Issue, Order};
+use gridloom_planner::lead::action::{Action, Issue, Order, Ordered};
 use gridloom_shared::broker::term::Register;
 use gridloom_shared::id::{Fence, QueueName, RunId, Term};
 use gridloom_shared::ledger::record::Closed;
@@ -45,11 +46,19 @@ pub(super) struct Errands {
     pub(super) recalls: BTreeMap<RunId, BTreeSet<u64>>,
     pub(super) loads: BTreeSet<RunId>,
     pub(super) claim: Option<Term>,
+    /// In which of their lives runs are that something is under way for; `None`: they are over.
+    pub(super) lives: BTreeMap<RunId, Option<Life>>,
+    /// What was begun for runs in an earlier life.
+    pub(super) earlier: Option<Box<Errands>>,
 }
 
 impl Errands {
     /// Begins what an action orders. `Err` when the same is under way already.
-    pub(super) fn begin(&mut self, action: Action) -> Told<()> {
+    pub(super) fn begin(&mut self, ordered: Ordered) -> Told<()> {
+        let Ordered { action, life } = ordered;
+        if let Some(run) = action.run() {
+            self.live(run, life);
+        }
         let (what, twice) = match action {
             Action::Issue(issue) => {
                 let run = issue.run.clone();
@@ -100,6 +109,24 @@ impl Errands {
         } else {
             Ok(())
         }
+    }
+
+    /// A run is in this life: what was begun for it in an earlier one is set apart.
+    fn live(&mut self, run: &RunId, life: Option<Life>) {
+        let before = self.lives.insert(run.clone(), life);
+        let Some(before) = before.filter(|before| *before != life) else {
+            return;
+        };
+        let earlier = self.earlier.get_or_insert_default();
+        earlier.lives.insert(run.clone(), before);
+        earlier.writes.extend(self.writes.remove_entry(run));
+        let comparison = self.comparisons.remove_entry(run);
+        earlier.comparisons.extend(comparison);
+        earlier.recalls.extend(self.recalls.remove_entry(run));
+        earlier.halts.extend(self.halts.take(run));
+        let waves = &mut self.waves;
+        let waves = waves.extract_if(.., |wave| wave.issue.run == *run);
+        earlier.waves.extend(waves);
     }
 
     fn compare(&mut self, run: RunId, comparison: Comparison) -> (&'static str, bool) {

@@ -184,14 +184,14 @@ impl World {
                 self.tell('*', &text);
             }
         }
-        for action in actions {
-            let text = self.names.action(&action);
+        for ordered in actions {
+            let text = self.names.action(&ordered.action);
             self.tell('>', &text);
-            self.check(&action);
-            if matches!(action, Action::CallWorkers) {
+            self.check(&ordered.action);
+            if matches!(ordered.action, Action::CallWorkers) {
                 self.called = true;
             }
-            if let Err(why) = self.errands.begin(action) {
+            if let Err(why) = self.errands.begin(ordered) {
                 self.checks.fault(format!("{text}: {why}"));
             }
         }

@@ -107,6 +107,15 @@ pub async fn list(broker: &Broker) -> Result<Listed, ListError> {
     Ok(listed)
 }
 
+/// Asks all workers to announce themselves where everybody listens for that.
+///
+/// # Errors
+/// When the question cannot be sent.
+pub async fn call(broker: &Broker) -> Result<(), PublishError> {
+    let roll_call = broker.subjects().roll_call();
+    broker.publish(roll_call, Bytes::new()).await
+}
+
 /// The workers that answer when everybody is asked, by name.
 ///
 /// # Errors

@@ -168,7 +168,8 @@ fn lanes_without_an_open_run_are_forgotten() {
         simulation.open(&run, 5, 10, |spec| {
             spec.handler = HandlerName::new(format!("h{n}")).unwrap();
         });
-        simulation.admission.over(&RunId::new(run).unwrap());
+        let now = simulation.now();
+        simulation.admission.over(&RunId::new(run).unwrap(), now);
         simulation.left.clear();
     }
     let queue = &simulation.admission.queues[&QueueName::new(QUEUE).unwrap()];

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gridloom_shared::broker::PublishError;
 use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::chain;
@@ -148,16 +147,6 @@ impl Envoy {
     pub(super) async fn answer(self, reply: Subject, answer: Answer) {
         if let Err(error) = self.broker.publish(reply, wire::encode(&answer)).await {
             tracing::debug!(error = %chain(&error), "failed to answer an order");
-        }
-    }
-
-    /// Asks all workers to announce themselves.
-    pub(super) async fn call_workers(self) {
-        let subject = self.broker.subjects().roll_call();
-        let called: Result<(), PublishError> =
-            self.broker.publish(subject, bytes::Bytes::new()).await;
-        if let Err(error) = called {
-            tracing::debug!(error = %chain(&error), "failed to call the workers");
         }
     }
 }
