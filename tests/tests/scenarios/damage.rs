@@ -423,8 +423,10 @@ async fn doctor_names_what_is_gone_nonsense_or_silent() -> anyhow::Result<()> {
         let (state, jobs) = (broker.state(), broker.jobs());
         hands.damage(&jobs, "steady", Is("x")).await?;
         says(hands.stage, "jobs", "bad", "steady").await?;
-        hands.damage(&state, "consumer.default", Is("x")).await?;
-        says(hands.stage, "numbers", "note", "consumer.default").await?;
+        hands
+            .damage(&state, "consumer.default.noop", Is("x"))
+            .await?;
+        says(hands.stage, "numbers", "note", "consumer.default.noop").await?;
         // What a planner would clear away stays from here on.
         for planner in &mut hands.stage.planners {
             planner.kill().await?;
