@@ -16,6 +16,10 @@ pub use listed::{Numbers, Runs, Unreadable};
 
 use crate::config::{Given, Share, Span, check_ids};
 
+mod dead;
+
+pub use dead::{Chosen, Dead, DeadOf};
+
 const START: &str = "\
 Start here:
   gridloom demo                 see the whole engine work on real data
@@ -346,6 +350,22 @@ pub struct RetentionFlags {
         hide_env_values = true
     )]
     pub most: Option<usize>,
+    /// How long those of a run are kept with dead shards that nobody retried or dropped [default: 30d]
+    #[arg(
+        long = "retention-dead",
+        env = "GRIDLOOM_RETENTION_DEAD",
+        value_name = "TIME",
+        hide_env = true
+    )]
+    pub dead: Option<Span>,
+    /// Of how many such runs at most; what goes then is counted and told [default: 100000]
+    #[arg(
+        long = "retention-most-dead",
+        env = "GRIDLOOM_RETENTION_MOST_DEAD",
+        value_name = "N",
+        hide_env = true
+    )]
+    pub most_dead: Option<usize>,
     /// How long the id of a run that is over is remembered, a day at least [default: 30d]
     #[arg(
         long = "retention-ids",
@@ -439,35 +459,6 @@ pub struct RunArgs {
 pub struct OfRun {
     /// The run's id
     pub run: RunId,
-}
-
-/// What to do with dead shards.
-#[derive(Debug, Subcommand)]
-pub enum Dead {
-    /// List dead shards, with their last error
-    List {
-        /// Only those of this run
-        #[arg(value_name = "RUN")]
-        run: Option<RunId>,
-    },
-    /// Give dead shards as many attempts again as their job allows; their run goes on
-    Retry(DeadOf),
-    /// Give dead shards up: they are listed no more, and stay dead
-    Drop(DeadOf),
-}
-
-/// Which dead shards.
-#[derive(Args, Debug)]
-pub struct DeadOf {
-    /// Only those of this run [default: all runs that have some]
-    #[arg(value_name = "RUN")]
-    pub run: Option<RunId>,
-    /// Only those of this slice
-    #[arg(long, value_name = "N", requires = "run")]
-    pub slice: Option<u32>,
-    /// Only this page of the slice
-    #[arg(long, value_name = "N", requires = "slice")]
-    pub page: Option<u32>,
 }
 
 /// Flags of `doctor`.

@@ -141,7 +141,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Audit(of) => runs::audit(context, &of.run).await,
         Order::Cancel(of) => orders::of_run(context, Verb::Cancel, &of.run).await,
         Order::Retry(of) => orders::of_run(context, Verb::Retry, &of.run).await,
-        Order::Dead(Dead::List { run }) => runs::dead(context, run).await,
+        Order::Dead(Dead::List(which)) => runs::dead(context, &which).await,
         Order::Dead(Dead::Retry(of)) => orders::dead(context, Verb::Retry, of).await,
         Order::Dead(Dead::Drop(of)) => orders::dead(context, Verb::Drop, of).await,
         Order::Unreadable(order) => unreadable::run(context, order).await,

@@ -169,6 +169,11 @@ impl Config {
         Retention {
             runs: span(flags.runs, file.runs, default.runs),
             most: flags.most.or(file.most).unwrap_or(default.most),
+            dead: span(flags.dead, file.dead, default.dead),
+            most_dead: flags
+                .most_dead
+                .or(file.most_dead)
+                .unwrap_or(default.most_dead),
             ids: span(flags.ids, file.ids, default.ids),
             every: span(flags.every, file.every, default.every),
         }

@@ -96,6 +96,11 @@ impl Output {
         note(text.as_ref());
     }
 
+    /// A question on standard error; the answer is typed behind it.
+    pub fn ask(&self, question: &str) {
+        print(&mut io::stderr().lock(), question);
+    }
+
     /// What a list does not tell of.
     pub fn left_out(&self, all: &[LeftOut]) {
         all.iter().for_each(|one| self.note(one.to_string()));

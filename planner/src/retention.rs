@@ -2,8 +2,12 @@
 //!
 //! | what | kept |
 //! |------|------|
-//! | records and summary of a run that is over | for [`Retention::runs`], and of so many runs at most |
+//! | records and summary of a run that is over | for [`Retention::runs`], and of [`Retention::most`] runs |
+//! | the same, where a shard is dead that nobody retried or gave up | for [`Retention::dead`], and of [`Retention::most_dead`] runs |
 //! | its id | for [`Retention::ids`] after that |
+//!
+//! Runs with dead shards are counted apart: a job that is submitted a thousand times a second must not push
+//! out a failure before anybody has seen it.
 
 use std::time::Duration;
 
@@ -24,6 +28,10 @@ pub struct Retention {
     pub runs: Duration,
     /// Of how many runs at most; the oldest go first.
     pub most: usize,
+    /// How long those of runs are kept with dead shards that nobody retried or gave up.
+    pub dead: Duration,
+    /// Of how many such runs at most.
+    pub most_dead: usize,
     /// How long their ids are remembered; at least [`IDS_LEAST`].
     pub ids: Duration,
     /// How often it is looked for what is to go.
@@ -36,6 +44,8 @@ impl Default for Retention {
         Retention {
             runs: 7 * DAY,
             most: 10_000,
+            dead: 30 * DAY,
+            most_dead: 100_000,
             ids: 30 * DAY,
             every: Duration::from_secs(60),
         }
@@ -53,17 +63,24 @@ pub struct Kept {
     pub end: u64,
     /// When it was closed, by the broker's clock.
     pub closed_at: UnixMs,
+    /// Its dead shards that nobody retried or gave up.
+    pub dead: u64,
 }
 
 impl Retention {
     /// Those whose records are to go, the oldest first.
     pub fn due(&self, mut kept: Vec<Kept>, watched: &Watched) -> Vec<Kept> {
         kept.sort_by_key(|run| run.end);
-        let beyond = kept.len().saturating_sub(self.most);
-        let mut place = 0..;
+        let dead = kept.iter().filter(|run| run.dead > 0).count();
+        let others = (kept.len() - dead).saturating_sub(self.most);
+        let dead = dead.saturating_sub(self.most_dead);
+        let (mut dead_place, mut place) = (0.., 0..);
         kept.retain(|run| {
-            let is_beyond = place.next().is_some_and(|place| place < beyond);
-            is_beyond || watched.age(run.closed_at) >= self.runs
+            let (place, beyond, age) = match run.dead {
+                0 => (place.next(), others, self.runs),
+                _ => (dead_place.next(), dead, self.dead),
+            };
+            place.is_some_and(|place| place < beyond) || watched.age(run.closed_at) >= age
         });
         kept
     }
@@ -90,6 +107,7 @@ mod tests {
             queue: QueueName::new("default").unwrap(),
             end: *at,
             closed_at: UnixMs(*at),
+            dead: 0,
         });
         kept.collect()
     }
@@ -111,6 +129,30 @@ mod tests {
         assert_eq!(due(1, &[30, 10, 20], 110), [10, 20]);
         assert_eq!(due(10, &[30, 10, 20], 40), [] as [u64; 0]);
         assert_eq!(due(0, &[30, 10, 20], 40), [10, 20, 30]);
+    }
+
+    #[test]
+    fn dead_shards_have_a_retention_of_their_own_and_push_nobody_out() {
+        let policy = Retention {
+            runs: Duration::from_millis(100),
+            most: 1,
+            dead: Duration::from_millis(200),
+            most_dead: 2,
+            ..Retention::default()
+        };
+        let due = |dead: &[u64], now| {
+            let mut kept = closed(&[10, 20, 30, 40, 50]);
+            for run in &mut kept {
+                run.dead = u64::from(dead.contains(&run.end));
+            }
+            let due = policy.due(kept, &watched(now));
+            due.iter().map(|kept| kept.end).collect::<Vec<_>>()
+        };
+        assert_eq!(due(&[10, 20], 60), [30, 40]);
+        assert_eq!(due(&[10, 20], 180), [30, 40, 50]);
+        assert_eq!(due(&[10, 20], 215), [10, 30, 40, 50]);
+        assert_eq!(due(&[10, 20, 30, 50], 60), [10, 20]);
+        assert_eq!(due(&[], 60), [10, 20, 30, 40]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RunId, Session};
+#[cfg(feature = "runs")]
+use crate::ledger::fold::Chosen;
 use crate::waiting::Waiting;
 
 /// What is ordered. Also the last token of the subject.
@@ -47,6 +49,32 @@ pub struct Command {
     /// Only this page of the slice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<u32>,
+    /// Only dead shards whose last error holds this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_like: Option<String>,
+}
+
+#[cfg(feature = "runs")]
+impl Command {
+    /// The dead shards that are meant.
+    pub fn chosen(&self) -> Chosen {
+        self.verb
+            .chosen(self.slice, self.page, self.error_like.as_deref())
+    }
+}
+
+#[cfg(feature = "runs")]
+impl Verb {
+    /// The dead shards that are meant where these are named. Those that were given up are retried only where
+    /// their slice is.
+    pub fn chosen(self, slice: Option<u32>, page: Option<u32>, error_like: Option<&str>) -> Chosen {
+        Chosen {
+            slice,
+            page,
+            error_like: error_like.map(str::to_owned),
+            given_up: self == Verb::Retry && slice.is_some(),
+        }
+    }
 }
 
 /// What the leader says, once its record is confirmed.

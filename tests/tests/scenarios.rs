@@ -24,6 +24,8 @@ mod crashes;
 mod damage;
 #[path = "scenarios/databases.rs"]
 mod databases;
+#[path = "scenarios/dead.rs"]
+mod dead;
 #[path = "scenarios/effects.rs"]
 mod effects;
 #[path = "scenarios/elastic_job.rs"]

@@ -57,6 +57,8 @@ pub(super) struct Queue {
 pub(super) struct Retention {
     pub(super) runs: Option<Span>,
     pub(super) most: Option<usize>,
+    pub(super) dead: Option<Span>,
+    pub(super) most_dead: Option<usize>,
     pub(super) ids: Option<Span>,
     pub(super) every: Option<Span>,
 }
@@ -90,6 +92,8 @@ const KEYS: &[&str] = &[
     "queue.replicas",
     "retention.runs",
     "retention.most",
+    "retention.dead",
+    "retention.most_dead",
     "retention.ids",
     "retention.every",
     "planner.shares.*",

@@ -52,21 +52,17 @@ impl Run {
     }
 
     fn cancelled_end(&self, term: Term) -> Closed {
-        match self
-            .fold
-            .cancelled()
-            .and_then(|order| order.aborted.clone())
-        {
-            Some(why) => Closed {
-                state: EndState::Failed,
-                error: Some(why),
-                term,
-            },
-            None => Closed {
-                state: EndState::Cancelled,
-                error: None,
-                term,
-            },
+        let order = self.fold.cancelled();
+        let error = order.and_then(|order| order.aborted.clone());
+        let state = match error {
+            Some(_) => EndState::Failed,
+            None => EndState::Cancelled,
+        };
+        Closed {
+            state,
+            error,
+            dead: self.fold.dead_kept(),
+            term,
         }
     }
 

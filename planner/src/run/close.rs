@@ -13,6 +13,7 @@ impl Run {
             return Closed {
                 state: EndState::Succeeded,
                 error: None,
+                dead: 0,
                 term,
             };
         }
@@ -36,6 +37,7 @@ impl Run {
         Closed {
             state: EndState::Failed,
             error: Some(format!("{what}; the last error: {last}")),
+            dead: self.fold.dead_kept(),
             term,
         }
     }

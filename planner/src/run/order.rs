@@ -2,7 +2,7 @@
 
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::Term;
-use gridloom_shared::ledger::fold::{Cell, Fold};
+use gridloom_shared::ledger::fold::{Cell, Chosen, Fold};
 use gridloom_shared::ledger::orders::{Cancelled, Dropped, Reopened, Which};
 use gridloom_shared::ledger::record::{EndState, PlanRecord};
 
@@ -105,39 +105,50 @@ fn give_up(fold: &Fold, command: &Command, term: Term, most: usize) -> Judged {
         request: command.request,
         which,
         closed: fold.closing().is_some(),
+        left: fold.dead_kept() - shards,
         term,
     };
     Judged::Write(PlanRecord::Dropped(dropped), shards)
 }
 
-/// Which dead shards are meant, and how many they are.
+/// Which dead shards are meant, and how many they are. Of more than one record can name, the first `most` are:
+/// asked again, the order goes on with the others.
 fn chosen(fold: &Fold, command: &Command, most: usize) -> Result<(Which, u64), String> {
-    let Some(slice) = command.slice else {
-        if command.page.is_some() {
-            return Err("a page needs its slice: name it as well".to_owned());
-        }
-        let all = fold.dead_kept();
-        return Ok((Which::All, all));
-    };
-    let cells: Vec<Cell> = fold.dead_of(slice, command.page).take(most + 1).collect();
-    match (cells.len(), command.page) {
-        (0, Some(page)) => Err(format!(
-            "page {page} of slice {slice} of run {} is not dead; gridloom dead list shows those that are",
-            command.run
-        )),
-        (0, None) => Err(format!(
-            "no shard of slice {slice} of run {} is dead; gridloom dead list shows those that are",
-            command.run
-        )),
-        (found, _) if found <= most => {
-            let shards = cells.len() as u64;
-            Ok((Which::These(cells), shards))
-        }
-        (_, _) => Err(format!(
-            "{} shards of slice {slice} are dead, and {most} at once are the most: name pages, or all of the run",
-            fold.dead_of(slice, None).count()
-        )),
+    if command.page.is_some() && command.slice.is_none() {
+        return Err("a page needs its slice: name it as well".to_owned());
     }
+    let (chosen, kept) = (command.chosen(), fold.dead_kept());
+    if chosen == Chosen::default() {
+        return Ok((Which::All, kept));
+    }
+    let count = fold.count_of(&chosen);
+    if count == 0 {
+        let what = match (command.slice, command.page) {
+            (Some(slice), Some(page)) => format!("page {page} of slice {slice}"),
+            (Some(slice), None) => format!("no shard of slice {slice}"),
+            (None, _) => "no shard with such an error".to_owned(),
+        };
+        let is = if command.page.is_some() {
+            "is not"
+        } else {
+            "is"
+        };
+        return Err(format!(
+            "{what} of run {} {is} dead; gridloom dead list shows those that are",
+            command.run
+        ));
+    }
+    if count == kept && !chosen.given_up {
+        // Said in one word: a run may have millions of them.
+        return Ok((Which::All, kept));
+    }
+    let cells: Vec<Cell> = fold
+        .dead_of(&chosen)
+        .map(|dead| dead.cell)
+        .take(most)
+        .collect();
+    let count = cells.len() as u64;
+    Ok((Which::These(cells), count))
 }
 
 fn nothing(reason: String) -> Judged {

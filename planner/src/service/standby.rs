@@ -125,8 +125,7 @@ impl Folded {
 }
 
 async fn read_run(broker: &Broker, run: RunId, position: u64) -> Result<Fold, ReadError> {
-    let span = Span::anywhere(broker.subjects(), &run).up_to(position);
-    ledger::fold(broker, run, span).await
+    ledger::fold(broker, run, position).await
 }
 
 /// A planner that does not lead.

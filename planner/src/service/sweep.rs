@@ -10,6 +10,7 @@
 //! |------|--------------|
 //! | [`list`] | which runs are over, and which are half gone |
 //! | [`ids`] | remembers the ids of runs that are gone, and forgets them |
+//! | [`unseen`] | tells of dead shards that went before anybody had seen them |
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, ReadError};
-use gridloom_shared::broker::subjects::WATCHED_KEY;
+use gridloom_shared::broker::subjects::{UNSEEN_KEY, WATCHED_KEY};
 use gridloom_shared::chain;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::Term;
@@ -34,8 +35,10 @@ use crate::submit::append_certainly;
 
 mod ids;
 mod list;
+mod unseen;
 
 use list::Listed;
+use unseen::Unseen;
 
 /// A sweep may take this part of the time at most: one in so many.
 const SHARE: u32 = 20;
@@ -69,6 +72,7 @@ pub(super) async fn sweep(
         term,
         removed,
         listed: Listed::default(),
+        unseen: Unseen::default(),
         ids_from: 1,
         looked: None,
     };
@@ -92,6 +96,8 @@ struct Sweeper {
     term: Term,
     removed: Removed,
     listed: Listed,
+    /// What went unseen since that was last written down.
+    unseen: Unseen,
     /// Where the search for ids that may be forgotten goes on.
     ids_from: u64,
     /// When this planner looked at the broker's clock, and the revision that it wrote then.
@@ -130,6 +136,7 @@ impl Sweeper {
             metrics::counter!(names::RUNS_PURGED).increment(gone);
             tracing::info!(runs = gone, "purged runs that were kept long enough");
         }
+        self.unseen.tell(&self.broker).await?;
         self.remove_strays(&ends).await?;
         self.forget_ids(&watched).await?;
         self.tidy_state(&watched).await
@@ -185,6 +192,7 @@ impl Sweeper {
             nonce: opened.as_ref().map(|opened| opened.nonce),
             content: opened.map(|opened| opened.content),
             closed_at: kept.closed_at,
+            dead: kept.dead,
             term: self.term,
         };
         let record = wire::encode(&PlanRecord::Retired(retired.clone()));
@@ -202,9 +210,11 @@ impl Sweeper {
         retired: (u64, Retired),
         ends: &Ends,
     ) -> Result<(), SweepError> {
+        let dead = retired.1.dead;
         let removed = self.remove(place, retired, ends).await;
-        if removed.is_err() {
-            self.listed.doubt(place);
+        match removed {
+            Ok(()) => self.unseen.count(&place.1, dead),
+            Err(_) => self.listed.doubt(place),
         }
         removed
     }
@@ -261,7 +271,7 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Older registers, notes about lost runs, and the floors of brokers and consumers that are long gone. A floor that is
+    /// Older registers, notes about runs that were lost or went unseen, and the floors of brokers and consumers that are long gone. A floor that is
     /// still in use is made anew when it is asked for, only higher.
     async fn tidy_state(&self, watched: &Watched) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
@@ -269,7 +279,7 @@ impl Sweeper {
             .purge(&subjects.shards(), &subjects.term(), 1)
             .await?;
         let state = self.broker.state();
-        for filter in [subjects.all_floors(), subjects.all_lost()] {
+        for filter in [subjects.all_floors(), subjects.all_lost(), UNSEEN_KEY] {
             for entry in state.entries(filter).await? {
                 if self.policy.may_forget(entry.at, watched) {
                     state.forget_below(&entry.key, entry.revision + 1).await?;

@@ -189,6 +189,7 @@ impl Envoy {
         let closed = PlanRecord::Closed(Closed {
             state: EndState::Failed,
             error: Some(format!("lost: {why}")),
+            dead: 0,
             term: gone.term,
         });
         append_certainly(&self.broker, &plan, wire::encode(&closed), last.seq)

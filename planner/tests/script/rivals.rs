@@ -60,6 +60,7 @@ impl World {
             "close" => PlanRecord::Closed(Closed {
                 state: EndState::Succeeded,
                 error: None,
+                dead: 0,
                 term,
             }),
             other => return Err(format!("no rival can {other}")),

@@ -255,6 +255,7 @@ impl World {
             run,
             slice,
             page,
+            error_like: None,
         };
         let reply = Subject::from(reply);
         self.take(Event::Ordered(Box::new(Request { command, reply })));

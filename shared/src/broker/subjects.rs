@@ -23,6 +23,9 @@ pub const LEADER_KEY: &str = "leader";
 /// Key of the `state` bucket for what planners have seen of the broker's clock.
 pub const WATCHED_KEY: &str = "clock";
 
+/// Key of the `state` bucket for dead shards that were purged before anybody had seen them.
+pub const UNSEEN_KEY: &str = "unseen";
+
 /// Name of a stream, `<namespace>-<what>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamName(String);
@@ -230,6 +233,11 @@ impl Subjects {
     /// is remembered once that was purged.
     pub fn ledger_of_run_anywhere(&self, run: &RunId) -> String {
         format!("{}.*.*.{run}.*", self.namespace)
+    }
+
+    /// The ledger of one run of which the queue is not known.
+    pub fn ledger_of_run_on_any_queue(&self, run: &RunId) -> String {
+        format!("{}.ledger.*.{run}.*", self.namespace)
     }
 
     /// What planners write about one run of which the queue is not known.

@@ -39,6 +39,7 @@ mod waiting;
 pub use counts::Counts;
 pub use errors::ErrorGroup;
 pub use issue::OpenTile;
+pub use orders::Chosen;
 pub use view::{Dead, Due};
 pub use waiting::{FailedCell, Next};
 

@@ -93,6 +93,20 @@ pub enum PlanRecord {
 }
 
 impl PlanRecord {
+    /// Dead shards and questions that nobody gave up, of a run whose last planner record this is.
+    pub fn dead_left(&self) -> u64 {
+        match self {
+            PlanRecord::Closed(closed) => closed.dead,
+            PlanRecord::Dropped(dropped) => dropped.left,
+            PlanRecord::Retired(retired) => retired.dead,
+            PlanRecord::Opened(_)
+            | PlanRecord::Wave(_)
+            | PlanRecord::Cancelled(_)
+            | PlanRecord::Reopened(_)
+            | PlanRecord::Forgotten(_) => 0,
+        }
+    }
+
     /// Whether a run is over whose last planner record this is.
     pub fn is_end(&self) -> bool {
         match self {

@@ -1,14 +1,18 @@
 //! Which shards have used up their attempts, with their last error: run by run, so that a list of any
 //! length needs the memory of a few runs.
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::runs::{self, Known, told};
+use super::runs::known::{Known, known};
+use super::runs::{self, told};
 use super::{LeftOut, ListError, RunError};
 use crate::broker::Broker;
-use crate::id::RunId;
-use crate::ledger::fold::Fold;
+use crate::broker::log::ReadError;
+use crate::broker::subjects::UNSEEN_KEY;
+use crate::id::{JobName, RunId};
+use crate::ledger::fold::{Chosen, Fold};
 use crate::ledger::summary::RunState;
 use crate::tile::TileKind;
 
@@ -36,31 +40,34 @@ pub struct DeadShard {
 /// What is said of one run.
 #[derive(Debug)]
 pub enum OfRun {
-    /// It has dead shards that nobody gave up: see [`shards`].
+    /// It has dead shards that are meant: see [`shards`].
     Dead(Box<Fold>),
     /// It cannot be told of.
     LeftOut(LeftOut),
 }
 
-/// The runs with dead shards that were not given up, the newest first.
+/// The runs of `job`, or of all jobs, with dead shards that are meant, the newest first.
 ///
 /// # Errors
 /// When the broker does not answer; so may every item of the stream.
-pub async fn list(
-    broker: &Broker,
-) -> Result<impl Stream<Item = Result<OfRun, ListError>> + Unpin + '_, ListError> {
-    let mut suspects = runs::known(broker).await?;
-    suspects.retain(is_suspect);
+pub async fn list<'a>(
+    broker: &'a Broker,
+    job: Option<&JobName>,
+    chosen: &'a Chosen,
+) -> Result<impl Stream<Item = Result<OfRun, ListError>> + Unpin + 'a, ListError> {
+    let (mut suspects, last) = known(broker).await?;
+    suspects.retain(|known| {
+        job.is_none_or(|job| known.run().job() == job.as_str()) && is_suspect(known)
+    });
     suspects.sort_by(|a, b| {
         let opened = |known: &Known| known.summary.as_ref().map(|s| s.opened_at.clone());
-        opened(b).cmp(&opened(a)).then_with(|| a.run.cmp(&b.run))
+        opened(b).cmp(&opened(a)).then_with(|| a.run().cmp(b.run()))
     });
-    let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
     let read = move |known: Known| async move {
         Ok(match known.fold(broker, last).await? {
-            Ok(fold) if shards(&fold).next().is_none() => None,
+            Ok(fold) if fold.count_of(chosen) == 0 => None,
             Ok(fold) => Some(OfRun::Dead(Box::new(fold))),
-            Err(error) => told(&known.run, &error).map(OfRun::LeftOut),
+            Err(error) => told(known.run(), &error).map(OfRun::LeftOut),
         })
     };
     let all = stream::iter(suspects).map(read).buffered(runs::AT_ONCE);
@@ -77,10 +84,9 @@ pub async fn of_run(broker: &Broker, run: &RunId) -> Result<Fold, RunError> {
     runs::fold(broker, run).await
 }
 
-/// The dead shards of a run that were not given up, in order.
-pub fn shards(fold: &Fold) -> impl Iterator<Item = DeadShard> + '_ {
-    let dead = fold.dead().filter(|dead| !dead.dropped);
-    dead.map(|dead| DeadShard {
+/// The dead shards of a run that are meant, in order.
+pub fn shards<'a>(fold: &'a Fold, chosen: &Chosen) -> impl Iterator<Item = DeadShard> + use<'a> {
+    fold.dead_of(chosen).map(|dead| DeadShard {
         run: fold.run().clone(),
         job: fold.run().job().to_owned(),
         kind: dead.cell.kind,
@@ -90,6 +96,41 @@ pub fn shards(fold: &Fold) -> impl Iterator<Item = DeadShard> + '_ {
         error: dead.error.to_owned(),
         at: dead.at.rfc3339(),
     })
+}
+
+/// Dead shards that were purged before anybody had retried them or given them up: the value of a key of
+/// the `state` bucket, as JSON. The note goes with the ids of that time, or by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unseen {
+    /// Of how many runs.
+    pub runs: u64,
+    /// How many.
+    pub shards: u64,
+    /// The last of those runs.
+    pub last: RunId,
+    /// When that went, RFC 3339.
+    pub at: String,
+}
+
+impl Unseen {
+    /// Reads the value of the key.
+    pub fn read(value: &[u8]) -> Option<Unseen> {
+        serde_json::from_slice(value).ok()
+    }
+
+    /// The value of the key.
+    pub fn write(&self) -> Bytes {
+        serde_json::json!(self).to_string().into()
+    }
+}
+
+/// What went unseen so far, as planners have noted.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn unseen(broker: &Broker) -> Result<Option<Unseen>, ReadError> {
+    let noted = broker.state().get_of_leader(UNSEEN_KEY).await?;
+    Ok(noted.and_then(|noted| Unseen::read(noted.value.as_ref()?)))
 }
 
 /// Whether a run may have dead shards, as far as its summary says.

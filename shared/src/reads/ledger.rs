@@ -12,6 +12,12 @@ use crate::ledger::fold::Fold;
 use crate::ledger::record::{Author, PlanRecord, Record};
 use crate::wire::WireError;
 
+#[cfg(feature = "runs")]
+mod small;
+
+#[cfg(feature = "runs")]
+pub use small::Place;
+
 /// Whose records, and which of them.
 #[derive(Clone, Debug)]
 pub struct Span {
@@ -163,16 +169,17 @@ pub async fn walk(
     Ok(())
 }
 
-/// What the records of `span`, all of `run`, add up to.
+/// What the records of `run` up to `last` add up to.
 ///
 /// # Errors
 /// When the broker does not answer.
 #[cfg(feature = "runs")]
-pub async fn fold(broker: &Broker, run: RunId, span: Span) -> Result<Fold, ReadError> {
+pub async fn fold(broker: &Broker, run: RunId, last: u64) -> Result<Fold, ReadError> {
+    let place = Place::of(broker, &run).await?;
     let mut fold = Fold::new(run);
-    walk(broker, span, |entry| {
+    let take = |entry: Entry| {
         entry.fold_into(&mut fold);
-    })
-    .await?;
+    };
+    place.walk(broker, last, take).await?;
     Ok(fold)
 }

@@ -4,19 +4,20 @@
 //! its ledger at that moment, so what is shown is exact. A run whose ledger is gone counts as purged
 //! whatever its summary says: a planner may have died between the two.
 
-use std::collections::BTreeMap;
-
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::ledger::{self, Entry, Span};
+use super::ledger::{Entry, Place};
 use super::{LeftOut, ListError, RunError, lost};
 use crate::broker::Broker;
-use crate::id::{JobName, QueueName, RunId};
+use crate::id::{JobName, RunId};
 use crate::ledger::audit::{self, Audit};
 use crate::ledger::fold::Fold;
-use crate::ledger::record::{Author, PlanRecord};
+use crate::ledger::record::PlanRecord;
 use crate::ledger::summary::RunSummary;
-use crate::wire;
+
+pub(super) mod known;
+
+use known::{Known, known};
 
 /// Ledgers that are read at once: the broker is the slower end, and each costs a page of memory.
 pub(super) const AT_ONCE: usize = 16;
@@ -41,9 +42,8 @@ pub async fn list(
     job: Option<&JobName>,
     limit: usize,
 ) -> Result<Listed, ListError> {
-    let mut known = known(broker).await?;
-    known.retain(|known| job.is_none_or(|job| known.run.job() == job.as_str()));
-    let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
+    let (mut known, last) = known(broker).await?;
+    known.retain(|known| job.is_none_or(|job| known.run().job() == job.as_str()));
     let mut listed = Listed::default();
     // When a run was opened says its summary, or else its ledger.
     let (mut told, untold): (Vec<_>, Vec<_>) =
@@ -54,7 +54,7 @@ pub async fn list(
     }
     told.sort_by(|a, b| {
         let opened = |known: &Known| known.summary.as_ref().and_then(|s| s.opened_at.clone());
-        opened(b).cmp(&opened(a)).then_with(|| a.run.cmp(&b.run))
+        opened(b).cmp(&opened(a)).then_with(|| a.run().cmp(b.run()))
     });
     listed.more = told.len().saturating_sub(limit) as u64;
     told.truncate(limit);
@@ -72,8 +72,8 @@ pub async fn list(
 /// When there is no such run, it cannot be told of, or the broker does not answer.
 pub async fn fold(broker: &Broker, run: &RunId) -> Result<Fold, RunError> {
     let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
-    let span = Span::anywhere(broker.subjects(), run).up_to(last);
-    match fold_in(broker, span, run).await {
+    let place = Place::of(broker, run).await?;
+    match fold_at(broker, &place, last).await {
         Err(error) => Err(explained(broker, error).await?),
         folded => folded,
     }
@@ -108,12 +108,14 @@ pub async fn audit(broker: &Broker, run: &RunId) -> Result<audit::Report, RunErr
     let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
     let mut audit = Audit::new(run.clone());
     let mut beginning = Beginning::default();
-    let span = Span::anywhere(broker.subjects(), run).up_to(last);
-    ledger::walk(broker, span, |entry| {
+    let take = |entry: Entry| {
         beginning.see(&entry);
         audit.read(entry.sequence, entry.record.as_ref().ok());
-    })
-    .await?;
+    };
+    Place::of(broker, run)
+        .await?
+        .walk(broker, last, take)
+        .await?;
     if let Err(error) = beginning.check(broker, run) {
         return Err(explained(broker, error).await?);
     }
@@ -148,60 +150,21 @@ impl Beginning {
     }
 }
 
-pub(super) async fn fold_in(broker: &Broker, span: Span, run: &RunId) -> Result<Fold, RunError> {
+/// What the records at `place` up to `last` add up to.
+async fn fold_at(broker: &Broker, place: &Place, last: u64) -> Result<Fold, RunError> {
+    let run = &place.run;
     let mut fold = Fold::new(run.clone());
     let mut beginning = Beginning::default();
-    ledger::walk(broker, span, |entry| {
+    let take = |entry: Entry| {
         beginning.see(&entry);
         entry.fold_into(&mut fold);
-    })
-    .await?;
+    };
+    place.walk(broker, last, take).await?;
     beginning.check(broker, run)?;
     if fold.opening().is_none() {
         return Err(RunError::Headless { run: run.clone() });
     }
     Ok(fold)
-}
-
-/// A run that has a ledger, or a summary of one that went on.
-#[derive(Clone, Debug)]
-pub(super) struct Known {
-    pub(super) run: RunId,
-    /// `None`: its records stand under more than one queue, or under none.
-    queue: Option<QueueName>,
-    /// `None`: it has none that can be read.
-    pub(super) summary: Option<RunSummary>,
-}
-
-impl Known {
-    fn is_over(&self) -> bool {
-        self.summary
-            .as_ref()
-            .is_some_and(|summary| summary.state.ended())
-    }
-
-    /// What its records up to `last` add up to, or why that cannot be told. A broker that does not
-    /// answer is nothing of this run's.
-    pub(super) async fn fold(
-        &self,
-        broker: &Broker,
-        last: u64,
-    ) -> Result<Result<Fold, RunError>, ListError> {
-        let subjects = broker.subjects();
-        let span = match &self.queue {
-            Some(queue) => Span::of(subjects, queue, &self.run),
-            None => Span::anywhere(subjects, &self.run),
-        };
-        match fold_in(broker, span.up_to(last), &self.run).await {
-            Err(RunError::Read(error)) => Err(error.into()),
-            Err(RunError::Api(error)) => Err(error.into()),
-            Err(RunError::Absent { run, .. }) if self.summary.is_some() && !self.is_over() => {
-                let how = "it went on, and its ledger is gone".to_owned();
-                Ok(Err(RunError::Lost { run, how }))
-            }
-            told => Ok(told),
-        }
-    }
 }
 
 /// A run, or why it is left out.
@@ -235,7 +198,7 @@ fn exactly(
     last: u64,
 ) -> impl Stream<Item = Result<Exact, ListError>> + Unpin + '_ {
     let exact = move |mut known: Known| async move {
-        let run = known.run.clone();
+        let run = known.run().clone();
         if known.is_over() {
             return Ok(Exact {
                 run,
@@ -249,69 +212,4 @@ fn exactly(
         Ok(Exact { run, known })
     };
     Box::pin(stream::iter(runs).map(exact).buffered(AT_ONCE))
-}
-
-/// All runs that were not purged, by id.
-pub(super) async fn known(broker: &Broker) -> Result<Vec<Known>, ListError> {
-    // In this order: a run that is opened meanwhile has a ledger and no summary, never the other way.
-    let mut summaries = summaries(broker).await?;
-    let mut found: BTreeMap<RunId, (Known, u64)> = BTreeMap::new();
-    let subjects = broker.subjects();
-    let plans = broker
-        .subjects_of(&subjects.ledger(), &subjects.ledgers_by(Author::Plan))
-        .await?;
-    for (subject, records) in &plans {
-        let Some((queue, run, _)) = subjects.parse_ledger(subject) else {
-            continue;
-        };
-        if let Some((known, all)) = found.get_mut(&run) {
-            known.queue = None;
-            *all += records;
-        } else {
-            let known = Known {
-                queue: Some(queue),
-                summary: summaries.remove(&run),
-                run: run.clone(),
-            };
-            found.insert(run, (known, *records));
-        }
-    }
-    // A single record is the first of a run that was just opened, or the last of one that was purged.
-    let single = found.values().filter(|(_, records)| *records == 1);
-    let single: Vec<String> = single
-        .filter_map(|(known, _)| {
-            let queue = known.queue.as_ref()?;
-            Some(subjects.ledger_of(queue, &known.run, Author::Plan))
-        })
-        .collect();
-    for last in broker.multi_last(&subjects.ledger(), &single).await? {
-        if let Some((_, run, _)) = subjects.parse_ledger(&last.subject)
-            && wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end())
-        {
-            found.remove(&run);
-        }
-    }
-    let lost = summaries
-        .into_values()
-        .filter(|summary| !summary.state.ended());
-    let lost = lost.map(|summary| Known {
-        run: summary.run.clone(),
-        queue: None,
-        summary: Some(summary),
-    });
-    Ok(found
-        .into_values()
-        .map(|(known, _)| known)
-        .chain(lost)
-        .collect())
-}
-
-/// The summaries that can be read. One that cannot be is made anew from its ledger.
-async fn summaries(broker: &Broker) -> Result<BTreeMap<RunId, RunSummary>, ListError> {
-    let stored = broker.runs().entries(">").await?;
-    Ok(stored
-        .iter()
-        .filter_map(|entry| wire::decode::<RunSummary>(entry.value.as_deref()?).ok())
-        .map(|summary| (summary.run.clone(), summary))
-        .collect())
 }

@@ -21,6 +21,7 @@ pub async fn of(broker: &Broker, run: &RunId) -> Option<Vec<Waiting>> {
         run: run.clone(),
         slice: None,
         page: None,
+        error_like: None,
     };
     let subject = broker.subjects().command(verb);
     let asked = broker.request(subject, wire::encode(&command), PATIENCE);

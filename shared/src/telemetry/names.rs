@@ -34,9 +34,13 @@ pub const RUNS_CLOSED: &str = "gridloom_runs_closed_total";
 pub const RUNS_LOST: &str = "gridloom_runs_lost_total";
 /// Runs whose records were kept long enough (planner). Counter.
 pub const RUNS_PURGED: &str = "gridloom_runs_purged_total";
+/// Dead shards that were purged before anybody had retried them or given them up (planner). Counter.
+pub const DEAD_PURGED: &str = "gridloom_dead_purged_total";
 /// 1 where as many runs are open as one queue may have, so that its submissions wait, by `queue`
 /// (planner). Gauge.
 pub const QUEUE_CLOSED: &str = "gridloom_queue_closed";
+/// Submissions on the stream that are not answered yet (planner). Gauge.
+pub const SUBMISSIONS_WAITING: &str = "gridloom_submissions_waiting";
 /// 1 while the broker's clock is not gone by, since it jumped (planner). Gauge.
 pub const CLOCK_DOUBT: &str = "gridloom_clock_doubt";
 /// Submissions by `answer`: opened, repeated, refused (planner). Counter.
@@ -129,6 +133,10 @@ pub const ALL: &[Metric] = &[
         "1 where as many runs are open as one queue may have: its submissions wait.",
     ),
     gauge(
+        SUBMISSIONS_WAITING,
+        "Ad-hoc job messages on the submit stream that are not answered yet.",
+    ),
+    gauge(
         CLOCK_DOUBT,
         "1 while the broker's clock is not gone by, since it jumped: nothing is due, nothing is removed.",
     ),
@@ -139,6 +147,10 @@ pub const ALL: &[Metric] = &[
     counter(
         RUNS_PURGED,
         "Runs whose records were kept long enough and are gone.",
+    ),
+    counter(
+        DEAD_PURGED,
+        "Dead shards that were purged before anybody retried them or gave them up.",
     ),
     counter(
         SUBMISSIONS,

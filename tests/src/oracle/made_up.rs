@@ -50,6 +50,7 @@ pub(crate) fn closed() -> Record {
     Record::Plan(PlanRecord::Closed(Closed {
         state: EndState::Succeeded,
         error: None,
+        dead: 0,
         term: Term(1),
     }))
 }

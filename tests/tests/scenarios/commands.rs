@@ -282,6 +282,7 @@ async fn dead_shards_of_a_closed_run_are_retried_and_it_succeeds() -> anyhow::Re
             run: run.clone(),
             slice: None,
             page: None,
+            error_like: None,
         };
         for shards in [10, 0] {
             let subject = stage.broker.subjects().command(retry.verb);
@@ -301,13 +302,25 @@ async fn dead_shards_of_a_closed_run_are_retried_and_it_succeeds() -> anyhow::Re
             (10, 30)
         );
         std::fs::write(&cure, "")?;
-        let one = ["dead", "retry", run.as_str(), "--slice", "1", "--page", "3"];
+        let one = [
+            "dead",
+            "retry",
+            run.as_str(),
+            "--slice",
+            "1",
+            "--page",
+            "3",
+            "--yes",
+        ];
         assert_eq!(obeyed(stage, &one).await?[0]["shards"], 1);
         stage.closed(&run, SOON).await?;
         assert_eq!(stage.judge(&run).await?.summary.shards.dead, 9);
         assert_eq!(dead_list(stage, &run).await?, 9);
         assert_eq!(order(stage, &one).await?.code, 2);
-        assert_eq!(obeyed(stage, &["dead", "retry"]).await?[0]["shards"], 9);
+        assert_eq!(
+            obeyed(stage, &["dead", "retry", "--all", "--yes"]).await?[0]["shards"],
+            9
+        );
         stage.closed(&run, SOON).await?;
         let verdict = stage.judge(&run).await?.succeeded()?;
         assert_eq!((verdict.audit.dead, verdict.summary.rows), (0, 20));
@@ -325,7 +338,16 @@ async fn dead_shards_of_a_closed_run_are_retried_and_it_succeeds() -> anyhow::Re
 async fn dropped_shards_are_listed_no_more_and_stay_dead() -> anyhow::Result<()> {
     play(async |stage| {
         let (run, cure) = failed_run(stage, "").await?;
-        let one = ["dead", "drop", run.as_str(), "--slice", "0", "--page", "1"];
+        let one = [
+            "dead",
+            "drop",
+            run.as_str(),
+            "--slice",
+            "0",
+            "--page",
+            "1",
+            "--yes",
+        ];
         assert_eq!(obeyed(stage, &one).await?[0]["shards"], 1);
         assert_eq!(dead_list(stage, &run).await?, 9);
         let shown = obeyed(stage, &["show", run.as_str()]).await?;

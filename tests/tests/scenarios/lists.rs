@@ -123,7 +123,7 @@ async fn runs_that_are_gone_or_make_no_sense_spoil_no_list_of_others() -> anyhow
         assert_eq!(said.code, 1, "{said:?}");
         for verb in ["drop", "retry"] {
             // Dropped ones are retried only by name.
-            let (items, said) = list(stage, &["dead", verb]).await?;
+            let (items, said) = list(stage, &["dead", verb, "--all", "--yes"]).await?;
             let expected = if verb == "drop" { good.clone() } else { vec![] };
             assert_eq!(named(&items, "run"), expected, "{said:?}");
         }

@@ -227,7 +227,7 @@ async fn leader_that_is_frozen_in_its_sweep_destroys_no_run_that_goes_on_meanwhi
             let leader = stage.planners.len() - 1;
             stage.planners[leader].kill().await?;
             stage.free_leadership().await?;
-            let policy = ["planner", "--retention-most", "0", "--retention-every", "1h"];
+            let policy = ["planner", "--retention-most", "0", "--retention-most-dead", "0", "--retention-every", "1h"];
             let sweeping = stage.gridloom(&policy)?.start().await?;
             stage.planners.push(sweeping);
             eventually(SOON, "it sweeps", async || {

@@ -1,13 +1,15 @@
-//! What planners have seen and nobody may have heard: runs that were lost, and a broker's clock that jumped.
+//! What planners have seen and nobody may have heard: runs that were lost, dead shards that were purged
+//! unseen, and a broker's clock that jumped.
 
 use gridloom_planner::broker_clock::spoken;
 use gridloom_planner::leader::{self, LeaseValue};
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::broker::subjects::{LEADER_KEY, UNSEEN_KEY};
 use gridloom_shared::chain;
 use gridloom_shared::reads;
 
 use super::chart::Chart;
+use crate::output::counted;
 
 /// Runs that are named.
 const NAMED: usize = 5;
@@ -22,6 +24,28 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
         look_at_runs_set_aside(&lease, chart);
     }
     look_at_lost_runs(broker, chart).await;
+    look_at_unseen(broker, chart).await;
+}
+
+/// Dead shards that went before anybody had seen them.
+async fn look_at_unseen(broker: &Broker, chart: &mut Chart) {
+    let unseen = match reads::dead::unseen(broker).await {
+        Ok(Some(unseen)) => unseen,
+        Ok(None) => return,
+        Err(error) => return chart.bad("dead shards", chain(&error).to_string(), ""),
+    };
+    let text = format!(
+        "{} of {} purged before anybody retried or dropped them, the last of run {} at {}",
+        counted(unseen.shards, "dead shard"),
+        counted(unseen.runs, "run"),
+        unseen.last,
+        unseen.at
+    );
+    let advice = format!(
+        "look at gridloom dead list more often, or keep more (retention.dead, retention.most_dead); then forget this: nats kv del {}-state {UNSEEN_KEY}",
+        broker.subjects().namespace()
+    );
+    chart.note("dead shards", text, advice);
 }
 
 /// Whether the leader goes by the broker's clock.

@@ -1,13 +1,13 @@
 //! `gridloom dead list`: shards that used up their attempts, with their last error.
 
 use futures_util::TryStreamExt;
-use gridloom_shared::id::RunId;
-use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::fold::{self, Fold};
 use gridloom_shared::reads::dead::{self, DeadShard, OfRun};
 use gridloom_shared::reads::runs;
 use gridloom_shared::tile::TileKind;
 
 use super::age;
+use crate::args::Chosen;
 use crate::commands::Context;
 use crate::fault::Verdict;
 use crate::output::{Align, List, Output, Table, counted};
@@ -19,18 +19,25 @@ const SHOWN: usize = 1_000;
 ///
 /// # Errors
 /// When there is no such run, or the broker does not answer.
-pub async fn dead(context: &Context, run: Option<RunId>) -> anyhow::Result<Verdict> {
+pub async fn dead(context: &Context, which: &Chosen) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     let output = &context.output;
     let mut list = output.list();
     let mut left_out = Vec::new();
-    if let Some(run) = &run {
-        show(output, &mut list, &runs::fold(&broker, run).await?);
+    let chosen = fold::Chosen {
+        slice: which.slice,
+        page: which.page,
+        error_like: which.error_like.clone(),
+        given_up: false,
+    };
+    if let Some(run) = &which.run {
+        let fold = runs::fold(&broker, run).await?;
+        show(output, &mut list, (&fold, &chosen));
     } else {
-        let mut all = dead::list(&broker).await?;
+        let mut all = dead::list(&broker, which.job.as_ref(), &chosen).await?;
         while let Some(of_run) = all.try_next().await? {
             match of_run {
-                OfRun::Dead(fold) => show(output, &mut list, &fold),
+                OfRun::Dead(fold) => show(output, &mut list, (&fold, &chosen)),
                 OfRun::LeftOut(run) => left_out.push(run),
             }
         }
@@ -40,18 +47,18 @@ pub async fn dead(context: &Context, run: Option<RunId>) -> anyhow::Result<Verdi
     Ok(Verdict::Fine)
 }
 
-fn show(output: &Output, list: &mut List, fold: &Fold) {
+fn show(output: &Output, list: &mut List, (fold, chosen): (&Fold, &fold::Chosen)) {
+    let mut shards = dead::shards(fold, chosen);
     if output.is_json() {
-        return dead::shards(fold).for_each(|shard| list.item(&shard));
+        return shards.for_each(|shard| list.item(&shard));
     }
-    let mut shards = dead::shards(fold);
     let shown: Vec<DeadShard> = shards.by_ref().take(SHOWN).collect();
     if shown.is_empty() {
         return;
     }
     list.say(format!("run {}", fold.run()));
     output.table(&table(&shown), "");
-    let more = shards.count() as u64;
+    let more = fold.count_of(chosen) - shown.len() as u64;
     if more > 0 {
         let more = counted(more, "dead shard");
         output.note(format!("{more} more of this run; see them with --json"));

@@ -83,6 +83,7 @@ fn wave_that_came_after_another_planners_order_is_decided_anew() {
         request: 1,
         which: Which::All,
         closed: false,
+        left: 0,
         term: TERM,
     };
     order(&mut script, PlanRecord::Dropped(dropped));
@@ -164,6 +165,7 @@ fn orders_are_judged_by_how_the_run_stands() {
         run: RunId::new("sum_s_1").unwrap(),
         slice,
         page,
+        error_like: None,
     };
     let judged =
         |script: &Script, command: &Command| judge(script.run.fold(), command, TERM, CELLS_MAX);
@@ -198,10 +200,16 @@ fn orders_are_judged_by_how_the_run_stands() {
         Judged::Answer(Answer::Refused { .. })
     ));
     let alive = command(4, Verb::Drop, Some(0), Some(1));
-    assert!(matches!(
-        judged(&script, &alive),
-        Judged::Answer(Answer::Misuse { .. })
-    ));
+    let like = Command {
+        error_like: Some("lost".to_owned()),
+        ..command(5, Verb::Drop, None, None)
+    };
+    for nobody in [&alive, &like] {
+        assert!(matches!(
+            judged(&script, nobody),
+            Judged::Answer(Answer::Misuse { .. })
+        ));
+    }
 }
 
 /// A run with one wave on its way to the queue.

@@ -10,7 +10,7 @@ use gridloom_shared::command::{Answer, Broadcast};
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, Closed, PlanRecord};
-use gridloom_shared::reads::ledger::{self, Span};
+use gridloom_shared::reads::ledger;
 use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
@@ -105,8 +105,7 @@ impl Envoy {
             cause,
         })?;
         let up_to = last.last_seq.max(position);
-        let span = Span::anywhere(subjects, run).up_to(up_to);
-        ledger::fold(&self.broker, run.clone(), span).await
+        ledger::fold(&self.broker, run.clone(), up_to).await
     }
 
     /// Reads waves of a run again. One that is gone, or is none, can never be read.

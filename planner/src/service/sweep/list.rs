@@ -34,8 +34,15 @@ struct Plan {
 #[derive(Debug)]
 enum Standing {
     Open,
-    Over { end: u64, closed_at: UnixMs },
-    Retired { sequence: u64, retired: Retired },
+    Over {
+        end: u64,
+        closed_at: UnixMs,
+        dead: u64,
+    },
+    Retired {
+        sequence: u64,
+        retired: Retired,
+    },
 }
 
 impl Listed {
@@ -63,6 +70,7 @@ impl Listed {
                 Ok(record) if record.is_end() => Standing::Over {
                     end: last.seq,
                     closed_at: last.at,
+                    dead: record.dead_left(),
                 },
                 Ok(_) | Err(_) => Standing::Open,
             };
@@ -86,7 +94,12 @@ impl Listed {
     /// Runs that are over and have their records.
     pub(super) fn kept(&self) -> Vec<Kept> {
         let over = self.plans.iter().filter_map(|((queue, run), plan)| {
-            let Standing::Over { end, closed_at } = plan.standing else {
+            let Standing::Over {
+                end,
+                closed_at,
+                dead,
+            } = plan.standing
+            else {
                 return None;
             };
             Some(Kept {
@@ -94,6 +107,7 @@ impl Listed {
                 queue: queue.clone(),
                 end,
                 closed_at,
+                dead,
             })
         });
         over.collect()

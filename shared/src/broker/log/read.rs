@@ -188,6 +188,28 @@ impl Broker {
         })
     }
 
+    /// The first `count` records on `subject`, which must hold no wildcards, by some replica: fewer where
+    /// it lags, where more were not stored, or where they are too large for one page.
+    pub async fn first_on(
+        &self,
+        stream: &StreamName,
+        subject: &str,
+        count: u64,
+    ) -> Result<Vec<Record>, ReadError> {
+        let question = json!({
+            "seq": 1,
+            "next_by_subj": subject,
+            "batch": count.min(PAGE_RECORDS),
+            "max_bytes": PAGE_BYTES,
+        });
+        let page = self.direct_get(stream, &question).await;
+        let (page, _) = page.map_err(|cause| ReadError {
+            stream: stream.to_string(),
+            cause,
+        })?;
+        Ok(page)
+    }
+
     async fn direct_first(
         &self,
         stream: &StreamName,

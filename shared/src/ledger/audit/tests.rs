@@ -388,6 +388,7 @@ fn order(reopened: bool, a: u32, b: u32, c: u32) -> Record {
             request,
             which,
             closed: false,
+            left: 0,
             term,
         })
     })

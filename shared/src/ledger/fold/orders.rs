@@ -3,10 +3,32 @@
 use std::ops::Range;
 
 use super::graves::Grave;
-use super::{Cell, Fold};
+use super::{Cell, Dead, Fold};
 use crate::clock::UnixMs;
 use crate::ledger::orders::{Cancelled, Dropped, Reopened, Which};
 use crate::tile::TileKind;
+
+/// Which dead shards of a run are meant; by default all that were not given up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Only those of this slice.
+    pub slice: Option<u32>,
+    /// Only this page of it.
+    pub page: Option<u32>,
+    /// Only those whose last error holds this text, in capital letters or small ones.
+    pub error_like: Option<String>,
+    /// Those too that were given up.
+    pub given_up: bool,
+}
+
+impl Chosen {
+    fn has_error(&self, error: &str) -> bool {
+        let Some(text) = &self.error_like else {
+            return true;
+        };
+        error.to_lowercase().contains(&text.to_lowercase())
+    }
+}
 
 impl Fold {
     pub(super) fn cancel(&mut self, cancelled: &Cancelled) {
@@ -80,22 +102,40 @@ impl Fold {
 
     /// How many dead shards and questions were not given up.
     pub fn dead_kept(&self) -> u64 {
-        let kept = self.dead.iter().filter(|(.., grave)| !grave.dropped);
-        kept.map(|(_, pages, _)| u64::from(pages.end - pages.start))
+        self.count_of(&Chosen::default())
+    }
+
+    /// The dead shards and questions that are meant, in order.
+    pub fn dead_of<'a>(&'a self, chosen: &Chosen) -> impl Iterator<Item = Dead<'a>> + use<'a> {
+        let graves = self.graves_of(chosen);
+        graves.flat_map(move |(first, pages, grave)| {
+            pages.map(move |page| self.dead_at(Cell { page, ..first }, grave))
+        })
+    }
+
+    /// How many those are.
+    pub fn count_of(&self, chosen: &Chosen) -> u64 {
+        let graves = self.graves_of(chosen);
+        graves
+            .map(|(_, pages, _)| u64::from(pages.end - pages.start))
             .sum()
     }
 
-    /// The dead shards of a slice, or one page of it.
-    pub fn dead_of(&self, slice: u32, page: Option<u32>) -> impl Iterator<Item = Cell> + '_ {
-        let kinds = [TileKind::Page, TileKind::Probe].into_iter();
-        let kinds = kinds.filter(move |kind| page.is_none() || *kind == TileKind::Page);
-        kinds.flat_map(move |kind| {
-            let runs = self.dead.of_slice(kind, slice).map(|(pages, _)| pages);
-            let pages = runs.flat_map(move |pages| match page {
-                Some(page) => page.max(pages.start)..page.saturating_add(1).min(pages.end),
+    fn graves_of<'a>(
+        &'a self,
+        chosen: &Chosen,
+    ) -> impl Iterator<Item = (Cell, Range<u32>, &'a Grave)> + use<'a> {
+        let chosen = chosen.clone();
+        self.dead.iter().filter_map(move |(first, pages, grave)| {
+            let is_meant = (chosen.given_up || !grave.dropped)
+                && chosen.slice.is_none_or(|slice| slice == first.slice)
+                && chosen.has_error(self.errors.text(grave.error));
+            let pages = match chosen.page {
                 None => pages,
-            });
-            pages.map(move |page| Cell { kind, slice, page })
+                Some(_) if first.kind != TileKind::Page => return None,
+                Some(page) => page.max(pages.start)..page.saturating_add(1).min(pages.end),
+            };
+            (is_meant && !pages.is_empty()).then_some((first, pages, grave))
         })
     }
 

@@ -226,6 +226,7 @@ mod tests {
             nonce: Some(Nonce(1)),
             content: Some(0),
             closed_at: UnixMs(1),
+            dead: 0,
             term: Term(1),
         }));
         let fold = folded(&[("left", retired.clone())]);
@@ -234,6 +235,7 @@ mod tests {
         let closed = Record::Plan(PlanRecord::Closed(Closed {
             state: EndState::Succeeded,
             error: None,
+            dead: 0,
             term: Term(1),
         }));
         let rest = [opened(1, "left"), closed, retired].map(|record| ("left", record));

@@ -13,6 +13,7 @@ use crate::tile::{Bounds, Key, TileKind};
 
 mod any;
 mod bombs;
+mod chosen;
 mod opened;
 
 use opened::opened;
@@ -149,6 +150,7 @@ fn dropped(request: u64, which: Which) -> Record {
         request,
         which,
         closed: false,
+        left: 0,
         term: Term(1),
     }))
 }
@@ -157,6 +159,7 @@ fn closed() -> Record {
     Record::Plan(PlanRecord::Closed(Closed {
         state: EndState::Failed,
         error: None,
+        dead: 0,
         term: Term(1),
     }))
 }
@@ -558,32 +561,6 @@ fn reopening_twice_changes_nothing_the_second_time() {
 }
 
 #[test]
-fn shards_that_were_given_up_stay_dead_and_are_reopened_only_by_name() {
-    let mut records = whole_grid();
-    let dead = [entry((0, 0), 2, 0, 0, 2, failure(Retry::Never))];
-    let first = Which::These(vec![page_cell(0, 0), page_cell(1, 5)]);
-    records.extend([outcome(1, 0, &dead), dropped(1, first.clone())]);
-    let fold = folded(&records);
-    assert_eq!(fold.counts().dead, 2);
-    let kept = fold.dead().filter(|dead| !dead.dropped);
-    assert_eq!(
-        kept.map(|dead| dead.cell).collect::<Vec<_>>(),
-        [page_cell(0, 1)]
-    );
-    assert_eq!(fold.dead_kept(), 1);
-    let of = |page| fold.dead_of(0, page).collect::<Vec<_>>();
-    assert_eq!(of(Some(0)), [page_cell(0, 0)]);
-    assert_eq!((of(None).len(), of(Some(2)).len()), (2, 0));
-    records.push(reopened(2, first));
-    let fold = folded(&records);
-    assert_eq!((fold.counts().dead, fold.retrying()), (1, 1));
-    assert_eq!(
-        fold.due(UnixMs(u64::MAX)).next().map(|due| due.cell),
-        Some(page_cell(0, 0))
-    );
-}
-
-#[test]
 fn outcomes_that_come_after_a_cancellation_count_as_always() {
     let mut records = whole_grid();
     records.push(cancelled(4));
@@ -603,6 +580,7 @@ fn closing_is_remembered() {
     let closed = Closed {
         state: EndState::Failed,
         error: Some("x".into()),
+        dead: 2,
         term: Term(1),
     };
     records.push(Record::Plan(PlanRecord::Closed(closed.clone())));

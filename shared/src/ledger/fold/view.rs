@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::graves::Grave;
 use super::{Cell, Counts, ErrorGroup, FailedCell, Fold, OpenTile, Opening};
 use crate::clock::UnixMs;
 use crate::grid::frontier::Frontier;
@@ -167,14 +168,18 @@ impl Fold {
     /// Shards whose attempts are used up, in order.
     pub fn dead(&self) -> impl DoubleEndedIterator<Item = Dead<'_>> {
         self.dead.iter().flat_map(move |(first, pages, grave)| {
-            pages.map(move |page| Dead {
-                cell: Cell { page, ..first },
-                attempts: grave.attempts,
-                error: self.errors.text(grave.error),
-                at: grave.at,
-                dropped: grave.dropped,
-            })
+            pages.map(move |page| self.dead_at(Cell { page, ..first }, grave))
         })
+    }
+
+    pub(super) fn dead_at(&self, cell: Cell, grave: &Grave) -> Dead<'_> {
+        Dead {
+            cell,
+            attempts: grave.attempts,
+            error: self.errors.text(grave.error),
+            at: grave.at,
+            dropped: grave.dropped,
+        }
     }
 
     /// The errors of the failures that counted, as far as they are kept.

@@ -32,8 +32,16 @@ pub struct Closed {
     /// Why, where it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Dead shards and questions that nobody gave up: so long as there are some, the run is kept as
+    /// dead letters are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dead: u64,
     /// The decider's term.
     pub term: Term,
+}
+
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Nothing more of the run is issued; what is queued or runs is stopped.
@@ -68,6 +76,9 @@ pub struct Dropped {
     pub which: Which,
     /// Whether the run was closed before: it still is.
     pub closed: bool,
+    /// Dead shards and questions that are not given up by then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left: u64,
     /// The decider's term.
     pub term: Term,
 }

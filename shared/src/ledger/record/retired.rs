@@ -20,6 +20,9 @@ pub struct Retired {
     pub content: Option<u64>,
     /// When the run was closed, by the broker's clock.
     pub closed_at: UnixMs,
+    /// Its dead shards and questions that nobody retried or gave up: they go unseen.
+    #[serde(default, skip_serializing_if = "super::orders::is_zero")]
+    pub dead: u64,
     /// The decider's term.
     pub term: Term,
 }

@@ -241,6 +241,7 @@ impl State {
             run: run(),
             slice: None,
             page: None,
+            error_like: None,
         }
     }
 

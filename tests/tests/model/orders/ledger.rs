@@ -260,6 +260,7 @@ fn real(record: &Record, sequence: u64) -> record::Record {
                 End::Cancelled => EndState::Cancelled,
             },
             error: None,
+            dead: 0,
             term: term(of),
         }),
         Record::Cancelled { request, term: of } => PlanRecord::Cancelled(Cancelled {

@@ -206,6 +206,7 @@ impl Facts {
             run: run(),
             slice: None,
             page: None,
+            error_like: None,
         };
         match order::judge(&self.fold, &command, Term(u64::from(term)), CELLS_MAX) {
             Judged::Write(PlanRecord::Reopened(_), shards) => {
@@ -254,6 +255,7 @@ fn real(record: Record, sequence: u64) -> record::Record {
             nonce: nonce.map(|nonce| Nonce(u64::from(nonce))),
             content: Some(0),
             closed_at: UnixMs(0),
+            dead: 1,
             term: term(of),
         })
     };
@@ -267,6 +269,7 @@ fn real(record: Record, sequence: u64) -> record::Record {
                 EndState::Failed
             },
             error: None,
+            dead: u64::from(!succeeded),
             term: term(0),
         }),
         Record::Reopened { term: of } => PlanRecord::Reopened(Reopened {

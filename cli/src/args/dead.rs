@@ -1,0 +1,63 @@
+//! What may be typed about dead shards.
+
+use clap::{Args, Subcommand};
+use gridloom_shared::id::{JobName, RunId};
+
+/// What to do with dead shards.
+#[derive(Debug, Subcommand)]
+pub enum Dead {
+    /// List dead shards, with their last error
+    List(Chosen),
+    /// Give dead shards as many attempts again as their job allows; their runs go on
+    Retry(DeadOf),
+    /// Give dead shards up: they are listed no more, and stay dead
+    Drop(DeadOf),
+}
+
+/// Which dead shards.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Chosen {
+    /// Those of this run
+    #[arg(value_name = "RUN")]
+    pub run: Option<RunId>,
+    /// Those of all runs of this job
+    #[arg(long, value_name = "JOB", conflicts_with = "run")]
+    pub job: Option<JobName>,
+    /// Only those of this slice
+    #[arg(long, value_name = "N")]
+    pub slice: Option<u32>,
+    /// Only this page of the slice
+    #[arg(long, value_name = "N", requires = "slice")]
+    pub page: Option<u32>,
+    /// Only those whose last error holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub error_like: Option<String>,
+}
+
+/// Which dead shards an order is for, and whether to ask first.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DeadOf {
+    /// Which dead shards.
+    #[command(flatten)]
+    pub chosen: Chosen,
+    /// All dead shards of all runs
+    #[arg(long, conflicts_with_all = ["run", "job", "slice", "error_like"])]
+    pub all: bool,
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+impl DeadOf {
+    /// Whether something was chosen: nobody gives up everything by leaving words out.
+    pub fn is_choice(&self) -> bool {
+        let Chosen {
+            run,
+            job,
+            slice,
+            page: _,
+            error_like,
+        } = &self.chosen;
+        self.all || run.is_some() || job.is_some() || slice.is_some() || error_like.is_some()
+    }
+}
