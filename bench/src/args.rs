@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Measures Gridloom on this machine.
@@ -28,6 +29,12 @@ pub(crate) enum Order {
     Failover(FailoverFlags),
     /// What thousands of open runs cost, and how soon they are done
     OpenRuns(OpenRunsFlags),
+    /// What many handlers on one queue cost
+    Lanes(LanesFlags),
+    /// How long a list takes that looks into thousands of ledgers
+    Lists(ListsFlags),
+    /// Whether a planner's memory stays small over a day, and over ten million shards that die
+    Memory(MemoryFlags),
     /// Whether limits, fairness and tile sizes do what they are for
     Limits(LimitsFlags),
     /// The publishing process of the hand-written loop
@@ -42,6 +49,12 @@ pub(crate) enum Order {
     /// The worker of `failover`
     #[command(hide = true)]
     NapWorker(Child),
+    /// A story of `memory`
+    #[command(hide = true)]
+    MemoryChild(MemoryChild),
+    /// Workers of `lanes`
+    #[command(hide = true)]
+    LaneWorkers(LaneChild),
     /// The worker of `limits`
     #[command(hide = true)]
     LogWorker(LogChild),
@@ -133,6 +146,117 @@ pub(crate) struct OpenRunsFlags {
     /// Runs that then drain on another installation
     #[arg(long, value_name = "N", default_value = "3000")]
     pub(crate) drained: NonZeroU32,
+    /// Submissions that then wait on a third one, beyond its bound on open runs; 0 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) submissions: u32,
+    /// Only those submissions
+    #[arg(long)]
+    pub(crate) submissions_only: bool,
+    /// Most open runs of a queue there
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(crate) bound: NonZeroU32,
+}
+
+/// Flags of `lanes`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LanesFlags {
+    /// Workers, of 1 to 4 slots each
+    #[arg(long, value_name = "N", default_value = "200")]
+    pub(crate) workers: NonZeroU32,
+    /// Of these so many have a handler more than the others
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) right: NonZeroU32,
+    /// Workers in one process
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) per_process: NonZeroU32,
+    /// Handlers that every worker has
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) handlers: NonZeroU32,
+    /// Servers, and copies of each stream: 1 or 3
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(["1", "3"]).map(|text| if text == "1" { 1 } else { 3 }))]
+    pub(crate) replicas: usize,
+    /// Seconds of each part
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) seconds: NonZeroU32,
+    /// Runs of one shard a second
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub(crate) rate: NonZeroU32,
+    /// Rounds of the job that only some can run
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(crate) rounds: NonZeroU32,
+}
+
+/// Some of the workers of `lanes`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LaneChild {
+    /// The broker
+    #[arg(long)]
+    pub(crate) nats: String,
+    /// Number of the first worker
+    #[arg(long)]
+    pub(crate) first: u32,
+    /// How many
+    #[arg(long)]
+    pub(crate) count: u32,
+    /// Handlers that all have
+    #[arg(long)]
+    pub(crate) handlers: u32,
+    /// Workers below this number have one more
+    #[arg(long)]
+    pub(crate) special: u32,
+}
+
+/// Flags of `lists`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ListsFlags {
+    /// Runs whose shards are all dead
+    #[arg(long, value_name = "N", default_value = "5000")]
+    pub(crate) runs: NonZeroU32,
+    /// Shards of each of them
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub(crate) shards: NonZeroU32,
+    /// Rounds of each list
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(crate) rounds: NonZeroU32,
+}
+
+/// Flags of `memory`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MemoryFlags {
+    /// Minutes of the day
+    #[arg(long, value_name = "N", default_value_t = 24 * 60)]
+    pub(crate) minutes: u64,
+    /// Shards that die
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    pub(crate) shards: u32,
+}
+
+/// Which story, and whether a standby folds it too.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MemoryChild {
+    /// The story
+    pub(crate) tale: Tale,
+    /// A standby folds beside the leader
+    #[arg(long)]
+    pub(crate) standby: bool,
+    /// Minutes of the day
+    #[arg(long)]
+    pub(crate) minutes: u64,
+    /// Shards that die
+    #[arg(long)]
+    pub(crate) shards: u32,
+}
+
+/// A story of `memory`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tale {
+    /// A day of runs whose records interleave
+    Day,
+    /// Every shard of a run dies at once
+    Deaths,
+    /// Every shard of a run dies after several attempts
+    Retries,
 }
 
 /// Flags of `limits`.

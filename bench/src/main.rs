@@ -7,7 +7,10 @@
 //! | [`latency`] | how long a small run waits for its first shard |
 //! | [`failover`] | how long what a worker ran stands still when it dies |
 //! | [`open_runs`] | what thousands of open runs cost, and how soon they are done |
+//! | [`lanes`] | what many handlers on one queue cost, and whom a worker without one delays |
+//! | [`lists`] | what a list over thousands of ledgers costs |
 //! | [`limits`] | whether limits, fairness and tile sizes do what they are for |
+//! | [`memory`] | whether a planner's memory stays small whatever its runs do |
 //! | [`stack`] | the processes that are measured |
 //! | [`hand`] | the loop written by hand: what the engine is compared with |
 //! | [`engine`] | one run of the engine, from submission to its last record |
@@ -21,8 +24,11 @@ mod args;
 mod engine;
 mod failover;
 mod hand;
+mod lanes;
 mod latency;
 mod limits;
+mod lists;
+mod memory;
 mod open_runs;
 mod path;
 mod plans;
@@ -37,8 +43,10 @@ use gridloom_cli::output::{self, Form, Output};
 
 use args::{Line, Order};
 
-/// Commands of `gridloom` that the measured processes are.
-const HANDED_OVER: &[&str] = &["guard", "planner", "worker"];
+/// Commands of `gridloom` that the measured processes are, or that are asked of them.
+const HANDED_OVER: &[&str] = &[
+    "guard", "planner", "worker", "dead", "runs", "show", "doctor",
+];
 
 fn main() -> ExitCode {
     let first = std::env::args().nth(1).unwrap_or_default();
@@ -70,6 +78,11 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::Latency(flags) => Box::pin(latency::run(&output, &flags)).await,
             Order::Failover(flags) => Box::pin(failover::run(&output, &flags)).await,
             Order::OpenRuns(flags) => Box::pin(open_runs::run(&output, &flags)).await,
+            Order::Lanes(flags) => Box::pin(lanes::run(&output, &flags)).await,
+            Order::LaneWorkers(child) => lanes::worker::serve(&child).await,
+            Order::Lists(flags) => Box::pin(lists::run(&output, &flags)).await,
+            Order::Memory(flags) => Box::pin(memory::run(&output, &flags)).await,
+            Order::MemoryChild(child) => memory::child(&output, &child),
             Order::Limits(flags) => Box::pin(limits::run(&output, &flags)).await,
             Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
             Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,

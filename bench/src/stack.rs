@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use gridloom_cli::embedded::{EmbeddedServer, Options};
+use gridloom_cli::embedded::{EmbeddedServer, Options, free_port};
 use gridloom_cli::guard::{Guarded, Launch};
 use gridloom_cli::output::Output;
 use gridloom_shared::broker::{self, Broker};
@@ -23,6 +23,8 @@ use tokio::time::{Instant, timeout};
 pub(crate) const NAMESPACE: &str = "bench";
 /// The queue that is measured.
 pub(crate) const QUEUE: &str = "default";
+/// Brokers of a cluster.
+const MEMBERS: usize = 3;
 /// How long processes may take to start.
 const START: Duration = Duration::from_secs(30);
 
@@ -102,7 +104,8 @@ impl Process {
 /// The broker, and where the children's files are.
 #[derive(Debug)]
 pub(crate) struct Stack {
-    server: EmbeddedServer,
+    /// One, or the members of a cluster.
+    servers: Vec<EmbeddedServer>,
     dir: TempDir,
 }
 
@@ -114,25 +117,69 @@ impl Stack {
             ..Options::default()
         };
         let server = EmbeddedServer::start(options, &|line| output.note(line)).await?;
+        Stack::around(vec![server])
+    }
+
+    /// Starts three brokers as one cluster.
+    pub(crate) async fn start_cluster(output: &Output) -> anyhow::Result<Stack> {
+        let mut ports = Vec::new();
+        while ports.len() < MEMBERS {
+            let port = free_port().context("find a free port")?;
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        let routes = ports
+            .iter()
+            .map(|port| format!("\"nats://127.0.0.1:{port}\""));
+        let routes = routes.collect::<Vec<_>>().join(", ");
+        let say = |line: &str| output.note(line);
+        let members = ports.iter().enumerate().map(|(member, port)| {
+            let options = Options {
+                name: Some(format!("member-{member}")),
+                server_config: format!(
+                    "cluster {{\nname: \"trio\"\nlisten: \"127.0.0.1:{port}\"\nroutes: [{routes}]\nno_advertise: true\n}}\n"
+                ),
+                ..Options::default()
+            };
+            EmbeddedServer::start(options, &say)
+        });
+        Stack::around(futures_util::future::try_join_all(members).await?)
+    }
+
+    fn around(servers: Vec<EmbeddedServer>) -> anyhow::Result<Stack> {
         let dir = tempfile::Builder::new()
             .prefix("gridloom-bench-")
             .tempdir()?;
-        Ok(Stack { server, dir })
+        Ok(Stack { servers, dir })
     }
 
-    /// Where the broker is.
+    /// Where the brokers are.
     pub(crate) fn url(&self) -> String {
-        self.server.url()
+        let urls: Vec<String> = self.servers.iter().map(EmbeddedServer::url).collect();
+        urls.join(",")
+    }
+
+    /// Where the first of them is.
+    pub(crate) fn first_url(&self) -> String {
+        self.servers[0].url()
     }
 
     /// Version of the broker.
     pub(crate) fn version(&self) -> String {
-        self.server.binary().version.to_string()
+        self.servers[0].binary().version.to_string()
     }
 
-    /// The broker's process id.
+    /// The process id of the only broker, or the first.
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
-        self.server.pid().context("find the broker's process")
+        Ok(self.pids()?[0])
+    }
+
+    /// The process ids of all brokers.
+    pub(crate) fn pids(&self) -> anyhow::Result<Vec<u32>> {
+        let pids = self.servers.iter().map(EmbeddedServer::pid);
+        let pids: Option<Vec<u32>> = pids.collect();
+        pids.context("find the broker's process")
     }
 
     /// Starts a process of the hand-written loop, or another that this program is.
@@ -173,6 +220,27 @@ impl Stack {
         self.service("planner", name, &more).await
     }
 
+    /// As [`Stack::planner_named`], with further flags.
+    pub(crate) async fn planner_with(
+        &self,
+        name: &str,
+        more: &[String],
+    ) -> anyhow::Result<Process> {
+        self.service("planner", name, more).await
+    }
+
+    /// What a command says that asks this installation, as JSON.
+    pub(crate) async fn asked(&self, args: &[&str]) -> anyhow::Result<serde_json::Value> {
+        let own = std::env::current_exe().context("find the running program")?;
+        let ended = tokio::process::Command::new(own)
+            .args(args)
+            .args(["--json", "--namespace", NAMESPACE, "--nats", &self.url()])
+            .kill_on_drop(true)
+            .output()
+            .await?;
+        Ok(serde_json::from_slice(&ended.stdout)?)
+    }
+
     /// Starts `gridloom worker`, the `number`th.
     pub(crate) async fn worker(&self, number: u32, concurrency: u32) -> anyhow::Result<Process> {
         let more = ["--concurrency".to_owned(), concurrency.to_string()];
@@ -202,7 +270,9 @@ impl Stack {
 
     /// Removes the broker's store.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.server.stop().await?;
+        for server in self.servers {
+            server.stop().await?;
+        }
         Ok(())
     }
 }

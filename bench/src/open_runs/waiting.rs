@@ -19,7 +19,7 @@ use crate::stats::Spread;
 use crate::usage;
 
 /// The queue without workers.
-const AWAY: &str = "away";
+pub(super) const AWAY: &str = "away";
 /// Until summaries are written, and what else follows the opening of runs.
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long a takeover may take.
@@ -77,7 +77,7 @@ pub(super) async fn measure(
     Ok((version, found))
 }
 
-async fn apply_away(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
+pub(super) async fn apply_away(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
     let spec = parse::from_value(json!({
         "name": "away",
         "handler": "noop",
@@ -89,7 +89,11 @@ async fn apply_away(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
 }
 
 /// Processor time of both planners, as a part of a core, while nothing happens.
-async fn at_rest(leader: &Process, standby: &Process, seconds: u32) -> anyhow::Result<(f64, f64)> {
+pub(super) async fn at_rest(
+    leader: &Process,
+    standby: &Process,
+    seconds: u32,
+) -> anyhow::Result<(f64, f64)> {
     let used = || -> anyhow::Result<(f64, f64)> {
         Ok((
             usage::cpu_seconds(leader.pid())?,
@@ -103,7 +107,7 @@ async fn at_rest(leader: &Process, standby: &Process, seconds: u32) -> anyhow::R
 }
 
 /// How long runs of another queue wait for their first start, in milliseconds, in ascending order.
-async fn others(
+pub(super) async fn others(
     stack: &Stack,
     broker: &Broker,
     job: &JobName,
@@ -133,7 +137,7 @@ async fn takeover(
 }
 
 /// Submits a run and waits until it has a wave.
-async fn first_run(broker: &Broker, job: &JobName, id: &str) -> anyhow::Result<()> {
+pub(super) async fn first_run(broker: &Broker, job: &JobName, id: &str) -> anyhow::Result<()> {
     let queue: QueueName = QUEUE.parse()?;
     let body = json!({ "id": id, "params": { "number": 0, "sent_ns": 0 } });
     let subject = broker.subjects().submit_to(job);
