@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
-use gridloom_shared::id::{RunId, Session, Term};
+use gridloom_shared::id::{QueueName, RunId, Session, Term};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -48,6 +48,31 @@ pub struct LeaseValue {
     /// Runs of which the holder plans nothing more.
     #[serde(default, skip_serializing_if = "SetAside::is_empty")]
     pub set_aside: SetAside,
+    /// Queues that open no runs, since as many are open there as may be: some of them where they are many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub full: Vec<QueueName>,
+}
+
+/// What a holder has to tell of its runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// See [`LeaseValue::set_aside`].
+    pub set_aside: SetAside,
+    /// See [`LeaseValue::full`].
+    pub full: Vec<QueueName>,
+}
+
+impl Told {
+    /// Queues that a lease names.
+    const NAMED: usize = 20;
+
+    /// Of the runs that were set aside, and the queues that are full.
+    pub fn of(set_aside: &BTreeSet<RunId>, full: &BTreeSet<QueueName>) -> Told {
+        Told {
+            set_aside: SetAside::of(set_aside),
+            full: full.iter().take(Told::NAMED).cloned().collect(),
+        }
+    }
 }
 
 /// Open runs of which nothing more is planned, because their plan makes no sense.
@@ -285,6 +310,7 @@ mod tests {
             free,
             clock_jump_ms: None,
             set_aside: SetAside::default(),
+            full: Vec::new(),
         }
     }
 

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use crate::admission::Flow;
 use crate::broker_clock::BrokerClock;
 use crate::lead;
-use crate::leader::{self, Leadership, Notice, SetAside};
+use crate::leader::{self, Leadership, Notice, Told};
 use crate::now::Now;
 use crate::retention::Retention;
 use crate::toll::Tolls;
@@ -219,7 +219,7 @@ impl Service {
         let (changes_in, mut changes) = mpsc::channel(8);
         let (orders, orders_out) = mpsc::channel(8);
         let (replaced_in, mut replaced) = mpsc::channel(1);
-        let (aside, set_aside) = watch::channel(SetAside::default());
+        let (tell, told) = watch::channel(Told::default());
         let name = self.options.name.clone();
         let mut around = Around {
             orders,
@@ -230,7 +230,7 @@ impl Service {
                 orders_out,
                 self.validity.clone(),
                 self.clock.clone(),
-                set_aside,
+                told,
             )),
             presence: tokio::spawn(feeds::presence(self.broker.clone(), self.sender.clone())),
             streams: tokio::spawn(streams::keep(
@@ -238,7 +238,7 @@ impl Service {
                 self.options.topology,
                 replaced_in,
             )),
-            writer: projection::start(self.broker.clone(), aside),
+            writer: projection::start(self.broker.clone(), tell),
         };
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -5,13 +5,14 @@
 //! |------|------------------|
 //! | [`keys`] | the leadership, and what of the buckets makes no sense |
 //! | [`queues`] | consumers, and what waits for a handler that nobody has |
+//! | [`submissions`] | what waits on the submit stream, and why |
 //! | [`services`] | workers, the ledger |
 //! | [`chart`] | how it is shown |
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use gridloom_shared::broker::subjects::{ConsumerName, DOCTOR_KEY};
+use gridloom_shared::broker::subjects::DOCTOR_KEY;
 use gridloom_shared::broker::topology::{self, Finding, TopologyOptions};
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::chain;
@@ -24,12 +25,13 @@ use crate::args::Doctor;
 use crate::config::DEFAULT_NATS;
 use crate::embedded::MINIMUM;
 use crate::fault::{UNREACHABLE, Verdict, code_of};
-use crate::output::{counted, spoken};
+use crate::output::spoken;
 
 mod chart;
 mod keys;
 mod queues;
 mod services;
+mod submissions;
 mod watch;
 
 use chart::Chart;
@@ -78,7 +80,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
             .queue(&super::service::of_streams(&flags.streams)),
     );
     if look_at_streams(&broker, &options, &mut chart).await {
-        look_at_submissions(&broker, &mut chart).await;
+        submissions::look(&broker, &mut chart).await;
         queues::look(&broker, &workers, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
@@ -165,29 +167,6 @@ async fn look_at_streams(broker: &Broker, options: &TopologyOptions, chart: &mut
         );
     }
     missing.is_empty()
-}
-
-async fn look_at_submissions(broker: &Broker, chart: &mut Chart) {
-    let subjects = broker.subjects();
-    match broker
-        .standing(&subjects.submit(), &ConsumerName::planner())
-        .await
-    {
-        Ok(Some(state)) if state.waiting == 0 && state.pending > 0 => {
-            let text = format!(
-                "{} wait, nobody takes them",
-                counted(state.pending, "submission")
-            );
-            chart.bad("submissions", text, "start gridloom planner");
-        }
-        Ok(Some(state)) => chart.ok("submissions", format!("{} waiting", state.pending)),
-        Ok(None) => chart.bad(
-            "submissions",
-            "the planner's consumer is not there",
-            "start gridloom planner: it makes it",
-        ),
-        Err(error) => chart.bad("submissions", chain(&error).to_string(), ""),
-    }
 }
 
 /// What an ordinary client may do: publish and hear, ask JetStream, read streams.

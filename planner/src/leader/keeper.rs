@@ -13,7 +13,7 @@ use gridloom_shared::telemetry::names;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::{Leadership, Lease, LeaseValue, Notice, SetAside, Validity, Write, parse};
+use super::{Leadership, Lease, LeaseValue, Notice, Told, Validity, Write, parse};
 use crate::broker_clock::{BrokerClock, spoken};
 
 /// How often a standby looks.
@@ -31,7 +31,7 @@ pub(crate) async fn keep(
     mut orders: mpsc::Receiver<Notice>,
     validity: Validity,
     clock: BrokerClock,
-    set_aside: watch::Receiver<SetAside>,
+    told: watch::Receiver<Told>,
 ) {
     let mut keeper = Keeper {
         bucket: broker.state(),
@@ -44,7 +44,7 @@ pub(crate) async fn keep(
         changes,
         validity,
         clock,
-        set_aside,
+        told,
     };
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -102,7 +102,7 @@ struct Keeper {
     validity: Validity,
     clock: BrokerClock,
     /// What this process tells of its runs while it leads.
-    set_aside: watch::Receiver<SetAside>,
+    told: watch::Receiver<Told>,
 }
 
 impl Keeper {
@@ -227,13 +227,15 @@ impl Keeper {
     }
 
     fn value(&self, term: Term, free: bool) -> Bytes {
+        let told = self.told.borrow().clone();
         let value = LeaseValue {
             holder: self.holder,
             name: self.name.clone(),
             term,
             free,
             clock_jump_ms: self.clock.doubt().map(|doubt| doubt.by_ms),
-            set_aside: self.set_aside.borrow().clone(),
+            set_aside: told.set_aside,
+            full: told.full,
         };
         serde_json::json!(value).to_string().into()
     }

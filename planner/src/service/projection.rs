@@ -20,7 +20,7 @@ use gridloom_shared::wire;
 use tokio::sync::{mpsc, watch};
 
 use crate::lead::{Change, Lead};
-use crate::leader::SetAside;
+use crate::leader::Told;
 use crate::run::Run;
 
 /// How long a new run waits for its first summary: its first shards go first, and one that is over by
@@ -88,12 +88,12 @@ pub(super) struct Writer {
     since: Boot,
     renewed: Boot,
     /// What the lease tells of.
-    aside: watch::Sender<SetAside>,
+    told: watch::Sender<Told>,
     task: tokio::task::JoinHandle<()>,
 }
 
 /// Starts the writer.
-pub(super) fn start(broker: Broker, aside: watch::Sender<SetAside>) -> Writer {
+pub(super) fn start(broker: Broker, told: watch::Sender<Told>) -> Writer {
     let (summaries, queue) = mpsc::unbounded_channel();
     let standing = Arc::<Standing>::default();
     Writer {
@@ -101,7 +101,7 @@ pub(super) fn start(broker: Broker, aside: watch::Sender<SetAside>) -> Writer {
         fresh: VecDeque::new(),
         since: Boot::now(),
         renewed: Boot::now(),
-        aside,
+        told,
         task: tokio::spawn(write(broker, queue, Arc::clone(&standing))),
         standing,
     }
@@ -175,7 +175,7 @@ impl Writer {
         if changed {
             self.running(lead.book().len());
         }
-        self.tell_aside(SetAside::of(lead.book().aside()));
+        self.tell(Told::of(lead.book().aside(), lead.full()));
     }
 
     /// Nothing is led any more: what runs is another's to show.
@@ -183,11 +183,11 @@ impl Writer {
         self.fresh.clear();
         self.standing.leads.store(false, Ordering::Relaxed);
         self.running(0);
-        self.tell_aside(SetAside::default());
+        self.tell(Told::default());
     }
 
-    fn tell_aside(&self, now: SetAside) {
-        self.aside.send_if_modified(|told| {
+    fn tell(&self, now: Told) {
+        self.told.send_if_modified(|told| {
             let changed = *told != now;
             *told = now;
             changed
@@ -266,6 +266,8 @@ pub(super) async fn watch_queues(broker: Broker) {
 }
 
 async fn show_queues(broker: &Broker) -> Result<(), ApiError> {
+    let submitted = broker.info(&broker.subjects().submit()).await?;
+    metrics::gauge!(names::SUBMISSIONS_WAITING).set(submitted.messages as f64);
     for (lane, found) in broker.lanes().await? {
         let show = |name: &'static str, value: u64| {
             let (queue, handler) = (lane.queue.to_string(), lane.handler.to_string());

@@ -64,6 +64,12 @@ async fn submissions_of_a_queue_with_too_many_open_runs_wait_and_hold_up_no_othe
         let open = opened(stage).await? - 5;
         assert!((OPEN_RUNS..OPEN_RUNS + 200).contains(&open), "{open}");
         assert_eq!(submissions_left(stage).await?, 300 - open as u64);
+        let waits = format!("{} submissions waiting: as many runs are open", 300 - open);
+        eventually(SOON, "doctor says what waits, and why", async || {
+            let said = stage.cli(&["doctor"], SOON).await?;
+            Ok(said.stdout.contains(&waits) && said.stdout.contains("on away"))
+        })
+        .await?;
         // Only a leader knows the doors: its successor closes them anew.
         stage.planners[0].kill().await?;
         let planner = stage.gridloom(&["planner", "--open-runs", &most])?;
