@@ -21,6 +21,8 @@ const REPLACED: Duration = Duration::from_secs(36);
 /// A small run comes so often, and has so many shards.
 const SMALL_EVERY: Duration = Duration::from_secs(1);
 const SMALL_SHARDS: u32 = 20;
+/// Pages a tile of the run that dies.
+const TILE: u32 = 100;
 /// Time passes in steps of this length: that is what a tile takes.
 const STEP: Duration = Duration::from_secs(1);
 /// Workers say so often that they are there.
@@ -88,7 +90,7 @@ fn day(mut world: World, mut workers: Workers, length: Duration) -> anyhow::Resu
         }
         if step.is_multiple_of(REPLACED.as_secs()) {
             workers.replace_one(&mut world)?;
-            workers.forget(|run| run.job() != "small");
+            workers.forget(|run| world.is_open(run));
         }
         workers.finish(&mut world, |tile| match scattered(tile) % 100 {
             0 => failed(tile, 200),
@@ -107,7 +109,7 @@ fn day(mut world: World, mut workers: Workers, length: Duration) -> anyhow::Resu
     Ok(end)
 }
 
-/// All shards of a run die, in tiles of a thousand, hastily and out of order, each with an error of its own.
+/// All shards of a run die, in tiles of a hundred, hastily and out of order, each with an error of its own.
 fn deaths(
     mut world: World,
     mut workers: Workers,
@@ -116,7 +118,7 @@ fn deaths(
 ) -> anyhow::Result<End> {
     let slices = 8;
     let mut spec = job("hopeless", slices, shards / slices, attempts)?;
-    spec.grid.tile = Some(1_000);
+    spec.grid.tile = Some(TILE);
     world.submit(RunId::new("hopeless_s_1")?, spec);
     let mut steps = 0_u64;
     loop {

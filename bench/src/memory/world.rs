@@ -115,6 +115,10 @@ impl World {
         self.lead.book().len()
     }
 
+    pub(super) fn is_open(&self, run: &RunId) -> bool {
+        self.lead.book().contains(run)
+    }
+
     pub(super) fn end(&self) -> End {
         End {
             hours: self.passed().as_secs_f64() / 3_600.0,
