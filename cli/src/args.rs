@@ -355,7 +355,7 @@ pub struct RetentionFlags {
         long = "retention-dead",
         env = "GRIDLOOM_RETENTION_DEAD",
         value_name = "TIME",
-        hide_env = true
+        hide_env_values = true
     )]
     pub dead: Option<Span>,
     /// Of how many such runs at most; what goes then is counted and told [default: 100000]
@@ -363,7 +363,7 @@ pub struct RetentionFlags {
         long = "retention-most-dead",
         env = "GRIDLOOM_RETENTION_MOST_DEAD",
         value_name = "N",
-        hide_env = true
+        hide_env_values = true
     )]
     pub most_dead: Option<usize>,
     /// How long the id of a run that is over is remembered, a day at least [default: 30d]
