@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Measures Gridloom on this machine.
@@ -172,10 +171,9 @@ pub(crate) struct LanesFlags {
     /// Handlers that every worker has
     #[arg(long, value_name = "N", default_value = "50")]
     pub(crate) handlers: NonZeroU32,
-    /// Servers, and copies of each stream: 1 or 3
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(["1", "3"]).map(|text| if text == "1" { 1 } else { 3 }))]
-    pub(crate) replicas: usize,
+    /// Three servers as one cluster, and three copies of each stream
+    #[arg(long)]
+    pub(crate) cluster: bool,
     /// Seconds of each part
     #[arg(long, value_name = "N", default_value = "10")]
     pub(crate) seconds: NonZeroU32,

@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Report {
     machine: Hardware,
     broker: String,
-    replicas: usize,
+    servers: usize,
     workers: u32,
     slots: u32,
     handlers: u32,
@@ -86,9 +86,10 @@ struct Special {
 /// # Errors
 /// When a process cannot be started, ends, or does not do what was asked of it.
 pub(crate) async fn run(output: &Output, flags: &LanesFlags) -> anyhow::Result<()> {
-    let stack = match flags.replicas {
-        1 => Stack::start(output, "").await?,
-        _ => Stack::start_cluster(output).await?,
+    let stack = if flags.cluster {
+        Stack::start_cluster(output).await?
+    } else {
+        Stack::start(output, "").await?
     };
     let report = Bench::measure(output, flags, &stack).await?;
     stack.stop().await?;
@@ -112,7 +113,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     async fn measure(output: &Output, flags: &LanesFlags, stack: &Stack) -> anyhow::Result<Report> {
-        let replicas = ["--replicas".to_owned(), flags.replicas.to_string()];
+        let replicas = ["--replicas".to_owned(), stack.pids()?.len().to_string()];
         let planner = stack.planner_with("planner", &replicas).await?;
         let broker = stack.connect().await?;
         for handler in 0..flags.handlers.get() {
@@ -153,7 +154,7 @@ impl Bench<'_> {
         Ok(Report {
             machine: Hardware::here(),
             broker: stack.version(),
-            replicas: flags.replicas,
+            servers: bench.stack.pids()?.len(),
             workers: all,
             slots: slots(0, all),
             handlers: flags.handlers.get(),
@@ -345,7 +346,7 @@ impl Report {
                 machine.processor,
                 machine.kernel,
                 self.broker,
-                if self.replicas == 1 { "alone" } else { "three of them" },
+                if self.servers == 1 { "alone" } else { "three of them" },
                 self.workers,
                 self.slots,
                 self.handlers,
