@@ -98,7 +98,7 @@ impl Output {
 
     /// A question on standard error; the answer is typed behind it.
     pub fn ask(&self, question: &str) {
-        print(&mut io::stderr().lock(), question);
+        tell(&shown(question));
     }
 
     /// What a list does not tell of.
@@ -142,10 +142,12 @@ fn line(text: &str) -> String {
 
 /// What cannot be said on standard error is said nowhere.
 fn note(text: &str) {
+    tell(&line(text));
+}
+
+fn tell(text: &str) {
     let mut to = io::stderr().lock();
-    let printed = to
-        .write_all(line(text).as_bytes())
-        .and_then(|()| to.flush());
+    let printed = to.write_all(text.as_bytes()).and_then(|()| to.flush());
     if let Err(fault) = printed
         && fault.kind() == io::ErrorKind::BrokenPipe
     {
