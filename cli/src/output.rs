@@ -140,11 +140,11 @@ fn line(text: &str) -> String {
     format!("{}\n", shown(text))
 }
 
-/// What cannot be said on standard error is said nowhere.
 fn note(text: &str) {
     tell(&line(text));
 }
 
+/// What cannot be said on standard error is said nowhere.
 fn tell(text: &str) {
     let mut to = io::stderr().lock();
     let printed = to.write_all(text.as_bytes()).and_then(|()| to.flush());

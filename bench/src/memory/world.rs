@@ -205,7 +205,7 @@ impl World {
 
     fn act(&mut self, action: Action) -> anyhow::Result<()> {
         match action {
-            Action::Issue(issue) => self.issue(issue),
+            Action::Issue(issue) => self.issue(&issue),
             Action::List { run, register, .. } => {
                 let listing = self.listing(&run);
                 self.tell(Event::Report(Report::Listed(run, listing, register)));
@@ -224,7 +224,7 @@ impl World {
         Ok(())
     }
 
-    fn issue(&mut self, issue: Issue) {
+    fn issue(&mut self, issue: &Issue) {
         let run = issue.run.clone();
         self.tell(Event::Report(Report::Decided(run.clone())));
         let wave = PlanRecord::Wave((*issue.wave).clone());
