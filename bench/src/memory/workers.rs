@@ -68,6 +68,7 @@ impl Workers {
             gone: false,
             named: Packed::default(),
             tolls: Vec::new(),
+            trouble: String::new(),
         };
         Ok(Worker {
             presence,

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::bail;
 use gridloom_planner::admission::Flow;
+use gridloom_planner::book::Life;
 use gridloom_planner::entry::Entry;
 use gridloom_planner::failover::refill::Listing;
-use gridloom_planner::lead::action::{Action, Issue};
+use gridloom_planner::lead::action::{Action, Issue, Ordered};
 use gridloom_planner::lead::event::{Event, Outcome, Report};
 use gridloom_planner::lead::{Change, Lead};
 use gridloom_planner::now::Now;
@@ -203,16 +204,16 @@ impl World {
         }
     }
 
-    fn act(&mut self, action: Action) -> anyhow::Result<()> {
+    fn act(&mut self, Ordered { action, life }: Ordered) -> anyhow::Result<()> {
         match action {
-            Action::Issue(issue) => self.issue(&issue),
+            Action::Issue(issue) => self.issue(&issue, life),
             Action::List { run, register, .. } => {
                 let listing = self.listing(&run);
-                self.tell(Event::Report(Report::Listed(run, listing, register)));
+                self.tell(Event::Report(life, Report::Listed(run, listing, register)));
             }
             Action::Refill { run, tiles, .. } => {
                 self.waiting.extend(tiles.into_iter().map(Queued::of));
-                self.tell(Event::Report(Report::Refilled(run, Outcome::Stored)));
+                self.tell(Event::Report(life, Report::Refilled(run, Outcome::Stored)));
             }
             Action::Close { run, closed, .. } => {
                 self.held.remove(&run);
@@ -224,19 +225,19 @@ impl World {
         Ok(())
     }
 
-    fn issue(&mut self, issue: &Issue) {
+    fn issue(&mut self, issue: &Issue, life: Option<Life>) {
         let run = issue.run.clone();
-        self.tell(Event::Report(Report::Decided(run.clone())));
+        self.tell(Event::Report(life, Report::Decided(run.clone())));
         let wave = PlanRecord::Wave((*issue.wave).clone());
         let fence = Fence(self.write(run.clone(), Record::Plan(wave)));
         let tiles = issue
             .wave
             .expand(&run, issue.nonce, fence, issue.opened, Again::No);
         self.waiting.extend(tiles.map(Queued::of));
-        self.tell(Event::Report(Report::Published(
-            run.clone(),
-            Outcome::Stored,
-        )));
+        self.tell(Event::Report(
+            life,
+            Report::Published(run.clone(), Outcome::Stored),
+        ));
     }
 
     /// What the queue holds of a run: a tile that a worker has stays there until it is acknowledged.
