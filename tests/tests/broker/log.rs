@@ -254,6 +254,7 @@ async fn purged_runs_are_told_of_once_and_only_after_a_while() -> anyhow::Result
             nonce: Some(Nonce(nonce)),
             content: None,
             closed_at: UnixMs(closed_at),
+            dead: 0,
             term: Term(1),
         }))
     };
