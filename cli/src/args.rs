@@ -167,8 +167,8 @@ pub struct Dev {
     /// The broker's port on 127.0.0.1 [default: 4222, or any free one where that is taken]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// Keep streams in this directory, over restarts [default: a directory that is removed at the end]
-    #[arg(long, value_name = "DIR")]
+    /// Keep jobs, runs and all else in this directory, over restarts [default: a directory that is removed at the end]
+    #[arg(long = "data", visible_alias = "store", value_name = "DIR")]
     pub store: Option<PathBuf>,
     /// Settings of the worker.
     #[command(flatten)]

@@ -1,9 +1,8 @@
 //! Which slice a key belongs to: a stable hash that SQL and every other language can repeat.
 //!
 //! The slice of a key is the first four bytes of the MD5 of its UTF-8 text, read as a big-endian
-//! number, modulo the number of slices. In PostgreSQL:
-//! `('x' || left(md5(key), 8))::bit(32)::bigint % slices`; in MySQL:
-//! `conv(left(md5(key), 8), 16, 10) % slices`. MD5 is used for spread, not for secrecy.
+//! number, modulo the number of slices. docs/SLICING.md has it for databases and other languages, with test
+//! vectors. MD5 is used for spread, not for secrecy.
 
 use md5::{Digest, Md5};
 
@@ -22,18 +21,65 @@ pub fn slice_of(key: &str, slices: u32) -> u32 {
 mod tests {
     use super::*;
 
+    const PAGE: &str = include_str!("../../docs/SLICING.md");
+
+    /// The vectors of the page: key, first four bytes, and the slice among 7 and among 65,536.
+    fn vectors() -> Vec<(String, u32, u32, u32)> {
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+        let rows = rows.map(|row| {
+            let cells: Vec<&str> = row
+                .split('|')
+                .map(|cell| cell.trim().trim_matches('`'))
+                .collect();
+            let key = serde_json::from_str(cells[1]).unwrap();
+            let hash = u32::from_str_radix(cells[2], 16).unwrap();
+            (
+                key,
+                hash,
+                cells[3].parse().unwrap(),
+                cells[4].parse().unwrap(),
+            )
+        });
+        let vectors: Vec<_> = rows.collect();
+        assert!(vectors.len() >= 8, "{vectors:?}");
+        vectors
+    }
+
     #[test]
-    fn vectors_for_other_languages() {
-        // printf %s KEY | md5sum | cut -c1-8
-        for (key, hash) in [
-            ("", 0xd41d_8cd9_u32),
-            ("a", 0x0cc1_75b9),
-            ("gridloom", 0x4c7d_cb37),
-            ("é", 0x66dd_cd97),
-            ("N14228", 0x8f41_1c01),
-        ] {
-            assert_eq!(slice_of(key, 65_536), hash % 65_536, "{key:?}");
-            assert_eq!(slice_of(key, 7), hash % 7, "{key:?}");
+    fn vectors_of_the_page_are_ours() {
+        for (key, hash, of_7, of_65_536) in vectors() {
+            assert_eq!((hash % 7, hash % 65_536), (of_7, of_65_536), "{key:?}");
+            assert_eq!(slice_of(&key, 7), of_7, "{key:?}");
+            assert_eq!(slice_of(&key, 65_536), of_65_536, "{key:?}");
+            assert_eq!(slice_of(&key, u32::MAX), hash % u32::MAX, "{key:?}");
         }
+    }
+
+    #[test]
+    #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+    fn python_of_the_page_says_the_same() {
+        let (_, code) = PAGE.split_once("```python\n").unwrap();
+        let (code, _) = code.split_once("```").unwrap();
+        let keys: Vec<String> = vectors().into_iter().map(|(key, ..)| key).collect();
+        let keys = serde_json::to_string(&keys).unwrap();
+        let script =
+            format!("{code}\nprint([slice_of(key, n) for key in {keys} for n in (7, 65536)])");
+        let run = std::process::Command::new("python3")
+            .args(["-c", &script])
+            .output();
+        let run = match run {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                eprintln!("left out: there is no python3 here");
+                return;
+            }
+            run => run.unwrap(),
+        };
+        let said: Vec<u32> = serde_json::from_slice(&run.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&run.stderr)));
+        let ours: Vec<u32> = vectors()
+            .into_iter()
+            .flat_map(|(.., a, b)| [a, b])
+            .collect();
+        assert_eq!(said, ours);
     }
 }

@@ -115,6 +115,9 @@ pub fn params(value: Value) -> Result<Value, Faults> {
 pub(crate) const SECTIONS: &[&str] = &[
     "name", "handler", "queue", "grid", "retry", "limits", "params", "submit",
 ];
+/// The keys of `[retry]`, and of its `backoff`.
+const RETRY_KEYS: &[&str] = &["max_attempts", "backoff"];
+const BACKOFF_KEYS: &[&str] = &["initial", "factor", "max", "jitter"];
 const LATER_SECTIONS: &[(&str, &str)] = &[(
     "schedule",
     "leave it out and start runs with `gridloom run JOB`",
@@ -203,7 +206,7 @@ fn handler_name(node: &Node<'_>, faults: &mut Faults) -> Option<HandlerName> {
 
 fn retry(node: &Node<'_>, faults: &mut Faults) -> Option<RetrySpec> {
     let usual = RetrySpec::default();
-    let fields = node.fields(&["max_attempts", "backoff"], &[], faults)?;
+    let fields = node.fields(RETRY_KEYS, &[], faults)?;
     let attempts = fields.get("max_attempts").map_or_else(
         || Some(u64::from(usual.max_attempts)),
         |node| node.integer(1..=u64::from(ATTEMPTS_MAX), faults),
@@ -220,7 +223,7 @@ fn retry(node: &Node<'_>, faults: &mut Faults) -> Option<RetrySpec> {
 
 fn backoff(node: &Node<'_>, faults: &mut Faults) -> Option<Backoff> {
     let usual = RetrySpec::default().backoff;
-    let fields = node.fields(&["initial", "factor", "max", "jitter"], &[], faults)?;
+    let fields = node.fields(BACKOFF_KEYS, &[], faults)?;
     let within = Duration::ZERO..=BACKOFF_MAX;
     let initial = milliseconds(&fields, "initial", within.clone(), faults);
     let max = milliseconds(&fields, "max", within, faults);

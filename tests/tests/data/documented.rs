@@ -12,6 +12,7 @@ use gridloom_worker::{Handler, Trial};
 use crate::stores::{Kind, Store};
 
 const PAGE: &str = include_str!("../../../docs/HANDLERS.md");
+const SLICING: &str = include_str!("../../../docs/SLICING.md");
 const MARK: &str = "<!-- runs on: ";
 const ROWS: usize = 10_000;
 const PAGE_ROWS: usize = 1_000;
@@ -174,6 +175,55 @@ async fn documented_jobs_do_each_row_once_on_mysql() {
 #[tokio::test]
 async fn documented_jobs_do_each_row_once_on_sqlite() {
     documented_jobs_do_each_row_once(Kind::Sqlite)
+        .await
+        .unwrap();
+}
+
+/// The expression for the slice of a key that docs/SLICING.md has for this database.
+async fn expression_says_the_slice_of_each_vector(kind: Kind) -> anyhow::Result<()> {
+    let Some(mut store) = Store::open(kind).await? else {
+        return Ok(());
+    };
+    let heading = format!("## {}\n\n```sql\n", kind.name());
+    let (_, block) = SLICING.split_once(&heading).context("its section")?;
+    let (expression, _) = block.split_once("\n```").context("its end")?;
+    let rows = SLICING
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `\""));
+    let mut checked = 0;
+    for row in rows {
+        let (key, rest) = row.split_once("\"`").context("a key")?;
+        for (slices, place) in [(7_u32, 2), (65_536, 3)] {
+            let slice = rest.split('|').nth(place).context("its slice")?.trim();
+            let from = format!("FROM (SELECT '{key}' AS k, {slices} AS n) AS one");
+            let said = expression.replace("key", "k").replace("slices", "n");
+            let said = format!("floor({said})");
+            let found = store.texts([said.as_str(), "k"], &from).await?;
+            ensure!(
+                found[0] == (slice.to_owned(), key.to_owned()),
+                "{key:?}: {found:?}"
+            );
+            ensure!(
+                gridloom_shared::slicing::slice_of(key, slices).to_string() == slice,
+                "{key:?}"
+            );
+            checked += 1;
+        }
+    }
+    ensure!(checked >= 16, "{checked}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn expression_of_the_page_says_the_slice_in_postgresql() {
+    expression_says_the_slice_of_each_vector(Kind::Postgres)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn expression_of_the_page_says_the_slice_in_mysql() {
+    expression_says_the_slice_of_each_vector(Kind::MySql)
         .await
         .unwrap();
 }

@@ -8,7 +8,10 @@ use super::{ROWS_MAX, SHARDS_MAX};
 use crate::job::{GridSpec, PAGES_MAX, PagesSpec, SLICES_MAX, TILE_MAX};
 
 const FORMS: &str = "{ count = 100 }, { rows = 1000000, page_size = 1000 } or { probe = true }";
-const PAGE_KEYS: &[&str] = &["count", "rows", "page_size", "probe"];
+/// The keys of `[grid]`.
+pub(super) const KEYS: &[&str] = &["slices", "pages", "tile"];
+/// The keys of its `pages`.
+pub(super) const PAGE_KEYS: &[&str] = &["count", "rows", "page_size", "probe"];
 const LATER_PAGES: &[(&str, &str)] = &[
     (
         "until_empty",
@@ -28,7 +31,7 @@ pub(super) fn whole() -> GridSpec {
 }
 
 pub(super) fn read(node: &Node<'_>, faults: &mut Faults) -> Option<GridSpec> {
-    let fields = node.fields(&["slices", "pages", "tile"], &[], faults)?;
+    let fields = node.fields(KEYS, &[], faults)?;
     let slices = fields
         .get("slices")
         .map_or(Some(1), |node| whole_number(&node, SLICES_MAX, faults));

@@ -6,7 +6,8 @@ use super::{PERCENT_MIN, SHARDS_MAX, TIMEOUT_MAX, TIMEOUT_MIN, milliseconds};
 use crate::id::{ResourceName, ShareName};
 use crate::job::{AbortAfter, CONCURRENCY_MAX, LimitsSpec, PRIORITY_MAX, Priority, RATE_MAX, Rate};
 
-const KEYS: &[&str] = &[
+/// The keys of `[limits]`.
+pub(super) const KEYS: &[&str] = &[
     "timeout",
     "abort_after",
     "concurrency",
@@ -15,6 +16,8 @@ const KEYS: &[&str] = &[
     "share",
     "resource",
 ];
+/// The keys of its `abort_after`.
+pub(super) const ABORT_KEYS: &[&str] = &["dead", "dead_percent"];
 
 pub(super) fn read(node: &Node<'_>, faults: &mut Faults) -> Option<LimitsSpec> {
     let fields = node.fields(KEYS, &[], faults)?;
@@ -42,7 +45,7 @@ fn abort_after(node: &Node<'_>, faults: &mut Faults) -> Option<AbortAfter> {
         node.refuse(format_args!("a table such as {FORMS}"), faults);
         return None;
     }
-    let fields = node.fields(&["dead", "dead_percent"], &[], faults)?;
+    let fields = node.fields(ABORT_KEYS, &[], faults)?;
     match (fields.get("dead"), fields.get("dead_percent")) {
         (Some(dead), None) => dead.integer(1..=SHARDS_MAX, faults).map(AbortAfter::Dead),
         (None, Some(percent)) => percent

@@ -4,8 +4,11 @@ use super::fault::Faults;
 use super::node::Node;
 use crate::job::{ALLOWED_MAX, Allowed, SubmitSpec};
 
+/// The keys of `[submit]`.
+pub(super) const KEYS: &[&str] = &["allow"];
+
 pub(super) fn read(node: &Node<'_>, faults: &mut Faults) -> Option<SubmitSpec> {
-    let fields = node.fields(&["allow"], &[], faults)?;
+    let fields = node.fields(KEYS, &[], faults)?;
     let Some(allow) = fields.get("allow") else {
         return Some(SubmitSpec::default());
     };

@@ -294,6 +294,7 @@ fn job_written_as_toml_is_read_back() {
     assert_eq!(to_toml(&spec), None);
 }
 
+mod documented;
 mod settings;
 
 fn any_json() -> impl Strategy<Value = Value> {
