@@ -33,10 +33,10 @@ use crate::crew::Crew;
 use crate::entry::Entry;
 use crate::failover::refill::{self, Listing};
 use crate::now::Now;
+use crate::open::NewRun;
 use crate::orders::{Orders, Shelved};
 use crate::register::Claims;
 use crate::run::{self, Room, Run};
-use crate::submit::NewRun;
 
 pub mod action;
 pub mod event;

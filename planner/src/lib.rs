@@ -4,6 +4,7 @@
 //! |------|-----------------|
 //! | [`leader`] | who leads, and until when |
 //! | [`submit`] | what an ad-hoc message becomes: a run, or a record of why not |
+//! | [`open`] | whether a run is opened, by compare-and-swap, or what stands under its id |
 //! | [`lead`] | what each event of a leadership changes, and what is to be done (pure) |
 //! | [`book`] | the open runs, and what a record changes in them (pure) |
 //! | [`run`] | what a run needs next: a wave, its end (pure) |
@@ -33,6 +34,7 @@ pub mod leader;
 #[cfg(test)]
 mod made_up;
 pub mod now;
+pub mod open;
 pub mod orders;
 pub mod register;
 pub mod retention;

@@ -14,7 +14,7 @@ use crate::book::Life;
 use crate::census::{Counter, Gone};
 use crate::entry::Entry;
 use crate::failover::refill::Listing;
-use crate::submit::NewRun;
+use crate::open::NewRun;
 
 /// What happened.
 #[derive(Debug)]

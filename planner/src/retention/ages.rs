@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 const LEAP: Duration = Duration::from_secs(5);
 /// For so long there may have been nobody who looked.
 const AWAY: Duration = Duration::from_secs(600);
+/// By so much a stamp may lie ahead: clocks of a cluster's members differ a little.
+const AHEAD_MS: u64 = 60_000;
 /// Leaps that are kept; of more, the oldest two count as one.
 const LEAPS_MAX: usize = 32;
 
@@ -49,6 +51,15 @@ impl Watched {
             until: now,
             leaps: Vec::new(),
         }
+    }
+
+    /// What stands in the bucket at `now`. `None` for what cannot be, or lies ahead: by that nothing would
+    /// ever be old, and whoever begins anew only keeps things for longer.
+    pub fn read(value: &[u8], now: UnixMs) -> Option<Watched> {
+        let watched = serde_json::from_slice::<Watched>(value).ok()?;
+        let ahead = |at: UnixMs| at.0 > now.0.saturating_add(AHEAD_MS);
+        let sound = !ahead(watched.since) && !watched.leaps.iter().any(|leap| ahead(leap.at));
+        sound.then_some(watched)
     }
 
     /// It is `now`. `passed` is what this planner saw pass since its own last look; `None` where the last
@@ -146,6 +157,27 @@ mod tests {
         clock.look(UnixMs(clock.until.0 + away + 1), None);
         assert_eq!(clock.leaps.len(), 1);
         assert_eq!(clock.age(UnixMs(DAY)), AWAY);
+    }
+
+    #[test]
+    fn what_lies_ahead_is_not_gone_by() {
+        let now = UnixMs(1_000 * DAY);
+        let sound = Watched::begin(now);
+        let bytes = serde_json::json!(sound).to_string();
+        assert_eq!(Watched::read(bytes.as_bytes(), now), Some(sound));
+        let far = u64::MAX;
+        for bad in [
+            String::new(),
+            "{".into(),
+            "7".into(),
+            format!(r#"{{"since":{far},"until":5}}"#),
+            format!(r#"{{"since":5,"until":5,"leaps":[{{"at":{far},"ms":1}}]}}"#),
+        ] {
+            assert_eq!(Watched::read(bad.as_bytes(), now), None, "{bad}");
+        }
+        // Only up to when it was looked: the next look mends that.
+        let until = format!(r#"{{"since":5,"until":{far}}}"#);
+        assert!(Watched::read(until.as_bytes(), now).is_some());
     }
 
     #[test]

@@ -29,9 +29,9 @@ use gridloom_shared::wire;
 
 use super::vanished::Removed;
 use crate::broker_clock::BrokerClock;
+use crate::open::append_certainly;
 use crate::retention::ages::Watched;
 use crate::retention::{Kept, Retention};
-use crate::submit::append_certainly;
 
 mod ids;
 mod list;
@@ -146,24 +146,16 @@ impl Sweeper {
     async fn watch(&mut self, now: UnixMs) -> Result<Watched, SweepError> {
         let state = self.broker.state();
         let looked = Boot::now();
-        let entry = state.get_of_leader(WATCHED_KEY).await?;
-        let known = entry.as_ref().and_then(|entry| {
-            let watched = serde_json::from_slice::<Watched>(entry.value.as_ref()?).ok()?;
-            Some((watched, entry.revision))
-        });
-        let watched = match known {
-            Some((mut watched, revision)) => {
-                let own = self.looked.filter(|(_, written)| *written == revision);
-                watched.look(now, own.map(|(at, _)| looked.since(at)));
-                watched
-            }
-            None => Watched::begin(now),
-        };
+        let place = state.place_of(WATCHED_KEY).await?;
+        let known = place.value().map(|value| Watched::read(value, now));
+        let nonsense = matches!(known, Some(None)).then_some("not what planners saw of the clock");
+        let mut watched = known.flatten().unwrap_or_else(|| Watched::begin(now));
+        let own = self
+            .looked
+            .filter(|(_, written)| *written == place.revision());
+        watched.look(now, own.map(|(at, _)| looked.since(at)));
         let value = serde_json::json!(watched).to_string().into();
-        let revision = match entry {
-            Some(entry) => state.update(WATCHED_KEY, value, entry.revision).await?,
-            None => state.create(WATCHED_KEY, value).await?,
-        };
+        let revision = state.replace(&place, value, nonsense).await?;
         self.looked = Some((looked, revision));
         Ok(watched)
     }

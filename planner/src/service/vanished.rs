@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use super::envoy::Envoy;
 use crate::census::{Counted, Counter, Gone};
 use crate::lead::event::Event;
-use crate::submit::append_certainly;
+use crate::open::append_certainly;
 
 /// How often the stream is looked at.
 const LOOK: Duration = Duration::from_secs(1);

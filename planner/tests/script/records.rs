@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use gridloom_planner::lead::event::Event;
-use gridloom_planner::submit::NewRun;
+use gridloom_planner::open::NewRun;
 use gridloom_shared::id::{Fence, Nonce, RunId, Session, Term};
 use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use gridloom_shared::ledger::record::{

@@ -411,6 +411,11 @@ impl Subjects {
         format!("lost.{run}")
     }
 
+    /// The run whose [`Subjects::lost_key`] `key` is.
+    pub fn parse_lost_key(&self, key: &str) -> Option<RunId> {
+        RunId::new(key.strip_prefix("lost.")?).ok()
+    }
+
     /// All runs that were lost, as a filter of keys.
     pub fn all_lost(&self) -> &'static str {
         "lost.>"

@@ -18,15 +18,28 @@ pub struct Lost {
     pub why: String,
 }
 
+impl Lost {
+    /// What a note about `run` says. One that makes no sense still says which run was lost.
+    fn read(run: RunId, note: &[u8]) -> Lost {
+        serde_json::from_slice(note).unwrap_or_else(|_| Lost {
+            run,
+            at: "a time that is not known".into(),
+            why: "the note about it cannot be read".into(),
+        })
+    }
+}
+
 /// All that are noted, in the order of their names.
 ///
 /// # Errors
 /// When the broker does not answer.
 pub async fn list(broker: &Broker) -> Result<Vec<Lost>, ReadError> {
-    let entries = broker.state().entries(broker.subjects().all_lost()).await?;
-    let lost = entries
-        .iter()
-        .filter_map(|entry| serde_json::from_slice(entry.value.as_ref()?).ok());
+    let subjects = broker.subjects();
+    let entries = broker.state().entries(subjects.all_lost()).await?;
+    let lost = entries.iter().filter_map(|entry| {
+        let run = subjects.parse_lost_key(&entry.key)?;
+        Some(Lost::read(run, entry.value.as_ref()?))
+    });
     Ok(lost.collect())
 }
 
@@ -37,5 +50,6 @@ pub async fn list(broker: &Broker) -> Result<Vec<Lost>, ReadError> {
 pub async fn of(broker: &Broker, run: &RunId) -> Result<Option<Lost>, ReadError> {
     let key = broker.subjects().lost_key(run);
     let entry = broker.state().get_of_leader(&key).await?;
-    Ok(entry.and_then(|entry| serde_json::from_slice(entry.value.as_ref()?).ok()))
+    let note = entry.and_then(|entry| entry.value);
+    Ok(note.map(|note| Lost::read(run.clone(), &note)))
 }

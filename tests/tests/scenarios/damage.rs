@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gridloom_shared::broker::kv::Bucket;
-use gridloom_shared::broker::subjects::{ConsumerName, LEADER_KEY, StreamName};
+use gridloom_shared::broker::subjects::{ConsumerName, LEADER_KEY, StreamName, WATCHED_KEY};
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{HandlerName, JobName, QueueName, RunId};
 use gridloom_shared::lane::Lane;
 use gridloom_shared::submission::Unreadable;
@@ -280,6 +281,54 @@ async fn number_of_a_consumer_and_floor_that_are_gone_or_nonsense_are_written_an
 async fn current(stage: &Stage, lane: &Lane) -> anyhow::Result<ConsumerName> {
     let lanes = stage.broker.lanes().await?;
     Ok(lanes.get(lane).context("a consumer")?.consumer.clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_the_clock_and_of_lost_runs_mends_itself_or_is_told() -> anyhow::Result<()>
+{
+    let since = r#"{"since":18446744073709551615,"until":5}"#;
+    let leap = r#"{"since":5,"until":5,"leaps":[{"at":18446744073709551615,"ms":1}]}"#;
+    play(async |stage| {
+        let often = ["planner", "--retention-every", "1s"];
+        let planner = stage.gridloom(&often)?.start().await?;
+        stage.planners.push(planner);
+        stage.start_worker(4, &[]).await?;
+        let job = stage.apply(JOB).await?;
+        let mut hands = Hands { stage, job };
+        hands.succeeds("before").await?;
+        let broker = hands.stage.broker.clone();
+        let bucket = broker.state();
+        for damage in [Deleted, Purged, Is(""), Is("{"), Is(since), Is(leap)] {
+            let what = format!("clock {damage:?}");
+            let before = hands.on_record().await?.len();
+            hands.damage(&bucket, WATCHED_KEY, damage).await?;
+            let damaged = bucket.place_of(WATCHED_KEY).await?.revision();
+            eventually(SOON, &format!("it is written anew: {what}"), async || {
+                let place = bucket.place_of(WATCHED_KEY).await?;
+                let value = place.value().cloned().unwrap_or_default();
+                let value: Value = serde_json::from_slice(&value).unwrap_or_default();
+                let since = value["since"].as_u64().unwrap_or(u64::MAX);
+                Ok(place.revision() > damaged && since <= UnixMs::now().0)
+            })
+            .await?;
+            if let Is(_) = damage {
+                let key = format!("$KV.{}.{WATCHED_KEY}", bucket.name());
+                hands.is_on_record(&key, before).await?;
+            }
+            hands.succeeds(&what).await?;
+        }
+        for note in ["", "{", FUTURE] {
+            let run = RunId::new("steady_s_7")?;
+            hands
+                .damage(&bucket, &broker.subjects().lost_key(&run), Is(note))
+                .await?;
+            let doctor = hands.stage.cli(&["doctor"], SOON).await?;
+            let told = format!("run {run} at a time that is not known");
+            assert!(doctor.stdout.contains(&told), "{note}: {}", doctor.stdout);
+        }
+        hands.all_live().await
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

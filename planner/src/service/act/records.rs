@@ -17,7 +17,7 @@ use super::super::envoy::Envoy;
 use super::{PAUSE, PAUSE_FULL};
 use crate::lead::action::Order;
 use crate::lead::event::{Report, Written};
-use crate::submit::append_certainly;
+use crate::open::append_certainly;
 
 /// Pause before an order is judged anew: the record that came first is on its way here.
 const OUTRUN: Duration = Duration::from_millis(20);

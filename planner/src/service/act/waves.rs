@@ -20,7 +20,7 @@ use super::super::envoy::Envoy;
 use super::{PAUSE, PAUSE_FULL};
 use crate::lead::action::Issue;
 use crate::lead::event::{Outcome, Report};
-use crate::submit::append_certainly;
+use crate::open::append_certainly;
 
 /// Tries of a queue that cannot answer, before it is looked at whether it is there at all: an election
 /// lasts 5 to 7 s.

@@ -1,0 +1,199 @@
+//! Opens a run: writes its first record under compare-and-swap, or says what stands under its id. Whoever
+//! has understood what is asked for comes here.
+
+use bytes::Bytes;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::chain;
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
+use gridloom_shared::wire;
+
+const CONFLICT: &str = "conflict: this request id was used before with other params or another grid: choose another id";
+
+/// A run that was just opened.
+#[derive(Debug)]
+pub struct NewRun {
+    /// The run.
+    pub run: RunId,
+    /// Ledger sequence of its first record.
+    pub sequence: u64,
+    /// The record.
+    pub record: PlanRecord,
+}
+
+/// What came of opening a run.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// It is open.
+    New(Box<NewRun>),
+    /// It exists: the same was asked for before.
+    Exists,
+    /// It existed, is over and was purged.
+    Purged,
+    /// It cannot be opened, for this reason.
+    Refused(String),
+}
+
+impl Opening {
+    fn new(run: RunId, sequence: u64, record: PlanRecord) -> Opening {
+        Opening::New(Box::new(NewRun {
+            run,
+            sequence,
+            record,
+        }))
+    }
+}
+
+/// Why it is not known what stands under the id: to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Writing failed.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// Reading failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// What there is of a run, whichever queue its job had then.
+enum Earlier {
+    /// Nothing that counts: the id is free. The last sequence of whatever else stands under it.
+    Free(u64),
+    /// Its first record, at this ledger sequence.
+    Opened(u64, Box<Opened>),
+    /// It was purged, and the id is remembered; with the hash of what was submitted, where that is known.
+    Purged(Option<u64>),
+    /// What stands there begins with a record, at this sequence, that begins no run.
+    Nonsense(u64),
+}
+
+/// Writes a run's first record.
+///
+/// A request names its run: the id is free only if no queue has it. So it is the whole run that must have
+/// no record, not the one subject; of two planners that read different definitions of a job, one opens it.
+pub(crate) async fn open(
+    broker: &Broker,
+    run: RunId,
+    opened: Opened,
+) -> Result<Opening, OpenError> {
+    let (content, nonce) = (opened.content, opened.nonce);
+    let subjects = broker.subjects();
+    let subject = subjects.ledger_of(&opened.job.queue, &run, Author::Plan);
+    let anywhere = subjects.ledger_of_run_anywhere(&run);
+    let record = PlanRecord::Opened(Box::new(opened));
+    let bytes = wire::encode(&record);
+    let most = broker.max_record();
+    if bytes.len() > most {
+        return Ok(Opening::Refused(format!(
+            "the job has {} bytes, and {most} are the most that the broker takes: raise its max_payload, or make params smaller",
+            bytes.len()
+        )));
+    }
+    let mut behind = 0;
+    loop {
+        let place = (subject.as_str(), anywhere.as_str());
+        match certainly(broker, place, bytes.clone(), behind).await {
+            Ok(sequence) => return Ok(Opening::new(run, sequence, record)),
+            Err(AppendError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match find(broker, &run).await? {
+            Earlier::Free(last) => behind = last,
+            Earlier::Opened(sequence, first) if first.nonce == nonce => {
+                return Ok(Opening::new(run, sequence, record));
+            }
+            Earlier::Opened(_, first) if first.content == content => return Ok(Opening::Exists),
+            Earlier::Opened(..) => return Ok(Opening::Refused(CONFLICT.into())),
+            Earlier::Purged(was) if was.is_some_and(|was| was != content) => {
+                return Ok(Opening::Refused(CONFLICT.into()));
+            }
+            Earlier::Purged(_) => return Ok(Opening::Purged),
+            Earlier::Nonsense(sequence) => {
+                return Ok(Opening::Refused(format!(
+                    "the ledger of run {run} does not begin as one (record {sequence}): choose another id"
+                )));
+            }
+        }
+    }
+}
+
+/// What there is of a run, in whichever queue it is, by the stream's leader: it came first, so it must be
+/// seen.
+async fn find(broker: &Broker, run: &RunId) -> Result<Earlier, ReadError> {
+    let subjects = broker.subjects();
+    let ledger = subjects.ledger();
+    let anywhere = subjects.ledger_of_run_anywhere(run);
+    // Before the rest: what comes later is seen by the next compare-and-swap.
+    let last = broker.last_of_leader(&ledger, &anywhere).await?;
+    let plan = subjects.plan_of_run_anywhere(run);
+    if let Some(first) = broker.first_of_leader(&ledger, &plan, 1).await? {
+        return Ok(match wire::decode(&first.payload) {
+            Ok(PlanRecord::Opened(opened)) => Earlier::Opened(first.seq, opened),
+            Ok(PlanRecord::Retired(retired)) => Earlier::Purged(retired.content),
+            Ok(record) if record.is_end() => Earlier::Purged(None),
+            Ok(_) | Err(_) => Earlier::Nonsense(first.seq),
+        });
+    }
+    let id = subjects.id_of_anywhere(run);
+    let id = broker.last_of_leader(&ledger, &id).await?;
+    Ok(match id.map(|id| (id.seq, wire::decode(&id.payload))) {
+        None | Some((_, Ok(PlanRecord::Forgotten(_)))) => {
+            Earlier::Free(last.map_or(0, |last| last.seq))
+        }
+        Some((_, Ok(PlanRecord::Retired(retired)))) => Earlier::Purged(retired.content),
+        Some((sequence, Ok(_) | Err(_))) => Earlier::Nonsense(sequence),
+    })
+}
+
+/// Appends under compare-and-swap until the answer is known: an own earlier try whose answer was
+/// lost is recognised by its bytes.
+pub(crate) async fn append_certainly(
+    broker: &Broker,
+    subject: &str,
+    bytes: Bytes,
+    expected: u64,
+) -> Result<u64, AppendError> {
+    certainly(broker, (subject, subject), bytes, expected).await
+}
+
+/// As [`append_certainly`], where `expected` is the last sequence on any subject that `on` matches.
+async fn certainly(
+    broker: &Broker,
+    (subject, on): (&str, &str),
+    bytes: Bytes,
+    expected: u64,
+) -> Result<u64, AppendError> {
+    let mut pause = std::time::Duration::from_millis(20);
+    loop {
+        match broker
+            .append_on(subject.to_owned(), bytes.clone(), (on, expected))
+            .await
+        {
+            Err(error @ AppendError::Conflict { .. }) => {
+                return match broker
+                    .last_of_leader(&broker.subjects().ledger(), subject)
+                    .await
+                {
+                    Ok(Some(last)) if last.payload == bytes => Ok(last.seq),
+                    Ok(_) => Err(error),
+                    Err(read) => {
+                        tracing::debug!(error = %read, subject, "failed to read what came first");
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
+                };
+            }
+            Err(
+                error @ (AppendError::Unknown { .. }
+                | AppendError::Unavailable { .. }
+                | AppendError::Full { .. }),
+            ) => {
+                tracing::warn!(error = %chain(&error), "append again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(std::time::Duration::from_secs(1));
+            }
+            done => return done,
+        }
+    }
+}
