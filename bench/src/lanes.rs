@@ -6,8 +6,7 @@
 //! | [`worker`] | the workers, many in one process |
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -18,6 +17,8 @@ use gridloom_shared::broker::subjects::Author;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::parse;
+use gridloom_shared::ledger::record::Takeover;
+use gridloom_shared::wire;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -59,9 +60,12 @@ struct Report {
     special: Special,
     /// Bytes by which the ledger grew in a second while nobody had the handler of the only run.
     grown_bytes_s: f64,
-    takeovers: u64,
+    /// By job and reason.
+    takeovers: Takeovers,
     worker_mib: f64,
 }
+
+type Takeovers = BTreeMap<String, u64>;
 
 /// Processor time, as parts of a core.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -109,6 +113,8 @@ struct Bench<'a> {
     planner: Process,
     workers: Vec<Process>,
     plans: Plans,
+    /// Runs that were submitted, and are to succeed.
+    submitted: u64,
 }
 
 impl Bench<'_> {
@@ -131,6 +137,7 @@ impl Bench<'_> {
             planner,
             workers: Vec::new(),
             plans,
+            submitted: 0,
         };
         let (right, all) = (flags.right.get(), flags.workers.get());
         output.note(format!("{right} workers that have the handler"));
@@ -171,7 +178,10 @@ impl Bench<'_> {
                 ratio: beside_others_s / alone_s,
             },
             grown_bytes_s,
-            takeovers: takeovers.load(Ordering::Relaxed),
+            takeovers: takeovers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             worker_mib: memory?.iter().map(|memory| memory.resident_mib).sum(),
         })
     }
@@ -205,7 +215,9 @@ impl Bench<'_> {
     async fn makespan(&mut self) -> anyhow::Result<f64> {
         let mut times = Vec::new();
         for _ in 0..self.flags.rounds.get() {
-            let before = self.plans.succeeded();
+            // Runs of another part may still be ending.
+            let before = self.submitted;
+            self.plans.until(|seen| seen.succeeded >= before).await?;
             let begun = Instant::now();
             let params = json!({ "params": { "sleep_ms": SHARD.as_millis() as u64 } });
             self.submit(worker::SPECIAL, params).await?;
@@ -215,11 +227,12 @@ impl Bench<'_> {
         Ok(median(times))
     }
 
-    async fn submit(&self, job: &str, body: serde_json::Value) -> anyhow::Result<()> {
+    async fn submit(&mut self, job: &str, body: serde_json::Value) -> anyhow::Result<()> {
         let subject = self.broker.subjects().submit_to(&JobName::new(job)?);
         self.broker
             .append(subject, body.to_string().into(), None)
             .await?;
+        self.submitted += 1;
         Ok(())
     }
 
@@ -253,7 +266,7 @@ impl Bench<'_> {
 
     /// How long runs of one shard, of one handler after another in no order, wait for their start, in
     /// milliseconds, in ascending order.
-    async fn latency(&self) -> anyhow::Result<Vec<f64>> {
+    async fn latency(&mut self) -> anyhow::Result<Vec<f64>> {
         let client = async_nats::connect(self.stack.first_url()).await?;
         let mut starts = client.subscribe(worker::STARTS).await?;
         let runs = u64::from(self.flags.rate.get()) * u64::from(self.flags.seconds.get());
@@ -290,7 +303,7 @@ impl Bench<'_> {
     }
 
     /// By how much the ledger grows in a second while a run waits that nobody can work at.
-    async fn growth(&self) -> anyhow::Result<f64> {
+    async fn growth(&mut self) -> anyhow::Result<f64> {
         let ledger = self.broker.subjects().ledger();
         self.submit("nobodys", json!({})).await?;
         tokio::time::sleep(SETTLE).await;
@@ -315,16 +328,24 @@ async fn define(broker: &Broker, name: &str, shards: u32) -> anyhow::Result<()> 
 }
 
 /// Counts takeovers from now on.
-async fn count_takeovers(broker: &Broker) -> anyhow::Result<Arc<AtomicU64>> {
+async fn count_takeovers(broker: &Broker) -> anyhow::Result<Arc<Mutex<Takeovers>>> {
     let mut heard = broker
         .subscribe(broker.subjects().ledgers_by(Author::Takeover))
         .await
         .context("listen to takeovers")?;
-    let count = Arc::new(AtomicU64::new(0));
+    let count = Arc::<Mutex<Takeovers>>::default();
     let counter = Arc::clone(&count);
+    let subjects = broker.subjects().clone();
     tokio::spawn(async move {
-        while heard.next().await.is_some() {
-            counter.fetch_add(1, Ordering::Relaxed);
+        while let Some(message) = heard.next().await {
+            let of = subjects.parse_ledger(&message.subject);
+            let record = wire::decode::<Takeover>(&message.payload);
+            let (Some((_, run, _)), Ok(record)) = (of, record) else {
+                continue;
+            };
+            let what = format!("{} {:?}", run.job(), record.reason);
+            let mut counter = counter.lock().unwrap_or_else(PoisonError::into_inner);
+            *counter.entry(what).or_default() += record.tiles.len() as u64;
         }
     });
     Ok(count)
@@ -354,6 +375,19 @@ impl Report {
             output.say("");
             output.table(&self.table(), "nothing was measured");
         });
+    }
+
+    fn taken_over(&self) -> String {
+        let each = self.takeovers.iter();
+        let each: Vec<String> = each
+            .map(|(what, tiles)| format!("{what} {tiles}"))
+            .collect();
+        let all = grouped(self.takeovers.values().sum());
+        if each.is_empty() {
+            all
+        } else {
+            format!("{all}: {}", each.join(", "))
+        }
     }
 
     fn table(&self) -> Table {
@@ -404,7 +438,7 @@ impl Report {
                     special.beside_others_s, special.alone_s, special.ideal_s, special.ratio
                 ),
             ),
-            ("takeovers".to_owned(), "0", grouped(self.takeovers)),
+            ("tiles taken over".to_owned(), "0", self.taken_over()),
             (
                 "growth of the ledger while nobody can work".to_owned(),
                 "0",

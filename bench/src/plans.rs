@@ -83,11 +83,6 @@ impl Plans {
         Ok(plans)
     }
 
-    /// How many runs have succeeded.
-    pub(crate) fn succeeded(&self) -> u64 {
-        self.seen.borrow().succeeded
-    }
-
     /// How many runs were opened.
     pub(crate) fn opened(&self) -> u64 {
         self.seen.borrow().opened
