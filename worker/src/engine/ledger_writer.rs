@@ -38,8 +38,8 @@ use draft::Draft;
 
 pub(super) struct LedgerWriter {
     session: Session,
-    /// Number of the last record of this session.
-    number: u64,
+    /// No run that is closed has a record above this number. One that comes back goes on above it.
+    closed_at: u64,
     /// By the ledger sequence of the run's `opened` record.
     books: QuickMap<u64, Book>,
     /// Runs with something to write.
@@ -84,7 +84,7 @@ impl LedgerWriter {
     pub(super) fn new(session: Session, health: WorkerHealth) -> LedgerWriter {
         LedgerWriter {
             session,
-            number: 0,
+            closed_at: 0,
             books: QuickMap::default(),
             dirty: Vec::new(),
             parked: Vec::new(),
@@ -95,16 +95,20 @@ impl LedgerWriter {
         }
     }
 
-    /// The run whose `opened` record stands at `opened` may be written about from now on.
+    /// The run whose `opened` record stands at `opened` may be written about from now on. Its records'
+    /// numbers are above `opened`, so that they are not those of a run that had its id before: late records of
+    /// that one may stand in the same ledger.
     pub(super) fn open(&mut self, opened: u64, run: &RunId, queue: &QueueName, by: &Subjects) {
         self.books
             .entry(opened)
-            .or_insert_with(|| Book::new(run, queue, by));
+            .or_insert_with(|| Book::new(run, queue, by, self.closed_at.max(opened)));
     }
 
     /// Nothing will be said about the run any more.
     pub(super) fn close(&mut self, opened: u64) {
-        self.books.remove(&opened);
+        if let Some(book) = self.books.remove(&opened) {
+            self.closed_at = self.closed_at.max(book.number);
+        }
     }
 
     /// The tile is to be taken over.
@@ -200,7 +204,6 @@ impl LedgerWriter {
             let mut draft = Draft {
                 opened,
                 session: self.session,
-                number: &mut self.number,
                 book,
                 tiles,
                 now,

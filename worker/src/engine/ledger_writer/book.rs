@@ -18,6 +18,9 @@ pub(in crate::engine) struct Return {
 
 #[derive(Debug)]
 pub(super) struct Book {
+    /// Number of the last record. Each run has its own: readers of a ledger keep what they have seen as ranges, so
+    /// that numbers which follow each other cost them nothing however many runs there are.
+    pub(super) number: u64,
     /// Where workers report.
     pub(super) work: Subject,
     /// Where takeovers stand.
@@ -35,8 +38,10 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) fn new(run: &RunId, queue: &QueueName, subjects: &Subjects) -> Book {
+    /// A book whose records have numbers above `number`.
+    pub(super) fn new(run: &RunId, queue: &QueueName, subjects: &Subjects, number: u64) -> Book {
         Book {
+            number,
             work: subjects.ledger_of(queue, run, Author::Work).into(),
             takeover: subjects.ledger_of(queue, run, Author::Takeover).into(),
             outbox: Outbox::default(),

@@ -26,7 +26,6 @@ const REASONS: [Reason; 4] = [
 pub(super) struct Draft<'a> {
     pub(super) opened: u64,
     pub(super) session: Session,
-    pub(super) number: &'a mut u64,
     pub(super) book: &'a mut Book,
     pub(super) tiles: &'a mut Tiles,
     pub(super) now: Boot,
@@ -35,8 +34,8 @@ pub(super) struct Draft<'a> {
 
 impl Draft<'_> {
     fn next_number(&mut self) -> u64 {
-        *self.number += 1;
-        *self.number
+        self.book.number += 1;
+        self.book.number
     }
 
     fn send(&mut self, number: u64, subject: Subject, content: Content, payload: Bytes) {
@@ -89,10 +88,10 @@ impl Draft<'_> {
             let Some(held) = held.filter(|held| held.lease.is_held(self.now)) else {
                 continue;
             };
-            *self.number += 1;
-            let (number, fence) = (*self.number, held.fence());
+            let (number, fence) = (self.book.number + 1, held.fence());
             let payload = batch::probed_record(self.session, number, &held.tile, fence, &answer);
             if payload.len() <= record_max {
+                self.book.number = number;
                 let content = Content::Probed(holding);
                 self.send(number, self.book.work.clone(), content, payload);
                 continue;
