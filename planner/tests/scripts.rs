@@ -126,6 +126,8 @@ macro_rules! scripts {
 
 scripts! {
     abort_after
+    abort_after_default
+    abort_after_lifted
     broker_clock_unknown
     cancel_after_the_close_is_on_its_way
     cancel_of_a_run_on_the_shelf

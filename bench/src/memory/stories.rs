@@ -65,6 +65,7 @@ fn job(name: &str, slices: u32, pages: u32, attempts: u32) -> anyhow::Result<Job
             "max_attempts": attempts,
             "backoff": { "initial": "5s", "max": "1m", "jitter": 0.2 },
         },
+        "limits": { "abort_after": false },
     }))?)
 }
 

@@ -11,6 +11,7 @@ use gridloom_shared::job::AbortAfter;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
 use gridloom_shared::ledger::record::{Closed, EndState};
+use gridloom_shared::limits::ABORT_AFTER_DEFAULT;
 
 use super::{Action, Comparison, Phase, Run};
 
@@ -82,17 +83,14 @@ impl Run {
 
     /// Judges the number of dead shards anew, if something that matters has changed.
     pub(super) fn count_dead(&mut self) {
-        let Some(limit) = self
-            .fold
-            .opening()
-            .and_then(|opening| opening.record.job.limits.abort_after)
-        else {
+        let Some(opening) = self.fold.opening() else {
             return;
         };
+        let said = opening.record.job.limits.abort_after;
         let seen = (self.fold.dead_lately(), self.fold.all_issued());
         if self.judged != Some(seen) {
             self.judged = Some(seen);
-            self.too_many = too_many(&self.fold, limit, seen.0, self.total);
+            self.too_many = too_many(&self.fold, said, seen.0, self.total);
         }
     }
 }
@@ -102,20 +100,29 @@ pub(super) fn shards_of(fold: &Fold) -> Option<u64> {
     fold.opening()?.record.job.grid.shards()
 }
 
-fn too_many(fold: &Fold, limit: AbortAfter, dead: u64, total: Option<u64>) -> Option<String> {
+/// Why the run is to end itself, if `dead` shards are too many for what its job has `said`.
+fn too_many(
+    fold: &Fold,
+    said: Option<AbortAfter>,
+    dead: u64,
+    total: Option<u64>,
+) -> Option<String> {
     let found = || fold.all_issued().then_some(fold.counts().planned);
     let all = total.or_else(found);
-    limit.is_reached(dead, all).then(|| {
-        let rule = match limit {
-            AbortAfter::Dead(most) => format!("dead = {most}"),
-            AbortAfter::DeadPercent(percent) => format!("dead_percent = {percent}"),
+    said.unwrap_or_default().is_reached(dead, all).then(|| {
+        let rule = match said {
+            Some(AbortAfter::Dead(most)) => format!("is {{ dead = {most} }}"),
+            Some(AbortAfter::DeadPercent(percent)) => format!("is {{ dead_percent = {percent} }}"),
+            Some(AbortAfter::Never) | None => format!(
+                "is {{ dead = {ABORT_AFTER_DEFAULT} }} where the job says nothing; false bears any number"
+            ),
         };
         let (what, are) = if dead == 1 {
             ("shard", "is")
         } else {
             ("shards", "are")
         };
-        format!("aborted: {dead} {what} {are} dead, and limits.abort_after is {{ {rule} }}")
+        format!("aborted: {dead} {what} {are} dead, and limits.abort_after {rule}")
     })
 }
 

@@ -62,11 +62,12 @@ fn limits(line: &mut Line) -> Told<LimitsSpec> {
     let dead = line.number_option("abort-after")?.map(AbortAfter::Dead);
     let percent = line.number_option("abort-percent")?;
     let percent = percent.map(|percent| AbortAfter::DeadPercent(percent as f64));
+    let never = line.flag("abort-never").then_some(AbortAfter::Never);
     let priority = line.number_option("priority")?;
     let rate = line.option("rate")?;
     Ok(LimitsSpec {
         timeout_ms: None,
-        abort_after: dead.or(percent),
+        abort_after: dead.or(percent).or(never),
         concurrency: line.number_option("concurrency")?.map(|most| most as u32),
         rate: rate.map(|rate| rate.parse().map_err(text)).transpose()?,
         priority: match priority {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{JobName, ResourceName, ShareName};
+use crate::limits::ABORT_AFTER_DEFAULT;
 
 /// Most tiles of one job at once that a job may say.
 pub const CONCURRENCY_MAX: u32 = 1_000_000;
@@ -22,7 +23,7 @@ pub const PRIORITY_MAX: u8 = 9;
 pub struct LimitsSpec {
     /// Longest attempt of one shard, in milliseconds. `None`: no limit.
     pub timeout_ms: Option<u64>,
-    /// How many dead shards end the run. `None`: any number is borne.
+    /// How many dead shards end the run. `None`: the default of [`AbortAfter`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub abort_after: Option<AbortAfter>,
     /// Tiles of the job at once, in the whole cluster, 1 to [`CONCURRENCY_MAX`]. `None`: no limit.
@@ -60,6 +61,15 @@ pub enum AbortAfter {
     /// This share of the grid's shards in percent, above 0 and at most 100. Not judged before all
     /// pages of a probed grid are known.
     DeadPercent(f64),
+    /// Any number is borne.
+    Never,
+}
+
+/// A job that says nothing of it: nobody looks at more dead shards than these one by one.
+impl Default for AbortAfter {
+    fn default() -> AbortAfter {
+        AbortAfter::Dead(ABORT_AFTER_DEFAULT)
+    }
 }
 
 impl AbortAfter {
@@ -70,6 +80,7 @@ impl AbortAfter {
             AbortAfter::DeadPercent(percent) => {
                 dead > 0 && all.is_some_and(|all| dead as f64 * 100.0 >= *percent * all as f64)
             }
+            AbortAfter::Never => false,
         }
     }
 }

@@ -50,6 +50,7 @@ fn limits(spec: &LimitsSpec) -> Value {
     let abort_after = spec.abort_after.map(|limit| match limit {
         AbortAfter::Dead(dead) => json!({ "dead": dead }),
         AbortAfter::DeadPercent(percent) => json!({ "dead_percent": percent }),
+        AbortAfter::Never => json!(false),
     });
     let said = [
         ("timeout", timeout.map(Value::from)),

@@ -41,8 +41,12 @@ pub(super) fn read(node: &Node<'_>, faults: &mut Faults) -> Option<LimitsSpec> {
 
 fn abort_after(node: &Node<'_>, faults: &mut Faults) -> Option<AbortAfter> {
     const FORMS: &str = "{ dead = 100 } or { dead_percent = 1.0 }";
+    if node.value().as_bool() == Some(false) {
+        return Some(AbortAfter::Never);
+    }
     if !node.value().is_object() {
-        node.refuse(format_args!("a table such as {FORMS}"), faults);
+        let must = format_args!("a table such as {FORMS}, or false to bear any number");
+        node.refuse(must, faults);
         return None;
     }
     let fields = node.fields(ABORT_KEYS, &[], faults)?;

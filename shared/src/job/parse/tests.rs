@@ -156,6 +156,7 @@ fn dead_shards_that_end_a_run_are_a_number_or_a_share() {
         limits("{ dead_percent = 1.5 }"),
         Ok(Some(AbortAfter::DeadPercent(1.5)))
     );
+    assert_eq!(limits("false"), Ok(Some(AbortAfter::Never)));
     for (bad, path) in [
         ("{ dead = 0 }", "limits.abort_after.dead"),
         ("{ dead_percent = 101 }", "limits.abort_after.dead_percent"),
@@ -164,6 +165,7 @@ fn dead_shards_that_end_a_run_are_a_number_or_a_share() {
         ("{ }", "limits.abort_after"),
         ("{ alive = 1 }", "limits.abort_after.alive"),
         ("7", "limits.abort_after"),
+        ("true", "limits.abort_after"),
     ] {
         let faults = limits(bad).unwrap_err();
         assert_eq!(paths(&faults).first(), Some(&path), "{bad}");
@@ -357,6 +359,7 @@ fn any_limits() -> impl Strategy<Value = LimitsSpec> {
     let abort = prop_oneof![
         (1..1_u64 << 40).prop_map(AbortAfter::Dead),
         (0.001..=100.0).prop_map(AbortAfter::DeadPercent),
+        Just(AbortAfter::Never),
     ];
     let period = prop_oneof![
         Just(Period::Second),
