@@ -1,12 +1,17 @@
 //! Append, then acknowledge: a tile stays on the queue as long as the ledger does not have its outcomes.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use gridloom_shared::id::Session;
 use gridloom_shared::ledger::record::{Record, WorkRecord};
+use gridloom_shared::ranges::Ranges;
 use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::wait::eventually;
-use gridloom_worker::Shard;
+use gridloom_worker::{Failure, Shard};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::COUNTED;
 use crate::leases::{OTHER, take_over};
@@ -142,4 +147,60 @@ async fn outcomes_whose_answer_was_lost_count_once_although_one_of_their_tiles_w
     assert_eq!((fold.counts().done, fold.counts().late), (4, 0));
     worker.stop().await?;
     Ok(())
+}
+
+/// The numbers of the run's records, by author: what each reader of its ledger keeps.
+async fn numbers(stage: &Stage) -> anyhow::Result<HashMap<Session, Ranges>> {
+    let mut seen: HashMap<Session, Ranges> = HashMap::new();
+    for (_, _, record) in stage.records().await? {
+        let (session, number) = match &record {
+            Record::Work(work) => work.signature(),
+            Record::Takeover(takeover) => (takeover.session, takeover.number),
+            Record::Plan(_) => continue,
+        };
+        seen.entry(session).or_default().insert(number..number + 1);
+    }
+    Ok(seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_two_runs_in_turn_are_numbered_run_by_run() -> anyhow::Result<()> {
+    const TURNS: u32 = 10;
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    stage.wave(vec![tiles(0, TURNS, 1)]).await?;
+    let first = stage.run.clone();
+    stage.open_run(job(1, COUNTED)?, 8).await?;
+    stage.wave(vec![tiles(0, TURNS, 1)]).await?;
+    let runs = [first, stage.run.clone()];
+    let gates = Arc::new(runs.clone().map(|run| (run, Semaphore::new(0))));
+    let waits = Arc::clone(&gates);
+    let worker = stage.worker().concurrency(2 * TURNS);
+    let worker = Running::start(worker.handler("h", move |shard: Shard| {
+        let gates = Arc::clone(&waits);
+        async move {
+            let gate = gates.iter().find(|(run, _)| run == shard.run());
+            let (_, gate) = gate.ok_or_else(|| Failure::permanent("another run"))?;
+            let turn = gate.acquire().await.map_err(Failure::retry)?;
+            turn.forget();
+            Ok::<_, Failure>(())
+        }
+    }))?;
+    for turn in 1..=u64::from(TURNS) {
+        for (run, gate) in gates.iter() {
+            gate.add_permits(1);
+            stage.run = run.clone();
+            eventually(SOON, "it is recorded", async || {
+                Ok(stage.fold().await?.counts().done == turn)
+            })
+            .await?;
+        }
+    }
+    for run in runs {
+        stage.run = run;
+        let numbers = numbers(&stage).await?;
+        let ranges: Vec<_> = numbers.values().flat_map(Ranges::iter).collect();
+        assert_eq!((numbers.len(), ranges.len()), (1, 1), "{ranges:?}");
+    }
+    stage.until_acknowledged().await?;
+    worker.stop().await
 }

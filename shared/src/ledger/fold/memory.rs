@@ -350,6 +350,7 @@ fn late_records_of_finished_slices_change_nothing_and_cost_nothing() {
     assert!(story.fold.frontier(2).is_issued());
 }
 
+/// Workers number the records of each run by themselves, whatever runs they serve at once.
 #[test]
 fn numbers_of_a_run_that_follow_each_other_cost_nothing() {
     let mut story = Story::new(1, PagesSpec::Count { count: 1 }, 1);
@@ -358,4 +359,23 @@ fn numbers_of_a_run_that_follow_each_other_cost_nothing() {
     }
     story.weigh();
     assert!(story.heaviest < 1_000, "{} bytes", story.heaviest);
+}
+
+/// A worker that forgot an idle run goes on above the numbers of all that it had closed by then.
+#[test]
+fn run_costs_its_fold_a_range_for_each_time_that_a_worker_forgot_it() {
+    let mut story = Story::new(1, PagesSpec::Count { count: 1 }, 1);
+    for second in 0..86_400 {
+        if second % 3_600 == 0 {
+            story.number += 3 * 10_000;
+        }
+        story.outcome(&[]);
+    }
+    story.weigh();
+    let ranges = story.fold.sessions.values().map(|seen| seen.iter().count());
+    assert!(
+        ranges.max() == Some(24) && story.heaviest < 3_000,
+        "{} bytes",
+        story.heaviest
+    );
 }
