@@ -5,6 +5,9 @@
     reason = "what the tests share is test code as well"
 )]
 
+#[path = "exec/documented.rs"]
+mod documented;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -12,3 +12,6 @@ pub mod exec;
 pub mod noop;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub mod sql;
+
+#[cfg(test)]
+mod documented;

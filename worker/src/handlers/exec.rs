@@ -58,6 +58,8 @@ use crate::handler::Handler;
 use crate::shard::Shard;
 
 mod command;
+#[cfg(test)]
+mod documented;
 mod ending;
 mod lifeline;
 mod output;

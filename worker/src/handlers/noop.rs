@@ -88,6 +88,25 @@ mod tests {
     use super::*;
     use crate::Trial;
 
+    #[test]
+    fn page_has_each_parameter_with_its_default() {
+        let rows = crate::handlers::documented::rows("| parameter |");
+        let names: Vec<&String> = rows.iter().map(|row| &row[0]).collect();
+        let error = serde_json::from_str::<Params>(r#"{"other": 1}"#).unwrap_err();
+        assert_eq!(
+            names,
+            crate::handlers::documented::expected(&error)
+                .iter()
+                .collect::<Vec<_>>()
+        );
+        let defaults: serde_json::Map<_, _> = rows
+            .iter()
+            .map(|row| (row[0].clone(), serde_json::from_str(&row[1]).unwrap()))
+            .collect();
+        let said: Params = serde_json::from_value(defaults.into()).unwrap();
+        assert_eq!(format!("{said:?}"), format!("{:?}", Params::default()));
+    }
+
     #[tokio::test]
     async fn succeeds_unless_told_otherwise() {
         assert!(Noop.run(Trial::new("a", "noop").shard()).await.is_ok());

@@ -312,3 +312,25 @@ fn fault(key: &str, message: impl AsRef<str>) -> Failure {
 fn param_fault(name: &str, message: impl AsRef<str>) -> Failure {
     Failure::permanent(format!("read params.{name}: it {}", message.as_ref()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::documented::keys;
+
+    #[test]
+    fn page_has_each_name_that_statements_are_given() {
+        let mut said: Vec<String> = Vec::new();
+        for cell in keys("| name | where |") {
+            said.extend(
+                cell.split(", ")
+                    .map(|name| name.trim_matches(':').to_owned()),
+            );
+        }
+        said.sort();
+        let mut given: Vec<&str> = GIVEN.to_vec();
+        given.push("NAME"); // the parameters
+        given.sort_unstable();
+        assert_eq!(said, given);
+    }
+}

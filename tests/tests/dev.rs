@@ -1,0 +1,79 @@
+//! `gridloom dev` as a user sees it: the first steps of the README, and what `--data` keeps.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use gridloom_tests::process::{Gridloom, Output, Process};
+use gridloom_tests::wait::eventually_some;
+use serde_json::Value;
+
+const README: &str = include_str!("../../README.md");
+const SOON: Duration = Duration::from_secs(60);
+
+/// The stack, and the broker that it says it has.
+async fn dev(dir: &Path, args: &[&str]) -> anyhow::Result<(Process, String)> {
+    let dev = Gridloom::new(["--json", "dev"])?.args(args.iter().copied());
+    let dev = dev.dir(dir).start().await?;
+    let nats = eventually_some(SOON, "the stack says where it is", async || {
+        let said = serde_json::from_str::<Value>(dev.stdout().trim()).ok();
+        Ok(said.and_then(|said| Some(said["nats"].as_str()?.to_owned())))
+    });
+    let nats = nats.await.with_context(|| dev.stderr())?;
+    Ok((dev, nats))
+}
+
+async fn gridloom(nats: &str, dir: &Path, args: &[&str]) -> anyhow::Result<Output> {
+    let command = Gridloom::new(["--json", "--nats", nats])?;
+    let command = command.args(args.iter().copied()).dir(dir);
+    command.start().await?.finish(SOON).await?.succeeded()
+}
+
+/// Ends it as Ctrl-C would.
+async fn end(mut stack: Process) -> anyhow::Result<()> {
+    stack.terminate()?;
+    stack.finish(SOON).await?.succeeded()?;
+    Ok(())
+}
+
+/// The README's first job in Python: what its shell commands make and say.
+fn python_job() -> anyhow::Result<&'static str> {
+    let (_, section) = README.split_once("### In Python").context("a section")?;
+    let (_, block) = section.split_once("```\n").context("a block")?;
+    Ok(block.split_once("```").context("its end")?.0)
+}
+
+#[tokio::test]
+async fn python_job_of_the_readme_runs_as_typed_and_data_outlives_the_stack() -> anyhow::Result<()>
+{
+    let dir = tempfile::tempdir()?;
+    let block = python_job()?;
+    let (files, rest) = block.split_once("gridloom dev --exec '").context("dev")?;
+    let (command, rest) = rest.split_once('\'').context("its command")?;
+    let made = Gridloom::program("/bin/sh", ["-e", "-c", files]).dir(dir.path());
+    made.start().await?.finish(SOON).await?.succeeded()?;
+    let flags = ["--data", "kept", "--exec", command];
+    let (stack, nats) = dev(dir.path(), &flags).await?;
+    let typed = rest
+        .lines()
+        .filter_map(|line| line.strip_prefix("gridloom "));
+    let mut ran = 0;
+    for line in typed {
+        let words = line.split('#').next().unwrap_or_default();
+        let args: Vec<&str> = words.split_whitespace().collect();
+        gridloom(&nats, dir.path(), &args).await?;
+        ran += 1;
+    }
+    assert_eq!(ran, 2);
+    let before = gridloom(&nats, dir.path(), &["runs"]).await?.json()?;
+    end(stack).await?;
+    ensure!(dir.path().join("kept/jetstream").is_dir());
+
+    let (stack, nats) = dev(dir.path(), &flags).await?;
+    let after = gridloom(&nats, dir.path(), &["runs"]).await?.json()?;
+    end(stack).await?;
+    assert_eq!(after, before);
+    let (state, rows) = (&after[0]["state"], &after[0]["rows"]);
+    assert_eq!((state, rows), (&"succeeded".into(), &1_000.into()));
+    Ok(())
+}
