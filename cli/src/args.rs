@@ -204,6 +204,9 @@ pub struct PlannerArgs {
     /// Refused: it is a worker's.
     #[arg(long, value_name = "TIME", hide = true)]
     pub ack_deadline: Option<String>,
+    /// A fault of one of its tasks, on purpose: for tests.
+    #[arg(long, value_name = "TASK=HOW", hide = true)]
+    pub fault: Option<gridloom_planner::Fault>,
 }
 
 /// Flags of `worker`.

@@ -43,4 +43,4 @@ pub mod service;
 pub mod submit;
 pub mod toll;
 
-pub use service::{Fault, Health, How, Planner, PlannerOptions, ServiceError};
+pub use service::{Ended, Fault, Health, How, Owner, Planner, PlannerOptions, Task};

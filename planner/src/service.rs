@@ -3,7 +3,8 @@
 //! | room | what it does |
 //! |------|--------------|
 //! | [`take`] | takes the leadership over |
-//! | [`act`] | carries out what [`crate::lead`] decides, and looks after the tasks |
+//! | [`act`] | carries out what [`crate::lead`] decides |
+//! | [`tasks`] | spawns every task, each under its name, and says which one has ended |
 //! | [`doors`] | which queues take new runs |
 //! | [`feeds`] | submissions, orders, the ledger's tail, the state of the queue, the workers' presence |
 //! | [`failover`] | looks after the workers, and frees what a dead one held |
@@ -12,7 +13,7 @@
 //! | [`sweep`] | removes what need not be kept any more |
 //! | [`vanished`] | looks whether records of open runs vanish |
 //! | [`projection`] | summaries and metrics, for people |
-//! | [`fault`] | a fault of one feed, on purpose |
+//! | [`fault`] | a fault of one task, on purpose |
 //! | [`health`] | whether this planner can work |
 
 use std::time::Duration;
@@ -49,14 +50,16 @@ mod standby;
 mod streams;
 mod sweep;
 mod take;
+mod tasks;
 mod vanished;
 
 use envoy::Envoy;
-pub use error::ServiceError;
 use event::Event;
 pub use fault::{Fault, How};
 pub use health::Health;
 use standby::{Folded, Standby};
+use tasks::Tasks;
+pub use tasks::{Ended, Owner, Task};
 
 /// So long a planner that starts asks for its streams: elections or restarts may be under way, in each
 /// of which one request waits for its time-out.
@@ -92,7 +95,7 @@ pub struct PlannerOptions {
 pub struct Planner {
     health: Health,
     stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<Result<(), ServiceError>>,
+    task: JoinHandle<Result<(), Ended>>,
 }
 
 impl Planner {
@@ -119,8 +122,9 @@ impl Planner {
         }
         let health = Health::new(broker.clone());
         let (stop, stopped) = oneshot::channel();
-        let service = Service::new(broker, options, health.clone());
-        let task = tokio::spawn(service.run(stopped));
+        let mut service = Service::new(broker, options, health.clone());
+        let fault = service.fault_of(|task| task == Task::Loop);
+        let task = tasks::spawn_loop(fault, service.run(stopped));
         Ok(Planner {
             health,
             stop: Some(stop),
@@ -147,11 +151,11 @@ impl Planner {
     /// middle, it can be called again.
     ///
     /// # Errors
-    /// Why it ended, unless it was told to.
-    pub async fn ended(&mut self) -> Result<(), ServiceError> {
+    /// Which task of it ended, unless it was told to.
+    pub async fn ended(&mut self) -> Result<(), Ended> {
         match (&mut self.task).await {
             Ok(ended) => ended,
-            Err(_) => Err(ServiceError::Panicked),
+            Err(_) => Err(Ended::Panicked(Task::Loop)),
         }
     }
 }
@@ -188,10 +192,8 @@ struct Service {
 /// What lives as long as the service.
 struct Around {
     orders: mpsc::Sender<Notice>,
-    keeper: JoinHandle<()>,
-    presence: JoinHandle<()>,
-    streams: JoinHandle<()>,
     writer: projection::Writer,
+    tasks: Tasks,
 }
 
 impl Service {
@@ -215,30 +217,36 @@ impl Service {
         }
     }
 
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Result<(), ServiceError> {
+    /// The fault that is to be played, if it is one of such a task.
+    fn fault_of(&mut self, is: impl Fn(Task) -> bool) -> Option<Fault> {
+        self.options.fault.take_if(|fault| is(fault.task))
+    }
+
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Result<(), Ended> {
         let (changes_in, mut changes) = mpsc::channel(8);
         let (orders, orders_out) = mpsc::channel(8);
         let (replaced_in, mut replaced) = mpsc::channel(1);
         let (tell, told) = watch::channel(Told::default());
-        let name = self.options.name.clone();
+        let mut tasks = Tasks::new(self.fault_of(|task| task.owner() == Owner::Service));
+        let keeper = leader::keep(
+            self.broker.clone(),
+            self.options.name.clone(),
+            changes_in,
+            orders_out,
+            self.validity.clone(),
+            self.clock.clone(),
+            told,
+        );
+        tasks.spawn(Task::Keeper, keeper);
+        let presence = feeds::presence(self.broker.clone(), self.sender.clone());
+        tasks.spawn(Task::Presence, presence);
+        let streams = streams::keep(self.broker.clone(), self.options.topology, replaced_in);
+        tasks.spawn(Task::Streams, streams);
+        let writer = projection::start(&mut tasks, self.broker.clone(), tell);
         let mut around = Around {
             orders,
-            keeper: tokio::spawn(leader::keep(
-                self.broker.clone(),
-                name,
-                changes_in,
-                orders_out,
-                self.validity.clone(),
-                self.clock.clone(),
-                told,
-            )),
-            presence: tokio::spawn(feeds::presence(self.broker.clone(), self.sender.clone())),
-            streams: tokio::spawn(streams::keep(
-                self.broker.clone(),
-                self.options.topology,
-                replaced_in,
-            )),
-            writer: projection::start(self.broker.clone(), tell),
+            writer,
+            tasks,
         };
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -247,22 +255,10 @@ impl Service {
             tokio::select! {
                 biased;
                 _ = &mut stopped => break Ok(()),
-                change = changes.recv() => match change {
-                    Some(change) => self.led(change, &around).await,
-                    None => break Err(ServiceError::TaskEnded("the keeper of the leadership")),
-                },
-                replaced = replaced.recv() => {
-                    let Some(streams::LedgerReplaced) = replaced else {
-                        break Err(ServiceError::TaskEnded("the keeper of the streams"));
-                    };
-                    self.begin_anew(&around).await;
-                }
-                _ = &mut around.presence => break Err(ServiceError::TaskEnded("the listener for workers")),
+                Some(change) = changes.recv() => self.led(change, &around).await,
+                Some(streams::LedgerReplaced) = replaced.recv() => self.begin_anew(&around).await,
                 _ = ticks.tick() => {}
-                event = self.events.recv() => {
-                    let Some(event) = event else {
-                        break Err(ServiceError::TaskEnded("the feed of events"));
-                    };
+                Some(event) = self.events.recv() => {
                     self.take_in(event);
                     for _ in 0..AT_ONCE {
                         let Ok(event) = self.events.try_recv() else { break };
@@ -271,6 +267,10 @@ impl Service {
                 }
             }
             self.advance(&mut around).await;
+            if let Err(ended) = around.tasks.look_after() {
+                tracing::error!(error = %ended, "the planner ends");
+                break Err(ended);
+            }
         };
         self.leadership = None;
         around.end().await;
@@ -307,6 +307,7 @@ impl Service {
     async fn take(&mut self, term: Term, around: &Around, folded: Option<Folded>) {
         self.leads += 1;
         let (keeper, doors) = doors::open();
+        let tasks = Tasks::new(self.fault_of(|task| task.owner() != Owner::Service));
         let envoy = Envoy {
             broker: self.broker.clone(),
             session: self.session,
@@ -316,6 +317,7 @@ impl Service {
             doors,
             number: self.leads,
             events: self.sender.clone(),
+            errands: tasks.errands(),
             life: None,
         };
         let epoch = self.broker.connection_epoch();
@@ -330,10 +332,10 @@ impl Service {
                 shares: self.options.shares.clone(),
                 open_runs: self.options.open_runs,
             },
-            fault: self.options.fault.take(),
+            tasks,
             folded,
         };
-        let pulse = self.health.pulse();
+        let pulse = self.health.ledger();
         match take::Leadership::take(envoy, workers, (keeper, pulse), setup).await {
             Ok(leadership) => {
                 let runs = leadership.lead.book().len();
@@ -398,12 +400,18 @@ impl Service {
         }
         if self.leadership.is_none() && self.standby.is_none() {
             around.writer.rest();
-            let pulse = self.health.pulse();
-            self.standby = Some(Standby::start(self.broker.clone(), pulse));
+            let (broker, pulse) = (self.broker.clone(), self.health.ledger());
+            self.standby = Some(Standby::start(&mut around.tasks, broker, pulse));
         }
         let leads = self.leadership.as_ref();
         self.health
-            .leads_under(leads.map(|leadership| leadership.lead.term()));
+            .round(leads.map(|leadership| leadership.lead.term()));
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.health.over();
     }
 }
 
@@ -418,9 +426,7 @@ impl Around {
         if self.orders.send(Notice::GiveUp(answer)).await.is_ok() {
             let _ = tokio::time::timeout(Duration::from_secs(2), given_up).await;
         }
-        self.keeper.abort();
-        self.presence.abort();
-        self.streams.abort();
         self.writer.stop().await;
+        self.tasks.stop().await;
     }
 }

@@ -58,6 +58,8 @@ mod refused;
 mod retention;
 #[path = "scenarios/runs.rs"]
 mod runs;
+#[path = "scenarios/says.rs"]
+mod says;
 #[path = "scenarios/services.rs"]
 mod services;
 #[path = "scenarios/small.rs"]

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
@@ -42,7 +43,7 @@ pub async fn run(context: &Context, flags: &Dev) -> anyhow::Result<Verdict> {
     let stop = service::Stop::listen()?;
     let mut asked = pin!(stop.asked());
     // The first start may have to fetch nats-server: it must be possible to give up.
-    let stack = tokio::select! {
+    let mut stack = tokio::select! {
         started = Box::pin(start(context, flags)) => started?,
         () = &mut asked => return Ok(Verdict::Interrupted),
     };
@@ -51,7 +52,10 @@ pub async fn run(context: &Context, flags: &Dev) -> anyhow::Result<Verdict> {
     } else {
         stack.welcome(context, flags);
     }
-    asked.await;
+    tokio::select! {
+        () = &mut asked => {}
+        ended = stack.planner.ended() => ended.context("the planner does not plan any more")?,
+    }
     context.output.note("stopping");
     service::or_at_once(stack.stop()).await?;
     Ok(Verdict::Fine)

@@ -65,7 +65,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         retention: context.config.retention(&flags.retention),
         shares: context.config.shares(&flags.shares),
         open_runs: context.config.open_runs(flags.open_runs),
-        fault: None,
+        fault: flags.fault,
     };
     let mut planner = Planner::start(broker.clone(), options).await?;
     let endpoints =

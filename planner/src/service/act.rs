@@ -1,5 +1,4 @@
-//! Carries out what a leadership decided: the only place that spawns, and that looks after what it
-//! spawned.
+//! Carries out what a leadership decided, each action an errand of it.
 //!
 //! | room | what is said to the broker |
 //! |------|----------------------------|
@@ -7,19 +6,13 @@
 //! | [`queue`] | what the queue holds; the term register |
 //! | [`records`] | orders, closings; ledgers of runs that are over |
 //! | [`halt`] | the end of what is queued and runs of a cancelled run |
-//!
-//! A *feed* lasts as long as the leadership: one that ends, however it ends, is a fault of the whole
-//! leadership. An *errand* ends by itself; one that panics is as bad, as nobody hears what came of it.
 
-use std::collections::HashMap;
 use std::time::Duration;
-
-use tokio::task::{Id, JoinSet};
 
 use super::envoy::Envoy;
 use super::failover::Workers;
-use super::fault::Fault;
 use super::feeds;
+use super::tasks::{Ended, Task, Tasks};
 use crate::lead::action::{Action, Ordered};
 
 mod halt;
@@ -32,62 +25,30 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Pause before a full queue is tried again.
 const PAUSE_FULL: Duration = Duration::from_secs(1);
 
-/// What a task is for.
-#[derive(Clone, Copy, Debug)]
-enum Task {
-    Feed(&'static str),
-    Errand(&'static str),
-}
-
-/// A task that ended as it must not.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Ended {
-    /// A feed ended.
-    #[error("feed {0} has ended")]
-    Feed(&'static str),
-    /// A task panicked.
-    #[error("{0} has panicked")]
-    Panicked(&'static str),
-}
-
-/// The tasks of one leadership. Dropped, they end.
+/// What carries it out, and the tasks of the leadership. Dropped, they end.
 #[derive(Debug)]
 pub(super) struct Act {
     envoy: Envoy,
     workers: Workers,
-    tasks: JoinSet<()>,
-    names: HashMap<Id, Task>,
-    fault: Option<Fault>,
+    tasks: Tasks,
 }
 
 impl Act {
-    pub(super) fn new(envoy: Envoy, workers: Workers, fault: Option<Fault>) -> Act {
+    pub(super) fn new(envoy: Envoy, workers: Workers, tasks: Tasks) -> Act {
         Act {
-            fault,
             envoy,
             workers,
-            tasks: JoinSet::new(),
-            names: HashMap::new(),
+            tasks,
         }
     }
 
     /// Starts a feed: it is to last as long as the leadership.
-    pub(super) fn feed(
-        &mut self,
-        name: &'static str,
-        feed: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let fault = self.fault.take_if(|fault| fault.feed == name);
-        let task = match fault {
-            Some(fault) => self.tasks.spawn(fault.play(feed)),
-            None => self.tasks.spawn(feed),
-        };
-        self.names.insert(task.id(), Task::Feed(name));
+    pub(super) fn feed(&mut self, task: Task, feed: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task, feed);
     }
 
-    fn errand(&mut self, name: &'static str, errand: impl Future<Output = ()> + Send + 'static) {
-        let id = self.tasks.spawn(errand).id();
-        self.names.insert(id, Task::Errand(name));
+    fn errand(&mut self, task: Task, errand: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task, errand);
     }
 
     /// Begins to carry out what was decided.
@@ -98,12 +59,12 @@ impl Act {
             ..self.envoy.clone()
         };
         match action {
-            Action::Issue(issue) => self.errand("issuing a wave", envoy.issue(issue)),
+            Action::Issue(issue) => self.errand(Task::Issue, envoy.issue(issue)),
             Action::List {
                 run,
                 queue,
                 register,
-            } => self.errand("listing the queue", envoy.list(run, queue, register)),
+            } => self.errand(Task::List, envoy.list(run, queue, register)),
             Action::Ask {
                 run,
                 queue,
@@ -112,41 +73,41 @@ impl Act {
             } => {
                 let workers = self.workers.clone();
                 let asked = envoy.ask(run, queue, listing, register, workers);
-                self.errand("asking the workers", asked);
+                self.errand(Task::Ask, asked);
             }
             Action::Refill {
                 run,
                 lane,
                 tiles,
                 register,
-            } => self.errand("refilling", envoy.refill(run, lane, tiles, register)),
+            } => self.errand(Task::Refill, envoy.refill(run, lane, tiles, register)),
             Action::Recall { run, queue, waves } => {
-                self.errand("reading waves again", envoy.recall(run, queue, waves));
+                self.errand(Task::Recall, envoy.recall(run, queue, waves));
             }
             Action::Halt {
                 run,
                 queue,
                 sequence,
                 holders,
-            } => self.errand("halting a run", envoy.halt(run, queue, sequence, holders)),
-            Action::Write(order) => self.errand("writing an order", envoy.order(order)),
+            } => self.errand(Task::Halt, envoy.halt(run, queue, sequence, holders)),
+            Action::Write(order) => self.errand(Task::Order, envoy.order(order)),
             Action::Close {
                 run,
                 queue,
                 closed,
                 expected,
-            } => self.errand("closing a run", envoy.close(run, queue, closed, expected)),
-            Action::Claim(term) => self.errand("claiming the register", envoy.claim(term)),
+            } => self.errand(Task::Close, envoy.close(run, queue, closed, expected)),
+            Action::Claim(term) => self.errand(Task::Claim, envoy.claim(term)),
             Action::Load { run, position } => {
-                self.errand("reading a run", envoy.load(run, position));
+                self.errand(Task::Load, envoy.load(run, position));
             }
             Action::Answer { reply, answer } => {
-                self.errand("answering an order", envoy.answer(reply, answer));
+                self.errand(Task::Answer, envoy.answer(reply, answer));
             }
             Action::Bury { run, why, gone } => {
-                self.errand("burying a lost run", envoy.bury(run, why, gone));
+                self.errand(Task::Bury, envoy.bury(run, why, gone));
             }
-            Action::CallWorkers => self.errand("calling the workers", async move {
+            Action::CallWorkers => self.errand(Task::Call, async move {
                 feeds::call_workers(&envoy.broker).await;
             }),
         }
@@ -159,20 +120,6 @@ impl Act {
 
     /// Takes away what has ended. What ended as it must not is an error.
     pub(super) fn look_after(&mut self) -> Result<(), Ended> {
-        while let Some(ended) = self.tasks.try_join_next_with_id() {
-            let (id, panicked) = match ended {
-                Ok((id, ())) => (id, false),
-                Err(error) => (error.id(), error.is_panic()),
-            };
-            match (self.names.remove(&id), panicked) {
-                (Some(Task::Errand(_)), false) | (None, false) => {}
-                (Some(Task::Feed(name)), false) => return Err(Ended::Feed(name)),
-                (Some(Task::Feed(name) | Task::Errand(name)), true) => {
-                    return Err(Ended::Panicked(name));
-                }
-                (None, true) => return Err(Ended::Panicked("a task")),
-            }
-        }
-        Ok(())
+        self.tasks.look_after()
     }
 }

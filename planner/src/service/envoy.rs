@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::doors::Doors;
 use super::event::Event;
+use super::tasks::Errands;
 use crate::book::Life;
 use crate::broker_clock::BrokerClock;
 use crate::lead::event::{self, Report};
@@ -27,6 +28,8 @@ pub(super) struct Envoy {
     /// Which leadership of this process it is.
     pub(super) number: u64,
     pub(super) events: mpsc::Sender<Event>,
+    /// For errands that follow from what a task hears.
+    pub(super) errands: Errands,
     /// Which life of a run it is sent for.
     pub(super) life: Option<Life>,
 }

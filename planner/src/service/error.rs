@@ -1,4 +1,4 @@
-//! Why a leadership could not be taken, and why the loop ended.
+//! Why a leadership could not be taken.
 
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::log::ReadError;
@@ -30,15 +30,4 @@ impl TakeError {
             | TakeError::Api(_) => None,
         }
     }
-}
-
-/// Why the loop ended that was not told to.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// A task that lasts as long as the service has ended.
-    #[error("{0} has ended, or panicked")]
-    TaskEnded(&'static str),
-    /// The loop itself panicked.
-    #[error("the planner's loop has panicked")]
-    Panicked,
 }

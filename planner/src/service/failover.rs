@@ -22,10 +22,10 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, Session};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
-use tokio::task::JoinSet;
 
 use super::envoy::Envoy;
 use super::feeds;
+use super::tasks::Task;
 use crate::failover::probe::{self, Death, Event};
 use crate::failover::roster::{Life, Roster};
 use crate::lead::event::Event as LeadEvent;
@@ -138,7 +138,6 @@ struct Watch {
     workers: Workers,
     round: Round,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
-    deaths: JoinSet<()>,
     slots: Arc<tokio::sync::Semaphore>,
 }
 
@@ -160,7 +159,6 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
     let mut watch = Watch {
         round: Round::new(0, Boot::now()),
         answers: FuturesUnordered::new(),
-        deaths: JoinSet::new(),
         slots: Arc::new(tokio::sync::Semaphore::new(DEATHS)),
         envoy,
         workers,
@@ -183,7 +181,6 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
             () = &mut registrations => return,
             _ = rounds.tick() => watch.next_round(),
         }
-        while watch.deaths.try_join_next().is_some() {}
     }
 }
 
@@ -281,8 +278,10 @@ impl Watch {
     /// The registration of whoever wakes up was taken away: the next leader has to know of it again.
     fn call(&mut self) {
         let broker = self.envoy.broker.clone();
-        self.deaths
-            .spawn(async move { feeds::call_workers(&broker).await });
+        self.envoy.errands.send(
+            Task::Call,
+            async move { feeds::call_workers(&broker).await },
+        );
     }
 
     fn missed(&mut self, session: Session, now: Boot) {
@@ -313,7 +312,7 @@ impl Watch {
             self.workers.clone(),
             Arc::clone(&self.slots),
         );
-        self.deaths.spawn(async move {
+        self.envoy.errands.send(Task::Death, async move {
             let told = LeadEvent::Died(Box::new(presence.clone()));
             if !envoy.say(told).await {
                 return;

@@ -1,6 +1,7 @@
 //! Feeds of the loop: submissions, the ledger's tail, the state of the queue, the workers' presence. Each is a task that
 //! ends with its leadership, or with the service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
@@ -12,13 +13,13 @@ use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers;
 use gridloom_shared::telemetry::names;
-use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::doors::Taken;
 use super::envoy::Envoy;
 use super::event::Event;
 use super::health::Pulse;
+use super::tasks::Task;
 use crate::entry;
 use crate::lead::event::Event as LeadEvent;
 use crate::submit::{self, Receipt};
@@ -147,7 +148,7 @@ pub(super) async fn call_workers(broker: &Broker) {
 
 /// Answers submissions, several at once, each acknowledged after its answer is written.
 pub(super) async fn submissions(envoy: Envoy, term: Term) {
-    let mut answers = JoinSet::new();
+    let answers = Arc::new(Semaphore::new(ANSWERS));
     loop {
         let consumer = match consumers::ensure_planner(&envoy.broker).await {
             Ok(consumer) => consumer,
@@ -175,7 +176,7 @@ pub(super) async fn submissions(envoy: Envoy, term: Term) {
                 tracing::debug!(error = %chain(&error), "failed to pull submissions");
                 tokio::time::sleep(PAUSE).await;
             }
-            match pulled(&mut puller, &envoy, term, &mut answers).await {
+            match pulled(&mut puller, &envoy, term, &answers).await {
                 EndReason::Expired => {}
                 reason => {
                     tracing::debug!(?reason, "a pull of submissions ended");
@@ -192,36 +193,25 @@ async fn pulled(
     puller: &mut Puller,
     envoy: &Envoy,
     term: Term,
-    answers: &mut JoinSet<()>,
+    answers: &Arc<Semaphore>,
 ) -> EndReason {
     let mut left = ANSWERS;
     loop {
         match puller.next().await {
             PullEvent::Delivery(delivery) => {
                 left -= 1;
-                while answers.len() >= ANSWERS {
-                    ended(answers.join_next().await);
-                }
-                while let Some(done) = answers.try_join_next() {
-                    ended(Some(done));
-                }
-                let envoy = envoy.clone();
-                answers.spawn(async move { answer(&envoy, &delivery, term).await });
+                let place = Arc::clone(answers).acquire_owned().await;
+                let (errands, envoy) = (envoy.errands.clone(), envoy.clone());
+                errands.send(Task::Submission, async move {
+                    let _place = place;
+                    answer(&envoy, &delivery, term).await;
+                });
                 if left == 0 {
                     return EndReason::Expired;
                 }
             }
             PullEvent::Ended { reason, .. } => return reason,
         }
-    }
-}
-
-/// A panic of one answer is one of the whole feed: it must not pass unseen.
-fn ended(answer: Option<Result<(), JoinError>>) {
-    if let Some(Err(error)) = answer
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
     }
 }
 

@@ -1,5 +1,8 @@
-//! Whether a planner can work, for `/ready`: it is connected, and whoever reads the ledger here has
-//! heard of it lately. The broker says every few seconds that nothing is new.
+//! Whether a planner can work, for `/ready`: it is connected, its loop goes round, and whoever reads the ledger
+//! here (the leader's feed, or a standby that has folded it) has heard of it lately.
+//!
+//! A planner that takes the leadership over is not ready once that takes longer than [`ROUND`]: it does not act
+//! yet, and its loop stands still meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,23 +12,31 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Term;
 
-/// A planner that has heard nothing of the ledger for so long does not work: the broker's own sign that
-/// nothing is new comes five times as often.
-const SILENCE: Duration = Duration::from_secs(15);
+/// A loop that has not gone round for so long stands still: it does so forty times a second.
+const ROUND: Duration = Duration::from_secs(5);
+/// A planner that has heard nothing of the ledger for so long does not follow it: the broker says every two
+/// seconds that nothing is new, and a tail that hears nothing for six attaches itself again.
+const SILENCE: Duration = Duration::from_secs(8);
 
-/// When the ledger was last heard of, as leader or standby.
-#[derive(Clone, Debug)]
+/// When something was last seen to live, in milliseconds of the boot clock; 0 before the first time.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pulse(Arc<AtomicU64>);
 
 impl Pulse {
     /// Now.
     pub(super) fn beat(&self) {
-        self.0.store(millis(Boot::now()), Ordering::Relaxed);
+        self.0.store(millis(Boot::now()).max(1), Ordering::Relaxed);
     }
 
-    fn age(&self, now: Boot) -> Duration {
+    /// It does not live any more, or not yet.
+    fn still(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// How long ago it beat; `None` if it did not.
+    fn age(&self, now: Boot) -> Option<Duration> {
         let last = self.0.load(Ordering::Relaxed);
-        Duration::from_millis(millis(now).saturating_sub(last))
+        (last > 0).then(|| Duration::from_millis(millis(now).saturating_sub(last)))
     }
 }
 
@@ -38,27 +49,36 @@ fn millis(at: Boot) -> u64 {
 pub struct Health {
     broker: Broker,
     term: Arc<AtomicU64>,
-    pulse: Pulse,
+    rounds: Pulse,
+    ledger: Pulse,
 }
 
 impl Health {
     pub(super) fn new(broker: Broker) -> Health {
-        let pulse = Pulse(Arc::default());
-        pulse.beat();
         Health {
             broker,
             term: Arc::default(),
-            pulse,
+            rounds: Pulse::default(),
+            ledger: Pulse::default(),
         }
     }
 
-    pub(super) fn pulse(&self) -> Pulse {
-        self.pulse.clone()
+    /// For whoever reads the ledger.
+    pub(super) fn ledger(&self) -> Pulse {
+        self.ledger.clone()
     }
 
-    pub(super) fn leads_under(&self, term: Option<Term>) {
+    /// The loop has gone round, under `term` if this planner leads.
+    pub(super) fn round(&self, term: Option<Term>) {
         self.term
             .store(term.map_or(0, |term| term.0), Ordering::Relaxed);
+        self.rounds.beat();
+    }
+
+    /// The loop is gone.
+    pub(super) fn over(&self) {
+        self.term.store(0, Ordering::Relaxed);
+        self.rounds.still();
     }
 
     /// The term under which this planner leads; `None` for a standby.
@@ -73,13 +93,39 @@ impl gridloom_shared::telemetry::Health for Health {
         if !self.broker.is_connected() {
             return Err("the broker is not connected".into());
         }
-        let silent = self.pulse.age(Boot::now());
-        if silent > SILENCE {
-            return Err(format!(
-                "nothing was heard of the ledger for {} s: the planner does not follow it",
-                silent.as_secs()
-            ));
-        }
-        Ok(())
+        let now = Boot::now();
+        judge(self.rounds.age(now), self.ledger.age(now))
+    }
+}
+
+/// What the ages of both pulses say.
+fn judge(rounds: Option<Duration>, ledger: Option<Duration>) -> Result<(), String> {
+    match (rounds, ledger) {
+        (None, _) => Err("the planner's loop does not run".into()),
+        (Some(age), _) if age > ROUND => Err(format!(
+            "the planner's loop has not gone round for {} s: it hangs, or takes the leadership over",
+            age.as_secs()
+        )),
+        (_, None) => Err("the ledger is not read yet".into()),
+        (_, Some(age)) if age > SILENCE => Err(format!(
+            "nothing was heard of the ledger for {} s: the planner does not follow it",
+            age.as_secs()
+        )),
+        (Some(_), Some(_)) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_go_round_is_not_ready_whatever_is_heard_of_the_ledger() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert!(judge(seconds(5), seconds(8)).is_ok());
+        assert!(judge(seconds(6), seconds(0)).is_err());
+        assert!(judge(None, seconds(0)).is_err());
+        assert!(judge(seconds(0), seconds(9)).is_err());
+        assert!(judge(seconds(0), None).is_err());
     }
 }

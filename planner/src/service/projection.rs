@@ -17,8 +17,9 @@ use gridloom_shared::ledger::fold::Counts;
 use gridloom_shared::ledger::summary::{RunState, RunSummary};
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::tasks::{Task, Tasks};
 use crate::lead::{Change, Lead};
 use crate::leader::Told;
 use crate::run::Run;
@@ -89,20 +90,27 @@ pub(super) struct Writer {
     renewed: Boot,
     /// What the lease tells of.
     told: watch::Sender<Told>,
-    task: tokio::task::JoinHandle<()>,
+    /// Closed once nothing more is written.
+    written: oneshot::Receiver<()>,
 }
 
-/// Starts the writer.
-pub(super) fn start(broker: Broker, told: watch::Sender<Told>) -> Writer {
+/// Starts the writer, as one of the service's `tasks`.
+pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>) -> Writer {
     let (summaries, queue) = mpsc::unbounded_channel();
     let standing = Arc::<Standing>::default();
+    let (writes, written) = oneshot::channel();
+    let writing = write(broker, queue, Arc::clone(&standing));
+    tasks.spawn(Task::Summaries, async move {
+        let _writes: oneshot::Sender<()> = writes;
+        writing.await;
+    });
     Writer {
         summaries,
         fresh: VecDeque::new(),
         since: Boot::now(),
         renewed: Boot::now(),
         told,
-        task: tokio::spawn(write(broker, queue, Arc::clone(&standing))),
+        written,
         standing,
     }
 }
@@ -237,7 +245,7 @@ impl Writer {
     /// Writes what is left, then ends.
     pub(super) async fn stop(self) {
         drop(self.summaries);
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.task).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.written).await;
     }
 }
 

@@ -18,9 +18,10 @@ use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::reads::ledger::{self, Entry, Pages, Span};
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 
 use super::health::Pulse;
+use super::tasks::{Task, Tasks};
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -132,21 +133,22 @@ async fn read_run(broker: &Broker, run: RunId, position: u64) -> Result<Fold, Re
 #[derive(Debug)]
 pub(super) struct Standby {
     folded: Arc<Mutex<Option<Folded>>>,
-    task: JoinHandle<()>,
+    task: AbortHandle,
 }
 
 impl Standby {
-    /// Begins to fold.
-    pub(super) fn start(broker: Broker, pulse: Pulse) -> Standby {
+    /// Begins to fold, as one of the service's `tasks`.
+    pub(super) fn start(tasks: &mut Tasks, broker: Broker, pulse: Pulse) -> Standby {
         let folded = Arc::default();
-        let task = tokio::spawn(stand_by(broker, Arc::clone(&folded), pulse));
+        let folding = stand_by(broker, Arc::clone(&folded), pulse);
+        let task = tasks.spawn(Task::Standby, folding);
         Standby { folded, task }
     }
 
     /// Ends it. What was folded, if the ledger could be read.
-    pub(super) async fn stop(mut self) -> Option<Folded> {
+    pub(super) async fn stop(self) -> Option<Folded> {
         self.task.abort();
-        let _ = (&mut self.task).await;
+        // Whoever holds it is aborted, and nobody takes in more of what is taken away here.
         self.folded.lock().await.take()
     }
 }

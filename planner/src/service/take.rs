@@ -9,9 +9,9 @@ use super::doors::Keeper;
 use super::envoy::Envoy;
 use super::error::TakeError;
 use super::failover::{self, Workers};
-use super::fault::Fault;
 use super::health::Pulse;
 use super::standby::Folded;
+use super::tasks::{Task, Tasks};
 use super::vanished::{self, Removed};
 use super::{feeds, projection, sweep};
 use crate::admission::Flow;
@@ -32,8 +32,8 @@ pub(super) struct Setup {
     pub(super) term: Term,
     pub(super) retention: Retention,
     pub(super) flow: Flow,
-    /// A fault on purpose.
-    pub(super) fault: Option<Fault>,
+    /// Its tasks: none yet.
+    pub(super) tasks: Tasks,
     /// What was folded of the ledger while standing by.
     pub(super) folded: Option<Folded>,
 }
@@ -56,12 +56,15 @@ impl Leadership {
         let now = Now::read(&envoy.clock);
         let runs = folded.into_runs();
         let lead = Lead::new(setup.term, register, position, runs, setup.flow, now);
-        let mut act = Act::new(envoy.clone(), workers.clone(), setup.fault);
-        act.feed("ledger", feeds::ledger(envoy.clone(), position, pulse));
-        act.feed("submissions", feeds::submissions(envoy.clone(), setup.term));
-        act.feed("queue", feeds::queue(envoy.clone()));
-        act.feed("orders", feeds::commands::commands(envoy.clone()));
-        act.feed("queue numbers", projection::watch_queues(broker.clone()));
+        let mut act = Act::new(envoy.clone(), workers.clone(), setup.tasks);
+        act.feed(Task::Ledger, feeds::ledger(envoy.clone(), position, pulse));
+        act.feed(
+            Task::Submissions,
+            feeds::submissions(envoy.clone(), setup.term),
+        );
+        act.feed(Task::Queue, feeds::queue(envoy.clone()));
+        act.feed(Task::Orders, feeds::commands::commands(envoy.clone()));
+        act.feed(Task::QueueNumbers, projection::watch_queues(broker.clone()));
         let clock = envoy.clock.clone();
         let removed = Removed::default();
         let sweep = sweep::sweep(
@@ -70,10 +73,10 @@ impl Leadership {
             clock,
             (setup.term, removed.clone()),
         );
-        act.feed("retention", sweep);
+        act.feed(Task::Retention, sweep);
         let watch = vanished::watch(envoy.clone(), removed, was_warm);
-        act.feed("open runs", watch);
-        act.feed("workers", failover::watch(envoy, workers.clone()));
+        act.feed(Task::OpenRuns, watch);
+        act.feed(Task::Workers, failover::watch(envoy, workers.clone()));
         Ok(Leadership {
             lead,
             act,

@@ -1,18 +1,13 @@
-//! Flow control and the leader's own tasks on a real broker: what a queue may have open, why a run
-//! waits, and a feed of the leader that comes to its end.
+//! Flow control on a real broker: what a queue may have open, and why a run waits.
 
 use std::time::Duration;
 
-use gridloom_planner::{Fault, How, Planner, PlannerOptions};
-use gridloom_shared::broker::topology::TopologyOptions;
-use gridloom_shared::broker::{Broker, Options};
-use gridloom_shared::id::{JobName, Namespace, RunId};
-use gridloom_shared::job::Shares;
+use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::Author;
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::reads::{runs, waits};
 use gridloom_shared::waiting::Waiting;
-use gridloom_tests::scenario::{NAMESPACE, Stage, play};
+use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::json;
 
@@ -151,63 +146,4 @@ async fn run_says_why_it_waits_and_goes_on_when_that_is_over() -> anyhow::Result
 async fn ledger_length(stage: &Stage) -> anyhow::Result<u64> {
     let ledger = stage.broker.subjects().ledger();
     Ok(stage.broker.info(&ledger).await?.last_seq)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn feed_that_ends_ends_the_leadership_and_the_next_one_goes_on() -> anyhow::Result<()> {
-    let feeds = [
-        "ledger",
-        "submissions",
-        "queue",
-        "orders",
-        "queue numbers",
-        "retention",
-        "workers",
-    ];
-    play(async |stage| {
-        stage.start_worker(4, &[]).await?;
-        let job = stage.apply(&on_queue("plain", "default")).await?;
-        for (n, feed) in feeds.into_iter().enumerate() {
-            let how = if n % 2 == 0 { How::Panics } else { How::Ends };
-            survives(stage, &job, feed, how).await?;
-        }
-        Ok(())
-    })
-    .await
-}
-
-/// A planner whose feed comes to its end gives its leadership up, takes it again, and works.
-async fn survives(
-    stage: &mut Stage,
-    job: &JobName,
-    feed: &'static str,
-    how: How,
-) -> anyhow::Result<()> {
-    let namespace = Namespace::new(NAMESPACE)?;
-    let options = Options::new(stage.server.url(), namespace, "faulty planner");
-    let broker = Broker::connect(&options).await?;
-    let options = PlannerOptions {
-        name: "faulty".into(),
-        topology: TopologyOptions::default(),
-        retention: gridloom_planner::retention::Retention::default(),
-        shares: Shares::default(),
-        open_runs: 1_000,
-        fault: Some(Fault {
-            feed,
-            how,
-            after: Duration::from_millis(500),
-        }),
-    };
-    let planner = Planner::start(broker, options).await?;
-    let health = planner.health();
-    let what = format!("it leads before {feed} ends");
-    eventually(SOON, &what, async || Ok(health.leads().is_some())).await?;
-    let first = health.leads();
-    let what = format!("it gives its leadership up when {feed} has ended");
-    eventually(SOON, &what, async || Ok(health.leads() != first)).await?;
-    let run = stage.submit(job, &json!({})).await?;
-    stage.closed(&run, SOON).await?;
-    assert!(health.leads() > first, "{feed}");
-    planner.stop().await;
-    Ok(())
 }

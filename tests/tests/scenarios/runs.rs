@@ -79,7 +79,7 @@ async fn shards_that_travel_alone_complete_and_audit_clean() -> anyhow::Result<(
         let (pages, shards) = if full() { (6_250, 100_000) } else { (625, 10_000) };
         apply_file(
             stage,
-            &format!("name = \"alone\"\nhandler = \"noop\"\n[grid]\nslices = 16\npages = {{ count = {pages} }}"),
+            &format!("name = \"alone\"\nhandler = \"noop\"\n[grid]\nslices = 16\npages = {{ count = {pages} }}\ntile = 1"),
         )
         .await?;
         stage.start_planner().await?;

@@ -21,6 +21,29 @@ fn only_the_rooms_of_the_broker_name_its_client() {
     );
 }
 
+#[test]
+fn only_one_room_of_the_planner_spawns() {
+    let spawns = ["spawn(", "spawn_blocking(", "JoinSet"];
+    let room = "planner/src/service/tasks.rs";
+    let told: Vec<String> = files(&[".rs"])
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("planner/src/") && path != room)
+        .filter(|(_, text)| {
+            code(text).any(|line| {
+                let own = line
+                    .replace("tasks.spawn(Task::", "")
+                    .replace("self.tasks.spawn(task, ", "");
+                spawns.iter().any(|word| own.contains(word))
+            })
+        })
+        .map(|(path, _)| path)
+        .collect();
+    assert!(
+        told.is_empty(),
+        "these spawn what nobody looks after; say it to {room}: {told:?}"
+    );
+}
+
 /// What only the broker's own rooms of names and of acknowledgements spell.
 const SPELLED: &[&str] = &["$JS.", "$KV.", "+WPI", "+ACK", "-NAK", "+TERM"];
 /// Those rooms.

@@ -1,0 +1,259 @@
+//! The tasks of a service and of each of its leaderships: the only place of the planner that spawns. Each task
+//! has a name here, and none ends or panics unseen: whoever owns it asks in each round of the loop.
+//!
+//! | task | who owns it | what its end is |
+//! |------|-------------|-----------------|
+//! | of the service | the process | the end of the process |
+//! | of a leadership (a *feed*) | the leadership | the end of the leadership |
+//! | an errand of a leadership | the leadership | nothing, unless it panics: nobody heard what came of it |
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::task::{AbortHandle, Id, JoinHandle, JoinSet};
+
+use super::fault::Fault;
+
+/// To whom a task belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// It lasts as long as the process.
+    Service,
+    /// It lasts as long as a leadership.
+    Leadership,
+    /// It ends by itself, with its leadership at the latest.
+    Errand,
+}
+
+macro_rules! tasks {
+    ($($task:ident $owner:ident $name:literal)*) => {
+        /// Whatever a planner does beside its loop, and the loop.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Task {
+            $(#[doc = $name] $task,)*
+        }
+
+        impl Task {
+            /// All of them: what can be given a fault.
+            pub const ALL: &[Task] = &[$(Task::$task,)*];
+
+            /// As it stands in the log.
+            pub fn name(self) -> &'static str {
+                match self { $(Task::$task => $name,)* }
+            }
+
+            /// To whom it belongs.
+            pub fn owner(self) -> Owner {
+                match self { $(Task::$task => Owner::$owner,)* }
+            }
+        }
+    };
+}
+
+tasks! {
+    Loop Service "the loop"
+    Keeper Service "the keeper of the leadership"
+    Presence Service "the listener for workers"
+    Streams Service "the keeper of the streams"
+    Summaries Service "the writer of summaries"
+    Standby Service "the standby"
+    Ledger Leadership "the feed of the ledger"
+    Submissions Leadership "the feed of submissions"
+    Queue Leadership "the feed of the queue"
+    Orders Leadership "the feed of orders"
+    QueueNumbers Leadership "the feed of queue numbers"
+    Retention Leadership "the retention"
+    OpenRuns Leadership "the watch over open runs"
+    Workers Leadership "the watch over workers"
+    Submission Errand "answering a submission"
+    Death Errand "attending to a death"
+    Issue Errand "issuing a wave"
+    List Errand "listing the queue"
+    Ask Errand "asking the workers"
+    Refill Errand "refilling"
+    Recall Errand "reading waves again"
+    Halt Errand "halting a run"
+    Order Errand "writing an order"
+    Close Errand "closing a run"
+    Claim Errand "claiming the register"
+    Load Errand "reading a run"
+    Answer Errand "answering an order"
+    Bury Errand "burying a lost run"
+    Call Errand "calling the workers"
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A task that ended as it must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// It was to last.
+    #[error("{0} has ended")]
+    Ended(Task),
+    /// It panicked.
+    #[error("{0} has panicked")]
+    Panicked(Task),
+}
+
+/// The tasks of one owner. Dropped, they end.
+#[derive(Debug)]
+pub(super) struct Tasks(Arc<Mutex<Running>>);
+
+/// Where tasks of a leadership send errands. Does not keep them running.
+#[derive(Clone, Debug)]
+pub(super) struct Errands(Weak<Mutex<Running>>);
+
+#[derive(Debug)]
+struct Running {
+    set: JoinSet<()>,
+    tasks: HashMap<Id, Task>,
+    fault: Option<Fault>,
+}
+
+impl Tasks {
+    /// None yet. Of an errand that is to have a `fault`, one more is sent, at once.
+    pub(super) fn new(fault: Option<Fault>) -> Tasks {
+        let mut running = Running {
+            set: JoinSet::new(),
+            tasks: HashMap::new(),
+            fault,
+        };
+        if let Some(Fault { task, .. }) = running.fault
+            && task.owner() == Owner::Errand
+        {
+            running.spawn(task, std::future::pending());
+        }
+        Tasks(Arc::new(Mutex::new(running)))
+    }
+
+    /// Starts one.
+    pub(super) fn spawn(
+        &mut self,
+        task: Task,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
+        lock(&self.0).spawn(task, future)
+    }
+
+    /// For tasks that send errands of their own.
+    pub(super) fn errands(&self) -> Errands {
+        Errands(Arc::downgrade(&self.0))
+    }
+
+    /// Takes away what has ended. What ended as it must not is an error; one that was told to end is none.
+    pub(super) fn look_after(&mut self) -> Result<(), Ended> {
+        let mut running = lock(&self.0);
+        while let Some(ended) = running.set.try_join_next_with_id() {
+            let (id, panicked) = match ended {
+                Ok((id, ())) => (id, false),
+                Err(error) if error.is_panic() => (error.id(), true),
+                Err(error) => {
+                    running.tasks.remove(&error.id());
+                    continue;
+                }
+            };
+            match running.tasks.remove(&id) {
+                Some(task) if panicked => return Err(Ended::Panicked(task)),
+                Some(task) if task.owner() != Owner::Errand => return Err(Ended::Ended(task)),
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all of them, and waits until they have.
+    pub(super) async fn stop(self) {
+        let mut set = std::mem::take(&mut lock(&self.0).set);
+        set.shutdown().await;
+    }
+}
+
+impl Errands {
+    /// Sends one. Nothing is sent for a leadership that is over.
+    pub(super) fn send(&self, task: Task, errand: impl Future<Output = ()> + Send + 'static) {
+        if let Some(running) = self.0.upgrade() {
+            lock(&running).spawn(task, errand);
+        }
+    }
+}
+
+impl Running {
+    fn spawn(
+        &mut self,
+        task: Task,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
+        let handle = match self.fault.take_if(|fault| fault.task == task) {
+            Some(fault) => self.set.spawn(async move {
+                fault.play(future).await;
+            }),
+            None => self.set.spawn(future),
+        };
+        self.tasks.insert(handle.id(), task);
+        handle
+    }
+}
+
+fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the loop itself.
+pub(super) fn spawn_loop(
+    fault: Option<Fault>,
+    run: impl Future<Output = Result<(), Ended>> + Send + 'static,
+) -> JoinHandle<Result<(), Ended>> {
+    tokio::spawn(async move {
+        match fault {
+            Some(fault) => {
+                let ended = fault.play(run).await;
+                ended.unwrap_or(Err(Ended::Ended(Task::Loop)))
+            }
+            None => run.await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn looked(tasks: &mut Tasks) -> Ended {
+        loop {
+            match tasks.look_after() {
+                Err(ended) => return ended,
+                Ok(()) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn task_that_ends_or_panics_is_named_and_one_that_was_told_to_end_is_not() {
+        let mut tasks = Tasks::new(None);
+        tasks.spawn(Task::Standby, std::future::pending()).abort();
+        tasks.errands().send(Task::Death, async {});
+        tasks.spawn(Task::Ledger, async {});
+        assert_eq!(looked(&mut tasks).await, Ended::Ended(Task::Ledger));
+        tasks
+            .errands()
+            .send(Task::Death, async { panic!("on purpose") });
+        assert_eq!(looked(&mut tasks).await, Ended::Panicked(Task::Death));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_for_a_leadership_that_is_over() {
+        let tasks = Tasks::new(None);
+        let errands = tasks.errands();
+        drop(tasks);
+        let (told, heard) = tokio::sync::oneshot::channel::<()>();
+        errands.send(Task::Death, async move {
+            let _ = told.send(());
+        });
+        assert!(heard.await.is_err());
+    }
+}
