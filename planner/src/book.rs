@@ -162,6 +162,12 @@ impl Book {
         moved.into_iter().filter_map(|name| self.get(&name))
     }
 
+    /// A run as it stands, which has not moved since then.
+    pub fn as_it_stands(&mut self, name: &RunId) -> Option<&Run> {
+        self.moved.remove(name);
+        self.get(name)
+    }
+
     /// The runs of which nothing more is planned, because their plan makes no sense.
     pub fn aside(&self) -> &BTreeSet<RunId> {
         &self.aside

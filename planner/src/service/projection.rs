@@ -1,7 +1,7 @@
 //! Projections for people: the summaries in the `runs` bucket, and the metrics. Nothing is decided
 //! from them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -83,9 +83,10 @@ struct Standing {
 pub(super) struct Writer {
     summaries: mpsc::UnboundedSender<Due>,
     standing: Arc<Standing>,
-    /// Runs that were opened, or taken over, since when the first of them waits, and whether each was
-    /// taken over: its summary may stand there already.
-    fresh: VecDeque<(RunId, bool)>,
+    /// Runs that were opened, or taken over, and since when the first of them waits.
+    fresh: VecDeque<RunId>,
+    /// Those of them that were taken over: their summaries may stand there already.
+    taken_over: HashSet<RunId>,
     since: Boot,
     renewed: Boot,
     /// What the lease tells of.
@@ -107,6 +108,7 @@ pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>
     Writer {
         summaries,
         fresh: VecDeque::new(),
+        taken_over: HashSet::new(),
         since: Boot::now(),
         renewed: Boot::now(),
         told,
@@ -168,9 +170,10 @@ impl Writer {
         let now = Boot::now();
         if now.since(self.since) >= FIRST {
             while self.standing.waiting.load(Ordering::Relaxed) < WAITING_MAX
-                && let Some((name, known)) = self.fresh.pop_front()
+                && let Some(name) = self.fresh.pop_front()
             {
-                let run = lead.book().get(&name).into_iter();
+                let known = self.taken_over.remove(&name);
+                let run = lead.book_mut().as_it_stands(&name).into_iter();
                 run.for_each(|run| self.send(run, known));
             }
         }
@@ -178,7 +181,7 @@ impl Writer {
             self.renewed = now;
             lead.book_mut()
                 .moved()
-                .for_each(|run| self.send(run, false));
+                .for_each(|run| self.send(run, self.taken_over.contains(run.fold().run())));
         }
         if changed {
             self.running(lead.book().len());
@@ -189,6 +192,7 @@ impl Writer {
     /// Nothing is led any more: what runs is another's to show.
     pub(super) fn rest(&mut self) {
         self.fresh.clear();
+        self.taken_over.clear();
         self.standing.leads.store(false, Ordering::Relaxed);
         self.running(0);
         self.tell(Told::default());
@@ -208,8 +212,11 @@ impl Writer {
 
     fn show(&mut self, change: Change) {
         match change {
-            Change::Opened(name) => self.wait(name, false),
-            Change::TakenOver(name) => self.wait(name, true),
+            Change::Opened(name) => self.wait(name),
+            Change::TakenOver(name) => {
+                self.taken_over.insert(name.clone());
+                self.wait(name);
+            }
             Change::Moved(moved) => count(&moved.before, &moved.after),
             Change::Closed(run) => {
                 self.send(&run, false);
@@ -223,11 +230,11 @@ impl Writer {
         }
     }
 
-    fn wait(&mut self, name: RunId, known: bool) {
+    fn wait(&mut self, name: RunId) {
         if self.fresh.is_empty() {
             self.since = Boot::now();
         }
-        self.fresh.push_back((name, known));
+        self.fresh.push_back(name);
     }
 
     fn send(&self, run: &Run, known: bool) {
