@@ -6,7 +6,7 @@
 //! | [`worker`] | the workers, many in one process |
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -142,6 +142,9 @@ impl Bench<'_> {
         let (right, all) = (flags.right.get(), flags.workers.get());
         output.note(format!("{right} workers that have the handler"));
         bench.start_workers(0, right).await?;
+        // What was there before a lane's consumer is taken over by whoever is the first to pull it.
+        bench.special().await?;
+        lock(&takeovers).clear();
         let alone_s = bench.makespan().await?;
         output.note(format!("{} workers that lack it", all - right));
         let begun = Instant::now();
@@ -178,10 +181,7 @@ impl Bench<'_> {
                 ratio: beside_others_s / alone_s,
             },
             grown_bytes_s,
-            takeovers: takeovers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            takeovers: lock(&takeovers).clone(),
             worker_mib: memory?.iter().map(|memory| memory.resident_mib).sum(),
         })
     }
@@ -215,16 +215,20 @@ impl Bench<'_> {
     async fn makespan(&mut self) -> anyhow::Result<f64> {
         let mut times = Vec::new();
         for _ in 0..self.flags.rounds.get() {
-            // Runs of another part may still be ending.
-            let before = self.submitted;
-            self.plans.until(|seen| seen.succeeded >= before).await?;
-            let begun = Instant::now();
-            let params = json!({ "params": { "sleep_ms": SHARD.as_millis() as u64 } });
-            self.submit(worker::SPECIAL, params).await?;
-            self.plans.until(|seen| seen.succeeded > before).await?;
-            times.push(begun.elapsed().as_secs_f64());
+            times.push(self.special().await?);
         }
         Ok(median(times))
+    }
+
+    async fn special(&mut self) -> anyhow::Result<f64> {
+        // Runs of another part may still be ending.
+        let before = self.submitted;
+        self.plans.until(|seen| seen.succeeded >= before).await?;
+        let begun = Instant::now();
+        let params = json!({ "params": { "sleep_ms": SHARD.as_millis() as u64 } });
+        self.submit(worker::SPECIAL, params).await?;
+        self.plans.until(|seen| seen.succeeded > before).await?;
+        Ok(begun.elapsed().as_secs_f64())
     }
 
     async fn submit(&mut self, job: &str, body: serde_json::Value) -> anyhow::Result<()> {
@@ -316,6 +320,10 @@ impl Bench<'_> {
     }
 }
 
+fn lock(takeovers: &Mutex<Takeovers>) -> MutexGuard<'_, Takeovers> {
+    takeovers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A job called as its handler.
 async fn define(broker: &Broker, name: &str, shards: u32) -> anyhow::Result<()> {
     let spec = parse::from_value(json!({
@@ -344,8 +352,7 @@ async fn count_takeovers(broker: &Broker) -> anyhow::Result<Arc<Mutex<Takeovers>
                 continue;
             };
             let what = format!("{} {:?}", run.job(), record.reason);
-            let mut counter = counter.lock().unwrap_or_else(PoisonError::into_inner);
-            *counter.entry(what).or_default() += record.tiles.len() as u64;
+            *lock(&counter).entry(what).or_default() += record.tiles.len() as u64;
         }
     });
     Ok(count)
