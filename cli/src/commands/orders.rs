@@ -1,4 +1,4 @@
-//! `gridloom cancel`, `retry`: orders to the planner that leads; `dead retry` and `dead drop` in [`dead`].
+//! `gridloom cancel`, `retry`: orders to the planner that leads; `dead retry` and `dead drop` in [`mod@dead`].
 //!
 //! Each is a request with a number of its own. When its answer is lost it is sent again as it was:
 //! the planner knows the number by then, or does not, and it is carried out once.

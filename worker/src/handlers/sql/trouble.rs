@@ -1,6 +1,6 @@
 //! What an error does to an attempt: it is tried again inside the attempt, given up for a while
 //! without using the attempt up, or fails the attempt, or the shard for good. Also how long is tried.
-//! Which errors are which stands in [`codes`](super::codes).
+//! Which errors are which stands in [`codes`].
 
 use std::time::{Duration, Instant};
 
