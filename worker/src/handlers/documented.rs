@@ -32,7 +32,7 @@ pub(super) fn says(sentence: &str) -> bool {
 
 /// The fields that a message about an unknown one names.
 pub(super) fn expected(error: &serde_json::Error) -> Vec<String> {
-    let text = error.to_string();
+    let text = gridloom_shared::chain(error).to_string();
     let names = text.split('`').skip(3).step_by(2);
     names.map(str::to_owned).collect()
 }

@@ -13,7 +13,7 @@ fn page_has_each_key_of_a_command() {
     let none = r#"{"program": "p", "other": 1}"#;
     let error = serde_json::from_str::<ExecCommand>(none).unwrap_err();
     let heading = "| key of `[worker.exec.NAME]` |";
-    assert_eq!(keys(heading), expected(&error), "{error}");
+    assert_eq!(keys(heading), expected(&error));
     let write = |span: Duration| {
         gridloom_shared::duration::write_duration(u64::try_from(span.as_millis()).unwrap())
     };
