@@ -4,6 +4,7 @@
 //! |------|--------------|
 //! | [`take`] | takes the leadership over |
 //! | [`act`] | carries out what [`crate::lead`] decides |
+//! | [`task`] | which tasks there are, and to whom each belongs |
 //! | [`tasks`] | spawns every task, each under its name, and says which one has ended |
 //! | [`doors`] | which queues take new runs |
 //! | [`feeds`] | submissions, orders, the ledger's tail, the state of the queue, the workers' presence |
@@ -50,6 +51,7 @@ mod standby;
 mod streams;
 mod sweep;
 mod take;
+mod task;
 mod tasks;
 mod vanished;
 
@@ -58,8 +60,9 @@ use event::Event;
 pub use fault::{Fault, How};
 pub use health::Health;
 use standby::{Folded, Standby};
+pub use task::{Owner, Task};
+pub use tasks::Ended;
 use tasks::Tasks;
-pub use tasks::{Ended, Owner, Task};
 
 /// So long a planner that starts asks for its streams: elections or restarts may be under way, in each
 /// of which one request waits for its time-out.

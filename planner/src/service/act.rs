@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::envoy::Envoy;
 use super::failover::Workers;
 use super::feeds;
-use super::tasks::{Ended, Task, Tasks};
+use super::task::Task;
+use super::tasks::{Ended, Tasks};
 use crate::lead::action::{Action, Ordered};
 
 mod halt;

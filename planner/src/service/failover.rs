@@ -25,7 +25,7 @@ use gridloom_shared::telemetry::names;
 
 use super::envoy::Envoy;
 use super::feeds;
-use super::tasks::Task;
+use super::task::Task;
 use crate::failover::probe::{self, Death, Event};
 use crate::failover::roster::{Life, Roster};
 use crate::lead::event::Event as LeadEvent;

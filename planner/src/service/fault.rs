@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::tasks::{Owner, Task};
+use super::task::{Owner, Task};
 
 /// When a leadership's task comes to its end; others do at once.
 const AFTER: Duration = Duration::from_secs(1);

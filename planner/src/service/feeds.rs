@@ -19,7 +19,7 @@ use super::doors::Taken;
 use super::envoy::Envoy;
 use super::event::Event;
 use super::health::Pulse;
-use super::tasks::Task;
+use super::task::Task;
 use crate::entry;
 use crate::lead::event::Event as LeadEvent;
 use crate::submit::{self, Receipt};

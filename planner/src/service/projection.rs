@@ -19,7 +19,8 @@ use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::tasks::{Task, Tasks};
+use super::task::Task;
+use super::tasks::Tasks;
 use crate::lead::{Change, Lead};
 use crate::leader::Told;
 use crate::run::Run;

@@ -21,7 +21,8 @@ use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use super::health::Pulse;
-use super::tasks::{Task, Tasks};
+use super::task::Task;
+use super::tasks::Tasks;
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
