@@ -6,6 +6,7 @@
 pub mod chaos;
 pub mod cluster;
 pub mod database;
+pub mod http;
 pub mod island;
 pub mod logged;
 pub mod observer;

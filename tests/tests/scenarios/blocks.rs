@@ -5,13 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use gridloom_tests::http::get;
 use gridloom_tests::process::{is_alive, pid_in};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::{eventually, eventually_some};
 use rustix::process::Pid;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -29,15 +28,6 @@ async fn endpoints(stage: &Stage) -> anyhow::Result<SocketAddr> {
     .await
 }
 
-async fn ready(address: SocketAddr) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = "GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn run_does_not_wait_for_a_handler_that_blocks_its_thread_past_its_limit()
 -> anyhow::Result<()> {
@@ -52,10 +42,10 @@ async fn run_does_not_wait_for_a_handler_that_blocks_its_thread_past_its_limit()
             .await?;
         let run = stage.submit(&job, &json!({"block_ms": 8_000})).await?;
         stage.closed(&run, SOON).await?;
-        let answer = ready(address).await?;
+        let answer = get(address, "/ready").await?;
         assert!(answer.contains("503") && answer.contains("no slot is left"), "{answer}");
         eventually(SOON, "it is ready again", async || {
-            Ok(ready(address).await?.contains("200 OK"))
+            Ok(get(address, "/ready").await?.contains("200 OK"))
         })
         .await?;
         let verdict = stage.judge(&run).await?;

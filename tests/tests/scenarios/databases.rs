@@ -4,22 +4,12 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Context;
+use gridloom_tests::http::get;
 use gridloom_tests::scenario::play;
 use gridloom_tests::wait::{eventually, eventually_some};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const SOON: Duration = Duration::from_secs(40);
-
-async fn answer(address: &str, path: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn database_that_cannot_be_reached_is_named_everywhere_and_kills_no_shard()
@@ -46,7 +36,7 @@ async fn database_that_cannot_be_reached_is_named_everywhere_and_kills_no_shard(
             .await?;
         let run = stage.submit(&job, &json!({})).await?;
         eventually(SOON, "it is not ready", async || {
-            let said = answer(&address, "/ready").await?;
+            let said = get(&address, "/ready").await?;
             Ok(said.contains("503") && said.contains("database main"))
         })
         .await?;
@@ -63,7 +53,7 @@ async fn database_that_cannot_be_reached_is_named_everywhere_and_kills_no_shard(
             Ok(show.stdout.contains("database main"))
         })
         .await?;
-        let metrics = answer(&address, "/metrics").await?;
+        let metrics = get(&address, "/metrics").await?;
         let gauge = "gridloom_database_serves{database=\"main\"} 0";
         assert!(metrics.contains(gauge), "{metrics}");
         let log = stage.workers[0].stderr();

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use gridloom_tests::http::get;
 use gridloom_tests::logged::OWN_WORD;
 use gridloom_tests::process::{Gridloom, Process};
 use gridloom_tests::scenario::{NAMESPACE, Stage, play};
 use gridloom_tests::wait::{eventually, eventually_some};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -19,15 +18,6 @@ async fn own_worker(env: &[(&str, &str)]) -> anyhow::Result<Process> {
     let worker = Gridloom::program(gridloom_tests::gridloom()?, [OWN_WORD]);
     let set = |worker: Gridloom, (name, value): &(&str, &str)| worker.env(*name, *value);
     env.iter().fold(worker, set).start().await
-}
-
-async fn answer(address: &str, path: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
 }
 
 async fn served_at(worker: &Process) -> anyhow::Result<String> {
@@ -67,16 +57,16 @@ async fn worker_of_one_s_own_takes_the_environment_logs_answers_and_ends_in_orde
         .await?;
         let address = served_at(&worker).await?;
         eventually(SOON, "it is ready", async || {
-            Ok(answer(&address, "/ready").await?.contains("200 OK"))
+            Ok(get(&address, "/ready").await?.contains("200 OK"))
         })
         .await?;
         runs(stage).await?;
-        let metrics = answer(&address, "/metrics").await?;
+        let metrics = get(&address, "/metrics").await?;
         assert!(
             metrics.contains("gridloom_worker_shards_total"),
             "{metrics}"
         );
-        assert!(answer(&address, "/live").await?.contains("200 OK"));
+        assert!(get(&address, "/live").await?.contains("200 OK"));
         let workers = stage.cli(&["workers", "--json"], SOON).await?.json()?;
         assert_eq!(workers[0]["worker"], json!("mine"), "{workers}");
         worker.terminate()?;
