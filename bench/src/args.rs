@@ -133,6 +133,9 @@ pub(crate) struct OpenRunsFlags {
     /// Open runs whose workers are away
     #[arg(long, value_name = "N", default_value = "5000")]
     pub(crate) runs: NonZeroU32,
+    /// Ids of runs that are gone, remembered before these are opened
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) ids: u32,
     /// Shards of each of them
     #[arg(long, value_name = "N", default_value = "20")]
     pub(crate) shards: NonZeroU32,

@@ -7,6 +7,7 @@
 //! | [`drain`] | open runs that are done |
 //! | [`queued`] | submissions beyond the bound on open runs |
 
+use bytes::Bytes;
 use gridloom_cli::output::{Align, Output, Table, grouped};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::JobName;
@@ -63,6 +64,8 @@ struct Queued {
 /// Runs that wait.
 #[derive(Debug, Serialize)]
 struct Waiting {
+    /// Remembered ids of runs that are gone.
+    ids: u32,
     runs: u32,
     shards_a_run: u32,
     /// From the first submission until all were open.
@@ -125,18 +128,29 @@ pub(crate) async fn run(output: &Output, flags: &OpenRunsFlags) -> anyhow::Resul
 
 /// Publishes `count` empty submissions, many at once.
 pub(crate) async fn submit(broker: &Broker, job: &JobName, count: u32) -> anyhow::Result<()> {
+    append(broker, count, |_| {
+        let subject = broker.subjects().submit_to(job);
+        Ok((subject, json!({}).to_string().into()))
+    })
+    .await
+}
+
+/// Publishes `count` messages, many at once, and waits for the confirmation of each.
+async fn append(
+    broker: &Broker,
+    count: u32,
+    message: impl Fn(u32) -> anyhow::Result<(String, Bytes)>,
+) -> anyhow::Result<()> {
     let mut sent = JoinSet::new();
-    for _ in 0..count {
+    for number in 0..count {
         if sent.len() >= AT_ONCE
             && let Some(done) = sent.join_next().await
         {
             done??;
         }
-        let (broker, subject) = (broker.clone(), broker.subjects().submit_to(job));
+        let (broker, (subject, payload)) = (broker.clone(), message(number)?);
         sent.spawn(async move {
-            broker
-                .append(subject, json!({}).to_string().into(), None)
-                .await?;
+            broker.append(subject, payload, None).await?;
             anyhow::Ok(())
         });
     }
@@ -205,10 +219,14 @@ fn first_start(spread: &Spread) -> Row {
 
 impl Waiting {
     fn rows(&self) -> Vec<Row> {
+        let ids = match self.ids {
+            0 => String::new(),
+            ids => format!(", beside {} remembered ids", grouped(u64::from(ids))),
+        };
         vec![
             (
                 format!(
-                    "{} submissions until all are open",
+                    "{} submissions until all are open{ids}",
                     grouped(u64::from(self.runs))
                 ),
                 "",

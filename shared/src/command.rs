@@ -1,9 +1,11 @@
 //! What people order of runs: requests to the leader and its answers, and what the leader tells the
 //! workers of it. All on plain NATS; what counts stands in the ledger before it is answered.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::id::{RunId, Session};
+use crate::id::{HandlerName, QueueName, RunId, Session};
 #[cfg(feature = "runs")]
 use crate::ledger::fold::Chosen;
 use crate::waiting::Waiting;
@@ -110,7 +112,7 @@ pub enum Answer {
 }
 
 /// What the leader tells all workers. Loss of it is harmless: what is left of a cancelled run is
-/// folded as always, and the leader says it again until all have answered.
+/// folded as always, and the leader says it again until all have answered; crowds are counted again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Broadcast {
@@ -127,6 +129,14 @@ pub enum Broadcast {
         run: RunId,
         /// Ledger sequence of the record.
         sequence: u64,
+    },
+    /// So many workers of a queue have a slot free for each of these handlers: more than need to wait for
+    /// the first tile of its lane.
+    Crowd {
+        /// The queue.
+        queue: QueueName,
+        /// Workers, by handler; at most [`crate::limits::WORKER_HANDLERS_MAX`].
+        free: BTreeMap<HandlerName, u32>,
     },
 }
 

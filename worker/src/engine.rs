@@ -16,6 +16,7 @@
 //! | [`lost`] | handlers that do not end, and the slots they keep |
 //! | [`turns`] | the tile that runs alone, and who stands in line |
 //! | [`lanes`] | consumers, floors, pulls |
+//! | [`bells`] | who rings for a lane, and what the leader counts |
 //! | [`signals`] | what is said about queue messages |
 //! | [`renewals`] | in-progress signals that are not answered yet |
 //! | [`takeovers`] | what is heard of takeovers by others |
@@ -53,6 +54,7 @@ use crate::worker::{RunError, Settings, Stop};
 mod admit;
 mod announcer;
 mod asked;
+mod bells;
 mod cancel;
 mod claim;
 mod drain;
@@ -74,6 +76,7 @@ mod turns;
 
 use announcer::Announcer;
 use asked::Questions;
+use bells::Rings;
 use cancel::Cancelled;
 use drain::Draining;
 use errand::{Errands, Event};
@@ -137,6 +140,7 @@ struct Engine {
     errands: Errands,
     link: Link,
     lanes: Lanes,
+    rings: Rings,
     /// Lanes whose consumers are asked for at once.
     attaching: Arc<Semaphore>,
     runs: Runs,
@@ -182,6 +186,7 @@ impl Engine {
                 settings.concurrency,
                 session,
             ),
+            rings: Rings::new(&broker, &settings).await.map_err(lost)?,
             attaching: Arc::new(Semaphore::new(ATTACHING)),
             runs: Runs::default(),
             tiles: Tiles::new(Boot::now()),
@@ -222,6 +227,7 @@ impl Engine {
                 Some(message) = self.takeovers.next() => self.hear(&message),
                 Some(message) = self.cancelled.next() => self.hear_leader(&message),
                 Some(answer) = self.renewals.next() => self.renewed(&answer),
+                Some(bell) = self.rings.next() => self.hear_bell(&bell),
                 any = self.crew.next(&mut ended, TURN) => if !any {
                     return Err(RunError::Engine("the runtime of the handlers is gone".into()));
                 },

@@ -88,10 +88,12 @@
 //! | `lease` | how long a tile may be believed to be held |
 //! | `takeover` | whether a delivery is certainly the first; what is left of one that is not |
 //! | `slots` | how many tiles to ask for |
+//! | `bells` | whether to wait for the first tile of a lane, where many do |
 //! | `outcomes` | from what handlers said to records |
 //! | `presence` | what the worker says of itself |
 //! | `purged` | which runs handlers may forget |
 
+mod bells;
 mod crew;
 mod engine;
 mod lease;

@@ -6,7 +6,7 @@
 //!
 //! | lanes | what is asked |
 //! |---|---|
-//! | none is *busy*, a slot is free | each has a **bell**: a pull that waits for one tile, and for which no slot is kept |
+//! | none is *busy*, a slot is free | each has a **bell**: a pull that waits for one tile, and for which no slot is kept; but for those where others wait ([`crate::bells`]) |
 //! | one is busy | it gets all free slots, and they wait for a moment: the next tiles are on their way mostly |
 //! | several are busy | each of those, in turn, its share of the free slots, and gets at once what is there, or nothing |
 //! | idle ones beside busy ones | one in turn, each [`LOOK`], as if it were busy |
@@ -33,6 +33,8 @@ pub(crate) struct Demand {
     pub(crate) waiting: u32,
     /// Whether a bell of it waits.
     pub(crate) bell: bool,
+    /// Whether others have laid bells enough ([`crate::bells`]).
+    pub(crate) quiet: bool,
     /// Whether a tile came, and since then no pull brought less than it asked for.
     pub(crate) busy: bool,
 }
@@ -168,7 +170,7 @@ impl Slots {
 }
 
 fn bells(lanes: &[Demand]) -> Vec<(usize, Ask)> {
-    let silent = |lane: &Demand| lane.open && !lane.bell && lane.waiting == 0;
+    let silent = |lane: &Demand| lane.open && !lane.bell && !lane.quiet && lane.waiting == 0;
     let lanes = lanes.iter().enumerate().filter(|(_, lane)| silent(lane));
     lanes.map(|(lane, _)| (lane, Ask::Bell)).collect()
 }
@@ -190,6 +192,7 @@ mod tests {
         open: true,
         waiting: 0,
         bell: false,
+        quiet: false,
         busy: false,
     };
     const BUSY: Demand = Demand { busy: true, ..IDLE };
@@ -265,6 +268,16 @@ mod tests {
             [(1, Ask::Bell)]
         );
         assert_eq!(pulls(&mut slots, &[IDLE; 50], 1, 9), []);
+    }
+
+    #[test]
+    fn lane_on_which_others_wait_has_no_bell() {
+        let quiet = Demand {
+            quiet: true,
+            ..IDLE
+        };
+        let all = [quiet, IDLE, quiet];
+        assert_eq!(pulls(&mut Slots::new(4), &all, 0, 5), [(1, Ask::Bell)]);
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(super) fn job(name: &str, shards: u32, limits: &Value) -> Value {
         "queue": QUEUE,
         "grid": { "slices": 1, "pages": { "count": shards } },
         "limits": limits,
+        "submit": { "allow": ["params", "grid"] },
     })
 }
 

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use gridloom_cli::output::Output;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::id::{JobName, QueueName, RunId};
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{JobName, Nonce, QueueName, RunId, Term};
 use gridloom_shared::job::parse;
+use gridloom_shared::ledger::record::{PlanRecord, Retired};
+use gridloom_shared::wire;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{Waiting, submit};
+use super::{Waiting, append, submit};
 use crate::args::{LatencyFlags, OpenRunsFlags};
 use crate::latency::{self, worker};
 use crate::plans::{self, Plans};
@@ -40,6 +43,10 @@ pub(super) async fn measure(
     first_run(&broker, &stamped, "first").await?;
     let standby = stack.planner_named("standby", "file").await?;
 
+    if flags.ids > 0 {
+        output.note(format!("{} remembered ids", flags.ids));
+        remember(&broker, &away, flags.ids).await?;
+    }
     output.note(format!("{} submissions", flags.runs));
     let mut plans = Plans::listen(&broker, &AWAY.parse()?).await?;
     let begun = Instant::now();
@@ -62,6 +69,7 @@ pub(super) async fn measure(
     drop((leader, standby, worker));
     stack.stop().await?;
     let found = Waiting {
+        ids: flags.ids,
         runs: flags.runs.get(),
         shards_a_run: flags.shards.get(),
         opened_s,
@@ -75,6 +83,26 @@ pub(super) async fn measure(
         successor,
     };
     Ok((version, found))
+}
+
+/// Writes what retention leaves of runs that are gone.
+async fn remember(broker: &Broker, job: &JobName, ids: u32) -> anyhow::Result<()> {
+    let queue: QueueName = AWAY.parse()?;
+    append(broker, ids, |number| {
+        let run = RunId::from_request(job, &format!("gone {number}"));
+        let retired = PlanRecord::Retired(Retired {
+            nonce: Some(Nonce(u64::from(number))),
+            content: Some(u64::from(number)),
+            closed_at: UnixMs::now(),
+            dead: 0,
+            term: Term(1),
+        });
+        Ok((
+            broker.subjects().id_of(&queue, &run),
+            wire::encode(&retired),
+        ))
+    })
+    .await
 }
 
 pub(super) async fn apply_away(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {

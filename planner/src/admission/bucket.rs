@@ -31,6 +31,8 @@ pub(super) struct Bucket {
     on_way: u64,
     /// Shards that were issued lately, by the end of the piece in which they were.
     lately: VecDeque<(Boot, u64)>,
+    /// All of those.
+    landed: u64,
 }
 
 impl Bucket {
@@ -41,6 +43,7 @@ impl Bucket {
             at: now,
             on_way: 0,
             lately: VecDeque::new(),
+            landed: 0,
         }
     }
 
@@ -51,12 +54,8 @@ impl Bucket {
         self.tokens = (self.tokens + fresh).min(most);
         self.at = now;
         let counted = counted(rate);
-        while self
-            .lately
-            .front()
-            .is_some_and(|(at, _)| *at + counted <= now)
-        {
-            self.lately.pop_front();
+        while let Some((_, shards)) = self.lately.pop_front_if(|(at, _)| *at + counted <= now) {
+            self.landed -= shards;
         }
         // A sum of fractions stays a hair below the whole.
         let tokens = (self.tokens + 1e-6).max(0.0) as usize;
@@ -76,6 +75,7 @@ impl Bucket {
         let Some(rate) = rate.filter(|_| shards > 0) else {
             return;
         };
+        self.landed += shards;
         let piece = (rate.period().length() / PIECES).as_nanos();
         let end = (now.0.as_nanos() / piece + 1) * piece;
         let end = Boot(Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX)));
@@ -106,8 +106,7 @@ impl Bucket {
 
     /// How many more the period may have that ends now.
     fn left(&self, rate: Rate) -> usize {
-        let landed: u64 = self.lately.iter().map(|(_, issued)| issued).sum();
-        (rate.count() as usize).saturating_sub((landed + self.on_way) as usize)
+        (rate.count() as usize).saturating_sub((self.landed + self.on_way) as usize)
     }
 }
 

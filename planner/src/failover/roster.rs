@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
-use gridloom_shared::id::{QueueName, Session};
-use gridloom_shared::limits::WORKERS_MAX;
+use gridloom_shared::id::{HandlerName, QueueName, Session};
+use gridloom_shared::limits::{BELLS, WORKER_HANDLERS_MAX, WORKERS_MAX};
 use gridloom_shared::presence::Presence;
 
 use super::probe::{Death, Event, FRESH, Ground, Probe};
@@ -150,6 +150,39 @@ impl Roster {
         });
         living.map(|(session, _)| *session).collect()
     }
+
+    /// How many living workers have a slot free for a handler, by queue: those of which there are more than
+    /// need to wait for a first tile ([`BELLS`]).
+    pub fn crowds(&self) -> BTreeMap<QueueName, BTreeMap<HandlerName, u32>> {
+        let mut free: BTreeMap<(&QueueName, &HandlerName), u32> = BTreeMap::new();
+        for worker in self.workers.values() {
+            let Presence {
+                queues,
+                handlers,
+                capacity,
+                in_flight,
+                stopping,
+                ..
+            } = &worker.presence;
+            if worker.probe.is_dead() || *stopping || in_flight >= capacity {
+                continue;
+            }
+            for queue in queues {
+                for handler in handlers {
+                    *free.entry((queue, handler)).or_default() += 1;
+                }
+            }
+        }
+        let mut crowds: BTreeMap<QueueName, BTreeMap<HandlerName, u32>> = BTreeMap::new();
+        for ((queue, handler), workers) in free.into_iter().filter(|(_, workers)| *workers > BELLS)
+        {
+            let crowd = crowds.entry(queue.clone()).or_default();
+            if crowd.len() < WORKER_HANDLERS_MAX {
+                crowd.insert(handler.clone(), workers);
+            }
+        }
+        crowds
+    }
 }
 
 #[cfg(test)]
@@ -247,5 +280,26 @@ mod tests {
         roster.connected(2, at(200));
         assert_eq!(roster.ground(at(201)), Ground::Fresh);
         assert_eq!(roster.ground(at(206)), Ground::Settled);
+    }
+
+    #[test]
+    fn crowd_is_who_lives_and_has_a_slot_free_where_they_are_more_than_need_to_wait() {
+        let name = |name: &str| HandlerName::new(name).unwrap();
+        let mut roster = Roster::new(1, at(0));
+        let mut says = |session: u64, handlers: &[&str], change: fn(&mut Presence)| {
+            let mut presence = presence(session);
+            presence.handlers = handlers.iter().map(|handler| name(handler)).collect();
+            change(&mut presence);
+            roster.heard(&presence);
+        };
+        let few = u64::from(BELLS);
+        (0..few).for_each(|session| says(session, &["resize", "words"], |_| ()));
+        says(few, &["resize"], |_| ());
+        says(few + 1, &["words"], |presence| presence.in_flight = 4);
+        says(few + 2, &["words"], |presence| presence.stopping = true);
+        says(few + 3, &["words"], |_| ());
+        dies(&mut roster, few + 3);
+        let crowd = BTreeMap::from([(name("resize"), BELLS + 1)]);
+        assert_eq!(roster.crowds(), BTreeMap::from([(queue(), crowd)]));
     }
 }

@@ -6,22 +6,26 @@
 //! | [`ask`] | asks living workers what they hold |
 //! | [`free`] | hands back what a dead worker held |
 //!
+//! It also counts, each second, where more workers wait than need to (docs/decisions/0021-a-few-bells-a-lane.md).
+//!
 //! Probes are plain NATS: a bucket stands still for seconds at an election of the broker's cluster.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use gridloom_shared::broker::{Broker, RequestError};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
+use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::{QueueName, Session};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
+use gridloom_shared::wire;
 
 use super::envoy::Envoy;
 use super::feeds;
@@ -40,6 +44,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 const ROUND_MAX: Duration = Duration::from_millis(500);
 /// Deaths that are attended to at once: each lists a queue.
 const DEATHS: usize = 2;
+/// Crowds are counted in one of so many rounds.
+const CROWDS_EACH: u64 = 4;
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How often it is read who is registered.
@@ -139,6 +145,8 @@ struct Watch {
     round: Round,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     slots: Arc<tokio::sync::Semaphore>,
+    /// Queues of which a crowd was told last.
+    crowded: BTreeSet<QueueName>,
 }
 
 /// Looks after the workers until it is dropped.
@@ -160,6 +168,7 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
         round: Round::new(0, Boot::now()),
         answers: FuturesUnordered::new(),
         slots: Arc::new(tokio::sync::Semaphore::new(DEATHS)),
+        crowded: BTreeSet::new(),
         envoy,
         workers,
     };
@@ -218,6 +227,9 @@ impl Watch {
             return;
         }
         let number = self.round.number;
+        if number.is_multiple_of(CROWDS_EACH) {
+            self.tell_crowds(&broker);
+        }
         self.answers.push(Box::pin({
             let echo = echoed(broker.clone(), self.envoy.session);
             async move { Answer::Echo(number, echo.await) }
@@ -235,6 +247,22 @@ impl Watch {
                 };
                 Answer::Worker(number, session, came)
             }));
+        }
+    }
+
+    /// Tells workers where more of them wait than need to, and once where no more do.
+    fn tell_crowds(&mut self, broker: &Broker) {
+        let crowds = self.workers.roster().crowds();
+        let told = crowds.keys().cloned().collect();
+        let mut over = std::mem::replace(&mut self.crowded, told);
+        over.retain(|queue| !crowds.contains_key(queue));
+        let over = over.into_iter().map(|queue| (queue, BTreeMap::new()));
+        for (queue, free) in over.chain(crowds) {
+            let crowd = wire::encode(&Broadcast::Crowd { queue, free });
+            // What the client has no room for is said again in a second.
+            let _ = broker
+                .publish(broker.subjects().broadcast(), crowd)
+                .now_or_never();
         }
     }
 

@@ -368,6 +368,17 @@ impl Subjects {
     pub fn broadcast(&self) -> String {
         format!("{}.broadcast", self.namespace)
     }
+
+    /// Where a worker rings for the others of a lane: more is there than its own slots take.
+    pub fn bell(&self, lane: &Lane) -> String {
+        let Lane { queue, handler } = lane;
+        format!("{}.bell.{queue}.{handler}", self.namespace)
+    }
+
+    /// All bells of `queue`.
+    pub fn bells_of_queue(&self, queue: &QueueName) -> String {
+        format!("{}.bell.{queue}.*", self.namespace)
+    }
 }
 
 /// What the broker itself listens to.
@@ -465,6 +476,15 @@ impl Subjects {
         let queue = QueueName::new(tokens.next()?).ok()?;
         let run = RunId::new(tokens.next()?).ok()?;
         (tokens.next() == Some("id") && tokens.next().is_none()).then_some((queue, run))
+    }
+
+    /// The lane of a bell.
+    pub fn parse_bell(&self, subject: &str) -> Option<Lane> {
+        let (queue, handler) = self.after(subject, "bell")?.split_once('.')?;
+        Some(Lane::new(
+            QueueName::new(queue).ok()?,
+            HandlerName::new(handler).ok()?,
+        ))
     }
 
     /// Lane and run of a tile's subject.

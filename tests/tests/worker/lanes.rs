@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use gridloom_shared::broker::topology::Standing;
+use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::HandlerName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::{Author, Record, WorkRecord};
+use gridloom_shared::limits::BELLS;
 use gridloom_worker::Builder;
 use tokio::sync::Barrier;
 
@@ -136,6 +139,98 @@ async fn one_slot_of_fifty_handlers_starts_a_tile_of_any_at_once() -> anyhow::Re
         stage.until_acknowledged().await?;
     }
     assert_eq!(moved(&stage).await?, (0, 0));
+    worker.stop().await
+}
+
+/// Tells all workers of the queue each moment that so many have a slot free, until the guard goes.
+fn crowd(stage: &Stage, handlers: &[String], free: u32) -> anyhow::Result<Crowd> {
+    let (broker, queue) = (stage.broker.clone(), stage.queue.clone());
+    let counted = |name: &String| anyhow::Ok((HandlerName::new(name)?, free));
+    let free = handlers
+        .iter()
+        .map(counted)
+        .collect::<anyhow::Result<_>>()?;
+    let told = wire::encode(&Broadcast::Crowd { queue, free });
+    Ok(Crowd(tokio::spawn(async move {
+        loop {
+            let _ = broker
+                .publish(broker.subjects().broadcast(), told.clone())
+                .await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    })))
+}
+
+struct Crowd(tokio::task::JoinHandle<()>);
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How many pulls wait on all lanes together.
+async fn waiting(stage: &Stage) -> anyhow::Result<usize> {
+    let lanes = stage.broker.lanes().await?;
+    let waiting = lanes.values().map(|found| found.standing.waiting as usize);
+    Ok(waiting.sum())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_many_workers_are_free_a_few_wait_and_come_when_somebody_rings() -> anyhow::Result<()>
+{
+    let (handlers, log) = (names(20), Log::default());
+    let mut stage = Stage::open(job_for("h7")?).await?;
+    let builder = stage.worker().concurrency(4);
+    let worker = Running::start(noting(builder, &handlers, &log, 1))?;
+    awaited(&stage, &handlers).await?;
+    // One in 134 million: this worker is drawn nowhere.
+    let crowd = crowd(&stage, &handlers, u32::MAX)?;
+    eventually(SOON, "its pulls have ended", async || {
+        Ok(waiting(&stage).await? == 0)
+    })
+    .await?;
+    stage.wave(vec![tiles(0, 1, 1)]).await?;
+    let lane = Lane::new(stage.queue.clone(), HandlerName::new("h7")?);
+    let subjects = stage.broker.subjects();
+    stage
+        .broker
+        .publish(subjects.bell(&lane), Default::default())
+        .await?;
+    stage.until_acknowledged().await?;
+    assert_eq!(log.all(), ["h7"]);
+    drop(crowd);
+    awaited(&stage, &handlers).await?;
+    worker.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_rings_for_what_its_own_slots_do_not_take() -> anyhow::Result<()> {
+    let (handlers, log) = (names(2), Log::default());
+    let mut stage = Stage::open(job_for("h0")?).await?;
+    let mut bells = stage
+        .broker
+        .subscribe(stage.broker.subjects().bells_of_queue(&stage.queue))
+        .await?;
+    let builder = stage.worker().concurrency(1);
+    let worker = Running::start(noting(builder, &handlers, &log, 1))?;
+    awaited(&stage, &handlers).await?;
+    // As many as need to wait: then each has a bell of its own.
+    let few = crowd(&stage, &handlers, BELLS)?;
+    stage.wave(vec![tiles(0, 40, 1)]).await?;
+    stage.until_acknowledged().await?;
+    drop(few);
+    assert!(bells.next().now_or_never().is_none(), "nobody is quiet");
+    let _many = crowd(&stage, &handlers, BELLS + 1)?;
+    eventually(SOON, "it rings", async || {
+        stage
+            .open_run(job_for("h0")?, 31 + log.all().len() as u64)
+            .await?;
+        stage.wave(vec![tiles(0, 40, 1)]).await?;
+        stage.until_acknowledged().await?;
+        Ok(bells.next().now_or_never().is_some())
+    })
+    .await?;
     worker.stop().await
 }
 

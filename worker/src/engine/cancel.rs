@@ -119,6 +119,7 @@ impl Engine {
                 }
             }
             Ok(Broadcast::Reopened { run, sequence }) => self.cancelled.unmark(&run, sequence),
+            Ok(Broadcast::Crowd { queue, free }) => self.count_free(&queue, &free),
             Err(error) => {
                 tracing::debug!(error = %chain(&error), "the leader said something unknown")
             }

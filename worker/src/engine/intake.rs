@@ -60,6 +60,7 @@ impl Engine {
             Err(reason) => return self.refuse(&delivery, reason),
         };
         self.lanes.note_run(lane, &tile.run);
+        self.ring_for(lane, delivery.pending);
         let key = TileKey::of(&tile);
         if self
             .tiles

@@ -1,6 +1,7 @@
 //! The lanes that this worker pulls from, each of its queues for each of its handlers: which consumer is
 //! current, under which floor, and which pulls are under way.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use gridloom_shared::broker::topology::consumers::{AckDeadline, LaneConsumer, en
 use gridloom_shared::broker::{Broker, Subjects};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
-use gridloom_shared::id::{RunId, Session};
+use gridloom_shared::id::{HandlerName, QueueName, RunId, Session};
 use gridloom_shared::lane::Lane;
 use gridloom_shared::quick::QuickMap;
 
+use crate::bells::Bells;
 use crate::slots::{Ask, Demand, Slots};
 
 /// Pulls of one lane that wait at once: each has a subscription of its own.
@@ -32,6 +34,8 @@ pub(super) struct Lanes {
     /// The one that brought something last: it is looked at first.
     turn: usize,
     slots: Slots,
+    /// From which lots are drawn.
+    lots: u64,
 }
 
 /// One lane.
@@ -51,6 +55,7 @@ pub(super) struct Feed {
     waiting: u32,
     /// The pull that waits for a first tile.
     bell: Option<PullId>,
+    bells: Bells,
     busy: bool,
 }
 
@@ -106,17 +111,15 @@ impl Lanes {
         concurrency: u32,
         session: Session,
     ) -> Lanes {
-        let mut seed = session.0 | 1;
+        let mut lots = session.0 | 1;
         lanes.sort_unstable();
-        lanes.sort_by_cached_key(|_| {
-            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            seed >> 33
-        });
+        lanes.sort_by_cached_key(|_| lot(&mut lots));
         let feeds = lanes.into_iter().map(|lane| Feed::new(lane, subjects));
         Lanes {
             all: feeds.collect(),
             turn: 0,
             slots: Slots::new(concurrency),
+            lots,
         }
     }
 
@@ -172,16 +175,37 @@ impl Lanes {
         let plan = match self.all.as_slice() {
             [one] => self
                 .slots
-                .plan(&[one.demand(epoch)], occupied, unacked, now),
+                .plan(&[one.demand(epoch, now)], occupied, unacked, now),
             many => {
-                let demands: Vec<_> = many.iter().map(|feed| feed.demand(epoch)).collect();
+                let demands: Vec<_> = many.iter().map(|feed| feed.demand(epoch, now)).collect();
                 self.slots.plan(&demands, occupied, unacked, now)
             }
         };
         for (lane, ask) in plan.pulls {
-            self.all[lane].pull(ask);
+            let lot = lot(&mut self.lots);
+            self.all[lane].pull(ask, lot, now);
         }
         plan.again
+    }
+
+    /// The leader counted who has a slot free for which handler of a queue.
+    pub(super) fn count(
+        &mut self,
+        queue: &QueueName,
+        free: &BTreeMap<HandlerName, u32>,
+        now: Boot,
+    ) {
+        for feed in self.all.iter_mut().filter(|feed| feed.lane.queue == *queue) {
+            let workers = free.get(&feed.lane.handler).copied();
+            feed.bells.count(workers.unwrap_or_default(), now);
+        }
+    }
+
+    /// Somebody rang for a lane.
+    pub(super) fn hear_bell(&mut self, lane: &Lane, now: Boot) {
+        if let Some(feed) = self.all.iter_mut().find(|feed| feed.lane == *lane) {
+            feed.bells.hear(now);
+        }
     }
 
     /// What comes next from any of them, and from which.
@@ -216,6 +240,7 @@ impl Feed {
             pulls: QuickMap::default(),
             waiting: 0,
             bell: None,
+            bells: Bells::default(),
             busy: false,
         }
     }
@@ -271,7 +296,7 @@ impl Feed {
     }
 
     /// How the slots see it, on connection `epoch`.
-    fn demand(&self, epoch: u64) -> Demand {
+    fn demand(&self, epoch: u64, now: Boot) -> Demand {
         let known = self
             .floor
             .as_ref()
@@ -280,6 +305,7 @@ impl Feed {
             open: known && self.puller.is_some() && !self.attaching,
             waiting: self.waiting,
             bell: self.bell.is_some(),
+            quiet: self.bells.is_quiet(now),
             busy: self.busy,
         }
     }
@@ -292,8 +318,14 @@ impl Feed {
             .map(|floor| floor.seq)
     }
 
-    /// Asks for tiles. Nothing here waits: what cannot be sent now is asked for later.
-    fn pull(&mut self, ask: Ask) {
+    /// A tile came, and `waiting` more are there: whether to ring for the others of the lane.
+    pub(super) fn rings(&mut self, waiting: u64, now: Boot) -> bool {
+        self.bells.rings(waiting, now)
+    }
+
+    /// Asks for tiles, unless `lot` says that others wait for the first. Nothing here waits: what cannot be
+    /// sent now is asked for later.
+    fn pull(&mut self, ask: Ask, lot: u32, now: Boot) {
         // The next one to end makes room, and then asks for all that is free in one.
         if self.pulls.len() >= PULLS_MAX {
             return;
@@ -302,12 +334,16 @@ impl Feed {
             return;
         };
         let longest = (self.ack_deadline / 3).min(PULL_MAX);
+        let bell = uneven(longest, lot);
+        if ask == Ask::Bell && !self.bells.draw(lot, bell, now) {
+            return;
+        }
         let sent = Boot::now();
         let (tiles, patience) = match ask {
             Ask::Waiting(tiles) => (tiles, Patience::UpTo(longest)),
             Ask::Briefly(tiles) => (tiles, Patience::UpTo(longest.min(PULL_BRIEF))),
             Ask::AtOnce(tiles) => (tiles, Patience::None),
-            Ask::Bell => (1, Patience::UpTo(uneven(longest, sent))),
+            Ask::Bell => (1, Patience::UpTo(bell)),
         };
         match puller.pull(tiles, patience).now_or_never() {
             Some(Ok(pull)) => {
@@ -384,8 +420,15 @@ impl Feed {
     }
 }
 
-/// A part of `time` that is not the same each time, so that pulls do not end together for ever.
-fn uneven(time: Duration, sent: Boot) -> Duration {
-    let part = f64::from(sent.0.subsec_micros() % 1_000) / 1_000.0;
+/// Draws the next lot.
+fn lot(lots: &mut u64) -> u32 {
+    *lots = lots.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+    (*lots >> 32) as u32
+}
+
+/// A part of `time` that is not the same each time, so that pulls do not end together for ever. Of `lot` the
+/// lower half counts: the upper one says who lays a bell.
+fn uneven(time: Duration, lot: u32) -> Duration {
+    let part = f64::from(lot & 0xffff) / 65_536.0;
     time.mul_f64(0.75 + part / 4.0)
 }

@@ -2,9 +2,11 @@
 //! delivered and still store, less what the living say that they hold.
 //!
 //! The order matters. The last delivery of each lane is noted first, then the living are asked, once a queue: a
-//! delivery that is not noted may be on its way to one of them. Lanes of which nothing is in flight cost nothing. Whatever goes wrong here costs time and nothing else: a
-//! message that is NAKed although somebody holds it comes to another as a takeover, which its holder
-//! hears; one that is forgotten comes back with the ack deadline.
+//! delivery that is not noted may be on its way to one of them. What takes its time, reading what is stored and
+//! listening for the dead one once more, is done before they are asked: a message whose lease ends after they
+//! answered goes to one of them, and a NAK takes it away again. Lanes of which nothing is in flight cost nothing.
+//! Whatever goes wrong here costs time and nothing else: a message that is NAKed although somebody holds it comes
+//! to another as a takeover, which its holder hears; one that is forgotten comes back with the ack deadline.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -30,8 +32,6 @@ use super::{Death, Envoy, Event, Life, Workers, echoed};
 const LISTEN: Duration = Duration::from_millis(250);
 /// How long the others are waited for before what the dead one itself had named is handed back.
 const WAIT: Duration = Duration::from_millis(750);
-/// NAKs between two looks at whether it is still dead.
-const AT_ONCE: usize = 256;
 /// Tries to free what a worker held while the broker does not answer.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(250);
@@ -157,6 +157,11 @@ impl Dead<'_> {
     }
 
     async fn free_queue(&mut self, queue: &QueueName, noted: &[Noted]) -> Result<(), FreeError> {
+        let stored = self.stored(noted).await?;
+        if stored.is_empty() {
+            return Ok(());
+        }
+        let epoch = self.still_dead().await?;
         let (broker, workers) = (self.broker, self.workers);
         let asks = || Asking::new(broker, workers, queue, Question::Queue(queue.clone()));
         let mut asking = asks();
@@ -166,7 +171,7 @@ impl Dead<'_> {
                 let named = self.presence.named.unpack(NAMED_MAX).unwrap_or_default();
                 let named: HashSet<u64> = named.into_iter().collect();
                 let unheld = |seq: u64| named.contains(&seq) && !asking.held.contains(&seq);
-                self.free_lanes(noted, unheld).await?;
+                self.hand_back(&stored, unheld, epoch).await?;
                 asking = asks();
                 asking.everybody().await
             }
@@ -174,47 +179,38 @@ impl Dead<'_> {
         if !all {
             return Err(FreeError::Unanswered);
         }
-        self.free_lanes(noted, |seq| !asking.held.contains(&seq))
-            .await?;
+        let unheld = |seq: u64| !asking.held.contains(&seq);
+        self.hand_back(&stored, unheld, epoch).await?;
         self.broker.flush().await?;
         Ok(())
     }
 
-    /// Hands back what lanes had delivered and still store, of what is `unheld`.
-    async fn free_lanes(
-        &mut self,
-        noted: &[Noted],
-        unheld: impl Fn(u64) -> bool,
-    ) -> Result<(), FreeError> {
+    /// What lanes had delivered and still store.
+    async fn stored<'n>(&self, noted: &'n [Noted]) -> Result<Vec<(&'n Noted, u64)>, FreeError> {
         let subjects = self.broker.subjects();
         let stream = subjects.shards();
-        let mut left = Vec::new();
+        let mut stored = Vec::new();
         for lane in noted {
             let filter = subjects.shards_of_lane(&lane.lane);
             let (from, to) = (lane.place.acknowledged + 1, lane.place.delivered);
-            let mut stored = self.broker.reader(&stream, filter, from, Some(to));
-            while let Some(page) = stored.next_page().await? {
-                let of_lane = page.iter().map(|record| record.seq);
-                left.extend(of_lane.filter(|seq| unheld(*seq)).map(|seq| (lane, seq)));
-                // Of many lanes together: each look at whether it is still dead may take its time.
-                while left.len() >= AT_ONCE {
-                    let rest = left.split_off(AT_ONCE);
-                    let some = std::mem::replace(&mut left, rest);
-                    self.hand_back(&some).await?;
-                }
+            let mut reader = self.broker.reader(&stream, filter, from, Some(to));
+            while let Some(page) = reader.next_page().await? {
+                stored.extend(page.iter().map(|record| (lane, record.seq)));
             }
         }
-        self.hand_back(&left).await
+        Ok(stored)
     }
 
-    /// NAKs on its behalf, if it is still dead.
-    async fn hand_back(&mut self, some: &[(&Noted, u64)]) -> Result<(), FreeError> {
-        if some.is_empty() {
-            return Ok(());
-        }
+    /// NAKs on its behalf what is `unheld`, as long as nothing says that it lives.
+    async fn hand_back(
+        &mut self,
+        stored: &[(&Noted, u64)],
+        unheld: impl Fn(u64) -> bool,
+        epoch: u64,
+    ) -> Result<(), FreeError> {
         let stream = self.broker.subjects().shards();
-        self.still_dead().await?;
-        for (lane, seq) in some {
+        for (lane, seq) in stored.iter().filter(|(_, seq)| unheld(*seq)) {
+            self.nothing_changed(epoch)?;
             self.broker
                 .nak_on_behalf(&stream, &lane.consumer, *seq, lane.place.delivery)
                 .await?;
@@ -223,8 +219,9 @@ impl Dead<'_> {
         Ok(())
     }
 
-    /// Looks once more: it may have come back, or this leader be the one that is cut off.
-    async fn still_dead(&self) -> Result<(), FreeError> {
+    /// Listens for it once more: it may have come back, or this leader be the one that is cut off. On which
+    /// connection that was heard.
+    async fn still_dead(&self) -> Result<u64, FreeError> {
         let session = self.presence.session;
         let subject = self.broker.subjects().probe(session);
         let epoch = self.broker.connection_epoch();
@@ -236,19 +233,25 @@ impl Dead<'_> {
             let mut roster = self.workers.roster();
             roster.learn(session, Event::Heard, Boot::now());
         }
-        if self.workers.standing(session) == Life::Lives {
-            return Err(FreeError::Lives);
-        }
+        self.nothing_changed(epoch)?;
         let told = matches!(
             answer,
             Err(RequestError::NoResponders { .. } | RequestError::TimedOut { .. })
         );
-        let sure = echo && epoch == self.broker.connection_epoch();
-        if told && sure && self.envoy.validity.holds(Boot::now()) {
-            Ok(())
-        } else {
-            Err(FreeError::Uncertain)
+        (told && echo).then_some(epoch).ok_or(FreeError::Uncertain)
+    }
+
+    /// What can be seen without a question: whether it was heard meanwhile, and whether this leader leads and is
+    /// connected as it was at `epoch`.
+    fn nothing_changed(&self, epoch: u64) -> Result<(), FreeError> {
+        if self.workers.standing(self.presence.session) == Life::Lives {
+            return Err(FreeError::Lives);
         }
+        let leads = self.envoy.validity.holds(Boot::now());
+        let connected = epoch == self.broker.connection_epoch();
+        (leads && connected)
+            .then_some(())
+            .ok_or(FreeError::Uncertain)
     }
 
     async fn take_registration_away(&self) {
