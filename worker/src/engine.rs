@@ -280,6 +280,12 @@ impl Engine {
             }
         }
         for _ in 0..TURN {
+            match self.rings.next().now_or_never() {
+                Some(Some(bell)) => self.hear_bell(&bell),
+                Some(None) | None => break,
+            }
+        }
+        for _ in 0..TURN {
             match self.errands.next().now_or_never() {
                 Some(event) => self.on_event(event),
                 None => break,
