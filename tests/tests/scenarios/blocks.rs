@@ -1,32 +1,17 @@
 //! Handlers that do not end, in workers that are real processes.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use gridloom_tests::http::get;
+use gridloom_tests::http::{get, served_at};
 use gridloom_tests::process::{is_alive, pid_in};
-use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::scenario::play;
 use gridloom_tests::wait::{eventually, eventually_some};
 use rustix::process::Pid;
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// Where the first worker's endpoints are, by its log.
-async fn endpoints(stage: &Stage) -> anyhow::Result<SocketAddr> {
-    eventually_some(
-        SOON,
-        "the worker says where its endpoints are",
-        async || {
-            let text = stage.workers[0].stderr();
-            let from = text.split("http://").nth(1);
-            Ok(from.and_then(|rest| rest.split('/').next()?.parse().ok()))
-        },
-    )
-    .await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_does_not_wait_for_a_handler_that_blocks_its_thread_past_its_limit()
@@ -36,16 +21,16 @@ async fn run_does_not_wait_for_a_handler_that_blocks_its_thread_past_its_limit()
         stage
             .start_worker(1, &["--listen", "127.0.0.1:0"])
             .await?;
-        let address = endpoints(stage).await?;
+        let address = served_at(&stage.workers[0]).await?;
         let job = stage
             .apply("name = \"stuck\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 1 }\n[retry]\nmax_attempts = 1\n[limits]\ntimeout = \"300ms\"")
             .await?;
         let run = stage.submit(&job, &json!({"block_ms": 8_000})).await?;
         stage.closed(&run, SOON).await?;
-        let answer = get(address, "/ready").await?;
+        let answer = get(&address, "/ready").await?;
         assert!(answer.contains("503") && answer.contains("no slot is left"), "{answer}");
         eventually(SOON, "it is ready again", async || {
-            Ok(get(address, "/ready").await?.contains("200 OK"))
+            Ok(get(&address, "/ready").await?.contains("200 OK"))
         })
         .await?;
         let verdict = stage.judge(&run).await?;

@@ -4,9 +4,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Context;
-use gridloom_tests::http::get;
+use gridloom_tests::http::{get, served_at};
 use gridloom_tests::scenario::play;
-use gridloom_tests::wait::{eventually, eventually_some};
+use gridloom_tests::wait::eventually;
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(40);
@@ -22,12 +22,7 @@ async fn database_that_cannot_be_reached_is_named_everywhere_and_kills_no_shard(
         stage
             .start_worker(2, &["--database", &database, "--listen", "127.0.0.1:0"])
             .await?;
-        let address = eventually_some(SOON, "its endpoints", async || {
-            let text = stage.workers[0].stderr();
-            let from = text.split("http://").nth(1);
-            Ok(from.and_then(|rest| Some(rest.split('/').next()?.to_owned())))
-        })
-        .await?;
+        let address = served_at(&stage.workers[0]).await?;
         let job = stage
             .apply(
                 "name = \"away\"\nhandler = \"sql\"\n[retry]\nmax_attempts = 1\n\

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use gridloom_tests::http::get;
+use gridloom_tests::http::{get, served_at};
 use gridloom_tests::logged::OWN_WORD;
 use gridloom_tests::process::{Gridloom, Process};
 use gridloom_tests::scenario::{NAMESPACE, Stage, play};
-use gridloom_tests::wait::{eventually, eventually_some};
+use gridloom_tests::wait::eventually;
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -18,15 +18,6 @@ async fn own_worker(env: &[(&str, &str)]) -> anyhow::Result<Process> {
     let worker = Gridloom::program(gridloom_tests::gridloom()?, [OWN_WORD]);
     let set = |worker: Gridloom, (name, value): &(&str, &str)| worker.env(*name, *value);
     env.iter().fold(worker, set).start().await
-}
-
-async fn served_at(worker: &Process) -> anyhow::Result<String> {
-    eventually_some(SOON, "it says where its endpoints are", async || {
-        let text = worker.stderr();
-        let from = text.split("http://").nth(1);
-        Ok(from.and_then(|rest| Some(rest.split('/').next()?.to_owned())))
-    })
-    .await
 }
 
 async fn runs(stage: &mut Stage) -> anyhow::Result<()> {
