@@ -24,7 +24,7 @@ use std::time::Duration;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::{HandlerName, JobName, QueueName, ResourceName, RunId, ShareName};
 use gridloom_shared::job::{JobSpec, LimitsSpec, Shares};
-use gridloom_shared::limits::OPEN_RUNS_MAX;
+use gridloom_shared::limits::{OPEN_RUNS_MAX, PACES_MAX};
 
 use crate::crew::Crew;
 use crate::now::Now;
@@ -56,8 +56,6 @@ const RISEN_MAX: Level = 30;
 const LONG: u64 = 1_000;
 /// Worker-time for each slot of a lane that one share may be given before it is another's turn.
 const TURN: Duration = Duration::from_millis(50);
-/// Jobs without an open run whose pace is remembered.
-const PACES_MAX: usize = 10_000;
 
 /// One open run.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{HandlerName, QueueName, Session};
-use gridloom_shared::limits::{CONCURRENCY_MAX, WORKER_QUEUES_MAX, WORKERS_MAX};
+use gridloom_shared::limits::{CONCURRENCY_MAX, QUEUES_MAX, WORKER_QUEUES_MAX, WORKERS_MAX};
 use gridloom_shared::presence::Presence;
 
 /// A worker that was not heard for so long has no free slots, and holds nothing that would have to
@@ -17,8 +17,6 @@ use gridloom_shared::presence::Presence;
 const SILENCE: Duration = Duration::from_secs(3);
 /// Workers announce themselves each second: after this long all that live have been heard.
 const ALL_HEARD: Duration = Duration::from_millis(1_200);
-/// Queues that are kept of all workers together.
-const KNOWN_MAX: usize = 16_384;
 
 #[derive(Debug)]
 struct Member {
@@ -81,7 +79,7 @@ impl Crew {
         let handlers: Arc<BTreeSet<_>> = Arc::new(presence.handlers.iter().cloned().collect());
         let mut changed = false;
         for queue in presence.queues.iter().take(WORKER_QUEUES_MAX) {
-            if self.queues.len() >= KNOWN_MAX && !self.queues.contains_key(queue) {
+            if self.queues.len() >= QUEUES_MAX && !self.queues.contains_key(queue) {
                 continue;
             }
             let members = self.queues.entry(queue.clone()).or_default();

@@ -11,7 +11,7 @@ use gridloom_shared::command::Answer;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::PlanRecord;
-use gridloom_shared::limits::{CELLS_MAX, cells};
+use gridloom_shared::limits::{CELLS_MAX, ORDERS_MAX, cells};
 
 use crate::book::{Book, Life};
 use crate::entry::Entry;
@@ -19,9 +19,6 @@ use crate::lead::action::{Action, Order};
 use crate::lead::event::{Request, Written};
 use crate::run::order::{self, Judged};
 use crate::run::{Event, Run};
-
-/// Orders that may wait at once.
-const WAITING_MAX: usize = 1_000;
 
 /// An order whose record is on its way.
 #[derive(Debug)]
@@ -77,7 +74,7 @@ impl Orders {
 
     /// Somebody gave an order.
     pub fn ask(&mut self, request: Request) -> Option<Action> {
-        if self.count >= WAITING_MAX {
+        if self.count >= ORDERS_MAX {
             let reason = "too many orders wait already: try it again later".to_owned();
             return Some(answer(request, Answer::Refused { reason }));
         }

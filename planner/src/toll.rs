@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{RunId, Session};
-use gridloom_shared::limits::TOLLS_MAX;
+use gridloom_shared::limits::{COSTS_MAX, TOLLS_MAX, WORKERS_MAX};
 use gridloom_shared::presence::{Presence, Toll};
 
 /// A worker that says nothing for so long is forgotten.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Sums that are kept of one worker.
-const RUNS_MAX: usize = 4_096;
 
 /// What one run has cost one worker since it was told last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,13 +47,16 @@ impl Tolls {
         let known = self.workers.contains_key(&presence.session);
         if !known {
             self.workers.retain(|_, told| now.since(told.at) < SILENCE);
+            if self.workers.len() >= WORKERS_MAX {
+                return Vec::new();
+            }
         }
         let told = self.workers.entry(presence.session).or_insert(Told {
             at: now,
             sums: HashMap::new(),
         });
         told.at = now;
-        if told.sums.len() > RUNS_MAX {
+        if told.sums.len() > COSTS_MAX {
             told.sums.clear();
             return Vec::new();
         }
@@ -115,5 +116,16 @@ mod tests {
         assert_eq!(heard(&[(130, 6_000)]), []);
         // It had forgotten the run.
         assert_eq!(heard(&[(7, 70)]), [(7, 70)]);
+    }
+    #[test]
+    fn workers_beyond_those_that_a_planner_knows_are_not_kept() {
+        let mut tolls = Tolls::default();
+        let now = Boot(Duration::ZERO);
+        for session in 0..WORKERS_MAX as u64 + 5 {
+            tolls.heard(&made_up::presence(session), now);
+        }
+        assert_eq!(tolls.workers.len(), WORKERS_MAX);
+        tolls.heard(&made_up::presence(u64::MAX), now + SILENCE);
+        assert_eq!(tolls.workers.len(), 1);
     }
 }

@@ -1,7 +1,8 @@
 //! Every bound of the protocol and of memory, each with its reason, asserted against the others: whoever
 //! changes one learns here what else it holds up. The rooms re-export the bounds that are theirs.
 //!
-//! Times that are no bound of a message or of memory stand where they are waited for.
+//! Times that are no bound of a message or of memory stand where they are waited for; so do buffers of one
+//! room alone which hold up nothing else: what they forget or refuse is asked for again.
 
 use std::time::Duration;
 
@@ -139,10 +140,14 @@ pub const HEARD_MAX: usize = 65_536;
 /// Most bytes of one packed set in a worker's answer ([`packed`]): more than 100,000 tiles, however scattered.
 /// Who holds more says so.
 pub const PACKED_MAX: usize = 384 * 1024;
+/// Most pulls of one lane that a worker has waiting: each has a subscription of its own.
+pub const PULLS_MAX: usize = 32;
 /// Most bytes of what a worker's announcement names: announcements are many.
 pub const NAMED_MAX: usize = 4 * 1024;
 /// Most runs of whose cost an announcement tells.
 pub const TOLLS_MAX: usize = 64;
+/// Most runs without tiles that a worker remembers: what they cost is told by then.
+pub const IDLE_RUNS_MAX: usize = 256;
 /// Most queues that one worker pulls from, as it says.
 pub const WORKER_QUEUES_MAX: usize = 256;
 /// Most handlers that one worker has, as it says.
@@ -166,6 +171,22 @@ pub const WORKERS_MAX: usize = 10_000;
 pub const PULLS_WAITING_MAX: usize = 16_384;
 /// Most open runs of one queue: more submissions stay on the stream until some of them are over.
 pub const OPEN_RUNS_MAX: usize = 50_000;
+/// Most runs of whose cost a planner keeps the sums of one worker: with more it begins anew.
+pub const COSTS_MAX: usize = 4_096;
+/// Most queues of which a planner knows the workers.
+pub const QUEUES_MAX: usize = 16_384;
+/// Most jobs without an open run whose pace a planner remembers: others begin with tiles of one shard again.
+pub const PACES_MAX: usize = 10_000;
+/// Most orders that wait at once for their answer: further ones are to be given again.
+pub const ORDERS_MAX: usize = 1_000;
+/// Most leaps of the broker's clock that planners write down; of more, the oldest two count as one.
+pub const LEAPS_MAX: usize = 32;
+/// Queues that open no runs, and runs of which nothing more is planned, that the lease names.
+pub const LEASE_QUEUES_MAX: usize = 20;
+/// See [`LEASE_QUEUES_MAX`].
+pub const LEASE_RUNS_MAX: usize = 5;
+/// Most bytes of a run's first record that its tiles carry along, so that workers need not read it.
+pub const FROZEN_MAX: usize = 2 * 1024;
 /// Waves of one run that may be on their way to the queue at once.
 pub const PUBLISHING_MAX: u32 = 4;
 
@@ -240,6 +261,8 @@ const KEY_MORE: usize = 5;
 const TILE_RUN_BYTES: usize = 128;
 /// Bytes of one shard that an order names.
 const CELL_BYTES: usize = 40;
+/// Bytes of a leap of the clock, as JSON.
+const LEAP_BYTES: usize = 64;
 /// Bytes of a number on the wire.
 const NUMBER_BYTES: usize = 9;
 /// Most bytes of one shard's outcome beside its neighbours'.
@@ -298,6 +321,15 @@ const fn fits(record: usize) {
             + TOLLS_MAX * (RUN_ID_MAX + KEY_MORE + NUMBER_BYTES)
             <= record,
         "a worker of everything can announce itself"
+    );
+    assert!(
+        LEASE_QUEUES_MAX * (NAME_MAX + 3) + LEASE_RUNS_MAX * (RUN_ID_MAX + 3) + ENVELOPE_MAX
+            <= record,
+        "the lease fits into a message"
+    );
+    assert!(
+        LEAPS_MAX * LEAP_BYTES + ENVELOPE_MAX <= record,
+        "what planners saw of the clock fits into a message"
     );
     // A text in JSON may take six bytes for one.
     assert!(
@@ -367,6 +399,22 @@ const _: () = {
     assert!(
         (CONCURRENCY_MAX * (1 + UNACKED_TIMES) + UNACKED_MORE) as usize <= HELD_MAX,
         "a worker can name all that it holds"
+    );
+    assert!(
+        FROZEN_MAX <= ENVELOPE_MAX,
+        "the room that a tile leaves holds a small job"
+    );
+    assert!(
+        WORKERS_MAX <= PULLS_WAITING_MAX && PULLS_MAX <= PULLS_WAITING_MAX,
+        "workers without work have a pull each that waits"
+    );
+    assert!(
+        WORKERS_MAX <= QUEUES_MAX && WORKER_QUEUES_MAX <= QUEUES_MAX,
+        "each worker may have a queue of its own"
+    );
+    assert!(
+        TOLLS_MAX <= IDLE_RUNS_MAX && IDLE_RUNS_MAX <= COSTS_MAX,
+        "what a worker remembers of costs it can tell, and a planner keep"
     );
     assert!(
         HEARD_MAX >= IN_FLIGHT_MAX,

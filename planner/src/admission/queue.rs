@@ -16,7 +16,7 @@ use super::window::{self, Window};
 use crate::crew::Crew;
 use crate::now::Now;
 
-/// Lanes without an open run that are remembered for their rate.
+/// Lanes without an open run that are remembered for their rate, which others measure anew.
 const LANES_MAX: usize = 64;
 
 /// What a queue has for one handler.

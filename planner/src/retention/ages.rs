@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::limits::LEAPS_MAX;
 use serde::{Deserialize, Serialize};
 
 /// By so much two clocks may differ over one look.
@@ -19,8 +20,6 @@ const LEAP: Duration = Duration::from_secs(5);
 const AWAY: Duration = Duration::from_secs(600);
 /// By so much a stamp may lie ahead: clocks of a cluster's members differ a little.
 const AHEAD_MS: u64 = 60_000;
-/// Leaps that are kept; of more, the oldest two count as one.
-const LEAPS_MAX: usize = 32;
 
 /// What planners have seen of the broker's clock, as JSON in the `state` bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,13 +16,12 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{HandlerName, QueueName, RunId, Session};
 use gridloom_shared::lane::Lane;
+use gridloom_shared::limits::PULLS_MAX;
 use gridloom_shared::quick::QuickMap;
 
 use crate::bells::Bells;
 use crate::slots::{Ask, Demand, Slots};
 
-/// Pulls of one lane that wait at once: each has a subscription of its own.
-const PULLS_MAX: usize = 32;
 /// Longest pull that keeps slots from other lanes.
 const PULL_BRIEF: Duration = Duration::from_millis(50);
 /// Longest pull.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gridloom_shared::id::{HandlerName, Nonce, QueueName, RunId};
 use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::Opened;
-use gridloom_shared::limits::TOLLS_MAX;
+use gridloom_shared::limits::{IDLE_RUNS_MAX, TOLLS_MAX};
 use gridloom_shared::presence::Toll;
 use gridloom_shared::quick::QuickMap;
 
@@ -17,9 +17,6 @@ use super::tiles::TileKey;
 use crate::crew::pace::Pace;
 use crate::handler::SharedHandler;
 use crate::shard::RunContext;
-
-/// Runs without tiles that are remembered.
-const IDLE_MAX: usize = 256;
 
 /// The handlers of this worker.
 pub(super) type Handlers = HashMap<HandlerName, SharedHandler>;
@@ -215,7 +212,7 @@ impl Runs {
     /// The run to be forgotten to make room: the one longest unused, of those of which `idle` says
     /// that nothing is left to be written.
     pub(super) fn oldest(&self, idle: impl Fn(u64) -> bool) -> Option<u64> {
-        if self.runs.len() <= IDLE_MAX {
+        if self.runs.len() <= IDLE_RUNS_MAX {
             return None;
         }
         let unused = self.runs.iter().filter(|(_, run)| run.is_idle());

@@ -28,7 +28,7 @@ mod held;
 
 pub(super) use held::{Held, Holding, Isolation, Phase, Receipt, TileKey};
 
-/// Tiles that are remembered as handed back by this worker. Forgetting one is harmless.
+/// Tiles that are remembered as handed back by this worker. Forgetting one is harmless, so this holds up nothing.
 const GIVEN_BACK_MAX: usize = 10_000;
 /// How much later than it should a handler may end before its slot counts as lost. The crew itself ends
 /// whatever lets it, 50 ms after its time.
