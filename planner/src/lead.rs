@@ -20,7 +20,7 @@ use gridloom_shared::command::{Answer, Verb};
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{PlanRecord, Record, Wave};
-use gridloom_shared::limits::RECORD_MAX;
+use gridloom_shared::limits::{FROZEN_MAX, RECORD_MAX};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::tile::TileKind;
 use gridloom_shared::waiting::Waiting;
@@ -51,18 +51,15 @@ use event::{Event, Outcome, Report, Request};
 const LOOK: Duration = Duration::from_secs(10);
 /// How often workers that are silent are forgotten.
 const FORGET: Duration = Duration::from_secs(1);
-/// Most tiles of a first wave that carry the run's first record along, and its most bytes there: more
-/// would cost the queue more than the workers' one read saves.
+/// Most tiles of a first wave that carry the run's first record along: more would cost the queue more than
+/// the workers' one read saves.
 const FROZEN_TILES: usize = 32;
-const FROZEN_MAX: usize = 2 * 1024;
 
 /// What one event changed, for projections.
 #[derive(Debug)]
 pub enum Change {
-    /// A run is open.
+    /// A run is open: now, or when the leadership began.
     Opened(RunId),
-    /// A run was open when the leadership began.
-    TakenOver(RunId),
     /// A record changed its numbers.
     Moved(Moved),
     /// A run is over.
@@ -121,7 +118,7 @@ impl Lead {
         };
         for fold in runs {
             let name = lead.enter(fold, now);
-            lead.changes.extend(name.map(Change::TakenOver));
+            lead.changes.extend(name.map(Change::Opened));
         }
         lead
     }
@@ -139,6 +136,11 @@ impl Lead {
     /// The open runs, to ask which have moved.
     pub fn book_mut(&mut self) -> &mut Book {
         &mut self.book
+    }
+
+    /// Ledger sequence up to which was read.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// The term of somebody else, once the broker refused this one; or this one, if it has to be given

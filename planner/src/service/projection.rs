@@ -1,7 +1,7 @@
 //! Projections for people: the summaries in the `runs` bucket, and the metrics. Nothing is decided
 //! from them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::task::Task;
 use super::tasks::Tasks;
+use crate::book::Book;
 use crate::lead::{Change, Lead};
 use crate::leader::Told;
 use crate::run::Run;
@@ -36,7 +37,7 @@ const ASKED: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 64;
 
 /// Summaries of runs that were just opened, or taken over, that may wait to be written: a leader takes
-/// thousands of runs over at once.
+/// thousands of runs over at once. The others wait here by name.
 const WAITING_MAX: usize = 1_000;
 /// Pause before summaries that could not be written are written again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -46,16 +47,20 @@ const TRIES: u32 = 60;
 /// A summary to be written.
 struct Due {
     summary: RunSummary,
-    /// Whether the same may stand there already.
-    known: bool,
     tries: u32,
 }
 
 impl Due {
-    /// Writes it, if anything else stands there.
+    /// Whether nobody can have written it before: each end of a run is another.
+    fn is_news(&self) -> bool {
+        self.tries == 0 && self.summary.state.ended()
+    }
+
+    /// Writes it, if anything else stands there: the leader before may have written the same, or this one
+    /// before an answer that was lost.
     async fn write(&self, runs: &Bucket) -> Result<(), String> {
         let (key, value) = (self.summary.run.as_str(), wire::encode(&self.summary));
-        if self.known {
+        if !self.is_news() {
             let stands = runs
                 .get(key)
                 .await
@@ -80,15 +85,47 @@ struct Standing {
     leads: AtomicBool,
 }
 
+/// Runs that were opened, or taken over, and wait for their first summary of this leadership. Pure.
+struct Fresh {
+    runs: VecDeque<RunId>,
+    /// Since when the first of them waits.
+    since: Boot,
+}
+
+impl Fresh {
+    fn new(now: Boot) -> Fresh {
+        Fresh {
+            runs: VecDeque::new(),
+            since: now,
+        }
+    }
+
+    fn add(&mut self, run: RunId, now: Boot) {
+        if self.runs.is_empty() {
+            self.since = now;
+        }
+        self.runs.push_back(run);
+    }
+
+    /// The next one whose time has come, if it `may` be shown.
+    fn next(&mut self, now: Boot, may: impl Fn(&RunId) -> bool) -> Option<RunId> {
+        let due = now.since(self.since) >= FIRST;
+        self.runs.pop_front_if(|run| due && may(run))
+    }
+}
+
+/// Whether the ledger was read up to the run's first record. Who opened it knows that record before, but only
+/// about when the broker stored it: shown by then, it would be shown otherwise by the next leader.
+fn is_read(run: &Run, position: u64) -> bool {
+    let opening = run.fold().opening();
+    opening.is_none_or(|opening| opening.sequence <= position)
+}
+
 /// Writes projections. Losing one changes nothing; `show` folds the ledger itself.
 pub(super) struct Writer {
     summaries: mpsc::UnboundedSender<Due>,
     standing: Arc<Standing>,
-    /// Runs that were opened, or taken over, and since when the first of them waits.
-    fresh: VecDeque<RunId>,
-    /// Those of them that were taken over: their summaries may stand there already.
-    taken_over: HashSet<RunId>,
-    since: Boot,
+    fresh: Fresh,
     renewed: Boot,
     /// What the lease tells of.
     told: watch::Sender<Told>,
@@ -108,9 +145,7 @@ pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>
     });
     Writer {
         summaries,
-        fresh: VecDeque::new(),
-        taken_over: HashSet::new(),
-        since: Boot::now(),
+        fresh: Fresh::new(Boot::now()),
         renewed: Boot::now(),
         told,
         written,
@@ -168,21 +203,19 @@ impl Writer {
             self.show(change);
         }
         self.standing.leads.store(true, Ordering::Relaxed);
-        let now = Boot::now();
-        if now.since(self.since) >= FIRST {
-            while self.standing.waiting.load(Ordering::Relaxed) < WAITING_MAX
-                && let Some(name) = self.fresh.pop_front()
-            {
-                let known = self.taken_over.remove(&name);
-                let run = lead.book_mut().as_it_stands(&name).into_iter();
-                run.for_each(|run| self.send(run, known));
-            }
+        let (now, position) = (Boot::now(), lead.position());
+        let may = |book: &Book, run: &RunId| book.get(run).is_none_or(|run| is_read(run, position));
+        while self.standing.waiting.load(Ordering::Relaxed) < WAITING_MAX
+            && let Some(name) = self.fresh.next(now, |run| may(lead.book(), run))
+        {
+            let run = lead.book_mut().as_it_stands(&name).into_iter();
+            run.for_each(|run| self.send(run));
         }
         if now.since(self.renewed) >= RENEWED {
             self.renewed = now;
-            lead.book_mut()
-                .moved()
-                .for_each(|run| self.send(run, self.taken_over.contains(run.fold().run())));
+            let moved = lead.book_mut().moved();
+            let moved = moved.filter(|run| is_read(run, position));
+            moved.for_each(|run| self.send(run));
         }
         if changed {
             self.running(lead.book().len());
@@ -192,8 +225,7 @@ impl Writer {
 
     /// Nothing is led any more: what runs is another's to show.
     pub(super) fn rest(&mut self) {
-        self.fresh.clear();
-        self.taken_over.clear();
+        self.fresh = Fresh::new(Boot::now());
         self.standing.leads.store(false, Ordering::Relaxed);
         self.running(0);
         self.tell(Told::default());
@@ -213,14 +245,10 @@ impl Writer {
 
     fn show(&mut self, change: Change) {
         match change {
-            Change::Opened(name) => self.wait(name),
-            Change::TakenOver(name) => {
-                self.taken_over.insert(name.clone());
-                self.wait(name);
-            }
+            Change::Opened(name) => self.fresh.add(name, Boot::now()),
             Change::Moved(moved) => count(&moved.before, &moved.after),
             Change::Closed(run) => {
-                self.send(&run, false);
+                self.send(&run);
                 if let Some((_, closed)) = run.fold().closing() {
                     let state = RunState::from(closed.state).as_str();
                     tracing::info!(run = %run.fold().run(), state, "closed");
@@ -231,22 +259,10 @@ impl Writer {
         }
     }
 
-    fn wait(&mut self, name: RunId) {
-        if self.fresh.is_empty() {
-            self.since = Boot::now();
-        }
-        self.fresh.push_back(name);
-    }
-
-    fn send(&self, run: &Run, known: bool) {
+    fn send(&self, run: &Run) {
         if let Some(summary) = RunSummary::of(run.fold()) {
             self.standing.waiting.fetch_add(1, Ordering::Relaxed);
-            let due = Due {
-                summary,
-                known,
-                tries: 0,
-            };
-            let _ = self.summaries.send(due);
+            let _ = self.summaries.send(Due { summary, tries: 0 });
         }
     }
 
@@ -294,4 +310,24 @@ async fn show_queues(broker: &Broker) -> Result<(), ApiError> {
         show(names::QUEUE_REDELIVERED, found.standing.redelivered);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_is_shown_a_moment_after_it_was_opened_and_not_before_that_was_read_back() {
+        let at = |ms| Boot(Duration::from_millis(ms));
+        let run = |n| RunId::new(format!("a_s_{n}")).unwrap();
+        let mut fresh = Fresh::new(at(0));
+        fresh.add(run(1), at(1_000));
+        fresh.add(run(2), at(1_020));
+        assert_eq!(fresh.next(at(1_024), |_| true), None);
+        assert_eq!(fresh.next(at(1_025), |_| false), None);
+        assert_eq!(fresh.next(at(1_025), |_| true), Some(run(1)));
+        assert_eq!(fresh.next(at(1_025), |name| *name != run(2)), None);
+        assert_eq!(fresh.next(at(1_025), |_| true), Some(run(2)));
+        assert_eq!(fresh.next(at(1_025), |_| true), None);
+    }
 }

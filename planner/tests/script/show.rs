@@ -123,7 +123,7 @@ impl Names {
 
     pub(super) fn shown(&self, shown: &Change) -> Option<String> {
         Some(match shown {
-            Change::Opened(run) | Change::TakenOver(run) => format!("{} is open", self.run(run)),
+            Change::Opened(run) => format!("{} is open", self.run(run)),
             Change::Moved(_) => return None,
             Change::Closed(run) => {
                 let fold = run.fold();

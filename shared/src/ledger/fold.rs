@@ -127,9 +127,14 @@ impl Fold {
     }
 
     /// Takes in the record at ledger sequence `sequence`, stored at `at`. A record at or before the
-    /// last one taken in is passed over.
+    /// last one taken in is passed over; the first one says then when it was stored, of which whoever wrote
+    /// it knew only about.
     pub fn apply(&mut self, sequence: u64, at: UnixMs, record: &Record) {
         if sequence <= self.position {
+            let opening = self.opening.as_mut();
+            if let Some(opening) = opening.filter(|opening| opening.sequence == sequence) {
+                opening.at = at;
+            }
             return;
         }
         self.position = sequence;

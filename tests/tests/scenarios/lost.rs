@@ -7,6 +7,7 @@ use gridloom_shared::id::{JobName, Nonce, QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, PlanRecord, Record};
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::wire;
+use gridloom_tests::http::{metric, served_at};
 use gridloom_tests::oracle::ledger::{Entry, Ledger};
 use gridloom_tests::process::Process;
 use gridloom_tests::scenario::{Stage, play};
@@ -109,7 +110,9 @@ async fn another_run_under_the_id_of_an_open_one_ends_that_and_has_all_of_its_sh
 #[tokio::test(flavor = "multi_thread")]
 async fn run_whose_ledger_vanishes_is_told_as_lost_within_seconds() -> anyhow::Result<()> {
     play(async |stage| {
-        stage.start_planner().await?;
+        let planner = stage.gridloom(&["planner", "--listen", "127.0.0.1:0"])?;
+        stage.planners.push(planner.start().await?);
+        let address = served_at(&stage.planners[0]).await?;
         let job = job(stage, "default").await?;
         let run = ask(stage, &job, "one").await?;
         is_open(stage, &run).await?;
@@ -121,6 +124,10 @@ async fn run_whose_ledger_vanishes_is_told_as_lost_within_seconds() -> anyhow::R
         })
         .await?;
         doctor_names(stage, &run).await?;
+        let told = async |name: &'static str| metric(&address, name).await;
+        assert_eq!(told("gridloom_runs_lost_total").await?, Some(1.0));
+        let open = "gridloom_runs{state=\"running\"}";
+        assert_eq!(told(open).await?, Some(0.0));
         // Its id is free.
         ask(stage, &job, "one").await?;
         stage.start_worker(4, &[]).await?;

@@ -1,13 +1,17 @@
 //! Planners that are killed, and several at once: every shard is issued once.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use gridloom_shared::broker::kv::{Entry, Watch, Watched};
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, QueueName, RunId, Term};
 use gridloom_shared::ledger::record::{Author, PlanRecord, TileRun, Wave};
+use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::wire;
+use gridloom_tests::http::{metric, served_at};
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::oracle::trace::Trace;
 use gridloom_tests::proxy::{Mode, Proxy};
@@ -70,6 +74,137 @@ async fn second_planner_does_no_harm_and_takes_over_when_the_first_is_killed() -
         assert_eq!(verdict.audit.repeated, 0);
         assert_eq!(stage.term().await?, 2);
         Ok(())
+    })
+    .await
+}
+
+/// Waits until the summary of a run says what its ledger does.
+async fn shown(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
+    eventually(SOON, "the summary is that of the ledger", async || {
+        let entry = stage.broker.runs().get(run.as_str()).await?;
+        let Some(written) = entry.and_then(|entry| entry.value) else {
+            return Ok(false);
+        };
+        let ledger = Ledger::read(&stage.broker, run).await?.summary()?;
+        Ok(wire::decode::<RunSummary>(&written)? == ledger)
+    })
+    .await
+}
+
+/// What was written to summaries until the first one of `run` was.
+async fn written_until(watch: &mut Watch, run: &RunId) -> anyhow::Result<Vec<Entry>> {
+    let mut written = Vec::new();
+    let read = async {
+        loop {
+            if let Watched::Entry(entry) = watch.next().await? {
+                let is_last = entry.key == run.as_str();
+                written.push(entry);
+                if is_last {
+                    return anyhow::Ok(());
+                }
+            }
+        }
+    };
+    tokio::time::timeout(SOON, read)
+        .await
+        .context("a summary of the last run")??;
+    Ok(written)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planner_that_takes_over_writes_only_summaries_that_differ() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = job(stage, 1).await?;
+        let mut watch = stage.broker.runs().watch_all();
+        stage.start_all(1).await?;
+        let (mut over, mut open) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let run = stage.submit(&job, &json!({})).await?;
+            stage.closed(&run, SOON).await?;
+            over.push(run);
+        }
+        stage.workers[0].terminate()?;
+        stage.workers[0].wait(SOON).await?;
+        for _ in 0..4 {
+            open.push(stage.submit(&job, &json!({})).await?);
+        }
+        for run in over.iter().chain(&open) {
+            shown(stage, run).await?;
+        }
+        stage.planners[0].kill().await?;
+        let gone = open[0].as_str();
+        stage.broker.runs().delete(gone, None).await?;
+        stage.start_planner().await?;
+        leads(stage, 2).await?;
+        // The second is written after all that was to be written with the first.
+        let mut last = stage.submit(&job, &json!({})).await?;
+        shown(stage, &last).await?;
+        last = stage.submit(&job, &json!({})).await?;
+        let mut stands = HashMap::new();
+        for Entry { key, value, .. } in written_until(&mut watch, &last).await? {
+            let before = stands.insert(key.clone(), value.clone());
+            assert_ne!(
+                before,
+                Some(value),
+                "the summary of {key} was written again"
+            );
+        }
+        let differs = stands.get(gone);
+        assert!(
+            differs.is_some_and(Option::is_some),
+            "it is not there again"
+        );
+        assert_eq!(stands.len(), over.len() + open.len() + 2);
+        Ok(())
+    })
+    .await
+}
+
+/// Starts a planner that serves its metrics. Returns where.
+async fn start_told_planner(stage: &mut Stage) -> anyhow::Result<String> {
+    let planner = stage.gridloom(&["planner", "--listen", "127.0.0.1:0"])?;
+    let planner = planner.start().await?;
+    let address = served_at(&planner).await?;
+    stage.planners.push(planner);
+    Ok(address)
+}
+
+/// Waits until the planner at `address` says that so many runs are open.
+async fn tells(address: &str, open: f64) -> anyhow::Result<()> {
+    let what = format!("the planner at {address} tells of {open} open runs");
+    eventually(SOON, &what, async || {
+        let told = metric(address, "gridloom_runs{state=\"running\"}").await?;
+        Ok(told == Some(open))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn number_of_open_runs_is_told_by_the_leader_alone() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = job(stage, 1).await?;
+        let first = start_told_planner(stage).await?;
+        leads(stage, 1).await?;
+        let mut runs = Vec::new();
+        for _ in 0..3 {
+            runs.push(stage.submit(&job, &json!({})).await?);
+        }
+        tells(&first, 3.0).await?;
+        let second = start_told_planner(stage).await?;
+        tells(&second, 0.0).await?;
+        stage.planners[0].freeze()?;
+        leads(stage, 2).await?;
+        tells(&second, 3.0).await?;
+        stage.planners[0].thaw()?;
+        tells(&first, 0.0).await?;
+        stage.planners[1].terminate()?;
+        tells(&first, 3.0).await?;
+        stage.start_worker(4, &[]).await?;
+        for run in &runs {
+            stage.closed(run, SOON).await?;
+            stage.judge(run).await?.succeeded()?;
+        }
+        tells(&first, 0.0).await
     })
     .await
 }

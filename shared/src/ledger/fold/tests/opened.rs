@@ -37,3 +37,17 @@ pub(super) fn opened(pages: PagesSpec) -> Record {
         term: Term(1),
     })))
 }
+
+#[test]
+fn first_record_that_is_read_back_says_when_it_was_stored() {
+    let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
+    let opened = opened(PagesSpec::Count { count: 1 });
+    let at = |fold: &Fold| fold.opening().map(|opening| (opening.sequence, opening.at));
+    // Who wrote it knows only about.
+    fold.apply(7, UnixMs(100), &opened);
+    fold.apply(7, UnixMs(103), &opened);
+    assert_eq!(at(&fold), Some((7, UnixMs(103))));
+    fold.apply(6, UnixMs(5), &opened);
+    assert_eq!(at(&fold), Some((7, UnixMs(103))));
+    assert_eq!((fold.records(), fold.counts().unexpected), (1, 0));
+}
