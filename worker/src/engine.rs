@@ -81,7 +81,7 @@ use cancel::Cancelled;
 use drain::Draining;
 use errand::{Errands, Event};
 use lanes::Lanes;
-use ledger_writer::{Answer, Appended, Batch, Content, LedgerWriter};
+use ledger_writer::{Appended, Batch, Content, Fate, LedgerWriter};
 use link::Link;
 use lost::LostSlots;
 use meters::Meters;
@@ -353,9 +353,9 @@ impl Engine {
         }
         let connected = self.link.is_open() && self.broker.is_connected();
         match self.ledger.appended(appended, connected) {
-            Answer::Confirmed(content, at) => self.confirmed(content, at),
-            Answer::Again(batch, pause) => self.errands.add(errand::again(batch, pause)),
-            Answer::GivenUp => {}
+            Fate::Confirmed(content, at) => self.confirmed(content, at),
+            Fate::Again(batch, pause) => self.errands.add(errand::again(batch, pause)),
+            Fate::GivenUp => {}
         }
     }
 

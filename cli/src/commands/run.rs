@@ -11,7 +11,7 @@ use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::submission::Submission;
-use gridloom_shared::submission::answer::{Answer, Outcome};
+use gridloom_shared::submission::answer::{Outcome, Reply};
 use serde_json::{Map, Value};
 
 use super::{Context, installation};
@@ -96,7 +96,7 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
 }
 
 /// The planner's answer. Whatever else arrives is passed over.
-async fn answered(answers: &mut Subscription) -> Option<Answer> {
+async fn answered(answers: &mut Subscription) -> Option<Reply> {
     loop {
         let message = answers.next().await?;
         if let Ok(answer) = serde_json::from_slice(&message.payload) {
@@ -106,7 +106,7 @@ async fn answered(answers: &mut Subscription) -> Option<Answer> {
 }
 
 /// What became of a submission that was not refused.
-fn accepted(answer: Option<Answer>) -> anyhow::Result<Option<Outcome>> {
+fn accepted(answer: Option<Reply>) -> anyhow::Result<Option<Outcome>> {
     let Some(answer) = answer else {
         return Ok(None);
     };

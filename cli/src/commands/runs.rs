@@ -102,15 +102,15 @@ pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
         true => troubles(&broker).await,
         false => Vec::new(),
     };
-    let shown = Shown {
+    let details = RunDetails {
         summary,
         troubles,
         planner_answers: waits.is_some(),
         waits: waits.unwrap_or_default(),
     };
-    context.output.show(&shown, |output| {
-        let summary = &shown.summary;
-        output.say(facts(&shown).render(None));
+    context.output.show(&details, |output| {
+        let summary = &details.summary;
+        output.say(facts(&details).render(None));
         if summary.shards.dead > 0 {
             output.note(format!(
                 "see the errors of dead shards with gridloom dead list {run}"
@@ -130,7 +130,7 @@ async fn troubles(broker: &Broker) -> Vec<String> {
 
 /// A run, as `show --json` prints it.
 #[derive(Serialize)]
-struct Shown {
+struct RunDetails {
     #[serde(flatten)]
     summary: RunSummary,
     /// What it waits for, the first reason first.
@@ -141,8 +141,8 @@ struct Shown {
     planner_answers: bool,
 }
 
-fn facts(shown: &Shown) -> Table {
-    let run = &shown.summary;
+fn facts(details: &RunDetails) -> Table {
+    let run = &details.summary;
     let mut table = Table::facts();
     table.fact("run", run.run.as_str());
     table.fact("job", format!("{} on queue {}", run.job, run.queue));
@@ -151,16 +151,16 @@ fn facts(shown: &Shown) -> Table {
     if let Some(error) = &run.error {
         table.fact("error", error);
     }
-    if !shown.planner_answers {
+    if !details.planner_answers {
         table.fact(
             "waits for",
             "no planner answers; start one with gridloom planner",
         );
     }
-    for waiting in &shown.waits {
+    for waiting in &details.waits {
         table.fact("waits for", waiting.to_string());
     }
-    for trouble in &shown.troubles {
+    for trouble in &details.troubles {
         table.fact("trouble", trouble);
     }
     let time = |at: &Option<String>| at.clone().unwrap_or_else(|| "-".to_owned());

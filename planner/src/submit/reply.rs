@@ -5,7 +5,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::chain;
 use gridloom_shared::id::JobName;
-use gridloom_shared::submission::answer::{Answer, Outcome, REPLY};
+use gridloom_shared::submission::answer::{Outcome, REPLY, Reply};
 
 use super::Receipt;
 
@@ -44,7 +44,7 @@ pub async fn tell(broker: &Broker, delivery: &Delivery, receipt: &Receipt) {
         Receipt::Later => return,
     };
     let job = broker.subjects().parse_submit(&delivery.subject);
-    let answer = Answer {
+    let answer = Reply {
         answer: outcome,
         run,
         job: job.and_then(|name| JobName::new(name).ok()),

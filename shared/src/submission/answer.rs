@@ -2,7 +2,7 @@
 //!
 //! The acknowledgement of a submission comes from the broker and says that it is stored, nothing more. Whoever wants
 //! to know what became of it names a subject in the header [`REPLY`]: the planner that leads publishes one
-//! [`Answer`] there, as JSON. It is plain NATS: who does not listen misses it, and a request that is answered by two
+//! [`Reply`] there, as JSON. It is plain NATS: who does not listen misses it, and a request that is answered by two
 //! planners in turn is told twice.
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub enum Outcome {
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub struct Reply {
     /// What became of it.
     pub answer: Outcome,
     /// The run, unless the request was refused.
@@ -41,7 +41,7 @@ pub struct Answer {
     pub sequence: u64,
 }
 
-impl Answer {
+impl Reply {
     /// Its bytes.
     pub fn encode(&self) -> bytes::Bytes {
         serde_json::json!(self).to_string().into()
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn golden_text_of_an_answer() {
-        let answer = Answer {
+        let answer = Reply {
             answer: Outcome::Refused,
             run: None,
             job: JobName::new("sum").ok(),
@@ -64,6 +64,6 @@ mod tests {
         let text =
             r#"{"answer":"refused","job":"sum","reason":"conflict","run":null,"sequence":7}"#;
         assert_eq!(&answer.encode()[..], text.as_bytes());
-        assert_eq!(serde_json::from_str::<Answer>(text).unwrap(), answer);
+        assert_eq!(serde_json::from_str::<Reply>(text).unwrap(), answer);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use async_nats::{HeaderMap, jetstream};
 use futures_util::StreamExt;
 use gridloom_shared::id::RunId;
-use gridloom_shared::submission::answer::{Answer, Outcome, REPLY};
+use gridloom_shared::submission::answer::{Outcome, REPLY, Reply};
 use gridloom_tests::process::Output;
 use gridloom_tests::scenario::{NAMESPACE, Stage, play};
 use gridloom_tests::wait::eventually_some;
@@ -57,10 +57,10 @@ async fn submitter_that_asks_is_told_what_became_of_each_request() -> anyhow::Re
         let client = stage.server.client().await?;
         let inbox = client.new_inbox();
         let mut answers = client.subscribe(inbox.clone()).await?;
-        let mut told = async |body: Value| -> anyhow::Result<Answer> {
+        let mut told = async |body: Value| -> anyhow::Result<Reply> {
             let sequence = ask(&client, &inbox, &body).await?;
             let answer = tokio::time::timeout(SOON, answers.next()).await?;
-            let answer: Answer = serde_json::from_slice(&answer.context("an answer")?.payload)?;
+            let answer: Reply = serde_json::from_slice(&answer.context("an answer")?.payload)?;
             assert_eq!(
                 (answer.sequence, answer.job.as_ref()),
                 (sequence, Some(&job))

@@ -63,7 +63,7 @@ pub(super) struct Written {
 }
 
 /// What the answer to an append means.
-pub(super) enum Answer {
+pub(super) enum Fate {
     /// It stands at this sequence.
     Confirmed(Content, At),
     /// It is to be tried again after a while.
@@ -223,7 +223,7 @@ impl LedgerWriter {
     }
 
     /// An append was answered, on a connection that is well if `connected`.
-    pub(super) fn appended(&mut self, appended: Appended, connected: bool) -> Answer {
+    pub(super) fn appended(&mut self, appended: Appended, connected: bool) -> Fate {
         let Appended { batch, result, .. } = appended;
         match result {
             Ok(sequence) => {
@@ -234,17 +234,17 @@ impl LedgerWriter {
                     number: batch.number,
                     sequence,
                 };
-                Answer::Confirmed(batch.content, at)
+                Fate::Confirmed(batch.content, at)
             }
             Err(error) => {
                 self.refused(&error, connected);
                 if batch.is_hopeless() {
                     self.landed(&batch);
                     tracing::debug!(run = batch.run, number = batch.number, "record given up");
-                    return Answer::GivenUp;
+                    return Fate::GivenUp;
                 }
                 let pause = batch.pause();
-                Answer::Again(batch, pause)
+                Fate::Again(batch, pause)
             }
         }
     }

@@ -123,7 +123,7 @@ fn place(reply: &str) -> Option<u64> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum Course {
     /// So far all is well.
     Progress,
     /// The batch has ended, with so many messages.
@@ -132,7 +132,7 @@ enum Answer {
     Broken(String),
 }
 
-fn read(payload: &[u8]) -> Result<Answer, ApiError> {
+fn read(payload: &[u8]) -> Result<Course, ApiError> {
     #[derive(Deserialize)]
     struct Typed {
         #[serde(rename = "type")]
@@ -140,11 +140,11 @@ fn read(payload: &[u8]) -> Result<Answer, ApiError> {
     }
     let typed: Option<Typed> = serde_json::from_slice(payload).ok();
     match typed.and_then(|typed| typed.kind).as_deref() {
-        Some("ack") => Ok(Answer::Progress),
-        Some(_) => Ok(Answer::Broken(
+        Some("ack") => Ok(Course::Progress),
+        Some(_) => Ok(Course::Broken(
             String::from_utf8_lossy(payload).into_owned(),
         )),
-        None => api::parse::<Stored>(payload).map(|stored| Answer::Ended(stored.count.max(1))),
+        None => api::parse::<Stored>(payload).map(|stored| Course::Ended(stored.count.max(1))),
     }
 }
 
@@ -158,7 +158,7 @@ struct Judge {
 
 impl Judge {
     /// What an answer about message `place` says about the batch; `None` when more is to come.
-    fn hear(&mut self, place: Option<u64>, answer: Result<Answer, ApiError>) -> Option<Published> {
+    fn hear(&mut self, place: Option<u64>, answer: Result<Course, ApiError>) -> Option<Published> {
         let unknown = |cause| Some(Published::Unknown { cause });
         if let Some(first) = self.first.take() {
             let ended = match &answer {
@@ -173,12 +173,12 @@ impl Judge {
             };
         }
         match answer {
-            Ok(Answer::Progress) => None,
-            Ok(Answer::Ended(stored)) if stored == self.count => Some(Published::Stored),
-            Ok(Answer::Ended(stored)) => {
+            Ok(Course::Progress) => None,
+            Ok(Course::Ended(stored)) if stored == self.count => Some(Published::Stored),
+            Ok(Course::Ended(stored)) => {
                 unknown(format!("{stored} of {} tiles are stored", self.count))
             }
-            Ok(Answer::Broken(why)) | Err(ApiError::Answer(why)) => unknown(why),
+            Ok(Course::Broken(why)) | Err(ApiError::Answer(why)) => unknown(why),
             Err(error) if place != Some(1) => unknown(chain(&error).to_string()),
             Err(error) if self.count == 1 => Some(not_stored(error)),
             Err(error) => {

@@ -78,7 +78,7 @@ fn what_is_confirmed_is_said_once_and_leaves_nothing_behind() {
     assert!(written.batches.is_empty() && writer.reports(key.opened));
     assert!(writer.write(&mut tiles, NOW, MOST).batches.is_empty());
     let answer = writer.appended(answered(batch, Ok(9)), true);
-    let Answer::Confirmed(Content::Outcomes(parts), at) = answer else {
+    let Fate::Confirmed(Content::Outcomes(parts), at) = answer else {
         panic!("not confirmed");
     };
     assert_eq!((parts[0].tile, at.sequence), (holding, 9));
@@ -95,7 +95,7 @@ fn nothing_is_written_past_the_end_of_the_lease_not_even_a_second_time() {
     assert!(writer.is_idle(key.opened));
     writer.outcomes(holding, entries);
     let batch = writer.write(&mut tiles, NOW, MOST).batches.remove(0);
-    let Answer::Again(batch, _) = writer.appended(answered(batch, Err(full())), true) else {
+    let Fate::Again(batch, _) = writer.appended(answered(batch, Err(full())), true) else {
         panic!("not tried again");
     };
     assert!(writer.again(batch, &tiles, late).is_none());
@@ -108,7 +108,7 @@ fn full_ledger_is_told_until_it_takes_a_record_again() {
     let (holding, entries) = done(&tiles, key);
     writer.outcomes(holding, entries);
     let batch = writer.write(&mut tiles, NOW, MOST).batches.remove(0);
-    let Answer::Again(batch, _) = writer.appended(answered(batch, Err(full())), true) else {
+    let Fate::Again(batch, _) = writer.appended(answered(batch, Err(full())), true) else {
         panic!("not tried again");
     };
     assert!(writer.is_full());

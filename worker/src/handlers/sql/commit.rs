@@ -12,7 +12,7 @@ use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX, ROWS};
 
 use super::database::Database;
 use super::dialect::{CommitKey, Dialect};
-use super::link::{Answer, Cell, Rows};
+use super::link::{Cell, Returned, Rows};
 use super::order::Bound;
 use super::transaction::{Transaction, Unsealed};
 use super::trouble::{Patience, Trouble};
@@ -165,7 +165,7 @@ async fn effect(
 
 /// What an answer adds to the counters: rows that were changed, or the integers of a single row that
 /// was selected.
-fn count(counters: &mut Sums, verb: &str, answer: &Answer) {
+fn count(counters: &mut Sums, verb: &str, answer: &Returned) {
     if matches!(verb, "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "MERGE") {
         return add(counters, ROWS, answer.affected.into());
     }

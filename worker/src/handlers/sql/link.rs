@@ -52,7 +52,7 @@ pub(super) enum Cell {
 
 /// What came back for one statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct Returned {
     /// Rows that it changed, as the database counts them.
     pub(super) affected: u64,
     /// Names of the columns, where there was a row.
@@ -120,7 +120,7 @@ impl Link {
         text: &Arc<str>,
         values: &[Value],
         rows: Rows,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Returned, Error> {
         match self {
             #[cfg(feature = "sqlite")]
             Link::Sqlite(link) => sqlite(link, text, values, rows).await,
@@ -172,9 +172,9 @@ impl Link {
     }
 }
 
-impl Answer {
+impl Returned {
     /// Adds a row; `false` when no further ones are wanted.
-    fn add(&mut self, rows: Rows, row: impl FnOnce(&mut Answer) -> Vec<Cell>) -> bool {
+    fn add(&mut self, rows: Rows, row: impl FnOnce(&mut Returned) -> Vec<Cell>) -> bool {
         let (Rows::Keep(most) | Rows::Only(most)) = rows;
         if self.rows.len() < most {
             let row = row(self);
@@ -194,7 +194,7 @@ macro_rules! driver {
             text: &Arc<str>,
             values: &[Value],
             rows: Rows,
-        ) -> Result<Answer, Error> {
+        ) -> Result<Returned, Error> {
             // The text is the job's author's; no value is ever written into it.
             let mut query = sqlx::query::<$database>(AssertSqlSafe(Arc::clone(text)));
             query = query.persistent($persistent);
@@ -207,7 +207,7 @@ macro_rules! driver {
                     Value::Bool(value) => query.bind(*value),
                 };
             }
-            let mut answer = Answer::default();
+            let mut answer = Returned::default();
             let mut steps = link.fetch_many(query);
             while let Some(step) = steps.try_next().await? {
                 match step {

@@ -4,7 +4,7 @@ use gridloom_shared::ledger::record::PROBE_PAGES_MAX;
 use gridloom_shared::tile::{Bounds, KEY_MAX, Key};
 
 use super::database::Database;
-use super::link::{Answer, Cell, Rows};
+use super::link::{Cell, Returned, Rows};
 use super::order::{Bound, KeyKind};
 use super::transaction::Transaction;
 use super::trouble::{Patience, Trouble};
@@ -32,7 +32,7 @@ pub(super) async fn pages(
     }
 }
 
-async fn ask(database: &Database, shard: &Shard, query: &Bound) -> Result<Answer, Trouble> {
+async fn ask(database: &Database, shard: &Shard, query: &Bound) -> Result<Returned, Trouble> {
     let mut open = Transaction::look(database, shard.lease_remaining(), query.traces).await?;
     let answer = match open.run(query, Rows::Only(PROBE_PAGES_MAX)).await {
         Ok(answer) => answer,
@@ -48,7 +48,7 @@ async fn ask(database: &Database, shard: &Shard, query: &Bound) -> Result<Answer
 
 /// As many pages as one record has room for; the rest is for the next probe, if the query can go on.
 fn read(
-    answer: &Answer,
+    answer: &Returned,
     kind: KeyKind,
     goes_on: bool,
     probe: &Probe,
@@ -73,7 +73,7 @@ fn read(
     Ok(fitting)
 }
 
-fn bounds(answer: &Answer, kind: KeyKind) -> Result<Vec<Bounds>, Failure> {
+fn bounds(answer: &Returned, kind: KeyKind) -> Result<Vec<Bounds>, Failure> {
     let mut pages: Vec<Bounds> = Vec::with_capacity(answer.rows.len());
     for (place, row) in answer.rows.iter().enumerate() {
         let [from, to] = row.as_slice() else {
@@ -150,11 +150,11 @@ mod tests {
     use super::*;
     use crate::Trial;
 
-    fn answer(rows: &[[Cell; 2]], more: bool) -> Answer {
-        Answer {
+    fn answer(rows: &[[Cell; 2]], more: bool) -> Returned {
+        Returned {
             rows: rows.iter().map(|row| row.to_vec()).collect(),
             more,
-            ..Answer::default()
+            ..Returned::default()
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::MutexGuard;
 use super::database::Database;
 use super::dialect::{CommitKey, Purpose};
 use super::idle::Lent;
-use super::link::{Answer, Rows, Script};
+use super::link::{Returned, Rows, Script};
 use super::order::Bound;
 use super::trouble::Trouble;
 
@@ -111,7 +111,7 @@ impl<'d> Transaction<'d> {
         self.database.dialect().begin(purpose, lock, notices)
     }
 
-    pub(super) async fn run(&mut self, statement: &Bound, rows: Rows) -> Result<Answer, Error> {
+    pub(super) async fn run(&mut self, statement: &Bound, rows: Rows) -> Result<Returned, Error> {
         match &mut self.lent {
             Some(lent) => {
                 let Bound { text, values, .. } = statement;
