@@ -4,10 +4,10 @@
 //! matter of safety: a leader that is deposed and does not know it is fenced by the term register.
 //! [`keeper`] reads and writes it.
 //!
-//! | state | lease seen unchanged for 3 s, free or missing | own write confirmed | own write refused | 2.5 s since the last confirmed send | told to step down |
-//! |-------|-----------------------------------------------|---------------------|-------------------|-------------------------------------|-------------------|
-//! | standby | take it, with the next term | leads | standby | - | - |
-//! | leads | - | leads on | standby | standby | standby |
+//! | state | lease seen unchanged for 3 s, free or missing | own write confirmed | own write refused | 2.5 s since the last confirmed send | told to step down | the loop stands still |
+//! |-------|-----------------------------------------------|---------------------|-------------------|-------------------------------------|-------------------|-----------------------|
+//! | standby | take it, with the next term | leads | standby | - | - | takes nothing |
+//! | leads | - | leads on | standby | standby | standby | gives it up; standby |
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use std::time::Duration;
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, RunId, Session, Term};
+use gridloom_shared::limits::{LEASE_QUEUES_MAX, LEASE_RUNS_MAX};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -63,14 +64,11 @@ pub struct Told {
 }
 
 impl Told {
-    /// Queues that a lease names.
-    const NAMED: usize = 20;
-
     /// Of the runs that were set aside, and the queues that are full.
     pub fn of(set_aside: &BTreeSet<RunId>, full: &BTreeSet<QueueName>) -> Told {
         Told {
             set_aside: SetAside::of(set_aside),
-            full: full.iter().take(Told::NAMED).cloned().collect(),
+            full: full.iter().take(LEASE_QUEUES_MAX).cloned().collect(),
         }
     }
 }
@@ -85,14 +83,11 @@ pub struct SetAside {
 }
 
 impl SetAside {
-    /// Names that a lease holds.
-    const NAMED: usize = 5;
-
     /// The runs `all`, the first of them by name.
     pub fn of(all: &BTreeSet<RunId>) -> SetAside {
         SetAside {
             count: all.len() as u64,
-            some: all.iter().take(SetAside::NAMED).cloned().collect(),
+            some: all.iter().take(LEASE_RUNS_MAX).cloned().collect(),
         }
     }
 
@@ -256,6 +251,22 @@ impl Validity {
     }
 }
 
+/// Until when the loop of this process may be silent: who leads and plans nothing keeps others from planning.
+#[derive(Clone, Debug, Default)]
+pub struct Silence(Arc<AtomicU64>);
+
+impl Silence {
+    /// The loop goes round at `now`, and will again within `longest`.
+    pub fn until(&self, now: Boot, longest: Duration) {
+        self.0.store(in_ms((now + longest).0), Ordering::Relaxed);
+    }
+
+    /// Whether the loop is silent for longer at `now` than it said; also before its first round.
+    pub fn is_over(&self, now: Boot) -> bool {
+        in_ms(now.0) >= self.0.load(Ordering::Relaxed)
+    }
+}
+
 fn in_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(0)
 }
@@ -367,6 +378,17 @@ mod tests {
                 expected: 9
             })
         );
+    }
+
+    #[test]
+    fn loop_is_silent_before_its_first_round_and_when_it_has_not_come_back_in_time() {
+        let silence = Silence::default();
+        assert!(silence.is_over(at(5)));
+        silence.until(at(5), Duration::from_secs(10));
+        assert!(!silence.is_over(at(10_004)));
+        assert!(silence.is_over(at(10_005)));
+        silence.until(at(10_005), Duration::from_secs(10));
+        assert!(!silence.is_over(at(10_005)));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | [`task`] | which tasks there are, and to whom each belongs |
 //! | [`tasks`] | spawns every task, each under its name, and says which one has ended |
 //! | [`doors`] | which queues take new runs |
+//! | [`intake`] | what the loop waits for, and how much of it a round takes in |
 //! | [`feeds`] | submissions, orders, the ledger's tail, the state of the queue, the workers' presence |
 //! | [`failover`] | looks after the workers, and frees what a dead one held |
 //! | [`standby`] | folds the ledger while another leads |
@@ -46,6 +47,7 @@ mod failover;
 mod fault;
 mod feeds;
 mod health;
+mod intake;
 mod projection;
 mod standby;
 mod streams;
@@ -59,6 +61,7 @@ use envoy::Envoy;
 use event::Event;
 pub use fault::{Fault, How};
 pub use health::Health;
+use intake::Intake;
 use standby::{Folded, Standby};
 pub use task::{Owner, Task};
 pub use tasks::Ended;
@@ -71,10 +74,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Events that may wait for the loop.
 const EVENTS: usize = 8_192;
-/// Events taken in before what they call for is carried out.
-const AT_ONCE: usize = 512;
-/// How often due retries are looked for.
-const TICK: Duration = Duration::from_millis(25);
+/// A loop that has not gone round for so long hangs, and leads no more. By then it has said for a while that it is not ready.
+const HANGS: Duration = Duration::from_secs(10);
+/// So long a takeover may last: the loop stands still meanwhile, and the ledger may be long.
+const TAKES: Duration = Duration::from_secs(600);
 
 /// How a planner is set up.
 #[derive(Clone, Debug)]
@@ -180,10 +183,11 @@ struct Service {
     options: PlannerOptions,
     session: Session,
     health: Health,
-    events: mpsc::Receiver<Event>,
+    intake: Intake<Event>,
     sender: mpsc::Sender<Event>,
     leads: u64,
     validity: leader::Validity,
+    silence: leader::Silence,
     clock: BrokerClock,
     /// The connection as it was first seen, and when.
     connected: (u64, Boot),
@@ -208,10 +212,11 @@ impl Service {
             options,
             session: Session::random(),
             health,
-            events,
+            intake: Intake::new(events),
             sender,
             leads: 0,
             validity: leader::Validity::default(),
+            silence: leader::Silence::default(),
             clock: BrokerClock::default(),
             connected,
             leadership: None,
@@ -226,6 +231,7 @@ impl Service {
     }
 
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Result<(), Ended> {
+        self.silence.until(Boot::now(), HANGS);
         let (changes_in, mut changes) = mpsc::channel(8);
         let (orders, orders_out) = mpsc::channel(8);
         let (replaced_in, mut replaced) = mpsc::channel(1);
@@ -236,7 +242,7 @@ impl Service {
             self.options.name.clone(),
             changes_in,
             orders_out,
-            self.validity.clone(),
+            (self.validity.clone(), self.silence.clone()),
             self.clock.clone(),
             told,
         );
@@ -251,22 +257,16 @@ impl Service {
             writer,
             tasks,
         };
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // Whatever wins the race for a round, the round itself ends with all of it: nothing starves.
+        // What comes first is rare: the keeper looks four times a second, the ledger is hardly ever another.
         let ended = loop {
             tokio::select! {
                 biased;
                 _ = &mut stopped => break Ok(()),
                 Some(change) = changes.recv() => self.led(change, &around).await,
                 Some(streams::LedgerReplaced) = replaced.recv() => self.begin_anew(&around).await,
-                _ = ticks.tick() => {}
-                Some(event) = self.events.recv() => {
-                    self.take_in(event);
-                    for _ in 0..AT_ONCE {
-                        let Ok(event) = self.events.try_recv() else { break };
-                        self.take_in(event);
-                    }
+                () = self.intake.wait() => {
+                    let events = self.intake.take();
+                    events.into_iter().for_each(|event| self.take_in(event));
                 }
             }
             self.advance(&mut around).await;
@@ -339,6 +339,7 @@ impl Service {
             folded,
         };
         let pulse = self.health.ledger();
+        self.silence.until(Boot::now(), TAKES);
         match take::Leadership::take(envoy, workers, (keeper, pulse), setup).await {
             Ok(leadership) => {
                 let runs = leadership.lead.book().len();
@@ -406,6 +407,7 @@ impl Service {
             let (broker, pulse) = (self.broker.clone(), self.health.ledger());
             self.standby = Some(Standby::start(&mut around.tasks, broker, pulse));
         }
+        self.silence.until(Boot::now(), HANGS);
         let leads = self.leadership.as_ref();
         self.health
             .round(leads.map(|leadership| leadership.lead.term()));

@@ -340,6 +340,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn attempt_that_always_has_something_to_do_runs_out_of_time_all_the_same() {
+        let busy = async |_: Shard| -> Result<(), Failure> {
+            let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+            loop {
+                let _ = sender.send(()).await;
+                let _ = receiver.recv().await;
+            }
+        };
+        let trial = Trial::new("a", "b").timeout(Duration::from_millis(20));
+        let finished = run_one(job(&trial, busy));
+        let finished = tokio::time::timeout(Duration::from_secs(30), finished).await;
+        assert_eq!(failure(&finished.unwrap()).0, "timed out after 20ms");
+    }
+
+    #[tokio::test]
     async fn what_an_attempt_out_of_time_says_within_its_grace_is_kept() {
         struct Slow;
         impl Handler for Slow {

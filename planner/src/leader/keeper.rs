@@ -13,7 +13,7 @@ use gridloom_shared::telemetry::names;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::{Leadership, Lease, LeaseValue, Notice, Told, Validity, Write, parse};
+use super::{Leadership, Lease, LeaseValue, Notice, Silence, Told, Validity, Write, parse};
 use crate::broker_clock::{BrokerClock, spoken};
 
 /// How often a standby looks.
@@ -29,7 +29,7 @@ pub(crate) async fn keep(
     name: String,
     changes: mpsc::Sender<Leadership>,
     mut orders: mpsc::Receiver<Notice>,
-    validity: Validity,
+    (validity, silence): (Validity, Silence),
     clock: BrokerClock,
     told: watch::Receiver<Told>,
 ) {
@@ -43,6 +43,7 @@ pub(crate) async fn keep(
         leading: None,
         changes,
         validity,
+        silence,
         clock,
         told,
     };
@@ -100,6 +101,8 @@ struct Keeper {
     leading: Option<Term>,
     changes: mpsc::Sender<Leadership>,
     validity: Validity,
+    /// Of the loop, which plans.
+    silence: Silence,
     clock: BrokerClock,
     /// What this process tells of its runs while it leads.
     told: watch::Receiver<Told>,
@@ -109,9 +112,14 @@ impl Keeper {
     /// Reads the lease or writes it, as is due, and tells of a change. `false` once nobody listens.
     async fn look(&mut self) -> bool {
         let known = self.lease.held.is_some() || self.read().await;
-        let written = match self.lease.due(Boot::now()) {
-            Some(write) => self.write(write).await,
-            None => None,
+        let now = Boot::now();
+        let written = if self.silence.is_over(now) {
+            self.give_way().await;
+            None
+        } else if let Some(write) = self.lease.due(now) {
+            self.write(write).await
+        } else {
+            None
         };
         let now = Boot::now();
         let term = self.lease.term(now);
@@ -215,6 +223,17 @@ impl Keeper {
             tracing::info!("the broker's clock is steady again");
         }
         metrics::gauge!(names::CLOCK_DOUBT).set(f64::from(u8::from(doubtful)));
+    }
+
+    /// The loop stands still: somebody else is to lead.
+    async fn give_way(&mut self) {
+        if self.lease.held.is_some() {
+            tracing::error!(
+                "the planner's loop stands still: the leadership is given up until it goes on"
+            );
+            self.give_up().await;
+            self.lease.lose();
+        }
     }
 
     async fn give_up(&self) {

@@ -46,6 +46,9 @@ const ROUND_MAX: Duration = Duration::from_millis(500);
 const DEATHS: usize = 2;
 /// Crowds are counted in one of so many rounds.
 const CROWDS_EACH: u64 = 4;
+/// Questions that the leader answers itself between two rounds. It asks one; what others send there does not
+/// keep it from its rounds.
+const ECHOES: usize = 100;
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
 /// How often it is read who is registered.
@@ -126,7 +129,7 @@ struct Round {
 
 /// What came of a probe, and in which round it was sent.
 #[derive(Clone, Copy)]
-enum Answer {
+enum Heard {
     Echo(u64, bool),
     Worker(u64, Session, Came),
 }
@@ -143,7 +146,7 @@ struct Watch {
     envoy: Envoy,
     workers: Workers,
     round: Round,
-    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    answers: FuturesUnordered<BoxFuture<'static, Heard>>,
     slots: Arc<tokio::sync::Semaphore>,
     /// Queues of which a crowd was told last.
     crowded: BTreeSet<QueueName>,
@@ -174,10 +177,13 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
     };
     let mut rounds = tokio::time::interval(probe::EVERY);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut echoes = 0;
     loop {
+        // What has come is heard before a round is judged. Answers are as many as were asked for.
         tokio::select! {
             biased;
-            question = echo.next() => {
+            question = echo.next(), if echoes < ECHOES => {
+                echoes += 1;
                 // Who does not hear itself judges nobody: somebody else has to lead.
                 let Some(question) = question else { return };
                 if let Some(reply) = question.reply
@@ -188,7 +194,10 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
             }
             Some(answer) = watch.answers.next(), if !watch.answers.is_empty() => watch.answered(answer),
             () = &mut registrations => return,
-            _ = rounds.tick() => watch.next_round(),
+            _ = rounds.tick() => {
+                echoes = 0;
+                watch.next_round();
+            }
         }
     }
 }
@@ -232,7 +241,7 @@ impl Watch {
         }
         self.answers.push(Box::pin({
             let echo = echoed(broker.clone(), self.envoy.session);
-            async move { Answer::Echo(number, echo.await) }
+            async move { Heard::Echo(number, echo.await) }
         }));
         for session in sessions {
             self.round.asked.insert(session);
@@ -245,7 +254,7 @@ impl Watch {
                     Err(RequestError::NoResponders { .. }) => Came::Nobody,
                     Err(_) => Came::Nothing,
                 };
-                Answer::Worker(number, session, came)
+                Heard::Worker(number, session, came)
             }));
         }
     }
@@ -266,10 +275,10 @@ impl Watch {
         }
     }
 
-    fn answered(&mut self, answer: Answer) {
+    fn answered(&mut self, answer: Heard) {
         let now = Boot::now();
         match answer {
-            Answer::Echo(number, came) => {
+            Heard::Echo(number, came) => {
                 if number == self.round.number && came {
                     self.round.echo = true;
                     for session in std::mem::take(&mut self.round.nobody) {
@@ -277,7 +286,7 @@ impl Watch {
                     }
                 }
             }
-            Answer::Worker(number, session, Came::Answer) => {
+            Heard::Worker(number, session, Came::Answer) => {
                 if number == self.round.number {
                     self.round.heard.insert(session);
                 }
@@ -287,7 +296,7 @@ impl Watch {
                     self.call();
                 }
             }
-            Answer::Worker(number, session, Came::Nobody) => {
+            Heard::Worker(number, session, Came::Nobody) => {
                 if number != self.round.number {
                     return;
                 }
@@ -299,7 +308,7 @@ impl Watch {
                     self.round.nobody.push(session);
                 }
             }
-            Answer::Worker(_, _, Came::Nothing) => {}
+            Heard::Worker(_, _, Came::Nothing) => {}
         }
     }
 

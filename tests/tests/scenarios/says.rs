@@ -14,6 +14,8 @@ use gridloom_tests::wait::eventually;
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(30);
+/// A planner leads within this, where nobody else does.
+const BEGUN: Duration = Duration::from_secs(5);
 
 async fn faulty(stage: &Stage, task: Task, how: &str) -> anyhow::Result<Process> {
     let fault = format!("{task}={how}");
@@ -73,6 +75,44 @@ async fn task_of_the_process_that_ends_or_panics_ends_it_with_a_code_and_the_nam
                 assert!(said.contains(&format!("{task} {word}")), "{said}");
             }
         }
+        Ok(())
+    })
+    .await
+}
+
+/// A planner that leads and whose loop hangs then. It may hang before: then it is another one's turn.
+async fn hanging_leader(stage: &Stage) -> anyhow::Result<Process> {
+    for _ in 0..5 {
+        let mut planner = faulty(stage, Task::Loop, "hangs").await?;
+        let leads = async || Ok(planner.stderr().contains(" leads"));
+        if eventually(BEGUN, "it leads", leads).await.is_ok() {
+            return Ok(planner);
+        }
+        planner.kill().await?;
+        stage.free_leadership().await?;
+    }
+    anyhow::bail!("each hung before it led")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leader_whose_loop_hangs_gives_way_to_another() -> anyhow::Result<()> {
+    play(async |stage| {
+        let hanging = hanging_leader(stage).await?;
+        stage.planners.push(hanging);
+        let term = stage.term().await?;
+        stage.start_planner().await?;
+        eventually(SOON, "another leads", async || {
+            Ok(stage.term().await? > term)
+        })
+        .await?;
+        let said = stage.planners[0].stderr();
+        assert!(said.contains("loop stands still"), "{said}");
+        stage.start_worker(4, &[]).await?;
+        let job = "name = \"plain\"\nhandler = \"noop\"\n[grid]\npages = { count = 3 }";
+        let job = stage.apply(job).await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        stage.closed(&run, SOON).await?;
+        stage.judge(&run).await?.succeeded()?;
         Ok(())
     })
     .await

@@ -105,7 +105,9 @@ pub(super) async fn attempt<'a, T>(
             Err(_) => Ended::Stopped,
         },
         ended = &mut future => returned(ended),
-        span = limits.over() => {
+        // Also where each poll of the handler uses up all that its task may do at once: a time-out that
+        // is bound by that would never come.
+        span = tokio::task::unconstrained(limits.over()) => {
             // Whatever it says now, it is out of time; this lets it tidy up and say what it was at.
             let said = tokio::select! {
                 said = tokio::time::timeout(limits.grace(), &mut future) => said,
