@@ -182,6 +182,16 @@ impl Process {
         self.pid
     }
 
+    /// The most memory that it has taken so far, in bytes; `None` once it has ended.
+    pub fn peak(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kib * 1024)
+    }
+
     /// Ends it with SIGKILL, and what is left of its process group, and waits until it is gone.
     ///
     /// # Errors

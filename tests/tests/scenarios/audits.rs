@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{Fence, Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::job::PagesSpec;
@@ -10,10 +11,28 @@ use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord, TileRun, Wave, WorkRecord};
 use gridloom_shared::tile::{TileKind, TileRef};
 use gridloom_shared::wire;
+use gridloom_tests::process::Output;
 use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::wait::eventually;
 
 /// All that each command may take; on an idle machine it is a fraction of a second.
 const SOON: Duration = Duration::from_secs(20);
+/// Most memory that whoever reads the ledger may take, in bytes: beside the program itself it is little.
+const MEMORY: u64 = 300 * 1024 * 1024;
+
+/// Runs a command to its end, and looks how much memory it takes meanwhile.
+async fn cli(stage: &Stage, args: &[&str]) -> anyhow::Result<Output> {
+    let mut command = stage.gridloom(args)?.start().await?;
+    let mut peak = 0;
+    eventually(SOON, "the command has ended", async || {
+        peak = peak.max(command.peak().unwrap_or_default());
+        Ok(!command.is_running()?)
+    })
+    .await?;
+    eprintln!("{}: {} MiB", args.join(" "), peak >> 20);
+    assert!((1..=MEMORY).contains(&peak), "it took {peak} bytes");
+    command.finish(SOON).await
+}
 
 async fn append(
     stage: &Stage,
@@ -106,7 +125,7 @@ async fn few_bytes_that_name_ever_so_many_pages_are_judged_at_once() -> anyhow::
             append(stage, &run, Author::Work, record).await?;
         }
         let begun = Instant::now();
-        let said = stage.cli(&["audit", run.as_str(), "--json"], SOON).await?;
+        let said = cli(stage, &["audit", run.as_str(), "--json"]).await?;
         eprintln!("the audit took {:?}", begun.elapsed());
         assert_eq!(said.code, 1, "{said:?}");
         let report = said.json()?;
@@ -115,9 +134,18 @@ async fn few_bytes_that_name_ever_so_many_pages_are_judged_at_once() -> anyhow::
         assert_eq!(report["lost_cells"], (1_u64 << 40) - 60_999, "{report}");
         let begun = Instant::now();
         for args in [&["show", run.as_str()][..], &["runs"], &["dead", "list"]] {
-            stage.cli(args, SOON).await?.succeeded()?;
+            cli(stage, args).await?.succeeded()?;
         }
         eprintln!("three folds took {:?}", begun.elapsed());
+        let planner = stage.start_planner().await?;
+        let planner = &stage.planners[planner];
+        eventually(SOON, "a planner has read it", async || {
+            Ok(planner.stderr().contains(" leads"))
+        })
+        .await?;
+        let peak = planner.peak().context("the planner has ended")?;
+        eprintln!("a planner: {} MiB", peak >> 20);
+        assert!(peak <= MEMORY, "it took {peak} bytes");
         Ok(())
     })
     .await
