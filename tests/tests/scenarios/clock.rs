@@ -149,7 +149,7 @@ const FORTY_DAYS: i64 = 40 * 24 * HOUR;
 const STEADY: u64 = 10_000;
 
 /// Up to when the planner that sweeps has looked, by the broker's clock.
-async fn swept_until(stage: &Stage) -> anyhow::Result<u64> {
+pub(crate) async fn swept_until(stage: &Stage) -> anyhow::Result<u64> {
     let entry = stage.broker.state().get_of_leader(WATCHED_KEY).await?;
     let value = entry.and_then(|entry| entry.value).unwrap_or_default();
     let watched: Value = serde_json::from_slice(&value).unwrap_or_default();

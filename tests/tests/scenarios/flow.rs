@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::Author;
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::reads::{runs, waits};
 use gridloom_shared::waiting::Waiting;
+use gridloom_tests::logged::OWN_WORD;
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::json;
@@ -139,6 +141,48 @@ async fn run_says_why_it_waits_and_goes_on_when_that_is_over() -> anyhow::Result
         assert_eq!(shown["waits"][0]["reason"], "no_handler");
         assert_eq!(shown["waits"][0]["handler"], "nobodys");
         Ok(())
+    })
+    .await
+}
+
+/// What `doctor` finds wrong with the handlers, and what to do about it.
+async fn lacking(stage: &Stage) -> anyhow::Result<Option<(String, String)>> {
+    let checks = stage.cli(&["doctor", "--json"], SOON).await?.json()?;
+    let mut checks = checks.as_array().into_iter().flatten();
+    let lacking = checks.find(|check| check["check"] == "handlers" && check["result"] == "bad");
+    Ok(lacking.map(|check| (check["found"].to_string(), check["advice"].to_string())))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handler_that_nobody_has_is_named_by_doctor_and_to_who_waits_for_it() -> anyhow::Result<()>
+{
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let lost = "name = \"lost\"\nhandler = \"own\"\n[grid]\nslices = 1\npages = { count = 3 }";
+        let lost = stage.apply(lost).await?;
+        assert_eq!(lacking(stage).await?, None);
+        let waits = stage.gridloom(&["run", lost.as_str(), "--wait"])?;
+        let waits = waits.start().await?;
+        let why = "waiting: no worker of queue default has handler own";
+        eventually(SOON, "who waits is told why", async || {
+            Ok(waits.stderr().contains(why))
+        })
+        .await?;
+        let (found, advice) = lacking(stage).await?.context("doctor finds nothing")?;
+        assert!(
+            found.contains("queue default wait for handler own"),
+            "{found}"
+        );
+        let start = "start a worker of queue default that has handler own";
+        assert!(advice.contains(start), "{advice}");
+        stage
+            .workers
+            .push(stage.gridloom(&[OWN_WORD])?.start().await?);
+        waits.finish(SOON).await?.succeeded()?;
+        eventually(SOON, "doctor finds nothing more", async || {
+            Ok(lacking(stage).await?.is_none())
+        })
+        .await
     })
     .await
 }

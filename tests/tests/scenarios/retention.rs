@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
+use gridloom_shared::broker::subjects::WATCHED_KEY;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::record::Author;
 use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
-use serde_json::json;
+use gridloom_tests::wall_clock::broker::BrokerWallClock;
+use serde_json::{Value, json};
+
+use crate::clock::swept_until;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -196,6 +202,99 @@ async fn retry_after_the_decision_to_purge_is_told_so_and_the_purge_goes_on() ->
     play(async |stage| {
         let words = &["STREAM.PURGE.test-shards"];
         assert!(!late_purge(stage, words).await?, "the retry was confirmed");
+        Ok(())
+    })
+    .await
+}
+
+/// Two days, in seconds: longer than any id has to be remembered that is remembered for a day.
+const TWO_DAYS: u64 = 2 * 24 * 3_600;
+
+/// Says in the name of planners that they have watched the broker's clock up to now, and that it went on as
+/// it should: no test lasts for days.
+async fn watched(stage: &Stage, now: UnixMs) -> anyhow::Result<()> {
+    let state = stage.broker.state();
+    let entry = state.get_of_leader(WATCHED_KEY).await?;
+    let entry = entry.context("what planners saw of the clock")?;
+    let mut watched: Value = serde_json::from_slice(&entry.value.unwrap_or_default())?;
+    watched["until"] = json!(now);
+    let watched = watched.to_string().into();
+    state.update(WATCHED_KEY, watched, entry.revision).await?;
+    Ok(())
+}
+
+/// Waits until a sweep that begins from now on has ended.
+async fn swept(stage: &Stage) -> anyhow::Result<()> {
+    let before = swept_until(stage).await?;
+    eventually(SOON, "another sweep has ended", async || {
+        Ok(swept_until(stage).await? > before + 1_000)
+    })
+    .await
+}
+
+/// Of two runs that are over, the first of which only the id is left.
+async fn one_purged_of_two(stage: &Stage) -> anyhow::Result<(JobName, RunId, RunId)> {
+    let job = stage
+        .apply("name = \"short\"\nhandler = \"noop\"\n[grid]\nslices = 2\npages = { count = 5 }")
+        .await?;
+    let one = ask(stage, &job, "one").await?;
+    stage.closed(&one, SOON).await?;
+    let two = ask(stage, &job, "two").await?;
+    stage.closed(&two, SOON).await?;
+    eventually(SOON, "the older one is purged", async || {
+        Ok(records(stage, &one).await? == [1, 0, 0])
+    })
+    .await?;
+    Ok((job, one, two))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn id_is_free_after_its_time_and_who_decides_that_too_late_takes_nothing_away()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let process = stage.server.pid().unwrap_or_default();
+        let Some(clock) = BrokerWallClock::of(process).await? else {
+            eprintln!("NOT PLAYED: the broker's clock cannot be set here");
+            return Ok(());
+        };
+        let policy = [
+            "planner",
+            "--retention-most=1",
+            "--retention-ids=24h",
+            "--retention-every=200ms",
+        ];
+        stage.planners.push(stage.gridloom(&policy)?.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let (job, one, two) = one_purged_of_two(stage).await?;
+        swept(stage).await?;
+        assert_eq!(records(stage, &one).await?, [1, 0, 0]);
+        stage.planners[0].kill().await?;
+        stage.free_leadership().await?;
+        clock.shift(TWO_DAYS as i64)?;
+        watched(stage, UnixMs::now() + Duration::from_secs(TWO_DAYS)).await?;
+
+        let proxy = Proxy::start(stage.server.port()).await?;
+        proxy.set(Mode::StallAt(&["forgotten"]));
+        let late = stage.gridloom(&policy)?.env("GRIDLOOM_NATS", proxy.url());
+        stage.planners.push(late.start().await?);
+        proxy.stalled(SOON).await?;
+        assert_eq!(records(stage, &one).await?, [1, 0, 0]);
+        stage.planners.push(stage.gridloom(&policy)?.start().await?);
+        eventually(SOON, "its id is forgotten", async || {
+            Ok(records(stage, &one).await? == [0, 0, 0])
+        })
+        .await?;
+        ask(stage, &job, "one").await?;
+        stage.closed(&one, SOON).await?;
+        proxy.set(Mode::Pass);
+        eventually(SOON, "now the other one is the older", async || {
+            Ok(records(stage, &two).await? == [1, 0, 0])
+        })
+        .await?;
+        // Nobody remembers it for a day yet.
+        swept(stage).await?;
+        assert_eq!(records(stage, &two).await?, [1, 0, 0]);
+        stage.judge_ledger(&one).await?.succeeded()?;
         Ok(())
     })
     .await
