@@ -8,6 +8,8 @@
 
 #[path = "data/documented.rs"]
 mod documented;
+#[path = "data/keys.rs"]
+mod keys;
 #[path = "data/numbers.rs"]
 mod numbers;
 #[path = "data/stores.rs"]

@@ -136,6 +136,50 @@ async fn postgres_errors_of_statements_themselves() {
     }
 }
 
+/// What a session cannot do, another may: none that was there before is asked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_error_of_a_session_is_tried_again_on_a_fresh_one() {
+    let Some(database) = Database::new("sessions").await else {
+        return;
+    };
+    let counters = "CREATE SEQUENCE here; CREATE SEQUENCE tries; CREATE SEQUENCE since";
+    database.execute(counters).await;
+    let worker = handler(&database.url);
+    // Three at once, so that there are three sessions.
+    let meet = job(&["DO $$ BEGIN PERFORM nextval('here'); \
+         WHILE (SELECT last_value FROM here) < 3 LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"]);
+    for (code, message) in [
+        ("0A000", "cached plan must not change result type"),
+        ("25006", "cannot execute INSERT in a read-only transaction"),
+        ("26000", "prepared statement does not exist"),
+        ("42P05", "prepared statement already exists"),
+        ("57P01", "terminating connection"),
+    ] {
+        let anew = "SELECT setval('here', 1, false), setval('tries', 1, false), setval('since', 1)";
+        database.execute(anew).await;
+        let [a, b, c] = [1, 2, 3].map(|page| meet.clone().page(page));
+        let met = tokio::join!(run(&worker, &a), run(&worker, &b), run(&worker, &c));
+        assert!(met.0.is_ok() && met.1.is_ok() && met.2.is_ok(), "{met:?}");
+        // In microseconds; what a sequence holds is not rolled back.
+        let raise = format!(
+            "DO $$ DECLARE born bigint; first bigint; BEGIN \
+               PERFORM nextval('tries'); \
+               SELECT extract(epoch FROM backend_start) * 1000000 INTO born \
+                 FROM pg_stat_activity WHERE pid = pg_backend_pid(); \
+               SELECT last_value INTO first FROM since; \
+               IF first = 1 THEN \
+                 first := extract(epoch FROM clock_timestamp()) * 1000000; \
+                 PERFORM setval('since', first); \
+               END IF; \
+               IF born < first THEN RAISE EXCEPTION '{message}' USING ERRCODE = '{code}'; END IF; \
+             END $$"
+        );
+        assert_eq!(run(&worker, &job(&[&raise])).await, Ok(rows(0)), "{code}");
+        let tries = database.number("SELECT last_value FROM tries").await;
+        assert_eq!(tries, 2, "{code}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_that_takes_no_writes_for_a_while_is_waited_for() {
     let Some(database) = Database::new("standby").await else {

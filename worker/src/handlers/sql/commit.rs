@@ -40,8 +40,9 @@ pub(super) async fn exactly_once(
     statements: &[Bound],
 ) -> Result<Counters, Failure> {
     let _slot = database.slot().await;
-    let mut patience = Patience::begin(database, shard).await;
+    let mut patience = Patience::new(database, shard);
     loop {
+        patience.line_up().await;
         match pass(database, shard, statements, &mut patience).await {
             Ok(Pass::Committed(counters)) => return Ok(counters),
             Ok(Pass::Done) => match read_outcome(database, shard).await {
@@ -79,7 +80,13 @@ async fn pass(
     };
     // The key was free, so no earlier commit of ours stands or can still come.
     patience.commit_unknown = false;
-    let counters = match effect(&mut open, shard, statements).await {
+    let notices = open.notices();
+    let done = tokio::select! {
+        done = effect(&mut open, shard, statements) => done,
+        // The server notices that the connection is closed, and lets go of all locks.
+        met = patience.met(), if notices => return Err(met),
+    };
+    let counters = match done {
         Ok(counters) => counters,
         Err(trouble) => return Err(open.fail(trouble).await),
     };

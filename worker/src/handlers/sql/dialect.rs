@@ -15,6 +15,9 @@ pub(super) enum Dialect {
 pub(super) const SEE_TABLE: &str =
     "SELECT run_nonce, slice, page, outcome, at FROM gridloom_commit LIMIT 0";
 
+/// How long a shard waits for a row where its job had deadlocks.
+pub(super) const YIELDS_AFTER: Duration = Duration::from_millis(500);
+
 /// A shard's key in the commit table. Neither part can hold a quote, so it may stand in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CommitKey {
@@ -77,7 +80,7 @@ impl Dialect {
                 "SET LOCAL idle_in_transaction_session_timeout = {ms}"
             ));
             if notices {
-                statements.push("SET LOCAL client_connection_check_interval = 1000".to_owned());
+                statements.push("SET LOCAL client_connection_check_interval = 500".to_owned());
             }
             // What the driver asks for when it connects, and what a reset of the session loses
             // where a pooler connected.
@@ -170,6 +173,13 @@ impl Dialect {
         let name = format!("'gridloom {job}'");
         (self == Dialect::Postgres)
             .then(|| format!("SELECT pg_advisory_xact_lock(hashtextextended({name}, 0))"))
+    }
+
+    /// Lets the statements of such a shard wait for a row for less time than the database waits before
+    /// it looks for a deadlock: that is then found at one whose worker does not know of it yet.
+    pub(super) fn yields(self) -> Option<String> {
+        let ms = YIELDS_AFTER.as_millis();
+        (self == Dialect::Postgres).then(|| format!("SET LOCAL lock_timeout = {ms}"))
     }
 
     /// Marks the transaction as ours, where statements could end it without a word.

@@ -20,7 +20,7 @@ pub(super) async fn pages(
     kind: KeyKind,
 ) -> Result<ProbedPages, Failure> {
     let _slot = database.slot().await;
-    let mut patience = Patience::begin(database, probe).await;
+    let mut patience = Patience::new(database, probe);
     loop {
         match ask(database, probe, query).await {
             Ok(answer) => {

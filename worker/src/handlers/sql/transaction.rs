@@ -36,8 +36,7 @@ pub(super) enum Unsealed {
 }
 
 impl<'d> Transaction<'d> {
-    /// One that holds the shard's key. `None`: the key was there. With the name of a job it waits for
-    /// others that did so, too.
+    /// One that holds the shard's key. `None`: the key was there. In line it waits for others that are.
     pub(super) async fn claim(
         database: &'d Database,
         lease: Duration,
@@ -52,6 +51,7 @@ impl<'d> Transaction<'d> {
         let place = opening.len();
         opening.push(dialect.insert_key(key));
         opening.extend(dialect.mark().map(str::to_owned));
+        opening.extend(in_line.and_then(|_| dialect.yields()));
         let script = open.script(&opening).await;
         let (taken, step) = (script.done.get(place) == Some(&0), script.done.len());
         match script.error {
@@ -105,10 +105,14 @@ impl<'d> Transaction<'d> {
         })
     }
 
+    /// Whether the server notices while it works or waits that the connection is closed.
+    pub(super) fn notices(&self) -> bool {
+        self.lent.as_ref().is_some_and(|lent| lent.link.notices())
+    }
+
     fn opening(&self, purpose: Purpose, lease: Duration) -> Vec<String> {
-        let notices = self.lent.as_ref().is_some_and(|lent| lent.link.notices());
         let lock = Database::session_limit(lease);
-        self.database.dialect().begin(purpose, lock, notices)
+        self.database.dialect().begin(purpose, lock, self.notices())
     }
 
     pub(super) async fn run(&mut self, statement: &Bound, rows: Rows) -> Result<Returned, Error> {

@@ -8,6 +8,7 @@ use gridloom_shared::id::Nonce;
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 use tokio::sync::MutexGuard;
+use tokio::time::timeout;
 
 use super::codes::{self, Row, Verdict};
 use super::database::Database;
@@ -124,6 +125,10 @@ const AWAY_MAX: Duration = Duration::from_secs(5);
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const TURN_WAIT: Duration = Duration::from_millis(100);
+/// A transaction is ended beside a deadlock while it is no older than this: little is lost.
+const YOUNG: Duration = Duration::from_secs(10);
+/// How long it may still take then.
+const MET_WAIT: Duration = Duration::from_millis(200);
 /// For how long the job is held when an attempt has tried for long enough.
 const HOLD_MIN: Duration = Duration::from_secs(1);
 const HOLD_MAX: Duration = Duration::from_secs(30);
@@ -132,7 +137,16 @@ pub(super) const HOLDS_MAX: u32 = 1_000;
 
 /// The same in words, for the documentation's test.
 #[cfg(test)]
-pub(super) const BOUNDS: &[&str] = &["60 s", "5 s", "1 to 30 s", "1 to 4 s", "1,000"];
+pub(super) const BOUNDS: &[&str] = &[
+    "60 s",
+    "5 s",
+    "1 to 30 s",
+    "1 to 4 s",
+    "1,000",
+    "less than 10 s",
+    "0.2 s",
+    "0.5 s",
+];
 
 /// The waits between tries.
 #[derive(Debug)]
@@ -143,24 +157,42 @@ pub(super) struct Patience<'a> {
     since: Option<Instant>,
     wait: Duration,
     looked: bool,
-    /// Held from a deadlock on.
+    /// Held from the first pass that began in line.
     turn: Option<MutexGuard<'a, ()>>,
     /// A commit's answer was lost: whether it happened must be looked up, however long that takes.
     pub(super) commit_unknown: bool,
 }
 
 impl<'a> Patience<'a> {
-    /// Waits for the shard's turn, where its job has deadlocks.
-    pub(super) async fn begin(database: &'a Database, shard: &'a Shard) -> Self {
+    pub(super) fn new(database: &'a Database, shard: &'a Shard) -> Self {
         Patience {
             database,
             shard,
             since: None,
             wait: FIRST_WAIT,
             looked: false,
-            turn: database.calm().enter(shard.job().as_str()).await,
+            turn: None,
             commit_unknown: false,
         }
+    }
+
+    /// Waits for the shard's turn, where its job has deadlocks.
+    pub(super) async fn line_up(&mut self) {
+        if self.turn.is_none() {
+            self.turn = self.database.calm().turn(self.shard.job().as_str()).await;
+        }
+    }
+
+    /// Ends where a transaction that just began had better begin anew, in line: others of its job met,
+    /// and it still is not done. Those of the line go on.
+    pub(super) async fn met(&self) -> Trouble {
+        let met = self.database.calm().met(self.shard.job().as_str());
+        if self.turn.is_some() || timeout(YOUNG, met).await.is_err() {
+            return std::future::pending().await;
+        }
+        // Most of those that wait for nobody are done by then.
+        tokio::time::sleep(MET_WAIT).await;
+        Trouble::Again(Verdict::Contention, "wait beside a deadlock".to_owned())
     }
 
     /// Whether something that seemed to be there may be looked for again: once.
@@ -201,12 +233,9 @@ impl<'a> Patience<'a> {
             unknown = self.commit_unknown,
             "sql shard is tried again"
         );
-        if verdict == Verdict::Deadlock {
-            let (calm, job) = (self.database.calm(), self.shard.job().as_str());
-            match &self.turn {
-                Some(_) => calm.heat(job),
-                None => self.turn = calm.cool(job).await,
-            }
+        // In line it waits for those of workers that have yet to learn of it.
+        if verdict == Verdict::Deadlock || self.turn.is_some() && tried < YOUNG {
+            self.database.calm().heat(self.shard.job().as_str());
         }
         // Anywhere in the wait: those that met once must not meet again.
         tokio::time::sleep(self.wait.mul_f64(random())).await;
@@ -239,6 +268,7 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dialect::YIELDS_AFTER;
     use super::*;
 
     #[test]
@@ -257,6 +287,10 @@ mod tests {
         assert_eq!([CONTENTION_MAX, AWAY_MAX, HOLD_MIN], [of(60), of(5), of(1)]);
         assert_eq!([HOLD_MAX, 4 * HOLD_MIN], [of(30), of(4)]);
         assert_eq!(HOLDS_MAX, 1_000);
+        assert_eq!(
+            [YOUNG, MET_WAIT * 5, YIELDS_AFTER * 2],
+            [of(10), of(1), of(1)]
+        );
     }
 
     #[test]
