@@ -55,6 +55,8 @@ struct Report {
     idle: Load,
     /// Submission to first start of runs of one shard, of any handler, in milliseconds.
     first_start_ms: Spread,
+    /// The same of a single handler.
+    hot_start_ms: Spread,
     runs_a_second: u32,
     /// Makespans of a job whose handler some workers have.
     special: Special,
@@ -152,7 +154,9 @@ impl Bench<'_> {
         let started_s = begun.elapsed().as_secs_f64();
         let idle = bench.idle().await?;
         output.note(format!("{} runs a second", flags.rate));
-        let waits = bench.latency().await?;
+        let all_handlers = flags.handlers.get();
+        let waits = bench.latency(all_handlers).await?;
+        let hot = bench.latency(1).await?;
         let beside_others_s = bench.makespan().await?;
         output.note("a run that nobody has the handler of");
         let grown_bytes_s = bench.growth().await?;
@@ -171,6 +175,7 @@ impl Bench<'_> {
             started_s,
             idle,
             first_start_ms: Spread::of(&waits),
+            hot_start_ms: Spread::of(&hot),
             runs_a_second: flags.rate.get(),
             special: Special {
                 workers: right,
@@ -268,9 +273,9 @@ impl Bench<'_> {
         Ok(used)
     }
 
-    /// How long runs of one shard, of one handler after another in no order, wait for their start, in
+    /// How long runs of one shard, of the first `handlers` in no order, wait for their start, in
     /// milliseconds, in ascending order.
-    async fn latency(&mut self) -> anyhow::Result<Vec<f64>> {
+    async fn latency(&mut self, handlers: u32) -> anyhow::Result<Vec<f64>> {
         let client = async_nats::connect(self.stack.first_url()).await?;
         let mut starts = client.subscribe(worker::STARTS).await?;
         let runs = u64::from(self.flags.rate.get()) * u64::from(self.flags.seconds.get());
@@ -290,7 +295,7 @@ impl Bench<'_> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         for number in 0..runs {
             ticks.tick().await;
-            let handler = scattered(number) % u64::from(self.flags.handlers.get());
+            let handler = scattered(number) % u64::from(handlers);
             let sent_ns = u64::try_from(Boot::now().0.as_nanos())?;
             let body = json!({ "params": { "number": number, "sent_ns": sent_ns } });
             self.submit(&worker::handler(handler as u32), body).await?;
@@ -399,7 +404,13 @@ impl Report {
 
     fn table(&self) -> Table {
         let percent = |part: f64| format!("{:.0} %", part * 100.0);
-        let (idle, special, spread) = (&self.idle, &self.special, &self.first_start_ms);
+        let (idle, special) = (&self.idle, &self.special);
+        let starts = |spread: &Spread| {
+            format!(
+                "p50 {:.1}, p99 {:.1}, max {:.1} ms",
+                spread.p50, spread.p99, spread.max
+            )
+        };
         let mut table = Table::new([
             ("", Align::Left),
             ("wanted", Align::Left),
@@ -427,10 +438,12 @@ impl Report {
                     self.runs_a_second
                 ),
                 "",
-                format!(
-                    "p50 {:.1}, p99 {:.1}, max {:.1} ms",
-                    spread.p50, spread.p99, spread.max
-                ),
+                starts(&self.first_start_ms),
+            ),
+            (
+                "the same, all of one handler".to_owned(),
+                "",
+                starts(&self.hot_start_ms),
             ),
             (
                 format!(

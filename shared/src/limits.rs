@@ -153,12 +153,19 @@ pub const WORKER_QUEUES_MAX: usize = 256;
 /// Most handlers that one worker has, as it says.
 pub const WORKER_HANDLERS_MAX: usize = 512;
 /// Most lanes that one worker pulls from: each of its queues for each of its handlers. A lane costs the broker
-/// a consumer, and an idle worker one waiting pull.
+/// a consumer, and one of a few idle workers a waiting pull.
 pub const WORKER_LANES_MAX: usize = 200;
 /// Pulls that wait on an idle lane for its first tile, where more workers could: the broker looks at each of
 /// them whenever one comes or ends. So many that no lot leaves a lane without (each of 200 has one with a chance
 /// of 8 %: all have none once in ten million).
 pub const BELLS: u32 = 16;
+/// Most workers that are counted as waiting on a lane: of more, more lay a bell than need to. Whoever counts
+/// wrongly must not leave lanes without.
+pub const CROWD_MAX: u32 = 1_024;
+/// Kinds of workers, by their queues and handlers, that are counted to know how many wait.
+pub const CROWD_KINDS_MAX: usize = 1_000;
+/// Queues of which it is told, each second.
+pub const CROWDS_MAX: usize = 256;
 /// Longest version of a worker, in bytes.
 pub const VERSION_TEXT_MAX: usize = 64;
 /// Most bytes in which a worker says what keeps its handlers from working.

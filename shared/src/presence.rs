@@ -8,7 +8,7 @@ use crate::holdings::Packed;
 use crate::id::{HandlerName, QueueName, RunId, Session, WorkerName};
 use crate::limits::{
     CONCURRENCY_MAX, NAMED_MAX, PRESENCE_MAX, TOLLS_MAX, TROUBLE_MAX, VERSION_TEXT_MAX,
-    WORKER_HANDLERS_MAX, WORKER_QUEUES_MAX,
+    WORKER_HANDLERS_MAX, WORKER_LANES_MAX, WORKER_QUEUES_MAX,
 };
 use crate::wire;
 
@@ -102,6 +102,11 @@ impl Presence {
             ("queues", presence.queues.len(), WORKER_QUEUES_MAX),
             ("handlers", presence.handlers.len(), WORKER_HANDLERS_MAX),
             (
+                "lanes, each of its queues for each of its handlers",
+                presence.queues.len() * presence.handlers.len(),
+                WORKER_LANES_MAX,
+            ),
+            (
                 "slots",
                 presence.capacity as usize,
                 CONCURRENCY_MAX as usize,
@@ -161,6 +166,10 @@ mod tests {
         assert!(refused(|presence| {
             let name = |n| QueueName::new(format!("q{n}")).unwrap();
             presence.queues = (0..=WORKER_QUEUES_MAX).map(name).collect();
+        }));
+        assert!(refused(|presence| {
+            let name = |n| HandlerName::new(format!("h{n}")).unwrap();
+            presence.handlers = (0..=WORKER_LANES_MAX).map(name).collect();
         }));
         assert!(Presence::read(&[0; PRESENCE_MAX + 1]).is_err());
         assert!(Presence::read(b"nonsense").is_err());

@@ -3,12 +3,14 @@
 //! A worker is known from its announcements and from its registration. It is forgotten when it says
 //! goodbye, and some time after its death.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{HandlerName, QueueName, Session};
-use gridloom_shared::limits::{BELLS, WORKER_HANDLERS_MAX, WORKERS_MAX};
+use gridloom_shared::limits::{
+    BELLS, CROWD_KINDS_MAX, CROWDS_MAX, WORKER_HANDLERS_MAX, WORKERS_MAX,
+};
 use gridloom_shared::presence::Presence;
 
 use super::probe::{Death, Event, FRESH, Ground, Probe};
@@ -154,28 +156,30 @@ impl Roster {
     /// How many living workers have a slot free for a handler, by queue: those of which there are more than
     /// need to wait for a first tile ([`BELLS`]).
     pub fn crowds(&self) -> BTreeMap<QueueName, BTreeMap<HandlerName, u32>> {
-        let mut free: BTreeMap<(&QueueName, &HandlerName), u32> = BTreeMap::new();
+        let mut kinds: HashMap<(&[QueueName], &[HandlerName]), u32> = HashMap::new();
         for worker in self.workers.values() {
-            let Presence {
-                queues,
-                handlers,
-                capacity,
-                in_flight,
-                stopping,
-                ..
-            } = &worker.presence;
-            if worker.probe.is_dead() || *stopping || in_flight >= capacity {
-                continue;
+            let presence = &worker.presence;
+            let is_free = !presence.stopping && presence.in_flight < presence.capacity;
+            let kind = (presence.queues.as_slice(), presence.handlers.as_slice());
+            let is_counted = kinds.len() < CROWD_KINDS_MAX || kinds.contains_key(&kind);
+            if is_free && is_counted && !worker.probe.is_dead() {
+                *kinds.entry(kind).or_default() += 1;
             }
+        }
+        let mut free: BTreeMap<(&QueueName, &HandlerName), u32> = BTreeMap::new();
+        for ((queues, handlers), workers) in kinds {
             for queue in queues {
                 for handler in handlers {
-                    *free.entry((queue, handler)).or_default() += 1;
+                    *free.entry((queue, handler)).or_default() += workers;
                 }
             }
         }
         let mut crowds: BTreeMap<QueueName, BTreeMap<HandlerName, u32>> = BTreeMap::new();
         for ((queue, handler), workers) in free.into_iter().filter(|(_, workers)| *workers > BELLS)
         {
+            if crowds.len() >= CROWDS_MAX && !crowds.contains_key(queue) {
+                break;
+            }
             let crowd = crowds.entry(queue.clone()).or_default();
             if crowd.len() < WORKER_HANDLERS_MAX {
                 crowd.insert(handler.clone(), workers);

@@ -3,11 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Reason, Record};
+use gridloom_shared::limits::BELLS;
+use gridloom_shared::wire;
 use gridloom_tests::oracle::ledger::Ledger;
-use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::scenario::{NAMESPACE, Stage, play};
 use gridloom_tests::wait::{eventually, eventually_some};
+use gridloom_worker::{Shard, Worker};
 use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(90);
@@ -384,4 +389,49 @@ async fn worker_that_wakes_up_just_after_its_condemnation_loses_nothing() -> any
         }
     }
     anyhow::bail!("what it held was always handed back")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leader_tells_where_more_workers_wait_than_need_to_and_when_no_more_do()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        let broadcast = stage.broker.subjects().broadcast();
+        let mut heard = stage.broker.subscribe(broadcast).await?;
+        let mut stops = Vec::new();
+        for number in 0..=BELLS {
+            let worker = Worker::builder()
+                .nats(stage.server.url())
+                .namespace(NAMESPACE)
+                .ignore_signals()
+                .name(format!("w{number}"))
+                .handler("first", async |_: Shard| Ok(()))
+                .handler("second", async |_: Shard| Ok(()))
+                .build()?;
+            stops.push((worker.stop_handle(), tokio::spawn(worker.run())));
+        }
+        let mut crowd = async |wanted: &[(&str, u32)]| {
+            eventually(SOON, "the crowd is told", async || {
+                let mut last = None;
+                while let Some(Some(message)) = heard.next().now_or_never() {
+                    last = Some(wire::decode::<Broadcast>(&message.payload)?);
+                }
+                let Some(Broadcast::Crowd { free, .. }) = last else {
+                    return Ok(false);
+                };
+                let free: Vec<_> = free.iter().map(|(name, n)| (name.as_str(), *n)).collect();
+                Ok(free == wanted)
+            })
+            .await
+        };
+        crowd(&[("first", BELLS + 1), ("second", BELLS + 1)]).await?;
+        stops[0].0.stop();
+        crowd(&[]).await?;
+        for (stop, worker) in stops {
+            stop.stop();
+            worker.await??;
+        }
+        Ok(())
+    })
+    .await
 }

@@ -184,10 +184,10 @@ async fn where_many_workers_are_free_a_few_wait_and_come_when_somebody_rings() -
     let builder = stage.worker().concurrency(4);
     let worker = Running::start(noting(builder, &handlers, &log, 1))?;
     awaited(&stage, &handlers).await?;
-    // One in 134 million: this worker is drawn nowhere.
+    // However many are counted, one of 64 is drawn.
     let crowd = crowd(&stage, &handlers, u32::MAX)?;
     eventually(SOON, "its pulls have ended", async || {
-        Ok(waiting(&stage).await? == 0)
+        Ok(waiting(&stage).await? <= handlers.len() / 4)
     })
     .await?;
     stage.wave(vec![tiles(0, 1, 1)]).await?;

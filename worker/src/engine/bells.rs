@@ -10,7 +10,11 @@ use gridloom_shared::broker::{Broker, Message, PublishError, Subscription};
 use gridloom_shared::id::{HandlerName, QueueName};
 
 use super::Engine;
+use crate::bells::Ring;
 use crate::worker::Settings;
+
+/// What a ring for some says; one for all says nothing.
+const SOME: Bytes = Bytes::from_static(b"some");
 
 /// The bells of all queues; of none where there is a single lane, on which all slots wait.
 pub(super) struct Rings(SelectAll<Subscription>);
@@ -33,10 +37,15 @@ impl Rings {
 }
 
 impl Engine {
-    /// Somebody has more tiles of a lane before it than its slots take.
+    /// Somebody sees tiles wait on a lane, or is full and waits there no longer.
     pub(super) fn hear_bell(&mut self, message: &Message) {
         if let Some(lane) = self.broker.subjects().parse_bell(&message.subject) {
-            self.lanes.hear_bell(&lane, self.now);
+            let ring = if message.payload == SOME {
+                Ring::Some
+            } else {
+                Ring::All
+            };
+            self.lanes.hear_bell(&lane, ring, self.now);
         }
     }
 
@@ -45,11 +54,20 @@ impl Engine {
         self.lanes.count(queue, free, self.now);
     }
 
-    /// A tile of a lane came, and `waiting` more are there.
-    pub(super) fn ring_for(&mut self, lane: usize, waiting: u64) {
-        if self.lanes.len() > 1 && self.lanes.get_mut(lane).rings(waiting, self.now) {
-            let bell = self.broker.subjects().bell(self.lanes.get(lane).lane());
-            let _ = self.broker.publish(bell, Bytes::new()).now_or_never();
+    /// A tile of a lane came, by a bell or not, and `waiting` more are there.
+    pub(super) fn ring_for(&mut self, lane: usize, by_bell: bool, waiting: u64) {
+        if self.lanes.len() == 1 {
+            return;
+        }
+        let is_last = self.tiles.occupied() + 1 >= self.settings.concurrency;
+        let feed = self.lanes.get_mut(lane);
+        if let Some(ring) = feed.rings(by_bell, is_last, waiting, self.now) {
+            let bell = self.broker.subjects().bell(feed.lane());
+            let said = match ring {
+                Ring::All => Bytes::new(),
+                Ring::Some => SOME,
+            };
+            let _ = self.broker.publish(bell, said).now_or_never();
         }
     }
 }

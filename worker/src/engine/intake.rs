@@ -32,7 +32,14 @@ impl Engine {
     pub(super) fn came(&mut self, lane: usize, came: Option<Came>) {
         match came {
             None => {}
-            Some(Came::Delivery { delivery, pulled }) => self.deliver(lane, delivery, pulled),
+            Some(Came::Delivery {
+                delivery,
+                pulled,
+                by_bell,
+            }) => {
+                self.ring_for(lane, by_bell, delivery.pending);
+                self.deliver(lane, delivery, pulled);
+            }
             Some(Came::Lost(reason)) => {
                 let name = self.lanes.get(lane).lane().to_string();
                 tracing::warn!(lane = name, ?reason, "pull ended early");
@@ -60,7 +67,6 @@ impl Engine {
             Err(reason) => return self.refuse(&delivery, reason),
         };
         self.lanes.note_run(lane, &tile.run);
-        self.ring_for(lane, delivery.pending);
         let key = TileKey::of(&tile);
         if self
             .tiles

@@ -19,7 +19,7 @@ use gridloom_shared::lane::Lane;
 use gridloom_shared::limits::PULLS_MAX;
 use gridloom_shared::quick::QuickMap;
 
-use crate::bells::Bells;
+use crate::bells::{Bells, Ring};
 use crate::slots::{Ask, Demand, Slots};
 
 /// Longest pull that keeps slots from other lanes.
@@ -86,6 +86,8 @@ pub(super) enum Came {
         delivery: Delivery,
         /// When its pull was sent.
         pulled: Boot,
+        /// Whether that was a bell.
+        by_bell: bool,
     },
     /// The consumer is gone, or something about it is odd: ask for the current one.
     Lost(EndReason),
@@ -201,9 +203,9 @@ impl Lanes {
     }
 
     /// Somebody rang for a lane.
-    pub(super) fn hear_bell(&mut self, lane: &Lane, now: Boot) {
+    pub(super) fn hear_bell(&mut self, lane: &Lane, ring: Ring, now: Boot) {
         if let Some(feed) = self.all.iter_mut().find(|feed| feed.lane == *lane) {
-            feed.bells.hear(now);
+            feed.bells.hear(ring, now);
         }
     }
 
@@ -276,6 +278,7 @@ impl Feed {
 
     /// Takes up what the broker said. `true` when another consumer has become the current one.
     pub(super) fn settle(&mut self, broker: &Broker, attachment: Attachment) -> bool {
+        self.bells.forget();
         self.ack_deadline = attachment.consumer.ack_deadline;
         self.floor = Some(attachment.floor);
         let known = self
@@ -317,9 +320,18 @@ impl Feed {
             .map(|floor| floor.seq)
     }
 
-    /// A tile came, and `waiting` more are there: whether to ring for the others of the lane.
-    pub(super) fn rings(&mut self, waiting: u64, now: Boot) -> bool {
-        self.bells.rings(waiting, now)
+    /// A tile came, for the last free slot or not, and `waiting` more are there: for whom to ring.
+    pub(super) fn rings(
+        &mut self,
+        by_bell: bool,
+        is_last: bool,
+        waiting: u64,
+        now: Boot,
+    ) -> Option<Ring> {
+        if by_bell {
+            self.bells.used(now);
+        }
+        self.bells.rings(waiting, by_bell && is_last, now)
     }
 
     /// Asks for tiles, unless `lot` says that others wait for the first. Nothing here waits: what cannot be
@@ -349,7 +361,10 @@ impl Feed {
                 let unfilled = tiles;
                 self.pulls.insert(pull, Pull { sent, unfilled });
                 match ask {
-                    Ask::Bell => self.bell = Some(pull),
+                    Ask::Bell => {
+                        self.bell = Some(pull);
+                        self.bells.laid();
+                    }
                     Ask::Waiting(_) | Ask::Briefly(_) | Ask::AtOnce(_) => self.waiting += tiles,
                 }
             }
@@ -372,7 +387,7 @@ impl Feed {
             PullEvent::Delivery(delivery) => {
                 let id = delivery.pull;
                 let pull = self.pulls.get_mut(&id)?;
-                let sent = pull.sent;
+                let (sent, by_bell) = (pull.sent, self.bell == Some(id));
                 pull.unfilled = pull.unfilled.saturating_sub(1);
                 self.less(id, 1);
                 self.busy = true;
@@ -382,6 +397,7 @@ impl Feed {
                 Some(Came::Delivery {
                     delivery,
                     pulled: sent,
+                    by_bell,
                 })
             }
             PullEvent::Ended { pull, reason, .. } => {
