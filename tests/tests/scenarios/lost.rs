@@ -83,18 +83,30 @@ async fn another_run_under_the_id_of_an_open_one_ends_that_and_has_all_of_its_sh
 -> anyhow::Result<()> {
     play(async |stage| {
         stage.start_planner().await?;
+        eventually(SOON, "it leads", async || Ok(stage.term().await? == 1)).await?;
+        stage.start_planner().await?;
+        eventually(SOON, "the standby is there", async || {
+            Ok(leader_says(stage, "planner started"))
+        })
+        .await?;
         let job = job(stage, "default").await?;
         let run = ask(stage, &job, "one").await?;
         is_open(stage, &run).await?;
         let all = stage.broker.subjects().ledger_of_run_anywhere(&run);
         assert!(purge(stage, &all).await? > 0);
         ask(stage, &job, "one").await?;
-        eventually(TOLD, "the first run is told as lost", async || {
-            Ok(leader_says(stage, "the run is lost"))
+        // Not by the records that are missing, which are counted later.
+        eventually(TOLD, "the other run ends the first", async || {
+            let told = stage.planners[0].stderr();
+            Ok(told.contains("another run was opened under its id"))
         })
         .await?;
-        // A standby that has folded both takes over.
-        stage.start_planner().await?;
+        let lost = stage.broker.subjects().lost_key(&run);
+        eventually(TOLD, "that is noted", async || {
+            Ok(stage.broker.state().get(&lost).await?.is_some())
+        })
+        .await?;
+        // The standby, which has folded both, takes over.
         stage.planners[0].terminate()?;
         stage.start_worker(4, &[]).await?;
         stage.closed(&run, SOON).await?;

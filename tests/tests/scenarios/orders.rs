@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::Record;
 use gridloom_tests::oracle::ledger::Ledger;
@@ -16,6 +17,8 @@ const SOON: Duration = Duration::from_secs(40);
 const DEADLINE: &[&str] = &["--ack-deadline", "30s"];
 /// A lease that nobody gave up, a ground that is fresh, three probes, and a slow machine.
 const MADE_GOOD: Duration = Duration::from_secs(16);
+/// Long before a worker writes a registration anew that was written.
+const REGISTERED: Duration = Duration::from_secs(5);
 /// Shards of a run that one worker holds whole.
 const HELD: usize = 4;
 
@@ -195,6 +198,25 @@ async fn worker_comes_first() -> anyhow::Result<()> {
     play(async |stage| {
         in_order(stage, [Worker, Broker, Planner]).await?;
         in_order(stage, [Worker, Planner, Broker]).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_that_could_not_register_is_registered_soon_although_nobody_calls()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        empty(stage).await?;
+        start(stage, Worker).await?;
+        eventually(SOON, "it finds no bucket", async || {
+            Ok(stage.workers[0].stderr().contains("cannot register yet"))
+        })
+        .await?;
+        topology::ensure(&stage.broker, &TopologyOptions::default()).await?;
+        eventually(REGISTERED, "it is registered", async || {
+            Ok(!stage.broker.workers().keys().await?.is_empty())
+        })
+        .await
     })
     .await
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::StreamExt;
 use gridloom_shared::broker::subjects::WATCHED_KEY;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::ledger::record::Author;
 use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
@@ -19,8 +20,14 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Asks for a run under a request id of its own.
 async fn ask(stage: &Stage, job: &JobName, id: &str) -> anyhow::Result<RunId> {
+    ask_slow(stage, job, id, 0).await
+}
+
+/// As [`ask`], for shards that take so long.
+async fn ask_slow(stage: &Stage, job: &JobName, id: &str, sleep_ms: u64) -> anyhow::Result<RunId> {
     let subject = stage.broker.subjects().submit_to(job);
-    let body = json!({ "id": id }).to_string().into();
+    let body = json!({ "id": id, "params": { "sleep_ms": sleep_ms } });
+    let body = body.to_string().into();
     stage.broker.append(subject, body, None).await?;
     Ok(RunId::from_request(job, id))
 }
@@ -300,6 +307,56 @@ async fn id_is_free_after_its_time_and_who_decides_that_too_late_takes_nothing_a
     .await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn purges_that_arrive_when_the_id_was_used_again_remove_nothing_of_the_new_run()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let client = stage.server.client().await?;
+        let mut said = client.subscribe("$JS.API.STREAM.PURGE.test-ledger").await?;
+        client.flush().await?;
+        let policy = ["planner", "--retention-most", "0", "--retention-every", "200ms"];
+        stage.planners.push(stage.gridloom(&policy)?.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let job = stage
+            .apply("name = \"twice\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 12 }\ntile = 1")
+            .await?;
+        let run = ask(stage, &job, "one").await?;
+        eventually(SOON, "it is purged", async || {
+            Ok(records(stage, &run).await? == [1, 0, 0])
+        })
+        .await?;
+        // Its plan goes last.
+        let mut purges: Vec<bytes::Bytes> = Vec::new();
+        while !purges.iter().any(|purge| is_of_plan(purge)) {
+            let purge = tokio::time::timeout(SOON, said.next()).await?;
+            purges.push(purge.context("no purge")?.payload);
+        }
+        stage.planners[0].kill().await?;
+        stage.free_leadership().await?;
+        // As if it had been remembered for long enough.
+        let subjects = stage.broker.subjects();
+        let id = subjects.id_of(&QueueName::new("default")?, &run);
+        assert_eq!(stage.broker.purge(&subjects.ledger(), &id, 0).await?, 1);
+        stage.start_planner().await?;
+        ask_slow(stage, &job, "one", 600).await?;
+        stage.done(&run, 1, SOON).await?;
+        // What a deposed leader has said arrives whenever it likes.
+        for purge in purges {
+            let answer = client.request("$JS.API.STREAM.PURGE.test-ledger", purge).await?;
+            let answer: serde_json::Value = serde_json::from_slice(&answer.payload)?;
+            anyhow::ensure!(answer["error"].is_null(), "{answer}");
+        }
+        stage.closed(&run, SOON).await?;
+        stage.judge_ledger(&run).await?.succeeded()?;
+        Ok(())
+    })
+    .await
+}
+
+fn is_of_plan(purge: &[u8]) -> bool {
+    purge.windows(5).any(|word| word == b".plan")
+}
+
 /// Rounds of the leader that is frozen while it sweeps, and runs of each.
 const ROUNDS: usize = 3;
 /// See [`ROUNDS`].
@@ -353,6 +410,8 @@ async fn leader_that_is_frozen_in_its_sweep_destroys_no_run_that_goes_on_meanwhi
                 stage.closed(run, SOON).await?;
                 stage.judge_ledger(run).await?.succeeded()?;
             }
+            // Otherwise it might be this one that sweeps in the next round.
+            stage.planners[leader + 1].kill().await?;
         }
         eprintln!("{confirmed} runs went on, {purged} were purged");
         assert!(confirmed > 0 && purged > 0, "{confirmed} and {purged}");
