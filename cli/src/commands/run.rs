@@ -3,6 +3,7 @@
 //! It checks what it can before anything is sent: a submission that the planner would refuse is
 //! refused here, at once, with the same words.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gridloom_shared::broker::Subscription;
@@ -135,11 +136,14 @@ fn unsubmitted(error: AppendError, id: &str) -> anyhow::Error {
 /// The parameters that were given, nested at their dots. A key inside a table of the job's own
 /// parameters changes that key alone: the rest of the table is kept.
 fn params(spec: &JobSpec, given: &[String]) -> Result<Map<String, Value>, String> {
-    let mut params = Map::new();
+    let (mut params, mut paths) = (Map::new(), BTreeSet::new());
     for text in given {
         let (path, value) = text.split_once('=').ok_or_else(|| {
             format!("--param {text:?}: must be KEY=VALUE, as --param day=2013-01-01")
         })?;
+        if !paths.insert(path) {
+            return Err(format!("--param {text:?}: {path} is given twice"));
+        }
         let value = value::read(path, value).map_err(|why| format!("--param {text:?}: {why}"))?;
         let keys: Vec<&str> = path.split('.').collect();
         if keys.iter().any(|key| key.is_empty()) {
@@ -223,5 +227,11 @@ mod tests {
         assert!(given(&["x.y=1"]).is_err());
         assert!(given(&["novalue"]).is_err());
         assert!(given(&[".a=1"]).is_err());
+    }
+
+    #[test]
+    fn parameter_that_is_given_twice_is_refused() {
+        let error = given(&["deep.a=2", "x=1", "deep.a=3"]).unwrap_err();
+        assert!(error.contains("deep.a is given twice"), "{error}");
     }
 }

@@ -357,6 +357,7 @@ impl Audit {
             planned: judged.planned,
             committed: judged.committed,
             dead: judged.dead,
+            dead_questions: judged.dead_questions,
             takeovers: self.takeovers,
             repeated: judged.repeated,
             cancelled,
@@ -386,7 +387,10 @@ impl Audit {
         judged.planned += counted;
         match (cell.is_done(), cell.is_dead(self.most())) {
             (true, _) => judged.committed += counted,
-            (false, true) => judged.dead += counted,
+            (false, true) => {
+                judged.dead += counted;
+                judged.dead_questions += cells - counted;
+            }
             // Questions that are not answered are no cells of a run that was stopped.
             (false, false) if self.cancelled && kind == TileKind::Probe => {}
             (false, false) => judged.missing[of_kind].add(slice, pages.clone()),
@@ -436,6 +440,7 @@ struct Judged {
     planned: u64,
     committed: u64,
     dead: u64,
+    dead_questions: u64,
     repeated: u64,
     missing: [Cells; 2],
     twice: [Cells; 2],

@@ -19,7 +19,12 @@ pub(super) fn read(key: &str, written: &str) -> Result<Value, String> {
             chain(&error),
             Value::from(written)
         )),
-        // Every text that is no JSON means itself.
+        Err(error) if written.trim_start().starts_with(['"', '{', '[']) => Err(format!(
+            "begins like JSON and is none ({}); if it is a text: --param '{key}={}'",
+            chain(&error),
+            Value::from(written)
+        )),
+        // Every other text that is no JSON means itself.
         Err(_) => Ok(Value::from(written)),
     }
 }
@@ -60,6 +65,10 @@ mod tests {
                 error.contains(&format!("--param 'sha=\"{written}\"'")),
                 "{error}"
             );
+        }
+        for broken in ["\"5", "{\"a\": 1", "[1, 2"] {
+            let error = read("k", broken).unwrap_err();
+            assert!(error.contains("begins like JSON"), "{error}");
         }
         assert!(read("k", "{\"a\": 1, \"a\": 2}").is_err());
         assert!(read("k", "[18446744073709551617]").is_err());

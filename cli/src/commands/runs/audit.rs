@@ -2,6 +2,7 @@
 
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::audit::{GridCell, Report};
+use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::reads;
 
 use crate::commands::Context;
@@ -35,6 +36,9 @@ pub fn show_report(output: &Output, report: &Report) {
     table.fact("planned", grouped(report.planned));
     table.fact("committed", grouped(report.committed));
     table.fact("dead", grouped(report.dead));
+    if report.dead_questions > 0 {
+        table.fact("dead probes", grouped(report.dead_questions));
+    }
     if report.cancelled > 0 {
         table.fact("cancelled", grouped(report.cancelled));
     }
@@ -62,6 +66,15 @@ fn verdict(report: &Report) -> String {
         (true, _) if report.cancelled > 0 => format!(
             "ok: the run was stopped before {} had an outcome; the others are accounted for, {} dead",
             counted(report.cancelled, "cell"),
+            grouped(report.dead)
+        ),
+        (true, _) if report.dead_questions > 0 => format!(
+            "ok: every cell that is known is accounted for, {} dead; {} dead, so the pages of their slices are not known",
+            grouped(report.dead),
+            counted(report.dead_questions, "probe")
+        ),
+        (true, Some(EndState::Cancelled)) => format!(
+            "ok: the run was stopped; every cell that was known by then is accounted for, {} dead",
             grouped(report.dead)
         ),
         (true, Some(_)) if report.dead == 0 => {
@@ -105,4 +118,34 @@ fn cells(count: u64, first: &[GridCell]) -> String {
         ""
     };
     format!("{}: {}{more}", grouped(count), shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::ledger::audit::Audit;
+
+    use super::*;
+
+    fn ended(state: EndState) -> Report {
+        let run = RunId::new("job_r_1").unwrap();
+        Report {
+            ok: true,
+            ended: Some(state),
+            ..Audit::new(run).report()
+        }
+    }
+
+    #[test]
+    fn run_that_was_stopped_or_whose_probes_died_is_not_said_to_be_committed() {
+        let committed = verdict(&ended(EndState::Succeeded));
+        assert!(committed.contains("committed exactly once"), "{committed}");
+        let stopped = verdict(&ended(EndState::Cancelled));
+        assert!(stopped.contains("was stopped"), "{stopped}");
+        let unknown = verdict(&Report {
+            dead_questions: 2,
+            ..ended(EndState::Failed)
+        });
+        assert!(unknown.contains("2 probes dead"), "{unknown}");
+        assert!(unknown.contains("not known"), "{unknown}");
+    }
 }

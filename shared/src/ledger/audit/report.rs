@@ -32,6 +32,8 @@ pub struct Report {
     pub committed: u64,
     /// Cells without one whose attempts are used up.
     pub dead: u64,
+    /// Questions of probes whose attempts are used up: the pages of their slices are not known.
+    pub dead_questions: u64,
     /// Tiles that were taken over, each time.
     pub takeovers: u64,
     /// Second successes that a takeover or another attempt explains.

@@ -217,7 +217,13 @@ pub(super) fn report(records: &[Record]) -> Report {
 fn judge(plain: &Plain, pages: u32) -> Report {
     let mut lost = BTreeSet::new();
     let mut twice = Vec::new();
-    let [mut planned, mut committed, mut dead, mut repeated] = [0; 4];
+    let [
+        mut planned,
+        mut committed,
+        mut dead,
+        mut dead_questions,
+        mut repeated,
+    ] = [0; 5];
     for slice in 0..SLICES {
         for page in 0..pages {
             if !plain.cells.contains_key(&(TileKind::Page, slice, page)) {
@@ -236,6 +242,7 @@ fn judge(plain: &Plain, pages: u32) -> Report {
             committed += counts;
         } else if cell.is_dead() {
             dead += counts;
+            dead_questions += 1 - counts;
         } else {
             lost.insert((at, *kind));
         }
@@ -257,6 +264,7 @@ fn judge(plain: &Plain, pages: u32) -> Report {
         planned,
         committed,
         dead,
+        dead_questions,
         takeovers: plain.takeovers,
         repeated,
         cancelled: 0,
