@@ -59,7 +59,7 @@ mod tests {
         for event in 0..8 {
             sender.send(event).await.unwrap();
             // A round: the next tick is due by its end.
-            std::thread::sleep(TICK * 2);
+            tokio::time::sleep(TICK * 2).await;
             intake.wait().await;
             assert_eq!(intake.take(), [event]);
         }

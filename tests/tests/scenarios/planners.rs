@@ -116,6 +116,8 @@ async fn planner_that_takes_over_writes_only_summaries_that_differ() -> anyhow::
     play(async |stage| {
         let job = job(stage, 1).await?;
         let mut watch = stage.broker.runs().watch_all();
+        // From here on, it sees all that is written.
+        assert_eq!(watch.next().await?, Watched::CaughtUp);
         stage.start_all(1).await?;
         let (mut over, mut open) = (Vec::new(), Vec::new());
         for _ in 0..3 {
