@@ -4,6 +4,8 @@
 //! |------|-----------------|
 //! | [`ledger`] | how a run's ledger is read: page by page, by everybody |
 //! | [`runs`] | which runs there are, and how each stands |
+//! | [`failures`] | why attempts of a run failed, and what waits for another |
+//! | [`attempts`] | what became of one shard, attempt by attempt |
 //! | [`lost`] | which runs were lost while they were open |
 //! | [`dead`] | which shards have used up their attempts |
 //! | [`refused`] | which messages were refused or set aside |
@@ -30,12 +32,19 @@ use crate::chain;
 use crate::id::{Namespace, RunId};
 
 #[cfg(feature = "runs")]
+pub mod attempts;
+#[cfg(feature = "runs")]
 pub mod dead;
+#[cfg(feature = "runs")]
+pub mod failures;
 #[cfg(feature = "runs")]
 pub mod jobs;
 pub mod ledger;
 #[cfg(feature = "runs")]
 pub mod lost;
+#[cfg(feature = "runs")]
+#[cfg(test)]
+mod made_up;
 pub mod purged;
 #[cfg(feature = "runs")]
 pub mod queues;

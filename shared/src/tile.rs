@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Fence, Nonce, RunId};
 use crate::wire::{self, Wire, WireError};
 
+mod cell;
 mod plain;
+
+pub use cell::CellError;
 
 /// What kind of work a tile is.
 #[derive(

@@ -37,7 +37,7 @@ mod view;
 mod waiting;
 
 pub use counts::Counts;
-pub use errors::ErrorGroup;
+pub use errors::{ErrorGroup, FailedAttempt};
 pub use issue::OpenTile;
 pub use orders::Chosen;
 pub use view::{Dead, Due};

@@ -6,6 +6,7 @@
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
+use super::failures::Failures;
 use super::ledger::{Entry, Place};
 use super::{LeftOut, ListError, RunError, lost};
 use crate::broker::Broker;
@@ -71,12 +72,26 @@ pub async fn list(
 /// # Errors
 /// When there is no such run, it cannot be told of, or the broker does not answer.
 pub async fn fold(broker: &Broker, run: &RunId) -> Result<Fold, RunError> {
+    fold_by(broker, run, fold_in).await
+}
+
+/// As [`fold`]; `take` folds each record in, and may note what it says.
+pub(super) async fn fold_by(
+    broker: &Broker,
+    run: &RunId,
+    take: impl FnMut(&mut Fold, &Entry),
+) -> Result<Fold, RunError> {
     let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
     let place = Place::of(broker, run).await?;
-    match fold_at(broker, &place, last).await {
+    match fold_at(broker, &place, last, take).await {
         Err(error) => Err(explained(broker, error).await?),
         folded => folded,
     }
+}
+
+/// What every record does.
+fn fold_in(fold: &mut Fold, entry: &Entry) {
+    entry.fold_into(fold);
 }
 
 /// Of a run that is not there its planner may have noted that it was lost.
@@ -97,7 +112,19 @@ async fn explained(broker: &Broker, error: RunError) -> Result<RunError, RunErro
 /// # Errors
 /// As [`fold`].
 pub async fn show(broker: &Broker, run: &RunId) -> Result<RunSummary, RunError> {
-    RunSummary::of(&fold(broker, run).await?).ok_or_else(|| RunError::Headless { run: run.clone() })
+    standing(broker, run).await.map(|(summary, _)| summary)
+}
+
+/// How `run` stands now, and what of it has failed so far.
+///
+/// # Errors
+/// As [`fold`].
+pub async fn standing(broker: &Broker, run: &RunId) -> Result<(RunSummary, Failures), RunError> {
+    let fold = fold(broker, run).await?;
+    match RunSummary::of(&fold) {
+        Some(summary) => Ok((summary, Failures::of(&fold))),
+        None => Err(RunError::Headless { run: run.clone() }),
+    }
 }
 
 /// What `run`'s ledger proves, read as it stands and never from a summary.
@@ -150,14 +177,19 @@ impl Beginning {
     }
 }
 
-/// What the records at `place` up to `last` add up to.
-async fn fold_at(broker: &Broker, place: &Place, last: u64) -> Result<Fold, RunError> {
+/// What the records at `place` up to `last` add up to, each folded in by `fold_in`.
+async fn fold_at(
+    broker: &Broker,
+    place: &Place,
+    last: u64,
+    mut fold_in: impl FnMut(&mut Fold, &Entry),
+) -> Result<Fold, RunError> {
     let run = &place.run;
     let mut fold = Fold::new(run.clone());
     let mut beginning = Beginning::default();
     let take = |entry: Entry| {
         beginning.see(&entry);
-        entry.fold_into(&mut fold);
+        fold_in(&mut fold, &entry);
     };
     place.walk(broker, last, take).await?;
     beginning.check(broker, run)?;

@@ -4,19 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::{LeftOut, ListError};
+use crate::broker::log::ReadError;
 use crate::broker::{Broker, PublishError};
 use crate::chain;
 use crate::clock::UnixMs;
-use crate::id::Session;
+use crate::holdings::{Holdings, Question, number_of};
+use crate::id::{RunId, Session};
+use crate::limits::HELD_MAX;
 use crate::presence::Presence;
+use crate::tile::TileRef;
 use crate::wire;
 
 /// How long workers are given to answer: a machine under load answers within tens of milliseconds.
 const ROLL_CALL: Duration = Duration::from_millis(300);
+
+/// Workers that are asked at once what they hold.
+const AT_ONCE: usize = 64;
 
 /// A worker that was killed stays registered; after this time nobody looks for it any more.
 const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
@@ -105,6 +113,41 @@ pub async fn list(broker: &Broker) -> Result<Listed, ListError> {
         }
     }
     Ok(listed)
+}
+
+/// The names of workers that are registered, by their sessions.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn names(broker: &Broker) -> Result<BTreeMap<Session, String>, ReadError> {
+    let entries = broker.workers().entries(">").await?;
+    let registered = entries.iter().filter_map(|entry| {
+        let worker = wire::decode::<Presence>(entry.value.as_deref()?).ok()?;
+        Some((worker.session, worker.worker.to_string()))
+    });
+    Ok(registered.collect())
+}
+
+/// Which of `workers` hold the tile at this place of a run, as they say: one that does not answer holds nothing.
+pub async fn holding(
+    broker: &Broker,
+    workers: &[Presence],
+    (run, place): (&RunId, TileRef),
+) -> Vec<Session> {
+    let question = wire::encode(&Question::Run(run.clone()));
+    let ask = async |session: Session| {
+        let subject = broker.subjects().holdings(session);
+        let asked = broker.request(subject, question.clone(), ROLL_CALL);
+        let answer: Holdings = wire::decode(&asked.await.ok()?.payload).ok()?;
+        let held = answer.tiles.unpack(HELD_MAX)?;
+        held.contains(&number_of(place)).then_some(session)
+    };
+    let asked = workers.iter().map(|worker| ask(worker.session));
+    let answers = stream::iter(asked).buffered(AT_ONCE);
+    answers
+        .filter_map(|answer| async move { answer })
+        .collect()
+        .await
 }
 
 /// Asks all workers to announce themselves where everybody listens for that.

@@ -91,6 +91,8 @@ const PURE: &[&str] = &[
     "shared/src/ledger",
     "shared/src/limits",
     "shared/src/ranges",
+    "shared/src/reads/attempts/history",
+    "shared/src/reads/failures",
     "shared/src/slicing",
     "shared/src/tile",
     "shared/src/wire",

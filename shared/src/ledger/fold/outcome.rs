@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::errors::ErrorId;
+use super::errors::{ErrorId, FailedAttempt};
 use super::graves::Grave;
 use super::strays::Strays;
 use super::{Cell, FailedCell, Fold, Next};
@@ -214,7 +214,15 @@ impl Fold {
             0 => self.counts.failures += 1,
             _ => self.counts.held += 1,
         }
-        self.errors.count(error, 1);
+        self.errors.count(
+            error,
+            1,
+            FailedAttempt {
+                cell,
+                attempt: attempts,
+                at,
+            },
+        );
         self.exhume(cell.kind, cell.slice, cell.page..cell.page + 1);
         self.waiting.insert(cell, failed);
         self.settle(place, page);
@@ -250,7 +258,16 @@ impl Fold {
         let many = pages.end - pages.start;
         self.counts.count_dead(kind, many);
         self.counts.failures += many;
-        self.errors.count(error, many);
+        let last = FailedAttempt {
+            cell: Cell {
+                kind,
+                slice,
+                page: pages.end.saturating_sub(1) as u32,
+            },
+            attempt: grave.attempts,
+            at,
+        };
+        self.errors.count(error, many, last);
         self.settle(place, pages);
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::graves::Grave;
-use super::{Cell, Counts, ErrorGroup, FailedCell, Fold, OpenTile, Opening};
+use super::{Cell, Counts, ErrorGroup, FailedCell, Fold, Next, OpenTile, Opening};
 use crate::clock::UnixMs;
 use crate::grid::frontier::Frontier;
 use crate::id::RunId;
@@ -122,6 +122,36 @@ impl Fold {
         let failed = self.retries().first().map(|(due, _)| *due);
         let again = self.again.iter().next().map(|(.., grave)| grave.at);
         failed.into_iter().chain(again).min()
+    }
+
+    /// When the last of them is due.
+    pub fn last_retry(&self) -> Option<UnixMs> {
+        let failed = self.retries().last().map(|(due, _)| *due);
+        let again = self.again.iter().map(|(.., grave)| grave.at).max();
+        failed.max(again)
+    }
+
+    /// When another attempt at `cell` is due; `None` where it does not wait for one.
+    pub fn due_of(&self, cell: Cell) -> Option<UnixMs> {
+        let failed = self.waiting.get(cell).and_then(|failed| match failed.next {
+            Next::Due(due) => Some(due),
+            Next::Issued(_) => None,
+        });
+        failed.or_else(|| self.again.get(cell).map(|grave| grave.at))
+    }
+
+    /// Whether `cell` has its success.
+    pub fn is_done(&self, cell: Cell) -> bool {
+        let page = u64::from(cell.page)..u64::from(cell.page) + 1;
+        match self.slices.get(cell.slice) {
+            Some(slice) => slice.cells(cell.kind).done.covers(&page),
+            None => self.slices.finished_in(cell.kind, cell.slice, &page) > 0,
+        }
+    }
+
+    /// What is known of `cell`, if its attempts are used up.
+    pub fn dead_one(&self, cell: Cell) -> Option<Dead<'_>> {
+        self.dead.get(cell).map(|grave| self.dead_at(cell, grave))
     }
 
     /// Those that are due at `now`, as far as their bounds and cursors are known ([`Fold::forgotten`]).
