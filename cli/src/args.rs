@@ -12,7 +12,7 @@ use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 mod listed;
 pub mod variables;
 
-pub use listed::{Numbers, Runs, Unreadable};
+pub use listed::{Numbers, Runs, Show, Unreadable};
 
 use crate::config::{Given, Share, Span, check_ids};
 
@@ -131,8 +131,8 @@ pub enum Order {
     Run(RunArgs),
     /// List runs, the newest first
     Runs(Runs),
-    /// Show one run, exactly, from its ledger
-    Show(OfRun),
+    /// Show one run, or one shard of it, exactly, from its ledger
+    Show(Show),
     /// Prove that every cell of a run's grid was committed exactly once
     Audit(OfRun),
     /// End a run: nothing more of it is started, what is queued or runs is stopped

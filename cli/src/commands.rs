@@ -137,7 +137,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Job(order) => job::run(context, order).await,
         Order::Run(flags) => Box::pin(run::run(context, flags)).await,
         Order::Runs(flags) => runs::list(context, &flags).await,
-        Order::Show(of) => runs::show(context, &of.run).await,
+        Order::Show(of) => runs::show(context, &of).await,
         Order::Audit(of) => runs::audit(context, &of.run).await,
         Order::Cancel(of) => orders::of_run(context, Verb::Cancel, &of.run).await,
         Order::Retry(of) => orders::of_run(context, Verb::Retry, &of.run).await,

@@ -83,6 +83,14 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             reads::RunError::Api(error) => code_of_cause(error),
         };
     }
+    if let Some(error) = cause.downcast_ref::<reads::attempts::ShardError>() {
+        return match error {
+            reads::attempts::ShardError::Run(error) => code_of_cause(error),
+            reads::attempts::ShardError::NoSlice { .. }
+            | reads::attempts::ShardError::NoPage { .. }
+            | reads::attempts::ShardError::NoQuestion { .. } => Some(MISUSE),
+        };
+    }
     if let Some(error) = cause.downcast_ref::<reads::ListError>() {
         return match error {
             reads::ListError::Read(error) => code_of_cause(error),

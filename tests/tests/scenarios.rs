@@ -62,6 +62,8 @@ mod runs;
 mod says;
 #[path = "scenarios/services.rs"]
 mod services;
+#[path = "scenarios/shown.rs"]
+mod shown;
 #[path = "scenarios/small.rs"]
 mod small;
 #[path = "scenarios/submissions.rs"]

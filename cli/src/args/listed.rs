@@ -1,7 +1,8 @@
-//! Flags of lists: `gridloom runs`, `gridloom unreadable ...`
+//! Flags of what lists and shows: `gridloom runs`, `gridloom show`, `gridloom unreadable ...`
 
 use clap::{Args, Subcommand};
-use gridloom_shared::id::JobName;
+use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::tile::Cell;
 
 /// What to do with messages that could not be understood or carried out.
 #[derive(Debug, Subcommand)]
@@ -36,6 +37,16 @@ pub struct Runs {
     /// At most so many
     #[arg(long, value_name = "N", default_value = "50", value_parser = at_least_one())]
     pub limit: usize,
+}
+
+/// Flags of `show`.
+#[derive(Args, Debug)]
+pub struct Show {
+    /// The run's id
+    pub run: RunId,
+    /// Show every attempt of one shard, as 3/7 for page 7 of slice 3
+    #[arg(long, value_name = "SLICE/PAGE")]
+    pub shard: Option<Cell>,
 }
 
 /// How many: a list of none answers nothing.

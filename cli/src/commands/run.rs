@@ -19,6 +19,7 @@ use super::{Context, installation};
 use crate::args::RunArgs;
 use crate::fault::{Misuse, Verdict};
 
+mod failure;
 mod value;
 mod wait;
 

@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::reads;
+use gridloom_shared::reads::failures::Failures;
 use gridloom_shared::waiting::Waiting;
 use serde::Serialize;
 
 use super::{Context, installation};
-use crate::args::Runs;
+use crate::args;
 use crate::fault::Verdict;
 use crate::output::{Align, Table, counted, grouped, grouped_digits, spoken};
 
 mod audit;
 mod dead;
+mod failures;
+mod shard;
 
 pub use audit::{audit, show_report};
 pub use dead::dead;
@@ -30,7 +32,7 @@ const TROUBLES: usize = 3;
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn list(context: &Context, flags: &Runs) -> anyhow::Result<Verdict> {
+pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     let listed = reads::runs::list(&broker, flags.job.as_ref(), flags.limit).await?;
     if let Some(job) = &flags.job
@@ -86,13 +88,17 @@ fn standing(run: &RunSummary) -> String {
     }
 }
 
-/// Shows one run.
+/// Shows one run, or one shard of it.
 ///
 /// # Errors
 /// When there is none, or the broker does not answer.
-pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
+pub async fn show(context: &Context, flags: &args::Show) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    let summary = reads::runs::show(&broker, run).await?;
+    let run = &flags.run;
+    if let Some(cell) = flags.shard {
+        return shard::show(context, &broker, (run, cell)).await;
+    }
+    let (summary, failures) = reads::runs::standing(&broker, run).await?;
     let waits = match summary.state.ended() {
         true => Some(Vec::new()),
         false => reads::waits::of(&broker, run).await,
@@ -104,6 +110,7 @@ pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
     };
     let details = RunDetails {
         summary,
+        failures,
         troubles,
         planner_answers: waits.is_some(),
         waits: waits.unwrap_or_default(),
@@ -111,6 +118,7 @@ pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
     context.output.show(&details, |output| {
         let summary = &details.summary;
         output.say(facts(&details).render(None));
+        failures::show(output, run, &details.failures);
         if summary.shards.dead > 0 {
             output.note(format!(
                 "see the errors of dead shards with gridloom dead list {run}"
@@ -121,7 +129,7 @@ pub async fn show(context: &Context, run: &RunId) -> anyhow::Result<Verdict> {
 }
 
 /// What workers lack, as they say: it may be what a shard asked to wait for.
-async fn troubles(broker: &Broker) -> Vec<String> {
+pub(super) async fn troubles(broker: &Broker) -> Vec<String> {
     let workers = reads::workers::roll_call(broker).await.unwrap_or_default();
     let troubled = workers.iter().filter(|it| !it.trouble.is_empty());
     let said = troubled.map(|it| format!("{} on worker {}", it.trouble, it.worker));
@@ -133,6 +141,8 @@ async fn troubles(broker: &Broker) -> Vec<String> {
 struct RunDetails {
     #[serde(flatten)]
     summary: RunSummary,
+    #[serde(flatten)]
+    failures: Failures,
     /// What it waits for, the first reason first.
     waits: Vec<Waiting>,
     /// What workers lack meanwhile, where a shard asked to wait.
@@ -157,8 +167,15 @@ fn facts(details: &RunDetails) -> Table {
             "no planner answers; start one with gridloom planner",
         );
     }
-    for waiting in &details.waits {
+    // The ledger says more of what waits for a retry than the planner does.
+    let is_told = |waiting: &&Waiting| {
+        details.failures.retries.is_some() && matches!(waiting, Waiting::Retry { .. })
+    };
+    for waiting in details.waits.iter().filter(|waiting| !is_told(waiting)) {
         table.fact("waits for", waiting.to_string());
+    }
+    if let Some(retries) = &details.failures.retries {
+        table.fact("retries", failures::waiting(retries));
     }
     for trouble in &details.troubles {
         table.fact("trouble", trouble);

@@ -15,13 +15,14 @@ use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
 use gridloom_shared::reads::ledger::Entry;
-use gridloom_shared::reads::{RunError, runs, waits};
+use gridloom_shared::reads::{self, RunError, waits};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::waiting::Waiting;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::commands::Context;
+use super::failure;
+use crate::commands::{Context, runs};
 use crate::fault::{Gone, Misuse, Verdict};
 use crate::output::{Progress, counted, grouped};
 
@@ -44,6 +45,8 @@ struct Watch<'a> {
     connected: Instant,
     /// What is waited for, in words.
     words: String,
+    /// Whether the first failure was told.
+    told: bool,
 }
 
 /// What was submitted.
@@ -91,6 +94,7 @@ pub(super) async fn to_the_end(
         moved: (Instant::now(), None),
         connected: Instant::now(),
         words: String::new(),
+        told: false,
     };
     let goes_on = || format!("wait any longer (the run goes on: gridloom show {run})");
     loop {
@@ -144,7 +148,24 @@ impl Watch<'_> {
         };
         if let Some(entry) = Entry::read(self.broker.subjects(), &record) {
             entry.fold_into(&mut self.fold);
+            self.tell_the_first_failure();
         }
+    }
+
+    /// Says once that something failed, as soon as it does.
+    fn tell_the_first_failure(&mut self) {
+        if self.told {
+            return;
+        }
+        let Some(failure) = failure::first(&self.fold) else {
+            return;
+        };
+        self.told = true;
+        let run = self.fold.run();
+        self.progress.note(&format!(
+            "{}: {failure}\nsee what else fails, and what is tried again, with gridloom show {run}",
+            run.job()
+        ));
     }
 
     /// An error if the run was opened for another submission with the same request id.
@@ -208,7 +229,9 @@ impl Watch<'_> {
         }
         if self.fold.opening().is_none() {
             // The planner's answer may have been missed.
-            if let Err(RunError::Purged { run }) = runs::fold(self.broker, self.fold.run()).await {
+            if let Err(RunError::Purged { run }) =
+                reads::runs::fold(self.broker, self.fold.run()).await
+            {
                 return Err(purged(&run));
             }
             return Ok(
@@ -218,8 +241,34 @@ impl Watch<'_> {
         }
         Ok(match waits::of(self.broker, self.fold.run()).await {
             None => "waiting: no planner answers; start one with gridloom planner".to_owned(),
-            Some(waits) => waits.first().map_or_else(String::new, in_words),
+            Some(waits) => match waits.first() {
+                None => String::new(),
+                Some(waiting) => self.in_words(waiting).await,
+            },
         })
+    }
+
+    /// Why nothing moves, and what to do about it.
+    async fn in_words(&self, waiting: &Waiting) -> String {
+        let more = match waiting {
+            Waiting::NoWorker { queue } => {
+                format!("; start one with gridloom worker --queue {queue}")
+            }
+            // It may be for want of something.
+            Waiting::Hold { .. } | Waiting::Retry { .. } => {
+                let troubles = runs::troubles(self.broker).await;
+                let troubles = troubles.iter().map(|trouble| format!("; {trouble}"));
+                troubles.collect()
+            }
+            Waiting::NoHandler { .. }
+            | Waiting::QueueFull { .. }
+            | Waiting::Concurrency { .. }
+            | Waiting::Rate { .. }
+            | Waiting::Behind { .. }
+            | Waiting::Aside { .. }
+            | Waiting::Shards { .. } => String::new(),
+        };
+        format!("waiting: {waiting}{more}")
     }
 
     fn finish(self, summary: &RunSummary) -> Verdict {
@@ -243,25 +292,6 @@ impl Watch<'_> {
         } else {
             Verdict::Failed
         }
-    }
-}
-
-/// Why nothing moves, and what to do about it.
-fn in_words(waiting: &Waiting) -> String {
-    match waiting {
-        Waiting::NoWorker { queue } => {
-            format!("waiting: {waiting}; start one with gridloom worker --queue {queue}")
-        }
-        // What is issued is being worked on.
-        Waiting::Shards { .. } => String::new(),
-        Waiting::NoHandler { .. }
-        | Waiting::QueueFull { .. }
-        | Waiting::Concurrency { .. }
-        | Waiting::Rate { .. }
-        | Waiting::Hold { .. }
-        | Waiting::Behind { .. }
-        | Waiting::Aside { .. }
-        | Waiting::Retry { .. } => format!("waiting: {waiting}"),
     }
 }
 
