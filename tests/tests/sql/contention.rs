@@ -82,6 +82,32 @@ async fn postgres_shard_that_waits_beside_a_deadlock_begins_anew_and_again() {
     assert_eq!(database.number(total).await, 6);
 }
 
+/// After a deadlock the line of the job is one for all workers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_shard_that_met_another_waits_for_the_line_of_other_workers() {
+    let Some(database) = Database::new("line").await else {
+        return;
+    };
+    database.execute("CREATE SEQUENCE tries").await;
+    // As another worker's shard does that is in line.
+    let mut holder = database.pool.begin().await.unwrap();
+    let line = "SELECT pg_advisory_xact_lock(hashtextextended('gridloom sum', 0))";
+    sqlx::raw_sql(line).execute(&mut *holder).await.unwrap();
+    let worker = handler(&database.url);
+    let meet = "DO $$ BEGIN IF nextval('tries') = 1 THEN \
+        RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'; END IF; END $$";
+    let trial = job(&[meet, ADD]);
+    let (done, ()) = tokio::join!(run(&worker, &trial), async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        database.until(waits).await;
+        let tries = database.number("SELECT last_value FROM tries").await;
+        assert_eq!(tries, 1);
+        holder.commit().await.unwrap();
+    });
+    assert_eq!(done, Ok(rows(1)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mysql_forty_shards_at_two_hot_rows_go_through() {
     let Some(mut mysql) = MySql::new("hot").await else {
