@@ -24,6 +24,7 @@
 //! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
 //! | [`quick`] | maps whose keys the planner chose |
 //! | [`ranges`] | sets of page numbers, kept as runs |
+//! | `schedule` | when a job fires by the clock (feature `schedules`) |
 //! | [`slicing`] | which slice a key belongs to |
 //! | [`broker`] | everything said to JetStream |
 //! | [`reads`] | what command line, API and console read of an installation |
@@ -48,6 +49,8 @@ pub mod presence;
 pub mod quick;
 pub mod ranges;
 pub mod reads;
+#[cfg(feature = "schedules")]
+pub mod schedule;
 pub mod shown;
 pub mod slicing;
 pub mod submission;

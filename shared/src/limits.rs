@@ -70,6 +70,15 @@ pub const PERCENT_MIN: f64 = 0.000_001;
 /// So many dead shards end a run whose job says nothing of it: nobody looks at more of them one by one.
 pub const ABORT_AFTER_DEFAULT: u64 = 10_000;
 
+// Schedules.
+
+/// Longest cron expression, in bytes: one that names every minute is a sixth of it.
+pub const CRON_BYTES_MAX: usize = 1_024;
+/// Most cron expressions of one schedule. Each is asked for every fire.
+pub const CRON_LIST_MAX: usize = 64;
+/// Shortest cadence of a schedule: each fire is a run with a ledger of its own.
+pub const EVERY_MIN: Duration = Duration::from_secs(1);
+
 // What people send.
 
 /// Largest `params`, as JSON text, in bytes.

@@ -1,0 +1,105 @@
+//! When a job fires by the clock. Pure: the caller says which time it is, and the same question has the same answer.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`cron`] | what an expression means, in civil time and in words |
+//! | `field`, `days`, `words` | its parts: what a field may say, which days those of days name, how it reads |
+//! | [`zone`] | at which instants that is, where clocks change |
+//! | [`every`] | a fixed cadence |
+//!
+//! A fire is known by its **nominal** time, an instant. Those of one schedule are strictly increasing.
+
+pub mod cron;
+mod days;
+pub mod every;
+mod field;
+mod words;
+pub mod zone;
+
+use jiff::civil::DateTime;
+
+use crate::clock::UnixMs;
+use crate::limits::CRON_LIST_MAX;
+
+pub use cron::{Cron, CronError, Dialect, Fault};
+pub use every::{Every, EveryError};
+pub use zone::{Dst, Gap, Overlap, Zone, ZoneError};
+
+/// What says when a job fires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Times of a place's clocks.
+    Clock(Clock),
+    /// A cadence.
+    Every(Every),
+}
+
+/// Cron expressions in one time zone. An instant that several of them name is one fire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clock {
+    crons: Vec<Cron>,
+    zone: Zone,
+    dst: Dst,
+}
+
+/// Why expressions make no schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClockError {
+    /// None of them.
+    #[error("must have a cron expression")]
+    Empty,
+    /// More than anybody oversees.
+    #[error("has {0} cron expressions: at most {CRON_LIST_MAX}")]
+    TooMany(usize),
+}
+
+/// A fire: its nominal time, and whether that is where the schedule has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fire {
+    /// The nominal time.
+    pub at: UnixMs,
+    /// The civil time that the schedule says, where the clocks left it out and the fire was moved behind the gap.
+    pub moved_from: Option<DateTime>,
+}
+
+impl Clock {
+    /// The schedule of these expressions.
+    ///
+    /// # Errors
+    /// When there are none, or too many.
+    pub fn new(crons: Vec<Cron>, zone: Zone, dst: Dst) -> Result<Clock, ClockError> {
+        match crons.len() {
+            0 => Err(ClockError::Empty),
+            found if found > CRON_LIST_MAX => Err(ClockError::TooMany(found)),
+            _ => Ok(Clock { crons, zone, dst }),
+        }
+    }
+
+    fn next_after(&self, after: UnixMs) -> Option<Fire> {
+        let next = |cron| zone::next_after(cron, &self.zone, self.dst, after);
+        // Where one was moved onto another, the other is the one that stands there.
+        let order = |fire: &Fire| (fire.at, fire.moved_from);
+        self.crons.iter().filter_map(next).min_by_key(order)
+    }
+}
+
+impl Schedule {
+    /// The first fire after an instant; `None` when there is none any more.
+    pub fn next_after(&self, after: UnixMs) -> Option<Fire> {
+        match self {
+            Schedule::Clock(clock) => clock.next_after(after),
+            Schedule::Every(every) => every.next_after(after).map(|at| Fire {
+                at,
+                moved_from: None,
+            }),
+        }
+    }
+
+    /// All fires after an instant, in order. Usually without end.
+    pub fn fires_after(&self, after: UnixMs) -> impl Iterator<Item = Fire> {
+        std::iter::successors(self.next_after(after), |fire| self.next_after(fire.at))
+    }
+}
+
+#[cfg(test)]
+mod tests;
