@@ -93,7 +93,12 @@ impl fmt::Display for Waiting {
                 outstanding,
             } => write!(
                 f,
-                "queue {queue} is full for handler {handler}: {outstanding} tiles lie before its workers"
+                "queue {queue} is full for handler {handler}: {outstanding} {} before its workers",
+                if *outstanding == 1 {
+                    "tile lies"
+                } else {
+                    "tiles lie"
+                }
             ),
             Waiting::Concurrency { job, limit } => write!(
                 f,

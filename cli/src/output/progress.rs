@@ -9,7 +9,7 @@ use gridloom_shared::shown::on_one_line;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 
-use super::{Output, grouped, shards_done, spoken};
+use super::{Output, grouped, shards_done, spoken, width};
 
 /// How often a line appears where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -20,6 +20,8 @@ pub struct Progress {
     output: Output,
     title: String,
     bar: Option<ProgressBar>,
+    /// Columns of the bar itself; 0 before it has any.
+    columns: usize,
     began: Instant,
     /// When a line was last due, and what it said.
     said: (Instant, String),
@@ -40,6 +42,7 @@ impl Progress {
             output,
             title,
             bar,
+            columns: 0,
             began: Instant::now(),
             said: (Instant::now(), String::new()),
             line: String::new(),
@@ -65,12 +68,25 @@ impl Progress {
         }
         match &self.bar {
             Some(bar) => {
-                if total.is_some() && bar.length() != total {
-                    bar.set_style(bounded());
-                    bar.set_length(total.unwrap_or(0));
+                let words = on_one_line(words).into_owned();
+                if let Some(total) = total {
+                    let columns = columns(
+                        width(&io::stderr()),
+                        &self.title,
+                        total,
+                        bar.per_sec(),
+                        &words,
+                    );
+                    if self.columns != columns {
+                        self.columns = columns;
+                        bar.set_style(bounded(columns));
+                    }
+                    if bar.length() != Some(total) {
+                        bar.set_length(total);
+                    }
                 }
                 bar.set_position(done);
-                bar.set_message(on_one_line(words).into_owned());
+                bar.set_message(words);
             }
             None => self.line_for_pipes(done, total, words),
         }
@@ -127,17 +143,40 @@ impl Drop for Progress {
     }
 }
 
-#[expect(clippy::expect_used, reason = "the template is a constant, under test")]
-fn bounded() -> ProgressStyle {
-    ProgressStyle::with_template(
-        "{prefix} {bar:24} {human_pos}/{human_len} {percent}% {rate} {wide_msg}",
-    )
+/// Columns of a bar that has room.
+const BAR_MAX: usize = 24;
+/// One that is shorter shows nothing.
+const BAR_MIN: usize = 4;
+
+/// Columns of the bar: as many as title, numbers and words leave of the terminal's. The words come first: they
+/// would be cut.
+fn columns(terminal: Option<u16>, title: &str, total: u64, rate: f64, words: &str) -> usize {
+    let letters = |text: &str| text.chars().count();
+    let numbers = 2 * grouped(total).len() + "/ 100% ".len() + letters(&spoken_rate(rate));
+    let others = letters(&on_one_line(title)) + 1 + 1 + numbers + 1 + letters(words);
+    let terminal = terminal.map_or(usize::MAX, usize::from);
+    terminal.saturating_sub(others).clamp(BAR_MIN, BAR_MAX)
+}
+
+fn spoken_rate(rate: f64) -> String {
+    format!("{}/s", grouped(rate.round() as u64))
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the template is made up of constants, under test"
+)]
+fn bounded(columns: usize) -> ProgressStyle {
+    let bar = format!("{{bar:{columns}}}");
+    ProgressStyle::with_template(&format!(
+        "{{prefix}} {bar} {{human_pos}}/{{human_len}} {{percent}}% {{rate}} {{wide_msg}}"
+    ))
     .expect("the template is well formed")
     .with_key(
         "rate",
         |state: &ProgressState, text: &mut dyn fmt::Write| {
             // Whole shards; a text that cannot be written is a text less.
-            let _ = write!(text, "{}/s", grouped(state.per_sec().round() as u64));
+            let _ = text.write_str(&spoken_rate(state.per_sec()));
         },
     )
     .progress_chars("━╸─")
@@ -157,8 +196,24 @@ fn unbounded() -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn templates_are_well_formed() {
-        let _ = (super::bounded(), super::unbounded());
+        let _ = (bounded(BAR_MIN), bounded(BAR_MAX), unbounded());
+    }
+
+    #[test]
+    fn bar_gives_way_to_the_words_of_the_demo_on_eighty_columns() {
+        let words = "worker-1 119, worker-2 133, worker-3 100";
+        let of = |terminal| columns(terminal, "carrier-delays", 352, 41.0, words);
+        let line =
+            "carrier-delays ".len() + of(Some(80)) + " 352/352 100% 41/s ".len() + words.len();
+        assert!(
+            (BAR_MIN..BAR_MAX).contains(&of(Some(80))) && line <= 80,
+            "{line}"
+        );
+        assert_eq!((of(Some(120)), of(None)), (BAR_MAX, BAR_MAX));
+        assert_eq!(of(Some(40)), BAR_MIN);
     }
 }

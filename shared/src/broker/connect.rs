@@ -37,7 +37,7 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nobody answered at the address.
-    #[error("reach broker at {url}: {cause}; is nats-server running there?")]
+    #[error("reach broker at {url}: {cause}")]
     Unreachable {
         /// The address, without its password.
         url: String,
@@ -265,7 +265,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         Err(_) => {
             return Err(ConnectError::Unreachable {
                 url,
-                cause: "no answer in 3 s".into(),
+                cause: with_hint("no answer in 3 s".to_owned()),
             });
         }
     };
@@ -316,19 +316,36 @@ fn report(event: &Event) {
 
 fn refused(url: String, error: &async_nats::ConnectError) -> ConnectError {
     use async_nats::ConnectErrorKind as Kind;
-    let mut cause = chain(error).to_string();
-    if cause.contains("expected INFO") {
-        cause.push_str(
-            " (what listens there speaks no plain NATS: TLS at once, or another service?)",
-        );
-    }
+    let cause = chain(error).to_string();
     match error.kind() {
         Kind::Authentication | Kind::AuthorizationViolation => ConnectError::Denied { url, cause },
         Kind::ServerParse | Kind::Tls => ConnectError::Address { url, cause },
-        Kind::Dns | Kind::TimedOut | Kind::Io | Kind::MaxReconnects => {
-            ConnectError::Unreachable { url, cause }
-        }
+        Kind::Dns | Kind::TimedOut | Kind::Io | Kind::MaxReconnects => ConnectError::Unreachable {
+            url,
+            cause: with_hint(cause),
+        },
     }
+}
+
+/// Why nobody could be reached, and what that means.
+fn with_hint(cause: String) -> String {
+    const HINTS: [(&str, &str); 3] = [
+        (
+            "expected INFO",
+            "what listens there speaks no plain NATS: TLS at once, or another service?",
+        ),
+        (
+            "corrupt message",
+            "what listens there speaks no TLS: nats:// in place of tls://?",
+        ),
+        (
+            "peer certificate",
+            "it speaks TLS, and this machine does not trust its certificate: is that of its authority installed here?",
+        ),
+    ];
+    let hint = HINTS.iter().find(|(words, _)| cause.contains(words));
+    let hint = hint.map_or("is nats-server running there?", |(_, hint)| hint);
+    format!("{cause}; {hint}")
 }
 
 fn check_version(client: &Client, url: &str) -> Result<(), ConnectError> {

@@ -146,7 +146,7 @@ impl Engine {
             self.health.fine(&Part::Slots);
         } else {
             let why = format!(
-                "no slot is left: {lost} handlers block their threads, or ignore that they are told to stop"
+                "no slot is left ({lost} lost): handlers block their threads, or ignore that they are told to stop"
             );
             self.health.trouble(Part::Slots, why);
         }
