@@ -14,7 +14,7 @@ pub mod variables;
 
 pub use listed::{Numbers, Runs, Show, Unreadable};
 
-use crate::config::{Given, Share, Span, check_ids};
+use crate::config::{Given, MaxBytes, Share, Span, check_ids};
 
 mod dead;
 
@@ -240,7 +240,7 @@ pub struct ListenFlag {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Worker")]
 pub struct WorkerFlags {
-    /// The worker's name [default: host name and process id]
+    /// The worker's name; no two workers should have the same one [default: host name, process id and a part by chance]
     #[arg(
         long,
         env = "GRIDLOOM_WORKER_NAME",
@@ -331,6 +331,17 @@ pub struct StreamFlags {
     )]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
     pub replicas: Option<u8>,
+    /// How large a stream or bucket may become, as ledger=10GiB; several with commas. NAME is shards, ledger, submit,
+    /// history, jobs, runs, state or workers; SIZE may be "unlimited". A stream that is there and smaller grows to it
+    /// [default: submit=256MiB, the others unlimited]
+    #[arg(
+        long = "max-bytes",
+        env = "GRIDLOOM_STREAMS_MAX_BYTES",
+        value_name = "NAME=SIZE",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub max_bytes: Option<Vec<MaxBytes>>,
 }
 
 /// What is kept of runs that are over.

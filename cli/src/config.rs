@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use gridloom_planner::retention::Retention;
 use gridloom_shared::address::Address;
+use gridloom_shared::broker::topology::Sizes;
 use gridloom_shared::chain;
 use gridloom_shared::environment::{self, EnvironmentError};
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
@@ -28,7 +29,7 @@ mod file;
 mod value;
 
 pub use file::{File, check_ids};
-pub use value::{Given, Share, Span};
+pub use value::{Given, MaxBytes, Share, Span};
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "gridloom.toml";
@@ -80,6 +81,8 @@ pub struct QueueConfig {
     pub storage: Storage,
     /// Copies of each stream.
     pub replicas: u8,
+    /// How large streams may become.
+    pub sizes: Sizes,
 }
 
 impl Config {
@@ -196,6 +199,9 @@ impl Config {
     /// How queues are made and expected to be.
     pub fn queue(&self, flags: &QueueFlags) -> QueueConfig {
         let file = &self.file.queue;
+        // What cannot be was refused when the file was read.
+        let sizes = self.file.streams.sizes().unwrap_or_default();
+        let given = flags.streams.max_bytes.iter().flatten();
         QueueConfig {
             ack_deadline: flags.ack_deadline.or(file.ack_deadline).map(|span| span.0),
             storage: flags
@@ -204,6 +210,9 @@ impl Config {
                 .or(file.storage)
                 .unwrap_or(Storage::File),
             replicas: flags.streams.replicas.or(file.replicas).unwrap_or(1),
+            sizes: given.fold(sizes, |sizes, MaxBytes(kept, size)| {
+                sizes.with(*kept, *size)
+            }),
         }
     }
 }

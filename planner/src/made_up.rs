@@ -21,6 +21,8 @@ pub(crate) fn presence(session: u64) -> Presence {
         gone: false,
         named: Packed::default(),
         tolls: Vec::new(),
+        ack_deadlines_ms: Vec::new(),
+        knows: Vec::new(),
         trouble: String::new(),
     }
 }

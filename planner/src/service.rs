@@ -8,6 +8,7 @@
 //! | [`tasks`] | spawns every task, each under its name, and says which one has ended |
 //! | [`doors`] | which queues take new runs |
 //! | [`intake`] | what the loop waits for, and how much of it a round takes in |
+//! | [`attendance`] | answers who asks who plans |
 //! | [`feeds`] | submissions, orders, the ledger's tail, the state of the queue, the workers' presence |
 //! | [`failover`] | looks after the workers, and frees what a dead one held |
 //! | [`standby`] | folds the ledger while another leads |
@@ -24,7 +25,7 @@ use futures_util::future::BoxFuture;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::{self, TopologyError, TopologyOptions};
 use gridloom_shared::chain;
-use gridloom_shared::clock::Boot;
+use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::job::Shares;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -39,6 +40,7 @@ use crate::retention::Retention;
 use crate::toll::Tolls;
 
 mod act;
+mod attendance;
 mod doors;
 mod envoy;
 mod error;
@@ -249,6 +251,8 @@ impl Service {
         tasks.spawn(Task::Keeper, keeper);
         let presence = feeds::presence(self.broker.clone(), self.sender.clone());
         tasks.spawn(Task::Presence, presence);
+        let attendance = attendance::answer(self.broker.clone(), self.facts());
+        tasks.spawn(Task::Attendance, attendance);
         let streams = streams::keep(self.broker.clone(), self.options.topology, replaced_in);
         tasks.spawn(Task::Streams, streams);
         let writer = projection::start(&mut tasks, self.broker.clone(), tell);
@@ -278,6 +282,16 @@ impl Service {
         self.leadership = None;
         around.end().await;
         ended
+    }
+
+    /// What this planner says of itself.
+    fn facts(&self) -> attendance::Facts {
+        attendance::Facts {
+            name: self.options.name.clone(),
+            session: self.session,
+            health: self.health.clone(),
+            started_at: UnixMs::now(),
+        }
     }
 
     /// The lease has come or gone.
@@ -344,10 +358,12 @@ impl Service {
             Ok(leadership) => {
                 let runs = leadership.lead.book().len();
                 tracing::info!(term = term.0, runs, "leads");
+                self.health.took();
                 self.leadership = Some(leadership);
             }
             Err(error) => {
                 tracing::warn!(term = term.0, error = %chain(&error), "failed to take the leadership");
+                self.health.failed_to_take(&error);
                 let holder = error.holder().unwrap_or(term);
                 around.step_down(holder).await;
             }

@@ -124,7 +124,7 @@ name!(
     ResourceName, "resource"
 );
 name!(
-    /// A worker process, as people see it: host and process id, or what its configuration says.
+    /// A worker process, as people see it: what its configuration says, or a name made up of its host and process.
     WorkerName, "worker"
 );
 

@@ -20,6 +20,8 @@
 //! | [`environment`] | which settings stand in the environment |
 //! | [`shown`] | how text from outside is shown to people |
 //! | [`presence`] | what a worker says of itself |
+//! | [`planner`] | what a planner says of itself |
+//! | [`process`] | what a process is called where nobody names it |
 //! | [`holdings`] | what a worker's engine is asked, and how it answers |
 //! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
 //! | [`quick`] | maps whose keys the planner chose |
@@ -45,7 +47,9 @@ pub mod job;
 pub mod lane;
 pub mod ledger;
 pub mod limits;
+pub mod planner;
 pub mod presence;
+pub mod process;
 pub mod quick;
 pub mod ranges;
 pub mod reads;

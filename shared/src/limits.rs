@@ -19,6 +19,11 @@ pub const ENVELOPE_MAX: usize = 4 * 1024;
 /// Most messages of one atomic batch: what the broker takes.
 pub const BATCH_MAX: usize = 1_000;
 
+// Streams.
+
+/// Least bytes that a stream may be given: some of the largest messages fit in.
+pub const STREAM_BYTES_MIN: u64 = 4 * MESSAGE_MAX as u64;
+
 // Names.
 
 /// Longest name of a namespace, job, queue or handler, in bytes: several of them and more make one subject.
@@ -179,6 +184,10 @@ pub const CROWDS_MAX: usize = 256;
 pub const VERSION_TEXT_MAX: usize = 64;
 /// Most bytes in which a worker says what keeps its handlers from working.
 pub const TROUBLE_MAX: usize = 1_024;
+/// Most names of its own configuration that a worker announces.
+pub const KNOWN_MAX: usize = 64;
+/// Most bytes of those names.
+pub const KNOWN_BYTES_MAX: usize = 2 * 1024;
 /// Largest announcement of a worker, in bytes: a planner keeps one of each.
 pub const PRESENCE_MAX: usize = 64 * 1024;
 /// Most workers that a planner keeps: more announce themselves in vain until others are forgotten.
@@ -284,6 +293,12 @@ const NUMBER_BYTES: usize = 9;
 /// Most bytes of one shard's outcome beside its neighbours'.
 const SHARD_BYTES: usize =
     ERROR_MAX + RESULT_MAX + COUNTERS_MAX * (COUNTER_NAME_MAX + 16 + 15) + 64;
+/// Bytes of what a worker says of its queues, handlers and configuration.
+const WORKER_SAYS_MAX: usize = (WORKER_QUEUES_MAX + WORKER_HANDLERS_MAX) * (NAME_MAX + KEY_MORE)
+    + WORKER_QUEUES_MAX * NUMBER_BYTES
+    + KNOWN_BYTES_MAX
+    + KNOWN_MAX * KEY_MORE
+    + TROUBLE_MAX;
 /// Bytes of a run of one tile that is a question with the longest cursor.
 const RUN_OF_ONE: usize = TILE_RUN_BYTES + KEY_MAX + KEY_MORE;
 /// Bytes of a tile's place on the wire.
@@ -332,10 +347,7 @@ const fn fits(record: usize) {
         "a takeover of a whole wave fits into a message"
     );
     assert!(
-        (WORKER_QUEUES_MAX + WORKER_HANDLERS_MAX) * (NAME_MAX + KEY_MORE)
-            + NAMED_MAX
-            + TOLLS_MAX * (RUN_ID_MAX + KEY_MORE + NUMBER_BYTES)
-            <= record,
+        WORKER_SAYS_MAX + NAMED_MAX + TOLLS_MAX * (RUN_ID_MAX + KEY_MORE + NUMBER_BYTES) <= record,
         "a worker of everything can announce itself"
     );
     assert!(
@@ -437,11 +449,7 @@ const _: () = {
         "all tiles that a queue has handed out are taken over at once after a restart of the broker"
     );
     assert!(
-        (WORKER_QUEUES_MAX + WORKER_HANDLERS_MAX) * (NAME_MAX + KEY_MORE)
-            + NAMED_MAX
-            + TROUBLE_MAX
-            + ENVELOPE_MAX
-            <= PRESENCE_MAX,
+        WORKER_SAYS_MAX + NAMED_MAX + ENVELOPE_MAX <= PRESENCE_MAX,
         "a worker of everything can announce itself"
     );
     assert!(

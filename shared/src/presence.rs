@@ -1,14 +1,16 @@
 //! What a worker says of itself: on plain NATS every second and whenever asked, and in the
 //! `workers` bucket while it is registered.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
 use crate::holdings::Packed;
 use crate::id::{HandlerName, QueueName, RunId, Session, WorkerName};
 use crate::limits::{
-    CONCURRENCY_MAX, NAMED_MAX, PRESENCE_MAX, TOLLS_MAX, TROUBLE_MAX, VERSION_TEXT_MAX,
-    WORKER_HANDLERS_MAX, WORKER_LANES_MAX, WORKER_QUEUES_MAX,
+    CONCURRENCY_MAX, KNOWN_BYTES_MAX, KNOWN_MAX, NAMED_MAX, PRESENCE_MAX, TOLLS_MAX, TROUBLE_MAX,
+    VERSION_TEXT_MAX, WORKER_HANDLERS_MAX, WORKER_LANES_MAX, WORKER_QUEUES_MAX,
 };
 use crate::wire;
 
@@ -46,6 +48,14 @@ pub struct Presence {
     /// most [`TOLLS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tolls: Vec<Toll>,
+    /// The ack deadlines that it goes by, in milliseconds: one for each of its queues, in their order. Empty
+    /// before it knows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ack_deadlines_ms: Vec<u64>,
+    /// What of its configuration jobs may name, as `sql/main`: a job that names what this worker has not fails
+    /// here. Of very many only some; see [`Presence::knows_of`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub knows: Vec<String>,
     /// What keeps its handlers from working, in words for people: a database that cannot be reached.
     /// Empty where nothing does; at most [`TROUBLE_MAX`] bytes.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -88,6 +98,18 @@ pub enum PresenceError {
 }
 
 impl Presence {
+    /// Of `all` names what an announcement has room for: the first in order, so that workers with the same
+    /// names say the same.
+    pub fn knows_of(all: impl IntoIterator<Item = String>) -> Vec<String> {
+        let all: BTreeSet<String> = all.into_iter().collect();
+        let mut room = KNOWN_BYTES_MAX;
+        let fits = |name: &String| {
+            room = room.saturating_sub(name.len());
+            room > 0
+        };
+        all.into_iter().take(KNOWN_MAX).take_while(fits).collect()
+    }
+
     /// The announcement in `bytes`. Anybody who may publish one may say anything: who keeps it, keeps what
     /// a worker can be, and nothing else.
     ///
@@ -119,6 +141,17 @@ impl Presence {
             ("bytes of what it holds", presence.named.bytes(), NAMED_MAX),
             ("costs of runs", presence.tolls.len(), TOLLS_MAX),
             ("bytes of trouble", presence.trouble.len(), TROUBLE_MAX),
+            (
+                "ack deadlines",
+                presence.ack_deadlines_ms.len(),
+                WORKER_QUEUES_MAX,
+            ),
+            ("things that it knows", presence.knows.len(), KNOWN_MAX),
+            (
+                "bytes of what it knows",
+                presence.knows.iter().map(String::len).sum(),
+                KNOWN_BYTES_MAX,
+            ),
         ];
         match counts.into_iter().find(|(_, count, most)| count > most) {
             Some((what, count, most)) => Err(PresenceError::Many { what, count, most }),
@@ -146,7 +179,25 @@ mod tests {
             gone: false,
             named: Packed::default(),
             tolls: Vec::new(),
+            ack_deadlines_ms: Vec::new(),
+            knows: Vec::new(),
             trouble: String::new(),
+        }
+    }
+
+    #[test]
+    fn worker_of_many_databases_announces_those_that_have_room() {
+        let names = |count: usize| (0..count).map(|n| format!("sql/{}-{n:05}", "d".repeat(90)));
+        assert_eq!(Presence::knows_of(names(3)).len(), 3);
+        let most = presence_that_knows(Presence::knows_of(names(1_000)));
+        assert!(most.knows.len() > 10);
+        assert_eq!(Presence::read(&wire::encode(&most)), Ok(most));
+    }
+
+    fn presence_that_knows(knows: Vec<String>) -> Presence {
+        Presence {
+            knows,
+            ..presence()
         }
     }
 
@@ -170,6 +221,12 @@ mod tests {
         assert!(refused(|presence| {
             let name = |n| HandlerName::new(format!("h{n}")).unwrap();
             presence.handlers = (0..=WORKER_LANES_MAX).map(name).collect();
+        }));
+        assert!(refused(|presence| {
+            presence.ack_deadlines_ms = vec![1; WORKER_QUEUES_MAX + 1];
+        }));
+        assert!(refused(|presence| {
+            presence.knows = vec!["k".repeat(KNOWN_BYTES_MAX + 1)];
         }));
         assert!(Presence::read(&[0; PRESENCE_MAX + 1]).is_err());
         assert!(Presence::read(b"nonsense").is_err());

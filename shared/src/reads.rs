@@ -13,6 +13,7 @@
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
 //! | [`workers`] | who is there to do it |
+//! | [`planners`] | who plans |
 //!
 //! All but the first are there with the feature `runs`: a worker reads ledgers alone.
 //!
@@ -45,6 +46,8 @@ pub mod lost;
 #[cfg(feature = "runs")]
 #[cfg(test)]
 mod made_up;
+#[cfg(feature = "runs")]
+pub mod planners;
 pub mod purged;
 #[cfg(feature = "runs")]
 pub mod queues;

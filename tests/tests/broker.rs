@@ -11,7 +11,7 @@ use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Pu
 use gridloom_shared::broker::subjects::{Author, ConsumerName};
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::broker::topology::{
-    self, AckDeadline, Finding, TopologyError, TopologyOptions, consumers,
+    self, AckDeadline, Finding, Kept, Size, Sizes, TopologyError, TopologyOptions, consumers,
 };
 use gridloom_shared::broker::{Broker, ConnectError, Options};
 use gridloom_shared::id::{HandlerName, Namespace, QueueName, RunId, Session, Term};
@@ -69,7 +69,7 @@ async fn stored_tiles(broker: &Broker) -> anyhow::Result<u64> {
 async fn drift_is_refused_by_the_name_of_the_setting() -> anyhow::Result<()> {
     let (_server, broker) = ready().await?;
     let other = TopologyOptions {
-        submit_max_bytes: 1 << 20,
+        sizes: Sizes::default().with(Kept::Submit, Size::Bytes(1 << 20)),
         ..TopologyOptions::default()
     };
     let refused = topology::ensure(&broker, &other).await;

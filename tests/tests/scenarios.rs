@@ -26,6 +26,8 @@ mod damage;
 mod databases;
 #[path = "scenarios/dead.rs"]
 mod dead;
+#[path = "scenarios/doctor.rs"]
+mod doctor;
 #[path = "scenarios/effects.rs"]
 mod effects;
 #[path = "scenarios/elastic_job.rs"]
@@ -36,6 +38,8 @@ mod failover;
 mod faults;
 #[path = "scenarios/flow.rs"]
 mod flow;
+#[path = "scenarios/fresh.rs"]
+mod fresh;
 #[path = "scenarios/lists.rs"]
 mod lists;
 #[path = "scenarios/lost.rs"]

@@ -11,6 +11,7 @@ use gridloom_shared::broker::Options;
 use gridloom_shared::broker::topology::AckDeadline;
 use gridloom_shared::environment::EnvironmentError;
 use gridloom_shared::id::{HandlerName, NameError, Namespace, QueueName, WorkerName};
+use gridloom_shared::process;
 
 use crate::handler::{Handler, SharedHandler};
 use crate::health::WorkerHealth;
@@ -123,7 +124,7 @@ impl Builder {
         self
     }
 
-    /// The worker's name, as people see it. Its host and process id if left out.
+    /// The worker's name, as people see it, one of its own. Host, process id and a part by chance if left out.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into());
@@ -200,7 +201,7 @@ impl Builder {
         {
             return Err(BuildError::AckDeadline(deadline));
         }
-        let name = WorkerName::new(self.name.unwrap_or_else(default_name))?;
+        let name = WorkerName::new(self.name.unwrap_or_else(process::name))?;
         let options = match self.options {
             Some(options) => options,
             None => Options::new(self.url, Namespace::new(self.namespace)?, name.as_str()),
@@ -287,24 +288,6 @@ fn handlers(
     }
 }
 
-/// The host's name, as far as it can stand in a worker's, and the process id.
-fn default_name() -> String {
-    let host = std::env::var("HOSTNAME").ok();
-    let host = host
-        .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())
-        .unwrap_or_default();
-    let plain: String = host
-        .trim()
-        .to_ascii_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(36)
-        .collect();
-    let plain = plain.trim_matches('-');
-    let host = if plain.is_empty() { "worker" } else { plain };
-    format!("{host}-{}", std::process::id())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,7 +309,7 @@ mod tests {
                 .settings
                 .name
                 .as_str()
-                .ends_with(&std::process::id().to_string())
+                .contains(&format!("-{}-", std::process::id()))
         );
     }
 

@@ -51,6 +51,13 @@ pub trait Handler: Send + Sync + 'static {
         std::future::ready(())
     }
 
+    /// What of this worker's own configuration a job may name, such as its databases: a job that names another
+    /// one fails here, so the workers of a queue should know the same, and `gridloom doctor` says where they do
+    /// not. Asked once.
+    fn knows(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What keeps it from working at all just now, such as a database that cannot be reached: the
     /// worker is not ready meanwhile, and says so wherever it is asked. Asked every second.
     fn trouble(&self) -> Option<String> {
@@ -77,6 +84,7 @@ pub(crate) trait AnyHandler: Send + Sync + 'static {
     fn probe_boxed(&self, probe: Probe) -> Boxed<'_, ProbedPages>;
     fn grace(&self) -> Duration;
     fn trouble_now(&self) -> Option<String>;
+    fn names_known(&self) -> Vec<String>;
     fn forget_boxed<'a>(
         &'a self,
         runs: &'a [Nonce],
@@ -98,6 +106,10 @@ impl<H: Handler> AnyHandler for H {
 
     fn trouble_now(&self) -> Option<String> {
         self.trouble()
+    }
+
+    fn names_known(&self) -> Vec<String> {
+        self.knows()
     }
 
     fn forget_boxed<'a>(

@@ -28,6 +28,8 @@ pub(crate) enum Part {
     /// The worker as a whole: starting or stopping.
     Worker,
     Broker,
+    /// There are none yet.
+    Streams,
     Ledger,
     /// Handlers that do not end.
     Slots,

@@ -43,6 +43,9 @@ pub(crate) struct Facts {
     pub(crate) named: Mutex<Packed>,
     /// What runs have cost lately.
     pub(crate) tolls: Mutex<Vec<Toll>>,
+    /// What it goes by on each of its queues, in milliseconds; empty until it knows.
+    pub(crate) ack_deadlines_ms: Mutex<Vec<u64>>,
+    pub(crate) knows: Vec<String>,
     pub(crate) health: WorkerHealth,
 }
 
@@ -70,6 +73,12 @@ impl Facts {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
+            ack_deadlines_ms: self
+                .ack_deadlines_ms
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            knows: self.knows.clone(),
             trouble: self.trouble(),
         }
     }
@@ -117,7 +126,9 @@ async fn register(broker: &Broker, facts: &Facts, called: &Notify) {
                 REGISTERED
             }
             Err(error) => {
-                if !std::mem::replace(&mut failing, true) && broker.is_connected() {
+                // Where the bucket is not there, the lanes say so, and who makes it.
+                let told = error.is_of_no_bucket() || !broker.is_connected();
+                if !told && !std::mem::replace(&mut failing, true) {
                     tracing::warn!(error = %chain(&error), "cannot register yet; trying again");
                 }
                 UNREGISTERED

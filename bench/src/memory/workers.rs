@@ -68,6 +68,8 @@ impl Workers {
             gone: false,
             named: Packed::default(),
             tolls: Vec::new(),
+            ack_deadlines_ms: Vec::new(),
+            knows: Vec::new(),
             trouble: String::new(),
         };
         Ok(Worker {

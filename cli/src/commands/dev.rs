@@ -8,6 +8,7 @@ use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
 use gridloom_shared::id::QueueName;
+use gridloom_shared::process;
 use gridloom_shared::telemetry::{self, Endpoints};
 
 use super::Context;
@@ -70,7 +71,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let link = own.connect("gridloom-dev planner", WAIT).await?;
     let topology = service::topology(&context.config.queue(&flags.queue));
     let options = PlannerOptions {
-        name: service::process_name(),
+        name: process::name(),
         topology,
         retention: context.config.retention(&RetentionFlags::default()),
         shares: context.config.shares(&ShareFlags::default()),

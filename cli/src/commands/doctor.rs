@@ -3,22 +3,28 @@
 //!
 //! | room | what it looks at |
 //! |------|------------------|
-//! | [`keys`] | the leadership, and what of the buckets makes no sense |
-//! | [`queues`] | consumers, and what waits for a handler that nobody has |
+//! | [`staff`] | who is there: asked once, for all of these |
+//! | [`planners`] | whether somebody leads, and what keeps planners from it |
 //! | [`submissions`] | what waits on the submit stream, and why |
+//! | [`queues`] | consumers, and what waits for a worker or a handler that nobody has |
+//! | [`alike`] | whether the workers of a queue differ, and have names of their own |
+//! | [`keys`] | what of the buckets makes no sense |
+//! | [`watch`] | what planners have seen and nobody may have heard |
 //! | [`services`] | workers, the ledger |
 //! | [`chart`] | how it is shown |
+//!
+//! Each check that is bad says what to do, and that is right whatever runs already: nobody is told to start what
+//! is there.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gridloom_shared::broker::subjects::DOCTOR_KEY;
-use gridloom_shared::broker::topology::{self, Finding, TopologyOptions};
+use gridloom_shared::broker::topology::{self, Finding, Kept, TopologyOptions};
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
-use gridloom_shared::reads;
 
 use super::Context;
 use crate::args::Doctor;
@@ -27,22 +33,26 @@ use crate::embedded::MINIMUM;
 use crate::fault::{UNREACHABLE, Verdict, code_of};
 use crate::output::spoken;
 
+mod alike;
 mod chart;
 mod keys;
+mod planners;
 mod queues;
 mod services;
+mod staff;
 mod submissions;
 mod watch;
 
 use chart::Chart;
+use staff::Staff;
 
 /// Clocks that differ by more than this make due times look wrong to people.
 const OFFSET_MAX: Duration = Duration::from_secs(1);
 /// How long one check may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Streams and buckets of an installation.
-const ALL_STREAMS: usize = 8;
+/// What is to be done about a broker that does not answer.
+const LOOK_AT_BROKER: &str = "look at the broker's log, and at this client's permissions";
 
 /// Checks everything and shows what it found.
 ///
@@ -56,13 +66,13 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
             let advice = match error.downcast_ref::<ConnectError>() {
                 Some(ConnectError::Unreachable { .. }) if !context.config.nats_chosen => {
                     format!(
-                        "start one (gridloom dev), or name yours with --nats; tried the default {DEFAULT_NATS}"
+                        "where yours runs elsewhere, name it (--nats, GRIDLOOM_NATS); where none runs, start one (gridloom dev); tried the default {DEFAULT_NATS}"
                     )
                 }
                 Some(ConnectError::Unreachable { .. }) => {
-                    "start nats-server there, or check --nats".to_owned()
+                    "see whether nats-server runs there: where it does, the address (--nats, GRIDLOOM_NATS) or the way to it is wrong (port, firewall, TLS); where it does not, start it".to_owned()
                 }
-                _ => String::new(),
+                _ => "what is found says what to change: the address, this client's credentials, or the broker's configuration".to_owned(),
             };
             chart.bad("broker", chain(&*error).to_string(), advice);
             chart.show(&context.output);
@@ -73,21 +83,24 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         }
     };
     look_at_broker(&broker, &mut chart).await;
-    let workers = reads::workers::roll_call(&broker).await?;
+    let staff = Staff::ask(&broker).await?;
     let options = super::service::topology(
         &context
             .config
             .queue(&super::service::of_streams(&flags.streams)),
     );
-    if look_at_streams(&broker, &options, &mut chart).await {
-        submissions::look(&broker, &mut chart).await;
-        queues::look(&broker, &workers, &mut chart).await;
+    let there = look_at_streams(&broker, &options, &staff, &mut chart).await;
+    let leader = planners::look(&broker, &staff, &mut chart).await;
+    if there {
+        submissions::look(&broker, leader.as_deref(), &mut chart).await;
+        queues::look(&broker, &staff, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
         watch::look(&broker, &mut chart).await;
     }
     look_at_permissions(&broker, &mut chart).await;
-    services::look(&broker, &workers, &mut chart).await;
+    services::look(&broker, &staff, &mut chart).await;
+    alike::look(&broker, &staff, &mut chart).await;
     chart.show(&context.output);
     let sick = chart.is_bad();
     Ok(if sick { Verdict::Failed } else { Verdict::Fine })
@@ -108,11 +121,7 @@ async fn look_at_broker(broker: &Broker, chart: &mut Chart) {
                 MINIMUM
             ),
         ),
-        Err(error) => chart.bad(
-            "broker",
-            chain(&error).to_string(),
-            "look at the broker's log",
-        ),
+        Err(error) => chart.bad("broker", chain(&error).to_string(), LOOK_AT_BROKER),
     }
     if began.elapsed() > Duration::from_millis(250) {
         chart.note(
@@ -124,16 +133,17 @@ async fn look_at_broker(broker: &Broker, chart: &mut Chart) {
 }
 
 /// Whether the installation is there.
-async fn look_at_streams(broker: &Broker, options: &TopologyOptions, chart: &mut Chart) -> bool {
+async fn look_at_streams(
+    broker: &Broker,
+    options: &TopologyOptions,
+    staff: &Staff,
+    chart: &mut Chart,
+) -> bool {
     let namespace = broker.subjects().namespace();
     let findings = match topology::verify(broker, options).await {
         Ok(findings) => findings,
         Err(error) => {
-            chart.bad(
-                "streams",
-                chain(&error).to_string(),
-                "look at the broker's log, and at this client's permissions",
-            );
+            chart.bad("streams", chain(&error).to_string(), LOOK_AT_BROKER);
             return false;
         }
     };
@@ -150,15 +160,20 @@ async fn look_at_streams(broker: &Broker, options: &TopologyOptions, chart: &mut
         }
     }
     if !missing.is_empty() {
-        let text = match missing.len() {
-            ALL_STREAMS => format!("namespace {namespace} has none yet"),
-            _ => format!("not there in namespace {namespace}: {}", missing.join(", ")),
+        let text = if missing.len() == Kept::ALL.len() {
+            format!("namespace {namespace} has none yet")
+        } else {
+            format!("not there in namespace {namespace}: {}", missing.join(", "))
         };
-        chart.bad(
-            "streams",
-            text,
-            "start gridloom planner: it makes what is missing",
-        );
+        let advice = if staff.planners.is_empty() {
+            "start gridloom planner (or gridloom dev): it makes what is missing; or check --nats and --namespace".to_owned()
+        } else {
+            let there = staff.planners_named();
+            format!(
+                "the planner that is there makes what is missing within seconds: ask again; if it stays so, the log of {there} says why"
+            )
+        };
+        chart.bad("streams", text, advice);
     }
     if findings.is_empty() {
         chart.ok(
@@ -192,7 +207,7 @@ async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
             "permissions",
             format!("may publish and subscribe in {}.>", subjects.namespace()),
         ),
-        Ok(Err(error)) => chart.bad("permissions", error, "look at this client's permissions"),
+        Ok(Err(error)) => chart.bad("permissions", error, LOOK_AT_BROKER),
         Err(_) => {
             let advice = "allow this user to publish and subscribe there; the broker's log names what it refused";
             chart.bad("permissions", format!("no echo on {echo}"), advice);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
-use gridloom_shared::telemetry;
+use gridloom_shared::{process, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
@@ -32,6 +32,7 @@ pub fn topology(queue: &QueueConfig) -> TopologyOptions {
             Storage::File => topology::Storage::File,
             Storage::Memory => topology::Storage::Memory,
         },
+        sizes: queue.sizes,
         ..TopologyOptions::default()
     }
 }
@@ -55,7 +56,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         ));
     }
     let stop = Stop::listen()?;
-    let name = process_name();
+    let name = process::name();
     let broker = context
         .connect(&format!("gridloom-planner {name}"), WAIT)
         .await?;
@@ -90,25 +91,6 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     endpoints.stop().await;
     broker.drain().await?;
     Ok(Verdict::Fine)
-}
-
-/// `host-1234`, in the letters of names.
-pub fn process_name() -> String {
-    let host = rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .to_lowercase();
-    let plain: String = host
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
-        .take(36)
-        .collect();
-    let plain = plain.trim_start_matches('-');
-    let host = if plain.is_empty() { "host" } else { plain };
-    format!("{host}-{}", std::process::id())
 }
 
 /// Hears the signals that ask a service to stop.
@@ -153,15 +135,5 @@ pub async fn or_at_once<T>(stopping: impl Future<Output = T>) -> T {
             tracing::warn!("told to stop a second time: ending at once");
             std::process::exit(130);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn process_has_a_name_that_may_be_used() {
-        assert!(gridloom_shared::id::WorkerName::new(process_name()).is_ok());
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use gridloom_planner::retention::IDS_LEAST;
 use gridloom_shared::address::Address;
+use gridloom_shared::broker::topology::{Kept, Sizes};
 use gridloom_shared::chain;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
@@ -14,6 +15,7 @@ use gridloom_worker::handlers::exec::ExecCommand;
 use serde::Deserialize;
 
 use super::Span;
+use super::value::size_of;
 use crate::args::{LogStyle, Storage};
 use crate::fault::Misuse;
 use crate::suggest;
@@ -31,6 +33,7 @@ pub struct File {
     pub(super) queue: Queue,
     pub(super) retention: Retention,
     pub(super) planner: Planner,
+    pub(super) streams: Streams,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -70,6 +73,25 @@ pub(super) struct Planner {
     pub(super) open_runs: Option<NonZeroUsize>,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Streams {
+    max_bytes: BTreeMap<String, String>,
+}
+
+impl Streams {
+    /// The sizes that are named.
+    pub(super) fn sizes(&self) -> Result<Sizes, String> {
+        let mut named = self.max_bytes.iter();
+        named.try_fold(Sizes::default(), |sizes, (name, text)| {
+            let kept = Kept::called(name).ok_or_else(|| format!("{name}: is no stream"))?;
+            let size =
+                size_of(text).map_err(|fault| format!("streams.max_bytes.{name}: {fault}"))?;
+            Ok(sizes.with(kept, size))
+        })
+    }
+}
+
 /// Every key, `*` for a name that the user chooses.
 const KEYS: &[&str] = &[
     "nats",
@@ -98,6 +120,14 @@ const KEYS: &[&str] = &[
     "retention.every",
     "planner.shares.*",
     "planner.open_runs",
+    "streams.max_bytes.shards",
+    "streams.max_bytes.ledger",
+    "streams.max_bytes.submit",
+    "streams.max_bytes.history",
+    "streams.max_bytes.jobs",
+    "streams.max_bytes.runs",
+    "streams.max_bytes.state",
+    "streams.max_bytes.workers",
 ];
 
 impl File {
@@ -154,7 +184,7 @@ impl File {
         if let Some(ids) = self.retention.ids {
             check_ids(&ids).map_err(|fault| format!("retention.ids: {fault}"))?;
         }
-        Ok(())
+        self.streams.sizes().map(drop)
     }
 }
 
@@ -229,6 +259,7 @@ fn known_at(at: &[String]) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::broker::topology::Size;
     use gridloom_shared::id::ShareName;
 
     use super::*;
@@ -293,6 +324,28 @@ mod tests {
                 message.contains("line ") && !message.contains("hunter2"),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn every_stream_may_be_given_a_size() {
+        let lines = Kept::ALL.map(|kept| format!("{} = \"8MiB\"", kept.as_str()));
+        let text = format!("[streams.max_bytes]\n{}", lines.join("\n"));
+        let sizes = parse(&text).unwrap().streams.sizes().unwrap();
+        for kept in Kept::ALL {
+            assert_eq!(sizes.named(kept), Some(Size::Bytes(8 << 20)), "{kept:?}");
+        }
+        for (bad, words) in [
+            (
+                "ledger = \"8\"",
+                "streams.max_bytes.ledger: \"8\" must be at least 4MiB",
+            ),
+            ("ledger = \"8 elephants\"", "must be a size"),
+            ("ledger = 8", "line 2"),
+            ("leger = \"8MiB\"", "did you mean \"ledger\"?"),
+        ] {
+            let message = parse(&format!("[streams.max_bytes]\n{bad}")).unwrap_err();
+            assert!(message.contains(words), "{message}");
         }
     }
 

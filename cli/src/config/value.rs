@@ -6,10 +6,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gridloom_shared::address::Address;
+use gridloom_shared::broker::topology::sizes::SizeError;
+use gridloom_shared::broker::topology::{Kept, Size};
 use gridloom_shared::chain;
 use gridloom_shared::duration::parse_duration;
 use gridloom_shared::id::ShareName;
 use gridloom_shared::job::Shares;
+
+use crate::suggest;
 
 /// A length of time, as `500ms` or `1m30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -104,6 +108,33 @@ impl FromStr for Share {
     }
 }
 
+/// How large a stream may become, as `NAME=SIZE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxBytes(pub Kept, pub Size);
+
+impl FromStr for MaxBytes {
+    type Err = String;
+    fn from_str(text: &str) -> Result<MaxBytes, String> {
+        let form = || "must be NAME=SIZE, as ledger=10GiB".to_owned();
+        let (name, size) = text.trim().split_once('=').ok_or_else(form)?;
+        let kept = Kept::called(name.trim()).ok_or_else(|| {
+            let known = Kept::ALL.map(Kept::as_str);
+            format!(
+                "there is no stream {name:?}: it must be one of {}{}",
+                known.join(", "),
+                suggest::hint(name, known)
+            )
+        })?;
+        Ok(MaxBytes(kept, size_of(size.trim())?))
+    }
+}
+
+/// The size that `text` says.
+pub(super) fn size_of(text: &str) -> Result<Size, String> {
+    text.parse()
+        .map_err(|error: SizeError| format!("{text:?} {}", chain(&error)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +179,22 @@ mod tests {
             assert!(bad.parse::<Share>().is_err(), "{bad}");
         }
         assert!("0s".parse::<Span>().is_err());
+    }
+
+    #[test]
+    fn sizes_are_read_from_one_word() {
+        assert_eq!(
+            "ledger=10GiB".parse(),
+            Ok(MaxBytes(Kept::Ledger, Size::Bytes(10 << 30)))
+        );
+        for (bad, words) in [
+            ("ledger", "NAME=SIZE"),
+            ("leger=1GiB", "did you mean \"ledger\"?"),
+            ("ledger=1", "at least 4MiB"),
+            ("ledger=much", "\"much\" must be a size"),
+        ] {
+            let fault = bad.parse::<MaxBytes>().unwrap_err();
+            assert!(fault.contains(words), "{fault}");
+        }
     }
 }

@@ -4,13 +4,17 @@
 //! A planner that takes the leadership over is not ready once that takes longer than [`ROUND`]: it does not act
 //! yet, and its loop stands still meanwhile.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Term;
+use gridloom_shared::telemetry::Health as _;
+
+use super::error::TakeError;
 
 /// A loop that has not gone round for so long stands still: it does so forty times a second.
 const ROUND: Duration = Duration::from_secs(5);
@@ -51,6 +55,8 @@ pub struct Health {
     term: Arc<AtomicU64>,
     rounds: Pulse,
     ledger: Pulse,
+    /// Why the leadership could not be taken the last time; empty once it was.
+    untaken: Arc<Mutex<String>>,
 }
 
 impl Health {
@@ -60,7 +66,29 @@ impl Health {
             term: Arc::default(),
             rounds: Pulse::default(),
             ledger: Pulse::default(),
+            untaken: Arc::default(),
         }
+    }
+
+    /// The leadership could not be taken.
+    pub(super) fn failed_to_take(&self, error: &TakeError) {
+        let why = format!("failed to take the leadership: {}", chain(error));
+        *self.untaken.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// It was taken.
+    pub(super) fn took(&self) {
+        let mut untaken = self.untaken.lock().unwrap_or_else(PoisonError::into_inner);
+        untaken.clear();
+    }
+
+    /// What keeps it from working, or kept it from leading when it should have: empty if nothing does.
+    pub(super) fn trouble(&self) -> String {
+        if let Err(why) = self.ready() {
+            return why;
+        }
+        let untaken = self.untaken.lock().unwrap_or_else(PoisonError::into_inner);
+        untaken.clone()
     }
 
     /// For whoever reads the ledger.

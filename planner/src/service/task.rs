@@ -42,6 +42,7 @@ tasks! {
     Loop Service "the loop"
     Keeper Service "the keeper of the leadership"
     Presence Service "the listener for workers"
+    Attendance Service "the answer to who plans"
     Streams Service "the keeper of the streams"
     Summaries Service "the writer of summaries"
     Standby Service "the standby"

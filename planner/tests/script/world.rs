@@ -378,6 +378,8 @@ impl World {
             gone: false,
             named: Packed::default(),
             tolls: Vec::new(),
+            ack_deadlines_ms: Vec::new(),
+            knows: Vec::new(),
             trouble: String::new(),
         })
     }

@@ -64,10 +64,10 @@ pub struct Fault {
 fn setting(err_code: u64) -> &'static str {
     match err_code {
         code::MAX_BYTES_REQUIRED => {
-            ": set max_bytes_required to false for this account in nats-server's configuration"
+            ": give each stream a size (streams.max_bytes of the planner), or set max_bytes_required to false for this account in nats-server's configuration"
         }
         code::STORAGE_EXCEEDED => {
-            ": raise max_file_store of nats-server's jetstream or max_disk of the account, and look at its disk"
+            ": raise max_file_store of nats-server's jetstream or max_disk of the account, and look at its disk; or give streams smaller sizes (streams.max_bytes of the planner)"
         }
         code::MEMORY_EXCEEDED => {
             ": raise max_memory_store of nats-server's jetstream or max_memory of the account"

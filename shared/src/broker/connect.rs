@@ -265,7 +265,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         Err(_) => {
             return Err(ConnectError::Unreachable {
                 url,
-                cause: with_hint("no answer in 3 s".to_owned()),
+                cause: with_hint("no answer in 3 s"),
             });
         }
     };
@@ -322,13 +322,13 @@ fn refused(url: String, error: &async_nats::ConnectError) -> ConnectError {
         Kind::ServerParse | Kind::Tls => ConnectError::Address { url, cause },
         Kind::Dns | Kind::TimedOut | Kind::Io | Kind::MaxReconnects => ConnectError::Unreachable {
             url,
-            cause: with_hint(cause),
+            cause: with_hint(&cause),
         },
     }
 }
 
 /// Why nobody could be reached, and what that means.
-fn with_hint(cause: String) -> String {
+fn with_hint(cause: &str) -> String {
     const HINTS: [(&str, &str); 3] = [
         (
             "expected INFO",

@@ -92,6 +92,17 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// Whether there is no such bucket, or nobody who keeps it for now.
+    pub fn is_of_no_bucket(&self) -> bool {
+        match self {
+            WriteError::Failed { cause, .. } => {
+                cause.is_stream_missing()
+                    || matches!(cause, ApiError::Request(RequestError::NoResponders { .. }))
+            }
+            WriteError::Conflict { .. } | WriteError::Unknown { .. } => false,
+        }
+    }
+
     /// Whether somebody else wrote first.
     pub fn is_conflict(&self) -> bool {
         matches!(self, WriteError::Conflict { .. })

@@ -334,6 +334,11 @@ impl Subjects {
         format!("{}.roll-call", self.namespace)
     }
 
+    /// Where all planners answer the same question.
+    pub fn planner_call(&self) -> String {
+        format!("{}.planner-call", self.namespace)
+    }
+
     /// Where a planner hears its own echo.
     pub fn echo(&self, session: Session) -> String {
         format!("{}.echo.{session}", self.namespace)

@@ -1,8 +1,8 @@
 //! How each stream, bucket and consumer is configured, and what is drift.
 //!
 //! Created when missing, verified when present. It never changes what is there, except an ack
-//! deadline that the caller named, and subjects that a stream of an earlier build lacks: a setting that differs is somebody's decision or mistake, and is
-//! refused with its name.
+//! deadline or a larger size that the caller named, and subjects that a stream of an earlier build lacks: a setting that
+//! differs is somebody's decision or mistake, and is refused with its name.
 //!
 //! | room | what it decides |
 //! |------|-----------------|
@@ -10,16 +10,19 @@
 //! | [`consumers`] | the settings of each consumer, and under which name it is made |
 //! | [`drift`] | which settings differ |
 //! | [`widen`] | which subjects a stream has to take in besides |
+//! | [`sizes`] | how many bytes each may take, and when it grows |
 //! | [`standing`] | how far a consumer is |
 
 pub mod consumers;
 pub mod drift;
+pub mod sizes;
 pub mod standing;
 pub mod streams;
 mod widen;
 
 pub use consumers::{AckDeadline, LaneConsumer};
 pub use drift::Drift;
+pub use sizes::{Kept, Size, Sizes};
 pub use standing::{LaneStanding, Standing};
 
 use futures_util::future::BoxFuture;
@@ -29,6 +32,7 @@ use serde_json::Value;
 use super::api::{ApiError, Configured, code};
 use super::connect::Broker;
 use super::subjects;
+use crate::id::Namespace;
 use streams::Wanted;
 
 /// What an installation may choose.
@@ -38,8 +42,8 @@ pub struct TopologyOptions {
     pub replicas: usize,
     /// Where tiles that wait are kept: the ledger rebuilds a queue in memory after a restart.
     pub queue_storage: Storage,
-    /// Bytes of ad-hoc messages that may wait; more are refused.
-    pub submit_max_bytes: u64,
+    /// Bytes that streams and buckets may take.
+    pub sizes: Sizes,
     /// Fire records kept for each job, and messages that could not be understood.
     pub history_per_subject: u64,
 }
@@ -49,7 +53,7 @@ impl Default for TopologyOptions {
         TopologyOptions {
             replicas: 1,
             queue_storage: Storage::File,
-            submit_max_bytes: 256 << 20,
+            sizes: Sizes::default(),
             history_per_subject: 10_000,
         }
     }
@@ -80,6 +84,14 @@ pub enum TopologyError {
         cluster: String,
         /// What was configured.
         replicas: usize,
+    },
+    /// Nobody has made the streams yet.
+    #[error(
+        "find the streams of namespace {namespace}: they are not on this broker yet; a planner makes them: start gridloom planner (or gridloom dev) where none runs, or check the namespace"
+    )]
+    Absent {
+        /// The installation.
+        namespace: Namespace,
     },
     /// Not created, and not there.
     #[error("create {what}")]
@@ -118,6 +130,7 @@ impl TopologyError {
             }
             TopologyError::Drift(_)
             | TopologyError::TooFewReplicas { .. }
+            | TopologyError::Absent { .. }
             | TopologyError::Number { .. } => false,
         }
     }
@@ -128,6 +141,7 @@ impl TopologyError {
             TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. } => {
                 cause.is_passing()
             }
+            TopologyError::Absent { .. } => true,
             TopologyError::Drift(_)
             | TopologyError::TooFewReplicas { .. }
             | TopologyError::Number { .. } => false,
@@ -180,7 +194,10 @@ async fn create_missing(
     let mut made = Vec::new();
     for wanted in streams::all(broker.subjects(), options) {
         let found = match look(broker, &wanted).await? {
-            Some(found) => widen::widen(broker, &wanted, found).await?,
+            Some(found) => {
+                let wider = widen::widen(broker, &wanted, found).await?;
+                sizes::grow(broker, &wanted, wider).await?
+            }
             None => create(broker, &wanted).await?,
         };
         if found.did_create {

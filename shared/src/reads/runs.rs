@@ -17,6 +17,9 @@ use crate::ledger::record::PlanRecord;
 use crate::ledger::summary::RunSummary;
 
 pub(super) mod known;
+mod open;
+
+pub use open::open_by_lane;
 
 use known::{Known, known};
 

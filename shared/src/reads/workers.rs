@@ -92,6 +92,14 @@ pub struct Listed {
 /// When the broker does not answer.
 pub async fn list(broker: &Broker) -> Result<Listed, ListError> {
     let answering = roll_call(broker).await?;
+    list_beside(broker, &answering).await
+}
+
+/// As [`list`], where it is known already who answers.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn list_beside(broker: &Broker, answering: &[Presence]) -> Result<Listed, ListError> {
     let here: BTreeSet<Session> = answering.iter().map(|worker| worker.session).collect();
     let mut listed = Listed {
         workers: answering

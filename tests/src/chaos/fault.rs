@@ -467,6 +467,7 @@ impl Field {
             format!("{space}.ledger.default.nobody_s_1.work"),
             format!("{space}.ledger.default.nobody_s_1.takeover"),
             subjects.roll_call(),
+            subjects.planner_call(),
             subjects.broadcast(),
             subjects.all_presence().replace('*', "nobody"),
             subjects.all_presence().replace('*', "0000000000000007"),

@@ -170,7 +170,7 @@ async fn handler_that_nobody_has_is_named_by_doctor_and_to_who_waits_for_it() ->
         .await?;
         let (found, advice) = lacking(stage).await?.context("doctor finds nothing")?;
         assert!(
-            found.contains("queue default wait for handler own"),
+            found.contains("no worker of queue default has handler own"),
             "{found}"
         );
         let start = "start a worker of queue default that has handler own";

@@ -8,7 +8,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::Session;
-use gridloom_shared::presence::Toll;
+use gridloom_shared::presence::{Presence, Toll};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,10 @@ impl Announcer {
     ) -> Announcer {
         let mut handlers: Vec<_> = settings.handlers.keys().cloned().collect();
         handlers.sort();
+        let known = settings.handlers.iter().flat_map(|(name, handler)| {
+            let known = handler.names_known().into_iter();
+            known.map(move |known| format!("{name}/{known}"))
+        });
         let facts = Arc::new(Facts {
             worker: settings.name.clone(),
             session,
@@ -46,6 +50,8 @@ impl Announcer {
             gone: AtomicBool::new(false),
             named: Mutex::default(),
             tolls: Mutex::default(),
+            ack_deadlines_ms: Mutex::default(),
+            knows: Presence::knows_of(known),
             health,
         });
         let farewell = CancellationToken::new();
@@ -75,6 +81,16 @@ impl Announcer {
             .named
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = named;
+    }
+
+    /// The ack deadlines of its queues, in their order.
+    pub(super) fn goes_by(&self, deadlines: impl Iterator<Item = Duration>) {
+        let in_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        *self
+            .facts
+            .ack_deadlines_ms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = deadlines.map(in_ms).collect();
     }
 
     /// What runs have cost since it was said last.

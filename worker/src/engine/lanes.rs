@@ -145,6 +145,15 @@ impl Lanes {
         self.all.iter().all(Feed::has_consumer)
     }
 
+    /// The longest ack deadline of the lanes of `queue`; nothing while none is known.
+    pub(super) fn deadline_of(&self, queue: &QueueName) -> Duration {
+        let of_queue = self.all.iter().filter(|feed| feed.lane.queue == *queue);
+        of_queue
+            .map(|feed| feed.ack_deadline)
+            .max()
+            .unwrap_or_default()
+    }
+
     /// The longest ack deadline of any of them.
     pub(super) fn longest_deadline(&self) -> Duration {
         let deadlines = self.all.iter().map(|feed| feed.ack_deadline);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::chain;
 
 use super::errand::{self, Seen};
@@ -165,9 +166,13 @@ impl Engine {
                     self.drop_unstarted_of(lane);
                 }
                 self.health.fine(&part);
+                self.health.fine(&Part::Streams);
                 if self.lanes.are_there() {
                     self.health.fine(&Part::Worker);
                 }
+                let queues = self.settings.queues.iter();
+                let deadlines = queues.map(|queue| self.lanes.deadline_of(queue));
+                self.announcer.goes_by(deadlines);
                 // Learned on an earlier connection, it is void.
                 if self
                     .lanes
@@ -177,6 +182,12 @@ impl Engine {
                 {
                     self.attach(lane, Duration::ZERO);
                 }
+            }
+            Err(AttachError::Topology(error @ TopologyError::Absent { .. })) => {
+                // All lanes lack the same.
+                self.health
+                    .trouble(Part::Streams, chain(&error).to_string());
+                self.attach(lane, RETRY_LANE);
             }
             Err(AttachError::Topology(error)) if !passes(&error) && !state.has_consumer() => {
                 self.fault = Some(RunError::Topology(error));
@@ -196,10 +207,12 @@ impl Engine {
 }
 
 /// Whether it may be well by itself: a stream that is not there yet, a broker that cannot answer.
-fn passes(error: &gridloom_shared::broker::topology::TopologyError) -> bool {
-    use gridloom_shared::broker::topology::TopologyError as Error;
+fn passes(error: &TopologyError) -> bool {
     match error {
-        Error::Drift(_) | Error::TooFewReplicas { .. } => false,
-        Error::Create { .. } | Error::Look { .. } | Error::Number { .. } => true,
+        TopologyError::Drift(_) | TopologyError::TooFewReplicas { .. } => false,
+        TopologyError::Create { .. }
+        | TopologyError::Look { .. }
+        | TopologyError::Absent { .. }
+        | TopologyError::Number { .. } => true,
     }
 }

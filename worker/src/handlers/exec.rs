@@ -208,6 +208,10 @@ impl Handler for ExecHandler {
         conclude(&shard, name, &ending, &output)
     }
 
+    fn knows(&self) -> Vec<String> {
+        self.commands.keys().cloned().collect()
+    }
+
     fn grace(&self) -> Duration {
         let graces = self.commands.values().map(|command| command.grace);
         graces.max().unwrap_or(GRACE_DEFAULT) + SLACK

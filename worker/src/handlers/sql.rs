@@ -175,6 +175,10 @@ impl Handler for SqlHandler {
         self.remove(runs).await;
     }
 
+    fn knows(&self) -> Vec<String> {
+        self.databases.keys().cloned().collect()
+    }
+
     fn trouble(&self) -> Option<String> {
         let databases = self.databases.values();
         let troubles: Vec<String> = databases.filter_map(|it| it.standing().trouble()).collect();

@@ -1,5 +1,5 @@
 //! What of the queues waits for somebody who is not there: the consumers of their lanes, tiles and runs without a
-//! worker that has their handler.
+//! worker that takes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,74 +7,98 @@ use std::time::Duration;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::LaneStanding;
 use gridloom_shared::chain;
-use gridloom_shared::id::QueueName;
+use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::job::parse::write_duration;
 use gridloom_shared::lane::Lane;
-use gridloom_shared::ledger::summary::RunState;
-use gridloom_shared::presence::Presence;
 use gridloom_shared::reads;
-use gridloom_shared::waiting::Waiting;
+use gridloom_shared::reads::queues::QueueStanding;
 
+use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::staff::{Staff, advice_for_none, named};
 use crate::output::counted;
 
 /// Handlers, and lanes without a worker, that are named.
 const NAMED: usize = 8;
-/// Runs of which is asked what they wait for.
-const RUNS: usize = 20;
+/// Open runs whose lanes are looked at.
+const RUNS: usize = 1_000;
 
-pub(super) async fn look(broker: &Broker, workers: &[Presence], chart: &mut Chart) {
+/// What waits on one lane.
+#[derive(Default)]
+struct Waits {
+    tiles: u64,
+    runs: Vec<RunId>,
+}
+
+pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
+    let at_work = staff.at_work();
     let looked = async {
-        let queues = reads::queues::list(broker, workers).await?;
-        anyhow::Ok((queues, broker.lanes().await?))
+        let queues = reads::queues::list(broker, &at_work).await?;
+        let lanes = broker.lanes().await?;
+        let runs = reads::runs::open_by_lane(broker, RUNS).await?;
+        anyhow::Ok((queues, lanes, runs))
     };
-    let (queues, lanes) = match looked.await {
+    let (queues, lanes, runs) = match looked.await {
         Ok(looked) => looked,
-        Err(error) => return chart.bad("queues", chain(&*error).to_string(), ""),
+        Err(error) => return chart.bad("queues", chain(&*error).to_string(), LOOK_AT_BROKER),
     };
+    look_at_consumers(&queues, &lanes, staff, chart);
+    let mut unserved: BTreeMap<Lane, Waits> = BTreeMap::new();
+    for queue in &queues {
+        for handler in queue.handlers.iter().filter(|one| one.workers == 0) {
+            let lane = Lane::new(queue.queue.clone(), handler.handler.clone());
+            // A worker that stops ends what it holds.
+            let held = if staff.is_being_finished(&lane) {
+                0
+            } else {
+                handler.in_flight
+            };
+            let tiles = handler.pending + held;
+            if tiles > 0 {
+                unserved.entry(lane).or_default().tiles = tiles;
+            }
+        }
+    }
+    for (lane, runs) in runs {
+        if reads::queues::serving(&lane, &at_work) == 0 {
+            unserved.entry(lane).or_default().runs = runs;
+        }
+    }
+    let more = unserved.len().saturating_sub(NAMED);
+    for (lane, waits) in unserved.into_iter().take(NAMED) {
+        tell(&lane, &waits, staff, chart);
+    }
+    if more > 0 {
+        let text = format!("{} more without a worker", counted(more as u64, "handler"));
+        chart.bad("handlers", text, "gridloom queues shows them");
+    }
+}
+
+/// Which consumers there are, and which queues have none.
+fn look_at_consumers(
+    queues: &[QueueStanding],
+    lanes: &BTreeMap<Lane, LaneStanding>,
+    staff: &Staff,
+    chart: &mut Chart,
+) {
     let mut fine = Vec::new();
-    let mut unserved = BTreeMap::new();
-    for queue in queues {
-        match described(&queue.queue, &lanes) {
-            Some(described) => fine.push(described),
-            None => {
-                let text = format!("queue {} has no consumer yet", queue.queue);
-                let advice = format!("start gridloom worker --queue {}: it makes it", queue.queue);
-                chart.note("queues", text, advice);
-            }
+    for QueueStanding { queue, .. } in queues {
+        if let Some(described) = described(queue, lanes) {
+            fine.push(described);
+            continue;
         }
-        for handler in queue.handlers {
-            if handler.pending > 0 && handler.workers == 0 {
-                let lane = Lane::new(queue.queue.clone(), handler.handler);
-                unserved.insert(lane, Some(handler.pending));
-            }
-        }
+        let workers = staff.of_queue(queue);
+        let advice = if workers.is_empty() {
+            advice_for_none(staff, queue)
+        } else {
+            let names = named(workers.iter().map(|worker| worker.worker.as_str()));
+            format!("its workers make it when they may: the log of {names} says what keeps them")
+        };
+        let text = format!("queue {queue} has no consumer yet");
+        chart.note("queues", text, advice);
     }
     if !fine.is_empty() {
         chart.ok("queues", format!("consumers {}", fine.join("; ")));
-    }
-    for lane in waited_for(broker).await {
-        unserved.entry(lane).or_insert(None);
-    }
-    let more = unserved.len().saturating_sub(NAMED);
-    for (lane, tiles) in unserved.into_iter().take(NAMED) {
-        let Lane { queue, handler } = lane;
-        let waits = match tiles {
-            Some(tiles) => format!("{} of queue {queue} wait", counted(tiles, "tile")),
-            None => format!("runs of queue {queue} wait"),
-        };
-        chart.bad(
-            "handlers",
-            format!("{waits} for handler {handler}: no worker that answers has it"),
-            format!("start a worker of queue {queue} that has handler {handler}"),
-        );
-    }
-    if more > 0 {
-        chart.bad(
-            "handlers",
-            format!("and {more} more"),
-            "gridloom queues shows them",
-        );
     }
 }
 
@@ -87,8 +111,8 @@ fn described(queue: &QueueName, lanes: &BTreeMap<Lane, LaneStanding>) -> Option<
     if its.is_empty() {
         return None;
     }
-    let named = its.iter().take(NAMED);
-    let mut names: Vec<String> = named.map(|(_, found)| found.consumer.to_string()).collect();
+    let first = its.iter().take(NAMED);
+    let mut names: Vec<String> = first.map(|(_, found)| found.consumer.to_string()).collect();
     if its.len() > NAMED {
         names.push(format!("{} more", its.len() - NAMED));
     }
@@ -100,25 +124,83 @@ fn described(queue: &QueueName, lanes: &BTreeMap<Lane, LaneStanding>) -> Option<
     Some(format!("{} (ack deadline {deadlines})", names.join(", ")))
 }
 
-/// Lanes of whose handler the leader knows nobody, although runs wait for it: it issues nothing of them.
-async fn waited_for(broker: &Broker) -> BTreeSet<Lane> {
-    let mut lanes = BTreeSet::new();
-    let Ok(listed) = reads::runs::list(broker, None, RUNS).await else {
-        return lanes;
-    };
-    let open = listed
-        .runs
-        .iter()
-        .filter(|run| run.state == RunState::Running);
-    for run in open {
-        // Nobody leads: another check says so.
-        let Some(waits) = reads::waits::of(broker, &run.run).await else {
-            break;
-        };
-        lanes.extend(waits.into_iter().filter_map(|waiting| match waiting {
-            Waiting::NoHandler { queue, handler } => Some(Lane::new(queue, handler)),
-            _ => None,
-        }));
+/// Nobody takes what waits on `lane`.
+fn tell(lane: &Lane, waits: &Waits, staff: &Staff, chart: &mut Chart) {
+    let Lane { queue, handler } = lane;
+    let what = what_waits(waits);
+    let workers = staff.of_queue(queue);
+    if workers.is_empty() {
+        return chart.bad(
+            "workers",
+            format!("no worker of queue {queue} answers: {what} for its handler {handler}"),
+            advice_for_none(staff, queue),
+        );
     }
-    lanes
+    let names = named(workers.iter().map(|worker| worker.worker.as_str()));
+    chart.bad(
+        "handlers",
+        format!("no worker of queue {queue} has handler {handler}: {what} for it ({names} pull from the queue)"),
+        advice_for_handler(lane, staff),
+    );
+}
+
+fn what_waits(waits: &Waits) -> String {
+    let (first, others) = match waits.runs.split_first() {
+        Some((first, others)) => (Some(first), others.len()),
+        None => (None, 0),
+    };
+    let mut all = Vec::new();
+    all.extend((waits.tiles > 0).then(|| counted(waits.tiles, "tile")));
+    all.extend(first.map(|run| format!("run {run}")));
+    all.extend((others > 0).then(|| counted(others as u64, "more run")));
+    let verb = if waits.tiles + waits.runs.len() as u64 == 1 {
+        "waits"
+    } else {
+        "wait"
+    };
+    format!("{} {verb}", all.join(", "))
+}
+
+/// How a worker comes by the handler.
+fn advice_for_handler(lane: &Lane, staff: &Staff) -> String {
+    let Lane { queue, handler } = lane;
+    let elsewhere = staff.workers.iter().filter(|worker| {
+        !worker.stopping && worker.handlers.contains(handler) && !worker.queues.contains(queue)
+    });
+    let elsewhere: Vec<&str> = elsewhere.map(|worker| worker.worker.as_str()).collect();
+    if !elsewhere.is_empty() {
+        return format!(
+            "{} has it and pulls from other queues: let it pull from {queue} too (worker.queues, --queue), or name its queue in the job",
+            named(elsewhere)
+        );
+    }
+    match handler.as_str() {
+        "sql" => format!(
+            "gridloom worker has it once it knows a database: give those of queue {queue} one (worker.databases, --database NAME=URL)"
+        ),
+        "exec" => format!(
+            "gridloom worker has it once it knows a command: give those of queue {queue} one (worker.exec, --exec NAME=COMMAND)"
+        ),
+        _ => format!(
+            "start a worker of queue {queue} that has handler {handler} (.handler(\"{handler}\", ...)), or name another handler in the job and apply it; a run that is not wanted any more: gridloom cancel RUN"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_told_by_its_number() {
+        let run = |n: u64| RunId::new(format!("a_s_{n}")).unwrap();
+        let told = |tiles, runs: &[u64]| {
+            let runs = runs.iter().map(|n| run(*n)).collect();
+            what_waits(&Waits { tiles, runs })
+        };
+        assert_eq!(told(1, &[]), "1 tile waits");
+        assert_eq!(told(0, &[7]), "run a_s_7 waits");
+        assert_eq!(told(3, &[7]), "3 tiles, run a_s_7 wait");
+        assert_eq!(told(0, &[7, 8, 9]), "run a_s_7, 2 more runs wait");
+    }
 }

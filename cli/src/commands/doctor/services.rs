@@ -1,19 +1,14 @@
-//! Who is there: workers that answer, those that are registered and do not, and what the ledger holds.
+//! Workers that answer, those that are registered and do not, and what the ledger holds.
 
 use gridloom_shared::broker::Broker;
-use gridloom_shared::presence::Presence;
-use gridloom_shared::reads;
 
 use super::chart::Chart;
+use super::staff::{Staff, named};
 use crate::output::counted;
 
-/// Silent workers that are named.
-const NAMED: usize = 5;
-
-pub(super) async fn look(broker: &Broker, workers: &[Presence], chart: &mut Chart) {
-    if workers.is_empty() {
-        chart.note("workers", "none answers", "start one: gridloom worker");
-    } else {
+pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
+    let workers = &staff.workers;
+    if !workers.is_empty() {
         let tiles = workers
             .iter()
             .map(|worker| u64::from(worker.capacity))
@@ -23,6 +18,15 @@ pub(super) async fn look(broker: &Broker, workers: &[Presence], chart: &mut Char
             "workers",
             format!("{all}, {} at once", counted(tiles, "tile")),
         );
+    } else if staff.silent.is_empty() {
+        chart.note(
+            "workers",
+            "none answers",
+            "start one: gridloom worker --queue QUEUE",
+        );
+    } else {
+        let advice = "see whether those still run that are registered: where none does, start gridloom worker";
+        chart.note("workers", "none answers", advice);
     }
     for worker in workers.iter().filter(|worker| !worker.trouble.is_empty()) {
         chart.bad(
@@ -31,7 +35,7 @@ pub(super) async fn look(broker: &Broker, workers: &[Presence], chart: &mut Char
             "the shards are held meanwhile, none is lost: see that what it names can be reached from there",
         );
     }
-    look_at_registrations(broker, chart).await;
+    look_at_registrations(staff, chart);
     if let Ok(state) = broker.info(&broker.subjects().ledger()).await {
         chart.ok(
             "ledger",
@@ -44,24 +48,22 @@ pub(super) async fn look(broker: &Broker, workers: &[Presence], chart: &mut Char
     }
 }
 
-async fn look_at_registrations(broker: &Broker, chart: &mut Chart) {
-    let Ok(listed) = reads::workers::list(broker).await else {
-        return;
-    };
-    let silent = listed.workers.iter().filter(|worker| !worker.answers);
-    let silent: Vec<_> = silent
+fn look_at_registrations(staff: &Staff, chart: &mut Chart) {
+    let silent: Vec<String> = staff
+        .silent
+        .iter()
         .map(|worker| format!("{} (last heard {})", worker.worker, worker.last_seen))
         .collect();
     if !silent.is_empty() {
         let all = counted(silent.len() as u64, "worker");
-        let named = silent[..silent.len().min(NAMED)].join(", ");
+        let names = named(silent.iter().map(String::as_str));
         chart.note(
             "workers",
-            format!("{all} registered and silent: {named}"),
+            format!("{all} registered and silent: {names}"),
             "what a dead one held starts elsewhere within seconds while a planner leads; else look at its machine",
         );
     }
-    for left_out in &listed.left_out {
+    for left_out in &staff.left_out {
         chart.note(
             "workers",
             format!("registration {left_out}"),

@@ -8,6 +8,7 @@ use gridloom_shared::broker::subjects::{LEADER_KEY, UNSEEN_KEY};
 use gridloom_shared::chain;
 use gridloom_shared::reads;
 
+use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use crate::output::counted;
 
@@ -32,7 +33,7 @@ async fn look_at_unseen(broker: &Broker, chart: &mut Chart) {
     let unseen = match reads::dead::unseen(broker).await {
         Ok(Some(unseen)) => unseen,
         Ok(None) => return,
-        Err(error) => return chart.bad("dead shards", chain(&error).to_string(), ""),
+        Err(error) => return chart.bad("dead shards", chain(&error).to_string(), LOOK_AT_BROKER),
     };
     let text = format!(
         "{} of {} purged before anybody retried or dropped them, the last of run {} at {}",
@@ -85,7 +86,7 @@ fn look_at_runs_set_aside(lease: &LeaseValue, chart: &mut Chart) {
 async fn look_at_lost_runs(broker: &Broker, chart: &mut Chart) {
     let lost = match reads::lost::list(broker).await {
         Ok(lost) => lost,
-        Err(error) => return chart.bad("lost runs", chain(&error).to_string(), ""),
+        Err(error) => return chart.bad("lost runs", chain(&error).to_string(), LOOK_AT_BROKER),
     };
     let more = lost.len().saturating_sub(NAMED);
     for run in lost.iter().take(NAMED) {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use gridloom_shared::address::Address;
 use gridloom_shared::broker::Options;
 use gridloom_shared::chain;
+use gridloom_shared::process;
 use gridloom_shared::telemetry::{self, Health};
 use gridloom_worker::handlers::exec::ExecHandler;
 use gridloom_worker::handlers::noop::Noop;
@@ -15,7 +16,7 @@ use gridloom_worker::handlers::sql::SqlHandler;
 use gridloom_worker::{RunError, Worker};
 use tokio::task::JoinHandle;
 
-use super::{Stop, WAIT, or_at_once, process_name};
+use super::{Stop, WAIT, or_at_once};
 use crate::args::{QueueFlags, WorkerArgs};
 use crate::commands::Context;
 use crate::config::WorkerConfig;
@@ -121,7 +122,7 @@ fn build(
     config: WorkerConfig,
     queue: &QueueFlags,
 ) -> anyhow::Result<(Worker, Vec<&'static str>)> {
-    let name = config.name.map_or_else(process_name, String::from);
+    let name = config.name.map_or_else(process::name, String::from);
     let client = format!("gridloom-worker {name}");
     let mut options = Options::new(
         context.config.nats.clone(),

@@ -56,7 +56,33 @@ enum Made {
 }
 
 /// The current consumer of `lane`, made if there is none or if the one that was named is gone.
+///
+/// # Errors
+/// [`TopologyError::Absent`] where no planner has made the streams yet, or the broker does not answer, or what
+/// it has will not do.
 pub async fn ensure_lane(
+    broker: &Broker,
+    lane: &Lane,
+    deadline: AckDeadline,
+) -> Result<LaneConsumer, TopologyError> {
+    let made = ensure_lane_of_streams(broker, lane, deadline).await;
+    made.map_err(|error| match error {
+        TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. }
+            if cause.is_stream_missing() =>
+        {
+            absent(broker)
+        }
+        error => error,
+    })
+}
+
+fn absent(broker: &Broker) -> TopologyError {
+    TopologyError::Absent {
+        namespace: broker.subjects().namespace().clone(),
+    }
+}
+
+async fn ensure_lane_of_streams(
     broker: &Broker,
     lane: &Lane,
     deadline: AckDeadline,

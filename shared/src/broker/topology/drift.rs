@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::sizes::{self, MAX_BYTES};
+
 /// A setting that is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
@@ -27,7 +29,21 @@ impl Drift {
                 "an earlier build made it; it holds nothing but tiles that wait, and the ledger fills it again: stop the planners, delete it (nats stream rm {what}), start them"
             );
         }
+        if self.setting == MAX_BYTES {
+            return self.advice_of_size();
+        }
         "set it back (nats stream edit), or start with the options it was made with".to_owned()
+    }
+
+    fn advice_of_size(&self) -> String {
+        let size = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+        let what = &self.what;
+        if sizes::is_more(&size(&self.expected), &size(&self.found)) {
+            return "a planner that starts with this size makes it so; those that run were started with another one".to_owned();
+        }
+        format!(
+            "a stream that is made smaller may lose what does not fit, so only you do it (nats stream edit {what} --max-bytes); or name the size that it has (streams.max_bytes)"
+        )
     }
 }
 
@@ -119,6 +135,24 @@ mod tests {
         assert!(deleted("grid-shards", "subjects"));
         assert!(!deleted("grid-shards", "storage"));
         assert!(!deleted("grid-ledger", "subjects"));
+    }
+
+    #[test]
+    fn stream_that_is_too_large_is_made_smaller_by_hand_alone() {
+        let drift = |expected: &str, found: &str| Drift {
+            what: "grid-ledger".into(),
+            setting: MAX_BYTES.into(),
+            expected: expected.into(),
+            found: found.into(),
+        };
+        for (expected, found) in [("10", "20"), ("10", "-1")] {
+            let advice = drift(expected, found).advice();
+            assert!(advice.contains("stream edit grid-ledger"), "{advice}");
+        }
+        for (expected, found) in [("20", "10"), ("-1", "10")] {
+            let advice = drift(expected, found).advice();
+            assert!(advice.contains("planner that starts"), "{advice}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::sizes::{Kept, MAX_BYTES, Size};
 use super::{Storage, TopologyOptions};
 use crate::broker::subjects::{BucketName, Subjects};
 
@@ -11,8 +12,10 @@ pub(in crate::broker) const OPEN_BATCHES: &str = "allow_batched";
 /// A stream as it should be.
 pub(super) struct Wanted {
     pub(super) name: String,
-    /// What is compared with what is there.
+    /// What is compared with what is there: of its size only what somebody named.
     pub(super) config: Map<String, Value>,
+    /// What it is made with.
+    size: Size,
     /// Whether sequences begin at the microseconds since 1970, so that a stream that is deleted and
     /// made again never uses one twice.
     first_seq_from_clock: bool,
@@ -29,6 +32,7 @@ impl Wanted {
     pub(super) fn to_create(&self) -> Value {
         let mut config = self.config.clone();
         config.insert("name".into(), self.name.clone().into());
+        config.insert(MAX_BYTES.into(), self.size.setting().into());
         if self.first_seq_from_clock {
             let since = std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
@@ -54,21 +58,24 @@ pub(super) fn all(subjects: &Subjects, options: &TopologyOptions) -> Vec<Wanted>
         history(subjects, options),
     ];
     let buckets = [
-        subjects.jobs(),
-        subjects.runs(),
-        subjects.state(),
-        subjects.workers(),
+        (subjects.jobs(), Kept::Jobs),
+        (subjects.runs(), Kept::Runs),
+        (subjects.state(), Kept::State),
+        (subjects.workers(), Kept::Workers),
     ];
-    all.extend(buckets.iter().map(|name| bucket(name, options)));
+    all.extend(
+        buckets
+            .iter()
+            .map(|(name, kept)| bucket(name, *kept, options)),
+    );
     all
 }
 
-fn stream(name: &str, options: &TopologyOptions, settings: Value) -> Wanted {
+fn stream(name: &str, kept: Kept, options: &TopologyOptions, settings: Value) -> Wanted {
     let mut config = json!({
         "storage": "file",
         "num_replicas": options.replicas,
         "max_msgs": -1,
-        "max_bytes": -1,
         "max_age": 0,
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
@@ -81,13 +88,17 @@ fn stream(name: &str, options: &TopologyOptions, settings: Value) -> Wanted {
     if let (Value::Object(config), Value::Object(settings)) = (&mut config, settings) {
         config.extend(settings);
     }
-    let config = match config {
+    let mut config = match config {
         Value::Object(config) => config,
         _ => Map::new(),
     };
+    if let Some(size) = options.sizes.named(kept) {
+        config.insert(MAX_BYTES.into(), size.setting().into());
+    }
     Wanted {
         name: name.to_owned(),
         config,
+        size: options.sizes.made_with(kept),
         first_seq_from_clock: false,
         open_batches: false,
     }
@@ -108,7 +119,7 @@ fn shards(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     Wanted {
         first_seq_from_clock: true,
         open_batches: options.replicas == 1,
-        ..stream(subjects.shards().as_str(), options, settings)
+        ..stream(subjects.shards().as_str(), Kept::Shards, options, settings)
     }
 }
 
@@ -121,7 +132,7 @@ fn ledger(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     Wanted {
         // Workers know a run, and its tiles, by the sequence of its first record.
         first_seq_from_clock: true,
-        ..stream(subjects.ledger().as_str(), options, settings)
+        ..stream(subjects.ledger().as_str(), Kept::Ledger, options, settings)
     }
 }
 
@@ -131,11 +142,10 @@ fn submit(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
         "subjects": [subjects.all_submits()],
         "retention": "workqueue",
         "discard": "new",
-        "max_bytes": options.submit_max_bytes,
     });
     Wanted {
         first_seq_from_clock: true,
-        ..stream(subjects.submit().as_str(), options, settings)
+        ..stream(subjects.submit().as_str(), Kept::Submit, options, settings)
     }
 }
 
@@ -146,10 +156,15 @@ fn history(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
         "discard": "old",
         "max_msgs_per_subject": options.history_per_subject,
     });
-    stream(subjects.history().as_str(), options, settings)
+    stream(
+        subjects.history().as_str(),
+        Kept::History,
+        options,
+        settings,
+    )
 }
 
-fn bucket(name: &BucketName, options: &TopologyOptions) -> Wanted {
+fn bucket(name: &BucketName, kept: Kept, options: &TopologyOptions) -> Wanted {
     let settings = json!({
         "subjects": [name.subject(">")],
         "retention": "limits",
@@ -158,5 +173,5 @@ fn bucket(name: &BucketName, options: &TopologyOptions) -> Wanted {
         "allow_rollup_hdrs": true,
         "deny_delete": true,
     });
-    stream(name.stream().as_str(), options, settings)
+    stream(name.stream().as_str(), kept, options, settings)
 }

@@ -11,7 +11,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::TopologyError;
+use super::{TopologyError, absent};
 use crate::broker::connect::Broker;
 use crate::broker::kv::{Place, WriteError};
 use crate::broker::subjects::{self, ConsumerName};
@@ -40,7 +40,13 @@ enum Past {
 pub(super) async fn named(broker: &Broker, lane: &Lane) -> Result<Named, TopologyError> {
     let key = broker.subjects().consumer_key(lane);
     let place = broker.state().place_of(&key).await;
-    let place = place.map_err(|error| number_failed(lane, &error))?;
+    let place = place.map_err(|error| {
+        if error.cause.is_stream_missing() {
+            absent(broker)
+        } else {
+            number_failed(lane, &error)
+        }
+    })?;
     let number = place.value().and_then(|value| number_in(value));
     Ok(Named { place, number })
 }

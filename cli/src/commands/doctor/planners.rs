@@ -1,0 +1,215 @@
+//! Whether somebody leads; if nobody does, whether a planner is there that could, and what keeps it from that.
+
+use std::time::Duration;
+
+use gridloom_planner::leader::{self, LeaseValue};
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::kv::Place;
+use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::planner::Attendance;
+use gridloom_shared::reads;
+use tokio::time::Instant;
+
+use super::LOOK_AT_BROKER;
+use super::chart::Chart;
+use super::staff::{Staff, answer, named};
+use crate::output::spoken;
+
+/// A leader rewrites its lease each second; whoever does not for so long does not lead.
+const SILENT: Duration = Duration::from_secs(3);
+/// What keeps a planner from working for less is not worth a word.
+const PASSING: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the lease tells in the time that a leader needs to rewrite it.
+enum Lease {
+    /// It is rewritten, and its term stands in the register.
+    Leads(LeaseValue),
+    /// It is rewritten, and its holder has not taken over yet.
+    Taken(LeaseValue),
+    /// Nobody rewrites it.
+    Still {
+        /// What it says.
+        said: String,
+        /// Who had it and did not give it up.
+        holder: Option<String>,
+    },
+}
+
+/// Looks, and says who leads.
+pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> Option<String> {
+    let lease = match watch(broker).await {
+        Ok(lease) => lease,
+        Err(error) => {
+            chart.bad("leadership", chain(&error).to_string(), LOOK_AT_BROKER);
+            return None;
+        }
+    };
+    let leader = match lease {
+        Lease::Leads(lease) => {
+            let beside = staff.planners.iter().filter(|one| one.name != lease.name);
+            let beside: Vec<&str> = beside.map(|planner| planner.name.as_str()).collect();
+            let beside = match beside.len() {
+                0 => String::new(),
+                1 => format!("; {} stands by", named(beside)),
+                _ => format!("; {} stand by", named(beside)),
+            };
+            let found = format!("{} leads, term {}{beside}", lease.name, lease.term.0);
+            chart.ok("leadership", found);
+            Some(lease.name)
+        }
+        Lease::Taken(LeaseValue { name, term, .. }) => {
+            chart.bad(
+                "leadership",
+                format!(
+                    "nobody leads yet: {name} holds the lease with term {} and has not taken over",
+                    term.0
+                ),
+                format!(
+                    "it reads the ledger first: wait, and ask again; if it stays so, the log of {name} says why. Nothing need be started"
+                ),
+            );
+            None
+        }
+        Lease::Still { said, holder } => {
+            chart.bad(
+                "leadership",
+                nobody(staff, &said),
+                advice(staff, holder.as_deref()),
+            );
+            None
+        }
+    };
+    for planner in lasting_trouble(broker, staff).await {
+        tell_trouble(&planner, leader.as_deref(), chart);
+    }
+    leader
+}
+
+/// The planners that cannot work, and could not a while ago: one that has just taken over has not read all yet.
+async fn lasting_trouble(broker: &Broker, staff: &Staff) -> Vec<Attendance> {
+    let troubled = |planner: &&Attendance| !planner.trouble.is_empty();
+    let before: Vec<_> = staff.planners.iter().filter(troubled).collect();
+    if before.is_empty() {
+        return Vec::new();
+    }
+    tokio::time::sleep(PASSING).await;
+    let now = reads::planners::roll_call(broker).await.unwrap_or_default();
+    let lasting = now.into_iter().filter(|planner| {
+        let told = before.iter().any(|one| one.session == planner.session);
+        told && !planner.trouble.is_empty()
+    });
+    lasting.collect()
+}
+
+fn nobody(staff: &Staff, said: &str) -> String {
+    match staff.planners.len() {
+        0 => format!("nobody leads, and no planner answers: {said}"),
+        many => format!(
+            "nobody leads, although {} {}: {said}",
+            staff.planners_named(),
+            answer(many)
+        ),
+    }
+}
+
+/// Never to start what runs: who answers is there, and who is silent may be.
+fn advice(staff: &Staff, holder: Option<&str>) -> String {
+    let there = staff.planners_named();
+    match (there.is_empty(), holder) {
+        (false, _) => format!(
+            "nothing need be started: whoever stands by takes the lease 3 s after its holder's last word, so ask again; if it stays so, the log of {there} says what keeps it from leading: mend that, or restart it"
+        ),
+        (true, Some(holder)) => format!(
+            "see whether {holder} still runs on its machine: then its log says what keeps it from the broker (the network, a machine or a process that stands still), and nothing need be started; where it is gone, start gridloom planner: it takes the lease, whatever stands there"
+        ),
+        (true, None) => {
+            "start gridloom planner (or gridloom dev): it takes the lease, whatever stands there"
+                .to_owned()
+        }
+    }
+}
+
+/// A leader that cannot work plans nothing; a standby that cannot is of no use once the leader is gone.
+fn tell_trouble(planner: &Attendance, leader: Option<&str>, chart: &mut Chart) {
+    let Attendance { name, trouble, .. } = planner;
+    let advice = format!(
+        "the log of {name} says more; if it does not pass, restart it: another one that stands by takes over"
+    );
+    match leader {
+        Some(leader) if leader == name => chart.bad(
+            "planners",
+            format!("{name} leads and cannot work: {trouble}"),
+            advice,
+        ),
+        Some(_) => chart.note(
+            "planners",
+            format!("{name} stands by and could not lead: {trouble}"),
+            advice,
+        ),
+        None => chart.bad("planners", format!("{name} cannot lead: {trouble}"), advice),
+    }
+}
+
+async fn watch(broker: &Broker) -> Result<Lease, ReadError> {
+    let bucket = broker.state();
+    let first = match bucket.place_of(LEADER_KEY).await {
+        Ok(place) => place,
+        Err(error) if error.cause.is_stream_missing() => {
+            let said = format!("there is no bucket {} yet", bucket.name());
+            return Ok(Lease::Still { said, holder: None });
+        }
+        Err(error) => return Err(error),
+    };
+    let mut taken = None;
+    let until = Instant::now() + SILENT;
+    while Instant::now() < until {
+        tokio::time::sleep(LOOK).await;
+        if let Ok(place) = bucket.place_of(LEADER_KEY).await
+            && place.revision() != first.revision()
+            && let Ok(lease) = lease(&place)
+            && !lease.free
+        {
+            let term = broker.term_holder().await;
+            let term = term.ok().flatten().map(|holder| holder.term);
+            if term == Some(lease.term) {
+                return Ok(Lease::Leads(lease));
+            }
+            taken = Some(lease);
+        }
+    }
+    if let Some(lease) = taken {
+        return Ok(Lease::Taken(lease));
+    }
+    let ago = first.at().map_or_else(String::new, |at| {
+        let age = UnixMs::now().0.saturating_sub(at.0);
+        format!(" {} ago", spoken(Duration::from_millis(age)))
+    });
+    Ok(match lease(&first) {
+        Ok(LeaseValue {
+            name, free: true, ..
+        }) => Lease::Still {
+            said: format!("the last leader, {name}, gave it up{ago}"),
+            holder: None,
+        },
+        Ok(LeaseValue { name, .. }) => Lease::Still {
+            said: format!("{name} is silent, its last word came{ago}"),
+            holder: Some(name),
+        },
+        Err(why) => Lease::Still {
+            said: format!("the key {LEADER_KEY} of {} {why}", bucket.name()),
+            holder: None,
+        },
+    })
+}
+
+fn lease(place: &Place) -> Result<LeaseValue, String> {
+    match place.value() {
+        Some(value) => leader::parse(value).map_err(|why| format!("is {why}")),
+        None if place.is_deleted() => Err("was deleted".to_owned()),
+        None => Err("was never written".to_owned()),
+    }
+}

@@ -1,0 +1,74 @@
+//! Which lanes the open runs belong on.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::AT_ONCE;
+use super::known::{Known, known};
+use crate::broker::Broker;
+use crate::id::RunId;
+use crate::lane::Lane;
+use crate::ledger::record::{Author, PlanRecord};
+use crate::reads::ListError;
+use crate::wire;
+
+/// Open runs by the lane of their tiles: of `most` of them, those of different jobs before others of the same.
+/// A run of which the ledger does not say it is left out.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn open_by_lane(
+    broker: &Broker,
+    most: usize,
+) -> Result<BTreeMap<Lane, Vec<RunId>>, ListError> {
+    let (known, _) = known(broker).await?;
+    let open = known.into_iter().filter(|run| !run.is_over()).collect();
+    let mut open = of_different_jobs_first(open);
+    open.truncate(most);
+    let lanes = stream::iter(open.iter().map(|run| lane_of(broker, run)));
+    let lanes: Vec<Option<Lane>> = lanes.buffered(AT_ONCE).try_collect().await?;
+    let mut by_lane: BTreeMap<Lane, Vec<RunId>> = BTreeMap::new();
+    for (run, lane) in open.iter().zip(lanes) {
+        if let Some(lane) = lane {
+            by_lane.entry(lane).or_default().push(run.run().clone());
+        }
+    }
+    Ok(by_lane)
+}
+
+/// One run of each job, then a second of each, and so on.
+fn of_different_jobs_first(runs: Vec<Known>) -> Vec<Known> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut numbered: Vec<(usize, Known)> = runs
+        .into_iter()
+        .map(|run| {
+            let before = seen.entry(run.run().job().to_owned()).or_default();
+            *before += 1;
+            (*before, run)
+        })
+        .collect();
+    numbered.sort_by_key(|(number, _)| *number);
+    numbered.into_iter().map(|(_, run)| run).collect()
+}
+
+/// Where the tiles of `run` belong; `None` where it is over or cancelled after all, or has no beginning that can be read.
+async fn lane_of(broker: &Broker, run: &Known) -> Result<Option<Lane>, ListError> {
+    let Some(plan) = run.place.subject(broker, Author::Plan) else {
+        return Ok(None);
+    };
+    let ledger = broker.subjects().ledger();
+    // A summary says late that its run is over.
+    let last = broker.last(&ledger, &plan).await?;
+    let last = last.and_then(|last| wire::decode::<PlanRecord>(&last.payload).ok());
+    let over = |last: &PlanRecord| last.is_end() || matches!(last, PlanRecord::Cancelled(_));
+    if last.as_ref().is_none_or(over) {
+        return Ok(None);
+    }
+    let first = broker.first(&ledger, &plan).await?;
+    let first = first.and_then(|first| wire::decode::<PlanRecord>(&first.payload).ok());
+    Ok(match first {
+        Some(PlanRecord::Opened(opened)) => Some(Lane::of(&opened.job)),
+        Some(_) | None => None,
+    })
+}
