@@ -414,7 +414,7 @@ impl Engine {
             Event::Again(batch) => self.send_again(*batch),
             Event::Claimed { plan, result } => self.claimed(plan, result),
             Event::Stood { run, result } => self.stood(&run, result),
-            Event::Looked { run, result } => self.looked(run, result),
+            Event::Looked { run, ask, result } => self.looked(run, ask, result),
             Event::CaughtUp { epoch, result } => self.caught_up(epoch, result),
             Event::Unread(deliveries) => self.unread_all(deliveries),
             Event::Answered => {}

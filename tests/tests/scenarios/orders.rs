@@ -209,7 +209,8 @@ async fn worker_that_could_not_register_is_registered_soon_although_nobody_calls
         empty(stage).await?;
         start(stage, Worker).await?;
         eventually(SOON, "it finds no bucket", async || {
-            Ok(stage.workers[0].stderr().contains("cannot register yet"))
+            let said = stage.workers[0].stderr();
+            Ok(said.contains("they are not on this broker yet"))
         })
         .await?;
         topology::ensure(&stage.broker, &TopologyOptions::default()).await?;

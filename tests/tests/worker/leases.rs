@@ -11,6 +11,7 @@ use gridloom_shared::ledger::outcomes::{self, Entry, Status};
 use gridloom_shared::ledger::record::{Author, Reason, Record, Takeover, WorkRecord};
 use gridloom_shared::tile::{Tile, TileRef};
 use gridloom_shared::wire;
+use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::wait::eventually;
 use gridloom_worker::{Handler, Shard};
 use tokio::sync::Semaphore;
@@ -165,6 +166,32 @@ async fn takeover_by_another_stops_the_handler_within_100_ms() -> anyhow::Result
         (1, 1)
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn takeover_that_was_missed_behind_thousands_of_others_stops_the_handler()
+-> anyhow::Result<()> {
+    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    let issued = stage.wave(vec![tiles(0, 1, 1)]).await?;
+    let (log, proxy) = (Log::default(), Proxy::start(stage.server.port()).await?);
+    let builder = stage.worker().nats(proxy.url());
+    let worker = Running::start(builder.handler("h", endless(&log)))?;
+    log.until("started").await?;
+    proxy.set(Mode::HalfOpen);
+    // More than one page of a reader.
+    for index in 1..=1_500 {
+        take_over(&stage, OTHER, TileRef { wave: 7, index }).await?;
+    }
+    take_over(&stage, OTHER, issued[0].place()).await?;
+    let begun = Instant::now();
+    proxy.set(Mode::Pass);
+    log.until("stopped").await?;
+    let took = begun.elapsed();
+    ensure!(
+        took < Duration::from_secs(5),
+        "stopped only after {took:?}: with the next renewal"
+    );
+    worker.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,7 @@ pub(super) enum Event {
     /// The takeovers of a run were read.
     Looked {
         run: u64,
+        ask: Ask,
         result: Result<Seen, ReadError>,
     },
     /// Those of all runs, after a reconnect.
@@ -84,11 +85,14 @@ pub(super) enum Event {
     Answered,
 }
 
-/// Takeovers of one run that were read, and up to where.
+/// Takeovers of one run that were read, and up to where. One page of them: whoever may write takeovers may write
+/// many.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) up_to: u64,
     pub(super) takeovers: Vec<(u64, Takeover)>,
+    /// Whether more stand behind them.
+    pub(super) more: bool,
 }
 
 /// Waits, where there is something to wait for: a timer takes a millisecond for nothing.
@@ -171,7 +175,7 @@ pub(super) enum Ask {
     Leader,
 }
 
-/// Reads the takeovers on `subject` that stand after `known`.
+/// Reads the takeovers on `subject` that stand after `known`, the first page of them.
 pub(super) async fn look(
     broker: &Broker,
     subject: &Subject,
@@ -186,22 +190,24 @@ pub(super) async fn look(
     let Some(last) = last.filter(|last| last.seq > known) else {
         return Ok(Seen {
             up_to: known,
-            takeovers: Vec::new(),
+            ..Seen::default()
         });
     };
-    let records = broker
-        .read(&ledger, subject.as_str(), known + 1, Some(last.seq))
-        .await?;
-    let takeovers = records
+    let mut reader = broker.reader(&ledger, subject.as_str(), known + 1, Some(last.seq));
+    let page = reader.next_page().await?.unwrap_or_default();
+    let takeovers = page
         .iter()
         .filter_map(|record| Some((record.seq, wire::decode(&record.payload).ok()?)));
+    // Nothing is left of them where their records have gone.
+    let up_to = page.last().map_or(last.seq, |record| record.seq);
     Ok(Seen {
-        up_to: last.seq,
+        up_to,
         takeovers: takeovers.collect(),
+        more: up_to < last.seq,
     })
 }
 
-/// [`look`] for many runs, one after the other.
+/// [`look`] for many runs, one after the other, up to the first of which more stand.
 pub(super) async fn catch_up(
     broker: Broker,
     epoch: u64,
@@ -212,7 +218,13 @@ pub(super) async fn catch_up(
     let mut all = Vec::new();
     for (run, subject, known) in runs {
         match look(&broker, &subject, known, Ask::Leader).await {
-            Ok(seen) => all.push((run, seen)),
+            Ok(seen) => {
+                let more = seen.more;
+                all.push((run, seen));
+                if more {
+                    break;
+                }
+            }
             Err(error) => {
                 return Event::CaughtUp {
                     epoch,

@@ -117,8 +117,12 @@ impl Engine {
         }
         match result {
             Ok(all) => {
+                let more = all.last().is_some_and(|(_, seen)| seen.more);
                 all.into_iter()
                     .for_each(|(run, seen)| self.apply_takeovers(run, seen));
+                if more {
+                    return self.catch_up(Duration::ZERO);
+                }
                 self.link.state = State::Open;
                 self.health.fine(&Part::Broker);
                 for batch in self.ledger.take_parked() {

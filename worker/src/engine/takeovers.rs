@@ -135,17 +135,24 @@ impl Engine {
         self.errands.add(async move {
             Event::Looked {
                 run: opened,
+                ask,
                 result: errand::look(&broker, &subject, known, ask).await,
             }
         });
     }
 
-    pub(super) fn looked(&mut self, opened: u64, result: Result<Seen, ReadError>) {
+    pub(super) fn looked(&mut self, opened: u64, ask: Ask, result: Result<Seen, ReadError>) {
         if let Some(run) = self.runs.get_mut(opened) {
             run.set_looking(false);
         }
         match result {
-            Ok(seen) => self.apply_takeovers(opened, seen),
+            Ok(seen) => {
+                let (more, up_to) = (seen.more, seen.up_to);
+                self.apply_takeovers(opened, seen);
+                if more {
+                    self.look_after(opened, up_to, ask);
+                }
+            }
             Err(error) => tracing::debug!(error = %chain(&error), "cannot read takeovers"),
         }
     }
