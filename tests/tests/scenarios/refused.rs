@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use gridloom_shared::id::RunId;
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
@@ -80,7 +81,10 @@ async fn run_that_waits_for_room_on_the_queue_can_be_cancelled() -> anyhow::Resu
         let first = queued(stage).await?;
         let info = api(stage, "INFO", &json!({})).await?;
         let mut config = info["config"].clone();
-        config["max_msgs"] = info["state"]["messages"].clone();
+        // Room for the term register to be written again, as it is when an answer to tiles was lost, and not
+        // for the tiles of a run.
+        let stored = info["state"]["bytes"].as_u64().context("bytes")?;
+        config["max_bytes"] = (stored + 500).into();
         api(stage, "UPDATE", &config).await?;
         let job = first.job().parse()?;
         let second = stage.submit(&job, &json!({})).await?;
@@ -97,8 +101,7 @@ async fn run_that_waits_for_room_on_the_queue_can_be_cancelled() -> anyhow::Resu
         assert_eq!(shown(stage, &second).await?["state"], "cancelled");
 
         // There is room again, and the first run goes on as if nothing had been.
-        config["max_msgs"] = (-1).into();
-        api(stage, "UPDATE", &config).await?;
+        api(stage, "UPDATE", &info["config"]).await?;
         stage.start_worker(4, &[]).await?;
         stage.done(&first, 3, SOON).await?;
         Ok(())
