@@ -54,6 +54,8 @@ pub mod queues;
 #[cfg(feature = "runs")]
 pub mod refused;
 #[cfg(feature = "runs")]
+mod roll_call;
+#[cfg(feature = "runs")]
 pub mod runs;
 #[cfg(feature = "runs")]
 pub mod waits;

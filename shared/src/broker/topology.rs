@@ -9,8 +9,8 @@
 //! | [`streams`] | the settings of each stream and bucket |
 //! | [`consumers`] | the settings of each consumer, and under which name it is made |
 //! | [`drift`] | which settings differ |
-//! | [`widen`] | which subjects a stream has to take in besides |
-//! | [`sizes`] | how many bytes each may take, and when it grows |
+//! | [`widen`] | which subjects and how many bytes a stream has to take in besides |
+//! | [`sizes`] | how many bytes each may take, and which is more |
 //! | [`standing`] | how far a consumer is |
 
 pub mod consumers;
@@ -194,10 +194,7 @@ async fn create_missing(
     let mut made = Vec::new();
     for wanted in streams::all(broker.subjects(), options) {
         let found = match look(broker, &wanted).await? {
-            Some(found) => {
-                let wider = widen::widen(broker, &wanted, found).await?;
-                sizes::grow(broker, &wanted, wider).await?
-            }
+            Some(found) => widen::widen(broker, &wanted, found).await?,
             None => create(broker, &wanted).await?,
         };
         if found.did_create {

@@ -6,12 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
 
-use super::{LeftOut, ListError};
+use super::{LeftOut, ListError, roll_call};
 use crate::broker::log::ReadError;
 use crate::broker::{Broker, PublishError};
-use crate::chain;
 use crate::clock::UnixMs;
 use crate::holdings::{Holdings, Question, number_of};
 use crate::id::{RunId, Session};
@@ -172,24 +170,11 @@ pub async fn call(broker: &Broker) -> Result<(), PublishError> {
 /// # Errors
 /// When the question cannot be sent.
 pub async fn roll_call(broker: &Broker) -> Result<Vec<Presence>, PublishError> {
-    let inbox = broker.new_inbox();
-    let mut answers = broker.subscribe(inbox.clone()).await?;
-    broker
-        .publish_with_reply(broker.subjects().roll_call(), inbox, Bytes::new())
-        .await?;
-    let mut workers = BTreeMap::new();
-    let until = Instant::now() + ROLL_CALL;
-    while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
-        match wire::decode::<Presence>(&answer.payload) {
-            Ok(worker) => {
-                workers.insert((worker.worker.clone(), worker.session), worker);
-            }
-            // Nobody listens: the broker says so at once.
-            Err(_) if answer.status.is_some() => break,
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "a worker's answer cannot be read")
-            }
-        }
-    }
+    let call = broker.subjects().roll_call();
+    let workers = roll_call::answers::<Presence>(broker, call, ROLL_CALL, "worker").await?;
+    let workers: BTreeMap<_, _> = workers
+        .into_iter()
+        .map(|worker| ((worker.worker.clone(), worker.session), worker))
+        .collect();
     Ok(workers.into_values().collect())
 }

@@ -9,10 +9,6 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::streams::Wanted;
-use super::{Stream, TopologyError};
-use crate::broker::connect::Broker;
-use crate::broker::subjects;
 use crate::limits::STREAM_BYTES_MIN;
 
 /// The setting of a stream.
@@ -191,31 +187,9 @@ impl fmt::Debug for Sizes {
     }
 }
 
-/// The stream as it is once it may take as much as was named for it.
-pub(super) async fn grow(
-    broker: &Broker,
-    wanted: &Wanted,
-    found: Stream,
-) -> Result<Stream, TopologyError> {
-    let Some(larger) = larger(wanted.config.get(MAX_BYTES), &found.config) else {
-        return Ok(found);
-    };
-    let subject = subjects::api::stream_update(&wanted.name);
-    match broker.api::<Stream>(subject, &larger).await {
-        Ok(updated) => {
-            tracing::info!(stream = wanted.name, max_bytes = %larger[MAX_BYTES], "may take more");
-            Ok(updated)
-        }
-        Err(cause) => Err(TopologyError::Create {
-            what: format!("a larger {}", wanted.what()),
-            cause,
-        }),
-    }
-}
-
 /// What `found` becomes with the size that is wanted; `None` where nobody named one, or it is not more than
 /// `found` has.
-fn larger(wanted: Option<&Value>, found: &Value) -> Option<Value> {
+pub(super) fn larger(wanted: Option<&Value>, found: &Value) -> Option<Value> {
     let wanted = wanted?;
     if !is_more(wanted, found.get(MAX_BYTES)?) {
         return None;

@@ -1,33 +1,43 @@
-//! Which subjects a stream has to take in besides those it has: an installation that an earlier build
-//! made has streams without the newer ones. Nothing is taken away.
+//! What a stream that is there has to take in besides: the subjects that one of an earlier build lacks, and as
+//! many bytes as somebody named for it. Nothing is taken away.
 
 use serde_json::{Map, Value};
 
+use super::sizes::{self, MAX_BYTES};
 use super::streams::Wanted;
 use super::{Stream, TopologyError};
 use crate::broker::connect::Broker;
 use crate::broker::subjects;
 
-/// The stream as it is afterwards.
+/// The stream as it is with all subjects that are wanted, and as large as was named for it.
 pub(super) async fn widen(
     broker: &Broker,
     wanted: &Wanted,
-    found: Stream,
+    mut found: Stream,
 ) -> Result<Stream, TopologyError> {
-    let Some(wider) = wider(&wanted.config, &found.config) else {
-        return Ok(found);
-    };
-    let subject = subjects::api::stream_update(&wanted.name);
-    match broker.api::<Stream>(subject, &wider).await {
-        Ok(updated) => {
-            tracing::info!(stream = wanted.name, "takes in further subjects");
-            Ok(updated)
-        }
-        Err(cause) => Err(TopologyError::Create {
-            what: format!("the subjects of {}", wanted.what()),
-            cause,
-        }),
+    if let Some(wider) = wider(&wanted.config, &found.config) {
+        let what = format!("the subjects of {}", wanted.what());
+        found = update(broker, wanted, &wider, what).await?;
+        tracing::info!(stream = wanted.name, "takes in further subjects");
     }
+    if let Some(larger) = sizes::larger(wanted.config.get(MAX_BYTES), &found.config) {
+        let what = format!("a larger {}", wanted.what());
+        found = update(broker, wanted, &larger, what).await?;
+        tracing::info!(stream = wanted.name, max_bytes = %larger[MAX_BYTES], "may take more");
+    }
+    Ok(found)
+}
+
+/// Gives a stream that is there another configuration. `what` that makes, for whoever reads of its failure.
+async fn update(
+    broker: &Broker,
+    wanted: &Wanted,
+    config: &Value,
+    what: String,
+) -> Result<Stream, TopologyError> {
+    let subject = subjects::api::stream_update(&wanted.name);
+    let updated = broker.api::<Stream>(subject, config).await;
+    updated.map_err(|cause| TopologyError::Create { what, cause })
 }
 
 /// What `found` becomes with all of the subjects that are wanted; `None` where they are there, or where
