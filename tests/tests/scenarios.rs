@@ -66,6 +66,8 @@ mod runs;
 mod says;
 #[path = "scenarios/services.rs"]
 mod services;
+#[path = "scenarios/settings.rs"]
+mod settings;
 #[path = "scenarios/shown.rs"]
 mod shown;
 #[path = "scenarios/small.rs"]

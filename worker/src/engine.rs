@@ -261,42 +261,46 @@ impl Engine {
 
     /// Takes in what else is there already, so that a turn writes and pulls for many tiles at once.
     fn take_ready(&mut self, ended: &mut Vec<Vec<Finished<Holding>>>) {
-        for _ in 0..TURN {
-            match self.takeovers.next().now_or_never() {
-                Some(Some(message)) => self.hear(&message),
-                Some(None) | None => break,
-            }
-        }
-        for _ in 0..TURN {
-            match self.renewals.next().now_or_never() {
-                Some(Some(answer)) => self.renewed(&answer),
-                Some(None) | None => break,
-            }
-        }
-        for _ in 0..TURN {
-            match self.cancelled.next().now_or_never() {
-                Some(Some(message)) => self.hear_leader(&message),
-                Some(None) | None => break,
-            }
-        }
-        for _ in 0..TURN {
-            match self.rings.next().now_or_never() {
-                Some(Some(bell)) => self.hear_bell(&bell),
-                Some(None) | None => break,
-            }
-        }
-        for _ in 0..TURN {
-            match self.errands.next().now_or_never() {
-                Some(event) => self.on_event(event),
-                None => break,
-            }
-        }
+        self.take_in(
+            async |engine| engine.takeovers.next().await,
+            |engine, message| engine.hear(&message),
+        );
+        self.take_in(
+            async |engine| engine.renewals.next().await,
+            |engine, answer| engine.renewed(&answer),
+        );
+        self.take_in(
+            async |engine| engine.cancelled.next().await,
+            |engine, message| engine.hear_leader(&message),
+        );
+        self.take_in(
+            async |engine| engine.rings.next().await,
+            |engine, bell| engine.hear_bell(&bell),
+        );
+        self.take_in(
+            async |engine| Some(engine.errands.next().await),
+            Engine::on_event,
+        );
         self.take_deliveries();
         if self.crew.next(ended, TURN).now_or_never().is_some() {
             ended
                 .drain(..)
                 .flatten()
                 .for_each(|finished| self.finish(finished));
+        }
+    }
+
+    /// Takes in what of one kind is there already.
+    fn take_in<T>(
+        &mut self,
+        mut next: impl AsyncFnMut(&mut Engine) -> Option<T>,
+        take: impl Fn(&mut Engine, T),
+    ) {
+        for _ in 0..TURN {
+            let Some(came) = next(self).now_or_never().flatten() else {
+                break;
+            };
+            take(self, came);
         }
     }
 

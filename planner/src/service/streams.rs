@@ -1,14 +1,15 @@
 //! Looks after the streams and buckets for as long as a planner runs, whether it leads or not: without the
 //! bucket `state` nobody leads, so nobody else could make it again.
 //!
-//! What is gone is made again, empty; what is lost with it is told. It must not decide what is in them.
+//! What is gone is made again, empty; what is lost with it is told. A setting that somebody changed is told once,
+//! and used as it is. It must not decide what is in them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::{StreamName, Subjects};
-use gridloom_shared::broker::topology::{self, Found, TopologyError, TopologyOptions};
+use gridloom_shared::broker::topology::{self, Drift, Found, TopologyError, TopologyOptions};
 use gridloom_shared::chain;
 use tokio::sync::mpsc;
 
@@ -25,11 +26,15 @@ pub(super) async fn ensure(
     options: &TopologyOptions,
 ) -> Result<(), TopologyError> {
     let there = topology::look_over(broker, options).await?;
-    let made = topology::ensure(broker, options).await?;
+    let completed = topology::complete(broker, options).await?;
     if there.iter().any(|found| found.created.is_some()) {
-        tell(broker, &made).await;
+        tell(broker, &completed.made).await;
     }
-    Ok(())
+    if completed.drifts.is_empty() {
+        Ok(())
+    } else {
+        Err(TopologyError::Drift(completed.drifts))
+    }
 }
 
 /// Looks after them until nobody listens any more.
@@ -40,6 +45,7 @@ pub(super) async fn keep(
 ) {
     let ledger = broker.subjects().ledger();
     let mut watch = Watch::new(ledger);
+    let mut differing = Differing::default();
     loop {
         tokio::time::sleep(LOOK).await;
         if !broker.is_connected() {
@@ -54,10 +60,11 @@ pub(super) async fn keep(
                 continue;
             }
         };
+        differing.see(&found).tell();
         let seen = watch.see(&found);
         if seen.is_lost {
-            match topology::ensure(&broker, &options).await {
-                Ok(made) => tell(&broker, &made).await,
+            match topology::complete(&broker, &options).await {
+                Ok(completed) => tell(&broker, &completed.made).await,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "a stream is gone and cannot be made again")
                 }
@@ -116,6 +123,51 @@ impl Watch {
     }
 }
 
+/// The settings that differed at the last look.
+#[derive(Debug, Default)]
+struct Differing(Vec<Drift>);
+
+/// What is new of them.
+#[derive(Debug, PartialEq, Eq)]
+struct Changed {
+    /// Settings that differ, or that were changed again.
+    differ: Vec<Drift>,
+    /// Those that differ no more.
+    set_back: Vec<Drift>,
+}
+
+impl Differing {
+    fn see(&mut self, found: &[Found]) -> Changed {
+        let now: Vec<Drift> = found.iter().flat_map(|one| one.drifts.clone()).collect();
+        let before = std::mem::replace(&mut self.0, now);
+        let same = |a: &Drift, b: &Drift| (&a.what, &a.setting) == (&b.what, &b.setting);
+        let differ = self.0.iter().filter(|drift| !before.contains(drift));
+        let set_back = before
+            .iter()
+            .filter(|old| !self.0.iter().any(|drift| same(old, drift)));
+        Changed {
+            differ: differ.cloned().collect(),
+            set_back: set_back.cloned().collect(),
+        }
+    }
+}
+
+impl Changed {
+    fn tell(&self) {
+        for drift in &self.differ {
+            let advice = drift.advice();
+            tracing::error!(%drift, advice, "a setting was changed: it is used as it is, and no planner starts with it");
+        }
+        for drift in &self.set_back {
+            tracing::info!(
+                stream = drift.what,
+                setting = drift.setting,
+                "a setting is as it should be again"
+            );
+        }
+    }
+}
+
 /// Says what was lost with the streams that were made again.
 async fn tell(broker: &Broker, made: &[String]) {
     let lost = losses(broker.subjects());
@@ -166,6 +218,8 @@ fn losses(subjects: &Subjects) -> HashMap<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use gridloom_shared::id::Namespace;
 
     use super::*;
@@ -174,6 +228,16 @@ mod tests {
         Found {
             name: name.to_owned(),
             created: created.map(str::to_owned),
+            drifts: Vec::new(),
+        }
+    }
+
+    fn drift(setting: &str, found: &str) -> Drift {
+        Drift {
+            what: "grid-history".into(),
+            setting: setting.into(),
+            expected: "0".into(),
+            found: found.into(),
         }
     }
 
@@ -209,5 +273,28 @@ mod tests {
         assert!(!another(None));
         assert!(another(Some("2")));
         assert!(!another(Some("2")));
+    }
+
+    #[test]
+    fn setting_is_told_when_it_is_changed_and_when_it_is_set_back_and_not_between() {
+        let mut differing = Differing::default();
+        let mut see = |drifts: &[Drift]| {
+            let history = Found {
+                drifts: drifts.to_vec(),
+                ..found("grid-history", Some("1"))
+            };
+            let Changed { differ, set_back } =
+                differing.see(&[found("grid-ledger", Some("1")), history]);
+            (differ, set_back)
+        };
+        let (age, size) = (drift("max_age", "5"), drift("max_msgs", "6"));
+        assert_eq!(see(&[]), (vec![], vec![]));
+        assert_eq!(see(from_ref(&age)), (vec![age.clone()], vec![]));
+        assert_eq!(see(from_ref(&age)), (vec![], vec![]));
+        let both = [age.clone(), size.clone()];
+        assert_eq!(see(&both), (vec![size.clone()], vec![]));
+        let again = drift("max_age", "7");
+        assert_eq!(see(from_ref(&again)), (vec![again.clone()], vec![size]));
+        assert_eq!(see(&[]), (vec![], vec![again]));
     }
 }

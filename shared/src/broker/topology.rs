@@ -1,8 +1,8 @@
 //! How each stream, bucket and consumer is configured, and what is drift.
 //!
 //! Created when missing, verified when present. It never changes what is there, except an ack
-//! deadline or a larger size that the caller named, and subjects that a stream of an earlier build lacks: a setting that
-//! differs is somebody's decision or mistake, and is refused with its name.
+//! deadline or a larger size that the caller named, subjects that a stream of an earlier build lacks, and the planner's
+//! own consumer: a setting that differs is somebody's decision or mistake, and is refused with its name.
 //!
 //! | room | what it decides |
 //! |------|-----------------|
@@ -166,44 +166,81 @@ pub struct Found {
     /// When it was made, as the broker writes it: another time is another stream of the same name. `None`:
     /// it is not there.
     pub created: Option<String>,
+    /// Its settings that are not what they should be.
+    pub drifts: Vec<Drift>,
 }
 
-/// Creates every stream and bucket that is missing, and checks those that are there. Several may do
+/// What became of the streams and buckets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Completed {
+    /// Those that were made.
+    pub made: Vec<String>,
+    /// Settings of those that were there that are not what they should be.
+    pub drifts: Vec<Drift>,
+}
+
+/// Creates every stream and bucket that is missing, and refuses those that are there and differ. Several may do
 /// so at once. Returns the names of those that this call made.
-#[inline(never)]
-pub fn ensure<'a>(
-    broker: &'a Broker,
-    options: &'a TopologyOptions,
-) -> BoxFuture<'a, Result<Vec<String>, TopologyError>> {
-    Box::pin(create_missing(broker, options))
-}
-
-async fn create_missing(
+///
+/// # Errors
+/// See [`complete`]; and [`TopologyError::Drift`], once all that was missing is made.
+pub async fn ensure(
     broker: &Broker,
     options: &TopologyOptions,
 ) -> Result<Vec<String>, TopologyError> {
-    if let Some(cluster) = broker.cluster()
-        && options.replicas < 3
-    {
-        return Err(TopologyError::TooFewReplicas {
+    let completed = complete(broker, options).await?;
+    refuse_drift(completed.drifts)?;
+    Ok(completed.made)
+}
+
+/// Creates every stream and bucket that is missing, whatever the settings of the others.
+///
+/// # Errors
+/// When one cannot be looked at or made.
+#[inline(never)]
+pub fn complete<'a>(
+    broker: &'a Broker,
+    options: &'a TopologyOptions,
+) -> BoxFuture<'a, Result<Completed, TopologyError>> {
+    Box::pin(make_all(broker, options))
+}
+
+async fn make_all(broker: &Broker, options: &TopologyOptions) -> Result<Completed, TopologyError> {
+    has_copies_enough(broker, options)?;
+    let mut completed = Completed::default();
+    for wanted in streams::all(broker.subjects(), options) {
+        let found = make(broker, &wanted).await?;
+        completed.drifts.extend(wanted.drifts_of(&found));
+        if found.did_create {
+            completed.made.push(wanted.name);
+        }
+    }
+    Ok(completed)
+}
+
+/// Creates the queue's stream if it is missing, whatever its settings and the other streams.
+///
+/// # Errors
+/// When it cannot be looked at or made.
+pub async fn make_queue(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+    has_copies_enough(broker, options)?;
+    make(broker, &streams::shards(broker.subjects(), options)).await?;
+    Ok(())
+}
+
+fn has_copies_enough(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+    match broker.cluster() {
+        Some(cluster) if options.replicas < 3 => Err(TopologyError::TooFewReplicas {
             cluster,
             replicas: options.replicas,
-        });
+        }),
+        Some(_) | None => Ok(()),
     }
-    let mut drifts = Vec::new();
-    let mut made = Vec::new();
-    for wanted in streams::all(broker.subjects(), options) {
-        let found = match look(broker, &wanted).await? {
-            Some(found) => widen::widen(broker, &wanted, found).await?,
-            None => create(broker, &wanted).await?,
-        };
-        if found.did_create {
-            made.push(wanted.name.clone());
-        }
-        drifts.extend(drift::between(&wanted.name, &wanted.config, &found.config));
-    }
+}
+
+fn refuse_drift(drifts: Vec<Drift>) -> Result<(), TopologyError> {
     if drifts.is_empty() {
-        Ok(made)
+        Ok(())
     } else {
         Err(TopologyError::Drift(drifts))
     }
@@ -217,7 +254,9 @@ pub async fn look_over(
     let mut all = Vec::new();
     for wanted in streams::all(broker.subjects(), options) {
         let found = look(broker, &wanted).await?;
+        let drifts = found.as_ref().map(|found| wanted.drifts_of(found));
         all.push(Found {
+            drifts: drifts.unwrap_or_default(),
             created: found.map(|found| found.created),
             name: wanted.name,
         });
@@ -234,8 +273,8 @@ pub async fn verify(
     for wanted in streams::all(broker.subjects(), options) {
         match look(broker, &wanted).await? {
             Some(found) => {
-                let drifts = drift::between(&wanted.name, &wanted.config, &found.config);
-                findings.extend(drifts.into_iter().map(Finding::Drift));
+                let drifts = wanted.drifts_of(&found).into_iter();
+                findings.extend(drifts.map(Finding::Drift));
             }
             None => findings.push(Finding::Missing(wanted.name)),
         }
@@ -263,6 +302,13 @@ async fn look(broker: &Broker, wanted: &Wanted) -> Result<Option<Stream>, Topolo
             what: wanted.what(),
             cause,
         }),
+    }
+}
+
+async fn make(broker: &Broker, wanted: &Wanted) -> Result<Stream, TopologyError> {
+    match look(broker, wanted).await? {
+        Some(found) => widen::widen(broker, wanted, found).await,
+        None => create(broker, wanted).await,
     }
 }
 

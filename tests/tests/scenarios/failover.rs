@@ -209,6 +209,24 @@ async fn shards_of_a_frozen_worker_start_elsewhere_and_when_it_wakes_it_does_no_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn frozen_worker_that_held_nothing_is_told_of_once() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        stage.start_worker(4, DEADLINE).await?;
+        there(stage, 1).await?;
+        stage.workers[0].freeze()?;
+        eventually(SOON, "the leader says what it held", async || {
+            Ok(said(stage, "a dead worker held nothing") > 0)
+        })
+        .await?;
+        assert_eq!(said(stage, "a dead worker held nothing"), 1);
+        assert_eq!(said(stage, "freed what a dead worker held"), 0);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shards_of_a_worker_told_to_stop_start_elsewhere_at_once() -> anyhow::Result<()> {
     play(async |stage| {
         stage.start_planner().await?;

@@ -84,15 +84,15 @@ impl Envoy {
         self.report(Report::Claimed(claimed)).await;
     }
 
-    /// Makes what is missing of the streams, and writes the register. A queue that is deleted meanwhile is
-    /// made again.
+    /// Writes the register. A queue that is gone, before or meanwhile, is made again; whatever else is wrong with
+    /// the streams hinders nothing here: who looks after them tells it.
     pub(in crate::service) async fn secure(&self, term: Term) -> Result<Register, TakeError> {
         let give_up = Boot::now() + SECURED;
         loop {
-            topology::ensure(&self.broker, &self.topology).await?;
             match self.broker.claim_term(term, self.session).await {
                 Err(error) if error.is_stream_missing() && Boot::now() < give_up => {
                     tracing::warn!(error = %chain(&error), "the queue is gone");
+                    topology::make_queue(&self.broker, &self.topology).await?;
                 }
                 claimed => return Ok(claimed?),
             }

@@ -95,13 +95,16 @@ pub(super) async fn free(envoy: &Envoy, workers: &Workers, presence: &Presence, 
             tracing::info!(worker = %presence.worker, tiles, error = %chain(&error), "no more is freed for it");
             return;
         }
-        if tiles > 0 || before == 0 {
+        if tiles > 0 {
             tracing::info!(worker = %presence.worker, session = %presence.session, tiles, "freed what a dead worker held");
         }
         match pauses.next() {
             Some(pause) => tokio::time::sleep(Duration::from_millis(*pause)).await,
             None => break,
         }
+    }
+    if dead.freed.is_empty() {
+        tracing::info!(worker = %presence.worker, session = %presence.session, "a dead worker held nothing");
     }
     dead.take_registration_away().await;
 }

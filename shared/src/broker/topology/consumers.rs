@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::drift::{self, Drift};
-use super::{Configured, TopologyError};
+use super::drift;
+use super::{Configured, TopologyError, refuse_drift};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::{Broker, jittered};
 use crate::broker::subjects::{self, ConsumerName, StreamName};
@@ -337,12 +337,4 @@ async fn settle(
         name,
         ack_deadline: wanted,
     })
-}
-
-fn refuse_drift(drifts: Vec<Drift>) -> Result<(), TopologyError> {
-    if drifts.is_empty() {
-        Ok(())
-    } else {
-        Err(TopologyError::Drift(drifts))
-    }
 }

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::drift::{self, Drift};
 use super::sizes::{Kept, MAX_BYTES, Size};
-use super::{Storage, TopologyOptions};
+use super::{Storage, Stream, TopologyOptions};
 use crate::broker::subjects::{BucketName, Subjects};
 
 /// The setting of a stream that takes open batches.
@@ -26,6 +27,11 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn what(&self) -> String {
         format!("stream {}", self.name)
+    }
+
+    /// Which of its settings differ.
+    pub(super) fn drifts_of(&self, found: &Stream) -> Vec<Drift> {
+        drift::between(&self.name, &self.config, &found.config)
     }
 
     /// What is sent to create it.
@@ -104,7 +110,8 @@ fn stream(name: &str, kept: Kept, options: &TopologyOptions, settings: Value) ->
     }
 }
 
-fn shards(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
+/// The queue.
+pub(super) fn shards(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     let storage = match options.queue_storage {
         Storage::File => "file",
         Storage::Memory => "memory",

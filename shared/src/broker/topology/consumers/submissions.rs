@@ -18,7 +18,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 const FILTER: &str = "filter_subject";
 const FILTERS: &str = "filter_subjects";
 
-/// The planner's consumer of the submit stream, taking the submissions of all jobs.
+/// The planner's consumer of the submit stream, taking the submissions of all jobs. One whose settings somebody
+/// changed is made anew: it is nobody's but the planner's, and whoever would refuse it would answer nobody.
 pub async fn ensure_planner(broker: &Broker) -> Result<ConsumerName, TopologyError> {
     let stream = broker.subjects().submit();
     let name = ConsumerName::planner();
@@ -30,13 +31,18 @@ pub async fn ensure_planner(broker: &Broker) -> Result<ConsumerName, TopologyErr
             Made::Overlaps => return Err(overlaps(&stream, &name)),
         },
     };
-    let found = if found.get(FILTERS).is_some() {
-        take_only(broker, None).await?
-    } else {
-        found
-    };
     let what = format!("consumer {name} of {stream}");
-    refuse_drift(drift::between(&what, &wanted, &found))?;
+    let drifts = drift::between(&what, &wanted, &found);
+    // One that takes only some is a planner's own.
+    if found.get(FILTERS).is_none() {
+        for drift in &drifts {
+            tracing::warn!(%drift, "a setting was changed; the consumer is made anew");
+        }
+    }
+    if !drifts.is_empty() {
+        let found = take_only(broker, None).await?;
+        refuse_drift(drift::between(&what, &wanted, &found))?;
+    }
     Ok(name)
 }
 
