@@ -7,7 +7,6 @@
 //! | [`commands`] | what each command does; one room a group of commands |
 //! | [`output`] | how everything looks: the only room that prints |
 //! | [`fault`] | with which code the command ends |
-//! | [`suggest`] | which known word somebody may have meant |
 //! | [`demo`] | what `gridloom demo` shows |
 //! | [`embedded`] | a real nats-server as a child |
 //! | [`guard`] | when a child process must go |
@@ -20,7 +19,6 @@ pub mod embedded;
 pub mod fault;
 pub mod guard;
 pub mod output;
-pub mod suggest;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! What a job says, once its file was found free of faults ([`parse`] lists every fault at once).
+//! What a job says, once its file was found free of faults ([`parse`] lists every fault at once, and
+//! [`handlers`] what the built-in handlers could not do).
 
 use std::time::Duration;
 
@@ -6,12 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{HandlerName, JobName, QueueName};
 
+#[cfg(feature = "handlers")]
+mod fault;
+#[cfg(feature = "handlers")]
+pub mod handlers;
 mod limits;
 #[cfg(feature = "runs")]
 pub mod parse;
 mod shares;
 mod submit;
 
+#[cfg(feature = "handlers")]
+pub use fault::Fault;
 pub use limits::{
     AbortAfter, CONCURRENCY_MAX, LimitsSpec, PRIORITY_MAX, Period, Priority, RATE_MAX, Rate,
     RateError,

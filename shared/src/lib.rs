@@ -28,6 +28,7 @@
 //! | [`ranges`] | sets of page numbers, kept as runs |
 //! | `schedule` | when a job fires by the clock (feature `schedules`) |
 //! | [`slicing`] | which slice a key belongs to |
+//! | [`suggest`] | which known word somebody may have meant |
 //! | [`broker`] | everything said to JetStream |
 //! | [`reads`] | what command line, API and console read of an installation |
 //! | [`telemetry`] | logs, metrics and the health endpoints |
@@ -58,6 +59,7 @@ pub mod schedule;
 pub mod shown;
 pub mod slicing;
 pub mod submission;
+pub mod suggest;
 pub mod telemetry;
 pub mod tile;
 pub mod waiting;

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory};
 use gridloom_shared::environment::{self, PREFIX, SETTINGS};
+use gridloom_shared::suggest;
 
 use super::Line;
-use crate::suggest;
 
 /// The variable whose value `error` is about: that of a flag that was not typed.
 pub fn blamed(error: &clap::Error, typed: impl Iterator<Item = OsString>) -> Option<String> {

@@ -6,10 +6,10 @@ use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::jobs;
+use gridloom_shared::suggest;
 
 use super::Context;
 use crate::fault::{MISUSE, Misuse, code_of};
-use crate::suggest;
 
 /// The job called `name`.
 ///

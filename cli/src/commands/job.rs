@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
 use gridloom_shared::id::JobName;
+use gridloom_shared::job::handlers::{self, Said};
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::job::{GridSpec, JobSpec, PagesSpec};
 use gridloom_shared::reads::jobs;
@@ -97,7 +98,7 @@ pub(crate) async fn put(broker: &Broker, spec: &JobSpec) -> anyhow::Result<Chang
     Ok(change)
 }
 
-/// Reads all files before any is applied, and names every fault of every file.
+/// Reads all files before any is applied, and names every fault of every file, and what may be one.
 fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<BTreeMap<JobName, JobSpec>> {
     let mut specs = BTreeMap::new();
     let mut faults = Vec::new();
@@ -105,6 +106,10 @@ fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<BTreeMap<Job
         match read(path) {
             Ok(spec) => {
                 let name = spec.name.clone();
+                for warning in handlers::check(Said::by_job(&spec)).warnings {
+                    let file = path.display();
+                    context.output.note(format!("{file}: warning: {warning}"));
+                }
                 if specs.insert(name.clone(), spec).is_some() {
                     faults.push(format!(
                         "{}: name: another of these files defines job {name} too",

@@ -187,7 +187,7 @@ mod tests {
 
     fn job() -> JobSpec {
         parse::parse(
-            "name = \"a\"\nhandler = \"noop\"\n[params]\nx = 1\n[params.deep]\na = 1\nb = 2",
+            "name = \"a\"\nhandler = \"mine\"\n[params]\nx = 1\n[params.deep]\na = 1\nb = 2",
             Format::Toml,
         )
         .unwrap()

@@ -11,6 +11,7 @@ use gridloom_shared::broker::topology::{Kept, Sizes};
 use gridloom_shared::chain;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
+use gridloom_shared::suggest;
 use gridloom_worker::handlers::exec::ExecCommand;
 use serde::Deserialize;
 
@@ -18,7 +19,6 @@ use super::Span;
 use super::value::size_of;
 use crate::args::{LogStyle, Storage};
 use crate::fault::Misuse;
-use crate::suggest;
 
 /// The settings of a file; what it does not say is `None` or empty.
 #[derive(Clone, Debug, Default, Deserialize)]

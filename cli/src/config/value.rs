@@ -12,8 +12,7 @@ use gridloom_shared::chain;
 use gridloom_shared::duration::parse_duration;
 use gridloom_shared::id::ShareName;
 use gridloom_shared::job::Shares;
-
-use crate::suggest;
+use gridloom_shared::suggest;
 
 /// A length of time, as `500ms` or `1m30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]

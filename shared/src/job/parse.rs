@@ -24,6 +24,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::id::{HandlerName, JobName, QueueName};
+use crate::job::handlers::{self, Said};
 use crate::job::{
     ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec,
 };
@@ -165,6 +166,18 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
         || Some(SubmitSpec::default()),
         |node| submit::read(&node, faults),
     );
+    if let (Some(handler), Some(settings), Some(params), Some(grid), Some(submit)) =
+        (&handler, &settings, &params, &grid, &submit)
+    {
+        let said = Said {
+            handler: handler.as_str(),
+            settings,
+            params,
+            grid,
+            submit: Some(submit),
+        };
+        faults.0.extend(handlers::check(said).faults);
+    }
     Some(JobSpec {
         name: name?,
         handler: handler?,

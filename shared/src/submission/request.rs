@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::chain;
 use crate::exact;
 use crate::id::{JobName, RunId};
+use crate::job::handlers::{self, Said};
 use crate::job::parse::{self, Faults};
 use crate::job::{Allowed, GridSpec, JobSpec, SubmitSpec};
 
@@ -137,7 +138,8 @@ impl Submission {
     /// The job with the submission's parameters and grid in it: what the run is frozen to.
     ///
     /// # Errors
-    /// When it would change what the job does not let it, or parameters grew too large.
+    /// When it would change what the job does not let it, parameters grew too large, or the handler could
+    /// not do what came of it.
     pub fn applied_to(&self, job: &JobSpec) -> Result<JobSpec, SubmissionError> {
         if let Some(what) = self.beyond(&job.submit) {
             return Err(SubmissionError::NotAllowed {
@@ -154,6 +156,10 @@ impl Submission {
         {
             params.extend(over.clone());
             job.params = parse::params(job.params).map_err(SubmissionError::Faults)?;
+        }
+        let found = handlers::check(Said::by_run(&job)).faults;
+        if !found.is_empty() {
+            return Err(SubmissionError::Faults(Faults(found)));
         }
         Ok(job)
     }
@@ -218,6 +224,33 @@ mod tests {
 
     fn asked(body: &Value) -> Submission {
         Submission::parse(body.to_string().as_bytes(), None).unwrap()
+    }
+
+    /// What a run could not do is told to its submitter, and not by its shards.
+    #[test]
+    fn submission_with_which_its_handler_could_not_run_is_refused() {
+        let text = "name = \"a\"\nhandler = \"sql\"\n[sql]\ndatabase = \"d\"\nstatement = \"SELECT :day\"\n\
+                    [submit]\nallow = [\"params\", \"grid\"]";
+        let mut job = parse::parse(text, parse::Format::Toml).unwrap();
+        let refused = |job: &JobSpec, body: Value| match asked(&body).applied_to(job) {
+            Err(SubmissionError::Faults(faults)) => Some(faults.0[0].path.clone()),
+            other => other.map(|_| None).unwrap(),
+        };
+        let day = json!({"params": {"day": 2}});
+        assert_eq!(refused(&job, day.clone()), None);
+        for (body, path) in [
+            (json!({}), "sql.statement"),
+            (json!({"params": {"day": 2, "dya": 3}}), "params.dya"),
+            (
+                json!({"params": {"day": 2}, "grid": {"slices": 2}}),
+                "sql.statement",
+            ),
+        ] {
+            assert_eq!(refused(&job, body.clone()).as_deref(), Some(path), "{body}");
+        }
+        // A definition that is in the bucket from before anybody looked.
+        job.grid.slices = 2;
+        assert_eq!(refused(&job, day).as_deref(), Some("sql.statement"));
     }
 
     #[test]

@@ -78,7 +78,7 @@ async fn mysql_shard_executed_by_three_workers_at_once_happens_once() {
     let failure = run(&workers[0], &job(&["UPDATE nowhere SET a = 1"])).await;
     assert!(failure.is_err_and(|failure| failure.is_permanent()));
     let probe = json!({
-        "database": "main", "statement": "SELECT 1",
+        "database": "main", "statement": "SELECT :page_from",
         "probe": "SELECT min(id), max(id) FROM sums WHERE :after IS NULL OR id > :after",
     });
     let probe = Trial::new("sum", "sql").settings(probe).probe();

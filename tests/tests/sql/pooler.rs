@@ -47,7 +47,7 @@ async fn postgres_behind_a_pooler_fails_no_shard_and_no_probe() {
     let total = database.number("SELECT total FROM sums WHERE id = 1").await;
     assert_eq!(total, (1..=60).sum::<i64>());
     let probe = json!({
-        "database": "main", "statement": "SELECT 1",
+        "database": "main", "statement": "SELECT :page_from",
         "probe": "SELECT min(id), max(id) FROM items WHERE :after IS NULL OR id > :after",
     });
     for worker in &workers {

@@ -83,7 +83,7 @@ async fn postgres_probe_leaves_nothing_either() {
     let worker = handler(&database.url);
     let probe = "SELECT min(id), max(id) FROM items, set_config('search_path', 'other', false), \
         pg_advisory_lock(44)";
-    let params = json!({"database": "main", "statement": "SELECT 1", "probe": probe});
+    let params = json!({"database": "main", "statement": "SELECT :page_from", "probe": probe});
     let trial = Trial::new("sum", "sql").settings(params);
     assert_eq!(worker.probe(trial.probe()).await.unwrap().pages.len(), 1);
     assert_clean(&run(&worker, &job(&[LOOK])).await.unwrap());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use gridloom_shared::job::handlers::noop::Params;
 
 use crate::failure::Failure;
 use crate::handler::{Handler, ProbedPages};
@@ -16,21 +16,6 @@ use crate::shard::{Probe, Shard};
 /// this many times, then succeeds), `permanent` (failures are not tried again).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Noop;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Params {
-    #[serde(default)]
-    sleep_ms: u64,
-    #[serde(default)]
-    block_ms: u64,
-    #[serde(default)]
-    fail_percent: f64,
-    #[serde(default)]
-    fail_attempts: u32,
-    #[serde(default)]
-    permanent: bool,
-}
 
 impl Handler for Noop {
     async fn run(&self, shard: Shard) -> Result<(), Failure> {

@@ -46,10 +46,8 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
-//! | `order` | what a job's settings and parameters say |
-//! | `names` | where a statement has its named parameters, and what kind of statement it is |
+//! | `order` | which value each name of a statement has |
 //! | `number` | how a number goes into each database as it was written |
-//! | `traces` | what a statement may leave on its connection |
 //! | `dialect` | what the three kinds of database call things |
 //! | `link` | how values go in and come out |
 //! | `database` | how connections and the table are made, and how many at once |
@@ -81,12 +79,10 @@ mod dialect;
 mod forget;
 mod idle;
 mod link;
-mod names;
 mod number;
 mod order;
 mod probe;
 mod standing;
-mod traces;
 mod transaction;
 mod trouble;
 
@@ -147,7 +143,7 @@ impl SqlHandler {
     }
 
     fn database(&self, order: &Order) -> Result<&Database, Failure> {
-        let name = &order.database;
+        let name = order.database();
         self.databases.get(name).ok_or_else(|| {
             let mut known: Vec<&str> = self.databases.keys().map(String::as_str).collect();
             if known.is_empty() {
@@ -231,7 +227,7 @@ impl SqlHandler {
         let order = Order::read(&probe)?;
         let database = self.database(&order)?;
         let query = order.query_for(&probe, database.dialect())?;
-        let work = probe::pages(database, &probe, &query, order.key);
+        let work = probe::pages(database, &probe, &query, order.key());
         unless_stopped(&probe, work).await
     }
 }

@@ -1,25 +1,8 @@
-//! How faults are collected and shown: one line each, the key's path first.
+//! How faults are collected: shown one line each, the key's path first.
 
 use std::fmt;
 
-/// One mistake in a job file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Where: keys joined by dots (`grid.pages.count`). Empty when it is about the whole text.
-    pub path: String,
-    /// What is wrong, and how to mend it.
-    pub message: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            f.write_str(&self.message)
-        } else {
-            write!(f, "{}: {}", self.path, self.message)
-        }
-    }
-}
+pub use crate::job::Fault;
 
 /// All that is wrong with a text, in the order of the documentation. Shown one a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,10 +31,7 @@ impl Faults {
     }
 
     pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Fault {
-            path: path.into(),
-            message: message.into(),
-        });
+        self.0.push(Fault::new(path, message));
     }
 
     /// What was read, unless there was a fault. A reader that gives nothing has said why.

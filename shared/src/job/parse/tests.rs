@@ -29,8 +29,8 @@ share = "tenant-a"
 resource = "warehouse"
 [sql]
 database = "flights"
-statement = "UPDATE flights SET seen = :day"
-probe = "SELECT min(id), max(id) FROM flights"
+statement = "UPDATE flights SET seen = :day WHERE id BETWEEN :page_from AND :page_to AND id % :slices = :slice"
+probe = "SELECT min(id), max(id) FROM flights WHERE id % :slices = :slice"
 [params]
 day = "2013-01-01"
 [submit]
@@ -288,11 +288,11 @@ fn documents_that_are_no_tables_have_one_fault() {
 #[test]
 fn job_written_as_toml_is_read_back() {
     let mut spec = parse(FULL, Format::Toml).unwrap();
-    spec.settings = json!({"database": "d", "statement": ["a", "b"], "probe": "c", "key": "text"});
+    spec.settings = json!({"database": "d", "statement": ["a :slice", "b :page_to, :table, :first"], "probe": "c", "key": "text"});
     spec.params = json!({"table": {"list": [1, {"deep": true}]}, "first": 1.5});
     let text = to_toml(&spec).unwrap();
     assert_eq!(parse(&text, Format::Toml), Ok(spec.clone()));
-    spec.params = json!({"none": null});
+    spec.params = json!({"first": null});
     assert_eq!(to_toml(&spec), None);
 }
 

@@ -11,7 +11,7 @@ use gridloom_shared::chain;
 use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX, ROWS};
 
 use super::database::Database;
-use super::dialect::{CommitKey, Dialect};
+use super::dialect::{CommitKey, Dialect, Speaks};
 use super::link::{Cell, Returned, Rows};
 use super::order::Bound;
 use super::transaction::{Transaction, Unsealed};

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use super::DatabaseError;
 use super::calm::Calm;
-use super::dialect::{Dialect, SEE_TABLE};
+use super::dialect::{Dialect, SEE_TABLE, Speaks};
 use super::idle::{Idle, Lent};
 use super::link::Link;
 use super::standing::Standing;

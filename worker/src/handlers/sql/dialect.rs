@@ -3,13 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-/// A kind of database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    Sqlite,
-    Postgres,
-    MySql,
-}
+pub(super) use gridloom_shared::job::handlers::sql::Dialect;
 
 /// The commit table, seen: fails where there is none.
 pub(super) const SEE_TABLE: &str =
@@ -40,20 +34,56 @@ pub(super) enum Purpose {
     Read,
 }
 
-impl Dialect {
-    /// By the beginning of a URL.
-    pub(super) fn of_scheme(scheme: &str) -> Option<Dialect> {
-        match scheme {
-            "sqlite" => Some(Dialect::Sqlite),
-            "postgres" | "postgresql" => Some(Dialect::Postgres),
-            "mysql" | "mariadb" => Some(Dialect::MySql),
-            _ => None,
-        }
-    }
-
+/// How each kind of database says it.
+pub(super) trait Speaks: Sized {
     /// The feature that its driver comes with.
     #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
-    pub(super) fn feature(self) -> &'static str {
+    fn feature(self) -> &'static str;
+
+    /// Opens a transaction. In PostgreSQL whatever its session is told holds for this transaction
+    /// alone: behind a pooler the next one may be another session. `lock` bounds each wait for a
+    /// lock; `notices` says whether the server can look whether we are still there while it works.
+    fn begin(self, purpose: Purpose, lock: Duration, notices: bool) -> Vec<String>;
+
+    /// Takes away what the statements told their session, still inside the transaction: the outcome
+    /// is then written where the key was, whatever search path or role they chose. What was deferred
+    /// to the end comes first, as whoever the statements were.
+    fn settle(self) -> &'static [&'static str];
+
+    /// Leaves a session as a new one, behind the end of a transaction: in PostgreSQL `DISCARD ALL`
+    /// in its parts, which may stand in one text with others. The other two have nothing of the kind.
+    fn tidy(self) -> &'static [&'static str];
+
+    /// Makes the commit table where it is missing.
+    fn create_table(self) -> &'static str;
+
+    /// Inserts a key. One that is there already shows as no row affected, or in MySQL as an error
+    /// (its way of ignoring duplicates would ignore every other error too). Waits for a transaction
+    /// that has inserted the same key and is still open.
+    fn insert_key(self, key: CommitKey) -> String;
+
+    /// Lets the shards of a job that had deadlocks go one at a time in all workers, where a deadlock
+    /// costs a second. Job names have no quotes.
+    fn line_up(self, job: &str) -> Option<String>;
+
+    /// Lets the statements of such a shard wait for a row for less time than the database waits before
+    /// it looks for a deadlock: that is then found at one whose worker does not know of it yet.
+    fn yields(self) -> Option<String>;
+
+    /// Marks the transaction as ours, where statements could end it without a word.
+    fn mark(self) -> Option<&'static str>;
+
+    /// Completes a key that this transaction inserted. The outcome stands there as the hexadecimal
+    /// digits of its bytes: counters have the names of columns, and those any character.
+    fn store_outcome(self, key: CommitKey, outcome: &str) -> String;
+
+    /// What is stored for a key.
+    fn read_outcome(key: CommitKey) -> String;
+}
+
+impl Speaks for Dialect {
+    #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+    fn feature(self) -> &'static str {
         match self {
             Dialect::Sqlite => "sqlite",
             Dialect::Postgres => "postgres",
@@ -61,10 +91,7 @@ impl Dialect {
         }
     }
 
-    /// Opens a transaction. In PostgreSQL whatever its session is told holds for this transaction
-    /// alone: behind a pooler the next one may be another session. `lock` bounds each wait for a
-    /// lock; `notices` says whether the server can look whether we are still there while it works.
-    pub(super) fn begin(self, purpose: Purpose, lock: Duration, notices: bool) -> Vec<String> {
+    fn begin(self, purpose: Purpose, lock: Duration, notices: bool) -> Vec<String> {
         let begin = match (self, purpose) {
             // The write lock at once: a transaction that begins by reading may be refused later,
             // without waiting, because another wrote meanwhile.
@@ -94,10 +121,7 @@ impl Dialect {
         statements
     }
 
-    /// Takes away what the statements told their session, still inside the transaction: the outcome
-    /// is then written where the key was, whatever search path or role they chose. What was deferred
-    /// to the end comes first, as whoever the statements were.
-    pub(super) fn settle(self) -> &'static [&'static str] {
+    fn settle(self) -> &'static [&'static str] {
         match self {
             Dialect::Postgres => &[
                 "SET CONSTRAINTS ALL IMMEDIATE",
@@ -110,9 +134,7 @@ impl Dialect {
         }
     }
 
-    /// Leaves a session as a new one, behind the end of a transaction: in PostgreSQL `DISCARD ALL`
-    /// in its parts, which may stand in one text with others. The other two have nothing of the kind.
-    pub(super) fn tidy(self) -> &'static [&'static str] {
+    fn tidy(self) -> &'static [&'static str] {
         match self {
             Dialect::Postgres => &[
                 "SET SESSION AUTHORIZATION DEFAULT",
@@ -128,7 +150,7 @@ impl Dialect {
         }
     }
 
-    pub(super) fn create_table(self) -> &'static str {
+    fn create_table(self) -> &'static str {
         match self {
             Dialect::Sqlite => {
                 "CREATE TABLE IF NOT EXISTS gridloom_commit (\
@@ -152,10 +174,7 @@ impl Dialect {
         }
     }
 
-    /// Inserts a key. One that is there already shows as no row affected, or in MySQL as an error
-    /// (its way of ignoring duplicates would ignore every other error too). Waits for a transaction
-    /// that has inserted the same key and is still open.
-    pub(super) fn insert_key(self, key: CommitKey) -> String {
+    fn insert_key(self, key: CommitKey) -> String {
         let CommitKey { nonce, slice, page } = key;
         let ignore = match self {
             Dialect::Sqlite | Dialect::Postgres => " ON CONFLICT DO NOTHING",
@@ -167,29 +186,22 @@ impl Dialect {
         )
     }
 
-    /// Lets the shards of a job that had deadlocks go one at a time in all workers, where a deadlock
-    /// costs a second. Job names have no quotes.
-    pub(super) fn line_up(self, job: &str) -> Option<String> {
+    fn line_up(self, job: &str) -> Option<String> {
         let name = format!("'gridloom {job}'");
         (self == Dialect::Postgres)
             .then(|| format!("SELECT pg_advisory_xact_lock(hashtextextended({name}, 0))"))
     }
 
-    /// Lets the statements of such a shard wait for a row for less time than the database waits before
-    /// it looks for a deadlock: that is then found at one whose worker does not know of it yet.
-    pub(super) fn yields(self) -> Option<String> {
+    fn yields(self) -> Option<String> {
         let ms = YIELDS_AFTER.as_millis();
         (self == Dialect::Postgres).then(|| format!("SET LOCAL lock_timeout = {ms}"))
     }
 
-    /// Marks the transaction as ours, where statements could end it without a word.
-    pub(super) fn mark(self) -> Option<&'static str> {
+    fn mark(self) -> Option<&'static str> {
         (self == Dialect::MySql).then_some("SAVEPOINT gridloom")
     }
 
-    /// Completes a key that this transaction inserted. The outcome stands there as the hexadecimal
-    /// digits of its bytes: counters have the names of columns, and those any character.
-    pub(super) fn store_outcome(self, key: CommitKey, outcome: &str) -> String {
+    fn store_outcome(self, key: CommitKey, outcome: &str) -> String {
         let mut digits = String::with_capacity(outcome.len() * 2);
         for byte in outcome.bytes() {
             let _ = write!(digits, "{byte:02x}");
@@ -205,51 +217,7 @@ impl Dialect {
         )
     }
 
-    /// What is stored for a key.
-    pub(super) fn read_outcome(key: CommitKey) -> String {
+    fn read_outcome(key: CommitKey) -> String {
         format!("SELECT outcome FROM gridloom_commit WHERE {}", key.row())
-    }
-
-    /// Why a statement that begins with the word `verb` (in capitals) would leave the transaction,
-    /// if it would.
-    pub(super) fn leaves_transaction(self, verb: &str) -> Option<&'static str> {
-        const CONTROL: &[&str] = &[
-            "BEGIN",
-            "START",
-            "COMMIT",
-            "END",
-            "ROLLBACK",
-            "ABORT",
-            "SAVEPOINT",
-            "RELEASE",
-            "XA",
-            "PREPARE",
-            "EXECUTE",
-            "DEALLOCATE",
-        ];
-        const COMMITS_IN_MYSQL: &[&str] = &[
-            "CREATE",
-            "ALTER",
-            "DROP",
-            "RENAME",
-            "TRUNCATE",
-            "GRANT",
-            "REVOKE",
-            "LOCK",
-            "UNLOCK",
-            "ANALYZE",
-            "OPTIMIZE",
-            "REPAIR",
-            "CHECK",
-            "FLUSH",
-            "INSTALL",
-            "UNINSTALL",
-            "SET",
-        ];
-        if CONTROL.contains(&verb) {
-            return Some("the engine runs the statements in a transaction of its own");
-        }
-        (self == Dialect::MySql && COMMITS_IN_MYSQL.contains(&verb))
-            .then_some("MySQL may commit the transaction before it: run it outside the job")
     }
 }

@@ -1,53 +1,32 @@
-//! What a job says: which database and which statements by its settings, which values by its parameters.
+//! A job's statements with the values of their names, for one shard. What a job says, and what of it cannot be
+//! meant, is judged where `job apply` and submissions are judged too: [`gridloom_shared::job::handlers`].
 //! Parameters, which a submission may bring, are never anything but values.
 //!
 //! Whatever is wrong here is wrong for every attempt, so each fault is permanent and says how to
 //! mend it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gridloom_shared::chain;
+pub(super) use gridloom_shared::job::handlers::sql::KeyKind;
+use gridloom_shared::job::handlers::sql::names::Statement;
+use gridloom_shared::job::handlers::sql::{self, Pages, Place, Text};
+use gridloom_shared::job::{Fault, JobSpec};
 use gridloom_shared::limits::ROWS_MAX;
 use gridloom_shared::tile::{Bounds, Key};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::dialect::Dialect;
 use super::link::Value;
-use super::names::{Statement, Written, as_usual};
 use super::number;
 use crate::failure::Failure;
 use crate::shard::{Probe, Shard};
 
-/// Names that the engine gives; a job's own value may not take one.
-const GIVEN: &[&str] = &[
-    "slice",
-    "slices",
-    "page",
-    "page_from",
-    "page_to",
-    "offset",
-    "limit",
-    "after",
-];
-/// The settings.
-const KEYS: &[&str] = &["database", "statement", "probe", "key"];
-
-/// What bounds the pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyKind {
-    Integer,
-    Text,
-}
-
 /// A job's settings and parameters.
 #[derive(Debug, PartialEq)]
 pub(super) struct Order {
-    pub(super) database: String,
-    pub(super) key: KeyKind,
-    statements: Vec<String>,
-    probe: Option<String>,
-    values: BTreeMap<String, Json>,
+    said: sql::Order,
 }
 
 /// A statement with the values of its placeholders.
@@ -64,38 +43,19 @@ pub(super) struct Bound {
 
 impl Order {
     pub(super) fn read(shard: &Shard) -> Result<Order, Failure> {
-        let nothing = Map::new();
-        let settings = shard.settings_value().as_object().unwrap_or(&nothing);
-        let params = shard.params_value().as_object().unwrap_or(&nothing);
-        if let Some(other) = settings.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            let message = format!("is no setting; they are {}", KEYS.join(", "));
-            return Err(fault(other, message));
-        }
-        let database = text(settings, "database")?.ok_or_else(|| {
-            fault(
-                "database",
-                "is missing: name a database of the worker's configuration",
-            )
-        })?;
-        let key = match text(settings, "key")?.as_deref() {
-            None | Some("integer") => KeyKind::Integer,
-            Some("text") => KeyKind::Text,
-            Some(other) => {
-                let message = format!("must be \"integer\" or \"text\", found {other:?}");
-                return Err(fault("key", message));
-            }
-        };
-        let values = params
-            .iter()
-            .map(|(name, value)| Ok((own_name(name)?.to_owned(), value.clone())))
-            .collect::<Result<_, Failure>>()?;
-        Ok(Order {
-            database,
-            key,
-            statements: statements(settings.get("statement"))?,
-            probe: text(settings, "probe")?,
-            values,
-        })
+        let said = sql::Order::read(shard.settings_value(), shard.params_value());
+        let said = said.map_err(|fault| failure(&fault))?;
+        Ok(Order { said })
+    }
+
+    /// The name of its database.
+    pub(super) fn database(&self) -> &str {
+        &self.said.database
+    }
+
+    /// What bounds the pages.
+    pub(super) fn key(&self) -> KeyKind {
+        self.said.key
     }
 
     /// The statements of a page.
@@ -104,9 +64,9 @@ impl Order {
         shard: &Shard,
         dialect: Dialect,
     ) -> Result<Vec<Bound>, Failure> {
-        self.check_values_are_used(dialect)?;
-        let mut given = self.given(shard, dialect)?;
         let page = shard.page();
+        self.check(place(shard.spec(), page.bounds.is_some()), dialect)?;
+        let mut given = self.given(shard, dialect)?;
         if let Some(Bounds(from, to)) = page.bounds {
             given.insert("page_from", key_value(&from));
             given.insert("page_to", key_value(&to));
@@ -115,34 +75,38 @@ impl Order {
             given.insert("offset", integer(window.offset));
             given.insert("limit", integer(window.size.unwrap_or(ROWS_MAX)));
         }
-        let statements = self.statements.iter();
-        statements
-            .map(|text| bind("statement", text, dialect, &given))
-            .collect()
+        let statements = self.said.statements.iter();
+        statements.map(|text| bind(text, dialect, &given)).collect()
     }
 
     /// The query of a probe. The statements are looked at too: better now than after it.
     pub(super) fn query_for(&self, probe: &Probe, dialect: Dialect) -> Result<Bound, Failure> {
-        self.check_values_are_used(dialect)?;
-        let text = self.probe.as_deref().ok_or_else(|| {
-            fault(
-                "probe",
-                "is missing: give a query for the pages, or the job counted pages",
-            )
+        self.check(place(probe.spec(), true), dialect)?;
+        let text = self.said.probe.as_ref().ok_or_else(|| {
+            let message = "is missing: give a query for the pages, or the job counted pages";
+            fault("sql.probe", message)
         })?;
         let mut given = self.given(probe, dialect)?;
         given.remove("page");
-        let after = match (probe.after(), self.key) {
+        let after = match (probe.after(), self.key()) {
             (Some(key), _) => key_value(key),
             (None, KeyKind::Integer) => Value::Int(None),
             (None, KeyKind::Text) => Value::Text(None),
         };
         given.insert("after", after);
-        bind("probe", text, dialect, &given)
+        bind(text, dialect, &given)
+    }
+
+    fn check(&self, place: Place<'_>, dialect: Dialect) -> Result<(), Failure> {
+        let found = self.said.check(place, dialect);
+        found
+            .faults
+            .first()
+            .map_or(Ok(()), |fault| Err(failure(fault)))
     }
 
     fn given(&self, shard: &Shard, dialect: Dialect) -> Result<BTreeMap<&str, Value>, Failure> {
-        let own = self.values.iter();
+        let own = self.said.values.iter();
         let mut given: BTreeMap<&str, Value> = own
             .map(|(name, value)| Ok((name.as_str(), own_value(name, value, dialect)?)))
             .collect::<Result<_, Failure>>()?;
@@ -151,69 +115,27 @@ impl Order {
         given.insert("page", integer(shard.page().number.into()));
         Ok(given)
     }
-
-    fn read_statements(&self, dialect: Dialect) -> Result<Vec<Statement>, Failure> {
-        let texts = self.statements.iter();
-        texts
-            .map(|text| read("statement", text, dialect, &as_usual))
-            .collect()
-    }
-
-    /// A value that nothing uses is a slip of the pen: running without it would do something else
-    /// than was asked for.
-    fn check_values_are_used(&self, dialect: Dialect) -> Result<(), Failure> {
-        if self.values.is_empty() {
-            return Ok(());
-        }
-        let mut used: BTreeSet<String> = BTreeSet::new();
-        for statement in self.read_statements(dialect)? {
-            used.extend(statement.names);
-        }
-        if let Some(text) = &self.probe {
-            used.extend(read("probe", text, dialect, &as_usual)?.names);
-        }
-        let idle = self.values.keys().find(|name| !used.contains(*name));
-        idle.map_or(Ok(()), |name| {
-            let message =
-                format!("is used by no statement: write :{name} where it belongs, or leave it out");
-            Err(param_fault(name, message))
-        })
-    }
 }
 
-fn read(
-    key: &str,
-    text: &str,
-    dialect: Dialect,
-    written: Written<'_>,
-) -> Result<Statement, Failure> {
-    let statement = Statement::read(text, dialect, written)
-        .map_err(|error| fault(key, chain(&error).to_string()))?;
-    if let Some(why) = dialect.leaves_transaction(&statement.verb) {
-        let message = format!("cannot be a {} statement: {why}", statement.verb);
-        return Err(fault(key, message));
+/// Where statements run: `is_probed` says what the shard is, whatever the job's grid says.
+fn place(job: &JobSpec, is_probed: bool) -> Place<'_> {
+    let mut place = Place::of(&job.grid, None);
+    if is_probed {
+        (place.pages, place.several) = (Pages::Probed, true);
     }
-    Ok(statement)
+    place
 }
 
-fn bind(
-    key: &str,
-    text: &str,
-    dialect: Dialect,
-    given: &BTreeMap<&str, Value>,
-) -> Result<Bound, Failure> {
+fn bind(text: &Text, dialect: Dialect, given: &BTreeMap<&str, Value>) -> Result<Bound, Failure> {
     let written = |name: &str| given.get(name).and_then(number::mysql_placeholder);
-    let statement = read(key, text, dialect, &written)?;
+    let statement = Statement::read(&text.text, dialect, &written)
+        .map_err(|error| fault(&text.path, chain(&error).to_string()))?;
     let value = |name: &String| {
-        given.get(name.as_str()).cloned().ok_or_else(|| {
-            let known: Vec<String> = given.keys().map(|name| format!(":{name}")).collect();
-            let known = known.join(", ");
+        let value = given.get(name.as_str()).cloned();
+        value.ok_or_else(|| {
             fault(
-                key,
-                format!(
-                    "names :{name}, which has no value here{}; known are {known}",
-                    why(name)
-                ),
+                &text.path,
+                format!("names :{name}, which has no value here"),
             )
         })
     };
@@ -224,60 +146,10 @@ fn bind(
             .iter()
             .map(value)
             .collect::<Result<_, _>>()?,
-        verb: statement.verb.clone(),
         goes_on: statement.names.iter().any(|name| name == "after"),
         traces: statement.traces,
+        verb: statement.verb,
     })
-}
-
-/// Why a name that the engine gives in other places is not given here.
-fn why(name: &str) -> &'static str {
-    match name {
-        "page_from" | "page_to" => " (it has one in pages that were probed)",
-        "offset" | "limit" => " (it has one where the grid has rows and a page_size)",
-        "after" => " (it has one in a probe)",
-        "page" => " (it has one in a statement)",
-        _ => "",
-    }
-}
-
-fn statements(value: Option<&Json>) -> Result<Vec<String>, Failure> {
-    let missing = "is missing: give one statement, or a list of statements";
-    let found: Option<Vec<String>> = match value {
-        None => return Err(fault("statement", missing)),
-        Some(Json::String(one)) => Some(vec![one.clone()]),
-        Some(Json::Array(list)) => list
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect(),
-        Some(_) => None,
-    };
-    found
-        .filter(|statements| !statements.is_empty())
-        .ok_or_else(|| {
-            fault(
-                "statement",
-                "must be one statement, or a list of statements",
-            )
-        })
-}
-
-fn text(settings: &Map<String, Json>, key: &str) -> Result<Option<String>, Failure> {
-    match settings.get(key) {
-        None => Ok(None),
-        Some(Json::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(fault(key, "must be text")),
-    }
-}
-
-fn own_name(name: &str) -> Result<&str, Failure> {
-    if GIVEN.contains(&name) {
-        return Err(param_fault(
-            name,
-            format!("must be called otherwise: the engine gives :{name}"),
-        ));
-    }
-    Ok(name)
 }
 
 fn own_value(name: &str, value: &Json, dialect: Dialect) -> Result<Value, Failure> {
@@ -288,7 +160,7 @@ fn own_value(name: &str, value: &Json, dialect: Dialect) -> Result<Value, Failur
         Json::Number(given) => number::value(given, dialect).ok_or_else(|| {
             let message =
                 "must be below 2^63, the largest number of this database: write it as text";
-            param_fault(name, message)
+            fault(&format!("params.{name}"), message)
         })?,
         Json::Array(_) | Json::Object(_) => Value::Text(Some(value.to_string())),
     })
@@ -305,17 +177,18 @@ fn integer(number: u64) -> Value {
     Value::Int(Some(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
-fn fault(key: &str, message: impl AsRef<str>) -> Failure {
-    Failure::permanent(format!("read sql.{key}: it {}", message.as_ref()))
+fn failure(Fault { path, message }: &Fault) -> Failure {
+    fault(path, message)
 }
 
-fn param_fault(name: &str, message: impl AsRef<str>) -> Failure {
-    Failure::permanent(format!("read params.{name}: it {}", message.as_ref()))
+fn fault(path: &str, message: impl AsRef<str>) -> Failure {
+    Failure::permanent(format!("read {path}: it {}", message.as_ref()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use gridloom_shared::job::handlers::sql::GIVEN;
+
     use crate::handlers::documented::keys;
 
     #[test]

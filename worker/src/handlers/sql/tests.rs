@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gridloom_shared::id::Fence;
 use gridloom_shared::job::PagesSpec;
+use gridloom_shared::job::handlers::{self, Said};
 use gridloom_shared::tile::{Bounds, Key};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -179,6 +180,44 @@ async fn what_no_attempt_can_mend_is_permanent_and_says_how_to_mend_it() {
     }
 }
 
+/// Whoever applies a job is told what its shards would die of: by one function, so in the same words.
+#[tokio::test]
+async fn shard_dies_of_what_job_apply_says() {
+    let bench = Bench::new().await;
+    let one = PagesSpec::Count { count: 1 };
+    let rows = PagesSpec::Rows {
+        rows: vec![2, 2],
+        page_size: 1,
+    };
+    for (statement, slices, pages, params) in [
+        ("UPDATE sums SET total = 1", 2, one.clone(), json!({})),
+        ("UPDATE sums SET total = :slice", 2, rows, json!({})),
+        ("SELECT :slize", 1, one.clone(), json!({})),
+        ("SELECT :page_from", 1, one.clone(), json!({})),
+        ("SELECT 1", 1, one.clone(), json!({"day": 1})),
+        ("SELECT :page", 1, one.clone(), json!({"page": 1})),
+        ("SELECT 1; SELECT 2", 1, one.clone(), json!({})),
+        ("BEGIN", 1, one.clone(), json!({})),
+        ("SELECT ?", 1, one.clone(), json!({})),
+        ("SELECT $1", 1, one.clone(), json!({})),
+        ("-- nothing", 1, one, json!({})),
+    ] {
+        let trial = sum_job(statement)
+            .slices(slices)
+            .pages(pages)
+            .params(params);
+        let shard = trial.shard();
+        let found = handlers::check(Said::by_run(shard.spec())).faults;
+        assert!(!found.is_empty(), "{statement} may be applied");
+        let failure = bench.handler.run(shard).await.unwrap_err();
+        assert!(failure.is_permanent(), "{statement}: {failure}");
+        let fault = &found[0];
+        let words = format!("read {}: it {}", fault.path, fault.message);
+        assert_eq!(failure.text(), words, "{statement}");
+    }
+    assert_eq!(bench.number("SELECT total FROM sums").await, 0);
+}
+
 /// What a submission says is a value, whatever it is called.
 #[tokio::test]
 async fn parameter_that_no_statement_can_use_is_permanent_and_is_no_setting() {
@@ -285,7 +324,7 @@ async fn probe_of_more_pages_than_fit_goes_on_until_the_slice_is_known() {
     .await
     .unwrap();
     let query = "SELECT id, id FROM items WHERE :after IS NULL OR id > :after ORDER BY id";
-    let settings = json!({"database": "main", "statement": "SELECT 1", "probe": query});
+    let settings = json!({"database": "main", "statement": "SELECT :page_from", "probe": query});
     let trial = Trial::new("sum", "sql").settings(settings);
     let first = bench.handler.probe(trial.probe()).await.unwrap();
     assert_eq!(

@@ -7,7 +7,7 @@ use sqlx::Error;
 use tokio::sync::MutexGuard;
 
 use super::database::Database;
-use super::dialect::{CommitKey, Purpose};
+use super::dialect::{CommitKey, Purpose, Speaks};
 use super::idle::Lent;
 use super::link::{Returned, Rows, Script};
 use super::order::Bound;

@@ -66,8 +66,12 @@ fn around(key: &str) -> Value {
         "grid.pages.rows" => job_with("grid.pages", json!({"page_size": ROWS_MAX})),
         "grid.pages.page_size" => job_with("grid.pages", json!({"rows": 1})),
         "retry.backoff.max" => job_with("retry.backoff", json!({"initial": "0s"})),
+        "sql.statement" => {
+            json!({"name": "a", "handler": "sql", "sql": {"database": "d", "statement": "s"}})
+        }
         sql if sql.starts_with("sql.") => json!({
-            "name": "a", "handler": "sql", "sql": {"database": "d", "statement": "s", "probe": "p"},
+            "name": "a", "handler": "sql",
+            "sql": {"database": "d", "statement": "s :page", "probe": "p"},
             "grid": {"pages": {"probe": true}},
         }),
         exec if exec.starts_with("exec.") => {
@@ -282,7 +286,9 @@ fn every_job_file_of_the_documentation_parses() {
         let name = page.file_name().unwrap().to_string_lossy().into_owned();
         for file in job_files(&text) {
             let job = parse(file, Format::Toml);
-            assert!(job.is_ok(), "{name}: {}\n{file}", job.unwrap_err());
+            let job = job.unwrap_or_else(|faults| panic!("{name}: {faults}\n{file}"));
+            let warnings = handlers::check(Said::by_job(&job)).warnings;
+            assert_eq!(warnings, [], "{name}:\n{file}");
             *found.entry(name.clone()).or_insert(0) += 1;
         }
     }

@@ -108,8 +108,8 @@ fn shown(text: &str, format: Format) -> String {
 
 #[test]
 fn file_of_the_former_form_is_shown_in_the_new_one_comments_and_all() {
-    let before = "# Sums.\nname = \"sums\"\nhandler = \"sql\"\n\n[params] # told\n# Where.\ndatabase = \"main\"\nday = \"[params]\" # not a setting\n# What.\nstatement = \"\"\"\nUPDATE a\nSET b = :day\n\"\"\"\n[grid]\nslices = 4\n";
-    let after = "# Sums.\nname = \"sums\"\nhandler = \"sql\"\n\n[sql]\n# Where.\ndatabase = \"main\"\n# What.\nstatement = \"\"\"\nUPDATE a\nSET b = :day\n\"\"\"\n\n[params] # told\nday = \"[params]\" # not a setting\n[grid]\nslices = 4\n";
+    let before = "# Sums.\nname = \"sums\"\nhandler = \"sql\"\n\n[params] # told\n# Where.\ndatabase = \"main\"\nday = \"[params]\" # not a setting\n# What.\nstatement = \"\"\"\nUPDATE a\nSET b = :day WHERE c % :slices = :slice\n\"\"\"\n[grid]\nslices = 4\n";
+    let after = "# Sums.\nname = \"sums\"\nhandler = \"sql\"\n\n[sql]\n# Where.\ndatabase = \"main\"\n# What.\nstatement = \"\"\"\nUPDATE a\nSET b = :day WHERE c % :slices = :slice\n\"\"\"\n\n[params] # told\nday = \"[params]\" # not a setting\n[grid]\nslices = 4\n";
     assert_eq!(shown(before, Format::Toml), after);
     assert!(toml(after).is_ok());
 
@@ -151,7 +151,7 @@ fn former_form_hides_no_other_mistake() {
 #[test]
 fn parameters_called_like_settings_stay_parameters_beside_settings() {
     let text = format!(
-        "{SQL}[sql]\ndatabase = \"d\"\nstatement = \"SELECT :key\"\n[params]\nkey = \"x\"\nstatement = \"y\""
+        "{SQL}[sql]\ndatabase = \"d\"\nstatement = \"SELECT :key, :statement\"\n[params]\nkey = \"x\"\nstatement = \"y\""
     );
     assert_eq!(
         toml(&text).unwrap().params,

@@ -259,7 +259,7 @@ impl Traces {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dialect::Dialect;
+    use super::super::Dialect;
     use super::super::names::Statement;
     use super::*;
 

@@ -6,32 +6,41 @@
 
 use std::sync::Arc;
 
-use super::dialect::Dialect;
+use super::Dialect;
 use super::traces::Traces;
 
 /// A statement as a database takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Statement {
+pub struct Statement {
     /// With the dialect's placeholders.
-    pub(super) text: Arc<str>,
+    pub text: Arc<str>,
     /// The names to bind, in the order of the placeholders.
-    pub(super) names: Vec<String>,
+    pub names: Vec<String>,
     /// What it does, in capitals: the first word, or for `WITH` the word after the named queries.
-    pub(super) verb: String,
+    pub verb: String,
     /// Whether it may leave something on its connection that no reset takes away. Always `false` in
     /// PostgreSQL, which has one that takes everything.
-    pub(super) traces: bool,
+    pub traces: bool,
+    /// Whether it has a cast `::`, which no database but PostgreSQL has.
+    pub casts: bool,
+    /// The bound of a page that it takes for something that no integer is, and what that is:
+    /// `id::text > :after`, `:page_from::uuid`.
+    pub not_integer: Option<(String, String)>,
 }
 
 /// Why a text is no statement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StatementError {
+pub enum StatementError {
+    /// Nothing but space, comments and a semicolon.
     #[error("is empty")]
     Empty,
+    /// A quote or a comment, with the text that it begins with.
     #[error("has a quote or comment that does not end: it begins at {0:?}")]
     Unclosed(String),
+    /// Something stands behind a semicolon.
     #[error("has more than one statement: give a list, one statement an item")]
     Several,
+    /// A placeholder of the database's own, which nothing would bind.
     #[error("has the placeholder {0:?}: use named parameters such as :slice")]
     Placeholder(String),
 }
@@ -41,16 +50,55 @@ const VERBS: &[&str] = &[
     "SELECT", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE",
 ];
 
+/// The names that the bounds of a page have: integers, or texts if a job says so.
+const BOUNDS: &[&str] = &["after", "page_from", "page_to"];
+/// Types of PostgreSQL for text.
+const TEXTS: &[&str] = &["text", "varchar", "char", "character", "bpchar", "citext"];
+/// Types of PostgreSQL to which no integer can be cast.
+const NEVER_OF_AN_INTEGER: &[&str] = &[
+    "uuid",
+    "date",
+    "time",
+    "timetz",
+    "timestamp",
+    "timestamptz",
+    "inet",
+    "cidr",
+    "macaddr",
+];
+/// Words that end no value.
+const NO_VALUES: &[&str] = &[
+    "AND",
+    "BETWEEN",
+    "ELSE",
+    "ILIKE",
+    "IN",
+    "LIKE",
+    "LIMIT",
+    "NOT",
+    "OFFSET",
+    "OR",
+    "RETURNING",
+    "SELECT",
+    "THEN",
+    "WHEN",
+    "WHERE",
+];
+
 /// How the placeholder of a name is written where that is not the dialect's usual way (MySQL).
-pub(super) type Written<'w> = &'w dyn Fn(&str) -> Option<String>;
+pub type Written<'w> = &'w dyn Fn(&str) -> Option<String>;
 
 /// In the dialect's usual way.
-pub(super) fn as_usual(_name: &str) -> Option<String> {
+pub fn as_usual(_name: &str) -> Option<String> {
     None
 }
 
 impl Statement {
-    pub(super) fn read(
+    /// Reads one statement. `written` says how the placeholder of a name is written in MySQL.
+    ///
+    /// # Errors
+    /// When it would bind nothing where it should, or is not one statement.
+    pub fn read(
         text: &str,
         dialect: Dialect,
         written: Written<'_>,
@@ -65,12 +113,16 @@ impl Statement {
             depth: 0,
             brackets: 0,
             ended: false,
+            seen: 0,
+            bound: None,
             traces: Traces::default(),
+            casts: false,
+            not_integer: None,
         };
         while let Some(next) = reader.rest.chars().next() {
             reader.step(next)?;
         }
-        if reader.out.trim().is_empty() {
+        if reader.seen == 0 {
             return Err(StatementError::Empty);
         }
         let traces = match dialect {
@@ -83,6 +135,8 @@ impl Statement {
             names: reader.names,
             verb: reader.verb,
             traces,
+            casts: reader.casts,
+            not_integer: reader.not_integer,
         })
     }
 }
@@ -99,7 +153,13 @@ struct Reader<'t> {
     brackets: u32,
     /// A semicolon at the end was seen.
     ended: bool,
+    /// How much was written up to the end of what is neither space nor comment.
+    seen: usize,
+    /// The name that came last, if nothing but space came behind it.
+    bound: Option<String>,
     traces: Traces,
+    casts: bool,
+    not_integer: Option<(String, String)>,
 }
 
 impl Reader<'_> {
@@ -113,9 +173,11 @@ impl Reader<'_> {
         if self.ended {
             return Err(StatementError::Several);
         }
+        let bound = self.bound.take();
         if let Some(length) = self.quoted(next)? {
             self.traces.quoted(next);
             self.copy(length);
+            self.seen = self.out.len();
             return Ok(());
         }
         self.traces.sign(next);
@@ -123,8 +185,9 @@ impl Reader<'_> {
             ';' => {
                 self.ended = true;
                 self.rest = &self.rest[1..];
+                return Ok(());
             }
-            ':' => self.colon(),
+            ':' => self.colon(bound),
             '[' | ']' => {
                 self.brackets = if next == '[' {
                     self.brackets + 1
@@ -141,10 +204,11 @@ impl Reader<'_> {
                 };
                 self.copy(1);
             }
-            '?' | '@' | '$' => return self.sign(next),
+            '?' | '@' | '$' => self.sign(next)?,
             _ if is_word(next) => self.word(),
             _ => self.copy(next.len_utf8()),
         }
+        self.seen = self.out.len();
         Ok(())
     }
 
@@ -241,9 +305,19 @@ impl Reader<'_> {
         self.out[start..].eq_ignore_ascii_case(word)
     }
 
-    /// A cast, an assignment, or a name.
-    fn colon(&mut self) {
-        if self.rest.starts_with("::") || self.rest.starts_with(":=") {
+    /// A cast (of the name `bound`, if one stands before it), an assignment, or a name.
+    fn colon(&mut self, bound: Option<String>) {
+        if self.rest.starts_with("::") {
+            self.casts = true;
+            let kind = self.rest[2..].trim_start().split(|c| !is_word(c)).next();
+            if let (Some(name), Some(kind)) = (bound.filter(|name| is_bound(name)), kind)
+                && is_one_of(NEVER_OF_AN_INTEGER, kind)
+            {
+                self.not_integer = Some((name, kind.to_lowercase()));
+            }
+            return self.copy(2);
+        }
+        if self.rest.starts_with(":=") {
             return self.copy(2);
         }
         if self.is_between_bounds() {
@@ -269,6 +343,12 @@ impl Reader<'_> {
     }
 
     fn placeholder(&mut self, name: &str) {
+        self.bound = Some(name.to_owned());
+        if is_bound(name)
+            && let Some(kind) = self.compared_with()
+        {
+            self.not_integer = Some((name.to_owned(), kind));
+        }
         if self.dialect == Dialect::MySql {
             self.names.push(name.to_owned());
             match (self.written)(name) {
@@ -291,13 +371,48 @@ impl Reader<'_> {
         self.out.push_str(&(place + 1).to_string());
     }
 
+    /// The type of the value that what comes next is compared with, if it was cast to one that is no number.
+    fn compared_with(&self) -> Option<String> {
+        let before = self.before();
+        let value = before.trim_end_matches(['<', '>', '=']);
+        let value = if value.len() < before.len() {
+            value
+        } else {
+            let word = last_word(before);
+            if !word.eq_ignore_ascii_case("BETWEEN") {
+                return None;
+            }
+            &before[..before.len() - word.len()]
+        };
+        let value = value.trim_end();
+        let kind = last_word(value);
+        let is_cast = value[..value.len() - kind.len()].trim_end().ends_with("::");
+        (is_cast && (is_one_of(TEXTS, kind) || is_one_of(NEVER_OF_AN_INTEGER, kind)))
+            .then(|| kind.to_lowercase())
+    }
+
+    /// What was written, without space and comments at its end.
+    fn before(&self) -> &str {
+        self.out[..self.seen].trim_end()
+    }
+
+    /// Whether nothing stands before what comes next that an operator could take.
+    fn is_without_left(&self) -> bool {
+        let before = self.before();
+        let sign = before.chars().next_back();
+        sign.is_none_or(|sign| "=<>(,+-*/%|".contains(sign))
+            || is_one_of(NO_VALUES, last_word(before))
+    }
+
     /// A sign that is a placeholder in some dialects and an operator or a variable in others.
     fn sign(&mut self, sign: char) -> Result<(), StatementError> {
         let after = self.rest[1..].chars().next();
         let binds = match (sign, self.dialect) {
-            ('?', Dialect::Postgres) | ('@', Dialect::Postgres | Dialect::MySql) => false,
+            // PostgreSQL has operators with it, of two values but for `?-` and `?|`.
+            ('?', Dialect::Postgres) => !matches!(after, Some('-' | '|')) && self.is_without_left(),
+            ('@', Dialect::Postgres | Dialect::MySql) => false,
             ('?', Dialect::Sqlite | Dialect::MySql) => true,
-            ('$', Dialect::Postgres) => after.is_some_and(|c| c.is_ascii_digit()),
+            ('$', Dialect::Postgres | Dialect::MySql) => after.is_some_and(|c| c.is_ascii_digit()),
             (_, Dialect::Sqlite) => after.is_some_and(is_name),
             _ => false,
         };
@@ -335,6 +450,20 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
 }
 
+/// Whether pages are bounded by what has this name.
+fn is_bound(name: &str) -> bool {
+    BOUNDS.contains(&name)
+}
+
+fn is_one_of(words: &[&str], word: &str) -> bool {
+    words.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// The word that `text` ends with; empty if it ends with none.
+fn last_word(text: &str) -> &str {
+    text.rsplit(|c| !is_word(c)).next().unwrap_or_default()
+}
+
 fn find_from(text: &str, from: usize, what: &str) -> Option<usize> {
     text.get(from..)?.find(what).map(|at| from + at)
 }
@@ -344,136 +473,4 @@ fn unclosed(rest: &str) -> StatementError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Dialect::{MySql, Postgres, Sqlite};
-    use super::*;
-
-    fn text(sql: &str, dialect: Dialect) -> String {
-        Statement::read(sql, dialect, &as_usual)
-            .unwrap()
-            .text
-            .to_string()
-    }
-
-    fn verb(sql: &str) -> String {
-        Statement::read(sql, Postgres, &as_usual).unwrap().verb
-    }
-
-    #[test]
-    fn names_become_placeholders_of_the_dialect() {
-        let sql = "SELECT :slice, :page_from, :slice";
-        assert_eq!(text(sql, Sqlite), "SELECT ?1, ?2, ?1");
-        assert_eq!(text(sql, Postgres), "SELECT $1, $2, $1");
-        assert_eq!(text(sql, MySql), "SELECT ?, ?, ?");
-        let names = |dialect| Statement::read(sql, dialect, &as_usual).unwrap().names;
-        assert_eq!(names(Postgres), ["slice", "page_from"]);
-        assert_eq!(names(MySql), ["slice", "page_from", "slice"]);
-    }
-
-    #[test]
-    fn quotes_comments_and_casts_are_left_as_they_are() {
-        for sql in [
-            "SELECT ':a', 'it''s :b', \"q :c\"",
-            "SELECT 1 -- :a\n, 2",
-            "SELECT /* :a */ 1",
-            "SELECT '1'::int, x::text",
-            "SELECT '' , ':a'",
-        ] {
-            for dialect in [Sqlite, Postgres, MySql] {
-                assert_eq!(text(sql, dialect), sql);
-            }
-        }
-        for (sql, dialect) in [
-            ("SELECT `:a`, '\\':b'", MySql),
-            ("SELECT 1 # :a\n", MySql),
-            ("SELECT @x := 5, 5--3", MySql),
-            ("SELECT [:a], `b`", Sqlite),
-            ("SELECT E'\\':a', '\\'", Postgres),
-            ("SELECT $$ :a $$, $t$ $$ :b $t$", Postgres),
-            ("SELECT /* a /* :b */ :c */ x ? 'k', @ -5", Postgres),
-        ] {
-            assert_eq!(text(sql, dialect), sql.trim());
-        }
-    }
-
-    #[test]
-    fn casts_of_names_keep_the_cast() {
-        assert_eq!(text("SELECT :a::int", Postgres), "SELECT $1::int");
-        assert_eq!(text("SELECT a[1:2], :b", Postgres), "SELECT a[1:2], $1");
-        for (sql, bound) in [
-            ("SELECT a[1:n], a[i:n]", "SELECT a[1:n], a[i:n]"),
-            ("SELECT a[1 + f(:x):n]", "SELECT a[1 + f($1):n]"),
-            ("SELECT a[:from:to], a[:from]", "SELECT a[$1:to], a[$1]"),
-            (
-                "SELECT ARRAY[1, :x], a[1: :n]",
-                "SELECT ARRAY[1, $1], a[1: $2]",
-            ),
-        ] {
-            assert_eq!(text(sql, Postgres), bound);
-        }
-    }
-
-    #[test]
-    fn names_of_every_language_are_whole_names() {
-        let read = Statement::read("SELECT :größe, :день", Postgres, &as_usual).unwrap();
-        assert_eq!(read.names, ["größe", "день"]);
-        assert_eq!(&*read.text, "SELECT $1, $2");
-    }
-
-    #[test]
-    fn verb_is_the_word_after_the_named_queries() {
-        assert_eq!(verb("  -- hello\n update t set a = 1"), "UPDATE");
-        assert_eq!(
-            verb("WITH gone AS (DELETE FROM t RETURNING 1) SELECT count(*) FROM gone"),
-            "SELECT"
-        );
-        assert_eq!(
-            verb("with a as (select 1) insert into t select * from a"),
-            "INSERT"
-        );
-        assert_eq!(verb("(SELECT 1)"), "");
-    }
-
-    #[test]
-    fn what_would_bind_nothing_or_end_the_statement_is_refused() {
-        let error = |sql, dialect| Statement::read(sql, dialect, &as_usual).unwrap_err();
-        assert_eq!(error(" ; ", Postgres), StatementError::Empty);
-        assert_eq!(error("SELECT 1; SELECT 2", Sqlite), StatementError::Several);
-        assert!(Statement::read("SELECT 1; -- done\n", Sqlite, &as_usual).is_ok());
-        assert_eq!(
-            error("a = ?", Sqlite),
-            StatementError::Placeholder("?".into())
-        );
-        assert_eq!(
-            error("a = $x", Sqlite),
-            StatementError::Placeholder("$x".into())
-        );
-        assert_eq!(
-            error("a = $1", Postgres),
-            StatementError::Placeholder("$1".into())
-        );
-        for open in ["SELECT 'a", "SELECT \"a", "/* a", "SELECT $q$ a $$"] {
-            assert!(
-                matches!(error(open, Postgres), StatementError::Unclosed(_)),
-                "{open}"
-            );
-        }
-    }
-
-    #[test]
-    fn any_text_is_answered() {
-        // A small generator of hostile texts: every string of four pieces.
-        let pieces = [
-            "'", "\"", "$", "$$", ":", "::", ":a", "/*", "*/", "--", "\n", "é", "[", "\\", ";",
-            "?", "E'", "(", ")",
-        ];
-        let total = pieces.len().pow(4);
-        for number in 0..total {
-            let picks = (0..4).map(|place| pieces[number / pieces.len().pow(place) % pieces.len()]);
-            let sql: String = picks.collect();
-            for dialect in [Sqlite, Postgres, MySql] {
-                let _ = Statement::read(&sql, dialect, &as_usual);
-            }
-        }
-    }
-}
+mod tests;

@@ -2,13 +2,27 @@
 
 /// The known word that is nearest in writing to `word`, if any is near.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let (far, longest, found) = closest(word, known)?;
+    (far * 5 <= longest * 2).then_some(found)
+}
+
+/// The known word of which `word` can only be a slip of the pen: so near that nobody would call two things so.
+pub fn slip<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let (far, longest, found) = closest(word, known)?;
+    (far * 4 <= longest).then_some(found)
+}
+
+/// How many letters the nearest word differs in, how long the longer of the two is, and that word.
+fn closest<'k>(
+    word: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<(usize, usize, &'k str)> {
     let word: Vec<char> = word.chars().take(64).flat_map(char::to_lowercase).collect();
     let (far, found) = known
         .into_iter()
         .map(|name| (distance(&word, name), name))
         .min()?;
-    let longest = word.len().max(found.chars().count());
-    (far * 5 <= longest * 2).then_some(found)
+    Some((far, word.len().max(found.chars().count()), found))
 }
 
 /// `; did you mean "x"?`, or nothing.
@@ -43,5 +57,21 @@ mod tests {
         assert_eq!(nearest("Resize", known), Some("resize"));
         assert_eq!(nearest("backup", known), None);
         assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn word_that_may_be_another_name_is_no_slip() {
+        let known = ["slice", "page", "page_from"];
+        for (word, found) in [
+            ("slize", Some("slice")),
+            ("pages", Some("page")),
+            ("page_form", Some("page_from")),
+            ("size", None),
+            ("since", None),
+            ("date", None),
+            ("tag", None),
+        ] {
+            assert_eq!(slip(word, known), found, "{word}");
+        }
     }
 }
