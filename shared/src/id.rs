@@ -124,6 +124,10 @@ name!(
     ResourceName, "resource"
 );
 name!(
+    /// Days that schedules are bound to or kept off. Begins with a letter: what begins with a digit is a date.
+    CalendarName, "calendar"
+);
+name!(
     /// A worker process, as people see it: what its configuration says, or a name made up of its host and process.
     WorkerName, "worker"
 );

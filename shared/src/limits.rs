@@ -6,6 +6,11 @@
 
 use std::time::Duration;
 
+mod schedules;
+
+use schedules::SCHEDULE_BYTES;
+pub use schedules::*;
+
 // Messages.
 
 /// Largest message that a broker takes where nobody changed its `max_payload`. Nothing larger is built, also
@@ -74,15 +79,6 @@ pub const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 pub const PERCENT_MIN: f64 = 0.000_001;
 /// So many dead shards end a run whose job says nothing of it: nobody looks at more of them one by one.
 pub const ABORT_AFTER_DEFAULT: u64 = 10_000;
-
-// Schedules.
-
-/// Longest cron expression, in bytes: one that names every minute is a sixth of it.
-pub const CRON_BYTES_MAX: usize = 1_024;
-/// Most cron expressions of one schedule. Each is asked for every fire.
-pub const CRON_LIST_MAX: usize = 64;
-/// Shortest cadence of a schedule: each fire is a run with a ledger of its own.
-pub const EVERY_MIN: Duration = Duration::from_secs(1);
 
 // What people send.
 
@@ -379,6 +375,7 @@ const _: () = {
             + PARAMS_MAX
             + SETTINGS_MAX
             + ALLOWED_MAX * (PARAM_NAME_MAX + 16)
+            + SCHEDULE_BYTES
             + ENVELOPE_MAX
             <= RECORD_MAX,
         "the first record of a run with the rows of each slice fits into a message"

@@ -5,14 +5,24 @@
 //! | [`cron`] | what an expression means, in civil time and in words |
 //! | `field`, `days`, `words` | its parts: what a field may say, which days those of days name, how it reads |
 //! | [`zone`] | at which instants that is, where clocks change |
-//! | [`every`] | a fixed cadence |
+//! | [`every`], [`at`] | a fixed cadence; times that are named one by one |
+//! | [`moment`], [`dates`] | times and days as people write them |
+//! | [`spec`] | what a job says of all that |
+//! | [`calendar`] | which instants named days and times of day are |
+//! | [`plan`] | what follows: each nominal time, when it opens, and what takes it out |
 //!
 //! A fire is known by its **nominal** time, an instant. Those of one schedule are strictly increasing.
 
+pub mod at;
+pub mod calendar;
 pub mod cron;
+pub mod dates;
 mod days;
 pub mod every;
 mod field;
+pub mod moment;
+pub mod plan;
+pub mod spec;
 mod words;
 pub mod zone;
 
@@ -21,8 +31,14 @@ use jiff::civil::DateTime;
 use crate::clock::UnixMs;
 use crate::limits::CRON_LIST_MAX;
 
+pub use at::At;
+pub use calendar::Calendar;
 pub use cron::{Cron, CronError, Dialect, Fault};
+pub use dates::{Dates, DatesError, YearDay};
 pub use every::{Every, EveryError};
+pub use moment::{Moment, MomentError};
+pub use plan::{Nominal, Plan, Shown, SpecError, Tally};
+pub use spec::{Days, Misfire, MisfirePolicy, OverlapPolicy, Spec, When};
 pub use zone::{Dst, Gap, Overlap, Zone, ZoneError};
 
 /// What says when a job fires.
@@ -32,6 +48,8 @@ pub enum Schedule {
     Clock(Clock),
     /// A cadence.
     Every(Every),
+    /// Times that are named one by one.
+    At(At),
 }
 
 /// Cron expressions in one time zone. An instant that several of them name is one fire.
@@ -88,6 +106,7 @@ impl Schedule {
     pub fn next_after(&self, after: UnixMs) -> Option<Fire> {
         match self {
             Schedule::Clock(clock) => clock.next_after(after),
+            Schedule::At(at) => at.next_after(after),
             Schedule::Every(every) => every.next_after(after).map(|at| Fire {
                 at,
                 moved_from: None,

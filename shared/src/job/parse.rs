@@ -12,6 +12,7 @@
 //! | `limits` | what a job may take, and its place among others |
 //! | `params` | how large and how deep parameters may be |
 //! | `settings` | what a job says to its handler alone |
+//! | `schedule`, `calendar` | when a job may say that it fires, and what a calendar's file may say (feature `schedules`) |
 //! | `submit` | what a submission may change |
 //! | `former` | how a file of an earlier form is shown in the new one |
 //! | `syntax` | how TOML and JSON text become one kind of value |
@@ -29,6 +30,8 @@ use crate::job::{
     ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec,
 };
 
+#[cfg(feature = "schedules")]
+mod calendar;
 mod cells;
 mod document;
 mod fault;
@@ -36,6 +39,8 @@ mod former;
 mod limits;
 mod node;
 mod params;
+#[cfg(feature = "schedules")]
+mod schedule;
 mod settings;
 mod submit;
 mod syntax;
@@ -45,8 +50,12 @@ pub use crate::duration::{DurationError, parse_duration, write_duration};
 pub use document::to_toml;
 pub use document::to_value;
 pub use fault::{Fault, Faults};
+#[cfg(feature = "schedules")]
+pub use {calendar::calendar, calendar::calendar_of, schedule::schedule};
 
 use node::{Fields, Node};
+#[cfg(feature = "schedules")]
+pub(crate) use schedule::schedule_keys;
 
 pub use crate::limits::{
     BACKOFF_MAX, FACTOR_MAX, PERCENT_MIN, ROWS_MAX, SHARDS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,

@@ -58,6 +58,17 @@ impl Zone {
         &self.name
     }
 
+    pub(super) fn rules(&self) -> &TimeZone {
+        &self.rules
+    }
+
+    /// When clocks change next.
+    pub(super) fn change_after(&self, at: UnixMs) -> Option<UnixMs> {
+        let at = Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()?;
+        let change = self.rules.following(at).next()?.timestamp();
+        u64::try_from(change.as_millisecond()).ok().map(UnixMs)
+    }
+
     /// What the clocks of the place show at an instant.
     pub fn civil(&self, at: UnixMs) -> Option<DateTime> {
         let at = Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()?;

@@ -1,0 +1,126 @@
+//! What a calendar's file may say.
+
+use serde_json::Value;
+
+use super::fault::Faults;
+use super::node::{Fields, Node};
+use super::{Format, syntax};
+use crate::id::CalendarName;
+use crate::limits::{CALENDAR_DATES_MAX, CALENDAR_WINDOWS_MAX};
+use crate::schedule::calendar::{Calendar, Weekdays, Window, Written};
+use crate::schedule::{Dates, Zone};
+
+const KEYS: &[&str] = &["name", "timezone", "dates", "weekdays", "times"];
+/// More ranges of weekdays say nothing more.
+const WEEKDAYS_MAX: usize = 7;
+
+/// The calendar that `text` defines.
+///
+/// # Errors
+/// Every fault of the text at once.
+pub fn calendar(text: &str, format: Format) -> Result<Calendar, Faults> {
+    calendar_of(&syntax::read(text, format)?)
+}
+
+/// The calendar that `document` defines.
+///
+/// # Errors
+/// Every fault of the document at once.
+pub fn calendar_of(document: &Value) -> Result<Calendar, Faults> {
+    let mut faults = Faults::default();
+    let calendar = read(&Node::root(document), &mut faults);
+    faults.or(calendar)
+}
+
+fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Calendar> {
+    let fields = node.fields(KEYS, &[], faults)?;
+    let name = fields.need("name", "schedules name a calendar by it", faults);
+    let name = name.and_then(|node| name_of(&node, faults));
+    let why = "say whose days they are, as \"Europe/Berlin\"";
+    let zone = fields.need("timezone", why, faults);
+    let zone = zone.and_then(|node| zone_of(&node, faults));
+    let form = "a date as \"2026-12-24\", a range as \"2026-12-24/2026-12-26\", or such of each year as \"12-24\" and \"12-24/01-06\"";
+    let read = |text: &str| text.parse::<Dates>().ok();
+    let dates = list(&fields, "dates", CALENDAR_DATES_MAX, read, form, faults);
+    let form = "a weekday as \"SAT\", or a range of them as \"MON-FRI\"";
+    let weekdays = list(
+        &fields,
+        "weekdays",
+        WEEKDAYS_MAX,
+        Weekdays::parse,
+        form,
+        faults,
+    );
+    let form = "times of a day, from one to another, as \"09:00-17:00\" or \"22:00-06:00\"";
+    let times = list(
+        &fields,
+        "times",
+        CALENDAR_WINDOWS_MAX,
+        Window::parse,
+        form,
+        faults,
+    );
+    if !["dates", "weekdays", "times"]
+        .iter()
+        .any(|key| fields.has(key))
+    {
+        faults.add(
+            "",
+            "must have one of dates, weekdays and times: without them it would cover everything",
+        );
+    }
+    let written = Written {
+        dates: dates?,
+        weekdays: weekdays?,
+        times: times?,
+    };
+    Some(Calendar::new(name?, zone?, written))
+}
+
+fn name_of(node: &Node<'_>, faults: &mut Faults) -> Option<CalendarName> {
+    let name = node.name(CalendarName::new, faults)?;
+    if name
+        .as_str()
+        .starts_with(|first: char| first.is_ascii_digit())
+    {
+        node.refuse("a name that begins with a letter: a schedule takes what begins with a digit for a date", faults);
+        return None;
+    }
+    Some(name)
+}
+
+fn zone_of(node: &Node<'_>, faults: &mut Faults) -> Option<Zone> {
+    let zone = Zone::new(node.value().as_str().unwrap_or_default());
+    if zone.is_err() {
+        node.refuse("a time zone: a name of the IANA database as \"Europe/Berlin\", \"UTC\", or an offset of up to 14 hours as \"+02:00\"", faults);
+    }
+    zone.ok()
+}
+
+fn list<T>(
+    fields: &Fields<'_>,
+    key: &str,
+    most: usize,
+    read: impl Fn(&str) -> Option<T>,
+    form: &str,
+    faults: &mut Faults,
+) -> Option<Vec<T>> {
+    let Some(node) = fields.get(key) else {
+        return Some(Vec::new());
+    };
+    let items = node.value().as_array().map(Vec::as_slice);
+    let Some(items) = items.filter(|items| (1..=most).contains(&items.len())) else {
+        node.refuse(format_args!("a list with 1 to {most} entries"), faults);
+        return None;
+    };
+    let one = |(place, value)| {
+        let item = node.item(place, value);
+        let found = item.value().as_str().and_then(&read);
+        if found.is_none() {
+            item.refuse(form, faults);
+        }
+        found
+    };
+    let all: Vec<Option<T>> = items.iter().enumerate().map(one).collect();
+    all.into_iter().collect()
+}

@@ -1,0 +1,64 @@
+//! The bounds of schedules.
+
+use std::time::Duration;
+
+use super::{ENVELOPE_MAX, KEY_MORE, NAME_MAX, RECORD_MIN};
+
+/// Longest cron expression, in bytes: one that names every minute is a sixth of it.
+pub const CRON_BYTES_MAX: usize = 1_024;
+/// Most cron expressions of one schedule. Each is asked for every fire.
+pub const CRON_LIST_MAX: usize = 64;
+/// Shortest cadence of a schedule: each fire is a run with a ledger of its own.
+pub const EVERY_MIN: Duration = Duration::from_secs(1);
+/// Longest cadence: ten years, beyond which a unit was mistaken.
+pub const EVERY_MAX: Duration = Duration::from_secs(3_660 * 24 * 3_600);
+/// Most times that a schedule names one by one.
+pub const AT_LIST_MAX: usize = 256;
+/// Most calendars and dates that a schedule is bound to, and most that it is kept off. Each is asked for every fire.
+pub const DAYS_LIST_MAX: usize = 64;
+/// Most fires after which a schedule may end.
+pub const MAX_FIRES_MAX: u64 = 1_000_000_000;
+/// Longest while by which a fire may open later than its time, each for `jitter` and `spread`.
+pub const SPREAD_MAX: Duration = Duration::from_secs(24 * 3_600);
+/// Most fires of one job that wait, and most that are made up for at once: a record of its schedule names each.
+pub const FIRES_KEPT_MAX: u32 = 1_000;
+/// Shortest age at which a fire that was missed has expired: below it, an ordinary change of leaders would lose fires.
+pub const WINDOW_MIN: Duration = Duration::from_secs(10);
+/// Longest such age.
+pub const WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// Most failed runs in a row that a schedule may bear before it pauses.
+pub const PAUSE_AFTER_MAX: u32 = 1_000;
+/// Most dates and ranges of one calendar.
+pub const CALENDAR_DATES_MAX: usize = 1_000;
+/// Most times of the day of one calendar.
+pub const CALENDAR_WINDOWS_MAX: usize = 24;
+/// So many stretches that calendars take out are passed over in the search for a fire: more than a year of them, where
+/// there is one a day, within milliseconds.
+pub const STRETCHES_MAX: usize = 512;
+
+/// Bytes of a fire that waits, in the record of its schedule.
+const FIRE_BYTES: usize = 32;
+/// Bytes of a date or range of a calendar.
+const DATES_BYTES: usize = 21 + KEY_MORE;
+/// Bytes of a schedule: most are its expressions.
+pub(super) const SCHEDULE_BYTES: usize = CRON_LIST_MAX * (CRON_BYTES_MAX + KEY_MORE)
+    + 2 * DAYS_LIST_MAX * (NAME_MAX + KEY_MORE)
+    + ENVELOPE_MAX;
+
+const _: () = {
+    assert!(
+        FIRES_KEPT_MAX as usize * FIRE_BYTES + ENVELOPE_MAX <= RECORD_MIN,
+        "the fires that wait fit into the record of their schedule"
+    );
+    assert!(
+        CALENDAR_DATES_MAX * DATES_BYTES + ENVELOPE_MAX <= RECORD_MIN,
+        "a calendar fits into a message"
+    );
+    assert!(
+        AT_LIST_MAX * 32 <= CRON_LIST_MAX * CRON_BYTES_MAX,
+        "of a schedule, expressions are the largest"
+    );
+    assert!(
+        WINDOW_MIN.as_secs() < WINDOW_MAX.as_secs() && EVERY_MIN.as_secs() < EVERY_MAX.as_secs()
+    );
+};

@@ -1,0 +1,40 @@
+//! How a nominal time is told to people: by the clocks of the schedule's zone, and in UTC.
+
+use jiff::civil::DateTime;
+
+use super::Nominal;
+use crate::clock::UnixMs;
+use crate::schedule::zone::Zone;
+
+/// A nominal time for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// By the clocks of the zone, with the offset that tells the two passes of an overlap apart:
+    /// `Tue 2026-12-01 06:00:00 +01:00`.
+    pub local: String,
+    /// In UTC: `2026-12-01T05:00:00Z`.
+    pub utc: String,
+    /// What is to be said of it beyond its time: that it was moved, or is taken out.
+    pub note: Option<String>,
+}
+
+pub(super) fn of(zone: &Zone, nominal: &Nominal) -> Shown {
+    let utc = nominal.at.rfc3339();
+    let moved = |from: DateTime| format!("moved from {}: clocks leave it out", from.time());
+    let excluded = |name: &String| format!("taken out: {name}");
+    let notes = nominal.moved_from.map(moved).into_iter();
+    let notes: Vec<String> = notes
+        .chain(nominal.excluded.as_ref().map(excluded))
+        .collect();
+    Shown {
+        local: local(zone, nominal.at).unwrap_or_else(|| utc.clone()),
+        utc,
+        note: (!notes.is_empty()).then(|| notes.join("; ")),
+    }
+}
+
+fn local(zone: &Zone, at: UnixMs) -> Option<String> {
+    let at = jiff::Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()?;
+    let zoned = at.to_zoned_datetime(zone.rules().clone());
+    Some(zoned.strftime("%a %Y-%m-%d %H:%M:%S %:z").to_string())
+}
