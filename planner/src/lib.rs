@@ -12,6 +12,7 @@
 //! | [`crew`] | which workers were heard lately, with which handlers (pure) |
 //! | [`register`] | when the term register is written anew (pure) |
 //! | [`orders`] | what becomes of orders by people (pure) |
+//! | [`alive`] | whether tasks that are to last still do something |
 //! | [`census`] | how many records an open run should have (pure) |
 //! | [`entry`] | a record of the ledger, as the feeds hand it on |
 //! | [`now`], [`broker_clock`] | what time it is, by which clock |
@@ -23,6 +24,7 @@
 //! The planner holds no truth of its own: killed at any moment, it goes on from the ledger.
 
 pub mod admission;
+pub mod alive;
 pub mod book;
 pub mod broker_clock;
 pub mod census;

@@ -239,22 +239,24 @@ impl Service {
         let (replaced_in, mut replaced) = mpsc::channel(1);
         let (tell, told) = watch::channel(Told::default());
         let mut tasks = Tasks::new(self.fault_of(|task| task.owner() == Owner::Service));
-        let keeper = leader::keep(
-            self.broker.clone(),
-            self.options.name.clone(),
-            changes_in,
-            orders_out,
-            (self.validity.clone(), self.silence.clone()),
-            self.clock.clone(),
-            told,
-        );
-        tasks.spawn(Task::Keeper, keeper);
-        let presence = feeds::presence(self.broker.clone(), self.sender.clone());
-        tasks.spawn(Task::Presence, presence);
-        let attendance = attendance::answer(self.broker.clone(), self.facts());
-        tasks.spawn(Task::Attendance, attendance);
-        let streams = streams::keep(self.broker.clone(), self.options.topology, replaced_in);
-        tasks.spawn(Task::Streams, streams);
+        let by_name = (self.broker.clone(), self.options.name.clone());
+        let known = (self.validity.clone(), self.silence.clone());
+        let clock = self.clock.clone();
+        tasks.keep(Task::Keeper, |signs| {
+            leader::keep(by_name, changes_in, orders_out, known, clock, told, signs)
+        });
+        let (broker, sender) = (self.broker.clone(), self.sender.clone());
+        tasks.keep(Task::Presence, |signs| {
+            feeds::presence(broker, sender, signs)
+        });
+        let (broker, facts) = (self.broker.clone(), self.facts());
+        tasks.keep(Task::Attendance, |signs| {
+            attendance::answer(broker, facts, signs)
+        });
+        let (broker, topology) = (self.broker.clone(), self.options.topology);
+        tasks.keep(Task::Streams, |signs| {
+            streams::keep(broker, topology, replaced_in, signs)
+        });
         let writer = projection::start(&mut tasks, self.broker.clone(), tell);
         let mut around = Around {
             orders,
@@ -274,7 +276,10 @@ impl Service {
                 }
             }
             self.advance(&mut around).await;
-            if let Err(ended) = around.tasks.look_after() {
+            if let Err(ended) = around
+                .tasks
+                .look_after(Boot::now(), self.broker.is_connected())
+            {
                 tracing::error!(error = %ended, "the planner ends");
                 break Err(ended);
             }
@@ -406,7 +411,7 @@ impl Service {
             }
             keeper.close(lead.full());
             around.writer.follow(lead);
-            let ended = act.look_after();
+            let ended = act.look_after(Boot::now());
             let term = lead.term();
             if let Err(ended) = ended {
                 tracing::error!(term = term.0, error = %ended, "the leadership is given up");

@@ -56,7 +56,8 @@ pub struct Presence {
     /// here. Of very many only some; see [`Presence::knows_of`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub knows: Vec<String>,
-    /// What keeps its handlers from working, in words for people: a database that cannot be reached.
+    /// What keeps it or its handlers from working, in words for people: a database that cannot be reached, a
+    /// permission that it lacks.
     /// Empty where nothing does; at most [`TROUBLE_MAX`] bytes.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,

@@ -50,7 +50,8 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    fn presence(&self) -> Presence {
+    /// `refused`: what the broker refused it lately.
+    fn presence(&self, refused: Option<String>) -> Presence {
         Presence {
             worker: self.worker.clone(),
             session: self.session,
@@ -79,18 +80,20 @@ impl Facts {
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
             knows: self.knows.clone(),
-            trouble: self.trouble(),
+            trouble: self.trouble(refused),
         }
     }
 
-    fn trouble(&self) -> String {
-        let mut trouble = self.health.of_handlers().join("; ");
+    fn trouble(&self, refused: Option<String>) -> String {
+        let mut troubles = self.health.of_handlers();
+        troubles.extend(refused.map(|what| format!("the broker refuses it something: {what}")));
+        let mut trouble = troubles.join("; ");
         trouble.truncate(trouble.floor_char_boundary(TROUBLE_MAX));
         trouble
     }
 
-    fn bytes(&self) -> Bytes {
-        wire::encode(&self.presence())
+    fn bytes(&self, broker: &Broker) -> Bytes {
+        wire::encode(&self.presence(broker.refused()))
     }
 }
 
@@ -120,7 +123,7 @@ async fn register(broker: &Broker, facts: &Facts, called: &Notify) {
     let mut failing = false;
     loop {
         let epoch = broker.connection_epoch();
-        let pause = match broker.workers().put(&key, facts.bytes()).await {
+        let pause = match broker.workers().put(&key, facts.bytes(broker)).await {
             Ok(_) => {
                 failing = false;
                 REGISTERED
@@ -194,14 +197,14 @@ async fn listen(broker: &Broker, subject: String) -> Subscription {
 
 async fn say(broker: &Broker, facts: &Facts) {
     let subject = broker.subjects().presence(facts.session);
-    if let Err(error) = broker.publish(subject, facts.bytes()).await {
+    if let Err(error) = broker.publish(subject, facts.bytes(broker)).await {
         tracing::debug!(error = %chain(&error), "cannot announce");
     }
 }
 
 async fn answer(broker: &Broker, facts: &Facts, question: &Message) {
     if let Some(reply) = question.reply.clone()
-        && let Err(error) = broker.publish(reply, facts.bytes()).await
+        && let Err(error) = broker.publish(reply, facts.bytes(broker)).await
     {
         tracing::debug!(error = %chain(&error), "cannot answer");
     }

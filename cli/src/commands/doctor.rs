@@ -7,6 +7,7 @@
 //! | [`planners`] | whether somebody leads, and what keeps planners from it |
 //! | [`submissions`] | what waits on the submit stream, and why |
 //! | [`queues`] | consumers, and what waits for a worker or a handler that nobody has |
+//! | [`idle`] | tiles that nobody waits for although workers are free |
 //! | [`alike`] | whether the workers of a queue differ, and have names of their own |
 //! | [`keys`] | what of the buckets makes no sense |
 //! | [`watch`] | what planners have seen and nobody may have heard |
@@ -35,6 +36,7 @@ use crate::output::spoken;
 
 mod alike;
 mod chart;
+mod idle;
 mod keys;
 mod planners;
 mod queues;
@@ -94,6 +96,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
     if there {
         submissions::look(&broker, leader.as_deref(), &mut chart).await;
         queues::look(&broker, &staff, &mut chart).await;
+        idle::look(&broker, &staff, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
         watch::look(&broker, &mut chart).await;

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::{Leadership, Lease, LeaseValue, Notice, Silence, Told, Validity, Write, parse};
+use crate::alive::Signs;
 use crate::broker_clock::{BrokerClock, spoken};
 
 /// How often a standby looks.
@@ -25,13 +26,13 @@ const READ_BACK: Duration = Duration::from_millis(500);
 /// Keeps the lease for one process until it is told to give it up, or nobody listens. Whoever started it
 /// has to watch it: without a keeper nobody of this process ever leads, and nobody says so.
 pub(crate) async fn keep(
-    broker: Broker,
-    name: String,
+    (broker, name): (Broker, String),
     changes: mpsc::Sender<Leadership>,
     mut orders: mpsc::Receiver<Notice>,
     (validity, silence): (Validity, Silence),
     clock: BrokerClock,
     told: watch::Receiver<Told>,
+    signs: Signs,
 ) {
     let mut keeper = Keeper {
         bucket: broker.state(),
@@ -50,6 +51,7 @@ pub(crate) async fn keep(
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        signs.give();
         let order = tokio::select! {
             order = orders.recv() => Some(order),
             _ = ticks.tick() => None,

@@ -9,11 +9,14 @@
 
 use std::time::Duration;
 
+use gridloom_shared::clock::Boot;
+
 use super::envoy::Envoy;
 use super::failover::Workers;
 use super::feeds;
 use super::task::Task;
 use super::tasks::{Ended, Tasks};
+use crate::alive::Signs;
 use crate::lead::action::{Action, Ordered};
 
 mod halt;
@@ -43,9 +46,13 @@ impl Act {
         }
     }
 
-    /// Starts a feed: it is to last as long as the leadership.
-    pub(super) fn feed(&mut self, task: Task, feed: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task, feed);
+    /// Starts a feed: it is to last as long as the leadership, and gives signs of life.
+    pub(super) fn feed<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        task: Task,
+        feed: impl FnOnce(Signs) -> F,
+    ) {
+        self.tasks.keep(task, feed);
     }
 
     fn errand(&mut self, task: Task, errand: impl Future<Output = ()> + Send + 'static) {
@@ -119,8 +126,9 @@ impl Act {
         self.envoy.broker.max_record()
     }
 
-    /// Takes away what has ended. What ended as it must not is an error.
-    pub(super) fn look_after(&mut self) -> Result<(), Ended> {
-        self.tasks.look_after()
+    /// Takes away what has ended. What ended as it must not, or hangs, is an error.
+    pub(super) fn look_after(&mut self, now: Boot) -> Result<(), Ended> {
+        let is_connected = self.envoy.broker.is_connected();
+        self.tasks.look_after(now, is_connected)
     }
 }

@@ -11,6 +11,7 @@ use gridloom_shared::planner::Attendance;
 use gridloom_shared::wire;
 
 use super::health::Health;
+use crate::alive::Signs;
 
 /// Pause after nobody could be listened to.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -38,12 +39,13 @@ impl Facts {
 }
 
 /// Answers for as long as the planner runs.
-pub(super) async fn answer(broker: Broker, facts: Facts) {
+pub(super) async fn answer(broker: Broker, facts: Facts, signs: Signs) {
     let everybody = broker.subjects().planner_call();
     loop {
+        signs.give();
         match broker.subscribe(everybody.clone()).await {
             Ok(mut questions) => {
-                while let Some(question) = questions.next().await {
+                while let Some(question) = signs.waiting(questions.next()).await {
                     say(&broker, &facts, question).await;
                 }
             }

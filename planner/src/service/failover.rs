@@ -30,6 +30,7 @@ use gridloom_shared::wire;
 use super::envoy::Envoy;
 use super::feeds;
 use super::task::Task;
+use crate::alive::Signs;
 use crate::failover::probe::{self, Death, Event};
 use crate::failover::roster::{Life, Roster};
 use crate::lead::event::Event as LeadEvent;
@@ -153,9 +154,10 @@ struct Watch {
 }
 
 /// Looks after the workers until it is dropped.
-pub(super) async fn watch(envoy: Envoy, workers: Workers) {
+pub(super) async fn watch(envoy: Envoy, workers: Workers, signs: Signs) {
     let broker = envoy.broker.clone();
     let mut echo = loop {
+        signs.give();
         match broker
             .subscribe(broker.subjects().echo(envoy.session))
             .await
@@ -195,6 +197,7 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers) {
             Some(answer) = watch.answers.next(), if !watch.answers.is_empty() => watch.answered(answer),
             () = &mut registrations => return,
             _ = rounds.tick() => {
+                signs.give();
                 echoes = 0;
                 watch.next_round();
             }

@@ -20,6 +20,7 @@ use super::envoy::Envoy;
 use super::event::Event;
 use super::health::Pulse;
 use super::task::Task;
+use crate::alive::Signs;
 use crate::entry;
 use crate::lead::event::Event as LeadEvent;
 use crate::submit::{self, Receipt};
@@ -39,10 +40,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Looks whether the queue is still there: a deleted stream is gone, a purged one has not even the register.
 /// Told only of what is seen twice: a stream of a cluster is not found for a moment at an election.
-pub(super) async fn queue(envoy: Envoy) {
+pub(super) async fn queue(envoy: Envoy, signs: Signs) {
     let shards = envoy.broker.subjects().shards();
     let mut times = 0;
     loop {
+        signs.give();
         tokio::time::sleep(LOOK).await;
         let lost = match envoy.broker.info(&shards).await {
             Ok(state) => state.messages == 0,
@@ -59,7 +61,7 @@ pub(super) async fn queue(envoy: Envoy) {
 }
 
 /// Feeds the records of the ledger after `from`.
-pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse) {
+pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse, signs: Signs) {
     let subjects = envoy.broker.subjects();
     let start = Start::Sequence(from + 1);
     let mut tail = envoy
@@ -67,7 +69,7 @@ pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse) {
         .follow(&subjects.ledger(), subjects.all_ledgers(), start);
     let mut connection = envoy.broker.connection_epoch();
     loop {
-        match tail.next().await {
+        match signs.waiting(tail.next()).await {
             Ok(Followed::Record(record)) => {
                 let Some(entry) = entry::read(subjects, &record) else {
                     continue;
@@ -101,8 +103,9 @@ pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse) {
 }
 
 /// Feeds the announcements of workers, and asks all of them at once for a first one.
-pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
+pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>, signs: Signs) {
     loop {
+        signs.give();
         let heard = broker.subscribe(broker.subjects().all_presence()).await;
         let mut heard = match heard {
             Ok(heard) => heard,
@@ -113,7 +116,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>) {
             }
         };
         call_workers(&broker).await;
-        while let Some(message) = heard.next().await {
+        while let Some(message) = signs.waiting(heard.next()).await {
             match Presence::read(&message.payload) {
                 // Each worker speaks for itself alone.
                 Ok(presence)
@@ -147,9 +150,10 @@ pub(super) async fn call_workers(broker: &Broker) {
 }
 
 /// Answers submissions, several at once, each acknowledged after its answer is written.
-pub(super) async fn submissions(envoy: Envoy, term: Term) {
+pub(super) async fn submissions(envoy: Envoy, term: Term, signs: Signs) {
     let answers = Arc::new(Semaphore::new(ANSWERS));
     loop {
+        signs.give();
         let consumer = match consumers::ensure_planner(&envoy.broker).await {
             Ok(consumer) => consumer,
             Err(error) => {
@@ -161,6 +165,7 @@ pub(super) async fn submissions(envoy: Envoy, term: Term) {
         let mut puller = Puller::new(&envoy.broker, &envoy.broker.subjects().submit(), &consumer);
         let mut taken = Taken::everything(envoy.doors.clone());
         loop {
+            signs.give();
             match taken.follow(&envoy.broker).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -176,7 +181,10 @@ pub(super) async fn submissions(envoy: Envoy, term: Term) {
                 tracing::debug!(error = %chain(&error), "failed to pull submissions");
                 tokio::time::sleep(PAUSE).await;
             }
-            match pulled(&mut puller, &envoy, term, &answers).await {
+            match signs
+                .waiting(pulled(&mut puller, &envoy, term, &answers))
+                .await
+            {
                 EndReason::Expired => {}
                 reason => {
                     tracing::debug!(?reason, "a pull of submissions ended");

@@ -87,6 +87,9 @@ impl Health {
         if let Err(why) = self.ready() {
             return why;
         }
+        if let Some(what) = self.broker.refused() {
+            return format!("the broker refuses it something: {what}");
+        }
         let untaken = self.untaken.lock().unwrap_or_else(PoisonError::into_inner);
         untaken.clone()
     }

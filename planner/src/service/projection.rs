@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::task::Task;
 use super::tasks::Tasks;
+use crate::alive::Signs;
 use crate::book::Book;
 use crate::lead::{Change, Lead};
 use crate::leader::Told;
@@ -138,10 +139,10 @@ pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>
     let (summaries, queue) = mpsc::unbounded_channel();
     let standing = Arc::<Standing>::default();
     let (writes, written) = oneshot::channel();
-    let writing = write(broker, queue, Arc::clone(&standing));
-    tasks.spawn(Task::Summaries, async move {
+    let known = Arc::clone(&standing);
+    tasks.keep(Task::Summaries, |signs| async move {
         let _writes: oneshot::Sender<()> = writes;
-        writing.await;
+        write(broker, queue, known, signs).await;
     });
     Writer {
         summaries,
@@ -156,10 +157,16 @@ pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>
 /// One round after the other, so that an older summary never comes after a newer one; of several that
 /// wait only the newest of each run is written. One that could not be written is written again, for as
 /// long as there is a leadership and no newer one.
-async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<Due>, standing: Arc<Standing>) {
+async fn write(
+    broker: Broker,
+    mut queue: mpsc::UnboundedReceiver<Due>,
+    standing: Arc<Standing>,
+    signs: Signs,
+) {
     let runs = &broker.runs();
     let mut newest: HashMap<RunId, Due> = HashMap::new();
     loop {
+        signs.give();
         if !newest.is_empty() {
             tokio::time::sleep(PAUSE).await;
             if !standing.leads.load(Ordering::Relaxed) {
@@ -167,7 +174,7 @@ async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<Due>, standing
             }
         }
         if newest.is_empty() {
-            let Some(first) = queue.recv().await else {
+            let Some(first) = signs.waiting(queue.recv()).await else {
                 return;
             };
             newest.insert(first.summary.run.clone(), first);
@@ -176,8 +183,9 @@ async fn write(broker: Broker, mut queue: mpsc::UnboundedReceiver<Due>, standing
             newest.insert(next.summary.run.clone(), next);
         }
         standing.waiting.store(newest.len(), Ordering::Relaxed);
-        let most = broker.max_record();
+        let (most, signs) = (broker.max_record(), &signs);
         let writes = newest.drain().map(|(_, mut due)| async move {
+            signs.give();
             due.summary.fit(most);
             let error = due.write(runs).await.err()?;
             let (run, tries) = (&due.summary.run, due.tries + 1);
@@ -288,8 +296,9 @@ fn count(before: &Counts, after: &Counts) {
 }
 
 /// Shows JetStream's own numbers of each lane, for as long as the leadership lasts.
-pub(super) async fn watch_queues(broker: Broker) {
+pub(super) async fn watch_queues(broker: Broker, signs: Signs) {
     loop {
+        signs.give();
         if let Err(error) = show_queues(&broker).await {
             tracing::debug!(error = %chain(&error), "failed to ask for the numbers of the queues");
         }

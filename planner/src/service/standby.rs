@@ -23,6 +23,7 @@ use tokio::task::AbortHandle;
 use super::health::Pulse;
 use super::task::Task;
 use super::tasks::Tasks;
+use crate::alive::Signs;
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -141,8 +142,10 @@ impl Standby {
     /// Begins to fold, as one of the service's `tasks`.
     pub(super) fn start(tasks: &mut Tasks, broker: Broker, pulse: Pulse) -> Standby {
         let folded = Arc::default();
-        let folding = stand_by(broker, Arc::clone(&folded), pulse);
-        let task = tasks.spawn(Task::Standby, folding);
+        let reading = Arc::clone(&folded);
+        let task = tasks.keep(Task::Standby, |signs| {
+            stand_by(broker, reading, pulse, signs)
+        });
         Standby { folded, task }
     }
 
@@ -160,9 +163,10 @@ impl Drop for Standby {
     }
 }
 
-async fn stand_by(broker: Broker, folded: Arc<Mutex<Option<Folded>>>, pulse: Pulse) {
+async fn stand_by(broker: Broker, folded: Arc<Mutex<Option<Folded>>>, pulse: Pulse, signs: Signs) {
     loop {
-        if let Err(error) = follow(&broker, &folded, &pulse).await {
+        signs.give();
+        if let Err(error) = follow(&broker, &folded, &pulse, &signs).await {
             tracing::debug!(error, "a standby cannot read the ledger; trying again");
         }
         *folded.lock().await = None;
@@ -175,6 +179,7 @@ async fn follow(
     broker: &Broker,
     folded: &Mutex<Option<Folded>>,
     pulse: &Pulse,
+    signs: &Signs,
 ) -> Result<(), String> {
     let text = |error: ReadError| chain(&error).to_string();
     let ledger = broker.subjects().ledger();
@@ -182,17 +187,24 @@ async fn follow(
     let position = state
         .map_err(|error: ApiError| chain(&error).to_string())?
         .last_seq;
-    let read = Folded::read(broker, position).await.map_err(text)?;
+    // As many answers as there are open runs, each of which comes or fails.
+    let read = signs
+        .waiting(Folded::read(broker, position))
+        .await
+        .map_err(text)?;
     *folded.lock().await = Some(read);
     let all = broker.subjects().all_ledgers();
     let mut tail = broker.follow(&ledger, all, Start::Sequence(position + 1));
     loop {
-        match tail.next().await {
+        match signs.waiting(tail.next()).await {
             Ok(Followed::Record(record)) => {
                 if let Some(entry) = Entry::read(broker.subjects(), &record)
                     && let Some(folded) = folded.lock().await.as_mut()
                 {
-                    folded.take(broker, entry).await.map_err(text)?;
+                    signs
+                        .waiting(folded.take(broker, entry))
+                        .await
+                        .map_err(text)?;
                 }
                 pulse.beat();
             }

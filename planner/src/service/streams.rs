@@ -13,6 +13,8 @@ use gridloom_shared::broker::topology::{self, Drift, Found, TopologyError, Topol
 use gridloom_shared::chain;
 use tokio::sync::mpsc;
 
+use crate::alive::Signs;
+
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -42,17 +44,20 @@ pub(super) async fn keep(
     broker: Broker,
     options: TopologyOptions,
     replaced: mpsc::Sender<LedgerReplaced>,
+    signs: Signs,
 ) {
     let ledger = broker.subjects().ledger();
     let mut watch = Watch::new(ledger);
     let mut differing = Differing::default();
     loop {
+        signs.give();
         tokio::time::sleep(LOOK).await;
         if !broker.is_connected() {
             watch.missing.clear();
             continue;
         }
-        let found = match topology::look_over(&broker, &options).await {
+        // Eight answers, each of which comes or fails.
+        let found = match signs.waiting(topology::look_over(&broker, &options)).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(error = %chain(&error), "the streams cannot be looked at");
@@ -63,7 +68,7 @@ pub(super) async fn keep(
         differing.see(&found).tell();
         let seen = watch.see(&found);
         if seen.is_lost {
-            match topology::complete(&broker, &options).await {
+            match signs.waiting(topology::complete(&broker, &options)).await {
                 Ok(completed) => tell(&broker, &completed.made).await,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "a stream is gone and cannot be made again")

@@ -28,6 +28,7 @@ use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
 use super::vanished::Removed;
+use crate::alive::Signs;
 use crate::broker_clock::BrokerClock;
 use crate::open::append_certainly;
 use crate::retention::ages::Watched;
@@ -65,6 +66,7 @@ pub(super) async fn sweep(
     policy: Retention,
     clock: BrokerClock,
     (term, removed): (Term, Removed),
+    signs: Signs,
 ) {
     let mut sweeper = Sweeper {
         broker,
@@ -75,8 +77,10 @@ pub(super) async fn sweep(
         unseen: Unseen::default(),
         ids_from: 1,
         looked: None,
+        signs,
     };
     loop {
+        sweeper.signs.give();
         let begun = Instant::now();
         // By no other clock: what is removed does not come back.
         let Some(now) = clock.now() else {
@@ -86,7 +90,8 @@ pub(super) async fn sweep(
         if let Err(error) = sweeper.once(now).await {
             tracing::warn!(error = %chain(&error), "cannot remove what is kept no longer; trying again later");
         }
-        tokio::time::sleep(policy.every.max(begun.elapsed() * SHARE)).await;
+        let pause = policy.every.max(begun.elapsed() * SHARE);
+        sweeper.signs.waiting(tokio::time::sleep(pause)).await;
     }
 }
 
@@ -102,6 +107,7 @@ struct Sweeper {
     ids_from: u64,
     /// When this planner looked at the broker's clock, and the revision that it wrote then.
     looked: Option<(Boot, u64)>,
+    signs: Signs,
 }
 
 /// Up to where the streams went when a sweep began: what is removed without a record of its own stood there.
@@ -115,13 +121,17 @@ impl Sweeper {
     async fn once(&mut self, now: UnixMs) -> Result<(), SweepError> {
         let watched = self.watch(now).await?;
         let ends = self.ends().await?;
-        self.listed.read(&self.broker).await?;
+        // As many pages as the ledger's subjects take, each of which comes or fails.
+        let listing = self.listed.read(&self.broker);
+        self.signs.waiting(listing).await?;
         let mut gone = 0_u64;
         for (place, retired) in self.listed.half_gone() {
+            self.signs.give();
             self.clear(&place, retired, &ends).await?;
             gone += 1;
         }
         for kept in self.policy.due(self.listed.kept(), &watched) {
+            self.signs.give();
             let retired = self.retire(&kept).await?;
             let place = (kept.queue, kept.run);
             match retired {
@@ -136,6 +146,7 @@ impl Sweeper {
             metrics::counter!(names::RUNS_PURGED).increment(gone);
             tracing::info!(runs = gone, "purged runs that were kept long enough");
         }
+        self.signs.give();
         self.unseen.tell(&self.broker).await?;
         self.remove_strays(&ends).await?;
         self.forget_ids(&watched).await?;
@@ -251,6 +262,7 @@ impl Sweeper {
         let subjects = self.broker.subjects();
         let ledger = subjects.ledger();
         for (queue, run) in self.listed.strays() {
+            self.signs.give();
             let plan = subjects.ledger_of(queue, run, Author::Plan);
             if self.broker.last_of_leader(&ledger, &plan).await?.is_some() {
                 continue; // it was opened meanwhile
@@ -271,8 +283,10 @@ impl Sweeper {
             .purge(&subjects.shards(), &subjects.term(), 1)
             .await?;
         let state = self.broker.state();
+        self.signs.give();
         for filter in [subjects.all_floors(), subjects.all_lost(), UNSEEN_KEY] {
             for entry in state.entries(filter).await? {
+                self.signs.give();
                 if self.policy.may_forget(entry.at, watched) {
                     state.forget_below(&entry.key, entry.revision + 1).await?;
                 }

@@ -58,26 +58,31 @@ impl Leadership {
         let runs = folded.into_runs();
         let lead = Lead::new(setup.term, register, position, runs, setup.flow, now);
         let mut act = Act::new(envoy.clone(), workers.clone(), setup.tasks);
-        act.feed(Task::Ledger, feeds::ledger(envoy.clone(), position, pulse));
-        act.feed(
-            Task::Submissions,
-            feeds::submissions(envoy.clone(), setup.term),
-        );
-        act.feed(Task::Queue, feeds::queue(envoy.clone()));
-        act.feed(Task::Orders, feeds::commands::commands(envoy.clone()));
-        act.feed(Task::QueueNumbers, projection::watch_queues(broker.clone()));
+        act.feed(Task::Ledger, |signs| {
+            feeds::ledger(envoy.clone(), position, pulse, signs)
+        });
+        act.feed(Task::Submissions, |signs| {
+            feeds::submissions(envoy.clone(), setup.term, signs)
+        });
+        act.feed(Task::Queue, |signs| feeds::queue(envoy.clone(), signs));
+        act.feed(Task::Orders, |signs| {
+            feeds::commands::commands(envoy.clone(), signs)
+        });
+        act.feed(Task::QueueNumbers, |signs| {
+            projection::watch_queues(broker.clone(), signs)
+        });
         let clock = envoy.clock.clone();
         let removed = Removed::default();
-        let sweep = sweep::sweep(
-            broker,
-            setup.retention,
-            clock,
-            (setup.term, removed.clone()),
-        );
-        act.feed(Task::Retention, sweep);
-        let watch = vanished::watch(envoy.clone(), removed, was_warm);
-        act.feed(Task::OpenRuns, watch);
-        act.feed(Task::Workers, failover::watch(envoy, workers.clone()));
+        act.feed(Task::Retention, |signs| {
+            let swept = (setup.term, removed.clone());
+            sweep::sweep(broker, setup.retention, clock, swept, signs)
+        });
+        act.feed(Task::OpenRuns, |signs| {
+            vanished::watch(envoy.clone(), removed, was_warm, signs)
+        });
+        act.feed(Task::Workers, |signs| {
+            failover::watch(envoy, workers.clone(), signs)
+        });
         Ok(Leadership {
             lead,
             act,

@@ -1,6 +1,8 @@
 //! The tasks of a service and of each of its leaderships: the only place of the planner that spawns. Each task
 //! has a name here, and none ends or panics unseen: whoever owns it asks in each round of the loop.
 //!
+//! One that is to last and hangs ([`crate::alive`]) has come to its end, too.
+//!
 //! | task | who owns it | what its end is |
 //! |------|-------------|-----------------|
 //! | of the service | the process | the end of the process |
@@ -9,11 +11,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
+use gridloom_shared::clock::Boot;
 use tokio::task::{AbortHandle, Id, JoinHandle, JoinSet};
 
 use super::fault::Fault;
 use super::task::{Owner, Task};
+use crate::alive::{Life, Look, Signs};
 
 /// A task that ended as it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +29,9 @@ pub enum Ended {
     /// It panicked.
     #[error("{0} has panicked")]
     Panicked(Task),
+    /// It is there, and does nothing any more.
+    #[error("{0} hangs")]
+    Hangs(Task),
 }
 
 /// The tasks of one owner. Dropped, they end.
@@ -38,6 +46,9 @@ pub(super) struct Errands(Weak<Mutex<Running>>);
 struct Running {
     set: JoinSet<()>,
     tasks: HashMap<Id, Task>,
+    /// Of those that are to last.
+    lives: HashMap<Id, Life>,
+    look: Look,
     fault: Option<Fault>,
 }
 
@@ -47,6 +58,8 @@ impl Tasks {
         let mut running = Running {
             set: JoinSet::new(),
             tasks: HashMap::new(),
+            lives: HashMap::new(),
+            look: Look::begin(Boot::now()),
             fault,
         };
         if let Some(Fault { task, .. }) = running.fault
@@ -57,7 +70,7 @@ impl Tasks {
         Tasks(Arc::new(Mutex::new(running)))
     }
 
-    /// Starts one.
+    /// Starts one that ends by itself.
     pub(super) fn spawn(
         &mut self,
         task: Task,
@@ -66,13 +79,27 @@ impl Tasks {
         lock(&self.0).spawn(task, future)
     }
 
+    /// Starts one that is to last, and gives signs of life.
+    pub(super) fn keep<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        task: Task,
+        lasting: impl FnOnce(Signs) -> F,
+    ) -> AbortHandle {
+        let signs = Signs::default();
+        let mut running = lock(&self.0);
+        let handle = running.spawn(task, lasting(signs.clone()));
+        running.lives.insert(handle.id(), Life::of(signs));
+        handle
+    }
+
     /// For tasks that send errands of their own.
     pub(super) fn errands(&self) -> Errands {
         Errands(Arc::downgrade(&self.0))
     }
 
-    /// Takes away what has ended. What ended as it must not is an error; one that was told to end is none.
-    pub(super) fn look_after(&mut self) -> Result<(), Ended> {
+    /// Takes away what has ended. What ended as it must not is an error, or hangs; one that was told to end is
+    /// none. Nobody hangs who waits for a broker that is not there.
+    pub(super) fn look_after(&mut self, now: Boot, is_connected: bool) -> Result<(), Ended> {
         let mut running = lock(&self.0);
         while let Some(ended) = running.set.try_join_next_with_id() {
             let (id, panicked) = match ended {
@@ -80,6 +107,7 @@ impl Tasks {
                 Err(error) if error.is_panic() => (error.id(), true),
                 Err(error) => {
                     running.tasks.remove(&error.id());
+                    running.lives.remove(&error.id());
                     continue;
                 }
             };
@@ -89,7 +117,10 @@ impl Tasks {
                 Some(_) | None => {}
             }
         }
-        Ok(())
+        let passed = running.look.at(now, !is_connected);
+        running
+            .hangs(passed)
+            .map_or(Ok(()), |task| Err(Ended::Hangs(task)))
     }
 
     /// Ends all of them, and waits until they have.
@@ -109,6 +140,15 @@ impl Errands {
 }
 
 impl Running {
+    /// One that gave no sign of life for too long.
+    fn hangs(&mut self, passed: Duration) -> Option<Task> {
+        let hanging = self
+            .lives
+            .iter_mut()
+            .find_map(|(id, life)| life.hangs(passed).then_some(id))?;
+        self.tasks.get(hanging).copied()
+    }
+
     fn spawn(
         &mut self,
         task: Task,
@@ -151,7 +191,7 @@ mod tests {
 
     async fn looked(tasks: &mut Tasks) -> Ended {
         loop {
-            match tasks.look_after() {
+            match tasks.look_after(Boot::now(), true) {
                 Err(ended) => return ended,
                 Ok(()) => tokio::task::yield_now().await,
             }
@@ -169,6 +209,35 @@ mod tests {
             .errands()
             .send(Task::Death, async { panic!("on purpose") });
         assert_eq!(looked(&mut tasks).await, Ended::Panicked(Task::Death));
+    }
+
+    #[tokio::test]
+    async fn task_that_gives_no_sign_of_life_hangs_unless_the_broker_is_away() {
+        let mut tasks = Tasks::new(None);
+        tasks.keep(Task::Queue, |_signs| std::future::pending());
+        tasks.keep(Task::Orders, |signs| async move {
+            loop {
+                signs.give();
+                tokio::task::yield_now().await;
+            }
+        });
+        let mut now = Boot::now();
+        let mut seconds = |tasks: &mut Tasks, is_connected| {
+            now = now + Duration::from_secs(1);
+            tasks.look_after(now, is_connected)
+        };
+        for _ in 0..100 {
+            assert_eq!(seconds(&mut tasks, false), Ok(()));
+        }
+        let mut passed = 0;
+        let ended = loop {
+            tokio::task::yield_now().await;
+            passed += 1;
+            if let Err(ended) = seconds(&mut tasks, true) {
+                break ended;
+            }
+        };
+        assert_eq!((ended, passed), (Ended::Hangs(Task::Queue), 30));
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use gridloom_shared::wire;
 use tokio::sync::oneshot;
 
 use super::envoy::Envoy;
+use crate::alive::Signs;
 use crate::census::{Counted, Counter, Gone};
 use crate::lead::event::Event;
 use crate::open::append_certainly;
@@ -54,11 +55,12 @@ fn missing(state: &StreamState, removed: u64) -> i128 {
 
 /// Watches for as long as the leadership lasts. `count_first`: what is known of the runs was not all read
 /// just now.
-pub(super) async fn watch(envoy: Envoy, removed: Removed, count_first: bool) {
+pub(super) async fn watch(envoy: Envoy, removed: Removed, count_first: bool, signs: Signs) {
     let ledger = envoy.broker.subjects().ledger();
     let mut known: Option<i128> = None;
     let mut doubtful = count_first;
     loop {
+        signs.give();
         // Before the question: what is removed meanwhile may be told of too early, never too late.
         let own = removed.all();
         match envoy.broker.info(&ledger).await {
@@ -70,7 +72,8 @@ pub(super) async fn watch(envoy: Envoy, removed: Removed, count_first: bool) {
             Err(error) => tracing::debug!(error = %chain(&error), "the ledger cannot be looked at"),
         }
         if doubtful {
-            match count(&envoy).await {
+            // As many answers as there are open runs, each of which comes or fails.
+            match signs.waiting(count(&envoy)).await {
                 Ok(()) => doubtful = false,
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "open runs cannot be counted; trying again")

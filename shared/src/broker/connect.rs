@@ -4,6 +4,7 @@
 //! anything of the new connection can be read.
 
 mod options;
+mod refusals;
 mod tls;
 
 use std::sync::atomic::Ordering;
@@ -19,10 +20,12 @@ use tokio::time::Instant;
 pub(super) use options::jittered;
 use options::{BACKOFF_MAX, addresses, client_options};
 pub use options::{Credentials, Options, Tls};
+use refusals::Refusals;
 
 use super::api::{self, ApiError};
 use super::subjects::{self, Subjects};
 use crate::chain;
+use crate::clock::Boot;
 use crate::limits::{self, MESSAGE_MIN};
 
 /// The oldest server that keeps what the protocol relies on: before it, two expectations of a subject's last
@@ -146,6 +149,7 @@ pub struct Broker {
     seen: Arc<Mutex<Seen>>,
     /// Bumped at each connect and disconnect: a hint to look, never truth.
     changes: watch::Receiver<u64>,
+    refusals: Refusals,
     /// Bounds the batches under way.
     pub(super) batches: Arc<Semaphore>,
 }
@@ -238,6 +242,11 @@ impl Broker {
         self.client.max_payload()
     }
 
+    /// What this client was refused lately for want of a permission, as the broker said it.
+    pub fn refused(&self) -> Option<String> {
+        self.refusals.last(Boot::now())
+    }
+
     /// Watches for connects and disconnects: a hint to look at [`Broker::connection`], that may come
     /// late or be missed.
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -254,9 +263,10 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         }
     }
     let (bump, changes) = watch::channel(0);
+    let refusals = Refusals::default();
     let client = match tokio::time::timeout(
         ATTEMPT,
-        client_options(options, bump)?.connect(addresses(options)?),
+        client_options(options, bump, refusals.clone())?.connect(addresses(options)?),
     )
     .await
     {
@@ -289,6 +299,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         subjects,
         seen: Arc::new(Mutex::new(seen)),
         changes,
+        refusals,
         batches: Arc::new(Semaphore::new(batches)),
     })
 }

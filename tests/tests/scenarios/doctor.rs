@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::id::{Session, WorkerName};
+use gridloom_shared::id::{HandlerName, QueueName, Session, WorkerName};
+use gridloom_shared::lane::Lane;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers;
 use gridloom_shared::wire;
@@ -380,7 +381,7 @@ async fn versions_that_differ_and_programs_that_share_a_queue_are_told_apart() -
         drop(pretender);
         // Another program on the same queue, with nothing in common.
         other.version = real.version;
-        other.handlers = vec![gridloom_shared::id::HandlerName::new("greet")?];
+        other.handlers = vec![HandlerName::new("greet")?];
         let _pretender = Pretender::start(&stage.broker, other).await?;
         is_content(stage).await?;
         let said = stage.cli(&["doctor"], SOON).await?.succeeded()?;
@@ -389,6 +390,41 @@ async fn versions_that_differ_and_programs_that_share_a_queue_are_told_apart() -
             "{said:?}"
         );
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tiles_that_nobody_waits_for_although_a_worker_is_free_are_found() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let real = answer(stage, 1).await?.remove(0);
+        let job = stage.apply(JOB).await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        stage.closed(&run, SOON).await?;
+        stage.workers[0].kill().await?;
+        // One that is there, and pulls nothing.
+        let idle = Presence {
+            worker: WorkerName::new("idle")?,
+            session: Session::random(),
+            ..real
+        };
+        let pretender = Pretender::start(&stage.broker, idle).await?;
+        is_content(stage).await?;
+        let lane = Lane::new(QueueName::new("default")?, HandlerName::new("noop")?);
+        let tile = stage.broker.subjects().shard(&lane, &run);
+        stage.broker.append(tile, "a tile".into(), None).await?;
+        let words = [
+            "nobody waits for the 1 tile",
+            "handler noop",
+            "idle could run",
+        ];
+        let advice = finds(stage, "queues", &words).await?;
+        assert!(advice.contains("the log of idle"), "{advice}");
+        // Where somebody comes who pulls, all is well.
+        stage.start_worker(4, &[]).await?;
+        drop(pretender);
+        is_content(stage).await
     })
     .await
 }

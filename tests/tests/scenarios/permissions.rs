@@ -1,12 +1,16 @@
 //! Users of the broker that may do what docs/PERMISSIONS.md says, and less.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
 use gridloom_cli::embedded::Options;
 use gridloom_shared::broker::topology::TopologyOptions;
-use gridloom_shared::id::{JobName, QueueName, RunId};
+use gridloom_shared::command::Broadcast;
+use gridloom_shared::id::{HandlerName, JobName, QueueName, RunId};
 use gridloom_shared::ledger::record::Author;
+use gridloom_shared::limits::BELLS;
+use gridloom_shared::wire;
 use gridloom_tests::process::{Gridloom, Process};
 use gridloom_tests::scenario::{ACK_DEADLINE, NAMESPACE, Stage, play_on};
 use gridloom_tests::server::TestServer;
@@ -22,6 +26,19 @@ async fn play_without(
     without: &[&str],
     scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let left = |users: String| {
+        let lines = users.lines();
+        let left = lines.filter(|line| !without.iter().any(|part| line.contains(part)));
+        left.collect::<Vec<_>>().join("\n")
+    };
+    play_as(left, scenario).await
+}
+
+/// Plays on a broker with what `changed` makes of the documented users.
+async fn play_as(
+    changed: impl FnOnce(String) -> String,
+    scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let page = include_str!("../../../docs/PERMISSIONS.md");
     let users = page.split("```").nth(1).context("the users in the page")?;
     let users = users.replace("gridloom", NAMESPACE).replacen(
@@ -29,14 +46,10 @@ async fn play_without(
         "users: [ { user: \"anybody\", password: \"\" }",
         1,
     );
-    let left = users
-        .lines()
-        .filter(|line| !without.iter().any(|part| line.contains(part)));
-    let left: Vec<&str> = left.collect();
     let options = Options {
         server_config: format!(
             "no_auth_user: \"anybody\"\nauthorization {{\n{}\n}}\n",
-            left.join("\n")
+            changed(users)
         ),
         ..Options::default()
     };
@@ -131,6 +144,87 @@ async fn worker_that_may_not_report_says_so_acknowledges_nothing_and_loses_nothi
         stage.closed(&run, LONG).await?;
         stage.judge(&run).await?.succeeded()?;
         Ok(())
+    })
+    .await
+}
+
+/// Waits until `doctor` finds all of these words in one place that is bad.
+async fn doctor_finds(stage: &Stage, words: &[&str]) -> anyhow::Result<()> {
+    eventually(SOON, &format!("doctor finds {words:?}"), async || {
+        let said = stage.cli(&["doctor", "--json"], SOON).await?.json()?;
+        let all = said.as_array().context("a list of checks")?;
+        let found = |one: &serde_json::Value| {
+            let found = one["found"].as_str().unwrap_or_default();
+            one["result"] == "bad" && words.iter().all(|word| found.contains(word))
+        };
+        Ok(all.iter().any(found))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_that_may_not_ring_a_bell_works_and_doctor_names_what_it_may_not()
+-> anyhow::Result<()> {
+    play_without(&["  \"test.bell."], async |stage| {
+        stage.start_planner().await?;
+        let url = stage.server.url().replace("//", "//worker:worker@");
+        // Bells are rung where there are several lanes, and more workers than bells.
+        let args = [
+            "worker",
+            "--name",
+            "mute",
+            "--concurrency",
+            "1",
+            "--exec",
+            "no=false",
+        ];
+        let worker = Gridloom::new(args)?
+            .env("GRIDLOOM_NATS", url)
+            .env("GRIDLOOM_NAMESPACE", NAMESPACE)
+            .start()
+            .await?;
+        stage.workers.push(worker);
+        let job = job(stage).await?;
+        let subject = "Permissions Violation for Publish to \"test.bell.default.noop\"";
+        let crowd = Broadcast::Crowd {
+            queue: QueueName::new("default")?,
+            free: BTreeMap::from([(HandlerName::new("noop")?, BELLS + 1)]),
+        };
+        let mut runs = Vec::new();
+        eventually(SOON, "it rings in vain", async || {
+            let broadcast = stage.broker.subjects().broadcast();
+            stage
+                .broker
+                .publish(broadcast, wire::encode(&crowd))
+                .await?;
+            runs.push(stage.submit(&job, &json!({})).await?);
+            Ok(stage.workers[0].stderr().contains(subject))
+        })
+        .await?;
+        doctor_finds(stage, &["mute", subject]).await?;
+        for run in &runs {
+            stage.closed(run, LONG).await?;
+            stage.judge(run).await?.succeeded()?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leader_that_may_not_tell_its_workers_anything_is_named_by_doctor() -> anyhow::Result<()> {
+    let denied =
+        |users: String| users.replacen("\n    ] }", "\n    ], deny: [ \"test.broadcast\" ] }", 1);
+    play_as(denied, async |stage| {
+        let planner = start_as(stage, "planner").await?;
+        stage.planners.push(planner);
+        stage.start_worker(4, &[]).await?;
+        let job = job(stage).await?;
+        let run = stage.submit(&job, &json!({"sleep_ms": 100})).await?;
+        stage.done(&run, 4, SOON).await?;
+        stage.cli(&["cancel", run.as_str()], SOON).await?;
+        let subject = "Permissions Violation for Publish to \"test.broadcast\"";
+        doctor_finds(stage, &["leads and cannot work", subject]).await
     })
     .await
 }

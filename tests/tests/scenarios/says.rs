@@ -14,6 +14,7 @@ use gridloom_tests::wait::eventually;
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(90);
 /// A planner leads within this, where nobody else does.
 const BEGUN: Duration = Duration::from_secs(5);
 
@@ -74,6 +75,53 @@ async fn task_of_the_process_that_ends_or_panics_ends_it_with_a_code_and_the_nam
                 assert_eq!(code, 1, "{said}");
                 assert!(said.contains(&format!("{task} {word}")), "{said}");
             }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// A planner of a namespace of its own, one task of which hangs.
+async fn hanging(stage: &Stage, n: usize, task: Task) -> anyhow::Result<Process> {
+    let fault = format!("{task}=hangs");
+    let planner = stage.gridloom(&["planner", "--fault", &fault])?;
+    let namespace = match task {
+        // Only beside a leader one stands by.
+        Task::Standby => NAMESPACE.to_owned(),
+        _ => format!("hangs-{n}"),
+    };
+    planner.env("GRIDLOOM_NAMESPACE", namespace).start().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn task_that_hangs_ends_its_leadership_or_its_process_by_name_and_the_next_one_leads()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        let leads = async || Ok(stage.planners[0].stderr().contains(" leads"));
+        eventually(SOON, "somebody leads", leads).await?;
+        let lasting = |task: &Task| task.owner() != Owner::Errand && *task != Task::Loop;
+        let tasks: Vec<Task> = Task::ALL.iter().copied().filter(lasting).collect();
+        let mut planners = Vec::new();
+        for (n, task) in tasks.into_iter().enumerate() {
+            planners.push((task, hanging(stage, n, task).await?));
+        }
+        for (task, planner) in &mut planners {
+            let said = format!("{task} hangs");
+            eventually(LONG, &said, async || Ok(planner.stderr().contains(&said))).await?;
+            if task.owner() == Owner::Service {
+                assert_eq!(planner.wait(SOON).await?, 1, "{}", planner.stderr());
+                continue;
+            }
+            let again = format!("it leads again, without it: {task}");
+            let leads_again = |line: &str| line.contains(" leads") && line.contains("term=2");
+            eventually(SOON, &again, async || {
+                Ok(planner.stderr().lines().any(leads_again))
+            })
+            .await?;
+            assert!(planner.stderr().contains("the leadership is given up"));
+            planner.terminate()?;
+            assert_eq!(planner.wait(SOON).await?, 0, "{}", planner.stderr());
         }
         Ok(())
     })

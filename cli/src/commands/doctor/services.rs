@@ -32,7 +32,7 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
         chart.bad(
             "workers",
             format!("{} cannot do all of its work: {}", worker.worker, worker.trouble),
-            "the shards are held meanwhile, none is lost: see that what it names can be reached from there",
+            "no shard is lost: see that what it names can be reached from there, and that the worker may do it (docs/PERMISSIONS.md)",
         );
     }
     look_at_registrations(staff, chart);

@@ -8,18 +8,20 @@ use gridloom_shared::command::{Answer, Command};
 use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
+use crate::alive::Signs;
 use crate::lead::event::{Event, Request};
 
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Feeds the orders that people give. Everything that comes is answered.
-pub(in crate::service) async fn commands(envoy: Envoy) {
+pub(in crate::service) async fn commands(envoy: Envoy, signs: Signs) {
     let subject = envoy.broker.subjects().all_commands();
     loop {
+        signs.give();
         match envoy.broker.subscribe(subject.clone()).await {
             Ok(mut commands) => {
-                while let Some(message) = commands.next().await {
+                while let Some(message) = signs.waiting(commands.next()).await {
                     if !take(&envoy, message).await {
                         return;
                     }

@@ -36,9 +36,11 @@ impl Sweeper {
             if !first.await?.is_some_and(|first| is_old(&first)) {
                 return Ok(());
             }
+            self.signs.give();
             let mut reader = self.broker.reader(&ledger, ">", self.ids_from, None);
             let page = reader.next_page().await?.unwrap_or_default();
             for record in page {
+                self.signs.give();
                 if !self.policy.may_forget(record.at, watched) {
                     return Ok(());
                 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::refusals::Refusals;
 use super::{ATTEMPT, ConnectError};
 use crate::address::Address;
 use crate::chain;
+use crate::clock::Boot;
 use crate::id::Namespace;
 
 /// A dead peer is noticed after about two of these.
@@ -107,6 +109,7 @@ pub(super) fn addresses(options: &Options) -> Result<Vec<async_nats::ServerAddr>
 pub(super) fn client_options(
     options: &Options,
     bump: watch::Sender<u64>,
+    refusals: Refusals,
 ) -> Result<async_nats::ConnectOptions, ConnectError> {
     let mut wanted = async_nats::ConnectOptions::new()
         .name(&options.name)
@@ -117,6 +120,7 @@ pub(super) fn client_options(
         .reconnect_delay_callback(reconnect_delay)
         .event_callback(move |event| {
             super::report(&event);
+            refusals.hear(&event, Boot::now());
             bump.send_modify(|count| *count += 1);
             async {}
         });
