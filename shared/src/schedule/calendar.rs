@@ -278,5 +278,7 @@ impl TryFrom<Value> for Calendar {
     }
 }
 
+crate::wire::coded!(Calendar);
+
 #[cfg(test)]
 mod tests;

@@ -353,4 +353,6 @@ fn misfire(node: &Node<'_>, faults: &mut Faults) -> Option<Misfire> {
 }
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod tests;
