@@ -174,6 +174,7 @@ scripts! {
     no_room_on_the_queue
     no_worker
     opened_with_another_nonce
+    order_read_back_before_it_is_heard_of
     order_said_again
     outrun_by_a_deposed_planner
     outrun_by_the_same_wave

@@ -20,9 +20,9 @@ pub fn judge(fold: &Fold, command: &Command, term: Term, cells: usize) -> Judged
     if fold.opening().is_none() || fold.retired().is_some() {
         return misuse(unknown(fold, command));
     }
-    if fold.has_request(command.request) {
-        // The answer to it was lost.
-        return Judged::Answer(Answer::Done { shards: 0 });
+    // Its answer was lost, or it was read back before its writer heard that it stands there.
+    if let Some(shards) = fold.concerned_by(command.request) {
+        return Judged::Answer(Answer::Done { shards });
     }
     match command.verb {
         Verb::Cancel => cancel(fold, command, term),

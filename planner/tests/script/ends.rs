@@ -40,9 +40,10 @@ impl Whose {
 impl World {
     /// `write a`: the record on its way to the ledger of `a` is appended there, or another came first.
     /// `write a late`: that of the leadership before; `write a earlier`: that of the run before it was lost,
-    /// or over, and opened again.
+    /// or over, and opened again. `write a unheard`: the leadership reads it back before it hears that it stands there.
     pub(super) fn write(&mut self, line: &mut Line) -> Told<()> {
         let whose = Whose::parse(line);
+        self.reads_first = line.flag("unheard");
         let run = self.named(line)?;
         let errands = self.whose(whose);
         let write = errands.writes.remove(&run).ok_or("nothing is on its way")?;
@@ -59,6 +60,10 @@ impl World {
 
     /// Reports, unless to a leadership that is no more.
     fn report(&mut self, whose: Whose, run: &RunId, report: Report) {
+        if std::mem::take(&mut self.reads_first) {
+            self.feed(usize::MAX);
+            self.advance();
+        }
         if whose != Whose::Late {
             let life = self.whose(whose).lives.get(run).copied().flatten();
             self.take(Event::Report(life, report));

@@ -55,6 +55,8 @@ pub(super) struct World {
     pub(super) seen: HashMap<RunId, Fold>,
     /// Whether the feed of the ledger waits for `read`.
     pub(super) lags: bool,
+    /// Whether the record that is being written is read back before its writer hears of it.
+    pub(super) reads_first: bool,
     pub(super) called: bool,
     pub(super) given: Vec<String>,
     pub(super) nonce: u64,
@@ -82,6 +84,7 @@ pub(super) fn play(text: &str) -> Told<String> {
         fed: 0,
         seen: HashMap::new(),
         lags: false,
+        reads_first: false,
         called: false,
         given: Vec::new(),
         nonce: 0,

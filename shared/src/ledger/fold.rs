@@ -6,7 +6,7 @@
 //! outstanding, neither the size of the run nor its failures: finished pages and dead ones are kept as
 //! runs, errors each once, and of a slice that is finished nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::clock::UnixMs;
@@ -73,8 +73,8 @@ pub struct Fold {
     aside: Option<Arc<str>>,
     /// Records since the first one.
     records: u64,
-    /// Numbers of the orders that were carried out.
-    requests: BTreeSet<u64>,
+    /// The orders that were carried out, by their numbers: how many dead shards and questions each concerned.
+    requests: BTreeMap<u64, u64>,
     /// Dead shards when the run was reopened last.
     dead_before: u64,
     position: u64,
@@ -107,7 +107,7 @@ impl Fold {
             retired: None,
             aside: None,
             records: 0,
-            requests: BTreeSet::new(),
+            requests: BTreeMap::new(),
             dead_before: 0,
             position: 0,
             last_plan: 0,

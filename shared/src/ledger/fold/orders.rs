@@ -32,13 +32,13 @@ impl Chosen {
 
 impl Fold {
     pub(super) fn cancel(&mut self, cancelled: &Cancelled) {
-        self.requests.insert(cancelled.request);
+        self.requests.entry(cancelled.request).or_default();
         self.cancelled.get_or_insert_with(|| cancelled.clone());
     }
 
     /// The run is open again. Its dead shards are due at once, with a new set of attempts.
     pub(super) fn reopen(&mut self, at: UnixMs, reopened: &Reopened) {
-        self.requests.insert(reopened.request);
+        let dead_before = self.dead.len();
         self.closing = None;
         self.cancelled = None;
         self.aside = None;
@@ -57,6 +57,8 @@ impl Fold {
                 }
             }
         }
+        let concerned = dead_before - self.dead.len();
+        self.requests.entry(reopened.request).or_insert(concerned);
         self.dead_before = self.counts.dead;
     }
 
@@ -84,7 +86,7 @@ impl Fold {
     }
 
     pub(super) fn give_up(&mut self, dropped: &Dropped) {
-        self.requests.insert(dropped.request);
+        let kept_before = self.dead_kept();
         match &dropped.which {
             Which::All => self.dead.drop_all(),
             Which::These(cells) => {
@@ -98,6 +100,8 @@ impl Fold {
                 }
             }
         }
+        let concerned = kept_before - self.dead_kept();
+        self.requests.entry(dropped.request).or_insert(concerned);
     }
 
     /// How many dead shards and questions were not given up.
@@ -144,9 +148,10 @@ impl Fold {
         self.cancelled.as_ref()
     }
 
-    /// Whether the order with this number stands in the ledger.
-    pub fn has_request(&self, request: u64) -> bool {
-        self.requests.contains(&request)
+    /// How many dead shards and questions the order with this number concerned; `None` where it does not stand in
+    /// the ledger.
+    pub fn concerned_by(&self, request: u64) -> Option<u64> {
+        self.requests.get(&request).copied()
     }
 
     /// Shards that died since the run was opened, or reopened last.

@@ -49,3 +49,23 @@ fn shards_that_were_given_up_stay_dead_and_are_reopened_only_by_name() {
         Some(page_cell(0, 0))
     );
 }
+
+#[test]
+fn order_is_remembered_with_how_many_dead_shards_it_concerned() {
+    let mut records = whole_grid();
+    let dead = [entry((0, 0), 2, 0, 0, 2, failure(Retry::Never))];
+    let one = Which::These(vec![page_cell(0, 0), page_cell(1, 5)]);
+    records.extend([outcome(1, 0, &dead), dropped(1, one.clone())]);
+    records.extend([dropped(2, Which::All), dropped(3, Which::All)]);
+    // One that was given up is tried again by name; nothing else is left to try.
+    records.extend([reopened(4, one), reopened(5, Which::All)]);
+    let fold = folded(&records);
+    let concerned = [1, 2, 3, 4, 5, 6].map(|order| fold.concerned_by(order));
+    assert_eq!(
+        concerned,
+        [Some(1), Some(1), Some(0), Some(1), Some(0), None]
+    );
+    // Said again under its number, it is answered as the first time.
+    records.push(reopened(4, Which::All));
+    assert_eq!(folded(&records).concerned_by(4), Some(1));
+}
