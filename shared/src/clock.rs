@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// A moment on the boot clock, which goes on while the machine is suspended. Only its own process
 /// may compare it.
@@ -63,12 +62,55 @@ impl UnixMs {
         UnixMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// RFC 3339 in UTC with milliseconds, as `2013-01-01T05:00:00.000Z`.
+    /// RFC 3339 in UTC with all of its milliseconds, as `2013-01-01T05:00:00.000Z`: texts of moments are in the order
+    /// of the moments.
     pub fn rfc3339(self) -> String {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .ok()
-            .and_then(|at| at.format(&Rfc3339).ok())
-            .unwrap_or_else(|| format!("{} ms", self.0))
+        let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000);
+        let Ok(at) = at else {
+            return format!("{} ms", self.0);
+        };
+        let (date, time) = (at.date(), at.time());
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            time.hour(),
+            time.minute(),
+            time.second(),
+            time.millisecond()
+        )
+    }
+}
+
+impl UnixMs {
+    /// RFC 3339 in UTC to the second, as people write the times of a schedule: `2013-01-01T05:00:00Z`.
+    pub fn to_the_second(self) -> String {
+        let text = self.rfc3339();
+        match text.rsplit_once('.') {
+            Some((second, _)) => format!("{second}Z"),
+            None => text,
+        }
+    }
+}
+
+/// A moment that programs read as [`UnixMs::rfc3339`] in JSON, as everywhere there, and that is a number on the wire:
+/// `#[serde(with = "crate::clock::in_json")]`.
+pub(crate) mod in_json {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::UnixMs;
+
+    pub(crate) fn serialize<S: Serializer>(at: &UnixMs, to: S) -> Result<S::Ok, S::Error> {
+        match to.is_human_readable() {
+            true => to.serialize_str(&at.rfc3339()),
+            false => at.serialize(to),
+        }
+    }
+
+    /// Nobody here reads it out of JSON.
+    pub(crate) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<UnixMs, D::Error> {
+        UnixMs::deserialize(from)
     }
 }
 
@@ -96,7 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn wall_clock_reads_as_rfc_3339() {
-        assert_eq!(UnixMs(1_357_016_400_000).rfc3339(), "2013-01-01T05:00:00Z");
+    fn wall_clock_reads_as_rfc_3339_and_texts_are_in_the_order_of_the_moments() {
+        let at = |ms: u64| UnixMs(1_357_016_400_000 + ms).rfc3339();
+        assert_eq!(at(0), "2013-01-01T05:00:00.000Z");
+        assert_eq!(at(1_050), "2013-01-01T05:00:01.050Z");
+        let second = UnixMs(1_357_016_401_050).to_the_second();
+        assert_eq!(second, "2013-01-01T05:00:01Z");
+        let texts: Vec<String> = [0, 1, 10, 100, 120, 999, 1_000, 60_000].map(at).into();
+        assert!(texts.is_sorted(), "{texts:?}");
+        assert_eq!(UnixMs(u64::MAX).rfc3339(), format!("{} ms", u64::MAX));
     }
 }

@@ -53,7 +53,8 @@ pub enum Waiting {
     Hold {
         /// The job or the resource.
         what: String,
-        /// Until when, by the broker's clock: milliseconds since 1970.
+        /// Until when, by the broker's clock; RFC 3339 in JSON.
+        #[serde(with = "crate::clock::in_json")]
         until: UnixMs,
     },
     /// Runs that are more urgent, or have waited for longer, go first.
@@ -70,7 +71,8 @@ pub enum Waiting {
     Retry {
         /// How many.
         shards: u64,
-        /// When the first of them is due, by the broker's clock: milliseconds since 1970.
+        /// When the first of them is due, by the broker's clock; RFC 3339 in JSON.
+        #[serde(with = "crate::clock::in_json")]
         due: UnixMs,
     },
     /// What is left of it has been issued and lacks an outcome.
@@ -128,5 +130,31 @@ impl fmt::Display for Waiting {
                 if *tiles == 1 { "tile is" } else { "tiles are" }
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Answer;
+    use crate::wire;
+
+    #[test]
+    fn moments_are_texts_in_json_and_come_over_the_wire_as_they_are() {
+        let hold = Waiting::Hold {
+            what: "a".to_owned(),
+            until: UnixMs(1_357_016_400_000),
+        };
+        let retry = Waiting::Retry {
+            shards: 1,
+            due: UnixMs(1_357_016_400_050),
+        };
+        let json = serde_json::json!([hold, retry]);
+        assert_eq!(json[0]["until"], "2013-01-01T05:00:00.000Z");
+        assert_eq!(json[1]["due"], "2013-01-01T05:00:00.050Z");
+        let answer = Answer::Waits {
+            waits: vec![hold, retry],
+        };
+        assert_eq!(wire::decode(&wire::encode(&answer)), Ok(answer));
     }
 }

@@ -46,10 +46,14 @@ fn fires(text: &str, dialect: Dialect, count: usize) -> Result<String, CronError
     let fires: Vec<String> = found
         .by_ref()
         .take(count)
-        .map(|fire| fire.at.rfc3339())
+        .map(|fire| fire.at.to_the_second())
         .collect();
     if let Some(more) = found.next().filter(|fire| fire.at.0 < QUARTZ_ENDS) {
-        return Ok(format!("{} and {}", fires.join(" "), more.at.rfc3339()));
+        return Ok(format!(
+            "{} and {}",
+            fires.join(" "),
+            more.at.to_the_second()
+        ));
     }
     Ok(fires.join(" "))
 }

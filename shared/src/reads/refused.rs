@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::ListError;
 use crate::broker::Broker;
@@ -15,8 +15,30 @@ pub struct Refused {
     /// The number of its record: what `unreadable drop` takes.
     pub number: u64,
     /// What is known of it; `None`: nobody can read that either.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "told")]
     pub record: Option<Unreadable>,
+}
+
+/// As the record itself, with its time as everywhere in JSON: RFC 3339.
+fn told<S: Serializer>(record: &Option<Unreadable>, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        subject: &'a str,
+        sequence: u64,
+        reason: &'a str,
+        at: String,
+        size: usize,
+        excerpt: &'a str,
+    }
+    let told = record.as_ref().map(|record| Told {
+        subject: &record.subject,
+        sequence: record.sequence,
+        reason: &record.reason,
+        at: record.at.rfc3339(),
+        size: record.size,
+        excerpt: &record.excerpt,
+    });
+    told.serialize(to)
 }
 
 /// The newest of them.
@@ -85,4 +107,26 @@ pub async fn drop_all(broker: &Broker) -> Result<u64, ListError> {
     Ok(broker
         .purge_below(&history, &subjects.unreadable(), next)
         .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UnixMs;
+
+    #[test]
+    fn record_is_told_with_its_time_in_words_and_one_that_cannot_be_read_by_its_number() {
+        let record = Unreadable {
+            at: UnixMs(1_357_016_400_000),
+            ..Unreadable::new("a.submit.b", 7, "no".to_owned(), b"x")
+        };
+        let of = |record| serde_json::json!(Refused { number: 3, record });
+        let told = of(Some(record.clone()));
+        assert_eq!(told["at"], "2013-01-01T05:00:00.000Z");
+        // All else is as it stands on record.
+        for (key, value) in serde_json::json!(record).as_object().unwrap() {
+            assert!(key == "at" || told[key] == *value, "{told}");
+        }
+        assert_eq!(of(None), serde_json::json!({ "number": 3 }));
+    }
 }

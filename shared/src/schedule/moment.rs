@@ -77,7 +77,7 @@ pub(super) fn date(text: &str) -> Option<Date> {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Moment::Instant(at) => f.write_str(&at.rfc3339()),
+            Moment::Instant(at) => f.write_str(&at.to_the_second()),
             Moment::Civil(civil) => civil.fmt(f),
             Moment::Day(date) => date.fmt(f),
         }

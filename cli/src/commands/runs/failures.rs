@@ -109,7 +109,7 @@ mod tests {
         );
         let many = waiting(&retries(1_200, past, late));
         assert!(
-            many.starts_with("1,200 shards wait for their next attempt, the first due since 1970-01-01T00:00:00Z, the last in 2 h 1 min ("),
+            many.starts_with("1,200 shards wait for their next attempt, the first due since 1970-01-01T00:00:00.000Z, the last in 2 h 1 min ("),
             "{many}"
         );
     }

@@ -19,7 +19,7 @@ pub struct Shown {
 }
 
 pub(super) fn of(zone: &Zone, nominal: &Nominal) -> Shown {
-    let utc = nominal.at.rfc3339();
+    let utc = nominal.at.to_the_second();
     let moved = |from: DateTime| format!("moved from {}: clocks leave it out", from.time());
     let excluded = |name: &String| format!("taken out: {name}");
     let notes = nominal.moved_from.map(moved).into_iter();

@@ -46,7 +46,7 @@ fn ms(text: &str) -> UnixMs {
 
 fn times(plan: &Plan, after: UnixMs, count: usize) -> Vec<String> {
     let nominals = plan.nominals_after(after).take(count);
-    nominals.map(|nominal| nominal.at.rfc3339()).collect()
+    nominals.map(|nominal| nominal.at.to_the_second()).collect()
 }
 
 proptest! {
@@ -294,7 +294,7 @@ fn a_run_has_to_be_over_by_the_earlier_of_deadline_and_length() {
             .as_object_mut()
             .expect("a table")
             .extend(keys.as_object().expect("a table").clone());
-        plan(&document).due(ms(at)).map(UnixMs::rfc3339)
+        plan(&document).due(ms(at)).map(UnixMs::to_the_second)
     };
     let by_six = json!({ "deadline": "06:00" });
     for (at, over) in [
