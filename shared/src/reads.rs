@@ -6,6 +6,7 @@
 //! | [`runs`] | which runs there are, and how each stands |
 //! | [`failures`] | why attempts of a run failed, and what waits for another |
 //! | [`attempts`] | what became of one shard, attempt by attempt |
+//! | [`held`] | which shards are held longest, and by whom |
 //! | [`lost`] | which runs were lost while they were open |
 //! | [`dead`] | which shards have used up their attempts |
 //! | [`refused`] | which messages were refused or set aside |
@@ -38,6 +39,8 @@ pub mod attempts;
 pub mod dead;
 #[cfg(feature = "runs")]
 pub mod failures;
+#[cfg(feature = "runs")]
+pub mod held;
 #[cfg(feature = "runs")]
 pub mod jobs;
 pub mod ledger;

@@ -50,6 +50,8 @@ mod lost;
 mod machine;
 #[path = "scenarios/mixed.rs"]
 mod mixed;
+#[path = "scenarios/newcomer.rs"]
+mod newcomer;
 #[path = "scenarios/orders.rs"]
 mod orders;
 #[path = "scenarios/permissions.rs"]

@@ -1,11 +1,11 @@
-//! What is not there, in words for people: a job, or a whole namespace.
+//! What is not there, in words for people: a job, a planner that leads, or a whole namespace.
 
 use anyhow::Context as _;
 use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::reads::jobs;
+use gridloom_shared::reads::{jobs, planners, runs};
 use gridloom_shared::suggest;
 
 use super::Context;
@@ -36,6 +36,41 @@ pub async fn no_such_job(broker: &Broker, name: &JobName) -> anyhow::Error {
         name.as_str(),
         broker.subjects().namespace()
     ))
+}
+
+/// An error if there is neither a job that is called `name` nor a run of one that was.
+///
+/// # Errors
+/// Then, and when the broker does not answer.
+pub async fn check_job(broker: &Broker, name: &JobName) -> anyhow::Result<()> {
+    let is_known = jobs::get(broker, name).await?.is_some() || {
+        let runs = runs::list(broker, Some(name), 1).await?;
+        !runs.runs.is_empty() || !runs.left_out.is_empty()
+    };
+    match is_known {
+        true => Ok(()),
+        false => Err(no_such_job(broker, name).await),
+    }
+}
+
+/// Why no leader has answered, and what to do: never to start what is there.
+pub async fn nobody_leads(broker: &Broker) -> String {
+    let here = planners::roll_call(broker).await.unwrap_or_default();
+    let leader = here.iter().find(|planner| planner.term.is_some());
+    match (leader, here.first()) {
+        (Some(leader), _) => format!(
+            "planner {} leads and has not answered in time: ask again, or see gridloom doctor",
+            leader.name
+        ),
+        (None, Some(_)) => {
+            let names: Vec<&str> = here.iter().map(|planner| planner.name.as_str()).collect();
+            format!(
+                "no planner leads just now, {} is there: ask again, or see gridloom doctor",
+                names.join(", ")
+            )
+        }
+        (None, None) => "no planner answers; start one with gridloom planner".to_owned(),
+    }
 }
 
 /// The error, or a better one where the broker knows nothing of the namespace: then a read finds

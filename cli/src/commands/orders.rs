@@ -14,7 +14,7 @@ use gridloom_shared::wire;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::Context;
+use super::{Context, installation};
 use crate::args;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Output, counted};
@@ -61,6 +61,9 @@ impl Outcome {
         match (&self.reason, self.order) {
             (Some(reason), _) => output.say(reason),
             (None, "cancel") => output.say(cancelled::words(run, self.ended)),
+            (None, "retry") if self.shards == 0 => {
+                output.say(format!("run {run} goes on where it stopped"));
+            }
             (None, "retry") => output.say(format!(
                 "run {run} goes on; {} will be tried again",
                 shards()
@@ -142,10 +145,11 @@ async fn ask(context: &Context, broker: &Broker, command: &Command) -> anyhow::R
         match error {
             RequestError::NoResponders { .. } if begun.elapsed() > NOBODY => {
                 anyhow::bail!(
-                    "{} run {}: no planner leads namespace {}; start one with gridloom planner",
+                    "{} run {} of namespace {}: {}",
                     command.verb.as_str(),
                     command.run,
-                    broker.subjects().namespace()
+                    broker.subjects().namespace(),
+                    installation::nobody_leads(broker).await
                 );
             }
             RequestError::NoResponders { .. } if !told => {

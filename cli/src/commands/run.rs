@@ -54,10 +54,10 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         .append_asking(subject, body.into(), &inbox)
         .await
         .map_err(|error| unsubmitted(error, &id))?;
+    let answer = tokio::time::timeout(ANSWER, answered(&mut answers)).await;
+    let outcome = accepted(answer.ok().flatten())?;
     if flags.wait {
-        if !context.output.is_json() {
-            context.output.say(format!("submitted run {run}"));
-        }
+        begin(context, &run, outcome)?;
         let submitted = wait::Submitted {
             run,
             spec,
@@ -66,18 +66,44 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         };
         return wait::to_the_end(context, &broker, &submitted, answers).await;
     }
-    let answer = tokio::time::timeout(ANSWER, answered(&mut answers)).await;
-    let outcome = accepted(answer.ok().flatten())?;
+    let nobody = match outcome {
+        Some(_) => String::new(),
+        None => installation::nobody_leads(&broker).await,
+    };
     let receipt = serde_json::json!({
         "run": run, "job": flags.job, "id": id, "sequence": sequence, "answer": outcome,
     });
-    let (said, more) = match outcome {
+    let (said, more) = told(&run, outcome, &nobody);
+    context.output.show(&receipt, |output| {
+        output.say(said);
+        output.note(more);
+    });
+    Ok(Verdict::Fine)
+}
+
+/// Says what became of a submission whose run is waited for.
+fn begin(context: &Context, run: &RunId, outcome: Option<Outcome>) -> anyhow::Result<()> {
+    let output = &context.output;
+    match outcome {
+        Some(Outcome::Exists) => output.note(format!("{}; waiting for its end", exists(run))),
+        Some(Outcome::Purged) => return Err(wait::purged(run)),
+        _ if output.is_json() => {}
+        Some(Outcome::Opened | Outcome::Refused) | None => {
+            output.say(format!("submitted run {run}"));
+        }
+    }
+    Ok(())
+}
+
+/// What became of a submission, and what to do next.
+fn told(run: &RunId, outcome: Option<Outcome>, nobody: &str) -> (String, String) {
+    match outcome {
         Some(Outcome::Opened) => (
             format!("submitted run {run}"),
             format!("look at it with gridloom show {run}"),
         ),
         Some(Outcome::Exists) => (
-            format!("run {run} exists already: the same --id was submitted before"),
+            exists(run),
             format!("nothing new was started; look at it with gridloom show {run}"),
         ),
         Some(Outcome::Purged) => (
@@ -86,15 +112,13 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         ),
         Some(Outcome::Refused) | None => (
             format!("submitted run {run}"),
-            "no planner has answered yet; one that leads takes the submission (gridloom doctor)"
-                .to_owned(),
+            format!("the submission is not taken yet: {nobody}"),
         ),
-    };
-    context.output.show(&receipt, |output| {
-        output.say(said);
-        output.note(more);
-    });
-    Ok(Verdict::Fine)
+    }
+}
+
+fn exists(run: &RunId) -> String {
+    format!("run {run} exists already: the same --id was submitted before")
 }
 
 /// The planner's answer. Whatever else arrives is passed over.

@@ -4,13 +4,10 @@
 
 use std::time::Duration;
 
-use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::ledger::summary::RunSummary;
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::summary::{RunSummary, ShardSummary};
 use gridloom_shared::reads;
-use gridloom_shared::reads::failures::Failures;
-use gridloom_shared::waiting::Waiting;
-use serde::Serialize;
 
 use super::{Context, installation};
 use crate::args;
@@ -20,13 +17,17 @@ use crate::output::{Align, Table, counted, grouped, grouped_digits, spoken};
 mod audit;
 mod dead;
 mod failures;
+mod held;
 mod shard;
+mod show;
+mod troubles;
 
 pub use audit::{audit, show_report};
 pub use dead::dead;
+pub use show::show;
 
-/// Workers whose trouble is shown.
-const TROUBLES: usize = 3;
+pub(super) use held::words as held_words;
+pub(super) use troubles::{reason, troubles};
 
 /// Lists runs, the newest first.
 ///
@@ -38,9 +39,8 @@ pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdi
     if let Some(job) = &flags.job
         && listed.runs.is_empty()
         && listed.left_out.is_empty()
-        && reads::jobs::get(&broker, job).await?.is_none()
     {
-        return Err(installation::no_such_job(&broker, job).await);
+        installation::check_job(&broker, job).await?;
     }
     context.output.show(&listed.runs, |output| {
         let mut table = Table::new([
@@ -77,149 +77,31 @@ pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdi
 /// `1,000`, or how many of them and what became of the others.
 fn standing(run: &RunSummary) -> String {
     let (done, all) = (run.shards.done, run.grid.shards);
-    let dead = match run.shards.dead {
-        0 => String::new(),
-        dead => format!(", {} dead", grouped(dead)),
-    };
-    if done == all {
-        grouped(all)
-    } else {
-        format!("{} of {}{dead}", grouped(done), grouped(all))
+    let dead = dead_words(&run.shards);
+    if done == all && dead.is_empty() {
+        return grouped(all);
     }
+    let dead = dead.iter().map(|words| format!(", {words}"));
+    let dead: String = dead.collect();
+    format!("{} of {}{dead}", grouped(done), grouped(all))
 }
 
-/// Shows one run, or one shard of it.
-///
-/// # Errors
-/// When there is none, or the broker does not answer.
-pub async fn show(context: &Context, flags: &args::Show) -> anyhow::Result<Verdict> {
-    let broker = context.ask().await?;
-    let run = &flags.run;
-    if let Some(cell) = flags.shard {
-        return shard::show(context, &broker, (run, cell)).await;
-    }
-    let (summary, failures) = reads::runs::standing(&broker, run).await?;
-    let waits = match summary.state.ended() {
-        true => Some(Vec::new()),
-        false => reads::waits::of(&broker, run).await,
-    };
-    // Held or waiting for a retry: it may be for want of something.
-    let troubles = match waits.as_ref().is_some_and(|waits| !waits.is_empty()) {
-        true => troubles(&broker).await,
-        false => Vec::new(),
-    };
-    let details = RunDetails {
-        summary,
-        failures,
-        troubles,
-        planner_answers: waits.is_some(),
-        waits: waits.unwrap_or_default(),
-    };
-    context.output.show(&details, |output| {
-        let summary = &details.summary;
-        output.say(facts(&details).render(None));
-        failures::show(output, run, &details.failures);
-        if summary.shards.dead > 0 {
-            output.note(format!(
-                "see the errors of dead shards with gridloom dead list {run}"
-            ));
-        }
-    });
-    Ok(Verdict::Fine)
-}
-
-/// What workers lack, as they say: it may be what a shard asked to wait for.
-pub(super) async fn troubles(broker: &Broker) -> Vec<String> {
-    let workers = reads::workers::roll_call(broker).await.unwrap_or_default();
-    let troubled = workers.iter().filter(|it| !it.trouble.is_empty());
-    let said = troubled.map(|it| format!("{} on worker {}", it.trouble, it.worker));
-    said.take(TROUBLES).collect()
-}
-
-/// A run, as `show --json` prints it.
-#[derive(Serialize)]
-struct RunDetails {
-    #[serde(flatten)]
-    summary: RunSummary,
-    #[serde(flatten)]
-    failures: Failures,
-    /// What it waits for, the first reason first.
-    waits: Vec<Waiting>,
-    /// What workers lack meanwhile, where a shard asked to wait.
-    troubles: Vec<String>,
-    /// Whether that is known.
-    planner_answers: bool,
-}
-
-fn facts(details: &RunDetails) -> Table {
-    let run = &details.summary;
-    let mut table = Table::facts();
-    table.fact("run", run.run.as_str());
-    table.fact("job", format!("{} on queue {}", run.job, run.queue));
-    let took = took(run).map_or_else(String::new, |took| format!(", took {took}"));
-    table.fact("state", format!("{}{took}", run.state.as_str()));
-    if let Some(error) = &run.error {
-        table.fact("error", error);
-    }
-    if !details.planner_answers {
-        table.fact(
-            "waits for",
-            "no planner answers; start one with gridloom planner",
-        );
-    }
-    // The ledger says more of what waits for a retry than the planner does.
-    let is_told = |waiting: &&Waiting| {
-        details.failures.retries.is_some() && matches!(waiting, Waiting::Retry { .. })
-    };
-    for waiting in details.waits.iter().filter(|waiting| !is_told(waiting)) {
-        table.fact("waits for", waiting.to_string());
-    }
-    if let Some(retries) = &details.failures.retries {
-        table.fact("retries", failures::waiting(retries));
-    }
-    for trouble in &details.troubles {
-        table.fact("trouble", trouble);
-    }
-    let time = |at: &Option<String>| at.clone().unwrap_or_else(|| "-".to_owned());
-    table.fact("scheduled", time(&run.scheduled_at));
-    table.fact("opened", time(&run.opened_at));
-    table.fact("closed", time(&run.closed_at));
-    let slices = counted(run.grid.slices.into(), "slice");
-    table.fact(
-        "grid",
-        format!("{slices}, {}", counted(run.grid.shards, "shard")),
-    );
-    table.fact("shards", shards(run));
-    table.fact("repeats", repeats(run));
-    table.fact("rows", grouped_signed(run.rows));
-    for (name, value) in &run.counters {
-        table.fact(name, grouped_signed(*value));
-    }
-    table
-}
-
-fn shards(run: &RunSummary) -> String {
-    let shards = &run.shards;
-    let mut parts = vec![
-        format!("{} planned", grouped(shards.planned)),
-        format!("{} done", grouped(shards.done)),
-    ];
+/// `3 dead`, `1 dead probe`: a probe is no shard of the grid, and a run whose probes are dead has failed all the same.
+pub(super) fn dead_words(shards: &ShardSummary) -> Vec<String> {
+    let mut words = Vec::new();
     if shards.dead > 0 {
-        parts.push(format!("{} dead", grouped(shards.dead)));
+        words.push(format!("{} dead", grouped(shards.dead)));
     }
-    if !run.state.ended() {
-        parts.push(format!("{} outstanding", grouped(shards.outstanding)));
+    if shards.dead_probes > 0 {
+        words.push(counted(shards.dead_probes, "dead probe"));
     }
-    parts.join(", ")
+    words
 }
 
-fn repeats(run: &RunSummary) -> String {
-    let shards = &run.shards;
+/// Where to look further where something is dead.
+pub(super) fn dead_hint(run: &RunId) -> String {
     format!(
-        "{} retried, {} taken over, {} late",
-        grouped(shards.retried),
-        grouped(shards.taken_over),
-        grouped(shards.late)
+        "see what is dead, and why, with gridloom dead list {run}; gridloom retry {run} tries it again"
     )
 }
 
@@ -250,10 +132,32 @@ fn unix_ms(text: &str) -> Option<u64> {
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-fn grouped_signed(number: i128) -> String {
+pub(super) fn grouped_signed(number: i128) -> String {
     let sign = if number < 0 { "-" } else { "" };
     format!(
         "{sign}{}",
         grouped_digits(&number.unsigned_abs().to_string())
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_probes_are_told_beside_dead_shards() {
+        let of = |dead, dead_probes| ShardSummary {
+            planned: dead,
+            done: 0,
+            dead,
+            dead_probes,
+            outstanding: 0,
+            late: 0,
+            retried: 0,
+            taken_over: 0,
+        };
+        assert!(dead_words(&of(0, 0)).is_empty());
+        assert_eq!(dead_words(&of(0, 1)), ["1 dead probe"]);
+        assert_eq!(dead_words(&of(1_000, 2)), ["1,000 dead", "2 dead probes"]);
+    }
 }

@@ -119,8 +119,8 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away and says how it ended, and why where it went wrong.
-    pub fn finish(self, words: &str, why: Option<&str>) {
+    /// Takes the bar away and says how it ended, and why where it went wrong, line by line.
+    pub fn finish(self, words: &str, why: &[&str]) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -128,7 +128,7 @@ impl Progress {
             let took = spoken(self.began.elapsed());
             self.output
                 .say(format!("{}: {words} in {took}", self.title));
-            if let Some(why) = why {
+            for why in why {
                 self.output.note(format!("{}: {why}", self.title));
             }
         }

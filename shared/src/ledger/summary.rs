@@ -107,14 +107,26 @@ pub struct ShardSummary {
     pub done: u64,
     /// Without one, their attempts used up.
     pub dead: u64,
+    /// Questions of probes whose attempts are used up: a slice of which nobody knows the pages. They are no shards
+    /// of the grid, and stand among the dead shards where those are listed, tried again or given up.
+    #[serde(default)]
+    pub dead_probes: u64,
     /// Issued, without an outcome that ends them.
     pub outstanding: u64,
     /// Successes after the first.
     pub late: u64,
     /// Issued again after a failed attempt, each time.
     pub retried: u64,
-    /// Without an outcome in tiles that were taken over, each time.
+    /// Without an outcome in tiles that were taken over, each time; not those that were claimed with care because the
+    /// broker or its consumer was new.
     pub taken_over: u64,
+}
+
+impl ShardSummary {
+    /// Whatever `dead list` lists, save what was given up: shards, and questions of probes.
+    pub fn is_anything_dead(&self) -> bool {
+        self.dead > 0 || self.dead_probes > 0
+    }
 }
 
 impl RunSummary {
@@ -141,6 +153,7 @@ impl RunSummary {
                 planned: counts.planned,
                 done: counts.done,
                 dead: counts.dead,
+                dead_probes: counts.dead_probes,
                 outstanding: counts.planned - counts.done - counts.dead,
                 late: counts.late,
                 retried: counts.retried,
@@ -204,6 +217,7 @@ mod tests {
                 planned: 0,
                 done: 0,
                 dead: 0,
+                dead_probes: 0,
                 outstanding: 0,
                 late: 0,
                 retried: 0,

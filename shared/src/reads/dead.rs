@@ -136,8 +136,8 @@ pub async fn unseen(broker: &Broker) -> Result<Option<Unseen>, ReadError> {
 /// Whether a run may have dead shards, as far as its summary says.
 fn is_suspect(known: &Known) -> bool {
     known.summary.as_ref().is_none_or(|summary| {
-        // Dead probes are not among its shards.
+        // A summary of an earlier build says nothing of dead probes.
         let stopped = matches!(summary.state, RunState::Failed | RunState::Cancelled);
-        !summary.state.ended() || stopped || summary.shards.dead > 0
+        !summary.state.ended() || stopped || summary.shards.is_anything_dead()
     })
 }

@@ -6,7 +6,6 @@
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::failures::Failures;
 use super::ledger::{Entry, Place};
 use super::{LeftOut, ListError, RunError, lost};
 use crate::broker::Broker;
@@ -118,14 +117,14 @@ pub async fn show(broker: &Broker, run: &RunId) -> Result<RunSummary, RunError> 
     standing(broker, run).await.map(|(summary, _)| summary)
 }
 
-/// How `run` stands now, and what of it has failed so far.
+/// How `run` stands now, and what its ledger adds up to.
 ///
 /// # Errors
 /// As [`fold`].
-pub async fn standing(broker: &Broker, run: &RunId) -> Result<(RunSummary, Failures), RunError> {
+pub async fn standing(broker: &Broker, run: &RunId) -> Result<(RunSummary, Fold), RunError> {
     let fold = fold(broker, run).await?;
     match RunSummary::of(&fold) {
-        Some(summary) => Ok((summary, Failures::of(&fold))),
+        Some(summary) => Ok((summary, fold)),
         None => Err(RunError::Headless { run: run.clone() }),
     }
 }

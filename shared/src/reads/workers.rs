@@ -11,7 +11,7 @@ use super::{LeftOut, ListError, roll_call};
 use crate::broker::log::ReadError;
 use crate::broker::{Broker, PublishError};
 use crate::clock::UnixMs;
-use crate::holdings::{Holdings, Question, number_of};
+use crate::holdings::{Holdings, Question, place_of};
 use crate::id::{RunId, Session};
 use crate::limits::HELD_MAX;
 use crate::presence::Presence;
@@ -140,13 +140,24 @@ pub async fn holding(
     workers: &[Presence],
     (run, place): (&RunId, TileRef),
 ) -> Vec<Session> {
+    let held = held(broker, workers, run).await.into_iter();
+    let holders = held.filter(|(_, places)| places.contains(&place));
+    holders.map(|(session, _)| session).collect()
+}
+
+/// The tiles of a run that each of `workers` holds, as they say.
+pub(super) async fn held(
+    broker: &Broker,
+    workers: &[Presence],
+    run: &RunId,
+) -> Vec<(Session, Vec<TileRef>)> {
     let question = wire::encode(&Question::Run(run.clone()));
     let ask = async |session: Session| {
         let subject = broker.subjects().holdings(session);
         let asked = broker.request(subject, question.clone(), ROLL_CALL);
         let answer: Holdings = wire::decode(&asked.await.ok()?.payload).ok()?;
-        let held = answer.tiles.unpack(HELD_MAX)?;
-        held.contains(&number_of(place)).then_some(session)
+        let places = answer.tiles.unpack(HELD_MAX)?.into_iter().map(place_of);
+        Some((session, places.collect()))
     };
     let asked = workers.iter().map(|worker| ask(worker.session));
     let answers = stream::iter(asked).buffered(AT_ONCE);

@@ -4,8 +4,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::Context;
+use gridloom_shared::id::RunId;
 use gridloom_tests::http::{get, served_at};
-use gridloom_tests::scenario::play;
+use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::json;
 
@@ -59,6 +60,56 @@ async fn database_that_cannot_be_reached_is_named_everywhere_and_kills_no_shard(
             .json()?;
         assert_eq!(show["shards"]["dead"], json!(0), "{show}");
         Ok(())
+    })
+    .await
+}
+
+/// A job of `queue` whose database is away, and its worker.
+async fn away(stage: &mut Stage, queue: &str, port: u16) -> anyhow::Result<()> {
+    let database = format!("{queue}-db=postgres://nobody@127.0.0.1:{port}/nothing");
+    let flags = ["--queue", queue, "--database", &database];
+    stage.start_worker(2, &flags).await?;
+    let job = format!(
+        "name = \"{queue}\"\nhandler = \"sql\"\nqueue = \"{queue}\"\n\
+         grid = {{ pages = {{ count = 500 }}, tile = 1 }}\n[sql]\ndatabase = \"{queue}-db\"\nstatement = \"SELECT 1\""
+    );
+    stage.apply(&job).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_is_told_what_the_run_s_own_workers_lack_and_no_others() -> anyhow::Result<()>
+{
+    play(async |stage| {
+        stage.start_planner().await?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        away(stage, "others", port).await?;
+        stage.submit(&"others".parse()?, &json!({})).await?;
+        eventually(SOON, "the other worker is in trouble", async || {
+            let workers = stage.cli(&["workers"], SOON).await?;
+            Ok(workers.stdout.contains("database others-db"))
+        })
+        .await?;
+        away(stage, "mine", port).await?;
+        let waiting = stage.gridloom(&["run", "mine", "--id", "one", "--wait"])?;
+        let mut waiting = waiting.start().await?;
+        // The reason stands behind it, in the same line.
+        let tells =
+            |line: &str| line.contains("on hold until") && line.contains("database mine-db");
+        eventually(SOON, "whoever waits is told why", async || {
+            Ok(waiting.stderr().lines().any(tells))
+        })
+        .await?;
+        let run = RunId::from_request(&"mine".parse()?, "one");
+        let shown = async || stage.cli(&["show", run.as_str()], SOON).await;
+        eventually(SOON, "so is whoever looks", async || {
+            Ok(shown().await?.stdout.contains("database mine-db"))
+        })
+        .await?;
+        let (shown, said) = (shown().await?.stdout, waiting.stderr());
+        assert!(!shown.contains("others-db"), "{shown}");
+        assert!(!said.contains("others-db"), "{said}");
+        waiting.kill().await
     })
     .await
 }

@@ -149,7 +149,9 @@ async fn run_says_what_became_of_a_repeated_id() -> anyhow::Result<()> {
         let alone = said(stage, &["run", "plain", "--id", "zero"]).await?;
         assert_eq!(alone.code, 0, "{alone:?}");
         assert!(
-            alone.stderr.contains("no planner has answered"),
+            alone
+                .stderr
+                .contains("is not taken yet: no planner answers"),
             "{alone:?}"
         );
         start_forgetful(stage).await?;

@@ -12,7 +12,7 @@ use gridloom_shared::reads::{LeftOut, runs};
 
 use super::{Outcome, carry_out, command};
 use crate::args::{Chosen, DeadOf};
-use crate::commands::Context;
+use crate::commands::{Context, installation};
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Output, counted};
 
@@ -95,6 +95,9 @@ pub async fn dead(context: &Context, verb: Verb, of: DeadOf) -> anyhow::Result<V
     let broker = context.ask().await?;
     let extent = Extent::of(&broker, verb, &of.chosen).await?;
     if extent.runs.is_empty() {
+        if let Some(job) = &of.chosen.job {
+            installation::check_job(&broker, job).await?;
+        }
         return nothing(context, &of.chosen, &extent);
     }
     if !of.yes {

@@ -15,14 +15,14 @@ use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
 use gridloom_shared::reads::ledger::Entry;
-use gridloom_shared::reads::{self, RunError, waits};
+use gridloom_shared::reads::{self, RunError, held, waits, workers};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::waiting::Waiting;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::failure;
-use crate::commands::{Context, runs};
+use crate::commands::{Context, installation, runs};
 use crate::fault::{Gone, Misuse, Verdict};
 use crate::output::{Progress, counted, grouped};
 
@@ -122,7 +122,7 @@ pub(super) async fn to_the_end(
 }
 
 /// The error that nothing is left of the run to wait for.
-fn purged(run: &RunId) -> anyhow::Error {
+pub(super) fn purged(run: &RunId) -> anyhow::Error {
     anyhow::anyhow!(
         "run {run} is over and was purged: how it ended is not known any more, and the same --id starts no other; take another --id for a new run"
     )
@@ -234,13 +234,11 @@ impl Watch<'_> {
             {
                 return Err(purged(&run));
             }
-            return Ok(
-                "waiting: no planner has taken the submission yet; start one with gridloom planner"
-                    .to_owned(),
-            );
+            let why = installation::nobody_leads(self.broker).await;
+            return Ok(format!("waiting: the submission is not taken yet: {why}"));
         }
         Ok(match waits::of(self.broker, self.fold.run()).await {
-            None => "waiting: no planner answers; start one with gridloom planner".to_owned(),
+            None => format!("waiting: {}", installation::nobody_leads(self.broker).await),
             Some(waits) => match waits.first() {
                 None => String::new(),
                 Some(waiting) => self.in_words(waiting).await,
@@ -256,17 +254,21 @@ impl Watch<'_> {
             }
             // It may be for want of something.
             Waiting::Hold { .. } | Waiting::Retry { .. } => {
-                let troubles = runs::troubles(self.broker).await;
-                let troubles = troubles.iter().map(|trouble| format!("; {trouble}"));
-                troubles.collect()
+                let why = runs::reason(self.broker, &self.fold).await;
+                why.map_or_else(String::new, |why| format!(": {why}"))
+            }
+            Waiting::Shards { .. } => {
+                let here = workers::roll_call(self.broker).await.unwrap_or_default();
+                let longest = held::longest(self.broker, &self.fold, &here).await;
+                let longest = longest.first().map(runs::held_words);
+                longest.map_or_else(String::new, |words| format!("; {words}"))
             }
             Waiting::NoHandler { .. }
             | Waiting::QueueFull { .. }
             | Waiting::Concurrency { .. }
             | Waiting::Rate { .. }
             | Waiting::Behind { .. }
-            | Waiting::Aside { .. }
-            | Waiting::Shards { .. } => String::new(),
+            | Waiting::Aside { .. } => String::new(),
         };
         format!("waiting: {waiting}{more}")
     }
@@ -275,18 +277,12 @@ impl Watch<'_> {
         let mut progress = self.progress;
         let shards = &summary.shards;
         progress.update(shards.done, Some(summary.grid.shards), "", summary);
-        let done = format!(
-            "{}, {} of {} done",
-            summary.state.as_str(),
-            grouped(shards.done),
-            counted(summary.grid.shards, "shard")
-        );
-        let words = if shards.dead > 0 {
-            format!("{done}, {} dead", grouped(shards.dead))
-        } else {
-            done
-        };
-        progress.finish(&words, summary.error.as_deref());
+        let hint = shards
+            .is_anything_dead()
+            .then(|| runs::dead_hint(&summary.run));
+        let why = summary.error.iter().chain(&hint);
+        let why: Vec<&str> = why.map(String::as_str).collect();
+        progress.finish(&ended(summary), &why);
         if summary.state == RunState::Succeeded {
             Verdict::Fine
         } else {
@@ -295,12 +291,39 @@ impl Watch<'_> {
     }
 }
 
+/// Counters that are told at the end.
+const COUNTERS: usize = 5;
+
+/// How a run ended, and what it says of its work.
+fn ended(summary: &RunSummary) -> String {
+    let shards = &summary.shards;
+    let mut parts = vec![
+        summary.state.as_str().to_owned(),
+        format!(
+            "{} of {} done",
+            grouped(shards.done),
+            counted(summary.grid.shards, "shard")
+        ),
+    ];
+    parts.extend(runs::dead_words(shards));
+    match summary.rows {
+        0 => {}
+        1 => parts.push("1 row".to_owned()),
+        rows => parts.push(format!("{} rows", runs::grouped_signed(rows))),
+    }
+    let counters = summary.counters.iter().take(COUNTERS);
+    parts.extend(counters.map(|(name, sum)| format!("{name} {}", runs::grouped_signed(*sum))));
+    if summary.counters.len() > COUNTERS || summary.more_counters > 0 {
+        parts.push("...".to_owned());
+    }
+    parts.join(", ")
+}
+
 /// What stands beside the bar.
 fn words(summary: &RunSummary, waiting: &str) -> String {
     let shards = &summary.shards;
-    let mut parts = Vec::new();
+    let mut parts = runs::dead_words(shards);
     for (number, word) in [
-        (shards.dead, "dead"),
         (shards.retried, "retried"),
         (shards.taken_over, "taken over"),
     ] {
@@ -312,4 +335,57 @@ fn words(summary: &RunSummary, waiting: &str) -> String {
         parts.push(waiting.to_owned());
     }
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::id::{JobName, QueueName};
+    use gridloom_shared::ledger::summary::GridSummary;
+
+    use super::*;
+
+    #[test]
+    fn end_is_told_with_what_is_dead_the_rows_and_some_counters() {
+        let mut summary = RunSummary {
+            run: RunId::new("a_s_1").unwrap(),
+            job: JobName::new("a").unwrap(),
+            queue: QueueName::new("a").unwrap(),
+            state: RunState::Succeeded,
+            scheduled_at: None,
+            opened_at: None,
+            closed_at: None,
+            grid: GridSummary {
+                slices: 1,
+                shards: 4,
+            },
+            shards: ShardSummary {
+                planned: 4,
+                done: 4,
+                dead: 0,
+                dead_probes: 0,
+                outstanding: 0,
+                late: 0,
+                retried: 0,
+                taken_over: 0,
+            },
+            rows: 0,
+            counters: std::collections::BTreeMap::new(),
+            more_counters: 0,
+            error: None,
+        };
+        assert_eq!(ended(&summary), "succeeded, 4 of 4 shards done");
+        summary.rows = 1_000;
+        summary.counters = (0..7).map(|n| (format!("c{n}"), -7_000)).collect();
+        assert_eq!(
+            ended(&summary),
+            "succeeded, 4 of 4 shards done, 1,000 rows, c0 -7,000, c1 -7,000, c2 -7,000, c3 -7,000, c4 -7,000, ..."
+        );
+        summary.counters.clear();
+        (summary.rows, summary.state) = (1, RunState::Failed);
+        (summary.shards.done, summary.shards.dead_probes) = (3, 1);
+        assert_eq!(
+            ended(&summary),
+            "failed, 3 of 4 shards done, 1 dead probe, 1 row"
+        );
+    }
 }

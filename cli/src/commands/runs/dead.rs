@@ -8,7 +8,7 @@ use gridloom_shared::tile::TileKind;
 
 use super::age;
 use crate::args::Chosen;
-use crate::commands::Context;
+use crate::commands::{Context, installation};
 use crate::fault::Verdict;
 use crate::output::{Align, List, Output, Table, counted};
 
@@ -24,6 +24,7 @@ pub async fn dead(context: &Context, which: &Chosen) -> anyhow::Result<Verdict> 
     let output = &context.output;
     let mut list = output.list();
     let mut left_out = Vec::new();
+    let mut is_any = false;
     let chosen = fold::Chosen {
         slice: which.slice,
         page: which.page,
@@ -37,10 +38,16 @@ pub async fn dead(context: &Context, which: &Chosen) -> anyhow::Result<Verdict> 
         let mut all = dead::list(&broker, which.job.as_ref(), &chosen).await?;
         while let Some(of_run) = all.try_next().await? {
             match of_run {
-                OfRun::Dead(fold) => show(output, &mut list, (&fold, &chosen)),
+                OfRun::Dead(fold) => {
+                    is_any = true;
+                    show(output, &mut list, (&fold, &chosen));
+                }
                 OfRun::LeftOut(run) => left_out.push(run),
             }
         }
+    }
+    if let Some(job) = which.job.as_ref().filter(|_| !is_any) {
+        installation::check_job(&broker, job).await?;
     }
     list.end("no dead shards");
     output.left_out(&left_out);

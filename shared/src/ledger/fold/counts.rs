@@ -21,7 +21,8 @@ pub struct Counts {
     pub late: u64,
     /// Shards issued again after a failed attempt, each time.
     pub retried: u64,
-    /// Shards without an outcome in tiles that were taken over, each time.
+    /// Shards without an outcome in tiles that were taken over, each time; not those that were claimed with care
+    /// because the broker or its consumer was new.
     pub taken_over: u64,
     /// Outcomes and records that were never asked for.
     pub unexpected: u64,

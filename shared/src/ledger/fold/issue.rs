@@ -36,6 +36,11 @@ pub struct OpenTile {
 }
 
 impl OpenTile {
+    /// Whether somebody took it over since its wave: its fence is that of the takeover.
+    pub fn is_taken_over(&self) -> bool {
+        self.fence != self.wave_fence
+    }
+
     /// The tile as a refill: another copy of it may have been delivered.
     pub fn again(&self, place: TileRef, run: &RunId, opening: &Opening) -> Tile {
         Tile {

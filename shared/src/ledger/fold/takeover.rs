@@ -15,7 +15,9 @@ impl Fold {
         for place in &takeover.tiles {
             if let Some(tile) = self.open.get_mut(place) {
                 tile.fence = fence;
-                if tile.kind == TileKind::Page {
+                // What lay on the queue when the broker or its consumer was new is claimed with care: mostly nobody
+                // had it.
+                if tile.kind == TileKind::Page && takeover.reason != Reason::Floor {
                     self.counts.taken_over += tile.left.len();
                 }
                 if takeover.reason == Reason::Count {

@@ -1,0 +1,88 @@
+//! What keeps workers from doing their work, of those that could do that of a run: it may be what a shard asked to wait
+//! for.
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::presence::Presence;
+use gridloom_shared::reads::workers;
+use gridloom_shared::shown::on_one_line;
+
+/// Workers whose trouble is told.
+const TOLD: usize = 3;
+/// Most of an error that a line repeats, in bytes.
+const ERROR_MAX: usize = 300;
+
+/// What workers of the job's queue that have its handler lack, as they say.
+pub(in crate::commands) fn troubles(here: &[Presence], job: &JobSpec) -> Vec<String> {
+    let of_job = here.iter().filter(|worker| {
+        worker.queues.contains(&job.queue) && worker.handlers.contains(&job.handler)
+    });
+    let troubled = of_job.filter(|worker| !worker.trouble.is_empty());
+    let said = troubled.map(|it| format!("{} on worker {}", it.trouble, it.worker));
+    said.take(TOLD).collect()
+}
+
+/// Why a shard of the run asked to wait: what its workers lack, or else what failed last.
+pub(in crate::commands) async fn reason(broker: &Broker, fold: &Fold) -> Option<String> {
+    let opening = fold.opening()?;
+    let here = workers::roll_call(broker).await.unwrap_or_default();
+    let lacking = troubles(&here, &opening.record.job);
+    if !lacking.is_empty() {
+        return Some(lacking.join("; "));
+    }
+    let last = fold.errors().max_by_key(|group| group.last.at)?;
+    let mut error = on_one_line(last.error.trim_end()).into_owned();
+    error.truncate(error.floor_char_boundary(ERROR_MAX));
+    Some(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::clock::UnixMs;
+    use gridloom_shared::holdings::Packed;
+    use gridloom_shared::id::{HandlerName, QueueName, Session, WorkerName};
+    use gridloom_shared::job::parse::{self, Format};
+
+    use super::*;
+
+    fn worker(name: &str, queue: &str, handler: &str, trouble: &str) -> Presence {
+        Presence {
+            worker: WorkerName::new(name).unwrap(),
+            session: Session(1),
+            queues: vec![QueueName::new(queue).unwrap()],
+            handlers: vec![HandlerName::new(handler).unwrap()],
+            capacity: 1,
+            in_flight: 0,
+            version: String::new(),
+            started_at: UnixMs(0),
+            at: UnixMs(0),
+            stopping: false,
+            gone: false,
+            named: Packed::default(),
+            tolls: Vec::new(),
+            ack_deadlines_ms: Vec::new(),
+            knows: Vec::new(),
+            trouble: trouble.to_owned(),
+        }
+    }
+
+    #[test]
+    fn troubles_are_those_of_workers_that_could_do_the_job() {
+        let text = "name = \"a\"\nhandler = \"sql\"\nqueue = \"mine\"\n\
+                    [sql]\ndatabase = \"d\"\nstatement = \"SELECT 1\"";
+        let job = parse::parse(text, Format::Toml).unwrap();
+        let mut here = vec![
+            worker("a", "other", "sql", "database x: away"),
+            worker("b", "mine", "noop", "odd"),
+            worker("c", "mine", "sql", ""),
+            worker("d", "mine", "sql", "database d: no such user"),
+        ];
+        assert_eq!(
+            troubles(&here, &job),
+            ["database d: no such user on worker d"]
+        );
+        here.extend((0..9).map(|n| worker(&format!("e{n}"), "mine", "sql", "away")));
+        assert_eq!(troubles(&here, &job).len(), TOLD);
+    }
+}
