@@ -1,7 +1,6 @@
 //! What may be typed: the tree of commands and their flags. Every key of the configuration file has
 //! its flag and its environment variable here; `config` decides which of them counts.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -10,11 +9,12 @@ use gridloom_shared::address::Address;
 use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 
 mod listed;
+pub mod meant;
 pub mod variables;
 
 pub use listed::{Numbers, Runs, Show, Unreadable};
 
-use crate::config::{Given, MaxBytes, Share, Span, check_ids};
+use crate::config::{Given, Listen, MaxBytes, Share, Span, check_ids};
 
 mod dead;
 
@@ -233,7 +233,7 @@ pub struct ListenFlag {
         value_name = "ADDRESS",
         hide_env_values = true
     )]
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
 }
 
 /// Settings of a worker.

@@ -22,7 +22,7 @@ use gridloom_shared::command::Verb;
 use gridloom_shared::telemetry;
 
 use crate::args::{Dead, Global, Line, Order, variables};
-use crate::config::Config;
+use crate::config::{Config, is_the_variable};
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Form, Output};
 
@@ -61,7 +61,8 @@ impl Context {
             name,
         );
         options.wait = wait;
-        Ok(Broker::connect(&options).await?)
+        let connected = Broker::connect(&options).await;
+        connected.map_err(|error| self.config.at_broker(error.into()))
     }
 
     /// A connection for a command that asks and ends.
@@ -123,9 +124,8 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
 
 /// Whether a broker was named here and now: a variable that is set for other commands is no wish of this one.
 fn names_a_broker(flags: &Global) -> bool {
-    let variable = std::env::var("GRIDLOOM_NATS").ok();
-    let variable = variable.and_then(|text| text.parse().ok());
-    flags.nats.is_some() && flags.nats != variable
+    let named = flags.nats.as_ref();
+    named.is_some_and(|nats| !is_the_variable(nats))
 }
 
 async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {

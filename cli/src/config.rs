@@ -4,9 +4,10 @@
 //! refused with the nearest known one: a setting that is silently ignored is worse than none.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gridloom_planner::retention::Retention;
@@ -29,7 +30,7 @@ mod file;
 mod value;
 
 pub use file::{File, check_ids};
-pub use value::{Given, MaxBytes, Share, Span};
+pub use value::{Given, Listen, MaxBytes, Share, Span};
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "gridloom.toml";
@@ -43,8 +44,8 @@ pub const DEFAULT_NAMESPACE: &str = "gridloom";
 pub struct Config {
     /// The broker's address.
     pub nats: Address,
-    /// Whether somebody chose it.
-    pub nats_chosen: bool,
+    /// Who said it.
+    pub nats_from: Whence,
     /// The installation.
     pub namespace: Namespace,
     /// The filter of log lines, if somebody chose one.
@@ -52,6 +53,39 @@ pub struct Config {
     /// How log lines look.
     pub log_format: LogFormat,
     file: File,
+}
+
+/// Who said a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// The flag.
+    Flag,
+    /// The environment variable.
+    Variable,
+    /// The file that the environment names.
+    SecretFile,
+    /// The configuration file.
+    File(PathBuf),
+    /// Nobody.
+    Default,
+    /// This program, of a broker that it started.
+    Own,
+}
+
+/// For people: what follows "the broker's address".
+impl fmt::Display for Whence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Whence::Flag => f.write_str("of --nats"),
+            Whence::Variable => f.write_str("of GRIDLOOM_NATS"),
+            Whence::SecretFile => f.write_str("in the file that GRIDLOOM_NATS_FILE names"),
+            Whence::File(path) => write!(f, "in {}", path.display()),
+            Whence::Default => f.write_str(
+                "that holds where none is named (--nats, GRIDLOOM_NATS, or nats in gridloom.toml)",
+            ),
+            Whence::Own => f.write_str("of its own broker"),
+        }
+    }
 }
 
 /// A worker's settings.
@@ -91,15 +125,34 @@ impl Config {
     /// # Errors
     /// When a named file is missing, or a file says what cannot be.
     pub fn load(flags: &Global) -> anyhow::Result<Config> {
-        let file = match &flags.config {
-            Some(path) => File::read(path)?,
-            None if Path::new(DEFAULT_FILE).exists() => File::read(Path::new(DEFAULT_FILE))?,
-            None => File::default(),
-        };
-        let mut flags = flags.clone();
+        let path = flags.config.as_deref();
+        let path = path.or_else(|| Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()));
+        let file = path.map_or_else(|| Ok(File::default()), File::read)?;
         let secret = environment::secret_of_file("NATS").map_err(|error| misuse(&error))?;
-        flags.nats = flags.nats.or(secret.map(Address::from));
-        Config::merge(&flags, file)
+        let mut config = Config::merge(flags, file)?;
+        match (&flags.nats, secret) {
+            (Some(given), _) if is_the_variable(given) => config.nats_from = Whence::Variable,
+            (Some(_), _) => {}
+            (None, Some(secret)) => {
+                (config.nats, config.nats_from) = (secret.into(), Whence::SecretFile);
+            }
+            (None, None) => {
+                if let (Some(path), Some(_)) = (path, &config.file.nats) {
+                    config.nats_from = Whence::File(path.to_owned());
+                }
+            }
+        }
+        Ok(config)
+    }
+
+    /// The same for a broker that this program has started.
+    #[must_use]
+    pub fn with_own_broker(&self, url: impl Into<Address>) -> Config {
+        Config {
+            nats: url.into(),
+            nats_from: Whence::Own,
+            ..self.clone()
+        }
     }
 
     fn merge(flags: &Global, file: File) -> anyhow::Result<Config> {
@@ -110,7 +163,10 @@ impl Config {
             .or(file.log_format)
             .unwrap_or(LogStyle::Text);
         Ok(Config {
-            nats_chosen: nats.is_some(),
+            nats_from: match &flags.nats {
+                Some(_) => Whence::Flag,
+                None => Whence::Default,
+            },
             nats: nats.unwrap_or_else(|| DEFAULT_NATS.into()),
             namespace: namespace.map_or_else(|| Namespace::new(DEFAULT_NAMESPACE), Ok)?,
             log: flags
@@ -126,11 +182,18 @@ impl Config {
         })
     }
 
+    /// Why the broker will not do, with who said where it is.
+    pub fn at_broker(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.nats_from {
+            Whence::Own => error,
+            _ => error.context(format!("use the broker's address {}", self.nats_from)),
+        }
+    }
+
     /// Where a service answers about metrics and health.
     pub fn listen(&self, flag: &ListenFlag) -> SocketAddr {
-        flag.listen
-            .or(self.file.listen)
-            .unwrap_or_else(|| ([127, 0, 0, 1], 0).into())
+        let given = flag.listen.or(self.file.listen);
+        given.map_or_else(|| ([127, 0, 0, 1], 0).into(), |given| given.0)
     }
 
     /// A worker's settings.
@@ -234,6 +297,12 @@ fn given<T>(
         all.extend(named.map_err(|fault| Misuse::error(format!("read {place}: {fault}")))?);
     }
     Ok(all)
+}
+
+/// Whether an address is that of the variable: those of flags and variables come together.
+pub fn is_the_variable(nats: &Address) -> bool {
+    let variable = std::env::var("GRIDLOOM_NATS").ok();
+    variable.is_some_and(|text| text == nats.exact())
 }
 
 fn misuse(error: &EnvironmentError) -> anyhow::Error {

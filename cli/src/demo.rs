@@ -170,7 +170,7 @@ impl<T> Drop for Task<T> {
 
 async fn connect(context: &Context, stack: &mut Stack, story: &Story) -> anyhow::Result<Broker> {
     let mut own = context.clone();
-    own.config.nats = stack.url().into();
+    own.config = own.config.with_own_broker(stack.url());
     own.config.namespace = Namespace::new("gridloom")?;
     stack
         .insist(story, PATIENCE, async || {

@@ -96,7 +96,7 @@ enum Fault {
     Lifeline(#[source] io::Error),
     #[error("find its program `{program}`{}", hint(program))]
     Absent { program: String, source: io::Error },
-    #[error("start its program `{program}`")]
+    #[error("start its program `{program}`{}", hint_for_format(source))]
     Start { program: String, source: io::Error },
     #[error("enter its directory `{}`", .dir.display())]
     Dir { dir: PathBuf, source: io::Error },
@@ -127,6 +127,15 @@ impl Fault {
 fn hint(program: &str) -> &'static str {
     if program.contains('/') && Path::new(program).is_file() {
         " (it is there: is what its first line names, #!..., there too?)"
+    } else {
+        ""
+    }
+}
+
+/// The system takes a file for a program by its first bytes.
+fn hint_for_format(error: &io::Error) -> &'static str {
+    if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) {
+        " (a script says in its first line what runs it, as #!/bin/sh; a program has to be built for this machine)"
     } else {
         ""
     }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use gridloom_shared::chain;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 /// Answers wrong usage, with code 2, and a question for help.
 fn misused(error: &clap::Error) -> ExitCode {
@@ -33,6 +33,11 @@ fn misused(error: &clap::Error) -> ExitCode {
     if let Some(variable) = args::variables::blamed(error, std::env::args_os()) {
         output::error(&format!(
             "that value stands in the environment variable {variable}"
+        ));
+    }
+    if let Some(job) = args::meant::job_for_run(error) {
+        output::error(&format!(
+            "that could be the name of a job: gridloom runs {job} lists its runs"
         ));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(fault::MISUSE))
@@ -45,7 +50,13 @@ pub fn main() -> ExitCode {
     if args.next().is_some_and(|word| word == "guard") {
         return guard::main(args);
     }
-    let line = match args::Line::try_parse() {
+    let mut command = args::variables::command();
+    let typed = command.try_get_matches_from_mut(std::env::args_os());
+    let typed = typed.and_then(|mut typed| {
+        let line = args::Line::from_arg_matches_mut(&mut typed);
+        line.map_err(|error| error.format(&mut command))
+    });
+    let line = match typed {
         Ok(line) => line,
         Err(error) => return misused(&error),
     };

@@ -86,6 +86,11 @@ impl Output {
         }
     }
 
+    /// Whether a table has to fit a terminal.
+    pub fn is_terminal(&self) -> bool {
+        width(&io::stdout()).is_some()
+    }
+
     /// A line on standard output.
     pub fn say(&self, text: impl AsRef<str>) {
         self.exactly(&line(text.as_ref()));

@@ -150,11 +150,125 @@ fn flag_beats_environment_and_environment_beats_file() {
         assert!(said.contains(wanted), "{wanted} in {said}");
     };
     let set = [("GRIDLOOM_NATS", variable)];
+    let secret = dir.path().join("nats");
+    std::fs::write(&secret, AWAY[1]).unwrap();
+    let named = [("GRIDLOOM_NATS_FILE", secret.to_str().unwrap())];
+    let (empty, flagged) = ([("GRIDLOOM_NATS", "")], ["runs", "--nats", flag]);
+    let plain = ["runs"];
+    // Each is told with who said it; an empty variable says nothing.
+    type Words<'a> = &'a [&'a str];
+    type Env<'a> = &'a [(&'a str, &'a str)];
+    let tries: [(Words, Env, &str, &str); 5] = [
+        (&plain, &[], file, "gridloom.toml: "),
+        (&plain, &set, variable, "of GRIDLOOM_NATS: "),
+        (&plain, &named, variable, "GRIDLOOM_NATS_FILE names: "),
+        (&flagged, &set, flag, "of --nats: "),
+        (&plain, &empty, file, "gridloom.toml: "),
+    ];
     std::thread::scope(|scope| {
-        scope.spawn(|| seen(&["runs"], &[], file));
-        scope.spawn(|| seen(&["runs"], &set, variable));
-        scope.spawn(|| seen(&["runs", "--nats", flag], &set, flag));
+        for (args, env, address, whence) in tries {
+            let seen = &seen;
+            scope.spawn(move || seen(args, env, &format!("{whence}reach broker at {address}: ")));
+        }
     });
+}
+
+#[test]
+fn address_that_nobody_named_is_told_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    // Whoever has a broker there is told nothing of it.
+    if std::net::TcpStream::connect("127.0.0.1:4222").is_ok() {
+        return;
+    }
+    let said = stderr(&gridloom(dir.path(), &["runs"], &[]));
+    assert!(
+        said.contains("where none is named") && said.contains("127.0.0.1:4222"),
+        "{said}"
+    );
+}
+
+#[test]
+fn variables_that_are_empty_say_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = [
+        "GRIDLOOM_NATS_FILE",
+        "GRIDLOOM_NAMESPACE",
+        "GRIDLOOM_CONFIG",
+        "GRIDLOOM_LOG",
+        "GRIDLOOM_LOG_FORMAT",
+    ];
+    let mut env: Vec<(&str, &str)> = empty.iter().map(|name| (*name, "")).collect();
+    env.push(("GRIDLOOM_NATS", AWAY[0]));
+    let output = gridloom(dir.path(), &["runs"], &env);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+}
+
+#[test]
+fn name_of_a_job_where_a_run_belongs_is_told_how_to_list_its_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        &["show", "plain"][..],
+        &["show", "plain", "--shard", "0/0"],
+        &["audit", "plain"],
+        &["cancel", "plain"],
+        &["retry", "plain"],
+        &["dead", "list", "plain"],
+        &["dead", "drop", "plain", "--yes"],
+    ] {
+        let output = gridloom(dir.path(), args, &[]);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 2, "{args:?}: {said}");
+        assert!(
+            said.contains("gridloom runs plain lists"),
+            "{args:?}: {said}"
+        );
+    }
+    let said = stderr(&gridloom(dir.path(), &["show", "a.b"], &[]));
+    assert!(!said.contains("gridloom runs"), "{said}");
+}
+
+#[test]
+fn port_alone_is_refused_with_the_addresses_that_it_may_mean() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        ["worker", "--listen", "4222"],
+        ["planner", "--listen", ":4222"],
+    ] {
+        let output = gridloom(dir.path(), &args, &[]);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 2, "{said}");
+        assert!(
+            said.contains("127.0.0.1:4222") && said.contains("0.0.0.0:4222"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn service_without_a_broker_says_at_once_what_it_tries() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let dir = tempfile::tempdir().unwrap();
+    for service in ["planner", "worker"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gridloom"))
+            .args([service, "--nats", AWAY[0]])
+            .current_dir(dir.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("gridloom starts");
+        let log = BufReader::new(child.stderr.take().expect("its log"));
+        let tries = |line: &String| line.contains("no broker yet") && line.contains("127.0.0.1:1");
+        let told = log.lines().map_while(Result::ok).find(tries);
+        // It gives up after ten seconds: now it is still at it.
+        let ended = child.try_wait().expect("it can be asked");
+        child.kill().expect("it is there");
+        child.wait().expect("it ends");
+        assert!(
+            told.is_some() && ended.is_none(),
+            "{service}: {told:?}, {ended:?}"
+        );
+    }
 }
 
 #[test]
@@ -210,13 +324,15 @@ fn variable_that_cannot_be_read_or_is_unknown_is_named() {
     let mistyped = [
         ("GRIDLOOM_NATS", AWAY[0]),
         ("GRIDLOOM_WORKER_CONCURENCY", "2"),
+        ("GRIDLOOM_NATS_URL", AWAY[1]),
     ];
     let output = gridloom(dir.path(), &["runs"], &mistyped);
     assert_eq!(code(&output), 3);
     let said = stderr(&output);
     assert!(
         said.contains("GRIDLOOM_WORKER_CONCURENCY is no known setting")
-            && said.contains("did you mean GRIDLOOM_WORKER_CONCURRENCY?"),
+            && said.contains("did you mean GRIDLOOM_WORKER_CONCURRENCY?")
+            && said.contains("did you mean GRIDLOOM_NATS?"),
         "{said}"
     );
 }
@@ -291,4 +407,41 @@ fn job_file_of_the_former_form_is_shown_in_the_new_one() {
     assert_eq!(code(&output), 2, "{}", stderr(&output));
     let new = "[exec]\ncommand = \"resize\" # which\n\n[params]\nwidth = 7\n";
     assert!(stderr(&output).contains(new), "{}", stderr(&output));
+}
+
+#[test]
+fn refused_login_is_told_once_and_without_a_password() {
+    use std::io::{BufRead, BufReader, Write};
+
+    // What nats-server says to who may not come in.
+    let broker = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = broker.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in broker.incoming() {
+            let mut stream = stream.unwrap();
+            let info = format!(
+                "INFO {{\"server_id\":\"A\",\"version\":\"2.15.1\",\"proto\":1,\"host\":\"127.0.0.1\",\"port\":{port},\
+                 \"max_payload\":1048576,\"headers\":true,\"auth_required\":true}}\r\n"
+            );
+            stream.write_all(info.as_bytes()).unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            // CONNECT and PING.
+            let _ = (lines.next(), lines.next());
+            let _ = stream.write_all(b"-ERR 'Authorization Violation'\r\n");
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let nats = format!("nats://me:hunter2@127.0.0.1:{port}");
+    for args in [&["runs"][..], &["runs", "--log", "debug"], &["worker"]] {
+        let output = gridloom(dir.path(), args, &[("GRIDLOOM_NATS", &nats)]);
+        let said = stderr(&output);
+        assert_eq!(code(&output), 3, "{said}");
+        let told = said
+            .to_lowercase()
+            .matches("authorization violation")
+            .count();
+        assert_eq!(told, 1, "{args:?}: {said}");
+        assert!(said.contains("check user, password or token"), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -62,6 +63,24 @@ impl fmt::Debug for Address {
     }
 }
 
+/// The address of `text`, at which a service is to listen.
+///
+/// # Errors
+/// When it is none: what it must be, and what a lone port may have meant.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let port = text.strip_prefix(':').unwrap_or(text).parse::<u16>();
+    Err(match port {
+        Ok(port) => format!(
+            "{text:?} is a port alone: write 127.0.0.1:{port} to be reached from this machine, 0.0.0.0:{port} from others too"
+        ),
+        Err(_) => format!("{text:?} must be an address with a port, as 127.0.0.1:9100"),
+    })
+}
+
 /// The addresses of a list. A comma may stand in a password as well: what comes before a host's `@` and begins no
 /// address of its own belongs to the one before.
 fn each(list: &str) -> Vec<String> {
@@ -112,6 +131,24 @@ fn option(option: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn port_alone_is_no_address_to_listen_at_and_both_that_it_may_mean_are_told() {
+        assert!(listen("127.0.0.1:9100").is_ok() && listen(" [::1]:9100").is_ok());
+        for port in ["4222", ":4222"] {
+            let error = listen(port).unwrap_err();
+            assert!(
+                error.contains("127.0.0.1:4222") && error.contains("0.0.0.0:4222"),
+                "{error}"
+            );
+        }
+        for bad in ["here", "", "70000", "127.0.0.1", "localhost:1"] {
+            assert!(
+                listen(bad).unwrap_err().contains("as 127.0.0.1:9100"),
+                "{bad}"
+            );
+        }
+    }
 
     #[test]
     fn whatever_is_printed_has_no_password() {

@@ -84,12 +84,17 @@ pub enum EnvironmentError {
     },
 }
 
+/// What the variable `name` holds. One that is empty says nothing: so a setting is taken back where it cannot be unset.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(format!("{PREFIX}{name}")).filter(|value| !value.is_empty())
+}
+
 /// The setting `name`, if it is there.
 ///
 /// # Errors
 /// When it is no text.
 pub fn setting(name: &'static str) -> Result<Option<String>, EnvironmentError> {
-    match std::env::var_os(format!("{PREFIX}{name}")) {
+    match variable(name) {
         None => Ok(None),
         Some(value) => match value.into_string() {
             Ok(text) => Ok(Some(text)),
@@ -120,10 +125,10 @@ pub fn parsed<T>(
 /// # Errors
 /// When the file cannot be read, or the secret stands in the environment as well.
 pub fn secret_of_file(name: &'static str) -> Result<Option<String>, EnvironmentError> {
-    let Some(path) = std::env::var_os(format!("{PREFIX}{name}_FILE")) else {
+    let Some(path) = variable(&format!("{name}_FILE")) else {
         return Ok(None);
     };
-    if std::env::var_os(format!("{PREFIX}{name}")).is_some() {
+    if variable(name).is_some() {
         return Err(EnvironmentError::Twice(name));
     }
     let path = PathBuf::from(path);

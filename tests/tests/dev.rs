@@ -44,6 +44,19 @@ fn python_job() -> anyhow::Result<&'static str> {
 }
 
 #[tokio::test]
+async fn stack_on_another_port_tells_once_which_nats_server_it_uses() -> anyhow::Result<()> {
+    // Somebody else's, where that is in use already.
+    let _other = std::net::TcpListener::bind("127.0.0.1:4222").ok();
+    let dir = tempfile::tempdir()?;
+    let (stack, nats) = dev(dir.path(), &[]).await?;
+    assert!(!nats.ends_with(":4222"), "{nats}");
+    let said = stack.stderr();
+    assert!(said.contains("port 4222 is in use"), "{said}");
+    assert_eq!(said.matches("using nats-server").count(), 1, "{said}");
+    end(stack).await
+}
+
+#[tokio::test]
 async fn python_job_of_the_readme_runs_as_typed_and_data_outlives_the_stack() -> anyhow::Result<()>
 {
     let dir = tempfile::tempdir()?;

@@ -114,6 +114,23 @@ async fn exit_code_says_whether_another_attempt_is_worth_it() {
 }
 
 #[tokio::test]
+async fn file_that_is_no_program_is_told_what_its_first_line_lacks() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("count");
+    std::fs::write(&file, "echo hello\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let command = ExecCommand {
+        program: file,
+        args: Vec::new(),
+        ..sh("", &dir)
+    };
+    let failure = run(&with(command), &trial()).await.unwrap_err();
+    assert!(failure.text().contains("#!/bin/sh"), "{failure}");
+}
+
+#[tokio::test]
 async fn end_of_a_long_log_is_what_a_failure_shows() {
     let failure = failure("yes chatter | head -c 3000000 >&2; echo the cause >&2; exit 1").await;
     assert!(failure.text().ends_with("the cause"), "{failure}");

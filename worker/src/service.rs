@@ -143,10 +143,7 @@ fn take_environment(builder: &mut Builder) -> Result<(), EnvironmentError> {
 
 #[cfg(feature = "telemetry")]
 fn take_listen(builder: &mut Builder) -> Result<(), EnvironmentError> {
-    let address = environment::parsed("LISTEN", |text| {
-        text.parse()
-            .map_err(|_| format!("{text:?} is no address such as 127.0.0.1:9100"))
-    })?;
+    let address = environment::parsed("LISTEN", gridloom_shared::address::listen)?;
     builder.listen = address.or(builder.listen);
     Ok(())
 }

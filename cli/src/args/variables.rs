@@ -1,6 +1,6 @@
 //! Which environment variable is to blame for a value that cannot be read, and which variables nobody reads.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory};
@@ -23,6 +23,53 @@ pub fn blamed(error: &clap::Error, typed: impl Iterator<Item = OsString>) -> Opt
     std::env::var_os(&named).is_some().then_some(named)
 }
 
+/// The command line, in which a variable that is empty says nothing.
+pub fn command() -> Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    forgetting(Line::command(), &is_empty)
+}
+
+/// The same command, whose flags do not know the variables that `is_empty`.
+fn forgetting(command: Command, is_empty: &impl Fn(&OsStr) -> bool) -> Command {
+    command
+        .mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
+            true => arg.env(None::<&'static str>),
+            false => arg,
+        })
+        .mut_subcommands(|sub| forgetting(sub, is_empty))
+}
+
+/// The setting that somebody may have meant by `rest`, the name of a variable without its beginning.
+fn meant(rest: &str) -> Option<&'static str> {
+    let upper = rest.to_uppercase();
+    let mut words = upper.rsplitn(2, '_');
+    // `NATS_URL` is the address itself.
+    if let (Some("URL" | "URLS" | "ADDRESS" | "HOST"), Some(name)) = (words.next(), words.next())
+        && let Some(named) = SETTINGS.iter().find(|known| **known == name)
+    {
+        return Some(named);
+    }
+    let lower: Vec<String> = SETTINGS.iter().map(|name| name.to_lowercase()).collect();
+    let near = suggest::nearest(rest, lower.iter().map(String::as_str));
+    let near = near.and_then(|near| SETTINGS.iter().find(|name| name.eq_ignore_ascii_case(near)));
+    // `NATS_PASSWORD` is `NATS` and more; `CONCURRENCY` is a part of one.
+    let begins = |name: &&&str| {
+        upper
+            .strip_prefix(**name)
+            .is_some_and(|more| more.starts_with('_'))
+    };
+    let longest = || SETTINGS.iter().filter(begins).max_by_key(|name| name.len());
+    let ends = |name: &&&str| {
+        name.strip_suffix(&upper)
+            .is_some_and(|before| before.ends_with('_'))
+    };
+    let only = || {
+        let mut ending = SETTINGS.iter().filter(ends);
+        ending.next().filter(|_| ending.next().is_none())
+    };
+    near.or_else(longest).or_else(only).copied()
+}
+
 fn variable(command: &Command, long: &str) -> Option<String> {
     let own = command
         .get_arguments()
@@ -41,11 +88,9 @@ pub fn unknown() -> Vec<String> {
     let unknown = environment::unknown(names).into_iter();
     unknown
         .map(|name| {
-            let rest = name.strip_prefix(PREFIX).unwrap_or_default();
-            let known: Vec<String> = SETTINGS.iter().map(|name| name.to_lowercase()).collect();
-            let near = suggest::nearest(rest, known.iter().map(String::as_str));
+            let near = meant(name.strip_prefix(PREFIX).unwrap_or_default());
             let hint = near.map_or_else(String::new, |near| {
-                format!("; did you mean {PREFIX}{}?", near.to_uppercase())
+                format!("; did you mean {PREFIX}{near}?")
             });
             format!("the environment variable {name} is no known setting and does nothing{hint}")
         })
@@ -79,6 +124,35 @@ mod tests {
             .filter(|name| !help.contains(name.as_str()))
             .collect();
         assert!(absent.is_empty(), "{absent:?}");
+    }
+
+    #[test]
+    fn setting_is_suggested_for_what_is_nearly_its_name_or_holds_it() {
+        for (rest, wanted) in [
+            ("NATS_URL", Some("NATS")),
+            ("NATS_SERVERS", Some("NATS_SERVER")),
+            ("NATS_PASSWORD", Some("NATS")),
+            ("WORKER_CONCURENCY", Some("WORKER_CONCURRENCY")),
+            ("CONCURRENCY", Some("WORKER_CONCURRENCY")),
+            ("DATABASES", Some("WORKER_DATABASES")),
+            ("COLOUR", None),
+            ("", None),
+        ] {
+            assert_eq!(meant(rest), wanted, "{rest}");
+        }
+    }
+
+    #[test]
+    fn variable_that_is_empty_is_none_of_any_command() {
+        let mut left = BTreeSet::new();
+        named(&forgetting(Line::command(), &|_| true), &mut left);
+        assert_eq!(left, BTreeSet::new());
+        let mut others = BTreeSet::new();
+        named(
+            &forgetting(Line::command(), &|name| name == "GRIDLOOM_NATS"),
+            &mut others,
+        );
+        assert!(others.contains("GRIDLOOM_LISTEN") && !others.contains("GRIDLOOM_NATS"));
     }
 
     /// The long help of all commands.

@@ -15,7 +15,7 @@ use super::Context;
 use super::service::{self, Running};
 use crate::args::{Dev, RetentionFlags, ShareFlags};
 use crate::config::{DEFAULT_NAMESPACE, DEFAULT_NATS};
-use crate::embedded::{self, EmbeddedServer};
+use crate::embedded::{self, EmbeddedServer, Search};
 use crate::fault::{Misuse, Verdict};
 
 /// The port that every command tries where none is named.
@@ -67,7 +67,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let queues = config.queues.clone();
     let server = broker(context, flags).await?;
     let mut own = context.clone();
-    own.config.nats = server.url().into();
+    own.config = own.config.with_own_broker(server.url());
     let link = own.connect("gridloom-dev planner", WAIT).await?;
     let topology = service::topology(&context.config.queue(&flags.queue));
     let options = PlannerOptions {
@@ -93,8 +93,13 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
 
 async fn broker(context: &Context, flags: &Dev) -> anyhow::Result<EmbeddedServer> {
     let say = |line: &str| context.output.note(line);
+    // Looked for once, and told of once, also where a second port is tried.
+    let own = std::env::current_exe().context("find the running program")?;
+    let binary = Search::from_env().find(&own, &say).await;
+    let binary = binary.map_err(embedded::Error::from)?;
     let options = |port| embedded::Options {
         port,
+        binary: Some(binary.clone()),
         store: flags.store.clone(),
         ..embedded::Options::default()
     };

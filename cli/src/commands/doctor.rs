@@ -29,7 +29,7 @@ use gridloom_shared::id::Session;
 
 use super::Context;
 use crate::args::Doctor;
-use crate::config::DEFAULT_NATS;
+use crate::config::{DEFAULT_NATS, Whence};
 use crate::embedded::MINIMUM;
 use crate::fault::{UNREACHABLE, Verdict, code_of};
 use crate::output::spoken;
@@ -66,7 +66,9 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         Ok(broker) => broker,
         Err(error) => {
             let advice = match error.downcast_ref::<ConnectError>() {
-                Some(ConnectError::Unreachable { .. }) if !context.config.nats_chosen => {
+                Some(ConnectError::Unreachable { .. })
+                    if context.config.nats_from == Whence::Default =>
+                {
                     format!(
                         "where yours runs elsewhere, name it (--nats, GRIDLOOM_NATS); where none runs, start one (gridloom dev); tried the default {DEFAULT_NATS}"
                     )

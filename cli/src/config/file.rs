@@ -1,7 +1,6 @@
 //! What the configuration file may say.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -15,8 +14,8 @@ use gridloom_shared::suggest;
 use gridloom_worker::handlers::exec::ExecCommand;
 use serde::Deserialize;
 
-use super::Span;
 use super::value::size_of;
+use super::{Listen, Span};
 use crate::args::{LogStyle, Storage};
 use crate::fault::Misuse;
 
@@ -26,7 +25,7 @@ use crate::fault::Misuse;
 pub struct File {
     pub(super) nats: Option<Address>,
     pub(super) namespace: Option<Namespace>,
-    pub(super) listen: Option<SocketAddr>,
+    pub(super) listen: Option<Listen>,
     pub(super) log: Option<String>,
     pub(super) log_format: Option<LogStyle>,
     pub(super) worker: Worker,
@@ -286,6 +285,8 @@ mod tests {
 
     #[test]
     fn wrong_values_are_said_with_their_place() {
+        let port = parse("listen = \"4222\"").unwrap_err();
+        assert!(port.contains("127.0.0.1:4222"), "{port}");
         let message = parse("[worker]\ngrace = \"soon\"").unwrap_err();
         assert!(
             message.contains("line 2") && message.contains("500ms"),

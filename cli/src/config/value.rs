@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use gridloom_shared::address::Address;
+use gridloom_shared::address::{self, Address};
 use gridloom_shared::broker::topology::sizes::SizeError;
 use gridloom_shared::broker::topology::{Kept, Size};
 use gridloom_shared::chain;
@@ -33,6 +34,25 @@ impl FromStr for Span {
 impl TryFrom<String> for Span {
     type Error = String;
     fn try_from(text: String) -> Result<Span, String> {
+        text.parse()
+    }
+}
+
+/// Where a service listens, as `127.0.0.1:9100`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct Listen(pub SocketAddr);
+
+impl FromStr for Listen {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Listen, String> {
+        address::listen(text).map(Listen)
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+    fn try_from(text: String) -> Result<Listen, String> {
         text.parse()
     }
 }

@@ -32,6 +32,10 @@ use crate::limits::{self, MESSAGE_MIN};
 /// sequence in one atomic batch were mixed up where the subjects have the same length.
 pub const SERVER_MIN: (u32, u32, u32) = (2, 14, 4);
 
+/// Where the client logs that it connects. Whether a broker can be reached, and why not, is told here, once; and in
+/// what the client says of it in detail stands the password.
+pub const CONNECTOR: &str = "async_nats::connector";
+
 /// Batches under way at once.
 const BATCHES: usize = 32;
 /// One attempt to connect.
@@ -165,11 +169,16 @@ impl Broker {
     async fn connect_within(options: &Options) -> Result<Broker, ConnectError> {
         let deadline = Instant::now() + options.wait;
         let mut pause = Duration::from_millis(25);
+        let mut told = false;
         loop {
             let failed = match attempt(options).await {
                 Err(failed @ ConnectError::Unreachable { .. }) => failed,
                 other => return other,
             };
+            if !std::mem::replace(&mut told, true) {
+                let patience = options.wait.as_secs();
+                tracing::info!(error = %chain(&failed), "no broker yet: it is tried for {patience} s");
+            }
             if Instant::now() + pause >= deadline {
                 return Err(failed);
             }
@@ -318,6 +327,10 @@ fn report(event: &Event) {
             );
         }
         Event::LameDuckMode => tracing::warn!("the broker is about to stop"),
+        // A password may be changed under those who are connected.
+        Event::ClientError(what) if what.to_string().contains("authorization") => {
+            tracing::error!(%what, "the broker does not let this client in again; check user, password or token");
+        }
         Event::ClientError(what) => {
             tracing::debug!(%what, "connection attempt failed")
         }
@@ -329,7 +342,11 @@ fn refused(url: String, error: &async_nats::ConnectError) -> ConnectError {
     use async_nats::ConnectErrorKind as Kind;
     let cause = chain(error).to_string();
     match error.kind() {
-        Kind::Authentication | Kind::AuthorizationViolation => ConnectError::Denied { url, cause },
+        // All that the broker says of it.
+        Kind::Authentication | Kind::AuthorizationViolation => ConnectError::Denied {
+            url,
+            cause: error.kind().to_string(),
+        },
         Kind::ServerParse | Kind::Tls => ConnectError::Address { url, cause },
         Kind::Dns | Kind::TimedOut | Kind::Io | Kind::MaxReconnects => ConnectError::Unreachable {
             url,

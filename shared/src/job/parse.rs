@@ -133,6 +133,54 @@ const LATER_SECTIONS: &[(&str, &str)] = &[(
     "leave it out and start runs with `gridloom run JOB`",
 )];
 
+/// Where keys stand that are easily written elsewhere, and how: the table (the top of the file has no name), and an
+/// example.
+const PLACES: &[(&str, &str, &str)] = &[
+    ("name", "", "name = \"sizes\""),
+    ("handler", "", "handler = \"noop\""),
+    ("queue", "", "queue = \"default\""),
+    ("slices", "grid", "grid = { slices = 16 }"),
+    ("pages", "grid", "grid = { pages = { count = 10 } }"),
+    ("tile", "grid", "grid = { tile = 16 }"),
+    ("count", "grid", "grid = { pages = { count = 10 } }"),
+    (
+        "rows",
+        "grid",
+        "grid = { pages = { rows = 1000000, page_size = 1000 } }",
+    ),
+    (
+        "page_size",
+        "grid",
+        "grid = { pages = { rows = 1000000, page_size = 1000 } }",
+    ),
+    ("max_attempts", "retry", "retry = { max_attempts = 5 }"),
+    ("attempts", "retry", "retry = { max_attempts = 5 }"),
+    (
+        "backoff",
+        "retry",
+        "retry = { backoff = { initial = \"1s\" } }",
+    ),
+    ("timeout", "limits", "limits = { timeout = \"10m\" }"),
+    ("concurrency", "limits", "limits = { concurrency = 100 }"),
+    ("rate", "limits", "limits = { rate = \"500/s\" }"),
+    ("priority", "limits", "limits = { priority = 5 }"),
+    (
+        "abort_after",
+        "limits",
+        "limits = { abort_after = { dead = 100 } }",
+    ),
+    ("statement", "sql", "[sql] and below it statement = \"...\""),
+    ("database", "sql", "[sql] and below it database = \"main\""),
+    ("command", "exec", "exec = { command = \"resize\" }"),
+    ("allow", "submit", "submit = { allow = [\"params\"] }"),
+];
+
+/// The table in which `key` stands, and how it is written there; `None` for one that is none, or stands in several.
+pub(crate) fn place_of(key: &str) -> Option<(&'static str, &'static str)> {
+    let mut places = PLACES.iter().filter(|(name, ..)| *name == key);
+    places.next().map(|(_, table, form)| (*table, *form))
+}
+
 /// Whether a job file has a table of this name for what is its owner's alone to say: `[sql]`, `[limits]`.
 pub(crate) fn is_section(name: &str) -> bool {
     SECTIONS.contains(&name) || settings::known(name).is_some()

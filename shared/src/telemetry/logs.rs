@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
 
+use crate::broker::connect::CONNECTOR;
 use crate::chain;
 
 use tracing_subscriber::EnvFilter;
@@ -60,6 +61,14 @@ pub enum LogError {
     Taken,
 }
 
+/// The filter without what is told otherwise, and better, unless it asks for that.
+fn without_connecting(filter: &str) -> String {
+    match filter.trim().is_empty() || filter.contains(CONNECTOR) {
+        true => filter.to_owned(),
+        false => format!("{filter},{CONNECTOR}=off"),
+    }
+}
+
 /// Sends log lines to standard error. [`LOG_VARIABLE`] says which; `level` does where it is unset.
 ///
 /// # Errors
@@ -75,10 +84,11 @@ pub fn logs(format: LogFormat, level: &str) -> Result<(), LogError> {
 /// # Errors
 /// When the filter is malformed, or the process has a logger already.
 pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<(), LogError> {
-    let parsed = EnvFilter::try_new(filter).map_err(|error| LogError::Filter {
-        filter: filter.to_owned(),
-        cause: chain(&error).to_string(),
-    })?;
+    let parsed =
+        EnvFilter::try_new(without_connecting(filter)).map_err(|error| LogError::Filter {
+            filter: filter.to_owned(),
+            cause: chain(&error).to_string(),
+        })?;
     let base = tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(std::io::stderr);

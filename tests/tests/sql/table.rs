@@ -156,6 +156,22 @@ async fn sqlite_forgets_purged_runs_and_no_other() {
     .await;
 }
 
+#[tokio::test]
+async fn sqlite_file_that_cannot_be_opened_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("orders.db");
+    let worker = handler(&format!("sqlite:{}", file.display()));
+    let name = file.to_str().unwrap();
+    let said = run(&worker, &job(&[ADD])).await.unwrap_err();
+    let said = said.text();
+    assert!(said.contains(name) && said.contains("?mode=rwc"), "{said}");
+    // One that is there, and no database.
+    std::fs::write(&file, "hello, this is no database at all").unwrap();
+    let said = run(&worker, &job(&[ADD])).await.unwrap_err();
+    let said = said.text();
+    assert!(!said.contains("?mode=rwc"), "{said}");
+}
+
 /// What docs/SQL.md says of files.
 #[tokio::test]
 async fn sqlite_file_is_in_wal_and_foreign_keys_hold() {

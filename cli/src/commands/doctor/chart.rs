@@ -22,6 +22,38 @@ pub(super) struct Check {
     advice: String,
 }
 
+impl Check {
+    /// Where there is no terminal: one line of what was found, and one of what to do. As columns they were wider than
+    /// anybody's window.
+    fn lines(&self) -> String {
+        let Check {
+            check,
+            result,
+            found,
+            advice,
+        } = self;
+        let found = found.replace('\n', " ");
+        let line = format!("{check:<15} {:<5} {found}", result.word());
+        match advice.as_str() {
+            "" => line,
+            advice => format!(
+                "{line}\n                what to do: {}",
+                advice.replace('\n', " ")
+            ),
+        }
+    }
+}
+
+impl Mark {
+    fn word(self) -> &'static str {
+        match self {
+            Mark::Ok => "ok",
+            Mark::Note => "note",
+            Mark::Bad => "BAD",
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Chart(Vec<Check>);
 
@@ -79,19 +111,37 @@ impl Chart {
             ];
             let mut table = Table::new(columns);
             for check in &self.0 {
-                let mark = match check.result {
-                    Mark::Ok => "ok",
-                    Mark::Note => "note",
-                    Mark::Bad => "BAD",
-                };
                 table.row([
                     check.check.to_owned(),
-                    mark.to_owned(),
+                    check.result.word().to_owned(),
                     check.found.clone(),
                     check.advice.clone(),
                 ]);
             }
-            output.table(&table, "nothing was checked");
+            match output.is_terminal() {
+                true => output.table(&table, "nothing was checked"),
+                false => self.0.iter().for_each(|check| output.say(check.lines())),
+            }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_is_a_line_and_its_advice_another() {
+        let mut chart = Chart::default();
+        chart.ok("broker", "there");
+        chart.bad("workers", "none\nof them", "start one");
+        let lines: Vec<String> = chart.0.iter().map(Check::lines).collect();
+        assert_eq!(
+            lines,
+            [
+                "broker          ok    there",
+                "workers         BAD   none of them\n                what to do: start one"
+            ]
+        );
     }
 }

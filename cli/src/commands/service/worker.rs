@@ -52,7 +52,10 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
         }
     };
     endpoints.stop().await;
-    ended?;
+    ended.map_err(|error| match error {
+        RunError::Connect(_) => context.config.at_broker(error.into()),
+        other => other.into(),
+    })?;
     tracing::info!("worker ended");
     Ok(Verdict::Fine)
 }

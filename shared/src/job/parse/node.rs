@@ -85,7 +85,7 @@ impl<'v> Node<'v> {
         for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
             let advice = later.iter().find(|(name, _)| name == key);
             let message = advice.map_or_else(
-                || unknown(key, known),
+                || misplaced(&self.path, key).unwrap_or_else(|| unknown(key, known)),
                 |(_, advice)| format!("this version does not have it yet: {advice}"),
             );
             faults.add(self.path_of(key), message);
@@ -204,6 +204,15 @@ fn shortened(text: &str) -> String {
         shown.push_str("...");
     }
     shown
+}
+
+/// A known key in another place than its own: mostly a file whose `[table]` begins too late or too early.
+fn misplaced(here: &str, key: &str) -> Option<String> {
+    let (table, form) = super::place_of(key).filter(|(table, _)| *table != here)?;
+    Some(match table {
+        "" => format!("stands at the top of the file, before its first [table]: {form}"),
+        _ => format!("is a key of [{table}]: {form}"),
+    })
 }
 
 fn unknown(key: &str, known: &[&str]) -> String {

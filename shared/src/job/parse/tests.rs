@@ -297,6 +297,7 @@ fn job_written_as_toml_is_read_back() {
 }
 
 mod documented;
+mod places;
 mod settings;
 
 fn any_json() -> impl Strategy<Value = Value> {

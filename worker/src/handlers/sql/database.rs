@@ -169,8 +169,30 @@ impl Database {
             Ok(Err(error)) => error,
             Err(_) => Error::PoolTimedOut,
         };
-        let doing = format!("connect to database {:?}", self.name);
-        Err(Trouble::of_setup(&error, &doing))
+        Err(Trouble::of_setup(&error, &self.connecting()))
+    }
+
+    /// What failed when no connection could be made. SQLite's own words name no file.
+    fn connecting(&self) -> String {
+        let name = &self.name;
+        match &self.target {
+            #[cfg(feature = "sqlite")]
+            Target::Sqlite(options) => {
+                let path = options.get_filename();
+                let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                let hint = match full.exists() {
+                    true => "",
+                    false => {
+                        " (which is not there: ?mode=rwc in its URL makes it, in a directory that is)"
+                    }
+                };
+                format!("open database {name:?} in {}{hint}", full.display())
+            }
+            #[cfg(feature = "postgres")]
+            Target::Postgres(_) => format!("connect to database {name:?}"),
+            #[cfg(feature = "mysql")]
+            Target::MySql(_) => format!("connect to database {name:?}"),
+        }
     }
 
     /// Takes a connection back, whose transaction has ended and which has been tidied.
