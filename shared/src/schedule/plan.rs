@@ -147,9 +147,9 @@ impl Plan {
         let (barred, any) = match self.source {
             Source::After { .. } => (self.following(None).is_none(), self.first_after_run(None)),
             Source::Times(_) => {
+                let none = |from| self.free_after(from, UnixMs(u64::MAX)).is_none();
                 let before = UnixMs(anchor.0.saturating_sub(1));
-                let mut from = [before, UnixMs(0)].into_iter();
-                let barred = from.all(|from| self.next_fire_after(from).is_none());
+                let barred = none(before) && (before == UnixMs(0) || none(UnixMs(0)));
                 let any = self.fire_after(UnixMs(0)).map(|fire| fire.at);
                 (barred, any)
             }

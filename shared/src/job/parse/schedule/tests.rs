@@ -154,8 +154,8 @@ fn what_is_bounded_holds_its_bound_and_not_one_more() {
     }
 }
 
-/// Ten milliseconds, and what a build without optimisation takes longer.
-const IN_MOMENTS_MS: u128 = if cfg!(debug_assertions) { 100 } else { 10 };
+/// Ten milliseconds. A build without optimisation takes some ten times as long, beside others on a busy machine more.
+const IN_MOMENTS_MS: u128 = if cfg!(debug_assertions) { 1_000 } else { 10 };
 
 #[test]
 fn hostile_tables_are_refused_in_moments() {
