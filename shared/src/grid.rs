@@ -34,6 +34,10 @@ pub struct Window {
 trait Mode {
     /// Pages of a slice, where the specification alone says so.
     fn pages_of(&self, slice: u32) -> Option<u32>;
+    /// So many slices, the first ones, have something said of them; all others are alike.
+    fn named(&self) -> u32 {
+        0
+    }
     /// Pages of the longest slice, as far as the specification says so.
     fn most_pages(&self) -> u64;
     /// Shards of the whole grid, where the specification alone says so.
@@ -61,6 +65,16 @@ impl GridSpec {
     /// Pages of `slice`, where the specification alone says so; `None` for a probed grid.
     pub fn pages_of(&self, slice: u32) -> Option<u32> {
         self.with(|mode| mode.pages_of(slice))
+    }
+
+    /// So many slices, the first ones, have something said of them; all others are alike.
+    pub fn named(&self) -> u32 {
+        self.with(|mode| mode.named())
+    }
+
+    /// Whether handlers are asked for the pages.
+    pub fn is_probed(&self) -> bool {
+        self.shards().is_none()
     }
 
     /// Pages of the longest slice, as far as the specification says so.

@@ -10,12 +10,15 @@ use gridloom_shared::address::Address;
 use gridloom_shared::broker::Options;
 use gridloom_shared::broker::topology::AckDeadline;
 use gridloom_shared::environment::EnvironmentError;
-use gridloom_shared::id::{HandlerName, NameError, Namespace, QueueName, WorkerName};
+use gridloom_shared::id::{HandlerName, Namespace, QueueName, WorkerName};
 use gridloom_shared::process;
 
+use crate::error::{BuildError, RunError};
 use crate::handler::{Handler, SharedHandler};
 use crate::health::WorkerHealth;
-use crate::worker::{RunError, Settings, Stop, Worker};
+use crate::settings::Settings;
+use crate::stop::Stop;
+use crate::worker::Worker;
 
 /// Where the broker is looked for unless something else is said.
 pub const NATS_DEFAULT: &str = "nats://127.0.0.1:4222";
@@ -29,39 +32,6 @@ pub use gridloom_shared::limits::CONCURRENCY_MAX;
 use gridloom_shared::limits::{WORKER_HANDLERS_MAX, WORKER_LANES_MAX, WORKER_QUEUES_MAX};
 /// How long a worker that is told to stop lets its tiles finish, unless something else is said.
 pub const GRACE_DEFAULT: Duration = Duration::from_secs(20);
-
-/// Why a worker cannot be built. The text says what to change.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError {
-    /// A name is malformed.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The environment says what cannot be.
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
-    /// Two handlers have the same name.
-    #[error("register handler {0:?} twice: give each its own name")]
-    HandlerTwice(String),
-    /// No handler at all.
-    #[error("build a worker without handlers: register at least one with .handler(name, handler)")]
-    NoHandler,
-    /// Too few or too many tiles at once.
-    #[error("run {0} tiles at once: concurrency must be 1 to {CONCURRENCY_MAX}")]
-    Concurrency(u32),
-    /// More queues or handlers than a worker can announce.
-    #[error("build a worker of {count} {what}: {most} at most; start several workers")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// So many.
-        count: usize,
-        /// What it can have.
-        most: usize,
-    },
-    /// The ack deadline is too short to renew a lease, or too long.
-    #[error("use an ack deadline of {0:?}: it must be 500 ms to 1 h")]
-    AckDeadline(Duration),
-}
 
 /// Collects what a worker needs. Faults are told by [`Builder::build`].
 pub struct Builder {
@@ -79,6 +49,13 @@ pub struct Builder {
     pub(crate) listen: Option<SocketAddr>,
     /// What is wrong with the environment.
     pub(crate) fault: Option<EnvironmentError>,
+}
+
+impl Worker {
+    /// Begins a worker.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }
 
 impl Default for Builder {

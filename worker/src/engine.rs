@@ -21,6 +21,7 @@
 //! | [`renewals`] | in-progress signals that are not answered yet |
 //! | [`takeovers`] | what is heard of takeovers by others |
 //! | [`cancel`] | runs of which nothing may run |
+//! | [`standing`] | how a run stands by the planner's last record |
 //! | [`asked`] | the leader's questions |
 //! | [`link`] | what a lost and a new connection mean |
 //! | [`announcer`] | what is said of the worker |
@@ -47,9 +48,11 @@ use gridloom_shared::id::Session;
 use tokio::sync::Semaphore;
 
 use crate::crew::Finished;
+use crate::error::RunError;
 use crate::health::WorkerHealth;
 use crate::purged;
-use crate::worker::{RunError, Settings, Stop};
+use crate::settings::Settings;
+use crate::stop::Stop;
 
 mod admit;
 mod announcer;
@@ -69,6 +72,7 @@ mod renewals;
 mod runs;
 mod settle;
 mod signals;
+mod standing;
 mod start;
 mod takeovers;
 mod tiles;
@@ -353,7 +357,7 @@ impl Engine {
 
     fn appended(&mut self, appended: Appended) {
         if appended.result.is_ok() {
-            self.meters.append.record(appended.took.as_secs_f64());
+            self.meters.appended(appended.took);
         }
         let connected = self.link.is_open() && self.broker.is_connected();
         match self.ledger.appended(appended, connected) {

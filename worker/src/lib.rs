@@ -91,6 +91,9 @@
 //! | `bells` | whether to wait for the first tile of a lane, where many do |
 //! | `outcomes` | from what handlers said to records |
 //! | `presence` | what the worker says of itself |
+//! | [`stop`] | how it is told to stop |
+//! | [`error`] | why there is no worker, or none any more |
+//! | `settings` | what the engine needs to know |
 //! | `purged` | which runs handlers may forget |
 
 mod bells;
@@ -100,23 +103,28 @@ mod lease;
 mod outcomes;
 mod presence;
 mod purged;
+mod settings;
 mod slots;
 mod takeover;
 
 pub mod builder;
+pub mod error;
 pub mod failure;
 pub mod handler;
 pub mod handlers;
 pub mod health;
 pub mod service;
 pub mod shard;
+pub mod stop;
 pub mod trial;
 pub mod worker;
 
-pub use builder::{BuildError, Builder};
+pub use builder::Builder;
+pub use error::{BuildError, RunError};
 pub use failure::Failure;
 pub use handler::{Handler, ProbedPages};
 pub use health::WorkerHealth;
 pub use shard::{Page, Probe, Report, Shard};
+pub use stop::Stop;
 pub use trial::Trial;
-pub use worker::{RunError, Stop, Worker};
+pub use worker::Worker;

@@ -11,7 +11,7 @@ use gridloom_shared::id::QueueName;
 use gridloom_shared::shown::shown;
 
 use crate::builder::{Builder, CONCURRENCY_MAX};
-use crate::worker::RunError;
+use crate::error::RunError;
 
 /// Log lines of a worker, unless something else is said: the client's own news are told by the engine, better.
 #[cfg(feature = "telemetry")]

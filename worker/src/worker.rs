@@ -1,79 +1,15 @@
 //! A worker that is ready to run: how it is started, stopped, and how it may end.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
-use gridloom_shared::broker::topology::{AckDeadline, TopologyError};
-use gridloom_shared::broker::{ConnectError, Options};
 use gridloom_shared::chain;
-use gridloom_shared::id::{HandlerName, QueueName, WorkerName};
-use gridloom_shared::lane::Lane;
 #[cfg(feature = "telemetry")]
 use gridloom_shared::telemetry;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
-use crate::builder::{BuildError, Builder};
 use crate::engine;
-use crate::handler::SharedHandler;
+use crate::error::RunError;
 use crate::health::WorkerHealth;
-
-/// Why a worker ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// It was not built right.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// There is no broker, or not one that will do.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// What the broker has does not fit.
-    #[error(transparent)]
-    Topology(#[from] TopologyError),
-    /// Metrics and health cannot be served where they should be.
-    #[cfg(feature = "telemetry")]
-    #[error(transparent)]
-    Serve(#[from] gridloom_shared::telemetry::ServeError),
-    /// The engine's thread or runtime cannot be made, or the engine failed.
-    #[error("run the worker's engine: {0}")]
-    Engine(String),
-}
-
-impl RunError {
-    /// Whether the broker could not be reached, as against: will not do.
-    pub fn is_unreachable(&self) -> bool {
-        match self {
-            RunError::Connect(error) => error.is_unreachable(),
-            RunError::Topology(error) => error.is_unreachable(),
-            #[cfg(feature = "telemetry")]
-            RunError::Serve(_) => false,
-            RunError::Build(_) | RunError::Engine(_) => false,
-        }
-    }
-}
-
-/// What an engine needs to know.
-pub(crate) struct Settings {
-    pub(crate) options: Options,
-    pub(crate) name: WorkerName,
-    pub(crate) queues: Vec<QueueName>,
-    pub(crate) concurrency: u32,
-    pub(crate) ack_deadline: AckDeadline,
-    pub(crate) grace: Duration,
-    pub(crate) handlers: HashMap<HandlerName, SharedHandler>,
-}
-
-impl Settings {
-    /// What it pulls from: each queue for each handler.
-    pub(crate) fn lanes(&self) -> Vec<Lane> {
-        let of_queue = |queue: &QueueName| {
-            let handlers = self.handlers.keys().cloned();
-            let lanes = handlers.map(|handler| Lane::new(queue.clone(), handler));
-            lanes.collect::<Vec<_>>()
-        };
-        self.queues.iter().flat_map(of_queue).collect()
-    }
-}
+use crate::settings::Settings;
+use crate::stop::Stop;
 
 /// A worker that is ready to run. See the [crate's own page](crate) for a whole one.
 pub struct Worker {
@@ -85,46 +21,7 @@ pub struct Worker {
     pub(crate) listen: Option<std::net::SocketAddr>,
 }
 
-/// Tells a worker to stop: it takes no more work, lets its tiles finish within the grace, and hands
-/// back the rest. Clones stop the same worker.
-#[derive(Clone, Debug, Default)]
-pub struct Stop {
-    asked: CancellationToken,
-    hurried: CancellationToken,
-}
-
-impl Stop {
-    /// Asks the worker to stop. Returns at once.
-    pub fn stop(&self) {
-        self.asked.cancel();
-    }
-
-    /// Asks the worker to stop without grace: what runs is stopped and handed back.
-    pub fn hurry(&self) {
-        self.asked.cancel();
-        self.hurried.cancel();
-    }
-
-    /// Whether it was asked to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.asked.is_cancelled()
-    }
-
-    pub(crate) async fn stopped(&self) {
-        self.asked.cancelled().await;
-    }
-
-    pub(crate) async fn hurried(&self) {
-        self.hurried.cancelled().await;
-    }
-}
-
 impl Worker {
-    /// Begins a worker.
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
     /// A handle that stops it.
     pub fn stop_handle(&self) -> Stop {
         self.stop.clone()

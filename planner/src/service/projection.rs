@@ -79,7 +79,7 @@ impl Due {
 
 /// What the writer and its task know of each other.
 #[derive(Default)]
-struct Standing {
+struct Backlog {
     /// Summaries that wait.
     waiting: AtomicUsize,
     /// Whether there is a leadership: another leader's summaries are newer.
@@ -125,7 +125,7 @@ fn is_read(run: &Run, position: u64) -> bool {
 /// Writes projections. Losing one changes nothing; `show` folds the ledger itself.
 pub(super) struct Writer {
     summaries: mpsc::UnboundedSender<Due>,
-    standing: Arc<Standing>,
+    backlog: Arc<Backlog>,
     fresh: Fresh,
     renewed: Boot,
     /// What the lease tells of.
@@ -137,9 +137,9 @@ pub(super) struct Writer {
 /// Starts the writer, as one of the service's `tasks`.
 pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>) -> Writer {
     let (summaries, queue) = mpsc::unbounded_channel();
-    let standing = Arc::<Standing>::default();
+    let backlog = Arc::<Backlog>::default();
     let (writes, written) = oneshot::channel();
-    let known = Arc::clone(&standing);
+    let known = Arc::clone(&backlog);
     tasks.keep(Task::Summaries, |signs| async move {
         let _writes: oneshot::Sender<()> = writes;
         write(broker, queue, known, signs).await;
@@ -150,7 +150,7 @@ pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>
         renewed: Boot::now(),
         told,
         written,
-        standing,
+        backlog,
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>
 async fn write(
     broker: Broker,
     mut queue: mpsc::UnboundedReceiver<Due>,
-    standing: Arc<Standing>,
+    backlog: Arc<Backlog>,
     signs: Signs,
 ) {
     let runs = &broker.runs();
@@ -169,7 +169,7 @@ async fn write(
         signs.give();
         if !newest.is_empty() {
             tokio::time::sleep(PAUSE).await;
-            if !standing.leads.load(Ordering::Relaxed) {
+            if !backlog.leads.load(Ordering::Relaxed) {
                 newest.clear();
             }
         }
@@ -182,7 +182,7 @@ async fn write(
         while let Ok(next) = queue.try_recv() {
             newest.insert(next.summary.run.clone(), next);
         }
-        standing.waiting.store(newest.len(), Ordering::Relaxed);
+        backlog.waiting.store(newest.len(), Ordering::Relaxed);
         let (most, signs) = (broker.max_record(), &signs);
         let writes = newest.drain().map(|(_, mut due)| async move {
             signs.give();
@@ -196,7 +196,7 @@ async fn write(
         let failed: Vec<Option<Due>> = writes.collect().await;
         let failed = failed.into_iter().flatten();
         newest.extend(failed.map(|due| (due.summary.run.clone(), due)));
-        standing
+        backlog
             .waiting
             .store(newest.len() + queue.len(), Ordering::Relaxed);
     }
@@ -210,10 +210,10 @@ impl Writer {
         for change in changes {
             self.show(change);
         }
-        self.standing.leads.store(true, Ordering::Relaxed);
+        self.backlog.leads.store(true, Ordering::Relaxed);
         let (now, position) = (Boot::now(), lead.position());
         let may = |book: &Book, run: &RunId| book.get(run).is_none_or(|run| is_read(run, position));
-        while self.standing.waiting.load(Ordering::Relaxed) < WAITING_MAX
+        while self.backlog.waiting.load(Ordering::Relaxed) < WAITING_MAX
             && let Some(name) = self.fresh.next(now, |run| may(lead.book(), run))
         {
             let run = lead.book_mut().as_it_stands(&name).into_iter();
@@ -234,7 +234,7 @@ impl Writer {
     /// Nothing is led any more: what runs is another's to show.
     pub(super) fn rest(&mut self) {
         self.fresh = Fresh::new(Boot::now());
-        self.standing.leads.store(false, Ordering::Relaxed);
+        self.backlog.leads.store(false, Ordering::Relaxed);
         self.running(0);
         self.tell(Told::default());
     }
@@ -269,7 +269,7 @@ impl Writer {
 
     fn send(&self, run: &Run) {
         if let Some(summary) = RunSummary::of(run.fold()) {
-            self.standing.waiting.fetch_add(1, Ordering::Relaxed);
+            self.backlog.waiting.fetch_add(1, Ordering::Relaxed);
             let _ = self.summaries.send(Due { summary, tries: 0 });
         }
     }

@@ -21,6 +21,10 @@ impl Mode for Sized<'_> {
         u32::try_from(self.pages(rows)).ok()
     }
 
+    fn named(&self) -> u32 {
+        u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
+    }
+
     fn most_pages(&self) -> u64 {
         let pages = self.rows.iter().map(|rows| self.pages(*rows));
         pages.max().unwrap_or(1)

@@ -14,7 +14,7 @@
 
 use serde_json::Value;
 
-use super::{Fault, GridSpec, JobSpec, PagesSpec, SubmitSpec};
+use super::{Fault, GridSpec, JobSpec, SubmitSpec};
 
 pub mod noop;
 pub mod sql;
@@ -76,7 +76,7 @@ pub fn check(said: Said<'_>) -> Findings {
 
 fn exec(said: Said<'_>) -> Findings {
     let mut found = Findings::default();
-    if said.grid.pages == PagesSpec::Probe {
+    if said.grid.is_probed() {
         found.fault(
             "grid.pages",
             "must be { count = 100 } or { rows = 1000000, page_size = 1000 }: a command is asked for no pages, so \

@@ -26,9 +26,7 @@ use serde_json::{Map, Value};
 
 use crate::id::{HandlerName, JobName, QueueName};
 use crate::job::handlers::{self, Said};
-use crate::job::{
-    ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec,
-};
+use crate::job::{ATTEMPTS_MAX, Backoff, GridSpec, JobSpec, LimitsSpec, RetrySpec, SubmitSpec};
 
 #[cfg(feature = "schedules")]
 mod calendar;
@@ -209,9 +207,7 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
         || Some(LimitsSpec::default()),
         |node| limits::read(&node, faults),
     );
-    let is_probed = grid
-        .as_ref()
-        .is_some_and(|grid| grid.pages == PagesSpec::Probe);
+    let is_probed = grid.as_ref().is_some_and(GridSpec::is_probed);
     let settings = handler
         .as_ref()
         .and_then(|handler| settings::read(&fields, handler.as_str(), is_probed, faults));

@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
 use crate::id::{Fence, RunId, Session};
-use crate::job::{GridSpec, PagesSpec};
 use crate::ledger::fold::Cell;
 use crate::ledger::orders::Which;
 use crate::ledger::outcomes::{self, Entry, Failed, Retry, Status};
@@ -413,14 +412,14 @@ impl Audit {
         // Slices of which something is said; all others are alike.
         let issued = self.cells.iter().map(|((_, slice), ..)| slice);
         let mut special: BTreeSet<u32> = issued.chain(self.found.keys().copied()).collect();
-        if let PagesSpec::Rows { rows, .. } = &grid.pages {
-            special.extend((0_u32..).take(rows.len()));
-        }
+        special.extend(0..grid.named().min(grid.slices));
+        let pages_of = |slice| grid.pages_of(slice).map(u64::from);
+        let of_others = pages_of(grid.named()).unwrap_or(0);
         let mut next = 0;
         for slice in special.into_iter().filter(|slice| *slice < grid.slices) {
-            cells.add_slices(next..u64::from(slice), pages_of(grid, None).unwrap_or(0));
+            cells.add_slices(next..u64::from(slice), of_others);
             let found = self.found.get(&slice).copied().unwrap_or(0);
-            let end = pages_of(grid, Some(slice)).unwrap_or(found);
+            let end = pages_of(slice).unwrap_or(found);
             let mut at = 0;
             for (pages, _) in self.cells.of((TileKind::Page, slice)) {
                 cells.add(slice, at..pages.start.min(end));
@@ -429,7 +428,7 @@ impl Audit {
             cells.add(slice, at..end);
             next = u64::from(slice) + 1;
         }
-        cells.add_slices(next..slices, pages_of(grid, None).unwrap_or(0));
+        cells.add_slices(next..slices, of_others);
         cells
     }
 }
@@ -444,20 +443,6 @@ struct Judged {
     repeated: u64,
     missing: [Cells; 2],
     twice: [Cells; 2],
-}
-
-/// Pages of a slice, or of one of which nothing is said; `None` where only probes tell.
-fn pages_of(grid: &GridSpec, slice: Option<u32>) -> Option<u64> {
-    match &grid.pages {
-        PagesSpec::Count { count } => Some(u64::from(*count)),
-        PagesSpec::Rows { rows, page_size } => {
-            let rows = slice.and_then(|slice| rows.get(slice as usize)).copied();
-            let pages = rows.unwrap_or(0).div_ceil((*page_size).max(1)).max(1);
-            // More are never planned.
-            (pages <= u64::from(u32::MAX)).then_some(pages)
-        }
-        PagesSpec::Probe => None,
-    }
 }
 
 /// What of `pages` lies in `other`; at the start of `pages` where that is nothing.

@@ -21,6 +21,15 @@ const HOUR: i64 = 3_600;
 /// Wait between two attempts, in milliseconds.
 const BACKOFF: u64 = 1_000;
 
+/// The clock of the broker; `None`, with a word about it, where it cannot be set.
+pub(crate) async fn broker_clock(stage: &Stage) -> anyhow::Result<Option<BrokerWallClock>> {
+    let clock = BrokerWallClock::of(stage.server.pid().unwrap_or_default()).await?;
+    if clock.is_none() {
+        eprintln!("NOT PLAYED: the broker's clock cannot be set here");
+    }
+    Ok(clock)
+}
+
 /// A wall clock that is an hour ahead; `None`, with a word about it, where there can be none.
 fn clock() -> anyhow::Result<Option<WallClock>> {
     let clock = WallClock::make()?;
@@ -201,9 +210,7 @@ const LATER: &str = "name = \"later\"\nhandler = \"noop\"\n[grid]\nslices = 1\np
 async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_all_goes_on()
 -> anyhow::Result<()> {
     play(async |stage| {
-        let process = stage.server.pid().unwrap_or_default();
-        let Some(clock) = BrokerWallClock::of(process).await? else {
-            eprintln!("NOT PLAYED: the broker's clock cannot be set here");
+        let Some(clock) = broker_clock(stage).await? else {
             return Ok(());
         };
         let policy = [
@@ -266,9 +273,7 @@ async fn nothing_is_purged_or_due_while_the_broker_s_clock_is_in_doubt_and_then_
 async fn standby_that_saw_the_broker_s_clock_jump_does_not_go_by_it_when_it_leads()
 -> anyhow::Result<()> {
     play(async |stage| {
-        let process = stage.server.pid().unwrap_or_default();
-        let Some(clock) = BrokerWallClock::of(process).await? else {
-            eprintln!("NOT PLAYED: the broker's clock cannot be set here");
+        let Some(clock) = broker_clock(stage).await? else {
             return Ok(());
         };
         stage.start_planner().await?;

@@ -11,10 +11,9 @@ use gridloom_shared::ledger::record::Author;
 use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
-use gridloom_tests::wall_clock::broker::BrokerWallClock;
 use serde_json::{Value, json};
 
-use crate::clock::swept_until;
+use crate::clock::{broker_clock, swept_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -259,9 +258,7 @@ async fn one_purged_of_two(stage: &Stage) -> anyhow::Result<(JobName, RunId, Run
 async fn id_is_free_after_its_time_and_who_decides_that_too_late_takes_nothing_away()
 -> anyhow::Result<()> {
     play(async |stage| {
-        let process = stage.server.pid().unwrap_or_default();
-        let Some(clock) = BrokerWallClock::of(process).await? else {
-            eprintln!("NOT PLAYED: the broker's clock cannot be set here");
+        let Some(clock) = broker_clock(stage).await? else {
             return Ok(());
         };
         let policy = [

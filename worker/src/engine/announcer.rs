@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::WorkerHealth;
 use crate::presence::{self, Facts};
-use crate::worker::Settings;
+use crate::settings::Settings;
 
 /// How long the last word may take.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -116,7 +116,7 @@ impl Engine {
         let held = self
             .tiles
             .iter()
-            .filter(|(_, held)| held.tile.run == *run && held.lease.is_held(now));
+            .filter(|(_, held)| held.tile.run == *run && held.is_held(now));
         let places = held.map(|(key, _)| number_of(key.place)).collect();
         let (tiles, whole) = Packed::pack(places, self.packed());
         Holdings {
@@ -138,7 +138,7 @@ impl Engine {
             |lane: usize| of.is_none_or(|queue| self.lanes.get(lane).lane().queue == *queue);
         let mut all = Vec::new();
         for (_, held) in self.tiles.iter() {
-            if wanted(held.lane) && held.lease.is_held(now) {
+            if wanted(held.lane) && held.is_held(now) {
                 all.push(held.receipt.stream_seq);
                 all.extend(held.copies.iter().map(|copy| copy.stream_seq));
             }

@@ -11,7 +11,7 @@ use gridloom_shared::id::{HandlerName, QueueName};
 
 use super::Engine;
 use crate::bells::Ring;
-use crate::worker::Settings;
+use crate::settings::Settings;
 
 /// What a ring for some says; one for all says nothing.
 const SOME: Bytes = Bytes::from_static(b"some");

@@ -12,9 +12,10 @@ use gridloom_shared::broker::{Broker, Message, PublishError, Subject, Subscripti
 use gridloom_shared::chain;
 use gridloom_shared::command::{Broadcast, Halted};
 use gridloom_shared::id::{QueueName, RunId};
-use gridloom_shared::ledger::record::{Author, EndState, PlanRecord};
+use gridloom_shared::ledger::record::Author;
 use gridloom_shared::wire;
 
+use super::standing::Standing;
 use super::tiles::{Phase, TileKey};
 use super::{Engine, Event, errand};
 use crate::shard::End;
@@ -35,36 +36,6 @@ pub(super) struct Cancelled {
     questions: Vec<(RunId, Subject)>,
     /// Runs whose last record is being read.
     asking: HashSet<RunId>,
-}
-
-/// How a run stands by the planner's last record of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    GoesOn(u64),
-    /// It was cancelled, by the record at this sequence or before it.
-    Cancelled(u64),
-    /// It ended without success: it may have been aborted.
-    Failed(u64),
-}
-
-impl Standing {
-    fn of(sequence: u64, record: &PlanRecord) -> Standing {
-        match record {
-            PlanRecord::Cancelled(_) => Standing::Cancelled(sequence),
-            PlanRecord::Closed(closed) => match closed.state {
-                EndState::Cancelled => Standing::Cancelled(sequence),
-                EndState::Failed => Standing::Failed(sequence),
-                EndState::Succeeded => Standing::GoesOn(sequence),
-            },
-            PlanRecord::Dropped(dropped) if dropped.closed => Standing::Failed(sequence),
-            PlanRecord::Dropped(_)
-            | PlanRecord::Opened(_)
-            | PlanRecord::Wave(_)
-            | PlanRecord::Reopened(_)
-            | PlanRecord::Retired(_)
-            | PlanRecord::Forgotten(_) => Standing::GoesOn(sequence),
-        }
-    }
 }
 
 impl Cancelled {
@@ -216,7 +187,7 @@ impl Engine {
         let (broker, run) = (self.broker.clone(), run.clone());
         self.errands.add(async move {
             errand::pause(after).await;
-            let result = standing(&broker, &subject).await;
+            let result = Standing::read(&broker, &subject).await;
             Event::Stood { run, result }
         });
     }
@@ -253,17 +224,4 @@ impl Engine {
             .opened_of(run)
             .is_some_and(|opened| self.tiles.holds_any_of(opened))
     }
-}
-
-async fn standing(broker: &Broker, subject: &str) -> Result<Standing, ReadError> {
-    let last = broker
-        .last_of_leader(&broker.subjects().ledger(), subject)
-        .await?;
-    // What a newer planner wrote, or nothing: the run is not known to be cancelled.
-    Ok(last.map_or(Standing::GoesOn(0), |last| {
-        match wire::decode::<PlanRecord>(&last.payload) {
-            Ok(record) => Standing::of(last.seq, &record),
-            Err(_) => Standing::GoesOn(last.seq),
-        }
-    }))
 }

@@ -95,9 +95,9 @@ impl Engine {
         let Some(held) = self.tiles.get_mut(key) else {
             return;
         };
-        held.lease.confirm(fence);
+        held.confirm(fence);
         let suspect = std::mem::take(&mut held.suspect);
-        let ask = suspect && held.lease.step(LeaseEvent::Heard, self.now) == Some(Action::Ask);
+        let ask = suspect && held.hear(LeaseEvent::Heard, self.now) == Some(Action::Ask);
         let pages = u64::from(held.tile.pages);
         tracing::debug!(run = %held.tile.run, ?key.place, left = left.pages.len(), of = pages, crashes = left.crashes, "taken over");
         if left.pages.is_empty() {

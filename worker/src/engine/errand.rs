@@ -16,9 +16,9 @@ use gridloom_shared::reads::ledger::{self, Span};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::wire;
 
-use super::cancel::Standing;
 use super::lanes::{AttachError, Attachment};
 use super::ledger_writer::{Appended, Batch};
+use super::standing::Standing;
 use super::tiles::Holding;
 use crate::takeover::reading::{Left, Reading};
 

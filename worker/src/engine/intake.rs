@@ -22,7 +22,7 @@ use super::lanes::{Came, Feed};
 use super::runs::{Next, Stranger};
 use super::tiles::{Held, Receipt, TileKey};
 use crate::health::Part;
-use crate::lease::{Event as LeaseEvent, Lease};
+use crate::lease::Lease;
 use crate::takeover::{self, Signs};
 
 /// How long to wait before a lane whose pull ended oddly is looked at again.
@@ -123,17 +123,13 @@ impl Engine {
         let Some(held) = self.tiles.get_mut(key) else {
             return false;
         };
-        if !held.lease.is_held(now) {
+        if !held.is_held(now) {
             self.lose(key, crate::lease::Loss::Expired);
             return false;
         }
         tracing::debug!(run = %held.tile.run, ?key.place, "delivered again to its holder");
         if held.receipt.stream_seq == receipt.stream_seq {
-            held.receipt = receipt.clone();
-            held.lease.step(LeaseEvent::Adopted { pulled }, now);
-            if let Some(hold) = &held.hold {
-                hold.prolong(held.lease.end());
-            }
+            held.adopt(receipt, pulled, now);
         } else {
             // Another message with the same tile. The lease is that of the first one.
             held.copies

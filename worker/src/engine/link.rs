@@ -16,8 +16,8 @@ use gridloom_shared::chain;
 use super::errand::{self, Seen};
 use super::lanes::{AttachError, Attachment, attach};
 use super::{Engine, Event};
+use crate::error::RunError;
 use crate::health::Part;
-use crate::worker::RunError;
 
 /// How long to wait before a broker that could not answer is asked again.
 const RETRY: Duration = Duration::from_millis(200);

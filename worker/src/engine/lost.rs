@@ -98,7 +98,7 @@ impl Engine {
         let last = u64::from(page) + 1 == u64::from(held.tile.first) + u64::from(held.tile.pages);
         let careful = held.careful.as_ref();
         let more = careful.map_or(!last, |careful| !careful.pages.is_empty());
-        self.meters.failed.increment(1);
+        self.meters.ended(0, 1);
         if let Some(held) = self.tiles.leave_behind(key) {
             held.unfinished = more;
             held.parts += self.ledger.outcomes(held.holding(), tally.into_entries());
@@ -136,7 +136,7 @@ impl Engine {
             return;
         }
         self.announcer.capacity(left);
-        self.meters.slots_lost.set(f64::from(slots - left));
+        self.meters.slots_lost(slots - left);
         if left < before {
             tracing::warn!(lost, left, "handlers do not end");
         } else {

@@ -1,5 +1,7 @@
 //! What the engine counts. Handles are taken once: looking them up costs more than counting.
 
+use std::time::Duration;
+
 use gridloom_shared::id::HandlerName;
 use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::telemetry::names;
@@ -8,11 +10,11 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::lease::Loss;
 
 pub(super) struct Meters {
-    pub(super) done: Counter,
-    pub(super) failed: Counter,
-    pub(super) append: Histogram,
-    pub(super) running: Gauge,
-    pub(super) slots_lost: Gauge,
+    done: Counter,
+    failed: Counter,
+    append: Histogram,
+    running: Gauge,
+    slots_lost: Gauge,
 }
 
 impl Meters {
@@ -24,6 +26,27 @@ impl Meters {
             running: metrics::gauge!(names::TILES_RUNNING),
             slots_lost: metrics::gauge!(names::SLOTS_LOST),
         }
+    }
+
+    /// Shards came to an end.
+    pub(super) fn ended(&self, done: u64, failed: u64) {
+        self.done.increment(done);
+        self.failed.increment(failed);
+    }
+
+    /// A record was confirmed so long after it was sent.
+    pub(super) fn appended(&self, took: Duration) {
+        self.append.record(took.as_secs_f64());
+    }
+
+    /// So many tiles run.
+    pub(super) fn running(&self, tiles: u32) {
+        self.running.set(f64::from(tiles));
+    }
+
+    /// So many slots have a handler in them that does not end.
+    pub(super) fn slots_lost(&self, slots: u32) {
+        self.slots_lost.set(f64::from(slots));
     }
 }
 

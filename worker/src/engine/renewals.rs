@@ -74,7 +74,7 @@ impl Engine {
         self.renewals.forget(self.now, longest);
         let running = self.tiles.running();
         self.announcer.running(running);
-        self.meters.running.set(f64::from(running));
+        self.meters.running(running);
         self.name_held();
         self.tick_drain();
     }
@@ -113,12 +113,7 @@ impl Engine {
         let Some(held) = self.tiles.of_mut(holding) else {
             return;
         };
-        let action = held
-            .lease
-            .step(LeaseEvent::RenewalAnswered { sent }, Boot::now());
-        if let Some(hold) = &held.hold {
-            hold.prolong(held.lease.end());
-        }
+        let action = held.hear(LeaseEvent::RenewalAnswered { sent }, Boot::now());
         self.act(holding.tile, action);
     }
 

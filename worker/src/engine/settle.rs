@@ -14,8 +14,7 @@ use crate::shard::End;
 impl Engine {
     /// A handler has finished, or was stopped.
     pub(super) fn finish(&mut self, finished: Finished<Holding>) {
-        self.meters.done.increment(finished.done);
-        self.meters.failed.increment(finished.failed);
+        self.meters.ended(finished.done, finished.failed);
         let key = finished.key.tile;
         match self.tiles.ended(finished.key) {
             Ended::Held => self.finish_held(key, finished),
@@ -73,7 +72,7 @@ impl Engine {
             return;
         };
         // Past the end of the lease it is another's to acknowledge.
-        if held.lease.is_held(self.now) {
+        if held.is_held(self.now) {
             self.signals.ack(held.receipt.reply);
             for copy in held.copies {
                 self.signals.ack(copy.reply);
@@ -99,7 +98,7 @@ impl Engine {
             return;
         };
         self.tiles.note_given_back(key, held.receipt.delivered);
-        let receipts = if held.lease.is_held(self.now) {
+        let receipts = if held.is_held(self.now) {
             held.receipts()
         } else {
             Vec::new()

@@ -110,7 +110,7 @@ impl Engine {
         if !open {
             return;
         }
-        if !held.lease.is_held(self.now) {
+        if !held.is_held(self.now) {
             return self.lose(key, Loss::Expired);
         }
         let (careful, alone) = (held.careful.is_some(), held.is_alone());
@@ -149,10 +149,10 @@ impl Engine {
         let Some(held) = self.tiles.get(key) else {
             return;
         };
-        let Some(fence) = held.lease.fence() else {
+        let Some(fence) = held.own_fence() else {
             return;
         };
-        let hold = Arc::new(Hold::new(held.lease.end(), self.now));
+        let hold = Arc::new(Hold::new(held.lease_end(), self.now));
         self.tiles.note_start(self.now);
         let Some(held) = self.tiles.enter(key, Phase::Running) else {
             return;

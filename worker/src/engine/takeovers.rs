@@ -109,7 +109,7 @@ impl Engine {
             Some(by) => LeaseEvent::TakenOver { by },
             None => LeaseEvent::Heard,
         };
-        let action = held.lease.step(event, self.now);
+        let action = held.hear(event, self.now);
         self.act(key, action);
     }
 

@@ -48,6 +48,7 @@
 //! |------|-----------------|
 //! | `order` | which value each name of a statement has |
 //! | `number` | how a number goes into each database as it was written |
+//! | `numeric` | how a decimal number goes to PostgreSQL |
 //! | `dialect` | what the three kinds of database call things |
 //! | `link` | how values go in and come out |
 //! | `database` | how connections and the table are made, and how many at once |
@@ -80,6 +81,8 @@ mod forget;
 mod idle;
 mod link;
 mod number;
+#[cfg(feature = "postgres")]
+mod numeric;
 mod order;
 mod probe;
 mod standing;

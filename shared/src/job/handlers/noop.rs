@@ -4,7 +4,6 @@ use serde::Deserialize;
 
 use super::{Findings, Said};
 use crate::chain;
-use crate::job::PagesSpec;
 use crate::suggest;
 
 /// The parameters of `noop`; all may be left out.
@@ -51,7 +50,7 @@ pub(super) fn check(said: Said<'_>) -> Findings {
         let message = format!("cannot be read by noop: {}", chain(&error));
         found.fault("params", message);
     }
-    if said.grid.pages == PagesSpec::Probe {
+    if said.grid.is_probed() {
         found.warning(
             "grid.pages",
             "noop finds no pages when it is asked: a run ends at once, without a shard; say { count = 100 }",

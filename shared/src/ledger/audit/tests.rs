@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::UnixMs;
 use crate::id::{Nonce, Term};
+use crate::job::PagesSpec;
 use crate::job::parse::{self, Format};
 use crate::ledger::crash::Suspicion;
 use crate::ledger::orders::{Dropped, Reopened};

@@ -56,7 +56,7 @@ impl Draft<'_> {
             for part in holdings.chunks(WAVE_TILES_MAX) {
                 for holding in part {
                     if let Some(held) = self.tiles.of_mut(*holding) {
-                        held.lease.claim();
+                        held.claim();
                     }
                 }
                 let number = self.next_number();
@@ -70,8 +70,8 @@ impl Draft<'_> {
     pub(super) fn starts(&mut self) {
         for (holding, page) in std::mem::take(&mut self.book.starts) {
             let held = self.tiles.of(holding);
-            let held = held.filter(|held| held.lease.is_held(self.now));
-            let Some(fence) = held.and_then(|held| held.lease.fence()) else {
+            let held = held.filter(|held| held.is_held(self.now));
+            let Some(fence) = held.and_then(|held| held.own_fence()) else {
                 continue;
             };
             let number = self.next_number();
@@ -85,7 +85,7 @@ impl Draft<'_> {
     pub(super) fn answers(&mut self, record_max: usize) {
         for (holding, answer) in std::mem::take(&mut self.book.answers) {
             let held = self.tiles.of_mut(holding);
-            let Some(held) = held.filter(|held| held.lease.is_held(self.now)) else {
+            let Some(held) = held.filter(|held| held.is_held(self.now)) else {
                 continue;
             };
             let (number, fence) = (self.book.number + 1, held.fence());

@@ -10,7 +10,7 @@ use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::tile::{Tile, TileRef};
 
-use crate::lease::Lease;
+use crate::lease::{Action, Event, Lease};
 use crate::shard::Hold;
 
 /// Names a tile: the ledger sequence of its run's `opened` record, and its place in a wave.
@@ -94,7 +94,7 @@ pub(in crate::engine) struct Held {
     pub(in crate::engine) receipt: Receipt,
     /// Other messages that carry the same tile: refills.
     pub(in crate::engine) copies: Vec<Receipt>,
-    pub(in crate::engine) lease: Lease,
+    pub(super) lease: Lease,
     pub(in crate::engine) hold: Option<Arc<Hold>>,
     generation: u64,
     phase: Phase,
@@ -162,6 +162,46 @@ impl Held {
     /// Under which fence it is held; its wave's while a takeover of ours is on its way.
     pub(in crate::engine) fn fence(&self) -> Fence {
         self.lease.fence().unwrap_or(self.tile.fence)
+    }
+
+    /// Under which fence it is held; `None` while a takeover of ours is on its way.
+    pub(in crate::engine) fn own_fence(&self) -> Option<Fence> {
+        self.lease.fence()
+    }
+
+    /// Whether its lease has not ended at `now`.
+    pub(in crate::engine) fn is_held(&self, now: Boot) -> bool {
+        self.lease.is_held(now)
+    }
+
+    /// When its lease ends, unless it is renewed.
+    pub(in crate::engine) fn lease_end(&self) -> Boot {
+        self.lease.end()
+    }
+
+    /// Our takeover of it is being written.
+    pub(in crate::engine) fn claim(&mut self) {
+        self.lease.claim();
+    }
+
+    /// Our takeover of it stands in the ledger.
+    pub(in crate::engine) fn confirm(&mut self, fence: Fence) {
+        self.lease.confirm(fence);
+    }
+
+    /// Something was heard of its lease: what is to be done. A handler that runs it goes by the new end.
+    pub(in crate::engine) fn hear(&mut self, event: Event, now: Boot) -> Option<Action> {
+        let action = self.lease.step(event, now);
+        if let Some(hold) = &self.hold {
+            hold.prolong(self.lease.end());
+        }
+        action
+    }
+
+    /// The message that carries it was delivered again, by a pull that was sent at `pulled`.
+    pub(in crate::engine) fn adopt(&mut self, receipt: &Receipt, pulled: Boot, now: Boot) {
+        self.receipt = receipt.clone();
+        self.hear(Event::Adopted { pulled }, now);
     }
 
     /// Whether it is to run with nothing beside it.

@@ -35,7 +35,7 @@ impl sqlx::Encode<'_, sqlx::Postgres> for Numeric {
         &self,
         buffer: &mut sqlx::postgres::PgArgumentBuffer,
     ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
-        buffer.extend_from_slice(&super::number::postgres_numeric(&self.0));
+        buffer.extend_from_slice(&super::numeric::to_wire(&self.0));
         Ok(sqlx::encode::IsNull::No)
     }
 }
