@@ -9,10 +9,12 @@ mod cache;
 mod config;
 mod error;
 mod fetch;
+mod find;
 mod go;
 mod pip;
 mod ready;
 mod store;
+mod way;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -25,10 +27,11 @@ use crate::guard::{Guarded, Launch};
 use error::io_error;
 use store::Store;
 
-pub use binary::{Binary, MINIMUM, PINNED, Search, Source, Version};
+pub use binary::{Binary, MINIMUM, PINNED, Source, Version};
 pub use config::free_port;
 pub use error::Error;
 pub use fetch::FetchError;
+pub use find::Search;
 
 /// Receives one line for people, without a line feed.
 pub type Say<'a> = &'a (dyn Fn(&str) + Send + Sync);

@@ -5,6 +5,8 @@
 //! | [`connect`] | which broker is good enough, and what a connection is |
 //! | [`plain`] | plain NATS: publish, request, subscribe |
 //! | [`api`] | what JetStream's answers and faults mean |
+//! | `ask` | asks JetStream one thing |
+//! | `unanswered` | why a question has no answer |
 //! | [`subjects`] | the name of every subject, stream, bucket, consumer and key |
 //! | [`topology`] | how each stream, bucket and consumer is configured, and what is drift |
 //! | [`batch`] | tiles of a wave get on the queue all or none, under a term |
@@ -20,6 +22,7 @@
 mod ack;
 pub mod api;
 mod aside;
+mod ask;
 pub mod batch;
 pub mod connect;
 pub mod floor;
@@ -31,6 +34,7 @@ mod reply;
 pub mod subjects;
 pub mod term;
 pub mod topology;
+mod unanswered;
 
 pub use async_nats::{Message, Subject};
 pub use connect::{Broker, ConnectError, Connection, Options, SERVER_MIN};

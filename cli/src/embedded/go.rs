@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::binary::PINNED;
-use super::fetch::Way;
+use super::way::Way;
 
 /// Settings of the user that would build for another machine or against other sources.
 const CONTRADICTING: &[&str] = &["GOOS", "GOARCH", "GOFLAGS", "GOWORK", "GO111MODULE"];

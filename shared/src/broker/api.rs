@@ -1,18 +1,11 @@
 //! What JetStream's answers and faults mean: the shape of its JSON, and the codes that are decisions.
 
-use std::time::Duration;
-
 use crate::chain;
 
-use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::connect::Broker;
-use super::plain::RequestError;
-
-/// How long a question to the broker waits.
-pub(super) const API_TIMEOUT: Duration = Duration::from_secs(5);
+use super::unanswered::RequestError;
 
 /// JetStream's error codes that mean something here.
 pub(super) mod code {
@@ -180,25 +173,6 @@ pub(super) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, ApiError> 
     match envelope.error {
         Some(fault) => Err(ApiError::Fault(fault)),
         None => serde_json::from_slice(payload).map_err(wrong),
-    }
-}
-
-impl Broker {
-    /// Asks JetStream one thing.
-    pub(super) async fn api<T: DeserializeOwned>(
-        &self,
-        subject: String,
-        body: &impl Serialize,
-    ) -> Result<T, ApiError> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| ApiError::Answer(chain(&error).to_string()))?;
-        let body = if body == b"null" {
-            Bytes::new()
-        } else {
-            body.into()
-        };
-        let message = self.request(subject, body, API_TIMEOUT).await?;
-        parse(&message.payload)
     }
 }
 

@@ -241,10 +241,11 @@ async fn run_whose_handler_nobody_has_is_told_with_where_it_comes_from() -> anyh
         };
         let job = stage.apply(&of("nobodys")).await?;
         let run = stage.submit(&job, &json!({})).await?;
+        // A tile waits, too, where the worker was not known yet when the run was opened.
         let words = [
             "no worker of queue default has handler nobodys",
             run.as_str(),
-            "waits",
+            "wait",
         ];
         let advice = finds(stage, "handlers", &words).await?;
         assert!(advice.contains(".handler(\"nobodys\""), "{advice}");
