@@ -17,8 +17,10 @@ pub use listed::{Numbers, Runs, Show, Unreadable};
 use crate::config::{Given, Listen, MaxBytes, Share, Span, check_ids};
 
 mod dead;
+mod job;
 
 pub use dead::{Chosen, Dead, DeadOf};
+pub use job::{FiresArgs, Job, NextArgs, WhyArgs};
 
 const START: &str = "\
 Start here:
@@ -427,29 +429,6 @@ pub enum Storage {
     File,
     /// In the broker's memory: faster, and rebuilt from the ledger when the broker restarts.
     Memory,
-}
-
-/// What to do with jobs.
-#[derive(Debug, Subcommand)]
-pub enum Job {
-    /// Define jobs, or change them, from TOML or JSON files
-    Apply {
-        /// Job files; all are checked before any is applied
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
-    /// List jobs
-    List,
-    /// Show the definition of a job, all defaults written out
-    Show {
-        /// The job
-        job: JobName,
-    },
-    /// Delete a job; its runs stay
-    Delete {
-        /// The job
-        job: JobName,
-    },
 }
 
 /// Flags of `run`.

@@ -61,6 +61,11 @@ impl Book {
         self.runs.is_empty()
     }
 
+    /// The runs that are open, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &RunId> {
+        self.runs.keys()
+    }
+
     /// A run that is open.
     pub fn get(&self, name: &RunId) -> Option<&Run> {
         self.runs.get(name).map(|open| &open.run)

@@ -8,6 +8,7 @@
 //! | [`lead`] | what each event of a leadership changes, and what is to be done (pure) |
 //! | [`book`] | the open runs, and what a record changes in them (pure) |
 //! | [`run`] | what a run needs next: a wave, its end (pure) |
+//! | [`schedule`] | what becomes of each nominal time of a job (pure) |
 //! | [`admission`] | which run may issue how much, and why the others may not (pure) |
 //! | [`crew`] | which workers were heard lately, with which handlers (pure) |
 //! | [`register`] | when the term register is written anew (pure) |
@@ -41,6 +42,7 @@ pub mod orders;
 pub mod register;
 pub mod retention;
 pub mod run;
+pub mod schedule;
 pub mod service;
 pub mod submit;
 pub mod toll;

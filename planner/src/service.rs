@@ -15,6 +15,7 @@
 //! | [`streams`] | makes streams and buckets again that are gone |
 //! | [`sweep`] | removes what need not be kept any more |
 //! | [`vanished`] | looks whether records of open runs vanish |
+//! | [`schedules`] | opens the runs of schedules |
 //! | [`projection`] | summaries and metrics, for people |
 //! | [`fault`] | a fault of one task, on purpose |
 //! | [`health`] | whether this planner can work |
@@ -51,6 +52,7 @@ mod feeds;
 mod health;
 mod intake;
 mod projection;
+mod schedules;
 mod standby;
 mod streams;
 mod sweep;
@@ -402,15 +404,22 @@ impl Service {
     /// Carries out what is due after a round of events, and looks whether this planner still leads.
     async fn advance(&mut self, around: &mut Around) {
         if let Some(take::Leadership {
-            lead, act, keeper, ..
+            lead,
+            act,
+            keeper,
+            roll,
+            ..
         }) = &mut self.leadership
         {
             lead.fit(act.max_record());
-            for action in lead.advance(Now::read(&self.clock)) {
+            let now = Now::read(&self.clock);
+            for action in lead.advance(now) {
                 act.carry_out(action);
             }
             keeper.close(lead.full());
-            around.writer.follow(lead);
+            let changes = lead.changes();
+            roll.tell(&changes, now.broker);
+            around.writer.follow(lead, changes);
             let ended = act.look_after(Boot::now());
             let term = lead.term();
             if let Err(ended) = ended {

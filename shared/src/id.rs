@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::clock::UnixMs;
 pub use crate::limits::{NAME_MAX, RUN_ID_MAX};
 
 /// Why a text is no name.
@@ -161,6 +162,19 @@ impl RunId {
         RunId(format!("{job}_s_{sequence}").into())
     }
 
+    /// The run of a fire of the job's schedule, by its nominal time: `nightly_20260301T060000Z`, with the milliseconds
+    /// before the `Z` where it has some.
+    pub fn from_fire(job: &JobName, nominal: UnixMs) -> RunId {
+        let digits = |part: &char| part.is_ascii_alphanumeric();
+        let seconds = nominal.rfc3339();
+        let seconds: String = seconds.chars().take(19).filter(digits).collect();
+        let text = match nominal.0 % 1_000 {
+            0 => format!("{job}_{seconds}Z"),
+            millis => format!("{job}_{seconds}{millis:03}Z"),
+        };
+        RunId(text.into())
+    }
+
     /// The run id, if `text` is one.
     pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
         let text = text.as_ref();
@@ -287,6 +301,16 @@ fn random_u64() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_nominal_time_has_a_run_of_its_own() {
+        let job = JobName::new("nightly").unwrap();
+        let of = |at| RunId::from_fire(&job, UnixMs(at)).to_string();
+        assert_eq!(of(1_357_016_400_000), "nightly_20130101T050000Z");
+        assert_eq!(of(1_357_016_400_010), "nightly_20130101T050000010Z");
+        assert_eq!(of(1_357_016_400_100), "nightly_20130101T050000100Z");
+        assert!(RunId::new(of(1_357_016_400_100)).is_ok());
+    }
 
     #[test]
     fn names_that_could_act_as_wildcards_or_tokens_are_refused() {

@@ -53,6 +53,9 @@ pub struct JobSpec {
     pub params: serde_json::Value,
     /// What a submission may change.
     pub submit: SubmitSpec,
+    /// When it fires by the clock, as its file says ([`crate::schedule::Spec`] reads it). `None`: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<serde_json::Value>,
 }
 
 /// A definition as it may stand in the bucket or in a run's first record.
@@ -67,6 +70,7 @@ struct Stored {
     settings: Option<serde_json::Value>,
     params: serde_json::Value,
     submit: Option<SubmitSpec>,
+    schedule: Option<serde_json::Value>,
 }
 
 /// A definition that was written before handlers had settings: what may be changed of it is not known, so
@@ -89,6 +93,7 @@ impl TryFrom<Stored> for JobSpec {
             settings: stored.settings.ok_or(EarlierForm)?,
             params: stored.params,
             submit: stored.submit.ok_or(EarlierForm)?,
+            schedule: stored.schedule,
         })
     }
 }
@@ -169,6 +174,16 @@ impl Backoff {
         let plain = (self.initial_ms as f64 * self.factor.powi(power)).min(self.max_ms as f64);
         let point = (spread % 2_001) as f64 / 1_000.0 - 1.0;
         Duration::from_millis((plain * (1.0 + self.jitter * point)).max(0.0) as u64)
+    }
+}
+
+impl JobSpec {
+    /// What a run is frozen to: all of it but when others like it are opened.
+    pub fn frozen(&self) -> JobSpec {
+        JobSpec {
+            schedule: None,
+            ..self.clone()
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`dead`] | which shards have used up their attempts |
 //! | [`refused`] | which messages were refused or set aside |
 //! | [`jobs`] | which jobs are defined |
+//! | `fires` | what was decided of a job's fires (feature `schedules`) |
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
 //! | [`workers`] | who is there to do it |
@@ -39,6 +40,8 @@ pub mod attempts;
 pub mod dead;
 #[cfg(feature = "runs")]
 pub mod failures;
+#[cfg(feature = "schedules")]
+pub mod fires;
 #[cfg(feature = "runs")]
 pub mod held;
 #[cfg(feature = "runs")]

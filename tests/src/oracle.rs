@@ -25,6 +25,7 @@ use gridloom_shared::tile::{TileKind, TileRef};
 
 use crate::observer::Observer;
 
+pub mod fires;
 pub mod history;
 pub mod ledger;
 pub mod liveness;

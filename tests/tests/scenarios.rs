@@ -68,6 +68,8 @@ mod retention;
 mod runs;
 #[path = "scenarios/says.rs"]
 mod says;
+#[path = "scenarios/schedules.rs"]
+mod schedules;
 #[path = "scenarios/services.rs"]
 mod services;
 #[path = "scenarios/settings.rs"]

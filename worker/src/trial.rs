@@ -77,6 +77,7 @@ impl Trial {
                 settings: serde_json::Value::Object(serde_json::Map::new()),
                 params: serde_json::Value::Object(serde_json::Map::new()),
                 submit: SubmitSpec::default(),
+                schedule: None,
             },
             nonce: Nonce::random(),
             slice: 0,

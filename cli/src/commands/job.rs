@@ -18,6 +18,8 @@ use crate::args::Job;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Table, counted, grouped};
 
+mod clock;
+
 /// What `apply` did with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +54,9 @@ pub async fn run(context: &Context, order: Job) -> anyhow::Result<Verdict> {
         Job::Apply { files } => apply(context, &files).await?,
         Job::List => list(context).await?,
         Job::Show { job } => show(context, &job).await?,
+        Job::Next(args) => clock::next(context, &args).await?,
+        Job::Fires(args) => clock::list(context, &args).await?,
+        Job::Why(args) => clock::why(context, &args).await?,
         Job::Delete { job } => delete(context, &job).await?,
     }
     Ok(Verdict::Fine)
@@ -71,6 +76,12 @@ async fn apply(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
     context.output.show(&all, |output| {
         for applied in &all {
             output.say(format!("job {} {}", applied.job, applied.change.word()));
+            if let Some(spec) = specs
+                .get(applied.job)
+                .filter(|spec| spec.schedule.is_some())
+            {
+                clock::announce(output, spec);
+            }
         }
         if let [only] = all.as_slice() {
             output.note(format!(

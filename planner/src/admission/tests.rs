@@ -131,6 +131,7 @@ impl Simulation {
             settings: serde_json::json!({}),
             params: serde_json::json!({}),
             submit: SubmitSpec::default(),
+            schedule: None,
         };
         change(&mut spec);
         let opened = 1 + self.left.len() as u64;

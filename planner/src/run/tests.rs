@@ -52,6 +52,7 @@ impl Script {
             settings: serde_json::json!({}),
             params: serde_json::json!({}),
             submit: SubmitSpec::default(),
+            schedule: None,
         };
         let opened = Opened {
             nonce: Nonce(1),

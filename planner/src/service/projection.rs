@@ -204,8 +204,7 @@ async fn write(
 
 impl Writer {
     /// Shows what has changed in a leadership since the last call.
-    pub(super) fn follow(&mut self, lead: &mut Lead) {
-        let changes = lead.changes();
+    pub(super) fn follow(&mut self, lead: &mut Lead, changes: Vec<Change>) {
         let changed = !changes.is_empty();
         for change in changes {
             self.show(change);

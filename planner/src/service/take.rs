@@ -10,11 +10,12 @@ use super::envoy::Envoy;
 use super::error::TakeError;
 use super::failover::{self, Workers};
 use super::health::Pulse;
+use super::schedules::roll::Roll;
 use super::standby::Folded;
 use super::task::Task;
 use super::tasks::Tasks;
 use super::vanished::{self, Removed};
-use super::{feeds, projection, sweep};
+use super::{feeds, projection, schedules, sweep};
 use crate::admission::Flow;
 use crate::lead::Lead;
 use crate::now::Now;
@@ -26,6 +27,7 @@ pub(super) struct Leadership {
     pub(super) act: Act,
     pub(super) workers: Workers,
     pub(super) keeper: Keeper,
+    pub(super) roll: Roll,
 }
 
 /// How a leadership is set up.
@@ -71,6 +73,10 @@ impl Leadership {
         act.feed(Task::QueueNumbers, |signs| {
             projection::watch_queues(broker.clone(), signs)
         });
+        let (roll, open) = (Roll::default(), lead.book().names().cloned().collect());
+        act.feed(Task::Schedules, |signs| {
+            schedules::keep(envoy.clone(), setup.term, (roll.clone(), open), signs)
+        });
         let clock = envoy.clock.clone();
         let removed = Removed::default();
         act.feed(Task::Retention, |signs| {
@@ -88,6 +94,7 @@ impl Leadership {
             act,
             workers,
             keeper,
+            roll,
         })
     }
 }

@@ -50,6 +50,7 @@ tasks! {
     Submissions Leadership "the feed of submissions"
     Queue Leadership "the feed of the queue"
     Orders Leadership "the feed of orders"
+    Schedules Leadership "the keeper of schedules"
     QueueNumbers Leadership "the feed of queue numbers"
     Retention Leadership "the retention"
     OpenRuns Leadership "the watch over open runs"

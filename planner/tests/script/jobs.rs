@@ -22,6 +22,7 @@ pub(super) fn job(name: &str, line: &mut Line) -> Told<JobSpec> {
         settings: serde_json::json!({}),
         params: serde_json::json!({}),
         submit: SubmitSpec::default(),
+        schedule: None,
     })
 }
 

@@ -1,8 +1,8 @@
 //! Decides what a job file may say: every fault is found in one reading, each with the path of its
 //! key and how to mend it.
 //!
-//! Knows no file system and no broker. What this version does not have yet (schedules, open grids) is refused by name, never silently ignored: a job whose schedule was ignored would look
-//! applied and never run.
+//! Knows no file system and no broker. What this version does not have yet (open grids) is refused by name, never
+//! silently ignored: a job whose part of it was ignored would look applied and never do that.
 //!
 //! | room | what it decides |
 //! |------|-----------------|
@@ -44,6 +44,8 @@ mod submit;
 mod syntax;
 
 pub use crate::duration::{DurationError, parse_duration, write_duration};
+#[cfg(feature = "schedules")]
+use crate::schedule::Spec;
 #[cfg(feature = "files")]
 pub use document::to_toml;
 pub use document::to_value;
@@ -121,15 +123,11 @@ pub fn params(value: Value) -> Result<Value, Faults> {
 
 /// What a job file may say, beside the table that is called like its handler.
 pub(crate) const SECTIONS: &[&str] = &[
-    "name", "handler", "queue", "grid", "retry", "limits", "params", "submit",
+    "name", "handler", "queue", "grid", "retry", "limits", "params", "submit", "schedule",
 ];
 /// The keys of `[retry]`, and of its `backoff`.
 const RETRY_KEYS: &[&str] = &["max_attempts", "backoff"];
 const BACKOFF_KEYS: &[&str] = &["initial", "factor", "max", "jitter"];
-const LATER_SECTIONS: &[(&str, &str)] = &[(
-    "schedule",
-    "leave it out and start runs with `gridloom run JOB`",
-)];
 
 /// Where keys stand that are easily written elsewhere, and how: the table (the top of the file has no name), and an
 /// example.
@@ -187,7 +185,7 @@ pub(crate) fn is_section(name: &str) -> bool {
 fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<JobSpec> {
     let root = Node::root(document);
     let known = sections(document);
-    let fields = root.fields(&known, LATER_SECTIONS, faults)?;
+    let fields = root.fields(&known, &[], faults)?;
     let name = fields.need("name", "a job needs a name", faults);
     let name = name.and_then(|node| node.name(JobName::new, faults));
     let built_in = "say which code runs it: sql, exec, noop, or one that your workers register";
@@ -231,6 +229,9 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
         };
         faults.0.extend(handlers::check(said).faults);
     }
+    let schedule = document
+        .get("schedule")
+        .map(|schedule| fires(schedule, faults));
     Some(JobSpec {
         name: name?,
         handler: handler?,
@@ -241,7 +242,65 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
         settings: settings?,
         params: params?,
         submit: submit?,
+        schedule: match schedule {
+            Some(schedule) => Some(schedule?),
+            None => None,
+        },
     })
+}
+
+/// What a schedule says that nobody carries out yet: refused, so that nobody relies on it.
+#[cfg(feature = "schedules")]
+fn later(spec: &Spec) -> Vec<(&'static str, &'static str)> {
+    let named = spec.calendars().next().is_some();
+    let keys = [
+        (
+            named,
+            "only",
+            "calendars with a name are not kept yet: name the dates in `only` and `except`",
+        ),
+        (
+            spec.pause_after_failures.is_some(),
+            "pause_after_failures",
+            "is not carried out yet: leave it out",
+        ),
+        (
+            spec.deadline.is_some(),
+            "deadline",
+            "is not watched yet: leave it out",
+        ),
+        (
+            spec.finish_within_ms.is_some(),
+            "finish_within",
+            "is not watched yet: leave it out",
+        ),
+    ];
+    let said = keys.into_iter().filter(|(said, ..)| *said);
+    said.map(|(_, key, why)| (key, why)).collect()
+}
+
+/// The schedule in the one form in which it is kept.
+#[cfg(feature = "schedules")]
+fn fires(value: &Value, faults: &mut Faults) -> Option<Value> {
+    match schedule(value) {
+        Ok(spec) => {
+            let later = later(&spec);
+            for (key, why) in &later {
+                faults.add(format!("schedule.{key}"), *why);
+            }
+            later.is_empty().then(|| Value::from(spec))
+        }
+        Err(found) => {
+            faults.0.extend(found.0);
+            None
+        }
+    }
+}
+
+#[cfg(not(feature = "schedules"))]
+fn fires(_: &Value, faults: &mut Faults) -> Option<Value> {
+    faults.add("schedule", "this program is built without schedules");
+    None
 }
 
 /// The keys that `document` may have.
@@ -259,10 +318,7 @@ fn sections(document: &Value) -> Vec<&str> {
 /// A handler's settings stand in the table that is called like it: so it is not called like another key.
 fn handler_name(node: &Node<'_>, faults: &mut Faults) -> Option<HandlerName> {
     let name = node.name(HandlerName::new, faults)?;
-    let is_taken = SECTIONS.contains(&name.as_str())
-        || LATER_SECTIONS
-            .iter()
-            .any(|(later, _)| *later == name.as_str());
+    let is_taken = SECTIONS.contains(&name.as_str());
     if is_taken {
         node.refuse("a name that is no key of a job file", faults);
         return None;

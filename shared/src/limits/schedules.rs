@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ENVELOPE_MAX, KEY_MORE, NAME_MAX, RECORD_MIN};
+use super::{ENVELOPE_MAX, KEY_MORE, NAME_MAX, RECORD_MIN, RUN_ID_MAX};
 
 /// Longest cron expression, in bytes: one that names every minute is a sixth of it.
 pub const CRON_BYTES_MAX: usize = 1_024;
@@ -21,7 +21,7 @@ pub const MAX_FIRES_MAX: u64 = 1_000_000_000;
 /// Longest while by which a fire may open later than its time, each for `jitter` and `spread`.
 pub const SPREAD_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// Most fires of one job that wait, and most that are made up for at once: a record of its schedule names each.
-pub const FIRES_KEPT_MAX: u32 = 1_000;
+pub const FIRES_KEPT_MAX: u32 = 200;
 /// Shortest age at which a fire that was missed has expired: below it, an ordinary change of leaders would lose fires.
 pub const WINDOW_MIN: Duration = Duration::from_secs(10);
 /// Longest such age.
@@ -35,9 +35,17 @@ pub const CALENDAR_WINDOWS_MAX: usize = 24;
 /// So many stretches that calendars take out are passed over in the search for a fire: more than a year of them, where
 /// there is one a day, within milliseconds.
 pub const STRETCHES_MAX: usize = 512;
+/// How late a fire may open without being missed: longer than it takes until another planner leads.
+pub const MISFIRE_GRACE: Duration = Duration::from_secs(10);
+/// A run that was opened is on record as such within so long, by the next decision or by a record of its own.
+pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(600);
+/// Most nominal times that are counted or passed over one by one; of more people are told that there are more.
+pub const FIRES_COUNTED_MAX: u64 = 10_000;
+/// Most fires of one schedule whose run is decided and not known to be open. Until it is, none is decided.
+pub const UNOPENED_MAX: usize = 64;
 
 /// Bytes of a fire that waits, in the record of its schedule.
-const FIRE_BYTES: usize = 32;
+const FIRE_BYTES: usize = RUN_ID_MAX + 128;
 /// Bytes of a date or range of a calendar.
 const DATES_BYTES: usize = 21 + KEY_MORE;
 /// Bytes of a schedule: most are its expressions.

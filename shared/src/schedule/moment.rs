@@ -198,7 +198,7 @@ pub(crate) fn time(text: &str) -> Option<Time> {
     Time::new(part(hour)?, part(minute)?, part(second)?, 0).ok()
 }
 
-/// The text that [`time`] reads.
+/// The text that [`time()`] reads.
 pub(crate) fn write_time(time: Time) -> String {
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());
     if second == 0 {

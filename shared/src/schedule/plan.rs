@@ -212,6 +212,11 @@ impl Plan {
         tally
     }
 
+    /// The first instant of what people mean by a time, in the schedule's zone. `None`: it is too far away.
+    pub fn instant(&self, moment: Moment) -> Option<UnixMs> {
+        moment.first(&self.zone)
+    }
+
     /// After this instant there is no nominal time.
     pub fn end(&self) -> Option<UnixMs> {
         self.end

@@ -148,7 +148,7 @@ impl Submission {
                 submit: Box::new(job.submit.clone()),
             });
         }
-        let mut job = job.clone();
+        let mut job = job.frozen();
         if let Some(grid) = &self.grid {
             job.grid = grid.clone();
         }

@@ -45,6 +45,10 @@ pub const SUBMISSIONS_WAITING: &str = "gridloom_submissions_waiting";
 pub const CLOCK_DOUBT: &str = "gridloom_clock_doubt";
 /// Submissions by `answer`: opened, repeated, refused (planner). Counter.
 pub const SUBMISSIONS: &str = "gridloom_submissions_total";
+/// Nominal times that were answered for, by `job` and `decision` (planner). Counter.
+pub const FIRES: &str = "gridloom_fires_total";
+/// From a nominal time to the decision to open its run (planner). Seconds.
+pub const FIRE_LATENESS: &str = "gridloom_fire_lateness_seconds";
 /// Shards issued for the first time (planner). Counter.
 pub const SHARDS_PLANNED: &str = "gridloom_shards_planned_total";
 /// Shards committed: first successes (planner). Counter.
@@ -155,6 +159,15 @@ pub const ALL: &[Metric] = &[
     counter(
         SUBMISSIONS,
         "Ad-hoc job messages by answer: opened, repeated or refused.",
+    ),
+    counter(
+        FIRES,
+        "Nominal times of schedules that were answered for, by job and decision.",
+    ),
+    seconds(
+        FIRE_LATENESS,
+        BROKER,
+        "From a nominal time of a schedule to the decision to open its run.",
     ),
     counter(SHARDS_PLANNED, "Shards issued for the first time."),
     counter(SHARDS_DONE, "Shards committed: first successes."),

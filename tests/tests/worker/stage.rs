@@ -98,6 +98,7 @@ pub(crate) fn job(slices: u32, pages: PagesSpec) -> anyhow::Result<JobSpec> {
         settings: serde_json::json!({}),
         params: serde_json::json!({}),
         submit: SubmitSpec::default(),
+        schedule: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Reads subjects back.
 
-use crate::id::{HandlerName, QueueName, RunId, Session};
+use crate::id::{HandlerName, JobName, QueueName, RunId, Session};
 use crate::lane::Lane;
 use crate::ledger::record::Author;
 
@@ -65,5 +65,10 @@ impl Subjects {
         u64::from_str_radix(self.after(subject, "presence")?, 16)
             .ok()
             .map(Session)
+    }
+
+    /// The job whose fires `subject` is about.
+    pub fn parse_fires(&self, subject: &str) -> Option<JobName> {
+        JobName::new(self.after(subject, "fires")?).ok()
     }
 }

@@ -33,6 +33,9 @@ pub fn to_value(spec: &JobSpec) -> Value {
         document[spec.handler.as_str()] = spec.settings.clone();
     }
     document["params"] = spec.params.clone();
+    if let Some(schedule) = &spec.schedule {
+        document["schedule"] = schedule.clone();
+    }
     document["submit"] = json!(spec.submit);
     document
 }

@@ -75,6 +75,7 @@ impl Story {
             settings: serde_json::json!({}),
             params: serde_json::json!({}),
             submit: SubmitSpec::default(),
+            schedule: None,
         };
         let mut story = Story {
             fold: Fold::new(RunId::new("sum_s_1").unwrap()),

@@ -1,4 +1,6 @@
 use proptest::prelude::*;
+
+use crate::limits::FIRES_KEPT_MAX;
 use proptest::{collection, option, sample};
 
 use super::*;
@@ -117,7 +119,7 @@ fn overlap() -> impl Strategy<Value = OverlapPolicy> {
     prop_oneof![
         Just(OverlapPolicy::Skip),
         Just(OverlapPolicy::QueueOne),
-        (1..=1_000_u32).prop_map(|max| OverlapPolicy::QueueAll { max }),
+        (1..=FIRES_KEPT_MAX).prop_map(|max| OverlapPolicy::QueueAll { max }),
         Just(OverlapPolicy::CancelRunning),
         Just(OverlapPolicy::Allow),
     ]
@@ -127,7 +129,7 @@ fn misfire() -> impl Strategy<Value = Misfire> {
     let policy = prop_oneof![
         Just(MisfirePolicy::Skip),
         Just(MisfirePolicy::RunOnce),
-        (1..=1_000_u32).prop_map(|max| MisfirePolicy::RunAll { max }),
+        (1..=FIRES_KEPT_MAX).prop_map(|max| MisfirePolicy::RunAll { max }),
     ];
     (policy, 10_000..1_000_000_u64).prop_map(|(policy, window_ms)| Misfire {
         policy,

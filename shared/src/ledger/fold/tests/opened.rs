@@ -28,6 +28,7 @@ pub(super) fn opened(pages: PagesSpec) -> Record {
         settings: serde_json::json!({}),
         params: serde_json::json!({}),
         submit: SubmitSpec::default(),
+        schedule: None,
     };
     Record::Plan(PlanRecord::Opened(Box::new(Opened {
         nonce: Nonce(1),

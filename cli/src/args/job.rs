@@ -1,0 +1,80 @@
+//! What may be typed about jobs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use gridloom_shared::id::JobName;
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum Job {
+    /// Define jobs, or change them, from TOML or JSON files
+    Apply {
+        /// Job files; all are checked before any is applied
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// List jobs
+    List,
+    /// Show the definition of a job, all defaults written out
+    Show {
+        /// The job
+        job: JobName,
+    },
+    /// Say when a job fires next, by the clocks of its zone and in UTC
+    Next(NextArgs),
+    /// List what was decided of a job's fires
+    Fires(FiresArgs),
+    /// Say what was decided of one fire, and why
+    Why(WhyArgs),
+    /// Delete a job; its runs stay
+    Delete {
+        /// The job
+        job: JobName,
+    },
+}
+
+/// Flags of `job next`.
+#[derive(Args, Debug)]
+pub struct NextArgs {
+    /// A job, or a job file that need not be applied
+    #[arg(value_name = "JOB|FILE")]
+    pub job: String,
+    /// How many fires
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub count: usize,
+    /// From this time on, by the clocks of the job's zone or with an offset [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+}
+
+/// Flags of `job fires`.
+#[derive(Args, Debug)]
+pub struct FiresArgs {
+    /// The job
+    pub job: JobName,
+    /// Only fires from this time on, by the clocks of the job's zone or with an offset
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Only fires up to this time
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// Only those of which this was decided
+    #[arg(long, value_name = "WORD", value_parser = [
+        "opened", "queued", "skipped", "cancelled_previous", "expired", "coalesced", "paused", "frozen", "excluded",
+        "adopted", "ended",
+    ])]
+    pub decision: Option<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+}
+
+/// Flags of `job why`.
+#[derive(Args, Debug)]
+pub struct WhyArgs {
+    /// The job
+    pub job: JobName,
+    /// The nominal time, by the clocks of the job's zone or with an offset
+    pub time: String,
+}

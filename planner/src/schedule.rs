@@ -1,0 +1,172 @@
+//! What becomes of each nominal time of a job: the one decision that is to be recorded next. Pure, and a question about
+//! the whole situation rather than an answer to an event: a leader that missed everything asks it like one that saw it.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | `due` | which fire is next, and whether it was missed, held back or taken out |
+//! | `overlap` | what becomes of one that is on time while earlier runs are open |
+//! | `missed` | which of many missed ones are made up for |
+//! | `change` | what an edit, a deletion and the end of a schedule leave behind |
+//! | [`world`] | what a decision depends on besides the schedule's own state |
+//!
+//! In this order, the first that applies; each becomes a record with the state after it, and the question is asked again:
+//!
+//! | what is the case | what is recorded |
+//! |------------------|------------------|
+//! | the job has its first schedule | adopted; fires count from when it was applied |
+//! | a fire waits and nothing is open | opened |
+//! | the opening of a nominal time has come, inside a pause or freeze that is over | what the resume says of those |
+//! | ... it lies back further than the grace | what the misfire policy says |
+//! | ... a calendar takes it out | excluded |
+//! | ... otherwise | opened, or what the overlap policy says |
+//! | the definition has another schedule | adopted; what has come and waits for its opening is carried along |
+//! | the definition is gone | ended, and what waited is dropped |
+//! | there is no later time, or enough were accepted | ended |
+//! | what was decided is open, and nothing of the above will be the case soon | confirmed |
+//!
+//! While a pause or a freeze lasts nothing opens. Nothing here opens a run: whoever recorded a decision opens those of
+//! [`State::unopened`](gridloom_shared::schedule::record::State) as often as it takes, as their ids follow from job and time.
+
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::limits::{CONFIRMED_WITHIN, UNOPENED_MAX};
+use gridloom_shared::schedule::Plan;
+use gridloom_shared::schedule::record::{Decision, Record, State};
+
+mod change;
+mod due;
+mod missed;
+mod overlap;
+pub mod world;
+
+pub use world::{Definition, Halt, Runs, World};
+
+/// A job's fires: what was recorded last, and what its schedule means.
+#[derive(Clone, Debug)]
+pub struct Fires {
+    job: JobName,
+    state: Option<State>,
+    /// Of the state's schedule. `None`: it has none, or needs a calendar that is not there.
+    plan: Option<Plan>,
+}
+
+/// A decision, and the state after it.
+type Step = (Decision, State);
+
+impl Fires {
+    /// A job of which `state` was recorded last; `plan` is what the schedule in it means.
+    pub fn new(job: JobName, state: Option<State>, plan: Option<Plan>) -> Fires {
+        Fires { job, state, plan }
+    }
+
+    /// What was recorded last.
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// The record that is to be appended next, if any. Nothing changes until [`Fires::recorded`].
+    pub fn decide(&self, world: &World) -> Option<Record> {
+        let (decision, mut state) = match &self.state {
+            None => change::first(world)?,
+            Some(state) => self.step(state, world)?,
+        };
+        state.last_end = state.last_end.max(world.runs.last_end);
+        state.unopened.retain(|fire| !world.runs.knows(&fire.run));
+        Some(Record {
+            at: world.now,
+            term: world.term,
+            decision,
+            state,
+        })
+    }
+
+    fn step(&self, state: &State, world: &World) -> Option<Step> {
+        if self.is_stuck(state, world) {
+            return None;
+        }
+        let changed = change::is_due(state, world);
+        let halted = world.halted().is_some();
+        if !halted {
+            let free = overlap::freed(self, state, world);
+            if free.is_some() {
+                return free;
+            }
+        }
+        let fire = match (changed, halted) {
+            (false, true) => None,
+            _ => due::next(self, state, world),
+        };
+        if fire.is_some() {
+            return fire;
+        }
+        if changed {
+            return Some(change::adopt(self, state, world));
+        }
+        change::end(self, state, world).or_else(|| self.confirm(state, world))
+    }
+
+    /// Says that what was decided is open, where no other record will for a while: until one does, each new leader
+    /// opens it again, and the ledger remembers an id only for so long.
+    fn confirm(&self, state: &State, world: &World) -> Option<Step> {
+        let mut unopened = state.unopened.iter();
+        let known = unopened.any(|fire| world.runs.knows(&fire.run));
+        // Counted from the end of a run, which is to be on record.
+        let follows = self
+            .plan
+            .as_ref()
+            .is_some_and(|plan| plan.after().is_some());
+        let goes_on = follows && self.busy(state, world).is_some();
+        let soon = world.now + CONFIRMED_WITHIN;
+        let comes = self.wake(world).is_some_and(|wake| wake < soon);
+        (known && !goes_on && !comes).then(|| (Decision::Confirmed, state.clone()))
+    }
+
+    /// `record` stands in the ledger; `plan` is what the schedule in it means.
+    pub fn recorded(&mut self, record: Record, plan: Option<Plan>) {
+        self.state = Some(record.state);
+        self.plan = plan;
+    }
+
+    /// When [`Fires::decide`] is to be asked again if nothing else happens before.
+    pub fn wake(&self, world: &World) -> Option<UnixMs> {
+        let state = self.state.as_ref()?;
+        if let Some(halt) = world.halted() {
+            return halt.until;
+        }
+        let carried = state.carried.iter().map(|fire| fire.opens_at).min();
+        let next = due::nominal(self, state, world).map(|next| next.opens_at);
+        carried.into_iter().chain(next).min()
+    }
+
+    /// The runs that are to be opened: decided, and not known to have been.
+    pub fn to_open(&self, world: &World) -> Vec<(UnixMs, RunId)> {
+        let unopened = self.state.iter().flat_map(|state| &state.unopened);
+        unopened
+            .filter(|fire| !world.runs.knows(&fire.run))
+            .map(|fire| (fire.at, fire.run.clone()))
+            .collect()
+    }
+
+    /// The runs that are to be cancelled, as a fire waits for that.
+    pub fn to_cancel(&self, world: &World) -> Vec<RunId> {
+        let mut queued = self.state.iter().flat_map(|state| &state.queued);
+        if queued.any(|fire| fire.behind.cancelled) {
+            world.runs.open.iter().cloned().collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// A run of the job that is open or about to be.
+    fn busy(&self, state: &State, world: &World) -> Option<RunId> {
+        let unopened = state.unopened.iter().map(|fire| &fire.run);
+        let coming = unopened.filter(|run| !world.runs.knows(run));
+        world.runs.open.iter().chain(coming).next().cloned()
+    }
+
+    /// Whether as many runs wait to be opened as may.
+    fn is_stuck(&self, state: &State, world: &World) -> bool {
+        let unopened = state.unopened.iter();
+        unopened.filter(|fire| !world.runs.knows(&fire.run)).count() >= UNOPENED_MAX
+    }
+}

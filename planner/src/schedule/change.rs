@@ -1,0 +1,113 @@
+//! Decides what an edit, a deletion and the end of a schedule leave behind. An edit counts from when it was made: what had
+//! come before has its answer by the schedule of then, and nothing of before that is decided by the new one.
+
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::schedule::Nominal;
+use gridloom_shared::schedule::record::{Carried, Decision, End, State};
+
+use super::world::World;
+use super::{Fires, Step, due};
+
+/// Whether the definition has another schedule than the state.
+pub(super) fn is_due(state: &State, world: &World) -> bool {
+    state.spec.as_ref() != world.definition.spec
+}
+
+/// The first schedule of a job.
+pub(super) fn first(world: &World) -> Option<Step> {
+    let definition = world.definition;
+    let state = State {
+        spec: Some(definition.spec?.clone()),
+        anchor: definition.since,
+        cursor: definition.since,
+        last_end: None,
+        accepted: 0,
+        ended: false,
+        queued: Vec::new(),
+        carried: Vec::new(),
+        unopened: Vec::new(),
+    };
+    Some((Decision::Adopted, state))
+}
+
+/// Another schedule, or none any more. All that was to be opened by now has its answer.
+pub(super) fn adopt(fires: &Fires, state: &State, world: &World) -> Step {
+    let since = world.definition.since;
+    let come = come(fires, state, since);
+    let mut after = State {
+        spec: world.definition.spec.cloned(),
+        cursor: state.cursor.max(since),
+        accepted: 0,
+        ended: false,
+        ..state.clone()
+    };
+    if state.spec.is_none() {
+        after.anchor = since;
+    }
+    for fire in &mut after.queued {
+        fire.counted = false;
+    }
+    after.carried.extend(come);
+    if after.spec.is_some() {
+        return (Decision::Adopted, after);
+    }
+    let carried = std::mem::take(&mut after.carried);
+    let queued = std::mem::take(&mut after.queued);
+    let carried = carried.into_iter().map(|fire| fire.at);
+    let mut dropped: Vec<UnixMs> = queued
+        .into_iter()
+        .map(|fire| fire.at)
+        .chain(carried)
+        .collect();
+    dropped.sort_unstable();
+    after.ended = true;
+    let why = End::Deleted;
+    (Decision::Ended { why, dropped }, after)
+}
+
+/// Nominal times that had come at `since`, and that wait for their opening.
+fn come(fires: &Fires, state: &State, since: UnixMs) -> impl Iterator<Item = Carried> {
+    let plan = fires
+        .plan
+        .as_ref()
+        .filter(|_| !state.ended && !is_enough(state));
+    let next = move |after: UnixMs| {
+        let next = plan?.next_after(after)?;
+        (next.at <= since).then_some(next)
+    };
+    std::iter::successors(next(state.cursor), move |fire| next(fire.at))
+        .filter(|fire| fire.excluded.is_none())
+        .map(|fire: Nominal| Carried {
+            at: fire.at,
+            opens_at: fire.opens_at,
+            moved_from: fire.moved_from.map(|from| from.to_string()),
+        })
+}
+
+/// Whether as many fires were accepted as the schedule may have.
+pub(super) fn is_enough(state: &State) -> bool {
+    let max = state.spec.as_ref().and_then(|spec| spec.max_fires);
+    max.is_some_and(|max| state.accepted >= max)
+}
+
+/// The end of a schedule that has no later fire.
+pub(super) fn end(fires: &Fires, state: &State, world: &World) -> Option<Step> {
+    if state.ended || state.spec.is_none() || !state.carried.is_empty() {
+        return None;
+    }
+    let why = if is_enough(state) {
+        End::MaxFires
+    } else {
+        let plan = fires.plan.as_ref()?;
+        let waits = plan.after().is_some() && fires.busy(state, world).is_some();
+        let later =
+            waits || !state.queued.is_empty() || due::nominal(fires, state, world).is_some();
+        (!later).then_some(End::Over)?
+    };
+    let ended = State {
+        ended: true,
+        ..state.clone()
+    };
+    let dropped = Vec::new();
+    Some((Decision::Ended { why, dropped }, ended))
+}

@@ -1,0 +1,96 @@
+//! What a decision about fires depends on besides the schedule's own state.
+
+use std::collections::BTreeSet;
+
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{RunId, Term};
+use gridloom_shared::schedule::record::Why;
+use gridloom_shared::schedule::{MisfirePolicy, Spec};
+
+/// The situation of a job.
+#[derive(Clone, Debug)]
+pub struct World<'a> {
+    /// Now, by the broker's clock.
+    pub now: UnixMs,
+    /// The leadership that decides.
+    pub term: Term,
+    /// What the jobs bucket has.
+    pub definition: Definition<'a>,
+    /// Pauses of the job and freezes of the namespace, the last of each.
+    pub halts: &'a [Halt],
+    /// Its runs.
+    pub runs: &'a Runs,
+}
+
+/// What the jobs bucket has of a job.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition<'a> {
+    /// Its schedule. `None`: deleted, or for submissions only.
+    pub spec: Option<&'a Spec>,
+    /// Since when it is there, by the broker's clock.
+    pub since: UnixMs,
+}
+
+/// A time in which nothing was to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// Of all jobs, or of this one.
+    pub frozen: bool,
+    /// Its first instant.
+    pub from: UnixMs,
+    /// The first instant after it. `None`: nobody has said yet.
+    pub until: Option<UnixMs>,
+    /// Who halted.
+    pub by: String,
+    /// What they said.
+    pub note: String,
+    /// What becomes of the fires inside, where the resume said that. `None`: what the misfire policy says.
+    pub missed: Option<MisfirePolicy>,
+}
+
+/// The runs of a job, as far as its fires depend on them.
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    /// Those that are open.
+    pub open: BTreeSet<RunId>,
+    /// Those of its fires that are over.
+    pub over: BTreeSet<RunId>,
+    /// When the last one ended.
+    pub last_end: Option<UnixMs>,
+}
+
+impl Runs {
+    /// Whether the run was opened at any time.
+    pub fn knows(&self, run: &RunId) -> bool {
+        self.open.contains(run) || self.over.contains(run)
+    }
+}
+
+impl Halt {
+    /// Whether `at` lies inside.
+    pub fn covers(&self, at: UnixMs) -> bool {
+        self.from <= at && self.until.is_none_or(|until| at < until)
+    }
+
+    /// What a fire is told that it held back.
+    pub fn why(&self) -> Why {
+        let (by, note) = (self.by.clone(), self.note.clone());
+        match self.frozen {
+            true => Why::Frozen { by, note },
+            false => Why::Paused { by, note },
+        }
+    }
+}
+
+impl World<'_> {
+    /// The halt that lasts, the one that ends last if there are several.
+    pub fn halted(&self) -> Option<&Halt> {
+        let lasting = self.halts.iter().filter(|halt| halt.covers(self.now));
+        lasting.max_by_key(|halt| halt.until.unwrap_or(UnixMs(u64::MAX)))
+    }
+
+    /// The halt inside which `at` lies.
+    pub fn halt_at(&self, at: UnixMs) -> Option<&Halt> {
+        self.halts.iter().find(|halt| halt.covers(at))
+    }
+}

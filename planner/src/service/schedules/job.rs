@@ -1,0 +1,388 @@
+//! One job with a schedule: its definition, what was recorded of its fires, and its runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::kv::Entry;
+use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::broker::plain::RequestError;
+use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::command::{Answer, Command, Verb};
+use gridloom_shared::id::{JobName, Nonce, RunId, Term};
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::ledger::record::{Opened, PlanRecord};
+use gridloom_shared::schedule::record::{Decision, Record, State};
+use gridloom_shared::schedule::{Plan, Spec};
+use gridloom_shared::submission::Unreadable;
+use gridloom_shared::telemetry::names;
+use gridloom_shared::wire;
+
+use super::super::envoy::Envoy;
+use super::roll::Fact;
+use crate::lead::event::Event as LeadEvent;
+use crate::open::{self, OpenError, Opening};
+use crate::schedule::{Definition, Fires, Runs, World};
+
+/// When something that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long the answer to an order or an opening is waited for.
+const ANSWERED: Duration = Duration::from_secs(5);
+
+/// Whether a definition has a schedule, or may have one that is not understood.
+pub(super) fn has_schedule(value: &[u8]) -> bool {
+    wire::decode::<JobSpec>(value).map_or(true, |job| job.schedule.is_some())
+}
+
+/// What the jobs bucket has of a job.
+#[derive(Debug)]
+enum Defined {
+    /// Not seen yet.
+    Unseen,
+    /// It makes no sense: nothing is decided until it does.
+    Nonsense,
+    /// It is gone since then.
+    Gone(UnixMs),
+    /// It is there since then.
+    There(Box<JobSpec>, Option<Box<Spec>>, UnixMs),
+}
+
+/// A job that has or had a schedule.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) name: JobName,
+    /// When it is to be looked at again, if nothing happens before.
+    pub(super) wakes: Option<UnixMs>,
+    defined: Defined,
+    fires: Fires,
+    /// Sequence of the last record of its fires: what the next one expects. 0: there is none.
+    sequence: u64,
+    runs: Runs,
+    /// Runs that were told to end, for a fire that waits for that.
+    cancelled: BTreeSet<RunId>,
+    /// Its records make no sense, or a later leadership writes them.
+    aside: bool,
+}
+
+/// Why a job was not settled: it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum SettleError {
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the run is not open yet")]
+    Slow(#[from] tokio::time::error::Elapsed),
+    #[error("cancel the run that is open")]
+    Cancel(#[from] RequestError),
+    #[error("cancel the run that is open: {0}")]
+    Refused(String),
+    #[error("its queue has as many open runs as it may have")]
+    Full,
+}
+
+impl Job {
+    pub(super) fn new(name: JobName, open: BTreeSet<RunId>) -> Job {
+        Job {
+            wakes: None,
+            defined: Defined::Unseen,
+            fires: Fires::new(name.clone(), None, None),
+            sequence: 0,
+            runs: Runs {
+                open,
+                ..Runs::default()
+            },
+            cancelled: BTreeSet::new(),
+            aside: false,
+            name,
+        }
+    }
+
+    /// `last` is the last record of its fires, at `sequence`.
+    pub(super) fn read(&mut self, sequence: u64, last: Option<Record>) {
+        let state = last.map(|record| record.state);
+        let plan = state.as_ref().and_then(|state| self.plan(state));
+        self.fires = Fires::new(self.name.clone(), state, plan);
+        self.sequence = sequence;
+    }
+
+    /// Nothing of it is decided any more by this leadership.
+    pub(super) fn set_aside(&mut self) {
+        self.aside = true;
+    }
+
+    pub(super) fn define(&mut self, entry: &Entry) {
+        let job = entry.value.as_deref().map(wire::decode::<JobSpec>);
+        self.defined = match job {
+            None => Defined::Gone(entry.at),
+            Some(Ok(job)) => match job.schedule.clone().map(Spec::try_from) {
+                None => Defined::There(Box::new(job), None, entry.at),
+                Some(Ok(spec)) => Defined::There(Box::new(job), Some(Box::new(spec)), entry.at),
+                Some(Err(error)) => self.nonsense(&error.to_string()),
+            },
+            Some(Err(error)) => self.nonsense(&chain(&error).to_string()),
+        };
+    }
+
+    fn nonsense(&self, error: &str) -> Defined {
+        tracing::error!(job = %self.name, error, "its definition makes no sense: nothing of it is opened until it is applied again");
+        Defined::Nonsense
+    }
+
+    /// Its definition is to be read again.
+    pub(super) fn unsee(&mut self) {
+        self.defined = Defined::Unseen;
+    }
+
+    /// All definitions were seen.
+    pub(super) fn is_known(&mut self, now: Option<UnixMs>) {
+        if matches!(self.defined, Defined::Unseen) {
+            self.defined = Defined::Gone(now.unwrap_or_default());
+        }
+    }
+
+    pub(super) fn hear(&mut self, fact: Fact) {
+        match fact {
+            Fact::Open(run) => {
+                self.runs.over.remove(&run);
+                self.runs.open.insert(run);
+            }
+            Fact::Over(run, at) => self.over(run, Some(at)),
+        }
+    }
+
+    fn over(&mut self, run: RunId, at: Option<UnixMs>) {
+        self.runs.open.remove(&run);
+        self.cancelled.remove(&run);
+        self.runs.last_end = self.runs.last_end.max(at);
+        let unopened = self
+            .fires
+            .state()
+            .into_iter()
+            .flat_map(|state| &state.unopened);
+        let known: BTreeSet<RunId> = unopened.map(|fire| fire.run.clone()).collect();
+        self.runs.over.retain(|run| known.contains(run));
+        if known.contains(&run) {
+            self.runs.over.insert(run);
+        }
+    }
+
+    fn plan(&self, state: &State) -> Option<Plan> {
+        let spec = state.spec.as_ref()?;
+        match Plan::new(spec, self.name.as_str(), &BTreeMap::new(), state.anchor) {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                tracing::error!(job = %self.name, error = %chain(&error), "its schedule cannot be followed");
+                None
+            }
+        }
+    }
+
+    /// Records and carries out all that is due. Returns when it is to be looked at again.
+    pub(super) async fn settle(&mut self, envoy: &Envoy, term: Term) -> Option<UnixMs> {
+        let now = envoy.clock.now()?;
+        match self.try_settle(envoy, term).await {
+            Ok(()) => self
+                .world(now, term)
+                .and_then(|world| self.fires.wake(&world)),
+            Err(error) => {
+                tracing::warn!(job = %self.name, error = %chain(&error), "its fires wait");
+                Some(now + AGAIN)
+            }
+        }
+    }
+
+    async fn try_settle(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
+        loop {
+            self.cancel(envoy, term).await?;
+            self.open(envoy, term).await?;
+            let Some(now) = envoy.clock.now() else {
+                return Ok(());
+            };
+            let Some(world) = self.world(now, term) else {
+                return Ok(());
+            };
+            let Some(record) = self.fires.decide(&world) else {
+                return Ok(());
+            };
+            self.append(&envoy.broker, term, record).await?;
+        }
+    }
+
+    /// What decisions depend on; `None` while they cannot be made.
+    fn world(&self, now: UnixMs, term: Term) -> Option<World<'_>> {
+        let definition = match &self.defined {
+            Defined::Unseen | Defined::Nonsense => return None,
+            Defined::Gone(since) => Definition {
+                spec: None,
+                since: *since,
+            },
+            Defined::There(_, spec, since) => Definition {
+                spec: spec.as_deref(),
+                since: *since,
+            },
+        };
+        (!self.aside).then_some(World {
+            now,
+            term,
+            definition,
+            halts: &[],
+            runs: &self.runs,
+        })
+    }
+
+    async fn append(
+        &mut self,
+        broker: &Broker,
+        term: Term,
+        record: Record,
+    ) -> Result<(), SettleError> {
+        let subjects = broker.subjects();
+        let (stream, subject) = (subjects.history(), subjects.fires(&self.name));
+        let bytes = wire::encode(&record);
+        // One whose answer was lost is found as the last record, and is ours.
+        match broker
+            .append(subject.clone(), bytes, Some(self.sequence))
+            .await
+        {
+            Ok(sequence) => {
+                self.sequence = sequence;
+                self.tell(&record);
+                let plan = self.plan(&record.state);
+                self.fires.recorded(record, plan);
+            }
+            Err(AppendError::Conflict { .. }) => {
+                let last = broker.last_of_leader(&stream, &subject).await?;
+                let Some(last) = last else {
+                    self.read(0, None);
+                    return Ok(());
+                };
+                match wire::decode::<Record>(&last.payload) {
+                    Ok(record) if record.term > term => self.set_aside(),
+                    Ok(record) => self.read(last.seq, Some(record)),
+                    Err(error) => {
+                        tracing::error!(job = %self.name, error = %chain(&error), "the record of its fires makes no sense: nothing of it is opened");
+                        self.set_aside();
+                    }
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn tell(&self, record: &Record) {
+        let (decision, job) = (record.decision.word(), self.name.to_string());
+        for span in record.decision.spans() {
+            let labels = [("job", job.clone()), ("decision", decision.to_owned())];
+            metrics::counter!(names::FIRES, &labels).increment(span.count);
+            let at = span.first.rfc3339();
+            tracing::info!(job, at, count = span.count, decision, "fire");
+        }
+        if let Decision::Opened { at, .. } = record.decision {
+            let late = Duration::from_millis(record.at.0.saturating_sub(at.0));
+            metrics::histogram!(names::FIRE_LATENESS).record(late.as_secs_f64());
+        }
+    }
+
+    /// Opens the runs that were decided.
+    async fn open(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
+        let Some(world) = self.world(UnixMs::default(), term) else {
+            return Ok(());
+        };
+        let unopened = self.fires.to_open(&world);
+        for (at, run) in unopened {
+            let Defined::There(job, ..) = &self.defined else {
+                let why = "its job was deleted before it could be opened".to_owned();
+                self.give_up(&envoy.broker, run, why).await?;
+                continue;
+            };
+            if envoy.doors.is_closed(&job.queue) {
+                return Err(SettleError::Full);
+            }
+            let opened = Opened {
+                nonce: Nonce::random(),
+                job: job.frozen(),
+                scheduled_at: at,
+                content: 0,
+                term,
+            };
+            let opening = open::open(&envoy.broker, run.clone(), opened);
+            match tokio::time::timeout(ANSWERED, opening).await?? {
+                Opening::New(new) => {
+                    tracing::info!(%run, "opened");
+                    self.runs.open.insert(run);
+                    envoy.say(LeadEvent::Opened(new)).await;
+                }
+                Opening::Exists => self.find(&envoy.broker, run).await?,
+                Opening::Purged => self.over(run, None),
+                Opening::Refused(reason) => self.give_up(&envoy.broker, run, reason).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A run that can never be opened. Why not is on record.
+    async fn give_up(
+        &mut self,
+        broker: &Broker,
+        run: RunId,
+        reason: String,
+    ) -> Result<(), AppendError> {
+        tracing::warn!(%run, reason, "refused");
+        let subjects = broker.subjects();
+        let reason = format!("run {run}: {reason}");
+        let record = Unreadable::new(&subjects.fires(&self.name), self.sequence, reason, b"");
+        let stored = broker.append_patiently(subjects.unreadable(), record.encode());
+        stored.await?;
+        self.over(run, None);
+        Ok(())
+    }
+
+    /// A run that an earlier leader has opened: whether it is over.
+    async fn find(&mut self, broker: &Broker, run: RunId) -> Result<(), ReadError> {
+        let subjects = broker.subjects();
+        let plan = subjects.plan_of_run_anywhere(&run);
+        let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
+        match last.map(|last| (last.at, wire::decode::<PlanRecord>(&last.payload))) {
+            Some((at, Ok(record))) if record.is_end() => self.over(run, Some(at)),
+            Some(_) => {
+                self.runs.open.insert(run);
+            }
+            None => self.over(run, None),
+        }
+        Ok(())
+    }
+
+    /// Ends the runs that a fire does not wait for any longer.
+    async fn cancel(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
+        let Some(world) = self.world(UnixMs::default(), term) else {
+            return Ok(());
+        };
+        for run in self.fires.to_cancel(&world) {
+            if self.cancelled.contains(&run) {
+                continue;
+            }
+            tracing::info!(%run, "cancelled: a fire waits for that");
+            let command = Command {
+                request: Nonce::random().0,
+                verb: Verb::Cancel,
+                run: run.clone(),
+                slice: None,
+                page: None,
+                error_like: None,
+            };
+            let subject = envoy.broker.subjects().command(Verb::Cancel);
+            let order = wire::encode(&command);
+            let answer = envoy.broker.request(subject, order, ANSWERED).await?;
+            match wire::decode(&answer.payload) {
+                Ok(Answer::Done { .. } | Answer::Nothing { .. }) => self.cancelled.insert(run),
+                other => return Err(SettleError::Refused(format!("{other:?}"))),
+            };
+        }
+        Ok(())
+    }
+}

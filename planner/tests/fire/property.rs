@@ -1,0 +1,208 @@
+//! Two leaders that decide in any order, of which each may be stopped between a record and what follows from it, while
+//! people change everything and the clock is set: the rules of [`check`] hold, and what was decided is carried out in
+//! the end.
+
+use std::time::Duration;
+
+use gridloom_planner::schedule::Halt;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::RunId;
+use gridloom_shared::schedule::record::Decision;
+use gridloom_shared::schedule::{MisfirePolicy, Spec};
+use proptest::prelude::*;
+
+use crate::check;
+use crate::world::{Did, Leader, Place};
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// So many milliseconds pass.
+    Passes(u64),
+    /// The clock is set back.
+    SetBack(u64),
+    /// A leader decides and acts until nothing is left.
+    Settles(usize),
+    /// A leader records one decision and is stopped before it acts.
+    Decides(usize),
+    /// A leader carries out what its last record asks for.
+    Acts(usize),
+    /// A leader dies; the next one reads the ledger.
+    Dies(usize),
+    Over,
+    ByHand,
+    Halts(bool),
+    Resumes(bool, Option<MisfirePolicy>),
+    Openings(bool),
+    Applied(usize),
+    Deleted,
+}
+
+const SPECS: &[&str] = &[
+    r#"{"every": "10s"}"#,
+    r#"{"every": "10s", "overlap": "queue_one", "jitter": "8s"}"#,
+    r#"{"every": "7s", "overlap": "queue_all", "queue_max": 3, "misfire": {"policy": "run_all", "window": "1m", "max": 4}}"#,
+    r#"{"every": "20s", "overlap": "cancel_running", "misfire": {"policy": "skip"}}"#,
+    r#"{"every": "5s", "overlap": "allow", "spread": "4s", "misfire": {"policy": "run_once", "window": "30s"}}"#,
+    r#"{"every": "10s", "overlap": "queue_all", "max_fires": 5}"#,
+    r#"{"cron": "*/15 * * * * *", "end": "2026-01-01T00:05:00Z", "overlap": "queue_one"}"#,
+    r#"{"after": "10s"}"#,
+];
+
+fn spec(index: usize) -> Spec {
+    let value: serde_json::Value = serde_json::from_str(SPECS[index]).unwrap();
+    Spec::try_from(value).unwrap()
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let policy = prop_oneof![
+        Just(None),
+        Just(Some(MisfirePolicy::Skip)),
+        Just(Some(MisfirePolicy::RunOnce)),
+        Just(Some(MisfirePolicy::RunAll { max: 3 })),
+    ];
+    prop_oneof![
+        6 => (1_u64..20_000).prop_map(Event::Passes),
+        1 => (20_000_u64..400_000).prop_map(Event::Passes),
+        1 => (1_u64..60_000).prop_map(Event::SetBack),
+        5 => (0_usize..2).prop_map(Event::Settles),
+        3 => (0_usize..2).prop_map(Event::Decides),
+        2 => (0_usize..2).prop_map(Event::Acts),
+        1 => (0_usize..2).prop_map(Event::Dies),
+        3 => Just(Event::Over),
+        1 => Just(Event::ByHand),
+        1 => any::<bool>().prop_map(Event::Halts),
+        2 => (any::<bool>(), policy).prop_map(|(frozen, missed)| Event::Resumes(frozen, missed)),
+        1 => any::<bool>().prop_map(Event::Openings),
+        2 => (0..SPECS.len()).prop_map(Event::Applied),
+        1 => Just(Event::Deleted),
+    ]
+}
+
+struct Story {
+    place: Place,
+    leaders: [Leader; 2],
+    term: u64,
+}
+
+impl Story {
+    fn new() -> Story {
+        // 2026-01-01T00:00:00Z
+        let place = Place::new(UnixMs(1_767_225_600_000));
+        let leaders = [place.leader(1), place.leader(2)];
+        let term = 2;
+        Story {
+            place,
+            leaders,
+            term,
+        }
+    }
+
+    fn play(&mut self, event: &Event) {
+        let place = &mut self.place;
+        match event {
+            Event::Passes(ms) => place.now = place.now + Duration::from_millis(*ms),
+            Event::SetBack(ms) => place.now = UnixMs(place.now.0 - ms),
+            Event::Settles(one) => {
+                let did = self.leaders[*one].settle(place);
+                if did.iter().any(|did| matches!(did, Did::Refused)) {
+                    self.read_again(*one);
+                }
+            }
+            Event::Decides(one) => {
+                if let Some(Did::Refused) = self.leaders[*one].decide(place) {
+                    self.read_again(*one);
+                }
+            }
+            Event::Acts(one) => {
+                self.leaders[*one].act(place);
+            }
+            Event::Dies(one) => self.read_again(*one),
+            Event::Over => {
+                for run in place.open_runs() {
+                    place.end_run(&run);
+                }
+            }
+            Event::ByHand => {
+                let run = RunId::from_submission(&place.job, place.now.0);
+                place.runs.open.insert(run);
+            }
+            Event::Halts(frozen) => {
+                place.halts.retain(|halt| halt.frozen != *frozen);
+                place.halts.push(Halt {
+                    frozen: *frozen,
+                    from: place.now,
+                    until: None,
+                    by: String::new(),
+                    note: String::new(),
+                    missed: None,
+                });
+            }
+            Event::Resumes(frozen, missed) => {
+                let now = place.now;
+                let mut lasting = place.halts.iter_mut();
+                let lasting = lasting.find(|halt| halt.frozen == *frozen && halt.until.is_none());
+                if let Some(halt) = lasting {
+                    halt.until = Some(now.max(halt.from));
+                    halt.missed = *missed;
+                }
+            }
+            Event::Openings(work) => place.openings_work = *work,
+            Event::Applied(index) => {
+                place.spec = Some(spec(*index));
+                place.since = place.now;
+            }
+            Event::Deleted => {
+                place.spec = None;
+                place.since = place.now;
+            }
+        }
+    }
+
+    fn read_again(&mut self, one: usize) {
+        self.term += 1;
+        self.leaders[one] = self.place.leader(self.term);
+    }
+
+    /// Everybody lets the leader work, and runs end.
+    fn come_to_rest(&mut self) {
+        self.place.openings_work = true;
+        self.play(&Event::Passes(600_000));
+        let now = self.place.now;
+        for halt in &mut self.place.halts {
+            halt.until = Some(halt.until.unwrap_or(now).min(now).max(halt.from));
+        }
+        self.place.halts.retain(|halt| !halt.covers(now));
+        self.read_again(0);
+        for _ in 0..200 {
+            self.play(&Event::Settles(0));
+            self.play(&Event::Over);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn each_nominal_time_has_one_answer_and_what_is_decided_is_carried_out(
+        events in prop::collection::vec(event(), 1..60),
+    ) {
+        let mut story = Story::new();
+        for event in &events {
+            story.play(event);
+            prop_assert_eq!(check::breach(&story.place), None);
+        }
+        story.come_to_rest();
+        prop_assert_eq!(check::breach(&story.place), None);
+        let place = &story.place;
+        for record in &place.ledger {
+            if let Decision::Opened { run, .. } = &record.decision {
+                prop_assert!(place.opened.contains_key(run), "{} was never opened", run);
+            }
+        }
+        if let Some(last) = place.ledger.last() {
+            prop_assert_eq!(&last.state.queued, &Vec::new());
+            prop_assert_eq!(&last.state.carried, &Vec::new());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What the lines of a script mean.
+
+use gridloom_planner::schedule::Halt;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::RunId;
+use gridloom_shared::schedule::{MisfirePolicy, Spec};
+
+use crate::world::{Leader, Place};
+use crate::{check, show};
+
+const START: &str = "2026-01-01T00:00:00Z";
+
+struct Script {
+    place: Place,
+    leader: Option<Leader>,
+    /// A leader that is none any more, and knows what it read last.
+    deposed: Option<Leader>,
+    term: u64,
+    told: String,
+}
+
+/// Plays a script: its lines, each with what follows from it.
+pub(crate) fn play(text: &str) -> Result<String, String> {
+    let place = Place::new(time(START)?);
+    let leader = Some(place.leader(1));
+    let mut script = Script {
+        place,
+        leader,
+        deposed: None,
+        term: 1,
+        told: String::new(),
+    };
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let mut block = String::new();
+        script.tell(line);
+        while let Some(more) = lines.next_if(|line| line.starts_with("    ")) {
+            script.tell(more);
+            block.push_str(more.trim());
+            block.push('\n');
+        }
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        script
+            .line(line, &block)
+            .map_err(|why| format!("{line}: {why}"))?;
+        if let Some(breach) = check::breach(&script.place) {
+            return Err(format!("{line}: {breach}\n{}", script.told));
+        }
+    }
+    Ok(script.told)
+}
+
+impl Script {
+    fn tell(&mut self, line: &str) {
+        self.told.push_str(line);
+        self.told.push('\n');
+    }
+
+    fn line(&mut self, line: &str, block: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["apply"] => self.define(Some(spec(block)?)),
+            ["delete"] => self.define(None),
+            ["at", at] => {
+                self.place.now = self.time(at)?;
+                self.settle();
+            }
+            ["over"] => {
+                for run in self.place.open_runs() {
+                    self.place.end_run(&run);
+                }
+                self.settle();
+            }
+            ["over", at] => {
+                let run = RunId::from_fire(&self.place.job, self.time(at)?);
+                if !self.place.open_runs().contains(&run) {
+                    return Err(format!("{run} is not open"));
+                }
+                self.place.end_run(&run);
+                self.settle();
+            }
+            ["run"] => {
+                let run = RunId::from_submission(&self.place.job, self.place.now.0);
+                self.place.runs.open.insert(run);
+                self.settle();
+            }
+            ["pause"] => self.halt(false),
+            ["freeze"] => self.halt(true),
+            ["resume", policy @ ..] => self.resume(false, policy)?,
+            ["thaw"] => self.resume(true, &[])?,
+            ["openings", "fail"] => self.place.openings_work = false,
+            ["openings", "work"] => {
+                self.place.openings_work = true;
+                self.settle();
+            }
+            ["leader", "away"] => self.deposed = self.leader.take(),
+            ["leader", "back"] => {
+                self.term += 1;
+                self.leader = Some(self.place.leader(self.term));
+                self.settle();
+            }
+            ["deposed"] => {
+                let mut leader = self.deposed.clone().ok_or("no leader was sent away")?;
+                let did = leader.settle(&mut self.place);
+                self.tell_all(&did);
+            }
+            ["wakes"] => {
+                let leader = self.leader.as_ref().ok_or("nobody leads")?;
+                let wake = leader
+                    .wake(&self.place)
+                    .map_or_else(|| "never".to_owned(), show::time);
+                self.tell(&format!("    = {wake}"));
+            }
+            ["zones"] => {
+                self.place.zones = Some(spec(block)?);
+                self.leader = self.leader.take().map(|_| self.place.leader(self.term));
+                self.settle();
+            }
+            _ => return Err("no such line".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn define(&mut self, spec: Option<Spec>) {
+        self.place.spec = spec;
+        self.place.since = self.place.now;
+        self.settle();
+    }
+
+    fn halt(&mut self, frozen: bool) {
+        self.place.halts.retain(|halt| halt.frozen != frozen);
+        self.place.halts.push(Halt {
+            frozen,
+            from: self.place.now,
+            until: None,
+            by: "ada".to_owned(),
+            note: "the database is moved".to_owned(),
+            missed: None,
+        });
+        self.settle();
+    }
+
+    fn resume(&mut self, frozen: bool, policy: &[&str]) -> Result<(), String> {
+        let now = self.place.now;
+        let halts = &mut self.place.halts;
+        let halt = halts.iter_mut().find(|halt| halt.frozen == frozen);
+        let halt = halt.ok_or("nothing is halted")?;
+        halt.until = Some(now);
+        halt.missed = match policy {
+            [] => None,
+            ["skip"] => Some(MisfirePolicy::Skip),
+            ["once"] => Some(MisfirePolicy::RunOnce),
+            ["all"] => Some(MisfirePolicy::RunAll { max: 100 }),
+            _ => return Err("skip, once or all".to_owned()),
+        };
+        self.settle();
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        let Some(mut leader) = self.leader.take() else {
+            return;
+        };
+        let did = leader.settle(&mut self.place);
+        self.tell_all(&did);
+        self.leader = Some(leader);
+    }
+
+    fn tell_all(&mut self, did: &[crate::world::Did]) {
+        for did in did {
+            let line = show::did(did);
+            self.tell(&format!("    {line}"));
+        }
+    }
+
+    /// A time of day of the present day, or a whole one.
+    fn time(&self, text: &str) -> Result<UnixMs, String> {
+        if text.contains('T') {
+            return time(text);
+        }
+        let day = show::time(self.place.now);
+        let day = day.split('T').next().unwrap_or_default();
+        time(&format!("{day}T{text}Z"))
+    }
+}
+
+fn time(text: &str) -> Result<UnixMs, String> {
+    let at: jiff::Timestamp = text.parse().map_err(|error| format!("{text}: {error}"))?;
+    u64::try_from(at.as_millisecond())
+        .map(UnixMs)
+        .map_err(|error| error.to_string())
+}
+
+fn spec(block: &str) -> Result<Spec, String> {
+    let table: toml::Value = toml::from_str(block).map_err(|error| error.to_string())?;
+    let value = serde_json::to_value(table).map_err(|error| error.to_string())?;
+    Spec::try_from(value).map_err(|error| format!("{error:?}"))
+}

@@ -1,0 +1,168 @@
+//! A job, its ledger of fires, its runs and one leader or two: what a planner's shell would hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gridloom_planner::schedule::{Definition, Fires, Halt, Runs, World};
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{JobName, RunId, Term};
+use gridloom_shared::schedule::record::{Record, State};
+use gridloom_shared::schedule::{Plan, Spec};
+
+/// More records than any script has; more decisions at one time mean that they never end.
+const DECISIONS_MAX: usize = 20_000;
+
+/// What is there whether a leader is or not.
+pub(crate) struct Place {
+    pub(crate) job: JobName,
+    pub(crate) now: UnixMs,
+    pub(crate) spec: Option<Spec>,
+    pub(crate) since: UnixMs,
+    pub(crate) halts: Vec<Halt>,
+    pub(crate) runs: Runs,
+    /// All that was recorded, in order.
+    pub(crate) ledger: Vec<Record>,
+    /// How often each run was opened with success.
+    pub(crate) opened: BTreeMap<RunId, u32>,
+    pub(crate) openings_work: bool,
+    /// What the schedule means by another zone database.
+    pub(crate) zones: Option<Spec>,
+}
+
+/// A leader: what it read of the ledger.
+#[derive(Clone)]
+pub(crate) struct Leader {
+    term: Term,
+    fires: Fires,
+    /// How many records it knows: what its next one expects.
+    read: usize,
+}
+
+/// What a leader did.
+pub(crate) enum Did {
+    Recorded(Box<Record>),
+    /// Another leader's record stood there.
+    Refused,
+    Opened(RunId),
+    OpenedBefore(RunId),
+    NotOpened(RunId),
+    Cancelled(RunId),
+}
+
+impl Place {
+    pub(crate) fn new(now: UnixMs) -> Place {
+        Place {
+            job: JobName::new("nightly").unwrap(),
+            now,
+            spec: None,
+            since: now,
+            halts: Vec::new(),
+            runs: Runs::default(),
+            ledger: Vec::new(),
+            opened: BTreeMap::new(),
+            openings_work: true,
+            zones: None,
+        }
+    }
+
+    fn plan(&self, state: &State) -> Option<Plan> {
+        let spec = self.zones.as_ref().filter(|_| state.spec.is_some());
+        let spec = spec.or(state.spec.as_ref())?;
+        Some(Plan::new(spec, self.job.as_str(), &BTreeMap::new(), state.anchor).unwrap())
+    }
+
+    /// A new leader, which reads the last record.
+    pub(crate) fn leader(&self, term: u64) -> Leader {
+        let state = self.ledger.last().map(|record| record.state.clone());
+        let plan = state.as_ref().and_then(|state| self.plan(state));
+        Leader {
+            term: Term(term),
+            fires: Fires::new(self.job.clone(), state, plan),
+            read: self.ledger.len(),
+        }
+    }
+
+    pub(crate) fn end_run(&mut self, run: &RunId) {
+        if self.runs.open.remove(run) {
+            self.runs.over.insert(run.clone());
+            self.runs.last_end = Some(self.now);
+        }
+    }
+
+    pub(crate) fn open_runs(&self) -> BTreeSet<RunId> {
+        self.runs.open.clone()
+    }
+}
+
+impl Leader {
+    fn world<'a>(&self, place: &'a Place) -> World<'a> {
+        World {
+            now: place.now,
+            term: self.term,
+            definition: Definition {
+                spec: place.spec.as_ref(),
+                since: place.since,
+            },
+            halts: &place.halts,
+            runs: &place.runs,
+        }
+    }
+
+    /// When it looks again.
+    pub(crate) fn wake(&self, place: &Place) -> Option<UnixMs> {
+        self.fires.wake(&self.world(place))
+    }
+
+    /// Appends what is to be decided next. `None`: nothing is.
+    pub(crate) fn decide(&mut self, place: &mut Place) -> Option<Did> {
+        let record = self.fires.decide(&self.world(place))?;
+        if place.ledger.len() != self.read {
+            return Some(Did::Refused);
+        }
+        place.ledger.push(record.clone());
+        self.read += 1;
+        let plan = place.plan(&record.state);
+        self.fires.recorded(record.clone(), plan);
+        Some(Did::Recorded(Box::new(record)))
+    }
+
+    /// Opens and cancels what the last record asks for.
+    pub(crate) fn act(&self, place: &mut Place) -> Vec<Did> {
+        let mut did = Vec::new();
+        for run in self.fires.to_cancel(&self.world(place)) {
+            did.push(Did::Cancelled(run));
+        }
+        for (_, run) in self.fires.to_open(&self.world(place)) {
+            if !place.openings_work {
+                did.push(Did::NotOpened(run));
+                continue;
+            }
+            // As the ledger of a run does it: whoever comes second finds it open.
+            let first = !place.opened.contains_key(&run);
+            if first {
+                place.opened.insert(run.clone(), 1);
+                place.runs.open.insert(run.clone());
+                did.push(Did::Opened(run));
+            } else {
+                did.push(Did::OpenedBefore(run));
+            }
+        }
+        did
+    }
+
+    /// Decides and acts until there is nothing left.
+    pub(crate) fn settle(&mut self, place: &mut Place) -> Vec<Did> {
+        let mut all = self.act(place);
+        for _ in 0..DECISIONS_MAX {
+            let Some(did) = self.decide(place) else {
+                return all;
+            };
+            let refused = matches!(did, Did::Refused);
+            all.push(did);
+            if refused {
+                return all;
+            }
+            all.extend(self.act(place));
+        }
+        panic!("decisions do not end");
+    }
+}

@@ -1,0 +1,127 @@
+//! Golden scripts of what becomes of nominal times, without a broker: `fires/NAME.txt` holds what happens to a job,
+//! `fires/NAME.out` the same lines with the records that follow. One test a file, and
+//! for each overlap policy where the script says `OVERLAP`.
+//!
+//! | line | what happens |
+//! |------|--------------|
+//! | `apply`, then lines of `[schedule]` further in | the job has this schedule |
+//! | `delete` | the job is gone |
+//! | `at TIME` | it is that late; the leader decides until there is nothing to decide |
+//! | `over` | all open runs of the job end; `over NOMINAL`: that one |
+//! | `run` | a run by hand is opened |
+//! | `pause`, `freeze`, `resume [POLICY]`, `thaw` | of the job, of all jobs |
+//! | `openings fail`, `openings work` | whether the leader gets to open runs |
+//! | `leader away`, `leader back` | whether there is one; who is back knows the ledger alone |
+//! | `deposed` | the leader that was sent away last goes on with what it had read |
+//! | `wakes` | when the leader looks again by itself |
+//! | `zones`, then lines | the zone database says otherwise from now on: as if the schedule had these lines |
+//!
+//! `UPDATE_SCRIPTS=1 cargo test -p gridloom-planner --test fires` rewrites the outputs.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what scripts say and where they stand is known"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+#[path = "fire/check.rs"]
+mod check;
+#[path = "fire/property.rs"]
+mod property;
+#[path = "fire/script.rs"]
+mod script;
+#[path = "fire/show.rs"]
+mod show;
+#[path = "fire/world.rs"]
+mod world;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fires")
+}
+
+fn play(name: &str, policy: Option<&str>) {
+    let input = folder().join(format!("{name}.txt"));
+    let mut text = std::fs::read_to_string(&input).unwrap();
+    assert_eq!(text.contains("OVERLAP"), policy.is_some());
+    let mut output = name.to_owned();
+    if let Some(policy) = policy {
+        text = text.replace("OVERLAP", &format!("overlap = \"{policy}\""));
+        output = format!("{name}.{policy}");
+    }
+    let told = script::play(&text).unwrap_or_else(|why| panic!("{output}: {why}"));
+    let path = folder().join(format!("{output}.out"));
+    if std::env::var_os("UPDATE_SCRIPTS").is_some() {
+        std::fs::write(&path, told).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        told == expected,
+        "the records are others than fires/{output}.out has; now:\n{told}\n\
+         If they are meant: UPDATE_SCRIPTS=1 cargo test -p gridloom-planner --test fires {name}"
+    );
+}
+
+macro_rules! scripts {
+    (each: $($each:ident)*; one: $($one:ident)*) => {
+        $(
+            #[test]
+            fn $each() {
+                for policy in ["skip", "queue_one", "queue_all", "cancel_running", "allow"] {
+                    play(stringify!($each), Some(policy));
+                }
+            }
+        )*
+
+        $(
+            #[test]
+            fn $one() {
+                play(stringify!($one), None);
+            }
+        )*
+
+        #[test]
+        fn every_script_has_its_test() {
+            let files = std::fs::read_dir(folder()).unwrap();
+            let found: BTreeSet<String> = files
+                .filter_map(|file| Some(file.unwrap().file_name().to_str()?.strip_suffix(".txt")?.to_owned()))
+                .collect();
+            let tested = BTreeSet::from([$(stringify!($each),)* $(stringify!($one)),*].map(str::to_owned));
+            assert_eq!(found, tested);
+        }
+    };
+}
+
+scripts! {
+    each:
+    clock_jumped
+    deleted_and_applied_again
+    edited
+    healthy
+    leader_dies_around_a_fire
+    paused
+    planner_away_for_an_hour
+    zones_changed;
+    one:
+    after_the_last_run
+    at_times
+    edited_while_paused
+    ends
+    excluded
+    frozen
+    max_fires
+    misfire_of_millions
+    misfire_run_all
+    misfire_run_once
+    misfire_skip
+    moved_by_a_gap
+    openings_that_fail
+    paused_inside_a_freeze
+    queue_that_is_full
+    resumed_while_nobody_led
+    resumed_with_all
+    resumed_with_once
+    resumed_with_skip
+}

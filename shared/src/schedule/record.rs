@@ -1,0 +1,276 @@
+//! What stands on `<ns>.fires.<job>`: each decision about a job's fires, with the schedule's state after it.
+//!
+//! A schedule is a ledger: records are appended under compare-and-swap on their subject, so that each nominal time
+//! is decided by one leader, and the last record is all that the next leader needs (docs/PROTOCOL.md §7).
+
+use serde::{Deserialize, Serialize};
+
+use super::Spec;
+use crate::clock::UnixMs;
+use crate::id::{RunId, Term};
+
+/// A record: what was decided, and what is then the case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When, by the broker's clock.
+    pub at: UnixMs,
+    /// By which leadership.
+    pub term: Term,
+    /// What.
+    pub decision: Decision,
+    /// All that the decisions after this one follow from.
+    pub state: State,
+}
+
+/// What becomes of nominal times. The answer is final, except for [`Decision::Queued`], which is decided once more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The job has this schedule from now on. Of no nominal time.
+    Adopted,
+    /// The runs that were decided are open, and no further record will say so soon. Of no nominal time.
+    Confirmed,
+    /// A run is opened.
+    Opened {
+        /// The nominal time.
+        at: UnixMs,
+        /// The run.
+        run: RunId,
+        /// The civil time that the schedule says, where the clocks left it out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved_from: Option<String>,
+        /// The run that it waited for, and whether that one was cancelled for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Behind>,
+    },
+    /// It waits until another run is over.
+    Queued {
+        /// The nominal time.
+        at: UnixMs,
+        /// The run.
+        behind: Behind,
+    },
+    /// There is no run for these.
+    Passed {
+        /// Which.
+        span: Span,
+        /// Why not.
+        why: Why,
+    },
+    /// No fires come any more.
+    Ended {
+        /// Why not.
+        why: End,
+        /// Fires that waited and are dropped with it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<UnixMs>,
+    },
+}
+
+/// The run that a fire waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Which.
+    pub run: RunId,
+    /// Whether it is cancelled for this fire.
+    pub cancelled: bool,
+}
+
+/// Nominal times that are answered for together, both ends among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The first.
+    pub first: UnixMs,
+    /// The last.
+    pub last: UnixMs,
+    /// How many there are.
+    pub count: u64,
+    /// Whether counting stopped there, as they are more than anybody needs to know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+}
+
+/// Why there is no run for a nominal time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// An earlier run was open.
+    Overlap {
+        /// That run.
+        run: RunId,
+    },
+    /// It waited, and a later fire took its place.
+    Replaced {
+        /// The later one.
+        by: UnixMs,
+    },
+    /// As many as may wait did.
+    Full {
+        /// How many.
+        waiting: u64,
+    },
+    /// No planner was there to open it in time, and the job does not make up for that.
+    Missed,
+    /// No planner was there while its window lasted.
+    Expired,
+    /// More were missed than the job makes up for.
+    TooMany {
+        /// How many it makes up for.
+        max: u64,
+    },
+    /// Missed like others, of which the last gets the one run.
+    Coalesced {
+        /// That one.
+        into: UnixMs,
+    },
+    /// The job was paused.
+    Paused {
+        /// By whom.
+        by: String,
+        /// What they said.
+        note: String,
+    },
+    /// All jobs were paused.
+    Frozen {
+        /// By whom.
+        by: String,
+        /// What they said.
+        note: String,
+    },
+    /// A calendar takes it out.
+    Excluded {
+        /// Which.
+        calendar: String,
+    },
+}
+
+/// Why a schedule has no fires any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It has no later time.
+    Over,
+    /// As many fires as it may have.
+    MaxFires,
+    /// The job was deleted, or has no schedule any more.
+    Deleted,
+}
+
+/// What a job's next decisions follow from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The schedule. `None`: the job has none any more.
+    pub spec: Option<Spec>,
+    /// From when a cadence without a start is counted: when the job first had a schedule.
+    pub anchor: UnixMs,
+    /// Each nominal time up to here has its answer, but those of `carried`.
+    pub cursor: UnixMs,
+    /// When the last run ended that was over then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_end: Option<UnixMs>,
+    /// Fires that got or will get a run, since the schedule was changed last.
+    pub accepted: u64,
+    /// Whether no fires come any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+    /// Fires that wait for runs to be over, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queued: Vec<Queued>,
+    /// Fires of an earlier schedule whose nominal time had come when it was changed, and whose opening had not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<Carried>,
+    /// Fires whose run is decided, and was not known to be open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unopened: Vec<Unopened>,
+}
+
+/// A fire that waits for runs to be over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// The nominal time.
+    pub at: UnixMs,
+    /// See [`Decision::Opened`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
+    /// What it waits for.
+    pub behind: Behind,
+    /// Whether it is among those of [`State::accepted`].
+    pub counted: bool,
+}
+
+/// A fire that was left over from an earlier schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The nominal time.
+    pub at: UnixMs,
+    /// When it is to open.
+    pub opens_at: UnixMs,
+    /// See [`Decision::Opened`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
+}
+
+/// A fire whose run is decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unopened {
+    /// The nominal time.
+    pub at: UnixMs,
+    /// The run.
+    pub run: RunId,
+}
+
+impl Span {
+    /// One nominal time.
+    pub fn one(at: UnixMs) -> Span {
+        Span {
+            first: at,
+            last: at,
+            count: 1,
+            more: false,
+        }
+    }
+}
+
+impl Decision {
+    /// What people and metrics call it: one word of a closed set.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Decision::Adopted => "adopted",
+            Decision::Confirmed => "confirmed",
+            Decision::Opened {
+                after: Some(after), ..
+            } if after.cancelled => "cancelled_previous",
+            Decision::Opened { .. } => "opened",
+            Decision::Queued { .. } => "queued",
+            Decision::Passed { why, .. } => why.word(),
+            Decision::Ended { .. } => "ended",
+        }
+    }
+
+    /// The nominal times that it is about, as intervals with both ends.
+    pub fn spans(&self) -> Vec<Span> {
+        match self {
+            Decision::Adopted | Decision::Confirmed => Vec::new(),
+            Decision::Opened { at, .. } | Decision::Queued { at, .. } => vec![Span::one(*at)],
+            Decision::Passed { span, .. } => vec![*span],
+            Decision::Ended { dropped, .. } => dropped.iter().copied().map(Span::one).collect(),
+        }
+    }
+}
+
+impl Why {
+    fn word(&self) -> &'static str {
+        match self {
+            Why::Overlap { .. } | Why::Replaced { .. } | Why::Full { .. } | Why::Missed => {
+                "skipped"
+            }
+            Why::Expired | Why::TooMany { .. } => "expired",
+            Why::Coalesced { .. } => "coalesced",
+            Why::Paused { .. } => "paused",
+            Why::Frozen { .. } => "frozen",
+            Why::Excluded { .. } => "excluded",
+        }
+    }
+}
+
+crate::wire::coded!(Record);

@@ -1,0 +1,218 @@
+//! Jobs that fire by the clock, with real processes: each nominal time has one answer and at most one run, whoever is
+//! killed.
+
+use std::time::Duration;
+
+use gridloom_shared::id::JobName;
+use gridloom_shared::schedule::record::Decision;
+use gridloom_tests::oracle::fires::Fires;
+use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::wait::eventually;
+
+const SOON: Duration = Duration::from_secs(40);
+/// Around a fire, which comes once a second.
+const AROUND: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2_500));
+
+/// A job of one shard that fires each second.
+async fn apply(stage: &Stage, sleep_ms: u64, schedule: &str) -> anyhow::Result<JobName> {
+    let text = format!(
+        "name = \"tick\"\nhandler = \"noop\"\n[params]\nsleep_ms = {sleep_ms}\n[schedule]\n{schedule}"
+    );
+    stage.apply(&text).await
+}
+
+/// Waits until so many decisions are called `word`.
+async fn decided(stage: &Stage, job: &JobName, word: &str, times: usize) -> anyhow::Result<Fires> {
+    let what = format!("{times} fires are {word}");
+    let found = eventually(SOON, &what, async || {
+        // Nothing can be read while the broker is away.
+        let fires = Fires::read(&stage.broker, job).await;
+        Ok(fires.is_ok_and(|fires| fires.count(word) >= times))
+    });
+    found.await?;
+    Fires::read(&stage.broker, job).await
+}
+
+/// Deletes the job and judges its fires once all that was opened is over.
+async fn judged(stage: &Stage, job: &JobName) -> anyhow::Result<Fires> {
+    stage.broker.jobs().delete(job.as_str(), None).await?;
+    eventually(SOON, "all is over", async || {
+        let fires = Fires::read(&stage.broker, job).await?;
+        let ended = fires.state().is_some_and(|state| state.ended);
+        let over = fires
+            .opened()
+            .all(|run| fires.runs.get(run).is_some_and(|(_, over)| *over));
+        Ok(ended && over)
+    })
+    .await?;
+    let fires = Fires::read(&stage.broker, job).await?;
+    fires.judge()?;
+    Ok(fires)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_second_has_one_run_while_leaders_are_killed() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = apply(
+            stage,
+            5,
+            "every = \"1s\"\noverlap = \"allow\"\nmisfire = { policy = \"run_all\" }",
+        )
+        .await?;
+        stage.start_all(1).await?;
+        stage.start_planner().await?;
+        decided(stage, &job, "opened", 2).await?;
+        for round in 0..4 {
+            let offset = stage.seed.between(AROUND.0, AROUND.1);
+            tokio::time::sleep(offset).await;
+            for planner in &mut stage.planners {
+                planner.kill().await?;
+            }
+            stage.free_leadership().await?;
+            stage.start_planner().await?;
+            let opened = Fires::read(&stage.broker, &job).await?.count("opened");
+            decided(stage, &job, "opened", opened + 2).await?;
+            assert!(stage.term().await? > round);
+        }
+        let fires = judged(stage, &job).await?;
+        assert_eq!(fires.count("expired") + fires.count("skipped"), 0);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_second_has_one_run_while_the_broker_is_killed() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = apply(
+            stage,
+            5,
+            "every = \"1s\"\noverlap = \"allow\"\nmisfire = { policy = \"run_all\" }",
+        )
+        .await?;
+        stage.start_all(1).await?;
+        for round in 1..4 {
+            decided(stage, &job, "opened", 3 * round).await?;
+            let offset = stage.seed.between(Duration::ZERO, Duration::from_secs(1));
+            tokio::time::sleep(offset).await;
+            stage.server.kill().await?;
+            stage.server.restart().await?;
+        }
+        decided(stage, &job, "opened", 14).await?;
+        let fires = judged(stage, &job).await?;
+        assert_eq!(fires.count("expired") + fires.count("skipped"), 0);
+        Ok(())
+    })
+    .await
+}
+
+/// Failures 4 and 7 of ElasticJob: fires of a job that runs collapse into one flag, and what was missed waits for the
+/// next fire.
+#[tokio::test(flavor = "multi_thread")]
+async fn fires_that_overlap_wait_in_order_and_missed_ones_are_made_up_for_at_once()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let job = apply(stage, 2_500, "every = \"1s\"\noverlap = \"queue_all\"\nqueue_max = 3\nmisfire = { policy = \"run_all\", max = 2 }").await?;
+        stage.start_all(1).await?;
+        let fires = decided(stage, &job, "skipped", 1).await?;
+        let queued = fires.state().map_or(0, |state| state.queued.len());
+        assert_eq!(queued, 3, "as many wait as may");
+        stage.planners[0].kill().await?;
+        stage.free_leadership().await?;
+        // Longer than a fire may be late.
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        stage.start_planner().await?;
+        decided(stage, &job, "expired", 1).await?;
+        let fires = judged(stage, &job).await?;
+        let in_order: Vec<_> = fires.opened().collect();
+        assert!(in_order.is_sorted(), "{in_order:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_is_open_ends_for_the_fire_that_cancels_it() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = apply(
+            stage,
+            60_000,
+            "every = \"2s\"\noverlap = \"cancel_running\"",
+        )
+        .await?;
+        stage.start_all(1).await?;
+        decided(stage, &job, "cancelled_previous", 2).await?;
+        stage.broker.jobs().delete(job.as_str(), None).await?;
+        let ended = async || {
+            let fires = Fires::read(&stage.broker, &job).await?;
+            Ok(fires.state().is_some_and(|state| state.ended))
+        };
+        eventually(SOON, "the schedule is over", ended).await?;
+        let fires = Fires::read(&stage.broker, &job).await?;
+        let cancelled = fires
+            .records
+            .iter()
+            .filter_map(|record| match &record.decision {
+                Decision::Opened {
+                    after: Some(after), ..
+                } => Some(&after.run),
+                _ => None,
+            });
+        for run in cancelled {
+            assert!(fires.runs[run].1, "{run} goes on");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn job_that_is_applied_again_fires_by_its_new_schedule_within_moments() -> anyhow::Result<()>
+{
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let job = apply(stage, 5, "cron = \"0 0 1 1 *\"").await?;
+        decided(stage, &job, "adopted", 1).await?;
+        apply(stage, 5, "every = \"1s\"").await?;
+        let fires = decided(stage, &job, "opened", 2).await?;
+        assert_eq!(fires.count("adopted"), 2);
+        // Without a schedule it is for submissions alone, and its runs by hand are frozen without one.
+        let plain = stage.apply("name = \"tick\"\nhandler = \"noop\"").await?;
+        decided(stage, &job, "ended", 1).await?;
+        let run = stage.submit(&plain, &serde_json::json!({})).await?;
+        stage.closed(&run, SOON).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_told_when_a_job_fires_and_what_became_of_each_fire() -> anyhow::Result<()> {
+    play(async |stage| {
+        let file = stage.dir().join("tick.toml");
+        let text = "name = \"tick\"\nhandler = \"noop\"\n[params]\nsleep_ms = 4_000\n[schedule]\nevery = \"2s\"\n";
+        std::fs::write(&file, text)?;
+        let path = file.to_str().unwrap_or_default();
+        let asked = ["job", "next", path, "--count", "3", "--from", "2026-12-01T00:00:00", "--json"];
+        let next = stage.cli(&asked, SOON).await?.succeeded()?.json()?;
+        assert_eq!(next.as_array().map(Vec::len), Some(3), "{next}");
+        stage.start_all(1).await?;
+        let applied = stage.cli(&["job", "apply", path], SOON).await?.succeeded()?;
+        assert!(applied.stdout.contains("fires every 2s"), "{}", applied.stdout);
+        assert_eq!(applied.stdout.matches("+00:00").count(), 5, "{}", applied.stdout);
+        let job = JobName::new("tick")?;
+        decided(stage, &job, "skipped", 1).await?;
+        let asked = ["job", "fires", "tick", "--decision", "skipped", "--json"];
+        let skipped = stage.cli(&asked, SOON).await?.succeeded()?.json()?;
+        let at = skipped[0]["scheduled_at"].as_str().unwrap_or_default();
+        let why = stage.cli(&["job", "why", "tick", at], SOON).await?.succeeded()?;
+        assert!(why.stdout.contains("skipped: run tick_"), "{}", why.stdout);
+        // A time at which it does not fire, and a job without a schedule.
+        let odd = stage.cli(&["job", "why", "tick", "2026-01-01T00:00:00Z"], SOON).await?;
+        assert_eq!(odd.code, 2, "{odd:?}");
+        stage.apply("name = \"plain\"\nhandler = \"noop\"").await?;
+        let plain = stage.cli(&["job", "next", "plain"], SOON).await?;
+        assert!(plain.stderr.contains("has no [schedule]"), "{plain:?}");
+        Ok(())
+    })
+    .await
+}
