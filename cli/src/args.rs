@@ -20,7 +20,7 @@ mod dead;
 mod job;
 
 pub use dead::{Chosen, Dead, DeadOf};
-pub use job::{FiresArgs, Job, NextArgs, WhyArgs};
+pub use job::{FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs};
 
 const START: &str = "\
 Start here:

@@ -106,7 +106,10 @@ scripts! {
     zones_changed;
     one:
     after_the_last_run
+    applied_with_a_clock_that_was_ahead
     at_times
+    deleted_while_nobody_led
+    edited_inside_an_excluded_stretch
     edited_while_paused
     ends
     excluded
@@ -116,6 +119,7 @@ scripts! {
     misfire_run_all
     misfire_run_once
     misfire_skip
+    missed_around_an_excluded_day
     moved_by_a_gap
     openings_that_fail
     paused_inside_a_freeze

@@ -11,6 +11,7 @@
 //! | [`dead`] | which shards have used up their attempts |
 //! | [`refused`] | which messages were refused or set aside |
 //! | [`jobs`] | which jobs are defined |
+//! | `pauses` | which schedules are paused (feature `schedules`) |
 //! | `fires` | what was decided of a job's fires (feature `schedules`) |
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
@@ -52,6 +53,8 @@ pub mod lost;
 #[cfg(feature = "runs")]
 #[cfg(test)]
 mod made_up;
+#[cfg(feature = "schedules")]
+pub mod pauses;
 #[cfg(feature = "runs")]
 pub mod planners;
 pub mod purged;

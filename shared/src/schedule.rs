@@ -10,6 +10,7 @@
 //! | [`spec`] | what a job says of all that |
 //! | [`calendar`] | which instants named days and times of day are |
 //! | [`plan`] | what follows: each nominal time, when it opens, and what takes it out |
+//! | [`pause`] | that nothing fires for a while |
 //! | [`record`] | what is written about fires, and what the next decisions follow from |
 //!
 //! A fire is known by its **nominal** time, an instant. Those of one schedule are strictly increasing.
@@ -22,6 +23,7 @@ mod days;
 pub mod every;
 mod field;
 pub mod moment;
+pub mod pause;
 pub mod plan;
 pub mod record;
 pub mod spec;

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use gridloom_shared::id::JobName;
+use gridloom_shared::schedule::pause::Missed;
 
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
@@ -27,6 +28,10 @@ pub enum Job {
     Fires(FiresArgs),
     /// Say what was decided of one fire, and why
     Why(WhyArgs),
+    /// Let a job's schedule fire nothing for a while
+    Pause(PauseArgs),
+    /// Let a job's schedule fire again
+    Resume(ResumeArgs),
     /// Delete a job; its runs stay
     Delete {
         /// The job
@@ -77,4 +82,61 @@ pub struct WhyArgs {
     pub job: JobName,
     /// The nominal time, by the clocks of the job's zone or with an offset
     pub time: String,
+}
+
+/// One job or all.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct WhichJobs {
+    /// The job
+    pub job: Option<JobName>,
+    /// All jobs of the namespace
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Flags of `job pause`.
+#[derive(Args, Debug)]
+pub struct PauseArgs {
+    /// Which.
+    #[command(flatten)]
+    pub which: WhichJobs,
+    /// Until then, by the clocks of the job's zone or with an offset [default: until it is resumed]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Why; shown to everybody, and on record of each fire that is held back
+    #[arg(long, value_name = "TEXT")]
+    pub note: String,
+}
+
+/// Flags of `job resume`.
+#[derive(Args, Debug)]
+pub struct ResumeArgs {
+    /// Which.
+    #[command(flatten)]
+    pub which: WhichJobs,
+    /// What becomes of the fires that were held back [default: what misfire of the job says]
+    #[arg(long, value_name = "WHICH")]
+    pub missed: Option<MissedFires>,
+}
+
+/// What becomes of fires that a pause held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MissedFires {
+    /// None gets a run
+    Skip,
+    /// The newest gets a run
+    Once,
+    /// Each gets a run, the newest 200 at most
+    All,
+}
+
+impl From<MissedFires> for Missed {
+    fn from(missed: MissedFires) -> Missed {
+        match missed {
+            MissedFires::Skip => Missed::Skip,
+            MissedFires::Once => Missed::Once,
+            MissedFires::All => Missed::All,
+        }
+    }
 }

@@ -19,6 +19,7 @@ use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Table, counted, grouped};
 
 mod clock;
+mod pause;
 
 /// What `apply` did with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +58,8 @@ pub async fn run(context: &Context, order: Job) -> anyhow::Result<Verdict> {
         Job::Next(args) => clock::next(context, &args).await?,
         Job::Fires(args) => clock::list(context, &args).await?,
         Job::Why(args) => clock::why(context, &args).await?,
+        Job::Pause(args) => pause::pause(context, &args).await?,
+        Job::Resume(args) => pause::resume(context, &args).await?,
         Job::Delete { job } => delete(context, &job).await?,
     }
     Ok(Verdict::Fine)
@@ -76,12 +79,6 @@ async fn apply(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
     context.output.show(&all, |output| {
         for applied in &all {
             output.say(format!("job {} {}", applied.job, applied.change.word()));
-            if let Some(spec) = specs
-                .get(applied.job)
-                .filter(|spec| spec.schedule.is_some())
-            {
-                clock::announce(output, spec);
-            }
         }
         if let [only] = all.as_slice() {
             output.note(format!(
@@ -90,6 +87,14 @@ async fn apply(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
             ));
         }
     });
+    if !context.output.is_json() {
+        for spec in specs.values().filter(|spec| spec.schedule.is_some()) {
+            if specs.len() > 1 {
+                context.output.say(format!("job {}", spec.name));
+            }
+            clock::announce(&context.output, &broker, spec).await?;
+        }
+    }
     Ok(())
 }
 
@@ -199,7 +204,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
                 .note(format!("job {} cannot be read: {}", job.name, chain(error)));
         }
     }
-    Ok(())
+    pause::tell(context, &broker, None).await
 }
 
 fn pages(grid: &GridSpec) -> String {
@@ -224,7 +229,7 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
             // Parameters that TOML cannot say.
             None => output.document(&document),
         });
-    Ok(())
+    pause::tell(context, &broker, Some(name)).await
 }
 
 async fn delete(context: &Context, name: &JobName) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 //! come before has its answer by the schedule of then, and nothing of before that is decided by the new one.
 
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::limits::UNOPENED_MAX;
 use gridloom_shared::schedule::Nominal;
 use gridloom_shared::schedule::record::{Carried, Decision, End, State};
 
@@ -15,11 +16,11 @@ pub(super) fn is_due(state: &State, world: &World) -> bool {
 
 /// The first schedule of a job.
 pub(super) fn first(world: &World) -> Option<Step> {
-    let definition = world.definition;
+    let since = world.since();
     let state = State {
-        spec: Some(definition.spec?.clone()),
-        anchor: definition.since,
-        cursor: definition.since,
+        spec: Some(world.definition.spec?.clone()),
+        anchor: since,
+        cursor: since,
         last_end: None,
         accepted: 0,
         ended: false,
@@ -32,7 +33,7 @@ pub(super) fn first(world: &World) -> Option<Step> {
 
 /// Another schedule, or none any more. All that was to be opened by now has its answer.
 pub(super) fn adopt(fires: &Fires, state: &State, world: &World) -> Step {
-    let since = world.definition.since;
+    let since = world.since();
     let come = come(fires, state, since);
     let mut after = State {
         spec: world.definition.spec.cloned(),
@@ -76,6 +77,7 @@ fn come(fires: &Fires, state: &State, since: UnixMs) -> impl Iterator<Item = Car
         (next.at <= since).then_some(next)
     };
     std::iter::successors(next(state.cursor), move |fire| next(fire.at))
+        .take(UNOPENED_MAX)
         .filter(|fire| fire.excluded.is_none())
         .map(|fire: Nominal| Carried {
             at: fire.at,

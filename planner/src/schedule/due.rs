@@ -24,7 +24,7 @@ pub(super) fn next(fires: &Fires, state: &State, world: &World) -> Option<Step> 
     }
     let (spec, plan) = (state.spec.as_ref()?, fires.plan.as_ref()?);
     let passed = match &next.excluded {
-        Some(calendar) => Some(excluded(plan, &next, calendar, world)),
+        Some(calendar) => Some(excluded(plan, state, &next, calendar, world)),
         None => region(plan, state, spec, &next, world)
             .and_then(|region| missed::passed(&region, plan, state, spec, &next, world.now)),
     };
@@ -53,19 +53,26 @@ pub(super) fn nominal(fires: &Fires, state: &State, world: &World) -> Option<Nom
 /// The last instant whose nominal time is the state's schedule's: an edit counts from when it was made.
 fn horizon(state: &State, world: &World) -> UnixMs {
     match change::is_due(state, world) {
-        true => world.definition.since,
+        true => world.since(),
         false => UnixMs(u64::MAX),
     }
 }
 
 /// How far the calendar takes out what has come.
-fn excluded(plan: &Plan, next: &Nominal, calendar: &String, world: &World) -> (UnixMs, Why) {
+fn excluded(
+    plan: &Plan,
+    state: &State,
+    next: &Nominal,
+    calendar: &String,
+    world: &World,
+) -> (UnixMs, Why) {
     let mut until = next.at;
     for _ in 0..FIRES_COUNTED_MAX {
         let Some(later) = plan.next_after(until) else {
             break;
         };
-        if later.excluded.as_ref() != Some(calendar) || later.opens_at > world.now {
+        let come = later.opens_at <= world.now && later.at <= horizon(state, world);
+        if later.excluded.as_ref() != Some(calendar) || !come {
             break;
         }
         until = later.at;
@@ -96,6 +103,10 @@ fn region(
             let last = end.map_or(world.now, |end| UnixMs(end.0 - 1));
             (last, policy, halt.why(), halt.missed.is_some())
         }
+        // Nothing is opened any more of a job that is gone.
+        None if world.definition.spec.is_none() => {
+            (world.now, MisfirePolicy::Skip, Why::Missed, false)
+        }
         None if next.opens_at + MISFIRE_GRACE < world.now => {
             let grace = u64::try_from(MISFIRE_GRACE.as_millis()).unwrap_or(u64::MAX);
             let late = UnixMs(world.now.0.saturating_sub(grace));
@@ -125,7 +136,14 @@ fn last_that_opened(plan: &Plan, after: UnixMs, opening: UnixMs) -> UnixMs {
     opened.map_or(after, |last| last.at)
 }
 
-fn pass(plan: &Plan, state: &State, next: &Nominal, until: UnixMs, why: Why) -> Step {
+fn pass(plan: &Plan, state: &State, next: &Nominal, mut until: UnixMs, why: Why) -> Step {
+    if next.excluded.is_none() {
+        // What a calendar takes out has an answer of its own.
+        let looked_at = usize::try_from(FIRES_COUNTED_MAX).unwrap_or(usize::MAX);
+        let mut come = plan.nominals_after(next.at).take(looked_at);
+        let out = come.find(|fire| fire.excluded.is_some() || fire.at > until);
+        until = out.map_or(until, |out| until.min(UnixMs(out.at.0 - 1)));
+    }
     let tally = plan.tally(state.cursor, until, FIRES_COUNTED_MAX);
     let (last, count) = match why {
         Why::Excluded { .. } => (until, tally.excluded),

@@ -83,6 +83,11 @@ impl Halt {
 }
 
 impl World<'_> {
+    /// Since when the definition is there; a clock that was wrong then says nothing of the time to come.
+    pub fn since(&self) -> UnixMs {
+        self.definition.since.min(self.now)
+    }
+
     /// The halt that lasts, the one that ends last if there are several.
     pub fn halted(&self) -> Option<&Halt> {
         let lasting = self.halts.iter().filter(|halt| halt.covers(self.now));

@@ -18,11 +18,15 @@ use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
+use gridloom_shared::limits::FIRES_KEPT_MAX;
+use gridloom_shared::schedule::MisfirePolicy;
+use gridloom_shared::schedule::pause::{Missed, Pause};
 use gridloom_shared::schedule::record::Record;
 use gridloom_shared::wire;
 
 use super::envoy::Envoy;
 use crate::alive::Signs;
+use crate::schedule::Halt;
 use job::Job;
 use roll::{Fact, Roll};
 
@@ -48,27 +52,68 @@ pub(super) async fn keep(envoy: Envoy, term: Term, (roll, open): (Roll, Vec<RunI
             }
         }
     };
-    let mut definitions = envoy.broker.jobs().watch_all();
+    // Whatever comes between must not break off a watch that is being attached.
+    let definitions = || Box::pin(envoy.broker.jobs().watch_all().into_stream());
+    let filter = envoy.broker.subjects().all_pauses();
+    let pauses = || Box::pin(envoy.broker.state().watch(filter).into_stream());
+    let (mut defined, mut paused) = (definitions(), pauses());
     loop {
         for fact in roll.take() {
             table.hear(fact);
         }
         table.advance(&signs).await;
         tokio::select! {
-            watched = definitions.next() => match watched {
+            Some(watched) = defined.next() => match watched {
                 Ok(Watched::Entry(entry)) => table.define(&entry),
                 Ok(Watched::CaughtUp) => table.know_all(),
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the definitions of jobs cannot be followed; reading them again");
                     tokio::time::sleep(PAUSE).await;
                     table.know_nothing();
-                    definitions = envoy.broker.jobs().watch_all();
+                    defined = definitions();
+                }
+            },
+            Some(watched) = paused.next() => match watched {
+                Ok(Watched::Entry(entry)) => table.pause(&entry),
+                Ok(Watched::CaughtUp) => table.knows_pauses = true,
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "the pauses of schedules cannot be followed; reading them again");
+                    tokio::time::sleep(PAUSE).await;
+                    table.knows_pauses = false;
+                    paused = pauses();
                 }
             },
             () = roll.told() => {}
             () = tokio::time::sleep(table.rest()) => {}
         }
     }
+}
+
+/// The pause that `value` says, written at `written`. One that makes no sense is none, and is told.
+fn halt(value: &[u8], written: UnixMs, frozen: bool) -> Option<Halt> {
+    let pause: Pause = match serde_json::from_slice(value) {
+        Ok(pause) => pause,
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "a pause makes no sense and holds nothing back");
+            return None;
+        }
+    };
+    let (from, until) = pause.span(written);
+    let missed = pause.resumed.and_then(|resumed| resumed.missed);
+    Some(Halt {
+        frozen,
+        from,
+        until,
+        by: pause.by,
+        note: pause.note,
+        missed: missed.map(|missed| match missed {
+            Missed::Skip => MisfirePolicy::Skip,
+            Missed::Once => MisfirePolicy::RunOnce,
+            Missed::All => MisfirePolicy::RunAll {
+                max: FIRES_KEPT_MAX,
+            },
+        }),
+    })
 }
 
 /// All jobs that have or had a schedule.
@@ -80,6 +125,14 @@ struct Table {
     open: HashMap<String, BTreeSet<RunId>>,
     /// Whether all definitions were seen: until then one that was not may still be there.
     whole: bool,
+    /// Whether those that were not seen then are still to be told that they are gone.
+    unseen: bool,
+    /// Whether all pauses were.
+    knows_pauses: bool,
+    /// Of all jobs.
+    freeze: Option<Halt>,
+    /// Of single jobs.
+    pauses: HashMap<JobName, Halt>,
     /// Jobs to be looked at before the next rest.
     touched: BTreeSet<JobName>,
     /// Jobs to be looked at then.
@@ -96,6 +149,10 @@ impl Table {
                 jobs: HashMap::new(),
                 open: HashMap::new(),
                 whole: false,
+                unseen: false,
+                knows_pauses: false,
+                freeze: None,
+                pauses: HashMap::new(),
                 touched: BTreeSet::new(),
                 due: BTreeSet::new(),
             },
@@ -149,10 +206,38 @@ impl Table {
     /// All definitions that are there were seen.
     fn know_all(&mut self) {
         self.whole = true;
-        for job in self.jobs.values_mut() {
-            job.is_known(self.envoy.clock.now());
-        }
+        self.unseen = true;
         self.touched.extend(self.jobs.keys().cloned());
+    }
+
+    /// A schedule was paused or resumed, or all were.
+    fn pause(&mut self, entry: &Entry) {
+        let Some(of) = self.envoy.broker.subjects().parse_pause_key(&entry.key) else {
+            return;
+        };
+        let halt = entry
+            .value
+            .as_deref()
+            .and_then(|value| halt(value, entry.at, of.is_none()));
+        match of {
+            None => {
+                self.freeze = halt;
+                self.touched.extend(self.jobs.keys().cloned());
+            }
+            Some(name) => {
+                match halt {
+                    Some(halt) => self.pauses.insert(name.clone(), halt),
+                    None => self.pauses.remove(&name),
+                };
+                self.touched.insert(name);
+            }
+        }
+    }
+
+    /// What holds back the fires of a job.
+    fn halts(&self, name: &JobName) -> Vec<Halt> {
+        let both = [self.freeze.as_ref(), self.pauses.get(name)];
+        both.into_iter().flatten().cloned().collect()
     }
 
     fn hear(&mut self, fact: Fact) {
@@ -176,9 +261,13 @@ impl Table {
     /// Decides and carries out all that is due.
     async fn advance(&mut self, signs: &Signs) {
         signs.give();
-        let Some(now) = self.envoy.clock.now().filter(|_| self.whole) else {
+        let known = self.whole && self.knows_pauses;
+        let Some(now) = self.envoy.clock.now().filter(|_| known) else {
             return;
         };
+        if std::mem::take(&mut self.unseen) {
+            self.jobs.values_mut().for_each(|job| job.is_known(now));
+        }
         while let Some((at, _)) = self.due.first()
             && *at <= now
             && let Some((_, name)) = self.due.pop_first()
@@ -191,6 +280,11 @@ impl Table {
             .filter_map(|name| self.jobs.remove(name))
             .collect();
         let (envoy, term) = (self.envoy.clone(), self.term);
+        let jobs = jobs.into_iter().map(|mut job| {
+            job.halts = self.halts(&job.name);
+            job
+        });
+        let jobs: Vec<Job> = jobs.collect();
         let settled = jobs.into_iter().map(|mut job| {
             let envoy = envoy.clone();
             async move {

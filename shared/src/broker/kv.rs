@@ -3,6 +3,7 @@
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
+use futures_util::Stream;
 
 use super::api::{ApiError, Fault};
 use super::connect::Broker;
@@ -376,6 +377,14 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// The watch as a stream, which never ends: what is under way lasts when a wait for the next is given up.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Watched, FollowError>> + Send {
+        futures_util::stream::unfold(self, |mut watch| async move {
+            let watched = watch.next().await;
+            Some((watched, watch))
+        })
+    }
+
     /// The next change. Never ends; may be dropped and called again without loss.
     pub async fn next(&mut self) -> Result<Watched, FollowError> {
         loop {

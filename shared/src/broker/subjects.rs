@@ -443,14 +443,22 @@ impl Subjects {
         "floor.>"
     }
 
-    /// Schedule state of `job`.
-    pub fn schedule_key(&self, job: &JobName) -> String {
-        format!("schedule.{job}")
+    /// That the schedule of `job` is paused; `None`: those of all jobs.
+    pub fn pause_key(&self, job: Option<&JobName>) -> String {
+        job.map_or_else(|| "pause.all".to_owned(), |job| format!("pause.job.{job}"))
     }
 
-    /// All schedule states.
-    pub fn all_schedules(&self) -> &'static str {
-        "schedule.*"
+    /// The job whose [`Subjects::pause_key`] `key` is: `Some(None)` for all jobs.
+    pub fn parse_pause_key(&self, key: &str) -> Option<Option<JobName>> {
+        match key.strip_prefix("pause.")? {
+            "all" => Some(None),
+            job => Some(Some(JobName::new(job.strip_prefix("job.")?).ok()?)),
+        }
+    }
+
+    /// All pauses, as a filter of keys.
+    pub fn all_pauses(&self) -> &'static str {
+        "pause.>"
     }
 }
 

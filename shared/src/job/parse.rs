@@ -45,7 +45,7 @@ mod syntax;
 
 pub use crate::duration::{DurationError, parse_duration, write_duration};
 #[cfg(feature = "schedules")]
-use crate::schedule::Spec;
+use crate::schedule::{Days, Spec};
 #[cfg(feature = "files")]
 pub use document::to_toml;
 pub use document::to_value;
@@ -252,13 +252,11 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
 /// What a schedule says that nobody carries out yet: refused, so that nobody relies on it.
 #[cfg(feature = "schedules")]
 fn later(spec: &Spec) -> Vec<(&'static str, &'static str)> {
-    let named = spec.calendars().next().is_some();
+    let named = |days: &[Days]| days.iter().any(|days| matches!(days, Days::Calendar(_)));
+    let calendars = "calendars with a name are not kept yet: name the dates here";
     let keys = [
-        (
-            named,
-            "only",
-            "calendars with a name are not kept yet: name the dates in `only` and `except`",
-        ),
+        (named(&spec.only), "only", calendars),
+        (named(&spec.except), "except", calendars),
         (
             spec.pause_after_failures.is_some(),
             "pause_after_failures",

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::ListError;
 use crate::broker::Broker;
+use crate::broker::log::ReadError;
 use crate::clock::UnixMs;
 use crate::id::{JobName, RunId};
 use crate::schedule::record::{Decision, End, Record, Span, State, Why};
@@ -74,6 +75,19 @@ pub async fn list(broker: &Broker, job: &JobName) -> Result<Fires, ListError> {
         }
     }
     Ok(fires)
+}
+
+/// The state of the schedule of `job`, as the last record has it.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn state(broker: &Broker, job: &JobName) -> Result<Option<State>, ReadError> {
+    let subjects = broker.subjects();
+    let last = broker
+        .last_of_leader(&subjects.history(), &subjects.fires(job))
+        .await?;
+    let record = last.and_then(|last| wire::decode::<Record>(&last.payload).ok());
+    Ok(record.map(|record| record.state))
 }
 
 impl Told {
@@ -172,7 +186,7 @@ fn passed(why: &Why) -> String {
             format!("it waited, and the fire of {} took its place", by.rfc3339())
         }
         Why::Full { waiting } => format!("{waiting} fires waited, as many as queue_max says"),
-        Why::Missed => "no planner was there to open it, and misfire.policy is \"skip\"".to_owned(),
+        Why::Missed => "no planner was there to open it in time".to_owned(),
         Why::Expired => "no planner was there while misfire.window lasted".to_owned(),
         Why::TooMany { max } => format!("more were missed than the {max} that are made up for"),
         Why::Coalesced { into } => format!(

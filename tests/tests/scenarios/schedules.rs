@@ -216,3 +216,48 @@ async fn people_are_told_when_a_job_fires_and_what_became_of_each_fire() -> anyh
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paused_schedule_opens_nothing_until_it_is_resumed() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = apply(stage, 5, "every = \"1s\"\noverlap = \"allow\"").await?;
+        stage.start_all(1).await?;
+        decided(stage, &job, "opened", 1).await?;
+        let note = ["--note", "the table is rebuilt"];
+        let pause = [&["job", "pause", "tick"][..], &note].concat();
+        stage.cli(&pause, SOON).await?.succeeded()?;
+        let shown = stage
+            .cli(&["job", "show", "tick"], SOON)
+            .await?
+            .succeeded()?;
+        assert!(shown.stderr.contains("the table is rebuilt"), "{shown:?}");
+        // What was on its way when it was paused is decided by now.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = Fires::read(&stage.broker, &job).await?.count("opened");
+        // A leader that was not there when it was paused knows of it, too.
+        stage.planners[0].kill().await?;
+        stage.free_leadership().await?;
+        stage.start_planner().await?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let after = Fires::read(&stage.broker, &job).await?.count("opened");
+        assert_eq!(after, before, "a paused schedule opened something");
+        stage
+            .cli(&["job", "resume", "tick", "--missed", "skip"], SOON)
+            .await?
+            .succeeded()?;
+        decided(stage, &job, "paused", 1).await?;
+        // All jobs.
+        let freeze = [&["job", "pause", "--all"][..], &note].concat();
+        stage.cli(&freeze, SOON).await?.succeeded()?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        stage
+            .cli(&["job", "resume", "--all", "--missed", "once"], SOON)
+            .await?
+            .succeeded()?;
+        let fires = decided(stage, &job, "coalesced", 1).await?;
+        decided(stage, &job, "opened", fires.count("opened") + 1).await?;
+        judged(stage, &job).await?;
+        Ok(())
+    })
+    .await
+}

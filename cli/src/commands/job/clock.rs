@@ -10,10 +10,12 @@ use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::fires::{self, Fires, Told};
 use gridloom_shared::reads::jobs;
-use gridloom_shared::schedule::{Moment, Nominal, Plan, Spec};
+use gridloom_shared::schedule::record::State;
+use gridloom_shared::schedule::{Moment, Nominal, Plan, Spec, When};
 use serde::Serialize;
 
 use super::super::{Context, installation};
+use super::pause;
 use crate::args::{FiresArgs, NextArgs, WhyArgs};
 use crate::fault::Misuse;
 use crate::output::{Align, Output, Table, counted};
@@ -32,47 +34,78 @@ struct Next {
 /// Says when a schedule fires next.
 pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<()> {
     let path = std::path::Path::new(&args.job);
-    let is_file = path.is_file();
-    let (spec, anchor) = if is_file {
-        let spec = super::read(path).map_err(|faults| Misuse::error(faults.join("\n")))?;
-        (schedule(&spec)?, None)
+    let (job, state) = if path.is_file() {
+        let job = super::read(path).map_err(|faults| Misuse::error(faults.join("\n")))?;
+        (job, None)
     } else {
-        let name: JobName = args.job.parse().map_err(|error| {
-            Misuse::error(format!("{}, or be a job file that is there", chain(&error)))
+        let name: JobName = args.job.parse().map_err(|_| {
+            Misuse::error(format!("there is neither a file nor a job {:?}", args.job))
         })?;
         let broker = context.ask().await?;
-        let spec = installation::job(&broker, &name).await?;
-        let state = fires::list(&broker, &name).await?.state;
-        (schedule(&spec)?, state.map(|state| state.anchor))
+        let job = installation::job(&broker, &name).await?;
+        pause::tell(context, &broker, Some(&name)).await?;
+        (job, fires::state(&broker, &name).await?)
     };
-    let plan = plan(&spec, "", anchor)?;
+    let spec = schedule(&job)?;
+    let plan = plan(&spec, job.name.as_str(), anchor(state.as_ref()))?;
     let from = match &args.from {
-        Some(text) => moment(&plan, text)?,
+        // That time is among those that are asked for.
+        Some(text) => UnixMs(moment(&plan, text)?.0.saturating_sub(1)),
         None => UnixMs::now(),
     };
-    let nominals: Vec<Nominal> = plan.nominals_after(from).take(args.count).collect();
-    let all: Vec<Next> = nominals
-        .iter()
-        .map(|nominal| shown(&plan, nominal))
-        .collect();
-    context.output.show(&all, |output| {
+    let coming = coming(&spec, &plan, state.as_ref(), from, args.count);
+    context.output.show(&coming, |output| {
         output.say(spec.words());
-        tell_next(output, &all, &plan);
+        tell_next(output, &coming, &plan);
     });
     Ok(())
 }
 
 /// Tells when a job that was applied fires next.
-pub(super) fn announce(output: &Output, job: &JobSpec) {
-    let Ok((spec, plan)) = schedule(job)
-        .and_then(|spec| plan(&spec, job.name.as_str(), None).map(|plan| (spec, plan)))
-    else {
-        return;
-    };
-    let nominals = plan.nominals_after(UnixMs::now()).take(TOLD);
-    let all: Vec<Next> = nominals.map(|nominal| shown(&plan, &nominal)).collect();
+pub(super) async fn announce(
+    output: &Output,
+    broker: &Broker,
+    job: &JobSpec,
+) -> anyhow::Result<()> {
+    let spec = schedule(job)?;
+    let state = fires::state(broker, &job.name).await?;
+    let plan = plan(&spec, job.name.as_str(), anchor(state.as_ref()))?;
     output.say(format!("fires {}", spec.words()));
-    tell_next(output, &all, &plan);
+    let coming = coming(&spec, &plan, state.as_ref(), UnixMs::now(), TOLD);
+    tell_next(output, &coming, &plan);
+    Ok(())
+}
+
+/// From when a cadence is counted: it goes on as it was, and one that is new begins now.
+fn anchor(state: Option<&State>) -> Option<UnixMs> {
+    let state = state.filter(|state| state.spec.is_some());
+    state.map(|state| state.anchor)
+}
+
+/// The fires that come, of which `max_fires` leaves only so many.
+fn coming(
+    spec: &Spec,
+    plan: &Plan,
+    state: Option<&State>,
+    from: UnixMs,
+    count: usize,
+) -> Vec<Next> {
+    let same = state.filter(|state| state.spec.as_ref() == Some(spec));
+    let left = match same {
+        Some(state) if state.ended => 0,
+        Some(state) => spec
+            .max_fires
+            .map_or(u64::MAX, |max| max.saturating_sub(state.accepted)),
+        None => spec.max_fires.unwrap_or(u64::MAX),
+    };
+    let mut left = usize::try_from(left).unwrap_or(usize::MAX);
+    let nominals = plan.nominals_after(from).take(count);
+    let nominals = nominals.take_while(|nominal| {
+        let comes = left > 0;
+        left = left.saturating_sub(usize::from(nominal.excluded.is_none()));
+        comes
+    });
+    nominals.map(|nominal| shown(plan, &nominal)).collect()
 }
 
 fn tell_next(output: &Output, all: &[Next], plan: &Plan) {
@@ -87,7 +120,7 @@ fn tell_next(output: &Output, all: &[Next], plan: &Plan) {
     }
     let none = match plan.after() {
         Some(_) => "each fire follows from the end of the run before it",
-        None => "no fires from then on",
+        None => "no fires come: all its times are past, or it has had as many as max_fires says",
     };
     output.table(&table, none);
 }
@@ -124,6 +157,20 @@ fn moment(plan: &Plan, text: &str) -> anyhow::Result<UnixMs> {
         .ok_or_else(|| Misuse::error(format!("{text:?} is no time of this schedule's zone")))
 }
 
+/// A time by the clocks of a job's zone; of one without a schedule, in UTC.
+pub(super) fn time_of(job: &JobSpec, text: &str) -> anyhow::Result<UnixMs> {
+    match job.schedule {
+        Some(_) => moment(&plan(&schedule(job)?, job.name.as_str(), None)?, text),
+        None => time_in_utc(text),
+    }
+}
+
+/// A time by the clocks of UTC.
+pub(super) fn time_in_utc(text: &str) -> anyhow::Result<UnixMs> {
+    let utc = Spec::new(When::Every { period_ms: 1_000 });
+    moment(&plan(&utc, "", None)?, text)
+}
+
 /// The fires on record, and the plan by which times are read: the job may be deleted.
 async fn on_record(broker: &Broker, job: &JobName) -> anyhow::Result<(Fires, Plan)> {
     let fires = fires::list(broker, job).await?;
@@ -131,7 +178,8 @@ async fn on_record(broker: &Broker, job: &JobName) -> anyhow::Result<(Fires, Pla
     let spec = match recorded {
         Some(spec) => Some(spec),
         None => match jobs::get(broker, job).await? {
-            Some(job) => Some(schedule(&job?)?),
+            Some(job) if fires.told.is_empty() => Some(schedule(&job?)?),
+            Some(_) => None,
             None if fires.told.is_empty() => {
                 return Err(installation::no_such_job(broker, job).await);
             }
@@ -139,7 +187,7 @@ async fn on_record(broker: &Broker, job: &JobName) -> anyhow::Result<(Fires, Pla
         },
     };
     let anchor = fires.state.as_ref().map(|state| state.anchor);
-    let utc = || Spec::new(gridloom_shared::schedule::When::Every { period_ms: 1_000 });
+    let utc = || Spec::new(When::Every { period_ms: 1_000 });
     let plan = plan(&spec.unwrap_or_else(utc), job.as_str(), anchor)?;
     Ok((fires, plan))
 }
@@ -248,7 +296,24 @@ fn unanswered(fires: &Fires, plan: &Plan, job: &JobName, at: UnixMs) -> String {
     let Some(state) = fires.state.as_ref().filter(|state| state.spec.is_some()) else {
         return format!("nothing is on record of {time}, and job {job} has no schedule in force");
     };
+    if let Some(carried) = state.carried.iter().find(|carried| carried.at == at) {
+        let opens_at = carried.opens_at.rfc3339();
+        return format!("{time} is of the schedule before, and opens at {opens_at}");
+    }
+    if state.ended {
+        return format!("nothing is on record of {time}, and the schedule of job {job} has ended");
+    }
+    if plan.after().is_some() {
+        return format!(
+            "nothing is on record of {time}: each fire of job {job} follows from the end of the run before it"
+        );
+    }
     match next {
+        Some(Nominal {
+            at: there,
+            excluded: Some(by),
+            ..
+        }) if there == at && at > state.cursor => format!("{time} is taken out by {by}"),
         Some(next) if next.at == at && at > state.cursor => {
             format!(
                 "{time} is not decided yet: it opens at {}",
@@ -259,7 +324,8 @@ fn unanswered(fires: &Fires, plan: &Plan, job: &JobName, at: UnixMs) -> String {
             "job {job} does not fire at {time}; the next time after it is {}",
             next.at.rfc3339()
         ),
-        Some(_) | None => format!(
+        None => format!("job {job} does not fire at {time} or later: its schedule ends before"),
+        Some(_) => format!(
             "nothing is on record of {time}: the schedule of then was another, or the record is older than what is kept"
         ),
     }

@@ -23,8 +23,12 @@ use super::super::envoy::Envoy;
 use super::roll::Fact;
 use crate::lead::event::Event as LeadEvent;
 use crate::open::{self, OpenError, Opening};
-use crate::schedule::{Definition, Fires, Runs, World};
+use crate::schedule::{Definition, Fires, Halt, Runs, World};
 
+/// Records of one job before others have their turn.
+const RECORDS: usize = 8;
+/// It is to be looked at with the next round, whatever time it is.
+const AT_ONCE: UnixMs = UnixMs(0);
 /// When something that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long the answer to an order or an opening is waited for.
@@ -59,8 +63,12 @@ pub(super) struct Job {
     /// Sequence of the last record of its fires: what the next one expects. 0: there is none.
     sequence: u64,
     runs: Runs,
+    /// What holds its fires back.
+    pub(super) halts: Vec<Halt>,
     /// Runs that were told to end, for a fire that waits for that.
     cancelled: BTreeSet<RunId>,
+    /// Why its fires wait, as it was told.
+    trouble: Option<String>,
     /// Its records make no sense, or a later leadership writes them.
     aside: bool,
 }
@@ -95,7 +103,9 @@ impl Job {
                 open,
                 ..Runs::default()
             },
+            halts: Vec::new(),
             cancelled: BTreeSet::new(),
+            trouble: None,
             aside: false,
             name,
         }
@@ -138,9 +148,9 @@ impl Job {
     }
 
     /// All definitions were seen.
-    pub(super) fn is_known(&mut self, now: Option<UnixMs>) {
+    pub(super) fn is_known(&mut self, now: UnixMs) {
         if matches!(self.defined, Defined::Unseen) {
-            self.defined = Defined::Gone(now.unwrap_or_default());
+            self.defined = Defined::Gone(now);
         }
     }
 
@@ -181,35 +191,56 @@ impl Job {
         }
     }
 
-    /// Records and carries out all that is due. Returns when it is to be looked at again.
+    /// Records and carries out what is due, a few records at once: other jobs wait meanwhile. Returns when it is to be
+    /// looked at again.
     pub(super) async fn settle(&mut self, envoy: &Envoy, term: Term) -> Option<UnixMs> {
-        let now = envoy.clock.now()?;
-        match self.try_settle(envoy, term).await {
-            Ok(()) => self
-                .world(now, term)
-                .and_then(|world| self.fires.wake(&world)),
+        let settled = self.try_settle(envoy, term).await;
+        let Some(now) = envoy.clock.now() else {
+            return Some(AT_ONCE);
+        };
+        match settled {
+            Ok(true) => Some(AT_ONCE),
+            Ok(false) => {
+                self.trouble = None;
+                let world = self.world(now, term)?;
+                self.fires.wake(&world)
+            }
             Err(error) => {
-                tracing::warn!(job = %self.name, error = %chain(&error), "its fires wait");
+                let trouble = chain(&error).to_string();
+                if self.trouble.as_ref() != Some(&trouble) {
+                    tracing::warn!(job = %self.name, error = trouble, "its fires wait");
+                }
+                self.trouble = Some(trouble);
                 Some(now + AGAIN)
             }
         }
     }
 
-    async fn try_settle(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
-        loop {
-            self.cancel(envoy, term).await?;
-            self.open(envoy, term).await?;
+    /// Whether there may be more to record.
+    async fn try_settle(&mut self, envoy: &Envoy, term: Term) -> Result<bool, SettleError> {
+        let mut carried_out = Ok(());
+        for _ in 0..RECORDS {
+            // What cannot be opened or cancelled for now must not keep others from being decided in time.
+            if carried_out.is_ok() {
+                carried_out = self.carry_out(envoy, term).await;
+            }
             let Some(now) = envoy.clock.now() else {
-                return Ok(());
+                return carried_out.map(|()| false);
             };
-            let Some(world) = self.world(now, term) else {
-                return Ok(());
-            };
-            let Some(record) = self.fires.decide(&world) else {
-                return Ok(());
+            let decided = self
+                .world(now, term)
+                .and_then(|world| self.fires.decide(&world));
+            let Some(record) = decided else {
+                return carried_out.map(|()| false);
             };
             self.append(&envoy.broker, term, record).await?;
         }
+        carried_out.map(|()| true)
+    }
+
+    async fn carry_out(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
+        self.cancel(envoy, term).await?;
+        self.open(envoy, term).await
     }
 
     /// What decisions depend on; `None` while they cannot be made.
@@ -229,7 +260,7 @@ impl Job {
             now,
             term,
             definition,
-            halts: &[],
+            halts: &self.halts,
             runs: &self.runs,
         })
     }
@@ -257,7 +288,8 @@ impl Job {
             Err(AppendError::Conflict { .. }) => {
                 let last = broker.last_of_leader(&stream, &subject).await?;
                 let Some(last) = last else {
-                    self.read(0, None);
+                    // The stream was lost: the next record brings back all that is known.
+                    self.sequence = 0;
                     return Ok(());
                 };
                 match wire::decode::<Record>(&last.payload) {

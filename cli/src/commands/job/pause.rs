@@ -1,0 +1,117 @@
+//! `job pause` and `job resume`: that nothing fires for a while, of one job or of all.
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::JobName;
+use gridloom_shared::reads::pauses;
+use gridloom_shared::schedule::pause::Pause;
+
+use super::super::{Context, installation};
+use super::clock;
+use crate::args::{PauseArgs, ResumeArgs, WhichJobs};
+use crate::fault::Misuse;
+
+/// Pauses a schedule, or all.
+pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result<()> {
+    let broker = context.ask().await?;
+    let job = which(&broker, &args.which).await?;
+    let until = match &args.until {
+        Some(text) => Some(until(&broker, job, text).await?),
+        None => None,
+    };
+    let pause = Pause {
+        by: who(),
+        note: args.note.clone(),
+        from: None,
+        until,
+        resumed: None,
+    };
+    let changed = pauses::pause(&broker, job, &pause).await?;
+    let document = serde_json::json!({ "job": job, "paused": true, "changed": changed });
+    context.output.show(&document, |output| {
+        let end = until.map(|until| format!(" until {}", until.rfc3339()));
+        let (what, of) = (named(job), end.unwrap_or_default());
+        output.say(match changed {
+            true => format!("{what} paused{of}; runs that are open go on"),
+            false => format!("{what} paused already: resume first to say another note or end"),
+        });
+    });
+    Ok(())
+}
+
+/// Ends a pause.
+pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> anyhow::Result<()> {
+    let broker = context.ask().await?;
+    let job = which(&broker, &args.which).await?;
+    let missed = args.missed.map(Into::into);
+    let changed = pauses::resume(&broker, job, who(), missed).await?;
+    let document = serde_json::json!({ "job": job, "paused": false, "changed": changed });
+    context.output.show(&document, |output| {
+        let what = named(job);
+        output.say(match changed {
+            true => format!("{what} resumed"),
+            false => format!("{what} not paused"),
+        });
+    });
+    Ok(())
+}
+
+/// Tells of pauses that last: of all jobs, and of `job` (or of any, where none is named).
+pub(super) async fn tell(
+    context: &Context,
+    broker: &Broker,
+    job: Option<&JobName>,
+) -> anyhow::Result<()> {
+    for paused in pauses::list(broker).await? {
+        if job.is_some() && paused.job.is_some() && paused.job.as_ref() != job {
+            continue;
+        }
+        let what = named(paused.job.as_ref());
+        let (since, pause) = (paused.since().rfc3339(), &paused.pause);
+        let end = pause
+            .until
+            .map(|until| format!(" until {}", until.rfc3339()));
+        let end = end.unwrap_or_default();
+        context.output.note(format!(
+            "{what} paused by {} since {since}{end}: {}",
+            pause.by, pause.note
+        ));
+    }
+    Ok(())
+}
+
+async fn which<'a>(broker: &Broker, which: &'a WhichJobs) -> anyhow::Result<Option<&'a JobName>> {
+    if let Some(job) = &which.job {
+        installation::job(broker, job).await?;
+    }
+    Ok(which.job.as_ref())
+}
+
+async fn until(broker: &Broker, job: Option<&JobName>, text: &str) -> anyhow::Result<UnixMs> {
+    let until = match job {
+        Some(job) => clock::time_of(&installation::job(broker, job).await?, text)?,
+        None => clock::time_in_utc(text)?,
+    };
+    if until <= UnixMs::now() {
+        return Err(Misuse::error(format!(
+            "--until {text} lies back: name a time that is to come, or leave it out"
+        )));
+    }
+    Ok(until)
+}
+
+fn named(job: Option<&JobName>) -> String {
+    job.map_or_else(
+        || "the schedules of all jobs are".to_owned(),
+        |job| format!("the schedule of job {job} is"),
+    )
+}
+
+/// Who gives the order, as their system calls them.
+fn who() -> String {
+    let names = ["USER", "LOGNAME"].into_iter();
+    let mut found = names.filter_map(|name| std::env::var(name).ok());
+    found
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| "somebody".to_owned())
+}
