@@ -6,6 +6,7 @@
 //! | [`field`] | what runs, and what was done to it |
 //! | [`fault`] | what goes wrong |
 //! | [`load`] | which work there is |
+//! | [`ticks`] | what fires by the clock meanwhile |
 //! | [`steady`] | how fast work goes on |
 //! | [`verdict`] | what is right |
 
@@ -26,6 +27,7 @@ pub mod fault;
 pub mod field;
 pub mod load;
 pub mod steady;
+pub mod ticks;
 pub mod verdict;
 
 use fault::{Fault, SETTLES_MOST, Strike, Twice};
@@ -58,6 +60,8 @@ pub struct Options {
     pub cluster: bool,
     /// What may go wrong; with nothing, all periods are quiet.
     pub faults: Vec<Fault>,
+    /// Whether jobs fire by the clock meanwhile.
+    pub ticks: bool,
     /// Where to keep what processes wrote.
     pub logs: Option<PathBuf>,
 }
@@ -97,6 +101,7 @@ async fn play(
         &mut load_seed,
     )
     .await?;
+    let ticking = ticks::start(&field.broker, options.ticks).await?;
     let mut times = Times::default();
     let mut twice = Twice::new();
     warm(field, &load).await?;
@@ -119,20 +124,15 @@ async fn play(
         sleep(pause).await;
     }
     times.healed = UnixMs::now();
-    say(format!(
-        "{:6.1} s all is healed",
-        begun.elapsed().as_secs_f32()
-    ));
+    tell(say, begun, "all is healed");
     sleep_until(settled).await;
     measure(field, &mut times, MEASURED, Some(&last)).await;
     if !load.drain(DRAIN, &field.pulse).await {
         bail!("{}", stuck(field, &load).await);
     }
     times.lost = field.pulse.lost();
-    say(format!(
-        "{:6.1} s all is drained",
-        begun.elapsed().as_secs_f32()
-    ));
+    tell(say, begun, "all is drained");
+    let broken = ticks::judge(&field.broker, &ticking, say).await?;
     field.all_whole()?;
     let asked = load.asked();
     let mut tally = Box::pin(verdict::judge(
@@ -145,10 +145,15 @@ async fn play(
         options.seed,
     ))
     .await?;
+    tally.breaches.extend(broken);
     tally
         .breaches
         .extend(verdict::effects(&field.database(), field.postgres(), &asked).await?);
     Ok(tally)
+}
+
+fn tell(say: &(dyn Fn(String) + Sync), begun: Instant, what: &str) {
+    say(format!("{:6.1} s {what}", begun.elapsed().as_secs_f32()));
 }
 
 /// Waits until every steady worker has committed something.

@@ -181,6 +181,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
             ("slices", Align::Right),
             ("pages", Align::Left),
             ("attempts", Align::Right),
+            ("fires", Align::Left),
         ]);
         for spec in stored.iter().filter_map(|job| job.spec.as_ref().ok()) {
             table.row([
@@ -190,6 +191,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
                 grouped(spec.grid.slices.into()),
                 pages(&spec.grid),
                 spec.retry.max_attempts.to_string(),
+                clock::words(spec),
             ]);
         }
         output.table(

@@ -6,6 +6,7 @@ use super::ListError;
 use crate::broker::Broker;
 use crate::broker::log::ReadError;
 use crate::clock::UnixMs;
+use crate::duration::write_duration;
 use crate::id::{JobName, RunId};
 use crate::schedule::record::{Decision, End, Record, Span, State, Why};
 use crate::wire;
@@ -66,7 +67,9 @@ pub async fn list(broker: &Broker, job: &JobName) -> Result<Fires, ListError> {
                 Ok(record) => {
                     // What was opened is told where it was decided.
                     if record.decision != Decision::Confirmed {
-                        fires.told.push(Told::of(&record));
+                        let before = fires.state.as_ref();
+                        let before = before.and_then(|state| state.spec.as_ref());
+                        fires.told.push(Told::of(&record, before.is_none()));
                     }
                     fires.state = Some(record.state);
                 }
@@ -91,7 +94,8 @@ pub async fn state(broker: &Broker, job: &JobName) -> Result<Option<State>, Read
 }
 
 impl Told {
-    fn of(record: &Record) -> Told {
+    /// `begins`: there was no schedule before it.
+    fn of(record: &Record, begins: bool) -> Told {
         let decision = &record.decision;
         let spans = decision.spans();
         let first = spans.first().map(|span| span.first);
@@ -110,7 +114,7 @@ impl Told {
             },
             decided_at: record.at.rfc3339(),
             term: record.term.0,
-            why: why(record),
+            why: why(record, begins),
             spans,
         }
     }
@@ -123,7 +127,7 @@ impl Told {
 }
 
 /// Why, as a sentence without its end.
-fn why(record: &Record) -> String {
+fn why(record: &Record, begins: bool) -> String {
     match &record.decision {
         Decision::Adopted => {
             let carried = record.state.carried.len();
@@ -133,7 +137,8 @@ fn why(record: &Record) -> String {
                 1 => "; one fire of the schedule before it is still to open".to_owned(),
                 _ => format!("; {carried} fires of the schedule before it are still to open"),
             };
-            format!("the job has another schedule, which counts from {since}{more}")
+            let which = if begins { "a" } else { "another" };
+            format!("the job has {which} schedule, for what comes after {since}{more}")
         }
         Decision::Confirmed => "what was decided is open".to_owned(),
         Decision::Opened {
@@ -149,7 +154,10 @@ fn why(record: &Record) -> String {
                 }
                 (_, Some(after)) => format!("it waited, and run {} is over", after.run),
                 (0..1_000, None) => "it was due".to_owned(),
-                (late, None) => format!("it was due, {} ms before", late),
+                (late, None) => {
+                    let late = write_duration(late / 1_000 * 1_000);
+                    format!("it was due; its run was opened {late} after that")
+                }
             };
             if let Some(from) = moved_from {
                 text.push_str(&format!("; moved from {from}, which clocks leave out"));

@@ -62,6 +62,7 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
         lasts: Duration::from_secs(60),
         cluster: false,
         faults: Vec::new(),
+        ticks: true,
         logs: None,
     };
     let mut only = None;

@@ -70,6 +70,13 @@ impl Fires {
             })
     }
 
+    /// Whether the schedule has ended, and all that it opened is over.
+    pub fn are_over(&self) -> bool {
+        let ended = self.state().is_some_and(|state| state.ended);
+        let over = |run| self.runs.get(run).is_some_and(|(_, over)| *over);
+        ended && self.opened().all(over)
+    }
+
     /// How many decisions are called so.
     pub fn count(&self, word: &str) -> usize {
         let words = self.records.iter().map(|record| record.decision.word());

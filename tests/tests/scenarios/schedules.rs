@@ -37,12 +37,7 @@ async fn decided(stage: &Stage, job: &JobName, word: &str, times: usize) -> anyh
 async fn judged(stage: &Stage, job: &JobName) -> anyhow::Result<Fires> {
     stage.broker.jobs().delete(job.as_str(), None).await?;
     eventually(SOON, "all is over", async || {
-        let fires = Fires::read(&stage.broker, job).await?;
-        let ended = fires.state().is_some_and(|state| state.ended);
-        let over = fires
-            .opened()
-            .all(|run| fires.runs.get(run).is_some_and(|(_, over)| *over));
-        Ok(ended && over)
+        Ok(Fires::read(&stage.broker, job).await?.are_over())
     })
     .await?;
     let fires = Fires::read(&stage.broker, job).await?;

@@ -134,6 +134,13 @@ fn shown(plan: &Plan, nominal: &Nominal) -> Next {
     }
 }
 
+/// A job's schedule in words; nothing where it has none.
+pub(super) fn words(job: &JobSpec) -> String {
+    let spec = job.schedule.clone().map(Spec::try_from);
+    spec.and_then(Result::ok)
+        .map_or_else(String::new, |spec| spec.words())
+}
+
 fn schedule(job: &JobSpec) -> anyhow::Result<Spec> {
     let Some(value) = job.schedule.clone() else {
         return Err(Misuse::error(format!(
