@@ -31,7 +31,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::limits::{CONFIRMED_WITHIN, UNOPENED_MAX};
 use gridloom_shared::schedule::Plan;
-use gridloom_shared::schedule::record::{Decision, Record, State};
+use gridloom_shared::schedule::record::{Decision, Record, State, Unopened};
 
 mod change;
 mod due;
@@ -84,7 +84,7 @@ impl Fires {
         if self.is_stuck(state, world) {
             return None;
         }
-        let changed = change::is_due(state, world);
+        let changed = world.changes(state);
         let halted = world.halted().is_some();
         if !halted {
             let free = overlap::freed(self, state, world);
@@ -140,11 +140,8 @@ impl Fires {
 
     /// The runs that are to be opened: decided, and not known to have been.
     pub fn to_open(&self, world: &World) -> Vec<(UnixMs, RunId)> {
-        let unopened = self.state.iter().flat_map(|state| &state.unopened);
-        unopened
-            .filter(|fire| !world.runs.knows(&fire.run))
-            .map(|fire| (fire.at, fire.run.clone()))
-            .collect()
+        let unopened = self.state.iter().flat_map(|state| unopened(state, world));
+        unopened.map(|fire| (fire.at, fire.run.clone())).collect()
     }
 
     /// The runs that are to be cancelled, as a fire waits for that.
@@ -159,14 +156,18 @@ impl Fires {
 
     /// A run of the job that is open or about to be.
     fn busy(&self, state: &State, world: &World) -> Option<RunId> {
-        let unopened = state.unopened.iter().map(|fire| &fire.run);
-        let coming = unopened.filter(|run| !world.runs.knows(run));
+        let coming = unopened(state, world).map(|fire| &fire.run);
         world.runs.open.iter().chain(coming).next().cloned()
     }
 
     /// Whether as many runs wait to be opened as may.
     fn is_stuck(&self, state: &State, world: &World) -> bool {
-        let unopened = state.unopened.iter();
-        unopened.filter(|fire| !world.runs.knows(&fire.run)).count() >= UNOPENED_MAX
+        unopened(state, world).count() >= UNOPENED_MAX
     }
+}
+
+/// Fires whose run is decided, and is not known to have been opened.
+fn unopened<'a>(state: &'a State, world: &'a World) -> impl Iterator<Item = &'a Unopened> {
+    let all = state.unopened.iter();
+    all.filter(|fire| !world.runs.knows(&fire.run))
 }

@@ -20,6 +20,7 @@ use crate::output::{Align, Table, counted, grouped};
 
 mod clock;
 mod pause;
+mod times;
 
 /// What `apply` did with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -9,11 +9,6 @@ use gridloom_shared::schedule::record::{Carried, Decision, End, State};
 use super::world::World;
 use super::{Fires, Step, due};
 
-/// Whether the definition has another schedule than the state.
-pub(super) fn is_due(state: &State, world: &World) -> bool {
-    state.spec.as_ref() != world.definition.spec
-}
-
 /// The first schedule of a job.
 pub(super) fn first(world: &World) -> Option<Step> {
     let since = world.since();
@@ -71,7 +66,7 @@ fn come(fires: &Fires, state: &State, since: UnixMs) -> impl Iterator<Item = Car
     let plan = fires
         .plan
         .as_ref()
-        .filter(|_| !state.ended && !is_enough(state));
+        .filter(|_| !state.ended && !state.has_enough());
     let next = move |after: UnixMs| {
         let next = plan?.next_after(after)?;
         (next.at <= since).then_some(next)
@@ -86,18 +81,12 @@ fn come(fires: &Fires, state: &State, since: UnixMs) -> impl Iterator<Item = Car
         })
 }
 
-/// Whether as many fires were accepted as the schedule may have.
-pub(super) fn is_enough(state: &State) -> bool {
-    let max = state.spec.as_ref().and_then(|spec| spec.max_fires);
-    max.is_some_and(|max| state.accepted >= max)
-}
-
 /// The end of a schedule that has no later fire.
 pub(super) fn end(fires: &Fires, state: &State, world: &World) -> Option<Step> {
     if state.ended || state.spec.is_none() || !state.carried.is_empty() {
         return None;
     }
-    let why = if is_enough(state) {
+    let why = if state.has_enough() {
         End::MaxFires
     } else {
         let plan = fires.plan.as_ref()?;

@@ -8,7 +8,7 @@ use gridloom_shared::schedule::{MisfirePolicy, Nominal, Plan, Spec};
 use super::missed::{self, Region};
 use super::overlap::{self, Fire};
 use super::world::World;
-use super::{Fires, Step, change};
+use super::{Fires, Step};
 
 /// The decision about the next fire whose opening has come.
 pub(super) fn next(fires: &Fires, state: &State, world: &World) -> Option<Step> {
@@ -36,7 +36,7 @@ pub(super) fn next(fires: &Fires, state: &State, world: &World) -> Option<Step> 
 
 /// The next nominal time, whether it has come or not.
 pub(super) fn nominal(fires: &Fires, state: &State, world: &World) -> Option<Nominal> {
-    if state.ended || change::is_enough(state) {
+    if state.ended || state.has_enough() {
         return None;
     }
     let plan = fires.plan.as_ref()?;
@@ -52,7 +52,7 @@ pub(super) fn nominal(fires: &Fires, state: &State, world: &World) -> Option<Nom
 
 /// The last instant whose nominal time is the state's schedule's: an edit counts from when it was made.
 fn horizon(state: &State, world: &World) -> UnixMs {
-    match change::is_due(state, world) {
+    match world.changes(state) {
         true => world.since(),
         false => UnixMs(u64::MAX),
     }

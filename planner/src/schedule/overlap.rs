@@ -58,14 +58,15 @@ impl Fire {
 
 /// Opens the fire that waited longest, where nothing is in its way any more.
 pub(super) fn freed(fires: &Fires, state: &State, world: &World) -> Option<Step> {
-    let first = state.queued.first()?;
+    if state.queued.is_empty() {
+        return None;
+    }
     let allowed = state.spec.as_ref()?.overlap == OverlapPolicy::Allow;
     if !allowed && fires.busy(state, world).is_some() {
         return None;
     }
     let mut state = state.clone();
     let fire = state.queued.remove(0);
-    debug_assert_eq!(fire.at, first.at);
     let (at, moved_from) = (fire.at, fire.moved_from);
     Some(open(fires, state, at, moved_from, Some(fire.behind)))
 }

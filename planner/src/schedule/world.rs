@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{RunId, Term};
-use gridloom_shared::schedule::record::Why;
+use gridloom_shared::schedule::record::{State, Why};
 use gridloom_shared::schedule::{MisfirePolicy, Spec};
 
 /// The situation of a job.
@@ -83,6 +83,11 @@ impl Halt {
 }
 
 impl World<'_> {
+    /// Whether the definition has another schedule than the state.
+    pub fn changes(&self, state: &State) -> bool {
+        state.spec.as_ref() != self.definition.spec
+    }
+
     /// Since when the definition is there; a clock that was wrong then says nothing of the time to come.
     pub fn since(&self) -> UnixMs {
         self.definition.since.min(self.now)

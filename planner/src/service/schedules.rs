@@ -21,8 +21,6 @@ use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::limits::FIRES_KEPT_MAX;
 use gridloom_shared::schedule::MisfirePolicy;
 use gridloom_shared::schedule::pause::{Missed, Pause};
-use gridloom_shared::schedule::record::Record;
-use gridloom_shared::wire;
 
 use super::envoy::Envoy;
 use crate::alive::Signs;
@@ -166,12 +164,9 @@ impl Table {
             let Some(name) = subjects.parse_fires(&record.subject) else {
                 continue;
             };
-            match wire::decode::<Record>(&record.payload) {
-                Ok(last) => table.job(&name).read(record.seq, Some(last)),
-                Err(error) => {
-                    tracing::error!(job = %name, error = %chain(&error), "the record of its fires makes no sense: nothing of it is opened");
-                    table.job(&name).set_aside();
-                }
+            let job = table.job(&name);
+            if let Some(last) = job.understand(&record.payload) {
+                job.read(record.seq, last);
             }
         }
         Ok(table)

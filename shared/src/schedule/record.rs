@@ -219,6 +219,14 @@ pub struct Unopened {
     pub run: RunId,
 }
 
+impl State {
+    /// Whether as many fires were accepted as the schedule may have.
+    pub fn has_enough(&self) -> bool {
+        let max = self.spec.as_ref().and_then(|spec| spec.max_fires);
+        max.is_some_and(|max| self.accepted >= max)
+    }
+}
+
 impl Span {
     /// One nominal time.
     pub fn one(at: UnixMs) -> Span {

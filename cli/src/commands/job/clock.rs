@@ -1,21 +1,18 @@
 //! When a job fires, and what was decided of its fires: `job next`, `job fires`, `job why`.
 
-use std::collections::BTreeMap;
-
-use anyhow::Context as _;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::fires::{self, Fires, Told};
 use gridloom_shared::reads::jobs;
 use gridloom_shared::schedule::record::State;
-use gridloom_shared::schedule::{Moment, Nominal, Plan, Spec, When};
+use gridloom_shared::schedule::{Nominal, Plan, Spec};
 use serde::Serialize;
 
 use super::super::{Context, installation};
 use super::pause;
+use super::times::{moment, plan, schedule, utc};
 use crate::args::{FiresArgs, NextArgs, WhyArgs};
 use crate::fault::Misuse;
 use crate::output::{Align, Output, Table, counted};
@@ -141,43 +138,6 @@ pub(super) fn words(job: &JobSpec) -> String {
         .map_or_else(String::new, |spec| spec.words())
 }
 
-fn schedule(job: &JobSpec) -> anyhow::Result<Spec> {
-    let Some(value) = job.schedule.clone() else {
-        return Err(Misuse::error(format!(
-            "job {} has no [schedule]: its runs are started by gridloom run and by submissions",
-            job.name
-        )));
-    };
-    Spec::try_from(value).with_context(|| format!("read the schedule of job {}", job.name))
-}
-
-fn plan(spec: &Spec, job: &str, anchor: Option<UnixMs>) -> anyhow::Result<Plan> {
-    let anchor = anchor.unwrap_or_else(UnixMs::now);
-    Ok(Plan::new(spec, job, &BTreeMap::new(), anchor)?)
-}
-
-fn moment(plan: &Plan, text: &str) -> anyhow::Result<UnixMs> {
-    let moment: Moment = text
-        .parse()
-        .map_err(|error| Misuse::error(format!("{text:?} {}", chain(&error))))?;
-    plan.instant(moment)
-        .ok_or_else(|| Misuse::error(format!("{text:?} is no time of this schedule's zone")))
-}
-
-/// A time by the clocks of a job's zone; of one without a schedule, in UTC.
-pub(super) fn time_of(job: &JobSpec, text: &str) -> anyhow::Result<UnixMs> {
-    match job.schedule {
-        Some(_) => moment(&plan(&schedule(job)?, job.name.as_str(), None)?, text),
-        None => time_in_utc(text),
-    }
-}
-
-/// A time by the clocks of UTC.
-pub(super) fn time_in_utc(text: &str) -> anyhow::Result<UnixMs> {
-    let utc = Spec::new(When::Every { period_ms: 1_000 });
-    moment(&plan(&utc, "", None)?, text)
-}
-
 /// The fires on record, and the plan by which times are read: the job may be deleted.
 async fn on_record(broker: &Broker, job: &JobName) -> anyhow::Result<(Fires, Plan)> {
     let fires = fires::list(broker, job).await?;
@@ -194,7 +154,6 @@ async fn on_record(broker: &Broker, job: &JobName) -> anyhow::Result<(Fires, Pla
         },
     };
     let anchor = fires.state.as_ref().map(|state| state.anchor);
-    let utc = || Spec::new(When::Every { period_ms: 1_000 });
     let plan = plan(&spec.unwrap_or_else(utc), job.as_str(), anchor)?;
     Ok((fires, plan))
 }

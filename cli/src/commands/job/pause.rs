@@ -7,7 +7,7 @@ use gridloom_shared::reads::pauses;
 use gridloom_shared::schedule::pause::Pause;
 
 use super::super::{Context, installation};
-use super::clock;
+use super::times::{time_in_utc, time_of};
 use crate::args::{PauseArgs, ResumeArgs, WhichJobs};
 use crate::fault::Misuse;
 
@@ -89,8 +89,8 @@ async fn which<'a>(broker: &Broker, which: &'a WhichJobs) -> anyhow::Result<Opti
 
 async fn until(broker: &Broker, job: Option<&JobName>, text: &str) -> anyhow::Result<UnixMs> {
     let until = match job {
-        Some(job) => clock::time_of(&installation::job(broker, job).await?, text)?,
-        None => clock::time_in_utc(text)?,
+        Some(job) => time_of(&installation::job(broker, job).await?, text)?,
+        None => time_in_utc(text)?,
     };
     if until <= UnixMs::now() {
         return Err(Misuse::error(format!(

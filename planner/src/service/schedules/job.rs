@@ -112,16 +112,22 @@ impl Job {
     }
 
     /// `last` is the last record of its fires, at `sequence`.
-    pub(super) fn read(&mut self, sequence: u64, last: Option<Record>) {
-        let state = last.map(|record| record.state);
-        let plan = state.as_ref().and_then(|state| self.plan(state));
-        self.fires = Fires::new(self.name.clone(), state, plan);
+    pub(super) fn read(&mut self, sequence: u64, last: Record) {
+        let plan = self.plan(&last.state);
+        self.fires = Fires::new(self.name.clone(), Some(last.state), plan);
         self.sequence = sequence;
     }
 
-    /// Nothing of it is decided any more by this leadership.
-    pub(super) fn set_aside(&mut self) {
-        self.aside = true;
+    /// The record in these bytes. Where they are none, nothing of the job is decided any more by this leadership.
+    pub(super) fn understand(&mut self, payload: &[u8]) -> Option<Record> {
+        match wire::decode(payload) {
+            Ok(record) => Some(record),
+            Err(error) => {
+                tracing::error!(job = %self.name, error = %chain(&error), "the record of its fires makes no sense: nothing of it is opened");
+                self.aside = true;
+                None
+            }
+        }
     }
 
     pub(super) fn define(&mut self, entry: &Entry) {
@@ -292,13 +298,10 @@ impl Job {
                     self.sequence = 0;
                     return Ok(());
                 };
-                match wire::decode::<Record>(&last.payload) {
-                    Ok(record) if record.term > term => self.set_aside(),
-                    Ok(record) => self.read(last.seq, Some(record)),
-                    Err(error) => {
-                        tracing::error!(job = %self.name, error = %chain(&error), "the record of its fires makes no sense: nothing of it is opened");
-                        self.set_aside();
-                    }
+                match self.understand(&last.payload) {
+                    Some(record) if record.term > term => self.aside = true,
+                    Some(record) => self.read(last.seq, record),
+                    None => {}
                 }
             }
             Err(error) => return Err(error.into()),

@@ -1,0 +1,55 @@
+//! A job's schedule, and the times that people type, by the clocks of its zone.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::schedule::{Moment, Plan, Spec, When};
+
+use crate::fault::Misuse;
+
+/// A job's schedule.
+pub(super) fn schedule(job: &JobSpec) -> anyhow::Result<Spec> {
+    let Some(value) = job.schedule.clone() else {
+        return Err(Misuse::error(format!(
+            "job {} has no [schedule]: its runs are started by gridloom run and by submissions",
+            job.name
+        )));
+    };
+    Spec::try_from(value).with_context(|| format!("read the schedule of job {}", job.name))
+}
+
+/// What a schedule means; a cadence without a start begins at `anchor`, or now.
+pub(super) fn plan(spec: &Spec, job: &str, anchor: Option<UnixMs>) -> anyhow::Result<Plan> {
+    let anchor = anchor.unwrap_or_else(UnixMs::now);
+    Ok(Plan::new(spec, job, &BTreeMap::new(), anchor)?)
+}
+
+/// The time that `text` says, by the clocks of the schedule's zone.
+pub(super) fn moment(plan: &Plan, text: &str) -> anyhow::Result<UnixMs> {
+    let moment: Moment = text
+        .parse()
+        .map_err(|error| Misuse::error(format!("{text:?} {}", chain(&error))))?;
+    plan.instant(moment)
+        .ok_or_else(|| Misuse::error(format!("{text:?} is no time of this schedule's zone")))
+}
+
+/// A time by the clocks of a job's zone; of one without a schedule, in UTC.
+pub(super) fn time_of(job: &JobSpec, text: &str) -> anyhow::Result<UnixMs> {
+    match job.schedule {
+        Some(_) => moment(&plan(&schedule(job)?, job.name.as_str(), None)?, text),
+        None => time_in_utc(text),
+    }
+}
+
+/// A time by the clocks of UTC.
+pub(super) fn time_in_utc(text: &str) -> anyhow::Result<UnixMs> {
+    moment(&plan(&utc(), "", None)?, text)
+}
+
+/// A schedule whose zone is UTC.
+pub(super) fn utc() -> Spec {
+    Spec::new(When::Every { period_ms: 1_000 })
+}
