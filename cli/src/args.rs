@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use gridloom_shared::address::Address;
 use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 
@@ -14,7 +14,7 @@ pub mod variables;
 
 pub use listed::{Numbers, Runs, Show, Unreadable};
 
-use crate::config::{Given, Listen, MaxBytes, Share, Span, check_ids};
+use crate::setting::{Given, Listen, LogStyle, MaxBytes, Share, Span, Storage, check_ids};
 
 mod dead;
 mod job;
@@ -103,16 +103,6 @@ pub struct Global {
         hide_env_values = true
     )]
     pub log_format: Option<LogStyle>,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogStyle {
-    /// For people.
-    Text,
-    /// For a log store.
-    Json,
 }
 
 /// What to do.
@@ -419,16 +409,6 @@ pub struct ShareFlags {
 fn remembered(text: &str) -> Result<Span, String> {
     let ids: Span = text.parse()?;
     check_ids(&ids).map(|()| ids)
-}
-
-/// Where the queue is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Storage {
-    /// On disk.
-    File,
-    /// In the broker's memory: faster, and rebuilt from the ledger when the broker restarts.
-    Memory,
 }
 
 /// Flags of `run`.

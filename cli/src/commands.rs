@@ -16,13 +16,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::chain;
 use gridloom_shared::command::Verb;
 use gridloom_shared::telemetry;
 
 use crate::args::{Dead, Global, Line, Order, variables};
 use crate::config::{Config, is_the_variable};
+use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Form, Output};
 
@@ -36,43 +36,6 @@ pub mod run;
 pub mod runs;
 pub mod service;
 pub mod unreadable;
-
-/// How long a command waits for the broker.
-const WAIT: Duration = Duration::from_secs(3);
-
-/// What every command has at hand.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// Settings.
-    pub config: Config,
-    /// Where to print.
-    pub output: Output,
-}
-
-impl Context {
-    /// A connection to the broker.
-    ///
-    /// # Errors
-    /// When it cannot be reached within `wait`, or will not do.
-    pub async fn connect(&self, name: &str, wait: Duration) -> anyhow::Result<Broker> {
-        let mut options = Options::new(
-            self.config.nats.clone(),
-            self.config.namespace.clone(),
-            name,
-        );
-        options.wait = wait;
-        let connected = Broker::connect(&options).await;
-        connected.map_err(|error| self.config.at_broker(error.into()))
-    }
-
-    /// A connection for a command that asks and ends.
-    ///
-    /// # Errors
-    /// When the broker cannot be reached, or will not do.
-    pub async fn ask(&self) -> anyhow::Result<Broker> {
-        self.connect("gridloom-cli", WAIT).await
-    }
-}
 
 /// Does what `line` says.
 ///

@@ -21,16 +21,13 @@ use gridloom_shared::limits::OPEN_RUNS_MAX;
 use gridloom_shared::telemetry::LogFormat;
 use gridloom_worker::handlers::exec::{ExecCommand, named_commands};
 
-use crate::args::{
-    Global, ListenFlag, LogStyle, QueueFlags, RetentionFlags, ShareFlags, Storage, WorkerFlags,
-};
+use crate::args::{Global, ListenFlag, QueueFlags, RetentionFlags, ShareFlags, WorkerFlags};
 use crate::fault::Misuse;
+use crate::setting::{self, Given, LogStyle, MaxBytes, Span, Storage};
 
 mod file;
-mod value;
 
-pub use file::{File, check_ids};
-pub use value::{Given, Listen, MaxBytes, Share, Span};
+pub use file::File;
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "gridloom.toml";
@@ -208,7 +205,7 @@ impl Config {
             environment::secret_of_file("WORKER_DATABASES").map_err(|error| misuse(&error))?;
         let secret = secret.map(|text| vec![Given(text)]);
         let named = flags.databases.as_ref().or(secret.as_ref());
-        databases.extend(given(DATABASES, named, value::databases)?);
+        databases.extend(given(DATABASES, named, setting::databases)?);
         let mut exec = file.exec.clone();
         exec.extend(given(COMMANDS, flags.exec.as_ref(), |text| {
             named_commands(text).map_err(|error| chain(&error).to_string())
@@ -379,7 +376,7 @@ mod tests {
         let by_file = Config::merge(&Global::default(), file.clone()).unwrap();
         let worker = config.worker(&flags.worker).unwrap();
         let options = Options::new(config.nats.clone(), config.namespace.clone(), "test");
-        let context = crate::commands::Context {
+        let context = crate::context::Context {
             config: config.clone(),
             output: crate::output::Output::new(crate::output::Form::People),
         };

@@ -34,8 +34,8 @@ use gridloom_shared::reads::{runs, workers};
 use tokio::task::JoinHandle;
 
 use crate::args::Demo as Flags;
-use crate::commands::Context;
 use crate::commands::service::{self, Stop};
+use crate::context::Context;
 use crate::fault::Verdict;
 use crate::output::{Story, counted, grouped};
 

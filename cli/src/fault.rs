@@ -1,6 +1,4 @@
-//! Decides with which code the command ends.
-//!
-//! 0 success, 1 the thing asked about failed, 2 wrong usage or input, 3 broker unreachable.
+//! Decides with which of its codes the command ends.
 
 use std::process::ExitCode;
 
@@ -11,6 +9,8 @@ use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{ConnectError, RequestError};
 use gridloom_shared::reads;
 use gridloom_worker::RunError;
+
+use crate::exit::{FAILED, INTERRUPTED, MISUSE, UNREACHABLE};
 
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,21 +42,13 @@ impl Misuse {
 #[error("reach the broker: it has been away for {}", crate::output::spoken(*.0))]
 pub struct Gone(pub std::time::Duration);
 
-/// The code of the thing asked about having failed.
-pub const FAILED: u8 = 1;
-/// The code of wrong usage or input.
-pub const MISUSE: u8 = 2;
-/// The code of a broker that cannot be reached.
-pub const UNREACHABLE: u8 = 3;
-
 /// The code for a verdict.
 pub fn code(verdict: Verdict) -> ExitCode {
     match verdict {
         Verdict::Fine => ExitCode::SUCCESS,
         Verdict::Failed => ExitCode::from(FAILED),
         Verdict::Unreachable => ExitCode::from(UNREACHABLE),
-        // As the shell shows SIGINT.
-        Verdict::Interrupted => ExitCode::from(130),
+        Verdict::Interrupted => ExitCode::from(INTERRUPTED),
     }
 }
 

@@ -3,10 +3,12 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`args`] | what may be typed |
+//! | [`setting`] | what a setting may be |
 //! | [`config`] | which setting counts: flag, environment, file or default |
+//! | [`context`] | what every command has at hand |
 //! | [`commands`] | what each command does; one room a group of commands |
 //! | [`output`] | how everything looks: the only room that prints |
-//! | [`fault`] | with which code the command ends |
+//! | [`fault`], [`exit`] | with which code the command ends, and what the codes are |
 //! | [`demo`] | what `gridloom demo` shows |
 //! | [`embedded`] | a real nats-server as a child |
 //! | [`guard`] | when a child process must go |
@@ -14,11 +16,14 @@
 pub mod args;
 pub mod commands;
 pub mod config;
+pub mod context;
 pub mod demo;
 pub mod embedded;
+pub mod exit;
 pub mod fault;
 pub mod guard;
 pub mod output;
+pub mod setting;
 
 use std::process::ExitCode;
 
@@ -40,7 +45,7 @@ fn misused(error: &clap::Error) -> ExitCode {
             "that could be the name of a job: gridloom runs {job} lists its runs"
         ));
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(fault::MISUSE))
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::MISUSE))
 }
 
 /// Runs the command.

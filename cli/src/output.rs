@@ -14,6 +14,8 @@ use gridloom_shared::reads::LeftOut;
 use gridloom_shared::shown::shown;
 use serde::Serialize;
 
+use crate::exit;
+
 mod list;
 mod progress;
 mod story;
@@ -23,9 +25,6 @@ pub use list::List;
 pub use progress::Progress;
 pub use story::Story;
 pub use table::{Align, Table};
-
-/// Nobody reads any more: what the shell shows for SIGPIPE.
-const UNREAD: i32 = 141;
 
 /// What standard output gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,17 +155,17 @@ fn tell(text: &str) {
     if let Err(fault) = printed
         && fault.kind() == io::ErrorKind::BrokenPipe
     {
-        std::process::exit(UNREAD);
+        std::process::exit(i32::from(exit::UNREAD));
     }
 }
 
 /// The answer did not reach its reader: whoever goes by the exit code must not take it for one.
 fn unprinted(fault: &io::Error) -> ! {
     if fault.kind() == io::ErrorKind::BrokenPipe {
-        std::process::exit(UNREAD);
+        std::process::exit(i32::from(exit::UNREAD));
     }
     note(&format!("gridloom: write to standard output: {fault}"));
-    std::process::exit(i32::from(crate::fault::FAILED));
+    std::process::exit(i32::from(exit::FAILED));
 }
 
 /// Columns of the terminal that `stream` is; `None` where it is none.

@@ -37,9 +37,10 @@ use crate::limits::CRON_LIST_MAX;
 
 pub use at::At;
 pub use calendar::Calendar;
-pub use cron::{Cron, CronError, Dialect, Fault};
+pub use cron::{Cron, CronError, Dialect};
 pub use dates::{Dates, DatesError, YearDay};
 pub use every::{Every, EveryError};
+pub use field::Fault;
 pub use moment::{Moment, MomentError};
 pub use plan::{Nominal, Plan, Shown, SpecError, Tally};
 pub use spec::{Days, Misfire, MisfirePolicy, OverlapPolicy, Spec, When};

@@ -11,10 +11,10 @@ use gridloom_shared::id::QueueName;
 use gridloom_shared::process;
 use gridloom_shared::telemetry::{self, Endpoints};
 
-use super::Context;
 use super::service::{self, Running};
 use crate::args::{Dev, RetentionFlags, ShareFlags};
 use crate::config::{DEFAULT_NAMESPACE, DEFAULT_NATS};
+use crate::context::Context;
 use crate::embedded::{self, EmbeddedServer, Search};
 use crate::fault::{Misuse, Verdict};
 

@@ -27,11 +27,12 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
 
-use super::Context;
 use crate::args::Doctor;
 use crate::config::{DEFAULT_NATS, Whence};
+use crate::context::Context;
 use crate::embedded::MINIMUM;
-use crate::fault::{UNREACHABLE, Verdict, code_of};
+use crate::exit::UNREACHABLE;
+use crate::fault::{Verdict, code_of};
 use crate::output::spoken;
 
 mod alike;

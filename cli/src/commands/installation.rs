@@ -8,8 +8,9 @@ use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::{jobs, planners, runs};
 use gridloom_shared::suggest;
 
-use super::Context;
-use crate::fault::{MISUSE, Misuse, code_of};
+use crate::context::Context;
+use crate::exit::MISUSE;
+use crate::fault::{Misuse, code_of};
 
 /// The job called `name`.
 ///

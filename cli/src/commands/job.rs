@@ -13,8 +13,9 @@ use gridloom_shared::reads::jobs;
 use gridloom_shared::wire;
 use serde::Serialize;
 
-use super::{Context, installation};
+use super::installation;
 use crate::args::Job;
+use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Table, counted, grouped};
 

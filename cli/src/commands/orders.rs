@@ -14,8 +14,9 @@ use gridloom_shared::wire;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Context, installation};
+use super::installation;
 use crate::args;
+use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Output, counted};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gridloom_shared::reads::queues::QueueStanding;
 use gridloom_shared::reads::{queues, workers};
 
-use super::Context;
+use crate::context::Context;
 use crate::fault::Verdict;
 use crate::output::{Align, Table, grouped, spoken};
 

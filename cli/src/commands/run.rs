@@ -15,8 +15,9 @@ use gridloom_shared::submission::Submission;
 use gridloom_shared::submission::answer::{Outcome, Reply};
 use serde_json::{Map, Value};
 
-use super::{Context, installation};
+use super::installation;
 use crate::args::RunArgs;
+use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 
 mod failure;

@@ -9,8 +9,9 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::{RunSummary, ShardSummary};
 use gridloom_shared::reads;
 
-use super::{Context, installation};
+use super::installation;
 use crate::args;
+use crate::context::Context;
 use crate::fault::Verdict;
 use crate::output::{Align, Table, counted, grouped, grouped_digits, spoken};
 

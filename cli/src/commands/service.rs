@@ -12,10 +12,11 @@ use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::{process, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Context;
-use crate::args::{PlannerArgs, QueueFlags, Storage, StreamFlags};
+use crate::args::{PlannerArgs, QueueFlags, StreamFlags};
 use crate::config::QueueConfig;
+use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
+use crate::setting::Storage;
 
 mod worker;
 

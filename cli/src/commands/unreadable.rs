@@ -5,8 +5,8 @@ use std::time::Duration;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::reads::refused::{self, Refused};
 
-use super::Context;
 use crate::args::{Numbers, Unreadable};
+use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Table, counted, spoken};
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use gridloom_planner::retention::IDS_LEAST;
 use gridloom_shared::address::Address;
 use gridloom_shared::broker::topology::{Kept, Sizes};
 use gridloom_shared::chain;
@@ -14,10 +13,8 @@ use gridloom_shared::suggest;
 use gridloom_worker::handlers::exec::ExecCommand;
 use serde::Deserialize;
 
-use super::value::size_of;
-use super::{Listen, Span};
-use crate::args::{LogStyle, Storage};
 use crate::fault::Misuse;
+use crate::setting::{Listen, LogStyle, Span, Storage, check_ids, size_of};
 
 /// The settings of a file; what it does not say is `None` or empty.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -204,14 +201,6 @@ fn in_words(text: &str, error: &toml::de::Error) -> String {
         None => error.message().to_owned(),
     };
     format!("line {line}: {message} (the line is not shown: there may be a password in it)")
-}
-
-/// Ids must be remembered for a day: a request may be sent again.
-pub fn check_ids(ids: &Span) -> Result<(), String> {
-    if ids.0 < IDS_LEAST {
-        return Err("must be a day at least (24h): an id that is forgotten may run twice".into());
-    }
-    Ok(())
 }
 
 fn check(table: &toml::Table, at: &mut Vec<String>, unknown: &mut Vec<String>) {

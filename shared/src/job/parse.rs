@@ -51,11 +51,9 @@ pub use document::to_toml;
 pub use document::to_value;
 pub use fault::{Fault, Faults};
 #[cfg(feature = "schedules")]
-pub use {calendar::calendar, calendar::calendar_of, schedule::schedule};
+pub use schedule::schedule;
 
 use node::{Fields, Node};
-#[cfg(feature = "schedules")]
-pub(crate) use schedule::schedule_keys;
 
 pub use crate::limits::{
     BACKOFF_MAX, FACTOR_MAX, PERCENT_MIN, ROWS_MAX, SHARDS_MAX, TIMEOUT_MAX, TIMEOUT_MIN,

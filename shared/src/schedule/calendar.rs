@@ -137,17 +137,6 @@ impl Calendar {
         }
     }
 
-    /// The calendar that a file defines.
-    ///
-    /// # Errors
-    /// Every fault of the text at once.
-    pub fn parse(
-        text: &str,
-        format: crate::job::parse::Format,
-    ) -> Result<Calendar, crate::job::parse::Faults> {
-        crate::job::parse::calendar(text, format)
-    }
-
     /// Its name. What stands in a schedule has none.
     pub fn name(&self) -> Option<&CalendarName> {
         self.name.as_ref()
@@ -267,14 +256,6 @@ impl Calendar {
 impl From<Calendar> for Value {
     fn from(calendar: Calendar) -> Value {
         calendar.document()
-    }
-}
-
-impl TryFrom<Value> for Calendar {
-    type Error = crate::job::parse::Faults;
-
-    fn try_from(value: Value) -> Result<Calendar, Self::Error> {
-        crate::job::parse::calendar_of(&value)
     }
 }
 

@@ -11,8 +11,7 @@
 
 use jiff::civil::Date;
 
-use super::cron::Fault;
-use super::field::{DAY, Field, OpenStep, Set, number};
+use super::field::{DAY, Fault, Field, OpenStep, Set, number};
 
 /// The bits of the days 1 to 31, by their number.
 const EVERY_DAY: u32 = !1;

@@ -1,7 +1,71 @@
 //! What one field of a cron expression may say, and the values that it takes in. What only days can say
 //! (`L`, `W`, `#`) stands in the room of days.
 
-use super::cron::Fault;
+/// What is wrong with what stands in a field, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Neither number nor name, or out of bounds.
+    #[error("must be {least} to {most}{}", or_names(names))]
+    NoValue {
+        /// Least number.
+        least: u16,
+        /// Greatest number.
+        most: u16,
+        /// First and last name, where there are names.
+        names: Option<(&'static &'static str, &'static &'static str)>,
+    },
+    /// A step that is none.
+    #[error("must have a step of 1 to {most} behind its /")]
+    Step {
+        /// Greatest step.
+        most: u16,
+    },
+    /// `5/15`, of which crons differ in what it means.
+    #[error(
+        "crons differ in what this means: write {first}-{last}/{step} for each {step}th from {first} on"
+    )]
+    OpenStep {
+        /// Where it begins.
+        first: u16,
+        /// The field's last value.
+        last: u16,
+        /// Its step.
+        step: u16,
+    },
+    /// A range of years from a later to an earlier one.
+    #[error("must begin with the earlier year")]
+    Backwards,
+    /// `?` where it does not belong.
+    #[error("must be * here: ? is for day of month or day of week, in quartz and spring")]
+    Question,
+    /// `?` twice.
+    #[error("must be * if day of month is ?: only one of them can be left open")]
+    BothOpen,
+    /// Both fields of days say something, in Quartz.
+    #[error(
+        "must be ? if day of month is none of ? and *, or the other way round: quartz goes by one of them; unix takes either, spring both"
+    )]
+    BothDays,
+    /// A `W` without a day.
+    #[error("must have a day of 1 to 31 before its W, as 15W, or be LW or L-3W")]
+    Nearest,
+    /// An `L` with something wrong behind it.
+    #[error("must be L, or L-1 to L-30 for so many days before the last")]
+    BeforeLast,
+    /// A `#` without a number.
+    #[error("must have 1 to 5 behind its #: FRI#3 is the third Friday")]
+    Nth,
+    /// `L` without a weekday.
+    #[error("must have a weekday before its L: FRIL is the last Friday of the month")]
+    LastOfWeek,
+}
+
+fn or_names(names: &Option<(&&str, &&str)>) -> String {
+    match names {
+        Some((first, last)) => format!(", or {first} to {last}"),
+        None => String::new(),
+    }
+}
 
 /// Values of a field, counted from the field's least.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -314,15 +314,6 @@ impl From<Spec> for Value {
     }
 }
 
-impl TryFrom<Value> for Spec {
-    type Error = crate::job::parse::Faults;
-
-    /// Reads the keys alone: whether it ever fires was looked at when it was written.
-    fn try_from(value: Value) -> Result<Spec, Self::Error> {
-        crate::job::parse::schedule_keys(&value)
-    }
-}
-
 impl std::fmt::Display for Days {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

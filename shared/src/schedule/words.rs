@@ -31,22 +31,24 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// The whole expression.
-pub(super) fn cron(cron: &Cron) -> String {
-    let mut parts = vec![times(cron)];
-    parts.extend(days(&cron.days));
-    if cron.months.len() < 12 {
-        let name = |month: u16| MONTHS[usize::from(month)].to_owned();
-        parts.push(format!("in {}", listed(cron.months, 12, name)));
+impl Cron {
+    /// The expression in English, for people to see whether it is what they meant.
+    pub fn words(&self) -> String {
+        let mut parts = vec![times(self)];
+        parts.extend(days(&self.days));
+        if self.months.len() < 12 {
+            let name = |month: u16| MONTHS[usize::from(month)].to_owned();
+            parts.push(format!("in {}", listed(self.months, 12, name)));
+        }
+        if let Some(years) = self.years {
+            let year = |year: u16| (year + YEAR.least).to_string();
+            parts.push(format!(
+                "in {}",
+                listed(years, YEAR.most - YEAR.least + 1, year)
+            ));
+        }
+        parts.join(", ")
     }
-    if let Some(years) = cron.years {
-        let year = |year: u16| (year + YEAR.least).to_string();
-        parts.push(format!(
-            "in {}",
-            listed(years, YEAR.most - YEAR.least + 1, year)
-        ));
-    }
-    parts.join(", ")
 }
 
 fn times(cron: &Cron) -> String {

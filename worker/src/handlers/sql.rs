@@ -59,7 +59,8 @@
 //! | `forget` | what the commit table need not keep |
 //! | `probe` | which pages a query's rows mean |
 //! | `codes` | what each error of a database means |
-//! | `trouble` | which errors are tried again, how long, and which never |
+//! | `trouble` | which errors are tried again, and which never |
+//! | `patience` | how long, and what is waited for in between |
 //! | `standing` | whether a database serves |
 
 use std::collections::BTreeMap;
@@ -84,6 +85,7 @@ mod number;
 #[cfg(feature = "postgres")]
 mod numeric;
 mod order;
+mod patience;
 mod probe;
 mod standing;
 mod transaction;

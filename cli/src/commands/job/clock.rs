@@ -10,10 +10,11 @@ use gridloom_shared::schedule::record::State;
 use gridloom_shared::schedule::{Nominal, Plan, Spec};
 use serde::Serialize;
 
-use super::super::{Context, installation};
+use super::super::installation;
 use super::pause;
 use super::times::{moment, plan, schedule, utc};
 use crate::args::{FiresArgs, NextArgs, WhyArgs};
+use crate::context::Context;
 use crate::fault::Misuse;
 use crate::output::{Align, Output, Table, counted};
 

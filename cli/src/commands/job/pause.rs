@@ -6,9 +6,10 @@ use gridloom_shared::id::JobName;
 use gridloom_shared::reads::pauses;
 use gridloom_shared::schedule::pause::Pause;
 
-use super::super::{Context, installation};
+use super::super::installation;
 use super::times::{time_in_utc, time_of};
 use crate::args::{PauseArgs, ResumeArgs, WhichJobs};
+use crate::context::Context;
 use crate::fault::Misuse;
 
 /// Pauses a schedule, or all.

@@ -12,7 +12,8 @@ use gridloom_shared::reads::{LeftOut, runs};
 
 use super::{Outcome, carry_out, command};
 use crate::args::{Chosen, DeadOf};
-use crate::commands::{Context, installation};
+use crate::commands::installation;
+use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Output, counted};
 

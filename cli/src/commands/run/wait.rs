@@ -22,7 +22,8 @@ use gridloom_shared::waiting::Waiting;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::failure;
-use crate::commands::{Context, installation, runs};
+use crate::commands::{installation, runs};
+use crate::context::Context;
 use crate::fault::{Gone, Misuse, Verdict};
 use crate::output::{Progress, counted, grouped};
 

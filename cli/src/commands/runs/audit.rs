@@ -5,7 +5,7 @@ use gridloom_shared::ledger::audit::{GridCell, Report};
 use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::reads;
 
-use crate::commands::Context;
+use crate::context::Context;
 use crate::fault::Verdict;
 use crate::output::{Output, Table, counted, grouped};
 

@@ -8,7 +8,8 @@ use gridloom_shared::tile::TileKind;
 
 use super::age;
 use crate::args::Chosen;
-use crate::commands::{Context, installation};
+use crate::commands::installation;
+use crate::context::Context;
 use crate::fault::Verdict;
 use crate::output::{Align, List, Output, Table, counted};
 

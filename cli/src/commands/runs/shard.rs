@@ -10,7 +10,7 @@ use gridloom_shared::tile::{Bounds, Cell, Key, TileKind};
 
 use super::failures::due;
 use super::grouped_signed;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::fault::Verdict;
 use crate::output::{Align, Output, Table, counted, grouped};
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use super::{dead_hint, dead_words, failures, grouped_signed, shard, took, troubles};
 use crate::args;
-use crate::commands::{Context, installation};
+use crate::commands::installation;
+use crate::context::Context;
 use crate::fault::Verdict;
 use crate::output::{Table, counted, grouped};
 

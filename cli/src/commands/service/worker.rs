@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 
 use super::{Stop, WAIT, or_at_once};
 use crate::args::{QueueFlags, WorkerArgs};
-use crate::commands::Context;
 use crate::config::WorkerConfig;
+use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 
 /// How long a worker of `dev` may take until it is ready.

@@ -1,4 +1,4 @@
-//! What a calendar's file may say.
+//! What a calendar's file may say. The type itself does not know how it is read.
 
 use serde_json::Value;
 
@@ -14,22 +14,24 @@ const KEYS: &[&str] = &["name", "timezone", "dates", "weekdays", "times"];
 /// More ranges of weekdays say nothing more.
 const WEEKDAYS_MAX: usize = 7;
 
-/// The calendar that `text` defines.
-///
-/// # Errors
-/// Every fault of the text at once.
-pub fn calendar(text: &str, format: Format) -> Result<Calendar, Faults> {
-    calendar_of(&syntax::read(text, format)?)
+impl Calendar {
+    /// The calendar that a file defines.
+    ///
+    /// # Errors
+    /// Every fault of the text at once.
+    pub fn parse(text: &str, format: Format) -> Result<Calendar, Faults> {
+        Calendar::try_from(syntax::read(text, format)?)
+    }
 }
 
-/// The calendar that `document` defines.
-///
-/// # Errors
-/// Every fault of the document at once.
-pub fn calendar_of(document: &Value) -> Result<Calendar, Faults> {
-    let mut faults = Faults::default();
-    let calendar = read(&Node::root(document), &mut faults);
-    faults.or(calendar)
+impl TryFrom<Value> for Calendar {
+    type Error = Faults;
+
+    fn try_from(document: Value) -> Result<Calendar, Faults> {
+        let mut faults = Faults::default();
+        let calendar = read(&Node::root(&document), &mut faults);
+        faults.or(calendar)
+    }
 }
 
 fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Calendar> {

@@ -64,15 +64,23 @@ const MISFIRE_POLICIES: Choices<MisfirePolicy> = &[
 /// # Errors
 /// Every fault at once, and that it never fires; paths begin with `schedule`.
 pub fn schedule(value: &Value) -> Result<Spec, Faults> {
-    let spec = schedule_keys(value)?;
+    let spec = keys(value)?;
     match Plan::without_calendars(&spec) {
         Ok(_) => Ok(spec),
         Err(error) => Err(error.faults()),
     }
 }
 
-/// The same, without a look at whether it ever fires.
-pub(crate) fn schedule_keys(value: &Value) -> Result<Spec, Faults> {
+impl TryFrom<Value> for Spec {
+    type Error = Faults;
+
+    /// Reads the keys alone: whether it ever fires was looked at when it was written.
+    fn try_from(value: Value) -> Result<Spec, Faults> {
+        keys(&value)
+    }
+}
+
+fn keys(value: &Value) -> Result<Spec, Faults> {
     let mut faults = Faults::default();
     let spec = read(&Node::at("schedule", value), &mut faults);
     faults.or(spec)

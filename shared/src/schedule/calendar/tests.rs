@@ -3,13 +3,12 @@ use proptest::{collection, sample};
 use serde_json::json;
 
 use super::*;
-use crate::job::parse::calendar_of;
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
 fn read(document: &Value) -> Calendar {
-    calendar_of(document).unwrap_or_else(|faults| panic!("{document}: {faults}"))
+    Calendar::try_from(document.clone()).unwrap_or_else(|faults| panic!("{document}: {faults}"))
 }
 
 fn ms(text: &str) -> UnixMs {
@@ -171,10 +170,10 @@ fn each_fault_of_a_calendar_is_told_with_its_key() {
             "week_days: is no known key; did you mean `weekdays`?",
         ),
     ] {
-        let faults = calendar_of(&document).expect_err(wanted);
+        let faults = Calendar::try_from(document).expect_err(wanted);
         assert_eq!(faults.to_string(), wanted);
     }
     let hostile = vec!["12-24"; crate::limits::CALENDAR_DATES_MAX + 1];
     let hostile = json!({ "name": "a", "timezone": "UTC", "dates": hostile });
-    assert!(calendar_of(&hostile).is_err());
+    assert!(Calendar::try_from(hostile).is_err());
 }

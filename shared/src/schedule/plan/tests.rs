@@ -19,7 +19,7 @@ fn calendars() -> BTreeMap<String, Calendar> {
         json!({ "name": CALENDARS[1], "timezone": "Europe/Berlin", "weekdays": ["MON-FRI"], "times": ["09:00-12:00", "13:00-17:00"] }),
         json!({ "name": CALENDARS[2], "timezone": "America/New_York", "times": ["22:00-06:00"] }),
     ];
-    let read = documents.map(|document| parse::calendar_of(&document).expect("a calendar"));
+    let read = documents.map(|document| Calendar::try_from(document).expect("a calendar"));
     CALENDARS
         .iter()
         .map(ToString::to_string)
@@ -412,7 +412,7 @@ fn calendars_that_leave_nothing_are_refused_in_moments() {
     let leap = json!({ "name": "leap", "timezone": "UTC", "dates": ["02-29"] });
     let winter = json!({ "name": "winter", "timezone": "UTC", "dates": ["03-02/03-01"] });
     for document in [seams, dates, leap, winter] {
-        let calendar = parse::calendar_of(&document).expect("a calendar");
+        let calendar = Calendar::try_from(document).expect("a calendar");
         let name = calendar.name().expect("a name").to_string();
         calendars.insert(name, calendar);
     }

@@ -421,7 +421,7 @@ mod tests {
     #[test]
     fn documentation_says_for_how_long() {
         let page = page();
-        for words in super::super::trouble::BOUNDS {
+        for words in super::super::patience::BOUNDS {
             assert!(page.contains(words), "docs/SQL-ERRORS.md lacks {words:?}");
         }
     }

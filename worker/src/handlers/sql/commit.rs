@@ -14,8 +14,9 @@ use super::database::Database;
 use super::dialect::{CommitKey, Dialect, Speaks};
 use super::link::{Cell, Returned, Rows};
 use super::order::Bound;
+use super::patience::Patience;
 use super::transaction::{Transaction, Unsealed};
-use super::trouble::{Patience, Trouble};
+use super::trouble::Trouble;
 use crate::failure::Failure;
 use crate::shard::Shard;
 

@@ -1,4 +1,4 @@
-//! Values that a flag, a variable and the file write in the same way.
+//! What a setting may be, whichever way it is given: values that a flag, a variable and the file write in the same way.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
+use gridloom_planner::retention::IDS_LEAST;
 use gridloom_shared::address::{self, Address};
 use gridloom_shared::broker::topology::sizes::SizeError;
 use gridloom_shared::broker::topology::{Kept, Size};
@@ -36,6 +38,26 @@ impl TryFrom<String> for Span {
     fn try_from(text: String) -> Result<Span, String> {
         text.parse()
     }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStyle {
+    /// For people.
+    Text,
+    /// For a log store.
+    Json,
+}
+
+/// Where the queue is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// On disk.
+    File,
+    /// In the broker's memory: faster, and rebuilt from the ledger when the broker restarts.
+    Memory,
 }
 
 /// Where a service listens, as `127.0.0.1:9100`.
@@ -76,7 +98,7 @@ impl FromStr for Given {
 }
 
 /// Databases of the sql handler as `NAME=URL`, one a line: a URL may have blanks in it.
-pub(super) fn databases(text: &str) -> Result<Vec<(String, Address)>, String> {
+pub(crate) fn databases(text: &str) -> Result<Vec<(String, Address)>, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.map(database).collect()
 }
@@ -149,9 +171,20 @@ impl FromStr for MaxBytes {
 }
 
 /// The size that `text` says.
-pub(super) fn size_of(text: &str) -> Result<Size, String> {
+pub(crate) fn size_of(text: &str) -> Result<Size, String> {
     text.parse()
         .map_err(|error: SizeError| format!("{text:?} {}", chain(&error)))
+}
+
+/// How long ids are remembered: for a day at least, as a request may be sent again.
+///
+/// # Errors
+/// When it is less.
+pub fn check_ids(ids: &Span) -> Result<(), String> {
+    if ids.0 < IDS_LEAST {
+        return Err("must be a day at least (24h): an id that is forgotten may run twice".into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
