@@ -8,6 +8,7 @@ use gridloom_shared::broker::subjects::{ConsumerName, StreamName};
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_tests::process::Process;
+use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::{Value, json};
@@ -132,6 +133,38 @@ async fn register_is_rewritten_and_a_cancel_gets_through_while_settings_of_strea
             all_say(stage, SET_BACK, stream.as_str()).await?;
         }
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn register_is_rewritten_when_the_answer_to_a_wave_was_lost_although_settings_differ()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let proxy = Proxy::start(stage.server.port()).await?;
+        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
+        stage.planners.push(planner.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let (_, run) = begun(stage).await?;
+        let shards = stage.broker.subjects().shards();
+        edit(stage, &shards, "max_msgs", json!(900_000)).await?;
+        all_say(stage, TOLD, "test-shards: max_msgs").await?;
+        let before = stage.broker.term_holder().await?.context("a register")?;
+        // What ends a batch is answered with its name; all else is heard.
+        proxy.set(Mode::Lose("\"batch\":"));
+        proxy.lost(1, SOON).await?;
+        eventually(SOON, "the register is written anew", async || {
+            let now = stage.broker.term_holder().await?;
+            Ok(now.is_some_and(|now| now.term == before.term && now.seq > before.seq))
+        })
+        .await?;
+        proxy.set(Mode::Pass);
+        let done = stage.done(&run, 1, SOON).await?;
+        stage.done(&run, done + 400, SOON).await?;
+        let said = stage.planners[0].stderr();
+        assert!(said.contains("the answer to a wave was lost"), "{said}");
+        assert!(!said.contains("the queue is gone"), "{said}");
+        ends_cancelled(stage, &run).await
     })
     .await
 }
