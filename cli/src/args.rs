@@ -16,9 +16,11 @@ pub use listed::{Numbers, Runs, Show, Unreadable};
 
 use crate::setting::{Given, Listen, LogStyle, MaxBytes, Share, Span, Storage, check_ids};
 
+mod by_hand;
 mod dead;
 mod job;
 
+pub use by_hand::{BackfillArgs, Overlap};
 pub use dead::{Chosen, Dead, DeadOf};
 pub use job::{FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs};
 

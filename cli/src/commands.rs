@@ -3,7 +3,7 @@
 //!
 //! | room | commands |
 //! |------|----------|
-//! | [`job`] | `job apply`, `list`, `show`, `delete` |
+//! | [`job`] | `job apply`, `list`, `show`, `delete`, `backfill` and what else is said of schedules |
 //! | [`mod@run`] | `run`: a submission; `wait`: following it to its end |
 //! | [`runs`] | `runs`, `show`, `audit`, `dead list`: what ledgers say |
 //! | [`orders`] | `cancel`, `retry`, `dead retry`, `dead drop`: orders to the planner |
@@ -12,6 +12,7 @@
 //! | [`doctor`] | `doctor` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
+//! | `wanted` | whether somebody really wants it: asked before |
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub mod run;
 pub mod runs;
 pub mod service;
 pub mod unreadable;
+mod wanted;
 
 /// Does what `line` says.
 ///

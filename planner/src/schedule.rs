@@ -7,6 +7,7 @@
 //! | `overlap` | what becomes of one that is on time while earlier runs are open |
 //! | `missed` | which of many missed ones are made up for |
 //! | `change` | what an edit, a deletion and the end of a schedule leave behind |
+//! | [`backfill`] | what a backfill does next: beside the schedule, which knows nothing of it |
 //! | [`world`] | what a decision depends on besides the schedule's own state |
 //!
 //! In this order, the first that applies; each becomes a record with the state after it, and the question is asked again:
@@ -33,6 +34,7 @@ use gridloom_shared::limits::{CONFIRMED_WITHIN, UNOPENED_MAX};
 use gridloom_shared::schedule::Plan;
 use gridloom_shared::schedule::record::{Decision, Record, State, Unopened};
 
+pub mod backfill;
 mod change;
 mod due;
 mod missed;

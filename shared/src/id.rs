@@ -165,14 +165,17 @@ impl RunId {
     /// The run of a fire of the job's schedule, by its nominal time: `nightly_20260301T060000Z`, with the milliseconds
     /// before the `Z` where it has some.
     pub fn from_fire(job: &JobName, nominal: UnixMs) -> RunId {
-        let digits = |part: &char| part.is_ascii_alphanumeric();
-        let seconds = nominal.rfc3339();
-        let seconds: String = seconds.chars().take(19).filter(digits).collect();
-        let text = match nominal.0 % 1_000 {
-            0 => format!("{job}_{seconds}Z"),
-            millis => format!("{job}_{seconds}{millis:03}Z"),
-        };
-        RunId(text.into())
+        RunId(format!("{job}_{}", compact(nominal)).into())
+    }
+
+    /// The run of a nominal time that a backfill runs again: `nightly_b_7f3a_20260301T060000Z`.
+    #[cfg(feature = "schedules")]
+    pub fn from_backfill(
+        job: &JobName,
+        backfill: &crate::schedule::BackfillName,
+        nominal: UnixMs,
+    ) -> RunId {
+        RunId(format!("{job}_b_{backfill}_{}", compact(nominal)).into())
     }
 
     /// The run id, if `text` is one.
@@ -203,6 +206,17 @@ impl RunId {
     /// The name of the job that this run is of.
     pub fn job(&self) -> &str {
         self.0.split_once('_').map_or("", |(job, _)| job)
+    }
+}
+
+/// A time as a part of an id.
+fn compact(time: UnixMs) -> String {
+    let digits = |part: &char| part.is_ascii_alphanumeric();
+    let seconds = time.rfc3339();
+    let seconds: String = seconds.chars().take(19).filter(digits).collect();
+    match time.0 % 1_000 {
+        0 => format!("{seconds}Z"),
+        millis => format!("{seconds}{millis:03}Z"),
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`refused`] | which messages were refused or set aside |
 //! | [`jobs`] | which jobs are defined |
 //! | `pauses` | which schedules are paused (feature `schedules`) |
+//! | `backfills` | which nominal times are run again (feature `schedules`) |
 //! | `fires` | what was decided of a job's fires (feature `schedules`) |
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
@@ -37,6 +38,8 @@ use crate::id::{Namespace, RunId};
 
 #[cfg(feature = "runs")]
 pub mod attempts;
+#[cfg(feature = "schedules")]
+pub mod backfills;
 #[cfg(feature = "runs")]
 pub mod dead;
 #[cfg(feature = "runs")]

@@ -11,11 +11,15 @@
 //! | [`calendar`] | which instants named days and times of day are |
 //! | [`plan`] | what follows: each nominal time, when it opens, and what takes it out |
 //! | [`pause`] | that nothing fires for a while |
+//! | [`by_hand`] | what becomes of a run that people ask for while another is open |
+//! | [`backfill`] | nominal times that are run again |
 //! | [`record`] | what is written about fires, and what the next decisions follow from |
 //!
 //! A fire is known by its **nominal** time, an instant. Those of one schedule are strictly increasing.
 
 pub mod at;
+pub mod backfill;
+pub mod by_hand;
 pub mod calendar;
 pub mod cron;
 pub mod dates;
@@ -36,6 +40,8 @@ use crate::clock::UnixMs;
 use crate::limits::CRON_LIST_MAX;
 
 pub use at::At;
+pub use backfill::{Backfill, BackfillName};
+pub use by_hand::ByHand;
 pub use calendar::Calendar;
 pub use cron::{Cron, CronError, Dialect};
 pub use dates::{Dates, DatesError, YearDay};

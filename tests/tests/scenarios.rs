@@ -12,6 +12,8 @@
 mod applied;
 #[path = "scenarios/audits.rs"]
 mod audits;
+#[path = "scenarios/backfills.rs"]
+mod backfills;
 #[path = "scenarios/blocks.rs"]
 mod blocks;
 #[path = "scenarios/clock.rs"]

@@ -6,6 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use gridloom_shared::id::JobName;
 use gridloom_shared::schedule::pause::Missed;
 
+use super::by_hand::BackfillArgs;
+
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
 pub enum Job {
@@ -32,6 +34,13 @@ pub enum Job {
     Pause(PauseArgs),
     /// Let a job's schedule fire again
     Resume(ResumeArgs),
+    /// Run the times of a job's schedule in a range again
+    Backfill(BackfillArgs),
+    /// List a job's backfills, and how far each has come
+    Backfills {
+        /// The job
+        job: JobName,
+    },
     /// Delete a job; its runs stay
     Delete {
         /// The job

@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Table, counted, grouped};
 
+mod backfill;
 mod clock;
 mod pause;
 mod times;
@@ -62,6 +63,8 @@ pub async fn run(context: &Context, order: Job) -> anyhow::Result<Verdict> {
         Job::Why(args) => clock::why(context, &args).await?,
         Job::Pause(args) => pause::pause(context, &args).await?,
         Job::Resume(args) => pause::resume(context, &args).await?,
+        Job::Backfill(args) => return backfill::begin(context, &args).await,
+        Job::Backfills { job } => backfill::list(context, &job).await?,
         Job::Delete { job } => delete(context, &job).await?,
     }
     Ok(Verdict::Fine)
@@ -233,6 +236,7 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
             // Parameters that TOML cannot say.
             None => output.document(&document),
         });
+    backfill::tell(context, &broker, name).await?;
     pause::tell(context, &broker, Some(name)).await
 }
 

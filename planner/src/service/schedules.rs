@@ -3,7 +3,7 @@
 //!
 //! | room | what it does |
 //! |------|--------------|
-//! | [`job`] | one job: its definition, its fires, its runs; records and opens |
+//! | [`job`] | one job: its definition, its fires, its backfills, its runs; records and opens |
 //! | [`roll`] | hears from the loop which runs are open and which are over |
 //!
 //! Order (docs/PROTOCOL.md): a decision is appended to `<ns>.fires.<job>` under compare-and-swap on that subject, then the
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use gridloom_shared::broker::kv::{Entry, Watched};
-use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::broker::log::{FollowError, ReadError};
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
@@ -54,7 +54,9 @@ pub(super) async fn keep(envoy: Envoy, term: Term, (roll, open): (Roll, Vec<RunI
     let definitions = || Box::pin(envoy.broker.jobs().watch_all().into_stream());
     let filter = envoy.broker.subjects().all_pauses();
     let pauses = || Box::pin(envoy.broker.state().watch(filter).into_stream());
-    let (mut defined, mut paused) = (definitions(), pauses());
+    let all = envoy.broker.subjects().all_asked();
+    let wishes = || Box::pin(envoy.broker.state().watch(all).into_stream());
+    let (mut defined, mut paused, mut asked) = (definitions(), pauses(), wishes());
     loop {
         for fact in roll.take() {
             table.hear(fact);
@@ -80,6 +82,11 @@ pub(super) async fn keep(envoy: Envoy, term: Term, (roll, open): (Roll, Vec<RunI
                     table.knows_pauses = false;
                     paused = pauses();
                 }
+            },
+            Some(watched) = asked.next() => if let Err(error) = table.take_asked(watched) {
+                tracing::warn!(error = %chain(&error), "what people asked for beside schedules cannot be followed; reading it again");
+                tokio::time::sleep(PAUSE).await;
+                asked = wishes();
             },
             () = roll.told() => {}
             () = tokio::time::sleep(table.rest()) => {}
@@ -127,6 +134,10 @@ struct Table {
     unseen: bool,
     /// Whether all pauses were.
     knows_pauses: bool,
+    /// Whether all that people asked for beside schedules was.
+    knows_asked: bool,
+    /// Jobs whose definition is to be read: the watch may have passed it by.
+    unread: BTreeSet<JobName>,
     /// Of all jobs.
     freeze: Option<Halt>,
     /// Of single jobs.
@@ -149,6 +160,8 @@ impl Table {
                 whole: false,
                 unseen: false,
                 knows_pauses: false,
+                knows_asked: false,
+                unread: BTreeSet::new(),
                 freeze: None,
                 pauses: HashMap::new(),
                 touched: BTreeSet::new(),
@@ -205,6 +218,55 @@ impl Table {
         self.touched.extend(self.jobs.keys().cloned());
     }
 
+    /// What people asked for beside schedules, or that all of it was seen.
+    fn take_asked(&mut self, watched: Result<Watched, FollowError>) -> Result<(), FollowError> {
+        let entry = match watched {
+            Ok(Watched::Entry(entry)) => entry,
+            Ok(Watched::CaughtUp) => {
+                self.knows_asked = true;
+                return Ok(());
+            }
+            Err(error) => {
+                self.knows_asked = false;
+                return Err(error);
+            }
+        };
+        let backfill = self.envoy.broker.subjects().parse_backfill_key(&entry.key);
+        if let Some((name, backfill)) = backfill {
+            if !self.jobs.contains_key(&name) {
+                self.unread.insert(name.clone());
+            }
+            self.job(&name).ask(backfill, &entry);
+            self.touched.insert(name);
+        }
+        Ok(())
+    }
+
+    /// Reads the definitions of jobs that have no schedule and are asked for. Until that is done nothing of them is.
+    async fn read_definitions(&mut self, now: UnixMs) {
+        let bucket = self.envoy.broker.jobs();
+        for name in std::mem::take(&mut self.unread) {
+            match bucket.place_of(name.as_str()).await {
+                Ok(place) => {
+                    let entry = place.entry().cloned();
+                    match (self.jobs.get_mut(&name), entry) {
+                        (Some(job), Some(entry)) => job.define(&entry),
+                        (Some(job), None) => job.is_known(now),
+                        (None, _) => {}
+                    }
+                    self.touched.insert(name);
+                }
+                Err(error) => {
+                    tracing::warn!(job = %name, error = %chain(&error), "its definition cannot be read; trying again");
+                    if let Some(job) = self.jobs.get_mut(&name) {
+                        job.unsee();
+                    }
+                    self.unread.insert(name);
+                }
+            }
+        }
+    }
+
     /// A schedule was paused or resumed, or all were.
     fn pause(&mut self, entry: &Entry) {
         let Some(of) = self.envoy.broker.subjects().parse_pause_key(&entry.key) else {
@@ -242,7 +304,7 @@ impl Table {
         let open = self.open.entry(name.to_string()).or_default();
         match &fact {
             Fact::Open(run) => open.insert(run.clone()),
-            Fact::Over(run, _) => open.remove(run),
+            Fact::Over(run, ..) => open.remove(run),
         };
         if open.is_empty() {
             self.open.remove(name.as_str());
@@ -256,13 +318,14 @@ impl Table {
     /// Decides and carries out all that is due.
     async fn advance(&mut self, signs: &Signs) {
         signs.give();
-        let known = self.whole && self.knows_pauses;
+        let known = self.whole && self.knows_pauses && self.knows_asked;
         let Some(now) = self.envoy.clock.now().filter(|_| known) else {
             return;
         };
         if std::mem::take(&mut self.unseen) {
             self.jobs.values_mut().for_each(|job| job.is_known(now));
         }
+        self.read_definitions(now).await;
         while let Some((at, _)) = self.due.first()
             && *at <= now
             && let Some((_, name)) = self.due.pop_first()

@@ -44,6 +44,11 @@ impl Place {
         self.last.as_ref().map_or(0, |entry| entry.revision)
     }
 
+    /// What was written last, the mark of a deletion too.
+    pub fn entry(&self) -> Option<&Entry> {
+        self.last.as_ref()
+    }
+
     /// When that was written, by the broker's clock.
     pub fn at(&self) -> Option<UnixMs> {
         self.last.as_ref().map(|entry| entry.at)

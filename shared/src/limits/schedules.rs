@@ -43,6 +43,16 @@ pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(600);
 pub const FIRES_COUNTED_MAX: u64 = 10_000;
 /// Most fires of one schedule whose run is decided and not known to be open. Until it is, none is decided.
 pub const UNOPENED_MAX: usize = 64;
+/// Longest name of a backfill, in bytes: the id of each of its runs has it.
+pub const BACKFILL_NAME_MAX: usize = 16;
+/// Most nominal times of one backfill: each is a run with a ledger of its own.
+pub const BACKFILL_FIRES_MAX: u64 = FIRES_COUNTED_MAX;
+/// Most runs of one backfill that are open at once.
+pub const BACKFILL_OPEN_MAX: u32 = UNOPENED_MAX as u32;
+/// Most backfills of one job that are under way at once.
+pub const BACKFILLS_MAX: usize = 8;
+/// Most backfills of one job that are remembered; of those that are over the oldest go first.
+pub const BACKFILLS_KEPT_MAX: usize = 32;
 
 /// Bytes of a fire that waits, in the record of its schedule.
 const FIRE_BYTES: usize = RUN_ID_MAX + 128;
@@ -57,6 +67,14 @@ const _: () = {
     assert!(
         FIRES_KEPT_MAX as usize * FIRE_BYTES + ENVELOPE_MAX <= RECORD_MIN,
         "the fires that wait fit into the record of their schedule"
+    );
+    assert!(
+        NAME_MAX + "_b_".len() + BACKFILL_NAME_MAX + "_20260101T000000000Z".len() <= RUN_ID_MAX,
+        "the run of a backfill has an id"
+    );
+    assert!(
+        BACKFILLS_MAX < BACKFILLS_KEPT_MAX,
+        "a backfill that is under way is remembered"
     );
     assert!(
         CALENDAR_DATES_MAX * DATES_BYTES + ENVELOPE_MAX <= RECORD_MIN,

@@ -217,6 +217,11 @@ impl Plan {
         moment.first(&self.zone)
     }
 
+    /// The last instant of what people mean by a time: of a day, its end.
+    pub fn last_instant(&self, moment: Moment) -> Option<UnixMs> {
+        moment.last(&self.zone)
+    }
+
     /// After this instant there is no nominal time.
     pub fn end(&self) -> Option<UnixMs> {
         self.end

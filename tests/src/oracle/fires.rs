@@ -9,7 +9,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::schedule::record::{Decision, Record, State};
-use gridloom_shared::schedule::{MisfirePolicy, Plan};
+use gridloom_shared::schedule::{BackfillName, MisfirePolicy, Plan};
 use gridloom_shared::wire;
 
 /// What was recorded of a job's fires.
@@ -136,7 +136,8 @@ impl Fires {
             ensure!(opened == 1, "{run} was opened {opened} times");
             ensure!(over, "{run} is not over");
         }
-        for run in self.runs.keys() {
+        let of_fires = |run: &&RunId| BackfillName::of_run(run).is_none();
+        for run in self.runs.keys().filter(of_fires) {
             ensure!(
                 distinct.contains(run),
                 "{run} was opened without a decision"

@@ -109,7 +109,7 @@ fn named(job: Option<&JobName>) -> String {
 }
 
 /// Who gives the order, as their system calls them.
-fn who() -> String {
+pub(super) fn who() -> String {
     let names = ["USER", "LOGNAME"].into_iter();
     let mut found = names.filter_map(|name| std::env::var(name).ok());
     found

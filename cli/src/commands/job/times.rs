@@ -29,11 +29,14 @@ pub(super) fn plan(spec: &Spec, job: &str, anchor: Option<UnixMs>) -> anyhow::Re
 
 /// The time that `text` says, by the clocks of the schedule's zone.
 pub(super) fn moment(plan: &Plan, text: &str) -> anyhow::Result<UnixMs> {
-    let moment: Moment = text
-        .parse()
-        .map_err(|error| Misuse::error(format!("{text:?} {}", chain(&error))))?;
-    plan.instant(moment)
+    plan.instant(read_moment(text)?)
         .ok_or_else(|| Misuse::error(format!("{text:?} is no time of this schedule's zone")))
+}
+
+/// What people mean by a time, whichever zone that is in.
+pub(super) fn read_moment(text: &str) -> anyhow::Result<Moment> {
+    text.parse()
+        .map_err(|error| Misuse::error(format!("{text:?} {}", chain(&error))))
 }
 
 /// A time by the clocks of a job's zone; of one without a schedule, in UTC.

@@ -1,8 +1,6 @@
 //! `gridloom dead retry`, `dead drop`: which dead shards of which runs are meant, and whether somebody
 //! really wants it. What is given up is not listed again, so nothing is done before its extent was shown.
 
-use std::io::{self, BufRead, IsTerminal};
-
 use futures_util::{StreamExt, TryStreamExt, stream};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::command::Verb;
@@ -12,7 +10,7 @@ use gridloom_shared::reads::{LeftOut, runs};
 
 use super::{Outcome, carry_out, command};
 use crate::args::{Chosen, DeadOf};
-use crate::commands::installation;
+use crate::commands::{installation, wanted};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Output, counted};
@@ -145,18 +143,11 @@ fn nothing(context: &Context, which: &Chosen, extent: &Extent) -> anyhow::Result
 /// Asks at a terminal. A program has to say `--yes`.
 fn is_wanted(context: &Context, verb: Verb, extent: &Extent) -> anyhow::Result<bool> {
     let what = verb.as_str();
-    let somebody = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if context.output.is_json() || !somebody {
-        return Err(Misuse::error(format!(
-            "nobody can be asked here whether to {what} {}: add --yes",
-            extent.words()
-        )));
-    }
-    context.output.ask(&format!("{what} them? [y/N] "));
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    let answer = answer.trim().to_lowercase();
-    Ok(answer == "y" || answer == "yes")
+    let (question, all) = (
+        format!("{what} them?"),
+        format!("{what} {}", extent.words()),
+    );
+    wanted::is_wanted(context, &question, &all)
 }
 
 /// The order for each run, in their order, up to the first that cannot be given. A run that is gone by now

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::kv::Entry;
+use gridloom_shared::broker::kv::{Entry, WriteError};
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::plain::RequestError;
 use gridloom_shared::chain;
@@ -12,7 +12,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::{JobName, Nonce, RunId, Term};
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::ledger::record::{Opened, PlanRecord};
+use gridloom_shared::ledger::record::{EndState, Opened, PlanRecord};
 use gridloom_shared::schedule::record::{Decision, Record, State};
 use gridloom_shared::schedule::{Plan, Spec};
 use gridloom_shared::submission::Unreadable;
@@ -24,6 +24,10 @@ use super::roll::Fact;
 use crate::lead::event::Event as LeadEvent;
 use crate::open::{self, OpenError, Opening};
 use crate::schedule::{Definition, Fires, Halt, Runs, World};
+
+mod backfills;
+
+use backfills::Backfills;
 
 /// Records of one job before others have their turn.
 const RECORDS: usize = 8;
@@ -59,10 +63,13 @@ pub(super) struct Job {
     /// When it is to be looked at again, if nothing happens before.
     pub(super) wakes: Option<UnixMs>,
     defined: Defined,
+    /// Revision of that.
+    revision: u64,
     fires: Fires,
     /// Sequence of the last record of its fires: what the next one expects. 0: there is none.
     sequence: u64,
     runs: Runs,
+    backfills: Backfills,
     /// What holds its fires back.
     pub(super) halts: Vec<Halt>,
     /// Runs that were told to end, for a fire that waits for that.
@@ -81,6 +88,8 @@ enum SettleError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
     Open(#[from] OpenError),
     #[error("the run is not open yet")]
     Slow(#[from] tokio::time::error::Elapsed),
@@ -94,21 +103,22 @@ enum SettleError {
 
 impl Job {
     pub(super) fn new(name: JobName, open: BTreeSet<RunId>) -> Job {
-        Job {
+        let mut job = Job {
             wakes: None,
             defined: Defined::Unseen,
+            revision: 0,
             fires: Fires::new(name.clone(), None, None),
             sequence: 0,
-            runs: Runs {
-                open,
-                ..Runs::default()
-            },
+            runs: Runs::default(),
+            backfills: Backfills::default(),
             halts: Vec::new(),
             cancelled: BTreeSet::new(),
             trouble: None,
             aside: false,
             name,
-        }
+        };
+        open.into_iter().for_each(|run| job.is_open(run));
+        job
     }
 
     /// `last` is the last record of its fires, at `sequence`.
@@ -131,6 +141,10 @@ impl Job {
     }
 
     pub(super) fn define(&mut self, entry: &Entry) {
+        if entry.revision < self.revision {
+            return;
+        }
+        self.revision = entry.revision;
         let job = entry.value.as_deref().map(wire::decode::<JobSpec>);
         self.defined = match job {
             None => Defined::Gone(entry.at),
@@ -151,6 +165,7 @@ impl Job {
     /// Its definition is to be read again.
     pub(super) fn unsee(&mut self) {
         self.defined = Defined::Unseen;
+        self.revision = 0;
     }
 
     /// All definitions were seen.
@@ -162,15 +177,22 @@ impl Job {
 
     pub(super) fn hear(&mut self, fact: Fact) {
         match fact {
-            Fact::Open(run) => {
-                self.runs.over.remove(&run);
-                self.runs.open.insert(run);
-            }
-            Fact::Over(run, at) => self.over(run, Some(at)),
+            Fact::Open(run) => self.is_open(run),
+            Fact::Over(run, at, end) => self.over(run, Some(at), end),
         }
     }
 
-    fn over(&mut self, run: RunId, at: Option<UnixMs>) {
+    fn is_open(&mut self, run: RunId) {
+        if !self.backfills.is_open(&run) {
+            self.runs.over.remove(&run);
+            self.runs.open.insert(run);
+        }
+    }
+
+    fn over(&mut self, run: RunId, at: Option<UnixMs>, end: Option<EndState>) {
+        if self.backfills.is_over(&run, end) {
+            return;
+        }
         self.runs.open.remove(&run);
         self.cancelled.remove(&run);
         self.runs.last_end = self.runs.last_end.max(at);
@@ -187,8 +209,11 @@ impl Job {
     }
 
     fn plan(&self, state: &State) -> Option<Plan> {
-        let spec = state.spec.as_ref()?;
-        match Plan::new(spec, self.name.as_str(), &BTreeMap::new(), state.anchor) {
+        self.plan_of(state.spec.as_ref()?, state.anchor)
+    }
+
+    fn plan_of(&self, spec: &Spec, anchor: UnixMs) -> Option<Plan> {
+        match Plan::new(spec, self.name.as_str(), &BTreeMap::new(), anchor) {
             Ok(plan) => Some(plan),
             Err(error) => {
                 tracing::error!(job = %self.name, error = %chain(&error), "its schedule cannot be followed");
@@ -201,15 +226,16 @@ impl Job {
     /// looked at again.
     pub(super) async fn settle(&mut self, envoy: &Envoy, term: Term) -> Option<UnixMs> {
         let settled = self.try_settle(envoy, term).await;
+        let filled = self.fill(envoy, term).await;
         let Some(now) = envoy.clock.now() else {
             return Some(AT_ONCE);
         };
-        match settled {
-            Ok(true) => Some(AT_ONCE),
-            Ok(false) => {
+        match settled.and_then(|more| Ok((more, filled?))) {
+            Ok((true, _)) => Some(AT_ONCE),
+            Ok((false, filled)) => {
                 self.trouble = None;
                 let world = self.world(now, term)?;
-                self.fires.wake(&world)
+                self.fires.wake(&world).into_iter().chain(filled).min()
             }
             Err(error) => {
                 let trouble = chain(&error).to_string();
@@ -328,34 +354,44 @@ impl Job {
         let Some(world) = self.world(UnixMs::default(), term) else {
             return Ok(());
         };
-        let unopened = self.fires.to_open(&world);
-        for (at, run) in unopened {
-            let Defined::There(job, ..) = &self.defined else {
-                let why = "its job was deleted before it could be opened".to_owned();
-                self.give_up(&envoy.broker, run, why).await?;
-                continue;
-            };
-            if envoy.doors.is_closed(&job.queue) {
-                return Err(SettleError::Full);
+        for (at, run) in self.fires.to_open(&world) {
+            self.open_one(envoy, term, at, run).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the run of a nominal time, or finds out what became of it.
+    async fn open_one(
+        &mut self,
+        envoy: &Envoy,
+        term: Term,
+        at: UnixMs,
+        run: RunId,
+    ) -> Result<(), SettleError> {
+        let Defined::There(job, ..) = &self.defined else {
+            let why = "its job was deleted before it could be opened".to_owned();
+            return Ok(self.give_up(&envoy.broker, run, why).await?);
+        };
+        if envoy.doors.is_closed(&job.queue) {
+            return Err(SettleError::Full);
+        }
+        let opened = Opened {
+            nonce: Nonce::random(),
+            job: job.frozen(),
+            scheduled_at: at,
+            content: 0,
+            term,
+        };
+        let opening = open::open(&envoy.broker, run.clone(), opened);
+        match tokio::time::timeout(ANSWERED, opening).await?? {
+            Opening::New(new) => {
+                tracing::info!(%run, "opened");
+                self.is_open(run);
+                envoy.say(LeadEvent::Opened(new)).await;
             }
-            let opened = Opened {
-                nonce: Nonce::random(),
-                job: job.frozen(),
-                scheduled_at: at,
-                content: 0,
-                term,
-            };
-            let opening = open::open(&envoy.broker, run.clone(), opened);
-            match tokio::time::timeout(ANSWERED, opening).await?? {
-                Opening::New(new) => {
-                    tracing::info!(%run, "opened");
-                    self.runs.open.insert(run);
-                    envoy.say(LeadEvent::Opened(new)).await;
-                }
-                Opening::Exists => self.find(&envoy.broker, run).await?,
-                Opening::Purged => self.over(run, None),
-                Opening::Refused(reason) => self.give_up(&envoy.broker, run, reason).await?,
-            }
+            Opening::Exists => self.find(&envoy.broker, run).await?,
+            Opening::Purged => self.over(run, None, None),
+            Opening::Refused(reason) => self.give_up(&envoy.broker, run, reason).await?,
         }
         Ok(())
     }
@@ -373,7 +409,7 @@ impl Job {
         let record = Unreadable::new(&subjects.fires(&self.name), self.sequence, reason, b"");
         let stored = broker.append_patiently(subjects.unreadable(), record.encode());
         stored.await?;
-        self.over(run, None);
+        self.over(run, None, None);
         Ok(())
     }
 
@@ -383,11 +419,12 @@ impl Job {
         let plan = subjects.plan_of_run_anywhere(&run);
         let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
         match last.map(|last| (last.at, wire::decode::<PlanRecord>(&last.payload))) {
-            Some((at, Ok(record))) if record.is_end() => self.over(run, Some(at)),
-            Some(_) => {
-                self.runs.open.insert(run);
+            Some((at, Ok(PlanRecord::Closed(closed)))) => {
+                self.over(run, Some(at), Some(closed.state))
             }
-            None => self.over(run, None),
+            Some((at, Ok(record))) if record.is_end() => self.over(run, Some(at), None),
+            Some(_) => self.is_open(run),
+            None => self.over(run, None, None),
         }
         Ok(())
     }
@@ -397,7 +434,13 @@ impl Job {
         let Some(world) = self.world(UnixMs::default(), term) else {
             return Ok(());
         };
-        for run in self.fires.to_cancel(&world) {
+        let runs = self.fires.to_cancel(&world);
+        self.end_runs(envoy, runs).await
+    }
+
+    /// Orders that runs end, each once.
+    async fn end_runs(&mut self, envoy: &Envoy, runs: Vec<RunId>) -> Result<(), SettleError> {
+        for run in runs {
             if self.cancelled.contains(&run) {
                 continue;
             }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::record::EndState;
 use tokio::sync::Notify;
 
 use crate::lead::Change;
@@ -13,14 +14,14 @@ use crate::lead::Change;
 pub(in crate::service) enum Fact {
     /// It is open.
     Open(RunId),
-    /// It is over, since then.
-    Over(RunId, UnixMs),
+    /// It is over, since then; how it ended, where that is known.
+    Over(RunId, UnixMs, Option<EndState>),
 }
 
 impl Fact {
     pub(super) fn run(&self) -> &RunId {
         match self {
-            Fact::Open(run) | Fact::Over(run, _) => run,
+            Fact::Open(run) | Fact::Over(run, ..) => run,
         }
     }
 }
@@ -42,8 +43,10 @@ impl Roll {
             Change::Opened(run) => Some(Fact::Open(run.clone())),
             Change::Closed(run) | Change::Lost(run) => {
                 let fold = run.fold();
-                let at = fold.closing().map_or(now, |(at, _)| *at);
-                Some(Fact::Over(fold.run().clone(), at))
+                let closing = fold.closing();
+                let at = closing.map_or(now, |(at, _)| *at);
+                let end = closing.map(|(_, closed)| closed.state);
+                Some(Fact::Over(fold.run().clone(), at, end))
             }
             Change::Moved(_) => None,
         });

@@ -1,0 +1,327 @@
+//! `job backfill` and `job backfills`: nominal times that are run again.
+
+use anyhow::Context as _;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::JobName;
+use gridloom_shared::limits::BACKFILL_FIRES_MAX;
+use gridloom_shared::reads::backfills::{self, BackfillError, Begun, Listed};
+use gridloom_shared::reads::fires;
+use gridloom_shared::schedule::backfill::{Progress, anchor_before};
+use gridloom_shared::schedule::{Backfill, BackfillName, Moment, Plan};
+use serde_json::{Value, json};
+
+use super::super::{installation, wanted};
+use super::pause::who;
+use super::times::{moment, plan, read_moment, schedule};
+use crate::args::BackfillArgs;
+use crate::context::Context;
+use crate::fault::{Misuse, Verdict};
+use crate::output::{Align, Table, counted, grouped};
+
+/// What is wanted, and which times those are.
+struct Extent {
+    backfill: Backfill,
+    times: Vec<UnixMs>,
+    excluded: u64,
+}
+
+/// Runs nominal times again, or says which that would be.
+pub(super) async fn begin(context: &Context, args: &BackfillArgs) -> anyhow::Result<Verdict> {
+    let broker = context.ask().await?;
+    let job = &args.job;
+    if let Some(name) = &args.cancel {
+        return cancel(context, &broker, job, name).await;
+    }
+    let extent = Extent::of(&broker, args).await?;
+    if args.dry_run {
+        extent.tell(context, job);
+        return Ok(Verdict::Fine);
+    }
+    if !args.yes {
+        context.output.note(extent.words(job));
+        let what = format!("open {}", counted(extent.backfill.count, "run"));
+        if !wanted::is_wanted(context, "open them?", &what)? {
+            context.output.note("nothing was done");
+            return Ok(Verdict::Failed);
+        }
+    }
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => BackfillName::new(&format!("{:08x}", uuid::Uuid::new_v4().as_fields().0))?,
+    };
+    let begun = backfills::begin(&broker, job, &name, &extent.backfill).await;
+    let begun = begun.map_err(misuse)?;
+    let count = extent.backfill.count;
+    let document = json!({
+        "job": job, "backfill": name, "count": count, "excluded": extent.excluded, "begun": begun == Begun::New,
+    });
+    context.output.show(&document, |output| match begun {
+        Begun::New => {
+            output.say(format!(
+                "backfill {name} of job {job} begun: {}",
+                counted(count, "run")
+            ));
+            output.note(format!("follow it with gridloom job backfills {job}"));
+        }
+        Begun::Exists => output.say(format!(
+            "backfill {name} of job {job} exists already: the same was asked for before"
+        )),
+    });
+    Ok(Verdict::Fine)
+}
+
+async fn cancel(
+    context: &Context,
+    broker: &Broker,
+    job: &JobName,
+    name: &BackfillName,
+) -> anyhow::Result<Verdict> {
+    let cancelled = backfills::cancel(broker, job, name, &who()).await;
+    let cancelled = cancelled.map_err(misuse)?;
+    let document = json!({ "job": job, "backfill": name, "cancelled": cancelled });
+    context.output.show(&document, |output| {
+        output.say(match cancelled {
+            true => format!(
+                "backfill {name} of job {job} is cancelled: nothing more of it is opened; what is open goes on"
+            ),
+            false => format!("backfill {name} of job {job} is over or cancelled already"),
+        });
+    });
+    Ok(Verdict::Fine)
+}
+
+fn misuse(error: BackfillError) -> anyhow::Error {
+    match error.is_misuse() {
+        true => Misuse::error(chain(&error).to_string()),
+        false => error.into(),
+    }
+}
+
+impl Extent {
+    async fn of(broker: &Broker, args: &BackfillArgs) -> anyhow::Result<Extent> {
+        let spec = schedule(&installation::job(broker, &args.job).await?)?;
+        let job = args.job.as_str();
+        let state = fires::state(broker, &args.job).await?;
+        let known = state.as_ref().filter(|state| state.spec.is_some());
+        let anchor = known.map_or_else(UnixMs::now, |state| state.anchor);
+        let there = plan(&spec, job, Some(anchor))?;
+        if there.after().is_some() {
+            return Err(Misuse::error(format!(
+                "job {job} fires so long after the end of its last run: there are no times to run again"
+            )));
+        }
+        let (from, to) = range(&there, args)?;
+        let anchor = anchor_before(&spec, anchor, from);
+        let plan = plan(&spec, job, Some(anchor))?;
+        let (times, excluded) = times(&plan, from, to, job)?;
+        let backfill = Backfill {
+            by: who(),
+            asked_at: UnixMs::now(),
+            spec,
+            anchor,
+            from,
+            to,
+            overlap: args.overlap.map(Into::into).unwrap_or_default(),
+            concurrency: args.concurrency,
+            count: times.len() as u64,
+            cancelled: None,
+            progress: Progress::default(),
+        };
+        Ok(Extent {
+            backfill,
+            times,
+            excluded,
+        })
+    }
+
+    fn words(&self, job: &JobName) -> String {
+        let (first, last) = (self.times.first(), self.times.last());
+        let at = |time: Option<&UnixMs>| time.copied().unwrap_or_default().rfc3339();
+        let excluded = match self.excluded {
+            0 => String::new(),
+            excluded => format!("; calendars take out {}", counted(excluded, "more time")),
+        };
+        format!(
+            "{} of job {job}, of {} to {}, {} at once{excluded}",
+            counted(self.backfill.count, "run"),
+            at(first),
+            at(last),
+            self.backfill.concurrency,
+        )
+    }
+
+    fn tell(&self, context: &Context, job: &JobName) {
+        let times: Vec<String> = self.times.iter().copied().map(UnixMs::rfc3339).collect();
+        let document = json!({
+            "job": job, "count": self.backfill.count, "excluded": self.excluded, "times": times, "dry_run": true,
+        });
+        context.output.show(&document, |output| {
+            output.say(self.words(job));
+            times.iter().for_each(|time| output.say(time));
+            output.note("nothing was done: without --dry-run it begins");
+        });
+    }
+}
+
+fn range(plan: &Plan, args: &BackfillArgs) -> anyhow::Result<(UnixMs, UnixMs)> {
+    let (Some(from), Some(to)) = (&args.from, &args.to) else {
+        return Err(Misuse::error("say --from and --to".to_owned()));
+    };
+    let last: Moment = read_moment(to)?;
+    let (from_at, to_at) = (moment(plan, from)?, plan.last_instant(last));
+    let to_at = to_at.with_context(|| format!("find {to:?} in the zone of the schedule"))?;
+    if to_at < from_at {
+        return Err(Misuse::error(format!(
+            "--to {to} comes before --from {from}"
+        )));
+    }
+    // Of a day that is not over, what has come.
+    let now = UnixMs::now();
+    if from_at > now || to_at > now && !matches!(last, Moment::Day(_)) {
+        return Err(Misuse::error(format!(
+            "--to {to} is to come: those times are the schedule's own"
+        )));
+    }
+    Ok((from_at, to_at.min(now)))
+}
+
+/// The nominal times of a range that no calendar takes out, and how many are taken out.
+fn times(plan: &Plan, from: UnixMs, to: UnixMs, job: &str) -> anyhow::Result<(Vec<UnixMs>, u64)> {
+    let (mut times, mut excluded) = (Vec::new(), 0);
+    let before = UnixMs(from.0.saturating_sub(1));
+    for nominal in plan.nominals_after(before).take_while(|next| next.at <= to) {
+        match nominal.excluded {
+            None => times.push(nominal.at),
+            Some(_) => excluded += 1,
+        }
+        if times.len() as u64 + excluded > BACKFILL_FIRES_MAX {
+            return Err(Misuse::error(format!(
+                "job {job} has more than {} times from {} to {}, the most of one backfill (BACKFILL_FIRES_MAX): take a shorter range, and another backfill for the rest",
+                grouped(BACKFILL_FIRES_MAX),
+                from.rfc3339(),
+                to.rfc3339()
+            )));
+        }
+    }
+    if times.is_empty() {
+        let why = match excluded {
+            0 => String::new(),
+            excluded => format!("; calendars take out {}", counted(excluded, "time")),
+        };
+        return Err(Misuse::error(format!(
+            "job {job} does not fire from {} to {}{why}",
+            from.rfc3339(),
+            to.rfc3339()
+        )));
+    }
+    Ok((times, excluded))
+}
+
+/// Lists the backfills of a job.
+pub(super) async fn list(context: &Context, job: &JobName) -> anyhow::Result<()> {
+    let broker = context.ask().await?;
+    let all = backfills::list(&broker, job).await?;
+    if all.is_empty() {
+        installation::check_job(&broker, job).await?;
+    }
+    let documents: Vec<Value> = all.iter().map(|listed| document(job, listed)).collect();
+    context.output.show(&documents, |output| {
+        let mut table = Table::new([
+            ("backfill", Align::Left),
+            ("state", Align::Left),
+            ("from", Align::Left),
+            ("to", Align::Left),
+            ("times", Align::Right),
+            ("opened", Align::Right),
+            ("succeeded", Align::Right),
+            ("failed", Align::Right),
+            ("skipped", Align::Right),
+            ("by", Align::Left),
+        ]);
+        for Listed { name, backfill } in &all {
+            let progress = &backfill.progress;
+            table.row([
+                name.to_string(),
+                state(backfill),
+                backfill.from.rfc3339(),
+                backfill.to.rfc3339(),
+                grouped(backfill.count),
+                grouped(progress.opened),
+                grouped(progress.succeeded),
+                grouped(progress.failed + progress.cancelled),
+                grouped(progress.skipped),
+                backfill.by.clone(),
+            ]);
+        }
+        output.table(&table, "no backfills; begin one with gridloom job backfill");
+    });
+    Ok(())
+}
+
+/// How a backfill stands, and what it waits for.
+fn state(backfill: &Backfill) -> String {
+    let progress = &backfill.progress;
+    let open = match progress.running.len() {
+        0 => String::new(),
+        open => format!(", {open} open"),
+    };
+    match (progress.ended, &backfill.cancelled, &progress.behind) {
+        (Some(ended), ..) => format!("{}{open}", ended.why.as_str()),
+        (None, Some(_), _) => format!("cancelled{open}"),
+        (None, None, Some(run)) => format!("waits for {run}"),
+        (None, None, None) => format!("runs{open}"),
+    }
+}
+
+fn document(job: &JobName, listed: &Listed) -> Value {
+    let Listed { name, backfill } = listed;
+    let progress = &backfill.progress;
+    let running: Vec<String> = progress.running.iter().map(|at| at.rfc3339()).collect();
+    let waits = progress
+        .behind
+        .as_ref()
+        .filter(|_| progress.ended.is_none());
+    json!({
+        "job": job,
+        "backfill": name,
+        "state": match (progress.ended, &backfill.cancelled) {
+            (Some(ended), _) => ended.why.as_str(),
+            (None, Some(_)) => "cancelled",
+            (None, None) => "running",
+        },
+        "from": backfill.from.rfc3339(),
+        "to": backfill.to.rfc3339(),
+        "overlap": backfill.overlap.as_str(),
+        "concurrency": backfill.concurrency,
+        "count": backfill.count,
+        "opened": progress.opened,
+        "succeeded": progress.succeeded,
+        "failed": progress.failed,
+        "cancelled": progress.cancelled,
+        "excluded": progress.excluded,
+        "skipped": progress.skipped,
+        "running": running,
+        "waits_for": waits,
+        "by": backfill.by,
+        "asked_at": backfill.asked_at.rfc3339(),
+        "ended_at": progress.ended.map(|ended| ended.at.rfc3339()),
+        "cancelled_by": backfill.cancelled,
+    })
+}
+
+/// Tells of backfills of a job that are under way.
+pub(super) async fn tell(context: &Context, broker: &Broker, job: &JobName) -> anyhow::Result<()> {
+    for Listed { name, backfill } in backfills::list(broker, job).await? {
+        if backfill.progress.ended.is_none() {
+            let (done, state) = (backfill.progress.opened, state(&backfill));
+            context.output.note(format!(
+                "backfill {name}: {} of {} opened ({state})",
+                grouped(done),
+                counted(backfill.count, "run")
+            ));
+        }
+    }
+    Ok(())
+}
