@@ -326,7 +326,7 @@ pub struct StreamFlags {
     #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
     pub replicas: Option<u8>,
     /// How large a stream or bucket may become, as ledger=10GiB; several with commas. NAME is shards, ledger, submit,
-    /// history, jobs, runs, state or workers; SIZE may be "unlimited". A stream that is there and smaller grows to it
+    /// history, alarm, jobs, runs, state or workers; SIZE may be "unlimited". A stream that is there and smaller grows to it
     /// [default: submit=256MiB, the others unlimited]
     #[arg(
         long = "max-bytes",

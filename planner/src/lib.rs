@@ -9,6 +9,7 @@
 //! | [`book`] | the open runs, and what a record changes in them (pure) |
 //! | [`run`] | what a run needs next: a wave, its end (pure) |
 //! | [`schedule`] | what becomes of each nominal time of a job (pure) |
+//! | [`alarms`] | which alarms are to stand for when no planner is left (pure) |
 //! | [`admission`] | which run may issue how much, and why the others may not (pure) |
 //! | [`crew`] | which workers were heard lately, with which handlers (pure) |
 //! | [`register`] | when the term register is written anew (pure) |
@@ -25,6 +26,7 @@
 //! The planner holds no truth of its own: killed at any moment, it goes on from the ledger.
 
 pub mod admission;
+pub mod alarms;
 pub mod alive;
 pub mod book;
 pub mod broker_clock;

@@ -8,6 +8,7 @@
 //! | `missed` | which of many missed ones are made up for |
 //! | `change` | what an edit, a deletion and the end of a schedule leave behind |
 //! | [`backfill`] | what a backfill does next: beside the schedule, which knows nothing of it |
+//! | `watch` | what would be missed if no planner were left |
 //! | [`world`] | what a decision depends on besides the schedule's own state |
 //!
 //! In this order, the first that applies; each becomes a record with the state after it, and the question is asked again:
@@ -39,6 +40,7 @@ mod change;
 mod due;
 mod missed;
 mod overlap;
+mod watch;
 pub mod world;
 
 pub use world::{Definition, Halt, Runs, World};

@@ -16,6 +16,7 @@
 //! | [`sweep`] | removes what need not be kept any more |
 //! | [`vanished`] | looks whether records of open runs vanish |
 //! | [`schedules`] | opens the runs of schedules |
+//! | [`alarms`] | keeps what the broker raises where no planner is left |
 //! | [`projection`] | summaries and metrics, for people |
 //! | [`fault`] | a fault of one task, on purpose |
 //! | [`health`] | whether this planner can work |
@@ -41,6 +42,7 @@ use crate::retention::Retention;
 use crate::toll::Tolls;
 
 mod act;
+mod alarms;
 mod attendance;
 mod doors;
 mod envoy;

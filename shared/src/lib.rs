@@ -4,6 +4,7 @@
 //! |------|-----------------|
 //! | [`id`] | which names and identifiers are well formed, and how a run's id follows from its source |
 //! | [`job`] | what a job file may say |
+//! | [`alarm`] | what the broker raises where no planner is left to |
 //! | [`lane`] | which tiles go to the same workers |
 //! | [`limits`] | all bounds of the protocol and of memory, asserted against each other |
 //! | [`exact`] | how what people write becomes values, each number as it was written |
@@ -34,6 +35,7 @@
 //! | [`telemetry`] | logs, metrics and the health endpoints |
 
 pub mod address;
+pub mod alarm;
 pub mod broker;
 mod chain;
 pub mod clock;

@@ -13,6 +13,7 @@
 //! | [`jobs`] | which jobs are defined |
 //! | `pauses` | which schedules are paused (feature `schedules`) |
 //! | `backfills` | which nominal times are run again (feature `schedules`) |
+//! | [`alarms`] | which alarms stand |
 //! | `fires` | what was decided of a job's fires (feature `schedules`) |
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
@@ -36,6 +37,8 @@ use crate::broker::topology::TopologyError;
 use crate::chain;
 use crate::id::{Namespace, RunId};
 
+#[cfg(feature = "schedules")]
+pub mod alarms;
 #[cfg(feature = "runs")]
 pub mod attempts;
 #[cfg(feature = "schedules")]

@@ -10,6 +10,7 @@
 //! | [`spec`] | what a job says of all that |
 //! | [`calendar`] | which instants named days and times of day are |
 //! | [`plan`] | what follows: each nominal time, when it opens, and what takes it out |
+//! | [`fired`] | which nominal time a run is of |
 //! | [`pause`] | that nothing fires for a while |
 //! | [`by_hand`] | what becomes of a run that people ask for while another is open |
 //! | [`backfill`] | nominal times that are run again |
@@ -26,6 +27,7 @@ pub mod dates;
 mod days;
 pub mod every;
 mod field;
+pub mod fired;
 pub mod moment;
 pub mod pause;
 pub mod plan;

@@ -8,6 +8,8 @@
     reason = "seeds and measurements, for who reads the output of a test"
 )]
 
+#[path = "scenarios/alarms.rs"]
+mod alarms;
 #[path = "scenarios/applied.rs"]
 mod applied;
 #[path = "scenarios/audits.rs"]

@@ -47,6 +47,7 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Session;
 use tokio::sync::Semaphore;
 
+use crate::alarms;
 use crate::crew::Finished;
 use crate::error::RunError;
 use crate::health::WorkerHealth;
@@ -123,7 +124,8 @@ pub(crate) fn run_here(
         let mut engine = Engine::new(broker, settings, crew, health).await?;
         let handlers = engine.settings.handlers.values().cloned().collect();
         let (broker, session) = (engine.broker.clone(), engine.session);
-        // Ends with this runtime.
+        // Both end with this runtime.
+        tokio::spawn(alarms::listen(broker.clone()));
         tokio::spawn(purged::tell(broker, handlers, crew.clone(), session));
         // Every turn ends by itself and lets the client have its turn then. A budget would only make
         // the client look full.

@@ -83,6 +83,7 @@
 //! | [`trial`] | shards without an engine, to test a handler |
 //! | [`handlers`] | the built-in handlers |
 //! | [`health`] | whether the worker can work now |
+//! | `alarms` | tells of fires and runs that no planner looks after |
 //! | `engine` | the loop between broker and handlers |
 //! | `crew` | runs the pages of a tile: panics, timeouts, cancellation |
 //! | `lease` | how long a tile may be believed to be held |
@@ -96,6 +97,7 @@
 //! | `settings` | what the engine needs to know |
 //! | `purged` | which runs handlers may forget |
 
+mod alarms;
 mod bells;
 mod crew;
 mod engine;

@@ -10,6 +10,7 @@
 //! | [`idle`] | tiles that nobody waits for although workers are free |
 //! | [`alike`] | whether the workers of a queue differ, and have names of their own |
 //! | [`keys`] | what of the buckets makes no sense |
+//! | [`late`] | fires that nobody answered for, runs that are not over by their deadline |
 //! | [`watch`] | what planners have seen and nobody may have heard |
 //! | [`services`] | workers, the ledger |
 //! | [`chart`] | how it is shown |
@@ -39,6 +40,7 @@ mod alike;
 mod chart;
 mod idle;
 mod keys;
+mod late;
 mod planners;
 mod queues;
 mod services;
@@ -103,6 +105,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         look_at_clock(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
         watch::look(&broker, &mut chart).await;
+        late::look(&broker, leader.as_deref(), &mut chart).await;
     }
     look_at_permissions(&broker, &mut chart).await;
     services::look(&broker, &staff, &mut chart).await;
@@ -184,7 +187,7 @@ async fn look_at_streams(
     if findings.is_empty() {
         chart.ok(
             "streams",
-            format!("4 streams and 4 buckets of namespace {namespace}, as expected"),
+            format!("5 streams and 4 buckets of namespace {namespace}, as expected"),
         );
     }
     missing.is_empty()

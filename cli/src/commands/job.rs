@@ -21,6 +21,7 @@ use crate::output::{Align, Table, counted, grouped};
 
 mod backfill;
 mod clock;
+mod late;
 mod pause;
 mod times;
 
@@ -237,6 +238,7 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
             None => output.document(&document),
         });
     backfill::tell(context, &broker, name).await?;
+    late::tell(context, &broker, name).await;
     pause::tell(context, &broker, Some(name)).await
 }
 

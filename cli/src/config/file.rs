@@ -116,6 +116,7 @@ const KEYS: &[&str] = &[
     "retention.every",
     "planner.shares.*",
     "planner.open_runs",
+    "streams.max_bytes.alarm",
     "streams.max_bytes.shards",
     "streams.max_bytes.ledger",
     "streams.max_bytes.submit",

@@ -22,6 +22,7 @@ use gridloom_shared::limits::FIRES_KEPT_MAX;
 use gridloom_shared::schedule::MisfirePolicy;
 use gridloom_shared::schedule::pause::{Missed, Pause};
 
+use super::alarms::Watch;
 use super::envoy::Envoy;
 use crate::alive::Signs;
 use crate::schedule::Halt;
@@ -39,10 +40,16 @@ const LOOK: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 32;
 
 /// Opens the runs of schedules as long as the leadership lasts. `open` are the runs that are open at its beginning.
-pub(super) async fn keep(envoy: Envoy, term: Term, (roll, open): (Roll, Vec<RunId>), signs: Signs) {
+pub(super) async fn keep(
+    envoy: Envoy,
+    term: Term,
+    (roll, open): (Roll, Vec<RunId>),
+    watch: Watch,
+    signs: Signs,
+) {
     let mut table = loop {
         signs.give();
-        match Table::read(envoy.clone(), term, &open).await {
+        match Table::read(envoy.clone(), term, &open, watch.clone()).await {
             Ok(table) => break table,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "failed to read what was decided about fires; trying again");
@@ -146,10 +153,17 @@ struct Table {
     touched: BTreeSet<JobName>,
     /// Jobs to be looked at then.
     due: BTreeSet<(UnixMs, JobName)>,
+    /// Who is told what is to be watched.
+    watch: Watch,
 }
 
 impl Table {
-    async fn read(envoy: Envoy, term: Term, open: &[RunId]) -> Result<Table, ReadError> {
+    async fn read(
+        envoy: Envoy,
+        term: Term,
+        open: &[RunId],
+        watch: Watch,
+    ) -> Result<Table, ReadError> {
         let (broker, mut table) = (
             envoy.broker.clone(),
             Table {
@@ -166,6 +180,7 @@ impl Table {
                 pauses: HashMap::new(),
                 touched: BTreeSet::new(),
                 due: BTreeSet::new(),
+                watch,
             },
         );
         for run in open {
@@ -357,9 +372,13 @@ impl Table {
             if let Some(before) = before {
                 self.due.remove(&(before, job.name.clone()));
             }
+            if let Some(needs) = job.needs(now, term) {
+                self.watch.tell(job.name.clone(), needs);
+            }
             self.due.extend(wake.map(|wake| (wake, job.name.clone())));
             self.jobs.insert(job.name.clone(), job);
         }
+        self.watch.is_whole();
     }
 
     /// How long nothing is due, as far as is known.

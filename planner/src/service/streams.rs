@@ -56,7 +56,7 @@ pub(super) async fn keep(
             watch.missing.clear();
             continue;
         }
-        // Eight answers, each of which comes or fails.
+        // Nine answers, each of which comes or fails.
         let found = match signs.waiting(topology::look_over(&broker, &options)).await {
             Ok(found) => found,
             Err(error) => {
@@ -201,6 +201,10 @@ fn losses(subjects: &Subjects) -> HashMap<String, &'static str> {
         (
             subjects.history().as_str().to_owned(),
             "what was on record of messages that could not be understood is lost",
+        ),
+        (
+            subjects.alarm().as_str().to_owned(),
+            "alarms are armed again by the planner that leads",
         ),
         (
             subjects.jobs().stream().as_str().to_owned(),

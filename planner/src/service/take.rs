@@ -5,6 +5,7 @@
 use gridloom_shared::id::Term;
 
 use super::act::Act;
+use super::alarms::{self, Watch};
 use super::doors::Keeper;
 use super::envoy::Envoy;
 use super::error::TakeError;
@@ -74,8 +75,13 @@ impl Leadership {
             projection::watch_queues(broker.clone(), signs)
         });
         let (roll, open) = (Roll::default(), lead.book().names().cloned().collect());
+        let watch = Watch::default();
         act.feed(Task::Schedules, |signs| {
-            schedules::keep(envoy.clone(), setup.term, (roll.clone(), open), signs)
+            let said = (roll.clone(), open);
+            schedules::keep(envoy.clone(), setup.term, said, watch.clone(), signs)
+        });
+        act.feed(Task::Alarms, |signs| {
+            alarms::keep(envoy.clone(), watch, signs)
         });
         let clock = envoy.clock.clone();
         let removed = Removed::default();

@@ -51,6 +51,7 @@ tasks! {
     Queue Leadership "the feed of the queue"
     Orders Leadership "the feed of orders"
     Schedules Leadership "the keeper of schedules"
+    Alarms Leadership "the keeper of alarms"
     QueueNumbers Leadership "the feed of queue numbers"
     Retention Leadership "the retention"
     OpenRuns Leadership "the watch over open runs"

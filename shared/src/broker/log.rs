@@ -5,11 +5,13 @@
 //! | [`pages`] | how a list that is given in pages misses nothing while it shrinks |
 //! | [`append`] | whether a record is stored, is not, or may be |
 //! | [`read`] | when a read is complete although a replica may lag |
+//! | [`later`] | a record that the broker publishes at a time |
 //! | [`follow`] | an endless tail without gap or repeat |
 
 mod answer;
 pub mod append;
 pub mod follow;
+mod later;
 mod pages;
 pub mod read;
 

@@ -9,6 +9,7 @@ use crate::lane::Lane;
 pub use crate::ledger::record::Author;
 use crate::limits::REPLY_MAX;
 
+mod alarm;
 pub(super) mod api;
 mod parse;
 

@@ -260,16 +260,6 @@ fn later(spec: &Spec) -> Vec<(&'static str, &'static str)> {
             "pause_after_failures",
             "is not carried out yet: leave it out",
         ),
-        (
-            spec.deadline.is_some(),
-            "deadline",
-            "is not watched yet: leave it out",
-        ),
-        (
-            spec.finish_within_ms.is_some(),
-            "finish_within",
-            "is not watched yet: leave it out",
-        ),
     ];
     let said = keys.into_iter().filter(|(said, ..)| *said);
     said.map(|(_, key, why)| (key, why)).collect()

@@ -54,6 +54,20 @@ pub const BACKFILLS_MAX: usize = 8;
 /// Most backfills of one job that are remembered; of those that are over the oldest go first.
 pub const BACKFILLS_KEPT_MAX: usize = 32;
 
+/// How long after its opening the alarm of a fire is raised that has no answer: longer than an election of the broker
+/// and a change of leaders together.
+pub const ALARM_AFTER: Duration = Duration::from_secs(40);
+/// An alarm stays as it is where it would be right about the next fire too, which is then late by at least so much; and
+/// so long before it would be raised a planner that is there puts it off. Longer than a change of leaders takes.
+pub const ALARM_MARGIN: Duration = Duration::from_secs(15);
+/// So long after an alarm of a fire was raised a worker looks whether it still stands: longer than a planner waits until
+/// it believes in a broker's clock that jumped.
+pub const ALARM_CONFIRMED: Duration = Duration::from_secs(20);
+/// A run that is over so soon after it had to be is in time: its end has to be recorded and heard of.
+pub const OVERDUE_GRACE: Duration = Duration::from_secs(5);
+/// Largest alarm, its headers included.
+pub const ALARM_BYTES_MAX: usize = 4_096;
+
 /// Bytes of a fire that waits, in the record of its schedule.
 const FIRE_BYTES: usize = RUN_ID_MAX + 128;
 /// Bytes of a date or range of a calendar.
@@ -83,6 +97,15 @@ const _: () = {
     assert!(
         AT_LIST_MAX * 32 <= CRON_LIST_MAX * CRON_BYTES_MAX,
         "of a schedule, expressions are the largest"
+    );
+    assert!(
+        ALARM_MARGIN.as_secs() < ALARM_AFTER.as_secs()
+            && OVERDUE_GRACE.as_secs() < ALARM_CONFIRMED.as_secs(),
+        "an alarm is put off before it is raised"
+    );
+    assert!(
+        8 * RUN_ID_MAX + 512 <= ALARM_BYTES_MAX,
+        "an alarm names its subject, its target and its run"
     );
     assert!(
         WINDOW_MIN.as_secs() < WINDOW_MAX.as_secs() && EVERY_MIN.as_secs() < EVERY_MAX.as_secs()

@@ -8,6 +8,8 @@ use crate::broker::log::ReadError;
 use crate::clock::UnixMs;
 use crate::duration::write_duration;
 use crate::id::{JobName, RunId};
+use crate::schedule::Plan;
+use crate::schedule::fired::nominal_of;
 use crate::schedule::record::{Decision, End, Record, Span, State, Why};
 use crate::wire;
 
@@ -91,6 +93,19 @@ pub async fn state(broker: &Broker, job: &JobName) -> Result<Option<State>, Read
         .await?;
     let record = last.and_then(|last| wire::decode::<Record>(&last.payload).ok());
     Ok(record.map(|record| record.state))
+}
+
+/// When `run` has to be over, as its job's schedule says it now. `None`: nobody said so.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn due(broker: &Broker, run: &RunId) -> Result<Option<UnixMs>, ReadError> {
+    let (Some(at), Ok(job)) = (nominal_of(run), JobName::new(run.job())) else {
+        return Ok(None);
+    };
+    let spec = state(broker, &job).await?.and_then(|state| state.spec);
+    let plan = spec.and_then(|spec| Plan::without_calendars(&spec).ok());
+    Ok(plan.and_then(|plan| plan.due(at)))
 }
 
 impl Told {

@@ -267,16 +267,22 @@ impl Plan {
         Some(at).filter(|at| self.end.is_none_or(|end| *at <= end))
     }
 
-    /// When the run of a nominal time has to be over: the earlier of `deadline` and `finish_within`.
+    /// Whether its runs have to be over by a time.
+    pub fn is_watched(&self) -> bool {
+        self.deadline.is_some() || self.finish_within.is_some()
+    }
+
+    /// When the run of a nominal time has to be over: the earlier of `finish_within` and the first `deadline` after it, by the
+    /// clocks of the zone; where they leave that out, the first instant after the gap.
     pub fn due(&self, at: UnixMs) -> Option<UnixMs> {
         let within = self.finish_within.map(|within| at + within);
         let by = self.deadline.and_then(|time| {
             let today = self.zone.civil(at)?.date();
-            let by =
-                |day: jiff::civil::Date| Moment::Civil(day.to_datetime(time)).first(&self.zone);
-            by(today)
-                .filter(|due| *due > at)
-                .or_else(|| by(today.tomorrow().ok()?))
+            let days = [Some(today), today.tomorrow().ok()].into_iter().flatten();
+            let times = days.map(|day| Moment::Civil(day.to_datetime(time)));
+            // Clocks that go back show it twice.
+            let mut all = times.flat_map(|time| [time.first(&self.zone), time.last(&self.zone)]);
+            all.find_map(|due| due.filter(|due| *due > at))
         });
         within.into_iter().chain(by).min()
     }

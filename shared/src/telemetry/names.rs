@@ -47,6 +47,10 @@ pub const CLOCK_DOUBT: &str = "gridloom_clock_doubt";
 pub const SUBMISSIONS: &str = "gridloom_submissions_total";
 /// Nominal times that were answered for, by `job` and `decision` (planner). Counter.
 pub const FIRES: &str = "gridloom_fires_total";
+/// Alarms of fires that no planner answered for, by `job` (worker). Counter.
+pub const FIRES_LATE: &str = "gridloom_fires_late_total";
+/// Runs that were not over by their deadline, by `job` (worker). Counter.
+pub const RUNS_OVERDUE: &str = "gridloom_runs_overdue_total";
 /// From a nominal time to the decision to open its run (planner). Seconds.
 pub const FIRE_LATENESS: &str = "gridloom_fire_lateness_seconds";
 /// Shards issued for the first time (planner). Counter.
@@ -163,6 +167,14 @@ pub const ALL: &[Metric] = &[
     counter(
         FIRES,
         "Nominal times of schedules that were answered for, by job and decision.",
+    ),
+    counter(
+        FIRES_LATE,
+        "Alarms of fires that no planner answered for, by job: one of the workers counts each.",
+    ),
+    counter(
+        RUNS_OVERDUE,
+        "Runs that were not over by their deadline, by job: one of the workers counts each.",
     ),
     seconds(
         FIRE_LATENESS,

@@ -110,6 +110,11 @@ async fn planner_and_worker_with_the_documented_permissions_work_and_a_worker_ca
         stage.closed(&run, LONG).await?;
         stage.judge(&run).await?.succeeded()?;
         assert!(!worker_writes_a_plan(stage, &run).await?);
+        let told = super::alarms::raise_one(stage, "tick").await?;
+        eventually(SOON, "a worker tells of an alarm", async || {
+            Ok(stage.workers[1].stderr().contains(told.as_str()))
+        })
+        .await?;
         for process in stage.planners.iter().chain(&stage.workers) {
             let said = process.stderr();
             assert!(!said.contains("Permissions Violation"), "{said}");

@@ -78,6 +78,7 @@ fn only_one_room_spells_the_subjects_of_the_broker_and_one_what_is_said_of_a_del
 /// Rooms that decide and do nothing else: files, and all below the folders of that name.
 const PURE: &[&str] = &[
     "planner/src/admission",
+    "planner/src/alarms",
     "planner/src/book",
     "planner/src/crew",
     "planner/src/failover/probe",

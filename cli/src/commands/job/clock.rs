@@ -11,8 +11,8 @@ use gridloom_shared::schedule::{Nominal, Plan, Spec};
 use serde::Serialize;
 
 use super::super::installation;
-use super::pause;
 use super::times::{moment, plan, schedule, utc};
+use super::{late, pause};
 use crate::args::{FiresArgs, NextArgs, WhyArgs};
 use crate::context::Context;
 use crate::fault::Misuse;
@@ -42,6 +42,7 @@ pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<(
         let broker = context.ask().await?;
         let job = installation::job(&broker, &name).await?;
         pause::tell(context, &broker, Some(&name)).await?;
+        late::tell(context, &broker, &name).await;
         (job, fires::state(&broker, &name).await?)
     };
     let spec = schedule(&job)?;

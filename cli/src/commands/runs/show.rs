@@ -1,5 +1,6 @@
 //! `gridloom show RUN`: how one run stands, what it waits for, what has failed, and who is at what for how long.
 
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads;
@@ -28,6 +29,9 @@ struct RunDetails {
     troubles: Vec<String>,
     /// The shards that workers hold longest.
     longest: Vec<HeldShard>,
+    /// When it has to be over, as its schedule says (RFC 3339).
+    #[serde(rename = "deadline", skip_serializing_if = "Option::is_none")]
+    due: Option<String>,
     /// Whether it is known what it waits for.
     planner_answers: bool,
     /// Why that is not known.
@@ -72,6 +76,7 @@ pub async fn show(context: &Context, flags: &args::Show) -> anyhow::Result<Verdi
         planner_answers: waits.is_some(),
         waits: waits.unwrap_or_default(),
         nobody_leads,
+        due: reads::fires::due(&broker, run).await?.map(UnixMs::rfc3339),
     };
     context.output.show(&details, |output| {
         let summary = &details.summary;
@@ -117,6 +122,9 @@ fn facts(details: &RunDetails) -> Table {
     table.fact("scheduled", time(&run.scheduled_at));
     table.fact("opened", time(&run.opened_at));
     table.fact("closed", time(&run.closed_at));
+    if let Some(due) = &details.due {
+        table.fact("deadline", deadline(due, run.closed_at.as_deref()));
+    }
     let slices = counted(run.grid.slices.into(), "slice");
     table.fact(
         "grid",
@@ -129,6 +137,17 @@ fn facts(details: &RunDetails) -> Table {
         table.fact(name, grouped_signed(*value));
     }
     table
+}
+
+/// When it has to be over, and whether it was: moments are texts in order.
+fn deadline(due: &str, closed_at: Option<&str>) -> String {
+    let now = UnixMs::now().rfc3339();
+    let missed = match closed_at {
+        Some(closed) if closed > due => ", it was over later",
+        None if now.as_str() > due => ", and it is not over",
+        _ => "",
+    };
+    format!("{due}{missed}")
 }
 
 fn shards(run: &RunSummary) -> String {

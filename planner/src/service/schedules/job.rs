@@ -21,6 +21,7 @@ use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
 use super::roll::Fact;
+use crate::alarms::Needs;
 use crate::lead::event::Event as LeadEvent;
 use crate::open::{self, OpenError, Opening};
 use crate::schedule::{Definition, Fires, Halt, Runs, World};
@@ -295,6 +296,11 @@ impl Job {
             halts: &self.halts,
             runs: &self.runs,
         })
+    }
+
+    /// What is to be watched of it; `None` where it is not known.
+    pub(super) fn needs(&self, now: UnixMs, term: Term) -> Option<Needs> {
+        Some(self.fires.needs(&self.world(now, term)?))
     }
 
     async fn append(

@@ -147,7 +147,7 @@ impl Broker {
             .await
     }
 
-    async fn append_with(
+    pub(super) async fn append_with(
         &self,
         subject: Subject,
         payload: Bytes,

@@ -17,9 +17,11 @@ use crate::broker::subjects::{self, ConsumerName, StreamName};
 use crate::lane::Lane;
 use crate::limits::{IN_FLIGHT_MAX, PULLS_WAITING_MAX};
 
+mod alarms;
 mod number;
 mod submissions;
 
+pub use alarms::ensure_alarms;
 pub use submissions::{ensure_planner, take_only};
 
 use number::{all_of, named, newest, next_name, number_failed};

@@ -27,6 +27,8 @@ pub enum Kept {
     Submit,
     /// Fire records, and messages that could not be understood.
     History,
+    /// Alarms, armed and raised.
+    Alarm,
     /// Definitions of jobs.
     Jobs,
     /// Summaries of runs.
@@ -39,11 +41,12 @@ pub enum Kept {
 
 impl Kept {
     /// All of them.
-    pub const ALL: [Kept; 8] = [
+    pub const ALL: [Kept; 9] = [
         Kept::Shards,
         Kept::Ledger,
         Kept::Submit,
         Kept::History,
+        Kept::Alarm,
         Kept::Jobs,
         Kept::Runs,
         Kept::State,
@@ -57,6 +60,7 @@ impl Kept {
             Kept::Ledger => "ledger",
             Kept::Submit => "submit",
             Kept::History => "history",
+            Kept::Alarm => "alarm",
             Kept::Jobs => "jobs",
             Kept::Runs => "runs",
             Kept::State => "state",
@@ -77,6 +81,7 @@ impl Kept {
             Kept::Shards
             | Kept::Ledger
             | Kept::History
+            | Kept::Alarm
             | Kept::Jobs
             | Kept::Runs
             | Kept::State

@@ -6,6 +6,7 @@ use super::drift::{self, Drift};
 use super::sizes::{Kept, MAX_BYTES, Size};
 use super::{Storage, Stream, TopologyOptions};
 use crate::broker::subjects::{BucketName, Subjects};
+use crate::limits::ALARM_BYTES_MAX;
 
 /// The setting of a stream that takes open batches.
 pub(in crate::broker) const OPEN_BATCHES: &str = "allow_batched";
@@ -62,6 +63,7 @@ pub(super) fn all(subjects: &Subjects, options: &TopologyOptions) -> Vec<Wanted>
         ledger(subjects, options),
         submit(subjects, options),
         history(subjects, options),
+        alarm(subjects, options),
     ];
     let buckets = [
         (subjects.jobs(), Kept::Jobs),
@@ -169,6 +171,20 @@ fn history(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
         options,
         settings,
     )
+}
+
+/// One alarm for each thing that is watched, until a planner replaces it or takes it away: an age would take away those
+/// of fires that are far off. The broker refuses `discard: new` beside message schedules.
+fn alarm(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
+    let settings = json!({
+        "subjects": [subjects.all_armed(), subjects.all_raised()],
+        "retention": "limits",
+        "discard": "old",
+        "max_msgs_per_subject": 1,
+        "max_msg_size": ALARM_BYTES_MAX,
+        "allow_msg_schedules": true,
+    });
+    stream(subjects.alarm().as_str(), Kept::Alarm, options, settings)
 }
 
 fn bucket(name: &BucketName, kept: Kept, options: &TopologyOptions) -> Wanted {

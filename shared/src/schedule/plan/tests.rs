@@ -310,6 +310,18 @@ fn a_run_has_to_be_over_by_the_earlier_of_deadline_and_length() {
     let over = due(both, "2026-12-01T03:00:00Z");
     assert_eq!(over.as_deref(), Some("2026-12-01T05:00:00Z"));
     assert_eq!(due(json!({}), "2026-12-01T03:00:00Z"), None);
+    // Where clocks leave it out, and where they show it twice.
+    let half_past_two = json!({ "deadline": "02:30" });
+    for (at, over) in [
+        ("2026-03-29T00:00:00Z", "2026-03-29T01:00:00Z"),
+        ("2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"),
+        ("2026-10-25T00:00:00Z", "2026-10-25T00:30:00Z"),
+        ("2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"),
+        ("2026-10-25T02:00:00Z", "2026-10-26T01:30:00Z"),
+    ] {
+        let found = due(half_past_two.clone(), at);
+        assert_eq!(found.as_deref(), Some(over), "{at}");
+    }
 }
 
 #[test]

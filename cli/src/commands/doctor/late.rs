@@ -1,0 +1,59 @@
+//! Fires that no planner answered for, and runs that are not over by their deadline: alarms that the broker raised and
+//! nobody withdrew.
+
+use gridloom_shared::alarm::{Alarm, Watched};
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::{chain, reads};
+
+use super::LOOK_AT_BROKER;
+use super::chart::Chart;
+use crate::output::counted;
+
+/// Alarms that are named.
+const NAMED: usize = 5;
+
+/// Looks; `leader` is who leads.
+pub(super) async fn look(broker: &Broker, leader: Option<&str>, chart: &mut Chart) {
+    let raised: Result<Vec<Alarm>, ReadError> = reads::alarms::raised(broker).await;
+    let (fires, runs): (Vec<_>, Vec<_>) = match raised {
+        Ok(all) => all
+            .into_iter()
+            .partition(|alarm| matches!(alarm.watched, Watched::Fire(_))),
+        Err(error) => return chart.bad("late fires", chain(&error).to_string(), LOOK_AT_BROKER),
+    };
+    let advice = match leader {
+        Some(name) => format!("{name} leads and should answer for it: its log says what keeps it"),
+        None => {
+            "see what stands under leadership: whoever leads answers for what was missed at once"
+                .to_owned()
+        }
+    };
+    for alarm in fires.iter().take(NAMED) {
+        let (job, due) = (alarm.watched.job(), alarm.due.rfc3339());
+        let text = format!("job {job}: the fire of {due}, or one since, has no answer");
+        chart.bad("late fires", text, advice.as_str());
+    }
+    more(chart, "late fires", "job", fires.len(), &advice);
+    let all = "see what keeps them: gridloom show RUN";
+    for alarm in runs.iter().take(NAMED) {
+        if let Watched::Run(run) = &alarm.watched {
+            let text = format!("run {run} had to be over at {}", alarm.due.rfc3339());
+            let advice = format!(
+                "see what keeps it: gridloom show {run}; or allow it more (deadline, finish_within of its job)"
+            );
+            chart.bad("overdue runs", text, advice);
+        }
+    }
+    more(chart, "overdue runs", "run", runs.len(), all);
+}
+
+fn more(chart: &mut Chart, what: &'static str, of: &str, count: usize, advice: &str) {
+    if let Some(more @ 1..) = count.checked_sub(NAMED) {
+        chart.bad(
+            what,
+            format!("and {} more", counted(more as u64, of)),
+            advice,
+        );
+    }
+}

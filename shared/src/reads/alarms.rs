@@ -1,0 +1,33 @@
+//! Which alarms stand: fires that nobody answered for, and runs that are not over by their deadline.
+
+use crate::alarm::{Alarm, Watched};
+use crate::broker::Broker;
+use crate::broker::log::ReadError;
+use crate::id::JobName;
+use crate::wire;
+
+/// Every alarm that the broker raised and that no planner withdrew, the oldest first.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn raised(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
+    let subjects = broker.subjects();
+    let all = broker
+        .last_per_subject(&subjects.alarm(), &subjects.all_raised())
+        .await?;
+    let alarms = all.iter().filter_map(|raw| wire::decode(&raw.payload).ok());
+    let mut alarms: Vec<Alarm> = alarms.collect();
+    alarms.sort_by_key(|alarm| alarm.due);
+    Ok(alarms)
+}
+
+/// The alarm about the fires of `job`, if it stands.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn of_fires(broker: &Broker, job: &JobName) -> Result<Option<Alarm>, ReadError> {
+    let subjects = broker.subjects();
+    let raised = subjects.raised(&Watched::Fire(job.clone()));
+    let last = broker.last(&subjects.alarm(), &raised).await?;
+    Ok(last.and_then(|last| wire::decode(&last.payload).ok()))
+}
