@@ -386,7 +386,7 @@ impl Service {
         let now = Now::read(&self.clock);
         match event {
             Event::Presence(presence) => {
-                leadership.workers.hear(&presence);
+                leadership.workers.hear(&presence, now.boot);
                 for cost in self.tolls.heard(&presence, now.boot) {
                     let measured = lead::event::Event::Measured {
                         run: cost.run,

@@ -46,6 +46,7 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Session;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::alarms;
 use crate::crew::Finished;
@@ -102,6 +103,8 @@ use turns::Turns;
 const ATTACHING: usize = 8;
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// How often it is looked at what time brings where nothing is held.
+const REST: Duration = Duration::from_millis(500);
 /// Most things of one kind that are taken in before the loop writes and pulls.
 const TURN: usize = 512;
 
@@ -219,8 +222,9 @@ impl Engine {
     async fn run(&mut self, stop: Stop) -> Result<(), RunError> {
         tracing::info!(worker = %self.settings.name, session = %self.session, "worker starts");
         (0..self.lanes.len()).for_each(|lane| self.attach(lane, Duration::ZERO));
-        let mut clock = tokio::time::interval(TICK);
-        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut clock = std::pin::pin!(tokio::time::sleep(TICK));
+        let mut rests = false;
+        let mut changes = self.broker.changes();
         let mut ended = Vec::with_capacity(TURN);
         while !self.is_over() {
             let alarm = self.alarm.take();
@@ -228,7 +232,12 @@ impl Engine {
                 biased;
                 () = stop.stopped(), if self.draining.is_none() => self.begin_drain(),
                 () = stop.hurried(), if self.draining.as_ref().is_some_and(Draining::waits) => self.end_grace(),
-                _ = clock.tick() => self.tick(),
+                () = &mut clock => {
+                    self.tick();
+                    rests = self.is_at_rest();
+                    clock.as_mut().reset(Instant::now() + if rests { REST } else { TICK });
+                }
+                Ok(()) = changes.changed() => {}
                 event = self.errands.next() => self.on_event(event),
                 Some(message) = self.takeovers.next() => self.hear(&message),
                 Some(message) = self.cancelled.next() => self.hear_leader(&message),
@@ -241,6 +250,10 @@ impl Engine {
                 // After the pulls: nothing waits in them when a question is read.
                 Some(question) = self.asked.next() => self.asked(question),
                 () = ring(alarm, self.now) => {}
+            }
+            if rests && !self.is_at_rest() {
+                rests = false;
+                clock.as_mut().reset(Instant::now() + TICK);
             }
             self.now = Boot::now();
             self.look_at_link();
@@ -263,6 +276,12 @@ impl Engine {
         }
         self.say_goodbye().await;
         self.fault.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether time brings nothing that cannot wait: nothing is held, and nothing is waited for.
+    fn is_at_rest(&self) -> bool {
+        let idle = self.tiles.is_empty() && self.tiles.executing() == 0;
+        idle && self.tiles.lost_slots() == 0 && !self.ledger.is_full() && self.draining.is_none()
     }
 
     /// Takes in what else is there already, so that a turn writes and pulls for many tiles at once.

@@ -23,6 +23,8 @@ use crate::health::WorkerHealth;
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a registration that was written is left alone.
 const REGISTERED: Duration = Duration::from_secs(10);
+/// How often a new connection is looked for without a hint.
+const LOOK: Duration = Duration::from_secs(1);
 /// Pause before one that was not is tried again.
 const UNREGISTERED: Duration = Duration::from_millis(250);
 
@@ -120,6 +122,7 @@ pub(crate) async fn announce(broker: Broker, facts: Arc<Facts>, stop: Cancellati
 /// whenever a leader calls. A leader knows of a worker that died before it led by this alone.
 async fn register(broker: &Broker, facts: &Facts, called: &Notify) {
     let key = facts.session.to_string();
+    let mut changes = broker.changes();
     let mut failing = false;
     loop {
         let epoch = broker.connection_epoch();
@@ -140,7 +143,10 @@ async fn register(broker: &Broker, facts: &Facts, called: &Notify) {
         let again = async {
             let end = Instant::now() + pause;
             while Instant::now() < end && broker.connection_epoch() == epoch {
-                tokio::time::sleep(UNREGISTERED).await;
+                tokio::select! {
+                    () = tokio::time::sleep_until(end.min(Instant::now() + LOOK)) => {}
+                    Ok(()) = changes.changed() => {}
+                }
             }
         };
         tokio::select! {
@@ -150,7 +156,7 @@ async fn register(broker: &Broker, facts: &Facts, called: &Notify) {
     }
 }
 
-/// Says every second who it is, and answers who asks.
+/// Says every second who it is, answers who asks for that, and to the leader that it lives.
 async fn speak(broker: &Broker, facts: &Facts, called: &Notify) {
     let subjects = broker.subjects();
     let (everybody, own) = (subjects.roll_call(), subjects.probe(facts.session));
@@ -168,11 +174,11 @@ async fn speak(broker: &Broker, facts: &Facts, called: &Notify) {
                     called.notify_one();
                     say(broker, facts).await;
                 }
-                Some(call) => answer(broker, facts, &call).await,
+                Some(call) => reply(broker, &call, facts.bytes(broker)).await,
                 None => *calls = listen(broker, everybody.clone()).await,
             },
             probe = probes.next() => match probe {
-                Some(probe) => answer(broker, facts, &probe).await,
+                Some(probe) => reply(broker, &probe, Bytes::new()).await,
                 None => *probes = listen(broker, own.clone()).await,
             },
             _ = clock.tick() => {
@@ -202,9 +208,10 @@ async fn say(broker: &Broker, facts: &Facts) {
     }
 }
 
-async fn answer(broker: &Broker, facts: &Facts, question: &Message) {
+/// Answers a question. That there is an answer says all to who asks whether it lives.
+async fn reply(broker: &Broker, question: &Message, answer: Bytes) {
     if let Some(reply) = question.reply.clone()
-        && let Err(error) = broker.publish(reply, facts.bytes(broker)).await
+        && let Err(error) = broker.publish(reply, answer).await
     {
         tracing::debug!(error = %chain(&error), "cannot answer");
     }

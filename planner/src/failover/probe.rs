@@ -14,8 +14,13 @@
 
 use std::time::Duration;
 
-/// How often each worker is probed.
+/// How often it is looked whom to probe.
 pub const EVERY: Duration = Duration::from_millis(250);
+/// Where there are more workers, those are left out that were heard [lately](LATELY): probes and their answers would be
+/// most of what brokers have to do (docs/decisions/0025-who-was-heard-lately-is-not-asked.md).
+pub const ALL_ASKED: usize = 50;
+/// Longer than a round, as an answer to the last one takes a moment; and shorter than two.
+pub const LATELY: Duration = Duration::from_millis(300);
 /// So many probes in a row that found nobody.
 const NOBODY: u32 = 3;
 /// So many rounds without an answer: three seconds.

@@ -13,7 +13,7 @@ use gridloom_shared::limits::{
 };
 use gridloom_shared::presence::Presence;
 
-use super::probe::{Death, Event, FRESH, Ground, Probe};
+use super::probe::{ALL_ASKED, Death, Event, FRESH, Ground, LATELY, Probe};
 
 /// A dead worker is remembered for so long: it may only be frozen.
 const REMEMBERED: Duration = Duration::from_secs(120);
@@ -33,6 +33,8 @@ pub enum Life {
 struct Worker {
     presence: Presence,
     probe: Probe,
+    /// When it answered or announced itself last, on this connection.
+    heard: Option<Boot>,
     died: Option<Boot>,
 }
 
@@ -55,7 +57,7 @@ impl Roster {
     }
 
     /// A worker announced itself.
-    pub fn heard(&mut self, presence: &Presence) {
+    pub fn heard(&mut self, presence: &Presence, now: Boot) {
         if presence.gone {
             self.workers.remove(&presence.session);
             return;
@@ -64,7 +66,7 @@ impl Roster {
         if let Some(worker) = self.workers.get_mut(&presence.session) {
             worker.presence = presence.clone();
         }
-        self.learn(presence.session, Event::Heard, self.since);
+        self.learn(presence.session, Event::Heard, now);
     }
 
     /// A worker is registered: it may have been dead for long. Of more than [`WORKERS_MAX`] the dead go.
@@ -84,6 +86,7 @@ impl Roster {
             .or_insert_with(|| Worker {
                 presence: presence.clone(),
                 probe: Probe::unmet(),
+                heard: None,
                 died: None,
             });
     }
@@ -95,6 +98,7 @@ impl Roster {
             self.since = now;
             for worker in self.workers.values_mut() {
                 worker.probe.step(Event::Reconnected);
+                worker.heard = None;
             }
         }
     }
@@ -116,6 +120,9 @@ impl Roster {
         now: Boot,
     ) -> Option<(Presence, Death)> {
         let worker = self.workers.get_mut(&session)?;
+        if event == Event::Heard {
+            worker.heard = Some(now);
+        }
         let death = worker.probe.step(event);
         if death.is_some() {
             worker.died = Some(now);
@@ -131,9 +138,14 @@ impl Roster {
             .retain(|_, worker| worker.died.is_none_or(|died| now.since(died) < REMEMBERED));
     }
 
-    /// Everybody who is to be probed: the dead too, who may wake up.
-    pub fn sessions(&self) -> Vec<Session> {
-        self.workers.keys().copied().collect()
+    /// Who is to be probed at `now`: the dead too, who may wake up. Of many not those who were just heard; whoever
+    /// is missed is asked each time.
+    pub fn to_ask(&self, now: Boot) -> Vec<Session> {
+        let many = self.workers.len() > ALL_ASKED;
+        let lately = |worker: &Worker| worker.heard.is_some_and(|at| now.since(at) < LATELY);
+        let asked = self.workers.iter();
+        let asked = asked.filter(|(_, worker)| !(many && lately(worker)));
+        asked.map(|(session, _)| *session).collect()
     }
 
     /// How it is with a worker.
@@ -224,11 +236,11 @@ mod tests {
         for session in [1, 2] {
             let mut stopping = presence(session);
             stopping.stopping = true;
-            roster.heard(&stopping);
+            roster.heard(&stopping, at(1));
         }
         let mut goodbye = presence(2);
         goodbye.gone = true;
-        roster.heard(&goodbye);
+        roster.heard(&goodbye, at(1));
         dies(&mut roster, 1);
         assert_eq!(roster.standing(Session(1)), Life::Dead);
         assert_eq!(roster.standing(Session(2)), Life::Unknown);
@@ -238,41 +250,41 @@ mod tests {
     #[test]
     fn only_the_living_are_asked_and_whoever_wakes_up_is_asked_again() {
         let mut roster = Roster::new(1, at(0));
-        roster.heard(&presence(1));
-        roster.heard(&presence(2));
+        roster.heard(&presence(1), at(1));
+        roster.heard(&presence(2), at(1));
         dies(&mut roster, 1);
         assert_eq!(roster.of_queue(&queue()), [Session(2)]);
         roster.registered(&presence(1));
         assert_eq!(roster.of_queue(&queue()), [Session(2)]);
-        roster.heard(&presence(1));
+        roster.heard(&presence(1), at(1));
         assert_eq!(roster.of_queue(&queue()), [Session(1), Session(2)]);
     }
 
     #[test]
     fn dead_are_forgotten_after_a_while_and_the_living_never() {
         let mut roster = Roster::new(1, at(0));
-        roster.heard(&presence(1));
-        roster.heard(&presence(2));
+        roster.heard(&presence(1), at(1));
+        roster.heard(&presence(2), at(1));
         dies(&mut roster, 1);
         roster.forget(at(129));
         assert_eq!(roster.standing(Session(1)), Life::Dead);
         roster.forget(at(1_000));
-        assert_eq!(roster.sessions(), [Session(2)]);
+        assert_eq!(roster.to_ask(at(1_000)), [Session(2)]);
     }
 
     #[test]
     fn so_many_are_kept_and_no_more_and_the_dead_make_room() {
         let mut roster = Roster::new(1, at(0));
         for session in 0..WORKERS_MAX as u64 {
-            roster.heard(&presence(session));
+            roster.heard(&presence(session), at(1));
         }
-        roster.heard(&presence(1_000_000));
+        roster.heard(&presence(1_000_000), at(1));
         assert_eq!(roster.standing(Session(1_000_000)), Life::Unknown);
         dies(&mut roster, 7);
-        roster.heard(&presence(1_000_000));
+        roster.heard(&presence(1_000_000), at(1));
         assert_eq!(roster.standing(Session(1_000_000)), Life::Lives);
         assert_eq!(roster.standing(Session(7)), Life::Unknown);
-        assert_eq!(roster.sessions().len(), WORKERS_MAX);
+        assert_eq!(roster.to_ask(at(10)).len(), WORKERS_MAX);
     }
 
     #[test]
@@ -294,7 +306,7 @@ mod tests {
             let mut presence = presence(session);
             presence.handlers = handlers.iter().map(|handler| name(handler)).collect();
             change(&mut presence);
-            roster.heard(&presence);
+            roster.heard(&presence, at(1));
         };
         let few = u64::from(BELLS);
         (0..few).for_each(|session| says(session, &["resize", "words"], |_| ()));
@@ -305,5 +317,82 @@ mod tests {
         dies(&mut roster, few + 3);
         let crowd = BTreeMap::from([(name("resize"), BELLS + 1)]);
         assert_eq!(roster.crowds(), BTreeMap::from([(queue(), crowd)]));
+    }
+
+    const DIES: Session = Session(0);
+
+    fn ms(ms: u64) -> Boot {
+        Boot(Duration::from_secs(100) + Duration::from_millis(ms))
+    }
+
+    /// How long after its death, in milliseconds, one of `workers` is found dead which had announced itself each
+    /// second, `phase` after each round, and how often it was asked before.
+    fn found(workers: u64, phase: u64, dies: u64) -> (u64, u64) {
+        let mut roster = Roster::new(1, at(0));
+        (0..workers).for_each(|session| roster.heard(&presence(session), ms(phase)));
+        let (mut asked, mut said) = (0, phase);
+        for round in 1.. {
+            let now = round * 250;
+            while said + 1_000 <= now && said + 1_000 < dies {
+                said += 1_000;
+                roster.heard(&presence(DIES.0), ms(said));
+            }
+            if !roster.to_ask(ms(now)).contains(&DIES) {
+                continue;
+            }
+            let event = if now < dies { Event::Heard } else { NOBODY };
+            asked += u64::from(now < dies);
+            if roster.learn(DIES, event, ms(now)).is_some() {
+                return (now - dies, asked);
+            }
+        }
+        unreachable!("rounds go on")
+    }
+
+    #[test]
+    fn of_many_workers_who_was_just_heard_is_not_asked_and_a_dead_one_is_found_within_a_second_all_the_same()
+     {
+        let stories = |workers: u64| {
+            let phases = (0..250).step_by(31);
+            phases.flat_map(move |phase| {
+                let deaths = (10_001..11_000).step_by(37);
+                deaths.map(move |dies| found(workers, phase, dies))
+            })
+        };
+        let worst = |workers| stories(workers).map(|(found, _)| found).max();
+        let mean = |workers| {
+            let (sum, count) = stories(workers).fold((0, 0), |(sum, n), (ms, _)| (sum + ms, n + 1));
+            sum / count
+        };
+        let few = ALL_ASKED as u64;
+        assert!(worst(few) <= Some(750) && mean(few) <= 640, "{}", mean(few));
+        assert!(stories(few).all(|(_, asked)| asked >= 40), "each round");
+        assert!(worst(few + 1) <= Some(1_050), "{:?}", worst(few + 1));
+        assert!(mean(few + 1) <= 800, "{}", mean(few + 1));
+        assert!(
+            stories(few + 1).all(|(_, asked)| asked <= 22),
+            "every other one"
+        );
+    }
+
+    #[test]
+    fn of_many_workers_those_are_asked_each_time_who_are_missed_or_dead_or_were_never_heard() {
+        let mut roster = Roster::new(1, at(0));
+        (0..=ALL_ASKED as u64).for_each(|session| roster.registered(&presence(session)));
+        let everybody = roster.to_ask(ms(0)).len();
+        assert_eq!(everybody, ALL_ASKED + 1);
+        for session in 2..=ALL_ASKED as u64 {
+            roster.heard(&presence(session), ms(0));
+        }
+        dies(&mut roster, 1);
+        assert_eq!(roster.to_ask(ms(250)), [Session(0), Session(1)]);
+        roster.learn(Session(7), NOBODY, ms(300));
+        for round in [500, 750, 1_000] {
+            assert!(roster.to_ask(ms(round)).contains(&Session(7)));
+        }
+        roster.heard(&presence(3), ms(1_000));
+        assert!(!roster.to_ask(ms(1_001)).contains(&Session(3)));
+        roster.connected(2, ms(1_002));
+        assert_eq!(roster.to_ask(ms(1_003)).len(), everybody);
     }
 }

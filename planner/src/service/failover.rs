@@ -66,8 +66,8 @@ impl Workers {
     }
 
     /// A worker announced itself.
-    pub(super) fn hear(&self, presence: &Presence) {
-        self.roster().heard(presence);
+    pub(super) fn hear(&self, presence: &Presence, now: Boot) {
+        self.roster().heard(presence, now);
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster> {
@@ -117,7 +117,7 @@ impl Workers {
     }
 }
 
-/// One probe of everybody.
+/// One round of probes.
 struct Round {
     number: u64,
     began: Boot,
@@ -232,7 +232,7 @@ impl Watch {
             let mut roster = self.workers.roster();
             roster.connected(broker.connection_epoch(), now);
             roster.forget(now);
-            roster.sessions()
+            roster.to_ask(now)
         };
         self.round.number = over.number + 1;
         if !broker.is_connected() {

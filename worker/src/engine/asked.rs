@@ -24,14 +24,14 @@ const WAITING_MAX: usize = 64;
 /// How long an answer waits for tiles that are just being handed back: they would be taken from
 /// whoever got them by then, which is waste and no more.
 const RETURNS: Duration = Duration::from_millis(200);
-/// What is named in announcements is looked up anew each so many ticks.
-const NAMED_EACH: u32 = 20;
+/// How often it is looked up anew what is named in announcements.
+const NAMED_EACH: Duration = Duration::from_secs(1);
 
 /// Questions, and what keeps them waiting.
 pub(super) struct Questions {
     questions: Subscription,
     waiting: Vec<(Message, Boot)>,
-    ticks: u32,
+    named: Boot,
 }
 
 impl Questions {
@@ -41,7 +41,7 @@ impl Questions {
                 .subscribe(broker.subjects().holdings(session))
                 .await?,
             waiting: Vec::new(),
-            ticks: 0,
+            named: Boot::now(),
         })
     }
 
@@ -148,8 +148,8 @@ impl Engine {
 
     /// Names what is held in the announcements, now and then.
     pub(super) fn name_held(&mut self) {
-        self.asked.ticks = self.asked.ticks.wrapping_add(1);
-        if self.asked.ticks.is_multiple_of(NAMED_EACH) {
+        if self.now.since(self.asked.named) >= NAMED_EACH {
+            self.asked.named = self.now;
             let (named, _) = Packed::pack(self.sequences(None, self.now), NAMED_MAX);
             self.announcer.holds(named);
             self.announcer.costs(self.runs.tolls());

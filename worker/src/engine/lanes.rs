@@ -191,11 +191,14 @@ impl Lanes {
                 self.slots.plan(&demands, occupied, unacked, now)
             }
         };
+        let mut again = plan.again;
         for (lane, ask) in plan.pulls {
             let lot = lot(&mut self.lots);
-            self.all[lane].pull(ask, lot, now);
+            if !self.all[lane].pull(ask, lot, now) {
+                again = Some(again.unwrap_or(now + PULL_BRIEF));
+            }
         }
-        plan.again
+        again
     }
 
     /// The leader counted who has a slot free for which handler of a queue.
@@ -343,20 +346,20 @@ impl Feed {
         self.bells.rings(waiting, by_bell && is_last, now)
     }
 
-    /// Asks for tiles, unless `lot` says that others wait for the first. Nothing here waits: what cannot be
-    /// sent now is asked for later.
-    fn pull(&mut self, ask: Ask, lot: u32, now: Boot) {
+    /// Asks for tiles, unless `lot` says that others wait for the first. Nothing here waits: `false` when that cannot
+    /// be sent now, and is to be asked for later.
+    fn pull(&mut self, ask: Ask, lot: u32, now: Boot) -> bool {
         // The next one to end makes room, and then asks for all that is free in one.
         if self.pulls.len() >= PULLS_MAX {
-            return;
+            return true;
         }
         let Some(puller) = &mut self.puller else {
-            return;
+            return true;
         };
         let longest = (self.ack_deadline / 3).min(PULL_MAX);
         let bell = uneven(longest, lot);
         if ask == Ask::Bell && !self.bells.draw(lot, bell, now) {
-            return;
+            return true;
         }
         let sent = Boot::now();
         let (tiles, patience) = match ask {
@@ -376,11 +379,13 @@ impl Feed {
                     }
                     Ask::Waiting(_) | Ask::Briefly(_) | Ask::AtOnce(_) => self.waiting += tiles,
                 }
+                true
             }
             Some(Err(error)) => {
                 tracing::debug!(lane = %self.lane, error = %chain(&error), "cannot pull");
+                false
             }
-            None => {}
+            None => false,
         }
     }
 

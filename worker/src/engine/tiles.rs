@@ -298,7 +298,8 @@ impl Tiles {
     /// What time asks for: leases that end, are to be renewed, pauses that are over.
     pub(super) fn tick(&mut self, now: Boot) -> Due {
         let mut due = Due::default();
-        if now.since(self.last_tick) > FROZEN {
+        let rested = self.held.is_empty() && self.zombies.is_empty();
+        if now.since(self.last_tick) > FROZEN && !rested {
             self.steady = now;
         }
         self.last_tick = now;
