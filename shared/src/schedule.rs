@@ -50,7 +50,7 @@ pub use dates::{Dates, DatesError, YearDay};
 pub use every::{Every, EveryError};
 pub use field::Fault;
 pub use moment::{Moment, MomentError};
-pub use plan::{Nominal, Plan, Shown, SpecError, Tally};
+pub use plan::{Nominal, Plan, SpecError, Tally, Wording};
 pub use spec::{Days, Misfire, MisfirePolicy, OverlapPolicy, Spec, When};
 pub use zone::{Dst, Gap, Overlap, Zone, ZoneError};
 

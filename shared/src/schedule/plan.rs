@@ -35,7 +35,7 @@ use bars::{Bars, State};
 pub use fault::SpecError;
 use fault::wrong;
 use opening::Opening;
-pub use shown::Shown;
+pub use shown::Wording;
 
 /// When a job fires.
 #[derive(Clone, Debug, PartialEq)]
@@ -288,7 +288,7 @@ impl Plan {
     }
 
     /// A nominal time as people of the schedule's zone read it.
-    pub fn shown(&self, nominal: &Nominal) -> Shown {
+    pub fn shown(&self, nominal: &Nominal) -> Wording {
         shown::of(&self.zone, nominal)
     }
 

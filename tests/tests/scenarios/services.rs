@@ -130,3 +130,20 @@ async fn what_a_command_says_steers_no_terminal_and_stays_exact_for_programs() -
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planner_does_not_take_a_worker_s_ack_deadline_and_says_where_it_belongs()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let said = stage
+            .cli(&["planner", "--ack-deadline", "30s"], SOON)
+            .await?;
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(
+            said.stderr.contains("give it to gridloom worker"),
+            "{said:?}"
+        );
+        Ok(())
+    })
+    .await
+}

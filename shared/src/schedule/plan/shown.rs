@@ -8,7 +8,7 @@ use crate::schedule::zone::Zone;
 
 /// A nominal time for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct Wording {
     /// By the clocks of the zone, with the offset that tells the two passes of an overlap apart:
     /// `Tue 2026-12-01 06:00:00 +01:00`.
     pub local: String,
@@ -18,7 +18,7 @@ pub struct Shown {
     pub note: Option<String>,
 }
 
-pub(super) fn of(zone: &Zone, nominal: &Nominal) -> Shown {
+pub(super) fn of(zone: &Zone, nominal: &Nominal) -> Wording {
     let utc = nominal.at.to_the_second();
     let moved = |from: DateTime| format!("moved from {}: clocks leave it out", from.time());
     let excluded = |name: &String| format!("taken out: {name}");
@@ -26,7 +26,7 @@ pub(super) fn of(zone: &Zone, nominal: &Nominal) -> Shown {
     let notes: Vec<String> = notes
         .chain(nominal.excluded.as_ref().map(excluded))
         .collect();
-    Shown {
+    Wording {
         local: local(zone, nominal.at).unwrap_or_else(|| utc.clone()),
         utc,
         note: (!notes.is_empty()).then(|| notes.join("; ")),

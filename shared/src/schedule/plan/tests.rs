@@ -330,8 +330,8 @@ fn people_see_the_clocks_of_the_zone_and_what_was_moved_or_taken_out() {
         "cron": "30 2 * * *", "timezone": "Europe/Berlin", "except": "2026-03-30",
     }));
     let all = plan.nominals_after(ms("2026-03-28T00:00:00Z"));
-    let shown: Vec<Shown> = all.take(3).map(|next| plan.shown(&next)).collect();
-    let line = |local: &str, utc: &str, note: Option<&str>| Shown {
+    let shown: Vec<Wording> = all.take(3).map(|next| plan.shown(&next)).collect();
+    let line = |local: &str, utc: &str, note: Option<&str>| Wording {
         local: local.to_owned(),
         utc: utc.to_owned(),
         note: note.map(str::to_owned),
