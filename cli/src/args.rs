@@ -22,7 +22,9 @@ mod job;
 
 pub use by_hand::{BackfillArgs, Overlap};
 pub use dead::{Chosen, Dead, DeadOf};
-pub use job::{FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs};
+pub use job::{
+    ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
+};
 
 const START: &str = "\
 Start here:

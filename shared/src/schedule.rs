@@ -11,6 +11,7 @@
 //! | [`calendar`] | which instants named days and times of day are |
 //! | [`plan`] | what follows: each nominal time, when it opens, and what takes it out |
 //! | [`fired`] | which nominal time a run is of |
+//! | `warnings` | what may well be said and is seldom meant |
 //! | [`pause`] | that nothing fires for a while |
 //! | [`by_hand`] | what becomes of a run that people ask for while another is open |
 //! | [`backfill`] | nominal times that are run again |
@@ -33,6 +34,7 @@ pub mod pause;
 pub mod plan;
 pub mod record;
 pub mod spec;
+mod warnings;
 mod words;
 pub mod zone;
 
@@ -52,6 +54,7 @@ pub use field::Fault;
 pub use moment::{Moment, MomentError};
 pub use plan::{Nominal, Plan, SpecError, Tally, Wording};
 pub use spec::{Days, Misfire, MisfirePolicy, OverlapPolicy, Spec, When};
+pub use warnings::warnings;
 pub use zone::{Dst, Gap, Overlap, Zone, ZoneError};
 
 /// What says when a job fires.

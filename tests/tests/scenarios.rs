@@ -12,6 +12,8 @@
 mod alarms;
 #[path = "scenarios/applied.rs"]
 mod applied;
+#[path = "scenarios/asked.rs"]
+mod asked;
 #[path = "scenarios/audits.rs"]
 mod audits;
 #[path = "scenarios/backfills.rs"]

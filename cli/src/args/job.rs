@@ -12,11 +12,7 @@ use super::by_hand::BackfillArgs;
 #[derive(Debug, Subcommand)]
 pub enum Job {
     /// Define jobs, or change them, from TOML or JSON files
-    Apply {
-        /// Job files; all are checked before any is applied
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
+    Apply(ApplyArgs),
     /// List jobs
     List,
     /// Show the definition of a job, all defaults written out
@@ -42,10 +38,42 @@ pub enum Job {
         job: JobName,
     },
     /// Delete a job; its runs stay
-    Delete {
-        /// The job
-        job: JobName,
-    },
+    Delete(DeleteArgs),
+}
+
+/// Flags of `job apply`.
+#[derive(Args, Debug)]
+pub struct ApplyArgs {
+    /// Job files; all are checked before any is applied
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Apply nothing: say what would change, and which fires would fall away or be new
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Only if this is the job's revision (gridloom job show says it); 0: only if there is no such job. Else exit code 1
+    #[arg(long, value_name = "N")]
+    pub if_revision: Option<u64>,
+}
+
+/// Flags of `job delete`.
+#[derive(Args, Debug)]
+pub struct DeleteArgs {
+    /// The job
+    pub job: JobName,
+    /// Cancel its open runs, too
+    #[arg(long)]
+    pub cancel: bool,
+    /// Only if this is the job's revision (gridloom job show says it). Else exit code 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub if_revision: Option<u64>,
+}
+
+/// More times of a schedule nobody reads.
+const COUNT_MAX: u64 = 10_000;
+
+/// How many: a list of none answers nothing.
+fn one_to(most: u64) -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..=most)
 }
 
 /// Flags of `job next`.
@@ -54,8 +82,8 @@ pub struct NextArgs {
     /// A job, or a job file that need not be applied
     #[arg(value_name = "JOB|FILE")]
     pub job: String,
-    /// How many fires
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// How many fires, at most 10000
+    #[arg(long, value_name = "N", default_value = "5", value_parser = one_to(COUNT_MAX))]
     pub count: usize,
     /// From this time on, by the clocks of the job's zone or with an offset [default: now]
     #[arg(long, value_name = "TIME")]
@@ -80,7 +108,7 @@ pub struct FiresArgs {
     ])]
     pub decision: Option<String>,
     /// At most so many, the newest
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = one_to(u64::MAX))]
     pub limit: usize,
 }
 

@@ -9,6 +9,7 @@
 //! | [`queues`] | consumers, and what waits for a worker or a handler that nobody has |
 //! | [`idle`] | tiles that nobody waits for although workers are free |
 //! | [`alike`] | whether the workers of a queue differ, and have names of their own |
+//! | [`fires`] | whether schedules fire |
 //! | [`keys`] | what of the buckets makes no sense |
 //! | [`late`] | fires that nobody answered for, runs that are not over by their deadline |
 //! | [`watch`] | what planners have seen and nobody may have heard |
@@ -38,6 +39,7 @@ use crate::output::spoken;
 
 mod alike;
 mod chart;
+mod fires;
 mod idle;
 mod keys;
 mod late;
@@ -103,6 +105,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         queues::look(&broker, &staff, &mut chart).await;
         idle::look(&broker, &staff, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
+        fires::look(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
         watch::look(&broker, &mut chart).await;
         late::look(&broker, leader.as_deref(), &mut chart).await;

@@ -5,6 +5,7 @@ use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
+use gridloom_shared::reads::jobs::StoredJob;
 use gridloom_shared::reads::{jobs, planners, runs};
 use gridloom_shared::suggest;
 
@@ -17,8 +18,17 @@ use crate::fault::{Misuse, code_of};
 /// # Errors
 /// When there is none: the message suggests one.
 pub async fn job(broker: &Broker, name: &JobName) -> anyhow::Result<JobSpec> {
+    let spec = stored(broker, name).await?.spec;
+    spec.with_context(|| format!("read job {name}"))
+}
+
+/// The job called `name` as it is stored, whether this build can read it or not.
+///
+/// # Errors
+/// When there is none: the message suggests one.
+pub async fn stored(broker: &Broker, name: &JobName) -> anyhow::Result<StoredJob> {
     match jobs::get(broker, name).await? {
-        Some(spec) => spec.with_context(|| format!("read job {name}")),
+        Some(job) => Ok(job),
         None => Err(no_such_job(broker, name).await),
     }
 }

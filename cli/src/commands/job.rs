@@ -1,17 +1,31 @@
-//! `gridloom job`: definitions of jobs, in their bucket.
+//! `gridloom job`: definitions of jobs, in their bucket, and their fires.
+//!
+//! | room | what it does |
+//! |------|--------------|
+//! | [`mod@apply`], [`mod@delete`] | changes definitions, each over what was seen |
+//! | [`revision`] | whether a definition is still the one that was seen |
+//! | [`difference`] | which keys of two definitions differ |
+//! | [`compare`] | the fires of two schedules, side by side |
+//! | [`clock`] | when a job fires next |
+//! | [`fires`], [`mod@why`] | what was decided of its fires |
+//! | [`stopped`] | that nothing is decided of them any more |
+//! | [`backfill`] | nominal times that are run again |
+//! | [`late`] | what alarms have said |
+//! | [`mod@pause`] | that nothing fires for a while |
+//! | [`times`] | the times that people type |
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use gridloom_shared::broker::Broker;
+use anyhow::Context as _;
 use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::handlers::{self, Said};
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::job::{GridSpec, JobSpec, PagesSpec};
 use gridloom_shared::reads::jobs;
-use gridloom_shared::wire;
-use serde::Serialize;
+use serde_json::Value;
 
 use super::installation;
 use crate::args::Job;
@@ -19,36 +33,21 @@ use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Table, counted, grouped};
 
+mod apply;
 mod backfill;
 mod clock;
+mod compare;
+mod delete;
+mod difference;
+mod fires;
 mod late;
 mod pause;
+mod revision;
+mod stopped;
 mod times;
+mod why;
 
-/// What `apply` did with a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Change {
-    Created,
-    Changed,
-    Unchanged,
-}
-
-impl Change {
-    fn word(self) -> &'static str {
-        match self {
-            Change::Created => "created",
-            Change::Changed => "changed",
-            Change::Unchanged => "unchanged",
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Applied<'a> {
-    job: &'a JobName,
-    change: Change,
-}
+pub(crate) use apply::put;
 
 /// Does what `gridloom job ...` says.
 ///
@@ -56,68 +55,19 @@ struct Applied<'a> {
 /// When a file has faults, there is no such job, or the broker does not answer.
 pub async fn run(context: &Context, order: Job) -> anyhow::Result<Verdict> {
     match order {
-        Job::Apply { files } => apply(context, &files).await?,
+        Job::Apply(args) => apply::apply(context, &args).await?,
         Job::List => list(context).await?,
         Job::Show { job } => show(context, &job).await?,
         Job::Next(args) => clock::next(context, &args).await?,
-        Job::Fires(args) => clock::list(context, &args).await?,
-        Job::Why(args) => clock::why(context, &args).await?,
+        Job::Fires(args) => fires::list(context, &args).await?,
+        Job::Why(args) => why::why(context, &args).await?,
         Job::Pause(args) => pause::pause(context, &args).await?,
         Job::Resume(args) => pause::resume(context, &args).await?,
         Job::Backfill(args) => return backfill::begin(context, &args).await,
         Job::Backfills { job } => backfill::list(context, &job).await?,
-        Job::Delete { job } => delete(context, &job).await?,
+        Job::Delete(args) => delete::delete(context, &args).await?,
     }
     Ok(Verdict::Fine)
-}
-
-async fn apply(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
-    let specs = read_all(context, files)?;
-    let broker = context.ask().await?;
-    let mut all = Vec::new();
-    for spec in specs.values() {
-        let change = put(&broker, spec).await?;
-        all.push(Applied {
-            job: &spec.name,
-            change,
-        });
-    }
-    context.output.show(&all, |output| {
-        for applied in &all {
-            output.say(format!("job {} {}", applied.job, applied.change.word()));
-        }
-        if let [only] = all.as_slice() {
-            output.note(format!(
-                "start a run of it: gridloom run {} --wait",
-                only.job
-            ));
-        }
-    });
-    if !context.output.is_json() {
-        for spec in specs.values().filter(|spec| spec.schedule.is_some()) {
-            if specs.len() > 1 {
-                context.output.say(format!("job {}", spec.name));
-            }
-            clock::announce(&context.output, &broker, spec).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Defines the job, or changes it.
-pub(crate) async fn put(broker: &Broker, spec: &JobSpec) -> anyhow::Result<Change> {
-    let bucket = broker.jobs();
-    let key = spec.name.as_str();
-    let there = bucket.get_of_leader(key).await?;
-    let change = match there.and_then(|entry| entry.value) {
-        None => Change::Created,
-        Some(bytes) if wire::decode::<JobSpec>(&bytes).as_ref() == Ok(spec) => Change::Unchanged,
-        Some(_) => Change::Changed,
-    };
-    if change != Change::Unchanged {
-        bucket.put(key, wire::encode(spec)).await?;
-    }
-    Ok(change)
 }
 
 /// Reads all files before any is applied, and names every fault of every file, and what may be one.
@@ -176,8 +126,10 @@ async fn list(context: &Context) -> anyhow::Result<()> {
     let stored = jobs::list(&broker).await?;
     let documents: Vec<_> = stored
         .iter()
-        .filter_map(|job| job.spec.as_ref().ok())
-        .map(parse::to_value)
+        .filter_map(|job| {
+            let spec = job.spec.as_ref().ok()?;
+            Some(documented(spec, job.revision, job.applied_at))
+        })
         .collect();
     context.output.show(&documents, |output| {
         let mut table = Table::new([
@@ -228,36 +180,32 @@ fn pages(grid: &GridSpec) -> String {
 
 async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
     let broker = context.ask().await?;
-    let spec = installation::job(&broker, name).await?;
-    let document = parse::to_value(&spec);
+    let stored = installation::stored(&broker, name).await?;
+    let (revision, applied_at) = (stored.revision, stored.applied_at);
+    let spec = stored.spec.with_context(|| format!("read job {name}"))?;
+    let document = documented(&spec, revision, applied_at);
     context
         .output
         .show(&document, |output| match parse::to_toml(&spec) {
-            Some(text) => output.say(text.trim_end()),
+            Some(text) => {
+                // It can be applied as it is printed.
+                let applied = applied_at.to_the_second();
+                output.say(format!("# revision {revision}, applied {applied}"));
+                output.say(text.trim_end());
+            }
             // Parameters that TOML cannot say.
             None => output.document(&document),
         });
+    stopped::tell(context, &broker, name).await?;
     backfill::tell(context, &broker, name).await?;
     late::tell(context, &broker, name).await;
     pause::tell(context, &broker, Some(name)).await
 }
 
-async fn delete(context: &Context, name: &JobName) -> anyhow::Result<()> {
-    let broker = context.ask().await?;
-    // A definition that this build cannot read can be deleted all the same.
-    if !jobs::list(&broker)
-        .await?
-        .iter()
-        .any(|job| job.name == name.as_str())
-    {
-        return Err(installation::no_such_job(&broker, name).await);
-    }
-    broker.jobs().delete(name.as_str(), None).await?;
-    context.output.show(
-        &serde_json::json!({ "job": name, "deleted": true }),
-        |output| {
-            output.say(format!("job {name} deleted; its runs stay"));
-        },
-    );
-    Ok(())
+/// A definition as its file would say it, and which it is.
+fn documented(spec: &JobSpec, revision: u64, applied_at: UnixMs) -> Value {
+    let mut document = parse::to_value(spec);
+    document["revision"] = revision.into();
+    document["applied_at"] = applied_at.rfc3339().into();
+    document
 }

@@ -88,6 +88,16 @@ pub async fn of_run(context: &Context, verb: Verb, run: &RunId) -> anyhow::Resul
     Ok(outcome.verdict())
 }
 
+/// Cancels a run and says nothing. Whether it was open.
+pub(super) async fn cancel(
+    context: &Context,
+    broker: &Broker,
+    run: &RunId,
+) -> anyhow::Result<bool> {
+    let outcome = order(context, broker, Verb::Cancel, run).await?;
+    Ok(outcome.outcome == "done")
+}
+
 async fn order(
     context: &Context,
     broker: &Broker,

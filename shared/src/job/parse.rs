@@ -87,6 +87,7 @@ pub fn from_value(value: Value) -> Result<JobSpec, Faults> {
 
 fn document(mut document: Value, text: Option<(&str, Format)>) -> Result<JobSpec, Faults> {
     let mut faults = Faults::default();
+    leave_out_what_is_stored(&mut document);
     if let Some(former) = former::find(&document, text) {
         faults.0.push(former.fault);
         document = former.renewed;
@@ -97,6 +98,16 @@ fn document(mut document: Value, text: Option<(&str, Format)>) -> Result<JobSpec
         .map(Value::take);
     let spec = job(&document, params, &mut faults);
     faults.or(spec)
+}
+
+/// What `job show --json` tells of a definition that is stored is no part of it: what it prints is a job file.
+fn leave_out_what_is_stored(document: &mut Value) {
+    if let Value::Object(keys) = document
+        && keys.get("revision").is_some_and(Value::is_u64)
+        && keys.get("applied_at").is_some_and(Value::is_string)
+    {
+        keys.retain(|key, _| !["revision", "applied_at"].contains(&key.as_str()));
+    }
 }
 
 /// The grid that `value` describes, as in a job file's `[grid]`.

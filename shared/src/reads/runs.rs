@@ -18,7 +18,7 @@ use crate::ledger::summary::RunSummary;
 pub(super) mod known;
 mod open;
 
-pub use open::open_by_lane;
+pub use open::{open_by_lane, open_of};
 
 use known::{Known, known};
 

@@ -106,7 +106,12 @@ impl Plan {
     /// The plan as far as it is known without the calendars that it names: a schedule that never fires by itself is
     /// none, whatever they say.
     pub(crate) fn without_calendars(spec: &Spec) -> Result<Plan, SpecError> {
-        Plan::with(spec, "", |zone| Ok(Bars::inline(spec, zone)), UnixMs(0))
+        Plan::of_times(spec, "", UnixMs(0))
+    }
+
+    /// The times of a schedule and when they open, whatever the calendars say that it names.
+    pub(crate) fn of_times(spec: &Spec, job: &str, anchor: UnixMs) -> Result<Plan, SpecError> {
+        Plan::with(spec, job, |zone| Ok(Bars::inline(spec, zone)), anchor)
     }
 
     fn with(
@@ -285,6 +290,22 @@ impl Plan {
             all.find_map(|due| due.filter(|due| *due > at))
         });
         within.into_iter().chain(by).min()
+    }
+
+    /// An instant by the clocks of the schedule's zone: `Tue 2026-12-01 06:00:00 +01:00`.
+    pub fn local(&self, at: UnixMs) -> String {
+        shown::local(&self.zone, at)
+    }
+
+    /// The same without the date, for who has that beside it; `None` where the zone's clocks show UTC.
+    pub fn local_time(&self, at: UnixMs) -> Option<String> {
+        (self.zone.name() != super::spec::UTC).then(|| shown::short(&self.zone, at))
+    }
+
+    /// Whether the schedule fires at this instant: no calendar takes it out there.
+    pub fn has(&self, at: UnixMs) -> Option<Nominal> {
+        let found = self.next_after(UnixMs(at.0.saturating_sub(1)))?;
+        Some(found).filter(|found| found.at == at && found.excluded.is_none())
     }
 
     /// A nominal time as people of the schedule's zone read it.

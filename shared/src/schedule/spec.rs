@@ -23,7 +23,7 @@ mod words;
 pub struct Spec {
     /// What makes it fire.
     pub when: When,
-    /// The zone of its civil times, as it was written. `None`: UTC.
+    /// The zone of its civil times, as it was written. `None`: UTC, also where that was written.
     pub timezone: Option<String>,
     /// The first time that it may fire at.
     pub start: Option<Moment>,
@@ -144,6 +144,16 @@ pub const WINDOW_DEFAULT_MS: u64 = 24 * 3_600_000;
 /// Fires that wait, and such that are made up for, where nothing is said of it.
 pub const FIRES_DEFAULT: u32 = 100;
 
+/// What is left out where nothing else is said, beside `misfire`.
+const USUAL: &[(&str, &str)] = &[
+    ("timezone", UTC),
+    ("jitter", "0s"),
+    ("spread", "0s"),
+    ("overlap", "skip"),
+];
+/// The zone where none is said.
+pub const UTC: &str = "UTC";
+
 /// The words of a key, and what each means.
 pub(crate) type Choices<T> = &'static [(&'static str, T)];
 
@@ -224,6 +234,18 @@ impl Spec {
         words::spec(self)
     }
 
+    /// As a user would write it who leaves no default out. It is read back as the same schedule.
+    pub fn written_out(&self) -> Value {
+        let mut document = self.document();
+        if let Value::Object(keys) = &mut document {
+            for (key, usual) in USUAL {
+                keys.entry(*key).or_insert_with(|| (*usual).into());
+            }
+            keys.insert("misfire".to_owned(), misfire(self.misfire));
+        }
+        document
+    }
+
     fn document(&self) -> Value {
         let mut document = Map::new();
         let mut say = |key: &str, value: Option<Value>| {
@@ -264,7 +286,8 @@ impl Spec {
         if let OverlapPolicy::QueueAll { max } = self.overlap {
             say("queue_max", Some(max.into()));
         }
-        say("misfire", misfire(self.misfire));
+        let usual = self.misfire == Misfire::default();
+        say("misfire", (!usual).then(|| misfire(self.misfire)));
         let failures = self.pause_after_failures;
         say("pause_after_failures", failures.map(Value::from));
         let deadline = self.deadline.map(super::moment::write_time);
@@ -294,10 +317,7 @@ fn dst(dst: Dst) -> Option<Value> {
         .map(Value::Object)
 }
 
-fn misfire(misfire: Misfire) -> Option<Value> {
-    if misfire == Misfire::default() {
-        return None;
-    }
+fn misfire(misfire: Misfire) -> Value {
     let mut said = json!({ "policy": misfire.policy.as_str() });
     if misfire.policy != MisfirePolicy::Skip {
         said["window"] = write_duration(misfire.window_ms).into();
@@ -305,7 +325,7 @@ fn misfire(misfire: Misfire) -> Option<Value> {
     if let MisfirePolicy::RunAll { max } = misfire.policy {
         said["max"] = max.into();
     }
-    Some(said)
+    said
 }
 
 impl From<Spec> for Value {

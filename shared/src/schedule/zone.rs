@@ -16,6 +16,8 @@ use jiff::Timestamp;
 use jiff::civil::{DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
 
+mod meant;
+
 use super::Fire;
 use super::cron::Cron;
 use crate::clock::UnixMs;
@@ -30,9 +32,15 @@ pub struct Zone {
 /// Why a text is no time zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "time zone {0:?} is unknown: write a name of the IANA database as \"Europe/Berlin\", \"UTC\", or an offset of up to 14 hours as \"+02:00\""
+    "time zone {text:?} is unknown: write a name of the IANA database as \"Europe/Berlin\", \"UTC\", or an offset of up to 14 hours as \"+02:00\"{}",
+    meant::hint(near)
 )]
-pub struct ZoneError(String);
+pub struct ZoneError {
+    /// What was written, cut to 64 characters.
+    text: String,
+    /// What may have been meant, the nearest first.
+    near: Vec<String>,
+}
 
 /// The longest offset that any clock on earth had lately.
 const OFFSET_MAX: i32 = 14 * 3_600;
@@ -43,7 +51,11 @@ impl Zone {
     /// # Errors
     /// When neither knows it and it is no offset.
     pub fn new(text: &str) -> Result<Zone, ZoneError> {
-        let unknown = || ZoneError(text.chars().take(64).collect());
+        let unknown = || {
+            let text: String = text.chars().take(64).collect();
+            let near = meant::near(&text);
+            ZoneError { text, near }
+        };
         let rules = match offset(text) {
             Some(offset) => TimeZone::fixed(offset),
             None if text.len() <= 64 => TimeZone::get(text).map_err(|_| unknown())?,

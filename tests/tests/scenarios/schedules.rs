@@ -201,6 +201,7 @@ async fn people_are_told_when_a_job_fires_and_what_became_of_each_fire() -> anyh
         let at = skipped[0]["scheduled_at"].as_str().unwrap_or_default();
         let why = stage.cli(&["job", "why", "tick", at], SOON).await?.succeeded()?;
         assert!(why.stdout.contains("skipped: run tick_"), "{}", why.stdout);
+        assert!(why.stdout.starts_with("job tick, fire of "), "{}", why.stdout);
         // A time at which it does not fire, and a job without a schedule.
         let odd = stage.cli(&["job", "why", "tick", "2026-01-01T00:00:00Z"], SOON).await?;
         assert_eq!(odd.code, 2, "{odd:?}");

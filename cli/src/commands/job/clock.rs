@@ -1,32 +1,59 @@
-//! When a job fires, and what was decided of its fires: `job next`, `job fires`, `job why`.
+//! When a job fires: `job next`, and what `job apply` and `dev` tell of it.
 
-use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::reads::fires::{self, Fires, Told};
-use gridloom_shared::reads::jobs;
+use gridloom_shared::reads::fires;
 use gridloom_shared::schedule::record::State;
 use gridloom_shared::schedule::{Nominal, Plan, Spec};
 use serde::Serialize;
 
 use super::super::installation;
-use super::times::{moment, plan, schedule, utc};
-use super::{late, pause};
-use crate::args::{FiresArgs, NextArgs, WhyArgs};
+use super::times::{moment, plan, schedule};
+use super::{late, pause, stopped};
+use crate::args::NextArgs;
 use crate::context::Context;
 use crate::fault::Misuse;
-use crate::output::{Align, Output, Table, counted};
+use crate::output::{Align, Output, Table};
 
-/// Fires that `apply` tells of.
-const TOLD: usize = 5;
+/// Fires that are told where nobody says how many.
+pub(super) const TOLD: usize = 5;
+/// No more fires are counted to learn whether `max_fires` leaves one.
+const COUNTED: u64 = 10_000;
 
-#[derive(Serialize)]
-struct Next {
+/// A schedule, and which of its fires come.
+pub(crate) struct Coming {
+    pub(super) spec: Spec,
+    pub(super) plan: Plan,
+    /// So many that get a run are left.
+    left: u64,
+}
+
+/// When a schedule fires, in words and times.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Fires {
+    pub(super) words: String,
+    next: Vec<Next>,
+    /// Whether each follows from the end of the run before it.
+    #[serde(skip)]
+    follows: bool,
+}
+
+/// A fire that comes.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Next {
     scheduled_at: String,
+    /// By the clocks of its zone.
     local: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
+    opens_at: String,
+    /// The civil time that the schedule says, where the clocks leave it out.
+    moved_from: Option<String>,
+    /// What takes it out: it gets no run.
+    excluded: Option<String>,
+    #[serde(skip)]
+    utc: String,
+    #[serde(skip)]
+    note: String,
 }
 
 /// Says when a schedule fires next.
@@ -41,38 +68,86 @@ pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<(
         })?;
         let broker = context.ask().await?;
         let job = installation::job(&broker, &name).await?;
+        stopped::tell(context, &broker, &name).await?;
         pause::tell(context, &broker, Some(&name)).await?;
         late::tell(context, &broker, &name).await;
         (job, fires::state(&broker, &name).await?)
     };
-    let spec = schedule(&job)?;
-    let plan = plan(&spec, job.name.as_str(), anchor(state.as_ref()))?;
+    let coming = Coming::of(&job, state.as_ref())?;
     let from = match &args.from {
         // That time is among those that are asked for.
-        Some(text) => UnixMs(moment(&plan, text)?.0.saturating_sub(1)),
+        Some(text) => UnixMs(moment(&coming.plan, text)?.0.saturating_sub(1)),
         None => UnixMs::now(),
     };
-    let coming = coming(&spec, &plan, state.as_ref(), from, args.count);
-    context.output.show(&coming, |output| {
-        output.say(spec.words());
-        tell_next(output, &coming, &plan);
+    let told = coming.told(from, args.count);
+    context.output.show(&told.next, |output| {
+        output.say(&told.words);
+        told.table(output);
     });
     Ok(())
 }
 
-/// Tells when a job that was applied fires next.
-pub(super) async fn announce(
-    output: &Output,
-    broker: &Broker,
-    job: &JobSpec,
-) -> anyhow::Result<()> {
-    let spec = schedule(job)?;
-    let state = fires::state(broker, &job.name).await?;
-    let plan = plan(&spec, job.name.as_str(), anchor(state.as_ref()))?;
-    output.say(format!("fires {}", spec.words()));
-    let coming = coming(&spec, &plan, state.as_ref(), UnixMs::now(), TOLD);
-    tell_next(output, &coming, &plan);
-    Ok(())
+impl Coming {
+    /// The fires of a job's schedule, of which `state` was recorded last.
+    pub(crate) fn of(job: &JobSpec, state: Option<&State>) -> anyhow::Result<Coming> {
+        let spec = schedule(job)?;
+        let plan = plan(&spec, job.name.as_str(), anchor(state))?;
+        let same = state.filter(|state| state.spec.as_ref() == Some(&spec));
+        let most = spec.max_fires.unwrap_or(u64::MAX);
+        let left = match same {
+            Some(state) if state.ended => 0,
+            Some(state) => most.saturating_sub(state.accepted),
+            None => most,
+        };
+        Ok(Coming { spec, plan, left })
+    }
+
+    /// Those after `from` that get a run.
+    pub(super) fn fires(&self, from: UnixMs) -> impl Iterator<Item = Nominal> {
+        let next = |after| self.plan.next_fire_after(after);
+        let all = std::iter::successors(next(from), move |last| next(last.at));
+        all.take(usize::try_from(self.left).unwrap_or(usize::MAX))
+    }
+
+    /// Whether one of those after `from` is at `at`.
+    pub(super) fn has(&self, at: UnixMs, from: UnixMs) -> Option<Nominal> {
+        let found = self.plan.has(at)?;
+        let tally = self.plan.tally(from, at, self.left.min(COUNTED) + 1);
+        // Where more come before it than anybody counts, it is taken for one.
+        let comes = tally.count <= self.left.min(COUNTED) || self.left > COUNTED;
+        (self.left > 0 && comes).then_some(found)
+    }
+
+    /// Those after `from`, also such that are taken out.
+    pub(super) fn told(&self, from: UnixMs, count: usize) -> Fires {
+        let mut left = self.left;
+        let nominals = self.plan.nominals_after(from).take(count);
+        let nominals = nominals.take_while(|nominal| {
+            let comes = left > 0;
+            left = left.saturating_sub(u64::from(nominal.excluded.is_none()));
+            comes
+        });
+        Fires {
+            words: self.spec.words(),
+            next: nominals.map(|nominal| self.next(&nominal)).collect(),
+            follows: self.plan.after().is_some(),
+        }
+    }
+
+    fn next(&self, nominal: &Nominal) -> Next {
+        let shown = self.plan.shown(nominal);
+        let opens = shown.opens.map(|opens| format!("opens {opens}"));
+        let notes: Vec<String> = opens.into_iter().chain(shown.note).collect();
+        Next {
+            scheduled_at: nominal.at.rfc3339(),
+            local: shown.local,
+            opens_at: nominal.opens_at.rfc3339(),
+            moved_from: nominal.moved_from.map(|from| from.to_string()),
+            excluded: nominal.excluded.clone(),
+            utc: shown.utc,
+            note: notes.join("; "),
+        }
+    }
 }
 
 /// From when a cadence is counted: it goes on as it was, and one that is new begins now.
@@ -81,55 +156,29 @@ fn anchor(state: Option<&State>) -> Option<UnixMs> {
     state.map(|state| state.anchor)
 }
 
-/// The fires that come, of which `max_fires` leaves only so many.
-fn coming(
-    spec: &Spec,
-    plan: &Plan,
-    state: Option<&State>,
-    from: UnixMs,
-    count: usize,
-) -> Vec<Next> {
-    let same = state.filter(|state| state.spec.as_ref() == Some(spec));
-    let left = match same {
-        Some(state) if state.ended => 0,
-        Some(state) => spec
-            .max_fires
-            .map_or(u64::MAX, |max| max.saturating_sub(state.accepted)),
-        None => spec.max_fires.unwrap_or(u64::MAX),
-    };
-    let mut left = usize::try_from(left).unwrap_or(usize::MAX);
-    let nominals = plan.nominals_after(from).take(count);
-    let nominals = nominals.take_while(|nominal| {
-        let comes = left > 0;
-        left = left.saturating_sub(usize::from(nominal.excluded.is_none()));
-        comes
-    });
-    nominals.map(|nominal| shown(plan, &nominal)).collect()
-}
-
-fn tell_next(output: &Output, all: &[Next], plan: &Plan) {
-    let mut table = Table::new([
-        ("local", Align::Left),
-        ("utc", Align::Left),
-        ("", Align::Left),
-    ]);
-    for next in all {
-        let note = next.note.clone().unwrap_or_default();
-        table.row([next.local.clone(), next.scheduled_at.clone(), note]);
+impl Fires {
+    /// In words, and the next times.
+    pub(super) fn say(&self, output: &Output) {
+        output.say(format!("fires {}", self.words));
+        self.table(output);
     }
-    let none = match plan.after() {
-        Some(_) => "each fire follows from the end of the run before it",
-        None => "no fires come: all its times are past, or it has had as many as max_fires says",
-    };
-    output.table(&table, none);
-}
 
-fn shown(plan: &Plan, nominal: &Nominal) -> Next {
-    let shown = plan.shown(nominal);
-    Next {
-        scheduled_at: shown.utc,
-        local: shown.local,
-        note: shown.note,
+    fn table(&self, output: &Output) {
+        let mut table = Table::new([
+            ("local", Align::Left),
+            ("utc", Align::Left),
+            ("", Align::Left),
+        ]);
+        for next in &self.next {
+            table.row([next.local.clone(), next.utc.clone(), next.note.clone()]);
+        }
+        let none = match self.follows {
+            true => "each fire follows from the end of the run before it",
+            false => {
+                "no fires come: all its times are past, or it has had as many as max_fires says"
+            }
+        };
+        output.table(&table, none);
     }
 }
 
@@ -138,163 +187,4 @@ pub(super) fn words(job: &JobSpec) -> String {
     let spec = job.schedule.clone().map(Spec::try_from);
     spec.and_then(Result::ok)
         .map_or_else(String::new, |spec| spec.words())
-}
-
-/// The fires on record, and the plan by which times are read: the job may be deleted.
-async fn on_record(broker: &Broker, job: &JobName) -> anyhow::Result<(Fires, Plan)> {
-    let fires = fires::list(broker, job).await?;
-    let recorded = fires.state.as_ref().and_then(|state| state.spec.clone());
-    let spec = match recorded {
-        Some(spec) => Some(spec),
-        None => match jobs::get(broker, job).await? {
-            Some(job) if fires.told.is_empty() => Some(schedule(&job?)?),
-            Some(_) => None,
-            None if fires.told.is_empty() => {
-                return Err(installation::no_such_job(broker, job).await);
-            }
-            None => None,
-        },
-    };
-    let anchor = fires.state.as_ref().map(|state| state.anchor);
-    let plan = plan(&spec.unwrap_or_else(utc), job.as_str(), anchor)?;
-    Ok((fires, plan))
-}
-
-/// Lists what was decided.
-pub(super) async fn list(context: &Context, args: &FiresArgs) -> anyhow::Result<()> {
-    let broker = context.ask().await?;
-    let (fires, plan) = on_record(&broker, &args.job).await?;
-    let bound = |text: &Option<String>, otherwise| match text {
-        Some(text) => moment(&plan, text),
-        None => Ok(otherwise),
-    };
-    let (from, to) = (
-        bound(&args.from, UnixMs(0))?,
-        bound(&args.to, UnixMs(u64::MAX))?,
-    );
-    let whole = args.from.is_none() && args.to.is_none();
-    let fits = |told: &&Told| {
-        (told.touches(from, to) || whole && told.count == 0)
-            && args
-                .decision
-                .as_ref()
-                .is_none_or(|word| word == told.decision)
-    };
-    let all: Vec<&Told> = fires.told.iter().filter(fits).collect();
-    let older = all.len().saturating_sub(args.limit);
-    let all = &all[older..];
-    context.output.show(all, |output| {
-        let mut table = Table::new([
-            ("scheduled", Align::Left),
-            ("decision", Align::Left),
-            ("run", Align::Left),
-            ("why", Align::Left),
-        ]);
-        for told in all {
-            table.row([
-                times(told),
-                told.decision.to_owned(),
-                told.run
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-                told.why.clone(),
-            ]);
-        }
-        output.table(&table, "nothing was decided of such fires yet");
-    });
-    if older > 0 {
-        let older = counted(older as u64, "older decision");
-        context
-            .output
-            .note(format!("{older} more; see them with --limit"));
-    }
-    if fires.unreadable > 0 {
-        let records = counted(fires.unreadable, "record");
-        context.output.note(format!(
-            "{records} of this job cannot be read by this version"
-        ));
-    }
-    Ok(())
-}
-
-fn times(told: &Told) -> String {
-    let more = if told.more { "more than " } else { "" };
-    match (&told.scheduled_at, &told.last) {
-        (None, _) => String::new(),
-        (Some(at), None) => at.clone(),
-        (Some(at), Some(last)) => format!("{at} to {last} ({more}{})", told.count),
-    }
-}
-
-/// Says what was decided of one nominal time, and why.
-pub(super) async fn why(context: &Context, args: &WhyArgs) -> anyhow::Result<()> {
-    let broker = context.ask().await?;
-    let (fires, plan) = on_record(&broker, &args.job).await?;
-    let at = moment(&plan, &args.time)?;
-    let found: Vec<&Told> = fires
-        .told
-        .iter()
-        .filter(|told| told.touches(at, at))
-        .collect();
-    if found.is_empty() {
-        return Err(Misuse::error(unanswered(&fires, &plan, &args.job, at)));
-    }
-    context.output.show(&found, |output| {
-        for told in &found {
-            let run = told.run.as_ref().map(|run| format!(" as run {run}"));
-            output.say(format!(
-                "{} {}{}: {} (decided {} by the leader of term {})",
-                times(told),
-                told.decision,
-                run.unwrap_or_default(),
-                told.why,
-                told.decided_at,
-                told.term,
-            ));
-        }
-    });
-    Ok(())
-}
-
-fn unanswered(fires: &Fires, plan: &Plan, job: &JobName, at: UnixMs) -> String {
-    let before = UnixMs(at.0.saturating_sub(1));
-    let next = plan.next_after(before);
-    let time = at.rfc3339();
-    let Some(state) = fires.state.as_ref().filter(|state| state.spec.is_some()) else {
-        return format!("nothing is on record of {time}, and job {job} has no schedule in force");
-    };
-    if let Some(carried) = state.carried.iter().find(|carried| carried.at == at) {
-        let opens_at = carried.opens_at.rfc3339();
-        return format!("{time} is of the schedule before, and opens at {opens_at}");
-    }
-    if state.ended {
-        return format!("nothing is on record of {time}, and the schedule of job {job} has ended");
-    }
-    if plan.after().is_some() {
-        return format!(
-            "nothing is on record of {time}: each fire of job {job} follows from the end of the run before it"
-        );
-    }
-    match next {
-        Some(Nominal {
-            at: there,
-            excluded: Some(by),
-            ..
-        }) if there == at && at > state.cursor => format!("{time} is taken out by {by}"),
-        Some(next) if next.at == at && at > state.cursor => {
-            format!(
-                "{time} is not decided yet: it opens at {}",
-                next.opens_at.rfc3339()
-            )
-        }
-        Some(next) if next.at != at => format!(
-            "job {job} does not fire at {time}; the next time after it is {}",
-            next.at.rfc3339()
-        ),
-        None => format!("job {job} does not fire at {time} or later: its schedule ends before"),
-        Some(_) => format!(
-            "nothing is on record of {time}: the schedule of then was another, or the record is older than what is kept"
-        ),
-    }
 }

@@ -34,7 +34,7 @@ pub fn to_value(spec: &JobSpec) -> Value {
     }
     document["params"] = spec.params.clone();
     if let Some(schedule) = &spec.schedule {
-        document["schedule"] = schedule.clone();
+        document["schedule"] = fires(schedule);
     }
     document["submit"] = json!(spec.submit);
     document
@@ -46,6 +46,18 @@ pub fn to_value(spec: &JobSpec) -> Value {
 pub fn to_toml(spec: &JobSpec) -> Option<String> {
     let table = toml::Table::try_from(to_value(spec)).ok()?;
     toml::to_string_pretty(&table).ok()
+}
+
+#[cfg(feature = "schedules")]
+fn fires(schedule: &Value) -> Value {
+    // One that this build cannot read is shown as it is kept.
+    let spec = crate::schedule::Spec::try_from(schedule.clone());
+    spec.map_or_else(|_| schedule.clone(), |spec| spec.written_out())
+}
+
+#[cfg(not(feature = "schedules"))]
+fn fires(schedule: &Value) -> Value {
+    schedule.clone()
 }
 
 fn limits(spec: &LimitsSpec) -> Value {

@@ -123,7 +123,14 @@ impl<'v> Node<'v> {
         let read = self.value.as_str().map(parse_duration);
         let Some(Ok(ms)) = read else {
             let form = "a duration such as \"500ms\", \"30s\", \"10m\", \"2h\" or \"1h30m\"";
-            self.refuse(form, faults);
+            match self.value.as_u64() {
+                // Without a unit, which most other tools take for seconds.
+                Some(number) => self.refuse(
+                    format_args!("{form} (\"{number}s\" for so many seconds)"),
+                    faults,
+                ),
+                None => self.refuse(form, faults),
+            }
             return None;
         };
         if within.contains(&Duration::from_millis(ms)) {

@@ -14,9 +14,12 @@ use crate::limits::{
 };
 use crate::schedule::spec::{
     Choices, DIALECTS, Days, FIRES_DEFAULT, GAPS, Misfire, MisfirePolicy, OVERLAPS, OverlapPolicy,
-    Spec, When,
+    Spec, UTC, When,
 };
 use crate::schedule::{Cron, Dialect, Dst, Moment, Plan, Zone, moment};
+use meant::Meant;
+
+mod meant;
 
 /// The keys of `[schedule]`.
 const KEYS: &[&str] = &[
@@ -87,6 +90,9 @@ fn keys(value: &Value) -> Result<Spec, Faults> {
 }
 
 fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Spec> {
+    if Meant::instead_of_table(node, faults) {
+        return None;
+    }
     let fields = node.fields(KEYS, &[], faults)?;
     let when = when(node, &fields, faults);
     let timezone = fields.optional("timezone", |node| zone(node, faults));
@@ -109,7 +115,8 @@ fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Spec> {
     let finish_within = fields.optional("finish_within", |node| node.duration(&within, faults));
     let spec = Spec {
         when: when?,
-        timezone: timezone?,
+        // Said or not, it is the same schedule.
+        timezone: timezone?.filter(|zone| zone != UTC),
         start: start?,
         end: end?,
         max_fires: max_fires?,
@@ -208,7 +215,8 @@ fn expression(node: &Node<'_>, dialect: Option<Dialect>, faults: &mut Faults) ->
     match Cron::parse(text, dialect) {
         Ok(_) => Some(text.to_owned()),
         Err(error) => {
-            faults.add(node.path(), chain(&error).to_string());
+            let hint = Meant::by_cron(text).unwrap_or_default();
+            faults.add(node.path(), format!("{}{hint}", chain(&error)));
             None
         }
     }
@@ -279,6 +287,9 @@ fn read_days(text: &str) -> Option<Days> {
 
 /// A length of time of whole seconds, in milliseconds: so nominal times are whole seconds too.
 fn seconds(node: &Node<'_>, faults: &mut Faults) -> Option<u64> {
+    if Meant::cron_as_cadence(node, faults) {
+        return None;
+    }
     let ms = node.duration(&(EVERY_MIN..=EVERY_MAX), faults)?;
     if ms % 1_000 != 0 {
         node.refuse("a duration of whole seconds", faults);
@@ -334,6 +345,9 @@ fn overlap(fields: &Fields<'_>, faults: &mut Faults) -> Option<OverlapPolicy> {
 
 fn misfire(node: &Node<'_>, faults: &mut Faults) -> Option<Misfire> {
     let usual = Misfire::default();
+    if Meant::policy_of_misfire(node, MISFIRE_POLICIES, faults) {
+        return None;
+    }
     let fields = node.fields(MISFIRE_KEYS, &[], faults)?;
     let policy = fields.optional("policy", |node| choice(node, MISFIRE_POLICIES, faults));
     let within = WINDOW_MIN..=WINDOW_MAX;

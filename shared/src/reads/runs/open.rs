@@ -1,4 +1,4 @@
-//! Which lanes the open runs belong on.
+//! Which runs are open, and which lanes they belong on.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::AT_ONCE;
 use super::known::{Known, known};
 use crate::broker::Broker;
-use crate::id::RunId;
+use crate::id::{JobName, RunId};
 use crate::lane::Lane;
 use crate::ledger::record::{Author, PlanRecord};
 use crate::reads::ListError;
@@ -35,6 +35,23 @@ pub async fn open_by_lane(
         }
     }
     Ok(by_lane)
+}
+
+/// The open runs of `job`.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn open_of(broker: &Broker, job: &JobName) -> Result<Vec<RunId>, ListError> {
+    let (mut known, last) = known(broker).await?;
+    known.retain(|known| known.run().job() == job.as_str() && !known.is_over());
+    // A summary says late that its run is over.
+    let open = stream::iter(known.iter().map(async |known| {
+        let fold = known.fold(broker, last).await?;
+        let goes_on = fold.is_ok_and(|fold| fold.closing().is_none());
+        Ok::<_, ListError>(goes_on.then(|| known.run().clone()))
+    }));
+    let open: Vec<Option<RunId>> = open.buffered(AT_ONCE).try_collect().await?;
+    Ok(open.into_iter().flatten().collect())
 }
 
 /// One run of each job, then a second of each, and so on.

@@ -14,6 +14,8 @@ pub struct Wording {
     pub local: String,
     /// In UTC: `2026-12-01T05:00:00Z`.
     pub utc: String,
+    /// When it opens by the clocks of the zone, where `jitter` or `spread` move that: `06:03:12`.
+    pub opens: Option<String>,
     /// What is to be said of it beyond its time: that it was moved, or is taken out.
     pub note: Option<String>,
 }
@@ -27,14 +29,35 @@ pub(super) fn of(zone: &Zone, nominal: &Nominal) -> Wording {
         .chain(nominal.excluded.as_ref().map(excluded))
         .collect();
     Wording {
-        local: local(zone, nominal.at).unwrap_or_else(|| utc.clone()),
+        local: local(zone, nominal.at),
+        opens: (nominal.opens_at != nominal.at).then(|| time(zone, nominal)),
         utc,
         note: (!notes.is_empty()).then(|| notes.join("; ")),
     }
 }
 
-fn local(zone: &Zone, at: UnixMs) -> Option<String> {
+/// `Tue 2026-12-01 06:00:00 +01:00`.
+pub(super) fn local(zone: &Zone, at: UnixMs) -> String {
+    written(zone, at, "%a %Y-%m-%d %H:%M:%S %:z").unwrap_or_else(|| at.to_the_second())
+}
+
+/// `Tue 06:00:00 +01:00`: beside the time in UTC, which says the date.
+pub(super) fn short(zone: &Zone, at: UnixMs) -> String {
+    written(zone, at, "%a %H:%M:%S %:z").unwrap_or_else(|| at.to_the_second())
+}
+
+/// When a fire opens: the time, and the day where it is another.
+fn time(zone: &Zone, nominal: &Nominal) -> String {
+    let day = |at| zone.civil(at).map(|civil| civil.date());
+    let form = match day(nominal.at) == day(nominal.opens_at) {
+        true => "%H:%M:%S",
+        false => "%a %H:%M:%S",
+    };
+    written(zone, nominal.opens_at, form).unwrap_or_else(|| nominal.opens_at.to_the_second())
+}
+
+fn written(zone: &Zone, at: UnixMs, form: &str) -> Option<String> {
     let at = jiff::Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok()?;
     let zoned = at.to_zoned_datetime(zone.rules().clone());
-    Some(zoned.strftime("%a %Y-%m-%d %H:%M:%S %:z").to_string())
+    Some(zoned.strftime(form).to_string())
 }

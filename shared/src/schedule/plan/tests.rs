@@ -334,6 +334,7 @@ fn people_see_the_clocks_of_the_zone_and_what_was_moved_or_taken_out() {
     let line = |local: &str, utc: &str, note: Option<&str>| Wording {
         local: local.to_owned(),
         utc: utc.to_owned(),
+        opens: None,
         note: note.map(str::to_owned),
     };
     assert_eq!(
@@ -356,6 +357,42 @@ fn people_see_the_clocks_of_the_zone_and_what_was_moved_or_taken_out() {
             ),
         ]
     );
+}
+
+#[test]
+fn people_see_when_a_fire_opens_that_does_not_open_at_its_time() {
+    let plan = plan(&json!({
+        "cron": ["30 23 * * *", "0 6 * * *"], "timezone": "Europe/Berlin", "spread": "1h",
+    }));
+    let all = plan.nominals_after(ms("2026-03-01T00:00:00Z")).take(2);
+    let (shown, opens): (Vec<Wording>, Vec<UnixMs>) =
+        all.map(|next| (plan.shown(&next), next.opens_at)).unzip();
+    assert_eq!(
+        shown[0].opens.as_deref().map(str::len),
+        Some(8),
+        "{shown:?}"
+    );
+    assert_eq!(
+        plan.local(opens[0])[15..23],
+        shown[0].opens.clone().unwrap_or_default()
+    );
+    // On another day it says which.
+    let late = Nominal {
+        at: ms("2026-03-01T22:30:00Z"),
+        moved_from: None,
+        opens_at: ms("2026-03-01T23:10:00Z"),
+        excluded: None,
+    };
+    assert_eq!(plan.shown(&late).opens.as_deref(), Some("Mon 00:10:00"));
+    assert_eq!(
+        plan.local_time(late.at).as_deref(),
+        Some("Sun 23:30:00 +01:00")
+    );
+    assert_eq!(
+        plan_of(&json!({ "every": "1h" })).map(|plan| plan.local_time(late.at)),
+        Ok(None)
+    );
+    assert!(plan.has(late.at).is_some() && plan.has(UnixMs(late.at.0 + 1_000)).is_none());
 }
 
 #[test]

@@ -371,6 +371,6 @@ fn zones_are_names_of_the_database_or_offsets() {
         &long,
     ] {
         let refused = Zone::new(bad).expect_err(bad);
-        assert!(refused.0.len() <= 64);
+        assert!(refused.text.len() <= 64);
     }
 }

@@ -1,0 +1,41 @@
+//! Whether schedules fire: jobs of which nothing is decided any more, and pauses that last.
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::chain;
+use gridloom_shared::reads::fires::stopped;
+use gridloom_shared::reads::pauses;
+
+use super::LOOK_AT_BROKER;
+use super::chart::Chart;
+use crate::output::counted;
+
+/// Of these so many are shown.
+const SHOWN: usize = 5;
+
+pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
+    let stopped = match stopped::find(broker, None).await {
+        Ok(stopped) => stopped,
+        Err(error) => return chart.bad("schedules", chain(&error).to_string(), LOOK_AT_BROKER),
+    };
+    for job in stopped.iter().take(SHOWN) {
+        chart.bad("schedules", job.found(), job.advice());
+    }
+    if stopped.len() > SHOWN {
+        let more = counted((stopped.len() - SHOWN) as u64, "more job");
+        chart.bad("schedules", format!("so it is with {more}"), "");
+    }
+    if let Ok(pauses) = pauses::list(broker).await {
+        for paused in pauses.iter().filter(|paused| paused.job.is_none()) {
+            let found = format!(
+                "all are paused by {} since {}: {}",
+                paused.pause.by,
+                paused.since().to_the_second(),
+                paused.pause.note
+            );
+            chart.note("schedules", found, "gridloom job resume --all ends it");
+        }
+    }
+    if stopped.is_empty() {
+        chart.ok("schedules", "what is on record of their fires makes sense");
+    }
+}

@@ -1,0 +1,247 @@
+//! `job apply`: what stands there, what would stand there, and the change from one to the other. Each definition is
+//! written over the one that was looked at, so that what is told of a change is what was changed.
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::JobName;
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::reads::fires;
+use gridloom_shared::reads::jobs::{self, Seen};
+use gridloom_shared::schedule::record::State;
+use gridloom_shared::schedule::warnings;
+use serde::Serialize;
+
+use super::clock::{Coming, Fires, TOLD};
+use super::compare::{self, Row};
+use super::difference::{self, Difference};
+use super::revision::{self, Conflict};
+use super::{pause, read_all, stopped};
+use crate::args::ApplyArgs;
+use crate::context::Context;
+use crate::fault::Misuse;
+use crate::output::Output;
+
+/// So often somebody else may write first.
+const ROUNDS: usize = 10;
+
+/// What is done with a job, or would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Change {
+    Created,
+    Changed,
+    Unchanged,
+}
+
+/// What is done with one job, as programs read it.
+#[derive(Serialize)]
+struct Applied {
+    job: JobName,
+    change: Change,
+    /// The revision that stands now; 0: none, as it would be created.
+    revision: u64,
+    /// Nothing was written.
+    dry_run: bool,
+    /// What differs from the definition before.
+    changes: Vec<Difference>,
+    /// When it fires from now on.
+    schedule: Option<Fires>,
+    /// When it fired by the schedule before, where that is another.
+    before: Option<Fires>,
+    /// The next fires of both, where they are two.
+    fires: Vec<Row>,
+    /// What may be meant, and often is not.
+    warnings: Vec<String>,
+}
+
+/// Does what `gridloom job apply` says.
+pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result<()> {
+    let specs = read_all(context, &args.files)?;
+    if args.if_revision.is_some() && specs.len() > 1 {
+        return Err(Misuse::error(
+            "--if-revision is for one job: each has a revision of its own",
+        ));
+    }
+    let broker = context.ask().await?;
+    let mut schedules = Vec::new();
+    for spec in specs.values() {
+        schedules.push(Known::of(&broker, spec).await?);
+    }
+    let mut all = Vec::new();
+    for (spec, known) in specs.values().zip(schedules) {
+        let applied = one(&broker, spec, known, args).await;
+        if let Err(error) = &applied
+            && let Some(conflict) = error.downcast_ref::<Conflict>()
+            && context.output.is_json()
+        {
+            context.output.document(&[conflict]);
+        }
+        let applied = applied?;
+        for warning in &applied.warnings {
+            let job = &applied.job;
+            context
+                .output
+                .note(format!("job {job}: warning: {warning}"));
+        }
+        all.push(applied);
+    }
+    context.output.show(&all, |output| {
+        all.iter().for_each(|applied| applied.say(output));
+        if let ([only], false) = (all.as_slice(), args.dry_run) {
+            output.note(format!(
+                "start a run of it: gridloom run {} --wait",
+                only.job
+            ));
+        }
+    });
+    for applied in all.iter().filter(|applied| applied.schedule.is_some()) {
+        stopped::tell(context, &broker, &applied.job).await?;
+        pause::tell(context, &broker, Some(&applied.job)).await?;
+    }
+    Ok(())
+}
+
+/// Defines the job, or changes it, whatever stands there.
+pub(crate) async fn put(broker: &Broker, spec: &JobSpec) -> anyhow::Result<Change> {
+    let (change, ..) = write(broker, spec, None, Write::Really).await?;
+    Ok(change)
+}
+
+/// Whether anything is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Write {
+    Really,
+    Dry,
+}
+
+/// A schedule that is to be applied, and what was recorded of the one before: looked at before anything is written,
+/// as the planner begins anew within moments.
+struct Known {
+    coming: Option<Coming>,
+    state: Option<State>,
+}
+
+impl Known {
+    /// # Errors
+    /// When the schedule never fires, counted from now.
+    async fn of(broker: &Broker, spec: &JobSpec) -> anyhow::Result<Known> {
+        let state = fires::state(broker, &spec.name).await?;
+        let coming = match spec.schedule {
+            Some(_) => {
+                let coming = Coming::of(spec, state.as_ref());
+                Some(coming.map_err(|error| {
+                    let name = &spec.name;
+                    Misuse::error(format!("job {name}: {error:#}; nothing was applied"))
+                })?)
+            }
+            None => None,
+        };
+        Ok(Known { coming, state })
+    }
+}
+
+async fn one(
+    broker: &Broker,
+    spec: &JobSpec,
+    known: Known,
+    args: &ApplyArgs,
+) -> anyhow::Result<Applied> {
+    let how = match args.dry_run {
+        true => Write::Dry,
+        false => Write::Really,
+    };
+    let (change, seen, revision) = write(broker, spec, args.if_revision, how).await?;
+    let before = seen.job().and_then(|job| job.spec.as_ref().ok());
+    let mut applied = Applied {
+        job: spec.name.clone(),
+        change,
+        revision,
+        dry_run: args.dry_run,
+        changes: before.map_or_else(Vec::new, |before| difference::of(before, spec)),
+        schedule: None,
+        before: None,
+        fires: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let changed = before.filter(|before| before.schedule != spec.schedule);
+    // One that cannot be followed any more is none that anybody waits for.
+    let old = changed
+        .filter(|before| before.schedule.is_some())
+        .and_then(|before| Coming::of(before, known.state.as_ref()).ok());
+    applied.tell_fires(old.as_ref(), known.coming.as_ref());
+    Ok(applied)
+}
+
+/// Writes the definition over what is seen there: what that was, and the revision that stands then.
+async fn write(
+    broker: &Broker,
+    spec: &JobSpec,
+    expected: Option<u64>,
+    how: Write,
+) -> anyhow::Result<(Change, Seen, u64)> {
+    let name = &spec.name;
+    for _ in 0..ROUNDS {
+        let seen = jobs::see(broker, name).await?;
+        revision::check(name, expected, &seen)?;
+        let change = match seen.job().map(|job| job.spec.as_ref()) {
+            None => Change::Created,
+            Some(there) if there == Ok(spec) => Change::Unchanged,
+            Some(_) => Change::Changed,
+        };
+        if change == Change::Unchanged || how == Write::Dry {
+            let revision = seen.revision();
+            return Ok((change, seen, revision));
+        }
+        match jobs::define(broker, &seen, spec).await {
+            Ok(revision) => return Ok((change, seen, revision)),
+            // What is there now is looked at again: it may be what was expected no more.
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    anyhow::bail!("write job {name}: others write it all the time; try again")
+}
+
+impl Applied {
+    fn tell_fires(&mut self, old: Option<&Coming>, new: Option<&Coming>) {
+        let now = UnixMs::now();
+        if let Some(new) = new {
+            let told = warnings(&new.spec, &new.plan, now);
+            self.warnings.extend(told.iter().map(ToString::to_string));
+        }
+        if old.is_some() {
+            self.fires = compare::rows(old, new, now);
+        }
+        self.schedule = new.map(|coming| coming.told(now, TOLD));
+        self.before = old.map(|coming| coming.told(now, TOLD));
+    }
+
+    fn say(&self, output: &Output) {
+        let (job, revision) = (&self.job, self.revision);
+        output.say(match (self.change, self.dry_run) {
+            (Change::Created, false) => format!("job {job} created (revision {revision})"),
+            (Change::Changed, false) => format!("job {job} changed (revision {revision})"),
+            (Change::Unchanged, _) => format!("job {job} unchanged (revision {revision})"),
+            (Change::Created, true) => format!("job {job} would be created; nothing was written"),
+            (Change::Changed, true) => {
+                format!("job {job} would be changed (revision {revision}); nothing was written")
+            }
+        });
+        for change in &self.changes {
+            output.say(format!("  {change}"));
+        }
+        match (&self.before, &self.schedule) {
+            (None, None) => {}
+            (None, Some(fires)) => fires.say(output),
+            (Some(before), after) => {
+                let after = after.as_ref();
+                let after = after.map_or("by submissions alone: no schedule any more", |after| {
+                    after.words.as_str()
+                });
+                output.say(format!("fires {after}"));
+                output.say(format!("before {}", before.words));
+                compare::say(output, &self.fires);
+            }
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! `job why`: what became of one nominal time, or will. Decisions are told as they stand on record; of a time without
+//! one it is said what is the case instead.
+
+use gridloom_planner::leader;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::subjects::LEADER_KEY;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::ledger::summary::RunState;
+use gridloom_shared::reads::fires::{Fires, Told};
+use gridloom_shared::reads::pauses::{self, Paused};
+use gridloom_shared::reads::runs;
+use gridloom_shared::schedule::Plan;
+use serde::Serialize;
+
+use super::fires::{on_record, several};
+use super::stopped;
+use super::times::moment;
+use crate::args::WhyArgs;
+use crate::context::Context;
+use crate::fault::Misuse;
+
+/// What is known of one nominal time.
+#[derive(Serialize)]
+struct Answer<'f> {
+    job: &'f JobName,
+    scheduled_at: String,
+    /// By the clocks of the job's zone.
+    local: String,
+    #[serde(flatten)]
+    standing: Standing,
+    decisions: Vec<Decided<'f>>,
+}
+
+/// A decision, and what programs may ask next.
+#[derive(Serialize)]
+struct Decided<'f> {
+    #[serde(flatten)]
+    told: &'f Told,
+    /// The planner that decided, where it still leads.
+    leader: Option<String>,
+    /// How the run stands now.
+    run_state: Option<RunState>,
+}
+
+/// How a nominal time stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+enum Standing {
+    /// It has its answer.
+    Decided,
+    /// It waits until no run is open.
+    Waiting {
+        /// The run that was open when it came, or one of several.
+        behind: RunId,
+    },
+    /// Its time is to come, or has, and its opening has not.
+    Undecided {
+        opens_at: String,
+        /// An earlier schedule left it over.
+        carried: bool,
+    },
+    /// It is to be opened, and nobody has decided so yet.
+    Overdue { opens_at: String },
+    /// A pause holds it back.
+    HeldBack {
+        by: String,
+        note: String,
+        /// All jobs are paused.
+        all: bool,
+        until: Option<String>,
+    },
+    /// It is taken out.
+    Excluded { by: String },
+    /// It is no time of the schedule.
+    NoFire { next: Option<String> },
+    /// The schedule has ended.
+    Ended,
+    /// Each fire follows from the end of the run before it.
+    Follows,
+    /// The job has no schedule in force.
+    NoSchedule,
+    /// The schedule of then was another, or the record is older than what is kept.
+    Unknown,
+}
+
+/// Says what was decided of one nominal time, and why.
+pub(super) async fn why(context: &Context, args: &WhyArgs) -> anyhow::Result<()> {
+    let broker = context.ask().await?;
+    let (fires, plan) = on_record(&broker, &args.job).await?;
+    let at = moment(&plan, &args.time)?;
+    let told = fires.told.iter().filter(|told| told.touches(at, at));
+    let mut decisions = Vec::new();
+    for told in told {
+        decisions.push(Decided {
+            leader: leader_of(&broker, told.term).await,
+            run_state: state_of(&broker, told.run.as_ref()).await,
+            told,
+        });
+    }
+    let pauses = pauses::list(&broker).await?;
+    let pause = pauses.iter().find(|pause| holds(pause, &args.job));
+    let answer = Answer {
+        job: &args.job,
+        scheduled_at: at.rfc3339(),
+        local: plan.local(at),
+        standing: standing(&fires, &plan, at, UnixMs::now(), pause),
+        decisions,
+    };
+    if let Some(stopped) = &fires.stopped {
+        stopped::say(context, stopped);
+    }
+    if context.output.is_json() {
+        context.output.document(&answer);
+    }
+    match answer.standing.is_an_answer() {
+        true if context.output.is_json() => {}
+        true => context.output.say(answer.paragraph()),
+        false => return Err(Misuse::error(answer.paragraph())),
+    }
+    Ok(())
+}
+
+fn holds(pause: &Paused, job: &JobName) -> bool {
+    pause.job.as_ref().is_none_or(|paused| paused == job)
+}
+
+/// The name of the planner that has this term, if it leads now: of earlier ones only their number is on record.
+async fn leader_of(broker: &Broker, term: u64) -> Option<String> {
+    let place = broker.state().place_of(LEADER_KEY).await.ok()?;
+    let lease = leader::parse(place.value()?).ok()?;
+    (lease.term.0 == term).then_some(lease.name)
+}
+
+/// How a run stands; nothing of one that is purged.
+async fn state_of(broker: &Broker, run: Option<&RunId>) -> Option<RunState> {
+    Some(runs::show(broker, run?).await.ok()?.state)
+}
+
+fn standing(
+    fires: &Fires,
+    plan: &Plan,
+    at: UnixMs,
+    now: UnixMs,
+    pause: Option<&Paused>,
+) -> Standing {
+    let decided = fires.told.iter().any(|told| told.touches(at, at));
+    let Some(state) = fires.state.as_ref().filter(|state| state.spec.is_some()) else {
+        return if decided {
+            Standing::Decided
+        } else {
+            Standing::NoSchedule
+        };
+    };
+    if let Some(queued) = state.queued.iter().find(|queued| queued.at == at) {
+        let behind = queued.behind.run.clone();
+        return Standing::Waiting { behind };
+    }
+    if decided {
+        return Standing::Decided;
+    }
+    let carried = state.carried.iter().find(|carried| carried.at == at);
+    if let Some(carried) = carried {
+        return undecided(carried.opens_at, now, true, pause);
+    }
+    if state.ended {
+        return Standing::Ended;
+    }
+    if plan.after().is_some() {
+        return Standing::Follows;
+    }
+    match plan.next_after(UnixMs(at.0.saturating_sub(1))) {
+        Some(next) if next.at == at && at > state.cursor => match next.excluded {
+            Some(by) => Standing::Excluded { by },
+            None => undecided(next.opens_at, now, false, pause),
+        },
+        Some(next) if next.at == at => Standing::Unknown,
+        next => Standing::NoFire {
+            next: next.map(|next| next.at.rfc3339()),
+        },
+    }
+}
+
+fn undecided(opens_at: UnixMs, now: UnixMs, carried: bool, pause: Option<&Paused>) -> Standing {
+    let pause = pause.filter(|pause| {
+        let until = pause.pause.until;
+        until.is_none_or(|until| opens_at < until)
+    });
+    match pause {
+        Some(paused) => Standing::HeldBack {
+            by: paused.pause.by.clone(),
+            note: paused.pause.note.clone(),
+            all: paused.job.is_none(),
+            until: paused.pause.until.map(UnixMs::rfc3339),
+        },
+        None if opens_at <= now => Standing::Overdue {
+            opens_at: opens_at.rfc3339(),
+        },
+        None => Standing::Undecided {
+            opens_at: opens_at.rfc3339(),
+            carried,
+        },
+    }
+}
+
+impl Standing {
+    /// Whether the time is one of the schedule's that is known, and not one that was typed by mistake.
+    fn is_an_answer(&self) -> bool {
+        match self {
+            Standing::Decided
+            | Standing::Waiting { .. }
+            | Standing::Undecided { .. }
+            | Standing::Overdue { .. }
+            | Standing::HeldBack { .. }
+            | Standing::Excluded { .. } => true,
+            Standing::NoFire { .. }
+            | Standing::Ended
+            | Standing::Follows
+            | Standing::NoSchedule
+            | Standing::Unknown => false,
+        }
+    }
+}
+
+impl Answer<'_> {
+    /// All of it, as people read it.
+    fn paragraph(&self) -> String {
+        let mut sentences: Vec<String> = self.decisions.iter().map(Decided::sentence).collect();
+        sentences.extend(self.now());
+        format!(
+            "job {}, fire of {} ({}): {}",
+            self.job,
+            self.scheduled_at,
+            self.local,
+            sentences.join(". ")
+        )
+    }
+
+    /// What is the case beside what was decided.
+    fn now(&self) -> Option<String> {
+        Some(match &self.standing {
+            Standing::Decided => return None,
+            Standing::Waiting { .. } => {
+                "it waits still, until no run of the job is open".to_owned()
+            }
+            Standing::Undecided { opens_at, carried } => {
+                let of = if *carried {
+                    ", of the schedule before"
+                } else {
+                    ""
+                };
+                format!("not decided yet: it opens at {opens_at}{of}")
+            }
+            Standing::Overdue { opens_at } => format!(
+                "not decided yet, and it was to open at {opens_at}: a planner that leads decides it at once \
+                 (gridloom doctor says whether one does)"
+            ),
+            Standing::HeldBack {
+                by,
+                note,
+                all,
+                until,
+            } => {
+                let what = if *all { "all jobs" } else { "the job" };
+                let until = until.as_ref().map(|until| format!(" until {until}"));
+                let until = until.unwrap_or_default();
+                format!("not decided yet: held back, as {by} paused {what}{until}: {note}")
+            }
+            Standing::Excluded { by } => format!("it gets no run: {by} takes it out"),
+            Standing::NoFire { next: Some(next) } => {
+                format!("the job does not fire then; the next time after it is {next}")
+            }
+            Standing::NoFire { next: None } => {
+                "the job does not fire then or later: its schedule ends before".to_owned()
+            }
+            Standing::Ended => "nothing is on record of it, and the schedule has ended".to_owned(),
+            Standing::Follows => {
+                "nothing is on record of it: each fire follows from the end of the run before it"
+                    .to_owned()
+            }
+            Standing::NoSchedule => {
+                "nothing is on record of it, and the job has no schedule in force".to_owned()
+            }
+            Standing::Unknown => {
+                "nothing is on record of it: the schedule of then was another, or the record is \
+                 older than what is kept"
+                    .to_owned()
+            }
+        })
+    }
+}
+
+impl Decided<'_> {
+    fn sentence(&self) -> String {
+        let told = self.told;
+        let mut text = told.decision.to_owned();
+        if let Some(run) = &told.run {
+            text.push_str(&format!(" as run {run}"));
+        }
+        if let Some(state) = self.run_state {
+            text.push_str(&format!(" ({})", state.as_str()));
+        }
+        if let Some(several) = several(told) {
+            text.push_str(&format!(", with others: {several}"));
+        }
+        let leader = self.leader.as_ref().map(|name| format!(", planner {name}"));
+        format!(
+            "{text}: {}; decided {} by the leader of term {}{}",
+            told.why,
+            told.decided_at,
+            told.term,
+            leader.unwrap_or_default()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::schedule::Spec;
+    use gridloom_shared::schedule::pause::Pause;
+    use gridloom_shared::schedule::record::{Carried, State};
+    use serde_json::json;
+
+    use super::super::times::plan;
+    use super::*;
+
+    /// 2026-03-01 06:00 UTC.
+    const SIX: UnixMs = UnixMs(1_772_344_800_000);
+    const HOUR: u64 = 3_600_000;
+
+    fn hours(hours: u64) -> UnixMs {
+        UnixMs(SIX.0 + hours * HOUR)
+    }
+
+    fn case() -> (Fires, Plan) {
+        let spec = json!({ "every": "1h", "except": "2026-03-02", "end": "2026-03-03" });
+        let spec = Spec::try_from(spec).unwrap();
+        let plan = plan(&spec, "nightly", Some(SIX)).unwrap();
+        let state = State {
+            spec: Some(spec),
+            anchor: SIX,
+            cursor: hours(2),
+            last_end: None,
+            accepted: 0,
+            ended: false,
+            queued: Vec::new(),
+            carried: vec![Carried {
+                at: UnixMs(SIX.0 + HOUR / 2),
+                opens_at: hours(3),
+                moved_from: None,
+            }],
+            unopened: Vec::new(),
+        };
+        let fires = Fires {
+            state: Some(state),
+            ..Fires::default()
+        };
+        (fires, plan)
+    }
+
+    #[test]
+    fn each_time_without_a_decision_is_told_in_fields() {
+        let (mut fires, plan) = case();
+        let pause = Paused {
+            job: None,
+            pause: Pause {
+                by: "ada".into(),
+                note: "moved".into(),
+                from: None,
+                until: Some(hours(4)),
+                resumed: None,
+            },
+            written: SIX,
+        };
+        let of = |fires: &Fires, at, now, pause| {
+            serde_json::to_value(standing(fires, &plan, at, now, pause)).unwrap()
+        };
+        let open =
+            json!({ "state": "undecided", "opens_at": hours(3).rfc3339(), "carried": false });
+        assert_eq!(of(&fires, hours(3), hours(2), None), open);
+        let overdue = json!({ "state": "overdue", "opens_at": hours(3).rfc3339() });
+        assert_eq!(of(&fires, hours(3), hours(4), None), overdue);
+        let held = json!({
+            "state": "held_back", "by": "ada", "note": "moved", "all": true, "until": hours(4).rfc3339(),
+        });
+        assert_eq!(of(&fires, hours(3), hours(2), Some(&pause)), held);
+        // When the pause is over by then.
+        let open =
+            json!({ "state": "undecided", "opens_at": hours(4).rfc3339(), "carried": false });
+        assert_eq!(of(&fires, hours(4), hours(2), Some(&pause)), open);
+        let carried =
+            json!({ "state": "undecided", "opens_at": hours(3).rfc3339(), "carried": true });
+        assert_eq!(
+            of(&fires, UnixMs(SIX.0 + HOUR / 2), hours(2), None),
+            carried
+        );
+        let excluded = json!({ "state": "excluded", "by": "2026-03-02" });
+        assert_eq!(of(&fires, hours(20), hours(2), None), excluded);
+        let none = json!({ "state": "no_fire", "next": hours(4).rfc3339() });
+        assert_eq!(of(&fires, UnixMs(hours(3).0 + 1_000), hours(2), None), none);
+        let none = json!({ "state": "no_fire", "next": null });
+        assert_eq!(of(&fires, hours(100), hours(2), None), none);
+        assert_eq!(
+            of(&fires, hours(2), hours(2), None),
+            json!({ "state": "unknown" })
+        );
+        if let Some(state) = &mut fires.state {
+            state.ended = true;
+        }
+        assert_eq!(
+            of(&fires, hours(3), hours(2), None),
+            json!({ "state": "ended" })
+        );
+        fires.state = None;
+        assert_eq!(
+            of(&fires, hours(3), hours(2), None),
+            json!({ "state": "no_schedule" })
+        );
+    }
+}

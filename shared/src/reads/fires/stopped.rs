@@ -1,0 +1,88 @@
+//! Jobs of which nothing is decided any more, since the last record of their fires makes no sense to who would go on
+//! from it: what was damaged, or was written by a later version.
+
+use crate::broker::Broker;
+use crate::broker::log::ReadError;
+use crate::broker::log::Record as Raw;
+use crate::chain;
+use crate::clock::UnixMs;
+use crate::id::JobName;
+use crate::schedule::record::Record;
+use crate::wire::{self, WireError};
+
+/// A job whose last record makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// The job.
+    pub job: JobName,
+    /// The stream in which the record stands.
+    pub stream: String,
+    /// Its place there.
+    pub sequence: u64,
+    /// Since when, by the broker's clock.
+    pub since: UnixMs,
+    /// Why it makes no sense.
+    pub error: String,
+}
+
+impl Stopped {
+    pub(super) fn new(broker: &Broker, job: &JobName, raw: &Raw, error: &WireError) -> Stopped {
+        Stopped {
+            job: job.clone(),
+            stream: broker.subjects().history().to_string(),
+            sequence: raw.seq,
+            since: raw.at,
+            error: chain(error).to_string(),
+        }
+    }
+
+    /// What is the case, as a sentence.
+    pub fn found(&self) -> String {
+        format!(
+            "job {} fires nothing since {}: record {} of stream {} is {}",
+            self.job,
+            self.since.to_the_second(),
+            self.sequence,
+            self.stream,
+            self.error
+        )
+    }
+
+    /// What is to be done about it.
+    pub fn advice(&self) -> String {
+        format!(
+            "where a later version of gridloom wrote it, run planners of that version; otherwise remove it \
+             (nats stream rmm {} {}) and restart the planner that leads: what it said is decided again, and a run that \
+             it opened is opened by nobody else",
+            self.stream, self.sequence
+        )
+    }
+}
+
+/// The jobs that stand still for that: `job`, or of all those that do.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn find(broker: &Broker, job: Option<&JobName>) -> Result<Vec<Stopped>, ReadError> {
+    let subjects = broker.subjects();
+    let history = subjects.history();
+    let last = match job {
+        Some(job) => {
+            let last = broker
+                .last_of_leader(&history, &subjects.fires(job))
+                .await?;
+            last.into_iter().collect()
+        }
+        None => {
+            broker
+                .last_per_subject(&history, &subjects.all_fires())
+                .await?
+        }
+    };
+    let stopped = last.iter().filter_map(|raw| {
+        let error = wire::decode::<Record>(&raw.payload).err()?;
+        let job = subjects.parse_fires(&raw.subject)?;
+        Some(Stopped::new(broker, &job, raw, &error))
+    });
+    Ok(stopped.collect())
+}
