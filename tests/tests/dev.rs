@@ -56,6 +56,43 @@ async fn stack_on_another_port_tells_once_which_nats_server_it_uses() -> anyhow:
     end(stack).await
 }
 
+/// The first job file of the README, with the schedule that it has.
+#[tokio::test]
+async fn first_job_of_the_readme_fires_and_the_stack_says_when() -> anyhow::Result<()> {
+    let (_, section) = README
+        .split_once("## A first job of your own")
+        .context("a section")?;
+    let (_, file) = section.split_once("```toml\n").context("a file")?;
+    let (file, _) = file.split_once("```").context("its end")?;
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("hello.toml"), file)?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let (text, url) = (port.to_string(), format!("nats://127.0.0.1:{port}"));
+    let dev = Gridloom::new(["dev", "--port", &text])?.dir(dir.path());
+    let stack = dev.start().await?;
+    let up = async || Ok(stack.stdout().contains("Ctrl-C ends it").then_some(()));
+    eventually_some(SOON, "the stack is there", up).await?;
+    let applied = gridloom(&url, dir.path(), &["job", "apply", "hello.toml"])
+        .await?
+        .json()?;
+    assert_eq!(
+        applied[0]["schedule"]["next"].as_array().map(Vec::len),
+        Some(5),
+        "{applied}"
+    );
+    assert_eq!(applied[0]["warnings"], serde_json::json!([]));
+    let told = async || {
+        Ok(stack
+            .stdout()
+            .contains("fires     hello next ")
+            .then_some(()))
+    };
+    eventually_some(SOON, "the stack says when it fires", told).await?;
+    end(stack).await
+}
+
 #[tokio::test]
 async fn python_job_of_the_readme_runs_as_typed_and_data_outlives_the_stack() -> anyhow::Result<()>
 {

@@ -18,6 +18,8 @@ use crate::context::Context;
 use crate::embedded::{self, EmbeddedServer, Search};
 use crate::fault::{Misuse, Verdict};
 
+mod fires;
+
 /// The port that every command tries where none is named.
 const PORT: u16 = 4222;
 /// A job that needs nothing, as `printf` takes it.
@@ -53,8 +55,12 @@ pub async fn run(context: &Context, flags: &Dev) -> anyhow::Result<Verdict> {
     } else {
         stack.welcome(context, flags);
     }
+    let fires = fires::tell(context.output, stack.link.clone());
+    let mut fires = pin!(fires);
     tokio::select! {
         () = &mut asked => {}
+        // Programs ask for them.
+        () = &mut fires, if !context.output.is_json() => {}
         ended = stack.planner.ended() => ended.context("the planner does not plan any more")?,
     }
     context.output.note("stopping");

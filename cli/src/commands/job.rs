@@ -48,6 +48,7 @@ mod times;
 mod why;
 
 pub(crate) use apply::put;
+pub(crate) use clock::Upcoming;
 
 /// Does what `gridloom job ...` says.
 ///

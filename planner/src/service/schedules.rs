@@ -3,6 +3,7 @@
 //!
 //! | room | what it does |
 //! |------|--------------|
+//! | [`meter`] | what metrics say of it |
 //! | [`job`] | one job: its definition, its fires, its backfills, its runs; records and opens |
 //! | [`roll`] | hears from the loop which runs are open and which are over |
 //!
@@ -27,9 +28,11 @@ use super::envoy::Envoy;
 use crate::alive::Signs;
 use crate::schedule::Halt;
 use job::Job;
+use meter::Meter;
 use roll::{Fact, Roll};
 
 mod job;
+mod meter;
 pub(super) mod roll;
 
 /// Pause after something failed.
@@ -155,6 +158,7 @@ struct Table {
     due: BTreeSet<(UnixMs, JobName)>,
     /// Who is told what is to be watched.
     watch: Watch,
+    meter: Meter,
 }
 
 impl Table {
@@ -181,6 +185,7 @@ impl Table {
                 touched: BTreeSet::new(),
                 due: BTreeSet::new(),
                 watch,
+                meter: Meter::default(),
             },
         );
         for run in open {
@@ -376,9 +381,11 @@ impl Table {
                 self.watch.tell(job.name.clone(), needs);
             }
             self.due.extend(wake.map(|wake| (wake, job.name.clone())));
+            self.meter.show(&job.name, wake, job.pending());
             self.jobs.insert(job.name.clone(), job);
         }
         self.watch.is_whole();
+        self.meter.show_others(&self.due);
     }
 
     /// How long nothing is due, as far as is known.

@@ -54,11 +54,6 @@ impl Place {
         self.last.as_ref().map(|entry| entry.at)
     }
 
-    /// What was written there last, the mark of a deletion too.
-    pub fn entry(&self) -> Option<&Entry> {
-        self.last.as_ref()
-    }
-
     /// Whether a value stood there and was deleted.
     pub fn is_deleted(&self) -> bool {
         self.last

@@ -51,6 +51,11 @@ pub const FIRES: &str = "gridloom_fires_total";
 pub const FIRES_LATE: &str = "gridloom_fires_late_total";
 /// Runs that were not over by their deadline, by `job` (worker). Counter.
 pub const RUNS_OVERDUE: &str = "gridloom_runs_overdue_total";
+/// When the next fire of a `job` opens, or the pause that holds it back ends, in seconds since 1970; 0: nothing is
+/// foreseen (planner). Gauge.
+pub const NEXT_FIRE: &str = "gridloom_next_fire_timestamp_seconds";
+/// Fires that have come and have no open run yet, by `job` (planner). Gauge.
+pub const FIRES_PENDING: &str = "gridloom_fires_pending";
 /// From a nominal time to the decision to open its run (planner). Seconds.
 pub const FIRE_LATENESS: &str = "gridloom_fire_lateness_seconds";
 /// Shards issued for the first time (planner). Counter.
@@ -166,7 +171,15 @@ pub const ALL: &[Metric] = &[
     ),
     counter(
         FIRES,
-        "Nominal times of schedules that were answered for, by job and decision.",
+        "Nominal times of schedules that were answered for, by job and decision; most jobs are told as _others.",
+    ),
+    gauge(
+        NEXT_FIRE,
+        "When a job's next fire opens or its pause ends, in seconds since 1970; 0: nothing is foreseen.",
+    ),
+    gauge(
+        FIRES_PENDING,
+        "Fires of schedules that have come and have no open run yet, by job.",
     ),
     counter(
         FIRES_LATE,

@@ -409,6 +409,16 @@ async fn job_that_stands_still_for_a_record_without_sense_is_told_with_what_to_d
             );
             assert!(said.stderr.contains(advice), "{args:?}: {said:?}");
         }
+        // Once it is removed the leader goes on by itself.
+        let history = stage.broker.subjects().history();
+        stage
+            .broker
+            .purge(&history, &stage.broker.subjects().fires(&job), 0)
+            .await?;
+        eventually(SOON, "it fires again", async || {
+            Ok(Fires::read(&stage.broker, &job).await?.count("opened") > 0)
+        })
+        .await?;
         Ok(())
     })
     .await

@@ -1,5 +1,8 @@
 //! When a job fires: `job next`, and what `job apply` and `dev` tell of it.
 
+use std::fmt;
+
+use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
@@ -22,7 +25,7 @@ pub(super) const TOLD: usize = 5;
 const COUNTED: u64 = 10_000;
 
 /// A schedule, and which of its fires come.
-pub(crate) struct Coming {
+pub(super) struct Coming {
     pub(super) spec: Spec,
     pub(super) plan: Plan,
     /// So many that get a run are left.
@@ -89,7 +92,7 @@ pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<(
 
 impl Coming {
     /// The fires of a job's schedule, of which `state` was recorded last.
-    pub(crate) fn of(job: &JobSpec, state: Option<&State>) -> anyhow::Result<Coming> {
+    pub(super) fn of(job: &JobSpec, state: Option<&State>) -> anyhow::Result<Coming> {
         let spec = schedule(job)?;
         let plan = plan(&spec, job.name.as_str(), anchor(state))?;
         let same = state.filter(|state| state.spec.as_ref() == Some(&spec));
@@ -147,6 +150,40 @@ impl Coming {
             utc: shown.utc,
             note: notes.join("; "),
         }
+    }
+}
+
+/// The next fire of a job, in a line.
+pub(crate) struct Upcoming {
+    job: JobName,
+    /// Its nominal time; `None`: it has none of its own, or none comes.
+    pub(crate) at: Option<UnixMs>,
+    text: String,
+}
+
+impl Upcoming {
+    /// When `job` fires next.
+    pub(crate) async fn of(broker: &Broker, job: &JobSpec) -> anyhow::Result<Upcoming> {
+        let state = fires::state(broker, &job.name).await?;
+        let coming = Coming::of(job, state.as_ref())?;
+        let next = coming.fires(UnixMs::now()).next();
+        let words = coming.spec.words();
+        let text = match &next {
+            Some(next) => format!("next {}: {words}", coming.plan.local(next.at)),
+            None if coming.plan.after().is_some() => words,
+            None => format!("none to come: {words}"),
+        };
+        Ok(Upcoming {
+            job: job.name.clone(),
+            at: next.map(|next| next.at),
+            text,
+        })
+    }
+}
+
+impl fmt::Display for Upcoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.job, self.text)
     }
 }
 

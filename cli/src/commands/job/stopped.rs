@@ -1,10 +1,9 @@
 //! Tells that nothing is decided of a job's fires any more, as their last record makes no sense.
 
+use crate::context::Context;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::JobName;
 use gridloom_shared::reads::fires::{Stopped, stopped};
-use crate::context::Context;
-
 
 /// Tells it where it is so.
 pub(super) async fn tell(context: &Context, broker: &Broker, job: &JobName) -> anyhow::Result<()> {

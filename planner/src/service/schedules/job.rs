@@ -20,6 +20,7 @@ use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
+use super::meter;
 use super::roll::Fact;
 use crate::alarms::Needs;
 use crate::lead::event::Event as LeadEvent;
@@ -27,6 +28,7 @@ use crate::open::{self, OpenError, Opening};
 use crate::schedule::{Definition, Fires, Halt, Runs, World};
 
 mod backfills;
+mod stopped;
 
 use backfills::Backfills;
 
@@ -36,6 +38,8 @@ const RECORDS: usize = 8;
 const AT_ONCE: UnixMs = UnixMs(0);
 /// When something that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// When a last record that makes no sense is looked for again: somebody may have removed it.
+const MENDED: Duration = Duration::from_secs(5);
 /// How long the answer to an order or an opening is waited for.
 const ANSWERED: Duration = Duration::from_secs(5);
 
@@ -77,8 +81,10 @@ pub(super) struct Job {
     cancelled: BTreeSet<RunId>,
     /// Why its fires wait, as it was told.
     trouble: Option<String>,
-    /// Its records make no sense, or a later leadership writes them.
+    /// A later leadership writes its records.
     aside: bool,
+    /// Its last record makes no sense.
+    stopped: bool,
 }
 
 /// Why a job was not settled: it is tried again.
@@ -116,6 +122,7 @@ impl Job {
             cancelled: BTreeSet::new(),
             trouble: None,
             aside: false,
+            stopped: false,
             name,
         };
         open.into_iter().for_each(|run| job.is_open(run));
@@ -129,13 +136,13 @@ impl Job {
         self.sequence = sequence;
     }
 
-    /// The record in these bytes. Where they are none, nothing of the job is decided any more by this leadership.
+    /// The record in these bytes. Where they are none, nothing of the job is decided until they are gone.
     pub(super) fn understand(&mut self, payload: &[u8]) -> Option<Record> {
         match wire::decode(payload) {
             Ok(record) => Some(record),
             Err(error) => {
                 tracing::error!(job = %self.name, error = %chain(&error), "the record of its fires makes no sense: nothing of it is opened");
-                self.aside = true;
+                self.stopped = true;
                 None
             }
         }
@@ -226,7 +233,10 @@ impl Job {
     /// Records and carries out what is due, a few records at once: other jobs wait meanwhile. Returns when it is to be
     /// looked at again.
     pub(super) async fn settle(&mut self, envoy: &Envoy, term: Term) -> Option<UnixMs> {
-        let settled = self.try_settle(envoy, term).await;
+        let settled = match self.stopped {
+            true => self.mend(&envoy.broker, term).await,
+            false => self.try_settle(envoy, term).await,
+        };
         let filled = self.fill(envoy, term).await;
         let Some(now) = envoy.clock.now() else {
             return Some(AT_ONCE);
@@ -235,6 +245,9 @@ impl Job {
             Ok((true, _)) => Some(AT_ONCE),
             Ok((false, filled)) => {
                 self.trouble = None;
+                if self.stopped {
+                    return filled.into_iter().chain([now + MENDED]).min();
+                }
                 let world = self.world(now, term)?;
                 self.fires.wake(&world).into_iter().chain(filled).min()
             }
@@ -289,7 +302,7 @@ impl Job {
                 since: *since,
             },
         };
-        (!self.aside).then_some(World {
+        (!self.aside && !self.stopped).then_some(World {
             now,
             term,
             definition,
@@ -342,10 +355,9 @@ impl Job {
     }
 
     fn tell(&self, record: &Record) {
-        let (decision, job) = (record.decision.word(), self.name.to_string());
+        let (decision, job) = (record.decision.word(), self.name.as_str());
         for span in record.decision.spans() {
-            let labels = [("job", job.clone()), ("decision", decision.to_owned())];
-            metrics::counter!(names::FIRES, &labels).increment(span.count);
+            meter::count(&self.name, decision, span.count);
             let at = span.first.rfc3339();
             tracing::info!(job, at, count = span.count, decision, "fire");
         }

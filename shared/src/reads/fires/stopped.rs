@@ -52,8 +52,8 @@ impl Stopped {
     pub fn advice(&self) -> String {
         format!(
             "where a later version of gridloom wrote it, run planners of that version; otherwise remove it \
-             (nats stream rmm {} {}) and restart the planner that leads: what it said is decided again, and a run that \
-             it opened is opened by nobody else",
+             (nats stream rmm {} {}): the planner goes on within seconds from the record before it, and decides again \
+             what that one said",
             self.stream, self.sequence
         )
     }

@@ -1,0 +1,43 @@
+//! What is done about a last record that makes no sense, and what is told of what is to come.
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::id::Term;
+use gridloom_shared::schedule::record::Record;
+use gridloom_shared::wire;
+
+use super::{Job, SettleError};
+use crate::schedule::Fires;
+
+impl Job {
+    /// Looks whether the record that made no sense is gone: what stands before it is gone on from. Whether it is.
+    pub(super) async fn mend(&mut self, broker: &Broker, term: Term) -> Result<bool, SettleError> {
+        let subjects = broker.subjects();
+        let (history, subject) = (subjects.history(), subjects.fires(&self.name));
+        match broker.last_of_leader(&history, &subject).await? {
+            None => {
+                self.sequence = 0;
+                self.fires = Fires::new(self.name.clone(), None, None);
+            }
+            Some(last) => match wire::decode::<Record>(&last.payload) {
+                Ok(record) => {
+                    self.aside = record.term > term;
+                    self.read(last.seq, record);
+                }
+                Err(_) => return Ok(false),
+            },
+        }
+        self.stopped = false;
+        tracing::info!(job = %self.name, "its fires are decided again");
+        Ok(true)
+    }
+
+    /// Fires that have come and have no open run yet.
+    pub(in crate::service::schedules) fn pending(&self) -> u64 {
+        let state = self.fires.state();
+        state.map_or(0, |state| {
+            let unopened = state.unopened.iter();
+            let unopened = unopened.filter(|fire| !self.runs.knows(&fire.run));
+            (state.queued.len() + state.carried.len() + unopened.count()) as u64
+        })
+    }
+}
