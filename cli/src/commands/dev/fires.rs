@@ -87,7 +87,7 @@ impl Jobs {
         for job in self.0.values().take(TOLD) {
             match Upcoming::of(broker, job).await {
                 Ok(upcoming) => told.push(upcoming),
-                Err(error) => output.note(format!("job {}: {error:#}", job.name)),
+                Err(error) => output.note(format!("job {}: {}", job.name, chain(&*error))),
             }
         }
         // The soonest first; those without a time of their own at the end.

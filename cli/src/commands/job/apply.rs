@@ -2,6 +2,7 @@
 //! written over the one that was looked at, so that what is told of a change is what was changed.
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
@@ -131,7 +132,8 @@ impl Known {
                 let coming = Coming::of(spec, state.as_ref());
                 Some(coming.map_err(|error| {
                     let name = &spec.name;
-                    Misuse::error(format!("job {name}: {error:#}; nothing was applied"))
+                    let why = chain(&*error);
+                    Misuse::error(format!("job {name}: {why}; nothing was applied"))
                 })?)
             }
             None => None,
