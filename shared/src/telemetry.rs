@@ -3,6 +3,7 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`names`] | the name, unit and meaning of every metric |
+//! | [`labels`] | which jobs have a label of their own |
 //! | `logs` | where log lines go, and which (feature `telemetry`) |
 //! | `recorder` | where metrics are collected (feature `telemetry`) |
 //! | `endpoints` | what `/metrics`, `/live` and `/ready` answer (feature `telemetry`) |
@@ -11,6 +12,7 @@
 
 #[cfg(feature = "telemetry")]
 pub mod endpoints;
+pub mod labels;
 #[cfg(feature = "telemetry")]
 mod logs;
 pub mod names;

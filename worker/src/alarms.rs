@@ -18,6 +18,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::PlanRecord;
 use gridloom_shared::limits::{ALARM_CONFIRMED, OVERDUE_GRACE};
+use gridloom_shared::telemetry::labels::label;
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 use tokio::time::Instant;
@@ -162,11 +163,11 @@ fn tell(alarm: &Alarm) {
                 due,
                 "late: no planner has answered for this fire, or for one that was due since; see gridloom doctor"
             );
-            metrics::counter!(names::FIRES_LATE, "job" => job).increment(1);
+            metrics::counter!(names::FIRES_LATE, "job" => label(&job)).increment(1);
         }
         Watched::Run(run) => {
             tracing::error!(job, %run, due, "overdue: the run is not over by its deadline; see gridloom show {run}");
-            metrics::counter!(names::RUNS_OVERDUE, "job" => job).increment(1);
+            metrics::counter!(names::RUNS_OVERDUE, "job" => label(&job)).increment(1);
         }
     }
 }

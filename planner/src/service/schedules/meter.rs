@@ -1,32 +1,16 @@
-//! What metrics say of schedules. The registry of a process keeps each label for ever, and jobs come and go: so only
-//! so many have a label of their own, those that came first, and the others are told together.
+//! What metrics say of schedules, by job as far as jobs have a label of their own.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
-use gridloom_shared::limits::JOB_LABELS_MAX;
+use gridloom_shared::telemetry::labels::{OTHERS, label, own_label};
 use gridloom_shared::telemetry::names;
-
-/// The label of all jobs that have none of their own. No job is called so.
-const OTHERS: &str = "_others";
-
-/// Jobs with a label of their own: as long as the process lasts, like the registry.
-static LABELS: Mutex<BTreeSet<JobName>> = Mutex::new(BTreeSet::new());
-
-/// The label of a job; `None`: it is told with the others.
-fn own_label(job: &JobName) -> Option<String> {
-    let mut labels = LABELS.lock().unwrap_or_else(PoisonError::into_inner);
-    let has_one =
-        labels.contains(job) || labels.len() < JOB_LABELS_MAX && labels.insert(job.clone());
-    has_one.then(|| job.to_string())
-}
 
 /// Counts nominal times that got their answer.
 pub(super) fn count(job: &JobName, decision: &'static str, times: u64) {
-    let job = own_label(job).unwrap_or_else(|| OTHERS.to_owned());
-    metrics::counter!(names::FIRES, "job" => job, "decision" => decision).increment(times);
+    metrics::counter!(names::FIRES, "job" => label(job.as_str()), "decision" => decision)
+        .increment(times);
 }
 
 /// Shows what is to come, as long as a leadership lasts.
@@ -47,7 +31,7 @@ impl Meter {
             0 => self.pending.remove(job),
             _ => self.pending.insert(job.clone(), pending),
         };
-        match own_label(job) {
+        match own_label(job.as_str()) {
             Some(label) => {
                 set(&label, next, pending);
                 self.told.insert(label);
@@ -58,7 +42,9 @@ impl Meter {
 
     /// So the others stand. `due`: when each job is looked at next, in order.
     pub(super) fn show_others(&mut self, due: &BTreeSet<(UnixMs, JobName)>) {
-        let mut others = due.iter().filter(|(_, job)| own_label(job).is_none());
+        let mut others = due
+            .iter()
+            .filter(|(_, job)| own_label(job.as_str()).is_none());
         let next = others.next().map(|(at, _)| *at);
         if next.is_some() || self.told.contains(OTHERS) {
             set(OTHERS, next, self.others);
@@ -74,27 +60,25 @@ impl Drop for Meter {
     }
 }
 
-fn set(label: &str, next: Option<UnixMs>, pending: u64) {
+fn set(job: &str, next: Option<UnixMs>, pending: u64) {
     // What is to be looked at at once is no time of its own.
     let next = next.filter(|next| *next > UnixMs(0));
     let seconds = next.map_or(0.0, |next| next.0 as f64 / 1_000.0);
-    metrics::gauge!(names::NEXT_FIRE, "job" => label.to_owned()).set(seconds);
-    metrics::gauge!(names::FIRES_PENDING, "job" => label.to_owned()).set(pending as f64);
+    metrics::gauge!(names::NEXT_FIRE, "job" => job.to_owned()).set(seconds);
+    metrics::gauge!(names::FIRES_PENDING, "job" => job.to_owned()).set(pending as f64);
 }
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::limits::JOB_LABELS_MAX;
+
     use super::*;
 
     #[test]
-    fn only_so_many_jobs_have_a_label_and_the_others_are_told_together() {
+    fn jobs_without_a_label_are_told_together() {
         let job = |n: usize| JobName::new(format!("job-{n}")).unwrap();
-        let labels: BTreeSet<Option<String>> = (0..JOB_LABELS_MAX + 50)
-            .map(|n| own_label(&job(n)))
-            .collect();
-        assert_eq!(labels.len(), JOB_LABELS_MAX + 1);
-        // Who has one keeps it.
-        assert_eq!(own_label(&job(0)).as_deref(), Some("job-0"));
+        let labels = (0..JOB_LABELS_MAX).filter_map(|n| own_label(job(n).as_str()));
+        assert!(labels.count() <= JOB_LABELS_MAX);
         let other = job(JOB_LABELS_MAX + 1);
         let mut meter = Meter::default();
         meter.show(&other, None, 3);
@@ -103,6 +87,5 @@ mod tests {
         assert_eq!(meter.others, 3);
         meter.show(&other, None, 0);
         assert_eq!((meter.others, meter.pending.len()), (2, 1));
-        assert!(JobName::new(OTHERS).is_err());
     }
 }
