@@ -166,9 +166,9 @@ pub const WORKER_HANDLERS_MAX: usize = 512;
 /// a consumer, and one of a few idle workers a waiting pull.
 pub const WORKER_LANES_MAX: usize = 200;
 /// Pulls that wait on an idle lane for its first tile, where more workers could: the broker looks at each of
-/// them whenever one comes or ends. So many that no lot leaves a lane without (each of 200 has one with a chance
-/// of 8 %: all have none once in ten million).
-pub const BELLS: u32 = 16;
+/// them whenever one comes or ends, and three that are a cluster keep account of each. So many that hardly a lot leaves
+/// a lane without (each of 200 has one with a chance of 5 %: all have none once in thirty thousand times, for half a second).
+pub const BELLS: u32 = 10;
 /// Most workers that are counted as waiting on a lane: of more, more lay a bell than need to. Whoever counts
 /// wrongly must not leave lanes without.
 pub const CROWD_MAX: u32 = 1_024;

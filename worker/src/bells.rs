@@ -270,7 +270,7 @@ mod tests {
         let laid = lots
             .filter(|lot| of(u32::MAX).draw(*lot, PAUSE, at(1)))
             .count();
-        assert!(laid > 1_000, "{laid} of 100,000");
+        assert!(laid > 600, "{laid} of 100,000");
     }
 
     #[test]
