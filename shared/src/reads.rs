@@ -13,7 +13,7 @@
 //! | [`jobs`] | which jobs are defined |
 //! | `pauses` | which schedules are paused (feature `schedules`) |
 //! | `backfills` | which nominal times are run again (feature `schedules`) |
-//! | [`alarms`] | which alarms stand |
+//! | `alarms` | which alarms stand (feature `schedules`) |
 //! | `fires` | what was decided of a job's fires (feature `schedules`) |
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
