@@ -32,8 +32,8 @@
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::limits::{CONFIRMED_WITHIN, UNOPENED_MAX};
-use gridloom_shared::schedule::Plan;
 use gridloom_shared::schedule::record::{Decision, Record, State, Unopened};
+use gridloom_shared::schedule::{Nominal, Plan};
 
 pub mod backfill;
 mod change;
@@ -52,6 +52,8 @@ pub struct Fires {
     state: Option<State>,
     /// Of the state's schedule. `None`: it has none, or needs a calendar that is not there.
     plan: Option<Plan>,
+    /// What the plan has next after the state's cursor: asked for with each decision.
+    next: Option<Nominal>,
 }
 
 /// A decision, and the state after it.
@@ -60,7 +62,20 @@ type Step = (Decision, State);
 impl Fires {
     /// A job of which `state` was recorded last; `plan` is what the schedule in it means.
     pub fn new(job: JobName, state: Option<State>, plan: Option<Plan>) -> Fires {
-        Fires { job, state, plan }
+        let mut fires = Fires {
+            job,
+            state,
+            plan,
+            next: None,
+        };
+        fires.look_ahead();
+        fires
+    }
+
+    fn look_ahead(&mut self) {
+        let fires = self.state.as_ref().filter(|state| !state.is_over());
+        let plan = fires.zip(self.plan.as_ref());
+        self.next = plan.and_then(|(state, plan)| plan.next_after(state.cursor));
     }
 
     /// What was recorded last.
@@ -127,8 +142,21 @@ impl Fires {
 
     /// `record` stands in the ledger; `plan` is what the schedule in it means.
     pub fn recorded(&mut self, record: Record, plan: Option<Plan>) {
-        self.state = Some(record.state);
         self.plan = plan;
+        self.went_on(record);
+    }
+
+    /// `record` stands in the ledger, and its schedule means what it meant before.
+    pub fn went_on(&mut self, record: Record) {
+        self.state = Some(record.state);
+        self.look_ahead();
+    }
+
+    /// When the next one opens, as far as that follows from the schedule alone.
+    pub fn expected(&self) -> Option<UnixMs> {
+        let carried = self.state.iter().flat_map(|state| &state.carried);
+        let next = self.next.iter().map(|next| next.opens_at);
+        carried.map(|fire| fire.opens_at).chain(next).min()
     }
 
     /// When [`Fires::decide`] is to be asked again if nothing else happens before.

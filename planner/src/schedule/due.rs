@@ -36,12 +36,12 @@ pub(super) fn next(fires: &Fires, state: &State, world: &World) -> Option<Step> 
 
 /// The next nominal time, whether it has come or not.
 pub(super) fn nominal(fires: &Fires, state: &State, world: &World) -> Option<Nominal> {
-    if state.ended || state.has_enough() {
+    if state.is_over() {
         return None;
     }
     let plan = fires.plan.as_ref()?;
     if plan.after().is_none() {
-        return plan.next_after(state.cursor);
+        return fires.next.clone();
     }
     if fires.busy(state, world).is_some() || !state.queued.is_empty() {
         return None;

@@ -5,6 +5,7 @@
 //! |------|--------------|
 //! | [`meter`] | what metrics say of it |
 //! | [`job`] | one job: its definition, its fires, its backfills, its runs; records and opens |
+//! | [`desk`] | whose turn it is |
 //! | [`roll`] | hears from the loop which runs are open and which are over |
 //!
 //! Order (docs/PROTOCOL.md): a decision is appended to `<ns>.fires.<job>` under compare-and-swap on that subject, then the
@@ -14,6 +15,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use gridloom_shared::broker::kv::{Entry, Watched};
 use gridloom_shared::broker::log::{FollowError, ReadError};
 use gridloom_shared::chain;
@@ -27,10 +30,12 @@ use super::alarms::Watch;
 use super::envoy::Envoy;
 use crate::alive::Signs;
 use crate::schedule::Halt;
-use job::Job;
+use desk::Desk;
+use job::{Defined, Job};
 use meter::Meter;
 use roll::{Fact, Roll};
 
+mod desk;
 mod job;
 mod meter;
 pub(super) mod roll;
@@ -39,8 +44,9 @@ pub(super) mod roll;
 const PAUSE: Duration = Duration::from_millis(250);
 /// So often what is due is looked for where nothing is known to be: the clock may have been in doubt.
 const LOOK: Duration = Duration::from_secs(1);
-/// Jobs that are decided about at once.
-const AT_ONCE: usize = 32;
+/// Jobs that are settled at once: their records are on their way to the broker together, and one that waits holds up no
+/// other ([decision 30](../../../docs/decisions/0030-whose-turn-it-is.md)).
+const AT_ONCE: usize = 128;
 
 /// Opens the runs of schedules as long as the leadership lasts. `open` are the runs that are open at its beginning.
 pub(super) async fn keep(
@@ -68,11 +74,17 @@ pub(super) async fn keep(
     let wishes = || Box::pin(envoy.broker.state().watch(all).into_stream());
     let (mut defined, mut paused, mut asked) = (definitions(), pauses(), wishes());
     loop {
+        signs.give();
         for fact in roll.take() {
             table.hear(fact);
         }
-        table.advance(&signs).await;
+        table.read_definitions().await;
+        table.begin();
+        let rest = table.rest();
+        // Where much is due there is always something: other tasks are to have their turn.
+        tokio::task::consume_budget().await;
         tokio::select! {
+            Some(settled) = table.settling.next() => table.end(settled),
             Some(watched) = defined.next() => match watched {
                 Ok(Watched::Entry(entry)) => table.define(&entry),
                 Ok(Watched::CaughtUp) => table.know_all(),
@@ -99,7 +111,7 @@ pub(super) async fn keep(
                 asked = wishes();
             },
             () = roll.told() => {}
-            () = tokio::time::sleep(table.rest()) => {}
+            () = tokio::time::sleep(rest) => {}
         }
     }
 }
@@ -135,7 +147,8 @@ fn halt(value: &[u8], written: UnixMs, frozen: bool) -> Option<Halt> {
 struct Table {
     envoy: Envoy,
     term: Term,
-    jobs: HashMap<JobName, Job>,
+    desk: Desk<Job>,
+    settling: FuturesUnordered<BoxFuture<'static, Settled>>,
     /// Runs that are open, of jobs without a schedule too: they may get one.
     open: HashMap<String, BTreeSet<RunId>>,
     /// Whether all definitions were seen: until then one that was not may still be there.
@@ -152,14 +165,15 @@ struct Table {
     freeze: Option<Halt>,
     /// Of single jobs.
     pauses: HashMap<JobName, Halt>,
-    /// Jobs to be looked at before the next rest.
-    touched: BTreeSet<JobName>,
-    /// Jobs to be looked at then.
-    due: BTreeSet<(UnixMs, JobName)>,
     /// Who is told what is to be watched.
     watch: Watch,
     meter: Meter,
+    /// When that was shown of jobs without a label.
+    shown: UnixMs,
 }
+
+/// A job that was settled, and when it is to be looked at again.
+type Settled = (Box<Job>, Option<UnixMs>);
 
 impl Table {
     async fn read(
@@ -173,7 +187,8 @@ impl Table {
             Table {
                 envoy,
                 term,
-                jobs: HashMap::new(),
+                desk: Desk::new(Job::urgency),
+                settling: FuturesUnordered::new(),
                 open: HashMap::new(),
                 whole: false,
                 unseen: false,
@@ -182,10 +197,9 @@ impl Table {
                 unread: BTreeSet::new(),
                 freeze: None,
                 pauses: HashMap::new(),
-                touched: BTreeSet::new(),
-                due: BTreeSet::new(),
                 watch,
                 meter: Meter::default(),
+                shown: UnixMs::default(),
             },
         );
         for run in open {
@@ -197,20 +211,34 @@ impl Table {
             let Some(name) = subjects.parse_fires(&record.subject) else {
                 continue;
             };
-            let job = table.job(&name);
+            let mut job = table.job(&name);
             if let Some(last) = job.understand(&record.payload) {
                 job.read(record.seq, last);
             }
+            let expected = job.expected();
+            table.desk.sit(name.clone(), job);
+            table.desk.wake(&name, expected);
         }
         Ok(table)
     }
 
-    fn job(&mut self, name: &JobName) -> &mut Job {
-        let Table { jobs, open, .. } = self;
-        jobs.entry(name.clone()).or_insert_with(|| {
-            let open = open.get(name.as_str()).cloned().unwrap_or_default();
-            Job::new(name.clone(), open)
-        })
+    fn job(&self, name: &JobName) -> Job {
+        let open = self.open.get(name.as_str()).cloned().unwrap_or_default();
+        Job::new(name.clone(), open)
+    }
+
+    /// News of a job, each of which is worth a look.
+    fn tell(&mut self, name: &JobName, news: impl FnOnce(&mut Job) + Send + 'static) {
+        let now = self.now();
+        self.desk.tell(name, now, |job| {
+            news(job);
+            true
+        });
+    }
+
+    /// Unknown, it is before all others: nobody's turn comes then.
+    fn now(&self) -> UnixMs {
+        self.envoy.clock.now().unwrap_or_default()
     }
 
     /// A job was applied or deleted.
@@ -218,24 +246,32 @@ impl Table {
         let Ok(name) = JobName::new(entry.key.as_str()) else {
             return;
         };
-        let scheduled = entry.value.as_deref().is_some_and(job::has_schedule);
-        if scheduled || self.jobs.contains_key(&name) {
-            self.job(&name).define(entry);
-            self.touched.insert(name);
+        let defined = Defined::read(&name, entry);
+        if !self.desk.knows(&name) {
+            if !defined.may_fire() {
+                return;
+            }
+            self.desk.sit(name.clone(), self.job(&name));
         }
+        let revision = entry.revision;
+        self.tell(&name, move |job| job.define(defined, revision));
     }
 
     /// Definitions are read from the beginning: until all were seen, nothing is decided.
     fn know_nothing(&mut self) {
         self.whole = false;
-        self.jobs.values_mut().for_each(Job::unsee);
+        let unsee = |job: &mut Job| {
+            job.unsee();
+            false
+        };
+        self.desk.tell_all(self.now(), unsee);
     }
 
     /// All definitions that are there were seen.
     fn know_all(&mut self) {
         self.whole = true;
         self.unseen = true;
-        self.touched.extend(self.jobs.keys().cloned());
+        self.desk.tell_all(self.now(), |_| true);
     }
 
     /// What people asked for beside schedules, or that all of it was seen.
@@ -253,34 +289,34 @@ impl Table {
         };
         let backfill = self.envoy.broker.subjects().parse_backfill_key(&entry.key);
         if let Some((name, backfill)) = backfill {
-            if !self.jobs.contains_key(&name) {
+            if !self.desk.knows(&name) {
                 self.unread.insert(name.clone());
+                self.desk.sit(name.clone(), self.job(&name));
             }
-            self.job(&name).ask(backfill, &entry);
-            self.touched.insert(name);
+            self.tell(&name, move |job| job.ask(backfill, &entry));
         }
         Ok(())
     }
 
     /// Reads the definitions of jobs that have no schedule and are asked for. Until that is done nothing of them is.
-    async fn read_definitions(&mut self, now: UnixMs) {
+    async fn read_definitions(&mut self) {
+        let Some(now) = self.decides_at() else {
+            return;
+        };
         let bucket = self.envoy.broker.jobs();
         for name in std::mem::take(&mut self.unread) {
             match bucket.place_of(name.as_str()).await {
                 Ok(place) => {
-                    let entry = place.entry().cloned();
-                    match (self.jobs.get_mut(&name), entry) {
-                        (Some(job), Some(entry)) => job.define(&entry),
-                        (Some(job), None) => job.is_known(now),
-                        (None, _) => {}
-                    }
-                    self.touched.insert(name);
+                    let entry = place.entry();
+                    let read = entry.map(|entry| (Defined::read(&name, entry), entry.revision));
+                    self.tell(&name, move |job| match read {
+                        Some((defined, revision)) => job.define(defined, revision),
+                        None => job.is_known(now),
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(job = %name, error = %chain(&error), "its definition cannot be read; trying again");
-                    if let Some(job) = self.jobs.get_mut(&name) {
-                        job.unsee();
-                    }
+                    self.tell(&name, Job::unsee);
                     self.unread.insert(name);
                 }
             }
@@ -299,14 +335,14 @@ impl Table {
         match of {
             None => {
                 self.freeze = halt;
-                self.touched.extend(self.jobs.keys().cloned());
+                self.desk.tell_all(self.now(), |_| true);
             }
             Some(name) => {
                 match halt {
                     Some(halt) => self.pauses.insert(name.clone(), halt),
                     None => self.pauses.remove(&name),
                 };
-                self.touched.insert(name);
+                self.tell(&name, |_| {});
             }
         }
     }
@@ -329,69 +365,68 @@ impl Table {
         if open.is_empty() {
             self.open.remove(name.as_str());
         }
-        if let Some(job) = self.jobs.get_mut(&name) {
-            job.hear(fact);
-            self.touched.insert(name);
-        }
+        let now = self.now();
+        self.desk.tell(&name, now, |job| job.hear(fact));
     }
 
-    /// Decides and carries out all that is due.
-    async fn advance(&mut self, signs: &Signs) {
-        signs.give();
-        let known = self.whole && self.knows_pauses && self.knows_asked;
-        let Some(now) = self.envoy.clock.now().filter(|_| known) else {
+    /// Begins to settle those whose turn it is, as many at once as may be.
+    fn begin(&mut self) {
+        let Some(now) = self.decides_at() else {
             return;
         };
         if std::mem::take(&mut self.unseen) {
-            self.jobs.values_mut().for_each(|job| job.is_known(now));
+            let known = move |job: &mut Job| {
+                job.is_known(now);
+                false
+            };
+            self.desk.tell_all(now, known);
         }
-        self.read_definitions(now).await;
-        while let Some((at, _)) = self.due.first()
-            && *at <= now
-            && let Some((_, name)) = self.due.pop_first()
+        while self.settling.len() < AT_ONCE
+            && let Some(mut job) = self.desk.next(now)
         {
-            self.touched.insert(name);
-        }
-        let touched = std::mem::take(&mut self.touched);
-        let jobs: Vec<Job> = touched
-            .iter()
-            .filter_map(|name| self.jobs.remove(name))
-            .collect();
-        let (envoy, term) = (self.envoy.clone(), self.term);
-        let jobs = jobs.into_iter().map(|mut job| {
             job.halts = self.halts(&job.name);
-            job
-        });
-        let jobs: Vec<Job> = jobs.collect();
-        let settled = jobs.into_iter().map(|mut job| {
-            let envoy = envoy.clone();
-            async move {
-                let wake = job.settle(&envoy, term).await;
-                (job, wake)
-            }
-        });
-        let mut settled = futures_util::stream::iter(settled).buffer_unordered(AT_ONCE);
-        while let Some((mut job, wake)) = settled.next().await {
-            signs.give();
-            let before = std::mem::replace(&mut job.wakes, wake);
-            if let Some(before) = before {
-                self.due.remove(&(before, job.name.clone()));
-            }
-            if let Some(needs) = job.needs(now, term) {
-                self.watch.tell(job.name.clone(), needs);
-            }
-            self.due.extend(wake.map(|wake| (wake, job.name.clone())));
-            self.meter.show(&job.name, wake, job.pending());
-            self.jobs.insert(job.name.clone(), job);
+            let (envoy, term) = (self.envoy.clone(), self.term);
+            self.settling.push(Box::pin(async move {
+                let again = job.settle(&envoy, term).await;
+                (job, again)
+            }));
         }
-        self.watch.is_whole();
-        self.meter.show_others(&self.due);
+        if self.settling.is_empty() {
+            self.watch.is_whole();
+        }
+        // Those that have one come before them: not with each fire.
+        if self.shown + LOOK <= now {
+            self.shown = now;
+            self.meter.show_others(self.desk.asleep());
+        }
     }
 
-    /// How long nothing is due, as far as is known.
+    fn end(&mut self, (job, again): Settled) {
+        let name = job.name.clone();
+        let Some(now) = self.envoy.clock.now() else {
+            // What is to be watched of it is asked when it is known what time it is.
+            return self
+                .desk
+                .back(&name, job, Some(UnixMs::default()), self.now());
+        };
+        if let Some(needs) = job.needs(now, self.term) {
+            self.watch.tell(name.clone(), needs);
+        }
+        self.meter.show(&name, again, job.pending());
+        self.desk.back(&name, job, again, now);
+    }
+
+    /// Now, once all is known that decisions depend on.
+    fn decides_at(&self) -> Option<UnixMs> {
+        let known = self.whole && self.knows_pauses && self.knows_asked;
+        self.envoy.clock.now().filter(|_| known)
+    }
+
+    /// How long nothing is due, as far as is known. Where as many are settled as may be, one of them ends the rest.
     fn rest(&self) -> Duration {
-        let now = self.envoy.clock.now().filter(|_| self.whole);
-        let next = self.due.first().map(|(at, _)| at);
+        let is_free = self.settling.len() < AT_ONCE;
+        let now = self.decides_at().filter(|_| is_free);
+        let next = self.desk.next_wake();
         match (now, next) {
             (Some(now), Some(next)) => {
                 Duration::from_millis(next.0.saturating_sub(now.0)).min(LOOK)

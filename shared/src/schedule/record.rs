@@ -225,6 +225,11 @@ impl State {
         let max = self.spec.as_ref().and_then(|spec| spec.max_fires);
         max.is_some_and(|max| self.accepted >= max)
     }
+
+    /// Whether no later time gets a fire, as it has ended or has enough.
+    pub fn is_over(&self) -> bool {
+        self.ended || self.has_enough()
+    }
 }
 
 impl Span {

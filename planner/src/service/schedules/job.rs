@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::kv::{Entry, WriteError};
+use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::plain::RequestError;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::{JobName, Nonce, RunId, Term};
-use gridloom_shared::job::JobSpec;
+use gridloom_shared::job::Priority;
 use gridloom_shared::ledger::record::{EndState, Opened, PlanRecord};
 use gridloom_shared::schedule::record::{Decision, Record, State};
 use gridloom_shared::schedule::{Plan, Spec};
@@ -28,14 +28,18 @@ use crate::open::{self, OpenError, Opening};
 use crate::schedule::{Definition, Fires, Halt, Runs, World};
 
 mod backfills;
+mod defined;
 mod stopped;
 
 use backfills::Backfills;
+pub(super) use defined::Defined;
 
 /// Records of one job before others have their turn.
 const RECORDS: usize = 8;
-/// It is to be looked at with the next round, whatever time it is.
+/// It is to be looked at as soon as it is known what time it is.
 const AT_ONCE: UnixMs = UnixMs(0);
+/// So long it is not said that a run is open, where nothing else is said: fires that are due go first.
+const CALM: Duration = Duration::from_secs(5);
 /// When something that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// When a last record that makes no sense is looked for again: somebody may have removed it.
@@ -43,30 +47,10 @@ const MENDED: Duration = Duration::from_secs(5);
 /// How long the answer to an order or an opening is waited for.
 const ANSWERED: Duration = Duration::from_secs(5);
 
-/// Whether a definition has a schedule, or may have one that is not understood.
-pub(super) fn has_schedule(value: &[u8]) -> bool {
-    wire::decode::<JobSpec>(value).map_or(true, |job| job.schedule.is_some())
-}
-
-/// What the jobs bucket has of a job.
-#[derive(Debug)]
-enum Defined {
-    /// Not seen yet.
-    Unseen,
-    /// It makes no sense: nothing is decided until it does.
-    Nonsense,
-    /// It is gone since then.
-    Gone(UnixMs),
-    /// It is there since then.
-    There(Box<JobSpec>, Option<Box<Spec>>, UnixMs),
-}
-
 /// A job that has or had a schedule.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) name: JobName,
-    /// When it is to be looked at again, if nothing happens before.
-    pub(super) wakes: Option<UnixMs>,
     defined: Defined,
     /// Revision of that.
     revision: u64,
@@ -111,7 +95,6 @@ enum SettleError {
 impl Job {
     pub(super) fn new(name: JobName, open: BTreeSet<RunId>) -> Job {
         let mut job = Job {
-            wakes: None,
             defined: Defined::Unseen,
             revision: 0,
             fires: Fires::new(name.clone(), None, None),
@@ -125,7 +108,9 @@ impl Job {
             stopped: false,
             name,
         };
-        open.into_iter().for_each(|run| job.is_open(run));
+        for run in open {
+            job.is_open(run);
+        }
         job
     }
 
@@ -148,26 +133,24 @@ impl Job {
         }
     }
 
-    pub(super) fn define(&mut self, entry: &Entry) {
-        if entry.revision < self.revision {
-            return;
+    /// What stands at a revision of its key; the watch may come later than who has read it.
+    pub(super) fn define(&mut self, defined: Defined, revision: u64) {
+        if revision >= self.revision {
+            (self.defined, self.revision) = (defined, revision);
         }
-        self.revision = entry.revision;
-        let job = entry.value.as_deref().map(wire::decode::<JobSpec>);
-        self.defined = match job {
-            None => Defined::Gone(entry.at),
-            Some(Ok(job)) => match job.schedule.clone().map(Spec::try_from) {
-                None => Defined::There(Box::new(job), None, entry.at),
-                Some(Ok(spec)) => Defined::There(Box::new(job), Some(Box::new(spec)), entry.at),
-                Some(Err(error)) => self.nonsense(&error.to_string()),
-            },
-            Some(Err(error)) => self.nonsense(&chain(&error).to_string()),
-        };
     }
 
-    fn nonsense(&self, error: &str) -> Defined {
-        tracing::error!(job = %self.name, error, "its definition makes no sense: nothing of it is opened until it is applied again");
-        Defined::Nonsense
+    /// Which of several jobs goes first.
+    pub(super) fn urgency(&self) -> Priority {
+        match &self.defined {
+            Defined::There(job, ..) => job.limits.priority,
+            Defined::Unseen | Defined::Nonsense | Defined::Gone(_) => Priority::default(),
+        }
+    }
+
+    /// When its next fire opens, as far as is known without its definition.
+    pub(super) fn expected(&self) -> Option<UnixMs> {
+        self.fires.expected()
     }
 
     /// Its definition is to be read again.
@@ -183,18 +166,23 @@ impl Job {
         }
     }
 
-    pub(super) fn hear(&mut self, fact: Fact) {
+    /// Whether that is news: mostly the run was opened here.
+    pub(super) fn hear(&mut self, fact: Fact) -> bool {
         match fact {
             Fact::Open(run) => self.is_open(run),
-            Fact::Over(run, at, end) => self.over(run, Some(at), end),
+            Fact::Over(run, at, end) => {
+                self.over(run, Some(at), end);
+                true
+            }
         }
     }
 
-    fn is_open(&mut self, run: RunId) {
-        if !self.backfills.is_open(&run) {
-            self.runs.over.remove(&run);
-            self.runs.open.insert(run);
+    fn is_open(&mut self, run: RunId) -> bool {
+        if self.backfills.is_open(&run) {
+            return true;
         }
+        let was_over = self.runs.over.remove(&run);
+        self.runs.open.insert(run) || was_over
     }
 
     fn over(&mut self, run: RunId, at: Option<UnixMs>, end: Option<EndState>) {
@@ -241,15 +229,17 @@ impl Job {
         let Some(now) = envoy.clock.now() else {
             return Some(AT_ONCE);
         };
-        match settled.and_then(|more| Ok((more, filled?))) {
-            Ok((true, _)) => Some(AT_ONCE),
-            Ok((false, filled)) => {
+        match settled.and_then(|again| Ok((again, filled?))) {
+            Ok((again, filled)) => {
                 self.trouble = None;
                 if self.stopped {
                     return filled.into_iter().chain([now + MENDED]).min();
                 }
-                let world = self.world(now, term)?;
-                self.fires.wake(&world).into_iter().chain(filled).min()
+                let wake = match again {
+                    Some(again) => Some(again),
+                    None => self.fires.wake(&self.world(now, term)?),
+                };
+                wake.into_iter().chain(filled).min()
             }
             Err(error) => {
                 let trouble = chain(&error).to_string();
@@ -262,26 +252,33 @@ impl Job {
         }
     }
 
-    /// Whether there may be more to record.
-    async fn try_settle(&mut self, envoy: &Envoy, term: Term) -> Result<bool, SettleError> {
+    /// When it is to be looked at again, where it is not by its schedule: there may be more to record.
+    async fn try_settle(
+        &mut self,
+        envoy: &Envoy,
+        term: Term,
+    ) -> Result<Option<UnixMs>, SettleError> {
         let mut carried_out = Ok(());
-        for _ in 0..RECORDS {
+        for recorded in 0..RECORDS {
             // What cannot be opened or cancelled for now must not keep others from being decided in time.
             if carried_out.is_ok() {
                 carried_out = self.carry_out(envoy, term).await;
             }
             let Some(now) = envoy.clock.now() else {
-                return carried_out.map(|()| false);
+                return carried_out.map(|()| None);
             };
             let decided = self
                 .world(now, term)
                 .and_then(|world| self.fires.decide(&world));
             let Some(record) = decided else {
-                return carried_out.map(|()| false);
+                return carried_out.map(|()| None);
             };
+            if record.decision == Decision::Confirmed && recorded > 0 {
+                return carried_out.map(|()| Some(now + CALM));
+            }
             self.append(&envoy.broker, term, record).await?;
         }
-        carried_out.map(|()| true)
+        carried_out.map(|()| Some(envoy.clock.now().unwrap_or(AT_ONCE)))
     }
 
     async fn carry_out(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
@@ -333,8 +330,7 @@ impl Job {
             Ok(sequence) => {
                 self.sequence = sequence;
                 self.tell(&record);
-                let plan = self.plan(&record.state);
-                self.fires.recorded(record, plan);
+                self.recorded(record);
             }
             Err(AppendError::Conflict { .. }) => {
                 let last = broker.last_of_leader(&stream, &subject).await?;
@@ -352,6 +348,19 @@ impl Job {
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+
+    /// The plan is made anew only where the schedule is another.
+    fn recorded(&mut self, record: Record) {
+        let after = &record.state;
+        let is_the_same =
+            |before: &State| before.spec == after.spec && before.anchor == after.anchor;
+        if self.fires.state().is_some_and(is_the_same) {
+            self.fires.went_on(record);
+        } else {
+            let plan = self.plan(&record.state);
+            self.fires.recorded(record, plan);
+        }
     }
 
     fn tell(&self, record: &Record) {
@@ -441,7 +450,9 @@ impl Job {
                 self.over(run, Some(at), Some(closed.state))
             }
             Some((at, Ok(record))) if record.is_end() => self.over(run, Some(at), None),
-            Some(_) => self.is_open(run),
+            Some(_) => {
+                self.is_open(run);
+            }
             None => self.over(run, None, None),
         }
         Ok(())

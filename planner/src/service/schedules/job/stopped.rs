@@ -1,16 +1,22 @@
 //! What is done about a last record that makes no sense, and what is told of what is to come.
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Term;
 use gridloom_shared::schedule::record::Record;
 use gridloom_shared::wire;
 
-use super::{Job, SettleError};
+use super::{AT_ONCE, Job, SettleError};
 use crate::schedule::Fires;
 
 impl Job {
-    /// Looks whether the record that made no sense is gone: what stands before it is gone on from. Whether it is.
-    pub(super) async fn mend(&mut self, broker: &Broker, term: Term) -> Result<bool, SettleError> {
+    /// Looks whether the record that made no sense is gone: what stands before it is gone on from. When it is to be looked at
+    /// again, if it is.
+    pub(super) async fn mend(
+        &mut self,
+        broker: &Broker,
+        term: Term,
+    ) -> Result<Option<UnixMs>, SettleError> {
         let subjects = broker.subjects();
         let (history, subject) = (subjects.history(), subjects.fires(&self.name));
         match broker.last_of_leader(&history, &subject).await? {
@@ -23,12 +29,12 @@ impl Job {
                     self.aside = record.term > term;
                     self.read(last.seq, record);
                 }
-                Err(_) => return Ok(false),
+                Err(_) => return Ok(None),
             },
         }
         self.stopped = false;
         tracing::info!(job = %self.name, "its fires are decided again");
-        Ok(true)
+        Ok(Some(AT_ONCE))
     }
 
     /// Fires that have come and have no open run yet.
