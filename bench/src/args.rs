@@ -36,6 +36,8 @@ pub(crate) enum Order {
     Memory(MemoryFlags),
     /// Whether limits, fairness and tile sizes do what they are for
     Limits(LimitsFlags),
+    /// How late schedules open their runs, and what many of them cost
+    Fires(FiresFlags),
     /// The publishing process of the hand-written loop
     #[command(hide = true)]
     HandPublisher(Child),
@@ -297,6 +299,53 @@ pub(crate) enum Part {
     Auto,
     /// The last shard of slow ones
     Makespan,
+}
+
+/// Flags of `fires`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FiresFlags {
+    /// What is measured; several with commas
+    #[arg(
+        long,
+        value_name = "PART",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "steady,burst,minute,many"
+    )]
+    pub(crate) parts: Vec<FiresPart>,
+    /// Jobs that fire all the time
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub(crate) jobs: NonZeroU32,
+    /// Fires a second of these; several with commas. Those above 300 have no worker
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "300,1000"
+    )]
+    pub(crate) rates: Vec<NonZeroU32>,
+    /// Seconds that are measured, after three of warming up
+    #[arg(long, value_name = "N", default_value = "30")]
+    pub(crate) seconds: NonZeroU32,
+    /// Jobs that are due together
+    #[arg(long, value_name = "N", default_value = "20000")]
+    pub(crate) due: NonZeroU32,
+    /// Schedules of which most never fire, over a change of leaders
+    #[arg(long, value_name = "N", default_value = "100000")]
+    pub(crate) schedules: NonZeroU32,
+}
+
+/// A part of `fires`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FiresPart {
+    /// Fires that come one after the other
+    Steady,
+    /// As many a second, all due with its first instant
+    Burst,
+    /// Many jobs that are due together, without and with `spread`
+    Minute,
+    /// Many schedules: loaded, idle, changed, and over a change of leaders
+    Many,
 }
 
 /// Flags of the worker that logs what it runs.

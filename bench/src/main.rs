@@ -9,6 +9,7 @@
 //! | [`open_runs`] | what thousands of open runs cost, and how soon they are done |
 //! | [`lanes`] | what many handlers on one queue cost, and whom a worker without one delays |
 //! | [`lists`] | what a list over thousands of ledgers costs |
+//! | [`fires`] | how late schedules open their runs, and what many of them cost |
 //! | [`limits`] | whether limits, fairness and tile sizes do what they are for |
 //! | [`memory`] | whether a planner's memory stays small whatever its runs do |
 //! | [`stack`] | the processes that are measured |
@@ -23,6 +24,7 @@
 mod args;
 mod engine;
 mod failover;
+mod fires;
 mod hand;
 mod lanes;
 mod latency;
@@ -84,6 +86,7 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::Memory(flags) => Box::pin(memory::run(&output, &flags)).await,
             Order::MemoryChild(child) => memory::child(&output, &child),
             Order::Limits(flags) => Box::pin(limits::run(&output, &flags)).await,
+            Order::Fires(flags) => Box::pin(fires::run(&output, &flags)).await,
             Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
             Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,
             Order::StampWorker(child) => latency::worker::serve(&child.nats).await,
