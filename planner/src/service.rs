@@ -68,7 +68,7 @@ use event::Event;
 pub use fault::{Fault, How};
 pub use health::Health;
 use intake::Intake;
-use standby::{Folded, Standby};
+use standby::{Known, Standby};
 pub use task::{Owner, Task};
 pub use tasks::Ended;
 use tasks::Tasks;
@@ -307,11 +307,11 @@ impl Service {
     async fn led(&mut self, change: Leadership, around: &Around) {
         match change {
             Leadership::Leads(term) => {
-                let folded = match self.standby.take() {
+                let known = match self.standby.take() {
                     Some(standby) => standby.stop().await,
-                    None => None,
+                    None => Known::default(),
                 };
-                self.take(term, around, folded).await;
+                self.take(term, around, known).await;
             }
             Leadership::Lost => {
                 if self.leadership.take().is_some() {
@@ -330,7 +330,7 @@ impl Service {
         let _ = around.orders.send(Notice::Afresh).await;
     }
 
-    async fn take(&mut self, term: Term, around: &Around, folded: Option<Folded>) {
+    async fn take(&mut self, term: Term, around: &Around, known: Known) {
         self.leads += 1;
         let (keeper, doors) = doors::open();
         let tasks = Tasks::new(self.fault_of(|task| task.owner() != Owner::Service));
@@ -359,7 +359,7 @@ impl Service {
                 open_runs: self.options.open_runs,
             },
             tasks,
-            folded,
+            known,
         };
         let pulse = self.health.ledger();
         self.silence.until(Boot::now(), TAKES);

@@ -6,10 +6,12 @@
 //! | [`meter`] | what metrics say of it |
 //! | [`job`] | one job: its definition, its fires, its backfills, its runs; records and opens |
 //! | [`desk`] | whose turn it is |
+//! | [`warm`] | what is known before anything is decided |
 //! | [`roll`] | hears from the loop which runs are open and which are over |
 //!
 //! Order (docs/PROTOCOL.md): a decision is appended to `<ns>.fires.<job>` under compare-and-swap on that subject, then the
-//! run is opened; the next record says no more of it. A new leader reads the last record of each job and goes on there.
+//! run is opened; the next record says no more of it. A new leader reads the last record of each job and goes on there;
+//! who stands by has followed them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -18,7 +20,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use gridloom_shared::broker::kv::{Entry, Watched};
-use gridloom_shared::broker::log::{FollowError, ReadError};
+use gridloom_shared::broker::log::FollowError;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
@@ -34,11 +36,13 @@ use desk::Desk;
 use job::{Defined, Job};
 use meter::Meter;
 use roll::{Fact, Roll};
+use warm::{Definitions, Warm, WarmError};
 
 mod desk;
 mod job;
 mod meter;
 pub(super) mod roll;
+pub(super) mod warm;
 
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -48,18 +52,21 @@ const LOOK: Duration = Duration::from_secs(1);
 /// other ([decision 30](../../../docs/decisions/0030-whose-turn-it-is.md)).
 const AT_ONCE: usize = 128;
 
-/// Opens the runs of schedules as long as the leadership lasts. `open` are the runs that are open at its beginning.
+/// Opens the runs of schedules as long as the leadership lasts. `open` are the runs that are open at its beginning, and
+/// `warm` is what was known while standing by.
 pub(super) async fn keep(
     envoy: Envoy,
     term: Term,
     (roll, open): (Roll, Vec<RunId>),
-    watch: Watch,
+    (watch, mut warm): (Watch, Option<Warm>),
     signs: Signs,
 ) {
-    let mut table = loop {
+    let (mut table, mut defined) = loop {
         signs.give();
-        match Table::read(envoy.clone(), term, &open, watch.clone()).await {
-            Ok(table) => break table,
+        let known = warm.take();
+        let known = known.unwrap_or_else(|| Warm::new(envoy.broker.clone()));
+        match Table::read(envoy.clone(), term, &open, (watch.clone(), known), &signs).await {
+            Ok(read) => break read,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "failed to read what was decided about fires; trying again");
                 tokio::time::sleep(PAUSE).await;
@@ -67,12 +74,11 @@ pub(super) async fn keep(
         }
     };
     // Whatever comes between must not break off a watch that is being attached.
-    let definitions = || Box::pin(envoy.broker.jobs().watch_all().into_stream());
     let filter = envoy.broker.subjects().all_pauses();
     let pauses = || Box::pin(envoy.broker.state().watch(filter).into_stream());
     let all = envoy.broker.subjects().all_asked();
     let wishes = || Box::pin(envoy.broker.state().watch(all).into_stream());
-    let (mut defined, mut paused, mut asked) = (definitions(), pauses(), wishes());
+    let (mut paused, mut asked) = (pauses(), wishes());
     loop {
         signs.give();
         for fact in roll.take() {
@@ -92,7 +98,7 @@ pub(super) async fn keep(
                     tracing::warn!(error = %chain(&error), "the definitions of jobs cannot be followed; reading them again");
                     tokio::time::sleep(PAUSE).await;
                     table.know_nothing();
-                    defined = definitions();
+                    defined = warm::definitions(&envoy.broker);
                 }
             },
             Some(watched) = paused.next() => match watched {
@@ -180,46 +186,42 @@ impl Table {
         envoy: Envoy,
         term: Term,
         open: &[RunId],
-        watch: Watch,
-    ) -> Result<Table, ReadError> {
-        let (broker, mut table) = (
-            envoy.broker.clone(),
-            Table {
-                envoy,
-                term,
-                desk: Desk::new(Job::urgency),
-                settling: FuturesUnordered::new(),
-                open: HashMap::new(),
-                whole: false,
-                unseen: false,
-                knows_pauses: false,
-                knows_asked: false,
-                unread: BTreeSet::new(),
-                freeze: None,
-                pauses: HashMap::new(),
-                watch,
-                meter: Meter::default(),
-                shown: UnixMs::default(),
-            },
-        );
+        (watch, mut warm): (Watch, Warm),
+        signs: &Signs,
+    ) -> Result<(Table, Definitions), WarmError> {
+        warm.catch_up(signs).await?;
+        let is_defined = warm.is_defined;
+        let (jobs, definitions) = warm.into_jobs();
+        let mut table = Table {
+            envoy,
+            term,
+            desk: Desk::new(Job::urgency),
+            settling: FuturesUnordered::new(),
+            open: HashMap::new(),
+            whole: false,
+            unseen: false,
+            knows_pauses: false,
+            knows_asked: false,
+            unread: BTreeSet::new(),
+            freeze: None,
+            pauses: HashMap::new(),
+            watch,
+            meter: Meter::default(),
+            shown: UnixMs::default(),
+        };
         for run in open {
             table.hear(Fact::Open(run.clone()));
         }
-        let subjects = broker.subjects();
-        let (history, fires) = (subjects.history(), subjects.all_fires());
-        for record in broker.last_per_subject(&history, &fires).await? {
-            let Some(name) = subjects.parse_fires(&record.subject) else {
-                continue;
-            };
-            let mut job = table.job(&name);
-            if let Some(last) = job.understand(&record.payload) {
-                job.read(record.seq, last);
-            }
+        for (name, mut job) in jobs {
+            job.are_open(table.open.get(name.as_str()).cloned().unwrap_or_default());
             let expected = job.expected();
             table.desk.sit(name.clone(), job);
             table.desk.wake(&name, expected);
         }
-        Ok(table)
+        if is_defined {
+            table.know_all();
+        }
+        Ok((table, definitions))
     }
 
     fn job(&self, name: &JobName) -> Job {

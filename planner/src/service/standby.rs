@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use super::health::Pulse;
+use super::schedules::warm::{Following, Warm};
 use super::task::Task;
 use super::tasks::Tasks;
 use crate::alive::Signs;
@@ -132,28 +133,45 @@ async fn read_run(broker: &Broker, run: RunId, position: u64) -> Result<Fold, Re
 }
 
 /// A planner that does not lead.
-#[derive(Debug)]
 pub(super) struct Standby {
     folded: Arc<Mutex<Option<Folded>>>,
     task: AbortHandle,
+    schedules: Following,
+}
+
+/// What was known while standing by.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Of the ledger, if that could be read.
+    pub(super) folded: Option<Folded>,
+    /// Of schedules, likewise.
+    pub(super) schedules: Option<Warm>,
 }
 
 impl Standby {
     /// Begins to fold, as one of the service's `tasks`.
     pub(super) fn start(tasks: &mut Tasks, broker: Broker, pulse: Pulse) -> Standby {
+        let schedules = Following::start(tasks, broker.clone());
         let folded = Arc::default();
         let reading = Arc::clone(&folded);
         let task = tasks.keep(Task::Standby, |signs| {
             stand_by(broker, reading, pulse, signs)
         });
-        Standby { folded, task }
+        Standby {
+            folded,
+            task,
+            schedules,
+        }
     }
 
-    /// Ends it. What was folded, if the ledger could be read.
-    pub(super) async fn stop(self) -> Option<Folded> {
+    /// Ends it.
+    pub(super) async fn stop(self) -> Known {
         self.task.abort();
-        // Whoever holds it is aborted, and nobody takes in more of what is taken away here.
-        self.folded.lock().await.take()
+        Known {
+            // Whoever holds it is aborted, and nobody takes in more of what is taken away here.
+            folded: self.folded.lock().await.take(),
+            schedules: self.schedules.stop().await,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::error::TakeError;
 use super::failover::{self, Workers};
 use super::health::Pulse;
 use super::schedules::roll::Roll;
-use super::standby::Folded;
+use super::standby::{Folded, Known};
 use super::task::Task;
 use super::tasks::Tasks;
 use super::vanished::{self, Removed};
@@ -38,8 +38,8 @@ pub(super) struct Setup {
     pub(super) flow: Flow,
     /// Its tasks: none yet.
     pub(super) tasks: Tasks,
-    /// What was folded of the ledger while standing by.
-    pub(super) folded: Option<Folded>,
+    /// What was known while standing by.
+    pub(super) known: Known,
 }
 
 impl Leadership {
@@ -52,8 +52,9 @@ impl Leadership {
         let broker = envoy.broker.clone();
         let register = envoy.secure(setup.term).await?;
         let position = broker.info(&broker.subjects().ledger()).await?.last_seq;
-        let was_warm = setup.folded.is_some();
-        let folded = match setup.folded {
+        let Known { folded, schedules } = setup.known;
+        let was_warm = folded.is_some();
+        let folded = match folded {
             Some(folded) => folded.read_on(&broker, position).await?,
             None => Folded::read(&broker, position).await?,
         };
@@ -78,7 +79,13 @@ impl Leadership {
         let watch = Watch::default();
         act.feed(Task::Schedules, |signs| {
             let said = (roll.clone(), open);
-            schedules::keep(envoy.clone(), setup.term, said, watch.clone(), signs)
+            schedules::keep(
+                envoy.clone(),
+                setup.term,
+                said,
+                (watch.clone(), schedules),
+                signs,
+            )
         });
         act.feed(Task::Alarms, |signs| {
             alarms::keep(envoy.clone(), watch, signs)

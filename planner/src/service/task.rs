@@ -46,6 +46,7 @@ tasks! {
     Streams Service "the keeper of the streams"
     Summaries Service "the writer of summaries"
     Standby Service "the standby"
+    Warmth Service "the standby for schedules"
     Ledger Leadership "the feed of the ledger"
     Submissions Leadership "the feed of submissions"
     Queue Leadership "the feed of the queue"

@@ -87,7 +87,7 @@ async fn hanging(stage: &Stage, n: usize, task: Task) -> anyhow::Result<Process>
     let planner = stage.gridloom(&["planner", "--fault", &fault])?;
     let namespace = match task {
         // Only beside a leader one stands by.
-        Task::Standby => NAMESPACE.to_owned(),
+        Task::Standby | Task::Warmth => NAMESPACE.to_owned(),
         _ => format!("hangs-{n}"),
     };
     planner.env("GRIDLOOM_NAMESPACE", namespace).start().await

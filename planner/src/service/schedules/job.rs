@@ -28,6 +28,7 @@ use crate::open::{self, OpenError, Opening};
 use crate::schedule::{Definition, Fires, Halt, Runs, World};
 
 mod backfills;
+mod caught_up;
 mod defined;
 mod stopped;
 

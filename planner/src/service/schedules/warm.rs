@@ -1,0 +1,200 @@
+//! What is known of schedules before anything is decided: the last record of each job, its definition, and what both
+//! mean. A standby follows them all the time, so that whoever takes over has little left to read (docs/PROTOCOL.md §7).
+//!
+//! It decides nothing, and is no truth: whoever leads reads the records to their end first.
+
+use std::collections::{BTreeSet, HashMap};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::api::ApiError;
+use gridloom_shared::broker::kv::{Entry, Watched};
+use gridloom_shared::broker::log::{FollowError, Followed, ReadError, Record, Start};
+use gridloom_shared::chain;
+use gridloom_shared::id::JobName;
+use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
+
+use super::job::{Defined, Job};
+use crate::alive::Signs;
+use crate::service::task::Task;
+use crate::service::tasks::Tasks;
+
+/// Pause after something failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a sign of life is given where nothing happens.
+const SIGN: Duration = Duration::from_secs(1);
+
+/// The definitions of all jobs, and their changes.
+pub(super) type Definitions = Pin<Box<dyn Stream<Item = Result<Watched, FollowError>> + Send>>;
+type Records = Pin<Box<dyn Stream<Item = Result<Followed, FollowError>> + Send>>;
+
+/// Follows the definitions of all jobs.
+pub(super) fn definitions(broker: &Broker) -> Definitions {
+    // Whatever comes between must not break off a watch that is being attached.
+    Box::pin(broker.jobs().watch_all().into_stream())
+}
+
+/// What is known, and what tells more of it.
+pub(in crate::service) struct Warm {
+    broker: Broker,
+    jobs: HashMap<JobName, Job>,
+    records: Records,
+    /// The last record that was taken in.
+    position: u64,
+    /// Whether the last record of each job was.
+    is_read: bool,
+    pub(super) definitions: Definitions,
+    /// Whether all definitions were.
+    pub(super) is_defined: bool,
+}
+
+/// Why it is not known: it is read anew.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WarmError {
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Ask(#[from] ApiError),
+    #[error("the records of fires that were read are gone")]
+    Rewound,
+}
+
+impl Warm {
+    pub(super) fn new(broker: Broker) -> Warm {
+        let subjects = broker.subjects();
+        let (history, fires) = (subjects.history(), subjects.all_fires());
+        let records = broker.follow(&history, fires, Start::LastPerSubject);
+        Warm {
+            jobs: HashMap::new(),
+            records: Box::pin(records.into_stream()),
+            position: 0,
+            is_read: false,
+            definitions: definitions(&broker),
+            is_defined: false,
+            broker,
+        }
+    }
+
+    /// Takes in what comes next, or nothing for a while.
+    async fn step(&mut self) -> Result<(), WarmError> {
+        tokio::select! {
+            Some(followed) = self.records.next() => match followed? {
+                Followed::Record(record) => self.take(&record),
+                Followed::CaughtUp => self.is_read = true,
+                Followed::Quiet => {}
+            },
+            Some(watched) = self.definitions.next() => match watched? {
+                Watched::Entry(entry) => self.define(&entry),
+                Watched::CaughtUp => self.is_defined = true,
+            },
+            () = tokio::time::sleep(SIGN) => {}
+        }
+        // Where much comes there is always something: other tasks are to have their turn.
+        tokio::task::consume_budget().await;
+        Ok(())
+    }
+
+    /// Reads the records to their end: all that other leaders have written by now.
+    pub(super) async fn catch_up(&mut self, signs: &Signs) -> Result<(), WarmError> {
+        while !self.is_read {
+            signs.give();
+            self.step().await?;
+        }
+        let subjects = self.broker.subjects();
+        let (history, fires) = (subjects.history(), subjects.all_fires());
+        let end = self.broker.info(&history).await?.last_seq;
+        if end < self.position {
+            return Err(WarmError::Rewound);
+        }
+        let from = self.position + 1;
+        let mut rest = self.broker.reader(&history, fires, from, Some(end));
+        while let Some(page) = rest.next_page().await? {
+            signs.give();
+            page.iter().for_each(|record| self.take(record));
+        }
+        Ok(())
+    }
+
+    /// The jobs, once all was read.
+    pub(super) fn into_jobs(self) -> (HashMap<JobName, Job>, Definitions) {
+        (self.jobs, self.definitions)
+    }
+
+    fn take(&mut self, record: &Record) {
+        self.position = self.position.max(record.seq);
+        if let Some(name) = self.broker.subjects().parse_fires(&record.subject) {
+            self.job(&name).catch_up(record.seq, &record.payload);
+        }
+    }
+
+    fn define(&mut self, entry: &Entry) {
+        let Ok(name) = JobName::new(entry.key.as_str()) else {
+            return;
+        };
+        let defined = Defined::read(&name, entry);
+        if defined.may_fire() || self.jobs.contains_key(&name) {
+            self.job(&name).define(defined, entry.revision);
+        }
+    }
+
+    fn job(&mut self, name: &JobName) -> &mut Job {
+        let new = || Job::new(name.clone(), BTreeSet::new());
+        self.jobs.entry(name.clone()).or_insert_with(new)
+    }
+}
+
+/// What a standby knows, as long as it stands by.
+#[derive(Clone, Default)]
+struct Place(Arc<Mutex<Option<Warm>>>);
+
+/// A standby that follows schedules.
+pub(in crate::service) struct Following {
+    place: Place,
+    task: AbortHandle,
+}
+
+impl Following {
+    /// Begins, as one of the service's `tasks`.
+    pub(in crate::service) fn start(tasks: &mut Tasks, broker: Broker) -> Following {
+        let place = Place::default();
+        let known = place.clone();
+        let task = tasks.keep(Task::Warmth, |signs| follow(broker, known, signs));
+        Following { place, task }
+    }
+
+    /// Ends it. What is known, if it could be read.
+    pub(in crate::service) async fn stop(&self) -> Option<Warm> {
+        self.task.abort();
+        // Whoever holds it is aborted.
+        self.place.0.lock().await.take()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(broker: Broker, place: Place, signs: Signs) {
+    loop {
+        let mut known = place.0.lock().await;
+        let warm = known.insert(Warm::new(broker.clone()));
+        let error = loop {
+            signs.give();
+            if let Err(error) = warm.step().await {
+                break error;
+            }
+        };
+        tracing::debug!(error = %chain(&error), "a standby cannot follow schedules; reading them anew");
+        *known = None;
+        drop(known);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
