@@ -10,6 +10,8 @@
 mod documented;
 #[path = "data/keys.rs"]
 mod keys;
+#[path = "data/kinds.rs"]
+mod kinds;
 #[path = "data/numbers.rs"]
 mod numbers;
 #[path = "data/stores.rs"]

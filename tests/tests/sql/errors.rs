@@ -339,3 +339,27 @@ async fn mysql_each_kind_of_error_means_what_the_table_says() {
         assert_eq!(seen(&ended), Some(then), "{statement}: {ended:?}");
     }
 }
+
+/// The driver looks such a type up between reading a statement and running it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_statements_that_return_types_of_the_database_s_own_go_through() {
+    let Some(database) = Database::new("own_types").await else {
+        return;
+    };
+    database
+        .execute(
+            "CREATE TYPE mood AS ENUM ('well', 'ill'); \
+             CREATE TABLE people (id int PRIMARY KEY, mood mood NOT NULL); \
+             INSERT INTO people VALUES (1, 'well')",
+        )
+        .await;
+    let worker = handler(&database.url);
+    let own = &[
+        "SELECT mood FROM people",
+        "UPDATE people SET mood = 'ill' RETURNING mood, ARRAY[mood], people",
+    ];
+    for page in 0..3 {
+        let took = tokio::time::timeout(SOON / 6, run(&worker, &job(own).page(page))).await;
+        assert_eq!(took.unwrap(), Ok(rows(1)));
+    }
+}

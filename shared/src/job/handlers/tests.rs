@@ -6,6 +6,8 @@ use super::*;
 use crate::job::parse::from_value;
 use crate::job::{Allowed, Fault};
 
+mod keys;
+
 /// A job of a built-in handler without a fault.
 fn job(handler: &str) -> Value {
     match handler {

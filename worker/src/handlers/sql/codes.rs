@@ -139,6 +139,11 @@ pub(super) const SQLSTATE: &[Row] = &[
         "mend the job's statement or the schema",
     ),
     told(
+        &["42883"],
+        "no such operator or function for values of these types",
+        "cast one side (day = :day::date); where it is the key of a page, say key = \"text\" in [sql]",
+    ),
+    told(
         &["42501"],
         "no right to do that",
         "grant the worker's user the right, or mend the job's statement",
@@ -184,6 +189,14 @@ pub(super) const STALE_PLAN: Row = row(
     &["0A000 *cached plan*"],
     "a plan from before a migration",
     Away,
+);
+
+/// PostgreSQL's error where the driver has asked for a type that it did not know (an enum, a type of an extension) between
+/// reading a statement and running it: that question took the statement's place. The connection knows the type now.
+pub(super) const TYPE_LOOKED_UP: Row = row(
+    &["26000 *unnamed*"],
+    "a type of the database's own, which the connection did not know yet",
+    Contention,
 );
 
 /// MySQL and MariaDB, by number. Other numbers go by their SQLSTATE.
@@ -407,7 +420,10 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("| `"))
             .collect();
-        let rows = SQLSTATE.iter().chain([&STALE_PLAN]).chain(MYSQL);
+        let rows = SQLSTATE
+            .iter()
+            .chain([&STALE_PLAN, &TYPE_LOOKED_UP])
+            .chain(MYSQL);
         let rows = rows.chain(SQLITE).chain([&SQLITE_STATEMENT]);
         let expected: Vec<String> = rows.map(line).collect();
         assert_eq!(

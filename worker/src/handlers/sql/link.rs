@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use gridloom_shared::exact::Decimal;
-use sqlx::{AssertSqlSafe, Column, Connection, Either, Error, Executor, Row};
+use sqlx::{AssertSqlSafe, Column, Connection, Either, Error, Executor, Row, TypeInfo, ValueRef};
 
 /// A value that is bound to a placeholder.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +46,18 @@ pub(super) enum Cell {
     Null,
     Int(i64),
     Text(String),
-    /// Anything else.
-    Other,
+    /// Anything else, by the name of its type.
+    Other(String),
+}
+
+/// A text of that type, as it is beside a value of ours, which is a plain one: what is compared otherwise there than
+/// among its own is none.
+fn plain(kind: &str, text: String) -> Cell {
+    // Without regard to case among its own, and with it beside a text; by number, and by letters.
+    if kind.eq_ignore_ascii_case("citext") || kind == "ENUM" {
+        return Cell::Other(kind.to_owned());
+    }
+    Cell::Text(text)
 }
 
 /// What came back for one statement.
@@ -219,13 +229,22 @@ macro_rules! driver {
                                 answer.columns =
                                     columns.map(|column| column.name().to_owned()).collect();
                             }
+                            let kind = |place: usize| {
+                                let value = row.try_get_raw(place);
+                                let name = value.map(|value| value.type_info().name().to_owned());
+                                name.unwrap_or_default()
+                            };
                             let cell = |place: usize| {
                                 if let Ok(whole) = row.try_get::<Option<i64>, _>(place) {
                                     whole.map_or(Cell::Null, Cell::Int)
                                 } else if let Ok(text) = row.try_get::<Option<String>, _>(place) {
-                                    text.map_or(Cell::Null, Cell::Text)
+                                    let text = text.map(|text| {
+                                        plain(&kind(place), trimmed!($name, kind(place), text))
+                                    });
+                                    text.unwrap_or(Cell::Null)
                                 } else {
                                     narrow!($name, row, place)
+                                        .map_or_else(|| Cell::Other(kind(place)), Cell::Int)
                                 }
                             };
                             (0..row.len()).map(cell).collect()
@@ -252,25 +271,34 @@ macro_rules! decimal {
     };
 }
 
+/// A text without what its type pads it with: PostgreSQL compares `char(n)` with a text as if that were not there.
+macro_rules! trimmed {
+    (postgres, $kind:expr, $text:ident) => {
+        match $kind.as_str() {
+            "CHAR" => $text.trim_end_matches(' ').to_owned(),
+            _ => $text,
+        }
+    };
+    ($other:ident, $kind:expr, $text:ident) => {
+        $text
+    };
+}
+
 /// Integers that a driver does not read as 64 bits.
 macro_rules! narrow {
     (sqlite, $row:ident, $place:ident) => {
-        Cell::Other
+        None::<i64>
     };
     (postgres, $row:ident, $place:ident) => {
-        if let Ok(whole) = $row.try_get::<i32, _>($place) {
-            Cell::Int(whole.into())
-        } else if let Ok(whole) = $row.try_get::<i16, _>($place) {
-            Cell::Int(whole.into())
-        } else {
-            Cell::Other
+        match $row.try_get::<i32, _>($place) {
+            Ok(whole) => Some(i64::from(whole)),
+            Err(_) => $row.try_get::<i16, _>($place).ok().map(i64::from),
         }
     };
     (mysql, $row:ident, $place:ident) => {
-        match $row.try_get::<u64, _>($place).map(i64::try_from) {
-            Ok(Ok(whole)) => Cell::Int(whole),
-            Ok(Err(_)) | Err(_) => Cell::Other,
-        }
+        $row.try_get::<u64, _>($place)
+            .ok()
+            .and_then(|whole| i64::try_from(whole).ok())
     };
 }
 

@@ -121,9 +121,23 @@ fn key(cell: &Cell, kind: KeyKind, place: usize) -> Result<Key, Failure> {
             let message = format!("has a key of {} bytes, more than {KEY_MAX}", text.len());
             Err(fault(place, message))
         }
+        (Cell::Other(of), KeyKind::Integer) => Err(fault(
+            place,
+            format!(
+                "has a key of type {of}, which is no integer of 64 bits: cast it to one or to text, in the statement \
+                 too, and say key = \"text\" for a text"
+            ),
+        )),
         (_, KeyKind::Integer) => Err(fault(
             place,
             "has a key that is no integer of 64 bits: cast it, or say key = \"text\"",
+        )),
+        (Cell::Other(of), KeyKind::Text) => Err(fault(
+            place,
+            format!(
+                "has a key of type {of}, which is not compared as a plain text is: cast it to text wherever it \
+                 stands, in ORDER BY and in the statement too"
+            ),
         )),
         (_, KeyKind::Text) => Err(fault(
             place,
@@ -224,6 +238,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_no_pages_fail_for_good() {
+        let other = || Cell::Other("DATE".to_owned());
         let long = "a".repeat(KEY_MAX + 1);
         let (integer, text) = (KeyKind::Integer, KeyKind::Text);
         for (kind, rows) in [
@@ -231,7 +246,8 @@ mod tests {
             (integer, vec![ints(5, 4)]),
             (integer, vec![[Cell::Int(1), Cell::Null]]),
             (integer, vec![texts("a", "a")]),
-            (integer, vec![[Cell::Other, Cell::Other]]),
+            (integer, vec![[other(), other()]]),
+            (text, vec![[other(), other()]]),
             (integer, vec![NULLS, ints(1, 9)]),
             (integer, vec![ints(1, 9), NULLS]),
             (text, vec![NULLS, NULLS]),

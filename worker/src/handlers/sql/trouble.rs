@@ -108,6 +108,10 @@ fn postgres(code: &str, message: &str, routine: Option<&str>) -> Row {
     if code == "0A000" && stale {
         return codes::STALE_PLAN;
     }
+    // The statements of jobs have no name; those of others behind a pooler have one.
+    if code == "26000" && (routine == Some("exec_bind_message") || message.contains("unnamed")) {
+        return codes::TYPE_LOOKED_UP;
+    }
     codes::sqlstate(code)
 }
 
@@ -123,6 +127,23 @@ mod tests {
         let other = "le plan en cache ne doit pas modifier le type";
         assert_eq!(verdict(other, Some("RevalidateCachedQuery")), Verdict::Away);
         assert_eq!(verdict("no FOR UPDATE here", None), Verdict::Statement);
+    }
+
+    #[test]
+    fn statement_without_a_name_that_is_gone_is_tried_again_on_its_connection() {
+        let verdict = |message, routine| postgres("26000", message, routine).verdict;
+        let ours = "unnamed prepared statement does not exist";
+        assert_eq!(verdict(ours, None), Verdict::Contention);
+        let ours = "die unbenannte vorbereitete Anweisung existiert nicht";
+        assert_eq!(
+            verdict(ours, Some("exec_bind_message")),
+            Verdict::Contention
+        );
+        let others = "prepared statement \"s1\" does not exist";
+        assert_eq!(
+            verdict(others, Some("FetchPreparedStatement")),
+            Verdict::Away
+        );
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub struct Statement {
     pub traces: bool,
     /// Whether it has a cast `::`, which no database but PostgreSQL has.
     pub casts: bool,
+    /// Whether it casts anything, in whatever words.
+    pub converts: bool,
+    /// Whether it casts anything but what a name stands for: a column, say.
+    pub converts_columns: bool,
     /// The bound of a page that it takes for something that no integer is, and what that is:
     /// `id::text > :after`, `:page_from::uuid`.
     pub not_integer: Option<(String, String)>,
@@ -66,6 +70,8 @@ const NEVER_OF_AN_INTEGER: &[&str] = &[
     "cidr",
     "macaddr",
 ];
+/// Functions that make another type of a value.
+const CONVERSIONS: &[&str] = &["CAST", "CONVERT"];
 /// Words that end no value.
 const NO_VALUES: &[&str] = &[
     "AND",
@@ -117,6 +123,8 @@ impl Statement {
             bound: None,
             traces: Traces::default(),
             casts: false,
+            converts: false,
+            converts_columns: false,
             not_integer: None,
         };
         while let Some(next) = reader.rest.chars().next() {
@@ -136,6 +144,8 @@ impl Statement {
             verb: reader.verb,
             traces,
             casts: reader.casts,
+            converts: reader.converts,
+            converts_columns: reader.converts_columns,
             not_integer: reader.not_integer,
         })
     }
@@ -159,6 +169,8 @@ struct Reader<'t> {
     bound: Option<String>,
     traces: Traces,
     casts: bool,
+    converts: bool,
+    converts_columns: bool,
     not_integer: Option<(String, String)>,
 }
 
@@ -309,6 +321,8 @@ impl Reader<'_> {
     fn colon(&mut self, bound: Option<String>) {
         if self.rest.starts_with("::") {
             self.casts = true;
+            self.converts = true;
+            self.converts_columns |= bound.is_none();
             let kind = self.rest[2..].trim_start().split(|c| !is_word(c)).next();
             if let (Some(name), Some(kind)) = (bound.filter(|name| is_bound(name)), kind)
                 && is_one_of(NEVER_OF_AN_INTEGER, kind)
@@ -434,6 +448,11 @@ impl Reader<'_> {
             if self.verb.is_empty() || VERBS.contains(&word.as_str()) {
                 self.verb = word;
             }
+        }
+        let inside = self.rest[length..].trim_start().strip_prefix('(');
+        if let Some(inside) = inside.filter(|_| is_one_of(CONVERSIONS, word)) {
+            self.converts = true;
+            self.converts_columns |= !inside.trim_start().starts_with(':');
         }
         self.traces.word(&self.rest[..length]);
         self.copy(length);

@@ -89,7 +89,7 @@ impl Order {
     /// That pages are not bounded by integers where a statement takes their bounds for something else.
     pub(super) fn check_key(&self, read: &Read<'_>, found: &mut Findings) {
         if self.key == KeyKind::Text {
-            return;
+            return check_casts(read, found);
         }
         let all = read.statements.iter().chain(&read.probe);
         let odd = all.filter_map(|(path, Statement { not_integer, .. })| {
@@ -102,6 +102,20 @@ impl Order {
             );
             found.fault(path, message);
         }
+    }
+}
+
+/// A number whose text bounds the pages is compared as a number by MySQL and SQLite where the statement does not cast it
+/// too: in an order in which pages lie in one another.
+fn check_casts(read: &Read<'_>, found: &mut Findings) {
+    let casts = |(_, probe): &(_, Statement)| probe.converts_columns;
+    let forgets = !read.statements.iter().any(|(_, it)| it.converts);
+    if forgets && read.statements_name("page_from") && read.probe.as_ref().is_some_and(casts) {
+        found.warning(
+            super::STATEMENT,
+            "casts nothing, as the probe does: where that is the key, a page is found by one value and compared by \
+             another, and rows are done twice or never. Compare the expression by which the probe orders",
+        );
     }
 }
 
