@@ -18,6 +18,7 @@
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
 //! | [`workers`] | who is there to do it |
+//! | [`unknown`] | what a job names that none of them knows |
 //! | [`planners`] | who plans |
 //!
 //! All but the first are there with the feature `runs`: a worker reads ledgers alone.
@@ -72,6 +73,8 @@ pub mod refused;
 mod roll_call;
 #[cfg(feature = "runs")]
 pub mod runs;
+#[cfg(feature = "runs")]
+pub mod unknown;
 #[cfg(feature = "runs")]
 pub mod waits;
 #[cfg(feature = "runs")]

@@ -48,6 +48,8 @@ mod faults;
 mod flow;
 #[path = "scenarios/fresh.rs"]
 mod fresh;
+#[path = "scenarios/hot.rs"]
+mod hot;
 #[path = "scenarios/lists.rs"]
 mod lists;
 #[path = "scenarios/lost.rs"]
@@ -88,3 +90,5 @@ mod small;
 mod submissions;
 #[path = "scenarios/told.rs"]
 mod told;
+#[path = "scenarios/unknown.rs"]
+mod unknown;

@@ -7,6 +7,7 @@
 //! | [`planners`] | whether somebody leads, and what keeps planners from it |
 //! | [`submissions`] | what waits on the submit stream, and why |
 //! | [`queues`] | consumers, and what waits for a worker or a handler that nobody has |
+//! | [`unknown`] | jobs that name a database or a command which no worker of their queue knows |
 //! | [`idle`] | tiles that nobody waits for although workers are free |
 //! | [`alike`] | whether the workers of a queue differ, and have names of their own |
 //! | [`fires`] | whether schedules fire |
@@ -48,6 +49,7 @@ mod queues;
 mod services;
 mod staff;
 mod submissions;
+mod unknown;
 mod watch;
 
 use chart::Chart;
@@ -103,6 +105,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
     if there {
         submissions::look(&broker, leader.as_deref(), &mut chart).await;
         queues::look(&broker, &staff, &mut chart).await;
+        unknown::look(&broker, &staff, &mut chart).await;
         idle::look(&broker, &staff, &mut chart).await;
         look_at_clock(&broker, &mut chart).await;
         fires::look(&broker, &mut chart).await;

@@ -13,6 +13,7 @@
 //! | [`late`] | what alarms have said |
 //! | [`mod@pause`] | that nothing fires for a while |
 //! | [`times`] | the times that people type |
+//! | [`mod@warnings`] | what is warned of in a job that is applied |
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,6 @@ use anyhow::Context as _;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
-use gridloom_shared::job::handlers::{self, Said};
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::job::{GridSpec, JobSpec, PagesSpec};
 use gridloom_shared::reads::jobs;
@@ -45,6 +45,7 @@ mod pause;
 mod revision;
 mod stopped;
 mod times;
+mod warnings;
 mod why;
 
 pub(crate) use apply::put;
@@ -71,7 +72,7 @@ pub async fn run(context: &Context, order: Job) -> anyhow::Result<Verdict> {
     Ok(Verdict::Fine)
 }
 
-/// Reads all files before any is applied, and names every fault of every file, and what may be one.
+/// Reads all files before any is applied, and names every fault of every file.
 fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<BTreeMap<JobName, JobSpec>> {
     let mut specs = BTreeMap::new();
     let mut faults = Vec::new();
@@ -79,10 +80,6 @@ fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<BTreeMap<Job
         match read(path) {
             Ok(spec) => {
                 let name = spec.name.clone();
-                for warning in handlers::check(Said::by_job(&spec)).warnings {
-                    let file = path.display();
-                    context.output.note(format!("{file}: warning: {warning}"));
-                }
                 if specs.insert(name.clone(), spec).is_some() {
                     faults.push(format!(
                         "{}: name: another of these files defines job {name} too",

@@ -45,7 +45,7 @@ async fn job_that_could_not_do_what_it_says_is_not_stored() -> anyhow::Result<()
         }
         let said = stage.cli(&["job", "apply", &good], SOON).await?;
         assert_eq!(said.code, 0, "{said:?}");
-        assert!(said.stderr.contains("sound.toml: warning: sql.statement: names :n"), "{said:?}");
+        assert!(said.stderr.contains("job sound: warning: sql.statement: names :n"), "{said:?}");
         assert_eq!(stored(stage).await?, [json!("sound")]);
         Ok(())
     })

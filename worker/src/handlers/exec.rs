@@ -85,6 +85,9 @@ const SLACK: Duration = Duration::from_secs(2);
 const SAID_MAX: usize = 800;
 /// Most of the output that a line of the log repeats, in bytes.
 const LOGGED_MAX: usize = 4 * 1024;
+/// Under which name the log has what commands say that succeed, at the level `debug`: it is asked for by itself,
+/// `GRIDLOOM_LOG=info,exec=debug`.
+const SAID: &str = "exec";
 
 /// Why the commands of a configuration will not do: one line for each that cannot be run here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -266,6 +269,11 @@ fn conclude(shard: &Shard, name: &str, ending: &Ending, output: &Output) -> Resu
     let in_time = shard.check().is_ok();
     if in_time && *ending == Ending::Code(0) {
         report(shard, name, output);
+        if tracing::enabled!(target: SAID, tracing::Level::DEBUG) {
+            tracing::debug!(target: SAID, command = name, run = %shard.run(), slice = shard.slice(),
+                page = shard.page().number, attempt = shard.attempt(), stdout = %output.lines(LOGGED_MAX),
+                stderr = %output.errors(LOGGED_MAX), "command succeeded");
+        }
         return Ok(());
     }
     let said = output.last_words(SAID_MAX);

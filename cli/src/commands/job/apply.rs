@@ -8,15 +8,14 @@ use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::fires;
 use gridloom_shared::reads::jobs::{self, Seen};
-use gridloom_shared::schedule::record::State;
-use gridloom_shared::schedule::warnings;
+use gridloom_shared::schedule::{self, record::State};
 use serde::Serialize;
 
 use super::clock::{Coming, Fires, TOLD};
 use super::compare::{self, Row};
 use super::difference::{self, Difference};
 use super::revision::{self, Conflict};
-use super::{pause, read_all, stopped};
+use super::{pause, read_all, stopped, warnings};
 use crate::args::ApplyArgs;
 use crate::context::Context;
 use crate::fault::Misuse;
@@ -68,6 +67,7 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
     for spec in specs.values() {
         schedules.push(Known::of(&broker, spec).await?);
     }
+    let mut told = warnings::of(&broker, &specs).await;
     let mut all = Vec::new();
     for (spec, known) in specs.values().zip(schedules) {
         let applied = one(&broker, spec, known, args).await;
@@ -77,7 +77,9 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
         {
             context.output.document(&[conflict]);
         }
-        let applied = applied?;
+        let mut applied = applied?;
+        let before_its_schedule = told.remove(&applied.job).unwrap_or_default();
+        applied.warnings.splice(0..0, before_its_schedule);
         for warning in &applied.warnings {
             let job = &applied.job;
             context
@@ -208,7 +210,7 @@ impl Applied {
     fn tell_fires(&mut self, old: Option<&Coming>, new: Option<&Coming>) {
         let now = UnixMs::now();
         if let Some(new) = new {
-            let told = warnings(&new.spec, &new.plan, now);
+            let told = schedule::warnings(&new.spec, &new.plan, now);
             self.warnings.extend(told.iter().map(ToString::to_string));
         }
         if old.is_some() {

@@ -54,14 +54,22 @@ impl Output {
     /// The end of what it said, at most `most` bytes: its errors, or where there are none its
     /// output.
     pub(super) fn last_words(&self, most: usize) -> String {
-        let errors = self.errors.text();
-        let text = if errors.is_empty() {
-            self.lines.text()
+        let errors = self.errors(most);
+        if errors.is_empty() {
+            self.lines(most)
         } else {
             errors
-        };
-        let from = text.ceil_char_boundary(text.len().saturating_sub(most));
-        text[from..].to_owned()
+        }
+    }
+
+    /// The end of standard error, at most `most` bytes.
+    pub(super) fn errors(&self, most: usize) -> String {
+        end(self.errors.text(), most)
+    }
+
+    /// The end of standard output without its reports, at most `most` bytes.
+    pub(super) fn lines(&self, most: usize) -> String {
+        end(self.lines.text(), most)
     }
 
     /// What it counted, rows left out, and how much of that cannot be read.
@@ -158,6 +166,11 @@ impl Output {
     }
 }
 
+fn end(text: String, most: usize) -> String {
+    let from = text.ceil_char_boundary(text.len().saturating_sub(most));
+    text[from..].to_owned()
+}
+
 /// A number without a fraction, also if it is written with one.
 fn whole(number: &Number) -> Option<i64> {
     number.as_i64().or_else(|| {
@@ -241,6 +254,12 @@ mod tests {
             [("bytes", 2), ("files", 2)]
         );
         assert_eq!(output.last_words(100), "hello\n{\"level\": \"info\"}\n[1]");
+        let output = read(b"out\n{\"rows\": 1}", b"err").await;
+        assert_eq!(
+            (output.lines(2), output.errors(9)),
+            ("ut".into(), "err".into())
+        );
+        assert_eq!(output.last_words(9), "err");
     }
 
     #[tokio::test]
