@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{QueueName, RunId, Session};
 use crate::tile::TileRef;
 
-pub use crate::limits::{NAMED_MAX, PACKED_MAX};
+pub use crate::limits::{AGES_MAX, NAMED_MAX, PACKED_MAX};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,19 @@ pub struct Holdings {
     pub tiles: Packed,
     /// Whether that is all: `false` where a bound cut it off.
     pub whole: bool,
+    /// For how long it holds those tiles of the run that it holds longest, the longest first: at most
+    /// [`AGES_MAX`]. For people; nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ages: Vec<Age>,
+}
+
+/// For how long a worker holds a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Age {
+    /// Its place as a number: [`number_of`].
+    pub tile: u64,
+    /// In milliseconds, by the worker's own clock of running time.
+    pub ms: u64,
 }
 
 /// A set of numbers, packed.
@@ -151,11 +164,31 @@ mod tests {
             sequences: Packed::pack(vec![1_000, 1_001, 1_002, 1_300], 64).0,
             tiles: Packed::default(),
             whole: true,
+            ages: Vec::new(),
         };
         let bytes = wire::encode(&answer);
         assert_eq!(bytes.escape_ascii().to_string(), ANSWER);
         assert_eq!(wire::decode(&bytes), Ok(answer));
     }
+
+    #[test]
+    fn golden_bytes_of_ages_and_an_answer_without_them_is_read() {
+        let answer = Holdings {
+            session: Session(7),
+            sequences: Packed::default(),
+            tiles: Packed::pack(vec![number_of(TileRef { wave: 0, index: 3 })], 64).0,
+            whole: true,
+            ages: vec![Age {
+                tile: 3,
+                ms: 250_000,
+            }],
+        };
+        let bytes = wire::encode(&answer);
+        assert_eq!(bytes.escape_ascii().to_string(), AGED);
+        assert_eq!(wire::decode(&bytes), Ok(answer));
+    }
+
+    const AGED: &str = r"\x82\xa1v\x01\xa4body\x85\xa7session\x07\xa9sequences\xc4\x00\xa5tiles\xc4\x02\x03\x01\xa5whole\xc3\xa4ages\x91\x82\xa4tile\x03\xa2ms\xce\x00\x03\xd0\x90";
 
     const ANSWER: &str = r"\x82\xa1v\x01\xa4body\x84\xa7session\x07\xa9sequences\xc4\x06\xe8\x07\x03\xaa\x02\x01\xa5tiles\xc4\x00\xa5whole\xc3";
 

@@ -144,6 +144,8 @@ pub const UNACKED_TIMES: u32 = 4;
 pub const UNACKED_MORE: u32 = 4_000;
 /// Most tiles that one worker can say it holds.
 pub const HELD_MAX: usize = 200_000;
+/// Tiles of a run of which a worker says for how long it holds them: for people, who look at few.
+pub const AGES_MAX: usize = 8;
 /// Most takeovers by others that a worker remembers of tiles which it does not hold. Each comes with a record
 /// in the ledger; beyond them it knows less, and takes over what it would have known to be another's.
 pub const HEARD_MAX: usize = 65_536;

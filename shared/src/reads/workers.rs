@@ -13,7 +13,7 @@ use crate::broker::{Broker, PublishError};
 use crate::clock::UnixMs;
 use crate::holdings::{Holdings, Question, place_of};
 use crate::id::{RunId, Session};
-use crate::limits::HELD_MAX;
+use crate::limits::{AGES_MAX, HELD_MAX};
 use crate::presence::Presence;
 use crate::tile::TileRef;
 use crate::wire;
@@ -141,23 +141,34 @@ pub async fn holding(
     (run, place): (&RunId, TileRef),
 ) -> Vec<Session> {
     let held = held(broker, workers, run).await.into_iter();
-    let holders = held.filter(|(_, places)| places.contains(&place));
-    holders.map(|(session, _)| session).collect()
+    let holders = held.filter(|held| held.places.contains(&place));
+    holders.map(|held| held.session).collect()
+}
+
+/// What a worker says that it holds of a run.
+pub(super) struct Held {
+    pub(super) session: Session,
+    pub(super) places: Vec<TileRef>,
+    /// For how long, of those that it holds longest.
+    pub(super) ages: BTreeMap<TileRef, Duration>,
 }
 
 /// The tiles of a run that each of `workers` holds, as they say.
-pub(super) async fn held(
-    broker: &Broker,
-    workers: &[Presence],
-    run: &RunId,
-) -> Vec<(Session, Vec<TileRef>)> {
+pub(super) async fn held(broker: &Broker, workers: &[Presence], run: &RunId) -> Vec<Held> {
     let question = wire::encode(&Question::Run(run.clone()));
     let ask = async |session: Session| {
         let subject = broker.subjects().holdings(session);
         let asked = broker.request(subject, question.clone(), ROLL_CALL);
         let answer: Holdings = wire::decode(&asked.await.ok()?.payload).ok()?;
         let places = answer.tiles.unpack(HELD_MAX)?.into_iter().map(place_of);
-        Some((session, places.collect()))
+        let ages = answer.ages.iter().take(AGES_MAX);
+        Some(Held {
+            session,
+            places: places.collect(),
+            ages: ages
+                .map(|age| (place_of(age.tile), Duration::from_millis(age.ms)))
+                .collect(),
+        })
     };
     let asked = workers.iter().map(|worker| ask(worker.session));
     let answers = stream::iter(asked).buffered(AT_ONCE);

@@ -111,7 +111,7 @@ async fn shard_that_hangs_is_shown_with_its_worker_and_since_when() -> anyhow::R
             "{told:#}"
         );
         let shown = said(stage, &["show", run.as_str()]).await?.succeeded()?;
-        let line = "shard 0/3, attempt 1, on worker anna, issued ";
+        let line = "shard 0/3, attempt 1, on worker anna for ";
         assert!(shown.stdout.contains(line), "{shown:?}");
         eventually(SOON, "whoever waits is told", async || {
             Ok(waiting.stderr().contains(line))

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use gridloom_shared::broker::{Broker, Message, PublishError, Subscription};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
-use gridloom_shared::holdings::{Holdings, NAMED_MAX, Packed, Question, number_of};
+use gridloom_shared::holdings::{AGES_MAX, Age, Holdings, NAMED_MAX, Packed, Question, number_of};
 use gridloom_shared::id::{QueueName, RunId, Session};
 use gridloom_shared::limits;
 use gridloom_shared::wire;
@@ -48,6 +48,11 @@ impl Questions {
     pub(super) async fn next(&mut self) -> Option<Message> {
         self.questions.next().await
     }
+}
+
+fn age(tile: u64, held: Duration) -> Age {
+    let ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
+    Age { tile, ms }
 }
 
 impl Engine {
@@ -109,6 +114,7 @@ impl Engine {
             sequences,
             tiles: Packed::default(),
             whole,
+            ages: Vec::new(),
         }
     }
 
@@ -117,13 +123,21 @@ impl Engine {
             .tiles
             .iter()
             .filter(|(_, held)| held.tile.run == *run && held.is_held(now));
-        let places = held.map(|(key, _)| number_of(key.place)).collect();
+        let mut since: Vec<(Boot, u64)> = held
+            .map(|(key, held)| (held.since, number_of(key.place)))
+            .collect();
+        let places = since.iter().map(|(_, place)| *place).collect();
         let (tiles, whole) = Packed::pack(places, self.packed());
+        since.sort_unstable();
+        let longest = since.into_iter().take(AGES_MAX);
         Holdings {
             session: self.session,
             sequences: Packed::default(),
             tiles,
             whole,
+            ages: longest
+                .map(|(since, tile)| age(tile, now.since(since)))
+                .collect(),
         }
     }
 

@@ -158,7 +158,7 @@ impl Engine {
         let tile = Arc::new(tile);
         let key = self
             .tiles
-            .take(Arc::clone(&tile), lane, receipt, lease, reason);
+            .take(Arc::clone(&tile), lane, receipt, lease, reason, self.now);
         let carried = || errand::first_record(tile.frozen.as_deref()?);
         let handlers = &self.settings.handlers;
         match self.runs.came(key, tile.nonce, carried, handlers) {

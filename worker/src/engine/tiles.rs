@@ -210,7 +210,7 @@ impl Tiles {
 
 /// What happens to a tile.
 impl Tiles {
-    /// Takes in a tile that was delivered.
+    /// Takes in a tile that was delivered just now.
     pub(super) fn take(
         &mut self,
         tile: Arc<Tile>,
@@ -218,9 +218,11 @@ impl Tiles {
         receipt: Receipt,
         lease: Lease,
         reason: Option<Reason>,
+        now: Boot,
     ) -> TileKey {
         self.generation += 1;
-        let held = Held::new(tile, lane, receipt, lease, reason, self.generation);
+        let generation = self.generation;
+        let held = Held::new(tile, lane, receipt, lease, reason, generation, now);
         let key = held.key();
         *self.counts.of(held.phase()) += 1;
         self.held.insert(key, held);

@@ -95,6 +95,8 @@ pub(in crate::engine) struct Held {
     /// Other messages that carry the same tile: refills.
     pub(in crate::engine) copies: Vec<Receipt>,
     pub(super) lease: Lease,
+    /// When this holding of it began.
+    pub(in crate::engine) since: Boot,
     pub(in crate::engine) hold: Option<Arc<Hold>>,
     generation: u64,
     phase: Phase,
@@ -123,6 +125,7 @@ impl Held {
         lease: Lease,
         reason: Option<Reason>,
         generation: u64,
+        since: Boot,
     ) -> Held {
         Held {
             tile,
@@ -130,6 +133,7 @@ impl Held {
             receipt,
             copies: Vec::new(),
             lease,
+            since,
             hold: None,
             generation,
             phase: Phase::Context,

@@ -24,7 +24,7 @@ pub(in crate::engine) fn taken(tiles: &mut Tiles, page: u32) -> TileKey {
         stream_seq: 1,
         delivered: 1,
     };
-    tiles.take(Arc::new(tile), 0, receipt, lease, None)
+    tiles.take(Arc::new(tile), 0, receipt, lease, None, at(0))
 }
 
 fn counted(tiles: &Tiles) -> [u32; 4] {
