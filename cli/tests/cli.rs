@@ -225,6 +225,13 @@ fn name_of_a_job_where_a_run_belongs_is_told_how_to_list_its_runs() {
     }
     let said = stderr(&gridloom(dir.path(), &["show", "a.b"], &[]));
     assert!(!said.contains("gridloom runs"), "{said}");
+    // What stands elsewhere is no name of a job, though it could be one.
+    let output = gridloom(dir.path(), &["runs", "--limit", "plain"], &[]);
+    let said = stderr(&output);
+    assert!(
+        code(&output) == 2 && !said.contains("gridloom runs plain"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -350,6 +357,10 @@ fn secrets_are_read_out_of_files_of_their_own() {
         said.contains("nats://127.0.0.1:1") && !said.contains("hunter2"),
         "{said}"
     );
+    // A variable that is empty says nothing, beside a file too.
+    let empty = [named, ("GRIDLOOM_NATS", "")];
+    let output = gridloom(dir.path(), &["runs"], &empty);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
     // What people type counts more.
     let said = stderr(&gridloom(
         dir.path(),

@@ -55,31 +55,76 @@ mod tests {
         }
     }
 
-    #[test]
+    /// The code of the page in a language.
+    fn code(language: &str) -> &'static str {
+        let (_, code) = PAGE.split_once(&format!("```{language}\n")).unwrap();
+        code.split_once("```").unwrap().0
+    }
+
+    /// The keys as a list of literals, which the languages have in common.
+    fn keys() -> String {
+        let keys = vectors().into_iter().map(|(key, ..)| key);
+        let keys = keys.map(|key| serde_json::to_string(&key).unwrap());
+        keys.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The program prints the slices of all keys, of 7 and of 65,536, a number a line.
     #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
-    fn python_of_the_page_says_the_same() {
-        let (_, code) = PAGE.split_once("```python\n").unwrap();
-        let (code, _) = code.split_once("```").unwrap();
-        let keys: Vec<String> = vectors().into_iter().map(|(key, ..)| key).collect();
-        let keys = serde_json::to_string(&keys).unwrap();
-        let script =
-            format!("{code}\nprint([slice_of(key, n) for key in {keys} for n in (7, 65536)])");
-        let run = std::process::Command::new("python3")
-            .args(["-c", &script])
-            .output();
+    fn says_the_same(program: &str, args: &[&str]) {
+        let run = std::process::Command::new(program).args(args).output();
         let run = match run {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                eprintln!("left out: there is no python3 here");
+                eprintln!("left out: there is no {program} here");
                 return;
             }
             run => run.unwrap(),
         };
-        let said: Vec<u32> = serde_json::from_slice(&run.stdout)
-            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&run.stderr)));
+        let text = String::from_utf8_lossy(&run.stdout);
+        let said: Vec<u32> = text.split_whitespace().flat_map(str::parse).collect();
         let ours: Vec<u32> = vectors()
             .into_iter()
             .flat_map(|(.., a, b)| [a, b])
             .collect();
-        assert_eq!(said, ours);
+        assert_eq!(said, ours, "{}", String::from_utf8_lossy(&run.stderr));
+    }
+
+    #[test]
+    fn python_of_the_page_says_the_same() {
+        let (code, keys) = (code("python"), keys());
+        let script =
+            format!("{code}\nfor key in [{keys}]:\n  for n in (7, 65536): print(slice_of(key, n))");
+        says_the_same("python3", &["-c", &script]);
+    }
+
+    #[test]
+    fn java_of_the_page_says_the_same() {
+        let (imports, class) = code("java").split_once("final class").unwrap();
+        let keys = keys();
+        let main = format!(
+            "class Main {{ public static void main(String[] args) throws Exception {{ \
+             for (String key : new String[] {{ {keys} }}) for (int n : new int[] {{ 7, 65536 }}) \
+             System.out.println(Slicing.sliceOf(key, n)); }} }}"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("Main.java");
+        std::fs::write(&file, format!("{imports}{main}\nfinal class{class}")).unwrap();
+        let file = file.to_string_lossy();
+        says_the_same("java", &["-Dfile.encoding=UTF-8", &file]);
+    }
+
+    #[test]
+    fn go_of_the_page_says_the_same() {
+        let code = code("go");
+        let code = code.replace("package slicing", "package main\nimport \"fmt\"");
+        let keys = keys();
+        let main = format!(
+            "func main() {{ for _, key := range []string{{ {keys} }} {{ for _, n := range []uint32{{7, 65536}} {{ \
+             fmt.Println(SliceOf(key, n)) }} }} }}"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("main.go");
+        std::fs::write(&file, format!("{code}\n{main}\n")).unwrap();
+        let file = file.to_string_lossy();
+        says_the_same("go", &["run", &file]);
     }
 }

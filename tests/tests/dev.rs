@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use gridloom_tests::database;
 use gridloom_tests::process::{Gridloom, Output, Process};
 use gridloom_tests::wait::eventually_some;
 use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 const README: &str = include_str!("../../README.md");
 const SOON: Duration = Duration::from_secs(60);
@@ -14,6 +16,8 @@ const SOON: Duration = Duration::from_secs(60);
 /// The stack, and the broker that it says it has.
 async fn dev(dir: &Path, args: &[&str]) -> anyhow::Result<(Process, String)> {
     let dev = Gridloom::new(["--json", "dev"])?.args(args.iter().copied());
+    // That is set for other commands, and no wish of this one.
+    let dev = dev.env("GRIDLOOM_NATS", "nats://127.0.0.1:1");
     let dev = dev.dir(dir).start().await?;
     let nats = eventually_some(SOON, "the stack says where it is", async || {
         let said = serde_json::from_str::<Value>(dev.stdout().trim()).ok();
@@ -91,6 +95,84 @@ async fn first_job_of_the_readme_fires_and_the_stack_says_when() -> anyhow::Resu
     };
     eventually_some(SOON, "the stack says when it fires", told).await?;
     end(stack).await
+}
+
+/// What the planner opened once the worker takes no more work would lie open, in the way of the next fires.
+#[tokio::test]
+async fn stack_that_stops_plans_no_more_while_its_worker_ends_what_it_has() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (mut stack, nats) = dev(dir.path(), &["--log", "error"]).await?;
+    let job = "name = \"slow\"\nhandler = \"noop\"\n[params]\nsleep_ms = 8000\n[schedule]\nevery = \"1s\"\noverlap = \"allow\"";
+    std::fs::write(dir.path().join("slow.toml"), job)?;
+    gridloom(&nats, dir.path(), &["job", "apply", "slow.toml"]).await?;
+    let run = eventually_some(SOON, "a run has begun", async || {
+        let runs = gridloom(&nats, dir.path(), &["runs"]).await?.json()?;
+        let run = runs[0]["run"].as_str().unwrap_or_default().to_owned();
+        if run.is_empty() {
+            return Ok(None);
+        }
+        let shown = gridloom(&nats, dir.path(), &["show", &run]).await?.json()?;
+        Ok((shown["longest"][0].is_object() && shown["planner_answers"] == true).then_some(run))
+    })
+    .await?;
+    stack.terminate()?;
+    eventually_some(SOON, "the worker goes on, and nobody plans", async || {
+        let shown = gridloom(&nats, dir.path(), &["show", &run]).await?.json()?;
+        let held = shown["longest"][0].is_object();
+        Ok((held && shown["planner_answers"] == false).then_some(()))
+    })
+    .await?;
+    stack.finish(SOON).await?.succeeded()?;
+    Ok(())
+}
+
+/// The README's job on a million rows: its statements, its file, what it is said to come to.
+#[tokio::test]
+async fn sql_job_of_the_readme_raises_each_of_a_million_rows_once() -> anyhow::Result<()> {
+    let Ok(server) = database::postgres() else {
+        assert!(std::env::var_os("CI").is_none(), "no PostgreSQL in CI");
+        return Ok(());
+    };
+    let mut link = eventually_some(SOON, "PostgreSQL answers", async || {
+        Ok(PgConnection::connect(&server.url).await.ok())
+    })
+    .await?;
+    let (_, section) = README.split_once("### In SQL").context("a section")?;
+    let (section, _) = section.split_once("\n### ").context("its end")?;
+    let (_, made) = section.split_once("```sql\n").context("a table")?;
+    let (made, rest) = made.split_once("```").context("its end")?;
+    sqlx::raw_sql(AssertSqlSafe(made.to_owned()))
+        .execute(&mut link)
+        .await?;
+    let (_, block) = rest.split_once("```\n").context("a job")?;
+    let (files, typed) = block
+        .split_once("export GRIDLOOM_WORKER_DATABASES=")
+        .context("it")?;
+    let (name, _) = typed.split_once('=').context("a name")?;
+    let dir = tempfile::tempdir()?;
+    let made = Gridloom::program("/bin/sh", ["-e", "-c", files]).dir(dir.path());
+    made.start().await?.finish(SOON).await?.succeeded()?;
+    let known = format!("{name}={}", server.url);
+    let (stack, nats) = dev(dir.path(), &["--database", &known]).await?;
+    let commands = typed
+        .lines()
+        .filter_map(|line| line.strip_prefix("gridloom "));
+    let mut said = String::new();
+    for line in commands.filter(|line| !line.starts_with("dev")) {
+        let words = line.split('#').next().unwrap_or_default();
+        let args: Vec<&str> = words.split_whitespace().collect();
+        said = gridloom(&nats, dir.path(), &args).await?.stdout;
+    }
+    end(stack).await?;
+    let last: Value = serde_json::from_str(said.lines().last().context("what came of it")?)?;
+    assert_eq!(
+        (&last["rows"], &last["shards"]["done"]),
+        (&1_000_000.into(), &1_000.into())
+    );
+    let once = "SELECT count(*) FROM prices WHERE cents = 105";
+    let once: i64 = sqlx::query_scalar(once).fetch_one(&mut link).await?;
+    assert_eq!(once, 1_000_000);
+    Ok(())
 }
 
 #[tokio::test]

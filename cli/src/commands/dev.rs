@@ -173,9 +173,11 @@ impl Stack {
         output.say("Ctrl-C ends it.");
     }
 
+    /// The planner first: what it opened once the worker takes no more work would lie open for the next start, in the
+    /// way of other fires. What runs is committed without it.
     async fn stop(self) -> anyhow::Result<()> {
-        self.worker.stop().await;
         self.planner.stop().await;
+        self.worker.stop().await;
         self.endpoints.stop().await;
         self.link.drain().await?;
         self.server.stop().await?;

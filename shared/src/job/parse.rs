@@ -178,6 +178,34 @@ const PLACES: &[(&str, &str, &str)] = &[
     ("database", "sql", "[sql] and below it database = \"main\""),
     ("command", "exec", "exec = { command = \"resize\" }"),
     ("allow", "submit", "submit = { allow = [\"params\"] }"),
+    ("cron", "schedule", "schedule = { cron = \"0 2 * * *\" }"),
+    ("every", "schedule", "schedule = { every = \"15m\" }"),
+    (
+        "at",
+        "schedule",
+        "schedule = { at = \"2026-12-01T02:00:00Z\" }",
+    ),
+    ("after", "schedule", "schedule = { after = \"30s\" }"),
+    (
+        "timezone",
+        "schedule",
+        "schedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }",
+    ),
+    (
+        "overlap",
+        "schedule",
+        "schedule = { every = \"15m\", overlap = \"skip\" }",
+    ),
+    (
+        "misfire",
+        "schedule",
+        "schedule = { every = \"15m\", misfire = { policy = \"run_once\" } }",
+    ),
+    (
+        "except",
+        "schedule",
+        "schedule = { cron = \"0 2 * * *\", except = [\"2026-12-24\"] }",
+    ),
 ];
 
 /// The table in which `key` stands, and how it is written there; `None` for one that is none, or stands in several.

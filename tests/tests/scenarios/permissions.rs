@@ -249,3 +249,41 @@ async fn planner_that_may_not_ask_jetstream_ends_and_names_the_subject() -> anyh
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_whose_password_is_changed_under_it_says_that_it_is_not_let_in_again()
+-> anyhow::Result<()> {
+    play_without(&[], async |stage| {
+        stage.start_planner().await?;
+        let mut worker = start_as(stage, "worker").await?;
+        eventually(SOON, "it is there", async || {
+            let workers = stage.cli(&["workers", "--json"], SOON).await?.json()?;
+            Ok(workers[0]["answers"] == true)
+        })
+        .await?;
+        let file = stage.server.store().join("nats.conf");
+        let before = std::fs::read_to_string(&file)?;
+        let after = before.replace("password: \"worker\"", "password: \"another\"");
+        anyhow::ensure!(before != after, "{before}");
+        std::fs::write(&file, after)?;
+        let broker = stage.server.pid().and_then(|pid| i32::try_from(pid).ok());
+        let broker = broker.and_then(rustix::process::Pid::from_raw);
+        let broker = broker.context("a broker")?;
+        rustix::process::kill_process(broker, rustix::process::Signal::HUP)?;
+        eventually(SOON, "it says so", async || {
+            let log = worker.stderr();
+            let says = |line: &str| {
+                line.contains("ERROR") && line.contains("does not let this client in again")
+            };
+            Ok(log.lines().any(says))
+        })
+        .await?;
+        assert!(
+            !worker.stderr().contains("worker:worker@"),
+            "{}",
+            worker.stderr()
+        );
+        worker.kill().await
+    })
+    .await
+}

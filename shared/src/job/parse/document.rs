@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::cells;
 use crate::duration::write_duration;
+#[cfg(feature = "files")]
+use crate::exact::Decimal;
 use crate::job::{AbortAfter, GridSpec, JobSpec, LimitsSpec, PagesSpec};
 
 /// The document that [`from_value`](super::from_value) reads as `spec`, all defaults written out.
@@ -41,10 +43,14 @@ pub fn to_value(spec: &JobSpec) -> Value {
 }
 
 /// The same document as TOML; `None` when the parameters hold what TOML cannot say (a null, or a
-/// whole number beyond 63 bits).
+/// whole number beyond 63 bits), or would say otherwise.
 #[cfg(feature = "files")]
 pub fn to_toml(spec: &JobSpec) -> Option<String> {
-    let table = toml::Table::try_from(to_value(spec)).ok()?;
+    let document = to_value(spec);
+    if is_written_otherwise(&document) {
+        return None;
+    }
+    let table = toml::Table::try_from(document).ok()?;
     toml::to_string_pretty(&table).ok()
 }
 
@@ -58,6 +64,20 @@ fn fires(schedule: &Value) -> Value {
 #[cfg(not(feature = "schedules"))]
 fn fires(schedule: &Value) -> Value {
     schedule.clone()
+}
+
+/// Whether TOML would write another number than JSON does: some floats have two shortest texts.
+#[cfg(feature = "files")]
+fn is_written_otherwise(value: &Value) -> bool {
+    match value {
+        Value::Number(number) if number.is_f64() => number.as_f64().is_some_and(|float| {
+            let in_toml = Decimal::parse(&float.to_string());
+            in_toml.as_ref() != Some(&Decimal::of(number))
+        }),
+        Value::Array(values) => values.iter().any(is_written_otherwise),
+        Value::Object(values) => values.values().any(is_written_otherwise),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 fn limits(spec: &LimitsSpec) -> Value {

@@ -25,6 +25,16 @@ fn key_in_the_wrong_place_is_told_where_it_stands() {
         late.contains("grid.handler: stands at the top of the file, before its first [table]"),
         "{late}"
     );
+    let fires = "name = \"a\"\nhandler = \"noop\"\nat = \"2026-12-01T02:00:00Z\"\nafter = \"1m\"\ncron = \"0 2 * * *\"\nevery = \"1m\"\ntimezone = \"Europe/Berlin\"";
+    let fires = faults(fires);
+    assert_eq!(fires.len(), 5, "{fires:?}");
+    for (told, key) in fires
+        .iter()
+        .zip(["after", "at", "cron", "every", "timezone"])
+    {
+        let hint = format!("{key}: is a key of [schedule]: schedule = {{ ");
+        assert!(told.starts_with(&hint), "{told}");
+    }
     // A slip of the pen stays one.
     let slip = faults("name = \"a\"\nhandler = \"noop\"\n[grid]\nslicse = 4");
     assert_eq!(
