@@ -6,6 +6,7 @@
 //! | `due` | which fire is next, and whether it was missed, held back or taken out |
 //! | `overlap` | what becomes of one that is on time while earlier runs are open |
 //! | `missed` | which of many missed ones are made up for |
+//! | `failures` | when so many runs failed in a row that it pauses itself |
 //! | `change` | what an edit, a deletion and the end of a schedule leave behind |
 //! | [`backfill`] | what a backfill does next: beside the schedule, which knows nothing of it |
 //! | `watch` | what would be missed if no planner were left |
@@ -16,6 +17,7 @@
 //! | what is the case | what is recorded |
 //! |------------------|------------------|
 //! | the job has its first schedule | adopted; fires count from when it was applied |
+//! | so many of its runs failed in a row as it bears | halted: it pauses itself |
 //! | a fire waits and nothing is open | opened |
 //! | the opening of a nominal time has come, inside a pause or freeze that is over | what the resume says of those |
 //! | ... it lies back further than the grace | what the misfire policy says |
@@ -29,21 +31,24 @@
 //! While a pause or a freeze lasts nothing opens. Nothing here opens a run: whoever recorded a decision opens those of
 //! [`State::unopened`](gridloom_shared::schedule::record::State) as often as it takes, as their ids follow from job and time.
 
+use std::collections::BTreeSet;
+
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::limits::{CONFIRMED_WITHIN, UNOPENED_MAX};
-use gridloom_shared::schedule::record::{Decision, Record, State, Unopened};
+use gridloom_shared::schedule::record::{Decision, Pausing, Record, State, Unopened};
 use gridloom_shared::schedule::{Nominal, Plan};
 
 pub mod backfill;
 mod change;
 mod due;
+mod failures;
 mod missed;
 mod overlap;
 mod watch;
 pub mod world;
 
-pub use world::{Definition, Halt, Runs, World};
+pub use world::{Definition, Halt, Over, Runs, World};
 
 /// A job's fires: what was recorded last, and what its schedule means.
 #[derive(Clone, Debug)]
@@ -87,8 +92,14 @@ impl Fires {
     pub fn decide(&self, world: &World) -> Option<Record> {
         let (decision, mut state) = match &self.state {
             None => change::first(world)?,
-            Some(state) => self.step(state, world)?,
+            Some(state) => match failures::counted(self, state, world) {
+                None => self.step(state, world)?,
+                Some(state) => self.step(&state, world)?,
+            },
         };
+        state
+            .pausing
+            .take_if(|pausing| pausing.revision != world.pause_revision);
         state.last_end = state.last_end.max(world.runs.last_end);
         state.unopened.retain(|fire| !world.runs.knows(&fire.run));
         Some(Record {
@@ -104,7 +115,10 @@ impl Fires {
             return None;
         }
         let changed = world.changes(state);
-        let halted = world.halted().is_some();
+        if !changed && let Some(step) = failures::pause(self, state, world) {
+            return Some(step);
+        }
+        let halted = is_halted(state, world);
         if !halted {
             let free = overlap::freed(self, state, world);
             if free.is_some() {
@@ -129,6 +143,8 @@ impl Fires {
     fn confirm(&self, state: &State, world: &World) -> Option<Step> {
         let mut unopened = state.unopened.iter();
         let known = unopened.any(|fire| world.runs.knows(&fire.run));
+        let awaited = self.state.as_ref().map_or(0, |state| state.awaited.len());
+        let known = known || state.awaited.len() < awaited;
         // Counted from the end of a run, which is to be on record.
         let follows = self
             .plan
@@ -162,6 +178,10 @@ impl Fires {
     /// When [`Fires::decide`] is to be asked again if nothing else happens before.
     pub fn wake(&self, world: &World) -> Option<UnixMs> {
         let state = self.state.as_ref()?;
+        if failures::pending(state, world).is_some() {
+            // It is written as soon as that can be.
+            return None;
+        }
         if let Some(halt) = world.halted() {
             return halt.until;
         }
@@ -186,6 +206,25 @@ impl Fires {
         }
     }
 
+    /// Runs of which it is not known whether they are over, and which nothing else tells of.
+    pub fn to_find(&self, world: &World) -> Vec<RunId> {
+        let state = self.state.as_ref();
+        let awaited = state.into_iter().flat_map(|state| &state.awaited);
+        let runs = awaited.map(|at| RunId::from_fire(&self.job, *at));
+        let coming: BTreeSet<RunId> = self
+            .to_open(world)
+            .into_iter()
+            .map(|(_, run)| run)
+            .collect();
+        runs.filter(|run| !world.runs.knows(run) && !coming.contains(run))
+            .collect()
+    }
+
+    /// The pause that it decided itself and that is to be written.
+    pub fn pausing(&self, world: &World) -> Option<&Pausing> {
+        failures::pending(self.state.as_ref()?, world)
+    }
+
     /// A run of the job that is open or about to be.
     fn busy(&self, state: &State, world: &World) -> Option<RunId> {
         let coming = unopened(state, world).map(|fire| &fire.run);
@@ -196,6 +235,11 @@ impl Fires {
     fn is_stuck(&self, state: &State, world: &World) -> bool {
         unopened(state, world).count() >= UNOPENED_MAX
     }
+}
+
+/// Whether nothing of the schedule opens for now.
+fn is_halted(state: &State, world: &World) -> bool {
+    world.halted().is_some() || failures::pending(state, world).is_some()
 }
 
 /// Fires whose run is decided, and is not known to have been opened.

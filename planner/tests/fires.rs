@@ -7,10 +7,10 @@
 //! | `apply`, then lines of `[schedule]` further in | the job has this schedule |
 //! | `delete` | the job is gone |
 //! | `at TIME` | it is that late; the leader decides until there is nothing to decide |
-//! | `over` | all open runs of the job end; `over NOMINAL`: that one |
+//! | `over`, `fail`, `cancelled` | all open runs of the job end, and how; `over NOMINAL`, `fail NOMINAL`: that one |
 //! | `run` | a run by hand is opened |
 //! | `pause`, `freeze`, `resume [POLICY]`, `thaw` | of the job, of all jobs |
-//! | `openings fail`, `openings work` | whether the leader gets to open runs |
+//! | `openings fail`, `openings work` | whether the leader gets to open runs, and to write a pause of its own |
 //! | `leader away`, `leader back` | whether there is one; who is back knows the ledger alone |
 //! | `deposed` | the leader that was sent away last goes on with what it had read |
 //! | `wakes` | when the leader looks again by itself |
@@ -122,6 +122,7 @@ scripts! {
     missed_around_an_excluded_day
     moved_by_a_gap
     openings_that_fail
+    pauses_after_failures
     paused_inside_a_freeze
     queue_that_is_full
     resumed_while_nobody_led

@@ -40,6 +40,8 @@ mod doctor;
 mod effects;
 #[path = "scenarios/elastic_job.rs"]
 mod elastic_job;
+#[path = "scenarios/failing.rs"]
+mod failing;
 #[path = "scenarios/failover.rs"]
 mod failover;
 #[path = "scenarios/faults.rs"]

@@ -104,7 +104,7 @@ pub struct FiresArgs {
     /// Only those of which this was decided
     #[arg(long, value_name = "WORD", value_parser = [
         "opened", "queued", "skipped", "cancelled_previous", "expired", "coalesced", "paused", "frozen", "excluded",
-        "adopted", "ended",
+        "adopted", "halted", "ended",
     ])]
     pub decision: Option<String>,
     /// At most so many, the newest

@@ -4,7 +4,7 @@
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::limits::UNOPENED_MAX;
 use gridloom_shared::schedule::Nominal;
-use gridloom_shared::schedule::record::{Carried, Decision, End, State};
+use gridloom_shared::schedule::record::{Carried, Decision, End, Failures, State};
 
 use super::world::World;
 use super::{Fires, Step, due};
@@ -22,6 +22,9 @@ pub(super) fn first(world: &World) -> Option<Step> {
         queued: Vec::new(),
         carried: Vec::new(),
         unopened: Vec::new(),
+        awaited: Vec::new(),
+        failures: Failures::default(),
+        pausing: None,
     };
     Some((Decision::Adopted, state))
 }
@@ -35,6 +38,8 @@ pub(super) fn adopt(fires: &Fires, state: &State, world: &World) -> Step {
         cursor: state.cursor.max(since),
         accepted: 0,
         ended: false,
+        awaited: Vec::new(),
+        failures: Failures::default(),
         ..state.clone()
     };
     if state.spec.is_none() {

@@ -8,13 +8,13 @@ use gridloom_shared::schedule::{MisfirePolicy, Nominal, Plan, Spec};
 use super::missed::{self, Region};
 use super::overlap::{self, Fire};
 use super::world::World;
-use super::{Fires, Step};
+use super::{Fires, Step, is_halted};
 
 /// The decision about the next fire whose opening has come.
 pub(super) fn next(fires: &Fires, state: &State, world: &World) -> Option<Step> {
     let carried = state.carried.iter().min_by_key(|fire| fire.opens_at);
     if let Some(fire) = carried.filter(|fire| fire.opens_at <= world.now)
-        && world.halted().is_none()
+        && !is_halted(state, world)
     {
         return overlap::on_time(fires, state, Fire::carried(fire), world);
     }

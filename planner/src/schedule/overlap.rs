@@ -16,7 +16,7 @@ use gridloom_shared::schedule::record::{
 use gridloom_shared::schedule::{Nominal, OverlapPolicy};
 
 use super::world::World;
-use super::{Fires, Step};
+use super::{Fires, Step, failures};
 
 /// A fire that is to be opened.
 pub(super) struct Fire {
@@ -105,6 +105,7 @@ fn open(
     after: Option<Behind>,
 ) -> Step {
     let run = RunId::from_fire(&fires.job, at);
+    failures::await_end(&mut state, at);
     state.unopened.push(Unopened {
         at,
         run: run.clone(),

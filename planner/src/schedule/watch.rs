@@ -82,7 +82,7 @@ mod tests {
     use std::time::Duration;
 
     use gridloom_shared::id::{JobName, Term};
-    use gridloom_shared::schedule::record::{State, Unopened};
+    use gridloom_shared::schedule::record::{Failures, State, Unopened};
     use gridloom_shared::schedule::{Plan, Spec};
     use serde_json::json;
 
@@ -116,6 +116,9 @@ mod tests {
             queued: Vec::new(),
             carried: Vec::new(),
             unopened: Vec::new(),
+            awaited: Vec::new(),
+            failures: Failures::default(),
+            pausing: None,
         };
         Stage {
             spec,
@@ -138,6 +141,7 @@ mod tests {
                     since: UnixMs(0),
                 },
                 halts: &self.halts,
+                pause_revision: 0,
                 runs: &self.runs,
             };
             Fires::new(job(), Some(self.state.clone()), Some(plan)).needs(&world)

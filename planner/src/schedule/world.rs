@@ -1,9 +1,10 @@
 //! What a decision about fires depends on besides the schedule's own state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{RunId, Term};
+use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::record::{State, Why};
 use gridloom_shared::schedule::{MisfirePolicy, Spec};
 
@@ -18,6 +19,8 @@ pub struct World<'a> {
     pub definition: Definition<'a>,
     /// Pauses of the job and freezes of the namespace, the last of each.
     pub halts: &'a [Halt],
+    /// Revision of what stands where the job's own pause is written; 0: nothing ever did.
+    pub pause_revision: u64,
     /// Its runs.
     pub runs: &'a Runs,
 }
@@ -54,15 +57,24 @@ pub struct Runs {
     /// Those that are open.
     pub open: BTreeSet<RunId>,
     /// Those of its fires that are over.
-    pub over: BTreeSet<RunId>,
+    pub over: BTreeMap<RunId, Over>,
     /// When the last one ended.
     pub last_end: Option<UnixMs>,
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Over {
+    /// When, where that is known.
+    pub at: Option<UnixMs>,
+    /// How, where that is known.
+    pub end: Option<EndState>,
 }
 
 impl Runs {
     /// Whether the run was opened at any time.
     pub fn knows(&self, run: &RunId) -> bool {
-        self.open.contains(run) || self.over.contains(run)
+        self.open.contains(run) || self.over.contains_key(run)
     }
 }
 

@@ -170,7 +170,8 @@ struct Table {
     /// Of all jobs.
     freeze: Option<Halt>,
     /// Of single jobs.
-    pauses: HashMap<JobName, Halt>,
+    /// Each with the revision of what stands there; `None`: no pause.
+    pauses: HashMap<JobName, (u64, Option<Halt>)>,
     /// Who is told what is to be watched.
     watch: Watch,
     meter: Meter,
@@ -340,19 +341,10 @@ impl Table {
                 self.desk.tell_all(self.now(), |_| true);
             }
             Some(name) => {
-                match halt {
-                    Some(halt) => self.pauses.insert(name.clone(), halt),
-                    None => self.pauses.remove(&name),
-                };
+                self.pauses.insert(name.clone(), (entry.revision, halt));
                 self.tell(&name, |_| {});
             }
         }
-    }
-
-    /// What holds back the fires of a job.
-    fn halts(&self, name: &JobName) -> Vec<Halt> {
-        let both = [self.freeze.as_ref(), self.pauses.get(name)];
-        both.into_iter().flatten().cloned().collect()
     }
 
     fn hear(&mut self, fact: Fact) {
@@ -386,7 +378,9 @@ impl Table {
         while self.settling.len() < AT_ONCE
             && let Some(mut job) = self.desk.next(now)
         {
-            job.halts = self.halts(&job.name);
+            let pause = self.pauses.get(&job.name);
+            let pause = pause.map_or((0, None), |(revision, halt)| (*revision, halt.as_ref()));
+            job.hold(self.freeze.as_ref(), pause);
             let (envoy, term) = (self.envoy.clone(), self.term);
             self.settling.push(Box::pin(async move {
                 let again = job.settle(&envoy, term).await;

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::Plan;
 use gridloom_shared::schedule::record::{Decision, Record, State};
 
@@ -23,6 +25,28 @@ pub(crate) fn breach(place: &Place) -> Option<String> {
     spans
         .or_else(|| runs.map(|(run, times)| format!("{run} was opened {times} times")))
         .or_else(|| unanswered(place))
+        .or_else(|| place.ledger.iter().find_map(|record| hasty(place, record)))
+}
+
+/// A schedule that has paused itself for a run that did not fail, or for one run twice.
+fn hasty(place: &Place, record: &Record) -> Option<String> {
+    let Decision::Halted { runs, .. } = &record.decision else {
+        return None;
+    };
+    let failed =
+        |run: &RunId| place.runs.over.get(run).and_then(|over| over.end) == Some(EndState::Failed);
+    let others = place
+        .ledger
+        .iter()
+        .filter(|other| other.state != record.state);
+    let others = others.filter_map(|other| match &other.decision {
+        Decision::Halted { runs, .. } => Some(runs),
+        _ => None,
+    });
+    let others: Vec<&RunId> = others.flatten().collect();
+    let mut runs = runs.iter();
+    let wrong = runs.find(|run| !failed(run) || others.iter().any(|other| other == run))?;
+    Some(format!("it has paused itself wrongly for {wrong}"))
 }
 
 /// A nominal time with two answers.

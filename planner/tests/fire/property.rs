@@ -7,6 +7,7 @@ use std::time::Duration;
 use gridloom_planner::schedule::Halt;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::record::Decision;
 use gridloom_shared::schedule::{MisfirePolicy, Spec};
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ enum Event {
     Acts(usize),
     /// A leader dies; the next one reads the ledger.
     Dies(usize),
-    Over,
+    Over(EndState),
     ByHand,
     Halts(bool),
     Resumes(bool, Option<MisfirePolicy>),
@@ -46,6 +47,8 @@ const SPECS: &[&str] = &[
     r#"{"every": "10s", "overlap": "queue_all", "max_fires": 5}"#,
     r#"{"cron": "*/15 * * * * *", "end": "2026-01-01T00:05:00Z", "overlap": "queue_one"}"#,
     r#"{"after": "10s"}"#,
+    r#"{"every": "5s", "overlap": "allow", "pause_after_failures": 2}"#,
+    r#"{"every": "10s", "overlap": "queue_all", "pause_after_failures": 1, "misfire": {"policy": "run_all"}}"#,
 ];
 
 fn spec(index: usize) -> Spec {
@@ -68,7 +71,8 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (0_usize..2).prop_map(Event::Decides),
         2 => (0_usize..2).prop_map(Event::Acts),
         1 => (0_usize..2).prop_map(Event::Dies),
-        3 => Just(Event::Over),
+        2 => Just(Event::Over(EndState::Succeeded)),
+        2 => Just(Event::Over(EndState::Failed)),
         1 => Just(Event::ByHand),
         1 => any::<bool>().prop_map(Event::Halts),
         2 => (any::<bool>(), policy).prop_map(|(frozen, missed)| Event::Resumes(frozen, missed)),
@@ -117,26 +121,23 @@ impl Story {
                 self.leaders[*one].act(place);
             }
             Event::Dies(one) => self.read_again(*one),
-            Event::Over => {
+            Event::Over(end) => {
                 for run in place.open_runs() {
-                    place.end_run(&run);
+                    place.end_run(&run, *end);
                 }
             }
             Event::ByHand => {
                 let run = RunId::from_submission(&place.job, place.now.0);
                 place.runs.open.insert(run);
             }
-            Event::Halts(frozen) => {
-                place.halts.retain(|halt| halt.frozen != *frozen);
-                place.halts.push(Halt {
-                    frozen: *frozen,
-                    from: place.now,
-                    until: None,
-                    by: String::new(),
-                    note: String::new(),
-                    missed: None,
-                });
-            }
+            Event::Halts(frozen) => place.halt(Halt {
+                frozen: *frozen,
+                from: place.now,
+                until: None,
+                by: String::new(),
+                note: String::new(),
+                missed: None,
+            }),
             Event::Resumes(frozen, missed) => {
                 let now = place.now;
                 let mut lasting = place.halts.iter_mut();
@@ -144,6 +145,7 @@ impl Story {
                 if let Some(halt) = lasting {
                     halt.until = Some(now.max(halt.from));
                     halt.missed = *missed;
+                    place.pause_revision += u64::from(!frozen);
                 }
             }
             Event::Openings(work) => place.openings_work = *work,
@@ -175,7 +177,9 @@ impl Story {
         self.read_again(0);
         for _ in 0..200 {
             self.play(&Event::Settles(0));
-            self.play(&Event::Over);
+            self.play(&Event::Over(EndState::Succeeded));
+            // What it has paused itself, people end.
+            self.play(&Event::Resumes(false, None));
         }
     }
 }

@@ -3,6 +3,7 @@
 use gridloom_planner::schedule::Halt;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::{MisfirePolicy, Spec};
 
 use crate::world::{Leader, Place};
@@ -67,20 +68,11 @@ impl Script {
                 self.place.now = self.time(at)?;
                 self.settle();
             }
-            ["over"] => {
-                for run in self.place.open_runs() {
-                    self.place.end_run(&run);
-                }
-                self.settle();
-            }
-            ["over", at] => {
-                let run = RunId::from_fire(&self.place.job, self.time(at)?);
-                if !self.place.open_runs().contains(&run) {
-                    return Err(format!("{run} is not open"));
-                }
-                self.place.end_run(&run);
-                self.settle();
-            }
+            ["over"] => self.end(None, EndState::Succeeded)?,
+            ["over", at] => self.end(Some(at), EndState::Succeeded)?,
+            ["fail"] => self.end(None, EndState::Failed)?,
+            ["fail", at] => self.end(Some(at), EndState::Failed)?,
+            ["cancelled"] => self.end(None, EndState::Cancelled)?,
             ["run"] => {
                 let run = RunId::from_submission(&self.place.job, self.place.now.0);
                 self.place.runs.open.insert(run);
@@ -129,9 +121,25 @@ impl Script {
         self.settle();
     }
 
+    /// Ends the run of a nominal time, or all that are open.
+    fn end(&mut self, at: Option<&str>, end: EndState) -> Result<(), String> {
+        let mut runs = self.place.open_runs();
+        if let Some(at) = at {
+            let run = RunId::from_fire(&self.place.job, self.time(at)?);
+            runs.retain(|open| *open == run);
+            if runs.is_empty() {
+                return Err(format!("{run} is not open"));
+            }
+        }
+        for run in runs {
+            self.place.end_run(&run, end);
+        }
+        self.settle();
+        Ok(())
+    }
+
     fn halt(&mut self, frozen: bool) {
-        self.place.halts.retain(|halt| halt.frozen != frozen);
-        self.place.halts.push(Halt {
+        self.place.halt(Halt {
             frozen,
             from: self.place.now,
             until: None,
@@ -148,6 +156,7 @@ impl Script {
         let halt = halts.iter_mut().find(|halt| halt.frozen == frozen);
         let halt = halt.ok_or("nothing is halted")?;
         halt.until = Some(now);
+        self.place.pause_revision += u64::from(!frozen);
         halt.missed = match policy {
             [] => None,
             ["skip"] => Some(MisfirePolicy::Skip),

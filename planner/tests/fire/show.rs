@@ -1,6 +1,7 @@
 //! What a leader did, as text.
 
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::RunId;
 use gridloom_shared::schedule::record::{Behind, Decision, Record, Span, Why};
 
 use crate::world::Did;
@@ -12,6 +13,8 @@ pub(crate) fn did(did: &Did) -> String {
         Did::Opened(run) => format!("> open {run}"),
         Did::OpenedBefore(run) => format!("> open {run}: it was before"),
         Did::NotOpened(run) => format!("> open {run}: fails"),
+        Did::Paused(true) => "> pause".to_owned(),
+        Did::Paused(false) => "> pause: fails".to_owned(),
         Did::Cancelled(run) => format!("> cancel {run}"),
     }
 }
@@ -61,6 +64,10 @@ fn recorded(record: &Record) -> String {
             format!("{} {word} behind {}{cancelled}", time(*at), behind.run)
         }
         Decision::Passed { span, why } => format!("{} {word}{}", spanned(span), because(why)),
+        Decision::Halted { failures, runs } => {
+            let runs: Vec<_> = runs.iter().map(RunId::as_str).collect();
+            format!("{word}: {failures} failed in a row, {}", runs.join(", "))
+        }
         Decision::Ended { why, dropped } => {
             let dropped: Vec<_> = dropped.iter().copied().map(time).collect();
             match dropped.is_empty() {

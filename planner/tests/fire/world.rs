@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gridloom_planner::schedule::{Definition, Fires, Halt, Runs, World};
+use gridloom_planner::schedule::{Definition, Fires, Halt, Over, Runs, World};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
+use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::record::{Record, State};
 use gridloom_shared::schedule::{Plan, Spec};
 
@@ -18,6 +19,8 @@ pub(crate) struct Place {
     pub(crate) spec: Option<Spec>,
     pub(crate) since: UnixMs,
     pub(crate) halts: Vec<Halt>,
+    /// Of what stands where the job's own pause is written.
+    pub(crate) pause_revision: u64,
     pub(crate) runs: Runs,
     /// All that was recorded, in order.
     pub(crate) ledger: Vec<Record>,
@@ -46,6 +49,8 @@ pub(crate) enum Did {
     OpenedBefore(RunId),
     NotOpened(RunId),
     Cancelled(RunId),
+    /// The schedule has paused itself, or does not get to.
+    Paused(bool),
 }
 
 impl Place {
@@ -56,6 +61,7 @@ impl Place {
             spec: None,
             since: now,
             halts: Vec::new(),
+            pause_revision: 0,
             runs: Runs::default(),
             ledger: Vec::new(),
             opened: BTreeMap::new(),
@@ -81,11 +87,19 @@ impl Place {
         }
     }
 
-    pub(crate) fn end_run(&mut self, run: &RunId) {
+    pub(crate) fn end_run(&mut self, run: &RunId, end: EndState) {
         if self.runs.open.remove(run) {
-            self.runs.over.insert(run.clone());
-            self.runs.last_end = Some(self.now);
+            let (at, end) = (Some(self.now), Some(end));
+            self.runs.over.insert(run.clone(), Over { at, end });
+            self.runs.last_end = at;
         }
+    }
+
+    /// Writes a pause of the job, or of all.
+    pub(crate) fn halt(&mut self, halt: Halt) {
+        self.pause_revision += u64::from(!halt.frozen);
+        self.halts.retain(|there| there.frozen != halt.frozen);
+        self.halts.push(halt);
     }
 
     pub(crate) fn open_runs(&self) -> BTreeSet<RunId> {
@@ -103,6 +117,7 @@ impl Leader {
                 since: place.since,
             },
             halts: &place.halts,
+            pause_revision: place.pause_revision,
             runs: &place.runs,
         }
     }
@@ -128,6 +143,20 @@ impl Leader {
     /// Opens and cancels what the last record asks for.
     pub(crate) fn act(&self, place: &mut Place) -> Vec<Did> {
         let mut did = Vec::new();
+        if let Some(pausing) = self.fires.pausing(&self.world(place)) {
+            let halt = Halt {
+                frozen: false,
+                from: pausing.from,
+                until: None,
+                by: "schedule".to_owned(),
+                note: format!("{} runs failed", pausing.failures),
+                missed: None,
+            };
+            did.push(Did::Paused(place.openings_work));
+            if place.openings_work {
+                place.halt(halt);
+            }
+        }
         for run in self.fires.to_cancel(&self.world(place)) {
             did.push(Did::Cancelled(run));
         }

@@ -294,11 +294,6 @@ fn later(spec: &Spec) -> Vec<(&'static str, &'static str)> {
     let keys = [
         (named(&spec.only), "only", calendars),
         (named(&spec.except), "except", calendars),
-        (
-            spec.pause_after_failures.is_some(),
-            "pause_after_failures",
-            "is not carried out yet: leave it out",
-        ),
     ];
     let said = keys.into_iter().filter(|(said, ..)| *said);
     said.map(|(_, key, why)| (key, why)).collect()

@@ -45,6 +45,11 @@ pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(600);
 pub const FIRES_COUNTED_MAX: u64 = 10_000;
 /// Most fires of one schedule whose run is decided and not known to be open. Until it is, none is decided.
 pub const UNOPENED_MAX: usize = 64;
+/// Most runs of one schedule of which it is awaited how they end, to count those that fail in a row: of more at once the
+/// oldest are not counted.
+pub const AWAITED_MAX: usize = 256;
+/// Most failed runs that a schedule names that has paused itself.
+pub const FAILURES_NAMED_MAX: usize = 5;
 /// Longest name of a backfill, in bytes: the id of each of its runs has it.
 pub const BACKFILL_NAME_MAX: usize = 16;
 /// Most nominal times of one backfill: each is a run with a ledger of its own.

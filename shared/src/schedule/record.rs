@@ -57,6 +57,13 @@ pub enum Decision {
         /// Why not.
         why: Why,
     },
+    /// So many runs failed in a row that the schedule pauses itself. Of no nominal time.
+    Halted {
+        /// How many.
+        failures: u32,
+        /// The newest of them, the last one last.
+        runs: Vec<RunId>,
+    },
     /// No fires come any more.
     Ended {
         /// Why not.
@@ -182,6 +189,45 @@ pub struct State {
     /// Fires whose run is decided, and was not known to be open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unopened: Vec<Unopened>,
+    /// Fires of a schedule with `pause_after_failures`, of whose run it is not on record how it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaited: Vec<UnixMs>,
+    /// Runs that failed in a row.
+    #[serde(default, skip_serializing_if = "Failures::are_none")]
+    pub failures: Failures,
+    /// A pause of its own that is to be written, or was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pausing: Option<Pausing>,
+}
+
+/// Runs of a schedule that failed in a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// How many.
+    pub count: u32,
+    /// When the last of them ended.
+    pub last: UnixMs,
+    /// The nominal times of the newest, the last one last.
+    pub fires: Vec<UnixMs>,
+}
+
+impl Failures {
+    fn are_none(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// A pause that a schedule decided itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pausing {
+    /// Its first instant.
+    pub from: UnixMs,
+    /// What stood under its key then. Once something else does, it is written, or people have written something newer.
+    pub revision: u64,
+    /// How many runs had failed in a row.
+    pub failures: u32,
+    /// As [`Failures::fires`].
+    pub fires: Vec<UnixMs>,
 }
 
 /// A fire that waits for runs to be over.
@@ -256,6 +302,7 @@ impl Decision {
             Decision::Opened { .. } => "opened",
             Decision::Queued { .. } => "queued",
             Decision::Passed { why, .. } => why.word(),
+            Decision::Halted { .. } => "halted",
             Decision::Ended { .. } => "ended",
         }
     }
@@ -263,7 +310,7 @@ impl Decision {
     /// The nominal times that it is about, as intervals with both ends.
     pub fn spans(&self) -> Vec<Span> {
         match self {
-            Decision::Adopted | Decision::Confirmed => Vec::new(),
+            Decision::Adopted | Decision::Confirmed | Decision::Halted { .. } => Vec::new(),
             Decision::Opened { at, .. } | Decision::Queued { at, .. } => vec![Span::one(*at)],
             Decision::Passed { span, .. } => vec![*span],
             Decision::Ended { dropped, .. } => dropped.iter().copied().map(Span::one).collect(),

@@ -9,13 +9,11 @@ use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::plain::RequestError;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::command::{Answer, Command, Verb};
-use gridloom_shared::id::{JobName, Nonce, RunId, Term};
+use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::job::Priority;
-use gridloom_shared::ledger::record::{EndState, Opened, PlanRecord};
+use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::record::{Decision, Record, State};
 use gridloom_shared::schedule::{Plan, Spec};
-use gridloom_shared::submission::Unreadable;
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
@@ -23,13 +21,14 @@ use super::super::envoy::Envoy;
 use super::meter;
 use super::roll::Fact;
 use crate::alarms::Needs;
-use crate::lead::event::Event as LeadEvent;
-use crate::open::{self, OpenError, Opening};
-use crate::schedule::{Definition, Fires, Halt, Runs, World};
+use crate::open::OpenError;
+use crate::schedule::{Definition, Fires, Halt, Over, Runs, World};
 
 mod backfills;
 mod caught_up;
 mod defined;
+mod failures;
+mod runs;
 mod stopped;
 
 use backfills::Backfills;
@@ -61,7 +60,9 @@ pub(super) struct Job {
     runs: Runs,
     backfills: Backfills,
     /// What holds its fires back.
-    pub(super) halts: Vec<Halt>,
+    halts: Vec<Halt>,
+    /// What stands under the key of its own pause, and the revision of that.
+    pause: (u64, Option<Halt>),
     /// Runs that were told to end, for a fire that waits for that.
     cancelled: BTreeSet<RunId>,
     /// Why its fires wait, as it was told.
@@ -103,6 +104,7 @@ impl Job {
             runs: Runs::default(),
             backfills: Backfills::default(),
             halts: Vec::new(),
+            pause: (0, None),
             cancelled: BTreeSet::new(),
             trouble: None,
             aside: false,
@@ -193,15 +195,15 @@ impl Job {
         self.runs.open.remove(&run);
         self.cancelled.remove(&run);
         self.runs.last_end = self.runs.last_end.max(at);
-        let unopened = self
-            .fires
-            .state()
-            .into_iter()
-            .flat_map(|state| &state.unopened);
-        let known: BTreeSet<RunId> = unopened.map(|fire| fire.run.clone()).collect();
-        self.runs.over.retain(|run| known.contains(run));
+        let mut known = BTreeSet::new();
+        if let Some(state) = self.fires.state() {
+            known.extend(state.unopened.iter().map(|fire| fire.run.clone()));
+            let awaited = state.awaited.iter();
+            known.extend(awaited.map(|at| RunId::from_fire(&self.name, *at)));
+        }
+        self.runs.over.retain(|run, _| known.contains(run));
         if known.contains(&run) {
-            self.runs.over.insert(run);
+            self.runs.over.insert(run, Over { at, end });
         }
     }
 
@@ -283,6 +285,8 @@ impl Job {
     }
 
     async fn carry_out(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
+        self.pause_itself(envoy, term).await?;
+        self.find_ends(envoy, term).await?;
         self.cancel(envoy, term).await?;
         self.open(envoy, term).await
     }
@@ -305,6 +309,7 @@ impl Job {
             term,
             definition,
             halts: &self.halts,
+            pause_revision: self.pause.0,
             runs: &self.runs,
         })
     }
@@ -375,122 +380,5 @@ impl Job {
             let late = Duration::from_millis(record.at.0.saturating_sub(at.0));
             metrics::histogram!(names::FIRE_LATENESS).record(late.as_secs_f64());
         }
-    }
-
-    /// Opens the runs that were decided.
-    async fn open(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
-        let Some(world) = self.world(UnixMs::default(), term) else {
-            return Ok(());
-        };
-        for (at, run) in self.fires.to_open(&world) {
-            self.open_one(envoy, term, at, run).await?;
-        }
-        Ok(())
-    }
-
-    /// Opens the run of a nominal time, or finds out what became of it.
-    async fn open_one(
-        &mut self,
-        envoy: &Envoy,
-        term: Term,
-        at: UnixMs,
-        run: RunId,
-    ) -> Result<(), SettleError> {
-        let Defined::There(job, ..) = &self.defined else {
-            let why = "its job was deleted before it could be opened".to_owned();
-            return Ok(self.give_up(&envoy.broker, run, why).await?);
-        };
-        if envoy.doors.is_closed(&job.queue) {
-            return Err(SettleError::Full);
-        }
-        let opened = Opened {
-            nonce: Nonce::random(),
-            job: job.frozen(),
-            scheduled_at: at,
-            content: 0,
-            term,
-        };
-        let opening = open::open(&envoy.broker, run.clone(), opened);
-        match tokio::time::timeout(ANSWERED, opening).await?? {
-            Opening::New(new) => {
-                tracing::info!(%run, "opened");
-                self.is_open(run);
-                envoy.say(LeadEvent::Opened(new)).await;
-            }
-            Opening::Exists => self.find(&envoy.broker, run).await?,
-            Opening::Purged => self.over(run, None, None),
-            Opening::Refused(reason) => self.give_up(&envoy.broker, run, reason).await?,
-        }
-        Ok(())
-    }
-
-    /// A run that can never be opened. Why not is on record.
-    async fn give_up(
-        &mut self,
-        broker: &Broker,
-        run: RunId,
-        reason: String,
-    ) -> Result<(), AppendError> {
-        tracing::warn!(%run, reason, "refused");
-        let subjects = broker.subjects();
-        let reason = format!("run {run}: {reason}");
-        let record = Unreadable::new(&subjects.fires(&self.name), self.sequence, reason, b"");
-        let stored = broker.append_patiently(subjects.unreadable(), record.encode());
-        stored.await?;
-        self.over(run, None, None);
-        Ok(())
-    }
-
-    /// A run that an earlier leader has opened: whether it is over.
-    async fn find(&mut self, broker: &Broker, run: RunId) -> Result<(), ReadError> {
-        let subjects = broker.subjects();
-        let plan = subjects.plan_of_run_anywhere(&run);
-        let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
-        match last.map(|last| (last.at, wire::decode::<PlanRecord>(&last.payload))) {
-            Some((at, Ok(PlanRecord::Closed(closed)))) => {
-                self.over(run, Some(at), Some(closed.state))
-            }
-            Some((at, Ok(record))) if record.is_end() => self.over(run, Some(at), None),
-            Some(_) => {
-                self.is_open(run);
-            }
-            None => self.over(run, None, None),
-        }
-        Ok(())
-    }
-
-    /// Ends the runs that a fire does not wait for any longer.
-    async fn cancel(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
-        let Some(world) = self.world(UnixMs::default(), term) else {
-            return Ok(());
-        };
-        let runs = self.fires.to_cancel(&world);
-        self.end_runs(envoy, runs).await
-    }
-
-    /// Orders that runs end, each once.
-    async fn end_runs(&mut self, envoy: &Envoy, runs: Vec<RunId>) -> Result<(), SettleError> {
-        for run in runs {
-            if self.cancelled.contains(&run) {
-                continue;
-            }
-            tracing::info!(%run, "cancelled: a fire waits for that");
-            let command = Command {
-                request: Nonce::random().0,
-                verb: Verb::Cancel,
-                run: run.clone(),
-                slice: None,
-                page: None,
-                error_like: None,
-            };
-            let subject = envoy.broker.subjects().command(Verb::Cancel);
-            let order = wire::encode(&command);
-            let answer = envoy.broker.request(subject, order, ANSWERED).await?;
-            match wire::decode(&answer.payload) {
-                Ok(Answer::Done { .. } | Answer::Nothing { .. }) => self.cancelled.insert(run),
-                other => return Err(SettleError::Refused(format!("{other:?}"))),
-            };
-        }
-        Ok(())
     }
 }

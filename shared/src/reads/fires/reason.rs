@@ -81,6 +81,13 @@ pub enum Reason {
         /// The entry.
         calendar: String,
     },
+    /// So many runs failed in a row that it pauses itself.
+    Failures {
+        /// How many.
+        failures: u32,
+        /// The newest of them, the last one last.
+        runs: Vec<RunId>,
+    },
     /// The job has another schedule.
     Schedule,
     /// The schedule has no later time.
@@ -110,6 +117,10 @@ impl Reason {
                 cancels: behind.cancelled,
             },
             Decision::Passed { why, .. } => Reason::passed(why),
+            Decision::Halted { failures, runs } => Reason::Failures {
+                failures: *failures,
+                runs: runs.clone(),
+            },
             Decision::Ended { why, .. } => match why {
                 End::Over => Reason::Over,
                 End::MaxFires => Reason::MaxFires,
@@ -177,6 +188,13 @@ pub(super) fn words(record: &Record, begins: bool, opens_at: Option<UnixMs>) -> 
             behind.run
         ),
         Decision::Passed { why, .. } => passed(why),
+        Decision::Halted { failures, runs } => {
+            let runs: Vec<&str> = runs.iter().map(RunId::as_str).collect();
+            let runs = runs.join(", ");
+            format!(
+                "{failures} of its runs failed in a row, as many as pause_after_failures says, at last {runs}: it is paused until it is resumed"
+            )
+        }
         Decision::Ended { why, dropped } => {
             let dropped = match dropped.len() {
                 0 => "",

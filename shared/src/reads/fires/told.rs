@@ -22,7 +22,7 @@ pub struct Told {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
     /// One word of a closed set: opened, queued, skipped, expired, coalesced, paused, frozen, excluded,
-    /// cancelled_previous, adopted, ended.
+    /// cancelled_previous, adopted, halted, ended.
     pub decision: &'static str,
     /// The run that was opened.
     #[serde(skip_serializing_if = "Option::is_none")]

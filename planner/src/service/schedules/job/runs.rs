@@ -1,0 +1,138 @@
+//! What one job's decisions ask for: runs that are to be opened, and such that are to end.
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::command::{Answer, Command, Verb};
+use gridloom_shared::id::{Nonce, RunId, Term};
+use gridloom_shared::ledger::record::{Opened, PlanRecord};
+use gridloom_shared::submission::Unreadable;
+use gridloom_shared::wire;
+
+use super::super::super::envoy::Envoy;
+use super::{ANSWERED, Defined, Job, SettleError};
+use crate::lead::event::Event as LeadEvent;
+use crate::open::{self, Opening};
+
+impl Job {
+    /// Opens the runs that were decided.
+    pub(super) async fn open(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
+        let Some(world) = self.world(UnixMs::default(), term) else {
+            return Ok(());
+        };
+        for (at, run) in self.fires.to_open(&world) {
+            self.open_one(envoy, term, at, run).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the run of a nominal time, or finds out what became of it.
+    pub(super) async fn open_one(
+        &mut self,
+        envoy: &Envoy,
+        term: Term,
+        at: UnixMs,
+        run: RunId,
+    ) -> Result<(), SettleError> {
+        let Defined::There(job, ..) = &self.defined else {
+            let why = "its job was deleted before it could be opened".to_owned();
+            return Ok(self.give_up(&envoy.broker, run, why).await?);
+        };
+        if envoy.doors.is_closed(&job.queue) {
+            return Err(SettleError::Full);
+        }
+        let opened = Opened {
+            nonce: Nonce::random(),
+            job: job.frozen(),
+            scheduled_at: at,
+            content: 0,
+            term,
+        };
+        let opening = open::open(&envoy.broker, run.clone(), opened);
+        match tokio::time::timeout(ANSWERED, opening).await?? {
+            Opening::New(new) => {
+                tracing::info!(%run, "opened");
+                self.is_open(run);
+                envoy.say(LeadEvent::Opened(new)).await;
+            }
+            Opening::Exists => self.find(&envoy.broker, run).await?,
+            Opening::Purged => self.over(run, None, None),
+            Opening::Refused(reason) => self.give_up(&envoy.broker, run, reason).await?,
+        }
+        Ok(())
+    }
+
+    /// A run that can never be opened. Why not is on record.
+    async fn give_up(
+        &mut self,
+        broker: &Broker,
+        run: RunId,
+        reason: String,
+    ) -> Result<(), AppendError> {
+        tracing::warn!(%run, reason, "refused");
+        let subjects = broker.subjects();
+        let reason = format!("run {run}: {reason}");
+        let record = Unreadable::new(&subjects.fires(&self.name), self.sequence, reason, b"");
+        let stored = broker.append_patiently(subjects.unreadable(), record.encode());
+        stored.await?;
+        self.over(run, None, None);
+        Ok(())
+    }
+
+    /// A run that an earlier leader has opened: whether it is over.
+    pub(super) async fn find(&mut self, broker: &Broker, run: RunId) -> Result<(), ReadError> {
+        let subjects = broker.subjects();
+        let plan = subjects.plan_of_run_anywhere(&run);
+        let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
+        match last.map(|last| (last.at, wire::decode::<PlanRecord>(&last.payload))) {
+            Some((at, Ok(PlanRecord::Closed(closed)))) => {
+                self.over(run, Some(at), Some(closed.state))
+            }
+            Some((at, Ok(record))) if record.is_end() => self.over(run, Some(at), None),
+            Some(_) => {
+                self.is_open(run);
+            }
+            None => self.over(run, None, None),
+        }
+        Ok(())
+    }
+
+    /// Ends the runs that a fire does not wait for any longer.
+    pub(super) async fn cancel(&mut self, envoy: &Envoy, term: Term) -> Result<(), SettleError> {
+        let Some(world) = self.world(UnixMs::default(), term) else {
+            return Ok(());
+        };
+        let runs = self.fires.to_cancel(&world);
+        self.end_runs(envoy, runs).await
+    }
+
+    /// Orders that runs end, each once.
+    pub(super) async fn end_runs(
+        &mut self,
+        envoy: &Envoy,
+        runs: Vec<RunId>,
+    ) -> Result<(), SettleError> {
+        for run in runs {
+            if self.cancelled.contains(&run) {
+                continue;
+            }
+            tracing::info!(%run, "cancelled: a fire waits for that");
+            let command = Command {
+                request: Nonce::random().0,
+                verb: Verb::Cancel,
+                run: run.clone(),
+                slice: None,
+                page: None,
+                error_like: None,
+            };
+            let subject = envoy.broker.subjects().command(Verb::Cancel);
+            let order = wire::encode(&command);
+            let answer = envoy.broker.request(subject, order, ANSWERED).await?;
+            match wire::decode(&answer.payload) {
+                Ok(Answer::Done { .. } | Answer::Nothing { .. }) => self.cancelled.insert(run),
+                other => return Err(SettleError::Refused(format!("{other:?}"))),
+            };
+        }
+        Ok(())
+    }
+}
