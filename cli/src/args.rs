@@ -426,6 +426,9 @@ pub struct RunArgs {
     /// A request id: the same one never makes a second run [default: a random one]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// While another run of the job is open [default: allow]
+    #[arg(long, value_name = "POLICY")]
+    pub overlap: Option<Overlap>,
     /// Stay until the run is over; the exit code tells how it ended
     #[arg(long)]
     pub wait: bool,

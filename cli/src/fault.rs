@@ -69,7 +69,9 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<reads::RunError>() {
         return match error {
-            reads::RunError::Absent { .. } | reads::RunError::Purged { .. } => Some(MISUSE),
+            reads::RunError::Absent { .. }
+            | reads::RunError::Waiting { .. }
+            | reads::RunError::Purged { .. } => Some(MISUSE),
             reads::RunError::Headless { .. } | reads::RunError::Lost { .. } => None,
             reads::RunError::Read(error) => code_of_cause(error),
             reads::RunError::Api(error) => code_of_cause(error),

@@ -9,7 +9,7 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
 use gridloom_shared::wire;
 
-const CONFLICT: &str = "conflict: this request id was used before with other params or another grid: choose another id";
+pub(crate) const CONFLICT: &str = "conflict: this request id was used before with other params or another grid: choose another id";
 
 /// A run that was just opened.
 #[derive(Debug)]
@@ -103,18 +103,34 @@ pub(crate) async fn open(
             Earlier::Opened(sequence, first) if first.nonce == nonce => {
                 return Ok(Opening::new(run, sequence, record));
             }
-            Earlier::Opened(_, first) if first.content == content => return Ok(Opening::Exists),
-            Earlier::Opened(..) => return Ok(Opening::Refused(CONFLICT.into())),
-            Earlier::Purged(was) if was.is_some_and(|was| was != content) => {
-                return Ok(Opening::Refused(CONFLICT.into()));
-            }
-            Earlier::Purged(_) => return Ok(Opening::Purged),
-            Earlier::Nonsense(sequence) => {
-                return Ok(Opening::Refused(format!(
-                    "the ledger of run {run} does not begin as one (record {sequence}): choose another id"
-                )));
-            }
+            earlier => return Ok(found(&run, &earlier, content)),
         }
+    }
+}
+
+/// What stands under an id, of whoever asks for it with that content. `None`: nothing that counts.
+pub(crate) async fn there(
+    broker: &Broker,
+    run: &RunId,
+    content: u64,
+) -> Result<Option<Opening>, ReadError> {
+    Ok(match find(broker, run).await? {
+        Earlier::Free(_) => None,
+        earlier => Some(found(run, &earlier, content)),
+    })
+}
+
+fn found(run: &RunId, earlier: &Earlier, content: u64) -> Opening {
+    match earlier {
+        Earlier::Opened(_, first) if first.content != content => Opening::Refused(CONFLICT.into()),
+        Earlier::Free(_) | Earlier::Opened(..) => Opening::Exists,
+        Earlier::Purged(was) if was.is_some_and(|was| was != content) => {
+            Opening::Refused(CONFLICT.into())
+        }
+        Earlier::Purged(_) => Opening::Purged,
+        Earlier::Nonsense(sequence) => Opening::Refused(format!(
+            "the ledger of run {run} does not begin as one (record {sequence}): choose another id"
+        )),
     }
 }
 

@@ -4,6 +4,7 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | `due` | which fire is next, and whether it was missed, held back or taken out |
+//! | `asked` | what becomes of a run that people ask for while others are open |
 //! | `overlap` | what becomes of one that is on time while earlier runs are open |
 //! | `missed` | which of many missed ones are made up for |
 //! | `failures` | when so many runs failed in a row that it pauses itself |
@@ -18,7 +19,8 @@
 //! |------------------|------------------|
 //! | the job has its first schedule | adopted; fires count from when it was applied |
 //! | so many of its runs failed in a row as it bears | halted: it pauses itself |
-//! | a fire waits and nothing is open | opened |
+//! | a fire or a run by hand waits and nothing is open | opened, the one that waited longer |
+//! | somebody asks for a run with an overlap policy | what that says |
 //! | the opening of a nominal time has come, inside a pause or freeze that is over | what the resume says of those |
 //! | ... it lies back further than the grace | what the misfire policy says |
 //! | ... a calendar takes it out | excluded |
@@ -39,6 +41,7 @@ use gridloom_shared::limits::{CONFIRMED_WITHIN, UNOPENED_MAX};
 use gridloom_shared::schedule::record::{Decision, Pausing, Record, State, Unopened};
 use gridloom_shared::schedule::{Nominal, Plan};
 
+mod asked;
 pub mod backfill;
 mod change;
 mod due;
@@ -48,7 +51,7 @@ mod overlap;
 mod watch;
 pub mod world;
 
-pub use world::{Definition, Halt, Over, Runs, World};
+pub use world::{Definition, Halt, Over, Runs, Wish, World};
 
 /// A job's fires: what was recorded last, and what its schedule means.
 #[derive(Clone, Debug)]
@@ -91,7 +94,10 @@ impl Fires {
     /// The record that is to be appended next, if any. Nothing changes until [`Fires::recorded`].
     pub fn decide(&self, world: &World) -> Option<Record> {
         let (decision, mut state) = match &self.state {
-            None => change::first(world)?,
+            None => match change::first(world) {
+                Some(first) => first,
+                None => asked::answer(self, &asked::blank(world), world)?,
+            },
             Some(state) => match failures::counted(self, state, world) {
                 None => self.step(state, world)?,
                 Some(state) => self.step(&state, world)?,
@@ -101,7 +107,12 @@ impl Fires {
             .pausing
             .take_if(|pausing| pausing.revision != world.pause_revision);
         state.last_end = state.last_end.max(world.runs.last_end);
-        state.unopened.retain(|fire| !world.runs.knows(&fire.run));
+        let settled = |run: &RunId| !world.wishes_for(run);
+        let open = |fire: &Unopened| world.runs.knows(&fire.run) && settled(&fire.run);
+        state.unopened.retain(|fire| !open(fire));
+        state
+            .asked
+            .retain(|asked| asked.refused.is_none() || !settled(&asked.run));
         Some(Record {
             at: world.now,
             term: world.term,
@@ -119,11 +130,19 @@ impl Fires {
             return Some(step);
         }
         let halted = is_halted(state, world);
+        let by_hand = asked::freed(self, state, world, halted);
+        if by_hand.is_some() {
+            return by_hand;
+        }
         if !halted {
             let free = overlap::freed(self, state, world);
             if free.is_some() {
                 return free;
             }
+        }
+        let by_hand = asked::answer(self, state, world);
+        if by_hand.is_some() {
+            return by_hand;
         }
         let fire = match (changed, halted) {
             (false, true) => None,
@@ -142,7 +161,11 @@ impl Fires {
     /// opens it again, and the ledger remembers an id only for so long.
     fn confirm(&self, state: &State, world: &World) -> Option<Step> {
         let mut unopened = state.unopened.iter();
-        let known = unopened.any(|fire| world.runs.knows(&fire.run));
+        let open = |run: &RunId| world.runs.knows(run) && !world.wishes_for(run);
+        let known = unopened.any(|fire| open(&fire.run));
+        let mut asked = state.asked.iter();
+        let told = asked.any(|asked| asked.refused.is_some() && !world.wishes_for(&asked.run));
+        let known = known || told;
         let awaited = self.state.as_ref().map_or(0, |state| state.awaited.len());
         let known = known || state.awaited.len() < awaited;
         // Counted from the end of a run, which is to be on record.
@@ -199,7 +222,8 @@ impl Fires {
     /// The runs that are to be cancelled, as a fire waits for that.
     pub fn to_cancel(&self, world: &World) -> Vec<RunId> {
         let mut queued = self.state.iter().flat_map(|state| &state.queued);
-        if queued.any(|fire| fire.behind.cancelled) {
+        let by_hand = self.state.as_ref().is_some_and(asked::cancels);
+        if by_hand || queued.any(|fire| fire.behind.cancelled) {
             world.runs.open.iter().cloned().collect()
         } else {
             Vec::new()

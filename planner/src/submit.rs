@@ -2,20 +2,23 @@
 //! message is acknowledged, so nothing is lost and nothing is redelivered for ever.
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::chain;
 use gridloom_shared::id::{JobName, Nonce, QueueName, RunId, Term};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::record::Opened;
-use gridloom_shared::submission::{Submission, Unreadable};
+use gridloom_shared::submission::answer::REPLY;
+use gridloom_shared::submission::{ByHand, Kept, Submission, Unreadable};
 use gridloom_shared::wire;
 
-use crate::open::{NewRun, OpenError, Opening, open};
+use crate::open::{CONFLICT, NewRun, OpenError, Opening, open, there};
 
 mod reply;
 
 pub use reply::tell;
+pub(crate) use reply::tell_kept;
 
 /// What came of a message.
 #[derive(Debug)]
@@ -26,6 +29,10 @@ pub enum Receipt {
     Exists(RunId),
     /// The run existed, is over and was purged: the same request was made before.
     Purged(RunId),
+    /// It has an overlap policy and is kept: whoever keeps the schedules answers it.
+    Kept(RunId),
+    /// The same request was made before, and is kept still.
+    Waits(RunId),
     /// The message is on record as unreadable, with this reason.
     Refused(String),
     /// Nothing yet: its queue takes no new runs for now.
@@ -41,6 +48,9 @@ pub enum SubmitError {
     /// Reading failed.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// It could not be kept.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The run could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -58,14 +68,12 @@ pub async fn answer(
     let subject = delivery.subject.as_str();
     let outcome = match understand(broker, delivery).await? {
         Ok(understood) if is_full(&understood.opened.job.queue) => return Ok(Receipt::Later),
-        Ok(Understood { run, opened }) => {
+        Ok(understood) if understood.overlap != ByHand::Allow => {
+            keep(broker, delivery, understood).await?
+        }
+        Ok(Understood { run, opened, .. }) => {
             let opened = Opened { term, ..opened };
-            match open(broker, run.clone(), opened).await? {
-                Opening::New(new) => Ok(Receipt::Opened(new)),
-                Opening::Exists => Ok(Receipt::Exists(run)),
-                Opening::Purged => Ok(Receipt::Purged(run)),
-                Opening::Refused(reason) => Err(reason),
-            }
+            receipt(run.clone(), open(broker, run, opened).await?)
         }
         Err(reason) => Err(reason),
     };
@@ -86,9 +94,75 @@ pub async fn answer(
     }
 }
 
+fn receipt(run: RunId, opening: Opening) -> Result<Receipt, String> {
+    match opening {
+        Opening::New(new) => Ok(Receipt::Opened(new)),
+        Opening::Exists => Ok(Receipt::Exists(run)),
+        Opening::Purged => Ok(Receipt::Purged(run)),
+        Opening::Refused(reason) => Err(reason),
+    }
+}
+
+/// Keeps a message until it is known what becomes of it beside other runs.
+async fn keep(
+    broker: &Broker,
+    delivery: &Delivery,
+    understood: Understood,
+) -> Result<Result<Receipt, String>, SubmitError> {
+    let Understood {
+        run,
+        opened,
+        overlap,
+    } = understood;
+    if let Some(there) = there(broker, &run, opened.content).await? {
+        return Ok(receipt(run, there));
+    }
+    let header = |name: &str| {
+        let headers = delivery.headers.as_ref()?;
+        Some(headers.get(name)?.as_str().to_owned())
+    };
+    let kept = Kept {
+        run: run.clone(),
+        overlap,
+        content: opened.content,
+        subject: delivery.subject.to_string(),
+        sequence: delivery.stream_seq,
+        at: delivery.stored_at,
+        content_type: header("Content-Type"),
+        body: delivery.payload.clone(),
+        reply: header(REPLY),
+    };
+    let (bytes, most) = (wire::encode(&kept), broker.max_record());
+    if bytes.len() > most {
+        return Ok(Err(format!(
+            "with an overlap policy the message has {} bytes, and {most} are the most: make params smaller",
+            bytes.len()
+        )));
+    }
+    let key = broker.subjects().asked_key(&run);
+    match broker.state().create(&key, bytes).await {
+        Ok(_) => {}
+        Err(error) if error.is_conflict() => {
+            let place = broker.state().place_of(&key).await?;
+            let there = place.value().map(|value| wire::decode::<Kept>(value));
+            // It is gone by now where it was answered meanwhile: delivered again, that is seen.
+            return Ok(match there.ok_or(error)? {
+                Ok(there) if there.content != kept.content => Err(CONFLICT.to_owned()),
+                // It is this one, whose taker died.
+                Ok(there) if there.sequence == kept.sequence => Ok(Receipt::Kept(run)),
+                Ok(_) => Ok(Receipt::Waits(run)),
+                Err(_) => Err(CONFLICT.to_owned()),
+            });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Ok(Receipt::Kept(run)))
+}
+
 /// What a message asks for.
 struct Understood {
     run: RunId,
+    overlap: ByHand,
     /// The run's first record, if it becomes one; its term is the caller's to fill in.
     opened: Opened,
 }
@@ -144,5 +218,10 @@ async fn understand(
         content: submission.content(),
         term: Term(0),
     };
-    Ok(Ok(Understood { run, opened }))
+    let overlap = submission.overlap;
+    Ok(Ok(Understood {
+        run,
+        overlap,
+        opened,
+    }))
 }

@@ -9,6 +9,7 @@
 //! | `at TIME` | it is that late; the leader decides until there is nothing to decide |
 //! | `over`, `fail`, `cancelled` | all open runs of the job end, and how; `over NOMINAL`, `fail NOMINAL`: that one |
 //! | `run` | a run by hand is opened |
+//! | `ask POLICY` | a run by hand is asked for, with that overlap policy: `nightly_s_1` and so on |
 //! | `pause`, `freeze`, `resume [POLICY]`, `thaw` | of the job, of all jobs |
 //! | `openings fail`, `openings work` | whether the leader gets to open runs, and to write a pause of its own |
 //! | `leader away`, `leader back` | whether there is one; who is back knows the ledger alone |
@@ -106,6 +107,8 @@ scripts! {
     zones_changed;
     one:
     after_the_last_run
+    asked_for_by_hand
+    asked_for_of_a_job_without_a_schedule
     applied_with_a_clock_that_was_ahead
     at_times
     deleted_while_nobody_led

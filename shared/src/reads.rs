@@ -37,6 +37,7 @@ use crate::broker::topology::TopologyError;
 #[cfg(feature = "runs")]
 use crate::chain;
 use crate::id::{Namespace, RunId};
+use crate::submission::ByHand;
 
 #[cfg(feature = "schedules")]
 pub mod alarms;
@@ -107,6 +108,17 @@ pub enum RunError {
         /// What was asked for.
         run: RunId,
     },
+    /// It was asked for, and is not open yet.
+    #[error(
+        "run {run} is not open yet: it waits until other runs of its job are over (overlap = {})",
+        .overlap.as_str()
+    )]
+    Waiting {
+        /// What was asked for.
+        run: RunId,
+        /// Its overlap policy.
+        overlap: ByHand,
+    },
     /// It was open, and its records are not there any more.
     #[error("run {run} is lost: {how}")]
     Lost {
@@ -130,6 +142,7 @@ impl RunError {
             RunError::Absent { .. }
             | RunError::Purged { .. }
             | RunError::Headless { .. }
+            | RunError::Waiting { .. }
             | RunError::Lost { .. } => true,
             RunError::Read(_) | RunError::Api(_) => false,
         }
@@ -140,6 +153,7 @@ impl RunError {
         match self {
             RunError::Absent { .. } | RunError::Purged { .. } => true,
             RunError::Headless { .. }
+            | RunError::Waiting { .. }
             | RunError::Lost { .. }
             | RunError::Read(_)
             | RunError::Api(_) => false,

@@ -13,7 +13,6 @@
 //! | [`fired`] | which nominal time a run is of |
 //! | `warnings` | what may well be said and is seldom meant |
 //! | [`pause`] | that nothing fires for a while |
-//! | [`by_hand`] | what becomes of a run that people ask for while another is open |
 //! | [`backfill`] | nominal times that are run again |
 //! | [`record`] | what is written about fires, and what the next decisions follow from |
 //!
@@ -21,7 +20,6 @@
 
 pub mod at;
 pub mod backfill;
-pub mod by_hand;
 pub mod calendar;
 pub mod cron;
 pub mod dates;
@@ -43,9 +41,9 @@ use jiff::civil::DateTime;
 use crate::clock::UnixMs;
 use crate::limits::CRON_LIST_MAX;
 
+pub use crate::submission::ByHand;
 pub use at::At;
 pub use backfill::{Backfill, BackfillName};
-pub use by_hand::ByHand;
 pub use calendar::Calendar;
 pub use cron::{Cron, CronError, Dialect};
 pub use dates::{Dates, DatesError, YearDay};

@@ -20,6 +20,8 @@ mod audits;
 mod backfills;
 #[path = "scenarios/blocks.rs"]
 mod blocks;
+#[path = "scenarios/by_hand.rs"]
+mod by_hand;
 #[path = "scenarios/clock.rs"]
 mod clock;
 #[path = "scenarios/cluster.rs"]

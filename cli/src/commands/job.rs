@@ -195,6 +195,7 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
             None => output.document(&document),
         });
     stopped::tell(context, &broker, name).await?;
+    clock::tell_waiting(context, &broker, name).await?;
     backfill::tell(context, &broker, name).await?;
     late::tell(context, &broker, name).await;
     pause::tell(context, &broker, Some(name)).await

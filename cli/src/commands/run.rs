@@ -11,8 +11,8 @@ use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::submission::Submission;
 use gridloom_shared::submission::answer::{Outcome, Reply};
+use gridloom_shared::submission::{ByHand, Submission};
 use serde_json::{Map, Value};
 
 use super::installation;
@@ -40,6 +40,10 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         let given = params(&spec, &flags.params).map_err(Misuse::error)?;
         body.insert("params".to_owned(), Value::Object(given));
     }
+    if let Some(overlap) = flags.overlap {
+        let overlap = ByHand::from(overlap).as_str();
+        body.insert("overlap".to_owned(), Value::from(overlap));
+    }
     let body = serde_json::to_vec(&body)?;
     let submission =
         Submission::parse(&body, None).map_err(|error| Misuse::error(chain(&error).to_string()))?;
@@ -56,7 +60,9 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         .await
         .map_err(|error| unsubmitted(error, &id))?;
     let answer = tokio::time::timeout(ANSWER, answered(&mut answers)).await;
-    let outcome = accepted(answer.ok().flatten())?;
+    let answer = answer.ok().flatten();
+    let behind = answer.as_ref().and_then(|answer| answer.behind.clone());
+    let outcome = accepted(answer)?;
     if flags.wait {
         begin(context, &run, outcome)?;
         let submitted = wait::Submitted {
@@ -72,9 +78,18 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         None => installation::nobody_leads(&broker).await,
     };
     let receipt = serde_json::json!({
-        "run": run, "job": flags.job, "id": id, "sequence": sequence, "answer": outcome,
+        "run": run, "job": flags.job, "id": id, "sequence": sequence, "answer": outcome, "behind": behind,
     });
-    let (said, more) = told(&run, outcome, &nobody);
+    let (said, more) = match (outcome, behind) {
+        (Some(Outcome::Queued), behind) => (
+            match behind {
+                Some(behind) => format!("run {run} waits until run {behind} is over"),
+                None => format!("run {run} waits: the same --id was submitted before"),
+            },
+            format!("what becomes of it: gridloom job fires {}", flags.job),
+        ),
+        _ => told(&run, outcome, &nobody),
+    };
     context.output.show(&receipt, |output| {
         output.say(said);
         output.note(more);
@@ -89,7 +104,7 @@ fn begin(context: &Context, run: &RunId, outcome: Option<Outcome>) -> anyhow::Re
         Some(Outcome::Exists) => output.note(format!("{}; waiting for its end", exists(run))),
         Some(Outcome::Purged) => return Err(wait::purged(run)),
         _ if output.is_json() => {}
-        Some(Outcome::Opened | Outcome::Refused) | None => {
+        Some(Outcome::Opened | Outcome::Refused | Outcome::Queued) | None => {
             output.say(format!("submitted run {run}"));
         }
     }
@@ -111,7 +126,7 @@ fn told(run: &RunId, outcome: Option<Outcome>, nobody: &str) -> (String, String)
             format!("run {run} is over and was purged: the same --id was submitted before"),
             "nothing new was started; take another --id for a new run".to_owned(),
         ),
-        Some(Outcome::Refused) | None => (
+        Some(Outcome::Refused | Outcome::Queued) | None => (
             format!("submitted run {run}"),
             format!("the submission is not taken yet: {nobody}"),
         ),

@@ -7,24 +7,14 @@ use gridloom_shared::schedule::Nominal;
 use gridloom_shared::schedule::record::{Carried, Decision, End, Failures, State};
 
 use super::world::World;
-use super::{Fires, Step, due};
+use super::{Fires, Step, asked, due};
 
 /// The first schedule of a job.
 pub(super) fn first(world: &World) -> Option<Step> {
-    let since = world.since();
     let state = State {
         spec: Some(world.definition.spec?.clone()),
-        anchor: since,
-        cursor: since,
-        last_end: None,
-        accepted: 0,
         ended: false,
-        queued: Vec::new(),
-        carried: Vec::new(),
-        unopened: Vec::new(),
-        awaited: Vec::new(),
-        failures: Failures::default(),
-        pausing: None,
+        ..asked::blank(world)
     };
     Some((Decision::Adopted, state))
 }

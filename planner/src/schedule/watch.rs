@@ -25,7 +25,7 @@ fn fire(fires: &Fires, world: &World) -> Option<Need> {
     let state = fires.state()?;
     world.definition.spec?;
     if world.halted().is_none()
-        && let Some(first) = unopened(state, world).next()
+        && let Some(first) = unopened(state, world).find(|fire| nominal_of(&fire.run).is_some())
     {
         return Some(Need {
             scheduled_at: first.at,
@@ -119,6 +119,7 @@ mod tests {
             awaited: Vec::new(),
             failures: Failures::default(),
             pausing: None,
+            asked: Vec::new(),
         };
         Stage {
             spec,
@@ -143,6 +144,7 @@ mod tests {
                 halts: &self.halts,
                 pause_revision: 0,
                 runs: &self.runs,
+                wishes: &[],
             };
             Fires::new(job(), Some(self.state.clone()), Some(plan)).needs(&world)
         }

@@ -6,7 +6,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::record::{State, Why};
-use gridloom_shared::schedule::{MisfirePolicy, Spec};
+use gridloom_shared::schedule::{ByHand, MisfirePolicy, Spec};
 
 /// The situation of a job.
 #[derive(Clone, Debug)]
@@ -23,6 +23,17 @@ pub struct World<'a> {
     pub pause_revision: u64,
     /// Its runs.
     pub runs: &'a Runs,
+    /// Runs that people ask for with an overlap policy, in the order in which they came.
+    pub wishes: &'a [Wish],
+}
+
+/// A run that somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The run.
+    pub run: RunId,
+    /// What becomes of it while another is open.
+    pub overlap: ByHand,
 }
 
 /// What the jobs bucket has of a job.
@@ -95,6 +106,11 @@ impl Halt {
 }
 
 impl World<'_> {
+    /// Whether the wish for a run stands there still.
+    pub fn wishes_for(&self, run: &RunId) -> bool {
+        self.wishes.iter().any(|wish| wish.run == *run)
+    }
+
     /// Whether the definition has another schedule than the state.
     pub fn changes(&self, state: &State) -> bool {
         state.spec.as_ref() != self.definition.spec

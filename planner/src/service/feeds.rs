@@ -243,6 +243,14 @@ async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
             tracing::info!(%run, "submitted again: it is over and was purged");
             "repeated"
         }
+        Ok(Receipt::Kept(run)) => {
+            tracing::info!(%run, "kept until it is known what becomes of it beside other runs");
+            "kept"
+        }
+        Ok(Receipt::Waits(run)) => {
+            tracing::info!(%run, "submitted again: it waits");
+            "repeated"
+        }
         Ok(Receipt::Later) => {
             let handed = envoy.broker.nak_for(&delivery.reply, delivery.epoch, LATER);
             if let Err(error) = handed.await {

@@ -169,8 +169,7 @@ struct Table {
     unread: BTreeSet<JobName>,
     /// Of all jobs.
     freeze: Option<Halt>,
-    /// Of single jobs.
-    /// Each with the revision of what stands there; `None`: no pause.
+    /// Of single jobs, each with the revision of what stands there; `None`: no pause.
     pauses: HashMap<JobName, (u64, Option<Halt>)>,
     /// Who is told what is to be watched.
     watch: Watch,
@@ -297,6 +296,14 @@ impl Table {
                 self.desk.sit(name.clone(), self.job(&name));
             }
             self.tell(&name, move |job| job.ask(backfill, &entry));
+        } else if let Some(run) = self.envoy.broker.subjects().parse_asked_key(&entry.key)
+            && let Ok(name) = JobName::new(run.job())
+        {
+            if !self.desk.knows(&name) {
+                self.unread.insert(name.clone());
+                self.desk.sit(name.clone(), self.job(&name));
+            }
+            self.tell(&name, move |job| job.wish(&run, &entry));
         }
         Ok(())
     }

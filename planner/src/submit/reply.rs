@@ -4,7 +4,8 @@
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::chain;
-use gridloom_shared::id::JobName;
+use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::submission::Kept;
 use gridloom_shared::submission::answer::{Outcome, REPLY, Reply};
 
 use super::Receipt;
@@ -41,7 +42,8 @@ pub async fn tell(broker: &Broker, delivery: &Delivery, receipt: &Receipt) {
         Receipt::Exists(run) => (Outcome::Exists, Some(run.clone()), None),
         Receipt::Purged(run) => (Outcome::Purged, Some(run.clone()), None),
         Receipt::Refused(reason) => (Outcome::Refused, None, Some(reason.clone())),
-        Receipt::Later => return,
+        Receipt::Waits(run) => (Outcome::Queued, Some(run.clone()), None),
+        Receipt::Kept(_) | Receipt::Later => return,
     };
     let job = broker.subjects().parse_submit(&delivery.subject);
     let answer = Reply {
@@ -49,9 +51,36 @@ pub async fn tell(broker: &Broker, delivery: &Delivery, receipt: &Receipt) {
         run,
         job: job.and_then(|name| JobName::new(name).ok()),
         reason,
+        behind: None,
         sequence: delivery.stream_seq,
     };
-    if let Err(error) = broker.publish(place.to_owned(), answer.encode()).await {
+    publish(broker, place.to_owned(), &answer).await;
+}
+
+/// The same for a request that was kept.
+pub(crate) async fn tell_kept(
+    broker: &Broker,
+    kept: &Kept,
+    answer: Outcome,
+    reason: Option<String>,
+    behind: Option<RunId>,
+) {
+    let Some(place) = kept.reply.clone() else {
+        return;
+    };
+    let answer = Reply {
+        answer,
+        run: Some(kept.run.clone()).filter(|_| answer != Outcome::Refused),
+        job: JobName::new(kept.run.job()).ok(),
+        reason,
+        behind,
+        sequence: kept.sequence,
+    };
+    publish(broker, place, &answer).await;
+}
+
+async fn publish(broker: &Broker, place: String, answer: &Reply) {
+    if let Err(error) = broker.publish(place, answer.encode()).await {
         tracing::debug!(error = %chain(&error), "failed to tell a submitter");
     }
 }

@@ -4,13 +4,13 @@
 //! - a nominal time has at most one run, and a run at most one opening with success,
 //! - between the records of one schedule no nominal time is left without an answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::Plan;
-use gridloom_shared::schedule::record::{Decision, Record, State};
+use gridloom_shared::schedule::record::{Answer, Decision, Record, State};
 
 use crate::show::time;
 use crate::world::Place;
@@ -26,6 +26,18 @@ pub(crate) fn breach(place: &Place) -> Option<String> {
         .or_else(|| runs.map(|(run, times)| format!("{run} was opened {times} times")))
         .or_else(|| unanswered(place))
         .or_else(|| place.ledger.iter().find_map(|record| hasty(place, record)))
+        .or_else(|| told_twice(&place.ledger))
+}
+
+/// A run by hand with two final answers.
+fn told_twice(ledger: &[Record]) -> Option<String> {
+    let finals = ledger.iter().filter_map(|record| match &record.decision {
+        Decision::Asked { run, answer } if !matches!(answer, Answer::Queued { .. }) => Some(run),
+        _ => None,
+    });
+    let mut answered = BTreeSet::new();
+    let twice = finals.filter(|run| !answered.insert(*run)).next();
+    twice.map(|run| format!("{run} has a second answer"))
 }
 
 /// A schedule that has paused itself for a run that did not fail, or for one run twice.

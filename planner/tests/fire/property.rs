@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use gridloom_planner::schedule::Halt;
+use gridloom_planner::schedule::{Halt, Wish};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
-use gridloom_shared::schedule::record::Decision;
-use gridloom_shared::schedule::{MisfirePolicy, Spec};
+use gridloom_shared::schedule::record::{Answer, Decision};
+use gridloom_shared::schedule::{ByHand, MisfirePolicy, Spec};
 use proptest::prelude::*;
 
 use crate::check;
@@ -31,6 +31,8 @@ enum Event {
     Dies(usize),
     Over(EndState),
     ByHand,
+    /// A run is asked for with an overlap policy.
+    Asks(usize),
     Halts(bool),
     Resumes(bool, Option<MisfirePolicy>),
     Openings(bool),
@@ -74,6 +76,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Over(EndState::Succeeded)),
         2 => Just(Event::Over(EndState::Failed)),
         1 => Just(Event::ByHand),
+        3 => (0_usize..4).prop_map(Event::Asks),
         1 => any::<bool>().prop_map(Event::Halts),
         2 => (any::<bool>(), policy).prop_map(|(frozen, missed)| Event::Resumes(frozen, missed)),
         1 => any::<bool>().prop_map(Event::Openings),
@@ -86,6 +89,7 @@ struct Story {
     place: Place,
     leaders: [Leader; 2],
     term: u64,
+    asked: u64,
 }
 
 impl Story {
@@ -98,6 +102,7 @@ impl Story {
             place,
             leaders,
             term,
+            asked: 0,
         }
     }
 
@@ -129,6 +134,13 @@ impl Story {
             Event::ByHand => {
                 let run = RunId::from_submission(&place.job, place.now.0);
                 place.runs.open.insert(run);
+            }
+            Event::Asks(policy) => {
+                self.asked += 1;
+                place.wishes.push(Wish {
+                    run: RunId::from_request(&place.job, &self.asked.to_string()),
+                    overlap: ByHand::ALL[*policy].1,
+                });
             }
             Event::Halts(frozen) => place.halt(Halt {
                 frozen: *frozen,
@@ -199,13 +211,21 @@ proptest! {
         story.come_to_rest();
         prop_assert_eq!(check::breach(&story.place), None);
         let place = &story.place;
+        prop_assert_eq!(&place.wishes, &Vec::new());
         for record in &place.ledger {
-            if let Decision::Opened { run, .. } = &record.decision {
+            if let Decision::Opened { run, .. }
+            | Decision::Asked {
+                run,
+                answer: Answer::Opened { .. },
+            } = &record.decision
+            {
                 prop_assert!(place.opened.contains_key(run), "{} was never opened", run);
             }
         }
         if let Some(last) = place.ledger.last() {
             prop_assert_eq!(&last.state.queued, &Vec::new());
+            let waits = last.state.asked.iter().filter(|asked| asked.refused.is_none());
+            prop_assert_eq!(waits.count(), 0);
             prop_assert_eq!(&last.state.carried, &Vec::new());
         }
     }

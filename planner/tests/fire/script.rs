@@ -1,10 +1,10 @@
 //! What the lines of a script mean.
 
-use gridloom_planner::schedule::Halt;
+use gridloom_planner::schedule::{Halt, Wish};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
-use gridloom_shared::schedule::{MisfirePolicy, Spec};
+use gridloom_shared::schedule::{ByHand, MisfirePolicy, Spec};
 
 use crate::world::{Leader, Place};
 use crate::{check, show};
@@ -17,6 +17,8 @@ struct Script {
     /// A leader that is none any more, and knows what it read last.
     deposed: Option<Leader>,
     term: u64,
+    /// How many runs were asked for.
+    asked: u64,
     told: String,
 }
 
@@ -29,6 +31,7 @@ pub(crate) fn play(text: &str) -> Result<String, String> {
         leader,
         deposed: None,
         term: 1,
+        asked: 0,
         told: String::new(),
     };
     let mut lines = text.lines().peekable();
@@ -76,6 +79,13 @@ impl Script {
             ["run"] => {
                 let run = RunId::from_submission(&self.place.job, self.place.now.0);
                 self.place.runs.open.insert(run);
+                self.settle();
+            }
+            ["ask", word] => {
+                self.asked += 1;
+                let run = RunId::from_submission(&self.place.job, self.asked);
+                let overlap = ByHand::of(word).ok_or("no such policy")?;
+                self.place.wishes.push(Wish { run, overlap });
                 self.settle();
             }
             ["pause"] => self.halt(false),

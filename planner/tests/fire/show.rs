@@ -2,7 +2,7 @@
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
-use gridloom_shared::schedule::record::{Behind, Decision, Record, Span, Why};
+use gridloom_shared::schedule::record::{Answer, Behind, Decision, Record, Span, Why};
 
 use crate::world::Did;
 
@@ -13,6 +13,7 @@ pub(crate) fn did(did: &Did) -> String {
         Did::Opened(run) => format!("> open {run}"),
         Did::OpenedBefore(run) => format!("> open {run}: it was before"),
         Did::NotOpened(run) => format!("> open {run}: fails"),
+        Did::Declined(run) => format!("> tell that {run} is refused"),
         Did::Paused(true) => "> pause".to_owned(),
         Did::Paused(false) => "> pause: fails".to_owned(),
         Did::Cancelled(run) => format!("> cancel {run}"),
@@ -64,6 +65,18 @@ fn recorded(record: &Record) -> String {
             format!("{} {word} behind {}{cancelled}", time(*at), behind.run)
         }
         Decision::Passed { span, why } => format!("{} {word}{}", spanned(span), because(why)),
+        Decision::Asked { run, answer } => {
+            let more = match answer {
+                Answer::Opened { after: None } => String::new(),
+                Answer::Opened { after: Some(after) } => format!(", after {}", after.run),
+                Answer::Queued { behind } if behind.cancelled => {
+                    format!(" behind {}, which is cancelled", behind.run)
+                }
+                Answer::Queued { behind } => format!(" behind {}", behind.run),
+                Answer::Refused { why } => because(why),
+            };
+            format!("{run} {word}{more}")
+        }
         Decision::Halted { failures, runs } => {
             let runs: Vec<_> = runs.iter().map(RunId::as_str).collect();
             format!("{word}: {failures} failed in a row, {}", runs.join(", "))
@@ -90,6 +103,7 @@ fn because(why: &Why) -> String {
     match why {
         Why::Overlap { run } => format!(": {run} is open"),
         Why::Replaced { by } => format!(": {} takes its place", time(*by)),
+        Why::Newer { run } => format!(": {run} takes its place"),
         Why::Full { waiting } => format!(": {waiting} wait"),
         Why::Missed => ": missed".to_owned(),
         Why::Expired => String::new(),

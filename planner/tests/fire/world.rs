@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gridloom_planner::schedule::{Definition, Fires, Halt, Over, Runs, World};
+use gridloom_planner::schedule::{Definition, Fires, Halt, Over, Runs, Wish, World};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::ledger::record::EndState;
@@ -22,6 +22,8 @@ pub(crate) struct Place {
     /// Of what stands where the job's own pause is written.
     pub(crate) pause_revision: u64,
     pub(crate) runs: Runs,
+    /// What people asked for and what stands there still.
+    pub(crate) wishes: Vec<Wish>,
     /// All that was recorded, in order.
     pub(crate) ledger: Vec<Record>,
     /// How often each run was opened with success.
@@ -51,6 +53,8 @@ pub(crate) enum Did {
     Cancelled(RunId),
     /// The schedule has paused itself, or does not get to.
     Paused(bool),
+    /// Who asked for the run was told that it is refused.
+    Declined(RunId),
 }
 
 impl Place {
@@ -63,6 +67,7 @@ impl Place {
             halts: Vec::new(),
             pause_revision: 0,
             runs: Runs::default(),
+            wishes: Vec::new(),
             ledger: Vec::new(),
             opened: BTreeMap::new(),
             openings_work: true,
@@ -119,6 +124,7 @@ impl Leader {
             halts: &place.halts,
             pause_revision: place.pause_revision,
             runs: &place.runs,
+            wishes: &place.wishes,
         }
     }
 
@@ -175,6 +181,23 @@ impl Leader {
                 did.push(Did::OpenedBefore(run));
             }
         }
+        if place.openings_work {
+            did.extend(self.settle_asked(place));
+        }
+        did
+    }
+
+    /// Forgets what was asked for and is answered for good.
+    fn settle_asked(&self, place: &mut Place) -> Vec<Did> {
+        let state = self.fires.state();
+        let asked = state.into_iter().flat_map(|state| &state.asked);
+        let refused = asked.filter(|asked| asked.refused.is_some());
+        let refused: Vec<RunId> = refused.map(|asked| asked.run.clone()).collect();
+        let Place { wishes, runs, .. } = place;
+        let stands = |run: &&RunId| wishes.iter().any(|wish| wish.run == **run);
+        let told = refused.iter().filter(stands).cloned();
+        let did = told.map(Did::Declined).collect();
+        wishes.retain(|wish| !runs.knows(&wish.run) && !refused.contains(&wish.run));
         did
     }
 

@@ -11,6 +11,7 @@ use crate::limits::REPLY_MAX;
 
 mod alarm;
 pub(super) mod api;
+mod asked;
 mod parse;
 
 /// The planner's consumer of the submit stream.
@@ -455,33 +456,6 @@ impl Subjects {
             "all" => Some(None),
             job => Some(Some(JobName::new(job.strip_prefix("job.")?).ok()?)),
         }
-    }
-
-    /// A backfill of `job`.
-    #[cfg(feature = "schedules")]
-    pub fn backfill_key(&self, job: &JobName, name: &crate::schedule::BackfillName) -> String {
-        format!("asked.backfill.{job}.{name}")
-    }
-
-    /// The backfill whose [`Subjects::backfill_key`] `key` is.
-    #[cfg(feature = "schedules")]
-    pub fn parse_backfill_key(
-        &self,
-        key: &str,
-    ) -> Option<(JobName, crate::schedule::BackfillName)> {
-        let (job, name) = key.strip_prefix("asked.backfill.")?.split_once('.')?;
-        let name = crate::schedule::BackfillName::new(name).ok()?;
-        Some((JobName::new(job).ok()?, name))
-    }
-
-    /// All backfills of `job`, as a filter of keys.
-    pub fn backfills_of(&self, job: &JobName) -> String {
-        format!("asked.backfill.{job}.*")
-    }
-
-    /// All that people asked for beside schedules, as a filter of keys.
-    pub fn all_asked(&self) -> &'static str {
-        "asked.>"
     }
 
     /// All pauses, as a filter of keys.

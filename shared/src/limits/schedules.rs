@@ -50,6 +50,8 @@ pub const UNOPENED_MAX: usize = 64;
 pub const AWAITED_MAX: usize = 256;
 /// Most failed runs that a schedule names that has paused itself.
 pub const FAILURES_NAMED_MAX: usize = 5;
+/// Most runs by hand of one job that wait for others to be over.
+pub const ASKED_KEPT_MAX: usize = 16;
 /// Longest name of a backfill, in bytes: the id of each of its runs has it.
 pub const BACKFILL_NAME_MAX: usize = 16;
 /// Most nominal times of one backfill: each is a run with a ledger of its own.
@@ -77,6 +79,8 @@ pub const ALARM_BYTES_MAX: usize = 4_096;
 
 /// Bytes of a fire that waits, in the record of its schedule.
 const FIRE_BYTES: usize = RUN_ID_MAX + 128;
+/// Bytes of a run by hand that waits, likewise.
+const ASKED_BYTES: usize = 2 * RUN_ID_MAX + 96;
 /// Bytes of a date or range of a calendar.
 const DATES_BYTES: usize = 21 + KEY_MORE;
 /// Bytes of a schedule: most are its expressions.
@@ -86,8 +90,9 @@ pub(super) const SCHEDULE_BYTES: usize = CRON_LIST_MAX * (CRON_BYTES_MAX + KEY_M
 
 const _: () = {
     assert!(
-        FIRES_KEPT_MAX as usize * FIRE_BYTES + ENVELOPE_MAX <= RECORD_MIN,
-        "the fires that wait fit into the record of their schedule"
+        FIRES_KEPT_MAX as usize * FIRE_BYTES + ASKED_KEPT_MAX * ASKED_BYTES + ENVELOPE_MAX
+            <= RECORD_MIN,
+        "the fires and runs by hand that wait fit into the record of their schedule"
     );
     assert!(
         NAME_MAX + "_b_".len() + BACKFILL_NAME_MAX + "_20260101T000000000Z".len() <= RUN_ID_MAX,

@@ -14,6 +14,8 @@ use crate::ledger::audit::{self, Audit};
 use crate::ledger::fold::Fold;
 use crate::ledger::record::PlanRecord;
 use crate::ledger::summary::RunSummary;
+use crate::submission::Kept;
+use crate::wire;
 
 pub(super) mod known;
 mod open;
@@ -102,6 +104,16 @@ async fn explained(broker: &Broker, error: RunError) -> Result<RunError, RunErro
         return Ok(error);
     };
     let run = run.clone();
+    let key = broker.subjects().asked_key(&run);
+    let kept = broker
+        .state()
+        .get(&key)
+        .await?
+        .and_then(|entry| entry.value);
+    let kept = kept.map(|kept| wire::decode::<Kept>(&kept));
+    if let Some(Ok(Kept { overlap, .. })) = kept {
+        return Ok(RunError::Waiting { run, overlap });
+    }
     let how = |lost: lost::Lost| format!("{} (seen {})", lost.why, lost.at);
     Ok(match lost::of(broker, &run).await?.map(how) {
         Some(how) => RunError::Lost { run, how },

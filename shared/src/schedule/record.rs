@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Spec;
+use super::{ByHand, Spec};
 use crate::clock::UnixMs;
 use crate::id::{RunId, Term};
 
@@ -64,6 +64,13 @@ pub enum Decision {
         /// The newest of them, the last one last.
         runs: Vec<RunId>,
     },
+    /// What becomes of a run that somebody asked for with an overlap policy. Of no nominal time.
+    Asked {
+        /// The run.
+        run: RunId,
+        /// What becomes of it.
+        answer: Answer,
+    },
     /// No fires come any more.
     Ended {
         /// Why not.
@@ -71,6 +78,28 @@ pub enum Decision {
         /// Fires that waited and are dropped with it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         dropped: Vec<UnixMs>,
+    },
+}
+
+/// What becomes of a run by hand. Final, except for [`Answer::Queued`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It is opened.
+    Opened {
+        /// The run that it waited for, and whether that one was cancelled for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Behind>,
+    },
+    /// It waits until another run is over.
+    Queued {
+        /// The run.
+        behind: Behind,
+    },
+    /// It is not opened.
+    Refused {
+        /// Why not.
+        why: Why,
     },
 }
 
@@ -110,6 +139,11 @@ pub enum Why {
     Replaced {
         /// The later one.
         by: UnixMs,
+    },
+    /// It waited, and a newer run by hand took its place.
+    Newer {
+        /// The newer one.
+        run: RunId,
     },
     /// As many as may wait did.
     Full {
@@ -198,6 +232,25 @@ pub struct State {
     /// A pause of its own that is to be written, or was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pausing: Option<Pausing>,
+    /// Runs that people asked for: such that wait, in order, and such that are refused and were not told yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Asked>,
+}
+
+/// A run that somebody asked for, and that is not opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The run.
+    pub run: RunId,
+    /// Its overlap policy.
+    pub overlap: ByHand,
+    /// Since when it waits.
+    pub since: UnixMs,
+    /// What it waits for.
+    pub behind: Behind,
+    /// Why it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Why>,
 }
 
 /// Runs of a schedule that failed in a row.
@@ -303,6 +356,7 @@ impl Decision {
             Decision::Queued { .. } => "queued",
             Decision::Passed { why, .. } => why.word(),
             Decision::Halted { .. } => "halted",
+            Decision::Asked { answer, .. } => answer.word(),
             Decision::Ended { .. } => "ended",
         }
     }
@@ -310,7 +364,10 @@ impl Decision {
     /// The nominal times that it is about, as intervals with both ends.
     pub fn spans(&self) -> Vec<Span> {
         match self {
-            Decision::Adopted | Decision::Confirmed | Decision::Halted { .. } => Vec::new(),
+            Decision::Adopted
+            | Decision::Confirmed
+            | Decision::Halted { .. }
+            | Decision::Asked { .. } => Vec::new(),
             Decision::Opened { at, .. } | Decision::Queued { at, .. } => vec![Span::one(*at)],
             Decision::Passed { span, .. } => vec![*span],
             Decision::Ended { dropped, .. } => dropped.iter().copied().map(Span::one).collect(),
@@ -318,12 +375,25 @@ impl Decision {
     }
 }
 
+impl Answer {
+    fn word(&self) -> &'static str {
+        match self {
+            Answer::Opened { after: Some(after) } if after.cancelled => "cancelled_previous",
+            Answer::Opened { .. } => "opened",
+            Answer::Queued { .. } => "queued",
+            Answer::Refused { why } => why.word(),
+        }
+    }
+}
+
 impl Why {
     fn word(&self) -> &'static str {
         match self {
-            Why::Overlap { .. } | Why::Replaced { .. } | Why::Full { .. } | Why::Missed => {
-                "skipped"
-            }
+            Why::Overlap { .. }
+            | Why::Replaced { .. }
+            | Why::Newer { .. }
+            | Why::Full { .. }
+            | Why::Missed => "skipped",
             Why::Expired | Why::TooMany { .. } => "expired",
             Why::Coalesced { .. } => "coalesced",
             Why::Paused { .. } => "paused",

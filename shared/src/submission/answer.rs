@@ -22,6 +22,8 @@ pub enum Outcome {
     Exists,
     /// The same request was made before; its run is over, and its records were purged.
     Purged,
+    /// It waits until another run of the job is over; another answer follows.
+    Queued,
     /// Nothing was opened, for the reason that stands beside it.
     Refused,
 }
@@ -37,6 +39,9 @@ pub struct Reply {
     pub job: Option<JobName>,
     /// Why it was refused, and what to change.
     pub reason: Option<String>,
+    /// The run that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind: Option<RunId>,
     /// The request's place in the submit stream: the acknowledgement names it too.
     pub sequence: u64,
 }
@@ -59,6 +64,7 @@ mod tests {
             run: None,
             job: JobName::new("sum").ok(),
             reason: Some("conflict".to_owned()),
+            behind: None,
             sequence: 7,
         };
         let text =

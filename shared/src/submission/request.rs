@@ -1,10 +1,11 @@
 //! What an ad-hoc job message may say.
 //!
 //! The message stands on `<ns>.submit.<job>`: an empty body, or JSON or MessagePack
-//! `{"version": 1, "id": "...", "params": {...}, "grid": {...}}`, every field optional.
+//! `{"version": 1, "id": "...", "params": {...}, "grid": {...}, "overlap": "skip"}`, every field optional.
 
 use serde_json::Value;
 
+use super::ByHand;
 use crate::chain;
 use crate::exact;
 use crate::id::{JobName, RunId};
@@ -76,6 +77,8 @@ pub struct Submission {
     pub params: Option<Value>,
     /// A grid that takes the place of the job's.
     pub grid: Option<GridSpec>,
+    /// What becomes of it while another run of the job is open.
+    pub overlap: ByHand,
 }
 
 impl Submission {
@@ -110,11 +113,13 @@ impl Submission {
         };
         let params = fields.remove("params").filter(|params| !params.is_null());
         let grid = fields.remove("grid").filter(|grid| !grid.is_null());
+        let overlap = overlap(fields.remove("overlap"))?;
         if let Some((other, _)) = fields.iter().next() {
             return Err(SubmissionError::Faulty(refused(other)));
         }
         Ok(Submission {
             id,
+            overlap,
             params: params
                 .map(parse::params)
                 .transpose()
@@ -183,6 +188,20 @@ impl Submission {
     }
 }
 
+fn overlap(said: Option<Value>) -> Result<ByHand, SubmissionError> {
+    match said {
+        None | Some(Value::Null) => Ok(ByHand::default()),
+        Some(Value::String(word)) if ByHand::of(&word).is_some() => {
+            Ok(ByHand::of(&word).unwrap_or_default())
+        }
+        Some(_) => {
+            let words = ByHand::ALL.map(|(word, _)| word).join(", ");
+            let wrong = format!("overlap: must be one of {words}");
+            Err(SubmissionError::Faulty(wrong))
+        }
+    }
+}
+
 /// Why a submission has no field `name`. What else a job file says is its owner's to change: whoever may
 /// start a run could otherwise lift the limits that others rely on, or run statements of their own.
 fn refused(name: &str) -> String {
@@ -191,7 +210,7 @@ fn refused(name: &str) -> String {
             "{name}: a submission cannot change it; change the job (`gridloom job apply`) or leave it out"
         );
     }
-    format!("{name}: unknown field; known are id, params, grid and version")
+    format!("{name}: unknown field; known are id, params, grid, overlap and version")
 }
 
 fn read(body: &[u8], content_type: Option<&str>) -> Result<Value, SubmissionError> {
@@ -337,6 +356,8 @@ mod tests {
             "7",
             r#"{"id": 7}"#,
             r#"{"id": ""}"#,
+            r#"{"overlap": "sometimes"}"#,
+            r#"{"overlap": 7}"#,
             r#"{"paramz": {}}"#,
             r#"{"version": "x"}"#,
         ] {

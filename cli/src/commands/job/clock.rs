@@ -219,6 +219,28 @@ impl Fires {
     }
 }
 
+/// Tells of what waits until runs of a job are over.
+pub(super) async fn tell_waiting(
+    context: &Context,
+    broker: &Broker,
+    job: &JobName,
+) -> anyhow::Result<()> {
+    let Some(state) = fires::state(broker, job).await? else {
+        return Ok(());
+    };
+    for fire in &state.queued {
+        let (at, behind) = (fire.at.rfc3339(), &fire.behind.run);
+        let note = format!("the fire of {at} waits until run {behind} is over");
+        context.output.note(note);
+    }
+    for asked in state.asked.iter().filter(|asked| asked.refused.is_none()) {
+        let (run, behind) = (&asked.run, &asked.behind.run);
+        let note = format!("run {run} was asked for by hand and waits until run {behind} is over");
+        context.output.note(note);
+    }
+    Ok(())
+}
+
 /// A job's schedule in words; nothing where it has none.
 pub(super) fn words(job: &JobSpec) -> String {
     let spec = job.schedule.clone().map(Spec::try_from);

@@ -230,10 +230,12 @@ impl Watch<'_> {
         }
         if self.fold.opening().is_none() {
             // The planner's answer may have been missed.
-            if let Err(RunError::Purged { run }) =
-                reads::runs::fold(self.broker, self.fold.run()).await
-            {
-                return Err(purged(&run));
+            match reads::runs::fold(self.broker, self.fold.run()).await {
+                Err(RunError::Purged { run }) => return Err(purged(&run)),
+                Err(RunError::Waiting { .. }) => {
+                    return Ok("waiting: until other runs of the job are over".to_owned());
+                }
+                _ => {}
             }
             let why = installation::nobody_leads(self.broker).await;
             return Ok(format!("waiting: the submission is not taken yet: {why}"));

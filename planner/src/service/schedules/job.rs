@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::broker::plain::RequestError;
@@ -24,6 +25,7 @@ use crate::alarms::Needs;
 use crate::open::OpenError;
 use crate::schedule::{Definition, Fires, Halt, Over, Runs, World};
 
+mod asked;
 mod backfills;
 mod caught_up;
 mod defined;
@@ -31,6 +33,7 @@ mod failures;
 mod runs;
 mod stopped;
 
+use asked::Requests;
 use backfills::Backfills;
 pub(super) use defined::Defined;
 
@@ -59,6 +62,7 @@ pub(super) struct Job {
     sequence: u64,
     runs: Runs,
     backfills: Backfills,
+    requests: Requests,
     /// What holds its fires back.
     halts: Vec<Halt>,
     /// What stands under the key of its own pause, and the revision of that.
@@ -83,6 +87,8 @@ enum SettleError {
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]
+    Forget(#[from] ApiError),
+    #[error(transparent)]
     Open(#[from] OpenError),
     #[error("the run is not open yet")]
     Slow(#[from] tokio::time::error::Elapsed),
@@ -103,6 +109,7 @@ impl Job {
             sequence: 0,
             runs: Runs::default(),
             backfills: Backfills::default(),
+            requests: Requests::default(),
             halts: Vec::new(),
             pause: (0, None),
             cancelled: BTreeSet::new(),
@@ -184,7 +191,7 @@ impl Job {
         if self.backfills.is_open(&run) {
             return true;
         }
-        let was_over = self.runs.over.remove(&run);
+        let was_over = self.runs.over.remove(&run).is_some();
         self.runs.open.insert(run) || was_over
     }
 
@@ -288,7 +295,9 @@ impl Job {
         self.pause_itself(envoy, term).await?;
         self.find_ends(envoy, term).await?;
         self.cancel(envoy, term).await?;
-        self.open(envoy, term).await
+        let opened = self.open(envoy, term).await;
+        self.settle_asked(&envoy.broker).await?;
+        opened
     }
 
     /// What decisions depend on; `None` while they cannot be made.
@@ -311,6 +320,7 @@ impl Job {
             halts: &self.halts,
             pause_revision: self.pause.0,
             runs: &self.runs,
+            wishes: &self.requests.wishes,
         })
     }
 
@@ -336,6 +346,7 @@ impl Job {
             Ok(sequence) => {
                 self.sequence = sequence;
                 self.tell(&record);
+                self.tell_waits(broker, &record).await;
                 self.recorded(record);
             }
             Err(AppendError::Conflict { .. }) => {

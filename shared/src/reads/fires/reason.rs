@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::clock::UnixMs;
 use crate::duration::write_duration;
 use crate::id::RunId;
-use crate::schedule::record::{Decision, End, Record, Why};
+use crate::schedule::record::{Answer, Decision, End, Record, Why};
 
 /// An opening this much later than its time is worth no word.
 const ON_TIME_MS: u64 = 1_000;
@@ -42,6 +42,11 @@ pub enum Reason {
     Replaced {
         /// The nominal time of that (RFC 3339).
         by: String,
+    },
+    /// It waited, and a newer run by hand took its place.
+    Newer {
+        /// That run.
+        run: RunId,
     },
     /// As many as may wait did.
     Full {
@@ -117,6 +122,7 @@ impl Reason {
                 cancels: behind.cancelled,
             },
             Decision::Passed { why, .. } => Reason::passed(why),
+            Decision::Asked { answer, .. } => Reason::by_hand(answer),
             Decision::Halted { failures, runs } => Reason::Failures {
                 failures: *failures,
                 runs: runs.clone(),
@@ -129,10 +135,29 @@ impl Reason {
         }
     }
 
+    fn by_hand(answer: &Answer) -> Reason {
+        match answer {
+            Answer::Opened { after: None } => Reason::Due,
+            Answer::Opened { after: Some(after) } => {
+                let run = after.run.clone();
+                match after.cancelled {
+                    true => Reason::Cancelled { run },
+                    false => Reason::Waited { run },
+                }
+            }
+            Answer::Queued { behind } => Reason::Behind {
+                run: behind.run.clone(),
+                cancels: behind.cancelled,
+            },
+            Answer::Refused { why } => Reason::passed(why),
+        }
+    }
+
     fn passed(why: &Why) -> Reason {
         match why {
             Why::Overlap { run } => Reason::Overlap { run: run.clone() },
             Why::Replaced { by } => Reason::Replaced { by: by.rfc3339() },
+            Why::Newer { run } => Reason::Newer { run: run.clone() },
             Why::Full { waiting } => Reason::Full { waiting: *waiting },
             Why::Missed => Reason::Missed,
             Why::Expired => Reason::Expired,
@@ -188,6 +213,7 @@ pub(super) fn words(record: &Record, begins: bool, opens_at: Option<UnixMs>) -> 
             behind.run
         ),
         Decision::Passed { why, .. } => passed(why),
+        Decision::Asked { answer, .. } => format!("asked for by hand: {}", by_hand(answer)),
         Decision::Halted { failures, runs } => {
             let runs: Vec<&str> = runs.iter().map(RunId::as_str).collect();
             let runs = runs.join(", ");
@@ -243,13 +269,34 @@ fn due(at: UnixMs, opens_at: Option<UnixMs>, decided: UnixMs) -> String {
     }
 }
 
-fn passed(why: &Why) -> String {
+fn by_hand(answer: &Answer) -> String {
+    match answer {
+        Answer::Opened { after: None } => "nothing was in its way".to_owned(),
+        Answer::Opened { after: Some(after) } if after.cancelled => {
+            format!("run {} was cancelled for it and is over", after.run)
+        }
+        Answer::Opened { after: Some(after) } => {
+            format!("it waited, and run {} is over", after.run)
+        }
+        Answer::Queued { behind } if behind.cancelled => {
+            format!("run {} is open and is cancelled for it", behind.run)
+        }
+        Answer::Queued { behind } => {
+            format!("run {} is open; it opens when that is over", behind.run)
+        }
+        Answer::Refused { why } => passed(why),
+    }
+}
+
+/// Why there is no run, as a sentence without its end.
+pub fn passed(why: &Why) -> String {
     match why {
         Why::Overlap { run } => format!("run {run} was open"),
         Why::Replaced { by } => {
             format!("it waited, and the fire of {} took its place", by.rfc3339())
         }
-        Why::Full { waiting } => format!("{waiting} fires waited, as many as queue_max says"),
+        Why::Newer { run } => format!("it waited, and run {run} took its place"),
+        Why::Full { waiting } => format!("{waiting} waited, as many as may"),
         Why::Missed => "no planner was there to open it in time".to_owned(),
         Why::Expired => "no planner was there while misfire.window lasted".to_owned(),
         Why::TooMany { max } => format!("more were missed than the {max} that are made up for"),

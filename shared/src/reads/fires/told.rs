@@ -56,6 +56,7 @@ impl Told {
             Decision::Opened {
                 run, moved_from, ..
             } => (Some(run.clone()), moved_from.clone()),
+            Decision::Asked { run, .. } => (Some(run.clone()), None),
             _ => (None, None),
         };
         let opens_at = run.as_ref().and_then(|_| Some(plan?.has(first?)?.opens_at));

@@ -5,8 +5,8 @@ use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::{Nonce, RunId, Term};
-use gridloom_shared::ledger::record::{Opened, PlanRecord};
-use gridloom_shared::submission::Unreadable;
+use gridloom_shared::ledger::record::PlanRecord;
+use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::wire;
 
 use super::super::super::envoy::Envoy;
@@ -34,6 +34,9 @@ impl Job {
         at: UnixMs,
         run: RunId,
     ) -> Result<(), SettleError> {
+        if self.is_gone(at, &run) {
+            return Ok(self.find(&envoy.broker, run).await?);
+        }
         let Defined::There(job, ..) = &self.defined else {
             let why = "its job was deleted before it could be opened".to_owned();
             return Ok(self.give_up(&envoy.broker, run, why).await?);
@@ -41,17 +44,16 @@ impl Job {
         if envoy.doors.is_closed(&job.queue) {
             return Err(SettleError::Full);
         }
-        let opened = Opened {
-            nonce: Nonce::random(),
-            job: job.frozen(),
-            scheduled_at: at,
-            content: 0,
-            term,
+        let opened = match self.first_record(job, (at, &run), term) {
+            Ok(opened) => opened,
+            Err(reason) => return Ok(self.give_up(&envoy.broker, run, reason).await?),
         };
         let opening = open::open(&envoy.broker, run.clone(), opened);
         match tokio::time::timeout(ANSWERED, opening).await?? {
             Opening::New(new) => {
                 tracing::info!(%run, "opened");
+                let told = (Outcome::Opened, None, None);
+                self.tell_asked(&envoy.broker, &run, told).await;
                 self.is_open(run);
                 envoy.say(LeadEvent::Opened(new)).await;
             }
@@ -70,11 +72,12 @@ impl Job {
         reason: String,
     ) -> Result<(), AppendError> {
         tracing::warn!(%run, reason, "refused");
-        let subjects = broker.subjects();
         let reason = format!("run {run}: {reason}");
-        let record = Unreadable::new(&subjects.fires(&self.name), self.sequence, reason, b"");
-        let stored = broker.append_patiently(subjects.unreadable(), record.encode());
+        let record = self.unreadable(broker, &run, reason.clone());
+        let stored = broker.append_patiently(broker.subjects().unreadable(), record.encode());
         stored.await?;
+        let told = (Outcome::Refused, Some(reason), None);
+        self.tell_asked(broker, &run, told).await;
         self.over(run, None, None);
         Ok(())
     }

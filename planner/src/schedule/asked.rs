@@ -1,0 +1,161 @@
+//! Decides what becomes of a run that people ask for with an overlap policy (`gridloom run --overlap`): it goes through the
+//! same records as fires do, so that there is one order of all that waits for a job's runs to be over.
+//!
+//! | policy | a run is open, or about to be |
+//! |--------|-------------------------------|
+//! | `skip` | refused, with that run's name |
+//! | `queue_one` | waits; one by hand that waited like that is refused for it |
+//! | `queue_all` | waits behind those by hand that wait, at most `ASKED_KEPT_MAX` |
+//! | `cancel_running` | as `queue_one`, and what is open is cancelled |
+//!
+//! A pause holds none of it back, as it is by hand. Of a fire and a run by hand that both wait, the earlier one is next.
+//! What was asked for stays where it stands until it was carried out or refused for good: so nobody is told twice.
+
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::RunId;
+use gridloom_shared::limits::ASKED_KEPT_MAX;
+use gridloom_shared::schedule::ByHand;
+use gridloom_shared::schedule::record::{
+    Answer, Asked, Behind, Decision, Failures, State, Unopened, Why,
+};
+
+use super::world::{Wish, World};
+use super::{Fires, Step};
+
+/// The state of a job that never had a schedule.
+pub(super) fn blank(world: &World) -> State {
+    let since = world.since();
+    State {
+        spec: None,
+        anchor: since,
+        cursor: since,
+        last_end: None,
+        accepted: 0,
+        ended: true,
+        queued: Vec::new(),
+        carried: Vec::new(),
+        unopened: Vec::new(),
+        awaited: Vec::new(),
+        failures: Failures::default(),
+        pausing: None,
+        asked: Vec::new(),
+    }
+}
+
+/// The answer to the first wish that has none.
+pub(super) fn answer(fires: &Fires, state: &State, world: &World) -> Option<Step> {
+    let mut wishes = world.wishes.iter();
+    let wish = wishes.find(|wish| !is_answered(state, world, &wish.run))?;
+    let Some(run) = fires
+        .busy(state, world)
+        .filter(|_| wish.overlap != ByHand::Allow)
+    else {
+        return Some(open(state, wish.run.clone(), world.now, None));
+    };
+    let cancelled = wish.overlap == ByHand::CancelRunning;
+    let step = match wish.overlap {
+        ByHand::Skip => refuse(state, wish, Why::Overlap { run }),
+        ByHand::QueueOne | ByHand::CancelRunning => match replaced(state) {
+            Some(place) => replace(state, place, &wish.run),
+            None => wait(state, wish, Behind { run, cancelled }, world.now),
+        },
+        ByHand::QueueAll | ByHand::Allow => {
+            let waiting = waiting(state).count();
+            match waiting >= ASKED_KEPT_MAX {
+                true => refuse(
+                    state,
+                    wish,
+                    Why::Full {
+                        waiting: waiting as u64,
+                    },
+                ),
+                false => wait(state, wish, Behind { run, cancelled }, world.now),
+            }
+        }
+    };
+    Some(step)
+}
+
+/// Opens the run by hand that waited longest, where nothing is in its way any more and no fire waited longer.
+pub(super) fn freed(fires: &Fires, state: &State, world: &World, halted: bool) -> Option<Step> {
+    let first = waiting(state).next()?;
+    let fire = state.queued.first().filter(|_| !halted);
+    if fires.busy(state, world).is_some() || fire.is_some_and(|fire| fire.at <= first.since) {
+        return None;
+    }
+    let (run, behind) = (first.run.clone(), first.behind.clone());
+    let mut after = state.clone();
+    after.asked.retain(|asked| asked.run != run);
+    Some(open(&after, run, world.now, Some(behind)))
+}
+
+/// Whether something by hand waits for what is open to be cancelled.
+pub(super) fn cancels(state: &State) -> bool {
+    waiting(state).any(|asked| asked.behind.cancelled)
+}
+
+fn waiting(state: &State) -> impl Iterator<Item = &Asked> {
+    state.asked.iter().filter(|asked| asked.refused.is_none())
+}
+
+fn is_answered(state: &State, world: &World, run: &RunId) -> bool {
+    let mut asked = state.asked.iter().map(|asked| &asked.run);
+    let mut opened = state.unopened.iter().map(|fire| &fire.run);
+    asked.any(|asked| asked == run) || opened.any(|opened| opened == run) || world.runs.knows(run)
+}
+
+/// The run by hand that waits and makes room for a newer one.
+fn replaced(state: &State) -> Option<usize> {
+    let gives_way = |asked: &Asked| {
+        asked.refused.is_none() && matches!(asked.overlap, ByHand::QueueOne | ByHand::CancelRunning)
+    };
+    state.asked.iter().position(gives_way)
+}
+
+fn open(state: &State, run: RunId, now: UnixMs, after: Option<Behind>) -> Step {
+    let mut state = state.clone();
+    state.unopened.push(Unopened {
+        at: now,
+        run: run.clone(),
+    });
+    let answer = Answer::Opened { after };
+    (Decision::Asked { run, answer }, state)
+}
+
+fn wait(state: &State, wish: &Wish, behind: Behind, now: UnixMs) -> Step {
+    let mut state = state.clone();
+    state.asked.push(Asked {
+        run: wish.run.clone(),
+        overlap: wish.overlap,
+        since: now,
+        behind: behind.clone(),
+        refused: None,
+    });
+    let (run, answer) = (wish.run.clone(), Answer::Queued { behind });
+    (Decision::Asked { run, answer }, state)
+}
+
+fn refuse(state: &State, wish: &Wish, why: Why) -> Step {
+    let mut state = state.clone();
+    state.asked.push(Asked {
+        run: wish.run.clone(),
+        overlap: wish.overlap,
+        since: UnixMs::default(),
+        behind: Behind {
+            run: wish.run.clone(),
+            cancelled: false,
+        },
+        refused: Some(why.clone()),
+    });
+    let (run, answer) = (wish.run.clone(), Answer::Refused { why });
+    (Decision::Asked { run, answer }, state)
+}
+
+fn replace(state: &State, place: usize, by: &RunId) -> Step {
+    let mut state = state.clone();
+    let why = Why::Newer { run: by.clone() };
+    let asked = &mut state.asked[place];
+    asked.refused = Some(why.clone());
+    let (run, answer) = (asked.run.clone(), Answer::Refused { why });
+    (Decision::Asked { run, answer }, state)
+}

@@ -1,0 +1,182 @@
+//! Runs of one job that people ask for with an overlap policy: each stands in a key until it is opened or refused for good
+//! ([`crate::schedule`] decides which), and is told where its submitter listens.
+
+use std::collections::BTreeMap;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::kv::Entry;
+use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{Nonce, RunId, Term};
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::ledger::record::Opened;
+use gridloom_shared::reads::fires::reason::passed;
+use gridloom_shared::schedule::BackfillName;
+use gridloom_shared::schedule::record::{Answer, Decision, Record, Why};
+use gridloom_shared::submission::answer::Outcome;
+use gridloom_shared::submission::{Kept, Submission, Unreadable};
+use gridloom_shared::wire;
+
+use super::{Job, SettleError};
+use crate::schedule::Wish;
+use crate::submit;
+
+/// What is asked for and stands there still.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// By their places in the submit stream: in the order in which they came.
+    all: BTreeMap<u64, (Kept, u64)>,
+    /// The same, as decisions see it.
+    pub(super) wishes: Vec<Wish>,
+}
+
+impl Requests {
+    pub(super) fn of(&self, run: &RunId) -> Option<&Kept> {
+        let mut all = self.all.values();
+        all.find_map(|(kept, _)| (kept.run == *run).then_some(kept))
+    }
+
+    fn changed(&mut self) {
+        let wishes = self.all.values().map(|(kept, _)| Wish {
+            run: kept.run.clone(),
+            overlap: kept.overlap,
+        });
+        self.wishes = wishes.collect();
+    }
+}
+
+impl Job {
+    /// A run was asked for, or somebody took that away.
+    pub(in super::super) fn wish(&mut self, run: &RunId, entry: &Entry) {
+        let all = &mut self.requests.all;
+        match entry.value.as_deref().map(wire::decode::<Kept>) {
+            Some(Ok(kept)) if kept.run == *run => {
+                all.insert(kept.sequence, (kept, entry.revision));
+            }
+            Some(Ok(_) | Err(_)) => {
+                tracing::error!(job = %self.name, %run, "what was asked for makes no sense");
+            }
+            None => all.retain(|_, (kept, _)| kept.run != *run),
+        }
+        self.requests.changed();
+    }
+
+    /// Whether a run was asked for by hand, and nobody knows any more with what: it was carried out, and an earlier leader
+    /// died before that was on record.
+    pub(super) fn is_gone(&self, at: UnixMs, run: &RunId) -> bool {
+        let by_hand =
+            BackfillName::of_run(run).is_none() && RunId::from_fire(&self.name, at) != *run;
+        by_hand && self.requests.of(run).is_none()
+    }
+
+    /// The first record of a run that is to be opened.
+    pub(super) fn first_record(
+        &self,
+        job: &JobSpec,
+        (at, run): (UnixMs, &RunId),
+        term: Term,
+    ) -> Result<Opened, String> {
+        let nonce = Nonce::random();
+        let Some(kept) = self.requests.of(run) else {
+            return Ok(Opened {
+                nonce,
+                job: job.frozen(),
+                scheduled_at: at,
+                content: 0,
+                term,
+            });
+        };
+        let submission = Submission::parse(&kept.body, kept.content_type.as_deref());
+        let submission = submission.map_err(|error| chain(&error).to_string())?;
+        let job = submission.applied_to(job);
+        Ok(Opened {
+            nonce,
+            job: job.map_err(|error| chain(&error).to_string())?,
+            scheduled_at: kept.at,
+            content: submission.content(),
+            term,
+        })
+    }
+
+    /// Tells who asked for it that a run is open, or why it is not.
+    pub(super) async fn tell_asked(
+        &self,
+        broker: &Broker,
+        run: &RunId,
+        (outcome, reason, behind): (Outcome, Option<String>, Option<RunId>),
+    ) {
+        if let Some(kept) = self.requests.of(run) {
+            submit::tell_kept(broker, kept, outcome, reason, behind).await;
+        }
+    }
+
+    /// Tells who asked that their run waits.
+    pub(super) async fn tell_waits(&self, broker: &Broker, record: &Record) {
+        if let Decision::Asked {
+            run,
+            answer: Answer::Queued { behind },
+        } = &record.decision
+        {
+            let told = (Outcome::Queued, None, Some(behind.run.clone()));
+            self.tell_asked(broker, run, told).await;
+        }
+    }
+
+    /// The record of a run by hand that is not opened, for this reason.
+    pub(super) fn unreadable(&self, broker: &Broker, run: &RunId, reason: String) -> Unreadable {
+        match self.requests.of(run) {
+            Some(kept) => Unreadable::new(&kept.subject, kept.sequence, reason, &kept.body),
+            None => {
+                let fires = broker.subjects().fires(&self.name);
+                Unreadable::new(&fires, self.sequence, reason, b"")
+            }
+        }
+    }
+
+    /// Has what was refused on record and told, and forgets it and what is open.
+    pub(super) async fn settle_asked(&mut self, broker: &Broker) -> Result<(), SettleError> {
+        if self.requests.all.is_empty() {
+            return Ok(());
+        }
+        let asked = self
+            .fires
+            .state()
+            .into_iter()
+            .flat_map(|state| &state.asked);
+        let refused = asked.filter_map(|asked| Some((asked.run.clone(), asked.refused.clone()?)));
+        let refused: Vec<(RunId, Why)> = refused.collect();
+        for (run, why) in refused {
+            if self.requests.of(&run).is_none() {
+                continue;
+            }
+            let reason = format!("run {run} is not opened: {}", passed(&why));
+            tracing::info!(%run, reason, "refused");
+            let record = self.unreadable(broker, &run, reason.clone());
+            let stored = broker.append_patiently(broker.subjects().unreadable(), record.encode());
+            stored.await?;
+            let told = (Outcome::Refused, Some(reason), None);
+            self.tell_asked(broker, &run, told).await;
+            self.forget_asked(broker, &run).await?;
+        }
+        let all = self.requests.all.values();
+        let open = all.filter(|(kept, _)| self.runs.knows(&kept.run));
+        let open: Vec<RunId> = open.map(|(kept, _)| kept.run.clone()).collect();
+        for run in open {
+            self.forget_asked(broker, &run).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_asked(&mut self, broker: &Broker, run: &RunId) -> Result<(), SettleError> {
+        let mut all = self.requests.all.iter();
+        let found = all.find(|(_, (kept, _))| kept.run == *run);
+        let Some((sequence, revision)) = found.map(|(sequence, (_, at))| (*sequence, *at)) else {
+            return Ok(());
+        };
+        let key = broker.subjects().asked_key(run);
+        broker.state().forget_below(&key, revision + 1).await?;
+        self.requests.all.remove(&sequence);
+        self.requests.changed();
+        Ok(())
+    }
+}
