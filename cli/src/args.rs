@@ -17,10 +17,14 @@ pub use listed::{Numbers, Runs, Show, Unreadable};
 use crate::setting::{Given, Listen, LogStyle, MaxBytes, Share, Span, Storage, check_ids};
 
 mod by_hand;
+mod calendar;
 mod dead;
 mod job;
 
 pub use by_hand::{BackfillArgs, Overlap};
+pub use calendar::{
+    ApplyArgs as ApplyCalendars, Calendar as CalendarOrder, DeleteArgs as DeleteCalendar,
+};
 pub use dead::{Chosen, Dead, DeadOf};
 pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
@@ -123,6 +127,9 @@ pub enum Order {
     /// Define, list, show and delete jobs
     #[command(subcommand, arg_required_else_help = true)]
     Job(Job),
+    /// Define, list, show and delete calendars: days and times that schedules are bound to or kept off
+    #[command(subcommand, arg_required_else_help = true, after_help = calendar::EXAMPLE)]
+    Calendar(CalendarOrder),
     /// Start a run of a job
     Run(RunArgs),
     /// List runs, the newest first

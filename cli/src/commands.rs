@@ -4,6 +4,7 @@
 //! | room | commands |
 //! |------|----------|
 //! | [`job`] | `job apply`, `list`, `show`, `delete`, `backfill` and what else is said of schedules |
+//! | [`calendar`] | `calendar apply`, `list`, `show`, `delete` |
 //! | [`mod@run`] | `run`: a submission; `wait`: following it to its end |
 //! | [`runs`] | `runs`, `show`, `audit`, `dead list`: what ledgers say |
 //! | [`orders`] | `cancel`, `retry`, `dead retry`, `dead drop`: orders to the planner |
@@ -27,6 +28,7 @@ use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Form, Output};
 
+pub mod calendar;
 pub mod dev;
 pub mod doctor;
 pub mod installation;
@@ -100,6 +102,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Planner(flags) => Box::pin(service::planner(context, &flags)).await,
         Order::Worker(flags) => Box::pin(service::worker(context, &flags)).await,
         Order::Job(order) => job::run(context, order).await,
+        Order::Calendar(order) => calendar::run(context, order).await,
         Order::Run(flags) => Box::pin(run::run(context, flags)).await,
         Order::Runs(flags) => runs::list(context, &flags).await,
         Order::Show(of) => runs::show(context, &of).await,

@@ -23,20 +23,21 @@
 //! | somebody asks for a run with an overlap policy | what that says |
 //! | the opening of a nominal time has come, inside a pause or freeze that is over | what the resume says of those |
 //! | ... it lies back further than the grace | what the misfire policy says |
-//! | ... a calendar takes it out | excluded |
+//! | ... a calendar takes it out, by what it said then | excluded |
 //! | ... otherwise | opened, or what the overlap policy says |
 //! | the definition has another schedule | adopted; what has come and waits for its opening is carried along |
 //! | the definition is gone | ended, and what waited is dropped |
 //! | there is no later time, or enough were accepted | ended |
 //! | what was decided is open, and nothing of the above will be the case soon | confirmed |
 //!
-//! While a pause or a freeze lasts nothing opens. Nothing here opens a run: whoever recorded a decision opens those of
+//! While a pause or a freeze lasts nothing opens. While a calendar is not there that the schedule names, no nominal time is
+//! decided: they are decided when it comes back, as missed ones; an edit in between says that they were taken out. Nothing here opens a run: whoever recorded a decision opens those of
 //! [`State::unopened`](gridloom_shared::schedule::record::State) as often as it takes, as their ids follow from job and time.
 
 use std::collections::BTreeSet;
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::id::{CalendarName, JobName, RunId};
 use gridloom_shared::limits::{CONFIRMED_WITHIN, UNOPENED_MAX};
 use gridloom_shared::schedule::record::{Decision, Pausing, Record, State, Unopened};
 use gridloom_shared::schedule::{Nominal, Plan};
@@ -58,7 +59,7 @@ pub use world::{Definition, Halt, Over, Runs, Wish, World};
 pub struct Fires {
     job: JobName,
     state: Option<State>,
-    /// Of the state's schedule. `None`: it has none, or needs a calendar that is not there.
+    /// Of the state's schedule. `None`: it has none, or cannot be followed.
     plan: Option<Plan>,
     /// What the plan has next after the state's cursor: asked for with each decision.
     next: Option<Nominal>,
@@ -179,6 +180,17 @@ impl Fires {
         (known && !goes_on && !comes).then(|| (Decision::Confirmed, state.clone()))
     }
 
+    /// `plan` is what the schedule means from now on: a calendar that it names is another.
+    pub fn replan(&mut self, plan: Option<Plan>) {
+        self.plan = plan;
+        self.look_ahead();
+    }
+
+    /// A calendar that the schedule waits for.
+    pub fn waits_for(&self) -> Option<&CalendarName> {
+        self.plan.as_ref()?.waits_for()
+    }
+
     /// `record` stands in the ledger; `plan` is what the schedule in it means.
     pub fn recorded(&mut self, record: Record, plan: Option<Plan>) {
         self.plan = plan;
@@ -194,7 +206,7 @@ impl Fires {
     /// When the next one opens, as far as that follows from the schedule alone.
     pub fn expected(&self) -> Option<UnixMs> {
         let carried = self.state.iter().flat_map(|state| &state.carried);
-        let next = self.next.iter().map(|next| next.opens_at);
+        let next = self.next.iter().map(due::answered_at);
         carried.map(|fire| fire.opens_at).chain(next).min()
     }
 
@@ -209,7 +221,7 @@ impl Fires {
             return halt.until;
         }
         let carried = state.carried.iter().map(|fire| fire.opens_at).min();
-        let next = due::nominal(self, state, world).map(|next| next.opens_at);
+        let next = due::nominal(self, state, world).map(|next| due::answered_at(&next));
         carried.into_iter().chain(next).min()
     }
 

@@ -15,6 +15,7 @@
 //! | `leader away`, `leader back` | whether there is one; who is back knows the ledger alone |
 //! | `deposed` | the leader that was sent away last goes on with what it had read |
 //! | `wakes` | when the leader looks again by itself |
+//! | `calendar`, then lines of a calendar | the calendar `office` says this from now on; `calendar gone`: it is deleted |
 //! | `zones`, then lines | the zone database says otherwise from now on: as if the schedule had these lines |
 //!
 //! `UPDATE_SCRIPTS=1 cargo test -p gridloom-planner --test fires` rewrites the outputs.
@@ -111,6 +112,12 @@ scripts! {
     asked_for_of_a_job_without_a_schedule
     applied_with_a_clock_that_was_ahead
     at_times
+    calendar_after_the_last_run
+    calendar_changes
+    calendar_changes_while_nobody_leads
+    calendar_comes_late
+    calendar_is_deleted
+    calendar_is_missing_and_the_job_is_edited
     deleted_while_nobody_led
     edited_inside_an_excluded_stretch
     edited_while_paused

@@ -11,6 +11,7 @@
 //! | [`dead`] | which shards have used up their attempts |
 //! | [`refused`] | which messages were refused or set aside |
 //! | [`jobs`] | which jobs are defined |
+//! | `calendars` | which calendars there are, and which jobs name them (feature `schedules`) |
 //! | `pauses` | which schedules are paused (feature `schedules`) |
 //! | `backfills` | which nominal times are run again (feature `schedules`) |
 //! | `alarms` | which alarms stand (feature `schedules`) |
@@ -45,6 +46,8 @@ pub mod alarms;
 pub mod attempts;
 #[cfg(feature = "schedules")]
 pub mod backfills;
+#[cfg(feature = "schedules")]
+pub mod calendars;
 #[cfg(feature = "runs")]
 pub mod dead;
 #[cfg(feature = "runs")]

@@ -9,6 +9,7 @@
 //! | [`moment`], [`dates`] | times and days as people write them |
 //! | [`spec`] | what a job says of all that |
 //! | [`calendar`] | which instants named days and times of day are |
+//! | [`kept`] | a calendar as its key has it, with what it said before: by which of that an instant is judged |
 //! | [`plan`] | what follows: each nominal time, when it opens, and what takes it out |
 //! | [`fired`] | which nominal time a run is of |
 //! | `warnings` | what may well be said and is seldom meant |
@@ -27,6 +28,7 @@ mod days;
 pub mod every;
 mod field;
 pub mod fired;
+pub mod kept;
 pub mod moment;
 pub mod pause;
 pub mod plan;
@@ -49,6 +51,7 @@ pub use cron::{Cron, CronError, Dialect};
 pub use dates::{Dates, DatesError, YearDay};
 pub use every::{Every, EveryError};
 pub use field::Fault;
+pub use kept::{Calendars, Kept};
 pub use moment::{Moment, MomentError};
 pub use plan::{Nominal, Plan, SpecError, Tally, Wording};
 pub use spec::{Days, Misfire, MisfirePolicy, OverlapPolicy, Spec, When};

@@ -22,6 +22,8 @@ mod backfills;
 mod blocks;
 #[path = "scenarios/by_hand.rs"]
 mod by_hand;
+#[path = "scenarios/calendars.rs"]
+mod calendars;
 #[path = "scenarios/clock.rs"]
 mod clock;
 #[path = "scenarios/cluster.rs"]

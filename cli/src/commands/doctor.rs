@@ -13,6 +13,7 @@
 //! | [`fires`] | whether schedules fire |
 //! | [`keys`] | what of the buckets makes no sense |
 //! | [`late`] | fires that nobody answered for, runs that are not over by their deadline |
+//! | [`calendars`] | calendars that make no sense, and jobs that wait for one |
 //! | [`watch`] | what planners have seen and nobody may have heard |
 //! | [`services`] | workers, the ledger |
 //! | [`chart`] | how it is shown |
@@ -39,6 +40,7 @@ use crate::fault::{Verdict, code_of};
 use crate::output::spoken;
 
 mod alike;
+mod calendars;
 mod chart;
 mod fires;
 mod idle;
@@ -110,6 +112,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         look_at_clock(&broker, &mut chart).await;
         fires::look(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
+        calendars::look(&broker, &mut chart).await;
         watch::look(&broker, &mut chart).await;
         late::look(&broker, leader.as_deref(), &mut chart).await;
     }

@@ -27,6 +27,7 @@ use gridloom_shared::job::{GridSpec, JobSpec, PagesSpec};
 use gridloom_shared::reads::jobs;
 use serde_json::Value;
 
+use super::calendar::users;
 use super::installation;
 use crate::args::Job;
 use crate::context::Context;
@@ -48,7 +49,7 @@ mod times;
 mod warnings;
 mod why;
 
-pub(crate) use apply::put;
+pub(crate) use apply::{Change, put};
 pub(crate) use clock::Upcoming;
 
 /// Does what `gridloom job ...` says.
@@ -162,6 +163,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
                 .note(format!("job {} cannot be read: {}", job.name, chain(error)));
         }
     }
+    users::tell_waiting(context, &broker, &stored).await?;
     pause::tell(context, &broker, None).await
 }
 
@@ -198,6 +200,7 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
     clock::tell_waiting(context, &broker, name).await?;
     backfill::tell(context, &broker, name).await?;
     late::tell(context, &broker, name).await;
+    users::tell_of(context, &broker, std::iter::once(&spec)).await?;
     pause::tell(context, &broker, Some(name)).await
 }
 

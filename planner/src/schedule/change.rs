@@ -85,7 +85,11 @@ pub(super) fn end(fires: &Fires, state: &State, world: &World) -> Option<Step> {
         End::MaxFires
     } else {
         let plan = fires.plan.as_ref()?;
-        let waits = plan.after().is_some() && fires.busy(state, world).is_some();
+        let follows = plan.after().is_some();
+        let last_end = world.runs.last_end.max(state.last_end);
+        let waits = plan.waits_for().is_some()
+            || follows && fires.busy(state, world).is_some()
+            || follows && plan.may_follow(last_end.max(Some(state.cursor)), world.now);
         let later =
             waits || !state.queued.is_empty() || due::nominal(fires, state, world).is_some();
         (!later).then_some(End::Over)?

@@ -19,7 +19,7 @@ pub(super) fn next(fires: &Fires, state: &State, world: &World) -> Option<Step> 
         return overlap::on_time(fires, state, Fire::carried(fire), world);
     }
     let next = nominal(fires, state, world)?;
-    if next.opens_at > world.now || next.at > horizon(state, world) {
+    if answered_at(&next) > world.now || next.at > horizon(state, world) {
         return None;
     }
     let (spec, plan) = (state.spec.as_ref()?, fires.plan.as_ref()?);
@@ -34,12 +34,24 @@ pub(super) fn next(fires: &Fires, state: &State, world: &World) -> Option<Step> 
     }
 }
 
-/// The next nominal time, whether it has come or not.
+/// When it is decided: where it runs when it opens, and where it does not at once.
+pub(super) fn answered_at(nominal: &Nominal) -> UnixMs {
+    match nominal.excluded {
+        Some(_) => nominal.at,
+        None => nominal.opens_at,
+    }
+}
+
+/// The next nominal time, whether it has come or not. Of a schedule that waits for a calendar there is none to be
+/// decided, until it is another schedule.
 pub(super) fn nominal(fires: &Fires, state: &State, world: &World) -> Option<Nominal> {
     if state.is_over() {
         return None;
     }
     let plan = fires.plan.as_ref()?;
+    if plan.waits_for().is_some() && !world.changes(state) {
+        return None;
+    }
     if plan.after().is_none() {
         return fires.next.clone();
     }
@@ -71,7 +83,7 @@ fn excluded(
         let Some(later) = plan.next_after(until) else {
             break;
         };
-        let come = later.opens_at <= world.now && later.at <= horizon(state, world);
+        let come = answered_at(&later) <= world.now && later.at <= horizon(state, world);
         if later.excluded.as_ref() != Some(calendar) || !come {
             break;
         }

@@ -5,6 +5,7 @@
 //! |------|--------------|
 //! | [`meter`] | what metrics say of it |
 //! | [`job`] | one job: its definition, its fires, its backfills, its runs; records and opens |
+//! | [`calendars`] | the calendars that schedules name |
 //! | [`desk`] | whose turn it is |
 //! | [`warm`] | what is known before anything is decided |
 //! | [`roll`] | hears from the loop which runs are open and which are over |
@@ -14,6 +15,7 @@
 //! who stands by has followed them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -32,12 +34,14 @@ use super::alarms::Watch;
 use super::envoy::Envoy;
 use crate::alive::Signs;
 use crate::schedule::Halt;
+use calendars::Known;
 use desk::Desk;
 use job::{Defined, Job};
 use meter::Meter;
 use roll::{Fact, Roll};
 use warm::{Definitions, Warm, WarmError};
 
+mod calendars;
 mod desk;
 mod job;
 mod meter;
@@ -78,7 +82,9 @@ pub(super) async fn keep(
     let pauses = || Box::pin(envoy.broker.state().watch(filter).into_stream());
     let all = envoy.broker.subjects().all_asked();
     let wishes = || Box::pin(envoy.broker.state().watch(all).into_stream());
-    let (mut paused, mut asked) = (pauses(), wishes());
+    let named = envoy.broker.subjects().all_calendars();
+    let calendars = || Box::pin(envoy.broker.state().watch(named).into_stream());
+    let (mut paused, mut asked, mut said) = (pauses(), wishes(), calendars());
     loop {
         signs.give();
         for fact in roll.take() {
@@ -115,6 +121,11 @@ pub(super) async fn keep(
                 tracing::warn!(error = %chain(&error), "what people asked for beside schedules cannot be followed; reading it again");
                 tokio::time::sleep(PAUSE).await;
                 asked = wishes();
+            },
+            Some(watched) = said.next() => if let Err(error) = table.calendars.take(watched) {
+                tracing::warn!(error = %chain(&error), "calendars cannot be followed; reading them again");
+                tokio::time::sleep(PAUSE).await;
+                said = calendars();
             },
             () = roll.told() => {}
             () = tokio::time::sleep(rest) => {}
@@ -167,6 +178,7 @@ struct Table {
     knows_asked: bool,
     /// Jobs whose definition is to be read: the watch may have passed it by.
     unread: BTreeSet<JobName>,
+    calendars: Known,
     /// Of all jobs.
     freeze: Option<Halt>,
     /// Of single jobs, each with the revision of what stands there; `None`: no pause.
@@ -192,11 +204,13 @@ impl Table {
         warm.catch_up(signs).await?;
         let is_defined = warm.is_defined;
         let (jobs, definitions) = warm.into_jobs();
+        let calendars = Known::new(envoy.broker.subjects().clone());
         let mut table = Table {
             envoy,
             term,
             desk: Desk::new(Job::urgency),
             settling: FuturesUnordered::new(),
+            calendars,
             open: HashMap::new(),
             whole: false,
             unseen: false,
@@ -382,12 +396,18 @@ impl Table {
             };
             self.desk.tell_all(now, known);
         }
+        let changed = Arc::new(self.calendars.changed(now));
+        if !changed.is_empty() {
+            let named = move |job: &mut Job| changed.iter().any(|name| job.names(Some(name)));
+            self.desk.tell_all(now, named);
+        }
         while self.settling.len() < AT_ONCE
             && let Some(mut job) = self.desk.next(now)
         {
             let pause = self.pauses.get(&job.name);
             let pause = pause.map_or((0, None), |(revision, halt)| (*revision, halt.as_ref()));
             job.hold(self.freeze.as_ref(), pause);
+            job.see(self.calendars.all());
             let (envoy, term) = (self.envoy.clone(), self.term);
             self.settling.push(Box::pin(async move {
                 let again = job.settle(&envoy, term).await;
@@ -422,6 +442,7 @@ impl Table {
     /// Now, once all is known that decisions depend on.
     fn decides_at(&self) -> Option<UnixMs> {
         let known = self.whole && self.knows_pauses && self.knows_asked;
+        let known = known && self.calendars.are_known();
         self.envoy.clock.now().filter(|_| known)
     }
 

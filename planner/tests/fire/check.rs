@@ -2,18 +2,20 @@
 //!
 //! - a nominal time has at most one final decision; one that waited is decided again, once,
 //! - a nominal time has at most one run, and a run at most one opening with success,
-//! - between the records of one schedule no nominal time is left without an answer.
+//! - between the records of one schedule no nominal time is left without an answer,
+//! - what a calendar takes out is what it took out at that time, where whoever decided had heard of all changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
-use gridloom_shared::schedule::Plan;
-use gridloom_shared::schedule::record::{Answer, Decision, Record, State};
+use gridloom_shared::limits::CALENDAR_EARLIER_MAX;
+use gridloom_shared::schedule::record::{Answer, Decision, Record, Why};
+use gridloom_shared::schedule::{Calendar, Days, Spec};
 
 use crate::show::time;
-use crate::world::Place;
+use crate::world::{CALENDAR, Place};
 
 /// Nominal times between two records that are looked at: there may be millions.
 const LOOKED_AT: usize = 2_000;
@@ -31,12 +33,12 @@ pub(crate) fn breach(place: &Place) -> Option<String> {
 
 /// A run by hand with two final answers.
 fn told_twice(ledger: &[Record]) -> Option<String> {
-    let finals = ledger.iter().filter_map(|record| match &record.decision {
+    let mut finals = ledger.iter().filter_map(|record| match &record.decision {
         Decision::Asked { run, answer } if !matches!(answer, Answer::Queued { .. }) => Some(run),
         _ => None,
     });
     let mut answered = BTreeSet::new();
-    let twice = finals.filter(|run| !answered.insert(*run)).next();
+    let twice = finals.find(|run| !answered.insert(*run));
     twice.map(|run| format!("{run} has a second answer"))
 }
 
@@ -103,7 +105,8 @@ fn unanswered(place: &Place) -> Option<String> {
         |record: &Record| matches!(record.decision, Decision::Adopted | Decision::Ended { .. });
     for pair in place.ledger.windows(2) {
         let [before, after] = pair else { continue };
-        let Some(plan) = plan(place, &before.state).filter(|plan| plan.after().is_none()) else {
+        let plan = place.plan(&before.state, &place.calendars);
+        let Some(plan) = plan.filter(|plan| plan.after().is_none()) else {
             continue;
         };
         let max = before.state.spec.as_ref().and_then(|spec| spec.max_fires);
@@ -129,7 +132,76 @@ fn unanswered(place: &Place) -> Option<String> {
     None
 }
 
-fn plan(place: &Place, state: &State) -> Option<Plan> {
-    let spec = state.spec.as_ref()?;
-    Plan::new(spec, place.job.as_str(), &BTreeMap::new(), state.anchor).ok()
+/// A nominal time that has come and has no answer though nothing is in its way.
+pub(crate) fn undecided(place: &Place) -> Option<String> {
+    let state = &place.ledger.last()?.state;
+    let plan = place.plan(state, &place.calendars)?;
+    let next = plan.next_after(state.cursor)?;
+    let decided = state.ended || state.has_enough() || next.opens_at > place.now;
+    (!decided).then(|| format!("{} is not decided", time(next.at)))
+}
+
+/// A record that goes against what the calendar said at the times that it is about, written by a leader that had heard of
+/// all changes.
+pub(crate) fn misjudged(place: &Place, index: usize) -> Option<String> {
+    let before = &place.ledger[index.checked_sub(1)?].state;
+    let spec = before.spec.as_ref()?;
+    let decision = &place.ledger[index].decision;
+    // Judged by the schedule before this one, or when it began to wait.
+    let waited = match decision {
+        Decision::Opened { after, .. } => after.is_some(),
+        Decision::Passed { why, .. } => matches!(why, Why::Replaced { .. }),
+        _ => false,
+    };
+    let taken_out = match decision {
+        Decision::Passed {
+            why: Why::Excluded { calendar },
+            ..
+        } => Some(calendar.as_str()),
+        Decision::Ended { .. } => return None,
+        _ => None,
+    };
+    for span in decision.spans() {
+        let carried = before.carried.iter().any(|fire| fire.at == span.first);
+        if waited || carried {
+            continue;
+        }
+        for at in [span.first, span.last] {
+            let by = takes_out(place, spec, at);
+            if by.as_deref() != taken_out {
+                let word = decision.word();
+                return Some(format!("{} is {word}; what takes it out: {by:?}", time(at)));
+            }
+        }
+    }
+    None
+}
+
+/// What takes a time out, by what the calendar said then.
+fn takes_out(place: &Place, spec: &Spec, at: UnixMs) -> Option<String> {
+    let names = |days: &[Days]| days.iter().any(|days| days.to_string() == CALENDAR);
+    let (only, except) = (names(&spec.only), names(&spec.except));
+    if !only && !except {
+        return None;
+    }
+    let Some(calendar) = said(place, at) else {
+        return Some(format!("the missing calendar {CALENDAR}"));
+    };
+    let covered = calendar.covers(at);
+    let taken_out = except && covered;
+    let outside = only && !covered;
+    taken_out
+        .then(|| CALENDAR.to_owned())
+        .or(outside.then(|| format!("only {CALENDAR}")))
+}
+
+/// What the calendar said at a time, as far as it is kept. `None`: it is not there.
+fn said(place: &Place, at: UnixMs) -> Option<&Calendar> {
+    let since_deleted = place.said.iter().rev().map_while(|(since, calendar)| {
+        let calendar = calendar.as_ref()?;
+        Some((*since, calendar))
+    });
+    let kept: Vec<_> = since_deleted.take(1 + CALENDAR_EARLIER_MAX).collect();
+    let then = kept.iter().find(|(since, _)| *since <= at);
+    then.or(kept.last()).map(|(_, calendar)| *calendar)
 }

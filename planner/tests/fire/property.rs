@@ -9,11 +9,11 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::record::{Answer, Decision};
-use gridloom_shared::schedule::{ByHand, MisfirePolicy, Spec};
+use gridloom_shared::schedule::{ByHand, Calendar, MisfirePolicy, Spec};
 use proptest::prelude::*;
 
 use crate::check;
-use crate::world::{Did, Leader, Place};
+use crate::world::{CALENDAR, Did, Leader, Place};
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -38,6 +38,10 @@ enum Event {
     Openings(bool),
     Applied(usize),
     Deleted,
+    /// The calendar says something else; `None`: it is deleted.
+    Says(Option<usize>),
+    /// A leader hears what it says.
+    Hears(usize),
 }
 
 const SPECS: &[&str] = &[
@@ -51,7 +55,26 @@ const SPECS: &[&str] = &[
     r#"{"after": "10s"}"#,
     r#"{"every": "5s", "overlap": "allow", "pause_after_failures": 2}"#,
     r#"{"every": "10s", "overlap": "queue_all", "pause_after_failures": 1, "misfire": {"policy": "run_all"}}"#,
+    r#"{"every": "10s", "overlap": "allow", "except": "office"}"#,
+    r#"{"every": "10s", "overlap": "queue_all", "jitter": "8s", "only": "office", "misfire": {"policy": "run_all", "window": "5m", "max": 4}}"#,
+    r#"{"after": "10s", "except": "office"}"#,
 ];
+
+/// What the calendar may say: times within the first minutes of a story, all of them, and none.
+const CALENDARS: &[&str] = &[
+    r#"{"times": ["00:00:20-00:01"]}"#,
+    r#"{"times": ["00:01-00:05"]}"#,
+    r#"{"times": ["00:00:05-00:00:30", "00:04-00:20"]}"#,
+    r#"{"dates": ["01-01"]}"#,
+    r#"{"weekdays": ["SUN"]}"#,
+];
+
+fn calendar(index: usize) -> Calendar {
+    let mut value: serde_json::Value = serde_json::from_str(CALENDARS[index]).unwrap();
+    value["name"] = CALENDAR.into();
+    value["timezone"] = "UTC".into();
+    Calendar::try_from(value).unwrap()
+}
 
 fn spec(index: usize) -> Spec {
     let value: serde_json::Value = serde_json::from_str(SPECS[index]).unwrap();
@@ -82,6 +105,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::Openings),
         2 => (0..SPECS.len()).prop_map(Event::Applied),
         1 => Just(Event::Deleted),
+        2 => (0..CALENDARS.len()).prop_map(|index| Event::Says(Some(index))),
+        1 => Just(Event::Says(None)),
+        3 => (0_usize..2).prop_map(Event::Hears),
     ]
 }
 
@@ -90,6 +116,8 @@ struct Story {
     leaders: [Leader; 2],
     term: u64,
     asked: u64,
+    /// The first record that goes against what the calendar said then.
+    misjudged: Option<String>,
 }
 
 impl Story {
@@ -103,10 +131,24 @@ impl Story {
             leaders,
             term,
             asked: 0,
+            misjudged: None,
         }
     }
 
     fn play(&mut self, event: &Event) {
+        let before = self.place.ledger.len();
+        self.happens(event);
+        let (Event::Settles(one) | Event::Decides(one)) = event else {
+            return;
+        };
+        if self.leaders[*one].has_heard(&self.place) {
+            let mut new = before..self.place.ledger.len();
+            let misjudged = new.find_map(|index| check::misjudged(&self.place, index));
+            self.misjudged = self.misjudged.take().or(misjudged);
+        }
+    }
+
+    fn happens(&mut self, event: &Event) {
         let place = &mut self.place;
         match event {
             Event::Passes(ms) => place.now = place.now + Duration::from_millis(*ms),
@@ -169,6 +211,8 @@ impl Story {
                 place.spec = None;
                 place.since = place.now;
             }
+            Event::Says(index) => place.say(index.map(calendar)),
+            Event::Hears(one) => self.leaders[*one].hear(place),
         }
     }
 
@@ -180,6 +224,9 @@ impl Story {
     /// Everybody lets the leader work, and runs end.
     fn come_to_rest(&mut self) {
         self.place.openings_work = true;
+        if self.place.calendars.is_empty() {
+            self.place.say(Some(calendar(0)));
+        }
         self.play(&Event::Passes(600_000));
         let now = self.place.now;
         for halt in &mut self.place.halts {
@@ -207,9 +254,12 @@ proptest! {
         for event in &events {
             story.play(event);
             prop_assert_eq!(check::breach(&story.place), None);
+            prop_assert_eq!(&story.misjudged, &None);
         }
         story.come_to_rest();
         prop_assert_eq!(check::breach(&story.place), None);
+        prop_assert_eq!(&story.misjudged, &None);
+        prop_assert_eq!(check::undecided(&story.place), None);
         let place = &story.place;
         prop_assert_eq!(&place.wishes, &Vec::new());
         for record in &place.ledger {

@@ -4,9 +4,9 @@ use gridloom_planner::schedule::{Halt, Wish};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
-use gridloom_shared::schedule::{ByHand, MisfirePolicy, Spec};
+use gridloom_shared::schedule::{ByHand, Calendar, MisfirePolicy, Spec};
 
-use crate::world::{Leader, Place};
+use crate::world::{CALENDAR, Leader, Place};
 use crate::{check, show};
 
 const START: &str = "2026-01-01T00:00:00Z";
@@ -67,6 +67,8 @@ impl Script {
         match words.as_slice() {
             ["apply"] => self.define(Some(spec(block)?)),
             ["delete"] => self.define(None),
+            ["calendar"] => self.say(Some(calendar(block)?)),
+            ["calendar", "gone"] => self.say(None),
             ["at", at] => {
                 self.place.now = self.time(at)?;
                 self.settle();
@@ -148,6 +150,14 @@ impl Script {
         Ok(())
     }
 
+    fn say(&mut self, calendar: Option<Calendar>) {
+        self.place.say(calendar);
+        if let Some(leader) = &mut self.leader {
+            leader.hear(&self.place);
+        }
+        self.settle();
+    }
+
     fn halt(&mut self, frozen: bool) {
         self.place.halt(Halt {
             frozen,
@@ -210,6 +220,13 @@ fn time(text: &str) -> Result<UnixMs, String> {
     u64::try_from(at.as_millisecond())
         .map(UnixMs)
         .map_err(|error| error.to_string())
+}
+
+fn calendar(block: &str) -> Result<Calendar, String> {
+    let text = format!("name = \"{CALENDAR}\"\ntimezone = \"UTC\"\n{block}");
+    let table: toml::Value = toml::from_str(&text).map_err(|error| error.to_string())?;
+    let value = serde_json::to_value(table).map_err(|error| error.to_string())?;
+    Calendar::try_from(value).map_err(|error| format!("{error:?}"))
 }
 
 fn spec(block: &str) -> Result<Spec, String> {

@@ -1,13 +1,15 @@
 //! A job, its ledger of fires, its runs and one leader or two: what a planner's shell would hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use gridloom_planner::schedule::{Definition, Fires, Halt, Over, Runs, Wish, World};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::record::{Record, State};
-use gridloom_shared::schedule::{Plan, Spec};
+use gridloom_shared::schedule::{Calendar, Calendars, Kept, Plan, Spec};
+use gridloom_shared::wire;
 
 /// More records than any script has; more decisions at one time mean that they never end.
 const DECISIONS_MAX: usize = 20_000;
@@ -31,7 +33,14 @@ pub(crate) struct Place {
     pub(crate) openings_work: bool,
     /// What the schedule means by another zone database.
     pub(crate) zones: Option<Spec>,
+    /// As their keys have them: the one that is called [`CALENDAR`], where it is there.
+    pub(crate) calendars: Calendars,
+    /// All that it said, and when; `None`: it was deleted.
+    pub(crate) said: Vec<(UnixMs, Option<Calendar>)>,
 }
+
+/// The calendar that schedules name.
+pub(crate) const CALENDAR: &str = "office";
 
 /// A leader: what it read of the ledger.
 #[derive(Clone)]
@@ -40,6 +49,8 @@ pub(crate) struct Leader {
     fires: Fires,
     /// How many records it knows: what its next one expects.
     read: usize,
+    /// What it heard of calendars last.
+    calendars: Calendars,
 }
 
 /// What a leader did.
@@ -72,23 +83,44 @@ impl Place {
             opened: BTreeMap::new(),
             openings_work: true,
             zones: None,
+            calendars: Calendars::new(),
+            said: Vec::new(),
         }
     }
 
-    fn plan(&self, state: &State) -> Option<Plan> {
+    /// The calendar says this from now on; `None`: it is deleted.
+    pub(crate) fn say(&mut self, calendar: Option<Calendar>) {
+        self.said.push((self.now, calendar.clone()));
+        let Some(calendar) = calendar else {
+            self.calendars.clear();
+            return;
+        };
+        let kept = match self.calendars.get(CALENDAR) {
+            Some(kept) => kept.then(calendar, UnixMs(0)),
+            None => Kept::always(calendar),
+        };
+        // As it is read back from its key.
+        let kept = Kept::read(CALENDAR, &wire::encode(&kept), self.now).unwrap();
+        self.calendars.insert(CALENDAR.to_owned(), Arc::new(kept));
+    }
+
+    pub(crate) fn plan(&self, state: &State, calendars: &Calendars) -> Option<Plan> {
         let spec = self.zones.as_ref().filter(|_| state.spec.is_some());
         let spec = spec.or(state.spec.as_ref())?;
-        Some(Plan::new(spec, self.job.as_str(), &BTreeMap::new(), state.anchor).unwrap())
+        Some(Plan::in_force(spec, self.job.as_str(), calendars, state.anchor).unwrap())
     }
 
     /// A new leader, which reads the last record.
     pub(crate) fn leader(&self, term: u64) -> Leader {
         let state = self.ledger.last().map(|record| record.state.clone());
-        let plan = state.as_ref().and_then(|state| self.plan(state));
+        let calendars = self.calendars.clone();
+        let plan = state.as_ref();
+        let plan = plan.and_then(|state| self.plan(state, &calendars));
         Leader {
             term: Term(term),
             fires: Fires::new(self.job.clone(), state, plan),
             read: self.ledger.len(),
+            calendars,
         }
     }
 
@@ -128,6 +160,19 @@ impl Leader {
         }
     }
 
+    /// It hears what calendars say now.
+    pub(crate) fn hear(&mut self, place: &Place) {
+        self.calendars = place.calendars.clone();
+        let state = self.fires.state();
+        let plan = state.and_then(|state| place.plan(state, &self.calendars));
+        self.fires.replan(plan);
+    }
+
+    /// Whether it heard all that calendars say.
+    pub(crate) fn has_heard(&self, place: &Place) -> bool {
+        self.calendars == place.calendars
+    }
+
     /// When it looks again.
     pub(crate) fn wake(&self, place: &Place) -> Option<UnixMs> {
         self.fires.wake(&self.world(place))
@@ -141,7 +186,7 @@ impl Leader {
         }
         place.ledger.push(record.clone());
         self.read += 1;
-        let plan = place.plan(&record.state);
+        let plan = place.plan(&record.state, &self.calendars);
         self.fires.recorded(record.clone(), plan);
         Some(Did::Recorded(Box::new(record)))
     }

@@ -199,6 +199,19 @@ impl Bucket {
         nonsense: Option<&str>,
     ) -> Result<u64, WriteError> {
         let revision = self.update(&place.key, value, place.revision()).await?;
+        self.keep_aside(place, nonsense).await;
+        Ok(revision)
+    }
+
+    /// Deletes what stands at `place`, if nobody else wrote there since. What stood there and made no sense, for the
+    /// reason `nonsense`, is set aside.
+    pub async fn remove(&self, place: &Place, nonsense: Option<&str>) -> Result<(), WriteError> {
+        self.delete(&place.key, Some(place.revision())).await?;
+        self.keep_aside(place, nonsense).await;
+        Ok(())
+    }
+
+    async fn keep_aside(&self, place: &Place, nonsense: Option<&str>) {
         if let (Some(reason), Some(old)) = (nonsense, &place.last) {
             let subject = self.name.subject(&place.key);
             let bytes = old.value.clone().unwrap_or_default();
@@ -206,7 +219,6 @@ impl Bucket {
                 .set_aside(&subject, old.revision, reason, &bytes)
                 .await;
         }
-        Ok(revision)
     }
 
     /// Keys with their values that match `filter` (`>` for all).

@@ -12,6 +12,7 @@ use crate::limits::REPLY_MAX;
 mod alarm;
 pub(super) mod api;
 mod asked;
+mod calendar;
 mod parse;
 
 /// The planner's consumer of the submit stream.

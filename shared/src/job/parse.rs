@@ -44,8 +44,6 @@ mod submit;
 mod syntax;
 
 pub use crate::duration::{DurationError, parse_duration, write_duration};
-#[cfg(feature = "schedules")]
-use crate::schedule::{Days, Spec};
 #[cfg(feature = "files")]
 pub use document::to_toml;
 pub use document::to_value;
@@ -286,30 +284,11 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
     })
 }
 
-/// What a schedule says that nobody carries out yet: refused, so that nobody relies on it.
-#[cfg(feature = "schedules")]
-fn later(spec: &Spec) -> Vec<(&'static str, &'static str)> {
-    let named = |days: &[Days]| days.iter().any(|days| matches!(days, Days::Calendar(_)));
-    let calendars = "calendars with a name are not kept yet: name the dates here";
-    let keys = [
-        (named(&spec.only), "only", calendars),
-        (named(&spec.except), "except", calendars),
-    ];
-    let said = keys.into_iter().filter(|(said, ..)| *said);
-    said.map(|(_, key, why)| (key, why)).collect()
-}
-
 /// The schedule in the one form in which it is kept.
 #[cfg(feature = "schedules")]
 fn fires(value: &Value, faults: &mut Faults) -> Option<Value> {
     match schedule(value) {
-        Ok(spec) => {
-            let later = later(&spec);
-            for (key, why) in &later {
-                faults.add(format!("schedule.{key}"), *why);
-            }
-            later.is_empty().then(|| Value::from(spec))
-        }
+        Ok(spec) => Some(Value::from(spec)),
         Err(found) => {
             faults.0.extend(found.0);
             None

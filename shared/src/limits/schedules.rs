@@ -34,6 +34,11 @@ pub const PAUSE_AFTER_MAX: u32 = 1_000;
 pub const CALENDAR_DATES_MAX: usize = 1_000;
 /// Most times of the day of one calendar.
 pub const CALENDAR_WINDOWS_MAX: usize = 24;
+/// Of what a calendar said before, so much is kept at most: who changes it more often while no planner is there has
+/// fires of that while judged by the oldest that is kept.
+pub const CALENDAR_EARLIER_MAX: usize = 8;
+/// Bytes of a calendar with what it said before.
+pub const CALENDAR_KEPT_BYTES_MAX: usize = RECORD_MIN;
 /// So many stretches that calendars take out are passed over in the search for a fire: more than a year of them, where
 /// there is one a day, within milliseconds.
 pub const STRETCHES_MAX: usize = 512;

@@ -19,6 +19,8 @@ use super::zone::Zone;
 use crate::clock::UnixMs;
 use crate::id::CalendarName;
 
+mod words;
+
 /// Named days, and times of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]

@@ -9,20 +9,20 @@
 //!   are made smaller in proportion, so that jobs still do not open all at once.
 //! - `start` and `end` bound the nominal times, themselves included.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::civil::{DateTime, Time};
 
 use super::at::At;
-use super::calendar::Calendar;
 use super::cron::Cron;
 use super::every::Every;
+use super::kept::Calendars;
 use super::moment::Moment;
 use super::spec::{Spec, When};
 use super::zone::Zone;
 use super::{Clock, Fire, Schedule};
 use crate::clock::UnixMs;
+use crate::id::CalendarName;
 use crate::limits::STRETCHES_MAX;
 
 mod bars;
@@ -96,17 +96,32 @@ impl Plan {
     pub fn new(
         spec: &Spec,
         job: &str,
-        calendars: &BTreeMap<String, Calendar>,
+        calendars: &Calendars,
         anchor: UnixMs,
     ) -> Result<Plan, SpecError> {
         let bars = |zone: &Zone| Bars::new(spec, calendars, zone);
+        Plan::with(spec, job, bars, anchor)?.that_fires(anchor)
+    }
+
+    /// The plan of a schedule that is in force, whatever became of the calendars that it names: where one is not there,
+    /// each nominal time is taken out, and [`Plan::waits_for`] says for what.
+    ///
+    /// # Errors
+    /// When the schedule says what cannot be.
+    pub fn in_force(
+        spec: &Spec,
+        job: &str,
+        calendars: &Calendars,
+        anchor: UnixMs,
+    ) -> Result<Plan, SpecError> {
+        let bars = |zone: &Zone| Ok(Bars::known(spec, calendars, zone));
         Plan::with(spec, job, bars, anchor)
     }
 
     /// The plan as far as it is known without the calendars that it names: a schedule that never fires by itself is
     /// none, whatever they say.
     pub(crate) fn without_calendars(spec: &Spec) -> Result<Plan, SpecError> {
-        Plan::of_times(spec, "", UnixMs(0))
+        Plan::of_times(spec, "", UnixMs(0))?.that_fires(UnixMs(0))
     }
 
     /// The times of a schedule and when they open, whatever the calendars say that it names.
@@ -133,7 +148,7 @@ impl Plan {
         };
         let bars = bars(&zone)?;
         let anchor = start.unwrap_or(anchor);
-        let plan = Plan {
+        Ok(Plan {
             source: source(spec, &zone, anchor)?,
             zone,
             start: start.unwrap_or_default(),
@@ -142,9 +157,20 @@ impl Plan {
             opening: Opening::new(spec, job),
             deadline: spec.deadline,
             finish_within: spec.finish_within_ms.map(Duration::from_millis),
+        })
+    }
+
+    fn that_fires(self, anchor: UnixMs) -> Result<Plan, SpecError> {
+        let anchor = match self.start {
+            UnixMs(0) => anchor,
+            start => start,
         };
-        plan.fires(anchor)?;
-        Ok(plan)
+        self.fires(anchor).map(|()| self)
+    }
+
+    /// A calendar that it names and that is not there.
+    pub fn waits_for(&self) -> Option<&CalendarName> {
+        self.bars.missing()
     }
 
     /// Whether there is any fire, from `anchor` on or ever.
@@ -262,6 +288,13 @@ impl Plan {
             }
         }
         None
+    }
+
+    /// Whether a run may follow the one that ended last once calendars have changed, where none does by what they say
+    /// now.
+    pub fn may_follow(&self, ended: Option<UnixMs>, now: UnixMs) -> bool {
+        let in_time = self.end.is_none_or(|end| now <= end);
+        in_time && self.bars.may_change() && self.first_after_run(ended).is_some()
     }
 
     fn first_after_run(&self, ended: Option<UnixMs>) -> Option<UnixMs> {

@@ -7,7 +7,7 @@ use super::field::{DAY, Set, YEAR};
 
 /// So many times of a day are told one by one.
 const TIMES_MAX: u32 = 6;
-const WEEKDAYS: [&str; 7] = [
+pub(super) const WEEKDAYS: [&str; 7] = [
     "Sunday",
     "Monday",
     "Tuesday",

@@ -92,7 +92,7 @@ impl Fires {
         let first = self.records.first().context("no record")?;
         let state = &first.state;
         let spec = state.spec.as_ref().context("it begins with a schedule")?;
-        let plan = Plan::new(spec, self.job.as_str(), &BTreeMap::new(), state.anchor)?;
+        let plan = Plan::in_force(spec, self.job.as_str(), &BTreeMap::new(), state.anchor)?;
         let last = self.state().context("no record")?;
         // The end of a schedule moves the cursor to where it was deleted, beyond what had come.
         let come: Vec<UnixMs> = plan

@@ -6,9 +6,9 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::reads::fires;
 use gridloom_shared::reads::jobs::{self, Seen};
-use gridloom_shared::schedule::{self, record::State};
+use gridloom_shared::reads::{calendars, fires};
+use gridloom_shared::schedule::{self, Calendars, record::State};
 use serde::Serialize;
 
 use super::clock::{Coming, Fires, TOLD};
@@ -63,14 +63,15 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
         ));
     }
     let broker = context.ask().await?;
+    let calendars = calendars::known(&broker).await?;
     let mut schedules = Vec::new();
     for spec in specs.values() {
-        schedules.push(Known::of(&broker, spec).await?);
+        schedules.push(Known::of(&broker, spec, &calendars).await?);
     }
     let mut told = warnings::of(&broker, &specs).await;
     let mut all = Vec::new();
     for (spec, known) in specs.values().zip(schedules) {
-        let applied = one(&broker, spec, known, args).await;
+        let applied = one(&broker, spec, known, &calendars, args).await;
         if let Err(error) = &applied
             && let Some(conflict) = error.downcast_ref::<Conflict>()
             && context.output.is_json()
@@ -126,12 +127,12 @@ struct Known {
 
 impl Known {
     /// # Errors
-    /// When the schedule never fires, counted from now.
-    async fn of(broker: &Broker, spec: &JobSpec) -> anyhow::Result<Known> {
+    /// When the schedule never fires, counted from now, or names a calendar that is not there.
+    async fn of(broker: &Broker, spec: &JobSpec, calendars: &Calendars) -> anyhow::Result<Known> {
         let state = fires::state(broker, &spec.name).await?;
         let coming = match spec.schedule {
             Some(_) => {
-                let coming = Coming::of(spec, state.as_ref());
+                let coming = Coming::checked(spec, calendars, state.as_ref());
                 Some(coming.map_err(|error| {
                     let name = &spec.name;
                     let why = chain(&*error);
@@ -148,6 +149,7 @@ async fn one(
     broker: &Broker,
     spec: &JobSpec,
     known: Known,
+    calendars: &Calendars,
     args: &ApplyArgs,
 ) -> anyhow::Result<Applied> {
     let how = match args.dry_run {
@@ -171,7 +173,7 @@ async fn one(
     // One that cannot be followed any more is none that anybody waits for.
     let old = changed
         .filter(|before| before.schedule.is_some())
-        .and_then(|before| Coming::of(before, known.state.as_ref()).ok());
+        .and_then(|before| Coming::of(before, calendars, known.state.as_ref()).ok());
     applied.tell_fires(old.as_ref(), known.coming.as_ref());
     Ok(applied)
 }

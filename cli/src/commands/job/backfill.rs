@@ -12,6 +12,7 @@ use gridloom_shared::schedule::backfill::{Progress, anchor_before};
 use gridloom_shared::schedule::{Backfill, BackfillName, Moment, Plan};
 use serde_json::{Value, json};
 
+use super::super::calendar::users;
 use super::super::{installation, wanted};
 use super::pause::who;
 use super::times::{moment, plan, read_moment, schedule};
@@ -34,7 +35,7 @@ pub(super) async fn begin(context: &Context, args: &BackfillArgs) -> anyhow::Res
     if let Some(name) = &args.cancel {
         return cancel(context, &broker, job, name).await;
     }
-    let extent = Extent::of(&broker, args).await?;
+    let extent = Extent::of(context, &broker, args).await?;
     if args.dry_run {
         extent.tell(context, job);
         return Ok(Verdict::Fine);
@@ -100,13 +101,18 @@ fn misuse(error: BackfillError) -> anyhow::Error {
 }
 
 impl Extent {
-    async fn of(broker: &Broker, args: &BackfillArgs) -> anyhow::Result<Extent> {
-        let spec = schedule(&installation::job(broker, &args.job).await?)?;
+    async fn of(context: &Context, broker: &Broker, args: &BackfillArgs) -> anyhow::Result<Extent> {
+        let definition = installation::job(broker, &args.job).await?;
+        let spec = schedule(&definition)?;
+        let calendars = users::named_by(context, &spec).await?;
+        if let Some(waiting) = users::waiting(&definition, &calendars) {
+            return Err(Misuse::error(format!("{waiting}: {}", users::ADVICE)));
+        }
         let job = args.job.as_str();
         let state = fires::state(broker, &args.job).await?;
         let known = state.as_ref().filter(|state| state.spec.is_some());
         let anchor = known.map_or_else(UnixMs::now, |state| state.anchor);
-        let there = plan(&spec, job, Some(anchor))?;
+        let there = plan(&spec, job, &calendars, Some(anchor))?;
         if there.after().is_some() {
             return Err(Misuse::error(format!(
                 "job {job} fires so long after the end of its last run: there are no times to run again"
@@ -114,7 +120,7 @@ impl Extent {
         }
         let (from, to) = range(&there, args)?;
         let anchor = anchor_before(&spec, anchor, from);
-        let plan = plan(&spec, job, Some(anchor))?;
+        let plan = plan(&spec, job, &calendars, Some(anchor))?;
         let (times, excluded) = times(&plan, from, to, job)?;
         let backfill = Backfill {
             by: who(),

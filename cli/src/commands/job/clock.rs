@@ -8,9 +8,10 @@ use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::fires;
 use gridloom_shared::schedule::record::State;
-use gridloom_shared::schedule::{Nominal, Plan, Spec};
+use gridloom_shared::schedule::{Calendars, Nominal, Plan, Spec};
 use serde::Serialize;
 
+use super::super::calendar::users;
 use super::super::installation;
 use super::times::{moment, plan, schedule};
 use super::{late, pause, stopped};
@@ -76,7 +77,13 @@ pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<(
         late::tell(context, &broker, &name).await;
         (job, fires::state(&broker, &name).await?)
     };
-    let coming = Coming::of(&job, state.as_ref())?;
+    let spec = schedule(&job)?;
+    let calendars = users::named_by(context, &spec).await?;
+    if let Some(waiting) = users::waiting(&job, &calendars) {
+        let advice = users::ADVICE;
+        context.output.note(format!("{waiting}: {advice}"));
+    }
+    let coming = Coming::of(&job, &calendars, state.as_ref())?;
     let from = match &args.from {
         // That time is among those that are asked for.
         Some(text) => UnixMs(moment(&coming.plan, text)?.0.saturating_sub(1)),
@@ -92,9 +99,13 @@ pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<(
 
 impl Coming {
     /// The fires of a job's schedule, of which `state` was recorded last.
-    pub(super) fn of(job: &JobSpec, state: Option<&State>) -> anyhow::Result<Coming> {
+    pub(super) fn of(
+        job: &JobSpec,
+        calendars: &Calendars,
+        state: Option<&State>,
+    ) -> anyhow::Result<Coming> {
         let spec = schedule(job)?;
-        let plan = plan(&spec, job.name.as_str(), anchor(state))?;
+        let plan = plan(&spec, job.name.as_str(), calendars, anchor(state))?;
         let same = state.filter(|state| state.spec.as_ref() == Some(&spec));
         let most = spec.max_fires.unwrap_or(u64::MAX);
         let left = match same {
@@ -103,6 +114,18 @@ impl Coming {
             None => most,
         };
         Ok(Coming { spec, plan, left })
+    }
+
+    /// The same, of one that is to be applied: refused where it never fires, or a calendar is not there.
+    pub(super) fn checked(
+        job: &JobSpec,
+        calendars: &Calendars,
+        state: Option<&State>,
+    ) -> anyhow::Result<Coming> {
+        let coming = Coming::of(job, calendars, state)?;
+        let anchor = anchor(state).unwrap_or_else(UnixMs::now);
+        Plan::new(&coming.spec, job.name.as_str(), calendars, anchor)?;
+        Ok(coming)
     }
 
     /// Those after `from` that get a run.
@@ -165,7 +188,8 @@ impl Upcoming {
     /// When `job` fires next.
     pub(crate) async fn of(broker: &Broker, job: &JobSpec) -> anyhow::Result<Upcoming> {
         let state = fires::state(broker, &job.name).await?;
-        let coming = Coming::of(job, state.as_ref())?;
+        let calendars = users::known_to(broker, &schedule(job)?).await?;
+        let coming = Coming::of(job, &calendars, state.as_ref())?;
         let next = coming.fires(UnixMs::now()).next();
         let words = coming.spec.words();
         let text = match &next {

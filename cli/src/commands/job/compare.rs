@@ -113,6 +113,7 @@ fn table(rows: &[Row]) -> Table {
 #[cfg(test)]
 mod tests {
     use gridloom_shared::job::parse::from_value;
+    use gridloom_shared::schedule::Calendars;
     use serde_json::{Value, json};
 
     use super::*;
@@ -122,7 +123,7 @@ mod tests {
 
     fn coming(schedule: &Value) -> Coming {
         let job = json!({ "name": "nightly", "handler": "resize", "schedule": schedule });
-        Coming::of(&from_value(job).unwrap(), None).unwrap()
+        Coming::of(&from_value(job).unwrap(), &Calendars::new(), None).unwrap()
     }
 
     fn shown(before: &Value, after: Option<&Value>) -> String {

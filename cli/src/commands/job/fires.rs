@@ -7,6 +7,7 @@ use gridloom_shared::reads::fires::{self, Fires, Told};
 use gridloom_shared::reads::jobs;
 use gridloom_shared::schedule::Plan;
 
+use super::super::calendar::users;
 use super::super::installation;
 use super::stopped;
 use super::times::{moment, plan, schedule, utc};
@@ -31,7 +32,9 @@ pub(super) async fn on_record(broker: &Broker, job: &JobName) -> anyhow::Result<
         },
     };
     let anchor = fires.state.as_ref().map(|state| state.anchor);
-    let plan = plan(&spec.unwrap_or_else(utc), job.as_str(), anchor)?;
+    let spec = spec.unwrap_or_else(utc);
+    let calendars = users::known_to(broker, &spec).await?;
+    let plan = plan(&spec, job.as_str(), &calendars, anchor)?;
     Ok((fires, plan))
 }
 
@@ -137,6 +140,7 @@ pub(super) fn several(told: &Told) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use gridloom_shared::id::Term;
+    use gridloom_shared::schedule::Calendars;
     use gridloom_shared::schedule::record::{Decision, Record, Span, State, Why};
     use serde_json::json;
 
@@ -163,6 +167,10 @@ mod tests {
             queued: Vec::new(),
             carried: Vec::new(),
             unopened: Vec::new(),
+            awaited: Vec::new(),
+            failures: Default::default(),
+            pausing: None,
+            asked: Vec::new(),
         };
         let skipped = Why::Overlap { run: run.clone() };
         let span = Span {
@@ -191,7 +199,7 @@ mod tests {
             };
             Told::of(&record, true, None)
         });
-        let plan = plan(&spec, job.as_str(), Some(SIX)).unwrap();
+        let plan = plan(&spec, job.as_str(), &Calendars::new(), Some(SIX)).unwrap();
         (told.into(), plan)
     }
 

@@ -1,12 +1,10 @@
 //! A job's schedule, and the times that people type, by the clocks of its zone.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context as _;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::schedule::{Moment, Plan, Spec, When};
+use gridloom_shared::schedule::{Calendars, Moment, Plan, Spec, When};
 
 use crate::fault::Misuse;
 
@@ -21,10 +19,21 @@ pub(super) fn schedule(job: &JobSpec) -> anyhow::Result<Spec> {
     Spec::try_from(value).with_context(|| format!("read the schedule of job {}", job.name))
 }
 
-/// What a schedule means; a cadence without a start begins at `anchor`, or now.
-pub(super) fn plan(spec: &Spec, job: &str, anchor: Option<UnixMs>) -> anyhow::Result<Plan> {
+/// What a schedule means; a cadence without a start begins at `anchor`, or now. Where a calendar is not there, each of its
+/// times is taken out for that.
+pub(super) fn plan(
+    spec: &Spec,
+    job: &str,
+    calendars: &Calendars,
+    anchor: Option<UnixMs>,
+) -> anyhow::Result<Plan> {
     let anchor = anchor.unwrap_or_else(UnixMs::now);
-    Ok(Plan::new(spec, job, &BTreeMap::new(), anchor)?)
+    Ok(Plan::in_force(spec, job, calendars, anchor)?)
+}
+
+/// The clocks of a schedule's zone.
+fn clocks(spec: &Spec) -> anyhow::Result<Plan> {
+    plan(spec, "", &Calendars::new(), None)
 }
 
 /// The time that `text` says, by the clocks of the schedule's zone.
@@ -42,14 +51,14 @@ pub(super) fn read_moment(text: &str) -> anyhow::Result<Moment> {
 /// A time by the clocks of a job's zone; of one without a schedule, in UTC.
 pub(super) fn time_of(job: &JobSpec, text: &str) -> anyhow::Result<UnixMs> {
     match job.schedule {
-        Some(_) => moment(&plan(&schedule(job)?, job.name.as_str(), None)?, text),
+        Some(_) => moment(&clocks(&schedule(job)?)?, text),
         None => time_in_utc(text),
     }
 }
 
 /// A time by the clocks of UTC.
 pub(super) fn time_in_utc(text: &str) -> anyhow::Result<UnixMs> {
-    moment(&plan(&utc(), "", None)?, text)
+    moment(&clocks(&utc())?, text)
 }
 
 /// A schedule whose zone is UTC.

@@ -335,7 +335,13 @@ mod tests {
     fn case() -> (Fires, Plan) {
         let spec = json!({ "every": "1h", "except": "2026-03-02", "end": "2026-03-03" });
         let spec = Spec::try_from(spec).unwrap();
-        let plan = plan(&spec, "nightly", Some(SIX)).unwrap();
+        let plan = plan(
+            &spec,
+            "nightly",
+            &gridloom_shared::schedule::Calendars::new(),
+            Some(SIX),
+        )
+        .unwrap();
         let state = State {
             spec: Some(spec),
             anchor: SIX,
@@ -350,6 +356,10 @@ mod tests {
                 moved_from: None,
             }],
             unopened: Vec::new(),
+            awaited: Vec::new(),
+            failures: Default::default(),
+            pausing: None,
+            asked: Vec::new(),
         };
         let fires = Fires {
             state: Some(state),

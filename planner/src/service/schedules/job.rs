@@ -1,6 +1,7 @@
 //! One job with a schedule: its definition, what was recorded of its fires, and its runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
@@ -13,8 +14,8 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::job::Priority;
 use gridloom_shared::ledger::record::EndState;
+use gridloom_shared::schedule::Calendars;
 use gridloom_shared::schedule::record::{Decision, Record, State};
-use gridloom_shared::schedule::{Plan, Spec};
 use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
@@ -30,6 +31,7 @@ mod backfills;
 mod caught_up;
 mod defined;
 mod failures;
+mod meaning;
 mod runs;
 mod stopped;
 
@@ -67,6 +69,8 @@ pub(super) struct Job {
     halts: Vec<Halt>,
     /// What stands under the key of its own pause, and the revision of that.
     pause: (u64, Option<Halt>),
+    /// The calendars that its schedule may name.
+    calendars: Arc<Calendars>,
     /// Runs that were told to end, for a fire that waits for that.
     cancelled: BTreeSet<RunId>,
     /// Why its fires wait, as it was told.
@@ -112,6 +116,7 @@ impl Job {
             requests: Requests::default(),
             halts: Vec::new(),
             pause: (0, None),
+            calendars: Arc::default(),
             cancelled: BTreeSet::new(),
             trouble: None,
             aside: false,
@@ -214,18 +219,12 @@ impl Job {
         }
     }
 
-    fn plan(&self, state: &State) -> Option<Plan> {
-        self.plan_of(state.spec.as_ref()?, state.anchor)
-    }
-
-    fn plan_of(&self, spec: &Spec, anchor: UnixMs) -> Option<Plan> {
-        match Plan::new(spec, self.name.as_str(), &BTreeMap::new(), anchor) {
-            Ok(plan) => Some(plan),
-            Err(error) => {
-                tracing::error!(job = %self.name, error = %chain(&error), "its schedule cannot be followed");
-                None
-            }
+    /// Why its fires wait; said once.
+    fn say(&mut self, trouble: Option<String>) {
+        if let Some(error) = trouble.as_ref().filter(|_| self.trouble != trouble) {
+            tracing::warn!(job = %self.name, error, "its fires wait");
         }
+        self.trouble = trouble;
     }
 
     /// Records and carries out what is due, a few records at once: other jobs wait meanwhile. Returns when it is to be
@@ -241,7 +240,8 @@ impl Job {
         };
         match settled.and_then(|again| Ok((again, filled?))) {
             Ok((again, filled)) => {
-                self.trouble = None;
+                let missing = self.fires.waits_for();
+                self.say(missing.map(|name| format!("there is no calendar {name}")));
                 if self.stopped {
                     return filled.into_iter().chain([now + MENDED]).min();
                 }
@@ -252,11 +252,7 @@ impl Job {
                 wake.into_iter().chain(filled).min()
             }
             Err(error) => {
-                let trouble = chain(&error).to_string();
-                if self.trouble.as_ref() != Some(&trouble) {
-                    tracing::warn!(job = %self.name, error = trouble, "its fires wait");
-                }
-                self.trouble = Some(trouble);
+                self.say(Some(chain(&error).to_string()));
                 Some(now + AGAIN)
             }
         }

@@ -22,6 +22,13 @@ impl Calendar {
     pub fn parse(text: &str, format: Format) -> Result<Calendar, Faults> {
         Calendar::try_from(syntax::read(text, format)?)
     }
+
+    /// As a file defines it, in TOML.
+    #[cfg(feature = "files")]
+    pub fn to_toml(&self) -> Option<String> {
+        let table = toml::Table::try_from(Value::from(self.clone())).ok()?;
+        toml::to_string_pretty(&table).ok()
+    }
 }
 
 impl TryFrom<Value> for Calendar {

@@ -177,3 +177,30 @@ fn each_fault_of_a_calendar_is_told_with_its_key() {
     let hostile = json!({ "name": "a", "timezone": "UTC", "dates": hostile });
     assert!(Calendar::try_from(hostile).is_err());
 }
+
+#[test]
+fn calendar_is_told_in_words() {
+    for (document, words) in [
+        (
+            json!({ "weekdays": ["MON-FRI"], "times": ["09:00-12:00", "13:00-17:00"] }),
+            "Monday to Friday, 09:00-12:00 and 13:00-17:00 (Europe/Berlin)",
+        ),
+        (
+            json!({ "weekdays": ["SAT", "SUN"], "dates": ["12-24/12-26"] }),
+            "Saturday, Sunday and 12-24/12-26 (Europe/Berlin)",
+        ),
+        (
+            json!({ "times": ["22:00-24:00"] }),
+            "every day, 22:00-24:00 (Europe/Berlin)",
+        ),
+        (
+            json!({ "dates": ["01-01", "01-02", "01-03", "01-04", "01-05", "01-06", "01-07", "01-08"] }),
+            "01-01, 01-02, 01-03, 01-04, 01-05, 01-06 and 2 more (Europe/Berlin)",
+        ),
+    ] {
+        let mut document = document;
+        document["name"] = "c".into();
+        document["timezone"] = "Europe/Berlin".into();
+        assert_eq!(read(&document).words(), words);
+    }
+}

@@ -1,9 +1,13 @@
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::calendar::Calendar;
+use super::super::kept::Kept;
 use super::super::spec::tests::{CALENDARS, any_spec};
 use super::*;
 use crate::job::parse;
@@ -13,7 +17,7 @@ const DAY: u64 = 24 * HOUR;
 /// 2026-03-01 00:00 UTC.
 const MARCH: UnixMs = UnixMs(1_772_323_200_000);
 
-fn calendars() -> BTreeMap<String, Calendar> {
+fn calendars() -> Calendars {
     let documents = [
         json!({ "name": CALENDARS[0], "timezone": "Europe/Berlin", "dates": ["12-24/12-26", "2026-04-03/2026-04-06"] }),
         json!({ "name": CALENDARS[1], "timezone": "Europe/Berlin", "weekdays": ["MON-FRI"], "times": ["09:00-12:00", "13:00-17:00"] }),
@@ -23,7 +27,7 @@ fn calendars() -> BTreeMap<String, Calendar> {
     CALENDARS
         .iter()
         .map(ToString::to_string)
-        .zip(read)
+        .zip(read.map(|calendar| Arc::new(Kept::always(calendar))))
         .collect()
 }
 
@@ -281,6 +285,39 @@ fn a_schedule_after_the_last_run_waits_for_its_calendars() {
 }
 
 #[test]
+fn a_schedule_whose_calendar_is_not_there_fires_nowhere_and_says_why() {
+    let read = |document: &Value| {
+        let spec = spec(document);
+        let refused = Plan::new(&spec, "nightly", &BTreeMap::new(), MARCH);
+        let plan = Plan::in_force(&spec, "nightly", &BTreeMap::new(), MARCH);
+        (refused, plan.expect("a plan"))
+    };
+    let (refused, plan) =
+        read(&json!({ "every": "15m", "only": "2026-03-01", "except": "office" }));
+    let missing = SpecError::Calendar {
+        key: "except",
+        name: "office".to_owned(),
+    };
+    assert_eq!(refused, Err(missing));
+    assert_eq!(plan.waits_for().map(CalendarName::as_str), Some("office"));
+    let next = plan.next_after(MARCH).expect("a nominal time");
+    let (at, by) = (next.at, next.excluded.expect("taken out"));
+    assert_eq!(
+        (at, by.as_str()),
+        (
+            MARCH + Duration::from_secs(900),
+            "the missing calendar office"
+        )
+    );
+    assert_eq!(plan.next_fire_after(MARCH), None);
+    let tally = plan.tally(MARCH, MARCH + Duration::from_secs(3_600), 100);
+    assert_eq!((tally.count, tally.excluded), (0, 4));
+    let (_, plan) = read(&json!({ "after": "1h", "only": "office" }));
+    assert_eq!(plan.following(None), None);
+    assert!(plan.may_follow(None, MARCH));
+}
+
+#[test]
 fn only_a_schedule_after_the_last_run_has_one_that_follows() {
     let plan = plan(&json!({ "every": "15m" }));
     assert_eq!((plan.after(), plan.following(None)), (None, None));
@@ -463,7 +500,7 @@ fn calendars_that_leave_nothing_are_refused_in_moments() {
     for document in [seams, dates, leap, winter] {
         let calendar = Calendar::try_from(document).expect("a calendar");
         let name = calendar.name().expect("a name").to_string();
-        calendars.insert(name, calendar);
+        calendars.insert(name, Arc::new(Kept::always(calendar)));
     }
     for document in [
         json!({ "cron": "* * * * *", "except": "seams" }),

@@ -64,12 +64,12 @@ impl Output {
 
     /// The end of standard error, at most `most` bytes.
     pub(super) fn errors(&self, most: usize) -> String {
-        end(self.errors.text(), most)
+        end(&self.errors.text(), most)
     }
 
     /// The end of standard output without its reports, at most `most` bytes.
     pub(super) fn lines(&self, most: usize) -> String {
-        end(self.lines.text(), most)
+        end(&self.lines.text(), most)
     }
 
     /// What it counted, rows left out, and how much of that cannot be read.
@@ -166,7 +166,7 @@ impl Output {
     }
 }
 
-fn end(text: String, most: usize) -> String {
+fn end(text: &str, most: usize) -> String {
     let from = text.ceil_char_boundary(text.len().saturating_sub(most));
     text[from..].to_owned()
 }

@@ -11,7 +11,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::backfill::Progress;
-use gridloom_shared::schedule::{Backfill, BackfillName};
+use gridloom_shared::schedule::{Backfill, BackfillName, Plan, Spec};
 
 use super::super::super::envoy::Envoy;
 use super::{Defined, Job, RECORDS, SettleError};
@@ -59,6 +59,11 @@ impl Backfills {
         self.is_beside(run)
     }
 
+    /// Their schedules.
+    pub(super) fn specs(&self) -> impl Iterator<Item = &Spec> {
+        self.all.values().map(|kept| &kept.filling.backfill.spec)
+    }
+
     /// Forgets runs that are on record as over.
     fn forget(&mut self) {
         let all = self.all.values();
@@ -98,7 +103,7 @@ impl Job {
     }
 
     fn keep(&mut self, name: BackfillName, backfill: Backfill, revision: u64) {
-        let plan = self.plan_of(&backfill.spec, backfill.anchor);
+        let plan = self.plan_of_backfill(&backfill);
         let filling = Filling {
             job: self.name.clone(),
             name: name.clone(),
@@ -107,6 +112,20 @@ impl Job {
         };
         let kept = Kept { filling, revision };
         self.backfills.all.insert(name, kept);
+    }
+
+    fn plan_of_backfill(&self, backfill: &Backfill) -> Option<Plan> {
+        let plan = self.plan_of(&backfill.spec, backfill.anchor);
+        plan.filter(|plan| plan.waits_for().is_none())
+    }
+
+    /// The calendars that they may name are others now.
+    pub(super) fn replan_backfills(&mut self) {
+        let mut all = std::mem::take(&mut self.backfills.all);
+        for kept in all.values_mut() {
+            kept.filling.plan = self.plan_of_backfill(&kept.filling.backfill);
+        }
+        self.backfills.all = all;
     }
 
     /// Which runs of backfills fires wait for: also such that are decided and not open yet.

@@ -1,0 +1,333 @@
+//! `gridloom calendar`: named days and times that schedules are bound to or kept off, in the state bucket.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`effect`] | what a change of a calendar does to the jobs that name it |
+//! | [`users`] | which jobs name a calendar, and which of them wait for one |
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::kv::WriteError;
+use gridloom_shared::id::CalendarName;
+use gridloom_shared::job::parse::Format;
+use gridloom_shared::reads::calendars::{self, Seen};
+use gridloom_shared::reads::jobs;
+use gridloom_shared::schedule::Calendar;
+use gridloom_shared::{chain, suggest};
+use serde::Serialize;
+use serde_json::json;
+
+use super::job::Change;
+use crate::args::{ApplyCalendars, CalendarOrder, DeleteCalendar};
+use crate::context::Context;
+use crate::fault::{Misuse, Verdict};
+use crate::output::{Align, Output, Table, counted};
+use effect::Effects;
+
+mod effect;
+pub(super) mod users;
+
+#[derive(Serialize)]
+struct Applied {
+    calendar: CalendarName,
+    change: Change,
+    dry_run: bool,
+    revision: u64,
+    covers: String,
+    #[serde(flatten)]
+    effects: Effects,
+}
+
+/// Does what `gridloom calendar ...` says.
+///
+/// # Errors
+/// When a file has faults, there is no such calendar, or the broker does not answer.
+pub async fn run(context: &Context, order: CalendarOrder) -> anyhow::Result<Verdict> {
+    match order {
+        CalendarOrder::Apply(args) => apply(context, &args).await?,
+        CalendarOrder::List => list(context).await?,
+        CalendarOrder::Show { calendar } => show(context, &calendar).await?,
+        CalendarOrder::Delete(args) => delete(context, &args).await?,
+    }
+    Ok(Verdict::Fine)
+}
+
+async fn apply(context: &Context, args: &ApplyCalendars) -> anyhow::Result<()> {
+    let all = read_all(context, &args.files)?;
+    if args.if_revision.is_some() && all.len() > 1 {
+        return Err(Misuse::error(
+            "--if-revision is about one calendar: name one file",
+        ));
+    }
+    let broker = context.ask().await?;
+    let mut told = Vec::new();
+    for (name, calendar) in all {
+        told.push(put(&broker, name, calendar, args).await?);
+    }
+    context.output.show(&told, |output| {
+        for applied in &told {
+            applied.tell(output);
+        }
+    });
+    Ok(())
+}
+
+async fn put(
+    broker: &Broker,
+    name: CalendarName,
+    calendar: Calendar,
+    args: &ApplyCalendars,
+) -> anyhow::Result<Applied> {
+    let seen = calendars::see(broker, &name).await?;
+    expect(&name, &seen, args.if_revision)?;
+    let change = match seen.kept() {
+        Some(kept) if *kept.calendar() == calendar => Change::Unchanged,
+        // Also nonsense is changed.
+        _ if seen.stored.is_some() => Change::Changed,
+        _ => Change::Created,
+    };
+    let (covers, mut revision) = (calendar.words(), seen.revision());
+    let effects = Effects::of(broker, &name, &seen, &calendar).await?;
+    if change != Change::Unchanged && !args.dry_run {
+        let put = calendars::put(broker, &seen, calendar).await;
+        revision = put.map_err(|error| overtaken(&name, error))?;
+    }
+    Ok(Applied {
+        calendar: name,
+        change,
+        dry_run: args.dry_run,
+        revision,
+        covers,
+        effects,
+    })
+}
+
+impl Applied {
+    fn tell(&self, output: &Output) {
+        let (name, revision) = (&self.calendar, self.revision);
+        output.say(match (self.dry_run, self.change) {
+            (_, Change::Unchanged) => format!("calendar {name} unchanged (revision {revision})"),
+            (false, Change::Created) => format!("calendar {name} created (revision {revision})"),
+            (false, Change::Changed) => format!("calendar {name} changed (revision {revision})"),
+            (true, Change::Created) => format!("calendar {name} would be created"),
+            (true, Change::Changed) => format!("calendar {name} would be changed"),
+        });
+        output.say(format!("covers {}", self.covers));
+        self.effects.tell(output);
+    }
+}
+
+fn expect(name: &CalendarName, seen: &Seen, revision: Option<u64>) -> anyhow::Result<()> {
+    let there = seen.revision();
+    match revision {
+        Some(revision) if revision != there => Err(Misuse::error(format!(
+            "calendar {name} has revision {there}, not {revision}: somebody changed it since; see gridloom calendar show {name}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn overtaken(name: &CalendarName, error: WriteError) -> anyhow::Error {
+    match error.is_conflict() {
+        true => Misuse::error(format!(
+            "somebody else changed calendar {name} at the same time: nothing was done; see gridloom calendar show {name}, and try again"
+        )),
+        false => error.into(),
+    }
+}
+
+/// Reads all files before any is applied, and names every fault of every file.
+fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<Vec<(CalendarName, Calendar)>> {
+    let mut all: Vec<(CalendarName, Calendar)> = Vec::new();
+    let mut faults = Vec::new();
+    for path in files {
+        let file = path.display();
+        match read(path) {
+            Ok((name, _)) if all.iter().any(|(other, _)| *other == name) => faults.push(format!(
+                "{file}: name: another of these files defines calendar {name} too"
+            )),
+            Ok(read) => all.push(read),
+            Err(found) => faults.extend(found.into_iter().map(|fault| format!("{file}: {fault}"))),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(all);
+    }
+    for fault in &faults {
+        context.output.note(fault);
+    }
+    Err(Misuse::error(format!(
+        "{} in {}; nothing was applied",
+        counted(faults.len() as u64, "mistake"),
+        counted(files.len() as u64, "file")
+    )))
+}
+
+fn read(path: &Path) -> Result<(CalendarName, Calendar), Vec<String>> {
+    let unread = |error: std::io::Error| vec![format!("cannot be read: {}", chain(&error))];
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().read_to_string(&mut text);
+        read.map(|_| text).map_err(unread)?
+    } else {
+        std::fs::read_to_string(path).map_err(unread)?
+    };
+    let format = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => Format::Json,
+        None | Some(_) if text.trim_start().starts_with('{') => Format::Json,
+        None | Some(_) => Format::Toml,
+    };
+    let calendar = Calendar::parse(&text, format);
+    let calendar = calendar
+        .map_err(|faults| -> Vec<String> { faults.0.iter().map(ToString::to_string).collect() })?;
+    match calendar.name() {
+        Some(name) => Ok((name.clone(), calendar.clone())),
+        None => Err(vec!["name: schedules name a calendar by it".to_owned()]),
+    }
+}
+
+async fn list(context: &Context) -> anyhow::Result<()> {
+    let broker = context.ask().await?;
+    let stored = calendars::list(&broker).await?;
+    let jobs = jobs::list(&broker).await?;
+    let mut all = Vec::new();
+    for calendar in &stored {
+        let Ok(kept) = &calendar.kept else { continue };
+        all.push(json!({
+            "calendar": calendar.name,
+            "covers": kept.calendar().words(),
+            "since": kept.since().rfc3339(),
+            "revision": calendar.revision,
+            "jobs": users::of(&jobs, &calendar.name),
+        }));
+    }
+    context.output.show(&all, |output| {
+        let mut table = Table::new([
+            ("calendar", Align::Left),
+            ("covers", Align::Left),
+            ("since", Align::Left),
+            ("jobs", Align::Right),
+        ]);
+        for calendar in &stored {
+            let Ok(kept) = &calendar.kept else { continue };
+            table.row([
+                calendar.name.clone(),
+                kept.calendar().words(),
+                kept.since().rfc3339(),
+                users::of(&jobs, &calendar.name).len().to_string(),
+            ]);
+        }
+        let none = "no calendars yet; define one with gridloom calendar apply FILE";
+        output.table(&table, none);
+    });
+    for calendar in &stored {
+        if let Err(error) = &calendar.kept {
+            context.output.note(format!(
+                "calendar {} cannot be read: {}",
+                calendar.name,
+                chain(error)
+            ));
+        }
+    }
+    users::tell_waiting(context, &broker, &jobs).await
+}
+
+async fn show(context: &Context, name: &CalendarName) -> anyhow::Result<()> {
+    let broker = context.ask().await?;
+    let seen = calendars::see(&broker, name).await?;
+    let Some(stored) = &seen.stored else {
+        return Err(no_such(&broker, name).await);
+    };
+    let kept = match &stored.kept {
+        Ok(kept) => kept,
+        Err(error) => {
+            return Err(Misuse::error(format!(
+                "calendar {name} cannot be read: {}; apply it again",
+                chain(error)
+            )));
+        }
+    };
+    let users = users::of(&jobs::list(&broker).await?, name.as_str());
+    let before = kept.before().iter().map(|earlier| {
+        json!({ "since": earlier.since.rfc3339(), "calendar": earlier.calendar, "covers": earlier.calendar.words() })
+    });
+    let document = json!({
+        "calendar": kept.calendar(),
+        "covers": kept.calendar().words(),
+        "since": kept.since().rfc3339(),
+        "revision": stored.revision,
+        "jobs": users,
+        "before": before.collect::<Vec<_>>(),
+    });
+    context.output.show(&document, |output| {
+        let text = kept.calendar().to_toml().unwrap_or_default();
+        output.say(text.trim_end());
+        let (since, revision) = (kept.since().rfc3339(), stored.revision);
+        output.note(format!(
+            "covers {}, since {since} (revision {revision})",
+            kept.calendar().words()
+        ));
+        for earlier in kept.before() {
+            let (since, words) = (earlier.since.rfc3339(), earlier.calendar.words());
+            output.note(format!("before that, since {since}: {words}"));
+        }
+        output.note(match users.is_empty() {
+            true => "no job names it".to_owned(),
+            false => format!("named by {}", users.join(", ")),
+        });
+    });
+    Ok(())
+}
+
+async fn delete(context: &Context, args: &DeleteCalendar) -> anyhow::Result<()> {
+    let (broker, name) = (context.ask().await?, &args.calendar);
+    let seen = calendars::see(&broker, name).await?;
+    if seen.stored.is_none() {
+        return Err(no_such(&broker, name).await);
+    }
+    expect(name, &seen, args.if_revision)?;
+    let users = users::of(&jobs::list(&broker).await?, name.as_str());
+    if !users.is_empty() && !args.force {
+        return Err(Misuse::error(format!(
+            "{} {name}: {}; without it their schedules wait; apply them without it first, or say --force",
+            match users.len() {
+                1 => "a job names calendar".to_owned(),
+                many => format!("{many} jobs name calendar"),
+            },
+            users.join(", ")
+        )));
+    }
+    let deleted = calendars::delete(&broker, &seen).await;
+    deleted.map_err(|error| overtaken(name, error))?;
+    let document = json!({ "calendar": name, "deleted": true, "jobs": users });
+    context.output.show(&document, |output| {
+        output.say(format!("calendar {name} deleted"));
+        if !users.is_empty() {
+            let users = users.join(", ");
+            output.note(format!(
+                "until it is applied again nothing is decided of the fires of {users}"
+            ));
+        }
+    });
+    Ok(())
+}
+
+async fn no_such(broker: &Broker, name: &CalendarName) -> anyhow::Error {
+    let known = calendars::list(broker).await.unwrap_or_default();
+    let names = known.iter().map(|calendar| calendar.name.as_str());
+    let hint = suggest::hint(name.as_str(), names);
+    let advice = match (known.is_empty(), hint.is_empty()) {
+        (true, _) => {
+            "; there are no calendars yet: define one with gridloom calendar apply FILE".to_owned()
+        }
+        (false, true) => "; gridloom calendar list shows those that are there".to_owned(),
+        (false, false) => hint,
+    };
+    let namespace = broker.subjects().namespace();
+    Misuse::error(format!(
+        "there is no calendar {:?} in namespace {namespace}{advice}",
+        name.as_str()
+    ))
+}

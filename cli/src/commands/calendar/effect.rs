@@ -1,0 +1,178 @@
+//! What a change of a calendar does to the jobs that name it: which of their next times are taken out by it, and which
+//! fire again.
+
+use std::sync::Arc;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::CalendarName;
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::reads::calendars::{self, Seen};
+use gridloom_shared::reads::{fires, jobs};
+use gridloom_shared::schedule::{Calendar, Calendars, Kept, Plan, Spec};
+use serde::Serialize;
+
+use super::users;
+use crate::output::{Output, counted, grouped};
+
+/// So many of a job's next times are compared.
+const LOOKED_AT: usize = 500;
+/// Of so many jobs.
+const JOBS: usize = 100;
+/// So many times are told.
+const TOLD: usize = 3;
+
+/// What changes for the jobs that name a calendar.
+#[derive(Serialize)]
+pub(super) struct Effects {
+    jobs: Vec<Effect>,
+    /// Jobs that name it, and were not looked at.
+    more_jobs: usize,
+}
+
+/// What changes for a job.
+#[derive(Serialize)]
+struct Effect {
+    job: String,
+    /// Its schedule waited for the calendar.
+    waited: bool,
+    /// Another calendar that it still waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<CalendarName>,
+    /// How many of its next times were compared.
+    compared: usize,
+    /// Those that fired before and are taken out.
+    taken_out: Vec<String>,
+    /// Those that were taken out before and fire.
+    given_back: Vec<String>,
+    /// Its next fire.
+    next: Option<String>,
+}
+
+impl Effects {
+    /// What follows when the calendar says this.
+    pub(super) async fn of(
+        broker: &Broker,
+        name: &CalendarName,
+        seen: &Seen,
+        calendar: &Calendar,
+    ) -> anyhow::Result<Effects> {
+        let (all, before) = (jobs::list(broker).await?, calendars::known(broker).await?);
+        let now = UnixMs::now();
+        let kept = match seen.kept() {
+            Some(kept) => kept.then(calendar.clone(), now),
+            None => Kept::always(calendar.clone()),
+        };
+        let mut after = before.clone();
+        after.insert(name.to_string(), Arc::new(kept));
+        let mut effects = Vec::new();
+        let mut more_jobs = 0;
+        for job in users::naming(&all, name.as_str()) {
+            if effects.len() == JOBS {
+                more_jobs += 1;
+                continue;
+            }
+            let state = fires::state(broker, &job.name).await?;
+            let anchor = state.filter(|state| state.spec.is_some());
+            let anchor = anchor.map_or(now, |state| state.anchor);
+            effects.extend(Effect::of(job, [&before, &after], anchor, now));
+        }
+        Ok(Effects {
+            jobs: effects,
+            more_jobs,
+        })
+    }
+
+    pub(super) fn tell(&self, output: &Output) {
+        if self.jobs.is_empty() {
+            output.note("no job names it yet: say only or except in a [schedule]");
+        }
+        for effect in &self.jobs {
+            output.say(effect.words());
+        }
+        if self.more_jobs > 0 {
+            let more = counted(self.more_jobs as u64, "more job");
+            output.note(format!("{more} name it"));
+        }
+    }
+}
+
+impl Effect {
+    fn of(
+        job: &JobSpec,
+        calendars: [&Calendars; 2],
+        anchor: UnixMs,
+        now: UnixMs,
+    ) -> Option<Effect> {
+        let spec = Spec::try_from(job.schedule.clone()?).ok()?;
+        let plan = |calendars| Plan::in_force(&spec, job.name.as_str(), calendars, anchor).ok();
+        let [before, after] = [plan(calendars[0])?, plan(calendars[1])?];
+        let waited = before.waits_for().is_some();
+        let (mut taken_out, mut given_back) = (Vec::new(), Vec::new());
+        let pairs = before
+            .nominals_after(now)
+            .zip(after.nominals_after(now))
+            .take(LOOKED_AT);
+        let mut compared = 0;
+        for (was, is) in pairs {
+            compared += 1;
+            let shown = || after.shown(&is).local;
+            match (was.excluded.is_some() && !waited, is.excluded.is_some()) {
+                (false, true) => taken_out.push(shown()),
+                (true, false) => given_back.push(shown()),
+                _ => {}
+            }
+        }
+        let next = match after.after() {
+            None => after.next_fire_after(now),
+            // Which run ended last does not matter for what calendars bar.
+            Some(_) => after.following(Some(now)),
+        };
+        Some(Effect {
+            job: job.name.to_string(),
+            waited,
+            waits_for: after.waits_for().cloned(),
+            compared,
+            taken_out,
+            given_back,
+            next: next.map(|next| after.shown(&next).local),
+        })
+    }
+
+    fn words(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(other) = &self.waits_for {
+            parts.push(format!("waits for calendar {other}, which is not there"));
+        } else if self.waited {
+            parts.push("waited for it".to_owned());
+        }
+        if self.waits_for.is_none() {
+            let of = grouped(self.compared as u64);
+            let mut say = |times: &[String], what: &str| {
+                if !times.is_empty() {
+                    let number = grouped(times.len() as u64);
+                    let told = told(times);
+                    parts.push(format!("{number} of its next {of} times {what}: {told}"));
+                }
+            };
+            say(&self.taken_out, "are taken out");
+            say(&self.given_back, "fire again");
+            if parts.is_empty() {
+                parts.push("nothing changes".to_owned());
+            }
+            parts.push(match &self.next {
+                Some(next) => format!("fires next at {next}"),
+                None => "never fires, as far as can be foreseen".to_owned(),
+            });
+        }
+        format!("job {}: {}", self.job, parts.join("; "))
+    }
+}
+
+fn told(times: &[String]) -> String {
+    let mut told = times[..times.len().min(TOLD)].join(", ");
+    if times.len() > TOLD {
+        told.push_str(", ...");
+    }
+    told
+}

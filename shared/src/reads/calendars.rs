@@ -1,0 +1,150 @@
+//! Which calendars there are, which jobs name them, and the order to change or delete one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::broker::Broker;
+use crate::broker::kv::{Entry, Place, WriteError};
+use crate::broker::log::ReadError;
+use crate::chain;
+use crate::clock::UnixMs;
+use crate::id::CalendarName;
+use crate::job::JobSpec;
+use crate::schedule::{Calendar, Calendars, Kept, Spec};
+use crate::wire::{self, WireError};
+
+/// A calendar as its key has it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its name.
+    pub name: String,
+    /// What it says and said, or why this build cannot read it.
+    pub kept: Result<Kept, WireError>,
+    /// The revision of its key.
+    pub revision: u64,
+}
+
+/// What stands under a calendar's name, as somebody saw it: what they write next is written over that alone.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    place: Place,
+    /// What is there, if anything.
+    pub stored: Option<Stored>,
+}
+
+impl Stored {
+    fn of(entry: &Entry, name: &str) -> Stored {
+        let value = entry.value.as_deref().unwrap_or_default();
+        let kept = match CalendarName::new(name) {
+            Ok(_) => Kept::read(name, value, entry.at),
+            Err(error) => Err(WireError::Malformed {
+                reason: chain(&error).to_string(),
+            }),
+        };
+        Stored {
+            name: name.to_owned(),
+            kept,
+            revision: entry.revision,
+        }
+    }
+}
+
+impl Seen {
+    /// The revision that a compare-and-swap expects; 0 where nothing ever stood there.
+    pub fn revision(&self) -> u64 {
+        self.place.revision()
+    }
+
+    /// What is there, if that makes sense.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.stored.as_ref()?.kept.as_ref().ok()
+    }
+
+    fn nonsense(&self) -> Option<String> {
+        let error = self.stored.as_ref()?.kept.as_ref().err()?;
+        Some(chain(error).to_string())
+    }
+}
+
+/// All calendars, by name.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn list(broker: &Broker) -> Result<Vec<Stored>, ReadError> {
+    let filter = broker.subjects().all_calendars();
+    let entries = broker.state().entries(filter).await?;
+    let stored = entries.iter().filter_map(|entry| {
+        let name = entry.key.strip_prefix(filter.trim_end_matches('>'))?;
+        Some(Stored::of(entry, name))
+    });
+    Ok(stored.collect())
+}
+
+/// All that make sense.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn known(broker: &Broker) -> Result<Calendars, ReadError> {
+    let all = list(broker).await?.into_iter();
+    Ok(all
+        .filter_map(|stored| Some((stored.name, Arc::new(stored.kept.ok()?))))
+        .collect())
+}
+
+/// What stands under the name.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn see(broker: &Broker, name: &CalendarName) -> Result<Seen, ReadError> {
+    let key = broker.subjects().calendar_key(name);
+    let place = broker.state().place_of(&key).await?;
+    let stored = match (place.value(), place.at()) {
+        (Some(value), Some(at)) => Some(Stored {
+            name: name.to_string(),
+            kept: Kept::read(name.as_str(), value, at),
+            revision: place.revision(),
+        }),
+        _ => None,
+    };
+    Ok(Seen { place, stored })
+}
+
+/// Has a calendar say this from now on. Returns its new revision. What stood there and made no sense is set aside.
+///
+/// # Errors
+/// When the broker does not answer, or somebody else wrote at the same time.
+pub async fn put(broker: &Broker, seen: &Seen, calendar: Calendar) -> Result<u64, WriteError> {
+    // Its key's own stamp says since when.
+    let kept = match seen.kept() {
+        Some(kept) => kept.then(calendar, UnixMs(0)),
+        None => Kept::always(calendar),
+    };
+    let (value, nonsense) = (wire::encode(&kept), seen.nonsense());
+    let state = broker.state();
+    state.replace(&seen.place, value, nonsense.as_deref()).await
+}
+
+/// Deletes a calendar: from now on schedules that name it wait. What stood there and made no sense is set aside.
+///
+/// # Errors
+/// When the broker does not answer, or somebody else wrote at the same time.
+pub async fn delete(broker: &Broker, seen: &Seen) -> Result<(), WriteError> {
+    let nonsense = seen.nonsense();
+    let state = broker.state();
+    state.remove(&seen.place, nonsense.as_deref()).await
+}
+
+/// The calendars that a job names.
+pub fn named(job: &JobSpec) -> BTreeSet<CalendarName> {
+    let spec = job.schedule.clone().map(Spec::try_from);
+    let spec = spec.and_then(Result::ok);
+    let named = spec.iter().flat_map(Spec::calendars);
+    named.cloned().collect()
+}
+
+/// Those of them that are not there: its schedule waits for them.
+pub fn missing(job: &JobSpec, known: &Calendars) -> Vec<CalendarName> {
+    let mut named = named(job);
+    named.retain(|name| !known.contains_key(name.as_str()));
+    named.into_iter().collect()
+}
