@@ -420,7 +420,7 @@ impl Service {
             }
             keeper.close(lead.full());
             let changes = lead.changes();
-            roll.tell(&changes, now.broker);
+            roll.tell(&changes, now.broker, lead.position());
             around.writer.follow(lead, changes);
             let ended = act.look_after(Boot::now());
             let term = lead.term();

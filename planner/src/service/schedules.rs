@@ -9,6 +9,7 @@
 //! | [`desk`] | whose turn it is |
 //! | [`warm`] | what is known before anything is decided |
 //! | [`roll`] | hears from the loop which runs are open and which are over |
+//! | [`upkeep`] | which last records are about to be removed, and are written again |
 //!
 //! Order (docs/PROTOCOL.md): a decision is appended to `<ns>.fires.<job>` under compare-and-swap on that subject, then the
 //! run is opened; the next record says no more of it. A new leader reads the last record of each job and goes on there;
@@ -39,6 +40,7 @@ use desk::Desk;
 use job::{Defined, Job};
 use meter::Meter;
 use roll::{Fact, Roll};
+use upkeep::below;
 use warm::{Definitions, Warm, WarmError};
 
 mod calendars;
@@ -46,6 +48,7 @@ mod desk;
 mod job;
 mod meter;
 pub(super) mod roll;
+mod upkeep;
 pub(super) mod warm;
 
 /// Pause after something failed.
@@ -69,7 +72,14 @@ pub(super) async fn keep(
         signs.give();
         let known = warm.take();
         let known = known.unwrap_or_else(|| Warm::new(envoy.broker.clone()));
-        match Table::read(envoy.clone(), term, &open, (watch.clone(), known), &signs).await {
+        let read = Table::read(
+            envoy.clone(),
+            term,
+            (&roll, &open),
+            (watch.clone(), known),
+            &signs,
+        );
+        match read.await {
             Ok(read) => break read,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "failed to read what was decided about fires; trying again");
@@ -85,13 +95,14 @@ pub(super) async fn keep(
     let named = envoy.broker.subjects().all_calendars();
     let calendars = || Box::pin(envoy.broker.state().watch(named).into_stream());
     let (mut paused, mut asked, mut said) = (pauses(), wishes(), calendars());
+    let mut endangered = Box::pin(below(&envoy.broker));
     loop {
         signs.give();
         for fact in roll.take() {
             table.hear(fact);
         }
         table.read_definitions().await;
-        table.begin();
+        table.begin(&roll);
         let rest = table.rest();
         // Where much is due there is always something: other tasks are to have their turn.
         tokio::task::consume_budget().await;
@@ -127,6 +138,7 @@ pub(super) async fn keep(
                 tokio::time::sleep(PAUSE).await;
                 said = calendars();
             },
+            Some(below) = endangered.next() => table.keep_up(below),
             () = roll.told() => {}
             () = tokio::time::sleep(rest) => {}
         }
@@ -197,13 +209,14 @@ impl Table {
     async fn read(
         envoy: Envoy,
         term: Term,
-        open: &[RunId],
+        (roll, open): (&Roll, &[RunId]),
         (watch, mut warm): (Watch, Warm),
         signs: &Signs,
     ) -> Result<(Table, Definitions), WarmError> {
         warm.catch_up(signs).await?;
         let is_defined = warm.is_defined;
         let (jobs, definitions) = warm.into_jobs();
+        let broker = envoy.broker.clone();
         let calendars = Known::new(envoy.broker.subjects().clone());
         let mut table = Table {
             envoy,
@@ -232,6 +245,7 @@ impl Table {
             table.desk.sit(name.clone(), job);
             table.desk.wake(&name, expected);
         }
+        roll.catch_up(&broker).await?;
         if is_defined {
             table.know_all();
         }
@@ -385,7 +399,7 @@ impl Table {
     }
 
     /// Begins to settle those whose turn it is, as many at once as may be.
-    fn begin(&mut self) {
+    fn begin(&mut self, roll: &Roll) {
         let Some(now) = self.decides_at() else {
             return;
         };
@@ -408,9 +422,9 @@ impl Table {
             let pause = pause.map_or((0, None), |(revision, halt)| (*revision, halt.as_ref()));
             job.hold(self.freeze.as_ref(), pause);
             job.see(self.calendars.all());
-            let (envoy, term) = (self.envoy.clone(), self.term);
+            let (envoy, term, roll) = (self.envoy.clone(), self.term, roll.clone());
             self.settling.push(Box::pin(async move {
-                let again = job.settle(&envoy, term).await;
+                let again = job.settle(&envoy, term, &roll).await;
                 (job, again)
             }));
         }
@@ -444,6 +458,12 @@ impl Table {
         let known = self.whole && self.knows_pauses && self.knows_asked;
         let known = known && self.calendars.are_known();
         self.envoy.clock.now().filter(|_| known)
+    }
+
+    /// Last records below a sequence would be removed soon: they are written again.
+    fn keep_up(&mut self, below: u64) {
+        let old = move |job: &mut Job| job.keep_above(below);
+        self.desk.tell_all(self.now(), old);
     }
 
     /// How long nothing is due, as far as is known. Where as many are settled as may be, one of them ends the rest.

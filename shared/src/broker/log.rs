@@ -59,6 +59,8 @@ pub struct StreamState {
     pub messages: u64,
     /// Their size in the store.
     pub bytes: u64,
+    /// The most that they may take, if that was said.
+    pub max_bytes: Option<u64>,
     /// When the stream was made, as the broker writes it: another time is another stream of the same name.
     pub created: String,
 }
@@ -73,7 +75,16 @@ struct Info {
     limit: usize,
     #[serde(default)]
     created: String,
+    #[serde(default)]
+    config: Config,
     state: State,
+}
+
+#[derive(Default, Deserialize)]
+struct Config {
+    /// Not above zero: no limit.
+    #[serde(default)]
+    max_bytes: i64,
 }
 
 #[derive(Default, Deserialize)]
@@ -101,6 +112,9 @@ impl Broker {
             last_seq: info.state.last_seq,
             messages: info.state.messages,
             bytes: info.state.bytes,
+            max_bytes: u64::try_from(info.config.max_bytes)
+                .ok()
+                .filter(|bytes| *bytes > 0),
             created: info.created,
         })
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, ReadError};
@@ -21,7 +20,7 @@ use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
 use super::meter;
-use super::roll::Fact;
+use super::roll::{Fact, Roll};
 use crate::alarms::Needs;
 use crate::open::OpenError;
 use crate::schedule::{Definition, Fires, Halt, Over, Runs, World};
@@ -34,10 +33,12 @@ mod failures;
 mod meaning;
 mod runs;
 mod stopped;
+mod write;
 
 use asked::Requests;
 use backfills::Backfills;
 pub(super) use defined::Defined;
+use write::Stood;
 
 /// Records of one job before others have their turn.
 const RECORDS: usize = 8;
@@ -69,6 +70,8 @@ pub(super) struct Job {
     halts: Vec<Halt>,
     /// What stands under the key of its own pause, and the revision of that.
     pause: (u64, Option<Halt>),
+    /// Its last record is to stand above this sequence.
+    above: u64,
     /// The calendars that its schedule may name.
     calendars: Arc<Calendars>,
     /// Runs that were told to end, for a fire that waits for that.
@@ -116,6 +119,7 @@ impl Job {
             requests: Requests::default(),
             halts: Vec::new(),
             pause: (0, None),
+            above: 0,
             calendars: Arc::default(),
             cancelled: BTreeSet::new(),
             trouble: None,
@@ -229,11 +233,17 @@ impl Job {
 
     /// Records and carries out what is due, a few records at once: other jobs wait meanwhile. Returns when it is to be
     /// looked at again.
-    pub(super) async fn settle(&mut self, envoy: &Envoy, term: Term) -> Option<UnixMs> {
+    pub(super) async fn settle(
+        &mut self,
+        envoy: &Envoy,
+        term: Term,
+        roll: &Roll,
+    ) -> Option<UnixMs> {
         let settled = match self.stopped {
-            true => self.mend(&envoy.broker, term).await,
-            false => self.try_settle(envoy, term).await,
+            true => self.mend(&envoy.broker, roll, term).await,
+            false => self.try_settle(envoy, term, roll).await,
         };
+        self.repeat(envoy, roll, term).await;
         let filled = self.fill(envoy, term).await;
         let Some(now) = envoy.clock.now() else {
             return Some(AT_ONCE);
@@ -263,6 +273,7 @@ impl Job {
         &mut self,
         envoy: &Envoy,
         term: Term,
+        roll: &Roll,
     ) -> Result<Option<UnixMs>, SettleError> {
         let mut carried_out = Ok(());
         for recorded in 0..RECORDS {
@@ -282,7 +293,10 @@ impl Job {
             if record.decision == Decision::Confirmed && recorded > 0 {
                 return carried_out.map(|()| Some(now + CALM));
             }
-            self.append(&envoy.broker, term, record).await?;
+            if let Stood::Another = self.append(&envoy.broker, roll, term, record).await? {
+                // What was told meanwhile is heard before the next round.
+                return carried_out.map(|()| Some(now));
+            }
         }
         carried_out.map(|()| Some(envoy.clock.now().unwrap_or(AT_ONCE)))
     }
@@ -323,44 +337,6 @@ impl Job {
     /// What is to be watched of it; `None` where it is not known.
     pub(super) fn needs(&self, now: UnixMs, term: Term) -> Option<Needs> {
         Some(self.fires.needs(&self.world(now, term)?))
-    }
-
-    async fn append(
-        &mut self,
-        broker: &Broker,
-        term: Term,
-        record: Record,
-    ) -> Result<(), SettleError> {
-        let subjects = broker.subjects();
-        let (stream, subject) = (subjects.history(), subjects.fires(&self.name));
-        let bytes = wire::encode(&record);
-        // One whose answer was lost is found as the last record, and is ours.
-        match broker
-            .append(subject.clone(), bytes, Some(self.sequence))
-            .await
-        {
-            Ok(sequence) => {
-                self.sequence = sequence;
-                self.tell(&record);
-                self.tell_waits(broker, &record).await;
-                self.recorded(record);
-            }
-            Err(AppendError::Conflict { .. }) => {
-                let last = broker.last_of_leader(&stream, &subject).await?;
-                let Some(last) = last else {
-                    // The stream was lost: the next record brings back all that is known.
-                    self.sequence = 0;
-                    return Ok(());
-                };
-                match self.understand(&last.payload) {
-                    Some(record) if record.term > term => self.aside = true,
-                    Some(record) => self.read(last.seq, record),
-                    None => {}
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
     }
 
     /// The plan is made anew only where the schedule is another.

@@ -1,13 +1,19 @@
 //! Which runs were opened and which are over: what the loop tells the keeper of schedules.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
-use gridloom_shared::ledger::record::EndState;
-use tokio::sync::Notify;
+use gridloom_shared::ledger::record::{Author, EndState};
+use tokio::sync::{Notify, watch};
 
 use crate::lead::Change;
+
+/// So long it is waited for a record of the ledger, which may have been removed before the loop read it.
+const CAUGHT_UP: Duration = Duration::from_secs(2);
 
 /// What happened to a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +40,13 @@ pub(in crate::service) struct Roll(Arc<Told>);
 struct Told {
     facts: Mutex<Vec<Fact>>,
     more: Notify,
+    /// Up to which sequence of the ledger of runs all of it was told.
+    read: watch::Sender<u64>,
 }
 
 impl Roll {
-    /// Tells of what has changed in a leadership.
-    pub(in crate::service) fn tell(&self, changes: &[Change], now: UnixMs) {
+    /// Tells of what has changed in a leadership that has read the ledger of runs up to `read`.
+    pub(in crate::service) fn tell(&self, changes: &[Change], now: UnixMs, read: u64) {
         let facts = changes.iter().filter_map(|change| match change {
             Change::Opened(run) => Some(Fact::Open(run.clone())),
             Change::Closed(run) | Change::Lost(run) => {
@@ -56,6 +64,22 @@ impl Roll {
         if all.len() > before {
             self.0.more.notify_one();
         }
+        drop(all);
+        self.0.read.send_replace(read);
+    }
+
+    /// Returns once the loop has told of all that stands in the ledger of runs now. Whoever wrote the last record of a
+    /// job's fires names no run there that it knew to be open: what it knew has to be known before the next decision,
+    /// or that opens a run beside it.
+    pub(super) async fn catch_up(&self, broker: &Broker) -> Result<(), ReadError> {
+        let subjects = broker.subjects();
+        let plans = subjects.ledgers_by(Author::Plan);
+        let last = broker.last_of_leader(&subjects.ledger(), &plans).await?;
+        let last = last.map_or(0, |last| last.seq);
+        let mut read = self.0.read.subscribe();
+        let told = read.wait_for(|read| *read >= last);
+        let _ = tokio::time::timeout(CAUGHT_UP, told).await;
+        Ok(())
     }
 
     pub(super) fn take(&self) -> Vec<Fact> {

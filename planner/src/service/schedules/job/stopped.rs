@@ -6,6 +6,7 @@ use gridloom_shared::id::Term;
 use gridloom_shared::schedule::record::Record;
 use gridloom_shared::wire;
 
+use super::super::roll::Roll;
 use super::{AT_ONCE, Job, SettleError};
 use crate::schedule::Fires;
 
@@ -15,6 +16,7 @@ impl Job {
     pub(super) async fn mend(
         &mut self,
         broker: &Broker,
+        roll: &Roll,
         term: Term,
     ) -> Result<Option<UnixMs>, SettleError> {
         let subjects = broker.subjects();
@@ -32,6 +34,7 @@ impl Job {
                 Err(_) => return Ok(None),
             },
         }
+        roll.catch_up(broker).await?;
         self.stopped = false;
         tracing::info!(job = %self.name, "its fires are decided again");
         Ok(Some(AT_ONCE))
