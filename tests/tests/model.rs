@@ -17,7 +17,7 @@
 //!
 //! **Modelled beside it.** Waves of several tiles, which land in part, and the steps of a claim:
 //! `batches.rs`. `started` and `returned` records, and condemned shards: `crash.rs`. Cancelling, retrying,
-//! closing: `orders.rs`. Purging runs that are over, and forgetting their ids: `retention.rs`.
+//! closing: `orders.rs`. Purging runs that are over, and forgetting their ids: `retention.rs`. Fires: `fires.rs`.
 //!
 //! **Mirrored or real.** The model's own fold is compared with `gridloom_shared::ledger::fold` on every
 //! ledger of a case (`real.rs`). The signs of a first delivery and the reading of a takeover mirror
@@ -45,6 +45,8 @@ mod claims;
 mod crash;
 #[path = "model/explore.rs"]
 mod explore;
+#[path = "model/fires.rs"]
+mod fires;
 #[path = "model/kept.rs"]
 mod kept;
 #[path = "model/ledger.rs"]

@@ -50,6 +50,8 @@ mod failing;
 mod failover;
 #[path = "scenarios/faults.rs"]
 mod faults;
+#[path = "scenarios/fires.rs"]
+mod fires;
 #[path = "scenarios/flow.rs"]
 mod flow;
 #[path = "scenarios/fresh.rs"]

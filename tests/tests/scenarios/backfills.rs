@@ -129,7 +129,8 @@ async fn each_time_of_a_range_is_run_again_once_while_leaders_and_the_broker_are
         let wanted: BTreeSet<RunId> = wanted.collect::<Result<_, _>>()?;
         assert_eq!(runs.keys().cloned().collect::<BTreeSet<_>>(), wanted);
         assert!(
-            runs.values().all(|(opened, over)| *opened == 1 && *over),
+            runs.values()
+                .all(|life| life.was_opened_once() && life.is_over()),
             "{runs:?}"
         );
         assert!((2..=3).contains(&open_at_once(&stage.broker).await?));
@@ -186,7 +187,7 @@ async fn a_backfill_waits_for_a_freeze_and_a_run_and_ends_with_its_job() -> anyh
         opened(stage, &job, "b1", 2).await?;
         let runs = Fires::read(&stage.broker, &job).await?.runs;
         assert!(
-            runs[&by_hand].1,
+            runs[&by_hand].is_over(),
             "it opened beside the run that it waited for"
         );
         // A pause of the job alone holds its schedule back, and no backfill.

@@ -116,7 +116,7 @@ async fn run_by_hand_cancels_what_is_open_or_takes_the_place_of_one_that_waits()
         let last: Vec<&str> = last.split(' ').collect();
         stage.cli(&last, SOON).await?.succeeded()?;
         let runs = Fires::read(&stage.broker, &job).await?.runs;
-        assert!(runs[&first].1, "it goes on");
+        assert!(runs[&first].is_over(), "it goes on");
         assert!(
             !runs.contains_key(&run_of(&waits)?),
             "a newer one took its place"

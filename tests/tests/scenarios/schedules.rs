@@ -9,12 +9,12 @@ use gridloom_tests::oracle::fires::Fires;
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 
-const SOON: Duration = Duration::from_secs(40);
+pub(crate) const SOON: Duration = Duration::from_secs(40);
 /// Around a fire, which comes once a second.
 const AROUND: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2_500));
 
 /// A job of one shard that fires each second.
-async fn apply(stage: &Stage, sleep_ms: u64, schedule: &str) -> anyhow::Result<JobName> {
+pub(crate) async fn apply(stage: &Stage, sleep_ms: u64, schedule: &str) -> anyhow::Result<JobName> {
     let text = format!(
         "name = \"tick\"\nhandler = \"noop\"\n[params]\nsleep_ms = {sleep_ms}\n[schedule]\n{schedule}"
     );
@@ -22,7 +22,12 @@ async fn apply(stage: &Stage, sleep_ms: u64, schedule: &str) -> anyhow::Result<J
 }
 
 /// Waits until so many decisions are called `word`.
-async fn decided(stage: &Stage, job: &JobName, word: &str, times: usize) -> anyhow::Result<Fires> {
+pub(crate) async fn decided(
+    stage: &Stage,
+    job: &JobName,
+    word: &str,
+    times: usize,
+) -> anyhow::Result<Fires> {
     let what = format!("{times} fires are {word}");
     let found = eventually(SOON, &what, async || {
         // Nothing can be read while the broker is away.
@@ -34,7 +39,7 @@ async fn decided(stage: &Stage, job: &JobName, word: &str, times: usize) -> anyh
 }
 
 /// Deletes the job and judges its fires once all that was opened is over.
-async fn judged(stage: &Stage, job: &JobName) -> anyhow::Result<Fires> {
+pub(crate) async fn judged(stage: &Stage, job: &JobName) -> anyhow::Result<Fires> {
     stage.broker.jobs().delete(job.as_str(), None).await?;
     eventually(SOON, "all is over", async || {
         Ok(Fires::read(&stage.broker, job).await?.are_over())
@@ -154,7 +159,7 @@ async fn run_that_is_open_ends_for_the_fire_that_cancels_it() -> anyhow::Result<
                 _ => None,
             });
         for run in cancelled {
-            assert!(fires.runs[run].1, "{run} goes on");
+            assert!(fires.runs[run].is_over(), "{run} goes on");
         }
         Ok(())
     })

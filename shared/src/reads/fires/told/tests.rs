@@ -25,6 +25,10 @@ fn record(decided: UnixMs, decision: Decision) -> Record {
             queued: Vec::new(),
             carried: Vec::new(),
             unopened: Vec::new(),
+            awaited: Vec::new(),
+            failures: Default::default(),
+            pausing: None,
+            asked: Vec::new(),
         },
     }
 }
