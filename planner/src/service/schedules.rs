@@ -7,6 +7,7 @@
 //! | [`job`] | one job: its definition, its fires, its backfills, its runs; records and opens |
 //! | [`calendars`] | the calendars that schedules name |
 //! | [`desk`] | whose turn it is |
+//! | [`again`](mod@again) | follows keys, again after each error |
 //! | [`warm`] | what is known before anything is decided |
 //! | [`roll`] | hears from the loop which runs are open and which are over |
 //! | [`upkeep`] | which last records are about to be removed, and are written again |
@@ -35,6 +36,7 @@ use super::alarms::Watch;
 use super::envoy::Envoy;
 use crate::alive::Signs;
 use crate::schedule::Halt;
+use again::again;
 use calendars::Known;
 use desk::Desk;
 use job::{Defined, Job};
@@ -43,6 +45,7 @@ use roll::{Fact, Roll};
 use upkeep::below;
 use warm::{Definitions, Warm, WarmError};
 
+mod again;
 mod calendars;
 mod desk;
 mod job;
@@ -68,7 +71,7 @@ pub(super) async fn keep(
     (watch, mut warm): (Watch, Option<Warm>),
     signs: Signs,
 ) {
-    let (mut table, mut defined) = loop {
+    let (mut table, defined) = loop {
         signs.give();
         let known = warm.take();
         let known = known.unwrap_or_else(|| Warm::new(envoy.broker.clone()));
@@ -87,14 +90,20 @@ pub(super) async fn keep(
             }
         }
     };
-    // Whatever comes between must not break off a watch that is being attached.
-    let filter = envoy.broker.subjects().all_pauses();
-    let pauses = || Box::pin(envoy.broker.state().watch(filter).into_stream());
-    let all = envoy.broker.subjects().all_asked();
-    let wishes = || Box::pin(envoy.broker.state().watch(all).into_stream());
-    let named = envoy.broker.subjects().all_calendars();
-    let calendars = || Box::pin(envoy.broker.state().watch(named).into_stream());
-    let (mut paused, mut asked, mut said) = (pauses(), wishes(), calendars());
+    let state = &envoy.broker.state();
+    let subjects = envoy.broker.subjects();
+    let follow = |filter, what| {
+        let begin = move || Box::pin(state.watch(filter).into_stream());
+        Box::pin(again(begin(), begin, what))
+    };
+    let definitions = || warm::definitions(&envoy.broker);
+    let mut defined = Box::pin(again(defined, definitions, "definitions of jobs"));
+    let mut paused = follow(subjects.all_pauses(), "pauses");
+    let mut asked = follow(
+        subjects.all_asked(),
+        "what people asked for beside schedules",
+    );
+    let mut said = follow(subjects.all_calendars(), "calendars");
     let mut endangered = Box::pin(below(&envoy.broker));
     loop {
         signs.give();
@@ -108,36 +117,10 @@ pub(super) async fn keep(
         tokio::task::consume_budget().await;
         tokio::select! {
             Some(settled) = table.settling.next() => table.end(settled),
-            Some(watched) = defined.next() => match watched {
-                Ok(Watched::Entry(entry)) => table.define(&entry),
-                Ok(Watched::CaughtUp) => table.know_all(),
-                Err(error) => {
-                    tracing::warn!(error = %chain(&error), "the definitions of jobs cannot be followed; reading them again");
-                    tokio::time::sleep(PAUSE).await;
-                    table.know_nothing();
-                    defined = warm::definitions(&envoy.broker);
-                }
-            },
-            Some(watched) = paused.next() => match watched {
-                Ok(Watched::Entry(entry)) => table.pause(&entry),
-                Ok(Watched::CaughtUp) => table.knows_pauses = true,
-                Err(error) => {
-                    tracing::warn!(error = %chain(&error), "the pauses of schedules cannot be followed; reading them again");
-                    tokio::time::sleep(PAUSE).await;
-                    table.knows_pauses = false;
-                    paused = pauses();
-                }
-            },
-            Some(watched) = asked.next() => if let Err(error) = table.take_asked(watched) {
-                tracing::warn!(error = %chain(&error), "what people asked for beside schedules cannot be followed; reading it again");
-                tokio::time::sleep(PAUSE).await;
-                asked = wishes();
-            },
-            Some(watched) = said.next() => if let Err(error) = table.calendars.take(watched) {
-                tracing::warn!(error = %chain(&error), "calendars cannot be followed; reading them again");
-                tokio::time::sleep(PAUSE).await;
-                said = calendars();
-            },
+            Some(watched) = defined.next() => table.take_defined(watched),
+            Some(watched) = paused.next() => table.take_pause(watched),
+            Some(watched) = asked.next() => table.take_asked(watched),
+            Some(watched) = said.next() => table.calendars.take(watched),
             Some(below) = endangered.next() => table.keep_up(below),
             () = roll.told() => {}
             () = tokio::time::sleep(rest) => {}
@@ -304,19 +287,36 @@ impl Table {
         self.desk.tell_all(self.now(), |_| true);
     }
 
+    /// A definition, or that all were seen. After an error they are read from the beginning.
+    fn take_defined(&mut self, watched: Result<Watched, FollowError>) {
+        match watched {
+            Ok(Watched::Entry(entry)) => self.define(&entry),
+            Ok(Watched::CaughtUp) => self.know_all(),
+            Err(_) => self.know_nothing(),
+        }
+    }
+
+    /// A pause, or that all were seen.
+    fn take_pause(&mut self, watched: Result<Watched, FollowError>) {
+        match watched {
+            Ok(Watched::Entry(entry)) => self.pause(&entry),
+            Ok(Watched::CaughtUp) => self.knows_pauses = true,
+            Err(_) => self.knows_pauses = false,
+        }
+    }
+
     /// What people asked for beside schedules, or that all of it was seen.
-    fn take_asked(&mut self, watched: Result<Watched, FollowError>) -> Result<(), FollowError> {
-        let entry = match watched {
-            Ok(Watched::Entry(entry)) => entry,
-            Ok(Watched::CaughtUp) => {
-                self.knows_asked = true;
-                return Ok(());
-            }
-            Err(error) => {
-                self.knows_asked = false;
-                return Err(error);
-            }
-        };
+    fn take_asked(&mut self, watched: Result<Watched, FollowError>) {
+        match watched {
+            Ok(Watched::Entry(entry)) => self.ask(&entry),
+            Ok(Watched::CaughtUp) => self.knows_asked = true,
+            Err(_) => self.knows_asked = false,
+        }
+    }
+
+    /// A backfill or a run, or that it is not asked for any more.
+    fn ask(&mut self, entry: &Entry) {
+        let entry = entry.clone();
         let backfill = self.envoy.broker.subjects().parse_backfill_key(&entry.key);
         if let Some((name, backfill)) = backfill {
             if !self.desk.knows(&name) {
@@ -333,7 +333,6 @@ impl Table {
             }
             self.tell(&name, move |job| job.wish(&run, &entry));
         }
-        Ok(())
     }
 
     /// Reads the definitions of jobs that have no schedule and are asked for. Until that is done nothing of them is.

@@ -35,19 +35,12 @@ impl Known {
     }
 
     /// What a key says, or that all keys were seen. After an error they are read from the beginning.
-    pub(super) fn take(
-        &mut self,
-        watched: Result<Watched, FollowError>,
-    ) -> Result<(), FollowError> {
+    pub(super) fn take(&mut self, watched: Result<Watched, FollowError>) {
         match watched {
             Ok(Watched::Entry(entry)) => self.hear(&entry),
             Ok(Watched::CaughtUp) => self.know_all(),
-            Err(error) => {
-                self.know_nothing();
-                return Err(error);
-            }
+            Err(_) => self.know_nothing(),
         }
-        Ok(())
     }
 
     /// A key was written or deleted.
