@@ -104,7 +104,7 @@ async fn check_of_an_empty_broker_names_all_that_is_missing_and_makes_nothing() 
                 .iter()
                 .filter(|finding| matches!(finding, Finding::Missing(_)))
                 .count(),
-            8
+            9
         );
     }
     Ok(())

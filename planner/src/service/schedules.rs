@@ -197,8 +197,7 @@ impl Table {
         signs: &Signs,
     ) -> Result<(Table, Definitions), WarmError> {
         warm.catch_up(signs).await?;
-        let is_defined = warm.is_defined;
-        let (jobs, definitions) = warm.into_jobs();
+        let begin = warm.begin();
         let broker = envoy.broker.clone();
         let calendars = Known::new(envoy.broker.subjects().clone());
         let mut table = Table {
@@ -212,7 +211,7 @@ impl Table {
             unseen: false,
             knows_pauses: false,
             knows_asked: false,
-            unread: BTreeSet::new(),
+            unread: begin.unread,
             freeze: None,
             pauses: HashMap::new(),
             watch,
@@ -222,17 +221,17 @@ impl Table {
         for run in open {
             table.hear(Fact::Open(run.clone()));
         }
-        for (name, mut job) in jobs {
+        for (name, mut job) in begin.jobs {
             job.are_open(table.open.get(name.as_str()).cloned().unwrap_or_default());
             let expected = job.expected();
             table.desk.sit(name.clone(), job);
             table.desk.wake(&name, expected);
         }
         roll.catch_up(&broker).await?;
-        if is_defined {
+        if begin.is_defined {
             table.know_all();
         }
-        Ok((table, definitions))
+        Ok((table, begin.definitions))
     }
 
     fn job(&self, name: &JobName) -> Job {
@@ -402,7 +401,8 @@ impl Table {
         let Some(now) = self.decides_at() else {
             return;
         };
-        if std::mem::take(&mut self.unseen) {
+        // One whose definition is still to be read is not gone.
+        if self.unread.is_empty() && std::mem::take(&mut self.unseen) {
             let known = move |job: &mut Job| {
                 job.is_known(now);
                 false

@@ -318,6 +318,23 @@ impl Bucket {
         }
     }
 
+    /// All that was written behind `revision`, as it stands now by the leader: surely up to `end`, the last sequence of
+    /// the bucket's stream.
+    pub async fn written_behind(&self, revision: u64, end: u64) -> Result<Vec<Entry>, ReadError> {
+        let (stream, all) = (self.name.stream(), self.name.subject(">"));
+        let mut reader = self.broker.reader(&stream, all, revision + 1, Some(end));
+        let mut written = Vec::new();
+        while let Some(page) = reader.next_page().await? {
+            written.extend(page.into_iter().filter_map(|record| self.entry(record)));
+        }
+        Ok(written)
+    }
+
+    /// The last sequence of its stream: all that was written stands there or below.
+    pub async fn end(&self) -> Result<u64, ApiError> {
+        Ok(self.broker.info(&self.name.stream()).await?.last_seq)
+    }
+
     /// [`Bucket::watch`] of all keys.
     pub fn watch_all(&self) -> Watch {
         self.watch(">")

@@ -82,6 +82,8 @@ pub(super) struct Job {
     aside: bool,
     /// Its last record makes no sense.
     stopped: bool,
+    /// Another's record was read: what its writer knew is heard before anything else is done.
+    behind: bool,
 }
 
 /// Why a job was not settled: it is tried again.
@@ -125,6 +127,7 @@ impl Job {
             trouble: None,
             aside: false,
             stopped: false,
+            behind: false,
             name,
         };
         for run in open {
@@ -172,6 +175,11 @@ impl Job {
         self.fires.expected()
     }
 
+    /// Whether its definition was not seen yet.
+    pub(super) fn is_unseen(&self) -> bool {
+        matches!(self.defined, Defined::Unseen)
+    }
+
     /// Its definition is to be read again.
     pub(super) fn unsee(&mut self) {
         self.defined = Defined::Unseen;
@@ -180,7 +188,7 @@ impl Job {
 
     /// All definitions were seen.
     pub(super) fn is_known(&mut self, now: UnixMs) {
-        if matches!(self.defined, Defined::Unseen) {
+        if self.is_unseen() {
             self.defined = Defined::Gone(now);
         }
     }
@@ -244,6 +252,9 @@ impl Job {
             false => self.try_settle(envoy, term, roll).await,
         };
         self.repeat(envoy, roll, term).await;
+        if std::mem::take(&mut self.behind) && settled.is_ok() {
+            return Some(AT_ONCE);
+        }
         let filled = self.fill(envoy, term).await;
         let Some(now) = envoy.clock.now() else {
             return Some(AT_ONCE);

@@ -14,6 +14,7 @@ use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::{Entry, Watched};
 use gridloom_shared::broker::log::{FollowError, Followed, ReadError, Record, Start};
 use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
@@ -47,9 +48,24 @@ pub(in crate::service) struct Warm {
     position: u64,
     /// Whether the last record of each job was.
     is_read: bool,
-    pub(super) definitions: Definitions,
+    definitions: Definitions,
     /// Whether all definitions were.
+    is_defined: bool,
+    /// The last revision of a definition that was taken in.
+    revision: u64,
+    /// Definitions that were passed by, as their jobs never fire and no record of them was known: of those that are gone,
+    /// since when.
+    passed: HashMap<JobName, Option<(UnixMs, u64)>>,
+}
+
+/// What a new leader begins with.
+pub(super) struct Begin {
+    pub(super) jobs: HashMap<JobName, Job>,
+    pub(super) definitions: Definitions,
+    /// Whether all definitions were taken in.
     pub(super) is_defined: bool,
+    /// Jobs whose definition is to be read: it was passed by.
+    pub(super) unread: BTreeSet<JobName>,
 }
 
 /// Why it is not known: it is read anew.
@@ -77,6 +93,8 @@ impl Warm {
             is_read: false,
             definitions: definitions(&broker),
             is_defined: false,
+            revision: 0,
+            passed: HashMap::new(),
             broker,
         }
     }
@@ -100,7 +118,7 @@ impl Warm {
         Ok(())
     }
 
-    /// Reads the records to their end: all that other leaders have written by now.
+    /// Reads records and definitions to their end: all that other leaders have written by now, and what they knew then.
     pub(super) async fn catch_up(&mut self, signs: &Signs) -> Result<(), WarmError> {
         while !self.is_read {
             signs.give();
@@ -118,12 +136,38 @@ impl Warm {
             signs.give();
             page.iter().for_each(|record| self.take(record));
         }
+        if self.is_defined {
+            self.catch_up_definitions().await?;
+        }
         Ok(())
     }
 
-    /// The jobs, once all was read.
-    pub(super) fn into_jobs(self) -> (HashMap<JobName, Job>, Definitions) {
-        (self.jobs, self.definitions)
+    /// Whoever wrote the last record of a job may have known a definition that the watch has not told of yet.
+    async fn catch_up_definitions(&mut self) -> Result<(), WarmError> {
+        let bucket = self.broker.jobs();
+        let end = bucket.end().await?;
+        if end < self.revision {
+            return Err(WarmError::Rewound);
+        }
+        if end > self.revision {
+            for entry in bucket.written_behind(self.revision, end).await? {
+                self.define(&entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known, once all was read.
+    pub(super) fn begin(self) -> Begin {
+        let passed = |name: &JobName| self.is_defined || self.passed.contains_key(name);
+        let unseen = self.jobs.iter().filter(|(_, job)| job.is_unseen());
+        let unread = unseen.map(|(name, _)| name).filter(|name| passed(name));
+        Begin {
+            unread: unread.cloned().collect(),
+            jobs: self.jobs,
+            definitions: self.definitions,
+            is_defined: self.is_defined,
+        }
     }
 
     fn take(&mut self, record: &Record) {
@@ -134,18 +178,29 @@ impl Warm {
     }
 
     fn define(&mut self, entry: &Entry) {
+        self.revision = self.revision.max(entry.revision);
         let Ok(name) = JobName::new(entry.key.as_str()) else {
             return;
         };
         let defined = Defined::read(&name, entry);
         if defined.may_fire() || self.jobs.contains_key(&name) {
+            self.passed.remove(&name);
             self.job(&name).define(defined, entry.revision);
+        } else {
+            let gone = matches!(defined, Defined::Gone(_)).then_some((entry.at, entry.revision));
+            self.passed.insert(name, gone);
         }
     }
 
     fn job(&mut self, name: &JobName) -> &mut Job {
-        let new = || Job::new(name.clone(), BTreeSet::new());
-        self.jobs.entry(name.clone()).or_insert_with(new)
+        let Warm { jobs, passed, .. } = self;
+        jobs.entry(name.clone()).or_insert_with(|| {
+            let mut job = Job::new(name.clone(), BTreeSet::new());
+            if let Some(Some((at, revision))) = passed.get(name) {
+                job.define(Defined::Gone(*at), *revision);
+            }
+            job
+        })
     }
 }
 

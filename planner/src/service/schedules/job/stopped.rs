@@ -35,6 +35,7 @@ impl Job {
             },
         }
         roll.catch_up(broker).await?;
+        self.behind = true;
         self.stopped = false;
         tracing::info!(job = %self.name, "its fires are decided again");
         Ok(Some(AT_ONCE))

@@ -46,6 +46,9 @@ impl Job {
             }
             Err(AppendError::Conflict { .. }) => {
                 let last = broker.last_of_leader(&stream, &subject).await?;
+                // Where that fails the same conflict comes again: its record is not read without its runs.
+                roll.catch_up(broker).await?;
+                self.behind = true;
                 let Some(last) = last else {
                     // The stream was lost: the next record brings back all that is known.
                     self.sequence = 0;
@@ -59,7 +62,6 @@ impl Job {
             }
             Err(error) => return Err(error.into()),
         }
-        roll.catch_up(broker).await?;
         Ok(Stood::Another)
     }
 
