@@ -31,7 +31,9 @@
 //! | what was decided is open, and nothing of the above will be the case soon | confirmed |
 //!
 //! While a pause or a freeze lasts nothing opens. While a calendar is not there that the schedule names, no nominal time is
-//! decided: they are decided when it comes back, as missed ones; an edit in between says that they were taken out. Nothing here opens a run: whoever recorded a decision opens those of
+//! decided: they are decided when it comes back, as missed ones; an edit in between says that they were taken out.
+//!
+//! Nothing here opens a run: whoever recorded a decision opens those of
 //! [`State::unopened`](gridloom_shared::schedule::record::State) as often as it takes, as their ids follow from job and time.
 
 use std::collections::BTreeSet;
