@@ -350,13 +350,15 @@ const TRIES: usize = 5;
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_worker_does_not_answer_only_what_the_dead_one_had_named_is_handed_back()
 -> anyhow::Result<()> {
-    for _ in 0..TRIES {
+    for tried in 0..TRIES {
         let mut hit = false;
         play(async |stage| {
             // A frozen worker's pulls would be given what is handed back.
             let stand = set_with(stage, Duration::from_secs(9), TILES).await?;
             stage.start_worker(8, DEADLINE).await?;
             there(stage, 3).await?;
+            // What it holds is named at a beat of its own: each time another moment of that.
+            tokio::time::sleep(Duration::from_millis(600) * u32::try_from(tried)?).await;
             let killed = Instant::now();
             stage.workers[1].freeze()?;
             stage.workers[0].kill().await?;
