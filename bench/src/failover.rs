@@ -235,10 +235,8 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{} cores of {}, Linux {}; nats-server {}; {} rounds each, {WORKERS} workers, {SHARDS} shards, ack deadline {} s",
-                machine.cores,
-                machine.processor,
-                machine.kernel,
+                "{}; nats-server {}; {} rounds each, {WORKERS} workers, {SHARDS} shards, ack deadline {} s",
+                machine,
                 self.broker,
                 self.rounds,
                 self.ack_deadline_s,

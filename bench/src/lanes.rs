@@ -374,12 +374,14 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{} cores of {}, Linux {}; nats-server {}, {}; {} workers with {} slots, {} handlers each",
-                machine.cores,
-                machine.processor,
-                machine.kernel,
+                "{}; nats-server {}, {}; {} workers with {} slots, {} handlers each",
+                machine,
                 self.broker,
-                if self.servers == 1 { "alone" } else { "three of them" },
+                if self.servers == 1 {
+                    "alone"
+                } else {
+                    "three of them"
+                },
                 self.workers,
                 self.slots,
                 self.handlers,

@@ -170,10 +170,8 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{} cores of {}, Linux {}; nats-server {}; {} runs of {} shards, {} a second",
-                machine.cores,
-                machine.processor,
-                machine.kernel,
+                "{}; nats-server {}; {} runs of {} shards, {} a second",
+                machine,
                 self.broker,
                 grouped(self.runs as u64),
                 self.shards_a_run,

@@ -81,10 +81,8 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{} cores of {}, Linux {}; busy to {:.0} % meanwhile",
-                machine.cores,
-                machine.processor,
-                machine.kernel,
+                "{}; busy to {:.0} % meanwhile",
+                machine,
                 self.busy * 100.0,
             ));
             output.say("");

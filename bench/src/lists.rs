@@ -178,10 +178,8 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{} cores of {}, Linux {}; nats-server {}; {} failed runs of {} shards",
-                machine.cores,
-                machine.processor,
-                machine.kernel,
+                "{}; nats-server {}; {} failed runs of {} shards",
+                machine,
                 self.broker,
                 grouped(u64::from(self.runs)),
                 self.shards_a_run,

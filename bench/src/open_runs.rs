@@ -165,10 +165,8 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{} cores of {}, Linux {}; nats-server {}; busy to {:.0} % meanwhile",
-                machine.cores,
-                machine.processor,
-                machine.kernel,
+                "{}; nats-server {}; busy to {:.0} % meanwhile",
+                machine,
                 self.broker,
                 self.busy * 100.0,
             ));

@@ -126,6 +126,18 @@ impl Hardware {
     }
 }
 
+impl std::fmt::Display for Hardware {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Hardware {
+            cores,
+            processor,
+            kernel,
+            ..
+        } = self;
+        write!(f, "{cores} cores of {processor}, Linux {kernel}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

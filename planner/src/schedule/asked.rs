@@ -15,9 +15,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::limits::ASKED_KEPT_MAX;
 use gridloom_shared::schedule::ByHand;
-use gridloom_shared::schedule::record::{
-    Answer, Asked, Behind, Decision, Failures, State, Unopened, Why,
-};
+use gridloom_shared::schedule::record::{Answer, Asked, Behind, Decision, State, Unopened, Why};
 
 use super::world::{Wish, World};
 use super::{Fires, Step};
@@ -26,19 +24,8 @@ use super::{Fires, Step};
 pub(super) fn blank(world: &World) -> State {
     let since = world.since();
     State {
-        spec: None,
-        anchor: since,
-        cursor: since,
-        last_end: None,
-        accepted: 0,
         ended: true,
-        queued: Vec::new(),
-        carried: Vec::new(),
-        unopened: Vec::new(),
-        awaited: Vec::new(),
-        failures: Failures::default(),
-        pausing: None,
-        asked: Vec::new(),
+        ..State::new(None, since, since)
     }
 }
 

@@ -82,7 +82,7 @@ mod tests {
     use std::time::Duration;
 
     use gridloom_shared::id::{JobName, Term};
-    use gridloom_shared::schedule::record::{Failures, State, Unopened};
+    use gridloom_shared::schedule::record::{State, Unopened};
     use gridloom_shared::schedule::{Plan, Spec};
     use serde_json::json;
 
@@ -106,21 +106,7 @@ mod tests {
 
     fn stage(schedule: serde_json::Value) -> Stage {
         let spec = Spec::try_from(schedule).unwrap();
-        let state = State {
-            spec: Some(spec.clone()),
-            anchor: UnixMs(0),
-            cursor: UnixMs(10 * HOUR),
-            last_end: None,
-            accepted: 0,
-            ended: false,
-            queued: Vec::new(),
-            carried: Vec::new(),
-            unopened: Vec::new(),
-            awaited: Vec::new(),
-            failures: Failures::default(),
-            pausing: None,
-            asked: Vec::new(),
-        };
+        let state = State::new(Some(spec.clone()), UnixMs(0), UnixMs(10 * HOUR));
         Stage {
             spec,
             state,

@@ -307,31 +307,31 @@ impl Table {
     /// What people asked for beside schedules, or that all of it was seen.
     fn take_asked(&mut self, watched: Result<Watched, FollowError>) {
         match watched {
-            Ok(Watched::Entry(entry)) => self.ask(&entry),
+            Ok(Watched::Entry(entry)) => self.ask(entry),
             Ok(Watched::CaughtUp) => self.knows_asked = true,
             Err(_) => self.knows_asked = false,
         }
     }
 
     /// A backfill or a run, or that it is not asked for any more.
-    fn ask(&mut self, entry: &Entry) {
-        let entry = entry.clone();
+    fn ask(&mut self, entry: Entry) {
         let backfill = self.envoy.broker.subjects().parse_backfill_key(&entry.key);
         if let Some((name, backfill)) = backfill {
-            if !self.desk.knows(&name) {
-                self.unread.insert(name.clone());
-                self.desk.sit(name.clone(), self.job(&name));
-            }
-            self.tell(&name, move |job| job.ask(backfill, &entry));
+            self.tell_asked(&name, move |job| job.ask(backfill, &entry));
         } else if let Some(run) = self.envoy.broker.subjects().parse_asked_key(&entry.key)
             && let Ok(name) = JobName::new(run.job())
         {
-            if !self.desk.knows(&name) {
-                self.unread.insert(name.clone());
-                self.desk.sit(name.clone(), self.job(&name));
-            }
-            self.tell(&name, move |job| job.wish(&run, &entry));
+            self.tell_asked(&name, move |job| job.wish(&run, &entry));
         }
+    }
+
+    /// What is asked of a job, also of one that was not known as it never fires: its definition is read.
+    fn tell_asked(&mut self, name: &JobName, news: impl FnOnce(&mut Job) + Send + 'static) {
+        if !self.desk.knows(name) {
+            self.unread.insert(name.clone());
+            self.desk.sit(name.clone(), self.job(name));
+        }
+        self.tell(name, news);
     }
 
     /// Reads the definitions of jobs that have no schedule and are asked for. Until that is done nothing of them is.

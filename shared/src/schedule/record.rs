@@ -319,6 +319,25 @@ pub struct Unopened {
 }
 
 impl State {
+    /// Of a schedule of which nothing is decided but up to `cursor`.
+    pub fn new(spec: Option<Spec>, anchor: UnixMs, cursor: UnixMs) -> State {
+        State {
+            spec,
+            anchor,
+            cursor,
+            last_end: None,
+            accepted: 0,
+            ended: false,
+            queued: Vec::new(),
+            carried: Vec::new(),
+            unopened: Vec::new(),
+            awaited: Vec::new(),
+            failures: Failures::default(),
+            pausing: None,
+            asked: Vec::new(),
+        }
+    }
+
     /// Whether as many fires were accepted as the schedule may have.
     pub fn has_enough(&self) -> bool {
         let max = self.spec.as_ref().and_then(|spec| spec.max_fires);

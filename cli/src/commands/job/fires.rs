@@ -157,21 +157,7 @@ mod tests {
         let spec = gridloom_shared::schedule::Spec::try_from(schedule).unwrap();
         let job = JobName::new("warehouse-nightly").unwrap();
         let run = gridloom_shared::id::RunId::from_fire(&job, SIX);
-        let state = State {
-            spec: Some(spec.clone()),
-            anchor: SIX,
-            cursor: SIX,
-            last_end: None,
-            accepted: 0,
-            ended: false,
-            queued: Vec::new(),
-            carried: Vec::new(),
-            unopened: Vec::new(),
-            awaited: Vec::new(),
-            failures: Default::default(),
-            pausing: None,
-            asked: Vec::new(),
-        };
+        let state = State::new(Some(spec.clone()), SIX, SIX);
         let skipped = Why::Overlap { run: run.clone() };
         let span = Span {
             first: UnixMs(SIX.0 + 3_600_000),

@@ -343,23 +343,12 @@ mod tests {
         )
         .unwrap();
         let state = State {
-            spec: Some(spec),
-            anchor: SIX,
-            cursor: hours(2),
-            last_end: None,
-            accepted: 0,
-            ended: false,
-            queued: Vec::new(),
             carried: vec![Carried {
                 at: UnixMs(SIX.0 + HOUR / 2),
                 opens_at: hours(3),
                 moved_from: None,
             }],
-            unopened: Vec::new(),
-            awaited: Vec::new(),
-            failures: Default::default(),
-            pausing: None,
-            asked: Vec::new(),
+            ..State::new(Some(spec), SIX, hours(2))
         };
         let fires = Fires {
             state: Some(state),

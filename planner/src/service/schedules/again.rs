@@ -1,14 +1,11 @@
 //! Follows keys, from the beginning again after each error: whoever hears of the error forgets what it knows of them.
 
-use std::time::Duration;
-
 use futures_util::{Stream, StreamExt};
 use gridloom_shared::broker::kv::Watched;
 use gridloom_shared::broker::log::FollowError;
 use gridloom_shared::chain;
 
-/// Pause after something failed.
-const PAUSE: Duration = Duration::from_millis(250);
+use super::PAUSE;
 
 /// What `first` tells, and after an error what another one from `begin` does. `what` names it in the log.
 pub(super) fn again<S>(

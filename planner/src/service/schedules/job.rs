@@ -38,7 +38,6 @@ mod write;
 use asked::Requests;
 use backfills::Backfills;
 pub(super) use defined::Defined;
-use write::Stood;
 
 /// Records of one job before others have their turn.
 const RECORDS: usize = 8;
@@ -304,7 +303,8 @@ impl Job {
             if record.decision == Decision::Confirmed && recorded > 0 {
                 return carried_out.map(|()| Some(now + CALM));
             }
-            if let Stood::Another = self.append(&envoy.broker, roll, term, record).await? {
+            self.append(&envoy.broker, roll, term, record).await?;
+            if self.behind {
                 // What was told meanwhile is heard before the next round.
                 return carried_out.map(|()| Some(now));
             }

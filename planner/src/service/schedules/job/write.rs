@@ -11,24 +11,16 @@ use super::super::super::envoy::Envoy;
 use super::super::roll::Roll;
 use super::{Job, SettleError};
 
-/// What stood on the subject of a job's fires when a record came there.
-pub(super) enum Stood {
-    /// The one that was expected: the record stands behind it.
-    Last,
-    /// Another one, which was read.
-    Another,
-}
-
 impl Job {
     /// Appends a record behind the last one that it knows. Where another one stands there, it is read, with the runs
-    /// that its writer knew.
+    /// that its writer knew, and it is [behind](Job::behind).
     pub(super) async fn append(
         &mut self,
         broker: &Broker,
         roll: &Roll,
         term: Term,
         record: Record,
-    ) -> Result<Stood, SettleError> {
+    ) -> Result<(), SettleError> {
         let subjects = broker.subjects();
         let (stream, subject) = (subjects.history(), subjects.fires(&self.name));
         let bytes = wire::encode(&record);
@@ -42,7 +34,6 @@ impl Job {
                 self.tell(&record);
                 self.tell_waits(broker, &record).await;
                 self.recorded(record);
-                return Ok(Stood::Last);
             }
             Err(AppendError::Conflict { .. }) => {
                 let last = broker.last_of_leader(&stream, &subject).await?;
@@ -52,7 +43,7 @@ impl Job {
                 let Some(last) = last else {
                     // The stream was lost: the next record brings back all that is known.
                     self.sequence = 0;
-                    return Ok(Stood::Another);
+                    return Ok(());
                 };
                 match self.understand(&last.payload) {
                     Some(record) if record.term > term => self.aside = true,
@@ -62,7 +53,7 @@ impl Job {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(Stood::Another)
+        Ok(())
     }
 
     /// Its last record is to stand above `below`. Whether it does not yet.

@@ -16,19 +16,8 @@ fn record(decided: UnixMs, decision: Decision) -> Record {
         term: Term(4),
         decision,
         state: State {
-            spec: Some(spec),
-            anchor: UnixMs(0),
-            cursor: SIX,
-            last_end: None,
             accepted: 1,
-            ended: false,
-            queued: Vec::new(),
-            carried: Vec::new(),
-            unopened: Vec::new(),
-            awaited: Vec::new(),
-            failures: Default::default(),
-            pausing: None,
-            asked: Vec::new(),
+            ..State::new(Some(spec), UnixMs(0), SIX)
         },
     }
 }
