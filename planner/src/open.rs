@@ -194,7 +194,7 @@ async fn certainly(
                     Ok(Some(last)) if last.payload == bytes => Ok(last.seq),
                     Ok(_) => Err(error),
                     Err(read) => {
-                        tracing::debug!(error = %read, subject, "failed to read what came first");
+                        tracing::debug!(error = %chain(&read), subject, "failed to read what came first");
                         tokio::time::sleep(pause).await;
                         continue;
                     }

@@ -284,7 +284,7 @@ impl Service {
                 .tasks
                 .look_after(Boot::now(), self.broker.is_connected())
             {
-                tracing::error!(error = %ended, "the planner ends");
+                tracing::error!(error = %chain(&ended), "the planner ends");
                 break Err(ended);
             }
         };
@@ -425,7 +425,7 @@ impl Service {
             let ended = act.look_after(Boot::now());
             let term = lead.term();
             if let Err(ended) = ended {
-                tracing::error!(term = term.0, error = %ended, "the leadership is given up");
+                tracing::error!(term = term.0, error = %chain(&ended), "the leadership is given up");
                 self.leadership = None;
                 around.step_down(term).await;
             } else if let Some(other) = lead.deposed() {
