@@ -247,7 +247,8 @@ impl Tiles {
         if held.phase() == Phase::Running {
             let zombie = Zombie {
                 generation: held.generation(),
-                since: self.last_tick,
+                // No tick need have been since it began: time is looked at seldom where nothing is held.
+                since: self.last_tick.max(self.last_start),
             };
             self.zombies.insert(key, zombie);
         }

@@ -115,6 +115,19 @@ fn handler_that_ignores_a_lost_lease_costs_a_slot_and_its_tile_waits_for_it_no_l
 }
 
 #[test]
+fn handler_that_began_after_a_rest_and_whose_tile_was_lost_at_once_is_not_late_yet() {
+    let mut tiles = Tiles::new(at(1));
+    let key = taken(&mut tiles, 0);
+    tiles.note_start(at(9));
+    tiles.enter(key, Phase::Running);
+    tiles.release(key);
+    tiles.tick(at(9) + Duration::from_millis(50));
+    assert_eq!(tiles.lost_slots(), 0);
+    tiles.tick(at(10));
+    assert_eq!(tiles.lost_slots(), 1);
+}
+
+#[test]
 fn tile_that_is_left_behind_takes_a_slot_until_its_handler_ends_and_haunts_nobody() {
     let mut tiles = Tiles::new(at(1));
     let key = taken(&mut tiles, 0);
