@@ -9,7 +9,7 @@ use gridloom_shared::ledger::fold::Cell;
 use gridloom_shared::ledger::record::{Opened, PlanRecord, TileRun};
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 use gridloom_shared::wire;
-use gridloom_tests::wait::eventually;
+use gridloom_tests::wait::{eventually, eventually_some};
 use gridloom_worker::{Failure, Handler, Probe, ProbedPages, Shard};
 use stage::{Running, SOON, Stage, job, tiles};
 
@@ -21,6 +21,8 @@ mod commits;
 mod lanes;
 #[path = "worker/leases.rs"]
 mod leases;
+#[path = "worker/named.rs"]
+mod named;
 #[path = "worker/stage.rs"]
 mod stage;
 #[path = "worker/stops.rs"]

@@ -103,7 +103,7 @@ use turns::Turns;
 const ATTACHING: usize = 8;
 /// How often leases are looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// How often it is looked at what time brings where nothing is held.
+/// How often it is looked at what time brings where nothing is held, save that the worker is to be announced.
 const REST: Duration = Duration::from_millis(500);
 /// Most things of one kind that are taken in before the loop writes and pulls.
 const TURN: usize = 512;
@@ -235,7 +235,7 @@ impl Engine {
                 () = &mut clock => {
                     self.tick();
                     rests = self.is_at_rest();
-                    clock.as_mut().reset(Instant::now() + if rests { REST } else { TICK });
+                    clock.as_mut().reset(Instant::now() + self.until_tick(rests));
                 }
                 Ok(()) = changes.changed() => {}
                 event = self.errands.next() => self.on_event(event),
@@ -282,6 +282,15 @@ impl Engine {
     fn is_at_rest(&self) -> bool {
         let idle = self.tiles.is_empty() && self.tiles.executing() == 0;
         idle && self.tiles.lost_slots() == 0 && !self.ledger.is_full() && self.draining.is_none()
+    }
+
+    /// How long nothing has to be looked at that time brings.
+    fn until_tick(&self, rests: bool) -> Duration {
+        if rests {
+            self.announcer.due_in(self.now).clamp(TICK, REST)
+        } else {
+            TICK
+        }
     }
 
     /// Takes in what else is there already, so that a turn writes and pulls for many tiles at once.

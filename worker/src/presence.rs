@@ -1,5 +1,5 @@
-//! Says who this worker is: every second and whenever asked on plain NATS, and in the `workers`
-//! bucket while it is registered. Loss of one of these is harmless: none counts as done before it is.
+//! Says who this worker is: every second, when the engine says so, and whenever asked on plain NATS, and in the
+//! `workers` bucket while it is registered. Loss of one of these is harmless: none counts as done before it is.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::WorkerHealth;
 
-const EVERY: Duration = Duration::from_secs(1);
 /// How long a registration that was written is left alone.
 const REGISTERED: Duration = Duration::from_secs(10);
 /// How often a new connection is looked for without a hint.
@@ -41,7 +40,9 @@ pub(crate) struct Facts {
     pub(crate) stopping: AtomicBool,
     /// Whether it leaves nothing behind: said last.
     pub(crate) gone: AtomicBool,
-    /// Sequences of what it held a moment ago.
+    /// That it is to be said again.
+    pub(crate) due: Notify,
+    /// Sequences of what it held when it was said last.
     pub(crate) named: Mutex<Packed>,
     /// What runs have cost lately.
     pub(crate) tolls: Mutex<Vec<Toll>>,
@@ -156,7 +157,7 @@ async fn register(broker: &Broker, facts: &Facts, called: &Notify) {
     }
 }
 
-/// Says every second who it is, answers who asks for that, and to the leader that it lives.
+/// Says who it is whenever that is due, answers who asks for that, and to the leader that it lives.
 async fn speak(broker: &Broker, facts: &Facts, called: &Notify) {
     let subjects = broker.subjects();
     let (everybody, own) = (subjects.roll_call(), subjects.probe(facts.session));
@@ -164,8 +165,6 @@ async fn speak(broker: &Broker, facts: &Facts, called: &Notify) {
         listen(broker, everybody.clone()).await,
         listen(broker, own.clone()).await,
     ];
-    let mut clock = tokio::time::interval(EVERY);
-    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         let [calls, probes] = &mut questions;
         tokio::select! {
@@ -181,7 +180,7 @@ async fn speak(broker: &Broker, facts: &Facts, called: &Notify) {
                 Some(probe) => reply(broker, &probe, Bytes::new()).await,
                 None => *probes = listen(broker, own.clone()).await,
             },
-            _ = clock.tick() => {
+            () = facts.due.notified() => {
                 if broker.is_connected() {
                     say(broker, facts).await;
                 }

@@ -1,6 +1,7 @@
 //! Workers that die while the ack deadline is far away: what they held starts elsewhere within
 //! seconds, and nobody loses anything who lives.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -8,6 +9,7 @@ use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Reason, Record};
 use gridloom_shared::limits::BELLS;
+use gridloom_shared::presence::Presence;
 use gridloom_shared::wire;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::scenario::{NAMESPACE, Stage, play};
@@ -94,6 +96,24 @@ async fn listed(stage: &Stage) -> anyhow::Result<Vec<serde_json::Value>> {
     let workers = stage.cli(&["workers", "--json"], SOON).await?;
     let workers = workers.succeeded()?.json()?;
     Ok(workers.as_array().cloned().unwrap_or_default())
+}
+
+/// Waits until so many workers have announced [`TILES`] tiles each: the leader has heard it as this has.
+async fn named(stage: &Stage, workers: usize) -> anyhow::Result<()> {
+    let all = stage.broker.subjects().all_presence();
+    let mut announced = stage.broker.subscribe(all).await?;
+    let mut holders = HashSet::new();
+    eventually(SOON, "they announce what they hold", async || {
+        while let Some(Some(message)) = announced.next().now_or_never() {
+            let said = Presence::read(&message.payload)?;
+            let named = said.named.unpack(TILES).unwrap_or_default();
+            if named.len() == TILES {
+                holders.insert(said.session);
+            }
+        }
+        Ok(holders.len() >= workers)
+    })
+    .await
 }
 
 /// Takeovers of a run, without those by a worker that came after its tiles: whether they were delivered
@@ -350,15 +370,14 @@ const TRIES: usize = 5;
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_worker_does_not_answer_only_what_the_dead_one_had_named_is_handed_back()
 -> anyhow::Result<()> {
-    for tried in 0..TRIES {
+    for _ in 0..TRIES {
         let mut hit = false;
         play(async |stage| {
             // A frozen worker's pulls would be given what is handed back.
             let stand = set_with(stage, Duration::from_secs(9), TILES).await?;
             stage.start_worker(8, DEADLINE).await?;
             there(stage, 3).await?;
-            // What it holds is named at a beat of its own: each time another moment of that.
-            tokio::time::sleep(Duration::from_millis(600) * u32::try_from(tried)?).await;
+            named(stage, 2).await?;
             let killed = Instant::now();
             stage.workers[1].freeze()?;
             stage.workers[0].kill().await?;

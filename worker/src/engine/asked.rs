@@ -24,14 +24,11 @@ const WAITING_MAX: usize = 64;
 /// How long an answer waits for tiles that are just being handed back: they would be taken from
 /// whoever got them by then, which is waste and no more.
 const RETURNS: Duration = Duration::from_millis(200);
-/// How often it is looked up anew what is named in announcements.
-const NAMED_EACH: Duration = Duration::from_secs(1);
 
 /// Questions, and what keeps them waiting.
 pub(super) struct Questions {
     questions: Subscription,
     waiting: Vec<(Message, Boot)>,
-    named: Boot,
 }
 
 impl Questions {
@@ -41,7 +38,6 @@ impl Questions {
                 .subscribe(broker.subjects().holdings(session))
                 .await?,
             waiting: Vec::new(),
-            named: Boot::now(),
         })
     }
 
@@ -160,13 +156,13 @@ impl Engine {
         all
     }
 
-    /// Names what is held in the announcements, now and then.
-    pub(super) fn name_held(&mut self) {
-        if self.now.since(self.asked.named) >= NAMED_EACH {
-            self.asked.named = self.now;
+    /// Has the worker announced where that is due, with what it holds now: what is not named yet when it dies may
+    /// have to wait for a worker that does not answer.
+    pub(super) fn announce(&mut self) {
+        if self.announcer.due_in(self.now).is_zero() {
             let (named, _) = Packed::pack(self.sequences(None, self.now), NAMED_MAX);
-            self.announcer.holds(named);
-            self.announcer.costs(self.runs.tolls());
+            let costs = self.runs.tolls();
+            self.announcer.announce(named, costs, self.now);
         }
     }
 

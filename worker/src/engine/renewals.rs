@@ -75,7 +75,7 @@ impl Engine {
         let running = self.tiles.running();
         self.announcer.running(running);
         self.meters.running(running);
-        self.name_held();
+        self.announce();
         self.tick_drain();
     }
 
