@@ -58,7 +58,7 @@ use tokio::time::timeout;
 pub use launch::{Guarded, Launch};
 pub use lifeline::PAYLOAD_LIMIT;
 
-use order::Order;
+use order::Charge;
 
 /// How often the boot clock is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -143,7 +143,7 @@ fn hint_for_format(error: &io::Error) -> &'static str {
 
 /// Runs the guard; `args` are those after the word `guard`.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let (report, ended) = match Order::parse(args) {
+    let (report, ended) = match Charge::parse(args) {
         Ok(order) => (order.report, run(order)),
         Err(fault) => (false, Err(fault)),
     };
@@ -176,7 +176,7 @@ fn how(status: ExitStatus) -> Ending {
     }
 }
 
-fn run(order: Order) -> Result<ExitStatus, Fault> {
+fn run(order: Charge) -> Result<ExitStatus, Fault> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -184,7 +184,7 @@ fn run(order: Order) -> Result<ExitStatus, Fault> {
         .block_on(watch(order))
 }
 
-async fn watch(order: Order) -> Result<ExitStatus, Fault> {
+async fn watch(order: Charge) -> Result<ExitStatus, Fault> {
     let (tx, mut events) = unbounded_channel();
     forward_signals(&tx)?;
     lifeline::read_in_background(tx.clone()).map_err(Fault::internal("start a thread"))?;
@@ -236,7 +236,7 @@ fn forward_signals(tx: &UnboundedSender<Event>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn start(order: &Order, payload: Vec<u8>) -> Result<Child, Fault> {
+fn start(order: &Charge, payload: Vec<u8>) -> Result<Child, Fault> {
     let mut command = Command::new(&order.program);
     command.args(&order.args).process_group(0);
     if let Some(dir) = &order.dir {

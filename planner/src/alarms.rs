@@ -45,7 +45,7 @@ pub struct Needs {
 
 /// What stands of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Place {
     /// Its place in the stream.
     pub seq: u64,
     /// For when it is armed. `None`: it was raised.
@@ -54,7 +54,7 @@ pub struct Standing {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Action {
     /// Armed in place of what stands at `expected` (0: nothing does).
     Arm {
         /// The alarm.
@@ -74,7 +74,7 @@ pub struct Alarms {
     needs: BTreeMap<JobName, Needs>,
     /// Whether each job was heard of: what is not needed then is not needed at all.
     whole: bool,
-    standing: BTreeMap<Watched, Standing>,
+    standing: BTreeMap<Watched, Place>,
     /// To be looked at in the next round.
     touched: BTreeSet<Watched>,
     /// To be looked at then.
@@ -83,14 +83,14 @@ pub struct Alarms {
 
 impl Alarms {
     /// All that stands, as it was read.
-    pub fn read(&mut self, standing: impl IntoIterator<Item = (Watched, Standing)>) {
+    pub fn read(&mut self, standing: impl IntoIterator<Item = (Watched, Place)>) {
         self.standing = standing.into_iter().collect();
         self.ends.clear();
         self.touch_all();
     }
 
     /// What stands of one of them.
-    pub fn found(&mut self, watched: Watched, standing: Option<Standing>) {
+    pub fn found(&mut self, watched: Watched, standing: Option<Place>) {
         match standing {
             Some(standing) => self.standing.insert(watched.clone(), standing),
             None => self.standing.remove(&watched),
@@ -130,7 +130,7 @@ impl Alarms {
     }
 
     /// What is to be done now, by the broker's clock.
-    pub fn orders(&mut self, now: UnixMs) -> Vec<Order> {
+    pub fn actions(&mut self, now: UnixMs) -> Vec<Action> {
         while let Some((at, _)) = self.ends.first()
             && *at <= now
             && let Some((_, watched)) = self.ends.pop_first()
@@ -138,14 +138,14 @@ impl Alarms {
             self.touched.insert(watched);
         }
         let touched = std::mem::take(&mut self.touched);
-        let mut orders = Vec::new();
+        let mut actions = Vec::new();
         for watched in touched {
-            match self.order(&watched, now) {
-                Some(order) => orders.push(order),
+            match self.action(&watched, now) {
+                Some(action) => actions.push(action),
                 None => self.look_again(watched, now),
             }
         }
-        orders
+        actions
     }
 
     fn touch_all(&mut self) {
@@ -176,19 +176,19 @@ impl Alarms {
         self.needs.get(&JobName::new(watched.job()).ok()?)
     }
 
-    fn order(&self, watched: &Watched, now: UnixMs) -> Option<Order> {
+    fn action(&self, watched: &Watched, now: UnixMs) -> Option<Action> {
         let standing = self.standing.get(watched);
         let Some(need) = self.needed(watched) else {
             let known = self.whole || self.needs_of(watched).is_some();
             return standing
                 .filter(|_| known)
-                .map(|_| Order::Withdraw(watched.clone()));
+                .map(|_| Action::Withdraw(watched.clone()));
         };
         let at = match watched {
             Watched::Fire(_) => fire(need, standing, now)?,
             Watched::Run(_) => run(need, standing, now)?,
         };
-        Some(Order::Arm {
+        Some(Action::Arm {
             alarm: Alarm {
                 watched: watched.clone(),
                 scheduled_at: need.scheduled_at,
@@ -202,7 +202,7 @@ impl Alarms {
 }
 
 /// For when the alarm of a fire is to be armed. `None`: what stands is right.
-fn fire(need: &Need, standing: Option<&Standing>, now: UnixMs) -> Option<UnixMs> {
+fn fire(need: &Need, standing: Option<&Place>, now: UnixMs) -> Option<UnixMs> {
     let wanted = match need.waits {
         true => (need.due + ALARM_AFTER).max(now + ALARM_AFTER),
         false => need.due + ALARM_AFTER,
@@ -225,7 +225,7 @@ fn fire(need: &Need, standing: Option<&Standing>, now: UnixMs) -> Option<UnixMs>
 }
 
 /// The same of a run: its alarm is raised when it has to be over, also where a planner is.
-fn run(need: &Need, standing: Option<&Standing>, now: UnixMs) -> Option<UnixMs> {
+fn run(need: &Need, standing: Option<&Place>, now: UnixMs) -> Option<UnixMs> {
     match standing.map(|standing| standing.at) {
         None => Some(need.due.max(now)),
         Some(Some(at)) => (at != need.due && need.due > now).then_some(need.due),

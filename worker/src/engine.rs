@@ -450,7 +450,7 @@ impl Engine {
             Event::Loaded { opened, result } => self.loaded(opened, result),
             Event::Appended(appended) => self.appended(*appended),
             Event::Again(batch) => self.send_again(*batch),
-            Event::Claimed { plan, result } => self.claimed(plan, result),
+            Event::Claimed { claim, result } => self.claimed(claim, result),
             Event::Stood { run, result } => self.stood(&run, result),
             Event::Looked { run, ask, result } => self.looked(run, ask, result),
             Event::CaughtUp { epoch, result } => self.caught_up(epoch, result),

@@ -8,7 +8,7 @@ use super::Fault;
 
 /// What the guard is to run, and how to stop it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct Charge {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
     pub(super) grace: Duration,
@@ -19,8 +19,8 @@ pub(super) struct Order {
     pub(super) report: bool,
 }
 
-impl Order {
-    pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Order, Fault> {
+impl Charge {
+    pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Charge, Fault> {
         let mut args = args.into_iter();
         let mut grace = Duration::ZERO;
         let (mut pid_file, mut dir, mut report) = (None, None, false);
@@ -38,7 +38,7 @@ impl Order {
                 _ => break word,
             }
         };
-        Ok(Order {
+        Ok(Charge {
             program: program.ok_or_else(|| Fault::Usage("find a program to run".to_owned()))?,
             args: args.collect(),
             grace,
@@ -66,8 +66,8 @@ fn milliseconds(value: Option<&OsStr>) -> Result<Duration, Fault> {
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Order, Fault> {
-        Order::parse(words.iter().map(OsString::from))
+    fn parse(words: &[&str]) -> Result<Charge, Fault> {
+        Charge::parse(words.iter().map(OsString::from))
     }
 
     #[test]

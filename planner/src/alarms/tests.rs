@@ -40,7 +40,7 @@ struct Stage {
     now: u64,
     seq: u64,
     armed: u64,
-    standing: BTreeMap<Watched, Standing>,
+    standing: BTreeMap<Watched, Place>,
     raised: Vec<(Watched, UnixMs)>,
     planner_is_away: bool,
 }
@@ -59,7 +59,7 @@ impl Stage {
         for (watched, standing) in &mut self.standing {
             if standing.at.is_some_and(|at| at <= now) {
                 self.seq += 1;
-                *standing = Standing {
+                *standing = Place {
                     seq: self.seq,
                     at: None,
                 };
@@ -72,9 +72,9 @@ impl Stage {
     }
 
     fn round(&mut self) {
-        for order in self.alarms.orders(at(self.now)) {
-            match order {
-                Order::Arm {
+        for action in self.alarms.actions(at(self.now)) {
+            match action {
+                Action::Arm {
                     alarm, expected, ..
                 } => {
                     let there = self.standing.get(&alarm.watched).copied();
@@ -84,14 +84,14 @@ impl Stage {
                     }
                     self.seq += 1;
                     self.armed += 1;
-                    let new = Standing {
+                    let new = Place {
                         seq: self.seq,
                         at: Some(alarm.at),
                     };
                     self.standing.insert(alarm.watched.clone(), new);
                     self.alarms.found(alarm.watched, Some(new));
                 }
-                Order::Withdraw(watched) => {
+                Action::Withdraw(watched) => {
                     self.standing.remove(&watched);
                     self.alarms.found(watched, None);
                 }
@@ -241,16 +241,16 @@ fn planner_that_comes_after_the_alarm_withdraws_it_and_arms_the_next() {
     stage.another_planner();
     let raised = stage.standing[&of_fire()];
     stage.alarms.hear(job(), fires(Some(need(at(200)))));
-    let orders = stage.alarms.orders(at(100));
+    let actions = stage.alarms.actions(at(100));
     let [
-        Order::Arm {
+        Action::Arm {
             alarm,
             expected,
             raised: withdrawn,
         },
-    ] = orders.as_slice()
+    ] = actions.as_slice()
     else {
-        panic!("{orders:?}");
+        panic!("{actions:?}");
     };
     assert_eq!(
         (alarm.at, *expected, *withdrawn),

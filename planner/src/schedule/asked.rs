@@ -15,7 +15,9 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::limits::ASKED_KEPT_MAX;
 use gridloom_shared::schedule::ByHand;
-use gridloom_shared::schedule::record::{Answer, Asked, Behind, Decision, State, Unopened, Why};
+use gridloom_shared::schedule::record::{
+    Behind, Decision, Petition, State, Unopened, Verdict, Why,
+};
 
 use super::world::{Wish, World};
 use super::{Fires, Step};
@@ -81,7 +83,7 @@ pub(super) fn cancels(state: &State) -> bool {
     waiting(state).any(|asked| asked.behind.cancelled)
 }
 
-fn waiting(state: &State) -> impl Iterator<Item = &Asked> {
+fn waiting(state: &State) -> impl Iterator<Item = &Petition> {
     state.asked.iter().filter(|asked| asked.refused.is_none())
 }
 
@@ -93,7 +95,7 @@ fn is_answered(state: &State, world: &World, run: &RunId) -> bool {
 
 /// The run by hand that waits and makes room for a newer one.
 fn replaced(state: &State) -> Option<usize> {
-    let gives_way = |asked: &Asked| {
+    let gives_way = |asked: &Petition| {
         asked.refused.is_none() && matches!(asked.overlap, ByHand::QueueOne | ByHand::CancelRunning)
     };
     state.asked.iter().position(gives_way)
@@ -105,26 +107,26 @@ fn open(state: &State, run: RunId, now: UnixMs, after: Option<Behind>) -> Step {
         at: now,
         run: run.clone(),
     });
-    let answer = Answer::Opened { after };
+    let answer = Verdict::Opened { after };
     (Decision::Asked { run, answer }, state)
 }
 
 fn wait(state: &State, wish: &Wish, behind: Behind, now: UnixMs) -> Step {
     let mut state = state.clone();
-    state.asked.push(Asked {
+    state.asked.push(Petition {
         run: wish.run.clone(),
         overlap: wish.overlap,
         since: now,
         behind: behind.clone(),
         refused: None,
     });
-    let (run, answer) = (wish.run.clone(), Answer::Queued { behind });
+    let (run, answer) = (wish.run.clone(), Verdict::Queued { behind });
     (Decision::Asked { run, answer }, state)
 }
 
 fn refuse(state: &State, wish: &Wish, why: Why) -> Step {
     let mut state = state.clone();
-    state.asked.push(Asked {
+    state.asked.push(Petition {
         run: wish.run.clone(),
         overlap: wish.overlap,
         since: UnixMs::default(),
@@ -134,7 +136,7 @@ fn refuse(state: &State, wish: &Wish, why: Why) -> Step {
         },
         refused: Some(why.clone()),
     });
-    let (run, answer) = (wish.run.clone(), Answer::Refused { why });
+    let (run, answer) = (wish.run.clone(), Verdict::Refused { why });
     (Decision::Asked { run, answer }, state)
 }
 
@@ -143,6 +145,6 @@ fn replace(state: &State, place: usize, by: &RunId) -> Step {
     let why = Why::Newer { run: by.clone() };
     let asked = &mut state.asked[place];
     asked.refused = Some(why.clone());
-    let (run, answer) = (asked.run.clone(), Answer::Refused { why });
+    let (run, answer) = (asked.run.clone(), Verdict::Refused { why });
     (Decision::Asked { run, answer }, state)
 }

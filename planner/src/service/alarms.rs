@@ -20,7 +20,7 @@ use gridloom_shared::id::JobName;
 use gridloom_shared::wire;
 
 use super::envoy::Envoy;
-use crate::alarms::{Alarms, Needs, Order, Standing};
+use crate::alarms::{Action, Alarms, Needs, Place};
 use crate::alive::Signs;
 
 /// Between two rounds: fires that follow each other within it need no alarm each.
@@ -86,8 +86,8 @@ enum Astray {
     Gone,
 }
 
-/// What stands of an alarm after an order.
-type Found = (Watched, Option<Standing>);
+/// What stands of an alarm after an action.
+type Found = (Watched, Option<Place>);
 
 /// Keeps alarms as long as the leadership lasts.
 pub(super) async fn keep(envoy: Envoy, watch: Watch, signs: Signs) {
@@ -123,8 +123,8 @@ async fn go_on(
         if let Some(now) = envoy.clock.now()
             && envoy.validity.holds(Boot::now())
         {
-            let orders = alarms.orders(now);
-            carry_out(broker, orders, alarms, signs).await?;
+            let actions = alarms.actions(now);
+            carry_out(broker, actions, alarms, signs).await?;
         }
         if Boot::now().since(looked) >= LOOK {
             looked = Boot::now();
@@ -140,14 +140,14 @@ async fn go_on(
 
 async fn carry_out(
     broker: &Broker,
-    orders: Vec<Order>,
+    actions: Vec<Action>,
     alarms: &mut Alarms,
     signs: &Signs,
 ) -> Result<(), Astray> {
-    let orders = orders
+    let actions = actions
         .into_iter()
-        .map(|order| async { obey(broker, order).await });
-    let mut found = futures_util::stream::iter(orders).buffer_unordered(AT_ONCE);
+        .map(|action| async { obey(broker, action).await });
+    let mut found = futures_util::stream::iter(actions).buffer_unordered(AT_ONCE);
     while let Some(found) = found.next().await {
         signs.give();
         let (watched, standing) = found?;
@@ -156,10 +156,10 @@ async fn carry_out(
     Ok(())
 }
 
-async fn obey(broker: &Broker, order: Order) -> Result<Found, Astray> {
-    let (alarm, expected, raised) = match order {
-        Order::Withdraw(watched) => return withdraw(broker, watched).await,
-        Order::Arm {
+async fn obey(broker: &Broker, action: Action) -> Result<Found, Astray> {
+    let (alarm, expected, raised) = match action {
+        Action::Withdraw(watched) => return withdraw(broker, watched).await,
+        Action::Arm {
             alarm,
             expected,
             raised,
@@ -182,7 +182,7 @@ async fn obey(broker: &Broker, order: Order) -> Result<Found, Astray> {
         let below = broker.purge_below(&stream, &target, seq).await;
         below.map_err(Astray::Purge)?;
     }
-    let standing = Standing {
+    let standing = Place {
         seq,
         at: Some(alarm.at),
     };
@@ -212,7 +212,7 @@ async fn look(broker: &Broker, watched: Watched) -> Result<Found, Astray> {
 }
 
 /// All that stands. What was raised and is armed again counts as armed.
-async fn read(broker: &Broker) -> Result<Vec<(Watched, Standing)>, ReadError> {
+async fn read(broker: &Broker) -> Result<Vec<(Watched, Place)>, ReadError> {
     let subjects = broker.subjects();
     let stream = subjects.alarm();
     let mut all = broker
@@ -229,7 +229,7 @@ async fn read(broker: &Broker) -> Result<Vec<(Watched, Standing)>, ReadError> {
 }
 
 /// What a message says; one that is nobody's alarm is left where it is.
-fn standing(broker: &Broker, record: &Record) -> Option<(Watched, Standing)> {
+fn standing(broker: &Broker, record: &Record) -> Option<(Watched, Place)> {
     let alarm: Alarm = wire::decode(&record.payload).ok()?;
     let subjects = broker.subjects();
     let at = match record.subject.as_str() {
@@ -237,7 +237,7 @@ fn standing(broker: &Broker, record: &Record) -> Option<(Watched, Standing)> {
         raised if raised == subjects.raised(&alarm.watched) => None,
         _ => return None,
     };
-    let standing = Standing {
+    let standing = Place {
         seq: record.seq,
         at,
     };

@@ -11,7 +11,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::limits::CALENDAR_EARLIER_MAX;
-use gridloom_shared::schedule::record::{Answer, Decision, Record, Why};
+use gridloom_shared::schedule::record::{Decision, Record, Verdict, Why};
 use gridloom_shared::schedule::{Calendar, Days, Spec};
 
 use crate::show::time;
@@ -34,7 +34,7 @@ pub(crate) fn breach(place: &Place) -> Option<String> {
 /// A run by hand with two final answers.
 fn told_twice(ledger: &[Record]) -> Option<String> {
     let mut finals = ledger.iter().filter_map(|record| match &record.decision {
-        Decision::Asked { run, answer } if !matches!(answer, Answer::Queued { .. }) => Some(run),
+        Decision::Asked { run, answer } if !matches!(answer, Verdict::Queued { .. }) => Some(run),
         _ => None,
     });
     let mut answered = BTreeSet::new();

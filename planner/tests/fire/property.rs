@@ -8,7 +8,7 @@ use gridloom_planner::schedule::{Halt, Wish};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
-use gridloom_shared::schedule::record::{Answer, Decision};
+use gridloom_shared::schedule::record::{Decision, Verdict};
 use gridloom_shared::schedule::{ByHand, Calendar, MisfirePolicy, Spec};
 use proptest::prelude::*;
 
@@ -266,7 +266,7 @@ proptest! {
             if let Decision::Opened { run, .. }
             | Decision::Asked {
                 run,
-                answer: Answer::Opened { .. },
+                answer: Verdict::Opened { .. },
             } = &record.decision
             {
                 prop_assert!(place.opened.contains_key(run), "{} was never opened", run);

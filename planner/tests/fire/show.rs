@@ -2,7 +2,7 @@
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
-use gridloom_shared::schedule::record::{Answer, Behind, Decision, Record, Span, Why};
+use gridloom_shared::schedule::record::{Behind, Decision, Record, Span, Verdict, Why};
 
 use crate::world::Did;
 
@@ -67,13 +67,13 @@ fn recorded(record: &Record) -> String {
         Decision::Passed { span, why } => format!("{} {word}{}", spanned(span), because(why)),
         Decision::Asked { run, answer } => {
             let more = match answer {
-                Answer::Opened { after: None } => String::new(),
-                Answer::Opened { after: Some(after) } => format!(", after {}", after.run),
-                Answer::Queued { behind } if behind.cancelled => {
+                Verdict::Opened { after: None } => String::new(),
+                Verdict::Opened { after: Some(after) } => format!(", after {}", after.run),
+                Verdict::Queued { behind } if behind.cancelled => {
                     format!(" behind {}, which is cancelled", behind.run)
                 }
-                Answer::Queued { behind } => format!(" behind {}", behind.run),
-                Answer::Refused { why } => because(why),
+                Verdict::Queued { behind } => format!(" behind {}", behind.run),
+                Verdict::Refused { why } => because(why),
             };
             format!("{run} {word}{more}")
         }

@@ -20,16 +20,16 @@ use crate::ledger::record::{
 use crate::limits::PAGES_MAX;
 use crate::tile::{TileKind, TileRef};
 
+mod fate;
 mod report;
 mod spans;
-mod standing;
 mod tiles;
 
 pub use report::{GridCell, Report};
 
+use fate::Fate;
 use report::Cells;
 use spans::Spans;
-use standing::Standing;
 use tiles::{Tile, Tiles};
 
 /// Where a cell stands, but for its page.
@@ -42,7 +42,7 @@ pub struct Audit {
     ended: Option<EndState>,
     cancelled: bool,
     tiles: Tiles,
-    cells: Spans<Lane, Standing>,
+    cells: Spans<Lane, Fate>,
     /// Pages that probes found, by slice.
     found: BTreeMap<u32, u64>,
     probed: HashSet<(u32, u32)>,
@@ -129,7 +129,7 @@ impl Audit {
             .map_or(0, |(_, opened)| opened.job.grid.slices)
     }
 
-    fn change_dead(&mut self, which: &Which, change: impl Fn(&mut Standing)) {
+    fn change_dead(&mut self, which: &Which, change: impl Fn(&mut Fate)) {
         let most = self.most();
         match which {
             Which::All => {
@@ -376,7 +376,7 @@ impl Audit {
         kind: TileKind,
         slice: u32,
         pages: Range<u64>,
-        cell: &Standing,
+        cell: &Fate,
     ) {
         let cells = pages.end - pages.start;
         let (of_kind, counted) = match kind {

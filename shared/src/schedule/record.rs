@@ -69,7 +69,7 @@ pub enum Decision {
         /// The run.
         run: RunId,
         /// What becomes of it.
-        answer: Answer,
+        answer: Verdict,
     },
     /// No fires come any more.
     Ended {
@@ -81,10 +81,10 @@ pub enum Decision {
     },
 }
 
-/// What becomes of a run by hand. Final, except for [`Answer::Queued`].
+/// What becomes of a run by hand. Final, except for [`Verdict::Queued`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum Verdict {
     /// It is opened.
     Opened {
         /// The run that it waited for, and whether that one was cancelled for it.
@@ -234,12 +234,12 @@ pub struct State {
     pub pausing: Option<Pausing>,
     /// Runs that people asked for: such that wait, in order, and such that are refused and were not told yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub asked: Vec<Asked>,
+    pub asked: Vec<Petition>,
 }
 
 /// A run that somebody asked for, and that is not opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct Petition {
     /// The run.
     pub run: RunId,
     /// Its overlap policy.
@@ -394,13 +394,13 @@ impl Decision {
     }
 }
 
-impl Answer {
+impl Verdict {
     fn word(&self) -> &'static str {
         match self {
-            Answer::Opened { after: Some(after) } if after.cancelled => "cancelled_previous",
-            Answer::Opened { .. } => "opened",
-            Answer::Queued { .. } => "queued",
-            Answer::Refused { why } => why.word(),
+            Verdict::Opened { after: Some(after) } if after.cancelled => "cancelled_previous",
+            Verdict::Opened { .. } => "opened",
+            Verdict::Queued { .. } => "queued",
+            Verdict::Refused { why } => why.word(),
         }
     }
 }

@@ -9,7 +9,7 @@ use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::reads::ledger::Span;
 
-use super::errand::{self, Ask, Claim, Plan};
+use super::errand::{self, Ask, Claim, Search};
 use super::ledger_writer::At;
 use super::tiles::{Holding, Isolation, Phase, TileKey};
 use super::{Engine, meters};
@@ -25,7 +25,7 @@ impl Engine {
     pub(super) fn read_claim(&mut self, at: At, reason: Reason, holdings: Vec<Holding>) {
         meters::count_taken_over(reason, holdings.len());
         self.start_reading(
-            Plan {
+            Claim {
                 run: at.run,
                 number: at.number,
                 up_to: Some(at.sequence),
@@ -35,14 +35,16 @@ impl Engine {
         );
     }
 
-    fn start_reading(&mut self, mut plan: Plan, after: Duration) {
-        plan.holdings
+    fn start_reading(&mut self, mut claim: Claim, after: Duration) {
+        claim
+            .holdings
             .retain(|holding| self.tiles.is_held(*holding, self.now));
-        let Some(run) = self.runs.get(plan.run) else {
+        let Some(run) = self.runs.get(claim.run) else {
             return;
         };
         let tiles = || {
-            plan.holdings
+            claim
+                .holdings
                 .iter()
                 .filter_map(|holding| self.tiles.get(holding.tile))
                 .map(|held| &*held.tile)
@@ -51,41 +53,41 @@ impl Engine {
             return;
         };
         let span = Span::of(self.broker.subjects(), run.queue(), run.id()).starting_at(folded + 1);
-        let claim = Claim {
-            span: match plan.up_to {
+        let search = Search {
+            span: match claim.up_to {
                 Some(own) => span.up_to(own),
                 None => span,
             },
-            reading: Reading::new((self.session, plan.number), plan.run, tiles()),
-            plan,
+            reading: Reading::new((self.session, claim.number), claim.run, tiles()),
+            claim,
         };
-        let reading = errand::read_claim(self.broker.clone(), claim, after);
+        let reading = errand::read_claim(self.broker.clone(), search, after);
         self.errands.add(reading);
     }
 
     pub(super) fn claimed(
         &mut self,
-        plan: Plan,
+        claim: Claim,
         result: Result<Option<(Fence, Vec<Left>)>, ReadError>,
     ) {
         match result {
             Ok(Some((fence, lefts))) => {
-                for (holding, left) in plan.holdings.iter().zip(lefts) {
+                for (holding, left) in claim.holdings.iter().zip(lefts) {
                     match self.phase_of(*holding) {
                         Some(Phase::Claiming) => self.take_up(*holding, fence, &left),
                         Some(Phase::Blocked) => self.reconsider(holding.tile, left.isolated),
                         _ => {}
                     }
                 }
-                self.ask_again(plan);
+                self.ask_again(claim);
             }
             Ok(None) => {
-                tracing::debug!(run = plan.run, "own takeover not read: a replica lags");
-                self.start_reading(plan, RETRY);
+                tracing::debug!(run = claim.run, "own takeover not read: a replica lags");
+                self.start_reading(claim, RETRY);
             }
             Err(error) => {
-                tracing::debug!(run = plan.run, error = %chain(&error), "cannot read the ledger for a takeover");
-                self.start_reading(plan, RETRY);
+                tracing::debug!(run = claim.run, error = %chain(&error), "cannot read the ledger for a takeover");
+                self.start_reading(claim, RETRY);
             }
         }
     }
@@ -130,12 +132,12 @@ impl Engine {
 
     /// Those of its tiles that wait to be alone wait for long shards perhaps, and a holder that was thought to
     /// be dead may still say that it lives.
-    fn ask_again(&mut self, mut plan: Plan) {
-        plan.holdings.retain(|holding| {
+    fn ask_again(&mut self, mut claim: Claim) {
+        claim.holdings.retain(|holding| {
             let held = self.tiles.of(*holding);
             held.is_some_and(|held| held.phase() == Phase::Blocked && held.is_alone())
         });
-        plan.up_to = None;
-        self.start_reading(plan, STILL_WAITS);
+        claim.up_to = None;
+        self.start_reading(claim, STILL_WAITS);
     }
 }

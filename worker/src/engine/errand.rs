@@ -56,7 +56,7 @@ pub(super) enum Event {
     Again(Box<Batch>),
     /// The ledger was read up to one's own takeover.
     Claimed {
-        plan: Plan,
+        claim: Claim,
         result: Result<Option<(Fence, Vec<Left>)>, ReadError>,
     },
     /// The takeovers of a run were read.
@@ -132,7 +132,7 @@ pub(super) async fn again(batch: Batch, after: Duration) -> Event {
 }
 
 /// One takeover record whose tiles wait for what is left of them.
-pub(super) struct Plan {
+pub(super) struct Claim {
     pub(super) run: u64,
     /// Our number of the record.
     pub(super) number: u64,
@@ -142,20 +142,20 @@ pub(super) struct Plan {
 }
 
 /// What is to be read for it.
-pub(super) struct Claim {
-    pub(super) plan: Plan,
+pub(super) struct Search {
+    pub(super) claim: Claim,
     pub(super) span: Span,
     pub(super) reading: Reading,
 }
 
 /// Reads the ledger for a takeover.
-pub(super) async fn read_claim(broker: Broker, claim: Claim, after: Duration) -> Event {
+pub(super) async fn read_claim(broker: Broker, search: Search, after: Duration) -> Event {
     pause(after).await;
-    let Claim {
-        plan,
+    let Search {
+        claim,
         span,
         mut reading,
-    } = claim;
+    } = search;
     let walked = ledger::walk(&broker, span, |entry| {
         // A record that cannot be read changes nothing: the planner's fold says the same.
         if let Ok(record) = &entry.record {
@@ -163,7 +163,7 @@ pub(super) async fn read_claim(broker: Broker, claim: Claim, after: Duration) ->
         }
     });
     let result = walked.await.map(|()| reading.finish());
-    Event::Claimed { plan, result }
+    Event::Claimed { claim, result }
 }
 
 /// Whom to ask for the last takeover of a run.

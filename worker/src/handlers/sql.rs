@@ -61,7 +61,7 @@
 //! | `codes` | what each error of a database means |
 //! | `trouble` | which errors are tried again, and which never |
 //! | `patience` | how long, and what is waited for in between |
-//! | `standing` | whether a database serves |
+//! | `availability` | whether a database serves |
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -73,6 +73,7 @@ use crate::failure::Failure;
 use crate::handler::{Boxed, Handler, ProbedPages};
 use crate::shard::{Probe, Shard};
 
+mod availability;
 mod calm;
 mod codes;
 mod commit;
@@ -87,7 +88,6 @@ mod numeric;
 mod order;
 mod patience;
 mod probe;
-mod standing;
 mod transaction;
 mod trouble;
 

@@ -21,18 +21,18 @@ pub(super) type Place = (QueueName, RunId);
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
-    plans: HashMap<Place, Plan>,
+    plans: HashMap<Place, Found>,
     strays: HashSet<Place>,
 }
 
 #[derive(Debug)]
-struct Plan {
+struct Found {
     records: u64,
-    standing: Standing,
+    state: State,
 }
 
 #[derive(Debug)]
-enum Standing {
+enum State {
     Open,
     Over {
         end: u64,
@@ -62,21 +62,21 @@ impl Listed {
             let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
                 continue;
             };
-            let standing = match wire::decode(&last.payload) {
-                Ok(PlanRecord::Retired(retired)) => Standing::Retired {
+            let state = match wire::decode(&last.payload) {
+                Ok(PlanRecord::Retired(retired)) => State::Retired {
                     sequence: last.seq,
                     retired,
                 },
-                Ok(record) if record.is_end() => Standing::Over {
+                Ok(record) if record.is_end() => State::Over {
                     end: last.seq,
                     closed_at: last.at,
                     dead: record.dead_left(),
                 },
-                Ok(_) | Err(_) => Standing::Open,
+                Ok(_) | Err(_) => State::Open,
             };
             let place = (queue, run);
             let records = found.get(&place).copied().unwrap_or(0);
-            self.plans.insert(place, Plan { records, standing });
+            self.plans.insert(place, Found { records, state });
         }
         self.strays = places(broker, Author::Work).await?.into_keys().collect();
         self.strays
@@ -94,11 +94,11 @@ impl Listed {
     /// Runs that are over and have their records.
     pub(super) fn kept(&self) -> Vec<Kept> {
         let over = self.plans.iter().filter_map(|((queue, run), plan)| {
-            let Standing::Over {
+            let State::Over {
                 end,
                 closed_at,
                 dead,
-            } = plan.standing
+            } = plan.state
             else {
                 return None;
             };
@@ -116,7 +116,7 @@ impl Listed {
     /// Runs that were given up and are not all gone, with that record and its sequence.
     pub(super) fn half_gone(&self) -> Vec<(Place, (u64, Retired))> {
         let retired = self.plans.iter().filter_map(|(place, plan)| {
-            let Standing::Retired { sequence, retired } = &plan.standing else {
+            let State::Retired { sequence, retired } = &plan.state else {
                 return None;
             };
             Some((place.clone(), (*sequence, retired.clone())))

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::clock::UnixMs;
 use crate::duration::write_duration;
 use crate::id::RunId;
-use crate::schedule::record::{Answer, Decision, End, Record, Why};
+use crate::schedule::record::{Decision, End, Record, Verdict, Why};
 
 /// An opening this much later than its time is worth no word.
 const ON_TIME_MS: u64 = 1_000;
@@ -135,21 +135,21 @@ impl Reason {
         }
     }
 
-    fn by_hand(answer: &Answer) -> Reason {
+    fn by_hand(answer: &Verdict) -> Reason {
         match answer {
-            Answer::Opened { after: None } => Reason::Due,
-            Answer::Opened { after: Some(after) } => {
+            Verdict::Opened { after: None } => Reason::Due,
+            Verdict::Opened { after: Some(after) } => {
                 let run = after.run.clone();
                 match after.cancelled {
                     true => Reason::Cancelled { run },
                     false => Reason::Waited { run },
                 }
             }
-            Answer::Queued { behind } => Reason::Behind {
+            Verdict::Queued { behind } => Reason::Behind {
                 run: behind.run.clone(),
                 cancels: behind.cancelled,
             },
-            Answer::Refused { why } => Reason::passed(why),
+            Verdict::Refused { why } => Reason::passed(why),
         }
     }
 
@@ -269,22 +269,22 @@ fn due(at: UnixMs, opens_at: Option<UnixMs>, decided: UnixMs) -> String {
     }
 }
 
-fn by_hand(answer: &Answer) -> String {
+fn by_hand(answer: &Verdict) -> String {
     match answer {
-        Answer::Opened { after: None } => "nothing was in its way".to_owned(),
-        Answer::Opened { after: Some(after) } if after.cancelled => {
+        Verdict::Opened { after: None } => "nothing was in its way".to_owned(),
+        Verdict::Opened { after: Some(after) } if after.cancelled => {
             format!("run {} was cancelled for it and is over", after.run)
         }
-        Answer::Opened { after: Some(after) } => {
+        Verdict::Opened { after: Some(after) } => {
             format!("it waited, and run {} is over", after.run)
         }
-        Answer::Queued { behind } if behind.cancelled => {
+        Verdict::Queued { behind } if behind.cancelled => {
             format!("run {} is open and is cancelled for it", behind.run)
         }
-        Answer::Queued { behind } => {
+        Verdict::Queued { behind } => {
             format!("run {} is open; it opens when that is over", behind.run)
         }
-        Answer::Refused { why } => passed(why),
+        Verdict::Refused { why } => passed(why),
     }
 }
 

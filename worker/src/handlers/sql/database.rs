@@ -16,11 +16,11 @@ use sqlx::{ConnectOptions, Error};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use super::DatabaseError;
+use super::availability::Availability;
 use super::calm::Calm;
 use super::dialect::{Dialect, SEE_TABLE, Speaks};
 use super::idle::{Idle, Lent};
 use super::link::Link;
-use super::standing::Standing;
 use super::trouble::Trouble;
 
 /// Most connections of one worker process to one database, and so most shards at once there. The
@@ -43,7 +43,7 @@ pub(super) struct Database {
     name: String,
     dialect: Dialect,
     target: Target,
-    standing: Standing,
+    standing: Availability,
     calm: Calm,
     /// Made with the first lease.
     sessions: OnceLock<Sessions>,
@@ -118,7 +118,7 @@ impl Database {
             name: name.to_owned(),
             dialect,
             target,
-            standing: Standing::new(name),
+            standing: Availability::new(name),
             calm: Calm::new(),
             sessions: OnceLock::new(),
             table: AtomicBool::new(false),
@@ -128,7 +128,7 @@ impl Database {
         })
     }
 
-    pub(super) fn standing(&self) -> &Standing {
+    pub(super) fn standing(&self) -> &Availability {
         &self.standing
     }
 

@@ -12,7 +12,7 @@ use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::reads::fires::reason::passed;
 use gridloom_shared::schedule::BackfillName;
-use gridloom_shared::schedule::record::{Answer, Decision, Record, Why};
+use gridloom_shared::schedule::record::{Decision, Record, Verdict, Why};
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::submission::{Kept, Submission, Unreadable};
 use gridloom_shared::wire;
@@ -114,7 +114,7 @@ impl Job {
     pub(super) async fn tell_waits(&self, broker: &Broker, record: &Record) {
         if let Decision::Asked {
             run,
-            answer: Answer::Queued { behind },
+            answer: Verdict::Queued { behind },
         } = &record.decision
         {
             let told = (Outcome::Queued, None, Some(behind.run.clone()));

@@ -8,7 +8,7 @@ use crate::limits::SUCCESSES_MAX;
 
 /// What became of a cell that was issued.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct Fate {
     /// Fences of the holders that reported its successes, while all of them are explained.
     pub(super) successes: Vec<Fence>,
     /// Whether a success is not: its fence is not one of its tile, or reported it before.
@@ -21,7 +21,7 @@ pub(super) struct Standing {
     pub(super) dropped: bool,
 }
 
-impl Standing {
+impl Fate {
     pub(super) fn is_done(&self) -> bool {
         self.twice || !self.successes.is_empty()
     }

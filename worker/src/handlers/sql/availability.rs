@@ -9,7 +9,7 @@ use gridloom_shared::telemetry::names;
 
 /// What is known of one database.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct Availability {
     name: String,
     /// The same as `away`, for those who only look.
     is_away: AtomicBool,
@@ -22,9 +22,9 @@ struct Away {
     why: String,
 }
 
-impl Standing {
-    pub(super) fn new(name: &str) -> Standing {
-        Standing {
+impl Availability {
+    pub(super) fn new(name: &str) -> Availability {
+        Availability {
             name: name.to_owned(),
             is_away: AtomicBool::new(false),
             away: Mutex::new(None),
