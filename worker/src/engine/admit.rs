@@ -67,13 +67,13 @@ impl Engine {
         let Some(held) = held.filter(|held| held.phase() == Phase::Context) else {
             return;
         };
-        if held.tile.nonce != context.nonce || held.tile.slice >= context.job.grid.slices {
+        if held.tile().nonce != context.nonce || held.tile().slice >= context.job.grid.slices {
             return self.refuse_tile(
                 key,
                 "its nonce or slice is not of the run that it names".into(),
             );
         }
-        let Some(reason) = held.reason else {
+        let Some(reason) = held.reason() else {
             return self.ready(key);
         };
         if let Some(held) = self.tiles.enter(key, Phase::Claiming) {

@@ -118,9 +118,9 @@ impl Engine {
         let held = self
             .tiles
             .iter()
-            .filter(|(_, held)| held.tile.run == *run && held.is_held(now));
+            .filter(|(_, held)| held.tile().run == *run && held.is_held(now));
         let mut since: Vec<(Boot, u64)> = held
-            .map(|(key, held)| (held.since, number_of(key.place)))
+            .map(|(key, held)| (held.since(), number_of(key.place)))
             .collect();
         let places = since.iter().map(|(_, place)| *place).collect();
         let (tiles, whole) = Packed::pack(places, self.packed());
@@ -148,9 +148,9 @@ impl Engine {
             |lane: usize| of.is_none_or(|queue| self.lanes.get(lane).lane().queue == *queue);
         let mut all = Vec::new();
         for (_, held) in self.tiles.iter() {
-            if wanted(held.lane) && held.is_held(now) {
-                all.push(held.receipt.stream_seq);
-                all.extend(held.copies.iter().map(|copy| copy.stream_seq));
+            if wanted(held.lane()) && held.is_held(now) {
+                all.push(held.receipt().stream_seq);
+                all.extend(held.copies().iter().map(|copy| copy.stream_seq));
             }
         }
         all

@@ -110,7 +110,7 @@ impl Engine {
         for (key, held) in self.tiles.iter().filter(|(key, _)| key.opened == opened) {
             if held.phase() == Phase::Running {
                 started += 1;
-                held.hold.iter().for_each(|hold| hold.end(End::Cancelled));
+                held.end(End::Cancelled);
             } else if held.phase() != Phase::Reporting {
                 unstarted.push(key);
             }

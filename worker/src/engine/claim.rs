@@ -11,7 +11,7 @@ use gridloom_shared::reads::ledger::Span;
 
 use super::errand::{self, Ask, Claim, Search};
 use super::ledger_writer::At;
-use super::tiles::{Holding, Isolation, Phase, TileKey};
+use super::tiles::{Holding, Phase, TileKey};
 use super::{Engine, meters};
 use crate::lease::{Action, Event as LeaseEvent};
 use crate::takeover::reading::{Left, Reading};
@@ -47,7 +47,7 @@ impl Engine {
                 .holdings
                 .iter()
                 .filter_map(|holding| self.tiles.get(holding.tile))
-                .map(|held| &*held.tile)
+                .map(|held| &**held.tile())
         };
         let Some(folded) = tiles().map(|tile| tile.folded).min() else {
             return;
@@ -98,18 +98,13 @@ impl Engine {
             return;
         };
         held.confirm(fence);
-        let suspect = std::mem::take(&mut held.suspect);
+        let suspect = held.take_suspicion();
         let ask = suspect && held.hear(LeaseEvent::Heard, self.now) == Some(Action::Ask);
-        let pages = u64::from(held.tile.pages);
-        tracing::debug!(run = %held.tile.run, ?key.place, left = left.pages.len(), of = pages, crashes = left.crashes, "taken over");
+        tracing::debug!(run = %held.tile().run, ?key.place, left = left.pages.len(), of = held.tile().pages, crashes = left.crashes, "taken over");
         if left.pages.is_empty() {
             self.settle(key);
         } else {
-            held.left = (left.pages.len() < pages).then(|| left.pages.iter().collect());
-            held.careful = (left.crashes > 0).then(|| Isolation {
-                pages: left.pages.iter().flatten().collect(),
-                alone: left.isolated,
-            });
+            held.reduce(left);
             self.ready(key);
         }
         if ask {
@@ -124,9 +119,8 @@ impl Engine {
 
     /// Whether a tile that waits to be alone still has to be.
     fn reconsider(&mut self, key: TileKey, isolated: bool) {
-        let held = self.tiles.get_mut(key);
-        if let Some(careful) = held.and_then(|held| held.careful.as_mut()) {
-            careful.alone &= isolated;
+        if let Some(held) = self.tiles.get_mut(key) {
+            held.reconsider(isolated);
         }
     }
 

@@ -129,8 +129,7 @@ impl Engine {
         }
         self.tiles
             .iter()
-            .filter_map(|(_, held)| held.hold.as_ref())
-            .for_each(|hold| hold.end(End::Stopping));
+            .for_each(|(_, held)| held.end(End::Stopping));
     }
 
     /// Whether there is nothing left to do before the end, or no hope of doing it.

@@ -71,7 +71,7 @@ impl Engine {
         if self
             .tiles
             .get(key)
-            .is_some_and(|held| held.tile.run != tile.run || held.tile.nonce != tile.nonce)
+            .is_some_and(|held| held.tile().run != tile.run || held.tile().nonce != tile.nonce)
         {
             return self.refuse(&delivery, "it names the place of another run's tile".into());
         }
@@ -127,15 +127,8 @@ impl Engine {
             self.lose(key, crate::lease::Loss::Expired);
             return false;
         }
-        tracing::debug!(run = %held.tile.run, ?key.place, "delivered again to its holder");
-        if held.receipt.stream_seq == receipt.stream_seq {
-            held.adopt(receipt, pulled, now);
-        } else {
-            // Another message with the same tile. The lease is that of the first one.
-            held.copies
-                .retain(|copy| copy.stream_seq != receipt.stream_seq);
-            held.copies.push(receipt.clone());
-        }
+        tracing::debug!(run = %held.tile().run, ?key.place, "delivered again to its holder");
+        held.adopt(receipt, pulled, now);
         true
     }
 
@@ -206,7 +199,7 @@ impl Engine {
 
     /// The same for a tile that turned out to be nonsense later.
     pub(super) fn refuse_held(&mut self, held: &Held, reason: String) {
-        self.refuse_tile_of(held.lane, &held.tile, &held.receipt, reason);
+        self.refuse_tile_of(held.lane(), held.tile(), held.receipt(), reason);
     }
 
     fn refuse_tile_of(&mut self, lane: usize, tile: &Tile, receipt: &Receipt, reason: String) {

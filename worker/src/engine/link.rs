@@ -84,7 +84,7 @@ impl Engine {
             tiles = self.tiles.len(),
             "new connection: reading the takeovers that were missed"
         );
-        let stale = self.tiles.unstarted(|held| held.receipt.epoch != epoch);
+        let stale = self.tiles.unstarted(|held| held.receipt().epoch != epoch);
         stale.into_iter().for_each(|key| self.drop_unstarted(key));
         (0..self.lanes.len()).for_each(|lane| self.attach(lane, Duration::ZERO));
         self.catch_up(Duration::ZERO);
@@ -205,7 +205,7 @@ impl Engine {
     }
 
     fn drop_unstarted_of(&mut self, lane: usize) {
-        let stale = self.tiles.unstarted(|held| held.lane == lane);
+        let stale = self.tiles.unstarted(|held| held.lane() == lane);
         stale.into_iter().for_each(|key| self.drop_unstarted(key));
     }
 }

@@ -86,31 +86,35 @@ impl Engine {
             entries,
             ..
         } = lent;
-        tracing::warn!(run = %held.tile.run, slice = held.tile.slice, page, ?limit,
+        tracing::warn!(run = %held.tile().run, slice = held.tile().slice, page, ?limit,
             "timed out, and its handler blocks its thread: its slot is lost until it ends");
-        if let Some(hold) = &held.hold {
-            hold.end(End::OutOfTime);
-        }
-        let mut tally = Tally::new(&held.tile, held.fence());
+        held.end(End::OutOfTime);
+        let tile = held.tile();
+        let mut tally = Tally::new(tile, held.fence());
         tally.put_back(entries);
         let text = format!("timed out after {limit:?}, and its handler blocks its thread");
         tally.failed(page, Failure::retry(text).into_failed());
-        let last = u64::from(page) + 1 == u64::from(held.tile.first) + u64::from(held.tile.pages);
-        let careful = held.careful.as_ref();
-        let more = careful.map_or(!last, |careful| !careful.pages.is_empty());
+        let last = u64::from(page) + 1 == u64::from(tile.first) + u64::from(tile.pages);
+        let more = if held.is_careful() {
+            held.has_more()
+        } else {
+            !last
+        };
         self.meters.ended(0, 1);
         if let Some(held) = self.tiles.leave_behind(key) {
-            held.unfinished = more;
-            held.parts += self.ledger.outcomes(held.holding(), tally.into_entries());
+            held.leave(more);
+            let records = self.ledger.outcomes(held.holding(), tally.into_entries());
+            held.await_records(records);
         }
     }
 
     /// The crew has not taken the tile up: surely it never does, unless it just did.
     fn take_away(&mut self, key: TileKey) {
-        let hold = self.tiles.get(key).and_then(|held| held.hold.clone());
-        let Some(hold) = hold else { return };
-        hold.end(End::Stopping);
-        if !hold.has_begun() && self.tiles.enter(key, Phase::Reporting).is_some() {
+        let Some(held) = self.tiles.get(key) else {
+            return;
+        };
+        held.end(End::Stopping);
+        if held.has_begun() == Some(false) && self.tiles.enter(key, Phase::Reporting).is_some() {
             self.hand_back(key);
         }
     }
@@ -120,7 +124,7 @@ impl Engine {
         let Some(held) = self.tiles.get(key) else {
             return;
         };
-        let deadline = self.lanes.get(held.lane).ack_deadline();
+        let deadline = self.lanes.get(held.lane()).ack_deadline();
         let until = self.now + pause(deadline, self.session.0 ^ held.generation());
         self.tiles.enter(key, Phase::Paused(until));
     }

@@ -93,9 +93,9 @@ impl Engine {
             let sent = Boot::now();
             let reply = self.renewals.note(held.holding(), sent);
             self.broker
-                .still_at_it(&held.receipt.reply, Some(reply.into()))
+                .still_at_it(&held.receipt().reply, Some(reply.into()))
                 .now_or_never();
-            for copy in &held.copies {
+            for copy in held.copies() {
                 self.broker.still_at_it(&copy.reply, None).now_or_never();
             }
             if !runs.contains(&key.opened) {

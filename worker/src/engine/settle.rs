@@ -30,8 +30,7 @@ impl Engine {
 
     fn finish_held(&mut self, key: TileKey, finished: Finished<Holding>) {
         let draining = self.draining.is_some();
-        let careful = self.tiles.get(key).and_then(|held| held.careful.as_ref());
-        let more = careful.is_some_and(|careful| !careful.pages.is_empty());
+        let more = self.tiles.get(key).is_some_and(Held::has_more);
         let goes_on = more && !finished.stopped && !draining;
         let held = if goes_on {
             self.tiles.get_mut(key)
@@ -39,22 +38,22 @@ impl Engine {
             self.tiles.enter(key, Phase::Reporting)
         };
         let Some(held) = held else { return };
-        held.unfinished = !goes_on && (finished.stopped || more);
+        held.leave(!goes_on && (finished.stopped || more));
         let mut entries = finished.entries;
         if let Some(answer) = finished.probed {
             match answer.check(probe_bytes(self.broker.max_record())) {
                 Ok(()) => {
-                    held.parts += 1;
+                    held.await_records(1);
                     self.ledger.answer(finished.key, answer);
                 }
                 Err(fault) => {
                     let failure = Failure::permanent(format!("the probe returned {fault}"));
-                    entries = failed_probe(&held.tile, held.fence(), failure);
+                    entries = failed_probe(held.tile(), held.fence(), failure);
                 }
             }
         }
-        held.parts += self.ledger.outcomes(finished.key, entries);
-        let settled = held.parts == 0;
+        held.await_records(self.ledger.outcomes(finished.key, entries));
+        let settled = held.is_settled();
         if goes_on {
             self.announce_next(key);
         } else if settled {
@@ -65,7 +64,7 @@ impl Engine {
     /// Everything about the tile stands in the ledger: it is acknowledged, or what is left of it is
     /// handed back.
     pub(super) fn settle(&mut self, key: TileKey) {
-        if self.tiles.get(key).is_some_and(|held| held.unfinished) {
+        if self.tiles.get(key).is_some_and(Held::is_unfinished) {
             return self.hand_back(key);
         }
         let Some(held) = self.release(key) else {
@@ -73,10 +72,8 @@ impl Engine {
         };
         // Past the end of the lease it is another's to acknowledge.
         if held.is_held(self.now) {
-            self.signals.ack(held.receipt.reply);
-            for copy in held.copies {
-                self.signals.ack(copy.reply);
-            }
+            let all = held.receipts().into_iter();
+            all.for_each(|receipt| self.signals.ack(receipt.reply));
         }
     }
 
@@ -85,8 +82,8 @@ impl Engine {
         let Some(held) = self.tiles.of_mut(holding) else {
             return;
         };
-        held.parts = held.parts.saturating_sub(1);
-        if held.parts == 0 && held.phase() == Phase::Reporting {
+        held.confirmed();
+        if held.is_settled() && held.phase() == Phase::Reporting {
             self.settle(holding.tile);
         }
     }
@@ -97,7 +94,7 @@ impl Engine {
         let Some(held) = self.release(key).filter(|_| !cancelled) else {
             return;
         };
-        self.tiles.note_given_back(key, held.receipt.delivered);
+        self.tiles.note_given_back(key, held.receipt().delivered);
         let receipts = if held.is_held(self.now) {
             held.receipts()
         } else {
@@ -111,7 +108,7 @@ impl Engine {
     /// Forgets a tile that was not started, as if it had never come.
     pub(super) fn drop_unstarted(&mut self, key: TileKey) {
         if let Some(held) = self.release(key) {
-            tracing::debug!(run = %held.tile.run, ?key.place, "dropped unstarted");
+            tracing::debug!(run = %held.tile().run, ?key.place, "dropped unstarted");
         }
     }
 
@@ -121,10 +118,8 @@ impl Engine {
             return;
         };
         meters::count_lost(loss);
-        tracing::warn!(run = %held.tile.run, slice = held.tile.slice, first = held.tile.first, why = loss.text(), "lease lost");
-        if let Some(hold) = &held.hold {
-            hold.end(End::LeaseLost);
-        }
+        tracing::warn!(run = %held.tile().run, slice = held.tile().slice, first = held.tile().first, why = loss.text(), "lease lost");
+        held.end(End::LeaseLost);
         if held.phase().is_started() && !self.is_cancelled(key) {
             let returned = Return {
                 place: key.place,

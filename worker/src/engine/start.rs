@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Engine;
-use super::tiles::{Holding, Phase, TileKey};
+use super::tiles::{Held, Holding, Phase, TileKey};
 use crate::crew::{self, Finished, Job};
 use crate::lease::Loss;
 use crate::shard::{Hold, TileContext};
@@ -113,7 +113,7 @@ impl Engine {
         if !held.is_held(self.now) {
             return self.lose(key, Loss::Expired);
         }
-        let (careful, alone) = (held.careful.is_some(), held.is_alone());
+        let (careful, alone) = (held.is_careful(), held.is_alone());
         if !self.turns.ask(key, alone, &self.tiles) {
             if self.turns.is_full(&self.tiles) {
                 self.tiles.note_surplus(key, self.now);
@@ -159,27 +159,26 @@ impl Engine {
         };
         let tile = TileContext {
             run: Arc::clone(run),
-            tile: Arc::clone(&held.tile),
+            tile: Arc::clone(held.tile()),
             fence,
             hold: Arc::clone(&hold),
             answer_max: probe_bytes(self.broker.max_record()),
         };
-        held.hold = Some(hold);
+        let left = held.begin(hold);
         self.crew.outgoing.push(Job {
             key: held.holding(),
             tile: Arc::new(tile),
             handler: Arc::clone(&registered.handler),
             pace: Arc::clone(&registered.pace),
             duration: registered.duration.clone(),
-            left: held.left.take(),
+            left,
         });
     }
 
     /// Announces the tile's next page.
     pub(super) fn announce_next(&mut self, key: TileKey) {
         let held = self.tiles.get_mut(key);
-        let careful = held.and_then(|held| held.careful.as_mut());
-        let Some(page) = careful.and_then(|careful| careful.pages.pop_front()) else {
+        let Some(page) = held.and_then(Held::next_page) else {
             return;
         };
         if let Some(held) = self.tiles.enter(key, Phase::Starting) {
@@ -204,22 +203,20 @@ impl Engine {
         }
         if !self.link.is_open() {
             // Announced again once the takeovers that were missed are read.
-            if let Some(careful) = &mut held.careful {
-                careful.pages.push_front(page);
-            }
+            held.announce_again(page);
             self.tiles.enter(key, Phase::Blocked);
             return self.turns.wait(key);
         }
         if self.draining.is_some() {
-            held.unfinished = true;
-            let settled = held.parts == 0;
+            held.leave(true);
+            let settled = held.is_settled();
             self.tiles.enter(key, Phase::Reporting);
             if settled {
                 self.settle(key);
             }
             return;
         }
-        held.left = Some(std::iter::once(page..page + 1).collect());
+        held.narrow(page);
         self.start(key);
     }
 }

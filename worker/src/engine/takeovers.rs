@@ -100,9 +100,9 @@ impl Engine {
             held.phase(),
             Phase::Context | Phase::Claiming | Phase::Paused(_)
         );
-        if held.reason.is_some() && unclaimed {
+        if held.reason().is_some() && unclaimed {
             // Ours is yet to stand in the ledger; whose is newer is looked up then.
-            held.suspect = true;
+            held.suspect();
             return;
         }
         let event = match by {

@@ -26,7 +26,7 @@ use crate::shard::{End, Lent};
 
 mod held;
 
-pub(super) use held::{Held, Holding, Isolation, Phase, Receipt, TileKey};
+pub(super) use held::{Held, Holding, Phase, Receipt, TileKey};
 
 /// Tiles that are remembered as handed back by this worker. Forgetting one is harmless, so this holds up nothing.
 const GIVEN_BACK_MAX: usize = 10_000;

@@ -72,19 +72,26 @@ fn is_alone(key: TileKey, tiles: &Tiles) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::time::Duration;
 
     use gridloom_shared::clock::Boot;
+    use gridloom_shared::ranges::Ranges;
 
-    use super::super::tiles::{Isolation, Phase, tests::taken};
+    use super::super::tiles::{Phase, tests::taken};
     use super::*;
+    use crate::takeover::reading::Left;
 
     fn careful(tiles: &mut Tiles, index: u32) -> TileKey {
         let key = taken(tiles, index);
+        let mut pages = Ranges::default();
+        pages.insert(0..1);
+        let left = Left {
+            pages,
+            crashes: 2,
+            isolated: true,
+        };
         if let Some(held) = tiles.get_mut(key) {
-            let pages = VecDeque::from([0]);
-            held.careful = Some(Isolation { pages, alone: true });
+            held.reduce(&left);
         }
         key
     }

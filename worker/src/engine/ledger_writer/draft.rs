@@ -89,7 +89,7 @@ impl Draft<'_> {
                 continue;
             };
             let (number, fence) = (self.book.number + 1, held.fence());
-            let payload = batch::probed_record(self.session, number, &held.tile, fence, &answer);
+            let payload = batch::probed_record(self.session, number, held.tile(), fence, &answer);
             if payload.len() <= record_max {
                 self.book.number = number;
                 let content = Content::Probed(holding);
@@ -100,8 +100,8 @@ impl Draft<'_> {
                 "the probe's answer has {} bytes, more than a message holds: return the rest by a cursor",
                 payload.len()
             );
-            let entries = failed_probe(&held.tile, fence, Failure::permanent(text));
-            held.parts = self.book.outbox.add(holding, entries);
+            let entries = failed_probe(held.tile(), fence, Failure::permanent(text));
+            held.await_instead(self.book.outbox.add(holding, entries));
         }
     }
 

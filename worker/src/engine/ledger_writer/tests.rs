@@ -44,8 +44,8 @@ fn said(writer: &mut LedgerWriter, tiles: &mut Tiles, opened: u64) -> u64 {
 
 fn done(tiles: &Tiles, key: TileKey) -> (Holding, Vec<Entry>) {
     let held = tiles.get(key).unwrap();
-    let mut tally = Tally::new(&held.tile, held.fence());
-    tally.done(held.tile.first, &Report::default());
+    let mut tally = Tally::new(held.tile(), held.fence());
+    tally.done(held.tile().first, &Report::default());
     (held.holding(), tally.into_entries())
 }
 
@@ -123,7 +123,10 @@ fn probe_whose_answer_no_message_holds_fails_for_good() {
     writer.answer(holding, ProbedPages::default());
     let batch = writer.write(&mut tiles, NOW, 1).batches.remove(0);
     assert!(matches!(batch.content, Content::Outcomes(_)));
-    assert_eq!(tiles.get(key).unwrap().parts, 1);
+    let held = tiles.get_mut(key).unwrap();
+    assert!(!held.is_settled());
+    held.confirmed();
+    assert!(held.is_settled(), "one record and no more");
 }
 
 #[test]

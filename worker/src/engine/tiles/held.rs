@@ -11,7 +11,8 @@ use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::tile::{Tile, TileRef};
 
 use crate::lease::{Action, Event, Lease};
-use crate::shard::Hold;
+use crate::shard::{End, Hold};
+use crate::takeover::reading::Left;
 
 /// Names a tile: the ledger sequence of its run's `opened` record, and its place in a wave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,39 +82,39 @@ impl Phase {
 
 /// How a tile is run that was taken over because its holder may have crashed (docs/PROTOCOL.md §5).
 #[derive(Debug)]
-pub(in crate::engine) struct Isolation {
+pub(super) struct Isolation {
     /// The pages that are left, one after the other, each after a confirmed `started` record.
-    pub(in crate::engine) pages: VecDeque<u64>,
+    pub(super) pages: VecDeque<u64>,
     /// Whether nothing else may run in this worker meanwhile.
-    pub(in crate::engine) alone: bool,
+    pub(super) alone: bool,
 }
 
 pub(in crate::engine) struct Held {
-    pub(in crate::engine) tile: Arc<Tile>,
-    pub(in crate::engine) lane: usize,
-    pub(in crate::engine) receipt: Receipt,
+    tile: Arc<Tile>,
+    lane: usize,
+    receipt: Receipt,
     /// Other messages that carry the same tile: refills.
-    pub(in crate::engine) copies: Vec<Receipt>,
+    copies: Vec<Receipt>,
     pub(super) lease: Lease,
     /// When this holding of it began.
-    pub(in crate::engine) since: Boot,
-    pub(in crate::engine) hold: Option<Arc<Hold>>,
+    since: Boot,
+    pub(super) hold: Option<Arc<Hold>>,
     generation: u64,
     phase: Phase,
     /// Why it may not be the first delivery; `None`: certainly first.
-    pub(in crate::engine) reason: Option<Reason>,
+    reason: Option<Reason>,
     /// Whether another's takeover was heard while ours was on its way.
-    pub(in crate::engine) suspect: bool,
+    suspect: bool,
     /// What a takeover left of it; `None`: all.
-    pub(in crate::engine) left: Option<Vec<Range<u64>>>,
+    left: Option<Vec<Range<u64>>>,
     /// How it is run once a holder of it may have died of it.
-    pub(in crate::engine) careful: Option<Isolation>,
+    pub(super) careful: Option<Isolation>,
     /// Records about it that are not confirmed yet.
-    pub(in crate::engine) parts: u32,
+    parts: u32,
     /// Since when it waits for a slot: more tiles came than there are.
-    pub(in crate::engine) surplus: Option<Boot>,
+    pub(super) surplus: Option<Boot>,
     /// Whether pages are left, to be handed back once its outcomes are confirmed.
-    pub(in crate::engine) unfinished: bool,
+    unfinished: bool,
 }
 
 impl Held {
@@ -202,10 +203,46 @@ impl Held {
         action
     }
 
-    /// The message that carries it was delivered again, by a pull that was sent at `pulled`.
+    /// It was delivered again, by a pull that was sent at `pulled`: by the message whose lease it is of, or by
+    /// another one with the same tile, whose lease counts for nothing.
     pub(in crate::engine) fn adopt(&mut self, receipt: &Receipt, pulled: Boot, now: Boot) {
-        self.receipt = receipt.clone();
-        self.hear(Event::Adopted { pulled }, now);
+        if self.receipt.stream_seq == receipt.stream_seq {
+            self.receipt = receipt.clone();
+            self.hear(Event::Adopted { pulled }, now);
+        } else {
+            self.copies
+                .retain(|copy| copy.stream_seq != receipt.stream_seq);
+            self.copies.push(receipt.clone());
+        }
+    }
+
+    pub(in crate::engine) fn tile(&self) -> &Arc<Tile> {
+        &self.tile
+    }
+
+    /// The lane that it came on.
+    pub(in crate::engine) fn lane(&self) -> usize {
+        self.lane
+    }
+
+    /// When this holding of it began.
+    pub(in crate::engine) fn since(&self) -> Boot {
+        self.since
+    }
+
+    /// Why it may not be the first delivery; `None`: certainly first.
+    pub(in crate::engine) fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// The message that its lease is of.
+    pub(in crate::engine) fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// Other messages that carry it.
+    pub(in crate::engine) fn copies(&self) -> &[Receipt] {
+        &self.copies
     }
 
     /// Whether it is to run with nothing beside it.
@@ -225,5 +262,113 @@ impl Held {
         let mut all = self.copies;
         all.push(self.receipt);
         all
+    }
+}
+
+/// What a takeover left of it.
+impl Held {
+    /// Another's takeover was heard while ours is on its way.
+    pub(in crate::engine) fn suspect(&mut self) {
+        self.suspect = true;
+    }
+
+    /// Whether one was, since this was asked last.
+    pub(in crate::engine) fn take_suspicion(&mut self) -> bool {
+        std::mem::take(&mut self.suspect)
+    }
+
+    /// Our takeover was read: so much of it is left, to be run with care where a holder may have died of it.
+    pub(in crate::engine) fn reduce(&mut self, left: &Left) {
+        let whole = left.pages.len() == u64::from(self.tile.pages);
+        self.left = (!whole).then(|| left.pages.iter().collect());
+        self.careful = (left.crashes > 0).then(|| Isolation {
+            pages: left.pages.iter().flatten().collect(),
+            alone: left.isolated,
+        });
+    }
+
+    /// A holder that was thought to be dead may have said that it lives: it need not be alone then.
+    pub(in crate::engine) fn reconsider(&mut self, isolated: bool) {
+        if let Some(careful) = &mut self.careful {
+            careful.alone &= isolated;
+        }
+    }
+
+    /// Whether its pages are announced one by one.
+    pub(in crate::engine) fn is_careful(&self) -> bool {
+        self.careful.is_some()
+    }
+
+    /// Whether a page is still to be announced.
+    pub(in crate::engine) fn has_more(&self) -> bool {
+        let careful = self.careful.as_ref();
+        careful.is_some_and(|careful| !careful.pages.is_empty())
+    }
+
+    /// The page to be announced next.
+    pub(in crate::engine) fn next_page(&mut self) -> Option<u64> {
+        self.careful.as_mut()?.pages.pop_front()
+    }
+
+    /// A page is to be announced once more.
+    pub(in crate::engine) fn announce_again(&mut self, page: u64) {
+        if let Some(careful) = &mut self.careful {
+            careful.pages.push_front(page);
+        }
+    }
+
+    /// This page alone is to be run next.
+    pub(in crate::engine) fn narrow(&mut self, page: u64) {
+        self.left = Some(std::iter::once(page..page + 1).collect());
+    }
+}
+
+/// Its execution, and what is said of that.
+impl Held {
+    /// Its handler gets it, as long as `hold` says. Returns what of it is to be run; `None`: all.
+    pub(in crate::engine) fn begin(&mut self, hold: Arc<Hold>) -> Option<Vec<Range<u64>>> {
+        self.hold = Some(hold);
+        self.left.take()
+    }
+
+    /// Whether its handler has begun, or has it no more; `None` where no handler was given it.
+    pub(in crate::engine) fn has_begun(&self) -> Option<bool> {
+        self.hold.as_ref().map(|hold| hold.has_begun())
+    }
+
+    /// Its handler is to end.
+    pub(in crate::engine) fn end(&self, why: End) {
+        if let Some(hold) = &self.hold {
+            hold.end(why);
+        }
+    }
+
+    /// Whether pages are left when it ends, to be handed back once its outcomes are confirmed.
+    pub(in crate::engine) fn leave(&mut self, unfinished: bool) {
+        self.unfinished = unfinished;
+    }
+
+    pub(in crate::engine) fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
+    /// So many records more are to be confirmed.
+    pub(in crate::engine) fn await_records(&mut self, records: u32) {
+        self.parts += records;
+    }
+
+    /// The record that was to be confirmed becomes so many.
+    pub(in crate::engine) fn await_instead(&mut self, records: u32) {
+        self.parts = records;
+    }
+
+    /// One was confirmed.
+    pub(in crate::engine) fn confirmed(&mut self) {
+        self.parts = self.parts.saturating_sub(1);
+    }
+
+    /// Whether all that was said of it is confirmed.
+    pub(in crate::engine) fn is_settled(&self) -> bool {
+        self.parts == 0
     }
 }
