@@ -58,6 +58,8 @@ mod flow;
 mod fresh;
 #[path = "scenarios/hot.rs"]
 mod hot;
+#[path = "scenarios/late.rs"]
+mod late;
 #[path = "scenarios/lists.rs"]
 mod lists;
 #[path = "scenarios/lost.rs"]

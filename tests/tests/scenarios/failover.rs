@@ -17,12 +17,12 @@ use gridloom_tests::wait::{eventually, eventually_some};
 use gridloom_worker::{Shard, Worker};
 use serde_json::json;
 
-const LONG: Duration = Duration::from_secs(90);
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(90);
+pub(super) const SOON: Duration = Duration::from_secs(30);
 /// Far away: whatever starts elsewhere before it was handed back.
-const DEADLINE: &[&str] = &["--ack-deadline", "30s"];
+pub(super) const DEADLINE: &[&str] = &["--ack-deadline", "30s"];
 /// Tiles of [`held_by_first`].
-const TILES: usize = 4;
+pub(super) const TILES: usize = 4;
 
 /// What two workers hold.
 struct Stand {
@@ -51,7 +51,11 @@ async fn set_with(stage: &mut Stage, shard: Duration, slots: usize) -> anyhow::R
     Ok(Stand { first, second })
 }
 
-async fn long_run(stage: &mut Stage, name: &str, shard: Duration) -> anyhow::Result<RunId> {
+pub(super) async fn long_run(
+    stage: &mut Stage,
+    name: &str,
+    shard: Duration,
+) -> anyhow::Result<RunId> {
     let text = format!(
         "name = \"{name}\"\nhandler = \"noop\"\n[grid]\nslices = {TILES}\npages = {{ count = 1 }}\ntile = 1"
     );
@@ -74,7 +78,7 @@ impl Stand {
 }
 
 /// Waits until so many shards run, as the workers themselves say.
-async fn running(stage: &Stage, shards: u64) -> anyhow::Result<()> {
+pub(super) async fn running(stage: &Stage, shards: u64) -> anyhow::Result<()> {
     eventually(SOON, "the worker runs its shards", async || {
         let workers = listed(stage).await?;
         let run = workers
@@ -85,7 +89,7 @@ async fn running(stage: &Stage, shards: u64) -> anyhow::Result<()> {
     .await
 }
 
-async fn there(stage: &Stage, workers: usize) -> anyhow::Result<()> {
+pub(super) async fn there(stage: &Stage, workers: usize) -> anyhow::Result<()> {
     eventually(SOON, "all workers are there", async || {
         Ok(listed(stage).await?.len() >= workers)
     })
@@ -99,7 +103,7 @@ async fn listed(stage: &Stage) -> anyhow::Result<Vec<serde_json::Value>> {
 }
 
 /// Waits until so many workers have announced [`TILES`] tiles each: the leader has heard it as this has.
-async fn named(stage: &Stage, workers: usize) -> anyhow::Result<()> {
+pub(super) async fn named(stage: &Stage, workers: usize) -> anyhow::Result<()> {
     let all = stage.broker.subjects().all_presence();
     let mut announced = stage.broker.subscribe(all).await?;
     let mut holders = HashSet::new();
@@ -118,7 +122,7 @@ async fn named(stage: &Stage, workers: usize) -> anyhow::Result<()> {
 
 /// Takeovers of a run, without those by a worker that came after its tiles: whether they were delivered
 /// before nobody can tell it.
-async fn takeovers(stage: &Stage, run: &RunId) -> anyhow::Result<Vec<Reason>> {
+pub(super) async fn takeovers(stage: &Stage, run: &RunId) -> anyhow::Result<Vec<Reason>> {
     let ledger = Ledger::read(&stage.broker, run).await?;
     let mut all = Vec::new();
     for entry in &ledger.entries {
@@ -360,12 +364,12 @@ async fn tiles_that_the_queue_lost_and_a_worker_holds_are_not_published_again() 
 }
 
 /// Lines of the leader's log that contain `text`.
-fn said(stage: &Stage, text: &str) -> usize {
+pub(super) fn said(stage: &Stage, text: &str) -> usize {
     stage.planners[0].stderr().matches(text).count()
 }
 
 /// How often a scenario is set anew in which the test was too slow to hit its moment.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_worker_does_not_answer_only_what_the_dead_one_had_named_is_handed_back()

@@ -4,7 +4,8 @@
 //! The order matters. The last delivery of each lane is noted first, then the living are asked, once a queue: a
 //! delivery that is not noted may be on its way to one of them. What takes its time, reading what is stored and
 //! listening for the dead one once more, is done before they are asked: a message whose lease ends after they
-//! answered goes to one of them, and a NAK takes it away again. Lanes of which nothing is in flight cost nothing.
+//! answered goes to one of them, and a NAK takes it away again. So all are asked again where one took long to
+//! answer. Lanes of which nothing is in flight cost nothing.
 //! Whatever goes wrong here costs time and nothing else: a message that is NAKed although somebody holds it comes
 //! to another as a takeover, which its holder hears; one that is forgotten comes back with the ack deadline.
 
@@ -24,6 +25,7 @@ use gridloom_shared::id::QueueName;
 use gridloom_shared::lane::Lane;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
+use tokio::time::Instant;
 
 use super::ask::Asking;
 use super::{Death, Envoy, Event, Life, Workers, echoed};
@@ -32,6 +34,10 @@ use super::{Death, Envoy, Event, Life, Workers, echoed};
 const LISTEN: Duration = Duration::from_millis(250);
 /// How long the others are waited for before what the dead one itself had named is handed back.
 const WAIT: Duration = Duration::from_millis(750);
+/// Answers that came within so long are of one moment.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// So often all are asked for answers of one moment. With those of the last time somebody may lose a tile: waste.
+const ROUNDS: u32 = 3;
 /// Tries to free what a worker held while the broker does not answer.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(250);
@@ -62,6 +68,10 @@ struct Noted {
     lane: Lane,
     consumer: ConsumerName,
     place: Place,
+}
+
+fn asking<'a>(broker: &'a Broker, workers: &'a Workers, queue: &'a QueueName) -> Asking<'a> {
+    Asking::new(broker, workers, queue, Question::Queue(queue.clone()))
 }
 
 struct Dead<'a> {
@@ -165,27 +175,39 @@ impl Dead<'_> {
             return Ok(());
         }
         let epoch = self.still_dead().await?;
-        let (broker, workers) = (self.broker, self.workers);
-        let asks = || Asking::new(broker, workers, queue, Question::Queue(queue.clone()));
-        let mut asking = asks();
-        let all = match tokio::time::timeout(WAIT, asking.everybody()).await {
-            Ok(all) => all,
+        let (mut asking, begun) = (asking(self.broker, self.workers, queue), Instant::now());
+        let held = match tokio::time::timeout(WAIT, asking.everybody()).await {
+            Ok(true) if begun.elapsed() <= TOGETHER => asking.held,
+            Ok(true) => self.held_together(queue).await?,
+            Ok(false) => return Err(FreeError::Unanswered),
             Err(_) => {
                 let named = self.presence.named.unpack(NAMED_MAX).unwrap_or_default();
                 let named: HashSet<u64> = named.into_iter().collect();
                 let unheld = |seq: u64| named.contains(&seq) && !asking.held.contains(&seq);
                 self.hand_back(&stored, unheld, epoch).await?;
-                asking = asks();
-                asking.everybody().await
+                self.held_together(queue).await?
             }
         };
-        if !all {
-            return Err(FreeError::Unanswered);
-        }
-        let unheld = |seq: u64| !asking.held.contains(&seq);
+        let unheld = |seq: u64| !held.contains(&seq);
         self.hand_back(&stored, unheld, epoch).await?;
         self.broker.flush().await?;
         Ok(())
+    }
+
+    /// What all say that they hold, each at about the same time: whoever answered long before the last one may have
+    /// been given since what nobody held then, what was just handed back too, and would lose it.
+    async fn held_together(&self, queue: &QueueName) -> Result<HashSet<u64>, FreeError> {
+        let mut rounds = 0;
+        loop {
+            let (mut asking, begun) = (asking(self.broker, self.workers, queue), Instant::now());
+            if !asking.everybody().await {
+                return Err(FreeError::Unanswered);
+            }
+            rounds += 1;
+            if begun.elapsed() <= TOGETHER || rounds == ROUNDS {
+                return Ok(asking.held);
+            }
+        }
     }
 
     /// What lanes had delivered and still store.
