@@ -238,17 +238,17 @@ impl Engine {
                     clock.as_mut().reset(Instant::now() + self.until_tick(rests));
                 }
                 Ok(()) = changes.changed() => {}
-                event = self.errands.next() => self.on_event(event),
-                Some(message) = self.takeovers.next() => self.hear(&message),
-                Some(message) = self.cancelled.next() => self.hear_leader(&message),
-                Some(answer) = self.renewals.next() => self.renewed(&answer),
-                Some(bell) = self.rings.next() => self.hear_bell(&bell),
+                event = self.errands.next() => self.awake().on_event(event),
+                Some(message) = self.takeovers.next() => self.awake().hear(&message),
+                Some(message) = self.cancelled.next() => self.awake().hear_leader(&message),
+                Some(answer) = self.renewals.next() => self.awake().renewed(&answer),
+                Some(bell) = self.rings.next() => self.awake().hear_bell(&bell),
                 any = self.crew.next(&mut ended, TURN) => if !any {
                     return Err(RunError::Engine("the runtime of the handlers is gone".into()));
                 },
-                (lane, came) = self.lanes.next() => self.came(lane, came),
+                (lane, came) = self.lanes.next() => self.awake().came(lane, came),
                 // After the pulls: nothing waits in them when a question is read.
-                Some(question) = self.asked.next() => self.asked(question),
+                Some(question) = self.asked.next() => self.awake().asked(question),
                 () = ring(alarm, self.now) => {}
             }
             if rests && !self.is_at_rest() {
@@ -276,6 +276,12 @@ impl Engine {
         }
         self.say_goodbye().await;
         self.fault.take().map_or(Ok(()), Err)
+    }
+
+    /// Whatever woke it, the last turn may be long ago.
+    fn awake(&mut self) -> &mut Engine {
+        self.now = Boot::now();
+        self
     }
 
     /// Whether time brings nothing that cannot wait: nothing is held, and nothing is waited for.
