@@ -13,6 +13,8 @@
 //! | [`doctor`] | `doctor` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
+//! | `revision` | whether a job or calendar is still the one that somebody saw |
+//! | `files` | which text a file of a job or a calendar has |
 //! | `wanted` | whether somebody really wants it: asked before |
 
 use std::time::Duration;
@@ -31,10 +33,12 @@ use crate::output::{Form, Output};
 pub mod calendar;
 pub mod dev;
 pub mod doctor;
+mod files;
 pub mod installation;
 pub mod job;
 pub mod orders;
 pub mod queues;
+mod revision;
 pub mod run;
 pub mod runs;
 pub mod service;

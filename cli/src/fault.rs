@@ -7,8 +7,10 @@ use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, FollowError, ReadError};
 use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{ConnectError, RequestError};
+use gridloom_shared::chain;
 use gridloom_shared::reads;
 use gridloom_worker::RunError;
+use serde::Serialize;
 
 use crate::exit::{FAILED, INTERRUPTED, MISUSE, UNREACHABLE};
 
@@ -37,6 +39,58 @@ impl Misuse {
     }
 }
 
+/// Files with mistakes, each of which was told.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Faulty {
+    /// How many there are.
+    pub message: String,
+    /// Each: the file, the key, what is wrong.
+    pub faults: Vec<String>,
+}
+
+/// Why a command did nothing, or not all, as programs read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    error: String,
+    /// One word of a closed set: misuse, unreachable, failed.
+    kind: &'static str,
+    /// The exit code.
+    code: u8,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<String>,
+}
+
+impl Refusal {
+    /// What is told of an error.
+    pub fn of(error: &anyhow::Error) -> Refusal {
+        let faulty = error
+            .chain()
+            .find_map(|cause| cause.downcast_ref::<Faulty>());
+        Refusal {
+            faults: faulty
+                .map(|faulty| faulty.faults.clone())
+                .unwrap_or_default(),
+            ..Refusal::new(chain(&**error).to_string(), code_of(error))
+        }
+    }
+
+    /// An error with its exit code.
+    pub fn new(error: String, code: u8) -> Refusal {
+        let kind = match code {
+            MISUSE => "misuse",
+            UNREACHABLE => "unreachable",
+            _ => "failed",
+        };
+        Refusal {
+            error,
+            kind,
+            code,
+            faults: Vec::new(),
+        }
+    }
+}
+
 /// The broker was there and has been away for too long.
 #[derive(Debug, thiserror::Error)]
 #[error("reach the broker: it has been away for {}", crate::output::spoken(*.0))]
@@ -58,7 +112,7 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
 }
 
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if cause.is::<Misuse>() {
+    if cause.is::<Misuse>() || cause.is::<Faulty>() {
         return Some(MISUSE);
     }
     if cause.is::<Gone>() {
@@ -132,9 +186,26 @@ fn is_away(error: &RequestError) -> bool {
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
-    use gridloom_shared::chain;
 
     use super::*;
+
+    #[test]
+    fn programs_are_told_an_error_with_its_kind_and_each_fault() {
+        let faults = vec!["a.toml: name: is missing".to_owned()];
+        let message = "1 mistake in 1 file".to_owned();
+        let error = anyhow::Error::from(Faulty { message, faults });
+        let wanted = serde_json::json!({
+            "error": "1 mistake in 1 file", "kind": "misuse", "code": 2, "faults": ["a.toml: name: is missing"],
+        });
+        assert_eq!(serde_json::to_value(Refusal::of(&error)).unwrap(), wanted);
+        let gone = anyhow::Error::from(Gone(std::time::Duration::from_secs(60)));
+        let told = serde_json::to_value(Refusal::of(&gone)).unwrap();
+        assert_eq!(
+            (&told["kind"], &told["code"]),
+            (&"unreachable".into(), &3.into())
+        );
+        assert_eq!(told.get("faults"), None);
+    }
 
     #[test]
     fn code_follows_the_cause_however_deep_it_lies() {

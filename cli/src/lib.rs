@@ -27,6 +27,7 @@ pub mod setting;
 
 use std::process::ExitCode;
 
+use fault::Refusal;
 use gridloom_shared::chain;
 
 use clap::FromArgMatches;
@@ -45,7 +46,13 @@ fn misused(error: &clap::Error) -> ExitCode {
             "that could be the name of a job: gridloom runs {job} lists its runs"
         ));
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::MISUSE))
+    let code = u8::try_from(error.exit_code()).unwrap_or(exit::MISUSE);
+    // What was typed is not understood: whether programs read the answer is seen in the words themselves.
+    if code != 0 && std::env::args_os().any(|word| word == "--json") {
+        let message = error.render().to_string();
+        output::refusal(&Refusal::new(message.trim_end().to_owned(), code));
+    }
+    ExitCode::from(code)
 }
 
 /// Runs the command.
@@ -65,9 +72,13 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => return misused(&error),
     };
+    let for_programs = line.global.json;
     match commands::run(line) {
         Ok(verdict) => fault::code(verdict),
         Err(error) => {
+            if for_programs {
+                output::refusal(&Refusal::of(&error));
+            }
             output::error(&chain(&*error).to_string());
             ExitCode::from(fault::code_of(&error))
         }

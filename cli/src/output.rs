@@ -8,6 +8,7 @@
 //! refused. All of it goes through [`shown`] here, once, so that nothing steers a terminal. JSON stays exact.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gridloom_shared::chain;
 use gridloom_shared::reads::LeftOut;
@@ -21,6 +22,7 @@ mod progress;
 mod story;
 mod table;
 
+pub use gridloom_shared::count::{counted, grouped, grouped_digits};
 pub use list::List;
 pub use progress::Progress;
 pub use story::Story;
@@ -117,6 +119,7 @@ impl Output {
 
     /// Text on standard output as it is: JSON, or what was made fit to be shown and painted.
     fn exactly(&self, text: &str) {
+        ANSWERED.store(true, Ordering::Relaxed);
         let mut to = io::stdout().lock();
         let printed = to.write_all(text.as_bytes()).and_then(|()| to.flush());
         if let Err(fault) = printed {
@@ -132,6 +135,16 @@ impl Output {
     /// Tells something step by step; see [`Story`].
     pub fn story(&self) -> Story {
         Story::new(*self)
+    }
+}
+
+/// Whether standard output has got something: what comes after it is no answer of its own.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// Tells programs why the command failed, where they were told nothing yet.
+pub fn refusal<T: Serialize>(document: &T) {
+    if !ANSWERED.load(Ordering::Relaxed) {
+        Output::new(Form::Programs).document(document);
     }
 }
 
@@ -177,23 +190,6 @@ fn width(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<u16> {
     (size.ws_col > 0).then_some(size.ws_col)
 }
 
-/// `12345678` as `12,345,678`.
-pub fn grouped(number: u64) -> String {
-    grouped_digits(&number.to_string())
-}
-
-/// The same of a number of any size, given by its digits.
-pub fn grouped_digits(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A duration as people say it: `850 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
 pub fn spoken(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs();
@@ -215,14 +211,6 @@ fn shards_done(done: u64, total: Option<u64>) -> String {
     }
 }
 
-/// `1 shard`, `2 shards`, `1,000 shards`.
-pub fn counted(number: u64, one: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        _ => format!("{} {one}s", grouped(number)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -239,15 +227,10 @@ mod tests {
 
     #[test]
     fn numbers_and_times_read_well() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(336_776), "336,776");
-        assert_eq!(grouped(1_000_000), "1,000,000");
         assert_eq!(spoken(Duration::from_millis(850)), "850 ms");
         assert_eq!(spoken(Duration::from_millis(4_200)), "4.2 s");
         assert_eq!(spoken(Duration::from_secs(200)), "3 min 20 s");
-        assert_eq!(counted(1, "shard"), "1 shard");
         assert_eq!(shards_done(0, Some(1)), "0 of 1 shard done");
         assert_eq!(shards_done(1, None), "1 shard done");
-        assert_eq!(counted(1_200, "tile"), "1,200 tiles");
     }
 }

@@ -19,6 +19,7 @@
 //! |------------------|------------------|
 //! | the job has its first schedule | adopted; fires count from when it was applied |
 //! | so many of its runs failed in a row as it bears | halted: it pauses itself |
+//! | a run by hand waits that somebody cancelled, or whose job is gone | refused |
 //! | a fire or a run by hand waits and nothing is open | opened, the one that waited longer |
 //! | somebody asks for a run with an overlap policy | what that says |
 //! | the opening of a nominal time has come, inside a pause or freeze that is over | what the resume says of those |
@@ -133,7 +134,8 @@ impl Fires {
             return Some(step);
         }
         let halted = is_halted(state, world);
-        let by_hand = asked::freed(self, state, world, halted);
+        let by_hand = asked::dropped(state, world);
+        let by_hand = by_hand.or_else(|| asked::freed(self, state, world, halted));
         if by_hand.is_some() {
             return by_hand;
         }

@@ -131,6 +131,7 @@ async fn keep(
         content_type: header("Content-Type"),
         body: delivery.payload.clone(),
         reply: header(REPLY),
+        withdrawn: None,
     };
     let (bytes, most) = (wire::encode(&kept), broker.max_record());
     if bytes.len() > most {

@@ -10,6 +10,9 @@
 //! | `over`, `fail`, `cancelled` | all open runs of the job end, and how; `over NOMINAL`, `fail NOMINAL`: that one |
 //! | `run` | a run by hand is opened |
 //! | `ask POLICY` | a run by hand is asked for, with that overlap policy: `nightly_s_1` and so on |
+//! | `cancel N` | somebody cancels the one of that number before it is open |
+//! | `unfit N`, `fit N` | whether the job takes what was asked for |
+//! | `delete job` | as `delete`, and nothing by hand can be opened any more |
 //! | `pause`, `freeze`, `resume [POLICY]`, `thaw` | of the job, of all jobs |
 //! | `openings fail`, `openings work` | whether the leader gets to open runs, and to write a pause of its own |
 //! | `leader away`, `leader back` | whether there is one; who is back knows the ledger alone |
@@ -108,6 +111,7 @@ scripts! {
     zones_changed;
     one:
     after_the_last_run
+    asked_for_and_dropped
     asked_for_by_hand
     asked_for_of_a_job_without_a_schedule
     applied_with_a_clock_that_was_ahead

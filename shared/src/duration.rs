@@ -79,6 +79,26 @@ pub fn write_duration(ms: u64) -> String {
     text
 }
 
+/// How other tools write units, and what they are here.
+const SPELLINGS: [(&[&str], u64); 6] = [
+    (&["weeks", "week", "wk", "w"], 7 * 86_400_000),
+    (&["days", "day", "d"], 86_400_000),
+    (&["hours", "hour", "hrs", "hr", "h"], 3_600_000),
+    (&["minutes", "minute", "mins", "min", "m"], 60_000),
+    (&["seconds", "second", "secs", "sec", "s"], 1_000),
+    (&["milliseconds", "millis", "msec", "ms"], 1),
+];
+
+/// The duration that may be meant by a text that is none: `5min`, `1w`, `2 hours`.
+pub fn meant_duration(text: &str) -> Option<String> {
+    let text = text.trim().to_ascii_lowercase();
+    let (number, unit) = split_at_first(&text, |c| !c.is_ascii_digit());
+    let unit = unit.trim_start();
+    let known = SPELLINGS.iter().find(|(names, _)| names.contains(&unit));
+    let number: u64 = number.parse().ok()?;
+    number.checked_mul(known?.1).map(write_duration)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +122,22 @@ mod tests {
         }
         for long in ["99999999999999999999s", "18446744073709551615d"] {
             assert_eq!(parse_duration(long), Err(DurationError::TooLong), "{long}");
+        }
+    }
+
+    #[test]
+    fn what_other_tools_write_is_told_as_it_is_written_here() {
+        for (text, meant) in [
+            ("5min", Some("5m")),
+            ("1w", Some("7d")),
+            ("2 Hours", Some("2h")),
+            ("90 sec", Some("1m30s")),
+            ("5", None),
+            ("soon", None),
+            ("5 moons", None),
+            ("99999999999999999999w", None),
+        ] {
+            assert_eq!(meant_duration(text).as_deref(), meant, "{text}");
         }
     }
 

@@ -29,6 +29,7 @@
 //! | [`ranges`] | sets of page numbers, kept as runs |
 //! | `schedule` | when a job fires by the clock (feature `schedules`) |
 //! | [`slicing`] | which slice a key belongs to |
+//! | [`count`] | how counts are told to people |
 //! | [`suggest`] | which known word somebody may have meant |
 //! | [`broker`] | everything said to JetStream |
 //! | [`reads`] | what command line, API and console read of an installation |
@@ -40,6 +41,7 @@ pub mod broker;
 mod chain;
 pub mod clock;
 pub mod command;
+pub mod count;
 pub mod duration;
 pub mod environment;
 pub mod exact;

@@ -13,6 +13,7 @@
 //! | [`jobs`] | which jobs are defined |
 //! | `calendars` | which calendars there are, and which jobs name them (feature `schedules`) |
 //! | `pauses` | which schedules are paused (feature `schedules`) |
+//! | `by_hand` | which runs were asked for by hand and are not open yet (feature `schedules`) |
 //! | `backfills` | which nominal times are run again (feature `schedules`) |
 //! | `alarms` | which alarms stand (feature `schedules`) |
 //! | `fires` | what was decided of a job's fires (feature `schedules`) |
@@ -46,6 +47,8 @@ pub mod alarms;
 pub mod attempts;
 #[cfg(feature = "schedules")]
 pub mod backfills;
+#[cfg(feature = "schedules")]
+pub mod by_hand;
 #[cfg(feature = "schedules")]
 pub mod calendars;
 #[cfg(feature = "runs")]

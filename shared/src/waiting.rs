@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
+use crate::count::counted_as;
 use crate::id::{HandlerName, JobName, QueueName};
 use crate::job::Rate;
 
@@ -95,12 +96,8 @@ impl fmt::Display for Waiting {
                 outstanding,
             } => write!(
                 f,
-                "queue {queue} is full for handler {handler}: {outstanding} {} before its workers",
-                if *outstanding == 1 {
-                    "tile lies"
-                } else {
-                    "tiles lie"
-                }
+                "queue {queue} is full for handler {handler}: {} before its workers",
+                counted_as(*outstanding, "tile lies", "tiles lie")
             ),
             Waiting::Concurrency { job, limit } => write!(
                 f,
@@ -116,18 +113,14 @@ impl fmt::Display for Waiting {
             Waiting::Aside { why } => write!(f, "it is set aside, and can be cancelled: {why}"),
             Waiting::Retry { shards, due } => write!(
                 f,
-                "{shards} failed {} for the next attempt, from {} on",
-                if *shards == 1 {
-                    "shard waits"
-                } else {
-                    "shards wait"
-                },
+                "{} for the next attempt, from {} on",
+                counted_as(*shards, "failed shard waits", "failed shards wait"),
                 due.rfc3339()
             ),
             Waiting::Shards { tiles } => write!(
                 f,
-                "{tiles} {} issued and not done yet",
-                if *tiles == 1 { "tile is" } else { "tiles are" }
+                "{} issued and not done yet",
+                counted_as(*tiles, "tile is", "tiles are")
             ),
         }
     }
@@ -152,6 +145,8 @@ mod tests {
         let json = serde_json::json!([hold, retry]);
         assert_eq!(json[0]["until"], "2013-01-01T05:00:00.000Z");
         assert_eq!(json[1]["due"], "2013-01-01T05:00:00.050Z");
+        let many = Waiting::Shards { tiles: 1_200 }.to_string();
+        assert_eq!(many, "1,200 tiles are issued and not done yet");
         let answer = Answer::Waits {
             waits: vec![hold, retry],
         };

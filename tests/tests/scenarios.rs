@@ -10,6 +10,8 @@
 
 #[path = "scenarios/alarms.rs"]
 mod alarms;
+#[path = "scenarios/answers.rs"]
+mod answers;
 #[path = "scenarios/applied.rs"]
 mod applied;
 #[path = "scenarios/asked.rs"]

@@ -42,8 +42,8 @@ pub struct ApplyArgs {
     /// Only say what would change
     #[arg(long)]
     pub dry_run: bool,
-    /// Only if it was not changed since it had this revision, 0 where it never was there (calendar show says it)
-    #[arg(long, value_name = "REVISION")]
+    /// Only if this is the calendar's revision (gridloom calendar show says it); 0: only if there is no such calendar. Else exit code 1
+    #[arg(long, value_name = "N")]
     pub if_revision: Option<u64>,
 }
 
@@ -55,7 +55,7 @@ pub struct DeleteArgs {
     /// Also where jobs name it: their schedules wait until it is there again
     #[arg(long)]
     pub force: bool,
-    /// Only if it was not changed since it had this revision
-    #[arg(long, value_name = "REVISION")]
+    /// Only if this is the calendar's revision (gridloom calendar show says it). Else exit code 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub if_revision: Option<u64>,
 }

@@ -44,7 +44,7 @@ pub enum Job {
 /// Flags of `job apply`.
 #[derive(Args, Debug)]
 pub struct ApplyArgs {
-    /// Job files; all are checked before any is applied
+    /// Job files, "-" for standard input; all are checked before any is applied
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Apply nothing: say what would change, and which fires would fall away or be new
@@ -104,7 +104,7 @@ pub struct FiresArgs {
     /// Only those of which this was decided
     #[arg(long, value_name = "WORD", value_parser = [
         "opened", "queued", "skipped", "cancelled_previous", "expired", "coalesced", "paused", "frozen", "excluded",
-        "adopted", "halted", "ended",
+        "dropped", "adopted", "halted", "ended",
     ])]
     pub decision: Option<String>,
     /// At most so many, the newest
@@ -117,7 +117,8 @@ pub struct FiresArgs {
 pub struct WhyArgs {
     /// The job
     pub job: JobName,
-    /// The nominal time, by the clocks of the job's zone or with an offset
+    /// The nominal time, by the clocks of the job's zone or with an offset; or a run's id
+    #[arg(value_name = "TIME|RUN")]
     pub time: String,
 }
 

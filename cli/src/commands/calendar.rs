@@ -5,29 +5,31 @@
 //! | [`effect`] | what a change of a calendar does to the jobs that name it |
 //! | [`users`] | which jobs name a calendar, and which of them wait for one |
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::id::CalendarName;
-use gridloom_shared::job::parse::Format;
-use gridloom_shared::reads::calendars::{self, Seen};
+use gridloom_shared::reads::calendars;
 use gridloom_shared::reads::jobs;
 use gridloom_shared::schedule::Calendar;
 use gridloom_shared::{chain, suggest};
 use serde::Serialize;
 use serde_json::json;
 
+use super::files;
 use super::job::Change;
+use super::revision::{self, Answer, Stands};
 use crate::args::{ApplyCalendars, CalendarOrder, DeleteCalendar};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
-use crate::output::{Align, Output, Table, counted};
+use crate::output::{Align, Output, Table};
 use effect::Effects;
 
 mod effect;
 pub(super) mod users;
+
+/// So often somebody else may write first.
+const ROUNDS: usize = 10;
 
 #[derive(Serialize)]
 struct Applied {
@@ -36,6 +38,8 @@ struct Applied {
     dry_run: bool,
     revision: u64,
     covers: String,
+    /// What may be meant, and often is not.
+    warnings: Vec<String>,
     #[serde(flatten)]
     effects: Effects,
 }
@@ -64,7 +68,19 @@ async fn apply(context: &Context, args: &ApplyCalendars) -> anyhow::Result<()> {
     let broker = context.ask().await?;
     let mut told = Vec::new();
     for (name, calendar) in all {
-        told.push(put(&broker, name, calendar, args).await?);
+        let applied = put(&broker, name, calendar, args).await;
+        told.push(applied.map_err(|error| revision::told(context, Answer::Listed, error))?);
+    }
+    for (applied, warning) in told.iter().flat_map(|applied| {
+        applied
+            .warnings
+            .iter()
+            .map(move |warning| (applied, warning))
+    }) {
+        let name = &applied.calendar;
+        context
+            .output
+            .note(format!("calendar {name}: warning: {warning}"));
     }
     context.output.show(&told, |output| {
         for applied in &told {
@@ -80,28 +96,40 @@ async fn put(
     calendar: Calendar,
     args: &ApplyCalendars,
 ) -> anyhow::Result<Applied> {
-    let seen = calendars::see(broker, &name).await?;
-    expect(&name, &seen, args.if_revision)?;
-    let change = match seen.kept() {
-        Some(kept) if *kept.calendar() == calendar => Change::Unchanged,
-        // Also nonsense is changed.
-        _ if seen.stored.is_some() => Change::Changed,
-        _ => Change::Created,
-    };
-    let (covers, mut revision) = (calendar.words(), seen.revision());
-    let effects = Effects::of(broker, &name, &seen, &calendar).await?;
-    if change != Change::Unchanged && !args.dry_run {
-        let put = calendars::put(broker, &seen, calendar).await;
-        revision = put.map_err(|error| overtaken(&name, error))?;
+    for _ in 0..ROUNDS {
+        let seen = calendars::see(broker, &name).await?;
+        Stands::calendar(name.as_str(), &seen).check(args.if_revision)?;
+        let change = match seen.kept() {
+            Some(kept) if *kept.calendar() == calendar => Change::Unchanged,
+            // Also nonsense is changed.
+            _ if seen.stored.is_some() => Change::Changed,
+            _ => Change::Created,
+        };
+        let mut revision = seen.revision();
+        let effects = Effects::of(broker, &name, &seen, &calendar).await?;
+        if change != Change::Unchanged && !args.dry_run {
+            revision = match calendars::put(broker, &seen, calendar.clone()).await {
+                Ok(revision) => revision,
+                // What is there now is looked at again: it may be what was expected no more.
+                Err(error) if error.is_conflict() => continue,
+                Err(error) => return Err(error.into()),
+            };
+        }
+        return Ok(Applied {
+            change,
+            dry_run: args.dry_run,
+            revision,
+            covers: calendar.words(),
+            warnings: calendar
+                .warnings()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            effects,
+            calendar: name,
+        });
     }
-    Ok(Applied {
-        calendar: name,
-        change,
-        dry_run: args.dry_run,
-        revision,
-        covers,
-        effects,
-    })
+    anyhow::bail!("write calendar {name}: others write it all the time; try again")
 }
 
 impl Applied {
@@ -119,25 +147,6 @@ impl Applied {
     }
 }
 
-fn expect(name: &CalendarName, seen: &Seen, revision: Option<u64>) -> anyhow::Result<()> {
-    let there = seen.revision();
-    match revision {
-        Some(revision) if revision != there => Err(Misuse::error(format!(
-            "calendar {name} has revision {there}, not {revision}: somebody changed it since; see gridloom calendar show {name}"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn overtaken(name: &CalendarName, error: WriteError) -> anyhow::Error {
-    match error.is_conflict() {
-        true => Misuse::error(format!(
-            "somebody else changed calendar {name} at the same time: nothing was done; see gridloom calendar show {name}, and try again"
-        )),
-        false => error.into(),
-    }
-}
-
 /// Reads all files before any is applied, and names every fault of every file.
 fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<Vec<(CalendarName, Calendar)>> {
     let mut all: Vec<(CalendarName, Calendar)> = Vec::new();
@@ -152,33 +161,14 @@ fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<Vec<(Calenda
             Err(found) => faults.extend(found.into_iter().map(|fault| format!("{file}: {fault}"))),
         }
     }
-    if faults.is_empty() {
-        return Ok(all);
+    match faults.is_empty() {
+        true => Ok(all),
+        false => Err(files::refused(context, faults, files.len())),
     }
-    for fault in &faults {
-        context.output.note(fault);
-    }
-    Err(Misuse::error(format!(
-        "{} in {}; nothing was applied",
-        counted(faults.len() as u64, "mistake"),
-        counted(files.len() as u64, "file")
-    )))
 }
 
 fn read(path: &Path) -> Result<(CalendarName, Calendar), Vec<String>> {
-    let unread = |error: std::io::Error| vec![format!("cannot be read: {}", chain(&error))];
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        let read = std::io::stdin().lock().read_to_string(&mut text);
-        read.map(|_| text).map_err(unread)?
-    } else {
-        std::fs::read_to_string(path).map_err(unread)?
-    };
-    let format = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => Format::Json,
-        None | Some(_) if text.trim_start().starts_with('{') => Format::Json,
-        None | Some(_) => Format::Toml,
-    };
+    let (text, format) = files::read(path).map_err(|fault| vec![fault])?;
     let calendar = Calendar::parse(&text, format);
     let calendar = calendar
         .map_err(|faults| -> Vec<String> { faults.0.iter().map(ToString::to_string).collect() })?;
@@ -283,11 +273,6 @@ async fn show(context: &Context, name: &CalendarName) -> anyhow::Result<()> {
 
 async fn delete(context: &Context, args: &DeleteCalendar) -> anyhow::Result<()> {
     let (broker, name) = (context.ask().await?, &args.calendar);
-    let seen = calendars::see(&broker, name).await?;
-    if seen.stored.is_none() {
-        return Err(no_such(&broker, name).await);
-    }
-    expect(name, &seen, args.if_revision)?;
     let users = users::of(&jobs::list(&broker).await?, name.as_str());
     if !users.is_empty() && !args.force {
         return Err(Misuse::error(format!(
@@ -299,8 +284,7 @@ async fn delete(context: &Context, args: &DeleteCalendar) -> anyhow::Result<()> 
             users.join(", ")
         )));
     }
-    let deleted = calendars::delete(&broker, &seen).await;
-    deleted.map_err(|error| overtaken(name, error))?;
+    remove(context, &broker, args).await?;
     let document = json!({ "calendar": name, "deleted": true, "jobs": users });
     context.output.show(&document, |output| {
         output.say(format!("calendar {name} deleted"));
@@ -312,6 +296,24 @@ async fn delete(context: &Context, args: &DeleteCalendar) -> anyhow::Result<()> 
         }
     });
     Ok(())
+}
+
+/// Deletes what is there, or what was expected to be.
+async fn remove(context: &Context, broker: &Broker, args: &DeleteCalendar) -> anyhow::Result<()> {
+    let name = &args.calendar;
+    for _ in 0..ROUNDS {
+        let seen = calendars::see(broker, name).await?;
+        let checked = Stands::calendar(name.as_str(), &seen).check(args.if_revision);
+        checked.map_err(|conflict| revision::told(context, Answer::Alone, conflict.into()))?;
+        if seen.stored.is_none() {
+            return Err(no_such(broker, name).await);
+        }
+        match calendars::delete(broker, &seen).await {
+            Err(error) if error.is_conflict() => {}
+            done => return Ok(done?),
+        }
+    }
+    anyhow::bail!("delete calendar {name}: others write it all the time; try again")
 }
 
 async fn no_such(broker: &Broker, name: &CalendarName) -> anyhow::Error {

@@ -3,10 +3,10 @@
 use anyhow::Context as _;
 use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{Broker, ConnectError};
-use gridloom_shared::id::JobName;
+use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::jobs::StoredJob;
-use gridloom_shared::reads::{jobs, planners, runs};
+use gridloom_shared::reads::{RunError, fires, jobs, planners, runs};
 use gridloom_shared::suggest;
 
 use crate::context::Context;
@@ -87,6 +87,15 @@ pub async fn nobody_leads(broker: &Broker) -> String {
 /// The error, or a better one where the broker knows nothing of the namespace: then a read finds
 /// nobody who answers, which says little to people.
 pub async fn explained(context: &Context, error: anyhow::Error) -> anyhow::Error {
+    let absent = error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(RunError::Absent { run, .. }) => Some(run.clone()),
+        _ => None,
+    });
+    if let Some(run) = absent
+        && let Some(dropped) = dropped(context, &run).await
+    {
+        return dropped;
+    }
     // Whoever makes the streams knows better why they are not there.
     let is_maker = |cause: &(dyn std::error::Error + 'static)| {
         matches!(cause.downcast_ref(), Some(TopologyError::Create { .. }))
@@ -104,4 +113,21 @@ pub async fn explained(context: &Context, error: anyhow::Error) -> anyhow::Error
         )),
         Ok(_) | Err(_) => error,
     }
+}
+
+/// Why there is no such run, where it was asked for by hand and never opened.
+async fn dropped(context: &Context, run: &RunId) -> Option<anyhow::Error> {
+    let broker = context.ask().await.ok()?;
+    let job = JobName::new(run.job()).ok()?;
+    let told = fires::list(&broker, &job).await.ok()?.told;
+    let last = told
+        .iter()
+        .rev()
+        .find(|told| told.run.as_ref() == Some(run))?;
+    (!last.opens() && last.decision != "queued").then(|| {
+        Misuse::error(format!(
+            "run {run} was never opened: {} ({}, {})",
+            last.why, last.decision, last.decided_at
+        ))
+    })
 }

@@ -3,14 +3,13 @@
 //! | room | what it does |
 //! |------|--------------|
 //! | [`mod@apply`], [`mod@delete`] | changes definitions, each over what was seen |
-//! | [`revision`] | whether a definition is still the one that was seen |
 //! | [`difference`] | which keys of two definitions differ |
 //! | [`compare`] | the fires of two schedules, side by side |
 //! | [`clock`] | when a job fires next |
 //! | [`fires`], [`mod@why`] | what was decided of its fires |
 //! | [`stopped`] | that nothing is decided of them any more |
 //! | [`backfill`] | nominal times that are run again |
-//! | [`late`] | what alarms have said |
+//! | [`obstacles`] | what stands in the way of its fires |
 //! | [`mod@pause`] | that nothing fires for a while |
 //! | [`times`] | the times that people type |
 //! | [`mod@warnings`] | what is warned of in a job that is applied |
@@ -22,16 +21,16 @@ use anyhow::Context as _;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
-use gridloom_shared::job::parse::{self, Format};
+use gridloom_shared::job::parse;
 use gridloom_shared::job::{GridSpec, JobSpec, PagesSpec};
 use gridloom_shared::reads::jobs;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::calendar::users;
-use super::installation;
+use super::{files, installation};
 use crate::args::Job;
 use crate::context::Context;
-use crate::fault::{Misuse, Verdict};
+use crate::fault::Verdict;
 use crate::output::{Align, Table, counted, grouped};
 
 mod apply;
@@ -41,9 +40,8 @@ mod compare;
 mod delete;
 mod difference;
 mod fires;
-mod late;
+mod obstacles;
 mod pause;
-mod revision;
 mod stopped;
 mod times;
 mod warnings;
@@ -51,6 +49,7 @@ mod why;
 
 pub(crate) use apply::{Change, put};
 pub(crate) use clock::Upcoming;
+pub(crate) use pause::who;
 
 /// Does what `gridloom job ...` says.
 ///
@@ -95,39 +94,28 @@ fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<BTreeMap<Job
             ),
         }
     }
-    if faults.is_empty() {
-        return Ok(specs);
+    match faults.is_empty() {
+        true => Ok(specs),
+        false => Err(files::refused(context, faults, files.len())),
     }
-    for fault in &faults {
-        context.output.note(fault);
-    }
-    let of = counted(files.len() as u64, "file");
-    Err(Misuse::error(format!(
-        "{} in {of}; nothing was applied",
-        counted(faults.len() as u64, "mistake")
-    )))
 }
 
 fn read(path: &Path) -> Result<JobSpec, Vec<String>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![format!("cannot be read: {}", chain(&error))])?;
-    let json = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => true,
-        Some("toml") => false,
-        _ => text.trim_start().starts_with('{'),
-    };
-    let format = if json { Format::Json } else { Format::Toml };
+    let (text, format) = files::read(path).map_err(|fault| vec![fault])?;
     parse::parse(&text, format).map_err(|faults| faults.0.iter().map(ToString::to_string).collect())
 }
 
 async fn list(context: &Context) -> anyhow::Result<()> {
     let broker = context.ask().await?;
     let stored = jobs::list(&broker).await?;
+    let around = obstacles::Around::look(&broker, &[]).await?;
     let documents: Vec<_> = stored
         .iter()
         .filter_map(|job| {
             let spec = job.spec.as_ref().ok()?;
-            Some(documented(spec, job.revision, job.applied_at))
+            let mut document = documented(spec, job.revision, job.applied_at);
+            document["obstacles"] = json!(around.of(spec));
+            Some(document)
         })
         .collect();
     context.output.show(&documents, |output| {
@@ -164,7 +152,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
         }
     }
     users::tell_waiting(context, &broker, &stored).await?;
-    pause::tell(context, &broker, None).await
+    pause::tell(context, &broker).await
 }
 
 fn pages(grid: &GridSpec) -> String {
@@ -183,7 +171,9 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
     let stored = installation::stored(&broker, name).await?;
     let (revision, applied_at) = (stored.revision, stored.applied_at);
     let spec = stored.spec.with_context(|| format!("read job {name}"))?;
-    let document = documented(&spec, revision, applied_at);
+    let mut document = documented(&spec, revision, applied_at);
+    let around = obstacles::Around::look(&broker, &[name]).await?;
+    document["obstacles"] = json!(around.of(&spec));
     context
         .output
         .show(&document, |output| match parse::to_toml(&spec) {
@@ -196,12 +186,9 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
             // Parameters that TOML cannot say.
             None => output.document(&document),
         });
-    stopped::tell(context, &broker, name).await?;
+    around.tell(context, &spec);
     clock::tell_waiting(context, &broker, name).await?;
-    backfill::tell(context, &broker, name).await?;
-    late::tell(context, &broker, name).await;
-    users::tell_of(context, &broker, std::iter::once(&spec)).await?;
-    pause::tell(context, &broker, Some(name)).await
+    backfill::tell(context, &broker, name).await
 }
 
 /// A definition as its file would say it, and which it is.

@@ -22,6 +22,7 @@ use crate::output::{Output, counted};
 
 mod cancelled;
 mod dead;
+mod withdrawn;
 
 pub use dead::dead;
 
@@ -80,6 +81,12 @@ impl Outcome {
 /// When there is no such run, no planner that answers, or no broker.
 pub async fn of_run(context: &Context, verb: Verb, run: &RunId) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
+    if verb == Verb::Cancel
+        && let Some(outcome) = withdrawn::cancel(&broker, run).await?
+    {
+        context.output.show(&outcome, |output| outcome.say(output));
+        return Ok(outcome.verdict());
+    }
     let mut outcome = order(context, &broker, verb, run).await?;
     if verb == Verb::Cancel && outcome.outcome == "done" {
         outcome.ended = cancelled::end_of(&broker, run).await;

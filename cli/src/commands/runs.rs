@@ -8,6 +8,8 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::{RunSummary, ShardSummary};
 use gridloom_shared::reads;
+use gridloom_shared::reads::by_hand::{self, WaitingRun};
+use serde::Serialize;
 
 use super::installation;
 use crate::args;
@@ -22,6 +24,7 @@ mod held;
 mod shard;
 mod show;
 mod troubles;
+mod waiting;
 
 pub use audit::{audit, show_report};
 pub use dead::dead;
@@ -30,20 +33,36 @@ pub use show::show;
 pub(super) use held::words as held_words;
 pub(super) use troubles::{reason, troubles};
 
-/// Lists runs, the newest first.
+/// A run, as `runs --json` prints it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Listed<'r> {
+    Waiting(&'r WaitingRun),
+    Run(&'r RunSummary),
+}
+
+/// Lists runs, those that wait to be opened before all others, the newest first.
 ///
 /// # Errors
 /// When the broker does not answer.
 pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    let listed = reads::runs::list(&broker, flags.job.as_ref(), flags.limit).await?;
+    // Before the others: one that is opened meanwhile is among those.
+    let mut waiting = by_hand::list(&broker, flags.job.as_ref()).await?;
+    waiting.truncate(flags.limit);
+    let room = flags.limit - waiting.len();
+    let listed = reads::runs::list(&broker, flags.job.as_ref(), room).await?;
+    waiting.retain(|waits| listed.runs.iter().all(|run| run.run != waits.run));
     if let Some(job) = &flags.job
         && listed.runs.is_empty()
+        && waiting.is_empty()
         && listed.left_out.is_empty()
     {
         installation::check_job(&broker, job).await?;
     }
-    context.output.show(&listed.runs, |output| {
+    let waits = waiting.iter().map(Listed::Waiting);
+    let all: Vec<Listed> = waits.chain(listed.runs.iter().map(Listed::Run)).collect();
+    context.output.show(&all, |output| {
         let mut table = Table::new([
             ("run", Align::Left),
             ("state", Align::Left),
@@ -51,6 +70,9 @@ pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdi
             ("age", Align::Right),
             ("took", Align::Right),
         ]);
+        for waits in &waiting {
+            table.row(waiting::cells(waits));
+        }
         for run in &listed.runs {
             table.row([
                 run.run.to_string(),

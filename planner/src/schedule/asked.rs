@@ -9,6 +9,8 @@
 //! | `cancel_running` | as `queue_one`, and what is open is cancelled |
 //!
 //! A pause holds none of it back, as it is by hand. Of a fire and a run by hand that both wait, the earlier one is next.
+//! What somebody cancelled before it was opened, or whose job was deleted, is refused at once; what the job as it is now
+//! does not take, when its turn comes: until then the job may be another again.
 //! What was asked for stays where it stands until it was carried out or refused for good: so nobody is told twice.
 
 use gridloom_shared::clock::UnixMs;
@@ -35,6 +37,9 @@ pub(super) fn blank(world: &World) -> State {
 pub(super) fn answer(fires: &Fires, state: &State, world: &World) -> Option<Step> {
     let mut wishes = world.wishes.iter();
     let wish = wishes.find(|wish| !is_answered(state, world, &wish.run))?;
+    if let Some(why) = &wish.fault {
+        return Some(refuse(state, wish, why.clone()));
+    }
     let Some(run) = fires
         .busy(state, world)
         .filter(|_| wish.overlap != ByHand::Allow)
@@ -45,7 +50,10 @@ pub(super) fn answer(fires: &Fires, state: &State, world: &World) -> Option<Step
     let step = match wish.overlap {
         ByHand::Skip => refuse(state, wish, Why::Overlap { run }),
         ByHand::QueueOne | ByHand::CancelRunning => match replaced(state) {
-            Some(place) => replace(state, place, &wish.run),
+            Some(place) => {
+                let run = wish.run.clone();
+                give_up(state, place, Why::Newer { run })
+            }
             None => wait(state, wish, Behind { run, cancelled }, world.now),
         },
         ByHand::QueueAll | ByHand::Allow => {
@@ -72,10 +80,29 @@ pub(super) fn freed(fires: &Fires, state: &State, world: &World, halted: bool) -
     if fires.busy(state, world).is_some() || fire.is_some_and(|fire| fire.at <= first.since) {
         return None;
     }
+    if let Some(why) = fault(world, first) {
+        let place = state.asked.iter().position(|asked| asked == first)?;
+        return Some(give_up(state, place, why.clone()));
+    }
     let (run, behind) = (first.run.clone(), first.behind.clone());
     let mut after = state.clone();
     after.asked.retain(|asked| asked.run != run);
     Some(open(&after, run, world.now, Some(behind)))
+}
+
+/// Refuses the first run by hand that waits and that nothing can help any more.
+pub(super) fn dropped(state: &State, world: &World) -> Option<Step> {
+    let lost = |asked: &Petition| {
+        let why = fault(world, asked).filter(|why| !matches!(why, Why::Unfit { .. }));
+        why.filter(|_| asked.refused.is_none()).cloned()
+    };
+    let mut all = state.asked.iter().enumerate();
+    let (place, why) = all.find_map(|(place, asked)| Some((place, lost(asked)?)))?;
+    Some(give_up(state, place, why))
+}
+
+fn fault<'a>(world: &'a World, asked: &Petition) -> Option<&'a Why> {
+    world.wish(&asked.run)?.fault.as_ref()
 }
 
 /// Whether something by hand waits for what is open to be cancelled.
@@ -140,9 +167,9 @@ fn refuse(state: &State, wish: &Wish, why: Why) -> Step {
     (Decision::Asked { run, answer }, state)
 }
 
-fn replace(state: &State, place: usize, by: &RunId) -> Step {
+/// Refuses one that waits.
+fn give_up(state: &State, place: usize, why: Why) -> Step {
     let mut state = state.clone();
-    let why = Why::Newer { run: by.clone() };
     let asked = &mut state.asked[place];
     asked.refused = Some(why.clone());
     let (run, answer) = (asked.run.clone(), Verdict::Refused { why });

@@ -15,12 +15,13 @@ use gridloom_shared::schedule::record::{
 };
 use gridloom_shared::schedule::{Nominal, OverlapPolicy};
 
-use super::world::World;
+use super::world::{Halt, World};
 use super::{Fires, Step, failures};
 
 /// A fire that is to be opened.
 pub(super) struct Fire {
     at: UnixMs,
+    opens_at: UnixMs,
     moved_from: Option<String>,
     /// Whether an earlier schedule left it over.
     carried: bool,
@@ -30,6 +31,7 @@ impl Fire {
     pub(super) fn new(nominal: &Nominal) -> Fire {
         Fire {
             at: nominal.at,
+            opens_at: nominal.opens_at,
             moved_from: nominal.moved_from.map(|from| from.to_string()),
             carried: false,
         }
@@ -38,6 +40,7 @@ impl Fire {
     pub(super) fn carried(fire: &Carried) -> Fire {
         Fire {
             at: fire.at,
+            opens_at: fire.opens_at,
             moved_from: fire.moved_from.clone(),
             carried: true,
         }
@@ -77,7 +80,12 @@ pub(super) fn on_time(fires: &Fires, state: &State, fire: Fire, world: &World) -
     let busy = fires.busy(state, world);
     let Some(run) = busy.filter(|_| spec.overlap != OverlapPolicy::Allow) else {
         let after = fire.answered(state, true);
-        return Some(open(fires, after, fire.at, fire.moved_from, None));
+        let held = world.halt_at(fire.opens_at).map(Halt::why);
+        let (mut decision, after) = open(fires, after, fire.at, fire.moved_from, None);
+        if let Decision::Opened { held: by, .. } = &mut decision {
+            *by = held;
+        }
+        return Some((decision, after));
     };
     let waiting = state.queued.len() as u64;
     let full = match spec.overlap {
@@ -115,6 +123,7 @@ fn open(
         run,
         moved_from,
         after,
+        held: None,
     };
     (decision, state)
 }

@@ -34,6 +34,8 @@ pub struct Wish {
     pub run: RunId,
     /// What becomes of it while another is open.
     pub overlap: ByHand,
+    /// Why it cannot be opened, as things stand.
+    pub fault: Option<Why>,
 }
 
 /// What the jobs bucket has of a job.
@@ -106,9 +108,14 @@ impl Halt {
 }
 
 impl World<'_> {
+    /// The wish for a run, if it stands there still.
+    pub fn wish(&self, run: &RunId) -> Option<&Wish> {
+        self.wishes.iter().find(|wish| wish.run == *run)
+    }
+
     /// Whether the wish for a run stands there still.
     pub fn wishes_for(&self, run: &RunId) -> bool {
-        self.wishes.iter().any(|wish| wish.run == *run)
+        self.wish(run).is_some()
     }
 
     /// Whether the definition has another schedule than the state.

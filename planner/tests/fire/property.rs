@@ -8,7 +8,7 @@ use gridloom_planner::schedule::{Halt, Wish};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
-use gridloom_shared::schedule::record::{Decision, Verdict};
+use gridloom_shared::schedule::record::{Decision, Verdict, Why};
 use gridloom_shared::schedule::{ByHand, Calendar, MisfirePolicy, Spec};
 use proptest::prelude::*;
 
@@ -33,6 +33,8 @@ enum Event {
     ByHand,
     /// A run is asked for with an overlap policy.
     Asks(usize),
+    /// Somebody cancels one that was asked for, or it can be opened no more for another reason.
+    Spoils(usize, usize),
     Halts(bool),
     Resumes(bool, Option<MisfirePolicy>),
     Openings(bool),
@@ -100,6 +102,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Over(EndState::Failed)),
         1 => Just(Event::ByHand),
         3 => (0_usize..4).prop_map(Event::Asks),
+        1 => (0_usize..8, 0_usize..3).prop_map(|(which, why)| Event::Spoils(which, why)),
         1 => any::<bool>().prop_map(Event::Halts),
         2 => (any::<bool>(), policy).prop_map(|(frozen, missed)| Event::Resumes(frozen, missed)),
         1 => any::<bool>().prop_map(Event::Openings),
@@ -109,6 +112,15 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Says(None)),
         3 => (0_usize..2).prop_map(Event::Hears),
     ]
+}
+
+/// Something is wrong with one of the runs that were asked for.
+fn spoil(wishes: &mut [Wish], which: usize, why: usize) {
+    let (by, reason) = (String::new(), String::new());
+    let faults = [Why::Withdrawn { by }, Why::Deleted, Why::Unfit { reason }];
+    if let Some(wish) = wishes.get_mut(which) {
+        wish.fault = Some(faults[why].clone());
+    }
 }
 
 struct Story {
@@ -182,8 +194,10 @@ impl Story {
                 place.wishes.push(Wish {
                     run: RunId::from_request(&place.job, &self.asked.to_string()),
                     overlap: ByHand::ALL[*policy].1,
+                    fault: None,
                 });
             }
+            Event::Spoils(which, why) => spoil(&mut place.wishes, *which, *why),
             Event::Halts(frozen) => place.halt(Halt {
                 frozen: *frozen,
                 from: place.now,
@@ -270,6 +284,13 @@ proptest! {
             } = &record.decision
             {
                 prop_assert!(place.opened.contains_key(run), "{} was never opened", run);
+            }
+            if let Decision::Asked {
+                run,
+                answer: Verdict::Refused { .. },
+            } = &record.decision
+            {
+                prop_assert!(!place.opened.contains_key(run), "{} was opened", run);
             }
         }
         if let Some(last) = place.ledger.last() {

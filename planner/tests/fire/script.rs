@@ -4,6 +4,7 @@ use gridloom_planner::schedule::{Halt, Wish};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
+use gridloom_shared::schedule::record::Why;
 use gridloom_shared::schedule::{ByHand, Calendar, MisfirePolicy, Spec};
 
 use crate::world::{CALENDAR, Leader, Place};
@@ -83,12 +84,12 @@ impl Script {
                 self.place.runs.open.insert(run);
                 self.settle();
             }
-            ["ask", word] => {
-                self.asked += 1;
-                let run = RunId::from_submission(&self.place.job, self.asked);
-                let overlap = ByHand::of(word).ok_or("no such policy")?;
-                self.place.wishes.push(Wish { run, overlap });
-                self.settle();
+            [word @ ("ask" | "cancel" | "unfit" | "fit"), which] => self.by_hand(word, which)?,
+            ["delete", "job"] => {
+                for wish in &mut self.place.wishes {
+                    wish.fault = Some(Why::Deleted);
+                }
+                self.define(None);
             }
             ["pause"] => self.halt(false),
             ["freeze"] => self.halt(true),
@@ -131,6 +132,39 @@ impl Script {
         self.place.spec = spec;
         self.place.since = self.place.now;
         self.settle();
+    }
+
+    /// A run is asked for, or is another than it was.
+    fn by_hand(&mut self, word: &str, which: &str) -> Result<(), String> {
+        let (by, reason) = ("ada".to_owned(), "it takes no such parameter".to_owned());
+        match word {
+            "cancel" => self.spoil(which, Some(Why::Withdrawn { by })),
+            "unfit" => self.spoil(which, Some(Why::Unfit { reason })),
+            "fit" => self.spoil(which, None),
+            _ => {
+                self.asked += 1;
+                let run = RunId::from_submission(&self.place.job, self.asked);
+                let overlap = ByHand::of(which).ok_or("no such policy")?;
+                self.place.wishes.push(Wish {
+                    run,
+                    overlap,
+                    fault: None,
+                });
+                self.settle();
+                Ok(())
+            }
+        }
+    }
+
+    /// Something is wrong with a run that was asked for, or nothing is any more.
+    fn spoil(&mut self, number: &str, fault: Option<Why>) -> Result<(), String> {
+        let number = number.parse().map_err(|_| "which one?")?;
+        let run = RunId::from_submission(&self.place.job, number);
+        let mut wishes = self.place.wishes.iter_mut();
+        let wish = wishes.find(|wish| wish.run == run);
+        wish.ok_or("it is not asked for any more")?.fault = fault;
+        self.settle();
+        Ok(())
     }
 
     /// Ends the run of a nominal time, or all that are open.

@@ -40,6 +40,7 @@ fn recorded(record: &Record) -> String {
             at,
             moved_from,
             after,
+            held,
             ..
         } => {
             let moved = moved_from
@@ -50,7 +51,10 @@ fn recorded(record: &Record) -> String {
                 .map(|Behind { run, .. }| format!(", after {run}"));
             let late = record.at.0.saturating_sub(at.0);
             let late = (late > 0).then(|| format!(", {late} ms after its time"));
-            let more = [moved, after, late]
+            let held = held
+                .as_ref()
+                .map(|why| format!(", held back{}", because(why)));
+            let more = [moved, after, late, held]
                 .into_iter()
                 .flatten()
                 .collect::<String>();
@@ -65,18 +69,7 @@ fn recorded(record: &Record) -> String {
             format!("{} {word} behind {}{cancelled}", time(*at), behind.run)
         }
         Decision::Passed { span, why } => format!("{} {word}{}", spanned(span), because(why)),
-        Decision::Asked { run, answer } => {
-            let more = match answer {
-                Verdict::Opened { after: None } => String::new(),
-                Verdict::Opened { after: Some(after) } => format!(", after {}", after.run),
-                Verdict::Queued { behind } if behind.cancelled => {
-                    format!(" behind {}, which is cancelled", behind.run)
-                }
-                Verdict::Queued { behind } => format!(" behind {}", behind.run),
-                Verdict::Refused { why } => because(why),
-            };
-            format!("{run} {word}{more}")
-        }
+        Decision::Asked { run, answer } => format!("{run} {word}{}", answered(answer)),
         Decision::Halted { failures, runs } => {
             let runs: Vec<_> = runs.iter().map(RunId::as_str).collect();
             format!("{word}: {failures} failed in a row, {}", runs.join(", "))
@@ -88,6 +81,18 @@ fn recorded(record: &Record) -> String {
                 false => format!("{word}: {why:?}, dropped: {}", dropped.join(", ")),
             }
         }
+    }
+}
+
+fn answered(answer: &Verdict) -> String {
+    match answer {
+        Verdict::Opened { after: None } => String::new(),
+        Verdict::Opened { after: Some(after) } => format!(", after {}", after.run),
+        Verdict::Queued { behind } if behind.cancelled => {
+            format!(" behind {}, which is cancelled", behind.run)
+        }
+        Verdict::Queued { behind } => format!(" behind {}", behind.run),
+        Verdict::Refused { why } => because(why),
     }
 }
 
@@ -111,6 +116,9 @@ fn because(why: &Why) -> String {
         Why::Coalesced { into } => format!(" into {}", time(*into)),
         Why::Paused { by, note } | Why::Frozen { by, note } => format!(" by {by}: {note}"),
         Why::Excluded { calendar } => format!(" by {calendar}"),
+        Why::Deleted => ": the job is gone".to_owned(),
+        Why::Unfit { reason } => format!(": {reason}"),
+        Why::Withdrawn { by } => format!(" by {by}"),
     }
 }
 

@@ -8,6 +8,7 @@
 //! |------|-----------------|
 //! | `fault` | how faults are collected and shown |
 //! | `node` | which value a key may hold |
+//! | `keys` | where keys stand that are easily written elsewhere |
 //! | `cells` | which cells a grid may have |
 //! | `limits` | what a job may take, and its place among others |
 //! | `params` | how large and how deep parameters may be |
@@ -34,6 +35,7 @@ mod cells;
 mod document;
 mod fault;
 mod former;
+mod keys;
 mod limits;
 mod node;
 mod params;
@@ -104,7 +106,7 @@ fn leave_out_what_is_stored(document: &mut Value) {
         && keys.get("revision").is_some_and(Value::is_u64)
         && keys.get("applied_at").is_some_and(Value::is_string)
     {
-        keys.retain(|key, _| !["revision", "applied_at"].contains(&key.as_str()));
+        keys.retain(|key, _| !["revision", "applied_at", "obstacles"].contains(&key.as_str()));
     }
 }
 
@@ -135,82 +137,6 @@ pub(crate) const SECTIONS: &[&str] = &[
 /// The keys of `[retry]`, and of its `backoff`.
 const RETRY_KEYS: &[&str] = &["max_attempts", "backoff"];
 const BACKOFF_KEYS: &[&str] = &["initial", "factor", "max", "jitter"];
-
-/// Where keys stand that are easily written elsewhere, and how: the table (the top of the file has no name), and an
-/// example.
-const PLACES: &[(&str, &str, &str)] = &[
-    ("name", "", "name = \"sizes\""),
-    ("handler", "", "handler = \"noop\""),
-    ("queue", "", "queue = \"default\""),
-    ("slices", "grid", "grid = { slices = 16 }"),
-    ("pages", "grid", "grid = { pages = { count = 10 } }"),
-    ("tile", "grid", "grid = { tile = 16 }"),
-    ("count", "grid", "grid = { pages = { count = 10 } }"),
-    (
-        "rows",
-        "grid",
-        "grid = { pages = { rows = 1000000, page_size = 1000 } }",
-    ),
-    (
-        "page_size",
-        "grid",
-        "grid = { pages = { rows = 1000000, page_size = 1000 } }",
-    ),
-    ("max_attempts", "retry", "retry = { max_attempts = 5 }"),
-    ("attempts", "retry", "retry = { max_attempts = 5 }"),
-    (
-        "backoff",
-        "retry",
-        "retry = { backoff = { initial = \"1s\" } }",
-    ),
-    ("timeout", "limits", "limits = { timeout = \"10m\" }"),
-    ("concurrency", "limits", "limits = { concurrency = 100 }"),
-    ("rate", "limits", "limits = { rate = \"500/s\" }"),
-    ("priority", "limits", "limits = { priority = 5 }"),
-    (
-        "abort_after",
-        "limits",
-        "limits = { abort_after = { dead = 100 } }",
-    ),
-    ("statement", "sql", "[sql] and below it statement = \"...\""),
-    ("database", "sql", "[sql] and below it database = \"main\""),
-    ("command", "exec", "exec = { command = \"resize\" }"),
-    ("allow", "submit", "submit = { allow = [\"params\"] }"),
-    ("cron", "schedule", "schedule = { cron = \"0 2 * * *\" }"),
-    ("every", "schedule", "schedule = { every = \"15m\" }"),
-    (
-        "at",
-        "schedule",
-        "schedule = { at = \"2026-12-01T02:00:00Z\" }",
-    ),
-    ("after", "schedule", "schedule = { after = \"30s\" }"),
-    (
-        "timezone",
-        "schedule",
-        "schedule = { cron = \"0 2 * * *\", timezone = \"Europe/Berlin\" }",
-    ),
-    (
-        "overlap",
-        "schedule",
-        "schedule = { every = \"15m\", overlap = \"skip\" }",
-    ),
-    (
-        "misfire",
-        "schedule",
-        "schedule = { every = \"15m\", misfire = { policy = \"run_once\" } }",
-    ),
-    (
-        "except",
-        "schedule",
-        "schedule = { cron = \"0 2 * * *\", except = [\"2026-12-24\"] }",
-    ),
-];
-
-/// The table in which `key` stands, and how it is written there; `None` for one that is none, or stands in several.
-pub(crate) fn place_of(key: &str) -> Option<(&'static str, &'static str)> {
-    let mut places = PLACES.iter().filter(|(name, ..)| *name == key);
-    places.next().map(|(_, table, form)| (*table, *form))
-}
 
 /// Whether a job file has a table of this name for what is its owner's alone to say: `[sql]`, `[limits]`.
 pub(crate) fn is_section(name: &str) -> bool {
@@ -306,6 +232,7 @@ fn fires(_: &Value, faults: &mut Faults) -> Option<Value> {
 fn sections(document: &Value) -> Vec<&str> {
     let built_in = settings::BUILT_IN.iter().map(|(name, _)| *name);
     let own = document.get("handler").and_then(Value::as_str);
+    let own = own.filter(|own| settings::known(own).is_none());
     SECTIONS
         .iter()
         .copied()

@@ -57,6 +57,8 @@ pub const AWAITED_MAX: usize = 256;
 pub const FAILURES_NAMED_MAX: usize = 5;
 /// Most runs by hand of one job that wait for others to be over.
 pub const ASKED_KEPT_MAX: usize = 16;
+/// Longest reason for which a run by hand is dropped, in bytes: the record of its schedule names it until it was told.
+pub const ASKED_REASON_MAX: usize = 256;
 /// Longest name of a backfill, in bytes: the id of each of its runs has it.
 pub const BACKFILL_NAME_MAX: usize = 16;
 /// Most nominal times of one backfill: each is a run with a ledger of its own.
@@ -83,9 +85,9 @@ pub const OVERDUE_GRACE: Duration = Duration::from_secs(5);
 pub const ALARM_BYTES_MAX: usize = 4_096;
 
 /// Bytes of a fire that waits, in the record of its schedule.
-const FIRE_BYTES: usize = RUN_ID_MAX + 128;
+const FIRE_BYTES: usize = RUN_ID_MAX + 104;
 /// Bytes of a run by hand that waits, likewise.
-const ASKED_BYTES: usize = 2 * RUN_ID_MAX + 96;
+const ASKED_BYTES: usize = 2 * RUN_ID_MAX + 128 + ASKED_REASON_MAX;
 /// Bytes of a date or range of a calendar.
 const DATES_BYTES: usize = 21 + KEY_MORE;
 /// Bytes of a schedule: most are its expressions.

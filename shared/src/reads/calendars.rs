@@ -22,6 +22,8 @@ pub struct Stored {
     pub kept: Result<Kept, WireError>,
     /// The revision of its key.
     pub revision: u64,
+    /// When that was written, by the broker's clock.
+    pub applied_at: UnixMs,
 }
 
 /// What stands under a calendar's name, as somebody saw it: what they write next is written over that alone.
@@ -45,14 +47,15 @@ impl Stored {
             name: name.to_owned(),
             kept,
             revision: entry.revision,
+            applied_at: entry.at,
         }
     }
 }
 
 impl Seen {
-    /// The revision that a compare-and-swap expects; 0 where nothing ever stood there.
+    /// The calendar's revision; 0: there is none.
     pub fn revision(&self) -> u64 {
-        self.place.revision()
+        self.stored.as_ref().map_or(0, |stored| stored.revision)
     }
 
     /// What is there, if that makes sense.
@@ -103,6 +106,7 @@ pub async fn see(broker: &Broker, name: &CalendarName) -> Result<Seen, ReadError
             name: name.to_string(),
             kept: Kept::read(name.as_str(), value, at),
             revision: place.revision(),
+            applied_at: at,
         }),
         _ => None,
     };

@@ -18,6 +18,7 @@ use super::moment::{time, write_time};
 use super::zone::Zone;
 use crate::clock::UnixMs;
 use crate::id::CalendarName;
+use crate::job::Fault;
 
 mod words;
 
@@ -124,6 +125,13 @@ impl Calendar {
             ..Written::default()
         };
         Calendar::with(None, zone, written)
+    }
+
+    /// What may well be said and is seldom meant.
+    pub fn warnings(&self) -> Vec<Fault> {
+        let dates = self.written.dates.iter();
+        let told = dates.filter_map(Dates::warning);
+        told.map(|message| Fault::new("dates", message)).collect()
     }
 
     fn with(name: Option<CalendarName>, zone: Zone, written: Written) -> Calendar {

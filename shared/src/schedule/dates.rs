@@ -65,6 +65,34 @@ impl FromStr for Dates {
     }
 }
 
+impl Dates {
+    /// What may be meant by a range of each year that has nearly all of it: it begins with its later date. With how many
+    /// days it has.
+    pub fn seems_backwards(&self) -> Option<(Dates, i32)> {
+        let Dates::Yearly { first, last } = *self else {
+            return None;
+        };
+        let (from, to) = (first.of_leap_year()?, last.of_leap_year()?);
+        let days = 366 - i32::from(from.day_of_year()) + i32::from(to.day_of_year()) + 1;
+        let meant = Dates::Yearly {
+            first: last,
+            last: first,
+        };
+        (from > to && days > SELDOM_MEANT).then_some((meant, days))
+    }
+
+    /// That it may be meant the other way around, as people are told.
+    pub fn warning(&self) -> Option<String> {
+        let (meant, days) = self.seems_backwards()?;
+        Some(format!(
+            "{self} goes over the turn of the year, {days} days: did you mean {meant}?"
+        ))
+    }
+}
+
+/// So many days of each year nobody takes for a holiday.
+const SELDOM_MEANT: i32 = 300;
+
 impl fmt::Display for Dates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,6 +114,11 @@ impl YearDay {
             return None;
         }
         date(&format!("{LEAP_YEAR}-{text}")).map(YearDay::of)
+    }
+
+    fn of_leap_year(self) -> Option<Date> {
+        let (month, day) = (i8::try_from(self.month).ok()?, i8::try_from(self.day).ok()?);
+        Date::new(LEAP_YEAR, month, day).ok()
     }
 
     /// The date of its year.

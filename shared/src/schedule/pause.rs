@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
 
+/// By whom a schedule is paused that pauses itself.
+pub const ITSELF: &str = "schedule";
+
 /// A pause, as it was said last. Its times are the broker's stamps on the key: no other clock is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {

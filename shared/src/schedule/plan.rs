@@ -343,7 +343,7 @@ impl Plan {
 
     /// A nominal time as people of the schedule's zone read it.
     pub fn shown(&self, nominal: &Nominal) -> Wording {
-        shown::of(&self.zone, nominal)
+        shown::of(&self.zone, nominal, self.waits_for())
     }
 
     fn fire_after(&self, after: UnixMs) -> Option<Fire> {

@@ -42,6 +42,9 @@ pub enum Decision {
         /// The run that it waited for, and whether that one was cancelled for it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<Behind>,
+        /// The pause that held it back: it is not late.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Why>,
     },
     /// It waits until another run is over.
     Queued {
@@ -182,6 +185,18 @@ pub enum Why {
     Excluded {
         /// Which.
         calendar: String,
+    },
+    /// Of a run by hand: its job is there no more.
+    Deleted,
+    /// Of a run by hand: the job as it is now does not take it.
+    Unfit {
+        /// Why not.
+        reason: String,
+    },
+    /// Of a run by hand: somebody has cancelled it before it was opened.
+    Withdrawn {
+        /// Who.
+        by: String,
     },
 }
 
@@ -418,6 +433,7 @@ impl Why {
             Why::Paused { .. } => "paused",
             Why::Frozen { .. } => "frozen",
             Why::Excluded { .. } => "excluded",
+            Why::Deleted | Why::Unfit { .. } | Why::Withdrawn { .. } => "dropped",
         }
     }
 }

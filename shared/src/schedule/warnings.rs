@@ -1,6 +1,6 @@
 //! What a schedule may well say and is seldom meant: told when its job is applied, and refused by nobody.
 
-use super::spec::{MisfirePolicy, OverlapPolicy, Spec};
+use super::spec::{Days, MisfirePolicy, OverlapPolicy, Spec};
 use super::{Nominal, Plan};
 use crate::clock::UnixMs;
 use crate::job::Fault;
@@ -11,7 +11,23 @@ pub fn warnings(spec: &Spec, plan: &Plan, now: UnixMs) -> Vec<Fault> {
         let message = "has no time to come: it never fires; change its times, `start` or `end`";
         Fault::new("schedule", message)
     });
-    over.into_iter().chain(made_up_for(spec)).collect()
+    let others = made_up_for(spec).into_iter().chain(backwards(spec));
+    over.into_iter().chain(others).collect()
+}
+
+/// Ranges of days that seem to begin with their later date.
+fn backwards(spec: &Spec) -> impl Iterator<Item = Fault> {
+    let both = [
+        ("schedule.only", &spec.only),
+        ("schedule.except", &spec.except),
+    ];
+    let all = both
+        .into_iter()
+        .flat_map(|(path, days)| days.iter().map(move |days| (path, days)));
+    all.filter_map(|(path, days)| match days {
+        Days::Dates(dates) => Some(Fault::new(path, dates.warning()?)),
+        Days::Calendar(_) => None,
+    })
 }
 
 /// Whether all its times are past.
@@ -130,6 +146,10 @@ mod tests {
                 Some("schedule"),
             ),
             (json!({ "after": "1m" }), None),
+            (
+                json!({ "cron": "@daily", "except": ["12-24/01-06", "11-26/11-24"] }),
+                Some("schedule.except"),
+            ),
         ] {
             assert_eq!(paths(&document), Vec::from_iter(path), "{document}");
         }

@@ -29,6 +29,9 @@ pub struct Kept {
     pub body: Bytes,
     /// Where its answer goes.
     pub reply: Option<String>,
+    /// Who has cancelled it before it was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
 }
 
 crate::wire::coded!(Kept);

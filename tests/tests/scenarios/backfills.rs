@@ -158,6 +158,12 @@ async fn a_backfill_waits_for_a_freeze_and_a_run_and_ends_with_its_job() -> anyh
         tokio::time::sleep(Duration::from_secs(3)).await;
         let held = backfill(stage, &job, "b1").await?;
         assert_eq!(held.map(|held| held.progress.opened), Some(0));
+        let list = ["job", "backfills", "tick", "--json"];
+        let listed = stage.cli(&list, SOON).await?.succeeded()?.json()?;
+        assert_eq!(
+            (&listed[0]["state"], &listed[0]["held"]["kind"]),
+            (&"waiting".into(), &"frozen".into())
+        );
         // By hand all goes on; and the backfill stands behind it.
         let by_hand = stage
             .submit(&job, &serde_json::json!({ "sleep_ms": 4_000 }))

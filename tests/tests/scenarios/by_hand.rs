@@ -79,7 +79,7 @@ async fn run_that_waits_by_hand_survives_the_leader_and_opens_in_its_turn() -> a
         let shown = stage.cli(&["job", "show", "tick"], SOON).await?.succeeded()?;
         assert!(shown.stderr.contains(third.as_str()), "{shown:?}");
         let shown = stage.cli(&["show", third.as_str()], SOON).await?;
-        assert!(shown.stderr.contains("overlap = queue_one"), "{shown:?}");
+        assert!(shown.stdout.contains("queue_one") && shown.code == 0, "{shown:?}");
         stage.planners[0].kill().await?;
         stage.free_leadership().await?;
         stage.start_planner().await?;
@@ -130,6 +130,137 @@ async fn run_by_hand_cancels_what_is_open_or_takes_the_place_of_one_that_waits()
             "{unreadable:?}"
         );
         wants_nothing(stage).await
+    })
+    .await
+}
+
+/// What a command prints for programs.
+async fn told(stage: &Stage, line: &str) -> anyhow::Result<serde_json::Value> {
+    let line: Vec<&str> = line.split(' ').chain(["--json"]).collect();
+    stage.cli(&line, SOON).await?.succeeded()?.json()
+}
+
+/// What is on record of a run by hand: its decisions, and why the last one was made.
+async fn decided(stage: &Stage, run: &RunId) -> anyhow::Result<(Vec<String>, String)> {
+    let why = told(stage, &format!("job why tick {run}")).await?;
+    let decisions = why["decisions"].as_array().cloned().unwrap_or_default();
+    let words = decisions
+        .iter()
+        .map(|decided| decided["decision"].to_string());
+    let kind = decisions
+        .last()
+        .map(|last| last["reason"]["kind"].to_string());
+    Ok((words.collect(), kind.unwrap_or_default()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_by_hand_that_waits_is_listed_and_can_be_cancelled() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = stage
+            .apply("name = \"tick\"\nhandler = \"noop\"\n[params]\nsleep_ms = 60_000")
+            .await?;
+        stage.start_all(1).await?;
+        let first = run_of(&ask(stage, &["skip"]).await?)?;
+        let mut waiting = Vec::new();
+        for id in ["second", "third"] {
+            let asked = ask(stage, &["queue_all", "--id", id]).await?;
+            assert_eq!(asked["answer"], "queued");
+            waiting.push(run_of(&asked)?);
+        }
+        let listed = told(stage, "runs tick").await?;
+        let states: Vec<&str> = listed
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|run| run["state"].as_str())
+            .collect();
+        assert_eq!(states, ["waiting", "waiting", "running"], "{listed}");
+        assert_eq!(listed[0]["run"], waiting[1].as_str());
+        assert_eq!(listed[0]["waits_for"], first.as_str());
+        let one = told(stage, "runs tick --limit 1").await?;
+        assert_eq!(one.as_array().map(Vec::len), Some(1), "{one}");
+        let shown = told(stage, &format!("show {}", waiting[0])).await?;
+        assert_eq!(
+            (&shown["state"], &shown["overlap"]),
+            (&"waiting".into(), &"queue_all".into())
+        );
+
+        let cancelled = told(stage, &format!("cancel {}", waiting[0])).await?;
+        assert_eq!(cancelled["outcome"], "dropped", "{cancelled}");
+        let (decisions, kind) = decided(stage, &waiting[0]).await?;
+        assert_eq!(
+            (decisions.join(" "), kind.as_str()),
+            ("\"queued\" \"dropped\"".to_owned(), "\"withdrawn\"")
+        );
+        let fires = told(stage, "job fires tick --decision dropped").await?;
+        assert_eq!(fires[0]["run"], waiting[0].as_str());
+        let gone = stage.cli(&["show", waiting[0].as_str()], SOON).await?;
+        assert!(
+            gone.code == 2 && gone.stderr.contains("never opened"),
+            "{gone:?}"
+        );
+        let listed = told(stage, "runs tick").await?;
+        assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed}");
+
+        // One that is open is cancelled as ever, and the next that waits has its turn.
+        let cancelled = told(stage, &format!("cancel {first}")).await?;
+        assert_eq!(cancelled["state"], "cancelled");
+        eventually(SOON, "the other one is open", async || {
+            let runs = Fires::read(&stage.broker, &job).await?.runs;
+            Ok(runs.contains_key(&waiting[1]))
+        })
+        .await?;
+        assert!(
+            !Fires::read(&stage.broker, &job)
+                .await?
+                .runs
+                .contains_key(&waiting[0])
+        );
+        wants_nothing(stage).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_by_hand_whose_job_is_deleted_while_it_waits_is_on_record_as_dropped()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let job = stage
+            .apply("name = \"tick\"\nhandler = \"noop\"\n[params]\nsleep_ms = 60_000")
+            .await?;
+        stage.start_all(1).await?;
+        ask(stage, &["skip"]).await?;
+        let waits = run_of(&ask(stage, &["queue_all", "--id", "waits"]).await?)?;
+        stage
+            .cli(&["job", "delete", "tick", "--cancel"], SOON)
+            .await?
+            .succeeded()?;
+        wants_nothing(stage).await?;
+        let (decisions, kind) = decided(stage, &waits).await?;
+        assert_eq!(
+            (decisions.join(" "), kind.as_str()),
+            ("\"queued\" \"dropped\"".to_owned(), "\"deleted\"")
+        );
+        let unreadable = stage
+            .cli(&["unreadable", "list"], SOON)
+            .await?
+            .succeeded()?;
+        assert!(
+            unreadable.stdout.contains("the job was deleted"),
+            "{unreadable:?}"
+        );
+        let gone = stage.cli(&["show", waits.as_str()], SOON).await?;
+        assert!(
+            gone.code == 2 && gone.stderr.contains("the job was deleted"),
+            "{gone:?}"
+        );
+        assert!(
+            !Fires::read(&stage.broker, &job)
+                .await?
+                .runs
+                .contains_key(&waits)
+        );
+        Ok(())
     })
     .await
 }

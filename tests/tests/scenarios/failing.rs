@@ -54,6 +54,8 @@ async fn schedule_whose_runs_fail_pauses_itself_once_while_leaders_are_killed() 
         assert!(!all_named || first.is_some_and(|first| runs.contains(first)), "{runs:?}");
         let shown = stage.cli(&["job", "show", "tick"], SOON).await?.succeeded()?;
         assert!(shown.stderr.contains("paused by schedule") && shown.stderr.contains(runs[3].as_str()), "{shown:?}");
+        let doctor = stage.cli(&["doctor"], SOON).await?;
+        assert!(doctor.stdout.contains("job tick has paused itself"), "{doctor:?}");
         // Neither this leader nor the next one goes on, and none pauses it again.
         let opened = fires.opened().count();
         for planner in &mut stage.planners {

@@ -9,7 +9,7 @@ use gridloom_shared::id::CalendarName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::calendars::{self, Seen};
 use gridloom_shared::reads::{fires, jobs};
-use gridloom_shared::schedule::{Calendar, Calendars, Kept, Plan, Spec};
+use gridloom_shared::schedule::{Calendar, Calendars, Days, Kept, Plan, Spec};
 use serde::Serialize;
 
 use super::users;
@@ -75,7 +75,7 @@ impl Effects {
             let state = fires::state(broker, &job.name).await?;
             let anchor = state.filter(|state| state.spec.is_some());
             let anchor = anchor.map_or(now, |state| state.anchor);
-            effects.extend(Effect::of(job, [&before, &after], anchor, now));
+            effects.extend(Effect::of((job, name), [&before, &after], anchor, now));
         }
         Ok(Effects {
             jobs: effects,
@@ -99,7 +99,7 @@ impl Effects {
 
 impl Effect {
     fn of(
-        job: &JobSpec,
+        (job, name): (&JobSpec, &CalendarName),
         calendars: [&Calendars; 2],
         anchor: UnixMs,
         now: UnixMs,
@@ -108,6 +108,9 @@ impl Effect {
         let plan = |calendars| Plan::in_force(&spec, job.name.as_str(), calendars, anchor).ok();
         let [before, after] = [plan(calendars[0])?, plan(calendars[1])?];
         let waited = before.waits_for().is_some();
+        // Where nothing was known before, what others take out is not this one's doing.
+        let in_only = spec.only.contains(&Days::Calendar(name.clone()));
+        let by_it = |by: &String| by == name.as_str() || in_only && by.starts_with("only ");
         let (mut taken_out, mut given_back) = (Vec::new(), Vec::new());
         let pairs = before
             .nominals_after(now)
@@ -117,7 +120,11 @@ impl Effect {
         for (was, is) in pairs {
             compared += 1;
             let shown = || after.shown(&is).local;
-            match (was.excluded.is_some() && !waited, is.excluded.is_some()) {
+            let is_out = match waited {
+                true => is.excluded.as_ref().is_some_and(by_it),
+                false => is.excluded.is_some(),
+            };
+            match (was.excluded.is_some() && !waited, is_out) {
                 (false, true) => taken_out.push(shown()),
                 (true, false) => given_back.push(shown()),
                 _ => {}
@@ -175,4 +182,31 @@ fn told(times: &[String]) -> String {
         told.push_str(", ...");
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::job::parse::from_value;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn calendar_that_comes_back_counts_its_own_days_alone() {
+        // 2026-03-01, a Sunday.
+        let now = UnixMs(1_772_323_200_000);
+        let job = json!({
+            "name": "nightly", "handler": "resize",
+            "schedule": { "cron": "0 6 * * *", "end": "2026-03-10T12:00:00Z", "except": ["holidays", "2026-03-03"] },
+        });
+        let job = from_value(job).unwrap();
+        let calendar = json!({ "name": "holidays", "timezone": "UTC", "dates": ["2026-03-05"] });
+        let calendar = Calendar::try_from(calendar).unwrap();
+        let kept = Arc::new(Kept::always(calendar));
+        let after = Calendars::from([("holidays".to_owned(), kept)]);
+        let name = CalendarName::new("holidays").unwrap();
+        let effect = Effect::of((&job, &name), [&Calendars::new(), &after], now, now).unwrap();
+        assert!(effect.waited);
+        assert_eq!(effect.taken_out, ["Thu 2026-03-05 06:00:00 +00:00"]);
+    }
 }

@@ -1,6 +1,7 @@
 //! Which jobs name a calendar, and which of them wait for one that is not there.
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::id::CalendarName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::calendars;
 use gridloom_shared::reads::jobs::StoredJob;
@@ -31,14 +32,18 @@ pub(super) fn naming<'a>(
 
 /// Why the schedule of a job waits, if it waits for a calendar.
 pub(crate) fn waiting(job: &JobSpec, known: &Calendars) -> Option<String> {
-    let missing = calendars::missing(job, known);
+    waits_for(job.name.as_str(), &calendars::missing(job, known))
+}
+
+/// The same, of one that names calendars which are not there.
+pub(crate) fn waits_for(job: &str, missing: &[CalendarName]) -> Option<String> {
     let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
     let what = match names.as_slice() {
         [] => return None,
         [one] => format!("calendar {one}, which is not there"),
         several => format!("calendars {}, which are not there", several.join(", ")),
     };
-    Some(format!("job {} waits for {what}", job.name))
+    Some(format!("job {job} waits for {what}"))
 }
 
 /// What is to be done about a job that waits for a calendar.
@@ -55,18 +60,6 @@ pub(crate) async fn tell_waiting(
     jobs: &[StoredJob],
 ) -> anyhow::Result<()> {
     let jobs = jobs.iter().filter_map(|job| job.spec.as_ref().ok());
-    tell_of(context, broker, jobs).await
-}
-
-/// The same, of these.
-///
-/// # Errors
-/// When the broker does not answer.
-pub(crate) async fn tell_of(
-    context: &Context,
-    broker: &Broker,
-    jobs: impl Iterator<Item = &JobSpec>,
-) -> anyhow::Result<()> {
     let naming: Vec<&JobSpec> = jobs
         .filter(|job| !calendars::named(job).is_empty())
         .collect();

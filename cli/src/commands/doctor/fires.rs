@@ -4,6 +4,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
 use gridloom_shared::reads::fires::stopped;
 use gridloom_shared::reads::pauses;
+use gridloom_shared::schedule::pause::ITSELF;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
@@ -33,6 +34,27 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
                 paused.pause.note
             );
             chart.note("schedules", found, "gridloom job resume --all ends it");
+        }
+        let itself = pauses.iter().filter(|paused| paused.pause.by == ITSELF);
+        let itself: Vec<_> = itself
+            .filter_map(|paused| Some((paused.job.as_ref()?, paused)))
+            .collect();
+        for (job, paused) in itself.iter().take(SHOWN) {
+            let found = format!(
+                "job {job} has paused itself since {}: {}",
+                paused.since().to_the_second(),
+                paused.pause.note
+            );
+            let advice = format!("mend what fails, then gridloom job resume {job}");
+            chart.note("schedules", found, advice);
+        }
+        if itself.len() > SHOWN {
+            let more = counted((itself.len() - SHOWN) as u64, "more job");
+            chart.note(
+                "schedules",
+                format!("and so have {more}"),
+                "gridloom job list names them",
+            );
         }
     }
     if stopped.is_empty() {

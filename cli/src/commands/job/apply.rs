@@ -11,11 +11,12 @@ use gridloom_shared::reads::{calendars, fires};
 use gridloom_shared::schedule::{self, Calendars, record::State};
 use serde::Serialize;
 
+use super::super::revision::{self, Answer, Stands};
 use super::clock::{Coming, Fires, TOLD};
 use super::compare::{self, Row};
 use super::difference::{self, Difference};
-use super::revision::{self, Conflict};
-use super::{pause, read_all, stopped, warnings};
+use super::obstacles::{Around, Obstacles};
+use super::{read_all, warnings};
 use crate::args::ApplyArgs;
 use crate::context::Context;
 use crate::fault::Misuse;
@@ -52,6 +53,8 @@ struct Applied {
     fires: Vec<Row>,
     /// What may be meant, and often is not.
     warnings: Vec<String>,
+    /// What stands in the way of its fires.
+    obstacles: Option<Obstacles>,
 }
 
 /// Does what `gridloom job apply` says.
@@ -69,16 +72,14 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
         schedules.push(Known::of(&broker, spec, &calendars).await?);
     }
     let mut told = warnings::of(&broker, &specs).await;
+    let scheduled = specs.values().filter(|spec| spec.schedule.is_some());
+    let scheduled: Vec<&JobName> = scheduled.map(|spec| &spec.name).collect();
+    let around = Around::look(&broker, &scheduled).await?;
     let mut all = Vec::new();
     for (spec, known) in specs.values().zip(schedules) {
         let applied = one(&broker, spec, known, &calendars, args).await;
-        if let Err(error) = &applied
-            && let Some(conflict) = error.downcast_ref::<Conflict>()
-            && context.output.is_json()
-        {
-            context.output.document(&[conflict]);
-        }
-        let mut applied = applied?;
+        let mut applied = applied.map_err(|error| told_in_list(context, error))?;
+        applied.obstacles = spec.schedule.as_ref().map(|_| around.of(spec));
         let before_its_schedule = told.remove(&applied.job).unwrap_or_default();
         applied.warnings.splice(0..0, before_its_schedule);
         for warning in &applied.warnings {
@@ -99,10 +100,21 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
         }
     });
     for applied in all.iter().filter(|applied| applied.schedule.is_some()) {
-        stopped::tell(context, &broker, &applied.job).await?;
-        pause::tell(context, &broker, Some(&applied.job)).await?;
+        if let Some(spec) = specs.get(&applied.job) {
+            around.tell(context, spec);
+        }
+        if applied.is_paused_still() {
+            let job = &applied.job;
+            context.output.note(format!(
+                "job {job} is made again and paused still, as it was before it was deleted: gridloom job resume {job}"
+            ));
+        }
     }
     Ok(())
+}
+
+fn told_in_list(context: &Context, error: anyhow::Error) -> anyhow::Error {
+    revision::told(context, Answer::Listed, error)
 }
 
 /// Defines the job, or changes it, whatever stands there.
@@ -168,12 +180,17 @@ async fn one(
         before: None,
         fires: Vec::new(),
         warnings: Vec::new(),
+        obstacles: None,
     };
     let changed = before.filter(|before| before.schedule != spec.schedule);
     // One that cannot be followed any more is none that anybody waits for.
     let old = changed
         .filter(|before| before.schedule.is_some())
         .and_then(|before| Coming::of(before, calendars, known.state.as_ref()).ok());
+    let now = UnixMs::now();
+    let thrown = old.as_ref().zip(known.state.as_ref());
+    let thrown = thrown.and_then(|(old, state)| warnings::thrown_away(&old.plan, state, now));
+    applied.warnings.extend(thrown);
     applied.tell_fires(old.as_ref(), known.coming.as_ref());
     Ok(applied)
 }
@@ -188,7 +205,7 @@ async fn write(
     let name = &spec.name;
     for _ in 0..ROUNDS {
         let seen = jobs::see(broker, name).await?;
-        revision::check(name, expected, &seen)?;
+        Stands::job(name.as_str(), &seen).check(expected)?;
         let change = match seen.job().map(|job| job.spec.as_ref()) {
             None => Change::Created,
             Some(there) if there == Ok(spec) => Change::Unchanged,
@@ -209,6 +226,12 @@ async fn write(
 }
 
 impl Applied {
+    /// Whether somebody paused a job of that name that was there before.
+    fn is_paused_still(&self) -> bool {
+        let obstacles = self.obstacles.as_ref();
+        self.change == Change::Created && obstacles.is_some_and(Obstacles::is_paused_itself)
+    }
+
     fn tell_fires(&mut self, old: Option<&Coming>, new: Option<&Coming>) {
         let now = UnixMs::now();
         if let Some(new) = new {

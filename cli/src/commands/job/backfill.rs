@@ -1,4 +1,4 @@
-//! `job backfill` and `job backfills`: nominal times that are run again.
+//! `job backfill`: nominal times that are run again. [`listed`]: `job backfills`, how they stand.
 
 use anyhow::Context as _;
 use gridloom_shared::broker::Broker;
@@ -6,11 +6,11 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::limits::BACKFILL_FIRES_MAX;
-use gridloom_shared::reads::backfills::{self, BackfillError, Begun, Listed};
+use gridloom_shared::reads::backfills::{self, BackfillError, Begun};
 use gridloom_shared::reads::fires;
 use gridloom_shared::schedule::backfill::{Progress, anchor_before};
 use gridloom_shared::schedule::{Backfill, BackfillName, Moment, Plan};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::calendar::users;
 use super::super::{installation, wanted};
@@ -19,13 +19,19 @@ use super::times::{moment, plan, read_moment, schedule};
 use crate::args::BackfillArgs;
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
-use crate::output::{Align, Table, counted, grouped};
+use crate::output::{counted, grouped};
+
+mod listed;
+
+pub(super) use listed::{list, tell};
 
 /// What is wanted, and which times those are.
 struct Extent {
     backfill: Backfill,
     times: Vec<UnixMs>,
     excluded: u64,
+    /// The end of the range lies ahead: what comes until then is the schedule's own.
+    cut: bool,
 }
 
 /// Runs nominal times again, or says which that would be.
@@ -57,6 +63,7 @@ pub(super) async fn begin(context: &Context, args: &BackfillArgs) -> anyhow::Res
     let count = extent.backfill.count;
     let document = json!({
         "job": job, "backfill": name, "count": count, "excluded": extent.excluded, "begun": begun == Begun::New,
+        "to": extent.backfill.to.rfc3339(), "cut": extent.cut,
     });
     context.output.show(&document, |output| match begun {
         Begun::New => {
@@ -118,7 +125,7 @@ impl Extent {
                 "job {job} fires so long after the end of its last run: there are no times to run again"
             )));
         }
-        let (from, to) = range(&there, args)?;
+        let (from, to, cut) = range(&there, args)?;
         let anchor = anchor_before(&spec, anchor, from);
         let plan = plan(&spec, job, &calendars, Some(anchor))?;
         let (times, excluded) = times(&plan, from, to, job)?;
@@ -139,6 +146,7 @@ impl Extent {
             backfill,
             times,
             excluded,
+            cut,
         })
     }
 
@@ -149,8 +157,12 @@ impl Extent {
             0 => String::new(),
             excluded => format!("; calendars take out {}", counted(excluded, "more time")),
         };
+        let cut = match self.cut {
+            true => "; --to is not over: what comes until then is the schedule's own",
+            false => "",
+        };
         format!(
-            "{} of job {job}, of {} to {}, {} at once{excluded}",
+            "{} of job {job}, of {} to {}, {} at once{excluded}{cut}",
             counted(self.backfill.count, "run"),
             at(first),
             at(last),
@@ -162,6 +174,7 @@ impl Extent {
         let times: Vec<String> = self.times.iter().copied().map(UnixMs::rfc3339).collect();
         let document = json!({
             "job": job, "count": self.backfill.count, "excluded": self.excluded, "times": times, "dry_run": true,
+            "to": self.backfill.to.rfc3339(), "cut": self.cut,
         });
         context.output.show(&document, |output| {
             output.say(self.words(job));
@@ -171,7 +184,8 @@ impl Extent {
     }
 }
 
-fn range(plan: &Plan, args: &BackfillArgs) -> anyhow::Result<(UnixMs, UnixMs)> {
+/// The first and the last instant, and whether the last was to be later.
+fn range(plan: &Plan, args: &BackfillArgs) -> anyhow::Result<(UnixMs, UnixMs, bool)> {
     let (Some(from), Some(to)) = (&args.from, &args.to) else {
         return Err(Misuse::error("say --from and --to".to_owned()));
     };
@@ -190,7 +204,7 @@ fn range(plan: &Plan, args: &BackfillArgs) -> anyhow::Result<(UnixMs, UnixMs)> {
             "--to {to} is to come: those times are the schedule's own"
         )));
     }
-    Ok((from_at, to_at.min(now)))
+    Ok((from_at, to_at.min(now), to_at > now))
 }
 
 /// The nominal times of a range that no calendar takes out, and how many are taken out.
@@ -204,7 +218,7 @@ fn times(plan: &Plan, from: UnixMs, to: UnixMs, job: &str) -> anyhow::Result<(Ve
         }
         if times.len() as u64 + excluded > BACKFILL_FIRES_MAX {
             return Err(Misuse::error(format!(
-                "job {job} has more than {} times from {} to {}, the most of one backfill (BACKFILL_FIRES_MAX): take a shorter range, and another backfill for the rest",
+                "job {job} has more than {} times from {} to {}, the most of one backfill: take a shorter range, and another backfill for the rest",
                 grouped(BACKFILL_FIRES_MAX),
                 from.rfc3339(),
                 to.rfc3339()
@@ -223,111 +237,4 @@ fn times(plan: &Plan, from: UnixMs, to: UnixMs, job: &str) -> anyhow::Result<(Ve
         )));
     }
     Ok((times, excluded))
-}
-
-/// Lists the backfills of a job.
-pub(super) async fn list(context: &Context, job: &JobName) -> anyhow::Result<()> {
-    let broker = context.ask().await?;
-    let all = backfills::list(&broker, job).await?;
-    if all.is_empty() {
-        installation::check_job(&broker, job).await?;
-    }
-    let documents: Vec<Value> = all.iter().map(|listed| document(job, listed)).collect();
-    context.output.show(&documents, |output| {
-        let mut table = Table::new([
-            ("backfill", Align::Left),
-            ("state", Align::Left),
-            ("from", Align::Left),
-            ("to", Align::Left),
-            ("times", Align::Right),
-            ("opened", Align::Right),
-            ("succeeded", Align::Right),
-            ("failed", Align::Right),
-            ("skipped", Align::Right),
-            ("by", Align::Left),
-        ]);
-        for Listed { name, backfill } in &all {
-            let progress = &backfill.progress;
-            table.row([
-                name.to_string(),
-                state(backfill),
-                backfill.from.rfc3339(),
-                backfill.to.rfc3339(),
-                grouped(backfill.count),
-                grouped(progress.opened),
-                grouped(progress.succeeded),
-                grouped(progress.failed + progress.cancelled),
-                grouped(progress.skipped),
-                backfill.by.clone(),
-            ]);
-        }
-        output.table(&table, "no backfills; begin one with gridloom job backfill");
-    });
-    Ok(())
-}
-
-/// How a backfill stands, and what it waits for.
-fn state(backfill: &Backfill) -> String {
-    let progress = &backfill.progress;
-    let open = match progress.running.len() {
-        0 => String::new(),
-        open => format!(", {open} open"),
-    };
-    match (progress.ended, &backfill.cancelled, &progress.behind) {
-        (Some(ended), ..) => format!("{}{open}", ended.why.as_str()),
-        (None, Some(_), _) => format!("cancelled{open}"),
-        (None, None, Some(run)) => format!("waits for {run}"),
-        (None, None, None) => format!("runs{open}"),
-    }
-}
-
-fn document(job: &JobName, listed: &Listed) -> Value {
-    let Listed { name, backfill } = listed;
-    let progress = &backfill.progress;
-    let running: Vec<String> = progress.running.iter().map(|at| at.rfc3339()).collect();
-    let waits = progress
-        .behind
-        .as_ref()
-        .filter(|_| progress.ended.is_none());
-    json!({
-        "job": job,
-        "backfill": name,
-        "state": match (progress.ended, &backfill.cancelled) {
-            (Some(ended), _) => ended.why.as_str(),
-            (None, Some(_)) => "cancelled",
-            (None, None) => "running",
-        },
-        "from": backfill.from.rfc3339(),
-        "to": backfill.to.rfc3339(),
-        "overlap": backfill.overlap.as_str(),
-        "concurrency": backfill.concurrency,
-        "count": backfill.count,
-        "opened": progress.opened,
-        "succeeded": progress.succeeded,
-        "failed": progress.failed,
-        "cancelled": progress.cancelled,
-        "excluded": progress.excluded,
-        "skipped": progress.skipped,
-        "running": running,
-        "waits_for": waits,
-        "by": backfill.by,
-        "asked_at": backfill.asked_at.rfc3339(),
-        "ended_at": progress.ended.map(|ended| ended.at.rfc3339()),
-        "cancelled_by": backfill.cancelled,
-    })
-}
-
-/// Tells of backfills of a job that are under way.
-pub(super) async fn tell(context: &Context, broker: &Broker, job: &JobName) -> anyhow::Result<()> {
-    for Listed { name, backfill } in backfills::list(broker, job).await? {
-        if backfill.progress.ended.is_none() {
-            let (done, state) = (backfill.progress.opened, state(&backfill));
-            context.output.note(format!(
-                "backfill {name}: {} of {} opened ({state})",
-                grouped(done),
-                counted(backfill.count, "run")
-            ));
-        }
-    }
-    Ok(())
 }

@@ -4,20 +4,20 @@ use std::fmt;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::JobName;
+use gridloom_shared::id::{CalendarName, JobName, RunId};
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::reads::fires;
+use gridloom_shared::reads::{fires, runs};
 use gridloom_shared::schedule::record::State;
 use gridloom_shared::schedule::{Calendars, Nominal, Plan, Spec};
 use serde::Serialize;
 
 use super::super::calendar::users;
 use super::super::installation;
+use super::obstacles::{Around, Obstacles, Pausing};
 use super::times::{moment, plan, schedule};
-use super::{late, pause, stopped};
 use crate::args::NextArgs;
 use crate::context::Context;
-use crate::fault::Misuse;
+use crate::fault::{Faulty, Misuse};
 use crate::output::{Align, Output, Table};
 
 /// Fires that are told where nobody says how many.
@@ -31,6 +31,19 @@ pub(super) struct Coming {
     pub(super) plan: Plan,
     /// So many that get a run are left.
     left: u64,
+    /// What stands in its way.
+    obstacles: Obstacles,
+    /// Of a schedule whose fires follow from the end of the run before: what comes next.
+    follows: Option<Follows>,
+}
+
+/// What comes next of a schedule whose fires follow from the end of the run before.
+#[derive(Clone, Debug, PartialEq)]
+enum Follows {
+    /// This, as no run is open.
+    Next(Nominal),
+    /// It follows from the end of this run.
+    Open(RunId),
 }
 
 /// When a schedule fires, in words and times.
@@ -38,9 +51,9 @@ pub(super) struct Coming {
 pub(super) struct Fires {
     pub(super) words: String,
     next: Vec<Next>,
-    /// Whether each follows from the end of the run before it.
+    /// Where each follows from the end of the run before it: from which.
     #[serde(skip)]
-    follows: bool,
+    follows: Option<String>,
 }
 
 /// A fire that comes.
@@ -54,6 +67,10 @@ pub(super) struct Next {
     moved_from: Option<String>,
     /// What takes it out: it gets no run.
     excluded: Option<String>,
+    /// A calendar that is not there: until it is, nothing is decided of it.
+    waits_for: Option<CalendarName>,
+    /// The pause that holds it back.
+    paused: Option<Pausing>,
     #[serde(skip)]
     utc: String,
     #[serde(skip)]
@@ -63,27 +80,40 @@ pub(super) struct Next {
 /// Says when a schedule fires next.
 pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<()> {
     let path = std::path::Path::new(&args.job);
-    let (job, state) = if path.is_file() {
-        let job = super::read(path).map_err(|faults| Misuse::error(faults.join("\n")))?;
-        (job, None)
+    let (job, known) = if path.is_file() {
+        let faulty = |faults: Vec<String>| Faulty {
+            message: faults.join("\n"),
+            faults,
+        };
+        (super::read(path).map_err(faulty)?, None)
     } else {
         let name: JobName = args.job.parse().map_err(|_| {
             Misuse::error(format!("there is neither a file nor a job {:?}", args.job))
         })?;
         let broker = context.ask().await?;
         let job = installation::job(&broker, &name).await?;
-        stopped::tell(context, &broker, &name).await?;
-        pause::tell(context, &broker, Some(&name)).await?;
-        late::tell(context, &broker, &name).await;
-        (job, fires::state(&broker, &name).await?)
+        let around = Around::look(&broker, &[&name]).await?;
+        around.tell(context, &job);
+        let state = fires::state(&broker, &name).await?;
+        (job, Some((broker, around, state)))
     };
     let spec = schedule(&job)?;
     let calendars = users::named_by(context, &spec).await?;
-    if let Some(waiting) = users::waiting(&job, &calendars) {
+    if known.is_none()
+        && let Some(waiting) = users::waiting(&job, &calendars)
+    {
         let advice = users::ADVICE;
         context.output.note(format!("{waiting}: {advice}"));
     }
-    let coming = Coming::of(&job, &calendars, state.as_ref())?;
+    let state = known.as_ref().and_then(|(.., state)| state.as_ref());
+    let mut coming = Coming::of(&job, &calendars, state)?;
+    if let Some((broker, around, state)) = &known {
+        coming.obstacles = around.of(&job);
+        if coming.plan.after().is_some() {
+            let open = runs::open_of(broker, &job.name).await?;
+            coming.follow(state.as_ref(), open.first());
+        }
+    }
     let from = match &args.from {
         // That time is among those that are asked for.
         Some(text) => UnixMs(moment(&coming.plan, text)?.0.saturating_sub(1)),
@@ -113,7 +143,26 @@ impl Coming {
             Some(state) => most.saturating_sub(state.accepted),
             None => most,
         };
-        Ok(Coming { spec, plan, left })
+        Ok(Coming {
+            spec,
+            plan,
+            left,
+            obstacles: Obstacles::default(),
+            follows: None,
+        })
+    }
+
+    /// What comes next where each fire follows from the end of the run before: `open` is a run that is open.
+    fn follow(&mut self, state: Option<&State>, open: Option<&RunId>) {
+        if self.plan.after().is_none() || self.left == 0 {
+            return;
+        }
+        let ended = state.map(|state| state.last_end.max(Some(state.cursor)));
+        self.follows = match (open, ended) {
+            (Some(run), _) => Some(Follows::Open(run.clone())),
+            (None, Some(ended)) => self.plan.following(ended).map(Follows::Next),
+            (None, None) => None,
+        };
     }
 
     /// The same, of one that is to be applied: refused where it never fires, or a calendar is not there.
@@ -147,29 +196,45 @@ impl Coming {
     /// Those after `from`, also such that are taken out.
     pub(super) fn told(&self, from: UnixMs, count: usize) -> Fires {
         let mut left = self.left;
-        let nominals = self.plan.nominals_after(from).take(count);
+        let waits = self.plan.waits_for().is_some();
+        let following = self.follows.iter().filter_map(|follows| match follows {
+            Follows::Next(next) => Some(next.clone()),
+            Follows::Open(_) => None,
+        });
+        let nominals = following.chain(self.plan.nominals_after(from)).take(count);
         let nominals = nominals.take_while(|nominal| {
             let comes = left > 0;
-            left = left.saturating_sub(u64::from(nominal.excluded.is_none()));
+            left = left.saturating_sub(u64::from(waits || nominal.excluded.is_none()));
             comes
         });
         Fires {
             words: self.spec.words(),
             next: nominals.map(|nominal| self.next(&nominal)).collect(),
-            follows: self.plan.after().is_some(),
+            follows: self.plan.after().map(|_| match &self.follows {
+                Some(Follows::Open(run)) => {
+                    format!("the next fire follows from the end of run {run}")
+                }
+                _ => "each fire follows from the end of the run before it".to_owned(),
+            }),
         }
     }
 
     fn next(&self, nominal: &Nominal) -> Next {
         let shown = self.plan.shown(nominal);
+        let waits_for = self.plan.waits_for().cloned();
         let opens = shown.opens.map(|opens| format!("opens {opens}"));
-        let notes: Vec<String> = opens.into_iter().chain(shown.note).collect();
+        let paused = self.obstacles.holds_back(nominal.opens_at).cloned();
+        let held = paused.as_ref().map(|_| "held back by a pause".to_owned());
+        let notes = opens.into_iter().chain(shown.note).chain(held);
+        let notes: Vec<String> = notes.collect();
         Next {
             scheduled_at: nominal.at.rfc3339(),
             local: shown.local,
             opens_at: nominal.opens_at.rfc3339(),
             moved_from: nominal.moved_from.map(|from| from.to_string()),
-            excluded: nominal.excluded.clone(),
+            excluded: nominal.excluded.clone().filter(|_| waits_for.is_none()),
+            waits_for,
+            paused,
             utc: shown.utc,
             note: notes.join("; "),
         }
@@ -190,18 +255,26 @@ impl Upcoming {
         let state = fires::state(broker, &job.name).await?;
         let calendars = users::known_to(broker, &schedule(job)?).await?;
         let coming = Coming::of(job, &calendars, state.as_ref())?;
-        let next = coming.fires(UnixMs::now()).next();
+        Ok(Upcoming::told(&job.name, &coming, UnixMs::now()))
+    }
+
+    fn told(job: &JobName, coming: &Coming, now: UnixMs) -> Upcoming {
+        let next = coming.fires(now).next();
         let words = coming.spec.words();
-        let text = match &next {
-            Some(next) => format!("next {}: {words}", coming.plan.local(next.at)),
-            None if coming.plan.after().is_some() => words,
-            None => format!("none to come: {words}"),
+        let waits_for = coming.plan.waits_for();
+        let waits =
+            waits_for.map(|name| format!("waits for calendar {name}, which is not there: {words}"));
+        let text = match (&next, waits) {
+            (_, Some(waits)) => waits,
+            (Some(next), None) => format!("next {}: {words}", coming.plan.local(next.at)),
+            (None, None) if coming.plan.after().is_some() => words,
+            (None, None) => format!("none to come: {words}"),
         };
-        Ok(Upcoming {
-            job: job.name.clone(),
+        Upcoming {
+            job: job.clone(),
             at: next.map(|next| next.at),
             text,
-        })
+        }
     }
 }
 
@@ -233,12 +306,9 @@ impl Fires {
         for next in &self.next {
             table.row([next.local.clone(), next.utc.clone(), next.note.clone()]);
         }
-        let none = match self.follows {
-            true => "each fire follows from the end of the run before it",
-            false => {
-                "no fires come: all its times are past, or it has had as many as max_fires says"
-            }
-        };
+        let none = self.follows.as_deref().unwrap_or(
+            "no fires come: all its times are past, or it has had as many as max_fires says",
+        );
         output.table(&table, none);
     }
 }
@@ -270,4 +340,89 @@ pub(super) fn words(job: &JobSpec) -> String {
     let spec = job.schedule.clone().map(Spec::try_from);
     spec.and_then(Result::ok)
         .map_or_else(String::new, |spec| spec.words())
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::job::parse::from_value;
+    use serde_json::json;
+
+    use super::*;
+
+    /// 2026-03-01 00:00 UTC, a Sunday.
+    const MARCH: UnixMs = UnixMs(1_772_323_200_000);
+
+    #[test]
+    fn times_that_wait_for_a_calendar_are_not_told_as_taken_out() {
+        let schedule =
+            json!({ "cron": "0 6 * * *", "except": ["office", "2026-03-02"], "max_fires": 2 });
+        let job = json!({ "name": "nightly", "handler": "resize", "schedule": schedule });
+        let job = from_value(job).unwrap();
+        let coming = Coming::of(&job, &Calendars::new(), None).unwrap();
+        let told = coming.told(MARCH, 5);
+        let documents = serde_json::to_value(&told.next).unwrap();
+        assert_eq!(
+            documents.as_array().map(Vec::len),
+            Some(2),
+            "as many as max_fires says"
+        );
+        for (document, next) in documents.as_array().unwrap().iter().zip(&told.next) {
+            assert_eq!(document["waits_for"], "office");
+            assert_eq!(document["excluded"], json!(null));
+            assert_eq!(next.note, "waits for calendar office, which is not there");
+        }
+        let upcoming = Upcoming::told(&job.name, &coming, MARCH).to_string();
+        assert!(
+            upcoming.starts_with("nightly waits for calendar office, which is not there: "),
+            "{upcoming}"
+        );
+    }
+
+    #[test]
+    fn fire_that_follows_from_the_end_of_a_run_is_told_where_it_is_known() {
+        let job = json!({ "name": "nightly", "handler": "resize", "schedule": { "after": "1h" } });
+        let job = from_value(job).unwrap();
+        let spec = schedule(&job).unwrap();
+        let mut state = State::new(Some(spec), MARCH, MARCH);
+        state.last_end = Some(UnixMs(MARCH.0 + 60_000));
+        let told = |open: Option<&RunId>| {
+            let mut coming = Coming::of(&job, &Calendars::new(), Some(&state)).unwrap();
+            coming.follow(Some(&state), open);
+            coming.told(MARCH, 5)
+        };
+        let next = serde_json::to_value(&told(None).next).unwrap();
+        assert_eq!(next.as_array().map(Vec::len), Some(1), "{next}");
+        assert_eq!(next[0]["scheduled_at"], "2026-03-01T01:01:00.000Z");
+        let run = RunId::new("nightly_s_1").unwrap();
+        let told = told(Some(&run));
+        assert!(told.next.is_empty());
+        assert_eq!(
+            told.follows.as_deref(),
+            Some("the next fire follows from the end of run nightly_s_1")
+        );
+    }
+
+    #[test]
+    fn times_that_a_pause_holds_back_say_so() {
+        let job =
+            json!({ "name": "nightly", "handler": "resize", "schedule": { "cron": "0 6 * * *" } });
+        let mut coming = Coming::of(&from_value(job).unwrap(), &Calendars::new(), None).unwrap();
+        let paused = gridloom_shared::reads::pauses::Paused {
+            job: None,
+            pause: gridloom_shared::schedule::pause::Pause {
+                by: "ada".to_owned(),
+                note: "moved".to_owned(),
+                from: None,
+                until: Some(UnixMs(MARCH.0 + 24 * 3_600_000)),
+                resumed: None,
+            },
+            written: MARCH,
+        };
+        coming.obstacles.pauses = vec![Pausing::of(&paused)];
+        let told = serde_json::to_value(coming.told(MARCH, 2).next).unwrap();
+        assert_eq!(
+            (&told[0]["paused"]["by"], &told[1]["paused"]),
+            (&json!("ada"), &json!(null))
+        );
+    }
 }

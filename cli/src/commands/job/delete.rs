@@ -6,12 +6,13 @@ use anyhow::Context as _;
 use futures_util::{StreamExt, TryStreamExt};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::{JobName, RunId};
-use gridloom_shared::reads::{fires, jobs, runs};
+use gridloom_shared::reads::jobs::{self, Seen};
+use gridloom_shared::reads::{fires, runs};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use super::super::revision::{self, Answer, Stands};
 use super::super::{installation, orders};
-use super::revision::{self, Conflict};
 use crate::args::DeleteArgs;
 use crate::context::Context;
 use crate::output::counted;
@@ -28,9 +29,7 @@ const ROUNDS: usize = 3;
 pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Result<()> {
     let (broker, name) = (context.ask().await?, &args.job);
     let seen = jobs::see(&broker, name).await?;
-    if let Err(conflict) = revision::check(name, args.if_revision, &seen) {
-        return Err(told(context, conflict));
-    }
+    check(context, args, &seen)?;
     let there = seen.job().is_some();
     if there {
         // A definition that this build cannot read can be deleted all the same.
@@ -38,8 +37,7 @@ pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Resu
             Some(_) => {
                 if let Err(error) = jobs::delete(&broker, name, &seen).await {
                     let now = jobs::see(&broker, name).await?;
-                    revision::check(name, args.if_revision, &now)
-                        .map_err(|conflict| told(context, conflict))?;
+                    check(context, args, &now)?;
                     return Err(error.into());
                 }
             }
@@ -72,11 +70,10 @@ pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Resu
     Ok(())
 }
 
-fn told(context: &Context, conflict: Conflict) -> anyhow::Error {
-    if context.output.is_json() {
-        context.output.document(&conflict);
-    }
-    conflict.into()
+/// Whether it is what the caller saw.
+fn check(context: &Context, args: &DeleteArgs, seen: &Seen) -> anyhow::Result<()> {
+    let checked = Stands::job(args.job.as_str(), seen).check(args.if_revision);
+    checked.map_err(|conflict| revision::told(context, Answer::Alone, conflict.into()))
 }
 
 /// Ends what is open of a job that is gone.

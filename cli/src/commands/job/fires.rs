@@ -170,6 +170,7 @@ mod tests {
             run,
             moved_from: None,
             after: None,
+            held: None,
         };
         let decisions = [
             Decision::Adopted,

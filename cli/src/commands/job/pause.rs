@@ -3,10 +3,11 @@
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
-use gridloom_shared::reads::pauses;
+use gridloom_shared::reads::pauses::{self, Paused};
 use gridloom_shared::schedule::pause::Pause;
 
 use super::super::installation;
+use super::obstacles::Pausing;
 use super::times::{time_in_utc, time_of};
 use crate::args::{PauseArgs, ResumeArgs, WhichJobs};
 use crate::context::Context;
@@ -46,7 +47,12 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> anyhow::Resu
     let job = which(&broker, &args.which).await?;
     let missed = args.missed.map(Into::into);
     let changed = pauses::resume(&broker, job, who(), missed).await?;
-    let document = serde_json::json!({ "job": job, "paused": false, "changed": changed });
+    let left: Vec<Paused> = pauses::list(&broker).await?;
+    // Of one job, what holds it back all the same; of all, those that are paused one by one.
+    let concern = |paused: &&Paused| job.is_none() || paused.job.is_none();
+    let left: Vec<Pausing> = left.iter().filter(concern).map(Pausing::of).collect();
+    let document =
+        serde_json::json!({ "job": job, "paused": false, "changed": changed, "pauses": left });
     context.output.show(&document, |output| {
         let what = named(job);
         output.say(match changed {
@@ -54,30 +60,16 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> anyhow::Resu
             false => format!("{what} not paused"),
         });
     });
+    left.iter()
+        .for_each(|pause| context.output.note(pause.words()));
     Ok(())
 }
 
-/// Tells of pauses that last: of all jobs, and of `job` (or of any, where none is named).
-pub(super) async fn tell(
-    context: &Context,
-    broker: &Broker,
-    job: Option<&JobName>,
-) -> anyhow::Result<()> {
-    for paused in pauses::list(broker).await? {
-        if job.is_some() && paused.job.is_some() && paused.job.as_ref() != job {
-            continue;
-        }
-        let what = named(paused.job.as_ref());
-        let (since, pause) = (paused.since().rfc3339(), &paused.pause);
-        let end = pause
-            .until
-            .map(|until| format!(" until {}", until.rfc3339()));
-        let end = end.unwrap_or_default();
-        context.output.note(format!(
-            "{what} paused by {} since {since}{end}: {}",
-            pause.by, pause.note
-        ));
-    }
+/// Tells of all pauses that last.
+pub(super) async fn tell(context: &Context, broker: &Broker) -> anyhow::Result<()> {
+    let all = pauses::list(broker).await?;
+    all.iter()
+        .for_each(|paused| context.output.note(Pausing::of(paused).words()));
     Ok(())
 }
 
@@ -109,7 +101,7 @@ fn named(job: Option<&JobName>) -> String {
 }
 
 /// Who gives the order, as their system calls them.
-pub(super) fn who() -> String {
+pub(crate) fn who() -> String {
     let names = ["USER", "LOGNAME"].into_iter();
     let mut found = names.filter_map(|name| std::env::var(name).ok());
     found

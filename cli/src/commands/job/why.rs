@@ -1,24 +1,31 @@
 //! `job why`: what became of one nominal time, or will. Decisions are told as they stand on record; of a time without
-//! one it is said what is the case instead.
+//! one it is said what is the case instead. A run is told by its nominal time, one by hand in [`by_hand`].
 
 use gridloom_planner::leader;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::id::{CalendarName, JobName, RunId};
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::reads::fires::{Fires, Told};
 use gridloom_shared::reads::pauses::{self, Paused};
 use gridloom_shared::reads::runs;
 use gridloom_shared::schedule::Plan;
+use gridloom_shared::schedule::fired::nominal_of;
 use serde::Serialize;
 
+use super::super::calendar::users::ADVICE;
 use super::fires::{on_record, several};
 use super::stopped;
 use super::times::moment;
 use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::fault::Misuse;
+
+mod by_hand;
+
+/// So many times of the past are looked at in the search for one that has an answer.
+const LOOKED_AT: usize = 100;
 
 /// What is known of one nominal time.
 #[derive(Serialize)]
@@ -72,6 +79,8 @@ enum Standing {
     },
     /// It is taken out.
     Excluded { by: String },
+    /// Whether it is taken out says a calendar that is not there: until it is, nothing is decided.
+    WaitsForCalendar { calendar: CalendarName },
     /// It is no time of the schedule.
     NoFire { next: Option<String> },
     /// The schedule has ended.
@@ -88,16 +97,14 @@ enum Standing {
 pub(super) async fn why(context: &Context, args: &WhyArgs) -> anyhow::Result<()> {
     let broker = context.ask().await?;
     let (fires, plan) = on_record(&broker, &args.job).await?;
-    let at = moment(&plan, &args.time)?;
-    let told = fires.told.iter().filter(|told| told.touches(at, at));
-    let mut decisions = Vec::new();
-    for told in told {
-        decisions.push(Decided {
-            leader: leader_of(&broker, told.term).await,
-            run_state: state_of(&broker, told.run.as_ref()).await,
-            told,
-        });
-    }
+    let at = match by_hand::run(args)? {
+        None => moment(&plan, &args.time)?,
+        Some(run) => match nominal_of(&run) {
+            Some(at) => at,
+            None => return by_hand::why(context, &broker, &fires, &run).await,
+        },
+    };
+    let decisions = decisions(&broker, &fires, |told| told.touches(at, at)).await;
     let pauses = pauses::list(&broker).await?;
     let pause = pauses.iter().find(|pause| holds(pause, &args.job));
     let answer = Answer {
@@ -119,6 +126,22 @@ pub(super) async fn why(context: &Context, args: &WhyArgs) -> anyhow::Result<()>
         false => return Err(Misuse::error(answer.paragraph())),
     }
     Ok(())
+}
+
+async fn decisions<'f>(
+    broker: &Broker,
+    fires: &'f Fires,
+    concern: impl Fn(&Told) -> bool,
+) -> Vec<Decided<'f>> {
+    let mut decisions = Vec::new();
+    for told in fires.told.iter().filter(|told| concern(told)) {
+        decisions.push(Decided {
+            leader: leader_of(broker, told.term).await,
+            run_state: state_of(broker, told.run.as_ref()).await,
+            told,
+        });
+    }
+    decisions
 }
 
 fn holds(pause: &Paused, job: &JobName) -> bool {
@@ -171,14 +194,27 @@ fn standing(
     }
     match plan.next_after(UnixMs(at.0.saturating_sub(1))) {
         Some(next) if next.at == at && at > state.cursor => match next.excluded {
-            Some(by) => Standing::Excluded { by },
+            Some(by) => match plan.waits_for().cloned() {
+                Some(calendar) => Standing::WaitsForCalendar { calendar },
+                None => Standing::Excluded { by },
+            },
             None => undecided(next.opens_at, now, false, pause),
         },
         Some(next) if next.at == at => Standing::Unknown,
-        next => Standing::NoFire {
-            next: next.map(|next| next.at.rfc3339()),
+        _ => Standing::NoFire {
+            next: next_fire(fires, plan, at, state.cursor).map(UnixMs::rfc3339),
         },
     }
+}
+
+/// The first nominal time after one that is or gets an answer: the moment at which a job was applied begins its cadence,
+/// and is no fire.
+fn next_fire(fires: &Fires, plan: &Plan, at: UnixMs, cursor: UnixMs) -> Option<UnixMs> {
+    let told = |next: UnixMs| fires.told.iter().any(|told| told.touches(next, next));
+    let all = plan.nominals_after(at).take(LOOKED_AT);
+    let mut all = all.map(|next| next.at);
+    let found = all.find(|next| *next > cursor || told(*next));
+    found.or_else(|| Some(plan.next_after(cursor.max(at))?.at))
 }
 
 fn undecided(opens_at: UnixMs, now: UnixMs, carried: bool, pause: Option<&Paused>) -> Standing {
@@ -212,7 +248,8 @@ impl Standing {
             | Standing::Undecided { .. }
             | Standing::Overdue { .. }
             | Standing::HeldBack { .. }
-            | Standing::Excluded { .. } => true,
+            | Standing::Excluded { .. }
+            | Standing::WaitsForCalendar { .. } => true,
             Standing::NoFire { .. }
             | Standing::Ended
             | Standing::Follows
@@ -267,6 +304,11 @@ impl Answer<'_> {
                 format!("not decided yet: held back, as {by} paused {what}{until}: {note}")
             }
             Standing::Excluded { by } => format!("it gets no run: {by} takes it out"),
+            Standing::WaitsForCalendar { calendar } => {
+                format!(
+                    "not decided yet: it waits for calendar {calendar}, which is not there: {ADVICE}"
+                )
+            }
             Standing::NoFire { next: Some(next) } => {
                 format!("the job does not fire then; the next time after it is {next}")
             }
@@ -294,7 +336,7 @@ impl Decided<'_> {
     fn sentence(&self) -> String {
         let told = self.told;
         let mut text = told.decision.to_owned();
-        if let Some(run) = &told.run {
+        if let Some(run) = told.run.as_ref().filter(|_| told.opens()) {
             text.push_str(&format!(" as run {run}"));
         }
         if let Some(state) = self.run_state {
@@ -315,105 +357,4 @@ impl Decided<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use gridloom_shared::schedule::Spec;
-    use gridloom_shared::schedule::pause::Pause;
-    use gridloom_shared::schedule::record::{Carried, State};
-    use serde_json::json;
-
-    use super::super::times::plan;
-    use super::*;
-
-    /// 2026-03-01 06:00 UTC.
-    const SIX: UnixMs = UnixMs(1_772_344_800_000);
-    const HOUR: u64 = 3_600_000;
-
-    fn hours(hours: u64) -> UnixMs {
-        UnixMs(SIX.0 + hours * HOUR)
-    }
-
-    fn case() -> (Fires, Plan) {
-        let spec = json!({ "every": "1h", "except": "2026-03-02", "end": "2026-03-03" });
-        let spec = Spec::try_from(spec).unwrap();
-        let plan = plan(
-            &spec,
-            "nightly",
-            &gridloom_shared::schedule::Calendars::new(),
-            Some(SIX),
-        )
-        .unwrap();
-        let state = State {
-            carried: vec![Carried {
-                at: UnixMs(SIX.0 + HOUR / 2),
-                opens_at: hours(3),
-                moved_from: None,
-            }],
-            ..State::new(Some(spec), SIX, hours(2))
-        };
-        let fires = Fires {
-            state: Some(state),
-            ..Fires::default()
-        };
-        (fires, plan)
-    }
-
-    #[test]
-    fn each_time_without_a_decision_is_told_in_fields() {
-        let (mut fires, plan) = case();
-        let pause = Paused {
-            job: None,
-            pause: Pause {
-                by: "ada".into(),
-                note: "moved".into(),
-                from: None,
-                until: Some(hours(4)),
-                resumed: None,
-            },
-            written: SIX,
-        };
-        let of = |fires: &Fires, at, now, pause| {
-            serde_json::to_value(standing(fires, &plan, at, now, pause)).unwrap()
-        };
-        let open =
-            json!({ "state": "undecided", "opens_at": hours(3).rfc3339(), "carried": false });
-        assert_eq!(of(&fires, hours(3), hours(2), None), open);
-        let overdue = json!({ "state": "overdue", "opens_at": hours(3).rfc3339() });
-        assert_eq!(of(&fires, hours(3), hours(4), None), overdue);
-        let held = json!({
-            "state": "held_back", "by": "ada", "note": "moved", "all": true, "until": hours(4).rfc3339(),
-        });
-        assert_eq!(of(&fires, hours(3), hours(2), Some(&pause)), held);
-        // When the pause is over by then.
-        let open =
-            json!({ "state": "undecided", "opens_at": hours(4).rfc3339(), "carried": false });
-        assert_eq!(of(&fires, hours(4), hours(2), Some(&pause)), open);
-        let carried =
-            json!({ "state": "undecided", "opens_at": hours(3).rfc3339(), "carried": true });
-        assert_eq!(
-            of(&fires, UnixMs(SIX.0 + HOUR / 2), hours(2), None),
-            carried
-        );
-        let excluded = json!({ "state": "excluded", "by": "2026-03-02" });
-        assert_eq!(of(&fires, hours(20), hours(2), None), excluded);
-        let none = json!({ "state": "no_fire", "next": hours(4).rfc3339() });
-        assert_eq!(of(&fires, UnixMs(hours(3).0 + 1_000), hours(2), None), none);
-        let none = json!({ "state": "no_fire", "next": null });
-        assert_eq!(of(&fires, hours(100), hours(2), None), none);
-        assert_eq!(
-            of(&fires, hours(2), hours(2), None),
-            json!({ "state": "unknown" })
-        );
-        if let Some(state) = &mut fires.state {
-            state.ended = true;
-        }
-        assert_eq!(
-            of(&fires, hours(3), hours(2), None),
-            json!({ "state": "ended" })
-        );
-        fires.state = None;
-        assert_eq!(
-            of(&fires, hours(3), hours(2), None),
-            json!({ "state": "no_schedule" })
-        );
-    }
-}
+mod tests;

@@ -4,12 +4,13 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads;
+use gridloom_shared::reads::RunError;
 use gridloom_shared::reads::failures::Failures;
 use gridloom_shared::reads::held::{self, HeldShard};
 use gridloom_shared::waiting::Waiting;
 use serde::Serialize;
 
-use super::{dead_hint, dead_words, failures, grouped_signed, shard, took, troubles};
+use super::{dead_hint, dead_words, failures, grouped_signed, shard, took, troubles, waiting};
 use crate::args;
 use crate::commands::installation;
 use crate::context::Context;
@@ -32,6 +33,8 @@ struct RunDetails {
     /// When it has to be over, as its schedule says (RFC 3339).
     #[serde(rename = "deadline", skip_serializing_if = "Option::is_none")]
     due: Option<String>,
+    /// Whether it was not over by then.
+    overdue: bool,
     /// Whether it is known what it waits for.
     planner_answers: bool,
     /// Why that is not known.
@@ -49,7 +52,13 @@ pub async fn show(context: &Context, flags: &args::Show) -> anyhow::Result<Verdi
     if let Some(cell) = flags.shard {
         return shard::show(context, &broker, (run, cell)).await;
     }
-    let (summary, fold) = reads::runs::standing(&broker, run).await?;
+    let (summary, fold) = match reads::runs::standing(&broker, run).await {
+        Err(error @ RunError::Waiting { .. }) => {
+            let shown = waiting::show(context, &broker, run).await?;
+            return shown.ok_or_else(|| error.into());
+        }
+        standing => standing?,
+    };
     let ended = summary.state.ended();
     let waits = match ended {
         true => Some(Vec::new()),
@@ -68,6 +77,8 @@ pub async fn show(context: &Context, flags: &args::Show) -> anyhow::Result<Verdi
         Some(_) => String::new(),
         None => installation::nobody_leads(&broker).await,
     };
+    let due = reads::fires::due(&broker, run).await?.map(UnixMs::rfc3339);
+    let closed_at = summary.closed_at.clone();
     let details = RunDetails {
         failures: Failures::of(&fold),
         summary,
@@ -76,7 +87,10 @@ pub async fn show(context: &Context, flags: &args::Show) -> anyhow::Result<Verdi
         planner_answers: waits.is_some(),
         waits: waits.unwrap_or_default(),
         nobody_leads,
-        due: reads::fires::due(&broker, run).await?.map(UnixMs::rfc3339),
+        overdue: due
+            .as_deref()
+            .is_some_and(|due| is_late(due, closed_at.as_deref())),
+        due,
     };
     context.output.show(&details, |output| {
         let summary = &details.summary;
@@ -141,13 +155,17 @@ fn facts(details: &RunDetails) -> Table {
 
 /// When it has to be over, and whether it was: moments are texts in order.
 fn deadline(due: &str, closed_at: Option<&str>) -> String {
-    let now = UnixMs::now().rfc3339();
-    let missed = match closed_at {
-        Some(closed) if closed > due => ", it was over later",
-        None if now.as_str() > due => ", and it is not over",
-        _ => "",
+    let missed = match (is_late(due, closed_at), closed_at) {
+        (false, _) => "",
+        (true, Some(_)) => ", it was over later",
+        (true, None) => ", and it is not over",
     };
     format!("{due}{missed}")
+}
+
+fn is_late(due: &str, closed_at: Option<&str>) -> bool {
+    let now = UnixMs::now().rfc3339();
+    closed_at.unwrap_or(&now) > due
 }
 
 fn shards(run: &RunSummary) -> String {
@@ -171,4 +189,28 @@ fn repeats(run: &RunSummary) -> String {
         grouped(shards.taken_over),
         grouped(shards.late)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_is_overdue_that_was_over_later_or_is_not_over() {
+        let (before, due, after) = (
+            "2026-03-01T05:00:00.000Z",
+            "2026-03-01T06:00:00.000Z",
+            "2026-03-01T07:00:00.000Z",
+        );
+        let later = (UnixMs::now() + std::time::Duration::from_secs(60)).rfc3339();
+        for (due, closed, late) in [
+            (due, Some(before), false),
+            (due, Some(after), true),
+            (due, None, true),
+            (later.as_str(), None, false),
+        ] {
+            assert_eq!(is_late(due, closed), late, "{due} {closed:?}");
+            assert_eq!(deadline(due, closed) != due, late);
+        }
+    }
 }

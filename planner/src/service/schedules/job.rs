@@ -158,6 +158,7 @@ impl Job {
     pub(super) fn define(&mut self, defined: Defined, revision: u64) {
         if revision >= self.revision {
             (self.defined, self.revision) = (defined, revision);
+            self.requests.changed(&self.defined);
         }
     }
 
@@ -189,6 +190,7 @@ impl Job {
     pub(super) fn is_known(&mut self, now: UnixMs) {
         if self.is_unseen() {
             self.defined = Defined::Gone(now);
+            self.requests.changed(&self.defined);
         }
     }
 
@@ -317,7 +319,7 @@ impl Job {
         self.find_ends(envoy, term).await?;
         self.cancel(envoy, term).await?;
         let opened = self.open(envoy, term).await;
-        self.settle_asked(&envoy.broker).await?;
+        self.settle_asked(envoy).await?;
         opened
     }
 
@@ -370,7 +372,7 @@ impl Job {
             let at = span.first.rfc3339();
             tracing::info!(job, at, count = span.count, decision, "fire");
         }
-        if let Decision::Opened { at, .. } = record.decision {
+        if let Decision::Opened { at, held: None, .. } = record.decision {
             let late = Duration::from_millis(record.at.0.saturating_sub(at.0));
             metrics::histogram!(names::FIRE_LATENESS).record(late.as_secs_f64());
         }

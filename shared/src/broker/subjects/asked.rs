@@ -35,6 +35,11 @@ impl Subjects {
         RunId::new(key.strip_prefix("asked.run.")?).ok()
     }
 
+    /// All runs that were asked for with an overlap policy and are not answered for good, as a filter of keys.
+    pub fn all_asked_runs(&self) -> &'static str {
+        "asked.run.>"
+    }
+
     /// All that people asked for beside schedules, as a filter of keys.
     pub fn all_asked(&self) -> &'static str {
         "asked.>"

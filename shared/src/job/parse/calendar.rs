@@ -7,8 +7,8 @@ use super::node::{Fields, Node};
 use super::{Format, syntax};
 use crate::id::CalendarName;
 use crate::limits::{CALENDAR_DATES_MAX, CALENDAR_WINDOWS_MAX};
+use crate::schedule::Dates;
 use crate::schedule::calendar::{Calendar, Weekdays, Window, Written};
-use crate::schedule::{Dates, Zone};
 
 const KEYS: &[&str] = &["name", "timezone", "dates", "weekdays", "times"];
 /// More ranges of weekdays say nothing more.
@@ -47,7 +47,8 @@ fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Calendar> {
     let name = name.and_then(|node| name_of(&node, faults));
     let why = "say whose days they are, as \"Europe/Berlin\"";
     let zone = fields.need("timezone", why, faults);
-    let zone = zone.and_then(|node| zone_of(&node, faults));
+    let zone = zone.and_then(|node| super::schedule::zone(&node, faults));
+    let zone = zone.map(|(zone, _)| zone);
     let form = "a date as \"2026-12-24\", a range as \"2026-12-24/2026-12-26\", or such of each year as \"12-24\" and \"12-24/01-06\"";
     let read = |text: &str| text.parse::<Dates>().ok();
     let dates = list(&fields, "dates", CALENDAR_DATES_MAX, read, form, faults);
@@ -98,14 +99,6 @@ fn name_of(node: &Node<'_>, faults: &mut Faults) -> Option<CalendarName> {
     Some(name)
 }
 
-fn zone_of(node: &Node<'_>, faults: &mut Faults) -> Option<Zone> {
-    let zone = Zone::new(node.value().as_str().unwrap_or_default());
-    if zone.is_err() {
-        node.refuse("a time zone: a name of the IANA database as \"Europe/Berlin\", \"UTC\", or an offset of up to 14 hours as \"+02:00\"", faults);
-    }
-    zone.ok()
-}
-
 fn list<T>(
     fields: &Fields<'_>,
     key: &str,
@@ -117,19 +110,23 @@ fn list<T>(
     let Some(node) = fields.get(key) else {
         return Some(Vec::new());
     };
-    let items = node.value().as_array().map(Vec::as_slice);
-    let Some(items) = items.filter(|items| (1..=most).contains(&items.len())) else {
-        node.refuse(format_args!("a list with 1 to {most} entries"), faults);
-        return None;
-    };
-    let one = |(place, value)| {
-        let item = node.item(place, value);
+    let one = |item: &Node<'_>, faults: &mut Faults| {
         let found = item.value().as_str().and_then(&read);
         if found.is_none() {
             item.refuse(form, faults);
         }
         found
     };
+    // One alone, as schedules say it.
+    if node.value().is_string() {
+        return Some(vec![one(&node, faults)?]);
+    }
+    let items = node.value().as_array().map(Vec::as_slice);
+    let Some(items) = items.filter(|items| (1..=most).contains(&items.len())) else {
+        node.refuse(format_args!("a list with 1 to {most} entries"), faults);
+        return None;
+    };
+    let one = |(place, value)| one(&node.item(place, value), faults);
     let all: Vec<Option<T>> = items.iter().enumerate().map(one).collect();
     all.into_iter().collect()
 }

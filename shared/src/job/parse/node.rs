@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::fault::Faults;
-use crate::duration::{parse_duration, write_duration};
+use crate::duration::{meant_duration, parse_duration, write_duration};
 use crate::id::NameError;
 
 /// Longest piece of a user's text that a message repeats, in characters.
@@ -65,8 +65,14 @@ impl<'v> Node<'v> {
 
     /// Adds the fault that this value is not what it `must` be.
     pub(super) fn refuse(&self, must: impl fmt::Display, faults: &mut Faults) {
+        self.refuse_with(must, "", faults);
+    }
+
+    /// The same, and what may have been meant.
+    pub(super) fn refuse_with(&self, must: impl fmt::Display, hint: &str, faults: &mut Faults) {
         let found = Found(self.value);
-        faults.add(self.path.clone(), format!("must be {must}, found {found}"));
+        let message = format!("must be {must}, found {found}{hint}");
+        faults.add(self.path.clone(), message);
     }
 
     /// The keys of this table. Keys that are in neither list are faults, as are those that only a
@@ -129,7 +135,11 @@ impl<'v> Node<'v> {
                     format_args!("{form} (\"{number}s\" for so many seconds)"),
                     faults,
                 ),
-                None => self.refuse(form, faults),
+                None => {
+                    let meant = self.value.as_str().and_then(meant_duration);
+                    let hint = meant.map(|meant| format!("; did you mean {meant:?}?"));
+                    self.refuse_with(form, &hint.unwrap_or_default(), faults);
+                }
             }
             return None;
         };
@@ -215,7 +225,7 @@ fn shortened(text: &str) -> String {
 
 /// A known key in another place than its own: mostly a file whose `[table]` begins too late or too early.
 fn misplaced(here: &str, key: &str) -> Option<String> {
-    let (table, form) = super::place_of(key).filter(|(table, _)| *table != here)?;
+    let (table, form) = super::keys::place_of(here, key)?;
     Some(match table {
         "" => format!("stands at the top of the file, before its first [table]: {form}"),
         _ => format!("is a key of [{table}]: {form}"),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fault::Faults;
+use super::keys::SCHEDULE;
 use super::node::{Fields, Node};
-use crate::chain;
 use crate::id::CalendarName;
 use crate::limits::{
     AT_LIST_MAX, CRON_LIST_MAX, DAYS_LIST_MAX, EVERY_MAX, EVERY_MIN, FIRES_KEPT_MAX, MAX_FIRES_MAX,
@@ -17,33 +17,11 @@ use crate::schedule::spec::{
     Spec, UTC, When,
 };
 use crate::schedule::{Cron, Dialect, Dst, Moment, Plan, Zone, moment};
+use crate::{chain, suggest};
 use meant::Meant;
 
 mod meant;
 
-/// The keys of `[schedule]`.
-const KEYS: &[&str] = &[
-    "cron",
-    "dialect",
-    "every",
-    "at",
-    "after",
-    "timezone",
-    "start",
-    "end",
-    "max_fires",
-    "only",
-    "except",
-    "jitter",
-    "spread",
-    "dst",
-    "overlap",
-    "queue_max",
-    "misfire",
-    "pause_after_failures",
-    "deadline",
-    "finish_within",
-];
 const DST_KEYS: &[&str] = &["gap", "overlap"];
 const MISFIRE_KEYS: &[&str] = &["policy", "window", "max"];
 const WHEN: &str = "cron, every, at and after";
@@ -93,7 +71,8 @@ fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Spec> {
     if Meant::instead_of_table(node, faults) {
         return None;
     }
-    let fields = node.fields(KEYS, &[], faults)?;
+    let known: Vec<&str> = SCHEDULE.iter().map(|(key, _)| *key).collect();
+    let fields = node.fields(&known, &[], faults)?;
     let when = when(node, &fields, faults);
     let timezone = fields.optional("timezone", |node| zone(node, faults));
     let start = fields.optional("start", |node| moment(node, faults));
@@ -116,7 +95,7 @@ fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Spec> {
     let spec = Spec {
         when: when?,
         // Said or not, it is the same schedule.
-        timezone: timezone?.filter(|zone| zone != UTC),
+        timezone: timezone?.map(|(_, text)| text).filter(|zone| zone != UTC),
         start: start?,
         end: end?,
         max_fires: max_fires?,
@@ -222,7 +201,8 @@ fn expression(node: &Node<'_>, dialect: Option<Dialect>, faults: &mut Faults) ->
     }
 }
 
-fn zone(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
+/// A time zone, and how it was written: a slip of the pen is told what it may mean.
+pub(super) fn zone(node: &Node<'_>, faults: &mut Faults) -> Option<(Zone, String)> {
     let Some(text) = node.value().as_str() else {
         node.refuse(
             "a time zone such as \"Europe/Berlin\" or \"+02:00\"",
@@ -231,7 +211,7 @@ fn zone(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
         return None;
     };
     match Zone::new(text) {
-        Ok(_) => Some(text.to_owned()),
+        Ok(zone) => Some((zone, text.to_owned())),
         Err(error) => {
             faults.add(node.path(), chain(&error).to_string());
             None
@@ -313,7 +293,9 @@ fn choice<T: Copy>(node: &Node<'_>, choices: Choices<T>, faults: &mut Faults) ->
             .collect();
         let (last, others) = words.split_last()?;
         let must = format!("{} or {last}", others.join(", "));
-        node.refuse(must, faults);
+        let known = choices.iter().map(|(word, _)| *word);
+        let hint = said.map(|said| suggest::hint(&said.replace([' ', '-'], "_"), known));
+        node.refuse_with(must, &hint.unwrap_or_default(), faults);
     }
     found.map(|(_, choice)| *choice)
 }

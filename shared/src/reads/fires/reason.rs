@@ -16,6 +16,15 @@ const ON_TIME_MS: u64 = 1_000;
 pub enum Reason {
     /// Its time had come, and nothing was in its way.
     Due,
+    /// As [`Reason::Due`], after a pause that held it back.
+    HeldBack {
+        /// Who had paused.
+        by: String,
+        /// What they said.
+        note: String,
+        /// All jobs.
+        all: bool,
+    },
     /// It waited until no run was open.
     Waited {
         /// The run that was open when it came.
@@ -99,15 +108,31 @@ pub enum Reason {
     Over,
     /// It has had as many fires as it may have.
     MaxFires,
-    /// The job was deleted, or has no schedule any more.
+    /// The job was deleted, or, of a schedule, has none any more.
     Deleted,
+    /// The job does not take what was asked for by hand.
+    Unfit {
+        /// Why not.
+        reason: String,
+    },
+    /// Somebody has cancelled it before it was opened.
+    Withdrawn {
+        /// Who.
+        by: String,
+    },
 }
 
 impl Reason {
     pub(super) fn of(decision: &Decision) -> Reason {
         match decision {
             Decision::Adopted | Decision::Confirmed => Reason::Schedule,
-            Decision::Opened { after: None, .. } => Reason::Due,
+            Decision::Opened {
+                after: None, held, ..
+            } => match held {
+                Some(Why::Paused { by, note }) => Reason::held(by, note, false),
+                Some(Why::Frozen { by, note }) => Reason::held(by, note, true),
+                _ => Reason::Due,
+            },
             Decision::Opened {
                 after: Some(after), ..
             } => {
@@ -132,6 +157,14 @@ impl Reason {
                 End::MaxFires => Reason::MaxFires,
                 End::Deleted => Reason::Deleted,
             },
+        }
+    }
+
+    fn held(by: &str, note: &str, all: bool) -> Reason {
+        Reason::HeldBack {
+            by: by.to_owned(),
+            note: note.to_owned(),
+            all,
         }
     }
 
@@ -176,6 +209,11 @@ impl Reason {
             Why::Excluded { calendar } => Reason::Excluded {
                 calendar: calendar.clone(),
             },
+            Why::Deleted => Reason::Deleted,
+            Why::Unfit { reason } => Reason::Unfit {
+                reason: reason.clone(),
+            },
+            Why::Withdrawn { by } => Reason::Withdrawn { by: by.clone() },
         }
     }
 }
@@ -189,6 +227,7 @@ pub(super) fn words(record: &Record, begins: bool, opens_at: Option<UnixMs>) -> 
             at,
             moved_from,
             after,
+            held,
             ..
         } => {
             let mut text = match after {
@@ -196,7 +235,10 @@ pub(super) fn words(record: &Record, begins: bool, opens_at: Option<UnixMs>) -> 
                     format!("run {} was cancelled for it and is over", after.run)
                 }
                 Some(after) => format!("it waited, and run {} is over", after.run),
-                None => due(*at, opens_at, record.at),
+                None => match held {
+                    Some(why) => format!("it was due, and held back, as {}", passed(why)),
+                    None => due(*at, opens_at, record.at),
+                },
             };
             if let Some(from) = moved_from {
                 text.push_str(&format!("; moved from {from}, which clocks leave out"));
@@ -307,5 +349,8 @@ pub fn passed(why: &Why) -> String {
         Why::Paused { by, note } => format!("{by} had paused the job: {note}"),
         Why::Frozen { by, note } => format!("{by} had paused all jobs: {note}"),
         Why::Excluded { calendar } => format!("{calendar} takes it out"),
+        Why::Deleted => "the job was deleted before it could be opened".to_owned(),
+        Why::Unfit { reason } => format!("the job as it is now does not take it: {reason}"),
+        Why::Withdrawn { by } => format!("{by} cancelled it before it was opened"),
     }
 }

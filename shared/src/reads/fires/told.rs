@@ -22,9 +22,9 @@ pub struct Told {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
     /// One word of a closed set: opened, queued, skipped, expired, coalesced, paused, frozen, excluded,
-    /// cancelled_previous, adopted, halted, ended.
+    /// dropped, cancelled_previous, adopted, halted, ended.
     pub decision: &'static str,
-    /// The run that was opened.
+    /// The run that was opened; of one that was asked for by hand, also where it was not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
     /// The civil time that the schedule says, where the clocks left it out.
@@ -77,6 +77,11 @@ impl Told {
             reason: Reason::of(decision),
             spans,
         }
+    }
+
+    /// Whether a run is opened by it.
+    pub fn opens(&self) -> bool {
+        matches!(self.decision, "opened" | "cancelled_previous")
     }
 
     /// Whether it is about a nominal time at or after `from` and at or before `to`.

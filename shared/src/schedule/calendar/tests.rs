@@ -139,7 +139,15 @@ fn each_fault_of_a_calendar_is_told_with_its_key() {
         ),
         (
             json!({ "name": "a", "timezone": "Mars", "dates": ["12-24"] }),
-            "timezone: must be a time zone: a name of the IANA database as \"Europe/Berlin\", \"UTC\", or an offset of up to 14 hours as \"+02:00\", found \"Mars\"",
+            "timezone: time zone \"Mars\" is unknown: write a name of the IANA database as \"Europe/Berlin\", \"UTC\", or an offset of up to 14 hours as \"+02:00\"",
+        ),
+        (
+            json!({ "name": "a", "timezone": "Berlin", "dates": ["12-24"] }),
+            "timezone: time zone \"Berlin\" is unknown: write a name of the IANA database as \"Europe/Berlin\", \"UTC\", or an offset of up to 14 hours as \"+02:00\"; did you mean \"Europe/Berlin\"?",
+        ),
+        (
+            json!({ "name": "a", "timezone": "UTC", "weekdays": "1-5" }),
+            "weekdays: must be a weekday as \"SAT\", or a range of them as \"MON-FRI\", found \"1-5\"",
         ),
         (
             json!({ "name": "a", "timezone": "UTC" }),
@@ -176,6 +184,41 @@ fn each_fault_of_a_calendar_is_told_with_its_key() {
     let hostile = vec!["12-24"; crate::limits::CALENDAR_DATES_MAX + 1];
     let hostile = json!({ "name": "a", "timezone": "UTC", "dates": hostile });
     assert!(Calendar::try_from(hostile).is_err());
+}
+
+#[test]
+fn one_entry_alone_needs_no_list() {
+    let with = |form: fn(&str) -> Value| {
+        read(&json!({
+            "name": "c", "timezone": "UTC", "weekdays": form("MON-FRI"), "dates": form("12-24"), "times": form("09:00-12:00"),
+        }))
+    };
+    assert_eq!(with(|text| json!(text)), with(|text| json!([text])));
+}
+
+#[test]
+fn range_that_seems_backwards_is_told_and_one_over_the_turn_of_the_year_is_not() {
+    let told = |dates: &str| {
+        let calendar = read(&json!({ "name": "c", "timezone": "UTC", "dates": [dates] }));
+        calendar
+            .warnings()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    for usual in [
+        "12-24/12-26",
+        "12-24/01-06",
+        "12-26",
+        "2026-12-24/2026-12-26",
+        "10-01/03-31",
+    ] {
+        assert_eq!(told(usual), [] as [String; 0], "{usual}");
+    }
+    assert_eq!(
+        told("12-26/12-24"),
+        ["dates: 12-26/12-24 goes over the turn of the year, 365 days: did you mean 12-24/12-26?"]
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::super::zone::Zone;
 use super::SpecError;
 use crate::clock::UnixMs;
 use crate::id::CalendarName;
+use crate::suggest;
 
 /// So many of the names in `only` are told.
 const NAMES_TOLD: usize = 3;
@@ -54,6 +55,8 @@ impl Bars {
         let in_only = spec.only.contains(&Days::Calendar(name.clone()));
         Err(SpecError::Calendar {
             key: if in_only { "only" } else { "except" },
+            near: suggest::nearest(name.as_str(), calendars.keys().map(String::as_str))
+                .map(str::to_owned),
             name: name.to_string(),
         })
     }

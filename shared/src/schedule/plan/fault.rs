@@ -15,6 +15,8 @@ pub enum SpecError {
         key: &'static str,
         /// The name that stands there.
         name: String,
+        /// A calendar that is there, and may be meant.
+        near: Option<String>,
     },
     /// No time of it is within `start` and `end`.
     Outside,
@@ -27,12 +29,17 @@ impl SpecError {
     pub fn faults(&self) -> Faults {
         match self {
             SpecError::Keys(faults) => faults.clone(),
-            SpecError::Calendar { key, name } => fault(
-                &format!("schedule.{key}"),
-                format!(
-                    "calendar \"{name}\" is not known: apply it first (`gridloom calendar apply FILE`), or leave it out"
-                ),
-            ),
+            SpecError::Calendar { key, name, near } => {
+                let near = near.as_ref();
+                let hint = near.map(|near| format!("; did you mean \"{near}\"?"));
+                let hint = hint.unwrap_or_default();
+                fault(
+                    &format!("schedule.{key}"),
+                    format!(
+                        "calendar \"{name}\" is not known: apply it first (`gridloom calendar apply FILE`), or leave it out{hint}"
+                    ),
+                )
+            }
             SpecError::Outside => fault(
                 "schedule",
                 "never fires: it has no time from `start` until `end`: change one of them".to_owned(),

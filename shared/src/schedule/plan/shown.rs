@@ -4,6 +4,7 @@ use jiff::civil::DateTime;
 
 use super::Nominal;
 use crate::clock::UnixMs;
+use crate::id::CalendarName;
 use crate::schedule::zone::Zone;
 
 /// A nominal time for people.
@@ -16,14 +17,18 @@ pub struct Wording {
     pub utc: String,
     /// When it opens by the clocks of the zone, where `jitter` or `spread` move that: `06:03:12`.
     pub opens: Option<String>,
-    /// What is to be said of it beyond its time: that it was moved, or is taken out.
+    /// What is to be said of it beyond its time: that it was moved, is taken out, or waits for a calendar.
     pub note: Option<String>,
 }
 
-pub(super) fn of(zone: &Zone, nominal: &Nominal) -> Wording {
+/// `waits_for`: a calendar that is not there, without which nobody knows whether it is taken out.
+pub(super) fn of(zone: &Zone, nominal: &Nominal, waits_for: Option<&CalendarName>) -> Wording {
     let utc = nominal.at.to_the_second();
     let moved = |from: DateTime| format!("moved from {}: clocks leave it out", from.time());
-    let excluded = |name: &String| format!("taken out: {name}");
+    let excluded = |name: &String| match waits_for {
+        Some(calendar) => format!("waits for calendar {calendar}, which is not there"),
+        None => format!("taken out: {name}"),
+    };
     let notes = nominal.moved_from.map(moved).into_iter();
     let notes: Vec<String> = notes
         .chain(nominal.excluded.as_ref().map(excluded))

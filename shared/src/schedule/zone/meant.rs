@@ -19,8 +19,29 @@ pub(super) fn hint(near: &[String]) -> String {
     }
 }
 
+/// What clocks are called for a part of the year, and a place whose clocks are called so: such a word says nothing of the
+/// rest of the year.
+const CLOCKS: &[(&str, &str)] = &[
+    ("CEST", "Europe/Berlin"),
+    ("EEST", "Europe/Athens"),
+    ("WEST", "Europe/Lisbon"),
+    ("BST", "Europe/London"),
+    ("EDT", "America/New_York"),
+    ("CDT", "America/Chicago"),
+    ("MDT", "America/Denver"),
+    ("PST", "America/Los_Angeles"),
+    ("PDT", "America/Los_Angeles"),
+    ("JST", "Asia/Tokyo"),
+    ("AEST", "Australia/Sydney"),
+    ("AEDT", "Australia/Sydney"),
+];
+
 /// What may have been meant by `text`, which is no zone: the nearest first.
 pub(super) fn near(text: &str) -> Vec<String> {
+    let clocks = text.trim().to_ascii_uppercase();
+    if let Some((_, place)) = CLOCKS.iter().find(|(name, _)| *name == clocks) {
+        return vec![(*place).to_owned()];
+    }
     if let Some(offset) = offset_from_utc(text) {
         return vec![offset];
     }
@@ -98,6 +119,8 @@ mod tests {
             ("America/New York", "America/New_York"),
             ("UTC+2", "+02:00"),
             ("gmt-3:30", "-03:30"),
+            ("CEST", "Europe/Berlin"),
+            ("pst", "America/Los_Angeles"),
         ] {
             let near = near(text);
             assert_eq!(
@@ -107,7 +130,7 @@ mod tests {
             );
             assert!(Zone::new(&near[0]).is_ok(), "{near:?}");
         }
-        for text in ["Mars", "PST", "", "UTC+99", "x/y"] {
+        for text in ["Mars", "", "UTC+99", "x/y"] {
             assert_eq!(near(text), [] as [String; 0], "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! Runs of one job that people ask for with an overlap policy: each stands in a key until it is opened or refused for good
-//! ([`crate::schedule`] decides which), and is told where its submitter listens.
+//! ([`crate::schedule`] decides which), and is told where its submitter listens. Who cancels one that is not open yet says so
+//! in its key.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{Nonce, RunId, Term};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::record::Opened;
+use gridloom_shared::limits::ASKED_REASON_MAX;
 use gridloom_shared::reads::fires::reason::passed;
 use gridloom_shared::schedule::BackfillName;
 use gridloom_shared::schedule::record::{Decision, Record, Verdict, Why};
@@ -17,7 +19,8 @@ use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::submission::{Kept, Submission, Unreadable};
 use gridloom_shared::wire;
 
-use super::{Job, SettleError};
+use super::super::super::envoy::Envoy;
+use super::{Defined, Job, SettleError};
 use crate::schedule::Wish;
 use crate::submit;
 
@@ -36,13 +39,44 @@ impl Requests {
         all.find_map(|(kept, _)| (kept.run == *run).then_some(kept))
     }
 
-    fn changed(&mut self) {
+    /// They, or the definition of their job, are others now.
+    pub(super) fn changed(&mut self, defined: &Defined) {
         let wishes = self.all.values().map(|(kept, _)| Wish {
             run: kept.run.clone(),
             overlap: kept.overlap,
+            fault: fault(kept, defined),
         });
         self.wishes = wishes.collect();
     }
+}
+
+/// Why a run cannot be opened, as things stand.
+fn fault(kept: &Kept, defined: &Defined) -> Option<Why> {
+    if let Some(by) = &kept.withdrawn {
+        let by = short(by);
+        return Some(Why::Withdrawn { by });
+    }
+    match defined {
+        Defined::Unseen | Defined::Nonsense => None,
+        Defined::Gone(_) => Some(Why::Deleted),
+        Defined::There(job, ..) => asked_of(job, kept).err().map(|reason| Why::Unfit {
+            reason: short(&reason),
+        }),
+    }
+}
+
+/// What fits into the record of a schedule.
+fn short(text: &str) -> String {
+    text[..text.floor_char_boundary(ASKED_REASON_MAX)].to_owned()
+}
+
+/// What was asked for, and the job with that in it.
+fn asked_of(job: &JobSpec, kept: &Kept) -> Result<(Submission, JobSpec), String> {
+    let submission = Submission::parse(&kept.body, kept.content_type.as_deref());
+    let submission = submission.map_err(|error| chain(&error).to_string())?;
+    let job = submission.applied_to(job);
+    let job = job.map_err(|error| chain(&error).to_string())?;
+    Ok((submission, job))
 }
 
 impl Job {
@@ -58,7 +92,7 @@ impl Job {
             }
             None => all.retain(|_, (kept, _)| kept.run != *run),
         }
-        self.requests.changed();
+        self.requests.changed(&self.defined);
     }
 
     /// Whether a run was asked for by hand, and nobody knows any more with what: it was carried out, and an earlier leader
@@ -86,12 +120,10 @@ impl Job {
                 term,
             });
         };
-        let submission = Submission::parse(&kept.body, kept.content_type.as_deref());
-        let submission = submission.map_err(|error| chain(&error).to_string())?;
-        let job = submission.applied_to(job);
+        let (submission, job) = asked_of(job, kept)?;
         Ok(Opened {
             nonce,
-            job: job.map_err(|error| chain(&error).to_string())?,
+            job,
             scheduled_at: kept.at,
             content: submission.content(),
             term,
@@ -134,10 +166,11 @@ impl Job {
     }
 
     /// Has what was refused on record and told, and forgets it and what is open.
-    pub(super) async fn settle_asked(&mut self, broker: &Broker) -> Result<(), SettleError> {
+    pub(super) async fn settle_asked(&mut self, envoy: &Envoy) -> Result<(), SettleError> {
         if self.requests.all.is_empty() {
             return Ok(());
         }
+        let broker = &envoy.broker;
         let asked = self
             .fires
             .state()
@@ -156,27 +189,38 @@ impl Job {
             stored.await?;
             let told = (Outcome::Refused, Some(reason), None);
             self.tell_asked(broker, &run, told).await;
-            self.forget_asked(broker, &run).await?;
+            self.forget_asked(envoy, &run).await?;
         }
         let all = self.requests.all.values();
         let open = all.filter(|(kept, _)| self.runs.knows(&kept.run));
         let open: Vec<RunId> = open.map(|(kept, _)| kept.run.clone()).collect();
         for run in open {
-            self.forget_asked(broker, &run).await?;
+            self.forget_asked(envoy, &run).await?;
         }
         Ok(())
     }
 
-    async fn forget_asked(&mut self, broker: &Broker, run: &RunId) -> Result<(), SettleError> {
+    /// Somebody may have cancelled it while it was opened: then it ends.
+    async fn forget_asked(&mut self, envoy: &Envoy, run: &RunId) -> Result<(), SettleError> {
+        let broker = &envoy.broker;
         let mut all = self.requests.all.iter();
         let found = all.find(|(_, (kept, _))| kept.run == *run);
-        let Some((sequence, revision)) = found.map(|(sequence, (_, at))| (*sequence, *at)) else {
+        let Some((sequence, known)) = found.map(|(sequence, (_, at))| (*sequence, *at)) else {
             return Ok(());
         };
         let key = broker.subjects().asked_key(run);
+        let place = broker.state().place_of(&key).await?;
+        let there = place.value().map(|value| wire::decode::<Kept>(value));
+        let there = there.and_then(Result::ok);
+        let there = there.filter(|kept| kept.sequence == sequence);
+        let revision = there.as_ref().map_or(known, |_| place.revision());
+        let withdrawn = there.is_some_and(|kept| kept.withdrawn.is_some());
+        if withdrawn && self.runs.open.contains(run) {
+            self.end_runs(envoy, vec![run.clone()]).await?;
+        }
         broker.state().forget_below(&key, revision + 1).await?;
         self.requests.all.remove(&sequence);
-        self.requests.changed();
+        self.requests.changed(&self.defined);
         Ok(())
     }
 }

@@ -4,15 +4,12 @@
 use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{RunId, Term};
-use gridloom_shared::schedule::pause::Pause;
+use gridloom_shared::schedule::pause::{ITSELF, Pause};
 
 use super::super::super::envoy::Envoy;
 use super::super::halt;
 use super::{Job, SettleError};
 use crate::schedule::Halt;
-
-/// By whom a schedule is paused that pauses itself.
-const ITSELF: &str = "schedule";
 
 impl Job {
     /// What holds its fires back: a freeze of all, and what stands under the key of its own pause at a revision.

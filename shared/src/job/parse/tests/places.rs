@@ -35,6 +35,9 @@ fn key_in_the_wrong_place_is_told_where_it_stands() {
         let hint = format!("{key}: is a key of [schedule]: schedule = {{ ");
         assert!(told.starts_with(&hint), "{told}");
     }
+    // Twice the same is told once.
+    let unknown = faults("name = \"a\"\nhandler = \"noop\"\nzzz = 1");
+    assert_eq!(unknown[0].matches("noop").count(), 1, "{unknown:?}");
     // A slip of the pen stays one.
     let slip = faults("name = \"a\"\nhandler = \"noop\"\n[grid]\nslicse = 4");
     assert_eq!(
@@ -45,8 +48,10 @@ fn key_in_the_wrong_place_is_told_where_it_stands() {
 
 #[test]
 fn every_place_that_is_told_is_one() {
-    for (key, table, form) in PLACES {
-        let file = match *table {
+    let schedule = keys::SCHEDULE.iter();
+    let schedule = schedule.map(|(key, form)| (*key, "schedule", *form));
+    for (key, table, form) in keys::PLACES.iter().copied().chain(schedule) {
+        let file = match table {
             "" => format!("{form}\nname = \"b\"\nhandler = \"sql\"\nqueue = \"q\""),
             table if form.starts_with('[') => {
                 let (_, line) = form.split_once("below it ").unwrap();
@@ -64,4 +69,18 @@ fn every_place_that_is_told_is_one() {
             "{key}: {told}"
         );
     }
+}
+
+#[test]
+fn each_key_of_a_schedule_is_told_its_place_at_the_top_and_is_written_as_it_says() {
+    for (key, form) in keys::SCHEDULE {
+        let told = faults(&format!("name = \"a\"\nhandler = \"noop\"\n{key} = 1"));
+        assert_eq!(told, [format!("{key}: is a key of [schedule]: {form}")]);
+        let file = format!("name = \"a\"\nhandler = \"noop\"\n{form}");
+        assert!(form.contains(&format!("{key} = ")), "{form}");
+        parse(&file, Format::Toml).expect(form);
+    }
+    // In a table that may have meant another one of that name.
+    let told = faults("name = \"a\"\nhandler = \"noop\"\n[retry]\njitter = 0.5");
+    assert!(told[0].contains("no known key"), "{told:?}");
 }

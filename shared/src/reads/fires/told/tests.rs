@@ -39,6 +39,7 @@ fn opened(decided: UnixMs, after: Option<Behind>) -> Told {
         run: run(SIX),
         moved_from: None,
         after,
+        held: None,
     };
     told(decided, decision)
 }
@@ -63,6 +64,7 @@ fn what_a_schedule_delays_is_told_apart_from_what_is_late() {
         run: run(SIX),
         moved_from: None,
         after: None,
+        held: None,
     };
     let record = record(UnixMs(SIX.0 + 3 * SECOND), decision);
     let told = Told::of(&record, false, None);
@@ -114,6 +116,43 @@ fn programs_get_each_reason_in_fields() {
         assert_eq!(
             (&document["term"], &document["count"]),
             (&json!(4), &json!(1))
+        );
+    }
+}
+
+#[test]
+fn fire_that_a_pause_held_back_is_not_told_as_late() {
+    let (by, note) = ("ada".to_owned(), "moved".to_owned());
+    for (why, all) in [
+        (
+            Why::Paused {
+                by: by.clone(),
+                note: note.clone(),
+            },
+            false,
+        ),
+        (Why::Frozen { by, note }, true),
+    ] {
+        let decision = Decision::Opened {
+            at: SIX,
+            run: run(SIX),
+            moved_from: None,
+            after: None,
+            held: Some(why),
+        };
+        let record = record(UnixMs(SIX.0 + 3_600 * SECOND), decision);
+        let told = Told::of(&record, false, None);
+        assert!(
+            told.why
+                .starts_with("it was due, and held back, as ada had paused"),
+            "{}",
+            told.why
+        );
+        assert!(!told.why.contains("late"), "{}", told.why);
+        let reason = serde_json::to_value(&told.reason).unwrap();
+        assert_eq!(
+            (&reason["kind"], &reason["all"]),
+            (&"held_back".into(), &all.into())
         );
     }
 }

@@ -53,6 +53,7 @@ fn a_schedule_whose_calendar_is_not_there_fires_nowhere_and_says_why() {
     let missing = SpecError::Calendar {
         key: "except",
         name: "office".to_owned(),
+        near: None,
     };
     assert_eq!(refused, Err(missing));
     assert_eq!(plan.waits_for().map(CalendarName::as_str), Some("office"));
@@ -82,7 +83,8 @@ fn a_calendar_that_is_not_there_is_told_with_its_key() {
         error,
         SpecError::Calendar {
             key: "except",
-            name
+            name,
+            near: None,
         }
     );
     assert_eq!(
