@@ -210,8 +210,13 @@ async fn shard_that_is_not_there_is_refused_with_what_to_say_instead() -> anyhow
             let said = stage
                 .cli(&["show", run.as_str(), "--shard", shard, "--json"], SOON)
                 .await?;
-            assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{said:?}");
-            assert!(said.stderr.contains(part), "{said:?}");
+            let told = said.json()?;
+            assert_eq!((said.code, &told["code"]), (2, &json!(2)), "{said:?}");
+            let error = told["error"].as_str().unwrap_or_default();
+            assert!(
+                said.stderr.contains(part) && error.contains(part),
+                "{said:?}"
+            );
         }
         let said = stage
             .cli(&["show", "plain_s_1", "--shard", "0/0"], SOON)
