@@ -181,13 +181,23 @@ impl Fires {
         let goes_on = follows && self.busy(state, world).is_some();
         let soon = world.now + CONFIRMED_WITHIN;
         let comes = self.wake(world).is_some_and(|wake| wake < soon);
-        (known && !goes_on && !comes).then(|| (Decision::Confirmed, state.clone()))
+        let known = known && !comes || follows && ended_unseen(state, world);
+        (known && !goes_on).then(|| (Decision::Confirmed, state.clone()))
     }
 
     /// `plan` is what the schedule means from now on: a calendar that it names is another.
     pub fn replan(&mut self, plan: Option<Plan>) {
         self.plan = plan;
         self.look_ahead();
+    }
+
+    /// Whether what its schedule means is known, if it has one.
+    pub fn is_followed(&self) -> bool {
+        let has_one = self
+            .state
+            .as_ref()
+            .is_some_and(|state| state.spec.is_some());
+        self.plan.is_some() || !has_one
     }
 
     /// A calendar that the schedule waits for.
@@ -280,6 +290,13 @@ impl Fires {
 /// Whether nothing of the schedule opens for now.
 fn is_halted(state: &State, world: &World) -> bool {
     world.halted().is_some() || failures::pending(state, world).is_some()
+}
+
+/// Whether a run has ended later than any of which the record tells or leads a new leader to the end: one by hand.
+fn ended_unseen(state: &State, world: &World) -> bool {
+    let named = state.unopened.iter();
+    let found = named.filter_map(|fire| world.runs.over.get(&fire.run)?.at);
+    world.runs.last_end > found.max().max(state.last_end)
 }
 
 /// Fires whose run is decided, and is not known to have been opened.

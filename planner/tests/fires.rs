@@ -13,9 +13,11 @@
 //! | `cancel N` | somebody cancels the one of that number before it is open |
 //! | `unfit N`, `fit N` | whether the job takes what was asked for |
 //! | `delete job` | as `delete`, and nothing by hand can be opened any more |
+//! | `again NUMBER` | the run by hand that was asked for as the NUMBER-th comes in once more, behind its answer |
 //! | `pause`, `freeze`, `resume [POLICY]`, `thaw` | of the job, of all jobs |
 //! | `openings fail`, `openings work` | whether the leader gets to open runs, and to write a pause of its own |
 //! | `leader away`, `leader back` | whether there is one; who is back knows the ledger alone |
+//! | `forgotten` | nobody knows any more when runs ended but of those that the last record names |
 //! | `deposed` | the leader that was sent away last goes on with what it had read |
 //! | `wakes` | when the leader looks again by itself |
 //! | `calendar`, then lines of a calendar | the calendar `office` says this from now on; `calendar gone`: it is deleted |
@@ -110,11 +112,14 @@ scripts! {
     planner_away_for_an_hour
     zones_changed;
     one:
+    after_a_run_by_hand
     after_the_last_run
     asked_for_and_dropped
     asked_for_by_hand
     asked_for_of_a_job_without_a_schedule
+    asked_for_twice
     applied_with_a_clock_that_was_ahead
+    applied_with_an_end_that_is_past
     at_times
     calendar_after_the_last_run
     calendar_changes

@@ -11,11 +11,12 @@
 //! A pause holds none of it back, as it is by hand. Of a fire and a run by hand that both wait, the earlier one is next.
 //! What somebody cancelled before it was opened, or whose job was deleted, is refused at once; what the job as it is now
 //! does not take, when its turn comes: until then the job may be another again.
-//! What was asked for stays where it stands until it was carried out or refused for good: so nobody is told twice.
+//! What was asked for stays where it stands until it was carried out or refused for good: so nobody is told twice. What comes in
+//! again after that, from the same place in the submit stream, is known by that place and has no other answer.
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
-use gridloom_shared::limits::ASKED_KEPT_MAX;
+use gridloom_shared::limits::{ANSWERED_KEPT_MAX, ASKED_KEPT_MAX};
 use gridloom_shared::schedule::ByHand;
 use gridloom_shared::schedule::record::{
     Behind, Decision, Petition, State, Unopened, Verdict, Why,
@@ -36,7 +37,7 @@ pub(super) fn blank(world: &World) -> State {
 /// The answer to the first wish that has none.
 pub(super) fn answer(fires: &Fires, state: &State, world: &World) -> Option<Step> {
     let mut wishes = world.wishes.iter();
-    let wish = wishes.find(|wish| !is_answered(state, world, &wish.run))?;
+    let wish = wishes.find(|wish| !is_answered(state, world, wish))?;
     if let Some(why) = &wish.fault {
         return Some(refuse(state, wish, why.clone()));
     }
@@ -44,7 +45,8 @@ pub(super) fn answer(fires: &Fires, state: &State, world: &World) -> Option<Step
         .busy(state, world)
         .filter(|_| wish.overlap != ByHand::Allow)
     else {
-        return Some(open(state, wish.run.clone(), world.now, None));
+        let of = (&wish.run, wish.sequence);
+        return Some(open(state, of, world.now, None));
     };
     let cancelled = wish.overlap == ByHand::CancelRunning;
     let step = match wish.overlap {
@@ -84,10 +86,10 @@ pub(super) fn freed(fires: &Fires, state: &State, world: &World, halted: bool) -
         let place = state.asked.iter().position(|asked| asked == first)?;
         return Some(give_up(state, place, why.clone()));
     }
-    let (run, behind) = (first.run.clone(), first.behind.clone());
+    let of = (&first.run, first.sequence);
     let mut after = state.clone();
-    after.asked.retain(|asked| asked.run != run);
-    Some(open(&after, run, world.now, Some(behind)))
+    after.asked.retain(|asked| asked.run != first.run);
+    Some(open(&after, of, world.now, Some(first.behind.clone())))
 }
 
 /// Refuses the first run by hand that waits and that nothing can help any more.
@@ -114,7 +116,12 @@ fn waiting(state: &State) -> impl Iterator<Item = &Petition> {
     state.asked.iter().filter(|asked| asked.refused.is_none())
 }
 
-fn is_answered(state: &State, world: &World, run: &RunId) -> bool {
+/// Whether a wish has its answer, or waits for it.
+fn is_answered(state: &State, world: &World, wish: &Wish) -> bool {
+    let run = &wish.run;
+    if state.answered.contains(&wish.sequence) {
+        return true;
+    }
     let mut asked = state.asked.iter().map(|asked| &asked.run);
     let mut opened = state.unopened.iter().map(|fire| &fire.run);
     asked.any(|asked| asked == run) || opened.any(|opened| opened == run) || world.runs.knows(run)
@@ -128,8 +135,21 @@ fn replaced(state: &State) -> Option<usize> {
     state.asked.iter().position(gives_way)
 }
 
-fn open(state: &State, run: RunId, now: UnixMs, after: Option<Behind>) -> Step {
-    let mut state = state.clone();
+/// Remembers that what stood at a place in the submit stream has its answer.
+fn answered(state: &mut State, sequence: u64) {
+    // One that waited when no places were on record yet.
+    if sequence == 0 {
+        return;
+    }
+    state.answered.push(sequence);
+    if state.answered.len() > ANSWERED_KEPT_MAX {
+        state.answered.remove(0);
+    }
+}
+
+fn open(state: &State, (run, sequence): (&RunId, u64), now: UnixMs, after: Option<Behind>) -> Step {
+    let (mut state, run) = (state.clone(), run.clone());
+    answered(&mut state, sequence);
     state.unopened.push(Unopened {
         at: now,
         run: run.clone(),
@@ -142,6 +162,7 @@ fn wait(state: &State, wish: &Wish, behind: Behind, now: UnixMs) -> Step {
     let mut state = state.clone();
     state.asked.push(Petition {
         run: wish.run.clone(),
+        sequence: wish.sequence,
         overlap: wish.overlap,
         since: now,
         behind: behind.clone(),
@@ -153,8 +174,10 @@ fn wait(state: &State, wish: &Wish, behind: Behind, now: UnixMs) -> Step {
 
 fn refuse(state: &State, wish: &Wish, why: Why) -> Step {
     let mut state = state.clone();
+    answered(&mut state, wish.sequence);
     state.asked.push(Petition {
         run: wish.run.clone(),
+        sequence: wish.sequence,
         overlap: wish.overlap,
         since: UnixMs::default(),
         behind: Behind {
@@ -172,6 +195,8 @@ fn give_up(state: &State, place: usize, why: Why) -> Step {
     let mut state = state.clone();
     let asked = &mut state.asked[place];
     asked.refused = Some(why.clone());
-    let (run, answer) = (asked.run.clone(), Verdict::Refused { why });
+    let (run, sequence) = (asked.run.clone(), asked.sequence);
+    answered(&mut state, sequence);
+    let answer = Verdict::Refused { why };
     (Decision::Asked { run, answer }, state)
 }

@@ -18,6 +18,11 @@ impl Fires {
             runs: runs(self, world),
         }
     }
+
+    /// When the next fire opens that has not come. None while nobody has said when a pause ends, and of a job that has none.
+    pub fn next_opening(&self, world: &World) -> Option<UnixMs> {
+        next(self, world).map(|(opens_at, _)| opens_at)
+    }
 }
 
 /// The next fire. None while nobody has said when a pause ends, and of a job that has none to come.
@@ -33,6 +38,18 @@ fn fire(fires: &Fires, world: &World) -> Option<Need> {
             waits: true,
         });
     }
+    let (due, scheduled_at) = next(fires, world)?;
+    Some(Need {
+        scheduled_at,
+        due,
+        waits: false,
+    })
+}
+
+/// The next fire that has not come: when it opens, and its nominal time.
+fn next(fires: &Fires, world: &World) -> Option<(UnixMs, UnixMs)> {
+    let state = fires.state()?;
+    world.definition.spec?;
     let carried = state
         .carried
         .iter()
@@ -43,11 +60,7 @@ fn fire(fires: &Fires, world: &World) -> Option<Need> {
     });
     let next = next.map(|next| (next.opens_at, next.at));
     let (opens_at, scheduled_at) = carried.chain(next).min()?;
-    Some(Need {
-        scheduled_at,
-        due: held_until(opens_at, world)?,
-        waits: false,
-    })
+    Some((held_until(opens_at, world)?, scheduled_at))
 }
 
 /// When a fire is to open that pauses may hold back, also one that the clock has not quite come to. `None`: nobody has said.

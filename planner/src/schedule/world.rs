@@ -32,6 +32,8 @@ pub struct World<'a> {
 pub struct Wish {
     /// The run.
     pub run: RunId,
+    /// Its place in the submit stream.
+    pub sequence: u64,
     /// What becomes of it while another is open.
     pub overlap: ByHand,
     /// Why it cannot be opened, as things stand.

@@ -35,6 +35,8 @@ enum Event {
     Asks(usize),
     /// Somebody cancels one that was asked for, or it can be opened no more for another reason.
     Spoils(usize, usize),
+    /// One that was asked for lately comes in once more, behind its answer.
+    AsksAgain(usize),
     Halts(bool),
     Resumes(bool, Option<MisfirePolicy>),
     Openings(bool),
@@ -103,6 +105,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::ByHand),
         3 => (0_usize..4).prop_map(Event::Asks),
         1 => (0_usize..8, 0_usize..3).prop_map(|(which, why)| Event::Spoils(which, why)),
+        2 => (0_usize..4).prop_map(Event::AsksAgain),
         1 => any::<bool>().prop_map(Event::Halts),
         2 => (any::<bool>(), policy).prop_map(|(frozen, missed)| Event::Resumes(frozen, missed)),
         1 => any::<bool>().prop_map(Event::Openings),
@@ -127,7 +130,7 @@ struct Story {
     place: Place,
     leaders: [Leader; 2],
     term: u64,
-    asked: u64,
+    asked: Vec<Wish>,
     /// The first record that goes against what the calendar said then.
     misjudged: Option<String>,
 }
@@ -142,7 +145,7 @@ impl Story {
             place,
             leaders,
             term,
-            asked: 0,
+            asked: Vec::new(),
             misjudged: None,
         }
     }
@@ -189,14 +192,8 @@ impl Story {
                 let run = RunId::from_submission(&place.job, place.now.0);
                 place.runs.open.insert(run);
             }
-            Event::Asks(policy) => {
-                self.asked += 1;
-                place.wishes.push(Wish {
-                    run: RunId::from_request(&place.job, &self.asked.to_string()),
-                    overlap: ByHand::ALL[*policy].1,
-                    fault: None,
-                });
-            }
+            Event::Asks(policy) => self.ask(ByHand::ALL[*policy].1),
+            Event::AsksAgain(before) => self.ask_again(*before),
             Event::Spoils(which, why) => spoil(&mut place.wishes, *which, *why),
             Event::Halts(frozen) => place.halt(Halt {
                 frozen: *frozen,
@@ -227,6 +224,28 @@ impl Story {
             }
             Event::Says(index) => place.say(index.map(calendar)),
             Event::Hears(one) => self.leaders[*one].hear(place),
+        }
+    }
+
+    fn ask(&mut self, overlap: ByHand) {
+        let sequence = 1 + self.asked.len() as u64;
+        let wish = Wish {
+            run: RunId::from_request(&self.place.job, &sequence.to_string()),
+            sequence,
+            overlap,
+            fault: None,
+        };
+        self.asked.push(wish.clone());
+        self.place.wishes.push(wish);
+    }
+
+    fn ask_again(&mut self, before: usize) {
+        let Story { asked, place, .. } = self;
+        let Some(wish) = asked.iter().rev().nth(before) else {
+            return;
+        };
+        if place.wishes.iter().all(|there| there.run != wish.run) {
+            place.wishes.push(wish.clone());
         }
     }
 

@@ -84,7 +84,10 @@ impl Script {
                 self.place.runs.open.insert(run);
                 self.settle();
             }
-            [word @ ("ask" | "cancel" | "unfit" | "fit"), which] => self.by_hand(word, which)?,
+            [
+                word @ ("ask" | "again" | "cancel" | "unfit" | "fit"),
+                which,
+            ] => self.by_hand(word, which)?,
             ["delete", "job"] => {
                 for wish in &mut self.place.wishes {
                     wish.fault = Some(Why::Deleted);
@@ -106,6 +109,7 @@ impl Script {
                 self.leader = Some(self.place.leader(self.term));
                 self.settle();
             }
+            ["forgotten"] => self.place.forget_ends(),
             ["deposed"] => {
                 let mut leader = self.deposed.clone().ok_or("no leader was sent away")?;
                 let did = leader.settle(&mut self.place);
@@ -128,6 +132,18 @@ impl Script {
         Ok(())
     }
 
+    /// What stands at this place in the submit stream.
+    fn ask(&mut self, sequence: u64, overlap: &str) -> Result<(), String> {
+        self.place.wishes.push(Wish {
+            run: RunId::from_submission(&self.place.job, sequence),
+            sequence,
+            overlap: ByHand::of(overlap).ok_or("no such policy")?,
+            fault: None,
+        });
+        self.settle();
+        Ok(())
+    }
+
     fn define(&mut self, spec: Option<Spec>) {
         self.place.spec = spec;
         self.place.since = self.place.now;
@@ -141,17 +157,11 @@ impl Script {
             "cancel" => self.spoil(which, Some(Why::Withdrawn { by })),
             "unfit" => self.spoil(which, Some(Why::Unfit { reason })),
             "fit" => self.spoil(which, None),
+            // What was asked for comes in once more, behind its answer.
+            "again" => self.ask(which.parse().map_err(|_| "which one?")?, "skip"),
             _ => {
                 self.asked += 1;
-                let run = RunId::from_submission(&self.place.job, self.asked);
-                let overlap = ByHand::of(which).ok_or("no such policy")?;
-                self.place.wishes.push(Wish {
-                    run,
-                    overlap,
-                    fault: None,
-                });
-                self.settle();
-                Ok(())
+                self.ask(self.asked, which)
             }
         }
     }

@@ -132,6 +132,14 @@ impl Place {
         }
     }
 
+    /// What a new leader finds of ends: those of runs that the last record names.
+    pub(crate) fn forget_ends(&mut self) {
+        let named = self.ledger.last().map(|record| &record.state.unopened);
+        let ends = named.into_iter().flatten();
+        let ends = ends.filter_map(|fire| self.runs.over.get(&fire.run)?.at);
+        self.runs.last_end = ends.max();
+    }
+
     /// Writes a pause of the job, or of all.
     pub(crate) fn halt(&mut self, halt: Halt) {
         self.pause_revision += u64::from(!halt.frozen);
@@ -242,7 +250,12 @@ impl Leader {
         let stands = |run: &&RunId| wishes.iter().any(|wish| wish.run == **run);
         let told = refused.iter().filter(stands).cloned();
         let did = told.map(Did::Declined).collect();
-        wishes.retain(|wish| !runs.knows(&wish.run) && !refused.contains(&wish.run));
+        let again = |wish: &Wish| {
+            let coming = |state: &State| state.unopened.iter().any(|fire| fire.run == wish.run);
+            state.is_some_and(|state| state.answered.contains(&wish.sequence) && !coming(state))
+        };
+        wishes
+            .retain(|wish| !runs.knows(&wish.run) && !refused.contains(&wish.run) && !again(wish));
         did
     }
 

@@ -8,6 +8,8 @@ use super::{ENVELOPE_MAX, KEY_MORE, NAME_MAX, RECORD_MIN, RUN_ID_MAX};
 pub const CRON_BYTES_MAX: usize = 1_024;
 /// Most cron expressions of one schedule. Each is asked for every fire.
 pub const CRON_LIST_MAX: usize = 64;
+/// Largest schedule, in bytes of JSON: it stands in each record of the job's fires, beside those that wait.
+pub const SCHEDULE_BYTES_MAX: usize = 32 * 1_024;
 /// Shortest cadence of a schedule: each fire is a run with a ledger of its own.
 pub const EVERY_MIN: Duration = Duration::from_secs(1);
 /// Longest cadence: ten years, beyond which a unit was mistaken.
@@ -59,6 +61,9 @@ pub const FAILURES_NAMED_MAX: usize = 5;
 pub const ASKED_KEPT_MAX: usize = 16;
 /// Longest reason for which a run by hand is dropped, in bytes: the record of its schedule names it until it was told.
 pub const ASKED_REASON_MAX: usize = 256;
+/// So many runs by hand that have their answer are known by their places in the submit stream: more than come in again
+/// where a message is delivered twice.
+pub const ANSWERED_KEPT_MAX: usize = 32;
 /// Longest name of a backfill, in bytes: the id of each of its runs has it.
 pub const BACKFILL_NAME_MAX: usize = 16;
 /// Most nominal times of one backfill: each is a run with a ledger of its own.
@@ -84,8 +89,12 @@ pub const OVERDUE_GRACE: Duration = Duration::from_secs(5);
 /// Largest alarm, its headers included.
 pub const ALARM_BYTES_MAX: usize = 4_096;
 
+/// Largest record of a schedule: beside a schedule of many expressions fewer fires wait.
+pub const FIRES_RECORD_MAX: usize = RECORD_MIN;
+/// So many fires may wait beside the largest schedule.
+pub const FIRES_KEPT_SURELY: usize = 32;
 /// Bytes of a fire that waits, in the record of its schedule.
-const FIRE_BYTES: usize = RUN_ID_MAX + 104;
+pub const FIRE_BYTES: usize = RUN_ID_MAX + 104;
 /// Bytes of a run by hand that waits, likewise.
 const ASKED_BYTES: usize = 2 * RUN_ID_MAX + 128 + ASKED_REASON_MAX;
 /// Bytes of a date or range of a calendar.

@@ -250,6 +250,10 @@ pub struct State {
     /// Runs that people asked for: such that wait, in order, and such that are refused and were not told yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<Petition>,
+    /// The places in the submit stream of the newest runs by hand that have their answer: what comes in again from there is
+    /// no other wish.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered: Vec<u64>,
 }
 
 /// A run that somebody asked for, and that is not opened.
@@ -257,6 +261,9 @@ pub struct State {
 pub struct Petition {
     /// The run.
     pub run: RunId,
+    /// Its place in the submit stream; 0: not on record.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sequence: u64,
     /// Its overlap policy.
     pub overlap: ByHand,
     /// Since when it waits.
@@ -266,6 +273,10 @@ pub struct Petition {
     /// Why it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Why>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Runs of a schedule that failed in a row.
@@ -350,6 +361,7 @@ impl State {
             failures: Failures::default(),
             pausing: None,
             asked: Vec::new(),
+            answered: Vec::new(),
         }
     }
 

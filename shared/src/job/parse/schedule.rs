@@ -10,7 +10,7 @@ use super::node::{Fields, Node};
 use crate::id::CalendarName;
 use crate::limits::{
     AT_LIST_MAX, CRON_LIST_MAX, DAYS_LIST_MAX, EVERY_MAX, EVERY_MIN, FIRES_KEPT_MAX, MAX_FIRES_MAX,
-    PAUSE_AFTER_MAX, SPREAD_MAX, TIMEOUT_MAX, WINDOW_MAX, WINDOW_MIN,
+    PAUSE_AFTER_MAX, SCHEDULE_BYTES_MAX, SPREAD_MAX, TIMEOUT_MAX, WINDOW_MAX, WINDOW_MIN,
 };
 use crate::schedule::spec::{
     Choices, DIALECTS, Days, FIRES_DEFAULT, GAPS, Misfire, MisfirePolicy, OVERLAPS, OverlapPolicy,
@@ -46,6 +46,13 @@ const MISFIRE_POLICIES: Choices<MisfirePolicy> = &[
 /// Every fault at once, and that it never fires; paths begin with `schedule`.
 pub fn schedule(value: &Value) -> Result<Spec, Faults> {
     let spec = keys(value)?;
+    let bytes = Value::from(spec.clone()).to_string().len();
+    if bytes > SCHEDULE_BYTES_MAX {
+        let text = format!(
+            "has {bytes} bytes as JSON: at most {SCHEDULE_BYTES_MAX}, as it stands in each record of the job's fires"
+        );
+        return Err(Faults::one("schedule", text));
+    }
     match Plan::without_calendars(&spec) {
         Ok(_) => Ok(spec),
         Err(error) => Err(error.faults()),

@@ -14,7 +14,7 @@ use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::limits::ASKED_REASON_MAX;
 use gridloom_shared::reads::fires::reason::passed;
 use gridloom_shared::schedule::BackfillName;
-use gridloom_shared::schedule::record::{Decision, Record, Verdict, Why};
+use gridloom_shared::schedule::record::{Decision, Record, State, Verdict, Why};
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::submission::{Kept, Submission, Unreadable};
 use gridloom_shared::wire;
@@ -43,6 +43,7 @@ impl Requests {
     pub(super) fn changed(&mut self, defined: &Defined) {
         let wishes = self.all.values().map(|(kept, _)| Wish {
             run: kept.run.clone(),
+            sequence: kept.sequence,
             overlap: kept.overlap,
             fault: fault(kept, defined),
         });
@@ -192,12 +193,22 @@ impl Job {
             self.forget_asked(envoy, &run).await?;
         }
         let all = self.requests.all.values();
-        let open = all.filter(|(kept, _)| self.runs.knows(&kept.run));
-        let open: Vec<RunId> = open.map(|(kept, _)| kept.run.clone()).collect();
-        for run in open {
+        let over = all.filter(|(kept, _)| self.is_over_and_done(kept));
+        let over: Vec<RunId> = over.map(|(kept, _)| kept.run.clone()).collect();
+        for run in over {
             self.forget_asked(envoy, &run).await?;
         }
         Ok(())
+    }
+
+    /// Whether what was asked for is open, or has come in again behind its answer.
+    fn is_over_and_done(&self, kept: &Kept) -> bool {
+        let is_open = self.runs.knows(&kept.run);
+        is_open
+            || self
+                .fires
+                .state()
+                .is_some_and(|state| is_again(state, kept))
     }
 
     /// Somebody may have cancelled it while it was opened: then it ends.
@@ -223,4 +234,12 @@ impl Job {
         self.requests.changed(&self.defined);
         Ok(())
     }
+}
+
+/// Whether it has had its answer, and nothing is left to be done of that.
+fn is_again(state: &State, kept: &Kept) -> bool {
+    let mut asked = state.asked.iter().map(|asked| &asked.run);
+    let mut coming = state.unopened.iter().map(|fire| &fire.run);
+    let is_left = asked.any(|run| *run == kept.run) || coming.any(|run| *run == kept.run);
+    !is_left && state.answered.contains(&kept.sequence)
 }

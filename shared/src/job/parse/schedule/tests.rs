@@ -154,6 +154,24 @@ fn what_is_bounded_holds_its_bound_and_not_one_more() {
     }
 }
 
+#[test]
+fn schedule_is_no_larger_than_a_record_of_its_fires_bears() {
+    let of = |expressions: usize| {
+        let long: Vec<String> = (0..60).map(|minute| minute.to_string()).collect();
+        let one = format!("{} 2 * * *", long.join(","));
+        schedule(&json!({ "cron": vec![one; expressions] }))
+    };
+    assert!(of(64).is_ok(), "each of the minutes, in each of them");
+    let years: Vec<String> = (2026..2090).map(|year| year.to_string()).collect();
+    let seconds: Vec<String> = (0..60).map(|second| second.to_string()).collect();
+    let one = format!("{0} {0} 2 1 * ? {1}", seconds.join(","), years.join(","));
+    let large = json!({ "cron": vec![one; 64] });
+    let faults = schedule(&large).expect_err("too large");
+    assert_eq!(faults.0[0].path, "schedule");
+    // One that stands there already is read.
+    assert!(Spec::try_from(large).is_ok());
+}
+
 /// Ten milliseconds. A build without optimisation takes some ten times as long, beside others on a busy machine more.
 const IN_MOMENTS_MS: u128 = if cfg!(debug_assertions) { 1_000 } else { 10 };
 
