@@ -26,6 +26,8 @@ mod blocks;
 mod by_hand;
 #[path = "scenarios/calendars.rs"]
 mod calendars;
+#[path = "scenarios/changes.rs"]
+mod changes;
 #[path = "scenarios/clock.rs"]
 mod clock;
 #[path = "scenarios/cluster.rs"]
@@ -100,6 +102,8 @@ mod shown;
 mod small;
 #[path = "scenarios/submissions.rs"]
 mod submissions;
+#[path = "scenarios/takeover.rs"]
+mod takeover;
 #[path = "scenarios/told.rs"]
 mod told;
 #[path = "scenarios/unknown.rs"]

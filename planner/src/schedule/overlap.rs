@@ -252,8 +252,10 @@ mod tests {
                 runs: &runs,
                 wishes: &[],
             };
+            let at = UnixMs(state.cursor.0 + number);
             let fire = Fire {
-                at: UnixMs(state.cursor.0 + number),
+                at,
+                opens_at: at,
                 moved_from: Some("2026-03-29T02:30:00".to_owned()),
                 carried: false,
             };

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use gridloom_shared::alarm::{Alarm, Watched};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
-use gridloom_shared::broker::log::{AppendError, ReadError, Record};
+use gridloom_shared::broker::log::{AppendError, FollowError, ReadError, Record, Start};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::JobName;
@@ -38,17 +38,30 @@ pub(super) struct Watch(Arc<Mutex<Told>>);
 struct Told {
     needs: HashMap<JobName, Needs>,
     whole: bool,
+    /// Whether anything was told.
+    any: bool,
 }
 
 impl Watch {
     /// This is to be watched of a job from now on.
     pub(super) fn tell(&self, job: JobName, needs: Needs) {
-        self.told(|told| told.needs.insert(job, needs));
+        self.told(|told| {
+            told.any = true;
+            told.needs.insert(job, needs);
+        });
     }
 
     /// Each job was told of.
     pub(super) fn is_whole(&self) {
-        self.told(|told| told.whole = true);
+        self.told(|told| {
+            told.any = true;
+            told.whole = true;
+        });
+    }
+
+    /// Whether anything was told yet.
+    fn is_told(&self) -> bool {
+        self.told(|told| told.any)
     }
 
     fn told<T>(&self, with: impl FnOnce(&mut Told) -> T) -> T {
@@ -78,6 +91,8 @@ enum Astray {
     Append(#[from] AppendError),
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
     #[error("withdraw an alarm")]
     Purge(#[source] ApiError),
     #[error("look at the stream of alarms")]
@@ -93,6 +108,11 @@ type Found = (Watched, Option<Place>);
 pub(super) async fn keep(envoy: Envoy, watch: Watch, signs: Signs) {
     let mut alarms = Alarms::default();
     let mut told = None;
+    // What stands is of no use before it is known what is needed, and whoever finds that out has much to read itself.
+    while !watch.is_told() {
+        signs.give();
+        tokio::time::sleep(ROUND).await;
+    }
     loop {
         let began = Boot::now();
         let Err(astray) = go_on(&envoy, &watch, &mut alarms, &signs).await;
@@ -115,7 +135,7 @@ async fn go_on(
     let broker = &envoy.broker;
     let stream = broker.subjects().alarm();
     let created = broker.info(&stream).await.map_err(Astray::Look)?.created;
-    alarms.read(read(broker).await?);
+    alarms.read(signs.waiting(read(broker)).await?);
     let mut looked = Boot::now();
     loop {
         signs.give();
@@ -212,17 +232,13 @@ async fn look(broker: &Broker, watched: Watched) -> Result<Found, Astray> {
 }
 
 /// All that stands. What was raised and is armed again counts as armed.
-async fn read(broker: &Broker) -> Result<Vec<(Watched, Place)>, ReadError> {
+async fn read(broker: &Broker) -> Result<Vec<(Watched, Place)>, FollowError> {
     let subjects = broker.subjects();
-    let stream = subjects.alarm();
-    let mut all = broker
-        .last_per_subject(&stream, &subjects.all_armed())
-        .await?;
-    all.extend(
-        broker
-            .last_per_subject(&stream, &subjects.all_raised())
-            .await?,
-    );
+    let mut all = Vec::new();
+    for filter in [subjects.all_armed(), subjects.all_raised()] {
+        let stands = broker.follow(&subjects.alarm(), filter, Start::LastPerSubject);
+        all.extend(stands.to_end().await?);
+    }
     all.sort_by_key(|record| record.seq);
     let found = all.iter().filter_map(|record| standing(broker, record));
     Ok(found.collect())

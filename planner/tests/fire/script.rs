@@ -84,10 +84,9 @@ impl Script {
                 self.place.runs.open.insert(run);
                 self.settle();
             }
-            [
-                word @ ("ask" | "again" | "cancel" | "unfit" | "fit"),
-                which,
-            ] => self.by_hand(word, which)?,
+            [word @ ("ask" | "again" | "cancel" | "unfit" | "fit"), which] => {
+                self.by_hand(word, which)?
+            }
             ["delete", "job"] => {
                 for wish in &mut self.place.wishes {
                     wish.fault = Some(Why::Deleted);

@@ -142,6 +142,7 @@ impl Fires {
         let spec = first.state.spec.as_ref();
         let spec = spec.context("it begins with a schedule")?;
         self.judge_answers(spec, &first.state)?;
+        self.judge_leaders()?;
         self.judge_runs()?;
         if spec.overlap != OverlapPolicy::Allow {
             self.judge_overlap()?;
@@ -196,6 +197,21 @@ impl Fires {
         }
         let twice = waited.iter().find(|(_, times)| **times > 1);
         ensure!(twice.is_none(), "{twice:?} waited more than once");
+        Ok(())
+    }
+
+    /// Whoever was deposed writes nothing behind a later leader.
+    fn judge_leaders(&self) -> anyhow::Result<()> {
+        for pair in self.records.windows(2) {
+            let [before, after] = pair else { continue };
+            ensure!(
+                before.term <= after.term,
+                "{:?} of term {} stands behind one of term {}",
+                after.decision,
+                after.term.0,
+                before.term.0
+            );
+        }
         Ok(())
     }
 

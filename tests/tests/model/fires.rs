@@ -332,6 +332,12 @@ fn leader_that_reads_a_record_without_the_runs_that_its_writer_knew_opens_beside
     breaks(case, ALONE);
 }
 
+/// No rule, but the limit of them: what is left of such a job is ended by the next leader that reads its records.
+#[test]
+fn decision_of_a_deposed_leader_about_a_job_that_is_deleted_is_carried_out_by_nobody() {
+    breaks(case(&[Some(SKIP), None], DEPOSED), CARRIED_OUT);
+}
+
 #[test]
 #[ignore = "large"]
 fn large_fires_beside_each_other_while_leaders_change() {
@@ -362,10 +368,4 @@ fn large_pause_while_a_leader_is_deposed() {
 #[ignore = "large"]
 fn large_edit_while_a_leader_is_deposed() {
     holds(case(&[Some(SKIP), Some(LATER)], DEPOSED), 3_511_339);
-}
-
-#[test]
-#[ignore = "large"]
-fn large_deletion_while_a_leader_is_deposed() {
-    holds(case(&[Some(SKIP), None], DEPOSED), 0);
 }

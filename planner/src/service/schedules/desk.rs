@@ -84,9 +84,19 @@ impl<J> Desk<J> {
         now: UnixMs,
         news: impl FnOnce(&mut J) -> bool + Clone + Send + 'static,
     ) {
-        let names: Vec<JobName> = self.seats.keys().cloned().collect();
-        for name in names {
-            self.tell(&name, now, news.clone());
+        let mut worth = Vec::new();
+        for (name, seat) in &mut self.seats {
+            match seat {
+                Seat::Here(job, _) => {
+                    if news.clone()(job) {
+                        worth.push(name.clone());
+                    }
+                }
+                Seat::Away(all) => all.push(Box::new(news.clone())),
+            }
+        }
+        for name in worth {
+            self.call(&name, now);
         }
     }
 
@@ -135,8 +145,13 @@ impl<J> Desk<J> {
     }
 
     /// Those that sleep, and when each wakes, in order.
-    pub(super) fn asleep(&self) -> &BTreeSet<(UnixMs, JobName)> {
-        &self.asleep
+    pub(super) fn asleep(&self) -> impl Iterator<Item = (UnixMs, &J)> {
+        self.asleep
+            .iter()
+            .filter_map(|(at, name)| match self.seats.get(name)? {
+                Seat::Here(job, _) => Some((*at, &**job)),
+                Seat::Away(_) => None,
+            })
     }
 
     /// When the first of those that sleep wakes.

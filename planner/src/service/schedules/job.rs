@@ -16,7 +16,6 @@ use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::Calendars;
 use gridloom_shared::schedule::record::{Decision, Record, State};
 use gridloom_shared::telemetry::names;
-use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
 use super::meter;
@@ -28,6 +27,7 @@ use crate::schedule::{Definition, Fires, Halt, Over, Runs, World};
 mod asked;
 mod backfills;
 mod caught_up;
+mod complaints;
 mod defined;
 mod failures;
 mod meaning;
@@ -79,10 +79,12 @@ pub(super) struct Job {
     trouble: Option<String>,
     /// A later leadership writes its records.
     aside: bool,
-    /// Its last record makes no sense.
-    stopped: bool,
+    /// Why its last record makes no sense, if it makes none.
+    stopped: Option<String>,
     /// Another's record was read: what its writer knew is heard before anything else is done.
     behind: bool,
+    /// This planner leads, and says what makes no sense: those that stand by would say the same.
+    leads: bool,
 }
 
 /// Why a job was not settled: it is tried again.
@@ -109,8 +111,9 @@ enum SettleError {
 }
 
 impl Job {
-    pub(super) fn new(name: JobName, open: BTreeSet<RunId>) -> Job {
-        let mut job = Job {
+    /// One of which nothing is known.
+    pub(super) fn new(name: JobName) -> Job {
+        Job {
             defined: Defined::Unseen,
             revision: 0,
             fires: Fires::new(name.clone(), None, None),
@@ -125,14 +128,11 @@ impl Job {
             cancelled: BTreeSet::new(),
             trouble: None,
             aside: false,
-            stopped: false,
+            stopped: None,
             behind: false,
+            leads: false,
             name,
-        };
-        for run in open {
-            job.is_open(run);
         }
-        job
     }
 
     /// `last` is the last record of its fires, at `sequence`.
@@ -142,23 +142,15 @@ impl Job {
         self.sequence = sequence;
     }
 
-    /// The record in these bytes. Where they are none, nothing of the job is decided until they are gone.
-    pub(super) fn understand(&mut self, payload: &[u8]) -> Option<Record> {
-        match wire::decode(payload) {
-            Ok(record) => Some(record),
-            Err(error) => {
-                tracing::error!(job = %self.name, error = %chain(&error), "the record of its fires makes no sense: nothing of it is opened");
-                self.stopped = true;
-                None
-            }
-        }
-    }
-
     /// What stands at a revision of its key; the watch may come later than who has read it.
     pub(super) fn define(&mut self, defined: Defined, revision: u64) {
         if revision >= self.revision {
+            let is_news = revision > self.revision;
             (self.defined, self.revision) = (defined, revision);
             self.requests.changed(&self.defined);
+            if is_news {
+                self.complain_of_definition();
+            }
         }
     }
 
@@ -166,7 +158,7 @@ impl Job {
     pub(super) fn urgency(&self) -> Priority {
         match &self.defined {
             Defined::There(job, ..) => job.limits.priority,
-            Defined::Unseen | Defined::Nonsense | Defined::Gone(_) => Priority::default(),
+            Defined::Unseen | Defined::Nonsense(_) | Defined::Gone(_) => Priority::default(),
         }
     }
 
@@ -249,11 +241,12 @@ impl Job {
         roll: &Roll,
     ) -> Option<UnixMs> {
         let settled = match self.stopped {
-            true => self.mend(&envoy.broker, roll, term).await,
-            false => self.try_settle(envoy, term, roll).await,
+            Some(_) => self.mend(&envoy.broker, roll, term).await,
+            None => self.try_settle(envoy, term, roll).await,
         };
         self.repeat(envoy, roll, term).await;
-        if std::mem::take(&mut self.behind) && settled.is_ok() {
+        if std::mem::take(&mut self.behind) {
+            // Whatever failed is tried again with what is heard then.
             return Some(AT_ONCE);
         }
         let filled = self.fill(envoy, term).await;
@@ -264,7 +257,7 @@ impl Job {
             Ok((again, filled)) => {
                 let missing = self.fires.waits_for();
                 self.say(missing.map(|name| format!("there is no calendar {name}")));
-                if self.stopped {
+                if self.stopped.is_some() {
                     return filled.into_iter().chain([now + MENDED]).min();
                 }
                 let wake = match again {
@@ -326,7 +319,7 @@ impl Job {
     /// What decisions depend on; `None` while they cannot be made.
     fn world(&self, now: UnixMs, term: Term) -> Option<World<'_>> {
         let definition = match &self.defined {
-            Defined::Unseen | Defined::Nonsense => return None,
+            Defined::Unseen | Defined::Nonsense(_) => return None,
             Defined::Gone(since) => Definition {
                 spec: None,
                 since: *since,
@@ -336,7 +329,7 @@ impl Job {
                 since: *since,
             },
         };
-        (!self.aside && !self.stopped).then_some(World {
+        (!self.aside && self.stopped.is_none()).then_some(World {
             now,
             term,
             definition,
@@ -350,6 +343,11 @@ impl Job {
     /// What is to be watched of it; `None` where it is not known.
     pub(super) fn needs(&self, now: UnixMs, term: Term) -> Option<Needs> {
         Some(self.fires.needs(&self.world(now, term)?))
+    }
+
+    /// When its next fire opens that has not come; `None` also where that is not known.
+    pub(super) fn next_opening(&self, now: UnixMs, term: Term) -> Option<UnixMs> {
+        self.fires.next_opening(&self.world(now, term)?)
     }
 
     /// The plan is made anew only where the schedule is another.

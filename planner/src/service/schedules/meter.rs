@@ -40,12 +40,8 @@ impl Meter {
         }
     }
 
-    /// So the others stand. `due`: when each job is looked at next, in order.
-    pub(super) fn show_others(&mut self, due: &BTreeSet<(UnixMs, JobName)>) {
-        let mut others = due
-            .iter()
-            .filter(|(_, job)| own_label(job.as_str()).is_none());
-        let next = others.next().map(|(at, _)| *at);
+    /// So the others stand: `next` is when the next fire of any of them opens.
+    pub(super) fn show_others(&mut self, next: Option<UnixMs>) {
         if next.is_some() || self.told.contains(OTHERS) {
             set(OTHERS, next, self.others);
             self.told.insert(OTHERS.to_owned());
@@ -61,8 +57,6 @@ impl Drop for Meter {
 }
 
 fn set(job: &str, next: Option<UnixMs>, pending: u64) {
-    // What is to be looked at at once is no time of its own.
-    let next = next.filter(|next| *next > UnixMs(0));
     let seconds = next.map_or(0.0, |next| next.0 as f64 / 1_000.0);
     metrics::gauge!(names::NEXT_FIRE, "job" => job.to_owned()).set(seconds);
     metrics::gauge!(names::FIRES_PENDING, "job" => job.to_owned()).set(pending as f64);

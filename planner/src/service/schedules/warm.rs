@@ -62,23 +62,29 @@ pub(in crate::service) struct Warm {
 pub(super) struct Begin {
     pub(super) jobs: HashMap<JobName, Job>,
     pub(super) definitions: Definitions,
-    /// Whether all definitions were taken in.
-    pub(super) is_defined: bool,
-    /// Jobs whose definition is to be read: it was passed by.
+    /// Jobs whose definition is to be read: it was passed by, or there is none.
     pub(super) unread: BTreeSet<JobName>,
 }
 
-/// Why it is not known: it is read anew.
+/// Why it is not known.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WarmError {
+enum WarmError {
     #[error(transparent)]
     Follow(#[from] FollowError),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
     Ask(#[from] ApiError),
-    #[error("the records of fires that were read are gone")]
+    #[error("what was read of schedules is gone")]
     Rewound,
+}
+
+impl WarmError {
+    /// Whether what was read is to be read anew: it is not that of the broker any more.
+    fn is_of_another(&self) -> bool {
+        let rewound = matches!(self, WarmError::Follow(FollowError::Rewound { .. }));
+        rewound || matches!(self, WarmError::Rewound)
+    }
 }
 
 impl Warm {
@@ -118,9 +124,22 @@ impl Warm {
         Ok(())
     }
 
+    /// What is known once all was read. Where the broker does not answer, it is asked again: what was known stays known.
+    pub(super) async fn into_begin(mut self, signs: &Signs) -> Begin {
+        while let Err(error) = self.catch_up(signs).await {
+            tracing::warn!(error = %chain(&error), "failed to read what was decided about fires; trying again");
+            if error.is_of_another() {
+                self = Warm::new(self.broker);
+            }
+            signs.give();
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.begin()
+    }
+
     /// Reads records and definitions to their end: all that other leaders have written by now, and what they knew then.
-    pub(super) async fn catch_up(&mut self, signs: &Signs) -> Result<(), WarmError> {
-        while !self.is_read {
+    async fn catch_up(&mut self, signs: &Signs) -> Result<(), WarmError> {
+        while !(self.is_read && self.is_defined) {
             signs.give();
             self.step().await?;
         }
@@ -136,10 +155,7 @@ impl Warm {
             signs.give();
             page.iter().for_each(|record| self.take(record));
         }
-        if self.is_defined {
-            self.catch_up_definitions().await?;
-        }
-        Ok(())
+        self.catch_up_definitions().await
     }
 
     /// Whoever wrote the last record of a job may have known a definition that the watch has not told of yet.
@@ -157,16 +173,12 @@ impl Warm {
         Ok(())
     }
 
-    /// What is known, once all was read.
-    pub(super) fn begin(self) -> Begin {
-        let passed = |name: &JobName| self.is_defined || self.passed.contains_key(name);
+    fn begin(self) -> Begin {
         let unseen = self.jobs.iter().filter(|(_, job)| job.is_unseen());
-        let unread = unseen.map(|(name, _)| name).filter(|name| passed(name));
         Begin {
-            unread: unread.cloned().collect(),
+            unread: unseen.map(|(name, _)| name.clone()).collect(),
             jobs: self.jobs,
             definitions: self.definitions,
-            is_defined: self.is_defined,
         }
     }
 
@@ -182,7 +194,7 @@ impl Warm {
         let Ok(name) = JobName::new(entry.key.as_str()) else {
             return;
         };
-        let defined = Defined::read(&name, entry);
+        let defined = Defined::read(entry);
         if defined.may_fire() || self.jobs.contains_key(&name) {
             self.passed.remove(&name);
             self.job(&name).define(defined, entry.revision);
@@ -195,7 +207,7 @@ impl Warm {
     fn job(&mut self, name: &JobName) -> &mut Job {
         let Warm { jobs, passed, .. } = self;
         jobs.entry(name.clone()).or_insert_with(|| {
-            let mut job = Job::new(name.clone(), BTreeSet::new());
+            let mut job = Job::new(name.clone());
             if let Some(Some((at, revision))) = passed.get(name) {
                 job.define(Defined::Gone(*at), *revision);
             }
@@ -240,15 +252,17 @@ impl Drop for Following {
 async fn follow(broker: Broker, place: Place, signs: Signs) {
     loop {
         let mut known = place.0.lock().await;
-        let warm = known.insert(Warm::new(broker.clone()));
+        let warm = known.get_or_insert_with(|| Warm::new(broker.clone()));
         let error = loop {
             signs.give();
             if let Err(error) = warm.step().await {
                 break error;
             }
         };
-        tracing::debug!(error = %chain(&error), "a standby cannot follow schedules; reading them anew");
-        *known = None;
+        tracing::debug!(error = %chain(&error), "a standby cannot follow schedules; trying again");
+        if error.is_of_another() {
+            *known = None;
+        }
         drop(known);
         tokio::time::sleep(PAUSE).await;
     }

@@ -180,6 +180,18 @@ impl Follow {
         }
     }
 
+    /// All that is there now, and none of what comes.
+    pub async fn to_end(mut self) -> Result<Vec<Record>, FollowError> {
+        let mut all = Vec::new();
+        loop {
+            match self.next().await? {
+                Followed::Record(record) => all.push(record),
+                Followed::CaughtUp => return Ok(all),
+                Followed::Quiet => {}
+            }
+        }
+    }
+
     /// The tail as a stream, which never ends.
     pub fn into_stream(self) -> impl Stream<Item = Result<Followed, FollowError>> + Send {
         futures_util::stream::unfold(self, |mut follow| async move {

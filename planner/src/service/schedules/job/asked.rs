@@ -58,7 +58,7 @@ fn fault(kept: &Kept, defined: &Defined) -> Option<Why> {
         return Some(Why::Withdrawn { by });
     }
     match defined {
-        Defined::Unseen | Defined::Nonsense => None,
+        Defined::Unseen | Defined::Nonsense(_) => None,
         Defined::Gone(_) => Some(Why::Deleted),
         Defined::There(job, ..) => asked_of(job, kept).err().map(|reason| Why::Unfit {
             reason: short(&reason),

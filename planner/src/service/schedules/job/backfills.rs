@@ -190,7 +190,7 @@ impl Job {
     /// What the next step of a backfill depends on; `None` while it cannot be decided.
     fn around(&self, now: UnixMs, term: Term, name: &BackfillName) -> Option<Around<'_>> {
         let scheduled = match &self.defined {
-            Defined::Unseen | Defined::Nonsense => return None,
+            Defined::Unseen | Defined::Nonsense(_) => return None,
             Defined::Gone(_) => false,
             Defined::There(_, spec, _) => spec.is_some(),
         };

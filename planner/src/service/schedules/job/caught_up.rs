@@ -12,16 +12,17 @@ impl Job {
         if sequence > self.sequence
             && let Some(record) = self.understand(payload)
         {
-            self.stopped = false;
             self.sequence = sequence;
             self.recorded(record);
         }
     }
 
-    /// `runs` of it are open.
-    pub(in super::super) fn are_open(&mut self, runs: BTreeSet<RunId>) {
-        for run in runs {
+    /// A leadership begins, or hears of the job first, while these runs of it are open.
+    pub(in super::super) fn lead(&mut self, open: BTreeSet<RunId>) {
+        for run in open {
             self.is_open(run);
         }
+        self.leads = true;
+        self.complain();
     }
 }

@@ -3,7 +3,6 @@
 use gridloom_shared::broker::kv::Entry;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::schedule::Spec;
 use gridloom_shared::wire;
@@ -13,8 +12,8 @@ use gridloom_shared::wire;
 pub(in super::super) enum Defined {
     /// Not seen yet.
     Unseen,
-    /// It makes no sense: nothing is decided until it does.
-    Nonsense,
+    /// It makes no sense, for this reason: nothing is decided until it does.
+    Nonsense(String),
     /// It is gone since then.
     Gone(UnixMs),
     /// It is there since then: without its schedule, which stands beside it.
@@ -22,28 +21,24 @@ pub(in super::super) enum Defined {
 }
 
 impl Defined {
-    /// What `entry` says of the job called `name`.
-    pub(in super::super) fn read(name: &JobName, entry: &Entry) -> Defined {
-        let nonsense = |error: String| {
-            tracing::error!(job = %name, error, "its definition makes no sense: nothing of it is opened until it is applied again");
-            Defined::Nonsense
-        };
+    /// What `entry` says of its job.
+    pub(in super::super) fn read(entry: &Entry) -> Defined {
         let Some(value) = entry.value.as_deref() else {
             return Defined::Gone(entry.at);
         };
         let mut job = match wire::decode::<JobSpec>(value) {
             Ok(job) => Box::new(job),
-            Err(error) => return nonsense(chain(&error).to_string()),
+            Err(error) => return Defined::Nonsense(chain(&error).to_string()),
         };
         match job.schedule.take().map(Spec::try_from) {
             None => Defined::There(job, None, entry.at),
             Some(Ok(spec)) => Defined::There(job, Some(Box::new(spec)), entry.at),
-            Some(Err(error)) => nonsense(chain(&error).to_string()),
+            Some(Err(error)) => Defined::Nonsense(chain(&error).to_string()),
         }
     }
 
     /// Whether it has a schedule, or may have one that is not understood.
     pub(in super::super) fn may_fire(&self) -> bool {
-        matches!(self, Defined::Nonsense | Defined::There(_, Some(_), _))
+        matches!(self, Defined::Nonsense(_) | Defined::There(_, Some(_), _))
     }
 }

@@ -18,7 +18,9 @@ impl Job {
         match Plan::in_force(spec, self.name.as_str(), &self.calendars, anchor) {
             Ok(plan) => Some(plan),
             Err(error) => {
-                tracing::error!(job = %self.name, error = %chain(&error), "its schedule cannot be followed");
+                if self.leads {
+                    tracing::error!(job = %self.name, error = %chain(&error), "its schedule cannot be followed");
+                }
                 None
             }
         }
@@ -28,7 +30,7 @@ impl Job {
     pub(in super::super) fn names(&self, calendar: Option<&str>) -> bool {
         let defined = match &self.defined {
             Defined::There(_, spec, _) => spec.as_deref(),
-            Defined::Unseen | Defined::Nonsense | Defined::Gone(_) => None,
+            Defined::Unseen | Defined::Nonsense(_) | Defined::Gone(_) => None,
         };
         let adopted = self.fires.state().and_then(|state| state.spec.as_ref());
         let all = defined.into_iter().chain(adopted);

@@ -1,6 +1,7 @@
 //! What is done about a last record that makes no sense, and what is told of what is to come.
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::Record as LogRecord;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Term;
 use gridloom_shared::schedule::record::Record;
@@ -21,22 +22,20 @@ impl Job {
     ) -> Result<Option<UnixMs>, SettleError> {
         let subjects = broker.subjects();
         let (history, subject) = (subjects.history(), subjects.fires(&self.name));
-        match broker.last_of_leader(&history, &subject).await? {
+        let last = broker.last_of_leader(&history, &subject).await?;
+        let is_nonsense = |last: &LogRecord| wire::decode::<Record>(&last.payload).is_err();
+        if last.as_ref().is_some_and(is_nonsense) {
+            return Ok(None);
+        }
+        self.hear_out(broker, roll).await?;
+        match last {
             None => {
                 self.sequence = 0;
                 self.fires = Fires::new(self.name.clone(), None, None);
+                self.stopped = None;
             }
-            Some(last) => match wire::decode::<Record>(&last.payload) {
-                Ok(record) => {
-                    self.aside = record.term > term;
-                    self.read(last.seq, record);
-                }
-                Err(_) => return Ok(None),
-            },
+            Some(last) => self.meet(last.seq, &last.payload, term),
         }
-        roll.catch_up(broker).await?;
-        self.behind = true;
-        self.stopped = false;
         tracing::info!(job = %self.name, "its fires are decided again");
         Ok(Some(AT_ONCE))
     }
