@@ -19,8 +19,24 @@ pub struct Server {
     pub url: String,
     /// On 127.0.0.1.
     pub port: u16,
-    _guard: Child,
+    guard: Child,
     _dir: tempfile::TempDir,
+}
+
+impl Server {
+    /// The process that all of its processes descend from.
+    pub fn pid(&self) -> u32 {
+        self.guard.id()
+    }
+}
+
+/// Whether what was committed is on the disk before it is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commits {
+    /// Tests do without: no power fails.
+    InMemory,
+    /// As servers are installed.
+    OnDisk,
 }
 
 /// PostgreSQL, where its binaries can be had. It may not answer yet.
@@ -28,6 +44,14 @@ pub struct Server {
 /// # Errors
 /// When they cannot, or it cannot be started.
 pub fn postgres() -> anyhow::Result<Server> {
+    postgres_with(Commits::InMemory)
+}
+
+/// The same, with a say in what its commits are.
+///
+/// # Errors
+/// As there.
+pub fn postgres_with(commits: Commits) -> anyhow::Result<Server> {
     let bin = postgres_binaries()?;
     let (dir, data) = directory()?;
     let init = as_nobody(&bin.join("initdb"))
@@ -48,7 +72,11 @@ pub fn postgres() -> anyhow::Result<Server> {
     let port = free_port()?;
     let mut server = as_nobody(&bin.join("postgres"));
     server
-        .args(["-F", "-h", "127.0.0.1", "-c", "max_connections=200", "-p"])
+        .args(match commits {
+            Commits::InMemory => &["-F"][..],
+            Commits::OnDisk => &[],
+        })
+        .args(["-h", "127.0.0.1", "-c", "max_connections=200", "-p"])
         .arg(port.to_string())
         .arg("-k")
         .arg(dir.path())
@@ -57,7 +85,7 @@ pub fn postgres() -> anyhow::Result<Server> {
     Ok(Server {
         url: format!("postgres://gridloom@127.0.0.1:{port}/postgres?sslmode=disable"),
         port,
-        _guard: guarded(&server)?,
+        guard: guarded(&server)?,
         _dir: dir,
     })
 }
@@ -103,17 +131,17 @@ pub fn mysql() -> anyhow::Result<Server> {
     Ok(Server {
         url: format!("mysql://root@127.0.0.1:{port}/?ssl-mode=disabled"),
         port,
-        _guard: guarded(&server)?,
+        guard: guarded(&server)?,
         _dir: dir,
     })
 }
 
-/// PgBouncer in transaction mode before `server`, with so many sessions for each database. It may not
-/// answer yet.
+/// PgBouncer in transaction mode before `server`, with so many sessions for each database and `more` lines of
+/// configuration. It may not answer yet.
 ///
 /// # Errors
 /// When it is not installed, or cannot be started.
-pub fn pgbouncer(server: &Server, sessions: u32) -> anyhow::Result<Server> {
+pub fn pgbouncer(server: &Server, sessions: u32, more: &str) -> anyhow::Result<Server> {
     let program = find("pgbouncer", &["/usr/sbin"]);
     let program = program.context("find pgbouncer: it is not installed")?;
     let (dir, data) = directory()?;
@@ -125,7 +153,7 @@ pub fn pgbouncer(server: &Server, sessions: u32) -> anyhow::Result<Server> {
         format!(
             "[databases]\n* = host=127.0.0.1 port={} user=gridloom\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
-             pool_mode = transaction\ndefault_pool_size = {sessions}\nmax_client_conn = 500\n",
+             pool_mode = transaction\ndefault_pool_size = {sessions}\nmax_client_conn = 500\n{more}\n",
             server.port
         ),
     )?;
@@ -136,7 +164,7 @@ pub fn pgbouncer(server: &Server, sessions: u32) -> anyhow::Result<Server> {
             .url
             .replace(&format!(":{}/", server.port), &format!(":{port}/")),
         port,
-        _guard: guarded(&pooler)?,
+        guard: guarded(&pooler)?,
         _dir: dir,
     })
 }

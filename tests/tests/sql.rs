@@ -30,6 +30,8 @@ mod errors;
 mod mysql;
 #[path = "sql/pooler.rs"]
 mod pooler;
+#[path = "sql/questions.rs"]
+mod questions;
 #[path = "sql/state.rs"]
 mod state;
 #[path = "sql/table.rs"]
@@ -327,7 +329,7 @@ async fn postgres_second_holder_waits_at_the_key_and_the_killed_first_is_undone(
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'holders' \
         AND query LIKE '%INSERT INTO gridloom_commit%' AND wait_event_type = 'Lock'";
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'holders' \
-        AND query LIKE 'SELECT pg_sleep%' AND state = 'active'";
+        AND wait_event = 'PgSleep'";
     let (older, newer, ()) = tokio::join!(
         run(&first, &slow),
         async {
@@ -355,7 +357,7 @@ async fn postgres_lost_connection_in_mid_statement_is_no_failure() {
     let worker = handler(&database.url);
     let trial = job(&[ADD, "SELECT pg_sleep(0.5)"]);
     let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-        WHERE datname = 'killed' AND query LIKE 'SELECT pg_sleep%' AND state = 'active'";
+        WHERE datname = 'killed' AND wait_event = 'PgSleep'";
     let (done, ()) = tokio::join!(run(&worker, &trial), database.until(kill));
     assert_eq!(done, Ok(rows(1)));
     assert_eq!(

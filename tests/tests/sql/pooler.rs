@@ -4,9 +4,9 @@
 use super::*;
 
 /// A database and its URL through a pooler with two sessions.
-async fn pooled(name: &str) -> Option<(Database, String, Server)> {
+async fn pooled(name: &str, more: &str) -> Option<(Database, String, Server)> {
     let server = postgres().await?;
-    let pooler = match database::pgbouncer(server, 2) {
+    let pooler = match database::pgbouncer(server, 2, more) {
         Ok(pooler) => pooler,
         Err(error) => {
             not_run("PgBouncer", &error);
@@ -23,7 +23,7 @@ async fn pooled(name: &str) -> Option<(Database, String, Server)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_behind_a_pooler_fails_no_shard_and_no_probe() {
-    let Some((database, url, _pooler)) = pooled("pooled").await else {
+    let Some((database, url, _pooler)) = pooled("pooled", "").await else {
         return;
     };
     let workers = [handler(&url), handler(&url), handler(&url)];
@@ -58,7 +58,17 @@ async fn postgres_behind_a_pooler_fails_no_shard_and_no_probe() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_behind_a_pooler_knows_nothing_of_other_shards_sessions() {
-    let Some((database, url, _pooler)) = pooled("pooled_state").await else {
+    knows_nothing("pooled_state", "").await;
+}
+
+/// Another pooler accepts what a session is told at its start, and tells nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_behind_a_pooler_that_forgets_settings_is_bounded_all_the_same() {
+    knows_nothing("forgetful", "ignore_startup_parameters = options").await;
+}
+
+async fn knows_nothing(name: &str, more: &str) {
+    let Some((database, url, _pooler)) = pooled(name, more).await else {
         return;
     };
     database.execute("CREATE SCHEMA other").await;

@@ -46,11 +46,13 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
+//! | `along` | which statements go along with the key, and how their values stand there |
 //! | `order` | which value each name of a statement has |
 //! | `number` | how a number goes into each database as it was written |
 //! | `numeric` | how a decimal number goes to PostgreSQL |
 //! | `dialect` | what the three kinds of database call things |
 //! | `link` | how values go in and come out |
+//! | `session` | what a session of PostgreSQL is told when it is opened, and whether it is ours alone |
 //! | `database` | how connections and the table are made, and how many at once |
 //! | `idle` | which connections wait for their next transaction |
 //! | `transaction` | that no transaction meets what another left, and no open one is used again |
@@ -73,6 +75,7 @@ use crate::failure::Failure;
 use crate::handler::{Boxed, Handler, ProbedPages};
 use crate::shard::{Probe, Shard};
 
+mod along;
 mod availability;
 mod calm;
 mod codes;
@@ -88,6 +91,8 @@ mod numeric;
 mod order;
 mod patience;
 mod probe;
+#[cfg(feature = "postgres")]
+mod session;
 mod transaction;
 mod trouble;
 

@@ -1,8 +1,8 @@
 //! The commit protocol (docs/PROTOCOL.md §8): a shard's effect happens once, and everybody who executes
 //! the shard reports the same outcome.
 //!
-//! One transaction inserts the shard's key, runs the statements, stores the outcome and commits. The
-//! key comes first, so that a second holder of the shard waits at it instead of doing the work
+//! One transaction inserts the shard's key, runs the statements, stores the outcome and commits; in
+//! PostgreSQL key and statements are one question, outcome and commit another. The key comes first, so that a second holder of the shard waits at it instead of doing the work
 //! beside the first. A key that is there already means that the effect is done: its outcome is read
 //! and reported. A commit whose answer was lost is looked up by trying again: the insertion waits
 //! for what is still open and finds what was done.
@@ -12,10 +12,10 @@ use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX, ROWS};
 
 use super::database::Database;
 use super::dialect::{CommitKey, Dialect, Speaks};
-use super::link::{Cell, Returned, Rows};
+use super::link::{Cell, Returned, Rows, SEVERAL};
 use super::order::Bound;
 use super::patience::Patience;
-use super::transaction::{Transaction, Unsealed};
+use super::transaction::{Began, Transaction, Unsealed};
 use super::trouble::Trouble;
 use crate::failure::Failure;
 use crate::shard::Shard;
@@ -69,27 +69,31 @@ async fn pass(
     database.ensure_table(lease).await?;
     let key = key_of(shard);
     let traces = statements.iter().any(|statement| statement.traces);
-    let claimed = Transaction::claim(database, lease, key, traces, patience.in_line()).await;
-    let mut open = match claimed {
-        Ok(Some(open)) => open,
-        Ok(None) => return Ok(Pass::Done),
-        // Somebody may have removed the table since it was seen.
-        Err(Trouble::Failed(_)) if database.forget_table() && patience.looks_again() => {
-            return Ok(Pass::Anew);
-        }
-        Err(trouble) => return Err(trouble),
-    };
-    // The key was free, so no earlier commit of ours stands or can still come.
-    patience.commit_unknown = false;
-    let notices = open.notices();
+    let mut open = Transaction::write(database, lease, traces).await?;
+    let (notices, in_line) = (open.notices(), patience.in_line());
+    let mut held = false;
     let done = tokio::select! {
-        done = effect(&mut open, shard, statements) => done,
+        done = effect(&mut open, shard, statements, in_line, &mut held) => done,
         // The server notices that the connection is closed, and lets go of all locks.
         met = patience.met(), if notices => return Err(met),
     };
+    // The key was free, so no earlier commit of ours stands or can still come.
+    patience.commit_unknown &= !held;
     let counters = match done {
-        Ok(counters) => counters,
-        Err(trouble) => return Err(open.fail(trouble).await),
+        Ok(Some(counters)) => counters,
+        Ok(None) => {
+            open.roll_back().await;
+            return Ok(Pass::Done);
+        }
+        Err(trouble) => {
+            let trouble = open.fail(trouble).await;
+            let is_failed = matches!(trouble, Trouble::Failed(_));
+            // Somebody may have removed the table since it was seen.
+            if is_failed && !held && database.forget_table() && patience.looks_again() {
+                return Ok(Pass::Anew);
+            }
+            return Err(trouble);
+        }
     };
     if let Err(stopped) = shard.check() {
         return Err(open.fail(Trouble::Failed(stopped)).await);
@@ -150,25 +154,37 @@ fn free(key: CommitKey) -> String {
     )
 }
 
+/// What the statements do and report; `None` where the key was there.
 async fn effect(
     open: &mut Transaction<'_>,
     shard: &Shard,
     statements: &[Bound],
-) -> Result<Counters, Trouble> {
-    let mut counters: Sums = vec![(ROWS.to_owned(), 0)];
-    for (place, statement) in statements.iter().enumerate() {
-        shard.check().map_err(Trouble::Failed)?;
-        let doing = if statements.len() == 1 {
-            "run the statement".to_owned()
-        } else {
-            format!("run statement {} of {}", place + 1, statements.len())
-        };
-        // Two rows tell a single one from several.
-        let answer = open.run(statement, Rows::Keep(2)).await;
-        let answer = answer.map_err(|error| Trouble::of(&error, &doing))?;
-        count(&mut counters, &statement.verb, &answer);
+    in_line: Option<&str>,
+    held: &mut bool,
+) -> Result<Option<Counters>, Trouble> {
+    let doing = |place: usize| match statements.len() {
+        1 => "run the statement".to_owned(),
+        all => format!("run statement {} of {all}", place + 1),
+    };
+    let lease = shard.lease_remaining();
+    let began = open.begin(lease, key_of(shard), in_line, statements);
+    let Began::Held(mut answers, error) = began.await? else {
+        return Ok(None);
+    };
+    *held = true;
+    if let Some(error) = error {
+        return Err(Trouble::of(&error, &doing(answers.len())));
     }
-    within_bounds(counters).map_err(Trouble::Failed)
+    for (place, statement) in statements.iter().enumerate().skip(answers.len()) {
+        shard.check().map_err(Trouble::Failed)?;
+        let answer = open.run(statement, Rows::Keep(SEVERAL)).await;
+        answers.push(answer.map_err(|error| Trouble::of(&error, &doing(place)))?);
+    }
+    let mut counters: Sums = vec![(ROWS.to_owned(), 0)];
+    for (statement, answer) in statements.iter().zip(&answers) {
+        count(&mut counters, &statement.verb, answer);
+    }
+    within_bounds(counters).map(Some).map_err(Trouble::Failed)
 }
 
 /// What an answer adds to the counters: rows that were changed, or the integers of a single row that

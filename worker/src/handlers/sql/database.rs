@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use gridloom_shared::chain;
 
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
+use sqlx::ConnectOptions;
+use sqlx::Error;
 #[cfg(feature = "mysql")]
 use sqlx::mysql::MySqlConnectOptions;
 #[cfg(feature = "postgres")]
 use sqlx::postgres::PgConnectOptions;
 #[cfg(feature = "sqlite")]
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Error};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use super::DatabaseError;
@@ -21,6 +23,8 @@ use super::calm::Calm;
 use super::dialect::{Dialect, SEE_TABLE, Speaks};
 use super::idle::{Idle, Lent};
 use super::link::Link;
+#[cfg(feature = "postgres")]
+use super::session::Opener;
 use super::trouble::Trouble;
 
 /// Most connections of one worker process to one database, and so most shards at once there. The
@@ -73,10 +77,27 @@ impl std::fmt::Debug for Target {
     }
 }
 
+/// Who opens sessions, once it is known for how long they may wait.
+enum Opens {
+    #[cfg(feature = "sqlite")]
+    Sqlite(SqliteConnectOptions),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<Opener>),
+    #[cfg(feature = "mysql")]
+    MySql(MySqlConnectOptions),
+}
+
+/// Without its options, likewise.
+impl std::fmt::Debug for Opens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opens(...)")
+    }
+}
+
 /// What all sessions have in common.
 #[derive(Debug)]
 struct Sessions {
-    target: Target,
+    opens: Opens,
     idle: Arc<Idle>,
     /// What each is told first.
     told: Option<String>,
@@ -284,31 +305,22 @@ impl Target {
                     .busy_timeout(limit.min(SQLITE_WAIT))
                     .disable_statement_logging();
                 Sessions {
-                    target: Target::Sqlite(options),
+                    opens: Opens::Sqlite(options),
                     idle: Idle::new(IDLE_MAX),
                     told: None,
                 }
             }
             #[cfg(feature = "postgres")]
-            Target::Postgres(options) => {
-                let options = (**options)
-                    .clone()
-                    .application_name("gridloom")
-                    // A pooler refuses what it does not know.
-                    .extra_float_digits(None)
-                    .statement_cache_capacity(0)
-                    .disable_statement_logging();
-                Sessions {
-                    target: Target::Postgres(Box::new(options)),
-                    idle: Idle::new(IDLE_MAX),
-                    told: None,
-                }
-            }
+            Target::Postgres(options) => Sessions {
+                opens: Opens::Postgres(Box::new(Opener::new(options, limit))),
+                idle: Idle::new(IDLE_MAX),
+                told: None,
+            },
             #[cfg(feature = "mysql")]
             Target::MySql(options) => {
                 let seconds = limit.as_secs().max(1);
                 Sessions {
-                    target: Target::MySql(options.clone().disable_statement_logging()),
+                    opens: Opens::MySql(options.clone().disable_statement_logging()),
                     // Its limit on idle sessions holds between transactions, too.
                     idle: Idle::new(IDLE_MAX.min(limit / 2)),
                     told: Some(format!(
@@ -322,13 +334,13 @@ impl Target {
 
 impl Sessions {
     async fn connect(&self) -> Result<Link, Error> {
-        let mut link = match &self.target {
+        let mut link = match &self.opens {
             #[cfg(feature = "sqlite")]
-            Target::Sqlite(options) => Link::Sqlite(options.connect().await?),
+            Opens::Sqlite(options) => Link::Sqlite(options.connect().await?),
             #[cfg(feature = "postgres")]
-            Target::Postgres(options) => Link::Postgres(options.connect().await?),
+            Opens::Postgres(opener) => Link::Postgres(opener.open().await?),
             #[cfg(feature = "mysql")]
-            Target::MySql(options) => Link::MySql(options.connect().await?),
+            Opens::MySql(options) => Link::MySql(options.connect().await?),
         };
         if let Some(told) = &self.told
             && let Some(error) = link.script(&[told]).await.error

@@ -1,9 +1,10 @@
 //! What the three kinds of database call things. Sends nothing.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 pub(super) use gridloom_shared::job::handlers::sql::Dialect;
+
+use super::along::{digits, quoted};
 
 /// The commit table, seen: fails where there is none.
 pub(super) const SEE_TABLE: &str =
@@ -11,6 +12,9 @@ pub(super) const SEE_TABLE: &str =
 
 /// How long a shard waits for a row where its job had deadlocks.
 pub(super) const YIELDS_AFTER: Duration = Duration::from_millis(500);
+
+/// How often PostgreSQL looks whether we are still there while it works for us.
+pub(super) const CONNECTION_LOOK: Duration = Duration::from_millis(500);
 
 /// A shard's key in the commit table. Neither part can hold a quote, so it may stand in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,32 +38,80 @@ pub(super) enum Purpose {
     Read,
 }
 
+/// What a session of PostgreSQL is told about its limits as a transaction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limits {
+    /// Nothing: it is ours alone and was told when it was opened.
+    Told,
+    /// The same, but for how long to wait for a lock and for us.
+    Waits(Duration),
+    /// Everything, for this transaction alone: behind a pooler the next one may be another session.
+    /// `notices` says whether the server can look whether we are still there while it works.
+    All { waits: Duration, notices: bool },
+}
+
+impl Limits {
+    fn statements(self) -> Vec<String> {
+        let waits = |waits: Duration| {
+            let ms = waits.as_millis();
+            ["lock_timeout", "idle_in_transaction_session_timeout"]
+                .map(|name| format!("SET LOCAL {name} = {ms}"))
+                .to_vec()
+        };
+        let (mut statements, notices) = match self {
+            Limits::Told => return Vec::new(),
+            Limits::Waits(longest) => return waits(longest),
+            Limits::All {
+                waits: longest,
+                notices,
+            } => (waits(longest), notices),
+        };
+        if notices {
+            let look = CONNECTION_LOOK.as_millis();
+            statements.push(format!(
+                "SET LOCAL client_connection_check_interval = {look}"
+            ));
+        }
+        // What the driver asks for when it connects, and what a reset of the session loses where a
+        // pooler connected.
+        let driver = [
+            "SET LOCAL TimeZone = 'UTC'",
+            "SET LOCAL DateStyle = 'ISO, MDY'",
+            "SET LOCAL client_encoding = 'UTF8'",
+        ];
+        statements.extend(driver.map(str::to_owned));
+        statements
+    }
+}
+
 /// How each kind of database says it.
 pub(super) trait Speaks: Sized {
     /// The feature that its driver comes with.
     #[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
     fn feature(self) -> &'static str;
 
-    /// Opens a transaction. In PostgreSQL whatever its session is told holds for this transaction
-    /// alone: behind a pooler the next one may be another session. `lock` bounds each wait for a
-    /// lock; `notices` says whether the server can look whether we are still there while it works.
-    fn begin(self, purpose: Purpose, lock: Duration, notices: bool) -> Vec<String>;
+    /// Opens a transaction, in PostgreSQL under `limits`.
+    fn begin(self, purpose: Purpose, limits: Limits) -> Vec<String>;
 
     /// Takes away what the statements told their session, still inside the transaction: the outcome
     /// is then written where the key was, whatever search path or role they chose. What was deferred
     /// to the end comes first, as whoever the statements were.
     fn settle(self) -> &'static [&'static str];
 
-    /// Leaves a session as a new one, behind the end of a transaction: in PostgreSQL `DISCARD ALL`
-    /// in its parts, which may stand in one text with others. The other two have nothing of the kind.
+    /// The same behind a transaction that was not settled.
+    fn reset(self) -> &'static [&'static str];
+
+    /// Then leaves a session as a new one, behind the end of a transaction: in PostgreSQL the other parts
+    /// of `DISCARD ALL`, which may stand in one text with others. The other two have nothing of the kind.
     fn tidy(self) -> &'static [&'static str];
 
     /// Makes the commit table where it is missing.
     fn create_table(self) -> &'static str;
 
-    /// Inserts a key. One that is there already shows as no row affected, or in MySQL as an error
-    /// (its way of ignoring duplicates would ignore every other error too). Waits for a transaction
-    /// that has inserted the same key and is still open.
+    /// Inserts a key. One that is there already shows in SQLite as no row affected, elsewhere as an
+    /// error: in PostgreSQL it ends the question, so that nothing of the shard runs behind it; MySQL's
+    /// way of ignoring duplicates would ignore every other error too. Waits for a transaction that has
+    /// inserted the same key and is still open.
     fn insert_key(self, key: CommitKey) -> String;
 
     /// Lets the shards of a job that had deadlocks go one at a time in all workers, where a deadlock
@@ -73,8 +125,8 @@ pub(super) trait Speaks: Sized {
     /// Marks the transaction as ours, where statements could end it without a word.
     fn mark(self) -> Option<&'static str>;
 
-    /// Completes a key that this transaction inserted. The outcome stands there as the hexadecimal
-    /// digits of its bytes: counters have the names of columns, and those any character.
+    /// Completes a key that this transaction inserted. Where the outcome is not plain it stands there as
+    /// the hexadecimal digits of its bytes: counters have the names of columns, and those any character.
     fn store_outcome(self, key: CommitKey, outcome: &str) -> String;
 
     /// What is stored for a key.
@@ -91,7 +143,7 @@ impl Speaks for Dialect {
         }
     }
 
-    fn begin(self, purpose: Purpose, lock: Duration, notices: bool) -> Vec<String> {
+    fn begin(self, purpose: Purpose, limits: Limits) -> Vec<String> {
         let begin = match (self, purpose) {
             // The write lock at once: a transaction that begins by reading may be refused later,
             // without waiting, because another wrote meanwhile.
@@ -101,22 +153,7 @@ impl Speaks for Dialect {
         };
         let mut statements = vec![begin.to_owned()];
         if self == Dialect::Postgres {
-            let ms = lock.as_millis();
-            statements.push(format!("SET LOCAL lock_timeout = {ms}"));
-            statements.push(format!(
-                "SET LOCAL idle_in_transaction_session_timeout = {ms}"
-            ));
-            if notices {
-                statements.push("SET LOCAL client_connection_check_interval = 500".to_owned());
-            }
-            // What the driver asks for when it connects, and what a reset of the session loses
-            // where a pooler connected.
-            let driver = [
-                "SET LOCAL TimeZone = 'UTC'",
-                "SET LOCAL DateStyle = 'ISO, MDY'",
-                "SET LOCAL client_encoding = 'UTF8'",
-            ];
-            statements.extend(driver.map(str::to_owned));
+            statements.extend(limits.statements());
         }
         statements
     }
@@ -134,11 +171,16 @@ impl Speaks for Dialect {
         }
     }
 
+    fn reset(self) -> &'static [&'static str] {
+        match self {
+            Dialect::Postgres => &["SET SESSION AUTHORIZATION DEFAULT", "RESET ALL"],
+            Dialect::MySql | Dialect::Sqlite => &[],
+        }
+    }
+
     fn tidy(self) -> &'static [&'static str] {
         match self {
             Dialect::Postgres => &[
-                "SET SESSION AUTHORIZATION DEFAULT",
-                "RESET ALL",
                 "CLOSE ALL",
                 "UNLISTEN *",
                 "SELECT pg_advisory_unlock_all()",
@@ -177,8 +219,8 @@ impl Speaks for Dialect {
     fn insert_key(self, key: CommitKey) -> String {
         let CommitKey { nonce, slice, page } = key;
         let ignore = match self {
-            Dialect::Sqlite | Dialect::Postgres => " ON CONFLICT DO NOTHING",
-            Dialect::MySql => "",
+            Dialect::Sqlite => " ON CONFLICT DO NOTHING",
+            Dialect::Postgres | Dialect::MySql => "",
         };
         format!(
             "INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) \
@@ -202,13 +244,10 @@ impl Speaks for Dialect {
     }
 
     fn store_outcome(self, key: CommitKey, outcome: &str) -> String {
-        let mut digits = String::with_capacity(outcome.len() * 2);
-        for byte in outcome.bytes() {
-            let _ = write!(digits, "{byte:02x}");
-        }
+        let digits = digits(outcome);
         let outcome = match self {
             Dialect::Sqlite => format!("CAST(X'{digits}' AS TEXT)"),
-            Dialect::Postgres => format!("convert_from(decode('{digits}', 'hex'), 'UTF8')"),
+            Dialect::Postgres => quoted(outcome),
             Dialect::MySql => format!("CONVERT(X'{digits}' USING utf8mb4)"),
         };
         format!(

@@ -1,10 +1,15 @@
 //! How values go into a database and come out of it, over one connection of any of the three kinds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use gridloom_shared::exact::Decimal;
 use sqlx::{AssertSqlSafe, Column, Connection, Either, Error, Executor, Row, TypeInfo, ValueRef};
+
+use super::dialect::Limits;
+#[cfg(feature = "postgres")]
+use super::session::Session;
 
 /// A value that is bound to a placeholder.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +78,9 @@ pub(super) struct Returned {
     pub(super) more: bool,
 }
 
+/// So many rows tell a single one from several.
+pub(super) const SEVERAL: usize = 2;
+
 /// How many rows are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rows {
@@ -103,6 +111,59 @@ macro_rules! follow {
     }};
 }
 
+/// Integers that a driver does not read as 64 bits.
+macro_rules! narrow {
+    (sqlite, $row:ident, $place:ident) => {
+        None::<i64>
+    };
+    (postgres, $row:ident, $place:ident) => {
+        match $row.try_get::<i32, _>($place) {
+            Ok(whole) => Some(i64::from(whole)),
+            Err(_) => $row.try_get::<i16, _>($place).ok().map(i64::from),
+        }
+    };
+    (mysql, $row:ident, $place:ident) => {
+        $row.try_get::<u64, _>($place)
+            .ok()
+            .and_then(|whole| i64::try_from(whole).ok())
+    };
+}
+
+/// As [`follow`], and what each statement returned of whole numbers: counters are nothing else.
+#[cfg(feature = "postgres")]
+async fn follow_numbers(link: &mut sqlx::PgConnection, text: sqlx::RawSql) -> Answers {
+    let mut answers = Answers::default();
+    let mut next = Returned::default();
+    let mut steps = link.fetch_many(text);
+    loop {
+        match steps.try_next().await {
+            Ok(Some(Either::Left(done))) => {
+                next.affected = done.rows_affected();
+                answers.done.push(std::mem::take(&mut next));
+            }
+            Ok(Some(Either::Right(row))) => {
+                next.add(Rows::Keep(SEVERAL), |next| {
+                    let columns = row.columns().iter();
+                    next.columns = columns.map(|column| column.name().to_owned()).collect();
+                    let cell = |place| match row.try_get::<Option<i64>, _>(place) {
+                        Ok(whole) => whole.map_or(Cell::Null, Cell::Int),
+                        Err(_) => narrow!(postgres, row, place)
+                            .map_or_else(|| Cell::Other(String::new()), Cell::Int),
+                    };
+                    (0..row.len()).map(cell).collect()
+                });
+            }
+            Ok(None) => break,
+            Err(error) => {
+                answers.error = Some(error);
+                break;
+            }
+        }
+    }
+    drop(steps);
+    answers
+}
+
 /// How far a text of several statements came.
 #[derive(Debug, Default)]
 pub(super) struct Script {
@@ -112,13 +173,33 @@ pub(super) struct Script {
     pub(super) error: Option<Error>,
 }
 
+/// The same, and what each returned.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    pub(super) done: Vec<Returned>,
+    pub(super) error: Option<Error>,
+}
+
+impl From<Script> for Answers {
+    fn from(script: Script) -> Answers {
+        let returned = |affected| Returned {
+            affected,
+            ..Returned::default()
+        };
+        Answers {
+            done: script.done.into_iter().map(returned).collect(),
+            error: script.error,
+        }
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(super) enum Link {
     #[cfg(feature = "sqlite")]
     Sqlite(sqlx::SqliteConnection),
     #[cfg(feature = "postgres")]
-    Postgres(sqlx::PgConnection),
+    Postgres(Session),
     #[cfg(feature = "mysql")]
     MySql(sqlx::MySqlConnection),
 }
@@ -135,7 +216,7 @@ impl Link {
             #[cfg(feature = "sqlite")]
             Link::Sqlite(link) => sqlite(link, text, values, rows).await,
             #[cfg(feature = "postgres")]
-            Link::Postgres(link) => postgres(link, text, values, rows).await,
+            Link::Postgres(of) => postgres(&mut of.link, text, values, rows).await,
             #[cfg(feature = "mysql")]
             Link::MySql(link) => mysql(link, text, values, rows).await,
         }
@@ -143,29 +224,50 @@ impl Link {
 
     /// Runs statements that have no values, in one question.
     pub(super) async fn script(&mut self, statements: &[impl AsRef<str>]) -> Script {
-        let mut text = String::new();
-        for statement in statements {
-            text.push_str(statement.as_ref());
-            text.push_str("; ");
-        }
-        let text = sqlx::raw_sql(AssertSqlSafe(text));
+        let text = sqlx::raw_sql(AssertSqlSafe(one_text(statements)));
         match self {
             #[cfg(feature = "sqlite")]
             Link::Sqlite(link) => follow!(link, text),
             #[cfg(feature = "postgres")]
-            Link::Postgres(link) => follow!(link, text),
+            Link::Postgres(of) => {
+                let link = &mut of.link;
+                follow!(link, text)
+            }
             #[cfg(feature = "mysql")]
             Link::MySql(link) => follow!(link, text),
         }
     }
 
-    /// Whether the server, told so, looks while it works whether we are still there.
+    /// As [`Link::script`]; in PostgreSQL with the whole numbers that came back.
+    pub(super) async fn ask(&mut self, statements: &[String]) -> Answers {
+        match self {
+            #[cfg(feature = "postgres")]
+            Link::Postgres(of) => {
+                let text = sqlx::raw_sql(AssertSqlSafe(one_text(statements)));
+                follow_numbers(&mut of.link, text).await
+            }
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            other => other.script(statements).await.into(),
+        }
+    }
+
+    /// Whether the server looks while it works whether we are still there.
     pub(super) fn notices(&self) -> bool {
         match self {
             #[cfg(feature = "postgres")]
-            Link::Postgres(link) => link.server_version_num().is_some_and(|it| it >= 140_000),
+            Link::Postgres(of) => of.notices(),
             #[cfg(any(feature = "sqlite", feature = "mysql"))]
             _ => false,
+        }
+    }
+
+    /// What a transaction that may wait for so long has to tell its session.
+    pub(super) fn limits(&self, waits: Duration) -> Limits {
+        match self {
+            #[cfg(feature = "postgres")]
+            Link::Postgres(of) => of.limits(waits),
+            #[cfg(any(feature = "sqlite", feature = "mysql"))]
+            _ => Limits::Waits(waits),
         }
     }
 
@@ -175,11 +277,20 @@ impl Link {
             #[cfg(feature = "sqlite")]
             Link::Sqlite(link) => link.close().await,
             #[cfg(feature = "postgres")]
-            Link::Postgres(link) => link.close().await,
+            Link::Postgres(of) => of.link.close().await,
             #[cfg(feature = "mysql")]
             Link::MySql(link) => link.close().await,
         };
     }
+}
+
+fn one_text(statements: &[impl AsRef<str>]) -> String {
+    let mut text = String::new();
+    for statement in statements {
+        text.push_str(statement.as_ref());
+        text.push_str("; ");
+    }
+    text
 }
 
 impl Returned {
@@ -281,24 +392,6 @@ macro_rules! trimmed {
     };
     ($other:ident, $kind:expr, $text:ident) => {
         $text
-    };
-}
-
-/// Integers that a driver does not read as 64 bits.
-macro_rules! narrow {
-    (sqlite, $row:ident, $place:ident) => {
-        None::<i64>
-    };
-    (postgres, $row:ident, $place:ident) => {
-        match $row.try_get::<i32, _>($place) {
-            Ok(whole) => Some(i64::from(whole)),
-            Err(_) => $row.try_get::<i16, _>($place).ok().map(i64::from),
-        }
-    };
-    (mysql, $row:ident, $place:ident) => {
-        $row.try_get::<u64, _>($place)
-            .ok()
-            .and_then(|whole| i64::try_from(whole).ok())
     };
 }
 

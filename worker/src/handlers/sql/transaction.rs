@@ -6,12 +6,14 @@ use std::time::Duration;
 use sqlx::Error;
 use tokio::sync::MutexGuard;
 
+use super::along;
 use super::database::Database;
-use super::dialect::{CommitKey, Purpose, Speaks};
+use super::dialect::{CommitKey, Limits, Purpose, Speaks};
 use super::idle::Lent;
-use super::link::{Returned, Rows, Script};
+use super::link::{Answers, Returned, Rows, Script};
 use super::order::Bound;
 use super::trouble::Trouble;
+use crate::failure::Failure;
 
 /// An open transaction. Dropping it (the shard was told to stop, a step failed) closes the
 /// connection, so that the database rolls back.
@@ -35,37 +37,63 @@ pub(super) enum Unsealed {
     Error(Error),
 }
 
+/// How a transaction of a shard began.
+#[derive(Debug)]
+pub(super) enum Began {
+    /// The key was there: the shard is done.
+    Done,
+    /// It holds the key. What the statements returned that went along with it, and why the next of
+    /// them failed.
+    Held(Vec<Returned>, Option<Error>),
+}
+
 impl<'d> Transaction<'d> {
-    /// One that holds the shard's key. `None`: the key was there. In line it waits for others that are.
-    pub(super) async fn claim(
+    /// One for a shard's effect. It begins with its key.
+    pub(super) async fn write(
         database: &'d Database,
         lease: Duration,
-        key: CommitKey,
         traces: bool,
+    ) -> Result<Transaction<'d>, Trouble> {
+        Transaction::on(database, lease, Purpose::Write, traces).await
+    }
+
+    /// Begins it with the shard's key, and runs as many of the statements as go along: all of them or
+    /// none. In line it waits for others that are.
+    pub(super) async fn begin(
+        &mut self,
+        lease: Duration,
+        key: CommitKey,
         in_line: Option<&str>,
-    ) -> Result<Option<Transaction<'d>>, Trouble> {
-        let mut open = Transaction::on(database, lease, Purpose::Write, traces).await?;
-        let dialect = database.dialect();
-        let mut opening = open.opening(Purpose::Write, lease);
+        statements: &[Bound],
+    ) -> Result<Began, Trouble> {
+        let dialect = self.database.dialect();
+        let mut opening = self.opening(Purpose::Write, lease);
         opening.extend(in_line.and_then(|job| dialect.line_up(job)));
         let place = opening.len();
         opening.push(dialect.insert_key(key));
         opening.extend(dialect.mark().map(str::to_owned));
         opening.extend(in_line.and_then(|_| dialect.yields()));
-        let script = open.script(&opening).await;
-        let (taken, step) = (script.done.get(place) == Some(&0), script.done.len());
-        match script.error {
-            None if taken => {}
-            None => return Ok(Some(open)),
-            Some(error) if is_duplicate(&error) => {}
-            Some(error) if step == place => {
-                let trouble = Trouble::of(&error, "insert into gridloom_commit");
-                return Err(open.fail(trouble).await);
-            }
-            Some(error) => return Err(Trouble::of(&error, "begin a transaction")),
+        let begun = opening.len();
+        let mut ends = Vec::new();
+        for steps in along::steps(statements, dialect) {
+            opening.extend(steps);
+            ends.push(opening.len());
         }
-        open.roll_back().await;
-        Ok(None)
+        let answers = self.ask(&opening).await;
+        let step = answers.done.len();
+        let is_done = answers.done.get(place).is_some_and(|it| it.affected == 0);
+        match answers.error {
+            _ if is_done => Ok(Began::Done),
+            Some(error) if step == place && is_duplicate(&error) => Ok(Began::Done),
+            Some(error) if step == place => Err(Trouble::of(&error, "insert into gridloom_commit")),
+            // A text is read before its first statement runs.
+            Some(error) if step == 0 && !ends.is_empty() => {
+                Err(Trouble::of(&error, "read the statements"))
+            }
+            Some(error) if step < begun => Err(Trouble::of(&error, "begin a transaction")),
+            None if !ends.is_empty() && step != opening.len() => Err(several()),
+            error => Ok(Began::Held(ended(answers.done, &ends), error)),
+        }
     }
 
     /// One that only looks.
@@ -111,8 +139,12 @@ impl<'d> Transaction<'d> {
     }
 
     fn opening(&self, purpose: Purpose, lease: Duration) -> Vec<String> {
-        let lock = Database::session_limit(lease);
-        self.database.dialect().begin(purpose, lock, self.notices())
+        let waits = Database::session_limit(lease);
+        let limits = match &self.lent {
+            Some(lent) => lent.link.limits(waits),
+            None => Limits::Waits(waits),
+        };
+        self.database.dialect().begin(purpose, limits)
     }
 
     pub(super) async fn run(&mut self, statement: &Bound, rows: Rows) -> Result<Returned, Error> {
@@ -141,7 +173,13 @@ impl<'d> Transaction<'d> {
             Some(error) if script.done.is_empty() && is_no_savepoint(&error) => {
                 return Err(Unsealed::Left);
             }
-            Some(error) => return Err(Unsealed::Error(error)),
+            Some(error) => {
+                // Refused: the session is as good as new then.
+                if !Trouble::of(&error, "commit").wants_fresh() {
+                    self.roll_back().await;
+                }
+                return Err(Unsealed::Error(error));
+            }
         }
         if script.done.get(place) == Some(&0) {
             return Err(Unsealed::KeyGone);
@@ -151,8 +189,10 @@ impl<'d> Transaction<'d> {
 
     /// Ends one that only looked. What its query did beside that stays done.
     pub(super) async fn end(mut self) -> Result<(), Error> {
+        let dialect = self.database.dialect();
         let mut closing = vec!["COMMIT"];
-        closing.extend(self.database.dialect().tidy());
+        closing.extend(dialect.reset());
+        closing.extend(dialect.tidy());
         match self.script(&closing).await.error {
             None => {
                 self.give_back();
@@ -171,9 +211,11 @@ impl<'d> Transaction<'d> {
     }
 
     /// Rolls back and keeps the connection if it can.
-    async fn roll_back(mut self) {
+    pub(super) async fn roll_back(mut self) {
+        let dialect = self.database.dialect();
         let mut closing = vec!["ROLLBACK"];
-        closing.extend(self.database.dialect().tidy());
+        closing.extend(dialect.reset());
+        closing.extend(dialect.tidy());
         if self.script(&closing).await.error.is_none() {
             self.give_back();
         }
@@ -188,6 +230,16 @@ impl<'d> Transaction<'d> {
         }
     }
 
+    async fn ask(&mut self, statements: &[String]) -> Answers {
+        match &mut self.lent {
+            Some(lent) => lent.link.ask(statements).await,
+            None => Answers {
+                error: Some(Error::PoolClosed),
+                ..Answers::default()
+            },
+        }
+    }
+
     async fn script(&mut self, statements: &[impl AsRef<str>]) -> Script {
         match &mut self.lent {
             Some(lent) => lent.link.script(statements).await,
@@ -197,6 +249,20 @@ impl<'d> Transaction<'d> {
             },
         }
     }
+}
+
+/// What each statement returned that was done, by where the steps of each end.
+fn ended(mut done: Vec<Returned>, ends: &[usize]) -> Vec<Returned> {
+    let there = ends.iter().filter(|end| **end <= done.len()).copied();
+    let there: Vec<usize> = there.collect();
+    let take = |end: usize| std::mem::take(&mut done[end - 1]);
+    there.into_iter().map(take).collect()
+}
+
+fn several() -> Trouble {
+    Trouble::Failed(Failure::permanent(
+        "run the statements: one of them is several: give a list, one statement an item",
+    ))
 }
 
 fn is_duplicate(error: &Error) -> bool {
