@@ -38,6 +38,8 @@ pub(crate) enum Order {
     Limits(LimitsFlags),
     /// How late schedules open their runs, and what many of them cost
     Fires(FiresFlags),
+    /// What a shard in a database costs, beside a loop written by hand over the same server
+    Sql(SqlFlags),
     /// The publishing process of the hand-written loop
     #[command(hide = true)]
     HandPublisher(Child),
@@ -346,6 +348,53 @@ pub(crate) enum FiresPart {
     Minute,
     /// Many schedules: loaded, idle, changed, and over a change of leaders
     Many,
+}
+
+/// Flags of `sql`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SqlFlags {
+    /// The databases; several with commas. Where that is a server one is started
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "postgres,sqlite"
+    )]
+    pub(crate) databases: Vec<Kind>,
+    /// Shards of each measurement, a row each
+    #[arg(long, value_name = "N", default_value = "8000")]
+    pub(crate) shards: NonZeroU32,
+    /// Rounds; in each, every way is measured once
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub(crate) rounds: NonZeroU32,
+    /// Shards, and connections of the loops, at once
+    #[arg(long, value_name = "N", default_value = "32")]
+    pub(crate) slots: NonZeroU32,
+    /// Rows that stand in the commit table before the rounds; several with commas, each larger
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1000,1000000"
+    )]
+    pub(crate) committed: Vec<u64>,
+    /// Rows that are then moved, in pages by their key and beside that in one statement; 0 leaves it
+    /// out
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(crate) moved: u64,
+    /// Rows of a page of these
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub(crate) page: NonZeroU32,
+}
+
+/// A kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// PostgreSQL
+    Postgres,
+    /// SQLite
+    Sqlite,
 }
 
 /// Flags of the worker that logs what it runs.

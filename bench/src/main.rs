@@ -12,6 +12,7 @@
 //! | [`fires`] | how late schedules open their runs, and what many of them cost |
 //! | [`limits`] | whether limits, fairness and tile sizes do what they are for |
 //! | [`memory`] | whether a planner's memory stays small whatever its runs do |
+//! | [`sql`] | what a shard in a database costs, beside a loop over the same server |
 //! | [`stack`] | the processes that are measured |
 //! | [`hand`] | the loop written by hand: what the engine is compared with |
 //! | [`engine`] | one run of the engine, from submission to its last record |
@@ -34,6 +35,7 @@ mod memory;
 mod open_runs;
 mod path;
 mod plans;
+mod sql;
 mod stack;
 mod stats;
 mod usage;
@@ -87,6 +89,7 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::MemoryChild(child) => memory::child(&output, &child),
             Order::Limits(flags) => Box::pin(limits::run(&output, &flags)).await,
             Order::Fires(flags) => Box::pin(fires::run(&output, &flags)).await,
+            Order::Sql(flags) => Box::pin(sql::run(&output, &flags)).await,
             Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
             Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,
             Order::StampWorker(child) => latency::worker::serve(&child.nats).await,

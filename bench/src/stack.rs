@@ -248,6 +248,11 @@ impl Stack {
             .await
     }
 
+    /// As [`Stack::worker`], with flags of one's own.
+    pub(crate) async fn worker_with(&self, name: &str, more: &[String]) -> anyhow::Result<Process> {
+        self.service("worker", name, more).await
+    }
+
     async fn service(&self, order: &str, name: &str, more: &[String]) -> anyhow::Result<Process> {
         let mut args = vec![order.to_owned()];
         for (flag, value) in [

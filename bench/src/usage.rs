@@ -25,6 +25,45 @@ fn cpu_in_stat(text: &str) -> Option<f64> {
     Some((user + system) / TICKS_A_SECOND)
 }
 
+/// Processor time in seconds of a process and of all that descend from it, those that have ended too.
+pub(crate) fn tree_seconds(root: u32) -> anyhow::Result<f64> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir("/proc").context("read /proc")?.flatten() {
+        let pid = entry.file_name().to_string_lossy().parse::<u32>();
+        let text = fs::read_to_string(entry.path().join("stat"));
+        if let (Ok(pid), Ok(text)) = (pid, text)
+            && let Some((parent, seconds)) = tree_in_stat(&text)
+        {
+            all.push((pid, parent, seconds));
+        }
+    }
+    let (mut sum, mut known) = (0.0, vec![root]);
+    while let Some(next) = known.pop() {
+        sum += all
+            .iter()
+            .filter(|of| of.0 == next)
+            .map(|of| of.2)
+            .sum::<f64>();
+        known.extend(all.iter().filter(|of| of.1 == next).map(|of| of.0));
+    }
+    Ok(sum)
+}
+
+/// The parent, and the time of the process and of its children that have ended.
+fn tree_in_stat(text: &str) -> Option<(u32, f64)> {
+    let (_, rest) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks: Vec<f64> = fields
+        .get(11..15)?
+        .iter()
+        .flat_map(|it| it.parse())
+        .collect();
+    Some((
+        fields.get(1)?.parse().ok()?,
+        ticks.iter().sum::<f64>() / TICKS_A_SECOND,
+    ))
+}
+
 /// Memory of a process, in MiB.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Memory {
@@ -146,6 +185,12 @@ mod tests {
     fn name_of_a_process_may_hold_anything() {
         let text = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 99 1 2";
         assert_eq!(cpu_in_stat(text), Some(3.0));
+    }
+
+    #[test]
+    fn children_that_have_ended_count_for_their_parent() {
+        let text = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 60 40 20 0 4 0 99 1 2";
+        assert_eq!(tree_in_stat(text), Some((1, 4.0)));
     }
 
     #[test]

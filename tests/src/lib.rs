@@ -32,8 +32,11 @@ use anyhow::Context;
 /// `cargo build` of this package.
 pub fn gridloom() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("find the test's own executable")?;
-    // The chaos binary is both: it is built without the other.
-    if own.file_name().is_some_and(|name| name == "chaos") {
+    // These are both: they are built without the other.
+    if own
+        .file_name()
+        .is_some_and(|name| name == "chaos" || name == "gridloom-bench")
+    {
         return Ok(own);
     }
     let path = own
