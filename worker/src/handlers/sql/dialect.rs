@@ -40,6 +40,10 @@ pub(super) enum Purpose {
 
 /// What a session of PostgreSQL is told about its limits as a transaction begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "postgres"),
+    allow(dead_code, reason = "no other database has such sessions")
+)]
 pub(super) enum Limits {
     /// Nothing: it is ours alone and was told when it was opened.
     Told,

@@ -129,7 +129,7 @@ macro_rules! narrow {
     };
 }
 
-/// As [`follow`], and what each statement returned of whole numbers: counters are nothing else.
+/// The same for PostgreSQL, and what each statement returned of whole numbers: counters are nothing else.
 #[cfg(feature = "postgres")]
 async fn follow_numbers(link: &mut sqlx::PgConnection, text: sqlx::RawSql) -> Answers {
     let mut answers = Answers::default();
