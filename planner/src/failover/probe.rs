@@ -5,8 +5,8 @@
 //!
 //! | state | answered, announced | nobody listens there | no answer in a round | the leader's connection is another |
 //! |-------|---------------------|----------------------|----------------------|------------------------------------|
-//! | unmet | met | ground fresh: -; settled: the third in a row: dead | fresh: -; settled: the twelfth: dead | unmet, counted anew |
-//! | met | met, counted anew | the third in a row: dead | the twelfth: dead | unmet, counted anew |
+//! | unmet | met | ground fresh: -; settled: the third in a row: dead | fresh: -; settled: the last of enough: dead | unmet, counted anew |
+//! | met | met, counted anew | the third in a row: dead | the last of enough: dead | unmet, counted anew |
 //! | dead | met | - | - | - |
 //!
 //! Unmet is who was not heard on this connection of the leader. After a restart of the broker all are,
@@ -23,8 +23,8 @@ pub const ALL_ASKED: usize = 50;
 pub const LATELY: Duration = Duration::from_millis(300);
 /// So many probes in a row that found nobody.
 const NOBODY: u32 = 3;
-/// So many rounds without an answer: three seconds.
-const SILENT: u32 = 12;
+/// Who was missed once is looked for again so soon, besides the rounds.
+pub const AGAIN: Duration = Duration::from_millis(125);
 /// How long a connection of the leader is fresh. Workers come back within a second of a restart, one
 /// that is starved of its processor later.
 pub const FRESH: Duration = Duration::from_secs(6);
@@ -45,8 +45,8 @@ pub enum Event {
     Heard,
     /// The broker said that nobody listens where it should.
     Nobody(Ground),
-    /// A round ended without an answer.
-    Silent(Ground),
+    /// A round ended without an answer; so many of them are a death ([`super::pace::enough`]).
+    Silent(Ground, u32),
     /// The leader has another connection.
     Reconnected,
 }
@@ -110,12 +110,12 @@ impl Probe {
                 self.nobody += 1;
                 self.dies(self.nobody >= NOBODY, Death::Gone)
             }
-            Event::Silent(ground) if self.counts(ground) => {
+            Event::Silent(ground, enough) if self.counts(ground) => {
                 self.nobody = 0;
                 self.silent += 1;
-                self.dies(self.silent >= SILENT, Death::Frozen)
+                self.dies(self.silent >= enough, Death::Frozen)
             }
-            Event::Nobody(_) | Event::Silent(_) => None,
+            Event::Nobody(_) | Event::Silent(..) => None,
         }
     }
 
@@ -138,9 +138,10 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failover::pace::SURE;
 
     const NOBODY_THERE: Event = Event::Nobody(Ground::Settled);
-    const NO_ANSWER: Event = Event::Silent(Ground::Settled);
+    const NO_ANSWER: Event = Event::Silent(Ground::Settled, SURE);
 
     fn met() -> Probe {
         let mut probe = Probe::unmet();
@@ -177,9 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn three_seconds_of_silence_are_a_death() {
-        assert_eq!(SILENT * EVERY, Duration::from_secs(3));
+    fn as_many_rounds_of_silence_as_are_enough_are_a_death_though_they_were_more_before() {
         assert_eq!(times(&mut met(), 12, NO_ANSWER), Some(Death::Frozen));
+        let mut probe = met();
+        times(&mut probe, 5, NO_ANSWER);
+        let enough = Event::Silent(Ground::Settled, 4);
+        assert_eq!(probe.step(enough), Some(Death::Frozen));
     }
 
     #[test]
@@ -188,7 +192,7 @@ mod tests {
         times(&mut probe, 2, NOBODY_THERE);
         probe.step(Event::Reconnected);
         assert_eq!(times(&mut probe, 40, Event::Nobody(Ground::Fresh)), None);
-        assert_eq!(times(&mut probe, 40, Event::Silent(Ground::Fresh)), None);
+        assert_eq!(times(&mut probe, 40, Event::Silent(Ground::Fresh, 4)), None);
         assert_eq!(times(&mut probe, 3, NOBODY_THERE), Some(Death::Gone));
     }
 

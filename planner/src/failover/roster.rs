@@ -13,6 +13,7 @@ use gridloom_shared::limits::{
 };
 use gridloom_shared::presence::Presence;
 
+use super::pace::{self, Pace};
 use super::probe::{ALL_ASKED, Death, Event, FRESH, Ground, LATELY, Probe};
 
 /// A dead worker is remembered for so long: it may only be frozen.
@@ -33,6 +34,7 @@ pub enum Life {
 struct Worker {
     presence: Presence,
     probe: Probe,
+    pace: Pace,
     /// When it answered or announced itself last, on this connection.
     heard: Option<Boot>,
     died: Option<Boot>,
@@ -86,6 +88,7 @@ impl Roster {
             .or_insert_with(|| Worker {
                 presence: presence.clone(),
                 probe: Probe::unmet(),
+                pace: Pace::default(),
                 heard: None,
                 died: None,
             });
@@ -130,6 +133,38 @@ impl Roster {
             worker.died = None;
         }
         death.map(|death| (worker.presence.clone(), death))
+    }
+
+    /// A worker answered at `now`, which took it `took`.
+    pub fn answered(&mut self, session: Session, took: Duration, now: Boot) {
+        if let Some(worker) = self.workers.get_mut(&session) {
+            worker.pace.answered(took, now);
+        }
+        self.learn(session, Event::Heard, now);
+    }
+
+    /// A round was over at `now` in which `silent` did not answer. Returns who died of it.
+    pub fn silent(&mut self, silent: &[Session], now: Boot) -> Vec<(Presence, Death)> {
+        let living = self.workers.iter().filter(|(_, w)| !w.probe.is_dead());
+        let living: HashMap<Session, Option<Duration>> = living
+            .map(|(session, w)| (*session, w.pace.slowest()))
+            .collect();
+        let of_all = pace::median(living.values().flatten().copied().collect());
+        let silent_ones = silent
+            .iter()
+            .filter(|session| living.contains_key(session))
+            .count();
+        let ground = self.ground(now);
+        let mut died = Vec::new();
+        for session in silent {
+            // Of whom no answer is known nobody can say how slow it is.
+            let own = living.get(session).copied().flatten();
+            let enough = own.map_or(pace::SURE, |own| {
+                pace::enough(living.len(), silent_ones, own.max(of_all))
+            });
+            died.extend(self.learn(*session, Event::Silent(ground, enough), now));
+        }
+        died
     }
 
     /// Forgets who is dead for long.
@@ -317,6 +352,45 @@ mod tests {
         dies(&mut roster, few + 3);
         let crowd = BTreeMap::from([(name("resize"), BELLS + 1)]);
         assert_eq!(roster.crowds(), BTreeMap::from([(queue(), crowd)]));
+    }
+
+    /// After how many silent rounds the last of `workers` was dead, where each had answered within `took`.
+    fn rounds(workers: u64, took: Duration, silent: &[Session]) -> usize {
+        let mut roster = Roster::new(1, at(0));
+        for session in (0..workers).map(Session) {
+            roster.heard(&presence(session.0), at(99));
+            roster.answered(session, took, at(99));
+        }
+        let mut died = (1..).map(|round| roster.silent(silent, ms(round * 250)).len());
+        1 + died.position(|died| died == silent.len()).unwrap()
+    }
+
+    #[test]
+    fn silence_among_quick_answers_is_a_death_after_a_second_and_among_slow_ones_after_three() {
+        let quick = Duration::from_millis(3);
+        let one = [Session(0)];
+        assert_eq!(rounds(3, quick, &one), 4);
+        assert_eq!(rounds(2, quick, &one), 4);
+        assert_eq!(rounds(3, Duration::from_millis(150), &one), 8);
+        assert_eq!(rounds(3, Duration::from_millis(300), &one), 12);
+        assert_eq!(rounds(1, quick, &one), 12, "alone");
+        assert_eq!(rounds(3, quick, &[Session(0), Session(1)]), 12, "most");
+    }
+
+    #[test]
+    fn worker_that_never_answered_and_one_that_is_slow_itself_have_three_seconds() {
+        let mut roster = Roster::new(1, at(0));
+        (0..5).for_each(|session| roster.heard(&presence(session), at(99)));
+        let (slow, quick) = (Duration::from_millis(400), Duration::from_millis(2));
+        (1..5).for_each(|session| roster.answered(Session(session), quick, at(99)));
+        let died = |roster: &mut Roster, session, rounds| {
+            (0..rounds).any(|_| !roster.silent(&[Session(session)], at(100)).is_empty())
+        };
+        assert!(!died(&mut roster, 0, 11) && died(&mut roster, 0, 1));
+        // One slow one makes none of the others slow.
+        roster.answered(Session(1), slow, at(101));
+        assert!(!died(&mut roster, 2, 3) && died(&mut roster, 2, 1));
+        assert!(!died(&mut roster, 1, 11) && died(&mut roster, 1, 1));
     }
 
     const DIES: Session = Session(0);

@@ -125,6 +125,8 @@ struct Round {
     heard: HashSet<Session>,
     /// Who was not there; judged once the echo is back.
     nobody: Vec<Session>,
+    /// Who is looked for once more in it.
+    again: HashSet<Session>,
     echo: bool,
 }
 
@@ -137,7 +139,8 @@ enum Heard {
 
 #[derive(Clone, Copy)]
 enum Came {
-    Answer,
+    /// After so long.
+    Answer(Duration),
     /// Nobody listens there.
     Nobody,
     Nothing,
@@ -213,6 +216,7 @@ impl Round {
             asked: HashSet::new(),
             heard: HashSet::new(),
             nobody: Vec::new(),
+            again: HashSet::new(),
             echo: false,
         }
     }
@@ -224,8 +228,10 @@ impl Watch {
         let now = Boot::now();
         let over = std::mem::replace(&mut self.round, Round::new(0, now));
         if over.echo && now.since(over.began) < ROUND_MAX && self.envoy.validity.holds(now) {
-            let silent = over.asked.difference(&over.heard);
-            silent.for_each(|session| self.learn(*session, Event::Silent, now));
+            let silent: Vec<Session> = over.asked.difference(&over.heard).copied().collect();
+            let died = self.workers.roster().silent(&silent, now);
+            died.into_iter()
+                .for_each(|(presence, death)| self.died(presence, death));
         }
         let broker = self.envoy.broker.clone();
         let sessions = {
@@ -248,18 +254,25 @@ impl Watch {
         }));
         for session in sessions {
             self.round.asked.insert(session);
-            let broker = broker.clone();
-            self.answers.push(Box::pin(async move {
-                let subject = broker.subjects().probe(session);
-                let answer = broker.request(subject, Bytes::new(), ANSWER).await;
-                let came = match answer {
-                    Ok(_) => Came::Answer,
-                    Err(RequestError::NoResponders { .. }) => Came::Nobody,
-                    Err(_) => Came::Nothing,
-                };
-                Heard::Worker(number, session, came)
-            }));
+            self.ask(session, Duration::ZERO);
         }
+    }
+
+    /// Probes a worker after `pause`.
+    fn ask(&mut self, session: Session, pause: Duration) {
+        let (broker, number) = (self.envoy.broker.clone(), self.round.number);
+        self.answers.push(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            let sent = Boot::now();
+            let subject = broker.subjects().probe(session);
+            let answer = broker.request(subject, Bytes::new(), ANSWER).await;
+            let came = match answer {
+                Ok(_) => Came::Answer(Boot::now().since(sent)),
+                Err(RequestError::NoResponders { .. }) => Came::Nobody,
+                Err(_) => Came::Nothing,
+            };
+            Heard::Worker(number, session, came)
+        }));
     }
 
     /// Tells workers where more of them wait than need to, and once where no more do.
@@ -289,12 +302,12 @@ impl Watch {
                     }
                 }
             }
-            Heard::Worker(number, session, Came::Answer) => {
+            Heard::Worker(number, session, Came::Answer(took)) => {
                 if number == self.round.number {
                     self.round.heard.insert(session);
                 }
                 let woke = self.workers.standing(session) == Life::Dead;
-                self.workers.roster().learn(session, Event::Heard, now);
+                self.workers.roster().answered(session, took, now);
                 if woke {
                     self.call();
                 }
@@ -328,19 +341,19 @@ impl Watch {
         // What was lost with a connection says nothing of the worker.
         let epoch = self.envoy.broker.connection_epoch();
         self.workers.roster().connected(epoch, now);
-        if self.envoy.validity.holds(now) {
-            self.learn(session, Event::Nobody, now);
+        if !self.envoy.validity.holds(now) {
+            return;
         }
-    }
-
-    fn learn(&mut self, session: Session, event: impl Fn(probe::Ground) -> Event, now: Boot) {
-        let died = {
+        let (died, lives) = {
             let mut roster = self.workers.roster();
             let ground = roster.ground(now);
-            roster.learn(session, event(ground), now)
+            let died = roster.learn(session, Event::Nobody(ground), now);
+            (died, roster.standing(session) == Life::Lives)
         };
         if let Some((presence, death)) = died {
             self.died(presence, death);
+        } else if lives && self.round.again.insert(session) {
+            self.ask(session, probe::AGAIN);
         }
     }
 
@@ -357,9 +370,7 @@ impl Watch {
             if !envoy.say(told).await {
                 return;
             }
-            if let Ok(_slot) = slots.acquire_owned().await {
-                free::free(&envoy, &workers, &presence, death).await;
-            }
+            free::free(&envoy, &workers, &slots, &presence, death).await;
         });
     }
 }

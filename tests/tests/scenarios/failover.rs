@@ -387,7 +387,7 @@ async fn while_a_worker_does_not_answer_only_what_the_dead_one_had_named_is_hand
             stage.workers[0].kill().await?;
             taken_over(stage, &stand.first, killed, Duration::from_secs(15)).await?;
             stage.workers[1].thaw()?;
-            // Silent for three seconds, it is dead too.
+            // Silent for a second, it is dead too.
             hit = said(stage, "a worker is dead") == 1;
             if hit {
                 stand.ends(stage).await?;

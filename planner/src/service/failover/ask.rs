@@ -20,7 +20,7 @@ use super::{Life, Workers};
 const ANSWER: Duration = Duration::from_secs(1);
 /// Pause before a worker that lives and cannot answer is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long all are waited for: whoever is silent for three seconds is dead by then, and one that lives
+/// How long all are waited for: whoever is silent for three seconds is dead by then at the latest, and one that lives
 /// and does not answer is not waited for for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 

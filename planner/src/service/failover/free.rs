@@ -25,6 +25,7 @@ use gridloom_shared::id::QueueName;
 use gridloom_shared::lane::Lane;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::telemetry::names;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::ask::Asking;
@@ -32,8 +33,10 @@ use super::{Death, Envoy, Event, Life, Workers, echoed};
 
 /// How long a worker that is held to be dead is listened for once more.
 const LISTEN: Duration = Duration::from_millis(250);
+/// And each time after that: whoever wakes up announces itself, too.
+const LISTEN_AGAIN: Duration = Duration::from_millis(100);
 /// How long the others are waited for before what the dead one itself had named is handed back.
-const WAIT: Duration = Duration::from_millis(750);
+const WAIT: Duration = Duration::from_millis(400);
 /// Answers that came within so long are of one moment.
 const TOGETHER: Duration = Duration::from_millis(100);
 /// So often all are asked for answers of one moment. With those of the last time somebody may lose a tile: waste.
@@ -44,7 +47,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// A frozen worker is still connected: until its pulls end, five seconds after they were sent, the
 /// broker goes on delivering to it, also what was just handed back. So it is looked again soon, as its
 /// pulls fill up, and once more after they have ended.
-const AGAIN_MS: [u64; 9] = [50, 100, 100, 200, 200, 400, 400, 500, 1_000];
+const AGAIN_MS: [u64; 12] = [0, 0, 50, 100, 100, 200, 200, 400, 500, 1_000, 1_000, 1_000];
 
 /// Why not all was freed.
 #[derive(Debug, thiserror::Error)]
@@ -79,16 +82,24 @@ struct Dead<'a> {
     broker: &'a Broker,
     workers: &'a Workers,
     presence: &'a Presence,
+    listen: Duration,
     freed: HashSet<u64>,
 }
 
-/// Frees what `presence` held on all its queues, and takes its registration away.
-pub(super) async fn free(envoy: &Envoy, workers: &Workers, presence: &Presence, death: Death) {
+/// Frees what `presence` held on all its queues, and takes its registration away. Each look takes one of `slots`.
+pub(super) async fn free(
+    envoy: &Envoy,
+    workers: &Workers,
+    slots: &Semaphore,
+    presence: &Presence,
+    death: Death,
+) {
     let mut dead = Dead {
         envoy,
         broker: &envoy.broker,
         workers,
         presence,
+        listen: LISTEN,
         freed: HashSet::new(),
     };
     let rounds: &[u64] = match death {
@@ -98,7 +109,13 @@ pub(super) async fn free(envoy: &Envoy, workers: &Workers, presence: &Presence, 
     let mut pauses = rounds.iter();
     loop {
         let before = dead.freed.len();
-        let ended = dead.free().await;
+        let ended = {
+            let Ok(_slot) = slots.acquire().await else {
+                return;
+            };
+            dead.free().await
+        };
+        dead.listen = LISTEN_AGAIN;
         let tiles = dead.freed.len() - before;
         metrics::counter!(names::TILES_FREED).increment(tiles as u64);
         if let Err(error) = ended {
@@ -252,7 +269,7 @@ impl Dead<'_> {
         let epoch = self.broker.connection_epoch();
         let (echo, answer) = tokio::join!(
             echoed(self.broker.clone(), self.envoy.session),
-            self.broker.request(subject, Bytes::new(), LISTEN),
+            self.broker.request(subject, Bytes::new(), self.listen),
         );
         if answer.is_ok() {
             let mut roster = self.workers.roster();
