@@ -3,7 +3,7 @@
 //! Flags and environment come already merged from `args`. A key of the file that is not known is
 //! refused with the nearest known one: a setting that is silently ignored is worse than none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -288,10 +288,16 @@ fn given<T>(
     texts: Option<&Vec<Given>>,
     read: impl Fn(&str) -> Result<Vec<(String, T)>, String>,
 ) -> anyhow::Result<Vec<(String, T)>> {
-    let mut all = Vec::new();
+    let mut all: Vec<(String, T)> = Vec::new();
     for text in texts.into_iter().flatten() {
         let named = read(&text.0);
         all.extend(named.map_err(|fault| Misuse::error(format!("read {place}: {fault}")))?);
+    }
+    let mut names = BTreeSet::new();
+    let mut all_names = all.iter().map(|(name, _)| name);
+    if let Some(name) = all_names.find(|name| !names.insert(*name)) {
+        let fault = format!("{name:?} is there twice: each needs a name of its own");
+        return Err(Misuse::error(format!("read {place}: {fault}")));
     }
     Ok(all)
 }
@@ -345,6 +351,20 @@ mod tests {
         assert_eq!((worker.concurrency, worker.grace), (Some(3), None));
         assert_eq!(worker.databases["a"].exact(), "sqlite:a");
         assert_eq!(worker.databases["b"].exact(), "sqlite:other");
+        let twice = |texts: [&str; 2]| Some(texts.map(|text| Given(text.to_owned())).to_vec());
+        for flags in [
+            WorkerFlags {
+                databases: twice(["a=sqlite:a", "a=sqlite:b"]),
+                ..WorkerFlags::default()
+            },
+            WorkerFlags {
+                exec: twice(["a=true", "a=false"]),
+                ..WorkerFlags::default()
+            },
+        ] {
+            let fault = config.worker(&flags).unwrap_err().to_string();
+            assert!(fault.contains("\"a\" is there twice"), "{fault}");
+        }
         assert_eq!(config.queue(&QueueFlags::default()).ack_deadline, None);
         let shares = config.shares(&ShareFlags {
             shares: Some(vec!["b=0.5".parse().unwrap()]),

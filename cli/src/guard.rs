@@ -132,12 +132,14 @@ fn hint(program: &str) -> &'static str {
     }
 }
 
-/// The system takes a file for a program by its first bytes.
+/// The system takes a file for a program by its mode and its first bytes.
 fn hint_for_format(error: &io::Error) -> &'static str {
-    if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) {
-        " (a script says in its first line what runs it, as #!/bin/sh; a program has to be built for this machine)"
-    } else {
-        ""
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOEXEC) => {
+            " (a script says in its first line what runs it, as #!/bin/sh; a program has to be built for this machine)"
+        }
+        Some(Errno::ACCESS) => " (is it executable? chmod +x makes it so)",
+        _ => "",
     }
 }
 

@@ -118,9 +118,15 @@ fn database(line: &str) -> Result<(String, Address), String> {
         url.split_once(':')
             .is_some_and(|(scheme, _)| is_scheme(scheme))
     };
-    if url.split_whitespace().skip(1).any(another) {
+    let listed = |word: &str| {
+        let (_, url) = word.split_once('=').unwrap_or_default();
+        let kind = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        ["sqlite", "postgres", "postgresql", "mysql", "mariadb"].contains(&kind)
+    };
+    if url.split_whitespace().skip(1).any(another) || url.split(',').skip(1).any(listed) {
         return Err(
-            "holds two databases in one line: write each into a line of its own".to_owned(),
+            "holds two databases in one line: give each a line of its own, or --database once for each"
+                .to_owned(),
         );
     }
     Ok((name.to_owned(), url.into()))
@@ -208,6 +214,7 @@ mod tests {
             of("d=sqlite:/my dir/x.db").unwrap(),
             ["sqlite:/my dir/x.db"]
         );
+        assert_eq!(of("d=sqlite:/a,b/x=1.db").unwrap(), ["sqlite:/a,b/x=1.db"]);
         assert_eq!(
             of("\n a=sqlite:x \nb=mysql://h/b?x=y").unwrap(),
             ["sqlite:x", "mysql://h/b?x=y"]
@@ -218,6 +225,8 @@ mod tests {
             "a=x",
             "postgres://u:hunter2@h/db?x=y:z",
             "a=sqlite:x b=sqlite:y",
+            "a=sqlite:a.db,b=sqlite:b.db",
+            "a=sqlite:a.db,b=postgres://u:hunter2@h/db",
         ] {
             let fault = of(bad).unwrap_err();
             assert!(!fault.contains("hunter2"), "{fault}");

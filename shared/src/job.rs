@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{HandlerName, JobName, QueueName};
 
-#[cfg(feature = "handlers")]
 mod fault;
+pub mod given;
 #[cfg(feature = "handlers")]
 pub mod handlers;
 mod limits;
@@ -17,7 +17,6 @@ pub mod parse;
 mod shares;
 mod submit;
 
-#[cfg(feature = "handlers")]
 pub use fault::Fault;
 pub use limits::{
     AbortAfter, CONCURRENCY_MAX, LimitsSpec, PRIORITY_MAX, Period, Priority, RATE_MAX, Rate,

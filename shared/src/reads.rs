@@ -20,7 +20,7 @@
 //! | [`queues`] | what waits, and where |
 //! | [`waits`] | what a run waits for |
 //! | [`workers`] | who is there to do it |
-//! | [`unknown`] | what a job names that none of them knows |
+//! | [`unknown`] | what a job names that some of them do not know |
 //! | [`planners`] | who plans |
 //!
 //! All but the first are there with the feature `runs`: a worker reads ledgers alone.

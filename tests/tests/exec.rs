@@ -131,20 +131,53 @@ async fn file_that_is_no_program_is_told_what_its_first_line_lacks() {
 }
 
 #[tokio::test]
+async fn script_that_lost_its_mode_is_told_how_it_gets_it_back() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("count");
+    let mode = |bits| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(bits));
+    std::fs::write(&file, "#!/bin/sh\n").unwrap();
+    mode(0o755).unwrap();
+    let handler = with(ExecCommand {
+        program: file.clone(),
+        args: Vec::new(),
+        ..sh("", &dir)
+    });
+    run(&handler, &trial()).await.unwrap();
+    mode(0o644).unwrap();
+    let failure = run(&handler, &trial()).await.unwrap_err();
+    assert!(
+        !failure.is_permanent() && failure.text().contains("chmod +x"),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn last_line_that_was_meant_as_a_report_undoes_nothing_and_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    for script in ["echo \"{'rows': 5}\"", "echo '{\"row\": 5}'"] {
+        let counters = run(&shell(script, &dir), &trial()).await.unwrap();
+        let expected = [("rows", 0), ("odd_reports", 1)];
+        assert_eq!(
+            counters,
+            expected.map(|(name, n)| (name.to_owned(), n)),
+            "{script}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn end_of_a_long_log_is_what_a_failure_shows() {
     let failure = failure("yes chatter | head -c 3000000 >&2; echo the cause >&2; exit 1").await;
     assert!(failure.text().ends_with("the cause"), "{failure}");
 }
 
 #[tokio::test]
-async fn command_that_the_worker_does_not_name_is_refused() {
+async fn command_that_a_job_does_not_name_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let handler = shell("exit 0", &dir);
-    for (settings, words) in [
-        (json!({}), "missing"),
-        (json!({"command": 1}), "text"),
-        (json!({"command": "/bin/sh"}), "which has c"),
-    ] {
+    for (settings, words) in [(json!({}), "missing"), (json!({"command": 1}), "text")] {
         // A submission's own command, known or not, is not even looked at.
         let trial = trial().settings(settings).params(json!({"command": "c"}));
         let failure = run(&handler, &trial).await.unwrap_err();
@@ -152,6 +185,17 @@ async fn command_that_the_worker_does_not_name_is_refused() {
             failure.is_permanent() && failure.text().contains(words),
             "{failure}"
         );
+    }
+}
+
+#[tokio::test]
+async fn command_that_this_worker_does_not_have_uses_up_no_attempt() {
+    let dir = tempfile::tempdir().unwrap();
+    let trial = trial().settings(json!({"command": "/bin/sh"}));
+    let failure = run(&shell("exit 0", &dir), &trial).await.unwrap_err();
+    assert!(failure.is_hold(), "{failure}");
+    for words in ["which has c", "a name and not a command line"] {
+        assert!(failure.text().contains(words), "{failure}");
     }
 }
 

@@ -3,11 +3,19 @@
 //! | room | what it does | feature |
 //! |------|--------------|---------|
 //! | `exec` | runs commands that the worker's configuration names | `exec` |
+//! | `lacking` | what becomes of a shard whose job names what this worker does not have | `exec`, `sql` |
 //! | `noop` | nothing, slowly or wrongly if asked: for trying things out | `noop` |
 //! | `sql` | runs SQL statements, each shard's effect exactly once | `sqlite`, `postgres`, `mysql`, or `sql` for all |
 
 #[cfg(feature = "exec")]
 pub mod exec;
+#[cfg(any(
+    feature = "exec",
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql"
+))]
+mod lacking;
 #[cfg(feature = "noop")]
 pub mod noop;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]

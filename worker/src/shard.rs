@@ -11,7 +11,7 @@ use bytes::Bytes;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::grid::Window;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, RunId};
-use gridloom_shared::job::JobSpec;
+use gridloom_shared::job::{JobSpec, given};
 use gridloom_shared::slicing;
 use gridloom_shared::tile::{Bounds, Key, Tile};
 use serde::de::DeserializeOwned;
@@ -163,10 +163,9 @@ impl Shard {
     /// The handler's settings as a `T`. Settings that are none fail the shard for good: another attempt
     /// would read the same.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        T::deserialize(self.settings_value()).map_err(|fault| {
-            let (handler, job) = (self.handler(), self.job());
-            Failure::permanent(format!("read [{handler}] of job {job}: {fault}"))
-        })
+        let (handler, job) = (self.handler(), self.job());
+        given::read(handler.as_str(), self.settings_value())
+            .map_err(|fault| Failure::permanent(format!("read settings of job {job}: {fault}")))
     }
 
     /// The job's parameters with the submission's over them, as JSON.
@@ -177,8 +176,8 @@ impl Shard {
     /// The parameters as a `T`. Parameters that are none fail the shard for good: another
     /// attempt would read the same.
     pub fn params<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        T::deserialize(self.params_value()).map_err(|fault| {
-            Failure::permanent(format!("read params of job {}: {fault}", self.job()))
+        given::read("params", self.params_value()).map_err(|fault| {
+            Failure::permanent(format!("read parameters of job {}: {fault}", self.job()))
         })
     }
 }

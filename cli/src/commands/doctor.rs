@@ -7,7 +7,7 @@
 //! | [`planners`] | whether somebody leads, and what keeps planners from it |
 //! | [`submissions`] | what waits on the submit stream, and why |
 //! | [`queues`] | consumers, and what waits for a worker or a handler that nobody has |
-//! | [`unknown`] | jobs that name a database or a command which no worker of their queue knows |
+//! | [`unknown`] | jobs that name a database or a command which workers of their queue do not know |
 //! | [`idle`] | tiles that nobody waits for although workers are free |
 //! | [`alike`] | whether the workers of a queue differ, and have names of their own |
 //! | [`fires`] | whether schedules fire |

@@ -21,6 +21,8 @@ mod audit;
 mod dead;
 mod failures;
 mod held;
+mod numbered;
+mod odd;
 mod shard;
 mod show;
 mod troubles;
@@ -31,6 +33,8 @@ pub use dead::dead;
 pub use show::show;
 
 pub(super) use held::words as held_words;
+pub(super) use numbered::attempt as numbered;
+pub(super) use odd::hint as odd_hint;
 pub(super) use troubles::{reason, troubles};
 
 /// A run, as `runs --json` prints it.

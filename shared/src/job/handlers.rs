@@ -10,12 +10,14 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`sql`] | what statements may name, and whether they tell slices and pages apart |
+//! | [`named`] | what names of databases and commands are for |
 //! | [`noop`] | which parameters it takes |
 
 use serde_json::Value;
 
 use super::{Fault, GridSpec, JobSpec, SubmitSpec};
 
+pub mod named;
 pub mod noop;
 pub mod sql;
 

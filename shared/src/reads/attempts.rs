@@ -112,8 +112,11 @@ pub struct ShardStory {
     pub state: ShardState,
     /// When its next attempt is due, by the broker's clock, RFC 3339.
     pub retry_due: Option<String>,
-    /// Attempts that it may have.
+    /// Attempts that it may have, besides those that do not count.
     pub max_attempts: u32,
+    /// Attempts that count for none of these, while it waits for another: those that ended in a hold, and those before
+    /// somebody retried it.
+    pub uncounted_attempts: u32,
     /// Attempts before those that are told: the last [`ATTEMPTS_KEPT`] are.
     pub earlier_attempts: u64,
     /// Its attempts in their order.
@@ -180,6 +183,8 @@ pub struct OutcomeStory {
     pub done: bool,
     /// The error, if it failed.
     pub error: Option<String>,
+    /// Whether it failed with a hold, which uses up none of `max_attempts`.
+    pub held: bool,
     /// The counter `rows`.
     pub rows: i64,
     /// The other counters.
@@ -283,7 +288,8 @@ impl History {
             bounds: self.attempts.back().and_then(|last| last.bounds.clone()),
             state,
             retry_due: due.map(UnixMs::rfc3339),
-            max_attempts: waiting.map_or(of_job, |failed| failed.most),
+            max_attempts: waiting.map_or(of_job, |failed| failed.most.saturating_sub(failed.base)),
+            uncounted_attempts: waiting.map_or(0, |failed| failed.base),
             earlier_attempts: self.earlier,
             attempts: self.attempts.iter().map(AttemptStory::of).collect(),
         }
@@ -351,6 +357,7 @@ impl OutcomeStory {
             ended_at: outcome.at.rfc3339(),
             done: outcome.error.is_none(),
             error: outcome.error.clone(),
+            held: outcome.held,
             rows: counters.remove(ROWS).unwrap_or(0),
             counters,
         }

@@ -47,6 +47,8 @@ pub struct LastFailure {
     pub shard: String,
     /// Number of the attempt.
     pub attempt: u32,
+    /// Whether it ended in a hold: it uses up none of `retry.max_attempts`.
+    pub held: bool,
     /// When the ledger had it, RFC 3339.
     pub at: String,
 }
@@ -93,6 +95,7 @@ impl FailedAlike {
                 page: cell.page,
                 shard: cell.to_string(),
                 attempt: group.last.attempt,
+                held: group.last.held,
                 at: group.last.at.rfc3339(),
             },
         }

@@ -22,6 +22,14 @@ pub(super) fn failed(error: &str) -> Status {
     })
 }
 
+/// A failure that uses up no attempt.
+pub(super) fn held(error: &str) -> Status {
+    Status::Failed(Failed {
+        error: error.into(),
+        retry: Retry::Hold(1_000),
+    })
+}
+
 /// A ledger that grows; its records stand a second apart.
 pub(super) struct Story {
     pub(super) entries: Vec<Entry>,

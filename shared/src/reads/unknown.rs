@@ -1,11 +1,12 @@
 //! Names in a job's settings that workers alone can know: a database, a command. No definition is wrong in them, and a
-//! shard is dead where it is given to a worker that does not know the one its job names.
+//! shard waits, and its job with it, where it is given to a worker that does not know the one its job names.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::id::QueueName;
+use crate::id::{QueueName, WorkerName};
 use crate::job::JobSpec;
+use crate::job::handlers::named::Named;
 use crate::limits::{KNOWN_BYTES_MAX, KNOWN_MAX};
 use crate::presence::Presence;
 
@@ -14,32 +15,28 @@ const TOLD_MAX: usize = 5;
 /// A worker that leaves no room for one more name may know more than it says.
 const NAME_ROOM: usize = 256;
 
-/// What a job names and no worker that could run it knows.
+/// What a job names and workers that could run it do not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// The setting: `sql.database`.
-    pub path: &'static str,
-    /// What such a name stands for: `database`.
-    pub kind: &'static str,
+    /// What is named.
+    pub what: Named,
     /// The name.
     pub name: String,
     /// The job's queue.
     pub queue: QueueName,
     /// Workers that were asked.
     pub workers: usize,
+    /// Those of them that do not know it.
+    pub lacking: Vec<WorkerName>,
     /// What they know instead.
     pub known: Vec<String>,
 }
 
-/// What `job` names and nobody of `here` knows who could run it. `None` also where nobody could, which others say, and
-/// where one may know more than it has room to say.
+/// What `job` names and some of `here` do not know who could run it. `None` also where nobody could, which others say;
+/// who may know more than it has room to say is taken to know it.
 pub fn of(job: &JobSpec, here: &[Presence]) -> Option<Unknown> {
-    let (path, kind, setting) = match job.handler.as_str() {
-        "sql" => ("sql.database", "database", "database"),
-        "exec" => ("exec.command", "command", "command"),
-        _ => return None,
-    };
-    let name = job.settings.get(setting)?.as_str()?;
+    let what = Named::by(job.handler.as_str())?;
+    let name = job.settings.get(what.kind())?.as_str()?;
     let able = here.iter().filter(|worker| {
         let has = worker.handlers.contains(&job.handler) && worker.queues.contains(&job.queue);
         has && !worker.stopping
@@ -49,19 +46,24 @@ pub fn of(job: &JobSpec, here: &[Presence]) -> Option<Unknown> {
         let (handler, name) = known.split_once('/')?;
         (handler == job.handler.as_str()).then(|| name.to_owned())
     };
-    let known: BTreeSet<String> = able
+    let knows = |worker: &Presence| {
+        let mut known = worker.knows.iter().filter_map(of_handler);
+        known.any(|known| known == name) || may_know_more(worker)
+    };
+    let lacking: Vec<&Presence> = able.iter().copied().filter(|it| !knows(it)).collect();
+    if lacking.is_empty() {
+        return None;
+    }
+    let known: BTreeSet<String> = lacking
         .iter()
         .flat_map(|worker| worker.knows.iter().filter_map(of_handler))
         .collect();
-    if able.is_empty() || known.contains(name) || able.iter().any(|worker| may_know_more(worker)) {
-        return None;
-    }
     Some(Unknown {
-        path,
-        kind,
+        what,
         name: name.to_owned(),
         queue: job.queue.clone(),
         workers: able.len(),
+        lacking: lacking.iter().map(|worker| worker.worker.clone()).collect(),
         known: known.into_iter().collect(),
     })
 }
@@ -72,43 +74,48 @@ fn may_know_more(worker: &Presence) -> bool {
 }
 
 impl Unknown {
+    /// Whether no worker knows it: nothing of the job can be done.
+    pub fn by_all(&self) -> bool {
+        self.lacking.len() == self.workers
+    }
+
     /// How it is mended.
     pub fn advice(&self) -> String {
-        let Unknown {
-            kind, name, queue, ..
-        } = self;
-        let (table, key, flag, is) = match self.path {
-            "sql.database" => ("sql", "worker.databases", "--database", "URL"),
-            _ => ("exec", "worker.exec", "--exec", "COMMAND"),
-        };
-        format!(
-            "name one of theirs in [{table}] {kind} and apply the job, or give each worker of queue {queue} this one \
-             ({key}, {flag} {name}={is})"
-        )
+        self.what.advice(&self.name)
     }
 }
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Unknown {
-            kind, name, queue, ..
+            what, name, queue, ..
         } = self;
-        let who = match self.workers {
-            1 => "the only worker".to_owned(),
-            many => format!("any of the {many} workers"),
-        };
-        write!(f, "{kind} {name:?} is not known to {who} of queue {queue}")?;
-        let Some((first, others)) = self.known.split_first() else {
-            return Ok(());
-        };
-        write!(f, ", which knows {first}")?;
-        for other in others.iter().take(TOLD_MAX - 1) {
-            write!(f, ", {other}")?;
+        let (kind, lack) = (what.kind(), self.lacking.len());
+        write!(f, "{kind} {name:?} is not known to ")?;
+        match self.workers {
+            1 => write!(f, "the only worker of queue {queue}")?,
+            all if lack == all => write!(f, "any of the {all} workers of queue {queue}")?,
+            all => {
+                write!(f, "{lack} of the {all} workers of queue {queue}: ")?;
+                return list(f, &self.lacking);
+            }
         }
-        match others.len().saturating_sub(TOLD_MAX - 1) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+        if !self.known.is_empty() {
+            f.write_str(", which knows ")?;
         }
+        list(f, &self.known)
+    }
+}
+
+/// `a, b and 3 more`.
+fn list(f: &mut fmt::Formatter<'_>, names: &[impl fmt::Display]) -> fmt::Result {
+    for (n, name) in names.iter().take(TOLD_MAX).enumerate() {
+        let before = if n == 0 { "" } else { ", " };
+        write!(f, "{before}{name}")?;
+    }
+    match names.len().saturating_sub(TOLD_MAX) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
     }
 }
 
@@ -119,7 +126,7 @@ mod tests {
     use super::*;
     use crate::clock::UnixMs;
     use crate::holdings::Packed;
-    use crate::id::{HandlerName, Session, WorkerName};
+    use crate::id::{HandlerName, Session};
     use crate::job::parse;
 
     fn worker(handler: &str, knows: &[&str]) -> Presence {
@@ -172,12 +179,29 @@ mod tests {
     }
 
     #[test]
-    fn name_that_one_knows_and_job_that_nobody_could_run_are_not_told_of() {
+    fn name_that_some_do_not_know_is_told_with_who_they_are() {
+        let mut other = worker("sql", &["sql/a"]);
+        other.worker = WorkerName::new("other").unwrap();
+        let some = of(&sql(), &[worker("sql", &["sql/mian"]), other]).unwrap();
+        assert!(!some.by_all());
+        assert_eq!(
+            some.to_string(),
+            "database \"mian\" is not known to 1 of the 2 workers of queue default: other"
+        );
+        let nobody = of(&sql(), &[worker("sql", &["sql/a"])]).unwrap();
+        assert!(nobody.by_all());
+    }
+
+    #[test]
+    fn name_that_all_know_and_job_that_nobody_could_run_are_not_told_of() {
         let of_sql = |workers: &[Presence]| of(&sql(), workers);
         assert_eq!(of_sql(&[]), None);
         assert_eq!(of_sql(&[worker("exec", &["exec/a"])]), None);
-        let one = [worker("sql", &["sql/a"]), worker("sql", &["sql/mian"])];
-        assert_eq!(of_sql(&one), None);
+        let all = [
+            worker("sql", &["sql/mian"]),
+            worker("sql", &["sql/a", "sql/mian"]),
+        ];
+        assert_eq!(of_sql(&all), None);
         let mut leaving = worker("sql", &["sql/a"]);
         leaving.stopping = true;
         assert_eq!(of_sql(&[leaving]), None);
@@ -201,7 +225,7 @@ mod tests {
         let exec = json!({"name": "a", "handler": "exec", "exec": {"command": "resize"}});
         let exec = parse::from_value(exec).unwrap();
         let unknown = of(&exec, &[worker("exec", &["exec/rezise"])]).unwrap();
-        assert_eq!(unknown.path, "exec.command");
+        assert_eq!(unknown.what.path(), "exec.command");
         assert!(unknown.advice().contains("--exec resize=COMMAND"));
         let own = json!({"name": "a", "handler": "own", "own": {"database": "x"}});
         let own = parse::from_value(own).unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gridloom_shared::id::RunId;
+use gridloom_tests::database;
 use gridloom_tests::http::{get, served_at};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
@@ -110,6 +111,37 @@ async fn whoever_waits_is_told_what_the_run_s_own_workers_lack_and_no_others() -
         assert!(!shown.contains("others-db"), "{shown}");
         assert!(!said.contains("others-db"), "{said}");
         waiting.kill().await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_database_says_by_itself_stands_in_the_log_with_its_name() -> anyhow::Result<()> {
+    let Ok(server) = database::postgres() else {
+        eprintln!("*** NOT RUN: no PostgreSQL ***");
+        return Ok(());
+    };
+    play(async |stage| {
+        stage.start_planner().await?;
+        let store = format!("shop={}", server.url);
+        stage.start_worker(2, &["--database", &store]).await?;
+        let job = "name = \"says\"\nhandler = \"sql\"\n[sql]\ndatabase = \"shop\"\n\
+                   statement = \"DO $$ BEGIN RAISE NOTICE 'stock is low'; END $$\"";
+        let job = stage.apply(job).await?;
+        stage.submit(&job, &json!({})).await?;
+        eventually(
+            SOON,
+            "the notice stands there with its database",
+            async || {
+                let log = stage.workers[0].stderr();
+                let mut lines = log.lines().filter(|line| line.contains("stock is low"));
+                Ok(lines
+                    .next()
+                    .is_some_and(|line| line.contains("database=\"shop\"")))
+            },
+        )
+        .await?;
+        Ok(())
     })
     .await
 }

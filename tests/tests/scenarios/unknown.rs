@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gridloom_shared::id::RunId;
-use gridloom_tests::scenario::play;
-use gridloom_tests::wait::eventually;
+use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::wait::{eventually, eventually_some};
 
 const SOON: Duration = Duration::from_secs(40);
 
@@ -60,15 +60,107 @@ async fn database_and_command_that_no_worker_knows_are_named_by_apply_doctor_run
         let told = stage.cli(&["job", "apply", &sql], SOON).await?.succeeded()?;
         assert!(told.stderr.contains("job slip: warning: sql.database"), "{told:?}");
 
-        let args = ["run", "typo", "--id", "one", "--wait"];
-        let waited = stage.cli(&args, SOON).await?;
-        assert_eq!(waited.code, 1, "{waited:?}");
-        assert!(waited.stderr.contains("find command \"rezise\""), "{waited:?}");
+        // Nobody has it: nothing is used up, and who looks sees why nothing moves.
+        stage.cli(&["run", "typo", "--id", "one"], SOON).await?.succeeded()?;
         let run = RunId::from_request(&"typo".parse()?, "one");
-        let shown = stage.cli(&["show", run.as_str()], SOON).await?.succeeded()?;
-        assert!(shown.stdout.contains("find command \"rezise\""), "{shown:?}");
-        assert!(shown.stdout.contains("which has resize"), "{shown:?}");
+        eventually(SOON, "show says what is missing", async || {
+            let shown = stage.cli(&["show", run.as_str()], SOON).await?.succeeded()?.stdout;
+            let words = [
+                "find command \"rezise\" in the configuration of this worker, which has resize",
+                "does not count",
+                "command \"rezise\" is not known to the only worker of queue default, which knows resize",
+            ];
+            Ok(words.iter().all(|word| shown.contains(word)))
+        })
+        .await?;
         Ok(())
+    })
+    .await
+}
+
+/// Doctor and apply name the one that lacks what a job names.
+async fn told_of_some(stage: &Stage, exec: &str) -> anyhow::Result<()> {
+    eventually(SOON, "doctor and apply name who lacks what", async || {
+        let said = stage.cli(&["doctor"], SOON).await?;
+        let part = |kind: &str, name: &str| {
+            let words = format!(
+                "{kind} {name:?} is not known to 1 of the 2 workers of queue default: lacks"
+            );
+            said.stdout.contains(&words)
+        };
+        Ok(said.code == 1 && part("command", "words") && part("database", "main"))
+    })
+    .await?;
+    let file = stage.dir().join("words.toml");
+    std::fs::write(&file, exec)?;
+    let file = file.to_string_lossy();
+    let applied = stage
+        .cli(&["job", "apply", &file], SOON)
+        .await?
+        .succeeded()?;
+    assert!(
+        applied
+            .stderr
+            .contains("exec.command: command \"words\" is not known to 1 of the 2"),
+        "{applied:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_worker_lacks_another_does_and_no_attempt_is_used_up() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        let store = |name: &str| format!("{name}=sqlite:{}?mode=rwc", stage.dir().join("a.db").display());
+        let (has, other) = (store("main"), store("other"));
+        let has = ["--name", "has", "--database", &has, "--exec", "words=/bin/true"];
+        let lacks = ["--name", "lacks", "--database", &other, "--exec", "dict=/bin/true"];
+        stage.start_worker(2, &lacks).await?;
+        let exec = "name = \"words\"\nhandler = \"exec\"\nexec = { command = \"words\" }\n\
+                    grid = { slices = 8 }\nretry = { max_attempts = 1 }";
+        let sql = "name = \"ones\"\nhandler = \"sql\"\ngrid = { slices = 8 }\nretry = { max_attempts = 1 }\n\
+                   [sql]\ndatabase = \"main\"\nstatement = \"SELECT :slice\"";
+        for job in [exec, sql] {
+            stage.apply(job).await?;
+        }
+        // First there is only the worker that lacks them: each shard fails there.
+        for job in ["words", "ones"] {
+            stage.cli(&["run", job, "--id", "one"], SOON).await?.succeeded()?;
+        }
+        let shown = async |job: &str, flags: &[&str]| {
+            let run = RunId::from_request(&job.parse()?, "one");
+            let args = [&["show", run.as_str()][..], flags].concat();
+            stage.cli(&args, SOON).await?.succeeded()
+        };
+        for job in ["words", "ones"] {
+            let shard = eventually_some(SOON, "a shard came to the one that lacks it", async || {
+                let errors = shown(job, &["--json"]).await?.json()?["errors"].clone();
+                let last = &errors[0]["last"];
+                Ok(last["shard"].as_str().filter(|_| last["held"] == true).map(str::to_owned))
+            })
+            .await?;
+            let story = shown(job, &["--shard", &shard]).await?.stdout;
+            assert!(story.contains("failed, uses up no attempt"), "{story}");
+            assert!(story.contains("1 of 1)") || !story.contains("waits for"), "{story}");
+        }
+        let log = stage.workers[0].stderr();
+        let lines = |name: &str| log.lines().filter(|line| line.contains(name)).count();
+        let told = ["command \"words\" is not in", "database \"main\" is not in"];
+        assert_eq!(told.map(lines), [1, 1], "{log}");
+
+        stage.start_worker(2, &has).await?;
+        let stage = &*stage;
+        for job in ["words", "ones"] {
+            let run = RunId::from_request(&job.parse()?, "one");
+            eventually(SOON * 2, "the other does them", async || {
+                let shown = stage.cli(&["show", run.as_str(), "--json"], SOON).await?;
+                let shown = shown.succeeded()?.json()?;
+                assert_eq!(shown["shards"]["dead"], 0, "{shown}");
+                Ok(shown["state"] == "succeeded")
+            })
+            .await?;
+        }
+        told_of_some(stage, exec).await
     })
     .await
 }

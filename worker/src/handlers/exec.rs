@@ -51,8 +51,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use gridloom_shared::chain;
+use gridloom_shared::job::handlers::named::Named;
 use tokio::process::{Child, Command};
 
+use super::lacking::Lacking;
 use crate::failure::Failure;
 use crate::handler::Handler;
 use crate::shard::Shard;
@@ -99,6 +101,7 @@ pub struct ExecError(String);
 pub struct ExecHandler {
     guard: PathBuf,
     commands: BTreeMap<String, ExecCommand>,
+    lacking: Lacking,
 }
 
 impl ExecHandler {
@@ -126,6 +129,7 @@ impl ExecHandler {
         Ok(ExecHandler {
             guard: guard_program,
             commands,
+            lacking: Lacking::new(Named::Command),
         })
     }
 
@@ -139,18 +143,9 @@ impl ExecHandler {
         let name = name
             .as_str()
             .ok_or_else(|| Failure::permanent("read exec.command: it must be text"))?;
-        let command = self.commands.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.commands.keys().map(String::as_str).collect();
-            let known = if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            };
-            Failure::permanent(format!(
-                "find command {name:?} in the worker's configuration, which has {known}: name one \
-                 of them in [exec] command, or add it there"
-            ))
-        })?;
+        let known = self.commands.keys();
+        let command = self.commands.get(name);
+        let command = command.ok_or_else(|| self.lacking.failure(name, known, shard))?;
         Ok((name, command))
     }
 
@@ -252,7 +247,9 @@ async fn attend(
         Some(ending) => ending,
         None => Ending::Unstarted(lost_guard(status)),
     };
-    Ok((ending, output.into_inner().unwrap_or_default()))
+    let mut output = output.into_inner().unwrap_or_default();
+    output.end();
+    Ok((ending, output))
 }
 
 /// A guard that did not say how its command ended. The command may have run.

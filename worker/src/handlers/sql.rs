@@ -70,7 +70,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use gridloom_shared::id::Nonce;
+use gridloom_shared::job::handlers::named::Named;
+use tracing::Instrument;
 
+use super::lacking::Lacking;
 use crate::failure::Failure;
 use crate::handler::{Boxed, Handler, ProbedPages};
 use crate::shard::{Probe, Shard};
@@ -136,6 +139,7 @@ pub enum DatabaseError {
 #[derive(Debug)]
 pub struct SqlHandler {
     databases: BTreeMap<String, Database>,
+    lacking: Lacking,
 }
 
 impl SqlHandler {
@@ -149,22 +153,15 @@ impl SqlHandler {
             Ok((name, database))
         };
         let databases = databases.into_iter().map(open).collect::<Result<_, _>>()?;
-        Ok(SqlHandler { databases })
+        let lacking = Lacking::new(Named::Database);
+        Ok(SqlHandler { databases, lacking })
     }
 
-    fn database(&self, order: &Order) -> Result<&Database, Failure> {
+    fn database(&self, order: &Order, shard: &Shard) -> Result<&Database, Failure> {
         let name = order.database();
-        self.databases.get(name).ok_or_else(|| {
-            let mut known: Vec<&str> = self.databases.keys().map(String::as_str).collect();
-            if known.is_empty() {
-                known.push("none");
-            }
-            Failure::permanent(format!(
-                "find database {name:?} in the worker's configuration, which has {}: name one of \
-                 them in [sql] database, or add it there",
-                known.join(", ")
-            ))
-        })
+        let known = self.databases.keys();
+        let found = self.databases.get(name);
+        found.ok_or_else(|| self.lacking.failure(name, known, shard))
     }
 }
 
@@ -225,9 +222,10 @@ impl SqlHandler {
 
     async fn execute_once(&self, shard: Shard) -> Result<(), Failure> {
         let order = Order::read(&shard)?;
-        let database = self.database(&order)?;
+        let database = self.database(&order, &shard)?;
         let statements = order.statements_for(&shard, database.dialect())?;
         let work = commit::exactly_once(database, &shard, &statements);
+        let work = work.instrument(database.span());
         let counters = unless_stopped(&shard, work).await?;
         shard.restore(counters);
         Ok(())
@@ -235,9 +233,10 @@ impl SqlHandler {
 
     async fn find_pages(&self, probe: Probe) -> Result<ProbedPages, Failure> {
         let order = Order::read(&probe)?;
-        let database = self.database(&order)?;
+        let database = self.database(&order, &probe)?;
         let query = order.query_for(&probe, database.dialect())?;
         let work = probe::pages(database, &probe, &query, order.key());
+        let work = work.instrument(database.span());
         unless_stopped(&probe, work).await
     }
 }

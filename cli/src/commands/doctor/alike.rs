@@ -5,7 +5,7 @@
 //! |----------------|----------|
 //! | some handlers of which they share others | bad: a part of them has more to do |
 //! | all handlers | of note: several programs share the queue |
-//! | what they know of a handler: databases, commands | bad: a shard fails where what it names is not known |
+//! | what they know of a handler: databases, commands | bad: a shard waits where what it names is not known |
 //! | version | bad, unless they are just being replaced |
 //! | the ack deadline that they go by, or that of the consumers | bad: leases end too late or too soon |
 //! | nothing, not even the name | bad: nobody can tell which one is meant |
@@ -149,7 +149,7 @@ fn look_at_handlers(queue: &QueueName, workers: &[&Presence], chart: &mut Chart)
                 told(&groups, names)
             ),
             format!(
-                "give all workers of queue {queue} the same (worker.databases, worker.exec), or queues of their own: a shard that is given to one that does not know what its job names is dead"
+                "give all workers of queue {queue} the same (worker.databases, worker.exec), or queues of their own: a shard that comes to one that does not know what its job names is put off, and its job rests"
             ),
         );
     }

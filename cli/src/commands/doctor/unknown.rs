@@ -1,5 +1,5 @@
-//! Jobs that name a database or a command which no worker of their queue knows: each shard of them would be dead at
-//! once, and no run waits by which it could be seen before.
+//! Jobs that name a database or a command which workers of their queue do not know: their shards wait there, and their
+//! runs for want of it, which is better told before there is one.
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
@@ -23,11 +23,13 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
         .filter_map(|spec| Some((&spec.name, unknown::of(spec, &at_work)?)))
         .collect();
     for (job, unknown) in found.iter().take(NAMED) {
-        chart.bad(
-            "jobs",
-            format!("each shard of job {job} will be dead: its {unknown}"),
-            unknown.advice(),
-        );
+        let found = match unknown.by_all() {
+            true => format!("nothing of job {job} can be done: its {unknown}"),
+            false => format!(
+                "shards of job {job} may come to a worker that puts them off: its {unknown}"
+            ),
+        };
+        chart.bad("jobs", found, unknown.advice());
     }
     let more = found.len().saturating_sub(NAMED);
     if more > 0 {

@@ -53,7 +53,11 @@ fn of_one(spec: &JobSpec, here: &[Presence]) -> Vec<String> {
     let shown = handlers::check(Said::by_job(spec)).warnings;
     let mut all: Vec<String> = shown.iter().map(ToString::to_string).collect();
     if let Some(unknown) = unknown::of(spec, here) {
-        all.push(format!("{}: {unknown}: {}", unknown.path, unknown.advice()));
+        all.push(format!(
+            "{}: {unknown}: {}",
+            unknown.what.path(),
+            unknown.advice()
+        ));
     }
     all
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gridloom_shared::ledger::fold::{Fold, Next};
 
+use crate::commands::runs;
 use crate::output::spoken;
 
 /// The first failure of the run, as far as it is known; `None` while nothing has failed.
@@ -13,11 +14,16 @@ pub(super) fn first(fold: &Fold) -> Option<String> {
     let (cell, attempt) = (first.last.cell, first.last.attempt);
     let failed = fold.waiting().get(&cell);
     let of_job = fold.opening().map(|opening| &opening.record.job.retry);
-    let most = failed.map(|failed| failed.most);
-    let most = most.or(of_job.map(|retry| retry.max_attempts));
-    // More than the job allows were given by a retry.
-    let of = most.filter(|most| attempt <= *most);
-    let of = of.map_or_else(String::new, |most| format!(" of {most}"));
+    let most = of_job.map_or(0, |retry| retry.max_attempts);
+    let attempt = match (failed, first.last.held) {
+        (_, true) => format!("attempt {attempt}, which does not count,"),
+        (Some(failed), false) => runs::numbered(
+            attempt,
+            failed.base,
+            failed.most.saturating_sub(failed.base),
+        ),
+        (None, false) => runs::numbered(attempt, 0, most),
+    };
     let next = match failed.map(|failed| failed.next) {
         Some(Next::Due(due)) => {
             let wait = Duration::from_millis(due.0.saturating_sub(first.last.at.0));
@@ -30,6 +36,6 @@ pub(super) fn first(fold: &Fold) -> Option<String> {
     // What a handler says over several lines is no line of ours.
     let said = first.error.trim_end().replace('\n', "\n    ");
     Some(format!(
-        "shard {cell} failed at attempt {attempt}{of} and {next}: {said}"
+        "shard {cell} failed at {attempt} and {next}: {said}"
     ))
 }

@@ -283,7 +283,8 @@ impl Watch<'_> {
         let hint = shards
             .is_anything_dead()
             .then(|| runs::dead_hint(&summary.run));
-        let why = summary.error.iter().chain(&hint);
+        let odd = runs::odd_hint(summary);
+        let why = summary.error.iter().chain(&odd).chain(&hint);
         let why: Vec<&str> = why.map(String::as_str).collect();
         progress.finish(&ended(summary), &why);
         if summary.state == RunState::Succeeded {

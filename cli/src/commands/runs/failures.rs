@@ -67,7 +67,10 @@ fn table(failures: &Failures) -> Table {
         table.row([
             grouped(of.failures),
             of.last.shard.clone(),
-            of.last.attempt.to_string(),
+            match of.last.held {
+                true => format!("{}, does not count", of.last.attempt),
+                false => of.last.attempt.to_string(),
+            },
             age(Some(&of.last.at)),
             error(of),
         ]);
@@ -126,6 +129,7 @@ mod tests {
                 page: 0,
                 shard: shard.to_owned(),
                 attempt: 1,
+                held: failures == 3,
                 at: UnixMs::now().rfc3339(),
             },
         };
@@ -138,9 +142,9 @@ mod tests {
         };
         assert_eq!(
             table(&failures).render(None),
-            "FAILED  SHARD  ATTEMPT  AGE  ERROR\n \
-             1,200   0/17        1  0 s  disk full\n     \
-             3    1/2        1  0 s  different errors, the last: no file 9"
+            "FAILED  SHARD            ATTEMPT  AGE  ERROR\n \
+             1,200   0/17                  1  0 s  disk full\n     \
+             3    1/2  1, does not count  0 s  different errors, the last: no file 9"
         );
     }
 }

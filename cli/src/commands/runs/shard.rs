@@ -9,7 +9,7 @@ use gridloom_shared::reads::attempts::{
 use gridloom_shared::tile::{Bounds, Cell, Key, TileKind};
 
 use super::failures::due;
-use super::grouped_signed;
+use super::{grouped_signed, numbered};
 use crate::context::Context;
 use crate::fault::Verdict;
 use crate::output::{Align, Output, Table, counted, grouped};
@@ -104,11 +104,7 @@ fn key(key: &Key) -> String {
 fn state(story: &ShardStory) -> String {
     let last = story.attempts.last();
     let number = last.map_or(0, |last| last.attempt);
-    // More than the job allows were given by a retry.
-    let of = |attempt: u32| match attempt <= story.max_attempts {
-        true => format!("attempt {attempt} of {}", story.max_attempts),
-        false => format!("attempt {attempt}"),
-    };
+    let of = |number| numbered::attempt(number, story.uncounted_attempts, story.max_attempts);
     match story.state {
         ShardState::NotIssued => "not issued yet".to_owned(),
         ShardState::Issued => {
@@ -253,6 +249,7 @@ fn end_of<'a>(
 
 fn words(outcome: &OutcomeStory, counts: bool) -> String {
     let said = match &outcome.error {
+        Some(_) if outcome.held => "failed, uses up no attempt".to_owned(),
         Some(_) => "failed".to_owned(),
         None => {
             let rows = match outcome.rows {

@@ -10,7 +10,7 @@ use gridloom_shared::reads::held::{self, HeldShard};
 use gridloom_shared::waiting::Waiting;
 use serde::Serialize;
 
-use super::{dead_hint, dead_words, failures, grouped_signed, shard, took, troubles, waiting};
+use super::{dead_hint, dead_words, failures, grouped_signed, odd, shard, took, troubles, waiting};
 use crate::args;
 use crate::commands::installation;
 use crate::context::Context;
@@ -96,6 +96,9 @@ pub async fn show(context: &Context, flags: &args::Show) -> anyhow::Result<Verdi
         let summary = &details.summary;
         output.say(facts(&details).render(None));
         failures::show(output, run, &details.failures);
+        if let Some(odd) = odd::hint(summary) {
+            output.note(odd);
+        }
         if summary.shards.is_anything_dead() {
             output.note(dead_hint(run));
         }

@@ -5,7 +5,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::presence::Presence;
-use gridloom_shared::reads::workers;
+use gridloom_shared::reads::{unknown, workers};
 use gridloom_shared::shown::on_one_line;
 
 /// Workers whose trouble is told.
@@ -13,14 +13,15 @@ const TOLD: usize = 3;
 /// Most of an error that a line repeats, in bytes.
 const ERROR_MAX: usize = 300;
 
-/// What workers of the job's queue that have its handler lack, as they say.
+/// What workers of the job's queue that have its handler lack, as they say: what the job names, and what is away.
 pub(in crate::commands) fn troubles(here: &[Presence], job: &JobSpec) -> Vec<String> {
     let of_job = here.iter().filter(|worker| {
         worker.queues.contains(&job.queue) && worker.handlers.contains(&job.handler)
     });
     let troubled = of_job.filter(|worker| !worker.trouble.is_empty());
     let said = troubled.map(|it| format!("{} on worker {}", it.trouble, it.worker));
-    said.take(TOLD).collect()
+    let unknown = unknown::of(job, here).map(|unknown| unknown.to_string());
+    unknown.into_iter().chain(said).take(TOLD).collect()
 }
 
 /// Why a shard of the run asked to wait: what its workers lack, or else what failed last.
@@ -78,9 +79,16 @@ mod tests {
             worker("c", "mine", "sql", ""),
             worker("d", "mine", "sql", "database d: no such user"),
         ];
+        here.iter_mut()
+            .for_each(|it| it.knows = vec!["sql/d".to_owned()]);
         assert_eq!(
             troubles(&here, &job),
             ["database d: no such user on worker d"]
+        );
+        here[2].knows.clear();
+        assert_eq!(
+            troubles(&here, &job)[0],
+            "database \"d\" is not known to 1 of the 2 workers of queue mine: c"
         );
         here.extend((0..9).map(|n| worker(&format!("e{n}"), "mine", "sql", "away")));
         assert_eq!(troubles(&here, &job).len(), TOLD);

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Findings, Said};
-use crate::chain;
+use crate::job::given;
 use crate::suggest;
 
 /// The parameters of `noop`; all may be left out.
@@ -45,10 +45,9 @@ pub(super) fn check(said: Said<'_>) -> Findings {
         found.fault(format!("params.{name}"), message);
     }
     if found.faults.is_empty()
-        && let Err(error) = Params::deserialize(said.params)
+        && let Err(fault) = given::read::<Params>("params", said.params)
     {
-        let message = format!("cannot be read by noop: {}", chain(&error));
-        found.fault("params", message);
+        found.faults.push(fault);
     }
     if said.grid.is_probed() {
         found.warning(

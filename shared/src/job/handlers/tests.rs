@@ -447,7 +447,11 @@ fn noop_takes_no_parameter_but_its_own() {
             "did you mean \"sleep_ms\"?",
         ),
         (noop(json!({"day": 1})), "params.day", "fail_percent"),
-        (noop(json!({"sleep_ms": "1s"})), "params", "u64"),
+        (
+            noop(json!({"sleep_ms": "1s"})),
+            "params.sleep_ms",
+            "a whole number is wanted, not the text \"1s\"",
+        ),
     ]);
     fine([
         noop(json!({})),

@@ -24,6 +24,8 @@ pub struct FailedAttempt {
     pub cell: Cell,
     /// Its number.
     pub attempt: u32,
+    /// Whether it ended in a hold: it uses up none of what the job allows.
+    pub held: bool,
     /// When that was recorded.
     pub at: UnixMs,
 }
@@ -143,6 +145,7 @@ mod tests {
                 page,
             },
             attempt: 1,
+            held: false,
             at: UnixMs(u64::from(page)),
         }
     }

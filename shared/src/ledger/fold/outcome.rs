@@ -220,6 +220,7 @@ impl Fold {
             FailedAttempt {
                 cell,
                 attempt: attempts,
+                held: more > 0,
                 at,
             },
         );
@@ -265,6 +266,7 @@ impl Fold {
                 page: pages.end.saturating_sub(1) as u32,
             },
             attempt: grave.attempts,
+            held: false,
             at,
         };
         self.errors.count(error, many, last);

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::clock::UnixMs;
 use crate::id::{Fence, Session};
 use crate::ledger::fold::Fold;
-use crate::ledger::outcomes::{self, Status};
+use crate::ledger::outcomes::{self, Failed, Retry, Status};
 use crate::ledger::record::{
     PlanRecord, Probed, Reason, Record, Takeover, TileRun, Wave, WorkRecord,
 };
@@ -75,6 +75,8 @@ pub(super) struct Outcome {
     pub(super) at: UnixMs,
     /// The error, if it failed.
     pub(super) error: Option<String>,
+    /// Whether it failed with a hold, which uses up nothing.
+    pub(super) held: bool,
     /// What it counted.
     pub(super) counters: BTreeMap<String, i64>,
     /// Whether it changed anything: a later success, or the failure of a holder that was taken over, does not.
@@ -260,6 +262,7 @@ impl History {
                     fence,
                     at: entry.at,
                     error: verdict,
+                    held: false,
                     counters: BTreeMap::new(),
                     counts: true,
                 };
@@ -333,6 +336,13 @@ impl History {
             Status::Done => None,
             Status::Failed(failed) => Some(failed.error.clone()),
         };
+        let held = matches!(
+            said.status,
+            Status::Failed(Failed {
+                retry: Retry::Hold(_),
+                ..
+            })
+        );
         let counts = match error {
             None => !self.done && fold.is_done(self.cell),
             Some(_) => {
@@ -349,6 +359,7 @@ impl History {
             fence: said.fence,
             at: entry.at,
             error,
+            held,
             counters: sums
                 .map(|column| (column.name.clone(), column.sum(from, from + 1) as i64))
                 .collect(),
@@ -372,6 +383,7 @@ impl History {
             fence: probed.fence,
             at: entry.at,
             error: None,
+            held: false,
             counters: BTreeMap::from([("pages".to_owned(), probed.pages.len() as i64)]),
             counts: !self.done && fold.is_done(self.cell),
         };

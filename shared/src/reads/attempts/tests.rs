@@ -1,4 +1,4 @@
-use super::super::made_up::{Story, failed};
+use super::super::made_up::{Story, failed, held};
 use super::*;
 use crate::id::Fence;
 use crate::ledger::orders::EndState;
@@ -91,6 +91,24 @@ fn shard_that_failed_waits_for_its_next_attempt_until_it_is_dead() {
             assert_eq!((told.state, told.retry_due), (ShardState::Dead, None));
         }
     }
+}
+
+#[test]
+fn attempts_that_end_in_a_hold_are_none_of_those_that_it_may_have() {
+    let mut story = Story::of(1, 2);
+    let mut fence = story.wave(&[(0, 0, 1, 1)]);
+    let numbers = |story: &Story| {
+        let told = told(story, 0);
+        let held = told.attempts.last().unwrap().result.as_ref().unwrap().held;
+        (held, told.uncounted_attempts, told.max_attempts)
+    };
+    for attempt in 1..=2 {
+        story.outcome(7, (attempt - 1, 0), fence, 0, held("away"));
+        assert_eq!(numbers(&story), (true, attempt, 3));
+        fence = story.wave(&[(0, 0, 1, attempt + 1)]);
+    }
+    story.outcome(7, (2, 0), fence, 0, failed("broken"));
+    assert_eq!(numbers(&story), (false, 2, 3));
 }
 
 #[test]

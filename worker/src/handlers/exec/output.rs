@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX, ROWS};
+use gridloom_shared::suggest;
 use serde_json::{Map, Number, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -30,6 +31,10 @@ pub(super) struct Output {
     errors: Tail,
     /// The end of standard output, reports left out.
     lines: Tail,
+    /// Whether there was a report.
+    reported: bool,
+    /// The last line that says something, where it is none and looks like one, and why it is none.
+    alike: Option<(String, &'static str)>,
 }
 
 /// The last bytes of a stream.
@@ -84,16 +89,33 @@ impl Output {
 
     /// Takes one line of standard output, without its end.
     fn line(&mut self, line: &[u8]) {
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         match serde_json::from_slice(line) {
             Ok(Value::Object(keys))
                 if keys.contains_key("rows") || keys.contains_key("counters") =>
             {
+                self.reported = true;
                 self.report(keys);
             }
-            Ok(_) | Err(_) => {
+            other => {
+                if !line.trim_ascii().is_empty() {
+                    self.alike = (!self.reported)
+                        .then(|| likeness(line, other.ok().as_ref()))
+                        .flatten()
+                        .map(|why| (String::from_utf8_lossy(line).trim().to_owned(), why));
+                }
                 self.lines.add(line);
                 self.lines.add(b"\n");
             }
+        }
+    }
+
+    /// All was said. A last line that looks like a report, of a command that reported nothing else, was meant as one.
+    pub(super) fn end(&mut self) {
+        if let Some((mut line, why)) = self.alike.take().filter(|_| !self.reported) {
+            self.odd = self.odd.saturating_add(1);
+            line.truncate(line.floor_char_boundary(SHOWN_MAX));
+            self.fault.get_or_insert_with(|| format!("{line}: {why}"));
         }
     }
 
@@ -144,7 +166,11 @@ impl Output {
             None if name.is_empty() || name.len() > COUNTER_NAME_MAX => {
                 return Err("has a name that is empty or longer than 48 bytes");
             }
-            None if !room => return Err("is one counter more than the 16 that a shard may have"),
+            None if !room => {
+                return Err(
+                    "is one more than the 15 counters that a shard may have beside its rows",
+                );
+            }
             None => self.counters.push((name.to_owned(), n)),
         }
         Ok(())
@@ -163,6 +189,24 @@ impl Output {
             let name = &name[..name.floor_char_boundary(SHOWN_MAX)];
             format!("{name:?}: {shown}: {why}")
         });
+    }
+}
+
+/// Why a line that is no report looks like one; `None` where it does not. Logs are written as JSON, too.
+fn likeness(line: &[u8], value: Option<&Value>) -> Option<&'static str> {
+    let line = line.trim_ascii();
+    match value {
+        Some(Value::Object(keys)) => {
+            let slip = |key: &String| suggest::slip(key, ["rows", "counters"]).is_some();
+            let numbers = !keys.is_empty() && keys.values().all(Value::is_number);
+            (numbers || keys.keys().any(slip)).then_some(
+                "has neither \"rows\" nor \"counters\": {\"rows\": 10, \"counters\": {\"bytes\": 3}}",
+            )
+        }
+        None if line.starts_with(b"{") && line.ends_with(b"}") => Some(
+            "is no JSON, in which names stand in double quotes (json.dumps in Python): {\"rows\": 10}",
+        ),
+        _ => None,
     }
 }
 
@@ -281,6 +325,28 @@ mod tests {
             assert_eq!(output.rows, if odd == 0 { 9 } else { 5 });
             let counted = output.counters().find(|(name, _)| *name == ODD_REPORTS);
             assert_eq!(counted.map(|(_, n)| n), (odd > 0).then_some(odd as i64));
+        }
+    }
+
+    #[tokio::test]
+    async fn last_line_that_looks_like_a_report_is_odd_where_there_is_no_other() {
+        for (said, odd, words) in [
+            ("{'rows': 5}", 1, "double quotes"),
+            ("hello\n{rows: 5}\n\n", 1, "double quotes"),
+            ("{\"row\": 5}", 1, "neither"),
+            ("{\"bytes\": 5, \"files\": 2}", 1, "neither"),
+            ("{\"Rows\": \"5\"}", 1, "neither"),
+            ("{'rows': 5}\nbye", 0, ""),
+            ("{\"level\": \"info\", \"n\": 5}", 0, ""),
+            ("{}", 0, ""),
+            ("{ open", 0, ""),
+            ("{\"rows\": 5}\n{'rows': 6}", 0, ""),
+            ("{'rows': 5}\n{\"rows\": 6}", 0, ""),
+        ] {
+            let mut output = read(said.as_bytes(), b"").await;
+            output.end();
+            assert_eq!(output.odd, odd, "{said}: {:?}", output.fault);
+            assert!(output.fault.unwrap_or_default().contains(words), "{said}");
         }
     }
 

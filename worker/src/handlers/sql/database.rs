@@ -111,6 +111,16 @@ impl Database {
             name: name.to_owned(),
             scheme: scheme.chars().take(20).collect(),
         })?;
+        let server = !matches!(dialect, Dialect::Sqlite);
+        if server && !url[scheme.len()..].starts_with("://") {
+            // The driver would take what it does not find there from elsewhere.
+            return Err(DatabaseError::Url {
+                name: name.to_owned(),
+                reason: format!(
+                    "write {scheme}://USER:PASSWORD@HOST:PORT/DATABASE, with two slashes"
+                ),
+            });
+        }
         let malformed = |error: Error| DatabaseError::Url {
             name: name.to_owned(),
             reason: chain(&error).to_string(),
@@ -151,6 +161,12 @@ impl Database {
 
     pub(super) fn standing(&self) -> &Availability {
         &self.standing
+    }
+
+    /// What the log says beside whatever a database says by itself, as PostgreSQL's notices: which one it is. There
+    /// at every level of the log, as what it says is.
+    pub(super) fn span(&self) -> tracing::Span {
+        tracing::error_span!("sql", database = self.name)
     }
 
     pub(super) fn calm(&self) -> &Calm {

@@ -6,6 +6,7 @@ use gridloom_shared::id::Nonce;
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 
+use super::super::lacking::HOLDS_MAX;
 use super::codes::Verdict;
 use super::database::Database;
 use super::trouble::Trouble;
@@ -26,8 +27,6 @@ const MET_WAIT: Duration = Duration::from_millis(200);
 /// For how long the job is held when an attempt has tried for long enough.
 const HOLD_MIN: Duration = Duration::from_secs(1);
 const HOLD_MAX: Duration = Duration::from_secs(30);
-/// So many attempts of a shard may end without being used up: hours, not for ever.
-pub(super) const HOLDS_MAX: u32 = 1_000;
 
 /// The same in words, for the documentation's test.
 #[cfg(test)]
@@ -170,7 +169,6 @@ mod tests {
         let of = |seconds| Duration::from_secs(seconds);
         assert_eq!([CONTENTION_MAX, AWAY_MAX, HOLD_MIN], [of(60), of(5), of(1)]);
         assert_eq!([HOLD_MAX, 4 * HOLD_MIN], [of(30), of(4)]);
-        assert_eq!(HOLDS_MAX, 1_000);
         assert_eq!(
             [YOUNG, MET_WAIT * 5, YIELDS_AFTER * 2],
             [of(10), of(1), of(1)]

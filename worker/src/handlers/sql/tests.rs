@@ -144,14 +144,46 @@ async fn death(settings: serde_json::Value, params: serde_json::Value) -> String
     failure.text().to_owned()
 }
 
+#[test]
+fn url_of_a_server_without_two_slashes_is_refused_with_the_right_form() {
+    for (url, form) in [
+        ("postgresql:/127.0.0.1/shop", "postgresql://USER"),
+        ("postgres:shop", "postgres://USER"),
+        ("mysql:/me:hunter2@h/shop", "mysql://USER"),
+        ("mariadb:h/shop", "mariadb://USER"),
+    ] {
+        let fault = SqlHandler::new([("shop".to_owned(), url.to_owned())].into()).unwrap_err();
+        let text = fault.to_string();
+        assert!(text.contains(form) && !text.contains("hunter2"), "{text}");
+    }
+    for url in [
+        "postgres://127.0.0.1/shop",
+        "mariadb://h/shop",
+        "sqlite:a.db",
+        "sqlite://a.db",
+    ] {
+        assert!(
+            SqlHandler::new([("shop".to_owned(), url.to_owned())].into()).is_ok(),
+            "{url}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn database_that_this_worker_does_not_have_uses_up_no_attempt() {
+    let settings = json!({"database": "other", "statement": "SELECT 1"});
+    let bench = Bench::new().await;
+    let trial = Trial::new("sum", "sql").settings(settings);
+    let failure = bench.run(&trial).await.unwrap_err();
+    assert!(failure.is_hold(), "{failure}");
+    let words = "find database \"other\" in the configuration of this worker, which has main";
+    assert!(failure.text().starts_with(words), "{failure}");
+}
+
 #[tokio::test]
 async fn what_no_attempt_can_mend_is_permanent_and_says_how_to_mend_it() {
     for (settings, words) in [
         (json!({}), "sql.database"),
-        (
-            json!({"database": "other", "statement": "SELECT 1"}),
-            "main",
-        ),
         (json!({"database": "main"}), "sql.statement"),
         (
             json!({"database": "main", "statement": []}),

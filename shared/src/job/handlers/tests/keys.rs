@@ -208,7 +208,7 @@ fn every_parameter_of_noop_is_one() {
         };
         fine([with(job("noop"), json!({"params": {name: value}}))]);
         let wrong = with(job("noop"), json!({"params": {name: "x"}}));
-        assert_eq!(fault(&wrong).path, "params", "{name}");
+        assert_eq!(fault(&wrong).path, format!("params.{name}"));
     }
 }
 

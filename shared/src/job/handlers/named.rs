@@ -1,0 +1,80 @@
+//! What the settings of a job name and a worker's configuration has: a database, a command. What such a name is for, and
+//! how it is mended where it is not known.
+
+/// A kind of name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// `[sql] database`.
+    Database,
+    /// `[exec] command`.
+    Command,
+}
+
+impl Named {
+    /// What jobs of the handler name.
+    pub fn by(handler: &str) -> Option<Named> {
+        match handler {
+            "sql" => Some(Named::Database),
+            "exec" => Some(Named::Command),
+            _ => None,
+        }
+    }
+
+    /// What it is, which is the key of the handler's table as well.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Named::Database => "database",
+            Named::Command => "command",
+        }
+    }
+
+    /// Where a job names it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Named::Database => "sql.database",
+            Named::Command => "exec.command",
+        }
+    }
+
+    /// What to do where some worker does not have `name`.
+    pub fn advice(self, name: &str) -> String {
+        match self {
+            Named::Database => format!(
+                "name one of theirs in [sql] database and apply the job, or give each worker of the queue this one \
+                 (worker.databases, --database {name}=URL)"
+            ),
+            Named::Command if is_line(name) => format!(
+                "[exec] command is a name and not a command line: give each worker of the queue the line under a name \
+                 (worker.exec, --exec NAME='{name}'), and say command = \"NAME\""
+            ),
+            Named::Command => format!(
+                "name one of theirs in [exec] command and apply the job, or give each worker of the queue this one \
+                 (worker.exec, --exec {name}=COMMAND)"
+            ),
+        }
+    }
+}
+
+/// Whether a command's name is a program, perhaps with its arguments.
+fn is_line(name: &str) -> bool {
+    name.contains(|c: char| c.is_whitespace() || c == '/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_line_in_the_place_of_a_name_is_told_as_such() {
+        for line in ["python3 wc.py", "./resize.sh"] {
+            let advice = Named::Command.advice(line);
+            assert!(
+                advice.contains(&format!("--exec NAME='{line}'")),
+                "{advice}"
+            );
+            assert!(advice.contains("a name and not a command line"), "{advice}");
+        }
+        assert!(Named::Command.advice("wc").contains("--exec wc=COMMAND"));
+        assert!(Named::Database.advice("a b").contains("--database a b=URL"));
+    }
+}
