@@ -43,3 +43,12 @@ impl Context {
         self.connect("gridloom-cli", WAIT).await
     }
 }
+
+/// Who gives the order, as their system calls them.
+pub(crate) fn who() -> String {
+    let names = ["USER", "LOGNAME"].into_iter();
+    let mut found = names.filter_map(|name| std::env::var(name).ok());
+    found
+        .find(|name| !name.is_empty())
+        .unwrap_or_else(|| "somebody".to_owned())
+}

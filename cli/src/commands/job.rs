@@ -49,7 +49,6 @@ mod why;
 
 pub(crate) use apply::{Change, put};
 pub(crate) use clock::Upcoming;
-pub(crate) use pause::who;
 
 /// Does what `gridloom job ...` says.
 ///

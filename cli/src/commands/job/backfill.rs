@@ -14,10 +14,9 @@ use serde_json::json;
 
 use super::super::calendar::users;
 use super::super::{installation, wanted};
-use super::pause::who;
 use super::times::{moment, plan, read_moment, schedule};
 use crate::args::BackfillArgs;
-use crate::context::Context;
+use crate::context::{Context, who};
 use crate::fault::{Misuse, Verdict};
 use crate::output::{counted, grouped};
 

@@ -10,7 +10,7 @@ use super::super::installation;
 use super::obstacles::Pausing;
 use super::times::{time_in_utc, time_of};
 use crate::args::{PauseArgs, ResumeArgs, WhichJobs};
-use crate::context::Context;
+use crate::context::{Context, who};
 use crate::fault::Misuse;
 
 /// Pauses a schedule, or all.
@@ -98,13 +98,4 @@ fn named(job: Option<&JobName>) -> String {
         || "the schedules of all jobs are".to_owned(),
         |job| format!("the schedule of job {job} is"),
     )
-}
-
-/// Who gives the order, as their system calls them.
-pub(crate) fn who() -> String {
-    let names = ["USER", "LOGNAME"].into_iter();
-    let mut found = names.filter_map(|name| std::env::var(name).ok());
-    found
-        .find(|name| !name.is_empty())
-        .unwrap_or_else(|| "somebody".to_owned())
 }

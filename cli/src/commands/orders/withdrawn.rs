@@ -8,8 +8,9 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::reads::by_hand;
 use tokio::time::{Instant, sleep};
 
-use super::super::{installation, job};
+use super::super::installation;
 use super::Outcome;
+use crate::context::who;
 
 /// A leader that died has its successor by then.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// What became of it. `None`: no such run waits, or it was opened meanwhile.
 pub(super) async fn cancel(broker: &Broker, run: &RunId) -> anyhow::Result<Option<Outcome>> {
-    if !by_hand::withdraw(broker, run, &job::who()).await? {
+    if !by_hand::withdraw(broker, run, &who()).await? {
         return Ok(None);
     }
     let give_up = Instant::now() + PATIENCE;
