@@ -11,11 +11,13 @@
 //! | `order` | what settings and parameters say |
 //! | `values` | that each name has a value, and each value a name |
 //! | `cells` | that statements tell slices and pages apart |
+//! | `bounds` | that statements take a page whole, and nothing beyond |
 
 use super::{Findings, Said};
 use crate::chain;
 use crate::job::{GridSpec, PagesSpec, SubmitSpec};
 
+mod bounds;
 mod cells;
 mod dialect;
 pub mod names;
@@ -116,6 +118,10 @@ impl Order {
         self.check_values(&read, &mut found);
         cells::check(&read, place, &mut found);
         self.check_key(&read, &mut found);
+        // What is to be written otherwise anyway is not looked at closer.
+        if found.faults.is_empty() {
+            bounds::check(&read, place, &mut found);
+        }
         found
     }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::job::parse::from_value;
 use crate::job::{Allowed, Fault};
 
+mod bounds;
 mod keys;
 
 /// A job of a built-in handler without a fault.

@@ -9,6 +9,10 @@ use std::sync::Arc;
 use super::Dialect;
 use super::traces::Traces;
 
+mod words;
+
+use words::{CONVERSIONS, NEVER_OF_AN_INTEGER, NO_VALUES, TEXTS, VERBS, is_bound, is_one_of};
+
 /// A statement as a database takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
@@ -30,6 +34,9 @@ pub struct Statement {
     /// The bound of a page that it takes for something that no integer is, and what that is:
     /// `id::text > :after`, `:page_from::uuid`.
     pub not_integer: Option<(String, String)>,
+    /// Its words in capitals, its names with their colon, its casts, each of its other signs, and a quote for
+    /// whatever is quoted: what stands beside what.
+    pub tokens: Vec<String>,
 }
 
 /// Why a text is no statement.
@@ -48,48 +55,6 @@ pub enum StatementError {
     #[error("has the placeholder {0:?}: use named parameters such as :slice")]
     Placeholder(String),
 }
-
-/// Words that say what a statement does after its named queries.
-const VERBS: &[&str] = &[
-    "SELECT", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE",
-];
-
-/// The names that the bounds of a page have: integers, or texts if a job says so.
-const BOUNDS: &[&str] = &["after", "page_from", "page_to"];
-/// Types of PostgreSQL for text.
-const TEXTS: &[&str] = &["text", "varchar", "char", "character", "bpchar", "citext"];
-/// Types of PostgreSQL to which no integer can be cast.
-const NEVER_OF_AN_INTEGER: &[&str] = &[
-    "uuid",
-    "date",
-    "time",
-    "timetz",
-    "timestamp",
-    "timestamptz",
-    "inet",
-    "cidr",
-    "macaddr",
-];
-/// Functions that make another type of a value.
-const CONVERSIONS: &[&str] = &["CAST", "CONVERT"];
-/// Words that end no value.
-const NO_VALUES: &[&str] = &[
-    "AND",
-    "BETWEEN",
-    "ELSE",
-    "ILIKE",
-    "IN",
-    "LIKE",
-    "LIMIT",
-    "NOT",
-    "OFFSET",
-    "OR",
-    "RETURNING",
-    "SELECT",
-    "THEN",
-    "WHEN",
-    "WHERE",
-];
 
 /// How the placeholder of a name is written where that is not the dialect's usual way (MySQL).
 pub type Written<'w> = &'w dyn Fn(&str) -> Option<String>;
@@ -126,6 +91,7 @@ impl Statement {
             converts: false,
             converts_columns: false,
             not_integer: None,
+            tokens: Vec::new(),
         };
         while let Some(next) = reader.rest.chars().next() {
             reader.step(next)?;
@@ -147,6 +113,7 @@ impl Statement {
             converts: reader.converts,
             converts_columns: reader.converts_columns,
             not_integer: reader.not_integer,
+            tokens: reader.tokens,
         })
     }
 }
@@ -172,6 +139,7 @@ struct Reader<'t> {
     converts: bool,
     converts_columns: bool,
     not_integer: Option<(String, String)>,
+    tokens: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -188,11 +156,15 @@ impl Reader<'_> {
         let bound = self.bound.take();
         if let Some(length) = self.quoted(next)? {
             self.traces.quoted(next);
+            self.tokens.push("'".to_owned());
             self.copy(length);
             self.seen = self.out.len();
             return Ok(());
         }
         self.traces.sign(next);
+        if !is_word(next) && next != ':' {
+            self.tokens.push(next.to_string());
+        }
         match next {
             ';' => {
                 self.ended = true;
@@ -329,6 +301,7 @@ impl Reader<'_> {
             {
                 self.not_integer = Some((name, kind.to_lowercase()));
             }
+            self.tokens.push("::".to_owned());
             return self.copy(2);
         }
         if self.rest.starts_with(":=") {
@@ -358,6 +331,7 @@ impl Reader<'_> {
 
     fn placeholder(&mut self, name: &str) {
         self.bound = Some(name.to_owned());
+        self.tokens.push(format!(":{name}"));
         if is_bound(name)
             && let Some(kind) = self.compared_with()
         {
@@ -454,7 +428,8 @@ impl Reader<'_> {
             self.converts = true;
             self.converts_columns |= !inside.trim_start().starts_with(':');
         }
-        self.traces.word(&self.rest[..length]);
+        self.traces.word(word);
+        self.tokens.push(word.to_uppercase());
         self.copy(length);
     }
 }
@@ -467,15 +442,6 @@ fn is_name(c: char) -> bool {
 /// Part of a word of SQL: `$` may stand inside one.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
-}
-
-/// Whether pages are bounded by what has this name.
-fn is_bound(name: &str) -> bool {
-    BOUNDS.contains(&name)
-}
-
-fn is_one_of(words: &[&str], word: &str) -> bool {
-    words.iter().any(|known| known.eq_ignore_ascii_case(word))
 }
 
 /// The word that `text` ends with; empty if it ends with none.
