@@ -184,6 +184,19 @@ impl EmbeddedServer {
         Ok(ended.is_none())
     }
 
+    /// Waits until nats-server has ended, by itself or by somebody's hand, and gives its exit code: 128 and the number
+    /// of a signal that ended it. At once while it is down. Safe to cancel.
+    ///
+    /// # Errors
+    /// When its guard cannot be waited for.
+    pub async fn ended(&mut self) -> Result<u8, Error> {
+        let Some(running) = &mut self.running else {
+            return Ok(0);
+        };
+        let ended = running.process.wait().await;
+        ended.map_err(io_error("wait for", &self.binary.path))
+    }
+
     /// The end of what nats-server wrote.
     pub fn log_tail(&self) -> String {
         ready::log_tail(self.store.path())

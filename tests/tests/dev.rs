@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use gridloom_tests::database;
-use gridloom_tests::process::{Gridloom, Output, Process};
-use gridloom_tests::wait::eventually_some;
+use gridloom_tests::process::{Gridloom, Output, Process, pid_in};
+use gridloom_tests::wait::{eventually, eventually_some};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -207,5 +208,59 @@ async fn python_job_of_the_readme_runs_as_typed_and_data_outlives_the_stack() ->
     assert_eq!(after, before);
     let (state, rows) = (&after[0]["state"], &after[0]["rows"]);
     assert_eq!((state, rows), (&"succeeded".into(), &1_000.into()));
+    Ok(())
+}
+
+/// Children of a process that nobody has waited for.
+fn zombies(parent: i32) -> anyhow::Result<Vec<String>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Ok(stat) = std::fs::read_to_string(entry?.path().join("stat")) else {
+            continue;
+        };
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let mut fields = fields.split_whitespace();
+        let is_zombie = fields.next() == Some("Z");
+        if is_zombie && fields.next() == Some(parent.to_string().as_str()) {
+            all.push(stat);
+        }
+    }
+    Ok(all)
+}
+
+#[tokio::test]
+async fn stack_whose_broker_is_killed_starts_it_again_and_gives_up_one_that_does_not_stay()
+-> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (mut stack, nats) = dev(dir.path(), &["--data", "kept", "--log", "error"]).await?;
+    let job = "name = \"hello\"\nhandler = \"noop\"\ngrid = { slices = 4 }";
+    std::fs::write(dir.path().join("hello.toml"), job)?;
+    gridloom(&nats, dir.path(), &["job", "apply", "hello.toml"]).await?;
+    let pid_file = dir.path().join("kept/nats.pid");
+    for killed in 1..=6 {
+        let pid = pid_in(&pid_file).context("a broker")?;
+        kill_process(pid, Signal::KILL)?;
+        if killed == 6 {
+            break;
+        }
+        eventually(SOON, "the stack has a broker again", async || {
+            let said = stack.stderr();
+            Ok(said.matches("the broker is there again").count() == killed)
+        })
+        .await?;
+        let said = stack.stderr();
+        assert!(
+            said.contains("ended by signal 9: starting it again"),
+            "{said}"
+        );
+        if killed == 1 {
+            // On the same port, and with what its store had.
+            gridloom(&nats, dir.path(), &["run", "hello", "--wait"]).await?;
+            assert_eq!(zombies(stack.pid().as_raw_nonzero().get())?, [""; 0]);
+        }
+    }
+    assert_eq!(stack.wait(SOON).await?, 1);
+    let said = stack.stderr();
+    assert!(said.contains("its last words"), "{said}");
     Ok(())
 }

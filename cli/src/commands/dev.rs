@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::Broker;
-use gridloom_shared::chain;
 use gridloom_shared::id::QueueName;
 use gridloom_shared::process;
 use gridloom_shared::telemetry::{self, Endpoints};
@@ -15,13 +14,12 @@ use super::service::{self, Running};
 use crate::args::{Dev, RetentionFlags, ShareFlags};
 use crate::config::{DEFAULT_NAMESPACE, DEFAULT_NATS};
 use crate::context::Context;
-use crate::embedded::{self, EmbeddedServer, Search};
-use crate::fault::{Misuse, Verdict};
+use crate::embedded::EmbeddedServer;
+use crate::fault::Verdict;
 
+mod broker;
 mod fires;
 
-/// The port that every command tries where none is named.
-const PORT: u16 = 4222;
 /// A job that needs nothing, as `printf` takes it.
 const FIRST_JOB: &str =
     r#"name = "hello"\nhandler = "noop"\ngrid = { slices = 4, pages = { count = 25 } }\n"#;
@@ -36,6 +34,9 @@ struct Stack {
     worker: Running,
     endpoints: Endpoints,
     queues: Vec<QueueName>,
+    /// What jobs may name.
+    databases: Vec<String>,
+    commands: Vec<String>,
 }
 
 /// Runs the stack until it is told to stop.
@@ -57,11 +58,14 @@ pub async fn run(context: &Context, flags: &Dev) -> anyhow::Result<Verdict> {
     }
     let fires = fires::tell(context.output, stack.link.clone());
     let mut fires = pin!(fires);
+    let mut keeper = broker::Keeper::new(context.output);
     tokio::select! {
         () = &mut asked => {}
         // Programs ask for them.
         () = &mut fires, if !context.output.is_json() => {}
         ended = stack.planner.ended() => ended.context("the planner does not plan any more")?,
+        ended = stack.worker.ended() => ended.context("the worker does not work any more")?,
+        given_up = keeper.keep(&mut stack.server) => given_up?,
     }
     context.output.note("stopping");
     service::or_at_once(stack.stop()).await?;
@@ -71,7 +75,9 @@ pub async fn run(context: &Context, flags: &Dev) -> anyhow::Result<Verdict> {
 async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let config = context.config.worker(&flags.worker)?;
     let queues = config.queues.clone();
-    let server = broker(context, flags).await?;
+    let databases = config.databases.keys().cloned().collect();
+    let commands = config.exec.keys().cloned().collect();
+    let server = broker::start(context, flags).await?;
     let mut own = context.clone();
     own.config = own.config.with_own_broker(server.url());
     let link = own.connect("gridloom-dev planner", WAIT).await?;
@@ -94,36 +100,9 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         worker,
         endpoints,
         queues,
+        databases,
+        commands,
     })
-}
-
-async fn broker(context: &Context, flags: &Dev) -> anyhow::Result<EmbeddedServer> {
-    let say = |line: &str| context.output.note(line);
-    // Looked for once, and told of once, also where a second port is tried.
-    let own = std::env::current_exe().context("find the running program")?;
-    let binary = Search::from_env().find(&own, &say).await;
-    let binary = binary.map_err(embedded::Error::from)?;
-    let options = |port| embedded::Options {
-        port,
-        binary: Some(binary.clone()),
-        store: flags.store.clone(),
-        ..embedded::Options::default()
-    };
-    match (
-        EmbeddedServer::start(options(flags.port.or(Some(PORT))), &say).await,
-        flags.port,
-    ) {
-        (Err(embedded::Error::PortInUse(port)), None) => {
-            context.output.note(format!(
-                "port {port} is in use (another broker?): taking a free one"
-            ));
-            Ok(EmbeddedServer::start(options(None), &say).await?)
-        }
-        (Err(error @ (embedded::Error::PortInUse(_) | embedded::Error::StoreInUse(_))), _) => {
-            Err(Misuse::error(chain(&error).to_string()))
-        }
-        (started, _) => Ok(started?),
-    }
 }
 
 impl Stack {
@@ -135,6 +114,8 @@ impl Stack {
             "metrics": format!("http://{}/metrics", self.endpoints.address()),
             "queues": self.queues,
             "handlers": self.worker.handlers(),
+            "databases": self.databases,
+            "commands": self.commands,
         })
     }
 
@@ -153,7 +134,15 @@ impl Stack {
             self.endpoints.address()
         ));
         output.say(format!("worker    queue {queues}, handlers {handlers}"));
-        output.say("          (sql comes with --database NAME=URL, exec with --exec NAME=COMMAND)");
+        for (names, handler, kind, flag) in [
+            (&self.databases, "sql", "databases", "--database NAME=URL"),
+            (&self.commands, "exec", "commands", "--exec NAME=COMMAND"),
+        ] {
+            output.say(match names.as_slice() {
+                [] => format!("          ({handler} comes with {flag})"),
+                names => format!("          {kind} {}", names.join(", ")),
+            });
+        }
         output.say("");
         output.say("A first job, in another terminal:");
         output.say("");

@@ -109,6 +109,15 @@ impl Running {
         &self.handlers
     }
 
+    /// Returns when it has ended, though nobody told it to.
+    ///
+    /// # Errors
+    /// Always: why, as far as it is known.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        (&mut self.task).await??;
+        anyhow::bail!("it ended by itself")
+    }
+
     /// Lets it finish or hand back what it runs.
     pub async fn stop(self) {
         self.handle.stop();
