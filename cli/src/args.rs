@@ -10,6 +10,7 @@ use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 
 mod listed;
 pub mod meant;
+mod number;
 pub mod variables;
 
 pub use listed::{Numbers, Runs, Show, Unreadable};
@@ -140,7 +141,8 @@ pub enum Order {
     Audit(OfRun),
     /// End a run: nothing more of it is started, what is queued or runs is stopped
     Cancel(OfRun),
-    /// Try all dead shards of a run again; one that was cancelled or aborted goes on
+    /// Try all dead shards of a run again, by the job as it was when the run was opened; one that was cancelled or
+    /// aborted goes on. A job that was changed since takes a new run
     Retry(OfRun),
     /// Shards that used up their attempts
     #[command(subcommand, arg_required_else_help = true)]

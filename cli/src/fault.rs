@@ -9,6 +9,7 @@ use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{ConnectError, RequestError};
 use gridloom_shared::chain;
 use gridloom_shared::reads;
+use gridloom_shared::telemetry::ServeError;
 use gridloom_worker::RunError;
 use serde::Serialize;
 
@@ -117,6 +118,9 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if cause.is::<Gone>() {
         return Some(UNREACHABLE);
+    }
+    if let Some(ServeError::InUse(_)) = cause.downcast_ref() {
+        return Some(MISUSE);
     }
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return Some(error.exit_code());

@@ -41,6 +41,13 @@ fn misused(error: &clap::Error) -> ExitCode {
             "that value stands in the environment variable {variable}"
         ));
     }
+    let cause = std::error::Error::source(error);
+    if cause.is_some_and(|cause| cause.is::<std::num::ParseIntError>()) {
+        output::error("a whole number belongs there");
+    }
+    if let Some(word) = args::meant::word_of_job(error) {
+        output::error(&format!("did you mean gridloom job {word}?"));
+    }
     if let Some(job) = args::meant::job_for_run(error) {
         output::error(&format!(
             "that could be the name of a job: gridloom runs {job} lists its runs"

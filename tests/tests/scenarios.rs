@@ -98,6 +98,8 @@ mod services;
 mod settings;
 #[path = "scenarios/shown.rs"]
 mod shown;
+#[path = "scenarios/slips.rs"]
+mod slips;
 #[path = "scenarios/small.rs"]
 mod small;
 #[path = "scenarios/submissions.rs"]

@@ -83,6 +83,8 @@ impl RunError {
             RunError::Connect(_) => 3,
             RunError::Topology(error) if error.is_unreachable() => 3,
             #[cfg(feature = "telemetry")]
+            RunError::Serve(gridloom_shared::telemetry::ServeError::InUse(_)) => 2,
+            #[cfg(feature = "telemetry")]
             RunError::Serve(_) => 1,
             RunError::Topology(_) | RunError::Engine(_) => 1,
         }

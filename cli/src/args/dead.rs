@@ -8,7 +8,8 @@ use gridloom_shared::id::{JobName, RunId};
 pub enum Dead {
     /// List dead shards, with their last error
     List(Chosen),
-    /// Give dead shards as many attempts again as their job allows; their runs go on
+    /// Give dead shards as many attempts again as their job allows; their runs go on, by the job as it was when they
+    /// were opened
     Retry(DeadOf),
     /// Give dead shards up: they are listed no more, and stay dead
     Drop(DeadOf),

@@ -7,6 +7,7 @@ use gridloom_shared::id::JobName;
 use gridloom_shared::schedule::pause::Missed;
 
 use super::by_hand::BackfillArgs;
+use super::number::from_one;
 
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
@@ -69,12 +70,7 @@ pub struct DeleteArgs {
 }
 
 /// More times of a schedule nobody reads.
-const COUNT_MAX: u64 = 10_000;
-
-/// How many: a list of none answers nothing.
-fn one_to(most: u64) -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..=most)
-}
+const COUNT_MAX: usize = 10_000;
 
 /// Flags of `job next`.
 #[derive(Args, Debug)]
@@ -83,7 +79,7 @@ pub struct NextArgs {
     #[arg(value_name = "JOB|FILE")]
     pub job: String,
     /// How many fires, at most 10000
-    #[arg(long, value_name = "N", default_value = "5", value_parser = one_to(COUNT_MAX))]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = from_one(COUNT_MAX))]
     pub count: usize,
     /// From this time on, by the clocks of the job's zone or with an offset [default: now]
     #[arg(long, value_name = "TIME")]
@@ -108,7 +104,7 @@ pub struct FiresArgs {
     ])]
     pub decision: Option<String>,
     /// At most so many, the newest
-    #[arg(long, value_name = "N", default_value = "50", value_parser = one_to(u64::MAX))]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = from_one(usize::MAX))]
     pub limit: usize,
 }
 

@@ -1,8 +1,12 @@
 //! Flags of what lists and shows: `gridloom runs`, `gridloom show`, `gridloom unreadable ...`
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use gridloom_shared::id::{JobName, RunId};
+use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::tile::Cell;
+
+use super::number::from_one;
 
 /// What to do with messages that could not be understood or carried out.
 #[derive(Debug, Subcommand)]
@@ -10,7 +14,7 @@ pub enum Unreadable {
     /// List refused submissions and other messages that were set aside, the newest first, with the reason
     List {
         /// At most so many
-        #[arg(long, value_name = "N", default_value = "50", value_parser = at_least_one())]
+        #[arg(long, value_name = "N", default_value = "50", value_parser = from_one(usize::MAX))]
         limit: usize,
     },
     /// Remove their records
@@ -34,8 +38,11 @@ pub struct Numbers {
 pub struct Runs {
     /// Only those of this job
     pub job: Option<JobName>,
+    /// Only those in this state
+    #[arg(long, value_name = "STATE", value_parser = state_named())]
+    pub state: Option<RunState>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value = "50", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = from_one(usize::MAX))]
     pub limit: usize,
 }
 
@@ -49,7 +56,17 @@ pub struct Show {
     pub shard: Option<Cell>,
 }
 
-/// How many: a list of none answers nothing.
-fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..)
+/// The states of a run, by the names that lists give them.
+fn state_named() -> impl TypedValueParser<Value = RunState> {
+    const ALL: [RunState; 4] = [
+        RunState::Running,
+        RunState::Succeeded,
+        RunState::Failed,
+        RunState::Cancelled,
+    ];
+    let named = PossibleValuesParser::new(ALL.map(RunState::as_str));
+    named.map(|name| {
+        let state = ALL.into_iter().find(|state| state.as_str() == name);
+        state.unwrap_or(RunState::Running)
+    })
 }

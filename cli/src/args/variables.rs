@@ -26,7 +26,19 @@ pub fn blamed(error: &clap::Error, typed: impl Iterator<Item = OsString>) -> Opt
 /// The command line, in which a variable that is empty says nothing.
 pub fn command() -> Command {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-    forgetting(Line::command(), &is_empty)
+    forgetting(with_own_brokers(Line::command()), &is_empty)
+}
+
+/// The command line, whose commands with a broker of their own do not offer to name one.
+fn with_own_brokers(command: Command) -> Command {
+    let named = command.get_arguments().find(|arg| arg.get_id() == "nats");
+    let Some(hidden) = named.map(|arg| arg.clone().hide(true)) else {
+        return command;
+    };
+    let hide = |sub: Command| sub.arg(hidden.clone());
+    command
+        .mut_subcommand("dev", hide)
+        .mut_subcommand("demo", hide)
 }
 
 /// The same command, whose flags do not know the variables that `is_empty`.

@@ -151,8 +151,9 @@ impl Applied {
 fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<Vec<(CalendarName, Calendar)>> {
     let mut all: Vec<(CalendarName, Calendar)> = Vec::new();
     let mut faults = Vec::new();
+    let mut faulty = 0;
     for path in files {
-        let file = path.display();
+        let (file, before) = (path.display(), faults.len());
         match read(path) {
             Ok((name, _)) if all.iter().any(|(other, _)| *other == name) => faults.push(format!(
                 "{file}: name: another of these files defines calendar {name} too"
@@ -160,10 +161,11 @@ fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<Vec<(Calenda
             Ok(read) => all.push(read),
             Err(found) => faults.extend(found.into_iter().map(|fault| format!("{file}: {fault}"))),
         }
+        faulty += usize::from(faults.len() > before);
     }
     match faults.is_empty() {
         true => Ok(all),
-        false => Err(files::refused(context, faults, files.len())),
+        false => Err(files::refused(context, faults, (faulty, files.len()))),
     }
 }
 

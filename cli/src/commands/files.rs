@@ -24,22 +24,30 @@ pub(super) fn read(path: &Path) -> Result<(String, Format), String> {
     let form = match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => Format::Json,
         Some("toml") => Format::Toml,
+        Some(yaml @ ("yaml" | "yml")) => {
+            return Err(format!("must be TOML or JSON: a .{yaml} file is neither"));
+        }
         _ if text.trim_start().starts_with('{') => Format::Json,
         _ => Format::Toml,
     };
     Ok((text, form))
 }
 
-/// The error that `of` files have these faults, each of which is told.
-pub(super) fn refused(context: &Context, faults: Vec<String>, of: usize) -> anyhow::Error {
+/// The error that so many of all files have these faults, each of which is told.
+pub(super) fn refused(
+    context: &Context,
+    faults: Vec<String>,
+    (faulty, all): (usize, usize),
+) -> anyhow::Error {
     for fault in &faults {
         context.output.note(fault);
     }
-    let message = format!(
-        "{} in {}; nothing was applied",
-        counted(faults.len() as u64, "mistake"),
-        counted(of as u64, "file")
-    );
+    let mut of = counted(all as u64, "file");
+    if faulty < all {
+        of = format!("{faulty} of {of}");
+    }
+    let mistakes = counted(faults.len() as u64, "mistake");
+    let message = format!("{mistakes} in {of}; nothing was applied");
     Faulty { message, faults }.into()
 }
 
@@ -61,5 +69,8 @@ mod tests {
             assert_eq!(read(&path), Ok((text.to_owned(), form)), "{name}");
         }
         assert!(read(&dir.path().join("none")).is_err());
+        let yaml = dir.path().join("a.yaml");
+        std::fs::write(&yaml, "name: a").unwrap();
+        assert!(read(&yaml).is_err_and(|fault| fault.contains("TOML or JSON")));
     }
 }

@@ -55,7 +55,7 @@ pub async fn no_such_job(broker: &Broker, name: &JobName) -> anyhow::Error {
 /// Then, and when the broker does not answer.
 pub async fn check_job(broker: &Broker, name: &JobName) -> anyhow::Result<()> {
     let is_known = jobs::get(broker, name).await?.is_some() || {
-        let runs = runs::list(broker, Some(name), 1).await?;
+        let runs = runs::list(broker, (Some(name), None), 1).await?;
         !runs.runs.is_empty() || !runs.left_out.is_empty()
     };
     match is_known {

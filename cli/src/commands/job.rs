@@ -49,6 +49,7 @@ mod why;
 
 pub(crate) use apply::{Change, put};
 pub(crate) use clock::Upcoming;
+pub(crate) use difference::keys as differing_keys;
 
 /// Does what `gridloom job ...` says.
 ///
@@ -75,7 +76,9 @@ pub async fn run(context: &Context, order: Job) -> anyhow::Result<Verdict> {
 fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<BTreeMap<JobName, JobSpec>> {
     let mut specs = BTreeMap::new();
     let mut faults = Vec::new();
+    let mut faulty = 0;
     for path in files {
+        let before = faults.len();
         match read(path) {
             Ok(spec) => {
                 let name = spec.name.clone();
@@ -92,10 +95,11 @@ fn read_all(context: &Context, files: &[PathBuf]) -> anyhow::Result<BTreeMap<Job
                     .map(|fault| format!("{}: {fault}", path.display())),
             ),
         }
+        faulty += usize::from(faults.len() > before);
     }
     match faults.is_empty() {
         true => Ok(specs),
-        false => Err(files::refused(context, faults, files.len())),
+        false => Err(files::refused(context, faults, (faulty, files.len()))),
     }
 }
 

@@ -22,9 +22,12 @@ use crate::output::{Output, counted};
 
 mod cancelled;
 mod dead;
+mod kept;
 mod withdrawn;
 
 pub use dead::dead;
+
+use kept::Changed;
 
 /// How long one answer is waited for.
 const TRY: Duration = Duration::from_secs(3);
@@ -46,6 +49,9 @@ struct Outcome {
     /// How the run that was to be cancelled stood a few seconds later.
     #[serde(rename = "state", skip_serializing_if = "Option::is_none")]
     ended: Option<RunState>,
+    /// What was changed of the job since the run that is tried again was opened: it goes on by the old one.
+    #[serde(rename = "job_changed", skip_serializing_if = "Option::is_none")]
+    changed: Option<Changed>,
 }
 
 impl Outcome {
@@ -61,6 +67,7 @@ impl Outcome {
         let run = &self.run;
         let shards = || counted(self.shards, "dead shard");
         match (&self.reason, self.order) {
+            (Some(reason), _) if self.outcome == "refused" => output.note(reason),
             (Some(reason), _) => output.say(reason),
             (None, "cancel") => output.say(cancelled::words(run, self.ended)),
             (None, "retry") if self.shards == 0 => {
@@ -91,7 +98,15 @@ pub async fn of_run(context: &Context, verb: Verb, run: &RunId) -> anyhow::Resul
     if verb == Verb::Cancel && outcome.outcome == "done" {
         outcome.ended = cancelled::end_of(&broker, run).await;
     }
-    context.output.show(&outcome, |output| outcome.say(output));
+    if verb == Verb::Retry && outcome.outcome == "done" {
+        outcome.changed = kept::of_run(&broker, run).await?;
+    }
+    context.output.show(&outcome, |output| {
+        outcome.say(output);
+        if let Some(changed) = &outcome.changed {
+            output.note(changed.words(&format!("run {run} keeps")));
+        }
+    });
     Ok(outcome.verdict())
 }
 
@@ -145,6 +160,7 @@ async fn carry_out(
         shards,
         reason,
         ended: None,
+        changed: None,
     })
 }
 

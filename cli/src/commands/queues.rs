@@ -75,14 +75,17 @@ pub async fn workers(context: &Context) -> anyhow::Result<Verdict> {
             ("state", Align::Left),
         ]);
         for worker in &listed.workers {
-            let state = match (worker.answers, worker.stopping) {
+            let mut state = match (worker.answers, worker.stopping) {
                 (true, false) if !worker.trouble.is_empty() => {
                     format!("here, in trouble: {}", worker.trouble)
                 }
                 (true, false) => "here".to_owned(),
                 (true, true) => "stopping".to_owned(),
-                (false, _) => format!("silent since {}", worker.last_seen),
+                (false, _) => format!("silent, last heard of at {}", worker.last_seen),
             };
+            if listed.is_namesake(worker) {
+                state.push_str(", another has its name: give each its own (--name)");
+            }
             table.row([
                 worker.worker.clone(),
                 worker.queues.join(" "),

@@ -52,10 +52,13 @@ enum Listed<'r> {
 pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     // Before the others: one that is opened meanwhile is among those.
-    let mut waiting = by_hand::list(&broker, flags.job.as_ref()).await?;
+    let mut waiting = match flags.state {
+        None => by_hand::list(&broker, flags.job.as_ref()).await?,
+        Some(_) => Vec::new(),
+    };
     waiting.truncate(flags.limit);
     let room = flags.limit - waiting.len();
-    let listed = reads::runs::list(&broker, flags.job.as_ref(), room).await?;
+    let listed = reads::runs::list(&broker, (flags.job.as_ref(), flags.state), room).await?;
     waiting.retain(|waits| listed.runs.iter().all(|run| run.run != waits.run));
     if let Some(job) = &flags.job
         && listed.runs.is_empty()
@@ -128,7 +131,9 @@ pub(super) fn dead_words(shards: &ShardSummary) -> Vec<String> {
 /// Where to look further where something is dead.
 pub(super) fn dead_hint(run: &RunId) -> String {
     format!(
-        "see what is dead, and why, with gridloom dead list {run}; gridloom retry {run} tries it again"
+        "see what is dead, and why, with gridloom dead list {run}; gridloom retry {run} tries it again by the job as it \
+         was when the run was opened: once the job is changed, start a new run (gridloom run {})",
+        run.job()
     )
 }
 

@@ -13,7 +13,7 @@ use crate::id::{JobName, RunId};
 use crate::ledger::audit::{self, Audit};
 use crate::ledger::fold::Fold;
 use crate::ledger::record::PlanRecord;
-use crate::ledger::summary::RunSummary;
+use crate::ledger::summary::{RunState, RunSummary};
 use crate::submission::Kept;
 use crate::wire;
 
@@ -38,13 +38,13 @@ pub struct Listed {
     pub left_out: Vec<LeftOut>,
 }
 
-/// Lists at most `limit` runs, of `job` or of all jobs.
+/// Lists at most `limit` runs, of `job` or of all jobs, in `state` or in any.
 ///
 /// # Errors
 /// When the broker does not answer.
 pub async fn list(
     broker: &Broker,
-    job: Option<&JobName>,
+    (job, state): (Option<&JobName>, Option<RunState>),
     limit: usize,
 ) -> Result<Listed, ListError> {
     let (mut known, last) = known(broker).await?;
@@ -56,6 +56,15 @@ pub async fn list(
     let mut fresh = exactly(broker, untold, last);
     while let Some(of_run) = fresh.try_next().await? {
         told.extend(of_run.note_in(&mut listed.left_out));
+    }
+    if let Some(state) = state {
+        // A summary of a run that is not over may be from before.
+        let is_wanted = |known: &Known| known.summary.as_ref().is_some_and(|s| s.state == state);
+        told.retain(|known| !known.is_over() || is_wanted(known));
+        let mut now = exactly(broker, std::mem::take(&mut told), last);
+        while let Some(of_run) = now.try_next().await? {
+            told.extend(of_run.note_in(&mut listed.left_out).filter(is_wanted));
+        }
     }
     told.sort_by(|a, b| {
         let opened = |known: &Known| known.summary.as_ref().and_then(|s| s.opened_at.clone());

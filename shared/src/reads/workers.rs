@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{LeftOut, ListError, roll_call};
 use crate::broker::log::ReadError;
 use crate::broker::{Broker, PublishError};
 use crate::clock::UnixMs;
 use crate::holdings::{Holdings, Question, place_of};
-use crate::id::{RunId, Session};
+use crate::id::{RunId, Session, WorkerName};
 use crate::limits::{AGES_MAX, HELD_MAX};
 use crate::presence::Presence;
 use crate::tile::TileRef;
@@ -20,6 +21,9 @@ use crate::wire;
 
 /// How long workers are given to answer: a machine under load answers within tens of milliseconds.
 const ROLL_CALL: Duration = Duration::from_millis(300);
+
+/// How long one that is registered and was not heard is given.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Workers that are asked at once what they hold.
 const AT_ONCE: usize = 64;
@@ -82,6 +86,16 @@ pub struct Listed {
     pub workers: Vec<WorkerStanding>,
     /// Registrations that cannot be read.
     pub left_out: Vec<LeftOut>,
+}
+
+impl Listed {
+    /// Whether another worker that takes work is called as `worker` is: nobody can tell which one is meant.
+    pub fn is_namesake(&self, worker: &WorkerStanding) -> bool {
+        let is_at_work = |one: &WorkerStanding| one.answers && !one.stopping;
+        let mut others = self.workers.iter().filter(|one| is_at_work(one));
+        is_at_work(worker)
+            && others.any(|one| one.worker == worker.worker && one.session != worker.session)
+    }
 }
 
 /// Lists workers: those that answer, and those that fell silent a while ago without a goodbye.
@@ -187,16 +201,60 @@ pub async fn call(broker: &Broker) -> Result<(), PublishError> {
     broker.publish(roll_call, Bytes::new()).await
 }
 
-/// The workers that answer when everybody is asked, by name.
+/// The workers that answer when everybody is asked, by name. A late answer is no silence: whoever is registered and was
+/// not heard is asked again, alone, and everybody once more where one of them lives.
 ///
 /// # Errors
 /// When the question cannot be sent.
 pub async fn roll_call(broker: &Broker) -> Result<Vec<Presence>, PublishError> {
+    let mut heard = BTreeMap::new();
+    hear(broker, ROLL_CALL, &mut heard).await?;
+    let late = late(broker, &heard).await;
+    if !late.is_empty() {
+        hear(broker, PATIENCE, &mut heard).await?;
+        // It lives, and says no more than that: what it registered with.
+        for worker in late {
+            let key = (worker.worker.clone(), worker.session);
+            heard.entry(key).or_insert(worker);
+        }
+    }
+    Ok(heard.into_values().collect())
+}
+
+type Heard = BTreeMap<(WorkerName, Session), Presence>;
+
+async fn hear(broker: &Broker, patience: Duration, heard: &mut Heard) -> Result<(), PublishError> {
     let call = broker.subjects().roll_call();
-    let workers = roll_call::answers::<Presence>(broker, call, ROLL_CALL, "worker").await?;
-    let workers: BTreeMap<_, _> = workers
-        .into_iter()
-        .map(|worker| ((worker.worker.clone(), worker.session), worker))
-        .collect();
-    Ok(workers.into_values().collect())
+    let workers = roll_call::answers::<Presence>(broker, call, patience, "worker").await?;
+    let named = |worker: Presence| ((worker.worker.clone(), worker.session), worker);
+    heard.extend(workers.into_iter().map(named));
+    Ok(())
+}
+
+/// Workers that are registered, were not heard and live all the same.
+async fn late(broker: &Broker, heard: &Heard) -> Vec<Presence> {
+    let here: BTreeSet<Session> = heard.values().map(|worker| worker.session).collect();
+    // Where they cannot be read, others say so.
+    let entries = timeout(PATIENCE, broker.workers().entries(">")).await;
+    let Ok(Ok(entries)) = entries else {
+        return Vec::new();
+    };
+    let registered = entries
+        .iter()
+        .filter_map(|entry| wire::decode::<Presence>(entry.value.as_deref()?).ok());
+    let missed = registered
+        .filter(|worker| !here.contains(&worker.session) && UnixMs::now() < worker.at + FORGOTTEN);
+    let asked: Vec<_> = missed.map(|worker| if_it_lives(broker, worker)).collect();
+    let answers = stream::iter(asked).buffered(AT_ONCE);
+    answers
+        .filter_map(|answer| async move { answer })
+        .collect()
+        .await
+}
+
+async fn if_it_lives(broker: &Broker, worker: Presence) -> Option<Presence> {
+    let subject = broker.subjects().probe(worker.session);
+    // Of one that is gone the broker says at once that nobody listens.
+    let answer = broker.request(subject, Bytes::new(), PATIENCE).await;
+    answer.is_ok().then_some(worker)
 }

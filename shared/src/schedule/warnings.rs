@@ -8,7 +8,7 @@ use crate::job::Fault;
 /// What is to be told of `spec`, which means `plan`, at `now`; paths begin with `schedule`.
 pub fn warnings(spec: &Spec, plan: &Plan, now: UnixMs) -> Vec<Fault> {
     let over = over(plan, now).then(|| {
-        let message = "has no time to come: it never fires; change its times, `start` or `end`";
+        let message = "has no time to come, as all are past: it fires no more; change its times, `start` or `end`";
         Fault::new("schedule", message)
     });
     let others = made_up_for(spec).into_iter().chain(backwards(spec));

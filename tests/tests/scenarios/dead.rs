@@ -300,3 +300,59 @@ async fn dead_shards_that_go_unseen_are_counted_and_told() -> anyhow::Result<()>
     })
     .await
 }
+
+/// Whoever mends a job and tries its dead run again has it die of the old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_says_that_its_run_keeps_the_job_from_before_a_change() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        apply(stage, "mended").await?;
+        let run = failed(stage, "mended", true).await?;
+        let by_run = ["retry", run.as_str()];
+        let by_job = ["dead", "retry", "--job", "mended", "--yes"];
+        let retried = json_of(stage, &by_run).await?;
+        assert_eq!(
+            (&retried["outcome"], &retried["job_changed"]),
+            (&json!("done"), &Value::Null)
+        );
+        stage.closed(&run, SOON).await?;
+        let change =
+            "name = \"mended\"\nhandler = \"noop\"\n[grid]\nslices = 4\n[retry]\nmax_attempts = 2";
+        stage.apply(change).await?;
+        let shown = json_of(stage, &["job", "show", "mended"]).await?;
+        assert!(shown["revision"].is_u64(), "{shown}");
+        for retry in [&by_run[..], &by_job] {
+            let retried = json_of(stage, retry).await?;
+            let retried = if retried.is_array() {
+                &retried[0]
+            } else {
+                &retried
+            };
+            let changed = &retried["job_changed"];
+            assert_eq!(changed["revision"], shown["revision"], "{retried}");
+            let keys = changed["keys"].as_array().into_iter().flatten();
+            let keys: Vec<&str> = keys.filter_map(Value::as_str).collect();
+            assert!(keys.contains(&"retry.max_attempts"), "{retried}");
+            stage.closed(&run, SOON).await?;
+            let said = stage.cli(retry, SOON).await?.succeeded()?;
+            let words = ["keeps the job as it was", "gridloom run mended"];
+            assert!(
+                words.iter().all(|word| said.stderr.contains(word)),
+                "{said:?}"
+            );
+            stage.closed(&run, SOON).await?;
+        }
+        let shown = stage
+            .cli(&["show", run.as_str()], SOON)
+            .await?
+            .succeeded()?;
+        assert!(
+            shown
+                .stderr
+                .contains("start a new run (gridloom run mended)"),
+            "{shown:?}"
+        );
+        Ok(())
+    })
+    .await
+}

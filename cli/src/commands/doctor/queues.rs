@@ -36,12 +36,19 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
         let queues = reads::queues::list(broker, &at_work).await?;
         let lanes = broker.lanes().await?;
         let runs = reads::runs::open_by_lane(broker, RUNS).await?;
-        anyhow::Ok((queues, lanes, runs))
+        let jobs = reads::jobs::list(broker).await?;
+        anyhow::Ok((queues, lanes, runs, jobs))
     };
-    let (queues, lanes, runs) = match looked.await {
+    let (mut queues, lanes, runs, jobs) = match looked.await {
         Ok(looked) => looked,
         Err(error) => return chart.bad("queues", chain(&*error).to_string(), LOOK_AT_BROKER),
     };
+    // Of a queue that nothing but runs of the past names nobody waits for anything.
+    let jobs = jobs
+        .iter()
+        .filter_map(|job| Some(&job.spec.as_ref().ok()?.queue));
+    let named: BTreeSet<&QueueName> = jobs.chain(runs.keys().map(|lane| &lane.queue)).collect();
+    queues.retain(|queue| queue.workers > 0 || queue.pending > 0 || named.contains(&queue.queue));
     look_at_consumers(&queues, &lanes, staff, chart);
     let mut unserved: BTreeMap<Lane, Waits> = BTreeMap::new();
     for queue in &queues {

@@ -51,14 +51,26 @@ pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Resu
     if !there && cancelled.is_empty() {
         return Err(installation::no_such_job(&broker, name).await);
     }
-    let document = json!({ "job": name, "deleted": there, "cancelled": cancelled });
+    // They go on: nobody should learn that from what they do next.
+    let open = match args.cancel {
+        true => Vec::new(),
+        false => runs::open_of(&broker, name).await.unwrap_or_default(),
+    };
+    let document = json!({ "job": name, "deleted": there, "cancelled": cancelled, "open": open });
     context.output.show(&document, |output| {
         let is = match there {
             true => format!("job {name} deleted"),
             false => format!("job {name} was deleted before"),
         };
         let runs = match (args.cancel, cancelled.len() as u64) {
-            (false, _) => "its runs stay".to_owned(),
+            (false, _) if open.is_empty() => "its runs stay".to_owned(),
+            (false, _) => format!(
+                "its runs stay, and {} on: gridloom job delete {name} --cancel ends what is open",
+                match open.as_slice() {
+                    [run] => format!("run {run} is open and goes"),
+                    open => format!("{} are open and go", open.len()),
+                }
+            ),
             (true, 0) => "none of its runs was open".to_owned(),
             (true, open) => format!(
                 "{} cancelled: over as soon as their workers have answered",

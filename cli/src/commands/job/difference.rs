@@ -29,6 +29,12 @@ pub(super) fn of(before: &JobSpec, after: &JobSpec) -> Vec<Difference> {
     all
 }
 
+/// The keys that differ.
+pub(crate) fn keys(before: &JobSpec, after: &JobSpec) -> Vec<String> {
+    let all = of(before, after).into_iter();
+    all.map(|difference| difference.key).collect()
+}
+
 fn collect(key: &str, before: Option<&Value>, after: Option<&Value>, all: &mut Vec<Difference>) {
     if before == after {
         return;

@@ -17,6 +17,7 @@ use crate::fault::Misuse;
 pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result<()> {
     let broker = context.ask().await?;
     let job = which(&broker, &args.which).await?;
+    has_a_schedule(&broker, job).await?;
     let until = match &args.until {
         Some(text) => Some(until(&broker, job, text).await?),
         None => None,
@@ -78,6 +79,20 @@ async fn which<'a>(broker: &Broker, which: &'a WhichJobs) -> anyhow::Result<Opti
         installation::job(broker, job).await?;
     }
     Ok(which.job.as_ref())
+}
+
+/// Refuses to pause what never fires: runs by hand and by submissions go on as before.
+async fn has_a_schedule(broker: &Broker, job: Option<&JobName>) -> anyhow::Result<()> {
+    let Some(job) = job else {
+        return Ok(());
+    };
+    match installation::job(broker, job).await?.schedule {
+        Some(_) => Ok(()),
+        None => Err(Misuse::error(format!(
+            "job {job} has no schedule, so there is nothing to pause: a pause stops fires, and neither runs by hand nor \
+             submissions; gridloom cancel RUN ends a run"
+        ))),
+    }
 }
 
 async fn until(broker: &Broker, job: Option<&JobName>, text: &str) -> anyhow::Result<UnixMs> {

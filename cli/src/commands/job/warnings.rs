@@ -15,18 +15,14 @@ use gridloom_shared::reads::{unknown, workers};
 use gridloom_shared::schedule::Plan;
 use gridloom_shared::schedule::record::State;
 
+mod served;
+
 /// What is to be told of each job, as `KEY: WORDS`. Where no worker can be asked, none is missed.
 pub(super) async fn of(
     broker: &Broker,
     specs: &BTreeMap<JobName, JobSpec>,
 ) -> BTreeMap<JobName, Vec<String>> {
-    let asks = specs
-        .values()
-        .any(|spec| matches!(spec.handler.as_str(), "sql" | "exec"));
-    let here = match asks {
-        true => workers::roll_call(broker).await.unwrap_or_default(),
-        false => Vec::new(),
-    };
+    let here = workers::roll_call(broker).await.unwrap_or_default();
     let told = specs
         .iter()
         .map(|(name, spec)| (name.clone(), of_one(spec, &here)));
@@ -52,6 +48,7 @@ pub(super) fn thrown_away(plan: &Plan, state: &State, now: UnixMs) -> Option<Str
 fn of_one(spec: &JobSpec, here: &[Presence]) -> Vec<String> {
     let shown = handlers::check(Said::by_job(spec)).warnings;
     let mut all: Vec<String> = shown.iter().map(ToString::to_string).collect();
+    all.extend(served::of(spec, here));
     if let Some(unknown) = unknown::of(spec, here) {
         all.push(format!(
             "{}: {unknown}: {}",

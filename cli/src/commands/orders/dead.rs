@@ -1,13 +1,17 @@
 //! `gridloom dead retry`, `dead drop`: which dead shards of which runs are meant, and whether somebody
 //! really wants it. What is given up is not listed again, so nothing is done before its extent was shown.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::command::Verb;
 use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::reads::dead::{self, OfRun};
 use gridloom_shared::reads::{LeftOut, runs};
 
+use super::kept::{Changed, Jobs};
 use super::{Outcome, carry_out, command};
 use crate::args::{Chosen, DeadOf};
 use crate::commands::{installation, wanted};
@@ -25,6 +29,8 @@ const NAMED: usize = 10;
 struct Extent {
     /// Each with its number of dead shards that are meant.
     runs: Vec<(RunId, u64)>,
+    /// Of those that are tried again, whose job was changed since.
+    changed: BTreeMap<RunId, Changed>,
     left_out: Vec<LeftOut>,
 }
 
@@ -32,24 +38,46 @@ impl Extent {
     async fn of(broker: &Broker, verb: Verb, which: &Chosen) -> anyhow::Result<Extent> {
         let mut extent = Extent::default();
         let chosen = verb.chosen(which.slice, which.page, which.error_like.as_deref());
+        let jobs = match verb {
+            Verb::Retry => Jobs::now(broker).await?,
+            _ => Jobs::default(),
+        };
         if let Some(run) = &which.run {
-            let dead = runs::fold(broker, run).await?.count_of(&chosen);
-            if dead > 0 {
-                extent.runs.push((run.clone(), dead));
-            }
+            let fold = runs::fold(broker, run).await?;
+            extent.add(&fold, fold.count_of(&chosen), &jobs);
             return Ok(extent);
         }
         let mut all = dead::list(broker, which.job.as_ref(), &chosen).await?;
         while let Some(of_run) = all.try_next().await? {
             match of_run {
                 OfRun::Dead(fold) => {
-                    let dead = fold.count_of(&chosen);
-                    extent.runs.push((fold.run().clone(), dead));
+                    extent.add(&fold, fold.count_of(&chosen), &jobs);
                 }
                 OfRun::LeftOut(run) => extent.left_out.push(run),
             }
         }
         Ok(extent)
+    }
+
+    fn add(&mut self, fold: &Fold, dead: u64, jobs: &Jobs) {
+        if dead == 0 {
+            return;
+        }
+        let run = fold.run();
+        self.runs.push((run.clone(), dead));
+        if let Some(changed) = jobs.changed_since(fold) {
+            self.changed.insert(run.clone(), changed);
+        }
+    }
+
+    /// Says of each job once that its runs go on by an earlier one.
+    fn say_changed(&self, output: &Output) {
+        let mut told = BTreeSet::new();
+        for (run, changed) in &self.changed {
+            if told.insert(run.job()) {
+                output.note(changed.words(&format!("run {run} keeps")));
+            }
+        }
     }
 
     /// `12 dead shards of 3 runs`.
@@ -101,6 +129,7 @@ pub async fn dead(context: &Context, verb: Verb, of: DeadOf) -> anyhow::Result<V
     }
     if !of.yes {
         extent.say(&context.output);
+        extent.say_changed(&context.output);
         if !is_wanted(context, verb, &extent)? {
             context.output.note("nothing was done");
             return Ok(Verdict::Failed);
@@ -110,6 +139,9 @@ pub async fn dead(context: &Context, verb: Verb, of: DeadOf) -> anyhow::Result<V
     // What was done is told also where the rest could not be.
     context.output.show(&outcomes, |output| {
         outcomes.iter().for_each(|outcome| outcome.say(output));
+        if of.yes {
+            extent.say_changed(output);
+        }
     });
     context.output.left_out(&extent.left_out);
     ended?;
@@ -160,7 +192,12 @@ async fn all_of(
 ) -> (Vec<Outcome>, anyhow::Result<()>) {
     let named = which.run.is_some();
     let orders = extent.runs.iter().map(|(run, dead)| async move {
-        match of_run(context, broker, verb, (run, which, *dead)).await {
+        let done = of_run(context, broker, verb, (run, which, *dead)).await;
+        let done = done.map(|outcome| Outcome {
+            changed: extent.changed.get(run).cloned(),
+            ..outcome
+        });
+        match done {
             Err(error) if !named => match error.downcast::<Misuse>() {
                 Ok(Misuse(reason)) => Ok(Outcome {
                     run: run.clone(),
@@ -169,6 +206,7 @@ async fn all_of(
                     shards: 0,
                     reason: Some(reason),
                     ended: None,
+                    changed: None,
                 }),
                 Err(error) => Err(error),
             },

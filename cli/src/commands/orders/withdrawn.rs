@@ -43,5 +43,6 @@ fn outcome(run: &RunId, outcome: &'static str, reason: String) -> Outcome {
         shards: 0,
         reason: Some(reason),
         ended: None,
+        changed: None,
     }
 }

@@ -19,6 +19,7 @@ use gridloom_shared::reads::{self, RunError, held, waits, workers};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::waiting::Waiting;
+use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::failure;
@@ -46,6 +47,8 @@ struct Watch<'a> {
     connected: Instant,
     /// What is waited for, in words.
     words: String,
+    /// The same as the planner says it: the first reason first.
+    waits: Vec<Waiting>,
     /// Whether the first failure was told.
     told: bool,
 }
@@ -95,6 +98,7 @@ pub(super) async fn to_the_end(
         moved: (Instant::now(), None),
         connected: Instant::now(),
         words: String::new(),
+        waits: Vec::new(),
         told: false,
     };
     let goes_on = || format!("wait any longer (the run goes on: gridloom show {run})");
@@ -202,7 +206,9 @@ impl Watch<'_> {
         if self.moved.1 != stands {
             self.moved = (Instant::now(), stands);
             self.words.clear();
+            self.waits.clear();
         } else if self.moved.0.elapsed() >= PATIENCE {
+            self.waits.clear();
             self.words = self.why_it_stands_still().await?;
             self.moved.0 = Instant::now();
         }
@@ -213,18 +219,20 @@ impl Watch<'_> {
                     summary.shards.done,
                     total,
                     &words(&summary, &self.words),
-                    &summary,
+                    &Document::of(&summary, &self.waits, &self.words),
                 );
             }
             None => {
-                let document = serde_json::json!({ "run": self.fold.run(), "state": "submitted" });
+                let document = serde_json::json!({
+                    "run": self.fold.run(), "state": "submitted", "waits": [], "waiting": said(&self.words),
+                });
                 self.progress.update(0, None, &self.words, &document);
             }
         }
         Ok(())
     }
 
-    async fn why_it_stands_still(&self) -> anyhow::Result<String> {
+    async fn why_it_stands_still(&mut self) -> anyhow::Result<String> {
         if !self.broker.is_connected() {
             return Ok("waiting: the broker is away".to_owned());
         }
@@ -242,10 +250,13 @@ impl Watch<'_> {
         }
         Ok(match waits::of(self.broker, self.fold.run()).await {
             None => format!("waiting: {}", installation::nobody_leads(self.broker).await),
-            Some(waits) => match waits.first() {
-                None => String::new(),
-                Some(waiting) => self.in_words(waiting).await,
-            },
+            Some(waits) => {
+                self.waits = waits;
+                match self.waits.first() {
+                    None => String::new(),
+                    Some(waiting) => self.in_words(waiting).await,
+                }
+            }
         })
     }
 
@@ -277,16 +288,20 @@ impl Watch<'_> {
     }
 
     fn finish(self, summary: &RunSummary) -> Verdict {
+        let opening = self.fold.opening();
         let mut progress = self.progress;
         let shards = &summary.shards;
-        progress.update(shards.done, Some(summary.grid.shards), "", summary);
+        let document = Document::of(summary, &[], "");
+        progress.update(shards.done, Some(summary.grid.shards), "", &document);
         let hint = shards
             .is_anything_dead()
             .then(|| runs::dead_hint(&summary.run));
         let odd = runs::odd_hint(summary);
         let why = summary.error.iter().chain(&odd).chain(&hint);
         let why: Vec<&str> = why.map(String::as_str).collect();
-        progress.finish(&ended(summary), &why);
+        // A statement that found nothing succeeds, too.
+        let of_rows = opening.is_some_and(|opening| opening.record.job.handler.as_str() == "sql");
+        progress.finish(&ended(summary, of_rows), &why);
         if summary.state == RunState::Succeeded {
             Verdict::Fine
         } else {
@@ -295,11 +310,38 @@ impl Watch<'_> {
     }
 }
 
+/// A run that is waited for, as programs read it.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    summary: &'a RunSummary,
+    /// What it waits for where nothing moves, as `show --json` says it.
+    waits: &'a [Waiting],
+    /// The same in words, and what else keeps it: a broker that is away, a planner that is not there.
+    waiting: Option<&'a str>,
+}
+
+impl<'a> Document<'a> {
+    fn of(summary: &'a RunSummary, waits: &'a [Waiting], words: &'a str) -> Document<'a> {
+        Document {
+            summary,
+            waits,
+            waiting: said(words),
+        }
+    }
+}
+
+/// Words without the first, which a key says already; `None` where there are none.
+fn said(words: &str) -> Option<&str> {
+    let words = words.strip_prefix("waiting: ").unwrap_or(words);
+    (!words.is_empty()).then_some(words)
+}
+
 /// Counters that are told at the end.
 const COUNTERS: usize = 5;
 
-/// How a run ended, and what it says of its work.
-fn ended(summary: &RunSummary) -> String {
+/// How a run ended, and what it says of its work. Where its handler counts rows `of_rows` none is said, too.
+fn ended(summary: &RunSummary, of_rows: bool) -> String {
     let shards = &summary.shards;
     let mut parts = vec![
         summary.state.as_str().to_owned(),
@@ -311,7 +353,7 @@ fn ended(summary: &RunSummary) -> String {
     ];
     parts.extend(runs::dead_words(shards));
     match summary.rows {
-        0 => {}
+        0 if !of_rows => {}
         1 => parts.push("1 row".to_owned()),
         rows => parts.push(format!("{} rows", runs::grouped_signed(rows))),
     }
@@ -377,18 +419,22 @@ mod tests {
             more_counters: 0,
             error: None,
         };
-        assert_eq!(ended(&summary), "succeeded, 4 of 4 shards done");
+        assert_eq!(ended(&summary, false), "succeeded, 4 of 4 shards done");
+        assert_eq!(
+            ended(&summary, true),
+            "succeeded, 4 of 4 shards done, 0 rows"
+        );
         summary.rows = 1_000;
         summary.counters = (0..7).map(|n| (format!("c{n}"), -7_000)).collect();
         assert_eq!(
-            ended(&summary),
+            ended(&summary, false),
             "succeeded, 4 of 4 shards done, 1,000 rows, c0 -7,000, c1 -7,000, c2 -7,000, c3 -7,000, c4 -7,000, ..."
         );
         summary.counters.clear();
         (summary.rows, summary.state) = (1, RunState::Failed);
         (summary.shards.done, summary.shards.dead_probes) = (3, 1);
         assert_eq!(
-            ended(&summary),
+            ended(&summary, false),
             "failed, 3 of 4 shards done, 1 dead probe, 1 row"
         );
     }

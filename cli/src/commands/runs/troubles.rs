@@ -10,6 +10,8 @@ use gridloom_shared::shown::on_one_line;
 
 /// Workers whose trouble is told.
 const TOLD: usize = 3;
+/// What stands between the troubles of one worker.
+const BETWEEN: &str = "; ";
 /// Most of an error that a line repeats, in bytes.
 const ERROR_MAX: usize = 300;
 
@@ -18,10 +20,39 @@ pub(in crate::commands) fn troubles(here: &[Presence], job: &JobSpec) -> Vec<Str
     let of_job = here.iter().filter(|worker| {
         worker.queues.contains(&job.queue) && worker.handlers.contains(&job.handler)
     });
-    let troubled = of_job.filter(|worker| !worker.trouble.is_empty());
-    let said = troubled.map(|it| format!("{} on worker {}", it.trouble, it.worker));
+    let database = match job.handler.as_str() {
+        "sql" => job.settings.get("database").and_then(|name| name.as_str()),
+        _ => None,
+    };
+    let troubled = of_job.map(|worker| (concerning(&worker.trouble, database), &worker.worker));
+    let troubled = troubled.filter(|(trouble, _)| !trouble.is_empty());
+    let said = troubled.map(|(trouble, worker)| format!("{trouble} on worker {worker}"));
     let unknown = unknown::of(job, here).map(|unknown| unknown.to_string());
     unknown.into_iter().chain(said).take(TOLD).collect()
+}
+
+/// What of a worker's troubles keeps it from jobs of `database`: not what it says of others.
+fn concerning(trouble: &str, database: Option<&str>) -> String {
+    let Some(own) = database else {
+        return trouble.to_owned();
+    };
+    let mut is_of_others = false;
+    let mut kept = Vec::new();
+    for piece in trouble.split(BETWEEN) {
+        // A piece without a database of its own belongs to the one before, unless it is the broker's.
+        if let Some((name, _)) = piece
+            .strip_prefix("database ")
+            .and_then(|it| it.split_once(": "))
+        {
+            is_of_others = name != own;
+        } else if piece.starts_with("the broker ") {
+            is_of_others = false;
+        }
+        if !is_of_others {
+            kept.push(piece);
+        }
+    }
+    kept.join(BETWEEN)
 }
 
 /// Why a shard of the run asked to wait: what its workers lack, or else what failed last.
@@ -84,6 +115,23 @@ mod tests {
         assert_eq!(
             troubles(&here, &job),
             ["database d: no such user on worker d"]
+        );
+        let mut more = here.clone();
+        more.push(worker("x", "mine", "sql", "database e: away; for long"));
+        more.push(worker(
+            "y",
+            "mine",
+            "sql",
+            "database e: away; the broker refuses it",
+        ));
+        more.iter_mut()
+            .for_each(|it| it.knows = vec!["sql/d".to_owned()]);
+        assert_eq!(
+            troubles(&more, &job),
+            [
+                "database d: no such user on worker d",
+                "the broker refuses it on worker y"
+            ]
         );
         here[2].knows.clear();
         assert_eq!(

@@ -78,7 +78,11 @@ fn bounds(answer: &Returned, kind: KeyKind) -> Result<Vec<Bounds>, Failure> {
     let mut pages: Vec<Bounds> = Vec::with_capacity(answer.rows.len());
     for (place, row) in answer.rows.iter().enumerate() {
         let [from, to] = row.as_slice() else {
-            return Err(fault(place, format!("has {} columns", row.len())));
+            let columns = match row.len() {
+                1 => "one column".to_owned(),
+                many => format!("{many} columns"),
+            };
+            return Err(fault(place, format!("has {columns}, not two")));
         };
         if (from, to) == (&Cell::Null, &Cell::Null) {
             // The first and the last key of nothing.

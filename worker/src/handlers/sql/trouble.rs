@@ -8,6 +8,9 @@ use sqlx::error::DatabaseError;
 use super::codes::{self, Row, Verdict};
 use crate::failure::Failure;
 
+/// What follows each hint to mend a statement: a run keeps the one that it was opened with.
+const THEN: &str = "; a changed job takes a new run (gridloom retry runs the old one)";
+
 /// Why a step did not succeed.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -29,7 +32,8 @@ impl Trouble {
             }
             Verdict::Data => Trouble::Failed(Failure::retry(text)),
             Verdict::Statement => {
-                Trouble::Failed(Failure::permanent(format!("{text}: {}", row.hint)))
+                let hint = row.hint;
+                Trouble::Failed(Failure::permanent(format!("{text}: {hint}{THEN}")))
             }
         }
     }
