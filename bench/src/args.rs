@@ -99,7 +99,7 @@ pub(crate) struct StackFlags {
     #[arg(long, value_name = "N", default_value = "1000")]
     pub(crate) concurrency: NonZeroU32,
     /// Where the queue is kept: file or memory
-    #[arg(long, value_name = "WHERE", default_value = "file")]
+    #[arg(long, value_name = "WHERE", default_value = "memory")]
     pub(crate) storage: String,
     /// Further lines for the broker's `jetstream` block, such as `sync_interval: always`
     #[arg(long, value_name = "LINES", default_value = "")]
@@ -119,7 +119,7 @@ pub(crate) struct LatencyFlags {
     #[arg(long, value_name = "N", default_value = "4")]
     pub(crate) shards: NonZeroU32,
     /// Where the queue is kept: file or memory
-    #[arg(long, value_name = "WHERE", default_value = "file")]
+    #[arg(long, value_name = "WHERE", default_value = "memory")]
     pub(crate) storage: String,
 }
 

@@ -66,7 +66,7 @@ struct Bench {
 /// When a process cannot be started, or a shard never starts elsewhere.
 pub(crate) async fn run(output: &Output, flags: &FailoverFlags) -> anyhow::Result<()> {
     let stack = Stack::start(output, "").await?;
-    let planner = stack.planner("file").await?;
+    let planner = stack.planner("memory").await?;
     let mut bench = Bench::new(stack).await?;
     let mut restart_ms = BTreeMap::new();
     for (name, signal) in [

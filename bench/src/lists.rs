@@ -55,7 +55,7 @@ struct Listed {
 /// When a process cannot be started, ends, or does not do what was asked of it.
 pub(crate) async fn run(output: &Output, flags: &ListsFlags) -> anyhow::Result<()> {
     let stack = Stack::start(output, "").await?;
-    let planner = stack.planner("file").await?;
+    let planner = stack.planner("memory").await?;
     let broker = stack.connect().await?;
     let spec = parse::from_value(json!({
         "name": "bad",

@@ -319,7 +319,7 @@ pub struct QueueFlags {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Queues")]
 pub struct StreamFlags {
-    /// Where the queue is kept; the ledger is on disk always [default: file]
+    /// Where the queue is kept; the ledger is on disk always, and fills the queue again [default: memory]
     #[arg(
         long,
         env = "GRIDLOOM_QUEUE_STORAGE",

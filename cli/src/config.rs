@@ -109,7 +109,7 @@ pub struct QueueConfig {
     /// existing queue is then changed to it.
     pub ack_deadline: Option<Duration>,
     /// Where the queue is kept.
-    pub storage: Storage,
+    pub storage: Option<Storage>,
     /// Copies of each stream.
     pub replicas: u8,
     /// How large streams may become.
@@ -264,11 +264,7 @@ impl Config {
         let given = flags.streams.max_bytes.iter().flatten();
         QueueConfig {
             ack_deadline: flags.ack_deadline.or(file.ack_deadline).map(|span| span.0),
-            storage: flags
-                .streams
-                .storage
-                .or(file.storage)
-                .unwrap_or(Storage::File),
+            storage: flags.streams.storage.or(file.storage),
             replicas: flags.streams.replicas.or(file.replicas).unwrap_or(1),
             sizes: given.fold(sizes, |sizes, MaxBytes(kept, size)| {
                 sizes.with(*kept, *size)

@@ -36,6 +36,9 @@ pub use find::Search;
 /// Receives one line for people, without a line feed.
 pub type Say<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
+/// For [`Options::jetstream_config`]: what the broker confirms is on the disk, so a power failure costs nothing.
+pub const SYNC_ALWAYS: &str = "sync_interval: always";
+
 /// Time that nats-server gets to flush its store before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -56,7 +59,7 @@ pub struct Options {
     pub store: Option<PathBuf>,
     /// The server's name; members of a cluster must keep theirs over restarts. Made up by default.
     pub name: Option<String>,
-    /// Further lines of the `jetstream` block, such as `sync_interval: always`.
+    /// Further lines of the `jetstream` block, such as [`SYNC_ALWAYS`].
     pub jetstream_config: String,
     /// Further lines at the top of the configuration, such as a `cluster` block.
     pub server_config: String,

@@ -76,6 +76,8 @@ pub struct Lead {
     crew: Crew,
     claims: Claims,
     orders: Orders,
+    /// Who found no room on the queue and tries again: until then nothing more is issued.
+    no_room: Option<RunId>,
     /// Ledger sequence up to which was read.
     position: u64,
     /// Largest record that the broker takes, in bytes.
@@ -107,6 +109,7 @@ impl Lead {
             crew: Crew::new(now.boot),
             claims: Claims::new(term, register),
             orders: Orders::default(),
+            no_room: None,
             position,
             record: RECORD_MAX,
             touched: HashSet::new(),
@@ -177,6 +180,7 @@ impl Lead {
             Event::Measured { run, shards, busy } => self.admission.measured(&run, shards, busy),
             // After the claim every run is refilled.
             Event::QueueLost => self.claim(),
+            Event::QueueWorn => self.claim(),
             Event::Reconnected => {
                 self.claim();
                 self.actions.push(Action::CallWorkers);
@@ -276,6 +280,7 @@ impl Lead {
         let run = self.book.remove(name)?;
         self.admission.over(name, now);
         self.claims.forget(name);
+        self.no_room.take_if(|waits| waits == name);
         self.touched.remove(name);
         Some(run)
     }
@@ -364,8 +369,10 @@ impl Lead {
             let mut touched: Vec<RunId> = self.touched.drain().collect();
             touched.sort_unstable();
             touched.iter().for_each(|name| self.settle(name, now));
-            for queue in self.admission.waiting() {
-                self.share_out(&queue, now);
+            if self.no_room.is_none() {
+                for queue in self.admission.waiting() {
+                    self.share_out(&queue, now);
+                }
             }
         }
         let book = &self.book;

@@ -5,8 +5,9 @@
 //! | answer lost, or refused | claim | was claimed since: nothing |
 //! | queue listed, nothing being claimed | kept until the ledger was read so far | run is refilled anew |
 //! | claimed | all listings so far are void, and so is what is known of the queue | |
+//! | claimed, the queue being made anew for it | the same, and runs that may lack tiles need not be listed | |
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::chain;
@@ -23,6 +24,10 @@ pub struct Claims {
     deposed: Option<Term>,
     /// Listings that wait until the ledger was read far enough.
     listings: HashMap<RunId, Listing>,
+    /// The register that stands alone on a queue that was made anew.
+    alone: Option<Register>,
+    /// Runs of which nothing was published since: their listings would be empty.
+    bare: HashSet<RunId>,
 }
 
 impl Claims {
@@ -34,6 +39,8 @@ impl Claims {
             claiming: false,
             deposed: None,
             listings: HashMap::new(),
+            alone: None,
+            bare: HashSet::new(),
         }
     }
 
@@ -87,6 +94,24 @@ impl Claims {
     /// A run is over: nothing of it is listed any more.
     pub fn forget(&mut self, run: &RunId) {
         self.listings.remove(run);
+        self.bare.remove(run);
+    }
+
+    /// The queue was made anew, and holds nothing but this register.
+    pub fn stands_alone(&mut self, register: Register) {
+        self.alone = Some(register);
+    }
+
+    /// These runs may lack tiles since the last claim. They need not be listed where the queue was made anew for it: of a
+    /// run that may lack tiles nothing is issued before it was refilled.
+    pub fn doubted(&mut self, runs: &[RunId]) {
+        let is_bare = self.alone.take() == Some(self.register);
+        self.bare = runs.iter().filter(|_| is_bare).cloned().collect();
+    }
+
+    /// Whether a listing of a run would surely be empty; once.
+    pub fn is_bare(&mut self, run: &RunId) -> bool {
+        self.bare.remove(run)
     }
 
     /// A claim has ended. Returns the runs whose listings are void now.
@@ -125,8 +150,6 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     fn listing(ledger: u64) -> Listing {
@@ -160,6 +183,27 @@ mod tests {
         assert_eq!(claims.claimed(Ok(Register { seq: 9 })), [run(1)]);
         assert!(claims.ripe(99).is_empty());
         assert!(!claims.listed(run(1), listing(5), Register { seq: 7 }));
+    }
+
+    #[test]
+    fn runs_of_a_queue_that_was_made_anew_need_no_listing_once_and_under_that_register_alone() {
+        let mut claims = Claims::new(Term(1), Register { seq: 7 });
+        claims.claim();
+        claims.stands_alone(Register { seq: 9 });
+        claims.claimed(Ok(Register { seq: 9 }));
+        claims.doubted(&[run(1), run(2)]);
+        assert!(claims.is_bare(&run(1)) && !claims.is_bare(&run(1)));
+        assert!(!claims.is_bare(&run(3)), "it had nothing to lack");
+        claims.claim();
+        claims.claimed(Ok(Register { seq: 11 }));
+        claims.doubted(&[run(1), run(2)]);
+        assert!(!claims.is_bare(&run(2)), "something may be there by now");
+        // A register that was written by somebody in between is another.
+        claims.claim();
+        claims.stands_alone(Register { seq: 12 });
+        claims.claimed(Ok(Register { seq: 13 }));
+        claims.doubted(&[run(1)]);
+        assert!(!claims.is_bare(&run(1)));
     }
 
     #[test]

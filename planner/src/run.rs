@@ -22,7 +22,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
-use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
+use gridloom_shared::ledger::record::{Closed, PlanRecord, Record, Wave, WorkRecord};
 use gridloom_shared::limits::{PUBLISHING_MAX, RECORD_MAX};
 
 use crate::entry::Entry;
@@ -73,6 +73,8 @@ pub struct Run {
     comparison: Comparison,
     /// Whether the queue may lack tiles that the ledger has: to be refilled before anything else.
     stale: bool,
+    /// Whether tiles of it are held of which the queue has no message: one that is handed back is nowhere then.
+    held_apart: bool,
     /// Why no wave of it can be written, or no tile be put on the queue: it ends itself.
     broken: Option<String>,
     publishing: u32,
@@ -165,6 +167,7 @@ impl Run {
             phase: Phase::Idle,
             comparison: Comparison::None,
             stale: false,
+            held_apart: false,
             broken: None,
             publishing: 0,
             looked_at: 0,
@@ -273,6 +276,7 @@ impl Run {
             }
             Event::QueueDoubtful => self.stale |= self.may_lack_tiles(),
             Event::Looked => self.look_for_missing(),
+            Event::HeldApart => self.held_apart = true,
             Event::RefillBegun => self.comparison = Comparison::Publishing,
             Event::Refilled => self.comparison = Comparison::None,
             Event::NotCompared => {
@@ -301,7 +305,8 @@ impl Run {
     pub fn read(&mut self, entry: &Entry, term: Term) -> bool {
         let was_aside = self.fold.aside().is_some();
         let foreign = entry.fold_into(&mut self.fold).is_some_and(|of| of != term);
-        self.stale |= foreign;
+        let returned = matches!(&entry.record, Ok(Record::Work(WorkRecord::Returned { .. })));
+        self.stale |= foreign || returned && self.held_apart;
         self.next_wave = self.next_wave.max(self.fold.next_wave());
         if self.fold.cancelled().is_none() {
             self.halted = Halted::default();

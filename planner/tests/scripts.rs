@@ -183,6 +183,7 @@ scripts! {
     probe_with_cursor
     queue_full
     queue_lost_with_a_wave_on_its_way
+    queue_made_anew_for_the_claim
     queue_purged_and_nobody_noticed
     rate
     rate_over_a_change_of_leader
@@ -202,6 +203,7 @@ scripts! {
     small_run_beside_another_giant
     stopping_worker
     submission_read_before_its_answer
+    tile_handed_back_of_which_the_queue_has_no_message
     tile_nobody_has_comes_back
     two_priorities
     two_waves_in_flight

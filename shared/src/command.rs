@@ -138,6 +138,8 @@ pub enum Broadcast {
         /// Workers, by handler; at most [`crate::limits::WORKER_HANDLERS_MAX`].
         free: BTreeMap<HandlerName, u32>,
     },
+    /// The stream of the queues was gone, and is there again: who waits for it need not wait any longer.
+    QueueMade {},
 }
 
 /// A worker's answer: nothing of the run runs here any more.

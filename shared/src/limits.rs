@@ -28,6 +28,9 @@ pub const BATCH_MAX: usize = 1_000;
 
 /// Least bytes that a stream may be given: some of the largest messages fit in.
 pub const STREAM_BYTES_MIN: u64 = 4 * MESSAGE_MAX as u64;
+/// Bytes of a queue in the broker's memory where nobody names others: every tile of some lanes that may be outstanding
+/// fits in by far, and a small machine has them.
+pub const QUEUE_BYTES: u64 = 256 << 20;
 
 // Names.
 

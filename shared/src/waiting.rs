@@ -36,6 +36,8 @@ pub enum Waiting {
         /// too, by the part of them that these workers may run.
         outstanding: u64,
     },
+    /// The stream of the queues holds as much as it may: tiles are put on it as others leave it.
+    NoRoom {},
     /// As many tiles of its job as `limits.concurrency` permits are open.
     Concurrency {
         /// The job.
@@ -99,6 +101,9 @@ impl fmt::Display for Waiting {
                 "queue {queue} is full for handler {handler}: {} before its workers",
                 counted_as(*outstanding, "tile lies", "tiles lie")
             ),
+            Waiting::NoRoom {} => {
+                f.write_str("the queue has no room: it holds as much as it may (streams.max_bytes)")
+            }
             Waiting::Concurrency { job, limit } => write!(
                 f,
                 "limits.concurrency = {limit} of job {job}: so many tiles are open"

@@ -58,6 +58,8 @@ pub struct Options {
     pub lasts: Duration,
     /// Three brokers instead of one.
     pub cluster: bool,
+    /// The queue on file instead of in the broker's memory.
+    pub on_file: bool,
     /// What may go wrong; with nothing, all periods are quiet.
     pub faults: Vec<Fault>,
     /// Whether jobs fire by the clock meanwhile.
@@ -72,7 +74,7 @@ pub struct Options {
 /// When a process ended by itself, runs do not close, or something cannot be started.
 pub async fn run(options: &Options, say: &(dyn Fn(String) + Sync)) -> anyhow::Result<Tally> {
     let seed = Seed::new(options.seed);
-    let mut field = Box::pin(Field::set(seed, options.cluster)).await?;
+    let mut field = Box::pin(Field::set(seed, options.cluster, options.on_file)).await?;
     field.logs.clone_from(&options.logs);
     let played = Box::pin(play(&mut field, options, say)).await;
     if let Err(error) = field.keep_logs() {

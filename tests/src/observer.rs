@@ -2,7 +2,8 @@
 //!
 //! The queue's stream is told to republish what it has stored: unlike a subscription to the tiles'
 //! own subject, that shows nothing that the broker refused. Republished messages can be lost with
-//! the broker, so the observer knows which sequences it did not see.
+//! the broker, so the observer knows which sequences it did not see. A queue that was made again, as one in the broker's
+//! memory is after each restart, is told again, and what it stored before that went unseen.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,8 @@ use tokio::task::JoinHandle;
 use crate::wait::eventually;
 
 const SUBJECT: &str = "observed.>";
+/// How often it is looked whether the queue still republishes.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A tile as the queue stored it.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ struct Seen {
 #[derive(Debug)]
 pub struct Observer {
     seen: Arc<Mutex<Seen>>,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Observer {
@@ -60,31 +63,37 @@ impl Observer {
             .with_context(|| format!("connect an observer to `{url}`"))?;
         let mut messages = client.subscribe(SUBJECT).await?;
         client.flush().await?;
-        let stream = broker.subjects().shards();
-        let asked = client
-            .request(format!("$JS.API.STREAM.INFO.{stream}"), "".into())
-            .await?;
-        let info: Value = serde_json::from_slice(&asked.payload)?;
-        let mut config = info["config"].clone();
-        config["republish"] = json!({ "src": ">", "dest": SUBJECT });
-        let update = format!("$JS.API.STREAM.UPDATE.{stream}");
-        let answer = client.request(update, config.to_string().into()).await?;
-        let answer: Value = serde_json::from_slice(&answer.payload)?;
-        if answer["config"]["republish"].is_null() {
-            bail!("make stream {stream} republish: {answer}");
+        let stream = broker.subjects().shards().to_string();
+        if republish(&client, &stream).await?.is_none() {
+            bail!("stream {stream} republishes already");
         }
         let seen = Arc::new(Mutex::new(Seen::default()));
         let sink = Arc::clone(&seen);
         let register = broker.subjects().term();
-        let task = tokio::spawn(async move {
+        let taking = tokio::spawn(async move {
             while let Some(message) = messages.next().await {
                 sink.lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .take(&message, &register);
             }
-            drop(client);
         });
-        Ok(Observer { seen, task })
+        let again = Arc::clone(&seen);
+        let telling = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                // What cannot be asked now is asked again.
+                if let Ok(Some(last)) = republish(&client, &stream).await {
+                    again
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .made_again(last);
+                }
+            }
+        });
+        Ok(Observer {
+            seen,
+            tasks: [taking, telling],
+        })
     }
 
     /// Every tile seen so far, in the order of the queue.
@@ -102,14 +111,15 @@ impl Observer {
     /// # Errors
     /// When that does not happen, or a message was no tile.
     pub async fn catch_up(&self, broker: &Broker) -> anyhow::Result<()> {
-        let last = broker.info(&broker.subjects().shards()).await?.last_seq;
-        let caught_up = async || Ok(self.look(|seen| seen.last >= last));
-        eventually(
-            Duration::from_secs(10),
-            "the observer has caught up",
-            caught_up,
-        )
-        .await?;
+        let shards = broker.subjects().shards();
+        // A queue that was lost with the broker is made again in a moment.
+        let caught_up = async || match broker.info(&shards).await {
+            Ok(state) => Ok(self.look(|seen| seen.last >= state.last_seq)),
+            Err(error) if error.is_stream_missing() => Ok(false),
+            Err(error) => Err(error.into()),
+        };
+        let soon = Duration::from_secs(10);
+        eventually(soon, "the observer has caught up", caught_up).await?;
         match self.look(|seen| seen.unreadable.clone()).as_slice() {
             [] => Ok(()),
             strange => bail!("messages {strange:?} of the queue are no tiles"),
@@ -123,11 +133,41 @@ impl Observer {
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
+/// Tells the queue to republish what it stores. Returns its last sequence by then; `None` where it was told already.
+async fn republish(client: &async_nats::Client, stream: &str) -> anyhow::Result<Option<u64>> {
+    let asked = client
+        .request(format!("$JS.API.STREAM.INFO.{stream}"), "".into())
+        .await?;
+    let info: Value = serde_json::from_slice(&asked.payload)?;
+    let mut config = info["config"].clone();
+    if config.is_null() {
+        bail!("stream {stream}: {info}");
+    }
+    if !config["republish"].is_null() {
+        return Ok(None);
+    }
+    config["republish"] = json!({ "src": ">", "dest": SUBJECT });
+    let update = format!("$JS.API.STREAM.UPDATE.{stream}");
+    let answer = client.request(update, config.to_string().into()).await?;
+    let answer: Value = serde_json::from_slice(&answer.payload)?;
+    if answer["config"]["republish"].is_null() {
+        bail!("make stream {stream} republish: {answer}");
+    }
+    Ok(answer["state"]["last_seq"].as_u64())
+}
+
 impl Seen {
+    /// The stream was made again, and republishes what it stores after `last`.
+    fn made_again(&mut self, last: u64) {
+        self.gaps += 1;
+        self.term = 0;
+        self.last = self.last.max(last);
+    }
+
     fn take(&mut self, message: &async_nats::Message, register: &str) {
         let header = |name: &str| {
             message

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gridloom_shared::broker::subjects::LEADER_KEY;
-use gridloom_shared::broker::topology::{self, TopologyOptions};
+use gridloom_shared::broker::topology::{self, Storage, TopologyOptions};
 use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::id::{JobName, Namespace, QueueName, RunId};
 use gridloom_shared::job::parse::{self, Format};
@@ -45,7 +45,17 @@ pub struct Stage {
     pub planners: Vec<Process>,
     /// Workers likewise.
     pub workers: Vec<Process>,
+    /// Where the queue is to be, for all commands.
+    storage: Option<Storage>,
     dir: TempDir,
+}
+
+/// Streams as ever, with the queue on file.
+pub fn on_file() -> TopologyOptions {
+    TopologyOptions {
+        queue_storage: Some(Storage::File),
+        ..TopologyOptions::default()
+    }
 }
 
 /// Sets a stage, plays `scenario` on it, and shows what the processes wrote if that fails.
@@ -58,7 +68,7 @@ pub async fn play(
     play_with(&TopologyOptions::default(), scenario).await
 }
 
-/// As [`play`], with streams made so. Planners must be told the same.
+/// As [`play`], with streams made so. Commands are told where the queue is; of all else planners must be told the same.
 ///
 /// # Errors
 /// Those of the scenario.
@@ -101,6 +111,7 @@ impl Stage {
             seed,
             planners: Vec::new(),
             workers: Vec::new(),
+            storage: topology.queue_storage,
             dir,
         })
     }
@@ -116,9 +127,14 @@ impl Stage {
     /// When the command under test is not there.
     pub fn gridloom(&self, args: &[&str]) -> anyhow::Result<Gridloom> {
         let command = Gridloom::new(args.iter().copied())?;
-        Ok(command
+        let command = command
             .env("GRIDLOOM_NATS", self.server.url())
-            .env("GRIDLOOM_NAMESPACE", NAMESPACE))
+            .env("GRIDLOOM_NAMESPACE", NAMESPACE);
+        Ok(match self.storage {
+            None => command,
+            Some(Storage::File) => command.env("GRIDLOOM_QUEUE_STORAGE", "file"),
+            Some(Storage::Memory) => command.env("GRIDLOOM_QUEUE_STORAGE", "memory"),
+        })
     }
 
     /// Runs a `gridloom` command to its end.

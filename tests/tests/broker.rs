@@ -16,10 +16,13 @@ use gridloom_shared::broker::topology::{
 use gridloom_shared::broker::{Broker, ConnectError, Options};
 use gridloom_shared::id::{HandlerName, Namespace, QueueName, RunId, Session, Term};
 use gridloom_shared::lane::Lane;
+use gridloom_tests::scenario::on_file;
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::{eventually, eventually_some};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+#[path = "broker/kept.rs"]
+mod kept;
 #[path = "broker/log.rs"]
 mod log;
 #[path = "broker/queue.rs"]
@@ -35,7 +38,8 @@ async fn connect(server: &TestServer) -> anyhow::Result<Broker> {
 async fn ready() -> anyhow::Result<(TestServer, Broker)> {
     let server = TestServer::start().await?;
     let broker = connect(&server).await?;
-    topology::ensure(&broker, &TopologyOptions::default()).await?;
+    // Nobody fills the queue again here.
+    topology::ensure(&broker, &on_file()).await?;
     Ok((server, broker))
 }
 

@@ -23,6 +23,7 @@ async fn minute_of_all_faults_loses_nothing_and_repeats_nothing() -> anyhow::Res
         seed: Seed::from_env()?.number(),
         lasts: Duration::from_secs(seconds.unwrap_or(SECONDS)),
         cluster: false,
+        on_file: false,
         ticks: true,
         faults: Fault::all().to_vec(),
         logs: None,

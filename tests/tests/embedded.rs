@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use gridloom_cli::embedded::{EmbeddedServer, Error, FetchError, Options, Search, Source};
+use gridloom_cli::embedded::{
+    EmbeddedServer, Error, FetchError, Options, SYNC_ALWAYS, Search, Source,
+};
 use gridloom_tests::process::{is_alive, pid_in};
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::{eventually, eventually_some};
@@ -80,7 +82,7 @@ async fn extra_configuration_reaches_the_server() -> anyhow::Result<()> {
     let name = "one-of-its-own";
     let server = TestServer::start_with(Options {
         name: Some(name.to_owned()),
-        jetstream_config: "sync_interval: always".to_owned(),
+        jetstream_config: SYNC_ALWAYS.to_owned(),
         server_config: "max_connections: 77".to_owned(),
         ..Options::default()
     })

@@ -22,6 +22,8 @@ mod audits;
 mod backfills;
 #[path = "scenarios/blocks.rs"]
 mod blocks;
+#[path = "scenarios/bounded.rs"]
+mod bounded;
 #[path = "scenarios/by_hand.rs"]
 mod by_hand;
 #[path = "scenarios/calendars.rs"]
@@ -62,6 +64,8 @@ mod flow;
 mod fresh;
 #[path = "scenarios/hot.rs"]
 mod hot;
+#[path = "scenarios/in_memory.rs"]
+mod in_memory;
 #[path = "scenarios/late.rs"]
 mod late;
 #[path = "scenarios/lists.rs"]

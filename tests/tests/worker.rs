@@ -23,6 +23,8 @@ mod lanes;
 mod leases;
 #[path = "worker/named.rs"]
 mod named;
+#[path = "worker/orphans.rs"]
+mod orphans;
 #[path = "worker/stage.rs"]
 mod stage;
 #[path = "worker/stops.rs"]

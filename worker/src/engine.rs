@@ -19,6 +19,7 @@
 //! | [`bells`] | who rings for a lane, and what the leader counts |
 //! | [`signals`] | what is said about queue messages |
 //! | [`renewals`] | in-progress signals that are not answered yet |
+//! | [`orphans`] | those that nobody was there to hear |
 //! | [`takeovers`] | what is heard of takeovers by others |
 //! | [`cancel`] | runs of which nothing may run |
 //! | [`standing`] | how a run stands by the planner's last record |
@@ -45,7 +46,7 @@ use gridloom_shared::broker::{Broker, PublishError};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Session;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::alarms;
@@ -70,6 +71,7 @@ mod ledger_writer;
 mod link;
 mod lost;
 mod meters;
+mod orphans;
 mod renewals;
 mod runs;
 mod settle;
@@ -91,6 +93,7 @@ use ledger_writer::{Appended, Batch, Content, Fate, LedgerWriter};
 use link::Link;
 use lost::LostSlots;
 use meters::Meters;
+use orphans::Orphans;
 use renewals::Renewals;
 use runs::Runs;
 use signals::Signals;
@@ -152,6 +155,8 @@ struct Engine {
     rings: Rings,
     /// Lanes whose consumers are asked for at once.
     attaching: Arc<Semaphore>,
+    /// How often the leader said that the queue was made again.
+    queue_made: watch::Sender<u64>,
     runs: Runs,
     tiles: Tiles,
     turns: Turns,
@@ -160,6 +165,7 @@ struct Engine {
     ledger: LedgerWriter,
     signals: Signals,
     renewals: Renewals,
+    orphans: Orphans,
     takeovers: Takeovers,
     cancelled: Cancelled,
     asked: Questions,
@@ -197,6 +203,7 @@ impl Engine {
             ),
             rings: Rings::new(&broker, &settings).await.map_err(lost)?,
             attaching: Arc::new(Semaphore::new(ATTACHING)),
+            queue_made: watch::Sender::new(0),
             runs: Runs::default(),
             tiles: Tiles::new(Boot::now()),
             turns: Turns::new(settings.concurrency),
@@ -205,6 +212,7 @@ impl Engine {
             ledger: LedgerWriter::new(session, health.clone()),
             signals: Signals::default(),
             renewals: Renewals::new(&broker).await.map_err(lost)?,
+            orphans: Orphans::default(),
             takeovers: Takeovers::new(&broker).await.map_err(lost)?,
             cancelled: Cancelled::new(&broker).await.map_err(lost)?,
             asked: Questions::new(&broker, session).await.map_err(lost)?,
@@ -452,7 +460,7 @@ impl Engine {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Attached { lane, result } => self.attached(lane, *result),
+            Event::Attached { lane, made, result } => self.attached(lane, made, *result),
             Event::Loaded { opened, result } => self.loaded(opened, result),
             Event::Appended(appended) => self.appended(*appended),
             Event::Again(batch) => self.send_again(*batch),

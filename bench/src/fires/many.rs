@@ -61,7 +61,7 @@ pub(super) struct Many {
 
 pub(super) async fn measure(output: &Output, flags: &FiresFlags) -> anyhow::Result<Many> {
     let stack = Stack::start(output, "").await?;
-    let mut leader = stack.planner_named("leader", "file").await?;
+    let mut leader = stack.planner_named("leader", "memory").await?;
     let broker = stack.connect().await?;
     let number = flags.schedules.get() as usize;
     output.note(format!("{number} schedules"));
@@ -71,7 +71,7 @@ pub(super) async fn measure(output: &Output, flags: &FiresFlags) -> anyhow::Resu
     jobs::apply(&broker, &all).await?;
     jobs::decisions(&broker, number as u64).await?;
     let applied_s = begun.elapsed().as_secs_f64();
-    let standby = stack.planner_named("standby", "file").await?;
+    let standby = stack.planner_named("standby", "memory").await?;
     tokio::time::sleep(SETTLE).await;
 
     let (leader_cpu, standby_cpu) = at_rest(&leader, &standby, flags).await?;
@@ -226,7 +226,7 @@ async fn load(
         .put(changed.name.as_str(), wire::encode(&changed))
         .await?;
     let begun = UnixMs::now();
-    let planner = stack.planner_named("afresh", "file").await?;
+    let planner = stack.planner_named("afresh", "memory").await?;
     let decided = adopted(broker, &changed, begun).await?;
     drop(planner);
     Ok((decided.0 - begun.0) as f64 / 1_000.0)

@@ -50,7 +50,7 @@ pub(super) async fn measure(
     is_spread: bool,
 ) -> anyhow::Result<Minute> {
     let stack = Stack::start(output, "").await?;
-    let planner = stack.planner("file").await?;
+    let planner = stack.planner("memory").await?;
     let broker = stack.connect().await?;
     let due = flags.due.get();
     let time = Duration::from_secs(8) + Duration::from_secs(1) * (due / 1_000);

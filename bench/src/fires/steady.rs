@@ -48,7 +48,7 @@ pub(super) async fn measure(
     is_spread: bool,
 ) -> anyhow::Result<Steady> {
     let stack = Stack::start(output, "").await?;
-    let planner = stack.planner("file").await?;
+    let planner = stack.planner("memory").await?;
     let broker = stack.connect().await?;
     let worker = match rate > WITH_WORKER_MAX {
         true => None,

@@ -23,7 +23,7 @@ const RATE: u32 = 500;
 /// A limit of tiles at once, once in peace and once over the death of the leader.
 pub(super) async fn concurrency(output: &Output) -> anyhow::Result<Vec<Figure>> {
     let mut all = Installation::start(output, AT_ONCE * 4).await?;
-    let standby = all.stack.planner_named("standby", "file").await?;
+    let standby = all.stack.planner_named("standby", "memory").await?;
     let limits = json!({ "concurrency": AT_ONCE });
     let grid = all
         .engine

@@ -23,7 +23,7 @@ impl Installation {
     /// With a worker of `slots`.
     pub(super) async fn start(output: &Output, slots: u32) -> anyhow::Result<Installation> {
         let stack = Stack::start(output, "").await?;
-        let planner = stack.planner("file").await?;
+        let planner = stack.planner("memory").await?;
         let broker: Broker = stack.connect().await?;
         let log = stack.path("executed");
         let more = [

@@ -35,7 +35,7 @@ struct Noop {
 impl Noop {
     async fn start(output: &Output) -> anyhow::Result<Noop> {
         let stack = Stack::start(output, "").await?;
-        let planner = stack.planner("file").await?;
+        let planner = stack.planner("memory").await?;
         let worker = stack.worker(0, SLOTS).await?;
         let broker = stack.connect().await?;
         stack::workers_are_there(&broker, 1).await?;

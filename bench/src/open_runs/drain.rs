@@ -17,7 +17,7 @@ const SLOTS: u32 = 1_000;
 
 pub(super) async fn measure(output: &Output, flags: &OpenRunsFlags) -> anyhow::Result<Drain> {
     let stack = Stack::start(output, "").await?;
-    let planner = stack.planner("file").await?;
+    let planner = stack.planner("memory").await?;
     let broker = stack.connect().await?;
     let shards = flags.shards.get();
     let spec = parse::from_value(json!({

@@ -33,7 +33,7 @@ pub(super) async fn measure(
     flags: &OpenRunsFlags,
 ) -> anyhow::Result<(String, Waiting)> {
     let stack = Stack::start(output, "").await?;
-    let mut leader = stack.planner_named("leader", "file").await?;
+    let mut leader = stack.planner_named("leader", "memory").await?;
     let broker = stack.connect().await?;
     let away = apply_away(&broker, flags.shards.get()).await?;
     let stamped = latency::apply(&broker, 4).await?;
@@ -41,7 +41,7 @@ pub(super) async fn measure(
     stack::workers_are_there(&broker, 1).await?;
     // The first run shows that the leader leads before another planner is there.
     first_run(&broker, &stamped, "first").await?;
-    let standby = stack.planner_named("standby", "file").await?;
+    let standby = stack.planner_named("standby", "memory").await?;
 
     if flags.ids > 0 {
         output.note(format!("{} remembered ids", flags.ids));
@@ -145,7 +145,7 @@ pub(super) async fn others(
         rate: flags.rate,
         seconds: flags.seconds,
         shards: flags.shards,
-        storage: "file".into(),
+        storage: "memory".into(),
     };
     let counted = latency::submit(broker, job, &flags).await?;
     let starts = worker::starts(&stack.url(), counted.end, latency::PATIENCE).await?;

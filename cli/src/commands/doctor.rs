@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gridloom_shared::broker::subjects::DOCTOR_KEY;
-use gridloom_shared::broker::topology::{self, Finding, Kept, TopologyOptions};
+use gridloom_shared::broker::topology::{self, Finding, Kept, Storage, TopologyOptions};
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
@@ -193,6 +193,7 @@ async fn look_at_streams(
         };
         chart.bad("streams", text, advice);
     }
+    look_where_the_queue_is(broker, options, chart).await;
     if findings.is_empty() {
         chart.ok(
             "streams",
@@ -200,6 +201,22 @@ async fn look_at_streams(
         );
     }
     missing.is_empty()
+}
+
+/// A queue that an earlier build made is on file, and works.
+async fn look_where_the_queue_is(broker: &Broker, options: &TopologyOptions, chart: &mut Chart) {
+    if options.queue_storage.is_none()
+        && let Ok(Some(Storage::File)) = topology::queue_kept_in(broker, options).await
+    {
+        let shards = broker.subjects().shards();
+        chart.note(
+            "queue",
+            format!("{shards} is kept on file, in the broker's memory it is several times faster"),
+            format!(
+                "a planner that starts while nothing is on it makes it anew there; at once: stop the planners, delete it (nats stream rm {shards}), start them; or set queue.storage = \"file\" to keep it so"
+            ),
+        );
+    }
 }
 
 /// What an ordinary client may do: publish and hear, ask JetStream, read streams.

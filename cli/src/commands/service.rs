@@ -29,10 +29,10 @@ const WAIT: Duration = Duration::from_secs(10);
 pub fn topology(queue: &QueueConfig) -> TopologyOptions {
     TopologyOptions {
         replicas: usize::from(queue.replicas),
-        queue_storage: match queue.storage {
+        queue_storage: queue.storage.map(|storage| match storage {
             Storage::File => topology::Storage::File,
             Storage::Memory => topology::Storage::Memory,
-        },
+        }),
         sizes: queue.sizes,
         ..TopologyOptions::default()
     }

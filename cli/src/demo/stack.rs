@@ -93,6 +93,7 @@ impl Stack {
         let say = |line: &str| story.step("broker", line);
         let options = embedded::Options {
             store: Some(self.dir.join("broker")),
+            jetstream_config: embedded::SYNC_ALWAYS.to_owned(),
             ..embedded::Options::default()
         };
         let server = EmbeddedServer::start(options, &say).await?;

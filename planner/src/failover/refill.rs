@@ -4,7 +4,8 @@
 //! The order matters: the queue is listed first, then the ledger is read to its end. A tile that
 //! left the queue in between has its outcomes in what is read then. If something is missing, the
 //! workers are asked what they hold, and the ledger is read to its end once more: a tile that was held
-//! no more when its worker answered has its outcomes in what is read then.
+//! no more when its worker answered has its outcomes in what is read then. A queue that was just made anew need not be
+//! listed.
 
 use std::collections::HashSet;
 
@@ -26,6 +27,17 @@ pub struct Listing {
     pub held: Option<HashSet<TileRef>>,
 }
 
+impl Listing {
+    /// Of a queue on which nothing is: the workers are to be asked at once, and the ledger is read after they were.
+    pub fn of_nothing() -> Listing {
+        Listing {
+            queued: HashSet::new(),
+            ledger: 0,
+            held: None,
+        }
+    }
+}
+
 /// Lists what the queue holds of `run`.
 pub async fn list(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<Listing, ApiError> {
     let subjects = broker.subjects();
@@ -45,6 +57,13 @@ pub async fn list(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<Lis
         ledger,
         held: None,
     })
+}
+
+/// Whether somebody holds a tile of which the queue has no message.
+pub fn is_held_apart(fold: &Fold, listing: &Listing) -> bool {
+    let held = listing.held.iter().flatten();
+    let mut apart = held.filter(|place| !listing.queued.contains(*place));
+    apart.any(|place| fold.open_tiles().contains_key(place))
 }
 
 /// The tiles to publish again. `fold` must have been read up to the listing's `ledger`.

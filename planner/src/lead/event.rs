@@ -42,6 +42,8 @@ pub enum Event {
     },
     /// The stream of the queues is gone, or nothing is left on it.
     QueueLost,
+    /// Nearly all that its sequences span is gone, since the register stands at the bottom.
+    QueueWorn,
     /// The connection to the broker is another: the queue may have lost what was on it.
     Reconnected,
     /// Records of an open run are gone from the ledger.
@@ -72,10 +74,15 @@ pub enum Report {
     Unwritable(RunId, String),
     /// A wave was published, or not.
     Published(RunId, Outcome),
+    /// Tiles of a run are not stored yet, as the queue has no room; that is tried again.
+    NoRoom(RunId),
     /// The queue was listed for a refill, under this register.
     Listed(RunId, Listing, Register),
     /// What was missing was published, or not.
     Refilled(RunId, Outcome),
+    /// The queue was made anew for this register: when it was written, nothing but it was there. Comes before
+    /// [`Report::Claimed`].
+    Bare(Register),
     /// The register was written anew, or is another's.
     Claimed(Result<Register, ClaimError>),
     /// An order was written, or not.
@@ -102,7 +109,7 @@ pub enum Outcome {
     Stored,
     /// The register is not the one they expected, or nobody knows: to be claimed, then refilled.
     Lost(Register),
-    /// The queue has no room, or refuses them for now: surely none is stored.
+    /// The queue has no room, or refuses them for now: none is stored, or a part, and nothing more will be.
     NotTaken,
     /// They can never be put on the queue, for this reason.
     Unsendable(String),

@@ -16,6 +16,8 @@ impl Lead {
         if let Some(why) = fold.aside().filter(|_| fold.cancelled().is_none()) {
             let why = why.to_owned();
             waits.push(Waiting::Aside { why });
+        } else if self.no_room.is_some() && (!issued || open > 0) {
+            waits.push(Waiting::NoRoom {});
         } else if issued && open > 0 {
             waits.extend(self.admission.why_open(name, &self.crew, now));
         } else if !issued || due.is_some_and(|due| due <= now.broker) {

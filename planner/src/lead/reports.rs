@@ -36,6 +36,11 @@ impl Lead {
                 let events = (run::Event::Published, run::Event::PublishLost);
                 self.landed(&name, concerns, outcome, events);
             }
+            Report::NoRoom(name) => {
+                if self.concerns(&name, life) {
+                    self.no_room.get_or_insert(name);
+                }
+            }
             Report::Refilled(name, outcome) => {
                 let concerns = self.concerns(&name, life);
                 let events = (run::Event::Refilled, run::Event::NotCompared);
@@ -45,12 +50,7 @@ impl Lead {
                 run,
                 request,
                 written,
-            } => {
-                let book = &mut self.book;
-                let answer = self.orders.written((&run, life), request, written, book);
-                self.actions.extend(answer);
-                self.touch(&run);
-            }
+            } => self.ordered((&run, life), request, written),
             Report::Halted(name) => {
                 if self.concerns(&name, life) {
                     self.tell(&name, run::Event::Halted);
@@ -70,8 +70,15 @@ impl Lead {
                     self.tell(&name, run::Event::NotCompared);
                 }
             }
+            Report::Bare(register) => self.claims.stands_alone(register),
             Report::Claimed(result) => self.claimed(result),
         }
+    }
+
+    fn ordered(&mut self, run: (&RunId, Option<Life>), request: u64, written: event::Written) {
+        let answer = self.orders.written(run, request, written, &mut self.book);
+        self.actions.extend(answer);
+        self.touch(run.0);
     }
 
     fn concerns(&self, name: &RunId, life: Option<Life>) -> bool {
@@ -86,6 +93,7 @@ impl Lead {
         if claimed {
             // The register may have gone with the queue.
             let concerned = self.book.doubt(None);
+            self.claims.doubted(&concerned);
             self.touched.extend(concerned);
         }
     }
@@ -103,6 +111,10 @@ impl Lead {
             && self.claims.lost(register)
         {
             self.actions.push(Action::Claim(self.term()));
+        }
+        // Whoever is next finds out whether there is room now.
+        if outcome == Outcome::Stored || self.no_room.as_ref() == Some(name) {
+            self.no_room = None;
         }
         if !concerns {
             return;

@@ -20,11 +20,7 @@ impl Lead {
         let name = name.clone();
         let mut issues = None;
         self.actions.push(match action {
-            run::Action::Refill => Action::List {
-                run: name,
-                queue,
-                register,
-            },
+            run::Action::Refill => compare(&mut self.claims, name, queue),
             run::Action::Recall { waves } => Action::Recall {
                 run: name,
                 queue,
@@ -90,8 +86,14 @@ impl Lead {
             return;
         };
         let (queue, lane) = (run.queue().clone(), Lane::of(&opening.record.job));
+        let cancelled = run.fold().cancelled().is_some();
+        if refill::is_held_apart(run.fold(), &listing)
+            && let Some(run) = self.book.get_mut(&name)
+        {
+            run.take(run::Event::HeldApart);
+        }
         // What was cancelled meanwhile is about to be removed from the queue.
-        if tiles.is_empty() || run.fold().cancelled().is_some() {
+        if tiles.is_empty() || cancelled {
             return self.tell(&name, run::Event::Refilled);
         }
         self.actions.push(if listing.held.is_none() {
@@ -113,6 +115,24 @@ impl Lead {
                 register,
             }
         });
+    }
+}
+
+/// Lists the queue, or asks the workers at once where that would surely be empty.
+fn compare(claims: &mut Claims, run: RunId, queue: QueueName) -> Action {
+    let register = claims.register();
+    if claims.is_bare(&run) {
+        return Action::Ask {
+            run,
+            queue,
+            listing: Listing::of_nothing(),
+            register,
+        };
+    }
+    Action::List {
+        run,
+        queue,
+        register,
     }
 }
 

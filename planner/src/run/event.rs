@@ -22,6 +22,8 @@ pub enum Event {
     QueueDoubtful,
     /// Ten seconds have passed since the last look at what is open.
     Looked,
+    /// Tiles of it are held of which the queue has no message.
+    HeldApart,
     /// What the queue lacks is being published again.
     RefillBegun,
     /// The queue holds what the ledger says.

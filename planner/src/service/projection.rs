@@ -308,6 +308,8 @@ pub(super) async fn watch_queues(broker: Broker, signs: Signs) {
 async fn show_queues(broker: &Broker) -> Result<(), ApiError> {
     let submitted = broker.info(&broker.subjects().submit()).await?;
     metrics::gauge!(names::SUBMISSIONS_WAITING).set(submitted.messages as f64);
+    let queued = broker.info(&broker.subjects().shards()).await?;
+    metrics::gauge!(names::QUEUE_BYTES).set(queued.bytes as f64);
     for (lane, found) in broker.lanes().await? {
         let show = |name: &'static str, value: u64| {
             let (queue, handler) = (lane.queue.to_string(), lane.handler.to_string());

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::{StreamName, Subjects};
-use gridloom_shared::broker::topology::{self, Drift, Found, TopologyError, TopologyOptions};
+use gridloom_shared::broker::topology::{
+    self, Drift, Elsewhere, Found, TopologyError, TopologyOptions,
+};
 use gridloom_shared::chain;
 use tokio::sync::mpsc;
 
@@ -28,6 +30,7 @@ pub(super) async fn ensure(
     options: &TopologyOptions,
 ) -> Result<(), TopologyError> {
     let there = topology::look_over(broker, options).await?;
+    move_queue(broker, options).await;
     let completed = topology::complete(broker, options).await?;
     if there.iter().any(|found| found.created.is_some()) {
         tell(broker, &completed.made).await;
@@ -36,6 +39,20 @@ pub(super) async fn ensure(
         Ok(())
     } else {
         Err(TopologyError::Drift(completed.drifts))
+    }
+}
+
+/// Makes the queue anew that an earlier build, or another setting, has made elsewhere, where nothing is on it. One that
+/// is in use is left as it is: whether that will do is seen when all is compared.
+async fn move_queue(broker: &Broker, options: &TopologyOptions) {
+    match topology::move_queue(broker, options).await {
+        Ok(None | Some(Elsewhere::Moved)) => {}
+        Ok(Some(Elsewhere::Used)) => tracing::warn!(
+            "the queue is not kept where it would be made today, and tiles are on it: it is used as it is until a planner starts while nothing is on it"
+        ),
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "it cannot be seen whether the queue is kept where it should be");
+        }
     }
 }
 

@@ -50,7 +50,7 @@ impl Leadership {
         setup: Setup,
     ) -> Result<Leadership, TakeError> {
         let broker = envoy.broker.clone();
-        let register = envoy.secure(setup.term).await?;
+        let register = envoy.secure(setup.term).await?.register;
         let position = broker.info(&broker.subjects().ledger()).await?.last_seq;
         let Known { folded, schedules } = setup.known;
         let was_warm = folded.is_some();

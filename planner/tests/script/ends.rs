@@ -288,8 +288,9 @@ impl World {
         self.report(Whose::Ours, run, Report::Halted(run.clone()));
     }
 
-    /// `claimed`: the register is written, unless somebody of a higher term has it.
-    pub(super) fn claimed(&mut self) -> Told<()> {
+    /// `claimed`: the register is written, unless somebody of a higher term has it. `remade`: on a queue that was made
+    /// anew for it.
+    pub(super) fn claimed(&mut self, remade: bool) -> Told<()> {
         let term = self.errands.claim.take().ok_or("nothing is claimed")?;
         let claimed = match self.broker.register {
             Some((other, seq)) if other > term => {
@@ -305,6 +306,9 @@ impl World {
         match &claimed {
             Ok(register) => self.tell('=', &format!("the register is {}", register.seq)),
             Err(error) => self.tell('=', &error.to_string()),
+        }
+        if let Some(register) = claimed.as_ref().ok().filter(|_| remade) {
+            self.take(Event::Report(None, Report::Bare(*register)));
         }
         self.take(Event::Report(None, Report::Claimed(claimed)));
         Ok(())
@@ -343,7 +347,7 @@ impl World {
     /// All that is under way comes to a good end.
     pub(super) fn end_all(&mut self) -> Told<()> {
         if self.errands.claim.is_some() {
-            self.claimed()?;
+            self.claimed(false)?;
         }
         let waves = std::mem::take(&mut self.errands.waves);
         for wave in waves {

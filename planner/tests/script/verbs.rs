@@ -38,7 +38,7 @@ impl World {
             "list" | "ask" | "refilled" | "refill-lost" => self.compare(verb, line),
             "halted" => self.halted(line),
             "recalled" => self.recalled(line),
-            "claimed" => self.claimed(),
+            "claimed" | "remade" => self.claimed(verb == "remade"),
             "loaded" => self.loaded(line),
             "settle" => self.settle(),
             "lags" => {

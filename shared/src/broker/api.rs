@@ -63,7 +63,7 @@ fn setting(err_code: u64) -> &'static str {
             ": raise max_file_store of nats-server's jetstream or max_disk of the account, and look at its disk; or give streams smaller sizes (streams.max_bytes of the planner)"
         }
         code::MEMORY_EXCEEDED => {
-            ": raise max_memory_store of nats-server's jetstream or max_memory of the account"
+            ": raise max_memory_store of nats-server's jetstream or max_memory of the account; or give the queue a smaller size (streams.max_bytes of the planner), or keep it on file (queue.storage)"
         }
         _ => "",
     }

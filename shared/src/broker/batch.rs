@@ -54,6 +54,8 @@ pub enum Published {
         /// What was seen.
         cause: String,
     },
+    /// A part of it is stored, the queue has no room for the rest, and nothing more of it is stored later.
+    Part(BatchError),
     /// Surely nothing is stored, and sending it again would not help by itself.
     Failed(BatchError),
 }

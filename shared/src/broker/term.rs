@@ -12,12 +12,13 @@ use super::api::ApiError;
 use super::connect::{Broker, jittered};
 use super::log::Record;
 use super::log::append::expecting;
+use crate::chain;
 use crate::id::{Session, Term};
 
 /// An election or a restart of the broker lasts 5 to 7 s; nobody has failed before this.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Who claims makes a stream that is not there, once it is sure.
-const PATIENCE_MISSING: Duration = Duration::from_secs(1);
+/// Who claims makes a stream that is not there, once it is sure: at an election it is not found for a moment.
+pub const PATIENCE_MISSING: Duration = Duration::from_secs(1);
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// Once is the rule. More than twice takes other claimants at the same moment.
@@ -28,6 +29,15 @@ const ROUNDS_MAX: usize = 100;
 pub struct Register {
     /// Its sequence in the queue's stream.
     pub seq: u64,
+}
+
+/// A register that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The register.
+    pub register: Register,
+    /// Whether there was none before it: on a stream that was just made nobody can have published anything by then.
+    pub first: bool,
 }
 
 /// What the register says.
@@ -85,16 +95,30 @@ impl Broker {
     /// was lost: what it sent before is refused from then on. Once this returns, nothing lands any more
     /// that expected an older register.
     pub async fn claim_term(&self, term: Term, session: Session) -> Result<Register, ClaimError> {
+        let claimed = self.claim_within(term, session, PATIENCE_MISSING).await?;
+        Ok(claimed.register)
+    }
+
+    /// The same, where a stream that was not found for as long as `missing` is gone.
+    pub async fn claim_within(
+        &self,
+        term: Term,
+        session: Session,
+        missing: Duration,
+    ) -> Result<Claimed, ClaimError> {
         let begun = Instant::now();
         let mut pause = PAUSE_FIRST;
         loop {
             let cause = match self.claim_once(term, session).await? {
-                Ok(register) => return Ok(register),
+                Ok(claimed) => {
+                    self.forget_older(claimed.register).await;
+                    return Ok(claimed);
+                }
                 Err(cause) => cause,
             };
             let again = matches!(&cause, ApiError::Fault(fault) if fault.is_wrong_last() || fault.is_busy());
             let patience = if cause.is_stream_missing() {
-                PATIENCE_MISSING
+                missing
             } else {
                 PATIENCE
             };
@@ -103,6 +127,15 @@ impl Broker {
             }
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Removes what stood in the register's place before: at the bottom of the stream, the broker has to keep account of
+    /// all that is gone above it.
+    async fn forget_older(&self, register: Register) {
+        let (shards, term) = (self.subjects().shards(), self.subjects().term());
+        if let Err(error) = self.purge_below(&shards, &term, register.seq).await {
+            tracing::debug!(error = %chain(&error), "older registers stay");
         }
     }
 
@@ -135,7 +168,7 @@ impl Broker {
         &self,
         term: Term,
         session: Session,
-    ) -> Result<Result<Register, ApiError>, ClaimError> {
+    ) -> Result<Result<Claimed, ApiError>, ClaimError> {
         let subject = self.subjects().term();
         let (expected, nonsense) = match self.written().await {
             Ok(Written::Nothing) => (0, None),
@@ -156,7 +189,8 @@ impl Broker {
             self.set_aside(&old.subject, old.seq, &reason, &old.payload)
                 .await;
         }
-        Ok(rewritten)
+        let first = expected == 0;
+        Ok(rewritten.map(|register| Claimed { register, first }))
     }
 
     /// Writes the register, and ends the batches that were opened under an older one. A message of theirs

@@ -10,9 +10,11 @@
 //! | [`consumers`] | the settings of each consumer, and under which name it is made |
 //! | [`drift`] | which settings differ |
 //! | [`widen`] | which subjects and how many bytes a stream has to take in besides |
+//! | [`anew`] | when a queue that is kept elsewhere is made again where it should be |
 //! | [`sizes`] | how many bytes each may take, and which is more |
 //! | [`standing`] | how far a consumer is |
 
+pub mod anew;
 pub mod consumers;
 pub mod drift;
 pub mod sizes;
@@ -20,6 +22,7 @@ pub mod standing;
 pub mod streams;
 mod widen;
 
+pub use anew::{Elsewhere, move_queue, queue_kept_in, renew_queue};
 pub use consumers::{AckDeadline, LaneConsumer};
 pub use drift::Drift;
 pub use sizes::{Kept, Size, Sizes};
@@ -40,8 +43,9 @@ use streams::Wanted;
 pub struct TopologyOptions {
     /// Copies of every stream: 1, or 3 or 5 on a cluster.
     pub replicas: usize,
-    /// Where tiles that wait are kept: the ledger rebuilds a queue in memory after a restart.
-    pub queue_storage: Storage,
+    /// Where tiles that wait are kept. The ledger fills a queue again that was lost with the broker's memory, so that
+    /// is where one is made; `None`: there, and one that is on file is used as it is while anything is on it.
+    pub queue_storage: Option<Storage>,
     /// Bytes that streams and buckets may take.
     pub sizes: Sizes,
     /// Fire records kept for each job, and messages that could not be understood.
@@ -52,7 +56,7 @@ impl Default for TopologyOptions {
     fn default() -> Self {
         TopologyOptions {
             replicas: 1,
-            queue_storage: Storage::File,
+            queue_storage: None,
             sizes: Sizes::default(),
             history_per_subject: 10_000,
         }
@@ -66,6 +70,23 @@ pub enum Storage {
     File,
     /// In memory.
     Memory,
+}
+
+impl Storage {
+    /// As the broker writes it.
+    pub(super) fn setting(self) -> &'static str {
+        match self {
+            Storage::File => "file",
+            Storage::Memory => "memory",
+        }
+    }
+}
+
+impl TopologyOptions {
+    /// Where the queue is made.
+    pub fn queue_made_in(&self) -> Storage {
+        self.queue_storage.unwrap_or(Storage::Memory)
+    }
 }
 
 /// Why the topology will not do.
@@ -218,14 +239,15 @@ async fn make_all(broker: &Broker, options: &TopologyOptions) -> Result<Complete
     Ok(completed)
 }
 
-/// Creates the queue's stream if it is missing, whatever its settings and the other streams.
+/// Creates the queue's stream if it is missing, whatever its settings and the other streams. Whether this call made
+/// it: nothing is on it then.
 ///
 /// # Errors
 /// When it cannot be looked at or made.
-pub async fn make_queue(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+pub async fn make_queue(broker: &Broker, options: &TopologyOptions) -> Result<bool, TopologyError> {
     has_copies_enough(broker, options)?;
-    make(broker, &streams::shards(broker.subjects(), options)).await?;
-    Ok(())
+    let made = make(broker, &streams::shards(broker.subjects(), options)).await?;
+    Ok(made.did_create)
 }
 
 fn has_copies_enough(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
@@ -282,9 +304,26 @@ pub async fn verify(
     Ok(findings)
 }
 
+#[derive(Default, Deserialize)]
+struct State {
+    #[serde(default)]
+    last_seq: u64,
+}
+
+#[derive(Default, Deserialize)]
+struct Members {
+    #[serde(default)]
+    leader: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Stream {
     config: Value,
+    #[serde(default)]
+    state: State,
+    /// On a cluster: who leads the stream.
+    #[serde(default)]
+    cluster: Members,
     #[serde(default)]
     created: String,
     #[serde(default)]

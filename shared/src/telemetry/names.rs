@@ -99,6 +99,11 @@ pub const QUEUE_IN_FLIGHT: &str = "gridloom_queue_in_flight";
 /// Tiles in flight that were delivered more than once, by `queue` and `handler` (planner, from JetStream). Gauge.
 pub const QUEUE_REDELIVERED: &str = "gridloom_queue_redelivered";
 
+/// 1 while the queue's stream has no room for tiles, 0 when it has some again (planner that leads). Gauge.
+pub const QUEUE_FULL: &str = "gridloom_queue_full";
+/// Bytes that the queue's stream holds, of all queues (planner, from JetStream). Gauge.
+pub const QUEUE_BYTES: &str = "gridloom_queue_bytes";
+
 /// From a no-op to an hour.
 const WORK: &[f64] = &[
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -240,6 +245,14 @@ pub const ALL: &[Metric] = &[
     gauge(
         QUEUE_REDELIVERED,
         "Tiles in flight that were delivered more than once, by queue and handler.",
+    ),
+    gauge(
+        QUEUE_FULL,
+        "1 while the stream of the queues has no room for tiles.",
+    ),
+    gauge(
+        QUEUE_BYTES,
+        "Bytes that the stream of the queues holds, all queues together.",
     ),
 ];
 

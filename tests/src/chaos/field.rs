@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use gridloom_shared::broker::subjects::LEADER_KEY;
-use gridloom_shared::broker::topology::{self, TopologyOptions};
+use gridloom_shared::broker::topology::{self, Storage, TopologyOptions};
 use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::id::Namespace;
 use serde_json::Value;
@@ -118,15 +118,16 @@ pub struct Field {
     /// Where what they write is kept.
     pub logs: Option<PathBuf>,
     postgres: Option<Server>,
+    storage: &'static str,
     dir: TempDir,
 }
 
 impl Field {
-    /// Starts all of it.
+    /// Starts the brokers, one or three of them, with the queue in their memory or on file.
     ///
     /// # Errors
     /// When something does not start.
-    pub async fn set(seed: Seed, cluster: bool) -> anyhow::Result<Field> {
+    pub async fn set(seed: Seed, cluster: bool, on_file: bool) -> anyhow::Result<Field> {
         let brokers = if cluster {
             Brokers::Cluster(Cluster::start().await?)
         } else {
@@ -137,6 +138,11 @@ impl Field {
         let broker = Broker::connect(&options).await?;
         let topology = TopologyOptions {
             replicas: if cluster { 3 } else { 1 },
+            queue_storage: Some(if on_file {
+                Storage::File
+            } else {
+                Storage::Memory
+            }),
             ..TopologyOptions::default()
         };
         topology::ensure(&broker, &topology).await?;
@@ -153,6 +159,7 @@ impl Field {
             pulse: Pulse::start(dir.path())?,
             logs: None,
             postgres: None,
+            storage: if on_file { "file" } else { "memory" },
             dir,
         })
     }
@@ -212,7 +219,9 @@ impl Field {
         let command = match role {
             Role::Planner => {
                 let command = Gridloom::new(["planner", "--nats", &url])?;
-                let command = command.env("GRIDLOOM_NAMESPACE", NAMESPACE);
+                let command = command
+                    .env("GRIDLOOM_NAMESPACE", NAMESPACE)
+                    .env("GRIDLOOM_QUEUE_STORAGE", self.storage);
                 match self.brokers {
                     Brokers::Single(_) => command,
                     Brokers::Cluster(_) => command.env("GRIDLOOM_QUEUE_REPLICAS", "3"),

@@ -1,4 +1,4 @@
-//! `chaos --seconds N --seed S [--cluster] [--json] [--logs DIR] [--only FAULT,FAULT|none]`: the
+//! `chaos --seconds N --seed S [--cluster] [--file] [--json] [--logs DIR] [--only FAULT,FAULT|none]`: the
 //! seeded mix by hand. It is also the command under test, so that it can be built alone.
 #![expect(
     clippy::print_stdout,
@@ -61,6 +61,7 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
         seed: gridloom_tests::seed::Seed::from_env()?.number(),
         lasts: Duration::from_secs(60),
         cluster: false,
+        on_file: false,
         faults: Vec::new(),
         ticks: true,
         logs: None,
@@ -74,11 +75,12 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
             "--seconds" => options.lasts = Duration::from_secs(value()?.parse()?),
             "--seed" => options.seed = value()?.parse()?,
             "--cluster" => options.cluster = true,
+            "--file" => options.on_file = true,
             "--json" => json = true,
             "--logs" => options.logs = Some(value()?.into()),
             "--only" => only = Some(named(value()?)?),
             _ => bail!(
-                "{arg}: known are --seconds N, --seed S, --cluster, --json, --logs DIR, --only FAULTS"
+                "{arg}: known are --seconds N, --seed S, --cluster, --file, --json, --logs DIR, --only FAULTS"
             ),
         }
     }
@@ -131,6 +133,7 @@ fn document(options: &Options, tally: &Tally) -> Value {
     json!({
         "seed": options.seed,
         "cluster": options.cluster,
+        "on_file": options.on_file,
         "runs": tally.runs,
         "committed": tally.committed,
         "repeated": tally.repeated,

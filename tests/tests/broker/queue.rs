@@ -135,7 +135,7 @@ async fn nothing_lands_after_a_claim_that_raced_a_batch() -> anyhow::Result<()> 
             Published::Stored => assert_eq!(claimed, 1_000),
             Published::Unknown { .. } => assert!((1..=1_000).contains(&claimed), "{claimed}"),
             Published::Refused | Published::Busy { .. } => assert_eq!(claimed, 0),
-            Published::Failed(error) => bail!(error),
+            Published::Part(error) | Published::Failed(error) => bail!(error),
         }
         whole += u32::from(claimed == 1_000);
         cut += u32::from((1..1_000).contains(&claimed));
@@ -162,7 +162,7 @@ async fn claim_opens_the_queue_again_that_a_dead_claimant_left_closed() -> anyho
     let config = serde_json::to_vec(&info["config"])?;
     raw.request(format!("$JS.API.STREAM.UPDATE.{shards}"), config.into())
         .await?;
-    topology::ensure(&broker, &TopologyOptions::default()).await?;
+    topology::ensure(&broker, &on_file()).await?;
     let register = broker.claim_term(Term(1), Session::random()).await?;
     let published = broker.publish_batch(&tiles(&broker, 2), register).await;
     assert_eq!(published, Published::Stored);
@@ -190,6 +190,7 @@ async fn batch_cut_off_by_a_kill_is_stored_where_the_answer_says_so() -> anyhow:
         match published {
             Published::Stored => assert_eq!(stored, 1_000),
             Published::Unknown { .. } => assert!(stored <= 1_000, "{stored}"),
+            Published::Part(error) => bail!(error),
             Published::Busy { .. } | Published::Refused | Published::Failed(_) => {
                 assert_eq!(stored, 0)
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gridloom_shared::broker::Broker;
 use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
@@ -14,6 +15,41 @@ use gridloom_tests::wait::eventually;
 const LONG: Duration = Duration::from_secs(120);
 const JOB: &str = "name = \"trio\"\nhandler = \"noop\"\n[grid]\nslices = 4\npages = { count = 60 }\ntile = 2\n\
     [params]\nsleep_ms = 400";
+
+/// A run with some of its outcomes written.
+async fn begun(field: &Field) -> anyhow::Result<(Broker, RunId)> {
+    let spec = parse::parse(JOB, Format::Toml).map_err(|faults| anyhow::anyhow!("{faults}"))?;
+    let broker = field.broker.clone();
+    broker.jobs().put("trio", wire::encode(&spec)).await?;
+    let job = JobName::new("trio")?;
+    let body = "{\"id\": \"one\"}";
+    broker
+        .append(broker.subjects().submit_to(&job), body.into(), None)
+        .await?;
+    let run = RunId::from_request(&job, "one");
+    let subjects = broker.subjects();
+    let work = subjects.ledger_of(&QueueName::new("default")?, &run, Author::Work);
+    eventually(LONG, "outcomes are written", async || {
+        let last = broker.last_of_leader(&subjects.ledger(), &work).await;
+        Ok(last.is_ok_and(|last| last.is_some()))
+    })
+    .await?;
+    Ok((broker, run))
+}
+
+async fn closed(field: &Field, broker: &Broker, run: &RunId) -> anyhow::Result<()> {
+    let subjects = broker.subjects();
+    let plan = subjects.ledger_of(&QueueName::new("default")?, run, Author::Plan);
+    let closed = eventually(LONG, "the run is closed", async || {
+        let last = broker.last_of_leader(&subjects.ledger(), &plan).await;
+        Ok(last
+            .ok()
+            .flatten()
+            .is_some_and(|last| matches!(wire::decode(&last.payload), Ok(PlanRecord::Closed(_)))))
+    })
+    .await;
+    closed.map_err(|error| error.context(field.left()))
+}
 
 async fn kill_and_restart_leader(field: &mut Field, stream: &str) -> anyhow::Result<()> {
     let Brokers::Cluster(cluster) = &mut field.brokers else {
@@ -32,37 +68,56 @@ async fn leaders_of_a_cluster_that_die_and_come_back_cost_no_shard() -> anyhow::
     let seed = Seed::from_env()?;
     let number = seed.number();
     eprintln!("seed {number}");
-    let mut field = Box::pin(Field::set(seed, true)).await?;
+    let mut field = Box::pin(Field::set(seed, true, false)).await?;
     Box::pin(field.start_actors()).await?;
-    let spec = parse::parse(JOB, Format::Toml).map_err(|faults| anyhow::anyhow!("{faults}"))?;
-    let broker = field.broker.clone();
-    broker.jobs().put("trio", wire::encode(&spec)).await?;
-    let job = JobName::new("trio")?;
-    let body = "{\"id\": \"one\"}";
-    broker
-        .append(broker.subjects().submit_to(&job), body.into(), None)
-        .await?;
-    let run = RunId::from_request(&job, "one");
+    let (broker, run) = begun(&field).await?;
     let subjects = broker.subjects();
-    let work = subjects.ledger_of(&QueueName::new("default")?, &run, Author::Work);
-    eventually(LONG, "outcomes are written", async || {
-        let last = broker.last_of_leader(&subjects.ledger(), &work).await;
-        Ok(last.is_ok_and(|last| last.is_some()))
-    })
-    .await?;
     for stream in [subjects.ledger(), subjects.shards()] {
         Box::pin(kill_and_restart_leader(&mut field, stream.as_str())).await?;
     }
-    let plan = subjects.ledger_of(&QueueName::new("default")?, &run, Author::Plan);
-    let closed = eventually(LONG, "the run is closed", async || {
-        let last = broker.last_of_leader(&subjects.ledger(), &plan).await;
-        Ok(last
-            .ok()
-            .flatten()
-            .is_some_and(|last| matches!(wire::decode(&last.payload), Ok(PlanRecord::Closed(_)))))
-    })
-    .await;
-    closed.map_err(|error| error.context(field.left()))?;
+    closed(&field, &broker, &run).await?;
+    oracle::judge(&broker, &run, None, number)
+        .await?
+        .succeeded()?;
+    field.all_whole()
+}
+
+/// Kills all members and starts them again.
+async fn restart_all(field: &mut Field) -> anyhow::Result<()> {
+    let Brokers::Cluster(cluster) = &mut field.brokers else {
+        anyhow::bail!("no cluster")
+    };
+    for member in &mut cluster.members {
+        member.kill().await?;
+    }
+    let starts = cluster.members.iter_mut().map(|member| member.restart());
+    futures_util::future::try_join_all(starts).await?;
+    cluster.settled().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_whose_members_are_all_restarted_loses_its_queue_and_nothing_else()
+-> anyhow::Result<()> {
+    let seed = Seed::from_env()?;
+    let number = seed.number();
+    eprintln!("seed {number}");
+    let mut field = Box::pin(Field::set(seed, true, false)).await?;
+    Box::pin(field.start_actors()).await?;
+    let (broker, run) = begun(&field).await?;
+    let shards = broker.subjects().shards();
+    let before = broker.info(&shards).await?.last_seq;
+    Box::pin(restart_all(&mut field)).await?;
+    eventually(
+        LONG,
+        "the queue is another one, above what it was",
+        async || {
+            let info = broker.info(&shards).await;
+            Ok(info.is_ok_and(|info| info.first_seq > before && info.messages > 0))
+        },
+    )
+    .await
+    .map_err(|error| error.context(field.left()))?;
+    closed(&field, &broker, &run).await?;
     oracle::judge(&broker, &run, None, number)
         .await?
         .succeeded()?;

@@ -99,6 +99,7 @@ async fn only(fault: Fault) -> anyhow::Result<chaos::verdict::Tally> {
         seed: gridloom_tests::seed::Seed::from_env()?.number(),
         lasts: Duration::from_secs(30),
         cluster: false,
+        on_file: false,
         ticks: false,
         faults: vec![fault],
         logs: None,

@@ -5,10 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use gridloom_shared::broker::topology::{Storage, TopologyOptions};
 use gridloom_shared::id::RunId;
-use gridloom_tests::process::Gridloom;
-use gridloom_tests::scenario::{Stage, play, play_with};
+use gridloom_tests::scenario::{Stage, on_file, play, play_with};
 use gridloom_tests::wait::eventually;
 use serde_json::{Value, json};
 
@@ -166,7 +164,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn queue_rolled_back_to_an_older_store_repeats_nothing_that_was_committed()
 -> anyhow::Result<()> {
-    play(async |stage| {
+    play_with(&on_file(), async |stage| {
         stage.start_all(2).await?;
         let run = begun(stage).await?;
         let store = stage.server.store().join("jetstream/$G/streams");
@@ -185,28 +183,31 @@ async fn queue_rolled_back_to_an_older_store_repeats_nothing_that_was_committed(
     .await
 }
 
+/// A run over which the broker is killed and restarted twice.
+async fn restarts(stage: &mut Stage) -> anyhow::Result<()> {
+    for _ in 0..2 {
+        stage.start_planner().await?;
+        stage.start_worker(4, &[]).await?;
+    }
+    let run = begun(stage).await?;
+    for done in [80, 300] {
+        stage.done(&run, done, LONG).await?;
+        stage.server.kill().await?;
+        stage.server.restart().await?;
+    }
+    stage.closed(&run, LONG).await?;
+    stage.judge(&run).await?.succeeded()?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn queue_in_memory_is_filled_again_after_the_broker_restarts() -> anyhow::Result<()> {
-    let topology = TopologyOptions {
-        queue_storage: Storage::Memory,
-        ..TopologyOptions::default()
-    };
-    play_with(&topology, async |stage| {
-        for _ in 0..2 {
-            let planner: Gridloom = stage.gridloom(&["planner"])?;
-            let planner = planner.env("GRIDLOOM_QUEUE_STORAGE", "memory");
-            stage.planners.push(planner.start().await?);
-            stage.start_worker(4, &[]).await?;
-        }
-        let run = begun(stage).await?;
-        for done in [80, 300] {
-            stage.done(&run, done, LONG).await?;
-            stage.server.kill().await?;
-            stage.server.restart().await?;
-        }
-        closed_clean(stage, &run).await
-    })
-    .await
+    play(restarts).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue_on_file_is_there_after_the_broker_restarts() -> anyhow::Result<()> {
+    play_with(&on_file(), restarts).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use gridloom_shared::id::RunId;
-use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::scenario::{Stage, on_file, play, play_with};
 use gridloom_tests::wait::eventually;
 use serde_json::{Value, json};
 
@@ -52,7 +52,8 @@ async fn shown(stage: &Stage, run: &RunId) -> anyhow::Result<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn run_whose_tiles_the_broker_can_never_take_ends_itself_and_goes_on_when_that_is_mended()
 -> anyhow::Result<()> {
-    play(async |stage| {
+    // What is on the queue is to be there after a restart.
+    play_with(&on_file(), async |stage| {
         stage.start_planner().await?;
         let run = queued(stage).await?;
         // Room for records of a few hundred bytes, and for no tile with its envelope.

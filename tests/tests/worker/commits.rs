@@ -67,7 +67,7 @@ async fn worker_that_lost_what_a_full_ledger_did_not_take_works_on_when_there_is
     const DEADLINE: Duration = Duration::from_secs(2);
     /// Longer than what was given back is tried to be written.
     const GIVEN_UP: Duration = Duration::from_secs(4);
-    let mut stage = Stage::open(job(1, COUNTED)?).await?;
+    let mut stage = Stage::open_on_file(job(1, COUNTED)?).await?;
     stage.wave(vec![tiles(0, 3, 1)]).await?;
     let stored = stage.records().await?.len() as i64;
     limit_ledger(&stage, stored).await?;

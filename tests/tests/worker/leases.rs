@@ -105,7 +105,7 @@ async fn tile_whose_shards_are_all_committed_is_acknowledged_at_once() -> anyhow
 }
 
 /// A handler that runs until it is told to stop, and notes both.
-fn endless(log: &Log) -> impl Handler + use<> {
+pub(crate) fn endless(log: &Log) -> impl Handler + use<> {
     let log = log.clone();
     move |shard: Shard| {
         let log = log.clone();

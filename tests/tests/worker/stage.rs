@@ -22,6 +22,7 @@ use gridloom_shared::ledger::record::{
 };
 use gridloom_shared::tile::{Tile, TileKind};
 use gridloom_shared::wire;
+use gridloom_tests::scenario::on_file;
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::eventually;
 use gridloom_worker::{Builder, Failure, RunError, Stop, Worker};
@@ -119,10 +120,19 @@ pub(crate) fn tiles(slice: u32, tiles: u32, pages: u32) -> TileRun {
 impl Stage {
     /// A new broker on which a run of `job` is open.
     pub(crate) async fn open(job: JobSpec) -> anyhow::Result<Stage> {
+        Stage::open_with(job, &TopologyOptions::default()).await
+    }
+
+    /// The same, with a queue that is there after a restart of the broker: nobody fills one again here.
+    pub(crate) async fn open_on_file(job: JobSpec) -> anyhow::Result<Stage> {
+        Stage::open_with(job, &on_file()).await
+    }
+
+    async fn open_with(job: JobSpec, topology: &TopologyOptions) -> anyhow::Result<Stage> {
         let server = TestServer::start().await?;
         let options = Options::new(server.url(), Namespace::new("gridloom")?, "test-planner");
         let broker = Broker::connect(&options).await?;
-        topology::ensure(&broker, &TopologyOptions::default()).await?;
+        topology::ensure(&broker, topology).await?;
         let lane = Lane::of(&job);
         let consumer = ensure_lane(&broker, &lane, AckDeadline::AsIs).await?;
         // What is published from now on may be certainly first.

@@ -80,7 +80,7 @@ async fn what_outlasts_the_grace_is_handed_back_and_taken_up_at_once() -> anyhow
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_lives_on_when_its_consumer_is_deleted_and_when_the_broker_restarts()
 -> anyhow::Result<()> {
-    let mut stage = Stage::open(job(3, COUNTED)?).await?;
+    let mut stage = Stage::open_on_file(job(3, COUNTED)?).await?;
     stage.wave(vec![tiles(0, 50, 1)]).await?;
     let slow = async |_: Shard| pause(5).await;
     let worker = Running::start(

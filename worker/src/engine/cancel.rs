@@ -91,6 +91,7 @@ impl Engine {
             }
             Ok(Broadcast::Reopened { run, sequence }) => self.cancelled.unmark(&run, sequence),
             Ok(Broadcast::Crowd { queue, free }) => self.count_free(&queue, &free),
+            Ok(Broadcast::QueueMade {}) => self.queue_made.send_modify(|times| *times += 1),
             Err(error) => {
                 tracing::debug!(error = %chain(&error), "the leader said something unknown")
             }

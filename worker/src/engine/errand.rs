@@ -44,6 +44,8 @@ impl Errands {
 pub(super) enum Event {
     Attached {
         lane: usize,
+        /// How often the queue had been made again when it was asked for.
+        made: u64,
         result: Box<Result<Attachment, AttachError>>,
     },
     /// The run's first record was looked for.
@@ -173,6 +175,8 @@ pub(super) enum Ask {
     Anybody,
     /// The stream's leader: nothing that was confirmed is missing.
     Leader,
+    /// The same, in place of a consumer that has gone.
+    Instead,
 }
 
 /// Reads the takeovers on `subject` that stand after `known`, the first page of them.
@@ -185,7 +189,7 @@ pub(super) async fn look(
     let ledger = broker.subjects().ledger();
     let last = match ask {
         Ask::Anybody => broker.last(&ledger, subject).await?,
-        Ask::Leader => broker.last_of_leader(&ledger, subject).await?,
+        Ask::Leader | Ask::Instead => broker.last_of_leader(&ledger, subject).await?,
     };
     let Some(last) = last.filter(|last| last.seq > known) else {
         return Ok(Seen {

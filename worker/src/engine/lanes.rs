@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use gridloom_shared::broker::floor::{Floor, FloorError};
 use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, PullId, Puller};
+use gridloom_shared::broker::subjects::ConsumerName;
 use gridloom_shared::broker::topology::TopologyError;
-use gridloom_shared::broker::topology::consumers::{AckDeadline, LaneConsumer, ensure_lane};
+use gridloom_shared::broker::topology::consumers::{AckDeadline, LaneConsumer, ensure_lane_again};
 use gridloom_shared::broker::{Broker, Subjects};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
@@ -22,6 +23,9 @@ use gridloom_shared::quick::QuickMap;
 use crate::bells::{Bells, Ring};
 use crate::slots::{Ask, Demand, Slots};
 
+/// Pauses before a lane is asked for again.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(1);
 /// Longest pull that keeps slots from other lanes.
 const PULL_BRIEF: Duration = Duration::from_millis(50);
 /// Longest pull.
@@ -47,6 +51,8 @@ pub(super) struct Feed {
     ack_deadline: Duration,
     /// Whether its consumer and floor are being asked for.
     attaching: bool,
+    /// How often that was in vain since they were known last.
+    vain: u32,
     /// Of the tile that came last.
     last_run: Option<RunId>,
     pulls: QuickMap<PullId, Pull>,
@@ -93,13 +99,14 @@ pub(super) enum Came {
     Lost(EndReason),
 }
 
-/// Asks for the current consumer of `lane`, and for the floor.
+/// Asks for the current consumer of `lane`, and for the floor. `known` is the one that this worker has pulled from.
 pub(super) async fn attach(
     broker: Broker,
     lane: Lane,
     deadline: AckDeadline,
+    known: Option<ConsumerName>,
 ) -> Result<Attachment, AttachError> {
-    let consumer = ensure_lane(&broker, &lane, deadline).await?;
+    let consumer = ensure_lane_again(&broker, &lane, deadline, known.as_ref()).await?;
     let floor = broker.floor(&consumer.name).await?;
     Ok(Attachment { consumer, floor })
 }
@@ -249,6 +256,7 @@ impl Feed {
             floor: None,
             ack_deadline: Duration::ZERO,
             attaching: false,
+            vain: 0,
             last_run: None,
             pulls: QuickMap::default(),
             waiting: 0,
@@ -274,6 +282,11 @@ impl Feed {
         self.last_run.as_ref()
     }
 
+    /// The consumer that it pulls from, or did last.
+    pub(super) fn consumer(&self) -> Option<&ConsumerName> {
+        self.puller.as_ref().map(Puller::consumer)
+    }
+
     /// Whether it has a consumer, as far as is known.
     pub(super) fn has_consumer(&self) -> bool {
         self.puller.is_some()
@@ -288,9 +301,18 @@ impl Feed {
         self.attaching = false;
     }
 
+    /// It was in vain: how long to wait before it is asked again. Whoever comes back just after the broker need not wait
+    /// for long.
+    pub(super) fn wait(&mut self) -> Duration {
+        let pause = RETRY_FIRST * (1 << self.vain.min(8));
+        self.vain += 1;
+        pause.min(RETRY_MOST)
+    }
+
     /// Takes up what the broker said. `true` when another consumer has become the current one.
     pub(super) fn settle(&mut self, broker: &Broker, attachment: Attachment) -> bool {
         self.bells.forget();
+        self.vain = 0;
         self.ack_deadline = attachment.consumer.ack_deadline;
         self.floor = Some(attachment.floor);
         let known = self

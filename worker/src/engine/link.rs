@@ -21,7 +21,6 @@ use crate::health::Part;
 
 /// How long to wait before a broker that could not answer is asked again.
 const RETRY: Duration = Duration::from_millis(200);
-const RETRY_LANE: Duration = Duration::from_secs(1);
 
 /// The connection as the engine last saw it.
 #[derive(Debug)]
@@ -146,19 +145,33 @@ impl Engine {
             self.broker.clone(),
             state.lane().clone(),
             self.settings.ack_deadline,
+            state.consumer().cloned(),
         );
         let turns = Arc::clone(&self.attaching);
+        let mut queue_made = self.queue_made.subscribe();
         self.errands.add(async move {
-            errand::pause(after).await;
+            tokio::select! {
+                () = errand::pause(after) => {}
+                // Whatever it waits for, it may be there now.
+                Ok(()) = queue_made.changed() => {}
+            }
             let _turn = turns.acquire_owned().await;
+            let made = *queue_made.borrow();
             Event::Attached {
                 lane,
+                made,
                 result: Box::new(asked.await),
             }
         });
     }
 
-    pub(super) fn attached(&mut self, lane: usize, result: Result<Attachment, AttachError>) {
+    /// What the broker said of a lane that was asked for when the queue had been made again `made` times.
+    pub(super) fn attached(
+        &mut self,
+        lane: usize,
+        made: u64,
+        result: Result<Attachment, AttachError>,
+    ) {
         let state = self.lanes.get_mut(lane);
         state.end_attach();
         let part = Part::Lane(state.lane().to_string());
@@ -191,15 +204,19 @@ impl Engine {
                 // All lanes lack the same.
                 self.health
                     .trouble(Part::Streams, chain(&error).to_string());
-                self.attach(lane, RETRY_LANE);
+                let is_there = *self.queue_made.borrow() > made;
+                let wait = self.lanes.get_mut(lane).wait();
+                let after = if is_there { Duration::ZERO } else { wait };
+                self.attach(lane, after);
             }
             Err(AttachError::Topology(error)) if !passes(&error) && !state.has_consumer() => {
                 self.fault = Some(RunError::Topology(error));
             }
             Err(error) => {
                 let why = format!("lane {}: {}", state.lane(), chain(&error));
+                let wait = state.wait();
                 self.health.trouble(part, why);
-                self.attach(lane, RETRY_LANE);
+                self.attach(lane, wait);
             }
         }
     }

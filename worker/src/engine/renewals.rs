@@ -42,11 +42,10 @@ impl Renewals {
         format!("{}.{}", self.inbox, self.last)
     }
 
+    /// Whose signal was answered.
     fn answered(&mut self, answer: &Message) -> Option<(Holding, Boot)> {
         let id = answer.subject.rsplit('.').next()?.parse().ok()?;
-        let found = self.pending.remove(&id)?;
-        // Nobody was there: that is no answer of the consumer.
-        answer.status.is_none().then_some(found)
+        self.pending.remove(&id)
     }
 
     fn forget(&mut self, now: Boot, after: Duration) {
@@ -102,14 +101,19 @@ impl Engine {
                 runs.push(key.opened);
             }
         }
-        runs.into_iter()
-            .for_each(|run| self.look(run, Ask::Anybody));
+        for run in runs {
+            self.look(run, Ask::Anybody);
+        }
     }
 
     pub(super) fn renewed(&mut self, answer: &Message) {
         let Some((holding, sent)) = self.renewals.answered(answer) else {
             return;
         };
+        // That nobody was there is no answer of the consumer.
+        if answer.status.is_some() {
+            return self.unheard(holding, sent);
+        }
         let Some(held) = self.tiles.of_mut(holding) else {
             return;
         };
@@ -121,7 +125,9 @@ impl Engine {
         match action {
             Some(Action::Abandon(loss)) => self.lose(key, loss),
             Some(Action::Renew) => self.renew(&[key]),
-            Some(Action::Ask) => self.look(key.opened, Ask::Leader),
+            Some(Action::Ask) => {
+                self.look(key.opened, Ask::Leader);
+            }
             None => {}
         }
     }

@@ -113,22 +113,22 @@ impl Engine {
         self.act(key, action);
     }
 
-    /// Reads the takeovers of a run that were not read yet.
-    pub(super) fn look(&mut self, opened: u64, ask: Ask) {
+    /// Reads the takeovers of a run that were not read yet. Whether that was begun.
+    pub(super) fn look(&mut self, opened: u64, ask: Ask) -> bool {
         let Some(run) = self.runs.get(opened) else {
-            return;
+            return false;
         };
         if run.is_looking() && ask == Ask::Anybody {
-            return;
+            return false;
         }
-        self.look_after(opened, run.takeovers_read().max(opened), ask);
+        self.look_after(opened, run.takeovers_read().max(opened), ask)
     }
 
-    /// Reads the takeovers of a run that stand after `known`.
-    pub(super) fn look_after(&mut self, opened: u64, known: u64, ask: Ask) {
+    /// Reads the takeovers of a run that stand after `known`. Whether that was begun.
+    pub(super) fn look_after(&mut self, opened: u64, known: u64, ask: Ask) -> bool {
         let subject = self.ledger.takeovers_of(opened).cloned();
         let (Some(run), Some(subject)) = (self.runs.get_mut(opened), subject) else {
-            return;
+            return false;
         };
         run.set_looking(true);
         let broker = self.broker.clone();
@@ -139,6 +139,7 @@ impl Engine {
                 result: errand::look(&broker, &subject, known, ask).await,
             }
         });
+        true
     }
 
     pub(super) fn looked(&mut self, opened: u64, ask: Ask, result: Result<Seen, ReadError>) {
@@ -149,11 +150,19 @@ impl Engine {
             Ok(seen) => {
                 let (more, up_to) = (seen.more, seen.up_to);
                 self.apply_takeovers(opened, seen);
-                if more {
-                    self.look_after(opened, up_to, ask);
+                if more && self.look_after(opened, up_to, ask) {
+                    return;
+                }
+                if ask == Ask::Instead {
+                    self.asked_instead(opened, !more);
                 }
             }
-            Err(error) => tracing::debug!(error = %chain(&error), "cannot read takeovers"),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "cannot read takeovers");
+                if ask == Ask::Instead {
+                    self.asked_instead(opened, false);
+                }
+            }
         }
     }
 }

@@ -32,6 +32,7 @@ pub(super) async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Embe
         port,
         binary: Some(binary.clone()),
         store: flags.store.clone(),
+        jetstream_config: embedded::SYNC_ALWAYS.to_owned(),
         ..embedded::Options::default()
     };
     match (

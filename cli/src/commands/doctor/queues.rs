@@ -43,6 +43,7 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
         Ok(looked) => looked,
         Err(error) => return chart.bad("queues", chain(&*error).to_string(), LOOK_AT_BROKER),
     };
+    look_at_room(broker, chart).await;
     // Of a queue that nothing but runs of the past names nobody waits for anything.
     let jobs = jobs
         .iter()
@@ -78,6 +79,24 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
     if more > 0 {
         let text = format!("{} more without a worker", counted(more as u64, "handler"));
         chart.bad("handlers", text, "gridloom queues shows them");
+    }
+}
+
+/// Whether tiles still fit into the stream of the queues.
+async fn look_at_room(broker: &Broker, chart: &mut Chart) {
+    let shards = broker.subjects().shards();
+    let state = match broker.info(&shards).await {
+        Ok(state) => state,
+        Err(error) => return chart.bad("queues", chain(&error).to_string(), LOOK_AT_BROKER),
+    };
+    let (holds, most) = (state.bytes, state.max_bytes);
+    if most.is_some_and(|most| holds >= most / 10 * 9) {
+        let most = most.unwrap_or_default();
+        chart.bad(
+            "queues",
+            format!("{shards} holds {holds} of the {most} bytes that it may: the planner waits for room"),
+            "nothing is lost, and tiles follow as others are done: more workers, smaller tiles or params, or more room (streams.max_bytes of the planner, shards=...)",
+        );
     }
 }
 

@@ -279,6 +279,7 @@ impl Watch<'_> {
             }
             Waiting::NoHandler { .. }
             | Waiting::QueueFull { .. }
+            | Waiting::NoRoom {}
             | Waiting::Concurrency { .. }
             | Waiting::Rate { .. }
             | Waiting::Behind { .. }

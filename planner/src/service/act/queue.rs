@@ -1,10 +1,14 @@
 //! Finds out what the queue holds of a run, and writes the term register.
 
-use gridloom_shared::broker::term::{ClaimError, Register};
-use gridloom_shared::broker::topology;
+use std::time::Duration;
+
+use gridloom_shared::broker::term::{ClaimError, Claimed, PATIENCE_MISSING, Register};
+use gridloom_shared::broker::topology::{self, Storage};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
+use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::{QueueName, RunId, Term};
+use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
 use super::super::error::TakeError;
@@ -14,7 +18,7 @@ use crate::failover::refill::{self, Listing};
 use crate::lead::event::{Outcome, Report};
 
 /// So long the streams may be gone again and again, as they are looked at.
-const SECURED: std::time::Duration = std::time::Duration::from_secs(10);
+const SECURED: Duration = Duration::from_secs(10);
 
 impl Envoy {
     /// Lists the queue of a run.
@@ -73,7 +77,7 @@ impl Envoy {
     pub(super) async fn claim(self, term: Term) {
         let claimed = loop {
             match self.secure(term).await {
-                Ok(register) => break Ok(register),
+                Ok(secured) => break Ok(secured),
                 Err(TakeError::Claim(error @ ClaimError::Deposed { .. })) => break Err(error),
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the term register is not written; trying again");
@@ -81,21 +85,77 @@ impl Envoy {
                 }
             }
         };
+        if let Ok(Secured {
+            register,
+            bare: true,
+        }) = claimed
+        {
+            self.report(Report::Bare(register)).await;
+        }
+        let claimed = claimed.map(|secured| secured.register);
         self.report(Report::Claimed(claimed)).await;
     }
 
     /// Writes the register. A queue that is gone, before or meanwhile, is made again; whatever else is wrong with
     /// the streams hinders nothing here: who looks after them tells it.
-    pub(in crate::service) async fn secure(&self, term: Term) -> Result<Register, TakeError> {
+    pub(in crate::service) async fn secure(&self, term: Term) -> Result<Secured, TakeError> {
         let give_up = Boot::now() + SECURED;
+        let missing = self.missing_for();
+        let mut made = self.renew_queue().await?;
         loop {
-            match self.broker.claim_term(term, self.session).await {
+            let claimed = self.broker.claim_within(term, self.session, missing).await;
+            match claimed {
                 Err(error) if error.is_stream_missing() && Boot::now() < give_up => {
                     tracing::warn!(error = %chain(&error), "the queue is gone");
-                    topology::make_queue(&self.broker, &self.topology).await?;
+                    made = topology::make_queue(&self.broker, &self.topology).await?;
+                    self.tell_of_the_queue().await;
                 }
-                claimed => return Ok(claimed?),
+                claimed => {
+                    let Claimed { register, first } = claimed?;
+                    let bare = made && first;
+                    return Ok(Secured { register, bare });
+                }
             }
         }
     }
+
+    /// On a cluster: a queue that begins anew where it began is another queue.
+    async fn renew_queue(&self) -> Result<bool, TakeError> {
+        if self.broker.cluster().is_none() {
+            return Ok(false);
+        }
+        let renewed = topology::renew_queue(&self.broker, &self.topology).await?;
+        if renewed {
+            self.tell_of_the_queue().await;
+        }
+        Ok(renewed)
+    }
+
+    /// How long the queue's stream may be not found before it is gone. A server that stands alone elects nobody, and takes
+    /// clients when it has all its streams: one in its memory was lost with the process before.
+    fn missing_for(&self) -> Duration {
+        let in_memory = self.topology.queue_made_in() == Storage::Memory;
+        if in_memory && self.broker.cluster().is_none() {
+            Duration::ZERO
+        } else {
+            PATIENCE_MISSING
+        }
+    }
+
+    /// Tells the workers that wait for it. Those that hear nothing look by themselves.
+    async fn tell_of_the_queue(&self) {
+        let told = wire::encode(&Broadcast::QueueMade {});
+        let subject = self.broker.subjects().broadcast();
+        if let Err(error) = self.broker.publish(subject, told).await {
+            tracing::debug!(error = %chain(&error), "cannot tell that the queue is there again");
+        }
+    }
+}
+
+/// The register as it was written.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::service) struct Secured {
+    pub(in crate::service) register: Register,
+    /// Whether the queue was made for it, and nobody wrote another before: nothing else is there.
+    bare: bool,
 }

@@ -71,7 +71,7 @@ impl Envoy {
             ..tile
         });
         let messages = self.messages(&lane, &run, tiles);
-        let outcome = self.publish(&messages, register).await;
+        let outcome = self.publish(&run, &messages, register).await;
         self.report(Report::Published(run, outcome)).await;
     }
 
@@ -81,7 +81,7 @@ impl Envoy {
         let messages = self.messages(&lane, &run, tiles.into_iter());
         let mut outcome = Outcome::Stored;
         for batch in messages.chunks(WAVE_TILES_MAX) {
-            outcome = self.publish(batch, register).await;
+            outcome = self.publish(&run, batch, register).await;
             if outcome != Outcome::Stored {
                 break; // what is missing then is found by the next refill
             }
@@ -106,7 +106,7 @@ impl Envoy {
     }
 
     /// Publishes one batch, again and again while the broker surely did not store it.
-    async fn publish(&self, messages: &[Outgoing], register: Register) -> Outcome {
+    async fn publish(&self, run: &RunId, messages: &[Outgoing], register: Register) -> Outcome {
         let started = Instant::now();
         let (mut busy, mut refused) = (0, 0);
         loop {
@@ -114,6 +114,7 @@ impl Envoy {
                 Published::Stored => {
                     metrics::histogram!(names::WAVE_PUBLISH)
                         .record(started.elapsed().as_secs_f64());
+                    metrics::gauge!(names::QUEUE_FULL).set(0.0);
                     return Outcome::Stored;
                 }
                 Published::Refused => return Outcome::Lost(register),
@@ -131,8 +132,14 @@ impl Envoy {
                     return Outcome::Lost(register);
                 }
                 Published::Failed(BatchError::Unsendable(why)) => return Outcome::Unsendable(why),
+                // What is stored of it is found by the refill.
+                Published::Part(error) => {
+                    self.no_room(run, &error).await;
+                    tokio::time::sleep(PAUSE_FULL).await;
+                    return Outcome::NotTaken;
+                }
                 Published::Failed(error) => {
-                    tracing::error!(error = %chain(&error), "the queue takes no tiles");
+                    self.no_room(run, &error).await;
                     tokio::time::sleep(PAUSE_FULL).await;
                     refused += 1;
                     // Its run may have been cancelled meanwhile: it is looked at anew.
@@ -141,6 +148,15 @@ impl Envoy {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells that the queue takes no tiles: while it is full nothing else need be tried.
+    async fn no_room(&self, run: &RunId, error: &BatchError) {
+        tracing::error!(error = %chain(error), "the queue takes no tiles");
+        if matches!(error, BatchError::Full(_)) {
+            metrics::gauge!(names::QUEUE_FULL).set(1.0);
+            self.report(Report::NoRoom(run.clone())).await;
         }
     }
 }

@@ -13,8 +13,8 @@ use async_nats::Subject;
 use bytes::BytesMut;
 use serde::Deserialize;
 
-use super::{Outgoing, Published, not_stored};
-use crate::broker::api::{self, ApiError, Configured, Stored};
+use super::{BatchError, Outgoing, Published, not_stored};
+use crate::broker::api::{self, ApiError, Configured, Fault, Stored};
 use crate::broker::connect::Broker;
 use crate::broker::plain::{RequestError, Subscription};
 use crate::broker::subjects;
@@ -128,6 +128,8 @@ enum Course {
     Progress,
     /// The batch has ended, with so many messages.
     Ended(u64),
+    /// It has ended early, as there is no room for more.
+    Full(Fault),
     /// It has ended, or ends, early.
     Broken(String),
 }
@@ -137,14 +139,17 @@ fn read(payload: &[u8]) -> Result<Course, ApiError> {
     struct Typed {
         #[serde(rename = "type")]
         kind: Option<String>,
+        error: Option<Fault>,
     }
     let typed: Option<Typed> = serde_json::from_slice(payload).ok();
-    match typed.and_then(|typed| typed.kind).as_deref() {
-        Some("ack") => Ok(Course::Progress),
-        Some(_) => Ok(Course::Broken(
+    let (kind, error) = typed.map_or((None, None), |typed| (typed.kind, typed.error));
+    match (kind.as_deref(), error.filter(Fault::is_full)) {
+        (Some("ack"), _) => Ok(Course::Progress),
+        (Some(_), Some(full)) => Ok(Course::Full(full)),
+        (Some(_), None) => Ok(Course::Broken(
             String::from_utf8_lossy(payload).into_owned(),
         )),
-        None => api::parse::<Stored>(payload).map(|stored| Course::Ended(stored.count.max(1))),
+        (None, _) => api::parse::<Stored>(payload).map(|stored| Course::Ended(stored.count.max(1))),
     }
 }
 
@@ -178,6 +183,10 @@ impl Judge {
             Ok(Course::Ended(stored)) => {
                 unknown(format!("{stored} of {} tiles are stored", self.count))
             }
+            Ok(Course::Full(full)) => Some(Published::Part(BatchError::Full(full))),
+            Err(ApiError::Fault(full)) if place != Some(1) && full.is_full() => {
+                Some(Published::Part(BatchError::Full(full)))
+            }
             Ok(Course::Broken(why)) | Err(ApiError::Answer(why)) => unknown(why),
             Err(error) if place != Some(1) => unknown(chain(&error).to_string()),
             Err(error) if self.count == 1 => Some(not_stored(error)),
@@ -192,7 +201,6 @@ impl Judge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::batch::BatchError;
 
     const WHOLE: &str = r#"{"stream":"s","seq":1001,"batch":"b","count":9}"#;
 
@@ -248,7 +256,7 @@ mod tests {
                 "{next:?}"
             );
         }
-        for code in [10_071, 10_077, 10_205, 10_208] {
+        for code in [10_071, 10_205, 10_208] {
             let later = judged(9, &[(5, &error(code))]);
             assert!(matches!(later, Some(Published::Unknown { .. })));
         }
@@ -258,13 +266,25 @@ mod tests {
     fn gap_and_nonsense_leave_a_doubt() {
         for payload in [
             r#"{"type":"gap","last_seq":4,"seq":6}"#,
-            r#"{"type":"err","seq":6,"error":{"code":503,"err_code":10077,"description":"maximum"}}"#,
+            r#"{"type":"err","seq":6,"error":{"code":503,"err_code":10008,"description":"later"}}"#,
             "nonsense",
         ] {
             let judged = judged(9, &[(1, payload)]);
             assert!(
                 matches!(judged, Some(Published::Unknown { .. })),
                 "{payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn batch_that_finds_no_room_in_its_middle_is_stored_in_part() {
+        let full = r#"{"type":"err","seq":6,"error":{"code":503,"err_code":10077,"description":"maximum bytes exceeded"}}"#;
+        for answer in [(6, full), (5, &error(10_077)), (9, &error(10_077))] {
+            let judged = judged(9, &[answer]);
+            assert!(
+                matches!(judged, Some(Published::Part(BatchError::Full(_)))),
+                "{answer:?}: {judged:?}"
             );
         }
     }

@@ -181,13 +181,14 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&plain).into_owned()
 }
 
-/// At once, then with growing pauses of 25 to 800 ms, each cut by up to a half so that many clients
-/// of one restarted broker do not come all together.
+/// At once, then with pauses that grow from 25 to 800 ms with each third, so that a pause is a small part of the
+/// time that the broker was away; each is cut by up to a half so that many clients of one restarted broker do not
+/// come all together.
 fn reconnect_delay(attempts: usize) -> Duration {
     if attempts <= 1 {
         return Duration::ZERO;
     }
-    let doublings = u32::try_from(attempts - 2).unwrap_or(u32::MAX).min(5);
+    let doublings = u32::try_from((attempts - 2) / 3).unwrap_or(u32::MAX).min(5);
     jittered((Duration::from_millis(25) * (1 << doublings)).min(BACKOFF_MAX))
 }
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Record;
@@ -99,6 +100,8 @@ pub struct Follow {
     attachment: Option<Attachment>,
     ready: VecDeque<Followed>,
     failing_since: Option<Instant>,
+    /// Hints that there may be another connection.
+    changes: watch::Receiver<u64>,
 }
 
 #[derive(Debug)]
@@ -147,6 +150,7 @@ impl Broker {
             attachment: None,
             ready: VecDeque::new(),
             failing_since: None,
+            changes: self.changes(),
         }
     }
 }
@@ -167,7 +171,10 @@ impl Follow {
                 self.detach("another connection");
                 continue;
             }
-            let message = tokio::time::timeout(LOOK, attachment.messages.next()).await;
+            let message = tokio::select! {
+                message = tokio::time::timeout(LOOK, attachment.messages.next()) => message,
+                Ok(()) = self.changes.changed() => continue,
+            };
             let heard = match message {
                 Ok(Some(message)) => self.hear(message).await,
                 Ok(None) => Heard::Broken("client shut down"),

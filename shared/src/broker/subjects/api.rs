@@ -25,6 +25,11 @@ pub(in crate::broker) fn stream_update(stream: &impl Display) -> String {
     of_stream("UPDATE", stream)
 }
 
+/// Removes a stream with all that is in it.
+pub(in crate::broker) fn stream_delete(stream: &impl Display) -> String {
+    of_stream("DELETE", stream)
+}
+
 /// Removes messages of a stream.
 pub(in crate::broker) fn stream_purge(stream: &StreamName) -> String {
     of_stream("PURGE", stream)

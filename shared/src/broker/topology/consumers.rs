@@ -30,6 +30,9 @@ use number::{all_of, named, newest, next_name, number_failed};
 pub const ACK_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
 /// A consumer that is named and not there may just be being made by somebody else.
 const BEING_MADE: Duration = Duration::from_secs(1);
+/// Pauses between two looks whether it is there.
+const LOOK_FIRST: Duration = Duration::from_millis(5);
+const LOOK_MOST: Duration = Duration::from_millis(50);
 /// How long to try when several make the consumer at once.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -67,7 +70,20 @@ pub async fn ensure_lane(
     lane: &Lane,
     deadline: AckDeadline,
 ) -> Result<LaneConsumer, TopologyError> {
-    let made = ensure_lane_of_streams(broker, lane, deadline).await;
+    ensure_lane_again(broker, lane, deadline, None).await
+}
+
+/// The same for whom has pulled from `known`: where that is named and not there it is gone, and not just being made.
+///
+/// # Errors
+/// As [`ensure_lane`].
+pub async fn ensure_lane_again(
+    broker: &Broker,
+    lane: &Lane,
+    deadline: AckDeadline,
+    known: Option<&ConsumerName>,
+) -> Result<LaneConsumer, TopologyError> {
+    let made = ensure_lane_of_streams(broker, lane, deadline, known).await;
     made.map_err(|error| match error {
         TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. }
             if cause.is_stream_missing() =>
@@ -88,13 +104,17 @@ async fn ensure_lane_of_streams(
     broker: &Broker,
     lane: &Lane,
     deadline: AckDeadline,
+    known: Option<&ConsumerName>,
 ) -> Result<LaneConsumer, TopologyError> {
     let give_up = Instant::now() + PATIENCE;
     loop {
         let named = named(broker, lane).await?;
         if let Some(number) = named.number {
             let name = ConsumerName::new(lane, number);
-            if let Some(config) = find_soon(broker, &name).await? {
+            // At an election of a cluster it may not be found for a moment.
+            let gone = known == Some(&name) && broker.cluster().is_none();
+            let patience = if gone { Duration::ZERO } else { BEING_MADE };
+            if let Some(config) = find_within(broker, &name, patience).await? {
                 return settle(broker, lane, name, config, deadline).await;
             }
         }
@@ -261,14 +281,20 @@ async fn find(
     }
 }
 
-async fn find_soon(broker: &Broker, name: &ConsumerName) -> Result<Option<Value>, TopologyError> {
-    let give_up = Instant::now() + BEING_MADE;
+async fn find_within(
+    broker: &Broker,
+    name: &ConsumerName,
+    patience: Duration,
+) -> Result<Option<Value>, TopologyError> {
+    let give_up = Instant::now() + patience;
+    let mut pause = LOOK_FIRST;
     loop {
         let found = find(broker, &broker.subjects().shards(), name).await?;
-        if found.is_some() || Instant::now() > give_up {
+        if found.is_some() || Instant::now() + pause > give_up {
             return Ok(found);
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(jittered(pause)).await;
+        pause = (pause * 2).min(LOOK_MOST);
     }
 }
 

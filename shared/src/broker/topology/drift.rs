@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::sizes::{self, MAX_BYTES};
+use super::streams::STORAGE;
 
 /// A setting that is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,12 @@ impl Drift {
             let what = &self.what;
             return format!(
                 "an earlier build made it; it holds nothing but tiles that wait, and the ledger fills it again: stop the planners, delete it (nats stream rm {what}), start them"
+            );
+        }
+        if self.what.ends_with(QUEUE) && self.setting == STORAGE {
+            let what = &self.what;
+            return format!(
+                "it holds nothing that the ledger lacks: a planner that starts while nothing is on it makes it anew; at once: stop the planners, delete it (nats stream rm {what}), start them; or name what it has (queue.storage)"
             );
         }
         if self.setting == MAX_BYTES {
@@ -120,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn queue_of_an_earlier_build_is_to_be_deleted_and_anything_else_set_back() {
+    fn queue_of_an_earlier_build_or_elsewhere_is_to_be_deleted_and_anything_else_set_back() {
         let drift = |what: &str, setting: &str| Drift {
             what: what.into(),
             setting: setting.into(),
@@ -133,7 +140,9 @@ mod tests {
                 .contains("stream rm grid-shards")
         };
         assert!(deleted("grid-shards", "subjects"));
-        assert!(!deleted("grid-shards", "storage"));
+        assert!(deleted("grid-shards", "storage"));
+        assert!(!deleted("grid-shards", "discard"));
+        assert!(!deleted("grid-ledger", "storage"));
         assert!(!deleted("grid-ledger", "subjects"));
     }
 

@@ -9,7 +9,8 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::limits::STREAM_BYTES_MIN;
+use super::Storage;
+use crate::limits::{QUEUE_BYTES, STREAM_BYTES_MIN};
 
 /// The setting of a stream.
 pub(super) const MAX_BYTES: &str = "max_bytes";
@@ -73,19 +74,23 @@ impl Kept {
         Kept::ALL.into_iter().find(|kept| kept.as_str() == name)
     }
 
-    /// What it is made with where nobody names a size: submissions come from anybody, and all else follows from
-    /// what runs need.
-    fn usual(self) -> Size {
-        match self {
-            Kept::Submit => Size::Bytes(256 << 20),
-            Kept::Shards
-            | Kept::Ledger
-            | Kept::History
-            | Kept::Alarm
-            | Kept::Jobs
-            | Kept::Runs
-            | Kept::State
-            | Kept::Workers => Size::Unlimited,
+    /// What it is made with where nobody names a size: submissions come from anybody, a queue in memory takes that
+    /// from all that runs beside it, and all else follows from what runs need.
+    fn usual(self, queue: Storage) -> Size {
+        match (self, queue) {
+            (Kept::Submit, _) => Size::Bytes(256 << 20),
+            (Kept::Shards, Storage::Memory) => Size::Bytes(QUEUE_BYTES),
+            (Kept::Shards, Storage::File) => Size::Unlimited,
+            (
+                Kept::Ledger
+                | Kept::History
+                | Kept::Alarm
+                | Kept::Jobs
+                | Kept::Runs
+                | Kept::State
+                | Kept::Workers,
+                _,
+            ) => Size::Unlimited,
         }
     }
 }
@@ -176,9 +181,9 @@ impl Sizes {
         self
     }
 
-    /// What `kept` is made with.
-    pub(super) fn made_with(&self, kept: Kept) -> Size {
-        self.named(kept).unwrap_or_else(|| kept.usual())
+    /// What `kept` is made with, the queue being made there.
+    pub(super) fn made_with(&self, kept: Kept, queue: Storage) -> Size {
+        self.named(kept).unwrap_or_else(|| kept.usual(queue))
     }
 }
 

@@ -10,14 +10,20 @@ use crate::limits::ALARM_BYTES_MAX;
 
 /// The setting of a stream that takes open batches.
 pub(in crate::broker) const OPEN_BATCHES: &str = "allow_batched";
+/// The sequence of the first message that is stored in a stream.
+pub(super) const FIRST_SEQ: &str = "first_seq";
+/// Where a stream is kept.
+pub(super) const STORAGE: &str = "storage";
 
 /// A stream as it should be.
 pub(super) struct Wanted {
     pub(super) name: String,
-    /// What is compared with what is there: of its size only what somebody named.
+    /// What is compared with what is there: of its size, and of where the queue is kept, only what somebody named.
     pub(super) config: Map<String, Value>,
     /// What it is made with.
     size: Size,
+    /// Where it is made.
+    storage: Storage,
     /// Whether sequences begin at the microseconds since 1970, so that a stream that is deleted and
     /// made again never uses one twice.
     first_seq_from_clock: bool,
@@ -40,12 +46,13 @@ impl Wanted {
         let mut config = self.config.clone();
         config.insert("name".into(), self.name.clone().into());
         config.insert(MAX_BYTES.into(), self.size.setting().into());
+        config.insert(STORAGE.into(), self.storage.setting().into());
         if self.first_seq_from_clock {
             let since = std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .unwrap_or_default();
             config.insert(
-                "first_seq".into(),
+                FIRST_SEQ.into(),
                 u64::try_from(since.as_micros()).unwrap_or(1).into(),
             );
         }
@@ -59,8 +66,8 @@ impl Wanted {
 /// Every stream and bucket of an installation.
 pub(super) fn all(subjects: &Subjects, options: &TopologyOptions) -> Vec<Wanted> {
     let mut all = vec![
-        shards(subjects, options),
         ledger(subjects, options),
+        shards(subjects, options),
         submit(subjects, options),
         history(subjects, options),
         alarm(subjects, options),
@@ -81,7 +88,7 @@ pub(super) fn all(subjects: &Subjects, options: &TopologyOptions) -> Vec<Wanted>
 
 fn stream(name: &str, kept: Kept, options: &TopologyOptions, settings: Value) -> Wanted {
     let mut config = json!({
-        "storage": "file",
+        "storage": Storage::File.setting(),
         "num_replicas": options.replicas,
         "max_msgs": -1,
         "max_age": 0,
@@ -106,7 +113,8 @@ fn stream(name: &str, kept: Kept, options: &TopologyOptions, settings: Value) ->
     Wanted {
         name: name.to_owned(),
         config,
-        size: options.sizes.made_with(kept),
+        size: options.sizes.made_with(kept, options.queue_made_in()),
+        storage: Storage::File,
         first_seq_from_clock: false,
         open_batches: false,
     }
@@ -114,22 +122,23 @@ fn stream(name: &str, kept: Kept, options: &TopologyOptions, settings: Value) ->
 
 /// The queue.
 pub(super) fn shards(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
-    let storage = match options.queue_storage {
-        Storage::File => "file",
-        Storage::Memory => "memory",
-    };
     let settings = json!({
         "subjects": [subjects.all_shards(), subjects.term()],
         "retention": "workqueue",
         "discard": "new",
-        "storage": storage,
         "allow_atomic": true,
     });
-    Wanted {
+    let mut shards = Wanted {
         first_seq_from_clock: true,
         open_batches: options.replicas == 1,
+        storage: options.queue_made_in(),
         ..stream(subjects.shards().as_str(), Kept::Shards, options, settings)
-    }
+    };
+    match options.queue_storage {
+        Some(named) => shards.config.insert(STORAGE.into(), named.setting().into()),
+        None => shards.config.remove(STORAGE),
+    };
+    shards
 }
 
 fn ledger(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
