@@ -134,7 +134,7 @@ mod tests {
             Value::Text(Some("a'; --\\".to_owned())),
             Value::Text(None),
             Value::Text(Some("plain :text $1".to_owned())),
-            Value::Decimal(Decimal::parse("-1.50").unwrap()),
+            Value::Decimal(Decimal::parse("-1.25").unwrap()),
             Value::Bool(true),
         ];
         let insert = "INSERT INTO t VALUES ($1, $2, $3, $4, $5, $6) -- all";
@@ -147,7 +147,7 @@ mod tests {
             ),
             "EXECUTE gridloom_0 (-9223372036854775808, \
              pg_catalog.convert_from(pg_catalog.decode('61273b202d2d5c', 'hex'), 'UTF8'), NULL, \
-             'plain :text $1', '-1.50', true)"
+             'plain :text $1', '-1.25', true)"
                 .to_owned(),
         ];
         assert_eq!(steps, [expected.to_vec(), vec!["SELECT 1\n".to_owned()]]);
