@@ -154,7 +154,7 @@ fn pause_while_leaders_change() {
         pauses: 1,
         ..CRASHED
     };
-    holds(case(&[Some(SKIP)], faults), 35_882);
+    holds(case(&[Some(SKIP)], faults), 37_987);
 }
 
 #[test]
