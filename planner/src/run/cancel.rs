@@ -6,6 +6,7 @@
 //! | but something landed since | purge and stop, then close | wait |
 //! | for good | close | - |
 
+use gridloom_shared::count::counted_as;
 use gridloom_shared::id::Term;
 use gridloom_shared::job::AbortAfter;
 use gridloom_shared::ledger::fold::Fold;
@@ -117,12 +118,8 @@ fn too_many(
                 "is {{ dead = {ABORT_AFTER_DEFAULT} }} where the job says nothing; false bears any number"
             ),
         };
-        let (what, are) = if dead == 1 {
-            ("shard", "is")
-        } else {
-            ("shards", "are")
-        };
-        format!("aborted: {dead} {what} {are} dead, and limits.abort_after {rule}")
+        let dead = counted_as(dead, "shard is dead", "shards are dead");
+        format!("aborted: {dead}, and limits.abort_after {rule}")
     })
 }
 
