@@ -82,7 +82,7 @@ fn jobs(databases: &[&str]) -> Vec<(String, usize)> {
 
 /// A run that was asked for.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct Submitted {
     /// The run.
     pub run: RunId,
     /// Its job.
@@ -95,8 +95,8 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    open: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<Submitted>>>,
+    open: Arc<Mutex<Vec<Submitted>>>,
     tasks: JoinSet<()>,
 }
 
@@ -155,7 +155,7 @@ impl Load {
     }
 
     /// Runs that were asked for so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Submitted> {
         self.asked
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -163,7 +163,7 @@ impl Load {
     }
 
     /// Runs that are not closed yet.
-    pub fn open(&self) -> Vec<Asked> {
+    pub fn open(&self) -> Vec<Submitted> {
         self.open
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -192,18 +192,18 @@ struct Feed {
     queue: QueueName,
     seed: Seed,
     stop: Arc<AtomicBool>,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    open: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<Submitted>>>,
+    open: Arc<Mutex<Vec<Submitted>>>,
 }
 
 impl Feed {
     async fn go_on(mut self) {
-        let lock = |list: &Arc<Mutex<Vec<Asked>>>, change: &dyn Fn(&mut Vec<Asked>)| {
+        let lock = |list: &Arc<Mutex<Vec<Submitted>>>, change: &dyn Fn(&mut Vec<Submitted>)| {
             change(&mut list.lock().unwrap_or_else(PoisonError::into_inner));
         };
         while !self.stop.load(Ordering::Relaxed) {
             let tag = format!("{:016x}", self.seed.next_u64());
-            let asked = Asked {
+            let asked = Submitted {
                 run: RunId::from_request(&self.job, &tag),
                 job: self.job.to_string(),
                 tag: tag.clone(),

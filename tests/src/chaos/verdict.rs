@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::fault::Twice;
 use super::field::ACK_DEADLINE;
-use super::load::{Asked, EFFECT_PAGES, EFFECT_SLICES, POSTGRES, SQLITE};
+use super::load::{EFFECT_PAGES, EFFECT_SLICES, POSTGRES, SQLITE, Submitted};
 use super::steady::{self, Rates, Window};
 use crate::oracle::ledger::Ledger;
 use crate::oracle::overlap::{self, Lives};
@@ -67,7 +67,7 @@ pub struct Times {
 /// When the broker or a file cannot be read. What is broken stands in the tally.
 pub async fn judge(
     broker: &Broker,
-    asked: &[Asked],
+    asked: &[Submitted],
     executions: &Path,
     lives: &Lives,
     twice: &Twice,
@@ -82,7 +82,7 @@ pub async fn judge(
     };
     let mut commits = Vec::new();
     let none = HashSet::new();
-    for Asked { run, job, .. } in asked {
+    for Submitted { run, job, .. } in asked {
         let excused = twice.get(run).unwrap_or(&none);
         tally.runs += 1;
         let verdict = oracle::judge_except(broker, run, None, seed, excused).await;
@@ -132,7 +132,7 @@ type Row = (String, i64, i64, i64);
 pub async fn effects(
     sqlite: &Path,
     postgres: Option<&str>,
-    asked: &[Asked],
+    asked: &[Submitted],
 ) -> anyhow::Result<Vec<String>> {
     let url = format!("sqlite:{}", sqlite.display());
     let mut database = SqliteConnection::connect(&url)
@@ -150,7 +150,7 @@ pub async fn effects(
     Ok(breaches)
 }
 
-fn once_each(rows: &[Row], job: &str, asked: &[Asked]) -> Vec<String> {
+fn once_each(rows: &[Row], job: &str, asked: &[Submitted]) -> Vec<String> {
     let mut of_tag: HashMap<&str, u32> = HashMap::new();
     let mut breaches = Vec::new();
     for (tag, slice, page, count) in rows {
@@ -162,7 +162,7 @@ fn once_each(rows: &[Row], job: &str, asked: &[Asked]) -> Vec<String> {
         }
     }
     let runs = asked.iter().filter(|asked| asked.job == job);
-    for Asked { run, tag, .. } in runs {
+    for Submitted { run, tag, .. } in runs {
         let found = of_tag.remove(tag.as_str()).unwrap_or(0);
         if found != EFFECT_SLICES * EFFECT_PAGES {
             breaches.push(format!("run {run} has {found} effects"));

@@ -29,13 +29,13 @@ const LOOKED_AT: usize = 100;
 
 /// What is known of one nominal time.
 #[derive(Serialize)]
-struct Answer<'f> {
+struct Explanation<'f> {
     job: &'f JobName,
     scheduled_at: String,
     /// By the clocks of the job's zone.
     local: String,
     #[serde(flatten)]
-    standing: Standing,
+    standing: Prospect,
     decisions: Vec<Decided<'f>>,
 }
 
@@ -53,7 +53,7 @@ struct Decided<'f> {
 /// How a nominal time stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-enum Standing {
+enum Prospect {
     /// It has its answer.
     Decided,
     /// It waits until no run is open.
@@ -107,7 +107,7 @@ pub(super) async fn why(context: &Context, args: &WhyArgs) -> anyhow::Result<()>
     let decisions = decisions(&broker, &fires, |told| told.touches(at, at)).await;
     let pauses = pauses::list(&broker).await?;
     let pause = pauses.iter().find(|pause| holds(pause, &args.job));
-    let answer = Answer {
+    let answer = Explanation {
         job: &args.job,
         scheduled_at: at.rfc3339(),
         local: plan.local(at),
@@ -166,42 +166,42 @@ fn standing(
     at: UnixMs,
     now: UnixMs,
     pause: Option<&Paused>,
-) -> Standing {
+) -> Prospect {
     let decided = fires.told.iter().any(|told| told.touches(at, at));
     let Some(state) = fires.state.as_ref().filter(|state| state.spec.is_some()) else {
         return if decided {
-            Standing::Decided
+            Prospect::Decided
         } else {
-            Standing::NoSchedule
+            Prospect::NoSchedule
         };
     };
     if let Some(queued) = state.queued.iter().find(|queued| queued.at == at) {
         let behind = queued.behind.run.clone();
-        return Standing::Waiting { behind };
+        return Prospect::Waiting { behind };
     }
     if decided {
-        return Standing::Decided;
+        return Prospect::Decided;
     }
     let carried = state.carried.iter().find(|carried| carried.at == at);
     if let Some(carried) = carried {
         return undecided(carried.opens_at, now, true, pause);
     }
     if state.ended {
-        return Standing::Ended;
+        return Prospect::Ended;
     }
     if plan.after().is_some() {
-        return Standing::Follows;
+        return Prospect::Follows;
     }
     match plan.next_after(UnixMs(at.0.saturating_sub(1))) {
         Some(next) if next.at == at && at > state.cursor => match next.excluded {
             Some(by) => match plan.waits_for().cloned() {
-                Some(calendar) => Standing::WaitsForCalendar { calendar },
-                None => Standing::Excluded { by },
+                Some(calendar) => Prospect::WaitsForCalendar { calendar },
+                None => Prospect::Excluded { by },
             },
             None => undecided(next.opens_at, now, false, pause),
         },
-        Some(next) if next.at == at => Standing::Unknown,
-        _ => Standing::NoFire {
+        Some(next) if next.at == at => Prospect::Unknown,
+        _ => Prospect::NoFire {
             next: next_fire(fires, plan, at, state.cursor).map(UnixMs::rfc3339),
         },
     }
@@ -217,49 +217,49 @@ fn next_fire(fires: &Fires, plan: &Plan, at: UnixMs, cursor: UnixMs) -> Option<U
     found.or_else(|| Some(plan.next_after(cursor.max(at))?.at))
 }
 
-fn undecided(opens_at: UnixMs, now: UnixMs, carried: bool, pause: Option<&Paused>) -> Standing {
+fn undecided(opens_at: UnixMs, now: UnixMs, carried: bool, pause: Option<&Paused>) -> Prospect {
     let pause = pause.filter(|pause| {
         let until = pause.pause.until;
         until.is_none_or(|until| opens_at < until)
     });
     match pause {
-        Some(paused) => Standing::HeldBack {
+        Some(paused) => Prospect::HeldBack {
             by: paused.pause.by.clone(),
             note: paused.pause.note.clone(),
             all: paused.job.is_none(),
             until: paused.pause.until.map(UnixMs::rfc3339),
         },
-        None if opens_at <= now => Standing::Overdue {
+        None if opens_at <= now => Prospect::Overdue {
             opens_at: opens_at.rfc3339(),
         },
-        None => Standing::Undecided {
+        None => Prospect::Undecided {
             opens_at: opens_at.rfc3339(),
             carried,
         },
     }
 }
 
-impl Standing {
+impl Prospect {
     /// Whether the time is one of the schedule's that is known, and not one that was typed by mistake.
     fn is_an_answer(&self) -> bool {
         match self {
-            Standing::Decided
-            | Standing::Waiting { .. }
-            | Standing::Undecided { .. }
-            | Standing::Overdue { .. }
-            | Standing::HeldBack { .. }
-            | Standing::Excluded { .. }
-            | Standing::WaitsForCalendar { .. } => true,
-            Standing::NoFire { .. }
-            | Standing::Ended
-            | Standing::Follows
-            | Standing::NoSchedule
-            | Standing::Unknown => false,
+            Prospect::Decided
+            | Prospect::Waiting { .. }
+            | Prospect::Undecided { .. }
+            | Prospect::Overdue { .. }
+            | Prospect::HeldBack { .. }
+            | Prospect::Excluded { .. }
+            | Prospect::WaitsForCalendar { .. } => true,
+            Prospect::NoFire { .. }
+            | Prospect::Ended
+            | Prospect::Follows
+            | Prospect::NoSchedule
+            | Prospect::Unknown => false,
         }
     }
 }
 
-impl Answer<'_> {
+impl Explanation<'_> {
     /// All of it, as people read it.
     fn paragraph(&self) -> String {
         let mut sentences: Vec<String> = self.decisions.iter().map(Decided::sentence).collect();
@@ -276,11 +276,11 @@ impl Answer<'_> {
     /// What is the case beside what was decided.
     fn now(&self) -> Option<String> {
         Some(match &self.standing {
-            Standing::Decided => return None,
-            Standing::Waiting { .. } => {
+            Prospect::Decided => return None,
+            Prospect::Waiting { .. } => {
                 "it waits still, until no run of the job is open".to_owned()
             }
-            Standing::Undecided { opens_at, carried } => {
+            Prospect::Undecided { opens_at, carried } => {
                 let of = if *carried {
                     ", of the schedule before"
                 } else {
@@ -288,11 +288,11 @@ impl Answer<'_> {
                 };
                 format!("not decided yet: it opens at {opens_at}{of}")
             }
-            Standing::Overdue { opens_at } => format!(
+            Prospect::Overdue { opens_at } => format!(
                 "not decided yet, and it was to open at {opens_at}: a planner that leads decides it at once \
                  (gridloom doctor says whether one does)"
             ),
-            Standing::HeldBack {
+            Prospect::HeldBack {
                 by,
                 note,
                 all,
@@ -303,27 +303,27 @@ impl Answer<'_> {
                 let until = until.unwrap_or_default();
                 format!("not decided yet: held back, as {by} paused {what}{until}: {note}")
             }
-            Standing::Excluded { by } => format!("it gets no run: {by} takes it out"),
-            Standing::WaitsForCalendar { calendar } => {
+            Prospect::Excluded { by } => format!("it gets no run: {by} takes it out"),
+            Prospect::WaitsForCalendar { calendar } => {
                 format!(
                     "not decided yet: it waits for calendar {calendar}, which is not there: {ADVICE}"
                 )
             }
-            Standing::NoFire { next: Some(next) } => {
+            Prospect::NoFire { next: Some(next) } => {
                 format!("the job does not fire then; the next time after it is {next}")
             }
-            Standing::NoFire { next: None } => {
+            Prospect::NoFire { next: None } => {
                 "the job does not fire then or later: its schedule ends before".to_owned()
             }
-            Standing::Ended => "nothing is on record of it, and the schedule has ended".to_owned(),
-            Standing::Follows => {
+            Prospect::Ended => "nothing is on record of it, and the schedule has ended".to_owned(),
+            Prospect::Follows => {
                 "nothing is on record of it: each fire follows from the end of the run before it"
                     .to_owned()
             }
-            Standing::NoSchedule => {
+            Prospect::NoSchedule => {
                 "nothing is on record of it, and the job has no schedule in force".to_owned()
             }
-            Standing::Unknown => {
+            Prospect::Unknown => {
                 "nothing is on record of it: the schedule of then was another, or the record is \
                  older than what is kept"
                     .to_owned()

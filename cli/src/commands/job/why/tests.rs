@@ -124,5 +124,5 @@ fn moment_at_which_a_job_was_applied_is_not_told_as_its_next_fire() {
     };
     let told = standing(&fires, &plan, UnixMs(SIX.0 - 1_000), SIX, None);
     let next = Some(hours(1).rfc3339());
-    assert_eq!(told, Standing::NoFire { next });
+    assert_eq!(told, Prospect::NoFire { next });
 }
