@@ -148,6 +148,7 @@ async fn play(
     ))
     .await?;
     tally.breaches.extend(broken);
+    tally.breaches.extend(field.alarms());
     tally
         .breaches
         .extend(verdict::effects(&field.database(), field.postgres(), &asked).await?);

@@ -117,6 +117,8 @@ pub struct Field {
     pub pulse: Pulse,
     /// Where what they write is kept.
     pub logs: Option<PathBuf>,
+    /// Alarms that processes told which are gone.
+    alarms: Vec<String>,
     postgres: Option<Server>,
     storage: &'static str,
     dir: TempDir,
@@ -158,6 +160,7 @@ impl Field {
             lives: Lives::default(),
             pulse: Pulse::start(dir.path())?,
             logs: None,
+            alarms: Vec::new(),
             postgres: None,
             storage: if on_file { "file" } else { "memory" },
             dir,
@@ -301,6 +304,7 @@ impl Field {
         whole(&mut actor)?;
         actor.process.kill().await?;
         self.lives.died.insert(actor.pid(), now_us());
+        self.alarms.extend(alarms(&actor));
         self.keep_log(&actor)?;
         Ok(())
     }
@@ -316,6 +320,7 @@ impl Field {
         let pid = actor.pid();
         let code = actor.process.wait(Duration::from_secs(30)).await?;
         self.lives.died.insert(pid, now_us());
+        self.alarms.extend(alarms(&actor));
         self.keep_log(&actor)?;
         if code != 0 {
             bail!(
@@ -337,6 +342,12 @@ impl Field {
     /// See above; shows what it wrote.
     pub fn all_whole(&mut self) -> anyhow::Result<()> {
         self.actors.iter_mut().try_for_each(whole)
+    }
+
+    /// The alarms that workers told. No fault keeps planners away for as long as a fire may be late, so none is true.
+    pub fn alarms(&self) -> Vec<String> {
+        let told = self.actors.iter().flat_map(alarms);
+        self.alarms.iter().cloned().chain(told).collect()
     }
 
     /// Keeps what the processes wrote that are still there.
@@ -376,6 +387,19 @@ fn whole(actor: &mut Actor) -> anyhow::Result<()> {
     }
     let wrote = tail(&actor.process.stderr());
     bail!("{:?} {} ended by itself:\n{wrote}", actor.role, actor.pid())
+}
+
+/// What an actor told of fires that are late and runs that are overdue.
+fn alarms(actor: &Actor) -> Vec<String> {
+    let wrote = actor.process.stderr();
+    let told = wrote.lines().filter(|line| is_alarm(line));
+    told.map(|line| format!("a false alarm of {:?} {}: {line}", actor.role, actor.pid()))
+        .collect()
+}
+
+/// Whether a line of a worker's log is an alarm.
+pub fn is_alarm(line: &str) -> bool {
+    line.contains("late: no planner") || line.contains("overdue: the run is not over")
 }
 
 fn text(path: &Path) -> anyhow::Result<&str> {

@@ -9,6 +9,7 @@ use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::limits::{ALARM_AFTER, ALARM_CONFIRMED};
 use gridloom_shared::reads::alarms::raised;
 use gridloom_shared::wire;
+use gridloom_tests::chaos::field::is_alarm;
 use gridloom_tests::http::{metric, served_at};
 use gridloom_tests::oracle::fires::Fires;
 use gridloom_tests::scenario::{Stage, play};
@@ -144,6 +145,7 @@ async fn with_all_planners_dead_one_worker_tells_of_the_fire_that_is_late_and_of
             "{said}"
         );
         assert_eq!(said.matches("late: no planner").count(), 1, "{said}");
+        assert_eq!(said.lines().filter(|line| is_alarm(line)).count(), 2);
         let doctor = stage.cli(&["doctor"], SOON).await?;
         let shown = doctor.stdout;
         assert!(
