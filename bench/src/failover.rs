@@ -163,10 +163,10 @@ impl Bench {
             }
         }
         if signal == Signal::STOP {
-            self.workers[place].signal(Signal::CONT)?;
-        } else {
-            self.workers.remove(place).wait().await?;
+            // One that wakes answers what it was asked long ago, and is slow for a while.
+            self.workers[place].signal(Signal::KILL)?;
         }
+        self.workers.remove(place).wait().await?;
         self.end(&run).await?;
         self.fill_up().await?;
         Ok(last.since(hit))

@@ -84,6 +84,7 @@ const PURE: &[&str] = &[
     "planner/src/book",
     "planner/src/census",
     "planner/src/crew",
+    "planner/src/failover/pace",
     "planner/src/failover/probe",
     "planner/src/failover/roster",
     "planner/src/lead",
