@@ -32,6 +32,7 @@ use crate::output::{Form, Output};
 
 pub mod calendar;
 pub mod dev;
+mod difference;
 pub mod doctor;
 mod files;
 pub mod installation;

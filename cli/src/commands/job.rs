@@ -3,7 +3,6 @@
 //! | room | what it does |
 //! |------|--------------|
 //! | [`mod@apply`], [`mod@delete`] | changes definitions, each over what was seen |
-//! | [`difference`] | which keys of two definitions differ |
 //! | [`compare`] | the fires of two schedules, side by side |
 //! | [`clock`] | when a job fires next |
 //! | [`fires`], [`mod@why`] | what was decided of its fires |
@@ -38,7 +37,6 @@ mod backfill;
 mod clock;
 mod compare;
 mod delete;
-mod difference;
 mod fires;
 mod obstacles;
 mod pause;
@@ -49,7 +47,6 @@ mod why;
 
 pub(crate) use apply::{Change, put};
 pub(crate) use clock::Upcoming;
-pub(crate) use difference::keys as differing_keys;
 
 /// Does what `gridloom job ...` says.
 ///

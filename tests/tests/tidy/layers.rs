@@ -110,6 +110,7 @@ const PURE: &[&str] = &[
     "worker/src/engine/runs",
     "worker/src/engine/tiles",
     "worker/src/engine/turns",
+    "worker/src/handlers/sql/literal",
     "worker/src/lease",
     "worker/src/outcomes",
     "worker/src/slots",

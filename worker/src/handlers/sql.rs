@@ -88,6 +88,7 @@ mod dialect;
 mod forget;
 mod idle;
 mod link;
+mod literal;
 mod number;
 #[cfg(feature = "postgres")]
 mod numeric;

@@ -11,10 +11,10 @@ use gridloom_shared::reads::{calendars, fires};
 use gridloom_shared::schedule::{self, Calendars, record::State};
 use serde::Serialize;
 
+use super::super::difference::{self, Difference};
 use super::super::revision::{self, Answer, Stands};
 use super::clock::{Coming, Fires, TOLD};
 use super::compare::{self, Row};
-use super::difference::{self, Difference};
 use super::obstacles::{Around, Obstacles};
 use super::{read_all, warnings};
 use crate::args::ApplyArgs;

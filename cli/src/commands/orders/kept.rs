@@ -13,7 +13,7 @@ use gridloom_shared::reads::jobs::{self, StoredJob};
 use gridloom_shared::reads::ledger::{Pages, Span};
 use serde::Serialize;
 
-use crate::commands::job::differing_keys;
+use crate::commands::difference;
 
 /// Keys that are named.
 const NAMED: usize = 5;
@@ -39,7 +39,7 @@ impl Changed {
     /// What was changed of `kept`, the job of a run that was opened `at`, by what stands there now.
     fn of(kept: &JobSpec, at: UnixMs, now: Option<&StoredJob>) -> Option<Changed> {
         let now = now.filter(|now| now.applied_at > at)?;
-        let mut keys = differing_keys(kept, now.spec.as_ref().ok()?);
+        let mut keys = difference::keys(kept, now.spec.as_ref().ok()?);
         let root = |key: &str| key.split('.').next().map(ToOwned::to_owned);
         keys.retain(|key| root(key).is_none_or(|root| !NOT_OF_RUNS.contains(&root.as_str())));
         (!keys.is_empty()).then(|| Changed {

@@ -1,20 +1,17 @@
 //! What the jobs bucket has of jobs, and what people ask for beside their schedules. A job that never fires is passed by until
 //! somebody asks for something of it: its definition is read then, beside all else.
 
-use gridloom_shared::broker::kv::{Entry, Place, Watched};
-use gridloom_shared::broker::log::{FollowError, ReadError};
+use gridloom_shared::broker::kv::{Entry, Watched};
+use gridloom_shared::broker::log::FollowError;
 use gridloom_shared::chain;
 use gridloom_shared::id::JobName;
 
 use super::PAUSE;
 use super::job::{Defined, Job};
-use super::table::Table;
+use super::table::{Read, Table};
 
 /// Definitions that are read at once.
 const READS: usize = 64;
-
-/// A definition that was read, if it could be.
-pub(super) type Read = (JobName, Result<Place, ReadError>);
 
 impl Table {
     /// A definition, or that all were seen. After an error they are read from the beginning.

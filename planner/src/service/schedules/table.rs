@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use gridloom_shared::broker::kv::{Entry, Watched};
-use gridloom_shared::broker::log::FollowError;
+use gridloom_shared::broker::kv::{Entry, Place, Watched};
+use gridloom_shared::broker::log::{FollowError, ReadError};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::telemetry::labels::own_label;
@@ -15,7 +15,6 @@ use gridloom_shared::telemetry::labels::own_label;
 use super::super::alarms::Watch;
 use super::super::envoy::Envoy;
 use super::calendars::Known;
-use super::definitions::Read;
 use super::desk::Desk;
 use super::halt;
 use super::job::Job;
@@ -23,6 +22,9 @@ use super::meter::Meter;
 use super::roll::{Fact, Roll};
 use super::warm::{Begin, Definitions};
 use crate::schedule::Halt;
+
+/// A definition that was read, if it could be.
+pub(super) type Read = (JobName, Result<Place, ReadError>);
 
 /// So often what is due is looked for where nothing is known to be: the clock may have been in doubt.
 const LOOK: Duration = Duration::from_secs(1);

@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::streams::{self, FIRST_SEQ, STORAGE, Wanted};
+use super::drift::STORAGE;
+use super::streams::{self, FIRST_SEQ, Wanted};
 use super::{Storage, Stream, TopologyError, TopologyOptions, create, look};
 use crate::broker::api::ApiError;
 use crate::broker::connect::Broker;

@@ -6,7 +6,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::sizes::{self, MAX_BYTES};
-use super::streams::STORAGE;
+
+/// Where a stream is kept.
+pub(super) const STORAGE: &str = "storage";
 
 /// A setting that is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]

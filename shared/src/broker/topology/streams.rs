@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::drift::{self, Drift};
+use super::drift::{self, Drift, STORAGE};
 use super::sizes::{Kept, MAX_BYTES, Size};
 use super::{Storage, Stream, TopologyOptions};
 use crate::broker::subjects::{BucketName, Subjects};
@@ -12,8 +12,6 @@ use crate::limits::ALARM_BYTES_MAX;
 pub(in crate::broker) const OPEN_BATCHES: &str = "allow_batched";
 /// The sequence of the first message that is stored in a stream.
 pub(super) const FIRST_SEQ: &str = "first_seq";
-/// Where a stream is kept.
-pub(super) const STORAGE: &str = "storage";
 
 /// A stream as it should be.
 pub(super) struct Wanted {

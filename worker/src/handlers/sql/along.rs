@@ -6,10 +6,9 @@
 //! and executed with them. What stands in the text for a value is a number, a text of plain letters, or the
 //! hexadecimal digits of its bytes: no setting of a session and no encoding reads it otherwise.
 
-use std::fmt::Write;
-
 use super::dialect::Dialect;
 use super::link::Value;
+use super::literal::quoted;
 use super::order::Bound;
 
 /// What PostgreSQL prepares.
@@ -86,25 +85,6 @@ fn literal(value: &Value) -> String {
         Value::Decimal(number) => format!("'{number}'"),
         Value::Text(Some(text)) => quoted(text),
     }
-}
-
-/// A text as PostgreSQL reads it, wherever a value stands.
-pub(super) fn quoted(text: &str) -> String {
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\';
-    if text.bytes().all(is_plain) {
-        return format!("'{text}'");
-    }
-    let digits = digits(text);
-    format!("pg_catalog.convert_from(pg_catalog.decode('{digits}', 'hex'), 'UTF8')")
-}
-
-/// The bytes of a text, in hexadecimal.
-pub(super) fn digits(text: &str) -> String {
-    let mut digits = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 pub(super) use gridloom_shared::job::handlers::sql::Dialect;
 
-use super::along::{digits, quoted};
+use super::literal::{digits, quoted};
 
 /// The commit table, seen: fails where there is none.
 pub(super) const SEE_TABLE: &str =

@@ -1,0 +1,22 @@
+//! How a text is written in a statement, whatever a session has set. Pure.
+
+use std::fmt::Write;
+
+/// A text as PostgreSQL reads it, wherever a value stands.
+pub(super) fn quoted(text: &str) -> String {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\'' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        return format!("'{text}'");
+    }
+    let digits = digits(text);
+    format!("pg_catalog.convert_from(pg_catalog.decode('{digits}', 'hex'), 'UTF8')")
+}
+
+/// The bytes of a text, in hexadecimal.
+pub(super) fn digits(text: &str) -> String {
+    let mut digits = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
+}
