@@ -50,8 +50,12 @@ fn python_job() -> anyhow::Result<&'static str> {
 
 #[tokio::test]
 async fn stack_on_another_port_tells_once_which_nats_server_it_uses() -> anyhow::Result<()> {
-    // Somebody else's, where that is in use already.
-    let _other = std::net::TcpListener::bind("127.0.0.1:4222").ok();
+    // A stack of the tests beside this one may have it, and may end before this one looks: waited for.
+    let free = eventually_some(SOON, "the port is this test's", async || {
+        Ok(std::net::TcpListener::bind("127.0.0.1:4222").ok())
+    });
+    // Somebody else's, where it stays in use.
+    let _other = free.await.ok();
     let dir = tempfile::tempdir()?;
     let (stack, nats) = dev(dir.path(), &[]).await?;
     assert!(!nats.ends_with(":4222"), "{nats}");
