@@ -5,6 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod durable;
+
+pub(crate) use durable::{
+    BareChild, CrowdFlags, DurabilityFlags, FlatFlags, RestartFlags, WorkChild, WorkFlags,
+};
+
 /// Measures Gridloom on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "gridloom-bench", version, disable_help_subcommand = true)]
@@ -26,6 +32,16 @@ pub(crate) enum Order {
     Latency(LatencyFlags),
     /// Time from a worker's death to the restart of its shards elsewhere
     Failover(FailoverFlags),
+    /// What durability costs: intervals of flushes, and where the queue is kept
+    Durability(DurabilityFlags),
+    /// How long commits pause when the broker is killed and restarted
+    Restart(RestartFlags),
+    /// Whether the broker's memory stays flat over a long run
+    Flat(FlatFlags),
+    /// Whether anybody of hundreds of workers on busy cores is declared dead
+    Crowd(CrowdFlags),
+    /// Whether slots are busy all the time with shards that take time
+    Work(WorkFlags),
     /// What thousands of open runs cost, and how soon they are done
     OpenRuns(OpenRunsFlags),
     /// What many handlers on one queue cost
@@ -61,6 +77,15 @@ pub(crate) enum Order {
     /// The worker of `limits`
     #[command(hide = true)]
     LogWorker(LogChild),
+    /// The worker of `work`
+    #[command(hide = true)]
+    WorkWorker(WorkChild),
+    /// Loops that sleep as the worker of `work` does
+    #[command(hide = true)]
+    BareLoops(BareChild),
+    /// Keeps a core busy
+    #[command(hide = true)]
+    Burn(Child),
 }
 
 /// Flags of `path`.

@@ -6,6 +6,11 @@
 //! | [`path`] | throughput: which ways are measured, in which order, and what counts |
 //! | [`latency`] | how long a small run waits for its first shard |
 //! | [`failover`] | how long what a worker ran stands still when it dies |
+//! | [`durability`] | what durability costs |
+//! | [`restart`] | how long commits pause when the broker is killed |
+//! | [`flat`] | whether the broker's memory stays flat over a long run |
+//! | [`crowd`] | whether anybody of many workers on busy cores is declared dead |
+//! | [`work`] | whether slots are busy all the time with shards that take time |
 //! | [`open_runs`] | what thousands of open runs cost, and how soon they are done |
 //! | [`lanes`] | what many handlers on one queue cost, and whom a worker without one delays |
 //! | [`lists`] | what a list over thousands of ledgers costs |
@@ -16,6 +21,7 @@
 //! | [`stack`] | the processes that are measured |
 //! | [`hand`] | the loop written by hand: what the engine is compared with |
 //! | [`engine`] | one run of the engine, from submission to its last record |
+//! | [`records`] | what a run's ledger says of outcomes and takeovers |
 //! | [`plans`] | what planners write of many runs, counted |
 //! | [`usage`] | what processes and the machine have used, by the kernel |
 //! | [`stats`] | medians and percentiles |
@@ -23,9 +29,12 @@
 //! The program runs itself again as each of the processes that it measures.
 
 mod args;
+mod crowd;
+mod durability;
 mod engine;
 mod failover;
 mod fires;
+mod flat;
 mod hand;
 mod lanes;
 mod latency;
@@ -35,10 +44,13 @@ mod memory;
 mod open_runs;
 mod path;
 mod plans;
+mod records;
+mod restart;
 mod sql;
 mod stack;
 mod stats;
 mod usage;
+mod work;
 
 use std::process::ExitCode;
 
@@ -49,7 +61,7 @@ use args::{Line, Order};
 
 /// Commands of `gridloom` that the measured processes are, or that are asked of them.
 const HANDED_OVER: &[&str] = &[
-    "guard", "planner", "worker", "dead", "runs", "show", "doctor",
+    "guard", "planner", "worker", "dead", "runs", "show", "doctor", "workers",
 ];
 
 fn main() -> ExitCode {
@@ -81,6 +93,11 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::Path(flags) => Box::pin(path::run(&output, &flags)).await,
             Order::Latency(flags) => Box::pin(latency::run(&output, &flags)).await,
             Order::Failover(flags) => Box::pin(failover::run(&output, &flags)).await,
+            Order::Durability(flags) => Box::pin(durability::run(&output, &flags)).await,
+            Order::Restart(flags) => Box::pin(restart::run(&output, &flags)).await,
+            Order::Flat(flags) => Box::pin(flat::run(&output, &flags)).await,
+            Order::Crowd(flags) => Box::pin(crowd::run(&output, &flags)).await,
+            Order::Work(flags) => Box::pin(work::run(&output, &flags)).await,
             Order::OpenRuns(flags) => Box::pin(open_runs::run(&output, &flags)).await,
             Order::Lanes(flags) => Box::pin(lanes::run(&output, &flags)).await,
             Order::LaneWorkers(child) => lanes::worker::serve(&child).await,
@@ -95,6 +112,9 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::StampWorker(child) => latency::worker::serve(&child.nats).await,
             Order::NapWorker(child) => failover::worker::serve(&child.nats).await,
             Order::LogWorker(child) => limits::worker::serve(&child).await,
+            Order::WorkWorker(child) => work::worker::serve(&child).await,
+            Order::BareLoops(child) => work::bare::serve(&child).await,
+            Order::Burn(_) => crowd::burn(),
         }
     })
 }

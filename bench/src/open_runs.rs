@@ -23,6 +23,8 @@ mod drain;
 mod queued;
 mod waiting;
 
+pub(crate) use waiting::{AWAY, apply_away};
+
 /// Submissions that are on their way to the broker at once.
 const AT_ONCE: usize = 512;
 

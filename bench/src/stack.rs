@@ -85,6 +85,13 @@ impl Process {
             .context("signal a measured process")
     }
 
+    /// How many lines of its log say so.
+    pub(crate) fn says(&self, what: &str) -> anyhow::Result<usize> {
+        let log =
+            std::fs::read_to_string(&self.log).context("read the log of a measured process")?;
+        Ok(log.lines().filter(|line| line.contains(what)).count())
+    }
+
     /// Waits for its end.
     pub(crate) async fn wait(mut self) -> anyhow::Result<()> {
         self.guarded.wait().await?;
@@ -260,7 +267,10 @@ impl Stack {
             ("--namespace", NAMESPACE),
             ("--log", "warn"),
         ] {
-            args.extend([flag.to_owned(), value.to_owned()]);
+            // What is said is said once.
+            if !more.iter().any(|said| said == flag) {
+                args.extend([flag.to_owned(), value.to_owned()]);
+            }
         }
         args.extend_from_slice(more);
         Process::start(self.dir.path(), name, &args).await
@@ -271,6 +281,17 @@ impl Stack {
         let options =
             broker::Options::new(self.url(), Namespace::new(NAMESPACE)?, "gridloom-bench");
         Ok(Broker::connect(&options).await?)
+    }
+
+    /// Kills the brokers as a crash does, and starts them again on their stores.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        for server in &mut self.servers {
+            server.kill().await?;
+        }
+        for server in &mut self.servers {
+            server.restart().await?;
+        }
+        Ok(())
     }
 
     /// Removes the broker's store.

@@ -22,7 +22,7 @@ use crate::stats::Spread;
 use crate::usage;
 
 /// The queue without workers.
-pub(super) const AWAY: &str = "away";
+pub(crate) const AWAY: &str = "away";
 /// Until summaries are written, and what else follows the opening of runs.
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long a takeover may take.
@@ -105,7 +105,7 @@ async fn remember(broker: &Broker, job: &JobName, ids: u32) -> anyhow::Result<()
     .await
 }
 
-pub(super) async fn apply_away(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
+pub(crate) async fn apply_away(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
     let spec = parse::from_value(json!({
         "name": "away",
         "handler": "noop",

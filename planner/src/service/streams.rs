@@ -13,6 +13,8 @@ use gridloom_shared::broker::topology::{
     self, Drift, Elsewhere, Found, TopologyError, TopologyOptions,
 };
 use gridloom_shared::chain;
+use gridloom_shared::command::Broadcast;
+use gridloom_shared::wire;
 use tokio::sync::mpsc;
 
 use crate::alive::Signs;
@@ -198,6 +200,18 @@ async fn tell(broker: &Broker, made: &[String]) {
         tracing::error!(stream = name, what, "a stream was gone: it is made again");
         let reason = format!("stream {name} was gone and was made again: {what}");
         broker.record_loss(name, 0, &reason, &[]).await;
+        if *name == broker.subjects().shards().as_str() {
+            queue_is_made(broker).await;
+        }
+    }
+}
+
+/// Tells the workers that wait for the queue. Those that hear nothing look by themselves.
+pub(super) async fn queue_is_made(broker: &Broker) {
+    let told = wire::encode(&Broadcast::QueueMade {});
+    let subject = broker.subjects().broadcast();
+    if let Err(error) = broker.publish(subject, told).await {
+        tracing::debug!(error = %chain(&error), "cannot tell that the queue is there again");
     }
 }
 

@@ -107,3 +107,32 @@ async fn claim_of_a_queue_that_is_gone_waits_for_no_election_where_there_is_none
     assert!(!again.first);
     Ok(())
 }
+
+#[tokio::test]
+async fn consumer_that_went_with_the_queue_is_not_waited_for_by_whoever_pulled_from_it()
+-> anyhow::Result<()> {
+    let (server, broker) = ready().await?;
+    let raw = async_nats::jetstream::new(server.client().await?);
+    let lane = default_lane();
+    let mut known = consumers::ensure_lane(&broker, &lane, AckDeadline::AsIs).await?;
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        raw.delete_stream(broker.subjects().shards().as_str())
+            .await?;
+        topology::make_queue(&broker, &on_file()).await?;
+        let begun = std::time::Instant::now();
+        let again =
+            consumers::ensure_lane_again(&broker, &lane, AckDeadline::AsIs, Some(&known.name))
+                .await?;
+        took.push(begun.elapsed());
+        assert_ne!(
+            again.name, known.name,
+            "its acknowledgements may be on their way"
+        );
+        known = again;
+    }
+    // Somebody else who just makes it is given a second, each time.
+    let quickest = took.iter().min().copied().unwrap_or_default();
+    assert!(quickest < Duration::from_millis(800), "{took:?}");
+    Ok(())
+}

@@ -3,9 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, Reason, Record};
+use gridloom_shared::tile::Tile;
+use gridloom_shared::wire;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::scenario::{Stage, on_file, play, play_with};
 use gridloom_tests::wait::{eventually, eventually_some};
@@ -164,6 +167,52 @@ async fn what_the_living_hold_when_the_queue_is_lost_is_theirs_for_many_leases()
             "{reasons:?}"
         );
         nobody_was_condemned(stage);
+        Ok(())
+    })
+    .await
+}
+
+/// What the leader does of itself for tiles that are missing on the queue it does ten seconds after they were issued, or
+/// later: it finds them at two looks.
+const LOOKED_FOR: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_holds_is_issued_again_because_the_queue_was_lost_and_not_by_a_look()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        stage.start_worker(4, &["--ack-deadline", "30s"]).await?;
+        let run = held(stage, 4, 15).await?;
+        let job = stage
+            .apply("name = \"waits\"\nhandler = \"noop\"\n[grid]\nslices = 8\npages = { count = 1 }\ntile = 1")
+            .await?;
+        let waits = stage.submit(&job, &json!({})).await?;
+        stage.queued(12, SOON).await?;
+        let (queue, plan) = (QueueName::new("default")?, Author::Plan);
+        let subjects = stage.broker.subjects();
+        let wave = subjects.ledger_of(&queue, &waits, plan);
+        let wave = stage.broker.last_of_leader(&subjects.ledger(), &wave).await?;
+        let issued = wave.context("a wave of it")?.at;
+        stage.server.kill().await?;
+        stage.server.restart().await?;
+        let again = eventually_some(LONG, "all of it is on the queue again", async || {
+            let tiles = subjects.shards_of_run(&queue, &waits);
+            let read = stage.broker.read(&subjects.shards(), &tiles, 1, None).await;
+            let read = read.unwrap_or_default();
+            let again = read.iter().filter(|stored| {
+                wire::decode::<Tile>(&stored.payload).is_ok_and(|tile| tile.again)
+            });
+            let at: Vec<UnixMs> = again.map(|stored| stored.at).collect();
+            Ok(at.iter().max().copied().filter(|_| at.len() == 8))
+        })
+        .await?;
+        let took = Duration::from_millis(again.0.saturating_sub(issued.0));
+        eprintln!("issued again after {took:?}");
+        assert!(took < LOOKED_FOR, "{took:?}");
+        for run in [&run, &waits] {
+            stage.closed(run, LONG).await?;
+            stage.judge(run).await?.succeeded()?;
+        }
         Ok(())
     })
     .await

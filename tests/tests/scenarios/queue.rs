@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::RunId;
+use gridloom_shared::wire;
 use gridloom_tests::scenario::{Stage, on_file, play, play_with};
 use gridloom_tests::wait::eventually;
 use serde_json::{Value, json};
@@ -96,7 +98,21 @@ async fn queue_deleted_when_nothing_is_left_to_issue_is_made_and_filled_again() 
     play(async |stage| {
         stage.start_all(1).await?;
         let run = all_issued(stage).await?;
+        let broadcast = stage.broker.subjects().broadcast();
+        let mut told = stage.broker.subscribe(broadcast).await?;
         delete_queue(stage).await?;
+        // Whoever waits for the queue need not find out by himself.
+        let made = async {
+            while let Some(message) = told.next().await {
+                if let Ok(Broadcast::QueueMade {}) = wire::decode(&message.payload) {
+                    return Ok(());
+                }
+            }
+            anyhow::bail!("the connection is closed")
+        };
+        tokio::time::timeout(SOON, made)
+            .await
+            .context("hear that the queue is there again")??;
         closed_clean(stage, &run).await
     })
     .await

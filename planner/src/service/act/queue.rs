@@ -6,13 +6,12 @@ use gridloom_shared::broker::term::{ClaimError, Claimed, PATIENCE_MISSING, Regis
 use gridloom_shared::broker::topology::{self, Storage};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
-use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::{QueueName, RunId, Term};
-use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
 use super::super::error::TakeError;
 use super::super::failover::{Workers, ask};
+use super::super::streams::queue_is_made;
 use super::{PAUSE, PAUSE_FULL};
 use crate::failover::refill::{self, Listing};
 use crate::lead::event::{Outcome, Report};
@@ -100,7 +99,10 @@ impl Envoy {
     /// the streams hinders nothing here: who looks after them tells it.
     pub(in crate::service) async fn secure(&self, term: Term) -> Result<Secured, TakeError> {
         let give_up = Boot::now() + SECURED;
-        let missing = self.missing_for();
+        let missing = missing_for(
+            self.topology.queue_made_in(),
+            self.broker.cluster().is_some(),
+        );
         let mut made = self.renew_queue().await?;
         loop {
             let claimed = self.broker.claim_within(term, self.session, missing).await;
@@ -108,7 +110,7 @@ impl Envoy {
                 Err(error) if error.is_stream_missing() && Boot::now() < give_up => {
                     tracing::warn!(error = %chain(&error), "the queue is gone");
                     made = topology::make_queue(&self.broker, &self.topology).await?;
-                    self.tell_of_the_queue().await;
+                    queue_is_made(&self.broker).await;
                 }
                 claimed => {
                     let Claimed { register, first } = claimed?;
@@ -126,29 +128,18 @@ impl Envoy {
         }
         let renewed = topology::renew_queue(&self.broker, &self.topology).await?;
         if renewed {
-            self.tell_of_the_queue().await;
+            queue_is_made(&self.broker).await;
         }
         Ok(renewed)
     }
+}
 
-    /// How long the queue's stream may be not found before it is gone. A server that stands alone elects nobody, and takes
-    /// clients when it has all its streams: one in its memory was lost with the process before.
-    fn missing_for(&self) -> Duration {
-        let in_memory = self.topology.queue_made_in() == Storage::Memory;
-        if in_memory && self.broker.cluster().is_none() {
-            Duration::ZERO
-        } else {
-            PATIENCE_MISSING
-        }
-    }
-
-    /// Tells the workers that wait for it. Those that hear nothing look by themselves.
-    async fn tell_of_the_queue(&self) {
-        let told = wire::encode(&Broadcast::QueueMade {});
-        let subject = self.broker.subjects().broadcast();
-        if let Err(error) = self.broker.publish(subject, told).await {
-            tracing::debug!(error = %chain(&error), "cannot tell that the queue is there again");
-        }
+/// How long the queue's stream may be not found before it is gone. A server that stands alone elects nobody, and takes
+/// clients when it has all its streams: one in its memory was lost with the process before.
+fn missing_for(storage: Storage, is_cluster: bool) -> Duration {
+    match storage {
+        Storage::Memory if !is_cluster => Duration::ZERO,
+        Storage::Memory | Storage::File => PATIENCE_MISSING,
     }
 }
 
@@ -158,4 +149,21 @@ pub(in crate::service) struct Secured {
     pub(in crate::service) register: Register,
     /// Whether the queue was made for it, and nobody wrote another before: nothing else is there.
     bare: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_in_the_memory_of_a_broker_that_stands_alone_is_gone_when_it_is_not_found() {
+        assert_eq!(missing_for(Storage::Memory, false), Duration::ZERO);
+        for (storage, is_cluster) in [
+            (Storage::Memory, true),
+            (Storage::File, false),
+            (Storage::File, true),
+        ] {
+            assert_eq!(missing_for(storage, is_cluster), PATIENCE_MISSING);
+        }
+    }
 }
