@@ -5,7 +5,7 @@
 //! |---------|--------|------------------|---------------------|
 //! | Unix | minute hour day month weekday | 0 and 7 are Sunday | either is enough, unless one begins with `*` |
 //! | Quartz | second minute hour day month weekday \[year\] | 1 is Sunday | one says nothing (`?` or `*`) |
-//! | Spring | second minute hour day month weekday | 0 and 7 are Sunday | both have to fit |
+//! | Spring | second minute hour day month weekday | 0 and 7 are Sunday, steps are counted from Monday on | both have to fit |
 //!
 //! Names (`MON`, `JAN`), lists, steps, ranges that wrap around (`FRI-MON`, `22-2`) and `L`, `W` and `#` mean the same
 //! in each; `@daily` and its like too. What crons do not agree on is refused: `5/15` in Unix.
@@ -14,7 +14,8 @@ use jiff::civil::{Date, DateTime, Time};
 
 use super::days::{Days, MonthDays, WeekDays};
 use super::field::{
-    DAY, Fault, Field, HOUR, MINUTE, MONTH, OpenStep, SECOND, Set, WEEKDAY, WEEKDAY_OF_QUARTZ, YEAR,
+    DAY, Fault, Field, HOUR, MINUTE, MONTH, OpenStep, SECOND, Set, WEEKDAY, WEEKDAY_OF_QUARTZ,
+    WEEKDAY_OF_SPRING, YEAR,
 };
 use crate::limits::CRON_BYTES_MAX;
 
@@ -256,7 +257,8 @@ impl Reader<'_> {
     fn days(&self, month: &str, week: &str) -> Result<Days, CronError> {
         let weekday = match self.dialect {
             Dialect::Quartz => WEEKDAY_OF_QUARTZ,
-            Dialect::Unix | Dialect::Spring => WEEKDAY,
+            Dialect::Spring => WEEKDAY_OF_SPRING,
+            Dialect::Unix => WEEKDAY,
         };
         let free = |text: &str| text == "?" || text == "*";
         match self.dialect {

@@ -115,6 +115,8 @@ pub(super) struct Field {
     pub(super) least: u16,
     /// Greatest value that may be written.
     pub(super) most: u16,
+    /// Where `*` begins, and what its steps are counted from.
+    first: u16,
     /// How many different values there are: Sunday may be both 0 and 7.
     count: u16,
     /// Names of the values, from the least on.
@@ -131,6 +133,7 @@ const fn numbers(name: &'static str, least: u16, most: u16) -> Field {
         name,
         least,
         most,
+        first: least,
         count: most - least + 1,
         names: &[],
     }
@@ -153,6 +156,12 @@ pub(super) const WEEKDAY: Field = Field {
 /// 1 is Sunday.
 pub(super) const WEEKDAY_OF_QUARTZ: Field = Field {
     least: 1,
+    first: 1,
+    ..WEEKDAY
+};
+/// 0 and 7 are Sunday, and the week begins on Monday.
+pub(super) const WEEKDAY_OF_SPRING: Field = Field {
+    first: 1,
     ..WEEKDAY
 };
 pub(super) const YEAR: Field = numbers("year", 1970, 2099);
@@ -183,22 +192,20 @@ impl Field {
             None => (item, None),
             Some((range, step)) => (range, Some(self.step(step)?)),
         };
+        let whole = (self.first, self.first + self.count - 1);
         let (first, mut last) = match (range, step) {
-            ("*", _) => (self.least, self.least + self.count - 1),
+            ("*", _) => whole,
             // Quartz writes it so.
-            ("", Some(_)) if open == OpenStep::ToTheEnd => {
-                (self.least, self.least + self.count - 1)
-            }
+            ("", Some(_)) if open == OpenStep::ToTheEnd => whole,
             _ => match (range.split_once('-'), step) {
                 (Some((first, last)), _) => (self.value(first)?, self.value(last)?),
                 (None, None) => (self.value(range)?, self.value(range)?),
                 (None, Some(step)) => {
-                    let first = self.value(range)?;
+                    let (first, last) = (self.value(range)?, whole.1);
                     if open == OpenStep::Refused {
-                        let last = self.least + self.count - 1;
                         return Err(Fault::OpenStep { first, last, step });
                     }
-                    (first, self.least + self.count - 1)
+                    (first, last)
                 }
             },
         };
@@ -276,6 +283,13 @@ mod tests {
             (WEEKDAY, "5-7", vec![0, 5, 6]),
             (WEEKDAY, "sat-sun", vec![0, 6]),
             (WEEKDAY, "6-3/2", vec![1, 3, 6]),
+            (WEEKDAY, "*/2", vec![0, 2, 4, 6]),
+            (WEEKDAY, "5/2", vec![5]),
+            (WEEKDAY_OF_SPRING, "*/2", vec![0, 1, 3, 5]),
+            (WEEKDAY_OF_SPRING, "5/2", vec![0, 5]),
+            (WEEKDAY_OF_SPRING, "0/3", vec![0, 3, 6]),
+            (WEEKDAY_OF_SPRING, "*", vec![0, 1, 2, 3, 4, 5, 6]),
+            (WEEKDAY_OF_QUARTZ, "*/3", vec![1, 4, 7]),
             (WEEKDAY_OF_QUARTZ, "1,7", vec![1, 7]),
             (WEEKDAY_OF_QUARTZ, "FRI-MON", vec![1, 2, 6, 7]),
             (YEAR, "2098-2099", vec![2098, 2099]),
