@@ -116,6 +116,7 @@ scripts! {
     after_the_last_run
     asked_for_and_dropped
     asked_for_by_hand
+    asked_for_by_more_than_may_wait
     asked_for_of_a_job_without_a_schedule
     asked_for_twice
     applied_with_a_clock_that_was_ahead

@@ -5,9 +5,10 @@
 //! |--------|-------------------------------|
 //! | `skip` | refused, with that run's name |
 //! | `queue_one` | waits; one by hand that waited like that is refused for it |
-//! | `queue_all` | waits behind those by hand that wait, at most `ASKED_KEPT_MAX` |
+//! | `queue_all` | waits behind those by hand that wait |
 //! | `cancel_running` | as `queue_one`, and what is open is cancelled |
 //!
+//! Where `ASKED_KEPT_MAX` wait, one more is refused.
 //! A pause holds none of it back, as it is by hand. Of a fire and a run by hand that both wait, the earlier one is next.
 //! What somebody cancelled before it was opened, or whose job was deleted, is refused at once; what the job as it is now
 //! does not take, when its turn comes: until then the job may be another again.
@@ -48,31 +49,22 @@ pub(super) fn answer(fires: &Fires, state: &State, world: &World) -> Option<Step
         let of = (&wish.run, wish.sequence);
         return Some(open(state, of, world.now, None));
     };
-    let cancelled = wish.overlap == ByHand::CancelRunning;
-    let step = match wish.overlap {
-        ByHand::Skip => refuse(state, wish, Why::Overlap { run }),
-        ByHand::QueueOne | ByHand::CancelRunning => match replaced(state) {
-            Some(place) => {
-                let run = wish.run.clone();
-                give_up(state, place, Why::Newer { run })
-            }
-            None => wait(state, wish, Behind { run, cancelled }, world.now),
-        },
-        ByHand::QueueAll | ByHand::Allow => {
-            let waiting = waiting(state).count();
-            match waiting >= ASKED_KEPT_MAX {
-                true => refuse(
-                    state,
-                    wish,
-                    Why::Full {
-                        waiting: waiting as u64,
-                    },
-                ),
-                false => wait(state, wish, Behind { run, cancelled }, world.now),
-            }
-        }
+    let replaced = match wish.overlap {
+        ByHand::Skip => return Some(refuse(state, wish, Why::Overlap { run })),
+        ByHand::QueueOne | ByHand::CancelRunning => replaced(state),
+        ByHand::QueueAll | ByHand::Allow => None,
     };
-    Some(step)
+    if let Some(place) = replaced {
+        let run = wish.run.clone();
+        return Some(give_up(state, place, Why::Newer { run }));
+    }
+    let waiting = waiting(state).count();
+    if waiting >= ASKED_KEPT_MAX {
+        let waiting = waiting as u64;
+        return Some(refuse(state, wish, Why::Full { waiting }));
+    }
+    let cancelled = wish.overlap == ByHand::CancelRunning;
+    Some(wait(state, wish, Behind { run, cancelled }, world.now))
 }
 
 /// Opens the run by hand that waited longest, where nothing is in its way any more and no fire waited longer.
