@@ -9,13 +9,17 @@ use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::reads::backfills;
 use gridloom_shared::reads::fires;
+use gridloom_shared::schedule::record::{Decision, Why};
 use gridloom_shared::schedule::{Backfill, BackfillName};
 use gridloom_shared::wire;
 use gridloom_tests::oracle::fires::Fires;
+use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 
 const SOON: Duration = Duration::from_secs(60);
+/// What the broker tells who follows what people ask for beside schedules.
+const TOLD_OF_BACKFILLS: &str = "MSG $KV.test-state.asked.backfill.";
 
 /// A job that fires each hour of three days in January, and never in the course of a test.
 async fn apply(stage: &Stage, sleep_ms: u64, more: &str) -> anyhow::Result<JobName> {
@@ -275,6 +279,87 @@ async fn nothing_is_run_again_before_it_is_said_how_much_that_is() -> anyhow::Re
             progress.succeeded + progress.failed + progress.cancelled
         );
         assert!(progress.opened < 72);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leader_that_does_not_hear_that_a_backfill_is_cancelled_does_not_write_over_that()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let proxy = Proxy::start(stage.server.port()).await?;
+        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
+        stage.planners.push(planner.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let job = apply(stage, 500, "").await?;
+        ask(stage, &["--name", "b3", "--yes"]).await?;
+        opened(stage, &job, "b3", 1).await?;
+        proxy.set(Mode::Lose(TOLD_OF_BACKFILLS));
+        let cancel = ["job", "backfill", "tick", "--cancel", "b3"];
+        stage.cli(&cancel, SOON).await?.succeeded()?;
+        proxy.lost(1, SOON).await?;
+        let found = ended(stage, &job, "b3").await?;
+        let why = found.progress.ended.map(|end| end.why.as_str());
+        assert_eq!(why, Some("cancelled"), "{found:?}");
+        assert!(found.progress.opened < 10, "{found:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until a decision of this word names the run.
+async fn skipped_for(stage: &Stage, job: &JobName, run: &RunId) -> anyhow::Result<()> {
+    eventually(SOON, "a fire is skipped for it", async || {
+        let fires = Fires::read(&stage.broker, job).await?;
+        let mut decided = fires.records.iter().map(|record| &record.decision);
+        Ok(decided.any(|decision| {
+            matches!(decision, Decision::Passed { why: Why::Overlap { run: open }, .. } if open == run)
+        }))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fires_and_runs_by_hand_mind_a_run_of_a_backfill_that_minds_others_and_no_other()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let text = "name = \"tick\"\nhandler = \"noop\"\n[params]\nsleep_ms = 60_000\n[schedule]\nevery = \"1s\"\n\
+                    start = \"2026-01-01T00:00:00Z\"\noverlap = \"skip\"\nmisfire = { policy = \"skip\" }";
+        let pause = ["job", "pause", "--all", "--note", "until the backfill runs"];
+        stage.cli(&pause, SOON).await?.succeeded()?;
+        let job = stage.apply(text).await?;
+        let one = "job backfill tick --json --yes --from 2026-01-01T00:00:00Z --to 2026-01-01T00:00:00Z";
+        let beside = [one, "--name beside"].join(" ");
+        let minds = [one, "--name minds --overlap queue_all"].join(" ");
+        for line in [&beside, &minds] {
+            let line: Vec<&str> = line.split(' ').collect();
+            stage.cli(&line, SOON).await?.succeeded()?;
+        }
+        // It waits while all are paused; the pause of the job alone does not hold it back.
+        let pause = ["job", "pause", "tick", "--note", "until the backfill runs"];
+        stage.cli(&pause, SOON).await?.succeeded()?;
+        stage.cli(&["job", "resume", "--all"], SOON).await?.succeeded()?;
+        for name in ["beside", "minds"] {
+            opened(stage, &job, name, 1).await?;
+        }
+        let run = |name: &str| RunId::new(format!("tick_b_{name}_20260101T000000Z"));
+        let (beside, minds) = (run("beside")?, run("minds")?);
+        stage.cli(&["job", "resume", "tick"], SOON).await?.succeeded()?;
+        skipped_for(stage, &job, &minds).await?;
+        let refused = stage.cli(&["run", "tick", "--overlap", "skip"], SOON).await?;
+        assert!(refused.code == 2 && refused.stderr.contains(minds.as_str()), "{refused:?}");
+        let none = Fires::read(&stage.broker, &job).await?;
+        assert_eq!(none.opened().count(), 0, "a fire opened beside it");
+        stage.cli(&["cancel", minds.as_str()], SOON).await?.succeeded()?;
+        // The other one is in nobody's way.
+        eventually(SOON, "a fire opens", async || {
+            Ok(Fires::read(&stage.broker, &job).await?.opened().next().is_some())
+        })
+        .await?;
+        let runs = Fires::read(&stage.broker, &job).await?.runs;
+        assert!(!runs[&beside].is_over() && runs[&minds].is_over());
         Ok(())
     })
     .await

@@ -283,3 +283,76 @@ impl Job {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::id::JobName;
+    use gridloom_shared::schedule::ByHand;
+    use serde_json::json;
+
+    use super::super::super::roll::Fact;
+    use super::*;
+
+    const AT: UnixMs = UnixMs(1_767_225_600_000);
+
+    /// A backfill of one time, whose run is decided.
+    fn asked(overlap: ByHand) -> Entry {
+        let backfill = Backfill {
+            by: "ada".to_owned(),
+            asked_at: AT,
+            spec: Spec::try_from(json!({ "cron": "@hourly" })).unwrap(),
+            anchor: AT,
+            from: AT,
+            to: AT,
+            overlap,
+            concurrency: 1,
+            count: 1,
+            cancelled: None,
+            progress: Progress {
+                cursor: Some(AT),
+                opened: 1,
+                running: vec![AT],
+                ..Progress::default()
+            },
+        };
+        Entry {
+            key: String::new(),
+            value: Some(serde_json::to_vec(&backfill).unwrap().into()),
+            revision: 7,
+            at: AT,
+        }
+    }
+
+    fn job() -> (Job, BackfillName, RunId) {
+        let name = BackfillName::new("b1").unwrap();
+        let job = JobName::new("nightly").unwrap();
+        let run = RunId::from_backfill(&job, &name, AT);
+        (Job::new(job), name, run)
+    }
+
+    #[test]
+    fn run_of_a_backfill_is_in_the_way_of_fires_from_its_decision_to_its_end_where_it_minds_others()
+    {
+        for (word, overlap) in ByHand::ALL {
+            let minds = overlap != ByHand::Allow;
+            let (mut job, name, run) = job();
+            job.ask(name, &asked(overlap));
+            assert_eq!(job.runs.open.contains(&run), minds, "{word}: decided");
+            job.hear(Fact::Open(run.clone()));
+            assert_eq!(job.runs.open.contains(&run), minds, "{word}: open");
+            job.hear(Fact::Over(run.clone(), AT, Some(EndState::Succeeded)));
+            assert!(job.runs.open.is_empty(), "{word}: over");
+        }
+    }
+
+    #[test]
+    fn run_that_a_new_leader_finds_open_is_in_the_way_once_its_backfill_was_read() {
+        for (word, overlap) in ByHand::ALL {
+            let (mut job, name, run) = job();
+            job.lead(BTreeSet::from([run.clone()]));
+            job.ask(name, &asked(overlap));
+            let minds = overlap != ByHand::Allow;
+            assert_eq!(job.runs.open.contains(&run), minds, "{word}");
+        }
+    }
+}
