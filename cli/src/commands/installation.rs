@@ -6,7 +6,7 @@ use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::jobs::StoredJob;
-use gridloom_shared::reads::{RunError, fires, jobs, planners, runs};
+use gridloom_shared::reads::{RunError, fires, jobs, planners, refused, runs};
 use gridloom_shared::suggest;
 
 use crate::context::Context;
@@ -115,7 +115,7 @@ pub async fn explained(context: &Context, error: anyhow::Error) -> anyhow::Error
     }
 }
 
-/// Why there is no such run, where it was asked for by hand and never opened.
+/// Why there is no such run, where it was decided that there is none, or it could not be opened.
 async fn dropped(context: &Context, run: &RunId) -> Option<anyhow::Error> {
     let broker = context.ask().await.ok()?;
     let job = JobName::new(run.job()).ok()?;
@@ -124,10 +124,13 @@ async fn dropped(context: &Context, run: &RunId) -> Option<anyhow::Error> {
         .iter()
         .rev()
         .find(|told| told.run.as_ref() == Some(run))?;
-    (!last.opens() && last.decision != "queued").then(|| {
-        Misuse::error(format!(
-            "run {run} was never opened: {} ({}, {})",
-            last.why, last.decision, last.decided_at
-        ))
-    })
+    let (why, decision) = match last.opens() {
+        true => (refused::not_opened(&broker, run).await.ok()??, "decided"),
+        false if last.decision == "queued" => return None,
+        false => (last.why.clone(), last.decision),
+    };
+    Some(Misuse::error(format!(
+        "run {run} was never opened: {why} ({decision}, {})",
+        last.decided_at
+    )))
 }

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::ListError;
 use crate::broker::Broker;
+use crate::id::RunId;
 use crate::submission::Unreadable;
 
 /// A message that is on record.
@@ -77,6 +78,26 @@ pub async fn list(broker: &Broker, limit: usize) -> Result<Listed, ListError> {
         messages: newest.into(),
         older,
     })
+}
+
+/// Why `run` was not opened though that was decided, where it is on record.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn not_opened(broker: &Broker, run: &RunId) -> Result<Option<String>, ListError> {
+    let subjects = broker.subjects();
+    let history = subjects.history();
+    let last = broker.info(&history).await?.last_seq;
+    let mut reader = broker.reader(&history, subjects.unreadable(), 1, Some(last));
+    while let Some(page) = reader.next_page().await? {
+        for record in page {
+            let record = serde_json::from_slice::<Unreadable>(&record.payload);
+            if let Some(why) = record.ok().as_ref().and_then(|told| told.not_opened(run)) {
+                return Ok(Some(why.to_owned()));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Removes the record with this number; `false` where it is none of these.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
+use crate::id::RunId;
 use crate::limits::{EXCERPT_MAX, REASON_MAX};
 
 /// The record of a message that could not be understood or carried out, on `<ns>.unreadable`, as JSON.
@@ -36,6 +37,16 @@ impl Unreadable {
         }
     }
 
+    /// The reason of a record of a run that was decided and cannot be opened.
+    pub fn why_not_opened(run: &RunId, why: &str) -> String {
+        format!("run {run}: {why}")
+    }
+
+    /// Why `run` was not opened though it was decided, where that is what it tells.
+    pub fn not_opened(&self, run: &RunId) -> Option<&str> {
+        self.reason.strip_prefix(&Self::why_not_opened(run, ""))
+    }
+
     /// Its bytes.
     pub fn encode(&self) -> bytes::Bytes {
         serde_json::json!(self).to_string().into()
@@ -56,6 +67,15 @@ fn cut(mut text: String) -> String {
 mod tests {
     use super::*;
     use crate::limits::{MESSAGE_MIN, record_of};
+
+    #[test]
+    fn record_of_a_run_that_was_not_opened_is_of_that_run_alone() {
+        let run = |text: &str| RunId::new(text).unwrap();
+        let reason = Unreadable::why_not_opened(&run("a_1"), "its job was deleted");
+        let record = Unreadable::new("a", 1, reason, b"");
+        assert_eq!(record.not_opened(&run("a_1")), Some("its job was deleted"));
+        assert_eq!(record.not_opened(&run("a_11")), None);
+    }
 
     #[test]
     fn record_fits_into_the_smallest_message_whatever_was_sent() {

@@ -25,6 +25,8 @@ const END_OF_FIRES: &str = "\"name\":\"test-history\"";
 
 /// What is answered to who reads the definition of the job `plain` as it stands.
 const DEFINITION_OF_PLAIN: &str = "\"subject\":\"$KV.test-jobs.plain\"";
+/// What a planner says that opens a run.
+const OPENING: &str = "test.ledger.default.tick_";
 /// By so much a fire may be late here: less than an answer is waited for.
 const LATE: Duration = Duration::from_secs(3);
 
@@ -317,6 +319,46 @@ async fn fires_go_on_while_the_definition_of_another_job_cannot_be_read() -> any
         stage
             .closed(&RunId::from_request(&plain, "one"), SOON)
             .await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fire_whose_job_is_deleted_between_its_decision_and_its_opening_says_that_it_has_no_run()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let proxy = Proxy::start(stage.server.port()).await?;
+        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
+        stage.planners.push(planner.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let start = UnixMs((UnixMs::now().0 / 1_000 + 4) * 1_000);
+        let job = apply(stage, 5, &format!("at = \"{}\"", start.rfc3339())).await?;
+        decided(stage, &job, "adopted", 1).await?;
+        proxy.set(Mode::StallAt(&[OPENING]));
+        proxy.stalled(SOON).await?;
+        let run = RunId::from_fire(&job, start);
+        let fires = Fires::read(&stage.broker, &job).await?;
+        assert_eq!(fires.opened().collect::<Vec<_>>(), [&run]);
+        stage.broker.jobs().delete(job.as_str(), None).await?;
+        stage.planners[0].kill().await?;
+        stage.free_leadership().await?;
+        stage.start_planner().await?;
+        let fires = decided(stage, &job, "ended", 1).await?;
+        assert!(fires.runs.is_empty(), "{:?}", fires.runs);
+        let why = ["job", "why", "tick", run.as_str()];
+        let told = stage.cli(&why, SOON).await?.succeeded()?;
+        assert!(told.stdout.contains("it has none"), "{told:?}");
+        let json = [&why[..], &["--json"]].concat();
+        let told = stage.cli(&json, SOON).await?.succeeded()?.json()?;
+        let not_opened = told["decisions"][0]["not_opened"].as_str();
+        assert!(
+            not_opened.is_some_and(|why| why.contains("deleted")),
+            "{told}"
+        );
+        let shown = stage.cli(&["show", run.as_str()], SOON).await?;
+        let says = shown.stderr.contains("never opened: its job was deleted");
+        assert!(shown.code == 2 && says, "{shown:?}");
+        Ok(())
     })
     .await
 }

@@ -9,7 +9,7 @@ use gridloom_shared::id::{CalendarName, JobName, RunId};
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::reads::fires::{Fires, Told};
 use gridloom_shared::reads::pauses::{self, Paused};
-use gridloom_shared::reads::runs;
+use gridloom_shared::reads::{refused, runs};
 use gridloom_shared::schedule::Plan;
 use gridloom_shared::schedule::fired::nominal_of;
 use serde::Serialize;
@@ -48,6 +48,9 @@ struct Decided<'f> {
     leader: Option<String>,
     /// How the run stands now.
     run_state: Option<RunState>,
+    /// Why it has no run all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_opened: Option<String>,
 }
 
 /// How a nominal time stands.
@@ -135,9 +138,16 @@ async fn decisions<'f>(
 ) -> Vec<Decided<'f>> {
     let mut decisions = Vec::new();
     for told in fires.told.iter().filter(|told| concern(told)) {
+        let run_state = state_of(broker, told.run.as_ref()).await;
+        let without = told.run.as_ref();
+        let not_opened = match without.filter(|_| told.opens() && run_state.is_none()) {
+            Some(run) => refused::not_opened(broker, run).await.ok().flatten(),
+            None => None,
+        };
         decisions.push(Decided {
             leader: leader_of(broker, told.term).await,
-            run_state: state_of(broker, told.run.as_ref()).await,
+            run_state,
+            not_opened,
             told,
         });
     }
@@ -338,6 +348,9 @@ impl Decided<'_> {
         let mut text = told.decision.to_owned();
         if let Some(run) = told.run.as_ref().filter(|_| told.opens()) {
             text.push_str(&format!(" as run {run}"));
+        }
+        if let Some(why) = &self.not_opened {
+            text.push_str(&format!(" (it has none: {why})"));
         }
         if let Some(state) = self.run_state {
             text.push_str(&format!(" ({})", state.as_str()));

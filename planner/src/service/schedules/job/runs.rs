@@ -6,6 +6,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::{Nonce, RunId, Term};
 use gridloom_shared::ledger::record::PlanRecord;
+use gridloom_shared::submission::Unreadable;
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::wire;
 
@@ -72,7 +73,7 @@ impl Job {
         reason: String,
     ) -> Result<(), AppendError> {
         tracing::warn!(%run, reason, "refused");
-        let reason = format!("run {run}: {reason}");
+        let reason = Unreadable::why_not_opened(&run, &reason);
         let record = self.unreadable(broker, &run, reason.clone());
         let stored = broker.append_patiently(broker.subjects().unreadable(), record.encode());
         stored.await?;
