@@ -15,6 +15,8 @@ pub mod variables;
 
 pub use listed::{Numbers, Runs, Show, Unreadable};
 
+use number::whole;
+
 use crate::setting::{Given, Listen, LogStyle, MaxBytes, Share, Span, Storage, check_ids};
 
 mod by_hand;
@@ -170,7 +172,7 @@ pub struct Demo {
 #[derive(Args, Debug)]
 pub struct Dev {
     /// The broker's port on 127.0.0.1 [default: 4222, or any free one where that is taken]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = whole::<u16>(0, u16::MAX.into()))]
     pub port: Option<u16>,
     /// Keep jobs, runs and all else in this directory, over restarts [default: a directory that is removed at the end]
     #[arg(long = "data", visible_alias = "store", value_name = "DIR")]
@@ -269,7 +271,7 @@ pub struct WorkerFlags {
         value_name = "N",
         hide_env_values = true
     )]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    #[arg(value_parser = whole::<u32>(1, 20_000))]
     pub concurrency: Option<u32>,
     /// Time to finish what runs when told to stop [default: 20s]
     #[arg(
@@ -334,7 +336,7 @@ pub struct StreamFlags {
         value_name = "N",
         hide_env_values = true
     )]
-    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(value_parser = whole::<u8>(1, 5))]
     pub replicas: Option<u8>,
     /// How large a stream or bucket may become, as ledger=10GiB; several with commas. NAME is shards, ledger, submit,
     /// history, alarm, jobs, runs, state or workers; SIZE may be "unlimited". A stream that is there and smaller grows to it
@@ -366,6 +368,7 @@ pub struct RetentionFlags {
         long = "retention-most",
         env = "GRIDLOOM_RETENTION_MOST",
         value_name = "N",
+        value_parser = whole::<usize>(0, u64::MAX),
         hide_env_values = true
     )]
     pub most: Option<usize>,
@@ -382,6 +385,7 @@ pub struct RetentionFlags {
         long = "retention-most-dead",
         env = "GRIDLOOM_RETENTION_MOST_DEAD",
         value_name = "N",
+        value_parser = whole::<usize>(0, u64::MAX),
         hide_env_values = true
     )]
     pub most_dead: Option<usize>,

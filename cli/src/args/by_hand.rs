@@ -5,6 +5,8 @@ use gridloom_shared::id::JobName;
 use gridloom_shared::limits::BACKFILL_OPEN_MAX;
 use gridloom_shared::schedule::{BackfillName, ByHand};
 
+use super::number::whole;
+
 /// Flags of `job backfill`.
 #[derive(Args, Debug)]
 pub struct BackfillArgs {
@@ -21,7 +23,7 @@ pub struct BackfillArgs {
     pub overlap: Option<Overlap>,
     /// At most so many of its runs are open at once
     #[arg(long, value_name = "N", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(BACKFILL_OPEN_MAX)))]
+    #[arg(value_parser = whole::<u32>(1, BACKFILL_OPEN_MAX.into()))]
     pub concurrency: u32,
     /// Its name, of a-z and 0-9: the same one never makes a second backfill [default: a random one]
     #[arg(long, value_name = "NAME")]

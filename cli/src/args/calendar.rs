@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use gridloom_shared::id::CalendarName;
 
+use super::number::whole;
+
 /// What a file may say.
 pub(super) const EXAMPLE: &str = "\
 A calendar, as a file:
@@ -43,7 +45,7 @@ pub struct ApplyArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Only if this is the calendar's revision (gridloom calendar show says it); 0: only if there is no such calendar. Else exit code 1
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX))]
     pub if_revision: Option<u64>,
 }
 
@@ -56,6 +58,6 @@ pub struct DeleteArgs {
     #[arg(long)]
     pub force: bool,
     /// Only if this is the calendar's revision (gridloom calendar show says it). Else exit code 1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, u64::MAX))]
     pub if_revision: Option<u64>,
 }

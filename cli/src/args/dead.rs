@@ -3,6 +3,8 @@
 use clap::{Args, Subcommand};
 use gridloom_shared::id::{JobName, RunId};
 
+use super::number::{ENDLESS, whole};
+
 /// What to do with dead shards.
 #[derive(Debug, Subcommand)]
 pub enum Dead {
@@ -25,10 +27,10 @@ pub struct Chosen {
     #[arg(long, value_name = "JOB", conflicts_with = "run")]
     pub job: Option<JobName>,
     /// Only those of this slice
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0, ENDLESS))]
     pub slice: Option<u32>,
     /// Only this page of the slice
-    #[arg(long, value_name = "N", requires = "slice")]
+    #[arg(long, value_name = "N", requires = "slice", value_parser = whole::<u32>(0, ENDLESS))]
     pub page: Option<u32>,
     /// Only those whose last error holds this text
     #[arg(long, value_name = "TEXT")]

@@ -7,7 +7,7 @@ use gridloom_shared::id::JobName;
 use gridloom_shared::schedule::pause::Missed;
 
 use super::by_hand::BackfillArgs;
-use super::number::from_one;
+use super::number::{from_one, whole};
 
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
@@ -52,7 +52,7 @@ pub struct ApplyArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Only if this is the job's revision (gridloom job show says it); 0: only if there is no such job. Else exit code 1
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX))]
     pub if_revision: Option<u64>,
 }
 
@@ -65,12 +65,12 @@ pub struct DeleteArgs {
     #[arg(long)]
     pub cancel: bool,
     /// Only if this is the job's revision (gridloom job show says it). Else exit code 1
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1, u64::MAX))]
     pub if_revision: Option<u64>,
 }
 
 /// More times of a schedule nobody reads.
-const COUNT_MAX: usize = 10_000;
+const COUNT_MAX: u64 = 10_000;
 
 /// Flags of `job next`.
 #[derive(Args, Debug)]
@@ -79,7 +79,7 @@ pub struct NextArgs {
     #[arg(value_name = "JOB|FILE")]
     pub job: String,
     /// How many fires, at most 10000
-    #[arg(long, value_name = "N", default_value = "5", value_parser = from_one(COUNT_MAX))]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = whole::<usize>(1, COUNT_MAX))]
     pub count: usize,
     /// From this time on, by the clocks of the job's zone or with an offset [default: now]
     #[arg(long, value_name = "TIME")]
@@ -104,7 +104,7 @@ pub struct FiresArgs {
     ])]
     pub decision: Option<String>,
     /// At most so many, the newest
-    #[arg(long, value_name = "N", default_value = "50", value_parser = from_one(usize::MAX))]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = from_one())]
     pub limit: usize,
 }
 

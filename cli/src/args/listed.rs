@@ -6,7 +6,7 @@ use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_shared::tile::Cell;
 
-use super::number::from_one;
+use super::number::{from_one, whole};
 
 /// What to do with messages that could not be understood or carried out.
 #[derive(Debug, Subcommand)]
@@ -14,7 +14,7 @@ pub enum Unreadable {
     /// List refused submissions and other messages that were set aside, the newest first, with the reason
     List {
         /// At most so many
-        #[arg(long, value_name = "N", default_value = "50", value_parser = from_one(usize::MAX))]
+        #[arg(long, value_name = "N", default_value = "50", value_parser = from_one())]
         limit: usize,
     },
     /// Remove their records
@@ -26,7 +26,7 @@ pub enum Unreadable {
 #[group(required = true, multiple = false)]
 pub struct Numbers {
     /// Those with these numbers
-    #[arg(value_name = "NUMBER")]
+    #[arg(value_name = "NUMBER", value_parser = whole::<u64>(1, u64::MAX))]
     pub numbers: Vec<u64>,
     /// All of them
     #[arg(long)]
@@ -42,7 +42,7 @@ pub struct Runs {
     #[arg(long, value_name = "STATE", value_parser = state_named())]
     pub state: Option<RunState>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value = "50", value_parser = from_one(usize::MAX))]
+    #[arg(long, value_name = "N", default_value = "50", value_parser = from_one())]
     pub limit: usize,
 }
 
