@@ -1,16 +1,20 @@
-//! The failures of ElasticJob that this engine must not have, each by its number in the design. What 4
-//! and 7 say of fires is played with submissions: nothing is fired by a clock yet.
+//! The failures of ElasticJob that this engine must not have, each by its number in the design. 4 and 7 are played with
+//! fires by the clock, and with submissions.
 
 use std::time::{Duration, Instant};
 
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::record::{Reason, Record};
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_tests::chaos::fault::Fault;
 use gridloom_tests::chaos::{self, Options};
+use gridloom_tests::oracle::fires::Fires;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::scenario::{Stage, play};
 use serde_json::json;
+
+use crate::schedules::{apply, decided, judged};
 
 const LONG: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(30);
@@ -140,6 +144,31 @@ async fn failure_4_requests_that_come_while_the_job_runs_are_a_run_each() -> any
     .await
 }
 
+/// A whole second, so many from now.
+fn seconds(from_now: u64) -> UnixMs {
+    UnixMs((UnixMs::now().0 / 1_000 + from_now) * 1_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_4_fires_that_come_while_the_job_runs_are_a_run_each() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let times = (3..7).map(|from_now| format!("\"{}\"", seconds(from_now).rfc3339()));
+        let times = times.collect::<Vec<_>>().join(", ");
+        let schedule = format!("at = [{times}]\noverlap = \"queue_all\"");
+        let job = apply(stage, 4_000, &schedule).await?;
+        // All come while the first one runs.
+        decided(stage, &job, "queued", 3).await?;
+        let fires = decided(stage, &job, "opened", 4).await?;
+        let in_order: Vec<&RunId> = fires.opened().collect();
+        assert!(in_order.is_sorted(), "{in_order:?}");
+        let fires = judged(stage, &job).await?;
+        assert_eq!(fires.runs.len(), 4, "{:?}", fires.runs);
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn failure_5_shard_that_threw_keeps_no_mark_and_the_run_ends() -> anyhow::Result<()> {
     play(async |stage| {
@@ -196,6 +225,30 @@ async fn failure_7_requests_that_came_while_nobody_planned_wait_for_no_other_req
         }
         stage.start_planner().await?;
         all_succeed(stage, &runs).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_7_fires_that_came_while_nobody_planned_wait_for_no_other_fire()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let (missed, next) = (seconds(4), seconds(10 * 24 * 3_600));
+        let schedule = format!("at = [\"{}\", \"{}\"]", missed.rfc3339(), next.rfc3339());
+        let job = apply(stage, 5, &schedule).await?;
+        decided(stage, &job, "adopted", 1).await?;
+        stage.planners[0].kill().await?;
+        stage.free_leadership().await?;
+        // Longer than a fire may be late: it is made up for, and not merely late.
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        assert_eq!(Fires::read(&stage.broker, &job).await?.runs.len(), 0);
+        stage.start_planner().await?;
+        // The next one comes in ten days.
+        let fires = decided(stage, &job, "opened", 1).await?;
+        let made_up: Vec<&RunId> = fires.opened().collect();
+        assert_eq!(made_up, [&RunId::from_fire(&job, missed)]);
+        Ok(())
     })
     .await
 }

@@ -106,8 +106,6 @@ async fn each_second_has_one_run_while_the_broker_is_killed() -> anyhow::Result<
     .await
 }
 
-/// Failures 4 and 7 of ElasticJob: fires of a job that runs collapse into one flag, and what was missed waits for the
-/// next fire.
 #[tokio::test(flavor = "multi_thread")]
 async fn fires_that_overlap_wait_in_order_and_missed_ones_are_made_up_for_at_once()
 -> anyhow::Result<()> {
