@@ -384,7 +384,7 @@ pub(crate) struct SqlFlags {
         value_name = "KIND",
         value_enum,
         value_delimiter = ',',
-        default_value = "postgres,sqlite"
+        default_value = "postgres,maria-db,sqlite"
     )]
     pub(crate) databases: Vec<Kind>,
     /// Shards of each measurement, a row each
@@ -418,6 +418,9 @@ pub(crate) struct SqlFlags {
 pub(crate) enum Kind {
     /// PostgreSQL
     Postgres,
+    /// MariaDB
+    #[value(alias = "mariadb")]
+    MariaDb,
     /// SQLite
     Sqlite,
 }

@@ -171,7 +171,7 @@ impl Bench {
         let kind = self.store.kind();
         let ways: &[Way] = match kind {
             Kind::Postgres => &[Way::Steps, Way::Questions, Way::Engine],
-            Kind::Sqlite => &[Way::Steps, Way::Engine],
+            Kind::MariaDb | Kind::Sqlite => &[Way::Steps, Way::Engine],
         };
         let mut lines: Vec<Line> = ways
             .iter()

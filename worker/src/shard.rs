@@ -20,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 
 mod hold;
+mod kept;
 mod report;
 
 pub(crate) use hold::{End, Hold, Lent};
+pub(crate) use kept::Kept;
 pub use report::Report;
 
 /// What a run's shards have in common: its frozen job.
@@ -31,6 +33,7 @@ pub(crate) struct RunContext {
     pub(crate) run: RunId,
     pub(crate) nonce: Nonce,
     pub(crate) job: JobSpec,
+    pub(crate) kept: Arc<Kept>,
 }
 
 /// What the shards of one tile have in common.
@@ -179,6 +182,14 @@ impl Shard {
         given::read("params", self.params_value()).map_err(|fault| {
             Failure::permanent(format!("read parameters of job {}: {fault}", self.job()))
         })
+    }
+}
+
+/// What is made once for all shards of a run.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+impl Shard {
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.0.tile.run.kept
     }
 }
 

@@ -26,12 +26,14 @@ use gridloom_shared::limits::PROBE_BYTES_MAX;
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 use tokio_util::sync::CancellationToken;
 
-use crate::shard::{End, Hold, Probe, RunContext, Shard, TileContext};
+use crate::shard::{End, Hold, Kept, Probe, RunContext, Shard, TileContext};
 
 /// Makes shards and probes of a made-up run.
 #[derive(Clone, Debug)]
 pub struct Trial {
     job: JobSpec,
+    /// What handlers make of that job: nothing yet where it was changed.
+    kept: Arc<Kept>,
     run: RunId,
     nonce: Nonce,
     slice: u32,
@@ -79,6 +81,7 @@ impl Trial {
                 submit: SubmitSpec::default(),
                 schedule: None,
             },
+            kept: Arc::default(),
             nonce: Nonce::random(),
             slice: 0,
             page: 0,
@@ -97,28 +100,28 @@ impl Trial {
     /// What the job says to its handler alone.
     #[must_use]
     pub fn settings(mut self, settings: serde_json::Value) -> Trial {
-        self.job.settings = settings;
+        self.job_mut().settings = settings;
         self
     }
 
     /// The parameters.
     #[must_use]
     pub fn params(mut self, params: serde_json::Value) -> Trial {
-        self.job.params = params;
+        self.job_mut().params = params;
         self
     }
 
     /// How many slices the grid has.
     #[must_use]
     pub fn slices(mut self, slices: u32) -> Trial {
-        self.job.grid.slices = slices;
+        self.job_mut().grid.slices = slices;
         self
     }
 
     /// What pages the grid has.
     #[must_use]
     pub fn pages(mut self, pages: PagesSpec) -> Trial {
-        self.job.grid.pages = pages;
+        self.job_mut().grid.pages = pages;
         self
     }
 
@@ -168,7 +171,7 @@ impl Trial {
     /// How long the attempt may take, as [`Shard::deadline`] says. Nobody enforces it here.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Trial {
-        self.job.limits.timeout_ms = u64::try_from(timeout.as_millis()).ok();
+        self.job_mut().limits.timeout_ms = u64::try_from(timeout.as_millis()).ok();
         self.timeout = Some(timeout);
         self
     }
@@ -192,6 +195,11 @@ impl Trial {
         self.hold.end(End::LeaseLost);
     }
 
+    fn job_mut(&mut self) -> &mut JobSpec {
+        self.kept = Arc::default();
+        &mut self.job
+    }
+
     /// A shard. Each call gives a new one with the same place in the same run.
     pub fn shard(&self) -> Shard {
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
@@ -213,6 +221,7 @@ impl Trial {
             run: self.run.clone(),
             nonce: self.nonce,
             job: self.job.clone(),
+            kept: Arc::clone(&self.kept),
         };
         let tile = Tile {
             kind: TileKind::Page,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gridloom_shared::id::Nonce;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -46,7 +46,7 @@ steps!(
     "BEGIN",
     "INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) VALUES ($1::char(16), $2, $3, '') \
      ON CONFLICT DO NOTHING",
-    "INSERT INTO lines (slice, page, said) VALUES ($1, $2, 'done')",
+    "INSERT INTO done_rows (slice, page, said) VALUES ($1, $2, 'done')",
     "UPDATE gridloom_commit SET outcome = $1 WHERE run_nonce = $2::char(16) AND slice = $3 AND page = $4"
 );
 steps!(
@@ -55,9 +55,19 @@ steps!(
     "BEGIN IMMEDIATE",
     "INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) VALUES (?, ?, ?, '') \
      ON CONFLICT DO NOTHING",
-    "INSERT INTO lines (slice, page, said) VALUES (?, ?, 'done')",
+    "INSERT INTO done_rows (slice, page, said) VALUES (?, ?, 'done')",
     "UPDATE gridloom_commit SET outcome = ? WHERE run_nonce = ? AND slice = ? AND page = ?"
 );
+// One that is there is an error.
+steps!(
+    mariadb,
+    MySqlConnection,
+    "START TRANSACTION",
+    "INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) VALUES (?, ?, ?, '')",
+    "INSERT INTO done_rows (slice, page, said) VALUES (?, ?, 'done')",
+    "UPDATE gridloom_commit SET outcome = ? WHERE run_nonce = ? AND slice = ? AND page = ?"
+);
+
 /// Two questions of several statements each, without values of their own.
 async fn questions(
     link: &mut PgConnection,
@@ -67,7 +77,7 @@ async fn questions(
 ) -> sqlx::Result<()> {
     let first = format!(
         "BEGIN; INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) VALUES ('{nonce}', {slice}, {page}, ''); \
-         INSERT INTO lines (slice, page, said) VALUES ({slice}, {page}, 'done')"
+         INSERT INTO done_rows (slice, page, said) VALUES ({slice}, {page}, 'done')"
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(first))
         .execute(&mut *link)
@@ -85,6 +95,7 @@ async fn questions(
 
 enum Link {
     Postgres(PgConnection),
+    MariaDb(MySqlConnection),
     Sqlite(SqliteConnection),
 }
 
@@ -101,6 +112,7 @@ impl Link {
         match (self, asks) {
             (Link::Postgres(link), Asks::Steps) => postgres(link, nonce, slice, page).await?,
             (Link::Postgres(link), Asks::Questions) => questions(link, nonce, slice, page).await?,
+            (Link::MariaDb(link), _) => mariadb(link, nonce, slice, page).await?,
             (Link::Sqlite(link), _) => sqlite(link, nonce, slice, page).await?,
         }
         Ok(())
@@ -121,6 +133,7 @@ impl Loop {
             let url = store.url();
             links.push(match store.kind() {
                 Kind::Postgres => Link::Postgres(PgConnection::connect(url).await?),
+                Kind::MariaDb => Link::MariaDb(MySqlConnection::connect(url).await?),
                 Kind::Sqlite => Link::Sqlite(store::sqlite(url).await?),
             });
         }

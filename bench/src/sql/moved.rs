@@ -99,6 +99,11 @@ async fn fill(bench: &mut Bench, rows: u64) -> anyhow::Result<()> {
         Kind::Postgres => format!(
             "INSERT INTO stock SELECT n, md5(n::text) FROM generate_series(1, {rows}) AS n; ANALYZE stock; CHECKPOINT"
         ),
+        Kind::MariaDb => {
+            format!(
+                "INSERT INTO stock SELECT seq, md5(seq) FROM seq_1_to_{rows}; ANALYZE TABLE stock"
+            )
+        }
         Kind::Sqlite => format!(
             "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {rows}) \
              INSERT INTO stock SELECT n, printf('%032x', n * 2654435761) FROM s"

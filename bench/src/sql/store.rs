@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use gridloom_tests::database::{self, Commits, Server};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection, SqliteConnection};
 use tokio::time::Instant;
 
 use crate::args::Kind;
 use crate::usage;
 
 /// What a shard does.
-pub(super) const ROW: &str = "INSERT INTO lines (slice, page, said) VALUES (:slice, :page, 'done')";
+pub(super) const ROW: &str =
+    "INSERT INTO done_rows (slice, page, said) VALUES (:slice, :page, 'done')";
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(60);
 
@@ -19,6 +20,7 @@ const START: Duration = Duration::from_secs(60);
 pub(super) fn name(kind: Kind) -> &'static str {
     match kind {
         Kind::Postgres => "PostgreSQL",
+        Kind::MariaDb => "MariaDB",
         Kind::Sqlite => "SQLite",
     }
 }
@@ -34,6 +36,7 @@ pub(super) struct Store {
 
 enum Link {
     Postgres(PgConnection),
+    MariaDb(MySqlConnection),
     Sqlite(SqliteConnection),
 }
 
@@ -41,6 +44,7 @@ macro_rules! with_link {
     ($store:expr, $link:ident => $done:expr) => {
         match &mut $store.link {
             Link::Postgres($link) => $done,
+            Link::MariaDb($link) => $done,
             Link::Sqlite($link) => $done,
         }
     };
@@ -51,6 +55,8 @@ impl Store {
         let dir = tempfile::tempdir()?;
         let server = match kind {
             Kind::Postgres => Some(database::postgres_with(Commits::OnDisk)?),
+            // As it is installed: its commits are.
+            Kind::MariaDb => Some(database::mysql()?),
             Kind::Sqlite => None,
         };
         let url = match &server {
@@ -60,7 +66,15 @@ impl Store {
                 format!("sqlite:{}?mode=rwc", file.display())
             }
         };
-        let link = connect(kind, &url).await?;
+        let (link, url) = match connect(kind, &url).await? {
+            Link::MariaDb(mut link) => {
+                sqlx::raw_sql("CREATE DATABASE bench; USE bench")
+                    .execute(&mut link)
+                    .await?;
+                (Link::MariaDb(link), url.replace("/?", "/bench?"))
+            }
+            other => (other, url),
+        };
         let mut store = Store {
             kind,
             url,
@@ -70,7 +84,7 @@ impl Store {
         };
         store
             .execute(
-                "CREATE TABLE lines (slice bigint NOT NULL, page bigint NOT NULL, said varchar(10) NOT NULL)",
+                "CREATE TABLE done_rows (slice bigint NOT NULL, page bigint NOT NULL, said varchar(10) NOT NULL)",
             )
             .await?;
         Ok(store)
@@ -105,7 +119,7 @@ impl Store {
 
     /// What shards have added.
     pub(super) async fn rows(&mut self) -> anyhow::Result<i64> {
-        self.number("SELECT count(*) FROM lines").await
+        self.number("SELECT count(*) FROM done_rows").await
     }
 
     /// Brings the table of commits to so many rows, of runs that nobody asks for.
@@ -122,6 +136,10 @@ impl Store {
             Kind::Postgres => format!(
                 "{insert} SELECT lpad(to_hex(n / 100000), 16, 'f'), n % 16, n, {outcome} \
                  FROM generate_series({from}, {to}) AS n; ANALYZE gridloom_commit; CHECKPOINT"
+            ),
+            Kind::MariaDb => format!(
+                "{insert} SELECT lpad(hex(seq DIV 100000), 16, 'f'), seq % 16, seq, {outcome} \
+                 FROM seq_{from}_to_{to}; ANALYZE TABLE gridloom_commit"
             ),
             Kind::Sqlite => format!(
                 "WITH RECURSIVE s(n) AS (SELECT {from} UNION ALL SELECT n + 1 FROM s WHERE n < {to}) \
@@ -147,6 +165,7 @@ async fn connect(kind: Kind, url: &str) -> anyhow::Result<Link> {
     loop {
         let link = match kind {
             Kind::Postgres => PgConnection::connect(url).await.map(Link::Postgres),
+            Kind::MariaDb => MySqlConnection::connect(url).await.map(Link::MariaDb),
             Kind::Sqlite => SqliteConnection::connect(url).await.map(Link::Sqlite),
         };
         match link {

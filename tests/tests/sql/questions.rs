@@ -1,5 +1,5 @@
 //! What one shard asks of PostgreSQL: two questions on a connection that it has for itself, and nothing
-//! that takes longer with each row of `gridloom_commit`.
+//! that takes longer with each row of `gridloom_commit`. And how often it writes its outcome.
 
 use sqlx::Row;
 
@@ -218,4 +218,87 @@ async fn postgres_statement_that_is_not_prepared_is_asked_on_its_own() {
     }
     let total = database.number("SELECT total FROM sums WHERE id = 1").await;
     assert_eq!(total, 2);
+}
+
+/// An outcome like the last one's goes with its key, and is not written once more.
+#[tokio::test]
+async fn postgres_outcome_that_was_expected_is_written_once_and_any_other_stands_there_too() {
+    let Some((database, proxy, worker)) = counted("expected").await else {
+        return;
+    };
+    database
+        .execute(
+            "CREATE TABLE written (page bigint, outcome text); CREATE TABLE done (page bigint);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO written VALUES (NEW.page, NEW.outcome); RETURN NEW; END $$;
+             CREATE TRIGGER note AFTER INSERT OR UPDATE ON gridloom_commit
+             FOR EACH ROW EXECUTE FUNCTION note()",
+        )
+        .await;
+    let before = proxy.answers();
+    // The last page of five has two rows.
+    let add = job(&["INSERT INTO done SELECT :page FROM generate_series(1, 1 + :page / 5)"]);
+    let again = add.clone();
+    for page in 1..8 {
+        let expected = if page < 5 { 1 } else { 2 };
+        assert_eq!(
+            run(&worker, &add.clone().page(page)).await,
+            Ok(rows(expected))
+        );
+    }
+    assert_eq!(proxy.answers() - before, 14);
+    let written =
+        sqlx::query("SELECT page, count(*), max(outcome) FROM written GROUP BY 1 ORDER BY 1")
+            .fetch_all(&database.pool)
+            .await
+            .unwrap();
+    let written: Vec<(i64, i64, String)> = written
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect();
+    let (one, two) = ("[[\"rows\",1]]".to_owned(), "[[\"rows\",2]]".to_owned());
+    let times = [2, 1, 1, 1, 2, 1, 1];
+    for (place, (page, count, outcome)) in written.iter().enumerate() {
+        assert_eq!((*page, *count), (place as i64 + 1, times[place]));
+        assert_eq!(outcome, if *page < 5 { &one } else { &two });
+    }
+    // What stands there is what is reported to whoever comes next.
+    for (page, expected) in [(2, 1), (5, 2), (7, 2)] {
+        let late = again.clone().page(page).attempt(2, Fence(2));
+        assert_eq!(run(&worker, &late).await, Ok(rows(expected)));
+    }
+    let done = database.number("SELECT count(*) FROM done").await;
+    assert_eq!(done, 4 + 6);
+}
+
+/// A deferred trigger refuses the commit: the key with its outcome is not there.
+#[tokio::test]
+async fn postgres_expected_outcome_of_a_refused_commit_is_nowhere() {
+    let Some((database, _proxy, worker)) = counted("refused").await else {
+        return;
+    };
+    database
+        .execute(
+            "CREATE TABLE done (page bigint);
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN IF NEW.page = 3 THEN RAISE 'not three'; END IF; RETURN NEW; END $$;
+             CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON done DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    let add = job(&["SET app.tenant = 'acme'", "INSERT INTO done VALUES (:page)"]);
+    for page in [1, 2] {
+        assert_eq!(run(&worker, &add.clone().page(page)).await, Ok(rows(1)));
+    }
+    let refused = run(&worker, &add.clone().page(3)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(run(&worker, &add.clone().page(4)).await, Ok(rows(1)));
+    let keys = "SELECT count(*) FROM gridloom_commit WHERE page = 3";
+    assert_eq!(database.number(keys).await, 0);
+    let done = database.number("SELECT sum(page)::bigint FROM done").await;
+    assert_eq!(done, 1 + 2 + 4);
+    let look =
+        job(&["SELECT (coalesce(current_setting('app.tenant', true), '') = '')::int AS clean"]);
+    let counters = run(&worker, &look).await.unwrap();
+    assert_eq!(counters[1], ("clean".to_owned(), 1));
 }

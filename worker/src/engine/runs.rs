@@ -138,6 +138,7 @@ impl Run {
             run: self.id.clone(),
             nonce: found.nonce,
             job: found.job,
+            kept: Arc::default(),
         };
         self.job = Some((Arc::new(context), handler));
         true

@@ -57,6 +57,7 @@
 //! | `idle` | which connections wait for their next transaction |
 //! | `transaction` | that no transaction meets what another left, and no open one is used again |
 //! | `commit` | the commit protocol |
+//! | `habit` | what the shards of a run report mostly |
 //! | `calm` | that shards which met in a deadlock do not meet again |
 //! | `forget` | what the commit table need not keep |
 //! | `probe` | which pages a query's rows mean |
@@ -68,6 +69,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use gridloom_shared::id::Nonce;
 use gridloom_shared::job::handlers::named::Named;
@@ -86,6 +88,7 @@ mod commit;
 mod database;
 mod dialect;
 mod forget;
+mod habit;
 mod idle;
 mod link;
 mod literal;
@@ -100,8 +103,9 @@ mod session;
 mod transaction;
 mod trouble;
 
+use commit::Work;
 use database::Database;
-use order::Order;
+use order::{Order, Statements};
 
 /// Why a database of a worker's configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -158,8 +162,7 @@ impl SqlHandler {
         Ok(SqlHandler { databases, lacking })
     }
 
-    fn database(&self, order: &Order, shard: &Shard) -> Result<&Database, Failure> {
-        let name = order.database();
+    fn database(&self, name: &str, shard: &Shard) -> Result<&Database, Failure> {
         let known = self.databases.keys();
         let found = self.databases.get(name);
         found.ok_or_else(|| self.lacking.failure(name, known, shard))
@@ -222,19 +225,38 @@ impl SqlHandler {
     }
 
     async fn execute_once(&self, shard: Shard) -> Result<(), Failure> {
-        let order = Order::read(&shard)?;
-        let database = self.database(&order, &shard)?;
-        let statements = order.statements_for(&shard, database.dialect())?;
-        let work = commit::exactly_once(database, &shard, &statements);
+        let (database, read) = self.statements(&shard)?;
+        let statements = read.bind(&shard)?;
+        let work = Work {
+            shard: &shard,
+            statements: &statements,
+            habit: &read.habit,
+        };
+        let work = commit::exactly_once(database, work);
         let work = work.instrument(database.span());
         let counters = unless_stopped(&shard, work).await?;
         shard.restore(counters);
         Ok(())
     }
 
+    /// What the shard's run says, which is read once.
+    fn statements(&self, shard: &Shard) -> Result<(&Database, Arc<Statements>), Failure> {
+        let read = || {
+            let order = Order::read(shard)?;
+            let database = self.database(order.database(), shard)?;
+            order.statements(shard, database.dialect())
+        };
+        let kept = shard.kept().or_make(read)?;
+        let database = self.database(kept.database(), shard)?;
+        match kept.are_for(shard, database.dialect()) {
+            true => Ok((database, kept)),
+            false => Ok((database, Arc::new(read()?))),
+        }
+    }
+
     async fn find_pages(&self, probe: Probe) -> Result<ProbedPages, Failure> {
         let order = Order::read(&probe)?;
-        let database = self.database(&order, &probe)?;
+        let database = self.database(order.database(), &probe)?;
         let query = order.query_for(&probe, database.dialect())?;
         let work = probe::pages(database, &probe, &query, order.key());
         let work = work.instrument(database.span());

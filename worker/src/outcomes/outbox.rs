@@ -2,8 +2,9 @@
 //! engine leaves out what it may no longer say.
 //!
 //! With nothing on its way, what is there goes out at once; otherwise it gathers until the answer
-//! comes, or until a record is full. A stream of full batches waits a little between records, so that
-//! the ledger gets few large ones.
+//! comes, or until a record is full. A stream waits a little between records, so that the ledger gets few large
+//! ones: each costs the broker, whoever reads the ledger, and this process as much as many outcomes do. Nothing waits
+//! for an outcome but the end of its run, and a run whose outcomes come in one or two records is not held up.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,6 +21,10 @@ const TILES_FULL: usize = 500;
 const TILES_MANY: usize = 16;
 /// How long a record waits after one that had many.
 const PAUSE: Duration = Duration::from_millis(2);
+/// How long it waits after one that had few, where that one came soon after another.
+const PAUSE_FEW: Duration = Duration::from_millis(5);
+/// Two records so near to each other are a stream.
+const SOON: Duration = Duration::from_millis(15);
 
 /// What waits to be written about one run. `K` names a tile.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub(crate) struct Outbox<K> {
     bytes: usize,
     in_flight: u32,
     not_before: Boot,
+    /// When the last record was taken out.
+    last: Option<Boot>,
 }
 
 /// One tile's outcomes, or a piece of them: all that goes into one record.
@@ -53,6 +60,7 @@ impl<K> Default for Outbox<K> {
             bytes: 0,
             in_flight: 0,
             not_before: Boot(Duration::ZERO),
+            last: None,
         }
     }
 }
@@ -117,8 +125,11 @@ impl<K: Copy> Outbox<K> {
         }
         self.bytes = self.bytes.saturating_sub(bytes);
         self.in_flight += 1;
+        let last = self.last.replace(now);
         if taken.len() >= TILES_MANY {
             self.not_before = now + PAUSE;
+        } else if last.is_some_and(|last| now.since(last) < SOON) {
+            self.not_before = now + PAUSE_FEW;
         }
         taken
     }
@@ -174,6 +185,26 @@ mod tests {
         outbox.take(at(1));
         outbox.landed();
         assert!(outbox.is_idle());
+    }
+
+    #[test]
+    fn third_record_of_a_stream_gathers_for_a_while_whatever_its_answer() {
+        let mut outbox = Outbox::default();
+        let mut taken = |ms, tile| {
+            outbox.add(tile, vec![entry(0)]);
+            let due = outbox.due(at(ms));
+            if due == Due::Now {
+                outbox.take(at(ms));
+                outbox.landed();
+            }
+            due
+        };
+        assert_eq!([taken(10, 1), taken(11, 2)], [Due::Now; 2]);
+        assert_eq!(taken(12, 3), Due::At(at(16)));
+        assert_eq!(taken(16, 4), Due::Now);
+        assert_eq!(taken(17, 5), Due::At(at(21)));
+        // Over, and so is the next one's wait.
+        assert_eq!([taken(40, 6), taken(60, 7)], [Due::Now; 2]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The commit protocol (docs/PROTOCOL.md §8): a shard's effect happens once, and everybody who executes
 //! the shard reports the same outcome.
 //!
-//! One transaction inserts the shard's key, runs the statements, stores the outcome and commits; in
+//! One transaction inserts the shard's key, runs the statements, stores the outcome (unless it came with the key, as
+//! expected: [`habit`](super::habit)) and commits; in
 //! PostgreSQL key and statements are one question, outcome and commit another. The key comes first, so that a second holder of the shard waits at it instead of doing the work
 //! beside the first. A key that is there already means that the effect is done: its outcome is read
 //! and reported. A commit whose answer was lost is looked up by trying again: the insertion waits
@@ -12,6 +13,7 @@ use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX, ROWS};
 
 use super::database::Database;
 use super::dialect::{CommitKey, Dialect, Speaks};
+use super::habit::Habit;
 use super::link::{Cell, Returned, Rows, SEVERAL};
 use super::order::Bound;
 use super::patience::Patience;
@@ -34,17 +36,22 @@ enum Pass {
     Anew,
 }
 
+/// What is to be executed.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'w> {
+    pub(super) shard: &'w Shard,
+    pub(super) statements: &'w [Bound],
+    pub(super) habit: &'w Habit,
+}
+
 /// Executes the shard's statements unless that was done already; what came out either way.
-pub(super) async fn exactly_once(
-    database: &Database,
-    shard: &Shard,
-    statements: &[Bound],
-) -> Result<Counters, Failure> {
+pub(super) async fn exactly_once(database: &Database, work: Work<'_>) -> Result<Counters, Failure> {
+    let shard = work.shard;
     let _slot = database.slot().await;
     let mut patience = Patience::new(database, shard);
     loop {
         patience.line_up().await;
-        match pass(database, shard, statements, &mut patience).await {
+        match pass(database, work, &mut patience).await {
             Ok(Pass::Committed(counters)) => return Ok(counters),
             Ok(Pass::Done) => match read_outcome(database, shard).await {
                 Ok(Some(counters)) => return Ok(counters),
@@ -61,19 +68,26 @@ pub(super) async fn exactly_once(
 
 async fn pass(
     database: &Database,
-    shard: &Shard,
-    statements: &[Bound],
+    work: Work<'_>,
     patience: &mut Patience<'_>,
 ) -> Result<Pass, Trouble> {
+    let Work {
+        shard,
+        statements,
+        habit,
+    } = work;
     let lease = shard.lease_remaining();
     database.ensure_table(lease).await?;
     let key = key_of(shard);
+    let hides_keys = database.dialect().hides_keys();
+    let expected = habit.expected().filter(|_| hides_keys);
     let traces = statements.iter().any(|statement| statement.traces);
     let mut open = Transaction::write(database, lease, traces).await?;
     let (notices, in_line) = (open.notices(), patience.in_line());
     let mut held = false;
     let done = tokio::select! {
-        done = effect(&mut open, shard, statements, in_line, &mut held) => done,
+        biased;
+        done = effect(&mut open, work, (expected.as_deref(), in_line), &mut held) => done,
         // The server notices that the connection is closed, and lets go of all locks.
         met = patience.met(), if notices => return Err(met),
     };
@@ -98,26 +112,33 @@ async fn pass(
     if let Err(stopped) = shard.check() {
         return Err(open.fail(Trouble::Failed(stopped)).await);
     }
-    commit(open, key, &counters, patience).await?;
+    let outcome = outcome(&counters)?;
+    let stands = expected.as_deref() == Some(&outcome);
+    commit(open, key, (&outcome, stands), patience).await?;
+    habit.saw(&outcome, stands);
     patience.succeeded();
     Ok(Pass::Committed(counters))
+}
+
+/// As it stands at the key.
+fn outcome(counters: &Counters) -> Result<String, Trouble> {
+    serde_json::to_string(counters).map_err(|error| {
+        Trouble::Failed(Failure::permanent(format!(
+            "write the outcome: {}",
+            chain(&error)
+        )))
+    })
 }
 
 async fn commit(
     open: Transaction<'_>,
     key: CommitKey,
-    counters: &Counters,
+    outcome: (&str, bool),
     patience: &mut Patience<'_>,
 ) -> Result<(), Trouble> {
-    let outcome = serde_json::to_string(counters).map_err(|error| {
-        Trouble::Failed(Failure::permanent(format!(
-            "write the outcome: {}",
-            chain(&error)
-        )))
-    })?;
     // From here until the answer, dropping this would leave the commit unknown as well; the next
     // holder finds the key.
-    let error = match open.seal(key, &outcome).await {
+    let error = match open.seal(key, outcome).await {
         Ok(()) => return Ok(()),
         Err(Unsealed::Left) => {
             return Err(Trouble::Failed(Failure::permanent(format!(
@@ -157,9 +178,10 @@ fn free(key: CommitKey) -> String {
 /// What the statements do and report; `None` where the key was there.
 async fn effect(
     open: &mut Transaction<'_>,
-    shard: &Shard,
-    statements: &[Bound],
-    in_line: Option<&str>,
+    Work {
+        shard, statements, ..
+    }: Work<'_>,
+    (expected, in_line): (Option<&str>, Option<&str>),
     held: &mut bool,
 ) -> Result<Option<Counters>, Trouble> {
     let doing = |place: usize| match statements.len() {
@@ -167,7 +189,7 @@ async fn effect(
         all => format!("run statement {} of {all}", place + 1),
     };
     let lease = shard.lease_remaining();
-    let began = open.begin(lease, key_of(shard), in_line, statements);
+    let began = open.begin(lease, (key_of(shard), expected), in_line, statements);
     let Began::Held(mut answers, error) = began.await? else {
         return Ok(None);
     };
@@ -239,13 +261,7 @@ fn within_bounds(counters: Sums) -> Result<Counters, Failure> {
 /// The outcome that stands at the shard's key, read on its own.
 async fn read_outcome(database: &Database, shard: &Shard) -> Result<Option<Counters>, Trouble> {
     let key = key_of(shard);
-    let read = Bound {
-        text: Dialect::read_outcome(key).into(),
-        values: Vec::new(),
-        verb: String::new(),
-        goes_on: false,
-        traces: false,
-    };
+    let read = Bound::own(Dialect::read_outcome(key));
     let mut open = Transaction::look(database, shard.lease_remaining(), false).await?;
     let answer = match open.run(&read, Rows::Keep(1)).await {
         Ok(answer) => answer,

@@ -47,6 +47,7 @@ pub(super) struct Database {
     name: String,
     dialect: Dialect,
     target: Target,
+    span: OnceLock<tracing::Span>,
     standing: Availability,
     calm: Calm,
     /// Made with the first lease.
@@ -149,6 +150,7 @@ impl Database {
             name: name.to_owned(),
             dialect,
             target,
+            span: OnceLock::new(),
             standing: Availability::new(name),
             calm: Calm::new(),
             sessions: OnceLock::new(),
@@ -166,7 +168,8 @@ impl Database {
     /// What the log says beside whatever a database says by itself, as PostgreSQL's notices: which one it is. There
     /// at every level of the log, as what it says is.
     pub(super) fn span(&self) -> tracing::Span {
-        tracing::error_span!("sql", database = self.name)
+        let span = || tracing::error_span!("sql", database = self.name);
+        self.span.get_or_init(span).clone()
     }
 
     pub(super) fn calm(&self) -> &Calm {

@@ -112,11 +112,15 @@ pub(super) trait Speaks: Sized {
     /// Makes the commit table where it is missing.
     fn create_table(self) -> &'static str;
 
-    /// Inserts a key. One that is there already shows in SQLite as no row affected, elsewhere as an
+    /// Whether nobody sees a key before our own commit, whatever the statements do. A procedure of MySQL may commit
+    /// before it is done: a key without an outcome tells that.
+    fn hides_keys(self) -> bool;
+
+    /// Inserts a key, with the outcome that is expected or an empty one. One that is there already shows in SQLite as no row affected, elsewhere as an
     /// error: in PostgreSQL it ends the question, so that nothing of the shard runs behind it; MySQL's
     /// way of ignoring duplicates would ignore every other error too. Waits for a transaction that has
     /// inserted the same key and is still open.
-    fn insert_key(self, key: CommitKey) -> String;
+    fn insert_key(self, key: CommitKey, outcome: &str) -> String;
 
     /// Lets the shards of a job that had deadlocks go one at a time in all workers, where a deadlock
     /// costs a second. Job names have no quotes.
@@ -129,8 +133,11 @@ pub(super) trait Speaks: Sized {
     /// Marks the transaction as ours, where statements could end it without a word.
     fn mark(self) -> Option<&'static str>;
 
-    /// Completes a key that this transaction inserted. Where the outcome is not plain it stands there as
-    /// the hexadecimal digits of its bytes: counters have the names of columns, and those any character.
+    /// An outcome as it stands in a statement. Where it is not plain that is the hexadecimal digits of its bytes:
+    /// counters have the names of columns, and those any character.
+    fn outcome(self, outcome: &str) -> String;
+
+    /// Completes a key that this transaction inserted.
     fn store_outcome(self, key: CommitKey, outcome: &str) -> String;
 
     /// What is stored for a key.
@@ -220,15 +227,20 @@ impl Speaks for Dialect {
         }
     }
 
-    fn insert_key(self, key: CommitKey) -> String {
+    fn hides_keys(self) -> bool {
+        self != Dialect::MySql
+    }
+
+    fn insert_key(self, key: CommitKey, outcome: &str) -> String {
         let CommitKey { nonce, slice, page } = key;
+        let outcome = self.outcome(outcome);
         let ignore = match self {
             Dialect::Sqlite => " ON CONFLICT DO NOTHING",
             Dialect::Postgres | Dialect::MySql => "",
         };
         format!(
             "INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) \
-             VALUES ('{nonce:016x}', {slice}, {page}, ''){ignore}"
+             VALUES ('{nonce:016x}', {slice}, {page}, {outcome}){ignore}"
         )
     }
 
@@ -247,13 +259,17 @@ impl Speaks for Dialect {
         (self == Dialect::MySql).then_some("SAVEPOINT gridloom")
     }
 
-    fn store_outcome(self, key: CommitKey, outcome: &str) -> String {
-        let digits = digits(outcome);
-        let outcome = match self {
-            Dialect::Sqlite => format!("CAST(X'{digits}' AS TEXT)"),
+    fn outcome(self, outcome: &str) -> String {
+        match self {
+            _ if outcome.is_empty() => "''".to_owned(),
+            Dialect::Sqlite => format!("CAST(X'{}' AS TEXT)", digits(outcome)),
             Dialect::Postgres => quoted(outcome),
-            Dialect::MySql => format!("CONVERT(X'{digits}' USING utf8mb4)"),
-        };
+            Dialect::MySql => format!("CONVERT(X'{}' USING utf8mb4)", digits(outcome)),
+        }
+    }
+
+    fn store_outcome(self, key: CommitKey, outcome: &str) -> String {
+        let outcome = self.outcome(outcome);
         format!(
             "UPDATE gridloom_commit SET outcome = {outcome} WHERE {}",
             key.row()

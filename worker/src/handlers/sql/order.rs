@@ -6,6 +6,7 @@
 //! mend it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use gridloom_shared::chain;
@@ -18,6 +19,7 @@ use gridloom_shared::tile::{Bounds, Key};
 use serde_json::Value as Json;
 
 use super::dialect::Dialect;
+use super::habit::Habit;
 use super::link::Value;
 use super::number;
 use crate::failure::Failure;
@@ -29,16 +31,74 @@ pub(super) struct Order {
     said: sql::Order,
 }
 
+/// What of an order is the same for all shards of a run: it is read once.
+#[derive(Debug)]
+pub(super) struct Statements {
+    database: String,
+    dialect: Dialect,
+    is_probed: bool,
+    own: BTreeMap<String, Value>,
+    statements: Vec<Unbound>,
+    pub(super) habit: Habit,
+}
+
+/// A statement whose placeholders have no values yet.
+#[derive(Debug)]
+struct Unbound {
+    path: String,
+    names: Vec<String>,
+    bound: Bound,
+}
+
 /// A statement with the values of its placeholders.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bound {
     pub(super) text: Arc<str>,
     pub(super) values: Vec<Value>,
-    pub(super) verb: String,
+    /// Where PostgreSQL's placeholders stand in the text, and which value each is.
+    pub(super) places: Arc<[(Range<usize>, usize)]>,
+    pub(super) verb: Arc<str>,
     /// Whether it uses `:after`.
     pub(super) goes_on: bool,
     /// Whether it may leave something on its connection that no reset takes away.
     pub(super) traces: bool,
+}
+
+impl Bound {
+    /// A statement of our own, which needs no values.
+    pub(super) fn own(text: String) -> Bound {
+        Bound {
+            text: text.into(),
+            values: Vec::new(),
+            places: [].into(),
+            verb: "".into(),
+            goes_on: false,
+            traces: false,
+        }
+    }
+}
+
+/// The values of names: the job's, and the engine's.
+struct Given<'o> {
+    own: &'o BTreeMap<String, Value>,
+    engine: Vec<(&'static str, Value)>,
+}
+
+impl<'o> Given<'o> {
+    fn of(own: &'o BTreeMap<String, Value>, shard: &Shard) -> Given<'o> {
+        let engine = vec![
+            ("slice", integer(shard.slice().into())),
+            ("slices", integer(shard.slices().into())),
+        ];
+        Given { own, engine }
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        let engine = self.engine.iter().find(|(known, _)| *known == name);
+        engine
+            .map(|(_, value)| value)
+            .or_else(|| self.own.get(name))
+    }
 }
 
 impl Order {
@@ -58,25 +118,22 @@ impl Order {
         self.said.key
     }
 
-    /// The statements of a page.
-    pub(super) fn statements_for(
-        &self,
-        shard: &Shard,
-        dialect: Dialect,
-    ) -> Result<Vec<Bound>, Failure> {
-        let page = shard.page();
-        self.check(place(shard.spec(), page.bounds.is_some()), dialect)?;
-        let mut given = self.given(shard, dialect)?;
-        if let Some(Bounds(from, to)) = page.bounds {
-            given.insert("page_from", key_value(&from));
-            given.insert("page_to", key_value(&to));
-        }
-        if let Some(window) = page.window {
-            given.insert("offset", integer(window.offset));
-            given.insert("limit", integer(window.size.unwrap_or(ROWS_MAX)));
-        }
+    /// The statements of a page, for the shard and those like it.
+    pub(super) fn statements(self, shard: &Shard, dialect: Dialect) -> Result<Statements, Failure> {
+        let is_probed = shard.page().bounds.is_some();
+        self.check(place(shard.spec(), is_probed), dialect)?;
+        let own = self.own(dialect)?;
+        let given = Given::of(&own, shard);
         let statements = self.said.statements.iter();
-        statements.map(|text| bind(text, dialect, &given)).collect()
+        let statements = statements.map(|text| Unbound::read(text, dialect, &given));
+        Ok(Statements {
+            statements: statements.collect::<Result<_, _>>()?,
+            database: self.said.database,
+            dialect,
+            is_probed,
+            own,
+            habit: Habit::default(),
+        })
     }
 
     /// The query of a probe. The statements are looked at too: better now than after it.
@@ -86,15 +143,15 @@ impl Order {
             let message = "is missing: give a query for the pages, or the job counted pages";
             fault("sql.probe", message)
         })?;
-        let mut given = self.given(probe, dialect)?;
-        given.remove("page");
+        let own = self.own(dialect)?;
+        let mut given = Given::of(&own, probe);
         let after = match (probe.after(), self.key()) {
             (Some(key), _) => key_value(key),
             (None, KeyKind::Integer) => Value::Int(None),
             (None, KeyKind::Text) => Value::Text(None),
         };
-        given.insert("after", after);
-        bind(text, dialect, &given)
+        given.engine.push(("after", after));
+        Unbound::read(text, dialect, &given)?.bind(&given)
     }
 
     fn check(&self, place: Place<'_>, dialect: Dialect) -> Result<(), Failure> {
@@ -105,15 +162,40 @@ impl Order {
             .map_or(Ok(()), |fault| Err(failure(fault)))
     }
 
-    fn given(&self, shard: &Shard, dialect: Dialect) -> Result<BTreeMap<&str, Value>, Failure> {
+    /// The parameters.
+    fn own(&self, dialect: Dialect) -> Result<BTreeMap<String, Value>, Failure> {
         let own = self.said.values.iter();
-        let mut given: BTreeMap<&str, Value> = own
-            .map(|(name, value)| Ok((name.as_str(), own_value(name, value, dialect)?)))
-            .collect::<Result<_, Failure>>()?;
-        given.insert("slice", integer(shard.slice().into()));
-        given.insert("slices", integer(shard.slices().into()));
-        given.insert("page", integer(shard.page().number.into()));
-        Ok(given)
+        own.map(|(name, value)| Ok((name.clone(), own_value(name, value, dialect)?)))
+            .collect()
+    }
+}
+
+impl Statements {
+    /// The name of their database.
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Whether they were read for shards like this one.
+    pub(super) fn are_for(&self, shard: &Shard, dialect: Dialect) -> bool {
+        self.dialect == dialect && self.is_probed == shard.page().bounds.is_some()
+    }
+
+    /// With the values of the shard.
+    pub(super) fn bind(&self, shard: &Shard) -> Result<Vec<Bound>, Failure> {
+        let page = shard.page();
+        let mut given = Given::of(&self.own, shard);
+        given.engine.push(("page", integer(page.number.into())));
+        if let Some(Bounds(from, to)) = page.bounds {
+            given.engine.push(("page_from", key_value(&from)));
+            given.engine.push(("page_to", key_value(&to)));
+        }
+        if let Some(window) = page.window {
+            given.engine.push(("offset", integer(window.offset)));
+            let limit = integer(window.size.unwrap_or(ROWS_MAX));
+            given.engine.push(("limit", limit));
+        }
+        self.statements.iter().map(|it| it.bind(&given)).collect()
     }
 }
 
@@ -126,30 +208,40 @@ fn place(job: &JobSpec, is_probed: bool) -> Place<'_> {
     place
 }
 
-fn bind(text: &Text, dialect: Dialect, given: &BTreeMap<&str, Value>) -> Result<Bound, Failure> {
-    let written = |name: &str| given.get(name).and_then(number::mysql_placeholder);
-    let statement = Statement::read(&text.text, dialect, &written)
-        .map_err(|error| fault(&text.path, chain(&error).to_string()))?;
-    let value = |name: &String| {
-        let value = given.get(name.as_str()).cloned();
-        value.ok_or_else(|| {
-            fault(
-                &text.path,
-                format!("names :{name}, which has no value here"),
-            )
+impl Unbound {
+    fn read(text: &Text, dialect: Dialect, given: &Given<'_>) -> Result<Unbound, Failure> {
+        let written = |name: &str| given.get(name).and_then(number::mysql_placeholder);
+        let statement = Statement::read(&text.text, dialect, &written)
+            .map_err(|error| fault(&text.path, chain(&error).to_string()))?;
+        Ok(Unbound {
+            path: text.path.clone(),
+            bound: Bound {
+                text: statement.text,
+                values: Vec::new(),
+                places: statement.places.into(),
+                verb: statement.verb.into(),
+                goes_on: statement.names.iter().any(|name| name == "after"),
+                traces: statement.traces,
+            },
+            names: statement.names,
         })
-    };
-    Ok(Bound {
-        text: Arc::clone(&statement.text),
-        values: statement
-            .names
-            .iter()
-            .map(value)
-            .collect::<Result<_, _>>()?,
-        goes_on: statement.names.iter().any(|name| name == "after"),
-        traces: statement.traces,
-        verb: statement.verb,
-    })
+    }
+
+    fn bind(&self, given: &Given<'_>) -> Result<Bound, Failure> {
+        let value = |name: &String| {
+            let value = given.get(name).cloned();
+            value.ok_or_else(|| {
+                fault(
+                    &self.path,
+                    format!("names :{name}, which has no value here"),
+                )
+            })
+        };
+        Ok(Bound {
+            values: self.names.iter().map(value).collect::<Result<_, _>>()?,
+            ..self.bound.clone()
+        })
+    }
 }
 
 fn own_value(name: &str, value: &Json, dialect: Dialect) -> Result<Value, Failure> {

@@ -58,11 +58,11 @@ impl<'d> Transaction<'d> {
     }
 
     /// Begins it with the shard's key, and runs as many of the statements as go along: all of them or
-    /// none. In line it waits for others that are.
+    /// none. In line it waits for others that are. The key says what the outcome is expected to be.
     pub(super) async fn begin(
         &mut self,
         lease: Duration,
-        key: CommitKey,
+        (key, expected): (CommitKey, Option<&str>),
         in_line: Option<&str>,
         statements: &[Bound],
     ) -> Result<Began, Trouble> {
@@ -70,7 +70,7 @@ impl<'d> Transaction<'d> {
         let mut opening = self.opening(Purpose::Write, lease);
         opening.extend(in_line.and_then(|job| dialect.line_up(job)));
         let place = opening.len();
-        opening.push(dialect.insert_key(key));
+        opening.push(dialect.insert_key(key, expected.unwrap_or_default()));
         opening.extend(dialect.mark().map(str::to_owned));
         opening.extend(in_line.and_then(|_| dialect.yields()));
         let begun = opening.len();
@@ -157,19 +157,30 @@ impl<'d> Transaction<'d> {
         }
     }
 
-    /// Stores the outcome at the key and commits both.
-    pub(super) async fn seal(mut self, key: CommitKey, outcome: &str) -> Result<(), Unsealed> {
+    /// Stores the outcome at the key, unless it stands there, and commits both.
+    pub(super) async fn seal(
+        mut self,
+        key: CommitKey,
+        (outcome, stands): (&str, bool),
+    ) -> Result<(), Unsealed> {
         let dialect = self.database.dialect();
-        let store = dialect.store_outcome(key, outcome);
-        let place = dialect.settle().len();
-        let mut closing = dialect.settle().to_vec();
-        closing.extend([store.as_str(), "COMMIT"]);
+        let store = (!stands).then(|| dialect.store_outcome(key, outcome));
+        let mut closing = Vec::new();
+        if let Some(store) = &store {
+            closing.extend(dialect.settle());
+            closing.push(store.as_str());
+        }
+        let commit = closing.len();
+        closing.push("COMMIT");
+        if stands {
+            closing.extend(dialect.reset());
+        }
         closing.extend(dialect.tidy());
         let script = self.script(&closing).await;
         match script.error {
             None => self.give_back(),
             // Committed; what the session has left is unknown.
-            Some(_) if script.done.len() > place + 1 => {}
+            Some(_) if script.done.len() > commit => {}
             Some(error) if script.done.is_empty() && is_no_savepoint(&error) => {
                 return Err(Unsealed::Left);
             }
@@ -181,7 +192,7 @@ impl<'d> Transaction<'d> {
                 return Err(Unsealed::Error(error));
             }
         }
-        if script.done.get(place) == Some(&0) {
+        if store.is_some() && script.done.get(commit - 1) == Some(&0) {
             return Err(Unsealed::KeyGone);
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! comments and casts (`::`) as they are, writes a placeholder of the dialect for each `:name`, and
 //! refuses what would bind nothing or end the statement.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Dialect;
@@ -20,6 +21,8 @@ pub struct Statement {
     pub text: Arc<str>,
     /// The names to bind, in the order of the placeholders.
     pub names: Vec<String>,
+    /// Where PostgreSQL's placeholders stand in the text, and which name each is of.
+    pub places: Vec<(Range<usize>, usize)>,
     /// What it does, in capitals: the first word, or for `WITH` the word after the named queries.
     pub verb: String,
     /// Whether it may leave something on its connection that no reset takes away. Always `false` in
@@ -80,6 +83,7 @@ impl Statement {
             written,
             out: String::with_capacity(text.len() + 8),
             names: Vec::new(),
+            places: Vec::new(),
             verb: String::new(),
             depth: 0,
             brackets: 0,
@@ -107,6 +111,7 @@ impl Statement {
         Ok(Statement {
             text: reader.out.trim_end().into(),
             names: reader.names,
+            places: reader.places,
             verb: reader.verb,
             traces,
             casts: reader.casts,
@@ -124,6 +129,7 @@ struct Reader<'t> {
     written: Written<'t>,
     out: String,
     names: Vec<String>,
+    places: Vec<(Range<usize>, usize)>,
     verb: String,
     depth: u32,
     /// Square brackets that are open.
@@ -355,8 +361,10 @@ impl Reader<'_> {
         } else {
             '?'
         };
+        let begins = self.out.len();
         self.out.push(sign);
         self.out.push_str(&(place + 1).to_string());
+        self.places.push((begins..self.out.len(), place));
     }
 
     /// The type of the value that what comes next is compared with, if it was cast to one that is no number.
