@@ -202,6 +202,11 @@ async fn people_are_told_when_a_job_fires_and_what_became_of_each_fire() -> anyh
         let asked = ["job", "fires", "tick", "--decision", "skipped", "--json"];
         let skipped = stage.cli(&asked, SOON).await?.succeeded()?.json()?;
         let at = skipped[0]["scheduled_at"].as_str().unwrap_or_default();
+        // The cadence that was told is the one that it has.
+        let mut words = applied.stdout.split_whitespace();
+        let told = words.find(|word| word.ends_with('Z')).unwrap_or_default();
+        let odd = |at: &str| at.get(17..19).and_then(|second| second.parse::<u32>().ok()).map(|second| second % 2);
+        assert_eq!(odd(told), odd(at), "{told} {at}");
         let why = stage.cli(&["job", "why", "tick", at], SOON).await?.succeeded()?;
         assert!(why.stdout.contains("skipped: run tick_"), "{}", why.stdout);
         assert!(why.stdout.starts_with("job tick, fire of "), "{}", why.stdout);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::{Entry, Watched};
 use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::wire;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -59,13 +60,15 @@ struct News {
 
 /// Those with a schedule.
 #[derive(Default)]
-struct Jobs(BTreeMap<String, JobSpec>);
+struct Jobs(BTreeMap<String, (JobSpec, UnixMs)>);
 
 impl News {
     fn hear(&mut self, entry: &Entry) {
         let job = entry.value.as_deref().map(wire::decode::<JobSpec>);
         match job {
-            Some(Ok(job)) if job.schedule.is_some() => self.jobs.0.insert(entry.key.clone(), job),
+            Some(Ok(job)) if job.schedule.is_some() => {
+                self.jobs.0.insert(entry.key.clone(), (job, entry.at))
+            }
             // Gone, without a schedule, or nonsense: others tell of that.
             Some(_) | None => self.jobs.0.remove(&entry.key),
         };
@@ -84,8 +87,8 @@ impl Jobs {
     async fn say(self, output: &Output, broker: &Broker) {
         let all = self.0.len();
         let mut told = Vec::new();
-        for job in self.0.values().take(TOLD) {
-            match Upcoming::of(broker, job).await {
+        for (job, since) in self.0.values().take(TOLD) {
+            match Upcoming::of(broker, job, *since).await {
                 Ok(upcoming) => told.push(upcoming),
                 Err(error) => output.note(format!("job {}: {}", job.name, chain(&*error))),
             }
@@ -106,7 +109,6 @@ impl Jobs {
 
 #[cfg(test)]
 mod tests {
-    use gridloom_shared::clock::UnixMs;
     use gridloom_shared::job::parse::from_value;
     use serde_json::json;
 

@@ -76,7 +76,10 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
     let scheduled: Vec<&JobName> = scheduled.map(|spec| &spec.name).collect();
     let around = Around::look(&broker, &scheduled).await?;
     let mut all = Vec::new();
-    for (spec, known) in specs.values().zip(schedules) {
+    for (spec, mut known) in specs.values().zip(schedules) {
+        if let Some(coming) = &mut known.coming {
+            coming.meet(around.of(spec));
+        }
         let applied = one(&broker, spec, known, &calendars, args).await;
         let mut applied = applied.map_err(|error| told_in_list(context, error))?;
         applied.obstacles = spec.schedule.as_ref().map(|_| around.of(spec));
@@ -160,7 +163,7 @@ impl Known {
 async fn one(
     broker: &Broker,
     spec: &JobSpec,
-    known: Known,
+    mut known: Known,
     calendars: &Calendars,
     args: &ApplyArgs,
 ) -> anyhow::Result<Applied> {
@@ -170,6 +173,11 @@ async fn one(
     };
     let (change, seen, revision) = write(broker, spec, args.if_revision, how).await?;
     let before = seen.job().and_then(|job| job.spec.as_ref().ok());
+    if let Some(coming) = known.coming.as_mut().filter(|coming| coming.begins_anew())
+        && let Some(since) = since(broker, &spec.name, (change, &seen), how).await?
+    {
+        coming.begin(&spec.name, calendars, since)?;
+    }
     let mut applied = Applied {
         job: spec.name.clone(),
         change,
@@ -193,6 +201,22 @@ async fn one(
     applied.warnings.extend(thrown);
     applied.tell_fires(old.as_ref(), known.coming.as_ref());
     Ok(applied)
+}
+
+/// Since when the definition is there that was applied, by the broker's clock. `None`: it is not.
+async fn since(
+    broker: &Broker,
+    name: &JobName,
+    (change, seen): (Change, &Seen),
+    how: Write,
+) -> anyhow::Result<Option<UnixMs>> {
+    let written = match (change, how) {
+        (Change::Unchanged, _) => None,
+        (_, Write::Dry) => return Ok(None),
+        (_, Write::Really) => Some(jobs::see(broker, name).await?),
+    };
+    let there = written.as_ref().unwrap_or(seen);
+    Ok(there.job().map(|job| job.applied_at))
 }
 
 /// Writes the definition over what is seen there: what that was, and the revision that stands then.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use anyhow::Context as _;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{CalendarName, JobName, RunId};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::{fires, runs};
 use gridloom_shared::schedule::record::State;
-use gridloom_shared::schedule::{Calendars, Nominal, Plan, Spec};
+use gridloom_shared::schedule::{Calendars, Nominal, Plan, Spec, When};
 use serde::Serialize;
 
 use super::super::calendar::users;
@@ -31,6 +32,8 @@ pub(super) struct Coming {
     pub(super) plan: Plan,
     /// So many that get a run are left.
     left: u64,
+    /// Nothing is on record of it.
+    begins_anew: bool,
     /// What stands in its way.
     obstacles: Obstacles,
     /// Of a schedule whose fires follow from the end of the run before: what comes next.
@@ -51,6 +54,9 @@ enum Follows {
 pub(super) struct Fires {
     pub(super) words: String,
     next: Vec<Next>,
+    /// The first that runs, where all of these are taken out.
+    #[serde(skip)]
+    first: Option<String>,
     /// Where each follows from the end of the run before it: from which.
     #[serde(skip)]
     follows: Option<String>,
@@ -91,11 +97,12 @@ pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<(
             Misuse::error(format!("there is neither a file nor a job {:?}", args.job))
         })?;
         let broker = context.ask().await?;
-        let job = installation::job(&broker, &name).await?;
+        let stored = installation::stored(&broker, &name).await?;
+        let job = stored.spec.with_context(|| format!("read job {name}"))?;
         let around = Around::look(&broker, &[&name]).await?;
         around.tell(context, &job);
         let state = fires::state(&broker, &name).await?;
-        (job, Some((broker, around, state)))
+        (job, Some((broker, around, state, stored.applied_at)))
     };
     let spec = schedule(&job)?;
     let calendars = users::named_by(context, &spec).await?;
@@ -105,9 +112,10 @@ pub(super) async fn next(context: &Context, args: &NextArgs) -> anyhow::Result<(
         let advice = users::ADVICE;
         context.output.note(format!("{waiting}: {advice}"));
     }
-    let state = known.as_ref().and_then(|(.., state)| state.as_ref());
+    let state = known.as_ref().and_then(|(_, _, state, _)| state.as_ref());
     let mut coming = Coming::of(&job, &calendars, state)?;
-    if let Some((broker, around, state)) = &known {
+    if let Some((broker, around, state, since)) = &known {
+        coming.begin(&job.name, &calendars, *since)?;
         coming.obstacles = around.of(&job);
         if coming.plan.after().is_some() {
             let open = runs::open_of(broker, &job.name).await?;
@@ -147,9 +155,34 @@ impl Coming {
             spec,
             plan,
             left,
+            begins_anew: anchor(state).is_none(),
             obstacles: Obstacles::default(),
             follows: None,
         })
+    }
+
+    /// Whether its cadence begins when its job was applied, and nothing is on record of that yet.
+    pub(super) fn begins_anew(&self) -> bool {
+        let is_cadence = matches!(self.spec.when, When::Every { .. } | When::After { .. });
+        self.begins_anew && is_cadence && self.spec.start.is_none()
+    }
+
+    /// Its job is there since then.
+    pub(super) fn begin(
+        &mut self,
+        job: &JobName,
+        calendars: &Calendars,
+        since: UnixMs,
+    ) -> anyhow::Result<()> {
+        if self.begins_anew() {
+            self.plan = plan(&self.spec, job.as_str(), calendars, Some(since))?;
+        }
+        Ok(())
+    }
+
+    /// What stands in its way.
+    pub(super) fn meet(&mut self, obstacles: Obstacles) {
+        self.obstacles = obstacles;
     }
 
     /// What comes next where each fire follows from the end of the run before: `open` is a run that is open.
@@ -207,9 +240,15 @@ impl Coming {
             left = left.saturating_sub(u64::from(waits || nominal.excluded.is_none()));
             comes
         });
+        let nominals: Vec<Nominal> = nominals.collect();
+        let is_out = |nominal: &Nominal| nominal.excluded.is_some();
+        let all_out = !waits && !nominals.is_empty() && nominals.iter().all(is_out);
+        let first = all_out.then(|| self.fires(from).next()).flatten();
+        let first = first.map(|first| self.plan.local(first.at));
         Fires {
             words: self.spec.words(),
-            next: nominals.map(|nominal| self.next(&nominal)).collect(),
+            next: nominals.iter().map(|next| self.next(next)).collect(),
+            first,
             follows: self.plan.after().map(|_| match &self.follows {
                 Some(Follows::Open(run)) => {
                     format!("the next fire follows from the end of run {run}")
@@ -250,11 +289,16 @@ pub(crate) struct Upcoming {
 }
 
 impl Upcoming {
-    /// When `job` fires next.
-    pub(crate) async fn of(broker: &Broker, job: &JobSpec) -> anyhow::Result<Upcoming> {
+    /// When `job` fires next, which is there since then.
+    pub(crate) async fn of(
+        broker: &Broker,
+        job: &JobSpec,
+        since: UnixMs,
+    ) -> anyhow::Result<Upcoming> {
         let state = fires::state(broker, &job.name).await?;
         let calendars = users::known_to(broker, &schedule(job)?).await?;
-        let coming = Coming::of(job, &calendars, state.as_ref())?;
+        let mut coming = Coming::of(job, &calendars, state.as_ref())?;
+        coming.begin(&job.name, &calendars, since)?;
         Ok(Upcoming::told(&job.name, &coming, UnixMs::now()))
     }
 
@@ -310,6 +354,9 @@ impl Fires {
             "no fires come: all its times are past, or it has had as many as max_fires says",
         );
         output.table(&table, none);
+        if let Some(first) = &self.first {
+            output.note(format!("the first that is not taken out: {first}"));
+        }
     }
 }
 
@@ -343,86 +390,4 @@ pub(super) fn words(job: &JobSpec) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use gridloom_shared::job::parse::from_value;
-    use serde_json::json;
-
-    use super::*;
-
-    /// 2026-03-01 00:00 UTC, a Sunday.
-    const MARCH: UnixMs = UnixMs(1_772_323_200_000);
-
-    #[test]
-    fn times_that_wait_for_a_calendar_are_not_told_as_taken_out() {
-        let schedule =
-            json!({ "cron": "0 6 * * *", "except": ["office", "2026-03-02"], "max_fires": 2 });
-        let job = json!({ "name": "nightly", "handler": "resize", "schedule": schedule });
-        let job = from_value(job).unwrap();
-        let coming = Coming::of(&job, &Calendars::new(), None).unwrap();
-        let told = coming.told(MARCH, 5);
-        let documents = serde_json::to_value(&told.next).unwrap();
-        assert_eq!(
-            documents.as_array().map(Vec::len),
-            Some(2),
-            "as many as max_fires says"
-        );
-        for (document, next) in documents.as_array().unwrap().iter().zip(&told.next) {
-            assert_eq!(document["waits_for"], "office");
-            assert_eq!(document["excluded"], json!(null));
-            assert_eq!(next.note, "waits for calendar office, which is not there");
-        }
-        let upcoming = Upcoming::told(&job.name, &coming, MARCH).to_string();
-        assert!(
-            upcoming.starts_with("nightly waits for calendar office, which is not there: "),
-            "{upcoming}"
-        );
-    }
-
-    #[test]
-    fn fire_that_follows_from_the_end_of_a_run_is_told_where_it_is_known() {
-        let job = json!({ "name": "nightly", "handler": "resize", "schedule": { "after": "1h" } });
-        let job = from_value(job).unwrap();
-        let spec = schedule(&job).unwrap();
-        let mut state = State::new(Some(spec), MARCH, MARCH);
-        state.last_end = Some(UnixMs(MARCH.0 + 60_000));
-        let told = |open: Option<&RunId>| {
-            let mut coming = Coming::of(&job, &Calendars::new(), Some(&state)).unwrap();
-            coming.follow(Some(&state), open);
-            coming.told(MARCH, 5)
-        };
-        let next = serde_json::to_value(&told(None).next).unwrap();
-        assert_eq!(next.as_array().map(Vec::len), Some(1), "{next}");
-        assert_eq!(next[0]["scheduled_at"], "2026-03-01T01:01:00.000Z");
-        let run = RunId::new("nightly_s_1").unwrap();
-        let told = told(Some(&run));
-        assert!(told.next.is_empty());
-        assert_eq!(
-            told.follows.as_deref(),
-            Some("the next fire follows from the end of run nightly_s_1")
-        );
-    }
-
-    #[test]
-    fn times_that_a_pause_holds_back_say_so() {
-        let job =
-            json!({ "name": "nightly", "handler": "resize", "schedule": { "cron": "0 6 * * *" } });
-        let mut coming = Coming::of(&from_value(job).unwrap(), &Calendars::new(), None).unwrap();
-        let paused = gridloom_shared::reads::pauses::Paused {
-            job: None,
-            pause: gridloom_shared::schedule::pause::Pause {
-                by: "ada".to_owned(),
-                note: "moved".to_owned(),
-                from: None,
-                until: Some(UnixMs(MARCH.0 + 24 * 3_600_000)),
-                resumed: None,
-            },
-            written: MARCH,
-        };
-        coming.obstacles.pauses = vec![Pausing::of(&paused)];
-        let told = serde_json::to_value(coming.told(MARCH, 2).next).unwrap();
-        assert_eq!(
-            (&told[0]["paused"]["by"], &told[1]["paused"]),
-            (&json!("ada"), &json!(null))
-        );
-    }
-}
+mod tests;
