@@ -43,8 +43,8 @@ struct Report {
     burnt: f64,
     /// Memory of all workers together.
     workers_mib: f64,
-    /// Workers that were declared dead.
-    condemned: usize,
+    /// Who was declared dead, as the planner tells it.
+    condemned: Vec<String>,
     /// Tiles that were taken over although their holder lives, by reason.
     taken_over: Vec<String>,
 }
@@ -205,9 +205,10 @@ async fn done(stack: &Stack, run: &RunId) -> anyhow::Result<u64> {
 impl Report {
     fn judge(&self) -> anyhow::Result<()> {
         ensure!(
-            self.condemned == 0,
-            "{} workers were condemned",
-            self.condemned
+            self.condemned.is_empty(),
+            "{} workers were condemned:\n{}",
+            self.condemned.len(),
+            self.condemned.join("\n")
         );
         ensure!(
             self.taken_over.is_empty(),
@@ -232,7 +233,7 @@ impl Report {
                 self.busy * 100.0,
                 self.burnt * 100.0,
                 self.workers_mib,
-                self.condemned,
+                self.condemned.len(),
                 self.taken_over.len(),
             ));
         });

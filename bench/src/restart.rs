@@ -32,8 +32,6 @@ const HELD: u32 = 4;
 const FOREVER: Duration = Duration::from_secs(3_600);
 /// Between two kills: until all is as before.
 const BETWEEN: Duration = Duration::from_secs(5);
-/// From a kill on, so long a pause is looked for.
-const LOOKED: Duration = Duration::from_secs(30);
 /// How long the workers may take to take up what they hold.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest pauses that are wanted, alone and beside open runs.
@@ -52,8 +50,8 @@ struct Report {
     pauses_ms: Vec<u64>,
     /// The longest that is no failure.
     most_ms: u64,
-    /// Workers that were declared dead.
-    condemned: usize,
+    /// Who was declared dead, as the planner tells it.
+    condemned: Vec<String>,
     /// Tiles that workers held all the time and that were handed out again.
     handed_out_again: usize,
     /// Part of the machine that was busy meanwhile with anything, 0 to 1.
@@ -157,7 +155,7 @@ impl Bench {
             storage: flags.storage.clone(),
             runs: flags.runs,
             down_ms,
-            pauses_ms: killed.iter().map(|at| longest(&stamps, *at)).collect(),
+            pauses_ms: longest(&stamps, &killed),
             most_ms: flags.most.unwrap_or(MOST_MS[usize::from(flags.runs > 0)]),
             condemned: self.planner.says("a worker is dead")?,
             handed_out_again: records::takeovers(&broker, &held, first).await?.len(),
@@ -189,14 +187,18 @@ impl Bench {
     }
 }
 
-/// The longest pause between two commits around the moment `since` and after it; for ever where none came after it.
-fn longest(stamps: &[u64], since: UnixMs) -> u64 {
-    let until = since.0 + LOOKED.as_millis() as u64;
-    let around = stamps.windows(2).filter_map(|pair| match pair {
-        [one, next] if *next > since.0 && *one < until => Some(next - one),
-        _ => None,
+/// The longest pause between two commits after each kill and before the next: one that spans the next is the next one's.
+/// For ever where nothing came after it.
+fn longest(stamps: &[u64], killed: &[UnixMs]) -> Vec<u64> {
+    let ends = killed.iter().skip(1).map(|next| next.0).chain([u64::MAX]);
+    let each = killed.iter().zip(ends).map(|(at, end)| {
+        let around = stamps.windows(2).filter_map(|pair| match pair {
+            [one, next] if *next > at.0 && (*next <= end || *one < at.0) => Some(next - one),
+            _ => None,
+        });
+        around.max().unwrap_or(u64::MAX)
     });
-    around.max().unwrap_or(u64::MAX)
+    each.collect()
 }
 
 impl Report {
@@ -208,9 +210,10 @@ impl Report {
             self.most_ms
         );
         ensure!(
-            self.condemned == 0,
-            "{} workers were condemned",
-            self.condemned
+            self.condemned.is_empty(),
+            "{} workers were condemned:\n{}",
+            self.condemned.len(),
+            self.condemned.join("\n")
         );
         ensure!(
             self.handed_out_again == 0,
@@ -234,7 +237,7 @@ impl Report {
                 stats::median(each),
                 stats::median(down),
                 self.most_ms,
-                self.condemned,
+                self.condemned.len(),
                 self.handed_out_again,
                 self.busy * 100.0,
             ));
@@ -247,14 +250,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pause_that_spans_the_kill_counts_and_those_before_it_do_not() {
-        let stamps = [0, 900, 1_000, 1_300, 1_310];
-        assert_eq!(longest(&stamps, UnixMs(1_005)), 300);
-        assert_eq!(longest(&stamps, UnixMs(1_305)), 10);
+    fn pause_that_spans_a_kill_is_that_kill_s_and_no_other_s() {
+        let stamps = [0, 900, 1_000, 1_300, 1_310, 1_320, 1_500];
+        let at = |ms: &[u64]| ms.iter().copied().map(UnixMs).collect::<Vec<_>>();
+        assert_eq!(longest(&stamps, &at(&[1_005, 1_312])), [300, 180]);
         assert_eq!(
-            longest(&stamps, UnixMs(2_000)),
-            u64::MAX,
-            "nothing came after it"
+            longest(&stamps, &at(&[1_005, 1_100])),
+            [300, 300],
+            "nothing came in between"
         );
+        assert_eq!(longest(&stamps, &at(&[1_005, 2_000])), [300, u64::MAX]);
     }
 }

@@ -85,11 +85,12 @@ impl Process {
             .context("signal a measured process")
     }
 
-    /// How many lines of its log say so.
-    pub(crate) fn says(&self, what: &str) -> anyhow::Result<usize> {
+    /// The lines of its log that say so.
+    pub(crate) fn says(&self, what: &str) -> anyhow::Result<Vec<String>> {
         let log =
             std::fs::read_to_string(&self.log).context("read the log of a measured process")?;
-        Ok(log.lines().filter(|line| line.contains(what)).count())
+        let said = log.lines().filter(|line| line.contains(what));
+        Ok(said.map(str::to_owned).collect())
     }
 
     /// Waits for its end.

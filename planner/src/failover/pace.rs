@@ -2,7 +2,8 @@
 //!
 //! A worker that does not answer is frozen, or the machine is slow. The answers of all tell which: where they come within
 //! milliseconds, one that is missing for a second is missing; where the slowest takes a quarter of a second, three seconds
-//! are but twelve times as long.
+//! are but twelve times as long. Where most are slower than that, or silent all at once, it is the machine, the broker or its
+//! disk: then a death takes ten seconds.
 
 use std::time::Duration;
 
@@ -10,14 +11,20 @@ use gridloom_shared::clock::Boot;
 
 use super::probe::EVERY;
 
-/// Rounds without an answer that are a death whatever the others do: three seconds.
+/// Rounds without an answer that are a death whatever a worker did before: three seconds.
 pub const SURE: u32 = 12;
+/// And where most of many do the same: ten seconds.
+pub const MOST: u32 = 40;
+/// Of so many workers, or fewer, most may well be frozen at once: those of one machine, say.
+const FEW: usize = 8;
 /// No fewer are: a second.
 const LEAST: u32 = 4;
 /// A silence has to be so many times as long as the slowest answer that counts.
 const TIMES: u32 = 12;
+/// And so many times as long as that of half of all, beyond [`SURE`].
+const TIMES_SLOW: u32 = 4;
 /// An answer is remembered for so long at least, and for twice as long at most.
-const REMEMBERED: Duration = Duration::from_secs(10);
+pub const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// The slowest answer of one worker lately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,15 +67,28 @@ pub fn median(mut slowest: Vec<Duration>) -> Duration {
     slowest.get(middle).copied().unwrap_or_default()
 }
 
-/// After how many rounds of silence one of `living` workers is dead, `silent` of which are silent now, where `slowest` is its own
-/// slowest answer or the [`median`] of all, whichever took longer: of one alone, or where more than half are silent, nothing is
-/// known but that.
-pub fn enough(living: usize, silent: usize, slowest: Duration) -> u32 {
-    if living < 2 || 2 * silent > living {
-        return SURE;
-    }
-    let rounds = (TIMES * slowest).as_nanos().div_ceil(EVERY.as_nanos());
-    u32::try_from(rounds).unwrap_or(SURE).clamp(LEAST, SURE)
+/// Whether so many are silent of all that live that they are not silent each for itself.
+pub fn is_common(living: usize, silent: usize) -> bool {
+    living > FEW && 2 * silent > living
+}
+
+/// After how many rounds of silence one of `living` workers is dead, `silent` of which are silent now, where `own` is its own
+/// slowest answer, if it ever gave one, and `of_all` the [`median`] of all: of one alone, or where more than half of a few are
+/// silent, nothing is known but that.
+pub fn enough(living: usize, silent: usize, own: Option<Duration>, of_all: Duration) -> u32 {
+    // Of whom no answer is known nobody can say how slow it is.
+    let within = match own {
+        Some(own) if living > 1 && 2 * silent <= living => {
+            rounds(TIMES, own.max(of_all)).clamp(LEAST, SURE)
+        }
+        _ => SURE,
+    };
+    within.max(rounds(TIMES_SLOW, of_all).min(MOST))
+}
+
+fn rounds(times: u32, slowest: Duration) -> u32 {
+    let rounds = (times * slowest).as_nanos().div_ceil(EVERY.as_nanos());
+    u32::try_from(rounds).unwrap_or(MOST)
 }
 
 #[cfg(test)]
@@ -85,14 +105,29 @@ mod tests {
 
     #[test]
     fn a_second_is_enough_where_all_answer_at_once_and_three_where_the_slowest_takes_a_round() {
-        assert_eq!(enough(3, 1, ms(2)), 4);
-        assert_eq!(enough(3, 1, ms(83)), 4);
-        assert_eq!(enough(3, 1, ms(84)), 5);
-        assert_eq!(enough(200, 1, ms(150)), 8);
-        assert_eq!(enough(200, 1, ms(250)), SURE);
-        assert_eq!(enough(200, 1, Duration::MAX / 100), SURE);
+        for (living, slowest, rounds) in [
+            (3, ms(2), 4),
+            (3, ms(83), 4),
+            (3, ms(84), 5),
+            (200, ms(150), 8),
+            (200, ms(250), SURE),
+            (200, Duration::MAX / 100, SURE),
+        ] {
+            assert_eq!(enough(living, 1, Some(slowest), ms(1)), rounds);
+        }
+        assert_eq!(enough(200, 1, Some(ms(1)), ms(150)), 8, "most are as slow");
+        assert_eq!(enough(200, 1, None, ms(1)), SURE, "it never answered");
         assert_eq!(SURE * EVERY, Duration::from_secs(3));
         assert_eq!(LEAST * EVERY, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn where_most_are_slow_a_silence_is_four_times_as_long_as_they_take_or_ten_seconds() {
+        assert_eq!(enough(200, 1, Some(ms(1)), ms(750)), SURE);
+        assert_eq!(enough(200, 1, Some(ms(1)), ms(1_500)), 24);
+        assert_eq!(enough(200, 1, None, ms(1_500)), 24);
+        assert_eq!(enough(200, 1, Some(ms(9_000)), Duration::MAX / 100), MOST);
+        assert_eq!(MOST * EVERY, Duration::from_secs(10));
     }
 
     #[test]
@@ -104,10 +139,18 @@ mod tests {
 
     #[test]
     fn one_alone_and_one_of_most_have_three_seconds() {
-        assert_eq!(enough(1, 1, ms(2)), SURE);
-        assert_eq!(enough(3, 2, ms(2)), SURE);
-        assert_eq!(enough(2, 1, ms(2)), 4);
-        assert_eq!(enough(4, 2, ms(2)), 4);
+        let enough = |living, silent| enough(living, silent, Some(ms(2)), ms(2));
+        assert_eq!(
+            (enough(1, 1), enough(3, 2), enough(8, 5)),
+            (SURE, SURE, SURE)
+        );
+        assert_eq!((enough(2, 1), enough(4, 2), enough(200, 100)), (4, 4, 4));
+    }
+
+    #[test]
+    fn most_of_a_few_may_be_frozen_together_and_most_of_many_are_slow_together() {
+        assert!(!is_common(8, 8) && !is_common(200, 100));
+        assert!(is_common(9, 5) && is_common(200, 101));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Roster {
     workers: BTreeMap<Session, Worker>,
     epoch: u64,
     since: Boot,
+    /// When most of many were silent at once. They come back one by one, and the last ones are not dead for that.
+    hushed: Option<Boot>,
 }
 
 impl Roster {
@@ -55,6 +57,7 @@ impl Roster {
             workers: BTreeMap::new(),
             epoch,
             since,
+            hushed: None,
         }
     }
 
@@ -154,14 +157,19 @@ impl Roster {
             .iter()
             .filter(|session| living.contains_key(session))
             .count();
+        if pace::is_common(living.len(), silent_ones) {
+            self.hushed = Some(now);
+        }
+        let hushed = self.hushed;
+        let is_hushed = hushed.is_some_and(|at| now.since(at) < pace::REMEMBERED);
         let ground = self.ground(now);
         let mut died = Vec::new();
         for session in silent {
-            // Of whom no answer is known nobody can say how slow it is.
             let own = living.get(session).copied().flatten();
-            let enough = own.map_or(pace::SURE, |own| {
-                pace::enough(living.len(), silent_ones, own.max(of_all))
-            });
+            let enough = match is_hushed {
+                true => pace::MOST,
+                false => pace::enough(living.len(), silent_ones, own, of_all),
+            };
             died.extend(self.learn(*session, Event::Silent(ground, enough), now));
         }
         died
@@ -391,6 +399,25 @@ mod tests {
         roster.answered(Session(1), slow, at(101));
         assert!(!died(&mut roster, 2, 3) && died(&mut roster, 2, 1));
         assert!(!died(&mut roster, 1, 11) && died(&mut roster, 1, 1));
+    }
+
+    #[test]
+    fn where_most_of_many_fall_silent_together_the_last_to_come_back_are_not_dead_for_that() {
+        let mut roster = Roster::new(1, at(0));
+        let all: Vec<Session> = (0..20).map(Session).collect();
+        for session in &all {
+            roster.heard(&presence(session.0), at(99));
+            roster.answered(*session, Duration::from_millis(3), at(99));
+        }
+        let mut silent = |silent: &[Session], rounds: std::ops::Range<u64>| -> usize {
+            let each = rounds.map(|round| ms(100_000 + round * 250));
+            each.map(|now| roster.silent(silent, now).len()).sum()
+        };
+        assert_eq!(silent(&all, 0..20), 0, "five seconds");
+        assert_eq!(silent(&all[..3], 20..39), 0, "these were heard last");
+        assert_eq!(silent(&all[..3], 39..40), 3, "and these are dead after ten");
+        // Ten seconds after the silence of all one is judged as ever.
+        assert_eq!(silent(&all[4..5], 60..63), 1);
     }
 
     const DIES: Session = Session(0);

@@ -31,6 +31,7 @@ use super::envoy::Envoy;
 use super::feeds;
 use super::task::Task;
 use crate::alive::Signs;
+use crate::failover::pace;
 use crate::failover::probe::{self, Death, Event};
 use crate::failover::roster::{Life, Roster};
 use crate::lead::event::Event as LeadEvent;
@@ -39,8 +40,10 @@ pub(super) mod ask;
 mod free;
 
 /// How long an answer to a probe is waited for: one that comes after its round still tells that the
-/// worker lives.
-const ANSWER: Duration = Duration::from_secs(1);
+/// worker lives, and how slow it is.
+const ANSWER: Duration = Duration::from_secs(4);
+// What is a death after three seconds must not have been an answer that nobody waited for.
+const _: () = assert!(ANSWER.as_millis() > (pace::SURE as u128 + 1) * probe::EVERY.as_millis());
 /// A round that took longer than this was no round: the leader itself had no processor.
 const ROUND_MAX: Duration = Duration::from_millis(500);
 /// Deaths that are attended to at once: each lists a queue.
