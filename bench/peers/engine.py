@@ -1,0 +1,52 @@
+"""Gridloom beside them, as `gridloom-bench` measures it, with everything on the disk when it is confirmed."""
+import json
+import os
+import pathlib
+
+from peers import RATE
+from processes import Failed, Process, Usage, run
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def build(given):
+    """The program that measures it."""
+    if given:
+        return pathlib.Path(given).resolve()
+    run([os.environ.get("CARGO", "cargo"), "build", "--release", "--locked", "-p", "gridloom-bench"], cwd=ROOT)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+    return ROOT / target / "release" / "gridloom-bench"
+
+
+class Engine:
+    """`gridloom-bench` with its stores in a folder of ours."""
+
+    def __init__(self, program, folder):
+        self.program, self.env, self.folder = program, {"TMPDIR": str(folder)}, folder
+
+    def _asked(self, *args):
+        with open(self.folder / "engine.log", "w+b") as log:
+            with Process([self.program, "--json", *map(str, args)], env=self.env, log=log) as bench:
+                said = bench.output()
+            log.seek(0)
+            if bench.child.returncode:
+                raise Failed(log.read().decode()[-2_000:].strip())
+        return json.loads(said)
+
+    def grids(self, tiles):
+        """Runs of as many tiles: the broker's version, and a sample for each tile size."""
+        found = self._asked("durability", "--rounds", 1, "--shards", tiles, "--submissions", 100)
+        always = next(setting for setting in found["settings"]
+                      if (setting["sync_interval"], setting["queue"]) == ("always", "memory"))
+        rates = [rates[0] for rates in always["shards_per_second"]]
+        return found["broker"], [{"worked_per_second": rate, "others": always["others"][0]} for rate in rates]
+
+    def small(self, runs, seconds):
+        """Runs of one shard, each submitted for itself."""
+        before = Usage()
+        found = self._asked("small", "--runs", runs, "--rounds", 1, "--rates", RATE, "--seconds", seconds,
+                            "--jetstream", "sync_interval: always")
+        _, others = before.until(Usage())
+        seen, start = found["rounds"][0], found["paced"][0]["first_start_ms"]
+        return {"both_per_second": seen["runs_per_second"], "processor_ms": sum(seen["cost_ms"].values()),
+                "start_ms": {"p50": start["p50"], "p99": start["p99"]}, "others": others}

@@ -1,0 +1,89 @@
+"""What was found: medians over the rounds with the least and the most, and how often the engine does what a peer does."""
+import os
+import pathlib
+import platform
+import statistics
+
+
+def machine():
+    """For the record."""
+    names = [line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+             if line.startswith("model name")]
+    memory = int(pathlib.Path("/proc/meminfo").read_text().split()[1]) / (1 << 20)
+    return {"cores": os.cpu_count(), "processor": names[0] if names else platform.machine(),
+            "memory_gib": round(memory, 1), "kernel": platform.release()}
+
+
+def file_system(folder):
+    """Of which kind the one is that holds this folder."""
+    best = ("", "unknown")
+    for line in pathlib.Path("/proc/mounts").read_text().splitlines():
+        _, point, kind = line.split()[:3]
+        if pathlib.Path(point) in [folder, *folder.parents] and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]
+
+
+def spread(values):
+    """Median, least and most; nothing where there is no value."""
+    values = [value for value in values if value is not None]
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)} if values else None
+
+
+def ratios(rounds, name, part, to):
+    """In each round: what the engine's way `to` did, to what this one did."""
+    found = []
+    for samples in rounds:
+        of, than = samples.get(name, {}).get(part), samples.get(to[0], {}).get(to[1])
+        found.append(than / of if of and than else None)
+    return spread(found)
+
+
+def conclude(ways, rounds, grid, small):
+    """A row for each way."""
+    rows = []
+    for way in ways:
+        samples = [samples[way["name"]] for samples in rounds if way["name"] in samples]
+        of = lambda part: spread([sample.get(part) for sample in samples])
+        start = [sample["start_ms"] for sample in samples if "start_ms" in sample]
+        rows.append({
+            **way,
+            **{part: of(part) for part in
+               ("enqueued_per_second", "worked_per_second", "both_per_second", "processor_ms", "others")},
+            "start_p50_ms": spread([at["p50"] for at in start]),
+            "start_p99_ms": spread([at["p99"] for at in start]),
+            "grid_ratio": ratios(rounds, way["name"], "worked_per_second", (grid, "worked_per_second")),
+            "small_ratio": ratios(rounds, way["name"], "both_per_second", (small, "both_per_second")),
+        })
+    return rows
+
+
+def _number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _whole(of, digits=None):
+    """The median and, in parentheses, between what."""
+    if not of:
+        return ""
+    shown = _number if digits is None else lambda value: f"{value:.{digits}f}"
+    return f"{shown(of['median'])} ({shown(of['min'])} to {shown(of['max'])})"
+
+
+def _median(of, digits=None):
+    return "" if not of else _number(of["median"]) if digits is None else f"{of['median']:.{digits}f}"
+
+
+def table(rows):
+    """As Markdown."""
+    head = ["way", "on the disk", "at once", "enqueued/s", "worked/s", "engine's grid to it", "both/s",
+            "engine's ad hoc to it", "processor, ms", "start p50, ms", "p99", "others"]
+    lines = [head, ["---", "---", *["---:"] * 10]]
+    for row in rows:
+        lines.append([
+            row["name"], row["durable"], row["at_once"], _median(row["enqueued_per_second"]),
+            _whole(row["worked_per_second"]), _whole(row["grid_ratio"], 2), _whole(row["both_per_second"]),
+            _whole(row["small_ratio"], 2), _median(row["processor_ms"], 3), _whole(row["start_p50_ms"], 1),
+            _median(row["start_p99_ms"], 1),
+            f"{row['others']['median']:.0%}" if row["others"] else ""])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
