@@ -175,12 +175,10 @@ impl Engine {
         }
     }
 
-    /// Forgets runs that were not used for longest, where there are too many: two for each that is new, so
-    /// that a crowd of them is forgotten in the end.
+    /// Forgets runs that were not used for longest, where there are too many.
     fn make_room(&mut self) {
-        for _ in 0..2 {
-            let oldest = self.runs.oldest(|opened| self.ledger.is_idle(opened));
-            if let Some(opened) = oldest.filter(|opened| self.runs.forget(*opened)) {
+        for opened in self.runs.surplus(|opened| self.ledger.is_idle(opened)) {
+            if self.runs.forget(opened) {
                 self.ledger.close(opened);
             }
         }
@@ -239,7 +237,7 @@ pub(super) fn read(feed: &Feed, delivery: &Delivery) -> Result<Tile, String> {
     let pages = tile.pages >= 1 && tile.pages <= TILE_MAX && end <= PAGES_MAX;
     let bounds = tile.bounds.is_empty() || tile.bounds.len() == tile.pages as usize;
     let probe = tile.kind == TileKind::Page || tile.pages == 1 && tile.bounds.is_empty();
-    let places = tile.opened > 0 && tile.fence.0 > tile.opened && tile.folded < tile.fence.0;
+    let places = tile.opened > 0 && tile.fence.0 >= tile.opened && tile.folded < tile.fence.0;
     if pages && bounds && probe && places && tile.attempt >= 1 {
         Ok(tile)
     } else {

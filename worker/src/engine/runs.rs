@@ -146,11 +146,23 @@ impl Run {
 }
 
 /// All of them, by the ledger sequence of their `opened` record.
-#[derive(Default)]
 pub(super) struct Runs {
     runs: QuickMap<u64, Run>,
     by_id: HashMap<RunId, u64>,
     clock: u64,
+    /// With more than these it is looked for some to forget.
+    crowd: usize,
+}
+
+impl Default for Runs {
+    fn default() -> Runs {
+        Runs {
+            runs: QuickMap::default(),
+            by_id: HashMap::new(),
+            clock: 0,
+            crowd: IDLE_RUNS_MAX,
+        }
+    }
 }
 
 impl Runs {
@@ -210,16 +222,23 @@ impl Runs {
         false
     }
 
-    /// The run to be forgotten to make room: the one longest unused, of those of which `idle` says
-    /// that nothing is left to be written.
-    pub(super) fn oldest(&self, idle: impl Fn(u64) -> bool) -> Option<u64> {
-        if self.runs.len() <= IDLE_RUNS_MAX {
-            return None;
+    /// The runs to be forgotten where too many are known: those longest unused, of those of which `idle` says
+    /// that nothing is left to be written. Never the one that was touched last: its tile is just coming.
+    pub(super) fn surplus(&mut self, idle: impl Fn(u64) -> bool) -> Vec<u64> {
+        if self.runs.len() <= self.crowd {
+            return Vec::new();
         }
-        let unused = self.runs.iter().filter(|(_, run)| run.is_idle());
+        let unused = self.runs.iter();
+        let unused = unused.filter(|(_, run)| run.is_idle() && run.used != self.clock);
         let unused = unused.filter(|(opened, _)| idle(**opened));
-        let oldest = unused.min_by_key(|(_, run)| run.used);
-        oldest.map(|(opened, _)| *opened)
+        let mut unused: Vec<(u64, u64)> = unused.map(|(opened, run)| (run.used, *opened)).collect();
+        unused.sort_unstable();
+        // Half of them, so that they are not looked through for each run that comes.
+        let kept = IDLE_RUNS_MAX / 2;
+        let surplus = unused.len().saturating_sub(kept);
+        self.crowd = self.runs.len() - surplus + kept;
+        unused.truncate(surplus);
+        unused.into_iter().map(|(_, opened)| opened).collect()
     }
 
     /// Forgets a run that is over, or turned out to be none. Whether it is gone.
@@ -335,6 +354,7 @@ mod tests {
             scheduled_at: UnixMs(1),
             content: 1,
             term: Term(1),
+            first: Vec::new(),
         }))
     }
 
@@ -404,5 +424,39 @@ mod tests {
         let (waiting, known) = runs.learn(OPENED, None, &handlers());
         assert_eq!((waiting.len(), known), (1, false));
         assert!(runs.forget(OPENED) && runs.get(OPENED).is_none());
+    }
+
+    /// Touches a run, as a tile of it that comes does, and forgets those that are too many.
+    fn touch(runs: &mut Runs, opened: u64) {
+        let lane = Lane {
+            queue: QueueName::new("default").unwrap(),
+            handler: HandlerName::new("b").unwrap(),
+        };
+        let id = RunId::new(format!("a_s_{opened}")).unwrap();
+        runs.touch(opened, &id, &lane);
+        for surplus in runs.surplus(|_| true) {
+            assert!(runs.forget(surplus));
+        }
+    }
+
+    #[test]
+    fn run_whose_tile_is_just_coming_is_never_forgotten_however_many_are_busy() {
+        let mut runs = Runs::default();
+        for opened in 1..=3 * IDLE_RUNS_MAX as u64 {
+            touch(&mut runs, opened);
+            runs.get_mut(opened).expect("it is known").held += 1;
+        }
+    }
+
+    #[test]
+    fn runs_longest_unused_are_forgotten_and_busy_ones_are_not() {
+        let mut runs = Runs::default();
+        let many = 10 * IDLE_RUNS_MAX as u64;
+        touch(&mut runs, 1);
+        runs.get_mut(1).unwrap().held += 1;
+        (2..=many).for_each(|opened| touch(&mut runs, opened));
+        assert!(runs.runs.len() <= IDLE_RUNS_MAX + 1, "{}", runs.runs.len());
+        assert!(runs.get(1).is_some() && runs.get(2).is_none());
+        assert!(runs.get(many).is_some() && runs.get(many - 100).is_some());
     }
 }
