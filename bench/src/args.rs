@@ -56,6 +56,8 @@ pub(crate) enum Order {
     Fires(FiresFlags),
     /// What a shard in a database costs, beside a loop written by hand over the same server
     Sql(SqlFlags),
+    /// What a run of one shard costs, how many a second there can be, and how soon one starts
+    Small(SmallFlags),
     /// The publishing process of the hand-written loop
     #[command(hide = true)]
     HandPublisher(Child),
@@ -146,6 +148,34 @@ pub(crate) struct LatencyFlags {
     /// Where the queue is kept: file or memory
     #[arg(long, value_name = "WHERE", default_value = "memory")]
     pub(crate) storage: String,
+}
+
+/// Flags of `small`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SmallFlags {
+    /// Runs of a round
+    #[arg(long, value_name = "N", default_value = "40000")]
+    pub(crate) runs: NonZeroU32,
+    /// Submissions on their way at once
+    #[arg(long, value_name = "N", default_value = "512")]
+    pub(crate) window: NonZeroU32,
+    /// Rounds
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) rounds: u32,
+    /// Submissions a second for which the wait is measured; several with commas
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "100,1000"
+    )]
+    pub(crate) rates: Vec<NonZeroU32>,
+    /// Seconds of each of these
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) seconds: NonZeroU32,
+    /// Further lines for the broker's `jetstream` block, such as `sync_interval: always`
+    #[arg(long, value_name = "LINES", default_value = "")]
+    pub(crate) jetstream: String,
 }
 
 /// Flags of `failover`.

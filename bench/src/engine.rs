@@ -130,18 +130,13 @@ impl Engine {
     ) -> anyhow::Result<()> {
         let mut planned = 0;
         let closed = loop {
-            match self.next_plan(run).await? {
-                PlanRecord::Opened(_)
-                | PlanRecord::Cancelled(_)
-                | PlanRecord::Reopened(_)
-                | PlanRecord::Dropped(_)
-                | PlanRecord::Retired(_)
-                | PlanRecord::Forgotten(_) => {}
-                PlanRecord::Wave(wave) => {
-                    planned += shards_in(&wave);
-                    watch(Step::Planned(planned));
-                }
-                PlanRecord::Closed(closed) => break closed,
+            let record = self.next_plan(run).await?;
+            if let Some(wave) = record.wave(1) {
+                planned += shards_in(&wave);
+                watch(Step::Planned(planned));
+            }
+            if let PlanRecord::Closed(closed) = record {
+                break closed;
             }
         };
         watch(Step::Over);
@@ -174,13 +169,11 @@ impl Engine {
         let subjects = self.broker.subjects();
         let plan = subjects.plan_of_run_anywhere(run);
         let records = self.broker.read(&subjects.ledger(), &plan, 1, None).await?;
-        let waves =
-            records
-                .iter()
-                .filter_map(|stored| match wire::decode::<PlanRecord>(&stored.payload) {
-                    Ok(PlanRecord::Wave(wave)) => Some((stored.at, shards_in(&wave))),
-                    Ok(_) | Err(_) => None,
-                });
+        let waves = records.iter().filter_map(|stored| {
+            let record = wire::decode::<PlanRecord>(&stored.payload).ok()?;
+            let wave = record.wave(stored.seq)?;
+            Some((stored.at, shards_in(&wave)))
+        });
         Ok(waves.collect())
     }
 

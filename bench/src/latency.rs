@@ -97,6 +97,25 @@ pub(crate) async fn run(output: &Output, flags: &LatencyFlags) -> anyhow::Result
     Ok(())
 }
 
+/// Milliseconds from submission to first start, by ones that are measured alone.
+pub(crate) async fn first_starts(
+    output: &Output,
+    flags: &LatencyFlags,
+    jetstream: &str,
+) -> anyhow::Result<Spread> {
+    let stack = Stack::start(output, jetstream).await?;
+    let _planner = stack.planner(&flags.storage).await?;
+    let _worker = stack.child("stamp-worker").await?;
+    let broker = stack.connect().await?;
+    stack::workers_are_there(&broker, 1).await?;
+    let job = apply(&broker, flags.shards.get()).await?;
+    let counted = submit(&broker, &job, flags).await?;
+    let starts = worker::starts(&stack.url(), counted.end, PATIENCE).await?;
+    let waits = waits(&starts, counted)?;
+    stack.stop().await?;
+    Ok(Spread::of(&waits))
+}
+
 pub(crate) async fn apply(broker: &Broker, shards: u32) -> anyhow::Result<JobName> {
     let spec = parse::from_value(json!({
         "name": "stamp",

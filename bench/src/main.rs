@@ -17,6 +17,7 @@
 //! | [`fires`] | how late schedules open their runs, and what many of them cost |
 //! | [`limits`] | whether limits, fairness and tile sizes do what they are for |
 //! | [`memory`] | whether a planner's memory stays small whatever its runs do |
+//! | [`small`] | what a run of one shard costs from its submission to its end |
 //! | [`sql`] | what a shard in a database costs, beside a loop over the same server |
 //! | [`stack`] | the processes that are measured |
 //! | [`hand`] | the loop written by hand: what the engine is compared with |
@@ -46,6 +47,7 @@ mod path;
 mod plans;
 mod records;
 mod restart;
+mod small;
 mod sql;
 mod stack;
 mod stats;
@@ -106,6 +108,7 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::MemoryChild(child) => memory::child(&output, &child),
             Order::Limits(flags) => Box::pin(limits::run(&output, &flags)).await,
             Order::Fires(flags) => Box::pin(fires::run(&output, &flags)).await,
+            Order::Small(flags) => Box::pin(small::run(&output, &flags)).await,
             Order::Sql(flags) => Box::pin(sql::run(&output, &flags)).await,
             Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
             Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,

@@ -130,7 +130,7 @@ pub(crate) async fn first_wave(
         let last = broker.last_of_leader(&subjects.ledger(), &plan).await;
         if let Ok(Some(last)) = last
             && let Ok(record) = wire::decode::<PlanRecord>(&last.payload)
-            && !matches!(record, PlanRecord::Opened(_))
+            && (record.wave(last.seq).is_some() || !matches!(record, PlanRecord::Opened(_)))
         {
             return Ok(());
         }

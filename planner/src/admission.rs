@@ -13,6 +13,7 @@
 //! | [`pace`] | how long a shard takes, and how many pages a tile has for that |
 //! | [`gates`] | what keeps a job from getting room |
 //! | [`turns`] | how the room of a queue is given away |
+//! | [`begin`] | what may be issued with the record that opens a run |
 //! | [`why`] | why a run waits |
 //!
 //! Limits are a job's, for the whole cluster: every open tile of it counts, whoever issued it, so they
@@ -30,6 +31,7 @@ use crate::crew::Crew;
 use crate::now::Now;
 use crate::run::Room;
 
+mod begin;
 mod bucket;
 mod dues;
 mod gates;
@@ -112,6 +114,8 @@ pub struct Admission {
     jobs: HashMap<JobName, Job>,
     runs: HashMap<RunId, Member>,
     resources: HashMap<ResourceName, UnixMs>,
+    /// What openings under way may issue.
+    beginning: HashMap<QueueName, begin::Beginning>,
     /// Queues with as many open runs as they may have.
     full: BTreeSet<QueueName>,
     risers: BTreeSet<(Boot, RunId)>,
@@ -130,6 +134,7 @@ impl Admission {
             jobs: HashMap::new(),
             runs: HashMap::new(),
             resources: HashMap::new(),
+            beginning: HashMap::new(),
             full: BTreeSet::new(),
             risers: BTreeSet::new(),
             refills: BTreeSet::new(),

@@ -97,9 +97,18 @@ impl Book {
 
     /// A run is open, as its ledger has it. What it has open may not be on the queue.
     pub fn add(&mut self, fold: Fold) -> Option<&Run> {
+        self.enter(fold, Event::QueueDoubtful)
+    }
+
+    /// A run is open, and the tiles that its first record has issued are to be published.
+    pub fn begin(&mut self, fold: Fold) -> Option<&Run> {
+        self.enter(fold, Event::Begun)
+    }
+
+    fn enter(&mut self, fold: Fold, event: Event) -> Option<&Run> {
         let name = fold.run().clone();
         let mut run = Run::new(fold)?;
-        run.take(Event::QueueDoubtful);
+        run.take(event);
         self.note(&name, run.fold().open_tiles().is_empty(), is_aside(&run));
         self.lives += 1;
         let life = Life(self.lives);

@@ -3,27 +3,6 @@
 use gridloom_shared::id::{Nonce, QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 
-/// Whoever counts, and wants to know how many records there should be.
-pub struct Counter(Box<dyn FnOnce(Vec<Counted>) + Send>);
-
-impl Counter {
-    /// Told by `tell`.
-    pub fn new(tell: impl FnOnce(Vec<Counted>) + Send + 'static) -> Counter {
-        Counter(Box::new(tell))
-    }
-
-    /// Tells it.
-    pub fn tell(self, counted: Vec<Counted>) {
-        (self.0)(counted);
-    }
-}
-
-impl std::fmt::Debug for Counter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Counter")
-    }
-}
-
 /// An open run, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {

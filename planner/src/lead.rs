@@ -7,6 +7,7 @@
 //! | [`crate::admission`] | which run may issue how much, and why the others may not |
 //! | [`crate::register`] | when the term register is written anew, which listings may be believed |
 //! | [`crate::orders`] | what becomes of orders by people |
+//! | `begin` | what is issued with the record that opens a run |
 //! | [`event`], [`action`] | what is heard, what is done |
 //!
 //! Events of one round are taken in by [`Lead::take`], then [`Lead::advance`] says what follows.
@@ -39,12 +40,13 @@ use crate::register::Claims;
 use crate::run::{self, Room, Run};
 
 pub mod action;
+pub(crate) mod begin;
 pub mod event;
 mod explain;
 mod reports;
 mod steps;
 
-use action::{Action, Issue, Order, Ordered};
+use action::{Action, Begun, Issue, Order, Ordered};
 use event::{Event, Outcome, Report, Request};
 
 /// How often runs are looked at for tiles that may be missing on the queue.
@@ -82,6 +84,8 @@ pub struct Lead {
     position: u64,
     /// Largest record that the broker takes, in bytes.
     record: usize,
+    /// Runs whose first tiles are to be put on the queue.
+    begun: Vec<RunId>,
     /// Runs to look at before the loop waits again.
     touched: HashSet<RunId>,
     /// Runs whose next retry is due then, by the broker's clock.
@@ -112,6 +116,7 @@ impl Lead {
             no_room: None,
             position,
             record: RECORD_MAX,
+            begun: Vec::new(),
             touched: HashSet::new(),
             due: BTreeSet::new(),
             looked: now.boot,
@@ -173,7 +178,9 @@ impl Lead {
                 );
                 self.claims.give_up();
             }
+            Event::Begins(opened, teller) => teller.tell(self.begins(opened, now)),
             Event::Opened(new) => self.opened(*new, now),
+            Event::NotOpened(queue, tiles) => self.admission.began(&queue, tiles, now),
             Event::Ordered(request) => self.ask(*request, now),
             Event::Heard(presence) => self.crew.heard(&presence, now.boot),
             Event::Died(presence) => self.died(&presence),
@@ -203,6 +210,10 @@ impl Lead {
     }
 
     fn opened(&mut self, new: NewRun, now: Now) {
+        if let PlanRecord::Opened(opened) = &new.record {
+            let tiles = begin::count(&opened.first);
+            self.admission.began(&opened.job.queue, tiles, now);
+        }
         if self.book.contains(&new.run) || new.sequence <= self.position {
             return;
         }
@@ -222,13 +233,22 @@ impl Lead {
     }
 
     fn enter(&mut self, fold: Fold, now: Now) -> Option<RunId> {
-        let run = self.book.add(fold)?;
+        let begins = self.has_just_begun(&fold);
+        let run = match begins {
+            true => self.book.begin(fold)?,
+            false => self.book.add(fold)?,
+        };
         let fold = run.fold();
         let (name, open) = (fold.run().clone(), fold.open_tiles().len());
         if let Some(opening) = fold.opening() {
             let job = &opening.record.job;
             self.admission
                 .opened(&name, job, opening.sequence, open, now);
+        }
+        if begins {
+            let shards = fold.counts().planned;
+            self.admission.issued_at_once(&name, shards);
+            self.begun.push(name.clone());
         }
         self.touched.insert(name.clone());
         Some(name)
@@ -375,6 +395,7 @@ impl Lead {
                 }
             }
         }
+        self.begin();
         let book = &self.book;
         let actions = std::mem::take(&mut self.actions).into_iter();
         let ordered = actions.map(|action| Ordered {

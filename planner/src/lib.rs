@@ -17,6 +17,7 @@
 //! | [`alive`] | whether tasks that are to last still do something |
 //! | [`census`] | how many records an open run should have (pure) |
 //! | [`entry`] | a record of the ledger, as the feeds hand it on |
+//! | [`teller`] | how it is answered what somebody asks of a leadership |
 //! | [`now`], [`broker_clock`] | what time it is, by which clock |
 //! | [`toll`] | what runs have cost since it was told last (pure) |
 //! | [`failover`] | who is dead (pure), and what the queue lacks (the refill) |
@@ -47,6 +48,7 @@ pub mod run;
 pub mod schedule;
 pub mod service;
 pub mod submit;
+pub mod teller;
 pub mod toll;
 
 pub use service::{Ended, Fault, Health, How, Owner, Planner, PlannerOptions, Task};

@@ -54,6 +54,9 @@ pub enum OpenError {
     /// Reading failed.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// This planner leads no more.
+    #[error("the leadership is over")]
+    Over,
 }
 
 /// What there is of a run, whichever queue its job had then.
@@ -81,9 +84,8 @@ pub(crate) async fn open(
     let subjects = broker.subjects();
     let subject = subjects.ledger_of(&opened.job.queue, &run, Author::Plan);
     let anywhere = subjects.ledger_of_run_anywhere(&run);
-    let record = PlanRecord::Opened(Box::new(opened));
-    let bytes = wire::encode(&record);
     let most = broker.max_record();
+    let (record, bytes) = first_record(opened, most);
     if bytes.len() > most {
         return Ok(Opening::Refused(format!(
             "the job has {} bytes, and {most} are the most that the broker takes: raise its max_payload, or make params smaller",
@@ -105,6 +107,22 @@ pub(crate) async fn open(
             }
             earlier => return Ok(found(&run, &earlier, content)),
         }
+    }
+}
+
+/// The record as it is written: its first tiles go in waves of their own where it has no room for them.
+fn first_record(opened: Opened, most: usize) -> (PlanRecord, Bytes) {
+    let record = PlanRecord::Opened(Box::new(opened));
+    let bytes = wire::encode(&record);
+    match record {
+        PlanRecord::Opened(opened) if bytes.len() > most && !opened.first.is_empty() => {
+            let without = Opened {
+                first: Vec::new(),
+                ..*opened
+            };
+            first_record(without, most)
+        }
+        record => (record, bytes),
     }
 }
 

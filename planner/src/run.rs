@@ -269,6 +269,7 @@ impl Run {
                 self.phase = Phase::Idle;
                 self.publishing += 1;
             }
+            Event::Begun => self.publishing += 1,
             Event::Published => self.publishing = self.publishing.saturating_sub(1),
             Event::PublishLost => {
                 self.publishing = self.publishing.saturating_sub(1);

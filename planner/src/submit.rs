@@ -1,6 +1,9 @@
 //! What an ad-hoc message becomes: a run, or a record of why not. Either is written before the
 //! message is acknowledged, so nothing is lost and nothing is redelivered for ever.
 
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::future::join_all;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, ReadError};
@@ -13,7 +16,7 @@ use gridloom_shared::submission::answer::REPLY;
 use gridloom_shared::submission::{ByHand, Kept, Submission, Unreadable};
 use gridloom_shared::wire;
 
-use crate::open::{CONFLICT, NewRun, OpenError, Opening, open, there};
+use crate::open::{CONFLICT, NewRun, OpenError, Opening, there};
 
 mod reply;
 
@@ -59,21 +62,23 @@ pub enum SubmitError {
 /// Answers a message of the submit stream. It may be acknowledged after this.
 ///
 /// Where `is_full` says so of the job's queue, nothing is opened.
-pub async fn answer(
+pub(crate) async fn answer(
     broker: &Broker,
     delivery: &Delivery,
+    job: Option<&Found>,
     term: Term,
     is_full: impl Fn(&QueueName) -> bool,
+    open: impl AsyncFnOnce(RunId, Opened) -> Result<Opening, OpenError>,
 ) -> Result<Receipt, SubmitError> {
     let subject = delivery.subject.as_str();
-    let outcome = match understand(broker, delivery).await? {
+    let outcome = match understand(broker, delivery, job)? {
         Ok(understood) if is_full(&understood.opened.job.queue) => return Ok(Receipt::Later),
         Ok(understood) if understood.overlap != ByHand::Allow => {
             keep(broker, delivery, understood).await?
         }
         Ok(Understood { run, opened, .. }) => {
             let opened = Opened { term, ..opened };
-            receipt(run.clone(), open(broker, run, opened).await?)
+            receipt(run.clone(), open(run, opened).await?)
         }
         Err(reason) => Err(reason),
     };
@@ -168,17 +173,53 @@ struct Understood {
     opened: Opened,
 }
 
-async fn understand(
+/// The definition of a job, as it stood after a message for it was delivered; or why there is none.
+pub(crate) type Found = Result<Result<JobSpec, String>, ReadError>;
+
+/// The jobs that messages are for. Each is looked up once for all of them: a definition that was confirmed before a
+/// message was published is there.
+pub(crate) async fn jobs(broker: &Broker, deliveries: &[Delivery]) -> HashMap<JobName, Found> {
+    let names = deliveries
+        .iter()
+        .filter_map(|delivery| name(broker, delivery).ok());
+    let names: BTreeSet<JobName> = names.collect();
+    let found = names.into_iter().map(async |name| {
+        let found = find(broker, &name).await;
+        (name, found)
+    });
+    join_all(found).await.into_iter().collect()
+}
+
+async fn find(broker: &Broker, name: &JobName) -> Found {
+    let entry = broker.jobs().get(name.as_str()).await?;
+    let Some(value) = entry.and_then(|entry| entry.value) else {
+        return Ok(Err(format!(
+            "job {name} is unknown: apply it first (gridloom job apply FILE)"
+        )));
+    };
+    let job = wire::decode::<JobSpec>(&value);
+    Ok(job.map_err(|error| {
+        format!(
+            "the definition of job {name} is {}: apply it again",
+            chain(&error)
+        )
+    }))
+}
+
+/// The job that a message is for.
+pub(crate) fn name(broker: &Broker, delivery: &Delivery) -> Result<JobName, String> {
+    let token = broker.subjects().parse_submit(&delivery.subject);
+    JobName::new(token.unwrap_or("")).map_err(|error| chain(&error).to_string())
+}
+
+fn understand(
     broker: &Broker,
     delivery: &Delivery,
+    job: Option<&Found>,
 ) -> Result<Result<Understood, String>, SubmitError> {
-    let token = broker
-        .subjects()
-        .parse_submit(&delivery.subject)
-        .unwrap_or("");
-    let name = match JobName::new(token) {
+    let name = match name(broker, delivery) {
         Ok(name) => name,
-        Err(error) => return Ok(Err(chain(&error).to_string())),
+        Err(reason) => return Ok(Err(reason)),
     };
     if let Err(reason) = reply::place(broker, delivery) {
         return Ok(Err(reason));
@@ -193,22 +234,13 @@ async fn understand(
         Err(error) => return Ok(Err(chain(&error).to_string())),
     };
     let run = submission.run_id(&name, delivery.stream_seq);
-    let entry = broker.jobs().get(name.as_str()).await?;
-    let Some(value) = entry.and_then(|entry| entry.value) else {
-        return Ok(Err(format!(
-            "job {name} is unknown: apply it first (gridloom job apply FILE)"
-        )));
+    let job = match job {
+        Some(Ok(Ok(job))) => job,
+        Some(Ok(Err(reason))) => return Ok(Err(reason.clone())),
+        Some(Err(error)) => return Err(error.clone().into()),
+        None => return Ok(Err(format!("job {name} is unknown"))),
     };
-    let job = match wire::decode::<JobSpec>(&value) {
-        Ok(job) => job,
-        Err(error) => {
-            return Ok(Err(format!(
-                "the definition of job {name} is {}: apply it again",
-                chain(&error)
-            )));
-        }
-    };
-    let job = match submission.applied_to(&job) {
+    let job = match submission.applied_to(job) {
         Ok(job) => job,
         Err(error) => return Ok(Err(chain(&error).to_string())),
     };
@@ -218,6 +250,7 @@ async fn understand(
         scheduled_at: delivery.stored_at,
         content: submission.content(),
         term: Term(0),
+        first: Vec::new(),
     };
     let overlap = submission.overlap;
     Ok(Ok(Understood {

@@ -128,6 +128,14 @@ scripts! {
     abort_after
     abort_after_default
     abort_after_lifted
+    begun_and_cancelled
+    begun_and_deposed_before_it_is_published
+    begun_and_its_answer_lost
+    begun_and_read_before_its_answer
+    begun_as_often_as_there_is_room
+    begun_by_a_deposed_planner
+    begun_where_there_is_no_room_for_it
+    begun_with_its_opening
     broker_clock_unknown
     cancel_after_the_close_is_on_its_way
     cancel_of_a_run_on_the_shelf

@@ -20,6 +20,8 @@ mod asked;
 mod audits;
 #[path = "scenarios/backfills.rs"]
 mod backfills;
+#[path = "scenarios/begun.rs"]
+mod begun;
 #[path = "scenarios/blocks.rs"]
 mod blocks;
 #[path = "scenarios/bounded.rs"]

@@ -201,6 +201,7 @@ async fn tile_that_brings_a_false_first_record_along_keeps_no_true_one_from_its_
         scheduled_at: UnixMs(0),
         content: 0,
         term: Term(1),
+        first: Vec::new(),
     };
     let forged = Tile {
         nonce,

@@ -140,6 +140,7 @@ impl World {
             scheduled_at: self.now.broker,
             content: 0,
             term: TERM,
+            first: Vec::new(),
         };
         self.write(run, Record::Plan(PlanRecord::Opened(Box::new(opened))));
     }

@@ -63,6 +63,12 @@ impl Line {
         self.levels.is_empty()
     }
 
+    /// Whether somebody waits whose job is not known to be blocked.
+    pub(super) fn is_asking(&self) -> bool {
+        let mut levels = self.levels.values();
+        levels.any(|shares| !shares.by_use.is_empty())
+    }
+
     /// The level of whoever waits first.
     pub(super) fn first_level(&self) -> Option<Level> {
         self.levels.keys().next().copied()

@@ -64,6 +64,11 @@ impl Queue {
         self.lanes.values().any(|lane| !lane.line.is_empty())
     }
 
+    /// Whether somebody waits for room, and not for a limit of a job.
+    pub(super) fn is_asking(&self) -> bool {
+        self.lanes.values().any(|lane| lane.line.is_asking())
+    }
+
     /// The lane of a handler, made where there is none.
     pub(super) fn lane(&mut self, handler: &HandlerName, now: Boot) -> &mut Lane {
         if !self.lanes.contains_key(handler) {

@@ -30,6 +30,13 @@ pub struct Ordered {
 pub enum Action {
     /// Write a wave to the ledger, then put its tiles on the queue.
     Issue(Issue),
+    /// Put the first tiles of runs on the queue, which their first records have issued.
+    Begin {
+        /// The runs; all together have at most as many tiles as a wave.
+        runs: Vec<Begun>,
+        /// The register as it stands.
+        register: Register,
+    },
     /// List what the queue holds of a run.
     List {
         /// The run.
@@ -135,7 +142,8 @@ impl Action {
             | Action::Recall { run, .. }
             | Action::Halt { run, .. }
             | Action::Close { run, .. } => Some(run),
-            Action::Load { .. }
+            Action::Begin { .. }
+            | Action::Load { .. }
             | Action::Claim(_)
             | Action::Answer { .. }
             | Action::Bury { .. }
@@ -163,6 +171,25 @@ pub struct Issue {
     pub expected: u64,
     /// The register as it stands.
     pub register: Register,
+}
+
+/// A run whose first record has issued its first wave.
+#[derive(Debug)]
+pub struct Begun {
+    /// The run.
+    pub run: RunId,
+    /// Which life of it.
+    pub life: Option<Life>,
+    /// Where its tiles go.
+    pub lane: Lane,
+    /// Ledger sequence of the record.
+    pub sequence: u64,
+    /// The run's nonce.
+    pub nonce: Nonce,
+    /// The wave.
+    pub wave: Wave,
+    /// What its tiles carry of the record.
+    pub frozen: Option<Bytes>,
 }
 
 /// An order to be written.

@@ -5,16 +5,17 @@ use std::time::Duration;
 use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::term::{ClaimError, Register};
 use gridloom_shared::command::Command;
-use gridloom_shared::id::RunId;
+use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::fold::Fold;
-use gridloom_shared::ledger::record::Wave;
+use gridloom_shared::ledger::record::{Opened, Wave};
 use gridloom_shared::presence::Presence;
 
 use crate::book::Life;
-use crate::census::{Counter, Gone};
+use crate::census::{Counted, Gone};
 use crate::entry::Entry;
 use crate::failover::refill::Listing;
 use crate::open::NewRun;
+use crate::teller::Teller;
 
 /// What happened.
 #[derive(Debug)]
@@ -23,8 +24,12 @@ pub enum Event {
     Read(Box<Entry>),
     /// The ledger ends before what was read of it.
     LedgerLost(String),
-    /// A submission was answered with a new run.
+    /// Somebody is about to open a run with this record, and has it back with what is issued with it.
+    Begins(Box<Opened>, Teller<Box<Opened>>),
+    /// A run was opened.
     Opened(Box<NewRun>),
+    /// A run that was to begin with so many tiles was not opened.
+    NotOpened(QueueName, usize),
     /// Somebody gave an order.
     Ordered(Box<Request>),
     /// A worker announced itself.
@@ -49,7 +54,7 @@ pub enum Event {
     /// Records of an open run are gone from the ledger.
     Vanished(Gone),
     /// Somebody counts the records of the open runs, and wants to know how many each should have.
-    Counting(Counter),
+    Counting(Teller<Vec<Counted>>),
     /// Something that was carried out has ended: what was begun for a run, in which of its lives.
     Report(Option<Life>, Report),
 }

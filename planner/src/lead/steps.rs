@@ -50,9 +50,8 @@ impl Lead {
             },
             run::Action::Decide { wave, expected } => {
                 issues = Some(size(&wave));
-                let frozen = (wave.n == 0 && wave.len() <= FROZEN_TILES)
-                    .then(|| wire::encode(&PlanRecord::Opened(Box::new((*opening.record).clone()))))
-                    .filter(|frozen| frozen.len() <= FROZEN_MAX);
+                let is_small = wave.n == 0 && wave.len() <= FROZEN_TILES;
+                let frozen = is_small.then(|| begin::frozen(&opening.record)).flatten();
                 Action::Issue(Issue {
                     run: name,
                     lane: Lane::of(&opening.record.job),

@@ -14,6 +14,8 @@ pub enum Event {
     Unsendable(String),
     /// Our wave stands in the ledger and is being published.
     Decided,
+    /// The same of the wave that its first record has issued.
+    Begun,
     /// A wave is on the queue.
     Published,
     /// A wave may not be on the queue.

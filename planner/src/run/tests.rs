@@ -60,6 +60,7 @@ impl Script {
             scheduled_at: UnixMs(0),
             content: 0,
             term: TERM,
+            first: Vec::new(),
         };
         let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
         fold.apply(

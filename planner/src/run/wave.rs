@@ -1,7 +1,8 @@
 //! Which tiles a run issues next: retries that are due, then probes, then pages in order.
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::grid::frontier::{Piece, Room as Left};
+use gridloom_shared::grid::frontier::{Frontier, Piece, Room as Left};
+use gridloom_shared::job::GridSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::TileRun;
 use gridloom_shared::limits::{RETRYING_MAX, TILE_MAX, WAVE_TILES_MAX};
@@ -54,6 +55,30 @@ pub fn next_tiles(fold: &Fold, cursor: &mut Cursor, room: Room, now: UnixMs) -> 
         });
     }
     draft.tiles
+}
+
+/// All tiles of a grid whose pages are known, if there is room for all of them.
+pub fn all_tiles(grid: &GridSpec, room: Room) -> Vec<TileRun> {
+    let (mut tiles, mut left) = (
+        Vec::new(),
+        Left {
+            tiles: room.tiles,
+            ..Left::in_record(room.record)
+        },
+    );
+    let pages = grid.tile.unwrap_or(room.pages.clamp(1, TILE_MAX));
+    for slice in 0..grid.slices {
+        let at = Frontier::new(grid.pages_of(slice));
+        let mut issued = 0;
+        grid.next(&at, pages, &mut left, |piece| {
+            issued += piece.pages * piece.tiles;
+            push(&mut tiles, first_attempt(slice, piece));
+        });
+        if Some(issued) != grid.pages_of(slice) {
+            return Vec::new();
+        }
+    }
+    tiles
 }
 
 struct Draft {

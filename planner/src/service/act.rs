@@ -68,6 +68,9 @@ impl Act {
         };
         match action {
             Action::Issue(issue) => self.errand(Task::Issue, envoy.issue(issue)),
+            Action::Begin { runs, register } => {
+                self.errand(Task::Issue, envoy.issue_first(runs, register));
+            }
             Action::List {
                 run,
                 queue,

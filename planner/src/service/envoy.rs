@@ -2,16 +2,20 @@
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::TopologyOptions;
-use gridloom_shared::id::Session;
-use tokio::sync::mpsc;
+use gridloom_shared::id::{RunId, Session};
+use gridloom_shared::ledger::record::Opened;
+use tokio::sync::{mpsc, oneshot};
 
 use super::doors::Doors;
 use super::event::Event;
 use super::tasks::Errands;
 use crate::book::Life;
 use crate::broker_clock::BrokerClock;
+use crate::lead::begin::count;
 use crate::lead::event::{self, Report};
 use crate::leader::Validity;
+use crate::open::{self, OpenError, Opening};
+use crate::teller::Teller;
 
 /// What every task of a leadership has.
 #[derive(Clone, Debug)]
@@ -39,6 +43,28 @@ impl Envoy {
     pub(super) async fn say(&self, event: event::Event) -> bool {
         let event = Event::Lead(self.number, event);
         self.events.send(event).await.is_ok()
+    }
+
+    /// Opens a run: with its first tiles, where the loop has room for them.
+    pub(super) async fn open(&self, run: RunId, opened: Opened) -> Result<Opening, OpenError> {
+        let opened = self.begin(opened).await.ok_or(OpenError::Over)?;
+        let (queue, tiles) = (opened.job.queue.clone(), count(&opened.first));
+        let opening = open::open(&self.broker, run, *opened).await;
+        if tiles > 0 && !matches!(opening, Ok(Opening::New(_))) {
+            self.say(event::Event::NotOpened(queue, tiles)).await;
+        }
+        opening
+    }
+
+    /// The record with what is issued with it; `None` once nobody listens.
+    async fn begin(&self, opened: Opened) -> Option<Box<Opened>> {
+        let (tell, told) = oneshot::channel();
+        let teller = Teller::new(move |opened| {
+            let _ = tell.send(opened);
+        });
+        self.say(event::Event::Begins(Box::new(opened), teller))
+            .await;
+        told.await.ok()
     }
 
     /// Tells the loop what came of an action.

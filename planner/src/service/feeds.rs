@@ -1,15 +1,18 @@
 //! Feeds of the loop: submissions, the ledger's tail, the state of the queue, the workers' presence. Each is a task that
 //! ends with its leadership, or with the service.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{FollowError, Followed, Start, StreamState};
 use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Puller};
 use gridloom_shared::broker::topology::consumers;
 use gridloom_shared::chain;
-use gridloom_shared::id::{QueueName, Term};
+use gridloom_shared::id::{JobName, QueueName, Term};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers;
 use gridloom_shared::telemetry::names;
@@ -28,7 +31,9 @@ use crate::submit::{self, Receipt};
 pub(super) mod commands;
 
 /// Submissions that are answered at once.
-const ANSWERS: usize = 64;
+const ANSWERS: usize = 128;
+/// Submissions that are answered together.
+const GROUP: usize = 64;
 /// How long one pull of submissions waits.
 const PULL: Duration = Duration::from_secs(10);
 /// How often the queue is looked at.
@@ -213,7 +218,7 @@ pub(super) async fn submissions(envoy: Envoy, term: Term, signs: Signs) {
     }
 }
 
-/// Hands out what one pull brings, until it ends.
+/// Hands out what one pull brings, until it ends: what is there at once as one group.
 async fn pulled(
     puller: &mut Puller,
     envoy: &Envoy,
@@ -221,28 +226,48 @@ async fn pulled(
     answers: &Arc<Semaphore>,
 ) -> EndReason {
     let mut left = ANSWERS;
-    loop {
-        match puller.next().await {
-            PullEvent::Delivery(delivery) => {
-                left -= 1;
-                let place = Arc::clone(answers).acquire_owned().await;
-                let (errands, envoy) = (envoy.errands.clone(), envoy.clone());
-                errands.send(Task::Submission, async move {
-                    let _place = place;
-                    answer(&envoy, &delivery, term).await;
-                });
-                if left == 0 {
-                    return EndReason::Expired;
-                }
+    while left > 0 {
+        let (mut group, mut ended) = (Vec::new(), None);
+        let mut next = Some(puller.next().await);
+        while let Some(event) = next {
+            match event {
+                PullEvent::Delivery(delivery) => group.push(delivery),
+                PullEvent::Ended { reason, .. } => ended = Some(reason),
             }
-            PullEvent::Ended { reason, .. } => return reason,
+            let more = ended.is_none() && group.len() < left.min(GROUP);
+            next = more.then(|| puller.next().now_or_never()).flatten();
+        }
+        left -= group.len();
+        let size = group.len() as u32;
+        let places = Arc::clone(answers).acquire_many_owned(size).await;
+        let (errands, envoy) = (envoy.errands.clone(), envoy.clone());
+        errands.send(Task::Submission, async move {
+            let _places = places;
+            let jobs = submit::jobs(&envoy.broker, &group).await;
+            let answers = group
+                .iter()
+                .map(|delivery| answer(&envoy, delivery, &jobs, term));
+            join_all(answers).await;
+        });
+        if let Some(reason) = ended {
+            return reason;
         }
     }
+    EndReason::Expired
 }
 
-async fn answer(envoy: &Envoy, delivery: &Delivery, term: Term) {
+async fn answer(
+    envoy: &Envoy,
+    delivery: &Delivery,
+    jobs: &HashMap<JobName, submit::Found>,
+    term: Term,
+) {
+    let broker = &envoy.broker;
+    let name = submit::name(broker, delivery).ok();
+    let job = name.and_then(|name| jobs.get(&name));
     let is_full = |queue: &QueueName| envoy.doors.is_closed(queue);
-    let answered = submit::answer(&envoy.broker, delivery, term, is_full).await;
+    let open = async |run, opened| envoy.open(run, opened).await;
+    let answered = submit::answer(broker, delivery, job, term, is_full, open).await;
     if let Ok(receipt) = &answered {
         submit::tell(&envoy.broker, delivery, receipt).await;
     }

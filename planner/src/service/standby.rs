@@ -56,7 +56,9 @@ impl Folded {
                 Some(record) if record.is_end() => {}
                 // One that came later is read with what follows.
                 Some(PlanRecord::Opened(_)) if entry.sequence > position => {}
-                Some(PlanRecord::Opened(_)) if !folded.runs.contains_key(&entry.run) => {
+                Some(PlanRecord::Opened(opened))
+                    if opened.first.is_empty() && !folded.runs.contains_key(&entry.run) =>
+                {
                     folded.begin(&entry);
                 }
                 Some(_) | None => begun.push(entry.run),
@@ -97,7 +99,8 @@ impl Folded {
         self.runs.into_values()
     }
 
-    /// A run whose first record is the last that a planner wrote: nothing else of it can be there.
+    /// A run of which nothing else can be there: its first record is the last that a planner wrote, and has issued
+    /// nothing; or is what was just read.
     fn begin(&mut self, first: &Entry) {
         let mut fold = Fold::new(first.run.clone());
         first.fold_into(&mut fold);

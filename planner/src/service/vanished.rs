@@ -21,9 +21,10 @@ use tokio::sync::oneshot;
 
 use super::envoy::Envoy;
 use crate::alive::Signs;
-use crate::census::{Counted, Counter, Gone};
+use crate::census::{Counted, Gone};
 use crate::lead::event::Event;
 use crate::open::append_certainly;
+use crate::teller::Teller;
 
 /// How often the stream is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -101,7 +102,7 @@ async fn count(envoy: &Envoy) -> Result<(), ReadError> {
 /// Open runs, of `among` where that is given, with fewer records in the ledger than were read of them.
 async fn short(envoy: &Envoy, among: Option<Vec<Gone>>) -> Result<Vec<Gone>, ReadError> {
     let (reply, counted) = oneshot::channel();
-    let counter = Counter::new(move |counted| {
+    let counter = Teller::new(move |counted| {
         // Whoever asked may have given up.
         let _ = reply.send(counted);
     });

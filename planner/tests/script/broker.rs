@@ -118,7 +118,8 @@ impl Broker {
         let truth = self.truth.entry(run.clone());
         let truth = truth.or_insert_with(|| Fold::new(run.clone()));
         entry.fold_into(truth);
-        if let Some(PlanRecord::Wave(wave)) = entry.plan() {
+        let wave = entry.plan().and_then(|plan| plan.wave(self.last));
+        if let Some(wave) = wave.as_deref() {
             checks.decided(truth, wave);
             if let Some(opening) = truth.opening() {
                 let (nonce, opened) = (opening.record.nonce, opening.sequence);
@@ -156,7 +157,10 @@ impl Broker {
         let asked = self.records.iter().filter(|entry| entry.run == *run);
         let asked = asked.filter(|entry| sequences.contains(&entry.sequence));
         let waves = asked.filter_map(|entry| match entry.plan() {
-            Some(PlanRecord::Wave(wave)) => Some((entry.sequence, wave.clone())),
+            Some(plan) => {
+                let wave = plan.wave(entry.sequence)?;
+                Some((entry.sequence, wave.into_owned()))
+            }
             _ => None,
         });
         waves.collect()

@@ -1,10 +1,11 @@
 //! What a leadership has begun and is not done with: the shell's tasks, as a script sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use gridloom_planner::book::Life;
 use gridloom_planner::failover::refill::Listing;
-use gridloom_planner::lead::action::{Action, Issue, Order, Ordered};
+use gridloom_planner::lead::action::{Action, Begun, Issue, Order, Ordered};
 use gridloom_shared::broker::term::Register;
 use gridloom_shared::id::{Fence, QueueName, RunId, Term};
 use gridloom_shared::ledger::record::Closed;
@@ -52,6 +53,20 @@ pub(super) struct Errands {
     pub(super) earlier: Option<Box<Errands>>,
 }
 
+/// As a wave that was decided in the record that opened its run.
+fn issue_of(begun: Begun, register: Register) -> Issue {
+    Issue {
+        run: begun.run,
+        lane: begun.lane,
+        nonce: begun.nonce,
+        opened: begun.sequence,
+        wave: Arc::new(begun.wave),
+        frozen: begun.frozen,
+        expected: 0,
+        register,
+    }
+}
+
 impl Errands {
     /// Begins what an action orders. `Err` when the same is under way already.
     pub(super) fn begin(&mut self, ordered: Ordered) -> Told<()> {
@@ -64,6 +79,15 @@ impl Errands {
                 let run = issue.run.clone();
                 let old = self.writes.insert(run, Write::Issue(issue));
                 ("a record", old.is_some())
+            }
+            Action::Begin { runs, register } => {
+                for begun in runs {
+                    self.live(&begun.run, begun.life);
+                    let fence = Fence(begun.sequence);
+                    let issue = issue_of(begun, register);
+                    self.waves.push(Wave { issue, fence });
+                }
+                return Ok(());
             }
             Action::Write(order) => {
                 let run = order.run.clone();

@@ -1,10 +1,12 @@
 //! What the lines mean that write to the ledger: submissions, and what workers report.
 
 use std::ops::Range;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use gridloom_planner::lead::event::Event;
 use gridloom_planner::open::NewRun;
+use gridloom_planner::teller::Teller;
 use gridloom_shared::id::{Fence, Nonce, RunId, Session, Term};
 use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
 use gridloom_shared::ledger::record::{
@@ -15,6 +17,7 @@ use gridloom_shared::tile::{Bounds, Key, TileKind, TileRef};
 use super::Told;
 use super::jobs::job;
 use super::line::{Line, cells, duration, number};
+use super::show;
 use super::world::World;
 
 /// Who worked where the script does not say.
@@ -34,7 +37,9 @@ enum Held {
 impl World {
     pub(super) fn record_of(&mut self, verb: &str, line: &mut Line) -> Told<()> {
         match verb {
-            "open" => self.open(line),
+            "open" => self.open(line, false),
+            "begin" => self.open(line, true),
+            "not-opened" => self.not_opened(line),
             "done" => self.outcome(line, &Status::Done),
             "fail" => self.fail(line),
             "takeover" => self.takeover(line),
@@ -52,8 +57,9 @@ impl World {
     }
 
     /// `open a [job a] [slices 2] [pages 5] ...`: a submission is answered. `open a unanswered ...`: the
-    /// record is only read in the ledger. The same name once more: the same run with another nonce.
-    fn open(&mut self, line: &mut Line) -> Told<()> {
+    /// record is only read in the ledger. The same name once more: the same run with another nonce. `begin a`: with
+    /// the tiles that the leadership issues with it.
+    fn open(&mut self, line: &mut Line, begins: bool) -> Told<()> {
         let name = line.word("a run")?;
         let unanswered = line.flag("unanswered");
         let term = line.number_option("term")?.unwrap_or(self.term);
@@ -71,18 +77,22 @@ impl World {
         self.names.runs.insert(run.clone(), name.clone());
         self.runs.insert(name, (run.clone(), spec.clone()));
         self.nonce += 1;
-        let opened = Opened {
+        let mut opened = Opened {
             nonce: Nonce(self.nonce),
             scheduled_at: self.broker.now,
             content: 0,
             term: Term(term),
             job: spec,
+            first: Vec::new(),
         };
+        if begins {
+            opened = self.first_tiles(opened)?;
+        }
         let queue = opened.job.queue.clone();
         let record = PlanRecord::Opened(Box::new(opened));
         let own = Ok(Record::Plan(record.clone()));
         let sequence = self.broker.append(&run, &queue, own, &mut self.checks);
-        self.tell('=', &format!("{sequence}: opened"));
+        self.tell('=', &format!("{sequence}: {}", show::record(&record)));
         if !unanswered {
             self.take(Event::Opened(Box::new(NewRun {
                 run,
@@ -91,6 +101,41 @@ impl World {
             })));
         }
         Ok(())
+    }
+
+    /// `not-opened a ...`: the leadership says what may be issued with the record, which is not written then.
+    fn not_opened(&mut self, line: &mut Line) -> Told<()> {
+        let name = line.word("a run")?;
+        let opened = Opened {
+            nonce: Nonce(0),
+            scheduled_at: self.broker.now,
+            content: 0,
+            term: Term(self.term),
+            job: job(&name, line)?,
+            first: Vec::new(),
+        };
+        let opened = self.first_tiles(opened)?;
+        let tiles = opened.first.iter().map(|run| run.tiles as usize).sum();
+        self.tell(
+            '=',
+            &format!(
+                "not {}",
+                show::record(&PlanRecord::Opened(Box::new(opened.clone())))
+            ),
+        );
+        self.take(Event::NotOpened(opened.job.queue, tiles));
+        Ok(())
+    }
+
+    /// The record with the tiles that the leadership issues with it.
+    fn first_tiles(&mut self, opened: Opened) -> Told<Opened> {
+        let (tell, told) = mpsc::channel();
+        let teller = Teller::new(move |opened| {
+            let _ = tell.send(opened);
+        });
+        self.take(Event::Begins(Box::new(opened), teller));
+        let opened = told.try_recv().map_err(|_| "nobody leads")?;
+        Ok(*opened)
     }
 
     fn append(&mut self, run: &RunId, record: Result<Record, Author>) -> Told<u64> {

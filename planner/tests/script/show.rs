@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::collections::{BTreeMap, HashMap};
 
 use gridloom_planner::lead::Change;
-use gridloom_planner::lead::action::{Action, Issue};
+use gridloom_planner::lead::action::{Action, Begun, Issue};
 use gridloom_shared::command::Answer;
 use gridloom_shared::id::{RunId, Session};
 use gridloom_shared::ledger::fold::Fold;
@@ -36,6 +36,7 @@ impl Names {
     pub(super) fn action(&self, action: &Action) -> String {
         match action {
             Action::Issue(issue) => self.issue(issue),
+            Action::Begin { runs, register } => self.first_tiles(runs, register.seq),
             Action::List { run, register, .. } => {
                 format!(
                     "list what the queue holds of {}; register {}",
@@ -103,6 +104,14 @@ impl Names {
         let mut names: Vec<String> = names.collect();
         names.sort_unstable();
         format!("holders {names:?}")
+    }
+
+    fn first_tiles(&self, runs: &[Begun], register: u64) -> String {
+        let runs = runs.iter();
+        let runs = runs.map(|begun| format!("{}: {}", self.run(&begun.run), wave(&begun.wave)));
+        let runs: Vec<String> = runs.collect();
+        let runs = runs.join(" and ");
+        format!("publish the first tiles of {runs}; register {register}")
     }
 
     fn issue(&self, issue: &Issue) -> String {
@@ -239,7 +248,10 @@ pub(super) fn record(record: &PlanRecord) -> String {
         },
         PlanRecord::Reopened(reopened) => format!("reopened ({})", which(&reopened.which)),
         PlanRecord::Dropped(dropped) => format!("dropped ({})", which(&dropped.which)),
-        PlanRecord::Opened(_) => "opened".to_owned(),
+        PlanRecord::Opened(opened) => match opened.wave(0) {
+            Some(first) => format!("opened with {}", wave(&first)),
+            None => "opened".to_owned(),
+        },
         PlanRecord::Retired(_) => "retired".to_owned(),
         PlanRecord::Forgotten(_) => "forgotten".to_owned(),
     }

@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use gridloom_planner::admission::Flow;
-use gridloom_planner::census::Counter;
 use gridloom_planner::lead::Lead;
 use gridloom_planner::lead::event::{Event, Request};
+use gridloom_planner::teller::Teller;
 use gridloom_shared::broker::Subject;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::command::{Command, Verb};
@@ -289,7 +289,7 @@ impl World {
         self.broker.purge(&run);
         self.seen.remove(&run);
         let (reply, counted) = mpsc::channel();
-        let counter = Counter::new(move |counted| {
+        let counter = Teller::new(move |counted| {
             let _ = reply.send(counted);
         });
         self.take(Event::Counting(counter));

@@ -222,6 +222,11 @@ impl World {
                 }
                 self.check_concurrency(&issue.run, issue.wave.len());
             }
+            Action::Begin { runs, .. } => {
+                for begun in runs {
+                    self.must_be_open(&begun.run, "a first wave");
+                }
+            }
             Action::Refill { run, tiles, .. } => {
                 self.must_be_open(run, "a refill");
                 self.must_go_on(run);

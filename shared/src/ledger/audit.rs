@@ -75,12 +75,12 @@ impl Audit {
     pub fn read(&mut self, sequence: u64, record: Option<&Record>) {
         match record {
             Some(Record::Plan(PlanRecord::Opened(opened))) if self.opened.is_none() => {
-                self.opened = Some((sequence, (**opened).clone()));
+                self.begin(sequence, opened);
             }
             // What was known is of an earlier run of this id, whose records have gone.
             Some(Record::Plan(PlanRecord::Opened(opened))) if self.is_another(opened) => {
                 *self = Audit::new(self.run.clone());
-                self.opened = Some((sequence, (**opened).clone()));
+                self.begin(sequence, opened);
             }
             Some(Record::Plan(PlanRecord::Retired(_) | PlanRecord::Forgotten(_))) => {}
             Some(_) if self.opened.is_none() => self.unexpected_records += 1,
@@ -88,6 +88,13 @@ impl Audit {
             Some(Record::Work(work)) => self.work(work),
             Some(Record::Takeover(takeover)) => self.takeover(sequence, takeover),
             None => self.unexpected_records += 1,
+        }
+    }
+
+    fn begin(&mut self, sequence: u64, opened: &Opened) {
+        self.opened = Some((sequence, opened.clone()));
+        if let Some(wave) = opened.wave(sequence) {
+            self.wave(sequence, &wave);
         }
     }
 
@@ -251,7 +258,7 @@ impl Audit {
         let lane = (entry.kind, entry.slice);
         let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
         let opened = self.opened.as_ref().map_or(0, |(sequence, _)| *sequence);
-        if entry.fence.0 <= opened {
+        if entry.fence.0 < opened {
             return self.unexpected.insert(entry.slice, pages);
         }
         let tile = self.tiles.at(entry.tile);

@@ -152,11 +152,7 @@ impl Fold {
                 if wave.n != self.next_wave {
                     return self.unexpected_wave(wave);
                 }
-                self.next_wave += 1;
-                let mut index = 0;
-                for tiles in &wave.tiles {
-                    self.issue(wave, &mut index, Fence(sequence), tiles);
-                }
+                self.take_wave(sequence, wave);
             }
             Record::Plan(PlanRecord::Closed(closed)) => {
                 self.last_plan = sequence;
@@ -206,6 +202,9 @@ impl Fold {
             at,
             record,
         });
+        if let Some(wave) = opened.wave(sequence) {
+            self.take_wave(sequence, &wave);
+        }
     }
 
     fn work(&mut self, at: UnixMs, work: &WorkRecord) {

@@ -1,5 +1,7 @@
 //! What may be written to the ledger of a run, and by whom: one subject an author (docs/PROTOCOL.md §1).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{self, WireError};
@@ -93,6 +95,20 @@ pub enum PlanRecord {
 }
 
 impl PlanRecord {
+    /// The wave that it decides, if it does; `sequence` is its own.
+    pub fn wave(&self, sequence: u64) -> Option<Cow<'_, Wave>> {
+        match self {
+            PlanRecord::Wave(wave) => Some(Cow::Borrowed(wave)),
+            PlanRecord::Opened(opened) => opened.wave(sequence).map(Cow::Owned),
+            PlanRecord::Closed(_)
+            | PlanRecord::Cancelled(_)
+            | PlanRecord::Reopened(_)
+            | PlanRecord::Dropped(_)
+            | PlanRecord::Retired(_)
+            | PlanRecord::Forgotten(_) => None,
+        }
+    }
+
     /// Dead shards and questions that nobody gave up, of a run whose last planner record this is.
     pub fn dead_left(&self) -> u64 {
         match self {

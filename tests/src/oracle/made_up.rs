@@ -24,6 +24,7 @@ pub(crate) fn opened() -> Record {
         scheduled_at: UnixMs(0),
         content: 0,
         term: Term(1),
+        first: Vec::new(),
     })))
 }
 

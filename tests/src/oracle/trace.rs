@@ -164,6 +164,8 @@ impl Trace {
         match plan {
             PlanRecord::Opened(opened) if self.opened.is_none() => {
                 self.opened = Some((seq, (**opened).clone()));
+                let first = opened.wave(seq);
+                first.iter().for_each(|wave| self.wave(seq, wave));
             }
             PlanRecord::Opened(_) => self.breach(Breach::of_run(format!("opened twice, at {seq}"))),
             PlanRecord::Closed(_) => self.closed = Some(seq),

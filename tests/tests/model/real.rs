@@ -163,5 +163,6 @@ pub(crate) fn opened(pages: u8, attempts: u8) -> Record {
         scheduled_at: UnixMs(0),
         content: 0,
         term: Term(1),
+        first: Vec::new(),
     })))
 }

@@ -58,6 +58,7 @@ async fn vast(stage: &Stage) -> anyhow::Result<(RunId, Fence)> {
         scheduled_at: UnixMs::now(),
         content: 0,
         term: Term(1),
+        first: Vec::new(),
     }));
     append(stage, &run, Author::Plan, wire::encode(&opened)).await?;
     let tiles = TileRun {

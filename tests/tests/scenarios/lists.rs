@@ -150,6 +150,7 @@ async fn run_that_was_just_opened_is_listed_although_nothing_but_that_is_known_o
             scheduled_at: UnixMs::now(),
             content: 0,
             term: Term(1),
+            first: Vec::new(),
         }));
         stage
             .broker

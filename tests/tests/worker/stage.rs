@@ -167,6 +167,7 @@ impl Stage {
             scheduled_at: UnixMs::now(),
             content: 1,
             term: Term(1),
+            first: Vec::new(),
         };
         let record = wire::encode(&PlanRecord::Opened(Box::new(opened)));
         let subjects = self.broker.subjects();

@@ -108,7 +108,7 @@ impl Reading {
                     self.outcome(&entry);
                 }
             }
-            WorkRecord::Probed(probed) if probed.fence.0 > self.opened => {
+            WorkRecord::Probed(probed) if probed.fence.0 >= self.opened => {
                 let question = u64::from(probed.probe)..u64::from(probed.probe) + 1;
                 self.claims.finish(TileKind::Probe, probed.slice, &question);
             }
@@ -144,7 +144,7 @@ impl Reading {
     }
 
     fn outcome(&mut self, entry: &Entry) {
-        if entry.fence.0 <= self.opened {
+        if entry.fence.0 < self.opened {
             return;
         }
         let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
@@ -409,7 +409,7 @@ mod tests {
             slice: 5,
             ..entry(10, 4, WAVE, true)
         };
-        let old = entry(10, 4, Fence(50), true);
+        let old = entry(10, 4, Fence(49), true);
         let records = [
             (101, outcomes_of(2, 1, &[other, old])),
             (102, takeover(1, 5)),

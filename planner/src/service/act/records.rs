@@ -130,10 +130,12 @@ impl Envoy {
                 }
                 tokio::time::sleep(PAUSE).await;
             };
-            let wave = records.first().map(|record| wire::decode(&record.payload));
+            let record = records.first().map(|record| wire::decode(&record.payload));
+            let record: Option<PlanRecord> = record.and_then(Result::ok);
+            let wave = record.as_ref().and_then(|record| record.wave(sequence));
             match wave {
-                Some(Ok(PlanRecord::Wave(wave))) => read.push((sequence, wave)),
-                Some(Ok(_) | Err(_)) | None => {
+                Some(wave) => read.push((sequence, wave.into_owned())),
+                None => {
                     let why = format!("its wave at {sequence} is not in the ledger any more");
                     return self.report(Report::Unwritable(run, why)).await;
                 }

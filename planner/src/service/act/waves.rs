@@ -18,8 +18,8 @@ use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
 use super::{PAUSE, PAUSE_FULL};
-use crate::lead::action::Issue;
-use crate::lead::event::{Outcome, Report};
+use crate::lead::action::{Begun, Issue};
+use crate::lead::event::{Event, Outcome, Report};
 use crate::open::append_certainly;
 
 /// Tries of a queue that cannot answer, before it is looked at whether it is there at all: an election
@@ -73,6 +73,32 @@ impl Envoy {
         let messages = self.messages(&lane, &run, tiles);
         let outcome = self.publish(&run, &messages, register).await;
         self.report(Report::Published(run, outcome)).await;
+    }
+
+    /// Puts the first tiles of runs on the queue.
+    pub(super) async fn issue_first(self, runs: Vec<Begun>, register: Register) {
+        let mut messages = Vec::new();
+        for begun in &runs {
+            let (fence, opened) = (Fence(begun.sequence), begun.sequence);
+            let tiles = begun
+                .wave
+                .expand(&begun.run, begun.nonce, fence, opened, Again::No);
+            let tiles = tiles.map(|tile| Tile {
+                frozen: begun.frozen.clone(),
+                ..tile
+            });
+            messages.extend(self.messages(&begun.lane, &begun.run, tiles));
+        }
+        let Some(first) = runs.first() else { return };
+        let first = Envoy {
+            life: first.life,
+            ..self.clone()
+        };
+        let outcome = first.publish(&runs[0].run, &messages, register).await;
+        for Begun { run, life, .. } in runs {
+            let report = Report::Published(run, outcome.clone());
+            self.say(Event::Report(life, report)).await;
+        }
     }
 
     /// Puts any number of tiles on the queue, marked as a refill.

@@ -33,6 +33,9 @@ impl Broker {
         messages: &[Outgoing],
         register: Register,
     ) -> Published {
+        if let [message] = messages {
+            return self.publish_one(message, register).await;
+        }
         let inbox = self.new_inbox();
         let lost = self.reconnected();
         let mut answers = match self.subscribe(format!("{inbox}.>")).await {
@@ -68,6 +71,20 @@ impl Broker {
                 })
             }
             () = lost => Published::Unknown { cause: "connection lost before an answer".into() },
+        }
+    }
+
+    /// One message alone: it is judged when it is stored, and no inbox is listened on for its answer.
+    async fn publish_one(&self, message: &Outgoing, register: Register) -> Published {
+        let headers = Some(self.under(register));
+        let stored = self.store(&message.subject, headers, message.payload.clone());
+        match stored.await {
+            Ok(_) => Published::Stored,
+            Err(ApiError::Answer(cause)) => Published::Unknown { cause },
+            Err(ApiError::Request(error)) if error.may_be_done() => Published::Unknown {
+                cause: chain(&error).to_string(),
+            },
+            Err(error) => not_stored(error),
         }
     }
 

@@ -32,6 +32,7 @@ fn opened(slices: u32, pages: PagesSpec) -> Record {
         scheduled_at: UnixMs(0),
         content: 0,
         term: Term(1),
+        first: Vec::new(),
     })))
 }
 
@@ -122,6 +123,32 @@ impl Audit {
     fn kept(&self) -> usize {
         self.cells.iter().count() + self.unexpected.iter().count() + self.seen.iter().count()
     }
+}
+
+#[test]
+fn run_that_begins_with_its_first_record_is_proven_like_any_other() {
+    let Record::Plan(PlanRecord::Opened(plain)) = counted(1, 2) else {
+        panic!("it is a first record");
+    };
+    let opened = Opened {
+        first: vec![tiles(0, 0, 1, 2, 1)],
+        ..*plain
+    };
+    let done = |index, fence| {
+        let page = index..index + 1;
+        outcomes_of(
+            1,
+            u64::from(index) + 1,
+            &[entry((0, index), fence, 0, page, Status::Done)],
+        )
+    };
+    let opened = Record::Plan(PlanRecord::Opened(Box::new(opened)));
+    let report = audited(&[opened.clone(), done(0, 1), done(1, 1)]).report();
+    assert_eq!((report.planned, report.committed), (2, 2), "{report:?}");
+    assert_eq!((report.lost_cells, report.unexpected_cells), (0, 0));
+    // What an earlier run of the id reports is none of it.
+    let report = audited(&[opened, done(0, 0), done(1, 1)]).report();
+    assert_eq!((report.committed, report.unexpected_cells), (1, 1));
 }
 
 #[test]

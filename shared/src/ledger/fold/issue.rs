@@ -69,8 +69,17 @@ impl OpenTile {
 }
 
 impl Fold {
+    /// Takes in the next wave, which stands at `sequence`.
+    pub(super) fn take_wave(&mut self, sequence: u64, wave: &Wave) {
+        self.next_wave += 1;
+        let mut index = 0;
+        for tiles in &wave.tiles {
+            self.issue(wave, &mut index, Fence(sequence), tiles);
+        }
+    }
+
     /// Takes in the tiles of one run of a wave; `index` is the place of the first.
-    pub(super) fn issue(&mut self, wave: &Wave, index: &mut u32, fence: Fence, tiles: &TileRun) {
+    fn issue(&mut self, wave: &Wave, index: &mut u32, fence: Fence, tiles: &TileRun) {
         let whole = u64::from(tiles.first)
             ..u64::from(tiles.first) + u64::from(tiles.pages) * u64::from(tiles.tiles);
         let many =

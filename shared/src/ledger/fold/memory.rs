@@ -90,6 +90,7 @@ impl Story {
             scheduled_at: UnixMs(0),
             content: 0,
             term: Term(1),
+            first: Vec::new(),
         }))));
         story
     }

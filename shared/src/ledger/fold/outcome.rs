@@ -16,7 +16,7 @@ impl Fold {
     pub(super) fn outcome(&mut self, at: UnixMs, entry: &Entry, strays: &mut Strays) {
         let opened = self.opening.as_ref().map_or(0, |opening| opening.sequence);
         let pages = u64::from(entry.first)..u64::from(entry.first) + u64::from(entry.pages);
-        if entry.fence.0 <= opened {
+        if entry.fence.0 < opened {
             self.counts.unexpected += u64::from(entry.pages);
             return;
         }

@@ -12,10 +12,10 @@ impl Fold {
         let Some(slice) = self.slices.get_mut(number) else {
             // Of a finished slice every question was answered: this is one of those answers again.
             let known = self.slices.finished_in(TileKind::Probe, number, &page);
-            self.counts.unexpected += u64::from(known == 0 || probed.fence.0 <= opened);
+            self.counts.unexpected += u64::from(known == 0 || probed.fence.0 < opened);
             return;
         };
-        if !slice.probes.issued.covers(&page) || probed.fence.0 <= opened {
+        if !slice.probes.issued.covers(&page) || probed.fence.0 < opened {
             self.counts.unexpected += 1;
             return;
         }

@@ -126,6 +126,7 @@ mod tests {
             scheduled_at: UnixMs(0),
             content: 0,
             term: Term(1),
+            first: Vec::new(),
         })))
     }
 

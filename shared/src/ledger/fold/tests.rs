@@ -343,7 +343,7 @@ fn retry_decided_before_a_success_and_recorded_after_it_is_closed_at_once() {
 fn what_was_never_issued_changes_nothing_and_is_counted() {
     let mut records = whole_grid();
     records.push(outcome(1, 0, &[entry((0, 0), 2, 0, 0, 9, Status::Done)])); // 6 and up do not exist
-    records.push(outcome(1, 1, &[entry((0, 0), 1, 0, 0, 1, Status::Done)])); // fence not above `opened`
+    records.push(outcome(1, 1, &[entry((0, 0), 0, 0, 0, 1, Status::Done)])); // fence below `opened`
     records.push(outcome(1, 2, &[entry((0, 4), 2, 0, 0, 1, Status::Done)])); // late, and of another slice's tile
     records.push(outcome(1, 3, &[entry((0, 0), 2, 9, 0, 1, Status::Done)])); // no such slice
     records.push(takeover(1, 4, (7, 0)));

@@ -6,6 +6,8 @@ use crate::clock::UnixMs;
 use crate::id::{Nonce, Term};
 use crate::job::JobSpec;
 
+use super::wave::{TileRun, Wave};
+
 /// The first record of a run: everything about it that never changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
@@ -19,4 +21,21 @@ pub struct Opened {
     pub content: u64,
     /// The term of the planner that opened it.
     pub term: Term,
+    /// Tiles of its first wave, where there was room for them when it was opened. Empty: waves of their own
+    /// follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<TileRun>,
+}
+
+impl Opened {
+    /// The wave that is decided with it; `sequence` is the record's own, and that of the wave.
+    pub fn wave(&self, sequence: u64) -> Option<Wave> {
+        (!self.first.is_empty()).then(|| Wave {
+            n: 0,
+            // Nothing of the run can stand before.
+            folded: sequence.saturating_sub(1),
+            term: self.term,
+            tiles: self.first.clone(),
+        })
+    }
 }

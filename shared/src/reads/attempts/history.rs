@@ -169,10 +169,12 @@ impl History {
         if queue != Some(&entry.queue) {
             return;
         }
+        // The first record of another run, or of this one, may be the only one of its kind.
+        let wave = entry.plan().and_then(|plan| plan.wave(entry.sequence));
+        if let Some(wave) = wave.filter(|wave| another || wave.n == next_wave) {
+            self.issued(entry, &wave);
+        }
         match &entry.record {
-            Ok(Record::Plan(PlanRecord::Wave(wave))) if wave.n == next_wave => {
-                self.issued(entry, wave);
-            }
             Ok(Record::Takeover(takeover)) => self.taken_over(fold, entry, takeover, &before),
             Ok(Record::Work(work)) => self.work(fold, entry, work, &before),
             Ok(Record::Plan(_)) | Err(_) => {}

@@ -119,6 +119,7 @@ impl Job {
                 scheduled_at: at,
                 content: 0,
                 term,
+                first: Vec::new(),
             });
         };
         let (submission, job) = asked_of(job, kept)?;
@@ -128,6 +129,7 @@ impl Job {
             scheduled_at: kept.at,
             content: submission.content(),
             term,
+            first: Vec::new(),
         })
     }
 

@@ -13,7 +13,7 @@ use gridloom_shared::wire;
 use super::super::super::envoy::Envoy;
 use super::{ANSWERED, Defined, Job, SettleError};
 use crate::lead::event::Event as LeadEvent;
-use crate::open::{self, Opening};
+use crate::open::Opening;
 
 impl Job {
     /// Opens the runs that were decided.
@@ -49,7 +49,7 @@ impl Job {
             Ok(opened) => opened,
             Err(reason) => return Ok(self.give_up(&envoy.broker, run, reason).await?),
         };
-        let opening = open::open(&envoy.broker, run.clone(), opened);
+        let opening = envoy.open(run.clone(), opened);
         match tokio::time::timeout(ANSWERED, opening).await?? {
             Opening::New(new) => {
                 tracing::info!(%run, "opened");

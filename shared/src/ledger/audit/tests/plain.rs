@@ -83,7 +83,7 @@ impl Plain {
             let own = tile.filter(|tile| tile.pages.contains(&page));
             let cell = self.cells.get_mut(&(entry.kind, entry.slice, page));
             let probe = entry.kind == TileKind::Probe && entry.status == Status::Done;
-            let Some(cell) = cell.filter(|_| entry.fence > Fence(1) && !probe) else {
+            let Some(cell) = cell.filter(|_| entry.fence >= Fence(1) && !probe) else {
                 let slice = entry.slice;
                 self.unexpected.insert(GridCell { slice, page });
                 continue;

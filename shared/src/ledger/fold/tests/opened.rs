@@ -36,6 +36,7 @@ pub(super) fn opened(pages: PagesSpec) -> Record {
         scheduled_at: UnixMs(0),
         content: 0,
         term: Term(1),
+        first: Vec::new(),
     })))
 }
 
@@ -51,4 +52,33 @@ fn first_record_that_is_read_back_says_when_it_was_stored() {
     fold.apply(6, UnixMs(5), &opened);
     assert_eq!(at(&fold), Some((7, UnixMs(103))));
     assert_eq!((fold.records(), fold.counts().unexpected), (1, 0));
+}
+
+/// The first record of a run whose tiles go with it.
+fn opened_with(first: Vec<TileRun>) -> Record {
+    match opened(PagesSpec::Count { count: 2 }) {
+        Record::Plan(PlanRecord::Opened(opened)) => {
+            Record::Plan(PlanRecord::Opened(Box::new(Opened { first, ..*opened })))
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn run_that_begins_with_its_first_record_goes_on_with_the_wave_after_it() {
+    let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
+    fold.apply(7, UnixMs(1), &opened_with(vec![tiles(0, 0, 1, 2, 1)]));
+    assert_eq!((fold.next_wave(), fold.last_plan()), (1, 7));
+    assert_eq!((fold.counts().planned, fold.open_tiles().len()), (2, 2));
+    let first = TileRef { wave: 0, index: 1 };
+    let tile = fold.open_tiles().get(&first).unwrap();
+    assert_eq!(tile.fence, Fence(7));
+    let again = tile.again(first, fold.run(), fold.opening().unwrap());
+    assert_eq!((again.folded, again.fence, again.opened), (6, Fence(7), 7));
+    // Outcomes under the record's own fence count, those of a run before it do not.
+    let done = |fence| [entry((0, 1), fence, 0, 1, 1, Status::Done)];
+    fold.apply(8, UnixMs(2), &outcome(1, 1, &done(6)));
+    assert_eq!((fold.counts().done, fold.counts().unexpected), (0, 1));
+    fold.apply(9, UnixMs(3), &outcome(1, 2, &done(7)));
+    assert_eq!((fold.counts().done, fold.open_tiles().len()), (1, 1));
 }
