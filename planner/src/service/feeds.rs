@@ -238,22 +238,27 @@ async fn pulled(
             next = more.then(|| puller.next().now_or_never()).flatten();
         }
         left -= group.len();
-        let size = group.len() as u32;
-        let places = Arc::clone(answers).acquire_many_owned(size).await;
-        let (errands, envoy) = (envoy.errands.clone(), envoy.clone());
-        errands.send(Task::Submission, async move {
-            let _places = places;
-            let jobs = submit::jobs(&envoy.broker, &group).await;
-            let answers = group
-                .iter()
-                .map(|delivery| answer(&envoy, delivery, &jobs, term));
-            join_all(answers).await;
-        });
+        if !group.is_empty() {
+            let size = group.len() as u32;
+            let places = Arc::clone(answers).acquire_many_owned(size).await;
+            let (errands, envoy) = (envoy.errands.clone(), envoy.clone());
+            errands.send(Task::Submission, async move {
+                let _places = places;
+                answer_all(&envoy, &group, term).await;
+            });
+        }
         if let Some(reason) = ended {
             return reason;
         }
     }
     EndReason::Expired
+}
+
+async fn answer_all(envoy: &Envoy, group: &[Delivery], term: Term) {
+    let jobs = submit::jobs(&envoy.broker, group).await;
+    let answers = group.iter();
+    let answers = answers.map(|delivery| answer(envoy, delivery, &jobs, term));
+    join_all(answers).await;
 }
 
 async fn answer(

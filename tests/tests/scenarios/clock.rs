@@ -59,7 +59,7 @@ async fn attempts(stage: &Stage, run: &RunId) -> anyhow::Result<(Vec<UnixMs>, Ve
     let (mut issued, mut ended, mut numbers) = (Vec::new(), Vec::new(), HashSet::new());
     for entry in ledger.entries {
         match entry.record {
-            Some(Record::Plan(PlanRecord::Wave(_))) => issued.push(entry.at),
+            Some(Record::Plan(plan)) if plan.wave(entry.seq).is_some() => issued.push(entry.at),
             // Said again where its answer was lost, it counts once.
             Some(Record::Work(WorkRecord::Outcomes { number, .. })) if numbers.insert(number) => {
                 ended.push(entry.at);

@@ -76,7 +76,7 @@ async fn attempts(stage: &Stage, run: &RunId) -> anyhow::Result<Vec<u32>> {
         .entries
         .iter()
         .filter_map(|entry| match &entry.record {
-            Some(Record::Plan(PlanRecord::Wave(wave))) => Some(&wave.tiles),
+            Some(Record::Plan(plan)) => Some(plan.wave(entry.seq)?.into_owned().tiles),
             _ => None,
         });
     let of_shard = waves.flatten().filter(|tiles| {

@@ -361,9 +361,11 @@ async fn decide_next_attempt(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
         .last_of_leader(&subjects.ledger(), &plan)
         .await?;
     let last = last.context("a plan record")?;
-    let PlanRecord::Wave(mut wave) = wire::decode(&last.payload)? else {
-        anyhow::bail!("the last plan record is no wave")
-    };
+    let record: PlanRecord = wire::decode(&last.payload)?;
+    let wave = record.wave(last.seq);
+    let mut wave = wave
+        .context("the last plan record is no wave")?
+        .into_owned();
     (wave.n, wave.folded, wave.term) = (wave.n + 1, folded, Term(0));
     for tiles in &mut wave.tiles {
         tiles.attempt += 1;

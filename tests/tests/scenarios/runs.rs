@@ -122,13 +122,14 @@ async fn failed_shards_are_tried_again_in_later_waves_after_their_backoff() -> a
 /// backoff between them.
 fn stage_waited(ledger: &Ledger) -> bool {
     let first_of = |attempt: u32| {
-        ledger.entries.iter().find_map(|entry| match &entry.record {
-            Some(Record::Plan(PlanRecord::Wave(wave))) => wave
-                .tiles
-                .iter()
-                .any(|tiles| tiles.attempt == attempt)
-                .then_some(entry.at.0),
-            Some(_) | None => None,
+        ledger.entries.iter().find_map(|entry| {
+            let Some(Record::Plan(plan)) = &entry.record else {
+                return None;
+            };
+            let wave = plan.wave(entry.seq)?;
+            let mut tiles = wave.tiles.iter();
+            let any = tiles.any(|tiles| tiles.attempt == attempt);
+            any.then_some(entry.at.0)
         })
     };
     match (first_of(1), first_of(2), first_of(3)) {
