@@ -7,7 +7,7 @@ use std::time::Duration;
 use gridloom_shared::broker::subjects::{LEADER_KEY, WATCHED_KEY};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
-use gridloom_shared::ledger::record::{PlanRecord, Record, WorkRecord};
+use gridloom_shared::ledger::record::{Record, WorkRecord};
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::process::Process;
 use gridloom_tests::scenario::{ACK_DEADLINE, Stage, play};

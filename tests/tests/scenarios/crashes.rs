@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gridloom_shared::id::RunId;
-use gridloom_shared::ledger::record::{PlanRecord, Record};
+use gridloom_shared::ledger::record::Record;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;

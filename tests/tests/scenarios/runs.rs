@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gridloom_shared::id::RunId;
-use gridloom_shared::ledger::record::{PlanRecord, Record};
+use gridloom_shared::ledger::record::Record;
 use gridloom_shared::ledger::summary::RunState;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::scenario::{Stage, play};
