@@ -53,6 +53,11 @@ async fn shown(stage: &Stage, run: &RunId) -> anyhow::Result<String> {
 
 async fn full_queue(stage: &mut Stage) -> anyhow::Result<()> {
     let address = planner(stage).await?;
+    // A claim writes the stream's settings back as it read them a moment before.
+    eventually(SOON, "the planner leads", async || {
+        Ok(stage.planners[0].stderr().contains("leads term"))
+    })
+    .await?;
     bound(stage, ROOM).await?;
     let slots = SLOTS.to_string();
     let worker = stage.gridloom(&["worker", "--concurrency", &slots])?;
