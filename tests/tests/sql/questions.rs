@@ -1,7 +1,7 @@
 //! What one shard asks of PostgreSQL: two questions on a connection that it has for itself, and nothing
 //! that takes longer with each row of `gridloom_commit`. And how often it writes its outcome.
 
-use sqlx::Row;
+use sqlx::{Connection, Row};
 
 use super::*;
 
@@ -301,4 +301,38 @@ async fn postgres_expected_outcome_of_a_refused_commit_is_nowhere() {
         job(&["SELECT (coalesce(current_setting('app.tenant', true), '') = '')::int AS clean"]);
     let counters = run(&worker, &look).await.unwrap();
     assert_eq!(counters[1], ("clean".to_owned(), 1));
+}
+
+#[tokio::test]
+async fn sqlite_outcome_that_was_expected_is_written_once_and_any_other_stands_there_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}?mode=rwc", dir.path().join("done.db").display());
+    let worker = handler(&url);
+    let mut admin = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE done (page INTEGER)")
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let add = job(&["INSERT INTO done SELECT :page UNION ALL SELECT :page WHERE :page = 3"]);
+    assert_eq!(run(&worker, &add.clone().page(0)).await, Ok(rows(1)));
+    sqlx::raw_sql(
+        "CREATE TABLE written (page INTEGER);
+         CREATE TRIGGER put AFTER UPDATE ON gridloom_commit BEGIN INSERT INTO written VALUES (NEW.page); END",
+    )
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    for _ in 0..2 {
+        for (page, expected) in [(1, 1), (2, 1), (3, 2), (4, 1)] {
+            assert_eq!(
+                run(&worker, &add.clone().page(page)).await,
+                Ok(rows(expected))
+            );
+        }
+    }
+    let written: Vec<i64> = sqlx::query_scalar("SELECT page FROM written ORDER BY rowid")
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+    assert_eq!(written, [3, 4]);
 }
