@@ -51,7 +51,12 @@ async fn closed(field: &Field, broker: &Broker, run: &RunId) -> anyhow::Result<(
     closed.map_err(|error| error.context(field.left()))
 }
 
-async fn kill_and_restart_leader(field: &mut Field, stream: &str) -> anyhow::Result<()> {
+/// Kills the leader of one of `streams` and starts it again, until every copy of all of them is up to date.
+async fn kill_and_restart_leader(
+    field: &mut Field,
+    stream: &str,
+    streams: &[&str],
+) -> anyhow::Result<()> {
     let Brokers::Cluster(cluster) = &mut field.brokers else {
         anyhow::bail!("no cluster")
     };
@@ -60,7 +65,10 @@ async fn kill_and_restart_leader(field: &mut Field, stream: &str) -> anyhow::Res
     cluster.settled().await?;
     cluster.leader_of(stream).await?;
     cluster.members[leader].restart().await?;
-    cluster.caught_up(stream).await
+    for stream in streams {
+        cluster.caught_up(stream).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,8 +80,10 @@ async fn leaders_of_a_cluster_that_die_and_come_back_cost_no_shard() -> anyhow::
     Box::pin(field.start_actors()).await?;
     let (broker, run) = begun(&field).await?;
     let subjects = broker.subjects();
-    for stream in [subjects.ledger(), subjects.shards()] {
-        Box::pin(kill_and_restart_leader(&mut field, stream.as_str())).await?;
+    let (ledger, shards) = (subjects.ledger(), subjects.shards());
+    let streams = [ledger.as_str(), shards.as_str()];
+    for stream in streams {
+        Box::pin(kill_and_restart_leader(&mut field, stream, &streams)).await?;
     }
     closed(&field, &broker, &run).await?;
     oracle::judge(&broker, &run, None, number)

@@ -223,13 +223,14 @@ impl Runs {
     }
 
     /// The runs to be forgotten where too many are known: those longest unused, of those of which `idle` says
-    /// that nothing is left to be written. Never the one that was touched last: its tile is just coming.
+    /// that nothing is left to be written. Never the one that was touched last, whose tile is just coming: the youngest
+    /// are kept.
     pub(super) fn surplus(&mut self, idle: impl Fn(u64) -> bool) -> Vec<u64> {
         if self.runs.len() <= self.crowd {
             return Vec::new();
         }
         let unused = self.runs.iter();
-        let unused = unused.filter(|(_, run)| run.is_idle() && run.used != self.clock);
+        let unused = unused.filter(|(_, run)| run.is_idle());
         let unused = unused.filter(|(opened, _)| idle(**opened));
         let mut unused: Vec<(u64, u64)> = unused.map(|(opened, run)| (run.used, *opened)).collect();
         unused.sort_unstable();
