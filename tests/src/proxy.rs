@@ -10,9 +10,9 @@ use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 /// What the proxy does with what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,9 +184,30 @@ enum Direction {
     },
 }
 
+/// Passes on what is said in one direction. What is delayed is read all the same: each word for itself.
 async fn pass(
+    from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    heard: watch::Receiver<Told>,
+    direction: Direction,
+) {
+    let (line, waiting) = mpsc::unbounded_channel();
+    tokio::join!(listen(from, line, heard, direction), speak(to, waiting));
+}
+
+/// Says what waits, each when it is due.
+async fn speak(mut to: OwnedWriteHalf, mut waiting: mpsc::UnboundedReceiver<(Instant, Vec<u8>)>) {
+    while let Some((due, said)) = waiting.recv().await {
+        sleep_until(due).await;
+        if to.write_all(&said).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn listen(
     mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    line: mpsc::UnboundedSender<(Instant, Vec<u8>)>,
     mut heard: watch::Receiver<Told>,
     mut direction: Direction,
 ) {
@@ -227,10 +248,11 @@ async fn pass(
                 said
             }
         };
-        if let Mode::Delay(time) = told.mode {
-            sleep(time).await;
-        }
-        if to.write_all(&said).await.is_err() {
+        let delay = match told.mode {
+            Mode::Delay(time) => time,
+            _ => Duration::ZERO,
+        };
+        if line.send((Instant::now() + delay, said)).is_err() {
             return;
         }
     }
