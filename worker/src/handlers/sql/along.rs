@@ -107,7 +107,7 @@ fn is_plain(value: &Value) -> bool {
     }
 }
 
-/// As [`literal`]; a sign before a number would be an operator, and what it belongs to the cast.
+/// As [`literal()`]; a sign before a number would be an operator, and what it belongs to the cast.
 fn constant(value: &Value) -> String {
     match value {
         Value::Int(Some(number)) => format!("'{number}'"),
