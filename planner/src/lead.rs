@@ -20,7 +20,7 @@ use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::command::{Answer, Verb};
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
-use gridloom_shared::ledger::record::{PlanRecord, Record, Wave};
+use gridloom_shared::ledger::record::{self, PlanRecord, Record, Wave};
 use gridloom_shared::limits::{FROZEN_MAX, RECORD_MAX};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::tile::TileKind;
@@ -40,7 +40,7 @@ use crate::register::Claims;
 use crate::run::{self, Room, Run};
 
 pub mod action;
-pub(crate) mod begin;
+mod begin;
 pub mod event;
 mod explain;
 mod reports;
@@ -211,7 +211,7 @@ impl Lead {
 
     fn opened(&mut self, new: NewRun, now: Now) {
         if let PlanRecord::Opened(opened) = &new.record {
-            let tiles = begin::count(&opened.first);
+            let tiles = record::count(&opened.first);
             self.admission.began(&opened.job.queue, tiles, now);
         }
         if self.book.contains(&new.run) || new.sequence <= self.position {

@@ -33,9 +33,8 @@ impl Admission {
         let Some(lane) = queue.position(&spec.handler) else {
             return room;
         };
-        let begins = self.beginning(&spec.queue, now).tiles;
-        let queue = self.queues.entry(spec.queue.clone()).or_default();
-        room.tiles = queue.room(&loads, lane).saturating_sub(begins);
+        let tiles = queue.room(&loads, lane);
+        room.tiles = tiles.saturating_sub(self.beginning(&spec.queue, now).tiles);
         let pace = self.jobs.get(&spec.name).map(|job| job.pace);
         room.pages = pace
             .unwrap_or_default()
@@ -56,17 +55,10 @@ impl Admission {
 
     /// A run has begun with `shards`, whose tiles are on their way to the queue.
     pub fn issued_at_once(&mut self, run: &RunId, shards: u64) {
-        let Some(member) = self.runs.get_mut(run) else {
-            return;
-        };
-        member.publishing.push_back(shards);
-        let cost = member.pace.cost_us() * shards as f64;
-        member.charged.0 += cost;
-        member.charged.1 += shards;
-        let weight = self.flow.shares.weight(&member.share);
-        if let Some(queue) = self.queues.get_mut(&member.queue) {
-            queue.charge(&member.share, (cost / weight) as i64);
+        if let Some(member) = self.runs.get_mut(run) {
+            member.publishing.push_back(shards);
         }
+        self.charge(run, shards);
     }
 
     fn beginning(&mut self, queue: &QueueName, now: Now) -> &mut Beginning {

@@ -112,21 +112,30 @@ impl Admission {
             return;
         };
         member.deciding = (tiles, shards);
-        let cost = member.pace.cost_us() * shards as f64;
-        member.charged.0 += cost;
-        member.charged.1 += shards;
-        let share = member.share.clone();
         if let Some(job) = self.jobs.get_mut(&member.job)
             && job.limits.rate.is_some()
         {
             job.bucket.take(shards);
         }
-        if let Some(queue) = self.queues.get_mut(&turn.queue) {
-            if let Some(lane) = queue.position(&member.handler) {
-                queue.take(&mut turn.loads, lane, tiles);
-            }
-            let cost = cost / self.flow.shares.weight(&share);
-            queue.charge(&share, cost as i64);
+        if let Some(queue) = self.queues.get_mut(&turn.queue)
+            && let Some(lane) = queue.position(&member.handler)
+        {
+            queue.take(&mut turn.loads, lane, tiles);
+        }
+        self.charge(run, shards);
+    }
+
+    /// Charges a run's share for `shards` of it beforehand: what they are expected to take.
+    pub(super) fn charge(&mut self, run: &RunId, shards: u64) {
+        let Some(member) = self.runs.get_mut(run) else {
+            return;
+        };
+        let cost = member.pace.cost_us() * shards as f64;
+        member.charged.0 += cost;
+        member.charged.1 += shards;
+        let weight = self.flow.shares.weight(&member.share);
+        if let Some(queue) = self.queues.get_mut(&member.queue) {
+            queue.charge(&member.share, (cost / weight) as i64);
         }
     }
 

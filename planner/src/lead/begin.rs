@@ -3,7 +3,7 @@
 
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::lane::Lane;
-use gridloom_shared::ledger::record::{Opened, TileRun, WAVE_TILES_MAX};
+use gridloom_shared::ledger::record::{Opened, TileRun, WAVE_TILES_MAX, count};
 
 use super::*;
 use crate::run::wave;
@@ -87,9 +87,4 @@ impl Lead {
 pub(super) fn frozen(opened: &Opened) -> Option<bytes::Bytes> {
     let frozen = wire::encode(&PlanRecord::Opened(Box::new(opened.clone())));
     Some(frozen).filter(|frozen| frozen.len() <= FROZEN_MAX)
-}
-
-/// How many tiles there are.
-pub(crate) fn count(tiles: &[TileRun]) -> usize {
-    tiles.iter().map(|run| run.tiles as usize).sum()
 }

@@ -3,7 +3,7 @@
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::id::{RunId, Session};
-use gridloom_shared::ledger::record::Opened;
+use gridloom_shared::ledger::record::{Opened, count};
 use tokio::sync::{mpsc, oneshot};
 
 use super::doors::Doors;
@@ -11,7 +11,6 @@ use super::event::Event;
 use super::tasks::Errands;
 use crate::book::Life;
 use crate::broker_clock::BrokerClock;
-use crate::lead::begin::count;
 use crate::lead::event::{self, Report};
 use crate::leader::Validity;
 use crate::open::{self, OpenError, Opening};

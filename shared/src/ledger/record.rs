@@ -18,7 +18,7 @@ pub use opened::Opened;
 pub use orders::{Cancelled, Closed, Dropped, EndState, Reopened};
 pub use retired::{Forgotten, Retired};
 pub use takeover::{Reason, Takeover};
-pub use wave::{Again, TileRun, Wave};
+pub use wave::{Again, TileRun, Wave, count};
 pub use work::{Probed, WorkRecord};
 
 /// Which of a run's three subjects a record stands on.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::batch::{BatchError, Outgoing, Published};
 use gridloom_shared::broker::log::AppendError;
@@ -66,28 +66,25 @@ impl Envoy {
             return;
         };
         let tiles = wave.expand(&run, nonce, fence, opened, Again::No);
-        let tiles = tiles.map(|tile| Tile {
-            frozen: frozen.clone(),
-            ..tile
-        });
-        let messages = self.messages(&lane, &run, tiles);
+        let tiles = carrying(frozen.as_ref(), tiles);
+        let mut space = BytesMut::with_capacity(SPACE);
+        let messages: Vec<Outgoing> = self.messages(&lane, &run, tiles, &mut space).collect();
         let outcome = self.publish(&run, &messages, register).await;
         self.report(Report::Published(run, outcome)).await;
     }
 
     /// Puts the first tiles of runs on the queue.
     pub(super) async fn issue_first(self, runs: Vec<Begun>, register: Register) {
+        // One for all of them: most have one small tile.
+        let mut space = BytesMut::with_capacity(SPACE);
         let mut messages = Vec::new();
         for begun in &runs {
             let (fence, opened) = (Fence(begun.sequence), begun.sequence);
             let tiles = begun
                 .wave
                 .expand(&begun.run, begun.nonce, fence, opened, Again::No);
-            let tiles = tiles.map(|tile| Tile {
-                frozen: begun.frozen.clone(),
-                ..tile
-            });
-            messages.extend(self.messages(&begun.lane, &begun.run, tiles));
+            let tiles = carrying(begun.frozen.as_ref(), tiles);
+            messages.extend(self.messages(&begun.lane, &begun.run, tiles, &mut space));
         }
         let Some(first) = runs.first() else { return };
         let first = Envoy {
@@ -104,7 +101,9 @@ impl Envoy {
     /// Puts any number of tiles on the queue, marked as a refill.
     pub(super) async fn refill(self, run: RunId, lane: Lane, tiles: Vec<Tile>, register: Register) {
         metrics::counter!(names::TILES_REFILLED).increment(tiles.len() as u64);
-        let messages = self.messages(&lane, &run, tiles.into_iter());
+        let mut space = BytesMut::with_capacity(SPACE);
+        let messages = self.messages(&lane, &run, tiles.into_iter(), &mut space);
+        let messages: Vec<Outgoing> = messages.collect();
         let mut outcome = Outcome::Stored;
         for batch in messages.chunks(WAVE_TILES_MAX) {
             outcome = self.publish(&run, batch, register).await;
@@ -115,20 +114,19 @@ impl Envoy {
         self.report(Report::Refilled(run, outcome)).await;
     }
 
+    /// Tiles as messages, which share `space`.
     fn messages(
         &self,
         lane: &Lane,
         run: &RunId,
         tiles: impl Iterator<Item = Tile>,
-    ) -> Vec<Outgoing> {
+        space: &mut BytesMut,
+    ) -> impl Iterator<Item = Outgoing> {
         let subject = Subject::from(self.broker.subjects().shard(lane, run));
-        let mut space = BytesMut::with_capacity(SPACE);
-        tiles
-            .map(|tile| Outgoing {
-                subject: subject.clone(),
-                payload: wire::encode_in(&mut space, &tile),
-            })
-            .collect()
+        tiles.map(move |tile| Outgoing {
+            subject: subject.clone(),
+            payload: wire::encode_in(space, &tile),
+        })
     }
 
     /// Publishes one batch, again and again while the broker surely did not store it.
@@ -185,4 +183,15 @@ impl Envoy {
             self.report(Report::NoRoom(run.clone())).await;
         }
     }
+}
+
+/// Tiles with what they carry of their run's first record.
+fn carrying(
+    frozen: Option<&Bytes>,
+    tiles: impl Iterator<Item = Tile>,
+) -> impl Iterator<Item = Tile> {
+    tiles.map(move |tile| Tile {
+        frozen: frozen.cloned(),
+        ..tile
+    })
 }

@@ -45,7 +45,7 @@ pub struct TileRun {
 impl Wave {
     /// How many tiles it has.
     pub fn len(&self) -> usize {
-        self.tiles.iter().map(|run| run.tiles as usize).sum()
+        count(&self.tiles)
     }
 
     /// Whether it has no tiles. A wave that is written has some.
@@ -86,6 +86,11 @@ impl Wave {
             frozen: None,
         })
     }
+}
+
+/// How many tiles there are.
+pub fn count(tiles: &[TileRun]) -> usize {
+    tiles.iter().map(|run| run.tiles as usize).sum()
 }
 
 impl TileRun {
