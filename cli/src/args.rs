@@ -22,6 +22,7 @@ use crate::setting::{Given, Listen, LogStyle, MaxBytes, Share, Span, Storage, ch
 mod by_hand;
 mod calendar;
 mod dead;
+mod health;
 mod job;
 
 pub use by_hand::{BackfillArgs, Overlap};
@@ -29,6 +30,7 @@ pub use calendar::{
     ApplyArgs as ApplyCalendars, Calendar as CalendarOrder, DeleteArgs as DeleteCalendar,
 };
 pub use dead::{Chosen, Dead, DeadOf};
+pub use health::Health;
 pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
 };
@@ -158,6 +160,8 @@ pub enum Order {
     Workers,
     /// Check broker, streams, consumers, permissions and clocks
     Doctor(Doctor),
+    /// Ask a planner or worker on this machine whether it can work: exit code 0 or 1, for health checks
+    Health(Health),
 }
 
 /// Flags of `demo`.

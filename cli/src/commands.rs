@@ -11,6 +11,7 @@
 //! | [`unreadable`] | `unreadable list`, `drop` |
 //! | [`queues`] | `queues`, `workers` |
 //! | [`doctor`] | `doctor` |
+//! | [`health`] | `health` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
 //! | `revision` | whether a job or calendar is still the one that somebody saw |
@@ -35,6 +36,7 @@ pub mod dev;
 mod difference;
 pub mod doctor;
 mod files;
+pub mod health;
 pub mod installation;
 pub mod job;
 pub mod orders;
@@ -121,5 +123,6 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Queues => queues::queues(context).await,
         Order::Workers => queues::workers(context).await,
         Order::Doctor(flags) => doctor::run(context, &flags).await,
+        Order::Health(flags) => health::run(context, &flags).await,
     }
 }
