@@ -155,14 +155,16 @@ impl Crowd {
         let machine = Hardware::here();
         let burnt = (self.burnt()? - burnt) / seconds / machine.cores as f64;
         let busy = Machine::now()?.others(before, 0.0);
-        // What is read now need not be read beside them.
-        let burners = self.burners.drain(..).count();
-        let reasons = records::takeovers(&self.broker, run, since).await?;
         let memory = self
             .workers
             .iter()
             .map(|worker| usage::memory(worker.pid()));
-        let memory: anyhow::Result<Vec<_>> = memory.collect();
+        let memory: Vec<_> = memory.collect::<anyhow::Result<_>>()?;
+        let condemned = self.planner.says("a worker is dead")?;
+        // What is read now need not be read beside them.
+        let burners = self.burners.drain(..).count();
+        self.workers.clear();
+        let reasons = records::takeovers(&self.broker, run, since).await?;
         Ok(Report {
             machine,
             broker: self.stack.version(),
@@ -173,8 +175,8 @@ impl Crowd {
             rate: (self::done(&self.stack, run).await? - done) as f64 / seconds,
             busy,
             burnt,
-            workers_mib: memory?.iter().map(|memory| memory.resident_mib).sum(),
-            condemned: self.planner.says("a worker is dead")?,
+            workers_mib: memory.iter().map(|memory| memory.resident_mib).sum(),
+            condemned,
             taken_over: reasons
                 .iter()
                 .filter(|reason| **reason != Reason::Floor)

@@ -108,7 +108,8 @@ impl Folded {
     }
 
     fn keep(&mut self, fold: Fold) {
-        if fold.closing().is_none() {
+        // Of one that was purged meanwhile nothing is there.
+        if fold.opening().is_some() && fold.closing().is_none() {
             self.runs.insert(fold.run().clone(), fold);
         }
     }

@@ -169,7 +169,7 @@ pub async fn walk(
     Ok(())
 }
 
-/// What the records of `run` up to `last` add up to.
+/// What the records of `run` up to `last` add up to: nothing where it was purged since.
 ///
 /// # Errors
 /// When the broker does not answer.
@@ -182,4 +182,48 @@ pub async fn fold(broker: &Broker, run: RunId, last: u64) -> Result<Fold, ReadEr
     };
     place.walk(broker, last, take).await?;
     Ok(fold)
+}
+
+/// Gives all records of `run`, at least those up to `position`, to `take`, in order.
+///
+/// # Errors
+/// When the broker does not answer; some may have been given before that.
+#[cfg(feature = "runs")]
+pub async fn of_run(
+    broker: &Broker,
+    run: &RunId,
+    position: u64,
+    mut take: impl FnMut(Entry),
+) -> Result<(), ReadError> {
+    if read_of_run(broker, run, position, &mut take).await? == 0 {
+        // It may just have been purged, and its id is remembered behind what was the end.
+        read_of_run(broker, run, position, &mut take).await?;
+    }
+    Ok(())
+}
+
+/// How many it gave.
+#[cfg(feature = "runs")]
+async fn read_of_run(
+    broker: &Broker,
+    run: &RunId,
+    position: u64,
+    take: &mut impl FnMut(Entry),
+) -> Result<u64, ReadError> {
+    let stream = broker.subjects().ledger();
+    let info = broker.info(&stream).await.map_err(|cause| ReadError {
+        stream: stream.to_string(),
+        cause,
+    })?;
+    let last = info.last_seq.max(position);
+    let mut given = 0;
+    let take = |entry| {
+        given += 1;
+        take(entry);
+    };
+    Place::of(broker, run)
+        .await?
+        .walk(broker, last, take)
+        .await?;
+    Ok(given)
 }

@@ -6,7 +6,7 @@
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use super::ledger::{Entry, Place};
+use super::ledger::{self, Entry, Place};
 use super::{LeftOut, ListError, RunError, lost};
 use crate::broker::Broker;
 use crate::id::{JobName, RunId};
@@ -94,9 +94,9 @@ pub(super) async fn fold_by(
     run: &RunId,
     take: impl FnMut(&mut Fold, &Entry),
 ) -> Result<Fold, RunError> {
-    let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
-    let place = Place::of(broker, run).await?;
-    match fold_at(broker, &place, last, take).await {
+    let mut reading = Reading::new(run, take);
+    ledger::of_run(broker, run, 0, |entry| reading.see(&entry)).await?;
+    match reading.done(broker) {
         Err(error) => Err(explained(broker, error).await?),
         folded => folded,
     }
@@ -155,17 +155,13 @@ pub async fn standing(broker: &Broker, run: &RunId) -> Result<(RunSummary, Fold)
 /// # Errors
 /// When there is no such run, or the broker does not answer.
 pub async fn audit(broker: &Broker, run: &RunId) -> Result<audit::Report, RunError> {
-    let last = broker.info(&broker.subjects().ledger()).await?.last_seq;
     let mut audit = Audit::new(run.clone());
     let mut beginning = Beginning::default();
     let take = |entry: Entry| {
         beginning.see(&entry);
         audit.read(entry.sequence, entry.record.as_ref().ok());
     };
-    Place::of(broker, run)
-        .await?
-        .walk(broker, last, take)
-        .await?;
+    ledger::of_run(broker, run, 0, take).await?;
     if let Err(error) = beginning.check(broker, run) {
         return Err(explained(broker, error).await?);
     }
@@ -200,26 +196,44 @@ impl Beginning {
     }
 }
 
-/// What the records at `place` up to `last` add up to, each folded in by `fold_in`.
-async fn fold_at(
-    broker: &Broker,
-    place: &Place,
-    last: u64,
-    mut fold_in: impl FnMut(&mut Fold, &Entry),
-) -> Result<Fold, RunError> {
-    let run = &place.run;
-    let mut fold = Fold::new(run.clone());
-    let mut beginning = Beginning::default();
-    let take = |entry: Entry| {
-        beginning.see(&entry);
-        fold_in(&mut fold, &entry);
-    };
-    place.walk(broker, last, take).await?;
-    beginning.check(broker, run)?;
-    if fold.opening().is_none() {
-        return Err(RunError::Headless { run: run.clone() });
+/// A ledger that is folded.
+struct Reading<F> {
+    fold: Fold,
+    beginning: Beginning,
+    fold_in: F,
+}
+
+impl<F: FnMut(&mut Fold, &Entry)> Reading<F> {
+    fn new(run: &RunId, fold_in: F) -> Reading<F> {
+        Reading {
+            fold: Fold::new(run.clone()),
+            beginning: Beginning::default(),
+            fold_in,
+        }
     }
-    Ok(fold)
+
+    fn see(&mut self, entry: &Entry) {
+        self.beginning.see(entry);
+        (self.fold_in)(&mut self.fold, entry);
+    }
+
+    fn done(self, broker: &Broker) -> Result<Fold, RunError> {
+        let run = self.fold.run();
+        self.beginning.check(broker, run)?;
+        if self.fold.opening().is_none() {
+            return Err(RunError::Headless { run: run.clone() });
+        }
+        Ok(self.fold)
+    }
+}
+
+/// What the records at `place` up to `last` add up to.
+async fn fold_at(broker: &Broker, place: &Place, last: u64) -> Result<Fold, RunError> {
+    let mut reading = Reading::new(&place.run, fold_in);
+    place
+        .walk(broker, last, |entry| reading.see(&entry))
+        .await?;
+    reading.done(broker)
 }
 
 /// A run, or why it is left out.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use anyhow::Context;
 use futures_util::StreamExt;
 use gridloom_shared::broker::subjects::WATCHED_KEY;
+use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::ledger::record::Author;
+use gridloom_shared::reads::{RunError, runs};
 use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
@@ -209,6 +211,41 @@ async fn retry_after_the_decision_to_purge_is_told_so_and_the_purge_goes_on() ->
         // Of its tiles: the register's predecessors are purged before.
         let words = &["{\"filter\":\"test.shard."];
         assert!(!late_purge(stage, words).await?, "the retry was confirmed");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reader_that_a_purge_overtakes_says_that_the_run_was_purged() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let job = stage
+            .apply(
+                "name = \"short\"\nhandler = \"noop\"\n[grid]\nslices = 2\npages = { count = 5 }",
+            )
+            .await?;
+        let run = ask(stage, &job, "one").await?;
+        stage.closed(&run, SOON).await?;
+        let proxy = Proxy::start(stage.server.port()).await?;
+        let namespace = stage.broker.subjects().namespace().clone();
+        let slow = Broker::connect(&Options::new(proxy.url(), namespace, "slow")).await?;
+        // It has heard where the ledger ends and how many records there are, and reads none of them.
+        proxy.set(Mode::StallAt(&["next_by_subj"]));
+        let asked = run.clone();
+        let reading = tokio::spawn(async move { runs::fold(&slow, &asked).await });
+        proxy.stalled(SOON).await?;
+        stage.planners[0].kill().await?;
+        stage.free_leadership().await?;
+        let policy = ["planner", "--retention-most=0", "--retention-every=200ms"];
+        stage.planners.push(stage.gridloom(&policy)?.start().await?);
+        eventually(SOON, "it is purged", async || {
+            Ok(records(stage, &run).await? == [1, 0, 0])
+        })
+        .await?;
+        proxy.set(Mode::Pass);
+        let told = reading.await?;
+        assert!(matches!(told, Err(RunError::Purged { .. })), "{told:?}");
         Ok(())
     })
     .await

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gridloom_shared::broker::Subject;
-use gridloom_shared::broker::log::{AppendError, ReadError};
+use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::chain;
 use gridloom_shared::command::{Answer, Broadcast};
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, Closed, PlanRecord};
-use gridloom_shared::reads::ledger;
+use gridloom_shared::reads::ledger::{self, Entry};
 use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
@@ -86,26 +86,18 @@ impl Envoy {
     /// Reads the ledger of a run, at least up to `position`.
     pub(super) async fn load(self, run: RunId, position: u64) {
         loop {
-            match self.fold_run(&run, position).await {
-                Ok(fold) => return self.report(Report::Loaded(Box::new(fold))).await,
+            let mut fold = Fold::new(run.clone());
+            let take = |entry: Entry| {
+                entry.fold_into(&mut fold);
+            };
+            match ledger::of_run(&self.broker, &run, position, take).await {
+                Ok(()) => return self.report(Report::Loaded(Box::new(fold))).await,
                 Err(error) => {
                     tracing::warn!(%run, error = %chain(&error), "failed to read a run that is over")
                 }
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    async fn fold_run(&self, run: &RunId, position: u64) -> Result<Fold, ReadError> {
-        let subjects = self.broker.subjects();
-        let stream = subjects.ledger();
-        let last = self.broker.info(&stream).await;
-        let last = last.map_err(|cause| ReadError {
-            stream: stream.to_string(),
-            cause,
-        })?;
-        let up_to = last.last_seq.max(position);
-        ledger::fold(&self.broker, run.clone(), up_to).await
     }
 
     /// Reads waves of a run again. One that is gone, or is none, can never be read.

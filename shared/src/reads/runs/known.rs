@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::ledger::Place;
 use super::super::{ListError, RunError};
-use super::{fold_at, fold_in};
+use super::{fold_at, fold_by, fold_in};
 use crate::broker::Broker;
 use crate::id::RunId;
 use crate::ledger::fold::Fold;
@@ -38,7 +38,12 @@ impl Known {
         broker: &Broker,
         last: u64,
     ) -> Result<Result<Fold, RunError>, ListError> {
-        match fold_at(broker, &self.place, last, fold_in).await {
+        let mut told = fold_at(broker, &self.place, last).await;
+        if let Err(RunError::Absent { run, .. }) = &told {
+            // It may just have been purged.
+            told = fold_by(broker, run, fold_in).await;
+        }
+        match told {
             Err(RunError::Read(error)) => Err(error.into()),
             Err(RunError::Api(error)) => Err(error.into()),
             Err(RunError::Absent { run, .. }) if self.summary.is_some() && !self.is_over() => {
