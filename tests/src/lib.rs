@@ -14,6 +14,7 @@ pub mod oracle;
 pub mod process;
 pub mod proxy;
 pub mod pulse;
+pub mod roles;
 pub mod scenario;
 pub mod seed;
 pub mod server;

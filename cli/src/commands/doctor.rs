@@ -14,6 +14,7 @@
 //! | [`keys`] | what of the buckets makes no sense |
 //! | [`late`] | fires that nobody answered for, runs that are not over by their deadline |
 //! | [`calendars`] | calendars that make no sense, and jobs that wait for one |
+//! | [`client`] | what this client may do, and the broker's clock |
 //! | [`watch`] | what planners have seen and nobody may have heard |
 //! | [`services`] | workers, the ledger |
 //! | [`chart`] | how it is shown |
@@ -23,13 +24,9 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use gridloom_shared::broker::subjects::DOCTOR_KEY;
 use gridloom_shared::broker::topology::{self, Finding, Kept, Storage, TopologyOptions};
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::chain;
-use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::Session;
 
 use crate::args::Doctor;
 use crate::config::{DEFAULT_NATS, Whence};
@@ -42,6 +39,7 @@ use crate::output::spoken;
 mod alike;
 mod calendars;
 mod chart;
+mod client;
 mod fires;
 mod idle;
 mod keys;
@@ -56,11 +54,6 @@ mod watch;
 
 use chart::Chart;
 use staff::Staff;
-
-/// Clocks that differ by more than this make due times look wrong to people.
-const OFFSET_MAX: Duration = Duration::from_secs(1);
-/// How long one check may take.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is to be done about a broker that does not answer.
 const LOOK_AT_BROKER: &str = "look at the broker's log, and at this client's permissions";
@@ -109,14 +102,15 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
         queues::look(&broker, &staff, &mut chart).await;
         unknown::look(&broker, &staff, &mut chart).await;
         idle::look(&broker, &staff, &mut chart).await;
-        look_at_clock(&broker, &mut chart).await;
+        client::look_at_clock(&broker, &mut chart).await;
+        client::look_at_writes(&broker, &mut chart).await;
         fires::look(&broker, &mut chart).await;
         keys::look(&broker, &mut chart).await;
         calendars::look(&broker, &mut chart).await;
         watch::look(&broker, &mut chart).await;
         late::look(&broker, leader.as_deref(), &mut chart).await;
     }
-    look_at_permissions(&broker, &mut chart).await;
+    client::look_at_permissions(&broker, &mut chart).await;
     services::look(&broker, &staff, &mut chart).await;
     alike::look(&broker, &staff, &mut chart).await;
     chart.show(&context.output);
@@ -215,116 +209,6 @@ async fn look_where_the_queue_is(broker: &Broker, options: &TopologyOptions, cha
             format!(
                 "a planner that starts while nothing is on it makes it anew there; at once: stop the planners, delete it (nats stream rm {shards}), start them; or set queue.storage = \"file\" to keep it so"
             ),
-        );
-    }
-}
-
-/// What an ordinary client may do: publish and hear, ask JetStream, read streams.
-async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
-    let subjects = broker.subjects();
-    let echo = subjects.echo(Session::random());
-    let heard = async {
-        let mut echoes = broker
-            .subscribe(echo.clone())
-            .await
-            .map_err(|error| chain(&error).to_string())?;
-        broker
-            .publish(echo.clone(), Bytes::from_static(b"doctor"))
-            .await
-            .map_err(|error| chain(&error).to_string())?;
-        echoes
-            .next()
-            .await
-            .ok_or_else(|| "the connection was closed".to_owned())
-    };
-    match tokio::time::timeout(PATIENCE, heard).await {
-        Ok(Ok(_)) => chart.ok(
-            "permissions",
-            format!("may publish and subscribe in {}.>", subjects.namespace()),
-        ),
-        Ok(Err(error)) => chart.bad("permissions", error, LOOK_AT_BROKER),
-        Err(_) => {
-            let advice = "allow this user to publish and subscribe there; the broker's log names what it refused";
-            chart.bad("permissions", format!("no echo on {echo}"), advice);
-        }
-    }
-}
-
-/// The broker stamps what it stores: its clock is the one that due times are judged by.
-async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
-    let stamped = async {
-        let sent = UnixMs::now();
-        let key = DOCTOR_KEY;
-        broker
-            .state()
-            .put(key, sent.rfc3339().into())
-            .await
-            .map_err(|error| chain(&error).to_string())?;
-        let answered = UnixMs::now();
-        let entry = broker
-            .state()
-            .get_of_leader(key)
-            .await
-            .map_err(|error| chain(&error).to_string())?;
-        let at = entry
-            .ok_or_else(|| "what was written is not there".to_owned())?
-            .at;
-        // Gone again: nothing but this check reads it.
-        broker
-            .state()
-            .delete(key, None)
-            .await
-            .map_err(|error| chain(&error).to_string())?;
-        Ok::<_, String>(offset(sent, at, answered))
-    };
-    match tokio::time::timeout(PATIENCE, stamped).await {
-        Ok(Ok(offset)) if offset > OFFSET_MAX => {
-            let text = format!("{} between this machine and the broker", spoken(offset));
-            chart.bad(
-                "clock",
-                text,
-                "set both by NTP: times in lists and leases of the planner are judged by them",
-            );
-        }
-        Ok(Ok(offset)) => chart.ok(
-            "clock",
-            format!("within {} of the broker's", spoken(offset)),
-        ),
-        Ok(Err(error)) => chart.bad(
-            "clock",
-            error,
-            "allow this user to write the bucket state, or run doctor as the planner's",
-        ),
-        Err(_) => chart.bad(
-            "clock",
-            "no answer to a write",
-            "look at the broker's log (after a full disk it needs a restart), and at this client's permissions",
-        ),
-    }
-}
-
-/// How far `at` lies outside the time between `sent` and `answered`.
-fn offset(sent: UnixMs, at: UnixMs, answered: UnixMs) -> Duration {
-    let early = sent.0.saturating_sub(at.0);
-    let late = at.0.saturating_sub(answered.0);
-    Duration::from_millis(early.max(late))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clock_is_right_when_the_stamp_lies_between_question_and_answer() {
-        let at = |ms| UnixMs(ms);
-        assert_eq!(offset(at(1_000), at(1_005), at(1_010)), Duration::ZERO);
-        assert_eq!(
-            offset(at(1_000), at(400), at(1_010)),
-            Duration::from_millis(600)
-        );
-        assert_eq!(
-            offset(at(1_000), at(3_010), at(1_010)),
-            Duration::from_secs(2)
         );
     }
 }

@@ -330,6 +330,13 @@ impl Bucket {
         Ok(written)
     }
 
+    /// Whether the broker has refused lately to let this client write `key`.
+    pub fn is_refused(&self, key: &str) -> bool {
+        let subject = format!("\"{}\"", self.name.subject(key));
+        let refused = self.broker.refused();
+        refused.is_some_and(|what| what.contains(&subject))
+    }
+
     /// The last sequence of its stream: all that was written stands there or below.
     pub async fn end(&self) -> Result<u64, ApiError> {
         Ok(self.broker.info(&self.name.stream()).await?.last_seq)

@@ -75,6 +75,9 @@ struct Info {
     limit: usize,
     #[serde(default)]
     created: String,
+    /// When it was said.
+    #[serde(default)]
+    ts: String,
     #[serde(default)]
     config: Config,
     state: State,
@@ -104,6 +107,12 @@ struct Purged {
 }
 
 impl Broker {
+    /// What the clock of the server shows that leads `stream`; `None` where it does not say.
+    pub async fn clock_of(&self, stream: &StreamName) -> Result<Option<UnixMs>, ApiError> {
+        let info: Info = self.api(subjects::api::stream_info(stream), &()).await?;
+        Ok(answer::unix_ms(&info.ts))
+    }
+
     /// How much `stream` holds, by its leader.
     pub async fn info(&self, stream: &StreamName) -> Result<StreamState, ApiError> {
         let info: Info = self.api(subjects::api::stream_info(stream), &()).await?;

@@ -18,7 +18,7 @@ mod parse;
 /// The planner's consumer of the submit stream.
 pub const PLANNER_CONSUMER: &str = "planner";
 
-/// Key of the `state` bucket that `doctor` writes to see the clock of the broker, and deletes again.
+/// Key of the `state` bucket that `doctor` writes to see whether the broker stores what is written, and deletes again.
 pub const DOCTOR_KEY: &str = "doctor";
 
 /// Key of the leader's lease in the `state` bucket.
@@ -347,6 +347,11 @@ impl Subjects {
         format!("{}.echo.{session}", self.namespace)
     }
 
+    /// Where `doctor` hears its own echo.
+    pub fn doctor(&self, session: Session) -> String {
+        format!("{}.doctor.{session}", self.namespace)
+    }
+
     /// Where the leader answers what people order of runs.
     pub fn command(&self, verb: Verb) -> String {
         format!("{}.command.{}", self.namespace, verb.as_str())
@@ -361,9 +366,7 @@ impl Subjects {
     /// submitter must not use that to reach what it may not reach itself.
     pub fn takes_answers(&self, subject: &str) -> bool {
         let own = format!("{}.answer.", self.namespace);
-        let below = subject
-            .strip_prefix("_INBOX.")
-            .or_else(|| subject.strip_prefix(own.as_str()));
+        let below = below_inbox(subject).or_else(|| subject.strip_prefix(own.as_str()));
         let is_token = |token: &str| {
             !token.is_empty()
                 && token
@@ -388,6 +391,18 @@ impl Subjects {
     pub fn bells_of_queue(&self, queue: &QueueName) -> String {
         format!("{}.bell.{queue}.*", self.namespace)
     }
+}
+
+/// What stands below the prefix of an inbox, `_INBOX` or, of clients that have one of their own, `_INBOX_<name>`.
+fn below_inbox(subject: &str) -> Option<&str> {
+    let (prefix, below) = subject.split_once('.')?;
+    let name = prefix.strip_prefix("_INBOX")?;
+    let is_inbox = name.is_empty()
+        || name.starts_with('_')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    is_inbox.then_some(below)
 }
 
 /// What the broker itself listens to.

@@ -1,4 +1,4 @@
-//! Users of the broker that may do what docs/PERMISSIONS.md says, and less.
+//! Users of the broker that may do what deploy/nats says, and less.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use gridloom_shared::ledger::record::Author;
 use gridloom_shared::limits::BELLS;
 use gridloom_shared::wire;
 use gridloom_tests::process::{Gridloom, Process};
+use gridloom_tests::roles::accounts;
 use gridloom_tests::scenario::{ACK_DEADLINE, NAMESPACE, Stage, play_on};
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::eventually;
@@ -39,18 +40,8 @@ async fn play_as(
     changed: impl FnOnce(String) -> String,
     scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let page = include_str!("../../../docs/PERMISSIONS.md");
-    let users = page.split("```").nth(1).context("the users in the page")?;
-    let users = users.replace("gridloom", NAMESPACE).replacen(
-        "users: [",
-        "users: [ { user: \"anybody\", password: \"\" }",
-        1,
-    );
     let options = Options {
-        server_config: format!(
-            "no_auth_user: \"anybody\"\nauthorization {{\n{}\n}}\n",
-            changed(users)
-        ),
+        server_config: changed(accounts(NAMESPACE)?),
         ..Options::default()
     };
     let server = TestServer::start_with(options).await?;
@@ -170,7 +161,7 @@ async fn doctor_finds(stage: &Stage, words: &[&str]) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_that_may_not_ring_a_bell_works_and_doctor_names_what_it_may_not()
 -> anyhow::Result<()> {
-    play_without(&["  \"test.bell."], async |stage| {
+    play_without(&["        \"test.bell."], async |stage| {
         stage.start_planner().await?;
         let url = stage.server.url().replace("//", "//worker:worker@");
         // Bells are rung where there are several lanes, and more workers than bells.
@@ -218,8 +209,13 @@ async fn worker_that_may_not_ring_a_bell_works_and_doctor_names_what_it_may_not(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leader_that_may_not_tell_its_workers_anything_is_named_by_doctor() -> anyhow::Result<()> {
-    let denied =
-        |users: String| users.replacen("\n    ] }", "\n    ], deny: [ \"test.broadcast\" ] }", 1);
+    let denied = |users: String| {
+        users.replacen(
+            "\n        ] }",
+            "\n        ], deny: [ \"test.broadcast\" ] }",
+            1,
+        )
+    };
     play_as(denied, async |stage| {
         let planner = start_as(stage, "planner").await?;
         stage.planners.push(planner);

@@ -194,13 +194,16 @@ fn alarm(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     stream(subjects.alarm().as_str(), Kept::Alarm, options, settings)
 }
 
+/// Whoever may write one key of a bucket that takes roll-ups may remove all others by a header.
+pub(super) const ROLLUPS: &str = "allow_rollup_hdrs";
+
 fn bucket(name: &BucketName, kept: Kept, options: &TopologyOptions) -> Wanted {
     let settings = json!({
         "subjects": [name.subject(">")],
         "retention": "limits",
         "discard": "new",
         "max_msgs_per_subject": 1,
-        "allow_rollup_hdrs": true,
+        ROLLUPS: false,
         "deny_delete": true,
     });
     stream(name.stream().as_str(), kept, options, settings)

@@ -1,10 +1,10 @@
 //! What a stream that is there has to take in besides: the subjects that one of an earlier build lacks, and as
-//! many bytes as somebody named for it. Nothing is taken away.
+//! many bytes as somebody named for it. Nothing is taken away, save that a bucket of an earlier build took roll-ups.
 
 use serde_json::{Map, Value};
 
 use super::sizes::{self, MAX_BYTES};
-use super::streams::Wanted;
+use super::streams::{ROLLUPS, Wanted};
 use super::{Stream, TopologyError};
 use crate::broker::connect::Broker;
 use crate::broker::subjects;
@@ -25,7 +25,23 @@ pub(super) async fn widen(
         found = update(broker, wanted, &larger, what).await?;
         tracing::info!(stream = wanted.name, max_bytes = %larger[MAX_BYTES], "may take more");
     }
+    if let Some(safer) = without_rollups(&wanted.config, &found.config) {
+        let what = format!("{} without roll-ups", wanted.what());
+        found = update(broker, wanted, &safer, what).await?;
+        tracing::info!(stream = wanted.name, "takes no roll-ups any more");
+    }
     Ok(found)
+}
+
+/// What `found` becomes where it takes roll-ups and should not.
+fn without_rollups(wanted: &Map<String, Value>, found: &Value) -> Option<Value> {
+    let unwanted =
+        wanted.get(ROLLUPS) == Some(&false.into()) && found.get(ROLLUPS) == Some(&true.into());
+    unwanted.then(|| {
+        let mut safer = found.clone();
+        safer[ROLLUPS] = false.into();
+        safer
+    })
 }
 
 /// Gives a stream that is there another configuration. `what` that makes, for whoever reads of its failure.
@@ -71,5 +87,15 @@ mod tests {
         );
         assert_eq!(wider(wanted, &there(json!(["b.*", "a.*"]))), None);
         assert_eq!(wider(wanted, &there(json!(["a.*", "c.*"]))), None);
+    }
+
+    #[test]
+    fn rollups_are_switched_off_where_they_are_not_wanted() {
+        let wanted = json!({ "allow_rollup_hdrs": false });
+        let there = |rollups: Value| json!({ "name": "s", "allow_rollup_hdrs": rollups });
+        let safer = |found: &Value| without_rollups(wanted.as_object().unwrap(), found);
+        assert_eq!(safer(&there(true.into())), Some(there(false.into())));
+        assert_eq!(safer(&there(false.into())), None);
+        assert_eq!(without_rollups(&Map::new(), &there(true.into())), None);
     }
 }

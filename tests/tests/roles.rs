@@ -1,0 +1,8 @@
+//! The roles of deploy/nats on a real broker: each can do all that it needs, and nothing else.
+
+#[path = "roles/commands.rs"]
+mod commands;
+#[path = "roles/files.rs"]
+mod files;
+#[path = "roles/refused.rs"]
+mod refused;
