@@ -10,8 +10,11 @@ use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
 
 mod listed;
 pub mod meant;
+mod nats;
 mod number;
 pub mod variables;
+
+pub use nats::NatsFlags;
 
 pub use listed::{Numbers, Runs, Show, Unreadable};
 
@@ -44,7 +47,8 @@ Start here:
 Every setting has a flag, an environment variable GRIDLOOM_... and a key in gridloom.toml;
 a flag beats the environment, the environment beats the file. Beside those that the flags name:
 GRIDLOOM_NATS_FILE and GRIDLOOM_WORKER_DATABASES_FILE name files that hold the setting,
-GRIDLOOM_NATS_SERVER the nats-server that dev and demo start.
+GRIDLOOM_NATS_PASSWORD and GRIDLOOM_NATS_TOKEN hold what no flag may show,
+GRIDLOOM_NATS_SERVER names the nats-server that dev and demo start.
 
 Exit codes: 0 success, 1 the thing asked about failed, 2 wrong usage or input,
 3 broker unreachable.";
@@ -77,6 +81,9 @@ pub struct Global {
         hide_env_values = true
     )]
     pub nats: Option<Address>,
+    /// The way to it.
+    #[command(flatten)]
+    pub connection: NatsFlags,
     /// The installation; several can share a broker [default: gridloom]
     #[arg(
         long,

@@ -58,10 +58,12 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     } else {
         Form::People
     };
-    if matches!(line.order, Order::Dev(_) | Order::Demo(_)) && names_a_broker(&line.global) {
-        return Err(Misuse::error(
-            "this starts a broker of its own, for as long as it runs: leave --nats out, or start gridloom planner and gridloom worker with it",
-        ));
+    if matches!(line.order, Order::Dev(_) | Order::Demo(_))
+        && let Some(flag) = names_a_broker(&line.global)
+    {
+        return Err(Misuse::error(format!(
+            "this starts a broker of its own, for as long as it runs, and needs no credentials: leave {flag} out, or start gridloom planner and gridloom worker with it",
+        )));
     }
     let context = Context {
         config: Config::load(&line.global)?,
@@ -96,10 +98,13 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     verdict
 }
 
-/// Whether a broker was named here and now: a variable that is set for other commands is no wish of this one.
-fn names_a_broker(flags: &Global) -> bool {
-    let named = flags.nats.as_ref();
-    named.is_some_and(|nats| !is_the_variable(nats))
+/// The flag by which a broker was named here and now, or the way to it: a variable that is set for other commands is no
+/// wish of this one.
+fn names_a_broker(flags: &Global) -> Option<&'static str> {
+    match &flags.nats {
+        Some(nats) if !is_the_variable(nats) => Some("--nats"),
+        _ => flags.connection.typed(),
+    }
 }
 
 async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use gridloom_planner::retention::Retention;
 use gridloom_shared::address::Address;
 use gridloom_shared::broker::topology::Sizes;
+use gridloom_shared::broker::{Options, Settings};
 use gridloom_shared::chain;
 use gridloom_shared::environment::{self, EnvironmentError};
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
@@ -43,6 +44,8 @@ pub struct Config {
     pub nats: Address,
     /// Who said it.
     pub nats_from: Whence,
+    /// The way to it.
+    connection: Settings,
     /// The installation.
     pub namespace: Namespace,
     /// The filter of log lines, if somebody chose one.
@@ -134,7 +137,7 @@ impl Config {
                 (config.nats, config.nats_from) = (secret.into(), Whence::SecretFile);
             }
             (None, None) => {
-                if let (Some(path), Some(_)) = (path, &config.file.nats) {
+                if let (Some(path), Some(_)) = (path, &config.file.nats.url) {
                     config.nats_from = Whence::File(path.to_owned());
                 }
             }
@@ -148,12 +151,28 @@ impl Config {
         Config {
             nats: url.into(),
             nats_from: Whence::Own,
+            connection: Settings::default(),
             ..self.clone()
         }
     }
 
+    /// How a client of that name gets to the broker, which has to let it in within `wait` unless a timeout is set.
+    ///
+    /// # Errors
+    /// When what is said of it contradicts itself.
+    pub fn options(&self, name: &str, wait: Duration) -> anyhow::Result<Options> {
+        let mut options = Options::new(self.nats.clone(), self.namespace.clone(), name);
+        options.wait = wait;
+        let settings = self.connection.clone();
+        let applied = settings.apply(&mut options);
+        applied.map_err(|error| Misuse::error(chain(&error).to_string()))?;
+        Ok(options)
+    }
+
     fn merge(flags: &Global, file: File) -> anyhow::Result<Config> {
-        let nats = flags.nats.clone().or_else(|| file.nats.clone());
+        let nats = flags.nats.clone().or_else(|| file.nats.url.clone());
+        let given = flags.connection.settings();
+        let given = given.map_err(|error| misuse(&error))?;
         let namespace = flags.namespace.clone().or_else(|| file.namespace.clone());
         let style = flags
             .log_format
@@ -165,6 +184,7 @@ impl Config {
                 None => Whence::Default,
             },
             nats: nats.unwrap_or_else(|| DEFAULT_NATS.into()),
+            connection: given.over(file.nats.settings.clone()),
             namespace: namespace.map_or_else(|| Namespace::new(DEFAULT_NAMESPACE), Ok)?,
             log: flags
                 .log
@@ -311,7 +331,6 @@ fn misuse(error: &EnvironmentError) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use gridloom_shared::broker::Options;
     use gridloom_shared::id::ShareName;
     use gridloom_worker::handlers::sql::SqlHandler;
 
@@ -371,7 +390,7 @@ mod tests {
 
     #[test]
     fn nothing_that_is_printed_of_a_configuration_has_a_password_in_it() {
-        let text = "nats = \"nats://me:hunter2@h\"\n[worker.databases]\na = \"postgres://me:hunter2@h/db\"\n\
+        let text = "[nats]\nurl = \"nats://me:hunter2@h\"\npassword = \"hunter2\"\ntoken = \"hunter2\"\n[worker.databases]\na = \"postgres://me:hunter2@h/db\"\n\
                     [worker.exec]\nx = { program = \"sh\", args = [\"--token=hunter2\"], env = { PASSWORD = \"hunter2\" } }";
         let file = file(text);
         let args = [

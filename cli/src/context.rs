@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gridloom_shared::broker::{Broker, Options};
+use gridloom_shared::broker::Broker;
 
 use crate::config::Config;
 use crate::output::Output;
@@ -23,14 +23,9 @@ impl Context {
     /// A connection to the broker.
     ///
     /// # Errors
-    /// When it cannot be reached within `wait`, or will not do.
+    /// When it cannot be reached within `wait`, or will not do; or the settings of the way to it contradict each other.
     pub async fn connect(&self, name: &str, wait: Duration) -> anyhow::Result<Broker> {
-        let mut options = Options::new(
-            self.config.nats.clone(),
-            self.config.namespace.clone(),
-            name,
-        );
-        options.wait = wait;
+        let options = self.config.options(name, wait)?;
         let connected = Broker::connect(&options).await;
         connected.map_err(|error| self.config.at_broker(error.into()))
     }

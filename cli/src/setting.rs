@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use gridloom_planner::retention::IDS_LEAST;
 use gridloom_shared::address::{self, Address};
+use gridloom_shared::broker::connect;
 use gridloom_shared::broker::topology::sizes::SizeError;
 use gridloom_shared::broker::topology::{Kept, Size};
 use gridloom_shared::chain;
@@ -36,6 +37,25 @@ impl FromStr for Span {
 impl TryFrom<String> for Span {
     type Error = String;
     fn try_from(text: String) -> Result<Span, String> {
+        text.parse()
+    }
+}
+
+/// How long connecting may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct Timeout(pub Duration);
+
+impl FromStr for Timeout {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Timeout, String> {
+        connect::timeout(text).map(Timeout)
+    }
+}
+
+impl TryFrom<String> for Timeout {
+    type Error = String;
+    fn try_from(text: String) -> Result<Timeout, String> {
         text.parse()
     }
 }

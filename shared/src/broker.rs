@@ -15,6 +15,7 @@
 //! | [`pull`] | tiles are pulled one by one, and each delivery knows its pull |
 //! | [`kv`] | buckets |
 //! | [`aside`] | where nonsense goes that stood in the place of something needed |
+//! | [`who`] | who the broker takes this client for |
 //! | [`floor`] | from which stream sequence on a delivery may be certainly first |
 //!
 //! Only this module names the NATS client's crate.
@@ -35,8 +36,9 @@ pub mod subjects;
 pub mod term;
 pub mod topology;
 mod unanswered;
+pub mod who;
 
 pub use async_nats::{Message, Subject};
-pub use connect::{Broker, ConnectError, Connection, Options, SERVER_MIN};
+pub use connect::{Broker, ConnectError, Connection, Options, SERVER_MIN, Settings, SettingsError};
 pub use plain::{PublishError, RequestError, Subscription};
 pub use subjects::Subjects;

@@ -2,6 +2,7 @@
 //! file of their own. The command and workers of one's own read the same ones.
 
 use crate::chain;
+use crate::secret::Secret;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -16,8 +17,22 @@ pub const SETTINGS: &[&str] = &[
     "LOG_FORMAT",
     "NAMESPACE",
     "NATS",
+    "NATS_CA",
+    "NATS_CERT",
+    "NATS_CREDS",
+    "NATS_DOMAIN",
     "NATS_FILE",
+    "NATS_INBOX",
+    "NATS_KEY",
+    "NATS_NKEY",
+    "NATS_PASSWORD",
+    "NATS_PASSWORD_FILE",
     "NATS_SERVER",
+    "NATS_TIMEOUT",
+    "NATS_TLS",
+    "NATS_TOKEN",
+    "NATS_TOKEN_FILE",
+    "NATS_USER",
     "PLANNER_OPEN_RUNS",
     "PLANNER_SHARES",
     "QUEUE_ACK_DEADLINE",
@@ -150,6 +165,19 @@ pub fn secret(name: &'static str) -> Result<Option<String>, EnvironmentError> {
     match secret_of_file(name)? {
         None => setting(name),
         found => Ok(found),
+    }
+}
+
+/// Where the secret `name` stands: in the environment, or in the file that it names, which may change.
+///
+/// # Errors
+/// When it is no text, or both are there.
+pub fn place_of(name: &'static str) -> Result<Option<Secret>, EnvironmentError> {
+    let file = variable(&format!("{name}_FILE"));
+    match (file, setting(name)?) {
+        (Some(_), Some(_)) => Err(EnvironmentError::Twice(name)),
+        (Some(path), None) => Ok(Some(Secret::File(path.into()))),
+        (None, text) => Ok(text.map(Secret::Text)),
     }
 }
 

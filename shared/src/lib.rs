@@ -19,6 +19,7 @@
 //! | [`clock`] | which clock is read for what |
 //! | [`duration`] | how a length of time is written |
 //! | [`environment`] | which settings stand in the environment |
+//! | [`secret`] | where a secret stands, and that nobody prints it |
 //! | [`shown`] | how text from outside is shown to people |
 //! | [`presence`] | what a worker says of itself |
 //! | [`planner`] | what a planner says of itself |
@@ -60,6 +61,7 @@ pub mod ranges;
 pub mod reads;
 #[cfg(feature = "schedules")]
 pub mod schedule;
+pub mod secret;
 pub mod shown;
 pub mod slicing;
 pub mod submission;

@@ -3,6 +3,8 @@
 //!
 //! Everything started here dies with the test, however the test ends.
 
+pub mod accounts;
+pub mod certificates;
 pub mod chaos;
 pub mod cluster;
 pub mod database;

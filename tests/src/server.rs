@@ -2,10 +2,16 @@
 //! store that goes with it.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
+use crate::wait::eventually;
 use anyhow::Context;
 use gridloom_cli::embedded::{Binary, EmbeddedServer, Options, Search};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::OnceCell;
+
+/// How long a server may take to read its configuration anew.
+const RELOADED: Duration = Duration::from_secs(10);
 
 /// A test's own nats-server. It is an [`EmbeddedServer`] and can be killed and restarted as one.
 #[derive(Debug)]
@@ -45,6 +51,32 @@ impl TestServer {
         let url = self.url();
         let connected = async_nats::connect(&url).await;
         connected.with_context(|| format!("connect to `{url}`"))
+    }
+
+    /// Changes its configuration while it runs, and waits until it has taken that.
+    ///
+    /// # Errors
+    /// When it does not take it.
+    pub async fn reload(&self, change: impl FnOnce(String) -> String) -> anyhow::Result<()> {
+        let file = self.store().join("nats.conf");
+        std::fs::write(&file, change(std::fs::read_to_string(&file)?))?;
+        let pid = self
+            .pid()
+            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let log = || std::fs::read_to_string(self.store().join("nats.log")).unwrap_or_default();
+        let taken = |log: &str| log.matches("Reloaded server configuration").count();
+        let before = taken(&log());
+        kill_process(pid.context("the server runs")?, Signal::HUP)?;
+        eventually(
+            RELOADED,
+            "the server reloads its configuration",
+            async || {
+                let log = log();
+                anyhow::ensure!(!log.contains("Failed to reload"), "{log}");
+                Ok(taken(&log) > before)
+            },
+        )
+        .await
     }
 
     /// Gives up the test's wrapping.

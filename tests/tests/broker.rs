@@ -21,6 +21,10 @@ use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::{eventually, eventually_some};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+#[path = "broker/connect.rs"]
+mod connect;
+#[path = "broker/domain.rs"]
+mod domain;
 #[path = "broker/kept.rs"]
 mod kept;
 #[path = "broker/log.rs"]

@@ -38,6 +38,8 @@ mod clock;
 mod cluster;
 #[path = "scenarios/commands.rs"]
 mod commands;
+#[path = "scenarios/connection.rs"]
+mod connection;
 #[path = "scenarios/crashes.rs"]
 mod crashes;
 #[path = "scenarios/damage.rs"]

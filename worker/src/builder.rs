@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gridloom_shared::address::Address;
-use gridloom_shared::broker::Options;
 use gridloom_shared::broker::topology::AckDeadline;
+use gridloom_shared::broker::{Options, Settings as Way};
 use gridloom_shared::environment::EnvironmentError;
 use gridloom_shared::id::{HandlerName, Namespace, QueueName, WorkerName};
 use gridloom_shared::process;
@@ -19,6 +19,8 @@ use crate::health::WorkerHealth;
 use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::worker::Worker;
+
+mod connection;
 
 /// Where the broker is looked for unless something else is said.
 pub const NATS_DEFAULT: &str = "nats://127.0.0.1:4222";
@@ -36,6 +38,8 @@ pub const GRACE_DEFAULT: Duration = Duration::from_secs(20);
 /// Collects what a worker needs. Faults are told by [`Builder::build`].
 pub struct Builder {
     pub(crate) url: Address,
+    /// The way to it.
+    pub(crate) way: Way,
     options: Option<Options>,
     pub(crate) namespace: String,
     pub(crate) name: Option<String>,
@@ -62,6 +66,7 @@ impl Default for Builder {
     fn default() -> Self {
         Builder {
             url: NATS_DEFAULT.into(),
+            way: Way::default(),
             options: None,
             namespace: NAMESPACE_DEFAULT.into(),
             name: None,
@@ -86,8 +91,8 @@ impl Builder {
         self
     }
 
-    /// All about the connection: credentials, certificates, how long the first one may take. Its URL
-    /// and namespace take the place of [`Builder::nats`] and [`Builder::namespace`].
+    /// All about the connection: credentials, certificates, how long the first one may take. It takes the place of
+    /// [`Builder::nats`], [`Builder::namespace`] and all that is said of the way to the broker.
     #[must_use]
     pub fn connection(mut self, options: Options) -> Builder {
         self.options = Some(options);
@@ -181,7 +186,12 @@ impl Builder {
         let name = WorkerName::new(self.name.unwrap_or_else(process::name))?;
         let options = match self.options {
             Some(options) => options,
-            None => Options::new(self.url, Namespace::new(self.namespace)?, name.as_str()),
+            None => {
+                let namespace = Namespace::new(self.namespace)?;
+                let mut options = Options::new(self.url, namespace, name.as_str());
+                self.way.apply(&mut options)?;
+                options
+            }
         };
         let settings = Settings {
             options,

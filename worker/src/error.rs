@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use gridloom_shared::broker::ConnectError;
 use gridloom_shared::broker::topology::TopologyError;
+use gridloom_shared::broker::{ConnectError, SettingsError};
 use gridloom_shared::environment::EnvironmentError;
 use gridloom_shared::id::NameError;
 use gridloom_shared::limits::CONCURRENCY_MAX;
@@ -17,6 +17,9 @@ pub enum BuildError {
     /// The environment says what cannot be.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    /// What is said of the way to the broker contradicts itself.
+    #[error(transparent)]
+    Connection(#[from] SettingsError),
     /// Two handlers have the same name.
     #[error("register handler {0:?} twice: give each its own name")]
     HandlerTwice(String),

@@ -69,7 +69,8 @@
 //! ```
 //!
 //! **Features.** `tls`, on by default: connections to the broker over TLS; without it (`default-features = false`) a
-//! program compiles no C code, and `tls://` is refused with that reason. `telemetry`: see above. The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
+//! program compiles no C code, and `tls://` is refused with that reason. `nkeys`, on by default: logging in with a
+//! credentials file or an nkey. `telemetry`: see above. The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
 //! `postgres`, `mysql` for the `sql` handler with that database (`sql`: all three).
 //!
 //! | room | what it decides |
@@ -124,6 +125,8 @@ pub mod worker;
 pub use builder::Builder;
 pub use error::{BuildError, RunError};
 pub use failure::Failure;
+pub use gridloom_shared::broker::connect::TlsUse;
+pub use gridloom_shared::secret::Secret;
 pub use handler::{Handler, ProbedPages};
 pub use health::WorkerHealth;
 pub use shard::{Page, Probe, Report, Shard};

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use gridloom_shared::broker::Settings;
 use gridloom_shared::chain;
 use gridloom_shared::duration::parse_duration;
 use gridloom_shared::environment::{self, EnvironmentError};
@@ -19,7 +20,8 @@ const LOG_DEFAULT: &str = "info,async_nats=warn";
 
 impl Builder {
     /// Takes what stands in the environment over what was said before: `GRIDLOOM_NATS` (or `GRIDLOOM_NATS_FILE`, a
-    /// file that holds it), `GRIDLOOM_NAMESPACE`, `GRIDLOOM_WORKER_NAME`, `_QUEUES` (with commas), `_CONCURRENCY` and
+    /// file that holds it) and all that is said of the way there (`GRIDLOOM_NATS_CREDS` and so on, docs/CONFIG.md),
+    /// `GRIDLOOM_NAMESPACE`, `GRIDLOOM_WORKER_NAME`, `_QUEUES` (with commas), `_CONCURRENCY` and
     /// `_GRACE`, `GRIDLOOM_QUEUE_ACK_DEADLINE`, and with the feature `telemetry` `GRIDLOOM_LISTEN`. A value that
     /// cannot be read is told by [`Builder::build`]. What was said by [`Builder::connection`] stays.
     #[must_use]
@@ -125,6 +127,8 @@ fn take_environment(builder: &mut Builder) -> Result<(), EnvironmentError> {
     if let Some(url) = environment::secret("NATS")? {
         builder.url = url.into();
     }
+    let way = Settings::from_environment()?;
+    builder.way = way.over(std::mem::take(&mut builder.way));
     if let Some(namespace) = text("NAMESPACE")? {
         builder.namespace = namespace;
     }

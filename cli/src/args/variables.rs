@@ -31,11 +31,13 @@ pub fn command() -> Command {
 
 /// The command line, whose commands with a broker of their own do not offer to name one.
 fn with_own_brokers(command: Command) -> Command {
-    let named = command.get_arguments().find(|arg| arg.get_id() == "nats");
-    let Some(hidden) = named.map(|arg| arg.clone().hide(true)) else {
-        return command;
+    let is_of_broker = |arg: &&clap::Arg| {
+        let long = arg.get_long().unwrap_or_default();
+        long == "nats" || long.starts_with("nats-")
     };
-    let hide = |sub: Command| sub.arg(hidden.clone());
+    let named = command.get_arguments().filter(is_of_broker);
+    let hidden: Vec<_> = named.map(|arg| arg.clone().hide(true)).collect();
+    let hide = |sub: Command| sub.args(hidden.clone());
     command
         .mut_subcommand("dev", hide)
         .mut_subcommand("demo", hide)
@@ -143,7 +145,8 @@ mod tests {
         for (rest, wanted) in [
             ("NATS_URL", Some("NATS")),
             ("NATS_SERVERS", Some("NATS_SERVER")),
-            ("NATS_PASSWORD", Some("NATS")),
+            ("NATS_AND_MORE", Some("NATS")),
+            ("NATS_CERTS", Some("NATS_CERT")),
             ("WORKER_CONCURENCY", Some("WORKER_CONCURRENCY")),
             ("CONCURRENCY", Some("WORKER_CONCURRENCY")),
             ("DATABASES", Some("WORKER_DATABASES")),

@@ -173,12 +173,14 @@ async fn look_at_streams(
     }
     if !missing.is_empty() {
         let text = if missing.len() == Kept::ALL.len() {
-            format!("namespace {namespace} has none yet")
+            let who = broker.who().await;
+            let place = who.map_or_else(String::new, |who| format!(" in {who}"));
+            format!("namespace {namespace} has none yet{place}")
         } else {
             format!("not there in namespace {namespace}: {}", missing.join(", "))
         };
         let advice = if staff.planners.is_empty() {
-            "start gridloom planner (or gridloom dev): it makes what is missing; or check --nats and --namespace".to_owned()
+            "start gridloom planner (or gridloom dev): it makes what is missing; where they should be there, check --nats, --namespace, and which account is logged in to (--nats-creds, --nats-user): each has streams of its own".to_owned()
         } else {
             let there = staff.planners_named();
             format!(

@@ -108,7 +108,7 @@ pub async fn explained(context: &Context, error: anyhow::Error) -> anyhow::Error
     };
     match broker.info(&broker.subjects().ledger()).await {
         Err(cause) if cause.is_stream_missing() => Misuse::error(format!(
-            "namespace {} has no streams on this broker yet; start gridloom planner (or gridloom dev), or check --nats and --namespace",
+            "namespace {} has no streams on this broker yet; start gridloom planner (or gridloom dev), or check --nats, --namespace, and the account that is logged in to (--nats-creds, --nats-user)",
             broker.subjects().namespace()
         )),
         Ok(_) | Err(_) => error,

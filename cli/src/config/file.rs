@@ -16,11 +16,15 @@ use serde::Deserialize;
 use crate::fault::Misuse;
 use crate::setting::{Listen, LogStyle, Span, Storage, check_ids, size_of};
 
+mod nats;
+
+use nats::Nats;
+
 /// The settings of a file; what it does not say is `None` or empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct File {
-    pub(super) nats: Option<Address>,
+    pub(super) nats: Nats,
     pub(super) namespace: Option<Namespace>,
     pub(super) listen: Option<Listen>,
     pub(super) log: Option<String>,
@@ -91,6 +95,21 @@ impl Streams {
 /// Every key, `*` for a name that the user chooses.
 const KEYS: &[&str] = &[
     "nats",
+    "nats.url",
+    "nats.creds",
+    "nats.nkey",
+    "nats.user",
+    "nats.password",
+    "nats.password_file",
+    "nats.token",
+    "nats.token_file",
+    "nats.ca",
+    "nats.cert",
+    "nats.key",
+    "nats.tls",
+    "nats.domain",
+    "nats.inbox",
+    "nats.timeout",
     "namespace",
     "listen",
     "log",

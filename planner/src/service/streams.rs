@@ -36,6 +36,11 @@ pub(super) async fn ensure(
     let completed = topology::complete(broker, options).await?;
     if there.iter().any(|found| found.created.is_some()) {
         tell(broker, &completed.made).await;
+    } else if !completed.made.is_empty() {
+        tracing::info!(
+            namespace = %broker.subjects().namespace(),
+            "no stream was there and all are made: where they should have been there, look at the broker's address and at the account that this planner logs in to"
+        );
     }
     if completed.drifts.is_empty() {
         Ok(())

@@ -3,26 +3,37 @@
 //! It must not decide what to do about a lost connection: it only makes the change visible, before
 //! anything of the new connection can be read.
 
+mod credentials;
+mod error;
+mod events;
 mod options;
 mod refusals;
+mod settings;
 mod tls;
+mod why;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::connection::State;
-use async_nats::{Client, Event};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+pub use credentials::Credentials;
+pub use error::ConnectError;
+use events::Events;
+pub use options::Options;
 pub(super) use options::jittered;
-use options::{BACKOFF_MAX, addresses, client_options};
-pub use options::{Credentials, Options, Tls};
+use options::{BACKOFF_MAX, addresses, bare, client_options};
 use refusals::Refusals;
+pub use settings::{Settings, SettingsError, timeout};
+pub use tls::{Tls, TlsUse};
 
 use super::api::{self, ApiError};
+use super::subjects::domain::Domain;
 use super::subjects::{self, Subjects};
 use crate::chain;
 use crate::clock::Boot;
@@ -32,102 +43,13 @@ use crate::limits::{self, MESSAGE_MIN};
 /// sequence in one atomic batch were mixed up where the subjects have the same length.
 pub const SERVER_MIN: (u32, u32, u32) = (2, 14, 4);
 
-/// Where the client logs that it connects. Whether a broker can be reached, and why not, is told here, once; and in
-/// what the client says of it in detail stands the password.
+/// Where the client logs that it connects. Whether a broker can be reached, and why not, is told here, once.
 pub const CONNECTOR: &str = "async_nats::connector";
 
 /// Batches under way at once.
 const BATCHES: usize = 32;
 /// One attempt to connect.
 const ATTEMPT: Duration = Duration::from_secs(3);
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Nobody answered at the address.
-    #[error("reach broker at {url}: {cause}")]
-    Unreachable {
-        /// The address, without its password.
-        url: String,
-        /// What the last attempt said.
-        cause: String,
-    },
-    /// The broker does not let this client in.
-    #[error("log in at broker {url}: {cause}; check user, password or token")]
-    Denied {
-        /// The address, without its password.
-        url: String,
-        /// What the broker said.
-        cause: String,
-    },
-    /// The address is no URL, or a certificate cannot be read.
-    #[error("use broker address {url}: {cause}")]
-    Address {
-        /// The address, without its password.
-        url: String,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The address, the options or the server ask for TLS, which this program was built without.
-    #[error(
-        "use broker at {url}: {what} TLS, which this program was built without; build gridloom-worker with its feature \"tls\", which is on by default"
-    )]
-    WithoutTls {
-        /// The address, without its password.
-        url: String,
-        /// Who asks for it.
-        what: &'static str,
-    },
-    /// The server is too old.
-    #[error(
-        "use broker at {url}: nats-server {found} is too old, at least {needed} is needed (2.15.1 recommended)"
-    )]
-    TooOld {
-        /// The address, without its password.
-        url: String,
-        /// The server's version.
-        found: String,
-        /// The lowest version that will do.
-        needed: String,
-    },
-    /// The server takes only messages that are too small.
-    #[error(
-        "use broker at {url}: its max_payload of {found} bytes is too small, the records of a run may have {needed}; \
-         raise it in the server's configuration, or in the account's limits"
-    )]
-    SmallMessages {
-        /// The address, without its password.
-        url: String,
-        /// The largest message that it takes, in bytes.
-        found: usize,
-        /// What it has to take at least.
-        needed: usize,
-    },
-    /// The server runs without JetStream, or not for this account.
-    #[error(
-        "use broker at {url}: JetStream is not enabled ({cause}); start nats-server with -js, or enable it for this account"
-    )]
-    NoJetStream {
-        /// The address, without its password.
-        url: String,
-        /// What the broker said.
-        cause: String,
-    },
-}
-
-impl ConnectError {
-    /// Whether the address is none, or one for another program: what was said is wrong, and not the broker.
-    pub fn is_misuse(&self) -> bool {
-        matches!(
-            self,
-            ConnectError::Address { .. } | ConnectError::WithoutTls { .. }
-        )
-    }
-
-    /// Whether the broker could not be reached, as against: was reached and will not do.
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, ConnectError::Unreachable { .. })
-    }
-}
 
 /// One connection to one broker process. A new one has a higher epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +76,7 @@ pub struct Broker {
     /// Bumped at each connect and disconnect: a hint to look, never truth.
     changes: watch::Receiver<u64>,
     refusals: Refusals,
+    pub(super) domain: Domain,
     /// Bounds the batches under way.
     pub(super) batches: Arc<Semaphore>,
 }
@@ -172,7 +95,7 @@ impl Broker {
         let mut told = false;
         loop {
             let failed = match attempt(options).await {
-                Err(failed @ ConnectError::Unreachable { .. }) => failed,
+                Err(failed) if failed.may_pass() => failed,
                 other => return other,
             };
             if !std::mem::replace(&mut told, true) {
@@ -236,9 +159,24 @@ impl Broker {
         self.client.server_info().version
     }
 
-    /// Name of the server's cluster; `None` for a server that stands alone.
+    /// Name of the server's cluster, or that the servers with the streams are others than the one that it is connected
+    /// to; `None` for a server that stands alone and holds the streams itself.
     pub fn cluster(&self) -> Option<String> {
-        self.client.server_info().cluster
+        let cluster = self.client.server_info().cluster;
+        cluster.or_else(|| match self.is_elsewhere() {
+            true => Some("behind a leaf node".to_owned()),
+            false => None,
+        })
+    }
+
+    /// Whether the server that it is connected to has another JetStream than the one of the streams, or none: another
+    /// member of its cluster has them, or a server behind a leaf node.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        let info = self.client.server_info();
+        match self.domain.name() {
+            Some(domain) => info.domain.as_deref() != Some(domain),
+            None => !info.jetstream,
+        }
     }
 
     /// Largest record in bytes that surely fits into a message, with its headers.
@@ -265,32 +203,31 @@ impl Broker {
 
 async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
     let url = options.url.to_string();
-    if !tls::is_there() {
-        let what = tls::asked_for(options, &addresses(options)?).await;
-        if let Some(what) = what {
-            return Err(ConnectError::WithoutTls { url, what });
-        }
+    let addresses = addresses(options)?;
+    if !tls::is_there()
+        && let Some(what) = tls::asked_for(options, &addresses).await
+    {
+        return Err(ConnectError::WithoutTls { url, what });
     }
+    let credentials = options.proven_by(&addresses);
+    // The client says of a file that cannot be read neither which nor why.
+    options.tls.check()?;
+    credentials
+        .proof(b"")
+        .map_err(|error| why::unproven(&url, error))?;
     let (bump, changes) = watch::channel(0);
     let refusals = Refusals::default();
-    let client = match tokio::time::timeout(
-        ATTEMPT,
-        client_options(options, bump, refusals.clone())?.connect(addresses(options)?),
-    )
-    .await
-    {
+    let events = Events::new(bump, refusals.clone(), credentials.clone());
+    let client = client_options(options, credentials.clone(), events).connect(bare(&addresses));
+    let client = match tokio::time::timeout(options.attempt, client).await {
         Ok(Ok(client)) => client,
-        Ok(Err(error)) => return Err(refused(url, &error)),
-        Err(_) => {
-            return Err(ConnectError::Unreachable {
-                url,
-                cause: with_hint("no answer in 3 s"),
-            });
-        }
+        Ok(Err(error)) => return Err(why::refused(options, &credentials, &error)),
+        Err(_) => return Err(why::silent(options)),
     };
     check_version(&client, &url)?;
     check_messages(&client, &url)?;
-    check_jetstream(&client, &url).await?;
+    let domain = Domain::new(options.domain.as_deref());
+    check_jetstream(&client, &url, &domain).await?;
     let info = client.server_info();
     let seen = Seen {
         connects: client.statistics().connects.load(Ordering::Relaxed),
@@ -301,79 +238,20 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         },
     };
     let subjects = Arc::new(Subjects::new(options.namespace.clone()));
-    // On a replicated stream two batches that expect the same register would refuse each other.
-    let batches = if info.cluster.is_some() { 1 } else { BATCHES };
-    Ok(Broker {
+    let mut broker = Broker {
         client,
+        domain,
         subjects,
         seen: Arc::new(Mutex::new(seen)),
         changes,
         refusals,
-        batches: Arc::new(Semaphore::new(batches)),
-    })
-}
-
-fn report(event: &Event) {
-    match event {
-        Event::Connected => tracing::info!("connected to the broker"),
-        Event::Disconnected => tracing::warn!("disconnected from the broker"),
-        Event::ServerError(error) => {
-            tracing::error!(error = %chain(error), "the broker refused something; check this client's permissions")
-        }
-        Event::SlowConsumer(subscription) => {
-            tracing::error!(
-                subscription,
-                "messages dropped: they came faster than they were read"
-            );
-        }
-        Event::LameDuckMode => tracing::warn!("the broker is about to stop"),
-        // A password may be changed under those who are connected.
-        Event::ClientError(what) if what.to_string().contains("authorization") => {
-            tracing::error!(%what, "the broker does not let this client in again; check user, password or token");
-        }
-        Event::ClientError(what) => {
-            tracing::debug!(%what, "connection attempt failed")
-        }
-        Event::Draining | Event::Closed => tracing::debug!(%event, "connection"),
+        batches: Arc::new(Semaphore::new(BATCHES)),
+    };
+    // On a replicated stream two batches that expect the same register would refuse each other.
+    if broker.cluster().is_some() {
+        broker.batches = Arc::new(Semaphore::new(1));
     }
-}
-
-fn refused(url: String, error: &async_nats::ConnectError) -> ConnectError {
-    use async_nats::ConnectErrorKind as Kind;
-    let cause = chain(error).to_string();
-    match error.kind() {
-        // All that the broker says of it.
-        Kind::Authentication | Kind::AuthorizationViolation => ConnectError::Denied {
-            url,
-            cause: error.kind().to_string(),
-        },
-        Kind::ServerParse | Kind::Tls => ConnectError::Address { url, cause },
-        Kind::Dns | Kind::TimedOut | Kind::Io | Kind::MaxReconnects => ConnectError::Unreachable {
-            url,
-            cause: with_hint(&cause),
-        },
-    }
-}
-
-/// Why nobody could be reached, and what that means.
-fn with_hint(cause: &str) -> String {
-    const HINTS: [(&str, &str); 3] = [
-        (
-            "expected INFO",
-            "what listens there speaks no plain NATS: TLS at once, or another service?",
-        ),
-        (
-            "corrupt message",
-            "what listens there speaks no TLS: nats:// in place of tls://?",
-        ),
-        (
-            "peer certificate",
-            "it speaks TLS, and this machine does not trust its certificate: is that of its authority installed here?",
-        ),
-    ];
-    let hint = HINTS.iter().find(|(words, _)| cause.contains(words));
-    let hint = hint.map_or("is nats-server running there?", |(_, hint)| hint);
-    format!("{cause}; {hint}")
+    Ok(broker)
 }
 
 fn check_version(client: &Client, url: &str) -> Result<(), ConnectError> {
@@ -410,18 +288,24 @@ fn version(text: &str) -> Option<(u32, u32, u32)> {
     Some((next()?, next()?, next().unwrap_or(0)))
 }
 
-async fn check_jetstream(client: &Client, url: &str) -> Result<(), ConnectError> {
-    let request = client.request(subjects::api::ACCOUNT_INFO, bytes::Bytes::new());
+async fn check_jetstream(client: &Client, url: &str, domain: &Domain) -> Result<(), ConnectError> {
+    let asked = domain.subject(subjects::api::ACCOUNT_INFO.into());
+    let request = client.request(asked, bytes::Bytes::new());
+    let url = url.to_owned();
     let cause = match tokio::time::timeout(ATTEMPT, request).await {
         Ok(Ok(message)) => match api::parse::<serde_json::Value>(&message.payload) {
             Err(ApiError::Fault(fault)) => fault.to_string(),
             Ok(_) | Err(_) => return Ok(()),
         },
-        // A server that just started answers plain NATS before JetStream.
         Ok(Err(error)) if error.kind() == async_nats::RequestErrorKind::NoResponders => {
+            if let Some(domain) = domain.name() {
+                let domain = domain.to_owned();
+                return Err(ConnectError::NoDomain { url, domain });
+            }
+            // A server that just started answers plain NATS before JetStream.
             if client.server_info().jetstream {
                 return Err(ConnectError::Unreachable {
-                    url: url.to_owned(),
+                    url,
                     cause: "JetStream is not ready yet".into(),
                 });
             }
@@ -430,10 +314,7 @@ async fn check_jetstream(client: &Client, url: &str) -> Result<(), ConnectError>
         // Without the permission to ask there is no answer; what the client may not do will show.
         Ok(Err(_)) | Err(_) => return Ok(()),
     };
-    Err(ConnectError::NoJetStream {
-        url: url.to_owned(),
-        cause,
-    })
+    Err(ConnectError::NoJetStream { url, cause })
 }
 
 #[cfg(test)]

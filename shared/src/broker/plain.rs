@@ -1,4 +1,5 @@
-//! Plain NATS: publish, request, subscribe. Decides how long an answer is waited for when the
+//! Plain NATS: publish, request, subscribe. All that is sent goes through here, and to the JetStream domain where it is
+//! for JetStream. Decides how long an answer is waited for when the
 //! connection is lost meanwhile: the client itself would wait out the whole timeout.
 //!
 //! A future whose type is forgotten is compiled where it is made; any other once more in every crate
@@ -60,7 +61,7 @@ impl Broker {
         subject: impl Into<Subject>,
         payload: Bytes,
     ) -> Result<(), PublishError> {
-        let subject = subject.into();
+        let subject = self.domain.subject(subject.into());
         self.client
             .publish(subject.clone(), payload)
             .await
@@ -74,7 +75,7 @@ impl Broker {
         reply: impl Into<Subject>,
         payload: Bytes,
     ) -> Result<(), PublishError> {
-        let subject = subject.into();
+        let subject = self.domain.subject(subject.into());
         self.client
             .publish_with_reply(subject.clone(), reply.into(), payload)
             .await
@@ -87,6 +88,7 @@ impl Broker {
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<(), PublishError> {
+        let subject = self.domain.subject(subject);
         self.client
             .publish_with_headers(subject.clone(), headers, payload)
             .await
@@ -104,6 +106,7 @@ impl Broker {
         let Some(headers) = headers else {
             return self.publish_with_reply(subject, reply, payload).await;
         };
+        let subject = self.domain.subject(subject);
         self.client
             .publish_with_reply_and_headers(subject.clone(), reply, headers, payload)
             .await
@@ -139,6 +142,7 @@ impl Broker {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Message, RequestError> {
+        let subject = self.domain.subject(subject);
         let mut request = async_nats::Request::new().payload(payload).timeout(None);
         if let Some(headers) = headers {
             request = request.headers(headers);

@@ -13,6 +13,7 @@ mod alarm;
 pub(super) mod api;
 mod asked;
 mod calendar;
+pub(in crate::broker) mod domain;
 mod parse;
 
 /// The planner's consumer of the submit stream.

@@ -98,7 +98,7 @@ pub enum TopologyError {
     /// On a cluster the queue needs three copies: after its host restarts, tiles in flight would be
     /// handed out again as if for the first time.
     #[error(
-        "use cluster {cluster}: the queue needs at least 3 replicas on a cluster, {replicas} configured; set replicas = 3"
+        "use cluster {cluster}: the queue needs at least 3 replicas on a cluster and over a leaf node, {replicas} configured; set replicas = 3"
     )]
     TooFewReplicas {
         /// The cluster's name.
@@ -108,7 +108,7 @@ pub enum TopologyError {
     },
     /// Nobody has made the streams yet.
     #[error(
-        "find the streams of namespace {namespace}: they are not on this broker yet; a planner makes them: start gridloom planner (or gridloom dev) where none runs, or check the namespace"
+        "find the streams of namespace {namespace}: they are not on this broker yet; a planner makes them: start gridloom planner (or gridloom dev) where none runs, or check the namespace, and the account that this client logs in to"
     )]
     Absent {
         /// The installation.
@@ -251,11 +251,12 @@ pub async fn make_queue(broker: &Broker, options: &TopologyOptions) -> Result<bo
 }
 
 fn has_copies_enough(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+    has_copies(broker, options.replicas)
+}
+
+fn has_copies(broker: &Broker, replicas: usize) -> Result<(), TopologyError> {
     match broker.cluster() {
-        Some(cluster) if options.replicas < 3 => Err(TopologyError::TooFewReplicas {
-            cluster,
-            replicas: options.replicas,
-        }),
+        Some(cluster) if replicas < 3 => Err(TopologyError::TooFewReplicas { cluster, replicas }),
         Some(_) | None => Ok(()),
     }
 }

@@ -51,6 +51,7 @@ const SPELLING: &[&str] = &[
     "shared/src/broker/ack.rs",
     "shared/src/broker/subjects.rs",
     "shared/src/broker/subjects/api.rs",
+    "shared/src/broker/subjects/domain.rs",
 ];
 
 #[test]

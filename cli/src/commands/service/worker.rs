@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gridloom_shared::address::Address;
-use gridloom_shared::broker::Options;
 use gridloom_shared::chain;
 use gridloom_shared::process;
 use gridloom_shared::telemetry::{self, Health};
@@ -136,12 +135,7 @@ fn build(
 ) -> anyhow::Result<(Worker, Vec<&'static str>)> {
     let name = config.name.map_or_else(process::name, String::from);
     let client = format!("gridloom-worker {name}");
-    let mut options = Options::new(
-        context.config.nats.clone(),
-        context.config.namespace.clone(),
-        client,
-    );
-    options.wait = WAIT;
+    let options = context.config.options(&client, WAIT)?;
     let mut handlers = vec!["noop"];
     let mut builder = Worker::builder()
         .connection(options)

@@ -1,15 +1,16 @@
 //! How a broker is reached: what a user may say, and what the client is told.
 
-use std::path::PathBuf;
+use std::future::ready;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use async_nats::{AuthError, ConnectOptions, ServerAddr};
 
-use super::refusals::Refusals;
+use super::credentials::Credentials;
+use super::events::Events;
+use super::tls::{Tls, TlsUse};
 use super::{ATTEMPT, ConnectError};
 use crate::address::Address;
 use crate::chain;
-use crate::clock::Boot;
 use crate::id::Namespace;
 
 /// A dead peer is noticed after about two of these.
@@ -32,10 +33,14 @@ pub struct Options {
     pub name: String,
     /// How this client proves who it is, when the URL does not say.
     pub credentials: Credentials,
-    /// A certificate authority of one's own (PEM), a client certificate and its key.
+    /// When TLS is used, and whose certificates.
     pub tls: Tls,
+    /// The JetStream domain of the streams, where it is not that of the server at the address.
+    pub domain: Option<String>,
     /// The prefix of reply subjects, where permissions bind a client to its own.
     pub inbox_prefix: Option<String>,
+    /// How long one attempt to connect may take.
+    pub attempt: Duration,
     /// How long the first connection may take altogether.
     pub wait: Duration,
 }
@@ -49,51 +54,20 @@ impl Options {
             name: name.into(),
             credentials: Credentials::None,
             tls: Tls::default(),
+            domain: None,
             inbox_prefix: None,
+            attempt: ATTEMPT,
             wait: Duration::from_secs(5),
         }
     }
-}
 
-/// How a client proves who it is.
-#[derive(Clone, Default)]
-pub enum Credentials {
-    /// Not at all, or by what stands in the URL.
-    #[default]
-    None,
-    /// A user and a password.
-    Password {
-        /// The user.
-        user: String,
-        /// Its password.
-        password: String,
-    },
-    /// A token.
-    Token(String),
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Credentials::None => f.write_str("None"),
-            Credentials::Password { user, .. } => write!(f, "Password({user})"),
-            Credentials::Token(_) => f.write_str("Token"),
-        }
+    /// The credentials that count: those that were given, or what the address says.
+    pub(super) fn proven_by(&self, addresses: &[ServerAddr]) -> Credentials {
+        self.credentials.or_of(addresses)
     }
 }
 
-/// Certificates of a TLS connection; paths of PEM files.
-#[derive(Clone, Debug, Default)]
-pub struct Tls {
-    /// Certificate authority to trust besides the system's.
-    pub authority: Option<PathBuf>,
-    /// Client certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    /// Refuse connections without TLS.
-    pub required: bool,
-}
-
-pub(super) fn addresses(options: &Options) -> Result<Vec<async_nats::ServerAddr>, ConnectError> {
+pub(super) fn addresses(options: &Options) -> Result<Vec<ServerAddr>, ConnectError> {
     options
         .url
         .exact()
@@ -106,79 +80,57 @@ pub(super) fn addresses(options: &Options) -> Result<Vec<async_nats::ServerAddr>
         })
 }
 
+/// The same without what they say of a user: the client needs none of it, and its log is no place for it.
+pub(super) fn bare(addresses: &[ServerAddr]) -> Vec<ServerAddr> {
+    let bare = |address: &ServerAddr| {
+        let mut url = address.clone().into_inner();
+        // Neither fails where there is a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        ServerAddr::from_url(url).ok()
+    };
+    addresses.iter().filter_map(bare).collect()
+}
+
 pub(super) fn client_options(
     options: &Options,
-    bump: watch::Sender<u64>,
-    refusals: Refusals,
-) -> Result<async_nats::ConnectOptions, ConnectError> {
-    let mut wanted = async_nats::ConnectOptions::new()
+    credentials: Credentials,
+    events: Events,
+) -> ConnectOptions {
+    let mut wanted = match credentials {
+        Credentials::None => ConnectOptions::new(),
+        // Asked at each connection: what stands in files may be another then.
+        credentials => ConnectOptions::with_auth_callback(move |nonce| {
+            let proof = credentials.proof(&nonce);
+            ready(proof.map_err(|error| AuthError::new(chain(&error))))
+        }),
+    };
+    wanted = wanted
         .name(&options.name)
         .ping_interval(PING_INTERVAL)
-        .connection_timeout(ATTEMPT)
+        .connection_timeout(options.attempt)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
         .client_capacity(CLIENT_CAPACITY)
         .reconnect_delay_callback(reconnect_delay)
         .event_callback(move |event| {
-            super::report(&event);
-            refusals.hear(&event, Boot::now());
-            bump.send_modify(|count| *count += 1);
-            async {}
+            events.hear(&event);
+            ready(())
         });
-    let credentials = match &options.credentials {
-        Credentials::None => in_url(&addresses(options)?),
-        given => given.clone(),
-    };
-    match credentials {
-        Credentials::None => {}
-        Credentials::Password { user, password } => {
-            wanted = wanted.user_and_password(user, password)
-        }
-        Credentials::Token(token) => wanted = wanted.token(token),
-    }
     if let Some(prefix) = &options.inbox_prefix {
         wanted = wanted.custom_inbox_prefix(prefix);
     }
+    // The client reads these files at each connection, too.
     if let Some(authority) = &options.tls.authority {
         wanted = wanted.add_root_certificates(authority.clone());
     }
     if let Some((certificate, key)) = &options.tls.identity {
         wanted = wanted.add_client_certificate(certificate.clone(), key.clone());
     }
-    Ok(wanted.require_tls(options.tls.required))
-}
-
-/// What the first address says that says anything: the client takes none of it by itself.
-fn in_url(addresses: &[async_nats::ServerAddr]) -> Credentials {
-    let said = addresses.iter().find_map(|address| {
-        let user = decoded(address.username()?);
-        Some(match address.password() {
-            Some(password) => Credentials::Password {
-                user,
-                password: decoded(password),
-            },
-            None => Credentials::Token(user),
-        })
-    });
-    said.unwrap_or_default()
-}
-
-/// Text of a URL, in which `%40` stands for `@`.
-fn decoded(text: &str) -> String {
-    let (mut plain, mut rest) = (Vec::new(), text.as_bytes());
-    while let [first, after @ ..] = rest {
-        let digit = |n: usize| char::from(*after.get(n)?).to_digit(16);
-        match (*first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                plain.extend(u8::try_from(high * 16 + low));
-                rest = &after[2..];
-            }
-            (byte, ..) => {
-                plain.push(byte);
-                rest = after;
-            }
-        }
+    match options.tls.when() {
+        TlsUse::Prefer => wanted,
+        TlsUse::Required => wanted.require_tls(true),
+        TlsUse::First => wanted.require_tls(true).tls_first(),
     }
-    String::from_utf8_lossy(&plain).into_owned()
 }
 
 /// At once, then with pauses that grow from 25 to 800 ms with each third, so that a pause is a small part of the
@@ -203,20 +155,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_stand_in_any_of_the_addresses() {
-        let said = |url: &str| {
-            let options = Options::new(url, Namespace::new("n").unwrap(), "test");
-            format!("{:?}", in_url(&addresses(&options).unwrap()))
-        };
-        assert_eq!(said("nats://one:4222"), "None");
-        assert_eq!(said("nats://one,nats://me:secret@two:4222"), "Password(me)");
-        assert_eq!(said("nats://secret@one:4222"), "Token");
-    }
-
-    #[test]
-    fn what_a_url_cannot_hold_is_decoded() {
-        assert_eq!(decoded("p%40s%2fs"), "p@s/s");
-        assert_eq!(decoded("100%"), "100%");
+    fn client_is_told_no_password() {
+        let options = Options::new(
+            "tls://me:hunter2@one:1,hunter2@two,[::1]:7",
+            Namespace::new("n").unwrap(),
+            "test",
+        );
+        let shown = format!("{:?}", bare(&addresses(&options).unwrap()));
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("\"me\""),
+            "{shown}"
+        );
+        let bare = bare(&addresses(&options).unwrap());
+        let parts: Vec<_> = bare
+            .iter()
+            .map(|one| (one.host(), one.port(), one.tls_required()))
+            .collect();
+        assert_eq!(
+            parts,
+            [("one", 1, true), ("two", 4222, false), ("::1", 7, false)]
+        );
     }
 
     #[test]

@@ -1,17 +1,102 @@
-//! Decides whether a program that was built without TLS is asked for it. The client would find out by a panic.
+//! Decides when a connection is encrypted, and whether its certificates are of use. A program that was built without
+//! TLS and is asked for it is told so: the client would find out by a panic.
 
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_nats::ServerAddr;
+use async_nats::rustls::pki_types::pem::PemObject;
+use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::Options;
+use crate::secret::{FileError, text_of};
 
 /// How long a server is given to introduce itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// More than any server says of itself.
 const INTRODUCTION: u64 = 64 * 1024;
+
+/// When a connection is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsUse {
+    /// When the server or the address (`tls://`) asks for it, or certificates are named.
+    #[default]
+    Prefer,
+    /// Always: a server without is refused.
+    Required,
+    /// Always, and before the server says anything: one with `handshake_first`.
+    First,
+}
+
+impl FromStr for TlsUse {
+    type Err = String;
+    fn from_str(text: &str) -> Result<TlsUse, String> {
+        match text {
+            "prefer" => Ok(TlsUse::Prefer),
+            "required" => Ok(TlsUse::Required),
+            "first" => Ok(TlsUse::First),
+            _ => Err(
+                "must be \"prefer\", \"required\" or \"first\" (for a server with handshake_first)"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// When TLS is used, and whose certificates; paths of PEM files, which are read at each connection anew.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Certificate authorities to trust, in place of the system's.
+    pub authority: Option<PathBuf>,
+    /// Client certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// When a connection is encrypted.
+    pub using: TlsUse,
+}
+
+impl Tls {
+    /// When a connection is encrypted: whoever names certificates wants it.
+    pub(super) fn when(&self) -> TlsUse {
+        match self.using {
+            TlsUse::Prefer if self.authority.is_some() || self.identity.is_some() => {
+                TlsUse::Required
+            }
+            using => using,
+        }
+    }
+
+    /// Whether the files are there, and hold what they should.
+    pub(super) fn check(&self) -> Result<(), FileError> {
+        if let Some(path) = &self.authority {
+            certificates("the certificate authority", path)?;
+        }
+        if let Some((certificate, key)) = &self.identity {
+            certificates("the client certificate", certificate)?;
+            let what = "the client certificate's key";
+            let text = text_of(what, key)?;
+            PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
+                FileError::new(what, key, "it holds no key in PEM (BEGIN PRIVATE KEY)")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Nothing of what the parser says: it quotes lines.
+fn certificates(what: &'static str, path: &Path) -> Result<(), FileError> {
+    let text = text_of(what, path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(()),
+        Ok(_) | Err(_) => {
+            let cause = "it holds no certificate in PEM (BEGIN CERTIFICATE)";
+            Err(FileError::new(what, path, cause))
+        }
+    }
+}
 
 /// Whether this program can do TLS: by the feature `tls`, or because it has given its own cryptography to rustls.
 pub(super) fn is_there() -> bool {
@@ -23,8 +108,7 @@ pub(super) async fn asked_for(options: &Options, addresses: &[ServerAddr]) -> Op
     if addresses.iter().any(ServerAddr::tls_required) {
         return Some("its address asks for");
     }
-    let tls = &options.tls;
-    if tls.required || tls.authority.is_some() || tls.identity.is_some() {
+    if options.tls.when() != TlsUse::Prefer {
         return Some("the options of this connection ask for");
     }
     for address in addresses {
@@ -53,7 +137,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::broker::connect::options::{Tls, addresses};
+    use crate::broker::connect::options::addresses;
     use crate::id::Namespace;
 
     /// A server that introduces itself so.
@@ -85,11 +169,44 @@ mod tests {
         let asked = asks(format!("tls://{plain}"), none()).await;
         assert_eq!(asked, Some("its address asks for"));
         let required = Tls {
-            required: true,
+            using: TlsUse::Required,
             ..Tls::default()
         };
         let asked = asks(format!("nats://{plain}"), required).await;
         assert_eq!(asked, Some("the options of this connection ask for"));
+    }
+
+    #[test]
+    fn files_that_hold_something_else_are_named_without_a_word_of_theirs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.pem");
+        let fault = |tls: &Tls| tls.check().unwrap_err().to_string();
+        let authority = Tls {
+            authority: Some(path.clone()),
+            ..Tls::default()
+        };
+        assert!(fault(&authority).contains("No such file"));
+        for text in ["", "hunter2", "-----BEGIN CERTIFICATE-----\nhunter2!\n"] {
+            std::fs::write(&path, text).unwrap();
+            let fault = fault(&authority);
+            assert!(
+                fault.contains("x.pem") && fault.contains("no certificate"),
+                "{fault}"
+            );
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+        let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        std::fs::write(&path, certificate).unwrap();
+        assert_eq!(authority.check(), Ok(()));
+        let identity = Tls {
+            identity: Some((path.clone(), path)),
+            ..Tls::default()
+        };
+        assert!(fault(&identity).contains("no key in PEM"));
+        assert_eq!(
+            (authority.when(), Tls::default().when()),
+            (TlsUse::Required, TlsUse::Prefer)
+        );
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::drift;
-use super::{Configured, TopologyError, refuse_drift};
+use super::{Configured, TopologyError, has_copies, refuse_drift};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::{Broker, jittered};
 use crate::broker::subjects::{self, ConsumerName, StreamName};
@@ -83,6 +83,9 @@ pub async fn ensure_lane_again(
     deadline: AckDeadline,
     known: Option<&ConsumerName>,
 ) -> Result<LaneConsumer, TopologyError> {
+    if broker.is_elsewhere() {
+        queue_has_copies(broker).await?;
+    }
     let made = ensure_lane_of_streams(broker, lane, deadline, known).await;
     made.map_err(|error| match error {
         TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. }
@@ -92,6 +95,23 @@ pub async fn ensure_lane_again(
         }
         error => error,
     })
+}
+
+/// A restart of a server that holds the queue is not seen by whoever is connected to another: only copies make it
+/// harmless.
+async fn queue_has_copies(broker: &Broker) -> Result<(), TopologyError> {
+    let stream = broker.subjects().shards();
+    let found = broker.api::<Configured>(subjects::api::stream_info(&stream), &());
+    let found = match found.await {
+        Ok(found) => found,
+        Err(error) if error.is_stream_missing() => return Err(absent(broker)),
+        Err(cause) => {
+            let what = format!("stream {stream}");
+            return Err(TopologyError::Look { what, cause });
+        }
+    };
+    let replicas = found.config["num_replicas"].as_u64();
+    has_copies(broker, replicas.map_or(1, |replicas| replicas as usize))
 }
 
 fn absent(broker: &Broker) -> TopologyError {
