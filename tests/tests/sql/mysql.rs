@@ -144,6 +144,72 @@ async fn mysql_shard_whose_procedure_ends_the_transaction_is_found_out_behind_ot
     assert_eq!(mysql.number("SELECT total FROM sums").await, 3);
 }
 
+/// What reads or changes rows cannot end its transaction: nothing marks that, and an outcome like the last one's is not
+/// written once more.
+#[tokio::test]
+async fn mysql_shard_that_cannot_end_its_transaction_has_no_mark_and_writes_its_outcome_with_its_key()
+ {
+    let Some(mut mysql) = MySql::new("unmarked").await else {
+        return;
+    };
+    mysql.execute("CREATE TABLE done (page BIGINT)").await;
+    let worker = handler(&mysql.url);
+    // The session's own counts: all shards here run on one connection.
+    let look = job(&[
+        "SELECT MAX(IF(variable_name = 'COM_SAVEPOINT', CAST(variable_value AS SIGNED), 0)) AS marks, \
+         MAX(IF(variable_name = 'COM_UPDATE', CAST(variable_value AS SIGNED), 0)) AS updates \
+         FROM information_schema.session_status",
+    ]);
+    let counts = async |page| {
+        let found = run(&worker, &look.clone().page(page)).await.unwrap();
+        let of = |name: &str| found.iter().find(|(known, _)| known == name).unwrap().1;
+        (of("marks"), of("updates"))
+    };
+    let (_, before) = counts(0).await;
+    // The last page has two rows.
+    let add =
+        job(&["INSERT INTO done SELECT :page UNION ALL SELECT :page FROM DUAL WHERE :page = 7"]);
+    for page in 1..8 {
+        let expected = if page < 7 { 1 } else { 2 };
+        let done = run(&worker, &add.clone().page(page)).await;
+        assert_eq!(done, Ok(rows(expected)));
+    }
+    // The first one's outcome, the last one's, and that of the look before.
+    assert_eq!(counts(1).await, (0, before + 3));
+    for (page, expected) in [(2, 1), (7, 2)] {
+        let late = add.clone().page(page).attempt(2, Fence(2));
+        assert_eq!(run(&worker, &late).await, Ok(rows(expected)));
+    }
+    let keys = "SELECT COUNT(*) FROM gridloom_commit WHERE outcome = ''";
+    assert_eq!(mysql.number(keys).await, 0);
+    assert_eq!(mysql.number("SELECT COUNT(*) FROM done").await, 8);
+}
+
+/// On which it rests that such a shard has no mark: what a trigger calls may not commit.
+#[tokio::test]
+async fn mysql_trigger_that_commits_is_refused_and_nothing_of_its_shard_happens() {
+    let Some(mut mysql) = MySql::new("triggers").await else {
+        return;
+    };
+    for made in [
+        "CREATE TABLE done (page BIGINT)",
+        "CREATE PROCEDURE commits() COMMIT",
+        "CREATE TRIGGER early AFTER INSERT ON done FOR EACH ROW CALL commits()",
+    ] {
+        mysql.execute(made).await;
+    }
+    let worker = handler(&mysql.url);
+    let add = job(&["INSERT INTO done VALUES (:page)"]);
+    let refused = run(&worker, &add).await.unwrap_err();
+    assert!(refused.is_permanent(), "{refused}");
+    for table in [
+        "SELECT COUNT(*) FROM done",
+        "SELECT COUNT(*) FROM gridloom_commit",
+    ] {
+        assert_eq!(mysql.number(table).await, 0);
+    }
+}
+
 #[tokio::test]
 async fn mysql_variables_and_locks_of_a_shard_end_with_it() {
     let Some(mut mysql) = MySql::new("variables").await else {

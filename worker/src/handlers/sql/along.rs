@@ -154,6 +154,7 @@ mod tests {
             verb: verb.into(),
             goes_on: false,
             traces: false,
+            may_end: false,
         }
     }
 

@@ -13,6 +13,9 @@ pub(super) const SEE_TABLE: &str =
 /// How long a shard waits for a row where its job had deadlocks.
 pub(super) const YIELDS_AFTER: Duration = Duration::from_millis(500);
 
+/// Statements of MySQL that read or change rows, and nothing else.
+const ROWS: &[&str] = &["SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE"];
+
 /// How often PostgreSQL looks whether we are still there while it works for us.
 pub(super) const CONNECTION_LOOK: Duration = Duration::from_millis(500);
 
@@ -112,9 +115,10 @@ pub(super) trait Speaks: Sized {
     /// Makes the commit table where it is missing.
     fn create_table(self) -> &'static str;
 
-    /// Whether nobody sees a key before our own commit, whatever the statements do. A procedure of MySQL may commit
-    /// before it is done: a key without an outcome tells that.
-    fn hides_keys(self) -> bool;
+    /// Whether a statement may end the transaction that it runs in: somebody then sees the shard's key before our own
+    /// commit. Procedures of MySQL may, and what changes tables there; what reads or changes rows cannot, and no trigger
+    /// or function of it either (error 1422).
+    fn may_end(self, verb: &str, text: &str) -> bool;
 
     /// Inserts a key, with the outcome that is expected or an empty one. One that is there already shows in SQLite as no row affected, elsewhere as an
     /// error: in PostgreSQL it ends the question, so that nothing of the shard runs behind it; MySQL's
@@ -130,8 +134,11 @@ pub(super) trait Speaks: Sized {
     /// it looks for a deadlock: that is then found at one whose worker does not know of it yet.
     fn yields(self) -> Option<String>;
 
-    /// Marks the transaction as ours, where statements could end it without a word.
+    /// Marks the transaction as ours, where statements could end it without a word ([`Speaks::may_end`]).
     fn mark(self) -> Option<&'static str>;
+
+    /// Fails where the transaction is no longer the one that was marked.
+    fn unmark(self) -> Option<&'static str>;
 
     /// An outcome as it stands in a statement. Where it is not plain that is the hexadecimal digits of its bytes:
     /// counters have the names of columns, and those any character.
@@ -176,9 +183,7 @@ impl Speaks for Dialect {
                 "SET SESSION AUTHORIZATION DEFAULT",
                 "RESET ALL",
             ],
-            // Fails where the transaction is no longer the one that was begun.
-            Dialect::MySql => &["RELEASE SAVEPOINT gridloom"],
-            Dialect::Sqlite => &[],
+            Dialect::MySql | Dialect::Sqlite => &[],
         }
     }
 
@@ -227,8 +232,10 @@ impl Speaks for Dialect {
         }
     }
 
-    fn hides_keys(self) -> bool {
-        self != Dialect::MySql
+    fn may_end(self, verb: &str, text: &str) -> bool {
+        // What stands in such a comment is executed.
+        let says_more = || text.contains("/*!") || text.contains("/*M!");
+        self == Dialect::MySql && (!ROWS.contains(&verb) || says_more())
     }
 
     fn insert_key(self, key: CommitKey, outcome: &str) -> String {
@@ -259,6 +266,10 @@ impl Speaks for Dialect {
         (self == Dialect::MySql).then_some("SAVEPOINT gridloom")
     }
 
+    fn unmark(self) -> Option<&'static str> {
+        (self == Dialect::MySql).then_some("RELEASE SAVEPOINT gridloom")
+    }
+
     fn outcome(self, outcome: &str) -> String {
         match self {
             _ if outcome.is_empty() => "''".to_owned(),
@@ -278,5 +289,29 @@ impl Speaks for Dialect {
 
     fn read_outcome(key: CommitKey) -> String {
         format!("SELECT outcome FROM gridloom_commit WHERE {}", key.row())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_mysql_only_what_reads_or_changes_rows_cannot_end_its_transaction() {
+        let may_end = |verb, text| Dialect::MySql.may_end(verb, text);
+        for verb in ["SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE"] {
+            assert!(!may_end(verb, "... /* as ever */"));
+            for comment in ["/*! CALL */", "/*!50000 CALL */", "/*M!100100 CALL */"] {
+                assert!(may_end(verb, comment));
+            }
+        }
+        for verb in [
+            "CALL", "CREATE", "LOCK", "SET", "LOAD", "BEGIN", "DO", "WITH", "",
+        ] {
+            assert!(may_end(verb, "..."), "{verb}");
+        }
+        for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+            assert!(!dialect.may_end("CALL", "..."));
+        }
     }
 }

@@ -18,7 +18,7 @@ use gridloom_shared::limits::ROWS_MAX;
 use gridloom_shared::tile::{Bounds, Key};
 use serde_json::Value as Json;
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, Speaks};
 use super::habit::Habit;
 use super::link::Value;
 use super::number;
@@ -62,6 +62,8 @@ pub(super) struct Bound {
     pub(super) goes_on: bool,
     /// Whether it may leave something on its connection that no reset takes away.
     pub(super) traces: bool,
+    /// Whether it may end the transaction that it runs in.
+    pub(super) may_end: bool,
 }
 
 impl Bound {
@@ -74,6 +76,7 @@ impl Bound {
             verb: "".into(),
             goes_on: false,
             traces: false,
+            may_end: false,
         }
     }
 }
@@ -216,6 +219,7 @@ impl Unbound {
         Ok(Unbound {
             path: text.path.clone(),
             bound: Bound {
+                may_end: dialect.may_end(&statement.verb, &statement.text),
                 text: statement.text,
                 values: Vec::new(),
                 places: statement.places.into(),

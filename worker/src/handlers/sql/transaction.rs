@@ -23,6 +23,8 @@ pub(super) struct Transaction<'d> {
     lent: Option<Lent>,
     /// Whether its statements may leave something on the connection that no reset takes away.
     traces: bool,
+    /// Whether it was marked, as its statements may end it.
+    marked: bool,
     _turn: Option<MutexGuard<'d, ()>>,
 }
 
@@ -71,7 +73,10 @@ impl<'d> Transaction<'d> {
         opening.extend(in_line.and_then(|job| dialect.line_up(job)));
         let place = opening.len();
         opening.push(dialect.insert_key(key, expected.unwrap_or_default()));
-        opening.extend(dialect.mark().map(str::to_owned));
+        if statements.iter().any(|statement| statement.may_end) {
+            self.marked = true;
+            opening.extend(dialect.mark().map(str::to_owned));
+        }
         opening.extend(in_line.and_then(|_| dialect.yields()));
         let begun = opening.len();
         let mut ends = Vec::new();
@@ -129,6 +134,7 @@ impl<'d> Transaction<'d> {
             database,
             lent: Some(lent),
             traces,
+            marked: false,
             _turn: turn,
         })
     }
@@ -167,6 +173,7 @@ impl<'d> Transaction<'d> {
         let store = (!stands).then(|| dialect.store_outcome(key, outcome));
         let mut closing = Vec::new();
         if let Some(store) = &store {
+            closing.extend(dialect.unmark().filter(|_| self.marked));
             closing.extend(dialect.settle());
             closing.push(store.as_str());
         }
