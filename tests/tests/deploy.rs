@@ -8,17 +8,37 @@
 //! | room | what it holds fast |
 //! |------|--------------------|
 //! | `files` | each file of deploy/ is named by a test |
+//! | `broker` | the broker that the others need, as deploy/nats configures it |
+//! | `declared` | how a process that a file declares is started here |
 //! | `image` | the Dockerfile: what it copies is there, what it builds is built so, what it makes needs nothing more |
+//! | `units` | the units of systemd |
+//! | `compose` | compose.yaml |
+//! | `chart` | the Helm chart |
+//! | `walk` | the walk of docs/OPERATIONS.md |
 
+#[path = "deploy/broker.rs"]
+mod broker;
+#[path = "deploy/chart.rs"]
+mod chart;
+#[path = "deploy/compose.rs"]
+mod compose;
+#[path = "deploy/declared.rs"]
+mod declared;
 #[path = "deploy/files.rs"]
 mod files;
 #[path = "deploy/image.rs"]
 mod image;
+#[path = "deploy/units.rs"]
+mod units;
+#[path = "deploy/walk.rs"]
+mod walk;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, ensure};
+use serde::Deserialize;
+use serde_json::Value;
 
 /// The root of the repository.
 fn root() -> PathBuf {
@@ -29,6 +49,19 @@ fn root() -> PathBuf {
 /// The text of a file, its path from the root of the repository.
 fn text(path: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(root().join(path)).with_context(|| format!("read {path}"))
+}
+
+/// The documents of a text of YAML, aliases and merged keys put in their places.
+fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    for document in serde_yaml_ng::Deserializer::from_str(text) {
+        let mut value = serde_yaml_ng::Value::deserialize(document)?;
+        value.apply_merge()?;
+        if !value.is_null() {
+            all.push(serde_json::to_value(value)?);
+        }
+    }
+    Ok(all)
 }
 
 /// A program that is on this machine and answers to `asked`; or else it is told loudly what did not run without it.
@@ -71,4 +104,15 @@ fn succeeded(command: &mut Command) -> anyhow::Result<String> {
 fn said(output: &Output) -> String {
     let both = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     both.concat()
+}
+
+/// The texts in a list of YAML.
+fn texts(list: &Value) -> Vec<String> {
+    let items = list.as_array().into_iter().flatten();
+    items
+        .map(|item| {
+            item.as_str()
+                .map_or_else(|| item.to_string(), str::to_owned)
+        })
+        .collect()
 }

@@ -22,6 +22,10 @@ use gridloom_shared::waiting::Waiting;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+mod patience;
+
+use patience::Patience;
+
 use super::failure;
 use crate::commands::{installation, runs};
 use crate::context::Context;
@@ -102,17 +106,26 @@ pub(super) async fn to_the_end(
         told: false,
     };
     let goes_on = || format!("wait any longer (the run goes on: gridloom show {run})");
+    let (mut with_ledger, mut with_refusals) = (Patience::new(AWAY_MAX), Patience::new(AWAY_MAX));
     loop {
         tokio::select! {
             Some(followed) = ledger.next() => {
-                watch.take(followed.with_context(goes_on)?);
+                let followed = with_ledger.take(followed, Instant::now());
+                if let Some(followed) = followed.with_context(goes_on)? {
+                    watch.take(followed);
+                }
             }
             Some(answer) = super::answered(&mut answers) => {
                 if super::accepted(Some(answer))? == Some(Outcome::Purged) {
                     return Err(purged(run));
                 }
             }
-            Some(refused) = refusals.next() => refuse(&refused?, &subject, submitted.sequence)?,
+            Some(refused) = refusals.next() => {
+                let refused = with_refusals.take(refused, Instant::now());
+                if let Some(refused) = refused.with_context(goes_on)? {
+                    refuse(&refused, &subject, submitted.sequence)?;
+                }
+            }
             _ = frames.tick() => watch.frame().await.with_context(goes_on)?,
             _ = &mut interrupted => {
                 watch.progress.note(&format!("no longer waiting; the run goes on: gridloom show {run}"));
