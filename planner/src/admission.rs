@@ -15,6 +15,7 @@
 //! | [`turns`] | how the room of a queue is given away |
 //! | [`begin`] | what may be issued with the record that opens a run |
 //! | [`why`] | why a run waits |
+//! | [`standing`] | how all of it stands, in numbers |
 //!
 //! Limits are a job's, for the whole cluster: every open tile of it counts, whoever issued it, so they
 //! hold over a change of leader.
@@ -39,6 +40,7 @@ mod line;
 mod overlap;
 mod pace;
 mod queue;
+mod standing;
 mod turns;
 mod why;
 mod window;
@@ -48,6 +50,7 @@ use gates::{Gate, Job};
 use line::{Head, Level, Place, Rank};
 use pace::Pace;
 use queue::{Load, Queue};
+pub use standing::{Holds, LaneStanding, QueueStanding};
 pub use turns::Turn;
 
 /// A run that waits rises by one level in this time.

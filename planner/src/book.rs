@@ -13,8 +13,10 @@ use crate::entry::Entry;
 use crate::run::{Event, Run};
 
 /// What one record changed in its run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
+    /// Which run.
+    pub run: RunId,
     /// Numbers before it.
     pub before: Counts,
     /// Numbers after it.
@@ -34,6 +36,8 @@ pub struct Life(u64);
 struct Open {
     life: Life,
     run: Run,
+    /// About the bytes that its fold took when it was looked at last.
+    memory: usize,
 }
 
 /// The open runs.
@@ -48,6 +52,8 @@ pub struct Book {
     moved: HashSet<RunId>,
     /// Those whose plan makes no sense.
     aside: BTreeSet<RunId>,
+    /// About the bytes that all folds take.
+    memory: usize,
 }
 
 impl Book {
@@ -81,6 +87,11 @@ impl Book {
         self.runs.get_mut(name).map(|open| &mut open.run)
     }
 
+    /// About the bytes that the folds of all open runs take.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// The open runs with the number of records that each should have, where the ledger was read to
     /// `position`.
     pub fn count(&self, position: u64, term: Term) -> Vec<Counted> {
@@ -112,7 +123,11 @@ impl Book {
         self.note(&name, run.fold().open_tiles().is_empty(), is_aside(&run));
         self.lives += 1;
         let life = Life(self.lives);
-        let open = self.runs.entry(name).insert_entry(Open { life, run });
+        let memory = run.fold().memory();
+        self.memory += memory;
+        self.memory -= self.runs.get(&name).map_or(0, |open| open.memory);
+        let open = Open { life, run, memory };
+        let open = self.runs.entry(name).insert_entry(open);
         Some(&open.into_mut().run)
     }
 
@@ -121,16 +136,23 @@ impl Book {
         self.busy.remove(name);
         self.moved.remove(name);
         self.aside.remove(name);
-        self.runs.remove(name).map(|open| open.run)
+        let open = self.runs.remove(name)?;
+        self.memory -= open.memory;
+        Some(open.run)
     }
 
     /// Takes in the next record of an open run; `None` if it is none.
     pub fn read(&mut self, entry: &Entry, term: Term) -> Option<Moved> {
-        let run = self.get_mut(&entry.run)?;
+        let open = self.runs.get_mut(&entry.run)?;
+        let run = &mut open.run;
         let before = *run.fold().counts();
         let foreign = run.read(entry, term);
         let after = *run.fold().counts();
+        let memory = run.fold().memory();
+        self.memory += memory;
+        self.memory -= std::mem::replace(&mut open.memory, memory);
         let moved = Moved {
+            run: entry.run.clone(),
             before,
             after,
             foreign: if foreign {

@@ -154,6 +154,24 @@ impl Crew {
         }
     }
 
+    /// The queues that workers were heard to pull from.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueName> {
+        self.queues.keys()
+    }
+
+    /// How many workers take work from a queue, those with the same handlers as one.
+    pub fn squads(&self, queue: &QueueName, now: Boot) -> Vec<(Arc<BTreeSet<HandlerName>>, usize)> {
+        let mut squads: BTreeMap<&Arc<BTreeSet<HandlerName>>, usize> = BTreeMap::new();
+        let members = self.members(queue, now);
+        for (_, member) in members.filter(|(_, member)| member.slots > 0) {
+            *squads.entry(&member.handlers).or_default() += 1;
+        }
+        let squads = squads.into_iter();
+        squads
+            .map(|(handlers, workers)| (Arc::clone(handlers), workers))
+            .collect()
+    }
+
     /// Workers of a queue that live, those too that are on their way out; `None` while that is not
     /// known.
     pub fn living(&self, queue: &QueueName, now: Boot) -> Option<HashSet<Session>> {

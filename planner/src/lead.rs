@@ -8,6 +8,7 @@
 //! | [`crate::register`] | when the term register is written anew, which listings may be believed |
 //! | [`crate::orders`] | what becomes of orders by people |
 //! | `begin` | what is issued with the record that opens a run |
+//! | [`standing`] | how it all stands, in numbers |
 //! | [`event`], [`action`] | what is heard, what is done |
 //!
 //! Events of one round are taken in by [`Lead::take`], then [`Lead::advance`] says what follows.
@@ -44,6 +45,7 @@ mod begin;
 pub mod event;
 mod explain;
 mod reports;
+pub mod standing;
 mod steps;
 
 use action::{Action, Begun, Issue, Order, Ordered};
@@ -267,8 +269,9 @@ impl Lead {
         let closed = moved.after.tiles_closed - moved.before.tiles_closed;
         self.admission
             .counted(&entry.run, moved.foreign, closed, now);
+        let over = moved.over;
         self.changes.push(Change::Moved(moved));
-        if moved.over {
+        if over {
             if let Some(run) = self.remove(&entry.run, now) {
                 self.changes.push(Change::Closed(Box::new(run)));
             }

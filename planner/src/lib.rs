@@ -22,6 +22,7 @@
 //! | [`toll`] | what runs have cost since it was told last (pure) |
 //! | [`failover`] | who is dead (pure), and what the queue lacks (the refill) |
 //! | [`retention`] | what of runs that are over is kept, and for how long (pure) |
+//! | [`metrics`] | the metrics that planners record |
 //! | [`service`] | the one loop that takes in events and carries out what was decided |
 //!
 //! The planner holds no truth of its own: killed at any moment, it goes on from the ledger.
@@ -39,6 +40,7 @@ pub mod lead;
 pub mod leader;
 #[cfg(test)]
 mod made_up;
+pub mod metrics;
 pub mod now;
 pub mod open;
 pub mod orders;

@@ -17,7 +17,8 @@
 //! | [`vanished`] | looks whether records of open runs vanish |
 //! | [`schedules`] | opens the runs of schedules |
 //! | [`alarms`] | keeps what the broker raises where no planner is left |
-//! | [`projection`] | summaries and metrics, for people |
+//! | [`projection`], [`counted`] | summaries, and what is counted, for people |
+//! | [`gauges`], [`numbers`] | how a leadership and its streams stand, for people |
 //! | [`fault`] | a fault of one task, on purpose |
 //! | [`health`] | whether this planner can work |
 
@@ -44,6 +45,7 @@ use crate::toll::Tolls;
 mod act;
 mod alarms;
 mod attendance;
+mod counted;
 mod doors;
 mod envoy;
 mod error;
@@ -51,8 +53,10 @@ mod event;
 mod failover;
 mod fault;
 mod feeds;
+mod gauges;
 mod health;
 mod intake;
+mod numbers;
 mod projection;
 mod schedules;
 mod standby;
@@ -410,6 +414,7 @@ impl Service {
             act,
             keeper,
             roll,
+            gauges,
             ..
         }) = &mut self.leadership
         {
@@ -421,6 +426,7 @@ impl Service {
             keeper.close(lead.full());
             let changes = lead.changes();
             roll.tell(&changes, now.broker, lead.position());
+            gauges.follow(lead, now);
             around.writer.follow(lead, changes);
             let ended = act.look_after(Boot::now());
             let term = lead.term();

@@ -13,6 +13,7 @@
 //! | [`term`] | who holds the term register |
 //! | [`log`] | append to, read and follow a stream |
 //! | [`pull`] | tiles are pulled one by one, and each delivery knows its pull |
+//! | [`account`] | how much the account holds, and may |
 //! | [`kv`] | buckets |
 //! | [`aside`] | where nonsense goes that stood in the place of something needed |
 //! | [`who`] | who the broker takes this client for |
@@ -20,6 +21,7 @@
 //!
 //! Only this module names the NATS client's crate.
 
+pub mod account;
 mod ack;
 pub mod api;
 mod aside;

@@ -35,6 +35,7 @@
 //! | [`broker`] | everything said to JetStream |
 //! | [`reads`] | what command line, API and console read of an installation |
 //! | [`telemetry`] | logs, metrics and the health endpoints |
+//! | [`metrics`] | the metrics that every service records |
 
 pub mod address;
 pub mod alarm;
@@ -53,6 +54,7 @@ pub mod job;
 pub mod lane;
 pub mod ledger;
 pub mod limits;
+pub mod metrics;
 pub mod planner;
 pub mod presence;
 pub mod process;

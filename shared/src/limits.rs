@@ -193,6 +193,9 @@ pub const KNOWN_BYTES_MAX: usize = 2 * 1024;
 pub const PRESENCE_MAX: usize = 64 * 1024;
 /// Most workers that a planner keeps: more announce themselves in vain until others are forgotten.
 pub const WORKERS_MAX: usize = 10_000;
+/// Most jobs, lanes, resources and the like with series of their own in the metrics of one process: the others are told
+/// together. What is kept of one for ever is about 1 kB for each metric.
+pub const LABELS_MAX: usize = 1_000;
 /// Pulls that wait at once at one consumer. Can never be changed afterwards.
 pub const PULLS_WAITING_MAX: usize = 16_384;
 /// Most open runs of one queue: more submissions stay on the stream until some of them are over.

@@ -2,20 +2,22 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
-//! | [`names`] | the name, unit and meaning of every metric |
-//! | [`labels`] | which jobs have a label of their own |
+//! | [`metric`] | what a metric is; each crate names its own in its file `metrics.rs` |
+//! | [`labels`] | what has a label of its own: the bound of everything |
+//! | [`board`] | gauges that go to 0 with whoever told of them |
 //! | `logs` | where log lines go, and which (feature `telemetry`) |
 //! | `recorder` | where metrics are collected (feature `telemetry`) |
 //! | `endpoints` | what `/metrics`, `/live` and `/ready` answer (feature `telemetry`) |
 //!
 //! Nothing here decides whether a service is ready: the service says so through [`Health`].
 
+pub mod board;
 #[cfg(feature = "telemetry")]
 pub mod endpoints;
 pub mod labels;
 #[cfg(feature = "telemetry")]
 mod logs;
-pub mod names;
+pub mod metric;
 #[cfg(feature = "telemetry")]
 mod recorder;
 
@@ -25,6 +27,8 @@ pub use endpoints::{Endpoints, ServeError, serve};
 pub use logs::{LOG_VARIABLE, LogError, LogFormat, logs, logs_exactly};
 #[cfg(feature = "telemetry")]
 pub use recorder::{MetricsError, metrics};
+
+pub use metric::{Described, Metric};
 
 /// What a service says of itself.
 pub trait Health: Send + Sync + 'static {

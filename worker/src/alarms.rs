@@ -18,10 +18,10 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::PlanRecord;
 use gridloom_shared::limits::{ALARM_CONFIRMED, OVERDUE_GRACE};
-use gridloom_shared::telemetry::labels::label;
-use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 use tokio::time::Instant;
+
+use crate::metrics::{FIRES_LATE, RUNS_OVERDUE};
 
 /// Alarms that one worker asks for at once.
 const BATCH: u32 = 256;
@@ -163,11 +163,11 @@ fn tell(alarm: &Alarm) {
                 due,
                 "late: no planner has answered for this fire, or for one that was due since; see gridloom doctor"
             );
-            metrics::counter!(names::FIRES_LATE, "job" => label(&job)).increment(1);
+            FIRES_LATE.counter(&[&job]).increment(1);
         }
         Watched::Run(run) => {
             tracing::error!(job, %run, due, "overdue: the run is not over by its deadline; see gridloom show {run}");
-            metrics::counter!(names::RUNS_OVERDUE, "job" => label(&job)).increment(1);
+            RUNS_OVERDUE.counter(&[&job]).increment(1);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`mod@attempt`] | how one attempt ended: returned, panicked, timed out, stopped |
+//! | [`meters`] | what is recorded of a job's shards |
 //! | [`pace`] | which handlers are so quick that a task of their own would cost more than they do |
 
 use std::future::{Future, poll_fn};
@@ -26,9 +27,11 @@ use crate::outcomes::tally::Tally;
 use crate::shard::{Lent, Probe, Report, Shard, TileContext};
 
 mod attempt;
+pub(crate) mod meters;
 pub(crate) mod pace;
 
 use attempt::{Ended, Limits, attempt};
+use meters::JobMeters;
 use pace::Pace;
 
 /// After this long with quick tiles, the engine hears of them and others get their turn.
@@ -41,7 +44,7 @@ pub(crate) struct Job<K> {
     pub(crate) tile: Arc<TileContext>,
     pub(crate) handler: SharedHandler,
     pub(crate) pace: Arc<Pace>,
-    pub(crate) duration: metrics::Histogram,
+    pub(crate) meters: Arc<JobMeters>,
     /// The pages that are left; `None`: all of them.
     pub(crate) left: Option<Vec<Range<u64>>>,
 }
@@ -148,13 +151,14 @@ async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
     let took = now.since(begun);
     let pages = work.finished.done + work.finished.failed;
     job.pace.note(took, pages);
-    if pages > 0 {
-        job.duration.record(took.as_secs_f64() / pages as f64);
-    }
     let finished = Finished {
         entries: work.tally.into_entries(),
         ..work.finished
     };
+    if pages > 0 {
+        let each = took.as_secs_f64() / pages as f64;
+        job.meters.ran(each, &finished.entries);
+    }
     (finished, now)
 }
 
@@ -262,7 +266,7 @@ mod tests {
             tile,
             pace: Arc::default(),
             handler: Arc::new(handler),
-            duration: metrics::Histogram::noop(),
+            meters: Arc::new(JobMeters::of("a", "b")),
             left: None,
         }
     }

@@ -413,7 +413,10 @@ impl Engine {
 
     fn confirmed(&mut self, content: Content, at: ledger_writer::At) {
         match content {
-            Content::Outcomes(parts) => parts.iter().for_each(|part| self.confirm(part.tile)),
+            Content::Outcomes(parts) => {
+                self.meters.batch(parts.len());
+                parts.iter().for_each(|part| self.confirm(part.tile));
+            }
             Content::Probed(holding) => self.confirm(holding),
             Content::Started(holding, page) => self.announced(holding, page),
             Content::Claims(reason, holdings) => self.read_claim(at, reason, holdings),

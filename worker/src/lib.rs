@@ -84,6 +84,7 @@
 //! | [`trial`] | shards without an engine, to test a handler |
 //! | [`handlers`] | the built-in handlers |
 //! | [`health`] | whether the worker can work now |
+//! | [`metrics`] | the metrics that workers record |
 //! | `alarms` | tells of fires and runs that no planner looks after |
 //! | `engine` | the loop between broker and handlers |
 //! | `crew` | runs the pages of a tile: panics, timeouts, cancellation |
@@ -116,6 +117,7 @@ pub mod failure;
 pub mod handler;
 pub mod handlers;
 pub mod health;
+pub mod metrics;
 pub mod service;
 pub mod shard;
 pub mod stop;

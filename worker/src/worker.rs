@@ -42,7 +42,9 @@ impl Worker {
     pub async fn run(self) -> Result<(), RunError> {
         #[cfg(feature = "telemetry")]
         let endpoints = match self.listen {
-            Some(address) => Some(telemetry::serve(address, self.health()).await?),
+            Some(address) => {
+                Some(telemetry::serve(address, self.health(), &[crate::metrics::DESCRIBED]).await?)
+            }
             None => None,
         };
         #[cfg(feature = "telemetry")]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use gridloom_cli::output::Output;
-use gridloom_shared::telemetry::names;
+use gridloom_planner::metrics::{QUEUE_CLOSED, SUBMISSIONS_WAITING};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -114,7 +114,7 @@ async fn metrics(port: u16) -> anyhow::Result<Vec<String>> {
     stream.write_all(question).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    let wanted = [names::QUEUE_CLOSED, names::SUBMISSIONS_WAITING];
+    let wanted = [QUEUE_CLOSED.name, SUBMISSIONS_WAITING.name];
     let lines = answer
         .lines()
         .filter(|line| wanted.iter().any(|name| line.starts_with(name)));

@@ -8,7 +8,7 @@ use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::QueueName;
 use gridloom_shared::process;
-use gridloom_shared::telemetry::{self, Endpoints};
+use gridloom_shared::telemetry::{self, Described, Endpoints};
 
 use super::service::{self, Running};
 use crate::args::{Dev, RetentionFlags, ShareFlags};
@@ -25,6 +25,12 @@ const FIRST_JOB: &str =
     r#"name = "hello"\nhandler = "noop"\ngrid = { slices = 4, pages = { count = 25 } }\n"#;
 /// How long the stack waits for its own broker.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// Both services.
+const DESCRIBED: &[Described] = &[
+    gridloom_planner::metrics::DESCRIBED,
+    gridloom_worker::metrics::DESCRIBED,
+];
 
 /// All that runs.
 struct Stack {
@@ -90,9 +96,12 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         open_runs: context.config.open_runs(None),
         fault: None,
     };
+    // What is recorded before is lost.
+    telemetry::metrics(DESCRIBED)?;
     let planner = Planner::start(link.clone(), options).await?;
     let worker = Running::start(&own, config, &flags.queue).await?;
-    let endpoints = telemetry::serve(([127, 0, 0, 1], 0).into(), planner.health()).await?;
+    let endpoints =
+        telemetry::serve(([127, 0, 0, 1], 0).into(), planner.health(), DESCRIBED).await?;
     Ok(Stack {
         server,
         link,

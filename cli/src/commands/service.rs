@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gridloom_planner::metrics::DESCRIBED;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::{process, telemetry};
@@ -69,9 +70,11 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         open_runs: context.config.open_runs(flags.open_runs),
         fault: flags.fault,
     };
+    // What is recorded before is lost.
+    telemetry::metrics(&[DESCRIBED])?;
     let mut planner = Planner::start(broker.clone(), options).await?;
-    let endpoints =
-        telemetry::serve(context.config.listen(&flags.listen), planner.health()).await?;
+    let listen = context.config.listen(&flags.listen);
+    let endpoints = telemetry::serve(listen, planner.health(), &[DESCRIBED]).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         broker = broker.server_version(),

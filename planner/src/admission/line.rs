@@ -74,6 +74,13 @@ impl Line {
         self.levels.keys().next().copied()
     }
 
+    /// The jobs whose runs wait, each with how many, at each level.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&JobName, usize)> {
+        let shares = self.levels.values();
+        let jobs = shares.flat_map(|shares| shares.jobs.values().flatten());
+        jobs.map(|(job, runs)| (job, runs.len()))
+    }
+
     /// A run could use room, whose share has used so much.
     pub(super) fn insert(&mut self, place: &Place, used: u64) {
         let shares = self.levels.entry(place.level).or_default();

@@ -53,6 +53,13 @@ pub(super) struct Load {
     pub(super) waiting: bool,
 }
 
+impl Lane {
+    /// The jobs whose runs wait, each with how many; one may come more than once.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&JobName, usize)> {
+        self.line.waiting()
+    }
+}
+
 impl Queue {
     /// How many runs are open.
     pub(super) fn open_runs(&self) -> usize {
@@ -83,6 +90,11 @@ impl Queue {
             open_runs: 0,
             line: Line::default(),
         })
+    }
+
+    /// The lanes by their handlers, in the order of the [`Queue::loads`].
+    pub(super) fn each(&self) -> impl Iterator<Item = (&HandlerName, &Lane)> {
+        self.lanes.iter()
     }
 
     /// The lane of a handler.

@@ -9,13 +9,13 @@ use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::chain;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::{Session, Term};
-use gridloom_shared::telemetry::names;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::{Leadership, Lease, LeaseValue, Notice, Silence, Told, Validity, Write, parse};
 use crate::alive::Signs;
 use crate::broker_clock::{BrokerClock, spoken};
+use crate::metrics;
 
 /// How often a standby looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -36,6 +36,7 @@ pub(crate) async fn keep(
 ) {
     let mut keeper = Keeper {
         bucket: broker.state(),
+        broker,
         holder: Session::random(),
         name,
         lease: Lease::new(),
@@ -93,6 +94,7 @@ struct Written {
 
 struct Keeper {
     bucket: Bucket,
+    broker: Broker,
     holder: Session,
     name: String,
     lease: Lease,
@@ -129,11 +131,15 @@ impl Keeper {
             self.lease.lose();
         }
         self.validity.note(&self.lease);
+        self.show(known, term);
         if known {
             self.validity.looked(now);
         }
         if term != self.leading {
             self.leading = term;
+            if term.is_some() {
+                metrics::ELECTIONS.counter(&[]).increment(1);
+            }
             let change = term.map_or(Leadership::Lost, Leadership::Leads);
             if self.changes.send(change).await.is_err() {
                 return false;
@@ -215,6 +221,7 @@ impl Keeper {
     fn stamped(&self, at: UnixMs, sent: Boot, seen: Boot) {
         let before = self.clock.doubt().is_some();
         if let Some(by_ms) = self.clock.set(at, sent, seen) {
+            metrics::CLOCK_JUMPS.counter(&[]).increment(1);
             tracing::error!(
                 "the broker's clock {}: nothing is due and nothing is removed until it was steady for ten seconds",
                 spoken(by_ms)
@@ -224,7 +231,20 @@ impl Keeper {
         if before && !doubtful {
             tracing::info!("the broker's clock is steady again");
         }
-        metrics::gauge!(names::CLOCK_DOUBT).set(f64::from(u8::from(doubtful)));
+    }
+
+    /// Shows what is known of the leadership, at each look: what is not shown any more goes away.
+    fn show(&self, known: bool, term: Option<Term>) {
+        let flag = |is: bool| f64::from(u8::from(is));
+        let doubtful = self.clock.doubt().is_some();
+        let connected = self.broker.is_connected();
+        metrics::LEADER.gauge(&[]).set(flag(term.is_some()));
+        metrics::TERM
+            .gauge(&[])
+            .set(term.map_or(0, |term| term.0) as f64);
+        metrics::CLOCK_DOUBT.gauge(&[]).set(flag(doubtful));
+        metrics::BROKER_ANSWERS.gauge(&[]).set(flag(known));
+        metrics::BROKER_CONNECTED.gauge(&[]).set(flag(connected));
     }
 
     /// The loop stands still: somebody else is to lead.

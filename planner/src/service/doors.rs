@@ -10,7 +10,6 @@ use gridloom_shared::broker::topology::consumers;
 use gridloom_shared::broker::{Broker, topology::TopologyError};
 use gridloom_shared::id::{JobName, QueueName};
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -51,11 +50,9 @@ impl Keeper {
         }
         for queue in self.0.borrow().difference(full) {
             tracing::info!(%queue, "opens runs again");
-            metrics::gauge!(names::QUEUE_CLOSED, "queue" => queue.to_string()).set(0.0);
         }
         for queue in full.difference(&self.0.borrow()) {
             tracing::warn!(%queue, "as many runs are open as one queue may have: its submissions wait until some are over");
-            metrics::gauge!(names::QUEUE_CLOSED, "queue" => queue.to_string()).set(1.0);
         }
         self.0.send_replace(Arc::new(full.clone()));
     }

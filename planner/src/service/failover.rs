@@ -24,7 +24,6 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::{QueueName, Session};
 use gridloom_shared::presence::Presence;
-use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
 use super::envoy::Envoy;
@@ -35,6 +34,7 @@ use crate::failover::pace;
 use crate::failover::probe::{self, Death, Event};
 use crate::failover::roster::{Life, Roster};
 use crate::lead::event::Event as LeadEvent;
+use crate::metrics::WORKERS_DEAD;
 
 pub(super) mod ask;
 mod free;
@@ -362,7 +362,8 @@ impl Watch {
 
     fn died(&mut self, presence: Presence, death: Death) {
         tracing::info!(worker = %presence.worker, session = %presence.session, ?death, "a worker is dead");
-        metrics::counter!(names::WORKERS_DEAD).increment(1);
+        let worker = presence.worker.as_str();
+        WORKERS_DEAD.counter(&[worker]).increment(1);
         let (envoy, workers, slots) = (
             self.envoy.clone(),
             self.workers.clone(),

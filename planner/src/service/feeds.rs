@@ -15,7 +15,6 @@ use gridloom_shared::chain;
 use gridloom_shared::id::{JobName, QueueName, Term};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers;
-use gridloom_shared::telemetry::names;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::doors::Taken;
@@ -26,6 +25,7 @@ use super::task::Task;
 use crate::alive::Signs;
 use crate::entry;
 use crate::lead::event::Event as LeadEvent;
+use crate::metrics::SUBMISSIONS;
 use crate::submit::{self, Receipt};
 
 pub(super) mod commands;
@@ -318,7 +318,7 @@ async fn answer(
             return;
         }
     };
-    metrics::counter!(names::SUBMISSIONS, "answer" => label).increment(1);
+    SUBMISSIONS.counter(&[label]).increment(1);
     if let Err(error) = envoy.broker.ack(&delivery.reply).await {
         tracing::debug!(error = %chain(&error), "failed to acknowledge a submission; it is delivered again");
     }

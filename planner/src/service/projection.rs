@@ -1,4 +1,4 @@
-//! Projections for people: the summaries in the `runs` bucket, and the metrics. Nothing is decided
+//! Projections for people: the summaries in the `runs` bucket, and what is counted. Nothing is decided
 //! from them.
 
 use std::collections::{HashMap, VecDeque};
@@ -8,17 +8,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::Bucket;
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::RunId;
-use gridloom_shared::ledger::fold::Counts;
-use gridloom_shared::ledger::summary::{RunState, RunSummary};
-use gridloom_shared::telemetry::names;
+use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::wire;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::counted::Counted;
 use super::task::Task;
 use super::tasks::Tasks;
 use crate::alive::Signs;
@@ -32,8 +30,6 @@ use crate::run::Run;
 const FIRST: Duration = Duration::from_millis(25);
 /// How often the summary of a running run is renewed.
 const RENEWED: Duration = Duration::from_millis(500);
-/// How often JetStream is asked for the numbers of all lanes.
-const ASKED: Duration = Duration::from_secs(2);
 /// Summaries that are written at once.
 const AT_ONCE: usize = 64;
 
@@ -126,6 +122,7 @@ fn is_read(run: &Run, position: u64) -> bool {
 pub(super) struct Writer {
     summaries: mpsc::UnboundedSender<Due>,
     backlog: Arc<Backlog>,
+    counted: Counted,
     fresh: Fresh,
     renewed: Boot,
     /// What the lease tells of.
@@ -146,6 +143,7 @@ pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>
     });
     Writer {
         summaries,
+        counted: Counted::default(),
         fresh: Fresh::new(Boot::now()),
         renewed: Boot::now(),
         told,
@@ -205,7 +203,6 @@ async fn write(
 impl Writer {
     /// Shows what has changed in a leadership since the last call.
     pub(super) fn follow(&mut self, lead: &mut Lead, changes: Vec<Change>) {
-        let changed = !changes.is_empty();
         for change in changes {
             self.show(change);
         }
@@ -224,17 +221,14 @@ impl Writer {
             let moved = moved.filter(|run| is_read(run, position));
             moved.for_each(|run| self.send(run));
         }
-        if changed {
-            self.running(lead.book().len());
-        }
         self.tell(Told::of(lead.book().aside(), lead.full()));
     }
 
     /// Nothing is led any more: what runs is another's to show.
     pub(super) fn rest(&mut self) {
         self.fresh = Fresh::new(Boot::now());
+        self.counted.rest();
         self.backlog.leads.store(false, Ordering::Relaxed);
-        self.running(0);
         self.tell(Told::default());
     }
 
@@ -246,23 +240,15 @@ impl Writer {
         });
     }
 
-    fn running(&self, runs: usize) {
-        metrics::gauge!(names::RUNS, "state" => RunState::Running.as_str()).set(runs as f64);
-    }
-
     fn show(&mut self, change: Change) {
         match change {
             Change::Opened(name) => self.fresh.add(name, Boot::now()),
-            Change::Moved(moved) => count(&moved.before, &moved.after),
+            Change::Moved(moved) => self.counted.moved(&moved),
             Change::Closed(run) => {
                 self.send(&run);
-                if let Some((_, closed)) = run.fold().closing() {
-                    let state = RunState::from(closed.state).as_str();
-                    tracing::info!(run = %run.fold().run(), state, "closed");
-                    metrics::counter!(names::RUNS_CLOSED, "state" => state).increment(1);
-                }
+                self.counted.closed(&run);
             }
-            Change::Lost(_) => metrics::counter!(names::RUNS_LOST).increment(1),
+            Change::Lost(_) => self.counted.lost(),
         }
     }
 
@@ -278,48 +264,6 @@ impl Writer {
         drop(self.summaries);
         let _ = tokio::time::timeout(Duration::from_secs(2), self.written).await;
     }
-}
-
-/// Counts what one record changed.
-fn count(before: &Counts, after: &Counts) {
-    let count = |name: &'static str, before: u64, after: u64| {
-        if after > before {
-            metrics::counter!(name).increment(after - before);
-        }
-    };
-    count(names::SHARDS_PLANNED, before.planned, after.planned);
-    count(names::SHARDS_DONE, before.done, after.done);
-    count(names::SHARDS_FAILED, before.failures, after.failures);
-    count(names::SHARDS_DEAD, before.dead, after.dead);
-    count(names::SHARDS_LATE, before.late, after.late);
-}
-
-/// Shows JetStream's own numbers of each lane, for as long as the leadership lasts.
-pub(super) async fn watch_queues(broker: Broker, signs: Signs) {
-    loop {
-        signs.give();
-        if let Err(error) = show_queues(&broker).await {
-            tracing::debug!(error = %chain(&error), "failed to ask for the numbers of the queues");
-        }
-        tokio::time::sleep(ASKED).await;
-    }
-}
-
-async fn show_queues(broker: &Broker) -> Result<(), ApiError> {
-    let submitted = broker.info(&broker.subjects().submit()).await?;
-    metrics::gauge!(names::SUBMISSIONS_WAITING).set(submitted.messages as f64);
-    let queued = broker.info(&broker.subjects().shards()).await?;
-    metrics::gauge!(names::QUEUE_BYTES).set(queued.bytes as f64);
-    for (lane, found) in broker.lanes().await? {
-        let show = |name: &'static str, value: u64| {
-            let (queue, handler) = (lane.queue.to_string(), lane.handler.to_string());
-            metrics::gauge!(name, "queue" => queue, "handler" => handler).set(value as f64);
-        };
-        show(names::QUEUE_PENDING, found.standing.pending);
-        show(names::QUEUE_IN_FLIGHT, found.standing.in_flight);
-        show(names::QUEUE_REDELIVERED, found.standing.redelivered);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

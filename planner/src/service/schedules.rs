@@ -94,6 +94,7 @@ pub(super) async fn keep(
         }
         table.read_definitions();
         table.begin(&roll);
+        table.tell_again();
         let rest = table.rest();
         // Where much is due there is always something: other tasks are to have their turn.
         tokio::task::consume_budget().await;

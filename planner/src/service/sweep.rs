@@ -24,12 +24,12 @@ use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::Term;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::ledger::retired::Retired;
-use gridloom_shared::telemetry::names;
 use gridloom_shared::wire;
 
 use super::vanished::Removed;
 use crate::alive::Signs;
 use crate::broker_clock::BrokerClock;
+use crate::metrics::RUNS_PURGED;
 use crate::open::append_certainly;
 use crate::retention::ages::Watched;
 use crate::retention::{Kept, Retention};
@@ -143,7 +143,7 @@ impl Sweeper {
             }
         }
         if gone > 0 {
-            metrics::counter!(names::RUNS_PURGED).increment(gone);
+            RUNS_PURGED.counter(&[]).increment(gone);
             tracing::info!(runs = gone, "purged runs that were kept long enough");
         }
         self.signs.give();

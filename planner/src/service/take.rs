@@ -10,13 +10,14 @@ use super::doors::Keeper;
 use super::envoy::Envoy;
 use super::error::TakeError;
 use super::failover::{self, Workers};
+use super::gauges::{Gauges, Position};
 use super::health::Pulse;
 use super::schedules::roll::Roll;
 use super::standby::{Folded, Known};
 use super::task::Task;
 use super::tasks::Tasks;
 use super::vanished::{self, Removed};
-use super::{feeds, projection, schedules, sweep};
+use super::{feeds, numbers, schedules, sweep};
 use crate::admission::Flow;
 use crate::lead::Lead;
 use crate::now::Now;
@@ -29,6 +30,7 @@ pub(super) struct Leadership {
     pub(super) workers: Workers,
     pub(super) keeper: Keeper,
     pub(super) roll: Roll,
+    pub(super) gauges: Gauges,
 }
 
 /// How a leadership is set up.
@@ -72,8 +74,10 @@ impl Leadership {
         act.feed(Task::Orders, |signs| {
             feeds::commands::commands(envoy.clone(), signs)
         });
+        let read = Position::default();
         act.feed(Task::QueueNumbers, |signs| {
-            projection::watch_queues(broker.clone(), signs)
+            let (clock, read) = (envoy.clock.clone(), read.clone());
+            numbers::watch(broker.clone(), clock, read, signs)
         });
         let (roll, open) = (Roll::default(), lead.book().names().cloned().collect());
         let watch = Watch::default();
@@ -108,6 +112,7 @@ impl Leadership {
             workers,
             keeper,
             roll,
+            gauges: Gauges::of(read),
         })
     }
 }

@@ -63,6 +63,10 @@ pub struct StreamState {
     pub max_bytes: Option<u64>,
     /// When the stream was made, as the broker writes it: another time is another stream of the same name.
     pub created: String,
+    /// Servers that keep a copy of it.
+    pub replicas: u32,
+    /// Those of them whose copy is up to date, as its leader sees them.
+    pub replicas_current: u32,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +84,25 @@ struct Info {
     ts: String,
     #[serde(default)]
     config: Config,
+    #[serde(default)]
+    cluster: Cluster,
     state: State,
+}
+
+/// Of one server alone there is none.
+#[derive(Default, Deserialize)]
+struct Cluster {
+    #[serde(default)]
+    replicas: Vec<Replica>,
+}
+
+/// A server that keeps a copy and does not lead.
+#[derive(Deserialize)]
+struct Replica {
+    #[serde(default)]
+    current: bool,
+    #[serde(default)]
+    offline: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -116,7 +138,11 @@ impl Broker {
     /// How much `stream` holds, by its leader.
     pub async fn info(&self, stream: &StreamName) -> Result<StreamState, ApiError> {
         let info: Info = self.api(subjects::api::stream_info(stream), &()).await?;
+        let followers = &info.cluster.replicas;
+        let current = followers.iter().filter(|one| one.current && !one.offline);
         Ok(StreamState {
+            replicas: 1 + followers.len() as u32,
+            replicas_current: 1 + current.count() as u32,
             first_seq: info.state.first_seq,
             last_seq: info.state.last_seq,
             messages: info.state.messages,

@@ -22,8 +22,6 @@ pub const DAYS_LIST_MAX: usize = 64;
 pub const MAX_FIRES_MAX: u64 = 1_000_000_000;
 /// Longest while by which a fire may open later than its time, each for `jitter` and `spread`.
 pub const SPREAD_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// Most jobs with a label of their own in metrics, in one process: the others are told together.
-pub const JOB_LABELS_MAX: usize = 100;
 /// Most fires of one job that wait, and most that are made up for at once: a record of its schedule names each.
 pub const FIRES_KEPT_MAX: u32 = 200;
 /// Shortest age at which a fire that was missed has expired: below it, an ordinary change of leaders would lose fires.

@@ -20,7 +20,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{Health, MetricsError};
+use super::{Described, Health, MetricsError};
+use crate::clock::UnixMs;
+use crate::metrics::{BUILD, MEMORY, READY, STARTED};
 
 /// How often the recorder tidies: histograms grow until then.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -76,29 +78,37 @@ impl Endpoints {
 struct Service {
     recorder: PrometheusHandle,
     health: Arc<dyn Health>,
+    described: &'static [Described],
+    started: UnixMs,
 }
 
-/// Serves `/metrics`, `/live` and `/ready` on `listen`; port 0 takes any free one.
+/// Serves `/metrics`, with what is `described`, `/live` and `/ready` on `listen`; port 0 takes any free one.
 ///
 /// # Errors
 /// When the address cannot be listened on, or metrics cannot be collected.
 pub fn serve(
     listen: SocketAddr,
     health: impl Health,
+    described: &'static [Described],
 ) -> BoxFuture<'static, Result<Endpoints, ServeError>> {
-    serve_any(listen, Arc::new(health))
+    serve_any(listen, Arc::new(health), described)
 }
 
 #[inline(never)]
 fn serve_any(
     listen: SocketAddr,
     health: Arc<dyn Health>,
+    described: &'static [Described],
 ) -> BoxFuture<'static, Result<Endpoints, ServeError>> {
-    Box::pin(start(listen, health))
+    Box::pin(start(listen, health, described))
 }
 
-async fn start(listen: SocketAddr, health: Arc<dyn Health>) -> Result<Endpoints, ServeError> {
-    let recorder = super::metrics()?;
+async fn start(
+    listen: SocketAddr,
+    health: Arc<dyn Health>,
+    described: &'static [Described],
+) -> Result<Endpoints, ServeError> {
+    let recorder = super::metrics(described)?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|cause| unusable(listen, cause))?;
@@ -107,7 +117,12 @@ async fn start(listen: SocketAddr, health: Arc<dyn Health>) -> Result<Endpoints,
         .map_err(|cause| unusable(listen, cause))?;
     let (stop, stopped) = watch::channel(false);
     let upkeep = tidy(recorder.clone(), stopped.clone());
-    let service = Service { recorder, health };
+    let service = Service {
+        recorder,
+        health,
+        described,
+        started: UnixMs::now(),
+    };
     let routes = axum::Router::new()
         .route("/metrics", get(metrics))
         .route("/live", get(async || "live\n"))
@@ -133,6 +148,31 @@ fn unusable(listen: SocketAddr, cause: std::io::Error) -> ServeError {
     }
 }
 
+impl Service {
+    /// What is said of a process whatever it does.
+    fn tell(&self) {
+        let ready = f64::from(u8::from(self.health.ready().is_ok()));
+        for Described { service, .. } in self.described {
+            READY.gauge(&[service]).set(ready);
+            BUILD.gauge(&[service, env!("CARGO_PKG_VERSION")]).set(1.0);
+        }
+        STARTED.gauge(&[]).set(self.started.0 as f64 / 1_000.0);
+        if let Some(bytes) = memory() {
+            MEMORY.gauge(&[]).set(bytes);
+        }
+    }
+}
+
+/// Memory of this process, where the system says it.
+fn memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1_024.0)
+}
+
 async fn ended(mut stopped: watch::Receiver<bool>) {
     // An error says that the sender was dropped: the same.
     let _ = stopped.wait_for(|stop| *stop).await;
@@ -152,6 +192,7 @@ async fn tidy(recorder: PrometheusHandle, stopped: watch::Receiver<bool>) {
 }
 
 async fn metrics(State(service): State<Service>) -> impl IntoResponse {
+    service.tell();
     (
         [(
             header::CONTENT_TYPE,
@@ -197,7 +238,12 @@ mod tests {
             true => Ok(()),
             false => Err("the broker is away".to_owned()),
         };
-        let endpoints = serve(([127, 0, 0, 1], 0).into(), health).await.unwrap();
+        const DESCRIBED: &[Described] = &[Described {
+            service: "test",
+            metrics: &[],
+        }];
+        let listen = ([127, 0, 0, 1], 0).into();
+        let endpoints = serve(listen, health, DESCRIBED).await.unwrap();
         let address = endpoints.address();
         let answer = fetch(address, "/ready").await;
         assert!(
@@ -207,7 +253,18 @@ mod tests {
         assert!(fetch(address, "/live").await.starts_with("HTTP/1.1 200"));
         well.store(true, Ordering::Relaxed);
         assert!(fetch(address, "/ready").await.starts_with("HTTP/1.1 200"));
-        assert!(fetch(address, "/metrics").await.starts_with("HTTP/1.1 200"));
+        let told = fetch(address, "/metrics").await;
+        assert!(told.starts_with("HTTP/1.1 200"));
+        assert!(
+            told.contains("gridloom_ready{service=\"test\"} 1"),
+            "{told}"
+        );
+        well.store(false, Ordering::Relaxed);
+        let told = fetch(address, "/metrics").await;
+        assert!(
+            told.contains("gridloom_ready{service=\"test\"} 0"),
+            "{told}"
+        );
         endpoints.stop().await;
         assert!(TcpStream::connect(address).await.is_err());
     }
@@ -215,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn port_in_use_is_said_so() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let error = serve(taken.local_addr().unwrap(), || Ok(()))
+        let error = serve(taken.local_addr().unwrap(), || Ok(()), &[])
             .await
             .unwrap_err();
         assert!(matches!(error, ServeError::InUse(_)), "{error}");

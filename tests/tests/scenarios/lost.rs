@@ -139,7 +139,10 @@ async fn run_whose_ledger_vanishes_is_told_as_lost_within_seconds() -> anyhow::R
         let told = async |name: &'static str| metric(&address, name).await;
         assert_eq!(told("gridloom_runs_lost_total").await?, Some(1.0));
         let open = "gridloom_runs{state=\"running\"}";
-        assert_eq!(told(open).await?, Some(0.0));
+        eventually(TOLD, "the metrics say that none is open", async || {
+            Ok(told(open).await? == Some(0.0))
+        })
+        .await?;
         // Its id is free.
         ask(stage, &job, "one").await?;
         stage.start_worker(4, &[]).await?;

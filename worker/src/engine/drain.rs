@@ -93,6 +93,7 @@ impl Engine {
                 epoch: delivery.epoch,
                 stream_seq: delivery.stream_seq,
                 delivered: delivery.delivered,
+                stored_at: delivery.stored_at,
             };
             let (opened, lane) = (key.opened, feed.lane());
             self.runs.touch(opened, &tile.run, lane);

@@ -83,6 +83,7 @@ impl Engine {
             epoch,
             stream_seq: delivery.stream_seq,
             delivered: delivery.delivered,
+            stored_at: delivery.stored_at,
         };
         if self.adopt(key, &receipt, pulled) {
             return;

@@ -36,6 +36,11 @@ impl LostSlots {
         }
     }
 
+    /// Slots that are left.
+    pub(super) fn left(&self) -> u32 {
+        self.left
+    }
+
     /// Whether nothing could be started.
     pub(super) fn is_stuck(&self) -> bool {
         self.stuck
@@ -140,7 +145,6 @@ impl Engine {
             return;
         }
         self.announcer.capacity(left);
-        self.meters.slots_lost(slots - left);
         if left < before {
             tracing::warn!(lost, left, "handlers do not end");
         } else {

@@ -2,29 +2,37 @@
 
 use std::time::Duration;
 
-use gridloom_shared::id::HandlerName;
 use gridloom_shared::ledger::record::Reason;
-use gridloom_shared::telemetry::names;
 use metrics::{Counter, Gauge, Histogram};
 
+use super::Engine;
 use crate::lease::Loss;
+use crate::metrics as ours;
 
 pub(super) struct Meters {
     done: Counter,
     failed: Counter,
     append: Histogram,
+    batch: Histogram,
     running: Gauge,
+    held: Gauge,
+    slots: Gauge,
     slots_lost: Gauge,
+    ledger_full: Gauge,
 }
 
 impl Meters {
     pub(super) fn new() -> Meters {
         Meters {
-            done: metrics::counter!(names::WORKER_SHARDS, "outcome" => "done"),
-            failed: metrics::counter!(names::WORKER_SHARDS, "outcome" => "failed"),
-            append: metrics::histogram!(names::LEDGER_APPEND),
-            running: metrics::gauge!(names::TILES_RUNNING),
-            slots_lost: metrics::gauge!(names::SLOTS_LOST),
+            done: ours::WORKER_SHARDS.counter(&["done"]),
+            failed: ours::WORKER_SHARDS.counter(&["failed"]),
+            append: ours::LEDGER_APPEND.histogram(&[]),
+            batch: ours::LEDGER_BATCH.histogram(&[]),
+            running: ours::TILES_RUNNING.gauge(&[]),
+            held: ours::LEASES_HELD.gauge(&[]),
+            slots: ours::SLOTS.gauge(&[]),
+            slots_lost: ours::SLOTS_LOST.gauge(&[]),
+            ledger_full: ours::LEDGER_FULL.gauge(&[]),
         }
     }
 
@@ -39,23 +47,30 @@ impl Meters {
         self.append.record(took.as_secs_f64());
     }
 
-    /// So many tiles run.
-    pub(super) fn running(&self, tiles: u32) {
-        self.running.set(f64::from(tiles));
-    }
-
-    /// So many slots have a handler in them that does not end.
-    pub(super) fn slots_lost(&self, slots: u32) {
-        self.slots_lost.set(f64::from(slots));
+    /// A record has outcomes of so many tiles.
+    pub(super) fn batch(&self, tiles: usize) {
+        self.batch.record(tiles as f64);
     }
 }
 
-pub(super) fn duration_of(handler: &HandlerName) -> Histogram {
-    metrics::histogram!(names::SHARD_DURATION, "handler" => handler.to_string())
+impl Engine {
+    /// Shows how the worker stands, at each tick: what is not shown any more goes away.
+    pub(super) fn show(&self) {
+        let meters = &self.meters;
+        let slots = self.settings.concurrency;
+        meters.running.set(f64::from(self.tiles.running()));
+        meters.held.set(self.tiles.len() as f64);
+        meters.slots.set(f64::from(slots));
+        meters
+            .slots_lost
+            .set(f64::from(slots - self.lost.left().min(slots)));
+        let full = f64::from(u8::from(self.ledger.is_full()));
+        meters.ledger_full.set(full);
+    }
 }
 
 pub(super) fn count_lost(loss: Loss) {
-    metrics::counter!(names::LEASES_LOST, "reason" => loss.text()).increment(1);
+    ours::LEASES_LOST.counter(&[loss.text()]).increment(1);
 }
 
 pub(super) fn count_taken_over(reason: Reason, tiles: usize) {
@@ -65,5 +80,7 @@ pub(super) fn count_taken_over(reason: Reason, tiles: usize) {
         Reason::Again => "again",
         Reason::Returned => "returned",
     };
-    metrics::counter!(names::TILES_TAKEN_OVER, "reason" => reason).increment(tiles as u64);
+    ours::TILES_TAKEN_OVER
+        .counter(&[reason])
+        .increment(tiles as u64);
 }

@@ -73,7 +73,7 @@ impl Engine {
         self.renewals.forget(self.now, longest);
         let running = self.tiles.running();
         self.announcer.running(running);
-        self.meters.running(running);
+        self.show();
         self.announce();
         self.tick_drain();
     }

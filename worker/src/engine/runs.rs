@@ -5,15 +5,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gridloom_shared::id::{HandlerName, Nonce, QueueName, RunId};
+use gridloom_shared::id::{HandlerName, JobName, Nonce, QueueName, RunId};
 use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::Opened;
-use gridloom_shared::limits::{IDLE_RUNS_MAX, TOLLS_MAX};
+use gridloom_shared::limits::{IDLE_RUNS_MAX, LABELS_MAX, TOLLS_MAX};
 use gridloom_shared::presence::Toll;
 use gridloom_shared::quick::QuickMap;
 
-use super::meters;
 use super::tiles::TileKey;
+use crate::crew::meters::JobMeters;
 use crate::crew::pace::Pace;
 use crate::handler::SharedHandler;
 use crate::shard::RunContext;
@@ -21,12 +21,12 @@ use crate::shard::RunContext;
 /// The handlers of this worker.
 pub(super) type Handlers = HashMap<HandlerName, SharedHandler>;
 
-/// A handler and its metric.
+/// A handler and its metrics.
 #[derive(Clone)]
 pub(super) struct Registered {
     pub(super) handler: SharedHandler,
     pub(super) pace: Arc<Pace>,
-    pub(super) duration: metrics::Histogram,
+    pub(super) meters: Arc<JobMeters>,
 }
 
 pub(super) struct Run {
@@ -122,7 +122,7 @@ impl Run {
     }
 
     /// Takes in its frozen job. `false`: it is not one of this lane.
-    fn know(&mut self, found: Opened, handlers: &Handlers) -> bool {
+    fn know(&mut self, found: Opened, handlers: &Handlers, meters: &mut Metered) -> bool {
         if Lane::of(&found.job) != self.lane {
             return false;
         }
@@ -132,7 +132,7 @@ impl Run {
         let handler = Registered {
             handler: Arc::clone(handler),
             pace: Arc::default(),
-            duration: meters::duration_of(&self.lane.handler),
+            meters: meters.of(&found.job.name, &self.lane.handler),
         };
         let context = RunContext {
             run: self.id.clone(),
@@ -145,6 +145,28 @@ impl Run {
     }
 }
 
+/// The metrics of jobs, with the handler that each had last.
+#[derive(Default)]
+struct Metered(HashMap<JobName, (HandlerName, Arc<JobMeters>)>);
+
+impl Metered {
+    fn of(&mut self, job: &JobName, handler: &HandlerName) -> Arc<JobMeters> {
+        if let Some((of, meters)) = self.0.get(job)
+            && of == handler
+        {
+            return Arc::clone(meters);
+        }
+        // Those that are not asked for any more go; the others come back.
+        if self.0.len() >= LABELS_MAX {
+            self.0.clear();
+        }
+        let meters = Arc::new(JobMeters::of(job.as_str(), handler.as_str()));
+        let known = (handler.clone(), Arc::clone(&meters));
+        self.0.insert(job.clone(), known);
+        meters
+    }
+}
+
 /// All of them, by the ledger sequence of their `opened` record.
 pub(super) struct Runs {
     runs: QuickMap<u64, Run>,
@@ -152,6 +174,7 @@ pub(super) struct Runs {
     clock: u64,
     /// With more than these it is looked for some to forget.
     crowd: usize,
+    metered: Metered,
 }
 
 impl Default for Runs {
@@ -161,6 +184,7 @@ impl Default for Runs {
             by_id: HashMap::new(),
             clock: 0,
             crowd: IDLE_RUNS_MAX,
+            metered: Metered::default(),
         }
     }
 }
@@ -291,7 +315,7 @@ impl Runs {
             && !run.reading
             && let Some(found) = carried().filter(|found| found.nonce == nonce)
         {
-            run.know(*found, handlers);
+            run.know(*found, handlers, &mut self.metered);
         }
         if run.knows(nonce) {
             return Next::Admit;
@@ -318,8 +342,9 @@ impl Runs {
         let Some(run) = self.runs.get_mut(&opened) else {
             return (Vec::new(), false);
         };
+        let metered = &mut self.metered;
         run.reading = false;
-        run.certain = found.is_some_and(|found| run.know(*found, handlers));
+        run.certain = found.is_some_and(|found| run.know(*found, handlers, metered));
         if !run.certain {
             run.job = None;
         }

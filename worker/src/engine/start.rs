@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gridloom_shared::clock::Boot;
+use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::limits::probe_bytes;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -164,13 +164,18 @@ impl Engine {
             hold: Arc::clone(&hold),
             answer_max: probe_bytes(self.broker.max_record()),
         };
+        let receipt = held.receipt();
+        if receipt.delivered == 1 && !held.is_careful() {
+            let wait_ms = UnixMs::now().0.saturating_sub(receipt.stored_at.0);
+            registered.meters.waited(Duration::from_millis(wait_ms));
+        }
         let left = held.begin(hold);
         self.crew.outgoing.push(Job {
             key: held.holding(),
             tile: Arc::new(tile),
             handler: Arc::clone(&registered.handler),
             pace: Arc::clone(&registered.pace),
-            duration: registered.duration.clone(),
+            meters: Arc::clone(&registered.meters),
             left,
         });
     }

@@ -12,6 +12,7 @@ use gridloom_shared::telemetry::{self, Health};
 use gridloom_worker::handlers::exec::ExecHandler;
 use gridloom_worker::handlers::noop::Noop;
 use gridloom_worker::handlers::sql::SqlHandler;
+use gridloom_worker::metrics::DESCRIBED;
 use gridloom_worker::{RunError, Worker};
 use tokio::task::JoinHandle;
 
@@ -32,7 +33,8 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
     let stop = Stop::listen()?;
     let config = context.config.worker(&flags.worker)?;
     let (worker, handlers) = build(context, config, &flags.queue)?;
-    let endpoints = telemetry::serve(context.config.listen(&flags.listen), worker.health()).await?;
+    let listen = context.config.listen(&flags.listen);
+    let endpoints = telemetry::serve(listen, worker.health(), &[DESCRIBED]).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         namespace = %context.config.namespace,

@@ -175,3 +175,54 @@ fn lanes_without_an_open_run_are_forgotten() {
     let queue = &simulation.admission.queues[&QueueName::new(QUEUE).unwrap()];
     assert!(queue.lanes() <= 64, "{}", queue.lanes());
 }
+
+#[test]
+fn standing_says_of_every_queue_who_works_what_is_before_them_and_why_others_wait() {
+    let mut simulation = Simulation::of(vec![(2, &["quick"]), (3, &["quick", "other"])]);
+    simulation.open("a_s_1", 10_000, HOUR_MS, handler("slow"));
+    simulation.open("b_s_2", 10_000, HOUR_MS, handler("quick"));
+    simulation.until_ms(1_000);
+    let standing = |simulation: &mut Simulation, no_room| {
+        let now = simulation.now();
+        let crew = &simulation.crew;
+        simulation.admission.standing(crew, no_room, now)
+    };
+    let all = standing(&mut simulation, false);
+    assert_eq!((all.len(), all[0].workers), (1, 2));
+    let waiting = BTreeMap::from([("no_handler", 1), ("queue_full", 1)]);
+    assert_eq!(all[0].waiting, waiting);
+    let (quick, slow) = (&all[0].lanes[0], &all[0].lanes[1]);
+    assert_eq!((quick.workers, quick.slots, quick.runs), (2, 5, 1));
+    assert_eq!((quick.window, quick.outstanding), (5 + 64, 5 + 64));
+    assert_eq!((slow.workers, slow.slots, slow.runs), (0, 0, 1));
+    // What is on hold is said before that there is no room.
+    assert!(
+        standing(&mut simulation, true)[0]
+            .waiting
+            .contains_key("no_room")
+    );
+    let (run, until) = (RunId::new("b_s_2").unwrap(), simulation.now().broker);
+    let until = until + Duration::from_secs(7);
+    simulation.admission.hold(&run, until);
+    let all = standing(&mut simulation, true);
+    assert_eq!(
+        all[0].waiting,
+        BTreeMap::from([("hold", 1), ("no_handler", 1)])
+    );
+    let held = simulation.admission.held(simulation.now());
+    assert_eq!(held.jobs[0].1, Duration::from_secs(7));
+    assert!(held.jobs.len() == 1 && held.resources.is_empty());
+    // Without any worker that is what is said.
+    simulation
+        .workers
+        .iter_mut()
+        .for_each(|worker| worker.0 = 0);
+    simulation.busy.clear();
+    simulation.until_ms(10_000);
+    let all = standing(&mut simulation, false);
+    assert_eq!(
+        (all[0].workers, &all[0].waiting),
+        (0, &BTreeMap::from([("no_worker", 2)]))
+    );
+    assert!(simulation.admission.held(simulation.now()).jobs.is_empty());
+}

@@ -12,7 +12,6 @@ use gridloom_shared::chain;
 use gridloom_shared::id::{Fence, RunId};
 use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::{Again, Author, PlanRecord, WAVE_TILES_MAX};
-use gridloom_shared::telemetry::names;
 use gridloom_shared::tile::Tile;
 use gridloom_shared::wire;
 
@@ -20,6 +19,7 @@ use super::super::envoy::Envoy;
 use super::{PAUSE, PAUSE_FULL};
 use crate::lead::action::{Begun, Issue};
 use crate::lead::event::{Event, Outcome, Report};
+use crate::metrics::{TILES_REFILLED, WAVE_PUBLISH};
 use crate::open::append_certainly;
 
 /// Tries of a queue that cannot answer, before it is looked at whether it is there at all: an election
@@ -100,7 +100,7 @@ impl Envoy {
 
     /// Puts any number of tiles on the queue, marked as a refill.
     pub(super) async fn refill(self, run: RunId, lane: Lane, tiles: Vec<Tile>, register: Register) {
-        metrics::counter!(names::TILES_REFILLED).increment(tiles.len() as u64);
+        TILES_REFILLED.counter(&[]).increment(tiles.len() as u64);
         let mut space = BytesMut::with_capacity(SPACE);
         let messages = self.messages(&lane, &run, tiles.into_iter(), &mut space);
         let messages: Vec<Outgoing> = messages.collect();
@@ -136,9 +136,8 @@ impl Envoy {
         loop {
             match self.broker.publish_batch(messages, register).await {
                 Published::Stored => {
-                    metrics::histogram!(names::WAVE_PUBLISH)
-                        .record(started.elapsed().as_secs_f64());
-                    metrics::gauge!(names::QUEUE_FULL).set(0.0);
+                    let took = started.elapsed().as_secs_f64();
+                    WAVE_PUBLISH.histogram(&[]).record(took);
                     return Outcome::Stored;
                 }
                 Published::Refused => return Outcome::Lost(register),
@@ -179,7 +178,6 @@ impl Envoy {
     async fn no_room(&self, run: &RunId, error: &BatchError) {
         tracing::error!(error = %chain(error), "the queue takes no tiles");
         if matches!(error, BatchError::Full(_)) {
-            metrics::gauge!(names::QUEUE_FULL).set(1.0);
             self.report(Report::NoRoom(run.clone())).await;
         }
     }

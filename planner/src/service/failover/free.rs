@@ -24,12 +24,12 @@ use gridloom_shared::holdings::{NAMED_MAX, Question};
 use gridloom_shared::id::QueueName;
 use gridloom_shared::lane::Lane;
 use gridloom_shared::presence::Presence;
-use gridloom_shared::telemetry::names;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::ask::Asking;
 use super::{Death, Envoy, Event, Life, Workers, echoed};
+use crate::metrics::TILES_FREED;
 
 /// How long a worker that is held to be dead is listened for once more.
 const LISTEN: Duration = Duration::from_millis(250);
@@ -117,7 +117,7 @@ pub(super) async fn free(
         };
         dead.listen = LISTEN_AGAIN;
         let tiles = dead.freed.len() - before;
-        metrics::counter!(names::TILES_FREED).increment(tiles as u64);
+        TILES_FREED.counter(&[]).increment(tiles as u64);
         if let Err(error) = ended {
             tracing::info!(worker = %presence.worker, tiles, error = %chain(&error), "no more is freed for it");
             return;

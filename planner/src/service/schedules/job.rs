@@ -15,12 +15,12 @@ use gridloom_shared::job::Priority;
 use gridloom_shared::ledger::record::EndState;
 use gridloom_shared::schedule::Calendars;
 use gridloom_shared::schedule::record::{Decision, Record, State};
-use gridloom_shared::telemetry::names;
 
 use super::super::envoy::Envoy;
 use super::meter;
 use super::roll::{Fact, Roll};
 use crate::alarms::Needs;
+use crate::metrics::FIRE_LATENESS;
 use crate::open::OpenError;
 use crate::schedule::{Definition, Fires, Halt, Over, Runs, World};
 
@@ -372,7 +372,7 @@ impl Job {
         }
         if let Decision::Opened { at, held: None, .. } = record.decision {
             let late = Duration::from_millis(record.at.0.saturating_sub(at.0));
-            metrics::histogram!(names::FIRE_LATENESS).record(late.as_secs_f64());
+            FIRE_LATENESS.histogram(&[]).record(late.as_secs_f64());
         }
     }
 }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use gridloom_shared::broker::kv::{Entry, Place, Watched};
 use gridloom_shared::broker::log::{FollowError, ReadError};
-use gridloom_shared::clock::UnixMs;
+use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::telemetry::labels::own_label;
 
@@ -248,6 +248,11 @@ impl Table {
             }
         }
         next
+    }
+
+    /// What was told of jobs is told again now and then.
+    pub(super) fn tell_again(&mut self) {
+        self.meter.tell_again(Boot::now());
     }
 
     /// Now, once all is known that decisions depend on.

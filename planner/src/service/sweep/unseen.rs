@@ -6,9 +6,9 @@ use gridloom_shared::broker::subjects::UNSEEN_KEY;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::reads::dead;
-use gridloom_shared::telemetry::names;
 
 use super::SweepError;
+use crate::metrics::DEAD_PURGED;
 
 /// What is not noted yet.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Unseen {
         if dead == 0 {
             return;
         }
-        metrics::counter!(names::DEAD_PURGED).increment(dead);
+        DEAD_PURGED.counter(&[]).increment(dead);
         self.runs += 1;
         self.shards += dead;
         self.last = Some(run.clone());

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::Storage;
+use crate::broker::subjects::{StreamName, Subjects};
 use crate::limits::{QUEUE_BYTES, STREAM_BYTES_MIN};
 
 /// The setting of a stream.
@@ -91,6 +92,23 @@ impl Kept {
                 | Kept::Workers,
                 _,
             ) => Size::Unlimited,
+        }
+    }
+}
+
+impl Subjects {
+    /// The stream that `kept` is.
+    pub fn stream_of(&self, kept: Kept) -> StreamName {
+        match kept {
+            Kept::Shards => self.shards(),
+            Kept::Ledger => self.ledger(),
+            Kept::Submit => self.submit(),
+            Kept::History => self.history(),
+            Kept::Alarm => self.alarm(),
+            Kept::Jobs => self.jobs().stream(),
+            Kept::Runs => self.runs().stream(),
+            Kept::State => self.state().stream(),
+            Kept::Workers => self.workers().stream(),
         }
     }
 }

@@ -113,7 +113,6 @@ impl Errors {
             .map_or(NO_ROOM, |kept| &kept.text)
     }
 
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -40,7 +40,6 @@ impl Graves {
         self.cells
     }
 
-    #[cfg(test)]
     pub(super) fn runs(&self) -> usize {
         self.runs.len()
     }

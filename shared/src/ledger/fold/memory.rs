@@ -381,3 +381,18 @@ fn run_costs_its_fold_a_range_for_each_time_that_a_worker_forgot_it() {
         story.heaviest
     );
 }
+
+#[test]
+fn what_is_said_of_its_memory_follows_what_it_keeps() {
+    let mut story = Story::new(1, PagesSpec::Count { count: 1_000 }, 1);
+    let empty = story.fold.memory();
+    let run = tiles(TileKind::Page, 0, 0, 1, 1_000, 1);
+    let place = story.wave(vec![run.clone()]);
+    let open = story.fold.memory();
+    assert!(open >= empty + 1_000 * size_of::<OpenTile>(), "{open}");
+    for index in 0..1_000 {
+        story.outcome(&[entry(place, index, &run, Status::Done)]);
+    }
+    let ended = story.fold.memory();
+    assert!(ended < empty + 1_000, "{empty} {ended}");
+}

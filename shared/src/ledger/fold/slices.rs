@@ -83,6 +83,11 @@ impl Slices {
         self.issued
     }
 
+    /// How many are under way, and how many of those that are finished are kept for themselves.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        (self.live.len(), self.told.len())
+    }
+
     /// Shards, as far as they are known.
     pub(super) fn known(&self) -> u64 {
         self.shards.unwrap_or(self.found)

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::graves::Grave;
+use super::slices::Slice;
 use super::{Cell, Counts, ErrorGroup, FailedCell, Fold, Next, OpenTile, Opening};
 use crate::clock::UnixMs;
 use crate::grid::frontier::Frontier;
 use crate::id::RunId;
-use crate::ledger::record::Closed;
+use crate::ledger::record::{Closed, Opened};
 use crate::quick::QuickMap;
 use crate::tile::{Bounds, Key, TileRef};
 
@@ -220,6 +221,25 @@ impl Fold {
     /// Numbers over the whole run.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// About the bytes that it takes: from how many things it keeps, so that asking costs nothing.
+    pub fn memory(&self) -> usize {
+        /// About those of an entry of a table or a tree.
+        const ENTRY: usize = 24;
+        let (slices, told) = self.slices.kept();
+        let waiting = size_of::<(Cell, FailedCell)>() + size_of::<(UnixMs, Cell)>() + 2 * ENTRY;
+        size_of::<Fold>()
+            + size_of::<Opened>()
+            + slices * (size_of::<Slice>() + 64 + ENTRY)
+            + told * (12 + ENTRY)
+            + self.open.len() * (size_of::<(TileRef, OpenTile)>() + 16 + ENTRY)
+            + self.waiting.cells().len() * waiting
+            + (self.dead.runs() + self.again.runs()) * (48 + ENTRY)
+            + self.recalled.len() * (256 + ENTRY)
+            + self.errors.bytes()
+            + self.sessions.len() * 96
+            + self.counters.len() * (64 + ENTRY)
     }
 
     /// Sums of the counters over the shards that count.

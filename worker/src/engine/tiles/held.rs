@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use gridloom_shared::broker::Subject;
-use gridloom_shared::clock::Boot;
+use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::tile::{Tile, TileRef};
@@ -46,6 +46,8 @@ pub(in crate::engine) struct Receipt {
     pub(in crate::engine) stream_seq: u64,
     /// The consumer's delivery count.
     pub(in crate::engine) delivered: u64,
+    /// When it was put on the queue, by the broker's clock.
+    pub(in crate::engine) stored_at: UnixMs,
 }
 
 /// How far a held tile has got.

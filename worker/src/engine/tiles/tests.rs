@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use gridloom_shared::broker::Subject;
+use gridloom_shared::clock::UnixMs;
 
 use super::*;
 use crate::Trial;
@@ -23,6 +24,7 @@ pub(in crate::engine) fn taken(tiles: &mut Tiles, page: u32) -> TileKey {
         epoch: 1,
         stream_seq: 1,
         delivered: 1,
+        stored_at: UnixMs(0),
     };
     tiles.take(Arc::new(tile), 0, receipt, lease, None, at(0))
 }

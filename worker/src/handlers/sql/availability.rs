@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use gridloom_shared::telemetry::names;
+use crate::metrics::DATABASE_SERVES;
 
 /// What is known of one database.
 #[derive(Debug)]
@@ -74,12 +74,14 @@ impl Availability {
             return None;
         }
         let away = self.lock();
+        // It is asked each second: what is not shown any more goes away.
+        self.show(0.0);
         let why = &away.as_ref()?.why;
         Some(format!("database {}: {why}", self.name))
     }
 
     fn show(&self, serves: f64) {
-        metrics::gauge!(names::DATABASE_SERVES, "database" => self.name.clone()).set(serves);
+        DATABASE_SERVES.gauge(&[&self.name]).set(serves);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Away>> {

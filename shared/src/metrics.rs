@@ -1,0 +1,35 @@
+//! The metrics that every service records, when it is asked for them.
+
+use crate::telemetry::metric::{Metric, gauge};
+
+/// Whether the service can work now.
+pub const READY: Metric = gauge(
+    "gridloom_ready",
+    "0 or 1",
+    &["service"],
+    "1 while the service can work, as /ready says it.",
+);
+/// Which build it is.
+pub const BUILD: Metric = gauge(
+    "gridloom_build_info",
+    "always 1",
+    &["service", "version"],
+    "Which version of Gridloom this process is.",
+);
+/// Memory of the process.
+pub const MEMORY: Metric = gauge(
+    "process_resident_memory_bytes",
+    "bytes",
+    &[],
+    "Memory that this process has in use.",
+);
+/// When the process began to collect metrics.
+pub const STARTED: Metric = gauge(
+    "process_start_time_seconds",
+    "seconds",
+    &[],
+    "When this process started, in seconds since 1970.",
+);
+
+/// All of them.
+pub const ALL: &[Metric] = &[READY, BUILD, MEMORY, STARTED];
