@@ -65,7 +65,7 @@ pub enum Change {
     /// A run is open: now, or when the leadership began.
     Opened(RunId),
     /// A record changed its numbers.
-    Moved(Moved),
+    Moved(Box<Moved>),
     /// A run is over.
     Closed(Box<Run>),
     /// A run is gone without an end: its records were removed.
@@ -270,7 +270,7 @@ impl Lead {
         self.admission
             .counted(&entry.run, moved.foreign, closed, now);
         let over = moved.over;
-        self.changes.push(Change::Moved(moved));
+        self.changes.push(Change::Moved(Box::new(moved)));
         if over {
             if let Some(run) = self.remove(&entry.run, now) {
                 self.changes.push(Change::Closed(Box::new(run)));

@@ -14,6 +14,7 @@ pub mod logged;
 pub mod observer;
 pub mod oracle;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod pulse;
 pub mod roles;

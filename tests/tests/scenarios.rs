@@ -78,6 +78,8 @@ mod lists;
 mod lost;
 #[path = "scenarios/machine.rs"]
 mod machine;
+#[path = "scenarios/metrics.rs"]
+mod metrics;
 #[path = "scenarios/mixed.rs"]
 mod mixed;
 #[path = "scenarios/newcomer.rs"]

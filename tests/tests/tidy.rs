@@ -5,9 +5,12 @@
 //! | `sizes` | no file over 500 lines and no function over 70 may grow, and none may be added |
 //! | `pages` | every page that is named is there, with the section that is named |
 //! | `errors` | errors give their cause and do not repeat it, and whoever shows one tells the chain |
+//! | `deploy` | alerts and dashboards name metrics that there are, and have their places in the runbook |
 //! | `metrics` | every metric stands in docs/METRICS.md as it is in the code, and is recorded |
 //! | `layers` | who may name the client of the broker; what pure rooms may not; the toolchain is the oldest that is promised |
 
+#[path = "tidy/deploy.rs"]
+mod deploy;
 #[path = "tidy/errors.rs"]
 mod errors;
 #[path = "tidy/layers.rs"]

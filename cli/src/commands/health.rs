@@ -114,7 +114,8 @@ mod tests {
     #[tokio::test]
     async fn service_is_asked_whether_it_can_work_and_whether_it_lives() -> anyhow::Result<()> {
         let anywhere = "127.0.0.1:0".parse()?;
-        let endpoints = telemetry::serve(anywhere, || Err("the broker is away".to_owned())).await?;
+        let endpoints =
+            telemetry::serve(anywhere, || Err("the broker is away".to_owned()), &[]).await?;
         let address = endpoints.address();
         let ready = asked(address, "/ready", SOON).await;
         assert_eq!(ready, (false, "not ready: the broker is away".to_owned()));

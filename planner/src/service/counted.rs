@@ -12,8 +12,11 @@ use crate::book::Moved;
 use crate::metrics as ours;
 use crate::run::Run;
 
-/// What is counted of shards, and where a run's numbers have it.
-const SHARDS: [(Metric, fn(&Counts) -> u64); 8] = [
+/// A metric, and where a run's numbers have it.
+type Number = (Metric, fn(&Counts) -> u64);
+
+/// What is counted of shards.
+const SHARDS: [Number; 8] = [
     (ours::SHARDS_PLANNED, |counts| counts.planned),
     (ours::SHARDS_DONE, |counts| counts.done),
     (ours::SHARDS_FAILED, |counts| counts.failures),

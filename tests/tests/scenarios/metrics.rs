@@ -1,0 +1,395 @@
+//! Metrics and alerts as a real Prometheus sees them, with the files of `deploy/prometheus`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use gridloom_cli::embedded::free_port;
+use gridloom_shared::id::RunId;
+use gridloom_shared::telemetry::metric::{Kind, Metric};
+use gridloom_tests::http::{get, metric};
+use gridloom_tests::prometheus::{Prometheus, promtool, tool};
+use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::wait::{eventually, eventually_some};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Whether Prometheus is here; it is said if not, and in CI that is a failure.
+fn have_prometheus() -> bool {
+    let tools = ["prometheus", "promtool"];
+    let Err(error) = tools.iter().try_for_each(|name| tool(name).map(|_| ())) else {
+        return true;
+    };
+    eprintln!("\n*** NOT RUN: what needs Prometheus did not run: {error:#} ***\n");
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "no Prometheus in CI: {error:#}"
+    );
+    false
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus")
+}
+
+fn file(name: &str) -> anyhow::Result<String> {
+    Ok(std::fs::read_to_string(folder().join(name))?)
+}
+
+/// Prometheus with the configuration and the alerts as they are delivered, except that it looks at these targets, and once
+/// a second, and that what lasts minutes there lasts seconds here.
+async fn prometheus(planner: u16, worker: u16) -> anyhow::Result<Prometheus> {
+    let config = file("prometheus.yml")?;
+    let found = |name: &str| {
+        format!("dns_sd_configs: [{{names: [{name}], type: A, port: 9464, refresh_interval: 5s}}]")
+    };
+    let given = |port| format!("static_configs: [{{targets: [\"127.0.0.1:{port}\"]}}]");
+    let mut config = config.replace("15s", "1s");
+    for (name, port) in [("planner", planner), ("worker", worker)] {
+        ensure!(config.contains(&found(name)), "{name}: {config}");
+        config = config.replace(&found(name), &given(port));
+    }
+    let mut alerts = file("alerts.yml")?.replace("interval: 15s", "interval: 1s");
+    for minutes in ["10m", "15m"] {
+        alerts = alerts
+            .replace(&format!("[{minutes}]"), "[8s]")
+            .replace(&format!("offset {minutes}"), "offset 8s");
+    }
+    let alerts = alerts.lines().map(|line| match line.trim_start() {
+        wait if wait.starts_with("for: ") => "        for: 1s\n".to_owned(),
+        _ => format!("{line}\n"),
+    });
+    let alerts: String = alerts.collect();
+    Prometheus::start(&config, &[("alerts.yml", &alerts)]).await
+}
+
+/// A planner and a worker, each at a port that is known beforehand: both may be started again there.
+async fn installation(stage: &mut Stage) -> anyhow::Result<(u16, u16)> {
+    let ports = (free_port()?, free_port()?);
+    planner(stage, ports.0).await?;
+    worker(stage, ports.1).await?;
+    Ok(ports)
+}
+
+async fn planner(stage: &mut Stage, port: u16) -> anyhow::Result<()> {
+    let listen = format!("127.0.0.1:{port}");
+    let planner = stage.gridloom(&["planner", "--listen", &listen])?;
+    stage.planners.push(planner.start().await?);
+    Ok(())
+}
+
+async fn worker(stage: &mut Stage, port: u16) -> anyhow::Result<()> {
+    let listen = format!("127.0.0.1:{port}");
+    stage.start_worker(4, &["--listen", &listen]).await?;
+    Ok(())
+}
+
+async fn submit(stage: &mut Stage, job: &str, params: Value) -> anyhow::Result<RunId> {
+    let job = stage.apply(job).await?;
+    stage.submit(&job, &params).await
+}
+
+fn value(series: &Value) -> f64 {
+    let text = series["value"][1].as_str().unwrap_or_default();
+    text.parse().unwrap_or(f64::NAN)
+}
+
+#[tokio::test]
+async fn promtool_has_nothing_to_say_about_configuration_and_alerts_and_each_alert_fires_and_clears()
+-> anyhow::Result<()> {
+    if !have_prometheus() {
+        return Ok(());
+    }
+    let folder = folder();
+    promtool(&folder, &["check", "config", "prometheus.yml"], "").await?;
+    promtool(&folder, &["check", "rules", "alerts.yml"], "").await?;
+    promtool(&folder, &["test", "rules", "alerts_test.yml"], "").await?;
+    // A test for each.
+    let (alerts, tests) = (file("alerts.yml")?, file("alerts_test.yml")?);
+    let names = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let untested: Vec<&str> = names
+        .filter(|name| {
+            let fires = format!("alertname=\"{name}\", alertstate=\"firing\"");
+            !tests.contains(&fires)
+        })
+        .collect();
+    ensure!(untested.is_empty(), "{untested:?}");
+    Ok(())
+}
+
+/// What Prometheus says while a run of job `work` is under way, and how much of it at least.
+const SEEN: &[(&str, f64)] = &[
+    ("sum(up{job=~\"gridloom.*\"})", 2.0),
+    ("sum(gridloom_leader)", 1.0),
+    ("max(gridloom_term)", 1.0),
+    ("sum(gridloom_elections_total)", 1.0),
+    ("max(gridloom_broker_answers)", 1.0),
+    ("sum(gridloom_ready)", 2.0),
+    ("gridloom_shards_planned_total{job=\"work\"}", 1.0),
+    ("gridloom_shards_done_total{job=\"work\"}", 1.0),
+    (
+        "gridloom_shard_duration_seconds_sum{job=\"work\",handler=\"noop\"}",
+        0.2,
+    ),
+    (
+        "gridloom_tile_wait_seconds_count{job=\"work\",handler=\"noop\"}",
+        1.0,
+    ),
+    ("gridloom_ledger_append_seconds_count", 1.0),
+    ("gridloom_ledger_append_tiles_sum", 1.0),
+    ("gridloom_wave_publish_seconds_count", 1.0),
+    ("gridloom_submissions_total{answer=\"opened\"}", 1.0),
+    ("gridloom_runs{state=\"running\"}", 1.0),
+    (
+        "gridloom_runs_waiting{queue=\"default\",reason=\"queue_full\"}",
+        1.0,
+    ),
+    ("gridloom_queue_workers{queue=\"default\"}", 1.0),
+    (
+        "gridloom_queue_handler_workers{queue=\"default\",handler=\"noop\"}",
+        1.0,
+    ),
+    (
+        "gridloom_queue_runs{queue=\"default\",handler=\"noop\"}",
+        1.0,
+    ),
+    (
+        "gridloom_queue_slots{queue=\"default\",handler=\"noop\"}",
+        4.0,
+    ),
+    (
+        "gridloom_queue_window_tiles{queue=\"default\",handler=\"noop\"}",
+        5.0,
+    ),
+    (
+        "gridloom_queue_outstanding_tiles{queue=\"default\",handler=\"noop\"}",
+        5.0,
+    ),
+    (
+        "gridloom_queue_pending{queue=\"default\",handler=\"noop\"}",
+        1.0,
+    ),
+    (
+        "gridloom_queue_in_flight{queue=\"default\",handler=\"noop\"}",
+        1.0,
+    ),
+    (
+        "gridloom_queue_oldest_seconds{queue=\"default\",handler=\"noop\"}",
+        0.5,
+    ),
+    ("gridloom_fold_memory_bytes", 1_000.0),
+    ("gridloom_stream_bytes{stream=\"ledger\"}", 100.0),
+    ("gridloom_stream_messages{stream=\"ledger\"}", 2.0),
+    (
+        "gridloom_stream_limit_bytes{stream=\"submit\"}",
+        1_000_000.0,
+    ),
+    ("gridloom_stream_replicas_current{stream=\"ledger\"}", 1.0),
+    ("sum(gridloom_store_bytes)", 1_000.0),
+    ("gridloom_leases_held", 1.0),
+    ("gridloom_tiles_running", 1.0),
+    ("gridloom_slots", 4.0),
+    ("process_resident_memory_bytes", 1_000_000.0),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_sees_a_run_under_way_and_promtool_has_nothing_to_say_about_the_metrics()
+-> anyhow::Result<()> {
+    if !have_prometheus() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let (planner, worker) = installation(stage).await?;
+        let prometheus = prometheus(planner, worker).await?;
+        let job = "name = \"work\"\nhandler = \"noop\"\n[grid]\npages = { count = 4000 }\ntile = 1";
+        let run = submit(stage, job, json!({"sleep_ms": 200})).await?;
+        for (expression, least) in SEEN {
+            eventually(SOON, expression, async || {
+                let found = prometheus.query(expression).await?;
+                Ok(found.first().is_some_and(|series| value(series) >= *least))
+            })
+            .await?;
+        }
+        // Nobody is behind for long while so little is written.
+        let lag = "gridloom_ledger_lag_records < 100";
+        eventually(SOON, lag, async || {
+            Ok(!prometheus.query(lag).await?.is_empty())
+        })
+        .await?;
+        for (port, metrics) in [
+            (planner, gridloom_planner::metrics::ALL),
+            (worker, gridloom_worker::metrics::ALL),
+        ] {
+            let page = get(("127.0.0.1", port), "/metrics").await?;
+            let (_, page) = page.split_once("\r\n\r\n").context("no answer")?;
+            let said = promtool(&folder(), &["check", "metrics"], page).await?;
+            ensure!(said.is_empty(), "promtool says: {said}");
+            described(page, metrics)?;
+        }
+        stage
+            .cli(&["cancel", run.as_str()], SOON)
+            .await?
+            .succeeded()?;
+        stage.closed(&run, SOON).await?;
+        // What was told of it goes to 0, by itself.
+        let idle = "gridloom_queue_runs{queue=\"default\",handler=\"noop\"} == 0";
+        eventually(SOON, idle, async || {
+            Ok(!prometheus.query(idle).await?.is_empty())
+        })
+        .await
+    })
+    .await
+}
+
+/// Every series of the page is described, with these labels and no others.
+fn described(page: &str, metrics: &[Metric]) -> anyhow::Result<()> {
+    let known = || metrics.iter().chain(gridloom_shared::metrics::ALL);
+    let lines = page
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    for line in lines {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        let is_of = |metric: &&Metric| match metric.kind {
+            Kind::Histogram(_) => ["_bucket", "_sum", "_count"]
+                .iter()
+                .any(|end| name.strip_suffix(end) == Some(metric.name)),
+            Kind::Counter | Kind::Gauge => metric.name == name,
+        };
+        let metric = known()
+            .find(is_of)
+            .with_context(|| format!("{line}: not described"))?;
+        let labels = line
+            .split_once('{')
+            .and_then(|(_, rest)| rest.rsplit_once('}'));
+        let labels = labels.map_or("", |(labels, _)| labels).split("\",");
+        let labels = labels.filter_map(|label| Some(label.split_once('=')?.0));
+        let found: BTreeSet<&str> = labels.filter(|label| *label != "le").collect();
+        let expected: BTreeSet<&str> = metric.labels.iter().copied().collect();
+        ensure!(
+            found == expected,
+            "{line}: its labels are to be {expected:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Waits until the alert fires, and for its description to name this place.
+async fn fires(prometheus: &Prometheus, name: &str, place: &str) -> anyhow::Result<()> {
+    let what = format!("{name} fires");
+    let alert = eventually_some(SOON, &what, async || prometheus.fires(name).await).await?;
+    let said = alert["annotations"]["description"].as_str();
+    let said = said.with_context(|| format!("{alert}"))?;
+    ensure!(said.contains(place), "{name} names no {place}: {said}");
+    Ok(())
+}
+
+async fn clears(prometheus: &Prometheus, name: &str) -> anyhow::Result<()> {
+    let what = format!("{name} clears");
+    eventually(SOON, &what, async || {
+        Ok(prometheus.fires(name).await?.is_none())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_fire_and_clear_where_processes_die_and_shards_and_nobody_has_the_handler()
+-> anyhow::Result<()> {
+    if !have_prometheus() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let (at_planner, at_worker) = installation(stage).await?;
+        let prometheus = &prometheus(at_planner, at_worker).await?;
+        eventually(SOON, "somebody leads", async || {
+            let leads = prometheus.query("gridloom_leader == 1").await?;
+            let works = prometheus.query("gridloom_queue_workers == 1").await?;
+            Ok(!leads.is_empty() && !works.is_empty())
+        })
+        .await?;
+        clears(prometheus, "GridloomNoLeader").await?;
+        let dying = "name = \"dying\"\nhandler = \"noop\"\n[grid]\npages = { count = 3 }\n[retry]\nmax_attempts = 1";
+        submit(stage, dying, json!({"fail_percent": 100})).await?;
+        let strange = "name = \"strange\"\nhandler = \"nobody-has-it\"";
+        let strange = submit(stage, strange, json!({})).await?;
+        fires(prometheus, "GridloomShardsDead", "job dying").await?;
+        fires(prometheus, "GridloomHandlerWithoutWorkers", "nobody-has-it").await?;
+        stage.workers[0].kill().await?;
+        fires(prometheus, "GridloomWorkerDead", "Worker ").await?;
+        fires(prometheus, "GridloomQueueWithoutWorkers", "queue default").await?;
+        fires(prometheus, "GridloomTargetDown", "gridloom-worker").await?;
+        worker(stage, at_worker).await?;
+        for alert in [
+            "GridloomQueueWithoutWorkers",
+            "GridloomTargetDown",
+            "GridloomWorkerDead",
+            "GridloomShardsDead",
+        ] {
+            clears(prometheus, alert).await?;
+        }
+        let cancelled = stage.cli(&["cancel", strange.as_str()], SOON).await?;
+        cancelled.succeeded()?;
+        clears(prometheus, "GridloomHandlerWithoutWorkers").await?;
+        stage.planners[0].kill().await?;
+        fires(prometheus, "GridloomNoLeader", "").await?;
+        planner(stage, at_planner).await?;
+        clears(prometheus, "GridloomNoLeader").await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planner_that_loses_the_leadership_tells_nothing_of_it_any_more() -> anyhow::Result<()> {
+    play(async |stage| {
+        let (first, second) = (free_port()?, free_port()?);
+        planner(stage, first).await?;
+        stage.start_worker(4, &[]).await?;
+        // While it starts nobody answers.
+        let told = async |port: u16, name: &str| -> anyhow::Result<Option<f64>> {
+            let told = metric(&format!("127.0.0.1:{port}"), name).await;
+            Ok(told.unwrap_or_default())
+        };
+        let runs = "gridloom_queue_runs{queue=\"default\",handler=\"noop\"}";
+        let job = "name = \"work\"\nhandler = \"noop\"\n[grid]\npages = { count = 4000 }\ntile = 1";
+        let run = submit(stage, job, json!({"sleep_ms": 200})).await?;
+        eventually(SOON, "the first one leads and says so", async || {
+            let says = told(first, runs).await? == Some(1.0);
+            Ok(says && told(first, "gridloom_leader").await? == Some(1.0))
+        })
+        .await?;
+        planner(stage, second).await?;
+        eventually(SOON, "the second one stands by", async || {
+            let page = get(("127.0.0.1", second), "/ready").await;
+            Ok(page.is_ok_and(|page| page.contains("200 OK")))
+        })
+        .await?;
+        // Past its lease, and back.
+        stage.planners[0].freeze()?;
+        eventually(SOON, "the second one leads", async || {
+            Ok(told(second, runs).await? == Some(1.0))
+        })
+        .await?;
+        stage.planners[0].thaw()?;
+        for (name, value) in [
+            ("gridloom_leader", 0.0),
+            ("gridloom_term", 0.0),
+            (runs, 0.0),
+            ("gridloom_runs{state=\"running\"}", 0.0),
+            ("gridloom_stream_bytes{stream=\"ledger\"}", 0.0),
+        ] {
+            eventually(SOON, name, async || {
+                Ok(told(first, name).await? == Some(value))
+            })
+            .await?;
+        }
+        stage
+            .cli(&["cancel", run.as_str()], SOON)
+            .await?
+            .succeeded()?;
+        stage.closed(&run, SOON).await
+    })
+    .await
+}
