@@ -452,7 +452,7 @@ fn refused_login_is_told_once_and_without_a_password() {
             .matches("authorization violation")
             .count();
         assert_eq!(told, 1, "{args:?}: {said}");
-        assert!(said.contains("check user, password or token"), "{said}");
+        assert!(said.contains("user \"me\" and the password"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
     }
 }

@@ -102,6 +102,8 @@ mod runs;
 mod says;
 #[path = "scenarios/schedules.rs"]
 mod schedules;
+#[path = "scenarios/secrets.rs"]
+mod secrets;
 #[path = "scenarios/services.rs"]
 mod services;
 #[path = "scenarios/settings.rs"]

@@ -143,6 +143,27 @@ async fn user_and_password_are_taken_from_settings_file_or_address_and_wrong_one
 }
 
 #[tokio::test]
+async fn any_of_several_addresses_that_answers_will_do() -> anyhow::Result<()> {
+    let mut gone = TestServer::start().await?;
+    gone.kill().await?;
+    let server = start("authorization { token: \"hunter2\" }".into()).await?;
+    let there = server.url().replace("//", "//hunter2@");
+    for url in [
+        format!("{},{there}", gone.url()),
+        format!("{there}, {}", gone.url()),
+    ] {
+        let_in(&url, Settings::default()).await?;
+    }
+    let error = refused(
+        &format!("{},{}", gone.url(), server.url()),
+        Settings::default(),
+    )
+    .await?;
+    assert!(matches!(error, ConnectError::Denied { .. }), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn token_in_a_file_logs_in() -> anyhow::Result<()> {
     let server = start("authorization { token: \"hunter2\" }".into()).await?;
     let dir = tempfile::tempdir()?;

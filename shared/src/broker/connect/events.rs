@@ -96,7 +96,7 @@ impl Events {
         tracing::error!(
             what,
             advice,
-            "the broker does not let this client in any more; it is tried again, with what stands in files then"
+            "the broker does not let this client in again; it is tried all the same, with what stands in its files then"
         );
     }
 }
