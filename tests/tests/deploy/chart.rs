@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::broker::{Broker, password, work};
 use super::declared::Declared;
-use super::{documents, root, said, succeeded, texts, tool};
+use super::{documents, root, said, succeeded, text, texts, tool};
 
 const CHART: &str = "deploy/helm/gridloom";
 /// Everything turned on.
@@ -161,6 +161,8 @@ fn objects_find_each_other() -> anyhow::Result<()> {
             "NetworkPolicy" => (&spec["podSelector"]["matchLabels"], pods.clone()),
             "Service" => (&spec["selector"], pods.clone()),
             "ServiceMonitor" => {
+                // As deploy/prometheus/prometheus.yml has it: alerts and dashboards rest on it.
+                assert_eq!(spec["endpoints"][0]["honorLabels"], true);
                 let services = of_kind(&objects, "Service").map(|it| &it["metadata"]["labels"]);
                 (&spec["selector"]["matchLabels"], services.collect())
             }
@@ -170,6 +172,11 @@ fn objects_find_each_other() -> anyhow::Result<()> {
                     spec["scaleTargetRef"]["name"].as_str().unwrap_or_default()
                 );
                 ensure!(names.contains(&target), "{target}");
+                continue;
+            }
+            "PrometheusRule" => {
+                let ours = documents(&text("deploy/prometheus/alerts.yml")?)?;
+                assert_eq!(spec, &ours[0], "the rules are those of deploy/prometheus");
                 continue;
             }
             "ServiceAccount" => continue,

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use gridloom_cli::embedded::free_port;
 use gridloom_shared::duration::parse_duration;
-use gridloom_tests::server;
+use gridloom_tests::process::Gridloom;
+use gridloom_tests::wait::eventually;
+use gridloom_tests::{http, server};
 use serde_json::Value;
 
 use super::broker::{Broker, put_passwords, work};
@@ -202,4 +205,43 @@ async fn commands_of_the_services_work_together() -> anyhow::Result<()> {
     }
     assert_eq!(services.len(), 5);
     work(&broker, &services).await
+}
+
+/// Grafana is not to be had here: that the files it is given are what it takes is tested beside the metrics.
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_takes_the_arguments_that_it_is_given() -> anyhow::Result<()> {
+    let Some(prometheus) = tool("prometheus", "--version") else {
+        return Ok(());
+    };
+    let composed = composed()?;
+    let service = &composed["services"]["prometheus"];
+    let store = tempfile::tempdir()?;
+    let config = root()
+        .join("deploy")
+        .join("prometheus")
+        .display()
+        .to_string();
+    let declared = Declared {
+        name: "prometheus".to_owned(),
+        args: texts(&service["command"]),
+        env: BTreeMap::new(),
+    };
+    let declared = declared.at(&[
+        ("/etc/prometheus".to_owned(), config),
+        (
+            "path=/prometheus".to_owned(),
+            format!("path={}", store.path().display()),
+        ),
+    ]);
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let mut running = Gridloom::program(prometheus, declared.args)
+        .args([format!("--web.listen-address={address}")])
+        .start()
+        .await?;
+    eventually(Duration::from_secs(30), "it is ready", async || {
+        ensure!(running.is_running()?, "{}", running.stderr());
+        let answer = http::get(&address, "/-/ready").await;
+        Ok(answer.is_ok_and(|answer| answer.contains(" 200 ")))
+    })
+    .await
 }
