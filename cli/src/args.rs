@@ -22,17 +22,21 @@ use number::whole;
 
 use crate::setting::{Given, Listen, LogStyle, MaxBytes, Share, Span, Storage, check_ids};
 
+mod backup;
 mod by_hand;
 mod calendar;
 mod dead;
+mod doctor;
 mod health;
 mod job;
 
+pub use backup::{BackupArgs, RestoreArgs};
 pub use by_hand::{BackfillArgs, Overlap};
 pub use calendar::{
     ApplyArgs as ApplyCalendars, Calendar as CalendarOrder, DeleteArgs as DeleteCalendar,
 };
 pub use dead::{Chosen, Dead, DeadOf};
+pub use doctor::Doctor;
 pub use health::Health;
 pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
@@ -169,6 +173,10 @@ pub enum Order {
     Doctor(Doctor),
     /// Ask a planner or worker on this machine whether it can work: exit code 0 or 1, for health checks
     Health(Health),
+    /// Copy definitions, schedules and ledgers into a directory, while all goes on
+    Backup(BackupArgs),
+    /// Put a backup into a broker that is empty
+    Restore(RestoreArgs),
 }
 
 /// Flags of `demo`.
@@ -463,14 +471,6 @@ pub struct RunArgs {
 pub struct OfRun {
     /// The run's id
     pub run: RunId,
-}
-
-/// Flags of `doctor`.
-#[derive(Args, Debug)]
-pub struct Doctor {
-    /// Settings of streams.
-    #[command(flatten)]
-    pub streams: StreamFlags,
 }
 
 #[cfg(test)]

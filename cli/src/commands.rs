@@ -12,6 +12,7 @@
 //! | [`queues`] | `queues`, `workers` |
 //! | [`doctor`] | `doctor` |
 //! | [`health`] | `health` |
+//! | [`backup`] | `backup`, `restore` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
 //! | `revision` | whether a job or calendar is still the one that somebody saw |
@@ -31,6 +32,7 @@ use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Form, Output};
 
+pub mod backup;
 pub mod calendar;
 pub mod dev;
 mod difference;
@@ -87,10 +89,13 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
         Order::Planner(_) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
+    // What these need are no streams.
+    let makes_them = matches!(&line.order, Order::Restore(_));
     let runtime = runtime.enable_all().build().context("start the runtime")?;
     let verdict = runtime.block_on(async {
         match Box::pin(dispatch(&context, line.order)).await {
             Ok(verdict) => Ok(verdict),
+            Err(error) if makes_them => Err(error),
             Err(error) => Err(installation::explained(&context, error).await),
         }
     });
@@ -129,5 +134,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Workers => queues::workers(context).await,
         Order::Doctor(flags) => doctor::run(context, &flags).await,
         Order::Health(flags) => health::run(context, &flags).await,
+        Order::Backup(flags) => Box::pin(backup::backup(context, &flags)).await,
+        Order::Restore(flags) => Box::pin(backup::restore(context, &flags)).await,
     }
 }

@@ -22,7 +22,9 @@ use gridloom_shared::limits::OPEN_RUNS_MAX;
 use gridloom_shared::telemetry::LogFormat;
 use gridloom_worker::handlers::exec::{ExecCommand, named_commands};
 
-use crate::args::{Global, ListenFlag, QueueFlags, RetentionFlags, ShareFlags, WorkerFlags};
+use crate::args::{
+    Global, ListenFlag, QueueFlags, RetentionFlags, ShareFlags, StreamFlags, WorkerFlags,
+};
 use crate::fault::Misuse;
 use crate::setting::{self, Given, LogStyle, MaxBytes, Span, Storage};
 
@@ -274,6 +276,11 @@ impl Config {
     pub fn open_runs(&self, flag: Option<NonZeroUsize>) -> usize {
         let given = flag.or(self.file.planner.open_runs);
         given.map_or(OPEN_RUNS_MAX, NonZeroUsize::get)
+    }
+
+    /// Copies of each stream, where somebody named a number.
+    pub fn replicas(&self, flags: &StreamFlags) -> Option<u8> {
+        flags.replicas.or(self.file.queue.replicas)
     }
 
     /// How queues are made and expected to be.

@@ -14,6 +14,7 @@
 //! | [`log`] | append to, read and follow a stream |
 //! | [`pull`] | tiles are pulled one by one, and each delivery knows its pull |
 //! | [`account`] | how much the account holds, and may |
+//! | [`copy`] | the whole content of a stream, out of a broker and into one |
 //! | [`kv`] | buckets |
 //! | [`aside`] | where nonsense goes that stood in the place of something needed |
 //! | [`who`] | who the broker takes this client for |
@@ -28,6 +29,7 @@ mod aside;
 mod ask;
 pub mod batch;
 pub mod connect;
+pub mod copy;
 pub mod floor;
 pub mod kv;
 pub mod log;

@@ -20,6 +20,8 @@ mod asked;
 mod audits;
 #[path = "scenarios/backfills.rs"]
 mod backfills;
+#[path = "scenarios/backup.rs"]
+mod backup;
 #[path = "scenarios/begun.rs"]
 mod begun;
 #[path = "scenarios/blocks.rs"]

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
+pub(super) use answer::unix_ms as moment;
 pub use append::AppendError;
 pub use follow::{Follow, FollowError, Followed, Start};
 pub use read::{ReadError, Reader};

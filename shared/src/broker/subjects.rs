@@ -12,6 +12,7 @@ use crate::limits::REPLY_MAX;
 mod alarm;
 pub(super) mod api;
 mod asked;
+mod backup;
 mod calendar;
 pub(in crate::broker) mod domain;
 mod parse;

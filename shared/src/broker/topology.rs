@@ -6,6 +6,7 @@
 //!
 //! | room | what it decides |
 //! |------|-----------------|
+//! | [`backed_up`] | which streams a backup holds, and in which order |
 //! | [`streams`] | the settings of each stream and bucket |
 //! | [`consumers`] | the settings of each consumer, and under which name it is made |
 //! | [`drift`] | which settings differ |
@@ -15,6 +16,7 @@
 //! | [`standing`] | how far a consumer is |
 
 pub mod anew;
+pub mod backed_up;
 pub mod consumers;
 pub mod drift;
 pub mod sizes;
@@ -250,7 +252,11 @@ pub async fn make_queue(broker: &Broker, options: &TopologyOptions) -> Result<bo
     Ok(made.did_create)
 }
 
-fn has_copies_enough(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
+/// Refuses too few copies on a cluster.
+///
+/// # Errors
+/// Then.
+pub fn has_copies_enough(broker: &Broker, options: &TopologyOptions) -> Result<(), TopologyError> {
     has_copies(broker, options.replicas)
 }
 

@@ -86,7 +86,8 @@ pub(super) fn record(message: Message) -> Result<Record, ApiError> {
     }
 }
 
-pub(super) fn unix_ms(text: &str) -> Option<UnixMs> {
+/// The moment that the broker writes so.
+pub(in crate::broker) fn unix_ms(text: &str) -> Option<UnixMs> {
     let at =
         time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000)

@@ -30,6 +30,16 @@ pub(in crate::broker) fn stream_delete(stream: &impl Display) -> String {
     of_stream("DELETE", stream)
 }
 
+/// Begins a copy of a stream.
+pub(in crate::broker) fn stream_snapshot(stream: &StreamName) -> String {
+    of_stream("SNAPSHOT", stream)
+}
+
+/// Begins to put a copy of a stream back.
+pub(in crate::broker) fn stream_restore(stream: &StreamName) -> String {
+    of_stream("RESTORE", stream)
+}
+
 /// Removes messages of a stream.
 pub(in crate::broker) fn stream_purge(stream: &StreamName) -> String {
     of_stream("PURGE", stream)

@@ -1,0 +1,206 @@
+//! A copy goes into a broker, and its stream goes on far ahead of where the copy ended.
+//!
+//! *Why ahead:* what was written after the copy was made is lost, and its sequences were used: as fences that handlers
+//! were given, as revisions that somebody expects, as ids of runs. None of them may come again with another meaning
+//! (docs/PROTOCOL.md §1, decision 39).
+//!
+//! *How:* the broker moves no stream ahead, but a stream that mirrors another skips what that one does not have. So the
+//! copy is put back as the mirror of a stream of one message, which has the sequence at which it is to go on. Then it
+//! is made a stream of its own, and the message taken out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{CopyError, Extent, Origin, REPLICAS, failed};
+use crate::broker::api::{ApiError, parse};
+use crate::broker::connect::Broker;
+use crate::broker::subjects::{StreamName, api};
+
+/// How long the broker may take for a piece, and for a question.
+const PIECE_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may take to unpack what it got: all of it is written once more.
+const UNPACKED_WITHIN: Duration = Duration::from_secs(900);
+/// How long a mirror may take to see what it mirrors.
+const AHEAD_WITHIN: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A copy on its way into a broker.
+#[derive(Debug)]
+pub struct PutBack {
+    broker: Broker,
+    stream: StreamName,
+    to: String,
+    /// The settings of the stream as it is to be.
+    config: Map<String, Value>,
+    ahead: u64,
+}
+
+#[derive(Deserialize)]
+struct Begun {
+    deliver_subject: String,
+}
+
+#[derive(Deserialize)]
+struct Unpacked {
+    state: Value,
+}
+
+impl Broker {
+    /// Begins to put the copy of `origin` back as `stream`, which must not be there. What is stored in it afterwards
+    /// has sequences above `ahead`.
+    ///
+    /// # Errors
+    /// When the broker does not begin it.
+    pub async fn put_back(
+        &self,
+        stream: &StreamName,
+        origin: &Origin,
+        ahead: u64,
+    ) -> Result<PutBack, CopyError> {
+        let marked = self.mark_ahead(origin.replicas(), ahead).await;
+        marked.map_err(|cause| failed(stream, cause))?;
+        let question = json!({
+            "config": as_mirror(&origin.config, &self.subjects().ahead()),
+            "state": origin.state,
+        });
+        let begun = self.api::<Begun>(api::stream_restore(stream), &question);
+        let begun = begun.await.map_err(|cause| failed(stream, cause))?;
+        Ok(PutBack {
+            broker: self.clone(),
+            stream: stream.clone(),
+            to: begun.deliver_subject,
+            config: origin.config.clone(),
+            ahead,
+        })
+    }
+
+    /// Makes the stream of one message, with this sequence.
+    async fn mark_ahead(&self, replicas: u64, ahead: u64) -> Result<(), ApiError> {
+        let (stream, subject) = (self.subjects().ahead(), self.subjects().ahead_mark());
+        self.remove_stream(&stream).await?;
+        let config = json!({
+            "name": stream.as_str(),
+            "subjects": [subject],
+            "storage": "file",
+            REPLICAS: replicas,
+            "first_seq": ahead,
+        });
+        self.api::<Value>(api::stream_create(&stream), &config)
+            .await?;
+        self.store(&subject.into(), None, Bytes::new()).await?;
+        Ok(())
+    }
+
+    /// Marks that a backup is being put back, with so many copies of what marks it: a broker that cannot keep as many says
+    /// so here, before anything else is there.
+    ///
+    /// # Errors
+    /// When the broker does not take it.
+    pub async fn begin_restoring(&self, replicas: u64) -> Result<(), ApiError> {
+        let stream = self.subjects().restoring();
+        let config = json!({
+            "name": stream.as_str(),
+            "subjects": [self.subjects().restoring_mark()],
+            "storage": "file",
+            REPLICAS: replicas,
+        });
+        self.api::<Value>(api::stream_create(&stream), &config)
+            .await?;
+        Ok(())
+    }
+
+    /// Removes a stream with all that is in it, if it is there.
+    ///
+    /// # Errors
+    /// When the broker does not.
+    pub async fn remove_stream(&self, stream: &StreamName) -> Result<(), ApiError> {
+        match self.api::<Value>(api::stream_delete(stream), &()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_stream_missing() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl PutBack {
+    /// The next piece, of at most [`super::PIECE_BYTES`].
+    ///
+    /// # Errors
+    /// When the broker does not take it.
+    pub async fn piece(&self, piece: Bytes) -> Result<(), CopyError> {
+        let answer = self.broker.request(self.to.clone(), piece, PIECE_WITHIN);
+        let answer = answer.await.map_err(|cause| self.failed(cause.into()))?;
+        if answer.payload.is_empty() {
+            return Ok(());
+        }
+        // What went wrong; anything else is said at the end.
+        let said = parse::<Value>(&answer.payload);
+        said.map(|_| ()).map_err(|cause| self.failed(cause))
+    }
+
+    /// All pieces are there. Returns what the stream held when it was copied, as it is there again.
+    ///
+    /// # Errors
+    /// When the broker cannot make sense of them, or does not go on ahead.
+    pub async fn finish(self) -> Result<Extent, CopyError> {
+        let answer = self
+            .broker
+            .request(self.to.clone(), Bytes::new(), UNPACKED_WITHIN);
+        let answer = answer.await.map_err(|cause| self.failed(cause.into()))?;
+        let unpacked = parse::<Unpacked>(&answer.payload);
+        let unpacked = unpacked.map_err(|cause| self.failed(cause))?;
+        let found = Extent::of(&unpacked.state);
+        self.reach_ahead().await?;
+        let on_its_own = self.on_its_own().await;
+        on_its_own.map_err(|cause| self.failed(cause))?;
+        Ok(found)
+    }
+
+    /// Waits until it has skipped what it is not to use again.
+    async fn reach_ahead(&self) -> Result<(), CopyError> {
+        let give_up = Instant::now() + AHEAD_WITHIN;
+        loop {
+            let info = self.broker.info(&self.stream).await;
+            let found = info.map_err(|cause| self.failed(cause))?.last_seq;
+            if found == self.ahead {
+                return Ok(());
+            }
+            if found > self.ahead || Instant::now() >= give_up {
+                return Err(CopyError::Behind {
+                    stream: self.stream.to_string(),
+                    ahead: self.ahead,
+                    found,
+                });
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Makes the mirror a stream as it was.
+    async fn on_its_own(&self) -> Result<(), ApiError> {
+        let mark = self.broker.subjects().ahead_mark();
+        self.broker.purge(&self.stream, &mark, 0).await?;
+        let update = api::stream_update(&self.stream);
+        self.broker.api::<Value>(update, &self.config).await?;
+        let ahead = self.broker.subjects().ahead();
+        self.broker.remove_stream(&ahead).await
+    }
+
+    fn failed(&self, cause: ApiError) -> CopyError {
+        failed(&self.stream, cause)
+    }
+}
+
+/// Its settings while it mirrors `of`: a mirror takes no subjects of its own, and one message is to be taken out of it.
+fn as_mirror(config: &Map<String, Value>, of: &StreamName) -> Map<String, Value> {
+    let mut mirror = config.clone();
+    mirror.remove("subjects");
+    mirror.remove("first_seq");
+    mirror.insert("deny_delete".into(), false.into());
+    mirror.insert("mirror".into(), json!({ "name": of.as_str() }));
+    mirror
+}

@@ -1,0 +1,41 @@
+//! Which streams and buckets a backup holds, and in which order they are read (decision 39). It reads nothing.
+
+use super::Kept;
+use crate::broker::subjects::{StreamName, Subjects};
+
+/// Those that hold what nothing else holds, in the order in which they are read while all goes on.
+///
+/// | before | after | why |
+/// |--------|-------|-----|
+/// | submit | state | a submission is acknowledged once it stands in a key, or its run in the ledger |
+/// | state | ledger, history | a key of a run by hand goes once it is opened or refused on record; a backfill's is written before its runs are opened |
+/// | runs | ledger | a summary follows from records: an older one is written again |
+/// | ledger | history | a fire is on record before its run is opened; records of later than the ledger are taken out again |
+/// | history | jobs | a record follows from a definition |
+///
+/// The queue, its registers and consumers are made from the ledger; alarms are armed and workers registered again.
+pub const IN_ORDER: [Kept; 6] = [
+    Kept::Submit,
+    Kept::State,
+    Kept::Runs,
+    Kept::Ledger,
+    Kept::History,
+    Kept::Jobs,
+];
+
+impl Kept {
+    /// What the broker calls it.
+    pub fn stream(self, subjects: &Subjects) -> StreamName {
+        match self {
+            Kept::Shards => subjects.shards(),
+            Kept::Ledger => subjects.ledger(),
+            Kept::Submit => subjects.submit(),
+            Kept::History => subjects.history(),
+            Kept::Alarm => subjects.alarm(),
+            Kept::Jobs => subjects.jobs().stream(),
+            Kept::Runs => subjects.runs().stream(),
+            Kept::State => subjects.state().stream(),
+            Kept::Workers => subjects.workers().stream(),
+        }
+    }
+}
