@@ -29,6 +29,7 @@ mod dead;
 mod doctor;
 mod health;
 mod job;
+mod snapshot;
 
 pub use backup::{BackupArgs, RestoreArgs};
 pub use by_hand::{BackfillArgs, Overlap};
@@ -41,6 +42,7 @@ pub use health::Health;
 pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
 };
+pub use snapshot::{ShowSnapshot, Snapshot, SnapshotArgs};
 
 const START: &str = "\
 Start here:
@@ -177,6 +179,8 @@ pub enum Order {
     Backup(BackupArgs),
     /// Put a backup into a broker that is empty
     Restore(RestoreArgs),
+    /// Write all that a bug report needs into one file: no secrets, names of hosts masked
+    Snapshot(SnapshotArgs),
 }
 
 /// Flags of `demo`.

@@ -13,6 +13,7 @@
 //! | [`doctor`] | `doctor` |
 //! | [`health`] | `health` |
 //! | [`backup`] | `backup`, `restore` |
+//! | [`snapshot`] | `snapshot`, `snapshot show` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
 //! | `revision` | whether a job or calendar is still the one that somebody saw |
@@ -47,6 +48,7 @@ mod revision;
 pub mod run;
 pub mod runs;
 pub mod service;
+pub mod snapshot;
 pub mod unreadable;
 mod wanted;
 
@@ -135,6 +137,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Doctor(flags) => doctor::run(context, &flags).await,
         Order::Health(flags) => health::run(context, &flags).await,
         Order::Backup(flags) => Box::pin(backup::backup(context, &flags)).await,
+        Order::Snapshot(flags) => Box::pin(snapshot::run(context, &flags)).await,
         Order::Restore(flags) => Box::pin(backup::restore(context, &flags)).await,
     }
 }

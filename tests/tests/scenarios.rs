@@ -116,6 +116,8 @@ mod shown;
 mod slips;
 #[path = "scenarios/small.rs"]
 mod small;
+#[path = "scenarios/snapshot.rs"]
+mod snapshot;
 #[path = "scenarios/submissions.rs"]
 mod submissions;
 #[path = "scenarios/takeover.rs"]

@@ -9,6 +9,7 @@
 //! | [`backed_up`] | which streams a backup holds, and in which order |
 //! | [`streams`] | the settings of each stream and bucket |
 //! | [`consumers`] | the settings of each consumer, and under which name it is made |
+//! | [`described`] | how the broker describes a stream |
 //! | [`drift`] | which settings differ |
 //! | [`widen`] | which subjects and how many bytes a stream has to take in besides |
 //! | [`anew`] | when a queue that is kept elsewhere is made again where it should be |
@@ -18,6 +19,7 @@
 pub mod anew;
 pub mod backed_up;
 pub mod consumers;
+pub mod described;
 pub mod drift;
 pub mod sizes;
 pub mod standing;
