@@ -29,6 +29,7 @@ mod dead;
 mod doctor;
 mod health;
 mod job;
+mod site;
 mod snapshot;
 
 pub use backup::{BackupArgs, RestoreArgs};
@@ -42,6 +43,7 @@ pub use health::Health;
 pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
 };
+pub use site::{MirrorArgs, PromoteArgs, Site};
 pub use snapshot::{ShowSnapshot, Snapshot, SnapshotArgs};
 
 const START: &str = "\
@@ -179,6 +181,9 @@ pub enum Order {
     Backup(BackupArgs),
     /// Put a backup into a broker that is empty
     Restore(RestoreArgs),
+    /// A second site that follows this installation, and takes its place
+    #[command(subcommand, arg_required_else_help = true)]
+    Site(Site),
     /// Write all that a bug report needs into one file: no secrets, names of hosts masked
     Snapshot(SnapshotArgs),
 }

@@ -13,6 +13,7 @@
 //! | [`doctor`] | `doctor` |
 //! | [`health`] | `health` |
 //! | [`backup`] | `backup`, `restore` |
+//! | [`site`] | `site mirror`, `site status`, `site promote` |
 //! | [`snapshot`] | `snapshot`, `snapshot show` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
@@ -48,6 +49,7 @@ mod revision;
 pub mod run;
 pub mod runs;
 pub mod service;
+pub mod site;
 pub mod snapshot;
 pub mod unreadable;
 mod wanted;
@@ -92,7 +94,7 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     // What these need are no streams.
-    let makes_them = matches!(&line.order, Order::Restore(_));
+    let makes_them = matches!(&line.order, Order::Restore(_) | Order::Site(_));
     let runtime = runtime.enable_all().build().context("start the runtime")?;
     let verdict = runtime.block_on(async {
         match Box::pin(dispatch(&context, line.order)).await {
@@ -137,6 +139,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Doctor(flags) => doctor::run(context, &flags).await,
         Order::Health(flags) => health::run(context, &flags).await,
         Order::Backup(flags) => Box::pin(backup::backup(context, &flags)).await,
+        Order::Site(order) => Box::pin(site::run(context, order)).await,
         Order::Snapshot(flags) => Box::pin(snapshot::run(context, &flags)).await,
         Order::Restore(flags) => Box::pin(backup::restore(context, &flags)).await,
     }

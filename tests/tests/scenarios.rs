@@ -112,6 +112,8 @@ mod services;
 mod settings;
 #[path = "scenarios/shown.rs"]
 mod shown;
+#[path = "scenarios/site.rs"]
+mod site;
 #[path = "scenarios/slips.rs"]
 mod slips;
 #[path = "scenarios/small.rs"]

@@ -160,9 +160,11 @@ impl Broker {
     }
 
     /// Name of the server's cluster, or that the servers with the streams are others than the one that it is connected
-    /// to; `None` for a server that stands alone and holds the streams itself.
+    /// to; `None` for a server that stands alone and holds the streams itself. One with leaf nodes that stands alone calls
+    /// itself its cluster.
     pub fn cluster(&self) -> Option<String> {
-        let cluster = self.client.server_info().cluster;
+        let info = self.client.server_info();
+        let cluster = info.cluster.filter(|cluster| *cluster != info.server_name);
         cluster.or_else(|| match self.is_elsewhere() {
             true => Some("behind a leaf node".to_owned()),
             false => None,

@@ -15,6 +15,21 @@ pub(in crate::broker) fn stream_info(stream: &impl Display) -> String {
     of_stream("INFO", stream)
 }
 
+/// The same of a stream in another domain.
+pub(in crate::broker) fn stream_info_in(domain: &str, stream: &StreamName) -> String {
+    format!("{}.STREAM.INFO.{stream}", of_domain(domain))
+}
+
+/// How another domain is reached.
+pub(in crate::broker) fn of_domain(domain: &str) -> String {
+    format!("$JS.{domain}.API")
+}
+
+/// The domain that is reached so.
+pub(in crate::broker) fn domain_of(prefix: &str) -> Option<&str> {
+    prefix.strip_prefix("$JS.")?.strip_suffix(".API")
+}
+
 /// Makes a stream.
 pub(in crate::broker) fn stream_create(stream: &impl Display) -> String {
     of_stream("CREATE", stream)

@@ -1,0 +1,271 @@
+//! `gridloom site`: a second site follows what the first one stores, and takes its place when that is gone.
+//!
+//! The second broker reaches the first as a leaf node, over JetStream domains: the broker itself carries the records.
+//! What is told here is what that does not say: which streams, how far they are, and how they become an installation.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::copy::mirror::Mirrored;
+use gridloom_shared::broker::topology::{self, Kept, backed_up};
+use gridloom_shared::clock::UnixMs;
+use serde_json::json;
+
+use super::backup::{self, directory::Unfinished, manifest::Manifest, restore};
+use crate::args::{MirrorArgs, PromoteArgs, Site};
+use crate::context::Context;
+use crate::fault::{Misuse, Verdict};
+use crate::output::{Align, Table, counted, grouped, spoken};
+
+/// A mirror that has heard nothing for longer has lost its origin.
+const SILENT: Duration = Duration::from_secs(30);
+/// What is not known of the time before a mirror heard its origin last: the broker tells each second that there is
+/// nothing new, and clocks of two sites differ.
+const UNSURE: Duration = Duration::from_secs(5);
+
+/// What a second site follows: all of a backup, but submissions. A stream from which what was answered is removed cannot
+/// be followed.
+fn followed() -> impl Iterator<Item = Kept> {
+    let all = backed_up::IN_ORDER.into_iter();
+    all.filter(|kept| *kept != Kept::Submit)
+}
+
+/// Does what `gridloom site` says.
+///
+/// # Errors
+/// When it could not be done.
+pub async fn run(context: &Context, order: Site) -> anyhow::Result<Verdict> {
+    match order {
+        Site::Mirror(args) => mirror(context, &args).await,
+        Site::Status => status(context).await,
+        Site::Promote(args) => promote(context, &args).await,
+    }
+}
+
+async fn mirror(context: &Context, args: &MirrorArgs) -> anyhow::Result<Verdict> {
+    let broker = context.ask().await?;
+    let options = backup::options(context, &args.streams, 1);
+    topology::has_copies_enough(&broker, &options)?;
+    restore::nobody_runs(&broker).await?;
+    let ledger = Kept::Ledger.stream(broker.subjects());
+    let seen = broker.origin_of(&ledger, &args.domain).await;
+    seen.with_context(|| {
+        format!(
+            "reach namespace {} in domain {}: this broker has to be a leaf node of the first site, whose jetstream has that domain, and a planner has run there",
+            broker.subjects().namespace(),
+            args.domain
+        )
+    })?;
+    let mut made = Vec::new();
+    if make_room(&broker, args).await? {
+        for kept in followed() {
+            let stream = kept.stream(broker.subjects());
+            broker
+                .mirror(&stream, &args.domain, options.replicas)
+                .await?;
+            made.push(kept.as_str());
+        }
+    }
+    let document = json!({ "domain": args.domain, "made": made });
+    context.output.show(&document, |output| {
+        output.say(match made.is_empty() {
+            true => format!("this broker follows domain {} already", args.domain),
+            false => format!("this broker follows domain {}: {}", args.domain, made.join(", ")),
+        });
+        output.say("gridloom site status tells how far it is; no planner may run here before gridloom site promote");
+    });
+    Ok(Verdict::Fine)
+}
+
+/// Whether there is to be something made: removes what is in the way where that is wanted or nothing is in it.
+async fn make_room(broker: &Broker, args: &MirrorArgs) -> anyhow::Result<bool> {
+    let mut there = Vec::new();
+    for kept in Kept::ALL {
+        let stream = kept.stream(broker.subjects());
+        if let Some(mirrored) = broker.mirrored(&stream).await? {
+            if mirrored.domain == args.domain {
+                return Ok(false);
+            }
+        } else if let Some(messages) = restore::is_there(broker, &stream).await?
+            && messages > 0
+            && !args.replace
+        {
+            return Err(Misuse::error(format!(
+                "{stream} is on this broker and holds {}: a site that was the first once is made to follow with --replace, which deletes what it holds",
+                counted(messages, "message")
+            )));
+        }
+        there.push(stream);
+    }
+    for stream in there {
+        broker.remove_stream(&stream).await?;
+    }
+    Ok(true)
+}
+
+/// A stream of a second site.
+struct Standing {
+    kept: Kept,
+    mirrored: Mirrored,
+    /// How many messages the first site has that are not here; `None`: it does not answer.
+    missing: Option<u64>,
+}
+
+impl Standing {
+    fn is_silent(&self) -> bool {
+        self.mirrored.silent.is_none_or(|silent| silent > SILENT)
+    }
+}
+
+/// How each stream stands.
+async fn standings(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
+    let mut all = Vec::new();
+    for kept in followed() {
+        let stream = kept.stream(broker.subjects());
+        let Some(mirrored) = broker.mirrored(&stream).await? else {
+            return Err(Misuse::error(format!(
+                "{stream} follows nothing on this broker: it is no second site (gridloom site mirror makes it one), or was promoted"
+            )));
+        };
+        let origin = broker.origin_of(&stream, &mirrored.domain).await.ok();
+        let last = origin.map(|origin| origin.extent().last_seq);
+        let missing = last.map(|last| last.saturating_sub(mirrored.extent.last_seq));
+        all.push(Standing {
+            kept,
+            mirrored,
+            missing,
+        });
+    }
+    Ok(all)
+}
+
+async fn status(context: &Context) -> anyhow::Result<Verdict> {
+    let broker = context.ask().await?;
+    let all = standings(&broker).await?;
+    let document = json!({ "streams": all.iter().map(told).collect::<Vec<_>>() });
+    context.output.show(&document, |output| {
+        let mut table = Table::new([
+            ("stream", Align::Left),
+            ("messages", Align::Right),
+            ("not here yet", Align::Right),
+            ("heard", Align::Right),
+            ("last record", Align::Left),
+        ]);
+        for standing in &all {
+            let mirrored = &standing.mirrored;
+            let heard = mirrored.silent.map(|silent| format!("{} ago", spoken(silent)));
+            let last = mirrored.extent.last_at.map(UnixMs::rfc3339);
+            table.row([
+                standing.kept.as_str().to_owned(),
+                grouped(mirrored.extent.messages),
+                standing.missing.map_or_else(|| "unknown".to_owned(), grouped),
+                heard.unwrap_or_else(|| "never".to_owned()),
+                last.unwrap_or_default(),
+            ]);
+        }
+        output.table(&table, "nothing");
+        if all.iter().any(Standing::is_silent) {
+            output.note("the first site is not heard: see whether it lives, and the leaf node connection; gridloom site promote takes its place");
+        }
+    });
+    Ok(match all.iter().any(Standing::is_silent) {
+        true => Verdict::Failed,
+        false => Verdict::Fine,
+    })
+}
+
+fn told(standing: &Standing) -> serde_json::Value {
+    let mirrored = &standing.mirrored;
+    json!({
+        "name": standing.kept.as_str(),
+        "domain": mirrored.domain,
+        "messages": mirrored.extent.messages,
+        "last_seq": mirrored.extent.last_seq,
+        "last_at": mirrored.extent.last_at.map(UnixMs::rfc3339),
+        "missing": standing.missing,
+        "heard_s_ago": mirrored.silent.map(|silent| silent.as_secs_f64()),
+    })
+}
+
+async fn promote(context: &Context, args: &PromoteArgs) -> anyhow::Result<Verdict> {
+    let begun = Instant::now();
+    let broker = context.ask().await?;
+    restore::nobody_runs(&broker).await?;
+    let all = standings(&broker).await?;
+    if all.iter().any(|standing| standing.missing.is_some()) && !args.force {
+        return Err(Misuse::error(
+            "the first site answers: two installations would do the same work. Where it is to be left on purpose, stop all planners and workers there, wait until gridloom site status has nothing that is not here yet, and add --force",
+        ));
+    }
+    let unfinished = Unfinished::begin(&args.directory)?;
+    let manifest = match take(context, &broker, &unfinished, &all).await {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            unfinished.remove();
+            return Err(error);
+        }
+    };
+    unfinished.finish(&manifest)?;
+    // From here on the backup is what counts: whatever happens, gridloom restore puts it back.
+    let options = backup::options(context, &args.streams, manifest.replicas());
+    broker.begin_restoring(options.replicas as u64).await?;
+    for kept in Kept::ALL {
+        broker
+            .remove_stream(&kept.stream(broker.subjects()))
+            .await?;
+    }
+    let put_back = restore::put_back(context, &broker, (&args.directory, &manifest), &options);
+    put_back.await.context(restore::BROKEN)?;
+    let document = json!({
+        "namespace": manifest.namespace,
+        "directory": args.directory,
+        "streams": all.iter().map(told).collect::<Vec<_>>(),
+    });
+    context.output.show(&document, |output| {
+        let ledger = all.iter().find(|standing| standing.kept == Kept::Ledger);
+        let last = ledger.and_then(|ledger| ledger.mirrored.extent.last_at);
+        let last = last.map_or_else(|| "none".to_owned(), UnixMs::rfc3339);
+        output.say(format!(
+            "this is the installation {} now, after {}: the last record of the ledger that came over is of {last}; what the first site stored later, and submissions that it had not answered, are lost",
+            manifest.namespace,
+            spoken(begun.elapsed())
+        ));
+        output.say("start planners and workers here, and see that none start at the first site when it comes back");
+    });
+    Ok(Verdict::Fine)
+}
+
+/// A backup of what came over.
+async fn take(
+    context: &Context,
+    broker: &Broker,
+    unfinished: &Unfinished,
+    all: &[Standing],
+) -> anyhow::Result<Manifest> {
+    let mut manifest = Manifest::begin(broker);
+    for standing in all {
+        let mut stored = backup::copy(context, broker, unfinished, standing.kept).await?;
+        let replicas = stored.origin.replicas();
+        stored.origin.config = standing.mirrored.settings.clone();
+        stored.origin = stored.origin.with_replicas(replicas);
+        if standing.kept == Kept::Ledger {
+            let last = stored.origin.extent().last_at.unwrap_or_default();
+            manifest.cut = last.max(known_up_to(&standing.mirrored));
+        }
+        manifest.streams.push(stored);
+    }
+    Ok(manifest)
+}
+
+/// Up to when all that the first site stored is here for sure, whatever that was: a mirror that was told a moment ago that
+/// it has all had all.
+fn known_up_to(mirrored: &Mirrored) -> UnixMs {
+    match mirrored.silent {
+        Some(silent) if mirrored.lag == 0 => {
+            let before = u64::try_from((silent + UNSURE).as_millis()).unwrap_or(u64::MAX);
+            UnixMs(UnixMs::now().0.saturating_sub(before))
+        }
+        Some(_) | None => UnixMs(0),
+    }
+}

@@ -1,0 +1,127 @@
+//! A stream that follows one of the same name in another JetStream domain, and what is known of how far it is.
+//!
+//! It takes no subjects and is given none: nothing is published here until it is put back as a stream of its own
+//! ([`super::back`]). The settings that it is to have then stand in its metadata. Purges do not come over: what the first
+//! site has removed is here until a planner removes it again.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{CopyError, Extent, Origin, REPLICAS, failed};
+use crate::broker::api::ApiError;
+use crate::broker::connect::Broker;
+use crate::broker::subjects::{StreamName, api};
+use crate::chain;
+
+/// Where the settings of the origin stand.
+const SETTINGS: &str = "gridloom-origin";
+
+/// A mirror as it is.
+#[derive(Clone, Debug)]
+pub struct Mirrored {
+    /// The domain of what it follows.
+    pub domain: String,
+    /// How much it holds.
+    pub extent: Extent,
+    /// Messages that it knows of and does not have.
+    pub lag: u64,
+    /// How long it has heard nothing; `None`: it never has.
+    pub silent: Option<Duration>,
+    /// What it is put back with.
+    pub settings: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    config: Map<String, Value>,
+    state: Value,
+    #[serde(default)]
+    mirror: Option<Following>,
+}
+
+#[derive(Deserialize)]
+struct Following {
+    #[serde(default)]
+    lag: u64,
+    /// Nanoseconds; below zero: never.
+    #[serde(default)]
+    active: i64,
+}
+
+impl Broker {
+    /// Makes `stream` follow the one of that name in `domain`, in so many copies.
+    ///
+    /// # Errors
+    /// When that one cannot be seen, or this one not be made.
+    pub async fn mirror(
+        &self,
+        stream: &StreamName,
+        domain: &str,
+        replicas: usize,
+    ) -> Result<(), CopyError> {
+        let origin = self.origin_of(stream, domain).await;
+        let origin = origin.map_err(|cause| failed(stream, cause))?;
+        let mut config = origin.config.clone();
+        for key in ["subjects", "first_seq", "metadata"] {
+            config.remove(key);
+        }
+        let settings = Value::Object(origin.config).to_string();
+        config.insert(REPLICAS.into(), replicas.into());
+        config.insert("deny_delete".into(), false.into());
+        // What was purged there stays here: a limit of there would stop it.
+        config.insert("max_bytes".into(), (-1).into());
+        config.insert("metadata".into(), json!({ SETTINGS: settings }));
+        let external = json!({ "api": api::of_domain(domain) });
+        config.insert(
+            "mirror".into(),
+            json!({ "name": stream.as_str(), "external": external }),
+        );
+        let made = self.api::<Value>(api::stream_create(stream), &config);
+        made.await.map_err(|cause| failed(stream, cause))?;
+        Ok(())
+    }
+
+    /// What `stream` of `domain` is and holds.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn origin_of(&self, stream: &StreamName, domain: &str) -> Result<Origin, ApiError> {
+        self.api(api::stream_info_in(domain, stream), &()).await
+    }
+
+    /// How far `stream` follows; `None`: it follows none, or is not there.
+    ///
+    /// # Errors
+    /// When the broker does not say.
+    pub async fn mirrored(&self, stream: &StreamName) -> Result<Option<Mirrored>, ApiError> {
+        let info = match self.api::<Info>(api::stream_info(stream), &()).await {
+            Ok(info) => info,
+            Err(error) if error.is_stream_missing() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let place = |key: &str| info.config.get("mirror")?.pointer(key)?.as_str();
+        let domain = place("/external/api").and_then(api::domain_of);
+        let settings = info
+            .config
+            .get("metadata")
+            .and_then(|all| all.get(SETTINGS));
+        let (Some(domain), Some(settings)) = (domain, settings.and_then(Value::as_str)) else {
+            return Ok(None);
+        };
+        let settings = serde_json::from_str(settings)
+            .map_err(|error| ApiError::Answer(chain(&error).to_string()))?;
+        let following = info.mirror;
+        let active = following
+            .as_ref()
+            .and_then(|mirror| u64::try_from(mirror.active).ok());
+        Ok(Some(Mirrored {
+            domain: domain.to_owned(),
+            extent: Extent::of(&info.state),
+            lag: following.map_or(0, |mirror| mirror.lag),
+            silent: active.map(Duration::from_nanos),
+            settings,
+        }))
+    }
+}
