@@ -2,7 +2,8 @@
 # Prints the account of workers of one queue with these handlers, which roles.conf includes:
 #   ./worker.sh QUEUE HANDLER... > worker-QUEUE.conf
 # worker-default.conf is what this prints for `default noop sql exec`. Its variables: NAMESPACE (gridloom), ACCOUNT
-# (GRIDLOOM_WORKERS), NAME of the user (worker), PASSWORD ($NATS_WORKER_PASSWORD) and NUMBERS (16).
+# (GRIDLOOM_WORKERS), NAME of the user (worker), PASSWORD ($NATS_WORKER_PASSWORD), NUMBERS (16) and INBOX (_INBOX), which
+# its workers are told as GRIDLOOM_NATS_INBOX.
 # A wildcard of NATS stands for a whole token, and a consumer's name is one token: so the consumers that a worker may
 # pull from are named, NUMBERS of each lane. A lane takes the next number when its consumer is gone: with the queue in
 # memory at each restart of a single broker. A worker that runs out of them says so (`Permissions Violation …
@@ -12,7 +13,7 @@
 set -eu
 [ $# -ge 2 ] || { echo "usage: $0 QUEUE HANDLER..." >&2; exit 2; }
 ns="${NAMESPACE:-gridloom}" account="${ACCOUNT:-GRIDLOOM_WORKERS}" name="${NAME:-worker}"
-password="${PASSWORD:-\$NATS_WORKER_PASSWORD}" numbers="${NUMBERS:-16}" queue="$1"
+password="${PASSWORD:-\$NATS_WORKER_PASSWORD}" numbers="${NUMBERS:-16}" inbox="${INBOX:-_INBOX}" queue="$1"
 shift
 
 # What is asked of and said to the account of the streams, a subject a line.
@@ -67,7 +68,7 @@ cat <<MIDDLE
       ] }
       subscribe: { allow: [
         "$ns.ledger.*.*.takeover", "$ns.broadcast", "$ns.roll-call"
-        "$ns.probe.*", "$ns.holdings.*", "$ns.bell.$queue.*", "_INBOX.>"
+        "$ns.probe.*", "$ns.holdings.*", "$ns.bell.$queue.*", "$inbox.>"
       ] }
       allow_responses: true
     } }

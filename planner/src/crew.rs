@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{HandlerName, QueueName, Session};
-use gridloom_shared::limits::{CONCURRENCY_MAX, QUEUES_MAX, WORKER_QUEUES_MAX, WORKERS_MAX};
+use gridloom_shared::limits::{
+    CONCURRENCY_MAX, CREW_MAX, QUEUES_MAX, WORKER_QUEUES_MAX, WORKERS_MAX,
+};
 use gridloom_shared::presence::Presence;
 
 /// A worker that was not heard for so long has no free slots, and holds nothing that would have to
@@ -60,6 +62,8 @@ pub struct Crew {
     queues: HashMap<QueueName, HashMap<Session, Member>>,
     /// Since when they are listened to.
     since: Boot,
+    /// How many members there are, of all queues.
+    members: usize,
     /// How often anything has changed besides that somebody has become silent.
     changes: u64,
 }
@@ -70,6 +74,7 @@ impl Crew {
         Crew {
             queues: HashMap::new(),
             since: now,
+            members: 0,
             changes: 0,
         }
     }
@@ -84,10 +89,13 @@ impl Crew {
             }
             let members = self.queues.entry(queue.clone()).or_default();
             if presence.gone {
-                changed |= members.remove(&presence.session).is_some();
+                let left = members.remove(&presence.session).is_some();
+                self.members -= usize::from(left);
+                changed |= left;
                 continue;
             }
-            if members.len() >= WORKERS_MAX && !members.contains_key(&presence.session) {
+            let is_full = members.len() >= WORKERS_MAX || self.members >= CREW_MAX;
+            if is_full && !members.contains_key(&presence.session) {
                 continue;
             }
             let member = Member {
@@ -101,6 +109,7 @@ impl Crew {
             };
             let slots = member.slots;
             let before = members.insert(presence.session, member);
+            self.members += usize::from(before.is_none());
             changed |= before.is_none_or(|before| {
                 before.slots != slots
                     || before.handlers != handlers
@@ -113,7 +122,7 @@ impl Crew {
     /// A worker is dead: it has no slots any more, whatever it said last.
     pub fn died(&mut self, session: Session) {
         for members in self.queues.values_mut() {
-            members.remove(&session);
+            self.members -= usize::from(members.remove(&session).is_some());
         }
         self.changes += 1;
     }
@@ -124,6 +133,7 @@ impl Crew {
             members.retain(|_, member| now.since(member.at) < SILENCE);
             !members.is_empty()
         });
+        self.members = self.queues.values().map(HashMap::len).sum();
     }
 
     /// How often anything has changed: while it is the same, a [`Crew::muster`] is too, until its own
@@ -328,5 +338,23 @@ mod tests {
         assert_eq!(crew.queues.len(), WORKER_QUEUES_MAX);
         let muster = crew.muster(&liar.queues[0], at(1));
         assert_eq!(muster.squads[0].slots, CONCURRENCY_MAX as usize);
+    }
+    #[test]
+    fn announcements_make_no_members_without_bound_and_all_are_forgotten() {
+        let mut crew = Crew::new(at(0));
+        let queues: Vec<_> = (0..WORKER_QUEUES_MAX)
+            .map(|n| QueueName::new(format!("q{n}")).unwrap())
+            .collect();
+        let count = |crew: &Crew| crew.queues.values().map(HashMap::len).sum::<usize>();
+        for session in 0..CREW_MAX / WORKER_QUEUES_MAX + 100 {
+            let mut liar = presence(session as u64, &[]);
+            liar.queues.clone_from(&queues);
+            crew.heard(&liar, at(0));
+        }
+        assert!(count(&crew) <= CREW_MAX + WORKER_QUEUES_MAX && crew.members == count(&crew));
+        crew.died(Session(1));
+        assert_eq!(crew.members, count(&crew));
+        crew.forget(at(3_000));
+        assert_eq!((crew.members, count(&crew)), (0, 0));
     }
 }

@@ -142,6 +142,13 @@ pub const SHARDS_LATE: Metric = counter(
     &["job"],
     "Successes that came after the one that counted, and changed nothing.",
 );
+/// What makes no sense of what workers say.
+pub const RECORDS_ODD: Metric = counter(
+    "gridloom_records_odd_total",
+    "records",
+    &["kind"],
+    "Records, announcements and answers of workers that make no sense, by kind: work, takeover, subject, presence, registration, answer.",
+);
 /// Retries.
 pub const SHARDS_RETRIED: Metric = counter(
     "gridloom_shards_retried_total",
@@ -417,6 +424,7 @@ pub const ALL: &[Metric] = &[
     SHARDS_RETRIED,
     SHARDS_TAKEN_OVER,
     SHARDS_UNEXPECTED,
+    RECORDS_ODD,
     DEAD_PURGED,
     TILES_REFILLED,
     TILES_FREED,

@@ -21,6 +21,7 @@
 //! | [`gauges`], [`numbers`] | how a leadership and its streams stand, for people |
 //! | [`fault`] | a fault of one task, on purpose |
 //! | [`health`] | whether this planner can work |
+//! | [`odd`] | counts what workers write that makes no sense |
 
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ mod gauges;
 mod health;
 mod intake;
 mod numbers;
+mod odd;
 mod projection;
 mod schedules;
 mod standby;
@@ -254,8 +256,9 @@ impl Service {
             leader::keep(by_name, changes_in, orders_out, known, clock, told, signs)
         });
         let (broker, sender) = (self.broker.clone(), self.sender.clone());
+        let odd = self.health.odd();
         tasks.keep(Task::Presence, |signs| {
-            feeds::presence(broker, sender, signs)
+            feeds::presence(broker, sender, odd, signs)
         });
         let (broker, facts) = (self.broker.clone(), self.facts());
         tasks.keep(Task::Attendance, |signs| {
@@ -348,13 +351,14 @@ impl Service {
             number: self.leads,
             events: self.sender.clone(),
             errands: tasks.errands(),
+            odd: self.health.odd(),
             life: None,
         };
         let epoch = self.broker.connection_epoch();
         if epoch != self.connected.0 {
             self.connected = (epoch, Boot::now());
         }
-        let workers = failover::Workers::new(epoch, self.connected.1);
+        let workers = failover::Workers::new(epoch, self.connected.1, self.health.odd());
         let setup = take::Setup {
             term,
             retention: self.options.retention,

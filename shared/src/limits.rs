@@ -129,6 +129,15 @@ pub const COUNTER_NAME_MAX: usize = 48;
 pub const ENTRY_BYTES: usize = 8 * 1024;
 /// Bytes that fill an outcome record; the last tile's entry may go beyond it.
 pub const OUTCOMES_BYTES: usize = 40 * 1024;
+/// Largest block of outcomes that is unpacked, in bytes: each has always fitted into the smallest message. Whoever
+/// packs two bytes an entry makes fifty times as much of them.
+pub const BLOCK_MAX: usize = MESSAGE_MIN;
+/// Sessions of which a run's fold remembers the numbers of their records, twice as many at most: those that wrote last.
+pub const SESSIONS_MAX: usize = 16_384;
+/// Gaps in the numbers of one session that it remembers: of those behind them it forgets the oldest.
+pub const GAPS_MAX: usize = 1_024;
+/// Different counters of one run: what goes beyond is not summed, and told.
+pub const NAMES_MAX: usize = 4_096;
 
 // What is under way.
 
@@ -196,6 +205,16 @@ pub const WORKERS_MAX: usize = 10_000;
 /// Most jobs, lanes, resources and the like with series of their own in the metrics of one process: the others are told
 /// together. What is kept of one for ever is about 1 kB for each metric.
 pub const LABELS_MAX: usize = 1_000;
+/// Most bytes of names and of what they hold that are kept of all workers that the leader knows.
+pub const ROSTER_BYTES: usize = 32 << 20;
+/// Most workers of all queues together, each counted once for each of its queues.
+pub const CREW_MAX: usize = 262_144;
+/// Most messages, or places, that all workers of a queue together say that they hold: beyond it none is believed.
+pub const ALL_HELD_MAX: usize = 2_000_000;
+/// Deaths that are attended to or wait for that; what more workers held comes back with its ack deadline.
+pub const DEATHS_MAX: usize = 256;
+/// Registrations that are looked through: what goes beyond is of nobody that could be there.
+pub const REGISTERED_MAX: usize = 2 * WORKERS_MAX;
 /// Pulls that wait at once at one consumer. Can never be changed afterwards.
 pub const PULLS_WAITING_MAX: usize = 16_384;
 /// Most open runs of one queue: more submissions stay on the stream until some of them are over.

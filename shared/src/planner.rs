@@ -22,6 +22,16 @@ pub struct Attendance {
     /// Why it cannot work, in words for people; empty where nothing keeps it from that.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,
+    /// What it has read of workers that makes no sense, since it started.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub odd: u64,
+    /// The last of it, in words for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_odd: String,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 crate::wire::coded!(Attendance);

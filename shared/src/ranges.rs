@@ -51,6 +51,14 @@ impl Ranges {
         self.iter().map(|run| run.end - run.start).sum()
     }
 
+    /// How many runs it takes.
+    pub fn runs(&self) -> usize {
+        match &self.runs {
+            Runs::Few(runs) => runs.len(),
+            Runs::Many(runs) => runs.len(),
+        }
+    }
+
     /// Whether the set holds nothing.
     pub fn is_empty(&self) -> bool {
         match &self.runs {

@@ -4,5 +4,7 @@
 mod commands;
 #[path = "roles/files.rs"]
 mod files;
+#[path = "roles/hostile.rs"]
+mod hostile;
 #[path = "roles/refused.rs"]
 mod refused;

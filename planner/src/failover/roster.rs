@@ -9,7 +9,7 @@ use std::time::Duration;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{HandlerName, QueueName, Session};
 use gridloom_shared::limits::{
-    BELLS, CROWD_KINDS_MAX, CROWDS_MAX, WORKER_HANDLERS_MAX, WORKERS_MAX,
+    BELLS, CROWD_KINDS_MAX, CROWDS_MAX, ROSTER_BYTES, WORKER_HANDLERS_MAX, WORKERS_MAX,
 };
 use gridloom_shared::presence::Presence;
 
@@ -18,6 +18,31 @@ use super::probe::{ALL_ASKED, Death, Event, FRESH, Ground, LATELY, Probe};
 
 /// A dead worker is remembered for so long: it may only be frozen.
 const REMEMBERED: Duration = Duration::from_secs(120);
+
+/// What is kept of an announcement: not what others need.
+fn kept(presence: &Presence) -> Presence {
+    Presence {
+        tolls: Vec::new(),
+        knows: Vec::new(),
+        trouble: String::new(),
+        ..presence.clone()
+    }
+}
+
+/// About the bytes that it takes.
+fn bytes_of(kept: &Presence) -> usize {
+    /// Of a name beside its text.
+    const NAME: usize = 24;
+    let queues = kept.queues.iter().map(|name| NAME + name.as_str().len());
+    let handlers = kept.handlers.iter().map(|name| NAME + name.as_str().len());
+    let numbers = 8 * kept.ack_deadlines_ms.len();
+    let names = kept.worker.as_str().len() + kept.version.len();
+    size_of::<Worker>()
+        + queues.chain(handlers).sum::<usize>()
+        + numbers
+        + names
+        + kept.named.bytes()
+}
 
 /// How it is with a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +69,8 @@ struct Worker {
 #[derive(Debug)]
 pub struct Roster {
     workers: BTreeMap<Session, Worker>,
+    /// What is kept of them, in bytes.
+    bytes: usize,
     epoch: u64,
     since: Boot,
     /// When most of many were silent at once. They come back one by one, and the last ones are not dead for that.
@@ -55,6 +82,7 @@ impl Roster {
     pub fn new(epoch: u64, since: Boot) -> Roster {
         Roster {
             workers: BTreeMap::new(),
+            bytes: 0,
             epoch,
             since,
             hushed: None,
@@ -64,37 +92,55 @@ impl Roster {
     /// A worker announced itself.
     pub fn heard(&mut self, presence: &Presence, now: Boot) {
         if presence.gone {
-            self.workers.remove(&presence.session);
+            self.remove(presence.session);
             return;
         }
         self.registered(presence);
         if let Some(worker) = self.workers.get_mut(&presence.session) {
-            worker.presence = presence.clone();
+            let kept = kept(presence);
+            let others = self.bytes - bytes_of(&worker.presence);
+            if others + bytes_of(&kept) <= ROSTER_BYTES {
+                self.bytes = others + bytes_of(&kept);
+                worker.presence = kept;
+            }
         }
         self.learn(presence.session, Event::Heard, now);
     }
 
-    /// A worker is registered: it may have been dead for long. Of more than [`WORKERS_MAX`] the dead go.
+    /// A worker is registered: it may have been dead for long. Of more than [`WORKERS_MAX`], or [`ROSTER_BYTES`], the
+    /// dead go.
     pub fn registered(&mut self, presence: &Presence) {
-        if self.workers.len() >= WORKERS_MAX && !self.workers.contains_key(&presence.session) {
-            let dead = self
-                .workers
-                .iter()
-                .find(|(_, worker)| worker.probe.is_dead());
+        if self.workers.contains_key(&presence.session) {
+            return;
+        }
+        let kept = kept(presence);
+        let bytes = bytes_of(&kept);
+        if self.workers.len() >= WORKERS_MAX || self.bytes + bytes > ROSTER_BYTES {
+            let mut workers = self.workers.iter();
+            let dead = workers.find(|(_, worker)| worker.probe.is_dead());
             let Some(dead) = dead.map(|(session, _)| *session) else {
                 return;
             };
-            self.workers.remove(&dead);
+            self.remove(dead);
         }
-        self.workers
-            .entry(presence.session)
-            .or_insert_with(|| Worker {
-                presence: presence.clone(),
-                probe: Probe::unmet(),
-                pace: Pace::default(),
-                heard: None,
-                died: None,
-            });
+        if self.bytes + bytes > ROSTER_BYTES {
+            return;
+        }
+        self.bytes += bytes;
+        let worker = Worker {
+            presence: kept,
+            probe: Probe::unmet(),
+            pace: Pace::default(),
+            heard: None,
+            died: None,
+        };
+        self.workers.insert(presence.session, worker);
+    }
+
+    fn remove(&mut self, session: Session) {
+        if let Some(worker) = self.workers.remove(&session) {
+            self.bytes -= bytes_of(&worker.presence);
+        }
     }
 
     /// The leader's connection is `epoch` at `now`.
@@ -177,8 +223,13 @@ impl Roster {
 
     /// Forgets who is dead for long.
     pub fn forget(&mut self, now: Boot) {
+        let known = self.workers.len();
         self.workers
             .retain(|_, worker| worker.died.is_none_or(|died| now.since(died) < REMEMBERED));
+        if self.workers.len() < known {
+            let kept = self.workers.values();
+            self.bytes = kept.map(|worker| bytes_of(&worker.presence)).sum();
+        }
     }
 
     /// Who is to be probed at `now`: the dead too, who may wake up. Of many not those who were just heard; whoever
@@ -245,255 +296,4 @@ impl Roster {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::made_up;
-
-    const NOBODY: Event = Event::Nobody(Ground::Settled);
-
-    fn at(seconds: u64) -> Boot {
-        Boot(Duration::from_secs(seconds))
-    }
-
-    fn presence(session: u64) -> Presence {
-        Presence {
-            queues: vec![queue()],
-            ..made_up::presence(session)
-        }
-    }
-
-    fn queue() -> QueueName {
-        QueueName::new("images").unwrap()
-    }
-
-    fn dies(roster: &mut Roster, session: u64) {
-        let deaths: Vec<_> = (0..3)
-            .filter_map(|_| roster.learn(Session(session), NOBODY, at(10)))
-            .collect();
-        assert_eq!(deaths.len(), 1);
-    }
-
-    #[test]
-    fn worker_that_died_while_stopping_is_dead_and_one_that_said_goodbye_is_not() {
-        let mut roster = Roster::new(1, at(0));
-        for session in [1, 2] {
-            let mut stopping = presence(session);
-            stopping.stopping = true;
-            roster.heard(&stopping, at(1));
-        }
-        let mut goodbye = presence(2);
-        goodbye.gone = true;
-        roster.heard(&goodbye, at(1));
-        dies(&mut roster, 1);
-        assert_eq!(roster.standing(Session(1)), Life::Dead);
-        assert_eq!(roster.standing(Session(2)), Life::Unknown);
-        assert_eq!(roster.learn(Session(2), NOBODY, at(10)), None);
-    }
-
-    #[test]
-    fn only_the_living_are_asked_and_whoever_wakes_up_is_asked_again() {
-        let mut roster = Roster::new(1, at(0));
-        roster.heard(&presence(1), at(1));
-        roster.heard(&presence(2), at(1));
-        dies(&mut roster, 1);
-        assert_eq!(roster.of_queue(&queue()), [Session(2)]);
-        roster.registered(&presence(1));
-        assert_eq!(roster.of_queue(&queue()), [Session(2)]);
-        roster.heard(&presence(1), at(1));
-        assert_eq!(roster.of_queue(&queue()), [Session(1), Session(2)]);
-    }
-
-    #[test]
-    fn dead_are_forgotten_after_a_while_and_the_living_never() {
-        let mut roster = Roster::new(1, at(0));
-        roster.heard(&presence(1), at(1));
-        roster.heard(&presence(2), at(1));
-        dies(&mut roster, 1);
-        roster.forget(at(129));
-        assert_eq!(roster.standing(Session(1)), Life::Dead);
-        roster.forget(at(1_000));
-        assert_eq!(roster.to_ask(at(1_000)), [Session(2)]);
-    }
-
-    #[test]
-    fn so_many_are_kept_and_no_more_and_the_dead_make_room() {
-        let mut roster = Roster::new(1, at(0));
-        for session in 0..WORKERS_MAX as u64 {
-            roster.heard(&presence(session), at(1));
-        }
-        roster.heard(&presence(1_000_000), at(1));
-        assert_eq!(roster.standing(Session(1_000_000)), Life::Unknown);
-        dies(&mut roster, 7);
-        roster.heard(&presence(1_000_000), at(1));
-        assert_eq!(roster.standing(Session(1_000_000)), Life::Lives);
-        assert_eq!(roster.standing(Session(7)), Life::Unknown);
-        assert_eq!(roster.to_ask(at(10)).len(), WORKERS_MAX);
-    }
-
-    #[test]
-    fn ground_is_fresh_after_a_new_connection() {
-        let mut roster = Roster::new(1, at(0));
-        assert_eq!(roster.ground(at(100)), Ground::Settled);
-        roster.connected(1, at(100));
-        assert_eq!(roster.ground(at(101)), Ground::Settled);
-        roster.connected(2, at(200));
-        assert_eq!(roster.ground(at(201)), Ground::Fresh);
-        assert_eq!(roster.ground(at(206)), Ground::Settled);
-    }
-
-    #[test]
-    fn crowd_is_who_lives_and_has_a_slot_free_where_they_are_more_than_need_to_wait() {
-        let name = |name: &str| HandlerName::new(name).unwrap();
-        let mut roster = Roster::new(1, at(0));
-        let mut says = |session: u64, handlers: &[&str], change: fn(&mut Presence)| {
-            let mut presence = presence(session);
-            presence.handlers = handlers.iter().map(|handler| name(handler)).collect();
-            change(&mut presence);
-            roster.heard(&presence, at(1));
-        };
-        let few = u64::from(BELLS);
-        (0..few).for_each(|session| says(session, &["resize", "words"], |_| ()));
-        says(few, &["resize"], |_| ());
-        says(few + 1, &["words"], |presence| presence.in_flight = 4);
-        says(few + 2, &["words"], |presence| presence.stopping = true);
-        says(few + 3, &["words"], |_| ());
-        dies(&mut roster, few + 3);
-        let crowd = BTreeMap::from([(name("resize"), BELLS + 1)]);
-        assert_eq!(roster.crowds(), BTreeMap::from([(queue(), crowd)]));
-    }
-
-    /// After how many silent rounds the last of `workers` was dead, where each had answered within `took`.
-    fn rounds(workers: u64, took: Duration, silent: &[Session]) -> usize {
-        let mut roster = Roster::new(1, at(0));
-        for session in (0..workers).map(Session) {
-            roster.heard(&presence(session.0), at(99));
-            roster.answered(session, took, at(99));
-        }
-        let mut died = (1..).map(|round| roster.silent(silent, ms(round * 250)).len());
-        1 + died.position(|died| died == silent.len()).unwrap()
-    }
-
-    #[test]
-    fn silence_among_quick_answers_is_a_death_after_a_second_and_among_slow_ones_after_three() {
-        let quick = Duration::from_millis(3);
-        let one = [Session(0)];
-        assert_eq!(rounds(3, quick, &one), 4);
-        assert_eq!(rounds(2, quick, &one), 4);
-        assert_eq!(rounds(3, Duration::from_millis(150), &one), 8);
-        assert_eq!(rounds(3, Duration::from_millis(300), &one), 12);
-        assert_eq!(rounds(1, quick, &one), 12, "alone");
-        assert_eq!(rounds(3, quick, &[Session(0), Session(1)]), 12, "most");
-    }
-
-    #[test]
-    fn worker_that_never_answered_and_one_that_is_slow_itself_have_three_seconds() {
-        let mut roster = Roster::new(1, at(0));
-        (0..5).for_each(|session| roster.heard(&presence(session), at(99)));
-        let (slow, quick) = (Duration::from_millis(400), Duration::from_millis(2));
-        (1..5).for_each(|session| roster.answered(Session(session), quick, at(99)));
-        let died = |roster: &mut Roster, session, rounds| {
-            (0..rounds).any(|_| !roster.silent(&[Session(session)], at(100)).is_empty())
-        };
-        assert!(!died(&mut roster, 0, 11) && died(&mut roster, 0, 1));
-        // One slow one makes none of the others slow.
-        roster.answered(Session(1), slow, at(101));
-        assert!(!died(&mut roster, 2, 3) && died(&mut roster, 2, 1));
-        assert!(!died(&mut roster, 1, 11) && died(&mut roster, 1, 1));
-    }
-
-    #[test]
-    fn where_most_of_many_fall_silent_together_the_last_to_come_back_are_not_dead_for_that() {
-        let mut roster = Roster::new(1, at(0));
-        let all: Vec<Session> = (0..20).map(Session).collect();
-        for session in &all {
-            roster.heard(&presence(session.0), at(99));
-            roster.answered(*session, Duration::from_millis(3), at(99));
-        }
-        let mut silent = |silent: &[Session], rounds: std::ops::Range<u64>| -> usize {
-            let each = rounds.map(|round| ms(100_000 + round * 250));
-            each.map(|now| roster.silent(silent, now).len()).sum()
-        };
-        assert_eq!(silent(&all, 0..20), 0, "five seconds");
-        assert_eq!(silent(&all[..3], 20..39), 0, "these were heard last");
-        assert_eq!(silent(&all[..3], 39..40), 3, "and these are dead after ten");
-        // Ten seconds after the silence of all one is judged as ever.
-        assert_eq!(silent(&all[4..5], 60..63), 1);
-    }
-
-    const DIES: Session = Session(0);
-
-    fn ms(ms: u64) -> Boot {
-        Boot(Duration::from_secs(100) + Duration::from_millis(ms))
-    }
-
-    /// How long after its death, in milliseconds, one of `workers` is found dead which had announced itself each
-    /// second, `phase` after each round, and how often it was asked before.
-    fn found(workers: u64, phase: u64, dies: u64) -> (u64, u64) {
-        let mut roster = Roster::new(1, at(0));
-        (0..workers).for_each(|session| roster.heard(&presence(session), ms(phase)));
-        let (mut asked, mut said) = (0, phase);
-        for round in 1.. {
-            let now = round * 250;
-            while said + 1_000 <= now && said + 1_000 < dies {
-                said += 1_000;
-                roster.heard(&presence(DIES.0), ms(said));
-            }
-            if !roster.to_ask(ms(now)).contains(&DIES) {
-                continue;
-            }
-            let event = if now < dies { Event::Heard } else { NOBODY };
-            asked += u64::from(now < dies);
-            if roster.learn(DIES, event, ms(now)).is_some() {
-                return (now - dies, asked);
-            }
-        }
-        unreachable!("rounds go on")
-    }
-
-    #[test]
-    fn of_many_workers_who_was_just_heard_is_not_asked_and_a_dead_one_is_found_within_a_second_all_the_same()
-     {
-        let stories = |workers: u64| {
-            let phases = (0..250).step_by(31);
-            phases.flat_map(move |phase| {
-                let deaths = (10_001..11_000).step_by(37);
-                deaths.map(move |dies| found(workers, phase, dies))
-            })
-        };
-        let worst = |workers| stories(workers).map(|(found, _)| found).max();
-        let mean = |workers| {
-            let (sum, count) = stories(workers).fold((0, 0), |(sum, n), (ms, _)| (sum + ms, n + 1));
-            sum / count
-        };
-        let few = ALL_ASKED as u64;
-        assert!(worst(few) <= Some(750) && mean(few) <= 640, "{}", mean(few));
-        assert!(stories(few).all(|(_, asked)| asked >= 40), "each round");
-        assert!(worst(few + 1) <= Some(1_050), "{:?}", worst(few + 1));
-        assert!(mean(few + 1) <= 800, "{}", mean(few + 1));
-        assert!(
-            stories(few + 1).all(|(_, asked)| asked <= 22),
-            "every other one"
-        );
-    }
-
-    #[test]
-    fn of_many_workers_those_are_asked_each_time_who_are_missed_or_dead_or_were_never_heard() {
-        let mut roster = Roster::new(1, at(0));
-        (0..=ALL_ASKED as u64).for_each(|session| roster.registered(&presence(session)));
-        let everybody = roster.to_ask(ms(0)).len();
-        assert_eq!(everybody, ALL_ASKED + 1);
-        for session in 2..=ALL_ASKED as u64 {
-            roster.heard(&presence(session), ms(0));
-        }
-        dies(&mut roster, 1);
-        assert_eq!(roster.to_ask(ms(250)), [Session(0), Session(1)]);
-        roster.learn(Session(7), NOBODY, ms(300));
-        for round in [500, 750, 1_000] {
-            assert!(roster.to_ask(ms(round)).contains(&Session(7)));
-        }
-        roster.heard(&presence(3), ms(1_000));
-        assert!(!roster.to_ask(ms(1_001)).contains(&Session(3)));
-        roster.connected(2, ms(1_002));
-        assert_eq!(roster.to_ask(ms(1_003)).len(), everybody);
-    }
-}
+mod tests;

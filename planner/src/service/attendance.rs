@@ -27,6 +27,7 @@ pub(super) struct Facts {
 
 impl Facts {
     fn attendance(&self) -> Attendance {
+        let (odd, last_odd) = self.health.odd().all();
         Attendance {
             name: self.name.clone(),
             session: self.session,
@@ -34,6 +35,8 @@ impl Facts {
             started_at: self.started_at,
             term: self.health.leads(),
             trouble: self.health.trouble(),
+            odd,
+            last_odd,
         }
     }
 }

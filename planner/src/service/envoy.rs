@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::doors::Doors;
 use super::event::Event;
+use super::odd::Odd;
 use super::tasks::Errands;
 use crate::book::Life;
 use crate::broker_clock::BrokerClock;
@@ -33,6 +34,8 @@ pub(super) struct Envoy {
     pub(super) events: mpsc::Sender<Event>,
     /// For errands that follow from what a task hears.
     pub(super) errands: Errands,
+    /// Counts what workers write that makes no sense.
+    pub(super) odd: Odd,
     /// Which life of a run it is sent for.
     pub(super) life: Option<Life>,
 }

@@ -23,11 +23,14 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::{QueueName, Session};
+use gridloom_shared::limits::DEATHS_MAX;
 use gridloom_shared::presence::Presence;
+use gridloom_shared::reads::workers::registrations;
 use gridloom_shared::wire;
 
 use super::envoy::Envoy;
 use super::feeds;
+use super::odd::Odd;
 use super::task::Task;
 use crate::alive::Signs;
 use crate::failover::pace;
@@ -60,12 +63,18 @@ const REGISTRATIONS: Duration = Duration::from_secs(5);
 
 /// The workers that one leadership knows, for its loop and its tasks.
 #[derive(Clone, Debug)]
-pub(super) struct Workers(Arc<Mutex<Roster>>);
+pub(super) struct Workers {
+    roster: Arc<Mutex<Roster>>,
+    odd: Odd,
+}
 
 impl Workers {
     /// Nobody is known yet; the connection `epoch` is there since `since`.
-    pub(super) fn new(epoch: u64, since: Boot) -> Workers {
-        Workers(Arc::new(Mutex::new(Roster::new(epoch, since))))
+    pub(super) fn new(epoch: u64, since: Boot, odd: Odd) -> Workers {
+        Workers {
+            roster: Arc::new(Mutex::new(Roster::new(epoch, since))),
+            odd,
+        }
     }
 
     /// A worker announced itself.
@@ -74,7 +83,7 @@ impl Workers {
     }
 
     fn roster(&self) -> MutexGuard<'_, Roster> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn standing(&self, session: Session) -> Life {
@@ -87,14 +96,14 @@ impl Workers {
 
     /// Takes in who is registered: a worker that died before this leadership began was never heard.
     async fn read_registrations(&self, broker: &Broker) -> bool {
-        match broker.workers().entries(">").await {
+        match registrations(broker).await {
             Ok(entries) => {
                 let mut roster = self.roster();
                 for entry in &entries {
                     match Presence::read(entry.value.as_deref().unwrap_or_default()) {
                         Ok(presence) => roster.registered(&presence),
                         Err(error) => {
-                            tracing::debug!(key = entry.key, error = %chain(&error), "an unreadable registration");
+                            self.odd.note("registration", &entry.key, chain(&error));
                         }
                     }
                 }
@@ -155,6 +164,8 @@ struct Watch {
     round: Round,
     answers: FuturesUnordered<BoxFuture<'static, Heard>>,
     slots: Arc<tokio::sync::Semaphore>,
+    /// Deaths that may be attended to or wait for that.
+    deaths: Arc<tokio::sync::Semaphore>,
     /// Queues of which a crowd was told last.
     crowded: BTreeSet<QueueName>,
 }
@@ -179,6 +190,7 @@ pub(super) async fn watch(envoy: Envoy, workers: Workers, signs: Signs) {
         round: Round::new(0, Boot::now()),
         answers: FuturesUnordered::new(),
         slots: Arc::new(tokio::sync::Semaphore::new(DEATHS)),
+        deaths: Arc::new(tokio::sync::Semaphore::new(DEATHS_MAX)),
         crowded: BTreeSet::new(),
         envoy,
         workers,
@@ -369,7 +381,11 @@ impl Watch {
             self.workers.clone(),
             Arc::clone(&self.slots),
         );
+        let Ok(place) = Arc::clone(&self.deaths).try_acquire_owned() else {
+            return tracing::debug!("too many are dead: what it held comes back with its deadline");
+        };
         self.envoy.errands.send(Task::Death, async move {
+            let _place = place;
             let told = LeadEvent::Died(Box::new(presence.clone()));
             if !envoy.say(told).await {
                 return;

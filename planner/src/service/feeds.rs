@@ -8,11 +8,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::log::{FollowError, Followed, Start, StreamState};
+use gridloom_shared::broker::log::{FollowError, Followed, Record, Start, StreamState};
 use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Puller};
 use gridloom_shared::broker::topology::consumers;
 use gridloom_shared::chain;
 use gridloom_shared::id::{JobName, QueueName, Term};
+use gridloom_shared::ledger::record::Author;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers;
 use tokio::sync::{Semaphore, mpsc};
@@ -21,9 +22,10 @@ use super::doors::Taken;
 use super::envoy::Envoy;
 use super::event::Event;
 use super::health::Pulse;
+use super::odd::Odd;
 use super::task::Task;
 use crate::alive::Signs;
-use crate::entry;
+use crate::entry::Entry;
 use crate::lead::event::Event as LeadEvent;
 use crate::metrics::SUBMISSIONS;
 use crate::submit::{self, Receipt};
@@ -93,9 +95,11 @@ pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse, signs: Signs) 
     loop {
         match signs.waiting(tail.next()).await {
             Ok(Followed::Record(record)) => {
-                let Some(entry) = entry::read(subjects, &record) else {
+                let Some(entry) = Entry::read(subjects, &record) else {
+                    envoy.odd.note("subject", &record.subject, "no run's");
                     continue;
                 };
+                tell_unreadable(&envoy.odd, &entry, &record);
                 if !envoy.say(LeadEvent::Read(Box::new(entry))).await {
                     return;
                 }
@@ -124,8 +128,21 @@ pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse, signs: Signs) 
     }
 }
 
+/// What a planner wrote is one's own and rare; workers may write what they like.
+fn tell_unreadable(odd: &Odd, entry: &Entry, stored: &Record) {
+    let Err(error) = &entry.record else { return };
+    match entry.author {
+        Author::Plan => {
+            tracing::warn!(subject = %stored.subject, sequence = stored.seq, error = %chain(error), "unreadable record");
+        }
+        author @ (Author::Work | Author::Takeover) => {
+            odd.note(author.as_str(), &stored.subject, chain(error));
+        }
+    }
+}
+
 /// Feeds the announcements of workers, and asks all of them at once for a first one.
-pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>, signs: Signs) {
+pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>, odd: Odd, signs: Signs) {
     loop {
         signs.give();
         let heard = broker.subscribe(broker.subjects().all_presence()).await;
@@ -145,7 +162,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>, signs:
                     if broker.subjects().parse_presence(&message.subject)
                         != Some(presence.session) =>
                 {
-                    tracing::debug!(subject = %message.subject, "a presence on another's subject");
+                    odd.note("presence", &message.subject, "it is another's");
                 }
                 Ok(presence) => {
                     if events
@@ -157,7 +174,7 @@ pub(super) async fn presence(broker: Broker, events: mpsc::Sender<Event>, signs:
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(subject = %message.subject, error = %chain(&error), "a presence of no worker");
+                    odd.note("presence", &message.subject, chain(&error));
                 }
             }
         }

@@ -15,6 +15,7 @@ use gridloom_shared::id::Term;
 use gridloom_shared::telemetry::Health as _;
 
 use super::error::TakeError;
+use super::odd::Odd;
 
 /// A loop that has not gone round for so long stands still: it does so forty times a second.
 const ROUND: Duration = Duration::from_secs(5);
@@ -57,6 +58,7 @@ pub struct Health {
     ledger: Pulse,
     /// Why the leadership could not be taken the last time; empty once it was.
     untaken: Arc<Mutex<String>>,
+    odd: Odd,
 }
 
 impl Health {
@@ -67,7 +69,13 @@ impl Health {
             rounds: Pulse::default(),
             ledger: Pulse::default(),
             untaken: Arc::default(),
+            odd: Odd::default(),
         }
+    }
+
+    /// For whoever reads what workers write.
+    pub(super) fn odd(&self) -> Odd {
+        self.odd.clone()
     }
 
     /// The leadership could not be taken.

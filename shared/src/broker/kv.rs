@@ -237,6 +237,22 @@ impl Bucket {
             .collect())
     }
 
+    /// The first `most` keys with their values, in the order in which they were written last: page by page, so that
+    /// of a bucket of any size only these are taken in.
+    pub async fn first_entries(&self, most: usize) -> Result<Vec<Entry>, ReadError> {
+        let (stream, all) = (self.name.stream(), self.name.subject(">"));
+        let mut reader = self.broker.reader(&stream, all, 1, None);
+        let mut first = Vec::new();
+        while first.len() < most
+            && let Some(page) = reader.next_page().await?
+        {
+            let entries = page.into_iter().filter_map(|record| self.entry(record));
+            first.extend(entries.filter(|entry| entry.value.is_some()));
+        }
+        first.truncate(most);
+        Ok(first)
+    }
+
     /// All keys, in order.
     pub async fn keys(&self) -> Result<Vec<String>, ReadError> {
         Ok(self

@@ -6,16 +6,17 @@
 //! outstanding, neither the size of the run nor its failures: finished pages and dead ones are kept as
 //! runs, errors each once, and of a slice that is finished nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::UnixMs;
-use crate::id::{Fence, RunId, Session};
+use crate::id::{Fence, RunId};
 use crate::ledger::orders::Cancelled;
 use crate::ledger::outcomes;
 use crate::ledger::record::{Closed, Opened, PlanRecord, Record, WorkRecord};
 use crate::ledger::retired::Retired;
 use crate::quick::QuickMap;
+#[cfg(test)]
 use crate::ranges::Ranges;
 use crate::tile::TileRef;
 
@@ -29,6 +30,7 @@ mod orders;
 mod outcome;
 mod probe;
 mod recall;
+mod sessions;
 mod slices;
 mod standing;
 mod strays;
@@ -46,6 +48,7 @@ pub use waiting::{FailedCell, Next};
 use errors::Errors;
 use graves::Graves;
 use recall::Recalled;
+use sessions::Sessions;
 use slices::Slices;
 use strays::Strays;
 use waiting::Waiting;
@@ -89,9 +92,11 @@ pub struct Fold {
     /// What waves said of some of the last, by the sequence of the wave.
     recalled: BTreeMap<u64, BTreeMap<Cell, Recalled>>,
     errors: Errors,
-    sessions: HashMap<Session, Ranges>,
+    sessions: Sessions,
     counts: Counts,
     counters: BTreeMap<String, i128>,
+    /// Whether there were more counters than are summed.
+    more_counters: bool,
     /// Until when the counted failures asked for a hold.
     hold_until: Option<UnixMs>,
 }
@@ -119,9 +124,10 @@ impl Fold {
             again: Graves::default(),
             recalled: BTreeMap::new(),
             errors: Errors::default(),
-            sessions: HashMap::new(),
+            sessions: Sessions::default(),
             counts: Counts::default(),
             counters: BTreeMap::new(),
+            more_counters: false,
             hold_until: None,
         }
     }
@@ -209,7 +215,7 @@ impl Fold {
 
     fn work(&mut self, at: UnixMs, work: &WorkRecord) {
         let (session, number) = work.signature();
-        if !self.first_time(session, number) {
+        if !self.sessions.is_new(session, number) {
             return;
         }
         match work {
@@ -245,15 +251,6 @@ impl Fold {
     /// Notes that the whole ledger was read up to `position`, whatever runs its records were of.
     pub fn advance(&mut self, position: u64) {
         self.position = self.position.max(position);
-    }
-
-    fn first_time(&mut self, session: Session, number: u64) -> bool {
-        let seen = self.sessions.entry(session).or_default();
-        if seen.contains(number) || number == u64::MAX {
-            return false;
-        }
-        seen.insert(number..number + 1);
-        true
     }
 
     /// Takes pages out of an open tile, and the tile away with its last page.

@@ -234,6 +234,12 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn block_that_no_worker_packs_is_none() {
+        let most = vec![0; crate::limits::BLOCK_MAX + 1];
+        assert_eq!(decode(&most), Err(BlockError::Bounds { what: "its size" }));
+    }
+
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let status = prop_oneof![
             3 => Just(Status::Done),

@@ -161,7 +161,7 @@ impl RunSummary {
             },
             rows: counters.remove(ROWS).unwrap_or(0),
             counters,
-            more_counters: 0,
+            more_counters: usize::from(fold.has_more_counters()),
             error: closing.and_then(|(_, closed)| closed.error.clone()),
         })
     }

@@ -9,12 +9,13 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::{LeftOut, ListError, roll_call};
+use crate::broker::kv::Entry;
 use crate::broker::log::ReadError;
 use crate::broker::{Broker, PublishError};
 use crate::clock::UnixMs;
 use crate::holdings::{Holdings, Question, place_of};
 use crate::id::{RunId, Session, WorkerName};
-use crate::limits::{AGES_MAX, HELD_MAX};
+use crate::limits::{AGES_MAX, HELD_MAX, REGISTERED_MAX};
 use crate::presence::Presence;
 use crate::tile::TileRef;
 use crate::wire;
@@ -120,11 +121,11 @@ pub async fn list_beside(broker: &Broker, answering: &[Presence]) -> Result<List
             .collect(),
         left_out: Vec::new(),
     };
-    for entry in broker.workers().entries(">").await? {
+    for entry in registrations(broker).await? {
         let silent = |worker: &Presence| {
             !here.contains(&worker.session) && UnixMs::now() < worker.at + FORGOTTEN
         };
-        match wire::decode::<Presence>(entry.value.as_deref().unwrap_or_default()) {
+        match Presence::read(entry.value.as_deref().unwrap_or_default()) {
             Ok(worker) if silent(&worker) => {
                 listed.workers.push(WorkerStanding::of(&worker, false));
             }
@@ -135,14 +136,22 @@ pub async fn list_beside(broker: &Broker, answering: &[Presence]) -> Result<List
     Ok(listed)
 }
 
+/// Who is registered, as it stands there: not all of what somebody wrote who is no worker.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn registrations(broker: &Broker) -> Result<Vec<Entry>, ReadError> {
+    broker.workers().first_entries(REGISTERED_MAX).await
+}
+
 /// The names of workers that are registered, by their sessions.
 ///
 /// # Errors
 /// When the broker does not answer.
 pub async fn names(broker: &Broker) -> Result<BTreeMap<Session, String>, ReadError> {
-    let entries = broker.workers().entries(">").await?;
+    let entries = registrations(broker).await?;
     let registered = entries.iter().filter_map(|entry| {
-        let worker = wire::decode::<Presence>(entry.value.as_deref()?).ok()?;
+        let worker = Presence::read(entry.value.as_deref()?).ok()?;
         Some((worker.session, worker.worker.to_string()))
     });
     Ok(registered.collect())
@@ -235,13 +244,13 @@ async fn hear(broker: &Broker, patience: Duration, heard: &mut Heard) -> Result<
 async fn late(broker: &Broker, heard: &Heard) -> Vec<Presence> {
     let here: BTreeSet<Session> = heard.values().map(|worker| worker.session).collect();
     // Where they cannot be read, others say so.
-    let entries = timeout(PATIENCE, broker.workers().entries(">")).await;
+    let entries = timeout(PATIENCE, registrations(broker)).await;
     let Ok(Ok(entries)) = entries else {
         return Vec::new();
     };
     let registered = entries
         .iter()
-        .filter_map(|entry| wire::decode::<Presence>(entry.value.as_deref()?).ok());
+        .filter_map(|entry| Presence::read(entry.value.as_deref()?).ok());
     let missed = registered
         .filter(|worker| !here.contains(&worker.session) && UnixMs::now() < worker.at + FORGOTTEN);
     let asked: Vec<_> = missed.map(|worker| if_it_lives(broker, worker)).collect();

@@ -51,6 +51,18 @@ timezone = "UTC"
 dates = ["2027-12-25"]
 "#;
 
+/// The accounts, where each of these users hears nobody's answers but its own.
+fn own_inboxes() -> anyhow::Result<String> {
+    let mut text = accounts(NAMESPACE)?;
+    for role in ["planner", "operator", "worker", "monitor"] {
+        let user = text.find(&format!("user: \"{role}\"")).context("a user")?;
+        let hears = user + text[user..].find("subscribe:").context("what it hears")?;
+        let own = text[hears..].replacen("\"_INBOX.>\"", &format!("\"_INBOX_{role}.>\""), 1);
+        text.replace_range(hears.., &own);
+    }
+    Ok(text)
+}
+
 /// A command as the user of that name.
 fn command(stage: &Stage, role: &str, args: &[&str]) -> anyhow::Result<Gridloom> {
     let url = stage.server.url();
@@ -58,6 +70,7 @@ fn command(stage: &Stage, role: &str, args: &[&str]) -> anyhow::Result<Gridloom>
     Ok(Gridloom::new(args.iter().copied())?
         .env("GRIDLOOM_NATS", url)
         .env("GRIDLOOM_NAMESPACE", NAMESPACE)
+        .env("GRIDLOOM_NATS_INBOX", format!("_INBOX_{role}"))
         .dir(stage.dir()))
 }
 
@@ -103,7 +116,7 @@ async fn is(stage: &Stage, run: &str, state: &str) -> anyhow::Result<()> {
 /// A broker with the roles, a planner and a worker.
 async fn play(scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let options = ServerOptions {
-        server_config: accounts(NAMESPACE)?,
+        server_config: own_inboxes()?,
         ..ServerOptions::default()
     };
     let server = TestServer::start_with(options).await?;

@@ -28,19 +28,29 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
 /// Numbers of consumers, and floors: whoever needs one that is none overwrites it.
 async fn look_at_numbers(broker: &Broker, chart: &mut Chart) {
     let subjects = broker.subjects();
+    let mut odd = Vec::new();
     for filter in [subjects.all_consumers(), subjects.all_floors()] {
         let Ok(entries) = broker.state().entries(filter).await else {
             continue;
         };
-        for entry in entries {
-            let text = entry.value.as_deref().map(std::str::from_utf8);
-            let number = text.and_then(|text| text.ok()?.parse::<u64>().ok());
-            if number.is_none() {
-                let found = format!("{} of bucket state holds no number", entry.key);
-                let advice = "the next worker that attaches to its lane writes it anew";
-                chart.note("numbers", found, advice);
-            }
-        }
+        let is_none = |value: Option<&[u8]>| {
+            let text = value.map(std::str::from_utf8);
+            text.and_then(|text| text.ok()?.parse::<u64>().ok())
+                .is_none()
+        };
+        let none = entries
+            .into_iter()
+            .filter(|entry| is_none(entry.value.as_deref()));
+        odd.extend(none.map(|entry| entry.key));
+    }
+    for key in odd.iter().take(SHOWN) {
+        let found = format!("{key} of bucket state holds no number");
+        let advice = "the next worker that attaches to its lane writes it anew";
+        chart.note("numbers", found, advice);
+    }
+    if odd.len() > SHOWN {
+        let more = counted((odd.len() - SHOWN) as u64, "more key");
+        chart.note("numbers", format!("{more} of bucket state hold none"), "");
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::staff::{Staff, answer, named};
-use crate::output::spoken;
+use crate::output::{counted, spoken};
 
 /// A leader rewrites its lease each second; whoever does not for so long does not lead.
 const SILENT: Duration = Duration::from_secs(3);
@@ -86,7 +86,28 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> O
     for planner in lasting_trouble(broker, staff).await {
         tell_trouble(&planner, leader.as_deref(), chart);
     }
+    for planner in staff.planners.iter().filter(|planner| planner.odd > 0) {
+        tell_odd(planner, chart);
+    }
     leader
+}
+
+/// What a planner has read of workers that makes no sense.
+fn tell_odd(planner: &Attendance, chart: &mut Chart) {
+    let Attendance {
+        name,
+        odd,
+        last_odd,
+        ..
+    } = planner;
+    chart.note(
+        "records",
+        format!(
+            "{name} has read {} of workers that make no sense, the last: {last_odd}",
+            counted(*odd, "record")
+        ),
+        "a worker of another build, or somebody who has a worker's password and is none: docs/GUARANTEES.md says what to do",
+    );
 }
 
 /// The planners that cannot work, and could not a while ago: one that has just taken over has not read all yet.

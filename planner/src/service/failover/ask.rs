@@ -9,7 +9,7 @@ use gridloom_shared::broker::{Broker, RequestError};
 use gridloom_shared::chain;
 use gridloom_shared::holdings::{Holdings, Question, place_of};
 use gridloom_shared::id::{QueueName, RunId, Session};
-use gridloom_shared::limits::HELD_MAX;
+use gridloom_shared::limits::{ALL_HELD_MAX, HELD_MAX};
 use gridloom_shared::tile::TileRef;
 use gridloom_shared::wire;
 use tokio::time::Instant;
@@ -71,7 +71,17 @@ impl<'a> Asking<'a> {
                 }
             }
             match waiting.next().await {
-                Some((_, Some(held))) => self.held.extend(held),
+                Some((_, Some(held))) => {
+                    self.held.extend(held);
+                    if self.held.len() > ALL_HELD_MAX {
+                        workers.odd.note(
+                            "answer",
+                            self.queue.as_str(),
+                            "its workers hold more than there can be",
+                        );
+                        return false;
+                    }
+                }
                 // Asked again should it live after all.
                 Some((session, None)) if workers.standing(session) != Life::Lives => {
                     self.asked.remove(&session);
@@ -110,12 +120,14 @@ async fn one(
                     if let Some(held) = packed.unpack(HELD_MAX) {
                         return Some(held);
                     }
-                    tracing::warn!(%session, "an unreadable answer");
+                    workers
+                        .odd
+                        .note("answer", &subject, "no set of what it holds");
                 }
-                Ok(_) => tracing::warn!(%session, "it holds more than it can say"),
-                Err(error) => {
-                    tracing::warn!(%session, error = %chain(&error), "an unreadable answer")
-                }
+                Ok(_) => workers
+                    .odd
+                    .note("answer", &subject, "it holds more than it can say"),
+                Err(error) => workers.odd.note("answer", &subject, chain(&error)),
             },
             // Its death is noticed by the probes.
             Err(RequestError::TimedOut { .. }) => continue,

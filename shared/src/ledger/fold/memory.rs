@@ -1,6 +1,7 @@
 //! What a fold costs, counted by its entries: a run of any size, whatever becomes of it.
 
 use super::*;
+use crate::id::Session;
 use crate::id::{HandlerName, JobName, Nonce, QueueName, Term};
 use crate::job::{Backoff, GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec};
 use crate::ledger::orders::{Reopened, Which};
@@ -24,7 +25,7 @@ impl Fold {
             .open
             .values()
             .map(|tile| size_of_val(tile) + ENTRY + ranges(&tile.left) + tile.bounds.len() * 48);
-        let sessions = self.sessions.values().map(|seen| 64 + ranges(seen));
+        let sessions = self.sessions.seen().map(|seen| 64 + ranges(seen));
         let recalled = self
             .recalled
             .values()
@@ -374,7 +375,7 @@ fn run_costs_its_fold_a_range_for_each_time_that_a_worker_forgot_it() {
         story.outcome(&[]);
     }
     story.weigh();
-    let ranges = story.fold.sessions.values().map(|seen| seen.iter().count());
+    let ranges = story.fold.sessions.seen().map(|seen| seen.iter().count());
     assert!(
         ranges.max() == Some(24) && story.heaviest < 3_000,
         "{} bytes",

@@ -9,7 +9,7 @@ use super::strays::Strays;
 use super::{Cell, FailedCell, Fold, Next};
 use crate::clock::UnixMs;
 use crate::ledger::outcomes::{Entry, Failed, Retry, Status};
-use crate::limits::{HOLD_MIN, WAIT_MAX};
+use crate::limits::{HOLD_MIN, NAMES_MAX, WAIT_MAX};
 use crate::tile::{TileKind, TileRef};
 
 impl Fold {
@@ -93,11 +93,13 @@ impl Fold {
         let offset = |page: u64| (page - u64::from(entry.first)) as u32;
         for column in &entry.columns {
             let sum = column.sum(offset(part.start), offset(part.end));
+            let room = self.counters.len() < NAMES_MAX;
             match self.counters.get_mut(&column.name) {
                 Some(total) => *total = total.saturating_add(sum), // no ledger reaches 2^127
-                None => {
+                None if room => {
                     self.counters.insert(column.name.clone(), sum);
                 }
+                None => self.more_counters = true,
             }
         }
         self.forgive(entry.kind, entry.slice, part);

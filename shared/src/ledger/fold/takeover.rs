@@ -9,7 +9,7 @@ use crate::tile::{TileKind, TileRef};
 
 impl Fold {
     pub(super) fn take_over(&mut self, at: UnixMs, fence: Fence, takeover: &Takeover) {
-        if !self.first_time(takeover.session, takeover.number) {
+        if !self.sessions.is_new(takeover.session, takeover.number) {
             return;
         }
         for place in &takeover.tiles {

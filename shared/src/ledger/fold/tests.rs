@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::id::{JobName, Nonce, Term};
+use crate::id::{JobName, Nonce, Session, Term};
 use crate::job::PagesSpec;
 use crate::ledger::audit::Audit;
 use crate::ledger::orders::{Dropped, Reopened, Which};

@@ -247,6 +247,11 @@ impl Fold {
         &self.counters
     }
 
+    /// Whether there were more counters than are summed.
+    pub fn has_more_counters(&self) -> bool {
+        self.more_counters
+    }
+
     /// Until when shards of the run asked for a hold: nothing of its job, or of the resource that the job
     /// names, is to be issued before. A time that has passed holds nothing.
     pub fn hold_until(&self) -> Option<UnixMs> {

@@ -5,7 +5,7 @@ use super::{
     Status, flag,
 };
 use crate::id::Fence;
-use crate::limits::{PAGES_MAX, TILE_MAX};
+use crate::limits::{BLOCK_MAX, PAGES_MAX, TILE_MAX};
 use crate::tile::{TileKind, TileRef};
 
 /// Why bytes are no block.
@@ -24,6 +24,9 @@ pub enum BlockError {
 
 /// The entries of a block, in their order.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Entry>, BlockError> {
+    if bytes.len() > BLOCK_MAX {
+        return Err(BlockError::Bounds { what: "its size" });
+    }
     let mut reader = Reader { rest: bytes };
     let count = reader.bounded(1 << 16, "the number of counter names")?;
     let mut names = Vec::new();
