@@ -73,7 +73,8 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- end }}
 
-{{/* Secrets are mounted as directories, so that one that is changed is there without a new pod: {root, auth}. */}}
+{{/* Secrets are mounted as directories, so that one that is changed is there without a new pod, and with the mode 288,
+which is 0440 for readers of YAML of whatever age: {root, auth}. */}}
 {{- define "gridloom.mounts" -}}
 - {name: tmp, mountPath: /tmp}
 {{- if .auth.secret }}
@@ -89,12 +90,12 @@ seccompProfile: {type: RuntimeDefault}
   emptyDir: {medium: Memory, sizeLimit: 64Mi}
 {{- if .auth.secret }}
 - name: auth
-  secret: {secretName: {{ .auth.secret }}, defaultMode: 0440}
+  secret: {secretName: {{ .auth.secret }}, defaultMode: 288}
 {{- end }}
 {{- with .root.Values.nats.ca }}
 {{- if .secret }}
 - name: ca
-  secret: {secretName: {{ .secret }}, defaultMode: 0440}
+  secret: {secretName: {{ .secret }}, defaultMode: 288}
 {{- else if .configMap }}
 - name: ca
   configMap: {name: {{ .configMap }}}
