@@ -4,7 +4,7 @@
 //! |------|-----------------|
 //! | [`manifest`] | what a directory says of itself, and which of them this build can put back |
 //! | [`directory`] | when a directory is whole |
-//! | [`restore`] | into what it is put back, and in which order |
+//! | [`mod@restore`] | into what it is put back, and in which order |
 //! | [`cut`] | what a restored installation must not remember |
 //!
 //! Planner and workers go on while a backup is made. The streams are read in the order of
