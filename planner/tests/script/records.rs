@@ -34,6 +34,9 @@ enum Held {
     Earlier,
 }
 
+/// Entries of one record: a worker's, too, fit into the smallest message.
+const ENTRIES: usize = 2_000;
+
 impl World {
     pub(super) fn record_of(&mut self, verb: &str, line: &mut Line) -> Told<()> {
         match verb {
@@ -206,7 +209,7 @@ impl World {
                 results: Vec::new(),
             });
         }
-        self.write_outcomes(&run, by.clone(), &entries, unacked)?;
+        self.write_outcomes(&run, by.as_ref(), &entries, unacked)?;
         if stale && !unacked {
             self.let_go(&run, by.as_deref(), &entries);
         }
@@ -216,18 +219,20 @@ impl World {
     pub(super) fn write_outcomes(
         &mut self,
         run: &RunId,
-        by: Option<String>,
+        by: Option<&String>,
         entries: &[Entry],
         unacked: bool,
     ) -> Told<()> {
-        let (session, number) = self.author(by)?;
-        let block = outcomes::encode(entries).into();
-        let record = WorkRecord::Outcomes {
-            session,
-            number,
-            block,
-        };
-        self.append(run, Ok(Record::Work(record)))?;
+        for entries in entries.chunks(ENTRIES) {
+            let (session, number) = self.author(by.cloned())?;
+            let block = outcomes::encode(entries).into();
+            let record = WorkRecord::Outcomes {
+                session,
+                number,
+                block,
+            };
+            self.append(run, Ok(Record::Work(record)))?;
+        }
         if !unacked {
             self.acknowledge(run);
         }

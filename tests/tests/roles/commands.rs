@@ -181,13 +181,33 @@ async fn operator_gives_every_command_and_monitor_sees_it_all() -> anyhow::Resul
         is(stage, &long, "cancelled").await?;
         operator("unreadable list").await?;
         operator("unreadable drop --all").await?;
+        operator("backup copy").await?;
         for line in ["job delete nightly", "calendar delete holidays"] {
             operator(line).await?;
         }
         operator("doctor").await?;
-        Ok(())
+        restored(stage).await
     })
     .await
+}
+
+/// What an operator copied is put back by whoever may do what planners do, and by no operator.
+async fn restored(stage: &Stage) -> anyhow::Result<()> {
+    let options = ServerOptions {
+        server_config: own_inboxes()?,
+        ..ServerOptions::default()
+    };
+    let other = TestServer::start_with(options).await?;
+    let restore = async |role: &str| -> anyhow::Result<Output> {
+        let url = other.url().replace("//", &format!("//{role}:{role}@"));
+        let command = command(stage, role, &["restore", "copy"])?.env("GRIDLOOM_NATS", url);
+        command.start().await?.finish(LONG).await
+    };
+    let refused = restore("operator").await?;
+    assert_ne!(refused.code, 0, "{refused:?}");
+    let done = restore("planner").await?.succeeded()?;
+    anyhow::ensure!(!done.stderr.contains("Permissions Violation"), "{done:?}");
+    Ok(())
 }
 
 /// Every command that changes nothing.
@@ -212,6 +232,7 @@ async fn sees(stage: &Stage, role: &str, run: &str) -> anyhow::Result<()> {
     say(stage, role, &format!("show {run}")).await?;
     say(stage, role, &format!("show {run} --shard 0/0")).await?;
     say(stage, role, &format!("audit {run}")).await?;
+    say(stage, role, &format!("snapshot {role}.gz --run {run}")).await?;
     let why = ["job", "why", "nightly", "2026-11-20T02:00:00Z"];
     let why = command(stage, role, &why)?
         .start()
