@@ -368,7 +368,7 @@ pub struct StreamFlags {
     pub replicas: Option<u8>,
     /// How large a stream or bucket may become, as ledger=10GiB; several with commas. NAME is shards, ledger, submit,
     /// history, alarm, jobs, runs, state or workers; SIZE may be "unlimited". A stream that is there and smaller grows to it
-    /// [default: submit=256MiB, the others unlimited]
+    /// [default: submit=256MiB, shards=256MiB in memory, the others unlimited]
     #[arg(
         long = "max-bytes",
         env = "GRIDLOOM_STREAMS_MAX_BYTES",
