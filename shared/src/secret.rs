@@ -74,12 +74,22 @@ impl Secret {
 pub fn text_of(what: &'static str, path: &Path) -> Result<String, FileError> {
     let fault = |cause: String| FileError::new(what, path, cause);
     let said = |error: std::io::Error| fault(chain(&error).to_string());
-    let size = std::fs::metadata(path).map_err(said)?.len();
+    let found = std::fs::metadata(path).map_err(said)?;
+    // A pipe is waited for, and is empty the second time; a device may have no end.
+    if !found.is_file() && !found.is_dir() {
+        return Err(fault(
+            "it is a pipe or a device: name a file, which is read anew at each connection"
+                .to_owned(),
+        ));
+    }
+    let size = found.len();
     if size > FILE_MAX {
         return Err(fault(format!("it has {size} bytes: that is another file")));
     }
     let bytes = std::fs::read(path).map_err(said)?;
-    String::from_utf8(bytes).map_err(|_| fault("it is no text".to_owned()))
+    let text = String::from_utf8(bytes).map_err(|_| fault("it is no text".to_owned()))?;
+    // Some editors begin a file with a mark of its encoding.
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }
 
 impl From<String> for Secret {
@@ -106,6 +116,16 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mark_of_an_encoding_is_no_part_of_a_secret_and_what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        std::fs::write(&path, "\u{feff}hunter2\r\n").unwrap();
+        assert_eq!(Secret::File(path).read("it").unwrap(), "hunter2");
+        let endless = text_of("it", Path::new("/dev/zero")).unwrap_err();
+        assert!(endless.cause.contains("name a file"), "{endless}");
+    }
 
     #[test]
     fn secret_of_a_file_is_read_anew_and_faults_name_the_file_alone() {

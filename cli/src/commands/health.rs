@@ -74,6 +74,10 @@ async fn asked(address: SocketAddr, path: &str, within: Duration) -> (bool, Stri
         Err(_) => return (false, format!("no answer of {address} within {within:?}")),
     };
     match read(&answer) {
+        Some((status, "")) => (
+            status == 200,
+            format!("{address} answers with status {status}, without a word"),
+        ),
         Some((status, words)) => (status == 200, words.to_owned()),
         None => (
             false,
@@ -86,9 +90,12 @@ async fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let connected = TcpStream::connect(address).await;
     let mut stream = connected.with_context(|| format!("ask the service on {address}"))?;
     let question = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(question.as_bytes()).await?;
+    let asking = || format!("ask the service on {address}");
+    let sent = stream.write_all(question.as_bytes()).await;
+    sent.with_context(asking)?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
+    let read = stream.take(ANSWER_MAX).read_to_end(&mut answer).await;
+    read.with_context(asking)?;
     if answer.is_empty() {
         bail!("ask the service on {address}: it ended without an answer");
     }

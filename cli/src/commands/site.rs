@@ -58,14 +58,12 @@ async fn mirror(context: &Context, args: &MirrorArgs) -> anyhow::Result<Verdict>
         )
     })?;
     let mut made = Vec::new();
-    if make_room(&broker, args).await? {
-        for kept in followed() {
-            let stream = kept.stream(broker.subjects());
-            broker
-                .mirror(&stream, &args.domain, options.replicas)
-                .await?;
-            made.push(kept.as_str());
-        }
+    for kept in make_room(&broker, args).await? {
+        let stream = kept.stream(broker.subjects());
+        broker
+            .mirror(&stream, &args.domain, options.replicas)
+            .await?;
+        made.push(kept.as_str());
     }
     let document = json!({ "domain": args.domain, "made": made });
     context.output.show(&document, |output| {
@@ -78,14 +76,16 @@ async fn mirror(context: &Context, args: &MirrorArgs) -> anyhow::Result<Verdict>
     Ok(Verdict::Fine)
 }
 
-/// Whether there is to be something made: removes what is in the way where that is wanted or nothing is in it.
-async fn make_room(broker: &Broker, args: &MirrorArgs) -> anyhow::Result<bool> {
-    let mut there = Vec::new();
+/// What is to be made: all of it, or what one that broke off did not make. Removes what is in the way where that is wanted
+/// or nothing is in it.
+async fn make_room(broker: &Broker, args: &MirrorArgs) -> anyhow::Result<Vec<Kept>> {
+    let (mut following, mut there) = (Vec::new(), Vec::new());
     for kept in Kept::ALL {
         let stream = kept.stream(broker.subjects());
         if let Some(mirrored) = broker.mirrored(&stream).await? {
             if mirrored.domain == args.domain {
-                return Ok(false);
+                following.push(kept);
+                continue;
             }
         } else if let Some(messages) = restore::is_there(broker, &stream).await?
             && messages > 0
@@ -101,7 +101,9 @@ async fn make_room(broker: &Broker, args: &MirrorArgs) -> anyhow::Result<bool> {
     for stream in there {
         broker.remove_stream(&stream).await?;
     }
-    Ok(true)
+    Ok(followed()
+        .filter(|kept| !following.contains(kept))
+        .collect())
 }
 
 /// A stream of a second site.
@@ -128,8 +130,7 @@ async fn standings(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
                 "{stream} follows nothing on this broker: it is no second site (gridloom site mirror makes it one), or was promoted"
             )));
         };
-        let origin = broker.origin_of(&stream, &mirrored.domain).await.ok();
-        let last = origin.map(|origin| origin.extent().last_seq);
+        let last = broker.last_in(&stream, &mirrored.domain).await.ok();
         let missing = last.map(|last| last.saturating_sub(mirrored.extent.last_seq));
         all.push(Standing {
             kept,
@@ -244,6 +245,12 @@ async fn take(
     all: &[Standing],
 ) -> anyhow::Result<Manifest> {
     let mut manifest = Manifest::begin(broker);
+    // What the first site has stored since nobody here knows: streams go on above that.
+    let ledger = all.iter().find(|standing| standing.kept == Kept::Ledger);
+    if let Some(heard) = ledger.and_then(|ledger| heard_up_to(&ledger.mirrored)) {
+        manifest.taken_at_ms = manifest.taken_at_ms.min(heard);
+        manifest.taken_at = manifest.taken_at_ms.rfc3339();
+    }
     for standing in all {
         let mut stored = backup::copy(context, broker, unfinished, standing.kept).await?;
         let replicas = stored.origin.replicas();
@@ -258,6 +265,18 @@ async fn take(
     Ok(manifest)
 }
 
+/// Up to when it is known how much the first site had stored: where the mirror was behind, or has never heard of it since
+/// the broker here was started, that is the time of its last record.
+fn heard_up_to(mirrored: &Mirrored) -> Option<UnixMs> {
+    match mirrored.silent {
+        Some(silent) if mirrored.lag == 0 => {
+            let silent = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+            Some(UnixMs(UnixMs::now().0.saturating_sub(silent)))
+        }
+        Some(_) | None => mirrored.extent.last_at,
+    }
+}
+
 /// Up to when all that the first site stored is here for sure, whatever that was: a mirror that was told a moment ago that
 /// it has all had all.
 fn known_up_to(mirrored: &Mirrored) -> UnixMs {
@@ -267,5 +286,38 @@ fn known_up_to(mirrored: &Mirrored) -> UnixMs {
             UnixMs(UnixMs::now().0.saturating_sub(before))
         }
         Some(_) | None => UnixMs(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::broker::copy::Extent;
+
+    use super::*;
+
+    #[test]
+    fn what_a_silent_mirror_does_not_know_counts_from_when_it_was_told_last() {
+        let hours = |n: u64| Duration::from_secs(n * 3_600);
+        let ago = |mirrored: &Mirrored| {
+            let heard = heard_up_to(mirrored).unwrap();
+            Duration::from_millis(UnixMs::now().0.saturating_sub(heard.0))
+        };
+        let now = UnixMs::now().0;
+        let mut mirrored = Mirrored {
+            domain: "first".into(),
+            extent: Extent {
+                last_at: Some(UnixMs(now - 9 * 3_600_000)),
+                ..Extent::default()
+            },
+            lag: 0,
+            silent: Some(hours(2)),
+            settings: serde_json::Map::new(),
+        };
+        assert!((hours(2)..hours(3)).contains(&ago(&mirrored)));
+        mirrored.lag = 1;
+        assert!(ago(&mirrored) >= hours(9), "it was behind");
+        mirrored.lag = 0;
+        mirrored.silent = None;
+        assert!(ago(&mirrored) >= hours(9), "it never heard");
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::copy::{Extent, Origin};
+use gridloom_shared::broker::topology::{Kept, backed_up};
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Namespace;
@@ -105,8 +106,40 @@ impl Manifest {
                 head.gridloom, head.version
             ));
         }
-        serde_json::from_str(text)
-            .map_err(|error| format!("its manifest makes no sense: {}", chain(&error)))
+        let manifest: Manifest = serde_json::from_str(text)
+            .map_err(|error| format!("its manifest makes no sense: {}", chain(&error)))?;
+        manifest.is_whole().map(|()| manifest)
+    }
+
+    /// Refuses one that lacks a stream, or names one that no backup holds. Submissions do not come over to a second site.
+    fn is_whole(&self) -> Result<(), String> {
+        for stored in &self.streams {
+            let kept = Kept::called(&stored.name);
+            let times = self
+                .streams
+                .iter()
+                .filter(|other| other.name == stored.name);
+            if !kept.is_some_and(|kept| backed_up::IN_ORDER.contains(&kept)) || times.count() > 1 {
+                return Err(format!(
+                    "its manifest was changed: {:?} is no stream of a backup, or stands there twice",
+                    stored.name
+                ));
+            }
+        }
+        let missing = backed_up::IN_ORDER.iter().find(|kept| {
+            **kept != Kept::Submit
+                && !self
+                    .streams
+                    .iter()
+                    .any(|stored| stored.name == kept.as_str())
+        });
+        match missing {
+            Some(kept) => Err(format!(
+                "its manifest was changed: {} is missing; what would be put back is no installation",
+                kept.as_str()
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -132,7 +165,8 @@ pub(in crate::commands) fn ahead(extent: &Extent, before: Duration) -> u64 {
     let since = u64::try_from(since)
         .unwrap_or(u64::MAX)
         .saturating_mul(HASTE);
-    extent.last_seq + since.saturating_add(AHEAD_LEAST).min(AHEAD_MOST)
+    let left_out = since.saturating_add(AHEAD_LEAST).min(AHEAD_MOST);
+    extent.last_seq.saturating_add(left_out)
 }
 
 #[cfg(test)]
@@ -154,6 +188,35 @@ mod tests {
         assert!(Manifest::read("{").is_err());
     }
 
+    fn of_streams(names: &[&str]) -> Result<Manifest, String> {
+        let streams = names.iter().map(|name| {
+            serde_json::json!({
+                "name": name, "stream": name, "file": name, "bytes": 0, "sha256": "",
+                "origin": { "config": {}, "state": null },
+            })
+        });
+        let text = serde_json::json!({
+            "format": FORMAT, "version": VERSION, "gridloom": "", "server": "", "namespace": "n",
+            "taken_at": "", "taken_at_ms": 1, "history_up_to": 0, "cut": 0,
+            "streams": streams.collect::<Vec<_>>(),
+        });
+        Manifest::read(&text.to_string())
+    }
+
+    #[test]
+    fn manifest_that_lacks_a_stream_or_names_another_is_refused() {
+        let whole = ["submit", "state", "runs", "ledger", "history", "jobs"];
+        assert!(of_streams(&whole).is_ok());
+        assert!(of_streams(&whole[1..]).is_ok(), "of a second site");
+        let without_ledger = of_streams(&["submit", "state", "runs", "history", "jobs"]);
+        assert!(without_ledger.unwrap_err().contains("ledger is missing"));
+        for other in ["ledger", "shards", "nonsense"] {
+            let names = [&whole[..], &[other]].concat();
+            let refused = of_streams(&names).unwrap_err();
+            assert!(refused.contains(other), "{refused}");
+        }
+    }
+
     #[test]
     fn stream_goes_on_above_what_it_may_have_stored_since_and_within_bounds() {
         let hour = 3_600_000;
@@ -171,5 +234,10 @@ mod tests {
         let busy = left_out(extent(1_000_000, 10), hours(10));
         assert_eq!(busy, AHEAD_LEAST + 4_000_000);
         assert_eq!(left_out(extent(1 << 40, 1), hours(1_000)), AHEAD_MOST);
+        let last = Extent {
+            last_seq: u64::MAX,
+            ..Extent::default()
+        };
+        assert_eq!(ahead(&last, hours(1)), u64::MAX);
     }
 }

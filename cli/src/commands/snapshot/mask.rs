@@ -8,27 +8,40 @@ use serde_json::Value;
 
 /// What stands in the place of a secret.
 const REMOVED: &str = "(removed)";
-/// A key that ends so holds one.
-const SECRET: [&str; 9] = [
+/// A key that has one of these in it holds one.
+const SECRET: [&str; 14] = [
     "password",
     "passwd",
+    "passphrase",
     "secret",
     "token",
-    "credentials",
+    "credential",
     "creds",
-    "nkey",
     "apikey",
-    "private",
+    "accesskey",
+    "privatekey",
+    "signingkey",
+    "authorization",
+    "bearer",
+    "cookie",
 ];
+/// And one that ends so.
+const SECRET_END: [&str; 3] = ["nkey", "pwd", "private"];
+
+fn is_secret(key: &str) -> bool {
+    let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain.to_ascii_lowercase();
+    SECRET.iter().any(|word| plain.contains(word))
+        || SECRET_END.iter().any(|word| plain.ends_with(word))
+        || plain == "pass"
+}
 
 /// Takes secrets out.
 pub(super) fn secrets(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
-                let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
-                let plain = plain.to_ascii_lowercase();
-                if SECRET.iter().any(|word| plain.ends_with(word)) && !value.is_null() {
+                if is_secret(key) && !value.is_null() {
                     *value = REMOVED.into();
                 } else {
                     secrets(value);
@@ -36,7 +49,7 @@ pub(super) fn secrets(value: &mut Value) {
             }
         }
         Value::Array(all) => all.iter_mut().for_each(secrets),
-        Value::String(text) => *text = without_users(text),
+        Value::String(text) => *text = without_assigned(&without_users(text)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -48,11 +61,70 @@ fn without_users(text: &str) -> String {
     while let Some((before, after)) = rest.split_once("://") {
         all.push_str(before);
         all.push_str("://");
-        let end = after.find(|c: char| c.is_whitespace() || "/\"'<>,".contains(c));
-        let authority = &after[..end.unwrap_or(after.len())];
-        rest = authority.rfind('@').map_or(after, |at| &after[at + 1..]);
+        let word = after.find(|c: char| c.is_whitespace() || "\"<>".contains(c));
+        let word = &after[..word.unwrap_or(after.len())];
+        let authority = word.split('/').next().unwrap_or_default();
+        // Not escaped, a password may have a slash in it: what stands behind the colon is no port then.
+        let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+        let is_port = port.bytes().all(|b| b.is_ascii_digit() || b == b']');
+        let is_cut = !is_port && !authority.contains('@');
+        let user = if is_cut { word } else { authority };
+        rest = user.rfind('@').map_or(after, |at| &after[at + 1..]);
     }
     all + rest
+}
+
+/// The text with `password=x`, `"password": "x"` and the like without what is given there: messages that could not be
+/// understood, records and errors are texts.
+fn without_assigned(text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    let mut from = 0;
+    for (at, _) in text.match_indices([':', '=']) {
+        let name = text[..at].trim_end_matches(|c: char| c.is_whitespace() || "\\\"'".contains(c));
+        let is_end = |c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c);
+        let name = name.rsplit(is_end).next().unwrap_or_default();
+        if at < from || !is_secret(name) {
+            continue;
+        }
+        if let Some((begin, end)) = given(text, at + 1) {
+            all.push_str(&text[from..begin]);
+            all.push_str(REMOVED);
+            from = end;
+        }
+    }
+    all + &text[from..]
+}
+
+/// Where a value stands that begins behind `at`, without its quotes.
+fn given(text: &str, at: usize) -> Option<(usize, usize)> {
+    let rest = text[at..].trim_start();
+    let open = rest.trim_start_matches('\\');
+    let slashes = rest.len() - open.len();
+    let begin = text.len() - open.len();
+    let quote = open.chars().next().filter(|c| "\"'".contains(*c));
+    let Some(quote) = quote else {
+        let ends = |c: char| c.is_whitespace() || ",;&}])\"'".contains(c);
+        let first = open.find(ends).unwrap_or(open.len());
+        // The name of a scheme, and what is given by it.
+        let scheme = ["bearer", "basic"].contains(&open[..first].to_ascii_lowercase().as_str());
+        let more = open[first..].trim_start();
+        let end = match scheme {
+            true => text.len() - more.len() + more.find(ends).unwrap_or(more.len()),
+            false => begin + first,
+        };
+        let is_address = open.starts_with("//");
+        return (end > begin && !is_address).then_some((begin, end));
+    };
+    // As many backslashes as before the first quote stand before the last.
+    let begin = begin + 1;
+    let closes = |place: &usize| {
+        let before = &text[begin..begin + place];
+        before.len() - before.trim_end_matches('\\').len() == slashes
+    };
+    let mut quotes = text[begin..].match_indices(quote).map(|(place, _)| place);
+    let end = quotes.find(closes).map(|place| begin + place - slashes);
+    let end = end.unwrap_or(text.len());
+    (end > begin).then_some((begin, end))
 }
 
 /// Hosts, and what each is called instead.
@@ -138,7 +210,10 @@ impl Hosts {
             .strip_prefix(':')
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic()) && word.contains('.');
-        if is_address || behind_scheme || (port && is_name) {
+        let named = ["host=", "server="]
+            .iter()
+            .any(|key| text[..at].ends_with(key));
+        if is_address || behind_scheme || named || (port && is_name) {
             self.add(word);
         }
     }
@@ -260,6 +335,39 @@ mod tests {
         assert!(text.contains("see postgres://db/a?b"), "{text}");
         assert!(text.contains("nats://10.0.0.1:4222,nats://b"), "{text}");
         assert_eq!(document["empty"]["secret"], Value::Null);
+    }
+
+    #[test]
+    fn secrets_are_removed_from_texts_and_under_all_their_usual_names() {
+        let mut document = json!({
+            "private_key": "Z1", "aws_secret_access_key": "Z2", "passphrase": "Z3", "pwd": "Z4",
+            "Authorization": "Bearer Z5", "db_password2": "Z6", "tokens": ["Z7"],
+            "comma": "postgres://me:Z8,Z8'Z8@db/a", "slash": "mysql://me:Z9/Z9@db/a",
+            "excerpt": "{\"id\":\"y\",\"params\":{\"password\":\"Z10\"}", "cut": "{\"token\": \"Z11",
+            "dsn": "host=db password=Z12 user=me", "args": "--password=Z13 authorization: Bearer Z14 end",
+            "debug": "Kept { body: \"{\\\"secret\\\":\\\"Z15\\\"}\" }", "option": "?sslmode=a&password=Z16&b=c",
+            "escaped": "{\"password\":\"a\\\"Z17\"}",
+        });
+        secrets(&mut document);
+        let text = document.to_string();
+        assert!(!text.contains('Z'), "{text}");
+        assert!(
+            text.contains("host=db password=(removed) user=me"),
+            "{text}"
+        );
+        assert!(
+            text.contains("(removed) end") && text.contains("&b=c"),
+            "{text}"
+        );
+        for plain in [
+            "at 12:30, token",
+            "password",
+            "a=b",
+            "see token://a/b:1",
+            "secret: ",
+        ] {
+            assert_eq!(without_assigned(plain), plain);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{CopyError, Extent, Origin, REPLICAS, failed};
-use crate::broker::api::ApiError;
+use crate::broker::api::{ApiError, code};
 use crate::broker::connect::Broker;
 use crate::broker::subjects::{StreamName, api};
 use crate::chain;
@@ -39,6 +39,16 @@ struct Info {
     state: Value,
     #[serde(default)]
     mirror: Option<Following>,
+}
+
+#[derive(Deserialize)]
+struct Last {
+    message: Sequence,
+}
+
+#[derive(Deserialize)]
+struct Sequence {
+    seq: u64,
 }
 
 #[derive(Deserialize)]
@@ -89,6 +99,21 @@ impl Broker {
     /// When it does not answer.
     pub async fn origin_of(&self, stream: &StreamName, domain: &str) -> Result<Origin, ApiError> {
         self.api(api::stream_info_in(domain, stream), &()).await
+    }
+
+    /// The sequence of the last message that `stream` of `domain` holds; 0: none. Not that of the last that was ever stored:
+    /// a stream that was put back goes on far ahead, and nothing of that comes over before something is written.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn last_in(&self, stream: &StreamName, domain: &str) -> Result<u64, ApiError> {
+        let question = json!({ "last_by_subj": ">" });
+        let asked = self.api::<Last>(api::message_get_in(domain, stream), &question);
+        match asked.await {
+            Ok(last) => Ok(last.message.seq),
+            Err(error) if error.err_code() == Some(code::NO_MESSAGE) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// How far `stream` follows; `None`: it follows none, or is not there.

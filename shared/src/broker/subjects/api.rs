@@ -20,6 +20,11 @@ pub(in crate::broker) fn stream_info_in(domain: &str, stream: &StreamName) -> St
     format!("{}.STREAM.INFO.{stream}", of_domain(domain))
 }
 
+/// One message of a stream in another domain.
+pub(in crate::broker) fn message_get_in(domain: &str, stream: &StreamName) -> String {
+    format!("{}.STREAM.MSG.GET.{stream}", of_domain(domain))
+}
+
 /// How another domain is reached.
 pub(in crate::broker) fn of_domain(domain: &str) -> String {
     format!("$JS.{domain}.API")
