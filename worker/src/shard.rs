@@ -33,6 +33,10 @@ pub(crate) struct RunContext {
     pub(crate) run: RunId,
     pub(crate) nonce: Nonce,
     pub(crate) job: JobSpec,
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
+        allow(dead_code, reason = "no other handler keeps anything")
+    )]
     pub(crate) kept: Arc<Kept>,
 }
 
