@@ -194,6 +194,7 @@ async fn promote(context: &Context, args: &PromoteArgs) -> anyhow::Result<Verdic
     let broker = context.ask().await?;
     restore::nobody_runs(&broker).await?;
     let all = standings(&broker).await?;
+    restore::may_ask(&broker)?;
     if all.iter().any(|standing| standing.missing.is_some()) && !args.force {
         return Err(Misuse::error(
             "the first site answers: two installations would do the same work. Where it is to be left on purpose, stop all planners and workers there, wait until gridloom site status has nothing that is not here yet, and add --force",

@@ -191,23 +191,32 @@ async fn operator_gives_every_command_and_monitor_sees_it_all() -> anyhow::Resul
     .await
 }
 
-/// What an operator copied is put back by whoever may do what planners do, and by no operator.
+/// What an operator copied is put back by whoever may do what planners do, and by no operator; nor by one who may not ask
+/// whether somebody runs there.
 async fn restored(stage: &Stage) -> anyhow::Result<()> {
+    let accounts = own_inboxes()?;
+    let deaf = accounts.replacen("\"test.ahead\", \"test.planner-call\"", "\"test.ahead\"", 1);
+    assert_ne!(deaf, accounts);
+    let said = restore(stage, "planner", deaf).await?;
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.stderr.contains("may not ask"), "{said:?}");
+    let said = restore(stage, "operator", accounts.clone()).await?;
+    assert_ne!(said.code, 0, "{said:?}");
+    let said = restore(stage, "planner", accounts).await?.succeeded()?;
+    anyhow::ensure!(!said.stderr.contains("Permissions Violation"), "{said:?}");
+    Ok(())
+}
+
+/// Restores the copy into a broker of its own, with these accounts.
+async fn restore(stage: &Stage, role: &str, server_config: String) -> anyhow::Result<Output> {
     let options = ServerOptions {
-        server_config: own_inboxes()?,
+        server_config,
         ..ServerOptions::default()
     };
     let other = TestServer::start_with(options).await?;
-    let restore = async |role: &str| -> anyhow::Result<Output> {
-        let url = other.url().replace("//", &format!("//{role}:{role}@"));
-        let command = command(stage, role, &["restore", "copy"])?.env("GRIDLOOM_NATS", url);
-        command.start().await?.finish(LONG).await
-    };
-    let refused = restore("operator").await?;
-    assert_ne!(refused.code, 0, "{refused:?}");
-    let done = restore("planner").await?.succeeded()?;
-    anyhow::ensure!(!done.stderr.contains("Permissions Violation"), "{done:?}");
-    Ok(())
+    let url = other.url().replace("//", &format!("//{role}:{role}@"));
+    let command = command(stage, role, &["restore", "copy"])?.env("GRIDLOOM_NATS", url);
+    command.start().await?.finish(LONG).await
 }
 
 /// Every command that changes nothing.

@@ -89,12 +89,22 @@ pub(in crate::commands) async fn nobody_runs(broker: &Broker) -> anyhow::Result<
         .map(|worker| format!("worker {}", worker.worker));
     let running: Vec<String> = planners.chain(workers).take(5).collect();
     if running.is_empty() {
-        return Ok(());
+        return may_ask(broker);
     }
     Err(Misuse::error(format!(
         "{} of this namespace still runs: stop all planners and workers, and start them when the backup is back",
         running.join(", ")
     )))
+}
+
+/// Refuses where the broker does not let this user ask: that nobody answers says nothing then.
+pub(in crate::commands) fn may_ask(broker: &Broker) -> anyhow::Result<()> {
+    match broker.refused() {
+        None => Ok(()),
+        Some(what) => Err(Misuse::error(format!(
+            "this user may not ask what has to be known first ({what}): do it as one that may, `planner` of deploy/nats (docs/PERMISSIONS.md)"
+        ))),
+    }
 }
 
 /// Removes what an unfinished restore left, or streams without a message, and marks that this one is not finished.
