@@ -395,9 +395,13 @@ impl Subjects {
     }
 }
 
-/// What stands below the prefix of an inbox, `_INBOX` or, of clients that have one of their own, `_INBOX_<name>`.
+/// What stands below the prefix of an inbox, `_INBOX` or, of clients that have one of their own, `_INBOX_<name>`; or of
+/// what the broker puts in place of an inbox of another account.
 fn below_inbox(subject: &str) -> Option<&str> {
     let (prefix, below) = subject.split_once('.')?;
+    if prefix == "_R_" {
+        return Some(below);
+    }
     let name = prefix.strip_prefix("_INBOX")?;
     let is_inbox = name.is_empty()
         || name.starts_with('_')

@@ -242,6 +242,11 @@ async fn sees(stage: &Stage, role: &str, run: &str) -> anyhow::Result<()> {
     say(stage, role, &format!("show {run} --shard 0/0")).await?;
     say(stage, role, &format!("audit {run}")).await?;
     say(stage, role, &format!("snapshot {role}.gz --run {run}")).await?;
+    let snapshot = say(stage, role, &format!("snapshot show {role}.gz --json"))
+        .await?
+        .json()?;
+    let planners = snapshot["planners"].as_array().map(Vec::len);
+    anyhow::ensure!(planners == Some(1), "{role}: {snapshot}");
     let why = ["job", "why", "nightly", "2026-11-20T02:00:00Z"];
     let why = command(stage, role, &why)?
         .start()

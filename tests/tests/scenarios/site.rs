@@ -177,6 +177,10 @@ async fn second_site_goes_on_where_the_first_was_lost_with_its_queues_and_what_w
         // What the first site confirms from here on does not come over any more.
         way.set(Mode::Stall);
         first.done(&run, 120).await?;
+        eventually(SOON, "the first has records that the second has not", async || {
+            Ok(records(&first.broker).await?.len() > records(&stage.broker).await?.len())
+        })
+        .await?;
         first.kill().await?;
         way.cut();
         let came_over = records(&stage.broker).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::broker::topology::described::described;
-use gridloom_shared::broker::topology::{Kept, TopologyOptions, verify};
+use gridloom_shared::broker::topology::{Finding, Kept, TopologyOptions, verify};
 use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::outcomes;
@@ -111,10 +111,20 @@ async fn stream(broker: &Broker, kept: Kept) -> anyhow::Result<Value> {
     }))
 }
 
-/// What differs from how streams are made where nobody chose anything: copies and sizes may.
+/// What differs from how streams are made, but for what planners are told: the settings of each stand in `streams`.
 async fn drift(broker: &Broker) -> anyhow::Result<Value> {
     let found = verify(broker, &TopologyOptions::default()).await?;
-    Ok(found.iter().map(|found| format!("{found:?}")).collect())
+    Ok(found.iter().filter_map(in_words).collect())
+}
+
+fn in_words(finding: &Finding) -> Option<String> {
+    match finding {
+        Finding::Missing(name) => Some(format!("{name} is not there")),
+        Finding::Drift(drift) => {
+            let is_chosen = ["num_replicas", "storage", "max_bytes"].contains(&&*drift.setting);
+            (!is_chosen).then(|| drift.to_string())
+        }
+    }
 }
 
 async fn leader(broker: &Broker) -> anyhow::Result<Value> {
@@ -236,5 +246,27 @@ fn told(record: &Record) -> Value {
         }
         Record::Work(work) => format!("{work:?}").into(),
         Record::Takeover(takeover) => format!("{takeover:?}").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::broker::topology::Drift;
+
+    use super::*;
+
+    #[test]
+    fn drift_is_told_in_words_and_what_planners_are_told_is_none() {
+        let drift = |setting: &'static str| {
+            Finding::Drift(Drift {
+                what: "gridloom-ledger".into(),
+                setting: setting.into(),
+                expected: "1".into(),
+                found: "3".into(),
+            })
+        };
+        assert_eq!(in_words(&drift("num_replicas")), None);
+        let words = "gridloom-ledger: max_msgs should be 1, is 3";
+        assert_eq!(in_words(&drift("max_msgs")).as_deref(), Some(words));
     }
 }

@@ -66,7 +66,12 @@ fn submission_to_a_wildcard_is_seen_as_what_it_is() {
 #[test]
 fn answers_go_to_inboxes_and_to_one_place_of_the_namespace_only() {
     let (subjects, ..) = names();
-    for good in ["_INBOX.a1.b2", "_INBOX_web-7.a1.b2", "grid.answer.web-7"] {
+    for good in [
+        "_INBOX.a1.b2",
+        "_INBOX_web-7.a1.b2",
+        "_R_.a1.b2",
+        "grid.answer.web-7",
+    ] {
         assert!(subjects.takes_answers(good), "{good}");
     }
     let long = format!("_INBOX.{}", "x".repeat(crate::limits::REPLY_MAX));
@@ -79,6 +84,8 @@ fn answers_go_to_inboxes_and_to_one_place_of_the_namespace_only() {
         "grid.answer.>",
         "_INBOX.*",
         "_INBOXES.a",
+        "_R_",
+        "_R_.>",
         "_INBOX_*.a",
         "_INBOX_a",
         "_INBOX.a b",
