@@ -108,6 +108,16 @@ impl Deployed {
         })
     }
 
+    /// Whether the servers become a cluster whose JetStream answers.
+    async fn forms(&self) -> bool {
+        let answers = eventually(SOON, "JetStream answers", async || {
+            let raw = self.log_in("planner").await?;
+            let info = raw.client.request("$JS.API.INFO", "".into()).await;
+            Ok(info.is_ok_and(|info| !info.payload.windows(7).any(|part| part == b"\"error\"")))
+        });
+        answers.await.is_ok()
+    }
+
     /// A client of that role, as soon as a server answers.
     async fn log_in(&self, role: &str) -> anyhow::Result<Raw> {
         let what = format!("{role} is let in");
@@ -193,7 +203,11 @@ async fn one_server_is_started_by_its_file() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_servers_are_started_by_their_files_with_tls_between_them() -> anyhow::Result<()> {
-    let deployed = Deployed::three().await?;
+    let mut deployed = Deployed::three().await?;
+    if !deployed.forms().await {
+        // Somebody else may have been given one of its nine ports meanwhile.
+        deployed = Deployed::three().await?;
+    }
     let served = serves(&deployed).await;
     served.with_context(|| deployed.said())
 }
