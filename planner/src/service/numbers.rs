@@ -54,7 +54,7 @@ async fn ask(
     let mut round = Round::default();
     for kept in Kept::ALL {
         signs.give();
-        let stream = broker.subjects().stream_of(kept);
+        let stream = kept.stream(broker.subjects());
         let state = match broker.info(&stream).await {
             // One that is made again meanwhile hides nothing of the others.
             Err(error) if error.is_stream_missing() => continue,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gridloom_cli::embedded::Options as ServerOptions;
+use gridloom_cli::embedded::{Options as ServerOptions, free_port};
 use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::id::{JobName, Namespace, RunId};
@@ -21,12 +21,6 @@ use super::schedules::{decided, judged};
 
 const LONG: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(30);
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
-}
 
 /// The first site, and where its leaf nodes come in.
 async fn first_site() -> anyhow::Result<(TestServer, u16)> {

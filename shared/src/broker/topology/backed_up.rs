@@ -1,7 +1,6 @@
 //! Which streams and buckets a backup holds, and in which order they are read (decision 39). It reads nothing.
 
 use super::Kept;
-use crate::broker::subjects::{StreamName, Subjects};
 
 /// Those that hold what nothing else holds, in the order in which they are read while all goes on.
 ///
@@ -22,20 +21,3 @@ pub const IN_ORDER: [Kept; 6] = [
     Kept::History,
     Kept::Jobs,
 ];
-
-impl Kept {
-    /// What the broker calls it.
-    pub fn stream(self, subjects: &Subjects) -> StreamName {
-        match self {
-            Kept::Shards => subjects.shards(),
-            Kept::Ledger => subjects.ledger(),
-            Kept::Submit => subjects.submit(),
-            Kept::History => subjects.history(),
-            Kept::Alarm => subjects.alarm(),
-            Kept::Jobs => subjects.jobs().stream(),
-            Kept::Runs => subjects.runs().stream(),
-            Kept::State => subjects.state().stream(),
-            Kept::Workers => subjects.workers().stream(),
-        }
-    }
-}

@@ -70,6 +70,21 @@ impl Kept {
         }
     }
 
+    /// What the broker calls it.
+    pub fn stream(self, subjects: &Subjects) -> StreamName {
+        match self {
+            Kept::Shards => subjects.shards(),
+            Kept::Ledger => subjects.ledger(),
+            Kept::Submit => subjects.submit(),
+            Kept::History => subjects.history(),
+            Kept::Alarm => subjects.alarm(),
+            Kept::Jobs => subjects.jobs().stream(),
+            Kept::Runs => subjects.runs().stream(),
+            Kept::State => subjects.state().stream(),
+            Kept::Workers => subjects.workers().stream(),
+        }
+    }
+
     /// The one called `name`.
     pub fn called(name: &str) -> Option<Kept> {
         Kept::ALL.into_iter().find(|kept| kept.as_str() == name)
@@ -92,23 +107,6 @@ impl Kept {
                 | Kept::Workers,
                 _,
             ) => Size::Unlimited,
-        }
-    }
-}
-
-impl Subjects {
-    /// The stream that `kept` is.
-    pub fn stream_of(&self, kept: Kept) -> StreamName {
-        match kept {
-            Kept::Shards => self.shards(),
-            Kept::Ledger => self.ledger(),
-            Kept::Submit => self.submit(),
-            Kept::History => self.history(),
-            Kept::Alarm => self.alarm(),
-            Kept::Jobs => self.jobs().stream(),
-            Kept::Runs => self.runs().stream(),
-            Kept::State => self.state().stream(),
-            Kept::Workers => self.workers().stream(),
         }
     }
 }
