@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use gridloom_shared::address::Address;
-use gridloom_shared::id::{JobName, Namespace, QueueName, RunId, WorkerName};
+use gridloom_shared::id::{Namespace, QueueName, RunId, WorkerName};
 
 mod listed;
 pub mod meant;
@@ -33,7 +33,7 @@ mod site;
 mod snapshot;
 
 pub use backup::{BackupArgs, RestoreArgs};
-pub use by_hand::{BackfillArgs, Overlap};
+pub use by_hand::{BackfillArgs, Overlap, RunArgs};
 pub use calendar::{
     ApplyArgs as ApplyCalendars, Calendar as CalendarOrder, DeleteArgs as DeleteCalendar,
 };
@@ -454,25 +454,6 @@ pub struct ShareFlags {
 fn remembered(text: &str) -> Result<Span, String> {
     let ids: Span = text.parse()?;
     check_ids(&ids).map(|()| ids)
-}
-
-/// Flags of `run`.
-#[derive(Args, Debug)]
-pub struct RunArgs {
-    /// The job
-    pub job: JobName,
-    /// A parameter for this run, over the job's own; dots nest, and JSON is read as JSON
-    #[arg(long = "param", value_name = "KEY=VALUE")]
-    pub params: Vec<String>,
-    /// A request id: the same one never makes a second run [default: a random one]
-    #[arg(long, value_name = "ID")]
-    pub id: Option<String>,
-    /// While another run of the job is open [default: allow]
-    #[arg(long, value_name = "POLICY")]
-    pub overlap: Option<Overlap>,
-    /// Stay until the run is over; the exit code tells how it ended
-    #[arg(long)]
-    pub wait: bool,
 }
 
 /// A command about one run.

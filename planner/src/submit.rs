@@ -7,13 +7,14 @@ use futures_util::future::join_all;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, ReadError};
-use gridloom_shared::broker::pull::Delivery;
+use gridloom_shared::broker::pull::{Delivery, Headers};
 use gridloom_shared::chain;
 use gridloom_shared::id::{JobName, Nonce, QueueName, RunId, Term};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::submission::answer::REPLY;
 use gridloom_shared::submission::{ByHand, Kept, Submission, Unreadable};
+use gridloom_shared::trace::{TRACEPARENT, Traceparent};
 use gridloom_shared::wire;
 
 use crate::open::{CONFLICT, NewRun, OpenError, Opening, there};
@@ -137,6 +138,7 @@ async fn keep(
         body: delivery.payload.clone(),
         reply: header(REPLY),
         withdrawn: None,
+        traceparent: opened.traceparent,
     };
     let (bytes, most) = (wire::encode(&kept), broker.max_record());
     if bytes.len() > most {
@@ -251,6 +253,7 @@ fn understand(
         content: submission.content(),
         term: Term(0),
         first: Vec::new(),
+        traceparent: delivery.headers.as_ref().and_then(traceparent),
     };
     let overlap = submission.overlap;
     Ok(Ok(Understood {
@@ -258,4 +261,48 @@ fn understand(
         overlap,
         opened,
     }))
+}
+
+/// The place in a trace that a submitter names. What is malformed, or there twice, is as if nothing were there.
+fn traceparent(headers: &Headers) -> Option<Traceparent> {
+    let named = headers.iter();
+    let named =
+        named.filter(|(name, _)| AsRef::<str>::as_ref(name).eq_ignore_ascii_case(TRACEPARENT));
+    let mut values = named.flat_map(|(_, values)| values);
+    let first = values.next()?;
+    match values.next() {
+        None => Traceparent::parse(first.as_str()),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn place_in_a_trace_is_taken_over_if_there_is_one_and_it_is_one() {
+        let of = |lines: &[(&str, &str)]| {
+            let mut headers = Headers::new();
+            lines
+                .iter()
+                .for_each(|(name, value)| headers.append(*name, *value));
+            traceparent(&headers).map(|found| found.to_string())
+        };
+        assert_eq!(
+            of(&[("traceparent", GIVEN), ("x", "y")]).as_deref(),
+            Some(GIVEN)
+        );
+        assert_eq!(of(&[("Traceparent", GIVEN)]).as_deref(), Some(GIVEN));
+        for lines in [
+            &[("traceparent", "00-1-2-3")][..],
+            &[("traceparent", GIVEN), ("traceparent", GIVEN)],
+            &[("traceparent", GIVEN), ("Traceparent", GIVEN)],
+            &[("tracestate", "a=b")],
+        ] {
+            assert_eq!(of(lines), None, "{lines:?}");
+        }
+    }
 }

@@ -26,6 +26,7 @@
 //! | [`process`] | what a process is called where nobody names it |
 //! | [`holdings`] | what a worker's engine is asked, and how it answers |
 //! | [`submission`] | what an ad-hoc job message may say, and how it is answered |
+//! | [`trace`] | which trace a run is a part of, and which span of it is which |
 //! | [`quick`] | maps whose keys the planner chose |
 //! | [`ranges`] | sets of page numbers, kept as runs |
 //! | `schedule` | when a job fires by the clock (feature `schedules`) |
@@ -70,6 +71,7 @@ pub mod submission;
 pub mod suggest;
 pub mod telemetry;
 pub mod tile;
+pub mod trace;
 pub mod waiting;
 pub mod wire;
 

@@ -126,5 +126,7 @@ mod submissions;
 mod takeover;
 #[path = "scenarios/told.rs"]
 mod told;
+#[path = "scenarios/traced.rs"]
+mod traced;
 #[path = "scenarios/unknown.rs"]
 mod unknown;

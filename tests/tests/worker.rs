@@ -202,6 +202,7 @@ async fn tile_that_brings_a_false_first_record_along_keeps_no_true_one_from_its_
         content: 0,
         term: Term(1),
         first: Vec::new(),
+        traceparent: None,
     };
     let forged = Tile {
         nonce,

@@ -14,6 +14,7 @@ use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, RunId};
 use gridloom_shared::job::{JobSpec, given};
 use gridloom_shared::slicing;
 use gridloom_shared::tile::{Bounds, Key, Tile};
+use gridloom_shared::trace::Traceparent;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,8 @@ pub(crate) struct RunContext {
     pub(crate) run: RunId,
     pub(crate) nonce: Nonce,
     pub(crate) job: JobSpec,
+    /// The place in a trace that the run goes on from.
+    pub(crate) traceparent: Option<Traceparent>,
     #[cfg_attr(
         not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
         allow(dead_code, reason = "no other handler keeps anything")
@@ -152,6 +155,12 @@ impl Shard {
     /// the shard's identity for ever.
     pub fn nonce(&self) -> Nonce {
         self.0.tile.run.nonce
+    }
+
+    /// The place in a trace that it is a part of, if its run is told of in one: what a request that it makes carries as
+    /// its header `traceparent` (W3C Trace Context), so that others go on from there.
+    pub fn traceparent(&self) -> Option<String> {
+        self.0.tile.run.traceparent.map(|place| place.to_string())
     }
 
     /// Whether the record with this key is in the shard's slice

@@ -24,6 +24,7 @@ use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, QueueName, RunId};
 use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec};
 use gridloom_shared::limits::PROBE_BYTES_MAX;
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
+use gridloom_shared::trace::Traceparent;
 use tokio_util::sync::CancellationToken;
 
 use crate::shard::{End, Hold, Kept, Probe, RunContext, Shard, TileContext};
@@ -45,6 +46,7 @@ pub struct Trial {
     after: Option<Key>,
     room: usize,
     timeout: Option<Duration>,
+    traceparent: Option<Traceparent>,
     hold: Arc<Hold>,
     /// Ends the attempts alone, not their hold.
     over: CancellationToken,
@@ -92,6 +94,7 @@ impl Trial {
             after: None,
             room: PROBE_BYTES_MAX,
             timeout: None,
+            traceparent: None,
             over: hold.token().child_token(),
             hold: Arc::new(hold),
         }
@@ -176,6 +179,14 @@ impl Trial {
         self
     }
 
+    /// The place in a trace that the run is told of in, as its submitter's header `traceparent` had it. What is none
+    /// is passed over, as that header would be.
+    #[must_use]
+    pub fn traceparent(mut self, header: &str) -> Trial {
+        self.traceparent = Traceparent::parse(header);
+        self
+    }
+
     /// How long the lease lasts from now.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Trial {
@@ -221,6 +232,7 @@ impl Trial {
             run: self.run.clone(),
             nonce: self.nonce,
             job: self.job.clone(),
+            traceparent: self.traceparent,
             kept: Arc::clone(&self.kept),
         };
         let tile = Tile {

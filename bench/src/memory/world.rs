@@ -141,6 +141,7 @@ impl World {
             content: 0,
             term: TERM,
             first: Vec::new(),
+            traceparent: None,
         };
         self.write(run, Record::Plan(PlanRecord::Opened(Box::new(opened))));
     }

@@ -4,8 +4,38 @@ use clap::{Args, ValueEnum};
 use gridloom_shared::id::JobName;
 use gridloom_shared::limits::BACKFILL_OPEN_MAX;
 use gridloom_shared::schedule::{BackfillName, ByHand};
+use gridloom_shared::trace::Traceparent;
 
 use super::number::whole;
+
+/// Flags of `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The job
+    pub job: JobName,
+    /// A parameter for this run, over the job's own; dots nest, and JSON is read as JSON
+    #[arg(long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    /// A request id: the same one never makes a second run [default: a random one]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// While another run of the job is open [default: allow]
+    #[arg(long, value_name = "POLICY")]
+    pub overlap: Option<Overlap>,
+    /// The place in a trace that the run goes on from, as W3C Trace Context writes it [default: the variable
+    /// TRACEPARENT, if it holds one]
+    #[arg(long, value_name = "PLACE", value_parser = place)]
+    pub traceparent: Option<Traceparent>,
+    /// Stay until the run is over; the exit code tells how it ended
+    #[arg(long)]
+    pub wait: bool,
+}
+
+fn place(text: &str) -> Result<Traceparent, String> {
+    Traceparent::parse(text).ok_or_else(|| {
+        "must look like 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 (W3C Trace Context)".to_owned()
+    })
+}
 
 /// Flags of `job backfill`.
 #[derive(Args, Debug)]

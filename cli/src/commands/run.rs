@@ -13,6 +13,7 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::submission::answer::{Outcome, Reply};
 use gridloom_shared::submission::{ByHand, Submission};
+use gridloom_shared::trace::{self, Traceparent};
 use serde_json::{Map, Value};
 
 use super::installation;
@@ -34,6 +35,9 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
     let spec = installation::job(&broker, &flags.job).await?;
+    // What others have put into the environment is no fault of whoever types this.
+    let inherited = || Traceparent::parse(&std::env::var(trace::VARIABLE).ok()?);
+    let traceparent = flags.traceparent.or_else(inherited);
     let id = flags.id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let mut body = Map::from_iter([("id".to_owned(), Value::from(id.clone()))]);
     if !flags.params.is_empty() {
@@ -56,7 +60,7 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
     let inbox = broker.new_inbox();
     let mut answers = broker.subscribe(inbox.clone()).await?;
     let sequence = broker
-        .append_asking(subject, body.into(), &inbox)
+        .append_asking(subject, body.into(), &inbox, traceparent)
         .await
         .map_err(|error| unsubmitted(error, &id))?;
     let answer = tokio::time::timeout(ANSWER, answered(&mut answers)).await;

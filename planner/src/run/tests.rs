@@ -61,6 +61,7 @@ impl Script {
             content: 0,
             term: TERM,
             first: Vec::new(),
+            traceparent: None,
         };
         let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
         fold.apply(

@@ -87,6 +87,7 @@ impl World {
             term: Term(term),
             job: spec,
             first: Vec::new(),
+            traceparent: None,
         };
         if begins {
             opened = self.first_tiles(opened)?;
@@ -116,6 +117,7 @@ impl World {
             term: Term(self.term),
             job: job(&name, line)?,
             first: Vec::new(),
+            traceparent: None,
         };
         let opened = self.first_tiles(opened)?;
         let tiles = opened.first.iter().map(|run| run.tiles as usize).sum();

@@ -56,6 +56,7 @@ impl Story {
             content: 0,
             term: Term(1),
             first: Vec::new(),
+            traceparent: None,
         }))));
         story
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ByHand;
 use crate::clock::UnixMs;
 use crate::id::RunId;
+use crate::trace::{self, Traceparent};
 
 /// What was asked for, as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,10 @@ pub struct Kept {
     /// Who has cancelled it before it was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,
+    /// The place in a trace that its submitter named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "trace::lenient")]
+    pub traceparent: Option<Traceparent>,
 }
 
 crate::wire::coded!(Kept);

@@ -25,6 +25,7 @@ pub(crate) fn opened() -> Record {
         content: 0,
         term: Term(1),
         first: Vec::new(),
+        traceparent: None,
     })))
 }
 

@@ -164,5 +164,6 @@ pub(crate) fn opened(pages: u8, attempts: u8) -> Record {
         content: 0,
         term: Term(1),
         first: Vec::new(),
+        traceparent: None,
     })))
 }

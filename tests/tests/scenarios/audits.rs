@@ -59,6 +59,7 @@ async fn vast(stage: &Stage) -> anyhow::Result<(RunId, Fence)> {
         content: 0,
         term: Term(1),
         first: Vec::new(),
+        traceparent: None,
     }));
     append(stage, &run, Author::Plan, wire::encode(&opened)).await?;
     let tiles = TileRun {

@@ -151,6 +151,7 @@ async fn run_that_was_just_opened_is_listed_although_nothing_but_that_is_known_o
             content: 0,
             term: Term(1),
             first: Vec::new(),
+            traceparent: None,
         }));
         stage
             .broker

@@ -107,6 +107,7 @@ const PURE: &[&str] = &[
     "shared/src/schedule",
     "shared/src/slicing",
     "shared/src/tile",
+    "shared/src/trace",
     "shared/src/wire",
     "worker/src/bells",
     "worker/src/engine/runs",

@@ -168,6 +168,7 @@ impl Stage {
             content: 1,
             term: Term(1),
             first: Vec::new(),
+            traceparent: None,
         };
         let record = wire::encode(&PlanRecord::Opened(Box::new(opened)));
         let subjects = self.broker.subjects();

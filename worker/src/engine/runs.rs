@@ -138,6 +138,7 @@ impl Run {
             run: self.id.clone(),
             nonce: found.nonce,
             job: found.job,
+            traceparent: found.traceparent,
             kept: Arc::default(),
         };
         self.job = Some((Arc::new(context), handler));
@@ -381,6 +382,7 @@ mod tests {
             content: 1,
             term: Term(1),
             first: Vec::new(),
+            traceparent: None,
         }))
     }
 

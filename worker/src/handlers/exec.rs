@@ -12,7 +12,8 @@
 //! and the same as variables: `GRIDLOOM_RUN`, `_JOB`, `_SLICE`, `_SLICES`, `_PAGE`, `_ATTEMPT`,
 //! `_FENCE`, `_PAGE_FROM` and `_PAGE_TO` (both inside the page) where the pages were probed,
 //! `_OFFSET` and `_LIMIT` where the grid has rows (the last page of a slice has no limit), and
-//! `_PARAMS` (JSON). No other variable of the worker that begins with `GRIDLOOM_` reaches it.
+//! `_PARAMS` (JSON). No other variable of the worker that begins with `GRIDLOOM_` reaches it. `TRACEPARENT` names the place
+//! in a trace that the shard is a part of, where its run is told of in one; that of the worker does not reach it.
 //!
 //! **What it may say.** Each line of its standard output that is a JSON object with `rows` (a whole
 //! number) or `counters` (whole numbers by name) adds to what the shard reports:
@@ -52,6 +53,7 @@ use std::time::Duration;
 
 use gridloom_shared::chain;
 use gridloom_shared::job::handlers::named::Named;
+use gridloom_shared::trace::VARIABLE;
 use tokio::process::{Child, Command};
 
 use super::lacking::Lacking;
@@ -76,6 +78,8 @@ use lifeline::Lifeline;
 use output::{Output, read_log, read_reports};
 use task::Task;
 
+/// In which trace the worker was started, which is not that of what it runs.
+const OF_THE_WORKER: [&str; 2] = [VARIABLE, "TRACESTATE"];
 /// Exit codes that say "never again": `EX_USAGE` and `EX_DATAERR` of sysexits.h.
 const NEVER_AGAIN: [i32; 2] = [64, 65];
 /// How long output is still read after the command's end: a process that left its group may hold the
@@ -153,7 +157,8 @@ impl ExecHandler {
         let (lifeline, guards_end) = Lifeline::open()?;
         let mut guard = Command::new(&self.guard);
         for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"GRIDLOOM_") {
+            let of_the_worker = OF_THE_WORKER.iter().any(|other| name == *other);
+            if of_the_worker || name.as_encoded_bytes().starts_with(b"GRIDLOOM_") {
                 guard.env_remove(name);
             }
         }

@@ -11,6 +11,7 @@ use crate::broker::connect::{Broker, jittered};
 use crate::broker::plain::RequestError;
 use crate::chain;
 use crate::submission::answer::REPLY;
+use crate::trace::{TRACEPARENT, Traceparent};
 
 /// How long one append waits for its answer.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,15 +135,20 @@ impl Broker {
         self.append_with(subject.into(), payload, headers).await
     }
 
-    /// As [`Broker::append`], asking for an answer on `reply` (see [`crate::submission::answer`]).
+    /// As [`Broker::append`], asking for an answer on `reply` (see [`crate::submission::answer`]), as a part of a trace
+    /// if it is one.
     pub async fn append_asking(
         &self,
         subject: impl Into<Subject>,
         payload: Bytes,
         reply: &str,
+        traceparent: Option<Traceparent>,
     ) -> Result<u64, AppendError> {
         let mut headers = HeaderMap::new();
         headers.insert(REPLY, reply);
+        if let Some(traceparent) = traceparent {
+            headers.insert(TRACEPARENT, traceparent.to_string());
+        }
         self.append_with(subject.into(), payload, Some(headers))
             .await
     }

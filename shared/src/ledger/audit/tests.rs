@@ -33,6 +33,7 @@ fn opened(slices: u32, pages: PagesSpec) -> Record {
         content: 0,
         term: Term(1),
         first: Vec::new(),
+        traceparent: None,
     })))
 }
 

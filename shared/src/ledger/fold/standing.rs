@@ -127,6 +127,7 @@ mod tests {
             content: 0,
             term: Term(1),
             first: Vec::new(),
+            traceparent: None,
         })))
     }
 

@@ -2,12 +2,16 @@
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::tile::{Bounds, Key};
+use gridloom_shared::trace::VARIABLE;
 use serde_json::{Value, json};
 
 use crate::shard::Shard;
 
-/// The shard as a JSON object.
-pub(super) struct Task(Value);
+/// The shard as a JSON object, and the place in a trace that it is a part of.
+pub(super) struct Task {
+    shard: Value,
+    traceparent: Option<String>,
+}
 
 impl Task {
     pub(super) fn of(shard: &Shard) -> Task {
@@ -16,7 +20,7 @@ impl Task {
             Some(Bounds(from, to)) => (key(from), key(to)),
             None => (Value::Null, Value::Null),
         };
-        Task(json!({
+        let shard_as_json = json!({
             "run": shard.run().as_str(),
             "job": shard.job().as_str(),
             "slice": shard.slice(),
@@ -29,27 +33,33 @@ impl Task {
             "offset": page.window.map(|window| window.offset),
             "limit": page.window.and_then(|window| window.size),
             "params": shard.params_value(),
-        }))
+        });
+        Task {
+            shard: shard_as_json,
+            traceparent: shard.traceparent(),
+        }
     }
 
     /// What the guard reads: the length of the program's standard input and until when it may run,
     /// a line's end, and the input itself.
     pub(super) fn payload(&self, until: Boot) -> Vec<u8> {
-        let line = format!("{}\n", self.0);
+        let line = format!("{}\n", self.shard);
         format!("{} {}\n{line}", line.len(), micros(until)).into_bytes()
     }
 
-    /// The same as variables; what is null has none.
+    /// The same as variables; what is null has none. That of the trace has the name by which any program looks for it.
     pub(super) fn variables(&self) -> impl Iterator<Item = (String, String)> {
-        let entries = self.0.as_object().into_iter().flatten();
-        entries.filter_map(|(key, value)| {
+        let entries = self.shard.as_object().into_iter().flatten();
+        let entries = entries.filter_map(|(key, value)| {
             let text = match value {
                 Value::Null => return None,
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
             Some((format!("GRIDLOOM_{}", key.to_ascii_uppercase()), text))
-        })
+        });
+        let traceparent = self.traceparent.iter();
+        entries.chain(traceparent.map(|place| (VARIABLE.to_owned(), place.clone())))
     }
 }
 
@@ -87,6 +97,7 @@ mod tests {
         assert_eq!(variables["GRIDLOOM_PAGE_TO"], "é");
         assert_eq!(variables["GRIDLOOM_PARAMS"], params.to_string());
         assert!(!variables.contains_key("GRIDLOOM_OFFSET"));
+        assert!(!variables.contains_key(VARIABLE));
         let until = Boot(std::time::Duration::from_secs(7));
         let payload = String::from_utf8(task.payload(until)).unwrap();
         let (opening, line) = payload.split_once('\n').unwrap();
@@ -96,5 +107,17 @@ mod tests {
         let read: Value = serde_json::from_str(line).unwrap();
         assert_eq!((&read["page"], &read["page_from"]), (&json!(7), &json!(5)));
         assert_eq!(read["params"], params);
+    }
+
+    #[test]
+    fn command_is_told_of_the_trace_by_the_name_that_any_program_looks_for() {
+        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let told = |header| {
+            let task = Task::of(&Trial::new("sizes", "exec").traceparent(header).shard());
+            let variables: BTreeMap<String, String> = task.variables().collect();
+            variables.get("TRACEPARENT").cloned()
+        };
+        assert_eq!(told(header).as_deref(), Some(header));
+        assert_eq!(told("nonsense"), None);
     }
 }

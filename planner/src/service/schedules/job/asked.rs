@@ -120,6 +120,7 @@ impl Job {
                 content: 0,
                 term,
                 first: Vec::new(),
+                traceparent: None,
             });
         };
         let (submission, job) = asked_of(job, kept)?;
@@ -130,6 +131,7 @@ impl Job {
             content: submission.content(),
             term,
             first: Vec::new(),
+            traceparent: kept.traceparent,
         })
     }
 

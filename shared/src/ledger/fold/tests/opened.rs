@@ -37,6 +37,7 @@ pub(super) fn opened(pages: PagesSpec) -> Record {
         content: 0,
         term: Term(1),
         first: Vec::new(),
+        traceparent: None,
     })))
 }
 
