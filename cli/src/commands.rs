@@ -83,8 +83,14 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
         _ => "warn",
     };
     let filter = context.config.log.as_deref().unwrap_or(usual);
-    telemetry::logs_exactly(context.config.log_format, filter)
-        .map_err(|error| Misuse::error(chain(&error).to_string()))?;
+    let format = context.config.log_format;
+    let is_service = matches!(line.order, Order::Planner(_) | Order::Worker(_));
+    // What still waits is written when this function ends.
+    let logs = match is_service {
+        true => telemetry::logs_exactly(format, filter).map(Some),
+        false => telemetry::logs_at_once(format, filter).map(|()| None),
+    };
+    let _logs = logs.map_err(|error| Misuse::error(chain(&error).to_string()))?;
     for fault in variables::unknown() {
         tracing::warn!("{fault}");
     }

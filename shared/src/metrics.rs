@@ -1,6 +1,6 @@
 //! The metrics that every service records, when it is asked for them.
 
-use crate::telemetry::metric::{Metric, gauge};
+use crate::telemetry::metric::{Metric, counter, gauge};
 
 /// Whether the service can work now.
 pub const READY: Metric = gauge(
@@ -31,5 +31,13 @@ pub const STARTED: Metric = gauge(
     "When this process started, in seconds since 1970.",
 );
 
+/// Log lines for which there was no room.
+pub const LOG_LINES_LOST: Metric = counter(
+    "gridloom_log_lines_lost_total",
+    "lines",
+    &[],
+    "Log lines that were left out because standard error did not take them: a disk that stands still, or a pipe that nobody empties.",
+);
+
 /// All of them.
-pub const ALL: &[Metric] = &[READY, BUILD, MEMORY, STARTED];
+pub const ALL: &[Metric] = &[READY, BUILD, MEMORY, STARTED, LOG_LINES_LOST];

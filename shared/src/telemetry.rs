@@ -24,7 +24,7 @@ mod recorder;
 #[cfg(feature = "telemetry")]
 pub use endpoints::{Endpoints, ServeError, serve};
 #[cfg(feature = "telemetry")]
-pub use logs::{LOG_VARIABLE, LogError, LogFormat, logs, logs_exactly};
+pub use logs::{LOG_VARIABLE, LogError, LogFormat, Logs, logs, logs_at_once, logs_exactly};
 #[cfg(feature = "telemetry")]
 pub use recorder::{MetricsError, metrics};
 

@@ -54,7 +54,7 @@ async fn own() -> ExitCode {
 
 /// Runs until it is told to stop. `args` are pairs of `--name value`.
 fn run(args: &[String]) -> anyhow::Result<()> {
-    telemetry::logs_exactly(LogFormat::default(), "info,async_nats=warn")?;
+    let _logs = telemetry::logs_exactly(LogFormat::default(), "info,async_nats=warn")?;
     let (mut given, mut databases) = (BTreeMap::new(), BTreeMap::new());
     for pair in args.chunks(2) {
         let [name, value] = pair else {

@@ -27,6 +27,7 @@ pub struct Gridloom {
     env: Vec<(OsString, OsString)>,
     dir: Option<PathBuf>,
     input: Vec<u8>,
+    stderr: Option<File>,
 }
 
 impl Gridloom {
@@ -50,6 +51,7 @@ impl Gridloom {
             env: Vec::new(),
             dir: None,
             input: Vec::new(),
+            stderr: None,
         }
     }
 
@@ -81,6 +83,13 @@ impl Gridloom {
         self
     }
 
+    /// Where its standard error goes instead of a file of its own.
+    #[must_use]
+    pub fn stderr(mut self, to: File) -> Self {
+        self.stderr = Some(to);
+        self
+    }
+
     /// Starts it and waits until it has a process id.
     ///
     /// # Errors
@@ -96,7 +105,10 @@ impl Gridloom {
             .args(self.args)
             .dir(self.dir.as_ref().unwrap_or(&home))
             .stdout(File::create(place.join("stdout"))?)
-            .stderr(File::create(place.join("stderr"))?)
+            .stderr(match self.stderr {
+                Some(file) => file,
+                None => File::create(place.join("stderr"))?,
+            })
             .pid_file(place.join("pid"))
             .payload(self.input);
         for (name, _) in std::env::vars_os() {

@@ -35,9 +35,11 @@ impl Builder {
     /// stop. The exit code is that of `gridloom worker`: 0 told to stop, 1 failed, 2 wrong settings, 3 broker
     /// unreachable.
     pub async fn main(self) -> ExitCode {
-        if let Err(fault) = begin_logs() {
-            return ended(&fault, 2);
-        }
+        // What still waits is written when this function ends.
+        let _logs = match begin_logs() {
+            Ok(logs) => logs,
+            Err(fault) => return ended(&fault, 2),
+        };
         let names = std::env::vars_os().map(|(name, _)| name);
         for name in environment::unknown(names) {
             warn(&format!(
@@ -94,7 +96,7 @@ impl RunError {
 }
 
 #[cfg(feature = "telemetry")]
-fn begin_logs() -> Result<(), String> {
+fn begin_logs() -> Result<Option<gridloom_shared::telemetry::Logs>, String> {
     use gridloom_shared::telemetry::{self, LogError};
     let format = environment::parsed("LOG_FORMAT", |text| {
         text.parse()
@@ -102,8 +104,9 @@ fn begin_logs() -> Result<(), String> {
     });
     let format = format.map_err(|error| chain(&error).to_string())?;
     match telemetry::logs(format.unwrap_or_default(), LOG_DEFAULT) {
+        Ok(logs) => Ok(Some(logs)),
         // The program has its own.
-        Ok(()) | Err(LogError::Taken) => Ok(()),
+        Err(LogError::Taken) => Ok(None),
         Err(error) => Err(chain(&error).to_string()),
     }
 }

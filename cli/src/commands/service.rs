@@ -17,6 +17,7 @@ use crate::args::{PlannerArgs, QueueFlags, StreamFlags};
 use crate::config::QueueConfig;
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
+use crate::output;
 use crate::setting::Storage;
 
 mod worker;
@@ -136,7 +137,7 @@ pub async fn or_at_once<T>(stopping: impl Future<Output = T>) -> T {
     tokio::select! {
         stopped = stopping => stopped,
         () = again => {
-            tracing::warn!("told to stop a second time: ending at once");
+            output::error("told to stop a second time: ending at once");
             std::process::exit(130);
         }
     }

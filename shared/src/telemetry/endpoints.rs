@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{Described, Health, MetricsError};
 use crate::clock::UnixMs;
-use crate::metrics::{BUILD, MEMORY, READY, STARTED};
+use crate::metrics::{BUILD, LOG_LINES_LOST, MEMORY, READY, STARTED};
 
 /// How often the recorder tidies: histograms grow until then.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -157,6 +157,7 @@ impl Service {
             BUILD.gauge(&[service, env!("CARGO_PKG_VERSION")]).set(1.0);
         }
         STARTED.gauge(&[]).set(self.started.0 as f64 / 1_000.0);
+        LOG_LINES_LOST.counter(&[]).absolute(super::logs::lost());
         if let Some(bytes) = memory() {
             MEMORY.gauge(&[]).set(bytes);
         }

@@ -1,16 +1,22 @@
 //! Where log lines go, which, and how they look. One record is one line, and nothing in it steers a terminal:
 //! its values may come from anywhere.
+//!
+//! A service says its lines and goes on; a thread beside it writes them. Standard error may be a file on a disk that stands
+//! still for seconds, or a pipe that nobody empties: a worker that waited for it was as good as frozen.
 
 use std::fmt;
 use std::io::IsTerminal;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use crate::broker::connect::CONNECTOR;
 use crate::chain;
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use crate::shown::on_one_line;
@@ -18,6 +24,26 @@ use crate::shown::on_one_line;
 /// The environment variable that says which log lines are wanted, as
 /// `info` or `warn,gridloom_worker=debug`.
 pub const LOG_VARIABLE: &str = "GRIDLOOM_LOG";
+
+/// Lines that may wait to be written; further ones are left out, and counted ([`crate::metrics::LOG_LINES_LOST`]).
+const WAITING_MAX: usize = 8_192;
+
+/// How many were left out.
+static LOST: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Lines that could not be written so far, as standard error takes no more.
+pub(super) fn lost() -> u64 {
+    LOST.get().map_or(0, |lost| {
+        lost.dropped_lines().try_into().unwrap_or(u64::MAX)
+    })
+}
+
+/// The log of a service. What still waits is written when this is dropped, for a second at most.
+#[derive(Debug)]
+#[must_use = "lines that wait are lost without it"]
+pub struct Logs {
+    _writer: WorkerGuard,
+}
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,11 +95,11 @@ fn without_connecting(filter: &str) -> String {
     }
 }
 
-/// Sends log lines to standard error. [`LOG_VARIABLE`] says which; `level` does where it is unset.
+/// Sends log lines to standard error, beside the one who says them. [`LOG_VARIABLE`] says which; `level` does where it is unset.
 ///
 /// # Errors
 /// When the filter is malformed, or the process has a logger already.
-pub fn logs(format: LogFormat, level: &str) -> Result<(), LogError> {
+pub fn logs(format: LogFormat, level: &str) -> Result<Logs, LogError> {
     let wanted = std::env::var(LOG_VARIABLE).ok();
     let wanted = wanted.as_deref().filter(|text| !text.trim().is_empty());
     logs_exactly(format, wanted.unwrap_or(level))
@@ -83,7 +109,35 @@ pub fn logs(format: LogFormat, level: &str) -> Result<(), LogError> {
 ///
 /// # Errors
 /// When the filter is malformed, or the process has a logger already.
-pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<(), LogError> {
+pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<Logs, LogError> {
+    let (writer, guard) = beside(std::io::stderr());
+    let lost = writer.error_counter();
+    send(format, filter, writer)?;
+    let _ = LOST.set(lost);
+    Ok(Logs { _writer: guard })
+}
+
+/// As [`logs_exactly`], for a command that is done in a moment: each line is written before what follows it.
+///
+/// # Errors
+/// When the filter is malformed, or the process has a logger already.
+pub fn logs_at_once(format: LogFormat, filter: &str) -> Result<(), LogError> {
+    send(format, filter, std::io::stderr)
+}
+
+/// What writes to `to` on a thread of its own, and leaves lines out rather than wait.
+fn beside(to: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_MAX)
+        .lossy(true)
+        .thread_name("log")
+        .finish(to)
+}
+
+fn send<W>(format: LogFormat, filter: &str, to: W) -> Result<(), LogError>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
     let parsed =
         EnvFilter::try_new(without_connecting(filter)).map_err(|error| LogError::Filter {
             filter: filter.to_owned(),
@@ -91,7 +145,7 @@ pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<(), LogError> {
         })?;
     let base = tracing_subscriber::fmt()
         .with_env_filter(parsed)
-        .with_writer(std::io::stderr);
+        .with_writer(to);
     let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let done = match format {
         LogFormat::Text => base

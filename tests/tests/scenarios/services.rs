@@ -1,14 +1,18 @@
 //! Services as their operators meet them: what stands in the environment, what they log and answer, with which
 //! code they end, and that nothing they print steers a terminal.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use gridloom_tests::http::{get, served_at};
+use gridloom_tests::http::{get, metric, served_at};
 use gridloom_tests::logged::OWN_WORD;
 use gridloom_tests::process::{Gridloom, Process};
 use gridloom_tests::scenario::{NAMESPACE, Stage, play};
 use gridloom_tests::wait::eventually;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -143,6 +147,70 @@ async fn planner_does_not_take_a_worker_s_ack_deadline_and_says_where_it_belongs
             said.stderr.contains("give it to gridloom worker"),
             "{said:?}"
         );
+        Ok(())
+    })
+    .await
+}
+
+/// A pipe with a name: its writing end, and one that keeps it open.
+fn pipe(dir: &Path, name: &str) -> anyhow::Result<(File, File)> {
+    let path = dir.join(name);
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    let both = File::options().read(true).write(true).open(&path)?;
+    Ok((File::options().write(true).open(&path)?, both))
+}
+
+/// Reads the log until it says where the endpoints are, and never again.
+fn address_in(mut log: File) -> anyhow::Result<(String, File)> {
+    let (mut text, mut part) = (String::new(), [0; 4_096]);
+    loop {
+        let read = log.read(&mut part)?;
+        text.push_str(&String::from_utf8_lossy(&part[..read]));
+        let said = text.split("http://").nth(1);
+        if let Some((address, _)) = said.and_then(|rest| rest.split_once('/')) {
+            return Ok((address.to_owned(), log));
+        }
+    }
+}
+
+/// A log store that stands still, or a disk: whoever waited for it would be held dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn services_whose_log_lines_nobody_takes_go_on_and_count_what_is_lost() -> anyhow::Result<()>
+{
+    /// More than a pipe holds, and than may wait.
+    const SHARDS: u64 = 4_000;
+    play(async |stage| {
+        let dir = tempfile::tempdir()?;
+        let (of_planner, _planner_log) = pipe(dir.path(), "planner")?;
+        let (of_worker, worker_log) = pipe(dir.path(), "worker")?;
+        let loud = |args: &[&str], stderr| -> anyhow::Result<_> {
+            Ok(stage
+                .gridloom(args)?
+                .env("GRIDLOOM_LOG", "trace")
+                .stderr(stderr))
+        };
+        let planner = loud(&["planner"], of_planner)?;
+        let worker = loud(
+            &["worker", "--concurrency", "4", "--listen", "127.0.0.1:0"],
+            of_worker,
+        )?;
+        let (planner, worker) = (planner.start().await?, worker.start().await?);
+        stage.planners.push(planner);
+        stage.workers.push(worker);
+        let found = tokio::task::spawn_blocking(|| address_in(worker_log));
+        let (address, _worker_log) = tokio::time::timeout(SOON, found).await???;
+        let grid = format!("[grid]\nslices = 4\npages.count = {}\ntile = 1", SHARDS / 4);
+        let job = stage
+            .apply(&format!("name = \"loud\"\nhandler = \"noop\"\n{grid}"))
+            .await?;
+        let ran = stage.cli(&["run", job.as_str(), "--wait"], SOON).await?;
+        ran.succeeded()?;
+        let lost = metric(&address, "gridloom_log_lines_lost_total").await?;
+        assert!(lost.is_some_and(|lines| lines > 0.0), "{lost:?}");
+        for service in stage.planners.iter_mut().chain(&mut stage.workers) {
+            service.terminate()?;
+            assert_eq!(service.wait(SOON).await?, 0);
+        }
         Ok(())
     })
     .await
