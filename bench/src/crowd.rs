@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use gridloom_cli::embedded::SYNC_ALWAYS;
 use gridloom_cli::output::{Output, grouped};
 use gridloom_shared::broker::Broker;
@@ -179,7 +179,8 @@ impl Crowd {
             condemned,
             taken_over: reasons
                 .iter()
-                .filter(|reason| **reason != Reason::Floor)
+                // A broker or a leader that began anew: nobody held what was published again then.
+                .filter(|reason| !matches!(reason, Reason::Floor | Reason::Again))
                 .map(|reason| format!("{reason:?}"))
                 .collect(),
         })
@@ -199,9 +200,8 @@ fn slots(flags: &CrowdFlags) -> u32 {
 /// Shards of a run that are done.
 async fn done(stack: &Stack, run: &RunId) -> anyhow::Result<u64> {
     let shown = stack.asked(&["show", run.as_str()]).await?;
-    shown["shards"]["done"]
-        .as_u64()
-        .context("how many shards are done")
+    // A run that was not opened yet has none.
+    Ok(shown["shards"]["done"].as_u64().unwrap_or(0))
 }
 
 impl Report {
