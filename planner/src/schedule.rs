@@ -113,6 +113,7 @@ impl Fires {
         state.last_end = state.last_end.max(world.runs.last_end);
         let settled = |run: &RunId| !world.wishes_for(run);
         let open = |fire: &Unopened| world.runs.knows(&fire.run) && settled(&fire.run);
+        asked::count(self.state.as_ref(), &mut state, world);
         state.unopened.retain(|fire| !open(fire));
         state
             .asked

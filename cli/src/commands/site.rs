@@ -49,7 +49,7 @@ async fn mirror(context: &Context, args: &MirrorArgs) -> anyhow::Result<Verdict>
     topology::has_copies_enough(&broker, &options)?;
     restore::nobody_runs(&broker).await?;
     let ledger = Kept::Ledger.stream(broker.subjects());
-    let seen = broker.origin_of(&ledger, &args.domain).await;
+    let seen = broker.seen_in(&ledger, &args.domain).await;
     seen.with_context(|| {
         format!(
             "reach namespace {} in domain {}: this broker has to be a leaf node of the first site, whose jetstream has that domain, and a planner has run there",
@@ -82,18 +82,28 @@ async fn make_room(broker: &Broker, args: &MirrorArgs) -> anyhow::Result<Vec<Kep
     let (mut following, mut there) = (Vec::new(), Vec::new());
     for kept in Kept::ALL {
         let stream = kept.stream(broker.subjects());
-        if let Some(mirrored) = broker.mirrored(&stream).await? {
-            if mirrored.domain == args.domain {
-                following.push(kept);
-                continue;
-            }
-        } else if let Some(messages) = restore::is_there(broker, &stream).await?
-            && messages > 0
-            && !args.replace
+        let mirrored = broker.mirrored(&stream).await?;
+        if let Some(mirrored) = &mirrored
+            && mirrored.domain == args.domain
+            && !mirrored.is_of_another(&broker.seen_in(&stream, &args.domain).await?)
         {
+            following.push(kept);
+            continue;
+        }
+        let messages = restore::is_there(broker, &stream).await?;
+        if let Some(messages) = messages.filter(|messages| *messages > 0 && !args.replace) {
+            let what = match &mirrored {
+                Some(mirrored) if mirrored.domain == args.domain => {
+                    "follows a stream that was deleted and made anew at the first site since"
+                        .to_owned()
+                }
+                Some(mirrored) => format!("follows domain {}", mirrored.domain),
+                None => "is of a site that was the first once".to_owned(),
+            };
             return Err(Misuse::error(format!(
-                "{stream} is on this broker and holds {}: a site that was the first once is made to follow with --replace, which deletes what it holds",
-                counted(messages, "message")
+                "{stream} is on this broker and holds {}: it {what}; --replace deletes that, and follows {}",
+                counted(messages, "message"),
+                args.domain
             )));
         }
         there.push(stream);
@@ -110,13 +120,46 @@ async fn make_room(broker: &Broker, args: &MirrorArgs) -> anyhow::Result<Vec<Kep
 struct Standing {
     kept: Kept,
     mirrored: Mirrored,
-    /// How many messages the first site has that are not here; `None`: it does not answer.
-    missing: Option<u64>,
+    first: First,
+}
+
+/// What the first site says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    /// Nothing.
+    Silent,
+    /// It has so many messages that are not here.
+    Ahead(u64),
+    /// Its stream is another than the one that is followed.
+    Another,
 }
 
 impl Standing {
     fn is_silent(&self) -> bool {
         self.mirrored.silent.is_none_or(|silent| silent > SILENT)
+    }
+
+    fn missing(&self) -> Option<u64> {
+        match self.first {
+            First::Ahead(missing) => Some(missing),
+            First::Silent | First::Another => None,
+        }
+    }
+
+    fn is_well(&self) -> bool {
+        !self.is_silent() && matches!(self.first, First::Ahead(_))
+    }
+}
+
+/// What the first site says of a stream.
+async fn first(broker: &Broker, kept: Kept, mirrored: &Mirrored) -> First {
+    let stream = kept.stream(broker.subjects());
+    let seen = broker.seen_in(&stream, &mirrored.domain).await;
+    let last = broker.last_in(&stream, &mirrored.domain).await;
+    match (seen, last) {
+        (Ok(seen), _) if mirrored.is_of_another(&seen) => First::Another,
+        (Ok(seen), Ok(last)) => First::Ahead(mirrored.missing(&seen, last)),
+        (Ok(_), Err(_)) | (Err(_), _) => First::Silent,
     }
 }
 
@@ -130,12 +173,10 @@ async fn standings(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
                 "{stream} follows nothing on this broker: it is no second site (gridloom site mirror makes it one), or was promoted"
             )));
         };
-        let last = broker.last_in(&stream, &mirrored.domain).await.ok();
-        let missing = last.map(|last| last.saturating_sub(mirrored.extent.last_seq));
         all.push(Standing {
+            first: first(broker, kept, &mirrored).await,
             kept,
             mirrored,
-            missing,
         });
     }
     Ok(all)
@@ -160,19 +201,25 @@ async fn status(context: &Context) -> anyhow::Result<Verdict> {
             table.row([
                 standing.kept.as_str().to_owned(),
                 grouped(mirrored.extent.messages),
-                standing.missing.map_or_else(|| "unknown".to_owned(), grouped),
+                match standing.first {
+                    First::Silent => "unknown".to_owned(),
+                    First::Ahead(missing) => grouped(missing),
+                    First::Another => "another stream".to_owned(),
+                },
                 heard.unwrap_or_else(|| "never".to_owned()),
                 last.unwrap_or_default(),
             ]);
         }
         output.table(&table, "nothing");
-        if all.iter().any(Standing::is_silent) {
+        if all.iter().any(|standing| standing.first == First::Another) {
+            output.note("another stream: the first site's was deleted and made anew, or put back from a backup, since it is followed; what is here is of the one before; gridloom site mirror --replace follows the new one");
+        } else if !all.iter().all(Standing::is_well) {
             output.note("the first site is not heard: see whether it lives, and the leaf node connection; gridloom site promote takes its place");
         }
     });
-    Ok(match all.iter().any(Standing::is_silent) {
-        true => Verdict::Failed,
-        false => Verdict::Fine,
+    Ok(match all.iter().all(Standing::is_well) {
+        true => Verdict::Fine,
+        false => Verdict::Failed,
     })
 }
 
@@ -184,7 +231,8 @@ fn told(standing: &Standing) -> serde_json::Value {
         "messages": mirrored.extent.messages,
         "last_seq": mirrored.extent.last_seq,
         "last_at": mirrored.extent.last_at.map(UnixMs::rfc3339),
-        "missing": standing.missing,
+        "missing": standing.missing(),
+        "another": standing.first == First::Another,
         "heard_s_ago": mirrored.silent.map(|silent| silent.as_secs_f64()),
     })
 }
@@ -195,7 +243,7 @@ async fn promote(context: &Context, args: &PromoteArgs) -> anyhow::Result<Verdic
     restore::nobody_runs(&broker).await?;
     let all = standings(&broker).await?;
     restore::may_ask(&broker)?;
-    if all.iter().any(|standing| standing.missing.is_some()) && !args.force {
+    if all.iter().any(|standing| standing.first != First::Silent) && !args.force {
         return Err(Misuse::error(
             "the first site answers: two installations would do the same work. Where it is to be left on purpose, stop all planners and workers there, wait until gridloom site status has nothing that is not here yet, and add --force",
         ));
@@ -313,6 +361,7 @@ mod tests {
             lag: 0,
             silent: Some(hours(2)),
             settings: serde_json::Map::new(),
+            made: None,
         };
         assert!((hours(2)..hours(3)).contains(&ago(&mirrored)));
         mirrored.lag = 1;

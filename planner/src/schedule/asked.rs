@@ -14,6 +14,9 @@
 //! does not take, when its turn comes: until then the job may be another again.
 //! What was asked for stays where it stands until it was carried out or refused for good: so nobody is told twice. What comes in
 //! again after that, from the same place in the submit stream, is known by that place and has no other answer.
+//!
+//! Keys are removed without a trace, which a second site that follows this one does not see. So each record says up to which
+//! revision all of them have their answer: below the lowest that has none, as keys are seen in the order of their revisions.
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
@@ -117,6 +120,24 @@ fn is_answered(state: &State, world: &World, wish: &Wish) -> bool {
     let mut asked = state.asked.iter().map(|asked| &asked.run);
     let mut opened = state.unopened.iter().map(|fire| &fire.run);
     asked.any(|asked| asked == run) || opened.any(|opened| opened == run) || world.runs.knows(run)
+}
+
+/// Says in `state`, which comes after `before`, up to which revision all keys have their answer.
+pub(super) fn count(before: Option<&State>, state: &mut State, world: &World) {
+    // One below what was counted has none: the bucket was made anew, and revisions began again.
+    let is_anew = |before: &State| {
+        let mut wishes = world.wishes.iter();
+        wishes.any(|wish| wish.revision <= before.asked_up_to && !is_answered(before, world, wish))
+    };
+    if before.is_some_and(is_anew) {
+        state.asked_seen = 0;
+    }
+    let seen = world.wishes.iter().map(|wish| wish.revision).max();
+    state.asked_seen = state.asked_seen.max(seen.unwrap_or_default());
+    let open = world.wishes.iter();
+    let open = open.filter(|wish| !is_answered(state, world, wish));
+    let lowest = open.map(|wish| wish.revision).min();
+    state.asked_up_to = lowest.map_or(state.asked_seen, |lowest| lowest.saturating_sub(1));
 }
 
 /// The run by hand that waits and makes room for a newer one.

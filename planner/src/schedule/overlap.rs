@@ -176,7 +176,7 @@ fn replace(state: &State, by: UnixMs) -> Option<Step> {
 mod tests {
     use gridloom_shared::id::{JobName, Term};
     use gridloom_shared::limits::{
-        ASKED_KEPT_MAX, AWAITED_MAX, NAME_MAX, SCHEDULE_BYTES_MAX, UNOPENED_MAX,
+        ANSWERED_KEPT_MAX, ASKED_KEPT_MAX, AWAITED_MAX, NAME_MAX, SCHEDULE_BYTES_MAX, UNOPENED_MAX,
     };
     use gridloom_shared::schedule::record::{Petition, Record};
     use gridloom_shared::schedule::{ByHand, Spec};
@@ -226,6 +226,8 @@ mod tests {
                 refused: None,
             })
             .collect();
+        state.answered = vec![u64::MAX; ANSWERED_KEPT_MAX];
+        (state.asked_up_to, state.asked_seen) = (u64::MAX, u64::MAX);
         state
     }
 

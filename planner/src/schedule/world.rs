@@ -34,6 +34,8 @@ pub struct Wish {
     pub run: RunId,
     /// Its place in the submit stream.
     pub sequence: u64,
+    /// Revision of its key: keys are seen in this order.
+    pub revision: u64,
     /// What becomes of it while another is open.
     pub overlap: ByHand,
     /// Why it cannot be opened, as things stand.

@@ -153,6 +153,7 @@ impl Envoy {
             run: run.clone(),
             at: self.clock.now().unwrap_or_else(UnixMs::now).rfc3339(),
             why: why.clone(),
+            nonce: removed.as_ref().map(|gone| gone.nonce),
         };
         let key = self.broker.subjects().lost_key(&run);
         let note = serde_json::json!(lost).to_string();

@@ -3,10 +3,12 @@
 //! - a nominal time has at most one final decision; one that waited is decided again, once,
 //! - a nominal time has at most one run, and a run at most one opening with success,
 //! - between the records of one schedule no nominal time is left without an answer,
+//! - who follows from afar, and does not see which keys of runs by hand are removed, knows which of them have their answer,
 //! - what a calendar takes out is what it took out at that time, where whoever decided had heard of all changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gridloom_planner::schedule::Wish;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::EndState;
@@ -29,6 +31,28 @@ pub(crate) fn breach(place: &Place) -> Option<String> {
         .or_else(|| unanswered(place))
         .or_else(|| place.ledger.iter().find_map(|record| hasty(place, record)))
         .or_else(|| told_twice(&place.ledger))
+        .or_else(|| place.followed.iter().find_map(|wish| astray(place, wish)))
+}
+
+/// A key of a run by hand that a site which follows would take for something else than it is.
+fn astray(place: &Place, wish: &Wish) -> Option<String> {
+    let (run, state) = (&wish.run, &place.ledger.last()?.state);
+    let is_answer = |record: &Record| match &record.decision {
+        Decision::Asked { run: of, answer } => {
+            of == run && !matches!(answer, Verdict::Queued { .. })
+        }
+        _ => false,
+    };
+    let is_answered = place.ledger.iter().any(is_answer);
+    let has_answered = state.has_answered(run, wish.sequence, wish.revision);
+    if has_answered && !is_answered {
+        return Some(format!("{run} would never get its answer"));
+    }
+    let stands = place.wishes.iter().any(|there| there.run == *run);
+    let mut asked = state.asked.iter().map(|asked| &asked.run);
+    let mut coming = state.unopened.iter().map(|fire| &fire.run);
+    let is_left = asked.any(|asked| asked == run) || coming.any(|coming| coming == run);
+    (!stands && !has_answered && !is_left).then(|| format!("{run} would be asked for once more"))
 }
 
 /// A run by hand with two final answers.

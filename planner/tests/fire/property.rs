@@ -31,8 +31,8 @@ enum Event {
     Dies(usize),
     Over(EndState),
     ByHand,
-    /// A run is asked for with an overlap policy.
-    Asks(usize),
+    /// A run is asked for with an overlap policy; late, behind others that came after it.
+    Asks(usize, bool),
     /// Somebody cancels one that was asked for, or it can be opened no more for another reason.
     Spoils(usize, usize),
     /// One that was asked for lately comes in once more, behind its answer.
@@ -103,7 +103,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::Over(EndState::Succeeded)),
         2 => Just(Event::Over(EndState::Failed)),
         1 => Just(Event::ByHand),
-        3 => (0_usize..4).prop_map(Event::Asks),
+        3 => (0_usize..4, any::<bool>()).prop_map(|(policy, late)| Event::Asks(policy, late)),
         1 => (0_usize..8, 0_usize..3).prop_map(|(which, why)| Event::Spoils(which, why)),
         2 => (0_usize..4).prop_map(Event::AsksAgain),
         1 => any::<bool>().prop_map(Event::Halts),
@@ -192,7 +192,7 @@ impl Story {
                 let run = RunId::from_submission(&place.job, place.now.0);
                 place.runs.open.insert(run);
             }
-            Event::Asks(policy) => self.ask(ByHand::ALL[*policy].1),
+            Event::Asks(policy, late) => self.ask(ByHand::ALL[*policy].1, *late),
             Event::AsksAgain(before) => self.ask_again(*before),
             Event::Spoils(which, why) => spoil(&mut place.wishes, *which, *why),
             Event::Halts(frozen) => place.halt(Halt {
@@ -227,16 +227,17 @@ impl Story {
         }
     }
 
-    fn ask(&mut self, overlap: ByHand) {
+    fn ask(&mut self, overlap: ByHand, late: bool) {
         let sequence = 1 + self.asked.len() as u64;
         let wish = Wish {
             run: RunId::from_request(&self.place.job, &sequence.to_string()),
             sequence,
+            revision: 0,
             overlap,
             fault: None,
         };
         self.asked.push(wish.clone());
-        self.place.wishes.push(wish);
+        self.place.keep(wish, late);
     }
 
     fn ask_again(&mut self, before: usize) {
@@ -245,7 +246,7 @@ impl Story {
             return;
         };
         if place.wishes.iter().all(|there| there.run != wish.run) {
-            place.wishes.push(wish.clone());
+            place.keep(wish.clone(), false);
         }
     }
 
@@ -317,6 +318,10 @@ proptest! {
             let waits = last.state.asked.iter().filter(|asked| asked.refused.is_none());
             prop_assert_eq!(waits.count(), 0);
             prop_assert_eq!(&last.state.carried, &Vec::new());
+            // However many come after it.
+            for wish in place.followed.iter().filter(|wish| !place.again.contains(&wish.run)) {
+                prop_assert!(wish.revision <= last.state.asked_up_to, "{} is not counted", wish.run);
+            }
         }
     }
 }

@@ -133,12 +133,14 @@ impl Script {
 
     /// What stands at this place in the submit stream.
     fn ask(&mut self, sequence: u64, overlap: &str) -> Result<(), String> {
-        self.place.wishes.push(Wish {
+        let wish = Wish {
             run: RunId::from_submission(&self.place.job, sequence),
             sequence,
+            revision: 0,
             overlap: ByHand::of(overlap).ok_or("no such policy")?,
             fault: None,
-        });
+        };
+        self.place.keep(wish, false);
         self.settle();
         Ok(())
     }

@@ -26,6 +26,10 @@ pub(crate) struct Place {
     pub(crate) runs: Runs,
     /// What people asked for and what stands there still.
     pub(crate) wishes: Vec<Wish>,
+    /// The same at a site that follows this one: it does not see what is removed.
+    pub(crate) followed: Vec<Wish>,
+    /// Those that came in once more.
+    pub(crate) again: BTreeSet<RunId>,
     /// All that was recorded, in order.
     pub(crate) ledger: Vec<Record>,
     /// How often each run was opened with success.
@@ -79,6 +83,8 @@ impl Place {
             pause_revision: 0,
             runs: Runs::default(),
             wishes: Vec::new(),
+            followed: Vec::new(),
+            again: BTreeSet::new(),
             ledger: Vec::new(),
             opened: BTreeMap::new(),
             openings_work: true,
@@ -138,6 +144,23 @@ impl Place {
         let ends = named.into_iter().flatten();
         let ends = ends.filter_map(|fire| self.runs.over.get(&fire.run)?.at);
         self.runs.last_end = ends.max();
+    }
+
+    /// Somebody asks for a run. One that comes late stood before the others in the submit stream.
+    pub(crate) fn keep(&mut self, wish: Wish, late: bool) {
+        let revision = self.followed.iter().map(|wish| wish.revision).max();
+        let revision = revision.unwrap_or_default() + 1;
+        let wish = Wish { revision, ..wish };
+        let known = self.followed.len();
+        self.followed.retain(|there| there.run != wish.run);
+        if self.followed.len() < known {
+            self.again.insert(wish.run.clone());
+        }
+        self.followed.push(wish.clone());
+        match late {
+            true => self.wishes.insert(0, wish),
+            false => self.wishes.push(wish),
+        }
     }
 
     /// Writes a pause of the job, or of all.

@@ -8,7 +8,7 @@ use futures_util::Stream;
 use super::api::{ApiError, Fault};
 use super::connect::Broker;
 use super::log::append::expecting;
-use super::log::{Follow, FollowError, Followed, ReadError, Record, Start};
+use super::log::{Follow, FollowError, Followed, ReadError, Reader, Record, Start};
 use super::plain::RequestError;
 use super::subjects::BucketName;
 use crate::clock::UnixMs;
@@ -253,6 +253,15 @@ impl Bucket {
         Ok(first)
     }
 
+    /// The keys that match `filter` and were written up to the revision `up_to`, with their values, page by page.
+    pub fn pages(&self, filter: &str, up_to: u64) -> Pages {
+        let (stream, subject) = (self.name.stream(), self.name.subject(filter));
+        Pages {
+            bucket: self.clone(),
+            reader: self.broker.reader(&stream, subject, 1, Some(up_to)),
+        }
+    }
+
     /// All keys, in order.
     pub async fn keys(&self) -> Result<Vec<String>, ReadError> {
         Ok(self
@@ -424,6 +433,25 @@ impl Bucket {
 /// 10164 says on a replicated stream that another write is under way: the caller has to look again.
 fn is_conflict(fault: &Fault) -> bool {
     fault.is_wrong_last() || fault.is_busy()
+}
+
+/// A bucket, page by page.
+#[derive(Debug)]
+pub struct Pages {
+    bucket: Bucket,
+    reader: Reader,
+}
+
+impl Pages {
+    /// The next keys that have a value; `None` when all were given.
+    pub async fn next(&mut self) -> Result<Option<Vec<Entry>>, ReadError> {
+        let page = self.reader.next_page().await?.map(|page| {
+            let entries = page.into_iter();
+            let entries = entries.filter_map(|record| self.bucket.entry(record));
+            entries.filter(|entry| entry.value.is_some()).collect()
+        });
+        Ok(page)
+    }
 }
 
 /// A watch on a bucket.

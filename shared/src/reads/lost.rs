@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::Broker;
 use crate::broker::log::ReadError;
-use crate::id::RunId;
+use crate::id::{Nonce, RunId};
 
 /// A run that was lost: the value of a key of the `state` bucket, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Lost {
     pub at: String,
     /// How.
     pub why: String,
+    /// The run's own number, where its records were removed and nobody has used its id again by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<Nonce>,
 }
 
 impl Lost {
@@ -25,6 +28,7 @@ impl Lost {
             run,
             at: "a time that is not known".into(),
             why: "the note about it cannot be read".into(),
+            nonce: None,
         })
     }
 }

@@ -254,6 +254,12 @@ pub struct State {
     /// no other wish.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answered: Vec<u64>,
+    /// Each run by hand whose key was written up to this revision has its answer, see [`State::has_answered`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub asked_up_to: u64,
+    /// The highest revision of such a key that was seen.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub asked_seen: u64,
 }
 
 /// A run that somebody asked for, and that is not opened.
@@ -362,7 +368,18 @@ impl State {
             pausing: None,
             asked: Vec::new(),
             answered: Vec::new(),
+            asked_up_to: 0,
+            asked_seen: 0,
         }
+    }
+
+    /// Whether a run by hand, which stands at `sequence` of the submit stream and in a key of this revision, was opened or
+    /// refused, and nothing is left to be done of that: who still has the key must not carry it out.
+    pub fn has_answered(&self, run: &RunId, sequence: u64, revision: u64) -> bool {
+        let mut asked = self.asked.iter().map(|asked| &asked.run);
+        let mut coming = self.unopened.iter().map(|fire| &fire.run);
+        let is_left = asked.any(|asked| asked == run) || coming.any(|coming| coming == run);
+        !is_left && (revision <= self.asked_up_to || self.answered.contains(&sequence))
     }
 
     /// Whether as many fires were accepted as the schedule may have.

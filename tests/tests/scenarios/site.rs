@@ -10,7 +10,7 @@ use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::id::{JobName, Namespace, RunId};
 use gridloom_tests::oracle::fires::Fires;
 use gridloom_tests::oracle::ledger::Ledger;
-use gridloom_tests::process::{Gridloom, Process};
+use gridloom_tests::process::{Gridloom, Output, Process};
 use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{NAMESPACE, Stage, play_on};
 use gridloom_tests::server::TestServer;
@@ -18,6 +18,9 @@ use gridloom_tests::wait::eventually;
 use serde_json::{Value, json};
 
 use super::schedules::{decided, judged};
+
+#[path = "site/ended.rs"]
+mod ended;
 
 const LONG: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(30);
@@ -45,6 +48,14 @@ async fn second_site(first: &str) -> anyhow::Result<TestServer> {
     .await
 }
 
+/// A planner or a worker of the first site.
+async fn service(server: &TestServer, args: &[&str]) -> anyhow::Result<Process> {
+    let command = Gridloom::new(args.iter().copied())?
+        .env("GRIDLOOM_NATS", server.url())
+        .env("GRIDLOOM_NAMESPACE", NAMESPACE);
+    command.start().await
+}
+
 /// The first site with a planner and workers.
 struct First {
     server: TestServer,
@@ -56,10 +67,7 @@ impl First {
     async fn start(server: TestServer) -> anyhow::Result<First> {
         let mut processes = Vec::new();
         for args in [&["planner"][..], &["worker"], &["worker"]] {
-            let command = Gridloom::new(args.iter().copied())?
-                .env("GRIDLOOM_NATS", server.url())
-                .env("GRIDLOOM_NAMESPACE", NAMESPACE);
-            processes.push(command.start().await?);
+            processes.push(service(&server, args).await?);
         }
         let mut options = Options::new(server.url(), Namespace::new(NAMESPACE)?, "gridloom-test");
         options.wait = SOON;
@@ -118,6 +126,31 @@ async fn records(broker: &Broker) -> anyhow::Result<BTreeMap<u64, (String, Vec<u
         .collect())
 }
 
+/// A command for the first site.
+async fn at_first(stage: &Stage, first: &First, args: &[&str]) -> anyhow::Result<Output> {
+    let url = first.server.url();
+    stage.cli(&[args, &["--nats", &url]].concat(), SOON).await
+}
+
+/// Makes the second site follow the first.
+async fn follow(stage: &Stage) -> anyhow::Result<()> {
+    eventually(SOON, "the first site is reached", async || {
+        let made = stage
+            .cli(&["site", "mirror", "--domain", "first"], SOON)
+            .await?;
+        Ok(made.code == 0)
+    })
+    .await
+}
+
+/// Waits until nothing is at the first site alone.
+async fn all_has_come_over(stage: &Stage) -> anyhow::Result<()> {
+    eventually(SOON, "all has come over", async || {
+        Ok(missing(&status(stage).await?) == Some(0))
+    })
+    .await
+}
+
 async fn status(stage: &Stage) -> anyhow::Result<Value> {
     stage.cli(&["site", "status", "--json"], SOON).await?.json()
 }
@@ -146,25 +179,17 @@ async fn second_site_goes_on_where_the_first_was_lost_with_its_queues_and_what_w
         for definition in definitions {
             let file = stage.dir().join("job.toml");
             std::fs::write(&file, definition)?;
-            let url = first.server.url();
-            let apply = ["job", "apply", &file.display().to_string(), "--nats", &url];
-            stage.cli(&apply, SOON).await?.succeeded()?;
+            let apply = ["job", "apply", &file.display().to_string()];
+            at_first(stage, &first, &apply).await?.succeeded()?;
         }
         let (steady, tick) = (JobName::new("steady")?, JobName::new("tick")?);
         let known = first.ask(&steady, "known", 0).await?;
         first.done(&known, 480).await?;
         // What is there before it follows comes over too.
-        eventually(SOON, "the first site is reached", async || {
-            let made = stage.cli(&["site", "mirror", "--domain", "first"], SOON).await?;
-            Ok(made.code == 0)
-        })
-        .await?;
+        follow(stage).await?;
         let run = first.ask(&steady, "under way", 100).await?;
         first.done(&run, 60).await?;
-        eventually(SOON, "all has come over once", async || {
-            Ok(missing(&status(stage).await?) == Some(0))
-        })
-        .await?;
+        all_has_come_over(stage).await?;
         let at = stage.dir().join("promoted").display().to_string();
         let early = stage.cli(&["site", "promote", &at], SOON).await?;
         assert!(early.code == 2 && early.stderr.contains("first site answers"), "{early:?}");
@@ -231,7 +256,7 @@ async fn compare(
     );
     eventually(SOON, "the sites are connected again", async || {
         let ledger = stage.broker.subjects().ledger();
-        Ok(stage.broker.origin_of(&ledger, "first").await.is_ok())
+        Ok(stage.broker.seen_in(&ledger, "first").await.is_ok())
     })
     .await?;
     let written = first

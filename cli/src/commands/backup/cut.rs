@@ -4,6 +4,10 @@
 //!   open; where the copy of the ledger has no such run, nobody would ever open it. They are made again.
 //! - **Floors and numbers of consumers**: they were those of another queue.
 //! - **Who leads**: nobody, and whoever leads next has a term that nobody had.
+//! - **What had ended** by being removed, and is in the copy all the same: [`wishes`] and, of a second site, [`lives`].
+
+pub(super) mod lives;
+pub(super) mod wishes;
 
 use std::collections::BTreeMap;
 

@@ -83,6 +83,19 @@ impl Manifest {
             .unwrap_or(1)
     }
 
+    /// The last sequence of what was copied of a stream.
+    pub(in crate::commands) fn end_of(&self, kept: Kept) -> u64 {
+        let mut streams = self.streams.iter();
+        let stored = streams.find(|stored| stored.name == kept.as_str());
+        stored.map_or(0, |stored| stored.origin.extent().last_seq)
+    }
+
+    /// Whether it is what came over to a second site: submissions do not.
+    pub(in crate::commands) fn is_of_a_second_site(&self) -> bool {
+        let mut streams = self.streams.iter();
+        streams.all(|stored| stored.name != Kept::Submit.as_str())
+    }
+
     /// The one in `text`, or why it cannot be put back.
     ///
     /// # Errors

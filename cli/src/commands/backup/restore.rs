@@ -15,6 +15,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::reads::{planners, workers};
 use serde_json::json;
 
+use super::cut::lives::Ended;
 use super::manifest::{self, Manifest, Stored};
 use super::{Teller, cut, directory};
 use crate::args::RestoreArgs;
@@ -174,6 +175,12 @@ pub(in crate::commands) async fn put_back(
         streams.push((stored.name.clone(), extent));
     }
     let fires = cut::fires(broker, manifest.history_up_to, manifest.cut).await?;
+    let asked = cut::wishes::answered(broker, manifest.end_of(Kept::State)).await?;
+    let ended = match manifest.is_of_a_second_site() {
+        true => cut::lives::end(broker).await?,
+        false => Ended::default(),
+    };
+    tracing::debug!(asked, ?ended, "what had ended before");
     cut::state(broker).await?;
     // A planner would make them too, and take what it misses for lost.
     topology::complete(broker, options).await?;

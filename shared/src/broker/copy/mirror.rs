@@ -17,6 +17,8 @@ use crate::chain;
 
 /// Where the settings of the origin stand.
 const SETTINGS: &str = "gridloom-origin";
+/// When the origin was made.
+const MADE: &str = "gridloom-origin-made";
 
 /// A mirror as it is.
 #[derive(Clone, Debug)]
@@ -31,6 +33,38 @@ pub struct Mirrored {
     pub silent: Option<Duration>,
     /// What it is put back with.
     pub settings: Map<String, Value>,
+    /// When what it follows was made, where it was told.
+    pub made: Option<String>,
+}
+
+/// A stream of another domain.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Seen {
+    /// What it is and holds.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// When it was made, as the broker writes it: another time is another stream of that name.
+    #[serde(default, rename = "created")]
+    pub made: String,
+}
+
+impl Mirrored {
+    /// Whether that is another stream than the one which it began to follow: made anew since, or put back from a backup.
+    /// What it follows then is no continuation of what it has.
+    pub fn is_of_another(&self, seen: &Seen) -> bool {
+        self.made.as_ref().is_some_and(|made| *made != seen.made)
+    }
+
+    /// How many messages that one has which are not here, as far as sequences tell; its last message stands at `last`, 0:
+    /// it has none.
+    pub fn missing(&self, seen: &Seen, last: u64) -> u64 {
+        let (here, there) = (self.extent.last_seq, seen.origin.extent());
+        match here.max(1) < there.first_seq {
+            // Nothing has come over of what is there: the sequences before were never used, or are gone.
+            true => there.messages,
+            false => last.saturating_sub(here),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -71,8 +105,8 @@ impl Broker {
         domain: &str,
         replicas: usize,
     ) -> Result<(), CopyError> {
-        let origin = self.origin_of(stream, domain).await;
-        let origin = origin.map_err(|cause| failed(stream, cause))?;
+        let seen = self.seen_in(stream, domain).await;
+        let Seen { origin, made } = seen.map_err(|cause| failed(stream, cause))?;
         let mut config = origin.config.clone();
         for key in ["subjects", "first_seq", "metadata"] {
             config.remove(key);
@@ -82,7 +116,7 @@ impl Broker {
         config.insert("deny_delete".into(), false.into());
         // What was purged there stays here: a limit of there would stop it.
         config.insert("max_bytes".into(), (-1).into());
-        config.insert("metadata".into(), json!({ SETTINGS: settings }));
+        config.insert("metadata".into(), json!({ SETTINGS: settings, MADE: made }));
         let external = json!({ "api": api::of_domain(domain) });
         config.insert(
             "mirror".into(),
@@ -97,7 +131,7 @@ impl Broker {
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn origin_of(&self, stream: &StreamName, domain: &str) -> Result<Origin, ApiError> {
+    pub async fn seen_in(&self, stream: &StreamName, domain: &str) -> Result<Seen, ApiError> {
         self.api(api::stream_info_in(domain, stream), &()).await
     }
 
@@ -128,11 +162,8 @@ impl Broker {
         };
         let place = |key: &str| info.config.get("mirror")?.pointer(key)?.as_str();
         let domain = place("/external/api").and_then(api::domain_of);
-        let settings = info
-            .config
-            .get("metadata")
-            .and_then(|all| all.get(SETTINGS));
-        let (Some(domain), Some(settings)) = (domain, settings.and_then(Value::as_str)) else {
+        let said = |key: &str| info.config.get("metadata")?.get(key)?.as_str();
+        let (Some(domain), Some(settings)) = (domain, said(SETTINGS)) else {
             return Ok(None);
         };
         let settings = serde_json::from_str(settings)
@@ -147,6 +178,7 @@ impl Broker {
             lag: following.map_or(0, |mirror| mirror.lag),
             silent: active.map(Duration::from_nanos),
             settings,
+            made: said(MADE).map(str::to_owned),
         }))
     }
 }

@@ -41,9 +41,10 @@ impl Requests {
 
     /// They, or the definition of their job, are others now.
     pub(super) fn changed(&mut self, defined: &Defined) {
-        let wishes = self.all.values().map(|(kept, _)| Wish {
+        let wishes = self.all.values().map(|(kept, revision)| Wish {
             run: kept.run.clone(),
             sequence: kept.sequence,
+            revision: *revision,
             overlap: kept.overlap,
             fault: fault(kept, defined),
         });
