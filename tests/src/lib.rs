@@ -22,6 +22,7 @@ pub mod scenario;
 pub mod seed;
 pub mod server;
 pub mod small_disk;
+pub mod soak;
 pub mod wait;
 pub mod wall_clock;
 

@@ -9,6 +9,7 @@
 //! | [`trace`] | which rules the records keep or break |
 //! | [`queue`] | which rules the queue keeps or breaks |
 //! | [`history`] | what happened to one shard, in words |
+//! | [`executions`] | how the logs of executions are read |
 //! | [`overlap`] | which executions ran at the same time, and whether they may have |
 //! | [`liveness`] | whether shards came to their end soon enough |
 
@@ -23,8 +24,9 @@ use gridloom_shared::ledger::fold::Cell;
 use gridloom_shared::ledger::summary::{RunState, RunSummary};
 use gridloom_shared::tile::{TileKind, TileRef};
 
-use crate::observer::Observer;
+use crate::observer::{Observer, Stored};
 
+pub mod executions;
 pub mod fires;
 pub mod history;
 pub mod ledger;
@@ -168,14 +170,26 @@ pub async fn judge_except(
         }
         None => Vec::new(),
     };
-    let trace = Trace::of(&ledger);
+    let whole = observer.is_some_and(|o| o.gaps() == 0);
+    judge_records(&ledger, &stored, whole, seed, excused)
+}
+
+/// Judges a run that is over by records and tiles that were read before: its own may be gone by now. `whole` says that
+/// no tile went unseen.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_records(
+    ledger: &Ledger,
+    stored: &[Stored],
+    whole: bool,
+    seed: u64,
+    excused: &HashSet<Cell>,
+) -> anyhow::Result<Verdict> {
+    let trace = Trace::of(ledger);
     let mut breaches = trace.breaches().to_vec();
     breaches.extend(trace.at_the_end());
-    breaches.extend(queue::stored(
-        &trace,
-        &stored,
-        observer.is_some_and(|o| o.gaps() == 0),
-    ));
+    breaches.extend(queue::stored(&trace, stored, whole));
     breaches.retain(|breach| breach.cell.is_none_or(|cell| !excused.contains(&cell)));
     let audit = ledger.audit();
     if !audit.ok && !only_excused(&audit, excused) {
@@ -187,7 +201,8 @@ pub async fn judge_except(
     let summary = ledger.summary()?;
     breaches.extend(trace.against(&summary));
     if !breaches.is_empty() {
-        bail!("{}", shown(run, seed, &breaches, &ledger, &trace, &stored));
+        let run = &ledger.run;
+        bail!("{}", shown(run, seed, &breaches, ledger, &trace, stored));
     }
     Ok(Verdict {
         audit,
@@ -256,7 +271,7 @@ fn shown(
     breaches: &[Breach],
     ledger: &Ledger,
     trace: &Trace,
-    stored: &[crate::observer::Stored],
+    stored: &[Stored],
 ) -> String {
     let mut text = format!("{} breaches in run {run}, seed {seed}:", breaches.len());
     for breach in breaches.iter().take(40) {

@@ -85,6 +85,8 @@ impl Role {
 pub struct Actor {
     /// Which.
     pub role: Role,
+    /// Which of its role, from 1 on: whoever is started for one that is gone has its number.
+    pub number: usize,
     /// Its process.
     pub process: Process,
     /// One in front of each broker.
@@ -117,6 +119,8 @@ pub struct Field {
     pub pulse: Pulse,
     /// Where what they write is kept.
     pub logs: Option<PathBuf>,
+    /// Further settings of planners.
+    pub settings: Vec<(&'static str, String)>,
     /// Alarms that processes told which are gone.
     alarms: Vec<String>,
     postgres: Option<Server>,
@@ -160,6 +164,7 @@ impl Field {
             lives: Lives::default(),
             pulse: Pulse::start(dir.path())?,
             logs: None,
+            settings: Vec::new(),
             alarms: Vec::new(),
             postgres: None,
             storage: if on_file { "file" } else { "memory" },
@@ -222,9 +227,12 @@ impl Field {
         let command = match role {
             Role::Planner => {
                 let command = Gridloom::new(["planner", "--nats", &url])?;
-                let command = command
+                let mut command = command
                     .env("GRIDLOOM_NAMESPACE", NAMESPACE)
                     .env("GRIDLOOM_QUEUE_STORAGE", self.storage);
+                for (name, value) in &self.settings {
+                    command = command.env(*name, value);
+                }
                 match self.brokers {
                     Brokers::Single(_) => command,
                     Brokers::Cluster(_) => command.env("GRIDLOOM_QUEUE_REPLICAS", "3"),
@@ -234,8 +242,14 @@ impl Field {
             Role::SteadyWorker => self.worker(&url, steady::NAME, steady::CONCURRENCY)?,
         };
         let process = command.start().await?;
+        let taken = |number: &usize| {
+            let mut others = self.actors.iter();
+            others.any(|actor| actor.role == role && actor.number == *number)
+        };
+        let number = (1..).find(|number| !taken(number)).unwrap_or(1);
         self.actors.push(Actor {
             role,
+            number,
             process,
             proxies,
             struck: false,

@@ -24,7 +24,8 @@ use crate::wait::eventually_some;
 
 /// How often a run is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-const RETRY: &str =
+/// Retries that no number of faults uses up.
+pub const RETRY: &str =
     "[retry]\nmax_attempts = 100\nbackoff = { initial = \"50ms\", max = \"200ms\" }\n";
 /// The jobs with effects, and what workers call their databases.
 pub const SQLITE: &str = "effects";
@@ -70,14 +71,20 @@ fn jobs(databases: &[&str]) -> Vec<(String, usize)> {
         ),
     ];
     for name in databases {
-        let grid =
-            format!("slices = {EFFECT_SLICES}\npages = {{ count = {EFFECT_PAGES} }}\ntile = 2");
-        let settings = format!(
-            "[sql]\ndatabase = \"{name}\"\nstatement = \"INSERT INTO effects VALUES (:tag, :slice, :page)\""
-        );
+        let (grid, settings) = effects(name);
         jobs.push(job(name, "sql", &grid, &settings));
     }
     jobs
+}
+
+/// Grid and settings of the job with effects in this database.
+pub fn effects(database: &str) -> (String, String) {
+    (
+        format!("slices = {EFFECT_SLICES}\npages = {{ count = {EFFECT_PAGES} }}\ntile = 2"),
+        format!(
+            "[sql]\ndatabase = \"{database}\"\nstatement = \"INSERT INTO effects VALUES (:tag, :slice, :page)\""
+        ),
+    )
 }
 
 /// A run that was asked for.
@@ -89,6 +96,30 @@ pub struct Submitted {
     pub job: String,
     /// What its effects are marked with.
     pub tag: String,
+}
+
+/// Makes the table of the effects in each database, and says what workers call them.
+///
+/// # Errors
+/// When that cannot be done.
+pub async fn databases(sqlite: &Path, postgres: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
+    let options = SqliteConnectOptions::new()
+        .filename(sqlite)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let mut made = SqliteConnection::connect_with(&options).await?;
+    sqlx::query(TABLE).execute(&mut made).await?;
+    made.close().await?;
+    let mut databases = vec![SQLITE];
+    if let Some(url) = postgres {
+        let mut made = eventually_some(ANSWERS, "PostgreSQL answers", async || {
+            Ok(PgConnection::connect(url).await.ok())
+        })
+        .await?;
+        sqlx::query(TABLE).execute(&mut made).await?;
+        databases.push(POSTGRES);
+    }
+    Ok(databases)
 }
 
 /// The runs that are kept open.
@@ -111,22 +142,7 @@ impl Load {
         postgres: Option<&str>,
         seed: &mut Seed,
     ) -> anyhow::Result<Load> {
-        let options = SqliteConnectOptions::new()
-            .filename(sqlite)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal);
-        let mut made = SqliteConnection::connect_with(&options).await?;
-        sqlx::query(TABLE).execute(&mut made).await?;
-        made.close().await?;
-        let mut databases = vec![SQLITE];
-        if let Some(url) = postgres {
-            let mut made = eventually_some(ANSWERS, "PostgreSQL answers", async || {
-                Ok(PgConnection::connect(url).await.ok())
-            })
-            .await?;
-            sqlx::query(TABLE).execute(&mut made).await?;
-            databases.push(POSTGRES);
-        }
+        let databases = databases(sqlite, postgres).await?;
         let mut load = Load {
             stop: Arc::default(),
             asked: Arc::default(),

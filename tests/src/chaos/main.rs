@@ -1,5 +1,6 @@
 //! `chaos --seconds N --seed S [--cluster] [--file] [--json] [--logs DIR] [--only FAULT,FAULT|none]`: the
-//! seeded mix by hand. It is also the command under test, so that it can be built alone.
+//! seeded mix by hand; with `--soak [--faults-every SECONDS]` in place of `--only`, the steady one. It is also the
+//! command under test, so that it can be built alone.
 #![expect(
     clippy::print_stdout,
     reason = "what a mix found is what this is run for"
@@ -14,6 +15,7 @@ use gridloom_tests::chaos::fault::Fault;
 use gridloom_tests::chaos::steady::Pool;
 use gridloom_tests::chaos::verdict::Tally;
 use gridloom_tests::chaos::{self, Options};
+use gridloom_tests::soak;
 use serde_json::{Value, json};
 
 /// Longest list of executions at the same time that is shown.
@@ -35,7 +37,12 @@ fn main() -> ExitCode {
 }
 
 fn play(args: &[String]) -> anyhow::Result<bool> {
-    let (options, json) = read(args)?;
+    let Asked {
+        mix: options,
+        soak,
+        faults_every,
+        json,
+    } = read(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -47,6 +54,22 @@ fn play(args: &[String]) -> anyhow::Result<bool> {
         }
     };
     say(format!("seed {}", options.seed));
+    if soak {
+        let options = soak::Options {
+            seed: options.seed,
+            lasts: options.lasts,
+            cluster: options.cluster,
+            on_file: options.on_file,
+            faults_every,
+            logs: options.logs,
+        };
+        let report = runtime.block_on(Box::pin(soak::run(&options, &say)))?;
+        match json {
+            true => println!("{}", report.document()),
+            false => report.lines().iter().for_each(|line| println!("{line}")),
+        }
+        return Ok(report.is_well());
+    }
     let tally = runtime.block_on(Box::pin(chaos::run(&options, &say)))?;
     if json {
         println!("{}", document(&options, &tally));
@@ -56,7 +79,16 @@ fn play(args: &[String]) -> anyhow::Result<bool> {
     Ok(tally.breaches.is_empty())
 }
 
-fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
+/// What was typed.
+struct Asked {
+    mix: Options,
+    /// The steady mix instead.
+    soak: bool,
+    faults_every: Option<Duration>,
+    json: bool,
+}
+
+fn read(args: &[String]) -> anyhow::Result<Asked> {
     let mut options = Options {
         seed: gridloom_tests::seed::Seed::from_env()?.number(),
         lasts: Duration::from_secs(60),
@@ -67,7 +99,7 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
         logs: None,
     };
     let mut only = None;
-    let mut json = false;
+    let (mut json, mut soak, mut faults_every) = (false, false, None);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
@@ -78,14 +110,29 @@ fn read(args: &[String]) -> anyhow::Result<(Options, bool)> {
             "--file" => options.on_file = true,
             "--json" => json = true,
             "--logs" => options.logs = Some(value()?.into()),
+            "--soak" => soak = true,
+            "--faults-every" => faults_every = Some(Duration::from_secs(value()?.parse()?)),
             "--only" => only = Some(named(value()?)?),
             _ => bail!(
-                "{arg}: known are --seconds N, --seed S, --cluster, --file, --json, --logs DIR, --only FAULTS"
+                "{arg}: known are --seconds N, --seed S, --cluster, --file, --json, --logs DIR, --only FAULTS, --soak, --faults-every N"
             ),
         }
     }
+    if soak && only.is_some() {
+        bail!(
+            "--soak goes without --only: with --faults-every N something is killed each N seconds"
+        );
+    }
+    if faults_every.is_some_and(|every| !soak || every.is_zero()) {
+        bail!("--faults-every takes one second at least, and belongs to --soak");
+    }
     options.faults = only.unwrap_or_else(|| Fault::all().to_vec());
-    Ok((options, json))
+    Ok(Asked {
+        mix: options,
+        soak,
+        faults_every,
+        json,
+    })
 }
 
 fn named(list: &str) -> anyhow::Result<Vec<Fault>> {

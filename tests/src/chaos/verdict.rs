@@ -17,7 +17,7 @@ use super::load::{EFFECT_PAGES, EFFECT_SLICES, POSTGRES, SQLITE, Submitted};
 use super::steady::{self, Rates, Window};
 use crate::oracle::ledger::Ledger;
 use crate::oracle::overlap::{self, Lives};
-use crate::oracle::{self, liveness};
+use crate::oracle::{self, executions, liveness};
 use crate::pulse::Lost;
 
 /// Beyond an ack deadline and the longest backoff of the jobs.
@@ -74,7 +74,7 @@ pub async fn judge(
     times: &Times,
     seed: u64,
 ) -> anyhow::Result<Tally> {
-    let mut logs = overlap::read(executions, lives)?;
+    let mut logs = executions::read(executions, lives)?;
     let mut tally = Tally {
         lost: times.lost.total(),
         uncounted: times.uncounted,

@@ -38,6 +38,17 @@ pub struct Life {
 }
 
 impl Life {
+    /// A further record of its planners.
+    pub fn note(&mut self, seq: u64, record: &PlanRecord) {
+        if let PlanRecord::Opened(opened) = record {
+            self.opened += 1;
+            (self.from, self.term) = (seq, Some(opened.term));
+        }
+        if record.is_end() {
+            self.until = self.until.or(Some(seq));
+        }
+    }
+
     /// Whether it was opened once, and no more.
     pub fn was_opened_once(&self) -> bool {
         self.opened == 1
@@ -71,18 +82,24 @@ impl Fires {
                 continue;
             }
             let record: PlanRecord = wire::decode(&raw.payload)?;
-            let life = runs.entry(run).or_default();
-            if let PlanRecord::Opened(opened) = &record {
-                life.opened += 1;
-                (life.from, life.term) = (raw.seq, Some(opened.term));
-            }
-            if record.is_end() {
-                life.until = life.until.or(Some(raw.seq));
-            }
+            runs.entry(run).or_default().note(raw.seq, &record);
         }
+        Self::of(broker, job, records?, runs).await
+    }
+
+    /// As they were read before: some of it may be gone by now.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn of(
+        broker: &Broker,
+        job: &JobName,
+        records: Vec<Record>,
+        runs: BTreeMap<RunId, Life>,
+    ) -> anyhow::Result<Fires> {
         Ok(Fires {
             job: job.clone(),
-            records: records?,
+            records,
             runs,
             given_up: given_up(broker, job).await?,
         })

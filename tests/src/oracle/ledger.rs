@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use anyhow::{Context, bail};
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::Record as Raw;
+use gridloom_shared::broker::subjects::Subjects;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, RunId, Session};
 use gridloom_shared::ledger::audit::{Audit, Report};
@@ -20,6 +22,22 @@ pub struct Entry {
     pub at: UnixMs,
     /// The record; `None` when it cannot be read.
     pub record: Option<Record>,
+}
+
+impl Entry {
+    /// A record as the broker gave it.
+    pub fn of(raw: &Raw, subjects: &Subjects) -> Entry {
+        let place = subjects.parse_ledger(&raw.subject);
+        let record = place.and_then(|(queue, _, author)| {
+            let content = Record::decode(author, &raw.payload).ok()?;
+            belongs(&queue, &content).then_some(content)
+        });
+        Entry {
+            seq: raw.seq,
+            at: raw.at,
+            record,
+        }
+    }
 }
 
 /// All records of a run.
@@ -51,21 +69,9 @@ impl Ledger {
         let records = broker
             .read(&stream, subjects.ledger_of_run_anywhere(run), 1, Some(last))
             .await?;
-        let entry = |record: &gridloom_shared::broker::log::Record| {
-            let place = subjects.parse_ledger(&record.subject);
-            let content = place.and_then(|(queue, _, author)| {
-                let content = Record::decode(author, &record.payload).ok()?;
-                belongs(&queue, &content).then_some(content)
-            });
-            Entry {
-                seq: record.seq,
-                at: record.at,
-                record: content,
-            }
-        };
         Ok(Ledger {
             run: run.clone(),
-            entries: records.iter().map(entry).collect(),
+            entries: records.iter().map(|raw| Entry::of(raw, subjects)).collect(),
         })
     }
 

@@ -6,14 +6,10 @@
 //! stopped.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::ledger::fold::Cell;
-use gridloom_shared::tile::TileKind;
-use serde_json::Value;
 
 use super::Breach;
 use super::ledger::Ledger;
@@ -59,57 +55,6 @@ impl Lives {
             .map(|(begun, ended)| until.min(*ended).saturating_sub(from.max(*begun)))
             .sum()
     }
-}
-
-/// All executions that the files in `dir` tell of, by run.
-///
-/// # Errors
-/// When a file cannot be read, or holds something else.
-pub fn read(dir: &Path, lives: &Lives) -> anyhow::Result<HashMap<String, Vec<Execution>>> {
-    let now = now_us();
-    let mut runs: HashMap<String, Vec<Execution>> = HashMap::new();
-    for file in std::fs::read_dir(dir)? {
-        let path = file?.path();
-        let text = std::fs::read_to_string(&path)?;
-        let mut open: BTreeMap<u64, (String, Execution)> = BTreeMap::new();
-        // A line that a SIGKILL cut off has no end.
-        for line in text
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'))
-        {
-            let line: Value = serde_json::from_str(line)
-                .with_context(|| format!("read {line:?} of {}", path.display()))?;
-            let number = |name: &str| line[name].as_u64().unwrap_or(0);
-            let event = line["event"].as_str().unwrap_or_default();
-            if event == "start" {
-                let cell = Cell {
-                    kind: TileKind::Page,
-                    slice: number("slice") as u32,
-                    page: number("page") as u32,
-                };
-                let pid = number("pid") as u32;
-                let execution = Execution {
-                    pid,
-                    cell,
-                    attempt: number("attempt") as u32,
-                    fence: number("fence"),
-                    start: number("at_us"),
-                    end: lives.died.get(&pid).copied().unwrap_or(now),
-                    how: "never ended".to_owned(),
-                };
-                let run = line["run"].as_str().unwrap_or_default().to_owned();
-                open.insert(number("number"), (run, execution));
-            } else if let Some((run, mut execution)) = open.remove(&number("number")) {
-                execution.end = number("at_us");
-                execution.how = event.to_owned();
-                runs.entry(run).or_default().push(execution);
-            }
-        }
-        for (run, execution) in open.into_values() {
-            runs.entry(run).or_default().push(execution);
-        }
-    }
-    Ok(runs)
 }
 
 /// What was found.
@@ -210,6 +155,8 @@ fn explain(
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::tile::TileKind;
+
     use super::*;
     use crate::oracle::made_up::{ANN, BOB, FIRST, done, ledger, taken, wave};
 
