@@ -31,6 +31,7 @@ mod health;
 mod job;
 mod site;
 mod snapshot;
+mod traces;
 
 pub use backup::{BackupArgs, RestoreArgs};
 pub use by_hand::{BackfillArgs, Overlap, RunArgs};
@@ -45,6 +46,7 @@ pub use job::{
 };
 pub use site::{MirrorArgs, PromoteArgs, Site};
 pub use snapshot::{ShowSnapshot, Snapshot, SnapshotArgs};
+pub use traces::TraceFlags;
 
 const START: &str = "\
 Start here:
@@ -219,6 +221,9 @@ pub struct PlannerArgs {
     /// Where metrics and health are.
     #[command(flatten)]
     pub listen: ListenFlag,
+    /// Who is told of traces.
+    #[command(flatten)]
+    pub traces: TraceFlags,
     /// What is kept of runs that are over.
     #[command(flatten)]
     pub retention: RetentionFlags,
@@ -253,6 +258,9 @@ pub struct WorkerArgs {
     /// Where metrics and health are.
     #[command(flatten)]
     pub listen: ListenFlag,
+    /// Who is told of traces.
+    #[command(flatten)]
+    pub traces: TraceFlags,
     /// Settings of queues.
     #[command(flatten)]
     pub queue: QueueFlags,

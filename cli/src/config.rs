@@ -20,10 +20,12 @@ use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
 use gridloom_shared::limits::OPEN_RUNS_MAX;
 use gridloom_shared::telemetry::LogFormat;
+use gridloom_shared::telemetry::traces::Wanted;
 use gridloom_worker::handlers::exec::{ExecCommand, named_commands};
 
 use crate::args::{
-    Global, ListenFlag, QueueFlags, RetentionFlags, ShareFlags, StreamFlags, WorkerFlags,
+    Global, ListenFlag, QueueFlags, RetentionFlags, ShareFlags, StreamFlags, TraceFlags,
+    WorkerFlags,
 };
 use crate::fault::Misuse;
 use crate::setting::{self, Given, LogStyle, MaxBytes, Span, Storage};
@@ -213,6 +215,27 @@ impl Config {
     pub fn listen(&self, flag: &ListenFlag) -> SocketAddr {
         let given = flag.listen.or(self.file.listen);
         given.map_or_else(|| ([127, 0, 0, 1], 0).into(), |given| given.0)
+    }
+
+    /// Who is told of traces.
+    ///
+    /// # Errors
+    /// When the collector's address is none.
+    pub fn traces(&self, flags: &TraceFlags) -> anyhow::Result<Wanted> {
+        let given = flags
+            .collector
+            .as_ref()
+            .filter(|text| !text.0.trim().is_empty());
+        let given = given.map(|text| text.0.parse()).transpose();
+        let given = given.map_err(|fault: String| {
+            Misuse::error(format!(
+                "read --otlp-endpoint (GRIDLOOM_OTLP_ENDPOINT): {fault}"
+            ))
+        })?;
+        Ok(Wanted {
+            collector: given.or_else(|| self.file.otlp.endpoint.clone()),
+            share: flags.sample.or(self.file.otlp.sample),
+        })
     }
 
     /// A worker's settings.

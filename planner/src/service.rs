@@ -18,6 +18,7 @@
 //! | [`schedules`] | opens the runs of schedules |
 //! | [`alarms`] | keeps what the broker raises where no planner is left |
 //! | [`projection`], [`counted`] | summaries, and what is counted, for people |
+//! | [`traced`] | what is told of traces |
 //! | [`gauges`], [`numbers`] | how a leadership and its streams stand, for people |
 //! | [`fault`] | a fault of one task, on purpose |
 //! | [`health`] | whether this planner can work |
@@ -32,6 +33,7 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::id::{Session, Term};
 use gridloom_shared::job::Shares;
+use gridloom_shared::telemetry::spans::Tracer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -67,6 +69,7 @@ mod sweep;
 mod take;
 mod task;
 mod tasks;
+mod traced;
 mod vanished;
 
 use envoy::Envoy;
@@ -104,6 +107,8 @@ pub struct PlannerOptions {
     pub shares: Shares,
     /// Most open runs of one queue; more submissions wait on the submit stream.
     pub open_runs: usize,
+    /// Who is told of traces.
+    pub tracer: Tracer,
     /// A fault of its own, to see that it is noticed. For tests.
     pub fault: Option<Fault>,
 }
@@ -268,7 +273,8 @@ impl Service {
         tasks.keep(Task::Streams, |signs| {
             streams::keep(broker, topology, replaced_in, signs)
         });
-        let writer = projection::start(&mut tasks, self.broker.clone(), tell);
+        let tracer = self.options.tracer.clone();
+        let writer = projection::start(&mut tasks, self.broker.clone(), tell, tracer);
         let mut around = Around {
             orders,
             writer,
@@ -352,6 +358,7 @@ impl Service {
             events: self.sender.clone(),
             errands: tasks.errands(),
             odd: self.health.odd(),
+            tracer: self.options.tracer.clone(),
             life: None,
         };
         let epoch = self.broker.connection_epoch();

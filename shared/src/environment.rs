@@ -33,6 +33,8 @@ pub const SETTINGS: &[&str] = &[
     "NATS_TOKEN",
     "NATS_TOKEN_FILE",
     "NATS_USER",
+    "OTLP_ENDPOINT",
+    "OTLP_SAMPLE",
     "PLANNER_OPEN_RUNS",
     "PLANNER_SHARES",
     "QUEUE_ACK_DEADLINE",

@@ -30,6 +30,13 @@ pub const STARTED: Metric = gauge(
     &[],
     "When this process started, in seconds since 1970.",
 );
+/// What became of spans.
+pub const SPANS: Metric = counter(
+    "gridloom_spans_total",
+    "spans",
+    &["outcome"],
+    "Spans of traces by what became of them: sent, failed (the collector did not take them) or dropped (more than it is quick enough to take).",
+);
 
 /// Log lines for which there was no room.
 pub const LOG_LINES_LOST: Metric = counter(
@@ -40,4 +47,4 @@ pub const LOG_LINES_LOST: Metric = counter(
 );
 
 /// All of them.
-pub const ALL: &[Metric] = &[READY, BUILD, MEMORY, STARTED, LOG_LINES_LOST];
+pub const ALL: &[Metric] = &[READY, BUILD, MEMORY, STARTED, LOG_LINES_LOST, SPANS];

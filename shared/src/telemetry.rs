@@ -5,6 +5,9 @@
 //! | [`metric`] | what a metric is; each crate names its own in its file `metrics.rs` |
 //! | [`labels`] | what has a label of its own: the bound of everything |
 //! | [`board`] | gauges that go to 0 with whoever told of them |
+//! | [`spans`] | what is told of a trace, and to whom |
+//! | `traces` | whether a service tells of traces, and to which collector (feature `telemetry`) |
+//! | `otlp` | how they get there (feature `otlp`) |
 //! | `logs` | where log lines go, and which (feature `telemetry`) |
 //! | `recorder` | where metrics are collected (feature `telemetry`) |
 //! | `endpoints` | what `/metrics`, `/live` and `/ready` answer (feature `telemetry`) |
@@ -18,8 +21,13 @@ pub mod labels;
 #[cfg(feature = "telemetry")]
 mod logs;
 pub mod metric;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 #[cfg(feature = "telemetry")]
 mod recorder;
+pub mod spans;
+#[cfg(feature = "telemetry")]
+pub mod traces;
 
 #[cfg(feature = "telemetry")]
 pub use endpoints::{Endpoints, ServeError, serve};

@@ -1,7 +1,8 @@
 //! The trace that a run is a part of, written as W3C Trace Context has it, and which span of it is which. Pure.
 //!
 //! Ids follow from what a span is about: whoever tells of the same thing, before a failover or after it, gives it the
-//! same id, and a worker knows the parent of what it tells of without being told.
+//! same id, and a worker knows the parent of what it tells of without being told
+//! (docs/decisions/0043-ids-of-spans-are-computed.md).
 //!
 //! | span | its parent | who tells of it |
 //! |------|------------|-----------------|

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod certificates;
 pub mod chaos;
 pub mod cluster;
+pub mod collector;
 pub mod database;
 pub mod http;
 pub mod island;

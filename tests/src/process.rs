@@ -113,8 +113,10 @@ impl Gridloom {
             .payload(self.input);
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
+            let of_traces = text.starts_with("OTEL_") || text == "TRACEPARENT";
             // Which nats-server to run is the machine's affair, not the test's.
-            if text.starts_with("GRIDLOOM_") && text != "GRIDLOOM_NATS_SERVER" {
+            let own = text.starts_with("GRIDLOOM_") && text != "GRIDLOOM_NATS_SERVER";
+            if own || of_traces {
                 launch = launch.env_remove(name);
             }
         }

@@ -128,5 +128,7 @@ mod takeover;
 mod told;
 #[path = "scenarios/traced.rs"]
 mod traced;
+#[path = "scenarios/traces.rs"]
+mod traces;
 #[path = "scenarios/unknown.rs"]
 mod unknown;

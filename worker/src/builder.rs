@@ -12,6 +12,9 @@ use gridloom_shared::broker::{Options, Settings as Way};
 use gridloom_shared::environment::EnvironmentError;
 use gridloom_shared::id::{HandlerName, Namespace, QueueName, WorkerName};
 use gridloom_shared::process;
+use gridloom_shared::telemetry::spans::Tracer;
+#[cfg(feature = "telemetry")]
+use gridloom_shared::telemetry::traces::Wanted;
 
 use crate::error::{BuildError, RunError};
 use crate::handler::{Handler, SharedHandler};
@@ -51,6 +54,8 @@ pub struct Builder {
     signals: bool,
     #[cfg(feature = "telemetry")]
     pub(crate) listen: Option<SocketAddr>,
+    #[cfg(feature = "telemetry")]
+    pub(crate) traces: Wanted,
     /// What is wrong with the environment.
     pub(crate) fault: Option<EnvironmentError>,
 }
@@ -78,6 +83,8 @@ impl Default for Builder {
             signals: true,
             #[cfg(feature = "telemetry")]
             listen: None,
+            #[cfg(feature = "telemetry")]
+            traces: Wanted::default(),
             fault: None,
         }
     }
@@ -158,6 +165,15 @@ impl Builder {
         self
     }
 
+    /// Tells of traces while the worker runs: to which collector, with the feature `otlp`. What is not said here the
+    /// standard variables of OpenTelemetry say (`OTEL_EXPORTER_OTLP_ENDPOINT` and so on).
+    #[cfg(feature = "telemetry")]
+    #[must_use]
+    pub fn traces(mut self, wanted: Wanted) -> Builder {
+        self.traces = wanted;
+        self
+    }
+
     /// Leaves signals alone: only [`Stop::stop`] stops the worker.
     #[must_use]
     pub fn ignore_signals(mut self) -> Builder {
@@ -203,6 +219,7 @@ impl Builder {
                 .map_or(AckDeadline::AsIs, AckDeadline::Exactly),
             grace: self.grace,
             handlers: handlers(self.handlers)?,
+            tracer: Tracer::default(),
         };
         let lanes = settings.queues.len() * settings.handlers.len();
         at_most(
@@ -218,6 +235,8 @@ impl Builder {
             signals: self.signals,
             #[cfg(feature = "telemetry")]
             listen: self.listen,
+            #[cfg(feature = "telemetry")]
+            traces: self.traces,
         })
     }
 

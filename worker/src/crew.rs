@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::handler::{ProbedPages, SharedHandler};
 use crate::outcomes::tally::Tally;
 use crate::shard::{Lent, Probe, Report, Shard, TileContext};
+use crate::traced;
 
 mod attempt;
 pub(crate) mod meters;
@@ -137,6 +138,7 @@ async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
         },
         tile: job.tile,
         handler: job.handler,
+        told: None,
     };
     let whole = [tile.range()];
     let left = job.left.as_deref().unwrap_or(&whole);
@@ -167,6 +169,8 @@ struct Work<K> {
     handler: SharedHandler,
     tally: Tally,
     finished: Finished<K>,
+    /// The attempt that goes on, if it may be told of.
+    told: Option<traced::Attempt>,
 }
 
 impl<K> Work<K> {
@@ -186,7 +190,10 @@ impl<K> Work<K> {
             });
         }
         let (stop, deadline) = limits.of_shard();
-        let shard = Shard::new(Arc::clone(&self.tile), page, stop, deadline);
+        let trace = self.tile.run.trace.as_ref();
+        self.told = trace.and_then(|trace| trace.begin(&self.tile, page));
+        let place = trace.map(|trace| trace.place_of(self.told.as_ref()));
+        let shard = Shard::new(Arc::clone(&self.tile), page, stop, deadline, place);
         match self.tile.tile.kind {
             TileKind::Page => {
                 let given = shard.clone();
@@ -209,6 +216,11 @@ impl<K> Work<K> {
                 self.finished.done += u64::from(self.finished.probed.is_some());
             }
         }
+        if let Some(told) = self.told.take()
+            && let Some(trace) = &self.tile.run.trace
+        {
+            trace.end(told, &self.tile, self.finished.stopped);
+        }
     }
 
     /// Whether the attempt is ours to judge. The engine says of one whose handler blocked its thread past
@@ -226,23 +238,27 @@ impl<K> Work<K> {
 
     /// What the attempt brought, if it succeeded; a failure is noted.
     fn judge<T>(&mut self, page: u32, ended: Ended<T>, report: &Report) -> Option<T> {
-        let failure = match ended {
+        let (kind, failure) = match ended {
             Ended::Returned(Ok(value)) => match report.fault() {
                 None => return Some(value),
-                Some(fault) => Failure::permanent(fault),
+                Some(fault) => ("permanent", Failure::permanent(fault)),
             },
             Ended::Returned(Err(_)) | Ended::Stopped if self.tile.hold.ended().is_some() => {
                 self.finished.stopped = true;
                 return None;
             }
-            Ended::Returned(Err(failure)) => failure,
-            Ended::Stopped => Failure::retry("stopped without a cause"),
-            Ended::Panicked(text) => Failure::retry(format!("panicked: {text}")),
-            Ended::TimedOut(limit, None) => Failure::retry(format!("timed out after {limit:?}")),
-            Ended::TimedOut(limit, Some(said)) => {
-                Failure::retry(format!("timed out after {limit:?}: {said}"))
+            Ended::Returned(Err(failure)) => (failure.kind(), failure),
+            Ended::Stopped => ("stopped", Failure::retry("stopped without a cause")),
+            Ended::Panicked(text) => ("panic", Failure::retry(format!("panicked: {text}"))),
+            Ended::TimedOut(limit, said) => {
+                let said = said.map_or_else(String::new, |said| format!(": {said}"));
+                let text = format!("timed out after {limit:?}{said}");
+                ("timeout", Failure::retry(text))
             }
         };
+        if let Some(told) = &mut self.told {
+            told.fail(kind, failure.text());
+        }
         let tile = &self.tile.tile;
         tracing::debug!(run = %tile.run, slice = tile.slice, page, attempt = tile.attempt, %failure, "attempt failed");
         self.tally.failed(page, failure.into_failed());
@@ -252,7 +268,7 @@ impl<K> Work<K> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use gridloom_shared::ledger::outcomes::{Retry, Status};
 
     use super::*;
@@ -273,6 +289,11 @@ mod tests {
 
     async fn run_one(job: Job<u8>) -> Finished<u8> {
         run(job, None).await.0
+    }
+
+    /// Runs the trial's tile, and says how many of its shards were done.
+    pub(crate) async fn run_of(trial: &Trial, handler: impl Handler) -> u64 {
+        run_one(job(trial, handler)).await.done
     }
 
     fn failure(finished: &Finished<u8>) -> (String, Retry) {

@@ -204,7 +204,7 @@ impl Engine {
             rings: Rings::new(&broker, &settings).await.map_err(lost)?,
             attaching: Arc::new(Semaphore::new(ATTACHING)),
             queue_made: watch::Sender::new(0),
-            runs: Runs::default(),
+            runs: Runs::new(settings.telling()),
             tiles: Tiles::new(Boot::now()),
             turns: Turns::new(settings.concurrency),
             crew: Crew::start(crew),

@@ -60,6 +60,10 @@ pub enum RunError {
     #[cfg(feature = "telemetry")]
     #[error(transparent)]
     Serve(#[from] gridloom_shared::telemetry::ServeError),
+    /// Nobody can be told of traces.
+    #[cfg(feature = "telemetry")]
+    #[error(transparent)]
+    Traces(#[from] gridloom_shared::telemetry::traces::TracesError),
     /// The engine's thread or runtime cannot be made, or the engine failed.
     #[error("run the worker's engine: {0}")]
     Engine(String),
@@ -72,7 +76,7 @@ impl RunError {
             RunError::Connect(error) => error.is_unreachable(),
             RunError::Topology(error) => error.is_unreachable(),
             #[cfg(feature = "telemetry")]
-            RunError::Serve(_) => false,
+            RunError::Serve(_) | RunError::Traces(_) => false,
             RunError::Build(_) | RunError::Engine(_) => false,
         }
     }

@@ -83,6 +83,15 @@ impl Failure {
         self.next == Next::Stopped
     }
 
+    /// A word for what follows.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.next {
+            Next::Backoff | Next::After(_) | Next::Stopped => "retry",
+            Next::Hold(_) => "hold",
+            Next::Never => "permanent",
+        }
+    }
+
     /// What goes into the ledger.
     pub(crate) fn into_failed(self) -> Failed {
         let retry = match self.next {

@@ -70,7 +70,8 @@
 //!
 //! **Features.** `tls`, on by default: connections to the broker over TLS; without it (`default-features = false`) a
 //! program compiles no C code, and `tls://` is refused with that reason. `nkeys`, on by default: logging in with a
-//! credentials file or an nkey. `telemetry`: see above. The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
+//! credentials file or an nkey. `telemetry`: see above. `otlp`: traces, to the collector that `GRIDLOOM_OTLP_ENDPOINT` or
+//! `OTEL_EXPORTER_OTLP_ENDPOINT` names; [`Shard::traceparent`] is where a handler goes on from. The built-in handlers are left out unless asked for: `exec`, `noop`, and `sqlite`,
 //! `postgres`, `mysql` for the `sql` handler with that database (`sql`: all three).
 //!
 //! | room | what it decides |
@@ -97,6 +98,7 @@
 //! | [`stop`] | how it is told to stop |
 //! | [`error`] | why there is no worker, or none any more |
 //! | `settings` | what the engine needs to know |
+//! | `traced` | which attempts are told of, where their run's trace is |
 //! | `purged` | which runs handlers may forget |
 
 mod alarms;
@@ -110,6 +112,7 @@ mod purged;
 mod settings;
 mod slots;
 mod takeover;
+mod traced;
 
 pub mod builder;
 pub mod error;
@@ -129,6 +132,8 @@ pub use error::{BuildError, RunError};
 pub use failure::Failure;
 pub use gridloom_shared::broker::connect::TlsUse;
 pub use gridloom_shared::secret::Secret;
+#[cfg(feature = "telemetry")]
+pub use gridloom_shared::telemetry::traces;
 pub use handler::{Handler, ProbedPages};
 pub use health::WorkerHealth;
 pub use shard::{Page, Probe, Report, Shard};

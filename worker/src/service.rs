@@ -22,7 +22,7 @@ impl Builder {
     /// Takes what stands in the environment over what was said before: `GRIDLOOM_NATS` (or `GRIDLOOM_NATS_FILE`, a
     /// file that holds it) and all that is said of the way there (`GRIDLOOM_NATS_CREDS` and so on, docs/CONFIG.md),
     /// `GRIDLOOM_NAMESPACE`, `GRIDLOOM_WORKER_NAME`, `_QUEUES` (with commas), `_CONCURRENCY` and
-    /// `_GRACE`, `GRIDLOOM_QUEUE_ACK_DEADLINE`, and with the feature `telemetry` `GRIDLOOM_LISTEN`. A value that
+    /// `_GRACE`, `GRIDLOOM_QUEUE_ACK_DEADLINE`, and with the feature `telemetry` `GRIDLOOM_LISTEN` and `GRIDLOOM_OTLP_ENDPOINT`. A value that
     /// cannot be read is told by [`Builder::build`]. What was said by [`Builder::connection`] stays.
     #[must_use]
     pub fn environment(mut self) -> Builder {
@@ -90,6 +90,8 @@ impl RunError {
             RunError::Serve(gridloom_shared::telemetry::ServeError::InUse(_)) => 2,
             #[cfg(feature = "telemetry")]
             RunError::Serve(_) => 1,
+            #[cfg(feature = "telemetry")]
+            RunError::Traces(_) => 2,
             RunError::Topology(_) | RunError::Engine(_) => 1,
         }
     }
@@ -154,17 +156,23 @@ fn take_environment(builder: &mut Builder) -> Result<(), EnvironmentError> {
 fn take_listen(builder: &mut Builder) -> Result<(), EnvironmentError> {
     let address = environment::parsed("LISTEN", gridloom_shared::address::listen)?;
     builder.listen = address.or(builder.listen);
+    let collector = environment::parsed("OTLP_ENDPOINT", str::parse)?;
+    builder.traces.collector = collector.or(builder.traces.collector.take());
+    let share = environment::parsed("OTLP_SAMPLE", str::parse)?;
+    builder.traces.share = share.or(builder.traces.share);
     Ok(())
 }
 
 /// Whoever sets it waits for answers that nobody would give.
 #[cfg(not(feature = "telemetry"))]
 fn take_listen(_builder: &mut Builder) -> Result<(), EnvironmentError> {
-    environment::parsed("LISTEN", |_| {
-        Err::<(), _>(
-            "this worker was built without the feature telemetry of gridloom-worker".to_owned(),
-        )
-    })?;
+    for name in ["LISTEN", "OTLP_ENDPOINT"] {
+        environment::parsed(name, |_| {
+            Err::<(), _>(
+                "this worker was built without the feature telemetry of gridloom-worker".to_owned(),
+            )
+        })?;
+    }
     Ok(())
 }
 

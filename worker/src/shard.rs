@@ -12,6 +12,7 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::grid::Window;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, RunId};
 use gridloom_shared::job::{JobSpec, given};
+use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::slicing;
 use gridloom_shared::tile::{Bounds, Key, Tile};
 use gridloom_shared::trace::Traceparent;
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
+use crate::traced::RunTrace;
 
 mod hold;
 mod kept;
@@ -34,8 +36,8 @@ pub(crate) struct RunContext {
     pub(crate) run: RunId,
     pub(crate) nonce: Nonce,
     pub(crate) job: JobSpec,
-    /// The place in a trace that the run goes on from.
-    pub(crate) traceparent: Option<Traceparent>,
+    /// Its place in a trace, if it has one.
+    pub(crate) trace: Option<RunTrace>,
     #[cfg_attr(
         not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
         allow(dead_code, reason = "no other handler keeps anything")
@@ -50,9 +52,18 @@ pub(crate) struct TileContext {
     pub(crate) tile: Arc<Tile>,
     /// Under which it is held: its wave's, or that of a takeover.
     pub(crate) fence: Fence,
+    /// Why it was taken over, if it was.
+    pub(crate) taken: Option<Reason>,
     pub(crate) hold: Arc<Hold>,
     /// Most bytes of keys that the answer to a probe may have.
     pub(crate) answer_max: usize,
+}
+
+impl TileContext {
+    /// Whether another may have held it before.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken.is_some()
+    }
 }
 
 /// One cell of the grid, in the hands of its handler. Clones are cheap and mean the same shard.
@@ -66,6 +77,8 @@ struct Inner {
     deadline: Option<Instant>,
     /// Ends the attempt before its tile, where it has a time limit. Below the tile's own token.
     stop: Option<CancellationToken>,
+    /// Its place in a trace.
+    place: Option<Traceparent>,
     report: Mutex<Report>,
 }
 
@@ -87,12 +100,14 @@ impl Shard {
         page: u32,
         stop: Option<CancellationToken>,
         deadline: Option<Instant>,
+        place: Option<Traceparent>,
     ) -> Shard {
         Shard(Arc::new(Inner {
             tile,
             page,
             deadline,
             stop,
+            place,
             report: Mutex::default(),
         }))
     }
@@ -160,7 +175,7 @@ impl Shard {
     /// The place in a trace that it is a part of, if its run is told of in one: what a request that it makes carries as
     /// its header `traceparent` (W3C Trace Context), so that others go on from there.
     pub fn traceparent(&self) -> Option<String> {
-        self.0.tile.run.traceparent.map(|place| place.to_string())
+        self.0.place.map(|place| place.to_string())
     }
 
     /// Whether the record with this key is in the shard's slice

@@ -22,12 +22,16 @@ use std::time::{Duration, Instant};
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, QueueName, RunId};
 use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec};
+use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::limits::PROBE_BYTES_MAX;
 use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 use gridloom_shared::trace::Traceparent;
 use tokio_util::sync::CancellationToken;
 
 use crate::shard::{End, Hold, Kept, Probe, RunContext, Shard, TileContext};
+use crate::traced::RunTrace;
+#[cfg(test)]
+use crate::traced::Telling;
 
 /// Makes shards and probes of a made-up run.
 #[derive(Clone, Debug)]
@@ -47,6 +51,10 @@ pub struct Trial {
     room: usize,
     timeout: Option<Duration>,
     traceparent: Option<Traceparent>,
+    /// Why it was taken over, in tests of the engine's own; and who is told of it.
+    taken: Option<Reason>,
+    #[cfg(test)]
+    telling: Telling,
     hold: Arc<Hold>,
     /// Ends the attempts alone, not their hold.
     over: CancellationToken,
@@ -95,6 +103,9 @@ impl Trial {
             room: PROBE_BYTES_MAX,
             timeout: None,
             traceparent: None,
+            taken: None,
+            #[cfg(test)]
+            telling: Telling::default(),
             over: hold.token().child_token(),
             hold: Arc::new(hold),
         }
@@ -219,6 +230,7 @@ impl Trial {
             self.page,
             Some(self.over.clone()),
             deadline,
+            self.traceparent,
         )
     }
 
@@ -232,7 +244,7 @@ impl Trial {
             run: self.run.clone(),
             nonce: self.nonce,
             job: self.job.clone(),
-            traceparent: self.traceparent,
+            trace: self.trace(),
             kept: Arc::clone(&self.kept),
         };
         let tile = Tile {
@@ -258,9 +270,34 @@ impl Trial {
             run: Arc::new(run),
             tile,
             fence: self.fence,
+            taken: self.taken,
             hold,
             answer_max: self.room,
         })
+    }
+
+    #[cfg(not(test))]
+    fn trace(&self) -> Option<RunTrace> {
+        Some(RunTrace::untold(self.traceparent?, self.nonce))
+    }
+
+    #[cfg(test)]
+    fn trace(&self) -> Option<RunTrace> {
+        RunTrace::told(self.traceparent?, self.nonce, &self.telling)
+    }
+
+    /// As one that was taken over, for a reason.
+    #[cfg(test)]
+    pub(crate) fn taken(mut self, reason: Reason) -> Trial {
+        self.taken = Some(reason);
+        self
+    }
+
+    /// Attempts of it are told of.
+    #[cfg(test)]
+    pub(crate) fn telling(mut self, telling: Telling) -> Trial {
+        self.telling = telling;
+        self
     }
 
     #[cfg(test)]

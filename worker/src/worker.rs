@@ -11,6 +11,10 @@ use crate::health::WorkerHealth;
 use crate::settings::Settings;
 use crate::stop::Stop;
 
+/// What a collector is told it is, unless a variable says otherwise.
+#[cfg(feature = "telemetry")]
+const SERVICE: &str = "gridloom-worker";
+
 /// A worker that is ready to run. See the [crate's own page](crate) for a whole one.
 pub struct Worker {
     pub(crate) settings: Settings,
@@ -19,6 +23,8 @@ pub struct Worker {
     pub(crate) signals: bool,
     #[cfg(feature = "telemetry")]
     pub(crate) listen: Option<std::net::SocketAddr>,
+    #[cfg(feature = "telemetry")]
+    pub(crate) traces: telemetry::traces::Wanted,
 }
 
 impl Worker {
@@ -39,7 +45,11 @@ impl Worker {
     /// # Errors
     /// When the broker cannot be reached at the start, or will not do. A broker that goes away later
     /// is waited for.
-    pub async fn run(self) -> Result<(), RunError> {
+    #[cfg_attr(
+        not(feature = "telemetry"),
+        expect(unused_mut, reason = "there is nobody to be told of anything")
+    )]
+    pub async fn run(mut self) -> Result<(), RunError> {
         #[cfg(feature = "telemetry")]
         let endpoints = match self.listen {
             Some(address) => {
@@ -52,7 +62,16 @@ impl Worker {
             let health = format_args!("http://{}/ready", endpoints.address());
             tracing::info!(%health, "metrics and health are served");
         }
+        #[cfg(feature = "telemetry")]
+        let traces = {
+            let (wanted, name) = (&self.traces, self.settings.name.as_str());
+            let traces = telemetry::traces::Traces::begin(wanted, SERVICE, name)?;
+            self.settings.tracer = traces.tracer();
+            traces
+        };
         let ended = self.run_engine().await;
+        #[cfg(feature = "telemetry")]
+        traces.stop().await;
         #[cfg(feature = "telemetry")]
         if let Some(endpoints) = endpoints {
             endpoints.stop().await;

@@ -8,10 +8,11 @@ use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::QueueName;
 use gridloom_shared::process;
+use gridloom_shared::telemetry::traces::Traces;
 use gridloom_shared::telemetry::{self, Described, Endpoints};
 
 use super::service::{self, Running};
-use crate::args::{Dev, RetentionFlags, ShareFlags};
+use crate::args::{Dev, RetentionFlags, ShareFlags, TraceFlags};
 use crate::config::{DEFAULT_NAMESPACE, DEFAULT_NATS};
 use crate::context::Context;
 use crate::embedded::EmbeddedServer;
@@ -38,6 +39,7 @@ struct Stack {
     link: Broker,
     planner: Planner,
     worker: Running,
+    traces: Traces,
     endpoints: Endpoints,
     queues: Vec<QueueName>,
     /// What jobs may name.
@@ -88,16 +90,20 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     own.config = own.config.with_own_broker(server.url());
     let link = own.connect("gridloom-dev planner", WAIT).await?;
     let topology = service::topology(&context.config.queue(&flags.queue));
+    // What is recorded before is lost.
+    telemetry::metrics(DESCRIBED)?;
+    let wanted = context.config.traces(&TraceFlags::default())?;
+    let name = process::name();
+    let traces = service::traces(&wanted, "gridloom-planner", &name)?;
     let options = PlannerOptions {
-        name: process::name(),
+        name,
         topology,
         retention: context.config.retention(&RetentionFlags::default()),
         shares: context.config.shares(&ShareFlags::default()),
         open_runs: context.config.open_runs(None),
+        tracer: traces.tracer(),
         fault: None,
     };
-    // What is recorded before is lost.
-    telemetry::metrics(DESCRIBED)?;
     let planner = Planner::start(link.clone(), options).await?;
     let worker = Running::start(&own, config, &flags.queue).await?;
     let endpoints =
@@ -107,6 +113,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         link,
         planner,
         worker,
+        traces,
         endpoints,
         queues,
         databases,
@@ -176,6 +183,7 @@ impl Stack {
     async fn stop(self) -> anyhow::Result<()> {
         self.planner.stop().await;
         self.worker.stop().await;
+        self.traces.stop().await;
         self.endpoints.stop().await;
         self.link.drain().await?;
         self.server.stop().await?;

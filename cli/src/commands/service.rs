@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use gridloom_planner::metrics::DESCRIBED;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
-use gridloom_shared::{process, telemetry};
+use gridloom_shared::telemetry::traces::{Traces, Wanted};
+use gridloom_shared::{chain, process, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{PlannerArgs, QueueFlags, StreamFlags};
@@ -60,19 +61,22 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     }
     let stop = Stop::listen()?;
     let name = process::name();
+    let wanted = context.config.traces(&flags.traces)?;
     let broker = context
         .connect(&format!("gridloom-planner {name}"), WAIT)
         .await?;
+    // What is recorded before is lost.
+    telemetry::metrics(&[DESCRIBED])?;
+    let traces = traces(&wanted, "gridloom-planner", &name)?;
     let options = PlannerOptions {
         name,
         topology: topology(&context.config.queue(&of_streams(&flags.streams))),
         retention: context.config.retention(&flags.retention),
         shares: context.config.shares(&flags.shares),
         open_runs: context.config.open_runs(flags.open_runs),
+        tracer: traces.tracer(),
         fault: flags.fault,
     };
-    // What is recorded before is lost.
-    telemetry::metrics(&[DESCRIBED])?;
     let mut planner = Planner::start(broker.clone(), options).await?;
     let listen = context.config.listen(&flags.listen);
     let endpoints = telemetry::serve(listen, planner.health(), &[DESCRIBED]).await?;
@@ -93,9 +97,19 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     }
     tracing::info!("stopping; a second signal ends at once");
     or_at_once(planner.stop()).await;
+    traces.stop().await;
     endpoints.stop().await;
     broker.drain().await?;
     Ok(Verdict::Fine)
+}
+
+/// Begins to tell of traces, where that is wanted.
+///
+/// # Errors
+/// When what is wanted cannot be.
+pub fn traces(wanted: &Wanted, service: &str, instance: &str) -> anyhow::Result<Traces> {
+    let begun = Traces::begin(wanted, service, instance);
+    begun.map_err(|error| Misuse::error(chain(&error).to_string()))
 }
 
 /// Hears the signals that ask a service to stop.

@@ -10,6 +10,7 @@ use gridloom_shared::chain;
 use gridloom_shared::id::{Namespace, QueueName, WorkerName};
 use gridloom_shared::job::Shares;
 use gridloom_shared::suggest;
+use gridloom_shared::telemetry::traces::{Collector, Share};
 use gridloom_worker::handlers::exec::ExecCommand;
 use serde::Deserialize;
 
@@ -34,6 +35,7 @@ pub struct File {
     pub(super) retention: Retention,
     pub(super) planner: Planner,
     pub(super) streams: Streams,
+    pub(super) otlp: Otlp,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -71,6 +73,13 @@ pub(super) struct Retention {
 pub(super) struct Planner {
     pub(super) shares: Shares,
     pub(super) open_runs: Option<NonZeroUsize>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Otlp {
+    pub(super) endpoint: Option<Collector>,
+    pub(super) sample: Option<Share>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -135,6 +144,8 @@ const KEYS: &[&str] = &[
     "retention.every",
     "planner.shares.*",
     "planner.open_runs",
+    "otlp.endpoint",
+    "otlp.sample",
     "streams.max_bytes.alarm",
     "streams.max_bytes.shards",
     "streams.max_bytes.ledger",

@@ -11,6 +11,7 @@ use gridloom_shared::id::{Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::{Closed, PlanRecord, Wave};
 use gridloom_shared::tile::Tile;
+use gridloom_shared::trace::Traceparent;
 
 use crate::book::Life;
 use crate::census::Gone;
@@ -167,6 +168,8 @@ pub struct Issue {
     pub wave: Arc<Wave>,
     /// What its tiles carry of the run's first record.
     pub frozen: Option<Bytes>,
+    /// The run's place in a trace.
+    pub traceparent: Option<Traceparent>,
     /// Sequence of the planner's previous record.
     pub expected: u64,
     /// The register as it stands.
@@ -190,6 +193,8 @@ pub struct Begun {
     pub wave: Wave,
     /// What its tiles carry of the record.
     pub frozen: Option<Bytes>,
+    /// The run's place in a trace.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// An order to be written.

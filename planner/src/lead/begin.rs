@@ -78,6 +78,7 @@ impl Lead {
             nonce: opening.record.nonce,
             wave: opening.record.wave(opening.sequence)?,
             frozen: frozen(&opening.record),
+            traceparent: opening.record.traceparent,
             run,
         })
     }

@@ -59,6 +59,7 @@ impl Lead {
                     opened,
                     wave,
                     frozen,
+                    traceparent: opening.record.traceparent,
                     expected,
                     register,
                 })

@@ -4,6 +4,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::id::{RunId, Session};
 use gridloom_shared::ledger::record::{Opened, count};
+use gridloom_shared::telemetry::spans::Tracer;
 use tokio::sync::{mpsc, oneshot};
 
 use super::doors::Doors;
@@ -36,6 +37,8 @@ pub(super) struct Envoy {
     pub(super) errands: Errands,
     /// Counts what workers write that makes no sense.
     pub(super) odd: Odd,
+    /// Who is told of traces.
+    pub(super) tracer: Tracer,
     /// Which life of a run it is sent for.
     pub(super) life: Option<Life>,
 }
@@ -49,6 +52,12 @@ impl Envoy {
 
     /// Opens a run: with its first tiles, where the loop has room for them.
     pub(super) async fn open(&self, run: RunId, opened: Opened) -> Result<Opening, OpenError> {
+        // Decided with the first record, and for good.
+        let begun = || self.tracer.begin(&run, opened.nonce);
+        let opened = Opened {
+            traceparent: opened.traceparent.or_else(begun),
+            ..opened
+        };
         let opened = self.begin(opened).await.ok_or(OpenError::Over)?;
         let (queue, tiles) = (opened.job.queue.clone(), count(&opened.first));
         let opening = open::open(&self.broker, run, *opened).await;

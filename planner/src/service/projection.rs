@@ -13,12 +13,14 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::RunSummary;
+use gridloom_shared::telemetry::spans::Tracer;
 use gridloom_shared::wire;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::counted::Counted;
 use super::task::Task;
 use super::tasks::Tasks;
+use super::traced;
 use crate::alive::Signs;
 use crate::book::Book;
 use crate::lead::{Change, Lead};
@@ -127,12 +129,19 @@ pub(super) struct Writer {
     renewed: Boot,
     /// What the lease tells of.
     told: watch::Sender<Told>,
+    /// Who is told of traces.
+    tracer: Tracer,
     /// Closed once nothing more is written.
     written: oneshot::Receiver<()>,
 }
 
 /// Starts the writer, as one of the service's `tasks`.
-pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>) -> Writer {
+pub(super) fn start(
+    tasks: &mut Tasks,
+    broker: Broker,
+    told: watch::Sender<Told>,
+    tracer: Tracer,
+) -> Writer {
     let (summaries, queue) = mpsc::unbounded_channel();
     let backlog = Arc::<Backlog>::default();
     let (writes, written) = oneshot::channel();
@@ -147,6 +156,7 @@ pub(super) fn start(tasks: &mut Tasks, broker: Broker, told: watch::Sender<Told>
         fresh: Fresh::new(Boot::now()),
         renewed: Boot::now(),
         told,
+        tracer,
         written,
         backlog,
     }
@@ -247,8 +257,12 @@ impl Writer {
             Change::Closed(run) => {
                 self.send(&run);
                 self.counted.closed(&run);
+                traced::over(&self.tracer, run.fold());
             }
-            Change::Lost(_) => self.counted.lost(),
+            Change::Lost(run) => {
+                self.counted.lost();
+                traced::over(&self.tracer, run.fold());
+            }
         }
     }
 

@@ -62,6 +62,7 @@ fn issue_of(begun: Begun, register: Register) -> Issue {
         opened: begun.sequence,
         wave: Arc::new(begun.wave),
         frozen: begun.frozen,
+        traceparent: begun.traceparent,
         expected: 0,
         register,
     }

@@ -8,6 +8,7 @@ use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::id::Namespace;
 use gridloom_shared::job::Shares;
 use gridloom_shared::telemetry::Health as _;
+use gridloom_shared::telemetry::spans::Tracer;
 use gridloom_tests::process::Process;
 use gridloom_tests::scenario::{NAMESPACE, Stage, play};
 use gridloom_tests::wait::eventually;
@@ -175,6 +176,7 @@ async fn within(stage: &Stage, task: Task, how: How) -> anyhow::Result<(Planner,
         retention: gridloom_planner::retention::Retention::default(),
         shares: Shares::default(),
         open_runs: 1_000,
+        tracer: Tracer::default(),
         fault: Some(Fault { task, how }),
     };
     let broker = Broker::connect(&options).await?;

@@ -13,12 +13,16 @@ const SOON: Duration = Duration::from_secs(30);
 const JOB: &str = "name = \"told\"\nhandler = \"exec\"\n[exec]\ncommand = \"show\"";
 
 /// Places in traces, each of another one.
-fn place(n: u32) -> String {
+pub(crate) fn place(n: u32) -> String {
     format!("00-{n:032x}-{n:016x}-01")
 }
 
 /// Submits with these headers, as any client would.
-async fn send(stage: &Stage, job: &JobName, headers: &[(&str, &str)]) -> anyhow::Result<RunId> {
+pub(crate) async fn send(
+    stage: &Stage,
+    job: &JobName,
+    headers: &[(&str, &str)],
+) -> anyhow::Result<RunId> {
     let context = jetstream::new(stage.server.client().await?);
     let mut all = HeaderMap::new();
     headers

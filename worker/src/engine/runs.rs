@@ -17,6 +17,7 @@ use crate::crew::meters::JobMeters;
 use crate::crew::pace::Pace;
 use crate::handler::SharedHandler;
 use crate::shard::RunContext;
+use crate::traced::{RunTrace, Telling};
 
 /// The handlers of this worker.
 pub(super) type Handlers = HashMap<HandlerName, SharedHandler>;
@@ -122,7 +123,12 @@ impl Run {
     }
 
     /// Takes in its frozen job. `false`: it is not one of this lane.
-    fn know(&mut self, found: Opened, handlers: &Handlers, meters: &mut Metered) -> bool {
+    fn know(
+        &mut self,
+        found: Opened,
+        handlers: &Handlers,
+        (meters, telling): (&mut Metered, &Telling),
+    ) -> bool {
         if Lane::of(&found.job) != self.lane {
             return false;
         }
@@ -134,11 +140,12 @@ impl Run {
             pace: Arc::default(),
             meters: meters.of(&found.job.name, &self.lane.handler),
         };
+        let trace = RunTrace::of(&found, telling);
         let context = RunContext {
             run: self.id.clone(),
             nonce: found.nonce,
             job: found.job,
-            traceparent: found.traceparent,
+            trace,
             kept: Arc::default(),
         };
         self.job = Some((Arc::new(context), handler));
@@ -176,21 +183,22 @@ pub(super) struct Runs {
     /// With more than these it is looked for some to forget.
     crowd: usize,
     metered: Metered,
+    /// Who is told of traces.
+    telling: Telling,
 }
 
-impl Default for Runs {
-    fn default() -> Runs {
+impl Runs {
+    pub(super) fn new(telling: Telling) -> Runs {
         Runs {
             runs: QuickMap::default(),
             by_id: HashMap::new(),
             clock: 0,
             crowd: IDLE_RUNS_MAX,
             metered: Metered::default(),
+            telling,
         }
     }
-}
 
-impl Runs {
     pub(super) fn get(&self, opened: u64) -> Option<&Run> {
         self.runs.get(&opened)
     }
@@ -316,7 +324,7 @@ impl Runs {
             && !run.reading
             && let Some(found) = carried().filter(|found| found.nonce == nonce)
         {
-            run.know(*found, handlers, &mut self.metered);
+            run.know(*found, handlers, (&mut self.metered, &self.telling));
         }
         if run.knows(nonce) {
             return Next::Admit;
@@ -343,9 +351,9 @@ impl Runs {
         let Some(run) = self.runs.get_mut(&opened) else {
             return (Vec::new(), false);
         };
-        let metered = &mut self.metered;
+        let told = (&mut self.metered, &self.telling);
         run.reading = false;
-        run.certain = found.is_some_and(|found| run.know(*found, handlers, metered));
+        run.certain = found.is_some_and(|found| run.know(*found, handlers, told));
         if !run.certain {
             run.job = None;
         }
@@ -354,137 +362,4 @@ impl Runs {
 }
 
 #[cfg(test)]
-mod tests {
-    use gridloom_shared::clock::UnixMs;
-    use gridloom_shared::id::Term;
-    use gridloom_shared::tile::TileRef;
-
-    use super::*;
-    use crate::Trial;
-    use crate::handlers::noop::Noop;
-
-    const OPENED: u64 = 7;
-
-    fn key(index: u32) -> TileKey {
-        let place = TileRef { wave: 0, index };
-        TileKey {
-            opened: OPENED,
-            place,
-        }
-    }
-
-    fn record(nonce: u64) -> Option<Box<Opened>> {
-        let job = Trial::new("a", "b").shard().spec().clone();
-        Some(Box::new(Opened {
-            nonce: Nonce(nonce),
-            job,
-            scheduled_at: UnixMs(1),
-            content: 1,
-            term: Term(1),
-            first: Vec::new(),
-            traceparent: None,
-        }))
-    }
-
-    fn handlers() -> Handlers {
-        let noop: SharedHandler = Arc::new(Noop);
-        HashMap::from([(HandlerName::new("b").unwrap(), noop)])
-    }
-
-    fn runs() -> Runs {
-        let mut runs = Runs::default();
-        let lane = Lane::of(Trial::new("a", "b").shard().spec());
-        assert!(!runs.touch(OPENED, &RunId::new("a_s_1").unwrap(), &lane));
-        runs
-    }
-
-    fn came(runs: &mut Runs, index: u32, nonce: u64, carried: Option<Box<Opened>>) -> Next {
-        runs.came(key(index), Nonce(nonce), || carried, &handlers())
-    }
-
-    #[test]
-    fn record_is_read_once_for_all_tiles_that_wait_for_it() {
-        let mut runs = runs();
-        assert_eq!(came(&mut runs, 0, 1, None), Next::Read);
-        assert_eq!(came(&mut runs, 1, 1, record(1)), Next::Wait);
-        let learned = runs.learn(OPENED, record(1), &handlers());
-        assert_eq!(learned, (vec![key(0), key(1)], true));
-        assert_eq!(came(&mut runs, 2, 1, None), Next::Admit);
-        // What the ledger says needs no second reading, whatever a tile says.
-        assert_eq!(came(&mut runs, 3, 2, record(2)), Next::Admit);
-    }
-
-    #[test]
-    fn record_that_a_tile_carries_is_enough_for_its_like_and_is_read_for_others() {
-        let mut runs = runs();
-        assert_eq!(came(&mut runs, 0, 1, record(1)), Next::Admit);
-        assert_eq!(came(&mut runs, 1, 2, None), Next::Read);
-        // Those that are on their way go on meanwhile.
-        assert!(runs.get(OPENED).unwrap().job().is_some());
-        assert_eq!(came(&mut runs, 2, 1, None), Next::Admit);
-        let learned = runs.learn(OPENED, record(2), &handlers());
-        assert_eq!(learned, (vec![key(1)], true));
-    }
-
-    #[test]
-    fn run_of_another_handler_is_none_of_the_lane() {
-        let mut runs = runs();
-        came(&mut runs, 0, 1, None);
-        let mut other = record(1);
-        if let Some(opened) = &mut other {
-            opened.job.handler = HandlerName::new("c").unwrap();
-        }
-        assert!(!runs.learn(OPENED, other, &handlers()).1);
-        assert!(runs.get(OPENED).unwrap().job().is_none());
-    }
-
-    #[test]
-    fn record_of_another_nonce_that_a_tile_carries_is_not_believed() {
-        assert_eq!(came(&mut runs(), 0, 1, record(2)), Next::Read);
-    }
-
-    #[test]
-    fn run_is_forgotten_when_no_tile_is_left_and_nothing_is_awaited() {
-        let mut runs = runs();
-        came(&mut runs, 0, 1, None);
-        runs.went(OPENED);
-        assert!(!runs.forget(OPENED) && !runs.are_idle());
-        let (waiting, known) = runs.learn(OPENED, None, &handlers());
-        assert_eq!((waiting.len(), known), (1, false));
-        assert!(runs.forget(OPENED) && runs.get(OPENED).is_none());
-    }
-
-    /// Touches a run, as a tile of it that comes does, and forgets those that are too many.
-    fn touch(runs: &mut Runs, opened: u64) {
-        let lane = Lane {
-            queue: QueueName::new("default").unwrap(),
-            handler: HandlerName::new("b").unwrap(),
-        };
-        let id = RunId::new(format!("a_s_{opened}")).unwrap();
-        runs.touch(opened, &id, &lane);
-        for surplus in runs.surplus(|_| true) {
-            assert!(runs.forget(surplus));
-        }
-    }
-
-    #[test]
-    fn run_whose_tile_is_just_coming_is_never_forgotten_however_many_are_busy() {
-        let mut runs = Runs::default();
-        for opened in 1..=3 * IDLE_RUNS_MAX as u64 {
-            touch(&mut runs, opened);
-            runs.get_mut(opened).expect("it is known").held += 1;
-        }
-    }
-
-    #[test]
-    fn runs_longest_unused_are_forgotten_and_busy_ones_are_not() {
-        let mut runs = Runs::default();
-        let many = 10 * IDLE_RUNS_MAX as u64;
-        touch(&mut runs, 1);
-        runs.get_mut(1).unwrap().held += 1;
-        (2..=many).for_each(|opened| touch(&mut runs, opened));
-        assert!(runs.runs.len() <= IDLE_RUNS_MAX + 1, "{}", runs.runs.len());
-        assert!(runs.get(1).is_some() && runs.get(2).is_none());
-        assert!(runs.get(many).is_some() && runs.get(many - 100).is_some());
-    }
-}
+mod tests;

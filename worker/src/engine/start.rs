@@ -161,6 +161,7 @@ impl Engine {
             run: Arc::clone(run),
             tile: Arc::clone(held.tile()),
             fence,
+            taken: held.reason(),
             hold: Arc::clone(&hold),
             answer_max: probe_bytes(self.broker.max_record()),
         };

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use gridloom_shared::address::Address;
 use gridloom_shared::chain;
 use gridloom_shared::process;
+use gridloom_shared::telemetry::traces::Wanted;
 use gridloom_shared::telemetry::{self, Health};
 use gridloom_worker::handlers::exec::ExecHandler;
 use gridloom_worker::handlers::noop::Noop;
@@ -17,7 +18,7 @@ use gridloom_worker::{RunError, Worker};
 use tokio::task::JoinHandle;
 
 use super::{Stop, WAIT, or_at_once};
-use crate::args::{QueueFlags, WorkerArgs};
+use crate::args::{QueueFlags, TraceFlags, WorkerArgs};
 use crate::config::WorkerConfig;
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
@@ -32,7 +33,8 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Verdict> {
     let stop = Stop::listen()?;
     let config = context.config.worker(&flags.worker)?;
-    let (worker, handlers) = build(context, config, &flags.queue)?;
+    let wanted = context.config.traces(&flags.traces)?;
+    let (worker, handlers) = build(context, config, (&flags.queue, wanted))?;
     let listen = context.config.listen(&flags.listen);
     let endpoints = telemetry::serve(listen, worker.health(), &[DESCRIBED]).await?;
     tracing::info!(
@@ -55,6 +57,7 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
     endpoints.stop().await;
     ended.map_err(|error| match error {
         RunError::Connect(_) => context.config.at_broker(error.into()),
+        RunError::Traces(error) => Misuse::error(chain(&error).to_string()),
         other => other.into(),
     })?;
     tracing::info!("worker ended");
@@ -79,7 +82,8 @@ impl Running {
         config: WorkerConfig,
         queue: &QueueFlags,
     ) -> anyhow::Result<Running> {
-        let (worker, handlers) = build(context, config, queue)?;
+        let wanted = context.config.traces(&TraceFlags::default())?;
+        let (worker, handlers) = build(context, config, (queue, wanted))?;
         let (handle, health) = (worker.stop_handle(), worker.health());
         let mut task = tokio::spawn(worker.run());
         let ready = async {
@@ -133,7 +137,7 @@ impl Running {
 fn build(
     context: &Context,
     config: WorkerConfig,
-    queue: &QueueFlags,
+    (queue, traces): (&QueueFlags, Wanted),
 ) -> anyhow::Result<(Worker, Vec<&'static str>)> {
     let name = config.name.map_or_else(process::name, String::from);
     let client = format!("gridloom-worker {name}");
@@ -143,6 +147,7 @@ fn build(
         .connection(options)
         .name(name)
         .handler("noop", Noop)
+        .traces(traces)
         .ignore_signals();
     if !config.databases.is_empty() {
         let exact = |(name, url): (String, Address)| (name, url.exact().to_owned());

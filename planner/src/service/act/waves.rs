@@ -1,7 +1,7 @@
 //! Puts tiles on the queue: waves that were just decided, and what the queue lacks.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use gridloom_shared::broker::Subject;
@@ -16,6 +16,7 @@ use gridloom_shared::tile::Tile;
 use gridloom_shared::wire;
 
 use super::super::envoy::Envoy;
+use super::super::traced;
 use super::{PAUSE, PAUSE_FULL};
 use crate::lead::action::{Begun, Issue};
 use crate::lead::event::{Event, Outcome, Report};
@@ -42,9 +43,11 @@ impl Envoy {
             opened,
             wave,
             frozen,
+            traceparent,
             expected,
             register,
         } = issue;
+        let began = SystemTime::now();
         let subject = self
             .broker
             .subjects()
@@ -70,11 +73,14 @@ impl Envoy {
         let mut space = BytesMut::with_capacity(SPACE);
         let messages: Vec<Outgoing> = self.messages(&lane, &run, tiles, &mut space).collect();
         let outcome = self.publish(&run, &messages, register).await;
+        let of = (&run, traceparent, nonce);
+        traced::wave(&self.tracer, of, &wave, began, &outcome);
         self.report(Report::Published(run, outcome)).await;
     }
 
     /// Puts the first tiles of runs on the queue.
     pub(super) async fn issue_first(self, runs: Vec<Begun>, register: Register) {
+        let began = SystemTime::now();
         // One for all of them: most have one small tile.
         let mut space = BytesMut::with_capacity(SPACE);
         let mut messages = Vec::new();
@@ -92,7 +98,10 @@ impl Envoy {
             ..self.clone()
         };
         let outcome = first.publish(&runs[0].run, &messages, register).await;
-        for Begun { run, life, .. } in runs {
+        for begun in runs {
+            let of = (&begun.run, begun.traceparent, begun.nonce);
+            traced::wave(&self.tracer, of, &begun.wave, began, &outcome);
+            let Begun { run, life, .. } = begun;
             let report = Report::Published(run, outcome.clone());
             self.say(Event::Report(life, report)).await;
         }
