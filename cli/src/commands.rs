@@ -26,13 +26,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gridloom_shared::chain;
 use gridloom_shared::command::Verb;
-use gridloom_shared::telemetry;
+use gridloom_shared::telemetry::{self, LogFormat};
 
 use crate::args::{Dead, Global, Line, Order, variables};
 use crate::config::{Config, is_the_variable};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
-use crate::output::{Form, Output};
+use crate::output::{Form, Output, log_errors};
 
 pub mod backup;
 pub mod calendar;
@@ -91,8 +91,11 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
         false => telemetry::logs_at_once(format, filter).map(|()| None),
     };
     let _logs = logs.map_err(|error| Misuse::error(chain(&error).to_string()))?;
+    if is_service && format == LogFormat::Json {
+        log_errors();
+    }
     for fault in variables::unknown() {
-        tracing::warn!("{fault}");
+        tracing::warn!(reason = fault, "a variable does nothing");
     }
     let mut runtime = match &line.order {
         // One loop and short tasks: handing them from thread to thread takes longer than they do.

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gridloom_shared::chain;
 use gridloom_shared::reads::LeftOut;
 use gridloom_shared::shown::shown;
+use gridloom_shared::telemetry::{self, LogFormat};
 use serde::Serialize;
 
 use crate::exit;
@@ -148,9 +149,20 @@ pub fn refusal<T: Serialize>(document: &T) {
     }
 }
 
+/// Whether programs read what is said on standard error.
+static LOGGED: AtomicBool = AtomicBool::new(false);
+
+/// Lets errors be lines of the log from now on, where all else is one: a service whose log is JSON.
+pub fn log_errors() {
+    LOGGED.store(true, Ordering::Relaxed);
+}
+
 /// Says why the command failed.
 pub fn error(message: &str) {
-    note(&format!("gridloom: {message}"));
+    match LOGGED.load(Ordering::Relaxed) {
+        true => telemetry::last_word(LogFormat::Json, message),
+        false => note(&format!("gridloom: {message}")),
+    }
 }
 
 fn line(text: &str) -> String {

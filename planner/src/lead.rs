@@ -333,7 +333,7 @@ impl Lead {
 
     fn lose(&mut self, name: &RunId, why: String, gone: Option<Gone>, now: Now) {
         if let Some(run) = self.remove(name, now) {
-            tracing::error!(run = %name, why, "the run is lost");
+            tracing::error!(run = %name, reason = why, "the run is lost");
             self.changes.push(Change::Lost(Box::new(run)));
             let run = name.clone();
             self.actions.push(Action::Bury { run, why, gone });

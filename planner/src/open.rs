@@ -212,7 +212,8 @@ async fn certainly(
                     Ok(Some(last)) if last.payload == bytes => Ok(last.seq),
                     Ok(_) => Err(error),
                     Err(read) => {
-                        tracing::debug!(error = %chain(&read), subject, "failed to read what came first");
+                        let run = broker.subjects().run_in(subject);
+                        tracing::debug!(run, subject, error = %chain(&read), "failed to read what came first");
                         tokio::time::sleep(pause).await;
                         continue;
                     }
@@ -223,7 +224,8 @@ async fn certainly(
                 | AppendError::Unavailable { .. }
                 | AppendError::Full { .. }),
             ) => {
-                tracing::warn!(error = %chain(&error), "append again");
+                let run = broker.subjects().run_in(subject);
+                tracing::warn!(run, subject, error = %chain(&error), "append again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(std::time::Duration::from_secs(1));
             }

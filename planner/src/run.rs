@@ -323,8 +323,8 @@ impl Run {
 
     /// Says that its plan makes no sense, once.
     fn tell_aside(&self, before: bool) {
-        if let Some(why) = self.fold.aside().filter(|_| !before) {
-            tracing::error!(run = %self.fold.run(), why, "set aside: nothing more of it is planned; it can be cancelled");
+        if let Some(reason) = self.fold.aside().filter(|_| !before) {
+            tracing::error!(run = %self.fold.run(), reason, "set aside: nothing more of it is planned; it can be cancelled");
         }
     }
 

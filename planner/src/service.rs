@@ -36,6 +36,7 @@ use gridloom_shared::job::Shares;
 use gridloom_shared::telemetry::spans::Tracer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::admission::Flow;
 use crate::broker_clock::BrokerClock;
@@ -289,6 +290,7 @@ impl Service {
                 Some(streams::LedgerReplaced) = replaced.recv() => self.begin_anew(&around).await,
                 () = self.intake.wait() => {
                     let events = self.intake.take();
+                    let _within = self.leadership.as_ref().map(|led| led.span.clone().entered());
                     events.into_iter().for_each(|event| self.take_in(event));
                 }
             }
@@ -346,7 +348,9 @@ impl Service {
     async fn take(&mut self, term: Term, around: &Around, known: Known) {
         self.leads += 1;
         let (keeper, doors) = doors::open();
+        let span = tracing::error_span!("leadership", term = term.0);
         let tasks = Tasks::new(self.fault_of(|task| task.owner() != Owner::Service));
+        let tasks = tasks.within(span.clone());
         let envoy = Envoy {
             broker: self.broker.clone(),
             session: self.session,
@@ -375,10 +379,12 @@ impl Service {
             },
             tasks,
             known,
+            span: span.clone(),
         };
         let pulse = self.health.ledger();
         self.silence.until(Boot::now(), TAKES);
-        match take::Leadership::take(envoy, workers, (keeper, pulse), setup).await {
+        let taking = take::Leadership::take(envoy, workers, (keeper, pulse), setup);
+        match taking.instrument(span).await {
             Ok(leadership) => {
                 let runs = leadership.lead.book().len();
                 tracing::info!(term = term.0, runs, "leads");
@@ -426,20 +432,23 @@ impl Service {
             keeper,
             roll,
             gauges,
+            span,
             ..
         }) = &mut self.leadership
         {
-            lead.fit(act.max_record());
-            let now = Now::read(&self.clock);
-            for action in lead.advance(now) {
-                act.carry_out(action);
-            }
-            keeper.close(lead.full());
-            let changes = lead.changes();
-            roll.tell(&changes, now.broker, lead.position());
-            gauges.follow(lead, now);
-            around.writer.follow(lead, changes);
-            let ended = act.look_after(Boot::now());
+            let ended = span.in_scope(|| {
+                lead.fit(act.max_record());
+                let now = Now::read(&self.clock);
+                for action in lead.advance(now) {
+                    act.carry_out(action);
+                }
+                keeper.close(lead.full());
+                let changes = lead.changes();
+                roll.tell(&changes, now.broker, lead.position());
+                gauges.follow(lead, now);
+                around.writer.follow(lead, changes);
+                act.look_after(Boot::now())
+            });
             let term = lead.term();
             if let Err(ended) = ended {
                 tracing::error!(term = term.0, error = %chain(&ended), "the leadership is given up");

@@ -37,8 +37,8 @@ pub enum Receipt {
     Kept(RunId),
     /// The same request was made before, and is kept still.
     Waits(RunId),
-    /// The message is on record as unreadable, with this reason.
-    Refused(String),
+    /// The message is on record as unreadable, with this reason; with the run that it asked for, if that is known.
+    Refused(Option<RunId>, String),
     /// Nothing yet: its queue takes no new runs for now.
     Later,
 }
@@ -72,7 +72,9 @@ pub(crate) async fn answer(
     open: impl AsyncFnOnce(RunId, Opened) -> Result<Opening, OpenError>,
 ) -> Result<Receipt, SubmitError> {
     let subject = delivery.subject.as_str();
-    let outcome = match understand(broker, delivery, job)? {
+    let understood = understand(broker, delivery, job)?;
+    let asked = understood.as_ref().ok().map(|it| it.run.clone());
+    let outcome = match understood {
         Ok(understood) if is_full(&understood.opened.job.queue) => return Ok(Receipt::Later),
         Ok(understood) if understood.overlap != ByHand::Allow => {
             keep(broker, delivery, understood).await?
@@ -95,7 +97,7 @@ pub(crate) async fn answer(
             broker
                 .append_patiently(broker.subjects().unreadable(), record.encode())
                 .await?;
-            Ok(Receipt::Refused(reason))
+            Ok(Receipt::Refused(asked, reason))
         }
     }
 }

@@ -142,6 +142,18 @@ pub enum Broadcast {
     QueueMade {},
 }
 
+impl Broadcast {
+    /// The run that it is about.
+    pub fn run(&self) -> Option<&str> {
+        match self {
+            Broadcast::Cancelled { run, .. } | Broadcast::Reopened { run, .. } => {
+                Some(run.as_str())
+            }
+            Broadcast::Crowd { .. } | Broadcast::QueueMade {} => None,
+        }
+    }
+}
+
 /// A worker's answer: nothing of the run runs here any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Halted {

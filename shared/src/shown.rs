@@ -14,6 +14,28 @@ pub fn on_one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_odd)
 }
 
+/// A line of JSON that says the same, and steers no terminal that shows it as it is.
+pub fn in_json(line: &str) -> Cow<'_, str> {
+    // JSON escapes the first 32 itself.
+    let odd = |c: char| c > '~' && is_odd(c);
+    if !line.contains(odd) {
+        return Cow::Borrowed(line);
+    }
+    let mut plain = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        match odd(c) {
+            false => plain.push(c),
+            // Writing into a text does not fail.
+            true => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(plain, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    Cow::Owned(plain)
+}
+
 fn escaped(text: &str, odd: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !text.contains(&odd) {
         return Cow::Borrowed(text);
@@ -54,6 +76,17 @@ mod tests {
         let all: String = (0..0x300).filter_map(char::from_u32).collect();
         assert!(!shown(&all).contains(|c: char| c.is_control() && c != '\n' && c != '\t'));
         assert!(!on_one_line(&all).contains(char::is_control));
+    }
+
+    #[test]
+    fn json_that_steers_no_terminal_says_the_same() {
+        let hostile = "né 日本 \u{9b}31m\x7f\u{202e}\u{e0001} \n\x1b";
+        let line = serde_json::to_string(hostile).unwrap();
+        let safe = in_json(&line);
+        assert!(!safe.contains(is_odd), "{safe}");
+        assert!(safe.contains("né 日本"));
+        assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), hostile);
+        assert!(matches!(in_json(r#"{"a":"né"}"#), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |------|-----------------|
 //! | [`metric`] | what a metric is; each crate names its own in its file `metrics.rs` |
 //! | [`labels`] | what has a label of its own: the bound of everything |
+//! | [`about`] | what the work at hand is about: fields of each line that is written meanwhile |
 //! | [`board`] | gauges that go to 0 with whoever told of them |
 //! | [`spans`] | what is told of a trace, and to whom |
 //! | `traces` | whether a service tells of traces, and to which collector (feature `telemetry`) |
@@ -14,6 +15,7 @@
 //!
 //! Nothing here decides whether a service is ready: the service says so through [`Health`].
 
+pub mod about;
 pub mod board;
 #[cfg(feature = "telemetry")]
 pub mod endpoints;
@@ -32,7 +34,9 @@ pub mod traces;
 #[cfg(feature = "telemetry")]
 pub use endpoints::{Endpoints, ServeError, serve};
 #[cfg(feature = "telemetry")]
-pub use logs::{LOG_VARIABLE, LogError, LogFormat, Logs, logs, logs_at_once, logs_exactly};
+pub use logs::{
+    LOG_VARIABLE, LogError, LogFormat, Logs, last_word, logs, logs_at_once, logs_exactly,
+};
 #[cfg(feature = "telemetry")]
 pub use recorder::{MetricsError, metrics};
 

@@ -22,6 +22,7 @@ use gridloom_worker::handlers::sql::SqlHandler;
 use gridloom_worker::{Failure, Handler, Probe, ProbedPages, Shard, Worker};
 use serde_json::json;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 /// The word that makes the command under test such a worker.
 pub const WORD: &str = "logged-worker";
@@ -49,7 +50,24 @@ pub fn main() -> ExitCode {
 
 #[tokio::main]
 async fn own() -> ExitCode {
-    Worker::builder().handler("own", Noop).main().await
+    let own = Worker::builder().handler("own", Noop);
+    own.handler("speaks", speaks).main().await
+}
+
+/// Says something in the log, here and in a task of its own; of page 1 it panics.
+async fn speaks(shard: Shard) -> Result<(), Failure> {
+    let step = tracing::info_span!("step", step = "first");
+    async { tracing::info!(bytes = 3, "a handler speaks") }
+        .instrument(step)
+        .await;
+    tokio::task::yield_now().await;
+    let task = tokio::spawn(shard.logged(async {
+        tokio::task::yield_now().await;
+        tracing::info!("a task of a handler speaks");
+    }));
+    task.await.map_err(Failure::retry)?;
+    assert!(shard.page().number != 1, "on purpose");
+    Ok(())
 }
 
 /// Runs until it is told to stop. `args` are pairs of `--name value`.

@@ -76,6 +76,8 @@ mod in_memory;
 mod late;
 #[path = "scenarios/lists.rs"]
 mod lists;
+#[path = "scenarios/logs.rs"]
+mod logs;
 #[path = "scenarios/lost.rs"]
 mod lost;
 #[path = "scenarios/machine.rs"]

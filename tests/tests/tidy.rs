@@ -6,6 +6,7 @@
 //! | `pages` | every page that is named is there, with the section that is named |
 //! | `errors` | errors give their cause and do not repeat it, and whoever shows one tells the chain |
 //! | `deploy` | alerts and dashboards name metrics that there are, and have their places in the runbook |
+//! | `logs` | what a log line says stands fast, and what it is about stands in fields that docs/OPERATIONS.md names |
 //! | `metrics` | every metric stands in docs/METRICS.md as it is in the code, and is recorded |
 //! | `layers` | who may name the client of the broker; what pure rooms may not; the toolchain is the oldest that is promised |
 
@@ -15,6 +16,8 @@ mod deploy;
 mod errors;
 #[path = "tidy/layers.rs"]
 mod layers;
+#[path = "tidy/logs.rs"]
+mod logs;
 #[path = "tidy/metrics.rs"]
 mod metrics;
 #[path = "tidy/pages.rs"]

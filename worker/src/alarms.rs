@@ -122,7 +122,7 @@ async fn judge(broker: &Broker, delivery: &Delivery) -> Result<(), ReadError> {
             }
         }
         Ok(_) | Err(_) => {
-            tracing::warn!(subject = %delivery.subject, "an alarm that makes no sense");
+            tracing::warn!(subject = %delivery.subject, sequence = delivery.stream_seq, "an alarm that makes no sense");
         }
     }
     // Lost, it is told once more.
@@ -166,7 +166,7 @@ fn tell(alarm: &Alarm) {
             FIRES_LATE.counter(&[&job]).increment(1);
         }
         Watched::Run(run) => {
-            tracing::error!(job, %run, due, "overdue: the run is not over by its deadline; see gridloom show {run}");
+            tracing::error!(job, %run, scheduled_at, due, "overdue: the run is not over by its deadline; see gridloom show");
             RUNS_OVERDUE.counter(&[&job]).increment(1);
         }
     }

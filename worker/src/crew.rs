@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use gridloom_shared::ledger::outcomes::Entry;
+use gridloom_shared::telemetry::about::Concern;
 use gridloom_shared::tile::TileKind;
 use tokio::sync::mpsc;
 
@@ -79,17 +80,21 @@ pub(crate) async fn serve<K: Copy + Send + 'static>(
         let mut now = stretch;
         for job in batch {
             let quick = job.pace.is_quick();
+            let mut concern = Concern::of(Arc::<TileContext>::clone(&job.tile));
             let tile = run(job, quick.then_some(now));
             let mut running = put(tile, spare.take());
             if quick
-                && let Poll::Ready((done, end)) =
-                    poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await
+                && let Poll::Ready((done, end)) = poll_fn(|context| {
+                    Poll::Ready(concern.during(|| running.as_mut().poll(context)))
+                })
+                .await
             {
                 ready.push(done);
                 now = end;
                 spare = Some(running);
             } else {
                 let finished = finished.clone();
+                let running = concern.with(running);
                 tokio::spawn(async move {
                     // The engine is gone only when nothing counts any more.
                     let _ = finished.send(vec![running.await.0]);
@@ -179,6 +184,7 @@ impl<K> Work<K> {
             self.finished.stopped = true;
             return;
         }
+        self.tile.page.store(page, Ordering::Relaxed);
         let limits = Limits::new(&self.tile, self.handler.grace());
         if let Some(limit) = limits.span() {
             self.tile.hold.lend(Lent {
@@ -197,8 +203,8 @@ impl<K> Work<K> {
         match self.tile.tile.kind {
             TileKind::Page => {
                 let given = shard.clone();
-                let ended = attempt(|| self.handler.run_boxed(given), &limits, &self.tile.hold);
-                let ended = ended.await;
+                let make = || shard.spanned(|| self.handler.run_boxed(given));
+                let ended = attempt(make, &limits, &self.tile.hold).await;
                 let report = shard.take_report();
                 if self.in_time(&limits) && self.judge(page, ended, &report).is_some() {
                     self.tally.done(page, &report);
@@ -207,8 +213,8 @@ impl<K> Work<K> {
             }
             TileKind::Probe => {
                 let probe = Probe::new(shard.clone(), self.tile.tile.after.clone());
-                let ended = attempt(|| self.handler.probe_boxed(probe), &limits, &self.tile.hold);
-                let ended = ended.await;
+                let make = || shard.spanned(|| self.handler.probe_boxed(probe));
+                let ended = attempt(make, &limits, &self.tile.hold).await;
                 let report = shard.take_report();
                 if self.in_time(&limits) {
                     self.finished.probed = self.judge(page, ended, &report);
@@ -260,7 +266,9 @@ impl<K> Work<K> {
             told.fail(kind, failure.text());
         }
         let tile = &self.tile.tile;
-        tracing::debug!(run = %tile.run, slice = tile.slice, page, attempt = tile.attempt, %failure, "attempt failed");
+        let worker = &self.tile.run.worker;
+        tracing::debug!(run = %tile.run, slice = tile.slice, page, attempt = tile.attempt, %worker,
+            error = failure.text(), "attempt failed");
         self.tally.failed(page, failure.into_failed());
         self.finished.failed += 1;
         None

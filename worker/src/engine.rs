@@ -48,6 +48,7 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::id::Session;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::alarms;
 use crate::crew::Finished;
@@ -125,18 +126,22 @@ pub(crate) fn run_here(
         .enable_all()
         .build()
         .map_err(|error| RunError::Engine(chain(&error).to_string()))?;
-    runtime.block_on(async {
+    let session = Session::random();
+    // What is said on this thread is said by this worker: of several in a process, too.
+    let span = tracing::error_span!("worker", worker = %settings.name, %session);
+    let running = async {
         let broker = Broker::connect(&settings.options).await?;
-        let mut engine = Engine::new(broker, settings, crew, health).await?;
+        let mut engine = Engine::new(broker, settings, session, crew, health).await?;
         let handlers = engine.settings.handlers.values().cloned().collect();
-        let (broker, session) = (engine.broker.clone(), engine.session);
+        let broker = engine.broker.clone();
         // Both end with this runtime.
-        tokio::spawn(alarms::listen(broker.clone()));
-        tokio::spawn(purged::tell(broker, handlers, crew.clone(), session));
+        tokio::spawn(alarms::listen(broker.clone()).in_current_span());
+        tokio::spawn(purged::tell(broker, handlers, crew.clone(), session).in_current_span());
         // Every turn ends by itself and lets the client have its turn then. A budget would only make
         // the client look full.
         tokio::task::unconstrained(engine.run(stop)).await
-    })
+    };
+    runtime.block_on(running.instrument(span))
 }
 
 struct Engine {
@@ -183,11 +188,11 @@ impl Engine {
     async fn new(
         broker: Broker,
         settings: Settings,
+        session: Session,
         crew: &tokio::runtime::Handle,
         health: WorkerHealth,
     ) -> Result<Engine, RunError> {
         let lost = |error: PublishError| RunError::Engine(chain(&error).to_string());
-        let session = Session::random();
         Ok(Engine {
             session,
             now: Boot::now(),
@@ -228,7 +233,7 @@ impl Engine {
     }
 
     async fn run(&mut self, stop: Stop) -> Result<(), RunError> {
-        tracing::info!(worker = %self.settings.name, session = %self.session, "worker starts");
+        tracing::info!("worker begins");
         (0..self.lanes.len()).for_each(|lane| self.attach(lane, Duration::ZERO));
         let mut clock = std::pin::pin!(tokio::time::sleep(TICK));
         let mut rests = false;
@@ -400,8 +405,12 @@ impl Engine {
     }
 
     fn appended(&mut self, appended: Appended) {
-        if appended.result.is_ok() {
-            self.meters.appended(appended.took);
+        match &appended.result {
+            Ok(_) => self.meters.appended(appended.took),
+            Err(error) => {
+                let run = self.runs.get(appended.run()).map(|run| run.id().as_str());
+                tracing::debug!(run, error = %chain(error), "record not confirmed");
+            }
         }
         let connected = self.link.is_open() && self.broker.is_connected();
         match self.ledger.appended(appended, connected) {

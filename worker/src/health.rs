@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gridloom_shared::lane::Lane;
 use gridloom_shared::telemetry::Health;
 
 use crate::handler::SharedHandler;
@@ -33,7 +34,30 @@ pub(crate) enum Part {
     Ledger,
     /// Handlers that do not end.
     Slots,
-    Lane(String),
+    Lane(Lane),
+}
+
+impl Part {
+    fn as_str(&self) -> &'static str {
+        match self {
+            Part::Worker => "worker",
+            Part::Broker => "broker",
+            Part::Streams => "streams",
+            Part::Ledger => "ledger",
+            Part::Slots => "slots",
+            Part::Lane(_) => "lane",
+        }
+    }
+
+    /// Queue and handler, of a lane.
+    fn lane(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Part::Lane(lane) => (Some(lane.queue.as_str()), Some(lane.handler.as_str())),
+            Part::Worker | Part::Broker | Part::Streams | Part::Ledger | Part::Slots => {
+                (None, None)
+            }
+        }
+    }
 }
 
 impl WorkerHealth {
@@ -57,7 +81,14 @@ impl WorkerHealth {
         let why = why.into();
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if troubles.get(&part) != Some(&why) {
-            tracing::warn!(?part, why, "cannot work");
+            let (queue, handler) = part.lane();
+            tracing::warn!(
+                part = part.as_str(),
+                queue,
+                handler,
+                reason = why,
+                "cannot work"
+            );
             troubles.insert(part, why);
         }
     }
@@ -72,7 +103,8 @@ impl WorkerHealth {
     pub(crate) fn fine(&self, part: &Part) {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if troubles.remove(part).is_some() {
-            tracing::info!(?part, "works");
+            let (queue, handler) = part.lane();
+            tracing::info!(part = part.as_str(), queue, handler, "works");
         }
     }
 }
@@ -99,10 +131,9 @@ mod tests {
         assert_eq!(health.ready(), Err("starting".to_owned()));
         health.fine(&Part::Worker);
         assert_eq!(health.ready(), Ok(()));
-        health.trouble(
-            Part::Lane("images/thumb".into()),
-            "lane images/thumb: no consumer",
-        );
+        let name = "images".parse().unwrap();
+        let lane = Lane::new(name, "thumb".parse().unwrap());
+        health.trouble(Part::Lane(lane), "lane images/thumb: no consumer");
         assert_eq!(
             health.ready(),
             Err("lane images/thumb: no consumer".to_owned())

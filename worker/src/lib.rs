@@ -68,6 +68,9 @@
 //! }
 //! ```
 //!
+//! **Log lines** that a handler writes with `tracing`, and those of libraries below it, say by themselves which shard
+//! they are about (`run`, `job`, `slice`, `page`, `attempt`, `worker`); tasks that it spawns do by [`Shard::logged`].
+//!
 //! **Features.** `tls`, on by default: connections to the broker over TLS; without it (`default-features = false`) a
 //! program compiles no C code, and `tls://` is refused with that reason. `nkeys`, on by default: logging in with a
 //! credentials file or an nkey. `telemetry`: see above. `otlp`: traces, to the collector that `GRIDLOOM_OTLP_ENDPOINT` or

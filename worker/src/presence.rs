@@ -203,7 +203,7 @@ async fn listen(broker: &Broker, subject: String) -> Subscription {
 async fn say(broker: &Broker, facts: &Facts) {
     let subject = broker.subjects().presence(facts.session);
     if let Err(error) = broker.publish(subject, facts.bytes(broker)).await {
-        tracing::debug!(error = %chain(&error), "cannot announce");
+        tracing::debug!(error = %chain(&error), "cannot announce this worker");
     }
 }
 

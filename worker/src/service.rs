@@ -10,6 +10,8 @@ use gridloom_shared::duration::parse_duration;
 use gridloom_shared::environment::{self, EnvironmentError};
 use gridloom_shared::id::QueueName;
 use gridloom_shared::shown::shown;
+#[cfg(feature = "telemetry")]
+use gridloom_shared::telemetry::LogFormat;
 
 use crate::builder::{Builder, CONCURRENCY_MAX};
 use crate::error::RunError;
@@ -36,9 +38,12 @@ impl Builder {
     /// unreachable.
     pub async fn main(self) -> ExitCode {
         // What still waits is written when this function ends.
-        let _logs = match begin_logs() {
-            Ok(logs) => logs,
-            Err(fault) => return ended(&fault, 2),
+        let log = match begin_logs() {
+            Ok(log) => log,
+            Err(fault) => {
+                say(&fault);
+                return ExitCode::from(2);
+            }
         };
         let names = std::env::vars_os().map(|(name, _)| name);
         for name in environment::unknown(names) {
@@ -51,14 +56,14 @@ impl Builder {
                 tracing::info!("worker ended");
                 ExitCode::SUCCESS
             }
-            Err(error) => ended(&chain(&error).to_string(), error.exit_code()),
+            Err(error) => ended(log, &chain(&error).to_string(), error.exit_code()),
         }
     }
 }
 
 #[cfg(feature = "telemetry")]
 fn warn(fault: &str) {
-    tracing::warn!("{fault}");
+    tracing::warn!(reason = fault, "a setting does nothing");
 }
 
 /// There is no log.
@@ -72,8 +77,29 @@ fn say(fault: &str) {
     let _ = writeln!(std::io::stderr(), "gridloom worker: {}", shown(fault));
 }
 
+/// The log of the process, where it is this one's.
+#[cfg(feature = "telemetry")]
+type Log = Option<gridloom_shared::telemetry::Logs>;
+/// There is none.
+#[cfg(not(feature = "telemetry"))]
+type Log = Option<std::convert::Infallible>;
+
+/// Says why the process ends, as a line of the log where programs read it.
+#[cfg(feature = "telemetry")]
+fn ended(log: Log, fault: &str, code: u8) -> ExitCode {
+    match log {
+        Some(log) if log.format() == LogFormat::Json => log.end(fault),
+        log => {
+            drop(log);
+            say(fault);
+        }
+    }
+    ExitCode::from(code)
+}
+
 /// Says why the process ends.
-fn ended(fault: &str, code: u8) -> ExitCode {
+#[cfg(not(feature = "telemetry"))]
+fn ended(_log: Log, fault: &str, code: u8) -> ExitCode {
     say(fault);
     ExitCode::from(code)
 }
@@ -98,7 +124,7 @@ impl RunError {
 }
 
 #[cfg(feature = "telemetry")]
-fn begin_logs() -> Result<Option<gridloom_shared::telemetry::Logs>, String> {
+fn begin_logs() -> Result<Log, String> {
     use gridloom_shared::telemetry::{self, LogError};
     let format = environment::parsed("LOG_FORMAT", |text| {
         text.parse()
@@ -114,7 +140,7 @@ fn begin_logs() -> Result<Option<gridloom_shared::telemetry::Logs>, String> {
 }
 
 #[cfg(not(feature = "telemetry"))]
-fn begin_logs() -> Result<(), String> {
+fn begin_logs() -> Result<Log, String> {
     for name in ["LOG", "LOG_FORMAT"] {
         let set = environment::setting(name).map_err(|error| chain(&error).to_string())?;
         if set.is_some() {
@@ -124,7 +150,7 @@ fn begin_logs() -> Result<(), String> {
             ));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn take_environment(builder: &mut Builder) -> Result<(), EnvironmentError> {

@@ -3,6 +3,7 @@
 //! A [`Shard`] knows nothing of the broker: the engine keeps its [`Hold`] up to date and reads its
 //! report when the handler is done.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use crate::traced::RunTrace;
 
 mod hold;
 mod kept;
+mod logged;
 mod report;
 
 pub(crate) use hold::{End, Hold, Lent};
@@ -38,6 +40,8 @@ pub(crate) struct RunContext {
     pub(crate) job: JobSpec,
     /// Its place in a trace, if it has one.
     pub(crate) trace: Option<RunTrace>,
+    /// Who runs them here.
+    pub(crate) worker: Arc<str>,
     #[cfg_attr(
         not(any(feature = "sqlite", feature = "postgres", feature = "mysql")),
         allow(dead_code, reason = "no other handler keeps anything")
@@ -57,6 +61,8 @@ pub(crate) struct TileContext {
     pub(crate) hold: Arc<Hold>,
     /// Most bytes of keys that the answer to a probe may have.
     pub(crate) answer_max: usize,
+    /// The page that its handler is at, for the log.
+    pub(crate) page: AtomicU32,
 }
 
 impl TileContext {

@@ -245,6 +245,7 @@ impl Trial {
             nonce: self.nonce,
             job: self.job.clone(),
             trace: self.trace(),
+            worker: "trial".into(),
             kept: Arc::clone(&self.kept),
         };
         let tile = Tile {
@@ -273,6 +274,7 @@ impl Trial {
             taken: self.taken,
             hold,
             answer_max: self.room,
+            page: self.page.into(),
         })
     }
 

@@ -251,6 +251,12 @@ impl Roster {
         }
     }
 
+    /// What a worker is called.
+    pub fn name_of(&self, session: Session) -> Option<String> {
+        let worker = self.workers.get(&session)?;
+        Some(worker.presence.worker.to_string())
+    }
+
     /// Who lives and pulls from `queue`.
     pub fn of_queue(&self, queue: &QueueName) -> Vec<Session> {
         let living = self.workers.iter().filter(|(_, worker)| {

@@ -23,7 +23,7 @@ impl Lead {
             }
             Report::Unwritable(name, why) => {
                 if self.concerns(&name, life) {
-                    tracing::error!(run = %name, why, "the run ends itself");
+                    tracing::error!(run = %name, reason = why, "the run ends itself");
                     self.admission.not_issued(&name);
                     self.tell(&name, run::Event::Unwritable(why));
                 }
@@ -123,7 +123,7 @@ impl Lead {
             Outcome::Stored => self.tell(name, stored),
             Outcome::NotTaken | Outcome::Lost(_) => self.tell(name, lost),
             Outcome::Unsendable(why) => {
-                tracing::error!(run = %name, why, "the run ends itself");
+                tracing::error!(run = %name, reason = why, "the run ends itself");
                 self.tell(name, stored);
                 self.tell(name, run::Event::Unsendable(why));
             }

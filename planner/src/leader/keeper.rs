@@ -223,8 +223,8 @@ impl Keeper {
         if let Some(by_ms) = self.clock.set(at, sent, seen) {
             metrics::CLOCK_JUMPS.counter(&[]).increment(1);
             tracing::error!(
-                "the broker's clock {}: nothing is due and nothing is removed until it was steady for ten seconds",
-                spoken(by_ms)
+                reason = spoken(by_ms),
+                "the broker's clock jumped: nothing is due and nothing is removed until it was steady for ten seconds"
             );
         }
         let doubtful = self.clock.doubt().is_some();

@@ -90,6 +90,10 @@ impl Workers {
         self.roster().standing(session)
     }
 
+    fn name_of(&self, session: Session) -> Option<String> {
+        self.roster().name_of(session)
+    }
+
     fn of_queue(&self, queue: &QueueName) -> Vec<Session> {
         self.roster().of_queue(queue)
     }
@@ -382,7 +386,8 @@ impl Watch {
             Arc::clone(&self.slots),
         );
         let Ok(place) = Arc::clone(&self.deaths).try_acquire_owned() else {
-            return tracing::debug!("too many are dead: what it held comes back with its deadline");
+            return tracing::debug!(worker = %presence.worker, session = %presence.session,
+                "too many are dead: what it held comes back with its deadline");
         };
         self.envoy.errands.send(Task::Death, async move {
             let _place = place;

@@ -12,7 +12,7 @@ use gridloom_shared::broker::log::{FollowError, Followed, Record, Start, StreamS
 use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Puller};
 use gridloom_shared::broker::topology::consumers;
 use gridloom_shared::chain;
-use gridloom_shared::id::{JobName, QueueName, Term};
+use gridloom_shared::id::{JobName, QueueName, RunId, Term};
 use gridloom_shared::ledger::record::Author;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers;
@@ -133,10 +133,15 @@ fn tell_unreadable(odd: &Odd, entry: &Entry, stored: &Record) {
     let Err(error) = &entry.record else { return };
     match entry.author {
         Author::Plan => {
-            tracing::warn!(subject = %stored.subject, sequence = stored.seq, error = %chain(error), "unreadable record");
+            tracing::warn!(run = %entry.run, subject = %stored.subject, sequence = stored.seq, error = %chain(error), "unreadable record");
         }
         author @ (Author::Work | Author::Takeover) => {
-            odd.note(author.as_str(), &stored.subject, chain(error));
+            odd.note_of(
+                Some(&entry.run),
+                author.as_str(),
+                &stored.subject,
+                chain(error),
+            );
         }
     }
 }
@@ -286,13 +291,15 @@ async fn answer(
 ) {
     let broker = &envoy.broker;
     let name = submit::name(broker, delivery).ok();
-    let job = name.and_then(|name| jobs.get(&name));
+    let found = name.as_ref().and_then(|name| jobs.get(name));
+    let job = name.as_ref().map(JobName::as_str);
     let is_full = |queue: &QueueName| envoy.doors.is_closed(queue);
     let open = async |run, opened| envoy.open(run, opened).await;
-    let answered = submit::answer(broker, delivery, job, term, is_full, open).await;
+    let answered = submit::answer(broker, delivery, found, term, is_full, open).await;
     if let Ok(receipt) = &answered {
         submit::tell(&envoy.broker, delivery, receipt).await;
     }
+    let sequence = delivery.stream_seq;
     let label = match answered {
         Ok(Receipt::Opened(new)) => {
             tracing::info!(run = %new.run, "opened");
@@ -304,39 +311,41 @@ async fn answer(
             "repeated"
         }
         Ok(Receipt::Purged(run)) => {
-            tracing::info!(%run, "submitted again: it is over and was purged");
+            tracing::info!(%run, "submitted again: the run is over and was purged");
             "repeated"
         }
         Ok(Receipt::Kept(run)) => {
-            tracing::info!(%run, "kept until it is known what becomes of it beside other runs");
+            tracing::info!(%run, "kept until it is known what becomes of the run beside others");
             "kept"
         }
         Ok(Receipt::Waits(run)) => {
-            tracing::info!(%run, "submitted again: it waits");
+            tracing::info!(%run, "submitted again: the run waits");
             "repeated"
         }
         Ok(Receipt::Later) => {
             let handed = envoy.broker.nak_for(&delivery.reply, delivery.epoch, LATER);
             if let Err(error) = handed.await {
-                tracing::debug!(error = %chain(&error), "failed to put a submission off; it is delivered again");
+                tracing::debug!(job, sequence, error = %chain(&error), "failed to put a submission off; it is delivered again");
             }
             return;
         }
-        Ok(Receipt::Refused(reason)) => {
-            tracing::warn!(subject = %delivery.subject, reason, "refused");
+        Ok(Receipt::Refused(run, reason)) => {
+            let run = run.as_ref().map(RunId::as_str);
+            tracing::warn!(job, run, subject = %delivery.subject, sequence, reason, "refused");
             "refused"
         }
         Err(error) => {
-            tracing::warn!(subject = %delivery.subject, error = %chain(&error), "failed to answer a submission; it is tried again");
+            tracing::warn!(job, subject = %delivery.subject, sequence, error = %chain(&error),
+                "failed to answer a submission; it is tried again");
             tokio::time::sleep(PAUSE).await;
             if let Err(error) = envoy.broker.nak(&delivery.reply, delivery.epoch).await {
-                tracing::debug!(error = %chain(&error), "failed to hand a submission back");
+                tracing::debug!(job, sequence, error = %chain(&error), "failed to hand a submission back");
             }
             return;
         }
     };
     SUBMISSIONS.counter(&[label]).increment(1);
     if let Err(error) = envoy.broker.ack(&delivery.reply).await {
-        tracing::debug!(error = %chain(&error), "failed to acknowledge a submission; it is delivered again");
+        tracing::debug!(job, sequence, error = %chain(&error), "failed to acknowledge a submission; it is delivered again");
     }
 }

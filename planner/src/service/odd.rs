@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
+use gridloom_shared::id::RunId;
 
 use crate::metrics::RECORDS_ODD;
 
@@ -45,11 +46,23 @@ impl Seen {
 impl Odd {
     /// Something of this kind came on `subject` that makes no sense.
     pub(super) fn note(&self, kind: &'static str, subject: &str, why: impl Display) {
+        self.note_of(None, kind, subject, why);
+    }
+
+    /// The same, in the ledger of a run.
+    pub(super) fn note_of(
+        &self,
+        run: Option<&RunId>,
+        kind: &'static str,
+        subject: &str,
+        why: impl Display,
+    ) {
         RECORDS_ODD.counter(&[kind]).increment(1);
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let said = format!("{kind} on {subject}: {why}");
         if let Some(since) = seen.note(said, Boot::now()) {
-            tracing::warn!(kind, subject, %why, since, "what a worker wrote makes no sense; told once a minute");
+            let run = run.map(RunId::as_str);
+            tracing::warn!(run, kind, subject, reason = %why, since, "what a worker wrote makes no sense; told once a minute");
         }
     }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use gridloom_shared::chain;
 use gridloom_shared::clock::{Boot, UnixMs};
-use gridloom_shared::id::{RunId, Term};
+use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::limits::FIRES_KEPT_MAX;
 use gridloom_shared::schedule::MisfirePolicy;
 use gridloom_shared::schedule::pause::{Missed, Pause};
@@ -112,19 +112,20 @@ pub(super) async fn keep(
     }
 }
 
-/// The pause that `value` says, written at `written`. One that makes no sense is none, and is told.
-fn halt(value: &[u8], written: UnixMs, frozen: bool) -> Option<Halt> {
+/// The pause that `value` says, written at `written`: of a job, or of all. One that makes no sense is none, and is told.
+fn halt(of: Option<&JobName>, value: &[u8], written: UnixMs) -> Option<Halt> {
     let pause: Pause = match serde_json::from_slice(value) {
         Ok(pause) => pause,
         Err(error) => {
-            tracing::error!(error = %chain(&error), "a pause makes no sense and holds nothing back");
+            let job = of.map(JobName::as_str);
+            tracing::error!(job, error = %chain(&error), "a pause makes no sense and holds nothing back");
             return None;
         }
     };
     let (from, until) = pause.span(written);
     let missed = pause.resumed.and_then(|resumed| resumed.missed);
     Some(Halt {
-        frozen,
+        frozen: of.is_none(),
         from,
         until,
         by: pause.by,

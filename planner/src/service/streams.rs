@@ -202,7 +202,11 @@ async fn tell(broker: &Broker, made: &[String]) {
     let lost = losses(broker.subjects());
     for name in made {
         let what = lost.get(name.as_str()).copied().unwrap_or("it is empty");
-        tracing::error!(stream = name, what, "a stream was gone: it is made again");
+        tracing::error!(
+            stream = name,
+            reason = what,
+            "a stream was gone: it is made again"
+        );
         let reason = format!("stream {name} was gone and was made again: {what}");
         broker.record_loss(name, 0, &reason, &[]).await;
         if *name == broker.subjects().shards().as_str() {

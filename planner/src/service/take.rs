@@ -3,6 +3,7 @@
 //! do the feeds begin.
 
 use gridloom_shared::id::Term;
+use tracing::Span;
 
 use super::act::Act;
 use super::alarms::{self, Watch};
@@ -10,6 +11,7 @@ use super::doors::Keeper;
 use super::envoy::Envoy;
 use super::error::TakeError;
 use super::failover::{self, Workers};
+use super::feeds::commands::commands;
 use super::gauges::{Gauges, Position};
 use super::health::Pulse;
 use super::schedules::roll::Roll;
@@ -31,6 +33,8 @@ pub(super) struct Leadership {
     pub(super) keeper: Keeper,
     pub(super) roll: Roll,
     pub(super) gauges: Gauges,
+    /// What its lines of the log are about: its term.
+    pub(super) span: Span,
 }
 
 /// How a leadership is set up.
@@ -42,6 +46,7 @@ pub(super) struct Setup {
     pub(super) tasks: Tasks,
     /// What was known while standing by.
     pub(super) known: Known,
+    pub(super) span: Span,
 }
 
 impl Leadership {
@@ -71,9 +76,7 @@ impl Leadership {
             feeds::submissions(envoy.clone(), setup.term, signs)
         });
         act.feed(Task::Queue, |signs| feeds::queue(envoy.clone(), signs));
-        act.feed(Task::Orders, |signs| {
-            feeds::commands::commands(envoy.clone(), signs)
-        });
+        act.feed(Task::Orders, |signs| commands(envoy.clone(), signs));
         let read = Position::default();
         act.feed(Task::QueueNumbers, |signs| {
             let (clock, read) = (envoy.clock.clone(), read.clone());
@@ -113,6 +116,7 @@ impl Leadership {
             keeper,
             roll,
             gauges: Gauges::of(read),
+            span: setup.span,
         })
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use gridloom_shared::clock::Boot;
 use tokio::task::{AbortHandle, Id, JoinHandle, JoinSet};
+use tracing::{Instrument, Span};
 
 use super::fault::Fault;
 use super::task::{Owner, Task};
@@ -50,6 +51,8 @@ struct Running {
     lives: HashMap<Id, Life>,
     look: Look,
     fault: Option<Fault>,
+    /// What its lines of the log are about.
+    span: Span,
 }
 
 impl Tasks {
@@ -61,6 +64,7 @@ impl Tasks {
             lives: HashMap::new(),
             look: Look::begin(Boot::now()),
             fault,
+            span: Span::none(),
         };
         if let Some(Fault { task, .. }) = running.fault
             && task.owner() == Owner::Errand
@@ -68,6 +72,12 @@ impl Tasks {
             running.spawn(task, std::future::pending());
         }
         Tasks(Arc::new(Mutex::new(running)))
+    }
+
+    /// Lets what its tasks say in the log stand in this span.
+    pub(super) fn within(self, span: Span) -> Tasks {
+        lock(&self.0).span = span;
+        self
     }
 
     /// Starts one that ends by itself.
@@ -154,6 +164,7 @@ impl Running {
         task: Task,
         future: impl Future<Output = ()> + Send + 'static,
     ) -> AbortHandle {
+        let future = future.instrument(self.span.clone());
         let handle = match self.fault.take_if(|fault| fault.task == task) {
             Some(fault) => self.set.spawn(async move {
                 fault.play(future).await;

@@ -41,7 +41,7 @@ pub async fn tell(broker: &Broker, delivery: &Delivery, receipt: &Receipt) {
         Receipt::Opened(new) => (Outcome::Opened, Some(new.run.clone()), None),
         Receipt::Exists(run) => (Outcome::Exists, Some(run.clone()), None),
         Receipt::Purged(run) => (Outcome::Purged, Some(run.clone()), None),
-        Receipt::Refused(reason) => (Outcome::Refused, None, Some(reason.clone())),
+        Receipt::Refused(_, reason) => (Outcome::Refused, None, Some(reason.clone())),
         Receipt::Waits(run) => (Outcome::Queued, Some(run.clone()), None),
         Receipt::Kept(_) | Receipt::Later => return,
     };
@@ -81,6 +81,7 @@ pub(crate) async fn tell_kept(
 
 async fn publish(broker: &Broker, place: String, answer: &Reply) {
     if let Err(error) = broker.publish(place, answer.encode()).await {
-        tracing::debug!(error = %chain(&error), "failed to tell a submitter");
+        let run = answer.run.as_ref().map(RunId::as_str);
+        tracing::debug!(run, sequence = answer.sequence, error = %chain(&error), "failed to tell a submitter");
     }
 }

@@ -16,6 +16,7 @@ impl Broker {
     /// Tells that what stood on `subject` makes no sense and was replaced, and keeps it.
     pub async fn set_aside(&self, subject: &str, sequence: u64, reason: &str, payload: &[u8]) {
         tracing::error!(
+            run = self.subjects().run_in(subject),
             subject,
             sequence,
             reason,
@@ -31,9 +32,13 @@ impl Broker {
         match tokio::time::timeout(PATIENCE, kept).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::warn!(subject, error = %chain(&error), "it is not on record")
+                let run = self.subjects().run_in(subject);
+                tracing::warn!(run, subject, error = %chain(&error), "what was lost is not on record")
             }
-            Err(_) => tracing::warn!(subject, "it is not on record: no answer"),
+            Err(_) => {
+                let run = self.subjects().run_in(subject);
+                tracing::warn!(run, subject, "what was lost is not on record: no answer")
+            }
         }
     }
 }

@@ -99,8 +99,8 @@ impl Broker {
                 other => return other,
             };
             if !std::mem::replace(&mut told, true) {
-                let patience = options.wait.as_secs();
-                tracing::info!(error = %chain(&failed), "no broker yet: it is tried for {patience} s");
+                let seconds = options.wait.as_secs();
+                tracing::info!(error = %chain(&failed), seconds, "no broker yet: it is tried for a while");
             }
             if Instant::now() + pause >= deadline {
                 return Err(failed);

@@ -336,7 +336,8 @@ impl Puller {
         }
         let pulling = &mut self.lines.get_mut(line)?.pulling;
         let Some(outstanding) = pulling else {
-            tracing::warn!(consumer = %self.consumer, subject = %message.subject, "a message that no pull asked for");
+            let run = self.broker.subjects().run_in(&message.subject);
+            tracing::warn!(run, consumer = %self.consumer, subject = %message.subject, "a message that no pull asked for");
             return None;
         };
         let reply = message.reply?;

@@ -29,7 +29,7 @@ pub(super) async fn answers<T: Wire>(
             // Nobody listens: the broker says so at once.
             Err(_) if answer.status.is_some() => break,
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "a {who}'s answer cannot be read");
+                tracing::warn!(who, error = %chain(&error), "an answer to a call cannot be read");
             }
         }
     }

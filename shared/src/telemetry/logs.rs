@@ -1,25 +1,36 @@
-//! Where log lines go, which, and how they look. One record is one line, and nothing in it steers a terminal:
-//! its values may come from anywhere.
+//! Where log lines go, and which.
 //!
 //! A service says its lines and goes on; a thread beside it writes them. Standard error may be a file on a disk that stands
 //! still for seconds, or a pipe that nobody empties: a worker that waited for it was as good as frozen.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | `layer` | what is said in a line: by itself, by the work at hand, by spans |
+//! | `line` | how it looks, as text and as JSON |
+//! | `flood` | which warnings are one too many |
+//! | `panics` | how a panic is told |
 
-use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use crate::broker::connect::CONNECTOR;
-use crate::chain;
-
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::fmt::FormatFields;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::shown::on_one_line;
+use crate::broker::connect::CONNECTOR;
+use crate::chain;
+use crate::clock::UnixMs;
+use crate::telemetry::about::SPAN;
+
+mod flood;
+mod layer;
+mod line;
+mod panics;
+
+use layer::Lines;
+use line::{Fields, line};
 
 /// The environment variable that says which log lines are wanted, as
 /// `info` or `warn,gridloom_worker=debug`.
@@ -42,7 +53,30 @@ pub(super) fn lost() -> u64 {
 #[derive(Debug)]
 #[must_use = "lines that wait are lost without it"]
 pub struct Logs {
-    _writer: WorkerGuard,
+    writer: WorkerGuard,
+    format: LogFormat,
+}
+
+impl Logs {
+    /// How its lines look.
+    pub fn format(&self) -> LogFormat {
+        self.format
+    }
+
+    /// Ends it with the reason why the process ends, after all that still waits.
+    pub fn end(self, error: &str) {
+        drop(self.writer);
+        last_word(self.format, error);
+    }
+}
+
+/// Says why a process ends whose log has ended: a line like the others, written at once.
+pub fn last_word(format: LogFormat, error: &str) {
+    let mut fields = Fields::default();
+    fields.add("message", "the process ends");
+    fields.add("error", error);
+    let about = (UnixMs::now(), tracing::Level::ERROR, module_path!());
+    write(&line(format, is_coloured(), about, &fields));
 }
 
 /// How a log line looks.
@@ -87,12 +121,16 @@ pub enum LogError {
     Taken,
 }
 
-/// The filter without what is told otherwise, and better, unless it asks for that.
-fn without_connecting(filter: &str) -> String {
-    match filter.trim().is_empty() || filter.contains(CONNECTOR) {
-        true => filter.to_owned(),
-        false => format!("{filter},{CONNECTOR}=off"),
+/// The filter without what is told otherwise, and better, unless it asks for that: attempts to connect, and spans that
+/// say of a shard what the work at hand says.
+fn without_what_is_told(filter: &str) -> String {
+    let mut filter = filter.to_owned();
+    for told in [CONNECTOR, SPAN] {
+        if !filter.trim().is_empty() && !filter.contains(told) {
+            filter.push_str(&format!(",{told}=off"));
+        }
     }
+    filter
 }
 
 /// Sends log lines to standard error, beside the one who says them. [`LOG_VARIABLE`] says which; `level` does where it is unset.
@@ -110,11 +148,13 @@ pub fn logs(format: LogFormat, level: &str) -> Result<Logs, LogError> {
 /// # Errors
 /// When the filter is malformed, or the process has a logger already.
 pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<Logs, LogError> {
-    let (writer, guard) = beside(std::io::stderr());
-    let lost = writer.error_counter();
-    send(format, filter, writer)?;
+    let (to, writer) = beside(std::io::stderr());
+    let lost = to.error_counter();
+    send(format, filter, move |line| {
+        let _ = to.clone().write_all(line.as_bytes());
+    })?;
     let _ = LOST.set(lost);
-    Ok(Logs { _writer: guard })
+    Ok(Logs { writer, format })
 }
 
 /// As [`logs_exactly`], for a command that is done in a moment: each line is written before what follows it.
@@ -122,11 +162,11 @@ pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<Logs, LogError> {
 /// # Errors
 /// When the filter is malformed, or the process has a logger already.
 pub fn logs_at_once(format: LogFormat, filter: &str) -> Result<(), LogError> {
-    send(format, filter, std::io::stderr)
+    send(format, filter, write)
 }
 
 /// What writes to `to` on a thread of its own, and leaves lines out rather than wait.
-fn beside(to: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+fn beside(to: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
     NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_MAX)
         .lossy(true)
@@ -136,97 +176,30 @@ fn beside(to: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard
 
 fn send<W>(format: LogFormat, filter: &str, to: W) -> Result<(), LogError>
 where
-    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+    W: Fn(&str) + Send + Sync + 'static,
 {
     let parsed =
-        EnvFilter::try_new(without_connecting(filter)).map_err(|error| LogError::Filter {
+        EnvFilter::try_new(without_what_is_told(filter)).map_err(|error| LogError::Filter {
             filter: filter.to_owned(),
             cause: chain(&error).to_string(),
         })?;
-    let base = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
-        .with_writer(to);
-    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let done = match format {
-        LogFormat::Text => base
-            .with_ansi(coloured)
-            .with_target(false)
-            .fmt_fields(fields())
-            .compact()
-            .try_init(),
-        LogFormat::Json => base.json().flatten_event(true).try_init(),
-    };
-    done.map_err(|_| LogError::Taken)
+    tracing_subscriber::registry()
+        .with(parsed)
+        .with(Lines::new(format, is_coloured(), to))
+        .try_init()
+        .map_err(|_| LogError::Taken)?;
+    panics::tell();
+    Ok(())
 }
 
-/// Most bytes of one value in a line for people; the end is what tells most of a long one.
-const VALUE_MAX: usize = 8 * 1024;
+fn is_coloured() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
 
-/// How values look in a line for people.
-fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
-    debug_fn(
-        |writer: &mut Writer<'_>, field: &tracing::field::Field, value: &dyn fmt::Debug| {
-            let value = format!("{value:?}");
-            let value = on_one_line(
-                &value[value.ceil_char_boundary(value.len().saturating_sub(VALUE_MAX))..],
-            );
-            match field.name() {
-                "message" => writer.write_str(&value),
-                name if writer.has_ansi_escapes() => {
-                    write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}")
-                }
-                name => write!(writer, "{name}={value}"),
-            }
-        },
-    )
-    .delimited(" ")
+/// One call, so that lines of several threads do not mix. What cannot be written is told nowhere.
+fn write(line: &str) {
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn record_is_one_bounded_line_that_steers_no_terminal() {
-        let written = Written::default();
-        let writer = written.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_ansi(false)
-            .without_time()
-            .fmt_fields(fields())
-            .compact()
-            .finish();
-        let said = "\x1b[2J\nWARN forged\r\0";
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::warn!(log = %said, text = said, n = 3, "from {said}");
-            tracing::warn!(log = %"x".repeat(100_000), "long");
-        });
-        let bytes = written.0.lock().unwrap().clone();
-        let text = String::from_utf8(bytes).unwrap();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 2, "{text}");
-        assert!(!lines[0].contains(char::is_control), "{text}");
-        assert!(
-            lines[0].contains(r"from \x1b[2J\nWARN forged\r\0") && lines[0].contains("n=3"),
-            "{text}"
-        );
-        assert!(lines[1].len() < VALUE_MAX + 200 && lines[1].contains("long"));
-    }
-}
+mod tests;

@@ -159,8 +159,8 @@ impl Sender {
         if self.told.is_none_or(|told| told.elapsed() >= TOLD) {
             self.told = Some(Instant::now());
             tracing::warn!(
-                why,
-                cause,
+                reason = why,
+                error = cause,
                 "the collector does not take traces; what is not sent is counted (gridloom_spans_total)"
             );
         }

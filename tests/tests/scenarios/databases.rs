@@ -137,7 +137,7 @@ async fn what_a_database_says_by_itself_stands_in_the_log_with_its_name() -> any
                 let mut lines = log.lines().filter(|line| line.contains("stock is low"));
                 Ok(lines
                     .next()
-                    .is_some_and(|line| line.contains("database=\"shop\"")))
+                    .is_some_and(|line| line.contains("database=shop")))
             },
         )
         .await?;

@@ -419,7 +419,7 @@ async fn worker_that_wakes_up_just_after_its_condemnation_loses_nothing() -> any
                 Ok(freed + said(stage, "no more is freed for it") > 0)
             })
             .await?;
-            hit = said(stage, "tiles=0 error=it lives") == 1;
+            hit = said(stage, "tiles=0 error=\"it lives\"") == 1;
             if hit {
                 stand.ends(stage).await?;
                 assert_eq!(takeovers(stage, &stand.first).await?, []);

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-use crate::handler::{Boxed, GRACE_DEFAULT as GRACE};
+use crate::handler::GRACE_DEFAULT as GRACE;
 use crate::shard::{Hold, TileContext};
 
 /// How an attempt ended.
@@ -82,8 +82,8 @@ impl Limits {
 }
 
 /// Runs the future that `make` makes to its end, or to that of its limits or of the hold.
-pub(super) async fn attempt<'a, T>(
-    make: impl FnOnce() -> Boxed<'a, T>,
+pub(super) async fn attempt<T, F: Future<Output = Result<T, Failure>>>(
+    make: impl FnOnce() -> F,
     limits: &Limits,
     hold: &Hold,
 ) -> Ended<T> {

@@ -33,7 +33,8 @@ impl Engine {
         let found = match result {
             Ok(found) => found,
             Err(error) => {
-                tracing::debug!(opened, error = %chain(&error), "cannot read a run's first record");
+                let run = self.runs.get(opened).map(|run| run.id().as_str());
+                tracing::debug!(run, error = %chain(&error), "cannot read a run's first record");
                 return self.load(opened, RETRY);
             }
         };

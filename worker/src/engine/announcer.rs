@@ -16,6 +16,7 @@ use gridloom_shared::presence::{Presence, Toll};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::health::WorkerHealth;
 use crate::presence::{self, Facts};
@@ -69,7 +70,7 @@ impl Announcer {
         Announcer {
             facts,
             farewell,
-            task: Some(tokio::spawn(announcing)),
+            task: Some(tokio::spawn(announcing.in_current_span())),
             said: None,
         }
     }

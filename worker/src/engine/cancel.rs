@@ -117,7 +117,8 @@ impl Engine {
             }
         }
         if started > 0 || !unstarted.is_empty() {
-            tracing::info!(%run, running = started, unstarted = unstarted.len(), "the run was cancelled: stopping it");
+            let unstarted = unstarted.len();
+            tracing::info!(%run, running = started, unstarted, "the run was cancelled: stopping it");
         }
         unstarted
             .into_iter()
@@ -141,12 +142,12 @@ impl Engine {
             .into_iter()
             .partition(|(run, _)| self.has_any_of(run));
         self.cancelled.questions = busy;
-        for (_, reply) in idle {
+        for (run, reply) in idle {
             let (broker, session) = (self.broker.clone(), self.session);
             self.errands.add(async move {
                 let answer = wire::encode(&Halted { session });
                 if let Err(error) = broker.publish(reply, answer).await {
-                    tracing::debug!(error = %chain(&error), "cannot answer the leader");
+                    tracing::debug!(%run, error = %chain(&error), "cannot tell that a cancelled run has stopped");
                 }
                 Event::Answered
             });

@@ -82,11 +82,13 @@ impl Engine {
                 self.ask_again(claim);
             }
             Ok(None) => {
-                tracing::debug!(run = claim.run, "own takeover not read: a replica lags");
+                let run = self.runs.get(claim.run).map(|run| run.id().as_str());
+                tracing::debug!(run, "own takeover not read: a replica lags");
                 self.start_reading(claim, RETRY);
             }
             Err(error) => {
-                tracing::debug!(run = claim.run, error = %chain(&error), "cannot read the ledger for a takeover");
+                let run = self.runs.get(claim.run).map(|run| run.id().as_str());
+                tracing::debug!(run, error = %chain(&error), "cannot read the ledger for a takeover");
                 self.start_reading(claim, RETRY);
             }
         }
@@ -100,7 +102,9 @@ impl Engine {
         held.confirm(fence);
         let suspect = held.take_suspicion();
         let ask = suspect && held.hear(LeaseEvent::Heard, self.now) == Some(Action::Ask);
-        tracing::debug!(run = %held.tile().run, ?key.place, left = left.pages.len(), of = held.tile().pages, crashes = left.crashes, "taken over");
+        let tile = held.tile();
+        tracing::debug!(run = %tile.run, slice = tile.slice, page = tile.first, pages = tile.pages, attempt = tile.attempt,
+            left = left.pages.len(), crashes = left.crashes, "taken over");
         if left.pages.is_empty() {
             self.settle(key);
         } else {

@@ -164,6 +164,6 @@ impl Engine {
         let empty_handed = self.is_empty_handed();
         self.announcer.say_goodbye(empty_handed).await;
         let _ = tokio::time::timeout(GOODBYE, self.broker.flush()).await;
-        tracing::info!(worker = %self.settings.name, "worker has stopped");
+        tracing::info!("worker has stopped");
     }
 }

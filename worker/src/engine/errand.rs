@@ -249,7 +249,11 @@ pub(super) async fn record(broker: Broker, unreadable: Unreadable, reply: Subjec
         .append_patiently(broker.subjects().unreadable(), unreadable.encode())
         .await;
     if let Err(error) = &recorded {
-        tracing::warn!(error = %chain(&error), "cannot record a message that cannot be understood");
+        let (run, subject) = (
+            broker.subjects().run_in(&unreadable.subject),
+            &unreadable.subject,
+        );
+        tracing::warn!(run, subject, error = %chain(&error), "cannot record a message that cannot be understood");
     }
     Event::Refused {
         reply: recorded.is_ok().then_some(reply),

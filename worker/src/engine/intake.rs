@@ -41,10 +41,9 @@ impl Engine {
                 self.deliver(lane, delivery, pulled);
             }
             Some(Came::Lost(reason)) => {
-                let name = self.lanes.get(lane).lane().to_string();
-                tracing::warn!(lane = name, ?reason, "pull ended early");
-                let why = format!("lane {name}: pull ended early ({reason:?})");
-                self.health.trouble(Part::Lane(name), why);
+                let of = self.lanes.get(lane).lane().clone();
+                let why = format!("lane {of}: pull ended early ({reason:?})");
+                self.health.trouble(Part::Lane(of), why);
                 self.attach(lane, LOOK_AGAIN);
             }
         }
@@ -56,10 +55,8 @@ impl Engine {
         }
         let epoch = self.broker.connection_epoch();
         if delivery.epoch != epoch || self.link.epoch() != epoch || !self.link.is_open() {
-            tracing::debug!(
-                seq = delivery.stream_seq,
-                "dropped: delivered to an earlier connection"
-            );
+            tracing::debug!(subject = %delivery.subject, sequence = delivery.stream_seq,
+                "dropped: delivered to an earlier connection");
             return;
         }
         let tile = match read(self.lanes.get(lane), &delivery) {
@@ -91,10 +88,8 @@ impl Engine {
         let from = self.lanes.get(lane);
         let lease = Lease::new(tile.fence, pulled, from.ack_deadline());
         if !lease.is_held(self.now) {
-            tracing::debug!(
-                seq = delivery.stream_seq,
-                "dropped: read after its lease had ended"
-            );
+            tracing::debug!(run = %tile.run, slice = tile.slice, page = tile.first, pages = tile.pages,
+                attempt = tile.attempt, "dropped: read after its lease had ended");
             return;
         }
         let reason = takeover::reason(Signs {
@@ -105,10 +100,8 @@ impl Engine {
             returned: self.tiles.was_given_back(key, receipt.delivered),
         });
         if reason.is_none() && self.takeovers.were_heard(&tile.run, tile.place()) {
-            tracing::debug!(
-                seq = delivery.stream_seq,
-                "dropped: another worker took it over meanwhile"
-            );
+            tracing::debug!(run = %tile.run, slice = tile.slice, page = tile.first, pages = tile.pages,
+                attempt = tile.attempt, "dropped: another worker took it over meanwhile");
             return;
         }
         // Where too many were heard to know that, somebody may have taken it over.
@@ -128,7 +121,9 @@ impl Engine {
             self.lose(key, crate::lease::Loss::Expired);
             return false;
         }
-        tracing::debug!(run = %held.tile().run, ?key.place, "delivered again to its holder");
+        let tile = held.tile();
+        tracing::debug!(run = %tile.run, slice = tile.slice, page = tile.first, pages = tile.pages, attempt = tile.attempt,
+            "delivered again to its holder");
         held.adopt(receipt, pulled, now);
         true
     }
@@ -211,13 +206,20 @@ impl Engine {
     fn refuse_message(
         &mut self,
         subject: &str,
-        seq: u64,
+        sequence: u64,
         payload: &[u8],
         reply: Subject,
         reason: String,
     ) {
-        tracing::warn!(subject, seq, reason, "a tile that cannot be understood");
-        let unreadable = Unreadable::new(subject, seq, reason, payload);
+        let run = self.broker.subjects().run_in(subject);
+        tracing::warn!(
+            run,
+            subject,
+            sequence,
+            reason,
+            "a tile that cannot be understood"
+        );
+        let unreadable = Unreadable::new(subject, sequence, reason, payload);
         self.refused += 1;
         let recording = errand::record(self.broker.clone(), unreadable, reply);
         self.errands.add(recording);

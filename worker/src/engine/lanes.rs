@@ -404,7 +404,7 @@ impl Feed {
                 true
             }
             Some(Err(error)) => {
-                tracing::debug!(lane = %self.lane, error = %chain(&error), "cannot pull");
+                tracing::debug!(queue = %self.lane.queue, handler = %self.lane.handler, error = %chain(&error), "cannot pull");
                 false
             }
             None => false,

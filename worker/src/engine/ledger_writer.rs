@@ -240,7 +240,6 @@ impl LedgerWriter {
                 self.refused(&error, connected);
                 if batch.is_hopeless() {
                     self.landed(&batch);
-                    tracing::debug!(run = batch.run, number = batch.number, "record given up");
                     return Fate::GivenUp;
                 }
                 let pause = batch.pause();
@@ -318,9 +317,7 @@ impl LedgerWriter {
             }
             AppendError::Unavailable { .. }
             | AppendError::Unknown { .. }
-            | AppendError::Conflict { .. } => {
-                tracing::debug!(error = %chain(error), "record not confirmed: trying again");
-            }
+            | AppendError::Conflict { .. } => {}
         }
     }
 }

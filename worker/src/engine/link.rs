@@ -174,12 +174,13 @@ impl Engine {
     ) {
         let state = self.lanes.get_mut(lane);
         state.end_attach();
-        let part = Part::Lane(state.lane().to_string());
+        let part = Part::Lane(state.lane().clone());
         match result {
             Ok(attachment) => {
                 let changed = state.settle(&self.broker, attachment);
                 if changed {
-                    tracing::warn!(lane = %state.lane(), "another consumer is current now");
+                    let of = state.lane();
+                    tracing::warn!(queue = %of.queue, handler = %of.handler, "another consumer is current now");
                     self.drop_unstarted_of(lane);
                 }
                 self.health.fine(&part);

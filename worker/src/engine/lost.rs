@@ -54,7 +54,7 @@ impl Engine {
             self.out_of_time(key, lent);
         }
         for key in due.stubborn {
-            tracing::warn!(?key, "the handler ignores that its run was cancelled");
+            self.tell_stubborn(key);
             self.tiles.leave_behind(key);
             self.release(key);
         }
@@ -77,6 +77,14 @@ impl Engine {
         self.tell_lost(lost);
     }
 
+    fn tell_stubborn(&self, key: TileKey) {
+        if let Some(held) = self.tiles.get(key) {
+            let tile = held.tile();
+            tracing::warn!(run = %tile.run, slice = tile.slice, page = tile.first, pages = tile.pages, attempt = tile.attempt,
+                "the handler ignores that its run was cancelled");
+        }
+    }
+
     /// The attempt is out of time, and its handler does not end.
     fn out_of_time(&mut self, key: TileKey, lent: Lent) {
         let Some(held) = self.tiles.get(key) else {
@@ -91,10 +99,10 @@ impl Engine {
             entries,
             ..
         } = lent;
-        tracing::warn!(run = %held.tile().run, slice = held.tile().slice, page, ?limit,
+        let tile = held.tile();
+        tracing::warn!(run = %tile.run, slice = tile.slice, page, attempt = tile.attempt, ?limit,
             "timed out, and its handler blocks its thread: its slot is lost until it ends");
         held.end(End::OutOfTime);
-        let tile = held.tile();
         let mut tally = Tally::new(tile, held.fence());
         tally.put_back(entries);
         let text = format!("timed out after {limit:?}, and its handler blocks its thread");

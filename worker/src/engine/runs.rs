@@ -146,6 +146,7 @@ impl Run {
             nonce: found.nonce,
             job: found.job,
             trace,
+            worker: Arc::clone(&telling.worker),
             kept: Arc::default(),
         };
         self.job = Some((Arc::new(context), handler));

@@ -108,7 +108,9 @@ impl Engine {
     /// Forgets a tile that was not started, as if it had never come.
     pub(super) fn drop_unstarted(&mut self, key: TileKey) {
         if let Some(held) = self.release(key) {
-            tracing::debug!(run = %held.tile().run, ?key.place, "dropped unstarted");
+            let tile = held.tile();
+            tracing::debug!(run = %tile.run, slice = tile.slice, page = tile.first, pages = tile.pages, attempt = tile.attempt,
+                "dropped unstarted");
         }
     }
 
@@ -118,7 +120,9 @@ impl Engine {
             return;
         };
         meters::count_lost(loss);
-        tracing::warn!(run = %held.tile().run, slice = held.tile().slice, first = held.tile().first, why = loss.text(), "lease lost");
+        let tile = held.tile();
+        tracing::warn!(run = %tile.run, slice = tile.slice, page = tile.first, pages = tile.pages, attempt = tile.attempt,
+            reason = loss.text(), "lease lost");
         held.end(End::LeaseLost);
         if held.phase().is_started() && !self.is_cancelled(key) {
             let returned = Return {

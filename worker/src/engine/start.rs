@@ -164,6 +164,7 @@ impl Engine {
             taken: held.reason(),
             hold: Arc::clone(&hold),
             answer_max: probe_bytes(self.broker.max_record()),
+            page: held.tile().first.into(),
         };
         let receipt = held.receipt();
         if receipt.delivered == 1 && !held.is_careful() {

@@ -158,7 +158,8 @@ impl Engine {
                 }
             }
             Err(error) => {
-                tracing::debug!(error = %chain(&error), "cannot read takeovers");
+                let run = self.runs.get(opened).map(|run| run.id().as_str());
+                tracing::debug!(run, error = %chain(&error), "cannot read takeovers");
                 if ask == Ask::Instead {
                     self.asked_instead(opened, false);
                 }

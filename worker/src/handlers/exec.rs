@@ -272,15 +272,13 @@ fn conclude(shard: &Shard, name: &str, ending: &Ending, output: &Output) -> Resu
     if in_time && *ending == Ending::Code(0) {
         report(shard, name, output);
         if tracing::enabled!(target: SAID, tracing::Level::DEBUG) {
-            tracing::debug!(target: SAID, command = name, run = %shard.run(), slice = shard.slice(),
-                page = shard.page().number, attempt = shard.attempt(), stdout = %output.lines(LOGGED_MAX),
+            tracing::debug!(target: SAID, command = name, stdout = %output.lines(LOGGED_MAX),
                 stderr = %output.errors(LOGGED_MAX), "command succeeded");
         }
         return Ok(());
     }
     let said = output.last_words(SAID_MAX);
-    tracing::warn!(command = name, run = %shard.run(), slice = shard.slice(), page = shard.page().number,
-        in_time, %ending, log = %output.last_words(LOGGED_MAX), "command failed");
+    tracing::warn!(command = name, in_time, %ending, output = %output.last_words(LOGGED_MAX), "command failed");
     let text = match said.as_str() {
         "" => format!("run command {name:?}: {ending}"),
         said => format!("run command {name:?}: {ending}: {said}"),
@@ -294,8 +292,12 @@ fn conclude(shard: &Shard, name: &str, ending: &Ending, output: &Output) -> Resu
 /// What a command that succeeded has counted.
 fn report(shard: &Shard, name: &str, output: &Output) {
     if let Some(fault) = &output.fault {
-        tracing::warn!(command = name, run = %shard.run(), slice = shard.slice(), page = shard.page().number,
-            odd_reports = output.odd, first = fault, "the command succeeded, and what it reported cannot be read");
+        tracing::warn!(
+            command = name,
+            odd_reports = output.odd,
+            reason = fault,
+            "the command succeeded, and what it reported cannot be read"
+        );
     }
     shard.rows(output.rows);
     for (counter, n) in output.counters() {

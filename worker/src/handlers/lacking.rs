@@ -53,11 +53,11 @@ impl Lacking {
             self.of.advice(name)
         );
         if self.is_new(name) {
-            let job = shard.job().as_str();
             tracing::warn!(
-                job,
-                "{kind} {name:?} is not in the configuration of this worker, which has {known}: shards that name it \
-                 are left to other workers"
+                kind,
+                name,
+                known,
+                "this is not in the configuration of this worker: shards that name it are left to other workers"
             );
         }
         let attempt = shard.attempt();

@@ -217,7 +217,11 @@ impl SqlHandler {
                     }
                     // Another round follows, and other workers have it, too.
                     Err(trouble) => {
-                        tracing::info!(database = name, ?trouble, "cannot forget purged runs")
+                        tracing::info!(
+                            database = name,
+                            error = trouble.text(),
+                            "cannot forget purged runs"
+                        )
                     }
                 }
             }

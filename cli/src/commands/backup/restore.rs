@@ -180,7 +180,7 @@ pub(in crate::commands) async fn put_back(
         true => cut::lives::end(broker).await?,
         false => Ended::default(),
     };
-    tracing::debug!(asked, ?ended, "what had ended before");
+    tracing::debug!(count = asked, what = ?ended, "what had ended before");
     cut::state(broker).await?;
     // A planner would make them too, and take what it misses for lost.
     topology::complete(broker, options).await?;

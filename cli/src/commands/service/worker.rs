@@ -34,10 +34,15 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
     let stop = Stop::listen()?;
     let config = context.config.worker(&flags.worker)?;
     let wanted = context.config.traces(&flags.traces)?;
-    let (worker, handlers) = build(context, config, (&flags.queue, wanted))?;
+    let Built {
+        worker,
+        name,
+        handlers,
+    } = build(context, config, (&flags.queue, wanted))?;
     let listen = context.config.listen(&flags.listen);
     let endpoints = telemetry::serve(listen, worker.health(), &[DESCRIBED]).await?;
     tracing::info!(
+        worker = name,
         version = env!("CARGO_PKG_VERSION"),
         namespace = %context.config.namespace,
         handlers = handlers.join(","),
@@ -49,7 +54,7 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
     let ended = tokio::select! {
         ended = &mut running => ended,
         () = stop.asked() => {
-            tracing::info!("finishing what runs; a second signal ends at once");
+            tracing::info!(worker = name, "finishing what runs; a second signal ends at once");
             handle.stop();
             or_at_once(running).await
         }
@@ -60,7 +65,7 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
         RunError::Traces(error) => Misuse::error(chain(&error).to_string()),
         other => other.into(),
     })?;
-    tracing::info!("worker ended");
+    tracing::info!(worker = name, "worker ended");
     Ok(Verdict::Fine)
 }
 
@@ -83,7 +88,9 @@ impl Running {
         queue: &QueueFlags,
     ) -> anyhow::Result<Running> {
         let wanted = context.config.traces(&TraceFlags::default())?;
-        let (worker, handlers) = build(context, config, (queue, wanted))?;
+        let Built {
+            worker, handlers, ..
+        } = build(context, config, (queue, wanted))?;
         let (handle, health) = (worker.stop_handle(), worker.health());
         let mut task = tokio::spawn(worker.run());
         let ready = async {
@@ -134,18 +141,25 @@ impl Running {
     }
 }
 
+/// A worker that is ready to run.
+struct Built {
+    worker: Worker,
+    name: String,
+    handlers: Vec<&'static str>,
+}
+
 fn build(
     context: &Context,
     config: WorkerConfig,
     (queue, traces): (&QueueFlags, Wanted),
-) -> anyhow::Result<(Worker, Vec<&'static str>)> {
+) -> anyhow::Result<Built> {
     let name = config.name.map_or_else(process::name, String::from);
     let client = format!("gridloom-worker {name}");
     let options = context.config.options(&client, WAIT)?;
     let mut handlers = vec!["noop"];
     let mut builder = Worker::builder()
         .connection(options)
-        .name(name)
+        .name(name.clone())
         .handler("noop", Noop)
         .traces(traces)
         .ignore_signals();
@@ -180,5 +194,9 @@ fn build(
     let worker = builder
         .build()
         .map_err(|error| Misuse::error(chain(&error).to_string()))?;
-    Ok((worker, handlers))
+    Ok(Built {
+        worker,
+        name,
+        handlers,
+    })
 }

@@ -64,7 +64,7 @@ impl Envoy {
     async fn tell(&self, broadcast: &Broadcast) {
         let subject = self.broker.subjects().broadcast();
         if let Err(error) = self.broker.publish(subject, wire::encode(broadcast)).await {
-            tracing::debug!(error = %chain(&error), "failed to tell the workers");
+            tracing::debug!(run = broadcast.run(), error = %chain(&error), "failed to tell the workers");
         }
     }
 
@@ -117,7 +117,7 @@ impl Envoy {
                 match records {
                     Ok(records) => break records,
                     Err(error) => {
-                        tracing::warn!(%run, error = %chain(&error), "failed to read a wave again")
+                        tracing::warn!(%run, sequence, error = %chain(&error), "failed to read a wave again")
                     }
                 }
                 tokio::time::sleep(PAUSE).await;

@@ -151,16 +151,16 @@ impl Envoy {
                 }
                 Published::Refused => return Outcome::Lost(register),
                 Published::Unknown { cause } => {
-                    tracing::warn!(%cause, "the answer to a wave was lost");
+                    tracing::warn!(%run, error = cause, "the answer to a wave was lost");
                     return Outcome::Lost(register);
                 }
                 Published::Busy { cause } if busy < BUSY_MOST => {
-                    tracing::debug!(cause, "publish again");
+                    tracing::debug!(%run, error = cause, "publish again");
                     busy += 1;
                     tokio::time::sleep(PAUSE).await;
                 }
                 Published::Busy { cause } => {
-                    tracing::warn!(cause, "the queue cannot be reached");
+                    tracing::warn!(%run, error = cause, "the queue cannot be reached");
                     return Outcome::Lost(register);
                 }
                 Published::Failed(BatchError::Unsendable(why)) => return Outcome::Unsendable(why),
@@ -185,7 +185,7 @@ impl Envoy {
 
     /// Tells that the queue takes no tiles: while it is full nothing else need be tried.
     async fn no_room(&self, run: &RunId, error: &BatchError) {
-        tracing::error!(error = %chain(error), "the queue takes no tiles");
+        tracing::error!(%run, error = %chain(error), "the queue takes no tiles");
         if matches!(error, BatchError::Full(_)) {
             self.report(Report::NoRoom(run.clone())).await;
         }

@@ -87,7 +87,8 @@ impl<'a> Asking<'a> {
                     self.asked.remove(&session);
                 }
                 Some((session, None)) => {
-                    tracing::warn!(%session, "a worker that lives does not say what it holds");
+                    let worker = workers.name_of(session);
+                    tracing::warn!(worker, %session, queue = %self.queue, "a worker that lives does not say what it holds");
                     return false;
                 }
                 None => return true,

@@ -119,7 +119,7 @@ pub(super) async fn free(
         let tiles = dead.freed.len() - before;
         TILES_FREED.counter(&[]).increment(tiles as u64);
         if let Err(error) = ended {
-            tracing::info!(worker = %presence.worker, tiles, error = %chain(&error), "no more is freed for it");
+            tracing::info!(worker = %presence.worker, session = %presence.session, tiles, error = %chain(&error), "no more is freed for it");
             return;
         }
         if tiles > 0 {
@@ -146,7 +146,8 @@ impl Dead<'_> {
                 Err(FreeError::Lives) => return Err(FreeError::Lives),
                 Err(error) if tries >= TRIES => return Err(error),
                 Err(error) => {
-                    tracing::debug!(error = %chain(&error), "failed to free what a dead worker held")
+                    tracing::debug!(worker = %self.presence.worker, session = %self.presence.session, error = %chain(&error),
+                        "failed to free what a dead worker held")
                 }
             }
             tries += 1;
@@ -302,7 +303,8 @@ impl Dead<'_> {
         }
         let key = self.presence.session.to_string();
         if let Err(error) = self.broker.workers().forget(&key).await {
-            tracing::debug!(error = %chain(&error), "cannot take the registration of a dead worker away");
+            tracing::debug!(worker = %self.presence.worker, session = %self.presence.session, error = %chain(&error),
+                "cannot take the registration of a dead worker away");
         }
     }
 }

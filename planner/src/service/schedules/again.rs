@@ -26,7 +26,7 @@ where
         };
         let watched = from.next().await?;
         if let Err(error) = &watched {
-            tracing::warn!(error = %chain(error), "{what} cannot be followed; reading them again");
+            tracing::warn!(what, error = %chain(error), "these cannot be followed; reading them again");
             return Some((watched, (None, begin)));
         }
         Some((watched, (Some(from), begin)))

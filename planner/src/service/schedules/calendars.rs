@@ -53,7 +53,7 @@ impl Known {
         let read = value.map(|value| Kept::read(&name, value, entry.at));
         let kept = read.and_then(|read| {
             let told = |error| {
-                tracing::error!(calendar = name, error = %chain(&error), "it makes no sense: schedules that name it wait until it is applied again");
+                tracing::error!(calendar = name, error = %chain(&error), "a calendar makes no sense: schedules that name it wait until it is applied again");
             };
             read.map_err(told).ok()
         });

@@ -367,8 +367,8 @@ impl Job {
         let (decision, job) = (record.decision.word(), self.name.as_str());
         for span in record.decision.spans() {
             meter::count(&self.name, decision, span.count);
-            let at = span.first.rfc3339();
-            tracing::info!(job, at, count = span.count, decision, "fire");
+            let scheduled_at = span.first.rfc3339();
+            tracing::info!(job, scheduled_at, count = span.count, decision, "fire");
         }
         if let Decision::Opened { at, held: None, .. } = record.decision {
             let late = Duration::from_millis(record.at.0.saturating_sub(at.0));

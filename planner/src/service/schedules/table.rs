@@ -145,7 +145,7 @@ impl Table {
         let halt = entry
             .value
             .as_deref()
-            .and_then(|value| halt(value, entry.at, of.is_none()));
+            .and_then(|value| halt(of.as_ref(), value, entry.at));
         match of {
             None => {
                 self.freeze = halt;

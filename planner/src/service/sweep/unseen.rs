@@ -38,7 +38,7 @@ impl Unseen {
         tracing::warn!(
             runs = self.runs,
             shards = self.shards,
-            last = %run,
+            %run,
             "purged dead shards that nobody had retried or given up; retention.dead and retention.most_dead say what is kept"
         );
         let place = broker.state().place_of(UNSEEN_KEY).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::{Event, ServerError};
 use tokio::sync::watch;
+use tracing::Span;
 
 use super::credentials::Credentials;
 use super::refusals::Refusals;
@@ -26,6 +27,8 @@ pub(super) struct Events {
     credentials: Arc<Credentials>,
     /// When it was told last that the broker does not let this client in.
     told: Mutex<Option<Boot>>,
+    /// Who connected: what is told is told by the client's own task.
+    span: Span,
 }
 
 impl Events {
@@ -39,11 +42,12 @@ impl Events {
             refusals,
             credentials: Arc::new(credentials),
             told: Mutex::new(None),
+            span: Span::current(),
         }
     }
 
     pub(super) fn hear(&self, event: &Event) {
-        self.report(event);
+        self.span.in_scope(|| self.report(event));
         self.refusals.hear(event, Boot::now());
         self.bump.send_modify(|count| *count += 1);
     }
@@ -74,7 +78,7 @@ impl Events {
                 if what.contains("authorization") || what.contains(UNPROVEN) {
                     self.tell_denied(&what);
                 } else {
-                    tracing::debug!(what, "connection attempt failed");
+                    tracing::debug!(error = what, "connection attempt failed");
                 }
             }
             Event::Draining | Event::Closed => tracing::debug!(%event, "connection"),
@@ -94,7 +98,7 @@ impl Events {
             Err(error) => chain(&error).to_string(),
         };
         tracing::error!(
-            what,
+            error = what,
             advice,
             "the broker does not let this client in again; it is tried all the same, with what stands in its files then"
         );

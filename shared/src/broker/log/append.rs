@@ -195,7 +195,8 @@ impl Broker {
             if Instant::now() + pause >= give_up {
                 return Err(error);
             }
-            tracing::debug!(error = %chain(&error), "append again");
+            let run = self.subjects().run_in(&subject);
+            tracing::debug!(run, subject = %subject, error = %chain(&error), "append again");
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }

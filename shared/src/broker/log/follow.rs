@@ -213,8 +213,9 @@ impl Follow {
             .is_some_and(|attachment| attachment.heard.elapsed() > SILENCE)
     }
 
-    fn detach(&mut self, why: &'static str) {
-        tracing::debug!(stream = %self.stream, filter = self.filter, last = self.last, why, "attach again");
+    fn detach(&mut self, reason: &'static str) {
+        let run = self.broker.subjects().run_in(&self.filter);
+        tracing::debug!(run, stream = %self.stream, filter = self.filter, sequence = self.last, reason, "attach again");
         self.attachment = None;
     }
 

@@ -27,6 +27,19 @@ impl Subjects {
         tokens.next().is_none().then_some((queue, run, author))
     }
 
+    /// The run that `subject` is about, where it is one of the ledger or of a queue.
+    pub fn run_in<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        let of_queue = self.after(subject, "shard");
+        let of_queue = of_queue.and_then(|rest| rest.split('.').nth(2));
+        let of_ledger = || {
+            let rest = self.after(subject, "ledger");
+            let rest = rest.or_else(|| self.after(subject, "ids"))?;
+            rest.split('.').nth(1)
+        };
+        let run = of_queue.or_else(of_ledger)?;
+        RunId::new(run).is_ok().then_some(run)
+    }
+
     /// Queue and run of a remembered id's subject.
     pub fn parse_id(&self, subject: &str) -> Option<(QueueName, RunId)> {
         let mut tokens = self.after(subject, "ids")?.split('.');

@@ -325,7 +325,7 @@ async fn remove_others(
 ) -> Result<(), TopologyError> {
     for (name, _) in all_of(broker, lane).await? {
         if name != *but {
-            tracing::warn!(%lane, consumer = %name, "removing a consumer that is no longer current");
+            tracing::warn!(queue = %lane.queue, handler = %lane.handler, consumer = %name, "removing a consumer that is no longer current");
             remove(broker, &name).await?;
         }
     }
@@ -374,7 +374,7 @@ async fn settle(
         });
     };
     if wanted != has {
-        tracing::warn!(%lane, from = ?has, to = ?wanted, "changing the ack deadline of the lane's consumer");
+        tracing::warn!(queue = %lane.queue, handler = %lane.handler, from = ?has, to = ?wanted, "changing the ack deadline of the lane's consumer");
         let mut config = settings(&filter, wanted);
         config.insert("name".into(), name.as_str().into());
         config.insert("durable_name".into(), name.as_str().into());

@@ -71,8 +71,9 @@ fn standard(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
     let protocol = protocol.or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
     if let Some(protocol) = protocol.filter(|text| text.trim() != "http/protobuf") {
         tracing::warn!(
+            name,
             protocol,
-            "no traces are told: the variable OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, and {name} the address for that (mostly port 4318); or name it with GRIDLOOM_OTLP_ENDPOINT"
+            "no traces are told: the variable OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, and this one the address for that (mostly port 4318); or name it with GRIDLOOM_OTLP_ENDPOINT"
         );
         return None;
     }
@@ -80,7 +81,7 @@ fn standard(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
         Ok(_) if name == whole => Some(text.trim().to_owned()),
         Ok(collector) => Some(collector.traces()),
         Err(why) => {
-            tracing::warn!("no traces are told: {name}: {why}");
+            tracing::warn!(name, reason = %why, "no traces are told: that is no address of a collector");
             None
         }
     }

@@ -56,6 +56,13 @@ pub(in crate::engine) struct Appended {
     pub(in crate::engine) took: Duration,
 }
 
+impl Appended {
+    /// The run that it is of: sequence of its `opened` record.
+    pub(in crate::engine) fn run(&self) -> u64 {
+        self.batch.run
+    }
+}
+
 impl Batch {
     pub(super) fn new(
         run: u64,

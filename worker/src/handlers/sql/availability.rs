@@ -39,7 +39,11 @@ impl Availability {
     pub(super) fn away(&self, why: &str) -> Duration {
         let mut away = self.lock();
         let known = away.get_or_insert_with(|| {
-            tracing::warn!(database = self.name, why, "the database cannot be used");
+            tracing::warn!(
+                database = self.name,
+                reason = why,
+                "the database cannot be used"
+            );
             self.show(0.0);
             Away {
                 since: Instant::now(),

@@ -123,7 +123,7 @@ impl<'a> Patience<'a> {
             return Err(self.give_up(verdict, &text));
         }
         tracing::debug!(
-            text,
+            reason = text,
             unknown = self.commit_unknown,
             "sql shard is tried again"
         );

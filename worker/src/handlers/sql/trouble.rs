@@ -21,6 +21,14 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// What is wrong.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Trouble::Again(_, text) => text,
+            Trouble::Failed(failure) => failure.text(),
+        }
+    }
+
     /// What `error` means when it came while the engine tried to `doing` ("run the statement").
     pub(super) fn of(error: &Error, doing: &str) -> Trouble {
         let row = row(error);

@@ -189,7 +189,7 @@ impl Job {
                 continue;
             }
             let reason = format!("run {run} is not opened: {}", passed(&why));
-            tracing::info!(%run, reason, "refused");
+            tracing::info!(job = %self.name, %run, reason, "refused");
             let record = self.unreadable(broker, &run, reason.clone());
             let stored = broker.append_patiently(broker.subjects().unreadable(), record.encode());
             stored.await?;

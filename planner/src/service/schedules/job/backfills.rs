@@ -92,7 +92,7 @@ impl Job {
         {
             Some(Ok(backfill)) => self.keep(name, backfill, entry.revision),
             Some(Err(error)) => {
-                tracing::error!(job = %self.name, %name, error = %chain(&error), "a backfill makes no sense and is not carried out");
+                tracing::error!(job = %self.name, backfill = %name, error = %chain(&error), "a backfill makes no sense and is not carried out");
                 self.backfills.all.remove(&name);
             }
             None => {
@@ -233,9 +233,9 @@ impl Job {
                 if let Some(end) = backfill.progress.ended
                     && kept.filling.backfill.progress.ended.is_none()
                 {
-                    let (job, opened, why) =
+                    let (job, runs, reason) =
                         (&self.name, backfill.progress.opened, end.why.as_str());
-                    tracing::info!(%job, %name, opened, why, "a backfill has ended");
+                    tracing::info!(%job, backfill = %name, runs, reason, "a backfill has ended");
                 }
                 kept.revision = revision;
                 kept.filling.backfill = backfill;

@@ -82,7 +82,7 @@ impl Job {
             Err(WriteError::Conflict { .. }) => {
                 let place = bucket.place_of(&key).await?;
                 let value = place.value().zip(place.at());
-                let there = value.and_then(|(value, at)| halt(value, at, false));
+                let there = value.and_then(|(value, at)| halt(Some(&self.name), value, at));
                 self.stands(place.revision(), there);
             }
             Err(error) => return Err(error.into()),

@@ -52,7 +52,7 @@ impl Job {
         let opening = envoy.open(run.clone(), opened);
         match tokio::time::timeout(ANSWERED, opening).await?? {
             Opening::New(new) => {
-                tracing::info!(%run, "opened");
+                tracing::info!(job = %self.name, %run, "opened");
                 let told = (Outcome::Opened, None, None);
                 self.tell_asked(&envoy.broker, &run, told).await;
                 self.is_open(run);
@@ -72,7 +72,7 @@ impl Job {
         run: RunId,
         reason: String,
     ) -> Result<(), AppendError> {
-        tracing::warn!(%run, reason, "refused");
+        tracing::warn!(job = %self.name, %run, reason, "refused");
         let reason = Unreadable::why_not_opened(&run, &reason);
         let record = self.unreadable(broker, &run, reason.clone());
         let stored = broker.append_patiently(broker.subjects().unreadable(), record.encode());
@@ -120,7 +120,7 @@ impl Job {
             if self.cancelled.contains(&run) {
                 continue;
             }
-            tracing::info!(%run, "cancelled: a fire waits for that");
+            tracing::info!(job = %self.name, %run, "cancelled: a fire waits for that");
             let command = Command {
                 request: Nonce::random().0,
                 verb: Verb::Cancel,

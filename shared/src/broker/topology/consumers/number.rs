@@ -67,7 +67,7 @@ pub(super) async fn next_name(
     let seconds = UnixMs::now().0 / 1_000;
     let next = next(named.number, there, past, seconds);
     if past == Past::Some {
-        tracing::warn!(%lane, named = named.number, there, next, "the lane's consumer, or its number, is gone");
+        tracing::warn!(queue = %lane.queue, handler = %lane.handler, named = named.number, there, next, "the lane's consumer, or its number, is gone");
     }
     let nonsense = named.number.is_none() && named.place.value().is_some();
     let nonsense = nonsense.then_some("no number of a consumer");
