@@ -175,9 +175,7 @@ fn note(text: &str) {
 
 /// What cannot be said on standard error is said nowhere.
 fn tell(text: &str) {
-    let mut to = io::stderr().lock();
-    let printed = to.write_all(text.as_bytes()).and_then(|()| to.flush());
-    if let Err(fault) = printed
+    if let Err(fault) = telemetry::at_once(text)
         && fault.kind() == io::ErrorKind::BrokenPipe
     {
         std::process::exit(i32::from(exit::UNREAD));

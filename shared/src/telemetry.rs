@@ -35,7 +35,7 @@ pub mod traces;
 pub use endpoints::{Endpoints, ServeError, serve};
 #[cfg(feature = "telemetry")]
 pub use logs::{
-    LOG_VARIABLE, LogError, LogFormat, Logs, last_word, logs, logs_at_once, logs_exactly,
+    LOG_VARIABLE, LogError, LogFormat, Logs, at_once, last_word, logs, logs_at_once, logs_exactly,
 };
 #[cfg(feature = "telemetry")]
 pub use recorder::{MetricsError, metrics};

@@ -1,7 +1,6 @@
 //! A worker of one's own as a service: what it takes out of the environment, where its logs, metrics and health
 //! go, and with which code its process ends. All of it as the `gridloom` command does it.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use gridloom_shared::broker::Settings;
@@ -73,8 +72,13 @@ fn warn(fault: &str) {
 }
 
 fn say(fault: &str) {
+    let line = format!("gridloom worker: {}\n", shown(fault));
+    #[cfg(feature = "telemetry")]
+    let said = gridloom_shared::telemetry::at_once(&line);
+    #[cfg(not(feature = "telemetry"))]
+    let said = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
     // Nobody is left to tell when even that fails.
-    let _ = writeln!(std::io::stderr(), "gridloom worker: {}", shown(fault));
+    let _ = said;
 }
 
 /// The log of the process, where it is this one's.
@@ -88,11 +92,10 @@ type Log = Option<std::convert::Infallible>;
 #[cfg(feature = "telemetry")]
 fn ended(log: Log, fault: &str, code: u8) -> ExitCode {
     match log {
-        Some(log) if log.format() == LogFormat::Json => log.end(fault),
-        log => {
-            drop(log);
-            say(fault);
+        Some(log) if log.format() == LogFormat::Json => {
+            gridloom_shared::telemetry::last_word(LogFormat::Json, fault);
         }
+        _ => say(fault),
     }
     ExitCode::from(code)
 }

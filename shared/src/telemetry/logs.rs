@@ -8,13 +8,16 @@
 //! | `layer` | what is said in a line: by itself, by the work at hand, by spans |
 //! | `line` | how it looks, as text and as JSON |
 //! | `flood` | which warnings are one too many |
+//! | `beside` | who writes the lines of a service, and what becomes of those for which there is no room |
 //! | `panics` | how a panic is told |
 
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -24,11 +27,13 @@ use crate::chain;
 use crate::clock::UnixMs;
 use crate::telemetry::about::SPAN;
 
+mod beside;
 mod flood;
 mod layer;
 mod line;
 mod panics;
 
+use beside::Beside;
 use layer::Lines;
 use line::{Fields, line};
 
@@ -36,25 +41,29 @@ use line::{Fields, line};
 /// `info` or `warn,gridloom_worker=debug`.
 pub const LOG_VARIABLE: &str = "GRIDLOOM_LOG";
 
-/// Lines that may wait to be written; further ones are left out, and counted ([`crate::metrics::LOG_LINES_LOST`]).
-const WAITING_MAX: usize = 8_192;
+/// How long a process that ends waits for its log.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
-/// How many were left out.
-static LOST: OnceLock<ErrorCounter> = OnceLock::new();
+/// Who writes for the service that this process is, if it is one.
+static BESIDE: OnceLock<Arc<Beside>> = OnceLock::new();
 
 /// Lines that could not be written so far, as standard error takes no more.
 pub(super) fn lost() -> u64 {
-    LOST.get().map_or(0, |lost| {
-        lost.dropped_lines().try_into().unwrap_or(u64::MAX)
-    })
+    BESIDE.get().map_or(0, |beside| beside.lost())
 }
 
 /// The log of a service. What still waits is written when this is dropped, for a second at most.
 #[derive(Debug)]
 #[must_use = "lines that wait are lost without it"]
 pub struct Logs {
-    writer: WorkerGuard,
+    beside: Arc<Beside>,
     format: LogFormat,
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.beside.finish(END_WITHIN);
+    }
 }
 
 impl Logs {
@@ -62,21 +71,35 @@ impl Logs {
     pub fn format(&self) -> LogFormat {
         self.format
     }
-
-    /// Ends it with the reason why the process ends, after all that still waits.
-    pub fn end(self, error: &str) {
-        drop(self.writer);
-        last_word(self.format, error);
-    }
 }
 
-/// Says why a process ends whose log has ended: a line like the others, written at once.
+/// Says why a process ends: a line like the others, written [at once](at_once).
 pub fn last_word(format: LogFormat, error: &str) {
     let mut fields = Fields::default();
     fields.add("message", "the process ends");
     fields.add("error", error);
     let about = (UnixMs::now(), tracing::Level::ERROR, module_path!());
-    write(&line(format, is_coloured(), about, &fields));
+    let _ = at_once(&line(format, is_coloured(), about, &fields));
+}
+
+/// Writes what is no line of the log to standard error, in one call, so that those of several threads do not mix. In a service
+/// behind all that waits, for a second at most: what ends must not stand still for a log that does.
+///
+/// # Errors
+/// When it cannot be written; a service counts that.
+pub fn at_once(text: &str) -> io::Result<()> {
+    match BESIDE.get() {
+        Some(beside) => {
+            beside.say_surely(text);
+            beside.finish(END_WITHIN);
+            Ok(())
+        }
+        None => {
+            let mut to = io::stderr().lock();
+            to.write_all(text.as_bytes())?;
+            to.flush()
+        }
+    }
 }
 
 /// How a log line looks.
@@ -116,6 +139,9 @@ pub enum LogError {
     /// No such format.
     #[error("use log format {0:?}: there are \"text\" and \"json\"")]
     Format(String),
+    /// There is nobody to write them.
+    #[error("begin to write log lines to standard error")]
+    Writer(#[source] io::Error),
     /// Somebody else decides about logs in this process.
     #[error("start logging: this process has a logger already")]
     Taken,
@@ -148,13 +174,14 @@ pub fn logs(format: LogFormat, level: &str) -> Result<Logs, LogError> {
 /// # Errors
 /// When the filter is malformed, or the process has a logger already.
 pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<Logs, LogError> {
-    let (to, writer) = beside(std::io::stderr());
-    let lost = to.error_counter();
-    send(format, filter, move |line| {
-        let _ = to.clone().write_all(line.as_bytes());
-    })?;
-    let _ = LOST.set(lost);
-    Ok(Logs { writer, format })
+    // A file of its own: whoever holds the lock of the other one keeps everybody from a last word.
+    let to = io::stderr().as_fd().try_clone_to_owned();
+    let beside = to.and_then(|to| Beside::start(File::from(to)));
+    let beside = beside.map_err(LogError::Writer)?;
+    let to = Arc::clone(&beside);
+    send(format, filter, move |line| to.say(line))?;
+    let beside = Arc::clone(BESIDE.get_or_init(|| beside));
+    Ok(Logs { beside, format })
 }
 
 /// As [`logs_exactly`], for a command that is done in a moment: each line is written before what follows it.
@@ -162,16 +189,8 @@ pub fn logs_exactly(format: LogFormat, filter: &str) -> Result<Logs, LogError> {
 /// # Errors
 /// When the filter is malformed, or the process has a logger already.
 pub fn logs_at_once(format: LogFormat, filter: &str) -> Result<(), LogError> {
-    send(format, filter, write)
-}
-
-/// What writes to `to` on a thread of its own, and leaves lines out rather than wait.
-fn beside(to: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING_MAX)
-        .lossy(true)
-        .thread_name("log")
-        .finish(to)
+    // What cannot be written is told nowhere.
+    send(format, filter, |line| _ = at_once(line))
 }
 
 fn send<W>(format: LogFormat, filter: &str, to: W) -> Result<(), LogError>
@@ -193,12 +212,7 @@ where
 }
 
 fn is_coloured() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}
-
-/// One call, so that lines of several threads do not mix. What cannot be written is told nowhere.
-fn write(line: &str) {
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 #[cfg(test)]

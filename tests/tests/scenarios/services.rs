@@ -2,7 +2,8 @@
 //! code they end, and that nothing they print steers a terminal.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use gridloom_tests::logged::OWN_WORD;
 use gridloom_tests::process::{Gridloom, Process};
 use gridloom_tests::scenario::{NAMESPACE, Stage, play};
 use gridloom_tests::wait::eventually;
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use serde_json::json;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -160,6 +161,18 @@ fn pipe(dir: &Path, name: &str) -> anyhow::Result<(File, File)> {
     Ok((File::options().write(true).open(&path)?, both))
 }
 
+/// As [`pipe`], and there is no room in it.
+fn full_pipe(dir: &Path, name: &str) -> anyhow::Result<(File, File)> {
+    let ends = pipe(dir, name)?;
+    let at_once = i32::try_from(OFlags::NONBLOCK.bits())?;
+    let mut filling = File::options()
+        .write(true)
+        .custom_flags(at_once)
+        .open(dir.join(name))?;
+    while filling.write(&[b'x'; 512]).is_ok() {}
+    Ok(ends)
+}
+
 /// Reads the log until it says where the endpoints are, and never again.
 fn address_in(mut log: File) -> anyhow::Result<(String, File)> {
     let (mut text, mut part) = (String::new(), [0; 4_096]);
@@ -211,6 +224,43 @@ async fn services_whose_log_lines_nobody_takes_go_on_and_count_what_is_lost() ->
             service.terminate()?;
             assert_eq!(service.wait(SOON).await?, 0);
         }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn service_ends_though_nobody_takes_its_last_word() -> anyhow::Result<()> {
+    play(async |stage| {
+        let dir = tempfile::tempdir()?;
+        for (number, format) in ["text", "json"].iter().enumerate() {
+            let (log, _kept) = full_pipe(dir.path(), &format!("planner-{number}"))?;
+            let planner = stage.gridloom(&["planner", "--log-format", *format])?;
+            let planner = planner
+                .env("GRIDLOOM_NATS", "nats://127.0.0.1:1")
+                .stderr(log);
+            let code = planner.start().await?.wait(SOON).await?;
+            assert_eq!(code, 3, "{format}");
+        }
+        stage.start_planner().await?;
+        let job = "name = \"slow\"\nhandler = \"noop\"\n[params]\nsleep_ms = 60000";
+        let job = stage.apply(job).await?;
+        let (log, _kept) = full_pipe(dir.path(), "worker")?;
+        let worker = stage.gridloom(&["worker", "--grace", "60s"])?.stderr(log);
+        let mut worker = worker.start().await?;
+        stage.submit(&job, &json!({})).await?;
+        eventually(SOON, "the worker runs it", async || {
+            let workers = stage.cli(&["workers", "--json"], SOON).await?.json()?;
+            Ok(workers[0]["in_flight"] == 1)
+        })
+        .await?;
+        // The first one asks it to stop, and one of those behind it ends it.
+        let ended = eventually(SOON, "it ends at once", async || {
+            worker.terminate()?;
+            Ok(!worker.is_running()?)
+        });
+        ended.await?;
+        assert_eq!(worker.wait(SOON).await?, 130);
         Ok(())
     })
     .await
