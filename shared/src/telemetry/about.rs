@@ -1,8 +1,8 @@
 //! What the work at hand is about: fields that each log line has which is written meanwhile.
 //!
-//! A span of `tracing` says the same to any logger, and each costs about a microsecond where it is wanted at all. There
-//! are tens of thousands of shards a second and hardly a line about one, so the logger of this project asks here when
-//! it writes a line, and nothing is made before. How that is done: the future takes its fields along to the thread that
+//! A span of `tracing` says the same to any logger, and is made, written down and forgotten for each shard where it is
+//! wanted at all. There are tens of thousands of shards a second and hardly a line about one, so the logger of this
+//! project asks here when it writes a line, and nothing is made before. How that is done: the future takes its fields along to the thread that
 //! it is polled on, and takes them away again.
 
 use std::cell::Cell;
