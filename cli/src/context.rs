@@ -1,8 +1,10 @@
 //! What every command has at hand: the settings, where to print, and the way to the broker.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::newer::Newer;
 
 use crate::config::Config;
 use crate::output::Output;
@@ -17,6 +19,19 @@ pub struct Context {
     pub config: Config,
     /// Where to print.
     pub output: Output,
+    /// What a command asked, if it is one that asks and ends.
+    pub asked: Asked,
+}
+
+/// The broker that was asked first.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(Arc<OnceLock<Broker>>);
+
+impl Asked {
+    /// What was met there that a newer build wrote: so what the command says is not whole.
+    pub fn newer(&self) -> Option<Newer> {
+        self.0.get()?.newer()
+    }
 }
 
 impl Context {
@@ -35,7 +50,9 @@ impl Context {
     /// # Errors
     /// When the broker cannot be reached, or will not do.
     pub async fn ask(&self) -> anyhow::Result<Broker> {
-        self.connect("gridloom-cli", WAIT).await
+        let broker = self.connect("gridloom-cli", WAIT).await?;
+        let _ = self.asked.0.set(broker.clone());
+        Ok(broker)
     }
 }
 

@@ -10,10 +10,11 @@ use gridloom_shared::broker::{ConnectError, RequestError};
 use gridloom_shared::chain;
 use gridloom_shared::reads;
 use gridloom_shared::telemetry::ServeError;
+use gridloom_shared::wire::WireError;
 use gridloom_worker::RunError;
 use serde::Serialize;
 
-use crate::exit::{FAILED, INTERRUPTED, MISUSE, UNREACHABLE};
+use crate::exit::{FAILED, INTERRUPTED, MISUSE, OUTDATED, UNREACHABLE};
 
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Verdict {
     Failed,
     /// The broker cannot be reached, and that was said already.
     Unreachable,
+    /// All is well, as far as this build can read it.
+    Outdated,
     /// It was told to stop waiting before there was an answer.
     Interrupted,
 }
@@ -40,6 +43,11 @@ impl Misuse {
     }
 }
 
+/// A newer build wrote what was asked for, or some of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; use the gridloom of that build")]
+pub struct Outdated(pub String);
+
 /// Files with mistakes, each of which was told.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -54,7 +62,7 @@ pub struct Faulty {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     error: String,
-    /// One word of a closed set: misuse, unreachable, failed.
+    /// One word of a closed set: misuse, unreachable, outdated, failed.
     kind: &'static str,
     /// The exit code.
     code: u8,
@@ -81,6 +89,7 @@ impl Refusal {
         let kind = match code {
             MISUSE => "misuse",
             UNREACHABLE => "unreachable",
+            OUTDATED => "outdated",
             _ => "failed",
         };
         Refusal {
@@ -102,6 +111,7 @@ pub fn code(verdict: Verdict) -> ExitCode {
     match verdict {
         Verdict::Fine => ExitCode::SUCCESS,
         Verdict::Failed => ExitCode::from(FAILED),
+        Verdict::Outdated => ExitCode::from(OUTDATED),
         Verdict::Unreachable => ExitCode::from(UNREACHABLE),
         Verdict::Interrupted => ExitCode::from(INTERRUPTED),
     }
@@ -113,14 +123,8 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
 }
 
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if cause.is::<Misuse>() || cause.is::<Faulty>() {
-        return Some(MISUSE);
-    }
-    if cause.is::<Gone>() {
-        return Some(UNREACHABLE);
-    }
-    if let Some(ServeError::InUse(_)) = cause.downcast_ref() {
-        return Some(MISUSE);
+    if let Some(code) = code_of_own(cause) {
+        return Some(code);
     }
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return Some(error.exit_code());
@@ -183,6 +187,26 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     unreachable(cause.downcast_ref::<RequestError>().is_some_and(is_away))
 }
 
+/// The code of what means one thing, wherever it comes from.
+fn code_of_own(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if cause.is::<Misuse>() || cause.is::<Faulty>() {
+        return Some(MISUSE);
+    }
+    let newer = cause
+        .downcast_ref::<WireError>()
+        .is_some_and(WireError::is_newer);
+    if newer || cause.is::<Outdated>() {
+        return Some(OUTDATED);
+    }
+    if cause.is::<Gone>() {
+        return Some(UNREACHABLE);
+    }
+    if let Some(ServeError::InUse(_)) = cause.downcast_ref() {
+        return Some(MISUSE);
+    }
+    None
+}
+
 fn is_away(error: &RequestError) -> bool {
     !matches!(error, RequestError::Unsendable { .. })
 }
@@ -224,6 +248,8 @@ mod tests {
             MISUSE
         );
         assert_eq!(code_of(&anyhow::anyhow!("something else")), FAILED);
+        let newer = anyhow::Error::from(WireError::Newer { found: 9, reads: 1 });
+        assert_eq!(code_of(&newer.context("read it")), OUTDATED);
         let said = chain(&*wrapped).to_string();
         assert!(
             said.starts_with("list the runs: reach broker at nats://x: refused"),

@@ -134,3 +134,5 @@ mod traced;
 mod traces;
 #[path = "scenarios/unknown.rs"]
 mod unknown;
+#[path = "scenarios/upgrades.rs"]
+mod upgrades;

@@ -17,6 +17,7 @@
 //! | [`client`] | what this client may do, and the broker's clock |
 //! | [`watch`] | what planners have seen and nobody may have heard |
 //! | [`services`] | workers, the ledger |
+//! | [`versions`] | which builds take part, and whether each reads what the others write |
 //! | [`chart`] | how it is shown |
 //!
 //! Each check that is bad says what to do, and that is right whatever runs already: nobody is told to start what
@@ -50,6 +51,7 @@ mod services;
 mod staff;
 mod submissions;
 mod unknown;
+mod versions;
 mod watch;
 
 use chart::Chart;
@@ -112,6 +114,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
     }
     client::look_at_permissions(&broker, &mut chart).await;
     services::look(&broker, &staff, &mut chart).await;
+    versions::look(&broker, &staff, &mut chart);
     alike::look(&broker, &staff, &mut chart).await;
     chart.show(&context.output);
     let sick = chart.is_bad();

@@ -11,6 +11,7 @@ use gridloom_planner::metrics::DESCRIBED;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::telemetry::traces::{Traces, Wanted};
+use gridloom_shared::wire::Versions;
 use gridloom_shared::{chain, process, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -82,6 +83,8 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     let endpoints = telemetry::serve(listen, planner.health(), &[DESCRIBED]).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        reads = Versions::own().reads,
+        writes = Versions::own().writes,
         broker = broker.server_version(),
         namespace = %context.config.namespace,
         health = %format_args!("http://{}/ready", endpoints.address()),

@@ -33,6 +33,7 @@ pub use settings::{Settings, SettingsError, timeout};
 pub use tls::{Tls, TlsUse};
 
 use super::api::{self, ApiError};
+use super::newer::Met;
 use super::subjects::domain::Domain;
 use super::subjects::{self, Subjects};
 use crate::chain;
@@ -76,6 +77,7 @@ pub struct Broker {
     /// Bumped at each connect and disconnect: a hint to look, never truth.
     changes: watch::Receiver<u64>,
     refusals: Refusals,
+    pub(super) met: Met,
     pub(super) domain: Domain,
     /// Bounds the batches under way.
     pub(super) batches: Arc<Semaphore>,
@@ -247,6 +249,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         seen: Arc::new(Mutex::new(seen)),
         changes,
         refusals,
+        met: Met::default(),
         batches: Arc::new(Semaphore::new(BATCHES)),
     };
     // On a replicated stream two batches that expect the same register would refuse each other.

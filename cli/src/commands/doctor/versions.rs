@@ -1,0 +1,103 @@
+//! Which builds take part, and whether each reads what the others write (docs/UPGRADING.md).
+
+use std::collections::BTreeMap;
+
+use gridloom_shared::broker::Broker;
+use gridloom_shared::wire::Versions;
+
+use super::chart::Chart;
+use super::staff::{Staff, named};
+use crate::output::counted;
+
+/// One planner or worker.
+struct One<'s> {
+    name: &'s str,
+    is_planner: bool,
+    build: &'s str,
+    wire: Versions,
+}
+
+pub(super) fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
+    let all = everybody(staff);
+    if !all.is_empty() {
+        tell_builds(&all, chart);
+        tell_too_old(&all, chart);
+    }
+    // What this command itself could not read.
+    if let Some(newer) = broker.newer() {
+        let own = Versions::own().reads;
+        chart.note(
+            "versions",
+            format!("what this command says is not whole: {}", newer.told()),
+            format!(
+                "it reads records of version {own} at most: use the gridloom of the newest build that takes part"
+            ),
+        );
+    }
+}
+
+fn everybody(staff: &Staff) -> Vec<One<'_>> {
+    let planners = staff.planners.iter().map(|planner| One {
+        name: &planner.name,
+        is_planner: true,
+        build: &planner.version,
+        wire: planner.wire,
+    });
+    let workers = staff.workers.iter().map(|worker| One {
+        name: worker.worker.as_str(),
+        is_planner: false,
+        build: &worker.version,
+        wire: worker.wire,
+    });
+    planners.chain(workers).collect()
+}
+
+/// One line for each build; of several, that an upgrade is under way.
+fn tell_builds(all: &[One<'_>], chart: &mut Chart) {
+    let mut builds: BTreeMap<(&str, Versions), Vec<&One<'_>>> = BTreeMap::new();
+    for one in all {
+        builds.entry((one.build, one.wire)).or_default().push(one);
+    }
+    let is_mixed = builds.len() > 1;
+    for ((build, wire), of) in &builds {
+        let (planners, workers): (Vec<&One<'_>>, Vec<&One<'_>>) =
+            of.iter().copied().partition(|one| one.is_planner);
+        let parts = [("planner", planners), ("worker", workers)].into_iter();
+        let parts = parts.filter(|(_, of)| !of.is_empty()).map(|(what, of)| {
+            let names = named(of.iter().map(|one| one.name));
+            format!("{} ({names})", counted(of.len() as u64, what))
+        });
+        let parts: Vec<String> = parts.collect();
+        let found = format!(
+            "{build}, which reads records up to version {} and writes version {}: {}",
+            wire.reads,
+            wire.writes,
+            parts.join(", ")
+        );
+        if is_mixed {
+            let advice = "several builds take part: that is right while an upgrade is under way; finish it, or go back (docs/UPGRADING.md)";
+            chart.note("versions", found, advice);
+        } else {
+            chart.ok("versions", found);
+        }
+    }
+}
+
+/// Who cannot read what another writes waits.
+fn tell_too_old(all: &[One<'_>], chart: &mut Chart) {
+    let Some(newest) = all.iter().max_by_key(|one| one.wire.writes) else {
+        return;
+    };
+    let too_old = all.iter().filter(|one| one.wire.reads < newest.wire.writes);
+    for one in too_old {
+        let found = format!(
+            "{} reads records up to version {}, and {} writes version {}: what that writes waits here",
+            one.name, one.wire.reads, newest.name, newest.wire.writes
+        );
+        let advice = format!(
+            "nothing is lost: upgrade {}, which is more than one release behind (docs/UPGRADING.md)",
+            one.name
+        );
+        chart.bad("versions", found, advice);
+    }
+}
