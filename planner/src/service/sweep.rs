@@ -14,6 +14,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::WriteError;
@@ -41,8 +42,14 @@ mod unseen;
 use list::Listed;
 use unseen::Unseen;
 
-/// A sweep may take this part of the time at most: one in so many.
-const SHARE: u32 = 20;
+/// Looking for what is to go may take this part of the time at most: one in so many.
+const LOOK_SHARE: u32 = 20;
+
+/// Removing it may take more: who does not keep up with the runs that end removes less than is written, for ever.
+const REMOVAL_SHARE: u32 = 4;
+
+/// Runs that are removed at once: the ten questions that one takes are asked one after the other.
+const AT_ONCE: usize = 16;
 
 /// How long to wait where the broker's clock is not known yet, or cannot be trusted.
 const UNKNOWN: Duration = Duration::from_millis(100);
@@ -77,6 +84,7 @@ pub(super) async fn sweep(
         unseen: Unseen::default(),
         ids_from: 1,
         looked: None,
+        removing: Duration::ZERO,
         signs,
     };
     loop {
@@ -90,9 +98,16 @@ pub(super) async fn sweep(
         if let Err(error) = sweeper.once(now).await {
             tracing::warn!(error = %chain(&error), "cannot remove what is kept no longer; trying again later");
         }
-        let pause = policy.every.max(begun.elapsed() * SHARE);
+        let removing = std::mem::take(&mut sweeper.removing);
+        let looking = begun.elapsed().saturating_sub(removing);
+        let pause = policy.every.max(pause(looking, removing));
         sweeper.signs.waiting(tokio::time::sleep(pause)).await;
     }
+}
+
+/// How long the broker is left alone after a sweep.
+fn pause(looking: Duration, removing: Duration) -> Duration {
+    looking * LOOK_SHARE + removing * (REMOVAL_SHARE - 1)
 }
 
 struct Sweeper {
@@ -107,8 +122,13 @@ struct Sweeper {
     ids_from: u64,
     /// When this planner looked at the broker's clock, and the revision that it wrote then.
     looked: Option<(Boot, u64)>,
+    /// What of this sweep was not looking.
+    removing: Duration,
     signs: Signs,
 }
+
+/// A run that is over for good, with its `retired` record and the sequence of that.
+type Going = (list::Place, (u64, Retired));
 
 /// Up to where the streams went when a sweep began: what is removed without a record of its own stood there.
 struct Ends {
@@ -124,24 +144,10 @@ impl Sweeper {
         // As many pages as the ledger's subjects take, each of which comes or fails.
         let listing = self.listed.read(&self.broker);
         self.signs.waiting(listing).await?;
-        let mut gone = 0_u64;
-        for (place, retired) in self.listed.half_gone() {
-            self.signs.give();
-            self.clear(&place, retired, &ends).await?;
-            gone += 1;
-        }
-        for kept in self.policy.due(self.listed.kept(), &watched) {
-            self.signs.give();
-            let retired = self.retire(&kept).await?;
-            let place = (kept.queue, kept.run);
-            match retired {
-                Some(retired) => {
-                    self.clear(&place, retired, &ends).await?;
-                    gone += 1;
-                }
-                None => self.listed.doubt(&place),
-            }
-        }
+        let begun = Instant::now();
+        let gone = self.remove_due(&watched, &ends).await;
+        self.removing += begun.elapsed();
+        let gone = gone?;
         if gone > 0 {
             RUNS_PURGED.counter(&[]).increment(gone);
             tracing::info!(runs = gone, "purged runs that were kept long enough");
@@ -149,8 +155,45 @@ impl Sweeper {
         self.signs.give();
         self.unseen.tell(&self.broker).await?;
         self.remove_strays(&ends).await?;
-        self.forget_ids(&watched).await?;
+        let begun = Instant::now();
+        let forgotten = self.forget_ids(&watched).await;
+        self.removing += begun.elapsed();
+        forgotten?;
         self.tidy_state(&watched).await
+    }
+
+    /// Removes the runs that are due, and what an earlier sweep left half done. Says how many.
+    async fn remove_due(&mut self, watched: &Watched, ends: &Ends) -> Result<u64, SweepError> {
+        let mut gone = 0;
+        for some in self.listed.half_gone().chunks(AT_ONCE) {
+            self.clear(some, ends).await?;
+            gone += some.len() as u64;
+        }
+        for some in self.policy.due(self.listed.kept(), watched).chunks(AT_ONCE) {
+            self.signs.give();
+            let mut asked = Vec::new();
+            for kept in some {
+                asked.push(self.retire(kept));
+            }
+            let (mut going, mut failed): (Vec<Going>, _) = (Vec::new(), None);
+            for (kept, retired) in some.iter().zip(join_all(asked).await) {
+                let place = (kept.queue.clone(), kept.run.clone());
+                match retired {
+                    Ok(Some(retired)) => going.push((place, retired)),
+                    Ok(None) => self.listed.doubt(&place),
+                    Err(error) => {
+                        self.listed.doubt(&place);
+                        failed = Some(error);
+                    }
+                }
+            }
+            self.clear(&going, ends).await?;
+            gone += going.len() as u64;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        Ok(gone)
     }
 
     /// What planners know of the broker's clock by now. Whoever loses the race for it does not sweep.
@@ -209,20 +252,24 @@ impl Sweeper {
         }
     }
 
-    /// Removes a run, and looks at it anew if that fails: what is known of it may be of another life.
-    async fn clear(
-        &mut self,
-        place: &list::Place,
-        retired: (u64, Retired),
-        ends: &Ends,
-    ) -> Result<(), SweepError> {
-        let dead = retired.1.dead;
-        let removed = self.remove(place, retired, ends).await;
-        match removed {
-            Ok(()) => self.unseen.count(&place.1, dead),
-            Err(_) => self.listed.doubt(place),
+    /// Removes runs, and looks anew at each of which that fails: what is known of it may be of another life.
+    async fn clear(&mut self, going: &[Going], ends: &Ends) -> Result<(), SweepError> {
+        self.signs.give();
+        let mut asked = Vec::new();
+        for (place, (sequence, retired)) in going {
+            asked.push(self.remove(place, (*sequence, retired), ends));
         }
-        removed
+        let mut failed = None;
+        for ((place, (_, retired)), removed) in going.iter().zip(join_all(asked).await) {
+            match removed {
+                Ok(()) => self.unseen.count(&place.1, retired.dead),
+                Err(error) => {
+                    self.listed.doubt(place);
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Removes all of a run that stands below its `retired` record; that itself becomes the record by which
@@ -230,7 +277,7 @@ impl Sweeper {
     async fn remove(
         &self,
         (queue, run): &list::Place,
-        (sequence, retired): (u64, Retired),
+        (sequence, retired): (u64, &Retired),
         ends: &Ends,
     ) -> Result<(), SweepError> {
         let subjects = self.broker.subjects();
@@ -247,7 +294,7 @@ impl Sweeper {
             self.cut(&of(author), sequence).await?;
         }
         let plan = of(Author::Plan);
-        self.remember(queue, run, (&plan, sequence), retired)
+        self.remember(queue, run, (&plan, sequence), retired.clone())
             .await?;
         self.cut(&plan, sequence + 1).await
     }
@@ -296,5 +343,18 @@ impl Sweeper {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broker_is_left_alone_longer_after_looking_than_after_removing() {
+        let second = Duration::from_secs(1);
+        assert_eq!(pause(second, Duration::ZERO), 20 * second);
+        assert_eq!(pause(Duration::ZERO, second), 3 * second);
+        assert_eq!(pause(second, second), 23 * second);
     }
 }
