@@ -18,6 +18,7 @@
 //! | [`watch`] | what planners have seen and nobody may have heard |
 //! | [`services`] | workers, the ledger |
 //! | [`versions`] | which builds take part, and whether each reads what the others write |
+//! | [`lines`] | which lines there are that are not ok, each with its key |
 //! | [`chart`] | how it is shown |
 //!
 //! Each check that is bad says what to do, and that is right whatever runs already: nobody is told to start what
@@ -45,6 +46,7 @@ mod fires;
 mod idle;
 mod keys;
 mod late;
+mod lines;
 mod planners;
 mod queues;
 mod services;
@@ -55,6 +57,7 @@ mod versions;
 mod watch;
 
 use chart::Chart;
+use lines::Line;
 use staff::Staff;
 
 /// What is to be done about a broker that does not answer.
@@ -82,7 +85,7 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
                 }
                 _ => "what is found says what to change: the address, this client's credentials, or the broker's configuration".to_owned(),
             };
-            chart.bad("broker", chain(&*error).to_string(), advice);
+            chart.bad(lines::BROKER_AWAY, chain(&*error).to_string(), advice);
             chart.show(&context.output);
             if code_of(&error) == UNREACHABLE {
                 return Ok(Verdict::Unreachable);
@@ -136,11 +139,15 @@ async fn look_at_broker(broker: &Broker, chart: &mut Chart) {
                 MINIMUM
             ),
         ),
-        Err(error) => chart.bad("broker", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => chart.bad(
+            Line::unread("broker"),
+            chain(&error).to_string(),
+            LOOK_AT_BROKER,
+        ),
     }
     if began.elapsed() > Duration::from_millis(250) {
         chart.note(
-            "distance",
+            lines::FAR,
             spoken(began.elapsed()),
             "the engine works, but slower; run it near the broker",
         );
@@ -158,7 +165,11 @@ async fn look_at_streams(
     let findings = match topology::verify(broker, options).await {
         Ok(findings) => findings,
         Err(error) => {
-            chart.bad("streams", chain(&error).to_string(), LOOK_AT_BROKER);
+            chart.bad(
+                Line::unread("streams"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
             return false;
         }
     };
@@ -171,7 +182,7 @@ async fn look_at_streams(
         .collect();
     for finding in &findings {
         if let Finding::Drift(drift) = finding {
-            chart.bad("streams", drift.to_string(), drift.advice());
+            chart.bad(lines::STREAMS_DIFFER, drift.to_string(), drift.advice());
         }
     }
     if !missing.is_empty() {
@@ -190,7 +201,7 @@ async fn look_at_streams(
                 "the planner that is there makes what is missing within seconds: ask again; if it stays so, the log of {there} says why"
             )
         };
-        chart.bad("streams", text, advice);
+        chart.bad(lines::STREAMS_MISSING, text, advice);
     }
     look_where_the_queue_is(broker, options, chart).await;
     if findings.is_empty() {
@@ -209,7 +220,7 @@ async fn look_where_the_queue_is(broker: &Broker, options: &TopologyOptions, cha
     {
         let shards = broker.subjects().shards();
         chart.note(
-            "queue",
+            lines::QUEUE_ON_FILE,
             format!("{shards} is kept on file, in the broker's memory it is several times faster"),
             format!(
                 "a planner that starts while nothing is on it makes it anew there; at once: stop the planners, delete it (nats stream rm {shards}), start them; or set queue.storage = \"file\" to keep it so"

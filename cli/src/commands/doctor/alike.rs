@@ -20,6 +20,7 @@ use gridloom_shared::lane::Lane;
 use gridloom_shared::presence::Presence;
 
 use super::chart::Chart;
+use super::lines;
 use super::staff::{Staff, named};
 use crate::output::counted;
 
@@ -81,7 +82,7 @@ fn look_at_names(workers: &[Presence], chart: &mut Chart) {
             more => format!("; and {more} more"),
         };
         chart.bad(
-            "workers",
+            lines::SAME_NAME,
             format!(
                 "{} are called {name}: {}{more}",
                 counted(lives.len() as u64, "worker"),
@@ -118,10 +119,10 @@ fn look_at_handlers(queue: &QueueName, workers: &[&Presence], chart: &mut Chart)
             let advice = format!(
                 "give all workers of queue {queue} the same handlers (databases and commands too), or let them pull from queues of their own (worker.queues, --queue)"
             );
-            chart.bad("workers", found, advice);
+            chart.bad(lines::HANDLERS_DIFFER, found, advice);
         } else {
             chart.note(
-                "workers",
+                lines::HANDLERS_APART,
                 found,
                 "right where several programs share a queue: each is given what it has a handler for",
             );
@@ -143,7 +144,7 @@ fn look_at_handlers(queue: &QueueName, workers: &[&Presence], chart: &mut Chart)
             }
         };
         chart.bad(
-            "workers",
+            lines::SETTINGS_DIFFER,
             format!(
                 "those of queue {queue} know different things of handler {handler} ({})",
                 told(&groups, names)
@@ -168,7 +169,7 @@ fn look_at_versions(queue: &QueueName, workers: &[&Presence], chart: &mut Chart)
     let groups = by(workers, |worker| worker.version.clone());
     if groups.len() > 1 {
         chart.bad(
-            "workers",
+            lines::VERSIONS_DIFFER,
             format!(
                 "those of queue {queue} are of different versions ({})",
                 told(&groups, Clone::clone)
@@ -211,7 +212,7 @@ fn look_at_deadlines(
         .collect();
     let has: Vec<String> = has.iter().map(spoken).collect();
     chart.bad(
-        "workers",
+        lines::DEADLINES_DIFFER,
         format!(
             "on queue {queue} the ack deadline is {}, and some go by another ({})",
             has.join(", "),

@@ -7,17 +7,24 @@ use gridloom_shared::reads::{calendars, jobs};
 use super::super::calendar::users;
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 
 pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
     let stored = match calendars::list(broker).await {
         Ok(stored) => stored,
-        Err(error) => return chart.bad("calendars", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("calendars"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     for calendar in &stored {
         if let Err(error) = &calendar.kept {
             let found = format!("calendar {} is {}", calendar.name, chain(error));
             let advice = "apply it again (gridloom calendar apply FILE), or delete it";
-            chart.bad("calendars", found, advice);
+            chart.bad(lines::CALENDAR_UNREADABLE, found, advice);
         }
     }
     let (Ok(known), Ok(jobs)) = (calendars::known(broker).await, jobs::list(broker).await) else {
@@ -25,7 +32,7 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
     };
     for job in jobs.iter().filter_map(|job| job.spec.as_ref().ok()) {
         if let Some(waiting) = users::waiting(job, &known) {
-            chart.bad("calendars", waiting, users::ADVICE);
+            chart.bad(lines::CALENDAR_MISSING, waiting, users::ADVICE);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::lines::Line;
 use crate::output::{Align, Output, Table};
 
 /// How a check came out.
@@ -18,6 +19,8 @@ pub(super) enum Mark {
 pub(super) struct Check {
     check: &'static str,
     result: Mark,
+    /// Which line it is, for programs and the runbook; of one that is ok there is none.
+    key: Option<&'static str>,
     found: String,
     advice: String,
 }
@@ -26,20 +29,19 @@ impl Check {
     /// Where there is no terminal: one line of what was found, and one of what to do. As columns they were wider than
     /// anybody's window.
     fn lines(&self) -> String {
-        let Check {
-            check,
-            result,
-            found,
-            advice,
-        } = self;
-        let found = found.replace('\n', " ");
-        let line = format!("{check:<15} {:<5} {found}", result.word());
-        match advice.as_str() {
+        let found = self.found.replace('\n', " ");
+        let line = format!("{:<15} {:<5} {found}", self.check, self.result.word());
+        match self.to_do().replace('\n', " ").as_str() {
             "" => line,
-            advice => format!(
-                "{line}\n                what to do: {}",
-                advice.replace('\n', " ")
-            ),
+            to_do => format!("{line}\n                what to do: {to_do}"),
+        }
+    }
+
+    /// The advice, and where the runbook has more.
+    fn to_do(&self) -> String {
+        match (self.advice.as_str(), self.key) {
+            ("", _) | (_, None) => self.advice.clone(),
+            (advice, Some(key)) => format!("{advice} [{key}]"),
         }
     }
 }
@@ -62,34 +64,27 @@ impl Chart {
         self.0.push(Check {
             check,
             result: Mark::Ok,
+            key: None,
             found: found.into(),
             advice: String::new(),
         });
     }
 
-    pub(super) fn note(
-        &mut self,
-        check: &'static str,
-        found: impl Into<String>,
-        advice: impl Into<String>,
-    ) {
+    pub(super) fn note(&mut self, line: Line, found: impl Into<String>, advice: impl Into<String>) {
         self.0.push(Check {
-            check,
+            check: line.check,
             result: Mark::Note,
+            key: Some(line.key),
             found: found.into(),
             advice: advice.into(),
         });
     }
 
-    pub(super) fn bad(
-        &mut self,
-        check: &'static str,
-        found: impl Into<String>,
-        advice: impl Into<String>,
-    ) {
+    pub(super) fn bad(&mut self, line: Line, found: impl Into<String>, advice: impl Into<String>) {
         self.0.push(Check {
-            check,
+            check: line.check,
             result: Mark::Bad,
+            key: Some(line.key),
             found: found.into(),
             advice: advice.into(),
         });
@@ -115,7 +110,7 @@ impl Chart {
                     check.check.to_owned(),
                     check.result.word().to_owned(),
                     check.found.clone(),
-                    check.advice.clone(),
+                    check.to_do(),
                 ]);
             }
             match output.is_terminal() {
@@ -128,19 +123,20 @@ impl Chart {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lines;
     use super::*;
 
     #[test]
     fn check_is_a_line_and_its_advice_another() {
         let mut chart = Chart::default();
         chart.ok("broker", "there");
-        chart.bad("workers", "none\nof them", "start one");
+        chart.bad(lines::NO_WORKERS, "none\nof them", "start one");
         let lines: Vec<String> = chart.0.iter().map(Check::lines).collect();
         assert_eq!(
             lines,
             [
                 "broker          ok    there",
-                "workers         BAD   none of them\n                what to do: start one"
+                "workers         BAD   none of them\n                what to do: start one [no-workers]"
             ]
         );
     }

@@ -12,6 +12,7 @@ use gridloom_shared::id::Session;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use crate::output::spoken;
 
 /// Clocks that differ by more than this make due times look wrong to people.
@@ -44,10 +45,10 @@ pub(super) async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
             "permissions",
             format!("may publish and subscribe in {}.>", subjects.namespace()),
         ),
-        Ok(Err(error)) => chart.bad("permissions", error, LOOK_AT_BROKER),
+        Ok(Err(error)) => chart.bad(Line::unread("permissions"), error, LOOK_AT_BROKER),
         Err(_) => {
             let advice = "allow this user to publish and subscribe there; the broker's log names what it refused";
-            chart.bad("permissions", format!("no echo on {echo}"), advice);
+            chart.bad(lines::NO_ECHO, format!("no echo on {echo}"), advice);
         }
     }
 }
@@ -59,13 +60,19 @@ pub(super) async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
     let said = tokio::time::timeout(PATIENCE, broker.clock_of(&stream)).await;
     let offset = match said {
         Ok(Ok(Some(at))) => offset(sent, at, UnixMs::now()),
-        Ok(Ok(None)) => return chart.note("clock", "the broker does not say", ""),
-        Ok(Err(error)) => return chart.bad("clock", chain(&error).to_string(), LOOK_AT_BROKER),
-        Err(_) => return chart.bad("clock", "no answer", LOOK_AT_BROKER),
+        Ok(Ok(None)) => return chart.note(lines::CLOCK_UNTOLD, "the broker does not say", ""),
+        Ok(Err(error)) => {
+            return chart.bad(
+                Line::unread("clock"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
+        Err(_) => return chart.bad(Line::unread("clock"), "no answer", LOOK_AT_BROKER),
     };
     if offset > OFFSET_MAX {
         chart.bad(
-            "clock",
+            lines::CLOCK_OFF,
             format!("{} between this machine and the broker", spoken(offset)),
             "set both by NTP: times in lists and leases of the planner are judged by them",
         );
@@ -100,10 +107,10 @@ pub(super) async fn look_at_writes(broker: &Broker, chart: &mut Chart) {
     });
     match tried.await {
         Ok(Ok(Ok(()))) => chart.ok("writes", "what is written is stored"),
-        Ok(Ok(Err(error))) => chart.bad("writes", chain(&error).to_string(), LOOK_AT_BROKER),
-        Ok(Err(())) => chart.note("writes", "not tried: this user may only read", ""),
+        Ok(Ok(Err(error))) => chart.bad(Line::unread("writes"), chain(&error).to_string(), LOOK_AT_BROKER),
+        Ok(Err(())) => chart.note(lines::READ_ONLY, "not tried: this user may only read", ""),
         Err(_) => chart.bad(
-            "writes",
+            lines::WRITES_UNANSWERED,
             "no answer to a write",
             "look at the broker's log (after a full disk it needs a restart), and at this client's permissions",
         ),

@@ -8,6 +8,7 @@ use gridloom_shared::schedule::pause::ITSELF;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use crate::output::counted;
 
 /// Of these so many are shown.
@@ -16,14 +17,20 @@ const SHOWN: usize = 5;
 pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
     let stopped = match stopped::find(broker, None).await {
         Ok(stopped) => stopped,
-        Err(error) => return chart.bad("schedules", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("schedules"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     for job in stopped.iter().take(SHOWN) {
-        chart.bad("schedules", job.found(), job.advice());
+        chart.bad(lines::SCHEDULE_STOPPED, job.found(), job.advice());
     }
     if stopped.len() > SHOWN {
         let more = counted((stopped.len() - SHOWN) as u64, "more job");
-        chart.bad("schedules", format!("so it is with {more}"), "");
+        chart.bad(lines::SCHEDULE_STOPPED, format!("so it is with {more}"), "");
     }
     if let Ok(pauses) = pauses::list(broker).await {
         for paused in pauses.iter().filter(|paused| paused.job.is_none()) {
@@ -33,7 +40,11 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
                 paused.since().to_the_second(),
                 paused.pause.note
             );
-            chart.note("schedules", found, "gridloom job resume --all ends it");
+            chart.note(
+                lines::ALL_PAUSED,
+                found,
+                "gridloom job resume --all ends it",
+            );
         }
         let itself = pauses.iter().filter(|paused| paused.pause.by == ITSELF);
         let itself: Vec<_> = itself
@@ -46,12 +57,12 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
                 paused.pause.note
             );
             let advice = format!("mend what fails, then gridloom job resume {job}");
-            chart.note("schedules", found, advice);
+            chart.note(lines::PAUSED_ITSELF, found, advice);
         }
         if itself.len() > SHOWN {
             let more = counted((itself.len() - SHOWN) as u64, "more job");
             chart.note(
-                "schedules",
+                lines::PAUSED_ITSELF,
                 format!("and so have {more}"),
                 "gridloom job list names them",
             );

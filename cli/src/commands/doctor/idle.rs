@@ -11,6 +11,7 @@ use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers;
 
 use super::chart::Chart;
+use super::lines;
 use super::staff::{Staff, named};
 use crate::output::counted;
 
@@ -78,7 +79,7 @@ fn tell(lane: &Lane, found: &Forsaken, chart: &mut Chart) {
     let names = named(found.free.iter().map(String::as_str));
     let Lane { queue, handler } = lane;
     chart.bad(
-        "queues",
+        lines::NOBODY_WAITS,
         format!(
             "nobody waits for the {} of queue {queue} and handler {handler}, although {names} could run them",
             counted(found.tiles, "tile")

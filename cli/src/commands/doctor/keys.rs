@@ -10,6 +10,7 @@ use gridloom_shared::submission::Unreadable;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use crate::output::{counted, spoken};
 
 /// What was set aside before this is no news.
@@ -46,11 +47,15 @@ async fn look_at_numbers(broker: &Broker, chart: &mut Chart) {
     for key in odd.iter().take(SHOWN) {
         let found = format!("{key} of bucket state holds no number");
         let advice = "the next worker that attaches to its lane writes it anew";
-        chart.note("numbers", found, advice);
+        chart.note(lines::NUMBER_ODD, found, advice);
     }
     if odd.len() > SHOWN {
         let more = counted((odd.len() - SHOWN) as u64, "more key");
-        chart.note("numbers", format!("{more} of bucket state hold none"), "");
+        chart.note(
+            lines::NUMBER_ODD,
+            format!("{more} of bucket state hold none"),
+            "",
+        );
     }
 }
 
@@ -67,7 +72,7 @@ async fn look_at_jobs(broker: &Broker, chart: &mut Chart) {
                 }
                 false => "apply it again: gridloom job apply FILE",
             };
-            chart.bad("jobs", found, advice);
+            chart.bad(lines::JOB_UNREADABLE, found, advice);
         }
     }
 }
@@ -83,7 +88,7 @@ async fn look_at_losses(broker: &Broker, chart: &mut Chart) {
     let read = broker.read(&history, subjects.unreadable(), from, Some(state.last_seq));
     let Ok(records) = read.await else {
         return chart.note(
-            "set aside",
+            Line::unread("set aside"),
             "what is on record cannot be read",
             LOOK_AT_BROKER,
         );
@@ -101,7 +106,7 @@ async fn look_at_losses(broker: &Broker, chart: &mut Chart) {
     for lost in lately.iter().rev().take(SHOWN) {
         let age = spoken(Duration::from_millis(now.0.saturating_sub(lost.at.0)));
         chart.note(
-            "set aside",
+            lines::SET_ASIDE,
             format!("{age} ago, {}: {}", lost.subject, lost.reason),
             "",
         );
@@ -112,6 +117,10 @@ async fn look_at_losses(broker: &Broker, chart: &mut Chart) {
             "they stand on {} of stream {history}",
             subjects.unreadable()
         );
-        chart.note("set aside", format!("{more} in the last 24 hours"), advice);
+        chart.note(
+            lines::SET_ASIDE,
+            format!("{more} in the last 24 hours"),
+            advice,
+        );
     }
 }

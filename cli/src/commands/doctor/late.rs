@@ -8,6 +8,7 @@ use gridloom_shared::{chain, reads};
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use crate::output::counted;
 
 /// Alarms that are named.
@@ -20,7 +21,13 @@ pub(super) async fn look(broker: &Broker, leader: Option<&str>, chart: &mut Char
         Ok(all) => all
             .into_iter()
             .partition(|alarm| matches!(alarm.watched, Watched::Fire(_))),
-        Err(error) => return chart.bad("late fires", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("late fires"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     let advice = match leader {
         Some(name) => format!("{name} leads and should answer for it: its log says what keeps it"),
@@ -32,9 +39,9 @@ pub(super) async fn look(broker: &Broker, leader: Option<&str>, chart: &mut Char
     for alarm in fires.iter().take(NAMED) {
         let (job, due) = (alarm.watched.job(), alarm.due.rfc3339());
         let text = format!("job {job}: the fire of {due}, or one since, has no answer");
-        chart.bad("late fires", text, advice.as_str());
+        chart.bad(lines::FIRE_LATE, text, advice.as_str());
     }
-    more(chart, "late fires", "job", fires.len(), &advice);
+    more(chart, lines::FIRE_LATE, "job", fires.len(), &advice);
     let all = "see what keeps them: gridloom show RUN";
     for alarm in runs.iter().take(NAMED) {
         if let Watched::Run(run) = &alarm.watched {
@@ -42,13 +49,13 @@ pub(super) async fn look(broker: &Broker, leader: Option<&str>, chart: &mut Char
             let advice = format!(
                 "see what keeps it: gridloom show {run}; or allow it more (deadline, finish_within of its job)"
             );
-            chart.bad("overdue runs", text, advice);
+            chart.bad(lines::RUN_OVERDUE, text, advice);
         }
     }
-    more(chart, "overdue runs", "run", runs.len(), all);
+    more(chart, lines::RUN_OVERDUE, "run", runs.len(), all);
 }
 
-fn more(chart: &mut Chart, what: &'static str, of: &str, count: usize, advice: &str) {
+fn more(chart: &mut Chart, what: Line, of: &str, count: usize, advice: &str) {
     if let Some(more @ 1..) = count.checked_sub(NAMED) {
         chart.bad(
             what,

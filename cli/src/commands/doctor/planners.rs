@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use super::staff::{Staff, answer, named};
 use crate::output::{counted, spoken};
 
@@ -44,7 +45,11 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> O
     let lease = match watch(broker).await {
         Ok(lease) => lease,
         Err(error) => {
-            chart.bad("leadership", chain(&error).to_string(), LOOK_AT_BROKER);
+            chart.bad(
+                Line::unread("leadership"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
             return None;
         }
     };
@@ -63,7 +68,7 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> O
         }
         Lease::Taken(LeaseValue { name, term, .. }) => {
             chart.bad(
-                "leadership",
+                lines::TAKING_OVER,
                 format!(
                     "nobody leads yet: {name} holds the lease with term {} and has not taken over",
                     term.0
@@ -76,7 +81,7 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> O
         }
         Lease::Still { said, holder } => {
             chart.bad(
-                "leadership",
+                lines::NO_LEADER,
                 nobody(staff, &said),
                 advice(staff, holder.as_deref()),
             );
@@ -101,7 +106,7 @@ fn tell_odd(planner: &Attendance, chart: &mut Chart) {
         ..
     } = planner;
     chart.note(
-        "records",
+        lines::RECORDS_ODD,
         format!(
             "{name} has read {} of workers that make no sense, the last: {last_odd}",
             counted(*odd, "record")
@@ -162,16 +167,20 @@ fn tell_trouble(planner: &Attendance, leader: Option<&str>, chart: &mut Chart) {
     );
     match leader {
         Some(leader) if leader == name => chart.bad(
-            "planners",
+            lines::LEADER_STUCK,
             format!("{name} leads and cannot work: {trouble}"),
             advice,
         ),
         Some(_) => chart.note(
-            "planners",
+            lines::STANDBY_STUCK,
             format!("{name} stands by and could not lead: {trouble}"),
             advice,
         ),
-        None => chart.bad("planners", format!("{name} cannot lead: {trouble}"), advice),
+        None => chart.bad(
+            lines::PLANNER_STUCK,
+            format!("{name} cannot lead: {trouble}"),
+            advice,
+        ),
     }
 }
 

@@ -15,6 +15,7 @@ use gridloom_shared::reads::queues::QueueStanding;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use super::staff::{Staff, advice_for_none, named};
 use crate::output::counted;
 
@@ -41,7 +42,13 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
     };
     let (mut queues, lanes, runs, jobs) = match looked.await {
         Ok(looked) => looked,
-        Err(error) => return chart.bad("queues", chain(&*error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("queues"),
+                chain(&*error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     look_at_room(broker, chart).await;
     // Of a queue that nothing but runs of the past names nobody waits for anything.
@@ -78,7 +85,7 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
     }
     if more > 0 {
         let text = format!("{} more without a worker", counted(more as u64, "handler"));
-        chart.bad("handlers", text, "gridloom queues shows them");
+        chart.bad(lines::HANDLER_MISSING, text, "gridloom queues shows them");
     }
 }
 
@@ -87,13 +94,19 @@ async fn look_at_room(broker: &Broker, chart: &mut Chart) {
     let shards = broker.subjects().shards();
     let state = match broker.info(&shards).await {
         Ok(state) => state,
-        Err(error) => return chart.bad("queues", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("queues"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     let (holds, most) = (state.bytes, state.max_bytes);
     if most.is_some_and(|most| holds >= most / 10 * 9) {
         let most = most.unwrap_or_default();
         chart.bad(
-            "queues",
+            lines::QUEUE_FULL,
             format!("{shards} holds {holds} of the {most} bytes that it may: the planner waits for room"),
             "nothing is lost, and tiles follow as others are done: more workers, smaller tiles or params, or more room (streams.max_bytes of the planner, shards=...)",
         );
@@ -121,7 +134,7 @@ fn look_at_consumers(
             format!("its workers make it when they may: the log of {names} says what keeps them")
         };
         let text = format!("queue {queue} has no consumer yet");
-        chart.note("queues", text, advice);
+        chart.note(lines::NO_CONSUMER, text, advice);
     }
     if !fine.is_empty() {
         chart.ok("queues", format!("consumers {}", fine.join("; ")));
@@ -157,14 +170,14 @@ fn tell(lane: &Lane, waits: &Waits, staff: &Staff, chart: &mut Chart) {
     let workers = staff.of_queue(queue);
     if workers.is_empty() {
         return chart.bad(
-            "workers",
+            lines::QUEUE_WITHOUT_WORKERS,
             format!("no worker of queue {queue} answers: {what} for its handler {handler}"),
             advice_for_none(staff, queue),
         );
     }
     let names = named(workers.iter().map(|worker| worker.worker.as_str()));
     chart.bad(
-        "handlers",
+        lines::HANDLER_MISSING,
         format!("no worker of queue {queue} has handler {handler}: {what} for it ({names} pull from the queue)"),
         advice_for_handler(lane, staff),
     );

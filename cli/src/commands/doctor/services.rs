@@ -3,6 +3,7 @@
 use gridloom_shared::broker::Broker;
 
 use super::chart::Chart;
+use super::lines;
 use super::staff::{Staff, named};
 use crate::output::counted;
 
@@ -20,17 +21,17 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
         );
     } else if staff.silent.is_empty() {
         chart.note(
-            "workers",
+            lines::NO_WORKERS,
             "none answers",
             "start one: gridloom worker --queue QUEUE",
         );
     } else {
         let advice = "see whether those still run that are registered: where none does, start gridloom worker";
-        chart.note("workers", "none answers", advice);
+        chart.note(lines::NO_WORKERS, "none answers", advice);
     }
     for worker in workers.iter().filter(|worker| !worker.trouble.is_empty()) {
         chart.bad(
-            "workers",
+            lines::WORKER_TROUBLED,
             format!("{} cannot do all of its work: {}", worker.worker, worker.trouble),
             "no shard is lost: see that what it names can be reached from there, and that the worker may do it (docs/PERMISSIONS.md)",
         );
@@ -58,14 +59,14 @@ fn look_at_registrations(staff: &Staff, chart: &mut Chart) {
         let all = counted(silent.len() as u64, "worker");
         let names = named(silent.iter().map(String::as_str));
         chart.note(
-            "workers",
+            lines::WORKERS_SILENT,
             format!("{all} registered and silent: {names}"),
             "what a dead one held starts elsewhere within seconds while a planner leads; else look at its machine",
         );
     }
     for left_out in &staff.left_out {
         chart.note(
-            "workers",
+            lines::REGISTRATION_ODD,
             format!("registration {left_out}"),
             "it is of no use to anybody; its worker writes it anew within seconds",
         );

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use crate::output::counted;
 
 /// Within this time a leader takes some of what waits, or makes its consumer again.
@@ -26,11 +27,23 @@ pub(super) async fn look(broker: &Broker, leader: Option<&str>, chart: &mut Char
     let full = full(broker).await;
     let waiting = match broker.info(&submit).await {
         Ok(state) => counted(state.messages, "submission"),
-        Err(error) => return chart.bad("submissions", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("submissions"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     let standing = match broker.standing(&submit, &ConsumerName::planner()).await {
         Ok(standing) => standing,
-        Err(error) => return chart.bad("submissions", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("submissions"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     if !full.is_empty() {
         let names: Vec<&str> = full.iter().map(QueueName::as_str).collect();
@@ -38,7 +51,7 @@ pub(super) async fn look(broker: &Broker, leader: Option<&str>, chart: &mut Char
         let found =
             format!("{waiting} waiting: as many runs are open as one queue may have on {names}");
         let advice = "they are opened as runs end: more workers there, fewer runs (gridloom cancel), or a larger planner.open_runs";
-        return chart.note("submissions", found, advice);
+        return chart.note(lines::QUEUE_CLOSED, found, advice);
     }
     let stuck = standing.is_none_or(|state| state.waiting == 0 && state.pending > 0);
     if !stuck || leader.is_some() && is_taken(broker, standing).await {
@@ -52,7 +65,7 @@ pub(super) async fn look(broker: &Broker, leader: Option<&str>, chart: &mut Char
         Some(name) => format!("{name} leads and should: its log says what keeps it"),
         None => NOBODY.to_owned(),
     };
-    chart.bad("submissions", found, advice);
+    chart.bad(lines::SUBMISSIONS_STUCK, found, advice);
 }
 
 /// Whether the consumer is there soon, and goes on or is waited at.

@@ -7,6 +7,7 @@ use gridloom_shared::reads::{jobs, unknown};
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use super::staff::Staff;
 
 /// Jobs that are named.
@@ -15,7 +16,13 @@ const NAMED: usize = 8;
 pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
     let stored = match jobs::list(broker).await {
         Ok(stored) => stored,
-        Err(error) => return chart.bad("jobs", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("jobs"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     let at_work = staff.at_work();
     let specs = stored.iter().filter_map(|job| job.spec.as_ref().ok());
@@ -29,11 +36,15 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
                 "shards of job {job} may come to a worker that puts them off: its {unknown}"
             ),
         };
-        chart.bad("jobs", found, unknown.advice());
+        chart.bad(lines::NAMES_UNKNOWN, found, unknown.advice());
     }
     let more = found.len().saturating_sub(NAMED);
     if more > 0 {
         let advice = "gridloom job show JOB names what each wants";
-        chart.bad("jobs", format!("and {more} more like that"), advice);
+        chart.bad(
+            lines::NAMES_UNKNOWN,
+            format!("and {more} more like that"),
+            advice,
+        );
     }
 }

@@ -6,6 +6,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::wire::Versions;
 
 use super::chart::Chart;
+use super::lines;
 use super::staff::{Staff, named};
 use crate::output::counted;
 
@@ -27,7 +28,7 @@ pub(super) fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
     if let Some(newer) = broker.newer() {
         let own = Versions::own().reads;
         chart.note(
-            "versions",
+            lines::COMMAND_TOO_OLD,
             format!("what this command says is not whole: {}", newer.told()),
             format!(
                 "it reads records of version {own} at most: use the gridloom of the newest build that takes part"
@@ -76,7 +77,7 @@ fn tell_builds(all: &[One<'_>], chart: &mut Chart) {
         );
         if is_mixed {
             let advice = "several builds take part: that is right while an upgrade is under way; finish it, or go back (docs/UPGRADING.md)";
-            chart.note("versions", found, advice);
+            chart.note(lines::BUILDS_DIFFER, found, advice);
         } else {
             chart.ok("versions", found);
         }
@@ -98,6 +99,6 @@ fn tell_too_old(all: &[One<'_>], chart: &mut Chart) {
             "nothing is lost: upgrade {}, which is more than one release behind (docs/UPGRADING.md)",
             one.name
         );
-        chart.bad("versions", found, advice);
+        chart.bad(lines::BUILD_TOO_OLD, found, advice);
     }
 }

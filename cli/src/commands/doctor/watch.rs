@@ -10,6 +10,7 @@ use gridloom_shared::reads;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
+use super::lines::{self, Line};
 use super::staff::named;
 use crate::output::counted;
 
@@ -35,7 +36,13 @@ async fn look_at_unseen(broker: &Broker, chart: &mut Chart) {
     let unseen = match reads::dead::unseen(broker).await {
         Ok(Some(unseen)) => unseen,
         Ok(None) => return,
-        Err(error) => return chart.bad("dead shards", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("dead shards"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     let text = format!(
         "{} of {} purged before anybody retried or dropped them, the last of run {} at {}",
@@ -48,7 +55,7 @@ async fn look_at_unseen(broker: &Broker, chart: &mut Chart) {
         "look at gridloom dead list more often, or keep more (retention.dead, retention.most_dead); then forget this: nats kv del {}-state {UNSEEN_KEY}",
         broker.subjects().namespace()
     );
-    chart.note("dead shards", text, advice);
+    chart.note(lines::DEAD_UNSEEN, text, advice);
 }
 
 /// Whether the leader goes by the broker's clock.
@@ -57,7 +64,7 @@ fn look_at_jump(lease: &LeaseValue, chart: &mut Chart) {
         return;
     };
     chart.bad(
-        "broker's clock",
+        lines::CLOCK_JUMPED,
         format!(
             "{}: retries, holds and retention wait until it was steady for 10 s",
             spoken(by_ms)
@@ -71,7 +78,7 @@ fn look_at_runs_set_aside(lease: &LeaseValue, chart: &mut Chart) {
     let aside = &lease.set_aside;
     for run in &aside.some {
         chart.bad(
-            "runs set aside",
+            lines::RUN_SET_ASIDE,
             format!("run {run}: its plan makes no sense, so nothing more of it is planned"),
             format!(
                 "see what stands there: gridloom show {run}; find who writes to its ledger; then gridloom cancel {run}, and gridloom retry {run} runs what is left"
@@ -81,7 +88,7 @@ fn look_at_runs_set_aside(lease: &LeaseValue, chart: &mut Chart) {
     let more = aside.count.saturating_sub(aside.some.len() as u64);
     if more > 0 {
         let advice = "the planner's log names each: set aside";
-        chart.bad("runs set aside", format!("and {more} more"), advice);
+        chart.bad(lines::RUN_SET_ASIDE, format!("and {more} more"), advice);
     }
 }
 
@@ -106,7 +113,13 @@ fn look_at_newer_runs(lease: &LeaseValue, chart: &mut Chart) {
 async fn look_at_lost_runs(broker: &Broker, chart: &mut Chart) {
     let lost = match reads::lost::list(broker).await {
         Ok(lost) => lost,
-        Err(error) => return chart.bad("lost runs", chain(&error).to_string(), LOOK_AT_BROKER),
+        Err(error) => {
+            return chart.bad(
+                Line::unread("lost runs"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
+        }
     };
     let more = lost.len().saturating_sub(NAMED);
     for run in lost.iter().take(NAMED) {
@@ -116,10 +129,14 @@ async fn look_at_lost_runs(broker: &Broker, chart: &mut Chart) {
             broker.subjects().namespace(),
             run.run
         );
-        chart.bad("lost runs", text, advice);
+        chart.bad(lines::RUN_LOST, text, advice);
     }
     if more > 0 {
         let text = format!("and {more} more");
-        chart.bad("lost runs", text, "nats kv ls shows their keys, lost.RUN");
+        chart.bad(
+            lines::RUN_LOST,
+            text,
+            "nats kv ls shows their keys, lost.RUN",
+        );
     }
 }
