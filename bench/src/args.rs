@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod durable;
 
 pub(crate) use durable::{
-    BareChild, CrowdFlags, DurabilityFlags, FlatFlags, RestartFlags, WorkChild, WorkFlags,
+    BareChild, CrowdFlags, DurabilityFlags, FlatFlags, RestartFlags, SizingFlags, WorkChild,
+    WorkFlags,
 };
 
 /// Measures Gridloom on this machine.
@@ -54,6 +55,8 @@ pub(crate) enum Order {
     Limits(LimitsFlags),
     /// How late schedules open their runs, and what many of them cost
     Fires(FiresFlags),
+    /// What a million shards take of processors, disk and memory, in every setting
+    Sizing(SizingFlags),
     /// What a shard in a database costs, beside a loop written by hand over the same server
     Sql(SqlFlags),
     /// What a run of one shard costs, how many a second there can be, and how soon one starts

@@ -178,7 +178,7 @@ impl Engine {
     }
 
     /// Folds the run's ledger: every shard of the grid must be done, and nothing else.
-    async fn prove(&self, run: &RunId, grid: &Grid) -> anyhow::Result<()> {
+    pub(crate) async fn prove(&self, run: &RunId, grid: &Grid) -> anyhow::Result<()> {
         let subjects = self.broker.subjects();
         let mut fold = Fold::new(run.clone());
         let mut reader = self.broker.reader(

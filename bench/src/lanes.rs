@@ -93,7 +93,7 @@ struct Special {
 /// When a process cannot be started, ends, or does not do what was asked of it.
 pub(crate) async fn run(output: &Output, flags: &LanesFlags) -> anyhow::Result<()> {
     let stack = if flags.cluster {
-        Stack::start_cluster(output).await?
+        Stack::start_cluster(output, "").await?
     } else {
         Stack::start(output, "").await?
     };

@@ -18,6 +18,7 @@
 //! | [`limits`] | whether limits, fairness and tile sizes do what they are for |
 //! | [`memory`] | whether a planner's memory stays small whatever its runs do |
 //! | [`small`] | what a run of one shard costs from its submission to its end |
+//! | [`sizing`] | what a million shards take of processors, disk and memory |
 //! | [`sql`] | what a shard in a database costs, beside a loop over the same server |
 //! | [`stack`] | the processes that are measured |
 //! | [`hand`] | the loop written by hand: what the engine is compared with |
@@ -47,6 +48,7 @@ mod path;
 mod plans;
 mod records;
 mod restart;
+mod sizing;
 mod small;
 mod sql;
 mod stack;
@@ -109,6 +111,7 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::Limits(flags) => Box::pin(limits::run(&output, &flags)).await,
             Order::Fires(flags) => Box::pin(fires::run(&output, &flags)).await,
             Order::Small(flags) => Box::pin(small::run(&output, &flags)).await,
+            Order::Sizing(flags) => Box::pin(sizing::run(&output, &flags)).await,
             Order::Sql(flags) => Box::pin(sql::run(&output, &flags)).await,
             Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
             Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,

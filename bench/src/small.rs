@@ -33,6 +33,8 @@ const WARM_UP: u32 = 2_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks at whether all is over.
 const LOOK: Duration = Duration::from_millis(50);
+/// Nothing has changed for so long where all is over.
+pub(crate) const STOOD: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -177,7 +179,13 @@ async fn most(stack: &Stack, flags: &SmallFlags) -> anyhow::Result<Round> {
     })
 }
 
-async fn submit(broker: &Broker, job: &JobName, runs: u32, window: u32) -> anyhow::Result<()> {
+/// Submits runs of `job`, `window` on their way at once.
+pub(crate) async fn submit(
+    broker: &Broker,
+    job: &JobName,
+    runs: u32,
+    window: u32,
+) -> anyhow::Result<()> {
     let subject = broker.subjects().submit_to(job);
     let all = futures_util::stream::iter(0..runs).map(|_| {
         let subject = subject.clone();
@@ -190,7 +198,7 @@ async fn submit(broker: &Broker, job: &JobName, runs: u32, window: u32) -> anyho
 }
 
 /// Waits until nothing of any run is left to do.
-async fn over(broker: &Broker) -> anyhow::Result<()> {
+pub(crate) async fn over(broker: &Broker) -> anyhow::Result<()> {
     let (ledger, submit, shards) = {
         let subjects = broker.subjects();
         (subjects.ledger(), subjects.submit(), subjects.shards())
@@ -205,7 +213,7 @@ async fn over(broker: &Broker) -> anyhow::Result<()> {
         let last = broker.info(&ledger).await?.last_seq;
         if waiting > 0 || queued > 1 || last != stood {
             (stood, since) = (last, Instant::now());
-        } else if since.elapsed() > LOOK * 10 {
+        } else if since.elapsed() > STOOD {
             return Ok(());
         }
         if Instant::now() > give_up + Duration::from_secs(120) {

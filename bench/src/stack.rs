@@ -128,8 +128,8 @@ impl Stack {
         Stack::around(vec![server])
     }
 
-    /// Starts three brokers as one cluster.
-    pub(crate) async fn start_cluster(output: &Output) -> anyhow::Result<Stack> {
+    /// Starts three brokers as one cluster; `jetstream` are further lines for their configuration.
+    pub(crate) async fn start_cluster(output: &Output, jetstream: &str) -> anyhow::Result<Stack> {
         let mut ports = Vec::new();
         while ports.len() < MEMBERS {
             let port = free_port().context("find a free port")?;
@@ -145,6 +145,7 @@ impl Stack {
         let members = ports.iter().enumerate().map(|(member, port)| {
             let options = Options {
                 name: Some(format!("member-{member}")),
+                jetstream_config: jetstream.to_owned(),
                 server_config: format!(
                     "cluster {{\nname: \"trio\"\nlisten: \"127.0.0.1:{port}\"\nroutes: [{routes}]\nno_advertise: true\n}}\n"
                 ),
@@ -188,6 +189,12 @@ impl Stack {
         let pids = self.servers.iter().map(EmbeddedServer::pid);
         let pids: Option<Vec<u32>> = pids.collect();
         pids.context("find the broker's process")
+    }
+
+    /// Where the brokers keep their streams.
+    pub(crate) fn stores(&self) -> Vec<PathBuf> {
+        let stores = self.servers.iter().map(EmbeddedServer::store);
+        stores.map(Path::to_path_buf).collect()
     }
 
     /// Starts a process of the hand-written loop, or another that this program is.

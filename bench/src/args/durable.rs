@@ -21,6 +21,25 @@ pub(crate) struct DurabilityFlags {
     pub(crate) concurrency: NonZeroU32,
 }
 
+/// Flags of `sizing`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SizingFlags {
+    /// Shards of a run with one page a tile; a tenth of them where each costs flushes
+    #[arg(long, value_name = "N", default_value = "300000")]
+    pub(crate) shards: NonZeroU32,
+    /// Brokers: 1 alone, or 3 as a cluster with three copies of each stream; several with commas
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,3", value_parser = brokers)]
+    pub(crate) brokers: Vec<usize>,
+}
+
+fn brokers(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("1 or 3".to_owned()),
+    }
+}
+
 /// Flags of `restart`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RestartFlags {
