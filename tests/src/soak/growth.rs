@@ -1,7 +1,7 @@
 //! Decides whether what was measured over time has grown.
 //!
-//! What a process needs to get going does not count: of a life, the first fifth; of a store, the first half, until
-//! what is old goes as fast as what is new comes.
+//! What a process needs to get going does not count: of a life, the first fifth, and ten minutes where it is long enough;
+//! of a store, the first half, until what is old goes as fast as what is new comes.
 
 use std::ops::Range;
 
@@ -15,7 +15,9 @@ const MIB: f64 = 8.0;
 /// Fewer measurements than these say nothing.
 const POINTS: usize = 20;
 /// Neither do shorter times.
-const SECONDS: f64 = 240.0;
+const SECONDS: f64 = 480.0;
+/// The heap of a broker is as large as it becomes after so many seconds.
+const WARM: f64 = 600.0;
 
 /// What became of something over time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,8 +52,18 @@ impl Verdict {
     }
 }
 
-/// Judges `points`, in order of time, from the `warm` part of them on. `None` where nothing was measured.
-pub fn judge(points: &[Point], warm: f64) -> Option<Growth> {
+/// The part of its life that a process needs to get going, where it lasted as long as `points`.
+pub fn warm(points: &[Point]) -> f64 {
+    let length = match points {
+        [first, .., last] => last.0 - first.0,
+        [] | [_] => 0.0,
+    };
+    (WARM / length).clamp(0.2, 0.5)
+}
+
+/// Judges `points`, in order of time, from the `warm` part of them on; `expected` MiB an hour are no growth. `None` where
+/// nothing was measured.
+pub fn judge(points: &[Point], warm: f64, expected: f64) -> Option<Growth> {
     let (first, last) = (points.first()?.0, points.last()?.0);
     let length = last - first;
     let level = |part: Range<f64>| {
@@ -72,7 +84,8 @@ pub fn judge(points: &[Point], warm: f64) -> Option<Growth> {
         .filter(|(at, _)| *at >= first + warm * length)
         .copied()
         .collect();
-    let grown = end - begin > MIB && end - begin > begin * PART;
+    let more = end - begin - expected * (1.0 - warm) * length / 3_600.0;
+    let grown = more > MIB && more > begin * PART;
     let verdict = match length < SECONDS || points.len() < POINTS {
         true => Verdict::Short,
         false if grown => Verdict::Grown,
@@ -108,7 +121,7 @@ mod tests {
             .map(|n| f64::from(n) * 10.0)
             .map(|at| (at, level(at)))
             .collect();
-        judge(&points, 0.2).unwrap()
+        judge(&points, 0.2, 0.0).unwrap()
     }
 
     #[test]
@@ -150,11 +163,29 @@ mod tests {
     }
 
     #[test]
+    fn long_life_has_ten_minutes_to_get_going_and_a_short_one_its_half() {
+        let life = |seconds: f64| [(5.0, 0.0), (5.0 + seconds, 0.0)];
+        assert_eq!(warm(&life(3_600.0)), 0.2);
+        assert_eq!(warm(&life(2_000.0)), 0.3);
+        assert_eq!(warm(&life(600.0)), 0.5);
+        assert_eq!(warm(&[]), 0.5);
+    }
+
+    #[test]
+    fn what_is_expected_is_no_growth() {
+        let points: Vec<Point> = (0..=360)
+            .map(|n| (f64::from(n) * 10.0, f64::from(n) / 9.0))
+            .collect();
+        assert_eq!(judge(&points, 0.5, 0.0).unwrap().verdict, Verdict::Grown);
+        assert_eq!(judge(&points, 0.5, 30.0).unwrap().verdict, Verdict::Flat);
+    }
+
+    #[test]
     fn short_time_is_not_judged() {
         let points: Vec<Point> = (0..30)
             .map(|n| (f64::from(n), f64::from(n) * 10.0))
             .collect();
-        assert_eq!(judge(&points, 0.2).unwrap().verdict, Verdict::Short);
-        assert_eq!(judge(&[], 0.2), None);
+        assert_eq!(judge(&points, 0.2, 0.0).unwrap().verdict, Verdict::Short);
+        assert_eq!(judge(&[], 0.2, 0.0), None);
     }
 }

@@ -10,10 +10,10 @@ use super::gauge::Gauges;
 use super::growth::{self, Growth, Verdict};
 use crate::oracle;
 
-/// A process is judged from this part of its life on.
-const WARM: f64 = 0.2;
 /// A store is judged from this part of the time on.
 const FILLED: f64 = 0.5;
+/// What is remembered of a run that was purged, its id, and of a fire: less than this many bytes.
+const REMEMBERED: f64 = 512.0;
 
 /// When a run was judged, in seconds since the begin, and how long it took.
 #[derive(Clone, Copy, Debug)]
@@ -111,17 +111,31 @@ impl Report {
             let longest = lives.iter().max_by_key(|life| life.resident.len());
             let points = longest.map_or(&[][..], |life| life.resident.as_slice());
             let cpu = lives.iter().map(|life| life.cpu).sum();
-            self.line(name, lives.len(), points, WARM, cpu);
+            let growth = growth::judge(points, growth::warm(points), 0.0);
+            self.line(name, lives.len(), points, growth, cpu);
         }
+        let hours = self.options.lasts.as_secs_f64() / 3_600.0;
+        let remembered = (self.runs() + self.fires) as f64 * REMEMBERED / 1_048_576.0 / hours;
         for (name, points) in &gauges.stores {
-            self.line(name, 0, points, FILLED, 0.0);
+            // What an account holds are all copies.
+            let copies = match self.options.cluster && name.starts_with("account") {
+                true => 3.0,
+                false => 1.0,
+            };
+            let growth = growth::judge(points, FILLED, remembered * copies);
+            self.line(name, 0, points, growth, 0.0);
         }
     }
 
-    fn line(&mut self, name: &str, lives: usize, points: &[growth::Point], warm: f64, cpu: f64) {
-        let Some(growth) = growth::judge(points, warm) else {
-            return;
-        };
+    fn line(
+        &mut self,
+        name: &str,
+        lives: usize,
+        points: &[growth::Point],
+        growth: Option<Growth>,
+        cpu: f64,
+    ) {
+        let Some(growth) = growth else { return };
         if growth.verdict == Verdict::Grown {
             let [_, half, end] = growth.levels;
             self.breaches.push(format!(
