@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::newer::Newer;
+use gridloom_shared::broker::{Broker, Options};
 
 use crate::config::Config;
 use crate::output::Output;
@@ -40,7 +40,10 @@ impl Context {
     /// # Errors
     /// When it cannot be reached within `wait`, or will not do; or the settings of the way to it contradict each other.
     pub async fn connect(&self, name: &str, wait: Duration) -> anyhow::Result<Broker> {
-        let options = self.config.options(name, wait)?;
+        self.connect_with(self.config.options(name, wait)?).await
+    }
+
+    async fn connect_with(&self, options: Options) -> anyhow::Result<Broker> {
         let connected = Broker::connect(&options).await;
         connected.map_err(|error| self.config.at_broker(error.into()))
     }
@@ -50,7 +53,9 @@ impl Context {
     /// # Errors
     /// When the broker cannot be reached, or will not do.
     pub async fn ask(&self) -> anyhow::Result<Broker> {
-        let broker = self.connect("gridloom-cli", WAIT).await?;
+        let mut options = self.config.options("gridloom-cli", WAIT)?;
+        options.refused_at_once = true;
+        let broker = self.connect_with(options).await?;
         let _ = self.asked.0.set(broker.clone());
         Ok(broker)
     }

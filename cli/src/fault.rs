@@ -123,6 +123,13 @@ pub fn code_of(error: &anyhow::Error) -> u8 {
 }
 
 fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    match is_refused(cause) {
+        true => Some(MISUSE),
+        false => code_by_kind(cause),
+    }
+}
+
+fn code_by_kind(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(code) = code_of_own(cause) {
         return Some(code);
     }
@@ -208,7 +215,23 @@ fn code_of_own(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 }
 
 fn is_away(error: &RequestError) -> bool {
-    !matches!(error, RequestError::Unsendable { .. })
+    !matches!(
+        error,
+        RequestError::Unsendable { .. } | RequestError::Refused { .. }
+    )
+}
+
+/// Whether this user may not ask that: another one may.
+fn is_refused(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let of_api = |error: &ApiError| error.is_refused();
+    if let Some(TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. }) =
+        cause.downcast_ref()
+    {
+        return of_api(cause);
+    }
+    cause.downcast_ref().is_some_and(of_api)
+        || cause.downcast_ref().is_some_and(WriteError::is_refused)
+        || cause.downcast_ref().is_some_and(RequestError::is_refused)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ mod progress;
 mod story;
 mod table;
 
-pub use gridloom_shared::count::{counted, grouped, grouped_digits};
+pub use gridloom_shared::count::{counted, counted_as, grouped, grouped_digits};
 pub use list::List;
 pub use progress::Progress;
 pub use story::Story;

@@ -12,6 +12,9 @@ pub struct BackupArgs {
     /// A directory that is not there yet
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
+    /// Then remove all backups of this namespace beside it but the N newest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
 }
 
 /// Flags of `restore`.

@@ -4,6 +4,7 @@
 //! |------|-----------------|
 //! | [`manifest`] | what a directory says of itself, and which of them this build can put back |
 //! | [`directory`] | when a directory is whole |
+//! | [`keep`] | which older ones go |
 //! | [`mod@restore`] | into what it is put back, and in which order |
 //! | [`cut`] | what a restored installation must not remember |
 //!
@@ -27,6 +28,7 @@ use crate::output::{Align, Output, Table, grouped, spoken};
 
 mod cut;
 pub(super) mod directory;
+mod keep;
 pub(super) mod manifest;
 pub(super) mod restore;
 
@@ -58,6 +60,10 @@ pub async fn backup(context: &Context, args: &BackupArgs) -> anyhow::Result<Verd
         }
     };
     unfinished.finish(&manifest)?;
+    let removed = match args.keep {
+        Some(keep) => keep::newest(&args.directory, &manifest, keep as usize)?,
+        None => Vec::new(),
+    };
     let streams: Vec<_> = manifest.streams.iter().map(described).collect();
     let bytes: u64 = manifest.streams.iter().map(|stored| stored.bytes).sum();
     let document = json!({
@@ -66,6 +72,7 @@ pub async fn backup(context: &Context, args: &BackupArgs) -> anyhow::Result<Verd
         "taken_at": manifest.taken_at,
         "bytes": bytes,
         "streams": streams,
+        "removed": removed,
     });
     context.output.show(&document, |output| {
         output.table(&table(&manifest), "nothing");
@@ -76,6 +83,9 @@ pub async fn backup(context: &Context, args: &BackupArgs) -> anyhow::Result<Verd
             spoken(begun.elapsed()),
             grouped(bytes)
         ));
+        for directory in &removed {
+            output.say(format!("removed the older backup {}", directory.display()));
+        }
     });
     Ok(Verdict::Fine)
 }

@@ -4,6 +4,8 @@
 //! | room | what it looks at |
 //! |------|------------------|
 //! | [`staff`] | who is there: asked once, for all of these |
+//! | [`members`] | whether all servers of the broker's cluster have their copies |
+//! | [`site`] | how far a broker is that follows another site |
 //! | [`planners`] | whether somebody leads, and what keeps planners from it |
 //! | [`submissions`] | what waits on the submit stream, and why |
 //! | [`queues`] | consumers, and what waits for a worker or a handler that nobody has |
@@ -26,6 +28,7 @@
 
 use std::time::{Duration, Instant};
 
+use gridloom_shared::broker::topology::copies::Copies;
 use gridloom_shared::broker::topology::{self, Finding, Kept, Storage, TopologyOptions};
 use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::chain;
@@ -47,9 +50,11 @@ mod idle;
 mod keys;
 mod late;
 mod lines;
+mod members;
 mod planners;
 mod queues;
 mod services;
+mod site;
 mod staff;
 mod submissions;
 mod unknown;
@@ -60,6 +65,8 @@ use chart::Chart;
 use lines::Line;
 use staff::Staff;
 
+/// Who may ask for all of it.
+const AS_WHOM: &str = "ask as an operator or a monitor (docs/PERMISSIONS.md)";
 /// What is to be done about a broker that does not answer.
 const LOOK_AT_BROKER: &str = "look at the broker's log, and at this client's permissions";
 
@@ -72,56 +79,107 @@ pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
     let broker = match context.ask().await {
         Ok(broker) => broker,
         Err(error) => {
-            let advice = match error.downcast_ref::<ConnectError>() {
-                Some(ConnectError::Unreachable { .. })
-                    if context.config.nats_from == Whence::Default =>
-                {
-                    format!(
-                        "where yours runs elsewhere, name it (--nats, GRIDLOOM_NATS); where none runs, start one (gridloom dev); tried the default {DEFAULT_NATS}"
-                    )
-                }
-                Some(ConnectError::Unreachable { .. }) => {
-                    "see whether nats-server runs there: where it does, the address (--nats, GRIDLOOM_NATS) or the way to it is wrong (port, firewall, TLS); where it does not, start it".to_owned()
-                }
-                _ => "what is found says what to change: the address, this client's credentials, or the broker's configuration".to_owned(),
-            };
-            chart.bad(lines::BROKER_AWAY, chain(&*error).to_string(), advice);
+            tell_unreached(context, &error, &mut chart);
             chart.show(&context.output);
-            if code_of(&error) == UNREACHABLE {
-                return Ok(Verdict::Unreachable);
-            }
-            return Err(error);
+            return match code_of(&error) {
+                UNREACHABLE => Ok(Verdict::Unreachable),
+                _ => Err(error),
+            };
         }
     };
     look_at_broker(&broker, &mut chart).await;
-    let staff = Staff::ask(&broker).await?;
-    let options = super::service::topology(
-        &context
-            .config
-            .queue(&super::service::of_streams(&flags.streams)),
-    );
-    let there = look_at_streams(&broker, &options, &staff, &mut chart).await;
-    let leader = planners::look(&broker, &staff, &mut chart).await;
-    if there {
-        submissions::look(&broker, leader.as_deref(), &mut chart).await;
-        queues::look(&broker, &staff, &mut chart).await;
-        unknown::look(&broker, &staff, &mut chart).await;
-        idle::look(&broker, &staff, &mut chart).await;
-        client::look_at_clock(&broker, &mut chart).await;
-        client::look_at_writes(&broker, &mut chart).await;
-        fires::look(&broker, &mut chart).await;
-        keys::look(&broker, &mut chart).await;
-        calendars::look(&broker, &mut chart).await;
-        watch::look(&broker, &mut chart).await;
-        late::look(&broker, leader.as_deref(), &mut chart).await;
-    }
-    client::look_at_permissions(&broker, &mut chart).await;
-    services::look(&broker, &staff, &mut chart).await;
-    versions::look(&broker, &staff, &mut chart);
-    alike::look(&broker, &staff, &mut chart).await;
+    look(context, flags, &broker, &mut chart).await;
     chart.show(&context.output);
     let sick = chart.is_bad();
     Ok(if sick { Verdict::Failed } else { Verdict::Fine })
+}
+
+fn tell_unreached(context: &Context, error: &anyhow::Error, chart: &mut Chart) {
+    let advice = match error.downcast_ref::<ConnectError>() {
+        Some(ConnectError::Unreachable { .. }) if context.config.nats_from == Whence::Default => {
+            format!(
+                "where yours runs elsewhere, name it (--nats, GRIDLOOM_NATS); where none runs, start one (gridloom dev); tried the default {DEFAULT_NATS}"
+            )
+        }
+        Some(ConnectError::Unreachable { .. }) => {
+            "see whether nats-server runs there: where it does, the address (--nats, GRIDLOOM_NATS) or the way to it is wrong (port, firewall, TLS); where it does not, start it".to_owned()
+        }
+        _ => "what is found says what to change: the address, this client's credentials, or the broker's configuration".to_owned(),
+    };
+    chart.bad(lines::BROKER_AWAY, chain(&**error).to_string(), advice);
+}
+
+/// Looks at an installation, or at a site that follows one. Of who may not ask for it, nothing else is judged: that nobody
+/// answers says nothing then.
+async fn look(context: &Context, flags: &Doctor, broker: &Broker, chart: &mut Chart) {
+    let copies = match topology::copies::copies(broker).await {
+        Ok(copies) => copies,
+        Err(error) if error.is_refused() => {
+            return chart.bad(Line::unread("permissions"), chain(&error).to_string(), AS_WHOM);
+        }
+        Err(error) => {
+            chart.bad(Line::unread("streams"), chain(&error).to_string(), LOOK_AT_BROKER);
+            Vec::new()
+        }
+    };
+    members::look(broker, &copies, chart);
+    if let Some(domain) = site::domain(broker).await {
+        site::look(broker, &domain, chart).await;
+        return client::look_at_permissions(broker, chart).await;
+    }
+    match Staff::ask(broker).await {
+        Ok(staff) => look_at_all(context, flags, (broker, &copies), &staff, chart).await,
+        Err(error) => {
+            let advice = match broker.refused() {
+                Some(_) => AS_WHOM,
+                None => LOOK_AT_BROKER,
+            };
+            chart.bad(Line::unread("permissions"), chain(&*error).to_string(), advice);
+        }
+    }
+}
+
+async fn look_at_all(
+    context: &Context,
+    flags: &Doctor,
+    (broker, copies): (&Broker, &[Copies]),
+    staff: &Staff,
+    chart: &mut Chart,
+) {
+    let queue = context
+        .config
+        .queue(&super::service::of_streams(&flags.streams));
+    let mut options = super::service::topology(&queue);
+    if context.config.replicas(&flags.streams).is_none() {
+        options.replicas = usual(broker, copies).unwrap_or(options.replicas);
+    }
+    let there = look_at_streams(broker, &options, staff, chart).await;
+    let leader = planners::look(broker, staff, chart).await;
+    if there {
+        submissions::look(broker, leader.as_deref(), chart).await;
+        queues::look(broker, staff, chart).await;
+        unknown::look(broker, staff, chart).await;
+        idle::look(broker, staff, chart).await;
+        client::look_at_clock(broker, chart).await;
+        client::look_at_writes(broker, chart).await;
+        fires::look(broker, chart).await;
+        keys::look(broker, chart).await;
+        calendars::look(broker, chart).await;
+        watch::look(broker, chart).await;
+        late::look(broker, leader.as_deref(), chart).await;
+    }
+    client::look_at_permissions(broker, chart).await;
+    services::look(broker, staff, chart).await;
+    versions::look(broker, staff, chart);
+    alike::look(broker, staff, chart).await;
+}
+
+/// How many copies the planners made of the ledger: where nobody says how many there are to be, it is like the others.
+fn usual(broker: &Broker, copies: &[Copies]) -> Option<usize> {
+    let ledger = broker.subjects().ledger();
+    let mut copies = copies.iter();
+    let ledger = copies.find(|copies| copies.stream == ledger.as_str())?;
+    Some(ledger.wanted)
 }
 
 async fn look_at_broker(broker: &Broker, chart: &mut Chart) {

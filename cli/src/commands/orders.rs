@@ -192,7 +192,9 @@ async fn ask(context: &Context, broker: &Broker, command: &Command) -> anyhow::R
                     .output
                     .note("no planner leads just now: waiting for one");
             }
-            RequestError::Unsendable { .. } => return Err(error.into()),
+            RequestError::Unsendable { .. } | RequestError::Refused { .. } => {
+                return Err(error.into());
+            }
             RequestError::TimedOut { .. } | RequestError::Disconnected { .. }
                 if begun.elapsed() > PATIENCE =>
             {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::copy::mirror::Mirrored;
 use gridloom_shared::broker::topology::{self, Kept, backed_up};
 use gridloom_shared::clock::UnixMs;
@@ -19,14 +20,14 @@ use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Table, counted, grouped, spoken};
 
 /// A mirror that has heard nothing for longer has lost its origin.
-const SILENT: Duration = Duration::from_secs(30);
+pub(super) const SILENT: Duration = Duration::from_secs(30);
 /// What is not known of the time before a mirror heard its origin last: the broker tells each second that there is
 /// nothing new, and clocks of two sites differ.
 const UNSURE: Duration = Duration::from_secs(5);
 
 /// What a second site follows: all of a backup, but submissions. A stream from which what was answered is removed cannot
 /// be followed.
-fn followed() -> impl Iterator<Item = Kept> {
+pub(super) fn followed() -> impl Iterator<Item = Kept> {
     let all = backed_up::IN_ORDER.into_iter();
     all.filter(|kept| *kept != Kept::Submit)
 }
@@ -152,15 +153,25 @@ impl Standing {
 }
 
 /// What the first site says of a stream.
-async fn first(broker: &Broker, kept: Kept, mirrored: &Mirrored) -> First {
+///
+/// # Errors
+/// When this user may not ask it: that is no silence.
+async fn first(broker: &Broker, kept: Kept, mirrored: &Mirrored) -> anyhow::Result<First> {
     let stream = kept.stream(broker.subjects());
     let seen = broker.seen_in(&stream, &mirrored.domain).await;
     let last = broker.last_in(&stream, &mirrored.domain).await;
-    match (seen, last) {
+    if [seen.as_ref().err(), last.as_ref().err()]
+        .into_iter()
+        .flatten()
+        .any(ApiError::is_refused)
+    {
+        restore::may_ask(broker)?;
+    }
+    Ok(match (seen, last) {
         (Ok(seen), _) if mirrored.is_of_another(&seen) => First::Another,
         (Ok(seen), Ok(last)) => First::Ahead(mirrored.missing(&seen, last)),
         (Ok(_), Err(_)) | (Err(_), _) => First::Silent,
-    }
+    })
 }
 
 /// How each stream stands.
@@ -174,7 +185,7 @@ async fn standings(broker: &Broker) -> anyhow::Result<Vec<Standing>> {
             )));
         };
         all.push(Standing {
-            first: first(broker, kept, &mirrored).await,
+            first: first(broker, kept, &mirrored).await?,
             kept,
             mirrored,
         });
@@ -214,7 +225,11 @@ async fn status(context: &Context) -> anyhow::Result<Verdict> {
         if all.iter().any(|standing| standing.first == First::Another) {
             output.note("another stream: the first site's was deleted and made anew, or put back from a backup, since it is followed; what is here is of the one before; gridloom site mirror --replace follows the new one");
         } else if !all.iter().all(Standing::is_well) {
-            output.note("the first site is not heard: see whether it lives, and the leaf node connection; gridloom site promote takes its place");
+            let answers = all.iter().all(|standing| standing.first != First::Silent);
+            output.note(match answers {
+                true => "the first site answers, and not all of it is heard: where site mirror was just given, ask again in a second; else see the leaf node connection, and the broker's log",
+                false => "the first site is not heard: see whether it lives, and the leaf node connection; gridloom site promote takes its place",
+            });
         }
     });
     Ok(match all.iter().all(Standing::is_well) {
@@ -259,14 +274,16 @@ async fn promote(context: &Context, args: &PromoteArgs) -> anyhow::Result<Verdic
     unfinished.finish(&manifest)?;
     // From here on the backup is what counts: whatever happens, gridloom restore puts it back.
     let options = backup::options(context, &args.streams, manifest.replicas());
-    broker.begin_restoring(options.replicas as u64).await?;
+    let mark = restore::begin(&broker, &options).await?;
     for kept in Kept::ALL {
         broker
             .remove_stream(&kept.stream(broker.subjects()))
             .await?;
     }
     let put_back = restore::put_back(context, &broker, (&args.directory, &manifest), &options);
-    put_back.await.context(restore::BROKEN)?;
+    restore::under(mark, put_back)
+        .await
+        .context(restore::BROKEN)?;
     let document = json!({
         "namespace": manifest.namespace,
         "directory": args.directory,

@@ -50,8 +50,15 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> anyhow::Result<Verdi
 async fn take(context: &Context, args: &SnapshotArgs, path: &Path) -> anyhow::Result<Verdict> {
     // Before anything is asked: a file that is there is somebody's.
     let file = File::options().write(true).create_new(true).open(path);
-    let file =
-        file.map_err(|error| Misuse::error(format!("make {}: {}", path.display(), chain(&error))))?;
+    let file = file.map_err(|error| {
+        let path = path.display();
+        Misuse::error(match error.kind() {
+            std::io::ErrorKind::AlreadyExists => format!(
+                "{path} is there already, and may be somebody's: name a file that is not there yet, or remove it"
+            ),
+            _ => format!("make {path}: {}", chain(&error)),
+        })
+    })?;
     let mut document = head(&context.config, args);
     let mut unread = Vec::new();
     let mut verdict = Verdict::Fine;

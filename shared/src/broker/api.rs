@@ -144,10 +144,18 @@ impl ApiError {
         self.err_code() == Some(code::STREAM_NOT_FOUND)
     }
 
+    /// Whether this client may not ask that.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, ApiError::Request(error) if error.is_refused())
+    }
+
     /// Whether it is nobody's failure and passes by itself: trying again is right.
     pub fn is_passing(&self) -> bool {
         match self {
-            ApiError::Request(error) => !matches!(error, RequestError::Unsendable { .. }),
+            ApiError::Request(RequestError::Unsendable { .. } | RequestError::Refused { .. }) => {
+                false
+            }
+            ApiError::Request(_) => true,
             ApiError::Fault(fault) => fault.is_passing(),
             ApiError::Answer(_) => false,
         }

@@ -34,6 +34,7 @@ pub use tls::{Tls, TlsUse};
 
 use super::api::{self, ApiError};
 use super::newer::Met;
+use super::plain::RequestError;
 use super::subjects::domain::Domain;
 use super::subjects::{self, Subjects};
 use crate::chain;
@@ -49,6 +50,8 @@ pub const CONNECTOR: &str = "async_nats::connector";
 
 /// Batches under way at once.
 const BATCHES: usize = 32;
+/// How often to look without a hint whether something changed.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// One attempt to connect.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
@@ -78,6 +81,8 @@ pub struct Broker {
     changes: watch::Receiver<u64>,
     refusals: Refusals,
     pub(super) met: Met,
+    /// Whose questions fail at once that are not allowed.
+    refused_at_once: Option<Arc<str>>,
     pub(super) domain: Domain,
     /// Bounds the batches under way.
     pub(super) batches: Arc<Semaphore>,
@@ -198,6 +203,28 @@ impl Broker {
         self.refusals.last(Boot::now())
     }
 
+    /// Ends when the broker has refused what was sent to `subject` since this was called, or the answer to it; never where
+    /// that is not wanted ([`Options::refused_at_once`]).
+    pub fn refusal_of(&self, subject: &str) -> impl Future<Output = RequestError> + use<> {
+        // It costs nothing where that is not wanted: every question comes by here.
+        let asked = self.refused_at_once.as_ref().map(|who| {
+            let subject = self.domain.subject(subject.into()).to_string();
+            (self.clone(), (subject, Boot::now()), who.to_string())
+        });
+        async move {
+            let Some((broker, (subject, since), who)) = asked else {
+                return std::future::pending().await;
+            };
+            let inbox = broker.client.new_inbox();
+            let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+            let mut changes = broker.changes();
+            while !broker.refusals.are_of((&subject, since), inbox) {
+                let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
+            }
+            RequestError::Refused { subject, who }
+        }
+    }
+
     /// Watches for connects and disconnects: a hint to look at [`Broker::connection`], that may come
     /// late or be missed.
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -221,7 +248,8 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         .map_err(|error| why::unproven(&url, error))?;
     let (bump, changes) = watch::channel(0);
     let refusals = Refusals::default();
-    let events = Events::new(bump, refusals.clone(), credentials.clone());
+    let told = (credentials.clone(), options.refused_at_once);
+    let events = Events::new(bump, refusals.clone(), told);
     let client = client_options(options, credentials.clone(), events).connect(bare(&addresses));
     let client = match tokio::time::timeout(options.attempt, client).await {
         Ok(Ok(client)) => client,
@@ -231,7 +259,15 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
     check_version(&client, &url)?;
     check_messages(&client, &url)?;
     let domain = Domain::new(options.domain.as_deref());
-    check_jetstream(&client, &url, &domain).await?;
+    let who = options
+        .refused_at_once
+        .then(|| Arc::from(credentials.who()));
+    let asked = check_jetstream(&client, &url, &domain);
+    tokio::select! {
+        there = asked => there?,
+        // It may not ask. What it may will show.
+        () = refused(&refusals, &changes), if options.refused_at_once => {}
+    }
     let info = client.server_info();
     let seen = Seen {
         connects: client.statistics().connects.load(Ordering::Relaxed),
@@ -250,6 +286,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         changes,
         refusals,
         met: Met::default(),
+        refused_at_once: who,
         batches: Arc::new(Semaphore::new(BATCHES)),
     };
     // On a replicated stream two batches that expect the same register would refuse each other.
@@ -257,6 +294,14 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         broker.batches = Arc::new(Semaphore::new(1));
     }
     Ok(broker)
+}
+
+/// Ends when the broker has refused anything.
+async fn refused(refusals: &Refusals, changes: &watch::Receiver<u64>) {
+    let mut changes = changes.clone();
+    while refusals.last(Boot::now()).is_none() {
+        let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
+    }
 }
 
 fn check_version(client: &Client, url: &str) -> Result<(), ConnectError> {

@@ -125,6 +125,14 @@ impl WriteError {
         }
     }
 
+    /// Whether this client may not write there.
+    pub fn is_refused(&self) -> bool {
+        match self {
+            WriteError::Failed { cause, .. } => cause.is_refused(),
+            WriteError::Conflict { .. } | WriteError::Unknown { .. } => false,
+        }
+    }
+
     /// Whether somebody else wrote first.
     pub fn is_conflict(&self) -> bool {
         matches!(self, WriteError::Conflict { .. })
@@ -338,13 +346,6 @@ impl Bucket {
             written.extend(page.into_iter().filter_map(|record| self.entry(record)));
         }
         Ok(written)
-    }
-
-    /// Whether the broker has refused lately to let this client write `key`.
-    pub fn is_refused(&self, key: &str) -> bool {
-        let subject = format!("\"{}\"", self.name.subject(key));
-        let refused = self.broker.refused();
-        refused.is_some_and(|what| what.contains(&subject))
     }
 
     /// The last sequence of its stream: all that was written stands there or below.

@@ -16,11 +16,9 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 
-use super::connect::Broker;
+use super::connect::{Broker, LOOK_AGAIN};
 pub use super::unanswered::RequestError;
 
-/// How often to look for a new connection without a hint.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// An answer that was on its way when the connection was lost does not come any more; this much
 /// later nobody hopes for it.
 const AFTER_RECONNECT: Duration = Duration::from_millis(200);
@@ -33,6 +31,15 @@ pub struct PublishError {
     pub subject: String,
     /// What is wrong: too large, a bad subject, or the client was shut down.
     pub cause: String,
+}
+
+impl From<RequestError> for PublishError {
+    fn from(error: RequestError) -> PublishError {
+        PublishError {
+            subject: error.subject().to_owned(),
+            cause: chain(&error).to_string(),
+        }
+    }
 }
 
 /// What arrives on a subject. Survives reconnects, but misses what is sent meanwhile.
@@ -147,19 +154,21 @@ impl Broker {
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
-        let lost = self.reconnected();
+        let (lost, refused) = (self.reconnected(), self.refusal_of(&subject));
         let answer = tokio::time::timeout(timeout, async {
             tokio::select! {
                 biased;
-                answer = self.client.send_request(subject.clone(), request) => Some(answer),
-                () = lost => None,
+                answer = self.client.send_request(subject.clone(), request) => {
+                    answer.map_err(|error| unanswered(&subject, &error))
+                }
+                () = lost => Err(RequestError::Disconnected {
+                    subject: subject.to_string(),
+                }),
+                error = refused => Err(error),
             }
         });
         match answer.await {
-            Ok(Some(answer)) => answer.map_err(|error| unanswered(&subject, &error)),
-            Ok(None) => Err(RequestError::Disconnected {
-                subject: subject.to_string(),
-            }),
+            Ok(answer) => answer,
             Err(_) => Err(RequestError::TimedOut {
                 subject: subject.to_string(),
                 waited: timeout,

@@ -8,6 +8,7 @@
 //! |------|-----------------|
 //! | [`backed_up`] | which streams a backup holds, and in which order |
 //! | [`streams`] | the settings of each stream and bucket |
+//! | [`copies`] | where the copies of a stream are |
 //! | [`consumers`] | the settings of each consumer, and under which name it is made |
 //! | [`described`] | how the broker describes a stream |
 //! | [`drift`] | which settings differ |
@@ -19,6 +20,7 @@
 pub mod anew;
 pub mod backed_up;
 pub mod consumers;
+pub mod copies;
 pub mod described;
 pub mod drift;
 pub mod sizes;
@@ -151,7 +153,7 @@ impl TopologyError {
     pub fn is_unreachable(&self) -> bool {
         match self {
             TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. } => {
-                matches!(cause, ApiError::Request(_))
+                matches!(cause, ApiError::Request(_)) && !cause.is_refused()
             }
             TopologyError::Drift(_)
             | TopologyError::TooFewReplicas { .. }

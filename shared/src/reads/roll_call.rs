@@ -17,21 +17,30 @@ pub(super) async fn answers<T: Wire>(
     who: &str,
 ) -> Result<Vec<T>, PublishError> {
     let inbox = broker.new_inbox();
+    let refused = broker.refusal_of(&subject);
+    tokio::pin!(refused);
     let mut answers = broker.subscribe(inbox.clone()).await?;
     broker
         .publish_with_reply(subject, inbox, Bytes::new())
         .await?;
     let mut heard = Vec::new();
     let until = Instant::now() + patience;
-    while let Ok(Some(answer)) = timeout_at(until, answers.next()).await {
+    loop {
+        let answer = tokio::select! {
+            answer = timeout_at(until, answers.next()) => answer,
+            // Then their silence says nothing.
+            error = &mut refused => return Err(error.into()),
+        };
+        let Ok(Some(answer)) = answer else {
+            return Ok(heard);
+        };
         match wire::decode::<T>(&answer.payload) {
             Ok(answer) => heard.push(answer),
             // Nobody listens: the broker says so at once.
-            Err(_) if answer.status.is_some() => break,
+            Err(_) if answer.status.is_some() => return Ok(heard),
             Err(error) => {
                 tracing::warn!(who, error = %chain(&error), "an answer to a call cannot be read");
             }
         }
     }
-    Ok(heard)
 }

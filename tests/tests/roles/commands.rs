@@ -83,10 +83,19 @@ async fn start(stage: &Stage, service: &str) -> anyhow::Result<Process> {
         .await
 }
 
+/// A command that tells all that the broker refuses it: what nobody waited for, too.
+fn telling(stage: &Stage, role: &str, args: &[&str]) -> anyhow::Result<Gridloom> {
+    let command = command(stage, role, args)?;
+    Ok(command.env(
+        "GRIDLOOM_LOG",
+        "warn,gridloom_shared::broker::connect=debug",
+    ))
+}
+
 /// What a command says that must succeed, and be refused nothing by the broker.
 async fn say(stage: &Stage, role: &str, line: &str) -> anyhow::Result<Output> {
     let args: Vec<&str> = line.split_whitespace().collect();
-    let said = command(stage, role, &args)?.start().await?;
+    let said = telling(stage, role, &args)?.start().await?;
     let said = said.finish(SOON).await?;
     let said = said
         .succeeded()
@@ -248,7 +257,7 @@ async fn sees(stage: &Stage, role: &str, run: &str) -> anyhow::Result<()> {
     let planners = snapshot["planners"].as_array().map(Vec::len);
     anyhow::ensure!(planners == Some(1), "{role}: {snapshot}");
     let why = ["job", "why", "nightly", "2026-11-20T02:00:00Z"];
-    let why = command(stage, role, &why)?
+    let why = telling(stage, role, &why)?
         .start()
         .await?
         .finish(SOON)

@@ -8,9 +8,10 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::wire;
+use gridloom_tests::cluster::Cluster;
 use gridloom_tests::oracle::fires::Fires;
-use gridloom_tests::process::Output;
-use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::process::{Gridloom, Output};
+use gridloom_tests::scenario::{NAMESPACE, Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::{Value, json};
 
@@ -22,20 +23,20 @@ const SOON: Duration = Duration::from_secs(30);
 const EACH_SECOND: &str =
     "every = \"1s\"\noverlap = \"allow\"\nmisfire = { policy = \"run_all\", max = 200 }";
 
-fn at(stage: &Stage, name: &str) -> String {
+fn path_of(stage: &Stage, name: &str) -> String {
     stage.dir().join(name).display().to_string()
 }
 
 async fn backup(stage: &Stage, name: &str) -> anyhow::Result<Value> {
     let taken = stage
-        .cli(&["backup", &at(stage, name), "--json"], LONG)
+        .cli(&["backup", &path_of(stage, name), "--json"], LONG)
         .await?;
     taken.succeeded()?.json()
 }
 
 async fn restore(stage: &Stage, name: &str) -> anyhow::Result<Output> {
     stage
-        .cli(&["restore", &at(stage, name), "--json"], LONG)
+        .cli(&["restore", &path_of(stage, name), "--json"], LONG)
         .await
 }
 
@@ -97,7 +98,7 @@ async fn backup_taken_while_things_are_killed_goes_on_in_an_empty_broker() -> an
         stage.done(&run, 40, SOON).await?;
         decided(stage, &tick, "opened", 2).await?;
         // The leader and a worker die in the middle of it.
-        let command = stage.gridloom(&["backup", &at(stage, "monday"), "--json"])?;
+        let command = stage.gridloom(&["backup", &path_of(stage, "monday"), "--json"])?;
         let taking = command.start().await?;
         stage.workers[0].kill().await?;
         stage.planners[0].kill().await?;
@@ -187,7 +188,7 @@ async fn fires_that_were_decided_while_the_backup_was_taken_are_neither_lost_nor
         let opened = Fires::read(&stage.broker, &tick).await?.count("opened");
         decided(stage, &tick, "opened", opened + 3).await?;
         backup(stage, "second").await?;
-        let path = |name: &str| PathBuf::from(at(stage, name));
+        let path = |name: &str| PathBuf::from(path_of(stage, name));
         slow_backup(&path("first"), &path("second"), &path("slow"))?;
         lose_everything(stage).await?;
         let told = restore(stage, "slow").await?.succeeded()?.json()?;
@@ -242,12 +243,12 @@ async fn restore_refuses_what_it_cannot_put_back_whole_and_where_something_is() 
         eventually(SOON, "it leads", async || Ok(stage.term().await? == 1)).await?;
         let job = stage.apply("name = \"kept\"\nhandler = \"noop\"").await?;
         backup(stage, "good").await?;
-        let (good, bad) = (at(stage, "good"), at(stage, "bad"));
+        let (good, bad) = (path_of(stage, "good"), path_of(stage, "bad"));
         refused(stage, &[&good], "still runs").await?;
         stage.planners[0].kill().await?;
         refused(stage, &[&good], "has streams on this broker already").await?;
         refused(stage, &[&bad], "is not there").await?;
-        std::fs::create_dir(at(stage, "bad.unfinished"))?;
+        std::fs::create_dir(path_of(stage, "bad.unfinished"))?;
         refused(stage, &[&bad], "never finished").await?;
         let again = stage.cli(&["backup", &good], SOON).await?;
         assert_eq!(again.code, 2, "{again:?}");
@@ -272,8 +273,11 @@ async fn restore_refuses_what_it_cannot_put_back_whole_and_where_something_is() 
         )
         .await?;
         restore(stage, "good").await?.succeeded()?;
-        // What an interrupted restore left is removed by the next one.
-        stage.broker.begin_restoring(1).await?;
+        // What an interrupted restore left is removed by the next one; one that is under way is left alone.
+        let mark = stage.broker.begin_restoring(1).await?;
+        let mark = tokio::spawn(mark.expect("nobody else restores").hold());
+        refused(stage, &[&good], "just now").await?;
+        mark.abort();
         restore(stage, "good").await?.succeeded()?;
         let there = stage.broker.jobs().get(job.as_str()).await?;
         assert_eq!(
@@ -287,6 +291,82 @@ async fn restore_refuses_what_it_cannot_put_back_whole_and_where_something_is() 
             "{put}"
         );
         refused(stage, &[&good], "has streams on this broker already").await
+    })
+    .await
+}
+
+/// A command for a cluster, which it is told nothing else of.
+async fn at(cluster: &Cluster, args: &[&str]) -> anyhow::Result<Output> {
+    let command = Gridloom::new(args.iter().copied())?
+        .env("GRIDLOOM_NATS", cluster.url())
+        .env("GRIDLOOM_NAMESPACE", NAMESPACE);
+    command.start().await?.finish(LONG).await
+}
+
+/// What `doctor` finds of the servers of a cluster.
+async fn servers(cluster: &Cluster) -> anyhow::Result<(u8, String)> {
+    let said = at(cluster, &["doctor", "--json"]).await?;
+    let checks = said.json()?;
+    let checks = checks.as_array().into_iter().flatten();
+    let found = checks.filter(|one| one["check"] == "cluster");
+    let found = found.map(|one| format!("{} {}", one["result"], one["found"]));
+    Ok((said.code, found.collect::<Vec<_>>().join("\n")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_of_one_server_goes_on_in_a_cluster_of_which_doctor_names_a_server_that_is_away()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let job = stage
+            .apply(
+                "name = \"steady\"\nhandler = \"noop\"\n[grid]\nslices = 8\npages = { count = 20 }",
+            )
+            .await?;
+        let run = ask(&stage.broker, &job, "under way", 100).await?;
+        stage.done(&run, 20, SOON).await?;
+        backup(stage, "single").await?;
+        for process in stage.planners.iter_mut().chain(&mut stage.workers) {
+            process.kill().await?;
+        }
+        let mut cluster = Box::pin(Cluster::start()).await?;
+        let directory = path_of(stage, "single");
+        let refused = at(&cluster, &["restore", &directory]).await?;
+        assert!(refused.stderr.contains("3 replicas"), "{refused:?}");
+        at(&cluster, &["restore", &directory, "--replicas", "3"])
+            .await?
+            .succeeded()?;
+        let mut services = Vec::new();
+        for service in ["planner", "worker"] {
+            let service = Gridloom::new([service])?
+                .env("GRIDLOOM_NATS", cluster.url())
+                .env("GRIDLOOM_NAMESPACE", NAMESPACE)
+                .env("GRIDLOOM_QUEUE_REPLICAS", "3");
+            services.push(service.start().await?);
+        }
+        eventually(LONG, "the run is over", async || {
+            let shown = at(&cluster, &["show", run.as_str(), "--json"]).await?;
+            Ok(shown.code == 0 && shown.json()?["state"] == "succeeded")
+        })
+        .await?;
+        at(&cluster, &["audit", run.as_str()]).await?.succeeded()?;
+        // Nobody tells it how many copies there are to be.
+        eventually(LONG, "nothing is bad", async || {
+            let (code, found) = servers(&cluster).await?;
+            Ok(code == 0 && found.contains("every copy is there and current"))
+        })
+        .await?;
+        cluster.members[2].kill().await?;
+        eventually(LONG, "the server is missed", async || {
+            let (code, found) = servers(&cluster).await?;
+            Ok(code == 1 && found.contains("server member-2 is away"))
+        })
+        .await?;
+        cluster.members[2].restart().await?;
+        eventually(LONG, "nothing is bad any more", async || {
+            Ok(servers(&cluster).await?.0 == 0)
+        })
+        .await
     })
     .await
 }

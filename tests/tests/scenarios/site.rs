@@ -146,7 +146,8 @@ async fn follow(stage: &Stage) -> anyhow::Result<()> {
 /// Waits until nothing is at the first site alone.
 async fn all_has_come_over(stage: &Stage) -> anyhow::Result<()> {
     eventually(SOON, "all has come over", async || {
-        Ok(missing(&status(stage).await?) == Some(0))
+        let said = stage.cli(&["site", "status", "--json"], SOON).await?;
+        Ok(said.code == 0 && missing(&said.json()?) == Some(0))
     })
     .await
 }

@@ -143,6 +143,14 @@ fn digits(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether it is one that was not finished: somebody may write it still.
+pub(in crate::commands) fn is_unfinished(directory: &Path) -> bool {
+    directory
+        .as_os_str()
+        .to_string_lossy()
+        .ends_with(UNFINISHED)
+}
+
 /// The backup in `directory`, as far as its manifest says what it is.
 pub(in crate::commands) fn open(directory: &Path) -> anyhow::Result<Manifest> {
     let path = directory.join(MANIFEST);
@@ -166,7 +174,7 @@ pub(in crate::commands) fn open(directory: &Path) -> anyhow::Result<Manifest> {
 /// Why there is none.
 fn no_backup(directory: &Path) -> String {
     let whole: PathBuf = directory.components().collect();
-    let named = whole.as_os_str().to_string_lossy().ends_with(UNFINISHED);
+    let named = is_unfinished(&whole);
     let unfinished = unfinished_of(&whole);
     match (named || unfinished.is_dir(), whole.is_dir()) {
         (true, _) => format!(

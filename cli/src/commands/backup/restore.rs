@@ -8,9 +8,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::copy::Extent;
+use gridloom_shared::broker::copy::mark::Mark;
 use gridloom_shared::broker::topology::{self, Kept, TopologyOptions};
+use gridloom_shared::broker::{Broker, PublishError};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::reads::{planners, workers};
 use serde_json::json;
@@ -21,7 +22,7 @@ use super::{Teller, cut, directory};
 use crate::args::RestoreArgs;
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
-use crate::output::{counted, spoken};
+use crate::output::{counted, counted_as, spoken};
 
 /// Does what `gridloom restore` says.
 ///
@@ -45,9 +46,9 @@ pub async fn restore(context: &Context, args: &RestoreArgs) -> anyhow::Result<Ve
         )));
     }
     nobody_runs(&broker).await?;
-    make_room(&broker, &options).await?;
+    let mark = make_room(&broker, &options).await?;
     let restored = put_back(context, &broker, (&args.directory, &manifest), &options);
-    let restored = restored.await.context(BROKEN)?;
+    let restored = under(mark, restored).await.context(BROKEN)?;
     let streams = restored
         .streams
         .iter()
@@ -80,11 +81,12 @@ pub(in crate::commands) const BROKEN: &str = "put the backup back: what is there
 /// Refuses while somebody of the namespace runs: a planner makes streams that it misses, and both remember what is not
 /// so any more.
 pub(in crate::commands) async fn nobody_runs(broker: &Broker) -> anyhow::Result<()> {
-    let planners = planners::roll_call(broker).await?;
+    let told = |error: PublishError| may_ask(broker).err().unwrap_or_else(|| error.into());
+    let planners = planners::roll_call(broker).await.map_err(told)?;
     let planners = planners
         .into_iter()
         .map(|planner| format!("planner {}", planner.name));
-    let workers = workers::roll_call(broker).await?;
+    let workers = workers::roll_call(broker).await.map_err(told)?;
     let workers = workers
         .iter()
         .map(|worker| format!("worker {}", worker.worker));
@@ -108,8 +110,8 @@ pub(in crate::commands) fn may_ask(broker: &Broker) -> anyhow::Result<()> {
     }
 }
 
-/// Removes what an unfinished restore left, or streams without a message, and marks that this one is not finished.
-async fn make_room(broker: &Broker, options: &TopologyOptions) -> anyhow::Result<()> {
+/// Marks that this restore is not finished, and removes what another one left that never was, or streams without a message.
+async fn make_room(broker: &Broker, options: &TopologyOptions) -> anyhow::Result<Mark> {
     let subjects = broker.subjects();
     let is_left_over = is_there(broker, &subjects.restoring()).await?.is_some();
     let mut there = Vec::new();
@@ -127,19 +129,47 @@ async fn make_room(broker: &Broker, options: &TopologyOptions) -> anyhow::Result
             None => {}
         }
     }
-    if !is_left_over {
-        let copies = options.replicas as u64;
-        broker.begin_restoring(copies).await.with_context(|| {
-            format!(
-                "make a stream of {} (--replicas says how many)",
-                counted(copies, "copy")
-            )
-        })?;
-    }
+    let mark = begin(broker, options).await?;
     for stream in there {
         broker.remove_stream(&stream).await?;
     }
-    Ok(())
+    Ok(mark)
+}
+
+/// Marks that what is there from now on is not whole.
+pub(in crate::commands) async fn begin(
+    broker: &Broker,
+    options: &TopologyOptions,
+) -> anyhow::Result<Mark> {
+    let copies = options.replicas as u64;
+    let begun = broker.begin_restoring(copies).await.with_context(|| {
+        format!(
+            "make a stream of {} (--replicas says how many)",
+            counted_as(copies, "copy", "copies")
+        )
+    })?;
+    begun.ok_or_else(|| {
+        Misuse::error(format!(
+            "somebody else puts a backup of namespace {} back into this broker just now: wait until that is done",
+            broker.subjects().namespace()
+        ))
+    })
+}
+
+/// Does `work` under the mark.
+///
+/// # Errors
+/// As that, and when somebody else has taken the mark: it was not renewed for so long that this one counted as dead.
+pub(in crate::commands) async fn under<T>(
+    mark: Mark,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = mark.hold() => Err(anyhow::anyhow!(
+            "somebody else puts a backup back here now: this one was silent for too long"
+        )),
+    }
 }
 
 /// How many messages a stream holds, if there is one.

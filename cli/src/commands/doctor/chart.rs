@@ -95,6 +95,13 @@ impl Chart {
         self.0.iter().any(|check| check.result == Mark::Bad)
     }
 
+    /// All of it, a line or two each.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> String {
+        let lines: Vec<String> = self.0.iter().map(Check::lines).collect();
+        lines.join("\n")
+    }
+
     /// Prints the chart.
     pub(super) fn show(&self, output: &Output) {
         output.show(&self.0, |output| {

@@ -19,13 +19,12 @@ use crate::output::spoken;
 const OFFSET_MAX: Duration = Duration::from_secs(1);
 /// How long one check may take.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How often it is looked whether a write was refused: the broker says that beside the answer that does not come.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// What an ordinary client may do: publish and hear, ask JetStream, read streams.
 pub(super) async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
     let subjects = broker.subjects();
     let echo = subjects.doctor(Session::random());
+    let refused = broker.refusal_of(&echo);
     let heard = async {
         let mut echoes = broker
             .subscribe(echo.clone())
@@ -40,12 +39,18 @@ pub(super) async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
             .await
             .ok_or_else(|| "the connection was closed".to_owned())
     };
+    let heard = async {
+        tokio::select! {
+            heard = heard => heard,
+            error = refused => Err(chain(&error).to_string()),
+        }
+    };
     match tokio::time::timeout(PATIENCE, heard).await {
         Ok(Ok(_)) => chart.ok(
             "permissions",
             format!("may publish and subscribe in {}.>", subjects.namespace()),
         ),
-        Ok(Err(error)) => chart.bad(Line::unread("permissions"), error, LOOK_AT_BROKER),
+        Ok(Err(error)) => chart.bad(Line::unread("permissions"), error, super::AS_WHOM),
         Err(_) => {
             let advice = "allow this user to publish and subscribe there; the broker's log names what it refused";
             chart.bad(lines::NO_ECHO, format!("no echo on {echo}"), advice);
@@ -94,21 +99,12 @@ pub(super) async fn look_at_writes(broker: &Broker, chart: &mut Chart) {
         // Gone again: nothing but this check reads it.
         state.delete(DOCTOR_KEY, None).await
     };
-    let refused = async {
-        while !state.is_refused(DOCTOR_KEY) {
-            tokio::time::sleep(LOOK).await;
+    match tokio::time::timeout(PATIENCE, written).await {
+        Ok(Ok(())) => chart.ok("writes", "what is written is stored"),
+        Ok(Err(error)) if error.is_refused() => {
+            chart.note(lines::READ_ONLY, "not tried: this user may only read", "");
         }
-    };
-    let tried = tokio::time::timeout(PATIENCE, async {
-        tokio::select! {
-            written = written => Ok(written),
-            () = refused => Err(()),
-        }
-    });
-    match tried.await {
-        Ok(Ok(Ok(()))) => chart.ok("writes", "what is written is stored"),
-        Ok(Ok(Err(error))) => chart.bad(Line::unread("writes"), chain(&error).to_string(), LOOK_AT_BROKER),
-        Ok(Err(())) => chart.note(lines::READ_ONLY, "not tried: this user may only read", ""),
+        Ok(Err(error)) => chart.bad(Line::unread("writes"), chain(&error).to_string(), LOOK_AT_BROKER),
         Err(_) => chart.bad(
             lines::WRITES_UNANSWERED,
             "no answer to a write",

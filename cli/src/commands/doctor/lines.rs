@@ -33,11 +33,21 @@ macro_rules! lines {
 lines! {
     BROKER_AWAY = "broker", "broker-away";
     FAR = "distance", "far";
+    STREAM_HEADLESS = "cluster", "stream-headless";
+    SERVER_AWAY = "cluster", "server-away";
+    SERVER_BEHIND = "cluster", "server-behind";
+    ONE_COPY = "cluster", "one-copy";
+    SITE_INCOMPLETE = "site", "site-incomplete";
+    SITE_SILENT = "site", "site-silent";
+    PLANNER_AT_SITE = "planners", "planner-at-site";
+    WORKER_AT_SITE = "workers", "worker-at-site";
+    STREAM_AT_SITE = "streams", "stream-at-site";
     STREAMS_MISSING = "streams", "streams-missing";
     STREAMS_DIFFER = "streams", "streams-differ";
     QUEUE_ON_FILE = "queue", "queue-on-file";
     NO_LEADER = "leadership", "no-leader";
     TAKING_OVER = "leadership", "taking-over";
+    NO_STANDBY = "planners", "no-standby";
     LEADER_STUCK = "planners", "leader-stuck";
     STANDBY_STUCK = "planners", "standby-stuck";
     PLANNER_STUCK = "planners", "planner-stuck";
@@ -61,6 +71,7 @@ lines! {
     BUILDS_DIFFER = "versions", "builds-differ";
     BUILD_TOO_OLD = "versions", "build-too-old";
     COMMAND_TOO_OLD = "versions", "command-too-old";
+    RUNS_NEWER = "versions", "runs-newer";
     DEADLINES_DIFFER = "workers", "ack-deadlines-differ";
     JOB_UNREADABLE = "jobs", "job-unreadable";
     NAMES_UNKNOWN = "jobs", "names-unknown";

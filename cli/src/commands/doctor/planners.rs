@@ -64,6 +64,13 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> O
             };
             let found = format!("{} leads, term {}{beside}", lease.name, lease.term.0);
             chart.ok("leadership", found);
+            if beside.is_empty() {
+                chart.note(
+                    lines::NO_STANDBY,
+                    format!("nobody stands by: where {} ends, nothing is planned until one is started again", lease.name),
+                    "start a second gridloom planner, best on another machine",
+                );
+            }
             Some(lease.name)
         }
         Lease::Taken(LeaseValue { name, term, .. }) => {

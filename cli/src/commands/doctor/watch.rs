@@ -106,7 +106,7 @@ fn look_at_newer_runs(lease: &LeaseValue, chart: &mut Chart) {
             "upgrade {}, which leads: whoever reads them goes on where they stand (docs/UPGRADING.md)",
             lease.name
         );
-        chart.bad("versions", found, advice);
+        chart.bad(lines::RUNS_NEWER, found, advice);
     }
 }
 

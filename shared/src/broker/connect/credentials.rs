@@ -81,6 +81,18 @@ impl Credentials {
         Ok(proof)
     }
 
+    /// Whose they are, for people.
+    pub(super) fn who(&self) -> String {
+        match self {
+            Credentials::None => "a client without credentials".to_owned(),
+            Credentials::Password { user, .. } => format!("user {user}"),
+            Credentials::Token(_) => "who has this token".to_owned(),
+            Credentials::File(path) | Credentials::Nkey(path) => {
+                format!("the user of {}", path.display())
+            }
+        }
+    }
+
     /// What may be wrong with them when the broker does not take them, and what to change.
     pub(super) fn advice(&self) -> String {
         match self {

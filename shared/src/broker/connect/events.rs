@@ -25,6 +25,8 @@ pub(super) struct Events {
     bump: watch::Sender<u64>,
     refusals: Refusals,
     credentials: Arc<Credentials>,
+    /// Whether what is refused is told by who asked.
+    told_by_answers: bool,
     /// When it was told last that the broker does not let this client in.
     told: Mutex<Option<Boot>>,
     /// Who connected: what is told is told by the client's own task.
@@ -35,12 +37,13 @@ impl Events {
     pub(super) fn new(
         bump: watch::Sender<u64>,
         refusals: Refusals,
-        credentials: Credentials,
+        (credentials, told_by_answers): (Credentials, bool),
     ) -> Events {
         Events {
             bump,
             refusals,
             credentials: Arc::new(credentials),
+            told_by_answers,
             told: Mutex::new(None),
             span: Span::current(),
         }
@@ -61,6 +64,9 @@ impl Events {
             Event::Disconnected => tracing::warn!("disconnected from the broker"),
             Event::ServerError(error) if is_of_login(error) => {
                 self.tell_denied(&chain(error).to_string())
+            }
+            Event::ServerError(error) if self.told_by_answers => {
+                tracing::debug!(error = %chain(error), "the broker refused something");
             }
             Event::ServerError(error) => {
                 tracing::error!(error = %chain(error), "the broker refused something; check this client's permissions");

@@ -43,6 +43,9 @@ pub struct Options {
     pub attempt: Duration,
     /// How long the first connection may take altogether.
     pub wait: Duration,
+    /// Whether a question that the broker does not allow fails at once, and is told by that alone: right for who asks and
+    /// ends. Others try again, as a permission may be given meanwhile, and should do so at their leisure.
+    pub refused_at_once: bool,
 }
 
 impl Options {
@@ -58,6 +61,7 @@ impl Options {
             inbox_prefix: None,
             attempt: ATTEMPT,
             wait: Duration::from_secs(5),
+            refused_at_once: false,
         }
     }
 

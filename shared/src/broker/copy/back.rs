@@ -95,24 +95,6 @@ impl Broker {
         Ok(())
     }
 
-    /// Marks that a backup is being put back, with so many copies of what marks it: a broker that cannot keep as many says
-    /// so here, before anything else is there.
-    ///
-    /// # Errors
-    /// When the broker does not take it.
-    pub async fn begin_restoring(&self, replicas: u64) -> Result<(), ApiError> {
-        let stream = self.subjects().restoring();
-        let config = json!({
-            "name": stream.as_str(),
-            "subjects": [self.subjects().restoring_mark()],
-            "storage": "file",
-            REPLICAS: replicas,
-        });
-        self.api::<Value>(api::stream_create(&stream), &config)
-            .await?;
-        Ok(())
-    }
-
     /// Removes a stream with all that is in it, if it is there.
     ///
     /// # Errors

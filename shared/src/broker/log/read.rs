@@ -323,13 +323,20 @@ impl Broker {
         };
         let inbox = self.new_inbox();
         let subject = api::direct_get(stream);
+        let not_allowed = self.refusal_of(&subject);
+        tokio::pin!(not_allowed);
         let mut answers = self.subscribe(inbox.clone()).await.map_err(unsendable)?;
         self.publish_with_reply(subject.clone(), inbox, question.to_string().into())
             .await
             .map_err(unsendable)?;
         let mut page = Vec::new();
         loop {
-            let message = match tokio::time::timeout(PAGE_TIMEOUT, answers.next()).await {
+            let message = tokio::select! {
+                biased;
+                message = tokio::time::timeout(PAGE_TIMEOUT, answers.next()) => message,
+                error = &mut not_allowed => return Err(error.into()),
+            };
+            let message = match message {
                 Ok(Some(message)) => message,
                 Ok(None) => return Err(RequestError::Disconnected { subject }.into()),
                 Err(_) => {

@@ -69,12 +69,28 @@ pub async fn renew_queue(
     if !is_new || storage_of(&found) != Storage::Memory {
         return Ok(false);
     }
+    // Where nothing was ever done, nothing was lost: but sequences that the register had are not used again.
+    let is_unused = is_unused(broker, options).await?;
     remake(broker, &wanted).await?;
-    tracing::warn!(
-        stream = wanted.name,
-        "the queue was lost with the memory of all members: it is made anew"
-    );
+    match is_unused {
+        true => tracing::info!(
+            stream = wanted.name,
+            "nothing was ever on the queue: it is made anew"
+        ),
+        false => tracing::warn!(
+            stream = wanted.name,
+            "the queue was lost with the memory of all members: it is made anew"
+        ),
+    }
     Ok(true)
+}
+
+/// Whether no run was ever opened here.
+async fn is_unused(broker: &Broker, options: &TopologyOptions) -> Result<bool, TopologyError> {
+    let ledger = streams::ledger(broker.subjects(), options);
+    let found = look(broker, &ledger).await?;
+    let first = |found: &Stream| found.config.get(FIRST_SEQ).and_then(Value::as_u64);
+    Ok(found.is_some_and(|found| first(&found).is_some_and(|first| found.state.last_seq < first)))
 }
 
 /// Where the queue is kept; `None` while it is not there.

@@ -139,7 +139,8 @@ pub(super) fn shards(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     shards
 }
 
-fn ledger(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
+/// The ledger.
+pub(super) fn ledger(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     let settings = json!({
         "subjects": [subjects.all_ledgers(), subjects.all_ids()],
         "retention": "limits",

@@ -294,6 +294,9 @@ async fn stream_that_was_made_anew_at_the_first_site_is_told_and_followed_from_i
         let told = missing(&none_came).unwrap_or_default();
         assert!(told < 1_000, "no count of sequences: {none_came}");
         all_has_come_over(stage).await?;
+        // As what it is, and not as an installation that lacks all.
+        let doctor = stage.cli(&["doctor"], SOON).await?.succeeded()?;
+        assert!(doctor.stdout.contains("follows domain first"), "{doctor:?}");
         first.processes[0].kill().await?;
         let jobs = first.broker.subjects().jobs().stream();
         first.broker.remove_stream(&jobs).await?;
@@ -320,6 +323,69 @@ async fn stream_that_was_made_anew_at_the_first_site_is_told_and_followed_from_i
             Ok(stage.cli(&["site", "status"], SOON).await?.code == 0)
         })
         .await
+    })
+    .await
+}
+
+/// As the user whose name it has, who is let in by that alone.
+async fn as_user(stage: &Stage, user: &str, args: &[&str]) -> anyhow::Result<Output> {
+    let url = stage
+        .server
+        .url()
+        .replace("//", &format!("//{user}:{user}@"));
+    stage.cli(&[args, &["--nats", &url]].concat(), SOON).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn user_that_may_not_ask_the_first_site_is_told_so_and_takes_it_for_no_silence()
+-> anyhow::Result<()> {
+    let (server, port) = first_site().await?;
+    let first = Box::pin(First::start(server)).await?;
+    let denied = "permissions: { publish: { deny: [\"$JS.first.API.>\"] } }";
+    let own = format!("[\"{NAMESPACE}.>\", \"$KV.>\"]");
+    let remote =
+        format!("{{ url: \"nats://127.0.0.1:{port}\", deny_imports: {own}, deny_exports: {own} }}");
+    let second = TestServer::start_with(ServerOptions {
+        jetstream_config: "domain: \"second\"".into(),
+        server_config: format!(
+            "leafnodes {{ remotes: [ {remote} ] }}\nno_auth_user: planner\nauthorization {{ users: [\n\
+             {{ user: planner, password: planner }}\n{{ user: operator, password: operator, {denied} }}\n\
+             {{ user: nobody, password: nobody, permissions: {{ publish: {{ allow: [\"x\"] }} }} }} ] }}\n"
+        ),
+        ..ServerOptions::default()
+    })
+    .await?;
+    play_on(second, &TopologyOptions::default(), async |stage| {
+        follow(stage).await?;
+        all_has_come_over(stage).await?;
+        for args in [&["site", "status"][..], &["site", "promote", "promoted"]] {
+            let said = as_user(stage, "operator", args).await?;
+            assert_eq!(said.code, 2, "{said:?}");
+            assert!(said.stderr.contains("may not ask"), "{said:?}");
+        }
+        // It need not ask the first site to know how far this one is.
+        let doctor = as_user(stage, "operator", &["doctor"]).await?.succeeded()?;
+        assert!(doctor.stdout.contains("follows domain first"), "{doctor:?}");
+        let begun = std::time::Instant::now();
+        let said = as_user(stage, "nobody", &["doctor"]).await?;
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.stdout.contains("user nobody may not ask"), "{said:?}");
+        assert!(!said.stdout.contains("nobody leads"), "{said:?}");
+        assert!(
+            !said.stderr.contains("Violation"),
+            "it is told once: {said:?}"
+        );
+        assert!(
+            begun.elapsed() < Duration::from_secs(4),
+            "nothing is waited for"
+        );
+        let said = as_user(stage, "nobody", &["runs"]).await?;
+        assert!(
+            said.code == 2 && said.stderr.contains("user nobody may not ask"),
+            "{said:?}"
+        );
+        drop(first);
+        Ok(())
     })
     .await
 }
