@@ -1,7 +1,6 @@
 //! What may be typed: the tree of commands and their flags. Every key of the configuration file has
 //! its flag and its environment variable here; `config` decides which of them counts.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -16,12 +15,13 @@ pub mod variables;
 
 pub use nats::NatsFlags;
 
-pub use listed::{Numbers, Runs, Show, Unreadable};
+pub use listed::{LogArgs, Numbers, Runs, Show, Unreadable};
 
 use number::whole;
 
 use crate::setting::{Given, Listen, LogStyle, MaxBytes, Share, Span, Storage, check_ids};
 
+mod api;
 mod backup;
 mod by_hand;
 mod calendar;
@@ -29,10 +29,12 @@ mod dead;
 mod doctor;
 mod health;
 mod job;
+mod planner;
 mod site;
 mod snapshot;
 mod traces;
 
+pub use api::{ApiFlags, TokenArgs};
 pub use backup::{BackupArgs, RestoreArgs};
 pub use by_hand::{BackfillArgs, Overlap, RunArgs};
 pub use calendar::{
@@ -44,6 +46,7 @@ pub use health::Health;
 pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
 };
+pub use planner::PlannerArgs;
 pub use site::{MirrorArgs, PromoteArgs, Site};
 pub use snapshot::{ShowSnapshot, Snapshot, SnapshotArgs};
 pub use traces::TraceFlags;
@@ -56,7 +59,7 @@ Start here:
 
 Every setting has a flag, an environment variable GRIDLOOM_... and a key in gridloom.toml;
 a flag beats the environment, the environment beats the file. Beside those that the flags name:
-GRIDLOOM_NATS_FILE and GRIDLOOM_WORKER_DATABASES_FILE name files that hold the setting,
+GRIDLOOM_NATS_FILE, GRIDLOOM_WORKER_DATABASES_FILE and GRIDLOOM_API_TOKENS_FILE name files that hold the setting,
 GRIDLOOM_NATS_PASSWORD and GRIDLOOM_NATS_TOKEN hold what no flag may show,
 GRIDLOOM_NATS_SERVER names the nats-server that dev and demo start.
 
@@ -186,6 +189,10 @@ pub enum Order {
     /// A second site that follows this installation, and takes its place
     #[command(subcommand, arg_required_else_help = true)]
     Site(Site),
+    /// Who has ordered what, over HTTP and by commands, the newest first
+    Log(LogArgs),
+    /// Make a token for the HTTP API of planners
+    Token(TokenArgs),
     /// Write all that a bug report needs into one file: no secrets, names of hosts masked
     Snapshot(SnapshotArgs),
 }
@@ -213,40 +220,9 @@ pub struct Dev {
     /// Settings of queues.
     #[command(flatten)]
     pub queue: QueueFlags,
-}
-
-/// Flags of `planner`.
-#[derive(Args, Debug)]
-pub struct PlannerArgs {
-    /// Where metrics and health are.
+    /// The HTTP API.
     #[command(flatten)]
-    pub listen: ListenFlag,
-    /// Who is told of traces.
-    #[command(flatten)]
-    pub traces: TraceFlags,
-    /// What is kept of runs that are over.
-    #[command(flatten)]
-    pub retention: RetentionFlags,
-    /// How worker-seconds are divided.
-    #[command(flatten)]
-    pub shares: ShareFlags,
-    /// Most open runs of one queue; more submissions wait on the submit stream [default: 50000]
-    #[arg(
-        long = "open-runs",
-        env = "GRIDLOOM_PLANNER_OPEN_RUNS",
-        value_name = "N",
-        hide_env_values = true
-    )]
-    pub open_runs: Option<NonZeroUsize>,
-    /// Settings of streams.
-    #[command(flatten)]
-    pub streams: StreamFlags,
-    /// Refused: it is a worker's.
-    #[arg(long, value_name = "TIME", hide = true)]
-    pub ack_deadline: Option<String>,
-    /// A fault of one of its tasks, on purpose: for tests.
-    #[arg(long, value_name = "TASK=HOW", hide = true)]
-    pub fault: Option<gridloom_planner::Fault>,
+    pub api: ApiFlags,
 }
 
 /// Flags of `worker`.

@@ -10,11 +10,13 @@
 //! | [`orders`] | `cancel`, `retry`, `dead retry`, `dead drop`: orders to the planner |
 //! | [`unreadable`] | `unreadable list`, `drop` |
 //! | [`queues`] | `queues`, `workers` |
+//! | [`log`] | `log` |
 //! | [`doctor`] | `doctor` |
 //! | [`health`] | `health` |
 //! | [`backup`] | `backup`, `restore` |
 //! | [`site`] | `site mirror`, `site status`, `site promote` |
 //! | [`snapshot`] | `snapshot`, `snapshot show` |
+//! | [`token`] | `token` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
 //! | `revision` | whether a job or calendar is still the one that somebody saw |
@@ -38,12 +40,12 @@ use crate::output::{Form, Output, log_errors};
 pub mod backup;
 pub mod calendar;
 pub mod dev;
-mod difference;
 pub mod doctor;
 mod files;
 pub mod health;
 pub mod installation;
 pub mod job;
+pub mod log;
 pub mod orders;
 pub mod queues;
 mod revision;
@@ -52,6 +54,7 @@ pub mod runs;
 pub mod service;
 pub mod site;
 pub mod snapshot;
+pub mod token;
 pub mod unreadable;
 mod wanted;
 
@@ -173,6 +176,8 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Health(flags) => health::run(context, &flags).await,
         Order::Backup(flags) => Box::pin(backup::backup(context, &flags)).await,
         Order::Site(order) => Box::pin(site::run(context, order)).await,
+        Order::Log(flags) => log::list(context, &flags).await,
+        Order::Token(flags) => token::run(context, &flags),
         Order::Snapshot(flags) => Box::pin(snapshot::run(context, &flags)).await,
         Order::Restore(flags) => Box::pin(backup::restore(context, &flags)).await,
     }

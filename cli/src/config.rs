@@ -30,6 +30,7 @@ use crate::args::{
 use crate::fault::Misuse;
 use crate::setting::{self, Given, LogStyle, MaxBytes, Span, Storage};
 
+mod api;
 mod file;
 
 pub use file::File;

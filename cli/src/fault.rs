@@ -2,12 +2,18 @@
 
 use std::process::ExitCode;
 
+use gridloom_planner::api;
+use gridloom_planner::prospect::again::AgainError;
+use gridloom_planner::prospect::times::TimeError;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::WriteError;
 use gridloom_shared::broker::log::{AppendError, FollowError, ReadError};
 use gridloom_shared::broker::topology::TopologyError;
 use gridloom_shared::broker::{ConnectError, RequestError};
 use gridloom_shared::chain;
+use gridloom_shared::orders::define::DefineError;
+use gridloom_shared::orders::empty::EmptyError;
+use gridloom_shared::orders::submit::SubmitError;
 use gridloom_shared::reads;
 use gridloom_shared::telemetry::ServeError;
 use gridloom_shared::wire::WireError;
@@ -133,6 +139,9 @@ fn code_by_kind(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(code) = code_of_own(cause) {
         return Some(code);
     }
+    if let Some(api::ServeError::InUse(_) | api::ServeError::Settings(_)) = cause.downcast_ref() {
+        return Some(MISUSE);
+    }
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return Some(error.exit_code());
     }
@@ -144,22 +153,6 @@ fn code_by_kind(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             reads::RunError::Headless { .. } | reads::RunError::Lost { .. } => None,
             reads::RunError::Read(error) => code_of_cause(error),
             reads::RunError::Api(error) => code_of_cause(error),
-        };
-    }
-    if let Some(error) = cause.downcast_ref::<reads::attempts::ShardError>() {
-        return match error {
-            reads::attempts::ShardError::Run(error) => code_of_cause(error),
-            reads::attempts::ShardError::NoSlice { .. }
-            | reads::attempts::ShardError::NoPage { .. }
-            | reads::attempts::ShardError::NoQuestion { .. } => Some(MISUSE),
-        };
-    }
-    if let Some(error) = cause.downcast_ref::<reads::ListError>() {
-        return match error {
-            reads::ListError::Read(error) => code_of_cause(error),
-            reads::ListError::Api(error) => code_of_cause(error),
-            reads::ListError::Topology(error) => code_of_cause(error),
-            reads::ListError::Ask(error) => code_of_cause(error),
         };
     }
     let unreachable = |away: bool| away.then_some(UNREACHABLE);
@@ -188,6 +181,9 @@ fn code_by_kind(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             AppendError::Unavailable { .. } | AppendError::Unknown { .. }
         ));
     }
+    if let Some(code) = code_of_order(cause) {
+        return Some(code);
+    }
     if let Some(error) = cause.downcast_ref::<FollowError>() {
         return unreachable(matches!(error, FollowError::Unavailable { .. }));
     }
@@ -210,6 +206,59 @@ fn code_of_own(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(ServeError::InUse(_)) = cause.downcast_ref() {
         return Some(MISUSE);
+    }
+    None
+}
+
+/// Of what was asked of shards, lists and schedules, or ordered.
+fn code_of_order(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<reads::attempts::ShardError>() {
+        return match error {
+            reads::attempts::ShardError::Run(error) => code_of_cause(error),
+            reads::attempts::ShardError::NoSlice { .. }
+            | reads::attempts::ShardError::NoPage { .. }
+            | reads::attempts::ShardError::NoQuestion { .. } => Some(MISUSE),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<reads::ListError>() {
+        return match error {
+            reads::ListError::Read(error) => code_of_cause(error),
+            reads::ListError::Api(error) => code_of_cause(error),
+            reads::ListError::Topology(error) => code_of_cause(error),
+            reads::ListError::Ask(error) => code_of_cause(error),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<TimeError>() {
+        return match error {
+            TimeError::Read(error) => code_of_cause(error),
+            TimeError::List(error) => code_of_cause(error),
+            error => error.is_misuse().then_some(MISUSE),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<AgainError>() {
+        return match error {
+            AgainError::Time(error) => code_of_cause(error),
+            AgainError::Refused(_) => Some(MISUSE),
+        };
+    }
+    if let Some(SubmitError::Append(error)) = cause.downcast_ref() {
+        return code_of_cause(error);
+    }
+    if let Some(error) = cause.downcast_ref::<DefineError>() {
+        return match error {
+            DefineError::Read(error) => code_of_cause(error),
+            DefineError::Write(error) => code_of_cause(error),
+            DefineError::Moved { .. } | DefineError::Busy { .. } => None,
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<EmptyError>() {
+        return match error {
+            EmptyError::List(error) => code_of_cause(error),
+            EmptyError::Read(error) => code_of_cause(error),
+            // Its cause says it.
+            EmptyError::Order(_) => None,
+            EmptyError::Misuse(_) => Some(MISUSE),
+        };
     }
     None
 }

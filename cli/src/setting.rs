@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use gridloom_planner::api::access::Token;
 use gridloom_planner::retention::IDS_LEAST;
 use gridloom_shared::address::{self, Address};
 use gridloom_shared::broker::connect;
@@ -97,6 +98,19 @@ impl TryFrom<String> for Listen {
     fn try_from(text: String) -> Result<Listen, String> {
         text.parse()
     }
+}
+
+/// A token of the HTTP API, as `NAME=ROLE:SHA256`.
+///
+/// # Errors
+/// When it is none.
+pub fn token_of(text: &str) -> Result<(String, Token), String> {
+    let form = "must be NAME=ROLE:SHA256, as gridloom token prints it";
+    let (name, rest) = text.trim().split_once('=').ok_or(form)?;
+    let (role, sha256) = rest.split_once(':').ok_or(form)?;
+    let token = Token::new(name, role.parse()?, sha256);
+    let token = token.map_err(|error| chain(&error).to_string())?;
+    Ok((name.to_owned(), token))
 }
 
 /// A text that may hold a password, as it was given. It is read where what is wrong with it can be said without

@@ -10,6 +10,7 @@
 //! | [`run`] | what a run needs next: a wave, its end (pure) |
 //! | [`schedule`] | what becomes of each nominal time of a job (pure) |
 //! | [`alarms`] | which alarms are to stand for when no planner is left (pure) |
+//! | [`prospect`] | what comes of a job's schedule, for people and programs |
 //! | [`admission`] | which run may issue how much, and why the others may not (pure) |
 //! | [`crew`] | which workers were heard lately, with which handlers (pure) |
 //! | [`register`] | when the term register is written anew (pure) |
@@ -23,6 +24,7 @@
 //! | [`failover`] | who is dead (pure), and what the queue lacks (the refill) |
 //! | [`retention`] | what of runs that are over is kept, and for how long (pure) |
 //! | [`metrics`] | the metrics that planners record |
+//! | [`api`] | what can be seen and ordered over HTTP |
 //! | [`service`] | the one loop that takes in events and carries out what was decided |
 //!
 //! The planner holds no truth of its own: killed at any moment, it goes on from the ledger.
@@ -30,6 +32,7 @@
 pub mod admission;
 pub mod alarms;
 pub mod alive;
+pub mod api;
 pub mod book;
 pub mod broker_clock;
 pub mod census;
@@ -44,6 +47,7 @@ pub mod metrics;
 pub mod now;
 pub mod open;
 pub mod orders;
+pub mod prospect;
 pub mod register;
 pub mod retention;
 pub mod run;

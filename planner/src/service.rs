@@ -69,7 +69,7 @@ mod streams;
 mod sweep;
 mod take;
 mod task;
-mod tasks;
+pub(crate) mod tasks;
 mod traced;
 mod vanished;
 

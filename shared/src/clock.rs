@@ -84,6 +84,14 @@ impl UnixMs {
 }
 
 impl UnixMs {
+    /// The moment that a text in RFC 3339 says, whatever its zone; `None`: it says none, or one before 1970.
+    pub fn from_rfc3339(text: &str) -> Option<UnixMs> {
+        let at =
+            OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        let ms = u64::try_from(at.unix_timestamp_nanos() / 1_000_000);
+        ms.ok().map(UnixMs)
+    }
+
     /// RFC 3339 in UTC to the second, as people write the times of a schedule: `2013-01-01T05:00:00Z`.
     pub fn to_the_second(self) -> String {
         let text = self.rfc3339();
@@ -142,6 +150,15 @@ mod tests {
         let at = |ms: u64| UnixMs(1_357_016_400_000 + ms).rfc3339();
         assert_eq!(at(0), "2013-01-01T05:00:00.000Z");
         assert_eq!(at(1_050), "2013-01-01T05:00:01.050Z");
+        for ms in [0, 1_050] {
+            assert_eq!(
+                UnixMs::from_rfc3339(&at(ms)),
+                Some(UnixMs(1_357_016_400_000 + ms))
+            );
+        }
+        let elsewhere = UnixMs::from_rfc3339("2013-01-01T06:00:00+01:00");
+        assert_eq!(elsewhere, Some(UnixMs(1_357_016_400_000)));
+        assert_eq!(UnixMs::from_rfc3339("2013-01-01"), None);
         let second = UnixMs(1_357_016_401_050).to_the_second();
         assert_eq!(second, "2013-01-01T05:00:01Z");
         let texts: Vec<String> = [0, 1, 10, 100, 120, 999, 1_000, 60_000].map(at).into();

@@ -11,6 +11,11 @@ pub const PREFIX: &str = "GRIDLOOM_";
 
 /// Every setting, without [`PREFIX`].
 pub const SETTINGS: &[&str] = &[
+    "API_BASE_PATH",
+    "API_LISTEN",
+    "API_READ_ONLY",
+    "API_TOKENS",
+    "API_TOKENS_FILE",
     "CONFIG",
     "LISTEN",
     "LOG",

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{HandlerName, JobName, QueueName};
 
+#[cfg(feature = "runs")]
+pub mod difference;
 mod fault;
 pub mod given;
 #[cfg(feature = "handlers")]

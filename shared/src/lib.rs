@@ -15,6 +15,7 @@
 //! | [`ledger`] | what the records of a run mean |
 //! | [`command`] | what people order of runs, and how it is answered |
 //! | [`address`] | what of an address may be printed |
+//! | `openapi` | how all of it is described to programs (feature `openapi`) |
 //! | [`chain()`] | how an error is told, its causes too |
 //! | [`clock`] | which clock is read for what |
 //! | [`duration`] | how a length of time is written |
@@ -22,6 +23,7 @@
 //! | [`secret`] | where a secret stands, and that nobody prints it |
 //! | [`shown`] | how text from outside is shown to people |
 //! | [`presence`] | what a worker says of itself |
+//! | `orders` | what people and programs order (feature `runs`) |
 //! | [`planner`] | what a planner says of itself |
 //! | [`process`] | what a process is called where nobody names it |
 //! | [`holdings`] | what a worker's engine is asked, and how it answers |
@@ -56,6 +58,10 @@ pub mod lane;
 pub mod ledger;
 pub mod limits;
 pub mod metrics;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+#[cfg(feature = "runs")]
+pub mod orders;
 pub mod planner;
 pub mod presence;
 pub mod process;

@@ -6,6 +6,8 @@
 //! | [`runs`] | which runs there are, and how each stands |
 //! | [`failures`] | why attempts of a run failed, and what waits for another |
 //! | [`attempts`] | what became of one shard, attempt by attempt |
+//! | [`grid`] | how the cells of a run stand, all of them in few bytes |
+//! | [`reported`] | which shards a worker has reported on |
 //! | [`held`] | which shards are held longest, and by whom |
 //! | [`lost`] | which runs were lost while they were open |
 //! | [`dead`] | which shards have used up their attempts |
@@ -58,6 +60,8 @@ pub mod failures;
 #[cfg(feature = "schedules")]
 pub mod fires;
 #[cfg(feature = "runs")]
+pub mod grid;
+#[cfg(feature = "runs")]
 pub mod held;
 #[cfg(feature = "runs")]
 pub mod jobs;
@@ -76,6 +80,8 @@ pub mod purged;
 pub mod queues;
 #[cfg(feature = "runs")]
 pub mod refused;
+#[cfg(feature = "runs")]
+pub mod reported;
 #[cfg(feature = "runs")]
 mod roll_call;
 #[cfg(feature = "runs")]
@@ -186,6 +192,7 @@ pub enum ListError {
 
 /// What a list does not tell of, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeftOut {
     /// Its name.
     pub name: String,

@@ -13,6 +13,7 @@ use crate::job::Rate;
 /// What a run waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Waiting {
     /// No worker pulls from its queue.
     NoWorker {
@@ -58,6 +59,7 @@ pub enum Waiting {
         what: String,
         /// Until when, by the broker's clock; RFC 3339 in JSON.
         #[serde(with = "crate::clock::in_json")]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
         until: UnixMs,
     },
     /// Runs that are more urgent, or have waited for longer, go first.
@@ -76,6 +78,7 @@ pub enum Waiting {
         shards: u64,
         /// When the first of them is due, by the broker's clock; RFC 3339 in JSON.
         #[serde(with = "crate::clock::in_json")]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
         due: UnixMs,
     },
     /// What is left of it has been issued and lacks an outcome.

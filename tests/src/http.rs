@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, ToSocketAddrs};
 
@@ -52,4 +54,73 @@ pub async fn get(address: impl ToSocketAddrs, path: &str) -> anyhow::Result<Stri
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its body.
+    pub body: Vec<u8>,
+    head: String,
+}
+
+impl Reply {
+    /// The value of a header, which is named in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self
+            .head
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_once(": "));
+        lines.find_map(|(found, value)| found.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    /// Its body as JSON; null where it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// Asks whatever may be asked: `method`, then `path`, with these headers and this body.
+///
+/// # Errors
+/// When nobody answers there, or not in HTTP.
+pub async fn ask(
+    address: impl ToSocketAddrs,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> anyhow::Result<Reply> {
+    let mut stream = TcpStream::connect(address).await?;
+    let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request += "host: 127.0.0.1\r\n";
+    }
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    if let Some(body) = body {
+        request += &format!("content-length: {}\r\n", body.len());
+    }
+    stream
+        .write_all(format!("{request}\r\n").as_bytes())
+        .await?;
+    // Whoever refuses a body may be gone before it has all of it.
+    let _ = stream.write_all(body.unwrap_or_default()).await;
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer).await;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let Some(end) = end else {
+        read?;
+        anyhow::bail!("no answer: {}", String::from_utf8_lossy(&answer));
+    };
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
+    Ok(Reply {
+        status: status.with_context(|| format!("no status in {head:?}"))?,
+        body: answer[end + 4..].to_vec(),
+        head,
+    })
 }

@@ -12,6 +12,8 @@
 mod alarms;
 #[path = "scenarios/answers.rs"]
 mod answers;
+#[path = "scenarios/api.rs"]
+mod api;
 #[path = "scenarios/applied.rs"]
 mod applied;
 #[path = "scenarios/asked.rs"]

@@ -1,4 +1,4 @@
-//! Flags of what lists and shows: `gridloom runs`, `gridloom show`, `gridloom unreadable ...`
+//! Flags of what lists and shows: `gridloom runs`, `gridloom show`, `gridloom log`, `gridloom unreadable ...`
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -41,6 +41,14 @@ pub struct Runs {
     /// Only those in this state
     #[arg(long, value_name = "STATE", value_parser = state_named())]
     pub state: Option<RunState>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value = "50", value_parser = from_one())]
+    pub limit: usize,
+}
+
+/// Flags of `log`.
+#[derive(Args, Debug)]
+pub struct LogArgs {
     /// At most so many
     #[arg(long, value_name = "N", default_value = "50", value_parser = from_one())]
     pub limit: usize,

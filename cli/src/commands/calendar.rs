@@ -16,9 +16,9 @@ use gridloom_shared::{chain, suggest};
 use serde::Serialize;
 use serde_json::json;
 
-use super::files;
 use super::job::Change;
 use super::revision::{self, Answer, Stands};
+use super::{files, log};
 use crate::args::{ApplyCalendars, CalendarOrder, DeleteCalendar};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
@@ -108,6 +108,7 @@ async fn put(
         let mut revision = seen.revision();
         let effects = Effects::of(broker, &name, &seen, &calendar).await?;
         if change != Change::Unchanged && !args.dry_run {
+            log::mention(broker, "calendar apply", name.as_str(), "").await;
             revision = match calendars::put(broker, &seen, calendar.clone()).await {
                 Ok(revision) => revision,
                 // What is there now is looked at again: it may be what was expected no more.
@@ -310,6 +311,7 @@ async fn remove(context: &Context, broker: &Broker, args: &DeleteCalendar) -> an
         if seen.stored.is_none() {
             return Err(no_such(broker, name).await);
         }
+        log::mention(broker, "calendar delete", name.as_str(), "").await;
         match calendars::delete(broker, &seen).await {
             Err(error) if error.is_conflict() => {}
             done => return Ok(done?),

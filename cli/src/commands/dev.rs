@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gridloom_planner::api::Server;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::QueueName;
@@ -41,6 +42,7 @@ struct Stack {
     worker: Running,
     traces: Traces,
     endpoints: Endpoints,
+    api: Server,
     queues: Vec<QueueName>,
     /// What jobs may name.
     databases: Vec<String>,
@@ -95,6 +97,8 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let wanted = context.config.traces(&TraceFlags::default())?;
     let name = process::name();
     let traces = service::traces(&wanted, "gridloom-planner", &name)?;
+    let api = context.config.api(&flags.api, &name)?;
+    let to_broker = own.config.options("gridloom-dev api", WAIT)?;
     let options = PlannerOptions {
         name,
         topology,
@@ -108,6 +112,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let worker = Running::start(&own, config, &flags.queue).await?;
     let endpoints =
         telemetry::serve(([127, 0, 0, 1], 0).into(), planner.health(), DESCRIBED).await?;
+    let api = Server::start(api, to_broker).await?;
     Ok(Stack {
         server,
         link,
@@ -115,6 +120,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         worker,
         traces,
         endpoints,
+        api,
         queues,
         databases,
         commands,
@@ -128,6 +134,7 @@ impl Stack {
             "namespace": context.config.namespace,
             "store": self.server.store(),
             "metrics": format!("http://{}/metrics", self.endpoints.address()),
+            "api": self.api.url(),
             "queues": self.queues,
             "handlers": self.worker.handlers(),
             "databases": self.databases,
@@ -149,6 +156,7 @@ impl Stack {
             "planner   metrics and health on http://{}",
             self.endpoints.address()
         ));
+        output.say(format!("          HTTP API on {}", self.api.url()));
         output.say(format!("worker    queue {queues}, handlers {handlers}"));
         for (names, handler, kind, flag) in [
             (&self.databases, "sql", "databases", "--database NAME=URL"),
@@ -183,6 +191,7 @@ impl Stack {
     async fn stop(self) -> anyhow::Result<()> {
         self.planner.stop().await;
         self.worker.stop().await;
+        self.api.stop().await;
         self.traces.stop().await;
         self.endpoints.stop().await;
         self.link.drain().await?;

@@ -6,7 +6,8 @@ use gridloom_shared::broker::{Broker, ConnectError};
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::jobs::StoredJob;
-use gridloom_shared::reads::{RunError, fires, jobs, planners, refused, runs};
+pub use gridloom_shared::reads::planners::nobody_leads;
+use gridloom_shared::reads::{RunError, fires, jobs, refused, runs};
 use gridloom_shared::suggest;
 
 use crate::context::Context;
@@ -61,26 +62,6 @@ pub async fn check_job(broker: &Broker, name: &JobName) -> anyhow::Result<()> {
     match is_known {
         true => Ok(()),
         false => Err(no_such_job(broker, name).await),
-    }
-}
-
-/// Why no leader has answered, and what to do: never to start what is there.
-pub async fn nobody_leads(broker: &Broker) -> String {
-    let here = planners::roll_call(broker).await.unwrap_or_default();
-    let leader = here.iter().find(|planner| planner.term.is_some());
-    match (leader, here.first()) {
-        (Some(leader), _) => format!(
-            "planner {} leads and has not answered in time: ask again, or see gridloom doctor",
-            leader.name
-        ),
-        (None, Some(_)) => {
-            let names: Vec<&str> = here.iter().map(|planner| planner.name.as_str()).collect();
-            format!(
-                "no planner leads just now, {} is there: ask again, or see gridloom doctor",
-                names.join(", ")
-            )
-        }
-        (None, None) => "no planner answers; start one with gridloom planner".to_owned(),
     }
 }
 

@@ -186,7 +186,7 @@ async fn show(context: &Context, name: &JobName) -> anyhow::Result<()> {
             // Parameters that TOML cannot say.
             None => output.document(&document),
         });
-    around.tell(context, &spec);
+    obstacles::tell(&around, context, &spec);
     clock::tell_waiting(context, &broker, name).await?;
     backfill::tell(context, &broker, name).await
 }

@@ -1,20 +1,13 @@
 //! `gridloom cancel`, `retry`: orders to the planner that leads; `dead retry` and `dead drop` in [`mod@dead`].
-//!
-//! Each is a request with a number of its own. When its answer is lost it is sent again as it was:
-//! the planner knows the number by then, or does not, and it is carried out once.
 
-use std::time::Duration;
-
-use anyhow::Context as _;
-use gridloom_shared::broker::{Broker, RequestError};
+use gridloom_shared::broker::Broker;
 use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::RunState;
-use gridloom_shared::wire;
+use gridloom_shared::orders::commands;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
 
-use super::installation;
+use super::log;
 use crate::args;
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
@@ -28,14 +21,6 @@ mod withdrawn;
 pub use dead::dead;
 
 use kept::Changed;
-
-/// How long one answer is waited for.
-const TRY: Duration = Duration::from_secs(3);
-/// How long a planner is waited for: a leader that died has its successor within five seconds.
-const NOBODY: Duration = Duration::from_secs(7);
-/// How long an answer is asked for where somebody listens.
-const PATIENCE: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// What became of an order, as it is printed for programs.
 #[derive(Serialize)]
@@ -88,6 +73,7 @@ impl Outcome {
 /// When there is no such run, no planner that answers, or no broker.
 pub async fn of_run(context: &Context, verb: Verb, run: &RunId) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
+    log::mention(&broker, verb.as_str(), run.as_str(), "").await;
     if verb == Verb::Cancel
         && let Some(outcome) = withdrawn::cancel(&broker, run).await?
     {
@@ -110,16 +96,6 @@ pub async fn of_run(context: &Context, verb: Verb, run: &RunId) -> anyhow::Resul
     Ok(outcome.verdict())
 }
 
-/// Cancels a run and says nothing. Whether it was open.
-pub(super) async fn cancel(
-    context: &Context,
-    broker: &Broker,
-    run: &RunId,
-) -> anyhow::Result<bool> {
-    let outcome = order(context, broker, Verb::Cancel, run).await?;
-    Ok(outcome.outcome == "done")
-}
-
 async fn order(
     context: &Context,
     broker: &Broker,
@@ -131,14 +107,8 @@ async fn order(
 }
 
 fn command(verb: Verb, run: &RunId, which: &args::Chosen) -> Command {
-    Command {
-        request: uuid::Uuid::new_v4().as_u64_pair().0.max(1),
-        verb,
-        run: run.clone(),
-        slice: which.slice,
-        page: which.page,
-        error_like: which.error_like.clone(),
-    }
+    let of = (which.slice, which.page, which.error_like.clone());
+    commands::command(verb, run, of)
 }
 
 async fn carry_out(
@@ -146,7 +116,8 @@ async fn carry_out(
     broker: &Broker,
     command: Command,
 ) -> anyhow::Result<Outcome> {
-    let (outcome, shards, reason) = match ask(context, broker, &command).await? {
+    let wait = || tell_waiting(context);
+    let (outcome, shards, reason) = match commands::give(broker, &command, wait).await? {
         Answer::Done { shards } => ("done", shards, None),
         Answer::Nothing { reason } => ("nothing", 0, Some(reason)),
         Answer::Refused { reason } => ("refused", 0, Some(reason)),
@@ -164,48 +135,8 @@ async fn carry_out(
     })
 }
 
-/// Sends the order until it is answered.
-async fn ask(context: &Context, broker: &Broker, command: &Command) -> anyhow::Result<Answer> {
-    let subject = broker.subjects().command(command.verb);
-    let payload = wire::encode(command);
-    let begun = Instant::now();
-    let mut told = false;
-    loop {
-        let answer = broker.request(subject.clone(), payload.clone(), TRY).await;
-        let error = match answer {
-            Ok(message) => return wire::decode(&message.payload).context("read the answer"),
-            Err(error) => error,
-        };
-        match error {
-            RequestError::NoResponders { .. } if begun.elapsed() > NOBODY => {
-                anyhow::bail!(
-                    "{} run {} of namespace {}: {}",
-                    command.verb.as_str(),
-                    command.run,
-                    broker.subjects().namespace(),
-                    installation::nobody_leads(broker).await
-                );
-            }
-            RequestError::NoResponders { .. } if !told => {
-                told = true;
-                context
-                    .output
-                    .note("no planner leads just now: waiting for one");
-            }
-            RequestError::Unsendable { .. } | RequestError::Refused { .. } => {
-                return Err(error.into());
-            }
-            RequestError::TimedOut { .. } | RequestError::Disconnected { .. }
-                if begun.elapsed() > PATIENCE =>
-            {
-                return Err(anyhow::Error::new(error).context(
-                    "hear the planner's answer (it may have been done; it is safe to ask again)",
-                ));
-            }
-            RequestError::NoResponders { .. }
-            | RequestError::TimedOut { .. }
-            | RequestError::Disconnected { .. } => {}
-        }
-        sleep(PAUSE).await;
-    }
+/// Says that nobody is there yet who could carry an order out.
+pub(super) fn tell_waiting(context: &Context) {
+    let output = &context.output;
+    output.note("no planner leads just now: waiting for one");
 }

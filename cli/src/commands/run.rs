@@ -4,19 +4,18 @@
 //! refused here, at once, with the same words.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use gridloom_shared::broker::Subscription;
 use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
+use gridloom_shared::orders::submit::{self, SubmitError};
 use gridloom_shared::submission::answer::{Outcome, Reply};
 use gridloom_shared::submission::{ByHand, Submission};
 use gridloom_shared::trace::{self, Traceparent};
 use serde_json::{Map, Value};
 
-use super::installation;
+use super::{installation, log};
 use crate::args::RunArgs;
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
@@ -24,9 +23,6 @@ use crate::fault::{Misuse, Verdict};
 mod failure;
 mod value;
 mod wait;
-
-/// How long a planner is waited for that says what became of the submission. It goes on without.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// Submits, and waits if so wished.
 ///
@@ -55,16 +51,11 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         .applied_to(&spec)
         .map_err(|error| Misuse::error(chain(&error).to_string()))?;
 
-    let run = RunId::from_request(&flags.job, &id);
-    let subject = broker.subjects().submit_to(&flags.job);
-    let inbox = broker.new_inbox();
-    let mut answers = broker.subscribe(inbox.clone()).await?;
-    let sequence = broker
-        .append_asking(subject, body.into(), &inbox, traceparent)
-        .await
-        .map_err(|error| unsubmitted(error, &id))?;
-    let answer = tokio::time::timeout(ANSWER, answered(&mut answers)).await;
-    let answer = answer.ok().flatten();
+    log::mention(&broker, "run", flags.job.as_str(), &format!("id {id}")).await;
+    let sent = submit::send(&broker, &flags.job, (&id, body.into()), traceparent).await;
+    let mut sent = sent.map_err(|error| unsubmitted(error, &id))?;
+    let answer = sent.answer().await;
+    let (run, sequence) = (sent.run, sent.sequence);
     let behind = answer.as_ref().and_then(|answer| answer.behind.clone());
     let outcome = accepted(answer)?;
     if flags.wait {
@@ -75,7 +66,7 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
             sequence,
             content: submission.content(),
         };
-        return wait::to_the_end(context, &broker, &submitted, answers).await;
+        return wait::to_the_end(context, &broker, &submitted, sent.answers).await;
     }
     let nobody = match outcome {
         Some(_) => String::new(),
@@ -141,16 +132,6 @@ fn exists(run: &RunId) -> String {
     format!("run {run} exists already: the same --id was submitted before")
 }
 
-/// The planner's answer. Whatever else arrives is passed over.
-async fn answered(answers: &mut Subscription) -> Option<Reply> {
-    loop {
-        let message = answers.next().await?;
-        if let Ok(answer) = serde_json::from_slice(&message.payload) {
-            return Some(answer);
-        }
-    }
-}
-
 /// What became of a submission that was not refused.
 fn accepted(answer: Option<Reply>) -> anyhow::Result<Option<Outcome>> {
     let Some(answer) = answer else {
@@ -166,15 +147,12 @@ fn refused(reason: &str) -> anyhow::Error {
     Misuse::error(format!("the planner refused the submission: {reason}"))
 }
 
-fn unsubmitted(error: AppendError, id: &str) -> anyhow::Error {
-    match &error {
-        AppendError::Unknown { .. } => anyhow::Error::new(error).context(format!(
-            "submit (safe to repeat with --id {id}: it never makes a second run)"
-        )),
-        AppendError::Conflict { .. }
-        | AppendError::Full { .. }
-        | AppendError::Unavailable { .. }
-        | AppendError::Failed { .. } => error.into(),
+fn unsubmitted(error: SubmitError, id: &str) -> anyhow::Error {
+    match error {
+        SubmitError::Append(AppendError::Unknown { .. }) => anyhow::Error::new(error).context(
+            format!("submit (safe to repeat with --id {id}: it never makes a second run)"),
+        ),
+        SubmitError::Append(_) | SubmitError::Listen(_) => error.into(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gridloom_planner::api::Server;
 use gridloom_planner::metrics::DESCRIBED;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
@@ -63,12 +64,16 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     let stop = Stop::listen()?;
     let name = process::name();
     let wanted = context.config.traces(&flags.traces)?;
+    let api = context.config.api(&flags.api, &name)?;
     let broker = context
         .connect(&format!("gridloom-planner {name}"), WAIT)
         .await?;
     // What is recorded before is lost.
     telemetry::metrics(&[DESCRIBED])?;
     let traces = traces(&wanted, "gridloom-planner", &name)?;
+    let to_broker = context
+        .config
+        .options(&format!("gridloom-api {name}"), WAIT)?;
     let options = PlannerOptions {
         name,
         topology: topology(&context.config.queue(&of_streams(&flags.streams))),
@@ -81,6 +86,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     let mut planner = Planner::start(broker.clone(), options).await?;
     let listen = context.config.listen(&flags.listen);
     let endpoints = telemetry::serve(listen, planner.health(), &[DESCRIBED]).await?;
+    let api = Server::start(api, to_broker).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         reads = Versions::own().reads,
@@ -88,11 +94,13 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         broker = broker.server_version(),
         namespace = %context.config.namespace,
         health = %format_args!("http://{}/ready", endpoints.address()),
+        api = api.url(),
         "planner started"
     );
     tokio::select! {
         () = stop.asked() => {}
         ended = planner.ended() => {
+            api.stop().await;
             endpoints.stop().await;
             ended.context("the planner does not plan any more")?;
             return Ok(Verdict::Failed);
@@ -100,6 +108,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     }
     tracing::info!("stopping; a second signal ends at once");
     or_at_once(planner.stop()).await;
+    api.stop().await;
     traces.stop().await;
     endpoints.stop().await;
     broker.drain().await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::reads::refused::{self, Refused};
 
+use super::log;
 use crate::args::{Numbers, Unreadable};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
@@ -63,6 +64,8 @@ fn cells(message: &Refused) -> [String; 5] {
 
 async fn forget(context: &Context, which: Numbers) -> anyhow::Result<()> {
     let broker = context.ask().await?;
+    let numbers: Vec<String> = which.numbers.iter().map(ToString::to_string).collect();
+    log::mention(&broker, "unreadable drop", &numbers.join(" "), "").await;
     let dropped = if which.all {
         refused::drop_all(&broker).await?
     } else {

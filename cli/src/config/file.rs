@@ -17,8 +17,10 @@ use serde::Deserialize;
 use crate::fault::Misuse;
 use crate::setting::{Listen, LogStyle, Span, Storage, check_ids, size_of};
 
+mod api;
 mod nats;
 
+use api::Api;
 use nats::Nats;
 
 /// The settings of a file; what it does not say is `None` or empty.
@@ -36,6 +38,7 @@ pub struct File {
     pub(super) planner: Planner,
     pub(super) streams: Streams,
     pub(super) otlp: Otlp,
+    pub(super) api: Api,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -146,6 +149,10 @@ const KEYS: &[&str] = &[
     "planner.open_runs",
     "otlp.endpoint",
     "otlp.sample",
+    "api.listen",
+    "api.base_path",
+    "api.read_only",
+    "api.tokens",
     "streams.max_bytes.alarm",
     "streams.max_bytes.shards",
     "streams.max_bytes.ledger",

@@ -180,6 +180,15 @@ fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Starts a thread that has nothing to do with the loop: it may be busy as long as it likes.
+pub(crate) fn spawn_thread(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    builder.spawn(run)
+}
+
 /// Starts the loop itself.
 pub(super) fn spawn_loop(
     fault: Option<Fault>,

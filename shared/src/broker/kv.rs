@@ -204,6 +204,17 @@ impl Bucket {
         Ok(last.filter(|entry| entry.value.is_some()))
     }
 
+    /// The values of `keys`, by some replica: of those that have one, in no order.
+    pub async fn several(&self, keys: &[String]) -> Result<Vec<Entry>, ReadError> {
+        let subjects: Vec<String> = keys.iter().map(|key| self.name.subject(key)).collect();
+        let last = self
+            .broker
+            .multi_last(&self.name.stream(), &subjects)
+            .await?;
+        let entries = last.into_iter().filter_map(|record| self.entry(record));
+        Ok(entries.filter(|entry| entry.value.is_some()).collect())
+    }
+
     /// What stands under `key`, by the leader, the mark of a deletion too: whoever writes next under
     /// compare-and-swap has to expect that ([`Place::revision`]).
     pub async fn place_of(&self, key: &str) -> Result<Place, ReadError> {

@@ -306,6 +306,11 @@ impl Subjects {
         format!("{}.fires.*", self.namespace)
     }
 
+    /// What people and programs have ordered.
+    pub fn actions(&self) -> String {
+        format!("{}.actions", self.namespace)
+    }
+
     /// Messages that could not be understood, with the reason.
     pub fn unreadable(&self) -> String {
         format!("{}.unreadable", self.namespace)

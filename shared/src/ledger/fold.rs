@@ -30,6 +30,7 @@ mod orders;
 mod outcome;
 mod probe;
 mod recall;
+mod row;
 mod sessions;
 mod slices;
 mod standing;
@@ -42,6 +43,7 @@ pub use counts::Counts;
 pub use errors::{ErrorGroup, FailedAttempt};
 pub use issue::OpenTile;
 pub use orders::Chosen;
+pub use row::Row;
 pub use view::{Dead, Due};
 pub use waiting::{FailedCell, Next};
 

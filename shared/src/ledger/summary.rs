@@ -17,6 +17,7 @@ mod exact;
 /// Where a run is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RunState {
     /// Shards are outstanding or not issued yet.
     Running,
@@ -57,6 +58,7 @@ impl From<EndState> for RunState {
 
 /// A run, as `show RUN --json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunSummary {
     /// The run.
     pub run: RunId,
@@ -78,9 +80,11 @@ pub struct RunSummary {
     pub shards: ShardSummary,
     /// Sum of the counter `rows`: exact, however large.
     #[serde(with = "exact")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::integer))]
     pub rows: i128,
     /// Sums of the handler's other counters.
     #[serde(with = "exact::map")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::integers))]
     pub counters: BTreeMap<String, i128>,
     /// How many of them are left out, the last by name, because they are too many for a message.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -91,6 +95,7 @@ pub struct RunSummary {
 
 /// Cells of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GridSummary {
     /// Rows.
     pub slices: u32,
@@ -100,6 +105,7 @@ pub struct GridSummary {
 
 /// Shards of a run in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ShardSummary {
     /// Issued, each once.
     pub planned: u64,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{RunError, runs, workers};
 use crate::broker::Broker;
@@ -70,8 +70,9 @@ pub enum ShardError {
 }
 
 /// Where a shard is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ShardState {
     /// No wave has issued it yet.
     NotIssued,
@@ -91,6 +92,7 @@ pub enum ShardState {
 
 /// A shard, as `show RUN --shard SLICE/PAGE --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ShardStory {
     /// Its run.
     pub run: RunId,
@@ -107,6 +109,7 @@ pub struct ShardStory {
     /// Page, or number of the question.
     pub page: u32,
     /// The first and the last key of the page, where it has some.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::bounds))]
     pub bounds: Option<Bounds>,
     /// Where it is in its life.
     pub state: ShardState,
@@ -125,6 +128,7 @@ pub struct ShardStory {
 
 /// One attempt.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttemptStory {
     /// Its number, from 1.
     pub attempt: u32,
@@ -146,6 +150,7 @@ pub struct AttemptStory {
 
 /// A worker, by its session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Author {
     /// Its life.
     pub session: String,
@@ -155,6 +160,7 @@ pub struct Author {
 
 /// One holding of an attempt's tile.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HolderStory {
     /// Who; `None` for one that got it from the queue and has said nothing, neither to the ledger nor now.
     pub by: Option<Author>,
@@ -172,6 +178,7 @@ pub struct HolderStory {
 
 /// What was said of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OutcomeStory {
     /// Who said it; `None` where it follows from the deaths of its holders.
     pub by: Option<Author>,

@@ -15,6 +15,7 @@ const ROUNDS: usize = 10;
 
 /// A run that waits until others of its job are over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitingRun {
     /// The run that it becomes.
     pub run: RunId,

@@ -18,6 +18,7 @@ use crate::tile::TileKind;
 
 /// A dead shard, as `dead list --json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeadShard {
     /// Its run.
     pub run: RunId,

@@ -11,6 +11,7 @@ pub const TOLD_MAX: usize = 100;
 
 /// What of a run has failed so far, as `show RUN --json` prints it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failures {
     /// The errors of attempts that failed, those with the same text together, the last first.
     pub errors: Vec<FailedAlike>,
@@ -22,6 +23,7 @@ pub struct Failures {
 
 /// Attempts that failed with the same error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FailedAlike {
     /// The error.
     pub error: String,
@@ -36,6 +38,7 @@ pub struct FailedAlike {
 
 /// An attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LastFailure {
     /// Whether it was at a page or at a question of a probe.
     pub kind: TileKind,
@@ -55,6 +58,7 @@ pub struct LastFailure {
 
 /// What waits for another attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Retries {
     /// How many shards and questions of probes.
     pub shards: u64,

@@ -22,6 +22,7 @@ pub const TOLD_MAX: usize = 3;
 
 /// A shard that a worker holds, as `show RUN --json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeldShard {
     /// Whether it is a page or a question of a probe.
     pub kind: TileKind,

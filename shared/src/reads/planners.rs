@@ -24,3 +24,23 @@ pub async fn roll_call(broker: &Broker) -> Result<Vec<Attendance>, PublishError>
         .collect();
     Ok(planners.into_values().collect())
 }
+
+/// Why no leader has answered, and what to do: never to start what is there.
+pub async fn nobody_leads(broker: &Broker) -> String {
+    let here = roll_call(broker).await.unwrap_or_default();
+    let leader = here.iter().find(|planner| planner.term.is_some());
+    match (leader, here.first()) {
+        (Some(leader), _) => format!(
+            "planner {} leads and has not answered in time: ask again, or see gridloom doctor",
+            leader.name
+        ),
+        (None, Some(_)) => {
+            let names: Vec<&str> = here.iter().map(|planner| planner.name.as_str()).collect();
+            format!(
+                "no planner leads just now, {} is there: ask again, or see gridloom doctor",
+                names.join(", ")
+            )
+        }
+        (None, None) => "no planner answers; start one with gridloom planner".to_owned(),
+    }
+}

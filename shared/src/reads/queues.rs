@@ -15,6 +15,7 @@ use crate::presence::Presence;
 
 /// A queue, as `queues --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueueStanding {
     /// Its name.
     pub queue: QueueName,
@@ -34,6 +35,7 @@ pub struct QueueStanding {
 
 /// What of a queue wants one handler.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HandlerStanding {
     /// The handler.
     pub handler: HandlerName,

@@ -34,6 +34,7 @@ const FORGOTTEN: Duration = Duration::from_secs(15 * 60);
 
 /// A worker, as `workers --json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WorkerStanding {
     /// Its name.
     pub worker: String,
@@ -182,26 +183,28 @@ pub(super) struct Held {
 /// The tiles of a run that each of `workers` holds, as they say.
 pub(super) async fn held(broker: &Broker, workers: &[Presence], run: &RunId) -> Vec<Held> {
     let question = wire::encode(&Question::Run(run.clone()));
-    let ask = async |session: Session| {
-        let subject = broker.subjects().holdings(session);
-        let asked = broker.request(subject, question.clone(), ROLL_CALL);
-        let answer: Holdings = wire::decode(&asked.await.ok()?.payload).ok()?;
-        let places = answer.tiles.unpack(HELD_MAX)?.into_iter().map(place_of);
-        let ages = answer.ages.iter().take(AGES_MAX);
-        Some(Held {
-            session,
-            places: places.collect(),
-            ages: ages
-                .map(|age| (place_of(age.tile), Duration::from_millis(age.ms)))
-                .collect(),
-        })
-    };
-    let asked = workers.iter().map(|worker| ask(worker.session));
+    let ask = |worker: &Presence| held_by(broker, worker.session, question.clone());
+    let asked: Vec<_> = workers.iter().map(ask).collect();
     let answers = stream::iter(asked).buffered(AT_ONCE);
     answers
         .filter_map(|answer| async move { answer })
         .collect()
         .await
+}
+
+async fn held_by(broker: &Broker, session: Session, question: Bytes) -> Option<Held> {
+    let subject = broker.subjects().holdings(session);
+    let asked = broker.request(subject, question, ROLL_CALL);
+    let answer: Holdings = wire::decode(&asked.await.ok()?.payload).ok()?;
+    let places = answer.tiles.unpack(HELD_MAX)?.into_iter().map(place_of);
+    let ages = answer.ages.iter().take(AGES_MAX);
+    Some(Held {
+        session,
+        places: places.collect(),
+        ages: ages
+            .map(|age| (place_of(age.tile), Duration::from_millis(age.ms)))
+            .collect(),
+    })
 }
 
 /// Asks all workers to announce themselves where everybody listens for that.

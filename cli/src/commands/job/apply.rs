@@ -6,33 +6,24 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::job::JobSpec;
+use gridloom_shared::job::difference::{self, Difference};
+pub(crate) use gridloom_shared::orders::define::Change;
+use gridloom_shared::orders::define::{self, DefineError, Write, Written};
 use gridloom_shared::reads::jobs::{self, Seen};
 use gridloom_shared::reads::{calendars, fires};
 use gridloom_shared::schedule::{self, Calendars, record::State};
 use serde::Serialize;
 
-use super::super::difference::{self, Difference};
+use super::super::log;
 use super::super::revision::{self, Answer, Stands};
-use super::clock::{Coming, Fires, TOLD};
+use super::clock::{self, Coming, Fires, TOLD};
 use super::compare::{self, Row};
-use super::obstacles::{Around, Obstacles};
+use super::obstacles::{self, Around, Obstacles};
 use super::{read_all, warnings};
 use crate::args::ApplyArgs;
 use crate::context::Context;
 use crate::fault::Misuse;
 use crate::output::Output;
-
-/// So often somebody else may write first.
-const ROUNDS: usize = 10;
-
-/// What is done with a job, or would be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Change {
-    Created,
-    Changed,
-    Unchanged,
-}
 
 /// What is done with one job, as programs read it.
 #[derive(Serialize)]
@@ -104,7 +95,7 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
     });
     for applied in all.iter().filter(|applied| applied.schedule.is_some()) {
         if let Some(spec) = specs.get(&applied.job) {
-            around.tell(context, spec);
+            obstacles::tell(&around, context, spec);
         }
         if applied.is_paused_still() {
             let job = &applied.job;
@@ -122,15 +113,7 @@ fn told_in_list(context: &Context, error: anyhow::Error) -> anyhow::Error {
 
 /// Defines the job, or changes it, whatever stands there.
 pub(crate) async fn put(broker: &Broker, spec: &JobSpec) -> anyhow::Result<Change> {
-    let (change, ..) = write(broker, spec, None, Write::Really).await?;
-    Ok(change)
-}
-
-/// Whether anything is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Write {
-    Really,
-    Dry,
+    Ok(write(broker, spec, None, Write::Really).await?.change)
 }
 
 /// A schedule that is to be applied, and what was recorded of the one before: looked at before anything is written,
@@ -150,7 +133,7 @@ impl Known {
                 let coming = Coming::checked(spec, calendars, state.as_ref());
                 Some(coming.map_err(|error| {
                     let name = &spec.name;
-                    let why = chain(&*error);
+                    let why = chain(&error);
                     Misuse::error(format!("job {name}: {why}; nothing was applied"))
                 })?)
             }
@@ -171,12 +154,19 @@ async fn one(
         true => Write::Dry,
         false => Write::Really,
     };
-    let (change, seen, revision) = write(broker, spec, args.if_revision, how).await?;
+    if how == Write::Really {
+        log::mention(broker, "job apply", spec.name.as_str(), "").await;
+    }
+    let Written {
+        change,
+        seen,
+        revision,
+    } = write(broker, spec, args.if_revision, how).await?;
     let before = seen.job().and_then(|job| job.spec.as_ref().ok());
     if let Some(coming) = known.coming.as_mut().filter(|coming| coming.begins_anew())
         && let Some(since) = since(broker, &spec.name, (change, &seen), how).await?
     {
-        coming.begin(&spec.name, calendars, since)?;
+        coming.begin(spec, calendars, since)?;
     }
     let mut applied = Applied {
         job: spec.name.clone(),
@@ -219,34 +209,20 @@ async fn since(
     Ok(there.job().map(|job| job.applied_at))
 }
 
-/// Writes the definition over what is seen there: what that was, and the revision that stands then.
+/// Writes the definition over what is seen there.
 async fn write(
     broker: &Broker,
     spec: &JobSpec,
     expected: Option<u64>,
     how: Write,
-) -> anyhow::Result<(Change, Seen, u64)> {
-    let name = &spec.name;
-    for _ in 0..ROUNDS {
-        let seen = jobs::see(broker, name).await?;
-        Stands::job(name.as_str(), &seen).check(expected)?;
-        let change = match seen.job().map(|job| job.spec.as_ref()) {
-            None => Change::Created,
-            Some(there) if there == Ok(spec) => Change::Unchanged,
-            Some(_) => Change::Changed,
-        };
-        if change == Change::Unchanged || how == Write::Dry {
-            let revision = seen.revision();
-            return Ok((change, seen, revision));
+) -> anyhow::Result<Written> {
+    match define::job(broker, spec, expected, how).await {
+        Err(DefineError::Moved { job, seen }) => {
+            Stands::job(job.as_str(), &seen).check(expected)?;
+            Err(DefineError::Moved { job, seen }.into())
         }
-        match jobs::define(broker, &seen, spec).await {
-            Ok(revision) => return Ok((change, seen, revision)),
-            // What is there now is looked at again: it may be what was expected no more.
-            Err(error) if error.is_conflict() => {}
-            Err(error) => return Err(error.into()),
-        }
+        written => Ok(written?),
     }
-    anyhow::bail!("write job {name}: others write it all the time; try again")
 }
 
 impl Applied {
@@ -285,7 +261,7 @@ impl Applied {
         }
         match (&self.before, &self.schedule) {
             (None, None) => {}
-            (None, Some(fires)) => fires.say(output),
+            (None, Some(fires)) => clock::say(fires, output),
             (Some(before), after) => {
                 let after = after.as_ref();
                 let after = after.map_or("by submissions alone: no schedule any more", |after| {

@@ -1,49 +1,32 @@
 //! `job delete`: the definition goes; its runs stay, or are cancelled with it.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
-use futures_util::{StreamExt, TryStreamExt};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::{JobName, RunId};
-use gridloom_shared::reads::jobs::{self, Seen};
-use gridloom_shared::reads::{fires, runs};
+use gridloom_shared::orders::define::{self, DefineError};
+use gridloom_shared::orders::empty;
+use gridloom_shared::reads::jobs::Seen;
+use gridloom_shared::reads::runs;
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use super::super::revision::{self, Answer, Stands};
-use super::super::{installation, orders};
+use super::super::{installation, log, orders};
 use crate::args::DeleteArgs;
 use crate::context::Context;
 use crate::output::counted;
 
-/// Within this time a leader has heard that a job is gone; a new one leads by then.
-const HEARD_WITHIN: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(50);
-/// Orders that are given at once.
-const AT_ONCE: usize = 16;
-/// Runs may be opened while others are cancelled, by submissions that were read before.
-const ROUNDS: usize = 3;
-
 /// Does what `gridloom job delete` says.
 pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Result<()> {
     let (broker, name) = (context.ask().await?, &args.job);
-    let seen = jobs::see(&broker, name).await?;
-    check(context, args, &seen)?;
-    let there = seen.job().is_some();
-    if there {
-        // A definition that this build cannot read can be deleted all the same.
-        match args.if_revision {
-            Some(_) => {
-                if let Err(error) = jobs::delete(&broker, name, &seen).await {
-                    let now = jobs::see(&broker, name).await?;
-                    check(context, args, &now)?;
-                    return Err(error.into());
-                }
-            }
-            None => broker.jobs().delete(name.as_str(), None).await?,
+    log::mention(&broker, "job delete", name.as_str(), "").await;
+    // A definition that this build cannot read can be deleted all the same.
+    let there = match define::delete(&broker, name, args.if_revision).await {
+        Err(DefineError::Moved { seen, .. }) => {
+            check(context, args, &seen)?;
+            true
         }
-    }
+        deleted => deleted?,
+    };
     let cancelled = match args.cancel {
         true => cancel(context, &broker, name, there).await?,
         false => Vec::new(),
@@ -95,37 +78,12 @@ async fn cancel(
     job: &JobName,
     there: bool,
 ) -> anyhow::Result<Vec<RunId>> {
-    if there {
-        schedule_is_over(broker, job).await?;
-    }
-    let mut cancelled: Vec<RunId> = Vec::new();
-    for _ in 0..ROUNDS {
-        let mut open = runs::open_of(broker, job).await?;
-        open.retain(|run| !cancelled.contains(run));
-        if open.is_empty() {
-            break;
-        }
-        let orders = open.iter().map(|run| orders::cancel(context, broker, run));
-        let orders = futures_util::stream::iter(orders).buffered(AT_ONCE);
-        let done: Vec<bool> = orders.try_collect().await.with_context(|| {
-            format!("cancel its open runs; job {job} is deleted: once a planner leads, repeat gridloom job delete {job} --cancel")
-        })?;
-        let done = open.into_iter().zip(done);
-        cancelled.extend(done.filter_map(|(run, done)| done.then_some(run)));
-    }
-    Ok(cancelled)
-}
-
-/// Waits until no fire of the job is opened any more: what is open then is all there is.
-async fn schedule_is_over(broker: &Broker, job: &JobName) -> anyhow::Result<()> {
-    let give_up = Instant::now() + HEARD_WITHIN;
-    while Instant::now() < give_up {
-        let state = fires::state(broker, job).await?;
-        if state.is_none_or(|state| state.spec.is_none()) {
-            return Ok(());
-        }
-        sleep(LOOK).await;
-    }
-    // Nobody leads, or what is on record makes no sense: then nothing is opened either.
-    Ok(())
+    let wait = || orders::tell_waiting(context);
+    let cancelled = empty::cancel_open(broker, job, there, wait).await;
+    let words = || {
+        format!(
+            "job {job} is deleted: once a planner leads, repeat gridloom job delete {job} --cancel"
+        )
+    };
+    cancelled.with_context(words)
 }

@@ -1,41 +1,25 @@
 //! `job fires`: what was decided of a job's fires, one line a decision.
 
+use gridloom_planner::prospect::why::{self, several};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
-use gridloom_shared::reads::fires::{self, Fires, Told};
-use gridloom_shared::reads::jobs;
+use gridloom_shared::reads::fires::{Fires, Told};
 use gridloom_shared::schedule::Plan;
 
-use super::super::calendar::users;
 use super::super::installation;
 use super::stopped;
-use super::times::{moment, plan, schedule, utc};
+use super::times::moment;
 use crate::args::FiresArgs;
 use crate::context::Context;
 use crate::output::{Align, Table, counted};
 
 /// The fires on record, and the plan by which times are read: the job may be deleted.
 pub(super) async fn on_record(broker: &Broker, job: &JobName) -> anyhow::Result<(Fires, Plan)> {
-    let fires = fires::list(broker, job).await?;
-    let nothing = fires.told.is_empty() && fires.unreadable == 0;
-    let recorded = fires.state.as_ref().and_then(|state| state.spec.clone());
-    let spec = match recorded {
-        Some(spec) => Some(spec),
-        None => match jobs::get(broker, job).await? {
-            Some(job) if nothing => Some(schedule(&job.spec?)?),
-            Some(_) => None,
-            None if nothing => {
-                return Err(installation::no_such_job(broker, job).await);
-            }
-            None => None,
-        },
-    };
-    let anchor = fires.state.as_ref().map(|state| state.anchor);
-    let spec = spec.unwrap_or_else(utc);
-    let calendars = users::known_to(broker, &spec).await?;
-    let plan = plan(&spec, job.as_str(), &calendars, anchor)?;
-    Ok((fires, plan))
+    match why::on_record(broker, job).await? {
+        Some(found) => Ok(found),
+        None => Err(installation::no_such_job(broker, job).await),
+    }
 }
 
 /// Lists what was decided.
@@ -127,16 +111,6 @@ fn what(told: &Told) -> String {
     )
 }
 
-/// `5 fires, until 2026-12-01T05:00:00Z`, of several.
-pub(super) fn several(told: &Told) -> Option<String> {
-    let last = told
-        .last_time()
-        .filter(|last| Some(*last) != told.first())?;
-    let more = if told.more { "more than " } else { "" };
-    let fires = counted(told.count, "fire");
-    Some(format!("{more}{fires}, until {}", last.to_the_second()))
-}
-
 #[cfg(test)]
 mod tests {
     use gridloom_shared::id::Term;
@@ -144,6 +118,7 @@ mod tests {
     use gridloom_shared::schedule::record::{Decision, Record, Span, State, Why};
     use serde_json::json;
 
+    use super::super::times;
     use super::*;
 
     /// 2026-03-01 06:00 UTC.
@@ -186,7 +161,7 @@ mod tests {
             };
             Told::of(&record, true, None)
         });
-        let plan = plan(&spec, job.as_str(), &Calendars::new(), Some(SIX)).unwrap();
+        let plan = times::plan(&spec, job.as_str(), &Calendars::new(), Some(SIX)).unwrap();
         (told.into(), plan)
     }
 

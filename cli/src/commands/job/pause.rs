@@ -1,13 +1,13 @@
 //! `job pause` and `job resume`: that nothing fires for a while, of one job or of all.
 
+use gridloom_planner::prospect::obstacles::Pausing;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::reads::pauses::{self, Paused};
 use gridloom_shared::schedule::pause::Pause;
 
-use super::super::installation;
-use super::obstacles::Pausing;
+use super::super::{installation, log};
 use super::times::{time_in_utc, time_of};
 use crate::args::{PauseArgs, ResumeArgs, WhichJobs};
 use crate::context::{Context, who};
@@ -29,6 +29,8 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result
         until,
         resumed: None,
     };
+    let (what, of) = order("pause", job);
+    log::mention(&broker, &what, &of, &pause.note).await;
     let changed = pauses::pause(&broker, job, &pause).await?;
     let document = serde_json::json!({ "job": job, "paused": true, "changed": changed });
     context.output.show(&document, |output| {
@@ -47,6 +49,8 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> anyhow::Resu
     let broker = context.ask().await?;
     let job = which(&broker, &args.which).await?;
     let missed = args.missed.map(Into::into);
+    let (what, of) = order("resume", job);
+    log::mention(&broker, &what, &of, "").await;
     let changed = pauses::resume(&broker, job, who(), missed).await?;
     let left: Vec<Paused> = pauses::list(&broker).await?;
     // Of one job, what holds it back all the same; of all, those that are paused one by one.
@@ -113,4 +117,12 @@ fn named(job: Option<&JobName>) -> String {
         || "the schedules of all jobs are".to_owned(),
         |job| format!("the schedule of job {job} is"),
     )
+}
+
+/// How the order is called on record, and of what it is.
+fn order(verb: &str, job: Option<&JobName>) -> (String, String) {
+    match job {
+        Some(job) => (format!("job {verb}"), job.to_string()),
+        None => (format!("{verb} all"), String::new()),
+    }
 }

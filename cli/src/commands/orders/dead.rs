@@ -14,7 +14,7 @@ use gridloom_shared::reads::{LeftOut, runs};
 use super::kept::{Changed, Jobs};
 use super::{Outcome, carry_out, command};
 use crate::args::{Chosen, DeadOf};
-use crate::commands::{installation, wanted};
+use crate::commands::{installation, log, wanted};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Output, counted};
@@ -135,6 +135,9 @@ pub async fn dead(context: &Context, verb: Verb, of: DeadOf) -> anyhow::Result<V
             return Ok(Verdict::Failed);
         }
     }
+    let order = format!("dead {what}");
+    let meant = of_chosen(&of.chosen);
+    log::mention(&broker, &order, &meant, &extent.words()).await;
     let (outcomes, ended) = all_of(context, &broker, verb, (&of.chosen, &extent)).await;
     // What was done is told also where the rest could not be.
     context.output.show(&outcomes, |output| {
@@ -153,6 +156,13 @@ pub async fn dead(context: &Context, verb: Verb, of: DeadOf) -> anyhow::Result<V
     } else {
         Verdict::Fine
     })
+}
+
+/// The run or job that is named, for the record.
+fn of_chosen(which: &Chosen) -> String {
+    let run = which.run.as_ref().map(ToString::to_string);
+    let job = || which.job.as_ref().map(ToString::to_string);
+    run.or_else(job).unwrap_or_default()
 }
 
 /// No dead shard is meant. Whoever named one was wrong.

@@ -7,13 +7,12 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::job::JobSpec;
+use gridloom_shared::job::difference;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::PlanRecord;
 use gridloom_shared::reads::jobs::{self, StoredJob};
 use gridloom_shared::reads::ledger::{Pages, Span};
 use serde::Serialize;
-
-use crate::commands::difference;
 
 /// Keys that are named.
 const NAMED: usize = 5;

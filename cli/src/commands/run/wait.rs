@@ -14,6 +14,7 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
+use gridloom_shared::orders::submit;
 use gridloom_shared::reads::ledger::Entry;
 use gridloom_shared::reads::{self, RunError, held, waits, workers};
 use gridloom_shared::submission::Unreadable;
@@ -115,7 +116,7 @@ pub(super) async fn to_the_end(
                     watch.take(followed);
                 }
             }
-            Some(answer) = super::answered(&mut answers) => {
+            Some(answer) = submit::answered(&mut answers) => {
                 if super::accepted(Some(answer))? == Some(Outcome::Purged) {
                     return Err(purged(run));
                 }

@@ -168,7 +168,7 @@ fn submit(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
 
 fn history(subjects: &Subjects, options: &TopologyOptions) -> Wanted {
     let settings = json!({
-        "subjects": [subjects.all_fires(), subjects.unreadable()],
+        "subjects": [subjects.all_fires(), subjects.unreadable(), subjects.actions()],
         "retention": "limits",
         "discard": "old",
         "max_msgs_per_subject": options.history_per_subject,

@@ -10,6 +10,7 @@ use crate::limits::LISTED_MAX;
 
 /// One cell of the grid, as programs read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GridCell {
     /// Row.
     pub slice: u32,
@@ -19,6 +20,7 @@ pub struct GridCell {
 
 /// The result of an audit, as `audit RUN --json` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AuditReport))]
 pub struct Report {
     /// The run.
     pub run: RunId,

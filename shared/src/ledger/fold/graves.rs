@@ -56,6 +56,17 @@ impl Graves {
         runs.map(|(first, (end, grave))| (*first, first.page..*end, grave))
     }
 
+    /// Those of the pages of one slice, in order.
+    pub(super) fn of_slice(&self, slice: u32) -> impl Iterator<Item = (Range<u32>, &Grave)> {
+        let at = |page| Cell {
+            kind: TileKind::Page,
+            slice,
+            page,
+        };
+        let runs = self.runs.range(at(0)..=at(u32::MAX));
+        runs.map(|(first, (end, grave))| (first.page..*end, grave))
+    }
+
     /// Lays `pages` of a kind and slice to rest; none of them is there yet.
     pub(super) fn insert(&mut self, kind: TileKind, slice: u32, pages: Range<u32>, grave: Grave) {
         self.cells += u64::from(pages.end - pages.start);

@@ -15,6 +15,7 @@ pub use crate::limits::CELLS_MAX;
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum EndState {
     /// Every shard is committed.
     Succeeded,

@@ -9,6 +9,7 @@ use crate::wire;
 /// Why a worker could not be certain that a delivery was the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TakeoverReason))]
 pub enum Reason {
     /// The delivery count was above 1. The only reason that suggests a crash.
     Count,

@@ -13,6 +13,7 @@ const ON_TIME_MS: u64 = 1_000;
 /// Why a decision was made: one word of a closed set, and what it names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = FireReason))]
 pub enum Reason {
     /// Its time had come, and nothing was in its way.
     Due,

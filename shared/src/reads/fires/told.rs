@@ -10,6 +10,7 @@ use crate::schedule::record::{Decision, Record, Span};
 
 /// A decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Told {
     /// The nominal time, or the first of several (RFC 3339). `None`: it is about the schedule as a whole.
     pub scheduled_at: Option<String>,

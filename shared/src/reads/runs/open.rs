@@ -44,13 +44,19 @@ pub async fn open_of(broker: &Broker, job: &JobName) -> Result<Vec<RunId>, ListE
     let (mut known, last) = known(broker).await?;
     known.retain(|known| known.run().job() == job.as_str() && !known.is_over());
     // A summary says late that its run is over.
-    let open = stream::iter(known.iter().map(async |known| {
-        let fold = known.fold(broker, last).await?;
-        let goes_on = fold.is_ok_and(|fold| fold.closing().is_none());
-        Ok::<_, ListError>(goes_on.then(|| known.run().clone()))
-    }));
-    let open: Vec<Option<RunId>> = open.buffered(AT_ONCE).try_collect().await?;
+    let looks: Vec<_> = known
+        .iter()
+        .map(|known| goes_on(broker, known, last))
+        .collect();
+    let open = stream::iter(looks).buffered(AT_ONCE);
+    let open: Vec<Option<RunId>> = open.try_collect().await?;
     Ok(open.into_iter().flatten().collect())
+}
+
+async fn goes_on(broker: &Broker, known: &Known, last: u64) -> Result<Option<RunId>, ListError> {
+    let fold = known.fold(broker, last).await?;
+    let goes_on = fold.is_ok_and(|fold| fold.closing().is_none());
+    Ok(goes_on.then(|| known.run().clone()))
 }
 
 /// One run of each job, then a second of each, and so on.

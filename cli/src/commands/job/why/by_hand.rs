@@ -1,11 +1,11 @@
 //! What became of a run that was asked for by hand with an overlap policy: it has no nominal time, and is known by its id.
 
+use gridloom_planner::prospect::why::{Decided, decisions};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::RunId;
 use gridloom_shared::reads::fires::Fires;
 use serde_json::json;
 
-use super::decisions;
 use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::fault::Misuse;
@@ -41,7 +41,7 @@ pub(super) async fn why(
     };
     let document = json!({ "job": run.job(), "run": run, "state": state, "decisions": decisions });
     context.output.show(&document, |output| {
-        let sentences: Vec<String> = decisions.iter().map(|decided| decided.sentence()).collect();
+        let sentences: Vec<String> = decisions.iter().map(Decided::sentence).collect();
         output.say(format!("run {run}: {}", sentences.join(". ")));
     });
     Ok(())

@@ -2,27 +2,30 @@
 
 use std::fmt;
 
-use gridloom_shared::job::JobSpec;
-use gridloom_shared::job::parse;
 use serde::Serialize;
 use serde_json::Value;
+
+use super::{JobSpec, parse};
 
 /// Longer values are cut for people.
 const SHOWN: usize = 60;
 
 /// A key that differs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Difference {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Difference {
     /// Keys joined by dots: `limits.concurrency`.
     key: String,
     /// `None`: it was not there.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::anything))]
     before: Option<Value>,
     /// `None`: it is there no more.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::anything))]
     after: Option<Value>,
 }
 
 /// What differs between two definitions of a job.
-pub(super) fn of(before: &JobSpec, after: &JobSpec) -> Vec<Difference> {
+pub fn of(before: &JobSpec, after: &JobSpec) -> Vec<Difference> {
     let mut all = Vec::new();
     let (before, after) = (parse::to_value(before), parse::to_value(after));
     collect("", Some(&before), Some(&after), &mut all);
@@ -30,7 +33,7 @@ pub(super) fn of(before: &JobSpec, after: &JobSpec) -> Vec<Difference> {
 }
 
 /// The keys that differ.
-pub(crate) fn keys(before: &JobSpec, after: &JobSpec) -> Vec<String> {
+pub fn keys(before: &JobSpec, after: &JobSpec) -> Vec<String> {
     let all = of(before, after).into_iter();
     all.map(|difference| difference.key).collect()
 }
@@ -76,7 +79,7 @@ impl fmt::Display for Difference {
 
 #[cfg(test)]
 mod tests {
-    use gridloom_shared::job::parse::from_value;
+    use super::super::parse::from_value;
     use serde_json::json;
 
     use super::*;

@@ -3,7 +3,6 @@ use gridloom_shared::schedule::pause::Pause;
 use gridloom_shared::schedule::record::{Carried, State};
 use serde_json::json;
 
-use super::super::times::plan;
 use super::*;
 
 /// 2026-03-01 06:00 UTC.

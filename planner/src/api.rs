@@ -1,0 +1,209 @@
+//! The HTTP API: what can be seen and ordered of an installation, on every planner, whether it leads or stands by.
+//!
+//! It holds no truth of its own and asks the leader for nothing that the command line would not ask for: what it tells
+//! is read of the broker, and what it orders is written there under compare-and-swap. It has a thread, a runtime and a
+//! connection to the broker of its own: whatever is asked of it, the planner's loop goes on.
+//!
+//! | room | what it decides |
+//! |------|-----------------|
+//! | [`settings`] | where it listens, and for whom |
+//! | [`access`] | who may do what (pure) |
+//! | [`gate`] | what is refused before it reaches an operation |
+//! | [`problem`] | how it is said that something cannot be done |
+//! | [`ask`] | how what is asked is read |
+//! | [`cursor`] | how a list goes on (pure) |
+//! | [`pack`] | which answers are packed |
+//! | [`link`] | the connection to the broker, and what is kept at hand of it |
+//! | [`mirror`] | the buckets that are listed, followed once somebody lists them |
+//! | [`folds`] | the ledgers that were folded lately |
+//! | [`router`] | which operations there are, and how they are described |
+//! | [`log`] | that each order is on record before it is given |
+//! | [`about`], [`jobs`], [`runs`], [`dead`], [`crew`], [`calendars`], [`refused`] | the operations |
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use gridloom_shared::broker::Options;
+use gridloom_shared::chain;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::service::tasks;
+
+mod about;
+pub mod access;
+mod ask;
+mod calendars;
+mod crew;
+mod cursor;
+mod dead;
+mod folds;
+mod gate;
+mod jobs;
+mod link;
+mod log;
+mod mirror;
+mod pack;
+mod problem;
+mod refused;
+pub mod router;
+mod runs;
+pub mod settings;
+
+use link::{Api, Link};
+pub use settings::{Listen, Settings, SettingsError};
+
+/// Why the API is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It must not be there.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Another process listens there.
+    #[error(
+        "serve the API on {0}: the port is in use; stop what uses it, or choose another address with --api-listen (port 0: any free one)"
+    )]
+    InUse(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("serve the API on {listen}")]
+    Listen {
+        /// The address as given.
+        listen: SocketAddr,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Its thread cannot be started.
+    #[error("start the thread of the API")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A running API. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    url: String,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens, and answers from now on; `broker`: the way to it.
+    ///
+    /// # Errors
+    /// When it must not or cannot listen there.
+    pub async fn start(settings: Settings, broker: Options) -> Result<Server, ServeError> {
+        settings.check()?;
+        let listener = listen(settings.listen).await?;
+        let address = listener.local_addr().map_err(|cause| ServeError::Listen {
+            listen: settings.listen.address(),
+            cause,
+        })?;
+        let url = format!("http://{address}{}/api/v1", settings.base_path);
+        let (stop, stopped) = watch::channel(false);
+        let listener = listener.into_std().map_err(ServeError::Thread)?;
+        let thread = tasks::spawn_thread("gridloom-api", move || {
+            run(settings, &broker, listener, stopped);
+        });
+        Ok(Server {
+            address,
+            url,
+            stop,
+            thread: Some(thread.map_err(ServeError::Thread)?),
+        })
+    }
+
+    /// Where it listens: the port that was found, if any free one was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its operations are.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Lets answers that are under way finish, a second at most, and ends.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        while self
+            .thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+        {
+            tokio::time::sleep(settings::LOOK).await;
+        }
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            tracing::error!("the API did not end by itself");
+        }
+    }
+}
+
+/// Where nobody chose an address and the usual one is taken, any free port will do: several planners may be on one host.
+async fn listen(listen: Listen) -> Result<TcpListener, ServeError> {
+    let address = listen.address();
+    let bound = TcpListener::bind(address).await;
+    let cause = match bound {
+        Ok(listener) => return Ok(listener),
+        Err(cause) => cause,
+    };
+    match (cause.kind(), listen) {
+        (std::io::ErrorKind::AddrInUse, Listen::Usual) => {
+            tracing::info!(api = %address, "the usual address of the API is taken: another port is used");
+            let any = SocketAddr::new(address.ip(), 0);
+            let bound = TcpListener::bind(any).await;
+            bound.map_err(|cause| ServeError::Listen { listen: any, cause })
+        }
+        (std::io::ErrorKind::AddrInUse, Listen::At(_)) => Err(ServeError::InUse(address)),
+        _ => Err(ServeError::Listen {
+            listen: address,
+            cause,
+        }),
+    }
+}
+
+/// The whole life of its thread.
+fn run(
+    settings: Settings,
+    broker: &Options,
+    listener: std::net::TcpListener,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(error = %chain(&error), "the API has no runtime"),
+    };
+    let served: std::io::Result<()> = runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        let link = Arc::new(Link::new(settings, broker.namespace.clone()));
+        let routes = router::routes(Api(Arc::clone(&link)));
+        let mut end = stopped.clone();
+        let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
+            let _ = end.wait_for(|stop| *stop).await;
+        });
+        let over = async {
+            // An error says that the sender was dropped: the same.
+            let _ = stopped.wait_for(|stop| *stop).await;
+            tokio::time::sleep(settings::STOP_WITHIN).await;
+        };
+        tokio::select! {
+            served = serving.into_future() => served,
+            () = link.keep(broker) => Ok(()),
+            () = over => Ok(()),
+        }
+    });
+    if let Err(error) = served {
+        tracing::error!(error = %chain(&error), "the API ended");
+    }
+}
+
+#[cfg(test)]
+mod tests;

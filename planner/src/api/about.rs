@@ -1,0 +1,139 @@
+//! What answers here, and for whom: the installation, and the session of a browser.
+//!
+//! A session is the token itself, in a cookie that no script can read and no other site sends: so it is known to every
+//! planner, and over with the token.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use gridloom_shared::id::Namespace;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::access::{Role, Who};
+use super::ask::{Asking, Body};
+use super::link::Api;
+use super::problem::{Answer, Kind, Problem};
+
+/// The name of the cookie.
+pub(super) const COOKIE: &str = "gridloom";
+/// How long a browser keeps it: a day's work.
+const KEPT_S: u32 = 12 * 60 * 60;
+
+/// What answers here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct About {
+    /// Version of this planner's build.
+    version: &'static str,
+    /// The planner.
+    planner: String,
+    /// The installation.
+    namespace: Namespace,
+    /// Version of the broker; `None`: there is no connection to it just now.
+    broker: Option<String>,
+    /// Whether nothing is changed here.
+    read_only: bool,
+    /// Who asks.
+    session: Session,
+}
+
+/// Who asks.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Session {
+    /// The name of the token, `local` where none is asked for.
+    name: String,
+    /// What they may do.
+    role: Role,
+    /// Whether tokens are asked for.
+    tokens: bool,
+}
+
+/// A token, for a session.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Login {
+    /// The token.
+    token: String,
+}
+
+/// What answers here.
+#[utoipa::path(get, path = "/about", tag = "installation", operation_id = "about",
+    responses((status = 200, body = About)))]
+pub(super) async fn about(State(api): State<Api>, Asking(who): Asking) -> Json<About> {
+    Json(About {
+        version: env!("CARGO_PKG_VERSION"),
+        planner: api.settings.planner.clone(),
+        namespace: api.namespace.clone(),
+        broker: api.broker().map(|broker| broker.server_version()),
+        read_only: api.settings.read_only,
+        session: session_of(&api, who),
+    })
+}
+
+fn session_of(api: &Api, who: Who) -> Session {
+    Session {
+        name: who.name,
+        role: who.role,
+        tokens: !api.settings.tokens.is_empty(),
+    }
+}
+
+/// Who asks.
+#[utoipa::path(get, path = "/session", tag = "installation", operation_id = "session",
+    responses((status = 200, body = Session)))]
+pub(super) async fn session(State(api): State<Api>, Asking(who): Asking) -> Json<Session> {
+    Json(session_of(&api, who))
+}
+
+/// Has a browser keep a token for its session.
+#[utoipa::path(post, path = "/session", tag = "installation", operation_id = "login", request_body = Login,
+    responses((status = 200, body = Session, headers(("set-cookie" = String)))))]
+pub(super) async fn login(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Body(login): Body<Login>,
+) -> Answer<Response> {
+    let tokens = &api.settings.tokens;
+    let who = match tokens.is_empty() {
+        true => Who::here(),
+        false => tokens
+            .whose(&login.token)
+            .ok_or_else(|| Problem::new(Kind::Unauthorized, "there is no such token"))?,
+    };
+    let told = Json(session_of(&api, who));
+    // Nobody needs a cookie where no token is asked for.
+    if tokens.is_empty() {
+        return Ok(told.into_response());
+    }
+    let cookie = cookie(&api, &headers, &login.token, KEPT_S)?;
+    Ok(([(header::SET_COOKIE, cookie)], told).into_response())
+}
+
+/// Ends the session of a browser.
+#[utoipa::path(delete, path = "/session", tag = "installation", operation_id = "logout",
+    responses((status = 204, headers(("set-cookie" = String)))))]
+pub(super) async fn logout(State(api): State<Api>, headers: HeaderMap) -> Answer<Response> {
+    let cookie = cookie(&api, &headers, "", 0)?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+fn cookie(api: &Api, headers: &HeaderMap, token: &str, age_s: u32) -> Answer<HeaderValue> {
+    let fine = |byte: u8| byte.is_ascii_graphic() && !b";,\"\\".contains(&byte);
+    if !token.bytes().all(fine) {
+        return Err(Problem::invalid("token: cannot be in a cookie"));
+    }
+    // A proxy that speaks TLS says so; without it a browser would not send the cookie back.
+    let is_tls = headers
+        .get("x-forwarded-proto")
+        .is_some_and(|proto| proto == "https");
+    let secure = if is_tls { "; Secure" } else { "" };
+    let path = match api.settings.base_path.as_str() {
+        "" => "/",
+        path => path,
+    };
+    let text = format!(
+        "{COOKIE}={token}; Path={path}; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
+    );
+    HeaderValue::from_str(&text).map_err(|_| Problem::invalid("token: cannot be in a cookie"))
+}

@@ -1,0 +1,172 @@
+//! How what is asked is read: path, query and body. What cannot be understood is a problem like any other, and a key
+//! that nobody knows is refused: a filter that is silently ignored is worse than none.
+
+use axum::body::{Body as Sent, Bytes, to_bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use futures_util::StreamExt;
+use gridloom_shared::chain;
+use serde::de::DeserializeOwned;
+
+use super::access::Who;
+use super::problem::{Answer, Kind, Problem};
+use super::settings::{BODY_MAX, PAGE, PAGE_MAX};
+
+/// So many bytes of a body that is too large are read all the same.
+const PASSED_OVER: usize = 16 << 20;
+
+/// The names in a path.
+pub(super) struct Path<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Path<T>> {
+        let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        let read = read.map_err(|refused: PathRejection| Problem::invalid(refused.body_text()));
+        read.map(|path| Path(path.0))
+    }
+}
+
+/// What stands behind the question mark.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Query<T>> {
+        let read = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        let read = read.map_err(|refused| Problem::invalid(refused.body_text()));
+        read.map(|query| Query(query.0))
+    }
+}
+
+/// What is sent: JSON, and as much as is taken. Nothing at all is an empty object.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Body<T>> {
+        let Text(text) = Text::from_request(request, state).await?;
+        let read = serde_json::from_str(&text);
+        let read = read.map_err(|error| Problem::invalid(format!("the body: {}", chain(&error))));
+        read.map(Body)
+    }
+}
+
+/// The same as it was sent: whoever reads it keeps each number as it was written.
+pub(super) struct Text(pub(super) String);
+
+impl<S: Send + Sync> FromRequest<S> for Text {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Answer<Text> {
+        let is_json = is_json(request.headers());
+        let bytes = taken(request).await?;
+        if bytes.is_empty() {
+            return Ok(Text("{}".to_owned()));
+        }
+        if !is_json {
+            return Err(Problem::new(
+                Kind::MediaType,
+                "the body has to be JSON, and to say so: Content-Type: application/json",
+            ));
+        }
+        let text = String::from_utf8(bytes.into());
+        text.map(Text)
+            .map_err(|_| Problem::invalid("the body: is no UTF-8"))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+async fn taken(request: Request) -> Answer<Bytes> {
+    let too_large = || {
+        let detail = format!("a body may have {BODY_MAX} bytes at most");
+        Problem::new(Kind::TooLarge, detail)
+    };
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > BODY_MAX) {
+        pass_over(request.into_body()).await;
+        return Err(too_large());
+    }
+    let bytes = to_bytes(request.into_body(), BODY_MAX).await;
+    bytes.map_err(|error| match chain(&error).to_string() {
+        said if said.contains("length limit") => too_large(),
+        said => Problem::invalid(format!("the body cannot be read: {said}")),
+    })
+}
+
+/// Reads what nobody wants: whoever is still sending it would not read the answer. Not all of what has no end.
+async fn pass_over(body: Sent) {
+    let (mut chunks, mut left) = (body.into_data_stream(), PASSED_OVER);
+    while let Some(Ok(chunk)) = chunks.next().await {
+        match left.checked_sub(chunk.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+/// Who asks: the gate has seen to that.
+pub(super) struct Asking(pub(super) Who);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asking {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Answer<Asking> {
+        let who = parts.extensions.get::<Who>().cloned();
+        let unknown = || Problem::new(Kind::Internal, "nobody has looked who asks");
+        who.map(Asking).ok_or_else(unknown)
+    }
+}
+
+/// How many items a page may have.
+pub(super) fn limit(wanted: Option<u32>) -> Answer<usize> {
+    match wanted.unwrap_or(PAGE) {
+        limit @ 1..=PAGE_MAX => Ok(limit as usize),
+        _ => Err(Problem::invalid(format!(
+            "limit: must be from 1 to {PAGE_MAX}"
+        ))),
+    }
+}
+
+/// Where a list goes on.
+pub(super) fn after<T: DeserializeOwned>(cursor: Option<&str>) -> Answer<Option<T>> {
+    let read = |text| {
+        super::cursor::read(text).ok_or_else(|| {
+            Problem::invalid(
+                "after: is no cursor of this list; take what `next` of its last page says",
+            )
+        })
+    };
+    cursor.map(read).transpose()
+}
+
+/// The revision that is expected: 0 for none at all, `None` where nobody said.
+pub(super) fn expected(headers: &HeaderMap) -> Answer<Option<u64>> {
+    if let Some(value) = headers.get(header::IF_NONE_MATCH) {
+        return match value.to_str() {
+            Ok("*") => Ok(Some(0)),
+            _ => Err(Problem::invalid("If-None-Match: only * is understood here")),
+        };
+    }
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let revision = value.to_str().ok().and_then(|text| {
+        let text = text.trim().strip_prefix('"')?.strip_suffix('"')?;
+        text.parse::<u64>().ok().filter(|revision| *revision > 0)
+    });
+    let wrong = "If-Match: takes one ETag, as it was answered: a revision in double quotes";
+    revision.map(Some).ok_or_else(|| Problem::invalid(wrong))
+}

@@ -1,0 +1,103 @@
+//! Who does the work, and what waits for them: queues, workers, planners.
+
+use axum::Json;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::planner::Attendance;
+use gridloom_shared::reads::queues::{self, QueueStanding};
+use gridloom_shared::reads::workers::{self, WorkerStanding};
+use gridloom_shared::reads::{LeftOut, planners};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::link::Linked;
+use super::problem::Answer;
+
+/// All queues.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Queues {
+    /// By name.
+    items: Vec<QueueStanding>,
+}
+
+/// All workers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Workers {
+    /// Those that can be told of: who answers first.
+    items: Vec<WorkerStanding>,
+    /// Registrations that cannot be read.
+    left_out: Vec<LeftOut>,
+}
+
+/// Planners that answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Planners {
+    /// By name.
+    items: Vec<PlannerStanding>,
+}
+
+/// A planner.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PlannerStanding {
+    /// Its name.
+    planner: String,
+    /// Its life.
+    session: String,
+    /// Whether it leads.
+    leads: bool,
+    /// The term under which it does.
+    term: Option<u64>,
+    /// Version of its build.
+    version: String,
+    /// When it started, RFC 3339.
+    started_at: String,
+    /// Why it cannot work; empty where nothing keeps it from that.
+    trouble: String,
+}
+
+impl PlannerStanding {
+    fn of(planner: Attendance) -> PlannerStanding {
+        PlannerStanding {
+            planner: planner.name,
+            session: planner.session.to_string(),
+            leads: planner.term.is_some(),
+            term: planner.term.map(|term| term.0),
+            version: planner.version,
+            started_at: planner.started_at.rfc3339(),
+            trouble: planner.trouble,
+        }
+    }
+}
+
+/// Queues: what waits in each, for which handler, and for how long.
+#[utoipa::path(get, path = "/queues", tag = "crew", operation_id = "queues",
+    responses((status = 200, body = Queues)))]
+pub(super) async fn queues(Linked(broker): Linked) -> Answer<Json<Queues>> {
+    let here = workers::roll_call(&broker).await?;
+    let items = queues::list(&broker, &here).await?;
+    Ok(Json(Queues { items }))
+}
+
+/// Workers that answer, and those that fell silent without a goodbye.
+#[utoipa::path(get, path = "/workers", tag = "crew", operation_id = "workers",
+    responses((status = 200, body = Workers)))]
+pub(super) async fn workers(Linked(broker): Linked) -> Answer<Json<Workers>> {
+    let listed = workers::list(&broker).await?;
+    Ok(Json(Workers {
+        items: listed.workers,
+        left_out: listed.left_out,
+    }))
+}
+
+/// Planners that answer, the one that leads among them.
+#[utoipa::path(get, path = "/planners", tag = "crew", operation_id = "planners",
+    responses((status = 200, body = Planners)))]
+pub(super) async fn planners(Linked(broker): Linked) -> Answer<Json<Planners>> {
+    let all = planners::roll_call(&broker).await?.into_iter();
+    let items = all.map(PlannerStanding::of).collect();
+    Ok(Json(Planners { items }))
+}
+
+/// A moment for people and programs.
+pub(super) fn moment(at: Option<UnixMs>) -> Option<String> {
+    at.map(UnixMs::rfc3339)
+}

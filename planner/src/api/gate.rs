@@ -1,0 +1,296 @@
+//! What is refused before it reaches an operation: whoever has no token, or one that may not; what a page of somebody
+//! else's would have a browser do; and what would change something where nothing is changed. It also gives each
+//! answer the number of its request, and a time by which there is one.
+
+use std::net::IpAddr;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+
+use super::about::COOKIE;
+use super::access::{Needs, Role, Who, needs};
+use super::link::Api;
+use super::pack;
+use super::problem::{Answer, Kind, Problem};
+use super::router::ROOT;
+use super::settings::{ANSWER_WITHIN, Settings};
+
+/// The number of a request, of whoever asks or of ours.
+pub(super) const REQUEST_ID: &str = "x-request-id";
+/// What a browser sends with whatever changes something: no form of another site can.
+pub(super) const OWN: &str = "x-gridloom";
+/// No number is longer.
+const ID_MAX: usize = 128;
+
+/// The number of a request, for whoever records it.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub(super) String);
+
+/// Lets a request through, or says why not.
+pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let id = id_of(request.headers());
+    let packed = pack::is_understood(request.headers());
+    let entered = enter(&api.0.settings, &request);
+    let response = match entered {
+        Err(problem) => problem.into_response(),
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            request.extensions_mut().insert(RequestId(id.clone()));
+            match timeout(ANSWER_WITHIN, next.run(request)).await {
+                Ok(response) => in_form(response),
+                Err(_) => too_long().into_response(),
+            }
+        }
+    };
+    let mut response = match packed {
+        true => pack::packed(response).await,
+        false => response,
+    };
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let no_guess = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, no_guess);
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn too_long() -> Problem {
+    let detail = format!(
+        "there was no answer within {} s; what was ordered may have been done",
+        ANSWER_WITHIN.as_secs()
+    );
+    Problem::new(Kind::TimedOut, detail)
+}
+
+fn id_of(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let fine =
+        |id: &&str| (1..=ID_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    match given.filter(fine) {
+        Some(given) => given.to_owned(),
+        None => uuid::Uuid::new_v4().to_string(),
+    }
+}
+
+/// What the framework refuses by itself has the form of all problems, too.
+fn in_form(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_ours = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let detail = match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            "there is something under this path, but not by this method: Allow names those that there are"
+        }
+        StatusCode::NOT_FOUND => "there is nothing under this path",
+        _ => "the request cannot be understood",
+    };
+    let mut told = Problem::new(Kind::of(status), detail).into_response();
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        told.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    told
+}
+
+/// Who asks, if they may.
+fn enter(settings: &Settings, request: &Request) -> Answer<Who> {
+    let headers = request.headers();
+    let matched = request.extensions().get::<MatchedPath>();
+    let path = matched.map(MatchedPath::as_str);
+    let path = path.and_then(|path| path.strip_prefix(settings.base_path.as_str()));
+    let path = path.and_then(|path| path.strip_prefix(ROOT));
+    let needs = needs(request.method().as_str(), path.unwrap_or_default());
+    if needs.changes {
+        is_of_this_site(headers)?;
+    }
+    if settings.tokens.is_empty() {
+        is_for_this_machine(headers, request.uri().host())?;
+        return may(settings, Who::here(), needs, path);
+    }
+    // Whoever logs in has no cookie yet.
+    if (request.method(), path) == (&Method::POST, Some("/session")) {
+        return Ok(Who {
+            name: String::new(),
+            role: Role::Viewer,
+        });
+    }
+    let (text, by_cookie) = match (bearer(headers), cookie(headers)) {
+        (Some(bearer), _) => (bearer, false),
+        (None, Some(cookie)) => (cookie, true),
+        (None, None) => return Err(unauthorized("send a token: Authorization: Bearer TOKEN")),
+    };
+    let whose = settings.tokens.whose(text);
+    let who = whose.ok_or_else(|| unauthorized("there is no such token"))?;
+    if by_cookie && needs.changes && !headers.contains_key(OWN) {
+        let detail = format!("what changes something by a cookie needs the header {OWN}");
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
+    may(settings, who, needs, path)
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(Kind::Unauthorized, detail)
+}
+
+fn may(settings: &Settings, who: Who, needs: Needs, path: Option<&str>) -> Answer<Who> {
+    // Everybody may log out.
+    let is_own = path == Some("/session");
+    if needs.changes && settings.read_only && !is_own {
+        return Err(Problem::new(
+            Kind::ReadOnly,
+            "this API only tells: it was started with --api-read-only",
+        ));
+    }
+    if who.role < needs.role && !is_own {
+        let detail = format!(
+            "token {} is one of role {}, and this needs {}",
+            who.name, who.role, needs.role
+        );
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
+    Ok(who)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let all = headers.get_all(header::COOKIE).into_iter();
+    let mut pairs = all
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+/// A browser says for whose page it asks: only for one of ours may it change something. Programs say nothing of that.
+fn is_of_this_site(headers: &HeaderMap) -> Answer<()> {
+    let text =
+        |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let site = headers.get("sec-fetch-site");
+    let is_own = site.is_none_or(|site| ["same-origin", "none"].iter().any(|own| site == own));
+    let is_from_here = text(header::ORIGIN).is_none_or(|origin| {
+        let from = origin.split_once("://").map(|(_, authority)| authority);
+        from.is_some() && from == text(header::HOST)
+    });
+    match is_own && is_from_here {
+        true => Ok(()),
+        false => Err(Problem::new(
+            Kind::Forbidden,
+            "a page of another site asks for this: only a page of this address may",
+        )),
+    }
+}
+
+/// Without tokens whoever reaches this address may do everything. So a name that is made to lead here (DNS rebinding)
+/// must not: a page under such a name would be of this site.
+fn is_for_this_machine(headers: &HeaderMap, of_uri: Option<&str>) -> Answer<()> {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let Some(host) = host.or(of_uri) else {
+        return Ok(());
+    };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let is_address = name.parse::<IpAddr>().is_ok();
+    match is_address || name.eq_ignore_ascii_case("localhost") {
+        true => Ok(()),
+        false => Err(Problem::new(
+            Kind::Forbidden,
+            "without tokens this API is asked under an address or localhost, and under no other name: set tokens ([api] in the configuration), or ask 127.0.0.1",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn page_of_another_site_changes_nothing() {
+        let host = ("host", "127.0.0.1:7070");
+        for fine in [
+            headers(&[host]),
+            headers(&[host, ("origin", "http://127.0.0.1:7070")]),
+            headers(&[
+                host,
+                ("origin", "http://127.0.0.1:7070"),
+                ("sec-fetch-site", "same-origin"),
+            ]),
+            headers(&[host, ("sec-fetch-site", "none")]),
+        ] {
+            assert!(is_of_this_site(&fine).is_ok(), "{fine:?}");
+        }
+        for bad in [
+            headers(&[host, ("origin", "http://127.0.0.1:8080")]),
+            headers(&[host, ("origin", "null")]),
+            headers(&[host, ("origin", "https://evil.example")]),
+            headers(&[host, ("sec-fetch-site", "cross-site")]),
+            headers(&[host, ("sec-fetch-site", "same-site")]),
+        ] {
+            assert!(is_of_this_site(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn without_tokens_it_is_asked_by_its_address() {
+        for fine in [
+            "127.0.0.1:7070",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:7070",
+            "10.0.0.1",
+        ] {
+            let host = HeaderValue::from_str(fine).unwrap();
+            let headers = HeaderMap::from_iter([(header::HOST, host)]);
+            assert!(is_for_this_machine(&headers, None).is_ok(), "{fine}");
+        }
+        for bad in [
+            "evil.example",
+            "evil.example:7070",
+            "localhost.evil.example:7070",
+            "",
+        ] {
+            let host = HeaderValue::from_str(bad).unwrap();
+            let headers = HeaderMap::from_iter([(header::HOST, host)]);
+            assert!(is_for_this_machine(&headers, None).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cookie_is_found_among_others_and_a_longer_name_is_another() {
+        let among = headers(&[("cookie", "a=b; gridloom=glt_1; c=d")]);
+        assert_eq!(cookie(&among), Some("glt_1"));
+        assert_eq!(cookie(&headers(&[("cookie", "gridloom2=x")])), None);
+        assert_eq!(
+            bearer(&headers(&[("authorization", "bearer  t")])),
+            Some("t")
+        );
+        assert_eq!(bearer(&headers(&[("authorization", "Basic t")])), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! The connection to the broker of the API's own, and what is kept at hand of what it tells.
+
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use gridloom_shared::broker::{Broker, Options};
+use gridloom_shared::chain;
+use gridloom_shared::id::Namespace;
+
+use super::folds::Folds;
+use super::mirror::{Jobs, Mirror, Runs};
+use super::problem::Problem;
+use super::settings::Settings;
+
+/// Between two attempts to connect.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What every operation has at hand.
+#[derive(Clone)]
+pub(super) struct Api(pub(super) Arc<Link>);
+
+/// See [`Api`].
+pub(super) struct Link {
+    pub(super) settings: Settings,
+    pub(super) namespace: Namespace,
+    pub(super) folds: Folds,
+    pub(super) runs: Mirror<Runs>,
+    pub(super) jobs: Mirror<Jobs>,
+    broker: OnceLock<Broker>,
+}
+
+impl Link {
+    pub(super) fn new(settings: Settings, namespace: Namespace) -> Link {
+        Link {
+            settings,
+            namespace,
+            folds: Folds::default(),
+            runs: Mirror::default(),
+            jobs: Mirror::default(),
+            broker: OnceLock::new(),
+        }
+    }
+
+    /// Connects, and follows what is listed. Never ends.
+    pub(super) async fn keep(&self, options: &Options) {
+        let broker = connected(options).await;
+        let broker = self.broker.get_or_init(|| broker);
+        tokio::join!(self.runs.keep(broker.runs()), self.jobs.keep(broker.jobs()));
+    }
+
+    /// The connection, while there is one.
+    pub(super) fn broker(&self) -> Option<&Broker> {
+        self.broker.get().filter(|broker| broker.is_connected())
+    }
+}
+
+async fn connected(options: &Options) -> Broker {
+    let mut told = String::new();
+    loop {
+        match Broker::connect(options).await {
+            Ok(broker) => return broker,
+            Err(error) => {
+                let error = chain(&error).to_string();
+                if error != told {
+                    tracing::warn!(
+                        error,
+                        "the API has no connection to the broker; trying again"
+                    );
+                }
+                told = error;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+impl Deref for Api {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.0
+    }
+}
+
+/// The broker, for an operation that needs it.
+pub(super) struct Linked(pub(super) Broker);
+
+impl FromRequestParts<Api> for Linked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_parts: &mut Parts, api: &Api) -> Result<Linked, Problem> {
+        let broker = api.broker().cloned();
+        broker.map(Linked).ok_or_else(Problem::away)
+    }
+}

@@ -1,0 +1,161 @@
+//! Many: 10,000 jobs, 100,000 runs, and a run of a million shards. Long, and run by hand:
+//! `cargo test --release -p gridloom-tests --test scenarios -- --ignored api::many --nocapture`.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use futures_util::{StreamExt, stream};
+use gridloom_shared::id::{JobName, QueueName, RunId};
+use gridloom_shared::job::parse::from_value;
+use gridloom_shared::ledger::summary::{GridSummary, RunState, RunSummary, ShardSummary};
+use gridloom_shared::wire;
+
+use super::*;
+
+const JOBS: u64 = 10_000;
+const RUNS: u64 = 100_000;
+/// Writes that are under way at once.
+const AT_ONCE: usize = 512;
+/// Of the server's time for a list.
+const LISTED: Duration = Duration::from_millis(200);
+
+fn summary(n: u64) -> anyhow::Result<RunSummary> {
+    let job = JobName::new(format!("job-{}", n % JOBS))?;
+    let failed = n.is_multiple_of(100);
+    let shards = ShardSummary {
+        planned: 10,
+        done: 10 - u64::from(failed),
+        dead: u64::from(failed),
+        dead_probes: 0,
+        outstanding: 0,
+        late: 0,
+        retried: 0,
+        taken_over: 0,
+    };
+    let at = gridloom_shared::clock::UnixMs(1_772_323_200_000 + n * 1_000).rfc3339();
+    Ok(RunSummary {
+        run: RunId::from_submission(&job, n),
+        job,
+        queue: QueueName::new("default")?,
+        state: if failed {
+            RunState::Failed
+        } else {
+            RunState::Succeeded
+        },
+        scheduled_at: Some(at.clone()),
+        opened_at: Some(at.clone()),
+        closed_at: Some(at),
+        grid: GridSummary {
+            slices: 1,
+            shards: 10,
+        },
+        shards,
+        rows: 0,
+        counters: BTreeMap::new(),
+        more_counters: 0,
+        error: None,
+    })
+}
+
+/// The median of some answers, and how large one is.
+async fn measured(api: &Api, path: &str) -> anyhow::Result<(Duration, usize)> {
+    let (mut times, mut bytes) = (Vec::new(), 0);
+    for _ in 0..11 {
+        let begun = Instant::now();
+        let reply = api.ask(("GET", path), &[], None).await?;
+        times.push(begun.elapsed());
+        ensure!(reply.status == 200, "{path}: {}", reply.json());
+        bytes = reply.body.len();
+    }
+    times.sort();
+    Ok((times[times.len() / 2], bytes))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute, for figures"]
+async fn many_jobs_and_runs_are_listed_and_filtered_within_200_ms() -> anyhow::Result<()> {
+    play(async |stage| {
+        let api = start(stage, &[]).await?;
+        let (jobs, runs) = (stage.broker.jobs(), stage.broker.runs());
+        let puts = stream::iter(0..JOBS).map(|n| {
+            let jobs = jobs.clone();
+            async move {
+                let queue = format!("q-{}", n % 7);
+                let job = json!({ "name": format!("job-{n}"), "handler": "noop", "queue": queue });
+                let spec = from_value(job).map_err(|faults| anyhow::anyhow!("{faults}"))?;
+                anyhow::Ok(jobs.put(spec.name.as_str(), wire::encode(&spec)).await?)
+            }
+        });
+        let written: Vec<_> = puts.buffer_unordered(AT_ONCE).collect().await;
+        written.into_iter().collect::<anyhow::Result<Vec<u64>>>()?;
+        let puts = stream::iter(0..RUNS).map(|n| {
+            let runs = runs.clone();
+            async move {
+                let summary = summary(n)?;
+                anyhow::Ok(
+                    runs.put(summary.run.as_str(), wire::encode(&summary))
+                        .await?,
+                )
+            }
+        });
+        let written: Vec<_> = puts.buffer_unordered(AT_ONCE).collect().await;
+        written.into_iter().collect::<anyhow::Result<Vec<u64>>>()?;
+        let begun = Instant::now();
+        api.get("/runs").await?;
+        eprintln!("first list of {RUNS} runs: {:?}", begun.elapsed());
+        for path in [
+            "/jobs",
+            "/jobs?limit=1000",
+            "/jobs?name=77",
+            "/jobs?queue=q-3&limit=1000",
+            "/runs",
+            "/runs?limit=1000",
+            "/runs?state=failed",
+            "/runs?job=job-4242",
+            "/runs?job=job-none",
+            "/runs?dead=true&limit=1000",
+            "/runs?from=2026-03-01T00:00:00Z&to=2026-03-01T01:00:00Z",
+        ] {
+            let (median, bytes) = measured(&api, path).await?;
+            eprintln!("{path}: {median:?}, {bytes} bytes");
+            ensure!(median <= LISTED, "{path}: {median:?}");
+        }
+        let planner = stage.planners.last().context("the planner")?;
+        eprintln!("peak memory of the planner: {:?} kB", planner.peak());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute, for figures"]
+async fn grid_of_a_million_shards_fits_into_200_kb_while_they_change() -> anyhow::Result<()> {
+    play(async |stage| {
+        let api = start(stage, &[]).await?;
+        stage.start_worker(64, &[]).await?;
+        let job = stage
+            .apply("name = \"big\"\nhandler = \"noop\"\n[grid]\nslices = 64\npages = { count = 15625 }")
+            .await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        let (path, state) = (format!("/runs/{run}/grid"), format!("/runs/{run}"));
+        eventually(SOON, "it runs", async || {
+            Ok(api.ask(("GET", &path), &[], None).await?.status == 200)
+        })
+        .await?;
+        let (mut slowest, mut largest, mut asked) = (Duration::ZERO, 0, 0);
+        loop {
+            let begun = Instant::now();
+            let grid = api.ask(("GET", &path), &[], None).await?;
+            slowest = slowest.max(begun.elapsed());
+            largest = largest.max(grid.body.len());
+            asked += 1;
+            ensure!(grid.body.len() <= 200_000, "{} bytes", grid.body.len());
+            if api.get(&state).await?["state"] == "succeeded" {
+                break;
+            }
+        }
+        eprintln!("{asked} grids: largest {largest} bytes, slowest {slowest:?}");
+        Ok(())
+    })
+    .await
+}
