@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
-use gridloom_shared::broker::copy::mirror::Mirrored;
+use gridloom_shared::broker::copy::mirror::{Mirrored, Seen};
 use gridloom_shared::broker::topology::{self, Kept, backed_up};
 use gridloom_shared::clock::UnixMs;
 use serde_json::json;
@@ -133,6 +133,8 @@ enum First {
     Ahead(u64),
     /// Its stream is another than the one that is followed.
     Another,
+    /// It answers, and not with how far it is: a fault is an answer, too.
+    Unclear,
 }
 
 impl Standing {
@@ -143,7 +145,7 @@ impl Standing {
     fn missing(&self) -> Option<u64> {
         match self.first {
             First::Ahead(missing) => Some(missing),
-            First::Silent | First::Another => None,
+            First::Silent | First::Another | First::Unclear => None,
         }
     }
 
@@ -160,18 +162,22 @@ async fn first(broker: &Broker, kept: Kept, mirrored: &Mirrored) -> anyhow::Resu
     let stream = kept.stream(broker.subjects());
     let seen = broker.seen_in(&stream, &mirrored.domain).await;
     let last = broker.last_in(&stream, &mirrored.domain).await;
-    if [seen.as_ref().err(), last.as_ref().err()]
-        .into_iter()
-        .flatten()
-        .any(ApiError::is_refused)
-    {
+    let errors = [seen.as_ref().err(), last.as_ref().err()];
+    if errors.into_iter().flatten().any(ApiError::is_refused) {
         restore::may_ask(broker)?;
     }
-    Ok(match (seen, last) {
+    Ok(said(mirrored, seen, last))
+}
+
+/// What that means. Silent is only who answers nothing: where one question gets no answer, planners may work there all the
+/// same.
+fn said(mirrored: &Mirrored, seen: Result<Seen, ApiError>, last: Result<u64, ApiError>) -> First {
+    match (seen, last) {
         (Ok(seen), _) if mirrored.is_of_another(&seen) => First::Another,
         (Ok(seen), Ok(last)) => First::Ahead(mirrored.missing(&seen, last)),
-        (Ok(_), Err(_)) | (Err(_), _) => First::Silent,
-    })
+        (Err(ApiError::Request(_)), Err(ApiError::Request(_))) => First::Silent,
+        (Ok(_) | Err(_), _) => First::Unclear,
+    }
 }
 
 /// How each stream stands.
@@ -213,7 +219,7 @@ async fn status(context: &Context) -> anyhow::Result<Verdict> {
                 standing.kept.as_str().to_owned(),
                 grouped(mirrored.extent.messages),
                 match standing.first {
-                    First::Silent => "unknown".to_owned(),
+                    First::Silent | First::Unclear => "unknown".to_owned(),
                     First::Ahead(missing) => grouped(missing),
                     First::Another => "another stream".to_owned(),
                 },
@@ -334,11 +340,8 @@ async fn take(
 /// Up to when it is known how much the first site had stored: where the mirror was behind, or has never heard of it since
 /// the broker here was started, that is the time of its last record.
 fn heard_up_to(mirrored: &Mirrored) -> Option<UnixMs> {
-    match mirrored.silent {
-        Some(silent) if mirrored.lag == 0 => {
-            let silent = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
-            Some(UnixMs(UnixMs::now().0.saturating_sub(silent)))
-        }
+    match mirrored.heard {
+        Some(heard) if mirrored.lag == 0 => Some(heard),
         Some(_) | None => mirrored.extent.last_at,
     }
 }
@@ -346,45 +349,66 @@ fn heard_up_to(mirrored: &Mirrored) -> Option<UnixMs> {
 /// Up to when all that the first site stored is here for sure, whatever that was: a mirror that was told a moment ago that
 /// it has all had all.
 fn known_up_to(mirrored: &Mirrored) -> UnixMs {
-    match mirrored.silent {
-        Some(silent) if mirrored.lag == 0 => {
-            let before = u64::try_from((silent + UNSURE).as_millis()).unwrap_or(u64::MAX);
-            UnixMs(UnixMs::now().0.saturating_sub(before))
-        }
+    let unsure = u64::try_from(UNSURE.as_millis()).unwrap_or(u64::MAX);
+    match mirrored.heard {
+        Some(heard) if mirrored.lag == 0 => UnixMs(heard.0.saturating_sub(unsure)),
         Some(_) | None => UnixMs(0),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::broker::RequestError;
+    use gridloom_shared::broker::api::Fault;
     use gridloom_shared::broker::copy::Extent;
 
     use super::*;
 
-    #[test]
-    fn what_a_silent_mirror_does_not_know_counts_from_when_it_was_told_last() {
-        let hours = |n: u64| Duration::from_secs(n * 3_600);
-        let ago = |mirrored: &Mirrored| {
-            let heard = heard_up_to(mirrored).unwrap();
-            Duration::from_millis(UnixMs::now().0.saturating_sub(heard.0))
-        };
-        let now = UnixMs::now().0;
-        let mut mirrored = Mirrored {
+    /// A mirror that heard its origin at 7:00, and whose last record is of 0:00; whenever that was asked.
+    fn mirrored() -> Mirrored {
+        Mirrored {
             domain: "first".into(),
             extent: Extent {
-                last_at: Some(UnixMs(now - 9 * 3_600_000)),
+                last_at: Some(UnixMs(0)),
                 ..Extent::default()
             },
             lag: 0,
-            silent: Some(hours(2)),
+            silent: Some(Duration::from_secs(7_200)),
+            heard: Some(UnixMs(7 * 3_600_000)),
             settings: serde_json::Map::new(),
             made: None,
-        };
-        assert!((hours(2)..hours(3)).contains(&ago(&mirrored)));
+        }
+    }
+
+    #[test]
+    fn what_a_silent_mirror_does_not_know_counts_from_when_it_was_told_last() {
+        let mut mirrored = mirrored();
+        let heard = mirrored.heard;
+        assert_eq!(heard_up_to(&mirrored), heard);
+        // However long copying takes that comes between.
+        assert_eq!(known_up_to(&mirrored), UnixMs(7 * 3_600_000 - 5_000));
         mirrored.lag = 1;
-        assert!(ago(&mirrored) >= hours(9), "it was behind");
-        mirrored.lag = 0;
-        mirrored.silent = None;
-        assert!(ago(&mirrored) >= hours(9), "it never heard");
+        assert_eq!(heard_up_to(&mirrored), Some(UnixMs(0)), "it was behind");
+        assert_eq!(known_up_to(&mirrored), UnixMs(0));
+        (mirrored.lag, mirrored.heard) = (0, None);
+        assert_eq!(heard_up_to(&mirrored), Some(UnixMs(0)), "it never heard");
+        assert_eq!(known_up_to(&mirrored), UnixMs(0));
+    }
+
+    #[test]
+    fn site_of_which_one_question_has_an_answer_is_not_silent() {
+        let seen = || serde_json::from_value::<Seen>(json!({ "config": {}, "state": {} })).unwrap();
+        let none = || {
+            let subject = "$JS.first.API".to_owned();
+            ApiError::from(RequestError::NoResponders { subject })
+        };
+        let fault = || ApiError::from(Fault::default());
+        let said = |seen, last| said(&mirrored(), seen, last);
+        assert_eq!(said(Err(none()), Err(none())), First::Silent);
+        assert_eq!(said(Ok(seen()), Ok(0)), First::Ahead(0));
+        assert_eq!(said(Ok(seen()), Err(none())), First::Unclear);
+        assert_eq!(said(Err(none()), Ok(0)), First::Unclear);
+        assert_eq!(said(Err(fault()), Err(none())), First::Unclear);
+        assert_eq!(said(Err(none()), Err(fault())), First::Unclear);
     }
 }

@@ -94,7 +94,9 @@ pub async fn give(
                 told = true;
                 wait();
             }
-            RequestError::Unsendable { .. } => return Err(OrderError::Unsendable(error)),
+            RequestError::Unsendable { .. } | RequestError::Refused { .. } => {
+                return Err(OrderError::Unsendable(error));
+            }
             RequestError::TimedOut { .. } | RequestError::Disconnected { .. }
                 if begun.elapsed() > PATIENCE =>
             {

@@ -1,7 +1,8 @@
 //! What a restored installation must not remember (decision 39).
 //!
 //! - **Decisions about fires that were made after the ledger was copied.** A record leaves out what its writer knew to be
-//!   open; where the copy of the ledger has no such run, nobody would ever open it. They are made again.
+//!   open; where the copy of the ledger has no such run, nobody would ever open it. They are made again, but for refusals of
+//!   runs by hand: their submitters were told.
 //! - **Floors and numbers of consumers**: they were those of another queue.
 //! - **Who leads**: nobody, and whoever leads next has a term that nobody had.
 //! - **What had ended** by being removed, and is in the copy all the same: [`wishes`] and, of a second site, [`lives`].
@@ -9,7 +10,7 @@
 pub(super) mod lives;
 pub(super) mod wishes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -23,16 +24,27 @@ use serde_json::{Value, json};
 /// More leaderships than can have come since a backup was made.
 const TERMS: u64 = 1_000;
 
+/// Decisions about fires that were taken out, and what they said of runs by hand: keys know nothing of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct TakenOut {
+    /// How many there were.
+    pub(super) decisions: u64,
+    /// Runs by hand that were refused, each with its place in the submit stream.
+    refused: BTreeSet<(RunId, u64)>,
+    /// Runs by hand that were to be opened.
+    coming: BTreeSet<RunId>,
+}
+
 /// Takes the decisions about fires out that were stored behind `up_to` and after `cut`, but for those of which the ledger
-/// has the run, and all before these. Returns how many.
+/// has the run, and all before these.
 ///
 /// # Errors
 /// When the broker does not answer.
-pub(super) async fn fires(broker: &Broker, up_to: u64, cut: UnixMs) -> anyhow::Result<u64> {
+pub(super) async fn fires(broker: &Broker, up_to: u64, cut: UnixMs) -> anyhow::Result<TakenOut> {
     let (subjects, history) = (broker.subjects(), broker.subjects().history());
     let last = broker.info(&history).await?.last_seq;
     let all = broker.read(&history, subjects.all_fires(), up_to + 1, Some(last));
-    let mut later: BTreeMap<JobName, Vec<u64>> = BTreeMap::new();
+    let mut later: BTreeMap<JobName, Later> = BTreeMap::new();
     for raw in all.await? {
         let Some(job) = subjects.parse_fires(&raw.subject) else {
             continue;
@@ -40,29 +52,73 @@ pub(super) async fn fires(broker: &Broker, up_to: u64, cut: UnixMs) -> anyhow::R
         if raw.at <= cut {
             continue;
         }
-        let decided = match broker.decode::<Record>(&raw.subject, &raw.payload) {
+        let record = match broker.decode::<Record>(&raw.subject, &raw.payload) {
             // Whether it is to be taken out, is not known.
             Err(error) if error.is_newer() => return Err(error).context("read what was decided"),
-            decided => decided.ok(),
+            record => record.ok(),
         };
-        let opened = decided.and_then(|record| opened_by(record.decision));
+        let opened = record
+            .as_ref()
+            .and_then(|record| opened_by(&record.decision));
+        let stays = match opened {
+            Some(run) => is_in_ledger(broker, run).await?,
+            None => false,
+        };
         let of_job = later.entry(job).or_default();
-        of_job.push(raw.seq);
-        if let Some(run) = opened
-            && is_in_ledger(broker, &run).await?
-        {
-            of_job.clear();
+        match stays {
+            true => *of_job = Later::default(),
+            false => of_job.hear(raw.seq, record.as_ref()),
         }
     }
-    let mut taken_out = 0;
-    for seq in later.into_values().flatten() {
-        taken_out += u64::from(broker.remove(&history, seq).await?);
+    let mut taken_out = TakenOut::default();
+    for of_job in later.into_values() {
+        taken_out.refused.extend(of_job.refused);
+        taken_out.coming.extend(of_job.coming);
+        for seq in of_job.places {
+            taken_out.decisions += u64::from(broker.remove(&history, seq).await?);
+        }
     }
     Ok(taken_out)
 }
 
+/// Decisions about the fires of one job that are taken out, unless one that stays comes behind them.
+#[derive(Debug, Default)]
+struct Later {
+    /// Where they stand.
+    places: Vec<u64>,
+    /// As in [`TakenOut`].
+    refused: Vec<(RunId, u64)>,
+    /// As in [`TakenOut`].
+    coming: Vec<RunId>,
+}
+
+impl Later {
+    fn hear(&mut self, place: u64, record: Option<&Record>) {
+        self.places.push(place);
+        let Some(Record {
+            decision: Decision::Asked { run, answer },
+            state,
+            ..
+        }) = record
+        else {
+            return;
+        };
+        match answer {
+            // An id can be asked for again after it was refused: the place tells one wish from the other.
+            Verdict::Refused { .. } => {
+                let petition = state.asked.iter().find(|asked| asked.run == *run);
+                let sequence = petition.map(|petition| petition.sequence);
+                self.refused
+                    .extend(sequence.map(|sequence| (run.clone(), sequence)));
+            }
+            Verdict::Opened { .. } => self.coming.push(run.clone()),
+            Verdict::Queued { .. } => {}
+        }
+    }
+}
+
 /// The run that a decision opens.
-fn opened_by(decision: Decision) -> Option<RunId> {
+fn opened_by(decision: &Decision) -> Option<&RunId> {
     match decision {
         Decision::Opened { run, .. }
         | Decision::Asked {
@@ -118,7 +174,53 @@ fn freed(lease: &[u8]) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::schedule::ByHand;
+    use gridloom_shared::schedule::record::{Behind, Petition, State, Why};
+
     use super::*;
+
+    /// A record that answers for the run `id` of a wish at `sequence`.
+    fn answered(id: &str, sequence: u64, answer: Verdict) -> (RunId, Record) {
+        let run = RunId::from_request(&JobName::new("calm").unwrap(), id);
+        let mut state = State::new(None, UnixMs(1), UnixMs(1));
+        let behind = Behind {
+            run: run.clone(),
+            cancelled: false,
+        };
+        state.asked.push(Petition {
+            run: run.clone(),
+            sequence,
+            overlap: ByHand::Skip,
+            since: UnixMs(1),
+            behind,
+            refused: None,
+        });
+        let decision = Decision::Asked {
+            run: run.clone(),
+            answer,
+        };
+        let record = Record {
+            at: UnixMs(2),
+            term: Term(1),
+            decision,
+            state,
+        };
+        (run, record)
+    }
+
+    #[test]
+    fn what_was_refused_or_was_coming_is_known_though_the_decision_is_taken_out() {
+        let why = Why::Deleted;
+        let (refused, first) = answered("refused", 7, Verdict::Refused { why });
+        let (coming, second) = answered("coming", 8, Verdict::Opened { after: None });
+        let mut later = Later::default();
+        later.hear(20, Some(&first));
+        later.hear(21, Some(&second));
+        later.hear(22, None);
+        assert_eq!(later.places, [20, 21, 22]);
+        assert_eq!(later.refused, [(refused, 7)]);
+        assert_eq!(later.coming, [coming]);
+    }
 
     #[test]
     fn lease_is_free_under_a_term_that_nobody_had_and_nonsense_is_left() {

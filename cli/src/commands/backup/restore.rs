@@ -204,8 +204,8 @@ pub(in crate::commands) async fn put_back(
         let extent = stream(context, broker, (directory, stored), (options, age)).await?;
         streams.push((stored.name.clone(), extent));
     }
-    let fires = cut::fires(broker, manifest.history_up_to, manifest.cut).await?;
-    let asked = cut::wishes::answered(broker, manifest.end_of(Kept::State)).await?;
+    let taken_out = cut::fires(broker, manifest.history_up_to, manifest.cut).await?;
+    let asked = cut::wishes::answered(broker, manifest.end_of(Kept::State), &taken_out).await?;
     let ended = match manifest.is_of_a_second_site() {
         true => cut::lives::end(broker).await?,
         false => Ended::default(),
@@ -215,7 +215,10 @@ pub(in crate::commands) async fn put_back(
     // A planner would make them too, and take what it misses for lost.
     topology::complete(broker, options).await?;
     broker.remove_stream(&broker.subjects().restoring()).await?;
-    Ok(Restored { streams, fires })
+    Ok(Restored {
+        streams,
+        fires: taken_out.decisions,
+    })
 }
 
 /// Puts one stream back.

@@ -14,6 +14,7 @@ use crate::broker::api::{ApiError, code};
 use crate::broker::connect::Broker;
 use crate::broker::subjects::{StreamName, api};
 use crate::chain;
+use crate::clock::UnixMs;
 
 /// Where the settings of the origin stand.
 const SETTINGS: &str = "gridloom-origin";
@@ -31,6 +32,9 @@ pub struct Mirrored {
     pub lag: u64,
     /// How long it has heard nothing; `None`: it never has.
     pub silent: Option<Duration>,
+    /// When it heard something last, by the clock here. What is done with it later may take long: that it was silent for so
+    /// long is of the moment of asking.
+    pub heard: Option<UnixMs>,
     /// What it is put back with.
     pub settings: Map<String, Value>,
     /// When what it follows was made, where it was told.
@@ -94,6 +98,19 @@ struct Following {
     active: i64,
 }
 
+impl Following {
+    fn silent(&self) -> Option<Duration> {
+        let nanos = u64::try_from(self.active).ok()?;
+        Some(Duration::from_nanos(nanos))
+    }
+}
+
+/// The moment that lies so long before `at`.
+fn before(at: UnixMs, long: Duration) -> UnixMs {
+    let long = u64::try_from(long.as_millis()).unwrap_or(u64::MAX);
+    UnixMs(at.0.saturating_sub(long))
+}
+
 impl Broker {
     /// Makes `stream` follow the one of that name in `domain`, in so many copies.
     ///
@@ -155,6 +172,7 @@ impl Broker {
     /// # Errors
     /// When the broker does not say.
     pub async fn mirrored(&self, stream: &StreamName) -> Result<Option<Mirrored>, ApiError> {
+        let asked = UnixMs::now();
         let info = match self.api::<Info>(api::stream_info(stream), &()).await {
             Ok(info) => info,
             Err(error) if error.is_stream_missing() => return Ok(None),
@@ -169,14 +187,13 @@ impl Broker {
         let settings = serde_json::from_str(settings)
             .map_err(|error| ApiError::Answer(chain(&error).to_string()))?;
         let following = info.mirror;
-        let active = following
-            .as_ref()
-            .and_then(|mirror| u64::try_from(mirror.active).ok());
+        let silent = following.as_ref().and_then(Following::silent);
         Ok(Some(Mirrored {
             domain: domain.to_owned(),
             extent: Extent::of(&info.state),
             lag: following.map_or(0, |mirror| mirror.lag),
-            silent: active.map(Duration::from_nanos),
+            silent,
+            heard: silent.map(|silent| before(asked, silent)),
             settings,
             made: said(MADE).map(str::to_owned),
         }))

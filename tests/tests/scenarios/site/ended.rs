@@ -8,6 +8,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::reads;
+use gridloom_shared::schedule::record::{Decision, Record, Verdict};
 use gridloom_shared::submission::{ByHand, Kept, Submission};
 use gridloom_shared::wire;
 use gridloom_tests::scenario::{Stage, play_on};
@@ -220,6 +221,76 @@ async fn run_by_hand_that_the_first_site_refused_is_not_opened_at_the_second_and
             Ok(kept(&stage.broker).await?.is_empty())
         })
         .await
+    })
+    .await
+}
+
+/// When a run by hand of `job` was refused, as far as that came over.
+async fn refused_at(broker: &Broker, job: &JobName) -> anyhow::Result<Option<UnixMs>> {
+    let subjects = broker.subjects();
+    let history = subjects.history();
+    let all = broker.read(&history, subjects.fires(job), 1, None).await?;
+    let is_refusal = |record: Record| {
+        let Decision::Asked { answer, .. } = record.decision else {
+            return false;
+        };
+        matches!(answer, Verdict::Refused { .. })
+    };
+    let mut refusals = all
+        .iter()
+        .filter(|raw| wire::decode(&raw.payload).is_ok_and(is_refusal));
+    Ok(refusals.next().map(|raw| raw.at))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusal_stands_at_the_second_site_though_the_ledger_ends_before_it_and_its_broker_forgot_when_it_heard_last()
+-> anyhow::Result<()> {
+    let (server, port) = first_site().await?;
+    let mut first = Box::pin(First::start(server)).await?;
+    let second = second_site(&format!("nats://127.0.0.1:{port}")).await?;
+    play_on(second, &TopologyOptions::default(), async |stage| {
+        first.apply(stage, &job("calm", 60_000)).await?;
+        let calm = JobName::new("calm")?;
+        follow(stage).await?;
+        let open = first.ask(&calm, "open", 60_000).await?;
+        first.done(&open, 0).await?;
+        first.processes[0].kill().await?;
+        let place = (1, ByHand::Skip);
+        let refused = keep(&first.broker, (&calm, "refused"), place).await?;
+        all_has_come_over(stage).await?;
+        first.replace_planner().await?;
+        eventually(LONG, "it is refused at the first site", async || {
+            Ok(kept(&first.broker).await?.is_empty())
+        })
+        .await?;
+        all_has_come_over(stage).await?;
+        let ledger = stage.broker.subjects().ledger();
+        let last = stage.broker.read(&ledger, ">", 1, None).await?;
+        let last = last.last().map(|raw| raw.at);
+        let at = refused_at(&stage.broker, &calm).await?;
+        assert!(last < at, "the ledger was quiet: {last:?}, {at:?}");
+        assert_eq!(kept(&stage.broker).await?.len(), 1, "no purge comes over");
+        first.kill().await?;
+        stage.server.restart().await?;
+        let at = stage.dir().join("promoted").display().to_string();
+        stage
+            .cli(&["site", "promote", &at], LONG)
+            .await?
+            .succeeded()?;
+        let left = kept(&stage.broker).await?;
+        assert!(left.is_empty(), "it is not asked for again: {left:?}");
+        stage.start_all(1).await?;
+        stage
+            .cli(&["cancel", open.as_str()], SOON)
+            .await?
+            .succeeded()?;
+        eventually(SOON, "nothing is in its way", async || {
+            let plan = plan(&stage.broker, &open).await?;
+            Ok(plan.last().is_some_and(PlanRecord::is_end))
+        })
+        .await?;
+        assert_eq!(openings(&plan(&stage.broker, &refused).await?), 0);
+        Ok(())
     })
     .await
 }

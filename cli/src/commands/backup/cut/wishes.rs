@@ -1,5 +1,6 @@
 //! Which runs by hand are answered for though their keys are there: a key is removed when its run is open or refused on
-//! record, and neither a copy that was made before nor a site that follows sees that. The record of the job's fires tells.
+//! record, and neither a copy that was made before nor a site that follows sees that. The record of the job's fires tells, and
+//! what was taken out of it.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ use gridloom_shared::schedule::record::State;
 use gridloom_shared::submission::{Kept, Unreadable};
 use gridloom_shared::wire;
 
+use super::TakenOut;
+
 /// Removes their keys, of those that the bucket held up to `end`. Returns how many. What was not decided stays, and is asked
 /// for again.
 ///
@@ -19,6 +22,7 @@ use gridloom_shared::wire;
 pub(in crate::commands::backup) async fn answered(
     broker: &Broker,
     end: u64,
+    taken_out: &TakenOut,
 ) -> anyhow::Result<u64> {
     let (subjects, state) = (broker.subjects(), broker.state());
     let mut pages = state.pages(subjects.all_asked_runs(), end);
@@ -26,13 +30,19 @@ pub(in crate::commands::backup) async fn answered(
     let mut removed = 0;
     while let Some(page) = pages.next().await? {
         for entry in page {
-            if known.is_answered(broker, &entry).await? {
+            if known.is_answered(broker, &entry, taken_out).await? {
                 state.forget_below(&entry.key, entry.revision + 1).await?;
                 removed += 1;
             }
         }
     }
     Ok(removed)
+}
+
+impl TakenOut {
+    fn has_refused(&self, kept: &Kept) -> bool {
+        self.refused.contains(&(kept.run.clone(), kept.sequence))
+    }
 }
 
 /// What was read to know that.
@@ -45,7 +55,12 @@ struct Known {
 }
 
 impl Known {
-    async fn is_answered(&mut self, broker: &Broker, entry: &Entry) -> anyhow::Result<bool> {
+    async fn is_answered(
+        &mut self,
+        broker: &Broker,
+        entry: &Entry,
+        taken_out: &TakenOut,
+    ) -> anyhow::Result<bool> {
         let kept = entry.value.as_deref().map(wire::decode::<Kept>);
         let Some(Ok(kept)) = kept else {
             return Ok(false);
@@ -53,17 +68,19 @@ impl Known {
         let Ok(job) = JobName::new(kept.run.job()) else {
             return Ok(false);
         };
+        if taken_out.has_refused(&kept) {
+            return Ok(true);
+        }
         if !self.states.contains_key(&job) {
             let state = fires::state(broker, &job).await?;
             self.states.insert(job.clone(), state);
         }
-        let Some(Some(state)) = self.states.get(&job) else {
-            return Ok(false);
-        };
-        if state.has_answered(&kept.run, kept.sequence, entry.revision) {
+        let state = self.states.get(&job).and_then(Option::as_ref);
+        if state.is_some_and(|state| state.has_answered(&kept.run, kept.sequence, entry.revision)) {
             return Ok(true);
         }
-        let is_coming = state.unopened.iter().any(|fire| fire.run == kept.run);
+        let is_coming = |state: &State| state.unopened.iter().any(|fire| fire.run == kept.run);
+        let is_coming = taken_out.coming.contains(&kept.run) || state.is_some_and(is_coming);
         Ok(is_coming && self.is_given_up(broker, &kept).await?)
     }
 
