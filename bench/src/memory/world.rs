@@ -251,6 +251,7 @@ impl World {
             queued,
             ledger: self.sequence,
             held: None,
+            newer: false,
         }
     }
 

@@ -115,10 +115,18 @@ async fn look(context: &Context, flags: &Doctor, broker: &Broker, chart: &mut Ch
     let copies = match topology::copies::copies(broker).await {
         Ok(copies) => copies,
         Err(error) if error.is_refused() => {
-            return chart.bad(Line::unread("permissions"), chain(&error).to_string(), AS_WHOM);
+            return chart.bad(
+                Line::unread("permissions"),
+                chain(&error).to_string(),
+                AS_WHOM,
+            );
         }
         Err(error) => {
-            chart.bad(Line::unread("streams"), chain(&error).to_string(), LOOK_AT_BROKER);
+            chart.bad(
+                Line::unread("streams"),
+                chain(&error).to_string(),
+                LOOK_AT_BROKER,
+            );
             Vec::new()
         }
     };
@@ -134,7 +142,11 @@ async fn look(context: &Context, flags: &Doctor, broker: &Broker, chart: &mut Ch
                 Some(_) => AS_WHOM,
                 None => LOOK_AT_BROKER,
             };
-            chart.bad(Line::unread("permissions"), chain(&*error).to_string(), advice);
+            chart.bad(
+                Line::unread("permissions"),
+                chain(&*error).to_string(),
+                advice,
+            );
         }
     }
 }

@@ -224,7 +224,7 @@ pub fn needs(method: &str, path: &str) -> Needs {
             changes: true,
         };
     }
-    let found = OPERATORS.iter().any(|own| *own == (method, path));
+    let found = OPERATORS.contains(&(method, path));
     Needs {
         role: if found { Role::Operator } else { Role::Admin },
         changes: true,

@@ -129,7 +129,9 @@ impl WriteError {
     pub fn is_refused(&self) -> bool {
         match self {
             WriteError::Failed { cause, .. } => cause.is_refused(),
-            WriteError::Conflict { .. } | WriteError::Unknown { .. } => false,
+            WriteError::Conflict { .. } | WriteError::Unknown { .. } | WriteError::Newer { .. } => {
+                false
+            }
         }
     }
 

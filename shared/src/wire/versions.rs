@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The versions of one build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Versions {
     /// The newest that it reads; it reads all before that too.
     pub reads: u16,

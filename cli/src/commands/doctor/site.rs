@@ -105,7 +105,11 @@ async fn look_who_is_there(broker: &Broker, chart: &mut Chart) {
                 );
             }
         }
-        Err(error) => chart.note(Line::unread("planners"), gridloom_shared::chain(&*error).to_string(), ""),
+        Err(error) => chart.note(
+            Line::unread("planners"),
+            gridloom_shared::chain(&*error).to_string(),
+            "",
+        ),
     }
     for kept in Kept::ALL
         .into_iter()

@@ -38,8 +38,8 @@ impl Fold {
                 .slices
                 .finished_in(TileKind::Page, slice, &(0..u64::from(pages)));
             if done > 0 {
-                row.issued = Vec::from([0..pages]);
-                row.done = Vec::from([0..pages]);
+                row.issued = std::iter::once(0..pages).collect();
+                row.done = std::iter::once(0..pages).collect();
             }
             return row;
         };
