@@ -39,6 +39,8 @@ pub const SETTINGS: &[&str] = &[
     "NATS_TOKEN_FILE",
     "NATS_USER",
     "OTLP_ENDPOINT",
+    "OTLP_HEADERS",
+    "OTLP_HEADERS_FILE",
     "OTLP_SAMPLE",
     "PLANNER_OPEN_RUNS",
     "PLANNER_SHARES",

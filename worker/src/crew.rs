@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use crate::failure::Failure;
 use crate::handler::{ProbedPages, SharedHandler};
 use crate::outcomes::tally::Tally;
-use crate::shard::{Lent, Probe, Report, Shard, TileContext};
+use crate::shard::{End, Lent, Probe, Report, Shard, TileContext};
 use crate::traced;
 
 mod attempt;
@@ -169,6 +169,11 @@ async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
     (finished, now)
 }
 
+/// What is said of an attempt whose handler did not let itself be stopped at its limit.
+pub(crate) fn blocked(limit: Duration) -> String {
+    format!("timed out after {limit:?}, and its handler blocks its thread")
+}
+
 struct Work<K> {
     tile: Arc<TileContext>,
     handler: SharedHandler,
@@ -237,7 +242,14 @@ impl<K> Work<K> {
         }
         match self.tile.hold.take_back() {
             Some(entries) => self.tally.put_back(entries),
-            None => self.finished.stopped = true,
+            None => {
+                self.finished.stopped = true;
+                if let (Some(told), Some(limit)) = (&mut self.told, limits.span())
+                    && self.tile.hold.ended() == Some(End::OutOfTime)
+                {
+                    told.fail("timeout", &blocked(limit));
+                }
+            }
         }
         !self.finished.stopped
     }
@@ -280,7 +292,6 @@ pub(crate) mod tests {
     use gridloom_shared::ledger::outcomes::{Retry, Status};
 
     use super::*;
-    use crate::shard::End;
     use crate::{Handler, Trial};
 
     fn job(trial: &Trial, handler: impl Handler) -> Job<u8> {

@@ -127,7 +127,7 @@ impl RunTrace {
         chosen
     }
 
-    /// An attempt has ended: returned, or was `stopped`.
+    /// An attempt has ended: returned, or was `stopped`. One that failed has failed, whoever said so.
     pub(crate) fn end(&self, attempt: Attempt, tile: &TileContext, stopped: bool) {
         let Some(telling) = &self.telling else { return };
         let odd = stopped || attempt.failed.is_some() || tile.tile.attempt > 1 || tile.is_taken();
@@ -138,8 +138,8 @@ impl RunTrace {
         let (from, since) = attempt.since;
         let (cell, run) = (attempt.cell, &tile.run);
         let outcome = match &attempt.failed {
-            _ if stopped => "stopped",
             Some(_) => "failed",
+            None if stopped => "stopped",
             None => "done",
         };
         let mut said = vec![
@@ -153,12 +153,11 @@ impl RunTrace {
             ("gridloom.worker", telling.worker.to_string().into()),
             ("gridloom.outcome", outcome.into()),
         ];
-        let failed = attempt.failed.filter(|_| !stopped);
-        if let Some((kind, _)) = &failed {
+        if let Some((kind, _)) = &attempt.failed {
             said.push(("error.type", (*kind).into()));
         }
         let why = tile.hold.ended().map_or("told to stop", End::text);
-        let error = failed.map(|(_, text)| text);
+        let error = attempt.failed.map(|(_, text)| text);
         let error = error.or_else(|| stopped.then(|| why.to_owned()));
         telling.tracer.tell(Span {
             place: attempt.place,
@@ -312,6 +311,33 @@ mod tests {
         assert_eq!(second.events[0].name, "takeover");
         assert!(third.follows.contains(&first.place.span));
         assert!(says(third, "gridloom.worker").contains('w'));
+    }
+
+    #[tokio::test]
+    async fn attempt_that_blocked_its_thread_past_its_limit_has_failed_and_one_that_lost_its_lease_was_stopped()
+     {
+        let (trial, mut spans) = trial();
+        let late = trial.clone().timeout(std::time::Duration::from_secs(3_600));
+        let engine = late.clone();
+        let blocks = move |_: Shard| {
+            engine.overdue();
+            async { Ok(()) }
+        };
+        assert_eq!(run_of(&late, blocks).await, 0);
+        let trial = trial.lease(std::time::Duration::from_secs(3_600));
+        let thief = trial.clone();
+        let stolen = move |_: Shard| {
+            thief.lose_lease();
+            async { Err(Failure::retry("told to stop")) }
+        };
+        run_of(&trial, stolen).await;
+        let told = taken(&mut spans);
+        let [late, stolen] = &told[..] else {
+            panic!("{told:#?}");
+        };
+        assert!(says(late, "gridloom.outcome").contains("failed"));
+        assert!(says(late, "error.type").contains("timeout"));
+        assert!(says(stolen, "gridloom.outcome").contains("stopped"));
     }
 
     #[tokio::test]

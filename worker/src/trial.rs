@@ -308,6 +308,14 @@ impl Trial {
         self
     }
 
+    /// Does as the engine does with an attempt whose handler blocks its thread past its limit.
+    #[cfg(test)]
+    pub(crate) fn overdue(&self) {
+        let late = Boot::now() + Duration::from_secs(100_000);
+        assert!(self.hold.take_overdue(late, Duration::ZERO).is_some());
+        self.hold.end(End::OutOfTime);
+    }
+
     #[cfg(test)]
     pub(crate) fn end(&self, why: End) {
         self.hold.end(why);

@@ -101,6 +101,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         () = stop.asked() => {}
         ended = planner.ended() => {
             api.stop().await;
+            traces.stop().await;
             endpoints.stop().await;
             ended.context("the planner does not plan any more")?;
             return Ok(Verdict::Failed);

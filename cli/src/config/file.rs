@@ -225,7 +225,7 @@ impl File {
 /// What is wrong, and where; with the line itself, unless a password may stand in it.
 fn in_words(text: &str, error: &toml::de::Error) -> String {
     let shown = chain(error).to_string();
-    let telling = ["@", "pass", "pwd", "secret", "token"];
+    let telling = ["@", "pass", "pwd", "secret", "token", "endpoint"];
     let lower = shown.to_lowercase();
     if !telling.iter().any(|word| lower.contains(word)) {
         return shown.trim_end().to_owned();

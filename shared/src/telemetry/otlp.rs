@@ -5,6 +5,7 @@
 //! |------|-----------------|
 //! | [`target`] | to which collector, by flags and by the standard variables |
 //! | [`client`] | how a request gets there |
+//! | [`headers`] | what tells it who tells |
 //! | [`data`] | how a span is written |
 
 use std::sync::Arc;
@@ -27,10 +28,11 @@ use super::spans::{Span, Tracer};
 
 mod client;
 mod data;
+mod headers;
 mod target;
 
 use client::Client;
-pub use target::Target;
+pub use target::{PassedOver, Target};
 
 /// Most spans of one request: some hundred kilobytes.
 const BATCH: usize = 512;
@@ -103,7 +105,12 @@ impl Exporter {
     /// Sends what is left, if that is soon done.
     pub async fn stop(self) {
         let _ = self.stop.send(());
-        let _ = timeout(AT_THE_END, self.ended).await;
+        if timeout(AT_THE_END, self.ended).await.is_err() {
+            tracing::warn!(
+                seconds = AT_THE_END.as_secs(),
+                "the collector does not take what is left of the traces in time: it is lost"
+            );
+        }
     }
 }
 

@@ -6,11 +6,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use axum::http::Uri;
 use serde::Deserialize;
 
 #[cfg(feature = "otlp")]
 use super::otlp;
 use super::spans::Tracer;
+#[cfg(feature = "otlp")]
+use crate::environment::{self, EnvironmentError};
 
 /// What a service was told of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +45,9 @@ impl Collector {
     }
 }
 
+/// The setting that holds what a collector is to be told of who tells.
+#[cfg(feature = "otlp")]
+const HEADERS: &str = "OTLP_HEADERS";
 /// What traces are called at a collector.
 const TRACES: &str = "/v1/traces";
 
@@ -49,29 +55,40 @@ impl FromStr for Collector {
     type Err = String;
     fn from_str(text: &str) -> Result<Collector, String> {
         let text = text.trim();
-        let form = || {
-            format!(
-                "{text:?} must be the address of a collector that takes OTLP over HTTP, as http://127.0.0.1:4318"
-            )
-        };
-        let rest = text.strip_prefix("http://");
-        let rest = rest
-            .or_else(|| text.strip_prefix("https://"))
-            .ok_or_else(form)?;
-        let host = rest.split('/').next().unwrap_or_default();
-        if host.contains('@') {
-            // Not shown: there may be a password in it.
+        // No fault shows the text: there may be a password in it, or a key.
+        if text.contains('@') {
             return Err(
-                "the address of a collector holds no user: what it is to be told belongs into the variable OTEL_EXPORTER_OTLP_HEADERS"
+                "the address of a collector holds no user and no @: what the collector is to be told of who tells belongs into the variable GRIDLOOM_OTLP_HEADERS"
                     .to_owned(),
             );
         }
-        let odd = |c: char| c.is_whitespace() || c.is_control() || "?#".contains(c);
-        if host.is_empty() || host.starts_with(':') || rest.contains(odd) {
-            return Err(form());
+        if text.contains(['?', '#']) {
+            return Err(
+                "the address of a collector holds no ? and no #: a key belongs into the variable GRIDLOOM_OTLP_HEADERS"
+                    .to_owned(),
+            );
         }
-        Ok(Collector(text.to_owned()))
+        let collector = Collector(text.to_owned());
+        match collector.traces().parse::<Uri>() {
+            Ok(whole) if is_of_http(&whole) => Ok(collector),
+            _ => Err(
+                "must be the address of a collector that takes OTLP over HTTP, as http://127.0.0.1:4318 (it is not shown here: there may be a password in it)"
+                    .to_owned(),
+            ),
+        }
     }
+}
+
+/// Whether a request can go there: by HTTP, to a host, and to a port that is one, if one is named.
+fn is_of_http(whole: &Uri) -> bool {
+    let Some(authority) = whole.authority() else {
+        return false;
+    };
+    let host = authority.host();
+    let has_port = authority.as_str() != host;
+    matches!(whole.scheme_str(), Some("http" | "https"))
+        && !host.is_empty()
+        && (!has_port || authority.port_u16().is_some_and(|port| port > 0))
 }
 
 impl TryFrom<String> for Collector {
@@ -128,6 +145,10 @@ pub enum TracesError {
     #[cfg(feature = "otlp")]
     #[error("tell a collector of traces")]
     Exporter(#[from] otlp::OtlpError),
+    /// What it is to be told of who tells cannot be had.
+    #[cfg(feature = "otlp")]
+    #[error(transparent)]
+    Headers(#[from] EnvironmentError),
 }
 
 /// Whatever of this process tells of traces, and the way to whom.
@@ -146,9 +167,21 @@ impl Traces {
     #[cfg(feature = "otlp")]
     pub fn begin(wanted: &Wanted, service: &str, instance: &str) -> Result<Traces, TracesError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
-        let Some(target) = otlp::Target::of(wanted, variable) else {
+        let mut passed_over = Vec::new();
+        let target = otlp::Target::of(wanted, variable, &mut passed_over);
+        for otlp::PassedOver { name, reason } in passed_over {
+            tracing::warn!(name, reason, "a variable is passed over");
+        }
+        let Some(mut target) = target else {
             return Ok(Traces::default());
         };
+        if let Some(headers) = environment::secret(HEADERS)? {
+            let told = target.tell(&headers);
+            told.map_err(|cause| EnvironmentError::Value {
+                name: HEADERS,
+                cause,
+            })?;
+        }
         let (tracer, exporter) = otlp::start(&target, service, instance)?;
         tracing::info!(
             collector = target.url,
@@ -204,6 +237,7 @@ mod tests {
             at(" https://a/otlp ").as_deref(),
             Ok("https://a/otlp/v1/traces")
         );
+        assert!(at("http://[::1]:4318").is_ok());
         for wrong in [
             "",
             "a:4318",
@@ -212,14 +246,36 @@ mod tests {
             "http://:4318",
             "http://a b",
             "http://a?x=1",
+            "http://<collector>:4318",
+            "http://{node}:4318",
+            "http://b\u{fc}cher:4318",
+            "http://a:99999",
+            "http://a:x",
+            "http://a:",
+            "http://a:0",
         ] {
             assert!(at(wrong).is_err(), "{wrong}");
         }
-        let refused = at("http://me:hunter2@a:4318").unwrap_err();
-        assert!(
-            !refused.contains("hunter2") && refused.contains("HEADERS"),
-            "{refused}"
-        );
+    }
+
+    #[test]
+    fn no_fault_of_an_address_shows_what_may_be_a_secret() {
+        for secret in [
+            "http://me:hunter2@a:4318",
+            "HTTP://me:hunter2@a",
+            "grpc://me:hunter2@a:4317",
+            "me:hunter2@a:4318",
+            "http://me:p/hunter2@a",
+            "https://a/?api-key=hunter2",
+            "https://a/#hunter2",
+            "hunter2",
+            "http://a:hunter2",
+        ] {
+            let fault = secret.parse::<Collector>().unwrap_err();
+            assert!(!fault.contains("hunter2"), "{fault}");
+            let is_told = fault.contains("GRIDLOOM_OTLP_HEADERS");
+            assert_eq!(is_told, secret.contains(['@', '?', '#']), "{fault}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use gridloom_shared::clock::Boot;
 use super::Engine;
 use super::admit::pause;
 use super::tiles::{Due, Phase, TileKey};
+use crate::crew::blocked;
 use crate::failure::Failure;
 use crate::health::Part;
 use crate::outcomes::tally::Tally;
@@ -105,8 +106,7 @@ impl Engine {
         held.end(End::OutOfTime);
         let mut tally = Tally::new(tile, held.fence());
         tally.put_back(entries);
-        let text = format!("timed out after {limit:?}, and its handler blocks its thread");
-        tally.failed(page, Failure::retry(text).into_failed());
+        tally.failed(page, Failure::retry(blocked(limit)).into_failed());
         let last = u64::from(page) + 1 == u64::from(tile.first) + u64::from(tile.pages);
         let more = if held.is_careful() {
             held.has_more()

@@ -12,7 +12,8 @@
 //! and the same as variables: `GRIDLOOM_RUN`, `_JOB`, `_SLICE`, `_SLICES`, `_PAGE`, `_ATTEMPT`,
 //! `_FENCE`, `_PAGE_FROM` and `_PAGE_TO` (both inside the page) where the pages were probed,
 //! `_OFFSET` and `_LIMIT` where the grid has rows (the last page of a slice has no limit), and
-//! `_PARAMS` (JSON). No other variable of the worker that begins with `GRIDLOOM_` reaches it. `TRACEPARENT` names the place
+//! `_PARAMS` (JSON). No other variable of the worker that begins with `GRIDLOOM_` reaches it, and neither do
+//! those that tell a collector who the worker is (`OTEL_EXPORTER_OTLP_HEADERS` and its like). `TRACEPARENT` names the place
 //! in a trace that the shard is a part of, where its run is told of in one; that of the worker does not reach it.
 //!
 //! **What it may say.** Each line of its standard output that is a JSON object with `rows` (a whole
@@ -46,6 +47,7 @@
 //! | `output` | what counts of what a command says |
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -157,8 +159,7 @@ impl ExecHandler {
         let (lifeline, guards_end) = Lifeline::open()?;
         let mut guard = Command::new(&self.guard);
         for (name, _) in std::env::vars_os() {
-            let of_the_worker = OF_THE_WORKER.iter().any(|other| name == *other);
-            if of_the_worker || name.as_encoded_bytes().starts_with(b"GRIDLOOM_") {
+            if is_of_the_worker(&name) {
                 guard.env_remove(name);
             }
         }
@@ -219,6 +220,15 @@ impl Handler for ExecHandler {
         let graces = self.commands.values().map(|command| command.grace);
         graces.max().unwrap_or(GRACE_DEFAULT) + SLACK
     }
+}
+
+/// Whether a variable is the worker's alone: its settings, its place in a trace, and what it says to a collector of who it
+/// is, which is as good as a password.
+fn is_of_the_worker(name: &OsStr) -> bool {
+    let text = name.as_encoded_bytes();
+    OF_THE_WORKER.iter().any(|other| name == *other)
+        || text.starts_with(b"GRIDLOOM_")
+        || text.starts_with(b"OTEL_EXPORTER_OTLP_") && text.ends_with(b"HEADERS")
 }
 
 /// Hands the command its task, reads what it says to its end, and learns how it ended. As long as the lifeline is
@@ -302,5 +312,33 @@ fn report(shard: &Shard, name: &str, output: &Output) {
     shard.rows(output.rows);
     for (counter, n) in output.counters() {
         shard.count(counter, n);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_the_worker_are_its_own() {
+        for own in [
+            "GRIDLOOM_NATS_PASSWORD",
+            "GRIDLOOM_OTLP_HEADERS",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+            "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+            "TRACEPARENT",
+            "TRACESTATE",
+        ] {
+            assert!(is_of_the_worker(own.as_ref()), "{own}");
+        }
+        for other in [
+            "PATH",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_SERVICE_NAME",
+            "HEADERS",
+        ] {
+            assert!(!is_of_the_worker(other.as_ref()), "{other}");
+        }
     }
 }

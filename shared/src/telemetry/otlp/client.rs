@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
@@ -34,6 +34,8 @@ const ANSWER_MAX: usize = 64 * 1024;
 pub(super) struct Client {
     patience: Duration,
     authority: Option<PathBuf>,
+    /// Before those of the exporter.
+    headers: HeaderMap,
     open: tokio::sync::Mutex<Option<SendRequest<Full<Bytes>>>>,
     /// What went wrong last, of which the exporter says only that something did.
     fault: Mutex<Option<String>>,
@@ -44,6 +46,7 @@ impl Client {
         Client {
             patience: target.patience,
             authority: target.authority.clone(),
+            headers: target.headers.clone(),
             open: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
         }
@@ -67,6 +70,7 @@ impl Client {
         };
         let authority = request.uri().authority().map(Authority::as_str);
         let host = HeaderValue::from_str(authority.unwrap_or_default())?;
+        request.headers_mut().extend(self.headers.clone());
         request.headers_mut().insert(HOST, host);
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
