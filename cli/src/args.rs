@@ -59,12 +59,13 @@ Start here:
 
 Every setting has a flag, an environment variable GRIDLOOM_... and a key in gridloom.toml;
 a flag beats the environment, the environment beats the file. Beside those that the flags name:
-GRIDLOOM_NATS_FILE, GRIDLOOM_WORKER_DATABASES_FILE and GRIDLOOM_API_TOKENS_FILE name files that hold the setting,
+GRIDLOOM_NATS_FILE, GRIDLOOM_WORKER_DATABASES_FILE, GRIDLOOM_API_TOKENS_FILE and
+GRIDLOOM_OTLP_HEADERS_FILE name files that hold the setting,
 GRIDLOOM_NATS_PASSWORD, GRIDLOOM_NATS_TOKEN and GRIDLOOM_OTLP_HEADERS hold what no flag may show,
 GRIDLOOM_NATS_SERVER names the nats-server that dev and demo start.
 
 Exit codes: 0 success, 1 the thing asked about failed, 2 wrong usage or input,
-3 broker unreachable.";
+3 broker unreachable, 4 something there was written by a newer build.";
 
 /// Distributes work over workers, through NATS JetStream: every shard of a job is planned once and
 /// committed once, whatever crashes.
