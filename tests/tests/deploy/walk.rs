@@ -47,7 +47,11 @@ fn typed() -> anyhow::Result<String> {
     let mut taken = BTreeMap::new();
     for port in PORTS {
         ensure!(script.contains(port), "nothing is typed about port {port}");
-        while taken.insert(free_port()?, port).is_some() {}
+        let mut free = free_port()?;
+        while taken.contains_key(&free) {
+            free = free_port()?;
+        }
+        taken.insert(free, port);
     }
     // No other number of the script may be hit: marked first, then put in.
     for port in PORTS {
