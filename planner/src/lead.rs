@@ -21,12 +21,12 @@ use gridloom_shared::clock::{Boot, UnixMs};
 use gridloom_shared::command::{Answer, Verb};
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
-use gridloom_shared::ledger::record::{self, Author, PlanRecord, Record, Wave};
+use gridloom_shared::ledger::record::{self, PlanRecord, Record, Wave};
 use gridloom_shared::limits::{FROZEN_MAX, RECORD_MAX};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::tile::TileKind;
 use gridloom_shared::waiting::Waiting;
-use gridloom_shared::wire::{self, WireError};
+use gridloom_shared::wire;
 
 use crate::admission::{Admission, Flow};
 use crate::book::{Book, Life, Moved};
@@ -289,10 +289,6 @@ impl Lead {
                 self.actions.extend(load);
             }
             Shelved::Nothing => {
-                let newer = entry.record.as_ref().is_err_and(WireError::is_newer);
-                if newer && entry.author == Author::Plan {
-                    self.book.leave(entry.run.clone());
-                }
                 if matches!(entry.plan(), Some(PlanRecord::Opened(_))) {
                     let mut fold = Fold::new(entry.run.clone());
                     entry.fold_into(&mut fold);

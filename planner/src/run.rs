@@ -22,7 +22,7 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::orders::Cancelled;
-use gridloom_shared::ledger::record::{Author, Closed, PlanRecord, Record, Wave, WorkRecord};
+use gridloom_shared::ledger::record::{Closed, PlanRecord, Record, Wave, WorkRecord};
 use gridloom_shared::limits::{PUBLISHING_MAX, RECORD_MAX};
 
 use crate::entry::Entry;
@@ -192,10 +192,6 @@ impl Run {
         if self.phase != Phase::Idle || self.fold.closing().is_some() || !self.is_in_step() {
             return None;
         }
-        // Whoever reads what stands there knows what is next.
-        if self.fold.newer() == Some(Author::Plan) {
-            return None;
-        }
         if self.fold.cancelled().is_some() {
             return self.step_cancelled(term);
         }
@@ -328,7 +324,7 @@ impl Run {
     /// Says that its plan makes no sense, once.
     fn tell_aside(&self, before: bool) {
         if let Some(reason) = self.fold.aside().filter(|_| !before) {
-            tracing::error!(run = %self.fold.run(), reason, "set aside: nothing more of it is planned");
+            tracing::error!(run = %self.fold.run(), reason, "set aside: nothing more of it is planned; it can be cancelled");
         }
     }
 

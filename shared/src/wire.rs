@@ -2,11 +2,6 @@
 //!
 //! MessagePack with named fields inside an envelope `{v: 1, body: ...}`. A reader ignores fields it
 //! does not know; a version newer than its own it refuses with that number.
-//!
-//! What is *kept* (ledger, queue, schedules, definitions) has a version that may rise: a build reads one more than
-//! it writes before the next writes it ([`Versions`]). What is only *said* between those who live, as presence, orders
-//! and answers, is of version 1 for ever: fields are added to it, and nothing else changes, so that builds of any
-//! versions hear each other (docs/UPGRADING.md).
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
@@ -14,14 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain;
 
-#[cfg(feature = "wire-next")]
-pub mod next;
-mod versions;
-
-pub use versions::Versions;
-
-/// The version of what is only said.
-const SPOKEN: u16 = 1;
+/// The version that this build writes, and the newest that it reads.
+pub const VERSION: u16 = 1;
 
 /// What most records fit into, in bytes.
 const SPACE: usize = 256;
@@ -29,16 +18,13 @@ const SPACE: usize = 256;
 /// Why bytes are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// Written by a newer build. Whoever meets it waits for one that reads it, and neither removes nor replaces what
-    /// stands there.
+    /// Written by a newer build.
     #[error(
-        "written by a newer build: version {found}, and {reads} is the newest that this build reads: upgrade it"
+        "version {found} is newer than {VERSION}, the newest that this build reads: upgrade it"
     )]
     Newer {
         /// The version that the bytes name.
         found: u64,
-        /// The newest that this build reads.
-        reads: u16,
     },
     /// Not an envelope, or not the expected body.
     #[error("malformed: {reason}")]
@@ -46,13 +32,6 @@ pub enum WireError {
         /// What the decoder stumbled over.
         reason: String,
     },
-}
-
-impl WireError {
-    /// Whether a newer build reads it.
-    pub fn is_newer(&self) -> bool {
-        matches!(self, WireError::Newer { .. })
-    }
 }
 
 #[derive(Serialize)]
@@ -84,35 +63,24 @@ pub trait Wire: Sized {
     fn from_bytes(bytes: &[u8]) -> Result<Self, WireError>;
 }
 
-/// Says that a record that is kept is coded by the general coder. Stands beside the record.
+/// Says that a record is coded by the general coder. Stands beside the record.
 macro_rules! coded {
-    ($($record:ty),* $(,)?) => {
-        $crate::wire::coded!(@by encode_any, decode_any: $($record),*);
-    };
-    (@by $encode:ident, $decode:ident: $($record:ty),*) => {$(
+    ($($record:ty),* $(,)?) => {$(
         impl $crate::wire::Wire for $record {
             #[inline(never)]
             fn to_bytes(&self, space: &mut bytes::BytesMut) -> bytes::Bytes {
-                $crate::wire::$encode(self, space)
+                $crate::wire::encode_any(self, space)
             }
 
             #[inline(never)]
             fn from_bytes(bytes: &[u8]) -> Result<Self, $crate::wire::WireError> {
-                $crate::wire::$decode(bytes)
+                $crate::wire::decode_any(bytes)
             }
         }
     )*};
 }
 
-/// The same of what is only said: of version 1 for ever.
-macro_rules! spoken {
-    ($($record:ty),* $(,)?) => {
-        $crate::wire::coded!(@by encode_spoken, decode_spoken: $($record),*);
-    };
-}
-
 pub(crate) use coded;
-pub(crate) use spoken;
 
 /// The bytes of `body`.
 pub fn encode<T: Wire>(body: &T) -> Bytes {
@@ -132,57 +100,22 @@ pub fn decode<T: Wire>(bytes: &[u8]) -> Result<T, WireError> {
     T::from_bytes(bytes)
 }
 
-/// As a record that is kept: in the version that this build writes.
-pub(crate) fn encode_any<T: Serialize>(body: &T, space: &mut BytesMut) -> Bytes {
-    let v = Versions::own().writes;
-    #[cfg(feature = "wire-next")]
-    if v == next::VERSION {
-        return written(&next::EnvelopeOut { v, next: body }, space);
-    }
-    written(&EnvelopeOut { v, body }, space)
-}
-
-pub(crate) fn encode_spoken<T: Serialize>(body: &T, space: &mut BytesMut) -> Bytes {
-    written(&EnvelopeOut { v: SPOKEN, body }, space)
-}
-
 #[expect(
     clippy::expect_used,
     reason = "writing plain data to memory cannot fail: maps with text keys, numbers, texts and bytes always encode"
 )]
-fn written(envelope: &impl Serialize, space: &mut BytesMut) -> Bytes {
-    rmp_serde::encode::write_named(&mut space.writer(), envelope).expect("plain data encodes");
+pub(crate) fn encode_any<T: Serialize>(body: &T, space: &mut BytesMut) -> Bytes {
+    rmp_serde::encode::write_named(&mut space.writer(), &EnvelopeOut { v: VERSION, body })
+        .expect("plain data encodes");
     space.split().freeze()
 }
 
 pub(crate) fn decode_any<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    let reads = Versions::own().reads;
-    #[cfg(feature = "wire-next")]
-    if let Some(body) = next::body(bytes, reads) {
-        return body;
-    }
-    read(bytes, reads)
-}
-
-pub(crate) fn decode_spoken<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
-    read(bytes, SPOKEN)
-}
-
-/// Why `bytes`, which may be anything, are not to be replaced: a newer build wrote them, as a record that is kept.
-pub fn too_new(bytes: &[u8]) -> Option<WireError> {
-    let reads = Versions::own().reads;
-    let VersionOnly { v: found } = rmp_serde::from_slice(bytes).ok()?;
-    (found > u64::from(reads)).then_some(WireError::Newer { found, reads })
-}
-
-fn read<T: DeserializeOwned>(bytes: &[u8], reads: u16) -> Result<T, WireError> {
     match rmp_serde::from_slice::<EnvelopeIn<T>>(bytes) {
-        Ok(envelope) if envelope.v <= u64::from(reads) => Ok(envelope.body),
-        Ok(EnvelopeIn { v: found, .. }) => Err(WireError::Newer { found, reads }),
+        Ok(envelope) if envelope.v <= u64::from(VERSION) => Ok(envelope.body),
+        Ok(envelope) => Err(WireError::Newer { found: envelope.v }),
         Err(error) => match rmp_serde::from_slice::<VersionOnly>(bytes) {
-            Ok(VersionOnly { v: found }) if found > u64::from(reads) => {
-                Err(WireError::Newer { found, reads })
-            }
+            Ok(only) if only.v > u64::from(VERSION) => Err(WireError::Newer { found: only.v }),
             Ok(_) | Err(_) => Err(WireError::Malformed {
                 reason: chain(&error).to_string(),
             }),
@@ -207,38 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_only_said_is_of_version_1_for_ever() {
-        let bytes = encode_spoken(&Small { a: 7 }, &mut BytesMut::new());
-        assert_eq!(&bytes[..], b"\x82\xa1v\x01\xa4body\x81\xa1a\x07");
-        assert_eq!(decode_spoken::<Small>(&bytes), Ok(Small { a: 7 }));
-    }
-
-    #[test]
     fn newer_version_is_refused_with_its_number_whatever_its_body() {
         let newer = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "body": "other"})).unwrap();
         assert_eq!(
             decode_any::<Small>(&newer),
-            Err(WireError::Newer {
-                found: 9,
-                reads: Versions::BUILT.reads
-            })
+            Err(WireError::Newer { found: 9 })
         );
-    }
-
-    #[test]
-    fn only_what_a_newer_build_wrote_is_too_new_to_be_replaced() {
-        let newer = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "other": 1})).unwrap();
-        assert!(too_new(&newer).is_some_and(|error| error.is_newer()));
-        let own = encode_any(&Small { a: 7 }, &mut BytesMut::new());
-        for other in [
-            &own[..],
-            b"",
-            b"hello",
-            br#"{"v": 9, "term": 4}"#,
-            b"\xff\x00",
-        ] {
-            assert_eq!(too_new(other), None, "{other:?}");
-        }
     }
 
     #[test]

@@ -136,5 +136,3 @@ mod traced;
 mod traces;
 #[path = "scenarios/unknown.rs"]
 mod unknown;
-#[path = "scenarios/upgrades.rs"]
-mod upgrades;

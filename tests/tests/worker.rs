@@ -133,6 +133,11 @@ async fn messages_that_are_no_tiles_are_recorded_and_removed() -> anyhow::Result
     let good = stage.wave(vec![tiles(0, 1, 1)]).await?.remove(0);
     let client = stage.server.client().await?;
     let subject = stage.broker.subjects().shard(&stage.lane, &stage.run);
+    let newer = wire::encode(&good)
+        .iter()
+        .enumerate()
+        .map(|(n, byte)| if n == 3 { 9 } else { *byte })
+        .collect();
     let other_run = Tile {
         run: "job_s_8".parse()?,
         ..good.clone()
@@ -148,8 +153,9 @@ async fn messages_that_are_no_tiles_are_recorded_and_removed() -> anyhow::Result
         index: 6,
         ..good.clone()
     };
-    let bad: [Vec<u8>; 4] = [
+    let bad: [Vec<u8>; 5] = [
         b"hello".to_vec(),
+        newer,
         wire::encode(&other_run).to_vec(),
         wire::encode(&other_nonce).to_vec(),
         wire::encode(&no_run).to_vec(),
@@ -176,6 +182,10 @@ async fn messages_that_are_no_tiles_are_recorded_and_removed() -> anyhow::Result
         })
         .collect::<anyhow::Result<_>>()?;
     assert_eq!(reasons.len(), bad.len(), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|reason| reason.contains("version 9")),
+        "{reasons:?}"
+    );
     Ok(())
 }
 

@@ -251,7 +251,6 @@ impl World {
             queued,
             ledger: self.sequence,
             held: None,
-            newer: false,
         }
     }
 

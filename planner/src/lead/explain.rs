@@ -14,10 +14,7 @@ impl Lead {
         let due = run.next_retry();
         let mut waits = Vec::new();
         if let Some(why) = fold.aside().filter(|_| fold.cancelled().is_none()) {
-            let why = match fold.newer() {
-                Some(_) => why.to_owned(),
-                None => format!("{why}; it can be cancelled"),
-            };
+            let why = why.to_owned();
             waits.push(Waiting::Aside { why });
         } else if self.no_room.is_some() && (!issued || open > 0) {
             waits.push(Waiting::NoRoom {});

@@ -4,7 +4,7 @@ use gridloom_shared::command::{Answer, Command, Verb};
 use gridloom_shared::id::Term;
 use gridloom_shared::ledger::fold::{Cell, Chosen, Fold};
 use gridloom_shared::ledger::orders::{Cancelled, Dropped, Reopened, Which};
-use gridloom_shared::ledger::record::{Author, EndState, PlanRecord};
+use gridloom_shared::ledger::record::{EndState, PlanRecord};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,9 +17,6 @@ pub enum Judged {
 
 /// Judges `command` of the run that `fold` knows to its end; its record may name `cells` shards.
 pub fn judge(fold: &Fold, command: &Command, term: Term, cells: usize) -> Judged {
-    if let Some(why) = too_new(fold, command.verb) {
-        return Judged::Answer(Answer::Refused { reason: why });
-    }
     if fold.opening().is_none() || fold.retired().is_some() {
         return misuse(unknown(fold, command));
     }
@@ -33,21 +30,6 @@ pub fn judge(fold: &Fold, command: &Command, term: Term, cells: usize) -> Judged
         Verb::Drop => give_up(fold, command, term, cells),
         Verb::Explain => Judged::Answer(Answer::Waits { waits: Vec::new() }),
     }
-}
-
-/// What a newer build wrote may say otherwise. What workers of one wrote does not hinder that the run ends.
-fn too_new(fold: &Fold, verb: Verb) -> Option<String> {
-    let may = match fold.newer()? {
-        Author::Plan => false,
-        Author::Work | Author::Takeover => verb == Verb::Cancel,
-    };
-    let run = fold.run();
-    let why = || {
-        format!(
-            "of run {run} a newer build wrote some records: upgrade the planners, and try it again"
-        )
-    };
-    (!may).then(why)
 }
 
 fn unknown(fold: &Fold, command: &Command) -> String {

@@ -244,7 +244,6 @@ impl World {
     fn listing(&self, run: &RunId) -> Listing {
         Listing {
             queued: self.broker.listed(run).collect(),
-            newer: false,
             ledger: self.broker.last,
             held: None,
         }

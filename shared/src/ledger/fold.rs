@@ -13,7 +13,7 @@ use crate::clock::UnixMs;
 use crate::id::{Fence, RunId};
 use crate::ledger::orders::Cancelled;
 use crate::ledger::outcomes;
-use crate::ledger::record::{Author, Closed, Opened, PlanRecord, Record, WorkRecord};
+use crate::ledger::record::{Closed, Opened, PlanRecord, Record, WorkRecord};
 use crate::ledger::retired::Retired;
 use crate::quick::QuickMap;
 #[cfg(test)]
@@ -76,8 +76,6 @@ pub struct Fold {
     retired: Option<Retired>,
     /// Why nothing more of it can be planned.
     aside: Option<Arc<str>>,
-    /// Who wrote some of it with a newer build, so that nothing here is certain: a planner, if one did.
-    newer: Option<Author>,
     /// Records since the first one.
     records: u64,
     /// The orders that were carried out, by their numbers: how many dead shards and questions each concerned.
@@ -115,7 +113,6 @@ impl Fold {
             cancelled: None,
             retired: None,
             aside: None,
-            newer: None,
             records: 0,
             requests: BTreeMap::new(),
             dead_before: 0,

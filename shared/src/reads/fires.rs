@@ -14,6 +14,7 @@ use crate::id::{JobName, RunId};
 use crate::schedule::fired::nominal_of;
 use crate::schedule::record::{Decision, Record, State};
 use crate::schedule::{Plan, Spec};
+use crate::wire;
 
 pub mod reason;
 pub mod stopped;
@@ -48,7 +49,7 @@ pub async fn list(broker: &Broker, job: &JobName) -> Result<Fires, ListError> {
     let mut openings = Openings::new(job);
     while let Some(page) = reader.next_page().await? {
         for raw in page {
-            match broker.decode::<Record>(&raw.subject, &raw.payload) {
+            match wire::decode::<Record>(&raw.payload) {
                 Ok(record) => {
                     fires.stopped = None;
                     // What was opened is told where it was decided.
@@ -79,7 +80,7 @@ pub async fn state(broker: &Broker, job: &JobName) -> Result<Option<State>, Read
     let last = broker
         .last_of_leader(&subjects.history(), &subjects.fires(job))
         .await?;
-    let record = last.and_then(|last| broker.decode::<Record>(&last.subject, &last.payload).ok());
+    let record = last.and_then(|last| wire::decode::<Record>(&last.payload).ok());
     Ok(record.map(|record| record.state))
 }
 

@@ -46,10 +46,7 @@ impl Seen {
 /// When the broker does not answer.
 pub async fn list(broker: &Broker) -> Result<Vec<StoredJob>, ReadError> {
     let entries = broker.jobs().entries(">").await?;
-    Ok(entries
-        .into_iter()
-        .filter_map(|entry| stored(broker, entry))
-        .collect())
+    Ok(entries.into_iter().filter_map(stored).collect())
 }
 
 /// The job called `name`, surely as it stands now; `None`: there is none.
@@ -58,7 +55,7 @@ pub async fn list(broker: &Broker) -> Result<Vec<StoredJob>, ReadError> {
 /// When the broker does not answer.
 pub async fn get(broker: &Broker, name: &JobName) -> Result<Option<StoredJob>, ReadError> {
     let entry = broker.jobs().get_of_leader(name.as_str()).await?;
-    Ok(entry.and_then(|entry| stored(broker, entry)))
+    Ok(entry.and_then(stored))
 }
 
 /// What stands under `name` now, for a change of it.
@@ -67,10 +64,7 @@ pub async fn get(broker: &Broker, name: &JobName) -> Result<Option<StoredJob>, R
 /// When the broker does not answer.
 pub async fn see(broker: &Broker, name: &JobName) -> Result<Seen, ReadError> {
     let place = broker.jobs().place_of(name.as_str()).await?;
-    let job = place
-        .entry()
-        .cloned()
-        .and_then(|entry| stored(broker, entry));
+    let job = place.entry().cloned().and_then(stored);
     Ok(Seen { place, job })
 }
 
@@ -92,9 +86,9 @@ pub async fn delete(broker: &Broker, name: &JobName, seen: &Seen) -> Result<(), 
     bucket.delete(name.as_str(), Some(seen.revision())).await
 }
 
-fn stored(broker: &Broker, entry: Entry) -> Option<StoredJob> {
+fn stored(entry: Entry) -> Option<StoredJob> {
     Some(StoredJob {
-        spec: broker.decode(&entry.key, &entry.value?),
+        spec: wire::decode(&entry.value?),
         name: entry.key,
         revision: entry.revision,
         applied_at: entry.at,

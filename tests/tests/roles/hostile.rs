@@ -190,7 +190,6 @@ impl Spray {
             capacity: 20_000,
             in_flight: self.seed.next_u64() as u32,
             version: "9".repeat(60),
-            wire: Default::default(),
             started_at: gridloom_shared::clock::UnixMs(self.seed.next_u64()),
             at: gridloom_shared::clock::UnixMs(self.seed.next_u64()),
             stopping: self.seed.below(2) == 0,

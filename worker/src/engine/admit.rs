@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::chain;
-use gridloom_shared::ledger::record::Author;
+use gridloom_shared::ledger::record::{Author, Opened};
 
-use super::Engine;
-use super::errand::{self, First};
 use super::runs::Run;
 use super::tiles::{Phase, TileKey};
+use super::{Engine, errand};
 
 /// How long to wait before a read that failed is tried again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -30,7 +29,7 @@ impl Engine {
         });
     }
 
-    pub(super) fn loaded(&mut self, opened: u64, result: Result<First, ReadError>) {
+    pub(super) fn loaded(&mut self, opened: u64, result: Result<Option<Box<Opened>>, ReadError>) {
         let found = match result {
             Ok(found) => found,
             Err(error) => {
@@ -39,20 +38,11 @@ impl Engine {
                 return self.load(opened, RETRY);
             }
         };
-        let is_newer = matches!(found, First::Newer);
-        let found = match found {
-            First::Record(found) => Some(found),
-            First::None | First::Newer => None,
-        };
         let (waiting, known) = self.runs.learn(opened, found, &self.settings.handlers);
         if known {
             return waiting.into_iter().for_each(|key| self.admit(key));
         }
         for key in waiting {
-            if is_newer {
-                self.put_off_held(key);
-                continue;
-            }
             self.refuse_tile(
                 key,
                 format!("no run of this lane was opened at ledger sequence {opened}, or it is over and was purged"),

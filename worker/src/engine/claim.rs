@@ -9,7 +9,7 @@ use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::reads::ledger::Span;
 
-use super::errand::{self, Ask, Claim, Found, Search};
+use super::errand::{self, Ask, Claim, Search};
 use super::ledger_writer::At;
 use super::tiles::{Holding, Phase, TileKey};
 use super::{Engine, meters};
@@ -65,9 +65,13 @@ impl Engine {
         self.errands.add(reading);
     }
 
-    pub(super) fn claimed(&mut self, claim: Claim, result: Result<Found, ReadError>) {
+    pub(super) fn claimed(
+        &mut self,
+        claim: Claim,
+        result: Result<Option<(Fence, Vec<Left>)>, ReadError>,
+    ) {
         match result {
-            Ok(Found::Left(fence, lefts)) => {
+            Ok(Some((fence, lefts))) => {
                 for (holding, left) in claim.holdings.iter().zip(lefts) {
                     match self.phase_of(*holding) {
                         Some(Phase::Claiming) => self.take_up(*holding, fence, &left),
@@ -77,14 +81,7 @@ impl Engine {
                 }
                 self.ask_again(claim);
             }
-            Ok(Found::Newer) => {
-                for holding in claim.holdings {
-                    if let Some(Phase::Claiming | Phase::Blocked) = self.phase_of(holding) {
-                        self.put_off_held(holding.tile);
-                    }
-                }
-            }
-            Ok(Found::Lagging) => {
+            Ok(None) => {
                 let run = self.runs.get(claim.run).map(|run| run.id().as_str());
                 tracing::debug!(run, "own takeover not read: a replica lags");
                 self.start_reading(claim, RETRY);

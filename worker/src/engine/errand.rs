@@ -11,10 +11,10 @@ use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::broker::{Broker, Subject};
 use gridloom_shared::chain;
 use gridloom_shared::id::{Fence, RunId};
-use gridloom_shared::ledger::record::{Author, Opened, PlanRecord, Takeover};
+use gridloom_shared::ledger::record::{Opened, PlanRecord, Takeover};
 use gridloom_shared::reads::ledger::{self, Span};
 use gridloom_shared::submission::Unreadable;
-use gridloom_shared::wire::{self, WireError};
+use gridloom_shared::wire;
 
 use super::lanes::{AttachError, Attachment};
 use super::ledger_writer::{Appended, Batch};
@@ -51,7 +51,7 @@ pub(super) enum Event {
     /// The run's first record was looked for.
     Loaded {
         opened: u64,
-        result: Result<First, ReadError>,
+        result: Result<Option<Box<Opened>>, ReadError>,
     },
     Appended(Box<Appended>),
     /// A record's pause is over.
@@ -59,7 +59,7 @@ pub(super) enum Event {
     /// The ledger was read up to one's own takeover.
     Claimed {
         claim: Claim,
-        result: Result<Found, ReadError>,
+        result: Result<Option<(Fence, Vec<Left>)>, ReadError>,
     },
     /// The takeovers of a run were read.
     Looked {
@@ -93,8 +93,6 @@ pub(super) enum Event {
 pub(super) struct Seen {
     pub(super) up_to: u64,
     pub(super) takeovers: Vec<(u64, Takeover)>,
-    /// Where the last stands that a newer build wrote: of which tiles it is, is not known.
-    pub(super) newer: Option<u64>,
     /// Whether more stand behind them.
     pub(super) more: bool,
 }
@@ -112,39 +110,17 @@ pub(super) async fn load(broker: Broker, subject: String, opened: u64) -> Event 
         .read(&broker.subjects().ledger(), subject, opened, Some(opened))
         .await;
     let result = read.map(|records| {
-        let record = records.into_iter().find(|record| record.seq == opened);
-        let Some(record) = record else {
-            return First::None;
-        };
-        match first_record(&record.payload) {
-            Ok(found) => found.map_or(First::None, First::Record),
-            Err(error) => {
-                broker.note_newer(&record.subject, &error);
-                First::Newer
-            }
-        }
+        let record = records.into_iter().find(|record| record.seq == opened)?;
+        first_record(&record.payload)
     });
     Event::Loaded { opened, result }
 }
 
-/// What stands in the place of a run's first record.
-pub(super) enum First {
-    Record(Box<Opened>),
-    /// None of it.
-    None,
-    /// A newer build wrote it.
-    Newer,
-}
-
 /// The run's first record, if `bytes` are one.
-///
-/// # Errors
-/// When a newer build wrote it.
-pub(super) fn first_record(bytes: &[u8]) -> Result<Option<Box<Opened>>, WireError> {
+pub(super) fn first_record(bytes: &[u8]) -> Option<Box<Opened>> {
     match wire::decode(bytes) {
-        Ok(PlanRecord::Opened(found)) => Ok(Some(found)),
-        Err(error) if error.is_newer() => Err(error),
-        Ok(_) | Err(_) => Ok(None),
+        Ok(PlanRecord::Opened(found)) => Some(found),
+        Ok(_) | Err(_) => None,
     }
 }
 
@@ -167,16 +143,6 @@ pub(super) struct Claim {
     pub(super) holdings: Vec<Holding>,
 }
 
-/// What the ledger says of a takeover.
-pub(super) enum Found {
-    /// Its fence, and what is left of each tile.
-    Left(Fence, Vec<Left>),
-    /// One's own record is not there: it came from a lagging replica.
-    Lagging,
-    /// A newer build wrote some of it: what is left is not known.
-    Newer,
-}
-
 /// What is to be read for it.
 pub(super) struct Search {
     pub(super) claim: Claim,
@@ -192,18 +158,13 @@ pub(super) async fn read_claim(broker: Broker, search: Search, after: Duration) 
         span,
         mut reading,
     } = search;
-    let mut newer = false;
-    let walked = ledger::walk(&broker, span, |entry| match &entry.record {
-        Ok(record) => reading.apply(entry.sequence, record),
-        // What the planner decides next is none of a tile's; what workers did is.
-        Err(error) => newer |= error.is_newer() && entry.author != Author::Plan,
-        // Another record that cannot be read changes nothing: the planner's fold says the same.
+    let walked = ledger::walk(&broker, span, |entry| {
+        // A record that cannot be read changes nothing: the planner's fold says the same.
+        if let Ok(record) = &entry.record {
+            reading.apply(entry.sequence, record);
+        }
     });
-    let result = walked.await.map(|()| match reading.finish() {
-        _ if newer => Found::Newer,
-        Some((fence, left)) => Found::Left(fence, left),
-        None => Found::Lagging,
-    });
+    let result = walked.await.map(|()| reading.finish());
     Event::Claimed { claim, result }
 }
 
@@ -238,19 +199,14 @@ pub(super) async fn look(
     };
     let mut reader = broker.reader(&ledger, subject.as_str(), known + 1, Some(last.seq));
     let page = reader.next_page().await?.unwrap_or_default();
-    let (mut takeovers, mut newer) = (Vec::new(), None);
-    for record in &page {
-        match broker.decode(&record.subject, &record.payload) {
-            Ok(takeover) => takeovers.push((record.seq, takeover)),
-            Err(error) => newer = error.is_newer().then_some(record.seq).or(newer),
-        }
-    }
+    let takeovers = page
+        .iter()
+        .filter_map(|record| Some((record.seq, wire::decode(&record.payload).ok()?)));
     // Nothing is left of them where their records have gone.
     let up_to = page.last().map_or(last.seq, |record| record.seq);
     Ok(Seen {
         up_to,
-        takeovers,
-        newer,
+        takeovers: takeovers.collect(),
         more: up_to < last.seq,
     })
 }

@@ -9,6 +9,7 @@ use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{Fence, RunId};
 use gridloom_shared::ledger::record::{Author, Takeover};
 use gridloom_shared::tile::TileRef;
+use gridloom_shared::wire;
 
 use super::errand::{self, Ask, Seen};
 use super::tiles::{Phase, TileKey};
@@ -58,13 +59,8 @@ impl Engine {
         let Some((_, run, _)) = self.broker.subjects().parse_ledger(&message.subject) else {
             return;
         };
-        let takeover = match self
-            .broker
-            .decode::<Takeover>(&message.subject, &message.payload)
-        {
-            Ok(takeover) => takeover,
-            Err(error) if error.is_newer() => return self.hear_of_any(&run),
-            Err(_) => return,
+        let Ok(takeover) = wire::decode::<Takeover>(&message.payload) else {
+            return;
         };
         if takeover.session == self.session {
             return;
@@ -89,30 +85,6 @@ impl Engine {
                     .for_each(|place| self.hear_of(&id, *place, Some(Fence(sequence))));
             }
         }
-        // Of what is held under an older fence nothing is certain: it may be another's.
-        if let Some(newer) = seen.newer {
-            for place in self.places_of(&id) {
-                self.hear_of(&id, place, Some(Fence(newer)));
-            }
-        }
-    }
-
-    /// Somebody whose words are not understood took something of the run over: it may be anything. What is held is
-    /// looked up; of what was pulled before and comes now nothing is certain.
-    fn hear_of_any(&mut self, run: &RunId) {
-        self.takeovers.heard.hear_unknown(self.now);
-        for place in self.places_of(run) {
-            self.hear_of(run, place, None);
-        }
-    }
-
-    fn places_of(&self, run: &RunId) -> Vec<TileRef> {
-        let opened = self.runs.opened_of(run);
-        let held = self
-            .tiles
-            .iter()
-            .filter(|(key, _)| Some(key.opened) == opened);
-        held.map(|(key, _)| key.place).collect()
     }
 
     fn hear_of(&mut self, run: &RunId, place: TileRef, by: Option<Fence>) {

@@ -34,11 +34,6 @@ impl Heard {
         }
     }
 
-    /// A takeover of nobody knows what was heard at `now`.
-    pub(crate) fn hear_unknown(&mut self, now: Boot) {
-        self.blind = Some(now);
-    }
-
     /// Whether a takeover of the tile was heard lately.
     pub(crate) fn contains(&self, run: &RunId, tile: TileRef) -> bool {
         !self.order.is_empty()

@@ -41,10 +41,7 @@ impl Fold {
         let dead_before = self.dead.len();
         self.closing = None;
         self.cancelled = None;
-        // What a newer build wrote stands there all the same.
-        if self.newer.is_none() {
-            self.aside = None;
-        }
+        self.aside = None;
         match &reopened.which {
             Which::All => {
                 for (first, end, grave) in self.dead.take_kept() {

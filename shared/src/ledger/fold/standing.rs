@@ -29,7 +29,6 @@ impl Fold {
         };
         match record {
             _ if of.is_some_and(|of| of != queue) => self.apply_unreadable(sequence),
-            Err(error) if error.is_newer() => self.apply_newer(sequence, author, error),
             Ok(record) => self.apply(sequence, at, record),
             Err(error) if author == Author::Plan => {
                 self.apply_unreadable_plan(sequence, &chain(error).to_string());
@@ -60,8 +59,8 @@ impl Fold {
         self.records
     }
 
-    /// Why nothing more of the run can be planned: its plan holds what makes no sense, and it can be
-    /// cancelled; or what only a newer build can read ([`Fold::newer`]).
+    /// Why nothing more of the run can be planned: its plan holds what makes no sense. It can be
+    /// cancelled.
     pub fn aside(&self) -> Option<&str> {
         self.aside.as_deref()
     }
@@ -79,31 +78,6 @@ impl Fold {
                 "its planner record {sequence} cannot be understood: {why}"
             ));
         }
-    }
-
-    /// Takes in a record that a newer build wrote, whoever did: without it nothing that is known of the run is certain.
-    /// Who reads it goes on; here the run is set aside for good.
-    fn apply_newer(&mut self, sequence: u64, author: Author, error: &WireError) {
-        if sequence <= self.position {
-            return;
-        }
-        self.position = sequence;
-        self.records += u64::from(self.opening.is_some());
-        if author == Author::Plan {
-            self.last_plan = sequence;
-        }
-        if self.newer != Some(Author::Plan) {
-            self.newer = Some(author);
-        }
-        let why = format!("its record {sequence} was {}", chain(error));
-        self.aside = Some(why.into());
-    }
-
-    /// Who wrote some of the run's records with a newer build, a planner if one did: nothing may be done of it here,
-    /// and nothing that is said of it is whole. Where only workers did, it can be cancelled: anybody with a worker's
-    /// password may write such records.
-    pub fn newer(&self) -> Option<Author> {
-        self.newer
     }
 
     /// A wave that does not follow the one before: records between them are gone.
@@ -130,7 +104,6 @@ mod tests {
     use crate::id::{RunId, Term};
     use crate::job::parse::{self, Format};
     use crate::ledger::audit::Audit;
-    use crate::ledger::orders::{Reopened, Which};
     use crate::ledger::record::{Closed, EndState, TileRun};
     use crate::tile::TileKind;
     use crate::wire;
@@ -240,36 +213,6 @@ mod tests {
         fold.apply_stored((&left, Author::Plan), 21, UnixMs(1), Err(&error));
         assert!(fold.aside().is_some_and(|why| why.contains("21")));
         assert_eq!(fold.last_plan(), 21);
-    }
-
-    #[test]
-    fn record_of_a_newer_build_sets_the_run_aside_whoever_wrote_it_and_no_order_brings_it_back() {
-        let bytes = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "other": 1})).unwrap();
-        for author in [Author::Plan, Author::Work, Author::Takeover] {
-            let mut fold = folded(&[("left", opened(1, "left"))]);
-            let error = Record::decode(author, &bytes).unwrap_err();
-            fold.apply_stored((&queue("left"), author), 21, UnixMs(1), Err(&error));
-            assert_eq!((fold.newer(), fold.position()), (Some(author), 21));
-            let last = if author == Author::Plan { 21 } else { 10 };
-            assert_eq!(fold.last_plan(), last);
-            let reopened = Record::Plan(PlanRecord::Reopened(Reopened {
-                request: 1,
-                which: Which::All,
-                term: Term(1),
-            }));
-            fold.apply(22, UnixMs(2), &reopened);
-            assert!(fold.newer().is_some() && fold.aside().is_some());
-        }
-    }
-
-    #[test]
-    fn run_whose_first_record_is_of_a_newer_build_is_nobody_s_and_known_to_be_that() {
-        let bytes = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "other": 1})).unwrap();
-        let error = Record::decode(Author::Plan, &bytes).unwrap_err();
-        let mut fold = Fold::new(run());
-        fold.apply_stored((&queue("left"), Author::Plan), 10, UnixMs(1), Err(&error));
-        assert!(fold.opening().is_none());
-        assert_eq!(fold.newer(), Some(Author::Plan));
     }
 
     #[test]

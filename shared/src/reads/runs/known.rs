@@ -114,9 +114,7 @@ async fn leave_out_purged(
         .collect();
     for last in broker.multi_last(&subjects.ledger(), &single).await? {
         if let Some((_, run, _)) = subjects.parse_ledger(&last.subject)
-            && broker
-                .decode(&last.subject, &last.payload)
-                .is_ok_and(|last: PlanRecord| last.is_end())
+            && wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end())
         {
             found.remove(&run);
         }

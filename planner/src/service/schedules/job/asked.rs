@@ -2,7 +2,7 @@
 //! ([`crate::schedule`] decides which), and is told where its submitter listens. Who cancels one that is not open yet says so
 //! in its key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::Entry;
@@ -29,8 +29,6 @@ use crate::submit;
 pub(super) struct Requests {
     /// By their places in the submit stream: in the order in which they came.
     all: BTreeMap<u64, (Kept, u64)>,
-    /// Those that a newer build kept: what is asked for there is not known here.
-    newer: BTreeSet<RunId>,
     /// The same, as decisions see it.
     pub(super) wishes: Vec<Wish>,
 }
@@ -85,16 +83,11 @@ fn asked_of(job: &JobSpec, kept: &Kept) -> Result<(Submission, JobSpec), String>
 
 impl Job {
     /// A run was asked for, or somebody took that away.
-    pub(in super::super) fn wish(&mut self, broker: &Broker, run: &RunId, entry: &Entry) {
-        let Requests { all, newer, .. } = &mut self.requests;
-        newer.remove(run);
-        let read = |value: &[u8]| broker.decode::<Kept>(&entry.key, value);
-        match entry.value.as_deref().map(read) {
+    pub(in super::super) fn wish(&mut self, run: &RunId, entry: &Entry) {
+        let all = &mut self.requests.all;
+        match entry.value.as_deref().map(wire::decode::<Kept>) {
             Some(Ok(kept)) if kept.run == *run => {
                 all.insert(kept.sequence, (kept, entry.revision));
-            }
-            Some(Err(error)) if error.is_newer() => {
-                newer.insert(run.clone());
             }
             Some(Ok(_) | Err(_)) => {
                 tracing::error!(job = %self.name, %run, "what was asked for makes no sense");
@@ -102,11 +95,6 @@ impl Job {
             None => all.retain(|_, (kept, _)| kept.run != *run),
         }
         self.requests.changed(&self.defined);
-    }
-
-    /// Whether only a newer build knows with what a run was asked for.
-    pub(super) fn is_newer(&self, run: &RunId) -> bool {
-        self.requests.newer.contains(run)
     }
 
     /// Whether a run was asked for by hand, and nobody knows any more with what: it was carried out, and an earlier leader
