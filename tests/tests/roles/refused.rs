@@ -22,10 +22,9 @@ const REFUSED: &[(&str, &[&str])] = &[
     (
         "planner",
         &[
-            // What came out is for workers to say, what is asked for is for others.
+            // What came out is for workers to say.
             "test.ledger.default.steady_r_1.work",
             "test.ledger.default.steady_r_1.takeover",
-            "test.submit.steady",
             "test.presence.0000000000000001",
             "$KV.other-state.leader",
             "other.shard.default.noop.a",
