@@ -239,7 +239,7 @@ async fn service_ends_though_nobody_takes_its_last_word() -> anyhow::Result<()> 
             let planner = planner
                 .env("GRIDLOOM_NATS", "nats://127.0.0.1:1")
                 .stderr(log);
-            let code = planner.start().await?.wait(SOON).await?;
+            let code = planner.start().await?.wait(3 * SOON).await?;
             assert_eq!(code, 3, "{format}");
         }
         stage.start_planner().await?;

@@ -299,7 +299,7 @@ async fn setting_of_traces_that_cannot_be_is_refused() -> anyhow::Result<()> {
             ),
             (
                 ["--otlp-endpoint", "http://me:hunter2@a"],
-                "OTEL_EXPORTER_OTLP_HEADERS",
+                "GRIDLOOM_OTLP_HEADERS",
             ),
             (["--otlp-sample", "2"], "from 0 to 1"),
         ] {
@@ -310,6 +310,7 @@ async fn setting_of_traces_that_cannot_be_is_refused() -> anyhow::Result<()> {
                     refused.code == 2 && refused.stderr.contains(words),
                     "{refused:?}"
                 );
+                ensure!(!refused.stderr.contains("hunter2"), "{refused:?}");
             }
         }
         Ok(())
