@@ -256,7 +256,8 @@ async fn service_ends_though_nobody_takes_its_last_word() -> anyhow::Result<()> 
         .await?;
         // The first one asks it to stop, and one of those behind it ends it.
         let ended = eventually(SOON, "it ends at once", async || {
-            worker.terminate()?;
+            // It may be gone by now.
+            let _ = worker.terminate();
             Ok(!worker.is_running()?)
         });
         ended.await?;
