@@ -15,8 +15,7 @@ use super::access::{Needs, Role, Who, needs};
 use super::link::Api;
 use super::pack;
 use super::problem::{Answer, Kind, Problem};
-use super::router::ROOT;
-use super::settings::{ANSWER_WITHIN, Settings};
+use super::settings::{ANSWER_WITHIN, ROOT, Settings};
 
 /// The number of a request, of whoever asks or of ours.
 pub(super) const REQUEST_ID: &str = "x-request-id";

@@ -13,10 +13,9 @@ use utoipa_axum::routes;
 use super::access::needs;
 use super::link::Api;
 use super::problem::{Problem, Told};
+use super::settings::ROOT;
 use super::{about, calendars, crew, dead, gate, jobs, log, refused, runs};
 
-/// What all paths begin with, behind the base path.
-pub(super) const ROOT: &str = "/api/v1";
 /// Where the description is.
 const DESCRIPTION: &str = "/openapi.json";
 

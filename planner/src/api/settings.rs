@@ -8,6 +8,8 @@ use super::access::Tokens;
 /// Where it is unless somebody says otherwise.
 pub const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7_070);
 
+/// What all paths begin with, behind the base path.
+pub(super) const ROOT: &str = "/api/v1";
 /// How often it is looked whether it has ended.
 pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// How long an answer that is under way may take at the end.
