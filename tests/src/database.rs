@@ -112,7 +112,9 @@ pub fn mysql() -> anyhow::Result<Server> {
             .arg(format!("--datadir={}", data.display()))
             .output()?,
     };
-    let said = String::from_utf8_lossy(&init.stderr);
+    // `mariadb-install-db` says on its standard output what is wrong.
+    let said = [init.stderr, init.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
     ensure!(init.status.success(), "failed to prepare mysqld: {said}");
     let port = free_port()?;
     let mut server = as_nobody(&mysqld);
