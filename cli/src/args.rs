@@ -224,6 +224,9 @@ pub struct Dev {
     /// The HTTP API.
     #[command(flatten)]
     pub api: ApiFlags,
+    /// Who is told of traces.
+    #[command(flatten)]
+    pub traces: TraceFlags,
 }
 
 /// Flags of `worker`.

@@ -46,5 +46,21 @@ pub const LOG_LINES_LOST: Metric = counter(
     "Log lines that were left out because standard error did not take them: a disk that stands still, or a pipe that nobody empties.",
 );
 
+/// Warnings that came too often.
+pub const LOG_LINES_LEFT_OUT: Metric = counter(
+    "gridloom_log_lines_left_out_total",
+    "lines",
+    &[],
+    "Warnings and errors of one kind that were left out because there were too many of them: 1,000 at once, and 20 a second after that.",
+);
+
 /// All of them.
-pub const ALL: &[Metric] = &[READY, BUILD, MEMORY, STARTED, LOG_LINES_LOST, SPANS];
+pub const ALL: &[Metric] = &[
+    READY,
+    BUILD,
+    MEMORY,
+    STARTED,
+    LOG_LINES_LOST,
+    LOG_LINES_LEFT_OUT,
+    SPANS,
+];

@@ -13,7 +13,7 @@ use gridloom_shared::telemetry::traces::Traces;
 use gridloom_shared::telemetry::{self, Described, Endpoints};
 
 use super::service::{self, Running};
-use crate::args::{Dev, RetentionFlags, ShareFlags, TraceFlags};
+use crate::args::{Dev, RetentionFlags, ShareFlags};
 use crate::config::{DEFAULT_NAMESPACE, DEFAULT_NATS};
 use crate::context::Context;
 use crate::embedded::EmbeddedServer;
@@ -94,7 +94,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let topology = service::topology(&context.config.queue(&flags.queue));
     // What is recorded before is lost.
     telemetry::metrics(DESCRIBED)?;
-    let wanted = context.config.traces(&TraceFlags::default())?;
+    let wanted = context.config.traces(&flags.traces)?;
     let name = process::name();
     let traces = service::traces(&wanted, "gridloom-planner", &name)?;
     let api = context.config.api(&flags.api, &name)?;
@@ -109,7 +109,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         fault: None,
     };
     let planner = Planner::start(link.clone(), options).await?;
-    let worker = Running::start(&own, config, &flags.queue).await?;
+    let worker = Running::start(&own, config, &flags.queue, wanted).await?;
     let endpoints =
         telemetry::serve(([127, 0, 0, 1], 0).into(), planner.health(), DESCRIBED).await?;
     let api = Server::start(api, to_broker).await?;

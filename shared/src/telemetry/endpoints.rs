@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{Described, Health, MetricsError};
 use crate::clock::UnixMs;
-use crate::metrics::{BUILD, LOG_LINES_LOST, MEMORY, READY, STARTED};
+use crate::metrics::{BUILD, LOG_LINES_LEFT_OUT, LOG_LINES_LOST, MEMORY, READY, STARTED};
 
 /// How often the recorder tidies: histograms grow until then.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -158,6 +158,8 @@ impl Service {
         }
         STARTED.gauge(&[]).set(self.started.0 as f64 / 1_000.0);
         LOG_LINES_LOST.counter(&[]).absolute(super::logs::lost());
+        let left_out = super::logs::flood::left_out();
+        LOG_LINES_LEFT_OUT.counter(&[]).absolute(left_out);
         if let Some(bytes) = memory() {
             MEMORY.gauge(&[]).set(bytes);
         }

@@ -28,7 +28,7 @@ use crate::clock::UnixMs;
 use crate::telemetry::about::SPAN;
 
 mod beside;
-mod flood;
+pub(super) mod flood;
 mod layer;
 mod line;
 mod panics;

@@ -18,7 +18,7 @@ use gridloom_worker::{RunError, Worker};
 use tokio::task::JoinHandle;
 
 use super::{Stop, WAIT, or_at_once};
-use crate::args::{QueueFlags, TraceFlags, WorkerArgs};
+use crate::args::{QueueFlags, WorkerArgs};
 use crate::config::WorkerConfig;
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
@@ -86,11 +86,11 @@ impl Running {
         context: &Context,
         config: WorkerConfig,
         queue: &QueueFlags,
+        traces: Wanted,
     ) -> anyhow::Result<Running> {
-        let wanted = context.config.traces(&TraceFlags::default())?;
         let Built {
             worker, handlers, ..
-        } = build(context, config, (queue, wanted))?;
+        } = build(context, config, (queue, traces))?;
         let (handle, health) = (worker.stop_handle(), worker.health());
         let mut task = tokio::spawn(worker.run());
         let ready = async {

@@ -190,12 +190,21 @@ fn of(value: &Value) -> String {
     }
 }
 
-/// A value of several words in quotes, so that it is seen where it ends.
+/// A value of several words in quotes, so that it is seen where it ends: nothing in it ends it earlier.
 fn quoted(value: &Value) -> String {
     let said = of(value);
-    let is_word = !said.is_empty() && !said.contains([' ', '"', '=']);
-    match is_word {
-        true => said,
-        false => format!("\"{}\"", said.replace('"', "\\\"")),
+    if !said.is_empty() && !said.contains([' ', '"', '=']) {
+        return said;
     }
+    let mut escaped = String::with_capacity(said.len() + 2);
+    escaped.push('"');
+    let text = value.as_str().unwrap_or(&said);
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped.push('"');
+    on_one_line(&escaped).into_owned()
 }

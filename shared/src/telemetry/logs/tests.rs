@@ -123,6 +123,14 @@ fn text_begins_with_moment_level_and_message_and_its_values_are_seen_to_end() {
         rest,
         r#" WARN refused reason="it is \"odd\"" run=a_s_1 nothing="" n=1"#
     );
+    // No value says what another field would.
+    let told = lines(LogFormat::Text, || {
+        tracing::warn!(reason = "\\\" run=forged \\\n", "refused");
+    });
+    assert!(
+        told[0].ends_with(r#"refused reason="\\\" run=forged \\\n""#),
+        "{told:?}"
+    );
 }
 
 #[test]
