@@ -23,6 +23,8 @@ use crate::usage::{self, Hardware, Machine};
 const SETTLE: Duration = Duration::from_secs(10);
 /// How often it is looked whether all processes are there.
 const LOOK: Duration = Duration::from_secs(10);
+/// For how long the broker may leave questions without an answer once nobody is busy any more.
+const ANSWERED: Duration = Duration::from_secs(60);
 /// Workers that are started at once.
 const AT_ONCE: u32 = 20;
 /// Slices of the run.
@@ -161,10 +163,16 @@ impl Crowd {
             .map(|worker| usage::memory(worker.pid()));
         let memory: Vec<_> = memory.collect::<anyhow::Result<_>>()?;
         let condemned = self.planner.says("a worker is dead")?;
-        // What is read now need not be read beside them.
+        // What is read now need not be read beside them. The broker may be behind, and a disk stand still for a while.
         let burners = self.burners.drain(..).count();
         self.workers.clear();
-        let reasons = records::takeovers(&self.broker, run, since).await?;
+        let patience = Instant::now() + ANSWERED;
+        let reasons = loop {
+            match records::takeovers(&self.broker, run, since).await {
+                Err(_) if Instant::now() < patience => tokio::time::sleep(LOOK).await,
+                read => break read?,
+            }
+        };
         Ok(Report {
             machine,
             broker: self.stack.version(),

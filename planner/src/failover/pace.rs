@@ -2,8 +2,9 @@
 //!
 //! A worker that does not answer is frozen, or the machine is slow. The answers of all tell which: where they come within
 //! milliseconds, one that is missing for a second is missing; where the slowest takes a quarter of a second, three seconds
-//! are but twelve times as long. Where most are slower than that, or silent all at once, it is the machine, the broker or its
-//! disk: then a death takes ten seconds.
+//! are but twelve times as long. Of many the slowest counts whichever it is: on busy cores now this one stands still and now that
+//! one. Where most are slower than that, or silent all at once, it is the machine, the broker or its disk: then a death takes ten
+//! seconds.
 
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub const SURE: u32 = 12;
 pub const MOST: u32 = 40;
 /// Of so many workers, or fewer, most may well be frozen at once: those of one machine, say.
 const FEW: usize = 8;
+/// Where there are more than [`FEW`], one of so many may be silent by itself; are it more, nobody knows why.
+const SOME: usize = 16;
 /// No fewer are: a second.
 const LEAST: u32 = 4;
 /// A silence has to be so many times as long as the slowest answer that counts.
@@ -59,12 +62,25 @@ impl Pace {
     }
 }
 
-/// The upper one of the middle: a machine that is slow is so for most of its workers, and one that is slow by itself slows none of
-/// the others.
-pub fn median(mut slowest: Vec<Duration>) -> Duration {
-    let middle = slowest.len() / 2;
-    slowest.sort_unstable();
-    slowest.get(middle).copied().unwrap_or_default()
+/// How slow the answers of all that live were lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paces {
+    /// The upper one of the middle: a machine that is slow is so for most of its workers, and one that is slow by itself slows
+    /// none of the others.
+    half: Duration,
+    slowest: Duration,
+}
+
+impl Paces {
+    /// Of the slowest answer of each.
+    pub fn of(mut slowest: Vec<Duration>) -> Paces {
+        slowest.sort_unstable();
+        let middle = slowest.len() / 2;
+        Paces {
+            half: slowest.get(middle).copied().unwrap_or_default(),
+            slowest: slowest.last().copied().unwrap_or_default(),
+        }
+    }
 }
 
 /// Whether so many are silent of all that live that they are not silent each for itself.
@@ -73,17 +89,19 @@ pub fn is_common(living: usize, silent: usize) -> bool {
 }
 
 /// After how many rounds of silence one of `living` workers is dead, `silent` of which are silent now, where `own` is its own
-/// slowest answer, if it ever gave one, and `of_all` the [`median`] of all: of one alone, or where more than half of a few are
-/// silent, nothing is known but that.
-pub fn enough(living: usize, silent: usize, own: Option<Duration>, of_all: Duration) -> u32 {
+/// slowest answer, if it ever gave one, and `all` those of all: of one alone, or where more than half of a few or more than a
+/// sixteenth of many are silent, nothing is known but that.
+pub fn enough(living: usize, silent: usize, own: Option<Duration>, all: Paces) -> u32 {
+    let (others, alone) = match living <= FEW {
+        true => (all.half, living / 2),
+        false => (all.slowest, (living / SOME).max(1)),
+    };
     // Of whom no answer is known nobody can say how slow it is.
     let within = match own {
-        Some(own) if living > 1 && 2 * silent <= living => {
-            rounds(TIMES, own.max(of_all)).clamp(LEAST, SURE)
-        }
+        Some(own) if silent <= alone => rounds(TIMES, own.max(others)).clamp(LEAST, SURE),
         _ => SURE,
     };
-    within.max(rounds(TIMES_SLOW, of_all).min(MOST))
+    within.max(rounds(TIMES_SLOW, all.half).min(MOST))
 }
 
 fn rounds(times: u32, slowest: Duration) -> u32 {
@@ -103,48 +121,69 @@ mod tests {
         Boot(Duration::from_secs(seconds))
     }
 
+    /// Half of all answer so slowly, and the slowest so.
+    fn paces(half: u64, slowest: u64) -> Paces {
+        Paces::of(vec![ms(0), ms(half), ms(slowest)])
+    }
+
     #[test]
     fn a_second_is_enough_where_all_answer_at_once_and_three_where_the_slowest_takes_a_round() {
-        for (living, slowest, rounds) in [
-            (3, ms(2), 4),
-            (3, ms(83), 4),
-            (3, ms(84), 5),
-            (200, ms(150), 8),
-            (200, ms(250), SURE),
-            (200, Duration::MAX / 100, SURE),
+        for (slowest, rounds) in [
+            (ms(2), 4),
+            (ms(83), 4),
+            (ms(84), 5),
+            (ms(150), 8),
+            (ms(250), SURE),
+            (Duration::MAX / 100, SURE),
         ] {
-            assert_eq!(enough(living, 1, Some(slowest), ms(1)), rounds);
+            assert_eq!(enough(3, 1, Some(slowest), paces(1, 1)), rounds);
+            assert_eq!(enough(200, 1, Some(slowest), paces(1, 1)), rounds);
         }
-        assert_eq!(enough(200, 1, Some(ms(1)), ms(150)), 8, "most are as slow");
-        assert_eq!(enough(200, 1, None, ms(1)), SURE, "it never answered");
+        assert_eq!(
+            enough(8, 1, Some(ms(1)), paces(150, 150)),
+            8,
+            "most are as slow"
+        );
+        assert_eq!(enough(200, 1, None, paces(1, 1)), SURE, "it never answered");
         assert_eq!(SURE * EVERY, Duration::from_secs(3));
         assert_eq!(LEAST * EVERY, Duration::from_secs(1));
     }
 
     #[test]
+    fn of_many_the_slowest_counts_and_of_a_few_half() {
+        let enough = |living| enough(living, 1, Some(ms(1)), paces(1, 250));
+        assert_eq!((enough(8), enough(9), enough(200)), (LEAST, SURE, SURE));
+    }
+
+    #[test]
     fn where_most_are_slow_a_silence_is_four_times_as_long_as_they_take_or_ten_seconds() {
-        assert_eq!(enough(200, 1, Some(ms(1)), ms(750)), SURE);
-        assert_eq!(enough(200, 1, Some(ms(1)), ms(1_500)), 24);
-        assert_eq!(enough(200, 1, None, ms(1_500)), 24);
-        assert_eq!(enough(200, 1, Some(ms(9_000)), Duration::MAX / 100), MOST);
+        assert_eq!(enough(200, 1, Some(ms(1)), paces(750, 750)), SURE);
+        assert_eq!(enough(200, 1, Some(ms(1)), paces(750, 9_000)), SURE);
+        assert_eq!(enough(200, 1, Some(ms(1)), paces(1_500, 1_500)), 24);
+        assert_eq!(enough(200, 1, None, paces(1_500, 1_500)), 24);
+        assert_eq!(enough(200, 1, Some(ms(9_000)), paces(99_000, 99_000)), MOST);
         assert_eq!(MOST * EVERY, Duration::from_secs(10));
     }
 
     #[test]
     fn half_of_all_have_to_be_slow() {
-        assert_eq!(median(vec![]), ms(0));
-        assert_eq!(median(vec![ms(900), ms(1), ms(2)]), ms(2));
-        assert_eq!(median(vec![ms(900), ms(1), ms(2), ms(800)]), ms(800));
+        let half = |slowest: Vec<u64>| Paces::of(slowest.into_iter().map(ms).collect()).half;
+        assert_eq!(half(vec![]), ms(0));
+        assert_eq!(half(vec![900, 1, 2]), ms(2));
+        assert_eq!(half(vec![900, 1, 2, 800]), ms(800));
+        assert_eq!(Paces::of(vec![ms(900), ms(1), ms(2)]).slowest, ms(900));
     }
 
     #[test]
-    fn one_alone_and_one_of_most_have_three_seconds() {
-        let enough = |living, silent| enough(living, silent, Some(ms(2)), ms(2));
+    fn one_alone_and_one_of_those_that_are_silent_together_have_three_seconds() {
+        let enough = |living, silent| enough(living, silent, Some(ms(2)), paces(2, 2));
         assert_eq!(
             (enough(1, 1), enough(3, 2), enough(8, 5)),
             (SURE, SURE, SURE)
         );
-        assert_eq!((enough(2, 1), enough(4, 2), enough(200, 100)), (4, 4, 4));
+        assert_eq!((enough(2, 1), enough(4, 2), enough(9, 1)), (4, 4, 4));
+        assert_eq!((enough(9, 2), enough(200, 12)), (SURE, 4));
+        assert_eq!(enough(200, 13), SURE);
     }
 
     #[test]

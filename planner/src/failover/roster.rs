@@ -13,7 +13,7 @@ use gridloom_shared::limits::{
 };
 use gridloom_shared::presence::Presence;
 
-use super::pace::{self, Pace};
+use super::pace::{self, Pace, Paces};
 use super::probe::{ALL_ASKED, Death, Event, FRESH, Ground, LATELY, Probe};
 
 /// A dead worker is remembered for so long: it may only be frozen.
@@ -198,7 +198,7 @@ impl Roster {
         let living: HashMap<Session, Option<Duration>> = living
             .map(|(session, w)| (*session, w.pace.slowest()))
             .collect();
-        let of_all = pace::median(living.values().flatten().copied().collect());
+        let paces = Paces::of(living.values().flatten().copied().collect());
         let silent_ones = silent
             .iter()
             .filter(|session| living.contains_key(session))
@@ -214,7 +214,7 @@ impl Roster {
             let own = living.get(session).copied().flatten();
             let enough = match is_hushed {
                 true => pace::MOST,
-                false => pace::enough(living.len(), silent_ones, own, of_all),
+                false => pace::enough(living.len(), silent_ones, own, paces),
             };
             died.extend(self.learn(*session, Event::Silent(ground, enough), now));
         }
