@@ -146,6 +146,12 @@ async fn play(
         async move { database.plain().await }
     }));
 
+    if let Some(console) = stack.console() {
+        story.step(
+            "console",
+            &format!("{console} shows all of it as it goes on"),
+        );
+    }
     let run = submit(&broker, stack, story).await?;
     let ended = watch::to_the_end(&broker, &run, stack, story).await?;
     tell_end(&ended, story);
@@ -259,6 +265,10 @@ async fn keep(dir: &Path, stack: &mut Stack, story: &Story) -> anyhow::Result<()
         story.line(&format!("  {process}"));
     }
     story.line("");
+    if let Some(console) = stack.console() {
+        story.line(&format!("Look around: {console}"));
+        story.line("");
+    }
     story.line("In another terminal:");
     story.line(&format!("  export GRIDLOOM_NATS={}", stack.url()));
     story.line("  gridloom runs");

@@ -29,6 +29,7 @@ use gridloom_shared::chain;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::console;
 use crate::service::tasks;
 
 mod about;
@@ -52,6 +53,7 @@ mod runs;
 pub mod settings;
 
 use link::{Api, Link};
+pub(crate) use pack::is_understood as is_gzip_understood;
 pub use settings::{Listen, Settings, SettingsError};
 
 /// Why the API is not served.
@@ -100,7 +102,7 @@ impl Server {
             listen: settings.listen.address(),
             cause,
         })?;
-        let url = format!("http://{address}{}/api/v1", settings.base_path);
+        let url = format!("http://{address}{}{}", settings.base_path, settings::ROOT);
         let (stop, stopped) = watch::channel(false);
         let listener = listener.into_std().map_err(ServeError::Thread)?;
         let thread = tasks::spawn_thread("gridloom-api", move || {
@@ -122,6 +124,11 @@ impl Server {
     /// Where its operations are.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where its console is.
+    pub fn console(&self) -> &str {
+        self.url.trim_end_matches(settings::ROOT)
     }
 
     /// Lets answers that are under way finish, a second at most, and ends.
@@ -184,7 +191,8 @@ fn run(
     let served: std::io::Result<()> = runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         let link = Arc::new(Link::new(settings, broker.namespace.clone()));
-        let routes = router::routes(Api(Arc::clone(&link)));
+        let pages = console::routes(&link.settings.base_path);
+        let routes = router::routes(Api(Arc::clone(&link))).merge(pages);
         let mut end = stopped.clone();
         let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
             let _ = end.wait_for(|stop| *stop).await;

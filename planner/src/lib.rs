@@ -25,6 +25,7 @@
 //! | [`retention`] | what of runs that are over is kept, and for how long (pure) |
 //! | [`metrics`] | the metrics that planners record |
 //! | [`api`] | what can be seen and ordered over HTTP |
+//! | `console` | the pages by which people see and steer it |
 //! | [`service`] | the one loop that takes in events and carries out what was decided |
 //!
 //! The planner holds no truth of its own: killed at any moment, it goes on from the ledger.
@@ -36,6 +37,7 @@ pub mod api;
 pub mod book;
 pub mod broker_clock;
 pub mod census;
+mod console;
 pub mod crew;
 pub mod entry;
 pub mod failover;

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod certificates;
 pub mod chaos;
+pub mod chromium;
 pub mod cluster;
 pub mod collector;
 pub mod database;

@@ -44,6 +44,8 @@ mod cluster;
 mod commands;
 #[path = "scenarios/connection.rs"]
 mod connection;
+#[path = "scenarios/console.rs"]
+mod console;
 #[path = "scenarios/crashes.rs"]
 mod crashes;
 #[path = "scenarios/damage.rs"]

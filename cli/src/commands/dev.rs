@@ -135,6 +135,7 @@ impl Stack {
             "store": self.server.store(),
             "metrics": format!("http://{}/metrics", self.endpoints.address()),
             "api": self.api.url(),
+            "console": self.api.console(),
             "queues": self.queues,
             "handlers": self.worker.handlers(),
             "databases": self.databases,
@@ -167,6 +168,8 @@ impl Stack {
                 names => format!("          {kind} {}", names.join(", ")),
             });
         }
+        output.say("");
+        output.say(format!("Open {} to see it all.", self.api.console()));
         output.say("");
         output.say("A first job, in another terminal:");
         output.say("");

@@ -160,6 +160,17 @@ impl Stack {
             .unwrap_or_default()
     }
 
+    /// Where the planner's console is, once it says so.
+    pub(super) fn console(&self) -> Option<String> {
+        let log = std::fs::read_to_string(self.dir.join("planner.log")).ok()?;
+        let (_, said) = log.rsplit_once("api=")?;
+        let said = said
+            .trim_start_matches('"')
+            .split(['"', ' ', '\n'])
+            .next()?;
+        Some(said.strip_suffix("/api/v1")?.to_owned())
+    }
+
     /// Every process, as people read it.
     pub(super) fn processes(&self) -> Vec<String> {
         let broker = self.broker_pid.map(|pid| format!("broker pid {pid}"));

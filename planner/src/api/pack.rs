@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 const FROM: usize = 1_024;
 
 /// Whether whoever asks says so.
-pub(super) fn is_understood(headers: &HeaderMap) -> bool {
+pub(crate) fn is_understood(headers: &HeaderMap) -> bool {
     let all = headers.get_all(header::ACCEPT_ENCODING).into_iter();
     let mut named = all
         .filter_map(|value| value.to_str().ok())

@@ -67,6 +67,16 @@ impl Api {
         }
     }
 
+    /// The address of a page beside it.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What stands there.
+    pub(crate) async fn page(&self, path: &str) -> anyhow::Result<Reply> {
+        ask(&self.address, ("GET", path), &[], None).await
+    }
+
     pub(crate) async fn ask(
         &self,
         (method, path): (&str, &str),

@@ -1,0 +1,118 @@
+// How something is ordered: a button; then a question that says what will be done and of how many, with the command
+// that does the same; then what became of it. Whoever may not is told why beforehand.
+
+import { ask, Problem } from './api.js';
+import { again } from './live.js';
+import { Command, Trouble } from './parts.js';
+import { createContext, html, useContext, useEffect, useRef, useState } from './vendor/preact.js';
+
+// Who asks, and what they may: `role`, `readOnly`.
+export const Me = createContext({ role: 'viewer', readOnly: true });
+const ROLES = ['viewer', 'operator', 'admin'];
+
+export function hindrance(me, needs) {
+  if (me.readOnly) return 'this planner changes nothing: it was started with --api-read-only';
+  if (ROLES.indexOf(me.role) < ROLES.indexOf(needs)) return `this needs the role ${needs}, and yours is ${me.role}`;
+  return null;
+}
+
+const INITIAL = { values: {}, counted: null, problem: null, busy: false, result: null };
+
+// `order(values)` is { method, path, body }; `count(values)` what a dry run says, as a sentence; `fields` are asked for:
+// { name, label, hint, required, options, rows, value }.
+export function Action({ label, title, needs = 'operator', danger = false, disabled = null, ...rest }) {
+  const [open, set] = useState(false);
+  const why = disabled || hindrance(useContext(Me), needs);
+  return html`<button type="button" class=${danger ? 'danger' : ''} disabled=${Boolean(why)} title=${why || title}
+      onClick=${() => set(true)}>${label}</button>
+    ${open && html`<${Question} ...${rest} label=${label} title=${title} danger=${danger} close=${() => set(false)} />`}`;
+}
+
+function Question({ label, title, danger, says, fields = [], count, order, command, done, close, goes }) {
+  const given = Object.fromEntries(fields.map((field) => [field.name, field.value ?? '']));
+  const [state, set] = useState({ ...INITIAL, values: given });
+  const dialog = useRef(null);
+  const change = (part) => set((before) => ({ ...before, ...part }));
+  const { values, problem, busy, result } = state;
+  useEffect(() => {
+    dialog.current.showModal();
+  }, []);
+  const counted = useCount(count, values);
+  const lacks = fields.some((field) => field.required && !values[field.name]);
+  const submit = async (event) => {
+    event.preventDefault();
+    if (result) return dialog.current.close();
+    change({ busy: true, problem: null });
+    try {
+      const { method, path, body, headers } = order(values);
+      const { data } = await ask(method, path, { body, headers });
+      change({ busy: false, result: done ? done(data) : 'Done.' });
+      again();
+      if (goes) goes(data);
+    } catch (failed) {
+      change({ busy: false, problem: failed instanceof Problem ? failed : new Problem({ detail: String(failed) }) });
+    }
+  };
+  const field = (of) => html`<${Field} field=${of} value=${values[of.name]}
+    set=${(value) => change({ values: { ...values, [of.name]: value }, problem: null })} />`;
+  return html`<dialog ref=${dialog} aria-label=${title} onClose=${close}><form onSubmit=${submit}>
+    <h2>${title}</h2>
+    ${says && html`<div class="says">${typeof says === 'function' ? says(values) : says}</div>`}
+    ${!result && fields.map(field)}
+    ${!result && count && html`<p class="counted" role="status">${counted}</p>`}
+    ${problem && html`<${Trouble} problem=${problem} />`}
+    ${result && html`<div class="note is-fine" role="status">${result}</div>`}
+    ${command && !result && html`<div class="same"><span>The same by the command line</span><${Command} text=${command(values)} /></div>`}
+    <div class="buttons">
+      ${!result && html`<button type="button" class="quiet" onClick=${() => dialog.current.close()}>Leave it</button>`}
+      <button type="submit" class=${danger && !result ? 'danger strong' : 'strong'} disabled=${busy || (!result && lacks)}>
+        ${result ? 'Close' : busy ? 'One moment…' : label}</button>
+    </div>
+  </form></dialog>`;
+}
+
+// What a dry run says of these values, after a moment without typing.
+function useCount(count, values) {
+  const [said, say] = useState('Counting…');
+  const key = JSON.stringify(values);
+  useEffect(() => {
+    if (!count) return undefined;
+    let over = false;
+    const timer = setTimeout(async () => {
+      try {
+        const text = await count(values);
+        if (!over) say(text);
+      } catch (problem) {
+        if (!over) say(problem.message);
+      }
+    }, 200);
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
+  }, [key]);
+  return said;
+}
+
+function Field({ field, value, set }) {
+  const { name, label, hint, required, options, rows, type = 'text' } = field;
+  const typed = (event) => set(event.target.value);
+  let input = html`<input name=${name} type=${type} value=${value} placeholder=${hint} required=${required} onInput=${typed} autocomplete="off" />`;
+  if (options) {
+    input = html`<select name=${name} onChange=${typed}>
+      ${options.map(([each, text]) => html`<option value=${each} selected=${each === value}>${text}</option>`)}</select>`;
+  } else if (rows) {
+    input = html`<textarea name=${name} rows=${rows} value=${value} placeholder=${hint} onInput=${typed} spellcheck=${false}></textarea>`;
+  }
+  return html`<label class="field"><span>${label}${required ? '' : html` <span class="faint">(may be left out)</span>`}</span>${input}</label>`;
+}
+
+// Text that should be JSON; an empty one says nothing.
+export function parsed(text, name) {
+  if (!text.trim()) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (fault) {
+    throw new Problem({ title: 'Not JSON', detail: `${name}: ${fault.message}` });
+  }
+}

@@ -1,0 +1,144 @@
+// The whole of the page: who asks, where one is, and what is the case everywhere.
+
+import { Action, hindrance, Me } from './act.js';
+import { onAnswers } from './api.js';
+import { useFavicon } from './favicon.js';
+import { Keys, useKeys } from './keys.js';
+import * as live from './live.js';
+import { Login, logout } from './login.js';
+import * as look from './look.js';
+import { Ago, Empty, Loading, Time } from './parts.js';
+import * as router from './router.js';
+import { Search } from './search.js';
+import { html, render, useEffect, useState } from './vendor/preact.js';
+import { Planners, Queues, Workers } from './views/crew.js';
+import { Dead } from './views/dead.js';
+import { Job, MISSED } from './views/job.js';
+import { Jobs } from './views/jobs.js';
+import { Overview } from './views/overview.js';
+import { Run } from './views/run.js';
+import { Runs } from './views/runs.js';
+import { Shard } from './views/shard.js';
+import { Calendars, Log, Unreadable } from './views/site.js';
+import { command } from './words.js';
+
+const { Link, useRoute } = router;
+
+const PAGES = [
+  ['/', 'Overview'],
+  ['/runs', 'Runs'],
+  ['/jobs', 'Jobs'],
+  ['/dead', 'Dead letters'],
+  ['/queues', 'Queues'],
+  ['/workers', 'Workers'],
+  ['/calendars', 'Calendars'],
+  ['/unreadable', 'Unreadable'],
+  ['/log', 'Log'],
+  ['/planners', 'Planners'],
+];
+
+const LISTS = { runs: Runs, jobs: Jobs, dead: Dead, queues: Queues, workers: Workers, calendars: Calendars, unreadable: Unreadable, log: Log, planners: Planners };
+
+function Page({ route }) {
+  const [first, second, third, ...rest] = route.parts;
+  if (!first) return html`<${Overview} />`;
+  if (first === 'runs' && third === 'shards') return html`<${Shard} key=${route.path} run=${second} slice=${rest[0]} page=${rest[1]} kind=${route.query.kind} />`;
+  if (first === 'runs' && second) return html`<${Run} key=${second} id=${second} />`;
+  if (first === 'jobs' && second) return html`<${Job} key=${second} name=${second} />`;
+  const List = !second && LISTS[first];
+  return List ? html`<${List} key=${first} />` : html`<${Empty} title="There is no such page."><${Link} to="/">Overview<//><//>`;
+}
+
+// How long something has been so before it is said: one answer that is lost is no news.
+function useLasting(is, after = 1_000) {
+  const [lasts, set] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => set(is), is ? after : 0);
+    return () => clearTimeout(timer);
+  }, [is]);
+  return is && lasts;
+}
+
+function Freeze({ pause, me }) {
+  return html`<div class="banner is-paused" role="status"><span aria-hidden="true">‖</span><p><strong>All schedules are frozen</strong> by ${pause.by}, <${Ago} at=${pause.since} />: ${pause.note}${pause.until && html`; until <${Time} at=${pause.until} />`}.
+      Nothing fires; open runs go on.</p>
+    ${!hindrance(me, 'operator') && html`<${Action} label="Thaw" title="Let all jobs fire again?" says="Save those that are paused one by one."
+      fields=${[{ name: 'missed', label: 'Fires that were held back', options: MISSED }]}
+      order=${(values) => ({ method: 'DELETE', path: `/freeze${values.missed && `?missed=${values.missed}`}` })}
+      command=${(values) => command(['job', 'resume', '--all'], [['--missed', values.missed]])} done=${() => 'They fire again.'} />`}</div>`;
+}
+
+function Banners({ answers, me, planners, pauses, about }) {
+  const none = Boolean(planners.data && answers === true && !planners.data.items.some((planner) => planner.leads));
+  // One that is slow to answer is asked a second time before it is said.
+  useEffect(() => {
+    if (none) planners.again();
+  }, [none]);
+  const leaderless = useLasting(none, 900);
+  const away = useLasting(answers === false);
+  const brokerless = answers === true && about.data && !about.data.broker;
+  const freeze = pauses.data?.items.find((pause) => !pause.job);
+  return html`<div class="banners" aria-live="polite">
+    ${away && html`<div class="banner is-trouble"><span aria-hidden="true">✕</span><p><strong>Disconnected.</strong> This planner does not answer: what is shown is as it was. The page tries again by itself; another planner would answer the same.</p></div>`}
+    ${brokerless && html`<div class="banner is-trouble"><span aria-hidden="true">!</span><p><strong>The broker is away.</strong> What is shown is as it was.</p></div>`}
+    ${leaderless && html`<div class="banner is-trouble"><span aria-hidden="true">!</span><p><strong>No planner leads just now.</strong> What was issued goes on; one that stands by takes over within seconds.</p></div>`}
+    ${me.readOnly && about.data && html`<div class="banner"><span aria-hidden="true">i</span><p><strong>Read-only.</strong> This planner changes nothing.</p></div>`}
+    ${freeze && html`<${Freeze} pause=${freeze} me=${me} />`}
+  </div>`;
+}
+
+function Menu({ route, session, turn, search, keys }) {
+  const [open, set] = useState(false);
+  const here = route.parts[0] ? `/${route.parts[0]}` : '/';
+  useEffect(() => set(false), [route.path]);
+  const link = ([to, name]) => html`<li><${Link} to=${to} aria-current=${to === here ? 'page' : undefined}>${name}<//></li>`;
+  return html`<header class="top"><${Link} to="/" class="brand"><span class="mark4" aria-hidden="true"><i></i><i></i><i></i><i></i></span>Gridloom<//>
+    <button type="button" class="quiet menu-button" aria-expanded=${open ? 'true' : 'false'} aria-controls="menu" onClick=${() => set(!open)}>Menu</button>
+    <nav id="menu" class=${open ? 'open' : ''} aria-label="Pages"><ul>${PAGES.map(link)}</ul></nav>
+    <div class="tools">
+      <button type="button" class="quiet" onClick=${search} title="Search (/)" aria-keyshortcuts="/">Search <kbd>/</kbd></button>
+      <button type="button" class="quiet" onClick=${turn} title="Light or dark (t)" aria-label="Light or dark">◐</button>
+      <button type="button" class="quiet" onClick=${keys} title="Keys (?)" aria-label="Keys">?</button>
+      ${session?.tokens && html`<button type="button" class="quiet" onClick=${logout} title=${`${session.name}, ${session.role}`}>Log out</button>`}
+    </div></header>`;
+}
+
+function App() {
+  const route = useRoute();
+  const [answers, heard] = useState(true);
+  const [dialog, show] = useState(null);
+  useEffect(() => onAnswers(heard), []);
+  const about = live.useLive('/about', { every: 5_000 });
+  const planners = live.useLive('/planners');
+  const pauses = live.useLive('/pauses');
+  const dead = live.useLive('/runs?dead=true&limit=1', { every: 10_000 });
+  const session = about.data?.session;
+  const me = { role: session?.role ?? 'viewer', readOnly: about.data?.read_only ?? true };
+  const leads = planners.data?.items.some((planner) => planner.leads);
+  const trouble = dead.data?.items.length > 0 || leads === false;
+  useFavicon(answers === false ? 'away' : trouble ? 'trouble' : 'fine');
+  useEffect(() => {
+    const page = PAGES.find(([to]) => to === `/${route.parts[0] || ''}`);
+    document.title = [route.parts[1], page?.[1], about.data?.namespace ?? 'Gridloom'].filter(Boolean).join(' · ');
+  }, [route.path, about.data?.namespace]);
+  const does = { '/': () => show('search'), '?': () => show('keys'), t: () => look.turn() };
+  useKeys(does);
+  if (answers === 'token' || about.problem?.kind === 'unauthorized') {
+    return html`<${Login} done=${() => { heard(true); about.again(); }} />`;
+  }
+  return html`<${Me.Provider} value=${me}>
+    <a class="skip" href="#main">To the content</a>
+    <${Menu} route=${route} session=${session} turn=${does.t} search=${does['/']} keys=${does['?']} />
+    <${Banners} answers=${answers} me=${me} planners=${planners} pauses=${pauses} about=${about} />
+    <main id="main" tabindex="-1">${about.data || about.problem ? html`<div class="stack"><${Page} route=${route} /></div>` : html`<${Loading} />`}</main>
+    <footer class="foot faint small">${about.data && html`<span>${about.data.namespace}</span><span>planner ${about.data.planner}, ${about.data.version}</span>
+      <span>${session.name}, ${session.role}</span>`}</footer>
+    ${dialog === 'search' && html`<${Search} pages=${PAGES} close=${() => show(null)} />`}
+    ${dialog === 'keys' && html`<${Keys} close=${() => show(null)} />`}
+  <//>`;
+}
+
+look.apply();
+router.listen();
+live.listen();
+render(html`<${App} />`, document.getElementById('app'));

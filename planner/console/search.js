@@ -1,0 +1,60 @@
+// Search from everywhere: jobs, runs by their id, and all pages.
+
+import { query } from './api.js';
+import { useLive } from './live.js';
+import { go } from './router.js';
+import { html, useEffect, useRef, useState } from './vendor/preact.js';
+import { jobOf } from './words.js';
+
+const RUN = /^[a-z0-9-]+_[A-Za-z0-9_-]+$/;
+
+function useSettled(text) {
+  const [settled, settle] = useState('');
+  useEffect(() => {
+    const timer = setTimeout(() => settle(text), 150);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return settled;
+}
+
+function found(text, pages, jobs, runs) {
+  const lower = text.toLowerCase();
+  const list = [];
+  if (RUN.test(text)) list.push({ to: `/runs/${text}`, kind: 'run', name: text });
+  pages.filter(([, name]) => name.toLowerCase().includes(lower)).forEach(([to, name]) => list.push({ to, kind: 'page', name }));
+  jobs.forEach((job) => list.push({ to: `/jobs/${job.job}`, kind: 'job', name: job.job }));
+  runs.forEach((run) => list.push({ to: `/runs/${run.run}`, kind: `run, ${run.state}`, name: run.run }));
+  return list.slice(0, 20);
+}
+
+export function Search({ pages, close }) {
+  const dialog = useRef(null);
+  const [typed, type] = useState('');
+  const [place, move] = useState(0);
+  const text = useSettled(typed.trim());
+  const jobs = useLive(`/jobs${query({ name: text, limit: 8 })}`, { every: Infinity });
+  const exact = jobs.data?.items.find((job) => job.job === text)?.job ?? (jobs.data?.items.length === 1 ? jobs.data.items[0].job : '');
+  const runs = useLive(`/runs${query({ job: exact || (RUN.test(text) ? jobOf(text) : ''), limit: 8 })}`, { every: Infinity });
+  useEffect(() => dialog.current.showModal(), []);
+  const list = found(text, pages, jobs.data?.items || [], runs.data?.items || []);
+  const at = Math.min(place, list.length - 1);
+  const open = (item) => {
+    dialog.current.close();
+    go(item.to);
+  };
+  const keys = (event) => {
+    if (event.key === 'ArrowDown') move(Math.min(list.length - 1, at + 1));
+    else if (event.key === 'ArrowUp') move(Math.max(0, at - 1));
+    else if (event.key === 'Enter' && list[at]) open(list[at]);
+    else return;
+    event.preventDefault();
+  };
+  return html`<dialog class="search" ref=${dialog} aria-label="Search" onClose=${close}>
+    <input type="search" role="combobox" aria-label="Search jobs, runs and pages" aria-expanded="true" aria-controls="found" aria-autocomplete="list"
+      aria-activedescendant=${list[at] ? `found-${at}` : undefined} placeholder="A job, the id of a run, a page…"
+      value=${typed} onInput=${(event) => { type(event.target.value); move(0); }} onKeyDown=${keys} />
+    <ul id="found" role="listbox" aria-label="Found">${list.map((item, number) => html`<li role="option" id=${`found-${number}`}
+      aria-selected=${number === at ? 'true' : 'false'} onClick=${() => open(item)}><span class="id">${item.name}</span><span class="faint small">${item.kind}</span></li>`)}</ul>
+    ${list.length === 0 && html`<p class="faint">Nothing is called so.</p>`}
+  </dialog>`;
+}

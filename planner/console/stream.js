@@ -1,0 +1,86 @@
+// One stream of events a page: what changes of what is looked at. Which topics those are follows from the paths that
+// are watched. Where there is no stream, because nobody looks or the planner has none, nothing comes, and polling goes on.
+
+import { BASE, query } from './api.js';
+
+const SETTLE_MS = 200;
+const AGAIN_MS = 5_000;
+// Where it is refused again and again.
+const AGAIN_MAX_MS = 60_000;
+const TOPICS_MAX = 16;
+const RUNS_MAX = 4;
+
+const FIXED = { '/queues': 'queues', '/workers': 'workers', '/planners': 'planners', '/pauses': 'pauses' };
+
+// Which topic tells of a path; none: nobody does.
+export function topicOf(path) {
+  const [plain] = path.split('?');
+  if (FIXED[plain]) return FIXED[plain];
+  if (plain === '/runs' || plain === '/jobs') return plain.slice(1);
+  if (plain === '/dead') return 'dead';
+  const run = plain.match(/^\/runs\/([^/]+)(\/grid)?$/);
+  return run && run[1] !== 'waiting' && !(run[2] && path.includes('?')) ? `run:${decodeURIComponent(run[1])}` : null;
+}
+
+export class Stream {
+  // `lines(all)` takes what an event says; `state(open)` hears whether there is a stream.
+  constructor(lines, state) {
+    this.lines = lines;
+    this.state = state;
+    this.wanted = [];
+    this.topics = '';
+    this.source = null;
+    this.timer = 0;
+    this.pause = AGAIN_MS;
+  }
+
+  // These paths are watched now.
+  watch(paths) {
+    const all = [...new Set(paths.map(topicOf).filter(Boolean))].sort();
+    const runs = all.filter((topic) => topic.startsWith('run:')).slice(0, RUNS_MAX);
+    this.wanted = [...all.filter((topic) => !topic.startsWith('run:')), ...runs].slice(0, TOPICS_MAX);
+    this.later(SETTLE_MS);
+  }
+
+  later(after) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.open(), after);
+  }
+
+  open() {
+    const topics = document.hidden ? '' : this.wanted.join();
+    if (topics === this.topics && (!topics || this.source)) return;
+    this.close();
+    this.topics = topics;
+    if (!topics) return;
+    const source = new EventSource(`${BASE}/api/v1/events${query({ topics })}`);
+    this.source = source;
+    for (const kind of ['reset', 'change']) {
+      source.addEventListener(kind, (event) => this.heard(event));
+    }
+    source.onopen = () => this.state(true);
+    source.onerror = () => this.failed();
+  }
+
+  heard(event) {
+    this.state(true);
+    this.pause = AGAIN_MS;
+    this.lines(event.data.split('\n').filter(Boolean).map((line) => JSON.parse(line)));
+  }
+
+  // The browser comes back by itself unless it was refused.
+  failed() {
+    this.state(false);
+    if (this.source?.readyState !== EventSource.CLOSED) return;
+    this.close();
+    this.later(this.pause);
+    this.pause = Math.min(2 * this.pause, AGAIN_MAX_MS);
+  }
+
+  close() {
+    this.source?.close();
+    this.source = null;
+    this.topics = '';
+    this.state(false);
+  }
+}

@@ -1,0 +1,73 @@
+// What was decided of a job's fires, and why; by days, and one by one; and of one time that somebody names.
+
+import { ask, Problem, query } from '../api.js';
+import { useLive } from '../live.js';
+import { Ago, Command, Empty, Filter, Loaded, Pager, Panel, RunLink, Table, Time, Trouble } from '../parts.js';
+import { useRoute } from '../router.js';
+import { State } from '../states.js';
+import { html, useState } from '../vendor/preact.js';
+import { command, plain, plural } from '../words.js';
+
+const DECISIONS = ['opened', 'queued', 'skipped', 'cancelled_previous', 'expired', 'coalesced', 'paused', 'frozen', 'excluded', 'dropped', 'adopted', 'halted', 'ended'];
+// How a decision looks: it has a run, it will, or it has none.
+const LOOKS = { opened: 'done', adopted: 'done', cancelled_previous: 'done', queued: 'waiting', paused: 'paused', frozen: 'paused', excluded: 'cancelled', skipped: 'cancelled', ended: 'cancelled', coalesced: 'cancelled' };
+const look = (decision) => LOOKS[decision] || 'trouble';
+
+// The days of what is shown, each with what was decided on it.
+function Days({ fires }) {
+  const days = new Map();
+  for (const fire of fires.filter((each) => each.scheduled_at)) {
+    const day = new Date(fire.scheduled_at).toDateString();
+    if (!days.has(day)) days.set(day, new Map());
+    const of = days.get(day);
+    of.set(fire.decision, (of.get(fire.decision) || 0) + fire.count);
+  }
+  if (days.size < 2) return null;
+  const words = (of) => [...of].map(([decision, number]) => `${number} ${plain(decision)}`).join(', ');
+  return html`<ol class="days" aria-label="Decisions by day">${[...days].slice(0, 42).reverse().map(([day, of]) => html`
+    <li title=${`${day}: ${words(of)}`}><span class="small faint">${day.slice(4, 10)}</span>
+      ${[...of].map(([decision, number]) => html`<${State} state=${look(decision)}>${number} ${plain(decision)}<//>`)}</li>`)}</ol>`;
+}
+
+export function Fires({ job }) {
+  const { query: said } = useRoute();
+  const { decision, after } = said;
+  const live = useLive(`/jobs/${job}/fires${query({ decision, after, limit: 100 })}`);
+  return html`<${Why} job=${job} />
+    <div class="filters"><${Filter} name="decision" label="Decision" options=${DECISIONS.map((word) => [word, plain(word)])} /></div>
+    <${Loaded} live=${live}>${({ items, next, unreadable }) => html`
+      <${Days} fires=${items} />
+      ${unreadable > 0 && html`<p class="bad">! ${plural(unreadable, 'record')} cannot be read by this build.</p>`}
+      ${items.length === 0 ? html`<${Empty} title="Nothing has been decided yet." />` : html`<${Table} label="Decisions" items=${items} columns=${[
+        ['Time', (fire) => (fire.scheduled_at ? html`<${Time} at=${fire.scheduled_at} />` : 'the schedule')],
+        ['Decision', (fire) => html`<${State} state=${look(fire.decision)}>${plain(fire.decision)}<//>${fire.count > 1 && html` ×${fire.count}${fire.more && '+'}`}`],
+        ['Why', (fire) => fire.why, 'grow'],
+        ['Run', (fire) => (fire.run ? html`<${RunLink} run=${fire.run} job=${false} />` : '')],
+        ['Decided', (fire) => html`<${Ago} at=${fire.decided_at} /> <span class="faint small">term ${fire.term}</span>`],
+      ]} />`}
+      <${Pager} next=${next} />`}<//>
+    <${Command} text=${command(['job', 'fires', job], [['--decision', decision]])} />`;
+}
+
+function Why({ job }) {
+  const [time, set] = useState('');
+  const [told, tell] = useState({});
+  const submit = async (event) => {
+    event.preventDefault();
+    try {
+      tell({ why: (await ask('GET', `/jobs/${job}/why${query({ time })}`)).data });
+    } catch (problem) {
+      tell({ problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) });
+    }
+  };
+  return html`<${Panel} title="What became of one time, or will?">
+    <form class="filters" onSubmit=${submit}>
+      <label class="filter"><span>Time, by the clocks of its schedule</span>
+        <input value=${time} placeholder="2026-03-01T02:00" onInput=${(event) => set(event.target.value)} required /></label>
+      <button type="submit">Why?</button>
+    </form>
+    ${told.problem && html`<${Trouble} problem=${told.problem} />`}
+    ${told.why && html`<div class="note" role="status"><p>${told.why.words}</p></div>`}
+    ${time && html`<${Command} text=${command(['job', 'why', job, time])} />`}
+  <//>`;
+}

@@ -1,0 +1,120 @@
+// How the installation stands: what needs somebody, what runs, how fast, and what comes.
+
+import { useLive } from '../live.js';
+import { Empty, Head, JobLink, Loaded, Panel, Table } from '../parts.js';
+import { Link } from '../router.js';
+import { State } from '../states.js';
+import { html, useRef } from '../vendor/preact.js';
+import { count, plural, rough, span } from '../words.js';
+import { lacking } from './crew.js';
+import { FreezeAll, Next } from './jobs.js';
+import { RunsTable } from './runs.js';
+
+const WINDOW_MS = 10_000;
+
+// Shards a second of all runs that are open, by what has been seen of them in the last seconds.
+function useRate(runs) {
+  const samples = useRef([]);
+  if (!runs) return null;
+  const now = Date.now();
+  const done = new Map(runs.map((run) => [run.run, run.shards.done]));
+  const all = samples.current;
+  if (all.length === 0 || now - all[all.length - 1].at > 500) all.push({ at: now, done });
+  while (all.length > 2 && now - all[0].at > WINDOW_MS) all.shift();
+  const first = all[0];
+  const grown = [...done].reduce((sum, [run, number]) => sum + Math.max(0, number - (first.done.get(run) ?? number)), 0);
+  return now - first.at > 1_500 ? grown / ((now - first.at) / 1_000) : null;
+}
+
+const Tile = ({ to, name, value, more, state }) => html`<${Link} to=${to} class=${`tile ${state ? `is-${state}` : ''}`}>
+  <span class="tile-name">${name}</span><span class="tile-value">${value}</span><span class="tile-more">${more}</span><//>`;
+
+// What needs somebody, each as [state, words, where].
+function troubles({ planners, queues, workers, pauses, dead, unreadable }) {
+  const found = [];
+  const add = (state, words, to) => found.push({ state, words, to });
+  if (planners && !planners.items.some((planner) => planner.leads)) add('trouble', 'No planner leads just now: nothing new is issued.', '/planners');
+  planners?.items.filter((planner) => planner.trouble).forEach((planner) => add('trouble', `Planner ${planner.planner}: ${planner.trouble}`, '/planners'));
+  for (const queue of queues?.items || []) {
+    const waits = queue.pending + queue.in_flight > 0;
+    if (waits && queue.workers === 0) add('trouble', `Queue ${queue.queue}: ${plural(queue.pending, 'tile')} wait, and no worker is there.`, '/queues');
+    else lacking(queue).forEach((of) => add('trouble', `Queue ${queue.queue}: ${plural(of.pending, 'tile')} wait for handler ${of.handler}, and no worker has it.`, '/queues'));
+  }
+  workers?.items.filter((worker) => worker.trouble).forEach((worker) => add('trouble', `Worker ${worker.worker}: ${worker.trouble}`, '/workers'));
+  const silent = workers?.items.filter((worker) => !worker.answers).length;
+  if (silent) add('silent', `${plural(silent, 'worker')} fell silent without a goodbye.`, '/workers');
+  if (dead?.items.length) add('dead', `${plural(dead.items.length, 'run')}${dead.next ? ' or more' : ''} with dead shards.`, '/dead');
+  pauses?.items.filter((pause) => pause.job).forEach((pause) => add('paused', `${pause.job} is paused: ${pause.note}`, `/jobs/${pause.job}`));
+  if (unreadable?.items.length) add('trouble', `${plural(unreadable.items.length + unreadable.older, 'message')} could not be understood or carried out.`, '/unreadable');
+  return found;
+}
+
+function Needs({ told }) {
+  const found = troubles(told);
+  if (!told.planners || !told.queues || !told.workers) return null;
+  return html`<${Panel} title="What needs somebody">
+    ${found.length === 0 ? html`<p><${State} state="fine">nothing<//></p>` : html`<ul class="needs">
+      ${found.slice(0, 12).map(({ state, words, to }) => html`<li><${State} state=${state}> <//><${Link} to=${to}>${words}<//></li>`)}
+      ${found.length > 12 && html`<li class="faint">and ${count(found.length - 12)} more</li>`}</ul>`}
+  <//>`;
+}
+
+function Tiles({ queues, workers, running, dead }) {
+  const rate = useRate(running?.items);
+  const items = queues?.items || [];
+  const pending = items.reduce((sum, queue) => sum + queue.pending, 0);
+  const flying = items.reduce((sum, queue) => sum + queue.in_flight, 0);
+  const oldest = Math.max(0, ...items.map((queue) => queue.oldest_s ?? 0));
+  const here = (workers?.items || []).filter((worker) => worker.answers);
+  const [busy, capacity] = here.reduce(([sum, all], worker) => [sum + worker.in_flight, all + worker.capacity], [0, 0]);
+  const open = running && `${count(running.items.length)}${running.next ? '+' : ''}`;
+  const died = dead && `${count(dead.items.length)}${dead.next ? '+' : ''}`;
+  return html`<div class="tiles">
+    <${Tile} to="/runs?state=running" name="Runs open" value=${open ?? '–'} more=${rate === null ? 'measuring…' : `${rough(rate)} shards/s`} />
+    <${Tile} to="/queues" name="Tiles waiting" value=${queues ? count(pending) : '–'} more=${`${count(flying)} in flight`} />
+    <${Tile} to="/queues" name="Oldest tile" value=${queues ? (oldest ? span(oldest) : 'none') : '–'} more="not acknowledged" />
+    <${Tile} to="/workers" name="Workers" value=${workers ? count(here.length) : '–'} more=${`${count(busy)} of ${plural(capacity, 'tile')} busy`} state=${workers && here.length === 0 ? 'trouble' : ''} />
+    <${Tile} to="/dead" name="Runs with dead" value=${died ?? '–'} more=${dead?.items.length ? 'wait for somebody' : 'no dead letters'} state=${dead?.items.length ? 'dead' : ''} />
+  </div>`;
+}
+
+function Coming() {
+  const jobs = useLive('/jobs?scheduled=true&limit=12', { every: 10_000 });
+  if (!jobs.data?.items.length) return null;
+  return html`<${Panel} title="Fires next" aside=${html`<${Link} to="/jobs?scheduled=true">all jobs with a schedule<//>`}>
+    <${Table} label="Next fires" items=${jobs.data.items} id=${(job) => job.job} columns=${[
+      ['Job', (job) => html`<${JobLink} job=${job.job} />`],
+      ['Next', (job) => html`<${Next} job=${job.job} />`, 'grow'],
+    ]} /><//>`;
+}
+
+// Those that are over; where none is, all.
+function ended(runs) {
+  const over = runs.filter((run) => run.state !== 'running');
+  return (over.length ? over : runs).slice(0, 10);
+}
+
+function First() {
+  return html`<${Empty} title="Nothing has run yet.">Define a job (<${Link} to="/jobs">jobs<//>, or <code>gridloom job apply FILE</code>), then start it.<//>`;
+}
+
+export function Overview() {
+  const told = {
+    planners: useLive('/planners').data,
+    queues: useLive('/queues').data,
+    workers: useLive('/workers').data,
+    pauses: useLive('/pauses').data,
+    running: useLive('/runs?state=running&limit=100').data,
+    dead: useLive('/runs?dead=true&limit=100', { every: 5_000 }).data,
+    unreadable: useLive('/unreadable?limit=1', { every: 10_000 }).data,
+  };
+  const recent = useLive('/runs?limit=40');
+  return html`<${Head} title="Overview"><${FreezeAll} pauses=${told.pauses} /><//>
+    <${Tiles} ...${told} />
+    <${Needs} told=${told} />
+    ${told.running?.items.length > 0 && html`<${Panel} title="Open runs"><${RunsTable} runs=${told.running.items.slice(0, 8)} label="Open runs" waits /><//>`}
+    <${Coming} />
+    <${Panel} title="Last runs" aside=${html`<${Link} to="/runs">all runs<//>`}>
+      <${Loaded} live=${recent}>${({ items }) => (items.length === 0 ? html`<${First} />` : html`<${RunsTable} runs=${ended(items)} label="Last runs" />`)}<//><//>
+    <p class="faint small">Times are those of your zone; UTC stands behind each.</p>`;
+}

@@ -1,0 +1,127 @@
+// One run: its grid, how far it is and how fast, what it waits for, what has failed, and the proof of its coverage.
+
+import { Action } from '../act.js';
+import { Grid, Legend } from '../grid.js';
+import { useLive } from '../live.js';
+import { Ago, Command, Facts, Head, JobLink, Loaded, Panel, Tabs, Time, Trouble, useNow } from '../parts.js';
+import { refine, useRoute } from '../router.js';
+import { SHARD_STATES, State } from '../states.js';
+import { html, useMemo, useRef } from '../vendor/preact.js';
+import { command, count, lasted, plural, rough, short, span } from '../words.js';
+import { Audit } from './audit.js';
+import { Failures, Held, Waits } from './runwhy.js';
+import { Progress } from './runs.js';
+import { Shards } from './shards.js';
+
+const WINDOW_MS = 20_000;
+
+// Shards a second: of the last seconds while one looks, and of the whole run before that or at its end.
+function useRate(run) {
+  const samples = useRef([]);
+  const done = run.shards.done;
+  if (run.closed_at) return done / Math.max(0.001, lasted(run.opened_at, run.closed_at));
+  const now = Date.now();
+  const all = samples.current;
+  if (all.length === 0 || all[all.length - 1].done !== done || now - all[all.length - 1].at > 1_000) all.push({ at: now, done });
+  while (all.length > 2 && now - all[0].at > WINDOW_MS) all.shift();
+  const seconds = (now - all[0].at) / 1_000;
+  if (seconds > 3) return (done - all[0].done) / seconds;
+  return done / Math.max(0.001, lasted(run.opened_at, null, now));
+}
+
+function Pace({ run }) {
+  useNow();
+  const rate = useRate(run);
+  const left = run.grid.shards - run.shards.done - run.shards.dead;
+  const open = run.state === 'running';
+  const eta = open && left > 0 && rate > 0.01 ? span(left / rate) : null;
+  return html`<${Facts} facts=${[
+    ['Rate', `${rough(rate)} shards/s`],
+    open && ['Left', `${count(left)}${eta ? `, some ${eta}` : ''}`],
+    ['Rows', count(run.rows)],
+    ['Opened', html`<${Time} at=${run.opened_at} />`],
+    run.scheduled_at && ['Meant for', html`<${Time} at=${run.scheduled_at} />`],
+    run.closed_at ? ['Ended', html`<${Time} at=${run.closed_at} />`] : ['For', span(Math.round(lasted(run.opened_at, null)))],
+    run.closed_at && ['Took', span(lasted(run.opened_at, run.closed_at))],
+    run.deadline && ['Has to be over', html`<${Ago} at=${run.deadline} />${run.overdue && html` <span class="bad">! overdue</span>`}`],
+    ['Queue', run.queue],
+    run.shards.retried > 0 && ['Retried', count(run.shards.retried)],
+    run.shards.taken_over > 0 && ['Taken over', count(run.shards.taken_over)],
+    run.shards.late > 0 && ['Late successes', count(run.shards.late)],
+    run.shards.dead_probes > 0 && ['Dead questions', count(run.shards.dead_probes)],
+    ...Object.entries(run.counters).map(([name, value]) => [name, count(value)]),
+  ]} />`;
+}
+
+// What became of an order.
+const OUTCOMES = { done: 'Done', nothing: 'There was nothing to do', pending: 'It is ordered, and done as soon as a planner has read it' };
+
+function Orders({ run }) {
+  const open = run.state === 'running';
+  const left = Math.max(0, run.grid.shards - run.shards.done - run.shards.dead);
+  const told = ({ outcome, shards, reason }) =>
+    `${OUTCOMES[outcome] || outcome}${shards ? `: ${plural(shards, 'dead shard')}` : ''}${reason ? `: ${reason}` : ''}.`;
+  const retried = run.shards.dead + (run.shards.dead_probes || 0);
+  return html`<${Action} label="Cancel" title=${`Cancel run ${short(run.run)}?`} danger disabled=${open ? null : 'it is over'}
+      says=${`${plural(left, 'shard')} of ${count(run.grid.shards)} ${left === 1 ? 'has' : 'have'} no outcome yet: nothing more of them is started, and what runs is stopped. What is done stays done.`}
+      command=${() => command(['cancel', run.run])} done=${told}
+      order=${() => ({ method: 'POST', path: `/runs/${run.run}/cancel` })} />
+    <${Action} label="Retry" title=${`Retry run ${short(run.run)}?`} disabled=${retried || run.state === 'cancelled' || (run.state === 'failed' && left) ? null : 'nothing of it is dead'}
+      says=${`${plural(retried, 'dead shard')} will be tried again, by the job as it was when the run was opened${run.state === 'cancelled' ? ', and the run goes on where it was cancelled' : ''}. What is done is not done again.`}
+      command=${() => command(['retry', run.run])} done=${told}
+      order=${() => ({ method: 'POST', path: `/runs/${run.run}/retry` })} />`;
+}
+
+// How many cells stand in each state, as far as they are told exactly.
+function counted(told) {
+  if (!told || told.pages_a_block > 1 || told.slices_a_block > 1) return {};
+  const sums = Object.fromEntries(told.states.map((state) => [state, 0]));
+  for (const { slices, runs } of told.rows) {
+    for (let at = 0; at < runs.length; at += 2) sums[told.states[runs[at]]] += slices * runs[at + 1];
+  }
+  return sums;
+}
+
+function Cells({ run, grid }) {
+  const legend = useRef(null);
+  const counts = useMemo(() => counted(grid.data), [grid.data]);
+  const choose = (state) => refine({ tab: 'shards', state });
+  return html`<${Legend} states=${SHARD_STATES} counts=${counts} element=${legend} choose=${choose} />
+    <${Loaded} live=${grid}>${(told) => html`<${Grid} run=${run.run} told=${told} legend=${legend} />`}<//>`;
+}
+
+const TABS = [['grid', 'Grid'], ['shards', 'Shards'], ['audit', 'Audit']];
+
+export function Run({ id }) {
+  const { query } = useRoute();
+  const tab = query.tab || 'grid';
+  const live = useLive(`/runs/${id}`);
+  const over = live.data && live.data.state !== 'running';
+  const grid = useLive(tab === 'grid' ? `/runs/${id}/grid` : null, { every: over ? 10_000 : 2_000 });
+  if (live.problem?.kind === 'not-found' && !live.data) return html`<${Waiting} id=${id} problem=${live.problem} />`;
+  return html`<${Loaded} live=${live}>${(run) => html`
+    <${Head} title=${html`<${State} state=${run.state} /> <span class="id">${short(run.run)}</span>`}
+      sub=${html`a run of <${JobLink} job=${run.job} /> <span class="faint id wrap">${run.run}</span>`}>
+      <${Orders} run=${run} /><//>
+    ${run.error && html`<div class="note is-trouble"><strong>Why it did not succeed</strong><p>${run.error}</p></div>`}
+    <${Progress} run=${run} />
+    <${Waits} run=${run} />
+    <${Pace} run=${run} />
+    <${Tabs} tabs=${TABS} chosen=${tab} />
+    ${tab === 'grid' && html`<${Panel} wide><${Cells} run=${run} grid=${grid} /><//>
+      <${Failures} run=${run} /><${Held} run=${run} />`}
+    ${tab === 'shards' && html`<${Shards} run=${run.run} />`}
+    ${tab === 'audit' && html`<${Audit} run=${run.run} />`}
+    <${Command} text=${command(['show', run.run])} />`}<//>`;
+}
+
+// A run that is not there may wait to be opened.
+function Waiting({ id, problem }) {
+  const live = useLive('/runs/waiting');
+  const found = live.data?.items.find((run) => run.run === id);
+  if (!found) return html`<${Trouble} problem=${problem} />`;
+  return html`<${Head} title=${html`<${State} state="waiting" /> <span class="id">${short(id)}</span>`} sub=${html`of <${JobLink} job=${found.job} />`} />
+    <div class="note is-waiting"><strong>It waits to be opened</strong>
+      <p>Other runs of its job are open, and its overlap policy is ${found.overlap}.</p></div>
+    <${Facts} facts=${[['Asked for', html`<${Ago} at=${found.asked_at} />`], ['Waits for', found.waits_for]]} />`;
+}

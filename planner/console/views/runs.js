@@ -1,0 +1,85 @@
+// The list of runs.
+
+import { query } from '../api.js';
+import { useLive } from '../live.js';
+import { Ago, Bar, Command, Empty, Filter, Head, JobLink, Loaded, Pager, RunLink, Table, useNow } from '../parts.js';
+import { useRoute } from '../router.js';
+import { RUN_STATES, State } from '../states.js';
+import { html } from '../vendor/preact.js';
+import { command, count, lasted, plain, plural, span } from '../words.js';
+import { wants } from './runwhy.js';
+
+// How far a run is, in words and as a bar. What its grid has may not be known yet.
+export function Progress({ run }) {
+  const { done, dead, outstanding } = run.shards;
+  const whole = Math.max(run.grid.shards, done + dead);
+  const label = `${count(done)} of ${plural(whole, 'shard')} done${dead ? `, ${count(dead)} dead` : ''}`;
+  return html`<div class="progress"><${Bar} whole=${whole} label=${label}
+      parts=${[['done', done], ['dead', dead], ['issued', outstanding]]} />
+    <span class="small">${count(done)} / ${count(whole)}${dead > 0 && html` <span class="bad">✕ ${count(dead)} dead</span>`}</span></div>`;
+}
+
+export function Took({ run }) {
+  const now = useNow();
+  const seconds = lasted(run.opened_at, run.closed_at, now);
+  return seconds === null ? '–' : span(seconds < 10 ? seconds : Math.round(seconds));
+}
+
+// What an open run is in want of, in a word or two; nothing where it is at work.
+function Want({ run }) {
+  const live = useLive(`/runs/${run.run}`, { every: 5_000 });
+  const found = live.data?.waits && wants(live.data.waits)[0];
+  return found ? html`<${State} state="waiting">${found.words}<//>` : html`<span class="faint">nothing</span>`;
+}
+
+export const RunsTable = ({ runs, label, job = true, waits = false }) => html`<${Table} label=${label} items=${runs} id=${(run) => run.run}
+  columns=${[
+    ['State', (run) => html`<${State} state=${run.state} />`],
+    ['Run', (run) => html`<${RunLink} run=${run.run} job=${false} />`],
+    ...(job ? [['Job', (run) => html`<${JobLink} job=${run.job} />`]] : []),
+    ['Shards', (run) => html`<${Progress} run=${run} />`, 'grow'],
+    ...(waits ? [['Waits for', (run) => html`<${Want} run=${run} />`, 'grow']] : []),
+    ['Rows', (run) => count(run.rows), 'number'],
+    ['Opened', (run) => html`<${Ago} at=${run.opened_at} />`],
+    ['Took', (run) => html`<${Took} run=${run} />`, 'number'],
+  ]} />`;
+
+const words = (states) => states.map((state) => [state, plain(state)]);
+
+function Waiting({ job }) {
+  const live = useLive(`/runs/waiting${query({ job })}`, { every: 5_000 });
+  if (!live.data?.items.length) return null;
+  return html`<section class="panel"><div class="panel-head"><h2>Wait to be opened</h2></div>
+    <${Table} label="Runs that wait to be opened" items=${live.data.items} columns=${[
+      ['State', () => html`<${State} state="waiting" />`],
+      ['Run', (run) => html`<span class="id">${run.run}</span>`],
+      ['Job', (run) => html`<${JobLink} job=${run.job} />`],
+      ['Waits for', (run) => (run.waits_for ? html`<${RunLink} run=${run.waits_for} />` : '–')],
+      ['Asked for', (run) => html`<${Ago} at=${run.asked_at} />`],
+    ]} /></section>`;
+}
+
+export function Runs() {
+  const { query: said } = useRoute();
+  const { job, state, dead, from, to, after } = said;
+  const day = (text) => text && new Date(text.length === 10 ? `${text}T00:00` : text).toISOString();
+  const live = useLive(`/runs${query({ job, state, dead, from: day(from), to: day(to), after, limit: 50 })}`);
+  const filtered = job || state || dead || from || to;
+  return html`<${Head} title="Runs" sub="Firings of jobs, the newest first." />
+    <div class="filters">
+      <${Filter} name="state" label="State" options=${words(RUN_STATES)} />
+      <${Filter} name="job" label="Job" hint="exact name" />
+      <${Filter} name="dead" label="Dead shards" options=${[['true', 'with'], ['false', 'without']]} />
+      <${Filter} name="from" label="From" type="date" />
+      <${Filter} name="to" label="Before" type="date" />
+    </div>
+    ${!after && html`<${Waiting} job=${job} />`}
+    <${Loaded} live=${live}>${({ items, next }) => html`
+      ${items.length === 0 && (filtered
+        ? html`<${Empty} title="No run is like that.">Leave a filter out, or look further back.<//>`
+        : html`<${Empty} title="Nothing has run yet.">Define a job, then start a run of it: on its page, or as
+            <code>gridloom run JOB</code>.<//>`)}
+      ${items.length > 0 && html`<${RunsTable} runs=${items} label="Runs" />`}
+      <${Pager} next=${next} />`}<//>
+    <${Command} text=${command(['runs', ...(job ? [job] : [])], [['--state', state]])} />`;
+}

@@ -1,0 +1,86 @@
+// What concerns all of an installation: calendars, messages that were refused, and who has ordered what.
+
+import { Action, parsed } from '../act.js';
+import { query } from '../api.js';
+import { useLive } from '../live.js';
+import { Ago, Command, Empty, Head, JobLink, Loaded, Pager, Panel, Table, Time } from '../parts.js';
+import { useRoute } from '../router.js';
+import { html } from '../vendor/preact.js';
+import { command, count, plural } from '../words.js';
+
+const calendarBody = (values) => parsed(values.definition, 'definition') || {};
+const CALENDAR = `{
+  "name": "holidays-de",
+  "timezone": "Europe/Berlin",
+  "dates": ["01-01", "12-25/12-26"]
+}`;
+
+function Apply({ label, calendar }) {
+  const value = calendar ? JSON.stringify(calendar.definition, null, 2) : CALENDAR;
+  const name = (values) => encodeURIComponent(calendar?.calendar || calendarBody(values).name || '');
+  const headers = calendar ? { 'if-match': `"${calendar.revision}"` } : { 'if-none-match': '*' };
+  const jobs = calendar?.jobs.length ? `${plural(calendar.jobs.length, 'job')} ${calendar.jobs.length === 1 ? 'names' : 'name'} it: ${calendar.jobs.join(', ')}.` : 'No job names it.';
+  return html`<${Action} label=${label} title=${calendar ? `Change calendar ${calendar.calendar}` : 'Define a calendar'} needs="admin"
+    says=${calendar ? jobs : 'What its file would say, as JSON.'}
+    fields=${[{ name: 'definition', label: 'Definition', rows: 10, required: true, value }]}
+    order=${(values) => ({ method: 'PUT', path: `/calendars/${name(values)}`, body: calendarBody(values), headers })}
+    command=${() => command(['calendar', 'apply', 'calendar.json'], [['--if-revision', String(calendar?.revision ?? 0)]])}
+    done=${({ change, revision }) => `It is ${change}: revision ${revision}.`} />`;
+}
+
+function Delete({ calendar }) {
+  const named = calendar.jobs.length > 0;
+  return html`<${Action} label="Delete" title=${`Delete calendar ${calendar.calendar}?`} danger needs="admin"
+    says=${named ? `${plural(calendar.jobs.length, 'job')} named it: their schedules wait from then on, and fire nothing.` : 'No job names it.'}
+    order=${() => ({ method: 'DELETE', path: `/calendars/${calendar.calendar}${named ? '?force=true' : ''}` })}
+    command=${() => command(['calendar', 'delete', calendar.calendar], [['--force', named]])} done=${() => 'It is deleted.'} />`;
+}
+
+export function Calendars() {
+  const live = useLive('/calendars', { every: 5_000 });
+  return html`<${Head} title="Calendars" sub="Days and times that schedules are bound to or kept off."><${Apply} label="Define a calendar" /><//>
+    <${Loaded} live=${live}>${({ items }) => items.length === 0
+      ? html`<${Empty} title="There is no calendar.">A job is kept off one by <code>except = "name"</code> in its schedule, and bound to it by <code>only</code>.<//>`
+      : items.map((calendar) => html`<${Panel} title=${calendar.calendar} aside=${html`revision ${calendar.revision}, <${Ago} at=${calendar.applied_at} />`}>
+          ${calendar.unreadable ? html`<p class="bad">! ${calendar.unreadable}</p>` : html`<pre class="definition" tabindex="0">${JSON.stringify(calendar.definition, null, 2)}</pre>`}
+          <p>${calendar.jobs.length ? html`Named by ${calendar.jobs.map((job) => html`<${JobLink} job=${job} /> `)}` : 'No job names it.'}</p>
+          <div class="actions">${calendar.definition && html`<${Apply} label="Change" calendar=${calendar} />`}<${Delete} calendar=${calendar} /></div>
+        <//>`)}<//>
+    <${Command} text=${command(['calendar', 'list'])} />`;
+}
+
+function Drop({ number }) {
+  return html`<${Action} label="Remove" title=${`Remove record ${number}?`} danger needs="admin" says="One record goes. The message itself was refused before, and does not come back."
+    order=${() => ({ method: 'DELETE', path: `/unreadable/${number}` })} command=${() => command(['unreadable', 'drop', String(number)])} />`;
+}
+
+export function Unreadable() {
+  const live = useLive('/unreadable?limit=100', { every: 5_000 });
+  return html`<${Head} title="Unreadable" sub="Messages that could not be understood or carried out, and why." />
+    <${Loaded} live=${live}>${({ items, older }) => items.length === 0
+      ? html`<${Empty} title="✓ None was refused." />`
+      : html`<${Table} label="Messages" items=${items} id=${(message) => message.number} columns=${[
+          ['Number', (message) => message.number, 'number'],
+          ['When', (message) => html`<${Ago} at=${message.at} />`],
+          ['Subject', (message) => html`<span class="id">${message.subject}</span>`],
+          ['Why', (message) => html`${message.reason ?? 'nobody can read its record'}${message.excerpt && html`<pre class="error">${message.excerpt}</pre>`}`, 'grow'],
+          ['Record', (message) => html`<${Drop} number=${message.number} />`],
+        ]} />${older > 0 && html`<p class="faint">and ${count(older)} older ones</p>`}`}<//>
+    <${Command} text=${command(['unreadable', 'list'])} />`;
+}
+
+export function Log() {
+  const { query: said } = useRoute();
+  const live = useLive(`/log${query({ after: said.after, limit: 100 })}`, { every: 5_000 });
+  return html`<${Head} title="Log" sub="Who has ordered what, here and by commands. It is on record before it is given." />
+    <${Loaded} live=${live}>${({ items, next }) => html`
+      ${items.length === 0 ? html`<${Empty} title="Nothing has been ordered yet." />` : html`<${Table} label="Orders" items=${items} id=${(order) => order.number} columns=${[
+        ['When', (order) => html`<${Time} at=${order.at} />`],
+        ['Who', (order) => html`${order.by ?? '–'} <span class="faint small">${order.way === 'api' ? 'over HTTP' : 'by a command'}</span>`],
+        ['What', (order) => html`<b>${order.what ?? 'cannot be read'}</b>`],
+        ['Of', (order) => html`<span class="id wrap">${order.of}</span>`],
+        ['Besides', (order) => order.detail ?? '', 'grow'],
+      ]} />`}
+      <${Pager} next=${next} />`}<//>
+    <${Command} text=${command(['log'])} />`;
+}

@@ -1,0 +1,85 @@
+// How numbers, moments and spans of time are said, and how a command is written. Pure.
+
+const COUNT = new Intl.NumberFormat('en-US');
+const SMALL = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 });
+
+export const count = (number) => (number === null || number === undefined ? '–' : COUNT.format(number));
+export const rough = (number) => (number >= 100 ? COUNT.format(Math.round(number)) : SMALL.format(number));
+export const plural = (number, word, many = `${word}s`) => `${count(number)} ${number === 1 ? word : many}`;
+
+const two = (number) => String(number).padStart(2, '0');
+
+// In the zone of whoever reads, as 2026-11-29 14:03:05; without the day where that is today.
+export function moment(at, now = new Date()) {
+  const time = new Date(at);
+  const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+  return time.toDateString() === now.toDateString() ? clock : `${day} ${clock}`;
+}
+
+export const utc = (at) => `${new Date(at).toISOString().replace('T', ' ').slice(0, 19)} UTC`;
+
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3_600],
+  ['min', 60],
+  ['s', 1],
+];
+
+// A span of time by its two largest units.
+export function span(seconds) {
+  if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1_000))} ms`;
+  if (seconds < 10) return `${SMALL.format(seconds)} s`;
+  let rest = Math.round(seconds);
+  const said = [];
+  for (const [unit, size] of UNITS) {
+    const whole = Math.floor(rest / size);
+    if (whole > 0 || said.length) said.push(whole > 0 ? `${whole} ${unit}` : '');
+    rest -= whole * size;
+    if (said.length === 2) break;
+  }
+  return said.filter(Boolean).join(' ');
+}
+
+// A span of time by its largest unit alone: for lists.
+export function about(seconds) {
+  const [unit, size] = UNITS.find(([, each]) => seconds >= each) || UNITS[3];
+  return `${Math.floor(seconds / size)} ${unit}`;
+}
+
+export function ago(at, now = Date.now()) {
+  const seconds = (now - new Date(at).getTime()) / 1_000;
+  if (Math.abs(seconds) < 1) return 'just now';
+  return seconds > 0 ? `${about(seconds)} ago` : `in ${about(-seconds)}`;
+}
+
+// How long something took, or has been going on.
+export function lasted(from, to, now = Date.now()) {
+  if (!from) return null;
+  return Math.max(0, ((to ? new Date(to).getTime() : now) - new Date(from).getTime()) / 1_000);
+}
+
+const PLAIN = /^[A-Za-z0-9_./:=@%+,-]+$/;
+
+// A word as a shell takes it.
+export const quoted = (word) => (PLAIN.test(word) ? word : `'${String(word).replaceAll("'", "'\\''")}'`);
+
+// A command of words and flags: `flags` are [name, value], and without a value left out.
+export function command(words, flags = []) {
+  const said = flags.flatMap(([name, value]) => {
+    if (value === undefined || value === null || value === '' || value === false) return [];
+    return value === true ? [name] : [name, quoted(String(value))];
+  });
+  return ['gridloom', ...words.map((word) => quoted(String(word))), ...said].join(' ');
+}
+
+// The name of a state, for people.
+export const plain = (state) => state.replaceAll('_', ' ');
+
+// The part of an id that tells runs of one job apart: names of jobs have no underscore.
+export function short(run) {
+  const own = run.slice(run.indexOf('_') + 1);
+  return own.length > 20 ? `${own.slice(0, 10)}…` : own;
+}
+
+export const jobOf = (run) => run.slice(0, run.indexOf('_'));

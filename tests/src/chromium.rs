@@ -1,0 +1,286 @@
+//! Drives a headless Chromium: from Debian's package `chromium`, or wherever `PATH` has it. It is spoken to through two
+//! pipes, in JSON, and remembers what pages complained of and whom they asked.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long an answer may take: the first one waits for its start.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+/// How long a page may take for what is waited for.
+const SOON: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How it is started: the debugging pipe is on the descriptors 3 and 4, which a shell puts there.
+const SHELL: &str = "exec \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null";
+
+/// A running Chromium with one page. It ends with the test.
+#[derive(Debug)]
+pub struct Chromium {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+    asked: u64,
+    session: Option<String>,
+    faults: Vec<String>,
+    hosts: BTreeSet<String>,
+    _dir: TempDir,
+}
+
+/// Where Chromium is.
+///
+/// # Errors
+/// When it is nowhere.
+pub fn program() -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&path).map(|place| place.join("chromium"));
+    let found = places.find(|place| place.is_file());
+    found.context("find chromium: install Debian's package chromium")
+}
+
+impl Chromium {
+    /// Starts it, with an empty page.
+    ///
+    /// # Errors
+    /// When it is not there, or does not start.
+    pub async fn start() -> anyhow::Result<Chromium> {
+        let dir = tempfile::Builder::new()
+            .prefix("gridloom-chromium-")
+            .tempdir()?;
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", SHELL, "sh"])
+            .arg(program()?)
+            .args(["--headless=new", "--no-sandbox", "--disable-gpu"])
+            .args(["--disable-dev-shm-usage", "--no-first-run"])
+            .args(["--disable-background-networking", "--remote-debugging-pipe"])
+            .arg(format!("--user-data-dir={}", dir.path().display()))
+            .arg("about:blank")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("start chromium")?;
+        let to = child.stdin.take().context("a pipe to chromium")?;
+        let from = child.stdout.take().context("a pipe from chromium")?;
+        let mut chromium = Chromium {
+            child,
+            to,
+            from: BufReader::new(from),
+            asked: 0,
+            session: None,
+            faults: Vec::new(),
+            hosts: BTreeSet::new(),
+            _dir: dir,
+        };
+        chromium.attach().await?;
+        Ok(chromium)
+    }
+
+    async fn attach(&mut self) -> anyhow::Result<()> {
+        let made = self
+            .call("Target.createTarget", json!({ "url": "about:blank" }))
+            .await?;
+        let wanted = json!({ "targetId": made["targetId"], "flatten": true });
+        let attached = self.call("Target.attachToTarget", wanted).await?;
+        self.session = attached["sessionId"].as_str().map(str::to_owned);
+        for part in ["Page", "Runtime", "Log", "Network"] {
+            self.call(&format!("{part}.enable"), json!({})).await?;
+        }
+        Ok(())
+    }
+
+    /// Has it do something.
+    ///
+    /// # Errors
+    /// When it does not do it.
+    pub async fn call(&mut self, method: &str, params: Value) -> anyhow::Result<Value> {
+        self.asked += 1;
+        let mut message = json!({ "id": self.asked, "method": method, "params": params });
+        if let Some(session) = &self.session {
+            message["sessionId"] = json!(session);
+        }
+        let mut bytes = message.to_string().into_bytes();
+        bytes.push(0);
+        self.to.write_all(&bytes).await.context("ask chromium")?;
+        let answer = timeout(ANSWERS_WITHIN, self.answer()).await;
+        let answer = answer.with_context(|| format!("{method}: no answer"))??;
+        ensure!(
+            answer["error"].is_null(),
+            "{method}: {}",
+            answer["error"]["message"]
+        );
+        Ok(answer["result"].clone())
+    }
+
+    async fn answer(&mut self) -> anyhow::Result<Value> {
+        loop {
+            let mut bytes = Vec::new();
+            self.from.read_until(0, &mut bytes).await?;
+            ensure!(bytes.pop() == Some(0), "chromium has ended");
+            let message: Value = serde_json::from_slice(&bytes)?;
+            if message["id"] == self.asked {
+                return Ok(message);
+            }
+            self.note(&message);
+        }
+    }
+
+    fn note(&mut self, event: &Value) {
+        let params = &event["params"];
+        match event["method"].as_str() {
+            Some("Runtime.exceptionThrown") => {
+                self.faults.push(params["exceptionDetails"].to_string());
+            }
+            Some("Log.entryAdded") if params["entry"]["level"] == "error" => {
+                let entry = &params["entry"];
+                let url = entry["url"].as_str().unwrap_or_default();
+                // A problem that the API tells is an answer, which pages show.
+                if !url.contains("/api/v1/") {
+                    self.faults.push(format!("{} {url}", entry["text"]));
+                }
+            }
+            Some("Runtime.consoleAPICalled") if params["type"] == "error" => {
+                self.faults.push(params["args"].to_string());
+            }
+            Some("Network.requestWillBeSent") => {
+                let url = params["request"]["url"].as_str().unwrap_or_default();
+                let host = url.split_once("://").map(|(_, rest)| rest);
+                let host = host.and_then(|rest| rest.split('/').next());
+                self.hosts.extend(host.map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+
+    /// Goes to an address.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn open(&mut self, url: &str) -> anyhow::Result<()> {
+        let went = self.call("Page.navigate", json!({ "url": url })).await?;
+        ensure!(went["errorText"].is_null(), "{url}: {}", went["errorText"]);
+        Ok(())
+    }
+
+    /// What an expression of the page comes to; a promise is waited for.
+    ///
+    /// # Errors
+    /// When it throws.
+    pub async fn js(&mut self, expression: &str) -> anyhow::Result<Value> {
+        let wanted =
+            json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let told = self.call("Runtime.evaluate", wanted).await?;
+        let thrown = &told["exceptionDetails"];
+        ensure!(thrown.is_null(), "{expression}: {thrown}");
+        Ok(told["result"]["value"].clone())
+    }
+
+    /// Waits until an expression of the page is true.
+    ///
+    /// # Errors
+    /// When it is not by then: shows what the page says instead.
+    pub async fn until(&mut self, expression: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            // A page that is just being left has nothing of it.
+            if self.js(expression).await.is_ok_and(|value| value == true) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let text = self.js("document.body.innerText").await?;
+                bail!("{expression} is not so, but: {text} {:?}", self.faults);
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Waits until the page says these words.
+    ///
+    /// # Errors
+    /// When it does not: shows what it says instead.
+    pub async fn says(&mut self, words: &str) -> anyhow::Result<()> {
+        self.until(&format!(
+            "document.body.innerText.includes({})",
+            json!(words)
+        ))
+        .await
+    }
+
+    /// Presses a button, or follows a link, that is called so.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn press(&mut self, name: &str) -> anyhow::Result<()> {
+        let find = format!(
+            "[...document.querySelectorAll('dialog[open] button, dialog[open] a')].concat([...document.querySelectorAll('button, a')])\
+             .find((each) => each.innerText.trim() === {} && !each.disabled)",
+            json!(name)
+        );
+        self.until(&format!("Boolean({find})")).await?;
+        self.js(&format!("{find}.click()")).await?;
+        Ok(())
+    }
+
+    /// Types into the field that a selector finds.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn fill(&mut self, selector: &str, text: &str) -> anyhow::Result<()> {
+        let field = format!("document.querySelector({})", json!(selector));
+        self.until(&format!("Boolean({field})")).await?;
+        let fill = format!(
+            "(() => {{ const field = {field}; field.value = {}; field.dispatchEvent(new Event('input', {{ bubbles: true }})); }})()",
+            json!(text)
+        );
+        self.js(&fill).await?;
+        Ok(())
+    }
+
+    /// How wide its window is, and which of the two looks the system asks for.
+    ///
+    /// # Errors
+    /// When it cannot be so.
+    pub async fn look(&mut self, width: u32, scheme: &str) -> anyhow::Result<()> {
+        let size =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", size)
+            .await?;
+        let scheme = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.call(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [scheme] }),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// What pages have complained of since this was asked last.
+    pub fn faults(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.faults)
+    }
+
+    /// Whom pages have asked so far.
+    pub fn hosts(&self) -> &BTreeSet<String> {
+        &self.hosts
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        self.session = None;
+        // It may be gone before it has answered.
+        let _ = self.call("Browser.close", json!({})).await;
+        timeout(ANSWERS_WITHIN, self.child.wait()).await??;
+        Ok(())
+    }
+}
