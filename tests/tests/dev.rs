@@ -1,9 +1,11 @@
 //! `gridloom dev` as a user sees it: the first steps of the README, and what `--data` keeps.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use gridloom_tests::collector::{Collector, Manner};
 use gridloom_tests::database;
 use gridloom_tests::process::{Gridloom, Output, Process, pid_in};
 use gridloom_tests::wait::{eventually, eventually_some};
@@ -79,7 +81,9 @@ async fn first_job_of_the_readme_fires_and_the_stack_says_when() -> anyhow::Resu
         .local_addr()?
         .port();
     let (text, url) = (port.to_string(), format!("nats://127.0.0.1:{port}"));
+    let collector = Collector::start(Manner::Takes).await?;
     let dev = Gridloom::new(["dev", "--port", &text])?.dir(dir.path());
+    let dev = dev.env("GRIDLOOM_OTLP_ENDPOINT", collector.url());
     let stack = dev.start().await?;
     let up = async || Ok(stack.stdout().contains("Ctrl-C ends it").then_some(()));
     eventually_some(SOON, "the stack is there", up).await?;
@@ -99,6 +103,15 @@ async fn first_job_of_the_readme_fires_and_the_stack_says_when() -> anyhow::Resu
             .then_some(()))
     };
     eventually_some(SOON, "the stack says when it fires", told).await?;
+    let wanted = ["gridloom-planner", "gridloom-worker"];
+    let run = gridloom(&url, dir.path(), &["run", "hello", "--wait"]);
+    run.await?;
+    let told = || collector.told().into_iter().map(|span| span.service);
+    eventually(SOON, "planner and worker tell of the run", async || {
+        let told: BTreeSet<String> = told().collect();
+        Ok(wanted.iter().all(|service| told.contains(*service)))
+    })
+    .await?;
     end(stack).await
 }
 

@@ -2,9 +2,9 @@
 //!
 //! A worker that does not answer is frozen, or the machine is slow. The answers of all tell which: where they come within
 //! milliseconds, one that is missing for a second is missing; where the slowest takes a quarter of a second, three seconds
-//! are but twelve times as long. Of many the slowest counts whichever it is: on busy cores now this one stands still and now that
-//! one. Where most are slower than that, or silent all at once, it is the machine, the broker or its disk: then a death takes ten
-//! seconds.
+//! are but twelve times as long. Of many the slowest counts whichever it is, and for more: on busy cores now this one stands
+//! still and now that one. Where most are slower than that, or silent all at once, it is the machine, the broker or its disk: then
+//! a death takes ten seconds.
 
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ const SOME: usize = 16;
 const LEAST: u32 = 4;
 /// A silence has to be so many times as long as the slowest answer that counts.
 const TIMES: u32 = 12;
+/// And among many. Of 200 workers on two busy cores all answer within a tenth of a second, and every minute or two one of them
+/// stands still for one to two seconds. Where nothing is busy all answer within milliseconds.
+const TIMES_MANY: u32 = 60;
 /// And so many times as long as that of half of all, beyond [`SURE`].
 const TIMES_SLOW: u32 = 4;
 /// An answer is remembered for so long at least, and for twice as long at most.
@@ -92,13 +95,13 @@ pub fn is_common(living: usize, silent: usize) -> bool {
 /// slowest answer, if it ever gave one, and `all` those of all: of one alone, or where more than half of a few or more than a
 /// sixteenth of many are silent, nothing is known but that.
 pub fn enough(living: usize, silent: usize, own: Option<Duration>, all: Paces) -> u32 {
-    let (others, alone) = match living <= FEW {
-        true => (all.half, living / 2),
-        false => (all.slowest, (living / SOME).max(1)),
+    let (times, others, alone) = match living <= FEW {
+        true => (TIMES, all.half, living / 2),
+        false => (TIMES_MANY, all.slowest, (living / SOME).max(1)),
     };
     // Of whom no answer is known nobody can say how slow it is.
     let within = match own {
-        Some(own) if silent <= alone => rounds(TIMES, own.max(others)).clamp(LEAST, SURE),
+        Some(own) if silent <= alone => rounds(times, own.max(others)).clamp(LEAST, SURE),
         _ => SURE,
     };
     within.max(rounds(TIMES_SLOW, all.half).min(MOST))
@@ -137,7 +140,6 @@ mod tests {
             (Duration::MAX / 100, SURE),
         ] {
             assert_eq!(enough(3, 1, Some(slowest), paces(1, 1)), rounds);
-            assert_eq!(enough(200, 1, Some(slowest), paces(1, 1)), rounds);
         }
         assert_eq!(
             enough(8, 1, Some(ms(1)), paces(150, 150)),
@@ -147,6 +149,21 @@ mod tests {
         assert_eq!(enough(200, 1, None, paces(1, 1)), SURE, "it never answered");
         assert_eq!(SURE * EVERY, Duration::from_secs(3));
         assert_eq!(LEAST * EVERY, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn among_many_a_second_is_enough_where_nobody_takes_a_sixtieth_of_it() {
+        for (slowest, rounds) in [
+            (2, 4),
+            (16, 4),
+            (17, 5),
+            (30, 8),
+            (50, SURE),
+            (99_000, SURE),
+        ] {
+            assert_eq!(enough(200, 1, Some(ms(slowest)), paces(1, 1)), rounds);
+            assert_eq!(enough(200, 1, Some(ms(1)), paces(1, slowest)), rounds);
+        }
     }
 
     #[test]
