@@ -21,11 +21,12 @@ const INITIAL = { values: {}, counted: null, problem: null, busy: false, result:
 // `order(values)` is { method, path, body }; `count(values)` what a dry run says, as a sentence; `fields` are asked for:
 // { name, label, hint, required, options, rows, value }.
 export function Action({ label, title, needs = 'operator', danger = false, disabled = null, ...rest }) {
-  const [open, set] = useState(false);
+  // What was asked stays, whatever its answer makes of the page behind it.
+  const [question, put] = useState(null);
   const why = disabled || hindrance(useContext(Me), needs);
   return html`<button type="button" class=${danger ? 'danger' : ''} disabled=${Boolean(why)} title=${why || title}
-      onClick=${() => set(true)}>${label}</button>
-    ${open && html`<${Question} ...${rest} label=${label} title=${title} danger=${danger} close=${() => set(false)} />`}`;
+      onClick=${() => put({ ...rest, label, title, danger })}>${label}</button>
+    ${question && html`<${Question} ...${question} close=${() => put(null)} />`}`;
 }
 
 function Question({ label, title, danger, says, fields = [], count, order, command, done, close, goes }) {

@@ -1,16 +1,16 @@
 // The whole of the page: who asks, where one is, and what is the case everywhere.
 
 import { Action, hindrance, Me } from './act.js';
-import { onAnswers } from './api.js';
+import { onAnswers, Problem } from './api.js';
 import { useFavicon } from './favicon.js';
 import { Keys, useKeys } from './keys.js';
 import * as live from './live.js';
 import { Login, logout } from './login.js';
 import * as look from './look.js';
-import { Ago, Empty, Loading, Time } from './parts.js';
+import { Ago, Empty, Head, Loading, Time, Trouble } from './parts.js';
 import * as router from './router.js';
 import { Search } from './search.js';
-import { html, render, useEffect, useState } from './vendor/preact.js';
+import { html, render, useEffect, useErrorBoundary, useState } from './vendor/preact.js';
 import { Planners, Queues, Workers } from './views/crew.js';
 import { Dead } from './views/dead.js';
 import { Job, MISSED } from './views/job.js';
@@ -40,6 +40,9 @@ const PAGES = [
 const LISTS = { runs: Runs, jobs: Jobs, dead: Dead, queues: Queues, workers: Workers, calendars: Calendars, unreadable: Unreadable, log: Log, planners: Planners };
 
 function Page({ route }) {
+  // A fault of ours in one page leaves the others.
+  const [fault] = useErrorBoundary();
+  if (fault) return html`<${Head} title="This page is broken" /><${Trouble} problem=${new Problem({ title: 'A fault of the console', detail: String(fault) })} />`;
   const [first, second, third, ...rest] = route.parts;
   if (!first) return html`<${Overview} />`;
   if (first === 'runs' && third === 'shards') return html`<${Shard} key=${route.path} run=${second} slice=${rest[0]} page=${rest[1]} kind=${route.query.kind} />`;
@@ -70,11 +73,7 @@ function Freeze({ pause, me }) {
 
 function Banners({ answers, me, planners, pauses, about }) {
   const none = Boolean(planners.data && answers === true && !planners.data.items.some((planner) => planner.leads));
-  // One that is slow to answer is asked a second time before it is said.
-  useEffect(() => {
-    if (none) planners.again();
-  }, [none]);
-  const leaderless = useLasting(none, 900);
+  const leaderless = useLasting(none, 250);
   const away = useLasting(answers === false);
   const brokerless = answers === true && about.data && !about.data.broker;
   const freeze = pauses.data?.items.find((pause) => !pause.job);
@@ -109,7 +108,8 @@ function App() {
   const [dialog, show] = useState(null);
   useEffect(() => onAnswers(heard), []);
   const about = live.useLive('/about', { every: 5_000 });
-  const planners = live.useLive('/planners');
+  // A takeover takes a few seconds, and is to be seen.
+  const planners = live.useLive('/planners', { every: 1_000 });
   const pauses = live.useLive('/pauses');
   const dead = live.useLive('/runs?dead=true&limit=1', { every: 10_000 });
   const session = about.data?.session;
@@ -130,7 +130,7 @@ function App() {
     <a class="skip" href="#main">To the content</a>
     <${Menu} route=${route} session=${session} turn=${does.t} search=${does['/']} keys=${does['?']} />
     <${Banners} answers=${answers} me=${me} planners=${planners} pauses=${pauses} about=${about} />
-    <main id="main" tabindex="-1">${about.data || about.problem ? html`<div class="stack"><${Page} route=${route} /></div>` : html`<${Loading} />`}</main>
+    <main id="main" tabindex="-1">${about.data || about.problem ? html`<div class="stack"><${Page} key=${route.path} route=${route} /></div>` : html`<${Loading} />`}</main>
     <footer class="foot faint small">${about.data && html`<span>${about.data.namespace}</span><span>planner ${about.data.planner}, ${about.data.version}</span>
       <span>${session.name}, ${session.role}</span>`}</footer>
     ${dialog === 'search' && html`<${Search} pages=${PAGES} close=${() => show(null)} />`}

@@ -65,7 +65,9 @@ export function Grid({ run, told, legend }) {
   const shown = detail || model;
   const at = useRef({});
   const cursor = useRef({ slice: 0, page: 0 });
-  at.current = { model, shown, fitted, view, ask, cursor, run, canvas, mark, readout };
+  // What was pointed at last: how it stands may change meanwhile.
+  const pointed = useRef(null);
+  at.current = { model, shown, fitted, view, ask, cursor, pointed, run, canvas, mark, readout };
 
   useEffect(() => {
     if (!width) return undefined;
@@ -74,6 +76,7 @@ export function Grid({ run, told, legend }) {
     const request = requestAnimationFrame(() => canvas.current?.painter.paint(shown, view, fitted, colours));
     return () => cancelAnimationFrame(request);
   }, [shown, fitted, look, view.zoom, view.slice, view.page]);
+  useEffect(() => point(at.current, pointed.current), [shown, fitted, view.zoom, view.slice, view.page]);
   useEffect(() => {
     const wheel = (event) => onWheel(event, at.current);
     canvas.current.addEventListener('wheel', wheel, { passive: false });
@@ -84,7 +87,7 @@ export function Grid({ run, told, legend }) {
   const blocks = !detail && (model.pagesABlock > 1 || model.slicesABlock > 1);
   return html`<div class="grid" ref=${frame}>
     <div class="grid-bar">
-      <span class="readout" ref=${readout} aria-live="polite">${axes(model)}</span>
+      <span class="readout" ref=${readout} aria-live="polite"></span>
       ${fitted.most > 1.05 && html`<span class="zoom">
         <button type="button" onClick=${by(1 / STEP)} aria-label="Farther away" disabled=${view.zoom <= 1}>−</button>
         <button type="button" onClick=${by(STEP)} aria-label="Nearer" disabled=${view.zoom >= fitted.most}>+</button>
@@ -113,11 +116,14 @@ function under({ model, view }, x, y) {
 
 function point(now, cell) {
   const { view, shown, mark, readout, model } = now;
+  now.pointed.current = cell;
   const rank = cell ? rankAt(shown, cell.slice, cell.page) : 0;
   const [element, words] = [mark.current, readout.current];
   if (!element || !words) return;
   element.hidden = !rank;
-  words.textContent = rank ? `slice ${count(cell.slice)}, page ${count(cell.page)}: ${plain(RANKS[rank - 1])}` : axes(model);
+  const said = rank ? `slice ${count(cell.slice)}, page ${count(cell.page)}: ${plain(RANKS[rank - 1])}` : axes(model);
+  // Whoever listens is told of what is new alone.
+  if (words.textContent !== said) words.textContent = said;
   if (!rank) return;
   const [width, height] = [Math.max(4, view.width), Math.max(4, view.height)];
   element.style.transform = `translate(${(cell.page - view.page) * view.width - 1}px, ${(cell.slice - view.slice) * view.height - 1}px)`;

@@ -17,7 +17,7 @@ const LIST = [
   ['in the grid: + − 0', 'nearer, farther, all'],
 ];
 
-const typing = (target) => target.closest('input, textarea, select, [contenteditable], dialog');
+const typing = (target) => target instanceof Element && target.closest('input, textarea, select, [contenteditable], dialog');
 
 export function useKeys(does) {
   useEffect(() => {

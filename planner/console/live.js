@@ -103,11 +103,13 @@ class Watched {
     if (Number.isFinite(every)) this.timer = setTimeout(() => this.ask(), every);
   }
 
-  // Something of it has changed: once a second at most.
+  // Something of it has changed: once a second at most, and what is asked for seldom is asked for seldom then, too.
   soon() {
     if (this.users.size === 0 || document.hidden) return;
+    const pause = Math.max(SOON_MS, Math.min(...this.users.values()) / 4);
+    if (!Number.isFinite(pause)) return;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.ask(), Math.max(0, this.asked + SOON_MS - Date.now()));
+    this.timer = setTimeout(() => this.ask(), Math.max(0, this.asked + pause - Date.now()));
   }
 }
 
@@ -121,7 +123,7 @@ const looked = () => [...all.values()].filter((watched) => watched.users.size > 
 function apply(line) {
   for (const found of looked().filter((watched) => watched.topic === line.topic)) {
     if (line.topic.startsWith('run:')) ofRun(found, line);
-    else if (line.items && !['runs', 'jobs'].includes(line.topic)) found.put({ ...found.data, items: line.items, left_out: line.left_out });
+    else if (line.items && !['runs', 'jobs'].includes(line.topic)) found.put({ ...found.data, ...line });
     else if (!line.problem) found.soon();
   }
 }

@@ -41,11 +41,12 @@ export const Empty = ({ title, children }) => html`<div class="empty"><p><strong
 
 export const Loading = () => html`<div class="loading" role="status"><span class="pulse" aria-hidden="true"></span>Loading…</div>`;
 
-// What is live, once it is there: until then that it loads; where it cannot be had, why. What was there before stays.
-export function Loaded({ live, children }) {
+// What is live, once it is there: until then that it loads; where it cannot be had, why, under
+// the title of the page that it would be. What was there before stays.
+export function Loaded({ live, title, children }) {
   const { data, problem, again } = live;
   if (data === undefined) {
-    return html`<div class="stack">${problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<${Loading} />`}</div>`;
+    return html`<div class="stack">${title && html`<${Head} title=${title} />`}${problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<${Loading} />`}</div>`;
   }
   const told = problem && problem.kind !== 'disconnected';
   return html`<div class="stack">${told && html`<${Trouble} problem=${problem} />`}${children(data)}</div>`;
@@ -118,7 +119,7 @@ export function Command({ text }) {
       // Where the browser does not allow it the text can be marked by hand.
     }
   };
-  return html`<div class="command"><code tabindex="0">${text}</code>
+  return html`<div class="command"><code>${text}</code>
     <button type="button" class="quiet" onClick=${copy} aria-label="Copy the command">${copied ? 'copied' : 'copy'}</button></div>`;
 }
 

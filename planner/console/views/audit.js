@@ -27,10 +27,11 @@ export function Audit({ run }) {
   <//>`;
 }
 
-function verdict({ ok, ended, committed, planned }) {
+function verdict({ ok, ended, committed, planned, dead }) {
   if (!ok) return 'No: the ledger contradicts it.';
   if (!ended) return `So far, yes: ${count(committed)} of ${plural(planned, 'planned shard')} committed, and the run goes on.`;
-  return `Yes: ${plural(committed, 'shard')} committed, each exactly once.`;
+  const without = dead ? ` ${plural(dead, 'dead shard')} ${dead === 1 ? 'has' : 'have'} no success.` : '';
+  return `Yes: ${plural(committed, 'shard')} committed, each exactly once.${without}`;
 }
 
 function Report({ report }) {

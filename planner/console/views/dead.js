@@ -22,7 +22,8 @@ function typed(verb, body) {
   return command(['dead', verb, ...(run ? [run] : [])], [['--job', job], ['--slice', slice?.toString()], ['--page', page?.toString()], ['--error-like', error], ['--all', all]]);
 }
 
-export function Bulk({ which }) {
+function Bulk({ which, none }) {
+  const disabled = none ? 'there is none' : null;
   const body = meant(which);
   const path = (verb) => `/dead/${verb}`;
   const counted = (verb) => async () => {
@@ -32,10 +33,10 @@ export function Bulk({ which }) {
   const done = ({ shards, runs, of_runs: told }) => html`${plural(shards, 'dead shard')} of ${plural(runs, 'run')}.
     ${told.filter((run) => run.reason).map((run) => html`<p>${run.run}: ${run.reason}</p>`)}`;
   const scope = body.all ? 'all dead letters' : 'the dead letters that are filtered here';
-  return html`<${Action} label="Retry these" title=${`Retry ${scope}?`} count=${counted('retry')} done=${done}
+  return html`<${Action} label="Retry these" title=${`Retry ${scope}?`} count=${counted('retry')} done=${done} disabled=${disabled}
       says="Each gets as many attempts again as its job allows, by the job as it was when its run was opened. What is done is not done again."
       order=${() => ({ method: 'POST', path: path('retry'), body })} command=${() => typed('retry', body)} />
-    <${Action} label="Give these up" title=${`Give ${scope} up?`} danger count=${counted('drop')} done=${done}
+    <${Action} label="Give these up" title=${`Give ${scope} up?`} danger count=${counted('drop')} done=${done} disabled=${disabled}
       says="They stay dead, and are listed no more. What they were to do is not done."
       order=${() => ({ method: 'POST', path: path('drop'), body })} command=${() => typed('drop', body)} />`;
 }
@@ -68,7 +69,7 @@ export function Dead() {
   const filtered = job || run || slice || error;
   const shard = (dead) => `/runs/${dead.run}/shards/${dead.slice}/${dead.page}${dead.kind === 'probe' ? '?kind=probe' : ''}`;
   return html`<${Head} title="Dead letters" sub="Shards whose attempts are used up, and that nobody has given up.">
-      ${live.data?.items.length > 0 && html`<${Bulk} which=${said} />`}<//>
+      <${Bulk} which=${said} none=${!live.data?.items.length} /><//>
     <div class="filters">
       <${Filter} name="job" label="Job" hint="exact name" />
       <${Filter} name="run" label="Run" hint="its id" />

@@ -139,7 +139,7 @@ export function Job({ name }) {
   const scheduled = Boolean(live.data?.definition?.schedule);
   const next = useLive(scheduled ? `/jobs/${name}/next?count=5` : null, { every: 5_000 });
   const own = next.data?.obstacles.pauses.some((pause) => pause.job);
-  return html`<${Loaded} live=${live}>${(job) => html`
+  return html`<${Loaded} live=${live} title=${name}>${(job) => html`
     <${Head} title=${html`<span class="id">${name}</span>`} sub=${html`${job.definition ? `handler ${job.definition.handler}, queue ${job.definition.queue ?? 'default'}` : 'cannot be read'},
       revision ${job.revision}, applied <${Ago} at=${job.applied_at} />`}>
       <${Trigger} job=${name} />

@@ -9,8 +9,12 @@ import { count, plural, rough, span } from '../words.js';
 import { lacking } from './crew.js';
 import { FreezeAll, Next } from './jobs.js';
 import { RunsTable } from './runs.js';
+import { stuck } from './runwhy.js';
 
 const WINDOW_MS = 10_000;
+// So many open runs are shown, and asked what they wait for.
+const SHOWN = 8;
+const PLACES = Array.from({ length: SHOWN }, (_, place) => place);
 
 // Shards a second of all runs that are open, by what has been seen of them in the last seconds.
 function useRate(runs) {
@@ -49,8 +53,16 @@ function troubles({ planners, queues, workers, pauses, dead, unreadable }) {
   return found;
 }
 
+// Open runs that go on only when somebody does something.
+function useStuck(runs) {
+  const at = (place) => (runs?.[place] ? `/runs/${runs[place].run}` : null);
+  const seen = PLACES.map((place) => useLive(at(place), { every: 5_000 }).data);
+  return seen.filter(Boolean).flatMap((run) => stuck(run.waits || []).slice(0, 1).map((wait) => (
+    { state: 'waiting', words: `A run of ${run.job} waits: ${wait.words}`, to: `/runs/${run.run}` })));
+}
+
 function Needs({ told }) {
-  const found = troubles(told);
+  const found = [...troubles(told), ...useStuck(told.running?.items)];
   if (!told.planners || !told.queues || !told.workers) return null;
   return html`<${Panel} title="What needs somebody">
     ${found.length === 0 ? html`<p><${State} state="fine">nothing<//></p>` : html`<ul class="needs">
@@ -112,7 +124,7 @@ export function Overview() {
   return html`<${Head} title="Overview"><${FreezeAll} pauses=${told.pauses} /><//>
     <${Tiles} ...${told} />
     <${Needs} told=${told} />
-    ${told.running?.items.length > 0 && html`<${Panel} title="Open runs"><${RunsTable} runs=${told.running.items.slice(0, 8)} label="Open runs" waits /><//>`}
+    ${told.running?.items.length > 0 && html`<${Panel} title="Open runs"><${RunsTable} runs=${told.running.items.slice(0, SHOWN)} label="Open runs" waits /><//>`}
     <${Coming} />
     <${Panel} title="Last runs" aside=${html`<${Link} to="/runs">all runs<//>`}>
       <${Loaded} live=${recent}>${({ items }) => (items.length === 0 ? html`<${First} />` : html`<${RunsTable} runs=${ended(items)} label="Last runs" />`)}<//><//>

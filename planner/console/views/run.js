@@ -34,13 +34,13 @@ function Pace({ run }) {
   const rate = useRate(run);
   const left = run.grid.shards - run.shards.done - run.shards.dead;
   const open = run.state === 'running';
-  const eta = open && left > 0 && rate > 0.01 ? span(left / rate) : null;
+  const eta = open && left > 0 && rate > 0.01 && left / rate > 1 ? span(left / rate) : null;
   return html`<${Facts} facts=${[
     ['Rate', `${rough(rate)} shards/s`],
-    open && ['Left', `${count(left)}${eta ? `, some ${eta}` : ''}`],
+    open && ['Left', `${count(left)}${eta ? `, about ${eta}` : ''}`],
     ['Rows', count(run.rows)],
     ['Opened', html`<${Time} at=${run.opened_at} />`],
-    run.scheduled_at && ['Meant for', html`<${Time} at=${run.scheduled_at} />`],
+    run.scheduled_at && Math.abs(new Date(run.scheduled_at) - new Date(run.opened_at)) > 1_000 && ['Meant for', html`<${Time} at=${run.scheduled_at} />`],
     run.closed_at ? ['Ended', html`<${Time} at=${run.closed_at} />`] : ['For', span(Math.round(lasted(run.opened_at, null)))],
     run.closed_at && ['Took', span(lasted(run.opened_at, run.closed_at))],
     run.deadline && ['Has to be over', html`<${Ago} at=${run.deadline} />${run.overdue && html` <span class="bad">! overdue</span>`}`],
@@ -99,7 +99,7 @@ export function Run({ id }) {
   const over = live.data && live.data.state !== 'running';
   const grid = useLive(tab === 'grid' ? `/runs/${id}/grid` : null, { every: over ? 10_000 : 2_000 });
   if (live.problem?.kind === 'not-found' && !live.data) return html`<${Waiting} id=${id} problem=${live.problem} />`;
-  return html`<${Loaded} live=${live}>${(run) => html`
+  return html`<${Loaded} live=${live} title=${short(id)}>${(run) => html`
     <${Head} title=${html`<${State} state=${run.state} /> <span class="id">${short(run.run)}</span>`}
       sub=${html`a run of <${JobLink} job=${run.job} /> <span class="faint id wrap">${run.run}</span>`}>
       <${Orders} run=${run} /><//>
@@ -119,7 +119,7 @@ export function Run({ id }) {
 function Waiting({ id, problem }) {
   const live = useLive('/runs/waiting');
   const found = live.data?.items.find((run) => run.run === id);
-  if (!found) return html`<${Trouble} problem=${problem} />`;
+  if (!found) return html`<${Head} title=${short(id)} /><${Trouble} problem=${problem} />`;
   return html`<${Head} title=${html`<${State} state="waiting" /> <span class="id">${short(id)}</span>`} sub=${html`of <${JobLink} job=${found.job} />`} />
     <div class="note is-waiting"><strong>It waits to be opened</strong>
       <p>Other runs of its job are open, and its overlap policy is ${found.overlap}.</p></div>

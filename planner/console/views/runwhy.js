@@ -1,7 +1,7 @@
 // Why a run waits, what of it has failed, and who is at what.
 
 import { useLive } from '../live.js';
-import { Ago, Command, Panel, Table } from '../parts.js';
+import { Ago, Command, Panel, Table, Time } from '../parts.js';
 import { Link } from '../router.js';
 import { Sign } from '../states.js';
 import { html } from '../vendor/preact.js';
@@ -34,6 +34,18 @@ const AT_WORK = ['shards', 'retry', 'queue_full'];
 
 export const wants = (waits) => waits.filter((wait) => !AT_WORK.includes(wait.reason));
 
+// These do not pass unless somebody does something.
+const STUCK = ['no_worker', 'no_handler', 'no_room', 'aside'];
+
+export const stuck = (waits) => waits.filter((wait) => STUCK.includes(wait.reason));
+
+// The same in the reader's words for times.
+function said(wait) {
+  if (wait.reason === 'retry') return html`${plural(wait.shards, 'failed shard')} wait for the next attempt, the first <${Ago} at=${wait.due} />`;
+  if (wait.reason === 'hold') return html`a shard asked that ${wait.what} be left alone until <${Time} at=${wait.until} />`;
+  return wait.words;
+}
+
 export function Waits({ run }) {
   const pauses = useLive(run.state === 'running' ? '/pauses' : null);
   if (run.state !== 'running') return null;
@@ -47,7 +59,7 @@ export function Waits({ run }) {
   if (shown.length === 0 && !freeze) return null;
   return html`<section class=${`note ${wanted.length ? 'is-waiting' : ''}`} aria-label="What it waits for">
     <strong>${wanted.length ? 'Why it waits' : 'At work'}</strong>
-    ${shown.map((wait) => html`<p class="why"><${Sign} state=${wanted.length ? 'waiting' : 'issued'} /> ${wait.words}</p>
+    ${shown.map((wait) => html`<p class="why"><${Sign} state=${wanted.length ? 'waiting' : 'issued'} /> <span>${said(wait)}</span></p>
       ${wanted.length > 0 && html`<div class="small">${remedy(wait)}</div>`}`)}
     ${freeze && html`<p class="small">All schedules are frozen (${freeze.note}): open runs go on, and nothing fires.</p>`}
   </section>`;

@@ -58,7 +58,7 @@ function Attempt({ attempt }) {
 
 export function Shard({ run, slice, page, kind }) {
   const live = useLive(`/runs/${run}/shards/${slice}/${page}${kind === 'probe' ? '?kind=probe' : ''}`);
-  return html`<${Loaded} live=${live}>${(story) => html`
+  return html`<${Loaded} live=${live} title=${`Shard ${slice}/${page}`}>${(story) => html`
     <${Head} title=${html`<${State} state=${story.state} /> ${story.kind === 'probe' ? `Question ${story.page} of slice ${story.slice}` : `Shard ${story.slice}/${story.page}`}`}
       sub=${html`slice ${story.slice}, ${story.kind} ${story.page} of <${RunLink} run=${run} />`}>
       <${Orders} story=${story} /></${Head}>

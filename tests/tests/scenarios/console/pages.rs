@@ -57,6 +57,8 @@ async fn every_page_loads_in_every_look_and_asks_nobody_else() -> anyhow::Result
             "{:?}",
             browser.hosts()
         );
+        let grids = browser.js(include_str!("cells.js")).await?;
+        ensure!(grids == "alike", "{grids}");
         stays_at_home(&mut browser).await?;
         browser.end().await
     })

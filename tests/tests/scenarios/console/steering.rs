@@ -34,18 +34,25 @@ async fn newcomer_learns_why_nothing_happens_and_tries_the_dead_shards_again() -
     .await
 }
 
+/// Whether the grid names the dead shard that the pointer is at.
+const NAMED: &str = "document.querySelector('.readout').innerText === 'slice 0, page 1: dead'";
+
 /// The grid names what one points at, and opens it by the keyboard as well.
 async fn points_and_clicks(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Result<()> {
     browser.open(&api.url(&format!("/runs/{run}"))).await?;
-    browser
-        .until("document.querySelector('canvas')?.width > 10")
-        .await?;
-    let at = browser
-        .js("(() => { const box = document.querySelector('canvas').getBoundingClientRect(); return [box.x + box.width * 3 / 8, box.y + box.height / 4]; })()")
-        .await?;
-    let moved = json!({ "type": "mouseMoved", "x": at[0], "y": at[1] });
-    browser.call("Input.dispatchMouseEvent", moved).await?;
-    browser.says("slice 0, page 1: dead").await?;
+    browser.says("What has failed").await?;
+    let place = "(() => { const box = document.querySelector('canvas').getBoundingClientRect(); return [box.x + box.width * 3 / 8, box.y + box.height / 4]; })()";
+    // What is above the grid may still come, and move it.
+    for _ in 0..20 {
+        let at = browser.js(place).await?;
+        let moved = json!({ "type": "mouseMoved", "x": at[0], "y": at[1] });
+        browser.call("Input.dispatchMouseEvent", moved).await?;
+        if browser.js(NAMED).await? == true {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    browser.until(NAMED).await?;
     browser
         .js("document.querySelector('canvas').focus()")
         .await?;
