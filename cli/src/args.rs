@@ -32,6 +32,7 @@ mod job;
 mod planner;
 mod site;
 mod snapshot;
+mod top;
 mod traces;
 
 pub use api::{ApiFlags, TokenArgs};
@@ -49,6 +50,7 @@ pub use job::{
 pub use planner::PlannerArgs;
 pub use site::{MirrorArgs, PromoteArgs, Site};
 pub use snapshot::{ShowSnapshot, Snapshot, SnapshotArgs};
+pub use top::TopArgs;
 pub use traces::TraceFlags;
 
 const START: &str = "\
@@ -179,6 +181,9 @@ pub enum Order {
     Queues,
     /// Workers that answer
     Workers,
+    /// Watch queues, runs, workers and what happens, on one screen; cancel, retry and pause by keys
+    #[command(after_help = top::KEYS)]
+    Top(TopArgs),
     /// Check broker, streams, consumers, permissions and clocks
     Doctor(Doctor),
     /// Ask a planner or worker on this machine whether it can work: exit code 0 or 1, for health checks

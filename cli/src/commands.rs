@@ -10,6 +10,7 @@
 //! | [`orders`] | `cancel`, `retry`, `dead retry`, `dead drop`: orders to the planner |
 //! | [`unreadable`] | `unreadable list`, `drop` |
 //! | [`queues`] | `queues`, `workers` |
+//! | [`top`] | `top`: all of that on one screen, and orders by keys |
 //! | [`log`] | `log` |
 //! | [`doctor`] | `doctor` |
 //! | [`health`] | `health` |
@@ -54,6 +55,7 @@ pub mod service;
 pub mod site;
 pub mod snapshot;
 pub mod token;
+pub mod top;
 pub mod unreadable;
 mod wanted;
 
@@ -83,6 +85,8 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
         Order::Planner(_) | Order::Worker(_) => "info,async_nats=warn",
         // It tells of everything that dies, itself.
         Order::Demo(_) => "error",
+        // A line of a log in the midst of a picture is read by nobody.
+        Order::Top(flags) if top::is_a_picture(form, flags) => "off",
         _ => "warn",
     };
     let filter = context.config.log.as_deref().unwrap_or(usual);
@@ -152,6 +156,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Health(flags) => health::run(context, &flags).await,
         Order::Backup(flags) => Box::pin(backup::backup(context, &flags)).await,
         Order::Site(order) => Box::pin(site::run(context, order)).await,
+        Order::Top(flags) => Box::pin(top::run(context, flags)).await,
         Order::Log(flags) => log::list(context, &flags).await,
         Order::Token(flags) => token::run(context, &flags),
         Order::Snapshot(flags) => Box::pin(snapshot::run(context, &flags)).await,

@@ -20,6 +20,7 @@ use crate::exit;
 
 mod list;
 mod progress;
+pub mod screen;
 mod story;
 mod table;
 
@@ -96,6 +97,11 @@ impl Output {
     /// A line on standard output.
     pub fn say(&self, text: impl AsRef<str>) {
         self.exactly(&line(text.as_ref()));
+    }
+
+    /// A picture that was painted, as plain text: made fit to be shown where it was painted.
+    pub fn picture(&self, buffer: &ratatui::buffer::Buffer) {
+        self.exactly(&screen::text(buffer));
     }
 
     /// A line on standard error: what is not the answer, but good to know.

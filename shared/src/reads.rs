@@ -4,6 +4,7 @@
 //! |------|-----------------|
 //! | [`ledger`] | how a run's ledger is read: page by page, by everybody |
 //! | [`runs`] | which runs there are, and how each stands |
+//! | [`live`] | how the open runs stand, kept up to date by what is new |
 //! | [`failures`] | why attempts of a run failed, and what waits for another |
 //! | [`attempts`] | what became of one shard, attempt by attempt |
 //! | [`grid`] | how the cells of a run stand, all of them in few bytes |
@@ -66,6 +67,8 @@ pub mod held;
 #[cfg(feature = "runs")]
 pub mod jobs;
 pub mod ledger;
+#[cfg(feature = "runs")]
+pub mod live;
 #[cfg(feature = "runs")]
 pub mod lost;
 #[cfg(feature = "runs")]

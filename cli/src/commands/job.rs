@@ -47,6 +47,7 @@ mod why;
 
 pub(crate) use apply::{Change, put};
 pub(crate) use clock::Upcoming;
+pub(super) use pause::{pause_in_words, resume_in_words};
 
 /// Does what `gridloom job ...` says.
 ///

@@ -49,21 +49,28 @@ impl Outcome {
     }
 
     fn say(&self, output: &Output) {
+        match self.outcome {
+            "refused" => output.note(self.words()),
+            _ => output.say(self.words()),
+        }
+    }
+
+    fn words(&self) -> String {
         let run = &self.run;
         let shards = || counted(self.shards, "dead shard");
         match (&self.reason, self.order) {
-            (Some(reason), _) if self.outcome == "refused" => output.note(reason),
-            (Some(reason), _) => output.say(reason),
-            (None, "cancel") => output.say(cancelled::words(run, self.ended)),
-            (None, "retry") if self.shards == 0 => {
-                output.say(format!("run {run} goes on where it stopped"));
-            }
-            (None, "retry") => output.say(format!(
-                "run {run} goes on; {} will be tried again",
-                shards()
-            )),
-            (None, _) => output.say(format!("{} of run {run} dropped", shards())),
+            (Some(reason), _) => reason.clone(),
+            (None, "cancel") => cancelled::words(run, self.ended),
+            (None, "retry") if self.shards == 0 => format!("run {run} goes on where it stopped"),
+            (None, "retry") => format!("run {run} goes on; {} will be tried again", shards()),
+            (None, _) => format!("{} of run {run} dropped", shards()),
         }
+    }
+
+    /// What was changed of the job since, in words.
+    fn change(&self) -> Option<String> {
+        let changed = self.changed.as_ref()?;
+        Some(changed.words(&format!("run {} keeps", self.run)))
     }
 }
 
@@ -73,37 +80,48 @@ impl Outcome {
 /// When there is no such run, no planner that answers, or no broker.
 pub async fn of_run(context: &Context, verb: Verb, run: &RunId) -> anyhow::Result<Verdict> {
     let broker = context.ask().await?;
-    log::mention(&broker, verb.as_str(), run.as_str(), "").await;
-    if verb == Verb::Cancel
-        && let Some(outcome) = withdrawn::cancel(&broker, run).await?
-    {
-        context.output.show(&outcome, |output| outcome.say(output));
-        return Ok(outcome.verdict());
-    }
-    let mut outcome = order(context, &broker, verb, run).await?;
-    if verb == Verb::Cancel && outcome.outcome == "done" {
-        outcome.ended = cancelled::end_of(&broker, run).await;
-    }
-    if verb == Verb::Retry && outcome.outcome == "done" {
-        outcome.changed = kept::of_run(&broker, run).await?;
-    }
+    let outcome = given(&broker, verb, run, || tell_waiting(context)).await?;
     context.output.show(&outcome, |output| {
         outcome.say(output);
-        if let Some(changed) = &outcome.changed {
-            output.note(changed.words(&format!("run {run} keeps")));
+        if let Some(changed) = outcome.change() {
+            output.note(changed);
         }
     });
     Ok(outcome.verdict())
 }
 
-async fn order(
-    context: &Context,
+/// Cancels a run, or retries its dead shards, and says what came of it in words: for whoever has a screen of their own.
+///
+/// # Errors
+/// As [`of_run`].
+pub(super) async fn in_words(broker: &Broker, verb: Verb, run: &RunId) -> anyhow::Result<String> {
+    let outcome = given(broker, verb, run, || {}).await?;
+    let words = [Some(outcome.words()), outcome.change()];
+    Ok(words.into_iter().flatten().collect::<Vec<_>>().join("; "))
+}
+
+/// The one way by which a run is cancelled or tried again. Calls `wait` once where no planner leads just now.
+async fn given(
     broker: &Broker,
     verb: Verb,
     run: &RunId,
+    wait: impl FnMut(),
 ) -> anyhow::Result<Outcome> {
+    log::mention(broker, verb.as_str(), run.as_str(), "").await;
+    if verb == Verb::Cancel
+        && let Some(outcome) = withdrawn::cancel(broker, run).await?
+    {
+        return Ok(outcome);
+    }
     let command = command(verb, run, &args::Chosen::default());
-    carry_out(context, broker, command).await
+    let mut outcome = carried_out(broker, command, wait).await?;
+    if verb == Verb::Cancel && outcome.outcome == "done" {
+        outcome.ended = cancelled::end_of(broker, run).await;
+    }
+    if verb == Verb::Retry && outcome.outcome == "done" {
+        outcome.changed = kept::of_run(broker, run).await?;
+    }
+    Ok(outcome)
 }
 
 fn command(verb: Verb, run: &RunId, which: &args::Chosen) -> Command {
@@ -116,7 +134,14 @@ async fn carry_out(
     broker: &Broker,
     command: Command,
 ) -> anyhow::Result<Outcome> {
-    let wait = || tell_waiting(context);
+    carried_out(broker, command, || tell_waiting(context)).await
+}
+
+async fn carried_out(
+    broker: &Broker,
+    command: Command,
+    wait: impl FnMut(),
+) -> anyhow::Result<Outcome> {
     let (outcome, shards, reason) = match commands::give(broker, &command, wait).await? {
         Answer::Done { shards } => ("done", shards, None),
         Answer::Nothing { reason } => ("nothing", 0, Some(reason)),

@@ -121,3 +121,21 @@ pub async fn list(
     }
     Ok((newest.into(), older))
 }
+
+/// The orders on record after the one with number `after`, the oldest first; and the number of the last record that was
+/// looked at.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn since(broker: &Broker, after: u64) -> Result<(Vec<Recorded>, u64), ListError> {
+    let subjects = broker.subjects();
+    let history = subjects.history();
+    let last = broker.info(&history).await?.last_seq;
+    let read = broker.read(&history, subjects.actions(), after + 1, Some(last));
+    let told = read.await?.into_iter().map(|record| Recorded {
+        number: record.seq,
+        at: record.at.rfc3339(),
+        action: serde_json::from_slice(&record.payload).ok(),
+    });
+    Ok((told.collect(), last))
+}

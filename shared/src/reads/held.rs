@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::workers::{self, Held};
 use crate::broker::Broker;
 use crate::clock::UnixMs;
-use crate::id::Session;
+use crate::id::{RunId, Session};
 use crate::ledger::fold::{Fold, OpenTile};
 use crate::ledger::record::Author;
 use crate::presence::Presence;
@@ -85,6 +85,15 @@ pub async fn longest(broker: &Broker, fold: &Fold, here: &[Presence]) -> Vec<Hel
         });
     }
     longest
+}
+
+/// How many tiles of `run` each of the workers `here` holds, as they say. Nobody who does not answer is waited for.
+pub async fn counts(broker: &Broker, run: &RunId, here: &[Presence]) -> BTreeMap<Session, usize> {
+    let held = workers::held(broker, here, run).await.into_iter();
+    let holders = held.filter(|held| !held.places.is_empty());
+    holders
+        .map(|held| (held.session, held.places.len()))
+        .collect()
 }
 
 /// An open tile that somebody holds.

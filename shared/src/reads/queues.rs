@@ -54,11 +54,24 @@ pub struct HandlerStanding {
 /// # Errors
 /// When the broker does not answer.
 pub async fn list(broker: &Broker, workers: &[Presence]) -> Result<Vec<QueueStanding>, ListError> {
+    let named = names(broker).await?;
+    list_named(broker, workers, &named).await
+}
+
+/// As [`list`], where it is known already which queues jobs and runs name: to find that out takes longer than the rest.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn list_named(
+    broker: &Broker,
+    workers: &[Presence],
+    named: &BTreeSet<QueueName>,
+) -> Result<Vec<QueueStanding>, ListError> {
     let tiles = tiles(broker).await?;
     let consumers = broker.lanes().await?;
     let lanes: BTreeSet<&Lane> = tiles.keys().chain(consumers.keys()).collect();
     let mut listed = Vec::new();
-    for queue in names(broker, workers, &tiles).await? {
+    for queue in with_those_of(named, workers, &tiles) {
         let of_queue = lanes.iter().filter(|lane| lane.queue == queue);
         let handlers: Vec<_> = of_queue
             .map(|lane| {
@@ -101,23 +114,17 @@ pub async fn tiles(broker: &Broker) -> Result<BTreeMap<Lane, u64>, ListError> {
     Ok(tiles)
 }
 
-/// Queues that jobs, runs, `tiles` or `workers` name.
-async fn names(
-    broker: &Broker,
-    workers: &[Presence],
-    tiles: &BTreeMap<Lane, u64>,
-) -> Result<BTreeSet<QueueName>, ListError> {
+/// Queues that jobs and runs name.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn names(broker: &Broker) -> Result<BTreeSet<QueueName>, ListError> {
     let subjects = broker.subjects();
     let specs = jobs::list(broker).await?.into_iter();
     let mut queues: BTreeSet<QueueName> = specs
         .filter_map(|job| job.spec.ok())
         .map(|spec| spec.queue)
         .collect();
-    queues.extend(
-        workers
-            .iter()
-            .flat_map(|worker| worker.queues.iter().cloned()),
-    );
     let ledgers = broker
         .subjects_of(&subjects.ledger(), &subjects.ledgers_by(Author::Plan))
         .await?;
@@ -125,8 +132,23 @@ async fn names(
         .keys()
         .filter_map(|subject| subjects.parse_ledger(subject));
     queues.extend(ledgers.map(|(queue, ..)| queue));
-    queues.extend(tiles.keys().map(|lane| lane.queue.clone()));
     Ok(queues)
+}
+
+/// Those of `tiles` and `workers`, too.
+fn with_those_of(
+    named: &BTreeSet<QueueName>,
+    workers: &[Presence],
+    tiles: &BTreeMap<Lane, u64>,
+) -> BTreeSet<QueueName> {
+    let mut queues = named.clone();
+    queues.extend(
+        workers
+            .iter()
+            .flat_map(|worker| worker.queues.iter().cloned()),
+    );
+    queues.extend(tiles.keys().map(|lane| lane.queue.clone()));
+    queues
 }
 
 /// `stored`: tiles of the lane. Where no worker ever pulled from it, all of them wait.

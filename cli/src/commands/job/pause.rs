@@ -5,7 +5,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::reads::pauses::{self, Paused};
-use gridloom_shared::schedule::pause::Pause;
+use gridloom_shared::schedule::pause::{Missed, Pause};
 
 use super::super::{installation, log};
 use super::times::{time_in_utc, time_of};
@@ -22,24 +22,10 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result
         Some(text) => Some(until(&broker, job, text).await?),
         None => None,
     };
-    let pause = Pause {
-        by: who(),
-        note: args.note.clone(),
-        from: None,
-        until,
-        resumed: None,
-    };
-    let (what, of) = order("pause", job);
-    log::mention(&broker, &what, &of, &pause.note).await;
-    let changed = pauses::pause(&broker, job, &pause).await?;
+    let changed = paused(&broker, job, (&args.note, until)).await?;
     let document = serde_json::json!({ "job": job, "paused": true, "changed": changed });
     context.output.show(&document, |output| {
-        let end = until.map(|until| format!(" until {}", until.rfc3339()));
-        let (what, of) = (named(job), end.unwrap_or_default());
-        output.say(match changed {
-            true => format!("{what} paused{of}; runs that are open go on"),
-            false => format!("{what} paused already: resume first to say another note or end"),
-        });
+        output.say(paused_words(job, until, changed));
     });
     Ok(())
 }
@@ -48,26 +34,98 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result
 pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> anyhow::Result<()> {
     let broker = context.ask().await?;
     let job = which(&broker, &args.which).await?;
-    let missed = args.missed.map(Into::into);
-    let (what, of) = order("resume", job);
-    log::mention(&broker, &what, &of, "").await;
-    let changed = pauses::resume(&broker, job, who(), missed).await?;
-    let left: Vec<Paused> = pauses::list(&broker).await?;
-    // Of one job, what holds it back all the same; of all, those that are paused one by one.
-    let concern = |paused: &&Paused| job.is_none() || paused.job.is_none();
-    let left: Vec<Pausing> = left.iter().filter(concern).map(Pausing::of).collect();
+    let changed = resumed(&broker, job, args.missed.map(Into::into)).await?;
+    let left = left(&broker, job).await?;
     let document =
         serde_json::json!({ "job": job, "paused": false, "changed": changed, "pauses": left });
     context.output.show(&document, |output| {
-        let what = named(job);
-        output.say(match changed {
-            true => format!("{what} resumed"),
-            false => format!("{what} not paused"),
-        });
+        output.say(resumed_words(job, changed));
     });
     left.iter()
         .for_each(|pause| context.output.note(pause.words()));
     Ok(())
+}
+
+/// Pauses the schedule of a job, and says what came of it in words: for whoever has a screen of their own.
+///
+/// # Errors
+/// When there is no such job, it has no schedule, or the broker does not answer.
+pub(in crate::commands) async fn pause_in_words(
+    broker: &Broker,
+    job: &JobName,
+    note: &str,
+) -> anyhow::Result<String> {
+    has_a_schedule(broker, Some(job)).await?;
+    let changed = paused(broker, Some(job), (note, None)).await?;
+    Ok(paused_words(Some(job), None, changed))
+}
+
+/// Ends the pause of a job, and says what came of it in words.
+///
+/// # Errors
+/// When the broker does not answer.
+pub(in crate::commands) async fn resume_in_words(
+    broker: &Broker,
+    job: &JobName,
+) -> anyhow::Result<String> {
+    let changed = resumed(broker, Some(job), None).await?;
+    let left = left(broker, Some(job)).await?;
+    let words = std::iter::once(resumed_words(Some(job), changed));
+    let words = words.chain(left.iter().map(Pausing::words));
+    Ok(words.collect::<Vec<_>>().join("; "))
+}
+
+/// The one way by which a schedule is paused. `false`: it was already.
+async fn paused(
+    broker: &Broker,
+    job: Option<&JobName>,
+    (note, until): (&str, Option<UnixMs>),
+) -> anyhow::Result<bool> {
+    let pause = Pause {
+        by: who(),
+        note: note.to_owned(),
+        from: None,
+        until,
+        resumed: None,
+    };
+    let (what, of) = order("pause", job);
+    log::mention(broker, &what, &of, &pause.note).await;
+    Ok(pauses::pause(broker, job, &pause).await?)
+}
+
+/// The one way by which a pause is ended. `false`: there was none.
+async fn resumed(
+    broker: &Broker,
+    job: Option<&JobName>,
+    missed: Option<Missed>,
+) -> anyhow::Result<bool> {
+    let (what, of) = order("resume", job);
+    log::mention(broker, &what, &of, "").await;
+    Ok(pauses::resume(broker, job, who(), missed).await?)
+}
+
+/// Of one job, what holds it back all the same; of all, those that are paused one by one.
+async fn left(broker: &Broker, job: Option<&JobName>) -> anyhow::Result<Vec<Pausing>> {
+    let left: Vec<Paused> = pauses::list(broker).await?;
+    let concern = |paused: &&Paused| job.is_none() || paused.job.is_none();
+    Ok(left.iter().filter(concern).map(Pausing::of).collect())
+}
+
+fn paused_words(job: Option<&JobName>, until: Option<UnixMs>, changed: bool) -> String {
+    let end = until.map(|until| format!(" until {}", until.rfc3339()));
+    let (what, of) = (named(job), end.unwrap_or_default());
+    match changed {
+        true => format!("{what} paused{of}; runs that are open go on"),
+        false => format!("{what} paused already: resume first to say another note or end"),
+    }
+}
+
+fn resumed_words(job: Option<&JobName>, changed: bool) -> String {
+    let what = named(job);
+    match changed {
+        true => format!("{what} resumed"),
+        false => format!("{what} not paused"),
+    }
 }
 
 /// Tells of all pauses that last.
