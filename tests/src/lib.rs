@@ -25,6 +25,7 @@ pub mod seed;
 pub mod server;
 pub mod small_disk;
 pub mod soak;
+pub mod tmux;
 pub mod wait;
 pub mod wall_clock;
 

@@ -132,6 +132,8 @@ mod submissions;
 mod takeover;
 #[path = "scenarios/told.rs"]
 mod told;
+#[path = "scenarios/top.rs"]
+mod top;
 #[path = "scenarios/traced.rs"]
 mod traced;
 #[path = "scenarios/traces.rs"]

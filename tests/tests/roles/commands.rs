@@ -244,6 +244,7 @@ async fn sees(stage: &Stage, role: &str, run: &str) -> anyhow::Result<()> {
         "unreadable list",
         "queues",
         "workers",
+        "top --once",
     ] {
         say(stage, role, line).await?;
     }
