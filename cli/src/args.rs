@@ -67,7 +67,7 @@ GRIDLOOM_NATS_PASSWORD, GRIDLOOM_NATS_TOKEN and GRIDLOOM_OTLP_HEADERS hold what 
 GRIDLOOM_NATS_SERVER names the nats-server that dev and demo start.
 
 Exit codes: 0 success, 1 the thing asked about failed, 2 wrong usage or input,
-3 broker unreachable.";
+3 broker unreachable, 4 something there was written by a newer build.";
 
 /// Distributes work over workers, through NATS JetStream: every shard of a job is planned once and
 /// committed once, whatever crashes.

@@ -33,8 +33,9 @@ use gridloom_shared::telemetry::{self, LogFormat};
 
 use crate::args::{Dead, Global, Line, Order, variables};
 use crate::config::{Config, is_the_variable};
-use crate::context::Context;
-use crate::fault::{Misuse, Verdict};
+use crate::context::{Asked, Context};
+use crate::exit::FAILED;
+use crate::fault::{Misuse, Outdated, Verdict, code_of};
 use crate::output::{Form, Output, log_errors};
 
 pub mod backup;
@@ -79,6 +80,7 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     let context = Context {
         config: Config::load(&line.global)?,
         output: Output::new(form),
+        asked: Asked::default(),
     };
     let usual = match &line.order {
         // The client's own news are told by the engine, better.
@@ -113,7 +115,8 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     let makes_them = matches!(&line.order, Order::Restore(_) | Order::Site(_));
     let runtime = runtime.enable_all().build().context("start the runtime")?;
     let verdict = runtime.block_on(async {
-        match Box::pin(dispatch(&context, line.order)).await {
+        let done = Box::pin(dispatch(&context, line.order)).await;
+        match whole(&context, done) {
             Ok(verdict) => Ok(verdict),
             Err(error) if makes_them => Err(error),
             Err(error) => Err(installation::explained(&context, error).await),
@@ -121,6 +124,27 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     });
     runtime.shutdown_timeout(Duration::from_millis(200));
     verdict
+}
+
+/// What a newer build wrote is not in what was said: a person and a program are told so.
+fn whole(context: &Context, done: anyhow::Result<Verdict>) -> anyhow::Result<Verdict> {
+    let Some(newer) = context.asked.newer() else {
+        return done;
+    };
+    match done {
+        Ok(verdict @ (Verdict::Fine | Verdict::Failed)) => {
+            crate::output::error(&Outdated(newer.told()).to_string());
+            Ok(match verdict {
+                Verdict::Fine => Verdict::Outdated,
+                verdict => verdict,
+            })
+        }
+        Err(error) if code_of(&error) == FAILED => {
+            let told = format!("{}: {}", newer.told(), chain(&*error));
+            Err(Outdated(told).into())
+        }
+        done => done,
+    }
 }
 
 /// The flag by which a broker was named here and now, or the way to it: a variable that is set for other commands is no

@@ -445,6 +445,7 @@ mod tests {
         let context = crate::context::Context {
             config: config.clone(),
             output: crate::output::Output::new(crate::output::Form::People),
+            asked: crate::context::Asked::default(),
         };
         let exact = worker.databases.iter();
         let exact = exact.map(|(name, url)| (name.clone(), url.exact().to_owned()));

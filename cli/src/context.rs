@@ -1,7 +1,9 @@
 //! What every command has at hand: the settings, where to print, and the way to the broker.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use gridloom_shared::broker::newer::Newer;
 use gridloom_shared::broker::{Broker, Options};
 
 use crate::config::Config;
@@ -17,6 +19,19 @@ pub struct Context {
     pub config: Config,
     /// Where to print.
     pub output: Output,
+    /// What a command asked, if it is one that asks and ends.
+    pub asked: Asked,
+}
+
+/// The broker that was asked first.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(Arc<OnceLock<Broker>>);
+
+impl Asked {
+    /// What was met there that a newer build wrote: so what the command says is not whole.
+    pub fn newer(&self) -> Option<Newer> {
+        self.0.get()?.newer()
+    }
 }
 
 impl Context {
@@ -40,7 +55,9 @@ impl Context {
     pub async fn ask(&self) -> anyhow::Result<Broker> {
         let mut options = self.config.options("gridloom-cli", WAIT)?;
         options.refused_at_once = true;
-        self.connect_with(options).await
+        let broker = self.connect_with(options).await?;
+        let _ = self.asked.0.set(broker.clone());
+        Ok(broker)
     }
 }
 

@@ -16,10 +16,11 @@ use gridloom_shared::orders::empty::EmptyError;
 use gridloom_shared::orders::submit::SubmitError;
 use gridloom_shared::reads;
 use gridloom_shared::telemetry::ServeError;
+use gridloom_shared::wire::WireError;
 use gridloom_worker::RunError;
 use serde::Serialize;
 
-use crate::exit::{FAILED, INTERRUPTED, MISUSE, UNREACHABLE};
+use crate::exit::{FAILED, INTERRUPTED, MISUSE, OUTDATED, UNREACHABLE};
 
 /// How a command ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum Verdict {
     Failed,
     /// The broker cannot be reached, and that was said already.
     Unreachable,
+    /// All is well, as far as this build can read it.
+    Outdated,
     /// It was told to stop waiting before there was an answer.
     Interrupted,
 }
@@ -46,6 +49,11 @@ impl Misuse {
     }
 }
 
+/// A newer build wrote what was asked for, or some of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; use the gridloom of that build")]
+pub struct Outdated(pub String);
+
 /// Files with mistakes, each of which was told.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -60,7 +68,7 @@ pub struct Faulty {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     error: String,
-    /// One word of a closed set: misuse, unreachable, failed.
+    /// One word of a closed set: misuse, unreachable, outdated, failed.
     kind: &'static str,
     /// The exit code.
     code: u8,
@@ -87,6 +95,7 @@ impl Refusal {
         let kind = match code {
             MISUSE => "misuse",
             UNREACHABLE => "unreachable",
+            OUTDATED => "outdated",
             _ => "failed",
         };
         Refusal {
@@ -108,6 +117,7 @@ pub fn code(verdict: Verdict) -> ExitCode {
     match verdict {
         Verdict::Fine => ExitCode::SUCCESS,
         Verdict::Failed => ExitCode::from(FAILED),
+        Verdict::Outdated => ExitCode::from(OUTDATED),
         Verdict::Unreachable => ExitCode::from(UNREACHABLE),
         Verdict::Interrupted => ExitCode::from(INTERRUPTED),
     }
@@ -126,14 +136,8 @@ fn code_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 }
 
 fn code_by_kind(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if cause.is::<Misuse>() || cause.is::<Faulty>() {
-        return Some(MISUSE);
-    }
-    if cause.is::<Gone>() {
-        return Some(UNREACHABLE);
-    }
-    if let Some(ServeError::InUse(_)) = cause.downcast_ref() {
-        return Some(MISUSE);
+    if let Some(code) = code_of_own(cause) {
+        return Some(code);
     }
     if let Some(api::ServeError::InUse(_) | api::ServeError::Settings(_)) = cause.downcast_ref() {
         return Some(MISUSE);
@@ -184,6 +188,26 @@ fn code_by_kind(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         return unreachable(matches!(error, FollowError::Unavailable { .. }));
     }
     unreachable(cause.downcast_ref::<RequestError>().is_some_and(is_away))
+}
+
+/// The code of what means one thing, wherever it comes from.
+fn code_of_own(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if cause.is::<Misuse>() || cause.is::<Faulty>() {
+        return Some(MISUSE);
+    }
+    let newer = cause
+        .downcast_ref::<WireError>()
+        .is_some_and(WireError::is_newer);
+    if newer || cause.is::<Outdated>() {
+        return Some(OUTDATED);
+    }
+    if cause.is::<Gone>() {
+        return Some(UNREACHABLE);
+    }
+    if let Some(ServeError::InUse(_)) = cause.downcast_ref() {
+        return Some(MISUSE);
+    }
+    None
 }
 
 /// Of what was asked of shards, lists and schedules, or ordered.
@@ -296,6 +320,8 @@ mod tests {
             MISUSE
         );
         assert_eq!(code_of(&anyhow::anyhow!("something else")), FAILED);
+        let newer = anyhow::Error::from(WireError::Newer { found: 9, reads: 1 });
+        assert_eq!(code_of(&newer.context("read it")), OUTDATED);
         let said = chain(&*wrapped).to_string();
         assert!(
             said.starts_with("list the runs: reach broker at nats://x: refused"),

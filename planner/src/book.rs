@@ -52,6 +52,10 @@ pub struct Book {
     moved: HashSet<RunId>,
     /// Those whose plan makes no sense.
     aside: BTreeSet<RunId>,
+    /// Those of which a newer build wrote some records.
+    newer: BTreeSet<RunId>,
+    /// Runs that are not here, since a newer build wrote their last record: open, or over.
+    unread: BTreeSet<RunId>,
     /// About the bytes that all folds take.
     memory: usize,
 }
@@ -119,8 +123,9 @@ impl Book {
     fn enter(&mut self, fold: Fold, event: Event) -> Option<&Run> {
         let name = fold.run().clone();
         let mut run = Run::new(fold)?;
+        self.unread.remove(&name);
         run.take(event);
-        self.note(&name, run.fold().open_tiles().is_empty(), is_aside(&run));
+        self.note(&name, run.fold().open_tiles().is_empty(), Aside::of(&run));
         self.lives += 1;
         let life = Life(self.lives);
         let memory = run.fold().memory();
@@ -136,6 +141,7 @@ impl Book {
         self.busy.remove(name);
         self.moved.remove(name);
         self.aside.remove(name);
+        self.newer.remove(name);
         let open = self.runs.remove(name)?;
         self.memory -= open.memory;
         Some(open.run)
@@ -162,7 +168,7 @@ impl Book {
             },
             over: run.fold().closing().is_some(),
         };
-        let (idle, aside) = (run.fold().open_tiles().is_empty(), is_aside(run));
+        let (idle, aside) = (run.fold().open_tiles().is_empty(), Aside::of(run));
         self.note(&entry.run, idle, aside);
         Some(moved)
     }
@@ -209,18 +215,38 @@ impl Book {
         &self.aside
     }
 
+    /// The runs of which nothing more is planned here, because a newer build wrote some of their records.
+    pub fn newer(&self) -> &BTreeSet<RunId> {
+        &self.newer
+    }
+
+    /// A newer build wrote the last record of a run that is not open here: whether it is open, is not known.
+    pub fn leave(&mut self, name: RunId) {
+        self.unread.insert(name);
+    }
+
+    /// See [`Book::leave`].
+    pub fn unread(&self) -> &BTreeSet<RunId> {
+        &self.unread
+    }
+
     /// Notes of a run that has changed whether tiles of it are open and whether it is set aside, and that it
     /// has moved.
-    fn note(&mut self, name: &RunId, idle: bool, aside: bool) {
+    fn note(&mut self, name: &RunId, idle: bool, aside: Aside) {
         if idle {
             self.busy.remove(name);
         } else if !self.busy.contains(name) {
             self.busy.insert(name.clone());
         }
-        if aside {
-            self.aside.insert(name.clone());
-        } else {
-            self.aside.remove(name);
+        for (set, of) in [
+            (&mut self.aside, Aside::Nonsense),
+            (&mut self.newer, Aside::Newer),
+        ] {
+            if aside == of {
+                set.insert(name.clone());
+            } else {
+                set.remove(name);
+            }
         }
         if !self.moved.contains(name) {
             self.moved.insert(name.clone());
@@ -228,9 +254,27 @@ impl Book {
     }
 }
 
-/// Whether nothing more of it is planned, and nobody has ordered yet that it ends.
-fn is_aside(run: &Run) -> bool {
-    run.fold().aside().is_some() && run.fold().cancelled().is_none()
+/// Whether nothing more of a run is planned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aside {
+    /// It goes on, or somebody has ordered that it ends.
+    No,
+    /// Its plan makes no sense.
+    Nonsense,
+    /// It waits for a planner of a newer build.
+    Newer,
+}
+
+impl Aside {
+    fn of(run: &Run) -> Aside {
+        if run.fold().is_newer() {
+            Aside::Newer
+        } else if run.fold().aside().is_some() && run.fold().cancelled().is_none() {
+            Aside::Nonsense
+        } else {
+            Aside::No
+        }
+    }
 }
 
 fn sorted(names: impl Iterator<Item = RunId>) -> Vec<RunId> {

@@ -26,7 +26,7 @@ use gridloom_shared::limits::{FROZEN_MAX, RECORD_MAX};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::tile::TileKind;
 use gridloom_shared::waiting::Waiting;
-use gridloom_shared::wire;
+use gridloom_shared::wire::{self, WireError};
 
 use crate::admission::{Admission, Flow};
 use crate::book::{Book, Life, Moved};
@@ -289,6 +289,9 @@ impl Lead {
                 self.actions.extend(load);
             }
             Shelved::Nothing => {
+                if entry.record.as_ref().is_err_and(WireError::is_newer) {
+                    self.book.leave(entry.run.clone());
+                }
                 if matches!(entry.plan(), Some(PlanRecord::Opened(_))) {
                     let mut fold = Fold::new(entry.run.clone());
                     entry.fold_into(&mut fold);

@@ -6,8 +6,11 @@
 //!
 //! | state | lease seen unchanged for 3 s, free or missing | own write confirmed | own write refused | 2.5 s since the last confirmed send | told to step down | the loop stands still |
 //! |-------|-----------------------------------------------|---------------------|-------------------|-------------------------------------|-------------------|-----------------------|
-//! | standby | take it, with the next term | leads | standby | - | - | takes nothing |
+//! | standby (*) | take it, with the next term | leads | standby | - | - | takes nothing |
 //! | leads | - | leads on | standby | standby | standby | gives it up; standby |
+//!
+//! (*) A standby whose build reads what the holder says that it cannot read takes the lease at once: of what a newer
+//! build wrote an older leader decides nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,8 +21,11 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::{QueueName, RunId, Session, Term};
 use gridloom_shared::limits::{LEASE_QUEUES_MAX, LEASE_RUNS_MAX};
+use gridloom_shared::wire::Versions;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+
+use crate::book::Book;
 
 mod keeper;
 
@@ -52,6 +58,12 @@ pub struct LeaseValue {
     /// Queues that open no runs, since as many are open there as may be: some of them where they are many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub full: Vec<QueueName>,
+    /// Runs that wait for a planner of a newer build, if they are not over.
+    #[serde(default, skip_serializing_if = "SetAside::is_empty")]
+    pub newer: SetAside,
+    /// The version of records that the holder has met and cannot read: whoever reads it is to lead instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<u64>,
 }
 
 /// What a holder has to tell of its runs.
@@ -61,19 +73,22 @@ pub struct Told {
     pub set_aside: SetAside,
     /// See [`LeaseValue::full`].
     pub full: Vec<QueueName>,
+    /// See [`LeaseValue::newer`].
+    pub newer: SetAside,
 }
 
 impl Told {
-    /// Of the runs that were set aside, and the queues that are full.
-    pub fn of(set_aside: &BTreeSet<RunId>, full: &BTreeSet<QueueName>) -> Told {
+    /// Of the open runs that stand still, and the queues that are full.
+    pub fn of(book: &Book, full: &BTreeSet<QueueName>) -> Told {
         Told {
-            set_aside: SetAside::of(set_aside),
+            set_aside: SetAside::of(book.aside()),
             full: full.iter().take(LEASE_QUEUES_MAX).cloned().collect(),
+            newer: SetAside::of_both(book.newer(), book.unread()),
         }
     }
 }
 
-/// Open runs of which nothing more is planned, because their plan makes no sense.
+/// Open runs of which nothing more is planned, for one reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAside {
     /// How many there are.
@@ -88,6 +103,18 @@ impl SetAside {
         SetAside {
             count: all.len() as u64,
             some: all.iter().take(LEASE_RUNS_MAX).cloned().collect(),
+        }
+    }
+
+    fn of_both(one: &BTreeSet<RunId>, other: &BTreeSet<RunId>) -> SetAside {
+        SetAside {
+            count: (one.len() + other.len()) as u64,
+            some: one
+                .iter()
+                .chain(other)
+                .take(LEASE_RUNS_MAX)
+                .cloned()
+                .collect(),
         }
     }
 
@@ -147,7 +174,9 @@ impl Lease {
             .is_none_or(|seen| seen.revision != revision)
         {
             let term = value.map_or(Term(0), |value| value.term);
-            let free = value.is_none_or(|value| value.free);
+            let lacks = value.and_then(|value| value.lacks);
+            let reads = u64::from(Versions::own().reads);
+            let free = value.is_none_or(|value| value.free) || lacks.is_some_and(|it| it <= reads);
             self.seen = Some(Seen {
                 revision,
                 term,
@@ -322,6 +351,8 @@ mod tests {
             clock_jump_ms: None,
             set_aside: SetAside::default(),
             full: Vec::new(),
+            newer: SetAside::default(),
+            lacks: None,
         }
     }
 
@@ -378,6 +409,20 @@ mod tests {
                 expected: 9
             })
         );
+    }
+
+    #[test]
+    fn standby_that_reads_what_the_holder_cannot_takes_the_lease_and_another_does_not() {
+        let reads = u64::from(Versions::own().reads);
+        for (lacks, taken) in [(reads, true), (reads + 1, false)] {
+            let value = LeaseValue {
+                lacks: Some(lacks),
+                ..held_by_other(4, false)
+            };
+            let mut lease = Lease::new();
+            lease.read(7, Some(&value), at(0));
+            assert_eq!(lease.due(at(0)).is_some(), taken, "{lacks}");
+        }
     }
 
     #[test]

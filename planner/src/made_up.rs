@@ -15,6 +15,7 @@ pub(crate) fn presence(session: u64) -> Presence {
         capacity: 4,
         in_flight: 0,
         version: String::new(),
+        wire: Default::default(),
         started_at: UnixMs(0),
         at: UnixMs(0),
         stopping: false,

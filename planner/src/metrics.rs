@@ -57,12 +57,27 @@ pub const CLOCK_JUMPS: Metric = counter(
     "Jumps of the broker's clock that this planner has seen.",
 );
 
+/// What a newer build wrote.
+pub const RECORDS_NEWER: Metric = gauge(
+    "gridloom_newer_version",
+    "version",
+    &[],
+    "The version of records that this planner has met and cannot read, the lowest of them; 0 where it met none. What they concern waits: upgrade it.",
+);
+/// How often.
+pub const RECORDS_NEWER_MET: Metric = counter(
+    "gridloom_newer_records_total",
+    "records",
+    &[],
+    "How often this planner met a record that a newer build wrote; each counts as often as it is read.",
+);
+
 /// Open runs.
 pub const RUNS: Metric = gauge(
     "gridloom_runs",
     "runs",
     &["state"],
-    "Open runs by state: running; or aside, whose plan makes no sense and that can only be cancelled.",
+    "Open runs by state: running; aside, whose plan makes no sense and that can only be cancelled; or newer, of which a newer build wrote some records: they wait for a planner that reads them.",
 );
 /// Runs that ended.
 pub const RUNS_CLOSED: Metric = counter(
@@ -409,6 +424,8 @@ pub const ALL: &[Metric] = &[
     BROKER_CONNECTED,
     CLOCK_DOUBT,
     CLOCK_JUMPS,
+    RECORDS_NEWER,
+    RECORDS_NEWER_MET,
     RUNS,
     RUNS_CLOSED,
     RUNS_LOST,

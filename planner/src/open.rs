@@ -7,7 +7,7 @@ use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
-use gridloom_shared::wire;
+use gridloom_shared::wire::{self, WireError};
 
 pub(crate) const CONFLICT: &str = "conflict: this request id was used before with other params or another grid: choose another id";
 
@@ -54,6 +54,9 @@ pub enum OpenError {
     /// Reading failed.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A newer build wrote what stands there.
+    #[error("what stands under its id cannot be compared yet")]
+    Newer(#[source] WireError),
     /// This planner leads no more.
     #[error("the leadership is over")]
     Over,
@@ -131,7 +134,7 @@ pub(crate) async fn there(
     broker: &Broker,
     run: &RunId,
     content: u64,
-) -> Result<Option<Opening>, ReadError> {
+) -> Result<Option<Opening>, OpenError> {
     Ok(match find(broker, run).await? {
         Earlier::Free(_) => None,
         earlier => Some(found(run, &earlier, content)),
@@ -154,7 +157,7 @@ fn found(run: &RunId, earlier: &Earlier, content: u64) -> Opening {
 
 /// What there is of a run, in whichever queue it is, by the stream's leader: it came first, so it must be
 /// seen.
-async fn find(broker: &Broker, run: &RunId) -> Result<Earlier, ReadError> {
+async fn find(broker: &Broker, run: &RunId) -> Result<Earlier, OpenError> {
     let subjects = broker.subjects();
     let ledger = subjects.ledger();
     let anywhere = subjects.ledger_of_run_anywhere(run);
@@ -162,20 +165,23 @@ async fn find(broker: &Broker, run: &RunId) -> Result<Earlier, ReadError> {
     let last = broker.last_of_leader(&ledger, &anywhere).await?;
     let plan = subjects.plan_of_run_anywhere(run);
     if let Some(first) = broker.first_of_leader(&ledger, &plan, 1).await? {
-        return Ok(match wire::decode(&first.payload) {
+        return Ok(match broker.decode(&first.subject, &first.payload) {
             Ok(PlanRecord::Opened(opened)) => Earlier::Opened(first.seq, opened),
             Ok(PlanRecord::Retired(retired)) => Earlier::Purged(retired.content),
             Ok(record) if record.is_end() => Earlier::Purged(None),
+            Err(error) if error.is_newer() => return Err(OpenError::Newer(error)),
             Ok(_) | Err(_) => Earlier::Nonsense(first.seq),
         });
     }
     let id = subjects.id_of_anywhere(run);
     let id = broker.last_of_leader(&ledger, &id).await?;
-    Ok(match id.map(|id| (id.seq, wire::decode(&id.payload))) {
+    let id = id.map(|id| (id.seq, broker.decode(&id.subject, &id.payload)));
+    Ok(match id {
         None | Some((_, Ok(PlanRecord::Forgotten(_)))) => {
             Earlier::Free(last.map_or(0, |last| last.seq))
         }
         Some((_, Ok(PlanRecord::Retired(retired)))) => Earlier::Purged(retired.content),
+        Some((_, Err(error))) if error.is_newer() => return Err(OpenError::Newer(error)),
         Some((sequence, Ok(_) | Err(_))) => Earlier::Nonsense(sequence),
     })
 }

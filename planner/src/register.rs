@@ -155,6 +155,7 @@ mod tests {
     fn listing(ledger: u64) -> Listing {
         Listing {
             queued: HashSet::new(),
+            newer: false,
             ledger,
             held: None,
         }

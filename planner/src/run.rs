@@ -192,6 +192,10 @@ impl Run {
         if self.phase != Phase::Idle || self.fold.closing().is_some() || !self.is_in_step() {
             return None;
         }
+        // Whoever reads what stands there knows what is next.
+        if self.fold.is_newer() {
+            return None;
+        }
         if self.fold.cancelled().is_some() {
             return self.step_cancelled(term);
         }
@@ -324,7 +328,7 @@ impl Run {
     /// Says that its plan makes no sense, once.
     fn tell_aside(&self, before: bool) {
         if let Some(reason) = self.fold.aside().filter(|_| !before) {
-            tracing::error!(run = %self.fold.run(), reason, "set aside: nothing more of it is planned; it can be cancelled");
+            tracing::error!(run = %self.fold.run(), reason, "set aside: nothing more of it is planned");
         }
     }
 

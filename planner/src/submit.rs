@@ -15,7 +15,7 @@ use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::submission::answer::REPLY;
 use gridloom_shared::submission::{ByHand, Kept, Submission, Unreadable};
 use gridloom_shared::trace::{TRACEPARENT, Traceparent};
-use gridloom_shared::wire;
+use gridloom_shared::wire::{self, Versions, WireError};
 
 use crate::open::{CONFLICT, NewRun, OpenError, Opening, there};
 
@@ -58,6 +58,24 @@ pub enum SubmitError {
     /// The run could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Its job is not known.
+    #[error(transparent)]
+    Job(#[from] FindError),
+    /// A newer build kept the same request.
+    #[error("what was kept of it cannot be read here")]
+    Newer(#[source] WireError),
+}
+
+impl SubmitError {
+    /// Whether it waits for a planner of a newer build.
+    pub fn is_newer(&self) -> bool {
+        matches!(
+            self,
+            SubmitError::Newer(_)
+                | SubmitError::Open(OpenError::Newer(_))
+                | SubmitError::Job(FindError::Newer { .. })
+        )
+    }
 }
 
 /// Answers a message of the submit stream. It may be acknowledged after this.
@@ -154,13 +172,16 @@ async fn keep(
         Ok(_) => {}
         Err(error) if error.is_conflict() => {
             let place = broker.state().place_of(&key).await?;
-            let there = place.value().map(|value| wire::decode::<Kept>(value));
+            let there = place
+                .value()
+                .map(|value| broker.decode::<Kept>(&key, value));
             // It is gone by now where it was answered meanwhile: delivered again, that is seen.
             return Ok(match there.ok_or(error)? {
                 Ok(there) if there.content != kept.content => Err(CONFLICT.to_owned()),
                 // It is this one, whose taker died.
                 Ok(there) if there.sequence == kept.sequence => Ok(Receipt::Kept(run)),
                 Ok(_) => Ok(Receipt::Waits(run)),
+                Err(error) if error.is_newer() => return Err(SubmitError::Newer(error)),
                 Err(_) => Err(CONFLICT.to_owned()),
             });
         }
@@ -178,7 +199,23 @@ struct Understood {
 }
 
 /// The definition of a job, as it stood after a message for it was delivered; or why there is none.
-pub(crate) type Found = Result<Result<JobSpec, String>, ReadError>;
+pub(crate) type Found = Result<Result<JobSpec, String>, FindError>;
+
+/// Why it is not known yet what a job is.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FindError {
+    /// Reading failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A newer build wrote it.
+    #[error("the definition of job {job} cannot be read here")]
+    Newer {
+        /// Whose.
+        job: JobName,
+        /// Which version it has.
+        source: WireError,
+    },
+}
 
 /// The jobs that messages are for. Each is looked up once for all of them: a definition that was confirmed before a
 /// message was published is there.
@@ -201,7 +238,11 @@ async fn find(broker: &Broker, name: &JobName) -> Found {
             "job {name} is unknown: apply it first (gridloom job apply FILE)"
         )));
     };
-    let job = wire::decode::<JobSpec>(&value);
+    let job = broker.decode::<JobSpec>(name.as_str(), &value);
+    if let Err(source @ WireError::Newer { .. }) = job {
+        let job = name.clone();
+        return Err(FindError::Newer { job, source });
+    }
     Ok(job.map_err(|error| {
         format!(
             "the definition of job {name} is {}: apply it again",
@@ -256,6 +297,7 @@ fn understand(
         term: Term(0),
         first: Vec::new(),
         traceparent: delivery.headers.as_ref().and_then(traceparent),
+        reports: Versions::own().writes,
     };
     let overlap = submission.overlap;
     Ok(Ok(Understood {

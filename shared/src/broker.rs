@@ -17,6 +17,7 @@
 //! | [`copy`] | the whole content of a stream, out of a broker and into one |
 //! | [`kv`] | buckets |
 //! | [`aside`] | where nonsense goes that stood in the place of something needed |
+//! | [`newer`] | what was met that a newer build wrote |
 //! | [`who`] | who the broker takes this client for |
 //! | [`floor`] | from which stream sequence on a delivery may be certainly first |
 //!
@@ -33,6 +34,7 @@ pub mod copy;
 pub mod floor;
 pub mod kv;
 pub mod log;
+pub mod newer;
 pub mod plain;
 pub mod pull;
 mod reply;

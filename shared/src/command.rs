@@ -161,4 +161,4 @@ pub struct Halted {
     pub session: Session,
 }
 
-crate::wire::coded!(Command, Answer, Broadcast, Halted);
+crate::wire::spoken!(Command, Answer, Broadcast, Halted);

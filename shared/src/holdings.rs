@@ -141,7 +141,7 @@ fn read(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-crate::wire::coded!(Question, Holdings);
+crate::wire::spoken!(Question, Holdings);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
 use crate::id::{Session, Term};
+use crate::wire::Versions;
 
 /// One planner's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub struct Attendance {
     pub session: Session,
     /// Version of its build.
     pub version: String,
+    /// Which versions of records it reads and writes.
+    #[serde(default, skip_serializing_if = "Versions::is_first")]
+    pub wire: Versions,
     /// When it started.
     pub started_at: UnixMs,
     /// The term under which it leads; `None` for a standby.
@@ -34,4 +38,4 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-crate::wire::coded!(Attendance);
+crate::wire::spoken!(Attendance);

@@ -12,7 +12,7 @@ use crate::limits::{
     CONCURRENCY_MAX, KNOWN_BYTES_MAX, KNOWN_MAX, NAMED_MAX, PRESENCE_MAX, TOLLS_MAX, TROUBLE_MAX,
     VERSION_TEXT_MAX, WORKER_HANDLERS_MAX, WORKER_LANES_MAX, WORKER_QUEUES_MAX,
 };
-use crate::wire;
+use crate::wire::{self, Versions};
 
 /// One worker's announcement. Loss of one is harmless: a second follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Presence {
     pub in_flight: u32,
     /// Version of its build.
     pub version: String,
+    /// Which versions of records it reads and writes.
+    #[serde(default, skip_serializing_if = "Versions::is_first")]
+    pub wire: Versions,
     /// When it started.
     pub started_at: UnixMs,
     /// When it said this, by its own clock.
@@ -75,7 +78,7 @@ pub struct Toll {
     pub busy_us: u64,
 }
 
-crate::wire::coded!(Presence);
+crate::wire::spoken!(Presence);
 
 /// Why an announcement is none that a worker makes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -174,6 +177,7 @@ mod tests {
             capacity: 4,
             in_flight: 0,
             version: "0.1.0".into(),
+            wire: Versions::default(),
             started_at: UnixMs(0),
             at: UnixMs(0),
             stopping: false,

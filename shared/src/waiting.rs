@@ -118,7 +118,7 @@ impl fmt::Display for Waiting {
             Waiting::Behind { queue } => {
                 write!(f, "runs of a higher priority go first on queue {queue}")
             }
-            Waiting::Aside { why } => write!(f, "it is set aside, and can be cancelled: {why}"),
+            Waiting::Aside { why } => write!(f, "it is set aside: {why}"),
             Waiting::Retry { shards, due } => write!(
                 f,
                 "{} for the next attempt, from {} on",

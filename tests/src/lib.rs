@@ -4,6 +4,7 @@
 //! Everything started here dies with the test, however the test ends.
 
 pub mod accounts;
+pub mod build;
 pub mod certificates;
 pub mod chaos;
 pub mod chromium;

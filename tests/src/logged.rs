@@ -24,6 +24,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use crate::build::Build;
+
 /// The word that makes the command under test such a worker.
 pub const WORD: &str = "logged-worker";
 
@@ -32,6 +34,9 @@ pub const OWN_WORD: &str = "own-worker";
 
 /// The command under test: `gridloom`, or a worker that logs its executions, or a user's own.
 pub fn main() -> ExitCode {
+    if let Some(build) = Build::of_environment() {
+        build.take_part();
+    }
     let mut args = std::env::args().skip(1);
     match args.next().as_deref() {
         Some(WORD) => {}

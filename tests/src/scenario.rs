@@ -17,6 +17,7 @@ use gridloom_shared::wire;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::build::Build;
 use crate::observer::Observer;
 use crate::oracle::{self, Verdict};
 use crate::process::{Gridloom, Output, Process};
@@ -45,6 +46,8 @@ pub struct Stage {
     pub planners: Vec<Process>,
     /// Workers likewise.
     pub workers: Vec<Process>,
+    /// Of which build the processes are that are started from now on.
+    pub build: Build,
     /// Where the queue is to be, for all commands.
     storage: Option<Storage>,
     dir: TempDir,
@@ -111,6 +114,7 @@ impl Stage {
             seed,
             planners: Vec::new(),
             workers: Vec::new(),
+            build: Build::This,
             storage: topology.queue_storage,
             dir,
         })
@@ -126,7 +130,7 @@ impl Stage {
     /// # Errors
     /// When the command under test is not there.
     pub fn gridloom(&self, args: &[&str]) -> anyhow::Result<Gridloom> {
-        let command = Gridloom::new(args.iter().copied())?;
+        let command = self.build.starts(Gridloom::new(args.iter().copied())?);
         let command = command
             .env("GRIDLOOM_NATS", self.server.url())
             .env("GRIDLOOM_NAMESPACE", NAMESPACE);
@@ -135,6 +139,11 @@ impl Stage {
             Some(Storage::File) => command.env("GRIDLOOM_QUEUE_STORAGE", "file"),
             Some(Storage::Memory) => command.env("GRIDLOOM_QUEUE_STORAGE", "memory"),
         })
+    }
+
+    /// Another process, of the stage's build.
+    pub fn of_build(&self, process: Gridloom) -> Gridloom {
+        self.build.starts(process)
     }
 
     /// Runs a `gridloom` command to its end.

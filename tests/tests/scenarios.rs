@@ -140,3 +140,5 @@ mod traced;
 mod traces;
 #[path = "scenarios/unknown.rs"]
 mod unknown;
+#[path = "scenarios/upgrades.rs"]
+mod upgrades;

@@ -14,8 +14,6 @@ use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Pu
 use gridloom_shared::broker::subjects::ConsumerName;
 use gridloom_shared::broker::topology::consumers::ensure_alarms;
 use gridloom_shared::chain;
-use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::PlanRecord;
 use gridloom_shared::limits::{ALARM_CONFIRMED, OVERDUE_GRACE};
 use gridloom_shared::wire;
@@ -112,15 +110,20 @@ fn patience(delivery: &Delivery) -> Duration {
 /// Tells of an alarm that still stands.
 async fn judge(broker: &Broker, delivery: &Delivery) -> Result<(), ReadError> {
     let subjects = broker.subjects();
-    match wire::decode::<Alarm>(&delivery.payload) {
+    match broker.decode::<Alarm>(&delivery.subject, &delivery.payload) {
         Ok(alarm) if subjects.raised(&alarm.watched) == delivery.subject.as_str() => {
             let both = subjects.armed_or_raised(&alarm.watched);
             let last = broker.last_of_leader(&subjects.alarm(), &both).await?;
             let stands = last.is_some_and(|last| last.seq == delivery.stream_seq);
-            if stands && !is_over_in_time(broker, &alarm).await? {
-                tell(&alarm);
+            if stands {
+                match is_over_in_time(broker, &alarm).await? {
+                    None => return put_off(broker, delivery).await,
+                    Some(false) => tell(&alarm),
+                    Some(true) => {}
+                }
             }
         }
+        Err(error) if error.is_newer() => return put_off(broker, delivery).await,
         Ok(_) | Err(_) => {
             tracing::warn!(subject = %delivery.subject, sequence = delivery.stream_seq, "an alarm that makes no sense");
         }
@@ -130,25 +133,31 @@ async fn judge(broker: &Broker, delivery: &Delivery) -> Result<(), ReadError> {
     Ok(())
 }
 
-async fn is_over_in_time(broker: &Broker, alarm: &Alarm) -> Result<bool, ReadError> {
-    match &alarm.watched {
-        Watched::Fire(_) => Ok(false),
-        Watched::Run(run) => {
-            let over = over_since(broker, run).await?;
-            Ok(over.is_some_and(|over| over <= alarm.due + OVERDUE_GRACE))
-        }
-    }
+/// Another worker, or this one when it is upgraded, judges it.
+async fn put_off(broker: &Broker, delivery: &Delivery) -> Result<(), ReadError> {
+    // Lost, it comes again later.
+    let _ = broker.nak_for(&delivery.reply, delivery.epoch, AGAIN).await;
+    Ok(())
 }
 
-/// When the run ended, if it has.
-async fn over_since(broker: &Broker, run: &RunId) -> Result<Option<UnixMs>, ReadError> {
+/// `None`: only a newer build knows.
+async fn is_over_in_time(broker: &Broker, alarm: &Alarm) -> Result<Option<bool>, ReadError> {
+    let Watched::Run(run) = &alarm.watched else {
+        return Ok(Some(false));
+    };
     let subjects = broker.subjects();
     let plan = subjects.plan_of_run_anywhere(run);
-    let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
-    let last = last.filter(|last| {
-        wire::decode::<PlanRecord>(&last.payload).is_ok_and(|record| record.is_end())
-    });
-    Ok(last.map(|last| last.at))
+    let Some(last) = broker.last_of_leader(&subjects.ledger(), &plan).await? else {
+        return Ok(Some(false));
+    };
+    let in_time = last.at <= alarm.due + OVERDUE_GRACE;
+    Ok(
+        match broker.decode::<PlanRecord>(&last.subject, &last.payload) {
+            Ok(record) => Some(record.is_end() && in_time),
+            Err(error) if error.is_newer() => None,
+            Err(_) => Some(false),
+        },
+    )
 }
 
 fn tell(alarm: &Alarm) {

@@ -32,6 +32,7 @@
 //! | room | what it does |
 //! |------|--------------|
 //! | [`intake`] | reads a delivery: dropped, adopted, or held |
+//! | [`newer`] | puts off what a newer build issued |
 //! | [`admit`] | finds its job and handler |
 //! | [`claim`] | takes it over and finds what is left of it |
 //! | [`start`] | hands it to the crew, or announces its next page |
@@ -72,6 +73,7 @@ mod ledger_writer;
 mod link;
 mod lost;
 mod meters;
+mod newer;
 mod orphans;
 mod renewals;
 mod runs;
@@ -111,7 +113,6 @@ const TICK: Duration = Duration::from_millis(50);
 const REST: Duration = Duration::from_millis(500);
 /// Most things of one kind that are taken in before the loop writes and pulls.
 const TURN: usize = 512;
-
 /// After so many turns in which more tiles came than one takes in, all are taken in.
 const UNREAD_TURNS: u32 = 8;
 
@@ -400,8 +401,7 @@ impl Engine {
     }
 
     fn append(&mut self, batch: Batch) {
-        let broker = self.broker.clone();
-        self.errands.add(errand::append(broker, batch));
+        self.errands.add(errand::append(self.broker.clone(), batch));
     }
 
     fn appended(&mut self, appended: Appended) {

@@ -35,6 +35,8 @@ pub(crate) enum Part {
     /// Handlers that do not end.
     Slots,
     Lane(Lane),
+    /// Of a lane: it has tiles that a newer build issued.
+    Newer(Lane),
 }
 
 impl Part {
@@ -46,13 +48,16 @@ impl Part {
             Part::Ledger => "ledger",
             Part::Slots => "slots",
             Part::Lane(_) => "lane",
+            Part::Newer(_) => "newer tiles",
         }
     }
 
     /// Queue and handler, of a lane.
     fn lane(&self) -> (Option<&str>, Option<&str>) {
         match self {
-            Part::Lane(lane) => (Some(lane.queue.as_str()), Some(lane.handler.as_str())),
+            Part::Lane(lane) | Part::Newer(lane) => {
+                (Some(lane.queue.as_str()), Some(lane.handler.as_str()))
+            }
             Part::Worker | Part::Broker | Part::Streams | Part::Ledger | Part::Slots => {
                 (None, None)
             }

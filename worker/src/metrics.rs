@@ -85,6 +85,13 @@ pub const TILES_TAKEN_OVER: Metric = counter(
     &["reason"],
     "Tiles that this worker took over from another, by reason: count, floor, again or returned.",
 );
+/// Tiles that a newer build issued.
+pub const TILES_NEWER: Metric = counter(
+    "gridloom_newer_tiles_total",
+    "tiles",
+    &[],
+    "Deliveries of tiles that this worker put off, since a newer build issued them or wrote what it needs of their run: they wait for a worker of that build; upgrade this one.",
+);
 /// Tiles that run.
 pub const TILES_RUNNING: Metric = gauge(
     "gridloom_tiles_running",
@@ -141,6 +148,7 @@ pub const ALL: &[Metric] = &[
     LEASES_HELD,
     LEASES_LOST,
     TILES_TAKEN_OVER,
+    TILES_NEWER,
     TILES_RUNNING,
     SLOTS,
     SLOTS_LOST,

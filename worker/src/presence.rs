@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gridloom_shared::broker::newer::Newer;
 use gridloom_shared::broker::{Broker, Message, Subscription};
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
@@ -13,7 +14,7 @@ use gridloom_shared::holdings::Packed;
 use gridloom_shared::id::{HandlerName, QueueName, Session, WorkerName};
 use gridloom_shared::limits::TROUBLE_MAX;
 use gridloom_shared::presence::{Presence, Toll};
-use gridloom_shared::wire;
+use gridloom_shared::wire::{self, Versions};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,9 @@ const REGISTERED: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// Pause before one that was not is tried again.
 const UNREGISTERED: Duration = Duration::from_millis(250);
+
+/// So long it is told that something of a newer build came: what is put off comes again sooner.
+const NEWER: Duration = Duration::from_secs(30);
 
 /// What is said.
 #[derive(Debug)]
@@ -53,8 +57,8 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// `refused`: what the broker refused it lately.
-    fn presence(&self, refused: Option<String>) -> Presence {
+    /// `refused`: what the broker refused it lately; `newer`: what it met lately that it cannot read.
+    fn presence(&self, refused: Option<String>, newer: Option<Newer>) -> Presence {
         Presence {
             worker: self.worker.clone(),
             session: self.session,
@@ -63,6 +67,7 @@ impl Facts {
             capacity: self.capacity.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            wire: Versions::own(),
             started_at: self.started_at,
             at: UnixMs::now(),
             stopping: self.stopping.load(Ordering::Relaxed),
@@ -83,20 +88,22 @@ impl Facts {
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
             knows: self.knows.clone(),
-            trouble: self.trouble(refused),
+            trouble: self.trouble(refused, newer),
         }
     }
 
-    fn trouble(&self, refused: Option<String>) -> String {
+    fn trouble(&self, refused: Option<String>, newer: Option<Newer>) -> String {
         let mut troubles = self.health.of_handlers();
         troubles.extend(refused.map(|what| format!("the broker refuses it something: {what}")));
+        troubles.extend(newer.map(|newer| newer.told()));
         let mut trouble = troubles.join("; ");
         trouble.truncate(trouble.floor_char_boundary(TROUBLE_MAX));
         trouble
     }
 
     fn bytes(&self, broker: &Broker) -> Bytes {
-        wire::encode(&self.presence(broker.refused()))
+        let newer = broker.newer_within(NEWER);
+        wire::encode(&self.presence(broker.refused(), newer))
     }
 }
 

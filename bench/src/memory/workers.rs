@@ -62,6 +62,7 @@ impl Workers {
             capacity: self.slots,
             in_flight: 0,
             version: String::new(),
+            wire: Default::default(),
             started_at: gridloom_shared::clock::UnixMs(0),
             at: gridloom_shared::clock::UnixMs(0),
             stopping: false,

@@ -142,6 +142,7 @@ impl World {
             term: TERM,
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         };
         self.write(run, Record::Plan(PlanRecord::Opened(Box::new(opened))));
     }
@@ -251,6 +252,7 @@ impl World {
             queued,
             ledger: self.sequence,
             held: None,
+            newer: false,
         }
     }
 

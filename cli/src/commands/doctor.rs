@@ -19,6 +19,7 @@
 //! | [`client`] | what this client may do, and the broker's clock |
 //! | [`watch`] | what planners have seen and nobody may have heard |
 //! | [`services`] | workers, the ledger |
+//! | [`versions`] | which builds take part, and whether each reads what the others write |
 //! | [`lines`] | which lines there are that are not ok, each with its key |
 //! | [`chart`] | how it is shown |
 //!
@@ -57,6 +58,7 @@ mod site;
 mod staff;
 mod submissions;
 mod unknown;
+mod versions;
 mod watch;
 
 use chart::Chart;
@@ -180,6 +182,7 @@ async fn look_at_all(
     }
     client::look_at_permissions(broker, chart).await;
     services::look(broker, staff, chart).await;
+    versions::look(broker, staff, chart);
     alike::look(broker, staff, chart).await;
 }
 

@@ -12,6 +12,7 @@ use gridloom_planner::metrics::DESCRIBED;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::telemetry::traces::{Traces, Wanted};
+use gridloom_shared::wire::Versions;
 use gridloom_shared::{chain, process, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -88,6 +89,8 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     let api = Server::start(api, to_broker).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        reads = Versions::own().reads,
+        writes = Versions::own().writes,
         broker = broker.server_version(),
         namespace = %context.config.namespace,
         health = %format_args!("http://{}/ready", endpoints.address()),

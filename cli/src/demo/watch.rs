@@ -111,7 +111,7 @@ impl<'a> Watch<'a> {
     }
 
     fn take(&mut self, stored: &Stored) {
-        let Some(entry) = Entry::read(self.broker.subjects(), stored) else {
+        let Some(entry) = Entry::read(self.broker, stored) else {
             return;
         };
         let before = self.fold.counts().done;

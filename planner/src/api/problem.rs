@@ -280,7 +280,9 @@ impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Problem {
         let detail = chain(&error).to_string();
         match &error {
-            WriteError::Conflict { .. } => Problem::new(Kind::Conflict, detail),
+            WriteError::Conflict { .. } | WriteError::Newer { .. } => {
+                Problem::new(Kind::Conflict, detail)
+            }
             WriteError::Unknown { .. } => Problem::new(Kind::Unknown, detail),
             WriteError::Failed { cause, .. } => Problem::of_broker(&error, cause),
         }
@@ -298,9 +300,11 @@ impl From<PauseError> for Problem {
 
 impl From<WithdrawError> for Problem {
     fn from(error: WithdrawError) -> Problem {
+        let detail = chain(&error).to_string();
         match error {
             WithdrawError::Read(error) => error.into(),
             WithdrawError::Write(error) => error.into(),
+            WithdrawError::Newer(_) => Problem::new(Kind::Conflict, detail),
         }
     }
 }

@@ -14,13 +14,14 @@ use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::tile::{Tile, TileRef};
-use gridloom_shared::wire;
 
 /// What the queue held of one run, and how far the ledger must be read before that may be judged.
 #[derive(Debug)]
 pub struct Listing {
     /// The tiles on the queue, delivered or not.
     pub queued: HashSet<TileRef>,
+    /// Whether some of them were published by a newer build: which, is not known.
+    pub newer: bool,
     /// The ledger's last sequence after the listing.
     pub ledger: u64,
     /// The tiles that workers hold, asked after the listing; `None`: not asked yet.
@@ -32,6 +33,7 @@ impl Listing {
     pub fn of_nothing() -> Listing {
         Listing {
             queued: HashSet::new(),
+            newer: false,
             ledger: 0,
             held: None,
         }
@@ -47,13 +49,20 @@ pub async fn list(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<Lis
         .read(&shards, &subjects.shards_of_run(queue, run), 1, Some(last))
         .await;
     let records = records.map_err(|error| error.cause)?;
-    let tiles = records
-        .iter()
-        .filter_map(|record| wire::decode::<Tile>(&record.payload).ok());
-    let queued = tiles.map(|tile| tile.place()).collect();
+    let (mut queued, mut newer) = (HashSet::new(), false);
+    for record in &records {
+        match broker.decode::<Tile>(&record.subject, &record.payload) {
+            Ok(tile) => {
+                queued.insert(tile.place());
+            }
+            // A worker tells what cannot be understood.
+            Err(error) => newer |= error.is_newer(),
+        }
+    }
     let ledger = broker.info(&subjects.ledger()).await?.last_seq;
     Ok(Listing {
         queued,
+        newer,
         ledger,
         held: None,
     })

@@ -14,7 +14,10 @@ impl Lead {
         let due = run.next_retry();
         let mut waits = Vec::new();
         if let Some(why) = fold.aside().filter(|_| fold.cancelled().is_none()) {
-            let why = why.to_owned();
+            let why = match fold.is_newer() {
+                true => why.to_owned(),
+                false => format!("{why}; it can be cancelled"),
+            };
             waits.push(Waiting::Aside { why });
         } else if self.no_room.is_some() && (!issued || open > 0) {
             waits.push(Waiting::NoRoom {});

@@ -6,10 +6,14 @@ use crate::admission::{Holds, QueueStanding};
 /// How a leadership stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
-    /// Open runs, those aside too.
+    /// Open runs, all of them.
     pub runs: usize,
     /// Those whose plan makes no sense.
     pub aside: usize,
+    /// Those of which a newer build wrote some records.
+    pub newer: usize,
+    /// Runs, open or over, of which it wrote the last.
+    pub unread: usize,
     /// About the bytes that their folds take.
     pub memory: usize,
     /// Whether the queues' stream takes no tiles.
@@ -29,6 +33,8 @@ impl Lead {
         Standing {
             runs: self.book.len(),
             aside: self.book.aside().len(),
+            newer: self.book.newer().len(),
+            unread: self.book.unread().len(),
             memory: self.book.memory(),
             no_room,
             full: self.full().iter().cloned().collect(),

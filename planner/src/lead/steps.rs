@@ -87,13 +87,16 @@ impl Lead {
         };
         let (queue, lane) = (run.queue().clone(), Lane::of(&opening.record.job));
         let cancelled = run.fold().cancelled().is_some();
+        let run_is_newer = run.fold().is_newer();
         if refill::is_held_apart(run.fold(), &listing)
             && let Some(run) = self.book.get_mut(&name)
         {
             run.take(run::Event::HeldApart);
         }
-        // What was cancelled meanwhile is about to be removed from the queue.
-        if tiles.is_empty() || cancelled {
+        // What was cancelled meanwhile is about to be removed from the queue; and what is missing is known to who reads
+        // all of it alone: it is looked at again.
+        let unknown = run_is_newer || listing.newer;
+        if tiles.is_empty() || cancelled || unknown {
             return self.tell(&name, run::Event::Refilled);
         }
         self.actions.push(if listing.held.is_none() {

@@ -243,6 +243,10 @@ impl Keeper {
             .gauge(&[])
             .set(term.map_or(0, |term| term.0) as f64);
         metrics::CLOCK_DOUBT.gauge(&[]).set(flag(doubtful));
+        let newer = self.broker.newer();
+        let (version, times) = newer.map_or((0, 0), |newer| (newer.version, newer.times));
+        metrics::RECORDS_NEWER.gauge(&[]).set(version as f64);
+        metrics::RECORDS_NEWER_MET.counter(&[]).absolute(times);
         metrics::BROKER_ANSWERS.gauge(&[]).set(flag(known));
         metrics::BROKER_CONNECTED.gauge(&[]).set(flag(connected));
     }
@@ -277,6 +281,8 @@ impl Keeper {
             clock_jump_ms: self.clock.doubt().map(|doubt| doubt.by_ms),
             set_aside: told.set_aside,
             full: told.full,
+            newer: told.newer,
+            lacks: self.broker.newer().map(|newer| newer.version),
         };
         serde_json::json!(value).to_string().into()
     }

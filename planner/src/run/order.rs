@@ -17,6 +17,13 @@ pub enum Judged {
 
 /// Judges `command` of the run that `fold` knows to its end; its record may name `cells` shards.
 pub fn judge(fold: &Fold, command: &Command, term: Term, cells: usize) -> Judged {
+    if fold.is_newer() {
+        let run = &command.run;
+        let reason = format!(
+            "of run {run} a newer build wrote some records: upgrade the planners, and try it again"
+        );
+        return Judged::Answer(Answer::Refused { reason });
+    }
     if fold.opening().is_none() || fold.retired().is_some() {
         return misuse(unknown(fold, command));
     }

@@ -62,6 +62,7 @@ impl Script {
             term: TERM,
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         };
         let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
         fold.apply(

@@ -8,7 +8,7 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
 use gridloom_shared::planner::Attendance;
-use gridloom_shared::wire;
+use gridloom_shared::wire::{self, Versions};
 
 use super::health::Health;
 use crate::alive::Signs;
@@ -32,6 +32,7 @@ impl Facts {
             name: self.name.clone(),
             session: self.session,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            wire: Versions::own(),
             started_at: self.started_at,
             term: self.health.leads(),
             trouble: self.health.trouble(),

@@ -44,7 +44,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// gone in between, and looks through them when the register at the bottom goes: a million take 0.13 s, in which the
 /// stream stands still.
 const WORN: u64 = 1 << 22;
-/// When a submission is looked at again whose queue takes no new runs.
+/// When a submission is looked at again whose queue takes no new runs, or that only a newer build can answer.
 const LATER: Duration = Duration::from_secs(10);
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -95,7 +95,7 @@ pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse, signs: Signs) 
     loop {
         match signs.waiting(tail.next()).await {
             Ok(Followed::Record(record)) => {
-                let Some(entry) = Entry::read(subjects, &record) else {
+                let Some(entry) = Entry::read(&envoy.broker, &record) else {
                     envoy.odd.note("subject", &record.subject, "no run's");
                     continue;
                 };
@@ -132,6 +132,8 @@ pub(super) async fn ledger(envoy: Envoy, from: u64, pulse: Pulse, signs: Signs) 
 fn tell_unreadable(odd: &Odd, entry: &Entry, stored: &Record) {
     let Err(error) = &entry.record else { return };
     match entry.author {
+        // That is noted already.
+        _ if error.is_newer() => {}
         Author::Plan => {
             tracing::warn!(run = %entry.run, subject = %stored.subject, sequence = stored.seq, error = %chain(error), "unreadable record");
         }
@@ -322,17 +324,15 @@ async fn answer(
             tracing::info!(%run, "submitted again: the run waits");
             "repeated"
         }
-        Ok(Receipt::Later) => {
-            let handed = envoy.broker.nak_for(&delivery.reply, delivery.epoch, LATER);
-            if let Err(error) = handed.await {
-                tracing::debug!(job, sequence, error = %chain(&error), "failed to put a submission off; it is delivered again");
-            }
-            return;
-        }
+        Ok(Receipt::Later) => return put_off(broker, delivery).await,
         Ok(Receipt::Refused(run, reason)) => {
             let run = run.as_ref().map(RunId::as_str);
             tracing::warn!(job, run, subject = %delivery.subject, sequence, reason, "refused");
             "refused"
+        }
+        Err(error) if error.is_newer() => {
+            tracing::debug!(job, subject = %delivery.subject, sequence, error = %chain(&error), "a submission waits for a planner of a newer build");
+            return put_off(broker, delivery).await;
         }
         Err(error) => {
             tracing::warn!(job, subject = %delivery.subject, sequence, error = %chain(&error),
@@ -347,5 +347,14 @@ async fn answer(
     SUBMISSIONS.counter(&[label]).increment(1);
     if let Err(error) = envoy.broker.ack(&delivery.reply).await {
         tracing::debug!(job, sequence, error = %chain(&error), "failed to acknowledge a submission; it is delivered again");
+    }
+}
+
+/// Nothing becomes of a submission for now: it is delivered again later.
+async fn put_off(broker: &Broker, delivery: &Delivery) {
+    let handed = broker.nak_for(&delivery.reply, delivery.epoch, LATER);
+    if let Err(error) = handed.await {
+        let (subject, sequence) = (&delivery.subject, delivery.stream_seq);
+        tracing::debug!(%subject, sequence, error = %chain(&error), "failed to put a submission off; it is delivered again");
     }
 }

@@ -55,9 +55,12 @@ impl Gauges {
 
 fn round(standing: &Standing) -> Round {
     let mut round = Round::default();
-    let running = standing.runs - standing.aside.min(standing.runs);
+    let still = standing.aside + standing.newer;
+    let running = standing.runs.saturating_sub(still);
     round.add(&metrics::RUNS, &["running"], running as f64);
     round.add(&metrics::RUNS, &["aside"], standing.aside as f64);
+    let newer = standing.newer + standing.unread;
+    round.add(&metrics::RUNS, &["newer"], newer as f64);
     round.add(&metrics::FOLD_MEMORY, &[], standing.memory as f64);
     round.add(
         &metrics::QUEUE_FULL,

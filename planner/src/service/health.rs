@@ -99,7 +99,10 @@ impl Health {
             return format!("the broker refuses it something: {what}");
         }
         let untaken = self.untaken.lock().unwrap_or_else(PoisonError::into_inner);
-        untaken.clone()
+        match self.broker.newer() {
+            Some(newer) if untaken.is_empty() => newer.told(),
+            _ => untaken.clone(),
+        }
     }
 
     /// For whoever reads the ledger.

@@ -231,7 +231,7 @@ impl Writer {
             let moved = moved.filter(|run| is_read(run, position));
             moved.for_each(|run| self.send(run));
         }
-        self.tell(Told::of(lead.book().aside(), lead.full()));
+        self.tell(Told::of(lead.book(), lead.full()));
     }
 
     /// Nothing is led any more: what runs is another's to show.

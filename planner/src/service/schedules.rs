@@ -104,7 +104,10 @@ pub(super) async fn keep(
             Some(watched) = defined.next() => table.take_defined(watched),
             Some(watched) = paused.next() => table.take_pause(watched),
             Some(watched) = asked.next() => table.take_asked(watched),
-            Some(watched) = said.next() => table.calendars.take(watched),
+            Some(watched) = said.next() => {
+                calendars::Known::note_newer(&envoy.broker, &watched);
+                table.calendars.take(watched);
+            }
             Some(below) = endangered.next() => table.keep_up(below),
             () = roll.told() => {}
             () = tokio::time::sleep(rest) => {}

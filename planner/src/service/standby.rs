@@ -3,7 +3,8 @@
 //!
 //! Nothing is decided from it before the term register is rewritten and the ledger was read to its end.
 
-use std::collections::HashMap;
+use std::collections::hash_map::IntoValues;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::reads::ledger::{self, Entry, Pages, Span};
+use gridloom_shared::wire::WireError;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
@@ -25,6 +27,7 @@ use super::schedules::warm::{Following, Warm};
 use super::task::Task;
 use super::tasks::Tasks;
 use crate::alive::Signs;
+use crate::lead::Lead;
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +38,8 @@ const AT_ONCE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Folded {
     runs: HashMap<RunId, Fold>,
+    /// Runs of which a newer build wrote the planner's last record: they are left alone.
+    newer: BTreeSet<RunId>,
     position: u64,
 }
 
@@ -44,15 +49,19 @@ impl Folded {
         let subjects = broker.subjects();
         let mut folded = Folded {
             runs: HashMap::new(),
+            newer: BTreeSet::new(),
             position,
         };
         let plans = subjects.ledgers_by(Author::Plan);
         let mut begun = Vec::new();
         for last in broker.last_per_subject(&subjects.ledger(), &plans).await? {
-            let Some(entry) = Entry::read(subjects, &last) else {
+            let Some(entry) = Entry::read(broker, &last) else {
                 continue;
             };
             match entry.plan() {
+                None if is_newer(&entry) => {
+                    folded.newer.insert(entry.run);
+                }
                 Some(record) if record.is_end() => {}
                 // One that came later is read with what follows.
                 Some(PlanRecord::Opened(_)) if entry.sequence > position => {}
@@ -94,9 +103,12 @@ impl Folded {
         Ok(self)
     }
 
-    /// The runs, each open.
-    pub(super) fn into_runs(self) -> impl Iterator<Item = Fold> {
-        self.runs.into_values()
+    /// A leadership of the runs, each open. Those that a newer build wrote last are left alone.
+    pub(super) fn into_lead(self, lead: impl FnOnce(IntoValues<RunId, Fold>) -> Lead) -> Lead {
+        let mut lead = lead(self.runs.into_values());
+        let book = lead.book_mut();
+        self.newer.into_iter().for_each(|run| book.leave(run));
+        lead
     }
 
     /// A run of which nothing else can be there: its first record is the last that a planner wrote, and has issued
@@ -108,6 +120,9 @@ impl Folded {
     }
 
     fn keep(&mut self, fold: Fold) {
+        if fold.opening().is_none() && fold.is_newer() {
+            self.newer.insert(fold.run().clone());
+        }
         // Of one that was purged meanwhile nothing is there.
         if fold.opening().is_some() && fold.closing().is_none() {
             self.runs.insert(fold.run().clone(), fold);
@@ -123,6 +138,8 @@ impl Folded {
             }
         } else if let Some(PlanRecord::Opened(_)) = entry.plan() {
             self.begin(&entry);
+        } else if is_newer(&entry) {
+            self.newer.insert(entry.run);
         } else if entry.author == Author::Plan {
             // One that opens it again.
             self.keep(read_run(broker, entry.run, entry.sequence).await?);
@@ -130,6 +147,11 @@ impl Folded {
         self.position = entry.sequence;
         Ok(())
     }
+}
+
+/// Whether a planner of a newer build wrote it.
+fn is_newer(entry: &Entry) -> bool {
+    entry.record.as_ref().is_err_and(WireError::is_newer)
 }
 
 async fn read_run(broker: &Broker, run: RunId, position: u64) -> Result<Fold, ReadError> {
@@ -220,7 +242,7 @@ async fn follow(
     loop {
         match signs.waiting(tail.next()).await {
             Ok(Followed::Record(record)) => {
-                if let Some(entry) = Entry::read(broker.subjects(), &record)
+                if let Some(entry) = Entry::read(broker, &record)
                     && let Some(folded) = folded.lock().await.as_mut()
                 {
                     signs

@@ -230,10 +230,13 @@ impl Sweeper {
         let plan = subjects.ledger_of(&kept.queue, &kept.run, Author::Plan);
         let ledger = subjects.ledger();
         let first = self.broker.first_of_leader(&ledger, &plan, 1).await?;
-        let opened = first.and_then(|first| match wire::decode(&first.payload) {
-            Ok(PlanRecord::Opened(opened)) => Some(opened),
-            Ok(_) | Err(_) => None,
-        });
+        let first = first.map(|first| self.broker.decode(&first.subject, &first.payload));
+        let opened = match first {
+            // What its id is remembered by is known to a newer build alone.
+            Some(Err(error)) if error.is_newer() => return Ok(None),
+            Some(Ok(PlanRecord::Opened(opened))) => Some(opened),
+            Some(Ok(_) | Err(_)) | None => None,
+        };
         let retired = Retired {
             nonce: opened.as_ref().map(|opened| opened.nonce),
             content: opened.map(|opened| opened.content),

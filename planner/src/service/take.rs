@@ -66,8 +66,8 @@ impl Leadership {
             None => Folded::read(&broker, position).await?,
         };
         let now = Now::read(&envoy.clock);
-        let runs = folded.into_runs();
-        let lead = Lead::new(setup.term, register, position, runs, setup.flow, now);
+        let lead = |runs| Lead::new(setup.term, register, position, runs, setup.flow, now);
+        let lead = folded.into_lead(lead);
         let mut act = Act::new(envoy.clone(), workers.clone(), setup.tasks);
         act.feed(Task::Ledger, |signs| {
             feeds::ledger(envoy.clone(), position, pulse, signs)

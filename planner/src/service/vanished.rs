@@ -184,11 +184,17 @@ impl Envoy {
         let first = self.broker.first_of_leader(&ledger, &plan, 1).await;
         let first = first
             .map_err(text)?
-            .map(|first| wire::decode(&first.payload));
+            .map(|first| self.broker.decode(&first.subject, &first.payload));
         let is_another =
-            matches!(first, Some(Ok(PlanRecord::Opened(first))) if first.nonce != gone.nonce);
-        let is_over = wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end());
-        if is_another || is_over {
+            matches!(&first, Some(Ok(PlanRecord::Opened(first))) if first.nonce != gone.nonce);
+        let last_record = self
+            .broker
+            .decode::<PlanRecord>(&last.subject, &last.payload);
+        let is_over = last_record.as_ref().is_ok_and(PlanRecord::is_end);
+        // Whoever reads it closes it, if that is right.
+        let is_newer = last_record.is_err_and(|error| error.is_newer())
+            || matches!(&first, Some(Err(error)) if error.is_newer());
+        if is_another || is_over || is_newer {
             return Ok(());
         }
         let closed = PlanRecord::Closed(Closed {

@@ -244,6 +244,7 @@ impl World {
     fn listing(&self, run: &RunId) -> Listing {
         Listing {
             queued: self.broker.listed(run).collect(),
+            newer: false,
             ledger: self.broker.last,
             held: None,
         }

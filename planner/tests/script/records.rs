@@ -88,6 +88,7 @@ impl World {
             job: spec,
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         };
         if begins {
             opened = self.first_tiles(opened)?;
@@ -118,6 +119,7 @@ impl World {
             job: job(&name, line)?,
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         };
         let opened = self.first_tiles(opened)?;
         let tiles = opened.first.iter().map(|run| run.tiles as usize).sum();

@@ -380,6 +380,7 @@ impl World {
             capacity,
             in_flight: 0,
             version: String::new(),
+            wire: Default::default(),
             started_at: BEGINNING,
             at: BEGINNING,
             stopping: false,

@@ -33,6 +33,7 @@ pub use settings::{Settings, SettingsError, timeout};
 pub use tls::{Tls, TlsUse};
 
 use super::api::{self, ApiError};
+use super::newer::Met;
 use super::plain::RequestError;
 use super::subjects::domain::Domain;
 use super::subjects::{self, Subjects};
@@ -79,6 +80,7 @@ pub struct Broker {
     /// Bumped at each connect and disconnect: a hint to look, never truth.
     changes: watch::Receiver<u64>,
     refusals: Refusals,
+    pub(super) met: Met,
     /// Whose questions fail at once that are not allowed.
     refused_at_once: Option<Arc<str>>,
     pub(super) domain: Domain,
@@ -283,6 +285,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
         seen: Arc::new(Mutex::new(seen)),
         changes,
         refusals,
+        met: Met::default(),
         refused_at_once: who,
         batches: Arc::new(Semaphore::new(BATCHES)),
     };

@@ -92,7 +92,7 @@ impl Broker {
         };
         // One that is read anew is only higher than what it replaces, or than what it should have been.
         let value = last.to_string().into();
-        match state.replace(&place, value, nonsense.as_deref()).await {
+        match state.replace_any(&place, value, nonsense.as_deref()).await {
             Ok(_) => Ok(Some(last)),
             Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
             Err(error) => Err(chain(&error).to_string()),

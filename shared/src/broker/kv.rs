@@ -12,6 +12,9 @@ use super::log::{Follow, FollowError, Followed, ReadError, Reader, Record, Start
 use super::plain::RequestError;
 use super::subjects::BucketName;
 use crate::clock::UnixMs;
+use crate::wire::WireError;
+
+mod replace;
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +98,17 @@ pub enum WriteError {
         #[source]
         cause: ApiError,
     },
+    /// Not written: what stands there is not to be lost.
+    #[error("write {key} of {bucket}")]
+    Newer {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+        /// Who wrote it.
+        #[source]
+        cause: WireError,
+    },
 }
 
 impl WriteError {
@@ -105,7 +119,9 @@ impl WriteError {
                 cause.is_stream_missing()
                     || matches!(cause, ApiError::Request(RequestError::NoResponders { .. }))
             }
-            WriteError::Conflict { .. } | WriteError::Unknown { .. } => false,
+            WriteError::Conflict { .. } | WriteError::Unknown { .. } | WriteError::Newer { .. } => {
+                false
+            }
         }
     }
 
@@ -113,7 +129,9 @@ impl WriteError {
     pub fn is_refused(&self) -> bool {
         match self {
             WriteError::Failed { cause, .. } => cause.is_refused(),
-            WriteError::Conflict { .. } | WriteError::Unknown { .. } => false,
+            WriteError::Conflict { .. } | WriteError::Unknown { .. } | WriteError::Newer { .. } => {
+                false
+            }
         }
     }
 
@@ -207,37 +225,6 @@ impl Bucket {
             key: key.to_owned(),
             last,
         })
-    }
-
-    /// Writes `value` over what stands at `place`, if nobody else wrote there since. What stood there and
-    /// made no sense, for the reason `nonsense`, is set aside.
-    pub async fn replace(
-        &self,
-        place: &Place,
-        value: Bytes,
-        nonsense: Option<&str>,
-    ) -> Result<u64, WriteError> {
-        let revision = self.update(&place.key, value, place.revision()).await?;
-        self.keep_aside(place, nonsense).await;
-        Ok(revision)
-    }
-
-    /// Deletes what stands at `place`, if nobody else wrote there since. What stood there and made no sense, for the
-    /// reason `nonsense`, is set aside.
-    pub async fn remove(&self, place: &Place, nonsense: Option<&str>) -> Result<(), WriteError> {
-        self.delete(&place.key, Some(place.revision())).await?;
-        self.keep_aside(place, nonsense).await;
-        Ok(())
-    }
-
-    async fn keep_aside(&self, place: &Place, nonsense: Option<&str>) {
-        if let (Some(reason), Some(old)) = (nonsense, &place.last) {
-            let subject = self.name.subject(&place.key);
-            let bytes = old.value.clone().unwrap_or_default();
-            self.broker
-                .set_aside(&subject, old.revision, reason, &bytes)
-                .await;
-        }
     }
 
     /// Keys with their values that match `filter` (`>` for all).

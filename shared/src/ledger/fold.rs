@@ -76,6 +76,8 @@ pub struct Fold {
     retired: Option<Retired>,
     /// Why nothing more of it can be planned.
     aside: Option<Arc<str>>,
+    /// Whether a planner of a newer build wrote some of it, so that nothing here is certain.
+    newer: bool,
     /// Records since the first one.
     records: u64,
     /// The orders that were carried out, by their numbers: how many dead shards and questions each concerned.
@@ -113,6 +115,7 @@ impl Fold {
             cancelled: None,
             retired: None,
             aside: None,
+            newer: false,
             records: 0,
             requests: BTreeMap::new(),
             dead_before: 0,

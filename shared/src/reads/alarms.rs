@@ -4,7 +4,6 @@ use crate::alarm::{Alarm, Watched};
 use crate::broker::Broker;
 use crate::broker::log::ReadError;
 use crate::id::JobName;
-use crate::wire;
 
 /// Every alarm that the broker raised and that no planner withdrew, the oldest first.
 ///
@@ -15,7 +14,9 @@ pub async fn raised(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
     let all = broker
         .last_per_subject(&subjects.alarm(), &subjects.all_raised())
         .await?;
-    let alarms = all.iter().filter_map(|raw| wire::decode(&raw.payload).ok());
+    let alarms = all
+        .iter()
+        .filter_map(|raw| broker.decode(&raw.subject, &raw.payload).ok());
     let mut alarms: Vec<Alarm> = alarms.collect();
     alarms.sort_by_key(|alarm| alarm.due);
     Ok(alarms)
@@ -29,5 +30,5 @@ pub async fn of_fires(broker: &Broker, job: &JobName) -> Result<Option<Alarm>, R
     let subjects = broker.subjects();
     let raised = subjects.raised(&Watched::Fire(job.clone()));
     let last = broker.last(&subjects.alarm(), &raised).await?;
-    Ok(last.and_then(|last| wire::decode(&last.payload).ok()))
+    Ok(last.and_then(|last| broker.decode(&last.subject, &last.payload).ok()))
 }

@@ -8,7 +8,7 @@ use crate::broker::kv::{Entry, WriteError};
 use crate::broker::log::ReadError;
 use crate::id::{JobName, RunId};
 use crate::submission::Kept;
-use crate::wire;
+use crate::wire::{self, WireError};
 
 /// Somebody else may write so often meanwhile: a leader does, once.
 const ROUNDS: usize = 10;
@@ -43,6 +43,9 @@ pub enum WithdrawError {
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// It is not known what is there.
+    #[error("read what was kept of it")]
+    Newer(#[source] WireError),
 }
 
 /// Those of `job`, or of all jobs, the newest first.
@@ -78,7 +81,8 @@ pub async fn of(broker: &Broker, run: &RunId) -> Result<Option<WaitingRun>, Read
 
 /// What a key says, where its run is not open: it stands there for a moment after that.
 async fn waits(broker: &Broker, entry: &Entry) -> Result<Option<WaitingRun>, ReadError> {
-    let kept = entry.value.as_deref().map(wire::decode::<Kept>);
+    let kept = entry.value.as_deref();
+    let kept = kept.map(|kept| broker.decode::<Kept>(&entry.key, kept));
     let Some(Ok(kept)) = kept else {
         return Ok(None);
     };
@@ -123,9 +127,13 @@ pub async fn withdraw(broker: &Broker, run: &RunId, by: &str) -> Result<bool, Wi
     let mut last = None;
     for _ in 0..ROUNDS {
         let place = state.place_of(&key).await?;
-        let kept = place.value().map(|value| wire::decode::<Kept>(value));
-        let Some(Ok(kept)) = kept else {
-            return Ok(false);
+        let kept = place
+            .value()
+            .map(|value| broker.decode::<Kept>(&key, value));
+        let kept = match kept {
+            Some(Ok(kept)) => kept,
+            Some(Err(error)) if error.is_newer() => return Err(WithdrawError::Newer(error)),
+            Some(Err(_)) | None => return Ok(false),
         };
         if kept.withdrawn.is_some() {
             return Ok(true);

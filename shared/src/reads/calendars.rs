@@ -35,10 +35,10 @@ pub struct Seen {
 }
 
 impl Stored {
-    fn of(entry: &Entry, name: &str) -> Stored {
+    fn of(broker: &Broker, entry: &Entry, name: &str) -> Stored {
         let value = entry.value.as_deref().unwrap_or_default();
         let kept = match CalendarName::new(name) {
-            Ok(_) => Kept::read(name, value, entry.at),
+            Ok(_) => read(broker, name, value, entry.at),
             Err(error) => Err(WireError::Malformed {
                 reason: chain(&error).to_string(),
             }),
@@ -69,6 +69,14 @@ impl Seen {
     }
 }
 
+fn read(broker: &Broker, name: &str, value: &[u8], since: UnixMs) -> Result<Kept, WireError> {
+    let kept = Kept::read(name, value, since);
+    if let Err(error) = &kept {
+        broker.note_newer(&format!("calendar {name}"), error);
+    }
+    kept
+}
+
 /// All calendars, by name.
 ///
 /// # Errors
@@ -78,7 +86,7 @@ pub async fn list(broker: &Broker) -> Result<Vec<Stored>, ReadError> {
     let entries = broker.state().entries(filter).await?;
     let stored = entries.iter().filter_map(|entry| {
         let name = entry.key.strip_prefix(filter.trim_end_matches('>'))?;
-        Some(Stored::of(entry, name))
+        Some(Stored::of(broker, entry, name))
     });
     Ok(stored.collect())
 }
@@ -104,7 +112,7 @@ pub async fn see(broker: &Broker, name: &CalendarName) -> Result<Seen, ReadError
     let stored = match (place.value(), place.at()) {
         (Some(value), Some(at)) => Some(Stored {
             name: name.to_string(),
-            kept: Kept::read(name.as_str(), value, at),
+            kept: read(broker, name.as_str(), value, at),
             revision: place.revision(),
             applied_at: at,
         }),

@@ -14,7 +14,6 @@ use crate::id::{JobName, RunId};
 use crate::schedule::fired::nominal_of;
 use crate::schedule::record::{Decision, Record, State};
 use crate::schedule::{Plan, Spec};
-use crate::wire;
 
 pub mod reason;
 pub mod stopped;
@@ -49,7 +48,7 @@ pub async fn list(broker: &Broker, job: &JobName) -> Result<Fires, ListError> {
     let mut openings = Openings::new(job);
     while let Some(page) = reader.next_page().await? {
         for raw in page {
-            match wire::decode::<Record>(&raw.payload) {
+            match broker.decode::<Record>(&raw.subject, &raw.payload) {
                 Ok(record) => {
                     fires.stopped = None;
                     // What was opened is told where it was decided.
@@ -80,7 +79,7 @@ pub async fn state(broker: &Broker, job: &JobName) -> Result<Option<State>, Read
     let last = broker
         .last_of_leader(&subjects.history(), &subjects.fires(job))
         .await?;
-    let record = last.and_then(|last| wire::decode::<Record>(&last.payload).ok());
+    let record = last.and_then(|last| broker.decode::<Record>(&last.subject, &last.payload).ok());
     Ok(record.map(|record| record.state))
 }
 

@@ -46,7 +46,10 @@ impl Seen {
 /// When the broker does not answer.
 pub async fn list(broker: &Broker) -> Result<Vec<StoredJob>, ReadError> {
     let entries = broker.jobs().entries(">").await?;
-    Ok(entries.into_iter().filter_map(stored).collect())
+    Ok(entries
+        .into_iter()
+        .filter_map(|entry| stored(broker, entry))
+        .collect())
 }
 
 /// The job called `name`, surely as it stands now; `None`: there is none.
@@ -55,7 +58,7 @@ pub async fn list(broker: &Broker) -> Result<Vec<StoredJob>, ReadError> {
 /// When the broker does not answer.
 pub async fn get(broker: &Broker, name: &JobName) -> Result<Option<StoredJob>, ReadError> {
     let entry = broker.jobs().get_of_leader(name.as_str()).await?;
-    Ok(entry.and_then(stored))
+    Ok(entry.and_then(|entry| stored(broker, entry)))
 }
 
 /// What stands under `name` now, for a change of it.
@@ -64,7 +67,10 @@ pub async fn get(broker: &Broker, name: &JobName) -> Result<Option<StoredJob>, R
 /// When the broker does not answer.
 pub async fn see(broker: &Broker, name: &JobName) -> Result<Seen, ReadError> {
     let place = broker.jobs().place_of(name.as_str()).await?;
-    let job = place.entry().cloned().and_then(stored);
+    let job = place
+        .entry()
+        .cloned()
+        .and_then(|entry| stored(broker, entry));
     Ok(Seen { place, job })
 }
 
@@ -86,9 +92,9 @@ pub async fn delete(broker: &Broker, name: &JobName, seen: &Seen) -> Result<(), 
     bucket.delete(name.as_str(), Some(seen.revision())).await
 }
 
-fn stored(entry: Entry) -> Option<StoredJob> {
+fn stored(broker: &Broker, entry: Entry) -> Option<StoredJob> {
     Some(StoredJob {
-        spec: wire::decode(&entry.value?),
+        spec: broker.decode(&entry.key, &entry.value?),
         name: entry.key,
         revision: entry.revision,
         applied_at: entry.at,

@@ -84,15 +84,19 @@ pub struct Entry {
 
 impl Entry {
     /// Reads what stands in the ledger. `None` on a subject that is no run's.
-    pub fn read(subjects: &Subjects, stored: &Stored) -> Option<Entry> {
-        let (queue, run, author) = subjects.parse_ledger(&stored.subject)?;
+    pub fn read(broker: &Broker, stored: &Stored) -> Option<Entry> {
+        let (queue, run, author) = broker.subjects().parse_ledger(&stored.subject)?;
+        let record = Record::decode(author, &stored.payload);
+        if let Err(error) = &record {
+            broker.note_newer(&stored.subject, error);
+        }
         Some(Entry {
             sequence: stored.seq,
             at: stored.at,
             queue,
             run,
             author,
-            record: Record::decode(author, &stored.payload),
+            record,
         })
     }
 
@@ -125,16 +129,17 @@ impl Entry {
 /// The records of a span, a page at a time.
 #[derive(Debug)]
 pub struct Pages {
-    subjects: Subjects,
+    broker: Broker,
     reader: Reader,
 }
 
 impl Pages {
     /// Begins to read `span`.
     pub fn of(broker: &Broker, span: Span) -> Pages {
-        let subjects = broker.subjects().clone();
-        let reader = broker.reader(&subjects.ledger(), span.filter, span.from, span.up_to);
-        Pages { subjects, reader }
+        let ledger = broker.subjects().ledger();
+        let reader = broker.reader(&ledger, span.filter, span.from, span.up_to);
+        let broker = broker.clone();
+        Pages { broker, reader }
     }
 
     /// The next records in order; `None` after the last. What stands on a subject that is no run's is
@@ -146,7 +151,7 @@ impl Pages {
         let page = self.reader.next_page().await?;
         let read = |page: Vec<Stored>| {
             page.iter()
-                .filter_map(|stored| Entry::read(&self.subjects, stored))
+                .filter_map(|stored| Entry::read(&self.broker, stored))
                 .collect()
         };
         Ok(page.map(read))

@@ -8,7 +8,6 @@ use crate::broker::log::ReadError;
 use crate::clock::UnixMs;
 use crate::id::Nonce;
 use crate::ledger::record::PlanRecord;
-use crate::wire;
 
 /// Where the last question came to.
 #[derive(Debug, Default)]
@@ -37,7 +36,9 @@ impl Purged {
                 break;
             };
             for record in page {
-                if let Ok(PlanRecord::Retired(retired)) = wire::decode(&record.payload) {
+                if let Ok(PlanRecord::Retired(retired)) =
+                    broker.decode(&record.subject, &record.payload)
+                {
                     let over = u128::from(now.0.saturating_sub(retired.closed_at.0));
                     if over < age.as_millis() {
                         // Those behind it are younger.

@@ -15,7 +15,6 @@ use crate::ledger::fold::Fold;
 use crate::ledger::record::PlanRecord;
 use crate::ledger::summary::{RunState, RunSummary};
 use crate::submission::Kept;
-use crate::wire;
 
 pub(super) mod known;
 mod open;
@@ -119,7 +118,7 @@ async fn explained(broker: &Broker, error: RunError) -> Result<RunError, RunErro
         .get(&key)
         .await?
         .and_then(|entry| entry.value);
-    let kept = kept.map(|kept| wire::decode::<Kept>(&kept));
+    let kept = kept.map(|kept| broker.decode::<Kept>(&key, &kept));
     if let Some(Ok(Kept { overlap, .. })) = kept {
         return Ok(RunError::Waiting { run, overlap });
     }

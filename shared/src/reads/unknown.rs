@@ -138,6 +138,7 @@ mod tests {
             capacity: 4,
             in_flight: 0,
             version: "1".into(),
+            wire: Default::default(),
             started_at: UnixMs(0),
             at: UnixMs(0),
             stopping: false,

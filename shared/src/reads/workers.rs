@@ -18,7 +18,7 @@ use crate::id::{RunId, Session, WorkerName};
 use crate::limits::{AGES_MAX, HELD_MAX, REGISTERED_MAX};
 use crate::presence::Presence;
 use crate::tile::TileRef;
-use crate::wire;
+use crate::wire::{self, Versions};
 
 /// How long workers are given to answer: a machine under load answers within tens of milliseconds.
 const ROLL_CALL: Duration = Duration::from_millis(300);
@@ -54,6 +54,8 @@ pub struct WorkerStanding {
     pub started_at: String,
     /// Version of its build.
     pub version: String,
+    /// Which versions of records that reads and writes.
+    pub wire: Versions,
     /// Whether it is on its way out.
     pub stopping: bool,
     /// Whether it answered just now.
@@ -74,6 +76,7 @@ impl WorkerStanding {
             last_seen: if answers { UnixMs::now() } else { worker.at }.rfc3339(),
             started_at: worker.started_at.rfc3339(),
             version: worker.version.clone(),
+            wire: worker.wire,
             stopping: worker.stopping,
             answers,
             trouble: worker.trouble.clone(),

@@ -9,6 +9,8 @@ use bytes::{BufMut, BytesMut};
 use super::{Tile, TileKind};
 use crate::id::{Fence, Nonce, RunId};
 
+/// The version that is written by hand; others are the general coder's.
+pub(super) const VERSION: u16 = 1;
 /// What stands before the fields: the envelope of version 1, and a map of eleven.
 const START: &[u8] = b"\x82\xa1v\x01\xa4body\x8b";
 /// Longest plain tile, in bytes; a longer one is the general coder's.

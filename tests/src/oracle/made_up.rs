@@ -26,6 +26,7 @@ pub(crate) fn opened() -> Record {
         term: Term(1),
         first: Vec::new(),
         traceparent: None,
+        reports: 1,
     })))
 }
 

@@ -165,5 +165,6 @@ pub(crate) fn opened(pages: u8, attempts: u8) -> Record {
         term: Term(1),
         first: Vec::new(),
         traceparent: None,
+        reports: 1,
     })))
 }

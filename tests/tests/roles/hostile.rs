@@ -91,6 +91,26 @@ impl Spray {
         head.to_vec()
     }
 
+    /// What calls itself newer than anybody is: of the next version, of a far one, of the last that there can be.
+    fn newer(&mut self) -> Vec<u8> {
+        let body: &[u8] =
+            [&b"\xa4body\xc0"[..], b"\xa4next\xc0", b"\xa5other\x01"][self.seed.below(3) as usize];
+        let head: &[u8] = [
+            &b"\x82\xa1v\x02"[..],
+            b"\x82\xa1v\x09",
+            b"\x82\xa1v\xcd\xff\xff",
+        ][self.seed.below(3) as usize];
+        [head, body].concat()
+    }
+
+    /// For a key that holds a number.
+    fn number_of(&mut self) -> Bytes {
+        match self.seed.below(2) {
+            0 => self.bytes(40).into(),
+            _ => self.newer().into(),
+        }
+    }
+
     fn session(&mut self) -> Session {
         Session(self.seed.next_u64())
     }
@@ -190,6 +210,7 @@ impl Spray {
             capacity: 20_000,
             in_flight: self.seed.next_u64() as u32,
             version: "9".repeat(60),
+            wire: Default::default(),
             started_at: gridloom_shared::clock::UnixMs(self.seed.next_u64()),
             at: gridloom_shared::clock::UnixMs(self.seed.next_u64()),
             stopping: self.seed.below(2) == 0,
@@ -203,9 +224,10 @@ impl Spray {
     }
 
     fn payload(&mut self, made: Bytes) -> Bytes {
-        match self.seed.below(4) {
+        match self.seed.below(5) {
             0 => self.bytes(3_000).into(),
             1 => self.giant().into(),
+            2 => self.newer().into(),
             _ => made,
         }
     }
@@ -236,11 +258,11 @@ impl Spray {
             (format!("$KV.test-workers.{session}"), self.payload(said)),
             (
                 format!("$KV.test-state.floor.default_noop-1.{random}"),
-                self.bytes(40).into(),
+                self.number_of(),
             ),
             (
                 "$KV.test-state.consumer.default.noop".into(),
-                self.bytes(40).into(),
+                self.number_of(),
             ),
             ("test.bell.default.noop".into(), self.bytes(200).into()),
             (
@@ -283,6 +305,30 @@ async fn doctor(stage: &Stage, check: &str) -> anyhow::Result<Vec<Value>> {
     Ok(found.cloned().collect())
 }
 
+async fn all_kinds_are_counted(planner: &str) -> anyhow::Result<()> {
+    eventually(SOON, "all kinds are counted", async || {
+        for kind in ["work", "takeover", "presence", "registration"] {
+            let name = format!("gridloom_records_odd_total{{kind=\"{kind}\"}}");
+            let counted = metric(planner, &name).await?;
+            if counted.is_none_or(|count| count < 1.0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+    .await
+}
+
+/// What calls itself newer is nonsense. Whoever is announced has a build.
+async fn nobody_waits_for_a_newer_build(stage: &Stage, planner: &str) -> anyhow::Result<()> {
+    let versions = doctor(stage, "versions").await?;
+    let well = |line: &Value| line["result"] == "ok" || line["key"] == "builds-differ";
+    assert!(versions.iter().all(well), "{versions:?}");
+    let newer = metric(planner, "gridloom_newer_version").await?;
+    assert_eq!(newer, Some(0.0));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_worker_may_write_stops_nobody_and_is_told() -> anyhow::Result<()> {
     let job = "name = \"steady\"\nhandler = \"noop\"\n[grid]\nslices = 4\npages = { count = 100 }\ntile = 4\n\
@@ -305,24 +351,13 @@ async fn whatever_a_worker_may_write_stops_nobody_and_is_told() -> anyhow::Resul
         }
         hostile.client.flush().await?;
         let address = served_at(&stage.planners[0]).await?;
-        eventually(SOON, "all kinds are counted", async || {
-            for kind in ["work", "takeover", "presence", "registration"] {
-                let name = format!("gridloom_records_odd_total{{kind=\"{kind}\"}}");
-                if metric(&address, &name)
-                    .await?
-                    .is_none_or(|count| count < 1.0)
-                {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })
-        .await?;
+        all_kinds_are_counted(&address).await?;
         let found = doctor(stage, "records").await?;
         assert!(
             found.len() == 1 && found[0]["result"] == "note",
             "{found:?}"
         );
+        nobody_waits_for_a_newer_build(stage, &address).await?;
         let numbers = doctor(stage, "numbers").await?;
         assert!(numbers.len() <= 6, "{numbers:?}");
         answering.abort();

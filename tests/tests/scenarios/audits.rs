@@ -60,6 +60,7 @@ async fn vast(stage: &Stage) -> anyhow::Result<(RunId, Fence)> {
         term: Term(1),
         first: Vec::new(),
         traceparent: None,
+        reports: 1,
     }));
     append(stage, &run, Author::Plan, wire::encode(&opened)).await?;
     let tiles = TileRun {

@@ -373,6 +373,7 @@ async fn versions_that_differ_and_programs_that_share_a_queue_are_told_apart() -
             worker: WorkerName::new("older")?,
             session: Session::random(),
             version: "0.0.9".into(),
+            wire: Default::default(),
             ..real.clone()
         };
         let pretender = Pretender::start(&stage.broker, other.clone()).await?;

@@ -152,6 +152,7 @@ async fn run_that_was_just_opened_is_listed_although_nothing_but_that_is_known_o
             term: Term(1),
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         }));
         stage
             .broker

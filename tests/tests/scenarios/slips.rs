@@ -123,6 +123,7 @@ fn late(session: u64) -> anyhow::Result<Presence> {
         capacity: 4,
         in_flight: 0,
         version: "1".into(),
+        wire: Default::default(),
         started_at: UnixMs::now(),
         at: UnixMs::now(),
         stopping: false,

@@ -44,6 +44,14 @@ fn only_one_room_of_the_planner_spawns() {
     );
 }
 
+#[test]
+fn only_tests_are_built_with_the_version_of_records_that_is_still_to_come() {
+    let named = files(&[".toml"]).into_iter();
+    let named = named.filter(|(_, text)| text.contains("wire-next"));
+    let named: Vec<String> = named.map(|(path, _)| path).collect();
+    assert_eq!(named, ["shared/Cargo.toml", "tests/Cargo.toml"]);
+}
+
 /// What only the broker's own rooms of names and of acknowledgements spell.
 const SPELLED: &[&str] = &["$JS.", "$KV.", "+WPI", "+ACK", "-NAK", "+TERM"];
 /// Those rooms.

@@ -169,6 +169,7 @@ impl Stage {
             term: Term(1),
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         };
         let record = wire::encode(&PlanRecord::Opened(Box::new(opened)));
         let subjects = self.broker.subjects();

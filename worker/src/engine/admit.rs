@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::chain;
-use gridloom_shared::ledger::record::{Author, Opened};
+use gridloom_shared::ledger::record::Author;
 
-use super::runs::Run;
+use super::Engine;
+use super::errand::{self, First};
 use super::tiles::{Phase, TileKey};
-use super::{Engine, errand};
 
 /// How long to wait before a read that failed is tried again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ impl Engine {
         });
     }
 
-    pub(super) fn loaded(&mut self, opened: u64, result: Result<Option<Box<Opened>>, ReadError>) {
+    pub(super) fn loaded(&mut self, opened: u64, result: Result<First, ReadError>) {
         let found = match result {
             Ok(found) => found,
             Err(error) => {
@@ -38,11 +38,20 @@ impl Engine {
                 return self.load(opened, RETRY);
             }
         };
+        let is_newer = matches!(found, First::Newer);
+        let found = match found {
+            First::Record(found) => Some(found),
+            First::None | First::Newer => None,
+        };
         let (waiting, known) = self.runs.learn(opened, found, &self.settings.handlers);
         if known {
             return waiting.into_iter().for_each(|key| self.admit(key));
         }
         for key in waiting {
+            if is_newer {
+                self.put_off_held(key);
+                continue;
+            }
             self.refuse_tile(
                 key,
                 format!("no run of this lane was opened at ledger sequence {opened}, or it is over and was purged"),
@@ -61,9 +70,13 @@ impl Engine {
 
     /// The tile's job is known: is it really of that run, and who runs it?
     pub(super) fn admit(&mut self, key: TileKey) {
-        let Some((context, _)) = self.runs.get(key.opened).and_then(Run::job) else {
+        let Some(run) = self.runs.get(key.opened) else {
             return;
         };
+        let Some((context, _)) = run.job() else {
+            return;
+        };
+        self.ledger.allow(key.opened, run.reports());
         let held = self.tiles.get(key);
         let Some(held) = held.filter(|held| held.phase() == Phase::Context) else {
             return;

@@ -80,7 +80,8 @@ impl Engine {
                 .lanes
                 .iter()
                 .find(|feed| delivery.subject.starts_with(feed.prefix()));
-            let Some((feed, Ok(tile))) = feed.map(|feed| (feed, intake::read(feed, &delivery)))
+            let Some((feed, Ok(tile))) =
+                feed.map(|feed| (feed, intake::read(&self.broker, feed, &delivery)))
             else {
                 continue;
             };

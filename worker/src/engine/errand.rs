@@ -14,7 +14,7 @@ use gridloom_shared::id::{Fence, RunId};
 use gridloom_shared::ledger::record::{Opened, PlanRecord, Takeover};
 use gridloom_shared::reads::ledger::{self, Span};
 use gridloom_shared::submission::Unreadable;
-use gridloom_shared::wire;
+use gridloom_shared::wire::{self, WireError};
 
 use super::lanes::{AttachError, Attachment};
 use super::ledger_writer::{Appended, Batch};
@@ -51,7 +51,7 @@ pub(super) enum Event {
     /// The run's first record was looked for.
     Loaded {
         opened: u64,
-        result: Result<Option<Box<Opened>>, ReadError>,
+        result: Result<First, ReadError>,
     },
     Appended(Box<Appended>),
     /// A record's pause is over.
@@ -110,17 +110,39 @@ pub(super) async fn load(broker: Broker, subject: String, opened: u64) -> Event 
         .read(&broker.subjects().ledger(), subject, opened, Some(opened))
         .await;
     let result = read.map(|records| {
-        let record = records.into_iter().find(|record| record.seq == opened)?;
-        first_record(&record.payload)
+        let record = records.into_iter().find(|record| record.seq == opened);
+        let Some(record) = record else {
+            return First::None;
+        };
+        match first_record(&record.payload) {
+            Ok(found) => found.map_or(First::None, First::Record),
+            Err(error) => {
+                broker.note_newer(&record.subject, &error);
+                First::Newer
+            }
+        }
     });
     Event::Loaded { opened, result }
 }
 
+/// What stands in the place of a run's first record.
+pub(super) enum First {
+    Record(Box<Opened>),
+    /// None of it.
+    None,
+    /// A newer build wrote it.
+    Newer,
+}
+
 /// The run's first record, if `bytes` are one.
-pub(super) fn first_record(bytes: &[u8]) -> Option<Box<Opened>> {
+///
+/// # Errors
+/// When a newer build wrote it.
+pub(super) fn first_record(bytes: &[u8]) -> Result<Option<Box<Opened>>, WireError> {
     match wire::decode(bytes) {
-        Ok(PlanRecord::Opened(found)) => Some(found),
-        Ok(_) | Err(_) => None,
+        Ok(PlanRecord::Opened(found)) => Ok(Some(found)),
+        Err(error) if error.is_newer() => Err(error),
+        Ok(_) | Err(_) => Ok(None),
     }
 }
 
@@ -159,7 +181,8 @@ pub(super) async fn read_claim(broker: Broker, search: Search, after: Duration) 
         mut reading,
     } = search;
     let walked = ledger::walk(&broker, span, |entry| {
-        // A record that cannot be read changes nothing: the planner's fold says the same.
+        // A record that cannot be read changes nothing: the planner's fold says the same. What a newer planner decided is
+        // none of a tile's, and workers report in no version that who reads the run's first record does not read.
         if let Ok(record) = &entry.record {
             reading.apply(entry.sequence, record);
         }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gridloom_shared::broker::Subject;
 use gridloom_shared::broker::pull::Delivery;
+use gridloom_shared::broker::{Broker, Subject};
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::job::{PAGES_MAX, TILE_MAX};
@@ -59,10 +59,12 @@ impl Engine {
                 "dropped: delivered to an earlier connection");
             return;
         }
-        let tile = match read(self.lanes.get(lane), &delivery) {
+        let tile = match read(&self.broker, self.lanes.get(lane), &delivery) {
             Ok(tile) => tile,
-            Err(reason) => return self.refuse(&delivery, reason),
+            Err(NoTile::Newer) => return self.put_off(lane, delivery.reply, epoch),
+            Err(NoTile::Nonsense(reason)) => return self.refuse(&delivery, reason),
         };
+        self.reads_again(lane);
         self.lanes.note_run(lane, &tile.run);
         let key = TileKey::of(&tile);
         if self
@@ -148,7 +150,8 @@ impl Engine {
         let key = self
             .tiles
             .take(Arc::clone(&tile), lane, receipt, lease, reason, self.now);
-        let carried = || errand::first_record(tile.frozen.as_deref()?);
+        // One that cannot be read is read in the ledger, and judged there.
+        let carried = || errand::first_record(tile.frozen.as_deref()?).ok()?;
         let handlers = &self.settings.handlers;
         match self.runs.came(key, tile.nonce, carried, handlers) {
             Next::Admit => self.admit(key),
@@ -226,12 +229,37 @@ impl Engine {
     }
 }
 
+/// Why a message is no tile that can be run here.
+pub(super) enum NoTile {
+    /// A newer build issued it.
+    Newer,
+    /// It makes no sense, for this reason.
+    Nonsense(String),
+}
+
 /// The tile in a message, or what is wrong with it.
-pub(super) fn read(feed: &Feed, delivery: &Delivery) -> Result<Tile, String> {
-    let tile = Tile::read(&delivery.payload, feed.last_run())
-        .map_err(|error| format!("as a tile it is {}", chain(&error)))?;
+pub(super) fn read(broker: &Broker, feed: &Feed, delivery: &Delivery) -> Result<Tile, NoTile> {
+    let tile = match Tile::read(&delivery.payload, feed.last_run()) {
+        Ok(tile) => tile,
+        Err(error) if error.is_newer() => {
+            broker.note_newer(&delivery.subject, &error);
+            return Err(NoTile::Newer);
+        }
+        Err(error) => {
+            let reason = format!("as a tile it is {}", chain(&error));
+            return Err(NoTile::Nonsense(reason));
+        }
+    };
+    match fault(feed, delivery, &tile) {
+        None => Ok(tile),
+        Some(reason) => Err(NoTile::Nonsense(reason)),
+    }
+}
+
+/// What contradicts itself in it.
+fn fault(feed: &Feed, delivery: &Delivery, tile: &Tile) -> Option<String> {
     if delivery.subject.strip_prefix(feed.prefix()) != Some(tile.run.as_str()) {
-        return Err(format!(
+        return Some(format!(
             "it is a tile of run {}, which does not belong on this subject",
             tile.run
         ));
@@ -241,12 +269,8 @@ pub(super) fn read(feed: &Feed, delivery: &Delivery) -> Result<Tile, String> {
     let bounds = tile.bounds.is_empty() || tile.bounds.len() == tile.pages as usize;
     let probe = tile.kind == TileKind::Page || tile.pages == 1 && tile.bounds.is_empty();
     let places = tile.opened > 0 && tile.fence.0 >= tile.opened && tile.folded < tile.fence.0;
-    if pages && bounds && probe && places && tile.attempt >= 1 {
-        Ok(tile)
-    } else {
-        Err(
-            "its numbers contradict each other: pages, bounds, attempt, fence, folded or opened"
-                .into(),
-        )
-    }
+    let is_sound = pages && bounds && probe && places && tile.attempt >= 1;
+    (!is_sound).then(|| {
+        "its numbers contradict each other: pages, bounds, attempt, fence, folded or opened".into()
+    })
 }

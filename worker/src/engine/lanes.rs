@@ -62,6 +62,8 @@ pub(super) struct Feed {
     bell: Option<PullId>,
     bells: Bells,
     busy: bool,
+    /// Until when nothing is pulled, if a while ago something came that a newer build issued.
+    rests: Option<Boot>,
 }
 
 #[derive(Clone, Copy)]
@@ -198,7 +200,8 @@ impl Lanes {
                 self.slots.plan(&demands, occupied, unacked, now)
             }
         };
-        let mut again = plan.again;
+        let rests = self.all.iter().filter_map(|feed| feed.rests(now));
+        let mut again = plan.again.into_iter().chain(rests).min();
         for (lane, ask) in plan.pulls {
             let lot = lot(&mut self.lots);
             if !self.all[lane].pull(ask, lot, now) {
@@ -263,7 +266,22 @@ impl Feed {
             bell: None,
             bells: Bells::default(),
             busy: false,
+            rests: None,
         }
+    }
+
+    /// Nothing of it is pulled before `until`.
+    pub(super) fn rest(&mut self, until: Boot) {
+        self.rests = Some(until);
+    }
+
+    fn rests(&self, now: Boot) -> Option<Boot> {
+        self.rests.filter(|until| now < *until)
+    }
+
+    /// Something came that can be read. Whether it has rested, and needs no more rest: told once.
+    pub(super) fn is_rested(&mut self, now: Boot) -> bool {
+        self.rests.take_if(|until| now >= *until).is_some()
     }
 
     pub(super) fn lane(&self) -> &Lane {
@@ -333,12 +351,9 @@ impl Feed {
 
     /// How the slots see it, on connection `epoch`.
     fn demand(&self, epoch: u64, now: Boot) -> Demand {
-        let known = self
-            .floor
-            .as_ref()
-            .is_some_and(|floor| floor.epoch == epoch);
+        let known = self.floor(epoch).is_some();
         Demand {
-            open: known && self.puller.is_some() && !self.attaching,
+            open: known && self.puller.is_some() && !self.attaching && self.rests(now).is_none(),
             waiting: self.waiting,
             bell: self.bell.is_some(),
             quiet: self.bells.is_quiet(now),

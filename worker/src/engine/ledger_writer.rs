@@ -104,6 +104,13 @@ impl LedgerWriter {
             .or_insert_with(|| Book::new(run, queue, by, self.closed_at.max(opened)));
     }
 
+    /// What is written about the run may be of `version`, or of one before.
+    pub(super) fn allow(&mut self, opened: u64, version: u16) {
+        if let Some(book) = self.books.get_mut(&opened) {
+            book.version = version;
+        }
+    }
+
     /// Nothing will be said about the run any more.
     pub(super) fn close(&mut self, opened: u64) {
         if let Some(book) = self.books.remove(&opened) {
@@ -231,7 +238,7 @@ impl LedgerWriter {
                 self.landed(&batch);
                 let at = At {
                     run: batch.run,
-                    number: batch.number,
+                    number: batch.signed.number,
                     sequence,
                 };
                 Fate::Confirmed(batch.content, at)
@@ -250,7 +257,7 @@ impl LedgerWriter {
 
     /// A record's pause is over, or the connection is open again: what is still to be said of it.
     pub(super) fn again(&mut self, mut batch: Batch, tiles: &Tiles, now: Boot) -> Option<Batch> {
-        if batch.narrow(self.session, |holding| tiles.is_held(holding, now)) {
+        if batch.narrow(|holding| tiles.is_held(holding, now)) {
             return Some(batch);
         }
         self.landed(&batch);

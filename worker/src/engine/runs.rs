@@ -11,6 +11,7 @@ use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::limits::{IDLE_RUNS_MAX, LABELS_MAX, TOLLS_MAX};
 use gridloom_shared::presence::Toll;
 use gridloom_shared::quick::QuickMap;
+use gridloom_shared::wire;
 
 use super::tiles::TileKey;
 use crate::crew::meters::JobMeters;
@@ -35,7 +36,9 @@ pub(super) struct Run {
     lane: Lane,
     /// Its frozen job, and who runs it here.
     job: Option<(Arc<RunContext>, Registered)>,
-    /// Whether that was read from the ledger, and not brought along by a tile.
+    /// The newest version in which is reported of it; the first one while its first record is not known.
+    reports: u16,
+    /// Whether its job was read from the ledger, and not brought along by a tile.
     certain: bool,
     /// Whether its first record is being read.
     reading: bool,
@@ -86,6 +89,11 @@ impl Run {
     pub(super) fn job(&self) -> Option<(&Arc<RunContext>, &Registered)> {
         let (context, handler) = self.job.as_ref()?;
         Some((context, handler))
+    }
+
+    /// See [`Opened::reports`].
+    pub(super) fn reports(&self) -> u16 {
+        self.reports
     }
 
     pub(super) fn takeovers_read(&self) -> u64 {
@@ -140,6 +148,7 @@ impl Run {
             pace: Arc::default(),
             meters: meters.of(&found.job.name, &self.lane.handler),
         };
+        self.reports = found.reports;
         let trace = RunTrace::of(&found, telling);
         let context = RunContext {
             run: self.id.clone(),
@@ -243,6 +252,7 @@ impl Runs {
             id: id.clone(),
             lane: lane.clone(),
             job: None,
+            reports: wire::FIRST,
             certain: false,
             reading: false,
             waiting: Vec::new(),

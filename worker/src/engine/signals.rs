@@ -1,6 +1,7 @@
 //! What is said about queue messages, in order, as fast as the client takes it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use gridloom_shared::broker::{Broker, Subject};
@@ -13,6 +14,8 @@ enum Signal {
     Ack(Subject),
     /// It is handed back; only on the connection that pulled it.
     Nak(Subject, u64),
+    /// The same, to be delivered again after a while.
+    NakFor(Subject, u64, Duration),
     /// It is of no use to anybody.
     Terminate(Subject),
 }
@@ -29,6 +32,10 @@ impl Signals {
         self.0.push_back(Signal::Nak(receipt.reply, receipt.epoch));
     }
 
+    pub(super) fn nak_for(&mut self, message: Subject, epoch: u64, pause: Duration) {
+        self.0.push_back(Signal::NakFor(message, epoch, pause));
+    }
+
     pub(super) fn terminate(&mut self, message: Subject) {
         self.0.push_back(Signal::Terminate(message));
     }
@@ -43,6 +50,10 @@ impl Signals {
             let sent = match &signal {
                 Signal::Ack(reply) => broker.ack(reply).now_or_never().map(|_| ()),
                 Signal::Nak(reply, epoch) => broker.nak(reply, *epoch).now_or_never().map(|_| ()),
+                Signal::NakFor(reply, epoch, pause) => {
+                    let sent = broker.nak_for(reply, *epoch, *pause);
+                    sent.now_or_never().map(|_| ())
+                }
                 Signal::Terminate(reply) => broker.terminate(reply).now_or_never().map(|_| ()),
             };
             if sent.is_none() {

@@ -3,7 +3,6 @@
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::ledger::record::{EndState, PlanRecord};
-use gridloom_shared::wire;
 
 /// How a run stands by the planner's last record of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ impl Standing {
             .await?;
         // What a newer planner wrote, or nothing: the run is not known to be cancelled.
         Ok(last.map_or(Standing::GoesOn(0), |last| {
-            match wire::decode::<PlanRecord>(&last.payload) {
+            match broker.decode::<PlanRecord>(&last.subject, &last.payload) {
                 Ok(record) => Standing::of(last.seq, &record),
                 Err(_) => Standing::GoesOn(last.seq),
             }

@@ -19,7 +19,6 @@ use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
 use gridloom_shared::schedule::record::{Decision, Record, Verdict};
-use gridloom_shared::wire;
 use serde_json::{Value, json};
 
 /// More leaderships than can have come since a backup was made.
@@ -53,7 +52,11 @@ pub(super) async fn fires(broker: &Broker, up_to: u64, cut: UnixMs) -> anyhow::R
         if raw.at <= cut {
             continue;
         }
-        let record = wire::decode::<Record>(&raw.payload).ok();
+        let record = match broker.decode::<Record>(&raw.subject, &raw.payload) {
+            // Whether it is to be taken out, is not known.
+            Err(error) if error.is_newer() => return Err(error).context("read what was decided"),
+            record => record.ok(),
+        };
         let opened = record
             .as_ref()
             .and_then(|record| opened_by(&record.decision));

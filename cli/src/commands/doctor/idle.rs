@@ -107,6 +107,7 @@ mod tests {
             capacity: 4,
             in_flight: 4 - free,
             version: "1".into(),
+            wire: Default::default(),
             started_at: UnixMs(0),
             at: UnixMs(0),
             stopping: name == "leaving",

@@ -66,11 +66,13 @@ async fn look_at_jobs(broker: &Broker, chart: &mut Chart) {
     for job in jobs {
         if let Err(error) = job.spec {
             let found = format!("the definition of job {} is {}", job.name, chain(&error));
-            chart.bad(
-                lines::JOB_UNREADABLE,
-                found,
-                "apply it again: gridloom job apply FILE",
-            );
+            let advice = match error.is_newer() {
+                true => {
+                    "what fires or is submitted of it waits: upgrade the planners (docs/UPGRADING.md); it is not lost"
+                }
+                false => "apply it again: gridloom job apply FILE",
+            };
+            chart.bad(lines::JOB_UNREADABLE, found, advice);
         }
     }
 }

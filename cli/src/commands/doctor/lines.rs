@@ -68,6 +68,10 @@ lines! {
     HANDLERS_APART = "workers", "handlers-apart";
     SETTINGS_DIFFER = "workers", "settings-differ";
     VERSIONS_DIFFER = "workers", "versions-differ";
+    BUILDS_DIFFER = "versions", "builds-differ";
+    BUILD_TOO_OLD = "versions", "build-too-old";
+    COMMAND_TOO_OLD = "versions", "command-too-old";
+    RUNS_NEWER = "versions", "runs-newer";
     DEADLINES_DIFFER = "workers", "ack-deadlines-differ";
     JOB_UNREADABLE = "jobs", "job-unreadable";
     NAMES_UNKNOWN = "jobs", "names-unknown";

@@ -11,6 +11,7 @@ use gridloom_shared::reads;
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
+use super::staff::named;
 use crate::output::counted;
 
 /// Runs that are named.
@@ -24,6 +25,7 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
     {
         look_at_jump(&lease, chart);
         look_at_runs_set_aside(&lease, chart);
+        look_at_newer_runs(&lease, chart);
     }
     look_at_lost_runs(broker, chart).await;
     look_at_unseen(broker, chart).await;
@@ -87,6 +89,24 @@ fn look_at_runs_set_aside(lease: &LeaseValue, chart: &mut Chart) {
     if more > 0 {
         let advice = "the planner's log names each: set aside";
         chart.bad(lines::RUN_SET_ASIDE, format!("and {more} more"), advice);
+    }
+}
+
+/// Runs that wait for a planner of a newer build.
+fn look_at_newer_runs(lease: &LeaseValue, chart: &mut Chart) {
+    let newer = &lease.newer;
+    if newer.count > 0 {
+        let some: Vec<&str> = newer.some.iter().map(|run| run.as_str()).collect();
+        let found = format!(
+            "of {} a newer build wrote some records, and those that are open wait: {}",
+            counted(newer.count, "run"),
+            named(some)
+        );
+        let advice = format!(
+            "upgrade {}, which leads: whoever reads them goes on where they stand (docs/UPGRADING.md)",
+            lease.name
+        );
+        chart.bad(lines::RUNS_NEWER, found, advice);
     }
 }
 

@@ -30,7 +30,7 @@ use patience::Patience;
 use super::failure;
 use crate::commands::{installation, runs};
 use crate::context::Context;
-use crate::fault::{Gone, Misuse, Verdict};
+use crate::fault::{Gone, Misuse, Outdated, Verdict};
 use crate::output::{Progress, counted, grouped};
 
 /// How often the picture changes.
@@ -165,7 +165,7 @@ impl Watch<'_> {
         let Followed::Record(record) = followed else {
             return;
         };
-        if let Some(entry) = Entry::read(self.broker.subjects(), &record) {
+        if let Some(entry) = Entry::read(self.broker, &record) {
             entry.fold_into(&mut self.fold);
             self.tell_the_first_failure();
         }
@@ -209,6 +209,11 @@ impl Watch<'_> {
             self.connected = Instant::now();
         } else if self.connected.elapsed() > AWAY_MAX {
             return Err(Gone(AWAY_MAX).into());
+        }
+        // Its end would not be understood.
+        if let Some(why) = self.fold.aside().filter(|_| self.fold.is_newer()) {
+            let run = self.fold.run();
+            return Err(Outdated(format!("run {run} cannot be followed: {why}")).into());
         }
         let summary = RunSummary::of(&self.fold);
         // Handing back and taking over is no progress.

@@ -87,6 +87,7 @@ mod tests {
             capacity: 1,
             in_flight: 0,
             version: String::new(),
+            wire: Default::default(),
             started_at: UnixMs(0),
             at: UnixMs(0),
             stopping: false,

@@ -10,6 +10,7 @@ use gridloom_shared::chain;
 use gridloom_shared::process;
 use gridloom_shared::telemetry::traces::Wanted;
 use gridloom_shared::telemetry::{self, Health};
+use gridloom_shared::wire::Versions;
 use gridloom_worker::handlers::exec::ExecHandler;
 use gridloom_worker::handlers::noop::Noop;
 use gridloom_worker::handlers::sql::SqlHandler;
@@ -44,6 +45,8 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
     tracing::info!(
         worker = name,
         version = env!("CARGO_PKG_VERSION"),
+        reads = Versions::own().reads,
+        writes = Versions::own().writes,
         namespace = %context.config.namespace,
         handlers = handlers.join(","),
         health = %format_args!("http://{}/ready", endpoints.address()),

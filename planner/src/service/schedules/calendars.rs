@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::{Entry, Watched};
 use gridloom_shared::broker::log::FollowError;
 use gridloom_shared::broker::subjects::Subjects;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::schedule::{Calendars, Kept};
+use gridloom_shared::wire;
 
 /// All calendars.
 #[derive(Debug)]
@@ -43,6 +45,15 @@ impl Known {
         }
     }
 
+    /// Notes what a newer build wrote.
+    pub(super) fn note_newer(broker: &Broker, watched: &Result<Watched, FollowError>) {
+        if let Ok(Watched::Entry(entry)) = watched
+            && let Some(error) = entry.value.as_deref().and_then(wire::too_new)
+        {
+            broker.note_newer(&entry.key, &error);
+        }
+    }
+
     /// A key was written or deleted.
     fn hear(&mut self, entry: &Entry) {
         let Some(name) = self.subjects.parse_calendar_key(&entry.key) else {
@@ -53,7 +64,7 @@ impl Known {
         let read = value.map(|value| Kept::read(&name, value, entry.at));
         let kept = read.and_then(|read| {
             let told = |error| {
-                tracing::error!(calendar = name, error = %chain(&error), "a calendar makes no sense: schedules that name it wait until it is applied again");
+                tracing::error!(calendar = name, error = %chain(&error), "a calendar cannot be understood: schedules that name it wait until it can, or is applied again");
             };
             read.map_err(told).ok()
         });

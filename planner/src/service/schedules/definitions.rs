@@ -28,7 +28,7 @@ impl Table {
         let Ok(name) = JobName::new(entry.key.as_str()) else {
             return;
         };
-        let defined = Defined::read(entry);
+        let defined = Defined::read(&self.envoy.broker, entry);
         if !self.desk.knows(&name) {
             if !defined.may_fire() {
                 return;
@@ -73,7 +73,8 @@ impl Table {
         } else if let Some(run) = self.envoy.broker.subjects().parse_asked_key(&entry.key)
             && let Ok(name) = JobName::new(run.job())
         {
-            self.tell_asked(&name, move |job| job.wish(&run, &entry));
+            let broker = self.envoy.broker.clone();
+            self.tell_asked(&name, move |job| job.wish(&broker, &run, &entry));
         }
     }
 
@@ -111,7 +112,8 @@ impl Table {
         match (place, self.decides_at()) {
             (Ok(place), Some(now)) => {
                 let entry = place.entry();
-                let read = entry.map(|entry| (Defined::read(entry), entry.revision));
+                let broker = &self.envoy.broker;
+                let read = entry.map(|entry| (Defined::read(broker, entry), entry.revision));
                 self.tell(&name, move |job| match read {
                     Some((defined, revision)) => job.define(defined, revision),
                     None => job.is_known(now),

@@ -108,6 +108,10 @@ enum SettleError {
     Refused(String),
     #[error("its queue has as many open runs as it may have")]
     Full,
+    #[error(
+        "a newer build kept what run {0} was asked for with: it waits for a planner of that build"
+    )]
+    Newer(RunId),
 }
 
 impl Job {

@@ -194,7 +194,7 @@ impl Warm {
         let Ok(name) = JobName::new(entry.key.as_str()) else {
             return;
         };
-        let defined = Defined::read(entry);
+        let defined = Defined::read(&self.broker, entry);
         if defined.may_fire() || self.jobs.contains_key(&name) {
             self.passed.remove(&name);
             self.job(&name).define(defined, entry.revision);

@@ -54,7 +54,9 @@ impl Sweeper {
 
     /// Decided before it is done, too: only what stands up to the decision is removed.
     async fn forget(&self, id: &Record) -> Result<(), SweepError> {
-        let forgotten = match wire::decode(&id.payload) {
+        let forgotten = match self.broker.decode(&id.subject, &id.payload) {
+            // It is looked at again by the next leader.
+            Err(error) if error.is_newer() => return Ok(()),
             // A planner died after it had decided.
             Ok(PlanRecord::Forgotten(_)) => id.seq,
             Ok(_) | Err(_) => {

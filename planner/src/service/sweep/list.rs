@@ -10,7 +10,6 @@ use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::ledger::retired::Retired;
-use gridloom_shared::wire;
 
 use super::SweepError;
 use crate::retention::Kept;
@@ -62,7 +61,7 @@ impl Listed {
             let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
                 continue;
             };
-            let state = match wire::decode(&last.payload) {
+            let state = match broker.decode(&last.subject, &last.payload) {
                 Ok(PlanRecord::Retired(retired)) => State::Retired {
                     sequence: last.seq,
                     retired,

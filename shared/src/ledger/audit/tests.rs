@@ -34,6 +34,7 @@ fn opened(slices: u32, pages: PagesSpec) -> Record {
         term: Term(1),
         first: Vec::new(),
         traceparent: None,
+        reports: 1,
     })))
 }
 

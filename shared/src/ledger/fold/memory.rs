@@ -93,6 +93,7 @@ impl Story {
             term: Term(1),
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         }))));
         story
     }

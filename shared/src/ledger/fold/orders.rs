@@ -41,7 +41,10 @@ impl Fold {
         let dead_before = self.dead.len();
         self.closing = None;
         self.cancelled = None;
-        self.aside = None;
+        // What a newer build wrote stands there all the same.
+        if !self.newer {
+            self.aside = None;
+        }
         match &reopened.which {
             Which::All => {
                 for (first, end, grave) in self.dead.take_kept() {

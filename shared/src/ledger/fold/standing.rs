@@ -29,6 +29,7 @@ impl Fold {
         };
         match record {
             _ if of.is_some_and(|of| of != queue) => self.apply_unreadable(sequence),
+            Err(error) if error.is_newer() => self.apply_newer(sequence, error),
             Ok(record) => self.apply(sequence, at, record),
             Err(error) if author == Author::Plan => {
                 self.apply_unreadable_plan(sequence, &chain(error).to_string());
@@ -59,8 +60,8 @@ impl Fold {
         self.records
     }
 
-    /// Why nothing more of the run can be planned: its plan holds what makes no sense. It can be
-    /// cancelled.
+    /// Why nothing more of the run can be planned: its plan holds what makes no sense, and it can be
+    /// cancelled; or what only a newer build can read ([`Fold::is_newer`]).
     pub fn aside(&self) -> Option<&str> {
         self.aside.as_deref()
     }
@@ -78,6 +79,26 @@ impl Fold {
                 "its planner record {sequence} cannot be understood: {why}"
             ));
         }
+    }
+
+    /// Takes in a planner's record that a newer build wrote: without it nothing that is known of the run is certain.
+    /// Who reads it goes on; here the run is set aside for good.
+    fn apply_newer(&mut self, sequence: u64, error: &WireError) {
+        if sequence <= self.position {
+            return;
+        }
+        self.position = sequence;
+        self.records += u64::from(self.opening.is_some());
+        self.last_plan = sequence;
+        self.newer = true;
+        let why = format!("its record {sequence} was {}", chain(error));
+        self.aside = Some(why.into());
+    }
+
+    /// Whether a planner of a newer build wrote some of the run's records: nothing may be done of it here, and nothing that
+    /// is said of it is whole.
+    pub fn is_newer(&self) -> bool {
+        self.newer
     }
 
     /// A wave that does not follow the one before: records between them are gone.
@@ -104,6 +125,7 @@ mod tests {
     use crate::id::{RunId, Term};
     use crate::job::parse::{self, Format};
     use crate::ledger::audit::Audit;
+    use crate::ledger::orders::{Reopened, Which};
     use crate::ledger::record::{Closed, EndState, TileRun};
     use crate::tile::TileKind;
     use crate::wire;
@@ -128,6 +150,7 @@ mod tests {
             term: Term(1),
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         })))
     }
 
@@ -213,6 +236,47 @@ mod tests {
         fold.apply_stored((&left, Author::Plan), 21, UnixMs(1), Err(&error));
         assert!(fold.aside().is_some_and(|why| why.contains("21")));
         assert_eq!(fold.last_plan(), 21);
+    }
+
+    #[test]
+    fn planner_s_record_of_a_newer_build_sets_the_run_aside_and_no_order_brings_it_back() {
+        let bytes = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "other": 1})).unwrap();
+        let mut fold = folded(&[("left", opened(1, "left"))]);
+        let error = Record::decode(Author::Plan, &bytes).unwrap_err();
+        let on_plan = (&queue("left"), Author::Plan);
+        fold.apply_stored(on_plan, 21, UnixMs(1), Err(&error));
+        assert!(fold.is_newer());
+        assert_eq!((fold.position(), fold.last_plan()), (21, 21));
+        let reopened = Record::Plan(PlanRecord::Reopened(Reopened {
+            request: 1,
+            which: Which::All,
+            term: Term(1),
+        }));
+        fold.apply(22, UnixMs(2), &reopened);
+        assert!(fold.is_newer() && fold.aside().is_some());
+    }
+
+    #[test]
+    fn worker_s_record_that_calls_itself_newer_is_counted_and_costs_nobody_the_run() {
+        let bytes = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "other": 1})).unwrap();
+        for author in [Author::Work, Author::Takeover] {
+            let mut fold = folded(&[("left", opened(1, "left"))]);
+            let error = Record::decode(author, &bytes).unwrap_err();
+            fold.apply_stored((&queue("left"), author), 21, UnixMs(1), Err(&error));
+            assert!(!fold.is_newer() && fold.aside().is_none(), "{author:?}");
+            assert_eq!(fold.counts().unexpected, 1, "{author:?}");
+            assert_eq!((fold.position(), fold.last_plan()), (21, 10));
+        }
+    }
+
+    #[test]
+    fn run_whose_first_record_is_of_a_newer_build_is_nobody_s_and_known_to_be_that() {
+        let bytes = rmp_serde::to_vec_named(&serde_json::json!({"v": 9, "other": 1})).unwrap();
+        let error = Record::decode(Author::Plan, &bytes).unwrap_err();
+        let mut fold = Fold::new(run());
+        fold.apply_stored((&queue("left"), Author::Plan), 10, UnixMs(1), Err(&error));
+        assert!(fold.opening().is_none());
+        assert!(fold.is_newer());
     }
 
     #[test]

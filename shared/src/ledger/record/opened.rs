@@ -6,6 +6,7 @@ use crate::clock::UnixMs;
 use crate::id::{Nonce, Term};
 use crate::job::JobSpec;
 use crate::trace::{self, Traceparent};
+use crate::wire;
 
 use super::wave::{TileRun, Wave};
 
@@ -31,6 +32,18 @@ pub struct Opened {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "trace::lenient")]
     pub traceparent: Option<Traceparent>,
+    /// The newest version in which workers report of it: that which its planner wrote when it opened it. So nobody who reads
+    /// this record ever has to wait for what a worker reported.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub reports: u16,
+}
+
+fn first() -> u16 {
+    wire::FIRST
+}
+
+fn is_first(version: &u16) -> bool {
+    *version == wire::FIRST
 }
 
 impl Opened {
@@ -66,6 +79,7 @@ mod tests {
             term: Term(1),
             first: Vec::new(),
             traceparent,
+            reports: 1,
         }
     }
 

@@ -35,4 +35,4 @@ pub struct Takeover {
     pub reason: Reason,
 }
 
-wire::coded!(Takeover);
+wire::reported!(Takeover);

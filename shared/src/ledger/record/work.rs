@@ -88,4 +88,4 @@ pub struct Probed {
     pub cursor: Option<Key>,
 }
 
-wire::coded!(WorkRecord);
+wire::reported!(WorkRecord);

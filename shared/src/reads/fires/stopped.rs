@@ -8,7 +8,7 @@ use crate::chain;
 use crate::clock::UnixMs;
 use crate::id::JobName;
 use crate::schedule::record::Record;
-use crate::wire::{self, WireError};
+use crate::wire::WireError;
 
 /// A job whose last record makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Stopped {
     pub since: UnixMs,
     /// Why it makes no sense.
     pub error: String,
+    /// Whether that is since a newer build wrote it.
+    pub newer: bool,
 }
 
 impl Stopped {
@@ -33,25 +35,31 @@ impl Stopped {
             sequence: raw.seq,
             since: raw.at,
             error: chain(error).to_string(),
+            newer: error.is_newer(),
         }
     }
 
     /// What is the case, as a sentence.
     pub fn found(&self) -> String {
         format!(
-            "job {} fires nothing since {}: record {} of stream {} is {}",
+            "job {} fires nothing since {}: record {} of stream {} {} {}",
             self.job,
             self.since.to_the_second(),
             self.sequence,
             self.stream,
+            if self.newer { "was" } else { "is" },
             self.error
         )
     }
 
     /// What is to be done about it.
     pub fn advice(&self) -> String {
+        if self.newer {
+            return "upgrade the planners: one of that build goes on from it; remove nothing"
+                .to_owned();
+        }
         format!(
-            "where a later version of gridloom wrote it, run planners of that version; otherwise remove it \
+            "remove it \
              (nats stream rmm {} {}): the planner goes on within seconds from the record before it, and decides again \
              what that one said",
             self.stream, self.sequence
@@ -80,7 +88,7 @@ pub async fn find(broker: &Broker, job: Option<&JobName>) -> Result<Vec<Stopped>
         }
     };
     let stopped = last.iter().filter_map(|raw| {
-        let error = wire::decode::<Record>(&raw.payload).err()?;
+        let error = broker.decode::<Record>(&raw.subject, &raw.payload).err()?;
         let job = subjects.parse_fires(&raw.subject)?;
         Some(Stopped::new(broker, &job, raw, &error))
     });

@@ -134,7 +134,7 @@ impl Place {
         }
         let read = read.iter().flatten();
         let mut entries: Vec<Entry> = read
-            .filter_map(|stored| Entry::read(broker.subjects(), stored))
+            .filter_map(|stored| Entry::read(broker, stored))
             .filter(|entry| entry.sequence <= last)
             .collect();
         entries.sort_by_key(|entry| entry.sequence);

@@ -114,7 +114,9 @@ async fn leave_out_purged(
         .collect();
     for last in broker.multi_last(&subjects.ledger(), &single).await? {
         if let Some((_, run, _)) = subjects.parse_ledger(&last.subject)
-            && wire::decode(&last.payload).is_ok_and(|last: PlanRecord| last.is_end())
+            && broker
+                .decode(&last.subject, &last.payload)
+                .is_ok_and(|last: PlanRecord| last.is_end())
         {
             found.remove(&run);
         }

@@ -11,7 +11,6 @@ use crate::id::{JobName, RunId};
 use crate::lane::Lane;
 use crate::ledger::record::{Author, PlanRecord};
 use crate::reads::ListError;
-use crate::wire;
 
 /// Open runs by the lane of their tiles: of `most` of them, those of different jobs before others of the same.
 /// A run of which the ledger does not say it is left out.
@@ -83,13 +82,21 @@ async fn lane_of(broker: &Broker, run: &Known) -> Result<Option<Lane>, ListError
     let ledger = broker.subjects().ledger();
     // A summary says late that its run is over.
     let last = broker.last(&ledger, &plan).await?;
-    let last = last.and_then(|last| wire::decode::<PlanRecord>(&last.payload).ok());
+    let last = last.and_then(|last| {
+        broker
+            .decode::<PlanRecord>(&last.subject, &last.payload)
+            .ok()
+    });
     let over = |last: &PlanRecord| last.is_end() || matches!(last, PlanRecord::Cancelled(_));
     if last.as_ref().is_none_or(over) {
         return Ok(None);
     }
     let first = broker.first(&ledger, &plan).await?;
-    let first = first.and_then(|first| wire::decode::<PlanRecord>(&first.payload).ok());
+    let first = first.and_then(|first| {
+        broker
+            .decode::<PlanRecord>(&first.subject, &first.payload)
+            .ok()
+    });
     Ok(match first {
         Some(PlanRecord::Opened(opened)) => Some(Lane::of(&opened.job)),
         Some(_) | None => None,

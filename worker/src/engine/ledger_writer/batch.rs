@@ -37,11 +37,19 @@ pub(in crate::engine) enum Content {
     Returns(Vec<Return>),
 }
 
+/// Who writes a record, which of that one's it is, and in which version at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signed {
+    pub(super) session: Session,
+    pub(super) number: u64,
+    pub(super) version: u16,
+}
+
 #[derive(Debug)]
 pub(in crate::engine) struct Batch {
     /// The run: sequence of its `opened` record.
     pub(super) run: u64,
-    pub(super) number: u64,
+    pub(super) signed: Signed,
     pub(super) content: Content,
     subject: Subject,
     payload: Bytes,
@@ -66,14 +74,14 @@ impl Appended {
 impl Batch {
     pub(super) fn new(
         run: u64,
-        number: u64,
+        signed: Signed,
         subject: Subject,
         content: Content,
         payload: Bytes,
     ) -> Batch {
         Batch {
             run,
-            number,
+            signed,
             content,
             subject,
             payload,
@@ -105,16 +113,16 @@ impl Batch {
     }
 
     /// Leaves out that for which `held` says no. Whether anything is left.
-    pub(super) fn narrow(&mut self, session: Session, held: impl Fn(Holding) -> bool) -> bool {
+    pub(super) fn narrow(&mut self, held: impl Fn(Holding) -> bool) -> bool {
         match &mut self.content {
             Content::Outcomes(parts) => {
                 parts.retain(|part| held(part.tile));
-                self.payload = outcomes_record(session, self.number, parts);
+                self.payload = outcomes_record(self.signed, parts);
                 !parts.is_empty()
             }
             Content::Claims(reason, holdings) => {
                 holdings.retain(|holding| held(*holding));
-                self.payload = takeover_record(session, self.number, *reason, holdings);
+                self.payload = takeover_record(self.signed, *reason, holdings);
                 !holdings.is_empty()
             }
             Content::Probed(holding) | Content::Started(holding, _) => held(*holding),
@@ -124,74 +132,65 @@ impl Batch {
 }
 
 /// The bytes of a record of outcomes.
-pub(super) fn outcomes_record(session: Session, number: u64, parts: &[Part<Holding>]) -> Bytes {
+pub(super) fn outcomes_record(signed: Signed, parts: &[Part<Holding>]) -> Bytes {
     let block = outcomes::encode(parts.iter().flat_map(|part| &part.entries));
-    wire::encode(&WorkRecord::Outcomes {
-        session,
-        number,
+    let record = WorkRecord::Outcomes {
+        session: signed.session,
+        number: signed.number,
         block: block.into(),
-    })
+    };
+    wire::encode_report(signed.version, &record)
 }
 
 /// The bytes of the answer to a probe, which was held under `fence`.
 pub(super) fn probed_record(
-    session: Session,
-    number: u64,
+    signed: Signed,
     tile: &Tile,
     fence: Fence,
     answer: &ProbedPages,
 ) -> Bytes {
-    wire::encode(&WorkRecord::Probed(Probed {
-        session,
-        number,
+    let record = WorkRecord::Probed(Probed {
+        session: signed.session,
+        number: signed.number,
         tile: tile.place(),
         fence,
         slice: tile.slice,
         probe: tile.first,
         pages: answer.pages.clone(),
         cursor: answer.cursor.clone(),
-    }))
+    });
+    wire::encode_report(signed.version, &record)
 }
 
 /// The bytes of the record that announces a page of `tile`, held under `fence`.
-pub(super) fn started_record(
-    session: Session,
-    number: u64,
-    tile: TileRef,
-    page: u64,
-    fence: Fence,
-) -> Bytes {
-    wire::encode(&WorkRecord::Started {
-        session,
-        number,
+pub(super) fn started_record(signed: Signed, tile: TileRef, page: u64, fence: Fence) -> Bytes {
+    let record = WorkRecord::Started {
+        session: signed.session,
+        number: signed.number,
         tile,
         page: page as u32,
         fence,
-    })
+    };
+    wire::encode_report(signed.version, &record)
 }
 
 /// The bytes of a record of tiles that were given back.
-pub(super) fn returned_record(session: Session, number: u64, returns: &[Return]) -> Bytes {
-    let tiles = returns.iter().map(|given| given.place).collect();
-    wire::encode(&WorkRecord::Returned {
-        session,
-        number,
-        tiles,
-    })
+pub(super) fn returned_record(signed: Signed, returns: &[Return]) -> Bytes {
+    let record = WorkRecord::Returned {
+        session: signed.session,
+        number: signed.number,
+        tiles: returns.iter().map(|given| given.place).collect(),
+    };
+    wire::encode_report(signed.version, &record)
 }
 
 /// The bytes of a takeover.
-pub(super) fn takeover_record(
-    session: Session,
-    number: u64,
-    reason: Reason,
-    holdings: &[Holding],
-) -> Bytes {
-    let tiles = holdings.iter().map(|holding| holding.tile.place).collect();
-    wire::encode(&Takeover {
-        session,
-        number,
-        tiles,
+pub(super) fn takeover_record(signed: Signed, reason: Reason, holdings: &[Holding]) -> Bytes {
+    let record = Takeover {
+        session: signed.session,
+        number: signed.number,
+        tiles: holdings.iter().map(|holding| holding.tile.place).collect(),
         reason,
-    })
+    };
+    wire::encode_report(signed.version, &record)
 }

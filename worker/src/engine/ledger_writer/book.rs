@@ -4,6 +4,7 @@ use gridloom_shared::broker::{Subject, Subjects};
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, Reason};
 use gridloom_shared::tile::TileRef;
+use gridloom_shared::wire;
 
 use crate::engine::tiles::{Holding, Receipt};
 use crate::handler::ProbedPages;
@@ -21,6 +22,8 @@ pub(super) struct Book {
     /// Number of the last record. Each run has its own: readers of a ledger keep what they have seen as ranges, so
     /// that numbers which follow each other cost them nothing however many runs there are.
     pub(super) number: u64,
+    /// The newest version in which its records may be.
+    pub(super) version: u16,
     /// Where workers report.
     pub(super) work: Subject,
     /// Where takeovers stand.
@@ -42,6 +45,7 @@ impl Book {
     pub(super) fn new(run: &RunId, queue: &QueueName, subjects: &Subjects, number: u64) -> Book {
         Book {
             number,
+            version: wire::FIRST,
             work: subjects.ledger_of(queue, run, Author::Work).into(),
             takeover: subjects.ledger_of(queue, run, Author::Takeover).into(),
             outbox: Outbox::default(),

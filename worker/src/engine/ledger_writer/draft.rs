@@ -8,7 +8,7 @@ use gridloom_shared::ledger::outcomes::Entry;
 use gridloom_shared::ledger::record::{Reason, WAVE_TILES_MAX};
 use gridloom_shared::tile::Tile;
 
-use super::batch::{self, Batch, Content};
+use super::batch::{self, Batch, Content, Signed};
 use super::book::Book;
 use crate::engine::tiles::{Holding, Tiles};
 use crate::failure::Failure;
@@ -33,15 +33,20 @@ pub(super) struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn next_number(&mut self) -> u64 {
+    /// What the next record is signed with.
+    fn sign(&mut self) -> Signed {
         self.book.number += 1;
-        self.book.number
+        Signed {
+            session: self.session,
+            number: self.book.number,
+            version: self.book.version,
+        }
     }
 
-    fn send(&mut self, number: u64, subject: Subject, content: Content, payload: Bytes) {
+    fn send(&mut self, signed: Signed, subject: Subject, content: Content, payload: Bytes) {
         self.book.in_flight += 1;
         self.batches
-            .push(Batch::new(self.opened, number, subject, content, payload));
+            .push(Batch::new(self.opened, signed, subject, content, payload));
     }
 
     pub(super) fn claims(&mut self) {
@@ -59,10 +64,10 @@ impl Draft<'_> {
                         held.claim();
                     }
                 }
-                let number = self.next_number();
-                let payload = batch::takeover_record(self.session, number, reason, part);
+                let signed = self.sign();
+                let payload = batch::takeover_record(signed, reason, part);
                 let content = Content::Claims(reason, part.to_vec());
-                self.send(number, self.book.takeover.clone(), content, payload);
+                self.send(signed, self.book.takeover.clone(), content, payload);
             }
         }
     }
@@ -74,11 +79,11 @@ impl Draft<'_> {
             let Some(fence) = held.and_then(|held| held.own_fence()) else {
                 continue;
             };
-            let number = self.next_number();
+            let signed = self.sign();
             let place = holding.tile.place;
-            let payload = batch::started_record(self.session, number, place, page, fence);
+            let payload = batch::started_record(signed, place, page, fence);
             let content = Content::Started(holding, page);
-            self.send(number, self.book.work.clone(), content, payload);
+            self.send(signed, self.book.work.clone(), content, payload);
         }
     }
 
@@ -88,12 +93,17 @@ impl Draft<'_> {
             let Some(held) = held.filter(|held| held.is_held(self.now)) else {
                 continue;
             };
-            let (number, fence) = (self.book.number + 1, held.fence());
-            let payload = batch::probed_record(self.session, number, held.tile(), fence, &answer);
+            let signed = Signed {
+                session: self.session,
+                number: self.book.number + 1,
+                version: self.book.version,
+            };
+            let fence = held.fence();
+            let payload = batch::probed_record(signed, held.tile(), fence, &answer);
             if payload.len() <= record_max {
-                self.book.number = number;
+                self.book.number = signed.number;
                 let content = Content::Probed(holding);
-                self.send(number, self.book.work.clone(), content, payload);
+                self.send(signed, self.book.work.clone(), content, payload);
                 continue;
             }
             let text = format!(
@@ -119,10 +129,10 @@ impl Draft<'_> {
                 self.book.outbox.landed();
                 continue;
             }
-            let number = self.next_number();
-            let payload = batch::outcomes_record(self.session, number, &parts);
+            let signed = self.sign();
+            let payload = batch::outcomes_record(signed, &parts);
             let content = Content::Outcomes(parts);
-            self.send(number, self.book.work.clone(), content, payload);
+            self.send(signed, self.book.work.clone(), content, payload);
         }
     }
 
@@ -132,10 +142,10 @@ impl Draft<'_> {
         let mut returns = std::mem::take(&mut self.book.returns);
         while !returns.is_empty() {
             let rest = returns.split_off(returns.len().min(WAVE_TILES_MAX));
-            let number = self.next_number();
-            let payload = batch::returned_record(self.session, number, &returns);
+            let signed = self.sign();
+            let payload = batch::returned_record(signed, &returns);
             let content = Content::Returns(returns);
-            self.send(number, self.book.work.clone(), content, payload);
+            self.send(signed, self.book.work.clone(), content, payload);
             records += 1;
             returns = rest;
         }

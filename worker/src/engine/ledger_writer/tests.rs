@@ -36,7 +36,7 @@ fn said(writer: &mut LedgerWriter, tiles: &mut Tiles, opened: u64) -> u64 {
     let receipts = Vec::new();
     writer.give_back(opened, Return { place, receipts });
     let batch = writer.write(tiles, NOW, MOST).batches.pop().unwrap();
-    let number = batch.number;
+    let number = batch.signed.number;
     assert_eq!(batch.run, opened);
     writer.appended(answered(batch, Ok(9)), true);
     number
@@ -181,5 +181,5 @@ fn answer_that_no_message_holds_takes_no_number() {
     let holding = tiles.enter(key, Phase::Reporting).unwrap().holding();
     writer.answer(holding, ProbedPages::default());
     let batch = writer.write(&mut tiles, NOW, 1).batches.remove(0);
-    assert_eq!(batch.number, before + 1);
+    assert_eq!(batch.signed.number, before + 1);
 }

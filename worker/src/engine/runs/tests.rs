@@ -26,6 +26,7 @@ fn record(nonce: u64) -> Option<Box<Opened>> {
         term: Term(1),
         first: Vec::new(),
         traceparent: None,
+        reports: 1,
     }))
 }
 

@@ -126,6 +126,7 @@ mod tests {
             term: Term(1),
             first: Vec::new(),
             traceparent: None,
+            reports: 1,
         }))
     }
 

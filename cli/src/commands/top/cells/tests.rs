@@ -23,6 +23,7 @@ fn opened(slices: u32, pages: u32) -> Opened {
         term: Term(1),
         first: Vec::new(),
         traceparent: None,
+        reports: 1,
     }
 }
 

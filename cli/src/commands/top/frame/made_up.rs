@@ -72,6 +72,7 @@ pub(in super::super) fn worker(name: &str, (busy, slots): (u32, u32)) -> Worker 
             last_seen: "2026-11-29T13:00:05.000Z".to_owned(),
             started_at: "2026-11-29T12:00:00.000Z".to_owned(),
             version: "0.1.0".to_owned(),
+            wire: Default::default(),
             stopping: false,
             answers: true,
             trouble: String::new(),

@@ -2,7 +2,7 @@
 //! ([`crate::schedule`] decides which), and is told where its submitter listens. Who cancels one that is not open yet says so
 //! in its key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::Entry;
@@ -17,7 +17,7 @@ use gridloom_shared::schedule::BackfillName;
 use gridloom_shared::schedule::record::{Decision, Record, State, Verdict, Why};
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::submission::{Kept, Submission, Unreadable};
-use gridloom_shared::wire;
+use gridloom_shared::wire::{self, Versions};
 
 use super::super::super::envoy::Envoy;
 use super::{Defined, Job, SettleError};
@@ -29,6 +29,8 @@ use crate::submit;
 pub(super) struct Requests {
     /// By their places in the submit stream: in the order in which they came.
     all: BTreeMap<u64, (Kept, u64)>,
+    /// Those that a newer build kept: what is asked for there is not known here.
+    newer: BTreeSet<RunId>,
     /// The same, as decisions see it.
     pub(super) wishes: Vec<Wish>,
 }
@@ -83,11 +85,16 @@ fn asked_of(job: &JobSpec, kept: &Kept) -> Result<(Submission, JobSpec), String>
 
 impl Job {
     /// A run was asked for, or somebody took that away.
-    pub(in super::super) fn wish(&mut self, run: &RunId, entry: &Entry) {
-        let all = &mut self.requests.all;
-        match entry.value.as_deref().map(wire::decode::<Kept>) {
+    pub(in super::super) fn wish(&mut self, broker: &Broker, run: &RunId, entry: &Entry) {
+        let Requests { all, newer, .. } = &mut self.requests;
+        newer.remove(run);
+        let read = |value: &[u8]| broker.decode::<Kept>(&entry.key, value);
+        match entry.value.as_deref().map(read) {
             Some(Ok(kept)) if kept.run == *run => {
                 all.insert(kept.sequence, (kept, entry.revision));
+            }
+            Some(Err(error)) if error.is_newer() => {
+                newer.insert(run.clone());
             }
             Some(Ok(_) | Err(_)) => {
                 tracing::error!(job = %self.name, %run, "what was asked for makes no sense");
@@ -95,6 +102,11 @@ impl Job {
             None => all.retain(|_, (kept, _)| kept.run != *run),
         }
         self.requests.changed(&self.defined);
+    }
+
+    /// Whether only a newer build knows with what a run was asked for.
+    pub(super) fn is_newer(&self, run: &RunId) -> bool {
+        self.requests.newer.contains(run)
     }
 
     /// Whether a run was asked for by hand, and nobody knows any more with what: it was carried out, and an earlier leader
@@ -122,6 +134,7 @@ impl Job {
                 term,
                 first: Vec::new(),
                 traceparent: None,
+                reports: Versions::own().writes,
             });
         };
         let (submission, job) = asked_of(job, kept)?;
@@ -133,6 +146,7 @@ impl Job {
             term,
             first: Vec::new(),
             traceparent: kept.traceparent,
+            reports: Versions::own().writes,
         })
     }
 

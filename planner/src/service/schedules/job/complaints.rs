@@ -36,7 +36,7 @@ impl Job {
 
     fn complain_of_record(&self) {
         if let Some(error) = self.stopped.as_ref().filter(|_| self.leads) {
-            tracing::error!(job = %self.name, error, "the record of its fires makes no sense: nothing of it is opened");
+            tracing::error!(job = %self.name, error, "the record of its fires cannot be gone on from: nothing of it is opened");
         }
     }
 
@@ -44,7 +44,7 @@ impl Job {
         if let Defined::Nonsense(error) = &self.defined
             && self.leads
         {
-            tracing::error!(job = %self.name, error, "its definition makes no sense: nothing of it is opened until it is applied again");
+            tracing::error!(job = %self.name, error, "its definition cannot be understood: nothing of it is opened until it is");
         }
     }
 }

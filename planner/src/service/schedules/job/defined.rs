@@ -1,11 +1,11 @@
 //! What the jobs bucket has of one job.
 
+use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::Entry;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::schedule::Spec;
-use gridloom_shared::wire;
 
 /// What the jobs bucket has of a job.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ pub(in super::super) enum Defined {
 
 impl Defined {
     /// What `entry` says of its job.
-    pub(in super::super) fn read(entry: &Entry) -> Defined {
+    pub(in super::super) fn read(broker: &Broker, entry: &Entry) -> Defined {
         let Some(value) = entry.value.as_deref() else {
             return Defined::Gone(entry.at);
         };
-        let mut job = match wire::decode::<JobSpec>(value) {
+        let mut job = match broker.decode::<JobSpec>(&entry.key, value) {
             Ok(job) => Box::new(job),
             Err(error) => return Defined::Nonsense(chain(&error).to_string()),
         };

@@ -35,6 +35,9 @@ impl Job {
         at: UnixMs,
         run: RunId,
     ) -> Result<(), SettleError> {
+        if self.is_newer(&run) {
+            return Err(SettleError::Newer(run));
+        }
         if self.is_gone(at, &run) {
             return Ok(self.find(&envoy.broker, run).await?);
         }

@@ -5,7 +5,6 @@ use gridloom_shared::broker::log::Record as LogRecord;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Term;
 use gridloom_shared::schedule::record::Record;
-use gridloom_shared::wire;
 
 use super::super::roll::Roll;
 use super::{AT_ONCE, Job, SettleError};
@@ -23,7 +22,10 @@ impl Job {
         let subjects = broker.subjects();
         let (history, subject) = (subjects.history(), subjects.fires(&self.name));
         let last = broker.last_of_leader(&history, &subject).await?;
-        let is_nonsense = |last: &LogRecord| wire::decode::<Record>(&last.payload).is_err();
+        let is_nonsense = |last: &LogRecord| {
+            let read = broker.decode::<Record>(&last.subject, &last.payload);
+            read.is_err()
+        };
         if last.as_ref().is_some_and(is_nonsense) {
             return Ok(None);
         }

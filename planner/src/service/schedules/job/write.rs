@@ -56,7 +56,7 @@ impl Job {
         roll.catch_up(broker).await?;
         let place = broker.jobs().place_of(self.name.as_str()).await?;
         if let Some(entry) = place.entry() {
-            self.define(Defined::read(entry), entry.revision);
+            self.define(Defined::read(broker, entry), entry.revision);
         }
         self.behind = true;
         Ok(())

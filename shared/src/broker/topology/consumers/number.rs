@@ -72,7 +72,11 @@ pub(super) async fn next_name(
     let nonsense = named.number.is_none() && named.place.value().is_some();
     let nonsense = nonsense.then_some("no number of a consumer");
     let value = next.to_string().into();
-    match broker.state().replace(&named.place, value, nonsense).await {
+    match broker
+        .state()
+        .replace_any(&named.place, value, nonsense)
+        .await
+    {
         Ok(_) => Ok(Some(ConsumerName::new(lane, next))),
         Err(WriteError::Conflict { .. } | WriteError::Unknown { .. }) => Ok(None),
         Err(error) => Err(number_failed(lane, &error)),

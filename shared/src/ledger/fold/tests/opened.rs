@@ -38,6 +38,7 @@ pub(super) fn opened(pages: PagesSpec) -> Record {
         term: Term(1),
         first: Vec::new(),
         traceparent: None,
+        reports: 1,
     })))
 }
 
