@@ -5,7 +5,7 @@ use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -127,7 +127,7 @@ pub fn text(buffer: &Buffer) -> String {
 pub struct Keys {
     typed: mpsc::Receiver<io::Result<Event>>,
     ends: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Keys {
@@ -152,7 +152,7 @@ impl Keys {
         Keys {
             typed,
             ends,
-            thread: Some(thread),
+            thread,
         }
     }
 
@@ -167,8 +167,10 @@ impl Drop for Keys {
         self.ends.store(true, Ordering::SeqCst);
         // It may wait for room.
         self.typed.close();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        // What reads of a terminal that is gone never comes back: it ends with the process.
+        let until = Instant::now() + 3 * LOOK;
+        while !self.thread.is_finished() && Instant::now() < until {
+            std::thread::sleep(LOOK / 10);
         }
     }
 }

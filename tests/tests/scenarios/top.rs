@@ -168,7 +168,12 @@ async fn terminal_is_given_back_whatever_ends_it_and_a_broker_that_is_away_is_wa
             let ended = async || Ok(!is_alive(pid));
             eventually(SOON, "it has ended", ended).await?;
         }
-        Ok(())
+        // Nobody is left behind who reads of a terminal that is gone.
+        let terminal = top(stage).await?;
+        let pid = process_of(stage)?;
+        drop(terminal);
+        let ended = async || Ok(!is_alive(pid));
+        eventually(SOON, "it has ended with its terminal", ended).await
     })
     .await
 }
