@@ -18,8 +18,13 @@ export function hindrance(me, needs) {
 
 const INITIAL = { values: {}, counted: null, problem: null, busy: false, result: null };
 
-// `order(values)` is { method, path, body }; `count(values)` what a dry run says, as a sentence; `fields` are asked for:
-// { name, label, hint, required, options, rows, value }.
+// Names what one question orders: pressed again because an answer was lost, it is the same order. As long as the name of
+// a backfill may be.
+const drawn = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+
+// `order(values, id)` is { method, path, body, headers }; `command(values, id)` what does the same, or nothing; `id` is the
+// question's own. `count(values)`: what a dry run says, as a sentence; `fields` are asked for: { name, label, hint,
+// required, options, rows, value }.
 export function Action({ label, title, needs = 'operator', danger = false, disabled = null, ...rest }) {
   // What was asked stays, whatever its answer makes of the page behind it.
   const [question, put] = useState(null);
@@ -32,6 +37,7 @@ export function Action({ label, title, needs = 'operator', danger = false, disab
 function Question({ label, title, danger, says, fields = [], count, order, command, done, close, goes }) {
   const given = Object.fromEntries(fields.map((field) => [field.name, field.value ?? '']));
   const [state, set] = useState({ ...INITIAL, values: given });
+  const [id] = useState(drawn);
   const dialog = useRef(null);
   const change = (part) => set((before) => ({ ...before, ...part }));
   const { values, problem, busy, result } = state;
@@ -39,13 +45,14 @@ function Question({ label, title, danger, says, fields = [], count, order, comma
     dialog.current.showModal();
   }, []);
   const counted = useCount(count, values);
-  const lacks = fields.some((field) => field.required && !values[field.name]);
+  const lacks = (count && counted === null) || fields.some((field) => field.required && !values[field.name]);
+  const typed = command && !result && command(values, id);
   const submit = async (event) => {
     event.preventDefault();
     if (result) return dialog.current.close();
     change({ busy: true, problem: null });
     try {
-      const { method, path, body, headers } = order(values);
+      const { method, path, body, headers } = order(values, id);
       const { data } = await ask(method, path, { body, headers });
       change({ busy: false, result: done ? done(data) : 'Done.' });
       again();
@@ -60,10 +67,10 @@ function Question({ label, title, danger, says, fields = [], count, order, comma
     <h2>${title}</h2>
     ${says && html`<div class="says">${typeof says === 'function' ? says(values) : says}</div>`}
     ${!result && fields.map(field)}
-    ${!result && count && html`<p class="counted" role="status">${counted}</p>`}
+    ${!result && count && html`<p class="counted" role="status">${counted ?? 'Counting…'}</p>`}
     ${problem && html`<${Trouble} problem=${problem} />`}
     ${result && html`<div class="note is-fine" role="status">${result}</div>`}
-    ${command && !result && html`<div class="same"><span>The same by the command line</span><${Command} text=${command(values)} /></div>`}
+    ${typed && html`<div class="same"><span>The same by the command line</span><${Command} text=${typed} /></div>`}
     <div class="buttons">
       ${!result && html`<button type="button" class="quiet" onClick=${() => dialog.current.close()}>Leave it</button>`}
       <button type="submit" class=${danger && !result ? 'danger strong' : 'strong'} disabled=${busy || (!result && lacks)}>
@@ -72,9 +79,9 @@ function Question({ label, title, danger, says, fields = [], count, order, comma
   </form></dialog>`;
 }
 
-// What a dry run says of these values, after a moment without typing.
+// What a dry run says of these values, after a moment without typing; null until then.
 function useCount(count, values) {
-  const [said, say] = useState('Counting…');
+  const [said, say] = useState({});
   const key = JSON.stringify(values);
   useEffect(() => {
     if (!count) return undefined;
@@ -82,9 +89,9 @@ function useCount(count, values) {
     const timer = setTimeout(async () => {
       try {
         const text = await count(values);
-        if (!over) say(text);
+        if (!over) say({ key, text });
       } catch (problem) {
-        if (!over) say(problem.message);
+        if (!over) say({ key, text: problem.message });
       }
     }, 200);
     return () => {
@@ -92,7 +99,7 @@ function useCount(count, values) {
       clearTimeout(timer);
     };
   }, [key]);
-  return said;
+  return said.key === key ? said.text : null;
 }
 
 function Field({ field, value, set }) {

@@ -7,7 +7,7 @@ import { Keys, useKeys } from './keys.js';
 import * as live from './live.js';
 import { Login, logout } from './login.js';
 import * as look from './look.js';
-import { Ago, Empty, Head, Loading, Time, Trouble } from './parts.js';
+import { Ago, Head, Loading, Time, Trouble } from './parts.js';
 import * as router from './router.js';
 import { Search } from './search.js';
 import { html, render, useEffect, useErrorBoundary, useState } from './vendor/preact.js';
@@ -48,8 +48,8 @@ function Page({ route }) {
   if (first === 'runs' && third === 'shards') return html`<${Shard} key=${route.path} run=${second} slice=${rest[0]} page=${rest[1]} kind=${route.query.kind} />`;
   if (first === 'runs' && second) return html`<${Run} key=${second} id=${second} />`;
   if (first === 'jobs' && second) return html`<${Job} key=${second} name=${second} />`;
-  const List = !second && LISTS[first];
-  return List ? html`<${List} key=${first} />` : html`<${Empty} title="There is no such page."><${Link} to="/">Overview<//><//>`;
+  const List = !second && Object.hasOwn(LISTS, first) && LISTS[first];
+  return List ? html`<${List} key=${first} />` : html`<${Head} title="There is no such page." /><p><${Link} to="/">Overview<//></p>`;
 }
 
 // How long something has been so before it is said: one answer that is lost is no news.
@@ -76,10 +76,13 @@ function Banners({ answers, me, planners, pauses, about }) {
   const leaderless = useLasting(none, 250);
   const away = useLasting(answers === false);
   const brokerless = answers === true && about.data && !about.data.broker;
+  const untold = planners.problem ?? pauses.problem;
+  const stale = useLasting(Boolean(untold) && answers === true);
   const freeze = pauses.data?.items.find((pause) => !pause.job);
   return html`<div class="banners" aria-live="polite">
     ${away && html`<div class="banner is-trouble"><span aria-hidden="true">✕</span><p><strong>Disconnected.</strong> This planner does not answer: what is shown is as it was. The page tries again by itself; another planner would answer the same.</p></div>`}
     ${brokerless && html`<div class="banner is-trouble"><span aria-hidden="true">!</span><p><strong>The broker is away.</strong> What is shown is as it was.</p></div>`}
+    ${stale && untold && !brokerless && html`<div class="banner is-trouble"><span aria-hidden="true">!</span><p><strong>Who leads and what is paused cannot be told.</strong> What is shown of it is as it was: ${untold.message}</p></div>`}
     ${leaderless && html`<div class="banner is-trouble"><span aria-hidden="true">!</span><p><strong>No planner leads just now.</strong> What was issued goes on; one that stands by takes over within seconds.</p></div>`}
     ${me.readOnly && about.data && html`<div class="banner"><span aria-hidden="true">i</span><p><strong>Read-only.</strong> This planner changes nothing.</p></div>`}
     ${freeze && html`<${Freeze} pause=${freeze} me=${me} />`}

@@ -1,7 +1,7 @@
 // The grid of a run: slices down, pages across, on one canvas. What one points at is named at once, without anything
 // being painted; keys do whatever the mouse does.
 
-import { query } from './api.js';
+import { query, segment } from './api.js';
 import { decode, rankAt, RANKS } from './gridmodel.js';
 import { Painter, palette } from './gridpaint.js';
 import { fit, part, seen, showing, zoomed } from './gridview.js';
@@ -49,7 +49,7 @@ function useDetail(run, model, fitted, view) {
     const timer = setTimeout(() => settle(key), 150);
     return () => clearTimeout(timer);
   }, [key]);
-  const live = useLive(settled && settled === key ? `/runs/${run}/grid${settled}` : null);
+  const live = useLive(settled && settled === key ? `/runs/${segment(run)}/grid${settled}` : null);
   return useMemo(() => (live.data && wanted ? decode(live.data, wanted.first_page) : null), [live.data, key]);
 }
 
@@ -140,6 +140,7 @@ function onMove(event, now) {
 
 // A click opens a shard; whoever holds the button moves the picture.
 function grab(event, now) {
+  if (event.button !== 0) return;
   const { view, fitted, model, ask, run } = now;
   const from = { x: event.clientX, y: event.clientY };
   const cell = under(now, event.offsetX, event.offsetY);
@@ -149,15 +150,21 @@ function grab(event, now) {
     moved ||= Math.hypot(x, y) > FAR;
     if (moved) ask(seen(model, fitted, { ...view, slice: view.slice - y / view.height, page: view.page - x / view.width }));
   };
-  const end = () => {
+  const stop = () => {
     removeEventListener('pointermove', move);
+    removeEventListener('pointerup', end);
+    removeEventListener('pointercancel', stop);
+  };
+  const end = () => {
+    stop();
     if (!moved && cell && rankAt(now.shown, cell.slice, cell.page)) open(run, cell);
   };
   addEventListener('pointermove', move);
-  addEventListener('pointerup', end, { once: true });
+  addEventListener('pointerup', end);
+  addEventListener('pointercancel', stop);
 }
 
-const open = (run, { slice, page }) => go(`/runs/${run}/shards/${slice}/${page}`);
+const open = (run, { slice, page }) => go(`/runs/${segment(run)}/shards/${slice}/${page}`);
 
 // The wheel zooms where there is something to see nearer, and moves the page otherwise.
 function onWheel(event, now) {

@@ -4,24 +4,32 @@
 
 import { Problem, text } from './api.js';
 import { applied } from './gridcells.js';
-import { Stream, topicOf } from './stream.js';
+import { followed, Stream, topicOf } from './stream.js';
 import { useEffect, useReducer } from './vendor/preact.js';
 
 const EVERY_MS = 2_000;
-// While a stream tells of it: in case it missed something.
+// While a stream tells of it: in case it missed something. What is wanted often is never asked for less than a fifth as
+// often.
 const TOLD_MS = 20_000;
+const TOLD_TIMES = 5;
 // Where a stream says only that something has changed.
 const SOON_MS = 1_000;
 // Answers that nobody looks at any more: going back shows them at once.
 const KEPT = 40;
 
 const all = new Map();
-let streaming = false;
+// Topics that the stream that is open has told of.
+const told = new Set();
 
 class Watched {
   constructor(path) {
     this.path = path;
     this.topic = topicOf(path);
+    this.follows = followed(path);
+    this.isGrid = path.endsWith('/grid');
+    // Whether cells of a grid may lack, so that what changes must not be put on top; and the newest change left out.
+    this.broken = this.isGrid;
+    this.missed = 0;
     this.users = new Map();
     this.data = undefined;
     this.problem = null;
@@ -42,7 +50,10 @@ class Watched {
 
   drop(listener) {
     this.users.delete(listener);
-    if (this.users.size === 0) clearTimeout(this.timer);
+    if (this.users.size === 0) {
+      clearTimeout(this.timer);
+      this.broken = this.isGrid;
+    }
     forget();
     watch();
   }
@@ -68,16 +79,34 @@ class Watched {
   async fetch() {
     try {
       const answer = await text(this.path);
-      const same = answer === this.text && !this.problem;
-      if (answer !== this.text) this.data = JSON.parse(answer);
-      this.text = answer;
+      const before = this.problem;
+      const isNew = answer !== this.text;
+      const isTaken = this.take(isNew ? JSON.parse(answer) : this.data);
+      if (isTaken) this.text = answer;
       this.problem = null;
-      return !same;
+      return (isNew && isTaken) || Boolean(before);
     } catch (problem) {
       const before = this.problem?.message;
       this.problem = problem instanceof Problem ? problem : new Problem({ detail: String(problem) });
       return before !== this.problem.message;
     }
+  }
+
+  // An answer; not a grid that is older than what a stream has made of it meanwhile.
+  take(data) {
+    if (this.isGrid) {
+      if (!this.broken && data.at < this.data.at) return false;
+      this.broken = data.at < this.missed;
+    }
+    this.data = data;
+    return true;
+  }
+
+  // A stream says that it cannot be had just now: what is there is as it was.
+  fail(problem) {
+    this.problem = problem;
+    this.tell();
+    this.soon();
   }
 
   // What a stream says it is now.
@@ -88,11 +117,10 @@ class Watched {
     this.tell();
   }
 
-  // How long until it is asked for again. A run's stream tells nothing of why it waits.
+  // How long until it is asked for again. No stream tells why a run waits.
   get every() {
     const own = Math.min(...this.users.values());
-    const isTold = streaming && this.topic && !(this.topic.startsWith('run:') && !this.path.endsWith('/grid'));
-    return isTold ? Math.max(own, TOLD_MS) : own;
+    return told.has(this.topic) && !this.problem && !this.broken ? Math.max(own, Math.min(TOLD_MS, TOLD_TIMES * own)) : own;
   }
 
   again() {
@@ -121,30 +149,41 @@ function forget() {
 const looked = () => [...all.values()].filter((watched) => watched.users.size > 0);
 
 function apply(line) {
-  for (const found of looked().filter((watched) => watched.topic === line.topic)) {
-    if (line.topic.startsWith('run:')) ofRun(found, line);
+  if (line.problem) told.delete(line.topic);
+  else told.add(line.topic);
+  for (const found of looked().filter((watched) => watched.follows === line.topic)) {
+    if (line.problem) failed(found, line);
+    else if (found.isGrid) ofGrid(found, line);
+    else if (line.topic.startsWith('run:')) ofRun(found, line);
     else if (line.items && !['runs', 'jobs'].includes(line.topic)) found.put({ ...found.data, ...line });
-    else if (!line.problem) found.soon();
+    else found.soon();
   }
 }
 
+function failed(found, line) {
+  found.broken = found.isGrid;
+  found.fail(new Problem(line.problem, line.problem.status));
+}
+
 function ofRun(found, line) {
-  const isGrid = found.path.endsWith('/grid');
-  if (!found.data || line.problem) return found.soon();
-  if (!isGrid) {
-    if (line.run) found.put({ ...found.data, ...line.run });
-    return undefined;
-  }
-  if (line.at <= found.data.at) return undefined;
-  const grid = line.grid ?? (line.cells && applied(found.data, line.cells));
-  return grid ? found.put({ ...grid, at: line.at }) : found.soon();
+  if (!found.data) found.soon();
+  else if (line.run) found.put({ ...found.data, ...line.run });
+}
+
+function ofGrid(found, line) {
+  if (found.data && line.at <= found.data.at) return undefined;
+  const grid = line.grid ?? (!found.broken && line.cells && applied(found.data, line.cells));
+  found.broken = !grid;
+  if (grid) return found.put({ ...grid, at: line.at });
+  found.missed = line.at;
+  return found.soon();
 }
 
 const stream = new Stream(
   (lines) => lines.forEach(apply),
-  (open) => {
-    if (open === streaming) return;
-    streaming = open;
+  () => {
+    if (told.size === 0) return;
+    told.clear();
     looked().forEach((watched) => watched.again());
   },
 );

@@ -1,5 +1,6 @@
 // What all pages are made of.
 
+import { segment } from './api.js';
 import { Link, refine, useRoute } from './router.js';
 import { html, useEffect, useState } from './vendor/preact.js';
 import { ago, count, moment, short, jobOf, utc } from './words.js';
@@ -22,10 +23,10 @@ export function Ago({ at }) {
   return at ? html`<time datetime=${at} title=${`${moment(at)} here, ${utc(at)}`}>${ago(at, now)}</time>` : '–';
 }
 
-export const RunLink = ({ run, job = true }) => html`<${Link} to=${`/runs/${run}`} class="id" title=${run}>
+export const RunLink = ({ run, job = true }) => html`<${Link} to=${`/runs/${segment(run)}`} class="id" title=${run}>
   ${job && html`<span>${jobOf(run)}</span> `}<span class=${job ? 'faint' : ''}>${short(run)}</span><//>`;
 
-export const JobLink = ({ job }) => html`<${Link} to=${`/jobs/${job}`} class="id">${job}<//>`;
+export const JobLink = ({ job }) => html`<${Link} to=${`/jobs/${segment(job)}`} class="id">${job}<//>`;
 
 // What cannot be done, and what would mend it.
 export function Trouble({ problem, again }) {

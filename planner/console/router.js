@@ -6,10 +6,18 @@ import { html, useEffect, useState } from './vendor/preact.js';
 
 const listeners = new Set();
 
+// What cannot be decoded names no page, and is left as it is.
+function decoded(path) {
+  try {
+    return path.split('/').filter(Boolean).map(decodeURIComponent);
+  } catch {
+    return [path];
+  }
+}
+
 function here() {
   const path = location.pathname.slice(BASE.length) || '/';
-  const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
-  return { path, parts, query: Object.fromEntries(new URLSearchParams(location.search)) };
+  return { path, parts: decoded(path), query: Object.fromEntries(new URLSearchParams(location.search)) };
 }
 
 function moved() {
@@ -43,12 +51,14 @@ export function useRoute() {
 
 export const Link = ({ to, children, ...rest }) => html`<a href=${BASE + to} ...${rest}>${children}</a>`;
 
-// Links of this page lead on without loading it anew, unless another tab is wanted.
+// Links of this page lead on without loading it anew, unless another tab is wanted. A place in what is shown already is
+// for the browser to find.
 function follow(event) {
   if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   const anchor = event.target.closest('a[href]');
   if (!anchor || anchor.target || anchor.origin !== location.origin) return;
   if (!anchor.pathname.startsWith(`${BASE}/`) || anchor.pathname.startsWith(`${BASE}/api/`)) return;
+  if (anchor.hash && anchor.pathname === location.pathname && anchor.search === location.search) return;
   event.preventDefault();
   go(anchor.pathname.slice(BASE.length) + anchor.search);
 }

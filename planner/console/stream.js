@@ -12,21 +12,30 @@ const RUNS_MAX = 4;
 
 const FIXED = { '/queues': 'queues', '/workers': 'workers', '/planners': 'planners', '/pauses': 'pauses' };
 
-// Which topic tells of a path; none: nobody does.
+const ofRun = (id) => `run:${decodeURIComponent(id)}`;
+
+// Which topic is asked for because of a path; none: nobody tells of it. A run is told of cell by cell, which is too much
+// where nobody looks at its cells.
 export function topicOf(path) {
   const [plain] = path.split('?');
   if (FIXED[plain]) return FIXED[plain];
   if (plain === '/runs' || plain === '/jobs') return plain.slice(1);
   if (plain === '/dead') return 'dead';
-  const run = plain.match(/^\/runs\/([^/]+)(\/grid)?$/);
-  return run && run[1] !== 'waiting' && !(run[2] && path.includes('?')) ? `run:${decodeURIComponent(run[1])}` : null;
+  const run = path.match(/^\/runs\/([^/?]+)\/grid$/);
+  return run ? ofRun(run[1]) : null;
+}
+
+// Which topic a path follows where it is told of.
+export function followed(path) {
+  const run = path.match(/^\/runs\/([^/?]+)$/);
+  return run && run[1] !== 'waiting' ? ofRun(run[1]) : topicOf(path);
 }
 
 export class Stream {
-  // `lines(all)` takes what an event says; `state(open)` hears whether there is a stream.
-  constructor(lines, state) {
+  // `lines(all)` takes what an event says; `ended()` hears that no more comes of what was told.
+  constructor(lines, ended) {
     this.lines = lines;
-    this.state = state;
+    this.ended = ended;
     this.wanted = [];
     this.topics = '';
     this.source = null;
@@ -58,19 +67,17 @@ export class Stream {
     for (const kind of ['reset', 'change']) {
       source.addEventListener(kind, (event) => this.heard(event));
     }
-    source.onopen = () => this.state(true);
     source.onerror = () => this.failed();
   }
 
   heard(event) {
-    this.state(true);
     this.pause = AGAIN_MS;
     this.lines(event.data.split('\n').filter(Boolean).map((line) => JSON.parse(line)));
   }
 
   // The browser comes back by itself unless it was refused.
   failed() {
-    this.state(false);
+    this.ended();
     if (this.source?.readyState !== EventSource.CLOSED) return;
     this.close();
     this.later(this.pause);
@@ -81,6 +88,6 @@ export class Stream {
     this.source?.close();
     this.source = null;
     this.topics = '';
-    this.state(false);
+    this.ended();
   }
 }

@@ -64,11 +64,14 @@ const PLAIN = /^[A-Za-z0-9_./:=@%+,-]+$/;
 // A word as a shell takes it.
 export const quoted = (word) => (PLAIN.test(word) ? word : `'${String(word).replaceAll("'", "'\\''")}'`);
 
-// A command of words and flags: `flags` are [name, value], and without a value left out.
+// A command of words and flags: `flags` are [name, value], and without a value left out. A value that looks like a flag
+// is tied to its own.
 export function command(words, flags = []) {
   const said = flags.flatMap(([name, value]) => {
     if (value === undefined || value === null || value === '' || value === false) return [];
-    return value === true ? [name] : [name, quoted(String(value))];
+    if (value === true) return [name];
+    const text = String(value);
+    return text.startsWith('-') ? [quoted(`${name}=${text}`)] : [name, quoted(text)];
   });
   return ['gridloom', ...words.map((word) => quoted(String(word))), ...said].join(' ');
 }

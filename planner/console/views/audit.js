@@ -1,6 +1,6 @@
 // The proof of a run's coverage, made when somebody asks for it: it reads the whole ledger of the run.
 
-import { ask, Problem } from '../api.js';
+import { ask, Problem, segment } from '../api.js';
 import { Command, Facts, Loading, Panel, Trouble } from '../parts.js';
 import { Link } from '../router.js';
 import { html, useState } from '../vendor/preact.js';
@@ -11,7 +11,7 @@ export function Audit({ run }) {
   const prove = async () => {
     set({ busy: true });
     try {
-      set({ report: (await ask('GET', `/runs/${run}/audit`)).data });
+      set({ report: (await ask('GET', `/runs/${segment(run)}/audit`)).data });
     } catch (problem) {
       set({ problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) });
     }

@@ -1,6 +1,6 @@
 // What was decided of a job's fires, and why; by days, and one by one; and of one time that somebody names.
 
-import { ask, Problem, query } from '../api.js';
+import { ask, Problem, query, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Loaded, Pager, Panel, RunLink, Table, Time, Trouble } from '../parts.js';
 import { useRoute } from '../router.js';
@@ -32,7 +32,7 @@ function Days({ fires }) {
 export function Fires({ job }) {
   const { query: said } = useRoute();
   const { decision, after } = said;
-  const live = useLive(`/jobs/${job}/fires${query({ decision, after, limit: 100 })}`);
+  const live = useLive(`/jobs/${segment(job)}/fires${query({ decision, after, limit: 100 })}`);
   return html`<${Why} job=${job} />
     <div class="filters"><${Filter} name="decision" label="Decision" options=${DECISIONS.map((word) => [word, plain(word)])} /></div>
     <${Loaded} live=${live}>${({ items, next, unreadable }) => html`
@@ -55,7 +55,7 @@ function Why({ job }) {
   const submit = async (event) => {
     event.preventDefault();
     try {
-      tell({ why: (await ask('GET', `/jobs/${job}/why${query({ time })}`)).data });
+      tell({ why: (await ask('GET', `/jobs/${segment(job)}/why${query({ time })}`)).data });
     } catch (problem) {
       tell({ problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) });
     }

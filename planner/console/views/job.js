@@ -1,7 +1,7 @@
 // One job: what stands in its way, when it fires, what was decided of its fires and why, its runs, its definition.
 
 import { Action, parsed } from '../act.js';
-import { ask } from '../api.js';
+import { ask, query as said, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Head, Loaded, Panel, Pager, RunLink, Table, Tabs, Time } from '../parts.js';
 import { useRoute } from '../router.js';
@@ -45,25 +45,44 @@ function Comes({ next }) {
 const OVERLAPS = ['', 'allow', 'skip', 'queue_one', 'queue_all', 'cancel_running'].map((word) => [word, word || 'as is usual: allow']);
 export const MISSED = [['', 'as its schedule says'], ['skip', 'skip: none gets a run'], ['once', 'once: the newest gets a run'], ['all', 'all: each gets a run']];
 
+const readsAsJson = (text) => {
+  if (/^\s*["{[]/.test(text)) return true;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+// A parameter as the command line reads it: JSON where it is JSON, and text otherwise.
+const typed = (value) => (typeof value === 'string' && !readsAsJson(value) ? value : JSON.stringify(value));
+
 function Trigger({ job }) {
   const body = ({ params, overlap }) => ({ params: parsed(params, 'parameters'), overlap: overlap || undefined });
-  const given = ({ params }) => Object.entries(parsed(params, 'parameters') || {}).map(([key, value]) => ['--param', `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`]);
-  const flags = (values) => {
+  const given = ({ params }) => {
     try {
-      return given(values);
+      return Object.entries(parsed(params, 'parameters') || {});
     } catch {
-      return [['--param', '…']];
+      return null;
     }
   };
+  // None where no flag says the same: dots nest on the command line.
+  const same = (values, id) => {
+    const params = given(values);
+    if (params?.some(([key]) => !key || /[.=]/.test(key))) return null;
+    const flags = params?.map(([key, value]) => ['--param', `${key}=${typed(value)}`]) ?? [['--param', '…']];
+    return command(['run', job], [...flags, ['--overlap', values.overlap], ['--id', id]]);
+  };
   const counted = async (values) => {
-    const { data } = await ask('POST', `/jobs/${job}/runs?dry_run=true`, { body: body(values) });
+    const { data } = await ask('POST', `/jobs/${segment(job)}/runs?dry_run=true`, { body: body(values) });
     return data.shards ? `The run has ${plural(data.shards, 'shard')}.` : 'The run will find its shards by itself.';
   };
   return html`<${Action} label="Run now" title=${`Run ${job} now?`} count=${counted}
     fields=${[{ name: 'params', label: 'Parameters over those of the job, as JSON', rows: 3, hint: '{"day": "2026-03-01"}' },
       { name: 'overlap', label: 'While another run is open', options: OVERLAPS }]}
-    order=${(values) => ({ method: 'POST', path: `/jobs/${job}/runs`, body: body(values) })}
-    command=${(values) => command(['run', job], [...flags(values), ['--overlap', values.overlap]])}
+    order=${(values, id) => ({ method: 'POST', path: `/jobs/${segment(job)}/runs`, body: body(values), headers: { 'idempotency-key': id } })}
+    command=${same}
     done=${({ run, answer }) => html`${answer === 'queued' ? 'It waits until other runs are over: ' : 'It is on its way: '}<${RunLink} run=${run} />`} />`;
 }
 
@@ -71,13 +90,13 @@ function Hold({ job, paused }) {
   if (paused) {
     return html`<${Action} label="Resume" title=${`Let ${job} fire again?`} says="Fires that were held back get a run or none, as you say."
       fields=${[{ name: 'missed', label: 'Fires that were held back', options: MISSED }]}
-      order=${({ missed }) => ({ method: 'POST', path: `/jobs/${job}/resume${missed && `?missed=${missed}`}` })}
+      order=${({ missed }) => ({ method: 'POST', path: `/jobs/${segment(job)}/resume${missed && `?missed=${missed}`}` })}
       command=${({ missed }) => command(['job', 'resume', job], [['--missed', missed]])} done=${() => 'It fires again.'} />`;
   }
   return html`<${Action} label="Pause" title=${`Hold back what ${job} fires?`}
     says="Its open runs go on, and runs by hand are opened."
-    fields=${[{ name: 'note', label: 'Why; shown to everybody', required: true }, { name: 'until', label: 'Until', hint: '2026-03-01T02:00' }]}
-    order=${({ note, until }) => ({ method: 'POST', path: `/jobs/${job}/pause`, body: { note, until: until || undefined } })}
+    fields=${[{ name: 'note', label: 'Why; shown to everybody', required: true }, { name: 'until', label: 'Until, with its zone', hint: '2026-03-01T02:00:00Z' }]}
+    order=${({ note, until }) => ({ method: 'POST', path: `/jobs/${segment(job)}/pause`, body: { note, until: until || undefined } })}
     command=${({ note, until }) => command(['job', 'pause', job], [['--note', note || '…'], ['--until', until]])} done=${() => 'It is paused.'} />`;
 }
 
@@ -85,14 +104,14 @@ function Backfill({ job }) {
   const body = ({ from, to, concurrency }) => ({ from, to, concurrency: Number(concurrency) || 1 });
   const counted = async (values) => {
     if (!values.from || !values.to) return 'Say from when to when.';
-    const { data } = await ask('POST', `/jobs/${job}/backfills?dry_run=true`, { body: body(values) });
+    const { data } = await ask('POST', `/jobs/${segment(job)}/backfills?dry_run=true`, { body: body(values) });
     return `${plural(data.count, 'time')} will run again${data.excluded ? `; calendars take ${data.excluded} more out` : ''}.`;
   };
   return html`<${Action} label="Backfill" title=${`Run times of ${job} again?`} count=${counted}
     fields=${[{ name: 'from', label: 'From, by its own clocks', hint: '2026-03-01', required: true }, { name: 'to', label: 'To, which is among them', hint: '2026-03-07', required: true },
       { name: 'concurrency', label: 'Open at once', type: 'number', value: '1' }]}
-    order=${(values) => ({ method: 'POST', path: `/jobs/${job}/backfills`, body: body(values) })}
-    command=${({ from, to, concurrency }) => command(['job', 'backfill', job], [['--from', from || '…'], ['--to', to || '…'], ['--concurrency', concurrency !== '1' && concurrency]])}
+    order=${(values, name) => ({ method: 'POST', path: `/jobs/${segment(job)}/backfills`, body: { ...body(values), name } })}
+    command=${({ from, to, concurrency }, name) => command(['job', 'backfill', job], [['--from', from || '…'], ['--to', to || '…'], ['--concurrency', concurrency !== '1' && concurrency], ['--name', name]])}
     done=${({ backfill, count: times }) => `Backfill ${backfill} of ${plural(times, 'time')}.`} />`;
 }
 
@@ -100,16 +119,16 @@ function Delete({ job }) {
   return html`<${Action} label="Delete" title=${`Delete job ${job}?`} danger needs="admin"
     says="Its definition goes, and it fires no more. Its runs stay."
     fields=${[{ name: 'open', label: 'Its open runs', options: [['', 'go on'], ['cancel', 'are cancelled']] }]}
-    order=${({ open }) => ({ method: 'DELETE', path: `/jobs/${job}${open && '?cancel=true'}` })}
+    order=${({ open }) => ({ method: 'DELETE', path: `/jobs/${segment(job)}${open && '?cancel=true'}` })}
     command=${({ open }) => command(['job', 'delete', job], [['--cancel', open === 'cancel']])}
     done=${({ open, cancelled }) => `It is deleted; ${plural(open.length, 'run')} open, ${count(cancelled.length)} cancelled.`} />`;
 }
 
 function Backfills({ job }) {
-  const live = useLive(`/jobs/${job}/backfills`);
+  const live = useLive(`/jobs/${segment(job)}/backfills`);
   const end = (of) => html`<${Action} label="End" title=${`End backfill ${of.backfill}?`} danger disabled=${of.ended ? 'it has ended' : null}
     says=${`${plural(of.count - of.opened, 'time')} of it ${of.count - of.opened === 1 ? 'has' : 'have'} no run yet, and will get none. What is open goes on.`}
-    order=${() => ({ method: 'DELETE', path: `/jobs/${job}/backfills/${of.backfill}` })}
+    order=${() => ({ method: 'DELETE', path: `/jobs/${segment(job)}/backfills/${segment(of.backfill)}` })}
     command=${() => command(['job', 'backfill', job], [['--cancel', of.backfill]])} done=${() => 'It has ended.'} />`;
   return html`<${Loaded} live=${live}>${({ items }) => items.length === 0
     ? html`<${Empty} title="No backfill is remembered.">A backfill runs times of the schedule again.<//>`
@@ -125,7 +144,7 @@ function Backfills({ job }) {
 
 function JobRuns({ job }) {
   const { query } = useRoute();
-  const live = useLive(`/runs?job=${job}&limit=50${query.after ? `&after=${encodeURIComponent(query.after)}` : ''}`);
+  const live = useLive(`/runs${said({ job, limit: 50, after: query.after })}`);
   return html`<${Loaded} live=${live}>${({ items, next }) => html`
     ${items.length === 0 ? html`<${Empty} title="It has not run yet.">Start it: Run now, or <code>gridloom run ${job}</code>.<//>`
       : html`<${Durations} runs=${items} /><${RunsTable} runs=${items} label=${`Runs of ${job}`} job=${false} />`}
@@ -135,9 +154,9 @@ function JobRuns({ job }) {
 export function Job({ name }) {
   const { query } = useRoute();
   const tab = query.tab || 'runs';
-  const live = useLive(`/jobs/${name}`);
+  const live = useLive(`/jobs/${segment(name)}`);
   const scheduled = Boolean(live.data?.definition?.schedule);
-  const next = useLive(scheduled ? `/jobs/${name}/next?count=5` : null, { every: 5_000 });
+  const next = useLive(scheduled ? `/jobs/${segment(name)}/next?count=5` : null, { every: 5_000 });
   const own = next.data?.obstacles.pauses.some((pause) => pause.job);
   return html`<${Loaded} live=${live} title=${name}>${(job) => html`
     <${Head} title=${html`<span class="id">${name}</span>`} sub=${html`${job.definition ? `handler ${job.definition.handler}, queue ${job.definition.queue ?? 'default'}` : 'cannot be read'},

@@ -2,7 +2,7 @@
 // and only where nobody else has changed it meanwhile.
 
 import { hindrance, Me } from '../act.js';
-import { ask, Problem } from '../api.js';
+import { ask, Problem, segment } from '../api.js';
 import { again as all } from '../live.js';
 import { Command, Panel, Table, Trouble } from '../parts.js';
 import { html, useContext, useEffect, useState } from '../vendor/preact.js';
@@ -24,8 +24,8 @@ export function Edit({ job, again }) {
     try {
       const body = JSON.parse(text);
       const headers = { 'if-match': `"${base.revision}"` };
-      const { data } = await ask('PUT', `/jobs/${base.job}${dry ? '?dry_run=true' : ''}`, { body, headers });
-      tell({ data });
+      const { data } = await ask('PUT', `/jobs/${segment(base.job)}${dry ? '?dry_run=true' : ''}`, { body, headers });
+      tell({ data, text });
       if (dry) return;
       type(null);
       again();
@@ -40,6 +40,8 @@ export function Edit({ job, again }) {
   };
   if (!job.definition) return null;
   const edited = text !== null;
+  // What was found out of another text says nothing of this one.
+  const compared = told.data && told.text === text;
   return html`<${Panel} title="Definition" aside=${`revision ${base.revision}`}>
     ${edited ? html`<label class="field"><span class="faint small">What its file would say, as JSON</span>
         <textarea class="definition" rows="22" spellcheck=${false} value=${text} onInput=${(event) => { type(event.target.value); tell({}); }}></textarea></label>`
@@ -47,12 +49,12 @@ export function Edit({ job, again }) {
     ${edited && job.revision !== base.revision && html`<div class="note is-trouble"><strong>Somebody has changed it meanwhile</strong>
       <p>Revision ${job.revision} stands there now. Leave this, and edit that one.</p></div>`}
     ${told.problem && html`<${Trouble} problem=${told.problem} />`}
-    ${told.data && html`<${Differences} data=${told.data} />`}
+    ${(compared || !edited) && told.data && html`<${Differences} data=${told.data} />`}
     <div class="buttons">
       ${!edited && html`<button type="button" disabled=${Boolean(hindered)} title=${hindered} onClick=${() => { type(written(job.definition)); tell({}); }}>Edit</button>`}
       ${edited && html`<button type="button" class="quiet" onClick=${leave}>Leave it</button>
         <button type="button" disabled=${told.busy} onClick=${() => put(true)}>What would change?</button>
-        <button type="button" class="strong" disabled=${told.busy || !told.data} title=${told.data ? '' : 'look at what would change first'} onClick=${() => put(false)}>Apply</button>`}
+        <button type="button" class="strong" disabled=${told.busy || !compared} title=${compared ? '' : 'look at what would change first'} onClick=${() => put(false)}>Apply</button>`}
     </div>
     ${edited && html`<${Command} text=${`gridloom job apply --if-revision ${base.revision} ${base.job}.json`} />`}
   <//>`;

@@ -1,7 +1,7 @@
 // The list of jobs: when each fires next, and how its last runs ended.
 
 import { Action, parsed } from '../act.js';
-import { BASE, query } from '../api.js';
+import { BASE, query, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Table } from '../parts.js';
 import { go, useRoute } from '../router.js';
@@ -47,7 +47,7 @@ export function why(obstacles) {
 
 export function Next({ job }) {
   const [element, seen] = useSight();
-  const live = useLive(seen ? `/jobs/${job}/next?count=1` : null, { every: SLOW_MS });
+  const live = useLive(seen ? `/jobs/${segment(job)}/next?count=1` : null, { every: SLOW_MS });
   const next = live.data;
   const hindered = next && why(next.obstacles);
   const fire = next?.items[0];
@@ -107,11 +107,11 @@ const EXAMPLE = `{
 
 function Define() {
   const body = (values) => parsed(values.definition, 'definition') || {};
-  const name = (values) => encodeURIComponent(body(values).name || '');
+  const name = (values) => body(values).name || '';
   return html`<${Action} label="Define a job" title="Define a job" needs="admin"
     says="What its file would say, as JSON. Nothing is changed where a job of that name is there already."
     fields=${[{ name: 'definition', label: 'Definition', rows: 12, required: true, value: EXAMPLE }]}
-    order=${(values) => ({ method: 'PUT', path: `/jobs/${name(values)}`, body: body(values), headers: { 'if-none-match': '*' } })}
+    order=${(values) => ({ method: 'PUT', path: `/jobs/${segment(name(values))}`, body: body(values), headers: { 'if-none-match': '*' } })}
     command=${() => 'gridloom job apply --if-revision 0 job.json'}
     done=${({ job, fires }) => `${job} is defined. ${fires ? `It fires ${fires}.` : 'It runs by hand alone.'}`}
     goes=${({ job }) => setTimeout(() => go(`/jobs/${job}`), 800)} />`;

@@ -1,7 +1,8 @@
 // How the installation stands: what needs somebody, what runs, how fast, and what comes.
 
+import { segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Empty, Head, JobLink, Loaded, Panel, Table } from '../parts.js';
+import { Empty, Head, JobLink, Loaded, Panel, Table, Trouble } from '../parts.js';
 import { Link } from '../router.js';
 import { State } from '../states.js';
 import { html, useRef } from '../vendor/preact.js';
@@ -55,7 +56,7 @@ function troubles({ planners, queues, workers, pauses, dead, unreadable }) {
 
 // Open runs that go on only when somebody does something.
 function useStuck(runs) {
-  const at = (place) => (runs?.[place] ? `/runs/${runs[place].run}` : null);
+  const at = (place) => (runs?.[place] ? `/runs/${segment(runs[place].run)}` : null);
   const seen = PLACES.map((place) => useLive(at(place), { every: 5_000 }).data);
   return seen.filter(Boolean).flatMap((run) => stuck(run.waits || []).slice(0, 1).map((wait) => (
     { state: 'waiting', words: `A run of ${run.job} waits: ${wait.words}`, to: `/runs/${run.run}` })));
@@ -111,17 +112,21 @@ function First() {
 }
 
 export function Overview() {
-  const told = {
-    planners: useLive('/planners').data,
-    queues: useLive('/queues').data,
-    workers: useLive('/workers').data,
-    pauses: useLive('/pauses').data,
-    running: useLive('/runs?state=running&limit=100').data,
-    dead: useLive('/runs?dead=true&limit=100', { every: 5_000 }).data,
-    unreadable: useLive('/unreadable?limit=1', { every: 10_000 }).data,
+  const all = {
+    planners: useLive('/planners'),
+    queues: useLive('/queues'),
+    workers: useLive('/workers'),
+    pauses: useLive('/pauses'),
+    running: useLive('/runs?state=running&limit=100'),
+    dead: useLive('/runs?dead=true&limit=100', { every: 5_000 }),
+    unreadable: useLive('/unreadable?limit=1', { every: 10_000 }),
   };
+  const told = Object.fromEntries(Object.entries(all).map(([name, live]) => [name, live.data]));
+  // What cannot be had just now is as it was, and is not shown as if it were fresh.
+  const untold = Object.values(all).map((live) => live.problem).find((problem) => problem && problem.kind !== 'disconnected');
   const recent = useLive('/runs?limit=40');
   return html`<${Head} title="Overview"><${FreezeAll} pauses=${told.pauses} /><//>
+    ${untold && html`<${Trouble} problem=${untold} />`}
     <${Tiles} ...${told} />
     <${Needs} told=${told} />
     ${told.running?.items.length > 0 && html`<${Panel} title="Open runs"><${RunsTable} runs=${told.running.items.slice(0, SHOWN)} label="Open runs" waits /><//>`}

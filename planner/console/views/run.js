@@ -1,6 +1,7 @@
 // One run: its grid, how far it is and how fast, what it waits for, what has failed, and the proof of its coverage.
 
 import { Action } from '../act.js';
+import { segment } from '../api.js';
 import { Grid, Legend } from '../grid.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Facts, Head, JobLink, Loaded, Panel, Tabs, Time, Trouble, useNow } from '../parts.js';
@@ -65,11 +66,11 @@ function Orders({ run }) {
   return html`<${Action} label="Cancel" title=${`Cancel run ${short(run.run)}?`} danger disabled=${open ? null : 'it is over'}
       says=${`${plural(left, 'shard')} of ${count(run.grid.shards)} ${left === 1 ? 'has' : 'have'} no outcome yet: nothing more of them is started, and what runs is stopped. What is done stays done.`}
       command=${() => command(['cancel', run.run])} done=${told}
-      order=${() => ({ method: 'POST', path: `/runs/${run.run}/cancel` })} />
+      order=${() => ({ method: 'POST', path: `/runs/${segment(run.run)}/cancel` })} />
     <${Action} label="Retry" title=${`Retry run ${short(run.run)}?`} disabled=${retried || run.state === 'cancelled' || (run.state === 'failed' && left) ? null : 'nothing of it is dead'}
       says=${`${plural(retried, 'dead shard')} will be tried again, by the job as it was when the run was opened${run.state === 'cancelled' ? ', and the run goes on where it was cancelled' : ''}. What is done is not done again.`}
       command=${() => command(['retry', run.run])} done=${told}
-      order=${() => ({ method: 'POST', path: `/runs/${run.run}/retry` })} />`;
+      order=${() => ({ method: 'POST', path: `/runs/${segment(run.run)}/retry` })} />`;
 }
 
 // How many cells stand in each state, as far as they are told exactly.
@@ -95,9 +96,9 @@ const TABS = [['grid', 'Grid'], ['shards', 'Shards'], ['audit', 'Audit']];
 export function Run({ id }) {
   const { query } = useRoute();
   const tab = query.tab || 'grid';
-  const live = useLive(`/runs/${id}`);
+  const live = useLive(`/runs/${segment(id)}`);
   const over = live.data && live.data.state !== 'running';
-  const grid = useLive(tab === 'grid' ? `/runs/${id}/grid` : null, { every: over ? 10_000 : 2_000 });
+  const grid = useLive(tab === 'grid' ? `/runs/${segment(id)}/grid` : null, { every: over ? 10_000 : 2_000 });
   if (live.problem?.kind === 'not-found' && !live.data) return html`<${Waiting} id=${id} problem=${live.problem} />`;
   return html`<${Loaded} live=${live} title=${short(id)}>${(run) => html`
     <${Head} title=${html`<${State} state=${run.state} /> <span class="id">${short(run.run)}</span>`}

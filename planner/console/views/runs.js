@@ -1,6 +1,6 @@
 // The list of runs.
 
-import { query } from '../api.js';
+import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Bar, Command, Empty, Filter, Head, JobLink, Loaded, Pager, RunLink, Table, useNow } from '../parts.js';
 import { useRoute } from '../router.js';
@@ -27,7 +27,7 @@ export function Took({ run }) {
 
 // What an open run is in want of, in a word or two; nothing where it is at work.
 function Want({ run }) {
-  const live = useLive(`/runs/${run.run}`, { every: 5_000 });
+  const live = useLive(`/runs/${segment(run.run)}`, { every: 5_000 });
   const found = live.data?.waits && wants(live.data.waits)[0];
   return found ? html`<${State} state="waiting">${found.words}<//>` : html`<span class="faint">nothing</span>`;
 }
@@ -81,5 +81,5 @@ export function Runs() {
             <code>gridloom run JOB</code>.<//>`)}
       ${items.length > 0 && html`<${RunsTable} runs=${items} label="Runs" />`}
       <${Pager} next=${next} />`}<//>
-    <${Command} text=${command(['runs', ...(job ? [job] : [])], [['--state', state]])} />`;
+    ${!(dead || from || to) && html`<${Command} text=${command(['runs', ...(job ? [job] : [])], [['--state', state]])} />`}`;
 }

@@ -1,6 +1,7 @@
 // One shard: its attempts, who held each under which fence, and what came of it.
 
 import { Action } from '../act.js';
+import { segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Facts, Head, Loaded, Panel, RunLink, Table, Time } from '../parts.js';
 import { State } from '../states.js';
@@ -57,7 +58,7 @@ function Attempt({ attempt }) {
 }
 
 export function Shard({ run, slice, page, kind }) {
-  const live = useLive(`/runs/${run}/shards/${slice}/${page}${kind === 'probe' ? '?kind=probe' : ''}`);
+  const live = useLive(`/runs/${[run, 'shards', slice, page].map(segment).join('/')}${kind === 'probe' ? '?kind=probe' : ''}`);
   return html`<${Loaded} live=${live} title=${`Shard ${slice}/${page}`}>${(story) => html`
     <${Head} title=${html`<${State} state=${story.state} /> ${story.kind === 'probe' ? `Question ${story.page} of slice ${story.slice}` : `Shard ${story.slice}/${story.page}`}`}
       sub=${html`slice ${story.slice}, ${story.kind} ${story.page} of <${RunLink} run=${run} />`}>

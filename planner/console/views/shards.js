@@ -1,6 +1,6 @@
 // The shards of a run one by one: the grid in words, and filtered.
 
-import { query } from '../api.js';
+import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Empty, Filter, Loaded, Pager, Panel, Table } from '../parts.js';
 import { Link, useRoute } from '../router.js';
@@ -11,7 +11,7 @@ import { count, plain } from '../words.js';
 export function Shards({ run }) {
   const { query: said } = useRoute();
   const { state, slice, first_page, last_page, worker, error, after } = said;
-  const live = useLive(`/runs/${run}/shards${query({ state, slice, first_page, last_page, worker, error, after, limit: 100 })}`);
+  const live = useLive(`/runs/${segment(run)}/shards${query({ state, slice, first_page, last_page, worker, error, after, limit: 100 })}`);
   return html`<${Panel}>
     <div class="filters">
       <${Filter} name="state" label="State" options=${SHARD_STATES.map((each) => [each, plain(each)])} />

@@ -1,7 +1,7 @@
 // What concerns all of an installation: calendars, messages that were refused, and who has ordered what.
 
 import { Action, parsed } from '../act.js';
-import { query } from '../api.js';
+import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Head, JobLink, Loaded, Pager, Panel, Table, Time } from '../parts.js';
 import { useRoute } from '../router.js';
@@ -17,7 +17,7 @@ const CALENDAR = `{
 
 function Apply({ label, calendar }) {
   const value = calendar ? JSON.stringify(calendar.definition, null, 2) : CALENDAR;
-  const name = (values) => encodeURIComponent(calendar?.calendar || calendarBody(values).name || '');
+  const name = (values) => segment(calendar?.calendar || calendarBody(values).name || '');
   const headers = calendar ? { 'if-match': `"${calendar.revision}"` } : { 'if-none-match': '*' };
   const jobs = calendar?.jobs.length ? `${plural(calendar.jobs.length, 'job')} ${calendar.jobs.length === 1 ? 'names' : 'name'} it: ${calendar.jobs.join(', ')}.` : 'No job names it.';
   return html`<${Action} label=${label} title=${calendar ? `Change calendar ${calendar.calendar}` : 'Define a calendar'} needs="admin"
@@ -32,7 +32,7 @@ function Delete({ calendar }) {
   const named = calendar.jobs.length > 0;
   return html`<${Action} label="Delete" title=${`Delete calendar ${calendar.calendar}?`} danger needs="admin"
     says=${named ? `${plural(calendar.jobs.length, 'job')} named it: their schedules wait from then on, and fire nothing.` : 'No job names it.'}
-    order=${() => ({ method: 'DELETE', path: `/calendars/${calendar.calendar}${named ? '?force=true' : ''}` })}
+    order=${() => ({ method: 'DELETE', path: `/calendars/${segment(calendar.calendar)}${named ? '?force=true' : ''}` })}
     command=${() => command(['calendar', 'delete', calendar.calendar], [['--force', named]])} done=${() => 'It is deleted.'} />`;
 }
 
@@ -51,7 +51,7 @@ export function Calendars() {
 
 function Drop({ number }) {
   return html`<${Action} label="Remove" title=${`Remove record ${number}?`} danger needs="admin" says="One record goes. The message itself was refused before, and does not come back."
-    order=${() => ({ method: 'DELETE', path: `/unreadable/${number}` })} command=${() => command(['unreadable', 'drop', String(number)])} />`;
+    order=${() => ({ method: 'DELETE', path: `/unreadable/${segment(number)}` })} command=${() => command(['unreadable', 'drop', String(number)])} />`;
 }
 
 export function Unreadable() {

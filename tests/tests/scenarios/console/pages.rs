@@ -59,6 +59,9 @@ async fn every_page_loads_in_every_look_and_asks_nobody_else() -> anyhow::Result
         );
         let grids = browser.js(include_str!("cells.js")).await?;
         ensure!(grids == "alike", "{grids}");
+        let words = browser.js(include_str!("words.js")).await?;
+        ensure!(words == "alike", "{words}");
+        skips_to_the_content(&mut browser).await?;
         stays_at_home(&mut browser).await?;
         browser.end().await
     })
@@ -93,6 +96,16 @@ async fn looked_at(
     Ok(())
 }
 
+/// The browser itself goes to a place in the page: whoever has no mouse is behind the menu then.
+async fn skips_to_the_content(browser: &mut Chromium) -> anyhow::Result<()> {
+    browser
+        .js("document.querySelector('a.skip').click()")
+        .await?;
+    browser
+        .until("location.hash === '#main' && document.activeElement.id === 'main'")
+        .await
+}
+
 /// Whoever got a script or a style into the page could not reach anybody by it.
 async fn stays_at_home(browser: &mut Chromium) -> anyhow::Result<()> {
     let asks = "fetch('http://127.0.0.2:1/').then(() => 'went', (error) => String(error))";
@@ -120,6 +133,8 @@ fn pages(ill: &str, stuck: &str) -> Vec<(String, &'static str)> {
         ("/jobs/nightly?tab=fires", "What became of one time"),
         ("/jobs/ill?tab=definition", "max_attempts"),
         ("/jobs/none", "there is no job none"),
+        ("/jobs/none%2Fruns", "begin with a letter or digit"),
+        ("/jobs/%zz", "There is no such page."),
         ("/dead", "disk full"),
         ("/queues", "In flight"),
         ("/workers", "answers"),

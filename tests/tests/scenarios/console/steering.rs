@@ -27,6 +27,7 @@ async fn newcomer_learns_why_nothing_happens_and_tries_the_dead_shards_again() -
         browser.says("the database moves. It fires nothing").await?;
         points_and_clicks(&mut browser, &api, &ill).await?;
         tries_again(&mut browser, &api, &ill).await?;
+        presses_again(&mut browser, &api).await?;
         freezes(&mut browser, &api).await?;
         ensure!(browser.faults().is_empty(), "{:?}", browser.faults());
         browser.end().await
@@ -89,6 +90,33 @@ async fn tries_again(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Re
         Ok(run["state"] == "failed" && run["errors"][0]["failures"] == 8)
     })
     .await
+}
+
+/// The planner gets the first order, and the page never hears of it.
+const LOSES: &str = "(() => { const real = fetch; window.lost = 0; window.fetch = async (path, how) => { \
+    const answer = await real(path, how); \
+    if (how.method === 'POST' && !path.includes('dry_run') && !lost++) throw new TypeError('lost'); \
+    return answer; }; })()";
+
+/// Whoever presses again because an answer was lost makes no second run.
+async fn presses_again(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
+    browser.open(&api.url("/jobs/nightly")).await?;
+    browser.says("It has not run yet.").await?;
+    browser.js(LOSES).await?;
+    browser.press("Run now").await?;
+    browser.says("The run has 1 shard.").await?;
+    browser.says("gridloom run nightly --id ").await?;
+    let submit = "document.querySelector('dialog[open] button[type=submit]').click()";
+    browser.js(submit).await?;
+    browser
+        .until("Boolean(document.querySelector('dialog[open] .note.is-trouble'))")
+        .await?;
+    browser.js(submit).await?;
+    browser.says("It is on its way").await?;
+    let runs = api.get("/runs?job=nightly").await?;
+    let runs = runs["items"].as_array().context("items")?;
+    ensure!(runs.len() == 1, "{runs:?}");
+    Ok(())
 }
 
 async fn freezes(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
