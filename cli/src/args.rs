@@ -214,7 +214,7 @@ pub struct Demo {
 /// Flags of `dev`.
 #[derive(Args, Debug)]
 pub struct Dev {
-    /// The broker's port on 127.0.0.1 [default: 4222, or any free one where that is taken]
+    /// The broker's port on 127.0.0.1; 0: any free one [default: 4222, or any free one where that is taken]
     #[arg(long, value_name = "PORT", value_parser = whole::<u16>(0, u16::MAX.into()))]
     pub port: Option<u16>,
     /// Keep jobs, runs and all else in this directory, over restarts [default: a directory that is removed at the end]

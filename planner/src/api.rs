@@ -9,11 +9,14 @@
 //! | [`settings`] | where it listens, and for whom |
 //! | [`access`] | who may do what (pure) |
 //! | [`gate`] | what is refused before it reaches an operation |
+//! | [`counted`] | what is counted of requests |
 //! | [`problem`] | how it is said that something cannot be done |
 //! | [`ask`] | how what is asked is read |
 //! | [`cursor`] | how a list goes on (pure) |
 //! | [`pack`] | which answers are packed |
 //! | [`link`] | the connection to the broker, and what is kept at hand of it |
+//! | [`events`] | what happens, told as it happens |
+//! | [`patient`] | how long a connection waits for somebody who takes nothing |
 //! | [`mirror`] | the buckets that are listed, followed once somebody lists them |
 //! | [`folds`] | the ledgers that were folded lately |
 //! | [`router`] | which operations there are, and how they are described |
@@ -36,9 +39,11 @@ mod about;
 pub mod access;
 mod ask;
 mod calendars;
+mod counted;
 mod crew;
 mod cursor;
 mod dead;
+mod events;
 mod folds;
 mod gate;
 mod jobs;
@@ -46,6 +51,7 @@ mod link;
 mod log;
 mod mirror;
 mod pack;
+mod patient;
 mod problem;
 mod refused;
 pub mod router;
@@ -193,10 +199,11 @@ fn run(
         let link = Arc::new(Link::new(settings, broker.namespace.clone()));
         let pages = console::routes(&link.settings.base_path);
         let routes = router::routes(Api(Arc::clone(&link))).merge(pages);
-        let mut end = stopped.clone();
-        let serving = axum::serve(listener, routes).with_graceful_shutdown(async move {
-            let _ = end.wait_for(|stop| *stop).await;
-        });
+        let (mut end, at_end) = (stopped.clone(), stopped.clone());
+        let serving =
+            axum::serve(patient::Door(listener), routes).with_graceful_shutdown(async move {
+                let _ = end.wait_for(|stop| *stop).await;
+            });
         let over = async {
             // An error says that the sender was dropped: the same.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -204,7 +211,7 @@ fn run(
         };
         tokio::select! {
             served = serving.into_future() => served,
-            () = link.keep(broker) => Ok(()),
+            () = link.keep(broker, at_end) => Ok(()),
             () = over => Ok(()),
         }
     });

@@ -3,9 +3,11 @@
 //! What only a leader knows is 0, or not there, where a planner does not lead: `max` and `sum` over all planners are
 //! right whoever leads.
 
-use gridloom_shared::telemetry::metric::{
-    BROKER, Described, LATE, Metric, counter, gauge, histogram,
-};
+use gridloom_shared::telemetry::metric::{BROKER, LATE, Metric, counter, gauge, histogram};
+
+mod all;
+
+pub use all::{ALL, DESCRIBED};
 
 /// Whether this planner leads.
 pub const LEADER: Metric = gauge(
@@ -415,69 +417,32 @@ pub const STORE_LIMIT: Metric = gauge(
     "Most bytes that the account may hold in JetStream; not there where it has no limit.",
 );
 
-/// All of them.
-pub const ALL: &[Metric] = &[
-    LEADER,
-    TERM,
-    ELECTIONS,
-    BROKER_ANSWERS,
-    BROKER_CONNECTED,
-    CLOCK_DOUBT,
-    CLOCK_JUMPS,
-    RECORDS_NEWER,
-    RECORDS_NEWER_MET,
-    RUNS,
-    RUNS_CLOSED,
-    RUNS_LOST,
-    RUNS_PURGED,
-    RUNS_WAITING,
-    FOLD_MEMORY,
-    LEDGER_LAG,
-    SHARDS_PLANNED,
-    SHARDS_DONE,
-    SHARDS_FAILED,
-    SHARDS_DEAD,
-    SHARDS_LATE,
-    SHARDS_RETRIED,
-    SHARDS_TAKEN_OVER,
-    SHARDS_UNEXPECTED,
-    RECORDS_ODD,
-    DEAD_PURGED,
-    TILES_REFILLED,
-    TILES_FREED,
-    WORKERS_DEAD,
-    WAVE_PUBLISH,
-    SUBMISSIONS,
-    SUBMISSIONS_WAITING,
-    FIRES,
-    NEXT_FIRE,
-    FIRES_PENDING,
-    FIRE_LATENESS,
-    QUEUE_WORKERS,
-    LANE_WORKERS,
-    LANE_RUNS,
-    LANE_WINDOW,
-    LANE_OUTSTANDING,
-    LANE_SLOTS,
-    QUEUE_CLOSED,
-    QUEUE_FULL,
-    JOB_HOLD,
-    RESOURCE_HOLD,
-    QUEUE_PENDING,
-    QUEUE_IN_FLIGHT,
-    QUEUE_REDELIVERED,
-    QUEUE_OLDEST,
-    STREAM_BYTES,
-    STREAM_LIMIT,
-    STREAM_MESSAGES,
-    STREAM_REPLICAS,
-    STREAM_REPLICAS_CURRENT,
-    STORE_BYTES,
-    STORE_LIMIT,
-];
-
-/// What a planner serves.
-pub const DESCRIBED: Described = Described {
-    service: "planner",
-    metrics: ALL,
-};
+/// Requests of the API.
+pub const API_REQUESTS: Metric = counter(
+    "gridloom_api_requests_total",
+    "requests",
+    &["operation", "status"],
+    "Requests of the API by operation, as openapi.json names it (none: there is no such), and status.",
+);
+/// How long they took.
+pub const API_SECONDS: Metric = histogram(
+    "gridloom_api_request_seconds",
+    "seconds",
+    BROKER,
+    &["operation"],
+    "Time until the API began to answer, by operation.",
+);
+/// Readers of events.
+pub const API_READERS: Metric = gauge(
+    "gridloom_api_readers",
+    "readers",
+    &[],
+    "Readers of events on this planner.",
+);
+/// Those that were cut off.
+pub const API_READERS_CUT: Metric = counter(
+    "gridloom_api_readers_cut_total",
+    "readers",
+    &[],
+    "Readers of events that were cut off since they did not take what they were told.",
+);

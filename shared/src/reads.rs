@@ -8,6 +8,7 @@
 //! | [`failures`] | why attempts of a run failed, and what waits for another |
 //! | [`attempts`] | what became of one shard, attempt by attempt |
 //! | [`grid`] | how the cells of a run stand, all of them in few bytes |
+//! | [`changes`] | which cells of a run have changed lately |
 //! | [`reported`] | which shards a worker has reported on |
 //! | [`held`] | which shards are held longest, and by whom |
 //! | [`lost`] | which runs were lost while they were open |
@@ -54,6 +55,8 @@ pub mod backfills;
 pub mod by_hand;
 #[cfg(feature = "schedules")]
 pub mod calendars;
+#[cfg(feature = "runs")]
+pub mod changes;
 #[cfg(feature = "runs")]
 pub mod dead;
 #[cfg(feature = "runs")]

@@ -67,6 +67,14 @@ async fn stack_on_another_port_tells_once_which_nats_server_it_uses() -> anyhow:
     end(stack).await
 }
 
+#[tokio::test]
+async fn port_0_is_whichever_is_free() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (stack, nats) = dev(dir.path(), &["--port", "0"]).await?;
+    assert!(!nats.ends_with(":0"), "{nats}");
+    end(stack).await
+}
+
 /// The first job file of the README, with the schedule that it has.
 #[tokio::test]
 async fn first_job_of_the_readme_fires_and_the_stack_says_when() -> anyhow::Result<()> {

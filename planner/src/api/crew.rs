@@ -1,6 +1,7 @@
 //! Who does the work, and what waits for them: queues, workers, planners.
 
 use axum::Json;
+use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::planner::Attendance;
 use gridloom_shared::reads::queues::{self, QueueStanding};
@@ -68,33 +69,48 @@ impl PlannerStanding {
     }
 }
 
+/// All queues, as they stand.
+pub(super) async fn all_queues(broker: &Broker) -> Answer<Queues> {
+    let here = workers::roll_call(broker).await?;
+    let items = queues::list(broker, &here).await?;
+    Ok(Queues { items })
+}
+
+/// All workers, as they answer.
+pub(super) async fn all_workers(broker: &Broker) -> Answer<Workers> {
+    let listed = workers::list(broker).await?;
+    Ok(Workers {
+        items: listed.workers,
+        left_out: listed.left_out,
+    })
+}
+
+/// All planners, as they answer.
+pub(super) async fn all_planners(broker: &Broker) -> Answer<Planners> {
+    let all = planners::roll_call(broker).await?.into_iter();
+    let items = all.map(PlannerStanding::of).collect();
+    Ok(Planners { items })
+}
+
 /// Queues: what waits in each, for which handler, and for how long.
 #[utoipa::path(get, path = "/queues", tag = "crew", operation_id = "queues",
     responses((status = 200, body = Queues)))]
 pub(super) async fn queues(Linked(broker): Linked) -> Answer<Json<Queues>> {
-    let here = workers::roll_call(&broker).await?;
-    let items = queues::list(&broker, &here).await?;
-    Ok(Json(Queues { items }))
+    all_queues(&broker).await.map(Json)
 }
 
 /// Workers that answer, and those that fell silent without a goodbye.
 #[utoipa::path(get, path = "/workers", tag = "crew", operation_id = "workers",
     responses((status = 200, body = Workers)))]
 pub(super) async fn workers(Linked(broker): Linked) -> Answer<Json<Workers>> {
-    let listed = workers::list(&broker).await?;
-    Ok(Json(Workers {
-        items: listed.workers,
-        left_out: listed.left_out,
-    }))
+    all_workers(&broker).await.map(Json)
 }
 
 /// Planners that answer, the one that leads among them.
 #[utoipa::path(get, path = "/planners", tag = "crew", operation_id = "planners",
     responses((status = 200, body = Planners)))]
 pub(super) async fn planners(Linked(broker): Linked) -> Answer<Json<Planners>> {
-    let all = planners::roll_call(&broker).await?.into_iter();
-    let items = all.map(PlannerStanding::of).collect();
-    Ok(Json(Planners { items }))
+    all_planners(&broker).await.map(Json)
 }
 
 /// A moment for people and programs.

@@ -97,7 +97,7 @@ impl Which {
                 let begun = last.filter(|(_, told)| told.is_some());
                 let begun = begun.map(|(place, _)| place.clone());
                 let rest = runs.behind(last.map(|(place, _)| place));
-                let suspects = rest.filter(|((_, run), row)| is_meant(run) && row.is_anything_dead);
+                let suspects = rest.filter(|((_, run), row)| is_meant(run) && row.dead > 0);
                 let suspects = suspects.map(|(place, _)| place.clone());
                 begun
                     .into_iter()

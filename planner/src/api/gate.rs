@@ -8,10 +8,11 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::about::COOKIE;
 use super::access::{Needs, Role, Who, needs};
+use super::counted;
 use super::link::Api;
 use super::pack;
 use super::problem::{Answer, Kind, Problem};
@@ -32,6 +33,9 @@ pub(super) struct RequestId(pub(super) String);
 pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = id_of(request.headers());
     let packed = pack::is_understood(request.headers());
+    let path = path(&api.settings, &request);
+    let operation = api.operations.name(request.method(), path.as_deref());
+    let (operation, begun) = (operation.to_owned(), Instant::now());
     let entered = enter(&api.0.settings, &request);
     let response = match entered {
         Err(problem) => problem.into_response(),
@@ -48,6 +52,7 @@ pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
         true => pack::packed(response).await,
         false => response,
     };
+    counted::count(&operation, response.status(), begun.elapsed());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
@@ -100,13 +105,18 @@ fn in_form(response: Response) -> Response {
     told
 }
 
+/// The path of an operation, as it is described.
+fn path(settings: &Settings, request: &Request) -> Option<String> {
+    let matched = request.extensions().get::<MatchedPath>()?;
+    let path = matched.as_str().strip_prefix(settings.base_path.as_str())?;
+    path.strip_prefix(ROOT).map(str::to_owned)
+}
+
 /// Who asks, if they may.
 fn enter(settings: &Settings, request: &Request) -> Answer<Who> {
     let headers = request.headers();
-    let matched = request.extensions().get::<MatchedPath>();
-    let path = matched.map(MatchedPath::as_str);
-    let path = path.and_then(|path| path.strip_prefix(settings.base_path.as_str()));
-    let path = path.and_then(|path| path.strip_prefix(ROOT));
+    let path = path(settings, request);
+    let path = path.as_deref();
     let needs = needs(request.method().as_str(), path.unwrap_or_default());
     if needs.changes {
         is_of_this_site(headers)?;

@@ -267,12 +267,17 @@ impl PauseTold {
     }
 }
 
+/// All pauses that last.
+pub(super) async fn all_pauses(broker: &Broker) -> Answer<Pauses> {
+    let all = pauses::list(broker).await?;
+    Ok(Pauses {
+        items: all.iter().map(PauseTold::of).collect(),
+    })
+}
+
 /// Schedules that are paused, of all jobs (a freeze) or of one.
 #[utoipa::path(get, path = "/pauses", tag = "installation", operation_id = "pauses",
     responses((status = 200, body = Pauses)))]
 pub(super) async fn pauses(Linked(broker): Linked) -> Answer<Json<Pauses>> {
-    let all = pauses::list(&broker).await?;
-    Ok(Json(Pauses {
-        items: all.iter().map(PauseTold::of).collect(),
-    }))
+    all_pauses(&broker).await.map(Json)
 }

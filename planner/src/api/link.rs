@@ -9,10 +9,14 @@ use axum::http::request::Parts;
 use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::chain;
 use gridloom_shared::id::Namespace;
+use tokio::sync::watch;
 
+use super::counted::Operations;
+use super::events::Events;
 use super::folds::Folds;
 use super::mirror::{Jobs, Mirror, Runs};
 use super::problem::Problem;
+use super::router;
 use super::settings::Settings;
 
 /// Between two attempts to connect.
@@ -27,6 +31,8 @@ pub(super) struct Link {
     pub(super) settings: Settings,
     pub(super) namespace: Namespace,
     pub(super) folds: Folds,
+    pub(super) events: Events,
+    pub(super) operations: Operations,
     pub(super) runs: Mirror<Runs>,
     pub(super) jobs: Mirror<Jobs>,
     broker: OnceLock<Broker>,
@@ -38,17 +44,23 @@ impl Link {
             settings,
             namespace,
             folds: Folds::default(),
+            events: Events::default(),
+            operations: Operations::of(&router::description()),
             runs: Mirror::default(),
             jobs: Mirror::default(),
             broker: OnceLock::new(),
         }
     }
 
-    /// Connects, and follows what is listed. Never ends.
-    pub(super) async fn keep(&self, options: &Options) {
+    /// Connects, follows what is listed, and tells what happens until it is `over`. Never ends.
+    pub(super) async fn keep(&self, options: &Options, over: watch::Receiver<bool>) {
         let broker = connected(options).await;
         let broker = self.broker.get_or_init(|| broker);
-        tokio::join!(self.runs.keep(broker.runs()), self.jobs.keep(broker.jobs()));
+        tokio::join!(
+            self.runs.keep(broker.runs()),
+            self.jobs.keep(broker.jobs()),
+            self.events.keep(self, broker, over)
+        );
     }
 
     /// The connection, while there is one.

@@ -167,7 +167,8 @@ impl Jobs {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     pub(super) state: RunState,
-    pub(super) is_anything_dead: bool,
+    /// Shards that are dead and nobody gave up, and questions.
+    pub(super) dead: u64,
 }
 
 /// When a run was opened (RFC 3339: sorts as it stands), and which it is: the order of lists, from the end.
@@ -178,6 +179,8 @@ pub(super) type Place = (String, RunId);
 pub(super) struct Runs {
     rows: BTreeMap<Place, Row>,
     opened: HashMap<RunId, String>,
+    /// Runs of which something is dead, and how much.
+    dead: (u64, u64),
 }
 
 impl Table for Runs {
@@ -196,13 +199,15 @@ impl Table for Runs {
         }
         let row = Row {
             state: summary.state,
-            is_anything_dead: summary.shards.is_anything_dead(),
+            dead: summary.shards.dead + summary.shards.dead_probes,
         };
-        self.rows.insert((opened, run), row);
+        let before = self.rows.insert((opened, run), row);
+        self.count(before, Some(row));
         if self.rows.len() > RUNS_MAX
-            && let Some(((_, run), _)) = self.rows.pop_first()
+            && let Some(((_, run), row)) = self.rows.pop_first()
         {
             self.opened.remove(&run);
+            self.count(Some(row), None);
         }
     }
 }
@@ -211,7 +216,23 @@ impl Runs {
     /// It is not there any more.
     pub(super) fn forget(&mut self, run: &RunId) {
         if let Some(opened) = self.opened.remove(run) {
-            self.rows.remove(&(opened, run.clone()));
+            let before = self.rows.remove(&(opened, run.clone()));
+            self.count(before, None);
+        }
+    }
+
+    /// Runs of which something is dead that nobody gave up, and how much that is.
+    pub(super) fn dead(&self) -> (u64, u64) {
+        self.dead
+    }
+
+    fn count(&mut self, before: Option<Row>, after: Option<Row>) {
+        let (runs, shards) = &mut self.dead;
+        for Row { dead, .. } in before.into_iter().filter(|row| row.dead > 0) {
+            (*runs, *shards) = (*runs - 1, *shards - dead);
+        }
+        for Row { dead, .. } in after.into_iter().filter(|row| row.dead > 0) {
+            (*runs, *shards) = (*runs + 1, *shards + dead);
         }
     }
 

@@ -158,6 +158,19 @@ impl Problem {
         )
     }
 
+    /// What is sent of it.
+    pub(super) fn told(&self) -> Told<'_> {
+        let (status, word, title) = self.kind.told();
+        Told {
+            r#type: format!("urn:gridloom:{word}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            faults: &self.faults,
+            revision: self.revision,
+        }
+    }
+
     /// What is the matter.
     pub(super) fn detail(&self) -> &str {
         &self.detail
@@ -178,16 +191,8 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, word, title) = self.kind.told();
-        let told = Told {
-            r#type: format!("urn:gridloom:{word}"),
-            title,
-            status: status.as_u16(),
-            detail: &self.detail,
-            faults: &self.faults,
-            revision: self.revision,
-        };
-        let mut response = (status, Json(told)).into_response();
+        let (status, ..) = self.kind.told();
+        let mut response = (status, Json(self.told())).into_response();
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, kind);

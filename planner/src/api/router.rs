@@ -14,7 +14,7 @@ use super::access::needs;
 use super::link::Api;
 use super::problem::{Problem, Told};
 use super::settings::ROOT;
-use super::{about, calendars, crew, dead, gate, jobs, log, refused, runs};
+use super::{about, calendars, crew, dead, events, gate, jobs, log, refused, runs};
 
 /// Where the description is.
 const DESCRIPTION: &str = "/openapi.json";
@@ -84,6 +84,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(jobs::pauses))
         .routes(routes!(jobs::pause::freeze, jobs::pause::unfreeze))
         .routes(routes!(log::log))
+        .routes(routes!(events::events))
 }
 
 /// All routes.

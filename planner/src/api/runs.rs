@@ -104,7 +104,7 @@ impl Which {
             .as_ref()
             .is_none_or(|job| run.job() == job.as_str())
             && self.state.is_none_or(|state| row.state == state)
-            && self.dead.is_none_or(|dead| row.is_anything_dead == dead)
+            && self.dead.is_none_or(|dead| (row.dead > 0) == dead)
     }
 }
 

@@ -3,18 +3,21 @@
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
-use futures_util::Stream;
 
 use super::api::{ApiError, Fault};
 use super::connect::Broker;
 use super::log::append::expecting;
-use super::log::{Follow, FollowError, Followed, ReadError, Reader, Record, Start};
+use super::log::{ReadError, Reader, Record};
 use super::plain::RequestError;
 use super::subjects::BucketName;
 use crate::clock::UnixMs;
 use crate::wire::WireError;
 
 mod replace;
+
+mod watch;
+
+pub use watch::{Watch, Watched};
 
 /// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,15 +142,6 @@ impl WriteError {
     pub fn is_conflict(&self) -> bool {
         matches!(self, WriteError::Conflict { .. })
     }
-}
-
-/// What a watch gives out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Watched {
-    /// A key and its new value, or its deletion. The first ones are the keys that are there.
-    Entry(Entry),
-    /// All that was there when the watch began (or began again) has been given out.
-    CaughtUp,
 }
 
 /// One bucket.
@@ -336,19 +330,6 @@ impl Bucket {
         Ok(())
     }
 
-    /// The keys that are there and match `filter` (`>` for all), then every change, for ever.
-    pub fn watch(&self, filter: &str) -> Watch {
-        let follow = self.broker.follow(
-            &self.name.stream(),
-            self.name.subject(filter),
-            Start::LastPerSubject,
-        );
-        Watch {
-            bucket: self.clone(),
-            follow,
-        }
-    }
-
     /// All that was written behind `revision`, as it stands now by the leader: surely up to `end`, the last sequence of
     /// the bucket's stream.
     pub async fn written_behind(&self, revision: u64, end: u64) -> Result<Vec<Entry>, ReadError> {
@@ -364,11 +345,6 @@ impl Bucket {
     /// The last sequence of its stream: all that was written stands there or below.
     pub async fn end(&self) -> Result<u64, ApiError> {
         Ok(self.broker.info(&self.name.stream()).await?.last_seq)
-    }
-
-    /// [`Bucket::watch`] of all keys.
-    pub fn watch_all(&self) -> Watch {
-        self.watch(">")
     }
 
     async fn latest(&self, key: &str) -> Result<Option<Entry>, ReadError> {
@@ -450,37 +426,5 @@ impl Pages {
             entries.filter(|entry| entry.value.is_some()).collect()
         });
         Ok(page)
-    }
-}
-
-/// A watch on a bucket.
-#[derive(Debug)]
-pub struct Watch {
-    bucket: Bucket,
-    follow: Follow,
-}
-
-impl Watch {
-    /// The watch as a stream, which never ends: what is under way lasts when a wait for the next is given up.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Watched, FollowError>> + Send {
-        futures_util::stream::unfold(self, |mut watch| async move {
-            let watched = watch.next().await;
-            Some((watched, watch))
-        })
-    }
-
-    /// The next change. Never ends; may be dropped and called again without loss.
-    pub async fn next(&mut self) -> Result<Watched, FollowError> {
-        loop {
-            match self.follow.next().await? {
-                Followed::Quiet => {}
-                Followed::CaughtUp => return Ok(Watched::CaughtUp),
-                Followed::Record(record) => {
-                    if let Some(entry) = self.bucket.entry(record) {
-                        return Ok(Watched::Entry(entry));
-                    }
-                }
-            }
-        }
     }
 }

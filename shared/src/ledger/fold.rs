@@ -36,6 +36,7 @@ mod slices;
 mod standing;
 mod strays;
 mod takeover;
+mod touched;
 mod view;
 mod waiting;
 
@@ -44,6 +45,7 @@ pub use errors::{ErrorGroup, FailedAttempt};
 pub use issue::OpenTile;
 pub use orders::Chosen;
 pub use row::Row;
+pub use touched::Touched;
 pub use view::{Dead, Due};
 pub use waiting::{FailedCell, Next};
 

@@ -39,6 +39,8 @@ pub struct Window {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Grid {
+    /// The ledger sequence up to which this tells: what events say up to there is in it.
+    pub at: u64,
     /// How many slices the whole run has.
     pub slices: u32,
     /// How many pages its longest slice has, as far as that is known.
@@ -92,6 +94,7 @@ pub fn of(fold: &Fold, window: &Window) -> Grid {
     }
     let (slices_a_block, pages_a_block, rows) = fitting(&rows, NUMBERS_MAX);
     Grid {
+        at: fold.position(),
         slices: count,
         pages: longest,
         all_known,
@@ -176,7 +179,7 @@ impl<'r> Cursor<'r> {
     }
 }
 
-fn within(segments: Vec<Segment>, pages: &Range<u32>) -> Vec<Segment> {
+pub(super) fn within(segments: Vec<Segment>, pages: &Range<u32>) -> Vec<Segment> {
     let cut = segments.into_iter().map(|segment| Segment {
         pages: segment.pages.start.max(pages.start)..segment.pages.end.min(pages.end),
         ..segment
@@ -339,7 +342,7 @@ fn collapse(states: &[ShardState]) -> Vec<(ShardState, u32)> {
     runs
 }
 
-fn runs(blocks: &[(ShardState, u32)]) -> Vec<u32> {
+pub(super) fn runs(blocks: &[(ShardState, u32)]) -> Vec<u32> {
     let number = |state: &ShardState| {
         let mut states = STATES.iter();
         states.position(|one| one == state).unwrap_or(0) as u32

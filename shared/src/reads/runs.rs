@@ -6,6 +6,7 @@
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
+use super::changes::{Changes, Marks};
 use super::ledger::{self, Entry, Place};
 use super::{LeftOut, ListError, RunError, lost};
 use crate::broker::Broker;
@@ -85,6 +86,20 @@ pub async fn list(
 /// When there is no such run, it cannot be told of, or the broker does not answer.
 pub async fn fold(broker: &Broker, run: &RunId) -> Result<Fold, RunError> {
     fold_by(broker, run, fold_in).await
+}
+
+/// As [`fold`], and what has changed in it lately.
+///
+/// # Errors
+/// As [`fold`].
+pub async fn changes(broker: &Broker, run: &RunId) -> Result<Changes, RunError> {
+    let mut marks = Marks::default();
+    let noted = |fold: &mut Fold, entry: &Entry| {
+        marks.note(fold, entry);
+        entry.fold_into(fold);
+    };
+    let fold = fold_by(broker, run, noted).await?;
+    Ok(Changes::of(fold, marks))
 }
 
 /// As [`fold`]; `take` folds each record in, and may note what it says.

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 #[path = "api/asked.rs"]
 mod asked;
+#[path = "api/events.rs"]
+mod events;
 #[path = "api/many.rs"]
 mod many;
 #[path = "api/roles.rs"]
@@ -19,6 +21,8 @@ mod roles;
 mod schema;
 #[path = "api/shapes.rs"]
 mod shapes;
+#[path = "api/stream.rs"]
+mod stream;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 

@@ -78,6 +78,8 @@ fn every_metric_is_recorded_by_the_crate_that_names_it() {
         let names: Vec<&str> = names.collect();
         assert_eq!(names.len(), metrics.len(), "{file}: not all are in ALL");
         let source = format!("{}/", file.trim_end_matches("/metrics.rs"));
+        // Where all stand in a list, none is recorded.
+        let list = file.replace(".rs", "/all.rs");
         for name in names {
             let is_word = |text: &str, at: usize| {
                 let end = text[at + name.len()..].chars().next();
@@ -91,7 +93,8 @@ fn every_metric_is_recorded_by_the_crate_that_names_it() {
             };
             let used = all
                 .iter()
-                .any(|(path, text)| path.starts_with(&source) && path != file && uses(text));
+                .filter(|(path, _)| path != file && *path != list)
+                .any(|(path, text)| path.starts_with(&source) && uses(text));
             if !used {
                 told.push(format!("{file}: {name} is recorded nowhere"));
             }

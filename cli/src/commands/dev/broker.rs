@@ -35,10 +35,13 @@ pub(super) async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Embe
         jetstream_config: embedded::SYNC_ALWAYS.to_owned(),
         ..embedded::Options::default()
     };
-    match (
-        EmbeddedServer::start(options(flags.port.or(Some(PORT))), &say).await,
-        flags.port,
-    ) {
+    let port = match flags.port {
+        None => Some(PORT),
+        // As everywhere: whichever is free.
+        Some(0) => None,
+        Some(port) => Some(port),
+    };
+    match (EmbeddedServer::start(options(port), &say).await, flags.port) {
         (Err(embedded::Error::PortInUse(port)), None) => {
             context.output.note(format!(
                 "port {port} is in use (another broker?): taking a free one"

@@ -121,7 +121,7 @@ impl Which {
                 .is_none_or(|job| run.job() == job.as_str())
         };
         let found = api.runs.look(|runs| {
-            let dead = runs.behind(None).filter(|(_, row)| row.is_anything_dead);
+            let dead = runs.behind(None).filter(|(_, row)| row.dead > 0);
             let runs = dead.map(|((_, run), _)| run.clone()).filter(is_meant);
             runs.take(RUNS_MAX + 1).collect::<Vec<RunId>>()
         });

@@ -1,5 +1,8 @@
 //! Properties of the fold over any history.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use super::*;
 
 /// What one step of a history is made of.
@@ -116,6 +119,29 @@ fn history(steps: &[(u8, u8, u8, u8)]) -> Vec<Record> {
     records
 }
 
+/// How a cell stands: issued, done, dead (and given up), waiting for another attempt.
+type CellStands = (bool, bool, Option<bool>, bool);
+
+fn cells(fold: &Fold) -> BTreeMap<(u32, u32), CellStands> {
+    let mut cells = BTreeMap::new();
+    for slice in 0..fold.slices() {
+        let row = fold.row(slice);
+        for page in 0..row.pages {
+            let within = |runs: &[Range<u32>]| runs.iter().any(|run| run.contains(&page));
+            let dead = row.dead.iter().find(|(run, _)| run.contains(&page));
+            let dead = dead.map(|(_, dropped)| *dropped);
+            let told = (
+                within(&row.issued),
+                within(&row.done),
+                dead,
+                within(&row.retrying),
+            );
+            cells.insert((slice, page), told);
+        }
+    }
+    cells
+}
+
 fn steps() -> impl Strategy<Value = Vec<(u8, u8, u8, u8)>> {
     prop::collection::vec(any::<(u8, u8, u8, u8)>(), 0..60)
 }
@@ -171,6 +197,21 @@ proptest! {
             fold.apply(sequence, UnixMs(sequence * 1_000), record);
         }
         prop_assert_eq!(outcomes_of(&fold), outcomes_of(&folded(&records)));
+    }
+
+    #[test]
+    fn no_record_changes_a_cell_that_it_does_not_touch(steps in steps()) {
+        let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
+        for (sequence, record) in (1..).zip(&history(&steps)) {
+            let (touched, before) = (fold.touches(record), cells(&fold));
+            fold.apply(sequence, UnixMs(sequence * 1_000), record);
+            let after = cells(&fold);
+            let known = |cell: &(u32, u32)| before.get(cell) != after.get(cell);
+            for (slice, page) in after.keys().copied().filter(known) {
+                let within = |cells: &Touched| cells.slices.contains(&slice) && cells.pages.contains(&page);
+                prop_assert!(touched.iter().any(within), "{slice}/{page} by {record:?}: {touched:?}");
+            }
+        }
     }
 
     #[test]

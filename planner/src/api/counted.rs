@@ -1,0 +1,71 @@
+//! What is counted of requests: by operation, as the description names it, so that no path that somebody makes up has a
+//! series of its own.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::metrics::{API_REQUESTS, API_SECONDS};
+
+/// What is no operation.
+const NONE: &str = "none";
+
+/// The names of operations, by path, and then by method in small letters.
+pub(super) struct Operations(HashMap<String, HashMap<String, String>>);
+
+impl Operations {
+    /// Those of a description.
+    pub(super) fn of(description: &Value) -> Operations {
+        let paths = description["paths"].as_object().into_iter().flatten();
+        let named = paths.map(|(path, methods)| {
+            let methods = methods.as_object().into_iter().flatten();
+            let named = methods.filter_map(|(method, operation)| {
+                let id = operation["operationId"].as_str()?;
+                Some((method.clone(), id.to_owned()))
+            });
+            (path.clone(), named.collect())
+        });
+        Operations(named.collect())
+    }
+
+    /// The operation of a path as it is described.
+    pub(super) fn name(&self, method: &Method, path: Option<&str>) -> &str {
+        let method = match *method {
+            Method::HEAD => "get".to_owned(),
+            _ => method.as_str().to_ascii_lowercase(),
+        };
+        let methods = path.and_then(|path| self.0.get(path));
+        let name = methods.and_then(|methods| methods.get(&method));
+        name.map_or(NONE, String::as_str)
+    }
+}
+
+/// Counts a request.
+pub(super) fn count(operation: &str, status: StatusCode, took: Duration) {
+    API_REQUESTS
+        .counter(&[operation, status.as_str()])
+        .increment(1);
+    API_SECONDS
+        .histogram(&[operation])
+        .record(took.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::router;
+    use super::*;
+
+    #[test]
+    fn request_is_counted_by_its_operation_and_never_by_what_somebody_made_up() {
+        let operations = Operations::of(&router::description());
+        let name = |method, path| operations.name(&method, path);
+        assert_eq!(name(Method::GET, Some("/runs/{run}")), "run");
+        assert_eq!(name(Method::HEAD, Some("/runs")), "runs");
+        assert_eq!(name(Method::GET, Some("/events")), "events");
+        assert_eq!(name(Method::TRACE, Some("/runs")), NONE);
+        assert_eq!(name(Method::GET, Some("/made-up")), NONE);
+        assert_eq!(name(Method::GET, None), NONE);
+    }
+}
