@@ -17,10 +17,10 @@ use gridloom_shared::wire;
 use metrics::{Counter, Gauge};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::super::link::Link;
-use super::super::problem::Answer;
+use super::super::problem::{Answer, Kind as Why, Problem};
 use super::frame::{self, Kind};
 use super::lately::Lately;
 use super::ledgers::{Heard, Ledgers};
@@ -39,6 +39,8 @@ const COMMENT: Duration = Duration::from_secs(15);
 const KEPT: Duration = Duration::from_secs(30);
 /// How long a reader waits for a run that is read from its beginning, before it is told that.
 const FIRST: Duration = Duration::from_secs(20);
+/// How long it may take to begin to follow what a reader wants.
+const BEGUN: Duration = Duration::from_secs(5);
 /// How long one waits that was told more by another planner than is known here yet.
 const BEHIND: Duration = Duration::from_secs(1);
 /// Runs and jobs that are named in a line; more have to be loaded.
@@ -168,7 +170,15 @@ impl<'a> Hub<'a> {
             since,
             reply,
         } = join;
-        let begun = self.begin(&topics).await;
+        if reply.is_closed() {
+            return;
+        }
+        // All others wait meanwhile.
+        let begun = timeout(BEGUN, self.begin(&topics)).await;
+        let begun = begun.unwrap_or_else(|_| {
+            let detail = "the broker does not say within some seconds what there is to be told; ask again later";
+            Err(Problem::new(Why::Unavailable, detail))
+        });
         let answer = begun.map(|()| {
             let (reader, events) = mpsc::channel(WAITING_MAX);
             self.pending.push(Pending {

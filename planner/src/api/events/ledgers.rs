@@ -271,7 +271,8 @@ impl<'a> Ledgers<'a> {
             if wanted.contains(&Topic::Run(run.clone())) {
                 of_run.wanted = now;
             }
-            of_run.wanted >= before
+            // What is being read stays: whoever wanted it anew meanwhile would have what the old reading found, and not what came since.
+            of_run.wanted >= before || matches!(of_run.state, State::Reading(_))
         });
         if self.runs.is_empty() {
             self.tail = None;

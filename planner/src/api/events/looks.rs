@@ -23,8 +23,12 @@ use super::topic::{Sight, Topic};
 const OFTEN: Duration = Duration::from_secs(2);
 /// Between two looks at what costs next to nothing.
 const OFTENER: Duration = Duration::from_secs(1);
-/// A look that takes long is followed by a pause of so many times that.
+/// A look that takes long is followed by a pause of so many times that,
 const PAUSES: u32 = 20;
+/// less what a roll call always waits for answers,
+const ROLL_CALL: Duration = Duration::from_millis(500);
+/// but no longer than this.
+const SELDOM: Duration = Duration::from_secs(10);
 /// Longer than that nobody waits for a look.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes of a list at most; a longer one has to be loaded.
@@ -117,7 +121,7 @@ impl<'a> Looks<'a> {
         };
         if let Some(seen) = self.seen.get_mut(&sight) {
             seen.is_looked_at = false;
-            seen.next = Instant::now() + often.max(took * PAUSES);
+            seen.next = Instant::now() + pause(often, took);
             seen.is_new |= seen.line.as_ref() != Some(&line);
             seen.line = Some(line);
         }
@@ -145,6 +149,11 @@ impl<'a> Looks<'a> {
     pub(super) fn last(&self, sight: Sight) -> Option<&Bytes> {
         self.seen.get(&sight)?.line.as_ref()
     }
+}
+
+/// Until the next look, after one that took so long.
+fn pause(often: Duration, took: Duration) -> Duration {
+    often.max((took.saturating_sub(ROLL_CALL) * PAUSES).min(SELDOM))
 }
 
 async fn look(link: &Link, broker: &Broker, sight: Sight) -> Looked {
@@ -186,4 +195,18 @@ async fn see(link: &Link, broker: &Broker, sight: Sight) -> Answer<Bytes> {
             frame::line(&topic, &Dead { runs, shards })
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_looked_at_seldom_and_a_roll_call_takes_no_longer_than_it_must() {
+        let ms = Duration::from_millis;
+        let after = |took| pause(OFTEN, ms(took));
+        assert_eq!((after(20), after(510), after(600)), (OFTEN, OFTEN, OFTEN));
+        assert_eq!(after(700), ms(4_000));
+        assert_eq!(after(15_000), SELDOM);
+    }
 }
