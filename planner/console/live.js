@@ -166,8 +166,8 @@ function failed(found, line) {
 }
 
 function ofRun(found, line) {
-  if (!found.data) found.soon();
-  else if (line.run) found.put({ ...found.data, ...line.run });
+  if (found.data && line.run) found.put({ ...found.data, ...line.run });
+  else found.soon();
 }
 
 function ofGrid(found, line) {
@@ -175,7 +175,7 @@ function ofGrid(found, line) {
   const grid = line.grid ?? (!found.broken && line.cells && applied(found.data, line.cells));
   found.broken = !grid;
   if (grid) return found.put({ ...grid, at: line.at });
-  found.missed = line.at;
+  found.missed = line.at ?? found.missed;
   return found.soon();
 }
 
