@@ -220,5 +220,12 @@ export function listen() {
     watch();
     if (!document.hidden) again();
   });
+  // A page that is left may be kept for the way back, and its stream with it: a browser has six connections to a host.
+  addEventListener('pagehide', () => stream.close());
+  addEventListener('pageshow', ({ persisted }) => {
+    if (!persisted) return;
+    watch();
+    again();
+  });
   addEventListener('online', () => again());
 }

@@ -20,6 +20,7 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("POST", "/dead/retry", Role::Operator),
     ("POST", "/freeze", Role::Operator),
     ("DELETE", "/freeze", Role::Operator),
+    ("GET", "/events", Role::Viewer),
     ("GET", "/jobs", Role::Viewer),
     ("GET", "/jobs/{job}", Role::Viewer),
     ("PUT", "/jobs/{job}", Role::Admin),
