@@ -8,10 +8,13 @@
 //! | `deploy` | alerts and dashboards name metrics that there are, and have their places in the runbook |
 //! | `logs` | what a log line says stands fast, and what it is about stands in fields that docs/OPERATIONS.md names |
 //! | `metrics` | every metric stands in docs/METRICS.md as it is in the code, and is recorded |
+//! | `described` | the description of the API gives no name twice |
 //! | `layers` | who may name the client of the broker; what pure rooms may not; the toolchain is the oldest that is promised |
 
 #[path = "tidy/deploy.rs"]
 mod deploy;
+#[path = "tidy/described.rs"]
+mod described;
 #[path = "tidy/errors.rs"]
 mod errors;
 #[path = "tidy/layers.rs"]

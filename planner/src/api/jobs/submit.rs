@@ -59,6 +59,7 @@ pub(in super::super) struct Receipt {
 
 /// What a submission would be.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunProspect)]
 pub(in super::super) struct Prospect {
     /// The job.
     job: JobName,

@@ -121,7 +121,8 @@ async fn many_jobs_and_runs_are_listed_and_filtered_within_200_ms() -> anyhow::R
             ensure!(median <= LISTED, "{path}: {median:?}");
         }
         let planner = stage.planners.last().context("the planner")?;
-        eprintln!("peak memory of the planner: {:?} kB", planner.peak());
+        let peak = planner.peak().unwrap_or(0) >> 20;
+        eprintln!("peak memory of the planner: {peak} MiB");
         Ok(())
     })
     .await

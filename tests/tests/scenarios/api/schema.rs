@@ -6,6 +6,8 @@ use gridloom_tests::process::Gridloom;
 
 use super::*;
 
+/// What requests find that are made up of what others answered.
+const JOB: &str = "name = \"a\"\nhandler = \"noop\"\n[grid]\nslices = 2";
 const LONG: Duration = Duration::from_secs(3_600);
 
 fn tool() -> Option<std::path::PathBuf> {
@@ -30,9 +32,7 @@ async fn made_up(stage: &mut Stage, each: u32) -> anyhow::Result<()> {
         async || Ok(stage.term().await? > 0),
     )
     .await?;
-    let job = stage
-        .apply("name = \"a\"\nhandler = \"noop\"\n[grid]\nslices = 2")
-        .await?;
+    let job = stage.apply(JOB).await?;
     let run = stage.submit(&job, &json!({})).await?;
     stage.closed(&run, SOON).await?;
     let root = format!("http://{}/api/v1", api.address);
@@ -63,7 +63,8 @@ async fn made_up(stage: &mut Stage, each: u32) -> anyhow::Result<()> {
     let tried = tried.finish(LONG).await?;
     eprintln!("{}", tried.stdout);
     ensure!(tried.code == 0, "{}\n{}", tried.stdout, tried.stderr);
-    // It is there still, and does its work.
+    // It is there still, and does its work. A made-up request may have deleted the job.
+    let job = stage.apply(JOB).await?;
     let run = stage.submit(&job, &json!({})).await?;
     stage.closed(&run, SOON).await?;
     Ok(())
@@ -81,5 +82,5 @@ async fn made_up_requests_are_answered_as_described() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes: some 5,000 requests"]
 async fn thousands_of_made_up_requests_find_no_failure() -> anyhow::Result<()> {
-    play(async |stage| made_up(stage, 60).await).await
+    play(async |stage| made_up(stage, 90).await).await
 }
