@@ -59,7 +59,6 @@ mod runs;
 pub mod settings;
 
 use link::{Api, Link};
-pub(crate) use pack::is_understood as is_gzip_understood;
 pub use settings::{Listen, Settings, SettingsError};
 
 /// Why the API is not served.

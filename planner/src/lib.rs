@@ -25,6 +25,7 @@
 //! | [`retention`] | what of runs that are over is kept, and for how long (pure) |
 //! | [`metrics`] | the metrics that planners record |
 //! | [`api`] | what can be seen and ordered over HTTP |
+//! | `gzip` | what is sent packed, and to whom |
 //! | `console` | the pages by which people see and steer it |
 //! | [`service`] | the one loop that takes in events and carries out what was decided |
 //!
@@ -41,6 +42,7 @@ mod console;
 pub mod crew;
 pub mod entry;
 pub mod failover;
+mod gzip;
 pub mod lead;
 pub mod leader;
 #[cfg(test)]

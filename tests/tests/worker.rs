@@ -185,13 +185,8 @@ async fn newer_tile_waits_on_the_queue_and_holds_up_none_that_can_be_read() -> a
     let good = stage.wave(vec![tiles(0, 1, 1)]).await?.remove(0);
     let mut newer = wire::encode(&good).to_vec();
     newer[3] = 9;
+    stage.empty_queue().await?;
     let subject = stage.broker.subjects().shard(&stage.lane, &stage.run);
-    let purge = serde_json::json!({ "filter": subject }).to_string();
-    let shards = stage.broker.subjects().shards();
-    let client = stage.server.client().await?;
-    client
-        .request(format!("$JS.API.STREAM.PURGE.{shards}"), purge.into())
-        .await?;
     stage.broker.append(subject, newer.into(), None).await?;
     stage.publish(&[good]).await?;
     let worker = Running::start(stage.worker().handler("h", async |_: Shard| Ok(())))?;
@@ -233,13 +228,7 @@ async fn tile_that_brings_a_false_first_record_along_keeps_no_true_one_from_its_
         frozen: Some(wire::encode(&PlanRecord::Opened(Box::new(false_record)))),
         ..good.clone()
     };
-    let subject = stage.broker.subjects().shard(&stage.lane, &stage.run);
-    let purge = serde_json::json!({ "filter": subject }).to_string();
-    let shards = stage.broker.subjects().shards();
-    let client = stage.server.client().await?;
-    client
-        .request(format!("$JS.API.STREAM.PURGE.{shards}"), purge.into())
-        .await?;
+    stage.empty_queue().await?;
     stage.publish(&[forged, good]).await?;
     let worker = Running::start(stage.worker().handler("h", async |_: Shard| Ok(())))?;
     let fold = stage.until_acknowledged().await?;

@@ -17,6 +17,7 @@ use super::link::Api;
 use super::pack;
 use super::problem::{Answer, Kind, Problem};
 use super::settings::{ANSWER_WITHIN, ROOT, Settings};
+use crate::gzip;
 
 /// The number of a request, of whoever asks or of ours.
 pub(super) const REQUEST_ID: &str = "x-request-id";
@@ -32,7 +33,7 @@ pub(super) struct RequestId(pub(super) String);
 /// Lets a request through, or says why not.
 pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = id_of(request.headers());
-    let packed = pack::is_understood(request.headers());
+    let packed = gzip::is_understood(request.headers());
     let path = path(&api.settings, &request);
     let operation = api.operations.name(request.method(), path.as_deref());
     let (operation, begun) = (operation.to_owned(), Instant::now());

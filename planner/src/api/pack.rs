@@ -1,31 +1,14 @@
 //! Which answers are packed (gzip): JSON of some length, for whoever understands it.
 
-use std::io::Write as _;
-
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use flate2::Compression;
-use flate2::write::GzEncoder;
+
+use crate::gzip;
 
 /// What is shorter is one packet anyway.
 const FROM: usize = 1_024;
-
-/// Whether whoever asks says so.
-pub(crate) fn is_understood(headers: &HeaderMap) -> bool {
-    let all = headers.get_all(header::ACCEPT_ENCODING).into_iter();
-    let mut named = all
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    named.any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality
-            .replace(' ', "")
-            .strip_prefix("q=")
-            .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
-}
 
 /// The answer, packed if that is worth it.
 pub(super) async fn packed(response: Response) -> Response {
@@ -44,34 +27,11 @@ pub(super) async fn packed(response: Response) -> Response {
     if bytes.len() < FROM {
         return Response::from_parts(parts, bytes.into());
     }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    let packed = encoder.write_all(&bytes).and_then(|()| encoder.finish());
-    let Ok(packed) = packed else {
+    let Ok(packed) = gzip::packed(&bytes, Compression::fast()) else {
         return Response::from_parts(parts, bytes.into());
     };
     let gzip = HeaderValue::from_static("gzip");
     parts.headers.insert(header::CONTENT_ENCODING, gzip);
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, packed.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packing_is_for_whoever_understands_it() {
-        for (said, wanted) in [
-            ("gzip", true),
-            ("deflate, GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("gzip; q=0.0", false),
-            ("br", false),
-            ("", false),
-        ] {
-            let value = HeaderValue::from_str(said).unwrap();
-            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, value)]);
-            assert_eq!(is_understood(&headers), wanted, "{said}");
-        }
-    }
 }

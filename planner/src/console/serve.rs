@@ -1,7 +1,6 @@
 //! How files are sent: packed, with a number that follows from what they hold (`ETag`), and not again where the browser
 //! has that one; and with the policy that keeps the page to its own address.
 
-use std::io::Write as _;
 use std::sync::OnceLock;
 
 use axum::body::Bytes;
@@ -9,12 +8,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use super::FILES;
 use super::files::{ALL, PAGE};
-use crate::api::is_gzip_understood;
+use crate::gzip;
 
 /// Nothing from elsewhere, nothing that stands in the page itself, no frame around it.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -71,7 +69,7 @@ impl Sent {
             .and_then(|has| has.to_str().ok())
             .zip(self.etag.to_str().ok())
             .is_some_and(|(has, own)| has.split(',').any(|each| each.trim() == own));
-        let is_packed = is_gzip_understood(asked) && !self.packed.is_empty();
+        let is_packed = gzip::is_understood(asked) && !self.packed.is_empty();
         let mut response = match (is_known, is_packed) {
             (true, _) => StatusCode::NOT_MODIFIED.into_response(),
             (false, true) => self.packed.clone().into_response(),
@@ -125,7 +123,5 @@ pub(super) fn file(name: &str) -> Option<&'static Sent> {
 }
 
 pub(super) fn packed(plain: &[u8]) -> std::io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(plain)?;
-    encoder.finish().map(Bytes::from)
+    gzip::packed(plain, Compression::best()).map(Bytes::from)
 }

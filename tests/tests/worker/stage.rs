@@ -205,6 +205,18 @@ impl Stage {
         Ok(tiles)
     }
 
+    /// Takes the run's tiles off the queue.
+    pub(crate) async fn empty_queue(&self) -> anyhow::Result<()> {
+        let subject = self.broker.subjects().shard(&self.lane, &self.run);
+        let purge = serde_json::json!({ "filter": subject }).to_string();
+        let shards = self.broker.subjects().shards();
+        let client = self.server.client().await?;
+        client
+            .request(format!("$JS.API.STREAM.PURGE.{shards}"), purge.into())
+            .await?;
+        Ok(())
+    }
+
     /// Appends what a worker reports.
     pub(crate) async fn report(&self, record: &WorkRecord) -> anyhow::Result<()> {
         let subjects = self.broker.subjects();
