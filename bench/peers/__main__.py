@@ -24,7 +24,11 @@ import report
 import stores
 from processes import Failed, end_all
 
-GRID, TILES, SMALL = ("Gridloom, 1 page a tile", "Gridloom, 64 pages a tile", "Gridloom, ad hoc")
+# When what is confirmed is on the disk; how `durability` calls the interval, what the broker is told; the ways that are measured.
+SETTINGS = {
+    durable: (interval, told, *(f"Gridloom, {way}" for way in ("1 page a tile", "64 pages a tile", "ad hoc")))
+    for durable, interval, told in (("at each write", "always", "always"), ("within a second", "a second", '"1s"'))
+}
 
 
 def arguments():
@@ -60,7 +64,7 @@ class Rounds:
         self.programs, self.stores = {}, {}
         self.peers = [peer for peer in peers.PEERS if self.wanted(peer.name) and self._has(peer)]
         self.engine = None
-        if any(map(self.wanted, (GRID, TILES, SMALL))):
+        if self.wanted("Gridloom"):
             note("building gridloom-bench")
             self.engine = engine.Engine(engine.build(self.flags.bench), self.data)
 
@@ -92,29 +96,31 @@ class Rounds:
             for peer in self.peers[:]:
                 try:
                     jobs = peer.jobs // self.part
-                    samples[peer.name] = peers.measure(
+                    samples[peer.name, peer.durable] = peers.measure(
                         peer, self.programs[peer.folder], self.stores[peer.store], jobs, self.seconds)
-                    note(f"{before}: {peer.name}: {samples[peer.name]['worked_per_second']:,.0f}/s")
+                    note(f"{before}: {peer.name}: {samples[peer.name, peer.durable]['worked_per_second']:,.0f}/s")
                 except Failed as failed:
                     self.peers.remove(peer)
                     self._left_out(peer.name, failed)
 
     def _engine(self, before, samples):
         try:
-            self.versions["nats-server"], (samples[GRID], samples[TILES]) = self.engine.grids(100_000 // self.part)
-            note(f"{before}: {GRID}: {samples[GRID]['worked_per_second']:,.0f}/s")
-            samples[SMALL] = self.engine.small(40_000 // self.part, self.seconds)
-            note(f"{before}: {SMALL}: {samples[SMALL]['both_per_second']:,.0f}/s")
+            self.versions["nats-server"], grids = self.engine.grids(100_000 // self.part)
+            for durable, (interval, told, grid, tiles, small) in SETTINGS.items():
+                samples[grid, durable], samples[tiles, durable] = grids[interval]
+                note(f"{before}: {grid}, {durable}: {samples[grid, durable]['worked_per_second']:,.0f}/s")
+                samples[small, durable] = self.engine.small(40_000 // self.part, self.seconds, told)
+                note(f"{before}: {small}, {durable}: {samples[small, durable]['both_per_second']:,.0f}/s")
         except Failed as failed:
             note(f"{before}: Gridloom: {failed}")
             if len(self.rounds) == 1:
                 self.missing.append({"name": "Gridloom, in part", "why": str(failed)})
 
     def ways(self):
-        own = [(GRID, "1,000"), (TILES, "1,000"), (SMALL, "1,000")]
-        ways = [{"name": name, "durable": "at each write", "at_once": slots} for name, slots in own]
+        ways = [{"name": name, "durable": durable, "at_once": "1,000"} for durable, (_, _, *names) in SETTINGS.items()
+                for name in names]
         ways += [{"name": peer.name, "durable": peer.durable, "at_once": peer.at_once} for peer in peers.PEERS]
-        return [way for way in ways if any(way["name"] in samples for samples in self.rounds)]
+        return [way for way in ways if any(report.key(way) in samples for samples in self.rounds)]
 
 
 def show(found, rows):
@@ -141,13 +147,14 @@ def main():
         rounds.prepare()
         measured = time.monotonic()
         rounds.measure()
-        rows = report.conclude(rounds.ways(), rounds.rounds, GRID, SMALL)
+        rows = report.conclude(rounds.ways(), rounds.rounds, SETTINGS)
         found = {"machine": report.machine(), "versions": rounds.versions, "file_system": report.file_system(data),
                  "flush_ms": flush_ms, "postgres": stores.POSTGRES, "rounds": len(rounds.rounds),
                  "minutes": (time.monotonic() - measured) / 60, "ways": rows, "missing": rounds.missing}
         note(f"all of it took {(time.monotonic() - begun) / 60:.1f} minutes")
         if flags.json:
-            print(json.dumps({**found, "samples": rounds.rounds}, indent=1))
+            print(json.dumps({**found, "samples": [
+                {f"{name}, {durable}": sample for (name, durable), sample in samples.items()} for samples in rounds.rounds]}, indent=1))
         else:
             show(found, rows)
     except KeyboardInterrupt:

@@ -30,20 +30,27 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)} if values else None
 
 
-def ratios(rounds, name, part, to):
-    """In each round: what the engine's way `to` did, to what this one did."""
+def key(way):
+    """Which samples of a round are its own."""
+    return way["name"], way["durable"]
+
+
+def ratios(rounds, way, part, name, durable):
+    """In each round: what the engine's way `name` did, to what this one did."""
     found = []
     for samples in rounds:
-        of, than = samples.get(name, {}).get(part), samples.get(to[0], {}).get(to[1])
+        of, than = (samples.get(each, {}).get(part) for each in (key(way), (name, durable)))
         found.append(than / of if of and than else None)
     return spread(found)
 
 
-def conclude(ways, rounds, grid, small):
-    """A row for each way."""
+def conclude(ways, rounds, settings):
+    """A row for each way; beside it the engine's in the setting that has what is confirmed on the disk as soon."""
     rows = []
     for way in ways:
-        samples = [samples[way["name"]] for samples in rounds if way["name"] in samples]
+        durable = "at each write" if way["durable"] == "at commit" else way["durable"]
+        _, _, grid, _, small = settings[durable]
+        samples = [samples[key(way)] for samples in rounds if key(way) in samples]
         of = lambda part: spread([sample.get(part) for sample in samples])
         start = [sample["start_ms"] for sample in samples if "start_ms" in sample]
         rows.append({
@@ -52,8 +59,8 @@ def conclude(ways, rounds, grid, small):
                ("enqueued_per_second", "worked_per_second", "both_per_second", "processor_ms", "others")},
             "start_p50_ms": spread([at["p50"] for at in start]),
             "start_p99_ms": spread([at["p99"] for at in start]),
-            "grid_ratio": ratios(rounds, way["name"], "worked_per_second", (grid, "worked_per_second")),
-            "small_ratio": ratios(rounds, way["name"], "both_per_second", (small, "both_per_second")),
+            "grid_ratio": ratios(rounds, way, "worked_per_second", grid, durable),
+            "small_ratio": ratios(rounds, way, "both_per_second", small, durable),
         })
     return rows
 

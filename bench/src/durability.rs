@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use gridloom_cli::embedded::SYNC_ALWAYS;
 use gridloom_cli::output::{Align, Output, Table, grouped};
 use gridloom_shared::broker::Broker;
@@ -27,10 +28,14 @@ const WARM_UP: u64 = 10_000;
 /// Pages a tile.
 const TILES: [u32; 2] = [1, 64];
 
+/// Streams that flush side by side.
+const SIDE_BY_SIDE: usize = 4;
+
 /// A setting: what the broker is told, where the queue is, and by how much its runs are smaller.
-const SETTINGS: [(&str, &str, Storage, u64); 4] = [
+const SETTINGS: [(&str, &str, Storage, u64); 5] = [
     ("always", SYNC_ALWAYS, Storage::Memory, 1),
     ("always", SYNC_ALWAYS, Storage::File, 10),
+    ("a second", "sync_interval: \"1s\"", Storage::Memory, 1),
     ("two minutes", "", Storage::Memory, 1),
     ("two minutes", "", Storage::File, 1),
 ];
@@ -54,6 +59,8 @@ struct Setting {
     submission_cpu_ms: Vec<f64>,
     /// Confirmed submissions a second, many at once.
     submissions_per_second: Vec<f64>,
+    /// The same to [`SIDE_BY_SIDE`] streams of as many namespaces.
+    side_by_side_per_second: Vec<f64>,
     /// For each of [`TILES`].
     shards_per_second: [Vec<f64>; TILES.len()],
     /// Most memory that the broker had, in MiB.
@@ -98,6 +105,7 @@ impl Setting {
             submission_ms: Vec::new(),
             submission_cpu_ms: Vec::new(),
             submissions_per_second: Vec::new(),
+            side_by_side_per_second: Vec::new(),
             shards_per_second: [Vec::new(), Vec::new()],
             broker_peak_mib: Vec::new(),
             others: Vec::new(),
@@ -171,8 +179,33 @@ impl Setting {
         open_runs::submit(broker, &job, count.get()).await?;
         self.submissions_per_second
             .push(f64::from(count.get()) / begun.elapsed().as_secs_f64());
+        self.side_by_side(stack, &job, count).await?;
         let submit = broker.subjects().submit();
         broker.purge(&submit, &to_nobody, 0).await?;
+        Ok(())
+    }
+
+    /// As many to each of several streams, all at once: whether the disk is what one of them waits for.
+    async fn side_by_side(
+        &mut self,
+        stack: &Stack,
+        job: &JobName,
+        count: NonZeroU32,
+    ) -> anyhow::Result<()> {
+        let mut brokers = Vec::new();
+        for number in 0..SIDE_BY_SIDE {
+            let broker = stack.connect_to(&format!("beside-{number}")).await?;
+            topology::ensure(&broker, &TopologyOptions::default()).await?;
+            brokers.push(broker);
+        }
+        let begun = Instant::now();
+        let all = brokers
+            .iter()
+            .map(|broker| open_runs::submit(broker, job, count.get()));
+        try_join_all(all).await?;
+        let sent = f64::from(count.get()) * SIDE_BY_SIDE as f64;
+        self.side_by_side_per_second
+            .push(sent / begun.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -211,6 +244,7 @@ impl Report {
             ("p99", right),
             ("processor", right),
             ("many at once /s", right),
+            ("to four streams /s", right),
             ("shards/s: 1 a tile", right),
             ("64", right),
             ("broker mib", right),
@@ -227,6 +261,7 @@ impl Report {
                 format!("{:.2}", of(|spread| spread.p99)),
                 format!("{:.3}", middle(&setting.submission_cpu_ms)),
                 whole(&setting.submissions_per_second),
+                whole(&setting.side_by_side_per_second),
                 whole(&setting.shards_per_second[0]),
                 whole(&setting.shards_per_second[1]),
                 format!("{:.0}", middle(&setting.broker_peak_mib)),

@@ -286,8 +286,13 @@ impl Stack {
 
     /// A connection of the measuring process itself.
     pub(crate) async fn connect(&self) -> anyhow::Result<Broker> {
+        self.connect_to(NAMESPACE).await
+    }
+
+    /// Connects to an installation of another name.
+    pub(crate) async fn connect_to(&self, namespace: &str) -> anyhow::Result<Broker> {
         let options =
-            broker::Options::new(self.url(), Namespace::new(NAMESPACE)?, "gridloom-bench");
+            broker::Options::new(self.url(), Namespace::new(namespace)?, "gridloom-bench");
         Ok(Broker::connect(&options).await?)
     }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::Either;
 use gridloom_shared::telemetry::about::{About, Concern, SPAN, Said};
 use tracing::Instrument;
 use tracing::instrument::Instrumented;
@@ -47,8 +48,11 @@ impl Shard {
         Concern::of(what).with(self.spanned(|| future))
     }
 
-    /// Lets the future stand in the span for other loggers.
-    pub(crate) fn spanned<F>(&self, make: impl FnOnce() -> F) -> Instrumented<F> {
+    /// Lets the future stand in the span for other loggers. Nothing stands around it where nobody wants the span.
+    pub(crate) fn spanned<F: Future>(
+        &self,
+        make: impl FnOnce() -> F,
+    ) -> Either<F, Instrumented<F>> {
         let span = tracing::info_span!(
             target: SPAN,
             "shard",
@@ -59,7 +63,10 @@ impl Shard {
             attempt = self.attempt(),
             worker = %self.0.tile.run.worker,
         );
+        if span.is_disabled() {
+            return Either::Left(make());
+        }
         let future = span.in_scope(make);
-        future.instrument(span)
+        Either::Right(future.instrument(span))
     }
 }
