@@ -1,0 +1,167 @@
+"""The client, against an API that answers as docs/API.md says."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from typing import Iterator, List
+
+import pytest
+
+from gridloom import ApiError, Client, RunFailed, Unreachable
+from gridloom.client import Run
+
+from .api import Api, problem, run
+from .broker import Broker
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    for name in ("GRIDLOOM_API", "GRIDLOOM_TOKEN", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Api() as api:
+        yield api
+
+
+def test_submission_carries_its_id_and_what_is_put_over_the_job(api: Api) -> None:
+    receipt = {"run": "hello_r_1", "job": "hello", "id": "monday", "sequence": 7, "answer": "opened"}
+    api.lay("/jobs/hello/runs", receipt, status=202)
+    client = Client(api.address, token="glt_x")
+    found = client.submit("hello", id="monday", params={"day": "é"}, overlap="skip", traceparent="00-a-b-01")
+    assert (found.run, found.id, found.answer) == ("hello_r_1", "monday", "opened")
+    (asked,) = api.asked
+    assert asked.method == "POST"
+    assert json.loads(asked.body) == {"params": {"day": "é"}, "overlap": "skip"}
+    assert asked.headers["idempotency-key"] == "monday"
+    assert asked.headers["authorization"] == "Bearer glt_x"
+    assert asked.headers["traceparent"] == "00-a-b-01"
+
+
+def test_request_that_is_repeated_has_the_same_id_though_none_was_said(api: Api) -> None:
+    receipt = {"run": "hello_r_1", "job": "hello", "id": "x", "sequence": 7}
+    api.lay("/jobs/hello/runs", problem("unknown", 503), b"", receipt, status=503)
+    api._ready["/api/v1/jobs/hello/runs"][1] = (502, "text/html", b"<p>bad gateway")
+    api._ready["/api/v1/jobs/hello/runs"][2] = (202, "application/json", json.dumps(receipt).encode())
+    assert Client(api.address).submit("hello").answer is None
+    ids = {asked.headers["idempotency-key"] for asked in api.asked}
+    assert len(api.asked) == 3 and len(ids) == 1
+
+
+def test_refusal_is_told_with_its_faults_and_not_repeated(api: Api) -> None:
+    api.lay("/jobs/hello/runs", problem("refused", 422, faults=["grid.slices: 0"]))
+    with pytest.raises(ApiError) as refused:
+        Client(api.address).submit("hello", grid={"slices": 0})
+    assert (refused.value.type, refused.value.status, refused.value.faults) == ("refused", 422, ["grid.slices: 0"])
+    assert "refused it is" in str(refused.value) and len(api.asked) == 1
+
+
+def test_wait_ends_with_the_run_and_tells_each_look(api: Api) -> None:
+    api.lay("/runs/hello_r_1", run("running"), run("running"), run("succeeded"))
+    told: List[Run] = []
+    found = Client(api.address).wait("hello_r_1", timeout=20, progress=told.append)
+    assert (found.succeeded, found.rows, found.counters) == (True, 10, {"bytes": 3})
+    assert [look.state for look in told] == ["running", "running", "succeeded"]
+
+
+def test_run_that_failed_is_raised_unless_nobody_checks(api: Api) -> None:
+    api.lay("/runs/hello_r_1", run("failed", error="3 shards are dead"))
+    with pytest.raises(RunFailed, match="3 shards are dead") as failed:
+        Client(api.address).wait("hello_r_1")
+    assert failed.value.run.state == "failed"
+    assert Client(api.address).wait("hello_r_1", check=False).error == "3 shards are dead"
+
+
+def test_wait_gives_up_at_its_time_limit(api: Api) -> None:
+    api.lay("/runs/hello_r_1", run("running"))
+    with pytest.raises(TimeoutError, match="running"):
+        Client(api.address).wait("hello_r_1", timeout=0.2)
+
+
+def test_run_that_waits_behind_another_is_waited_for_and_one_that_nobody_knows_is_not(api: Api) -> None:
+    api.lay("/runs/hello_r_1", problem("not-found", 404), run("succeeded"))
+    api.lay("/runs/waiting?job=hello", {"items": [{"run": "hello_r_1"}]})
+    assert Client(api.address).wait("hello_r_1", timeout=20).succeeded
+    api.lay("/runs/hello_r_2", problem("not-found", 404))
+    with pytest.raises(ApiError) as lost:
+        Client(api.address).wait("hello_r_2", timeout=20)
+    assert lost.value.type == "not-found"
+
+
+def test_receipt_that_nobody_answered_yet_is_waited_for(api: Api) -> None:
+    api.lay("/jobs/hello/runs", {"run": "hello_r_1", "job": "hello", "id": "x", "sequence": 7, "answer": None})
+    api.lay("/runs/hello_r_1", problem("not-found", 404), run("succeeded"))
+    client = Client(api.address)
+    assert client.wait(client.submit("hello"), timeout=20).succeeded
+
+
+def test_token_follows_no_redirect(api: Api) -> None:
+    with Api() as other:
+        api.lay("/runs/hello_r_1", (other.address + "/api/v1/runs/hello_r_1").encode(), status=302)
+        with pytest.raises(ApiError):
+            Client(api.address, token="glt_x").show("hello_r_1")
+        assert other.asked == []
+
+
+def test_nobody_there_is_told_with_the_address() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(Unreachable, match=address):
+        Client(address, timeout=0.3).show("hello_r_1")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:7070", "nats://127.0.0.1", "http://", "http://u:p@h", "http://h?x=1"])
+def test_address_that_is_none_is_refused_at_once(address: str) -> None:
+    with pytest.raises(ValueError):
+        Client(address)
+
+
+def test_base_path_and_environment_are_heeded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRIDLOOM_API", api.address + "/gridloom/")
+    monkeypatch.setenv("GRIDLOOM_TOKEN", "glt_y")
+    with pytest.raises(ApiError):
+        Client().show("a/b")
+    (asked,) = api.asked
+    assert asked.path == "/gridloom/api/v1/runs/a%2Fb" and asked.headers["authorization"] == "Bearer glt_y"
+
+
+def test_answer_of_something_else_than_a_planner_is_told(api: Api) -> None:
+    api.lay("/runs/hello_r_1", b"<p>hello", kind="text/html")
+    with pytest.raises(Unreachable, match="is it a planner"):
+        Client(api.address, timeout=0.2).show("hello_r_1")
+
+
+def test_submission_through_nats_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nats", None)
+    with pytest.raises(ImportError, match="nats-py"):
+        Client(nats="nats://127.0.0.1:4222").submit("hello")
+
+
+def test_submission_through_nats_is_stored_and_answered() -> None:
+    pytest.importorskip("nats")
+    with Broker({"answer": "opened", "run": "hello_r_1", "job": "hello", "reason": None, "sequence": 7}) as broker:
+        client = Client(nats=broker.address, namespace="test")
+        found = client.submit("hello", id="monday", params={"day": "é"}, traceparent="00-a-b-01")
+    assert (found.run, found.id, found.answer) == ("hello_r_1", "monday", "opened")
+    assert (broker.subject, broker.body) == ("test.submit.hello", {"id": "monday", "params": {"day": "é"}})
+    assert broker.headers["traceparent"] == "00-a-b-01" and broker.headers["Gridloom-Reply"].startswith("_INBOX.")
+
+
+def test_refusal_through_nats_is_one_and_silence_says_that_it_is_stored() -> None:
+    pytest.importorskip("nats")
+    with Broker({"answer": "refused", "run": "hello_r_1", "job": "hello", "reason": "no job hello"}) as broker:
+        with pytest.raises(ApiError, match="no job hello"):
+            Client(nats=broker.address).submit("hello")
+    with Broker(None) as broker:
+        with pytest.raises(Unreachable, match="stored"):
+            Client(nats=broker.address, timeout=1).submit("hello")
+
+
+def test_broker_that_is_not_there_is_told() -> None:
+    pytest.importorskip("nats")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(Unreachable, match="no broker"):
+        Client(nats=f"nats://127.0.0.1:{port}", timeout=1).submit("hello")
