@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use async_nats::Client;
 use gridloom_cli::embedded::{Options, free_port};
+use gridloom_shared::broker::topology::Storage;
 use serde_json::Value;
 
-use crate::server::TestServer;
+use crate::server::{TestServer, flushes};
 use crate::wait::{eventually, eventually_some};
 
 /// Members of a cluster.
@@ -30,6 +31,14 @@ impl Cluster {
     /// # Errors
     /// When it does not.
     pub async fn start() -> anyhow::Result<Cluster> {
+        Self::start_for(None).await
+    }
+
+    /// As [`Cluster::start`], for a queue that is kept there.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_for(queue: Option<Storage>) -> anyhow::Result<Cluster> {
         let mut ports = Vec::new();
         while ports.len() < MEMBERS {
             let port = free_port().context("find a free port")?;
@@ -43,6 +52,7 @@ impl Cluster {
             .collect();
         let options = |member: usize| Options {
             name: Some(format!("member-{member}")),
+            jetstream_config: flushes(queue).to_owned(),
             server_config: format!(
                 "cluster {{\nname: \"trio\"\nlisten: \"127.0.0.1:{}\"\nroutes: [{}]\nno_advertise: true\n}}\n",
                 ports[member],

@@ -24,6 +24,7 @@ pub mod roles;
 pub mod scenario;
 pub mod seed;
 pub mod server;
+pub mod slow_disk;
 pub mod small_disk;
 pub mod soak;
 pub mod tmux;

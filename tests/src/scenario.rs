@@ -79,7 +79,8 @@ pub async fn play_with(
     topology: &TopologyOptions,
     scenario: impl AsyncFnOnce(&mut Stage) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    play_on(TestServer::start().await?, topology, scenario).await
+    let server = TestServer::start_for(topology.queue_storage).await?;
+    play_on(server, topology, scenario).await
 }
 
 /// As [`play_with`], on a broker of the scenario's own.

@@ -1,15 +1,20 @@
 //! Decides which broker a test gets: an embedded nats-server of its own, on a free port, with a
 //! store that goes with it.
+//!
+//! It is as is recommended: what it confirms is on its disk. A test that wants nats-server's own interval says so.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::wait::eventually;
 use anyhow::Context;
-use gridloom_cli::embedded::{Binary, EmbeddedServer, Options, Search};
+use gridloom_cli::embedded::{Binary, EmbeddedServer, Options, SYNC_ALWAYS, Search};
+use gridloom_shared::broker::topology::Storage;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::OnceCell;
 
+/// For [`Options::jetstream_config`]: flushes as nats-server has them by itself.
+pub const SYNC_AT_INTERVAL: &str = "sync_interval: \"2m\"";
 /// How long a server may take to read its configuration anew.
 const RELOADED: Duration = Duration::from_secs(10);
 
@@ -26,12 +31,30 @@ impl TestServer {
         Self::start_with(Options::default()).await
     }
 
-    /// Starts one with settings of the test's own; guard and binary are filled in where left out.
+    /// Starts one for a queue that is kept there.
+    ///
+    /// # Errors
+    /// As [`TestServer::start`].
+    pub async fn start_for(queue: Option<Storage>) -> anyhow::Result<TestServer> {
+        Self::start_with(Options {
+            jetstream_config: flushes(queue).to_owned(),
+            ..Options::default()
+        })
+        .await
+    }
+
+    /// Starts one with settings of the test's own; guard and binary are filled in where left out, and what it confirms
+    /// is on its disk unless they say another interval.
     ///
     /// # Errors
     /// As [`TestServer::start`].
     pub async fn start_with(options: Options) -> anyhow::Result<TestServer> {
+        let mut jetstream_config = options.jetstream_config;
+        if !jetstream_config.contains("sync_interval") {
+            jetstream_config = format!("{jetstream_config}\n{SYNC_ALWAYS}");
+        }
         let options = Options {
+            jetstream_config,
             guard: Some(options.guard.map_or_else(crate::gridloom, Ok)?),
             binary: Some(match options.binary {
                 Some(binary) => binary,
@@ -96,6 +119,15 @@ impl Deref for TestServer {
 impl DerefMut for TestServer {
     fn deref_mut(&mut self) -> &mut EmbeddedServer {
         &mut self.0
+    }
+}
+
+/// How often a broker flushes that has its queue there. On file under `always` each tile and each acknowledgement is a
+/// flush: nobody is advised to do that, so there it is what nats-server does by itself.
+pub fn flushes(queue: Option<Storage>) -> &'static str {
+    match queue {
+        Some(Storage::File) => SYNC_AT_INTERVAL,
+        Some(Storage::Memory) | None => SYNC_ALWAYS,
     }
 }
 

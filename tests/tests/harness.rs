@@ -1,10 +1,16 @@
-//! The harness itself: that a process it runs is where, what and as dead as it says.
+//! The harness itself: that a process it runs is where, what and as dead as it says, and a broker as is recommended.
 
 use std::time::Duration;
 
+use gridloom_cli::embedded::{Options, free_port};
+use gridloom_tests::chaos::field::Field;
+use gridloom_tests::http;
 use gridloom_tests::process::{Gridloom, Process, is_alive};
+use gridloom_tests::seed::Seed;
+use gridloom_tests::server::{SYNC_AT_INTERVAL, TestServer};
 use gridloom_tests::wait::eventually;
 use rustix::process::Signal;
+use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -69,4 +75,43 @@ async fn process_that_does_not_end_in_time_is_an_error_and_dies_when_dropped() -
     assert!(process.is_running()?);
     drop(process);
     eventually(SOON, "it is gone", async || Ok(!is_alive(pid))).await
+}
+
+/// Whether a broker flushes whatever it confirms, as it says itself.
+async fn flushes_all(mut options: Options) -> anyhow::Result<bool> {
+    let monitoring = format!("127.0.0.1:{}", free_port()?);
+    options.server_config += &format!("\nhttp: \"{monitoring}\"\n");
+    let _server = TestServer::start_with(options).await?;
+    let answer = http::get(&monitoring, "/jsz").await?;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let told: Value = serde_json::from_str(body)?;
+    Ok(told["config"]["sync_always"] == true)
+}
+
+#[tokio::test]
+async fn brokers_of_tests_flush_what_they_confirm_unless_a_test_says_otherwise()
+-> anyhow::Result<()> {
+    assert!(flushes_all(Options::default()).await?);
+    let told = |lines: &str| Options {
+        jetstream_config: lines.to_owned(),
+        ..Options::default()
+    };
+    assert!(flushes_all(told("domain: hub")).await?);
+    assert!(!flushes_all(told(SYNC_AT_INTERVAL)).await?);
+    Ok(())
+}
+
+/// The mixes, the soak and the scenarios on three brokers are played on these.
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_of_a_mix_flush_what_they_confirm() -> anyhow::Result<()> {
+    for (cluster, on_file) in [(false, false), (true, false), (false, true)] {
+        let mut field = Box::pin(Field::set(Seed::from_env()?, cluster, on_file)).await?;
+        let count = if cluster { 3 } else { 1 };
+        assert_eq!(field.brokers.servers().len(), count);
+        for server in field.brokers.servers() {
+            let told = std::fs::read_to_string(server.store().join("nats.conf"))?;
+            assert_eq!(told.contains("sync_interval: always"), !on_file, "{told}");
+        }
+    }
+    Ok(())
 }

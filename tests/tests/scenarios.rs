@@ -122,6 +122,8 @@ mod shown;
 mod site;
 #[path = "scenarios/slips.rs"]
 mod slips;
+#[path = "scenarios/slow_disk.rs"]
+mod slow_disk;
 #[path = "scenarios/small.rs"]
 mod small;
 #[path = "scenarios/snapshot.rs"]

@@ -129,26 +129,28 @@ pub struct Field {
 }
 
 impl Field {
-    /// Starts the brokers, one or three of them, with the queue in their memory or on file.
+    /// Starts the brokers, one or three of them, with the queue in their memory or on file. What they confirm is on their
+    /// disks; with the queue on file, after two minutes.
     ///
     /// # Errors
     /// When something does not start.
     pub async fn set(seed: Seed, cluster: bool, on_file: bool) -> anyhow::Result<Field> {
-        let brokers = if cluster {
-            Brokers::Cluster(Cluster::start().await?)
+        let storage = if on_file {
+            Storage::File
         } else {
-            Brokers::Single(Box::new(TestServer::start().await?))
+            Storage::Memory
+        };
+        let brokers = if cluster {
+            Brokers::Cluster(Cluster::start_for(Some(storage)).await?)
+        } else {
+            Brokers::Single(Box::new(TestServer::start_for(Some(storage)).await?))
         };
         let mut options = Options::new(brokers.url(), Namespace::new(NAMESPACE)?, "chaos");
         options.wait = Duration::from_secs(20);
         let broker = Broker::connect(&options).await?;
         let topology = TopologyOptions {
             replicas: if cluster { 3 } else { 1 },
-            queue_storage: Some(if on_file {
-                Storage::File
-            } else {
-                Storage::Memory
-            }),
+            queue_storage: Some(storage),
             ..TopologyOptions::default()
         };
         topology::ensure(&broker, &topology).await?;

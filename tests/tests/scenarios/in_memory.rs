@@ -1,5 +1,6 @@
 //! The queue in the broker's memory, as it is by default: a restart of the broker loses it, and costs a moment. What
-//! the living hold stays theirs, nobody is condemned, and a disk that is slow makes all of it slow and nothing else.
+//! the living hold stays theirs, nobody is condemned, and a broker that stands still again and again makes all of it slow
+//! and nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -274,7 +275,7 @@ async fn worker_that_dies_with_the_broker_costs_its_own_shards_their_start_and_n
     .await
 }
 
-/// Stops the broker where it stands for a while, as a disk does that takes that long.
+/// Stops the broker where it stands for a while.
 async fn stall(stage: &Stage, time: Duration) -> anyhow::Result<()> {
     let pid = stage
         .server
@@ -290,7 +291,8 @@ async fn stall(stage: &Stage, time: Duration) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_disk_makes_all_slower_by_its_part_and_nothing_else() -> anyhow::Result<()> {
+async fn broker_that_stands_still_makes_all_slower_by_its_part_and_nothing_else()
+-> anyhow::Result<()> {
     play(async |stage| {
         stage.start_planner().await?;
         for _ in 0..2 {
@@ -314,7 +316,7 @@ async fn slow_disk_makes_all_slower_by_its_part_and_nothing_else() -> anyhow::Re
             rates.push((now - done) as f64 / since.elapsed().as_secs_f64());
             done = now;
         }
-        eprintln!("shards a second by how long the disk takes: {rates:?}");
+        eprintln!("shards a second by how long it stands still: {rates:?}");
         let (whole, half) = (rates[0], rates[3]);
         assert!(half > whole * 0.2, "it does not degrade smoothly: {rates:?}");
         let answer = stage.cli(&["cancel", run.as_str()], SOON).await?;

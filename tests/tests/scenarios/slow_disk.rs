@@ -1,0 +1,179 @@
+//! A broker each of whose flushes is held back: under `sync_interval: always` every record waits for one. All becomes
+//! slower by its part, as many outcomes share a flush, and nothing else happens: nobody is condemned, nothing is taken
+//! over, nothing is lost.
+
+use std::time::Duration;
+
+use gridloom_shared::broker::topology::TopologyOptions;
+use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::outcomes;
+use gridloom_shared::ledger::record::{Reason, Record, WorkRecord};
+use gridloom_tests::oracle::ledger::Ledger;
+use gridloom_tests::scenario::{Stage, play_on};
+use gridloom_tests::slow_disk::{self, SlowDisk};
+use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_secs(30);
+/// How long a run is watched, from its first outcome on: so long, and so many flushes.
+const WATCHED: Duration = Duration::from_secs(3);
+const FLUSHES: u32 = 40;
+/// Tiles that the workers run at once.
+const SLOTS: u32 = 128;
+
+/// A flush that takes so long is the limit.
+const SLOW: Duration = Duration::from_millis(10);
+/// So many times as many shards as flushes that follow one another.
+const MANY: f64 = 10.0;
+
+/// What one run did on a disk that took so long.
+#[derive(Debug)]
+struct Pace {
+    flush: Duration,
+    /// Shards a second.
+    rate: f64,
+    /// Outcomes that stand in one record.
+    shared: f64,
+}
+
+/// A run of shards that do nothing, one a tile, and what became of it within [`WATCHED`].
+async fn pace(stage: &mut Stage, flush: Duration) -> anyhow::Result<Pace> {
+    let job = stage
+        .apply("name = \"quick\"\nhandler = \"noop\"\n[grid]\nslices = 16\npages = { count = 50_000 }\ntile = 1")
+        .await?;
+    let run = stage.submit(&job, &json!({})).await?;
+    stage.done(&run, 1, SOON).await?;
+    tokio::time::sleep(WATCHED.max(flush * FLUSHES)).await;
+    let answer = stage.cli(&["cancel", run.as_str()], LONG).await?;
+    answer.succeeded()?;
+    stage.closed(&run, LONG).await?;
+    stage.judge_ledger(&run).await?;
+    let (shards, records, seconds) = committed(stage, &run).await?;
+    let pace = Pace {
+        flush,
+        rate: shards as f64 / seconds,
+        shared: shards as f64 / records as f64,
+    };
+    eprintln!(
+        "a flush takes {flush:?} more: {:.0} shards a second, {:.1} of them in a record, {:.0} records a second",
+        pace.rate,
+        pace.shared,
+        records as f64 / seconds
+    );
+    Ok(pace)
+}
+
+/// Outcomes of a run, the records that they stand in, and the seconds between the first and the last of these.
+async fn committed(stage: &Stage, run: &RunId) -> anyhow::Result<(usize, usize, f64)> {
+    let ledger = Ledger::read(&stage.broker, run).await?;
+    let mut all = Vec::new();
+    for entry in &ledger.entries {
+        if let Some(Record::Takeover(takeover)) = &entry.record {
+            // Whether tiles were delivered before the broker's start nobody can tell.
+            anyhow::ensure!(takeover.reason == Reason::Floor, "{takeover:?}");
+        }
+        if let Some(Record::Work(WorkRecord::Outcomes { block, .. })) = &entry.record {
+            let pages = outcomes::decode(block)?;
+            let pages: usize = pages.iter().map(|entry| entry.pages as usize).sum();
+            all.push((entry.at, pages));
+        }
+    }
+    let span = all.first().zip(all.last());
+    let span = span.map_or(0, |(first, last)| last.0.0 - first.0.0);
+    let shards = all.iter().map(|(_, shards)| shards).sum();
+    Ok((shards, all.len(), span.max(1) as f64 / 1_000.0))
+}
+
+/// Nobody was condemned, nothing taken over from who lives; and many outcomes shared a flush where flushes were slow.
+async fn nothing_else(stage: &Stage, paces: &[Pace]) -> anyhow::Result<()> {
+    for planner in &stage.planners {
+        let log = planner.stderr();
+        anyhow::ensure!(!log.contains("a worker is dead"), "{log}");
+    }
+    for pace in paces.iter().filter(|pace| pace.flush >= SLOW) {
+        // One flush at a time, and each shard with one of its own: no more than this.
+        let alone = 1.0 / pace.flush.as_secs_f64();
+        anyhow::ensure!(
+            pace.rate > MANY * alone,
+            "it does not degrade smoothly: {paces:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disk_whose_flushes_take_long_makes_all_slower_by_its_part_and_nothing_else()
+-> anyhow::Result<()> {
+    if !slow_disk::is_there() {
+        eprintln!("\n*** NOT RUN: a slow disk: no strace that may trace ***\n");
+        return Ok(());
+    }
+    let disk = SlowDisk::new().await?;
+    let scenario = async |stage: &mut Stage| {
+        stage.start_planner().await?;
+        for _ in 0..2 {
+            stage
+                .start_worker(SLOTS / 2, &["--ack-deadline", "30s"])
+                .await?;
+        }
+        let mut paces = Vec::new();
+        for flush in [0, 2, 10, 50, 200].map(Duration::from_millis) {
+            disk.takes(flush)?;
+            stage.server.kill().await?;
+            stage.server.restart().await?;
+            paces.push(pace(stage, flush).await?);
+        }
+        nothing_else(stage, &paces).await
+    };
+    play_on(disk.broker().await?, &TopologyOptions::default(), scenario).await
+}
+
+/// A submission is one write and one flush, and a run of one shard few more: counted by what strace sees of the broker.
+#[tokio::test(flavor = "multi_thread")]
+async fn submission_is_one_flush_and_a_small_run_six_at_most() -> anyhow::Result<()> {
+    if !slow_disk::is_there() {
+        eprintln!("\n*** NOT RUN: what a submission flushes: no strace that may trace ***\n");
+        return Ok(());
+    }
+    const RUNS: usize = 20;
+    let disk = SlowDisk::new().await?;
+    let scenario = async |stage: &mut Stage| {
+        let job = stage
+            .apply("name = \"one\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 1 }")
+            .await?;
+        let stream = |stream: &str| format!("/{stream}/msgs");
+        let submit = stream(stage.broker.subjects().submit().as_str());
+        let ledger = stream(stage.broker.subjects().ledger().as_str());
+        // The first one makes the file.
+        let first = stage.submit(&job, &json!({})).await?;
+        let before = disk.flushed(&submit);
+        let mut runs = vec![first];
+        for _ in 0..RUNS {
+            runs.push(stage.submit(&job, &json!({})).await?);
+        }
+        assert_eq!(
+            disk.flushed(&submit) - before,
+            RUNS,
+            "flushes of {RUNS} submissions"
+        );
+        let before = disk.flushed("/msgs");
+        stage.start_planner().await?;
+        stage.start_worker(4, &[]).await?;
+        for run in &runs {
+            stage.closed(run, SOON).await?;
+        }
+        let all = runs.len();
+        let of_ledger = disk.flushed(&ledger);
+        eprintln!(
+            "{all} runs of one shard: {of_ledger} flushes of the ledger, {} of all streams",
+            disk.flushed("/msgs") - before
+        );
+        // Opened, outcome, closed; what several runs share is less.
+        anyhow::ensure!(
+            of_ledger <= 3 * all + 3,
+            "{of_ledger} flushes of the ledger for {all} runs"
+        );
+        Ok(())
+    };
+    play_on(disk.broker().await?, &TopologyOptions::default(), scenario).await
+}
