@@ -94,6 +94,7 @@ class FakeWorker:
         self._listener.listen()
         self._listener.settimeout(SOON)
         env = {name: value for name, value in os.environ.items() if not name.startswith("GRIDLOOM_")}
+        env.pop("PYTHONUNBUFFERED", None)
         env.update(GRIDLOOM_SOCKET=address, GRIDLOOM_TOKEN=TOKEN, GRIDLOOM_PROCESS="0", PYTHONPATH=SOURCE)
         if slots is not None:
             env["GRIDLOOM_SLOTS"] = str(slots)

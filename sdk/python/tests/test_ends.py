@@ -309,3 +309,21 @@ def pages(probe):
         child.is_there("begun")
         child.stop([id])
         assert child.answer(id)[0] == "stopped"
+
+
+def test_tasks_that_a_handler_has_left_end_with_the_loop(tmp_path: Path) -> None:
+    script = """
+left = []
+async def lasts():
+    try: await asyncio.sleep(3600)
+    finally: open("tidy", "w").close()
+@worker.handler("work")
+async def work(shard):
+    left.append(asyncio.ensure_future(lasts()))
+    await asyncio.sleep(0)
+"""
+    with FakeWorker(script, tmp_path) as child:
+        (id,) = child.tile()
+        assert child.answer(id)[0] == "done"
+        assert child.drain() == 0
+        assert (tmp_path / "tidy").exists() and "pending" not in child.said()

@@ -30,6 +30,8 @@ log = logging.getLogger("gridloom")
 #: The exit code of a child whose connection ended without ``drain``.
 GONE = 70
 PROTOCOL = 1
+#: What tasks that handlers have left in the loop get to end, in seconds.
+_TIDY_S = 1.0
 SDK = "python 0.1.0"
 
 _CHILDREN: "weakref.WeakSet[Child]" = weakref.WeakSet()
@@ -79,6 +81,8 @@ class Child:
             self._crew.close()
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._loop.stop)
+                if drained:
+                    self._turner.join(_TIDY_S)
 
     def _listen(self) -> bool:
         takes: Dict[str, Callable[[Mapping[str, Any]], None]] = {
@@ -215,7 +219,8 @@ class Child:
     def _in_loop(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=_turn, args=(self._loop,), name="gridloom-loop", daemon=True).start()
+            self._turner = threading.Thread(target=_turn, args=(self._loop,), name="gridloom-loop", daemon=True)
+            self._turner.start()
         self._loop.call_soon_threadsafe(self._begin_tile, make)
 
     def _begin_tile(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -275,6 +280,13 @@ class _Crew:
 def _turn(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     loop.run_forever()
+    # What handlers have left there ends with it, as with asyncio.run.
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
 
 
