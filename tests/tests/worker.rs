@@ -23,6 +23,8 @@ mod lanes;
 mod leases;
 #[path = "worker/named.rs"]
 mod named;
+#[path = "worker/newer.rs"]
+mod newer;
 #[path = "worker/orphans.rs"]
 mod orphans;
 #[path = "worker/stage.rs"]
@@ -176,33 +178,6 @@ async fn messages_that_are_no_tiles_are_recorded_and_removed() -> anyhow::Result
         })
         .collect::<anyhow::Result<_>>()?;
     assert_eq!(reasons.len(), bad.len(), "{reasons:?}");
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn newer_tile_waits_on_the_queue_and_holds_up_none_that_can_be_read() -> anyhow::Result<()> {
-    let mut stage = Stage::open(job(1, COUNTED)?).await?;
-    let good = stage.wave(vec![tiles(0, 1, 1)]).await?.remove(0);
-    let mut newer = wire::encode(&good).to_vec();
-    newer[3] = 9;
-    stage.empty_queue().await?;
-    let subject = stage.broker.subjects().shard(&stage.lane, &stage.run);
-    stage.broker.append(subject, newer.into(), None).await?;
-    stage.publish(&[good]).await?;
-    let worker = Running::start(stage.worker().handler("h", async |_: Shard| Ok(())))?;
-    eventually(SOON, "the other tile is done", async || {
-        let done = stage.fold().await?.counts().done;
-        Ok(done == 1 && stage.queued().await? == 1)
-    })
-    .await?;
-    worker.stop().await?;
-    let history = stage.broker.subjects().history();
-    let recorded = stage
-        .broker
-        .read(&history, stage.broker.subjects().unreadable(), 1, None)
-        .await?;
-    assert!(recorded.is_empty(), "{recorded:?}");
-    assert_eq!(stage.queued().await?, 1);
     Ok(())
 }
 

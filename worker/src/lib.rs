@@ -95,6 +95,7 @@
 //! | `lease` | how long a tile may be believed to be held |
 //! | `takeover` | whether a delivery is certainly the first; what is left of one that is not |
 //! | `slots` | how many tiles to ask for |
+//! | `put_off` | for how long tiles of a newer build are put off |
 //! | `bells` | whether to wait for the first tile of a lane, where many do |
 //! | `outcomes` | from what handlers said to records |
 //! | `presence` | what the worker says of itself |
@@ -112,6 +113,7 @@ mod lease;
 mod outcomes;
 mod presence;
 mod purged;
+mod put_off;
 mod settings;
 mod slots;
 mod takeover;

@@ -22,6 +22,9 @@ use gridloom_tests::scenario::{NAMESPACE, Stage, play};
 use gridloom_tests::wait::{eventually, eventually_some};
 use serde_json::{Value, json};
 
+#[path = "upgrades/left_alone.rs"]
+mod left_alone;
+
 const LONG: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(60);
 /// How an envelope of the next version begins.

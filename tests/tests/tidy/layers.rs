@@ -139,6 +139,7 @@ const PURE: &[&str] = &[
     "worker/src/handlers/sql/literal",
     "worker/src/lease",
     "worker/src/outcomes",
+    "worker/src/put_off",
     "worker/src/slots",
     "worker/src/takeover",
 ];

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
 use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::term::Register;
 use gridloom_shared::broker::topology::consumers::{AckDeadline, ensure_lane};
@@ -156,6 +157,16 @@ impl Stage {
 
     /// Opens another run, and goes on with that.
     pub(crate) async fn open_run(&mut self, job: JobSpec, number: u64) -> anyhow::Result<()> {
+        self.open_run_of(job, number, std::convert::identity).await
+    }
+
+    /// The same, with what is made of its first record.
+    pub(crate) async fn open_run_of(
+        &mut self,
+        job: JobSpec,
+        number: u64,
+        made: impl FnOnce(Bytes) -> Bytes,
+    ) -> anyhow::Result<()> {
         self.lane = Lane::of(&job);
         self.queue = job.queue.clone();
         self.run = RunId::from_submission(&job.name, number);
@@ -171,7 +182,7 @@ impl Stage {
             traceparent: None,
             reports: 1,
         };
-        let record = wire::encode(&PlanRecord::Opened(Box::new(opened)));
+        let record = made(wire::encode(&PlanRecord::Opened(Box::new(opened))));
         let subjects = self.broker.subjects();
         let plan = subjects.ledger_of(&self.queue, &self.run, Author::Plan);
         self.opened = self.broker.append(plan, record, Some(0)).await?;

@@ -87,7 +87,9 @@ impl Engine {
                 "its nonce or slice is not of the run that it names".into(),
             );
         }
-        let Some(reason) = held.reason() else {
+        let (lane, reason) = (held.lane(), held.reason());
+        self.reads_again(lane);
+        let Some(reason) = reason else {
             return self.ready(key);
         };
         if let Some(held) = self.tiles.enter(key, Phase::Claiming) {

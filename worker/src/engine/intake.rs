@@ -61,10 +61,11 @@ impl Engine {
         }
         let tile = match read(&self.broker, self.lanes.get(lane), &delivery) {
             Ok(tile) => tile,
-            Err(NoTile::Newer) => return self.put_off(lane, delivery.reply, epoch),
+            Err(NoTile::Newer) => {
+                return self.put_off(lane, delivery.reply, epoch, delivery.delivered);
+            }
             Err(NoTile::Nonsense(reason)) => return self.refuse(&delivery, reason),
         };
-        self.reads_again(lane);
         self.lanes.note_run(lane, &tile.run);
         let key = TileKey::of(&tile);
         if self

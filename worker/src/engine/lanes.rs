@@ -21,6 +21,7 @@ use gridloom_shared::limits::PULLS_MAX;
 use gridloom_shared::quick::QuickMap;
 
 use crate::bells::{Bells, Ring};
+use crate::put_off::PutOff;
 use crate::slots::{Ask, Demand, Slots};
 
 /// Pauses before a lane is asked for again.
@@ -62,8 +63,8 @@ pub(super) struct Feed {
     bell: Option<PullId>,
     bells: Bells,
     busy: bool,
-    /// Until when nothing is pulled, if a while ago something came that a newer build issued.
-    rests: Option<Boot>,
+    /// What a newer build issued of it.
+    newer: PutOff,
 }
 
 #[derive(Clone, Copy)]
@@ -200,7 +201,7 @@ impl Lanes {
                 self.slots.plan(&demands, occupied, unacked, now)
             }
         };
-        let rests = self.all.iter().filter_map(|feed| feed.rests(now));
+        let rests = self.all.iter().filter_map(|feed| feed.newer.rests(now));
         let mut again = plan.again.into_iter().chain(rests).min();
         for (lane, ask) in plan.pulls {
             let lot = lot(&mut self.lots);
@@ -266,22 +267,13 @@ impl Feed {
             bell: None,
             bells: Bells::default(),
             busy: false,
-            rests: None,
+            newer: PutOff::default(),
         }
     }
 
-    /// Nothing of it is pulled before `until`.
-    pub(super) fn rest(&mut self, until: Boot) {
-        self.rests = Some(until);
-    }
-
-    fn rests(&self, now: Boot) -> Option<Boot> {
-        self.rests.filter(|until| now < *until)
-    }
-
-    /// Something came that can be read. Whether it has rested, and needs no more rest: told once.
-    pub(super) fn is_rested(&mut self, now: Boot) -> bool {
-        self.rests.take_if(|until| now >= *until).is_some()
+    /// What it has brought that a newer build issued.
+    pub(super) fn newer(&mut self) -> &mut PutOff {
+        &mut self.newer
     }
 
     pub(super) fn lane(&self) -> &Lane {
@@ -353,7 +345,10 @@ impl Feed {
     fn demand(&self, epoch: u64, now: Boot) -> Demand {
         let known = self.floor(epoch).is_some();
         Demand {
-            open: known && self.puller.is_some() && !self.attaching && self.rests(now).is_none(),
+            open: known
+                && self.puller.is_some()
+                && !self.attaching
+                && self.newer.rests(now).is_none(),
             waiting: self.waiting,
             bell: self.bell.is_some(),
             quiet: self.bells.is_quiet(now),

@@ -148,4 +148,30 @@ mod tests {
         assert!(job.world(UnixMs(5), Term(3)).is_some());
         assert_eq!(job.sequence, 10);
     }
+
+    #[test]
+    fn record_of_a_newer_build_is_not_taken_for_none_and_nothing_is_decided_behind_it() {
+        let newer = b"\x82\xa1v\x09\xa5other\x01";
+        // As a leader meets it, and as whoever stands by follows it.
+        let meets: [fn(&mut Job, &[u8]); 2] = [
+            |job, record| job.meet(9, record, Term(3)),
+            |job, record| job.catch_up(9, record),
+        ];
+        for meet in meets {
+            let mut job = job();
+            assert!(job.world(UnixMs(5), Term(3)).is_some());
+            meet(&mut job, newer);
+            assert!(job.world(UnixMs(5), Term(3)).is_none());
+            assert!(job.needs(UnixMs(5), Term(3)).is_none());
+            assert!(!job.keep_above(20));
+            // What was known of before is not gone on from either.
+            let mut job = self::job();
+            job.catch_up(8, &record(3));
+            meet(&mut job, newer);
+            assert!(job.world(UnixMs(5), Term(3)).is_none());
+            assert!(!job.keep_above(20));
+            job.catch_up(10, &record(3));
+            assert!(job.world(UnixMs(5), Term(3)).is_some());
+        }
+    }
 }
