@@ -35,7 +35,7 @@ pub const SPANS: Metric = counter(
     "gridloom_spans_total",
     "spans",
     &["outcome"],
-    "Spans of traces by what became of them: sent, failed (the collector did not take them) or dropped (more than it is quick enough to take).",
+    "Spans of traces by what became of them: sent, rejected (the collector took the others of their batch), failed (it took none of it, or was too slow at the end) or dropped (more than it is quick enough to take).",
 );
 
 /// Log lines for which there was no room.

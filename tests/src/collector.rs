@@ -13,7 +13,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::serve::Listener;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -29,6 +31,9 @@ use tokio_rustls::server::TlsStream;
 use crate::certificates::Certified;
 use crate::wait::eventually_some;
 
+/// Why one that keeps less than it takes does so, in its own words.
+pub const WHY_REJECTED: &str = "older than what is kept";
+
 /// What it does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
@@ -36,6 +41,8 @@ pub enum Manner {
     Takes,
     /// Refuses it with this status.
     Refuses(u16),
+    /// Takes it, and says that it keeps none of so many spans of it.
+    Rejects(i64),
     /// Never answers.
     Hangs,
 }
@@ -231,16 +238,22 @@ pub fn whole(told: &[Told], outside: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn take(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(
+    State(kept): State<Arc<Kept>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Vec<u8>, StatusCode> {
     kept.requests.fetch_add(1, Ordering::Relaxed);
     kept.note(headers);
     match kept.manner {
-        Manner::Takes => {}
-        Manner::Refuses(status) => return StatusCode::from_u16(status).unwrap_or_default(),
+        Manner::Takes | Manner::Rejects(_) => {}
+        Manner::Refuses(status) => {
+            return Err(StatusCode::from_u16(status).unwrap_or_default());
+        }
         Manner::Hangs => std::future::pending().await,
     }
     let Ok(request) = ExportTraceServiceRequest::decode(body) else {
-        return StatusCode::BAD_REQUEST;
+        return Err(StatusCode::BAD_REQUEST);
     };
     let mut all = kept.told.lock().unwrap_or_else(PoisonError::into_inner);
     for resource in request.resource_spans {
@@ -253,7 +266,14 @@ async fn take(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) ->
             .flat_map(|scope| scope.spans);
         all.extend(spans.map(|span| read(&service, span)));
     }
-    StatusCode::OK
+    let partial_success = match kept.manner {
+        Manner::Rejects(rejected_spans) => Some(ExportTracePartialSuccess {
+            rejected_spans,
+            error_message: WHY_REJECTED.to_owned(),
+        }),
+        Manner::Takes | Manner::Refuses(_) | Manner::Hangs => None,
+    };
+    Ok(ExportTraceServiceResponse { partial_success }.encode_to_vec())
 }
 
 fn read(service: &str, span: Span) -> Told {

@@ -290,6 +290,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_a_run_however_large_no_more_than_a_bounded_number_is_told() {
+        let (trial, mut spans) = trial();
+        run_of(&trial.tile(70_000), async |_: Shard| Ok(())).await;
+        assert_eq!(taken(&mut spans).len(), MOST as usize);
+        // Nor where all goes wrong.
+        let (trial, mut spans) = self::trial();
+        run_of(&trial.tile(10_000), async |_: Shard| {
+            Err(Failure::permanent("no"))
+        })
+        .await;
+        let told = taken(&mut spans).len();
+        assert!(
+            (ODD + FIRST..=ODD + FIRST + 310).contains(&(told as u32)),
+            "{told}"
+        );
+    }
+
+    #[tokio::test]
     async fn holder_that_took_over_is_told_of_apart_and_with_the_reason() {
         let fine = async |_: Shard| Ok(());
         let (trial, mut spans) = trial();

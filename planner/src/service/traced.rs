@@ -158,6 +158,8 @@ fn time(at: UnixMs) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use gridloom_shared::id::Term;
+
     use super::*;
 
     #[test]
@@ -170,5 +172,36 @@ mod tests {
         ] {
             assert_eq!(kind(&RunId::new(id).unwrap()), wanted, "{id}");
         }
+    }
+
+    #[test]
+    fn of_the_waves_of_a_long_run_the_first_are_told_of_and_then_each_64th() {
+        let run = RunId::new("a_s_7").unwrap();
+        let nonce = Nonce(7);
+        let (tracer, mut spans) = Tracer::listened(1.0);
+        let place = Traceparent::begin(&run, nonce);
+        let now = SystemTime::now();
+        for n in 0..1_000 {
+            let decided = Wave {
+                n,
+                folded: 0,
+                term: Term(1),
+                tiles: Vec::new(),
+            };
+            wave(
+                &tracer,
+                (&run, Some(place), nonce),
+                &decided,
+                now,
+                &Outcome::Stored,
+            );
+        }
+        let mut told = Vec::new();
+        while let Ok(span) = spans.try_recv() {
+            told.push(span.place.span);
+        }
+        let of_wave = |n| place.span_of(nonce, Part::Wave(n));
+        let wanted = (0..64).chain((64..1_000).step_by(64));
+        assert_eq!(told, wanted.map(of_wave).collect::<Vec<_>>());
     }
 }

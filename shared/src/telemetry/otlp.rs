@@ -7,8 +7,10 @@
 //! | [`client`] | how a request gets there |
 //! | [`headers`] | what tells it who tells |
 //! | [`data`] | how a span is written |
+//! | [`answer`] | what a collector refuses of what it took |
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::{Key, KeyValue};
@@ -26,6 +28,7 @@ use crate::metrics::SPANS;
 
 use super::spans::{Span, Tracer};
 
+mod answer;
 mod client;
 mod data;
 mod headers;
@@ -59,6 +62,8 @@ pub enum OtlpError {
 pub struct Exporter {
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<()>,
+    tracer: Tracer,
+    sending: Arc<AtomicU64>,
 }
 
 /// Begins to send.
@@ -87,8 +92,11 @@ pub fn start(
         exporter,
         client,
         patience: target.patience,
+        sending: Arc::default(),
         told: None,
+        lost: 0,
     };
+    let sending = Arc::clone(&sender.sending);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -98,16 +106,25 @@ pub fn start(
             let _ending = ending;
             runtime.block_on(sender.run(spans, stopped));
         })?;
-    Ok((tracer, Exporter { stop, ended }))
+    let exporter = Exporter {
+        stop,
+        ended,
+        tracer: tracer.clone(),
+        sending,
+    };
+    Ok((tracer, exporter))
 }
 
 impl Exporter {
-    /// Sends what is left, if that is soon done.
+    /// Sends what is left, if that is soon done. What is not is counted as lost.
     pub async fn stop(self) {
         let _ = self.stop.send(());
         if timeout(AT_THE_END, self.ended).await.is_err() {
+            let lost = self.sending.swap(0, Ordering::Relaxed) + self.tracer.waiting();
+            SPANS.counter(&["failed"]).increment(lost);
             tracing::warn!(
                 seconds = AT_THE_END.as_secs(),
+                lost,
                 "the collector does not take what is left of the traces in time: it is lost"
             );
         }
@@ -135,8 +152,12 @@ struct Sender {
     exporter: SpanExporter,
     client: Arc<Client>,
     patience: Duration,
-    /// When it was told last that nothing is taken; `None` while what is sent is taken.
+    /// Spans of the batch that is on its way; 0 also once somebody else has counted them.
+    sending: Arc<AtomicU64>,
+    /// When it was told last that something is not taken; `None` while all that is sent is.
     told: Option<Instant>,
+    /// Spans that were not taken since then.
+    lost: u64,
 }
 
 impl Sender {
@@ -144,34 +165,71 @@ impl Sender {
     async fn run(mut self, mut spans: mpsc::Receiver<Span>, mut stop: oneshot::Receiver<()>) {
         let mut batch = Vec::with_capacity(BATCH);
         while gather(&mut spans, &mut stop, &mut batch).await {
-            let count = batch.len() as u64;
+            self.sending.store(batch.len() as u64, Ordering::Relaxed);
             let written = batch.drain(..).map(data::written).collect();
             let sent = timeout(self.patience, self.exporter.export(written)).await;
-            let taken = match sent {
-                Ok(Ok(())) => true,
-                Ok(Err(error)) => self.not_taken(&chain(&error).to_string()),
-                Err(_) => self.not_taken("it does not answer"),
-            };
-            let outcome = if taken { "sent" } else { "failed" };
-            SPANS.counter(&[outcome]).increment(count);
-            if taken && self.told.take().is_some() {
-                tracing::info!("the collector takes traces again");
+            let count = self.sending.swap(0, Ordering::Relaxed);
+            match sent {
+                Ok(Ok(())) => self.taken(count),
+                Ok(Err(error)) => self.not_taken(count, &chain(&error).to_string()),
+                Err(_) => self.not_taken(count, "it does not answer"),
+            }
+        }
+        // Nobody tells of it later.
+        if self.lost > 0 {
+            tracing::warn!(
+                lost = self.lost,
+                "traces were lost: the collector did not take them"
+            );
+        }
+    }
+
+    /// A batch was taken, perhaps without some of its spans.
+    fn taken(&mut self, count: u64) {
+        let refused = self.client.take_refused();
+        let rejected = refused.as_ref().map_or(0, |it| it.spans.min(count));
+        SPANS.counter(&["sent"]).increment(count - rejected);
+        SPANS.counter(&["rejected"]).increment(rejected);
+        match refused {
+            Some(refused) => {
+                if let Some(lost) = self.tells(rejected) {
+                    let reason = refused.reason;
+                    tracing::warn!(
+                        reason,
+                        lost,
+                        "the collector does not keep all that it takes; what it refuses is counted (gridloom_spans_total)"
+                    );
+                }
+            }
+            None => {
+                if self.told.take().is_some() {
+                    tracing::info!("the collector takes traces again");
+                }
             }
         }
     }
 
-    /// Always false.
-    fn not_taken(&mut self, why: &str) -> bool {
+    fn not_taken(&mut self, count: u64, why: &str) {
+        SPANS.counter(&["failed"]).increment(count);
         let cause = self.client.take_fault().unwrap_or_default();
-        if self.told.is_none_or(|told| told.elapsed() >= TOLD) {
-            self.told = Some(Instant::now());
+        if let Some(lost) = self.tells(count) {
             tracing::warn!(
                 reason = why,
                 error = cause,
+                lost,
                 "the collector does not take traces; what is not sent is counted (gridloom_spans_total)"
             );
         }
-        false
+    }
+
+    /// So many were not taken. How many since it was told last, if it is to be told now.
+    fn tells(&mut self, lost: u64) -> Option<u64> {
+        self.lost += lost;
+        if self.told.is_some_and(|told| told.elapsed() < TOLD) {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(std::mem::take(&mut self.lost))
     }
 }
 

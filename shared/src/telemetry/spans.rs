@@ -115,6 +115,12 @@ impl Tracer {
         (Tracer(Some(Arc::new(Listener { spans, share }))), listener)
     }
 
+    /// How many spans wait for whoever listens.
+    pub fn waiting(&self) -> u64 {
+        let listener = self.0.as_ref().map(|listener| &listener.spans);
+        listener.map_or(0, |spans| (spans.max_capacity() - spans.capacity()) as u64)
+    }
+
     /// Whether anybody listens.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
@@ -165,11 +171,12 @@ mod tests {
     fn whoever_does_not_take_spans_gets_no_more_than_fit() {
         let (tracer, mut listener) = Tracer::listened(1.0);
         (0..SPANS_MAX as u64 + 7).for_each(|n| tracer.tell(span(n)));
+        assert_eq!(tracer.waiting(), SPANS_MAX as u64);
         let mut taken = 0;
         while listener.try_recv().is_ok() {
             taken += 1;
         }
-        assert_eq!(taken, SPANS_MAX);
+        assert_eq!((taken, tracer.waiting()), (SPANS_MAX, 0));
         tracer.tell(span(0));
         assert!(listener.try_recv().is_ok());
     }

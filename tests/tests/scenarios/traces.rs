@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gridloom_shared::id::RunId;
 use gridloom_tests::certificates::Authority;
-use gridloom_tests::collector::{Collector, Manner, Told, whole};
+use gridloom_tests::collector::{Collector, Manner, Told, WHY_REJECTED, whole};
 use gridloom_tests::http::{metric, served_at};
 use gridloom_tests::process::Gridloom;
 use gridloom_tests::scenario::{Stage, play};
@@ -260,6 +260,65 @@ async fn work_goes_on_whatever_becomes_of_the_collector_and_what_is_not_sent_is_
         .with_context(|| format!("{manner:?}"))?;
     }
     Ok(())
+}
+
+/// Ten shards, each alone.
+const TEN: &str =
+    "name = \"told\"\nhandler = \"noop\"\n[grid]\nslices = 1\npages = { count = 10 }\ntile = 1";
+
+/// By the answer to a batch that it took.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_a_collector_refuses_though_it_takes_the_others_are_counted_with_its_reason()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let collector = Collector::start(Manner::Rejects(1)).await?;
+        let job = stage.apply(TEN).await?;
+        start(stage, &collector, "1").await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        stage.closed(&run, SOON).await?;
+        let worker = served_at(&stage.workers[0]).await?;
+        eventually(SOON, "all of them are counted", async || {
+            let (sent, rejected) = (
+                counted(&worker, "sent").await?,
+                counted(&worker, "rejected").await?,
+            );
+            Ok(rejected >= 1.0 && sent + rejected == 10.0)
+        })
+        .await?;
+        // One of each batch.
+        ensure!(counted(&worker, "rejected").await? <= collector.requests() as f64);
+        ensure!(counted(&worker, "failed").await? == 0.0);
+        ensure!(stage.workers[0].stderr().contains(WHY_REJECTED));
+        Ok(())
+    })
+    .await
+}
+
+/// Told to stop while the collector does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_sent_at_the_end_of_a_service_is_told_with_its_number() -> anyhow::Result<()> {
+    play(async |stage| {
+        let collector = Collector::start(Manner::Hangs).await?;
+        let job = stage.apply(TEN).await?;
+        stage.start_planner().await?;
+        worker(stage, &collector, 6, &[]).await?;
+        let run = send(stage, &job, &[("traceparent", &place(1))]).await?;
+        stage.closed(&run, SOON).await?;
+        eventually(SOON, "some are on their way", async || {
+            Ok(collector.requests() > 0)
+        })
+        .await?;
+        stage.workers[0].terminate()?;
+        ensure!(stage.workers[0].wait(Duration::from_secs(15)).await? == 0);
+        let said = stage.workers[0].stderr();
+        let told = said
+            .lines()
+            .find(|line| line.contains("what is left of the traces"));
+        let told = told.context("it is told")?;
+        ensure!(told.contains("lost=10"), "{told}");
+        Ok(())
+    })
+    .await
 }
 
 /// Over TLS, with an authority that only the variable names.

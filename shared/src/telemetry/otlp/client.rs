@@ -24,6 +24,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::Target;
+use super::answer::{self, Refused};
 use crate::chain;
 
 /// Most bytes of an answer that are read: it says how many spans were refused.
@@ -39,6 +40,8 @@ pub(super) struct Client {
     open: tokio::sync::Mutex<Option<SendRequest<Full<Bytes>>>>,
     /// What went wrong last, of which the exporter says only that something did.
     fault: Mutex<Option<String>>,
+    /// What the last answer says of a batch that was taken: likewise.
+    refused: Mutex<Option<Refused>>,
 }
 
 impl Client {
@@ -49,7 +52,16 @@ impl Client {
             headers: target.headers.clone(),
             open: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
+            refused: Mutex::default(),
         }
+    }
+
+    /// What of the last batch was refused although it was taken.
+    pub(super) fn take_refused(&self) -> Option<Refused> {
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// What went wrong since this was asked last.
@@ -142,7 +154,12 @@ impl HttpClient for Client {
             Ok(answer) => Some(format!("it answered {}", answer.status())),
             Err(error) => Some(told(error.as_ref())),
         };
+        let refused = match &answered {
+            Ok(answer) if fault.is_none() => answer::refused(answer.body()),
+            Ok(_) | Err(_) => None,
+        };
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
         answered
     }
 }
