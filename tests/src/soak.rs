@@ -6,6 +6,7 @@
 //! |------|-----------------|
 //! | [`load`] | which work there is |
 //! | [`follow`] | when the records of a run are judged, before they are purged |
+//! | [`late`] | what a shard is that begins after that |
 //! | [`gauge`] | what is measured |
 //! | [`growth`] | what has grown |
 //! | [`report`] | what is told in the end |
@@ -31,6 +32,7 @@ use crate::seed::Seed;
 pub mod follow;
 pub mod gauge;
 pub mod growth;
+pub mod late;
 pub mod load;
 pub mod report;
 
@@ -242,6 +244,8 @@ impl Soak {
             return Ok(());
         }
         self.executions.read(&field.executions())?;
+        // Before more runs are: of these nothing was taken yet.
+        self.judge_late(field);
         for ledger in self.follower.settled() {
             self.judge_run(field, &ledger);
         }
@@ -255,6 +259,17 @@ impl Soak {
             }
         }
         Ok(())
+    }
+
+    /// What began of runs that were judged.
+    fn judge_late(&mut self, field: &Field) {
+        let is_over = |run: &str| self.follower.is_over(run);
+        for (run, execution) in self.executions.take_of(is_over, &field.lives) {
+            match late::judge(&run, &execution, &field.lives) {
+                Ok(()) => self.report.awoken += 1,
+                Err(breach) => self.report.breaches.push(breach),
+            }
+        }
     }
 
     fn judge_run(&mut self, field: &Field, ledger: &Ledger) {
@@ -319,6 +334,8 @@ impl Soak {
 
     /// What can be judged only at the end.
     async fn end(&mut self, field: &mut Field) -> anyhow::Result<()> {
+        self.executions.read(&field.executions())?;
+        self.judge_late(field);
         for (job, ticks) in std::mem::take(&mut self.follower.ticks) {
             let fires = Fires::of(&field.broker, &job, ticks.records, ticks.runs).await?;
             self.report.fires += fires.records.len() as u64;

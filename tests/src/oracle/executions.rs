@@ -1,6 +1,6 @@
 //! Decides how the logs of executions are read: all at once, or bit by bit while they are written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -63,6 +63,23 @@ impl Logs {
             all.extend(of_run.map(|(_, (_, execution))| endless(execution, lives)));
         }
         all
+    }
+
+    /// Takes the executions of all runs of which `left` is true, with their runs. What was taken of them before does not come
+    /// again.
+    pub fn take_of(
+        &mut self,
+        left: impl Fn(&str) -> bool,
+        lives: &Lives,
+    ) -> Vec<(String, Execution)> {
+        let open = self.files.values().flat_map(|file| file.open.values());
+        let runs = self.ended.keys().chain(open.map(|(run, _)| run));
+        let runs: BTreeSet<String> = runs.filter(|run| left(run)).cloned().collect();
+        let of = runs.into_iter().flat_map(|run| {
+            let all = self.take(&run, lives).into_iter();
+            all.map(move |one| (run.clone(), one)).collect::<Vec<_>>()
+        });
+        of.collect()
     }
 
     /// All executions, by run.
@@ -161,6 +178,31 @@ mod tests {
         assert_eq!(ends("a", &mut logs), [20]);
         assert_eq!(ends("a", &mut logs), [] as [u64; 0], "it was taken");
         assert_eq!(ends("b", &mut logs), [20]);
+    }
+
+    #[test]
+    fn what_began_after_its_run_was_taken_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = File::create(dir.path().join("log")).unwrap();
+        let mut logs = Logs::default();
+        let lives = Lives::default();
+        file.write_all((start(1, "a") + &start(2, "b")).as_bytes())
+            .unwrap();
+        logs.read(dir.path()).unwrap();
+        let is_judged = |run: &str| run == "a";
+        assert_eq!(logs.take("a", &lives).len(), 1);
+        // It ends, and another begins and another one begins and ends.
+        let more = end(1) + &start(3, "a") + &end(3) + &start(4, "a") + &end(2);
+        file.write_all(more.as_bytes()).unwrap();
+        logs.read(dir.path()).unwrap();
+        let found = logs.take_of(is_judged, &lives);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(run, one)| (run.as_str(), one.cell.page))
+            .collect();
+        assert_eq!(found, [("a", 3), ("a", 4)]);
+        assert!(logs.take_of(is_judged, &lives).is_empty());
+        assert_eq!(logs.take("b", &lives).len(), 1);
     }
 
     #[test]

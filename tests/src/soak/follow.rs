@@ -152,6 +152,11 @@ impl Follower {
         settled
     }
 
+    /// Whether the ledger of a run was taken to be judged.
+    pub fn is_over(&self, run: &str) -> bool {
+        RunId::new(run).is_ok_and(|run| self.over.contains(&run))
+    }
+
     /// Runs that are not judged yet.
     pub fn open(&self) -> usize {
         self.open.len()

@@ -53,6 +53,8 @@ pub struct Report {
     pub executions: u64,
     /// Executions at the same time that a lost lease explains.
     pub overlaps: u64,
+    /// Executions that a process began which had just been woken, of runs that were judged.
+    pub awoken: u64,
     /// Records of schedules.
     pub fires: u64,
     /// Records of workers after their run was judged.
@@ -77,6 +79,7 @@ impl Report {
             takeovers: 0,
             executions: 0,
             overlaps: 0,
+            awoken: 0,
             fires: 0,
             late: 0,
             faults: 0,
@@ -169,12 +172,13 @@ impl Report {
     /// For people.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!(
-            "{} runs, {} shards committed, {} tiles taken over, {} executions, {} at the same time with cause, {} records of fires, {} late records, {} faults; the machine lost {:.1?}",
+            "{} runs, {} shards committed, {} tiles taken over, {} executions, {} at the same time with cause, {} begun late by who was just woken, {} records of fires, {} late records, {} faults; the machine lost {:.1?}",
             self.runs(),
             self.shards,
             self.takeovers,
             self.executions,
             self.overlaps,
+            self.awoken,
             self.fires,
             self.late,
             self.faults,
@@ -237,7 +241,7 @@ impl Report {
             "cluster": options.cluster, "on_file": options.on_file,
             "faults_every_s": options.faults_every.map(|every| every.as_secs()),
             "faults": self.faults, "runs": self.runs(), "shards": self.shards,
-            "takeovers": self.takeovers, "executions": self.executions, "overlaps": self.overlaps,
+            "takeovers": self.takeovers, "executions": self.executions, "overlaps": self.overlaps, "awoken": self.awoken,
             "fires": self.fires, "late": self.late, "machine_lost_seconds": self.lost.as_secs_f64(),
             "jobs": jobs.collect::<serde_json::Map<_, _>>(),
             "measured": lines.collect::<Vec<_>>(),
