@@ -3,6 +3,7 @@
 //! | room | what it holds fast |
 //! |------|--------------------|
 //! | `sizes` | no file over 500 lines and no function over 70 may grow, and none may be added |
+//! | `commands` | every command that a page shows can be typed |
 //! | `pages` | every page that is named is there, with the section that is named |
 //! | `errors` | errors give their cause and do not repeat it, and whoever shows one tells the chain |
 //! | `deploy` | alerts and dashboards name metrics that there are, and have their places in the runbook |
@@ -11,6 +12,8 @@
 //! | `described` | the description of the API gives no name twice |
 //! | `layers` | who may name the client of the broker; what pure rooms may not; the toolchain is the oldest that is promised |
 
+#[path = "tidy/commands.rs"]
+mod commands;
 #[path = "tidy/deploy.rs"]
 mod deploy;
 #[path = "tidy/described.rs"]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use gridloom_cli::embedded::free_port;
-use gridloom_tests::process::Gridloom;
+use gridloom_tests::process::{Gridloom, Output};
 use gridloom_tests::server;
 
 use super::{not_run, root, text, tool};
 
-/// The section that is typed.
+/// The first section that is typed.
 const SECTION: &str = "## A cluster on one machine, from an empty directory";
 /// What its brokers are started with, which it calls by their names.
 const BROKERS: [(&str, &str); 3] = [
@@ -22,39 +22,42 @@ const BROKERS: [(&str, &str); 3] = [
 const INCLUDED: &str = "deploy/nats/cluster/common.conf";
 /// All of it: three brokers, five services, a run, deaths of three of them.
 const WITHIN: Duration = Duration::from_secs(240);
+/// The other one: two sites, of which the first is lost.
+const SITES: &str = "#### To see it once";
+/// Whose users they have.
+const ROLES: &str = "deploy/nats/roles.conf";
 /// Ports that it names.
+const PORTS_OF_SITES: [&str; 9] = [
+    "4222", "4223", "7422", "8222", "8223", "9464", "9465", "9466", "9467",
+];
+/// Ports that the first one names.
 const PORTS: [&str; 14] = [
     "4222", "4223", "4224", "6222", "6223", "6224", "8222", "8223", "8224", "9464", "9465", "9466",
     "9467", "9468",
 ];
 
-/// What is typed, in its order.
-fn typed() -> anyhow::Result<String> {
+/// What is typed in a section, in its order, with free ports for those that it names.
+fn typed(section: &str, ports: &[&str]) -> anyhow::Result<String> {
     let page = text("docs/OPERATIONS.md")?;
-    let (_, section) = page.split_once(SECTION).context("the section")?;
+    let (_, section) = page.split_once(section).context("the section")?;
     let section = section.split("\n## ").next().unwrap_or_default();
     let blocks = section.split("```sh\n").skip(1);
     let blocks: Vec<&str> = blocks
         .filter_map(|block| block.split("```").next())
         .collect();
-    ensure!(blocks.len() > 6, "{blocks:?}");
+    ensure!(blocks.len() > 3, "{blocks:?}");
     let mut script = blocks.concat();
-    ensure!(script.contains("$REPO/deploy/nats/cluster/$1.conf"));
-    text(INCLUDED)?;
-    for (order, config) in BROKERS {
-        ensure!(script.contains(order) && text(config)?.contains("include ./common.conf"));
-    }
     let mut taken = BTreeMap::new();
-    for port in PORTS {
+    for port in ports {
         ensure!(script.contains(port), "nothing is typed about port {port}");
         let mut free = free_port()?;
         while taken.contains_key(&free) {
             free = free_port()?;
         }
-        taken.insert(free, port);
+        taken.insert(free, *port);
     }
     // No other number of the script may be hit: marked first, then put in.
-    for port in PORTS {
+    for port in ports {
         script = script.replace(port, &format!("@{port}@"));
     }
     for (free, port) in taken {
@@ -63,8 +66,9 @@ fn typed() -> anyhow::Result<String> {
     Ok(script)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn walk_through_the_page_works_from_an_empty_directory() -> anyhow::Result<()> {
+/// Types a script in a directory that is empty but for the programs it takes. What it said; `None` where a tool is missing
+/// here, which is told.
+async fn walked(script: &str, into: &str) -> anyhow::Result<Option<Output>> {
     let wanted = [
         ("openssl", "version"),
         ("bash", "--version"),
@@ -75,7 +79,7 @@ async fn walk_through_the_page_works_from_an_empty_directory() -> anyhow::Result
         .any(|(name, asked)| tool(name, asked).is_none())
     {
         not_run("the walk of OPERATIONS.md");
-        return Ok(());
+        return Ok(None);
     }
     let place = tempfile::tempdir()?;
     let bin = place.path().join("bin");
@@ -83,13 +87,12 @@ async fn walk_through_the_page_works_from_an_empty_directory() -> anyhow::Result
     std::os::unix::fs::symlink(gridloom_tests::gridloom()?, bin.join("gridloom"))?;
     std::os::unix::fs::symlink(server::binary().await?.path, bin.join("nats-server"))?;
     let path = std::env::var("PATH")?;
-    let script = format!("set -eu\n{}", typed()?);
-    let walk = Gridloom::program("bash", ["-c", &script])
+    let walk = Gridloom::program("bash", ["-c", &format!("set -eu\n{script}")])
         .env("PATH", format!("{}:{path}", bin.display()))
         .env("REPO", root())
         .dir(place.path());
     let walked = walk.start().await?.finish(WITHIN).await?;
-    let logs = std::fs::read_dir(place.path().join("walk"))?;
+    let logs = std::fs::read_dir(place.path().join(into))?;
     let mut told = String::new();
     for log in logs {
         let path = log?.path();
@@ -101,10 +104,40 @@ async fn walk_through_the_page_works_from_an_empty_directory() -> anyhow::Result
             );
         }
     }
-    let walked = walked.succeeded().context(told)?;
-    // What the page shows of it at its end.
+    Ok(Some(walked.succeeded().context(told)?))
+}
+
+/// What the page shows at the end of a run.
+const PROOF: &str = "every cell of the grid is committed exactly once";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn walk_through_the_page_works_from_an_empty_directory() -> anyhow::Result<()> {
+    let script = typed(SECTION, &PORTS)?;
+    ensure!(script.contains("$REPO/deploy/nats/cluster/$1.conf"));
+    text(INCLUDED)?;
+    for (order, config) in BROKERS {
+        ensure!(script.contains(order) && text(config)?.contains("include ./common.conf"));
+    }
+    let Some(walked) = walked(&script, "walk").await? else {
+        return Ok(());
+    };
+    // Of the run in which things were killed, and of that in which they were upgraded.
     let said = &walked.stdout;
-    let proof = "every cell of the grid is committed exactly once";
-    assert!(said.contains(proof), "{said}");
+    assert_eq!(said.matches(PROOF).count(), 2, "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_of_a_site_as_the_page_has_it_leaves_a_run_that_goes_on_at_the_other()
+-> anyhow::Result<()> {
+    let script = typed(SITES, &PORTS_OF_SITES)?;
+    ensure!(
+        script.contains("$REPO/deploy/nats/roles.conf $REPO/deploy/nats/worker-default.conf")
+            && !text(ROLES)?.is_empty()
+    );
+    let Some(walked) = walked(&script, "sites").await? else {
+        return Ok(());
+    };
+    assert!(walked.stdout.contains(PROOF), "{}", walked.stdout);
     Ok(())
 }
