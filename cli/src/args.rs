@@ -25,6 +25,7 @@ mod api;
 mod backup;
 mod by_hand;
 mod calendar;
+mod child;
 mod dead;
 mod doctor;
 mod health;
@@ -41,6 +42,7 @@ pub use by_hand::{BackfillArgs, Overlap, RunArgs};
 pub use calendar::{
     ApplyArgs as ApplyCalendars, Calendar as CalendarOrder, DeleteArgs as DeleteCalendar,
 };
+pub use child::ChildFlags;
 pub use dead::{Chosen, Dead, DeadOf};
 pub use doctor::Doctor;
 pub use health::Health;
@@ -150,7 +152,8 @@ pub enum Order {
     Dev(Dev),
     /// The planner: opens runs, issues their shards, closes them
     Planner(PlannerArgs),
-    /// A worker with the built-in handlers sql, exec and noop
+    /// A worker with the built-in handlers sql, exec and noop, and with those of a program in any language:
+    /// gridloom worker -- python worker.py
     Worker(WorkerArgs),
     /// Define, list, show and delete jobs
     #[command(subcommand, arg_required_else_help = true)]
@@ -240,6 +243,9 @@ pub struct WorkerArgs {
     /// Settings of the worker.
     #[command(flatten)]
     pub worker: WorkerFlags,
+    /// Handlers in other languages.
+    #[command(flatten)]
+    pub child: ChildFlags,
     /// Where metrics and health are.
     #[command(flatten)]
     pub listen: ListenFlag,

@@ -31,8 +31,10 @@ use crate::fault::Misuse;
 use crate::setting::{self, Given, LogStyle, MaxBytes, Span, Storage};
 
 mod api;
+mod child;
 mod file;
 
+pub use child::Others;
 pub use file::File;
 
 /// The file that is read where none is named.

@@ -54,13 +54,18 @@ pub const SETTINGS: &[&str] = &[
     "RETENTION_MOST_DEAD",
     "RETENTION_RUNS",
     "STREAMS_MAX_BYTES",
+    "WORKER_CHILD_GRACE",
+    "WORKER_CHILD_TCP",
     "WORKER_CONCURRENCY",
     "WORKER_DATABASES",
     "WORKER_DATABASES_FILE",
     "WORKER_EXEC",
     "WORKER_GRACE",
+    "WORKER_HELLO_WITHIN",
     "WORKER_NAME",
+    "WORKER_PROCESSES",
     "WORKER_QUEUES",
+    "WORKER_SLOTS",
 ];
 
 /// What a command of the exec handler is told of its shard: it may run `gridloom` itself.
@@ -78,6 +83,9 @@ const OF_A_SHARD: &[&str] = &[
     "SLICE",
     "SLICES",
 ];
+
+/// What a child of a worker is told, or a worker by the program that it is attached to: a child may run `gridloom` as well.
+const OF_A_CHILD: &[&str] = &["PROCESS", "SLOTS", "SOCKET", "TOKEN", "WORKER"];
 
 /// Why a setting of the environment cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -207,6 +215,7 @@ pub fn unknown(variables: impl Iterator<Item = OsString>) -> Vec<String> {
 fn is_known(rest: &str) -> bool {
     SETTINGS.contains(&rest)
         || OF_A_SHARD.contains(&rest)
+        || OF_A_CHILD.contains(&rest)
         || rest.starts_with("TEST_")
         || is_of_a_service(rest)
 }
@@ -251,6 +260,10 @@ mod tests {
 
     #[test]
     fn names_are_in_order_and_stand_once() {
-        assert!(SETTINGS.is_sorted() && OF_A_SHARD.is_sorted());
+        assert!(
+            [SETTINGS, OF_A_SHARD, OF_A_CHILD]
+                .iter()
+                .all(|names| names.is_sorted())
+        );
     }
 }

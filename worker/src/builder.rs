@@ -156,6 +156,13 @@ impl Builder {
         self
     }
 
+    /// The same for one whose type is forgotten already.
+    #[cfg(feature = "bridge")]
+    pub(crate) fn shared(mut self, name: &str, handler: SharedHandler) -> Builder {
+        self.handlers.push((name.to_owned(), handler));
+        self
+    }
+
     /// Serves `/metrics`, `/live` and `/ready` there while the worker runs; port 0 takes any free one, which the
     /// log names.
     #[cfg(feature = "telemetry")]

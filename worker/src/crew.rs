@@ -23,7 +23,7 @@ use gridloom_shared::tile::TileKind;
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
-use crate::handler::{ProbedPages, SharedHandler};
+use crate::handler::{AnyHandler, ProbedPages, SharedHandler};
 use crate::outcomes::tally::Tally;
 use crate::shard::{End, Lent, Probe, Report, Shard, TileContext};
 use crate::traced;
@@ -128,32 +128,42 @@ fn put<F>(future: F, place: Option<Pin<Box<F>>>) -> Pin<Box<F>> {
 /// Runs a tile from `now` on (from its first step where that is not given), and says when it ended:
 /// tiny tiles are done faster than clocks are read often.
 async fn run<K>(job: Job<K>, now: Option<Boot>) -> (Finished<K>, Boot) {
-    let begun = now.unwrap_or_else(Boot::now);
     job.tile.hold.begin();
     let tile = Arc::clone(&job.tile.tile);
+    let whole = [tile.range()];
+    let left = job.left.as_deref().unwrap_or(&whole);
+    let (handler, begun) = match job.handler.open(&job.tile, left) {
+        None => (Some(job.handler), now.unwrap_or_else(Boot::now)),
+        Some(opening) => {
+            let opened = tokio::select! {
+                biased;
+                () = job.tile.hold.token().cancelled() => None,
+                opened = opening => Some(opened),
+            };
+            // Nothing of it ran while it waited.
+            (opened, Boot::now())
+        }
+    };
     let mut work = Work {
         tally: Tally::new(&tile, job.tile.fence),
         finished: Finished {
             key: job.key,
             entries: Vec::new(),
             probed: None,
-            stopped: false,
+            stopped: handler.is_none(),
             done: 0,
             failed: 0,
         },
         tile: job.tile,
-        handler: job.handler,
         told: None,
     };
-    let whole = [tile.range()];
-    let left = job.left.as_deref().unwrap_or(&whole);
     let mut now = begun;
     for page in left.iter().cloned().flatten() {
-        work.page(page as u32, now).await;
-        now = Boot::now();
-        if work.finished.stopped {
+        let Some(handler) = handler.as_deref().filter(|_| !work.finished.stopped) else {
             break;
-        }
+        };
+        work.page(handler, page as u32, now).await;
+        now = Boot::now();
     }
     let took = now.since(begun);
     let pages = work.finished.done + work.finished.failed;
@@ -176,7 +186,6 @@ pub(crate) fn blocked(limit: Duration) -> String {
 
 struct Work<K> {
     tile: Arc<TileContext>,
-    handler: SharedHandler,
     tally: Tally,
     finished: Finished<K>,
     /// The attempt that goes on, if it may be told of.
@@ -184,13 +193,13 @@ struct Work<K> {
 }
 
 impl<K> Work<K> {
-    async fn page(&mut self, page: u32, now: Boot) {
+    async fn page(&mut self, handler: &dyn AnyHandler, page: u32, now: Boot) {
         if self.tile.hold.ended_by(now).is_some() {
             self.finished.stopped = true;
             return;
         }
         self.tile.page.store(page, Ordering::Relaxed);
-        let limits = Limits::new(&self.tile, self.handler.grace());
+        let limits = Limits::new(&self.tile, handler.grace());
         if let Some(limit) = limits.span() {
             self.tile.hold.lend(Lent {
                 page,
@@ -208,7 +217,7 @@ impl<K> Work<K> {
         match self.tile.tile.kind {
             TileKind::Page => {
                 let given = shard.clone();
-                let make = || shard.spanned(|| self.handler.run_boxed(given));
+                let make = || shard.spanned(|| handler.run_boxed(given));
                 let ended = attempt(make, &limits, &self.tile.hold).await;
                 let report = shard.take_report();
                 if self.in_time(&limits) && self.judge(page, ended, &report).is_some() {
@@ -218,7 +227,7 @@ impl<K> Work<K> {
             }
             TileKind::Probe => {
                 let probe = Probe::new(shard.clone(), self.tile.tile.after.clone());
-                let make = || shard.spanned(|| self.handler.probe_boxed(probe));
+                let make = || shard.spanned(|| handler.probe_boxed(probe));
                 let ended = attempt(make, &limits, &self.tile.hold).await;
                 let report = shard.take_report();
                 if self.in_time(&limits) {

@@ -1,6 +1,7 @@
 //! What a handler is: the code that executes a shard, found by its name.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use gridloom_shared::id::Nonce;
 
 use crate::failure::Failure;
-use crate::shard::{Probe, Shard};
+use crate::shard::{Probe, Shard, TileContext};
 
 mod probed;
 
@@ -78,8 +79,14 @@ where
 /// A future that the engine can keep without knowing its type.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
+/// Makes the handler that runs a tile, as soon as there is room for it.
+pub(crate) type Opening = Pin<Box<dyn Future<Output = SharedHandler> + Send>>;
+
 /// A handler whose type is forgotten.
 pub(crate) trait AnyHandler: Send + Sync + 'static {
+    /// Of a handler that has to see a tile as a whole before it runs the pages that are left of it, or waits for room of its own before their
+    /// time begins: what runs this tile instead, and is dropped when it is over. `None`: it runs pages as they come.
+    fn open(&self, tile: &Arc<TileContext>, left: &[Range<u64>]) -> Option<Opening>;
     fn run_boxed(&self, shard: Shard) -> Boxed<'_, ()>;
     fn probe_boxed(&self, probe: Probe) -> Boxed<'_, ProbedPages>;
     fn grace(&self) -> Duration;
@@ -92,6 +99,10 @@ pub(crate) trait AnyHandler: Send + Sync + 'static {
 }
 
 impl<H: Handler> AnyHandler for H {
+    fn open(&self, _tile: &Arc<TileContext>, _left: &[Range<u64>]) -> Option<Opening> {
+        None
+    }
+
     fn run_boxed(&self, shard: Shard) -> Boxed<'_, ()> {
         Box::pin(self.run(shard))
     }

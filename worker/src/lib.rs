@@ -92,6 +92,8 @@
 //! | `alarms` | tells of fires and runs that no planner looks after |
 //! | `engine` | the loop between broker and handlers |
 //! | `crew` | runs the pages of a tile: panics, timeouts, cancellation |
+//! | `bridge` | handlers in any language: shards run in child processes |
+//! | `guarded` | programs of others below this worker, which do not outlive it |
 //! | `lease` | how long a tile may be believed to be held |
 //! | `takeover` | whether a delivery is certainly the first; what is left of one that is not |
 //! | `slots` | how many tiles to ask for |
@@ -109,6 +111,8 @@ mod alarms;
 mod bells;
 mod crew;
 mod engine;
+#[cfg(any(feature = "exec", feature = "bridge"))]
+mod guarded;
 mod lease;
 mod outcomes;
 mod presence;
@@ -119,6 +123,8 @@ mod slots;
 mod takeover;
 mod traced;
 
+#[cfg(feature = "bridge")]
+pub mod bridge;
 pub mod builder;
 pub mod error;
 pub mod failure;

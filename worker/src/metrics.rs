@@ -120,6 +120,27 @@ pub const DATABASE_SERVES: Metric = gauge(
     &["database"],
     "0 while a database cannot be used, 1 when it can again; not there where nothing was ever wrong.",
 );
+/// Children that run.
+pub const CHILDREN: Metric = gauge(
+    "gridloom_children",
+    "children",
+    &[],
+    "Child processes that run shards of this worker; 0 while all of them are being started again.",
+);
+/// Children that ended as they should not.
+pub const CHILD_DEATHS: Metric = counter(
+    "gridloom_child_deaths_total",
+    "children",
+    &[],
+    "Child processes that died, broke the protocol, or were killed as a shard did not stop in time: what they ran has failed.",
+);
+/// Answers that belong to nothing.
+pub const CHILD_ODD_ANSWERS: Metric = counter(
+    "gridloom_child_odd_answers_total",
+    "answers",
+    &[],
+    "Answers of children for shards that they do not have, or have answered before: none of them counts.",
+);
 /// Fires that nobody answered for.
 pub const FIRES_LATE: Metric = counter(
     "gridloom_fires_late_total",
@@ -153,6 +174,9 @@ pub const ALL: &[Metric] = &[
     SLOTS,
     SLOTS_LOST,
     DATABASE_SERVES,
+    CHILDREN,
+    CHILD_DEATHS,
+    CHILD_ODD_ANSWERS,
     FIRES_LATE,
     RUNS_OVERDUE,
 ];

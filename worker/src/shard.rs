@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-#[cfg(feature = "exec")]
+#[cfg(any(feature = "exec", feature = "bridge"))]
 use gridloom_shared::clock::Boot;
 use gridloom_shared::grid::Window;
 use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, RunId};
@@ -161,6 +161,11 @@ impl Shard {
         }
     }
 
+    #[cfg(feature = "bridge")]
+    pub(crate) fn page_number(&self) -> u32 {
+        self.0.page
+    }
+
     /// Number of the attempt, from 1.
     pub fn attempt(&self) -> u32 {
         self.0.tile.tile.attempt
@@ -182,6 +187,12 @@ impl Shard {
     /// its header `traceparent` (W3C Trace Context), so that others go on from there.
     pub fn traceparent(&self) -> Option<String> {
         self.0.place.map(|place| place.to_string())
+    }
+
+    /// The shard's identity as a text: the same for each of its attempts, and of no other shard ever. It is what a
+    /// request to others carries as its `Idempotency-Key`.
+    pub fn key(&self) -> String {
+        format!("{:016x}-{}-{}", self.nonce().0, self.slice(), self.0.page)
     }
 
     /// Whether the record with this key is in the shard's slice

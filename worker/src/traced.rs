@@ -110,21 +110,44 @@ impl RunTrace {
         }
     }
 
+    /// The place that a handler is told of a page that begins later, with others of its tile: as it would be now.
+    #[cfg(feature = "bridge")]
+    pub(crate) fn place_ahead(&self, tile: &TileContext, page: u32) -> Traceparent {
+        if self.telling.is_none() {
+            return self.given;
+        }
+        let cell = Cell {
+            kind: tile.tile.kind,
+            slice: tile.tile.slice,
+            page,
+        };
+        let place = self.given.at(self.nonce, part(tile, cell));
+        if self.would_choose(cell) {
+            place
+        } else {
+            place.unsampled()
+        }
+    }
+
     fn chooses(&self, cell: Cell) -> bool {
+        let chosen = self.would_choose(cell);
+        if chosen {
+            self.told.fetch_add(1, Ordering::Relaxed);
+        }
+        chosen
+    }
+
+    fn would_choose(&self, cell: Cell) -> bool {
         let told = self.told.load(Ordering::Relaxed);
         let first = Part::Attempt {
             cell,
             attempt: 1,
             taken: None,
         };
-        let chosen = told < FIRST || {
+        told < FIRST || {
             let SpanId(hash) = self.given.span_of(self.nonce, first);
             told < MOST && u64::from_be_bytes(hash).is_multiple_of(ONE_IN)
-        };
-        if chosen {
-            self.told.fetch_add(1, Ordering::Relaxed);
         }
-        chosen
     }
 
     /// An attempt has ended: returned, or was `stopped`. One that failed has failed, whoever said so.

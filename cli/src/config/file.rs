@@ -48,6 +48,11 @@ pub(super) struct Worker {
     pub(super) queues: Option<Vec<QueueName>>,
     pub(super) concurrency: Option<u32>,
     pub(super) grace: Option<Span>,
+    pub(super) processes: Option<u32>,
+    pub(super) slots: Option<u32>,
+    pub(super) child_grace: Option<Span>,
+    pub(super) hello_within: Option<Span>,
+    pub(super) child_tcp: Option<bool>,
     pub(super) databases: BTreeMap<String, Address>,
     pub(super) exec: BTreeMap<String, ExecCommand>,
 }
@@ -130,6 +135,11 @@ const KEYS: &[&str] = &[
     "worker.queues",
     "worker.concurrency",
     "worker.grace",
+    "worker.processes",
+    "worker.slots",
+    "worker.child_grace",
+    "worker.hello_within",
+    "worker.child_tcp",
     "worker.databases.*",
     "worker.exec.*.program",
     "worker.exec.*.args",
@@ -211,6 +221,20 @@ impl File {
             .is_some_and(|n| !(1..=20_000).contains(&n))
         {
             return Err("worker.concurrency: must be from 1 to 20000".into());
+        }
+        if self
+            .worker
+            .processes
+            .is_some_and(|n| !(1..=256).contains(&n))
+        {
+            return Err("worker.processes: must be from 1 to 256".into());
+        }
+        if self
+            .worker
+            .slots
+            .is_some_and(|n| !(1..=10_000).contains(&n))
+        {
+            return Err("worker.slots: must be from 1 to 10000".into());
         }
         if self.queue.replicas.is_some_and(|n| !(1..=5).contains(&n)) {
             return Err("queue.replicas: must be from 1 to 5".into());

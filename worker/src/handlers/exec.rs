@@ -42,51 +42,41 @@
 //! | `command` | how a command is written in the configuration, and whether it can be run here |
 //! | `words` | how a line becomes words |
 //! | `task` | what a command is told about its shard |
-//! | `lifeline` | what handler and guard tell each other |
-//! | `ending` | how a command ended |
+//! | `lifeline` | what its guard is told while it runs |
 //! | `output` | what counts of what a command says |
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use gridloom_shared::chain;
 use gridloom_shared::job::handlers::named::Named;
-use gridloom_shared::trace::VARIABLE;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::lacking::Lacking;
 use crate::failure::Failure;
+use crate::guarded::{self, AFTER_END, Lifeline};
 use crate::handler::Handler;
 use crate::shard::Shard;
 
 mod command;
 #[cfg(test)]
 mod documented;
-mod ending;
 mod lifeline;
 mod output;
 mod task;
 mod words;
 
+pub use crate::guarded::Ending;
 pub use command::{ExecCommand, GRACE_DEFAULT, GRACE_MAX, named_commands};
-pub use ending::Ending;
 pub use words::LineError;
 
-use lifeline::Lifeline;
 use output::{Output, read_log, read_reports};
 use task::Task;
 
-/// In which trace the worker was started, which is not that of what it runs.
-const OF_THE_WORKER: [&str; 2] = [VARIABLE, "TRACESTATE"];
 /// Exit codes that say "never again": `EX_USAGE` and `EX_DATAERR` of sysexits.h.
 const NEVER_AGAIN: [i32; 2] = [64, 65];
-/// How long output is still read after the command's end: a process that left its group may hold the
-/// pipe for ever.
-const AFTER_END: Duration = Duration::from_secs(1);
 /// How much longer than its grace a command that is out of time may need until its end is known.
 const SLACK: Duration = Duration::from_secs(2);
 /// Most of the output that a failure's text repeats, in bytes; the ledger keeps 1 KiB of the whole.
@@ -157,27 +147,12 @@ impl ExecHandler {
 
     fn start(&self, command: &ExecCommand, task: &Task) -> std::io::Result<(Child, Lifeline)> {
         let (lifeline, guards_end) = Lifeline::open()?;
-        let mut guard = Command::new(&self.guard);
-        for (name, _) in std::env::vars_os() {
-            if is_of_the_worker(&name) {
-                guard.env_remove(name);
-            }
-        }
-        guard.args(["guard", "--report"]);
-        if let Some(dir) = &command.dir {
-            guard.arg("--dir").arg(dir);
-        }
+        let mut guard = guarded::guard(&self.guard, guards_end, command.dir.as_deref());
         guard
-            .arg("--")
             .arg(&command.program)
             .args(&command.args)
             .envs(&command.env)
-            .envs(task.variables())
-            .stdin(guards_end)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Away from the terminal's group: Ctrl-C reaches the worker, which decides.
-            .process_group(0);
+            .envs(task.variables());
         Ok((guard.spawn()?, lifeline))
     }
 }
@@ -222,15 +197,6 @@ impl Handler for ExecHandler {
     }
 }
 
-/// Whether a variable is the worker's alone: its settings, its place in a trace, and what it says to a collector of who it
-/// is, which is as good as a password.
-fn is_of_the_worker(name: &OsStr) -> bool {
-    let text = name.as_encoded_bytes();
-    OF_THE_WORKER.iter().any(|other| name == *other)
-        || text.starts_with(b"GRIDLOOM_")
-        || text.starts_with(b"OTEL_EXPORTER_OTLP_") && text.ends_with(b"HEADERS")
-}
-
 /// Hands the command its task, reads what it says to its end, and learns how it ended. As long as the lifeline is
 /// open, the command may run.
 async fn attend(
@@ -241,7 +207,7 @@ async fn attend(
     grace: Duration,
 ) -> std::io::Result<(Ending, Output)> {
     let until = shard.lease_end();
-    lifeline.begin(task, until).await?;
+    lifeline.begin(&task.input(), until).await?;
     let (stdout, stderr) = (guard.stdout.take(), guard.stderr.take());
     let output = Mutex::new(Output::default());
     let status = {
@@ -249,7 +215,7 @@ async fn attend(
             async { tokio::join!(read_reports(stdout, &output), read_log(stderr, &output)) };
         tokio::pin!(reading);
         tokio::select! {
-            never = lifeline.keep(shard, until, grace) => match never {},
+            never = lifeline::keep(&mut lifeline, shard, until, grace) => match never {},
             _ = &mut reading => guard.wait().await?,
             status = guard.wait() => {
                 let status = status?;
@@ -258,21 +224,13 @@ async fn attend(
             }
         }
     };
-    let ending = match lifeline.ending().await {
+    let ending = match lifeline.let_go().ending().await {
         Some(ending) => ending,
-        None => Ending::Unstarted(lost_guard(status)),
+        None => guarded::lost_guard(status),
     };
     let mut output = output.into_inner().unwrap_or_default();
     output.end();
     Ok((ending, output))
-}
-
-/// A guard that did not say how its command ended. The command may have run.
-fn lost_guard(status: ExitStatus) -> String {
-    match status.code() {
-        Some(code) => format!("its guard ended with {code} and without an answer"),
-        None => "its guard was killed".to_owned(),
-    }
 }
 
 /// What the command's end means for the shard.
@@ -312,33 +270,5 @@ fn report(shard: &Shard, name: &str, output: &Output) {
     shard.rows(output.rows);
     for (counter, n) in output.counters() {
         shard.count(counter, n);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_of_the_worker_are_its_own() {
-        for own in [
-            "GRIDLOOM_NATS_PASSWORD",
-            "GRIDLOOM_OTLP_HEADERS",
-            "OTEL_EXPORTER_OTLP_HEADERS",
-            "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-            "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
-            "TRACEPARENT",
-            "TRACESTATE",
-        ] {
-            assert!(is_of_the_worker(own.as_ref()), "{own}");
-        }
-        for other in [
-            "PATH",
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
-            "OTEL_SERVICE_NAME",
-            "HEADERS",
-        ] {
-            assert!(!is_of_the_worker(other.as_ref()), "{other}");
-        }
     }
 }

@@ -164,7 +164,7 @@ impl Hold {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[cfg(feature = "exec")]
+    #[cfg(any(feature = "exec", feature = "bridge"))]
     pub(crate) fn until(&self) -> Boot {
         Boot(Duration::from_micros(self.until_us.load(Ordering::Relaxed)))
     }

@@ -1,6 +1,6 @@
 //! `gridloom worker`: a worker with the built-in handlers. It has `noop` always, `sql` when its
-//! configuration names a database and `exec` when it names a command: a job that needs more waits
-//! visibly for a worker that has it.
+//! configuration names a database, `exec` when it names a command, and those of its children or of the program
+//! that it is attached to: a job that needs more waits visibly for a worker that has it.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use gridloom_shared::process;
 use gridloom_shared::telemetry::traces::Wanted;
 use gridloom_shared::telemetry::{self, Health};
 use gridloom_shared::wire::Versions;
+use gridloom_worker::bridge::{Bridge, Left};
 use gridloom_worker::handlers::exec::ExecHandler;
 use gridloom_worker::handlers::noop::Noop;
 use gridloom_worker::handlers::sql::SqlHandler;
@@ -20,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::{Stop, WAIT, or_at_once};
 use crate::args::{QueueFlags, WorkerArgs};
-use crate::config::WorkerConfig;
+use crate::config::{Others, WorkerConfig};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 
@@ -32,14 +33,20 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 /// # Errors
 /// When its configuration cannot be, the broker cannot be reached or will not do.
 pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Verdict> {
-    let stop = Stop::listen()?;
-    let config = context.config.worker(&flags.worker)?;
+    let mut asked = Box::pin(Stop::listen()?.asked());
+    let mut config = context.config.worker(&flags.worker)?;
     let wanted = context.config.traces(&flags.traces)?;
+    let name = config.name.take().map_or_else(process::name, String::from);
+    config.name = Some(name.clone().try_into()?);
+    let bridge = tokio::select! {
+        bridge = bridge(context.config.others(&flags.child, &name)?) => bridge?,
+        () = &mut asked => return Ok(Verdict::Fine),
+    };
     let Built {
         worker,
         name,
         handlers,
-    } = build(context, config, (&flags.queue, wanted))?;
+    } = build(context, config, (&flags.queue, wanted), bridge.as_ref())?;
     let listen = context.config.listen(&flags.listen);
     let endpoints = telemetry::serve(listen, worker.health(), &[DESCRIBED]).await?;
     tracing::info!(
@@ -54,14 +61,36 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
     );
     let handle = worker.stop_handle();
     let mut running = Box::pin(worker.run());
+    let mut verdict = Verdict::Fine;
     let ended = tokio::select! {
-        ended = &mut running => ended,
-        () = stop.asked() => {
+        ended = &mut running => Some(ended),
+        () = &mut asked => {
             tracing::info!(worker = name, "finishing what runs; a second signal ends at once");
             handle.stop();
-            or_at_once(running).await
+            None
+        }
+        left = left(bridge.as_ref()) => {
+            match left {
+                Left::Bye => handle.stop(),
+                Left::Gone => {
+                    verdict = Verdict::Failed;
+                    handle.hurry();
+                }
+            }
+            None
         }
     };
+    let ended = or_at_once(async {
+        let ended = match ended {
+            Some(ended) => ended,
+            None => running.await,
+        };
+        if let Some(bridge) = bridge {
+            bridge.stop().await;
+        }
+        ended
+    });
+    let ended = ended.await;
     endpoints.stop().await;
     ended.map_err(|error| match error {
         RunError::Connect(_) => context.config.at_broker(error.into()),
@@ -69,13 +98,30 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
         other => other.into(),
     })?;
     tracing::info!(worker = name, "worker ended");
-    Ok(Verdict::Fine)
+    Ok(verdict)
+}
+
+/// Handlers in other languages, where there are any.
+async fn bridge(others: Others) -> anyhow::Result<Option<Bridge>> {
+    Ok(match others {
+        Others::Nowhere => None,
+        Others::Children(plan) => Some(Bridge::start(plan).await?),
+        Others::Program(program) => Some(Bridge::attach(&program).await?),
+    })
+}
+
+/// Waits until the program has left that the worker is attached to, if it is to one.
+async fn left(bridge: Option<&Bridge>) -> Left {
+    match bridge {
+        Some(bridge) => bridge.left().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// A worker beside other services of this process.
 #[derive(Debug)]
 pub struct Running {
-    handlers: Vec<&'static str>,
+    handlers: Vec<String>,
     handle: gridloom_worker::Stop,
     task: JoinHandle<Result<(), RunError>>,
 }
@@ -93,7 +139,7 @@ impl Running {
     ) -> anyhow::Result<Running> {
         let Built {
             worker, handlers, ..
-        } = build(context, config, (queue, traces))?;
+        } = build(context, config, (queue, traces), None)?;
         let (handle, health) = (worker.stop_handle(), worker.health());
         let mut task = tokio::spawn(worker.run());
         let ready = async {
@@ -120,7 +166,7 @@ impl Running {
     }
 
     /// The handlers that it has.
-    pub fn handlers(&self) -> &[&'static str] {
+    pub fn handlers(&self) -> &[String] {
         &self.handlers
     }
 
@@ -148,18 +194,19 @@ impl Running {
 struct Built {
     worker: Worker,
     name: String,
-    handlers: Vec<&'static str>,
+    handlers: Vec<String>,
 }
 
 fn build(
     context: &Context,
     config: WorkerConfig,
     (queue, traces): (&QueueFlags, Wanted),
+    bridge: Option<&Bridge>,
 ) -> anyhow::Result<Built> {
     let name = config.name.map_or_else(process::name, String::from);
     let client = format!("gridloom-worker {name}");
     let options = context.config.options(&client, WAIT)?;
-    let mut handlers = vec!["noop"];
+    let mut handlers = vec!["noop".to_owned()];
     let mut builder = Worker::builder()
         .connection(options)
         .name(name.clone())
@@ -172,7 +219,7 @@ fn build(
         let sql =
             SqlHandler::new(databases).map_err(|error| Misuse::error(chain(&error).to_string()))?;
         builder = builder.handler("sql", sql);
-        handlers.push("sql");
+        handlers.push("sql".to_owned());
     }
     if !config.exec.is_empty() {
         let guard =
@@ -180,12 +227,25 @@ fn build(
         let exec = ExecHandler::new(guard, config.exec)
             .map_err(|error| Misuse::error(chain(&error).to_string()))?;
         builder = builder.handler("exec", exec);
-        handlers.push("exec");
+        handlers.push("exec".to_owned());
+    }
+    if let Some(bridge) = bridge {
+        let twice = bridge
+            .handlers()
+            .into_iter()
+            .find(|name| handlers.contains(name));
+        if let Some(name) = twice {
+            anyhow::bail!(
+                "use handler {name:?} of the program: a handler of the worker itself has that name; give it another"
+            );
+        }
+        handlers.extend(bridge.handlers());
+        builder = bridge.register(builder);
     }
     for queue in config.queues {
         builder = builder.queue(queue);
     }
-    if let Some(tiles) = config.concurrency {
+    if let Some(tiles) = config.concurrency.or(bridge.map(Bridge::capacity)) {
         builder = builder.concurrency(tiles);
     }
     if let Some(grace) = config.grace {

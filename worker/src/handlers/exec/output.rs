@@ -1,6 +1,5 @@
 //! What a command says: reports, which count, and its log, of which the end is kept.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX, ROWS};
@@ -8,8 +7,8 @@ use gridloom_shared::suggest;
 use serde_json::{Map, Number, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Most bytes of a command's log that are kept, and of a line that may be a report.
-const KEPT: usize = 64 * 1024;
+use crate::guarded::{KEPT, Tail, end};
+
 /// The counter of what was reported and cannot be read.
 const ODD_REPORTS: &str = "odd_reports";
 /// Whole numbers up to here are exact when they are written as `3.0`.
@@ -35,24 +34,6 @@ pub(super) struct Output {
     reported: bool,
     /// The last line that says something, where it is none and looks like one, and why it is none.
     alike: Option<(String, &'static str)>,
-}
-
-/// The last bytes of a stream.
-#[derive(Debug, Default)]
-struct Tail(VecDeque<u8>);
-
-impl Tail {
-    fn add(&mut self, bytes: &[u8]) {
-        let fresh = &bytes[bytes.len().saturating_sub(KEPT)..];
-        let over = (self.0.len() + fresh.len()).saturating_sub(KEPT);
-        self.0.drain(..over);
-        self.0.extend(fresh);
-    }
-
-    fn text(&self) -> String {
-        let bytes: Vec<u8> = self.0.iter().copied().collect();
-        String::from_utf8_lossy(&bytes).trim().to_owned()
-    }
 }
 
 impl Output {
@@ -208,11 +189,6 @@ fn likeness(line: &[u8], value: Option<&Value>) -> Option<&'static str> {
         ),
         _ => None,
     }
-}
-
-fn end(text: &str, most: usize) -> String {
-    let from = text.ceil_char_boundary(text.len().saturating_sub(most));
-    text[from..].to_owned()
 }
 
 /// A number without a fraction, also if it is written with one.
@@ -379,7 +355,7 @@ mod tests {
         long.extend_from_slice(b"\n{\"rows\": 2}\nend");
         let output = read(&long, &long).await;
         assert_eq!(output.rows, 2);
-        assert!(output.lines.0.len() <= KEPT && output.errors.0.len() <= KEPT);
+        assert!(output.lines.text().len() <= KEPT && output.errors.text().len() <= KEPT);
         assert_eq!(output.last_words(3), "end");
     }
 }

@@ -1,6 +1,5 @@
 //! What a command is told about its shard: on standard input and as variables.
 
-use gridloom_shared::clock::Boot;
 use gridloom_shared::tile::{Bounds, Key};
 use gridloom_shared::trace::VARIABLE;
 use serde_json::{Value, json};
@@ -40,11 +39,9 @@ impl Task {
         }
     }
 
-    /// What the guard reads: the length of the program's standard input and until when it may run,
-    /// a line's end, and the input itself.
-    pub(super) fn payload(&self, until: Boot) -> Vec<u8> {
-        let line = format!("{}\n", self.shard);
-        format!("{} {}\n{line}", line.len(), micros(until)).into_bytes()
+    /// The command's standard input.
+    pub(super) fn input(&self) -> Vec<u8> {
+        format!("{}\n", self.shard).into_bytes()
     }
 
     /// The same as variables; what is null has none. That of the trace has the name by which any program looks for it.
@@ -61,11 +58,6 @@ impl Task {
         let traceparent = self.traceparent.iter();
         entries.chain(traceparent.map(|place| (VARIABLE.to_owned(), place.clone())))
     }
-}
-
-/// A moment as the guard reads it.
-pub(super) fn micros(moment: Boot) -> u128 {
-    moment.0.as_micros()
 }
 
 fn key(key: &Key) -> Value {
@@ -98,12 +90,9 @@ mod tests {
         assert_eq!(variables["GRIDLOOM_PARAMS"], params.to_string());
         assert!(!variables.contains_key("GRIDLOOM_OFFSET"));
         assert!(!variables.contains_key(VARIABLE));
-        let until = Boot(std::time::Duration::from_secs(7));
-        let payload = String::from_utf8(task.payload(until)).unwrap();
-        let (opening, line) = payload.split_once('\n').unwrap();
-        let (length, until) = opening.split_once(' ').unwrap();
-        assert_eq!(until, "7000000");
-        assert_eq!(length.parse::<usize>().unwrap(), line.len());
+        let input = String::from_utf8(task.input()).unwrap();
+        let line = input.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'));
         let read: Value = serde_json::from_str(line).unwrap();
         assert_eq!((&read["page"], &read["page_from"]), (&json!(7), &json!(5)));
         assert_eq!(read["params"], params);

@@ -1,4 +1,4 @@
-//! How a command ended, as its guard says it on the lifeline: an exit code alone cannot tell a program
+//! How a program ended, as its guard says it on the lifeline: an exit code alone cannot tell a program
 //! that ended with 127 from one that was never found.
 
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// Most of a cause that is passed on, in bytes.
 const CAUSE_MAX: usize = 1_024;
 
-/// How a command ended.
+/// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// By itself, with this code.
