@@ -23,7 +23,7 @@ const INITIAL = { values: {}, counted: null, problem: null, busy: false, result:
 const drawn = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 // `order(values, id)` is { method, path, body, headers }; `command(values, id)` what does the same, or nothing; `id` is the
-// question's own. `count(values)`: what a dry run says, as a sentence; `fields` are asked for: { name, label, hint,
+// question's own. `count(values)`: what a dry run says, as a sentence, of those that `counts` names, or of all; `fields` are asked for: { name, label, hint,
 // required, options, rows, value }.
 export function Action({ label, title, needs = 'operator', danger = false, disabled = null, ...rest }) {
   // What was asked stays, whatever its answer makes of the page behind it.
@@ -34,7 +34,7 @@ export function Action({ label, title, needs = 'operator', danger = false, disab
     ${question && html`<${Question} ...${question} close=${() => put(null)} />`}`;
 }
 
-function Question({ label, title, danger, says, fields = [], count, order, command, done, close, goes }) {
+function Question({ label, title, danger, says, fields = [], count, counts, order, command, done, close, goes }) {
   const given = Object.fromEntries(fields.map((field) => [field.name, field.value ?? '']));
   const [state, set] = useState({ ...INITIAL, values: given });
   const [id] = useState(drawn);
@@ -44,7 +44,7 @@ function Question({ label, title, danger, says, fields = [], count, order, comma
   useEffect(() => {
     dialog.current.showModal();
   }, []);
-  const counted = useCount(count, values);
+  const counted = useCount(count, values, counts);
   const lacks = (count && counted === null) || fields.some((field) => field.required && !values[field.name]);
   const typed = command && !result && command(values, id);
   const submit = async (event) => {
@@ -80,9 +80,9 @@ function Question({ label, title, danger, says, fields = [], count, order, comma
 }
 
 // What a dry run says of these values, after a moment without typing; null until then.
-function useCount(count, values) {
+function useCount(count, values, counts) {
   const [said, say] = useState({});
-  const key = JSON.stringify(values);
+  const key = JSON.stringify(counts ? counts.map((name) => values[name]) : values);
   useEffect(() => {
     if (!count) return undefined;
     let over = false;

@@ -14,7 +14,7 @@ import { html, render, useEffect, useErrorBoundary, useState } from './vendor/pr
 import { Planners, Queues, Workers } from './views/crew.js';
 import { Dead } from './views/dead.js';
 import { Job, MISSED } from './views/job.js';
-import { Jobs } from './views/jobs.js';
+import { Jobs, scheduled } from './views/jobs.js';
 import { Overview } from './views/overview.js';
 import { Run } from './views/run.js';
 import { Runs } from './views/runs.js';
@@ -66,6 +66,7 @@ function Freeze({ pause, me }) {
   return html`<div class="banner is-paused" role="status"><span aria-hidden="true">‖</span><p><strong>All schedules are frozen</strong> by ${pause.by}, <${Ago} at=${pause.since} />: ${pause.note}${pause.until && html`; until <${Time} at=${pause.until} />`}.
       Nothing fires; open runs go on.</p>
     ${!hindrance(me, 'operator') && html`<${Action} label="Thaw" title="Let all jobs fire again?" says="Save those that are paused one by one."
+      count=${() => scheduled((one) => (one ? 'fires again' : 'fire again'))} counts=${[]}
       fields=${[{ name: 'missed', label: 'Fires that were held back', options: MISSED }]}
       order=${(values) => ({ method: 'DELETE', path: `/freeze${values.missed && `?missed=${values.missed}`}` })}
       command=${(values) => command(['job', 'resume', '--all'], [['--missed', values.missed]])} done=${() => 'They fire again.'} />`}</div>`;

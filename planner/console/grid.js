@@ -14,7 +14,7 @@ import { count, plain, plural } from './words.js';
 const STEP = 1.5;
 const FAR = 4;
 
-function useWidth(element) {
+export function useWidth(element) {
   const [width, set] = useState(0);
   useEffect(() => {
     const observer = new ResizeObserver(([entry]) => set(Math.floor(entry.contentRect.width)));

@@ -1,4 +1,4 @@
-// Search from everywhere: jobs, runs by their id, and all pages.
+// Search from everywhere: jobs, runs by their id, calendars, and all pages.
 
 import { query } from './api.js';
 import { useLive } from './live.js';
@@ -17,12 +17,14 @@ function useSettled(text) {
   return settled;
 }
 
-function found(text, pages, jobs, runs) {
+function found(text, pages, jobs, runs, calendars) {
   const lower = text.toLowerCase();
   const list = [];
   if (RUN.test(text)) list.push({ to: `/runs/${text}`, kind: 'run', name: text });
   pages.filter(([, name]) => name.toLowerCase().includes(lower)).forEach(([to, name]) => list.push({ to, kind: 'page', name }));
   jobs.forEach((job) => list.push({ to: `/jobs/${job.job}`, kind: 'job', name: job.job }));
+  calendars.filter(({ calendar }) => calendar.toLowerCase().includes(lower)).slice(0, 8)
+    .forEach(({ calendar }) => list.push({ to: `/calendars${query({ name: calendar })}`, kind: 'calendar', name: calendar }));
   runs.forEach((run) => list.push({ to: `/runs/${run.run}`, kind: `run, ${run.state}`, name: run.run }));
   return list.slice(0, 20);
 }
@@ -35,8 +37,9 @@ export function Search({ pages, close }) {
   const jobs = useLive(`/jobs${query({ name: text, limit: 8 })}`, { every: Infinity });
   const exact = jobs.data?.items.find((job) => job.job === text)?.job ?? (jobs.data?.items.length === 1 ? jobs.data.items[0].job : '');
   const runs = useLive(`/runs${query({ job: exact || (RUN.test(text) ? jobOf(text) : ''), limit: 8 })}`, { every: Infinity });
+  const calendars = useLive('/calendars', { every: Infinity });
   useEffect(() => dialog.current.showModal(), []);
-  const list = found(text, pages, jobs.data?.items || [], runs.data?.items || []);
+  const list = found(text, pages, jobs.data?.items || [], runs.data?.items || [], calendars.data?.items || []);
   const at = Math.min(place, list.length - 1);
   const open = (item) => {
     dialog.current.close();
@@ -50,8 +53,8 @@ export function Search({ pages, close }) {
     event.preventDefault();
   };
   return html`<dialog class="search" ref=${dialog} aria-label="Search" onClose=${close}>
-    <input type="search" role="combobox" aria-label="Search jobs, runs and pages" aria-expanded="true" aria-controls="found" aria-autocomplete="list"
-      aria-activedescendant=${list[at] ? `found-${at}` : undefined} placeholder="A job, the id of a run, a page…"
+    <input type="search" role="combobox" aria-label="Search jobs, runs, calendars and pages" aria-expanded="true" aria-controls="found" aria-autocomplete="list"
+      aria-activedescendant=${list[at] ? `found-${at}` : undefined} placeholder="A job, the id of a run, a calendar, a page…"
       value=${typed} onInput=${(event) => { type(event.target.value); move(0); }} onKeyDown=${keys} />
     <ul id="found" role="listbox" aria-label="Found">${list.map((item, number) => html`<li role="option" id=${`found-${number}`}
       aria-selected=${number === at ? 'true' : 'false'} onClick=${() => open(item)}><span class="id">${item.name}</span><span class="faint small">${item.kind}</span></li>`)}</ul>

@@ -59,6 +59,12 @@ export function lasted(from, to, now = Date.now()) {
   return Math.max(0, ((to ? new Date(to).getTime() : now) - new Date(from).getTime()) / 1_000);
 }
 
+// By how many seconds a run was opened after the time that it is for; nothing where that is no second.
+export function lateness(run) {
+  const late = run.scheduled_at && run.opened_at ? lasted(run.scheduled_at, run.opened_at) : 0;
+  return late >= 1 ? late : 0;
+}
+
 const PLAIN = /^[A-Za-z0-9_./:=@%+,-]+$/;
 
 // A word as a shell takes it.

@@ -10,6 +10,7 @@
 //! | [`grid`] | how the cells of a run stand, all of them in few bytes |
 //! | [`changes`] | which cells of a run have changed lately |
 //! | [`reported`] | which shards a worker has reported on |
+//! | [`worked`] | who has worked on a run when |
 //! | [`held`] | which shards are held longest, and by whom |
 //! | [`lost`] | which runs were lost while they were open |
 //! | [`dead`] | which shards have used up their attempts |
@@ -96,6 +97,8 @@ pub mod runs;
 pub mod unknown;
 #[cfg(feature = "runs")]
 pub mod waits;
+#[cfg(feature = "runs")]
+pub mod worked;
 #[cfg(feature = "runs")]
 pub mod workers;
 

@@ -116,8 +116,14 @@ function Backfill({ job }) {
 }
 
 function Delete({ job }) {
+  const counted = async ({ open }) => {
+    const { data } = await ask('GET', `/runs${said({ job, state: 'running', limit: 1_000 })}`);
+    const many = `${data.next ? 'More than ' : ''}${plural(data.items.length, 'run')} of it ${data.items.length === 1 ? 'is' : 'are'} open`;
+    if (data.items.length === 0) return 'No run of it is open.';
+    return `${many}: ${open ? 'what has no outcome yet is cancelled' : 'they go on'}.`;
+  };
   return html`<${Action} label="Delete" title=${`Delete job ${job}?`} danger needs="admin"
-    says="Its definition goes, and it fires no more. Its runs stay."
+    says="Its definition goes, and it fires no more. Its runs stay." count=${counted}
     fields=${[{ name: 'open', label: 'Its open runs', options: [['', 'go on'], ['cancel', 'are cancelled']] }]}
     order=${({ open }) => ({ method: 'DELETE', path: `/jobs/${segment(job)}${open && '?cancel=true'}` })}
     command=${({ open }) => command(['job', 'delete', job], [['--cancel', open === 'cancel']])}

@@ -1,13 +1,13 @@
 // The list of jobs: when each fires next, and how its last runs ended.
 
 import { Action, parsed } from '../act.js';
-import { BASE, query, segment } from '../api.js';
+import { ask, BASE, query, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Table } from '../parts.js';
 import { go, useRoute } from '../router.js';
 import { Box, Sign, State } from '../states.js';
 import { html, useEffect, useRef, useState } from '../vendor/preact.js';
-import { command, moment } from '../words.js';
+import { command, count, lateness, moment, plural, span } from '../words.js';
 
 const STRIP = 20;
 const SLOW_MS = 10_000;
@@ -29,8 +29,9 @@ export function Strip({ job }) {
   const [element, seen] = useSight();
   const live = useLive(seen ? `/runs${query({ job, limit: STRIP })}` : null, { every: SLOW_MS });
   const runs = [...(live.data?.items || [])].reverse();
+  const late = (run) => (lateness(run) ? `, ${span(lateness(run))} late` : '');
   const box = (run) => html`<${Box} key=${run.run} state=${run.state} href=${`${BASE}/runs/${run.run}`}
-    title=${`${run.state}, opened ${run.opened_at ? moment(run.opened_at) : '–'}`} />`;
+    title=${`${run.state}, opened ${run.opened_at ? moment(run.opened_at) : '–'}${late(run)}`} />`;
   return html`<span class="strip" ref=${element}>${runs.map(box)}${live.data && runs.length === 0 && html`<span class="faint">never ran</span>`}</span>`;
 }
 
@@ -59,9 +60,17 @@ export function Next({ job }) {
   </span>`;
 }
 
+// Of how many jobs a freeze is, or the end of one.
+export async function scheduled(words) {
+  const [{ data: jobs }, { data: pauses }] = await Promise.all([ask('GET', '/jobs?scheduled=true&limit=1000'), ask('GET', '/pauses')]);
+  const alone = pauses.items.filter((pause) => pause.job).length;
+  return `${jobs.next ? 'More than ' : ''}${plural(jobs.items.length, 'job')} with a schedule ${words(jobs.items.length === 1)}${alone ? `; ${count(alone)} paused one by one` : ''}.`;
+}
+
 export function FreezeAll({ pauses }) {
   if (!pauses || pauses.items.some((pause) => !pause.job)) return null;
   return html`<${Action} label="Freeze all" title="Hold back what all jobs fire?" danger says="Open runs go on, and runs by hand are opened. Everybody sees it on every page."
+    count=${() => scheduled((one) => (one ? 'fires nothing then' : 'fire nothing then'))} counts=${[]}
     fields=${[{ name: 'note', label: 'Why; shown to everybody', required: true }]}
     order=${({ note }) => ({ method: 'POST', path: '/freeze', body: { note } })}
     command=${({ note }) => command(['job', 'pause', '--all'], [['--note', note || '…']])} done=${() => 'All schedules are frozen.'} />`;

@@ -11,6 +11,7 @@ import { html, useMemo, useRef } from '../vendor/preact.js';
 import { command, count, lasted, plural, rough, short, span } from '../words.js';
 import { Audit } from './audit.js';
 import { Failures, Held, Waits } from './runwhy.js';
+import { Work } from './runwork.js';
 import { Progress } from './runs.js';
 import { Shards } from './shards.js';
 
@@ -110,7 +111,7 @@ export function Run({ id }) {
     <${Pace} run=${run} />
     <${Tabs} tabs=${TABS} chosen=${tab} />
     ${tab === 'grid' && html`<${Panel} wide><${Cells} run=${run} grid=${grid} /><//>
-      <${Failures} run=${run} /><${Held} run=${run} />`}
+      <${Work} run=${run} /><${Failures} run=${run} /><${Held} run=${run} />`}
     ${tab === 'shards' && html`<${Shards} run=${run.run} />`}
     ${tab === 'audit' && html`<${Audit} run=${run.run} />`}
     <${Command} text=${command(['show', run.run])} />`}<//>`;

@@ -6,7 +6,7 @@ import { Ago, Bar, Command, Empty, Filter, Head, JobLink, Loaded, Pager, RunLink
 import { useRoute } from '../router.js';
 import { RUN_STATES, State } from '../states.js';
 import { html } from '../vendor/preact.js';
-import { command, count, lasted, plain, plural, span } from '../words.js';
+import { command, count, lasted, lateness, plain, plural, span } from '../words.js';
 import { wants } from './runwhy.js';
 
 // How far a run is, in words and as a bar. What its grid has may not be known yet.
@@ -41,6 +41,7 @@ export const RunsTable = ({ runs, label, job = true, waits = false }) => html`<$
     ...(waits ? [['Waits for', (run) => html`<${Want} run=${run} />`, 'grow']] : []),
     ['Rows', (run) => count(run.rows), 'number'],
     ['Opened', (run) => html`<${Ago} at=${run.opened_at} />`],
+    ...(job ? [] : [['Late', (run) => (lateness(run) ? span(lateness(run)) : '–'), 'number']]),
     ['Took', (run) => html`<${Took} run=${run} />`, 'number'],
   ]} />`;
 

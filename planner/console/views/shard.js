@@ -44,6 +44,7 @@ function Attempt({ attempt }) {
       ...counters,
     ]} />
     ${outcome?.error && html`<pre class="error block">${outcome.error}</pre>`}
+    ${outcome?.output && html`<p class="small faint">Its result</p><pre class="error block">${outcome.output}</pre>`}
     ${attempt.holders.length > 0 && html`<${Table} label="Who held it" items=${attempt.holders} columns=${[
       ['Held by', (holder) => who(holder.by)],
       ['Fence', (holder) => count(holder.fence), 'number'],

@@ -3,7 +3,7 @@
 import { Action, parsed } from '../act.js';
 import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Empty, Head, JobLink, Loaded, Pager, Panel, Table, Time } from '../parts.js';
+import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Panel, Table, Time } from '../parts.js';
 import { useRoute } from '../router.js';
 import { html } from '../vendor/preact.js';
 import { command, count, plural } from '../words.js';
@@ -38,14 +38,18 @@ function Delete({ calendar }) {
 
 export function Calendars() {
   const live = useLive('/calendars', { every: 5_000 });
+  const { name = '' } = useRoute().query;
+  const isMeant = ({ calendar }) => calendar.includes(name);
   return html`<${Head} title="Calendars" sub="Days and times that schedules are bound to or kept off."><${Apply} label="Define a calendar" /><//>
     <${Loaded} live=${live}>${({ items }) => items.length === 0
       ? html`<${Empty} title="There is no calendar.">A job is kept off one by <code>except = "name"</code> in its schedule, and bound to it by <code>only</code>.<//>`
-      : items.map((calendar) => html`<${Panel} title=${calendar.calendar} aside=${html`revision ${calendar.revision}, <${Ago} at=${calendar.applied_at} />`}>
+      : html`<div class="filters"><${Filter} name="name" label="Name holds" /></div>
+        ${!items.some(isMeant) && html`<${Empty} title="No calendar is called so." />`}
+        ${items.filter(isMeant).map((calendar) => html`<${Panel} title=${calendar.calendar} aside=${html`revision ${calendar.revision}, <${Ago} at=${calendar.applied_at} />`}>
           ${calendar.unreadable ? html`<p class="bad">! ${calendar.unreadable}</p>` : html`<pre class="definition" tabindex="0">${JSON.stringify(calendar.definition, null, 2)}</pre>`}
           <p>${calendar.jobs.length ? html`Named by ${calendar.jobs.map((job) => html`<${JobLink} job=${job} /> `)}` : 'No job names it.'}</p>
           <div class="actions">${calendar.definition && html`<${Apply} label="Change" calendar=${calendar} />`}<${Delete} calendar=${calendar} /></div>
-        <//>`)}<//>
+        <//>`)}`}<//>
     <${Command} text=${command(['calendar', 'list'])} />`;
 }
 

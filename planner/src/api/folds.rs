@@ -9,6 +9,7 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Author;
 use gridloom_shared::reads::ledger::{Place, Span, walk};
+use gridloom_shared::reads::worked::Worked;
 use gridloom_shared::reads::{RunError, runs};
 
 /// So many are kept.
@@ -16,8 +17,8 @@ const KEPT: usize = 32;
 /// So many bytes of them, about; the last one whatever its size.
 const MEMORY: usize = 128 << 20;
 
-/// A fold that one at a time brings up to date.
-type Shared = Arc<tokio::sync::Mutex<Option<Fold>>>;
+/// A fold, and who did what of it, that one at a time brings up to date.
+type Shared = Arc<tokio::sync::Mutex<Option<(Fold, Worked)>>>;
 
 /// The runs that were looked at last, the last at the end.
 #[derive(Default)]
@@ -31,21 +32,31 @@ impl Folds {
         run: &RunId,
         look: impl FnOnce(&Fold) -> R,
     ) -> Result<R, RunError> {
+        self.look_at_work(broker, run, |fold, _| look(fold)).await
+    }
+
+    /// As [`Folds::look`], with who has worked on it when.
+    pub(super) async fn look_at_work<R>(
+        &self,
+        broker: &Broker,
+        run: &RunId,
+        look: impl FnOnce(&Fold, &Worked) -> R,
+    ) -> Result<R, RunError> {
         let shared = self.of(run);
         let mut kept = shared.lock().await;
-        let fold = match kept.take() {
-            Some(mut fold) => {
-                if further(broker, &mut fold).await? {
-                    fold
+        let (fold, worked) = match kept.take() {
+            Some((mut fold, mut worked)) => {
+                if further(broker, &mut fold, &mut worked).await? {
+                    (fold, worked)
                 } else {
-                    runs::fold(broker, run).await?
+                    runs::worked(broker, run).await?
                 }
             }
-            None => runs::fold(broker, run).await?,
+            None => runs::worked(broker, run).await?,
         };
-        let seen = look(&fold);
-        let bytes = fold.memory();
-        *kept = Some(fold);
+        let seen = look(&fold, &worked);
+        let bytes = fold.memory() + worked.memory();
+        *kept = Some((fold, worked));
         drop(kept);
         self.weigh(run, bytes);
         Ok(seen)
@@ -81,7 +92,7 @@ impl Folds {
 }
 
 /// Folds in what was written since. `false`: what was folded is not there any more, and it has to be read anew.
-async fn further(broker: &Broker, fold: &mut Fold) -> Result<bool, ReadError> {
+async fn further(broker: &Broker, fold: &mut Fold, worked: &mut Worked) -> Result<bool, ReadError> {
     let ledger = broker.subjects().ledger();
     let last = broker.info(&ledger).await.map_err(|cause| ReadError {
         stream: ledger.to_string(),
@@ -103,7 +114,7 @@ async fn further(broker: &Broker, fold: &mut Fold) -> Result<bool, ReadError> {
     if from <= last {
         let span = Span::of(broker.subjects(), &queue, fold.run());
         walk(broker, span.starting_at(from).up_to(last), |entry| {
-            entry.fold_into(fold);
+            worked.take(fold, &entry);
         })
         .await?;
         fold.advance(last);

@@ -17,6 +17,7 @@ use super::folds::Folds;
 use super::mirror::{Jobs, Mirror, Runs};
 use super::problem::Problem;
 use super::router;
+use super::runs::work::Names;
 use super::settings::Settings;
 
 /// Between two attempts to connect.
@@ -31,6 +32,7 @@ pub(super) struct Link {
     pub(super) settings: Settings,
     pub(super) namespace: Namespace,
     pub(super) folds: Folds,
+    pub(super) names: Names,
     pub(super) events: Events,
     pub(super) operations: Operations,
     pub(super) runs: Mirror<Runs>,
@@ -44,6 +46,7 @@ impl Link {
             settings,
             namespace,
             folds: Folds::default(),
+            names: Names::default(),
             events: Events::default(),
             operations: Operations::of(&router::description()),
             runs: Mirror::default(),

@@ -62,6 +62,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(runs::waiting))
         .routes(routes!(runs::show))
         .routes(routes!(runs::grid::grid))
+        .routes(routes!(runs::work::work))
         .routes(routes!(runs::shards::list))
         .routes(routes!(runs::shards::show))
         .routes(routes!(runs::audit))

@@ -5,6 +5,7 @@
 //! | [`order`] | what is ordered of a run |
 //! | [`grid`] | the cells of a run, all of them in few bytes |
 //! | [`shards`] | its shards one by one, and one with its attempts |
+//! | [`work`] | who has worked on it when |
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ use super::problem::{Answer, Problem};
 pub(super) mod grid;
 pub(super) mod order;
 pub(super) mod shards;
+pub(super) mod work;
 
 /// So often a page is filled up where runs of it were removed meanwhile.
 const ROUNDS: usize = 20;

@@ -56,6 +56,7 @@ files![
     "views/run.js",
     "views/runs.js",
     "views/runwhy.js",
+    "views/runwork.js",
     "views/shard.js",
     "views/shards.js",
     "views/site.js",

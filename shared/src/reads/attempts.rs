@@ -196,6 +196,8 @@ pub struct OutcomeStory {
     pub rows: i64,
     /// The other counters.
     pub counters: BTreeMap<String, i64>,
+    /// The small result that its handler set, as text.
+    pub output: Option<String>,
 }
 
 /// What the ledger says of `cell` of `run`, and who holds it now.
@@ -367,8 +369,14 @@ impl OutcomeStory {
             held: outcome.held,
             rows: counters.remove(ROWS).unwrap_or(0),
             counters,
+            output: outcome.output.as_deref().map(text),
         }
     }
+}
+
+/// What is no text is told without what cannot be.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]

@@ -116,9 +116,12 @@ impl Story {
         page: u32,
         status: Status,
     ) -> Fence {
-        let columns = match &status {
-            Status::Done => vec![Column::of("rows", [5]), Column::of("bytes", [70])],
-            Status::Failed(_) => Vec::new(),
+        let (columns, results) = match &status {
+            Status::Done => (
+                vec![Column::of("rows", [5]), Column::of("bytes", [70])],
+                vec![b"file-7".to_vec()],
+            ),
+            Status::Failed(_) => (Vec::new(), Vec::new()),
         };
         let entry = outcomes::Entry {
             tile: TileRef { wave, index },
@@ -129,7 +132,7 @@ impl Story {
             pages: 1,
             status,
             columns,
-            results: Vec::new(),
+            results,
         };
         let number = self.next_number();
         self.record(Record::Work(WorkRecord::Outcomes {

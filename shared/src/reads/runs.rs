@@ -8,6 +8,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::changes::{Changes, Marks};
 use super::ledger::{self, Entry, Place};
+use super::worked::Worked;
 use super::{LeftOut, ListError, RunError, lost};
 use crate::broker::Broker;
 use crate::id::{JobName, RunId};
@@ -100,6 +101,17 @@ pub async fn changes(broker: &Broker, run: &RunId) -> Result<Changes, RunError> 
     };
     let fold = fold_by(broker, run, noted).await?;
     Ok(Changes::of(fold, marks))
+}
+
+/// As [`fold`], and who has worked on it when.
+///
+/// # Errors
+/// As [`fold`].
+pub async fn worked(broker: &Broker, run: &RunId) -> Result<(Fold, Worked), RunError> {
+    let mut worked = Worked::default();
+    let noted = |fold: &mut Fold, entry: &Entry| worked.take(fold, entry);
+    let fold = fold_by(broker, run, noted).await?;
+    Ok((fold, worked))
 }
 
 /// As [`fold`]; `take` folds each record in, and may note what it says.

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::worked::Registered;
 use super::{LeftOut, ListError, roll_call};
 use crate::broker::kv::Entry;
 use crate::broker::log::ReadError;
@@ -157,6 +158,23 @@ pub async fn names(broker: &Broker) -> Result<BTreeMap<Session, String>, ReadErr
     let registered = entries.iter().filter_map(|entry| {
         let worker = Presence::read(entry.value.as_deref()?).ok()?;
         Some((worker.session, worker.worker.to_string()))
+    });
+    Ok(registered.collect())
+}
+
+/// Workers that are registered, by their sessions: what they are called, and since when they are there.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn registered(broker: &Broker) -> Result<BTreeMap<Session, Registered>, ReadError> {
+    let entries = registrations(broker).await?;
+    let registered = entries.iter().filter_map(|entry| {
+        let worker = Presence::read(entry.value.as_deref()?).ok()?;
+        let told = Registered {
+            worker: worker.worker.to_string(),
+            started_at: worker.started_at,
+        };
+        Some((worker.session, told))
     });
     Ok(registered.collect())
 }

@@ -3,6 +3,9 @@
 //! | room | what it shows |
 //! |------|---------------|
 //! | `pages` | every page loads without a fault, in every look, asks nobody else, and is fit for everybody |
+//! | `lanes` | who has worked on a run when, of one whose worker was killed |
+//! | `alive` | the picture on the tab, the grid under wheel and keys, motion, an edit, a planner and a broker that come back |
+//! | `pace` | how fast it is, in figures with limits |
 //! | `steering` | what a newcomer finds out and does there; who may not; a leader that dies |
 
 use anyhow::{Context, ensure};
@@ -13,6 +16,12 @@ use serde_json::{Value, json};
 
 use crate::api::{Api, SOON, start};
 
+#[path = "console/alive.rs"]
+mod alive;
+#[path = "console/lanes.rs"]
+mod lanes;
+#[path = "console/pace.rs"]
+mod pace;
 #[path = "console/pages.rs"]
 mod pages;
 #[path = "console/steering.rs"]

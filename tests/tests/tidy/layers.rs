@@ -127,6 +127,7 @@ const PURE: &[&str] = &[
     "shared/src/reads/changes",
     "shared/src/reads/failures",
     "shared/src/reads/grid",
+    "shared/src/reads/worked",
     "shared/src/schedule",
     "shared/src/slicing",
     "shared/src/tile",

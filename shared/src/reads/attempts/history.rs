@@ -79,6 +79,8 @@ pub(super) struct Outcome {
     pub(super) held: bool,
     /// What it counted.
     pub(super) counters: BTreeMap<String, i64>,
+    /// The small result that its handler set.
+    pub(super) output: Option<Vec<u8>>,
     /// Whether it changed anything: a later success, or the failure of a holder that was taken over, does not.
     pub(super) counts: bool,
 }
@@ -266,6 +268,7 @@ impl History {
                     error: verdict,
                     held: false,
                     counters: BTreeMap::new(),
+                    output: None,
                     counts: true,
                 };
                 push(&mut attempt.outcomes, condemned);
@@ -365,6 +368,11 @@ impl History {
             counters: sums
                 .map(|column| (column.name.clone(), column.sum(from, from + 1) as i64))
                 .collect(),
+            output: said
+                .results
+                .get(from as usize)
+                .filter(|it| !it.is_empty())
+                .cloned(),
             counts,
         };
         self.conclude(said.tile, outcome);
@@ -387,6 +395,7 @@ impl History {
             error: None,
             held: false,
             counters: BTreeMap::from([("pages".to_owned(), probed.pages.len() as i64)]),
+            output: None,
             counts: !self.done && fold.is_done(self.cell),
         };
         self.conclude(probed.tile, outcome);

@@ -71,6 +71,7 @@ fn attempts_are_told_with_who_made_them_when_and_what_came_of_them() {
     let success = told.attempts[1].result.as_ref().unwrap();
     assert!(success.done);
     assert_eq!((success.rows, success.counters["bytes"]), (5, 70));
+    assert_eq!(success.output.as_deref(), Some("file-7"));
 }
 
 #[test]

@@ -47,6 +47,7 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("POST", "/runs/{run}/retry", Role::Operator),
     ("GET", "/runs/{run}/shards", Role::Viewer),
     ("GET", "/runs/{run}/shards/{slice}/{page}", Role::Viewer),
+    ("GET", "/runs/{run}/workers", Role::Viewer),
     ("GET", "/session", Role::Viewer),
     ("GET", "/unreadable", Role::Viewer),
     ("DELETE", "/unreadable/{number}", Role::Admin),

@@ -123,6 +123,9 @@ async fn freezes(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
     browser.open(&api.url("/jobs")).await?;
     browser.press("Freeze all").await?;
     browser
+        .says("1 job with a schedule fires nothing then")
+        .await?;
+    browser
         .fill("dialog[open] input[name=note]", "release")
         .await?;
     browser
