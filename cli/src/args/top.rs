@@ -12,7 +12,7 @@ const SHORTEST: Duration = Duration::from_millis(500);
 /// Keys are told where they are asked for.
 pub(super) const KEYS: &str = "\
 Keys: arrows or j and k select, Tab goes to the next pane, Enter opens a run, c cancels it, r tries its dead shards
-again, p pauses or resumes its job, f filters, s sorts, ? tells all of them, q ends it.
+again, p pauses or resumes its job, P any job, F all jobs, f filters, s sorts, ? tells all of them, q ends it.
 It needs a terminal of 60 columns and 16 lines at least; elsewhere --once prints one picture and --json what it shows.";
 
 /// Flags of `top`.

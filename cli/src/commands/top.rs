@@ -269,8 +269,10 @@ async fn carried_out(broker: Broker, order: Order) -> (Order, Result<String, Str
     let words = match &order {
         Order::Cancel(run) => orders::in_words(&broker, Verb::Cancel, run).await,
         Order::Retry(run) => orders::in_words(&broker, Verb::Retry, run).await,
-        Order::Pause(of) => job::pause_in_words(&broker, of, NOTE).await,
-        Order::Resume(of) => job::resume_in_words(&broker, of).await,
+        Order::Pause(of) => job::pause_in_words(&broker, Some(of), NOTE).await,
+        Order::Resume(of) => job::resume_in_words(&broker, Some(of)).await,
+        Order::Freeze => job::pause_in_words(&broker, None, NOTE).await,
+        Order::Thaw => job::resume_in_words(&broker, None).await,
     };
     let words = words.map_err(|error| chain(&*error).to_string());
     (order, words)

@@ -174,3 +174,6 @@ impl Drop for Keys {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

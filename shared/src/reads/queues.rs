@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::{ListError, jobs};
+use super::ListError;
+use super::jobs::{self, StoredJob};
 use crate::broker::topology::LaneStanding;
 use crate::broker::{Broker, log};
 use crate::clock::UnixMs;
@@ -119,12 +120,20 @@ pub async fn tiles(broker: &Broker) -> Result<BTreeMap<Lane, u64>, ListError> {
 /// # Errors
 /// When the broker does not answer.
 pub async fn names(broker: &Broker) -> Result<BTreeSet<QueueName>, ListError> {
+    names_beside(broker, &jobs::list(broker).await?).await
+}
+
+/// As [`names`], where the jobs are known already.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn names_beside(
+    broker: &Broker,
+    jobs: &[StoredJob],
+) -> Result<BTreeSet<QueueName>, ListError> {
     let subjects = broker.subjects();
-    let specs = jobs::list(broker).await?.into_iter();
-    let mut queues: BTreeSet<QueueName> = specs
-        .filter_map(|job| job.spec.ok())
-        .map(|spec| spec.queue)
-        .collect();
+    let specs = jobs.iter().filter_map(|job| job.spec.as_ref().ok());
+    let mut queues: BTreeSet<QueueName> = specs.map(|spec| spec.queue.clone()).collect();
     let ledgers = broker
         .subjects_of(&subjects.ledger(), &subjects.ledgers_by(Author::Plan))
         .await?;

@@ -141,6 +141,68 @@ async fn run_is_seen_cancelled_by_a_key_and_a_leader_that_dies_is_told() -> anyh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn any_job_is_paused_by_a_key_and_so_are_all() -> anyhow::Result<()> {
+    if !have_tmux() {
+        return Ok(());
+    }
+    play(async |stage| {
+        for name in ["nightly", "weekly"] {
+            let schedule = "[schedule]\ncron = \"0 0 2 * * ?\"\ntimezone = \"UTC\"";
+            let grid = "[grid]\nslices = 1\npages = { count = 1 }";
+            let job = format!("name = \"{name}\"\nhandler = \"noop\"\n{grid}\n{schedule}");
+            stage.apply(&job).await?;
+        }
+        stage.start_all(1).await?;
+        let terminal = top(stage).await?;
+        terminal.shows("leads, term 1").await?;
+        // Neither has a run that could be selected.
+        terminal.press(&["p"]).await?;
+        let asked = terminal.shows("Pause or resume which job?").await?;
+        ensure!(
+            asked.contains("> nightly") && asked.contains("weekly"),
+            "{asked}"
+        );
+        terminal.press(&["e", "e", "k"]).await?;
+        terminal.shows("> weekly").await?;
+        terminal.press(&["Enter"]).await?;
+        terminal.shows("gridloom job pause weekly").await?;
+        terminal.press(&["y"]).await?;
+        terminal.shows("PAUSED").await?;
+        let pauses = pauses_of(stage).await?;
+        ensure!(pauses == ["weekly"], "{pauses:?}");
+        terminal.press(&["F"]).await?;
+        let asked = terminal.shows("Pause the schedules of all jobs?").await?;
+        ensure!(asked.contains("2 jobs with a schedule"), "{asked}");
+        terminal.press(&["n"]).await?;
+        terminal.shows("nothing was done").await?;
+        terminal.press(&["F", "y"]).await?;
+        terminal.shows("FROZEN").await?;
+        terminal.press(&["F"]).await?;
+        terminal.shows("1 stays paused").await?;
+        terminal.press(&["y"]).await?;
+        terminal.hides("FROZEN").await?;
+        let pauses = pauses_of(stage).await?;
+        ensure!(pauses == ["weekly"], "{pauses:?}");
+        terminal.press(&["q"]).await?;
+        is_as_it_was(&terminal, 0).await
+    })
+    .await
+}
+
+/// The jobs that are paused; nothing stands for all of them.
+async fn pauses_of(stage: &Stage) -> anyhow::Result<Vec<String>> {
+    let paused = gridloom_shared::reads::pauses::list(&stage.broker).await?;
+    let job = |paused: &gridloom_shared::reads::pauses::Paused| {
+        paused
+            .job
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
+    Ok(paused.iter().map(job).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn terminal_is_given_back_whatever_ends_it_and_a_broker_that_is_away_is_waited_for()
 -> anyhow::Result<()> {
     if !have_tmux() {

@@ -46,31 +46,31 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> anyhow::Resu
     Ok(())
 }
 
-/// Pauses the schedule of a job, and says what came of it in words: for whoever has a screen of their own.
+/// Pauses the schedule of a job, or of all, and says what came of it in words: for whoever has a screen of their own.
 ///
 /// # Errors
 /// When there is no such job, it has no schedule, or the broker does not answer.
 pub(in crate::commands) async fn pause_in_words(
     broker: &Broker,
-    job: &JobName,
+    job: Option<&JobName>,
     note: &str,
 ) -> anyhow::Result<String> {
-    has_a_schedule(broker, Some(job)).await?;
-    let changed = paused(broker, Some(job), (note, None)).await?;
-    Ok(paused_words(Some(job), None, changed))
+    has_a_schedule(broker, job).await?;
+    let changed = paused(broker, job, (note, None)).await?;
+    Ok(paused_words(job, None, changed))
 }
 
-/// Ends the pause of a job, and says what came of it in words.
+/// Ends the pause of a job, or that of all, and says what came of it in words.
 ///
 /// # Errors
 /// When the broker does not answer.
 pub(in crate::commands) async fn resume_in_words(
     broker: &Broker,
-    job: &JobName,
+    job: Option<&JobName>,
 ) -> anyhow::Result<String> {
-    let changed = resumed(broker, Some(job), None).await?;
-    let left = left(broker, Some(job)).await?;
-    let words = std::iter::once(resumed_words(Some(job), changed));
+    let changed = resumed(broker, job, None).await?;
+    let left = left(broker, job).await?;
+    let words = std::iter::once(resumed_words(job, changed));
     let words = words.chain(left.iter().map(Pausing::words));
     Ok(words.collect::<Vec<_>>().join("; "))
 }

@@ -171,6 +171,7 @@ pub(super) fn paint(buffer: &mut Buffer, area: Rect, state: &State, look: Look) 
     match &state.over {
         Some(Over::Help) => over::help(&mut pen, area),
         Some(Over::Ask(ask)) => over::ask(&mut pen, area, ask),
+        Some(Over::Jobs(choice)) => over::jobs(&mut pen, area, state, choice),
         Some(Over::Filter(_)) | None => {}
     }
 }
@@ -205,9 +206,10 @@ fn foot(pen: &mut Pen<'_>, area: Rect, state: &State) {
         }
     }
     let keys = match state.detail {
-        Some(_) => " Esc back  c cancel  r retry dead  p pause job  j k failures  ? keys  q quit"
-            .to_owned(),
-        None => " Tab  Enter open  c cancel  r retry  p pause  f filter  s sort  ? keys  q end"
+        Some(_) => {
+            " Esc back  c cancel  r retry dead  p pause job  j k failures  ? keys  q end".to_owned()
+        }
+        None => " Tab  Enter open  c cancel  r retry  p pause  F freeze  f filter  ? keys  q end"
             .to_owned(),
     };
     pen.line(area, 1, &keys, look.title());

@@ -1,6 +1,6 @@
 //! What may be ordered by a key: how it is asked, and which command does the same. Pure.
 
-use gridloom_shared::count::{counted, grouped};
+use gridloom_shared::count::{counted, counted_as, grouped};
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::summary::RunState;
 
@@ -20,6 +20,10 @@ pub(super) enum Order {
     Pause(JobName),
     /// Resume it.
     Resume(JobName),
+    /// Pause the schedules of all jobs.
+    Freeze,
+    /// Resume them.
+    Thaw,
 }
 
 /// An order that waits for a yes.
@@ -39,6 +43,8 @@ impl Order {
             Order::Retry(run) => format!("gridloom retry {run}"),
             Order::Pause(job) => format!("gridloom job pause {job} --note \"{NOTE}\""),
             Order::Resume(job) => format!("gridloom job resume {job}"),
+            Order::Freeze => format!("gridloom job pause --all --note \"{NOTE}\""),
+            Order::Thaw => "gridloom job resume --all".to_owned(),
         }
     }
 
@@ -49,6 +55,8 @@ impl Order {
             Order::Retry(run) => format!("trying dead shards of run {run} again"),
             Order::Pause(job) => format!("pausing the schedule of job {job}"),
             Order::Resume(job) => format!("resuming the schedule of job {job}"),
+            Order::Freeze => "pausing the schedules of all jobs".to_owned(),
+            Order::Thaw => "resuming the schedules of all jobs".to_owned(),
         }
     }
 }
@@ -105,9 +113,37 @@ pub(super) fn retry(run: &Run) -> Result<Ask, String> {
     })
 }
 
-/// Whether to pause the schedule of the job of `run`, or to resume it where it is paused.
-pub(super) fn pause(run: &Run, pauses: &[Pause]) -> Ask {
-    let job = &run.summary.job;
+/// Whether to pause the schedules of all jobs, or to resume them where they are paused; `jobs` have one.
+pub(super) fn freeze(jobs: &[JobName], pauses: &[Pause]) -> Ask {
+    let many = counted(jobs.len() as u64, "job");
+    let alone = pauses.iter().filter(|pause| pause.job.is_some()).count();
+    let alone = match alone {
+        0 => String::new(),
+        alone => format!(
+            " {} by themselves.",
+            counted_as(alone as u64, "stays paused", "stay paused")
+        ),
+    };
+    match pauses.iter().any(|pause| pause.job.is_none()) {
+        false => Ask {
+            question: format!(
+                "Pause the schedules of all jobs? {many} with a schedule: none fires any more until they are resumed; runs that are \
+                 open go on."
+            ),
+            order: Order::Freeze,
+        },
+        true => Ask {
+            question: format!(
+                "Resume the schedules of all jobs? {many} with a schedule; what each has missed is done as its misfire policy \
+                 says.{alone}"
+            ),
+            order: Order::Thaw,
+        },
+    }
+}
+
+/// Whether to pause the schedule of `job`, or to resume it where it is paused.
+pub(super) fn pause(job: &JobName, pauses: &[Pause]) -> Ask {
     let is_paused = pauses.iter().any(|pause| pause.job.as_ref() == Some(job));
     match is_paused {
         false => Ask {

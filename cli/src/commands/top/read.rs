@@ -10,11 +10,11 @@ use gridloom_shared::alarm::{Alarm, Watched};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{QueueName, Session};
+use gridloom_shared::id::{JobName, QueueName, Session};
 use gridloom_shared::orders::actions;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::live::Live;
-use gridloom_shared::reads::{ListError, alarms, pauses, planners, queues, workers};
+use gridloom_shared::reads::{ListError, alarms, jobs, pauses, planners, queues, workers};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant as Later, sleep_until};
 
@@ -102,8 +102,8 @@ pub(super) struct Reader {
     close: Close,
     begun: Instant,
     rates: Rates,
-    /// Queues that jobs and runs name, and when that was looked up.
-    named: (Option<Instant>, BTreeSet<QueueName>),
+    /// Queues that jobs and runs name, and jobs with a schedule; when that was looked up.
+    named: Named,
     /// Names of workers that were ever here.
     names: BTreeMap<Session, String>,
     /// The last order that was told.
@@ -127,7 +127,7 @@ impl Reader {
             close: Close::default(),
             begun: Instant::now(),
             rates: Rates::default(),
-            named: (None, BTreeSet::new()),
+            named: Named::default(),
             names: BTreeMap::new(),
             order: None,
             events: VecDeque::new(),
@@ -217,6 +217,7 @@ impl Reader {
                 now.pauses = last.map(|it| it.pauses.clone()).unwrap_or_default();
             }
         }
+        now.jobs.clone_from(&self.named.scheduled);
         // An installation of an earlier build has none.
         now.alarms = raised.iter().flatten().map(alarm).collect();
         match crew {
@@ -276,6 +277,30 @@ fn refusal(what: &str, error: &(dyn std::error::Error + 'static)) -> String {
     format!("{what}: {}", chain(error))
 }
 
+/// What is looked up seldom.
+#[derive(Debug, Default)]
+struct Named {
+    at: Option<Instant>,
+    queues: BTreeSet<QueueName>,
+    scheduled: Vec<JobName>,
+}
+
+impl Named {
+    async fn look(&mut self, broker: &Broker) -> Result<(), ListError> {
+        if self.at.is_some_and(|at| at.elapsed() < NAMES) {
+            return Ok(());
+        }
+        let jobs = jobs::list(broker).await?;
+        self.queues = queues::names_beside(broker, &jobs).await?;
+        let specs = jobs.into_iter().filter_map(|job| job.spec.ok());
+        let scheduled = specs.filter(|spec| spec.schedule.is_some());
+        self.scheduled = scheduled.map(|spec| spec.name).collect();
+        self.scheduled.sort_unstable();
+        self.at = Some(Instant::now());
+        Ok(())
+    }
+}
+
 /// Who works, and for what.
 struct Crew {
     here: Vec<Presence>,
@@ -283,15 +308,9 @@ struct Crew {
     workers: Vec<Worker>,
 }
 
-async fn crew(
-    broker: &Broker,
-    (looked_up, named): &mut (Option<Instant>, BTreeSet<QueueName>),
-) -> Result<Crew, ListError> {
+async fn crew(broker: &Broker, named: &mut Named) -> Result<Crew, ListError> {
     let here = workers::roll_call(broker).await?;
-    if looked_up.is_none_or(|at| at.elapsed() >= NAMES) {
-        *named = queues::names(broker).await?;
-        *looked_up = Some(Instant::now());
-    }
+    named.look(broker).await?;
     let listed = workers::list_beside(broker, &here).await?;
     let workers = listed.workers.iter().map(|standing| Worker {
         standing: standing.clone(),
@@ -299,7 +318,7 @@ async fn crew(
         holds: Vec::new(),
     });
     Ok(Crew {
-        queues: queues::list_named(broker, &here, named).await?,
+        queues: queues::list_named(broker, &here, &named.queues).await?,
         workers: workers.collect(),
         here,
     })

@@ -37,6 +37,9 @@ pub(super) struct Snapshot {
     pub(super) planners: Vec<Planner>,
     /// Pauses that last, that of all jobs first.
     pub(super) pauses: Vec<Pause>,
+    /// Jobs with a schedule, as they were at most ten seconds ago.
+    #[serde(skip)]
+    pub(super) jobs: Vec<JobName>,
     /// Alarms that stand, in words.
     pub(super) alarms: Vec<String>,
     /// Shards that are done a second; `None` before it was looked twice.

@@ -6,6 +6,7 @@
 //! | a run | select a failure, orders, `Esc` back |
 //! | a question | `y` orders, everything else does not |
 //! | the filter | text, `Enter` takes it, `Esc` takes it back |
+//! | the jobs | text, select, `Enter` asks, `Esc` back |
 //! | the keys | anything closes them |
 
 use std::time::Duration;
@@ -16,8 +17,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::order::{self, Ask, Order};
 use super::snapshot::{Detail, Run, Snapshot};
 
+mod jobs;
 mod listed;
 
+pub(super) use jobs::Choice;
 pub(super) use listed::{QueueLine, Sort, queue_lines};
 
 /// What was said of an order stays so long.
@@ -56,6 +59,8 @@ pub(super) enum Over {
     Help,
     /// A text that runs have to hold, while it is typed; and the one before.
     Filter(String),
+    /// The jobs with a schedule, one of which is chosen.
+    Jobs(Choice),
     /// A question.
     Ask(Ask),
 }
@@ -191,6 +196,10 @@ impl State {
         match self.over.take() {
             Some(Over::Help) => Todo::Nothing,
             Some(Over::Ask(ask)) => self.answer(key.code, ask),
+            Some(Over::Jobs(choice)) => {
+                self.over = self.chosen(key.code, choice);
+                Todo::Nothing
+            }
             Some(Over::Filter(before)) => {
                 self.over = self.typed(key.code, before);
                 self.follow();
@@ -238,10 +247,9 @@ impl State {
             },
             KeyCode::Char('c') => self.ask(order::cancel),
             KeyCode::Char('r') => self.ask(order::retry),
-            KeyCode::Char('p') => {
-                let pauses = self.snapshot.as_ref().map(|it| it.pauses.clone());
-                self.ask(|run| Ok(order::pause(run, &pauses.unwrap_or_default())));
-            }
+            KeyCode::Char('p') => self.pause(),
+            KeyCode::Char('P') => self.choose(),
+            KeyCode::Char('F') => self.freeze(),
             KeyCode::Char('j') | KeyCode::Down => self.step(1),
             KeyCode::Char('k') | KeyCode::Up => self.step(-1),
             KeyCode::PageDown => self.step(PAGE as isize),

@@ -28,7 +28,8 @@ pub(super) fn paint(pen: &mut Pen<'_>, area: Rect, state: &State) {
     // Its term is to be seen, however long its name is.
     let name = if area.width < 100 { 20 } else { 44 };
     pen.line(area, 0, &place(snapshot, name, look.cut()), look.title());
-    pen.line(area, 1, &numbers(snapshot), Style::new());
+    let numbers = numbers(snapshot, usize::from(area.width));
+    pen.line(area, 1, &numbers, Style::new());
     for (row, words) in (2..).zip(banners(state)) {
         pen.line(area, row, &words, look.banner());
     }
@@ -59,11 +60,9 @@ fn place(snapshot: &Snapshot, name: usize, cut: &str) -> String {
     )
 }
 
-fn numbers(snapshot: &Snapshot) -> String {
-    let rate = snapshot.shards_per_s.map_or_else(
-        || "- shards/s".to_owned(),
-        |rate| format!("{} shards/s", grouped(rate.round() as u64)),
-    );
+/// How fast it goes, and how much there is of everything: said as fully as there is room for.
+fn numbers(snapshot: &Snapshot, width: usize) -> String {
+    let rate = snapshot.shards_per_s.map(|rate| rate.round() as u64);
     let queues = &snapshot.queues;
     let wait: u64 = queues.iter().map(|queue| queue.pending).sum();
     let held: u64 = queues.iter().map(|queue| queue.in_flight).sum();
@@ -74,15 +73,43 @@ fn numbers(snapshot: &Snapshot) -> String {
         busy += u64::from(worker.standing.in_flight);
         slots += u64::from(worker.standing.capacity);
     }
-    format!(
-        " {rate}  {} open  tiles: {} in flight, {} wait  {}: {}/{} slots",
-        counted(snapshot.runs_open, "run"),
-        grouped(held),
-        grouped(wait),
-        counted(workers, "worker"),
-        grouped(busy),
-        grouped(slots),
-    )
+    let open = snapshot.runs_open;
+    let words = |number: fn(u64) -> String| {
+        let rate = rate.map_or_else(|| "-".to_owned(), number);
+        let (held, wait, busy, slots) = (number(held), number(wait), number(busy), number(slots));
+        [
+            format!(
+                " {rate} shards/s  {} open  tiles: {held} in flight, {wait} wait  {}: {busy}/{slots} slots",
+                counted(open, "run"),
+                counted(workers, "worker")
+            ),
+            format!(
+                " {rate}/s  {} open  tiles: {held} held, {wait} wait  {}: {busy}/{slots}",
+                counted(open, "run"),
+                counted(workers, "worker")
+            ),
+        ]
+    };
+    let all = [words(grouped), words(rough)].concat();
+    let fitting = all.iter().find(|words| words.len() <= width);
+    fitting.or(all.last()).cloned().unwrap_or_default()
+}
+
+/// A number in at most five columns: 9,999, 123k, 1.2M.
+fn rough(number: u64) -> String {
+    let tenths = |of: u64, unit: &str| {
+        let tenths = number / (of / 10);
+        match tenths {
+            ..100 => format!("{}.{}{unit}", tenths / 10, tenths % 10),
+            _ => format!("{}{unit}", number / of),
+        }
+    };
+    match number {
+        ..10_000 => grouped(number),
+        10_000..1_000_000 => tenths(1_000, "k"),
+        1_000_000..1_000_000_000 => tenths(1_000_000, "M"),
+        _ => tenths(1_000_000_000, "G"),
+    }
 }
 
 /// What nobody may overlook, the gravest first: two lines at most.

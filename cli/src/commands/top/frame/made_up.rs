@@ -154,6 +154,9 @@ pub(in super::super) fn snapshot() -> Snapshot {
         },
         planners: vec![planner("planner-a", Some(7)), planner("planner-b", None)],
         pauses: Vec::new(),
+        jobs: ["images", "nightly", "nightly-sums"]
+            .map(|job| JobName::new(job).unwrap())
+            .to_vec(),
         alarms: Vec::new(),
         shards_per_s: Some(250.0),
         runs_open: 1,

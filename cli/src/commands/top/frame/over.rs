@@ -1,5 +1,9 @@
-//! What lies over the picture: all keys, and a question.
+//! What lies over the picture: all keys, a question, the jobs.
 
+use std::collections::BTreeSet;
+
+use gridloom_shared::count::counted;
+use gridloom_shared::id::JobName;
 use ratatui::layout::Rect;
 use ratatui::symbols::border;
 use ratatui::text::{Line, Text};
@@ -7,7 +11,11 @@ use ratatui::widgets::{Block, Clear, Paragraph, Widget, Wrap};
 
 use super::super::cells::Mark;
 use super::super::order::Ask;
+use super::super::state::{Choice, State};
 use super::pen::Pen;
+
+/// Jobs that are seen at once.
+const JOBS_SHOWN: u16 = 8;
 
 const KEYS: &[(&str, &str)] = &[
     ("up down, j k", "select; PgUp PgDn, Home End or g G too"),
@@ -22,6 +30,11 @@ const KEYS: &[(&str, &str)] = &[
     (
         "p",
         "pause or resume its job gridloom job pause JOB, job resume JOB",
+    ),
+    ("P", "the same of any job, chosen from a list"),
+    (
+        "F",
+        "pause or resume all    gridloom job pause --all, job resume --all",
     ),
     ("f", "show only runs that hold a text: id, queue or state"),
     ("s", "sort by newest, dead, left, rate, job"),
@@ -60,6 +73,30 @@ pub(super) fn ask(pen: &mut Pen<'_>, area: Rect, ask: &Ask) {
         "y does it, every other key does not".to_owned(),
     ];
     boxed(pen, area, "Do it?", &lines);
+}
+
+/// The jobs with a schedule, one of which is chosen.
+pub(super) fn jobs(pen: &mut Pen<'_>, area: Rect, state: &State, choice: &Choice) {
+    let jobs = state.jobs_like(&choice.text);
+    let pauses = state.snapshot.iter().flat_map(|seen| &seen.pauses);
+    let paused: BTreeSet<&JobName> = pauses.filter_map(|pause| pause.job.as_ref()).collect();
+    let (from, many) = super::window(choice.at, JOBS_SHOWN + 1);
+    let mut lines = vec![format!("its name holds: {}_", choice.text), String::new()];
+    for (at, job) in jobs.iter().enumerate().skip(from).take(many) {
+        let mark = if at == choice.at { ">" } else { " " };
+        let is = if paused.contains(job) { "  paused" } else { "" };
+        lines.push(format!("{mark} {job}{is}"));
+    }
+    if jobs.is_empty() {
+        lines.push("  no job with a schedule is called so".to_owned());
+    }
+    let left = jobs.len().saturating_sub(from + many);
+    lines.push(match left {
+        0 => String::new(),
+        left => format!("  and {} more", counted(left as u64, "job")),
+    });
+    lines.push("up and down select, Enter asks, Esc goes back".to_owned());
+    boxed(pen, area, "Pause or resume which job?", &lines);
 }
 
 fn boxed(pen: &mut Pen<'_>, area: Rect, title: &str, lines: &[String]) {

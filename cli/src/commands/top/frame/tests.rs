@@ -232,6 +232,72 @@ fn question_names_the_shards_and_the_command_that_does_the_same() {
 }
 
 #[test]
+fn job_without_a_run_is_paused_and_all_of_them_are() {
+    let mut state = state();
+    press(&mut state, KeyCode::Char('P'));
+    let told = words(&lines(&state, (80, 24)));
+    assert!(told.contains("> images nightly nightly-sums"), "{told}");
+    for letter in "sums".chars() {
+        press(&mut state, KeyCode::Char(letter));
+    }
+    let told = words(&lines(&state, (80, 24)));
+    assert!(told.contains("holds: sums_ > nightly-sums"), "{told}");
+    press(&mut state, KeyCode::Enter);
+    let told = words(&lines(&state, (80, 24)));
+    assert!(
+        told.contains("Pause the schedule of job nightly-sums?"),
+        "{told}"
+    );
+    press(&mut state, KeyCode::Esc);
+    press(&mut state, KeyCode::Char('F'));
+    let told = words(&lines(&state, (80, 24)));
+    assert!(
+        told.contains("3 jobs with a schedule: none fires"),
+        "{told}"
+    );
+    assert!(told.contains("gridloom job pause --all --note"), "{told}");
+    press(&mut state, KeyCode::Esc);
+    let mut seen = snapshot();
+    let paused = |job: Option<&str>| Pause {
+        job: job.map(|job| JobName::new(job).unwrap()),
+        words: "paused".to_owned(),
+    };
+    seen.pauses = vec![paused(None), paused(Some("nightly"))];
+    state.take(seen);
+    press(&mut state, KeyCode::Char('P'));
+    let told = words(&lines(&state, (80, 24)));
+    assert!(told.contains("nightly paused nightly-sums"), "{told}");
+    press(&mut state, KeyCode::Esc);
+    press(&mut state, KeyCode::Char('F'));
+    let told = words(&lines(&state, (80, 24)));
+    assert!(told.contains("1 stays paused by themselves"), "{told}");
+    assert!(told.contains("gridloom job resume --all"), "{told}");
+}
+
+#[test]
+fn numbers_are_not_cut_however_large_they_are() {
+    let mut state = state();
+    let mut seen = snapshot();
+    seen.shards_per_s = Some(123_456.0);
+    seen.runs_open = 12_345;
+    seen.queues[0].pending = 123_456_789;
+    seen.queues[0].in_flight = 1_234_567;
+    seen.workers = (0..1_000)
+        .map(|n| worker(&format!("w-{n}"), (1_000, 1_024)))
+        .collect();
+    state.take(seen);
+    let of = |columns| lines(&state, (columns, 24))[1].clone();
+    assert_eq!(
+        of(80),
+        " 123k/s  12,345 runs open  tiles: 1.2M held, 123M wait  1,000 workers: 1.0M/1.0M"
+    );
+    assert_eq!(
+        of(140),
+        " 123,456 shards/s  12,345 runs open  tiles: 1,234,569 in flight, 123,456,792 wait  1,000 workers: 1,000,000/1,024,000 slots"
+    );
+}
+
+#[test]
 fn keys_and_signs_are_told() {
     let mut state = state();
     press(&mut state, KeyCode::Char('?'));

@@ -1,5 +1,6 @@
 use super::super::frame::made_up::{ended, happening, run, snapshot};
 use super::*;
+use gridloom_shared::id::JobName;
 use gridloom_shared::ledger::summary::RunState;
 
 fn state() -> State {
@@ -160,4 +161,46 @@ fn it_ends_by_q_and_by_control_c_whatever_is_open() {
     let other = KeyEvent::new(KeyCode::Char('r'), KeyModifiers::CONTROL);
     assert_eq!(state.key(other), Todo::Nothing);
     assert_eq!(state.filter, "q");
+}
+
+#[test]
+fn key_for_a_pause_is_about_the_selected_run_or_asks_which_job() {
+    let mut state = state();
+    press(&mut state, KeyCode::Char('p'));
+    let job = |name: &str| JobName::new(name).unwrap();
+    let asked = press(&mut state, KeyCode::Char('y'));
+    assert_eq!(asked, Todo::Do(Order::Pause(job("nightly"))));
+    // Among the workers no run is meant.
+    press(&mut state, KeyCode::Tab);
+    press(&mut state, KeyCode::Char('p'));
+    assert!(matches!(state.over, Some(Over::Jobs(_))));
+    press(&mut state, KeyCode::Down);
+    press(&mut state, KeyCode::Down);
+    press(&mut state, KeyCode::Down);
+    kind(&mut state, "night");
+    // The last of fewer is selected now.
+    press(&mut state, KeyCode::Enter);
+    let asked = press(&mut state, KeyCode::Char('y'));
+    assert_eq!(asked, Todo::Do(Order::Pause(job("nightly-sums"))));
+    press(&mut state, KeyCode::Char('P'));
+    kind(&mut state, "none");
+    press(&mut state, KeyCode::Enter);
+    assert!(matches!(state.over, Some(Over::Jobs(_))));
+    press(&mut state, KeyCode::Esc);
+    assert_eq!(state.over, None);
+    let mut seen = snapshot();
+    seen.jobs.clear();
+    state.take(seen);
+    press(&mut state, KeyCode::Char('P'));
+    assert_eq!((&state.over, state.doing.len()), (&None, 2));
+}
+
+#[test]
+fn all_jobs_are_paused_on_a_yes_alone() {
+    let mut state = state();
+    press(&mut state, KeyCode::Char('F'));
+    assert_eq!(press(&mut state, KeyCode::Enter), Todo::Nothing);
+    press(&mut state, KeyCode::Char('F'));
+    let asked = press(&mut state, KeyCode::Char('y'));
+    assert_eq!(asked, Todo::Do(Order::Freeze));
 }
