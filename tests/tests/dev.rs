@@ -43,9 +43,11 @@ async fn end(mut stack: Process) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The README's first job in Python: what its shell commands make and say.
+/// The README's first job in any language: what its shell commands make and say.
 fn python_job() -> anyhow::Result<&'static str> {
-    let (_, section) = README.split_once("### In Python").context("a section")?;
+    let (_, section) = README
+        .split_once("### In any other language")
+        .context("a section")?;
     let (_, block) = section.split_once("```\n").context("a block")?;
     Ok(block.split_once("```").context("its end")?.0)
 }
