@@ -376,7 +376,7 @@ pub(crate) struct FiresFlags {
     /// Jobs that fire all the time
     #[arg(long, value_name = "N", default_value = "10000")]
     pub(crate) jobs: NonZeroU32,
-    /// Fires a second of these; several with commas. Those above 300 have no worker
+    /// Fires a second of these; several with commas
     #[arg(
         long,
         value_name = "N",
@@ -384,9 +384,15 @@ pub(crate) struct FiresFlags {
         default_value = "300,1000"
     )]
     pub(crate) rates: Vec<NonZeroU32>,
+    /// With more fires a second than this nobody executes them: all processes share the machine's cores
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) worker_up_to: u32,
     /// Seconds that are measured, after three of warming up
     #[arg(long, value_name = "N", default_value = "30")]
     pub(crate) seconds: NonZeroU32,
+    /// Further lines for the broker's `jetstream` block, such as `sync_interval: always`
+    #[arg(long, value_name = "LINES", default_value = "")]
+    pub(crate) jetstream: String,
     /// Jobs that are due together
     #[arg(long, value_name = "N", default_value = "20000")]
     pub(crate) due: NonZeroU32,

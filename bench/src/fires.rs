@@ -31,6 +31,8 @@ use steady::Steady;
 #[derive(Debug, Serialize)]
 struct Report {
     machine: Hardware,
+    /// What the broker was told besides.
+    jetstream: String,
     /// Part of the machine that was busy meanwhile with anything, 0 to 1.
     busy: f64,
     steady: Vec<Steady>,
@@ -49,6 +51,7 @@ pub(crate) async fn run(output: &Output, flags: &FiresFlags) -> anyhow::Result<(
     let before = Machine::now()?;
     let mut report = Report {
         machine: Hardware::here(),
+        jetstream: flags.jetstream.clone(),
         busy: 0.0,
         steady: Vec::new(),
         minutes: Vec::new(),
@@ -86,8 +89,11 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{}; busy to {:.0} % meanwhile",
-                machine,
+                "{machine}; {}; busy to {:.0} % meanwhile",
+                match self.jetstream.as_str() {
+                    "" => "nats-server's own interval of flushes",
+                    lines => lines,
+                },
                 self.busy * 100.0,
             ));
             output.say("");

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use async_nats::jetstream::{self, consumer::pull, stream};
 use async_nats::{Client, Message, Subscriber};
 use futures_util::StreamExt;
@@ -37,14 +37,19 @@ pub(crate) struct Hand {
 }
 
 impl Hand {
-    /// Makes the streams and the consumer.
-    pub(crate) async fn new(url: &str) -> anyhow::Result<Hand> {
+    /// Makes the streams and the consumer. The work queue is kept where the engine's is, the records on file as its ledger.
+    pub(crate) async fn new(url: &str, storage: &str) -> anyhow::Result<Hand> {
         let client = async_nats::connect(url).await?;
         let context = jetstream::new(client.clone());
         let work = stream::Config {
             name: WORK.into(),
             subjects: vec![WORK_SUBJECT.into()],
             retention: stream::RetentionPolicy::WorkQueue,
+            storage: match storage {
+                "file" => stream::StorageType::File,
+                "memory" => stream::StorageType::Memory,
+                other => bail!("a queue is kept in file or memory: change --storage {other}"),
+            },
             ..stream::Config::default()
         };
         let records = stream::Config {

@@ -79,7 +79,7 @@ pub(crate) async fn run(output: &Output, flags: &PathFlags) -> anyhow::Result<()
 impl Bench {
     async fn start(output: &Output, flags: &PathFlags) -> anyhow::Result<Bench> {
         let stack = Stack::start(output, &flags.stack.jetstream).await?;
-        let hand = Hand::new(&stack.url()).await?;
+        let hand = Hand::new(&stack.url(), &flags.stack.storage).await?;
         let publisher = stack.child("hand-publisher").await?;
         let consumer = stack.child("hand-consumer").await?;
         hand.ready().await?;

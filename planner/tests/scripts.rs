@@ -193,6 +193,7 @@ scripts! {
     queue_lost_with_a_wave_on_its_way
     queue_made_anew_for_the_claim
     queue_purged_and_nobody_noticed
+    queue_worn
     rate
     rate_over_a_change_of_leader
     records_of_a_run_that_nobody_opened

@@ -112,14 +112,16 @@ async fn demo_that_is_interrupted_leaves_nothing_behind() -> anyhow::Result<()> 
     })
     .await?;
     let said = demo.stdout();
+    let (_, logs) = said.split_once("Logs: ").unwrap();
+    let dir = logs.lines().next().unwrap_or_default();
+    let told = std::fs::read_to_string(std::path::Path::new(dir).join("broker/nats.conf"))?;
+    assert!(told.contains("sync_interval: always"), "{told}");
     demo.signal(Signal::INT)?;
     assert_eq!(demo.wait(DEADLINE).await?, 130);
     for name in ["broker", "planner", "worker-1", "worker-2", "worker-3"] {
         let pid = pid_of(&said, name).unwrap();
         eventually(DEADLINE, name, async || Ok(!is_alive(pid))).await?;
     }
-    let (_, logs) = said.split_once("Logs: ").unwrap();
-    let dir = logs.lines().next().unwrap_or_default();
     assert!(!std::path::Path::new(dir).exists(), "{dir} is still there");
     Ok(())
 }

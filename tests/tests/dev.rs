@@ -260,6 +260,9 @@ async fn stack_whose_broker_is_killed_starts_it_again_and_gives_up_one_that_does
 -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let (mut stack, nats) = dev(dir.path(), &["--data", "kept", "--log", "error"]).await?;
+    // What it confirms is on the disk, as GUARANTEES.md says of it.
+    let told = std::fs::read_to_string(dir.path().join("kept/nats.conf"))?;
+    assert!(told.contains("sync_interval: always"), "{told}");
     let job = "name = \"hello\"\nhandler = \"noop\"\ngrid = { slices = 4 }";
     std::fs::write(dir.path().join("hello.toml"), job)?;
     gridloom(&nats, dir.path(), &["job", "apply", "hello.toml"]).await?;

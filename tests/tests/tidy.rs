@@ -8,6 +8,7 @@
 //! | `errors` | errors give their cause and do not repeat it, and whoever shows one tells the chain |
 //! | `deploy` | alerts and dashboards name metrics that there are, and have their places in the runbook |
 //! | `logs` | what a log line says stands fast, and what it is about stands in fields that docs/OPERATIONS.md names |
+//! | `durable` | whoever is shown how the broker is run is shown that what it confirms is on its disk |
 //! | `metrics` | every metric stands in docs/METRICS.md as it is in the code, and is recorded |
 //! | `described` | the description of the API gives no name twice |
 //! | `layers` | who may name the client of the broker; what pure rooms may not; the toolchain is the oldest that is promised |
@@ -18,6 +19,8 @@ mod commands;
 mod deploy;
 #[path = "tidy/described.rs"]
 mod described;
+#[path = "tidy/durable.rs"]
+mod durable;
 #[path = "tidy/errors.rs"]
 mod errors;
 #[path = "tidy/layers.rs"]

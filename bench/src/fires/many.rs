@@ -60,7 +60,7 @@ pub(super) struct Many {
 }
 
 pub(super) async fn measure(output: &Output, flags: &FiresFlags) -> anyhow::Result<Many> {
-    let stack = Stack::start(output, "").await?;
+    let stack = Stack::start(output, &flags.jetstream).await?;
     let mut leader = stack.planner_named("leader", "memory").await?;
     let broker = stack.connect().await?;
     let number = flags.schedules.get() as usize;

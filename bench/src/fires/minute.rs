@@ -49,7 +49,7 @@ pub(super) async fn measure(
     flags: &FiresFlags,
     is_spread: bool,
 ) -> anyhow::Result<Minute> {
-    let stack = Stack::start(output, "").await?;
+    let stack = Stack::start(output, &flags.jetstream).await?;
     let planner = stack.planner("memory").await?;
     let broker = stack.connect().await?;
     let due = flags.due.get();

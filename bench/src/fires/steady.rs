@@ -19,8 +19,6 @@ use crate::usage;
 const WARM_UP: Duration = Duration::from_secs(3);
 /// What is due at the end may take so long.
 const LAST: Duration = Duration::from_secs(3);
-/// With more fires a second there is no worker: all processes share the machine's cores.
-const WITH_WORKER_MAX: u32 = 300;
 /// Slots of the worker.
 const SLOTS: u32 = 1_000;
 
@@ -47,10 +45,10 @@ pub(super) async fn measure(
     rate: u32,
     is_spread: bool,
 ) -> anyhow::Result<Steady> {
-    let stack = Stack::start(output, "").await?;
+    let stack = Stack::start(output, &flags.jetstream).await?;
     let planner = stack.planner("memory").await?;
     let broker = stack.connect().await?;
-    let worker = match rate > WITH_WORKER_MAX {
+    let worker = match rate > flags.worker_up_to {
         true => None,
         false => Some(stack.worker(0, SLOTS).await?),
     };

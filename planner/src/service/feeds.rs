@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::log::{FollowError, Followed, Record, Start, StreamState};
+use gridloom_shared::broker::log::{FollowError, Followed, Record, Start};
 use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Puller};
 use gridloom_shared::broker::topology::consumers;
 use gridloom_shared::chain;
@@ -31,6 +31,9 @@ use crate::metrics::SUBMISSIONS;
 use crate::submit::{self, Receipt};
 
 pub(super) mod commands;
+mod look;
+
+use look::{Found, Looks};
 
 /// Submissions that are answered at once.
 const ANSWERS: usize = 128;
@@ -40,48 +43,29 @@ const GROUP: usize = 64;
 const PULL: Duration = Duration::from_secs(10);
 /// How often the queue is looked at.
 const LOOK: Duration = Duration::from_millis(500);
-/// Most sequences between the first message of the queue's stream and the last. The broker keeps a bit for each that is
-/// gone in between, and looks through them when the register at the bottom goes: a million take 0.13 s, in which the
-/// stream stands still.
-const WORN: u64 = 1 << 22;
 /// When a submission is looked at again whose queue takes no new runs, or that only a newer build can answer.
 const LATER: Duration = Duration::from_secs(10);
 /// Pause after something failed.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Looks whether the queue is still there: a deleted stream is gone, a purged one has not even the register.
-/// Told only of what is seen twice: a stream of a cluster is not found for a moment at an election.
 pub(super) async fn queue(envoy: Envoy, signs: Signs) {
     let shards = envoy.broker.subjects().shards();
-    let mut times = 0;
-    let mut worn = 0;
+    let mut looks = Looks::default();
     loop {
         signs.give();
         tokio::time::sleep(LOOK).await;
-        let lost = match envoy.broker.info(&shards).await {
-            // Told once of each bottom.
-            Ok(state) if is_worn(&state) && worn != state.first_seq => {
-                worn = state.first_seq;
-                if !envoy.say(LeadEvent::QueueWorn).await {
-                    return;
-                }
-                false
-            }
-            Ok(state) => state.messages == 0,
-            Err(error) => error.is_stream_missing(),
+        let found = match envoy.broker.info(&shards).await {
+            Ok(state) => Found::There(state),
+            Err(error) if error.is_stream_missing() => Found::Gone,
+            Err(_) => Found::Untold,
         };
-        times = if lost { times + 1 } else { 0 };
-        if times == 2 {
-            times = 0;
-            if !envoy.say(LeadEvent::QueueLost).await {
-                return;
-            }
+        if let Some(event) = looks.next(&found)
+            && !envoy.say(event).await
+        {
+            return;
         }
     }
-}
-
-fn is_worn(queue: &StreamState) -> bool {
-    queue.last_seq.saturating_sub(queue.first_seq) > WORN
 }
 
 /// Feeds the records of the ledger after `from`.

@@ -47,8 +47,13 @@ impl World {
             }
             "read" => self.read(line),
             "queue-lost" | "queue-purged" => self.queue_lost(verb == "queue-lost"),
-            "reconnect" => {
-                self.take(Event::Reconnected);
+            "queue-worn" | "reconnect" => {
+                let worn = verb == "queue-worn";
+                self.take(if worn {
+                    Event::QueueWorn
+                } else {
+                    Event::Reconnected
+                });
                 Ok(())
             }
             "vanish" => self.vanish(line),

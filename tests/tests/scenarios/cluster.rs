@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::{JobName, QueueName, RunId};
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::wire;
-use gridloom_tests::chaos::field::{Brokers, Field};
+use gridloom_tests::chaos::field::{Brokers, Field, NAMESPACE};
+use gridloom_tests::cluster::Cluster;
 use gridloom_tests::oracle;
+use gridloom_tests::process::{Gridloom, Output};
 use gridloom_tests::seed::Seed;
-use gridloom_tests::wait::eventually;
+use gridloom_tests::wait::{eventually, eventually_some};
 
 const LONG: Duration = Duration::from_secs(120);
 const JOB: &str = "name = \"trio\"\nhandler = \"noop\"\n[grid]\nslices = 4\npages = { count = 60 }\ntile = 2\n\
@@ -57,9 +60,7 @@ async fn kill_and_restart_leader(
     stream: &str,
     streams: &[&str],
 ) -> anyhow::Result<()> {
-    let Brokers::Cluster(cluster) = &mut field.brokers else {
-        anyhow::bail!("no cluster")
-    };
+    let cluster = cluster(field)?;
     let leader = cluster.leader_of(stream).await?;
     cluster.members[leader].kill().await?;
     cluster.settled().await?;
@@ -92,11 +93,16 @@ async fn leaders_of_a_cluster_that_die_and_come_back_cost_no_shard() -> anyhow::
     field.all_whole()
 }
 
+fn cluster(field: &mut Field) -> anyhow::Result<&mut Cluster> {
+    match &mut field.brokers {
+        Brokers::Cluster(cluster) => Ok(cluster),
+        Brokers::Single(_) => anyhow::bail!("no cluster"),
+    }
+}
+
 /// Kills all members and starts them again.
 async fn restart_all(field: &mut Field) -> anyhow::Result<()> {
-    let Brokers::Cluster(cluster) = &mut field.brokers else {
-        anyhow::bail!("no cluster")
-    };
+    let cluster = cluster(field)?;
     for member in &mut cluster.members {
         member.kill().await?;
     }
@@ -127,6 +133,50 @@ async fn cluster_whose_members_are_all_restarted_loses_its_queue_and_nothing_els
     )
     .await
     .map_err(|error| error.context(field.left()))?;
+    closed(&field, &broker, &run).await?;
+    oracle::judge(&broker, &run, None, number)
+        .await?
+        .succeeded()?;
+    field.all_whole()
+}
+
+async fn doctor(field: &Field) -> anyhow::Result<Output> {
+    let doctor = Gridloom::new(["doctor"])?
+        .env("GRIDLOOM_NATS", field.brokers.url())
+        .env("GRIDLOOM_NAMESPACE", NAMESPACE);
+    doctor.start().await?.finish(LONG).await
+}
+
+/// All members are killed at once, and two come back: of a stream in memory neither has anything, and whether the third
+/// has anything they cannot know. So the queue stands still, and `doctor` says what to do. The third's disk is lost, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_three_that_were_all_down_wait_for_the_third_which_may_come_back_with_nothing()
+-> anyhow::Result<()> {
+    let seed = Seed::from_env()?;
+    let number = seed.number();
+    eprintln!("seed {number}");
+    let mut field = Box::pin(Field::set(seed, true, false)).await?;
+    Box::pin(field.start_actors()).await?;
+    let (broker, run) = begun(&field).await?;
+    let members = &mut cluster(&mut field)?.members;
+    for member in members.iter_mut() {
+        member.kill().await?;
+    }
+    let (third, two) = members.split_last_mut().context("members")?;
+    let third = third.store().join("jetstream");
+    futures_util::future::try_join_all(two.iter_mut().map(|member| member.restart())).await?;
+    cluster(&mut field)?.settled().await?;
+    let said = eventually_some(LONG, "doctor says what it waits for", async || {
+        let said = doctor(&field).await?;
+        let told = said.stdout.contains("[queue-headless]");
+        Ok((told && said.code == 1).then_some(said.stdout))
+    })
+    .await
+    .map_err(|error| error.context(field.left()))?;
+    assert!(!said.contains("[stream-headless]"), "{said}");
+    std::fs::remove_dir_all(third)?;
+    let members = &mut cluster(&mut field)?.members;
+    members.last_mut().context("a third")?.restart().await?;
     closed(&field, &broker, &run).await?;
     oracle::judge(&broker, &run, None, number)
         .await?

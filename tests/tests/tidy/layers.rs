@@ -116,6 +116,7 @@ const PURE: &[&str] = &[
     "planner/src/retention",
     "planner/src/run",
     "planner/src/schedule",
+    "planner/src/service/feeds/look",
     "planner/src/toll",
     "shared/src/broker/log/pages",
     "shared/src/grid",

@@ -34,6 +34,7 @@ lines! {
     BROKER_AWAY = "broker", "broker-away";
     FAR = "distance", "far";
     STREAM_HEADLESS = "cluster", "stream-headless";
+    QUEUE_HEADLESS = "cluster", "queue-headless";
     SERVER_AWAY = "cluster", "server-away";
     SERVER_BEHIND = "cluster", "server-behind";
     ONE_COPY = "cluster", "one-copy";

@@ -26,8 +26,10 @@ pub(super) fn look(broker: &Broker, all: &[Copies], chart: &mut Chart) {
 }
 
 fn judge(all: &[Copies], chart: &mut Chart) {
-    let headless = all.iter().filter(|copies| copies.leader.is_none());
-    let headless: Vec<&str> = headless.map(|copies| copies.stream.as_str()).collect();
+    let headless: Vec<&Copies> = all
+        .iter()
+        .filter(|copies| copies.leader.is_none())
+        .collect();
     let (mut away, mut behind) = (Lacking::new(), Lacking::new());
     for copy in all.iter().flat_map(|copies| &copies.others) {
         let is_silent = Duration::from_nanos(copy.silent_ns) > SILENT;
@@ -38,13 +40,7 @@ fn judge(all: &[Copies], chart: &mut Chart) {
         };
         *lacking.entry(copy.server.as_str()).or_default() += 1;
     }
-    if !headless.is_empty() {
-        chart.bad(
-            lines::STREAM_HEADLESS,
-            format!("no server leads {}", named(headless.iter().copied())),
-            "more than half of the servers have to be there: see which are not, and start them (docs/OPERATIONS.md, GridloomBrokerWithoutQuorum)",
-        );
-    }
+    tell_headless(&headless, all.len(), chart);
     for (server, streams) in &away {
         let streams = counted(*streams, "stream");
         chart.bad(
@@ -82,6 +78,29 @@ fn judge(all: &[Copies], chart: &mut Chart) {
     }
 }
 
+/// Streams that nobody leads. Where those on disk have their leaders and one in memory has none, all servers were down at
+/// once: whoever comes back has nothing of it, and nobody knows that there is nothing before all have said so.
+fn tell_headless(headless: &[&Copies], all: usize, chart: &mut Chart) {
+    if headless.is_empty() {
+        return;
+    }
+    let streams = named(headless.iter().map(|copies| copies.stream.as_str()));
+    let only_memory = headless.len() < all && headless.iter().all(|copies| copies.in_memory);
+    if only_memory {
+        chart.bad(
+            lines::QUEUE_HEADLESS,
+            format!("no server leads {streams}, which is in their memory: all of them were down at once, and it waits for all to be back"),
+            "start the server that is away; where its disk is lost, with an empty store under the same server_name. Nothing is lost meanwhile: the queue is filled from the ledger",
+        );
+        return;
+    }
+    chart.bad(
+        lines::STREAM_HEADLESS,
+        format!("no server leads {streams}"),
+        "more than half of the servers have to be there: see which are not, and start them (docs/OPERATIONS.md, GridloomBrokerWithoutQuorum)",
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use gridloom_shared::broker::topology::copies::Follower;
@@ -98,6 +117,7 @@ mod tests {
         Copies {
             stream: name.to_owned(),
             wanted: 1 + others.len(),
+            in_memory: false,
             leader: Some("one".to_owned()),
             others: others.collect(),
         }
@@ -136,7 +156,25 @@ mod tests {
             leader: None,
             ..stream("a", &[two, three])
         };
-        let (bad, text) = said(&[headless]);
-        assert!(bad && text.contains("no server leads a"), "{text}");
+        let (bad, text) = said(std::slice::from_ref(&headless));
+        assert!(bad && text.contains("more than half"), "{text}");
+        let in_memory = Copies {
+            in_memory: true,
+            ..headless.clone()
+        };
+        let led = stream("b", &[two, away]);
+        let (bad, text) = said(&[in_memory.clone(), led.clone()]);
+        assert!(
+            bad && text.contains("it waits for all to be back"),
+            "{text}"
+        );
+        // One on disk has none, either: they are too few.
+        for all in [
+            &[in_memory.clone(), headless.clone(), led][..],
+            &[in_memory],
+        ] {
+            let (bad, text) = said(all);
+            assert!(bad && text.contains("more than half"), "{text}");
+        }
     }
 }

@@ -14,6 +14,8 @@ pub struct Copies {
     pub stream: String,
     /// How many it is to have.
     pub wanted: usize,
+    /// Whether they are in the servers' memory: a server that was started again has none until another gives it one.
+    pub in_memory: bool,
     /// The server that leads it; `None`: none does, or the broker has no names for that as it stands alone.
     pub leader: Option<String>,
     /// Those beside the leader's.
@@ -47,6 +49,8 @@ struct Info {
 struct Config {
     #[serde(default)]
     num_replicas: usize,
+    #[serde(default)]
+    storage: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -69,6 +73,7 @@ pub async fn copies(broker: &Broker) -> Result<Vec<Copies>, ApiError> {
             Ok(info) => all.push(Copies {
                 stream: stream.to_string(),
                 wanted: info.config.num_replicas,
+                in_memory: info.config.storage == "memory",
                 leader: info.cluster.leader.filter(|leader| !leader.is_empty()),
                 others: info.cluster.replicas,
             }),
