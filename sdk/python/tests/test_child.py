@@ -202,10 +202,11 @@ def work(shard): meet.wait()
 
 def test_loop_runs_as_many_tiles_as_there_are_slots(tmp_path: Path) -> None:
     script = """
-here, everybody = 0, asyncio.Event()
+here, everybody = 0, None
 @worker.handler("work")
 async def work(shard):
-    global here
+    global here, everybody
+    everybody = everybody or asyncio.Event()    # of this loop: until Python 3.9 it belongs to the one where it is made
     here += 1
     if here == 50: everybody.set()
     await asyncio.wait_for(everybody.wait(), 20)
