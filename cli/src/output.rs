@@ -25,6 +25,7 @@ mod story;
 mod table;
 
 pub use gridloom_shared::count::{counted, counted_as, grouped, grouped_digits};
+pub use gridloom_shared::duration::spoken;
 pub use list::List;
 pub use progress::Progress;
 pub use story::Story;
@@ -204,19 +205,6 @@ fn width(stream: &(impl IsTerminal + std::os::fd::AsFd)) -> Option<u16> {
     }
     let size = rustix::termios::tcgetwinsize(stream).ok()?;
     (size.ws_col > 0).then_some(size.ws_col)
-}
-
-/// A duration as people say it: `850 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
-pub fn spoken(duration: std::time::Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0 => format!("{} ms", duration.as_millis()),
-        1..10 => format!("{:.1} s", duration.as_secs_f64()),
-        10..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
-    }
 }
 
 /// `3 of 4 shards done`, or `3 shards done` where nobody knows how many there are.

@@ -11,6 +11,7 @@
 //! | [`schedule`] | what becomes of each nominal time of a job (pure) |
 //! | [`alarms`] | which alarms are to stand for when no planner is left (pure) |
 //! | [`prospect`] | what comes of a job's schedule, for people and programs |
+//! | [`doctor`] | what is wrong with an installation, and what to do about it |
 //! | [`admission`] | which run may issue how much, and why the others may not (pure) |
 //! | [`crew`] | which workers were heard lately, with which handlers (pure) |
 //! | [`register`] | when the term register is written anew (pure) |
@@ -40,6 +41,7 @@ pub mod broker_clock;
 pub mod census;
 mod console;
 pub mod crew;
+pub mod doctor;
 pub mod entry;
 pub mod failover;
 mod gzip;

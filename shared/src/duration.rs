@@ -1,4 +1,6 @@
-//! How a length of time is written: `"500ms"`, `"90s"`, `"1h30m"`.
+//! How a length of time is written: `"500ms"`, `"90s"`, `"1h30m"`; and how it is told to people: `4.2 s`.
+
+use std::time::Duration;
 
 /// Why a text is no length of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +99,19 @@ pub fn meant_duration(text: &str) -> Option<String> {
     let known = SPELLINGS.iter().find(|(names, _)| names.contains(&unit));
     let number: u64 = number.parse().ok()?;
     number.checked_mul(known?.1).map(write_duration)
+}
+
+/// A duration as people say it: `850 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+pub fn spoken(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
 }
 
 #[cfg(test)]

@@ -1,100 +1,44 @@
-//! `gridloom doctor`: is everything there that the engine needs? Looks, and changes nothing except
-//! its own traces: a permission can only be tried out.
-//!
-//! | room | what it looks at |
-//! |------|------------------|
-//! | [`staff`] | who is there: asked once, for all of these |
-//! | [`members`] | whether all servers of the broker's cluster have their copies |
-//! | [`site`] | how far a broker is that follows another site |
-//! | [`planners`] | whether somebody leads, and what keeps planners from it |
-//! | [`submissions`] | what waits on the submit stream, and why |
-//! | [`queues`] | consumers, and what waits for a worker or a handler that nobody has |
-//! | [`unknown`] | jobs that name a database or a command which workers of their queue do not know |
-//! | [`idle`] | tiles that nobody waits for although workers are free |
-//! | [`alike`] | whether the workers of a queue differ, and have names of their own |
-//! | [`fires`] | whether schedules fire |
-//! | [`keys`] | what of the buckets makes no sense |
-//! | [`late`] | fires that nobody answered for, runs that are not over by their deadline |
-//! | [`calendars`] | calendars that make no sense, and jobs that wait for one |
-//! | [`client`] | what this client may do, and the broker's clock |
-//! | [`watch`] | what planners have seen and nobody may have heard |
-//! | [`services`] | workers, the ledger |
-//! | [`versions`] | which builds take part, and whether each reads what the others write |
-//! | [`lines`] | which lines there are that are not ok, each with its key |
-//! | [`chart`] | how it is shown |
-//!
-//! Each check that is bad says what to do, and that is right whatever runs already: nobody is told to start what
-//! is there.
+//! `gridloom doctor`: is everything there that the engine needs? What is looked at stands in [`gridloom_planner::doctor`],
+//! which the API asks, too. Here is what concerns this command alone: its way to the broker, and how it prints
+//! ([`shown`]).
 
-use std::time::{Duration, Instant};
-
-use gridloom_shared::broker::topology::copies::Copies;
-use gridloom_shared::broker::topology::{self, Finding, Kept, Storage, TopologyOptions};
-use gridloom_shared::broker::{Broker, ConnectError};
+use gridloom_planner::doctor::{self, Asker, Chart};
+use gridloom_shared::broker::ConnectError;
 use gridloom_shared::chain;
 
+use super::service;
 use crate::args::Doctor;
 use crate::config::{DEFAULT_NATS, Whence};
 use crate::context::Context;
-use crate::embedded::MINIMUM;
 use crate::exit::UNREACHABLE;
 use crate::fault::{Verdict, code_of};
-use crate::output::spoken;
 
-mod alike;
-mod calendars;
-mod chart;
-mod client;
-mod fires;
-mod idle;
-mod keys;
-mod late;
-mod lines;
-mod members;
-mod planners;
-mod queues;
-mod services;
-mod site;
-mod staff;
-mod submissions;
-mod unknown;
-mod versions;
-mod watch;
-
-use chart::Chart;
-use lines::Line;
-use staff::Staff;
-
-/// Who may ask for all of it.
-const AS_WHOM: &str = "ask as an operator or a monitor (docs/PERMISSIONS.md)";
-/// What is to be done about a broker that does not answer.
-const LOOK_AT_BROKER: &str = "look at the broker's log, and at this client's permissions";
+mod shown;
 
 /// Checks everything and shows what it found.
 ///
 /// # Errors
 /// When the broker cannot be reached at all: the exit code is that of an unreachable broker.
 pub async fn run(context: &Context, flags: &Doctor) -> anyhow::Result<Verdict> {
-    let mut chart = Chart::default();
     let broker = match context.ask().await {
         Ok(broker) => broker,
         Err(error) => {
-            tell_unreached(context, &error, &mut chart);
-            chart.show(&context.output);
+            shown::show(&unreached(context, &error), &context.output);
             return match code_of(&error) {
                 UNREACHABLE => Ok(Verdict::Unreachable),
                 _ => Err(error),
             };
         }
     };
-    look_at_broker(&broker, &mut chart).await;
-    look(context, flags, &broker, &mut chart).await;
-    chart.show(&context.output);
+    let expected = service::expected(&context.config, &flags.streams);
+    let mut chart = Chart::default();
+    doctor::examine(&broker, Asker::Command, expected, &mut chart).await;
+    shown::show(&chart, &context.output);
     let sick = chart.is_bad();
     Ok(if sick { Verdict::Failed } else { Verdict::Fine })
 }
 
-fn tell_unreached(context: &Context, error: &anyhow::Error, chart: &mut Chart) {
+fn unreached(context: &Context, error: &anyhow::Error) -> Chart {
     let advice = match error.downcast_ref::<ConnectError>() {
         Some(ConnectError::Unreachable { .. }) if context.config.nats_from == Whence::Default => {
             format!(
@@ -106,195 +50,5 @@ fn tell_unreached(context: &Context, error: &anyhow::Error, chart: &mut Chart) {
         }
         _ => "what is found says what to change: the address, this client's credentials, or the broker's configuration".to_owned(),
     };
-    chart.bad(lines::BROKER_AWAY, chain(&**error).to_string(), advice);
-}
-
-/// Looks at an installation, or at a site that follows one. Of who may not ask for it, nothing else is judged: that nobody
-/// answers says nothing then.
-async fn look(context: &Context, flags: &Doctor, broker: &Broker, chart: &mut Chart) {
-    let copies = match topology::copies::copies(broker).await {
-        Ok(copies) => copies,
-        Err(error) if error.is_refused() => {
-            return chart.bad(
-                Line::unread("permissions"),
-                chain(&error).to_string(),
-                AS_WHOM,
-            );
-        }
-        Err(error) => {
-            chart.bad(
-                Line::unread("streams"),
-                chain(&error).to_string(),
-                LOOK_AT_BROKER,
-            );
-            Vec::new()
-        }
-    };
-    members::look(broker, &copies, chart);
-    if let Some(domain) = site::domain(broker).await {
-        site::look(broker, &domain, chart).await;
-        return client::look_at_permissions(broker, chart).await;
-    }
-    match Staff::ask(broker).await {
-        Ok(staff) => look_at_all(context, flags, (broker, &copies), &staff, chart).await,
-        Err(error) => {
-            let advice = match broker.refused() {
-                Some(_) => AS_WHOM,
-                None => LOOK_AT_BROKER,
-            };
-            chart.bad(
-                Line::unread("permissions"),
-                chain(&*error).to_string(),
-                advice,
-            );
-        }
-    }
-}
-
-async fn look_at_all(
-    context: &Context,
-    flags: &Doctor,
-    (broker, copies): (&Broker, &[Copies]),
-    staff: &Staff,
-    chart: &mut Chart,
-) {
-    let queue = context
-        .config
-        .queue(&super::service::of_streams(&flags.streams));
-    let mut options = super::service::topology(&queue);
-    if context.config.replicas(&flags.streams).is_none() {
-        options.replicas = usual(broker, copies).unwrap_or(options.replicas);
-    }
-    let there = look_at_streams(broker, &options, staff, chart).await;
-    let leader = planners::look(broker, staff, chart).await;
-    if there {
-        submissions::look(broker, leader.as_deref(), chart).await;
-        queues::look(broker, staff, chart).await;
-        unknown::look(broker, staff, chart).await;
-        idle::look(broker, staff, chart).await;
-        client::look_at_clock(broker, chart).await;
-        client::look_at_writes(broker, chart).await;
-        fires::look(broker, chart).await;
-        keys::look(broker, chart).await;
-        calendars::look(broker, chart).await;
-        watch::look(broker, chart).await;
-        late::look(broker, leader.as_deref(), chart).await;
-    }
-    client::look_at_permissions(broker, chart).await;
-    services::look(broker, staff, chart).await;
-    versions::look(broker, staff, chart);
-    alike::look(broker, staff, chart).await;
-}
-
-/// How many copies the planners made of the ledger: where nobody says how many there are to be, it is like the others.
-fn usual(broker: &Broker, copies: &[Copies]) -> Option<usize> {
-    let ledger = broker.subjects().ledger();
-    let mut copies = copies.iter();
-    let ledger = copies.find(|copies| copies.stream == ledger.as_str())?;
-    Some(ledger.wanted)
-}
-
-async fn look_at_broker(broker: &Broker, chart: &mut Chart) {
-    let began = Instant::now();
-    let place = match broker.cluster() {
-        Some(cluster) => format!("in cluster {cluster}"),
-        None => "standing alone".to_owned(),
-    };
-    match broker.flush().await {
-        Ok(()) => chart.ok(
-            "broker",
-            format!(
-                "nats-server {} with JetStream, {place} ({} or newer is needed)",
-                broker.server_version(),
-                MINIMUM
-            ),
-        ),
-        Err(error) => chart.bad(
-            Line::unread("broker"),
-            chain(&error).to_string(),
-            LOOK_AT_BROKER,
-        ),
-    }
-    if began.elapsed() > Duration::from_millis(250) {
-        chart.note(
-            lines::FAR,
-            spoken(began.elapsed()),
-            "the engine works, but slower; run it near the broker",
-        );
-    }
-}
-
-/// Whether the installation is there.
-async fn look_at_streams(
-    broker: &Broker,
-    options: &TopologyOptions,
-    staff: &Staff,
-    chart: &mut Chart,
-) -> bool {
-    let namespace = broker.subjects().namespace();
-    let findings = match topology::verify(broker, options).await {
-        Ok(findings) => findings,
-        Err(error) => {
-            chart.bad(
-                Line::unread("streams"),
-                chain(&error).to_string(),
-                LOOK_AT_BROKER,
-            );
-            return false;
-        }
-    };
-    let missing: Vec<_> = findings
-        .iter()
-        .filter_map(|finding| match finding {
-            Finding::Missing(name) => Some(name.as_str()),
-            Finding::Drift(_) => None,
-        })
-        .collect();
-    for finding in &findings {
-        if let Finding::Drift(drift) = finding {
-            chart.bad(lines::STREAMS_DIFFER, drift.to_string(), drift.advice());
-        }
-    }
-    if !missing.is_empty() {
-        let text = if missing.len() == Kept::ALL.len() {
-            let who = broker.who().await;
-            let place = who.map_or_else(String::new, |who| format!(" in {who}"));
-            format!("namespace {namespace} has none yet{place}")
-        } else {
-            format!("not there in namespace {namespace}: {}", missing.join(", "))
-        };
-        let advice = if staff.planners.is_empty() {
-            "start gridloom planner (or gridloom dev): it makes what is missing; where they should be there, check --nats, --namespace, and which account is logged in to (--nats-creds, --nats-user): each has streams of its own".to_owned()
-        } else {
-            let there = staff.planners_named();
-            format!(
-                "the planner that is there makes what is missing within seconds: ask again; if it stays so, the log of {there} says why"
-            )
-        };
-        chart.bad(lines::STREAMS_MISSING, text, advice);
-    }
-    look_where_the_queue_is(broker, options, chart).await;
-    if findings.is_empty() {
-        chart.ok(
-            "streams",
-            format!("5 streams and 4 buckets of namespace {namespace}, as expected"),
-        );
-    }
-    missing.is_empty()
-}
-
-/// A queue that an earlier build made is on file, and works.
-async fn look_where_the_queue_is(broker: &Broker, options: &TopologyOptions, chart: &mut Chart) {
-    if options.queue_storage.is_none()
-        && let Ok(Some(Storage::File)) = topology::queue_kept_in(broker, options).await
-    {
-        let shards = broker.subjects().shards();
-        chart.note(
-            lines::QUEUE_ON_FILE,
-            format!("{shards} is kept on file, in the broker's memory it is several times faster"),
-            format!(
-                "a planner that starts while nothing is on it makes it anew there; at once: stop the planners, delete it (nats stream rm {shards}), start them; or set queue.storage = \"file\" to keep it so"
-            ),
-        );
-    }
+    doctor::unreached(chain(&**error).to_string(), advice)
 }

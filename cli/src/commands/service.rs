@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gridloom_planner::api::Server;
+use gridloom_planner::doctor::Expected;
 use gridloom_planner::metrics::DESCRIBED;
 use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
@@ -17,7 +18,7 @@ use gridloom_shared::{chain, process, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{PlannerArgs, QueueFlags, StreamFlags};
-use crate::config::QueueConfig;
+use crate::config::{Config, QueueConfig};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output;
@@ -48,6 +49,14 @@ pub fn of_streams(streams: &StreamFlags) -> QueueFlags {
     QueueFlags {
         streams: streams.clone(),
         ..QueueFlags::default()
+    }
+}
+
+/// What an examination expects of them.
+pub fn expected(config: &Config, streams: &StreamFlags) -> Expected {
+    Expected {
+        topology: topology(&config.queue(&of_streams(streams))),
+        copies_are_said: config.replicas(streams).is_some(),
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
-use gridloom_shared::broker::copy::mirror::{Mirrored, Seen};
-use gridloom_shared::broker::topology::{self, Kept, backed_up};
+use gridloom_shared::broker::copy::mirror::{Mirrored, SILENT, Seen};
+use gridloom_shared::broker::topology::backed_up::followed;
+use gridloom_shared::broker::topology::{self, Kept};
 use gridloom_shared::clock::UnixMs;
 use serde_json::json;
 
@@ -19,18 +20,9 @@ use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Table, counted, grouped, spoken};
 
-/// A mirror that has heard nothing for longer has lost its origin.
-pub(super) const SILENT: Duration = Duration::from_secs(30);
 /// What is not known of the time before a mirror heard its origin last: the broker tells each second that there is
 /// nothing new, and clocks of two sites differ.
 const UNSURE: Duration = Duration::from_secs(5);
-
-/// What a second site follows: all of a backup, but submissions. A stream from which what was answered is removed cannot
-/// be followed.
-pub(super) fn followed() -> impl Iterator<Item = Kept> {
-    let all = backed_up::IN_ORDER.into_iter();
-    all.filter(|kept| *kept != Kept::Submit)
-}
 
 /// Does what `gridloom site` says.
 ///

@@ -1,4 +1,4 @@
-//! Which calendars there are, which jobs name them, and the order to change or delete one.
+//! Which calendars there are, which jobs name them or wait for one, and the order to change or delete one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -159,4 +159,23 @@ pub fn missing(job: &JobSpec, known: &Calendars) -> Vec<CalendarName> {
     let mut named = named(job);
     named.retain(|name| !known.contains_key(name.as_str()));
     named.into_iter().collect()
+}
+
+/// What is to be done about a job that waits for a calendar.
+pub const ADVICE: &str = "apply the calendar (gridloom calendar apply FILE), or the job without it";
+
+/// Why the schedule of a job waits, if it waits for a calendar.
+pub fn waiting(job: &JobSpec, known: &Calendars) -> Option<String> {
+    waits_for(job.name.as_str(), &missing(job, known))
+}
+
+/// The same, of one that names calendars which are not there.
+pub fn waits_for(job: &str, missing: &[CalendarName]) -> Option<String> {
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let what = match names.as_slice() {
+        [] => return None,
+        [one] => format!("calendar {one}, which is not there"),
+        several => format!("calendars {}, which are not there", several.join(", ")),
+    };
+    Some(format!("job {job} waits for {what}"))
 }

@@ -1,9 +1,9 @@
 //! Which jobs name a calendar, and which of them wait for one that is not there.
 
 use gridloom_shared::broker::Broker;
-use gridloom_shared::id::CalendarName;
 use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::calendars;
+pub(crate) use gridloom_shared::reads::calendars::{ADVICE, waiting, waits_for};
 use gridloom_shared::reads::jobs::StoredJob;
 use gridloom_shared::schedule::{Calendars, Spec};
 
@@ -29,26 +29,6 @@ pub(super) fn naming<'a>(
         named.iter().any(|name| name.as_str() == calendar)
     })
 }
-
-/// Why the schedule of a job waits, if it waits for a calendar.
-pub(crate) fn waiting(job: &JobSpec, known: &Calendars) -> Option<String> {
-    waits_for(job.name.as_str(), &calendars::missing(job, known))
-}
-
-/// The same, of one that names calendars which are not there.
-pub(crate) fn waits_for(job: &str, missing: &[CalendarName]) -> Option<String> {
-    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    let what = match names.as_slice() {
-        [] => return None,
-        [one] => format!("calendar {one}, which is not there"),
-        several => format!("calendars {}, which are not there", several.join(", ")),
-    };
-    Some(format!("job {job} waits for {what}"))
-}
-
-/// What is to be done about a job that waits for a calendar.
-pub(crate) const ADVICE: &str =
-    "apply the calendar (gridloom calendar apply FILE), or the job without it";
 
 /// Tells of jobs that wait for a calendar.
 ///

@@ -16,6 +16,8 @@ use crate::broker::subjects::{StreamName, api};
 use crate::chain;
 use crate::clock::UnixMs;
 
+/// A mirror that has heard nothing for longer has lost its origin.
+pub const SILENT: Duration = Duration::from_secs(30);
 /// Where the settings of the origin stand.
 const SETTINGS: &str = "gridloom-origin";
 /// When the origin was made.

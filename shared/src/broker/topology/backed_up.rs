@@ -1,4 +1,5 @@
-//! Which streams and buckets a backup holds, and in which order they are read (decision 39). It reads nothing.
+//! Which streams and buckets a backup holds, in which order they are read (decision 39), and which of them a second site
+//! follows. It reads nothing.
 
 use super::Kept;
 
@@ -21,3 +22,9 @@ pub const IN_ORDER: [Kept; 6] = [
     Kept::History,
     Kept::Jobs,
 ];
+
+/// What a second site follows: all of a backup, but submissions. A stream from which what was answered is removed cannot
+/// be followed.
+pub fn followed() -> impl Iterator<Item = Kept> {
+    IN_ORDER.into_iter().filter(|kept| *kept != Kept::Submit)
+}

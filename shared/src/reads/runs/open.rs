@@ -25,8 +25,9 @@ pub async fn open_by_lane(
     let open = known.into_iter().filter(|run| !run.is_over()).collect();
     let mut open = of_different_jobs_first(open);
     open.truncate(most);
-    let lanes = stream::iter(open.iter().map(|run| lane_of(broker, run)));
-    let lanes: Vec<Option<Lane>> = lanes.buffered(AT_ONCE).try_collect().await?;
+    let looks: Vec<_> = open.iter().map(|run| lane_of(broker, run)).collect();
+    let lanes = stream::iter(looks).buffered(AT_ONCE);
+    let lanes: Vec<Option<Lane>> = lanes.try_collect().await?;
     let mut by_lane: BTreeMap<Lane, Vec<RunId>> = BTreeMap::new();
     for (run, lane) in open.iter().zip(lanes) {
         if let Some(lane) = lane {

@@ -1,14 +1,13 @@
 //! Who is there: asked once, so that every check goes by the same answer, and none advises to start what runs.
 
-use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::{Broker, PublishError};
+use gridloom_shared::count::counted;
 use gridloom_shared::id::QueueName;
 use gridloom_shared::lane::Lane;
 use gridloom_shared::planner::Attendance;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers::{Listed, WorkerStanding};
 use gridloom_shared::reads::{LeftOut, planners, workers};
-
-use crate::output::counted;
 
 /// Names that are told of many.
 const NAMED: usize = 3;
@@ -30,7 +29,7 @@ impl Staff {
     ///
     /// # Errors
     /// When nobody can be asked.
-    pub(super) async fn ask(broker: &Broker) -> anyhow::Result<Staff> {
+    pub(super) async fn ask(broker: &Broker) -> Result<Staff, PublishError> {
         let (planners, workers) =
             tokio::try_join!(planners::roll_call(broker), workers::roll_call(broker))?;
         // Where there is no bucket yet, nobody is registered.

@@ -1,4 +1,4 @@
-//! The lines that `doctor` can print and that are not `ok`: each has a key that stays whatever its words become, and
+//! The lines that `doctor` can tell and that are not `ok`: each has a key that stays whatever its words become, and
 //! under that key its place in docs/OPERATIONS.md.
 
 /// A line that is not `ok`.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::count::counted;
+use gridloom_shared::duration::spoken;
 use gridloom_shared::reads;
 use gridloom_shared::submission::Unreadable;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
-use crate::output::{counted, spoken};
 
 /// What was set aside before this is no news.
 const LATELY: Duration = Duration::from_secs(24 * 3_600);

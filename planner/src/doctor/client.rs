@@ -1,4 +1,4 @@
-//! What this client may do, and how far the broker's clock is from this machine's. Of a user who may only read,
+//! What whoever asks may do, and how far the broker's clock is from that of their machine. Of a user who may only read,
 //! nothing here is a fault.
 
 use std::time::Duration;
@@ -8,20 +8,24 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::DOCTOR_KEY;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::duration::spoken;
 use gridloom_shared::id::Session;
 
-use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
-use crate::output::spoken;
+use super::{Asker, LOOK_AT_BROKER};
 
 /// Clocks that differ by more than this make due times look wrong to people.
 const OFFSET_MAX: Duration = Duration::from_secs(1);
 /// How long one check may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What an ordinary client may do: publish and hear, ask JetStream, read streams.
-pub(super) async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
+/// What an ordinary client may do: publish and hear, ask JetStream, read streams. What a planner needs it tells itself, as
+/// its trouble.
+pub(super) async fn look_at_permissions(broker: &Broker, asker: Asker<'_>, chart: &mut Chart) {
+    if let Asker::Planner { .. } = asker {
+        return;
+    }
     let subjects = broker.subjects();
     let echo = subjects.doctor(Session::random());
     let refused = broker.refusal_of(&echo);
@@ -50,7 +54,7 @@ pub(super) async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
             "permissions",
             format!("may publish and subscribe in {}.>", subjects.namespace()),
         ),
-        Ok(Err(error)) => chart.bad(Line::unread("permissions"), error, super::AS_WHOM),
+        Ok(Err(error)) => chart.bad(Line::unread("permissions"), error, asker.as_whom()),
         Err(_) => {
             let advice = "allow this user to publish and subscribe there; the broker's log names what it refused";
             chart.bad(lines::NO_ECHO, format!("no echo on {echo}"), advice);
@@ -59,7 +63,7 @@ pub(super) async fn look_at_permissions(broker: &Broker, chart: &mut Chart) {
 }
 
 /// Its clock is the one that due times are judged by.
-pub(super) async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
+pub(super) async fn look_at_clock(broker: &Broker, asker: Asker<'_>, chart: &mut Chart) {
     let sent = UnixMs::now();
     let stream = broker.subjects().state().stream();
     let said = tokio::time::timeout(PATIENCE, broker.clock_of(&stream)).await;
@@ -78,7 +82,11 @@ pub(super) async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
     if offset > OFFSET_MAX {
         chart.bad(
             lines::CLOCK_OFF,
-            format!("{} between this machine and the broker", spoken(offset)),
+            format!(
+                "{} between {} and the broker",
+                spoken(offset),
+                asker.machine()
+            ),
             "set both by NTP: times in lists and leases of the planner are judged by them",
         );
     } else {
@@ -90,7 +98,14 @@ pub(super) async fn look_at_clock(broker: &Broker, chart: &mut Chart) {
 }
 
 /// Whether the broker stores what is written: after a full disk it does not. Who may not write there cannot try it.
-pub(super) async fn look_at_writes(broker: &Broker, chart: &mut Chart) {
+pub(super) async fn look_at_writes(broker: &Broker, asker: Asker<'_>, chart: &mut Chart) {
+    if let Asker::Planner {
+        may_write: false, ..
+    } = asker
+    {
+        let found = "not tried: the API of this planner changes nothing";
+        return chart.note(lines::READ_ONLY, found, "");
+    }
     let state = broker.state();
     let written = async {
         state

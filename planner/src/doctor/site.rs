@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::copy::mirror::Mirrored;
+use gridloom_shared::broker::copy::mirror::{Mirrored, SILENT};
 use gridloom_shared::broker::topology::Kept;
+use gridloom_shared::broker::topology::backed_up::followed;
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::count::counted;
+use gridloom_shared::duration::spoken;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
 use super::staff::{Staff, named};
-use crate::commands::site::{SILENT, followed};
-use crate::output::{counted, spoken};
 
 /// What nobody is to do there.
 const NOTHING_RUNS: &str = "nothing may run at a site that follows: stop it; gridloom site promote makes this site the installation, where the first is gone";
@@ -107,7 +108,7 @@ async fn look_who_is_there(broker: &Broker, chart: &mut Chart) {
         }
         Err(error) => chart.note(
             Line::unread("planners"),
-            gridloom_shared::chain(&*error).to_string(),
+            gridloom_shared::chain(&error).to_string(),
             "",
         ),
     }

@@ -4,12 +4,12 @@
 use gridloom_shared::alarm::{Alarm, Watched};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::ReadError;
+use gridloom_shared::count::counted;
 use gridloom_shared::{chain, reads};
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
-use crate::output::counted;
 
 /// Alarms that are named.
 const NAMED: usize = 5;

@@ -1,18 +1,18 @@
 //! What planners have seen and nobody may have heard: runs that were lost, dead shards that were purged
 //! unseen, and a broker's clock that jumped.
 
-use gridloom_planner::broker_clock::spoken;
-use gridloom_planner::leader::{self, LeaseValue};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::{LEADER_KEY, UNSEEN_KEY};
 use gridloom_shared::chain;
+use gridloom_shared::count::counted;
 use gridloom_shared::reads;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
 use super::staff::named;
-use crate::output::counted;
+use crate::broker_clock::spoken;
+use crate::leader::{self, LeaseValue};
 
 /// Runs that are named.
 const NAMED: usize = 5;

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use gridloom_planner::leader;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::{ConsumerName, LEADER_KEY};
 use gridloom_shared::broker::topology::Standing;
 use gridloom_shared::chain;
+use gridloom_shared::count::counted;
 use gridloom_shared::id::QueueName;
 use tokio::time::Instant;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
-use crate::output::counted;
+use crate::leader;
 
 /// Within this time a leader takes some of what waits, or makes its consumer again.
 const TAKEN_WITHIN: Duration = Duration::from_secs(3);

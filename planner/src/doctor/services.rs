@@ -1,11 +1,11 @@
 //! Workers that answer, those that are registered and do not, and what the ledger holds.
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::count::counted;
 
 use super::chart::Chart;
 use super::lines;
 use super::staff::{Staff, named};
-use crate::output::counted;
 
 pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
     let workers = &staff.workers;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::copies::Copies;
+use gridloom_shared::count::counted;
 
 use super::chart::Chart;
 use super::lines;
 use super::staff::named;
-use crate::output::counted;
 
 /// A server that has not all of a stream catches up, and is heard each second; one that is not heard for so long is away.
 const SILENT: Duration = Duration::from_secs(5);

@@ -4,7 +4,6 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
 use gridloom_shared::reads::{calendars, jobs};
 
-use super::super::calendar::users;
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
@@ -31,8 +30,8 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
         return;
     };
     for job in jobs.iter().filter_map(|job| job.spec.as_ref().ok()) {
-        if let Some(waiting) = users::waiting(job, &known) {
-            chart.bad(lines::CALENDAR_MISSING, waiting, users::ADVICE);
+        if let Some(waiting) = calendars::waiting(job, &known) {
+            chart.bad(lines::CALENDAR_MISSING, waiting, calendars::ADVICE);
         }
     }
 }

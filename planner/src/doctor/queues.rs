@@ -7,17 +7,18 @@ use std::time::Duration;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::LaneStanding;
 use gridloom_shared::chain;
+use gridloom_shared::count::counted;
 use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::job::parse::write_duration;
 use gridloom_shared::lane::Lane;
 use gridloom_shared::reads;
+use gridloom_shared::reads::ListError;
 use gridloom_shared::reads::queues::QueueStanding;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
 use super::staff::{Staff, advice_for_none, named};
-use crate::output::counted;
 
 /// Handlers, and lanes without a worker, that are named.
 const NAMED: usize = 8;
@@ -38,14 +39,14 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
         let lanes = broker.lanes().await?;
         let runs = reads::runs::open_by_lane(broker, RUNS).await?;
         let jobs = reads::jobs::list(broker).await?;
-        anyhow::Ok((queues, lanes, runs, jobs))
+        Ok::<_, ListError>((queues, lanes, runs, jobs))
     };
     let (mut queues, lanes, runs, jobs) = match looked.await {
         Ok(looked) => looked,
         Err(error) => {
             return chart.bad(
                 Line::unread("queues"),
-                chain(&*error).to_string(),
+                chain(&error).to_string(),
                 LOOK_AT_BROKER,
             );
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::LaneStanding;
+use gridloom_shared::count::counted;
 use gridloom_shared::lane::Lane;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::workers;
@@ -13,7 +14,6 @@ use gridloom_shared::reads::workers;
 use super::chart::Chart;
 use super::lines;
 use super::staff::{Staff, named};
-use crate::output::counted;
 
 /// A worker that has become free pulls within a moment; who waits for longer is kept from it.
 const PASSING: Duration = Duration::from_secs(2);

@@ -2,6 +2,7 @@
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
+use gridloom_shared::count::counted;
 use gridloom_shared::reads::fires::stopped;
 use gridloom_shared::reads::pauses;
 use gridloom_shared::schedule::pause::ITSELF;
@@ -9,7 +10,6 @@ use gridloom_shared::schedule::pause::ITSELF;
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
-use crate::output::counted;
 
 /// Of these so many are shown.
 const SHOWN: usize = 5;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use gridloom_planner::leader::{self, LeaseValue};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::Place;
 use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::count::counted;
+use gridloom_shared::duration::spoken;
 use gridloom_shared::planner::Attendance;
 use gridloom_shared::reads;
 use tokio::time::Instant;
@@ -17,7 +18,7 @@ use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
 use super::staff::{Staff, answer, named};
-use crate::output::{counted, spoken};
+use crate::leader::{self, LeaseValue};
 
 /// A leader rewrites its lease each second; whoever does not for so long does not lead.
 const SILENT: Duration = Duration::from_secs(3);

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::topology::LaneStanding;
+use gridloom_shared::count::counted;
 use gridloom_shared::id::{HandlerName, QueueName};
 use gridloom_shared::job::parse::write_duration;
 use gridloom_shared::lane::Lane;
@@ -22,7 +23,6 @@ use gridloom_shared::presence::Presence;
 use super::chart::Chart;
 use super::lines;
 use super::staff::{Staff, named};
-use crate::output::counted;
 
 /// Lives of one name that are told.
 const LIVES: usize = 5;

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::count::counted;
 use gridloom_shared::wire::Versions;
 
+use super::Asker;
 use super::chart::Chart;
 use super::lines;
 use super::staff::{Staff, named};
-use crate::output::counted;
 
 /// More builds are counted: whoever has a worker's password may announce as many as there are.
 const BUILDS: usize = 8;
@@ -22,21 +23,26 @@ struct One<'s> {
     wire: Versions,
 }
 
-pub(super) fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
+pub(super) fn look(broker: &Broker, asker: Asker<'_>, staff: &Staff, chart: &mut Chart) {
     let all = everybody(staff);
     if !all.is_empty() {
         tell_builds(&all, chart);
         tell_too_old(&all, chart);
     }
-    // What this command itself could not read.
+    // What whoever asks could not read themselves.
     if let Some(newer) = broker.newer() {
         let own = Versions::own().reads;
+        let who = asker.name();
+        let instead = match asker {
+            Asker::Command => "use the gridloom of the newest build that takes part",
+            Asker::Planner { .. } => {
+                "ask a planner of the newest build that takes part, and upgrade this one (docs/UPGRADING.md)"
+            }
+        };
         chart.note(
             lines::COMMAND_TOO_OLD,
-            format!("what this command says is not whole: {}", newer.told()),
-            format!(
-                "it reads records of version {own} at most: use the gridloom of the newest build that takes part"
-            ),
+            format!("what {who} says is not whole: {}", newer.told()),
+            format!("it reads records of version {own} at most: {instead}"),
         );
     }
 }
