@@ -19,9 +19,10 @@
 //! | [`patient`] | how long a connection waits for somebody who takes nothing |
 //! | [`mirror`] | the buckets that are listed, followed once somebody lists them |
 //! | [`folds`] | the ledgers that were folded lately |
+//! | [`together`] | what is done once for all who ask for it at a time |
 //! | [`router`] | which operations there are, and how they are described |
 //! | [`log`] | that each order is on record before it is given |
-//! | [`about`], [`jobs`], [`runs`], [`dead`], [`crew`], [`calendars`], [`refused`] | the operations |
+//! | [`about`], [`jobs`], [`runs`], [`dead`], [`crew`], [`calendars`], [`refused`], [`doctor`] | the operations |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ mod counted;
 mod crew;
 mod cursor;
 mod dead;
+mod doctor;
 mod events;
 mod folds;
 mod gate;
@@ -57,6 +59,7 @@ mod refused;
 pub mod router;
 mod runs;
 pub mod settings;
+mod together;
 
 use link::{Api, Link};
 pub use settings::{Listen, Settings, SettingsError};

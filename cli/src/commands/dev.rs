@@ -97,7 +97,8 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let wanted = context.config.traces(&flags.traces)?;
     let name = process::name();
     let traces = service::traces(&wanted, "gridloom-planner", &name)?;
-    let api = context.config.api(&flags.api, &name)?;
+    let mut api = context.config.api(&flags.api, &name)?;
+    api.expected = service::expected(&context.config, &flags.queue.streams);
     let to_broker = own.config.options("gridloom-dev api", WAIT)?;
     let options = PlannerOptions {
         name,

@@ -73,7 +73,8 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     let stop = Stop::listen()?;
     let name = process::name();
     let wanted = context.config.traces(&flags.traces)?;
-    let api = context.config.api(&flags.api, &name)?;
+    let mut api = context.config.api(&flags.api, &name)?;
+    api.expected = expected(&context.config, &flags.streams);
     let broker = context
         .connect(&format!("gridloom-planner {name}"), WAIT)
         .await?;

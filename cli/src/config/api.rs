@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gridloom_planner::api::access::{Token, Tokens};
 use gridloom_planner::api::{self, Settings};
+use gridloom_planner::doctor::Expected;
 use gridloom_shared::{chain, environment};
 
 use super::{Config, misuse};
@@ -28,6 +29,7 @@ impl Config {
                 .unwrap_or_default(),
             read_only: flags.read_only.or(file.read_only).unwrap_or(false),
             tokens: self.tokens(flags)?,
+            expected: Expected::default(),
             planner: planner.to_owned(),
         };
         let checked = settings.check();

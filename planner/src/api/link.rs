@@ -12,6 +12,7 @@ use gridloom_shared::id::Namespace;
 use tokio::sync::watch;
 
 use super::counted::Operations;
+use super::doctor::Examined;
 use super::events::Events;
 use super::folds::Folds;
 use super::mirror::{Jobs, Mirror, Runs};
@@ -19,6 +20,7 @@ use super::problem::Problem;
 use super::router;
 use super::runs::work::Names;
 use super::settings::Settings;
+use super::together::Together;
 
 /// Between two attempts to connect.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -37,6 +39,7 @@ pub(super) struct Link {
     pub(super) operations: Operations,
     pub(super) runs: Mirror<Runs>,
     pub(super) jobs: Mirror<Jobs>,
+    pub(super) examined: Together<Examined>,
     broker: OnceLock<Broker>,
 }
 
@@ -51,6 +54,7 @@ impl Link {
             operations: Operations::of(&router::description()),
             runs: Mirror::default(),
             jobs: Mirror::default(),
+            examined: Together::default(),
             broker: OnceLock::new(),
         }
     }

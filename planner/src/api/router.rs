@@ -14,7 +14,7 @@ use super::access::needs;
 use super::link::Api;
 use super::problem::{Problem, Told};
 use super::settings::ROOT;
-use super::{about, calendars, crew, dead, events, gate, jobs, log, refused, runs};
+use super::{about, calendars, crew, dead, doctor, events, gate, jobs, log, refused, runs};
 
 /// Where the description is.
 const DESCRIPTION: &str = "/openapi.json";
@@ -85,6 +85,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(jobs::pauses))
         .routes(routes!(jobs::pause::freeze, jobs::pause::unfreeze))
         .routes(routes!(log::log))
+        .routes(routes!(doctor::doctor))
         .routes(routes!(events::events))
 }
 

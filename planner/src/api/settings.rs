@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::access::Tokens;
+use crate::doctor::Expected;
 
 /// Where it is unless somebody says otherwise.
 pub const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7_070);
@@ -53,6 +54,8 @@ pub struct Settings {
     pub read_only: bool,
     /// Who may ask. Without any, whoever reaches the address may do everything.
     pub tokens: Tokens,
+    /// What an examination expects of the streams.
+    pub expected: Expected,
     /// Name of the planner.
     pub planner: String,
 }
@@ -80,6 +83,7 @@ impl Settings {
             base_path: String::new(),
             read_only: false,
             tokens: Tokens::default(),
+            expected: Expected::default(),
             planner: planner.into(),
         }
     }

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 #[path = "api/asked.rs"]
 mod asked;
+#[path = "api/doctor.rs"]
+mod doctor;
 #[path = "api/events.rs"]
 mod events;
 #[path = "api/many.rs"]

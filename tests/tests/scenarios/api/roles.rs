@@ -18,6 +18,7 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("GET", "/dead", Role::Viewer),
     ("POST", "/dead/drop", Role::Operator),
     ("POST", "/dead/retry", Role::Operator),
+    ("GET", "/doctor", Role::Viewer),
     ("POST", "/freeze", Role::Operator),
     ("DELETE", "/freeze", Role::Operator),
     ("GET", "/events", Role::Viewer),
@@ -253,6 +254,7 @@ async fn read_only_api_changes_nothing_and_one_that_is_open_to_all_is_not_starte
         let headers = [("authorization", bearer.as_str())];
         let about = ask(&api.address, ("GET", &under("/about")), &headers, None).await?;
         ensure!(about.json()["read_only"] == true, "{about:?}");
+        tries_no_write(&api, &under("/doctor"), &headers).await?;
         for (method, path, _) in NEEDS.iter().filter(|(method, ..)| *method != "GET") {
             let path = under(&filled(path));
             let reply = ask(&api.address, (method, &path), &headers, None).await?;
@@ -261,4 +263,18 @@ async fn read_only_api_changes_nothing_and_one_that_is_open_to_all_is_not_starte
         Ok(())
     })
     .await
+}
+
+/// An examination tries whether the broker stores what is written, but where nothing is to be changed.
+async fn tries_no_write(api: &Api, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<()> {
+    let told = eventually_some(SOON, "it is connected", async || {
+        let examined = ask(&api.address, ("GET", path), headers, None)
+            .await?
+            .json();
+        let lines = examined["items"].as_array().cloned().unwrap_or_default();
+        Ok(lines.into_iter().find(|line| line["check"] == "writes"))
+    });
+    let told = told.await?;
+    ensure!(told["key"] == "read-only", "{told}");
+    Ok(())
 }
