@@ -13,6 +13,7 @@ import { Search } from './search.js';
 import { html, render, useEffect, useErrorBoundary, useState } from './vendor/preact.js';
 import { Planners, Queues, Workers } from './views/crew.js';
 import { Dead } from './views/dead.js';
+import { Doctor } from './views/doctor.js';
 import { Job, MISSED } from './views/job.js';
 import { Jobs, scheduled } from './views/jobs.js';
 import { Overview } from './views/overview.js';
@@ -35,9 +36,10 @@ const PAGES = [
   ['/unreadable', 'Unreadable'],
   ['/log', 'Log'],
   ['/planners', 'Planners'],
+  ['/doctor', 'Doctor'],
 ];
 
-const LISTS = { runs: Runs, jobs: Jobs, dead: Dead, queues: Queues, workers: Workers, calendars: Calendars, unreadable: Unreadable, log: Log, planners: Planners };
+const LISTS = { runs: Runs, jobs: Jobs, dead: Dead, queues: Queues, workers: Workers, calendars: Calendars, unreadable: Unreadable, log: Log, planners: Planners, doctor: Doctor };
 
 function Page({ route }) {
   // A fault of ours in one page leaves the others.

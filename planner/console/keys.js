@@ -4,12 +4,12 @@ import { go } from './router.js';
 import { html, useEffect, useRef } from './vendor/preact.js';
 
 // After g: where to.
-export const PLACES = { o: '/', r: '/runs', j: '/jobs', d: '/dead', q: '/queues', w: '/workers', c: '/calendars', l: '/log', p: '/planners', u: '/unreadable' };
+export const PLACES = { o: '/', r: '/runs', j: '/jobs', d: '/dead', q: '/queues', w: '/workers', c: '/calendars', l: '/log', p: '/planners', u: '/unreadable', h: '/doctor' };
 
 const LIST = [
   ['/', 'search'],
   ['?', 'this list'],
-  ['g, then o r j d q w c l p u', 'overview, runs, jobs, dead letters, queues, workers, calendars, log, planners, unreadable'],
+  ['g, then o r j d q w c l p u h', 'overview, runs, jobs, dead letters, queues, workers, calendars, log, planners, unreadable, doctor'],
   ['t', 'light or dark'],
   ['Esc', 'leave a question or this list'],
   ['in the grid: arrows, Shift+arrows', 'move by one shard, by ten'],

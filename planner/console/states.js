@@ -18,6 +18,7 @@ const SIGNS = {
   paused: '‖',
   fine: '✓',
   trouble: '!',
+  note: 'i',
   silent: '?',
 };
 

@@ -34,6 +34,7 @@ const PAGES: &[&str] = &[
     "unreadable",
     "log",
     "planners",
+    "doctor",
 ];
 
 /// All routes, for a planner whose paths begin with `base`.

@@ -65,7 +65,7 @@ function useStuck(runs) {
 function Needs({ told }) {
   const found = [...troubles(told), ...useStuck(told.running?.items)];
   if (!told.planners || !told.queues || !told.workers) return null;
-  return html`<${Panel} title="What needs somebody">
+  return html`<${Panel} title="What needs somebody" aside=${html`<${Link} to="/doctor">examine everything<//>`}>
     ${found.length === 0 ? html`<p><${State} state="fine">nothing<//></p>` : html`<ul class="needs">
       ${found.slice(0, 12).map(({ state, words, to }) => html`<li><${State} state=${state}> <//><${Link} to=${to}>${words}<//></li>`)}
       ${found.length > 12 && html`<li class="faint">and ${count(found.length - 12)} more</li>`}</ul>`}

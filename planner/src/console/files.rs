@@ -47,6 +47,7 @@ files![
     "views/audit.js",
     "views/crew.js",
     "views/dead.js",
+    "views/doctor.js",
     "views/durations.js",
     "views/fires.js",
     "views/job.js",

@@ -6,6 +6,7 @@
 //! | `lanes` | who has worked on a run when, of one whose worker was killed |
 //! | `alive` | the picture on the tab, the grid under wheel and keys, motion, an edit, a planner and a broker that come back |
 //! | `pace` | how fast it is, in figures with limits |
+//! | `doctor` | what is wrong, and that it is gone once it was mended |
 //! | `steering` | what a newcomer finds out and does there; who may not; a leader that dies |
 
 use anyhow::{Context, ensure};
@@ -18,6 +19,8 @@ use crate::api::{Api, SOON, start};
 
 #[path = "console/alive.rs"]
 mod alive;
+#[path = "console/doctor.rs"]
+mod doctor;
 #[path = "console/lanes.rs"]
 mod lanes;
 #[path = "console/pace.rs"]

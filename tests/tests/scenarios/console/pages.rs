@@ -139,6 +139,7 @@ fn pages(ill: &str, stuck: &str) -> Vec<(String, &'static str)> {
         ("/queues", "In flight"),
         ("/workers", "answers"),
         ("/planners", "leads, term"),
+        ("/doctor", "no worker of queue default has handler resize"),
         ("/calendars", "There is no calendar."),
         ("/unreadable", "None was refused."),
         ("/log", "job apply"),
