@@ -16,6 +16,7 @@ pub mod island;
 pub mod logged;
 pub mod observer;
 pub mod oracle;
+pub mod power;
 pub mod process;
 pub mod prometheus;
 pub mod proxy;

@@ -98,6 +98,8 @@ mod orders;
 mod permissions;
 #[path = "scenarios/planners.rs"]
 mod planners;
+#[path = "scenarios/power.rs"]
+mod power;
 #[path = "scenarios/python.rs"]
 mod python;
 #[path = "scenarios/queue.rs"]
