@@ -97,13 +97,31 @@ pub async fn play_on(
     played.with_context(|| stage.left())
 }
 
+/// How often streams are made again where the broker does not answer.
+const MADE: usize = 6;
+
+/// Makes the streams. What a broker confirms is on its disk: where others write much to it one may take longer than a
+/// question waits, and is found by the next.
+///
+/// # Errors
+/// When they cannot be made.
+pub async fn make_streams(broker: &Broker, topology: &TopologyOptions) -> anyhow::Result<()> {
+    for _ in 1..MADE {
+        if topology::ensure(broker, topology).await.is_ok() {
+            return Ok(());
+        }
+    }
+    topology::ensure(broker, topology).await?;
+    Ok(())
+}
+
 impl Stage {
     async fn set(server: TestServer, topology: &TopologyOptions) -> anyhow::Result<Stage> {
         let seed = Seed::from_env()?;
         let mut options = Options::new(server.url(), Namespace::new(NAMESPACE)?, "gridloom-test");
         options.wait = Duration::from_secs(20);
         let broker = Broker::connect(&options).await?;
-        topology::ensure(&broker, topology).await?;
+        make_streams(&broker, topology).await?;
         let observer = Observer::start(&broker, &server.url()).await?;
         let dir = tempfile::Builder::new()
             .prefix("gridloom-stage-")

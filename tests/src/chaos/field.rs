@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use gridloom_shared::broker::subjects::LEADER_KEY;
-use gridloom_shared::broker::topology::{self, Storage, TopologyOptions};
+use gridloom_shared::broker::topology::{Storage, TopologyOptions};
 use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::id::Namespace;
 use serde_json::Value;
@@ -21,6 +21,7 @@ use crate::oracle::overlap::Lives;
 use crate::process::{Gridloom, Process};
 use crate::proxy::Proxy;
 use crate::pulse::Pulse;
+use crate::scenario::make_streams;
 use crate::seed::Seed;
 use crate::server::TestServer;
 
@@ -153,7 +154,7 @@ impl Field {
             queue_storage: Some(storage),
             ..TopologyOptions::default()
         };
-        topology::ensure(&broker, &topology).await?;
+        make_streams(&broker, &topology).await?;
         let dir = tempfile::Builder::new()
             .prefix("gridloom-chaos-")
             .tempdir()?;
