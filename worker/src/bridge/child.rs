@@ -304,6 +304,8 @@ impl Serving<'_> {
     /// Ends what is left of it. Only then whoever waits for an answer hears that none comes: what it ran does not run any more.
     async fn bury(self, cause: Option<Cause>) -> How {
         let Serving { child, desk, .. } = self;
+        // Who cannot be killed, as its guard was, sees at least that nobody listens.
+        drop(child.link);
         let ended = match child.process {
             Some(process) => Some(process.end().await),
             None => None,

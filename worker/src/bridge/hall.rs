@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,11 @@ const NAMELESS_MAX: usize = 512;
 const NAMED_WITHIN: Duration = Duration::from_secs(30);
 /// Pause where the system gives no connection, for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the folder of a socket is called, before the worker's process id and a part by chance.
+const FOLDER: &str = "gridloom-children-";
+/// What the socket is called in it: short, since the system takes no long path.
+const SOCKET: &str = "s";
 
 /// A child that has said who it is.
 pub(super) struct Arrived {
@@ -85,11 +90,13 @@ impl Hall {
             let address = format!("tcp:{}", listener.local_addr()?);
             (Listener::Tcp(listener), address, None)
         } else {
-            let dir =
-                std::env::temp_dir().join(format!("gridloom-{}", uuid::Uuid::new_v4().simple()));
+            let place = std::env::temp_dir();
+            sweep(&place);
+            let (own, chance) = (std::process::id(), uuid::Uuid::new_v4().simple());
+            let dir = place.join(format!("{FOLDER}{own}-{chance}"));
             // Nobody else may come in.
             std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
-            let path = dir.join("s");
+            let path = dir.join(SOCKET);
             let listener = UnixListener::bind(&path)?;
             (
                 Listener::Unix(listener),
@@ -130,6 +137,22 @@ impl Drop for Hall {
         self.accepting.abort();
         if let Some(dir) = &self.dir {
             let _ = std::fs::remove_dir_all(dir);
+        }
+    }
+}
+
+/// Removes what workers left there that were killed. One of another container may see the same folder: it answers.
+fn sweep(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let rest = name.to_str().and_then(|name| name.strip_prefix(FOLDER));
+        let Some((process, _)) = rest.and_then(|rest| rest.split_once('-')) else {
+            continue;
+        };
+        let lives = Path::new("/proc").join(process).exists();
+        let answer = || std::os::unix::net::UnixStream::connect(entry.path().join(SOCKET));
+        if !lives && answer().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -180,4 +203,32 @@ async fn receive(mut link: Link, awaited: &Mutex<Awaited>) {
 
 fn lock(awaited: &Mutex<Awaited>) -> MutexGuard<'_, Awaited> {
     awaited.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn folders_of_dead_workers_are_swept_and_those_of_living_ones_are_not() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let dir = place.path().join(name);
+            std::fs::create_dir(&dir).unwrap();
+            let listener = UnixListener::bind(dir.join(SOCKET)).unwrap();
+            (dir, listener)
+        };
+        let (dead, listener) = folder("gridloom-children-4999999999-a");
+        drop(listener);
+        let (elsewhere, _answers) = folder("gridloom-children-4999999998-b");
+        let (own, listener) = folder(&format!("{FOLDER}{}-c", std::process::id()));
+        drop(listener);
+        let (other, listener) = folder("somebody-4999999999-d");
+        drop(listener);
+        sweep(place.path());
+        assert!(!dead.exists());
+        assert!(elsewhere.exists() && own.exists() && other.exists());
+    }
 }
