@@ -139,21 +139,17 @@ impl Server {
         self.url.trim_end_matches(settings::ROOT)
     }
 
-    /// Lets answers that are under way finish, a second at most, and ends.
+    /// Lets answers that are under way finish, a second at most, and ends. Nobody waits for a thread that does not.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
-        while self
-            .thread
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished())
-        {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let give_up = tokio::time::Instant::now() + settings::GIVE_UP_AFTER;
+        while !thread.is_finished() && tokio::time::Instant::now() < give_up {
             tokio::time::sleep(settings::LOOK).await;
         }
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
+        if !thread.is_finished() || thread.join().is_err() {
             tracing::error!("the API did not end by itself");
         }
     }

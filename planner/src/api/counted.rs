@@ -13,7 +13,15 @@ use crate::metrics::{API_REQUESTS, API_SECONDS};
 const NONE: &str = "none";
 
 /// The names of operations, by path, and then by method in small letters.
-pub(super) struct Operations(HashMap<String, HashMap<String, String>>);
+pub(super) struct Operations(HashMap<String, HashMap<String, Operation>>);
+
+/// One of them, as far as it is known before it is asked.
+#[derive(Debug)]
+struct Operation {
+    name: String,
+    /// Whether it takes anything behind the question mark.
+    asks: bool,
+}
 
 impl Operations {
     /// Those of a description.
@@ -22,8 +30,10 @@ impl Operations {
         let named = paths.map(|(path, methods)| {
             let methods = methods.as_object().into_iter().flatten();
             let named = methods.filter_map(|(method, operation)| {
-                let id = operation["operationId"].as_str()?;
-                Some((method.clone(), id.to_owned()))
+                let name = operation["operationId"].as_str()?.to_owned();
+                let mut taken = operation["parameters"].as_array().into_iter().flatten();
+                let asks = taken.any(|parameter| parameter["in"] == "query");
+                Some((method.clone(), Operation { name, asks }))
             });
             (path.clone(), named.collect())
         });
@@ -32,13 +42,22 @@ impl Operations {
 
     /// The operation of a path as it is described.
     pub(super) fn name(&self, method: &Method, path: Option<&str>) -> &str {
+        let operation = self.get(method, path);
+        operation.map_or(NONE, |operation| &operation.name)
+    }
+
+    /// Whether it takes nothing behind the question mark: what stands there would be passed over, a `dry_run` too.
+    pub(super) fn takes_no_query(&self, method: &Method, path: Option<&str>) -> bool {
+        let operation = self.get(method, path);
+        operation.is_some_and(|operation| !operation.asks)
+    }
+
+    fn get(&self, method: &Method, path: Option<&str>) -> Option<&Operation> {
         let method = match *method {
             Method::HEAD => "get".to_owned(),
             _ => method.as_str().to_ascii_lowercase(),
         };
-        let methods = path.and_then(|path| self.0.get(path));
-        let name = methods.and_then(|methods| methods.get(&method));
-        name.map_or(NONE, String::as_str)
+        self.0.get(path?)?.get(&method)
     }
 }
 
@@ -56,6 +75,18 @@ pub(super) fn count(operation: &str, status: StatusCode, took: Duration) {
 mod tests {
     use super::super::router;
     use super::*;
+
+    #[test]
+    fn operations_that_take_no_query_are_known() {
+        let operations = Operations::of(&router::description());
+        let none = |method, path| operations.takes_no_query(&method, Some(path));
+        assert!(none(Method::POST, "/dead/drop"));
+        assert!(none(Method::POST, "/runs/{run}/cancel"));
+        assert!(none(Method::GET, "/queues"));
+        assert!(!none(Method::GET, "/runs"));
+        assert!(!none(Method::PUT, "/jobs/{job}"));
+        assert!(!none(Method::GET, "/nowhere"));
+    }
 
     #[test]
     fn request_is_counted_by_its_operation_and_never_by_what_somebody_made_up() {

@@ -37,7 +37,11 @@ pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     let path = path(&api.settings, &request);
     let operation = api.operations.name(request.method(), path.as_deref());
     let (operation, begun) = (operation.to_owned(), Instant::now());
-    let entered = enter(&api.0.settings, &request);
+    let nothing_asked = api
+        .operations
+        .takes_no_query(request.method(), path.as_deref());
+    let entered = enter(&api.0.settings, &request)
+        .and_then(|who| asks_what_is_known(&request, nothing_asked).map(|()| who));
     let response = match entered {
         Err(problem) => problem.into_response(),
         Ok(who) => {
@@ -64,6 +68,18 @@ pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// What stands behind the question mark of an operation that takes nothing there is refused: an order whose `dry_run` is passed
+/// over would be carried out.
+fn asks_what_is_known(request: &Request, nothing: bool) -> Answer<()> {
+    match request.uri().query() {
+        Some(query) if nothing && !query.is_empty() => Err(Problem::invalid(format!(
+            "?{}: this operation takes nothing behind the question mark; what it takes stands in its body",
+            query.chars().take(ID_MAX).collect::<String>(),
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn too_long() -> Problem {

@@ -15,6 +15,8 @@ pub(super) const ROOT: &str = "/api/v1";
 pub(super) const LOOK: Duration = Duration::from_millis(5);
 /// How long an answer that is under way may take at the end.
 pub(super) const STOP_WITHIN: Duration = Duration::from_secs(1);
+/// How long anybody waits for that end: what does not come to it must not keep a planner from ending.
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
 /// How long an answer may take: an audit of a long run reads all of its ledger.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Bytes of what is sent at most: a job file with all the parameters that it may have is smaller.

@@ -25,6 +25,8 @@ mod schema;
 mod shapes;
 #[path = "api/stream.rs"]
 mod stream;
+#[path = "api/vast.rs"]
+mod vast;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 

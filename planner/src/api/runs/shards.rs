@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::id::{RunId, Session};
-use gridloom_shared::ledger::fold::Fold;
+use gridloom_shared::ledger::fold::{Chosen, Fold};
 use gridloom_shared::ranges::Ranges;
 use gridloom_shared::reads::attempts::{self, ShardState, ShardStory};
 use gridloom_shared::reads::grid::segments;
@@ -21,6 +21,9 @@ use super::super::cursor;
 use super::super::link::{Api, Linked};
 use super::super::problem::Answer;
 use super::grid::range;
+
+/// So many shards are looked at for one answer.
+const LOOKED_AT: usize = 1_000_000;
 
 /// Which shards.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,9 +40,9 @@ pub(in super::super) struct Which {
     last_page: Option<u32>,
     /// Of which this worker has said what came of an attempt: its name, while it is registered, or its session.
     worker: Option<String>,
-    /// Whose last error holds this.
+    /// Whose last error holds this text, in capital letters or small ones.
     error: Option<String>,
-    /// At most so many.
+    /// At most so many. There may be fewer before the end: a million shards are looked at for an answer.
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     /// What `next` of the page before said.
@@ -116,12 +119,19 @@ impl Search<'_> {
             Some(slice) => slice.max(first)..slice.saturating_add(1).min(fold.slices()),
             None => first..fold.slices(),
         };
+        let chosen = self.chosen();
+        let mut sieves: Vec<BTreeMap<u32, Ranges>> = Vec::new();
+        sieves.extend(chosen.as_ref().map(|chosen| failed(fold, chosen)));
+        let sieves: Vec<_> = sieves.iter().chain(&self.reported).collect();
+        let mut looked_at = 0;
         for slice in slices {
-            let reported = self.reported.as_ref().map(|by| by.get(&slice));
-            if matches!(reported, Some(None)) {
+            let Some(sieves) = sieves
+                .iter()
+                .map(|by| by.get(&slice))
+                .collect::<Option<Vec<_>>>()
+            else {
                 continue;
-            }
-            let reported = reported.flatten();
+            };
             for segment in segments(&fold.row(slice), over) {
                 if self.which.state.is_some_and(|state| state != segment.state) {
                     continue;
@@ -129,27 +139,73 @@ impl Search<'_> {
                 let begun = self.after.filter(|(begun, _)| *begun == slice);
                 let from = begun.map_or(0, |(_, page)| page.saturating_add(1));
                 let from = from.max(self.pages.start).max(segment.pages.start);
-                for page in from..self.pages.end.min(segment.pages.end) {
-                    if reported.is_some_and(|by| !by.contains(page.into())) {
-                        continue;
-                    }
-                    let shard = ShardTold::of(fold, (slice, page), segment.state);
-                    let like = self.which.error.as_deref();
-                    let has = |like: &str| shard.error.as_deref().is_some_and(|e| e.contains(like));
-                    if !like.is_none_or(has) {
-                        continue;
-                    }
-                    if found.items.len() == self.limit {
-                        let last = found.items.last().map(|last| (last.slice, last.page));
-                        found.next = last.and_then(|last| cursor::behind(&last));
+                let pages = from..self.pages.end.min(segment.pages.end);
+                for page in sifted(pages, &sieves) {
+                    // What is looked at holds everybody else up, and is bounded whatever the filter leaves of it.
+                    if looked_at == LOOKED_AT || found.items.len() == self.limit {
+                        found.next = cursor::behind(&before(slice, page));
                         return found;
                     }
-                    found.items.push(shard);
+                    looked_at += 1;
+                    let shard = ShardTold::of(fold, (slice, page), segment.state);
+                    let is_meant = chosen.as_ref().is_none_or(|chosen| {
+                        let error = shard.error.as_deref();
+                        error.is_some_and(|error| chosen.has_error(error))
+                    });
+                    if is_meant {
+                        found.items.push(shard);
+                    }
                 }
             }
         }
         found
     }
+
+    /// Which errors are meant, where a text is named.
+    fn chosen(&self) -> Option<Chosen> {
+        Some(Chosen {
+            slice: self.which.slice,
+            error_like: Some(self.which.error.clone()?),
+            given_up: true,
+            ..Chosen::default()
+        })
+    }
+}
+
+/// The place just before a page: where a list goes on that is to begin with it.
+fn before(slice: u32, page: u32) -> (u32, u32) {
+    match page.checked_sub(1) {
+        Some(last) => (slice, last),
+        None => (slice.saturating_sub(1), u32::MAX),
+    }
+}
+
+/// The pages that have such an error, by slice: those that failed and wait, and those that are dead.
+fn failed(fold: &Fold, chosen: &Chosen) -> BTreeMap<u32, Ranges> {
+    let mut by_slice: BTreeMap<u32, Ranges> = BTreeMap::new();
+    let waiting = fold.waiting().iter();
+    let waiting = waiting.filter(|(_, failed)| chosen.has_error(fold.error_of(failed)));
+    let waiting = waiting.map(|(cell, _)| (*cell, cell.page..cell.page.saturating_add(1)));
+    for (first, pages) in waiting.chain(fold.dead_pages(chosen)) {
+        if first.kind == TileKind::Page {
+            let of_slice = by_slice.entry(first.slice).or_default();
+            of_slice.insert(pages.start.into()..pages.end.into());
+        }
+    }
+    by_slice
+}
+
+/// Those of the pages that every sieve has.
+fn sifted(pages: Range<u32>, sieves: &[&Ranges]) -> impl Iterator<Item = u32> + use<> {
+    let whole = u64::from(pages.start)..u64::from(pages.end);
+    let mut parts = Vec::from_iter(Some(whole));
+    for sieve in sieves {
+        parts = parts.iter().flat_map(|part| sieve.within(part)).collect();
+    }
+    // Within the pages that were given.
+    parts
+        .into_iter()
+        .flat_map(|part| part.start as u32..part.end as u32)
 }
 
 /// Shards of a run, by slice and page.

@@ -22,7 +22,8 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    fn has_error(&self, error: &str) -> bool {
+    /// Whether an error is meant.
+    pub fn has_error(&self, error: &str) -> bool {
         let Some(text) = &self.error_like else {
             return true;
         };
@@ -118,6 +119,15 @@ impl Fold {
         graves.flat_map(move |(first, pages, grave)| {
             pages.map(move |page| self.dead_at(Cell { page, ..first }, grave))
         })
+    }
+
+    /// The same, as far as neighbours died of one error together: the first of them, and the pages of all.
+    pub fn dead_pages<'a>(
+        &'a self,
+        chosen: &Chosen,
+    ) -> impl Iterator<Item = (Cell, Range<u32>)> + use<'a> {
+        self.graves_of(chosen)
+            .map(|(first, pages, _)| (first, pages))
     }
 
     /// How many those are.

@@ -19,7 +19,7 @@ async fn whatever_cannot_be_answered_is_a_problem_of_one_form() -> anyhow::Resul
         let api = start(stage, &[]).await?;
         let large = json!({ "note": "x".repeat(2 << 20) });
         let (empty, no_note) = (json!({}), json!({ "note": "" }));
-        let no_handler = json!({ "name": "a" });
+        let (no_handler, all) = (json!({ "name": "a" }), json!({ "all": true }));
         let cases: &[Case<'_>] = &[
             ("GET", "/nothing", &[], None, 404, "not-found"),
             ("GET", "/jobs/none", &[], None, 404, "not-found"),
@@ -31,6 +31,16 @@ async fn whatever_cannot_be_answered_is_a_problem_of_one_form() -> anyhow::Resul
             ("GET", "/jobs?limt=5", &[], None, 400, "invalid"),
             ("GET", "/jobs?after=AAAA", &[], None, 400, "invalid"),
             ("GET", "/runs?state=asleep", &[], None, 400, "invalid"),
+            ("GET", "/queues?limit=5", &[], None, 400, "invalid"),
+            // What is passed over would be done.
+            (
+                "POST",
+                "/dead/drop?dry_run=true",
+                &[],
+                Some(&all),
+                400,
+                "invalid",
+            ),
             ("GET", "/runs?from=yesterday", &[], None, 400, "invalid"),
             ("PATCH", "/jobs/a", &[], None, 405, "method"),
             ("POST", "/freeze", &[], Some(&large), 413, "too-large"),
