@@ -82,6 +82,21 @@ export function command(words, flags = []) {
   return ['gridloom', ...words.map((word) => quoted(String(word))), ...said].join(' ');
 }
 
+const DAY = /^\d{4}-\d\d-(\d\d)(T.+)?$/;
+
+// The moment that a word of an address names, as the API takes it: a day of whoever reads, from its beginning, or a time
+// with its zone. null: it names none.
+export function instant(text) {
+  const [, day, clock] = DAY.exec(text) ?? [];
+  if (!day) return null;
+  const time = new Date(clock ? text : `${text}T00:00`);
+  const isOne = !Number.isNaN(time.getTime()) && (clock || time.getDate() === Number(day));
+  return isOne ? time.toISOString() : null;
+}
+
+// Dead shards and questions of a run that nobody gave up.
+export const deadOf = ({ dead, dead_probes: questions = 0, given_up: given = 0 }) => Math.max(0, dead + questions - given);
+
 // The name of a state, for people.
 export const plain = (state) => state.replaceAll('_', ' ');
 

@@ -22,6 +22,7 @@ use gridloom_shared::command::{Answer, Verb};
 use gridloom_shared::id::{QueueName, RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::{self, PlanRecord, Record, Wave};
+use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::limits::{FROZEN_MAX, RECORD_MAX};
 use gridloom_shared::presence::Presence;
 use gridloom_shared::tile::TileKind;
@@ -68,6 +69,8 @@ pub enum Change {
     Moved(Box<Moved>),
     /// A run is over.
     Closed(Box<Run>),
+    /// Dead shards of a run that is over were given up: it is shown otherwise.
+    GivenUp(Box<RunSummary>),
     /// A run is gone without an end: its records were removed.
     Lost(Box<Run>),
 }
@@ -283,6 +286,7 @@ impl Lead {
     fn read_of_closed(&mut self, entry: &Entry, now: Now) {
         match self.orders.read(entry, self.term()) {
             Shelved::Taken => {}
+            Shelved::GivenUp(summary) => self.changes.push(Change::GivenUp(summary)),
             Shelved::Reopened(fold) => self.add(*fold, now),
             Shelved::Load(run) => {
                 let load = self.orders.reload(run, self.position);

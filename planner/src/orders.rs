@@ -11,6 +11,7 @@ use gridloom_shared::command::Answer;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::PlanRecord;
+use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::limits::{CELLS_MAX, ORDERS_MAX, cells};
 
 use crate::book::{Book, Life};
@@ -38,6 +39,8 @@ pub enum Shelved {
     Taken,
     /// The run goes on.
     Reopened(Box<Fold>),
+    /// Dead shards of the run were given up; it is over as before.
+    GivenUp(Box<RunSummary>),
     /// The run was opened again, and its ledger has to be read.
     Load(RunId),
 }
@@ -241,7 +244,15 @@ impl Orders {
                 tracing::info!(run = %name, "reopened");
                 return Shelved::Reopened(Box::new(run.into_fold()));
             }
-            return Shelved::Taken;
+            return match (entry.plan(), self.shelf.get(name)) {
+                (Some(PlanRecord::Dropped(_)), Some(run)) => {
+                    let summary = RunSummary::of(run.fold());
+                    summary.map_or(Shelved::Taken, |summary| {
+                        Shelved::GivenUp(Box::new(summary))
+                    })
+                }
+                _ => Shelved::Taken,
+            };
         }
         // A deposed leader may still win the race for the next record: what it decided is valid.
         if matches!(entry.plan(), Some(PlanRecord::Reopened(_))) {

@@ -116,7 +116,7 @@ fn standing(run: &RunSummary) -> String {
     format!("{} of {}{dead}", grouped(done), grouped(all))
 }
 
-/// `3 dead`, `1 dead probe`: a probe is no shard of the grid, and a run whose probes are dead has failed all the same.
+/// `3 dead`, `1 dead probe`, `2 of them given up`: a probe is no shard of the grid, and a run whose probes are dead has failed all the same.
 pub(super) fn dead_words(shards: &ShardSummary) -> Vec<String> {
     let mut words = Vec::new();
     if shards.dead > 0 {
@@ -124,6 +124,11 @@ pub(super) fn dead_words(shards: &ShardSummary) -> Vec<String> {
     }
     if shards.dead_probes > 0 {
         words.push(counted(shards.dead_probes, "dead probe"));
+    }
+    match (shards.given_up, shards.dead_kept()) {
+        (0, _) => {}
+        (_, 0) => words.push("all given up".to_owned()),
+        (some, _) => words.push(format!("{} of them given up", grouped(some))),
     }
     words
 }
@@ -178,18 +183,23 @@ mod tests {
 
     #[test]
     fn dead_probes_are_told_beside_dead_shards() {
-        let of = |dead, dead_probes| ShardSummary {
+        let of = |dead, dead_probes, given_up| ShardSummary {
             planned: dead,
             done: 0,
             dead,
             dead_probes,
+            given_up,
             outstanding: 0,
             late: 0,
             retried: 0,
             taken_over: 0,
         };
-        assert!(dead_words(&of(0, 0)).is_empty());
-        assert_eq!(dead_words(&of(0, 1)), ["1 dead probe"]);
-        assert_eq!(dead_words(&of(1_000, 2)), ["1,000 dead", "2 dead probes"]);
+        assert!(dead_words(&of(0, 0, 0)).is_empty());
+        assert_eq!(dead_words(&of(0, 1, 0)), ["1 dead probe"]);
+        let both = dead_words(&of(1_000, 2, 0));
+        assert_eq!(both, ["1,000 dead", "2 dead probes"]);
+        let some = dead_words(&of(3, 0, 1));
+        assert_eq!(some, ["3 dead", "1 of them given up"]);
+        assert_eq!(dead_words(&of(3, 0, 3)), ["3 dead", "all given up"]);
     }
 }

@@ -8,7 +8,7 @@ import { Ago, Command, Facts, Head, JobLink, Loaded, Panel, Tabs, Time, Trouble,
 import { refine, useRoute } from '../router.js';
 import { SHARD_STATES, State } from '../states.js';
 import { html, useMemo, useRef } from '../vendor/preact.js';
-import { command, count, lasted, plural, rough, short, span } from '../words.js';
+import { command, count, deadOf, lasted, plural, rough, short, span } from '../words.js';
 import { Audit } from './audit.js';
 import { Failures, Held, Waits } from './runwhy.js';
 import { Work } from './runwork.js';
@@ -51,6 +51,7 @@ function Pace({ run }) {
     run.shards.taken_over > 0 && ['Taken over', count(run.shards.taken_over)],
     run.shards.late > 0 && ['Late successes', count(run.shards.late)],
     run.shards.dead_probes > 0 && ['Dead questions', count(run.shards.dead_probes)],
+    run.shards.given_up > 0 && ['Given up', count(run.shards.given_up)],
     ...Object.entries(run.counters).map(([name, value]) => [name, count(value)]),
   ]} />`;
 }
@@ -63,7 +64,7 @@ function Orders({ run }) {
   const left = Math.max(0, run.grid.shards - run.shards.done - run.shards.dead);
   const told = ({ outcome, shards, reason }) =>
     `${OUTCOMES[outcome] || outcome}${shards ? `: ${plural(shards, 'dead shard')}` : ''}${reason ? `: ${reason}` : ''}.`;
-  const retried = run.shards.dead + (run.shards.dead_probes || 0);
+  const retried = deadOf(run.shards);
   return html`<${Action} label="Cancel" title=${`Cancel run ${short(run.run)}?`} danger disabled=${open ? null : 'it is over'}
       says=${`${plural(left, 'shard')} of ${count(run.grid.shards)} ${left === 1 ? 'has' : 'have'} no outcome yet: nothing more of them is started, and what runs is stopped. What is done stays done.`}
       command=${() => command(['cancel', run.run])} done=${told}

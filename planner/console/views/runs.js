@@ -11,12 +11,15 @@ import { wants } from './runwhy.js';
 
 // How far a run is, in words and as a bar. What its grid has may not be known yet.
 export function Progress({ run }) {
-  const { done, dead, outstanding } = run.shards;
-  const whole = Math.max(run.grid.shards, done + dead);
-  const label = `${count(done)} of ${plural(whole, 'shard')} done${dead ? `, ${count(dead)} dead` : ''}`;
+  const { done, dead: died, outstanding } = run.shards;
+  const whole = Math.max(run.grid.shards, done + died);
+  // Questions that were given up are no shards.
+  const given = Math.min(run.shards.given_up ?? 0, died);
+  const dead = died - given;
+  const label = [`${count(done)} of ${plural(whole, 'shard')} done`, dead && `${count(dead)} dead`, given && `${count(given)} given up`].filter(Boolean).join(', ');
   return html`<div class="progress"><${Bar} whole=${whole} label=${label}
-      parts=${[['done', done], ['dead', dead], ['issued', outstanding]]} />
-    <span class="small">${count(done)} / ${count(whole)}${dead > 0 && html` <span class="bad">✕ ${count(dead)} dead</span>`}</span></div>`;
+      parts=${[['done', done], ['dead', dead], ['given_up', given], ['issued', outstanding]]} />
+    <span class="small">${count(done)} / ${count(whole)}${dead > 0 && html` <span class="bad">✕ ${count(dead)} dead</span>`}${given > 0 && html` <span class="faint">⊘ ${count(given)} given up</span>`}</span></div>`;
 }
 
 export function Took({ run }) {

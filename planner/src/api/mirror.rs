@@ -199,7 +199,7 @@ impl Table for Runs {
         }
         let row = Row {
             state: summary.state,
-            dead: summary.shards.dead + summary.shards.dead_probes,
+            dead: summary.shards.dead_kept(),
         };
         let before = self.rows.insert((opened, run), row);
         self.count(before, Some(row));

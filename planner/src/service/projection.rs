@@ -259,6 +259,7 @@ impl Writer {
                 self.counted.closed(&run);
                 traced::over(&self.tracer, run.fold());
             }
+            Change::GivenUp(summary) => self.write(*summary),
             Change::Lost(run) => {
                 self.counted.lost();
                 traced::over(&self.tracer, run.fold());
@@ -268,9 +269,13 @@ impl Writer {
 
     fn send(&self, run: &Run) {
         if let Some(summary) = RunSummary::of(run.fold()) {
-            self.backlog.waiting.fetch_add(1, Ordering::Relaxed);
-            let _ = self.summaries.send(Due { summary, tries: 0 });
+            self.write(summary);
         }
+    }
+
+    fn write(&self, summary: RunSummary) {
+        self.backlog.waiting.fetch_add(1, Ordering::Relaxed);
+        let _ = self.summaries.send(Due { summary, tries: 0 });
     }
 
     /// Writes what is left, then ends.

@@ -143,6 +143,10 @@ impl Names {
                     how.unwrap_or_default()
                 )
             }
+            Change::GivenUp(summary) => {
+                let (given_up, run) = (summary.shards.given_up, self.run(&summary.run));
+                format!("{run} is over as before, {given_up} dead given up")
+            }
             Change::Lost(run) => format!("{} is lost", self.run(run.fold().run())),
         })
     }

@@ -117,6 +117,10 @@ pub struct ShardSummary {
     /// of the grid, and stand among the dead shards where those are listed, tried again or given up.
     #[serde(default)]
     pub dead_probes: u64,
+    /// Dead shards and questions that somebody gave up: they are counted in `dead` and `dead_probes`, wait for nobody,
+    /// and are listed no more. 0 in a summary of an earlier build.
+    #[serde(default)]
+    pub given_up: u64,
     /// Issued, without an outcome that ends them.
     pub outstanding: u64,
     /// Successes after the first.
@@ -129,9 +133,15 @@ pub struct ShardSummary {
 }
 
 impl ShardSummary {
-    /// Whatever `dead list` lists, save what was given up: shards, and questions of probes.
+    /// Dead shards and questions that nobody gave up: what `dead list` lists, and what a retry of the run tries again.
+    pub fn dead_kept(&self) -> u64 {
+        let dead = self.dead.saturating_add(self.dead_probes);
+        dead.saturating_sub(self.given_up)
+    }
+
+    /// Whether there is any of those.
     pub fn is_anything_dead(&self) -> bool {
-        self.dead > 0 || self.dead_probes > 0
+        self.dead_kept() > 0
     }
 }
 
@@ -160,6 +170,7 @@ impl RunSummary {
                 done: counts.done,
                 dead: counts.dead,
                 dead_probes: counts.dead_probes,
+                given_up: fold.given_up(),
                 outstanding: counts.planned - counts.done - counts.dead,
                 late: counts.late,
                 retried: counts.retried,
@@ -205,6 +216,23 @@ mod tests {
     use crate::wire;
 
     #[test]
+    fn summary_of_an_earlier_build_is_read_and_says_nothing_of_what_was_given_up() {
+        let shards = serde_json::json!({
+            "planned": 10, "done": 7, "dead": 3, "outstanding": 0, "late": 0, "retried": 0, "taken_over": 0,
+        });
+        let mut shards: ShardSummary = serde_json::from_value(shards).unwrap();
+        assert_eq!((shards.dead_probes, shards.given_up), (0, 0));
+        assert_eq!(shards.dead_kept(), 3);
+        (shards.dead_probes, shards.given_up) = (1, 2);
+        assert_eq!((shards.dead_kept(), shards.is_anything_dead()), (2, true));
+        shards.given_up = 4;
+        assert!(!shards.is_anything_dead());
+        // Nonsense is no fault of whoever reads it.
+        shards.given_up = 5;
+        assert_eq!(shards.dead_kept(), 0);
+    }
+
+    #[test]
     fn summary_of_a_run_of_many_counters_fits_into_the_smallest_message() {
         let many = (0..5_000).map(|n| (format!("counter-{n:040}"), i128::MIN));
         let mut summary = RunSummary {
@@ -224,6 +252,7 @@ mod tests {
                 done: 0,
                 dead: 0,
                 dead_probes: 0,
+                given_up: 0,
                 outstanding: 0,
                 late: 0,
                 retried: 0,

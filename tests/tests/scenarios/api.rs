@@ -15,6 +15,8 @@ mod asked;
 mod doctor;
 #[path = "api/events.rs"]
 mod events;
+#[path = "api/given_up.rs"]
+mod given_up;
 #[path = "api/many.rs"]
 mod many;
 #[path = "api/roles.rs"]

@@ -429,6 +429,7 @@ mod tests {
                 done: 4,
                 dead: 0,
                 dead_probes: 0,
+                given_up: 0,
                 outstanding: 0,
                 late: 0,
                 retried: 0,

@@ -145,6 +145,8 @@ pub(super) fn of_numbers(summary: &RunSummary, most: usize) -> Vec<Block> {
     let most = u64::try_from(most).unwrap_or(u64::MAX).min(all);
     let to = |cells: u64| cells.min(all) * most / all;
     let over = summary.state == RunState::Cancelled;
+    // Questions that were given up are no shards.
+    let given_up = shards.given_up.min(shards.dead);
     let rest = if over {
         ShardState::Cancelled
     } else {
@@ -152,7 +154,8 @@ pub(super) fn of_numbers(summary: &RunSummary, most: usize) -> Vec<Block> {
     };
     let parts = [
         (ShardState::Done, shards.done),
-        (ShardState::Dead, shards.dead),
+        (ShardState::Dead, shards.dead - given_up),
+        (ShardState::GivenUp, given_up),
         (
             ShardState::Issued,
             if over { 0 } else { shards.outstanding },

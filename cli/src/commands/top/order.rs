@@ -90,16 +90,15 @@ pub(super) fn cancel(run: &Run) -> Result<Ask, String> {
 /// Whether to try what is dead of `run` again, or why that makes no sense.
 pub(super) fn retry(run: &Run) -> Result<Ask, String> {
     let id = run.id();
-    let goes_on = run.summary.state == RunState::Cancelled || run.summary.error.is_some();
+    let (shards, all) = (&run.summary.shards, run.summary.grid.shards);
+    // Of one that failed because of shards that were given up meanwhile nothing is left.
+    let is_left = all > shards.done + shards.dead;
+    let stopped = run.summary.error.is_some() && is_left;
+    let goes_on = run.summary.state == RunState::Cancelled || stopped;
     let question = match run.dead() {
         0 if goes_on && !run.is_open() => format!(
             "Let run {id} go on? It has no dead shards; {} are not done.",
-            grouped(
-                run.summary
-                    .grid
-                    .shards
-                    .saturating_sub(run.summary.shards.done)
-            )
+            grouped(all.saturating_sub(shards.done))
         ),
         0 => return Err(format!("run {id} has no dead shards")),
         dead => format!(

@@ -124,9 +124,9 @@ impl Run {
         self.summary.state == RunState::Running
     }
 
-    /// Dead shards and probes.
+    /// Dead shards and probes that nobody gave up.
     pub(super) fn dead(&self) -> u64 {
-        self.summary.shards.dead + self.summary.shards.dead_probes
+        self.summary.shards.dead_kept()
     }
 
     /// The part of its shards that is done.

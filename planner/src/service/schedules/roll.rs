@@ -56,7 +56,7 @@ impl Roll {
                 let end = closing.map(|(_, closed)| closed.state);
                 Some(Fact::Over(fold.run().clone(), at, end))
             }
-            Change::Moved(_) => None,
+            Change::Moved(_) | Change::GivenUp(_) => None,
         });
         let mut all = self.0.facts.lock().unwrap_or_else(PoisonError::into_inner);
         let before = all.len();

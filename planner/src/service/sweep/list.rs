@@ -12,6 +12,7 @@ use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::ledger::retired::Retired;
 
 use super::SweepError;
+use super::given_up::GivenUp;
 use crate::retention::Kept;
 
 /// Where a ledger is.
@@ -22,6 +23,7 @@ pub(super) type Place = (QueueName, RunId);
 pub(super) struct Listed {
     plans: HashMap<Place, Found>,
     strays: HashSet<Place>,
+    given_up: Vec<GivenUp>,
 }
 
 #[derive(Debug)]
@@ -61,19 +63,30 @@ impl Listed {
             let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
                 continue;
             };
+            let place = (queue, run);
             let state = match broker.decode(&last.subject, &last.payload) {
                 Ok(PlanRecord::Retired(retired)) => State::Retired {
                     sequence: last.seq,
                     retired,
                 },
-                Ok(record) if record.is_end() => State::Over {
-                    end: last.seq,
-                    closed_at: last.at,
-                    dead: record.dead_left(),
-                },
+                Ok(record) if record.is_end() => {
+                    let (sequence, left) = (last.seq, record.dead_left());
+                    if matches!(record, PlanRecord::Dropped(_)) {
+                        let place = place.clone();
+                        self.given_up.push(GivenUp {
+                            place,
+                            sequence,
+                            left,
+                        });
+                    }
+                    State::Over {
+                        end: sequence,
+                        closed_at: last.at,
+                        dead: left,
+                    }
+                }
                 Ok(_) | Err(_) => State::Open,
             };
-            let place = (queue, run);
             let records = found.get(&place).copied().unwrap_or(0);
             self.plans.insert(place, Found { records, state });
         }
@@ -88,6 +101,16 @@ impl Listed {
     /// records again, looks as it did.
     pub(super) fn doubt(&mut self, place: &Place) {
         self.plans.remove(place);
+    }
+
+    /// Runs of which dead shards were given up, as far as that was found since they were looked at last.
+    pub(super) fn given_up(&self) -> &[GivenUp] {
+        &self.given_up
+    }
+
+    /// They were looked at.
+    pub(super) fn forget_given_up(&mut self) {
+        self.given_up.clear();
     }
 
     /// Runs that are over and have their records.

@@ -28,6 +28,8 @@ pub(super) struct Grave {
 pub(super) struct Graves {
     runs: BTreeMap<Cell, (u32, Grave)>,
     cells: u64,
+    /// Of these, those that somebody gave up: summaries ask for it twice a second, however many graves there are.
+    dropped: u64,
 }
 
 impl Graves {
@@ -38,6 +40,11 @@ impl Graves {
     /// How many shards.
     pub(super) fn len(&self) -> u64 {
         self.cells
+    }
+
+    /// Of how many shards nobody has given them up.
+    pub(super) fn kept(&self) -> u64 {
+        self.cells - self.dropped
     }
 
     pub(super) fn runs(&self) -> usize {
@@ -69,7 +76,9 @@ impl Graves {
 
     /// Lays `pages` of a kind and slice to rest; none of them is there yet.
     pub(super) fn insert(&mut self, kind: TileKind, slice: u32, pages: Range<u32>, grave: Grave) {
-        self.cells += u64::from(pages.end - pages.start);
+        let cells = u64::from(pages.end - pages.start);
+        self.cells += cells;
+        self.dropped += if grave.dropped { cells } else { 0 };
         let crowded = self.runs.len() >= GRAVES_EXACT;
         let joins = |other: &Grave| {
             let alike = other.attempts == grave.attempts
@@ -122,7 +131,9 @@ impl Graves {
                 self.runs.insert(first, (pages.start, grave));
             }
             let piece = first.page.max(pages.start)..end.min(pages.end);
-            self.cells -= u64::from(piece.end - piece.start);
+            let cells = u64::from(piece.end - piece.start);
+            self.cells -= cells;
+            self.dropped -= if grave.dropped { cells } else { 0 };
             taken.push((piece, grave));
         }
         taken
@@ -147,6 +158,7 @@ impl Graves {
         self.runs
             .values_mut()
             .for_each(|(_, grave)| grave.dropped = true);
+        self.dropped = self.cells;
     }
 }
 
@@ -162,7 +174,7 @@ mod tests {
         Grave {
             attempts,
             error: ErrorId::default(),
-            dropped: false,
+            dropped: attempts == 2,
             at: UnixMs(0),
             wave: 0,
         }
@@ -195,6 +207,14 @@ mod tests {
                     .collect();
                 prop_assert_eq!(&listed, &plain);
                 prop_assert_eq!(graves.len(), plain.len() as u64);
+                let kept = plain.values().filter(|attempts| **attempts != 2).count() as u64;
+                prop_assert_eq!(graves.kept(), kept);
+                let mut others = graves.clone();
+                let taken = others.take_kept().into_iter().map(|(first, end, _)| u64::from(end - first.page));
+                prop_assert_eq!((taken.sum::<u64>(), others.kept()), (kept, 0));
+                let mut all = graves.clone();
+                all.drop_all();
+                prop_assert_eq!((all.kept(), all.len()), (0, graves.len()));
                 for page in 0..40 {
                     let cell = Cell { kind: TileKind::Page, slice, page };
                     prop_assert_eq!(graves.get(cell).map(|grave| grave.attempts), plain.get(&(slice, page)).copied());

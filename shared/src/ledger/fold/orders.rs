@@ -110,7 +110,12 @@ impl Fold {
 
     /// How many dead shards and questions were not given up.
     pub fn dead_kept(&self) -> u64 {
-        self.count_of(&Chosen::default())
+        self.dead.kept()
+    }
+
+    /// How many somebody has given up: they are dead all the same.
+    pub fn given_up(&self) -> u64 {
+        self.dead.len() - self.dead.kept()
     }
 
     /// The dead shards and questions that are meant, in order.

@@ -282,6 +282,14 @@ async fn try_again(api: &Api, run: &str) -> anyhow::Result<()> {
         (status, &dropped["shards"]) == (200, &json!(1)),
         "{dropped}"
     );
+    eventually(SOON, "it is told of the run, in lists too", async || {
+        let shown = api.get(&format!("/runs/{run}")).await?;
+        let listed = api.get("/runs?dead=true").await?;
+        let shards = json!([shown["shards"], listed["items"][0]["shards"]]);
+        let told = |of: &Value| of["dead"] == 4 && of["given_up"] == 1;
+        Ok(shards.as_array().is_some_and(|both| both.iter().all(told)))
+    })
+    .await?;
     let all = json!({ "all": true, "dry_run": true });
     eventually(SOON, "three are left", async || {
         Ok(api.order(retry, Some(&all)).await?.1["shards"] == 3)

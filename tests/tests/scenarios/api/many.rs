@@ -27,6 +27,7 @@ fn summary(n: u64) -> anyhow::Result<RunSummary> {
         done: 10 - u64::from(failed),
         dead: u64::from(failed),
         dead_probes: 0,
+        given_up: 0,
         outstanding: 0,
         late: 0,
         retried: 0,

@@ -60,6 +60,7 @@ fn numbers(pen: &mut Pen<'_>, area: Rect, detail: &Detail, now: &str) {
     let numbers = [
         (shards.outstanding, "in flight"),
         (run.dead(), "dead"),
+        (shards.given_up, "given up"),
         (shards.retried, "retried"),
         (shards.taken_over, "taken over"),
         (shards.late, "late"),

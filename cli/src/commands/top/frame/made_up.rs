@@ -32,6 +32,7 @@ pub(in super::super) fn run(id: &str, (all, done, dead): (u64, u64, u64)) -> Run
                 done,
                 dead,
                 dead_probes: 0,
+                given_up: 0,
                 outstanding: 0,
                 late: 0,
                 retried: 0,

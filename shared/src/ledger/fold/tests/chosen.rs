@@ -15,7 +15,8 @@ fn shards_that_were_given_up_stay_dead_and_are_reopened_only_by_name() {
         kept.map(|dead| dead.cell).collect::<Vec<_>>(),
         [page_cell(0, 1)]
     );
-    assert_eq!(fold.dead_kept(), 1);
+    assert_eq!((fold.dead_kept(), fold.given_up()), (1, 1));
+    assert_eq!(fold.count_of(&Chosen::default()), 1);
     let of = |page, given_up| {
         let chosen = Chosen {
             slice: Some(0),
