@@ -151,6 +151,7 @@ const looked = () => [...all.values()].filter((watched) => watched.users.size > 
 function apply(line) {
   if (line.problem) told.delete(line.topic);
   else told.add(line.topic);
+  if (line.unchanged) return;
   for (const found of looked().filter((watched) => watched.follows === line.topic)) {
     if (line.problem) failed(found, line);
     else if (found.isGrid) ofGrid(found, line);

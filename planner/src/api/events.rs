@@ -8,6 +8,7 @@
 //! | [`recent`] | what was written to a bucket lately (pure) |
 //! | [`hub`] | when who is told what: the one loop |
 //! | [`ledgers`] | the runs that somebody is told of |
+//! | [`purged`] | the runs that retention has removed |
 //! | [`lately`] | the buckets of which is told what is written |
 //! | [`looks`] | what no stream tells, looked at again and again |
 //! | [`readers`] | who is told, and who is too slow |
@@ -35,6 +36,7 @@ mod hub;
 mod lately;
 mod ledgers;
 mod looks;
+mod purged;
 mod readers;
 mod recent;
 mod since;

@@ -43,6 +43,12 @@ struct Load {
     load: bool,
 }
 
+/// Whoever reads this was told all of it before.
+#[derive(Serialize)]
+struct Unchanged {
+    unchanged: bool,
+}
+
 /// What is said of a topic.
 pub(super) fn line(topic: &Topic, said: &impl Serialize) -> Bytes {
     let line = Line {
@@ -66,6 +72,11 @@ pub(super) fn load(topic: &Topic) -> Bytes {
     line(topic, &Load { load: true })
 }
 
+/// That a topic stands as its reader was told.
+pub(super) fn unchanged(topic: &Topic) -> Bytes {
+    line(topic, &Unchanged { unchanged: true })
+}
+
 /// An event of these lines.
 pub(super) fn event<'l>(
     kind: Kind,
@@ -87,18 +98,15 @@ mod tests {
 
     #[test]
     fn event_has_its_lines_under_one_id() {
-        let lines = [
-            load(&Topic::Runs),
-            line(&Topic::Jobs, &Load { load: false }),
-        ];
+        let lines = [load(&Topic::Runs), unchanged(&Topic::Jobs)];
         let id = Since {
             ledger: 7,
             ..Since::default()
         };
         let event = event(Kind::Change, &id, lines.iter());
-        let wanted = "event: change\nid: 7.0.0.00000000\n\
+        let wanted = "event: change\nid: 7.0.0.0.00000000\n\
                       data: {\"topic\":\"runs\",\"load\":true}\n\
-                      data: {\"topic\":\"jobs\",\"load\":false}\n\n";
+                      data: {\"topic\":\"jobs\",\"unchanged\":true}\n\n";
         assert_eq!(event, wanted.as_bytes());
     }
 }

@@ -4,7 +4,7 @@
 //! A reader is told from a place on that others were told up to, too ([`Hub::told`]): so what is put together for all
 //! of them is right for each. What a line says is absolute, and may be newer than that place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +25,11 @@ use super::frame::{self, Kind};
 use super::lately::Lately;
 use super::ledgers::{Heard, Ledgers};
 use super::looks::Looks;
+use super::purged::Purged;
 use super::readers::{Readers, WAITING_MAX};
 use super::recent::Recent;
 use super::since::Since;
-use super::topic::Topic;
+use super::topic::{Sight, Topic};
 use crate::metrics::{API_READERS, API_READERS_CUT};
 
 /// Between two events of a stream.
@@ -69,6 +70,7 @@ struct Hub<'a> {
     ledgers: Ledgers<'a>,
     runs: Lately<RunSummary>,
     jobs: Lately<()>,
+    purged: Purged<'a>,
     looks: Looks<'a>,
     readers: Readers,
     pending: Vec<Pending>,
@@ -112,6 +114,7 @@ pub(super) async fn keep(
             heard = hub.ledgers.next() => heard.map(|heard| matches!(heard, Heard::Run)),
             heard = hub.runs.next() => heard,
             heard = hub.jobs.next() => heard,
+            heard = hub.purged.next() => heard,
             () = hub.looks.next() => Ok(true),
             _ = tick.tick(), if !is_idle => {
                 hub.tick();
@@ -144,6 +147,7 @@ impl<'a> Hub<'a> {
             ledgers: Ledgers::new(broker),
             runs: Lately::new(broker.runs(), read_summary),
             jobs: Lately::new(broker.jobs(), |_| Some(())),
+            purged: Purged::new(link, broker),
             looks: Looks::new(link, broker),
             readers: Readers::default(),
             pending: Vec::new(),
@@ -161,6 +165,7 @@ impl<'a> Hub<'a> {
             && self.ledgers.is_idle()
             && self.runs.is_idle()
             && self.jobs.is_idle()
+            && self.purged.is_idle()
             && self.looks.is_idle()
     }
 
@@ -209,14 +214,27 @@ impl<'a> Hub<'a> {
                     if self.runs.want().await? {
                         self.told.runs = self.runs.recent().map_or(0, Recent::last);
                     }
+                    self.hear_of_removals().await?;
                 }
                 Topic::Jobs => {
                     if self.jobs.want().await? {
                         self.told.jobs = self.jobs.recent().map_or(0, Recent::last);
                     }
                 }
-                Topic::Seen(sight) => self.looks.want(*sight),
+                Topic::Seen(sight) => {
+                    if *sight == Sight::Dead {
+                        self.hear_of_removals().await?;
+                    }
+                    self.looks.want(*sight);
+                }
             }
+        }
+        Ok(())
+    }
+
+    async fn hear_of_removals(&mut self) -> Answer<()> {
+        if self.purged.want().await? {
+            self.told.gone = self.purged.recent().map_or(0, Recent::last);
         }
         Ok(())
     }
@@ -245,6 +263,9 @@ impl<'a> Hub<'a> {
         self.ledgers.keep(&wanted, span);
         self.runs.keep(wanted.contains(&Topic::Runs), span);
         self.jobs.keep(wanted.contains(&Topic::Jobs), span);
+        let of_removals = [Topic::Runs, Topic::Seen(Sight::Dead)];
+        let of_removals = of_removals.iter().any(|topic| wanted.contains(topic));
+        self.purged.keep(of_removals, span);
         self.looks.keep(&wanted, span);
         let news = read.into_iter().filter_map(|topic| {
             let line = self.news(&topic)?;
@@ -255,6 +276,7 @@ impl<'a> Hub<'a> {
             ledger: self.ledgers.position().max(self.told.ledger),
             runs: self.runs.recent().map_or(self.told.runs, Recent::last),
             jobs: self.jobs.recent().map_or(self.told.jobs, Recent::last),
+            gone: self.purged.recent().map_or(self.told.gone, Recent::last),
             of: self.told.of,
         };
         let mut slow = self.readers.tell(&lines, &here);
@@ -278,13 +300,13 @@ impl<'a> Hub<'a> {
     fn news(&mut self, topic: &Topic) -> Option<Bytes> {
         match topic {
             Topic::Run(run) => self.ledgers.news(run, self.told.ledger),
-            Topic::Runs => self.summaries(self.told.runs),
+            Topic::Runs => self.summaries(&self.told),
             Topic::Jobs => self.names(self.told.jobs),
             Topic::Seen(sight) => self.looks.news(*sight),
         }
     }
 
-    /// Begins to tell those that wait for it, as far as there is something to tell.
+    /// Begins to tell those that wait for it, as far as it is known what.
     fn admit(&mut self) {
         let now = Instant::now();
         for pending in std::mem::take(&mut self.pending) {
@@ -294,8 +316,7 @@ impl<'a> Hub<'a> {
             match self.first_event(&pending, now) {
                 None => self.pending.push(pending),
                 Some(event) => {
-                    let fits = event.is_none_or(|event| pending.reader.try_send(event).is_ok());
-                    if fits {
+                    if pending.reader.try_send(event).is_ok() {
                         self.readers.add(pending.topics, pending.reader);
                     }
                 }
@@ -303,8 +324,8 @@ impl<'a> Hub<'a> {
         }
     }
 
-    /// What a reader is told first: `None` if that is not known yet, `Some(None)` if there is nothing new for it.
-    fn first_event(&mut self, pending: &Pending, now: Instant) -> Option<Option<Bytes>> {
+    /// What a reader is told first: `None` if that is not known yet. One for whom nothing is new is told that.
+    fn first_event(&mut self, pending: &Pending, now: Instant) -> Option<Bytes> {
         let waited = now.duration_since(pending.came);
         let known = pending.topics.iter().all(|topic| self.is_known(topic));
         if !known && waited < FIRST {
@@ -321,23 +342,23 @@ impl<'a> Hub<'a> {
                     .iter()
                     .all(|topic| self.reaches_back_to(topic, since))
             {
-                let missed = topics.iter();
-                let missed = missed.filter_map(|topic| self.missed(topic, since));
+                let missed = topics.iter().map(|topic| {
+                    let missed = self.missed(topic, since);
+                    missed.unwrap_or_else(|| frame::unchanged(topic))
+                });
                 let lines: Vec<Bytes> = missed.collect();
-                let event = frame::event(Kind::Change, &self.told, lines.iter());
-                return Some((!lines.is_empty()).then_some(event));
+                return Some(frame::event(Kind::Change, &self.told, lines.iter()));
             }
         }
         let all = pending.topics.iter().map(|topic| self.all(topic));
         let lines: Vec<Bytes> = all.collect();
-        let event = frame::event(Kind::Reset, &self.told, lines.iter());
-        Some(Some(event))
+        Some(frame::event(Kind::Reset, &self.told, lines.iter()))
     }
 
     fn is_known(&self, topic: &Topic) -> bool {
         match topic {
             Topic::Run(run) => self.ledgers.is_known(run),
-            Topic::Runs => self.runs.is_known(),
+            Topic::Runs => self.runs.is_known() && self.purged.is_known(),
             Topic::Jobs => self.jobs.is_known(),
             Topic::Seen(sight) => self.looks.last(*sight).is_some(),
         }
@@ -356,7 +377,9 @@ impl<'a> Hub<'a> {
     fn reaches_back_to(&self, topic: &Topic, since: &Since) -> bool {
         match topic {
             Topic::Run(run) => self.ledgers.reaches_back_to(run, since.ledger),
-            Topic::Runs => reaches(self.runs.recent(), since.runs),
+            Topic::Runs => {
+                reaches(self.runs.recent(), since.runs) && reaches(self.purged.recent(), since.gone)
+            }
             Topic::Jobs => reaches(self.jobs.recent(), since.jobs),
             Topic::Seen(_) => true,
         }
@@ -366,7 +389,7 @@ impl<'a> Hub<'a> {
     fn missed(&mut self, topic: &Topic, since: &Since) -> Option<Bytes> {
         match topic {
             Topic::Run(run) => self.ledgers.missed(run, since.ledger),
-            Topic::Runs => self.summaries(since.runs),
+            Topic::Runs => self.summaries(since),
             Topic::Jobs => self.names(since.jobs),
             Topic::Seen(sight) => self.looks.last(*sight).cloned(),
         }
@@ -382,19 +405,32 @@ impl<'a> Hub<'a> {
         all.unwrap_or_else(|| frame::load(topic))
     }
 
-    fn summaries(&self, since: u64) -> Option<Bytes> {
-        let Written { there, gone } = written(self.runs.recent()?, since)?;
-        if there.len() + gone.len() > NAMED_MAX {
-            return Some(frame::load(&Topic::Runs));
+    fn summaries(&self, since: &Since) -> Option<Bytes> {
+        let Written {
+            mut there,
+            mut gone,
+        } = written(self.runs.recent()?, since.runs);
+        if let Some(purged) = self.purged.recent() {
+            let purged = written(purged, since.gone).gone;
+            let removed: HashSet<&str> = purged.iter().copied().collect();
+            there.retain(|(run, _)| !removed.contains(run));
+            gone.extend(purged);
+        }
+        match there.len() + gone.len() {
+            0 => return None,
+            many if many > NAMED_MAX => return Some(frame::load(&Topic::Runs)),
+            _ => {}
         }
         let items = there.into_iter().map(|(_, summary)| summary).collect();
         Some(frame::line(&Topic::Runs, &Summaries { items, gone }))
     }
 
     fn names(&self, since: u64) -> Option<Bytes> {
-        let Written { there, gone } = written(self.jobs.recent()?, since)?;
-        if there.len() + gone.len() > NAMED_MAX {
-            return Some(frame::load(&Topic::Jobs));
+        let Written { there, gone } = written(self.jobs.recent()?, since);
+        match there.len() + gone.len() {
+            0 => return None,
+            many if many > NAMED_MAX => return Some(frame::load(&Topic::Jobs)),
+            _ => {}
         }
         let changed = there.into_iter().map(|(name, ())| name).collect();
         Some(frame::line(&Topic::Jobs, &Names { changed, gone }))
@@ -411,8 +447,8 @@ struct Written<'r, V> {
     gone: Vec<&'r str>,
 }
 
-/// What was written since; `None`: nothing.
-fn written<V>(recent: &Recent<V>, since: u64) -> Option<Written<'_, V>> {
+/// What was written since.
+fn written<V>(recent: &Recent<V>, since: u64) -> Written<'_, V> {
     let (mut there, mut gone) = (Vec::new(), Vec::new());
     for (key, value) in recent.since(since) {
         match value {
@@ -420,7 +456,7 @@ fn written<V>(recent: &Recent<V>, since: u64) -> Option<Written<'_, V>> {
             None => gone.push(key),
         }
     }
-    (!there.is_empty() || !gone.is_empty()).then_some(Written { there, gone })
+    Written { there, gone }
 }
 
 fn read_summary(value: &Bytes) -> Option<RunSummary> {

@@ -31,6 +31,11 @@ impl<V> Recent<V> {
         self.last
     }
 
+    /// It is known up to there.
+    pub(super) fn reach(&mut self, revision: u64) {
+        self.last = self.last.max(revision);
+    }
+
     /// Takes a write in; `None`: a deletion.
     pub(super) fn take(&mut self, key: String, value: Option<V>, revision: u64) {
         self.last = self.last.max(revision);
@@ -74,6 +79,9 @@ mod tests {
         assert_eq!(told(8), [("a", None)]);
         assert_eq!(told(10), []);
         assert_eq!(recent.last(), 10);
+        recent.reach(12);
+        recent.reach(11);
+        assert_eq!((recent.last(), recent.since(10).count()), (12, 0));
         assert!(recent.reaches_back_to(5) && !recent.reaches_back_to(4));
     }
 

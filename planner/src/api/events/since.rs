@@ -1,5 +1,6 @@
 //! Up to where a reader was told: the `id` of an event. It names the ledger's sequence first, then those of the two
-//! buckets that are told of, and which streams those are. Pure.
+//! buckets that are told of, up to where of the ledger is told which runs were removed, and which streams those are.
+//! Pure.
 
 use std::fmt;
 
@@ -15,6 +16,8 @@ pub(super) struct Since {
     pub(super) runs: u64,
     /// In that of definitions.
     pub(super) jobs: u64,
+    /// In the ledger, of the runs that were removed: these are heard apart from what happens in it.
+    pub(super) gone: u64,
     /// A number of when those were made: others are another installation's, or this one's after a loss.
     pub(super) of: u32,
 }
@@ -25,9 +28,10 @@ impl fmt::Display for Since {
             ledger,
             runs,
             jobs,
+            gone,
             of,
         } = self;
-        write!(f, "{ledger}.{runs}.{jobs}.{of:08x}")
+        write!(f, "{ledger}.{runs}.{jobs}.{gone}.{of:08x}")
     }
 }
 
@@ -39,12 +43,13 @@ impl Since {
         }
         let mut parts = text.split('.');
         let mut number = || parts.next()?.parse().ok();
-        let (ledger, runs, jobs) = (number()?, number()?, number()?);
+        let (ledger, runs, jobs, gone) = (number()?, number()?, number()?, number()?);
         let of = u32::from_str_radix(parts.next()?, 16).ok()?;
         parts.next().is_none().then_some(Since {
             ledger,
             runs,
             jobs,
+            gone,
             of,
         })
     }
@@ -68,17 +73,19 @@ mod tests {
             ledger: 1_764_419_000_000_123,
             runs: 88,
             jobs: 0,
+            gone: 7,
             of: 0xf3a,
         };
-        assert_eq!(since.to_string(), "1764419000000123.88.0.00000f3a");
+        assert_eq!(since.to_string(), "1764419000000123.88.0.7.00000f3a");
         assert_eq!(Since::read(&since.to_string()), Some(since));
         for none in [
             "",
             "1",
             "1.2.3",
-            "1.2.3.4.5",
-            "1.2.3.x",
-            "-1.2.3.4",
+            "1.2.3.4",
+            "1.2.3.4.5.6",
+            "1.2.3.4.x",
+            "-1.2.3.4.5",
             &"1".repeat(200),
         ] {
             assert_eq!(Since::read(none), None, "{none}");

@@ -224,8 +224,14 @@ async fn places_that_cannot_be_gone_on_from_begin_anew_and_bad_topics_are_proble
         let mut stream = Stream::open(&api, "runs", None).await?;
         let here = stream.until("the first", |_| true).await?.id;
         let of = here.rsplit('.').next().context("which streams")?;
-        let (other, ahead) = (format!("1.0.0.{of}0"), format!("1.{}.0.{of}", u64::MAX));
-        for anew in ["nonsense", "1.0.0.0", other.as_str(), ahead.as_str()] {
+        let (other, ahead) = (format!("1.0.0.0.{of}0"), format!("1.{}.0.0.{of}", u64::MAX));
+        for anew in [
+            "nonsense",
+            "1.0.0.0.0",
+            "1.0.0.0",
+            other.as_str(),
+            ahead.as_str(),
+        ] {
             let mut stream = Stream::open(&api, "runs", Some(anew)).await?;
             let first = stream.until(anew, |_| true).await?;
             ensure!(first.kind == "reset", "{anew}: {first:?}");
@@ -233,8 +239,16 @@ async fn places_that_cannot_be_gone_on_from_begin_anew_and_bad_topics_are_proble
         let mut stream = Stream::open(&api, "runs,dead", Some(&here)).await?;
         let first = stream.until("what is there", |_| true).await?;
         ensure!(
-            first.kind == "change" && first.of("runs").is_none(),
+            first.kind == "change" && first.of("runs") == Some(&unchanged("runs")),
             "{first:?}"
+        );
+        // Where nothing at all is new, that is said at once: whoever shows it knows that it is up to date.
+        let mut stream = Stream::open(&api, "jobs,runs", Some(&here)).await?;
+        let first = timeout(SOON, stream.next()).await??;
+        let first = first.context("the stream ended")?;
+        ensure!(
+            (first.kind.as_str(), first.lines)
+                == ("change", vec![unchanged("runs"), unchanged("jobs")])
         );
         let many = (0..5).map(|n| format!("run:a_s_{n}"));
         let many = many.collect::<Vec<_>>().join(",");
@@ -249,6 +263,71 @@ async fn places_that_cannot_be_gone_on_from_begin_anew_and_bad_topics_are_proble
         }
         let reply = api.ask(("GET", "/events"), &[], None).await?;
         ensure!((reply.status, kind(&reply.json())) == (400, "invalid"));
+        Ok(())
+    })
+    .await
+}
+
+/// What is said of a topic that stands as its reader was told.
+fn unchanged(topic: &str) -> Value {
+    json!({ "topic": topic, "unchanged": true })
+}
+
+/// A run of a job that has one shard, by a request id of its own.
+async fn ended(stage: &mut Stage, api: &Api, id: &str) -> anyhow::Result<String> {
+    let (post, key) = (("POST", "/jobs/short/runs"), ("idempotency-key", id));
+    let submitted = api.ask(post, &[key], Some(&json!({}))).await?;
+    ensure!(submitted.status < 300, "{}", submitted.json());
+    let run = RunId::from_request(&"short".parse()?, id);
+    stage.closed(&run, SOON).await?;
+    Ok(run.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_retention_removes_is_told_as_gone_to_those_who_were_away_too()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let flags = ["--retention-most", "1", "--retention-every", "200ms"];
+        let leader = start(stage, &flags).await?;
+        leads(stage).await?;
+        let standby = start(stage, &flags).await?;
+        stage.start_worker(4, &[]).await?;
+        stage
+            .apply("name = \"short\"\nhandler = \"noop\"\n[grid]\nslices = 1")
+            .await?;
+        let one = ended(stage, &leader, "one").await?;
+        let listed = async |api: &Api| {
+            let runs = api.get("/runs").await?;
+            anyhow::Ok(runs["items"].as_array().map_or(0, Vec::len))
+        };
+        ensure!(listed(&leader).await? == 1);
+        let mut stream = Stream::open(&leader, "runs", None).await?;
+        let here = stream.until("the first", |_| true).await?.id;
+        let two = ended(stage, &leader, "two").await?;
+        let gone = |run: &str| {
+            let run = json!(run);
+            move |event: &stream::Event| {
+                let gone = event.of("runs").map(|line| &line["gone"]);
+                let gone = gone.and_then(Value::as_array);
+                gone.is_some_and(|gone| gone.contains(&run))
+            }
+        };
+        let told = stream.until("that the first is gone", gone(&one)).await?;
+        ensure!(
+            !told.lines[0]["items"].to_string().contains(&one),
+            "{told:?}"
+        );
+        // Whoever was away meanwhile is told, on whichever planner they come back; once is enough.
+        for api in [&leader, &standby] {
+            let mut back = Stream::open(api, "runs", Some(&here)).await?;
+            let event = back.until("what was missed", |_| true).await?;
+            ensure!(event.kind == "change" && gone(&one)(&event), "{event:?}");
+            let mut back = Stream::open(api, "runs", Some(&event.id)).await?;
+            let event = back.until("nothing more", |_| true).await?;
+            ensure!(!gone(&one)(&event), "{event:?}");
+        }
+        ended(stage, &standby, "three").await?;
+        stream.until("that the second is gone", gone(&two)).await?;
         Ok(())
     })
     .await

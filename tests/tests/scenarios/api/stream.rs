@@ -142,6 +142,9 @@ impl View {
         let Some(line) = event.of(&format!("run:{run}")) else {
             return Ok(());
         };
+        if line["unchanged"] == true {
+            return Ok(());
+        }
         self.at = line["at"].as_u64().with_context(|| format!("{line}"))?;
         self.run = line["run"].clone();
         let rows = |cells: &Value| cells["rows"].as_array().cloned().context("rows");
