@@ -18,6 +18,7 @@
 //! | [`events`] | what happens, told as it happens |
 //! | [`patient`] | how long a connection waits for somebody who takes nothing |
 //! | [`mirror`] | the buckets that are listed, followed once somebody lists them |
+//! | [`armed`] | which jobs fire next, as their alarms are armed |
 //! | [`folds`] | the ledgers that were folded lately |
 //! | [`together`] | what is done once for all who ask for it at a time |
 //! | [`router`] | which operations there are, and how they are described |
@@ -38,6 +39,7 @@ use crate::service::tasks;
 
 mod about;
 pub mod access;
+mod armed;
 mod ask;
 mod calendars;
 mod counted;

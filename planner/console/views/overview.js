@@ -2,13 +2,13 @@
 
 import { segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Empty, Head, JobLink, Loaded, Panel, Table, Trouble } from '../parts.js';
+import { Ago, Empty, Head, JobLink, Loaded, Panel, Table, Trouble } from '../parts.js';
 import { Link } from '../router.js';
 import { State } from '../states.js';
 import { html, useRef } from '../vendor/preact.js';
 import { count, plural, rough, span } from '../words.js';
 import { lacking } from './crew.js';
-import { FreezeAll, Next } from './jobs.js';
+import { FreezeAll } from './jobs.js';
 import { RunsTable } from './runs.js';
 import { stuck } from './runwhy.js';
 
@@ -92,12 +92,12 @@ function Tiles({ queues, workers, running, dead }) {
 }
 
 function Coming() {
-  const jobs = useLive('/jobs?scheduled=true&limit=12', { every: 10_000 });
-  if (!jobs.data?.items.length) return null;
+  const fires = useLive('/fires/next?limit=12', { every: 10_000 });
+  if (!fires.data?.items.length) return null;
   return html`<${Panel} title="Fires next" aside=${html`<${Link} to="/jobs?scheduled=true">all jobs with a schedule<//>`}>
-    <${Table} label="Next fires" items=${jobs.data.items} id=${(job) => job.job} columns=${[
-      ['Job', (job) => html`<${JobLink} job=${job.job} />`],
-      ['Next', (job) => html`<${Next} job=${job.job} />`, 'grow'],
+    <${Table} label="Next fires" items=${fires.data.items} id=${(fire) => fire.job} columns=${[
+      ['Job', (fire) => html`<${JobLink} job=${fire.job} />`],
+      ['Next', (fire) => html`${fire.paused && html`<${State} state="paused">held back<//> `}<${Ago} at=${fire.opens_at} /><span class="faint small block">${fire.words}</span>`, 'grow'],
     ]} /><//>`;
 }
 

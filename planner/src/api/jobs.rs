@@ -6,6 +6,7 @@
 //! | [`define`] | definitions, each over what was seen |
 //! | [`pause`] | that nothing fires for a while |
 //! | [`prospect`] | nothing: when it fires next, and what became of one of its times |
+//! | [`soonest`] | nothing: which jobs fire next |
 //! | [`submit`] | a run |
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub(super) mod backfills;
 pub(super) mod define;
 pub(super) mod pause;
 pub(super) mod prospect;
+pub(super) mod soonest;
 pub(super) mod submit;
 
 /// Which jobs.

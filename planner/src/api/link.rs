@@ -11,6 +11,7 @@ use gridloom_shared::chain;
 use gridloom_shared::id::Namespace;
 use tokio::sync::watch;
 
+use super::armed::Armed;
 use super::counted::Operations;
 use super::doctor::Examined;
 use super::events::Events;
@@ -36,6 +37,7 @@ pub(super) struct Link {
     pub(super) folds: Folds,
     pub(super) names: Names,
     pub(super) events: Events,
+    pub(super) armed: Armed,
     pub(super) operations: Operations,
     pub(super) runs: Mirror<Runs>,
     pub(super) jobs: Mirror<Jobs>,
@@ -51,6 +53,7 @@ impl Link {
             folds: Folds::default(),
             names: Names::default(),
             events: Events::default(),
+            armed: Armed::default(),
             operations: Operations::of(&router::description()),
             runs: Mirror::default(),
             jobs: Mirror::default(),

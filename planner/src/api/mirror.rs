@@ -153,6 +153,11 @@ impl Table for Jobs {
 }
 
 impl Jobs {
+    /// The one of that name.
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<StoredJob>> {
+        self.0.get(name)
+    }
+
     /// Those behind `after`, by name.
     pub(super) fn behind(&self, after: Option<&String>) -> impl Iterator<Item = &Arc<StoredJob>> {
         use std::ops::Bound::{Excluded, Unbounded};

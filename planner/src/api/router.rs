@@ -56,6 +56,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(jobs::fires))
         .routes(routes!(jobs::prospect::next))
         .routes(routes!(jobs::prospect::why))
+        .routes(routes!(jobs::soonest::soonest))
         .routes(routes!(jobs::backfills::list, jobs::backfills::begin))
         .routes(routes!(jobs::backfills::cancel))
         .routes(routes!(runs::list))

@@ -11,7 +11,7 @@ use gridloom_shared::schedule::{Calendars, Nominal, Plan, Spec, When};
 use serde::Serialize;
 
 use super::obstacles::{Around, Obstacles, Pausing};
-use super::times::{TimeError, calendars_of, plan, schedule};
+use super::times::{TimeError, plan, schedule};
 
 /// Fires that are told where nobody says how many.
 pub const TOLD: usize = 5;
@@ -96,9 +96,9 @@ impl Coming {
         around: &Around,
     ) -> Result<Coming, TimeError> {
         let state = fires::state(broker, &job.name).await?;
-        let calendars = calendars_of(broker, &schedule(job)?).await?;
-        let mut coming = Coming::of(job, &calendars, state.as_ref())?;
-        coming.begin(job, &calendars, stored.applied_at)?;
+        let calendars = around.calendars();
+        let mut coming = Coming::of(job, calendars, state.as_ref())?;
+        coming.begin(job, calendars, stored.applied_at)?;
         coming.meet(around.of(job));
         if coming.plan.after().is_some() {
             let open = runs::open_of(broker, &job.name).await?;
@@ -195,6 +195,16 @@ impl Coming {
         let next = |after| self.plan.next_fire_after(after);
         let all = std::iter::successors(next(from), move |last| next(last.at));
         all.take(usize::try_from(self.left).unwrap_or(usize::MAX))
+    }
+
+    /// The first after `from` that gets a run, and when that is opened.
+    pub fn first(&self, from: UnixMs) -> Option<(UnixMs, Next)> {
+        let following = match &self.follows {
+            Some(Follows::Next(next)) => Some(next.clone()),
+            Some(Follows::Open(_)) | None => None,
+        };
+        let first = following.or_else(|| self.fires(from).next())?;
+        Some((first.opens_at, self.next(&first)))
     }
 
     /// Whether one of those after `from` is at `at`.

@@ -105,6 +105,11 @@ impl Around {
         obstacles
     }
 
+    /// The calendars that there are.
+    pub fn calendars(&self) -> &Calendars {
+        &self.calendars
+    }
+
     /// What is said of a job whose last record makes no sense.
     pub fn stopped_of<'a>(&'a self, job: &'a JobName) -> impl Iterator<Item = &'a Stopped> {
         self.stopped

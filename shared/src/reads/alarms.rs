@@ -22,6 +22,25 @@ pub async fn raised(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
     Ok(alarms)
 }
 
+/// Every alarm that is armed, in no order. An installation that has no place for them has none.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn armed(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
+    let subjects = broker.subjects();
+    let all = broker
+        .last_per_subject(&subjects.alarm(), &subjects.all_armed())
+        .await;
+    let all = match all {
+        Err(error) if error.cause.is_stream_missing() => Vec::new(),
+        all => all?,
+    };
+    let alarms = all
+        .iter()
+        .filter_map(|raw| broker.decode(&raw.subject, &raw.payload).ok());
+    Ok(alarms.collect())
+}
+
 /// The alarm about the fires of `job`, if it stands.
 ///
 /// # Errors

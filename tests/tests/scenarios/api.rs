@@ -25,6 +25,8 @@ mod roles;
 mod schema;
 #[path = "api/shapes.rs"]
 mod shapes;
+#[path = "api/soonest.rs"]
+mod soonest;
 #[path = "api/stream.rs"]
 mod stream;
 #[path = "api/vast.rs"]

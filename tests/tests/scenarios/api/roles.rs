@@ -18,6 +18,7 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("GET", "/dead", Role::Viewer),
     ("POST", "/dead/drop", Role::Operator),
     ("POST", "/dead/retry", Role::Operator),
+    ("GET", "/fires/next", Role::Viewer),
     ("GET", "/doctor", Role::Viewer),
     ("POST", "/freeze", Role::Operator),
     ("DELETE", "/freeze", Role::Operator),
