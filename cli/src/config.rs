@@ -60,6 +60,8 @@ pub struct Config {
     /// How log lines look.
     pub log_format: LogFormat,
     file: File,
+    /// Where that stands, if there is one.
+    path: Option<PathBuf>,
 }
 
 /// Who said a setting.
@@ -137,6 +139,7 @@ impl Config {
         let file = path.map_or_else(|| Ok(File::default()), File::read)?;
         let secret = environment::secret_of_file("NATS").map_err(|error| misuse(&error))?;
         let mut config = Config::merge(flags, file)?;
+        config.path = path.map(Path::to_owned);
         match (&flags.nats, secret) {
             (Some(given), _) if is_the_variable(given) => config.nats_from = Whence::Variable,
             (Some(_), _) => {}
@@ -203,6 +206,7 @@ impl Config {
                 LogStyle::Json => LogFormat::Json,
             },
             file,
+            path: None,
         })
     }
 

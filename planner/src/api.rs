@@ -8,6 +8,8 @@
 //! |------|-----------------|
 //! | [`settings`] | where it listens, and for whom |
 //! | [`access`] | who may do what (pure) |
+//! | [`certificate`], [`door`] | how it is reached: in clear, or encrypted |
+//! | [`renewed`] | what is taken up when its files change |
 //! | [`gate`] | what is refused before it reaches an operation |
 //! | [`counted`] | what is counted of requests |
 //! | [`problem`] | how it is said that something cannot be done |
@@ -42,11 +44,13 @@ pub mod access;
 mod armed;
 mod ask;
 mod calendars;
+pub mod certificate;
 mod counted;
 mod crew;
 mod cursor;
 mod dead;
 mod doctor;
+mod door;
 mod events;
 mod folds;
 mod gate;
@@ -58,13 +62,16 @@ mod pack;
 mod patient;
 mod problem;
 mod refused;
+mod renewed;
 pub mod router;
 mod runs;
 pub mod settings;
 mod together;
 
+use certificate::{Certificate, Shown};
+use door::Door;
 use link::{Api, Link};
-pub use settings::{Listen, Settings, SettingsError};
+pub use settings::{Listen, Settings, SettingsError, TokenSource};
 
 /// Why the API is not served.
 #[derive(Debug, thiserror::Error)]
@@ -107,16 +114,28 @@ impl Server {
     /// When it must not or cannot listen there.
     pub async fn start(settings: Settings, broker: Options) -> Result<Server, ServeError> {
         settings.check()?;
+        let shown = settings.certificate.clone().map(shown).transpose()?;
         let listener = listen(settings.listen).await?;
         let address = listener.local_addr().map_err(|cause| ServeError::Listen {
             listen: settings.listen.address(),
             cause,
         })?;
-        let url = format!("http://{address}{}{}", settings.base_path, settings::ROOT);
+        let scheme = if shown.is_some() { "https" } else { "http" };
+        if shown.is_none() && settings.is_reached_from_elsewhere() {
+            tracing::warn!(
+                api = %address,
+                "the API is served in clear to other machines, and whoever listens on the way has their tokens: give it a certificate (--api-tls-cert, --api-tls-key), or let a proxy before it speak TLS"
+            );
+        }
+        let url = format!(
+            "{scheme}://{address}{}{}",
+            settings.base_path,
+            settings::ROOT
+        );
         let (stop, stopped) = watch::channel(false);
         let listener = listener.into_std().map_err(ServeError::Thread)?;
         let thread = tasks::spawn_thread("gridloom-api", move || {
-            run(settings, &broker, listener, stopped);
+            run((settings, shown), &broker, listener, stopped);
         });
         Ok(Server {
             address,
@@ -157,6 +176,10 @@ impl Server {
     }
 }
 
+fn shown(files: Certificate) -> Result<Arc<Shown>, SettingsError> {
+    Ok(Arc::new(Shown::new(files)?))
+}
+
 /// Where nobody chose an address and the usual one is taken, any free port will do: several planners may be on one host.
 async fn listen(listen: Listen) -> Result<TcpListener, ServeError> {
     let address = listen.address();
@@ -182,7 +205,7 @@ async fn listen(listen: Listen) -> Result<TcpListener, ServeError> {
 
 /// The whole life of its thread.
 fn run(
-    settings: Settings,
+    (settings, shown): (Settings, Option<Arc<Shown>>),
     broker: &Options,
     listener: std::net::TcpListener,
     mut stopped: watch::Receiver<bool>,
@@ -200,10 +223,19 @@ fn run(
         let pages = console::routes(&link.settings.base_path);
         let routes = router::routes(Api(Arc::clone(&link))).merge(pages);
         let (mut end, at_end) = (stopped.clone(), stopped.clone());
-        let serving =
-            axum::serve(patient::Door(listener), routes).with_graceful_shutdown(async move {
-                let _ = end.wait_for(|stop| *stop).await;
-            });
+        let door = Door {
+            listener,
+            shown: shown.clone(),
+        };
+        let serving = axum::serve(door, routes).with_graceful_shutdown(async move {
+            let _ = end.wait_for(|stop| *stop).await;
+        });
+        let keeping = async {
+            tokio::join!(
+                link.keep(broker, at_end),
+                renewed::keep(&link, shown.as_deref())
+            )
+        };
         let over = async {
             // An error says that the sender was dropped: the same.
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -211,7 +243,7 @@ fn run(
         };
         tokio::select! {
             served = serving.into_future() => served,
-            () = link.keep(broker, at_end) => Ok(()),
+            _ = keeping => Ok(()),
             () = over => Ok(()),
         }
     });

@@ -14,6 +14,8 @@ pub const SETTINGS: &[&str] = &[
     "API_BASE_PATH",
     "API_LISTEN",
     "API_READ_ONLY",
+    "API_TLS_CERT",
+    "API_TLS_KEY",
     "API_TOKENS",
     "API_TOKENS_FILE",
     "CONFIG",

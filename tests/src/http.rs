@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, ToSocketAddrs};
 
 use crate::process::Process;
@@ -89,11 +89,23 @@ impl Reply {
 /// When nobody answers there, or not in HTTP.
 pub async fn ask(
     address: impl ToSocketAddrs,
+    what: (&str, &str),
+    headers: &[(&str, &str)],
+    body: Option<&[u8]>,
+) -> anyhow::Result<Reply> {
+    ask_over(TcpStream::connect(address).await?, what, headers, body).await
+}
+
+/// As [`ask`], over a connection that is there, encrypted or not.
+///
+/// # Errors
+/// When nobody answers there, or not in HTTP.
+pub async fn ask_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     (method, path): (&str, &str),
     headers: &[(&str, &str)],
     body: Option<&[u8]>,
 ) -> anyhow::Result<Reply> {
-    let mut stream = TcpStream::connect(address).await?;
     let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
     if !headers.iter().any(|(name, _)| *name == "host") {
         request += "host: 127.0.0.1\r\n";

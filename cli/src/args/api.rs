@@ -1,5 +1,7 @@
 //! Flags of the HTTP API, and `gridloom token`.
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args};
 use gridloom_planner::api::access::{Role, Token};
 
@@ -53,6 +55,24 @@ pub struct ApiFlags {
         hide_env_values = true
     )]
     pub tokens: Option<Vec<(String, Token)>>,
+    /// Its certificate, and those between it and its authority (PEM): it speaks TLS then [default: none]
+    #[arg(
+        id = "api-tls-cert",
+        long = "api-tls-cert",
+        env = "GRIDLOOM_API_TLS_CERT",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(
+        id = "api-tls-key",
+        long = "api-tls-key",
+        env = "GRIDLOOM_API_TLS_KEY",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub tls_key: Option<PathBuf>,
 }
 
 /// Flags of `token`.

@@ -1,13 +1,17 @@
 //! The settings of the HTTP API.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use gridloom_planner::api::access::{Token, Tokens};
-use gridloom_planner::api::{self, Settings};
+use gridloom_planner::api::certificate::Certificate;
+use gridloom_planner::api::{self, Settings, TokenSource};
 use gridloom_planner::doctor::Expected;
+use gridloom_shared::secret::Secret;
 use gridloom_shared::{chain, environment};
 
-use super::{Config, misuse};
+use super::{Config, File, misuse};
 use crate::args::ApiFlags;
 use crate::fault::Misuse;
 use crate::setting::token_of;
@@ -28,7 +32,12 @@ impl Config {
                 .or_else(|| file.base_path.clone())
                 .unwrap_or_default(),
             read_only: flags.read_only.or(file.read_only).unwrap_or(false),
-            tokens: self.tokens(flags)?,
+            tokens: tokens(&self.file, flags.tokens.as_deref())?,
+            token_source: self.token_source(flags)?,
+            certificate: certificate(
+                flags.tls_cert.clone().or_else(|| file.tls_cert.clone()),
+                flags.tls_key.clone().or_else(|| file.tls_key.clone()),
+            )?,
             expected: Expected::default(),
             planner: planner.to_owned(),
         };
@@ -37,23 +46,66 @@ impl Config {
         Ok(settings)
     }
 
-    /// Those of the file, and over them by name those of a flag, or else of the variable or the file that it names.
-    fn tokens(&self, flags: &ApiFlags) -> anyhow::Result<Tokens> {
-        let wrong = |fault: String| Misuse::error(format!("read the tokens of the API: {fault}"));
-        let mut of_file = Vec::new();
-        for token in &self.file.api.tokens {
-            let read = Token::new(&token.name, token.role, &token.sha256);
-            of_file.push(read.map_err(|error| wrong(chain(&error).to_string()))?);
+    /// Where tokens may change under a planner that runs.
+    fn token_source(&self, flags: &ApiFlags) -> anyhow::Result<Option<TokenSource>> {
+        let of_file = match environment::place_of("API_TOKENS").map_err(|error| misuse(&error))? {
+            Some(Secret::File(path)) => Some(path),
+            Some(Secret::Text(_)) | None => None,
+        };
+        let path = self.path.clone();
+        let files: Vec<PathBuf> = path.iter().cloned().chain(of_file).collect();
+        if files.is_empty() {
+            return Ok(None);
         }
-        let secret = environment::secret_of_file("API_TOKENS").map_err(|error| misuse(&error))?;
-        let lines = secret.iter().flat_map(|text| text.lines());
-        let lines = lines.filter(|line| !line.trim().is_empty()).map(token_of);
-        let of_lines = lines.collect::<Result<Vec<_>, String>>().map_err(wrong)?;
-        let given = flags.tokens.clone().unwrap_or(of_lines);
-        let named: BTreeMap<&String, ()> = given.iter().map(|(name, _)| (name, ())).collect();
-        let kept = of_file.into_iter();
-        let kept = kept.filter(|token| !named.contains_key(&token.name().to_owned()));
-        let all = kept.chain(given.iter().map(|(_, token)| token.clone()));
-        Tokens::new(all.collect()).map_err(|error| wrong(chain(&error).to_string()))
+        let given = flags.tokens.clone();
+        let read = move || {
+            let file = path
+                .as_deref()
+                .map_or_else(|| Ok(File::default()), File::read);
+            let tokens = file.and_then(|file| tokens(&file, given.as_deref()));
+            tokens.map_err(|error| chain(&*error).to_string())
+        };
+        Ok(Some(TokenSource {
+            files,
+            read: Arc::new(read),
+        }))
     }
+}
+
+/// A certificate and its key, or neither.
+fn certificate(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> anyhow::Result<Option<Certificate>> {
+    let lacks = |what: &str, setting: &str, flag: &str| {
+        Misuse::error(format!(
+            "serve the API over TLS: {what} is named without the other: a certificate and its key go together; add {setting} in the configuration, or {flag}"
+        ))
+    };
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some(Certificate { certificate, key })),
+        (Some(_), None) => Err(lacks("the certificate", "api.tls_key", "--api-tls-key")),
+        (None, Some(_)) => Err(lacks("the key", "api.tls_cert", "--api-tls-cert")),
+    }
+}
+
+/// Those of the file, and over them by name those of a flag, or else of the variable or the file that it names.
+fn tokens(file: &File, flag: Option<&[(String, Token)]>) -> anyhow::Result<Tokens> {
+    let wrong = |fault: String| Misuse::error(format!("read the tokens of the API: {fault}"));
+    let mut of_file = Vec::new();
+    for token in &file.api.tokens {
+        let read = Token::new(&token.name, token.role, &token.sha256);
+        of_file.push(read.map_err(|error| wrong(chain(&error).to_string()))?);
+    }
+    let secret = environment::secret_of_file("API_TOKENS").map_err(|error| misuse(&error))?;
+    let lines = secret.iter().flat_map(|text| text.lines());
+    let lines = lines.filter(|line| !line.trim().is_empty()).map(token_of);
+    let of_lines = lines.collect::<Result<Vec<_>, String>>().map_err(wrong)?;
+    let given = flag.unwrap_or(&of_lines);
+    let named: BTreeMap<&String, ()> = given.iter().map(|(name, _)| (name, ())).collect();
+    let kept = of_file.into_iter();
+    let kept = kept.filter(|token| !named.contains_key(&token.name().to_owned()));
+    let all = kept.chain(given.iter().map(|(_, token)| token.clone()));
+    Tokens::new(all.collect()).map_err(|error| wrong(chain(&error).to_string()))
 }

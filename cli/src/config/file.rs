@@ -163,6 +163,8 @@ const KEYS: &[&str] = &[
     "api.base_path",
     "api.read_only",
     "api.tokens",
+    "api.tls_cert",
+    "api.tls_key",
     "streams.max_bytes.alarm",
     "streams.max_bytes.shards",
     "streams.max_bytes.ledger",

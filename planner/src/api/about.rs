@@ -75,7 +75,7 @@ fn session_of(api: &Api, who: Who) -> Session {
     Session {
         name: who.name,
         role: who.role,
-        tokens: !api.settings.tokens.is_empty(),
+        tokens: !api.tokens().is_empty(),
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn login(
     headers: HeaderMap,
     Body(login): Body<Login>,
 ) -> Answer<Response> {
-    let tokens = &api.settings.tokens;
+    let tokens = api.tokens();
     let who = match tokens.is_empty() {
         true => Who::here(),
         false => tokens
@@ -124,9 +124,10 @@ fn cookie(api: &Api, headers: &HeaderMap, token: &str, age_s: u32) -> Answer<Hea
         return Err(Problem::invalid("token: cannot be in a cookie"));
     }
     // A proxy that speaks TLS says so; without it a browser would not send the cookie back.
-    let is_tls = headers
-        .get("x-forwarded-proto")
-        .is_some_and(|proto| proto == "https");
+    let is_tls = api.settings.certificate.is_some()
+        || headers
+            .get("x-forwarded-proto")
+            .is_some_and(|proto| proto == "https");
     let secure = if is_tls { "; Secure" } else { "" };
     let path = match api.settings.base_path.as_str() {
         "" => "/",

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use utoipa::IntoParams;
 
+use super::access::Tokens;
 use super::ask::Query;
 use super::link::{Api, Link, Linked};
 use super::problem::{Answer, Kind, Problem};
@@ -119,19 +120,27 @@ pub(super) async fn events(
     let asked = api.events.asked.send(join).await;
     asked.map_err(|_| Problem::away())?;
     let events = told.await.map_err(|_| Problem::away())??;
-    Ok(streamed(events, seat))
+    Ok(streamed(events, seat, api.changes_of_tokens()))
 }
 
-/// The answer, which ends when nobody tells it anything any more. Its seat is free then.
-fn streamed(events: mpsc::Receiver<Bytes>, seat: OwnedSemaphorePermit) -> Response {
-    let begin = Some(frame::BEGIN);
-    let body = stream::unfold((begin, events, seat), async |(begin, mut events, seat)| {
+/// The answer, which ends when nobody tells it anything any more, or others may ask than when it began: whoever still may
+/// comes back. Its seat is free then.
+fn streamed(
+    events: mpsc::Receiver<Bytes>,
+    seat: OwnedSemaphorePermit,
+    tokens: watch::Receiver<Arc<Tokens>>,
+) -> Response {
+    let begin = (Some(frame::BEGIN), events, tokens, seat);
+    let body = stream::unfold(begin, async |(begin, mut events, mut tokens, seat)| {
         let bytes = match begin {
             Some(begin) => begin,
-            None => events.recv().await?,
+            None => tokio::select! {
+                event = events.recv() => event?,
+                Ok(()) = tokens.changed() => return None,
+            },
         };
         let next: Result<Bytes, std::convert::Infallible> = Ok(bytes);
-        Some((next, (None, events, seat)))
+        Some((next, (None, events, tokens, seat)))
     });
     let mut response = Body::from_stream(body).into_response();
     let headers = response.headers_mut();

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout};
 
 use super::about::COOKIE;
-use super::access::{Needs, Role, Who, needs};
+use super::access::{Needs, Role, Tokens, Who, needs};
 use super::counted;
 use super::link::Api;
 use super::pack;
@@ -40,7 +40,7 @@ pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     let nothing_asked = api
         .operations
         .takes_no_query(request.method(), path.as_deref());
-    let entered = enter(&api.0.settings, &request)
+    let entered = enter((&api.0.settings, &api.0.tokens()), &request)
         .and_then(|who| asks_what_is_known(&request, nothing_asked).map(|()| who));
     let response = match entered {
         Err(problem) => problem.into_response(),
@@ -130,7 +130,7 @@ fn path(settings: &Settings, request: &Request) -> Option<String> {
 }
 
 /// Who asks, if they may.
-fn enter(settings: &Settings, request: &Request) -> Answer<Who> {
+fn enter((settings, tokens): (&Settings, &Tokens), request: &Request) -> Answer<Who> {
     let headers = request.headers();
     let path = path(settings, request);
     let path = path.as_deref();
@@ -138,7 +138,7 @@ fn enter(settings: &Settings, request: &Request) -> Answer<Who> {
     if needs.changes {
         is_of_this_site(headers)?;
     }
-    if settings.tokens.is_empty() {
+    if tokens.is_empty() {
         is_for_this_machine(headers, request.uri().host())?;
         return may(settings, Who::here(), needs, path);
     }
@@ -154,7 +154,7 @@ fn enter(settings: &Settings, request: &Request) -> Answer<Who> {
         (None, Some(cookie)) => (cookie, true),
         (None, None) => return Err(unauthorized("send a token: Authorization: Bearer TOKEN")),
     };
-    let whose = settings.tokens.whose(text);
+    let whose = tokens.whose(text);
     let who = whose.ok_or_else(|| unauthorized("there is no such token"))?;
     if by_cookie && needs.changes && !headers.contains_key(OWN) {
         let detail = format!("what changes something by a cookie needs the header {OWN}");

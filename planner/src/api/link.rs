@@ -11,6 +11,7 @@ use gridloom_shared::chain;
 use gridloom_shared::id::Namespace;
 use tokio::sync::watch;
 
+use super::access::Tokens;
 use super::armed::Armed;
 use super::counted::Operations;
 use super::doctor::Examined;
@@ -33,6 +34,8 @@ pub(super) struct Api(pub(super) Arc<Link>);
 /// See [`Api`].
 pub(super) struct Link {
     pub(super) settings: Settings,
+    /// Who may ask.
+    tokens: watch::Sender<Arc<Tokens>>,
     pub(super) namespace: Namespace,
     pub(super) folds: Folds,
     pub(super) names: Names,
@@ -48,6 +51,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(settings: Settings, namespace: Namespace) -> Link {
         Link {
+            tokens: watch::Sender::new(Arc::new(settings.tokens.clone())),
             settings,
             namespace,
             folds: Folds::default(),
@@ -71,6 +75,25 @@ impl Link {
             self.jobs.keep(broker.jobs()),
             self.events.keep(self, broker, over)
         );
+    }
+
+    /// Who may ask, now.
+    pub(super) fn tokens(&self) -> Arc<Tokens> {
+        Arc::clone(&self.tokens.borrow())
+    }
+
+    /// Hears when others may ask.
+    pub(super) fn changes_of_tokens(&self) -> watch::Receiver<Arc<Tokens>> {
+        self.tokens.subscribe()
+    }
+
+    /// These may ask from now on. `true`: they are others than before.
+    pub(super) fn take_tokens(&self, tokens: Arc<Tokens>) -> bool {
+        self.tokens.send_if_modified(|before| {
+            let are_others = *before != tokens;
+            *before = tokens;
+            are_others
+        })
     }
 
     /// The connection, while there is one.

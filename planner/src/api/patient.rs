@@ -3,41 +3,16 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// Nobody is waited for longer.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Where connections come in.
-pub(super) struct Door(pub(super) TcpListener);
-
-impl Listener for Door {
-    type Io = Patient;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Patient, SocketAddr) {
-        let (stream, from) = Listener::accept(&mut self.0).await;
-        // Without it an event may wait for the answer to the one before; with an error it does.
-        let _ = stream.set_nodelay(true);
-        let patient = Patient {
-            stream,
-            stuck: None,
-        };
-        (patient, from)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
 
 /// A connection.
 pub(super) struct Patient {
@@ -47,6 +22,21 @@ pub(super) struct Patient {
 }
 
 impl Patient {
+    pub(super) fn new(stream: TcpStream) -> Patient {
+        Patient {
+            stream,
+            stuck: None,
+        }
+    }
+
+    /// The first byte that comes, which is left where it is. `None`: nothing comes any more.
+    pub(super) fn first(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        let mut byte = [0; 1];
+        let mut byte = ReadBuf::new(&mut byte);
+        ready!(self.stream.poll_peek(cx, &mut byte))?;
+        Poll::Ready(Ok(byte.filled().first().copied()))
+    }
+
     fn wrote<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,9 +1,13 @@
 //! Where the API listens, and for whom it is there. What would put it before everybody is refused at the start.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Tokens;
+use super::certificate::{Certificate, CertificateError};
 use crate::doctor::Expected;
 
 /// Where it is unless somebody says otherwise.
@@ -45,6 +49,21 @@ impl Listen {
     }
 }
 
+/// Where tokens stand that may change while the API is served.
+#[derive(Clone)]
+pub struct TokenSource {
+    /// The files that they come from.
+    pub files: Vec<PathBuf>,
+    /// Reads all of them; an error says what is wrong, and nothing of what stands there.
+    pub read: Arc<dyn Fn() -> Result<Tokens, String> + Send + Sync>,
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.files).finish()
+    }
+}
+
 /// How the API is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -56,6 +75,10 @@ pub struct Settings {
     pub read_only: bool,
     /// Who may ask. Without any, whoever reaches the address may do everything.
     pub tokens: Tokens,
+    /// Where these come from, if that may change.
+    pub token_source: Option<TokenSource>,
+    /// What is shown to whoever asks, over TLS. `None`: they are answered in clear.
+    pub certificate: Option<Certificate>,
     /// What an examination expects of the streams.
     pub expected: Expected,
     /// Name of the planner.
@@ -75,6 +98,9 @@ pub enum SettingsError {
         "serve the API under {0:?}: a base path begins with '/', does not end with one, and has letters, digits, '-', '_', '.' and '/' alone, as /gridloom"
     )]
     BasePath(String),
+    /// It has no certificate to show.
+    #[error("serve the API over TLS")]
+    Certificate(#[from] CertificateError),
 }
 
 impl Settings {
@@ -85,9 +111,16 @@ impl Settings {
             base_path: String::new(),
             read_only: false,
             tokens: Tokens::default(),
+            token_source: None,
+            certificate: None,
             expected: Expected::default(),
             planner: planner.into(),
         }
+    }
+
+    /// Whether others than this machine reach it.
+    pub(super) fn is_reached_from_elsewhere(&self) -> bool {
+        !self.listen.address().ip().to_canonical().is_loopback()
     }
 
     /// Whether it may be served so.
@@ -95,10 +128,12 @@ impl Settings {
     /// # Errors
     /// When it may not.
     pub fn check(&self) -> Result<(), SettingsError> {
-        let address = self.listen.address();
-        if !address.ip().to_canonical().is_loopback() && self.tokens.is_empty() {
-            return Err(SettingsError::Open(address));
+        if self.is_reached_from_elsewhere() && self.tokens.is_empty() {
+            return Err(SettingsError::Open(self.listen.address()));
         }
+        self.certificate
+            .as_ref()
+            .map_or(Ok(()), Certificate::check)?;
         let path = self.base_path.as_str();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
         let fine = path.is_empty()

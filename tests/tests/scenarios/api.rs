@@ -19,8 +19,12 @@ mod events;
 mod given_up;
 #[path = "api/many.rs"]
 mod many;
+#[path = "api/renewed.rs"]
+mod renewed;
 #[path = "api/roles.rs"]
 mod roles;
+#[path = "api/safe.rs"]
+mod safe;
 #[path = "api/schema.rs"]
 mod schema;
 #[path = "api/shapes.rs"]
@@ -64,8 +68,10 @@ pub(crate) async fn start(stage: &mut Stage, args: &[&str]) -> anyhow::Result<Ap
 async fn address(planner: &Process) -> anyhow::Result<String> {
     let found = async || {
         let text = planner.stderr();
-        let from = text.split("api=\"http://").nth(1);
-        let from = from.or_else(|| text.split("api=http://").nth(1));
+        let forms = ["http://", "https://", "\"http://", "\"https://"];
+        let from = forms
+            .iter()
+            .find_map(|form| text.split(&format!("api={form}")).nth(1));
         Ok(from.and_then(|rest| Some(rest.split('/').next()?.to_owned())))
     };
     eventually_some(SOON, "it says where its API is", found).await

@@ -1,5 +1,7 @@
 //! What the configuration file may say of the HTTP API.
 
+use std::path::PathBuf;
+
 use gridloom_planner::api::access::Role;
 use serde::Deserialize;
 
@@ -12,6 +14,8 @@ pub(in super::super) struct Api {
     pub(in super::super) base_path: Option<String>,
     pub(in super::super) read_only: Option<bool>,
     pub(in super::super) tokens: Vec<Token>,
+    pub(in super::super) tls_cert: Option<PathBuf>,
+    pub(in super::super) tls_key: Option<PathBuf>,
 }
 
 /// Somebody who may ask.

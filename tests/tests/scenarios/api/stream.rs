@@ -47,12 +47,22 @@ impl Stream {
         path: &str,
         since: Option<&str>,
     ) -> anyhow::Result<Stream> {
+        let since = since.map(|since| ("last-event-id", since));
+        Stream::with(api, path, since.as_slice()).await
+    }
+
+    /// The same, with these headers.
+    pub(crate) async fn with(
+        api: &Api,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Stream> {
         let mut stream = TcpStream::connect(&api.address).await?;
         // Without parts that have lengths of their own: the answer ends where the connection does.
         let mut request =
             format!("GET {path} HTTP/1.0\r\nhost: 127.0.0.1\r\naccept-encoding: gzip\r\n");
-        if let Some(since) = since {
-            request += &format!("last-event-id: {since}\r\n");
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
         }
         stream
             .write_all(format!("{request}\r\n").as_bytes())

@@ -1,0 +1,249 @@
+//! How connections come in: as they are, or encrypted where the API has a certificate. Whoever does not greet is not waited
+//! for by others, as each greeting is a part of its own connection; and whoever speaks in clear where it is encrypted is told
+//! so in words that a person can read.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpListener;
+use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, TlsAcceptor};
+
+use super::certificate::Shown;
+use super::patient::Patient;
+
+/// So long somebody may take to greet.
+const GREETED_WITHIN: Duration = Duration::from_secs(10);
+/// What an encrypted connection begins with: the kind of its first record, a handshake.
+const HANDSHAKE: u8 = 0x16;
+/// So much of what is said in clear is taken before it is answered: an answer to whom nobody listened is lost.
+const HEARD: usize = 16 << 10;
+/// What is said to whoever speaks in clear.
+const IN_CLEAR: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+content-type: application/problem+json\r\n\
+content-length: 158\r\n\
+connection: close\r\n\r\n\
+{\"type\":\"urn:gridloom:invalid\",\"title\":\"The request makes no sense\",\"status\":400,\"detail\":\"this address speaks TLS: ask it with https:// in place of http://\"}";
+
+/// Where connections come in.
+pub(super) struct Door {
+    pub(super) listener: TcpListener,
+    /// What is shown to them, if they are encrypted.
+    pub(super) shown: Option<Arc<Shown>>,
+}
+
+impl Listener for Door {
+    type Io = Line;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Line, SocketAddr) {
+        let (stream, from) = Listener::accept(&mut self.listener).await;
+        // Without it an event may wait for the answer to the one before; with an error it does.
+        let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream);
+        let line = match &self.shown {
+            None => Line::Open(stream),
+            Some(shown) => Line::Silent(Box::new(Silent {
+                stream,
+                acceptor: TlsAcceptor::from(shown.now()),
+                until: Box::pin(sleep(GREETED_WITHIN)),
+            })),
+        };
+        (line, from)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection.
+pub(super) enum Line {
+    /// It is as it is.
+    Open(Patient),
+    /// It is to be encrypted, and nothing has come yet.
+    Silent(Box<Silent>),
+    /// Both sides agree how.
+    Greeting(Box<Accept<Patient>>, Pin<Box<Sleep>>),
+    /// It is encrypted.
+    Safe(Box<TlsStream<Patient>>),
+    /// Somebody speaks in clear: so much of what is to be said to that was said.
+    Refused(Patient, usize),
+    /// It has ended before it began.
+    Over,
+}
+
+/// See [`Line::Silent`].
+pub(super) struct Silent {
+    stream: Patient,
+    acceptor: TlsAcceptor,
+    until: Pin<Box<Sleep>>,
+}
+
+/// What a greeting comes to that takes too long.
+fn too_late(until: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let late = until.as_mut().poll(cx);
+    late.map(|()| Err(io::ErrorKind::TimedOut.into()))
+}
+
+impl Line {
+    /// Waits until something can be said and heard.
+    fn begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self {
+                Line::Open(_) | Line::Safe(_) | Line::Refused(..) => return Poll::Ready(Ok(())),
+                Line::Over => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+                Line::Silent(silent) => {
+                    let Poll::Ready(first) = silent.stream.first(cx) else {
+                        return too_late(&mut silent.until, cx);
+                    };
+                    let first = first?;
+                    if let Line::Silent(silent) = std::mem::replace(self, Line::Over) {
+                        *self = (*silent).answered(first);
+                    }
+                }
+                Line::Greeting(accept, until) => {
+                    let Poll::Ready(stream) = Pin::new(accept.as_mut()).poll(cx) else {
+                        return too_late(until, cx);
+                    };
+                    match stream {
+                        Ok(stream) => *self = Line::Safe(Box::new(stream)),
+                        Err(error) => {
+                            *self = Line::Over;
+                            return Poll::Ready(Err(error));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether somebody hears what is said: not whoever is refused.
+    fn heard(&mut self) -> Option<Pin<&mut (dyn Io + Send)>> {
+        match self {
+            Line::Open(stream) => Some(Pin::new(stream)),
+            Line::Safe(stream) => Some(Pin::new(stream.as_mut())),
+            Line::Silent(_) | Line::Greeting(..) | Line::Refused(..) | Line::Over => None,
+        }
+    }
+}
+
+/// What is read and written.
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+impl Silent {
+    /// What becomes of the connection, by the first byte that came.
+    fn answered(self, first: Option<u8>) -> Line {
+        let Silent {
+            stream,
+            acceptor,
+            until,
+        } = self;
+        match first {
+            Some(HANDSHAKE) => Line::Greeting(Box::new(acceptor.accept(stream)), until),
+            Some(_) => Line::Refused(stream, 0),
+            None => Line::Open(stream),
+        }
+    }
+}
+
+/// Hears somebody out who speaks in clear, and says what is to be said to that. Nothing is read of it.
+fn refuse(stream: &mut Patient, said: &mut usize, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    if *said == 0 {
+        let mut passed_over = [0; HEARD];
+        let mut passed_over = ReadBuf::new(&mut passed_over);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut passed_over))?;
+    }
+    while *said < IN_CLEAR.len() {
+        *said += ready!(Pin::new(&mut *stream).poll_write(cx, &IN_CLEAR[*said..]))?;
+    }
+    Poll::Ready(Ok(()))
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.begun(cx))?;
+        if let Line::Refused(stream, said) = &mut *self {
+            return refuse(stream, said, cx);
+        }
+        match self.heard() {
+            Some(stream) => stream.poll_read(cx, buf),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.begun(cx))?;
+        match self.heard() {
+            Some(stream) => stream.poll_write(cx, buf),
+            None => Poll::Ready(Ok(buf.len())),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.begun(cx))?;
+        match self.heard() {
+            Some(stream) => stream.poll_write_vectored(cx, bufs),
+            None => Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum())),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.heard() {
+            Some(stream) => stream.poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Line::Refused(stream, _) = &mut *self {
+            return Pin::new(stream).poll_shutdown(cx);
+        }
+        match self.heard() {
+            Some(stream) => stream.poll_shutdown(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_in_clear_is_a_whole_answer() {
+        let text = std::str::from_utf8(IN_CLEAR).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["status"], 400);
+    }
+}
