@@ -99,9 +99,18 @@ export function Filter({ name, label, options, hint, type = 'search' }) {
   return html`<label class="filter"><span>${label}</span>${options
     ? html`<select value=${said} onChange=${choose}>
         <option value="">any</option>
+        ${said && !options.some(([value]) => value === said) && html`<option value=${said} selected>${said}: there is none</option>`}
         ${options.map(([value, text]) => html`<option value=${value} selected=${value === said}>${text}</option>`)}
       </select>`
     : html`<input type=${type} value=${typed} placeholder=${hint} onInput=${(event) => type_(event.target.value)} />`}</label>`;
+}
+
+// A word of the address that cannot be read.
+export function LeftOut({ name, wanted }) {
+  const { query } = useRoute();
+  return html`<div class="note is-trouble" role="status"><strong>A filter of this address is left out</strong>
+    <p>${name}=${query[name]} is ${wanted}: the list is shown without it.</p>
+    <button type="button" onClick=${() => refine({ [name]: '' }, { replace: true })}>Take it out</button></div>`;
 }
 
 export const Facts = ({ facts }) => html`<dl class="facts">
@@ -132,6 +141,9 @@ export function Bar({ parts, whole, label }) {
     ${some.map(([state, number]) => html`<span class="is-${state}" style=${style(number)} title=${`${count(number)} ${state}`}></span>`)}
   </div>`;
 }
+
+// The tab that an address names, or the first where it names none of them.
+export const tabOf = (tabs, said) => (tabs.some(([tab]) => tab === said) ? said : tabs[0][0]);
 
 export const Tabs = ({ tabs, chosen, name = 'tab' }) => html`<div class="tabs" role="tablist">
   ${tabs.map(([tab, text]) => html`<button type="button" role="tab" aria-selected=${tab === chosen ? 'true' : 'false'}

@@ -10,9 +10,12 @@ import { command, count, plural } from '../words.js';
 
 const LIMIT = 200;
 
+// What is no number stays as it is, and the planner refuses it: left out, it would be an order for more than was meant.
+const numbered = (text) => (/^\d+$/.test(text) ? Number(text) : text);
+
 // Which are meant, as an order says it, and as a command does.
 function meant({ job, run, slice, page, error }) {
-  const named = { job, run, error, slice: slice === undefined ? undefined : Number(slice), page: page === undefined ? undefined : Number(page) };
+  const named = { job, run, error, slice: numbered(slice), page: numbered(page) };
   const body = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined && value !== ''));
   return Object.keys(body).length ? body : { all: true };
 }

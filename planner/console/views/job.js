@@ -3,7 +3,7 @@
 import { Action, parsed } from '../act.js';
 import { ask, query as said, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Empty, Head, Loaded, Panel, Pager, RunLink, Table, Tabs, Time } from '../parts.js';
+import { Ago, Command, Empty, Head, Loaded, Panel, Pager, RunLink, Table, Tabs, tabOf, Time } from '../parts.js';
 import { useRoute } from '../router.js';
 import { html } from '../vendor/preact.js';
 import { command, count, moment, plural } from '../words.js';
@@ -159,7 +159,7 @@ function JobRuns({ job }) {
 
 export function Job({ name }) {
   const { query } = useRoute();
-  const tab = query.tab || 'runs';
+  const tab = tabOf(TABS, query.tab);
   const live = useLive(`/jobs/${segment(name)}`);
   const scheduled = Boolean(live.data?.definition?.schedule);
   const next = useLive(scheduled ? `/jobs/${segment(name)}/next?count=5` : null, { every: 5_000 });

@@ -4,7 +4,7 @@ import { Action } from '../act.js';
 import { segment } from '../api.js';
 import { Grid, Legend } from '../grid.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Facts, Head, JobLink, Loaded, Panel, Tabs, Time, Trouble, useNow } from '../parts.js';
+import { Ago, Command, Facts, Head, JobLink, Loaded, Panel, Tabs, tabOf, Time, Trouble, useNow } from '../parts.js';
 import { refine, useRoute } from '../router.js';
 import { SHARD_STATES, State } from '../states.js';
 import { html, useMemo, useRef } from '../vendor/preact.js';
@@ -97,7 +97,7 @@ const TABS = [['grid', 'Grid'], ['shards', 'Shards'], ['audit', 'Audit']];
 
 export function Run({ id }) {
   const { query } = useRoute();
-  const tab = query.tab || 'grid';
+  const tab = tabOf(TABS, query.tab);
   const live = useLive(`/runs/${segment(id)}`);
   const over = live.data && live.data.state !== 'running';
   const grid = useLive(tab === 'grid' ? `/runs/${segment(id)}/grid` : null, { every: over ? 10_000 : 2_000 });

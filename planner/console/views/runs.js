@@ -2,11 +2,11 @@
 
 import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Bar, Command, Empty, Filter, Head, JobLink, Loaded, Pager, RunLink, Table, useNow } from '../parts.js';
+import { Ago, Bar, Command, Empty, Filter, Head, JobLink, LeftOut, Loaded, Pager, RunLink, Table, useNow } from '../parts.js';
 import { useRoute } from '../router.js';
 import { RUN_STATES, State } from '../states.js';
 import { html } from '../vendor/preact.js';
-import { command, count, lasted, lateness, plain, plural, span } from '../words.js';
+import { command, count, instant, lasted, lateness, plain, plural, span } from '../words.js';
 import { wants } from './runwhy.js';
 
 // How far a run is, in words and as a bar. What its grid has may not be known yet.
@@ -66,8 +66,8 @@ function Waiting({ job }) {
 export function Runs() {
   const { query: said } = useRoute();
   const { job, state, dead, from, to, after } = said;
-  const day = (text) => text && new Date(text.length === 10 ? `${text}T00:00` : text).toISOString();
-  const live = useLive(`/runs${query({ job, state, dead, from: day(from), to: day(to), after, limit: 50 })}`);
+  const bounds = { from: from && instant(from), to: to && instant(to) };
+  const live = useLive(`/runs${query({ job, state, dead, from: bounds.from ?? undefined, to: bounds.to ?? undefined, after, limit: 50 })}`);
   const filtered = job || state || dead || from || to;
   return html`<${Head} title="Runs" sub="Firings of jobs, the newest first." />
     <div class="filters">
@@ -77,6 +77,7 @@ export function Runs() {
       <${Filter} name="from" label="From" type="date" />
       <${Filter} name="to" label="Before" type="date" />
     </div>
+    ${Object.keys(bounds).filter((name) => bounds[name] === null).map((name) => html`<${LeftOut} name=${name} wanted="no day such as 2026-03-01" />`)}
     ${!after && html`<${Waiting} job=${job} />`}
     <${Loaded} live=${live}>${({ items, next }) => html`
       ${items.length === 0 && (filtered

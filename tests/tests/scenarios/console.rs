@@ -2,6 +2,7 @@
 //!
 //! | room | what it shows |
 //! |------|---------------|
+//! | `addresses` | what makes no sense in an address is told, and breaks nothing |
 //! | `pages` | every page loads without a fault, in every look, asks nobody else, and is fit for everybody |
 //! | `lanes` | who has worked on a run when, of one whose worker was killed |
 //! | `alive` | the picture on the tab, the grid under wheel and keys, motion, an edit, a planner and a broker that come back |
@@ -17,6 +18,8 @@ use serde_json::{Value, json};
 
 use crate::api::{Api, SOON, start};
 
+#[path = "console/addresses.rs"]
+mod addresses;
 #[path = "console/alive.rs"]
 mod alive;
 #[path = "console/doctor.rs"]

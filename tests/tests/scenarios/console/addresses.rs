@@ -1,0 +1,103 @@
+//! What stands in an address, and makes no sense: it is told or left out, and no page breaks of it.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn address_that_makes_no_sense_is_told_and_breaks_no_page() -> anyhow::Result<()> {
+    if !have_chromium() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let api = start(stage, &[]).await?;
+        let (ill, _) = furnish(stage, &api).await?;
+        let mut browser = Chromium::start().await?;
+        browser.look(1280, "light").await?;
+        for (path, words) in addresses(&ill) {
+            let seen = async {
+                browser.open(&api.url(&path)).await?;
+                browser.says(words).await?;
+                let page = browser.js("document.body.innerText").await?;
+                let page = page.as_str().unwrap_or_default();
+                ensure!(!page.contains("This page is broken"), "{page}");
+                let faults = browser.faults();
+                ensure!(faults.is_empty(), "{faults:?}");
+                anyhow::Ok(())
+            };
+            seen.await.with_context(|| path.clone())?;
+        }
+        left_out(&mut browser, &api).await?;
+        gives_no_larger_order(&mut browser, &api, &ill).await?;
+        browser.end().await
+    })
+    .await
+}
+
+/// Each address, and what its page says then.
+fn addresses(ill: &str) -> Vec<(String, &'static str)> {
+    let fixed = [
+        ("/runs?from=nonsense", "from=nonsense is no day"),
+        ("/runs?from=5&to=2026-02-31", "to=2026-02-31 is no day"),
+        (
+            "/runs?to=2026-03-01T99:00Z",
+            "to=2026-03-01T99:00Z is no day",
+        ),
+        ("/runs?state=odd", "odd: there is none"),
+        ("/runs?dead=perhaps", "perhaps"),
+        ("/runs?after=odd", "is no cursor"),
+        ("/jobs?scheduled=perhaps", "perhaps"),
+        ("/jobs?after=odd&name=%zz", "is no cursor"),
+        ("/jobs/ill?tab=odd", "failed"),
+        ("/jobs/ill?after=odd", "is no cursor"),
+        ("/jobs/nightly?tab=fires&decision=odd", "odd: there is none"),
+        ("/jobs/nightly?tab=fires&after=odd", "is no cursor"),
+        ("/dead?run=odd", "odd"),
+        ("/dead?slice=odd&page=-1", "slice: invalid digit"),
+        ("/dead?after=odd", "is no cursor"),
+        ("/log?after=odd", "is no cursor"),
+        ("/workers?odd=odd&after=odd", "answers"),
+        ("/runs/odd?tab=grid", "odd"),
+        ("/?from=nonsense&after=odd", "What needs somebody"),
+    ];
+    let of_run = [
+        ("?tab=odd", "What has failed"),
+        ("?tab=shards&state=odd", "odd: there is none"),
+        (
+            "?tab=shards&slice=odd&first_page=1e3",
+            "slice: invalid digit",
+        ),
+        ("?tab=shards&last_page=99999999999999", "last_page:"),
+        ("?tab=shards&after=odd", "is no cursor"),
+        ("/shards/odd/1", "odd"),
+        ("/shards/0/1?kind=odd", "Attempt 1"),
+    ];
+    let fixed = fixed.map(|(path, words)| (path.to_owned(), words));
+    let of_run = of_run.map(|(rest, words)| (format!("/runs/{ill}{rest}"), words));
+    fixed.into_iter().chain(of_run).collect()
+}
+
+/// What is left out is said, the rest is as it would be, and the word can be taken out.
+async fn left_out(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
+    browser
+        .open(&api.url("/runs?from=nonsense&state=failed"))
+        .await?;
+    browser.says("from=nonsense is no day").await?;
+    browser
+        .until("document.querySelectorAll('main tbody tr').length === 1")
+        .await?;
+    browser.press("Take it out").await?;
+    browser
+        .until(
+            "location.search === '?state=failed' && !document.body.innerText.includes('nonsense')",
+        )
+        .await
+}
+
+/// A slice that is no number must not make an order of the whole run.
+async fn gives_no_larger_order(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Result<()> {
+    let path = format!("/dead?run={run}&slice=odd");
+    browser.open(&api.url(&path)).await?;
+    browser.says("slice").await?;
+    browser
+        .until("((all) => all.length === 2 && all.every((each) => each.disabled))([...document.querySelectorAll('button')].filter((each) => /these/.test(each.innerText)))")
+        .await
+}
