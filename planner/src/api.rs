@@ -34,7 +34,7 @@ use std::thread::JoinHandle;
 use gridloom_shared::broker::Options;
 use gridloom_shared::chain;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::console;
 use crate::service::tasks;
@@ -225,6 +225,7 @@ fn run(
         let (mut end, at_end) = (stopped.clone(), stopped.clone());
         let door = Door {
             listener,
+            seats: Arc::new(Semaphore::new(door::seats())),
             shown: shown.clone(),
         };
         let serving = axum::serve(door, routes).with_graceful_shutdown(async move {

@@ -11,8 +11,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::serve::Listener;
+use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
@@ -22,6 +24,11 @@ use super::patient::Patient;
 
 /// So long somebody may take to greet.
 const GREETED_WITHIN: Duration = Duration::from_secs(10);
+/// Files that a planner needs besides.
+const FILES: usize = 256;
+/// Connections at most, and at least.
+const SEATS_MOST: usize = 4_096;
+const SEATS_LEAST: usize = 64;
 /// What an encrypted connection begins with: the kind of its first record, a handshake.
 const HANDSHAKE: u8 = 0x16;
 /// So much of what is said in clear is taken before it is answered: an answer to whom nobody listened is lost.
@@ -36,8 +43,31 @@ connection: close\r\n\r\n\
 /// Where connections come in.
 pub(super) struct Door {
     pub(super) listener: TcpListener,
+    /// Places for connections. Others wait before the door, where they cost no file of this process: its metrics and its health
+    /// are asked by files, too.
+    pub(super) seats: Arc<Semaphore>,
     /// What is shown to them, if they are encrypted.
     pub(super) shown: Option<Arc<Shown>>,
+}
+
+/// So many connections there may be, where the system lets this process have as many files and some more.
+pub(super) fn seats() -> usize {
+    let files = getrlimit(Resource::Nofile).current;
+    let files = files.map_or(usize::MAX, |files| {
+        usize::try_from(files).unwrap_or(usize::MAX)
+    });
+    files.saturating_sub(FILES).clamp(SEATS_LEAST, SEATS_MOST)
+}
+
+async fn seat(seats: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    if seats.available_permits() == 0 {
+        tracing::warn!("the API has as many connections as it may have: others wait");
+    }
+    match Arc::clone(seats).acquire_owned().await {
+        Ok(seat) => seat,
+        // They are never closed.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 impl Listener for Door {
@@ -45,10 +75,11 @@ impl Listener for Door {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Line, SocketAddr) {
+        let seat = seat(&self.seats).await;
         let (stream, from) = Listener::accept(&mut self.listener).await;
         // Without it an event may wait for the answer to the one before; with an error it does.
         let _ = stream.set_nodelay(true);
-        let stream = Patient::new(stream);
+        let stream = Patient::new(stream, seat);
         let line = match &self.shown {
             None => Line::Open(stream),
             Some(shown) => Line::Silent(Box::new(Silent {

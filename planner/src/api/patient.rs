@@ -1,5 +1,6 @@
-//! How long a connection waits for somebody who takes nothing of an answer. Whoever does not read would keep what is to
-//! be sent, and a seat among the readers of events, for as long as the system knows of the connection.
+//! How long a connection waits for somebody who takes nothing of an answer, or asks nothing. Whoever does not read would keep
+//! what is to be sent, and a seat among the readers of events, for as long as the system knows of the connection; whoever does
+//! not ask to the end would keep others out.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -9,23 +10,38 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Nobody is waited for longer.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// So long nothing need be said on a connection: each answer takes less, and readers of events get a comment sooner. It is
+/// no matter what comes meanwhile: a question that is not whole by then never will be.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// A connection.
 pub(super) struct Patient {
     stream: TcpStream,
     /// Since nothing was taken.
     stuck: Option<Pin<Box<Sleep>>>,
+    /// Since something was said.
+    quiet: Pin<Box<Sleep>>,
+    /// Its place among those that there may be.
+    _seat: OwnedSemaphorePermit,
 }
 
 impl Patient {
-    pub(super) fn new(stream: TcpStream) -> Patient {
+    pub(super) fn new(stream: TcpStream, seat: OwnedSemaphorePermit) -> Patient {
+        Patient::for_quiet_of(QUIET, stream, seat)
+    }
+
+    fn for_quiet_of(quiet: Duration, stream: TcpStream, seat: OwnedSemaphorePermit) -> Patient {
         Patient {
             stream,
             stuck: None,
+            quiet: Box::pin(sleep(quiet)),
+            _seat: seat,
         }
     }
 
@@ -44,6 +60,7 @@ impl Patient {
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stuck = None;
+            self.quiet.as_mut().reset(Instant::now() + QUIET);
             return written;
         }
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
@@ -60,7 +77,12 @@ impl AsyncRead for Patient {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_ready() {
+            return read;
+        }
+        let quiet = self.quiet.as_mut().poll(cx);
+        quiet.map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -93,5 +115,36 @@ impl AsyncWrite for Patient {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_never_asks_to_the_end_is_let_go_and_gives_up_the_seat() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut asker = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let seats = Arc::new(Semaphore::new(1));
+        let seat = Arc::clone(&seats).acquire_owned().await.unwrap();
+        let quiet = Duration::from_millis(50);
+        let mut patient = Patient::for_quiet_of(quiet, stream, seat);
+        asker.write_all(b"GET / HT").await.unwrap();
+        let mut heard = [0; 8];
+        patient.read_exact(&mut heard).await.unwrap();
+        let over = patient.read(&mut heard).await.unwrap_err();
+        assert_eq!(over.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(seats.available_permits(), 0);
+        drop(patient);
+        assert_eq!(seats.available_permits(), 1);
     }
 }
