@@ -4,7 +4,7 @@
 import { ask, Problem } from './api.js';
 import { again } from './live.js';
 import { Command, Trouble } from './parts.js';
-import { createContext, html, useContext, useEffect, useRef, useState } from './vendor/preact.js';
+import { createContext, html, useContext, useEffect, useRef, useState } from './html.js';
 
 // Who asks, and what they may: `role`, `readOnly`.
 export const Me = createContext({ role: 'viewer', readOnly: true });

@@ -10,7 +10,7 @@ import * as look from './look.js';
 import { Ago, Head, Loading, Time, Trouble } from './parts.js';
 import * as router from './router.js';
 import { Search } from './search.js';
-import { html, render, useEffect, useErrorBoundary, useState } from './vendor/preact.js';
+import { html, render, useEffect, useErrorBoundary, useState } from './html.js';
 import { Planners, Queues, Workers } from './views/crew.js';
 import { Dead } from './views/dead.js';
 import { Doctor } from './views/doctor.js';

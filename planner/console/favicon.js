@@ -1,6 +1,6 @@
 // The picture on the browser's tab: it shows trouble by its form, and not by its colour alone.
 
-import { useEffect } from './vendor/preact.js';
+import { useEffect } from './html.js';
 
 const LOOKS = {
   fine: ['#2f7d66', '<rect x="9.75" y="9.75" width="5.5" height="5.5" rx="1" fill="none" stroke="#2f7d66" stroke-width="1.5"/>'],

@@ -8,7 +8,7 @@ import { fit, part, seen, showing, zoomed } from './gridview.js';
 import { useLive } from './live.js';
 import { go } from './router.js';
 import { Sign } from './states.js';
-import { html, useEffect, useMemo, useRef, useState } from './vendor/preact.js';
+import { html, useEffect, useMemo, useRef, useState } from './html.js';
 import { count, plain, plural } from './words.js';
 
 const STEP = 1.5;

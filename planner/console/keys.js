@@ -1,7 +1,7 @@
 // Keys that work everywhere, and the list of them.
 
 import { go } from './router.js';
-import { html, useEffect, useRef } from './vendor/preact.js';
+import { html, useEffect, useRef } from './html.js';
 
 // After g: where to.
 export const PLACES = { o: '/', r: '/runs', j: '/jobs', d: '/dead', q: '/queues', w: '/workers', c: '/calendars', l: '/log', p: '/planners', u: '/unreadable', h: '/doctor' };

@@ -5,7 +5,7 @@
 import { Problem, text } from './api.js';
 import { applied } from './gridcells.js';
 import { followed, Stream, topicOf } from './stream.js';
-import { useEffect, useReducer } from './vendor/preact.js';
+import { useEffect, useReducer } from './html.js';
 
 const EVERY_MS = 2_000;
 // While a stream tells of it: in case it missed something. What is wanted often is never asked for less than a fifth as

@@ -3,7 +3,7 @@
 import { ask, Problem } from './api.js';
 import { again } from './live.js';
 import { Trouble } from './parts.js';
-import { html, useState } from './vendor/preact.js';
+import { html, useState } from './html.js';
 
 export function Login({ done }) {
   const [token, set] = useState('');

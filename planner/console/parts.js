@@ -2,7 +2,7 @@
 
 import { segment } from './api.js';
 import { Link, refine, useRoute } from './router.js';
-import { html, useEffect, useState } from './vendor/preact.js';
+import { html, useEffect, useState } from './html.js';
 import { ago, count, moment, short, jobOf, utc } from './words.js';
 
 // The present, each second: for whatever says how long ago something was.

@@ -2,7 +2,7 @@
 // sent to somebody, and the browser's own keys lead back.
 
 import { BASE } from './api.js';
-import { html, useEffect, useState } from './vendor/preact.js';
+import { html, useEffect, useState } from './html.js';
 
 const listeners = new Set();
 

@@ -3,7 +3,7 @@
 import { query } from './api.js';
 import { useLive } from './live.js';
 import { go } from './router.js';
-import { html, useEffect, useRef, useState } from './vendor/preact.js';
+import { html, useEffect, useRef, useState } from './html.js';
 import { jobOf } from './words.js';
 
 const RUN = /^[a-z0-9-]+_[A-Za-z0-9_-]+$/;

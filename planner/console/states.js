@@ -1,6 +1,6 @@
 // How states look: each has a sign and a word besides its colour, on the page and in the grid alike.
 
-import { html } from './vendor/preact.js';
+import { html } from './html.js';
 import { plain } from './words.js';
 
 const SIGNS = {

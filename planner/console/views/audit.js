@@ -3,7 +3,7 @@
 import { ask, Problem, segment } from '../api.js';
 import { Command, Facts, Loading, Panel, Trouble } from '../parts.js';
 import { Link } from '../router.js';
-import { html, useState } from '../vendor/preact.js';
+import { html, useState } from '../html.js';
 import { command, count, plural } from '../words.js';
 
 export function Audit({ run }) {

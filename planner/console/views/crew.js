@@ -3,7 +3,7 @@
 import { useLive } from '../live.js';
 import { Ago, Bar, Command, Empty, Head, Loaded, Panel, Table } from '../parts.js';
 import { State } from '../states.js';
-import { html } from '../vendor/preact.js';
+import { html } from '../html.js';
 import { command, count, plural, span } from '../words.js';
 
 const oldest = (queue) => (queue.oldest_s === null || queue.oldest_s === undefined ? '–' : span(queue.oldest_s));

@@ -5,7 +5,7 @@ import { ask, query } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Panel, RunLink, Table } from '../parts.js';
 import { Link, refine, useRoute } from '../router.js';
-import { html } from '../vendor/preact.js';
+import { html } from '../html.js';
 import { command, count, plural } from '../words.js';
 
 const LIMIT = 200;

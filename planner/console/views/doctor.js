@@ -4,7 +4,7 @@
 import { ask, onAnswers, Problem } from '../api.js';
 import { Ago, Command, Empty, Head, Loaded, Panel } from '../parts.js';
 import { State } from '../states.js';
-import { html, useEffect, useRef, useState } from '../vendor/preact.js';
+import { html, useEffect, useRef, useState } from '../html.js';
 import { command, count, plural, span } from '../words.js';
 
 const LOOKS = { bad: 'trouble', note: 'note', ok: 'fine' };

@@ -2,7 +2,7 @@
 
 import { BASE } from '../api.js';
 import { useRoute } from '../router.js';
-import { html, useEffect, useRef } from '../vendor/preact.js';
+import { html, useEffect, useRef } from '../html.js';
 import { lasted, plural, span } from '../words.js';
 
 let loading = null;

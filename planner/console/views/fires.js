@@ -5,7 +5,7 @@ import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Loaded, Pager, Panel, RunLink, Table, Time, Trouble } from '../parts.js';
 import { useRoute } from '../router.js';
 import { State } from '../states.js';
-import { html, useState } from '../vendor/preact.js';
+import { html, useState } from '../html.js';
 import { command, plain, plural } from '../words.js';
 
 const DECISIONS = ['opened', 'queued', 'skipped', 'cancelled_previous', 'expired', 'coalesced', 'paused', 'frozen', 'excluded', 'dropped', 'adopted', 'halted', 'ended'];

@@ -5,7 +5,7 @@ import { ask, query as said, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Head, Loaded, Panel, Pager, RunLink, Table, Tabs, tabOf, Time } from '../parts.js';
 import { useRoute } from '../router.js';
-import { html } from '../vendor/preact.js';
+import { html } from '../html.js';
 import { command, count, moment, plural } from '../words.js';
 import { Durations } from './durations.js';
 import { Edit } from './jobedit.js';

@@ -5,7 +5,7 @@ import { hindrance, Me } from '../act.js';
 import { ask, Problem, segment } from '../api.js';
 import { again as all } from '../live.js';
 import { Command, Panel, Table, Time, Trouble } from '../parts.js';
-import { html, useContext, useEffect, useState } from '../vendor/preact.js';
+import { html, useContext, useEffect, useState } from '../html.js';
 import { moment, plural } from '../words.js';
 
 const written = (definition) => JSON.stringify(definition, null, 2);

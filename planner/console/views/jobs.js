@@ -6,7 +6,7 @@ import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Table } from '../parts.js';
 import { go, useRoute } from '../router.js';
 import { Box, Sign, State } from '../states.js';
-import { html, useEffect, useRef, useState } from '../vendor/preact.js';
+import { html, useEffect, useRef, useState } from '../html.js';
 import { command, count, lateness, moment, plural, span } from '../words.js';
 
 const STRIP = 20;

@@ -5,7 +5,7 @@ import { useLive } from '../live.js';
 import { Ago, Empty, Head, JobLink, Loaded, Panel, Table, Trouble } from '../parts.js';
 import { Link } from '../router.js';
 import { State } from '../states.js';
-import { html, useRef } from '../vendor/preact.js';
+import { html, useRef } from '../html.js';
 import { count, plural, rough, span } from '../words.js';
 import { lacking } from './crew.js';
 import { FreezeAll } from './jobs.js';

@@ -7,7 +7,7 @@ import { useLive } from '../live.js';
 import { Ago, Command, Facts, Head, JobLink, Loaded, Panel, Tabs, tabOf, Time, Trouble, useNow } from '../parts.js';
 import { refine, useRoute } from '../router.js';
 import { SHARD_STATES, State } from '../states.js';
-import { html, useMemo, useRef } from '../vendor/preact.js';
+import { html, useMemo, useRef } from '../html.js';
 import { command, count, deadOf, lasted, plural, rough, short, span } from '../words.js';
 import { Audit } from './audit.js';
 import { Failures, Held, Waits } from './runwhy.js';

@@ -5,7 +5,7 @@ import { useLive } from '../live.js';
 import { Ago, Bar, Command, Empty, Filter, Head, JobLink, LeftOut, Loaded, Pager, RunLink, Table, useNow } from '../parts.js';
 import { useRoute } from '../router.js';
 import { RUN_STATES, State } from '../states.js';
-import { html } from '../vendor/preact.js';
+import { html } from '../html.js';
 import { command, count, instant, lasted, lateness, plain, plural, span } from '../words.js';
 import { wants } from './runwhy.js';
 

@@ -4,7 +4,7 @@ import { useLive } from '../live.js';
 import { Ago, Command, Panel, Table, Time } from '../parts.js';
 import { Link } from '../router.js';
 import { Sign } from '../states.js';
-import { html } from '../vendor/preact.js';
+import { html } from '../html.js';
 import { command, count, plural } from '../words.js';
 
 // What to do about a reason: where to look, and what to type.
@@ -30,7 +30,7 @@ function remedy(wait) {
 }
 
 // These say that the run is at work, and not that it is in want of something.
-const AT_WORK = ['shards', 'retry', 'queue_full'];
+const AT_WORK = ['shards', 'retry'];
 
 export const wants = (waits) => waits.filter((wait) => !AT_WORK.includes(wait.reason));
 

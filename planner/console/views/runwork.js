@@ -5,7 +5,7 @@ import { useWidth } from '../grid.js';
 import { useLive } from '../live.js';
 import { Loaded, Panel, Table, Time } from '../parts.js';
 import { State } from '../states.js';
-import { html, useMemo, useRef, useState } from '../vendor/preact.js';
+import { html, useMemo, useRef, useState } from '../html.js';
 import { count, moment, plural, span, utc } from '../words.js';
 
 // Pixels above the line, of it, and below.

@@ -5,7 +5,7 @@ import { segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Facts, Head, Loaded, Panel, RunLink, Table, Time } from '../parts.js';
 import { State } from '../states.js';
-import { html } from '../vendor/preact.js';
+import { html } from '../html.js';
 import { command, count, lasted, span } from '../words.js';
 
 const TAKEOVERS = {

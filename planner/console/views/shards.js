@@ -5,7 +5,7 @@ import { useLive } from '../live.js';
 import { Ago, Empty, Filter, Loaded, Pager, Panel, Table } from '../parts.js';
 import { Link, useRoute } from '../router.js';
 import { SHARD_STATES, State } from '../states.js';
-import { html } from '../vendor/preact.js';
+import { html } from '../html.js';
 import { count, plain } from '../words.js';
 
 export function Shards({ run }) {

@@ -5,7 +5,7 @@ import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Panel, Table, Time } from '../parts.js';
 import { useRoute } from '../router.js';
-import { html } from '../vendor/preact.js';
+import { html } from '../html.js';
 import { command, count, plural } from '../words.js';
 
 const calendarBody = (values) => parsed(values.definition, 'definition') || {};

@@ -29,6 +29,7 @@ files![
     "gridmodel.js",
     "gridpaint.js",
     "gridview.js",
+    "html.js",
     "keys.js",
     "live.js",
     "login.js",
