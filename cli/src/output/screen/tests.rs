@@ -25,21 +25,24 @@ fn takes_its_terminal_and_panics() {
 
 #[test]
 fn terminal_is_given_back_before_a_panic_is_told() {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
-    let ours = open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let ours = open(
+        &name,
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .unwrap();
     let end = || Stdio::from(ours.try_clone().unwrap());
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let args = ["--exact", PANICS, "--ignored", "--nocapture"];
-    let child = child.args(args).env("TERM", "xterm");
-    let mut child = child
-        .stdin(end())
-        .stdout(end())
-        .stderr(end())
-        .spawn()
-        .unwrap();
+    let mut order = Command::new(std::env::current_exe().unwrap());
+    order.args(["--exact", PANICS, "--ignored", "--nocapture"]);
+    order.env("TERM", "xterm");
+    order.stdin(end()).stdout(end()).stderr(end());
+    let mut child = order.spawn().unwrap();
+    // It has the other end of the terminal, too, which would never be over.
+    drop(order);
     let said = std::thread::spawn(move || {
         let (mut said, mut part) = (Vec::new(), [0; 4_096]);
         let mut terminal = File::from(master);
