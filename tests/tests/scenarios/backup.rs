@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use super::schedules::{apply as apply_tick, decided, judged};
 
+#[path = "backup/decided.rs"]
+mod decided;
+
 const LONG: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(30);
 /// A fire a second; none of them is left out, however late.

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use crate::clock::{broker_clock, swept_until};
 
+#[path = "retention/keeps_up.rs"]
+mod keeps_up;
+
 const SOON: Duration = Duration::from_secs(30);
 
 /// Asks for a run under a request id of its own.
