@@ -139,6 +139,10 @@ def hurt(shards, tile, shard):
         os._exit(7)
     elif MODE == "forks":
         if os.fork() > 0:
+            # Its group is killed at once: not before it was noted who is in it.
+            while not os.path.exists(os.path.join(DIR, "forked", "pid")):
+                time.sleep(0.01)
+            time.sleep(0.05)
             os._exit(0)
         note("forked", str(os.getpid()), "pid")
         time.sleep(600)

@@ -54,7 +54,7 @@ async fn children_of_a_frozen_worker_end_with_their_leases_and_nothing_runs_twic
         stage.start_planner().await?;
         let frozen = start_worker(stage, "good", &["--slots", "2"]).await?;
         let grid = "[grid]\nslices = 2\npages = { count = 1 }";
-        let run = submit(stage, grid, &json!({"sleep_ms": 8_000})).await?;
+        let run = submit(stage, grid, &json!({"sleep_ms": 5_000, "first_only": true})).await?;
         eventually(SOON, "shards run", async || {
             Ok(stage.dir().join("log").exists())
         })
