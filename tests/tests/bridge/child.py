@@ -77,15 +77,21 @@ class Shards:
         note("log", json.dumps(dict(more, event=event, at_us=at, pid=os.getpid(), number=number)))
 
     def run(self, tile):
+        # Libraries gather answers: so nobody knows at which of several shards a child died.
+        gathered = []
+        self.run_all(tile, gathered.append if MODE == "poison" else lambda how: self.say(**how))
+        for how in gathered:
+            self.say(**how)
+
+    def run_all(self, tile, answer):
         for shard in tile["shards"]:
             if shard["id"] in self.told:
-                self.say(type="stopped", ids=[shard["id"]])
+                answer({"type": "stopped", "ids": [shard["id"]]})
                 continue
             number = self.begin(tile, shard)
             how = self.one(tile, shard)
             self.log(number, "done" if how["type"] == "done" else "cancelled")
-            if how:
-                self.say(**how)
+            answer(how)
 
     def one(self, tile, shard):
         params, answer = tile["params"] or {}, {"id": shard["id"]}
