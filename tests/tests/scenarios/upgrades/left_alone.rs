@@ -1,7 +1,10 @@
 //! What a planner that is too old leaves alone, however it came to know of it.
 
-use gridloom_shared::id::RunId;
-use gridloom_shared::ledger::record::Author;
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::id::{Nonce, RunId, Term};
+use gridloom_shared::job::parse::{self, Format};
+use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
+use gridloom_shared::wire;
 use gridloom_tests::build::Build;
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
@@ -76,15 +79,8 @@ async fn run_that_a_newer_planner_opened_is_left_alone_though_an_older_version_s
 -> anyhow::Result<()> {
     Build::Next.take_part();
     play(async |stage| {
-        let job = stage.apply(JOBS[1].0).await?;
-        stage.build = Build::Later;
-        stage.start_planner().await?;
-        let run = stage.submit(&job, &json!({ "sleep_ms": 10 })).await?;
-        eventually(SOON, "the run is open", async || {
-            Ok(last_is_next(stage, &run).await?.is_some())
-        })
-        .await?;
-        kill_planner(stage, 0).await?;
+        stage.apply(JOBS[1].0).await?;
+        let run = open_as_newer(stage, JOBS[1].0).await?;
         // It goes on in the version that both read, for a worker that reads no other.
         stage.build = Build::Next;
         stage.start_planner().await?;
@@ -100,7 +96,7 @@ async fn run_that_a_newer_planner_opened_is_left_alone_though_an_older_version_s
             Ok(trouble.contains("newer build"))
         })
         .await?;
-        kill_planner(stage, 1).await?;
+        kill_planner(stage, 0).await?;
         stage.start_planner().await?;
         left_alone(stage, &run).await?;
         assert_eq!(reports(stage, &run).await?, 0);
@@ -113,6 +109,30 @@ async fn run_that_a_newer_planner_opened_is_left_alone_though_an_older_version_s
         no_dead_letters(stage).await
     })
     .await
+}
+
+/// Opens a run as a planner does that writes the next version, and is killed before it issues any of it.
+async fn open_as_newer(stage: &Stage, job: &str) -> anyhow::Result<RunId> {
+    let job = parse::parse(job, Format::Toml).map_err(|faults| anyhow::anyhow!("{faults}"))?;
+    let run = RunId::from_request(&job.name, "newer");
+    let subjects = stage.broker.subjects();
+    let plan = subjects.ledger_of(&job.queue, &run, Author::Plan);
+    let opened = PlanRecord::Opened(Box::new(Opened {
+        nonce: Nonce::random(),
+        job,
+        scheduled_at: UnixMs::now(),
+        content: 0,
+        term: Term(1),
+        first: Vec::new(),
+        traceparent: None,
+        reports: 2,
+    }));
+    // The next version has its body under another name, as long as that.
+    let mut record = wire::encode(&opened).to_vec();
+    record[3] = NEXT[3];
+    record[5..9].copy_from_slice(b"next");
+    stage.broker.append(plan, record.into(), Some(0)).await?;
+    Ok(run)
 }
 
 /// How many records workers wrote of a run.
