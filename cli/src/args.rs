@@ -29,6 +29,7 @@ mod child;
 mod dead;
 mod doctor;
 mod health;
+mod import;
 mod job;
 mod planner;
 mod site;
@@ -46,6 +47,7 @@ pub use child::ChildFlags;
 pub use dead::{Chosen, Dead, DeadOf};
 pub use doctor::Doctor;
 pub use health::Health;
+pub use import::{Import, ImportArgs};
 pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
 };
@@ -200,6 +202,9 @@ pub enum Order {
     Site(Site),
     /// Who has ordered what, over HTTP and by commands, the newest first
     Log(LogArgs),
+    /// Job files from another scheduler's configuration, with a report of all that is otherwise here
+    #[command(subcommand, arg_required_else_help = true)]
+    Import(Import),
     /// Make a token for the HTTP API of planners
     Token(TokenArgs),
     /// Write all that a bug report needs into one file: no secrets, names of hosts masked

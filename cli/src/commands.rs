@@ -17,6 +17,7 @@
 //! | [`backup`] | `backup`, `restore` |
 //! | [`site`] | `site mirror`, `site status`, `site promote` |
 //! | [`snapshot`] | `snapshot`, `snapshot show` |
+//! | [`import`] | `import elasticjob` |
 //! | [`token`] | `token` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
@@ -44,6 +45,7 @@ pub mod dev;
 pub mod doctor;
 mod files;
 pub mod health;
+pub mod import;
 pub mod installation;
 pub mod job;
 pub mod log;
@@ -182,6 +184,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Site(order) => Box::pin(site::run(context, order)).await,
         Order::Top(flags) => Box::pin(top::run(context, flags)).await,
         Order::Log(flags) => log::list(context, &flags).await,
+        Order::Import(order) => import::run(context, &order),
         Order::Token(flags) => token::run(context, &flags),
         Order::Snapshot(flags) => Box::pin(snapshot::run(context, &flags)).await,
         Order::Restore(flags) => Box::pin(backup::restore(context, &flags)).await,

@@ -74,6 +74,8 @@ mod flow;
 mod fresh;
 #[path = "scenarios/hot.rs"]
 mod hot;
+#[path = "scenarios/imported.rs"]
+mod imported;
 #[path = "scenarios/in_memory.rs"]
 mod in_memory;
 #[path = "scenarios/late.rs"]

@@ -1,0 +1,91 @@
+//! How a field is read: what it says, what stands for a placeholder, and that it was looked at.
+
+use super::super::found::Found;
+use super::super::node::{Node, plain};
+use super::super::note::{Kind, Note};
+
+/// A job of ElasticJob, read field by field.
+pub(super) struct Reading<'f> {
+    pub(super) found: &'f Found<'f>,
+    pub(super) notes: Vec<Note>,
+    /// The fields that were looked at, plain.
+    pub(super) seen: Vec<String>,
+}
+
+impl<'f> Reading<'f> {
+    pub(super) fn of(found: &'f Found<'f>) -> Reading<'f> {
+        Reading {
+            found,
+            notes: Vec::new(),
+            seen: vec![plain("jobName")],
+        }
+    }
+
+    pub(super) fn note(&mut self, kind: Kind, field: &str, text: impl Into<String>) {
+        self.notes.push(Note::of(kind, field, text));
+    }
+
+    pub(super) fn node(&mut self, field: &str) -> Option<&'f Node> {
+        self.seen.push(plain(field));
+        let node = self.found.node.get(field);
+        node.filter(|node| **node != Node::Nothing)
+    }
+
+    /// A text, with what stands for a placeholder of Spring (`${NAME:default}`).
+    pub(super) fn text(&mut self, field: &str) -> Option<String> {
+        let node = self.node(field)?;
+        let Some(text) = node.text() else {
+            self.note(Kind::Open, field, "is no text: what is meant?");
+            return None;
+        };
+        if !text.contains("${") {
+            return (!text.trim().is_empty()).then(|| text.to_owned());
+        }
+        let placeholder = text.trim();
+        let inner = placeholder
+            .strip_prefix("${")
+            .and_then(|rest| rest.strip_suffix('}'))
+            .filter(|inner| !inner.contains("${"));
+        match inner.and_then(|inner| inner.split_once(':')) {
+            Some((_, default)) => {
+                self.note(
+                    Kind::Changed,
+                    field,
+                    format!("{placeholder}: its default {default:?} was taken"),
+                );
+                (!default.is_empty()).then(|| default.to_owned())
+            }
+            None => {
+                self.note(
+                    Kind::Open,
+                    field,
+                    format!("{text:?} has a placeholder: which value is meant?"),
+                );
+                None
+            }
+        }
+    }
+
+    /// `true` or `false`; false where nothing is said, as these forms have it, whatever the builder's defaults are.
+    pub(super) fn flag(&mut self, field: &str) -> bool {
+        match self.text(field).as_deref().map(str::trim) {
+            None => false,
+            Some(word) if word.eq_ignore_ascii_case("true") => true,
+            Some(word) if word.eq_ignore_ascii_case("false") => false,
+            Some(other) => {
+                let text = format!("{other:?} is neither true nor false: taken for false");
+                self.note(Kind::Open, field, text);
+                false
+            }
+        }
+    }
+
+    /// Says of a field that is there why it is not needed.
+    pub(super) fn dropped(&mut self, field: &str, usual: &[&str], why: &str) {
+        if let Some(text) = self.text(field)
+            && !usual.contains(&text.as_str())
+        {
+            self.note(Kind::Dropped, field, format!("{text}: {why}"));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+use std::path::Path;
+
+use gridloom_shared::job::JobSpec;
+use gridloom_shared::job::parse;
+
+use super::super::{found, node};
+use super::*;
+
+/// The jobs of a text, and what is said of it.
+fn all(name: &str, text: &str, timezone: Option<&str>) -> Vec<Imported> {
+    let tree = node::read(Path::new(name), text).unwrap();
+    let mut notes = Vec::new();
+    let found = found::jobs(&tree, &mut notes);
+    found.iter().map(|found| import(found, timezone)).collect()
+}
+
+fn one(name: &str, text: &str, timezone: Option<&str>) -> Imported {
+    let [job] = &all(name, text, timezone)[..] else {
+        panic!("one job in {text}");
+    };
+    job.clone()
+}
+
+fn spec(job: &Imported) -> JobSpec {
+    parse::parse(&job.file(), Format::Toml)
+        .unwrap_or_else(|faults| panic!("{faults}\n{}", job.file()))
+}
+
+/// Kind and field of each note.
+fn said(job: &Imported) -> Vec<(Kind, &str)> {
+    job.notes
+        .iter()
+        .map(|note| (note.kind, note.field.as_str()))
+        .collect()
+}
+
+const SPRING: &str = "\
+elasticjob:
+  regCenter: {serverLists: 'localhost:6181', namespace: demo}
+  jobs:
+    simpleJob:
+      elasticJobClass: org.acme.OrderJob
+      cron: 0/5 * * * * ?
+      timeZone: GMT+08:00
+      shardingTotalCount: 3
+      shardingItemParameters: 0=Beijing,1=a=b,2=
+      jobParameter: 007
+      misfire: true
+      failover: true
+      monitorExecution: true
+";
+
+#[test]
+fn job_of_spring_boot_has_everything_that_it_said() {
+    let job = one("application.yml", SPRING, None);
+    let spec = spec(&job);
+    assert_eq!(
+        (spec.name.as_str(), spec.handler.as_str(), spec.grid.slices),
+        ("simple-job", "order-job", 3)
+    );
+    let wanted = serde_json::json!({"jobParameter": "007", "shardingItemParameters": {"0": "Beijing", "1": "a=b", "2": ""}});
+    assert_eq!(spec.params, wanted);
+    let text = job.file();
+    for line in [
+        "cron = \"0/5 * * * * ?\"",
+        "timezone = \"+08:00\"",
+        "overlap = \"queue_one\"",
+        "misfire = { policy = \"run_once\" }",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    let kinds = [
+        (Kind::Changed, "jobName"),
+        (Kind::Changed, "elasticJobClass"),
+        (Kind::Changed, "misfire"),
+    ];
+    assert_eq!(said(&job), kinds);
+}
+
+#[test]
+fn kebab_case_in_properties_is_the_same_job() {
+    let text = "\
+elasticjob.jobs.simpleJob.elastic-job-class=org.acme.OrderJob
+elasticjob.jobs.simpleJob.cron=0/5 * * * * ?
+elasticjob.jobs.simpleJob.time-zone=GMT+08:00
+elasticjob.jobs.simpleJob.sharding-total-count=3
+elasticjob.jobs.simpleJob.sharding-item-parameters=0=Beijing,1=a=b,2=
+elasticjob.jobs.simpleJob.job-parameter=007
+elasticjob.jobs.simpleJob.misfire=true
+elasticjob.jobs.simpleJob.failover=true
+elasticjob.jobs.simpleJob.monitor-execution=true
+";
+    let (a, b) = (
+        one("a.properties", text, None),
+        one("application.yml", SPRING, None),
+    );
+    assert_eq!((a.file(), said(&a)), (b.file(), said(&b)));
+}
+
+#[test]
+fn what_these_forms_leave_out_is_false_and_said() {
+    let job = one(
+        "a.yml",
+        "jobName: a\ncron: 0 0 2 * * ?\nshardingTotalCount: 1\n",
+        Some("Europe/Berlin"),
+    );
+    let text = job.file();
+    assert!(
+        text.contains("overlap = \"skip\"") && text.contains("policy = \"skip\""),
+        "{text}"
+    );
+    assert!(text.contains("timezone = \"Europe/Berlin\""), "{text}");
+    let changed = ["elasticJobClass", "misfire", "monitorExecution", "failover"];
+    assert_eq!(said(&job), changed.map(|field| (Kind::Changed, field)));
+}
+
+#[test]
+fn missing_time_zone_has_to_be_said() {
+    let job = one(
+        "a.yml",
+        "jobName: a\ncron: 0 0 2 * * ?\nshardingTotalCount: 1\n",
+        None,
+    );
+    assert!(said(&job).contains(&(Kind::Open, "timeZone")));
+    // Without a cron there is nothing to be told by a clock.
+    let job = one("a.yml", "jobName: a\nshardingTotalCount: 1\n", None);
+    assert!(
+        said(&job).iter().all(|(kind, _)| *kind != Kind::Open),
+        "{:?}",
+        job.notes
+    );
+    assert!(spec(&job).schedule.is_none());
+}
+
+#[test]
+fn zones_of_java_are_zones_here() {
+    for (there, here) in [
+        ("GMT", "UTC"),
+        ("GMT+8", "+08:00"),
+        ("GMT+08:00", "+08:00"),
+        ("GMT-0330", "-03:30"),
+        ("UTC+1", "+01:00"),
+        ("Asia/Shanghai", "Asia/Shanghai"),
+    ] {
+        let text =
+            format!("jobName: a\ncron: 0 0 2 * * ?\nshardingTotalCount: 1\ntimeZone: {there}\n");
+        let file = one("a.yml", &text, None).file();
+        assert!(
+            file.contains(&format!("timezone = \"{here}\"")),
+            "{there}: {file}"
+        );
+    }
+    let text = "jobName: a\ncron: 0 0 2 * * ?\nshardingTotalCount: 1\ntimeZone: Asia/Shanghia\n";
+    assert!(said(&one("a.yml", text, None)).contains(&(Kind::Open, "timeZone")));
+}
+
+#[test]
+fn json_of_2_is_read_with_its_own_fields() {
+    let text = r#"{"jobName":"com.acme.OrderJob","jobClass":"com.acme.OrderJob","jobType":"DATAFLOW","cron":"0 0/5 * * * ?",
+        "shardingTotalCount":10,"shardingItemParameters":"","jobParameter":"","failover":true,"misfire":false,
+        "jobProperties":{"job_exception_handler":"com.dangdang.ddframe.job.executor.handler.impl.DefaultJobExceptionHandler",
+        "executor_service_handler":"com.acme.Threads"},"monitorExecution":true,"maxTimeDiffSeconds":-1,"monitorPort":9888,
+        "jobShardingStrategyClass":"","reconcileIntervalMinutes":10,"disabled":true,"overwrite":true,"streamingProcess":true}"#;
+    let job = one("-", text, Some("UTC"));
+    let spec = spec(&job);
+    assert_eq!(
+        (spec.name.as_str(), spec.handler.as_str(), spec.grid.slices),
+        ("com-acme-order-job", "order-job", 10)
+    );
+    assert!(job.paused);
+    assert!(job.place().starts_with("paused"));
+    let wanted = [
+        (Kind::Changed, "jobName"),
+        (Kind::Changed, "DataflowJob"),
+        (Kind::Changed, "elasticJobClass"),
+        (Kind::Changed, "misfire"),
+        (Kind::Changed, "disabled"),
+        (Kind::Dropped, "reconcileIntervalMinutes"),
+        (Kind::Dropped, "overwrite"),
+        (Kind::Dropped, "monitorPort"),
+        (Kind::Dropped, "jobProperties.executor_service_handler"),
+    ];
+    assert_eq!(said(&job), wanted);
+}
+
+#[test]
+fn script_is_a_command_of_the_workers() {
+    let text = "jobName: a\nshardingTotalCount: 1\nprops:\n  script.command.line: \"echo 'x y'\"\n  other: 1\n";
+    let job = one("a.yml", text, None);
+    assert_eq!(job.command().unwrap(), "a = \"echo 'x y'\"");
+    let spec = spec(&job);
+    assert_eq!(
+        (spec.handler.as_str(), &spec.params),
+        ("exec", &serde_json::json!({"props": {"other": "1"}}))
+    );
+    assert!(said(&job).contains(&(Kind::Open, SCRIPT)));
+    let nested = "jobName: a\nshardingTotalCount: 1\nprops: {script: {command: {line: x}}}\n";
+    assert_eq!(one("a.yml", nested, None).command().unwrap(), "a = \"x\"");
+}
+
+#[test]
+fn what_nobody_can_know_needs_an_answer() {
+    for (line, field) in [
+        ("jobListenerTypes: [log]", "jobListenerTypes"),
+        ("jobErrorHandlerType: MINE", "jobErrorHandlerType"),
+        ("surprise: 1", "surprise"),
+        ("cron: '* * * * *'\ntimeZone: GMT", "cron"),
+        ("cron: ${CRON}", "cron"),
+        ("misfire: perhaps", "misfire"),
+        ("shardingItemParameters: 0=a,b", "shardingItemParameters"),
+        (
+            "elasticJobType: HTTP\nprops: {http.uri: 'http://x'}",
+            "elasticJobType",
+        ),
+        ("cron: 0 0 99 * * ?\ntimeZone: GMT", ""),
+    ] {
+        let job = one(
+            "a.yml",
+            &format!("jobName: a\nshardingTotalCount: 1\n{line}\n"),
+            None,
+        );
+        assert!(
+            said(&job).contains(&(Kind::Open, field)),
+            "{line}: {:?}",
+            job.notes
+        );
+    }
+    let job = one("a.yml", "jobName: a\nshardingTotalCount: none\n", None);
+    assert!(said(&job).contains(&(Kind::Open, "shardingTotalCount")));
+    let job = one("a.yml", "jobName: 订单\nshardingTotalCount: 1\n", None);
+    assert_eq!(
+        (job.name.as_str(), said(&job)[0]),
+        ("job", (Kind::Open, "jobName"))
+    );
+}
+
+#[test]
+fn hostile_texts_stay_inside_their_quotes() {
+    let evil = "x\"\\n[schedule]\\ncron = \\\"* * * * *\\\"";
+    let text = format!(
+        "jobName: a\nshardingTotalCount: 1\njobParameter: '{evil}'\ndescription: \"a\\nname = 'b'\"\nprops: {{script.command.line: 'a''b\"c'}}\n"
+    );
+    let job = one("a.yml", &text, None);
+    let spec = spec(&job);
+    assert_eq!(spec.params["jobParameter"], evil);
+    assert_eq!((spec.name.as_str(), spec.schedule.is_none()), ("a", true));
+    let workers: toml::Table = toml::from_str(&job.command().unwrap()).unwrap();
+    assert_eq!(workers["a"].as_str(), Some("a'b\"c"));
+}
