@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use async_nats::Message;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -18,10 +19,13 @@ use tokio::time::{Instant, sleep};
 use super::{CopyError, Extent, Origin, REPLICAS, failed};
 use crate::broker::api::{ApiError, parse};
 use crate::broker::connect::Broker;
+use crate::broker::plain::RequestError;
 use crate::broker::subjects::{StreamName, api};
 
 /// How long the broker may take for a piece, and for a question.
 const PIECE_WITHIN: Duration = Duration::from_secs(20);
+/// How long it may take until somebody listens.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 /// How long it may take to unpack what it got: all of it is written once more.
 const UNPACKED_WITHIN: Duration = Duration::from_secs(900);
 /// How long a mirror may take to see what it mirrors.
@@ -114,14 +118,31 @@ impl PutBack {
     /// # Errors
     /// When the broker does not take it.
     pub async fn piece(&self, piece: Bytes) -> Result<(), CopyError> {
-        let answer = self.broker.request(self.to.clone(), piece, PIECE_WITHIN);
-        let answer = answer.await.map_err(|cause| self.failed(cause.into()))?;
+        let answer = self.heard(piece).await;
+        let answer = answer.map_err(|cause| self.failed(cause.into()))?;
         if answer.payload.is_empty() {
             return Ok(());
         }
         // What went wrong; anything else is said at the end.
         let said = parse::<Value>(&answer.payload);
         said.map(|_| ()).map_err(|cause| self.failed(cause))
+    }
+
+    /// What is answered to a piece. One that nobody heard was not taken: in a cluster another server may listen than the
+    /// one that is asked, and that takes a moment to be known there.
+    async fn heard(&self, piece: Bytes) -> Result<Message, RequestError> {
+        let give_up = Instant::now() + HEARD_WITHIN;
+        loop {
+            let answer = self
+                .broker
+                .request(self.to.clone(), piece.clone(), PIECE_WITHIN);
+            match answer.await {
+                Err(RequestError::NoResponders { .. }) if Instant::now() < give_up => {
+                    sleep(LOOK).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// All pieces are there. Returns what the stream held when it was copied, as it is there again.
