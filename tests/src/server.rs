@@ -4,6 +4,7 @@
 //! It is as is recommended: what it confirms is on its disk. A test that wants nats-server's own interval says so.
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::wait::eventually;
@@ -120,6 +121,24 @@ impl DerefMut for TestServer {
     fn deref_mut(&mut self) -> &mut EmbeddedServer {
         &mut self.0
     }
+}
+
+/// Copies a folder of a broker's store, to which nobody writes meanwhile.
+///
+/// # Errors
+/// When something of it cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// How often a broker flushes that has its queue there. On file under `always` each tile and each acknowledgement is a

@@ -2,7 +2,6 @@
 //! workers live on elsewhere.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -14,7 +13,7 @@ use gridloom_shared::ledger::summary::RunState;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::power::PoweredDisk;
 use gridloom_tests::scenario::{Stage, play_on};
-use gridloom_tests::server::{SYNC_AT_INTERVAL, TestServer};
+use gridloom_tests::server::{SYNC_AT_INTERVAL, TestServer, copy};
 use gridloom_tests::wait::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -206,23 +205,6 @@ async fn power_failure_of_a_broker_that_flushes_at_an_interval_costs_what_came_l
         Ok(())
     })
     .await
-}
-
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let (entry, target) = {
-            let entry = entry?;
-            let target = to.join(entry.file_name());
-            (entry, target)
-        };
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 /// The ledger alone ends where it stood a while ago: streams are flushed each by itself. Its sequences come again, beside

@@ -1,7 +1,6 @@
 //! The queue is disposable: purged, deleted, rolled back, in memory, without its consumer. It is
 //! filled again from the ledger, and the run ends with a clean audit. The ledger is not.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,6 +8,7 @@ use gridloom_shared::command::Broadcast;
 use gridloom_shared::id::RunId;
 use gridloom_shared::wire;
 use gridloom_tests::scenario::{Stage, on_file, play, play_with};
+use gridloom_tests::server::copy;
 use gridloom_tests::wait::eventually;
 use serde_json::{Value, json};
 
@@ -161,20 +161,6 @@ async fn deleted_consumer_is_made_again_under_another_name() -> anyhow::Result<(
         Ok(())
     })
     .await
-}
-
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

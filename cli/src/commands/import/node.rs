@@ -143,10 +143,7 @@ fn yaml(text: &str) -> Result<Vec<Node>, String> {
                 Some(node) => (node.clone(), 0),
                 None => return Err(format!("line {}: a name for nothing", span.start.line())),
             },
-            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _)
-                if halves.len() >= DEPTH_MAX =>
-            {
-                let _ = anchor;
+            Event::SequenceStart(..) | Event::MappingStart(..) if halves.len() >= DEPTH_MAX => {
                 return Err(format!("is nested deeper than {DEPTH_MAX}"));
             }
             Event::SequenceStart(anchor, _) => {

@@ -120,9 +120,8 @@ impl Search<'_> {
             None => first..fold.slices(),
         };
         let chosen = self.chosen();
-        let mut sieves: Vec<BTreeMap<u32, Ranges>> = Vec::new();
-        sieves.extend(chosen.as_ref().map(|chosen| failed(fold, chosen)));
-        let sieves: Vec<_> = sieves.iter().chain(&self.reported).collect();
+        let with_error = chosen.as_ref().map(|chosen| failed(fold, chosen));
+        let sieves: Vec<_> = with_error.iter().chain(&self.reported).collect();
         let mut looked_at = 0;
         for slice in slices {
             let Some(sieves) = sieves

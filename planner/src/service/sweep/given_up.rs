@@ -7,18 +7,8 @@ use gridloom_shared::ledger::record::Author;
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::wire;
 
-use super::list::Place;
+use super::list::GivenUp;
 use super::{AT_ONCE, SweepError, Sweeper};
-
-/// A run that is over, the last record of whose plan gave dead shards up.
-#[derive(Clone, Debug)]
-pub(super) struct GivenUp {
-    pub(super) place: Place,
-    /// Ledger sequence of that record.
-    pub(super) sequence: u64,
-    /// Dead shards and questions that were not given up by then.
-    pub(super) left: u64,
-}
 
 impl Sweeper {
     /// Looks at the summaries of those that were found since the last time.

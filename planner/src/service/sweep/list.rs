@@ -12,11 +12,20 @@ use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::ledger::retired::Retired;
 
 use super::SweepError;
-use super::given_up::GivenUp;
 use crate::retention::Kept;
 
 /// Where a ledger is.
 pub(super) type Place = (QueueName, RunId);
+
+/// A run that is over, the last record of whose plan gave dead shards up.
+#[derive(Clone, Debug)]
+pub(super) struct GivenUp {
+    pub(super) place: Place,
+    /// Ledger sequence of that record.
+    pub(super) sequence: u64,
+    /// Dead shards and questions that were not given up by then.
+    pub(super) left: u64,
+}
 
 /// What was found.
 #[derive(Debug, Default)]
