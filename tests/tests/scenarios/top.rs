@@ -26,6 +26,10 @@ fn have_tmux() -> bool {
 
 /// A terminal of 80 columns and 24 lines in which `gridloom top` is started, and has shown something.
 async fn top(stage: &Stage) -> anyhow::Result<Tmux> {
+    top_with(stage, "").await
+}
+
+async fn top_with(stage: &Stage, flags: &str) -> anyhow::Result<Tmux> {
     let url = stage.server.url();
     let gridloom = gridloom_tests::gridloom()?;
     let gridloom = gridloom.to_str().context("a path of letters")?;
@@ -35,7 +39,7 @@ async fn top(stage: &Stage) -> anyhow::Result<Tmux> {
         ("USER", "ann"),
     ];
     let terminal = Tmux::start((80, 24), &variables).await?;
-    let line = format!("{gridloom} top; echo \"it ended with $?\"");
+    let line = format!("{gridloom} top{flags}; echo \"it ended with $?\"");
     terminal.line(&line).await?;
     terminal.shows("Workers").await?;
     ensure!(
@@ -210,7 +214,8 @@ async fn terminal_is_given_back_whatever_ends_it_and_a_broker_that_is_away_is_wa
     }
     play(async |stage| {
         stage.start_all(1).await?;
-        let terminal = top(stage).await?;
+        // All of it lies between two looks.
+        let terminal = top_with(stage, " --interval 20s").await?;
         stage.server.kill().await?;
         terminal.shows("DISCONNECTED").await?;
         // Keys are heard meanwhile.

@@ -110,6 +110,8 @@ pub(super) struct Reader {
     order: Option<u64>,
     events: VecDeque<Happening>,
     last: Option<Snapshot>,
+    /// The connection of the last look.
+    epoch: u64,
     is_away: bool,
 }
 
@@ -132,6 +134,7 @@ impl Reader {
             order: None,
             events: VecDeque::new(),
             last: None,
+            epoch: broker.connection_epoch(),
             is_away: false,
         })
     }
@@ -143,10 +146,7 @@ impl Reader {
             ..Snapshot::default()
         };
         let mut unread = Vec::new();
-        if std::mem::take(&mut self.is_away) {
-            self.server.version = self.broker.server_version();
-            self.tell("the broker is back", false);
-        }
+        self.is_back();
         let news = self.live.go_on(&self.broker).await;
         let news = news.map_err(|error| unread.push(refusal("runs", &error)));
         let done = self
@@ -190,6 +190,17 @@ impl Reader {
     fn is_away(&mut self) {
         if !std::mem::replace(&mut self.is_away, true) {
             self.tell("the broker is away", true);
+        }
+    }
+
+    /// Notes that the broker was away and is back, also where both lie between two looks.
+    fn is_back(&mut self) {
+        let epoch = self.broker.connection_epoch();
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            self.is_away();
+            self.is_away = false;
+            self.server.version = self.broker.server_version();
+            self.tell("the broker is back", false);
         }
     }
 
