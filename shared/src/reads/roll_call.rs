@@ -9,12 +9,13 @@ use crate::broker::{Broker, PublishError};
 use crate::chain;
 use crate::wire::{self, Wire};
 
-/// All answers to a question on `subject` within `patience`; `who` answers, for the log.
+/// All answers to a question on `subject` within `patience`, or until they are `all`; `who` answers, for the log.
 pub(super) async fn answers<T: Wire>(
     broker: &Broker,
     subject: String,
     patience: Duration,
     who: &str,
+    all: impl Fn(&[T]) -> bool,
 ) -> Result<Vec<T>, PublishError> {
     let inbox = broker.new_inbox();
     let refused = broker.refusal_of(&subject);
@@ -35,7 +36,12 @@ pub(super) async fn answers<T: Wire>(
             return Ok(heard);
         };
         match wire::decode::<T>(&answer.payload) {
-            Ok(answer) => heard.push(answer),
+            Ok(answer) => {
+                heard.push(answer);
+                if all(&heard) {
+                    return Ok(heard);
+                }
+            }
             // Nobody listens: the broker says so at once.
             Err(_) if answer.status.is_some() => return Ok(heard),
             Err(error) => {

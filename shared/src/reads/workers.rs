@@ -234,17 +234,19 @@ pub async fn call(broker: &Broker) -> Result<(), PublishError> {
     broker.publish(roll_call, Bytes::new()).await
 }
 
-/// The workers that answer when everybody is asked, by name. A late answer is no silence: whoever is registered and was
-/// not heard is asked again, alone, and everybody once more where one of them lives.
+/// The workers that answer when everybody is asked, by name. Where all that are registered have answered, nobody else is
+/// waited for. A late answer is no silence: whoever is registered and was not heard is asked again, alone, and everybody
+/// once more where one of them lives.
 ///
 /// # Errors
 /// When the question cannot be sent.
 pub async fn roll_call(broker: &Broker) -> Result<Vec<Presence>, PublishError> {
+    let registered = awaited(broker).await;
     let mut heard = BTreeMap::new();
-    hear(broker, ROLL_CALL, &mut heard).await?;
-    let late = late(broker, &heard).await;
+    hear(broker, ROLL_CALL, &registered, &mut heard).await?;
+    let late = late(broker, &registered, &heard).await;
     if !late.is_empty() {
-        hear(broker, PATIENCE, &mut heard).await?;
+        hear(broker, PATIENCE, &registered, &mut heard).await?;
         // It lives, and says no more than that: what it registered with.
         for worker in late {
             let key = (worker.worker.clone(), worker.session);
@@ -256,27 +258,43 @@ pub async fn roll_call(broker: &Broker) -> Result<Vec<Presence>, PublishError> {
 
 type Heard = BTreeMap<(WorkerName, Session), Presence>;
 
-async fn hear(broker: &Broker, patience: Duration, heard: &mut Heard) -> Result<(), PublishError> {
+async fn hear(
+    broker: &Broker,
+    patience: Duration,
+    registered: &[Presence],
+    heard: &mut Heard,
+) -> Result<(), PublishError> {
     let call = broker.subjects().roll_call();
-    let workers = roll_call::answers::<Presence>(broker, call, patience, "worker").await?;
+    let all = |heard: &[Presence]| {
+        let is_heard = |one: &Presence| heard.iter().any(|worker| worker.session == one.session);
+        // Where nobody is registered, somebody may be about to.
+        (1..=heard.len()).contains(&registered.len()) && registered.iter().all(is_heard)
+    };
+    let workers = roll_call::answers(broker, call, patience, "worker", all).await?;
     let named = |worker: Presence| ((worker.worker.clone(), worker.session), worker);
     heard.extend(workers.into_iter().map(named));
     Ok(())
 }
 
-/// Workers that are registered, were not heard and live all the same.
-async fn late(broker: &Broker, heard: &Heard) -> Vec<Presence> {
-    let here: BTreeSet<Session> = heard.values().map(|worker| worker.session).collect();
-    // Where they cannot be read, others say so.
-    let entries = timeout(PATIENCE, registrations(broker)).await;
-    let Ok(Ok(entries)) = entries else {
+/// Workers that are registered and not forgotten; none where that cannot be read, which others say.
+async fn awaited(broker: &Broker) -> Vec<Presence> {
+    let Ok(Ok(entries)) = timeout(PATIENCE, registrations(broker)).await else {
         return Vec::new();
     };
-    let registered = entries
-        .iter()
-        .filter_map(|entry| Presence::read(entry.value.as_deref()?).ok());
+    let read = |entry: &Entry| Presence::read(entry.value.as_deref()?).ok();
+    let registered = entries.iter().filter_map(read);
+    registered
+        .filter(|worker| UnixMs::now() < worker.at + FORGOTTEN)
+        .collect()
+}
+
+/// Workers that are registered, were not heard and live all the same.
+async fn late(broker: &Broker, registered: &[Presence], heard: &Heard) -> Vec<Presence> {
+    let here: BTreeSet<Session> = heard.values().map(|worker| worker.session).collect();
     let missed = registered
-        .filter(|worker| !here.contains(&worker.session) && UnixMs::now() < worker.at + FORGOTTEN);
+        .iter()
+        .filter(|worker| !here.contains(&worker.session))
+        .cloned();
     let asked: Vec<_> = missed.map(|worker| if_it_lives(broker, worker)).collect();
     let answers = stream::iter(asked).buffered(AT_ONCE);
     answers

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::{HandlerName, Nonce, QueueName, RunId, Term};
+use gridloom_shared::id::{HandlerName, Nonce, QueueName, RunId, Session, Term};
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::lane::Lane;
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
 use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::reads::workers;
 use gridloom_shared::wire;
 use gridloom_tests::process::Output;
 use gridloom_tests::scenario::{Stage, play};
@@ -206,6 +207,47 @@ async fn job_queue_or_worker_that_makes_no_sense_spoils_no_list_of_others() -> a
             said.stdout.contains("consumers default_"),
             "the others are told of: {said:?}"
         );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_more_answers_once_all_that_are_registered_have_answered()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let called = async || workers::roll_call(&stage.broker).await;
+        let here = async || Ok(called().await?.into_iter().next());
+        let mut late = eventually_some(SOON, "the worker answers", here).await?;
+        late.session = Session::random();
+        let session = late.session;
+        // One that is not registered, and answers a moment before nobody waits any longer.
+        let broker = stage.broker.clone();
+        let mut calls = broker.subscribe(broker.subjects().roll_call()).await?;
+        let answers = tokio::spawn(async move {
+            while let Some(call) = calls.next().await {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                if let Some(reply) = call.reply {
+                    broker.publish(reply, wire::encode(&late)).await?;
+                }
+            }
+            anyhow::Ok(())
+        });
+        let is_heard = async || {
+            let here = called().await?;
+            anyhow::Ok(here.iter().any(|worker| worker.session == session))
+        };
+        eventually(
+            SOON,
+            "it is not waited for",
+            async || Ok(!is_heard().await?),
+        )
+        .await?;
+        stage.workers[0].freeze()?;
+        eventually(SOON, "it is waited for with a silent one", is_heard).await?;
+        stage.workers[0].thaw()?;
+        answers.abort();
         Ok(())
     })
     .await
