@@ -150,6 +150,7 @@ async fn doctor(field: &Field) -> anyhow::Result<Output> {
 /// All members are killed at once, and two come back: of a stream in memory neither has anything, and whether the third
 /// has anything they cannot know. So the queue stands still, and `doctor` says what to do. The third's disk is lost, too.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute"]
 async fn two_of_three_that_were_all_down_wait_for_the_third_which_may_come_back_with_nothing()
 -> anyhow::Result<()> {
     let seed = Seed::from_env()?;

@@ -39,6 +39,7 @@ async fn end_runs(stage: &Stage, job: &JobName, ids: std::ops::Range<usize>) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute"]
 async fn retention_removes_many_runs_at_once_and_rests_for_less_where_it_has_much_to_do()
 -> anyhow::Result<()> {
     play(async |stage| {
