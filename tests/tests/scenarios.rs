@@ -146,6 +146,8 @@ mod top;
 mod traced;
 #[path = "scenarios/traces.rs"]
 mod traces;
+#[path = "scenarios/typescript.rs"]
+mod typescript;
 #[path = "scenarios/unknown.rs"]
 mod unknown;
 #[path = "scenarios/upgrades.rs"]

@@ -52,7 +52,7 @@ fn files(endings: &[&str]) -> Vec<(String, String)> {
             let path = entry.expect("an entry is read").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_dir() {
-                if !name.starts_with('.') && name != "target" {
+                if !name.starts_with('.') && name != "target" && name != "node_modules" {
                     folders.push(path);
                 }
             } else if endings.iter().any(|ending| name.ends_with(ending)) {

@@ -41,7 +41,7 @@ if __name__ == "__main__":
     worker.run()
 "#;
 
-const JOB: &str = "name = \"steady\"\nhandler = \"steady\"\n[grid]\nslices = 8\npages = { count = 5 }\n[retry]\nmax_attempts = 20\n\
+pub(crate) const JOB: &str = "name = \"steady\"\nhandler = \"steady\"\n[grid]\nslices = 8\npages = { count = 5 }\n[retry]\nmax_attempts = 20\n\
                    backoff = { initial = \"100ms\", factor = 1.0, max = \"100ms\" }";
 const SHARDS: usize = 40;
 
@@ -67,13 +67,13 @@ async fn start(stage: &mut Stage, flags: &[&str], command: &[&str]) -> anyhow::R
 
 /// What the processes wrote: each execution of a shard, by shard and process.
 #[derive(Debug, Default)]
-struct Executions {
+pub(crate) struct Executions {
     /// First and last word of each, in nanoseconds of one clock, and whether it ended.
-    spans: BTreeMap<String, Vec<(i32, u64, u64, bool)>>,
+    pub(crate) spans: BTreeMap<String, Vec<(i32, u64, u64, bool)>>,
 }
 
 impl Executions {
-    fn read(file: &Path) -> anyhow::Result<Executions> {
+    pub(crate) fn read(file: &Path) -> anyhow::Result<Executions> {
         let mut read = Executions::default();
         for line in std::fs::read_to_string(file).unwrap_or_default().lines() {
             let [what, key, pid, at] = line.split(' ').collect::<Vec<_>>()[..] else {
@@ -89,7 +89,7 @@ impl Executions {
         Ok(read)
     }
 
-    fn pids(&self) -> Vec<i32> {
+    pub(crate) fn pids(&self) -> Vec<i32> {
         let mut pids: Vec<i32> = self.spans.values().flatten().map(|span| span.0).collect();
         pids.sort_unstable();
         pids.dedup();
@@ -108,7 +108,7 @@ impl Executions {
     }
 }
 
-async fn shown(stage: &Stage, run: &str) -> anyhow::Result<Value> {
+pub(crate) async fn shown(stage: &Stage, run: &str) -> anyhow::Result<Value> {
     stage
         .cli(&["show", run, "--json"], SOON)
         .await?
@@ -227,7 +227,7 @@ async fn begun(stage: &mut Stage, workers: usize) -> anyhow::Result<(PathBuf, Ru
 }
 
 /// A run that is over: each shard once, ten rows each, and never two of one at once.
-async fn judged(stage: &Stage, run: &RunId, log: &Path) -> anyhow::Result<()> {
+pub(crate) async fn judged(stage: &Stage, run: &RunId, log: &Path) -> anyhow::Result<()> {
     stage.closed(run, SOON).await?;
     stage.judge(run).await?;
     let shown = shown(stage, run.as_str()).await?;
@@ -344,7 +344,7 @@ async fn program_whose_worker_is_killed_says_so_and_runs_nothing_more() -> anyho
 }
 
 /// The first process that `parent` has started.
-fn child_of(parent: Pid) -> anyhow::Result<Option<Pid>> {
+pub(crate) fn child_of(parent: Pid) -> anyhow::Result<Option<Pid>> {
     let file = format!("/proc/{parent}/task/{parent}/children");
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let first = text.split_whitespace().next().map(str::parse).transpose()?;
