@@ -32,6 +32,7 @@ mod health;
 mod import;
 mod job;
 mod planner;
+mod sdk_test;
 mod site;
 mod snapshot;
 mod top;
@@ -52,6 +53,7 @@ pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
 };
 pub use planner::PlannerArgs;
+pub use sdk_test::SdkTest;
 pub use site::{MirrorArgs, PromoteArgs, Site};
 pub use snapshot::{ShowSnapshot, Snapshot, SnapshotArgs};
 pub use top::TopArgs;
@@ -207,6 +209,8 @@ pub enum Order {
     Import(Import),
     /// Make a token for the HTTP API of planners
     Token(TokenArgs),
+    /// Test a library that has handlers in some language: the worker's end of the protocol, and what may happen there
+    SdkTest(SdkTest),
     /// Write all that a bug report needs into one file: no secrets, names of hosts masked
     Snapshot(SnapshotArgs),
 }

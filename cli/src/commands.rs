@@ -19,6 +19,7 @@
 //! | [`snapshot`] | `snapshot`, `snapshot show` |
 //! | [`import`] | `import elasticjob` |
 //! | [`token`] | `token` |
+//! | [`sdk_test`] | `sdk-test` |
 //! | [`service`] | `planner`, `worker` |
 //! | [`dev`] | `dev` |
 //! | `revision` | whether a job or calendar is still the one that somebody saw |
@@ -54,6 +55,7 @@ pub mod queues;
 mod revision;
 pub mod run;
 pub mod runs;
+pub mod sdk_test;
 pub mod service;
 pub mod site;
 pub mod snapshot;
@@ -186,6 +188,7 @@ async fn dispatch(context: &Context, order: Order) -> anyhow::Result<Verdict> {
         Order::Log(flags) => log::list(context, &flags).await,
         Order::Import(order) => import::run(context, &order),
         Order::Token(flags) => token::run(context, &flags),
+        Order::SdkTest(flags) => sdk_test::run(context, flags).await,
         Order::Snapshot(flags) => Box::pin(snapshot::run(context, &flags)).await,
         Order::Restore(flags) => Box::pin(backup::restore(context, &flags)).await,
     }

@@ -116,6 +116,8 @@ mod runs;
 mod says;
 #[path = "scenarios/schedules.rs"]
 mod schedules;
+#[path = "scenarios/sdk_test.rs"]
+mod sdk_test;
 #[path = "scenarios/secrets.rs"]
 mod secrets;
 #[path = "scenarios/services.rs"]

@@ -24,11 +24,13 @@
 //! | `pool` | which child runs the next tile |
 //! | `child` | speaks with one child, from its welcome to its end |
 //! | `link` | a connection: whole messages in, frames out |
-//! | `hall` | where children arrive, and who is who |
+//! | `entrance` | where the socket is that children connect to |
+//! | `hall` | which of those who come is who |
 //! | `process` | a child's process, under a guard |
 //! | `voice` | what it writes: logged, and the end kept |
 //! | `life` | starts it, again and again |
 //! | `attach` | the worker of a program that started it |
+//! | [`conformance`] | whether a library in another language does as the protocol says |
 
 use std::sync::{Arc, Mutex};
 
@@ -43,8 +45,10 @@ use crate::builder::{Builder, CONCURRENCY_MAX};
 mod answers;
 mod attach;
 mod child;
+pub mod conformance;
 mod death;
 mod desk;
+mod entrance;
 mod frame;
 mod hall;
 mod heard;

@@ -302,7 +302,8 @@ impl Trial {
         self
     }
 
-    #[cfg(test)]
+    /// As so many pages of a tile, beginning with [`Trial::page`].
+    #[cfg(any(test, feature = "bridge"))]
     pub(crate) fn tile(mut self, pages: u32) -> Trial {
         self.pages = pages;
         self

@@ -88,6 +88,7 @@ fn only_one_room_spells_the_subjects_of_the_broker_and_one_what_is_said_of_a_del
 const PURE: &[&str] = &[
     "bench/src/limits/log",
     "cli/src/commands/job/compare",
+    "cli/src/commands/sdk_test/junit",
     "cli/src/commands/snapshot/mask",
     "cli/src/commands/top/cells",
     "cli/src/commands/top/frame",

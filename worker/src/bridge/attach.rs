@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::child::{Child, How, serve};
+use super::entrance::{ends_of_tcp, ends_of_unix};
 use super::heard::Heard;
 use super::link::{Link, Over};
 use super::plan::Introduced;
@@ -96,7 +97,7 @@ async fn connect(socket: &str) -> Result<Link, String> {
     let Some(address) = socket.strip_prefix("tcp:") else {
         let stream = UnixStream::connect(socket).await;
         return stream
-            .map(Link::unix)
+            .map(|stream| Link::of(ends_of_unix(stream)))
             .map_err(|error| chain(&error).to_string());
     };
     let address: std::net::SocketAddr = address
@@ -110,7 +111,7 @@ async fn connect(socket: &str) -> Result<Link, String> {
     }
     let stream = TcpStream::connect(address).await;
     stream
-        .map(Link::tcp)
+        .map(|stream| Link::of(ends_of_tcp(stream)))
         .map_err(|error| chain(&error).to_string())
 }
 

@@ -1,17 +1,15 @@
-//! Where children arrive: the socket that the worker listens on, and which of those who come is who.
+//! Where children arrive, and which of those who come is who.
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gridloom_shared::chain;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
+use super::entrance::{Address, Kind, Listener};
 use super::heard::{Heard, Hello};
 use super::link::{Link, Over};
 
@@ -21,11 +19,6 @@ const NAMELESS_MAX: usize = 512;
 const NAMED_WITHIN: Duration = Duration::from_secs(30);
 /// Pause where the system gives no connection, for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What the folder of a socket is called, before the worker's process id and a part by chance.
-const FOLDER: &str = "gridloom-children-";
-/// What the socket is called in it: short, since the system takes no long path.
-const SOCKET: &str = "s";
 
 /// A child that has said who it is.
 pub(super) struct Arrived {
@@ -37,9 +30,7 @@ type Awaited = HashMap<String, oneshot::Sender<Arrived>>;
 
 /// The socket, and who is expected there.
 pub(super) struct Hall {
-    address: String,
-    /// Removed at the end.
-    dir: Option<PathBuf>,
+    address: Address,
     awaited: Arc<Mutex<Awaited>>,
     accepting: JoinHandle<()>,
 }
@@ -68,47 +59,15 @@ impl Drop for Expected {
     }
 }
 
-enum Listener {
-    Unix(UnixListener),
-    Tcp(TcpListener),
-}
-
-impl Listener {
-    async fn accept(&self) -> io::Result<Link> {
-        match self {
-            Listener::Unix(listener) => Ok(Link::unix(listener.accept().await?.0)),
-            Listener::Tcp(listener) => Ok(Link::tcp(listener.accept().await?.0)),
-        }
-    }
-}
-
 impl Hall {
     /// Listens from now on.
     pub(super) async fn open(tcp: bool) -> io::Result<Hall> {
-        let (listener, address, dir) = if tcp {
-            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-            let address = format!("tcp:{}", listener.local_addr()?);
-            (Listener::Tcp(listener), address, None)
-        } else {
-            let place = std::env::temp_dir();
-            sweep(&place);
-            let (own, chance) = (std::process::id(), uuid::Uuid::new_v4().simple());
-            let dir = place.join(format!("{FOLDER}{own}-{chance}"));
-            // Nobody else may come in.
-            std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
-            let path = dir.join(SOCKET);
-            let listener = UnixListener::bind(&path)?;
-            (
-                Listener::Unix(listener),
-                path.display().to_string(),
-                Some(dir),
-            )
-        };
+        let kind = if tcp { Kind::Tcp } else { Kind::Unix };
+        let (listener, address) = Listener::open(kind).await?;
         let awaited = Arc::new(Mutex::new(Awaited::new()));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&awaited)));
         Ok(Hall {
             address,
-            dir,
             awaited,
             accepting,
         })
@@ -116,7 +75,7 @@ impl Hall {
 
     /// Where children connect to.
     pub(super) fn address(&self) -> &str {
-        &self.address
+        self.address.text()
     }
 
     /// Expects one more child.
@@ -135,25 +94,6 @@ impl Hall {
 impl Drop for Hall {
     fn drop(&mut self) {
         self.accepting.abort();
-        if let Some(dir) = &self.dir {
-            let _ = std::fs::remove_dir_all(dir);
-        }
-    }
-}
-
-/// Removes what workers left there that were killed. One of another container may see the same folder: it answers.
-fn sweep(place: &Path) {
-    for entry in std::fs::read_dir(place).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let rest = name.to_str().and_then(|name| name.strip_prefix(FOLDER));
-        let Some((process, _)) = rest.and_then(|rest| rest.split_once('-')) else {
-            continue;
-        };
-        let lives = Path::new("/proc").join(process).exists();
-        let answer = || std::os::unix::net::UnixStream::connect(entry.path().join(SOCKET));
-        if !lives && answer().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
     }
 }
 
@@ -164,7 +104,8 @@ async fn accept(listener: Listener, awaited: Arc<Mutex<Awaited>>) {
             return;
         };
         match listener.accept().await {
-            Ok(link) => {
+            Ok(ends) => {
+                let link = Link::of(ends);
                 let awaited = Arc::clone(&awaited);
                 tokio::spawn(async move {
                     receive(link, &awaited).await;
@@ -203,32 +144,4 @@ async fn receive(mut link: Link, awaited: &Mutex<Awaited>) {
 
 fn lock(awaited: &Mutex<Awaited>) -> MutexGuard<'_, Awaited> {
     awaited.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    #[test]
-    fn folders_of_dead_workers_are_swept_and_those_of_living_ones_are_not() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = |name: &str| {
-            let dir = place.path().join(name);
-            std::fs::create_dir(&dir).unwrap();
-            let listener = UnixListener::bind(dir.join(SOCKET)).unwrap();
-            (dir, listener)
-        };
-        let (dead, listener) = folder("gridloom-children-4999999999-a");
-        drop(listener);
-        let (elsewhere, _answers) = folder("gridloom-children-4999999998-b");
-        let (own, listener) = folder(&format!("{FOLDER}{}-c", std::process::id()));
-        drop(listener);
-        let (other, listener) = folder("somebody-4999999999-d");
-        drop(listener);
-        sweep(place.path());
-        assert!(!dead.exists());
-        assert!(elsewhere.exists() && own.exists() && other.exists());
-    }
 }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use gridloom_shared::chain;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 
+use super::entrance::Ends;
 use super::frame::{Decoder, frame};
 use super::heard::Heard;
 
@@ -30,28 +30,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Of a Unix socket.
-    pub(super) fn unix(stream: UnixStream) -> Link {
-        let (from, to) = stream.into_split();
-        Link::new(from, to)
-    }
-
-    /// Of a loopback one.
-    pub(super) fn tcp(stream: TcpStream) -> Link {
-        // Frames are whole; a delay would only hold them up.
-        let _ = stream.set_nodelay(true);
-        let (from, to) = stream.into_split();
-        Link::new(from, to)
-    }
-
-    fn new(
-        from: impl AsyncRead + Send + Unpin + 'static,
-        to: impl AsyncWrite + Send + Unpin + 'static,
-    ) -> Link {
+    /// Of what is said and heard there.
+    pub(super) fn of((from, to): Ends) -> Link {
         let (sender, frames) = mpsc::unbounded_channel();
         tokio::spawn(write(frames, to));
         Link {
-            from: Box::new(from),
+            from,
             decoder: Decoder::default(),
             to: sender,
         }
