@@ -1,0 +1,3 @@
+module gridloom
+
+go 1.19
