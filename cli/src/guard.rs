@@ -15,8 +15,9 @@
 //! passed on.
 //!
 //! **Lease.** The length line may be `N UNTIL\n`: then the program may run until that moment on the boot
-//! clock, in microseconds, and each line `UNTIL\n` after the payload prolongs it. At its end the group
-//! gets SIGKILL: a parent that is frozen can neither renew it nor close the pipe. Other lines are ignored.
+//! clock, in microseconds, and each line `UNTIL\n` after the payload says so anew: the last one counts, also where it is
+//! sooner than the one before it. At its end the group gets SIGKILL: a parent that is frozen can neither renew it nor close the
+//! pipe. Other lines are ignored.
 //!
 //! **Stop** (end of the lifeline; or SIGTERM, SIGINT or SIGHUP to the guard): SIGKILL to the group;
 //! with a grace, SIGTERM first and SIGKILL when it is over. When the program ends by itself, what
@@ -311,7 +312,7 @@ async fn until_ended(
                 kill(group, Signal::TERM);
                 last.get_or_insert(Boot::now() + grace);
             }
-            Some(Event::Leased(until)) => lease = lease.max(Some(until)),
+            Some(Event::Leased(until)) => lease = Some(until),
             Some(Event::PayloadRead(..) | Event::LifelineBroken(_)) => {}
         }
     };

@@ -25,6 +25,8 @@ mod ends;
 mod good;
 #[path = "bridge/hostile.rs"]
 mod hostile;
+#[path = "bridge/robbed.rs"]
+mod robbed;
 
 /// Longer than anything here takes, on a busy machine.
 const SOON: Duration = Duration::from_secs(60);

@@ -225,21 +225,30 @@ fn us(moment: Boot) -> u128 {
 async fn program_is_killed_at_the_end_of_its_lease_although_the_lifeline_is_open()
 -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let begun = Boot::now();
     let lease = Duration::from_secs(3);
     let (mut guard, mut lifeline, program) = leased(&dir, lease).await?;
     let renewed = Boot::now() + lease;
-    // An older one changes nothing, nor does what is no renewal.
-    for line in [
-        us(renewed).to_string(),
-        us(begun).to_string(),
-        "x".to_owned(),
-    ] {
+    // What is no renewal changes nothing.
+    for line in [us(renewed).to_string(), "x".to_owned()] {
         lifeline.write_all(format!("{line}\n").as_bytes()).await?;
     }
     let status = timeout(SOON, guard.wait()).await??;
     assert_eq!(status.code(), Some(137));
     assert!(Boot::now() >= renewed, "killed before the end of its lease");
+    gone(program).await
+}
+
+#[tokio::test]
+async fn lease_can_be_made_shorter() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (mut guard, mut lifeline, program) = leased(&dir, SOON * 10).await?;
+    let until = Boot::now() + Duration::from_millis(300);
+    lifeline
+        .write_all(format!("{}\n", us(until)).as_bytes())
+        .await?;
+    let status = timeout(SOON, guard.wait()).await??;
+    assert_eq!(status.code(), Some(137));
+    assert!(Boot::now() >= until, "killed before the end of its lease");
     gone(program).await
 }
 

@@ -121,6 +121,9 @@ def hurt(shards, tile, shard):
     if not bad_for_once():
         return
     raw = shards.connection.sendall
+    if MODE == "leaves":
+        shards.say(type="bye")
+        return
     if MODE == "garbage":
         raw(struct.pack(">I", 7) + b"garbage")
     elif MODE == "half":
@@ -213,7 +216,7 @@ def child():
     if MODE == "silent":
         print("loading", flush=True)
         time.sleep(600)
-    if MODE == "group":
+    if MODE in ("group", "deaf"):
         # Something of its own in its group.
         note("pids", str(subprocess.Popen(["sleep", "600"]).pid), f"{os.getpid()}-more")
     assert not any(name.startswith("GRIDLOOM_NATS") for name in os.environ)

@@ -13,7 +13,7 @@ use super::answers::{Answer, Answers};
 use super::death::{Cause, Death};
 use super::desk::Desk;
 use super::heard::Heard;
-use super::lease::ChildLease;
+use super::lease::{ChildLease, InHand};
 use super::link::{Link, Over};
 use super::pool::{Order, Pool, Way, What, unreached};
 use super::process::{Ended, Process};
@@ -110,7 +110,7 @@ impl Serving<'_> {
                     Err(Over::Broke(how)) => return Some(Cause::Broke(how)),
                     Err(Over::Closed) => return self.closed().await,
                 },
-                Some(order) = orders.recv(), if self.drained.is_none() => self.obey(order),
+                Some(order) = orders.recv(), if self.drained.is_none() => self.obey(order).await,
                 () = gone(self.child.process.as_mut()) => {
                     self.last_words().await;
                     return self.ended();
@@ -143,14 +143,14 @@ impl Serving<'_> {
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    async fn obey(&mut self, order: Order) {
         match order {
             Order::Give {
                 first,
                 tile,
                 what,
                 answers,
-            } => self.give(first, Held { tile, answers }, &what),
+            } => self.give(first, Held { tile, answers }, &what).await,
             Order::Stop { first, only, why } => {
                 let grace = match why {
                     Why::Stopping => AT_THE_END,
@@ -164,7 +164,13 @@ impl Serving<'_> {
         }
     }
 
-    fn give(&mut self, first: u64, held: Held, what: &What) {
+    async fn give(&mut self, first: u64, held: Held, what: &What) {
+        // Before it can begin: if this worker stands still from here on, it dies in time.
+        let (until, alone) = (held.tile.hold.until(), self.desk.is_empty());
+        let sooner = self.lease.given(Boot::now(), until, alone);
+        if let (Some(process), Some(until)) = (&mut self.child.process, sooner) {
+            process.renew(until).await;
+        }
         let message = match what {
             What::Pages(pages) => Said::shards(&held.tile, pages, first),
             What::Probe(page) => Said::probe(&held.tile, *page, first),
@@ -177,8 +183,6 @@ impl Serving<'_> {
             self.pool.free(self.number, 1);
             return;
         }
-        self.lease
-            .given(held.tile.hold.remaining(), self.desk.is_empty());
         self.desk.give(first, what.count(), held);
         self.tell_about();
     }
@@ -258,15 +262,20 @@ impl Serving<'_> {
 
     /// It may run as long as this worker lives and holds what it runs.
     async fn renew(&mut self) {
-        // What was told to stop has a limit of its own.
-        let held = self
-            .desk
-            .tiles()
-            .filter(|held| held.tile.hold.ended().is_none());
-        let first = held.map(|held| held.tile.hold.until()).min();
-        let until = self.lease.renew(Boot::now(), Instant::now(), first);
+        let in_hand = self.in_hand();
+        let until = self.lease.renew(Boot::now(), Instant::now(), in_hand);
         if let Some(process) = &mut self.child.process {
             process.renew(until).await;
+        }
+    }
+
+    fn in_hand(&self) -> InHand {
+        let held = self.desk.tiles();
+        let held = held.filter(|held| held.tile.hold.ended().is_none());
+        match held.map(|held| held.tile.hold.until()).min() {
+            Some(first) => InHand::Until(first),
+            None if self.desk.is_empty() => InHand::Nothing,
+            None => InHand::Stopping,
         }
     }
 

@@ -26,8 +26,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 const LIVED: Duration = Duration::from_secs(30);
 /// Whoever said goodbye before has no pause only when it lived for so long.
 const WORKED: Duration = Duration::from_secs(1);
-/// How often a process that has not said who it is is kept alive.
-const RENEW: Duration = Duration::from_millis(500);
 /// Most of its last lines that the reason for a start in vain repeats, in bytes.
 const SAID_MAX: usize = 2_000;
 
@@ -167,16 +165,11 @@ async fn greet(
     process: &mut Process,
     expected: &mut Expected,
 ) -> Result<(super::link::Link, Introduced), Vain> {
-    let late = tokio::time::sleep(shared.plan.hello_within);
-    tokio::pin!(late);
-    let Arrived { link, hello } = loop {
-        tokio::select! {
-            arrived = expected.arrived() => break arrived,
-            () = process.gone() => return Err(Vain::Ended),
-            () = &mut late => return Err(Vain::Silent),
-            () = shared.stop.cancelled() => return Err(Vain::Stopping),
-            () = tokio::time::sleep(RENEW) => process.renew(ChildLease::first(Boot::now())).await,
-        }
+    let Arrived { link, hello } = tokio::select! {
+        arrived = expected.arrived() => arrived,
+        () = process.gone() => return Err(Vain::Ended),
+        () = tokio::time::sleep(shared.plan.hello_within) => return Err(Vain::Silent),
+        () = shared.stop.cancelled() => return Err(Vain::Stopping),
     };
     let introduced = agree(shared, hello).map_err(Vain::Unfit)?;
     let grace_ms = u64::try_from(shared.plan.grace.as_millis()).unwrap_or(u64::MAX);
