@@ -137,7 +137,7 @@ async fn faults_of_a_library_are_told_with_what_came_and_the_clause() -> anyhow:
 #[tokio::test(flavor = "multi_thread")]
 async fn program_that_is_not_there_or_says_no_hello_ends_the_test_at_once() -> anyhow::Result<()> {
     for (command, came) in [
-        (&["/no/such/program"][..], "find program"),
+        (&["/no/such/program"][..], "find its program"),
         (
             &["python3", "-c", "import sys; sys.exit('no such module')"],
             "no such module",
