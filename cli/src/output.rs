@@ -5,14 +5,15 @@
 //! ends the command quietly.
 //!
 //! What people read may come from anywhere: the output of a command, the name of a worker, a message that was
-//! refused. All of it goes through [`shown`] here, once, so that nothing steers a terminal. JSON stays exact.
+//! refused. All of it goes through [`shown`] here, once, so that nothing steers a terminal. JSON says the same values, and
+//! writes what is no plain text as an escape ([`in_json`]): who looks at it without a program has a terminal, too.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gridloom_shared::chain;
 use gridloom_shared::reads::LeftOut;
-use gridloom_shared::shown::shown;
+use gridloom_shared::shown::{in_json, shown};
 use gridloom_shared::telemetry::{self, LogFormat};
 use serde::Serialize;
 
@@ -68,7 +69,7 @@ impl Output {
     /// One JSON document over several lines.
     pub fn document<T: Serialize + ?Sized>(&self, document: &T) {
         match serde_json::to_string_pretty(document) {
-            Ok(text) => self.exactly(&format!("{text}\n")),
+            Ok(text) => self.json(&format!("{text}\n")),
             Err(error) => self.note(format!("cannot show this as JSON: {}", chain(&error))),
         }
     }
@@ -76,7 +77,7 @@ impl Output {
     /// One JSON document on one line, for what streams.
     pub fn line<T: Serialize + ?Sized>(&self, document: &T) {
         match serde_json::to_string(document) {
-            Ok(text) => self.exactly(&format!("{text}\n")),
+            Ok(text) => self.json(&format!("{text}\n")),
             Err(error) => self.note(format!("cannot show this as JSON: {}", chain(&error))),
         }
     }
@@ -125,7 +126,12 @@ impl Output {
         List::new(*self)
     }
 
-    /// Text on standard output as it is: JSON, or what was made fit to be shown and painted.
+    /// JSON on standard output.
+    fn json(&self, text: &str) {
+        self.exactly(&in_json(text));
+    }
+
+    /// Text on standard output as it is: what was made fit to be shown.
     fn exactly(&self, text: &str) {
         ANSWERED.store(true, Ordering::Relaxed);
         let mut to = io::stdout().lock();

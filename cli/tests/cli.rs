@@ -410,6 +410,24 @@ fn answer_that_cannot_be_written_is_no_success() {
 }
 
 #[test]
+fn json_steers_no_terminal_and_says_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = "odd\u{9b}31m\u{7f}\u{202e}\u{2066}n\u{e9}.toml";
+    std::fs::write(dir.path().join(name), "name = \"a\"\n").unwrap();
+    let output = gridloom(dir.path(), &["job", "apply", name, "--json"], &[]);
+    assert_eq!(code(&output), 2);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let is_odd = |c: char| c > '~' && (c.is_control() || "\u{202e}\u{2066}".contains(c));
+    assert!(
+        !text.contains(is_odd) && text.contains("\\u009b31m"),
+        "{text}"
+    );
+    assert!(text.contains("n\u{e9}.toml"), "{text}");
+    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(said.to_string().contains(name), "{said}");
+}
+
+#[test]
 fn job_file_of_the_former_form_is_shown_in_the_new_one() {
     let dir = tempfile::tempdir().unwrap();
     let file = "name = \"resize\"\nhandler = \"exec\"\n[params]\ncommand = \"resize\" # which\nwidth = 7\n";

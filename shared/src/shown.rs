@@ -1,5 +1,6 @@
 //! How text from outside is shown to people: nothing in it may steer a terminal, hide a part of it, turn the
-//! direction of writing, or look like a line of its own where one line is meant. JSON needs none of this.
+//! direction of writing, or look like a line of its own where one line is meant. JSON has escapes of its own for it, by which
+//! each value stays what it is.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -14,9 +15,9 @@ pub fn on_one_line(text: &str) -> Cow<'_, str> {
     escaped(text, is_odd)
 }
 
-/// A line of JSON that says the same, and steers no terminal that shows it as it is.
+/// JSON that says the same, on one line or on several, and steers no terminal that shows it as it is.
 pub fn in_json(line: &str) -> Cow<'_, str> {
-    // JSON escapes the first 32 itself.
+    // JSON escapes the first 32 itself, but for the ends of its own lines.
     let odd = |c: char| c > '~' && is_odd(c);
     if !line.contains(odd) {
         return Cow::Borrowed(line);

@@ -24,7 +24,7 @@ impl List {
             Ok(text) => {
                 let before = if self.items == 0 { "[\n  " } else { ",\n  " };
                 self.output
-                    .exactly(&format!("{before}{}", text.replace('\n', "\n  ")));
+                    .json(&format!("{before}{}", text.replace('\n', "\n  ")));
                 self.items += 1;
             }
             Err(error) => self
@@ -42,8 +42,8 @@ impl List {
     /// Nothing more comes. People are told `otherwise` where nothing came.
     pub fn end(self, otherwise: &str) {
         match (self.output.is_json(), self.items) {
-            (true, 0) => self.output.exactly("[]\n"),
-            (true, _) => self.output.exactly("\n]\n"),
+            (true, 0) => self.output.json("[]\n"),
+            (true, _) => self.output.json("\n]\n"),
             (false, 0) => self.output.note(otherwise),
             (false, _) => {}
         }

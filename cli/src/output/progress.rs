@@ -61,7 +61,7 @@ impl Progress {
         if self.output.is_json() {
             let line = serde_json::to_string(document).unwrap_or_default();
             if line != self.line {
-                self.output.exactly(&format!("{line}\n"));
+                self.output.json(&format!("{line}\n"));
                 self.line = line;
             }
             return;
