@@ -1,7 +1,7 @@
 // The whole of the page: who asks, where one is, and what is the case everywhere.
 
 import { Action, hindrance, Me } from './act.js';
-import { onAnswers, Problem } from './api.js';
+import { onAnswers, Problem, segment } from './api.js';
 import { useFavicon } from './favicon.js';
 import { Keys, useKeys } from './keys.js';
 import * as live from './live.js';
@@ -41,15 +41,32 @@ const PAGES = [
 
 const LISTS = { runs: Runs, jobs: Jobs, dead: Dead, queues: Queues, workers: Workers, calendars: Calendars, unreadable: Unreadable, log: Log, planners: Planners, doctor: Doctor };
 
+// What belongs to a run or a job stands on a tab of its page; by the API's path, which is what people write, it is found too.
+const TABS = { runs: ['grid', 'shards', 'audit'], jobs: ['runs', 'fires', 'definition', 'backfills'] };
+
+function led({ parts: [first, second, third, slice, ...rest], query }) {
+  if (!third || rest.length || !Object.hasOwn(TABS, first) || !TABS[first].includes(third)) return null;
+  if (slice !== undefined && third !== 'shards') return null;
+  const said = new URLSearchParams({ ...query, tab: third, ...(slice !== undefined && { slice }) });
+  return `/${first}/${segment(second)}?${said}`;
+}
+
+function Led({ to }) {
+  useEffect(() => router.go(to, { replace: true }), [to]);
+  return html`<${Loading} />`;
+}
+
 function Page({ route }) {
   // A fault of ours in one page leaves the others.
   const [fault] = useErrorBoundary();
   if (fault) return html`<${Head} title="This page is broken" /><${Trouble} problem=${new Problem({ title: 'A fault of the console', detail: String(fault) })} />`;
   const [first, second, third, ...rest] = route.parts;
   if (!first) return html`<${Overview} />`;
-  if (first === 'runs' && third === 'shards') return html`<${Shard} key=${route.path} run=${second} slice=${rest[0]} page=${rest[1]} kind=${route.query.kind} />`;
-  if (first === 'runs' && second) return html`<${Run} key=${second} id=${second} />`;
-  if (first === 'jobs' && second) return html`<${Job} key=${second} name=${second} />`;
+  const to = led(route);
+  if (to) return html`<${Led} to=${to} />`;
+  if (first === 'runs' && third === 'shards' && rest.length === 2) return html`<${Shard} key=${route.path} run=${second} slice=${rest[0]} page=${rest[1]} kind=${route.query.kind} />`;
+  if (first === 'runs' && second && !third) return html`<${Run} key=${second} id=${second} />`;
+  if (first === 'jobs' && second && !third) return html`<${Job} key=${second} name=${second} />`;
   const List = !second && Object.hasOwn(LISTS, first) && LISTS[first];
   return List ? html`<${List} key=${first} />` : html`<${Head} title="There is no such page." /><p><${Link} to="/">Overview<//></p>`;
 }

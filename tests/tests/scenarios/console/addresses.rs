@@ -26,6 +26,7 @@ async fn address_that_makes_no_sense_is_told_and_breaks_no_page() -> anyhow::Res
             seen.await.with_context(|| path.clone())?;
         }
         left_out(&mut browser, &api).await?;
+        leads_on(&mut browser, &api, &ill).await?;
         gives_no_larger_order(&mut browser, &api, &ill).await?;
         browser.end().await
     })
@@ -56,6 +57,12 @@ fn addresses(ill: &str) -> Vec<(String, &'static str)> {
         ("/log?after=odd", "is no cursor"),
         ("/workers?odd=odd&after=odd", "answers"),
         ("/runs/odd?tab=grid", "odd"),
+        ("/runs/odd/shards", "odd"),
+        ("/runs/odd/odd", "There is no such page."),
+        ("/jobs/ill/odd", "There is no such page."),
+        ("/jobs/ill/fires/odd", "There is no such page."),
+        ("/constructor/odd/shards", "There is no such page."),
+        ("/runs/odd/shards/0/1/2", "There is no such page."),
         ("/?from=nonsense&after=odd", "What needs somebody"),
     ];
     let of_run = [
@@ -90,6 +97,44 @@ async fn left_out(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
             "location.search === '?state=failed' && !document.body.innerText.includes('nonsense')",
         )
         .await
+}
+
+/// What the API has under a path of its own is found by that path, on the tab where it stands.
+async fn leads_on(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Result<()> {
+    let of_run = [
+        ("shards", "?tab=shards", "disk full"),
+        ("shards/", "?tab=shards", "disk full"),
+        ("shards?state=dead", "?state=dead&tab=shards", "disk full"),
+        ("shards/1", "?tab=shards&slice=1", "disk full"),
+        ("audit", "?tab=audit", "Audit now"),
+        ("grid", "?tab=grid", "What has failed"),
+    ];
+    let of_run = of_run.map(|(path, to, words)| {
+        let under = |rest: &str| format!("/runs/{run}{rest}");
+        (under(&format!("/{path}")), under(to), words)
+    });
+    let of_job = [
+        ("fires", "What became of one time"),
+        ("definition", "at 02:00"),
+    ];
+    let of_job = of_job.map(|(tab, words)| {
+        let (path, to) = (
+            format!("/jobs/nightly/{tab}"),
+            format!("/jobs/nightly?tab={tab}"),
+        );
+        (path, to, words)
+    });
+    for (path, to, words) in of_run.into_iter().chain(of_job) {
+        let seen = async {
+            browser.open(&api.url(&path)).await?;
+            browser.says(words).await?;
+            let here = browser.js("location.pathname + location.search").await?;
+            ensure!(here == to, "{here}");
+            anyhow::Ok(())
+        };
+        seen.await.with_context(|| path.clone())?;
+    }
+    Ok(())
 }
 
 /// A slice that is no number must not make an order of the whole run.
