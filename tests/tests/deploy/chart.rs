@@ -7,7 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 use gridloom_cli::embedded::free_port;
+use gridloom_planner::api::access::digest;
 use gridloom_shared::id::WorkerName;
+use gridloom_tests::certificates::Authority;
 use gridloom_tests::http;
 use serde_json::Value;
 
@@ -19,7 +21,15 @@ const CHART: &str = "deploy/helm/gridloom";
 /// Everything turned on.
 const VALUES: &str = "tests/tests/deploy/values.yaml";
 /// Secrets that those values name.
-const SECRETS: [&str; 3] = ["gridloom-planner", "gridloom-worker", "gridloom-databases"];
+const SECRETS: [&str; 5] = [
+    "gridloom-planner",
+    "gridloom-worker",
+    "gridloom-databases",
+    "gridloom-api-tokens",
+    "gridloom-api-tls",
+];
+/// What its planners are asked with.
+const TOKEN: &str = "glt_chart";
 /// The oldest Kubernetes that the chart is for, and a new one.
 const KUBERNETES: [&str; 2] = ["1.27", "1.36"];
 
@@ -70,6 +80,9 @@ fn values_that_cannot_be_are_refused() -> anyhow::Result<()> {
         ("workers.A.replicas=1", "propertyName"),
         ("logFormat=xml", "logFormat"),
         ("worker.keda.enabled=true", "name the consumers"),
+        ("planner.api.enabled=true", "/planner/api/tokens/secret"),
+        ("planner.api.basePath=/a/", "/planner/api/basePath"),
+        ("planner.api.tls.cert=x", "cert"),
     ] {
         let mut command = Command::new(&helm);
         command
@@ -190,11 +203,8 @@ fn objects_find_each_other() -> anyhow::Result<()> {
             .iter()
             .filter(|labels| selects(selector, labels))
             .count();
-        let wanted = if object["kind"] == "Service" {
-            pods.len()
-        } else {
-            1
-        };
+        let of_all = object["kind"] == "Service" && name(object).ends_with("-metrics");
+        let wanted = if of_all { pods.len() } else { 1 };
         assert_eq!(hit, wanted, "{}: {selector}", name(object));
     }
     Ok(())
@@ -292,6 +302,42 @@ fn worker_is_called_like_its_pod_where_that_is_a_name_for_one() -> anyhow::Resul
     Ok(())
 }
 
+#[test]
+fn planners_serve_their_api_to_others_where_that_is_wanted_and_only_then() -> anyhow::Result<()> {
+    let Some(helm) = helm() else { return Ok(()) };
+    let is_of_api = |object: &&Value| name(object).ends_with("-api");
+    let bare = rendered(&helm, &[])?;
+    assert_eq!(bare.iter().filter(is_of_api).count(), 0);
+    let objects = with_everything(&helm)?;
+    let service = objects.iter().find(is_of_api).context("a service")?;
+    let planner = of_kind(&objects, "Deployment").find(|it| name(it).ends_with("-planner"));
+    let planner = planner.context("planners")?;
+    let labels = &planner["spec"]["template"]["metadata"]["labels"];
+    assert!(selects(&service["spec"]["selector"], labels), "{service}");
+    let port = &service["spec"]["ports"][0];
+    let container = &planner["spec"]["template"]["spec"]["containers"][0];
+    let ports = container["ports"].as_array().into_iter().flatten();
+    let mut ports = ports.filter(|found| found["name"] == port["targetPort"]);
+    assert_eq!(ports.next().context("its port")?["containerPort"], 7070);
+    let env = declared(planner, Path::new("/secrets"))?.env;
+    for (variable, value) in [
+        ("LISTEN", "0.0.0.0:7070"),
+        ("TOKENS_FILE", "/secrets/gridloom-api-tokens/tokens"),
+        ("TLS_CERT", "/secrets/gridloom-api-tls/tls.crt"),
+        ("TLS_KEY", "/secrets/gridloom-api-tls/tls.key"),
+        ("BASE_PATH", "/gridloom"),
+        ("READ_ONLY", "true"),
+    ] {
+        let found = env.get(&format!("GRIDLOOM_API_{variable}"));
+        assert_eq!(found.map(String::as_str), Some(value), "{variable}");
+    }
+    let policies = of_kind(&objects, "NetworkPolicy");
+    let opens = |policy: &&Value| policy["spec"]["ingress"].to_string().contains("\"api\"");
+    let open: Vec<String> = policies.filter(opens).map(name).collect();
+    assert_eq!(open, ["NetworkPolicy/test-gridloom-planner"]);
+    Ok(())
+}
+
 /// What the container of a Deployment runs, with the places where its secrets would be replaced by `secrets`.
 fn declared(deployment: &Value, secrets: &Path) -> anyhow::Result<Declared> {
     let spec = &deployment["spec"]["template"]["spec"];
@@ -344,15 +390,25 @@ async fn commands_of_the_containers_work_together() -> anyhow::Result<()> {
         let role = secret.trim_start_matches("gridloom-");
         std::fs::write(place.join("password"), password(role))?;
         std::fs::write(place.join("databases"), "shop=sqlite:shop.db?mode=rwc\n")?;
+        std::fs::write(
+            place.join("tokens"),
+            format!("ada=viewer:{}\n", digest(TOKEN)),
+        )?;
+    }
+    let authority = Authority::new(secrets.path(), "authority")?;
+    let shown = authority.sign("shown", &["localhost"])?;
+    for (from, to) in [(&shown.cert, "tls.crt"), (&shown.key, "tls.key")] {
+        std::fs::copy(from, secrets.path().join("gridloom-api-tls").join(to))?;
     }
     let mut services = Vec::new();
     // Planners first: they make the streams.
     for deployment in of_kind(&objects, "Deployment") {
         let declared = declared(deployment, secrets.path())?;
-        let here = format!("127.0.0.1:{}", free_port()?);
+        let (here, api) = (free_port()?, free_port()?);
         let places = [
             ("nats://nats:4222".to_owned(), broker.url()),
-            ("0.0.0.0:9464".to_owned(), here),
+            ("0.0.0.0:9464".to_owned(), format!("127.0.0.1:{here}")),
+            ("0.0.0.0:7070".to_owned(), format!("127.0.0.1:{api}")),
         ];
         services.push(declared.at(&places));
     }

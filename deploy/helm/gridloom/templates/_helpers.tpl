@@ -103,10 +103,14 @@ which is 0440 for readers of YAML of whatever age: {root, auth}. */}}
 {{- end }}
 {{- end }}
 
+{{/* Its ports, and how it is asked whether it is well: {root, api}, the latter where it has one for others. */}}
 {{- define "gridloom.probes" -}}
 ports:
-  - {name: metrics, containerPort: {{ .Values.port }}, protocol: TCP}
-# It answers as long as it lives: a restart mends no broker.
+  - {name: metrics, containerPort: {{ .root.Values.port }}, protocol: TCP}
+  {{- with .api }}
+  - {name: api, containerPort: {{ .port }}, protocol: TCP}
+  {{- end }}
+# It answers as long as it lives, and no part of it stands still: a restart mends no broker.
 livenessProbe:
   httpGet: {path: /live, port: metrics}
   periodSeconds: 10
