@@ -84,6 +84,8 @@ pub mod pauses;
 pub mod planners;
 pub mod purged;
 #[cfg(feature = "runs")]
+pub mod queued;
+#[cfg(feature = "runs")]
 pub mod queues;
 #[cfg(feature = "runs")]
 pub mod refused;

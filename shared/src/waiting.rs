@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
-use crate::count::counted_as;
+use crate::count::{counted_as, grouped};
 use crate::id::{HandlerName, JobName, QueueName};
 use crate::job::Rate;
 
@@ -36,6 +36,20 @@ pub enum Waiting {
         /// Tiles that are issued, lack an outcome, and lie before these workers: those of other handlers
         /// too, by the part of them that these workers may run.
         outstanding: u64,
+    },
+    /// All that is issued of it lies on its queue, and the workers that have its handler are busy with other things. The
+    /// leader does not know that, and never says it: whoever asks finds it out ([`crate::reads`]).
+    Queued {
+        /// The queue.
+        queue: QueueName,
+        /// The handler.
+        handler: HandlerName,
+        /// Its tiles there.
+        tiles: u64,
+        /// Tiles of other runs there, for the same handler: those that workers hold, too.
+        others: u64,
+        /// Tiles that these workers run at once: so many they run.
+        slots: u64,
     },
     /// The stream of the queues holds as much as it may: tiles are put on it as others leave it.
     NoRoom {},
@@ -104,6 +118,30 @@ impl fmt::Display for Waiting {
                 "queue {queue} is full for handler {handler}: {} before its workers",
                 counted_as(*outstanding, "tile lies", "tiles lie")
             ),
+            Waiting::Queued {
+                queue,
+                handler,
+                tiles,
+                others,
+                slots,
+            } => {
+                let beside = match others {
+                    0 => String::new(),
+                    others => format!(", beside {} of other runs", grouped(*others)),
+                };
+                let slots = match slots {
+                    1 => "the one slot of the workers that have it is taken".to_owned(),
+                    slots => format!(
+                        "all {} slots of the workers that have it are taken",
+                        grouped(*slots)
+                    ),
+                };
+                write!(
+                    f,
+                    "none of it has begun: {} in queue {queue}{beside}, for handler {handler}, and {slots}",
+                    counted_as(*tiles, "tile of it lies", "tiles of it lie"),
+                )
+            }
             Waiting::NoRoom {} => {
                 f.write_str("the queue has no room: it holds as much as it may (streams.max_bytes)")
             }
@@ -153,6 +191,26 @@ mod tests {
         let json = serde_json::json!([hold, retry]);
         assert_eq!(json[0]["until"], "2013-01-01T05:00:00.000Z");
         assert_eq!(json[1]["due"], "2013-01-01T05:00:00.050Z");
+        let queued = |tiles, others, slots| {
+            let (queue, handler) = (QueueName::new("images"), HandlerName::new("resize"));
+            let (queue, handler) = (queue.unwrap(), handler.unwrap());
+            let queued = Waiting::Queued {
+                queue,
+                handler,
+                tiles,
+                others,
+                slots,
+            };
+            queued.to_string()
+        };
+        assert_eq!(
+            queued(1_200, 64, 8),
+            "none of it has begun: 1,200 tiles of it lie in queue images, beside 64 of other runs, for handler resize, and all 8 slots of the workers that have it are taken"
+        );
+        assert_eq!(
+            queued(1, 0, 1),
+            "none of it has begun: 1 tile of it lies in queue images, for handler resize, and the one slot of the workers that have it is taken"
+        );
         let many = Waiting::Shards { tiles: 1_200 }.to_string();
         assert_eq!(many, "1,200 tiles are issued and not done yet");
         let answer = Answer::Waits {

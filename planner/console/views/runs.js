@@ -18,7 +18,7 @@ export function Progress({ run }) {
   const dead = died - given;
   const label = [`${count(done)} of ${plural(whole, 'shard')} done`, dead && `${count(dead)} dead`, given && `${count(given)} given up`].filter(Boolean).join(', ');
   return html`<div class="progress"><${Bar} whole=${whole} label=${label}
-      parts=${[['done', done], ['dead', dead], ['given_up', given], ['issued', outstanding]]} />
+      parts=${[['done', done], ['dead', dead], ['given_up', given], ['issued', run.state === 'running' ? outstanding : 0]]} />
     <span class="small">${count(done)} / ${count(whole)}${dead > 0 && html` <span class="bad">✕ ${count(dead)} dead</span>`}${given > 0 && html` <span class="faint">⊘ ${count(given)} given up</span>`}</span></div>`;
 }
 
@@ -28,11 +28,14 @@ export function Took({ run }) {
   return seconds === null ? '–' : span(seconds < 10 ? seconds : Math.round(seconds));
 }
 
-// What an open run is in want of, in a word or two; nothing where it is at work.
+// What an open run is in want of, in a word or two; that it is at work where it is in want of nothing.
 function Want({ run }) {
   const live = useLive(`/runs/${segment(run.run)}`, { every: 5_000 });
-  const found = live.data?.waits && wants(live.data.waits)[0];
-  return found ? html`<${State} state="waiting">${found.words}<//>` : html`<span class="faint">nothing</span>`;
+  if (!live.data) return html`<span class="faint">–</span>`;
+  const { waits, state } = live.data;
+  if (!waits && state === 'running') return html`<${State} state="waiting">a planner that leads<//>`;
+  const [found] = wants(waits ?? []);
+  return found ? html`<${State} state="waiting">${found.words}<//>` : html`<span class="faint">nothing: ${waits?.[0]?.words ?? 'it goes on'}</span>`;
 }
 
 export const RunsTable = ({ runs, label, job = true, waits = false }) => html`<${Table} label=${label} items=${runs} id=${(run) => run.run}

@@ -17,6 +17,10 @@ function remedy(wait) {
     case 'no_handler':
       return html`Workers are there, and none has the handler <b>${wait.handler}</b>: start one that registers it for the
         queue <b>${wait.queue}</b>, or name another handler in the job. <${Link} to="/workers">What workers have<//>.`;
+    case 'queued':
+      return html`Others of the queue come first: it begins as soon as a slot is free. More workers, or more slots for each, begin it
+        sooner; what takes so long stands with the <${Link} to="/runs?state=running">runs that are open<//> (${on}).
+        <${Command} text=${command(['worker'], [['--queue', wait.queue]])} />`;
     case 'concurrency':
     case 'rate':
       return html`The limit stands in the definition of <${Link} to=${`/jobs/${wait.job}`}>${wait.job}<//>.`;

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ask::{Path, Query, after, limit};
-use super::cursor;
+use super::cursor::List;
 use super::link::{Api, Linked};
 use super::mirror::{Place, Row};
 use super::problem::{Answer, Problem};
@@ -120,7 +120,7 @@ pub(super) async fn list(
 ) -> Answer<Json<Runs>> {
     let limit = limit(which.limit)?;
     let span = Span::of(&which)?;
-    let mut after: Option<Place> = after(which.after.as_deref())?;
+    let mut after: Option<Place> = after(List::RUNS, which.after.as_deref())?;
     let mut items = Vec::new();
     for _ in 0..ROUNDS {
         let wanted = limit - items.len();
@@ -157,7 +157,7 @@ pub(super) async fn list(
         }
     }
     Ok(Json(Runs {
-        next: after.and_then(|last| cursor::behind(&last)),
+        next: after.and_then(|last| List::RUNS.behind(&last)),
         items,
     }))
 }
@@ -246,10 +246,18 @@ pub(super) async fn show(
         None => (Some(Vec::new()), Vec::new()),
         Some(fold) => {
             let here = reads::workers::roll_call(&broker).await.unwrap_or_default();
-            tokio::join!(
+            let (waits, longest) = tokio::join!(
                 reads::waits::of(&broker, &run),
                 held::longest(&broker, fold, &here)
-            )
+            );
+            let waits = match waits {
+                Some(waits) => {
+                    let waits = (fold, waits);
+                    Some(reads::queued::with(&broker, waits, &here, &longest).await)
+                }
+                None => None,
+            };
+            (waits, longest)
         }
     };
     let due = reads::fires::due(&broker, &run).await?.map(UnixMs::rfc3339);

@@ -121,7 +121,7 @@ pub struct ShardSummary {
     /// and are listed no more. 0 in a summary of an earlier build.
     #[serde(default)]
     pub given_up: u64,
-    /// Issued, without an outcome that ends them.
+    /// Issued, without an outcome that ends them; 0 of a run that is over.
     pub outstanding: u64,
     /// Successes after the first.
     pub late: u64,
@@ -171,7 +171,11 @@ impl RunSummary {
                 dead: counts.dead,
                 dead_probes: counts.dead_probes,
                 given_up: fold.given_up(),
-                outstanding: counts.planned - counts.done - counts.dead,
+                outstanding: match closing {
+                    // Whatever was issued and has no outcome, nobody runs it any more.
+                    Some(_) => 0,
+                    None => counts.planned - counts.done - counts.dead,
+                },
                 late: counts.late,
                 retried: counts.retried,
                 taken_over: counts.taken_over,

@@ -84,6 +84,9 @@ async fn ended_cancelled(stage: &Stage, run: &RunId, since: Instant) -> anyhow::
     let verdict = stage.judge(run).await?;
     assert_eq!(verdict.summary.state, RunState::Cancelled);
     assert!(verdict.audit.lost.is_empty() && verdict.audit.cancelled > 0);
+    // Nobody runs any more what had been issued.
+    let shards = &verdict.summary.shards;
+    assert!(shards.planned > shards.done && shards.outstanding == 0);
     Ok(verdict)
 }
 

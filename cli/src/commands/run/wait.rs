@@ -16,7 +16,7 @@ use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::summary::{RunState, RunSummary, ShardSummary};
 use gridloom_shared::orders::submit;
 use gridloom_shared::reads::ledger::Entry;
-use gridloom_shared::reads::{self, RunError, held, waits, workers};
+use gridloom_shared::reads::{self, RunError, held, queued, waits, workers};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::waiting::Waiting;
@@ -270,13 +270,23 @@ impl Watch<'_> {
         Ok(match waits::of(self.broker, self.fold.run()).await {
             None => format!("waiting: {}", installation::nobody_leads(self.broker).await),
             Some(waits) => {
-                self.waits = waits;
+                self.waits = self.with_queue(waits).await;
                 match self.waits.first() {
                     None => String::new(),
                     Some(waiting) => self.in_words(waiting).await,
                 }
             }
         })
+    }
+
+    /// Besides that nothing of it has begun, where that is all there is to say.
+    async fn with_queue(&self, waits: Vec<Waiting>) -> Vec<Waiting> {
+        if !matches!(waits.first(), Some(Waiting::Shards { .. })) {
+            return waits;
+        }
+        let here = workers::roll_call(self.broker).await.unwrap_or_default();
+        let longest = held::longest(self.broker, &self.fold, &here).await;
+        queued::with(self.broker, (&self.fold, waits), &here, &longest).await
     }
 
     /// Why nothing moves, and what to do about it.
@@ -298,6 +308,7 @@ impl Watch<'_> {
             }
             Waiting::NoHandler { .. }
             | Waiting::QueueFull { .. }
+            | Waiting::Queued { .. }
             | Waiting::NoRoom {}
             | Waiting::Concurrency { .. }
             | Waiting::Rate { .. }

@@ -77,15 +77,19 @@ pub async fn show(context: &Context, flags: &args::Show) -> anyhow::Result<Verdi
         Some(_) => String::new(),
         None => installation::nobody_leads(&broker).await,
     };
+    let longest = held::longest(&broker, &fold, &here).await;
+    let planner_answers = waits.is_some();
+    let waits = (&fold, waits.unwrap_or_default());
+    let waits = reads::queued::with(&broker, waits, &here, &longest).await;
     let due = reads::fires::due(&broker, run).await?.map(UnixMs::rfc3339);
     let closed_at = summary.closed_at.clone();
     let details = RunDetails {
         failures: Failures::of(&fold),
         summary,
         troubles,
-        longest: held::longest(&broker, &fold, &here).await,
-        planner_answers: waits.is_some(),
-        waits: waits.unwrap_or_default(),
+        longest,
+        planner_answers,
+        waits,
         nobody_leads,
         overdue: due
             .as_deref()

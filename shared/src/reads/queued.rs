@@ -1,0 +1,150 @@
+//! Whether a run waits on its queue: all that is issued of it lies there, and its workers are busy with other things. The leader
+//! knows what it has issued, and not what was pulled of it; the workers and the queue know that.
+
+use std::collections::HashMap;
+
+use super::held::HeldShard;
+use crate::broker::Broker;
+use crate::id::RunId;
+use crate::lane::Lane;
+use crate::ledger::fold::Fold;
+use crate::presence::Presence;
+use crate::waiting::Waiting;
+
+/// What the leader says that an open run `waits` for, and besides, first of all, that none of it has begun, where no worker
+/// of those that are `here` holds any of it (`longest`). The queue is asked only where that may be.
+pub async fn with(
+    broker: &Broker,
+    (fold, waits): (&Fold, Vec<Waiting>),
+    here: &[Presence],
+    longest: &[HeldShard],
+) -> Vec<Waiting> {
+    let at_work = |wait: &Waiting| matches!(wait, Waiting::Shards { .. } | Waiting::Retry { .. });
+    if !longest.is_empty() || waits.is_empty() || !waits.iter().all(at_work) {
+        return waits;
+    }
+    let queued = of(broker, fold, here).await;
+    queued.into_iter().chain(waits).collect()
+}
+
+async fn of(broker: &Broker, fold: &Fold, here: &[Presence]) -> Option<Waiting> {
+    let job = &fold.opening()?.record.job;
+    let lane = Lane::new(job.queue.clone(), job.handler.clone());
+    let busy = Busy::of(&lane, here)?;
+    let subjects = broker.subjects();
+    // Where the queue does not answer nothing is said of it.
+    let found = broker
+        .subjects_of(&subjects.shards(), &subjects.shards_of_lane(&lane))
+        .await;
+    let tiles = found.ok()?.into_iter().filter_map(|(subject, count)| {
+        let (_, run) = subjects.parse_shard(&subject)?;
+        Some((run, count))
+    });
+    judge(lane, busy, fold.run(), &tiles.collect())
+}
+
+/// What the workers of a lane run at once, as they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Busy {
+    slots: u64,
+}
+
+impl Busy {
+    /// `None`: one of them is free, or there is none.
+    fn of(lane: &Lane, here: &[Presence]) -> Option<Busy> {
+        let able = here.iter().filter(|worker| {
+            let serves = worker.queues.contains(&lane.queue);
+            serves && worker.handlers.contains(&lane.handler) && !worker.stopping
+        });
+        let (slots, busy) = able.fold((0, 0), |(slots, busy), worker| {
+            let own = u64::from(worker.capacity);
+            (slots + own, busy + own.min(worker.in_flight.into()))
+        });
+        (slots > 0 && busy == slots).then_some(Busy { slots })
+    }
+}
+
+/// `tiles`: of each run that has some on the lane, pulled or not.
+fn judge(lane: Lane, busy: Busy, run: &RunId, tiles: &HashMap<RunId, u64>) -> Option<Waiting> {
+    let own = *tiles.get(run)?;
+    let all: u64 = tiles.values().sum();
+    Some(Waiting::Queued {
+        queue: lane.queue,
+        handler: lane.handler,
+        tiles: own,
+        others: all.saturating_sub(own),
+        slots: busy.slots,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UnixMs;
+    use crate::holdings::Packed;
+    use crate::id::{HandlerName, QueueName, Session, WorkerName};
+
+    fn lane(handler: &str) -> Lane {
+        Lane::new(
+            QueueName::new("images").unwrap(),
+            HandlerName::new(handler).unwrap(),
+        )
+    }
+
+    fn worker(handler: &str, in_flight: u32) -> Presence {
+        let Lane { queue, handler } = lane(handler);
+        Presence {
+            queues: vec![queue],
+            handlers: vec![handler],
+            worker: WorkerName::new("w").unwrap(),
+            session: Session(1),
+            capacity: 4,
+            in_flight,
+            version: String::new(),
+            wire: Default::default(),
+            started_at: UnixMs(0),
+            at: UnixMs(0),
+            stopping: false,
+            gone: false,
+            named: Packed::default(),
+            tolls: Vec::new(),
+            ack_deadlines_ms: Vec::new(),
+            knows: Vec::new(),
+            trouble: String::new(),
+        }
+    }
+
+    #[test]
+    fn workers_are_busy_when_none_that_has_the_handler_has_a_slot_left() {
+        let busy = |here: &[Presence]| Busy::of(&lane("resize"), here).map(|busy| busy.slots);
+        assert_eq!(busy(&[]), None);
+        assert_eq!(busy(&[worker("resize", 4)]), Some(4));
+        // As many as it has slots for, whatever it says.
+        assert_eq!(busy(&[worker("resize", 9), worker("resize", 3)]), None);
+        assert_eq!(busy(&[worker("resize", 4), worker("noop", 0)]), Some(4));
+        assert_eq!(busy(&[worker("noop", 4)]), None);
+        let stopping = Presence {
+            stopping: true,
+            ..worker("resize", 0)
+        };
+        assert_eq!(busy(&[worker("resize", 4), stopping]), Some(4));
+    }
+
+    #[test]
+    fn run_waits_behind_the_tiles_of_others_and_not_where_it_has_none_there() {
+        let run = |n| RunId::new(format!("a_s_{n}")).unwrap();
+        let tiles = HashMap::from([(run(1), 3), (run(2), 7), (run(3), 1)]);
+        let judged = |of| judge(lane("resize"), Busy { slots: 4 }, &of, &tiles);
+        let Some(Waiting::Queued {
+            tiles: own,
+            others,
+            slots,
+            ..
+        }) = judged(run(1))
+        else {
+            panic!("it waits");
+        };
+        assert_eq!((own, others, slots), (3, 8, 4));
+        assert_eq!(judged(run(4)), None);
+    }
+}
