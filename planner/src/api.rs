@@ -8,8 +8,10 @@
 //! |------|-----------------|
 //! | [`settings`] | where it listens, and for whom |
 //! | [`access`] | who may do what (pure) |
+//! | [`sessions`] | what a browser shows in place of a token, and until when |
 //! | [`certificate`], [`door`] | how it is reached: in clear, or encrypted |
 //! | [`renewed`] | what is taken up when its files change |
+//! | [`pulse`] | whether its thread still goes round |
 //! | [`gate`] | what is refused before it reaches an operation |
 //! | [`counted`] | what is counted of requests |
 //! | [`problem`] | how it is said that something cannot be done |
@@ -18,7 +20,6 @@
 //! | [`pack`] | which answers are packed |
 //! | [`link`] | the connection to the broker, and what is kept at hand of it |
 //! | [`events`] | what happens, told as it happens |
-//! | [`patient`] | how long a connection waits for somebody who takes nothing |
 //! | [`mirror`] | the buckets that are listed, followed once somebody lists them |
 //! | [`armed`] | which jobs fire next, as their alarms are armed |
 //! | [`folds`] | the ledgers that were folded lately |
@@ -32,12 +33,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use gridloom_shared::broker::Options;
-use gridloom_shared::chain;
+use gridloom_shared::{chain, telemetry};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::console;
-use crate::service::tasks;
+use crate::service::{Health, tasks};
 
 mod about;
 pub mod access;
@@ -59,18 +60,21 @@ mod link;
 mod log;
 mod mirror;
 mod pack;
-mod patient;
 mod problem;
+mod pulse;
 mod refused;
 mod renewed;
 pub mod router;
 mod runs;
+mod sessions;
 pub mod settings;
 mod together;
 
 use certificate::{Certificate, Shown};
 use door::Door;
 use link::{Api, Link};
+use pulse::Pulse;
+pub use renewed::Faults;
 pub use settings::{Listen, Settings, SettingsError, TokenSource};
 
 /// Why the API is not served.
@@ -101,6 +105,8 @@ pub enum ServeError {
 /// A running API. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Server {
+    pulse: Pulse,
+    faults: Faults,
     address: SocketAddr,
     url: String,
     stop: watch::Sender<bool>,
@@ -134,15 +140,34 @@ impl Server {
         );
         let (stop, stopped) = watch::channel(false);
         let listener = listener.into_std().map_err(ServeError::Thread)?;
+        let (pulse, faults) = (Pulse::begin(), Faults::default());
+        let (beats, found) = (pulse.clone(), faults.clone());
         let thread = tasks::spawn_thread("gridloom-api", move || {
-            run((settings, shown), &broker, listener, stopped);
+            run(
+                (settings, shown),
+                &broker,
+                listener,
+                (beats, found, stopped),
+            );
         });
         Ok(Server {
+            pulse,
+            faults,
             address,
             url,
             stop,
             thread: Some(thread.map_err(ServeError::Thread)?),
         })
+    }
+
+    /// Whether the whole planner lives and can work: its API, too. From now on the planner tells whoever examines it what is
+    /// wrong with the API's files.
+    pub fn health(&self, planner: Health) -> impl telemetry::Health + use<> {
+        planner.hears_of(self.faults.clone());
+        pulse::Whole {
+            api: self.pulse.clone(),
+            planner,
+        }
     }
 
     /// Where it listens: the port that was found, if any free one was asked for.
@@ -208,7 +233,7 @@ fn run(
     (settings, shown): (Settings, Option<Arc<Shown>>),
     broker: &Options,
     listener: std::net::TcpListener,
-    mut stopped: watch::Receiver<bool>,
+    (pulse, faults, mut stopped): (Pulse, Faults, watch::Receiver<bool>),
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -219,22 +244,19 @@ fn run(
     };
     let served: std::io::Result<()> = runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
-        let link = Arc::new(Link::new(settings, broker.namespace.clone()));
+        let link = Arc::new(Link::new(settings, broker.namespace.clone(), faults));
         let pages = console::routes(&link.settings.base_path);
         let routes = router::routes(Api(Arc::clone(&link))).merge(pages);
         let (mut end, at_end) = (stopped.clone(), stopped.clone());
-        let door = Door {
-            listener,
-            seats: Arc::new(Semaphore::new(door::seats())),
-            shown: shown.clone(),
-        };
+        let door = Door::new(listener, shown.clone());
         let serving = axum::serve(door, routes).with_graceful_shutdown(async move {
             let _ = end.wait_for(|stop| *stop).await;
         });
         let keeping = async {
             tokio::join!(
                 link.keep(broker, at_end),
-                renewed::keep(&link, shown.as_deref())
+                renewed::keep(&link, shown.as_deref()),
+                pulse.keep()
             )
         };
         let over = async {

@@ -19,6 +19,7 @@
 //! | [`chain()`] | how an error is told, its causes too |
 //! | [`clock`] | which clock is read for what |
 //! | [`duration`] | how a length of time is written |
+//! | `entrance` | how connections of a service's HTTP endpoints come in (feature `entrance`) |
 //! | [`environment`] | which settings stand in the environment |
 //! | [`secret`] | where a secret stands, and that nobody prints it |
 //! | [`shown`] | how text from outside is shown to people |
@@ -48,6 +49,8 @@ pub mod clock;
 pub mod command;
 pub mod count;
 pub mod duration;
+#[cfg(feature = "entrance")]
+pub mod entrance;
 pub mod environment;
 pub mod exact;
 pub mod grid;

@@ -26,6 +26,9 @@ pub struct Attendance {
     /// Why it cannot work, in words for people; empty where nothing keeps it from that.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,
+    /// What is wrong with files that it looks at while it runs, in words for people; empty where nothing is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub files: String,
     /// What it has read of workers that makes no sense, since it started.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub odd: u64,

@@ -49,6 +49,15 @@ pub trait Health: Send + Sync + 'static {
     /// # Errors
     /// The reason why it cannot.
     fn ready(&self) -> Result<(), String>;
+
+    /// Whether it lives: who does not is to be restarted. It must not depend on the broker or anything else that a restart
+    /// does not mend.
+    ///
+    /// # Errors
+    /// What of it does not go on any more.
+    fn live(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 impl<F: Fn() -> Result<(), String> + Send + Sync + 'static> Health for F {

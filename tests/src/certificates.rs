@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::BASE64;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
 /// An authority that nobody knows but who reads its file.
@@ -51,6 +51,19 @@ impl Authority {
     /// # Errors
     /// When it cannot be made or written.
     pub fn sign(&self, name: &str, hosts: &[&str]) -> anyhow::Result<Certified> {
+        self.sign_until(name, hosts, None)
+    }
+
+    /// As [`Authority::sign`], of one that is over at the beginning of that day, as year, month and day.
+    ///
+    /// # Errors
+    /// When it cannot be made or written.
+    pub fn sign_until(
+        &self,
+        name: &str,
+        hosts: &[&str],
+        end: Option<(i32, u8, u8)>,
+    ) -> anyhow::Result<Certified> {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name.push(DnType::CommonName, name);
@@ -58,6 +71,9 @@ impl Authority {
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
+        if let Some((year, month, day)) = end {
+            params.not_after = date_time_ymd(year, month, day);
+        }
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         let files = Certified {

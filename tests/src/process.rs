@@ -55,6 +55,17 @@ impl Gridloom {
         }
     }
 
+    /// Has another program start it, which gets it and its arguments behind its own.
+    #[must_use]
+    pub fn behind<A: Into<OsString>>(mut self, starter: impl IntoIterator<Item = A>) -> Self {
+        let mut all: Vec<OsString> = starter.into_iter().map(Into::into).collect();
+        all.push(std::mem::take(&mut self.program).into());
+        all.append(&mut self.args);
+        self.program = all.remove(0).into();
+        self.args = all;
+        self
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {

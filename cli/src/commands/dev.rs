@@ -111,9 +111,9 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     };
     let planner = Planner::start(link.clone(), options).await?;
     let worker = Running::start(&own, config, &flags.queue, wanted).await?;
-    let endpoints =
-        telemetry::serve(([127, 0, 0, 1], 0).into(), planner.health(), DESCRIBED).await?;
     let api = Server::start(api, to_broker).await?;
+    let health = api.health(planner.health());
+    let endpoints = telemetry::serve(([127, 0, 0, 1], 0).into(), health, DESCRIBED).await?;
     Ok(Stack {
         server,
         link,

@@ -95,8 +95,9 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
     };
     let mut planner = Planner::start(broker.clone(), options).await?;
     let listen = context.config.listen(&flags.listen);
-    let endpoints = telemetry::serve(listen, planner.health(), &[DESCRIBED]).await?;
     let api = Server::start(api, to_broker).await?;
+    let health = api.health(planner.health());
+    let endpoints = telemetry::serve(listen, health, &[DESCRIBED]).await?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         reads = Versions::own().reads,

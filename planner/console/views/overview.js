@@ -40,6 +40,7 @@ function troubles({ planners, queues, workers, pauses, dead, unreadable }) {
   const add = (state, words, to) => found.push({ state, words, to });
   if (planners && !planners.items.some((planner) => planner.leads)) add('trouble', 'No planner leads just now: nothing new is issued.', '/planners');
   planners?.items.filter((planner) => planner.trouble).forEach((planner) => add('trouble', `Planner ${planner.planner}: ${planner.trouble}`, '/planners'));
+  planners?.items.filter((planner) => planner.files).forEach((planner) => add('trouble', `The API of ${planner.planner}: ${planner.files}`, '/planners'));
   for (const queue of queues?.items || []) {
     const waits = queue.pending + queue.in_flight > 0;
     if (waits && queue.workers === 0) add('trouble', `Queue ${queue.queue}: ${plural(queue.pending, 'tile')} wait, and no worker is there.`, '/queues');

@@ -1,12 +1,10 @@
-//! What answers here, and for whom: the installation, and the session of a browser.
-//!
-//! A session is the token itself, in a cookie that no script can read and no other site sends: so it is known to every
-//! planner, and over with the token.
+//! What answers here, and for whom: the installation, and the session of a browser, in a cookie that no script can read and
+//! no other site sends ([`super::sessions`]).
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use gridloom_shared::id::Namespace;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,11 +13,10 @@ use super::access::{Role, Who};
 use super::ask::{Asking, Body};
 use super::link::Api;
 use super::problem::{Answer, Kind, Problem};
+use super::sessions::{Id, LASTS};
 
 /// The name of the cookie.
 pub(super) const COOKIE: &str = "gridloom";
-/// How long a browser keeps it: a day's work.
-const KEPT_S: u32 = 12 * 60 * 60;
 
 /// What answers here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,7 +83,10 @@ pub(super) async fn session(State(api): State<Api>, Asking(who): Asking) -> Json
     Json(session_of(&api, who))
 }
 
-/// Has a browser keep a token for its session.
+/// Begins the session of a browser.
+///
+/// The cookie has a number of its own, and neither the token nor anything that leads to it. Every planner of the installation
+/// knows the session for twelve hours, or until it is ended, or its token is taken away.
 #[utoipa::path(post, path = "/session", tag = "installation", operation_id = "login", request_body = Login,
     responses((status = 200, body = Session, headers(("set-cookie" = String)))))]
 pub(super) async fn login(
@@ -95,34 +95,37 @@ pub(super) async fn login(
     Body(login): Body<Login>,
 ) -> Answer<Response> {
     let tokens = api.tokens();
-    let who = match tokens.is_empty() {
-        true => Who::here(),
-        false => tokens
-            .whose(&login.token)
-            .ok_or_else(|| Problem::new(Kind::Unauthorized, "there is no such token"))?,
-    };
-    let told = Json(session_of(&api, who));
     // Nobody needs a cookie where no token is asked for.
     if tokens.is_empty() {
-        return Ok(told.into_response());
+        return Ok(Json(session_of(&api, Who::here())).into_response());
     }
-    let cookie = cookie(&api, &headers, &login.token, KEPT_S)?;
+    let who = tokens
+        .whose(&login.token)
+        .ok_or_else(|| Problem::new(Kind::Unauthorized, "there is no such token"))?;
+    let broker = api.broker().ok_or_else(Problem::away)?;
+    let session = api.sessions.begin(broker, &tokens, &who.name).await?;
+    let cookie = cookie(&api, &headers, session.text(), LASTS.as_secs())?;
+    let told = Json(session_of(&api, who));
     Ok(([(header::SET_COOKIE, cookie)], told).into_response())
 }
 
-/// Ends the session of a browser.
+/// Ends the session of a browser, at every planner.
 #[utoipa::path(delete, path = "/session", tag = "installation", operation_id = "logout",
     responses((status = 204, headers(("set-cookie" = String)))))]
-pub(super) async fn logout(State(api): State<Api>, headers: HeaderMap) -> Answer<Response> {
+pub(super) async fn logout(
+    State(api): State<Api>,
+    shown: Option<Extension<Id>>,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    if let Some(Extension(session)) = shown {
+        let broker = api.broker().ok_or_else(Problem::away)?;
+        api.sessions.end(broker, &session).await?;
+    }
     let cookie = cookie(&api, &headers, "", 0)?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
-fn cookie(api: &Api, headers: &HeaderMap, token: &str, age_s: u32) -> Answer<HeaderValue> {
-    let fine = |byte: u8| byte.is_ascii_graphic() && !b";,\"\\".contains(&byte);
-    if !token.bytes().all(fine) {
-        return Err(Problem::invalid("token: cannot be in a cookie"));
-    }
+fn cookie(api: &Api, headers: &HeaderMap, value: &str, age_s: u64) -> Answer<HeaderValue> {
     // A proxy that speaks TLS says so; without it a browser would not send the cookie back.
     let is_tls = api.settings.certificate.is_some()
         || headers
@@ -134,7 +137,8 @@ fn cookie(api: &Api, headers: &HeaderMap, token: &str, age_s: u32) -> Answer<Hea
         path => path,
     };
     let text = format!(
-        "{COOKIE}={token}; Path={path}; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
+        "{COOKIE}={value}; Path={path}; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
     );
-    HeaderValue::from_str(&text).map_err(|_| Problem::invalid("token: cannot be in a cookie"))
+    let wrong = |_| Problem::new(Kind::Internal, "the session cannot be in a cookie");
+    HeaderValue::from_str(&text).map_err(wrong)
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::WorkerName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,8 @@ use subtle::ConstantTimeEq;
 pub const TOKENS_MAX: usize = 1_000;
 /// No token that is shown is longer.
 const TEXT_MAX: usize = 512;
+/// What is sealed begins with this: a digest for something else is none of a session.
+const SEALED: &[u8] = b"gridloom session\0";
 
 /// What somebody may do. Each may do what those before it may.
 #[derive(
@@ -172,6 +175,50 @@ impl Tokens {
             }
         }
         found.map(|token| Who {
+            name: token.name.clone(),
+            role: token.role,
+        })
+    }
+}
+
+/// What a session is sealed with beside its token.
+#[derive(Clone, Copy)]
+pub(super) struct Seal<'a> {
+    /// The name of the token.
+    pub(super) token: &'a str,
+    /// The digest of the session's number.
+    pub(super) session: &'a [u8; 32],
+    /// Its end.
+    pub(super) until: UnixMs,
+}
+
+impl Token {
+    /// All parts are of fixed length: nothing else comes to the same.
+    fn seal(&self, of: Seal<'_>) -> [u8; 32] {
+        let parts = Sha256::new()
+            .chain_update(SEALED)
+            .chain_update(self.digest)
+            .chain_update(of.session)
+            .chain_update(of.until.0.to_be_bytes());
+        parts.finalize().into()
+    }
+}
+
+impl Tokens {
+    fn named(&self, name: &str) -> Option<&Token> {
+        self.0.iter().find(|token| token.name == name)
+    }
+
+    /// That a session was begun with its token: nobody makes it who knows no digest of that.
+    pub(super) fn seal(&self, of: Seal<'_>) -> Option<[u8; 32]> {
+        self.named(of.token).map(|token| token.seal(of))
+    }
+
+    /// Whose token it is, if that seal is its own.
+    pub(super) fn sealed(&self, of: Seal<'_>, seal: &[u8]) -> Option<Who> {
+        let token = self.named(of.token)?;
+        let is_own = token.seal(of).as_slice().ct_eq(seal);
+        bool::from(is_own).then(|| Who {
             name: token.name.clone(),
             role: token.role,
         })

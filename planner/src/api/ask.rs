@@ -11,6 +11,7 @@ use gridloom_shared::chain;
 use serde::de::DeserializeOwned;
 
 use super::access::Who;
+use super::cursor::List;
 use super::problem::{Answer, Kind, Problem};
 use super::settings::{BODY_MAX, PAGE, PAGE_MAX};
 
@@ -141,9 +142,12 @@ pub(super) fn limit(wanted: Option<u32>) -> Answer<usize> {
 }
 
 /// Where a list goes on.
-pub(super) fn after<T: DeserializeOwned>(cursor: Option<&str>) -> Answer<Option<T>> {
+pub(super) fn after<T: DeserializeOwned>(
+    list: List<'_>,
+    cursor: Option<&str>,
+) -> Answer<Option<T>> {
     let read = |text| {
-        super::cursor::read(text).ok_or_else(|| {
+        list.read(text).ok_or_else(|| {
             Problem::invalid(
                 "after: is no cursor of this list; take what `next` of its last page says",
             )

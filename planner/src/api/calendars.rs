@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
+use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
 use gridloom_shared::id::CalendarName;
 use gridloom_shared::job::parse::Format;
 use gridloom_shared::orders::define::Change;
-use gridloom_shared::reads::calendars::{self, Stored};
+use gridloom_shared::reads::calendars::{self, Seen, Stored};
 use gridloom_shared::reads::jobs;
 use gridloom_shared::schedule::Calendar;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ use super::ask::{Path, Query, Text, expected};
 use super::link::Linked;
 use super::log::Hand;
 use super::problem::{Answer, Kind, Problem};
+
+/// So often somebody else may write first.
+const ROUNDS: usize = 10;
 
 /// All calendars.
 #[derive(Debug, Serialize, ToSchema)]
@@ -130,6 +134,55 @@ fn moved(name: &CalendarName, revision: u64) -> Problem {
     Problem::changed(detail, revision)
 }
 
+/// What stands there, if it is what was expected.
+async fn seen(broker: &Broker, name: &CalendarName, wanted: Option<u64>) -> Answer<Seen> {
+    let seen = calendars::see(broker, name).await?;
+    match wanted.is_none_or(|wanted| wanted == seen.revision()) {
+        true => Ok(seen),
+        false => Err(moved(name, seen.revision())),
+    }
+}
+
+/// A calendar as it is meant to be, and the revision that is expected to stand there.
+type Meant<'a> = (&'a CalendarName, &'a Calendar, Option<u64>);
+
+/// What stands there, and what the calendar changes of that.
+async fn compared(broker: &Broker, (name, calendar, wanted): Meant<'_>) -> Answer<(Seen, Change)> {
+    let seen = seen(broker, name, wanted).await?;
+    let change = match (&seen.stored, seen.kept()) {
+        (None, _) => Change::Created,
+        (_, Some(kept)) if kept.calendar() == calendar => Change::Unchanged,
+        _ => Change::Changed,
+    };
+    Ok((seen, change))
+}
+
+/// Writes it. Where somebody else wrote first, what stands there now is looked at again: it may be what was expected no
+/// more, or what is meant already.
+async fn put(
+    broker: &Broker,
+    (mut seen, mut change): (Seen, Change),
+    meant: Meant<'_>,
+) -> Answer<(Change, u64)> {
+    for _ in 0..ROUNDS {
+        match calendars::put(broker, &seen, meant.1.clone()).await {
+            Ok(revision) => return Ok((change, revision)),
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        (seen, change) = compared(broker, meant).await?;
+        if change == Change::Unchanged {
+            return Ok((change, seen.revision()));
+        }
+    }
+    Err(busy(meant.0))
+}
+
+fn busy(name: &CalendarName) -> Problem {
+    let detail = format!("calendar {name}: others write it all the time; try again");
+    Problem::new(Kind::Conflict, detail)
+}
+
 /// Defines a calendar, or changes it: the body is what its file would say, as JSON. With If-Match only where the
 /// revision stands there that it names, with If-None-Match: * only where there is none.
 #[utoipa::path(put, path = "/calendars/{calendar}", tag = "calendars", operation_id = "apply_calendar",
@@ -154,20 +207,13 @@ pub(super) async fn apply(
         let detail = format!("name: has to be {name}, as the path says");
         return Err(Problem::new(Kind::Refused, detail));
     }
-    let seen = calendars::see(&broker, &name).await?;
+    let meant = (&name, &calendar, wanted);
+    let (seen, mut change) = compared(&broker, meant).await?;
     let mut revision = seen.revision();
-    if wanted.is_some_and(|wanted| wanted != revision) {
-        return Err(moved(&name, revision));
-    }
-    let change = match (&seen.stored, seen.kept()) {
-        (None, _) => Change::Created,
-        (_, Some(kept)) if *kept.calendar() == calendar => Change::Unchanged,
-        _ => Change::Changed,
-    };
     if !how.dry_run && change != Change::Unchanged {
         hand.orders(&broker, "calendar apply", name.as_str(), "")
             .await?;
-        revision = calendars::put(&broker, &seen, calendar).await?;
+        (change, revision) = put(&broker, (seen, change), meant).await?;
     }
     let status = match (change, how.dry_run) {
         (Change::Created, false) => StatusCode::CREATED,
@@ -213,26 +259,42 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Answer<Json<CalendarDeleted>> {
     let wanted = expected(&headers)?;
-    let seen = calendars::see(&broker, &name).await?;
-    let revision = seen.revision();
-    if wanted.is_some_and(|wanted| wanted != revision) {
-        return Err(moved(&name, revision));
+    let mut doomed = doomed(&broker, (&name, wanted), &how).await?;
+    hand.orders(&broker, "calendar delete", name.as_str(), "")
+        .await?;
+    for _ in 0..ROUNDS {
+        let (seen, jobs) = doomed;
+        match calendars::delete(&broker, &seen).await {
+            Ok(()) => {
+                return Ok(Json(CalendarDeleted {
+                    calendar: name,
+                    jobs,
+                }));
+            }
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        doomed = self::doomed(&broker, (&name, wanted), &how).await?;
     }
+    Err(busy(&name))
+}
+
+/// What is to be deleted, if it may be, and the jobs that name it.
+async fn doomed(
+    broker: &Broker,
+    (name, wanted): (&CalendarName, Option<u64>),
+    how: &HowDeleted,
+) -> Answer<(Seen, Vec<String>)> {
+    let seen = seen(broker, name, wanted).await?;
     let absent = || Problem::absent(format!("there is no calendar {name}"));
     let stored = seen.stored.as_ref().ok_or_else(absent)?;
-    let told = CalendarTold::of(stored, &jobs::list(&broker).await?);
-    if !told.jobs.is_empty() && !how.force {
-        let jobs = told.jobs.join(", ");
+    let jobs = CalendarTold::of(stored, &jobs::list(broker).await?).jobs;
+    if !jobs.is_empty() && !how.force {
+        let jobs = jobs.join(", ");
         let detail = format!(
             "these name calendar {name}, and would wait without it: {jobs}; apply them without it first, or say force=true"
         );
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    hand.orders(&broker, "calendar delete", name.as_str(), "")
-        .await?;
-    calendars::delete(&broker, &seen).await?;
-    Ok(Json(CalendarDeleted {
-        calendar: name,
-        jobs: told.jobs,
-    }))
+    Ok((seen, jobs))
 }

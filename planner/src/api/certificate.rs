@@ -3,13 +3,21 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::secret::{FileError, text_of};
+use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{Error, ServerConfig};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::ParsedCertificate;
+use tokio_rustls::rustls::{
+    CertificateError as CertificateFault, Error, RootCertStore, ServerConfig,
+};
 
+/// The last moment that a certificate can name, 9999-12-31T23:59:59Z, after 1970.
+const LAST: Duration = Duration::from_secs(253_402_300_799);
 /// What is read, for people.
 const CERTIFICATE: &str = "the certificate of the API";
 const KEY: &str = "the key of the API's certificate";
@@ -103,6 +111,25 @@ impl Certificate {
     }
 }
 
+/// When a certificate is over. Who verifies one looks at that before anything else, and says it of a time behind it: so it is
+/// asked for the last moment that a certificate can name, and trusts nobody.
+fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixMs> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let verified = verify_server_cert_signed_by_trust_anchor(
+        &parsed,
+        &RootCertStore::empty(),
+        &[],
+        UnixTime::since_unix_epoch(LAST),
+        &[],
+    );
+    match verified {
+        Err(Error::InvalidCertificate(CertificateFault::ExpiredContext { not_after, .. })) => {
+            Some(UnixMs(not_after.as_secs().saturating_mul(1_000)))
+        }
+        Ok(()) | Err(_) => None,
+    }
+}
+
 /// The certificate that is shown now.
 #[derive(Debug)]
 pub(super) struct Shown {
@@ -120,6 +147,12 @@ impl Shown {
     pub(super) fn now(&self) -> Arc<ServerConfig> {
         let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&now.1)
+    }
+
+    /// When the certificate that is shown is over; `None`: it does not say so.
+    pub(super) fn end(&self) -> Option<UnixMs> {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        end_of(now.0.first()?)
     }
 
     /// Reads its files again. `true`: another one stands there, and is shown from now on.

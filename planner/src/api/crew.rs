@@ -53,6 +53,8 @@ pub(super) struct PlannerStanding {
     started_at: String,
     /// Why it cannot work; empty where nothing keeps it from that.
     trouble: String,
+    /// What is wrong with files that it looks at while it runs; empty where nothing is.
+    files: String,
 }
 
 impl PlannerStanding {
@@ -65,6 +67,7 @@ impl PlannerStanding {
             version: planner.version,
             started_at: planner.started_at.rfc3339(),
             trouble: planner.trouble,
+            files: planner.files,
         }
     }
 }

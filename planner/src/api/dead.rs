@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ask::{Query, after, limit};
-use super::cursor;
+use super::cursor::List;
 use super::link::{Api, Linked};
 use super::mirror::Place;
 use super::problem::{Answer, Problem};
@@ -121,12 +121,12 @@ pub(super) async fn list(
         return Err(Problem::invalid("page: is one of a slice; name that too"));
     }
     let limit = limit(which.limit)?;
-    let mut last: Option<Last> = after(which.after.as_deref())?;
+    let mut last: Option<Last> = after(List::DEAD, which.after.as_deref())?;
     let runs = which.runs(&api, last.as_ref()).await?;
     let (mut found, chosen) = (DeadShards::default(), which.chosen());
     for (looked, place) in runs.into_iter().enumerate() {
         if looked == RUNS_A_PAGE {
-            found.next = last.as_ref().and_then(cursor::behind);
+            found.next = last.as_ref().and_then(|last| List::DEAD.behind(last));
             break;
         }
         let begun = last.as_ref().filter(|(run, _)| run.1 == place.1);
@@ -147,7 +147,7 @@ pub(super) async fn list(
         found.items.extend(shards);
         last = Some((place, told));
         if more {
-            found.next = last.as_ref().and_then(cursor::behind);
+            found.next = last.as_ref().and_then(|last| List::DEAD.behind(last));
             break;
         }
     }

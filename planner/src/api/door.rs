@@ -11,24 +11,27 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::serve::Listener;
+use gridloom_shared::entrance::{Entrance, Patient, Seats};
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
 use super::certificate::Shown;
-use super::patient::Patient;
 
 /// So long somebody may take to greet.
 const GREETED_WITHIN: Duration = Duration::from_secs(10);
-/// Files that a planner needs besides.
+/// So long nothing need be said on a connection: each answer takes less, and readers of events get a comment sooner.
+const QUIET: Duration = Duration::from_secs(60);
+/// Files that a planner needs besides: its metrics and its health are asked by files, too.
 const FILES: usize = 256;
 /// Connections at most, and at least.
 const SEATS_MOST: usize = 4_096;
 const SEATS_LEAST: usize = 64;
+const _: () = assert!(gridloom_shared::entrance::PROBES_MAX < FILES);
 /// What an encrypted connection begins with: the kind of its first record, a handshake.
 const HANDSHAKE: u8 = 0x16;
 /// So much of what is said in clear is taken before it is answered: an answer to whom nobody listened is lost.
@@ -42,16 +45,22 @@ connection: close\r\n\r\n\
 
 /// Where connections come in.
 pub(super) struct Door {
-    pub(super) listener: TcpListener,
-    /// Places for connections. Others wait before the door, where they cost no file of this process: its metrics and its health
-    /// are asked by files, too.
-    pub(super) seats: Arc<Semaphore>,
+    entrance: Entrance,
     /// What is shown to them, if they are encrypted.
-    pub(super) shown: Option<Arc<Shown>>,
+    shown: Option<Arc<Shown>>,
+}
+
+impl Door {
+    /// Where connections of `listener` come in.
+    pub(super) fn new(listener: TcpListener, shown: Option<Arc<Shown>>) -> Door {
+        let full = || tracing::warn!("the API has as many connections as it may have: others wait");
+        let entrance = Entrance::new(listener, Seats::new(seats(), full), QUIET);
+        Door { entrance, shown }
+    }
 }
 
 /// So many connections there may be, where the system lets this process have as many files and some more.
-pub(super) fn seats() -> usize {
+fn seats() -> usize {
     let files = getrlimit(Resource::Nofile).current;
     let files = files.map_or(usize::MAX, |files| {
         usize::try_from(files).unwrap_or(usize::MAX)
@@ -59,40 +68,21 @@ pub(super) fn seats() -> usize {
     files.saturating_sub(FILES).clamp(SEATS_LEAST, SEATS_MOST)
 }
 
-async fn seat(seats: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    if seats.available_permits() == 0 {
-        tracing::warn!("the API has as many connections as it may have: others wait");
-    }
-    match Arc::clone(seats).acquire_owned().await {
-        Ok(seat) => seat,
-        // They are never closed.
-        Err(_) => std::future::pending().await,
-    }
-}
-
 impl Listener for Door {
     type Io = Line;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Line, SocketAddr) {
-        let seat = seat(&self.seats).await;
-        let (stream, from) = Listener::accept(&mut self.listener).await;
-        // Without it an event may wait for the answer to the one before; with an error it does.
-        let _ = stream.set_nodelay(true);
-        let stream = Patient::new(stream, seat);
+        let (stream, from) = self.entrance.accept().await;
         let line = match &self.shown {
             None => Line::Open(stream),
-            Some(shown) => Line::Silent(Box::new(Silent {
-                stream,
-                acceptor: TlsAcceptor::from(shown.now()),
-                until: Box::pin(sleep(GREETED_WITHIN)),
-            })),
+            Some(shown) => Line::encrypted(stream, shown.now(), GREETED_WITHIN),
         };
         (line, from)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.entrance.local_addr()
     }
 }
 
@@ -126,6 +116,15 @@ fn too_late(until: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<io::Resul
 }
 
 impl Line {
+    /// One that is to be encrypted, and is over where nobody greets in time.
+    fn encrypted(stream: Patient, config: Arc<ServerConfig>, within: Duration) -> Line {
+        Line::Silent(Box::new(Silent {
+            stream,
+            acceptor: TlsAcceptor::from(config),
+            until: Box::pin(sleep(within)),
+        }))
+    }
+
     /// Waits until something can be said and heard.
     fn begun(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
@@ -267,7 +266,47 @@ impl AsyncWrite for Line {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+    use tokio_rustls::rustls::sign::CertifiedKey;
+
     use super::*;
+
+    /// Has nothing to show.
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl ResolvesServerCert for Nothing {
+        fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            None
+        }
+    }
+
+    /// How a connection ends on which this is said and no more.
+    async fn end_of(said: &[u8]) -> io::ErrorKind {
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth();
+        let config = Arc::new(config.with_cert_resolver(Arc::new(Nothing)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seats = Seats::new(1, || ());
+        let mut entrance = Entrance::new(listener, seats, QUIET);
+        let mut asker = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = entrance.accept().await;
+        let mut line = Line::encrypted(stream, config, Duration::from_millis(50));
+        asker.write_all(said).await.unwrap();
+        line.read_u8().await.unwrap_err().kind()
+    }
+
+    #[tokio::test]
+    async fn who_does_not_greet_or_not_to_the_end_is_not_waited_for() {
+        assert_eq!(end_of(b"").await, io::ErrorKind::TimedOut);
+        assert_eq!(end_of(&[HANDSHAKE, 3, 1, 0]).await, io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn what_is_said_in_clear_is_a_whole_answer() {

@@ -15,6 +15,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -30,6 +31,7 @@ use super::access::Tokens;
 use super::ask::Query;
 use super::link::{Api, Link, Linked};
 use super::problem::{Answer, Kind, Problem};
+use super::sessions::{self, Id};
 use since::Since;
 
 mod frame;
@@ -97,6 +99,7 @@ pub(super) struct Which {
 pub(super) async fn events(
     State(api): State<Api>,
     Linked(_broker): Linked,
+    shown: Option<Extension<Id>>,
     headers: HeaderMap,
     Query(which): Query<Which>,
 ) -> Answer<Response> {
@@ -120,27 +123,37 @@ pub(super) async fn events(
     let asked = api.events.asked.send(join).await;
     asked.map_err(|_| Problem::away())?;
     let events = told.await.map_err(|_| Problem::away())??;
-    Ok(streamed(events, seat, api.changes_of_tokens()))
+    let tokens = api.changes_of_tokens();
+    let over = sessions::over(api, shown.map(|Extension(id)| id));
+    Ok(streamed(events, seat, over_with(tokens, over)))
 }
 
-/// The answer, which ends when nobody tells it anything any more, or others may ask than when it began: whoever still may
+/// Waits until others may ask than before, or a session is over.
+async fn over_with(mut tokens: watch::Receiver<Arc<Tokens>>, session: impl Future<Output = ()>) {
+    tokio::select! {
+        Ok(()) = tokens.changed() => {}
+        () = session => {}
+    }
+}
+
+/// The answer, which ends when nobody tells it anything any more, or when it is `over` for who reads it: whoever still may
 /// comes back. Its seat is free then.
 fn streamed(
     events: mpsc::Receiver<Bytes>,
     seat: OwnedSemaphorePermit,
-    tokens: watch::Receiver<Arc<Tokens>>,
+    over: impl Future<Output = ()> + Send + 'static,
 ) -> Response {
-    let begin = (Some(frame::BEGIN), events, tokens, seat);
-    let body = stream::unfold(begin, async |(begin, mut events, mut tokens, seat)| {
+    let begin = (Some(frame::BEGIN), events, Box::pin(over), seat);
+    let body = stream::unfold(begin, async |(begin, mut events, mut over, seat)| {
         let bytes = match begin {
             Some(begin) => begin,
             None => tokio::select! {
                 event = events.recv() => event?,
-                Ok(()) = tokens.changed() => return None,
+                () = &mut over => return None,
             },
         };
         let next: Result<Bytes, std::convert::Infallible> = Ok(bytes);
-        Some((next, (None, events, tokens, seat)))
+        Some((next, (None, events, over, seat)))
     });
     let mut response = Body::from_stream(body).into_response();
     let headers = response.headers_mut();

@@ -16,6 +16,7 @@ use super::counted;
 use super::link::Api;
 use super::pack;
 use super::problem::{Answer, Kind, Problem};
+use super::sessions::Id;
 use super::settings::{ANSWER_WITHIN, ROOT, Settings};
 use crate::gzip;
 
@@ -40,13 +41,20 @@ pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     let nothing_asked = api
         .operations
         .takes_no_query(request.method(), path.as_deref());
-    let entered = enter((&api.0.settings, &api.0.tokens()), &request)
-        .and_then(|who| asks_what_is_known(&request, nothing_asked).map(|()| who));
-    let response = match entered {
+    let shown = shown((&api.0.settings, &api.0.tokens()), &request);
+    let asks = asks_what_is_known(&request, nothing_asked);
+    let needs = needs(
+        request.method().as_str(),
+        path.as_deref().unwrap_or_default(),
+    );
+    let entered = enter(&api, shown, (needs, path.as_deref())).await;
+    let response = match entered.and_then(|entered| asks.map(|()| entered)) {
         Err(problem) => problem.into_response(),
-        Ok(who) => {
-            request.extensions_mut().insert(who);
-            request.extensions_mut().insert(RequestId(id.clone()));
+        Ok((who, session)) => {
+            let extensions = request.extensions_mut();
+            extensions.insert(who);
+            extensions.insert(RequestId(id.clone()));
+            session.map(|session| extensions.insert(session));
             match timeout(ANSWER_WITHIN, next.run(request)).await {
                 Ok(response) => in_form(response),
                 Err(_) => too_long().into_response(),
@@ -129,8 +137,16 @@ fn path(settings: &Settings, request: &Request) -> Option<String> {
     path.strip_prefix(ROOT).map(str::to_owned)
 }
 
-/// Who asks, if they may.
-fn enter((settings, tokens): (&Settings, &Tokens), request: &Request) -> Answer<Who> {
+/// What somebody shows who asks.
+enum Shown {
+    /// They are known by it.
+    Who(Who),
+    /// A session, of which the broker knows whose it is.
+    Session(Id),
+}
+
+/// What somebody shows who asks, if a request may come as this one does.
+fn shown((settings, tokens): (&Settings, &Tokens), request: &Request) -> Answer<Shown> {
     let headers = request.headers();
     let path = path(settings, request);
     let path = path.as_deref();
@@ -140,27 +156,50 @@ fn enter((settings, tokens): (&Settings, &Tokens), request: &Request) -> Answer<
     }
     if tokens.is_empty() {
         is_for_this_machine(headers, request.uri().host())?;
-        return may(settings, Who::here(), needs, path);
+        return Ok(Shown::Who(Who::here()));
     }
     // Whoever logs in has no cookie yet.
     if (request.method(), path) == (&Method::POST, Some("/session")) {
-        return Ok(Who {
+        return Ok(Shown::Who(Who {
             name: String::new(),
             role: Role::Viewer,
-        });
+        }));
     }
-    let (text, by_cookie) = match (bearer(headers), cookie(headers)) {
-        (Some(bearer), _) => (bearer, false),
-        (None, Some(cookie)) => (cookie, true),
-        (None, None) => return Err(unauthorized("send a token: Authorization: Bearer TOKEN")),
+    if let Some(bearer) = bearer(headers) {
+        let whose = tokens.whose(bearer);
+        let unknown = || unauthorized("there is no such token");
+        return whose.map(Shown::Who).ok_or_else(unknown);
+    }
+    let Some(cookie) = cookie(headers) else {
+        return Err(unauthorized("send a token: Authorization: Bearer TOKEN"));
     };
-    let whose = tokens.whose(text);
-    let who = whose.ok_or_else(|| unauthorized("there is no such token"))?;
-    if by_cookie && needs.changes && !headers.contains_key(OWN) {
+    let session = Id::read(cookie).ok_or_else(over)?;
+    if needs.changes && !headers.contains_key(OWN) {
         let detail = format!("what changes something by a cookie needs the header {OWN}");
         return Err(Problem::new(Kind::Forbidden, detail));
     }
-    may(settings, who, needs, path)
+    Ok(Shown::Session(session))
+}
+
+/// Who asks, if they may, and the session by which they do.
+async fn enter(
+    api: &Api,
+    shown: Answer<Shown>,
+    (needs, path): (Needs, Option<&str>),
+) -> Answer<(Who, Option<Id>)> {
+    let (who, session) = match shown? {
+        Shown::Who(who) => (who, None),
+        Shown::Session(id) => {
+            let tokens = api.tokens();
+            let whose = api.sessions.whose(api.broker(), &tokens, &id).await?;
+            (whose.ok_or_else(over)?, Some(id))
+        }
+    };
+    may(&api.settings, who, needs, path).map(|who| (who, session))
+}
+
+fn over() -> Problem {
+    unauthorized("the session is over: log in again")
 }
 
 fn unauthorized(detail: &str) -> Problem {

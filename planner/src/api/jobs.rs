@@ -30,7 +30,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::ask::{Path, Query, after, limit};
 use super::calendars::etag;
 use super::crew::moment;
-use super::cursor;
+use super::cursor::List;
 use super::link::{Api, Linked};
 use super::problem::{Answer, Problem};
 
@@ -130,7 +130,7 @@ pub(super) async fn list(
     Query(which): Query<Which>,
 ) -> Answer<Json<Jobs>> {
     let limit = limit(which.limit)?;
-    let after: Option<String> = after(which.after.as_deref())?;
+    let after: Option<String> = after(List::JOBS, which.after.as_deref())?;
     let found = api.jobs.look(|jobs| {
         let jobs = jobs.behind(after.as_ref());
         let meant = jobs.filter(|job| which.is_meant(job)).take(limit + 1);
@@ -141,7 +141,7 @@ pub(super) async fn list(
     found.truncate(limit);
     let last = found.last().filter(|_| more);
     Ok(Json(Jobs {
-        next: last.and_then(|last| cursor::behind(&last.name)),
+        next: last.and_then(|last| List::JOBS.behind(&last.name)),
         items: found.iter().map(|job| JobTold::of(job)).collect(),
     }))
 }
@@ -207,7 +207,7 @@ pub(super) async fn fires(
 ) -> Answer<Json<Fires>> {
     let limit = limit(which.limit)?;
     // How many from the oldest on were not told yet.
-    let left: Option<usize> = after(which.after.as_deref())?;
+    let left: Option<usize> = after(List::fires(&name), which.after.as_deref())?;
     let fires = fires::list(&broker, &name).await?;
     if fires.told.is_empty() && jobs::get(&broker, &name).await?.is_none() {
         return Err(absent(&broker, &name).await);
@@ -229,7 +229,7 @@ pub(super) async fn fires(
     let more = all.any(|(_, told)| of_kind(&told));
     Ok(Json(Fires {
         items,
-        next: more.then(|| cursor::behind(&last)).flatten(),
+        next: more.then(|| List::fires(&name).behind(&last)).flatten(),
         unreadable: fires.unreadable,
     }))
 }

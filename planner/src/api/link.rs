@@ -19,8 +19,10 @@ use super::events::Events;
 use super::folds::Folds;
 use super::mirror::{Jobs, Mirror, Runs};
 use super::problem::Problem;
+use super::renewed::Faults;
 use super::router;
 use super::runs::work::Names;
+use super::sessions::Sessions;
 use super::settings::Settings;
 use super::together::Together;
 
@@ -45,11 +47,13 @@ pub(super) struct Link {
     pub(super) runs: Mirror<Runs>,
     pub(super) jobs: Mirror<Jobs>,
     pub(super) examined: Together<Examined>,
+    pub(super) faults: Faults,
+    pub(super) sessions: Sessions,
     broker: OnceLock<Broker>,
 }
 
 impl Link {
-    pub(super) fn new(settings: Settings, namespace: Namespace) -> Link {
+    pub(super) fn new(settings: Settings, namespace: Namespace, faults: Faults) -> Link {
         Link {
             tokens: watch::Sender::new(Arc::new(settings.tokens.clone())),
             settings,
@@ -62,6 +66,8 @@ impl Link {
             runs: Mirror::default(),
             jobs: Mirror::default(),
             examined: Together::default(),
+            faults,
+            sessions: Sessions::default(),
             broker: OnceLock::new(),
         }
     }

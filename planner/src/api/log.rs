@@ -4,16 +4,17 @@ use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::log::AppendError;
 use gridloom_shared::orders::actions::{self, Action, Recorded, Way};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::Who;
 use super::ask::{Asking, Query, after, limit};
-use super::cursor;
+use super::cursor::List;
 use super::gate::RequestId;
 use super::link::Linked;
-use super::problem::{Answer, Kind, Problem};
+use super::problem::{Answer, Kind, Problem, stored_not};
 
 /// Whoever orders something.
 pub(super) struct Hand {
@@ -62,9 +63,25 @@ impl Hand {
             request = action.request,
             "an order came over HTTP"
         );
-        actions::record(broker, &action).await?;
-        Ok(())
+        let recorded = actions::record(broker, &action).await;
+        recorded.map(|_| ()).map_err(|error| unrecorded(&error))
     }
+}
+
+/// What is not surely on record was surely not given.
+fn unrecorded(error: &AppendError) -> Problem {
+    let kind = match error {
+        AppendError::Failed { .. } => Kind::Internal,
+        AppendError::Conflict { .. }
+        | AppendError::Full { .. }
+        | AppendError::Unavailable { .. }
+        | AppendError::Unknown { .. } => Kind::Unavailable,
+    };
+    let why = stored_not(error);
+    Problem::new(
+        kind,
+        format!("the order cannot be put on record, so it was not given: {why}"),
+    )
 }
 
 /// Which of them.
@@ -93,11 +110,11 @@ pub(super) struct Log {
 #[utoipa::path(get, path = "/log", tag = "installation", operation_id = "log", params(Which),
     responses((status = 200, body = Log)))]
 pub(super) async fn log(Linked(broker): Linked, Query(which): Query<Which>) -> Answer<Json<Log>> {
-    let before: Option<u64> = after(which.after.as_deref())?;
+    let before: Option<u64> = after(List::LOG, which.after.as_deref())?;
     let (items, more) = actions::list(&broker, limit(which.limit)?, before).await?;
     let last = items.last().filter(|_| more).map(|last| last.number);
     Ok(Json(Log {
-        next: last.and_then(|last| cursor::behind(&last)),
+        next: last.and_then(|last| List::LOG.behind(&last)),
         items,
     }))
 }

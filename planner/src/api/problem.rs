@@ -283,13 +283,24 @@ impl From<ShardError> for Problem {
 
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Problem {
-        let detail = chain(&error).to_string();
+        // Under which key of which bucket something stands is nobody's business who asks for it over HTTP.
         match &error {
-            WriteError::Conflict { .. } | WriteError::Newer { .. } => {
-                Problem::new(Kind::Conflict, detail)
-            }
-            WriteError::Unknown { .. } => Problem::new(Kind::Unknown, detail),
-            WriteError::Failed { cause, .. } => Problem::of_broker(&error, cause),
+            WriteError::Conflict { .. } => Problem::new(
+                Kind::Conflict,
+                "somebody else changed the same at the same time, and nothing was done: look how it stands now, and ask again",
+            ),
+            WriteError::Newer { cause, .. } => Problem::new(
+                Kind::Conflict,
+                format!(
+                    "what stands there was written by a newer build, and this planner does not replace it: {}",
+                    chain(cause)
+                ),
+            ),
+            WriteError::Unknown { cause, .. } => Problem::new(
+                Kind::Unknown,
+                format!("it may have been done: {}", chain(cause)),
+            ),
+            WriteError::Failed { cause, .. } => Problem::of_broker(cause, cause),
         }
     }
 }
@@ -299,6 +310,7 @@ impl From<PauseError> for Problem {
         match error {
             PauseError::Read(error) => error.into(),
             PauseError::Write(error) => error.into(),
+            PauseError::Busy { .. } => Problem::new(Kind::Conflict, chain(&error).to_string()),
         }
     }
 }
@@ -330,12 +342,31 @@ impl From<BackfillError> for Problem {
 
 impl From<AppendError> for Problem {
     fn from(error: AppendError) -> Problem {
+        let detail = stored_not(&error);
         let kind = match &error {
             AppendError::Conflict { .. } => Kind::Conflict,
             AppendError::Full { .. } | AppendError::Unavailable { .. } => Kind::Unavailable,
             AppendError::Unknown { .. } => Kind::Unknown,
             AppendError::Failed { .. } => Kind::Refused,
         };
-        Problem::new(kind, chain(&error).to_string())
+        Problem::new(kind, detail)
+    }
+}
+
+/// Why something is not stored, or may be, without the broker's name for the place.
+pub(super) fn stored_not(error: &AppendError) -> String {
+    match error {
+        AppendError::Conflict { .. } => "somebody else came first".to_owned(),
+        AppendError::Full { fault, .. } => format!(
+            "the broker has no room for it (make room on its disk, or raise its limits): {}",
+            chain(fault)
+        ),
+        AppendError::Unavailable { cause, .. } => {
+            format!("the broker does not take it just now: {cause}")
+        }
+        AppendError::Unknown { cause, .. } => {
+            format!("it may have been stored, as no answer came: {cause}")
+        }
+        AppendError::Failed { cause, .. } => format!("the broker refused it: {cause}"),
     }
 }

@@ -3,13 +3,15 @@
 //!
 //! Files are looked at, not their directories: a link that leads elsewhere is a change as well.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
 
 use super::access::Tokens;
 use super::certificate::Shown;
@@ -18,6 +20,47 @@ use super::settings::TokenSource;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// What is wrong now with the files of the API, for whoever examines the planner. Clones are of the same.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<BTreeMap<&'static str, String>>>);
+
+impl Faults {
+    /// In words for people; empty where nothing is.
+    pub fn told(&self) -> String {
+        let faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = faults.iter().map(|(of, fault)| format!("{of}: {fault}"));
+        told.collect::<Vec<_>>().join("; ")
+    }
+
+    fn set(&self, of: &'static str, fault: Option<&String>) {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            Some(fault) => faults.insert(of, fault.clone()),
+            None => faults.remove(of),
+        };
+    }
+}
+
+/// What is said of tokens that cannot be read anew, and of a certificate.
+const TOKENS: &str = "its tokens cannot be read anew, and those that were known stay";
+const CERTIFICATE: &str = "its certificate cannot be read anew, and the one that is shown stays";
+
+const ENDS: &str = "its certificate is to be replaced";
+/// Whoever renews certificates has done it by then.
+const DUE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What is said of a certificate by its end; `None`: it lasts.
+fn told_of(end: UnixMs, now: UnixMs) -> Option<String> {
+    let at = end.rfc3339();
+    match end {
+        end if end <= now => Some(format!(
+            "it ended at {at}, and browsers and programs refuse it"
+        )),
+        end if end <= now + DUE => Some(format!("it ends at {at}")),
+        _ => None,
+    }
+}
 
 /// How a file looks; `None`: it is not there.
 type Look = Option<(u64, u64, (i64, i64), (i64, i64))>;
@@ -82,11 +125,17 @@ pub(super) async fn keep(link: &Link, shown: Option<&Shown>) -> Infallible {
             && files.are_due()
         {
             read_tokens(link, source, files);
+            link.faults.set(TOKENS, files.said.as_ref());
         }
         if let Some((shown, files)) = &mut shown
             && files.are_due()
         {
             renew(shown, files);
+            link.faults.set(CERTIFICATE, files.said.as_ref());
+        }
+        if let Some((shown, _)) = &shown {
+            let ends = shown.end().and_then(|end| told_of(end, UnixMs::now()));
+            link.faults.set(ENDS, ends.as_ref());
         }
     }
 }
@@ -165,6 +214,20 @@ mod tests {
         assert!(files.are_due());
         assert_eq!(files.were_read(None), None);
         assert!(!files.are_due());
+    }
+
+    #[test]
+    fn certificate_is_told_of_a_week_before_its_end() {
+        let end = UnixMs(1_800_000_000_000);
+        let before = |days: u64| UnixMs(end.0 - days * 86_400_000);
+        assert_eq!(told_of(end, before(8)), None);
+        assert!(told_of(end, before(7)).unwrap().starts_with("it ends at"));
+        assert!(
+            told_of(end, UnixMs(end.0 - 1))
+                .unwrap()
+                .starts_with("it ends at")
+        );
+        assert!(told_of(end, end).unwrap().starts_with("it ended at"));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub enum SettingsError {
     Open(SocketAddr),
     /// The base path cannot be one.
     #[error(
-        "serve the API under {0:?}: a base path begins with '/', does not end with one, and has letters, digits, '-', '_', '.' and '/' alone, as /gridloom"
+        "serve the API under {0:?}: a base path begins with '/', does not end with one, and has letters, digits, '-', '_', '.' and '/' alone, as /gridloom; and no part of it is '.' or '..', which browsers and proxies take out before they ask: write where they lead to (/b in place of /a/../b)"
     )]
     BasePath(String),
     /// It has no certificate to show.
@@ -140,6 +140,7 @@ impl Settings {
             || path.starts_with('/')
                 && !path.ends_with('/')
                 && !path.contains("//")
+                && !path.split('/').any(|part| part == "." || part == "..")
                 && path.bytes().all(plain);
         match fine {
             true => Ok(()),
@@ -191,10 +192,13 @@ mod tests {
             }
             .check()
         };
-        for fine in ["", "/a", "/a/b-c_d.e"] {
+        for fine in ["", "/a", "/a/b-c_d.e", "/a/..b", "/.a", "/...", "/a..b/c."] {
             assert_eq!(under(fine), Ok(()), "{fine}");
         }
-        for bad in ["a", "/", "/a/", "/a//b", "/a b", "/{a}", "/a?b"] {
+        for bad in [
+            "a", "/", "/a/", "/a//b", "/a b", "/{a}", "/a?b", "/..", "/.", "/a/../b", "/a/./b",
+            "/a/..", "/a/.", "/../a",
+        ] {
             assert!(
                 matches!(under(bad), Err(SettingsError::BasePath(_))),
                 "{bad}"

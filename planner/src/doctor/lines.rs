@@ -52,6 +52,7 @@ lines! {
     LEADER_STUCK = "planners", "leader-stuck";
     STANDBY_STUCK = "planners", "standby-stuck";
     PLANNER_STUCK = "planners", "planner-stuck";
+    API_FILES = "planners", "api-files";
     RECORDS_ODD = "records", "odd-records";
     SUBMISSIONS_STUCK = "submissions", "submissions-stuck";
     QUEUE_CLOSED = "submissions", "queue-closed";

@@ -102,6 +102,9 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> O
     for planner in staff.planners.iter().filter(|planner| planner.odd > 0) {
         tell_odd(planner, chart);
     }
+    for planner in &staff.planners {
+        tell_files(planner, chart);
+    }
     leader
 }
 
@@ -121,6 +124,18 @@ fn tell_odd(planner: &Attendance, chart: &mut Chart) {
         ),
         "a worker of another build, or somebody who has a worker's password and is none: docs/GUARANTEES.md says what to do",
     );
+}
+
+/// Files that it looks at and cannot use: who was taken out of them may still ask.
+fn tell_files(planner: &Attendance, chart: &mut Chart) {
+    let Attendance { name, files, .. } = planner;
+    if !files.is_empty() {
+        chart.bad(
+            lines::API_FILES,
+            format!("the API of {name}: {files}"),
+            "put a good one in its place: files are looked at once a second, and taken up without a restart (docs/API.md)",
+        );
+    }
 }
 
 /// The planners that cannot work, and could not a while ago: one that has just taken over has not read all yet.

@@ -36,6 +36,7 @@ impl Facts {
             started_at: self.started_at,
             term: self.health.leads(),
             trouble: self.health.trouble(),
+            files: self.health.files(),
             odd,
             last_odd,
         }

@@ -5,7 +5,7 @@
 //! yet, and its loop stands still meanwhile.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
@@ -16,6 +16,7 @@ use gridloom_shared::telemetry::Health as _;
 
 use super::error::TakeError;
 use super::odd::Odd;
+use crate::api::Faults;
 
 /// A loop that has not gone round for so long stands still: it does so forty times a second.
 const ROUND: Duration = Duration::from_secs(5);
@@ -59,6 +60,8 @@ pub struct Health {
     /// Why the leadership could not be taken the last time; empty once it was.
     untaken: Arc<Mutex<String>>,
     odd: Odd,
+    /// What the API finds wrong with its files, where there is one.
+    files: Arc<OnceLock<Faults>>,
 }
 
 impl Health {
@@ -70,6 +73,7 @@ impl Health {
             ledger: Pulse::default(),
             untaken: Arc::default(),
             odd: Odd::default(),
+            files: Arc::default(),
         }
     }
 
@@ -103,6 +107,16 @@ impl Health {
             Some(newer) if untaken.is_empty() => newer.told(),
             _ => untaken.clone(),
         }
+    }
+
+    /// The API tells of its files by that.
+    pub(crate) fn hears_of(&self, files: Faults) {
+        let _ = self.files.set(files);
+    }
+
+    /// What is wrong with files of the API's: empty if nothing is.
+    pub(super) fn files(&self) -> String {
+        self.files.get().map(Faults::told).unwrap_or_default()
     }
 
     /// For whoever reads the ledger.

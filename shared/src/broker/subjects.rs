@@ -16,6 +16,7 @@ mod backup;
 mod calendar;
 pub(in crate::broker) mod domain;
 mod parse;
+mod session;
 
 /// The planner's consumer of the submit stream.
 pub const PLANNER_CONSUMER: &str = "planner";

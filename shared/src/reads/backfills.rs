@@ -104,10 +104,7 @@ pub async fn begin(
 ) -> Result<Begun, BackfillError> {
     let place = place(broker, job, name).await?;
     if let Some(there) = read(&place) {
-        return match there.is_the_same(backfill) {
-            true => Ok(Begun::Exists),
-            false => Err(conflict(job, name)),
-        };
+        return exists(&there, (job, name, backfill));
     }
     let all = list(broker, job).await?;
     let (over, open): (Vec<_>, Vec<_>) = all
@@ -122,8 +119,23 @@ pub async fn begin(
         broker.state().delete(&key, None).await?;
     }
     match write(broker, &place, backfill).await {
-        Err(error) if error.is_conflict() => Err(conflict(job, name)),
+        // Somebody has asked for it at the same time: maybe for the same.
+        Err(error) if error.is_conflict() => match read(&self::place(broker, job, name).await?) {
+            Some(there) => exists(&there, (job, name, backfill)),
+            None => Err(error.into()),
+        },
         done => Ok(done.map(|()| Begun::New)?),
+    }
+}
+
+/// What comes of the wish for a backfill where one of that name is there.
+fn exists(
+    there: &Backfill,
+    (job, name, backfill): (&JobName, &BackfillName, &Backfill),
+) -> Result<Begun, BackfillError> {
+    match there.is_the_same(backfill) {
+        true => Ok(Begun::Exists),
+        false => Err(conflict(job, name)),
     }
 }
 

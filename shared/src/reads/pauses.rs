@@ -7,6 +7,9 @@ use crate::clock::UnixMs;
 use crate::id::JobName;
 use crate::schedule::pause::{Missed, Pause, Resumed};
 
+/// So often somebody else may write first.
+const ROUNDS: usize = 20;
+
 /// A pause that is on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paused {
@@ -27,6 +30,12 @@ pub enum PauseError {
     /// It could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Whenever it is looked at, it is another.
+    #[error("pause or resume {}: others do so all the time; look how it stands, and try again", .job.as_ref().map_or_else(|| "all jobs".to_owned(), |job| format!("job {job}")))]
+    Busy {
+        /// The job; `None`: all.
+        job: Option<JobName>,
+    },
 }
 
 impl Paused {
@@ -64,41 +73,57 @@ pub async fn list(broker: &Broker) -> Result<Vec<Paused>, ReadError> {
 /// Pauses the schedule of `job`, or of all jobs. `false`: it is paused already, and what was said then stands.
 ///
 /// # Errors
-/// When the broker does not answer, or somebody else wrote at the same time.
+/// When the broker does not answer, or others write all the time.
 pub async fn pause(
     broker: &Broker,
     job: Option<&JobName>,
     pause: &Pause,
 ) -> Result<bool, PauseError> {
-    let place = place(broker, job).await?;
-    if lasting(&place).is_some() {
-        return Ok(false);
-    }
-    write(broker, &place, pause).await?;
-    Ok(true)
+    let wanted = |lasts: Option<(Pause, UnixMs)>| lasts.is_none().then(|| pause.clone());
+    change(broker, job, wanted).await
 }
 
 /// Ends a pause. `false`: there is none.
 ///
 /// # Errors
-/// When the broker does not answer, or somebody else wrote at the same time.
+/// When the broker does not answer, or others write all the time.
 pub async fn resume(
     broker: &Broker,
     job: Option<&JobName>,
     by: String,
     missed: Option<Missed>,
 ) -> Result<bool, PauseError> {
-    let place = place(broker, job).await?;
-    let Some((pause, written)) = lasting(&place) else {
-        return Ok(false);
+    let wanted = |lasts: Option<(Pause, UnixMs)>| {
+        let (pause, written) = lasts?;
+        let by = by.clone();
+        Some(Pause {
+            from: Some(pause.span(written).0),
+            resumed: Some(Resumed { by, missed }),
+            ..pause
+        })
     };
-    let resumed = Pause {
-        from: Some(pause.span(written).0),
-        resumed: Some(Resumed { by, missed }),
-        ..pause
-    };
-    write(broker, &place, &resumed).await?;
-    Ok(true)
+    change(broker, job, wanted).await
+}
+
+/// Writes what is `wanted` of the pause that lasts, if there is one. `false`: nothing is. Who finds that somebody else wrote
+/// first looks again: what is wanted may be so by now.
+async fn change(
+    broker: &Broker,
+    job: Option<&JobName>,
+    wanted: impl Fn(Option<(Pause, UnixMs)>) -> Option<Pause>,
+) -> Result<bool, PauseError> {
+    for _ in 0..ROUNDS {
+        let place = place(broker, job).await?;
+        let Some(pause) = wanted(lasting(&place)) else {
+            return Ok(false);
+        };
+        match write(broker, &place, &pause).await {
+            Ok(()) => return Ok(true),
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(PauseError::Busy { job: job.cloned() })
 }
 
 async fn place(broker: &Broker, job: Option<&JobName>) -> Result<Place, ReadError> {

@@ -1,7 +1,8 @@
 //! What `/metrics`, `/live` and `/ready` answer, and for how long they are there.
 //!
-//! A service answers `/live` as long as its process can answer at all: an orchestrator restarts what
-//! is not live, and a restart mends no broker. `/ready` says whether it can work now, and why not.
+//! A service answers `/live` as long as its process can answer at all, and no part of it stands still that only a
+//! restart sets going again: an orchestrator restarts what is not live, and a restart mends no broker. `/ready` says whether it
+//! can work now, and why not.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,12 +23,16 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{Described, Health, MetricsError};
 use crate::clock::UnixMs;
+use crate::entrance::{Entrance, PROBES_MAX, Seats};
 use crate::metrics::{BUILD, LOG_LINES_LEFT_OUT, LOG_LINES_LOST, MEMORY, READY, STARTED};
 
 /// How often the recorder tidies: histograms grow until then.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How long an answer that is under way may take at the end.
 const STOP_WITHIN: Duration = Duration::from_secs(1);
+
+/// So long nothing need be said on a connection: a scrape each minute keeps its own.
+const QUIET: Duration = Duration::from_secs(150);
 
 /// Why the endpoints cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -125,11 +130,17 @@ async fn start(
     };
     let routes = axum::Router::new()
         .route("/metrics", get(metrics))
-        .route("/live", get(async || "live\n"))
+        .route("/live", get(live))
         .route("/ready", get(ready))
         .with_state(service);
     let task = tokio::spawn(async move {
-        let serving = axum::serve(listener, routes).with_graceful_shutdown(ended(stopped));
+        let full = || {
+            tracing::warn!(
+                "metrics and health have as many connections as they may have: others wait"
+            );
+        };
+        let entrance = Entrance::new(listener, Seats::new(PROBES_MAX, full), QUIET);
+        let serving = axum::serve(entrance, routes).with_graceful_shutdown(ended(stopped));
         if let (Err(error), ()) = tokio::join!(serving.into_future(), upkeep) {
             tracing::error!(error = %chain(&error), "metrics and health endpoints ended");
         }
@@ -205,6 +216,16 @@ async fn metrics(State(service): State<Service>) -> impl IntoResponse {
     )
 }
 
+async fn live(State(service): State<Service>) -> (StatusCode, String) {
+    match service.health.live() {
+        Ok(()) => (StatusCode::OK, "live\n".to_owned()),
+        Err(reason) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not live: {reason}\n"),
+        ),
+    }
+}
+
 async fn ready(State(service): State<Service>) -> (StatusCode, String) {
     match service.health.ready() {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
@@ -270,6 +291,34 @@ mod tests {
         );
         endpoints.stop().await;
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_stands_still_is_not_live_whether_it_can_work_or_not() {
+        struct Still(AtomicBool);
+        impl Health for Still {
+            fn ready(&self) -> Result<(), String> {
+                Err("the broker is away".to_owned())
+            }
+
+            fn live(&self) -> Result<(), String> {
+                match self.0.swap(true, Ordering::Relaxed) {
+                    false => Ok(()),
+                    true => Err("a thread stands still".to_owned()),
+                }
+            }
+        }
+        let listen = ([127, 0, 0, 1], 0).into();
+        let health = Still(AtomicBool::new(false));
+        let endpoints = serve(listen, health, &[]).await.unwrap();
+        let first = fetch(endpoints.address(), "/live").await;
+        assert!(first.starts_with("HTTP/1.1 200"), "{first}");
+        let then = fetch(endpoints.address(), "/live").await;
+        assert!(then.starts_with("HTTP/1.1 503"), "{then}");
+        assert!(
+            then.ends_with("not live: a thread stands still\n"),
+            "{then}"
+        );
     }
 
     #[tokio::test]

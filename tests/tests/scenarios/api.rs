@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 #[path = "api/asked.rs"]
 mod asked;
+#[path = "api/at_once.rs"]
+mod at_once;
 #[path = "api/doctor.rs"]
 mod doctor;
 #[path = "api/events.rs"]
@@ -27,14 +29,20 @@ mod roles;
 mod safe;
 #[path = "api/schema.rs"]
 mod schema;
+#[path = "api/sessions.rs"]
+mod sessions;
 #[path = "api/shapes.rs"]
 mod shapes;
+#[path = "api/silent.rs"]
+mod silent;
 #[path = "api/soonest.rs"]
 mod soonest;
 #[path = "api/stream.rs"]
 mod stream;
 #[path = "api/vast.rs"]
 mod vast;
+#[path = "api/waits.rs"]
+mod waits;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 

@@ -4,6 +4,7 @@
 //!   open; where the copy of the ledger has no such run, nobody would ever open it. They are made again, but for refusals of
 //!   runs by hand: their submitters were told.
 //! - **Floors and numbers of consumers**: they were those of another queue.
+//! - **Sessions of browsers**: one that was ended since would last again.
 //! - **Who leads**: nobody, and whoever leads next has a term that nobody had.
 //! - **What had ended** by being removed, and is in the copy all the same: [`wishes`] and, of a second site, [`lives`].
 
@@ -141,13 +142,18 @@ async fn is_in_ledger(broker: &Broker, run: &RunId) -> anyhow::Result<bool> {
     Ok(broker.first(&subjects.ledger(), &plan).await?.is_some())
 }
 
-/// Takes out of the bucket of states what was said of another queue, and frees the leadership.
+/// Takes out of the bucket of states what was said of another queue and of sessions, and frees the leadership.
 ///
 /// # Errors
 /// When the broker does not answer.
 pub(super) async fn state(broker: &Broker) -> anyhow::Result<()> {
     let (subjects, state) = (broker.subjects(), broker.state());
-    for filter in [subjects.all_floors(), subjects.all_consumers()] {
+    let cut = [
+        subjects.all_floors(),
+        subjects.all_consumers(),
+        subjects.all_sessions(),
+    ];
+    for filter in cut {
         for entry in state.entries(filter).await? {
             state.forget(&entry.key).await?;
         }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::ask::{Path, Query, after, limit};
-use super::super::cursor;
+use super::super::cursor::List;
 use super::super::link::{Api, Linked};
 use super::super::problem::Answer;
 use super::grid::range;
@@ -142,7 +142,7 @@ impl Search<'_> {
                 for page in sifted(pages, &sieves) {
                     // What is looked at holds everybody else up, and is bounded whatever the filter leaves of it.
                     if looked_at == LOOKED_AT || found.items.len() == self.limit {
-                        found.next = cursor::behind(&before(slice, page));
+                        found.next = List::shards(fold.run()).behind(&before(slice, page));
                         return found;
                     }
                     looked_at += 1;
@@ -218,7 +218,7 @@ pub(in super::super) async fn list(
 ) -> Answer<Json<Shards>> {
     let search = Search {
         pages: range("page", which.first_page, which.last_page)?,
-        after: after(which.after.as_deref())?,
+        after: after(List::shards(&run), which.after.as_deref())?,
         limit: limit(which.limit)?,
         reported: match &which.worker {
             Some(worker) => Some(reported(&broker, &run, worker).await?),

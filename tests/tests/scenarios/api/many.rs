@@ -72,23 +72,109 @@ async fn measured(api: &Api, path: &str) -> anyhow::Result<(Duration, usize)> {
     Ok((times[times.len() / 2], bytes))
 }
 
+/// 10,000 jobs.
+async fn define_many(stage: &Stage) -> anyhow::Result<()> {
+    let jobs = stage.broker.jobs();
+    let puts = stream::iter(0..JOBS).map(|n| {
+        let jobs = jobs.clone();
+        async move {
+            let queue = format!("q-{}", n % 7);
+            let job = json!({ "name": format!("job-{n}"), "handler": "noop", "queue": queue });
+            let spec = from_value(job).map_err(|faults| anyhow::anyhow!("{faults}"))?;
+            anyhow::Ok(jobs.put(spec.name.as_str(), wire::encode(&spec)).await?)
+        }
+    });
+    let written: Vec<_> = puts.buffer_unordered(AT_ONCE).collect().await;
+    written.into_iter().collect::<anyhow::Result<Vec<u64>>>()?;
+    Ok(())
+}
+
+/// What `path` is answered, how long that took, and the longest that somebody else waited meanwhile.
+async fn beside(api: &Api, path: &str) -> anyhow::Result<(Value, Duration, Duration)> {
+    let asked = async {
+        let begun = Instant::now();
+        Ok::<_, anyhow::Error>((api.get(path).await?, begun.elapsed()))
+    };
+    tokio::pin!(asked);
+    let mut longest = Duration::ZERO;
+    loop {
+        let other = async {
+            let begun = Instant::now();
+            api.get("/about").await?;
+            Ok::<_, anyhow::Error>(begun.elapsed())
+        };
+        tokio::select! {
+            answer = &mut asked => {
+                let (told, took) = answer?;
+                return Ok((told, took, longest));
+            }
+            waited = other => longest = longest.max(waited?),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute, for figures"]
+async fn examination_of_many_jobs_holds_nobody_up() -> anyhow::Result<()> {
+    play(async |stage| {
+        let api = start(stage, &[]).await?;
+        eventually(
+            SOON,
+            "a planner leads",
+            async || Ok(stage.term().await? > 0),
+        )
+        .await?;
+        define_many(stage).await?;
+        for _ in 0..3 {
+            let (told, took, longest) = beside(&api, "/doctor").await?;
+            eprintln!(
+                "/doctor of {JOBS} jobs: {took:?}, others waited {longest:?} at most, {} lines",
+                told["items"].as_array().map_or(0, Vec::len)
+            );
+            ensure!(longest <= LISTED, "{longest:?}");
+            tokio::time::sleep(Duration::from_secs(6)).await;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a minute, for figures"]
+async fn who_worked_on_a_million_shards_is_told_without_holding_anybody_up() -> anyhow::Result<()> {
+    play(async |stage| {
+        let first = start(stage, &[]).await?;
+        for _ in 0..4 {
+            stage.start_worker(64, &[]).await?;
+        }
+        let job = stage
+            .apply("name = \"big\"\nhandler = \"noop\"\n[grid]\nslices = 64\npages = { count = 15625 }")
+            .await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        stage.closed(&run, SOON * 10).await?;
+        first.is(run.as_str(), "succeeded").await?;
+        // On a planner that has not looked at it before.
+        let api = start(stage, &[]).await?;
+        let path = format!("/runs/{run}/workers");
+        let (told, took, longest) = beside(&api, &path).await?;
+        let workers = told["workers"].as_array().map_or(0, Vec::len);
+        eprintln!("{path}, read anew: {took:?}, others waited {longest:?} at most, {workers} workers");
+        ensure!(longest <= LISTED, "{longest:?}");
+        let (median, bytes) = measured(&api, &path).await?;
+        eprintln!("{path}: {median:?}, {bytes} bytes");
+        ensure!(median <= LISTED, "{median:?}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a minute, for figures"]
 async fn many_jobs_and_runs_are_listed_and_filtered_within_200_ms() -> anyhow::Result<()> {
     play(async |stage| {
         let api = start(stage, &[]).await?;
-        let (jobs, runs) = (stage.broker.jobs(), stage.broker.runs());
-        let puts = stream::iter(0..JOBS).map(|n| {
-            let jobs = jobs.clone();
-            async move {
-                let queue = format!("q-{}", n % 7);
-                let job = json!({ "name": format!("job-{n}"), "handler": "noop", "queue": queue });
-                let spec = from_value(job).map_err(|faults| anyhow::anyhow!("{faults}"))?;
-                anyhow::Ok(jobs.put(spec.name.as_str(), wire::encode(&spec)).await?)
-            }
-        });
-        let written: Vec<_> = puts.buffer_unordered(AT_ONCE).collect().await;
-        written.into_iter().collect::<anyhow::Result<Vec<u64>>>()?;
+        let runs = stage.broker.runs();
+        define_many(stage).await?;
         let puts = stream::iter(0..RUNS).map(|n| {
             let runs = runs.clone();
             async move {

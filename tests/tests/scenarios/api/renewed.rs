@@ -56,6 +56,26 @@ async fn warned(stage: &Stage, times: usize) -> anyhow::Result<()> {
     .await
 }
 
+/// Waits until whoever examines the installation is told of a bad file, or is not any more.
+async fn examined(stage: &Stage, api: &Api, is_bad: bool) -> anyhow::Result<()> {
+    let words = "its tokens cannot be read anew";
+    eventually(SOON, "its planner tells of its files", async || {
+        let planners = api.get("/planners").await?;
+        let files = planners["items"][0]["files"].as_str().context("files")?;
+        Ok(if is_bad {
+            files.contains(words)
+        } else {
+            files.is_empty()
+        })
+    })
+    .await?;
+    let told = stage.cli(&["doctor", "--json"], SOON).await?;
+    let found = told.stdout.contains("api-files") && told.stdout.contains(words);
+    ensure!(found == is_bad, "{told:?}");
+    ensure!(!told.stdout.contains(&digest(&secret("zoe"))), "{told:?}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_taken_up_from_their_files_and_bad_ones_change_nothing() -> anyhow::Result<()> {
     play(async |stage| {
@@ -103,8 +123,10 @@ async fn tokens_are_taken_up_from_their_files_and_bad_ones_change_nothing() -> a
         // What makes no sense, says nobody at all, or is gone, leaves those that were known.
         replace(&file, "bob=operator:123\n")?;
         warned(stage, 1).await?;
+        examined(stage, &api.with(&secret("zoe")), true).await?;
         replace(&file, &line("ada", Role::Viewer))?;
         becomes(&api, "ada", 200).await?;
+        examined(stage, &api.with(&secret("zoe")), false).await?;
         replace(&config, "[[api.tokens]]\nname = \"zoe\"\n")?;
         warned(stage, 2).await?;
         replace(&config, "")?;

@@ -173,7 +173,7 @@ async fn tried(api: &Api, (method, path): (&str, &str), needed: Role) -> anyhow:
     Ok(())
 }
 
-/// A browser keeps the token in a cookie, and changes nothing without a header that no form has.
+/// A browser has a session in a cookie, and changes nothing without a header that no form has.
 async fn browser(api: &Api) -> anyhow::Result<()> {
     let post = ("POST", "/session");
     let wrong = api

@@ -79,8 +79,13 @@ async fn api_speaks_tls_by_a_certificate_that_may_be_renewed() -> anyhow::Result
             ("POST", "/api/v1/session"),
             (address.as_str(), &trusts_first),
         );
-        let session = asked(ask, what, Some(&login)).await?;
-        ensure!(session.status == 200, "{}", session.json());
+        let session = eventually_some(SOON, "a session begins", async || {
+            let session = asked(ask, what, Some(&login)).await?;
+            // Until it is connected to the broker, which keeps sessions.
+            ensure!(matches!(session.status, 200 | 503), "{}", session.json());
+            Ok(Some(session).filter(|session| session.status == 200))
+        });
+        let session = session.await?;
         let cookie = session.header("set-cookie").unwrap_or_default();
         ensure!(cookie.contains("; Secure"), "{cookie}");
         // The page itself comes that way, too.
@@ -107,7 +112,22 @@ async fn api_speaks_tls_by_a_certificate_that_may_be_renewed() -> anyhow::Result
         .await?;
         let kept = asked((&address, &trusts_second), ("GET", "/"), None).await?;
         ensure!(kept.status == 200);
-        Ok(())
+        told(stage, "its certificate cannot be read anew").await?;
+        let over = second.sign_until("over", &["localhost"], Some((2020, 1, 1)))?;
+        replace(&shown, &over)?;
+        told(stage, "it ended at 2020-01-01T00:00:00.000Z").await
+    })
+    .await
+}
+
+/// Waits until whoever examines the installation is told that.
+async fn told(stage: &Stage, words: &str) -> anyhow::Result<()> {
+    eventually(SOON, "doctor tells of it", async || {
+        let examined = stage.cli(&["doctor", "--json"], SOON).await?;
+        let lines = serde_json::from_str::<Value>(&examined.stdout)?;
+        let mut lines = lines.as_array().context("lines")?.iter();
+        let line = lines.find(|line| line["key"] == "api-files");
+        Ok(line.is_some_and(|line| line["found"].as_str().unwrap_or_default().contains(words)))
     })
     .await
 }

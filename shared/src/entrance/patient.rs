@@ -16,13 +16,13 @@ use tokio::time::{Instant, Sleep, sleep};
 /// Nobody is waited for longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// So long nothing need be said on a connection: each answer takes less, and readers of events get a comment sooner. It is
-/// no matter what comes meanwhile: a question that is not whole by then never will be.
-const QUIET: Duration = Duration::from_secs(60);
-
 /// A connection.
-pub(super) struct Patient {
+#[derive(Debug)]
+pub struct Patient {
     stream: TcpStream,
+    /// So long nothing need be said on it. It is no matter what comes meanwhile: a question that is not whole by then never
+    /// will be.
+    most: Duration,
     /// Since nothing was taken.
     stuck: Option<Pin<Box<Sleep>>>,
     /// Since something was said.
@@ -32,13 +32,11 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    pub(super) fn new(stream: TcpStream, seat: OwnedSemaphorePermit) -> Patient {
-        Patient::for_quiet_of(QUIET, stream, seat)
-    }
-
-    fn for_quiet_of(quiet: Duration, stream: TcpStream, seat: OwnedSemaphorePermit) -> Patient {
+    /// One that is over when nothing was said on it for so long as `quiet`, and gives up its `seat` then.
+    pub fn new(stream: TcpStream, seat: OwnedSemaphorePermit, quiet: Duration) -> Patient {
         Patient {
             stream,
+            most: quiet,
             stuck: None,
             quiet: Box::pin(sleep(quiet)),
             _seat: seat,
@@ -46,7 +44,10 @@ impl Patient {
     }
 
     /// The first byte that comes, which is left where it is. `None`: nothing comes any more.
-    pub(super) fn first(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn first(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         let mut byte = [0; 1];
         let mut byte = ReadBuf::new(&mut byte);
         ready!(self.stream.poll_peek(cx, &mut byte))?;
@@ -60,7 +61,8 @@ impl Patient {
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stuck = None;
-            self.quiet.as_mut().reset(Instant::now() + QUIET);
+            let until = Instant::now() + self.most;
+            self.quiet.as_mut().reset(until);
             return written;
         }
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
@@ -137,7 +139,7 @@ mod tests {
         let seats = Arc::new(Semaphore::new(1));
         let seat = Arc::clone(&seats).acquire_owned().await.unwrap();
         let quiet = Duration::from_millis(50);
-        let mut patient = Patient::for_quiet_of(quiet, stream, seat);
+        let mut patient = Patient::new(stream, seat, quiet);
         asker.write_all(b"GET / HT").await.unwrap();
         let mut heard = [0; 8];
         patient.read_exact(&mut heard).await.unwrap();
