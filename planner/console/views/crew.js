@@ -76,10 +76,10 @@ export function Workers() {
 
 function part(planner) {
   const files = planner.files && html`<span class="bad small block">! Its API: ${planner.files}</span>`;
-  return html`${standing(planner)}${files}`;
+  return html`${office(planner)}${files}`;
 }
 
-function standing(planner) {
+function office(planner) {
   if (planner.trouble) return html`<${State} state="trouble">${planner.trouble}<//>`;
   if (planner.leads) return html`<${State} state="fine">leads, term ${planner.term}<//>`;
   return html`<${State} state="waiting">stands by<//>`;

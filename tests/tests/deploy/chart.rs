@@ -82,6 +82,7 @@ fn values_that_cannot_be_are_refused() -> anyhow::Result<()> {
         ("worker.keda.enabled=true", "name the consumers"),
         ("planner.api.enabled=true", "/planner/api/tokens/secret"),
         ("planner.api.basePath=/a/", "/planner/api/basePath"),
+        ("planner.api.basePath=/a/../b", "/planner/api/basePath"),
         ("planner.api.tls.cert=x", "cert"),
     ] {
         let mut command = Command::new(&helm);
