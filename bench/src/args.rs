@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod durable;
+mod kept;
 
 pub(crate) use durable::{
     BareChild, CrowdFlags, DurabilityFlags, FlatFlags, RestartFlags, SizingFlags, WorkChild,
     WorkFlags,
 };
+pub(crate) use kept::Kept;
 
 /// Measures Gridloom on this machine.
 #[derive(Debug, Parser)]
@@ -128,9 +130,9 @@ pub(crate) struct StackFlags {
     /// Tiles that a worker runs at once
     #[arg(long, value_name = "N", default_value = "1000")]
     pub(crate) concurrency: NonZeroU32,
-    /// Where the queue is kept: file or memory
-    #[arg(long, value_name = "WHERE", default_value = "memory")]
-    pub(crate) storage: String,
+    /// Where the queue is kept
+    #[arg(long, value_name = "WHERE", value_enum, default_value = "memory")]
+    pub(crate) storage: Kept,
     /// Further lines for the broker's `jetstream` block, such as `sync_interval: always`
     #[arg(long, value_name = "LINES", default_value = "")]
     pub(crate) jetstream: String,
@@ -148,9 +150,9 @@ pub(crate) struct LatencyFlags {
     /// Shards of each run
     #[arg(long, value_name = "N", default_value = "4")]
     pub(crate) shards: NonZeroU32,
-    /// Where the queue is kept: file or memory
-    #[arg(long, value_name = "WHERE", default_value = "memory")]
-    pub(crate) storage: String,
+    /// Where the queue is kept
+    #[arg(long, value_name = "WHERE", value_enum, default_value = "memory")]
+    pub(crate) storage: Kept,
 }
 
 /// Flags of `small`.

@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout};
 use crate::args::FailoverFlags;
 use crate::stack::{self, Process, QUEUE, Stack};
 use crate::stats::Spread;
-use crate::usage::Hardware;
+use crate::usage::{Hardware, Watch};
 
 pub(crate) mod worker;
 
@@ -45,6 +45,8 @@ struct Report {
     broker: String,
     rounds: u32,
     ack_deadline_s: u32,
+    /// Part of the machine that something else used, 0 to 1.
+    others: f64,
     /// Signal to the restart of the worker's last shard, in milliseconds.
     restart_ms: BTreeMap<&'static str, Spread>,
 }
@@ -68,7 +70,7 @@ pub(crate) async fn run(output: &Output, flags: &FailoverFlags) -> anyhow::Resul
     let stack = Stack::start(output, "").await?;
     let planner = stack.planner("memory").await?;
     let mut bench = Bench::new(stack).await?;
-    let mut restart_ms = BTreeMap::new();
+    let (mut restart_ms, watch) = (BTreeMap::new(), Watch::begin()?);
     for (name, signal) in [
         ("SIGKILL", Signal::KILL),
         ("SIGSTOP", Signal::STOP),
@@ -87,6 +89,7 @@ pub(crate) async fn run(output: &Output, flags: &FailoverFlags) -> anyhow::Resul
         broker: bench.stack.version(),
         rounds: flags.rounds.get(),
         ack_deadline_s: 30,
+        others: watch.others()?,
         restart_ms,
     };
     drop(bench.workers);
@@ -235,11 +238,12 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{}; nats-server {}; {} rounds each, {WORKERS} workers, {SHARDS} shards, ack deadline {} s",
+                "{}; nats-server {}; {} rounds each, {WORKERS} workers, {SHARDS} shards, ack deadline {} s; others had {:.0} % of the machine",
                 machine,
                 self.broker,
                 self.rounds,
                 self.ack_deadline_s,
+                self.others * 100.0,
             ));
             output.say("");
             let mut table = Table::new([

@@ -9,10 +9,10 @@ use gridloom_cli::output::{Align, Output, Table, grouped};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::args::FlatFlags;
+use crate::args::{FlatFlags, Kept};
 use crate::engine::{Engine, Step};
 use crate::stack::{self, Stack};
-use crate::usage::{self, Hardware};
+use crate::usage::{self, Hardware, Watch};
 
 /// Parts of the run that are compared.
 const THIRDS: usize = 3;
@@ -30,9 +30,11 @@ const MORE_MIB: f64 = 32.0;
 struct Report {
     machine: Hardware,
     broker: String,
-    storage: String,
+    storage: Kept,
     shards: u64,
     seconds: f64,
+    /// Part of the machine that something else used, 0 to 1.
+    others: f64,
     /// The most that each had in each third of the run, in MiB.
     broker_mib: [f64; THIRDS],
     planner_mib: [f64; THIRDS],
@@ -47,7 +49,7 @@ struct Report {
 /// When a process cannot be started, the run does not end, or memory grows.
 pub(crate) async fn run(output: &Output, flags: &FlatFlags) -> anyhow::Result<()> {
     let stack = Stack::start(output, &flags.jetstream).await?;
-    let planner = stack.planner(&flags.storage).await?;
+    let planner = stack.planner(flags.storage.word()).await?;
     let worker = stack.worker(0, SLOTS).await?;
     let broker = stack.connect().await?;
     stack::workers_are_there(&broker, 1).await?;
@@ -59,7 +61,7 @@ pub(crate) async fn run(output: &Output, flags: &FlatFlags) -> anyhow::Result<()
 
     let pids = [stack.pid()?, planner.pid(), worker.pid()];
     let mut most = [[0.0; THIRDS]; 3];
-    let begun = Instant::now();
+    let (watch, begun) = (Watch::begin()?, Instant::now());
     let run = engine.submit(&grid, json!({})).await?;
     let planned = Cell::new(0);
     let over = engine.until_closed(&run, |step| {
@@ -84,9 +86,10 @@ pub(crate) async fn run(output: &Output, flags: &FlatFlags) -> anyhow::Result<()
     let report = Report {
         machine: Hardware::here(),
         broker: stack.version(),
-        storage: flags.storage.clone(),
+        storage: flags.storage,
         shards: grid.shards,
         seconds: begun.elapsed().as_secs_f64(),
+        others: watch.others()?,
         broker_mib,
         planner_mib,
         worker_mib,
@@ -117,12 +120,13 @@ impl Report {
     fn show(&self, output: &Output) {
         output.show(self, |output| {
             output.say(format!(
-                "{}; nats-server {}; one run of {} shards, one a tile, queue in {}: {:.0} s",
+                "{}; nats-server {}; one run of {} shards, one a tile, queue in {}: {:.0} s; others had {:.0} % of the machine",
                 self.machine,
                 self.broker,
                 grouped(self.shards),
                 self.storage,
                 self.seconds,
+                self.others * 100.0,
             ));
             output.say("");
             let right = Align::Right;

@@ -7,13 +7,15 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use async_nats::jetstream::{self, consumer::pull, stream};
 use async_nats::{Client, Message, Subscriber};
 use futures_util::StreamExt;
 use gridloom_shared::id::{Fence, Nonce, RunId};
 use gridloom_shared::tile::{Tile, TileKind};
 use gridloom_shared::wire;
+
+use crate::args::Kept;
 
 pub(crate) mod consumer;
 pub(crate) mod publisher;
@@ -38,7 +40,7 @@ pub(crate) struct Hand {
 
 impl Hand {
     /// Makes the streams and the consumer. The work queue is kept where the engine's is, the records on file as its ledger.
-    pub(crate) async fn new(url: &str, storage: &str) -> anyhow::Result<Hand> {
+    pub(crate) async fn new(url: &str, storage: Kept) -> anyhow::Result<Hand> {
         let client = async_nats::connect(url).await?;
         let context = jetstream::new(client.clone());
         let work = stream::Config {
@@ -46,9 +48,8 @@ impl Hand {
             subjects: vec![WORK_SUBJECT.into()],
             retention: stream::RetentionPolicy::WorkQueue,
             storage: match storage {
-                "file" => stream::StorageType::File,
-                "memory" => stream::StorageType::Memory,
-                other => bail!("a queue is kept in file or memory: change --storage {other}"),
+                Kept::File => stream::StorageType::File,
+                Kept::Memory => stream::StorageType::Memory,
             },
             ..stream::Config::default()
         };

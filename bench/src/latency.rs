@@ -21,7 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::args::LatencyFlags;
 use crate::stack::{self, QUEUE, Stack};
 use crate::stats::Spread;
-use crate::usage::{self, Hardware};
+use crate::usage::{self, Hardware, Watch};
 
 pub(crate) mod worker;
 
@@ -38,6 +38,8 @@ struct Report {
     submissions_per_second: u32,
     shards_a_run: u32,
     runs: usize,
+    /// Part of the machine that something else used, 0 to 1.
+    others: f64,
     /// Submission to first shard start, in milliseconds.
     first_start_ms: Spread,
     /// Processor seconds a second of planner, worker and broker.
@@ -57,7 +59,7 @@ struct Load {
 /// When a process cannot be started, or a submission has no run.
 pub(crate) async fn run(output: &Output, flags: &LatencyFlags) -> anyhow::Result<()> {
     let stack = Stack::start(output, "").await?;
-    let planner = stack.planner(&flags.storage).await?;
+    let planner = stack.planner(flags.storage.word()).await?;
     let worker = stack.child("stamp-worker").await?;
     let broker = stack.connect().await?;
     stack::workers_are_there(&broker, 1).await?;
@@ -74,9 +76,10 @@ pub(crate) async fn run(output: &Output, flags: &LatencyFlags) -> anyhow::Result
         "{} submissions a second for {} s",
         flags.rate, flags.seconds
     ));
-    let (before, begun) = (used()?, Boot::now());
+    let (watch, before, begun) = (Watch::begin()?, used()?, Boot::now());
     let counted = submit(&broker, &job, flags).await?;
     let (after, seconds) = (used()?, Boot::now().since(begun).as_secs_f64());
+    let others = watch.others()?;
     let starts = worker::starts(&stack.url(), counted.end, PATIENCE).await?;
     let waits = waits(&starts, counted)?;
     let report = Report {
@@ -85,6 +88,7 @@ pub(crate) async fn run(output: &Output, flags: &LatencyFlags) -> anyhow::Result
         submissions_per_second: flags.rate.get(),
         shards_a_run: flags.shards.get(),
         runs: waits.len(),
+        others,
         first_start_ms: Spread::of(&waits),
         load: Load {
             planner: (after.planner - before.planner) / seconds,
@@ -104,7 +108,7 @@ pub(crate) async fn first_starts(
     jetstream: &str,
 ) -> anyhow::Result<Spread> {
     let stack = Stack::start(output, jetstream).await?;
-    let _planner = stack.planner(&flags.storage).await?;
+    let _planner = stack.planner(flags.storage.word()).await?;
     let _worker = stack.child("stamp-worker").await?;
     let broker = stack.connect().await?;
     stack::workers_are_there(&broker, 1).await?;
@@ -189,12 +193,13 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{}; nats-server {}; {} runs of {} shards, {} a second",
+                "{}; nats-server {}; {} runs of {} shards, {} a second; others had {:.0} % of the machine",
                 machine,
                 self.broker,
                 grouped(self.runs as u64),
                 self.shards_a_run,
                 self.submissions_per_second,
+                self.others * 100.0,
             ));
             output.say("");
             let mut table = Table::new([

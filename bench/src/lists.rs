@@ -17,7 +17,7 @@ use crate::open_runs::submit;
 use crate::plans::Plans;
 use crate::stack::{self, NAMESPACE, QUEUE, Stack};
 use crate::stats::median;
-use crate::usage::{self, Hardware};
+use crate::usage::{self, Hardware, Watch};
 
 /// Slots of the worker.
 const SLOTS: u32 = 1_000;
@@ -33,6 +33,8 @@ struct Report {
     broker: String,
     runs: u32,
     shards_a_run: u32,
+    /// Part of the machine that something else used, 0 to 1.
+    others: f64,
     lists: Vec<Listed>,
 }
 
@@ -77,7 +79,7 @@ pub(crate) async fn run(output: &Output, flags: &ListsFlags) -> anyhow::Result<(
     drop(worker);
     tokio::time::sleep(SETTLE).await;
 
-    let mut lists = Vec::new();
+    let (mut lists, watch) = (Vec::new(), Watch::begin()?);
     let all = flags.runs.get() as usize * flags.shards.get() as usize;
     for (command, wanted, items) in commands(&some, all) {
         output.note(format!("gridloom {}", command.join(" ")));
@@ -92,6 +94,7 @@ pub(crate) async fn run(output: &Output, flags: &ListsFlags) -> anyhow::Result<(
         broker: stack.version(),
         runs: flags.runs.get(),
         shards_a_run: flags.shards.get(),
+        others: watch.others()?,
         lists,
     };
     drop(planner);
@@ -178,11 +181,12 @@ impl Report {
         output.show(self, |output| {
             let machine = &self.machine;
             output.say(format!(
-                "{}; nats-server {}; {} failed runs of {} shards",
+                "{}; nats-server {}; {} failed runs of {} shards; others had {:.0} % of the machine",
                 machine,
                 self.broker,
                 grouped(u64::from(self.runs)),
                 self.shards_a_run,
+                self.others * 100.0,
             ));
             output.say("");
             let mut table = Table::new([

@@ -59,7 +59,7 @@ mod work;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gridloom_cli::output::{self, Form, Output};
+use gridloom_cli::output::{Form, Output};
 
 use args::{Line, Order};
 
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     match run(line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::error(&format!("{error:#}"));
+            Output::new(Form::People).note(format!("gridloom-bench: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -79,11 +79,11 @@ pub(crate) async fn run(output: &Output, flags: &PathFlags) -> anyhow::Result<()
 impl Bench {
     async fn start(output: &Output, flags: &PathFlags) -> anyhow::Result<Bench> {
         let stack = Stack::start(output, &flags.stack.jetstream).await?;
-        let hand = Hand::new(&stack.url(), &flags.stack.storage).await?;
+        let hand = Hand::new(&stack.url(), flags.stack.storage).await?;
         let publisher = stack.child("hand-publisher").await?;
         let consumer = stack.child("hand-consumer").await?;
         hand.ready().await?;
-        let planner = stack.planner(&flags.stack.storage).await?;
+        let planner = stack.planner(flags.stack.storage.word()).await?;
         let mut workers = Vec::new();
         for number in 0..flags.stack.workers.get() {
             workers.push(stack.worker(number, flags.stack.concurrency.get()).await?);

@@ -12,7 +12,7 @@ use gridloom_shared::id::{QueueName, RunId};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::args::RestartFlags;
+use crate::args::{Kept, RestartFlags};
 use crate::engine::Engine;
 use crate::open_runs::{self, AWAY};
 use crate::plans::Plans;
@@ -41,7 +41,7 @@ const MOST_MS: [u64; 2] = [500, 5_000];
 struct Report {
     machine: Hardware,
     broker: String,
-    storage: String,
+    storage: Kept,
     /// Open runs beside.
     runs: u32,
     /// From each kill until the broker took clients again, in milliseconds.
@@ -80,7 +80,7 @@ struct Bench {
 impl Bench {
     async fn start(output: &Output, flags: &RestartFlags) -> anyhow::Result<Bench> {
         let stack = Stack::start(output, &flags.jetstream).await?;
-        let telling = ["--storage", &flags.storage, "--log", "info"].map(str::to_owned);
+        let telling = ["--storage", flags.storage.word(), "--log", "info"].map(str::to_owned);
         let planner = stack.planner_with("planner", &telling).await?;
         let broker = stack.connect().await?;
         let mut workers = Vec::new();
@@ -152,7 +152,7 @@ impl Bench {
         Ok(Report {
             machine: Hardware::here(),
             broker: self.stack.version(),
-            storage: flags.storage.clone(),
+            storage: flags.storage,
             runs: flags.runs,
             down_ms,
             pauses_ms: longest(&stamps, &killed),

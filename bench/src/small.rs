@@ -19,11 +19,11 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::args::{LatencyFlags, SmallFlags};
+use crate::args::{Kept, LatencyFlags, SmallFlags};
 use crate::latency;
 use crate::stack::{self, Process, QUEUE, Stack};
 use crate::stats::{Spread, median};
-use crate::usage::{self, Hardware};
+use crate::usage::{self, Hardware, Watch};
 
 /// Tiles that the worker runs at once.
 const SLOTS: u32 = 1_000;
@@ -44,6 +44,8 @@ struct Report {
     runs: u32,
     /// Submissions on their way at once.
     window: u32,
+    /// Part of the machine that something else used, 0 to 1.
+    others: f64,
     rounds: Vec<Round>,
     paced: Vec<Paced>,
 }
@@ -80,12 +82,14 @@ struct Paced {
 /// # Errors
 /// When a process cannot be started, or a run is not whole in the end.
 pub(crate) async fn run(output: &Output, flags: &SmallFlags) -> anyhow::Result<()> {
+    let watch = Watch::begin()?;
     let mut report = Report {
         machine: Hardware::here(),
         broker: String::new(),
         jetstream: flags.jetstream.clone(),
         runs: flags.runs.get(),
         window: flags.window.get(),
+        others: 0.0,
         rounds: Vec::new(),
         paced: Vec::new(),
     };
@@ -101,7 +105,7 @@ pub(crate) async fn run(output: &Output, flags: &SmallFlags) -> anyhow::Result<(
             rate: *rate,
             seconds: flags.seconds,
             shards: std::num::NonZeroU32::MIN,
-            storage: "memory".to_owned(),
+            storage: Kept::Memory,
         };
         let first_start_ms = latency::first_starts(output, &paced, &flags.jetstream).await?;
         report.paced.push(Paced {
@@ -109,6 +113,7 @@ pub(crate) async fn run(output: &Output, flags: &SmallFlags) -> anyhow::Result<(
             first_start_ms,
         });
     }
+    report.others = watch.others()?;
     report.show(output);
     Ok(())
 }
@@ -253,9 +258,14 @@ impl Report {
     fn show(&self, output: &Output) {
         output.show(self, |output| {
             let machine = &self.machine;
+            let lines = match self.jetstream.as_str() {
+                "" => "nats-server's own interval of flushes",
+                lines => lines,
+            };
             output.say(format!(
-                "{machine}; nats-server {}; {}",
-                self.broker, self.jetstream
+                "{machine}; nats-server {}; {lines}; others had {:.0} % of the machine",
+                self.broker,
+                self.others * 100.0
             ));
             output.say("");
             self.show_most(output);

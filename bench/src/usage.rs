@@ -1,12 +1,16 @@
 //! What processes and the machine have used so far, as the kernel counts it. Linux only.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
 
 /// The kernel shows processor time in hundredths of a second on every architecture.
 const TICKS_A_SECOND: f64 = 100.0;
+
+/// File systems that are no disk: a flush costs nothing there.
+const IN_MEMORY: &[&str] = &["tmpfs", "ramfs"];
 
 /// Processor time in seconds of a process, user and system together.
 pub(crate) fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
@@ -116,6 +120,29 @@ impl Machine {
     }
 }
 
+/// What something else uses of the machine while this process measures: all but itself and what descends from it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    machine: Machine,
+    ours: f64,
+}
+
+impl Watch {
+    /// From now on.
+    pub(crate) fn begin() -> anyhow::Result<Watch> {
+        Ok(Watch {
+            machine: Machine::now()?,
+            ours: tree_seconds(std::process::id())?,
+        })
+    }
+
+    /// Which part of the machine something else had until now, 0 to 1.
+    pub(crate) fn others(&self) -> anyhow::Result<f64> {
+        let ours = tree_seconds(std::process::id())? - self.ours;
+        Ok(Machine::now()?.others(self.machine, ours))
+    }
+}
+
 fn machine_in_stat(text: &str) -> Option<Machine> {
     let line = text.lines().next()?.strip_prefix("cpu ")?;
     // user nice system idle iowait irq softirq steal; what comes after is in `user` already.
@@ -143,6 +170,8 @@ pub(crate) struct Hardware {
     pub(crate) memory_gib: f64,
     /// The kernel's release.
     pub(crate) kernel: String,
+    /// The file system of the temporary directory, where brokers and databases keep their stores.
+    pub(crate) stores: String,
 }
 
 impl Hardware {
@@ -153,6 +182,8 @@ impl Hardware {
         let model = processors
             .lines()
             .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        let temporary = std::env::temp_dir();
+        let temporary = temporary.canonicalize().unwrap_or(temporary);
         let memory = kib_in_status(&read("/proc/meminfo"), "MemTotal:").unwrap_or_default();
         Hardware {
             processor: model
@@ -161,6 +192,7 @@ impl Hardware {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_gib: (memory / 1024.0 / 1024.0 * 10.0).round() / 10.0,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            stores: file_system(&read("/proc/mounts"), &temporary).to_owned(),
         }
     }
 }
@@ -171,10 +203,30 @@ impl std::fmt::Display for Hardware {
             cores,
             processor,
             kernel,
+            stores,
             ..
         } = self;
-        write!(f, "{cores} cores of {processor}, Linux {kernel}")
+        write!(
+            f,
+            "{cores} cores of {processor}, Linux {kernel}, stores on {stores}"
+        )?;
+        match IN_MEMORY.contains(&stores.as_str()) {
+            true => f.write_str(" (which is no disk: TMPDIR says where)"),
+            false => Ok(()),
+        }
     }
+}
+
+/// Of which kind the file system is that holds `dir`; `unknown` where the kernel does not say.
+fn file_system<'a>(mounts: &'a str, dir: &Path) -> &'a str {
+    let holds = mounts.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (at, kind) = (Path::new(fields.next()?), fields.next()?);
+        dir.starts_with(at).then_some((at, kind))
+    });
+    // The last of several on one place is the one that is seen.
+    let deepest = holds.max_by_key(|(at, _)| at.components().count());
+    deepest.map_or("unknown", |(_, kind)| kind)
 }
 
 #[cfg(test)]
@@ -206,6 +258,16 @@ mod tests {
         let earlier = machine_in_stat("cpu  100 0 100 800 0 0 0 0 0 0\n").unwrap();
         let later = machine_in_stat("cpu  200 0 150 950 0 0 0 0 0 0\n").unwrap();
         assert!((later.others(earlier, 0.9) - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn file_system_of_a_directory_is_that_of_the_deepest_place_that_holds_it() {
+        let mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\nother /tmp/a ext4 rw 0 0\nlast /tmp/a xfs rw 0 0\n";
+        let of = |dir: &str| file_system(mounts, Path::new(dir));
+        assert_eq!(of("/var/tmp"), "ext4");
+        assert_eq!(of("/tmp/b"), "tmpfs");
+        assert_eq!(of("/tmp/a/c"), "xfs");
+        assert_eq!(file_system("", Path::new("/tmp")), "unknown");
     }
 
     #[test]

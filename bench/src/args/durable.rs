@@ -4,6 +4,8 @@ use std::num::NonZeroU32;
 
 use clap::Args;
 
+use super::Kept;
+
 /// Flags of `durability`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DurabilityFlags {
@@ -13,7 +15,8 @@ pub(crate) struct DurabilityFlags {
     /// Tiles of each run; a tenth of them where each costs flushes
     #[arg(long, value_name = "N", default_value = "50000")]
     pub(crate) shards: NonZeroU32,
-    /// Submissions that are confirmed one after the other
+    /// Submissions that are confirmed one after the other; of fewer than 1,000 the processor time says nothing, as the
+    /// kernel counts it in hundredths of a second
     #[arg(long, value_name = "N", default_value = "1000")]
     pub(crate) submissions: NonZeroU32,
     /// Tiles that the worker runs at once
@@ -49,9 +52,9 @@ pub(crate) struct RestartFlags {
     /// Open runs of another queue, whose workers are away
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) runs: u32,
-    /// Where the queue is kept: file or memory
-    #[arg(long, value_name = "WHERE", default_value = "memory")]
-    pub(crate) storage: String,
+    /// Where the queue is kept
+    #[arg(long, value_name = "WHERE", value_enum, default_value = "memory")]
+    pub(crate) storage: Kept,
     /// Further lines for the broker's `jetstream` block
     #[arg(long, value_name = "LINES", default_value = "sync_interval: always")]
     pub(crate) jetstream: String,
@@ -66,9 +69,9 @@ pub(crate) struct FlatFlags {
     /// Shards of the run, one a tile
     #[arg(long, value_name = "N", default_value = "9000000")]
     pub(crate) shards: NonZeroU32,
-    /// Where the queue is kept: file or memory
-    #[arg(long, value_name = "WHERE", default_value = "memory")]
-    pub(crate) storage: String,
+    /// Where the queue is kept
+    #[arg(long, value_name = "WHERE", value_enum, default_value = "memory")]
+    pub(crate) storage: Kept,
     /// Further lines for the broker's `jetstream` block
     #[arg(long, value_name = "LINES", default_value = "sync_interval: always")]
     pub(crate) jetstream: String,

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::{Waiting, append, submit};
-use crate::args::{LatencyFlags, OpenRunsFlags};
+use crate::args::{Kept, LatencyFlags, OpenRunsFlags};
 use crate::latency::{self, worker};
 use crate::plans::{self, Plans};
 use crate::stack::{self, Process, QUEUE, Stack};
@@ -145,7 +145,7 @@ pub(super) async fn others(
         rate: flags.rate,
         seconds: flags.seconds,
         shards: flags.shards,
-        storage: "memory".into(),
+        storage: Kept::Memory,
     };
     let counted = latency::submit(broker, job, &flags).await?;
     let starts = worker::starts(&stack.url(), counted.end, latency::PATIENCE).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gridloom_cli::output::{Align, Output, Table, grouped};
 use serde::Serialize;
 
-use crate::args::PathFlags;
+use crate::args::{Kept, PathFlags};
 use crate::stats::median;
 use crate::usage::{Hardware, Memory};
 
@@ -118,7 +118,7 @@ pub(crate) struct Report {
     workers: u32,
     concurrency: u32,
     /// Where the queue is kept.
-    storage: String,
+    storage: Kept,
     ways: Vec<Way>,
     /// The long run, if there was one.
     pub(crate) long_run: Option<LongRun>,
@@ -141,7 +141,7 @@ impl Report {
             rounds: flags.rounds.get(),
             workers: flags.stack.workers.get(),
             concurrency: flags.stack.concurrency.get(),
-            storage: flags.stack.storage.clone(),
+            storage: flags.stack.storage,
             ways: [None].into_iter().chain(tiles).map(way).collect(),
             long_run: None,
         }
