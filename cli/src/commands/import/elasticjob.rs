@@ -22,6 +22,8 @@ mod reading;
 const NAME_MAX: usize = 48;
 /// Where SCRIPT jobs keep their command, and what HTTP jobs keep.
 const SCRIPT: &str = "script.command.line";
+/// Whether a `DataflowJob` fetches until there is nothing.
+const STREAMS: &str = "streaming.process";
 
 /// A job as it is here.
 #[derive(Clone, Debug, Serialize)]
@@ -126,8 +128,9 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         reading.note(Kind::Changed, "jobName", text);
     }
     let description = reading.text("description").unwrap_or_default();
-    let params = params(&mut reading);
-    let (handler, script) = handler(&mut reading, &name);
+    let streams = streams(&mut reading);
+    let params = params(&mut reading, streams.as_deref());
+    let (handler, script) = handler(&mut reading, &name, streams.as_deref());
     let slices = slices(&mut reading);
     let schedule = schedule(&mut reading, timezone);
     let paused = reading.flag("disabled");
@@ -197,8 +200,16 @@ fn slices(reading: &mut Reading<'_>) -> u32 {
     }
 }
 
+/// Whether a job fetches until there is nothing, where that is said.
+fn streams(reading: &mut Reading<'_>) -> Option<String> {
+    let props = reading.node("props").map(Node::flat).unwrap_or_default();
+    let mut props = props.into_iter();
+    let said = props.find_map(|(name, value)| (name == STREAMS).then_some(value));
+    said.or_else(|| reading.text("streamingProcess"))
+}
+
 /// The lines of `[params]`: what a handler is told.
-fn params(reading: &mut Reading<'_>) -> String {
+fn params(reading: &mut Reading<'_>, streams: Option<&str>) -> String {
     let mut lines = Vec::new();
     if let Some(parameter) = reading.text("jobParameter") {
         lines.push(format!("jobParameter = {}", quoted(&parameter)));
@@ -217,22 +228,29 @@ fn params(reading: &mut Reading<'_>) -> String {
             items.join(", ")
         ));
     }
-    if let Some(props) = reading.node("props") {
-        let props: Vec<String> = props
-            .flat()
-            .into_iter()
-            .filter(|(name, _)| name != SCRIPT && name != "streaming.process")
-            .map(|(name, value)| format!("{} = {}", quoted(&name), quoted(&value)))
-            .collect();
-        if !props.is_empty() {
-            lines.push(format!("props = {{ {} }}", props.join(", ")));
-        }
+    let props = reading.node("props").map(Node::flat).unwrap_or_default();
+    let mut props: Vec<(String, String)> = props
+        .into_iter()
+        .filter(|(name, _)| name != SCRIPT && name != STREAMS)
+        .collect();
+    // 2.x said it in a field of its own; whoever runs the class looks here.
+    props.extend(streams.map(|streams| (STREAMS.to_owned(), streams.to_owned())));
+    if !props.is_empty() {
+        let props = props
+            .iter()
+            .map(|(name, value)| format!("{} = {}", quoted(name), quoted(value)));
+        let props: Vec<String> = props.collect();
+        lines.push(format!("props = {{ {} }}", props.join(", ")));
     }
     lines.join("\n")
 }
 
 /// Who does it, and the command of a script.
-fn handler(reading: &mut Reading<'_>, name: &str) -> (String, Option<String>) {
+fn handler(
+    reading: &mut Reading<'_>,
+    name: &str,
+    streams: Option<&str>,
+) -> (String, Option<String>) {
     let flat = reading.node("props").map(Node::flat).unwrap_or_default();
     let prop = |wanted: &str| {
         flat.iter()
@@ -266,9 +284,8 @@ fn handler(reading: &mut Reading<'_>, name: &str) -> (String, Option<String>) {
         reading.note(Kind::Open, "elasticJobType", text);
         return (name.to_owned(), None);
     }
-    let streams = prop("streaming.process").or_else(|| reading.text("streamingProcess"));
     if kind.eq_ignore_ascii_case("DATAFLOW") || streams.is_some() {
-        let text = match streams.as_deref() {
+        let text = match streams {
             Some("true") => {
                 "streaming: the handler fetches and processes until there is nothing; its retry begins again where the data says"
             }

@@ -184,6 +184,25 @@ fn json_of_2_is_read_with_its_own_fields() {
 }
 
 #[test]
+fn whether_a_flow_streams_is_told_to_its_class_wherever_it_was_said() {
+    for (name, text) in [
+        (
+            "a.yml",
+            "jobName: a\nshardingTotalCount: 1\nprops: {streaming.process: true}\n",
+        ),
+        (
+            "-",
+            r#"{"jobName":"a","shardingTotalCount":1,"jobType":"DATAFLOW","streamingProcess":true}"#,
+        ),
+    ] {
+        let job = one(name, text, None);
+        let wanted = serde_json::json!({"props": {"streaming.process": "true"}});
+        assert_eq!(spec(&job).params, wanted, "{text}");
+        assert!(said(&job).contains(&(Kind::Changed, "DataflowJob")));
+    }
+}
+
+#[test]
 fn script_is_a_command_of_the_workers() {
     let text = "jobName: a\nshardingTotalCount: 1\nprops:\n  script.command.line: \"echo 'x y'\"\n  other: 1\n";
     let job = one("a.yml", text, None);
