@@ -305,8 +305,8 @@ fn in_ms(time: Duration) -> u64 {
 pub enum Leadership {
     /// This process leads from now on.
     Leads(Term),
-    /// It does not lead any more.
-    Lost,
+    /// It does not lead any more, for this reason.
+    Lost(&'static str),
 }
 
 /// What the service tells the keeper of the lease.

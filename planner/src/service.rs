@@ -328,9 +328,9 @@ impl Service {
                 };
                 self.take(term, around, known).await;
             }
-            Leadership::Lost => {
+            Leadership::Lost(reason) => {
                 if self.leadership.take().is_some() {
-                    tracing::warn!("leads no more; standing by");
+                    tracing::warn!(reason, "leads no more; standing by");
                 }
             }
         }

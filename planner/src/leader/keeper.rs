@@ -43,6 +43,7 @@ pub(crate) async fn keep(
         found: None,
         last: None,
         leading: None,
+        why: "",
         changes,
         validity,
         silence,
@@ -59,9 +60,13 @@ pub(crate) async fn keep(
         };
         match order {
             None => {}
-            Some(Some(Notice::StepDown(term))) => keeper.lease.outranked(term),
+            Some(Some(Notice::StepDown(term))) => {
+                keeper.why = "another planner has a higher term";
+                keeper.lease.outranked(term);
+            }
             Some(Some(Notice::Afresh)) => {
                 keeper.give_up().await;
+                keeper.why = "what it was built on is another";
                 keeper.lease.lose();
             }
             Some(Some(Notice::GiveUp(answer))) => {
@@ -103,6 +108,8 @@ struct Keeper {
     /// The revision that stood there at the last look, and when that was asked or written.
     last: Option<(u64, Boot)>,
     leading: Option<Term>,
+    /// Why it was lost last.
+    why: &'static str,
     changes: mpsc::Sender<Leadership>,
     validity: Validity,
     /// Of the loop, which plans.
@@ -128,6 +135,7 @@ impl Keeper {
         let now = Boot::now();
         let term = self.lease.term(now);
         if term.is_none() && self.lease.held.is_some() {
+            self.why = "the lease was not renewed in time";
             self.lease.lose();
         }
         self.validity.note(&self.lease);
@@ -140,7 +148,7 @@ impl Keeper {
             if term.is_some() {
                 metrics::ELECTIONS.counter(&[]).increment(1);
             }
-            let change = term.map_or(Leadership::Lost, Leadership::Leads);
+            let change = term.map_or(Leadership::Lost(self.why), Leadership::Leads);
             if self.changes.send(change).await.is_err() {
                 return false;
             }
@@ -199,7 +207,10 @@ impl Keeper {
                     seen: Boot::now(),
                 });
             }
-            Err(error) if error.is_conflict() => self.lease.lose(),
+            Err(error) if error.is_conflict() => {
+                self.why = "another planner has written the lease";
+                self.lease.lose();
+            }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "failed to rewrite the lease of the leadership")
             }
@@ -258,6 +269,7 @@ impl Keeper {
                 "the planner's loop stands still: the leadership is given up until it goes on"
             );
             self.give_up().await;
+            self.why = "its loop stands still";
             self.lease.lose();
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gridloom_cli::embedded::free_port;
 use gridloom_tests::process::{Gridloom, Output};
+use gridloom_tests::prometheus::{promtool, tool as of_prometheus};
 use gridloom_tests::server;
 
 use super::{not_run, root, text, tool};
@@ -107,6 +108,10 @@ async fn walked(script: &str, into: &str) -> anyhow::Result<Option<Output>> {
     Ok(Some(walked.succeeded().context(told)?))
 }
 
+/// Something that ends later than the walk may.
+const BESIDE: &str = "sleep 300 >/dev/null 2>&1 &\ntrap \"kill $!\" EXIT\n";
+/// Fails where a variable of the walk is still set.
+const LEFT: &str = "test -z \"${GRIDLOOM_NATS-}${GRIDLOOM_NATS_CA-}${GRIDLOOM_QUEUE_REPLICAS-}\"\n";
 /// What the page shows at the end of a run.
 const PROOF: &str = "every cell of the grid is committed exactly once";
 
@@ -118,6 +123,8 @@ async fn walk_through_the_page_works_from_an_empty_directory() -> anyhow::Result
     for (order, config) in BROKERS {
         ensure!(script.contains(order) && text(config)?.contains("include ./common.conf"));
     }
+    // What else runs in that shell, as Prometheus does, is not waited for; and nothing of it is left to the other walk.
+    let script = format!("{BESIDE}{script}{LEFT}");
     let Some(walked) = walked(&script, "walk").await? else {
         return Ok(());
     };
@@ -139,5 +146,35 @@ async fn loss_of_a_site_as_the_page_has_it_leaves_a_run_that_goes_on_at_the_othe
         return Ok(());
     };
     assert!(walked.stdout.contains(PROOF), "{}", walked.stdout);
+    Ok(())
+}
+
+#[tokio::test]
+async fn prometheus_takes_the_configuration_that_stands_in_the_walk() -> anyhow::Result<()> {
+    if of_prometheus("promtool").is_err() {
+        not_run("what OPERATIONS.md tells Prometheus");
+        return Ok(());
+    }
+    let page = text("docs/OPERATIONS.md")?;
+    let section = page.split(SECTION).nth(1).context("the section")?;
+    let (section, _) = section.split_once("\n## ").context("its end")?;
+    let config = section.split("```yaml\n").nth(1).context("a yaml")?;
+    let (config, _) = config.split_once("```").context("its end")?;
+    let clone = root().display().to_string();
+    ensure!(config.contains("/PATH/OF/THE/CLONE/"), "{config}");
+    let place = tempfile::tempdir()?;
+    let config = config.replace("/PATH/OF/THE/CLONE", &clone);
+    std::fs::write(place.path().join("prometheus.yml"), &config)?;
+    let asked = ["check", "config", "prometheus.yml"];
+    ensure!(section.contains(&format!("promtool {}", asked.join(" "))));
+    let said = promtool(place.path(), &asked, "").await?;
+    ensure!(said.contains("1 rule files found"), "{said}");
+    // It looks at all five, where they listen.
+    for port in ["9464", "9465", "9466", "9467", "9468"] {
+        ensure!(
+            config.contains(&format!("\"127.0.0.1:{port}\"")),
+            "{config}"
+        );
+    }
     Ok(())
 }
