@@ -78,6 +78,8 @@ mod hot;
 mod imported;
 #[path = "scenarios/in_memory.rs"]
 mod in_memory;
+#[path = "scenarios/java.rs"]
+mod java;
 #[path = "scenarios/late.rs"]
 mod late;
 #[path = "scenarios/lists.rs"]

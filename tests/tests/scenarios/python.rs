@@ -343,11 +343,14 @@ async fn program_whose_worker_is_killed_says_so_and_runs_nothing_more() -> anyho
     .await
 }
 
-/// The first process that `parent` has started.
+/// The first process that `parent` has started, whichever of its threads did.
 pub(crate) fn child_of(parent: Pid) -> anyhow::Result<Option<Pid>> {
-    let file = format!("/proc/{parent}/task/{parent}/children");
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let first = text.split_whitespace().next().map(str::parse).transpose()?;
+    let threads = std::fs::read_dir(format!("/proc/{parent}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    let texts = threads.map(|thread| std::fs::read_to_string(thread.path().join("children")));
+    let texts: Vec<String> = texts.map(Result::unwrap_or_default).collect();
+    let mut children = texts.iter().flat_map(|text| text.split_whitespace());
+    let first = children.next().map(str::parse).transpose()?;
     Ok(first.and_then(Pid::from_raw))
 }
 

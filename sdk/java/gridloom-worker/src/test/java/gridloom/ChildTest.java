@@ -175,11 +175,20 @@ final class ChildTest {
     }
 
     @Test
-    void large_results_of_many_shards_have_room() throws Exception {
+    void large_results_of_many_shards_have_room_though_nobody_reads_for_a_while() throws Exception {
+        // Six signs of JSON each: what is collected meanwhile is more than a frame has room for.
         String large = new String(new char[1024]).replace('\0', '\u0001');
-        handlers.add("work", shard -> shard.result(large));
-        start(1);
-        List<Long> ids = wire.tile(1_000, "work");
+        AtomicInteger ran = new AtomicInteger();
+        handlers.add("work", shard -> {
+            shard.result(large);
+            ran.incrementAndGet();
+        });
+        start(3);
+        List<Long> ids = new ArrayList<>();
+        for (int tile = 0; tile < 3; tile++) {
+            ids.addAll(wire.tile(1_000, "work"));
+        }
+        Eventually.is("all have run", () -> ran.get() == 3_000);
         wire.answers(ids).values().forEach(answer -> assertEquals(large, answer.get("result")));
     }
 
