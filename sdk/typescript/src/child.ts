@@ -42,6 +42,8 @@ export class Child implements Ear {
   #draining = false;
   #leaving = false;
   #turned = 0;
+  /** When rows so far are told again: by a timer, or by who computes and lets none fire. */
+  #tellsAt = performance.now() + PROGRESS_MS;
 
   constructor(
     readonly line: Line,
@@ -49,7 +51,12 @@ export class Child implements Ear {
     readonly slots: number,
     readonly report: Report,
   ) {
-    this.#look = () => line.look();
+    this.#look = () => {
+      line.look();
+      if (performance.now() >= this.#tellsAt) {
+        this.#progress();
+      }
+    };
     this.#ended = new Promise((resolve) => (this.#end = resolve));
   }
 
@@ -68,9 +75,6 @@ export class Child implements Ear {
     const progress = setInterval(() => this.#progress(), PROGRESS_MS);
     const ending = await this.#ended;
     clearInterval(progress);
-    for (const attempt of this.#open.values()) {
-      attempt._stop("gone");
-    }
     return ending;
   }
 
@@ -105,7 +109,15 @@ export class Child implements Ear {
 
   gone(fault: string | undefined): void {
     // Closed by the worker when everything was answered: as good as closed from here.
-    this.#end({ drained: this.#draining && this.#open.size === 0, fault });
+    this.#lost({ drained: this.#draining && this.#open.size === 0, fault });
+  }
+
+  /** What runs hears of it now: it may be a handler that never lets the event loop turn, at its check(). */
+  #lost(ending: Ending): void {
+    for (const attempt of this.#open.values()) {
+      attempt._stop("gone");
+    }
+    this.#end(ending);
   }
 
   #take(message: Message): void {
@@ -130,7 +142,7 @@ export class Child implements Ear {
     this.#play(tile, run as (attempt: Attempt) => unknown, attempts, answer).catch((error: unknown) => {
       // A fault of this code: shards would never be answered. So it ends, and others run them.
       this.report(attempts[0] as Attempt, error);
-      this.#end({ drained: false, fault: undefined });
+      this.#lost({ drained: false, fault: undefined });
     });
   }
 
@@ -213,6 +225,7 @@ export class Child implements Ear {
 
   /** Tells the rows so far of shards that take long. */
   #progress(): void {
+    this.#tellsAt = performance.now() + PROGRESS_MS;
     const shards: { id: number; rows: number | bigint }[] = [];
     for (const { current } of this.#tiles) {
       if (!(current instanceof Shard) || !this.#open.has(current._id)) {

@@ -26,6 +26,15 @@ export type Json = Record<string, any>;
 /** Nobody answered in time, or not as a planner does. */
 export class Unreachable extends Error {
   override name = "Unreachable";
+
+  /** @internal `passes`: whether asking again may help. */
+  constructor(
+    message: string,
+    options?: { cause: unknown },
+    readonly passes = true,
+  ) {
+    super(message, options);
+  }
 }
 
 /** The request was understood and refused. Decide by `type`, read `message` (docs/API.md has all types). */
@@ -225,7 +234,7 @@ export class Client {
       try {
         return await this.#once(method, path, asking, Math.max(end - performance.now(), 50));
       } catch (error) {
-        const passes = error instanceof Unreachable || (error instanceof ApiError && PASSING.includes(error.type));
+        const passes = (error instanceof Unreachable && error.passes) || (error instanceof ApiError && PASSING.includes(error.type));
         if (!passes || performance.now() + pause >= end) {
           throw error;
         }
@@ -276,7 +285,7 @@ export class Client {
     try {
       said = parse(text);
     } catch {
-      throw new Unreachable(`${this.#name} answers ${status} with something else than JSON: is it a planner?`);
+      throw new Unreachable(`${this.#name} answers ${status} with something else than JSON: is it a planner?`, undefined, false);
     }
     return typeof said === "object" && said !== null && !Array.isArray(said) ? said : { items: said };
   }

@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { Stopped, Worker, WorkerGone, type WorkerOptions } from "../dist/index.js";
-import { eventually, SOURCE } from "./fake.js";
+import { eventually, SOON, SOURCE } from "./fake.js";
 
 /** What stands for `gridloom`: it connects as the variables say, and does what a script says. */
 const COMMAND = `#!${process.execPath}
@@ -157,6 +157,26 @@ test("a worker that is gone stops what runs, and is told", () =>
       await assert.rejects(worker.run(), (error: Error) => error instanceof WorkerGone && /exit code 9/.test(error.message));
       await eventually("both to end", () => Object.keys(ended).length === 2);
       assert.ok(Object.values(ended).every((error) => error instanceof Stopped && error.message === "the worker is gone"));
+    },
+  ));
+
+test("a handler that computes hears that its worker is gone", () =>
+  Program.play(
+    `const line = await begin();
+     line.tile(1, "computes");
+     while (!fs.existsSync(__dirname + "/computes")) await sleep(5);
+     process.exit(9);`,
+    async (program) => {
+      const worker = program.worker();
+      let heard = false;
+      worker.handler("computes", (shard) => {
+        writeFileSync(join(program.folder, "computes"), "");
+        for (const end = Date.now() + SOON; !heard && Date.now() < end; ) {
+          heard = shard.stopped;
+        }
+      });
+      await assert.rejects(worker.run(), WorkerGone);
+      assert.ok(heard);
     },
   ));
 

@@ -279,6 +279,18 @@ test("rows so far are told of what takes long", () =>
     assert.equal((await child.answer(id))[1]["rows"], 5);
   }));
 
+test("so are those of what computes", () =>
+  FakeWorker.play(
+    'worker.handler("work", (shard) => { shard.rows(5); while (!exists("go")) { shard.check(); pause(2); } });',
+    {},
+    async (child) => {
+      const [id] = child.tile();
+      assert.deepEqual(await child.wire.receive(), { type: "progress", shards: [{ id, rows: 5 }] });
+      child.allow("go");
+      assert.equal((await child.answer(id))[1]["rows"], 5);
+    },
+  ));
+
 test("a handler that is not there fails its shards", () =>
   FakeWorker.play(NOTHING, {}, async (child) => {
     const answers = await child.answers(child.tile({ shards: 2, handler: "nobody" }));

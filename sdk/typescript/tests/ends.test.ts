@@ -122,10 +122,11 @@ test("drain waits for what runs, and the program goes on behind run()", () =>
   ));
 
 test("a connection that ends without drain ends the process at once, whatever its handlers do", async () => {
-  for (const [handler, code] of [["sleeps", 70], ["spins", "SIGKILL"]] as const) {
+  for (const [handler, code] of [["sleeps", 70], ["asks", 70], ["spins", "SIGKILL"]] as const) {
     await FakeWorker.play(
       `process.on("exit", () => touch("late"));
        worker.handler("sleeps", async () => { touch("sleeps"); await sleep(3_600_000); });
+       worker.handler("asks", (shard) => { touch("asks"); for (;;) shard.check(); });
        worker.handler("spins", () => { touch("spins"); for (;;); });`,
       { slots: 2 },
       async (child) => {

@@ -230,6 +230,40 @@ async fn program_in_typescript_has_a_worker_of_its_own_until_that_is_killed() ->
     .await
 }
 
+/// What a program does of which no two handlers run at once: those that are to stop hold its event loop.
+const ONE_AT_ONCE: [&str; 2] = ["slots-at-once", "stop-one-of-several"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn library_for_typescript_conforms_whether_handlers_wait_or_compute() -> anyhow::Result<()> {
+    let Some(sdk) = built() else { return Ok(()) };
+    let program = sdk.join("tests/conformance.mjs").display().to_string();
+    let listed = Gridloom::new(["sdk-test", "--list", "--json"])?
+        .start()
+        .await?
+        .finish(SOON)
+        .await?;
+    let listed = listed.succeeded()?.json()?;
+    let names = listed.as_array().into_iter().flatten();
+    let names = names.filter_map(|told| told["name"].as_str());
+    let some: Vec<&str> = names.filter(|name| !ONE_AT_ONCE.contains(name)).collect();
+    let some = some.join(",");
+    for (only, how) in [(None, None), (Some(&some), Some("busy"))] {
+        let process = Gridloom::new(["sdk-test", "--json"])?;
+        let only = only.into_iter().flat_map(|names| ["--only", names]);
+        let process = process.args(only).args(["--", "node", &program]).args(how);
+        let report = process.start().await?.finish(3 * SOON).await?;
+        let said = report.json().with_context(|| report.stderr.clone())?;
+        let all = said["situations"].as_array().context("situations")?;
+        let failed: Vec<&Value> = all
+            .iter()
+            .filter(|told| told["outcome"] != "ok" && told["name"] != "tcp-ipv6")
+            .collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        assert!(all.len() >= 40, "{said}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn client_in_typescript_starts_a_run_once_waits_for_it_and_tells_what_was_refused()
 -> anyhow::Result<()> {
