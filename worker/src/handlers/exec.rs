@@ -1,8 +1,8 @@
 //! Runs commands that the worker's configuration names: a job says only the name, so that whoever
 //! may submit jobs cannot run whatever they like on the workers.
 //!
-//! **Settings of a job**, the table `[exec]` of its file: `command`, a name from the worker's configuration.
-//! No submission can change it. Parameters are the command's own affair.
+//! **Settings of a job**, the table `[exec]` of its file: `command`, a name from the worker's configuration, and `context`, which is for
+//! scripts that come from ElasticJob. No submission can change them. Parameters are the command's own affair.
 //!
 //! **What the command gets.** On its standard input one line of JSON:
 //! ```json
@@ -40,6 +40,7 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | `command` | how a command is written in the configuration, and whether it can be run here |
+//! | `context` | what a script that comes from ElasticJob is told as its last argument |
 //! | `words` | how a line becomes words |
 //! | `task` | what a command is told about its shard |
 //! | `lifeline` | what its guard is told while it runs |
@@ -61,6 +62,7 @@ use crate::handler::Handler;
 use crate::shard::Shard;
 
 mod command;
+mod context;
 #[cfg(test)]
 mod documented;
 mod lifeline;
@@ -145,12 +147,18 @@ impl ExecHandler {
         Ok((name, command))
     }
 
-    fn start(&self, command: &ExecCommand, task: &Task) -> std::io::Result<(Child, Lifeline)> {
+    fn start(
+        &self,
+        command: &ExecCommand,
+        task: &Task,
+        context: Option<String>,
+    ) -> std::io::Result<(Child, Lifeline)> {
         let (lifeline, guards_end) = Lifeline::open()?;
         let mut guard = guarded::guard(&self.guard, guards_end, command.dir.as_deref());
         guard
             .arg(&command.program)
             .args(&command.args)
+            .args(context)
             .envs(&command.env)
             .envs(task.variables());
         Ok((guard.spawn()?, lifeline))
@@ -161,7 +169,8 @@ impl Handler for ExecHandler {
     async fn run(&self, shard: Shard) -> Result<(), Failure> {
         let (name, command) = self.command(&shard)?;
         let task = Task::of(&shard);
-        let (mut guard, lifeline) = self.start(command, &task).map_err(|error| {
+        let context = context::argument(&shard)?;
+        let (mut guard, lifeline) = self.start(command, &task, context).map_err(|error| {
             let program = self.guard.display();
             Failure::retry(format!(
                 "start command {name:?} under {program} guard: {}",

@@ -69,7 +69,7 @@ impl Imported {
         let _ = writeln!(text, "name = {name}\nhandler = {handler}");
         text.push_str(&self.body);
         if self.script.is_some() {
-            let _ = writeln!(text, "[exec]\ncommand = {name}");
+            let _ = writeln!(text, "[exec]\ncommand = {name}\ncontext = \"elasticjob\"");
         }
         text
     }
@@ -273,8 +273,10 @@ fn handler(
             reading.note(Kind::Open, SCRIPT, "is not there: which command is it?");
             return ("exec".to_owned(), None);
         };
-        let text = "the command gets what it has to know as JSON on its standard input and in variables GRIDLOOM_..., not as its last argument: does it read that?";
-        reading.note(Kind::Open, SCRIPT, text);
+        let text = format!(
+            "the command of the workers gets the sharding context as its last argument, as there: jobName in it is {name}, taskId the id of the run"
+        );
+        reading.note(Kind::Changed, SCRIPT, text);
         return ("exec".to_owned(), Some(script));
     }
     if kind.eq_ignore_ascii_case("HTTP") || prop("http.uri").is_some() {

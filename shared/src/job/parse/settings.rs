@@ -63,11 +63,18 @@ const SQL: &[Setting] = &[
         kind: Kind::Word(&["integer", "text"]),
     },
 ];
-const EXEC: &[Setting] = &[Setting {
-    key: "command",
-    need: Need::Always("name a command of the worker's configuration"),
-    kind: Kind::Text,
-}];
+const EXEC: &[Setting] = &[
+    Setting {
+        key: "command",
+        need: Need::Always("name a command of the worker's configuration"),
+        kind: Kind::Text,
+    },
+    Setting {
+        key: "context",
+        need: Need::Never,
+        kind: Kind::Word(&["elasticjob"]),
+    },
+];
 
 /// The built-in handlers and their settings.
 pub(super) const BUILT_IN: &[(&str, &[Setting])] = &[("sql", SQL), ("exec", EXEC), ("noop", &[])];

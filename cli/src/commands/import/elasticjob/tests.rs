@@ -212,7 +212,7 @@ fn script_is_a_command_of_the_workers() {
         (spec.handler.as_str(), &spec.params),
         ("exec", &serde_json::json!({"props": {"other": "1"}}))
     );
-    assert!(said(&job).contains(&(Kind::Open, SCRIPT)));
+    assert!(said(&job).contains(&(Kind::Changed, SCRIPT)));
     let nested = "jobName: a\nshardingTotalCount: 1\nprops: {script: {command: {line: x}}}\n";
     assert_eq!(one("a.yml", nested, None).command().unwrap(), "a = \"x\"");
 }

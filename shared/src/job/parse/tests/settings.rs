@@ -53,6 +53,12 @@ fn each_mistake_in_settings_is_told_by_its_key() {
     assert_eq!(paths(&noop), ["noop"]);
     let exec = toml("name = \"a\"\nhandler = \"exec\"").unwrap_err();
     assert_eq!(paths(&exec), ["exec.command"]);
+    let context = |said: &str| {
+        let text = "name = \"a\"\nhandler = \"exec\"\n[exec]\ncommand = \"c\"\ncontext = ";
+        toml(&format!("{text}{said}"))
+    };
+    assert!(context("\"elasticjob\"").is_ok());
+    assert_eq!(paths(&context("\"quartz\"").unwrap_err()), ["exec.context"]);
 }
 
 #[test]
