@@ -44,7 +44,7 @@ pub use by_hand::{BackfillArgs, Overlap, RunArgs};
 pub use calendar::{
     ApplyArgs as ApplyCalendars, Calendar as CalendarOrder, DeleteArgs as DeleteCalendar,
 };
-pub use child::ChildFlags;
+pub use child::{ChildFlags, OtherFlags};
 pub use dead::{Chosen, Dead, DeadOf};
 pub use doctor::Doctor;
 pub use health::Health;
@@ -152,7 +152,8 @@ pub struct Global {
 pub enum Order {
     /// The whole engine on real data, before your eyes: a worker is killed, nothing is lost
     Demo(Demo),
-    /// The whole stack, empty, to build against: broker, planner and a worker
+    /// The whole stack, empty, to build against: broker, planner and a worker, with the handlers of a program in any
+    /// language, if you like: gridloom dev -- python worker.py
     Dev(Dev),
     /// The planner: opens runs, issues their shards, closes them
     Planner(PlannerArgs),
@@ -235,6 +236,9 @@ pub struct Dev {
     /// Settings of the worker.
     #[command(flatten)]
     pub worker: WorkerFlags,
+    /// Handlers in other languages.
+    #[command(flatten)]
+    pub child: ChildFlags,
     /// Settings of queues.
     #[command(flatten)]
     pub queue: QueueFlags,
@@ -254,7 +258,7 @@ pub struct WorkerArgs {
     pub worker: WorkerFlags,
     /// Handlers in other languages.
     #[command(flatten)]
-    pub child: ChildFlags,
+    pub others: OtherFlags,
     /// Where metrics and health are.
     #[command(flatten)]
     pub listen: ListenFlag,

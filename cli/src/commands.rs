@@ -89,6 +89,8 @@ pub fn run(line: Line) -> anyhow::Result<Verdict> {
     let usual = match &line.order {
         // The client's own news are told by the engine, better.
         Order::Planner(_) | Order::Worker(_) => "info,async_nats=warn",
+        // What the program writes is what its author looks for.
+        Order::Dev(flags) if !flags.child.command.is_empty() => "warn,child=info",
         // It tells of everything that dies, itself.
         Order::Demo(_) => "error",
         // A line of a log in the midst of a picture is read by nobody.

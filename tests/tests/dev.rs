@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gridloom_tests::collector::{Collector, Manner};
 use gridloom_tests::database;
-use gridloom_tests::process::{Gridloom, Output, Process, pid_in};
+use gridloom_tests::process::{Gridloom, Output, Process, is_alive, pid_in};
 use gridloom_tests::wait::{eventually, eventually_some};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
@@ -67,6 +67,72 @@ async fn stack_on_another_port_tells_once_which_nats_server_it_uses() -> anyhow:
     assert!(said.contains("port 4222 is in use"), "{said}");
     assert_eq!(said.matches("using nats-server").count(), 1, "{said}");
     end(stack).await
+}
+
+/// A program with a handler, which says where its process is.
+const PROGRAM: &str = r#"
+import os, pathlib
+import gridloom
+worker = gridloom.Worker()
+@worker.handler("resize")
+def resize(shard):
+    shard.rows(shard.page)
+    print("resized", shard.page)
+pathlib.Path(f"pid-{os.environ['GRIDLOOM_PROCESS']}").write_text(f"{os.getpid()}\n")
+if __name__ == "__main__":
+    worker.run()
+"#;
+
+#[tokio::test]
+async fn stack_has_the_handlers_of_a_program_and_ends_with_it() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("program.py"), PROGRAM)?;
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/python/src");
+    let dev = Gridloom::new(["--json", "dev", "--port", "0", "--processes", "2"])?;
+    let dev = dev.args(["--", "python3", "program.py"]).dir(dir.path());
+    let mut stack = dev.env("PYTHONPATH", sdk).start().await?;
+    let said = eventually_some(SOON, "the stack says what it has", async || {
+        Ok(serde_json::from_str::<Value>(stack.stdout().trim()).ok())
+    });
+    let said = said.await.with_context(|| stack.stderr())?;
+    assert_eq!(said["handlers"], serde_json::json!(["noop", "resize"]));
+    let nats = said["nats"].as_str().context("an address")?;
+    let job = "name = \"r\"\nhandler = \"resize\"\n[grid]\npages = { count = 5 }";
+    std::fs::write(dir.path().join("job.toml"), job)?;
+    gridloom(nats, dir.path(), &["job", "apply", "job.toml"]).await?;
+    let run = gridloom(nats, dir.path(), &["run", "r", "--wait"]).await?;
+    let last = run.stdout.lines().last().unwrap_or_default();
+    assert_eq!(serde_json::from_str::<Value>(last)?["rows"], 10);
+    eventually(SOON, "what the program writes is shown", async || {
+        Ok(stack.stderr().contains("resized 4"))
+    })
+    .await?;
+    let pids = ["pid-0", "pid-1"].map(|name| dir.path().join(name));
+    eventually(SOON, "both are there", async || {
+        Ok(pids.iter().all(|pid| pid_in(pid).is_some()))
+    })
+    .await?;
+    stack.terminate()?;
+    stack.finish(SOON).await?.succeeded()?;
+    for pid in pids {
+        let pid = pid_in(&pid).context("a pid")?;
+        assert!(!is_alive(pid));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn stack_whose_program_does_not_start_says_why() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let dev = Gridloom::new(["dev", "--port", "0", "--", "python3", "no-such-program.py"])?;
+    let ended = dev.dir(dir.path()).start().await?.finish(SOON).await?;
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.stderr.contains("No such file or directory"),
+        "{}",
+        ended.stderr
+    );
+    Ok(())
 }
 
 #[tokio::test]

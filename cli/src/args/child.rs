@@ -55,11 +55,20 @@ pub struct ChildFlags {
         hide_env_values = true
     )]
     pub child_tcp: Option<bool>,
+    /// A program that has handlers, with its arguments, as in: -- python worker.py
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// How a worker comes by handlers in other languages.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Handlers in other languages")]
+pub struct OtherFlags {
+    /// Its children.
+    #[command(flatten)]
+    pub child: ChildFlags,
     /// Serve the handlers of the program that started this worker; it says where it listens by GRIDLOOM_SOCKET and
     /// GRIDLOOM_TOKEN, and the worker ends with it
     #[arg(long, conflicts_with_all = ["command", "processes", "slots", "child_tcp"])]
     pub attach: bool,
-    /// A program that has handlers, with its arguments, as in: gridloom worker -- python worker.py
-    #[arg(last = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
 }

@@ -83,7 +83,10 @@ pub async fn run(context: &Context, flags: &Dev) -> anyhow::Result<Verdict> {
 }
 
 async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
-    let config = context.config.worker(&flags.worker)?;
+    let mut config = context.config.worker(&flags.worker)?;
+    let worker = config.name.take().map_or_else(process::name, String::from);
+    let children = context.config.children(&flags.child, &worker)?;
+    config.name = Some(worker.try_into()?);
     let queues = config.queues.clone();
     let databases = config.databases.keys().cloned().collect();
     let commands = config.exec.keys().cloned().collect();
@@ -110,7 +113,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         fault: None,
     };
     let planner = Planner::start(link.clone(), options).await?;
-    let worker = Running::start(&own, config, &flags.queue, wanted).await?;
+    let worker = Running::start(&own, config, children, (&flags.queue, wanted)).await?;
     let api = Server::start(api, to_broker).await?;
     let health = api.health(planner.health());
     let endpoints = telemetry::serve(([127, 0, 0, 1], 0).into(), health, DESCRIBED).await?;

@@ -1,10 +1,12 @@
 //! Which handlers in other languages a worker has.
 
+use std::time::Duration;
+
 use gridloom_shared::environment;
 use gridloom_worker::bridge::{Attachment, CHILD_GRACE_DEFAULT, HELLO_WITHIN_DEFAULT, Plan};
 
 use super::{Config, misuse};
-use crate::args::ChildFlags;
+use crate::args::{ChildFlags, OtherFlags};
 use crate::fault::Misuse;
 
 /// Shortest token of a program: it keeps others of this machine out.
@@ -28,38 +30,48 @@ impl Config {
     ///
     /// # Errors
     /// When something is missing, or cannot be.
-    pub fn others(&self, flags: &ChildFlags, worker: &str) -> anyhow::Result<Others> {
-        let file = &self.file.worker;
-        let span = |flag: Option<crate::setting::Span>,
-                    file: Option<crate::setting::Span>,
-                    default| { flag.or(file).map_or(default, |span| span.0) };
-        let grace = span(flags.child_grace, file.child_grace, CHILD_GRACE_DEFAULT);
-        let hello_within = span(flags.hello_within, file.hello_within, HELLO_WITHIN_DEFAULT);
+    pub fn others(&self, flags: &OtherFlags, worker: &str) -> anyhow::Result<Others> {
         if flags.attach {
-            let wanted = |name: &'static str| {
-                let found = environment::setting(name).map_err(|error| misuse(&error))?;
-                found.ok_or_else(|| {
-                    Misuse::error(format!(
-                        "--attach is for a program that starts its own worker and says where it listens: GRIDLOOM_{name} is not set; to start a program from here: gridloom worker -- COMMAND"
-                    ))
-                })
-            };
-            let token = wanted("TOKEN")?;
-            if !(TOKEN_MIN..=TOKEN_MAX).contains(&token.len())
-                || !token.bytes().all(|byte| byte.is_ascii_graphic())
-            {
-                return Err(Misuse::error(format!(
-                    "GRIDLOOM_TOKEN must have {TOKEN_MIN} to {TOKEN_MAX} visible ASCII signs"
-                )));
-            }
-            return Ok(Others::Program(Attachment {
-                socket: wanted("SOCKET")?,
-                token,
-                hello_within,
-                grace,
-                worker: worker.to_owned(),
-            }));
+            return self.program(&flags.child, worker).map(Others::Program);
         }
+        let children = self.children(&flags.child, worker)?;
+        Ok(children.map_or(Others::Nowhere, Others::Children))
+    }
+
+    /// The program that started a worker with this name.
+    fn program(&self, flags: &ChildFlags, worker: &str) -> anyhow::Result<Attachment> {
+        let wanted = |name: &'static str| {
+            let found = environment::setting(name).map_err(|error| misuse(&error))?;
+            found.ok_or_else(|| {
+                Misuse::error(format!(
+                    "--attach is for a program that starts its own worker and says where it listens: GRIDLOOM_{name} is not set; to start a program from here: gridloom worker -- COMMAND"
+                ))
+            })
+        };
+        let token = wanted("TOKEN")?;
+        if !(TOKEN_MIN..=TOKEN_MAX).contains(&token.len())
+            || !token.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(Misuse::error(format!(
+                "GRIDLOOM_TOKEN must have {TOKEN_MIN} to {TOKEN_MAX} visible ASCII signs"
+            )));
+        }
+        let (hello_within, grace) = self.patience(flags);
+        Ok(Attachment {
+            socket: wanted("SOCKET")?,
+            token,
+            hello_within,
+            grace,
+            worker: worker.to_owned(),
+        })
+    }
+
+    /// The children of a worker with this name, if it is to have any.
+    ///
+    /// # Errors
+    /// When something is missing, or cannot be.
+    pub fn children(&self, flags: &ChildFlags, worker: &str) -> anyhow::Result<Option<Plan>> {
+        let file = &self.file.worker;
         let mut words = flags.command.iter();
         let Some(program) = words.next() else {
             let given = flags.processes.is_some() || flags.slots.is_some();
@@ -67,7 +79,7 @@ impl Config {
                 true => Err(Misuse::error(
                     "--processes and --slots are for children, and there is no command: gridloom worker --processes 2 -- COMMAND",
                 )),
-                false => Ok(Others::Nowhere),
+                false => Ok(None),
             };
         };
         let text = |word: &std::ffi::OsString| {
@@ -79,7 +91,8 @@ impl Config {
                 ))
             })
         };
-        Ok(Others::Children(Plan {
+        let (hello_within, grace) = self.patience(flags);
+        Ok(Some(Plan {
             guard: std::env::current_exe()?,
             program: program.into(),
             args: words.map(text).collect::<anyhow::Result<_>>()?,
@@ -91,6 +104,17 @@ impl Config {
             worker: worker.to_owned(),
         }))
     }
+
+    /// How long is waited for a hello, and for the end of what is told to stop.
+    fn patience(&self, flags: &ChildFlags) -> (Duration, Duration) {
+        let file = &self.file.worker;
+        let hello_within = flags.hello_within.or(file.hello_within);
+        let grace = flags.child_grace.or(file.child_grace);
+        (
+            hello_within.map_or(HELLO_WITHIN_DEFAULT, |span| span.0),
+            grace.map_or(CHILD_GRACE_DEFAULT, |span| span.0),
+        )
+    }
 }
 
 #[cfg(test)]
@@ -99,9 +123,14 @@ mod tests {
     use crate::args::Global;
     use crate::config::File;
 
-    fn others(flags: &ChildFlags) -> anyhow::Result<Others> {
+    fn others(child: &ChildFlags) -> anyhow::Result<Others> {
+        attached(child, false)
+    }
+
+    fn attached(child: &ChildFlags, attach: bool) -> anyhow::Result<Others> {
         let config = Config::merge(&Global::default(), File::default()).unwrap();
-        config.others(flags, "w")
+        let child = child.clone();
+        config.others(&OtherFlags { child, attach }, "w")
     }
 
     #[test]
@@ -133,11 +162,7 @@ mod tests {
         })
         .unwrap_err();
         assert!(fault.to_string().contains("-- COMMAND"), "{fault}");
-        let fault = others(&ChildFlags {
-            attach: true,
-            ..ChildFlags::default()
-        })
-        .unwrap_err();
+        let fault = attached(&ChildFlags::default(), true).unwrap_err();
         assert!(
             fault.to_string().contains("GRIDLOOM_TOKEN is not set"),
             "{fault}"

@@ -11,7 +11,7 @@ use gridloom_shared::process;
 use gridloom_shared::telemetry::traces::Wanted;
 use gridloom_shared::telemetry::{self, Health};
 use gridloom_shared::wire::Versions;
-use gridloom_worker::bridge::{Bridge, Left};
+use gridloom_worker::bridge::{Bridge, Left, Plan};
 use gridloom_worker::handlers::exec::ExecHandler;
 use gridloom_worker::handlers::noop::Noop;
 use gridloom_worker::handlers::sql::SqlHandler;
@@ -39,7 +39,7 @@ pub async fn worker(context: &Context, flags: &WorkerArgs) -> anyhow::Result<Ver
     let name = config.name.take().map_or_else(process::name, String::from);
     config.name = Some(name.clone().try_into()?);
     let bridge = tokio::select! {
-        bridge = bridge(context.config.others(&flags.child, &name)?) => bridge?,
+        bridge = bridge(context.config.others(&flags.others, &name)?) => bridge?,
         () = &mut asked => return Ok(Verdict::Fine),
     };
     let Built {
@@ -124,22 +124,24 @@ pub struct Running {
     handlers: Vec<String>,
     handle: gridloom_worker::Stop,
     task: JoinHandle<Result<(), RunError>>,
+    bridge: Option<Bridge>,
 }
 
 impl Running {
-    /// Starts a worker and waits until it is ready.
+    /// Starts a worker, with children where there is a plan for them, and waits until it is ready.
     ///
     /// # Errors
     /// As [`worker`].
     pub async fn start(
         context: &Context,
         config: WorkerConfig,
-        queue: &QueueFlags,
-        traces: Wanted,
+        children: Option<Plan>,
+        (queue, traces): (&QueueFlags, Wanted),
     ) -> anyhow::Result<Running> {
+        let bridge = bridge(children.map_or(Others::Nowhere, Others::Children)).await?;
         let Built {
             worker, handlers, ..
-        } = build(context, config, (queue, traces), None)?;
+        } = build(context, config, (queue, traces), bridge.as_ref())?;
         let (handle, health) = (worker.stop_handle(), worker.health());
         let mut task = tokio::spawn(worker.run());
         let ready = async {
@@ -162,6 +164,7 @@ impl Running {
             handlers,
             handle,
             task,
+            bridge,
         })
     }
 
@@ -186,6 +189,9 @@ impl Running {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(error = %chain(&error), "the worker ended"),
             Err(error) => tracing::warn!(error = %chain(&error), "the worker ended"),
+        }
+        if let Some(bridge) = self.bridge {
+            bridge.stop().await;
         }
     }
 }
