@@ -50,11 +50,12 @@ var commands = map[string]func(){
 		for _, token := range []string{strings.Repeat("x", 16), "é"} {
 			must(attachAs(token).receive() == nil, "a stranger is sent away")
 		}
-		silent := dial()
+		silent, since := dial(), time.Now()
 		broken := dial()
 		broken.raw([]byte{0, 0, 0, 0})
 		must(broken.receive() == nil, "likewise")
 		wire := begin()
+		must(time.Since(since) < attachWithin, "one that says nothing held it up")
 		wire.send(object{"type": "drain"})
 		_ = silent.conn.Close()
 	},

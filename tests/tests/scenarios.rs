@@ -72,6 +72,8 @@ mod fires;
 mod flow;
 #[path = "scenarios/fresh.rs"]
 mod fresh;
+#[path = "scenarios/golang.rs"]
+mod golang;
 #[path = "scenarios/hot.rs"]
 mod hot;
 #[path = "scenarios/imported.rs"]

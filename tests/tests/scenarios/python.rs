@@ -18,7 +18,7 @@ use crate::api;
 const README: &str = include_str!("../../../README.md");
 const SOON: Duration = Duration::from_secs(120);
 /// Longer than elsewhere: an interpreter takes its time to start where others are busy, and nothing here waits for it to end.
-const ACK_DEADLINE: &str = "5s";
+pub(crate) const ACK_DEADLINE: &str = "5s";
 
 /// Writes what it does of which shard, and when, into a file that all processes of the test share.
 const STEADY: &str = r#"
@@ -43,7 +43,7 @@ if __name__ == "__main__":
 
 pub(crate) const JOB: &str = "name = \"steady\"\nhandler = \"steady\"\n[grid]\nslices = 8\npages = { count = 5 }\n[retry]\nmax_attempts = 20\n\
                    backoff = { initial = \"100ms\", factor = 1.0, max = \"100ms\" }";
-const SHARDS: usize = 40;
+pub(crate) const SHARDS: usize = 40;
 
 fn sdk() -> anyhow::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/python");
@@ -96,8 +96,13 @@ impl Executions {
         pids
     }
 
+    /// How many shards there were.
+    pub(crate) fn shards(&self) -> usize {
+        self.spans.len()
+    }
+
     /// No shard is executed by two at once: a later one begins when the earlier one has said its last word.
-    fn never_overlap(&self) -> anyhow::Result<()> {
+    pub(crate) fn never_overlap(&self) -> anyhow::Result<()> {
         for (key, spans) in &self.spans {
             let mut spans = spans.clone();
             spans.sort_by_key(|span| span.1);
@@ -234,7 +239,7 @@ pub(crate) async fn judged(stage: &Stage, run: &RunId, log: &Path) -> anyhow::Re
     assert_eq!(shown["state"], "succeeded", "{shown}");
     assert_eq!(shown["rows"], json!(10 * SHARDS), "{shown}");
     let executions = Executions::read(log)?;
-    assert_eq!(executions.spans.len(), SHARDS);
+    assert_eq!(executions.shards(), SHARDS);
     executions.never_overlap()
 }
 

@@ -1,0 +1,229 @@
+//! Handlers in Go by sdk/go, with real processes: its examples as they stand, the ways in which a shard can end, a child that
+//! is killed on the way, and its client. The programs of these tests are in sdk/go/internal.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use gridloom_shared::id::RunId;
+use gridloom_tests::process::Gridloom;
+use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::wait::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::api;
+use crate::python::{ACK_DEADLINE, Executions, JOB, SHARDS};
+
+const SOON: Duration = Duration::from_secs(120);
+
+/// Where its programs are, built once.
+static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+
+fn sdk() -> anyhow::Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/go");
+    folder.canonicalize().context("the SDK for Go is there")
+}
+
+/// Whether Go is here; it is said if not, and in CI that is a failure.
+fn have_go() -> bool {
+    let mut asked = Command::new("go");
+    let there = asked
+        .arg("version")
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !there {
+        eprintln!("\n*** NOT RUN: handlers in Go: no go in PATH ***\n");
+        assert!(std::env::var_os("CI").is_none(), "no Go in CI");
+    }
+    there
+}
+
+/// The folder with `words`, `fetch`, `played` and `conformance`. Nothing is fetched for them.
+async fn built() -> anyhow::Result<&'static Path> {
+    let built = BUILT.get_or_try_init(async || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("golang");
+        std::fs::create_dir_all(&folder)?;
+        let mut go = tokio::process::Command::new("go");
+        go.args(["build", "-buildvcs=false", "-o"]).arg(&folder);
+        go.args([
+            "./examples/...",
+            "./internal/played",
+            "./internal/conformance",
+        ]);
+        go.env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
+        let said = go.current_dir(sdk()?).output().await.context("run go")?;
+        let text = String::from_utf8_lossy(&said.stderr);
+        ensure!(said.status.success(), "go build: {text}");
+        anyhow::Ok(folder)
+    });
+    Ok(built.await?.as_path())
+}
+
+/// A worker with children that run one of the programs.
+async fn start(
+    stage: &mut Stage,
+    flags: &[&str],
+    dir: &Path,
+    command: &[&str],
+) -> anyhow::Result<()> {
+    let worker = stage.gridloom(&["worker"])?.args(flags.iter().copied());
+    let worker = worker.args(["--"]).args([built().await?.join(command[0])]);
+    let worker = worker.args(command[1..].iter().copied());
+    let worker = worker.env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
+    stage.workers.push(worker.dir(dir).start().await?);
+    Ok(())
+}
+
+async fn shown(stage: &Stage, run: &str) -> anyhow::Result<Value> {
+    let shown = stage.cli(&["show", run, "--json"], SOON).await?;
+    shown.succeeded()?.json()
+}
+
+/// Runs a job of the examples to its end.
+async fn played(stage: &Stage, name: &str) -> anyhow::Result<Value> {
+    let file = sdk()?.join(format!("examples/{name}/{name}.toml"));
+    let apply = ["job", "apply", &file.to_string_lossy()];
+    stage.cli(&apply, SOON).await?.succeeded()?;
+    let run = ["run", name, "--id", "one", "--wait"];
+    stage.cli(&run, SOON).await?.succeeded()?;
+    let run = RunId::from_request(&name.parse()?, "one");
+    stage.judge(&run).await?;
+    shown(stage, run.as_str()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_do_what_their_heads_say() -> anyhow::Result<()> {
+    if !have_go() {
+        return Ok(());
+    }
+    play(async |stage| {
+        stage.start_planner().await?;
+        let words = sdk()?.join("examples/words");
+        start(stage, &["--processes", "2"], &words, &["words"]).await?;
+        let fetch = sdk()?.join("examples/fetch");
+        start(stage, &["--slots", "50"], &fetch, &["fetch"]).await?;
+        let words = played(stage, "words").await?;
+        let text = std::fs::read_to_string(sdk()?.join("examples/words/main.go"))?;
+        assert_eq!(words["rows"], json!(text.lines().count()));
+        let counted = json!(text.split_whitespace().count());
+        assert_eq!(words["counters"]["words"], counted);
+        let fetch = played(stage, "fetch").await?;
+        let told = (&fetch["rows"], &fetch["shards"]["planned"]);
+        assert_eq!(told, (&json!(1_000), &json!(40)));
+        for worker in &mut stage.workers {
+            worker.terminate()?;
+            assert_eq!(worker.wait(SOON).await?, 0);
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shard_ends_as_its_handler_says() -> anyhow::Result<()> {
+    if !have_go() {
+        return Ok(());
+    }
+    play(async |stage| {
+        stage.start_planner().await?;
+        let dir = stage.dir().to_owned();
+        let command = ["played", "ends", &dir.to_string_lossy()];
+        start(stage, &["--slots", "2"], &dir, &command).await?;
+        // Three holds and a success are more than two attempts, if a hold were one.
+        let job = "name = \"ends\"\nhandler = \"ends\"\n[grid]\nslices = 5\n[params]\nrows = 1\n[retry]\nmax_attempts = 2\n\
+                   backoff = { initial = \"100ms\", factor = 1.0, max = \"100ms\" }";
+        let job = stage.apply(job).await?;
+        let run = stage.submit(&job, &json!({ "rows": 7 })).await?;
+        stage.closed(&run, SOON).await?;
+        stage.judge(&run).await?;
+        let shown = shown(stage, run.as_str()).await?;
+        let shards = &shown["shards"];
+        assert_eq!((&shards["done"], &shards["dead"]), (&json!(4), &json!(1)), "{shown}");
+        // What an attempt says that fails counts for nothing: 1, 2, 4 and 2 tries are those of the last ones.
+        assert_eq!((&shown["rows"], &shown["counters"]["tries"]), (&json!(28), &json!(9)), "{shown}");
+        let errors = shown["errors"].to_string();
+        for error in ["no such bucket", "panic: assignment to entry in nil map: at main.ends."] {
+            assert!(errors.contains(error), "{error}: {shown}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The log of the programs, and a run that has begun.
+async fn begun(stage: &mut Stage) -> anyhow::Result<(PathBuf, RunId)> {
+    let (dir, log) = (stage.dir().to_owned(), stage.dir().join("log"));
+    stage.start_planner().await?;
+    let command = ["played", "steady", &log.to_string_lossy()];
+    start(stage, &["--processes", "2"], &dir, &command).await?;
+    let job = stage.apply(JOB).await?;
+    let run = stage.submit(&job, &json!({})).await?;
+    eventually(SOON, "all processes are at it", async || {
+        Ok(Executions::read(&log)?.pids().len() >= 2)
+    })
+    .await?;
+    Ok((log, run))
+}
+
+/// A run that is over: each shard once, ten rows each, and never two of one at once.
+async fn judged(stage: &Stage, run: &RunId, log: &Path) -> anyhow::Result<()> {
+    stage.closed(run, SOON).await?;
+    stage.judge(run).await?;
+    let shown = shown(stage, run.as_str()).await?;
+    assert_eq!(shown["state"], "succeeded", "{shown}");
+    assert_eq!(shown["rows"], json!(10 * SHARDS), "{shown}");
+    let executions = Executions::read(log)?;
+    assert_eq!(executions.shards(), SHARDS);
+    executions.never_overlap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_is_killed_costs_an_attempt_and_no_shard() -> anyhow::Result<()> {
+    if !have_go() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let (log, run) = begun(stage).await?;
+        let pids = Executions::read(&log)?.pids();
+        let pid = Pid::from_raw(pids[0]).context("a pid")?;
+        kill_process(pid, Signal::KILL)?;
+        eventually(SOON, "another is started for it", async || {
+            Ok(Executions::read(&log)?.pids().len() > 2)
+        })
+        .await?;
+        judged(stage, &run, &log).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_starts_a_run_once_waits_for_it_and_tells_what_was_refused() -> anyhow::Result<()> {
+    if !have_go() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let planner = api::start(stage, &[]).await?;
+        stage.start_worker(4, &[]).await?;
+        let job = "name = \"plain\"\nhandler = \"noop\"\n[grid]\nslices = 4";
+        stage.apply(job).await?;
+        let program = built().await?.join("played");
+        let process = Gridloom::program(program, ["client".to_owned(), planner.url("")]);
+        let said = process.start().await?.finish(SOON).await?;
+        let mut said = said.succeeded()?.json()?;
+        if let Some(refusals) = said["refusals"].as_array_mut() {
+            refusals.sort_by_key(ToString::to_string);
+        }
+        let run = RunId::from_request(&"plain".parse()?, "monday");
+        let told = json!({
+            "answers": "opened exists", "run": run, "state": "succeeded", "done": 4, "failed": "failed",
+            "refusals": ["nobody not-found", "plain refused"],
+        });
+        assert_eq!(said, told);
+        Ok(())
+    })
+    .await
+}
