@@ -1,5 +1,6 @@
-//! Handlers in Go by sdk/go, with real processes: its examples as they stand, the ways in which a shard can end, a child that
-//! is killed on the way, and its client. The programs of these tests are in sdk/go/internal.
+//! Handlers in Go by sdk/go, with real processes: its examples as they stand, the ways in which a shard can end, a child and
+//! a worker that are killed on the way, its client, and what `gridloom sdk-test` says of it. The programs of these tests are in
+//! sdk/go/internal.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gridloom_shared::id::RunId;
 use gridloom_tests::process::Gridloom;
-use gridloom_tests::scenario::{Stage, play};
-use gridloom_tests::wait::eventually;
+use gridloom_tests::scenario::{NAMESPACE, Stage, play};
+use gridloom_tests::wait::{eventually, eventually_some};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -200,6 +201,59 @@ async fn child_that_is_killed_costs_an_attempt_and_no_shard() -> anyhow::Result<
     .await
 }
 
+/// A program that starts its worker itself.
+async fn start_program(stage: &Stage, log: &Path) -> anyhow::Result<Gridloom> {
+    let program = built().await?.join("played");
+    let process = Gridloom::program(program, ["steady".into(), log.as_os_str().to_owned()]);
+    let process = process.env("COMMAND", gridloom_tests::gridloom()?);
+    let process = process.env("GRIDLOOM_NATS", stage.server.url());
+    let process = process.env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
+    Ok(process.env("GRIDLOOM_NAMESPACE", NAMESPACE))
+}
+
+/// A process that `parent` has started, by whichever of its threads.
+fn child_of(parent: Pid) -> anyhow::Result<Option<Pid>> {
+    let threads = std::fs::read_dir(format!("/proc/{parent}/task"))?;
+    let texts = threads
+        .flatten()
+        .flat_map(|thread| std::fs::read_to_string(thread.path().join("children")));
+    let texts: Vec<String> = texts.collect();
+    let first = texts.iter().flat_map(|text| text.split_whitespace()).next();
+    Ok(first.map(str::parse).transpose()?.and_then(Pid::from_raw))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn program_whose_worker_is_killed_says_so_and_another_one_ends_in_peace() -> anyhow::Result<()>
+{
+    if !have_go() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let log = stage.dir().join("log");
+        stage.start_planner().await?;
+        let mut program = start_program(stage, &log).await?.start().await?;
+        let job = stage.apply(JOB).await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        stage.done(&run, 1, SOON).await?;
+        let attached = eventually_some(SOON, "its worker is found", async || {
+            child_of(program.pid())
+        })
+        .await?;
+        kill_process(attached, Signal::KILL)?;
+        let code = program.wait(SOON).await?;
+        let said = program.stderr();
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("gridloom worker is gone"), "{said}");
+        // Another one finishes what it had begun.
+        let mut another = start_program(stage, &log).await?.start().await?;
+        judged(stage, &run, &log).await?;
+        another.terminate()?;
+        assert_eq!(another.wait(SOON).await?, 0, "{}", another.stderr());
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn client_starts_a_run_once_waits_for_it_and_tells_what_was_refused() -> anyhow::Result<()> {
     if !have_go() {
@@ -226,4 +280,22 @@ async fn client_starts_a_run_once_waits_for_it_and_tells_what_was_refused() -> a
         Ok(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn library_for_go_conforms() -> anyhow::Result<()> {
+    if !have_go() {
+        return Ok(());
+    }
+    let program = built().await?.join("conformance");
+    let process = Gridloom::new(["sdk-test", "--json", "--"])?.args([program]);
+    let report = process.start().await?.finish(SOON).await?;
+    let said = report.json().with_context(|| report.stderr.clone())?;
+    let all = said["situations"].as_array().context("situations")?;
+    // Not every machine has IPv6.
+    let is_fine = |told: &&Value| told["outcome"] == "ok" || told["name"] == "tcp-ipv6";
+    let others: Vec<&Value> = all.iter().filter(|told| !is_fine(told)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+    assert_eq!((report.code, &said["sdk"]), (0, &json!("go 0.1.0")));
+    Ok(())
 }
