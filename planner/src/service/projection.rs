@@ -1,7 +1,7 @@
 //! Projections for people: the summaries in the `runs` bucket, and what is counted. Nothing is decided
 //! from them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,9 +27,9 @@ use crate::lead::{Change, Lead};
 use crate::leader::Told;
 use crate::run::Run;
 
-/// How long a new run waits for its first summary: its first shards go first, and one that is over by
-/// then needs only its last.
-const FIRST: Duration = Duration::from_millis(25);
+/// How long a new run waits for its first summary: one that is over by then needs only its last. Each is a record, and a
+/// flush where the broker flushes each; whoever asks before is answered from the ledger.
+const FIRST: Duration = Duration::from_millis(500);
 /// How often the summary of a running run is renewed.
 const RENEWED: Duration = Duration::from_millis(500);
 /// Summaries that are written at once.
@@ -85,31 +85,28 @@ struct Backlog {
 }
 
 /// Runs that were opened, or taken over, and wait for their first summary of this leadership. Pure.
+#[derive(Default)]
 struct Fresh {
-    runs: VecDeque<RunId>,
-    /// Since when the first of them waits.
-    since: Boot,
+    /// Each with the moment since which it waits, in that order.
+    runs: VecDeque<(RunId, Boot)>,
 }
 
 impl Fresh {
-    fn new(now: Boot) -> Fresh {
-        Fresh {
-            runs: VecDeque::new(),
-            since: now,
-        }
-    }
-
     fn add(&mut self, run: RunId, now: Boot) {
-        if self.runs.is_empty() {
-            self.since = now;
-        }
-        self.runs.push_back(run);
+        self.runs.push_back((run, now));
     }
 
     /// The next one whose time has come, if it `may` be shown.
     fn next(&mut self, now: Boot, may: impl Fn(&RunId) -> bool) -> Option<RunId> {
-        let due = now.since(self.since) >= FIRST;
-        self.runs.pop_front_if(|run| due && may(run))
+        let next = self
+            .runs
+            .pop_front_if(|(run, since)| now.since(*since) >= FIRST && may(run));
+        next.map(|(run, _)| run)
+    }
+
+    /// Those that still wait.
+    fn waiting(&self) -> HashSet<&RunId> {
+        self.runs.iter().map(|(run, _)| run).collect()
     }
 }
 
@@ -153,7 +150,7 @@ pub(super) fn start(
     Writer {
         summaries,
         counted: Counted::default(),
-        fresh: Fresh::new(Boot::now()),
+        fresh: Fresh::default(),
         renewed: Boot::now(),
         told,
         tracer,
@@ -227,8 +224,11 @@ impl Writer {
         }
         if now.since(self.renewed) >= RENEWED {
             self.renewed = now;
+            // What waits for its first summary is shown by that.
+            let fresh = self.fresh.waiting();
             let moved = lead.book_mut().moved();
-            let moved = moved.filter(|run| is_read(run, position));
+            let moved =
+                moved.filter(|run| is_read(run, position) && !fresh.contains(run.fold().run()));
             moved.for_each(|run| self.send(run));
         }
         self.tell(Told::of(lead.book(), lead.full()));
@@ -236,7 +236,7 @@ impl Writer {
 
     /// Nothing is led any more: what runs is another's to show.
     pub(super) fn rest(&mut self) {
-        self.fresh = Fresh::new(Boot::now());
+        self.fresh = Fresh::default();
         self.counted.rest();
         self.backlog.leads.store(false, Ordering::Relaxed);
         self.tell(Told::default());
@@ -293,14 +293,20 @@ mod tests {
     fn run_is_shown_a_moment_after_it_was_opened_and_not_before_that_was_read_back() {
         let at = |ms| Boot(Duration::from_millis(ms));
         let run = |n| RunId::new(format!("a_s_{n}")).unwrap();
-        let mut fresh = Fresh::new(at(0));
+        let mut fresh = Fresh::default();
         fresh.add(run(1), at(1_000));
-        fresh.add(run(2), at(1_020));
-        assert_eq!(fresh.next(at(1_024), |_| true), None);
-        assert_eq!(fresh.next(at(1_025), |_| false), None);
-        assert_eq!(fresh.next(at(1_025), |_| true), Some(run(1)));
-        assert_eq!(fresh.next(at(1_025), |name| *name != run(2)), None);
-        assert_eq!(fresh.next(at(1_025), |_| true), Some(run(2)));
-        assert_eq!(fresh.next(at(1_025), |_| true), None);
+        fresh.add(run(2), at(1_400));
+        assert_eq!(fresh.next(at(1_499), |_| true), None);
+        assert_eq!(fresh.next(at(1_500), |_| false), None);
+        assert_eq!(fresh.next(at(1_500), |_| true), Some(run(1)));
+        assert_eq!(
+            fresh.next(at(1_899), |_| true),
+            None,
+            "each waits by itself"
+        );
+        assert_eq!(fresh.waiting(), HashSet::from([&run(2)]));
+        assert_eq!(fresh.next(at(1_900), |name| *name != run(2)), None);
+        assert_eq!(fresh.next(at(1_900), |_| true), Some(run(2)));
+        assert_eq!(fresh.next(at(1_900), |_| true), None);
     }
 }

@@ -1,16 +1,21 @@
 //! A broker each of whose flushes is held back: under `sync_interval: always` every record waits for one. All becomes
-//! slower by its part, as many outcomes share a flush, and nothing else happens: nobody is condemned, nothing is taken
-//! over, nothing is lost.
+//! slower, by no more than its part for as long as more outcomes share a flush, and nothing else happens: nobody is
+//! condemned, nothing is taken over, nothing is lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use gridloom_shared::broker::topology::TopologyOptions;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::outcomes;
 use gridloom_shared::ledger::record::{Reason, Record, WorkRecord};
+use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::wire;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::scenario::{Stage, play_on};
 use gridloom_tests::slow_disk::{self, SlowDisk};
+use gridloom_tests::wait::{eventually, eventually_some};
 use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(120);
@@ -18,12 +23,15 @@ const SOON: Duration = Duration::from_secs(30);
 /// How long a run is watched, from its first outcome on: so long, and so many flushes.
 const WATCHED: Duration = Duration::from_secs(3);
 const FLUSHES: u32 = 40;
+/// A run that goes on for less is shown only when it is over; a little less than the planner waits.
+const SHOWN: Duration = Duration::from_millis(400);
 /// Tiles that the workers run at once.
 const SLOTS: u32 = 128;
 
 /// A flush that takes so long is the limit.
 const SLOW: Duration = Duration::from_millis(10);
-/// So many times as many shards as flushes that follow one another.
+/// What is called smooth: so many times as many shards as flushes that follow one another, or more. Where flushes take
+/// very long it falls by more than their part, as what may be outstanding has an end.
 const MANY: f64 = 10.0;
 
 /// What one run did on a disk that took so long.
@@ -102,8 +110,7 @@ async fn nothing_else(stage: &Stage, paces: &[Pace]) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn disk_whose_flushes_take_long_makes_all_slower_by_its_part_and_nothing_else()
--> anyhow::Result<()> {
+async fn disk_whose_flushes_take_long_makes_all_slower_and_nothing_else() -> anyhow::Result<()> {
     if !slow_disk::is_there() {
         eprintln!("\n*** NOT RUN: a slow disk: no strace that may trace ***\n");
         return Ok(());
@@ -128,6 +135,32 @@ async fn disk_whose_flushes_take_long_makes_all_slower_by_its_part_and_nothing_e
     play_on(disk.broker().await?, &TopologyOptions::default(), scenario).await
 }
 
+/// Waits until nothing is left to write about these runs: each is closed and has its summary, and no submission waits.
+/// Gives for how many times [`SHOWN`] they ran, all together: a run has a summary for each while it runs.
+async fn all_told(stage: &Stage, runs: &[RunId]) -> anyhow::Result<usize> {
+    let mut long = 0;
+    for run in runs {
+        stage.closed(run, SOON).await?;
+        let summary = eventually_some(SOON, "its summary says so", async || {
+            let entry = stage.broker.runs().get(run.as_str()).await?;
+            let value = entry.and_then(|entry| entry.value);
+            let summary: Option<RunSummary> = value.and_then(|value| wire::decode(&value).ok());
+            Ok(summary.filter(|summary| summary.state == RunState::Succeeded))
+        })
+        .await?;
+        let at = |at: Option<String>| at.and_then(|at| UnixMs::from_rfc3339(&at));
+        let lasted = at(summary.closed_at).zip(at(summary.opened_at));
+        let (closed, opened) = lasted.context("a run that is over says from when to when")?;
+        long += (closed.0.saturating_sub(opened.0) / SHOWN.as_millis() as u64) as usize;
+    }
+    let submit = stage.broker.subjects().submit();
+    eventually(SOON, "each submission is acknowledged", async || {
+        Ok(stage.broker.info(&submit).await?.messages == 0)
+    })
+    .await?;
+    Ok(long)
+}
+
 /// A submission is one write and one flush, and a run of one shard few more: counted by what strace sees of the broker.
 #[tokio::test(flavor = "multi_thread")]
 async fn submission_is_one_flush_and_a_small_run_six_at_most() -> anyhow::Result<()> {
@@ -136,6 +169,7 @@ async fn submission_is_one_flush_and_a_small_run_six_at_most() -> anyhow::Result
         return Ok(());
     }
     const RUNS: usize = 20;
+    const MORE: usize = 40;
     let disk = SlowDisk::new().await?;
     let scenario = async |stage: &mut Stage| {
         let job = stage
@@ -156,22 +190,28 @@ async fn submission_is_one_flush_and_a_small_run_six_at_most() -> anyhow::Result
             RUNS,
             "flushes of {RUNS} submissions"
         );
-        let before = disk.flushed("/msgs");
         stage.start_planner().await?;
         stage.start_worker(4, &[]).await?;
-        for run in &runs {
-            stage.closed(run, SOON).await?;
-        }
-        let all = runs.len();
-        let of_ledger = disk.flushed(&ledger);
-        eprintln!(
-            "{all} runs of one shard: {of_ledger} flushes of the ledger, {} of all streams",
-            disk.flushed("/msgs") - before
-        );
+        all_told(stage, &runs).await?;
+        let (all, of_ledger) = (runs.len(), disk.flushed(&ledger));
         // Opened, outcome, closed; what several runs share is less.
         anyhow::ensure!(
             of_ledger <= 3 * all + 3,
             "{of_ledger} flushes of the ledger for {all} runs"
+        );
+        let (before, begun) = (disk.flushed("/msgs"), Instant::now());
+        let mut runs = Vec::new();
+        for _ in 0..MORE {
+            runs.push(stage.submit(&job, &json!({})).await?);
+        }
+        let long = all_told(stage, &runs).await?;
+        let (flushes, took) = (disk.flushed("/msgs") - before, begun.elapsed());
+        eprintln!("{MORE} runs of one shard: {flushes} flushes of all streams in {took:?}");
+        // Submission, its acknowledgement, three of the ledger, summary; and what goes by time: leases, presence.
+        let few = 5 + 2 * took.as_secs() as usize + long;
+        anyhow::ensure!(
+            flushes <= 6 * MORE + few,
+            "{flushes} flushes of all streams for {MORE} runs in {took:?}"
         );
         Ok(())
     };
