@@ -215,13 +215,7 @@ async fn prometheus_sees_a_run_under_way_and_promtool_has_nothing_to_say_about_t
         let prometheus = prometheus(planner, worker).await?;
         let job = "name = \"work\"\nhandler = \"noop\"\n[grid]\npages = { count = 4000 }\ntile = 1";
         let run = submit(stage, job, json!({"sleep_ms": 200})).await?;
-        for (expression, least) in SEEN {
-            eventually(SOON, expression, async || {
-                let found = prometheus.query(expression).await?;
-                Ok(found.first().is_some_and(|series| value(series) >= *least))
-            })
-            .await?;
-        }
+        told(&prometheus, SEEN).await?;
         // Nobody is behind for long while so little is written.
         let lag = "gridloom_ledger_lag_records < 100";
         eventually(SOON, lag, async || {
@@ -249,6 +243,67 @@ async fn prometheus_sees_a_run_under_way_and_promtool_has_nothing_to_say_about_t
             Ok(!prometheus.query(idle).await?.is_empty())
         })
         .await
+    })
+    .await
+}
+
+/// Waits until Prometheus has as much as that of each.
+async fn told(prometheus: &Prometheus, all: &[(&str, f64)]) -> anyhow::Result<()> {
+    for (expression, least) in all {
+        eventually(SOON, expression, async || {
+            let found = prometheus.query(expression).await?;
+            Ok(found.first().is_some_and(|series| value(series) >= *least))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// What it says where attempts failed, a worker died and a schedule fired, and how much of it at least.
+const MOVED: &[(&str, f64)] = &[
+    ("gridloom_shards_failed_total{job=\"failing\"}", 3.0),
+    ("gridloom_shards_retried_total{job=\"failing\"}", 3.0),
+    (
+        "gridloom_runs_closed_total{job=\"failing\",state=\"succeeded\"}",
+        1.0,
+    ),
+    (
+        "gridloom_fires_total{job=\"tick\",decision=\"opened\"}",
+        1.0,
+    ),
+    ("gridloom_fire_lateness_seconds_count", 1.0),
+    ("sum(gridloom_workers_dead_total)", 1.0),
+    ("gridloom_tiles_freed_total", 1.0),
+    ("gridloom_shards_taken_over_total{job=\"held\"}", 1.0),
+    ("sum(gridloom_tiles_taken_over_total)", 1.0),
+    ("gridloom_worker_shards_total{outcome=\"done\"}", 1.0),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_sees_what_was_tried_again_and_taken_over_and_what_fired() -> anyhow::Result<()>
+{
+    if !have_prometheus() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let (at_planner, at_worker) = installation(stage).await?;
+        let prometheus = prometheus(at_planner, at_worker).await?;
+        let tick = "name = \"tick\"\nhandler = \"noop\"\n[schedule]\nevery = \"1s\"";
+        stage.apply(tick).await?;
+        let failing = "name = \"failing\"\nhandler = \"noop\"\n[grid]\npages = { count = 3 }\n[retry]\nmax_attempts = 2\nbackoff = { initial = \"100ms\" }";
+        let failing = submit(stage, failing, json!({"fail_attempts": 1})).await?;
+        stage.closed(&failing, SOON).await?;
+        let held = "name = \"held\"\nhandler = \"noop\"\n[grid]\npages = { count = 8 }\ntile = 1";
+        let held = submit(stage, held, json!({"sleep_ms": 3000})).await?;
+        let holds = "gridloom_leases_held >= 3";
+        eventually(SOON, holds, async || {
+            Ok(!prometheus.query(holds).await?.is_empty())
+        })
+        .await?;
+        stage.workers[0].kill().await?;
+        worker(stage, at_worker).await?;
+        told(&prometheus, MOVED).await?;
+        stage.closed(&held, SOON).await
     })
     .await
 }

@@ -61,12 +61,32 @@ async fn begun(stage: &mut Stage) -> anyhow::Result<RunId> {
     let job = stage.apply(JOB).await?;
     let run = stage.submit(&job, &json!({})).await?;
     stage.closed(&run, SOON).await?;
+    let pause = ["job", "pause", "kept", "--note", "for a while"];
+    stage.cli(&pause, SOON).await?.succeeded()?;
     eventually(SOON, "the schedule is on record", async || {
         let history = stage.broker.subjects().history();
         Ok(stage.broker.info(&history).await?.messages > 0)
     })
     .await?;
     Ok(run)
+}
+
+/// Queues, pauses, what was decided last of a schedule, and what the command was told.
+fn told_beside(document: &Value) {
+    let has = |place: &str, text: &str| {
+        let all = document.pointer(place).map(Value::to_string);
+        assert!(
+            all.as_ref().is_some_and(|all| all.contains(text)),
+            "{place} has no {text}: {all:?}"
+        );
+    };
+    has("/queues/0/queue", "default");
+    has("/queues/0/handlers/0/handler", "noop");
+    assert_eq!(document["queues"][0]["workers"], 1);
+    has("/pauses/0", "for a while");
+    has("/jobs/0/fires/0/decision", "adopted");
+    has("/configuration/nats", "127.0.0.1");
+    has("/configuration/variables", "GRIDLOOM_NATS");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,6 +115,7 @@ async fn snapshot_has_all_of_an_installation_but_secrets_and_names_of_hosts() ->
             document["jobs"]
         );
         assert_eq!(names(&document, "/runs/newest", "run"), [run.as_str()]);
+        told_beside(&document);
         let ledger = &document["ledgers"][run.as_str()];
         assert_eq!(ledger["audit"]["ok"], true, "{ledger}");
         assert!(
