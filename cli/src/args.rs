@@ -67,9 +67,10 @@ Start here:
 
 Every setting has a flag, an environment variable GRIDLOOM_... and a key in gridloom.toml;
 a flag beats the environment, the environment beats the file. Beside those that the flags name:
-GRIDLOOM_NATS_FILE, GRIDLOOM_WORKER_DATABASES_FILE, GRIDLOOM_API_TOKENS_FILE and
-GRIDLOOM_OTLP_HEADERS_FILE name files that hold the setting,
-GRIDLOOM_NATS_PASSWORD, GRIDLOOM_NATS_TOKEN and GRIDLOOM_OTLP_HEADERS hold what no flag may show,
+GRIDLOOM_NATS_FILE, GRIDLOOM_WORKER_DATABASES_FILE, GRIDLOOM_WORKER_HTTP_SECRETS_FILE,
+GRIDLOOM_API_TOKENS_FILE and GRIDLOOM_OTLP_HEADERS_FILE name files that hold the setting,
+GRIDLOOM_NATS_PASSWORD, GRIDLOOM_NATS_TOKEN, GRIDLOOM_WORKER_HTTP_SECRETS and
+GRIDLOOM_OTLP_HEADERS hold what no flag may show,
 GRIDLOOM_NATS_SERVER names the nats-server that dev and demo start.
 
 Exit codes: 0 success, 1 the thing asked about failed, 2 wrong usage or input,
@@ -157,7 +158,7 @@ pub enum Order {
     Dev(Dev),
     /// The planner: opens runs, issues their shards, closes them
     Planner(PlannerArgs),
-    /// A worker with the built-in handlers sql, exec and noop, and with those of a program in any language:
+    /// A worker with the built-in handlers sql, exec, http and noop, and with those of a program in any language:
     /// gridloom worker -- python worker.py
     Worker(WorkerArgs),
     /// Define, list, show and delete jobs
@@ -338,6 +339,14 @@ pub struct WorkerFlags {
     )]
     #[arg(hide_env_values = true)]
     pub exec: Option<Vec<Given>>,
+    /// A service that the http handler may ask, as NAME=ORIGIN (https://api.example), or NAME=* for any
+    #[arg(
+        long = "http",
+        env = "GRIDLOOM_WORKER_HTTP",
+        value_name = "NAME=ORIGIN"
+    )]
+    #[arg(hide_env_values = true)]
+    pub http: Option<Vec<Given>>,
 }
 
 /// Settings of queues: how they are made where they are not there yet, and expected to be.

@@ -22,6 +22,7 @@ use gridloom_shared::limits::OPEN_RUNS_MAX;
 use gridloom_shared::telemetry::LogFormat;
 use gridloom_shared::telemetry::traces::Wanted;
 use gridloom_worker::handlers::exec::{ExecCommand, named_commands};
+use gridloom_worker::handlers::http::HttpService;
 
 use crate::args::{
     Global, ListenFlag, QueueFlags, RetentionFlags, ShareFlags, StreamFlags, TraceFlags,
@@ -33,6 +34,7 @@ use crate::setting::{self, Given, LogStyle, MaxBytes, Span, Storage};
 mod api;
 mod child;
 mod file;
+mod http;
 
 pub use child::Others;
 pub use file::File;
@@ -112,6 +114,8 @@ pub struct WorkerConfig {
     pub databases: BTreeMap<String, Address>,
     /// Commands of the exec handler.
     pub exec: BTreeMap<String, ExecCommand>,
+    /// Services of the http handler.
+    pub http: BTreeMap<String, HttpService>,
 }
 
 /// How queues are made and expected to be.
@@ -248,7 +252,7 @@ impl Config {
     /// A worker's settings.
     ///
     /// # Errors
-    /// When a database or a command is not written as one.
+    /// When a database, a command or a service is not written as one.
     pub fn worker(&self, flags: &WorkerFlags) -> anyhow::Result<WorkerConfig> {
         let file = &self.file.worker;
         let queues = flags.queues.clone().or_else(|| file.queues.clone());
@@ -272,6 +276,7 @@ impl Config {
             grace: flags.grace.or(file.grace).map(|span| span.0),
             databases,
             exec,
+            http: self.services(flags)?,
         })
     }
 
@@ -369,6 +374,7 @@ fn misuse(error: &EnvironmentError) -> anyhow::Error {
 mod tests {
     use clap::Parser;
     use gridloom_shared::id::ShareName;
+    use gridloom_worker::handlers::http::HttpHandler;
     use gridloom_worker::handlers::sql::SqlHandler;
 
     use super::*;
@@ -428,7 +434,8 @@ mod tests {
     #[test]
     fn nothing_that_is_printed_of_a_configuration_has_a_password_in_it() {
         let text = "[nats]\nurl = \"nats://me:hunter2@h\"\npassword = \"hunter2\"\ntoken = \"hunter2\"\n[worker.databases]\na = \"postgres://me:hunter2@h/db\"\n\
-                    [worker.exec]\nx = { program = \"sh\", args = [\"--token=hunter2\"], env = { PASSWORD = \"hunter2\" } }";
+                    [worker.exec]\nx = { program = \"sh\", args = [\"--token=hunter2\"], env = { PASSWORD = \"hunter2\" } }\n\
+                    [worker.http.s]\norigin = \"https://h\"\nsecrets = { a = \"hunter2\" }";
         let file = file(text);
         let args = [
             "gridloom",
@@ -456,6 +463,7 @@ mod tests {
         let exact = worker.databases.iter();
         let exact = exact.map(|(name, url)| (name.clone(), url.exact().to_owned()));
         let sql = SqlHandler::new(exact.collect()).unwrap();
+        let http = HttpHandler::new(worker.http.clone()).unwrap();
         for shown in [
             format!("{line:?}"),
             format!("{file:?}"),
@@ -465,6 +473,7 @@ mod tests {
             format!("{options:?}"),
             format!("{context:?}"),
             format!("{sql:?}"),
+            format!("{http:?}"),
         ] {
             assert!(!shown.contains("hunter2"), "{shown}");
         }

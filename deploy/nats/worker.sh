@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints the account of workers of one queue with these handlers, which roles.conf includes:
 #   ./worker.sh QUEUE HANDLER... > worker-QUEUE.conf
-# worker-default.conf is what this prints for `default noop sql exec`. Its variables: NAMESPACE (gridloom), ACCOUNT
+# worker-default.conf is what this prints for `default noop sql exec http`. Its variables: NAMESPACE (gridloom), ACCOUNT
 # (GRIDLOOM_WORKERS), NAME of the user (worker), PASSWORD ($NATS_WORKER_PASSWORD), NUMBERS (16) and INBOX (_INBOX), which
 # its workers are told as GRIDLOOM_NATS_INBOX.
 # A wildcard of NATS stands for a whole token, and a consumer's name is one token: so the consumers that a worker may

@@ -31,6 +31,7 @@ pub mod soak;
 pub mod tmux;
 pub mod wait;
 pub mod wall_clock;
+pub mod web;
 
 use std::path::PathBuf;
 

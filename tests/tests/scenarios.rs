@@ -76,6 +76,8 @@ mod fresh;
 mod golang;
 #[path = "scenarios/hot.rs"]
 mod hot;
+#[path = "scenarios/http_jobs.rs"]
+mod http_jobs;
 #[path = "scenarios/imported.rs"]
 mod imported;
 #[path = "scenarios/in_memory.rs"]

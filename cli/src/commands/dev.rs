@@ -47,6 +47,7 @@ struct Stack {
     /// What jobs may name.
     databases: Vec<String>,
     commands: Vec<String>,
+    services: Vec<String>,
 }
 
 /// Runs the stack until it is told to stop.
@@ -90,6 +91,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
     let queues = config.queues.clone();
     let databases = config.databases.keys().cloned().collect();
     let commands = config.exec.keys().cloned().collect();
+    let services = config.http.keys().cloned().collect();
     let server = broker::start(context, flags).await?;
     let mut own = context.clone();
     own.config = own.config.with_own_broker(server.url());
@@ -128,6 +130,7 @@ async fn start(context: &Context, flags: &Dev) -> anyhow::Result<Stack> {
         queues,
         databases,
         commands,
+        services,
     })
 }
 
@@ -144,6 +147,7 @@ impl Stack {
             "handlers": self.worker.handlers(),
             "databases": self.databases,
             "commands": self.commands,
+            "services": self.services,
         })
     }
 
@@ -166,6 +170,7 @@ impl Stack {
         for (names, handler, kind, flag) in [
             (&self.databases, "sql", "databases", "--database NAME=URL"),
             (&self.commands, "exec", "commands", "--exec NAME=COMMAND"),
+            (&self.services, "http", "services", "--http NAME=ORIGIN"),
         ] {
             output.say(match names.as_slice() {
                 [] => format!("          ({handler} comes with {flag})"),

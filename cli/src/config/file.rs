@@ -12,6 +12,7 @@ use gridloom_shared::job::Shares;
 use gridloom_shared::suggest;
 use gridloom_shared::telemetry::traces::{Collector, Share};
 use gridloom_worker::handlers::exec::ExecCommand;
+use gridloom_worker::handlers::http::HttpService;
 use serde::Deserialize;
 
 use crate::fault::Misuse;
@@ -55,6 +56,7 @@ pub(super) struct Worker {
     pub(super) child_tcp: Option<bool>,
     pub(super) databases: BTreeMap<String, Address>,
     pub(super) exec: BTreeMap<String, ExecCommand>,
+    pub(super) http: BTreeMap<String, HttpService>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -146,6 +148,11 @@ const KEYS: &[&str] = &[
     "worker.exec.*.env.*",
     "worker.exec.*.dir",
     "worker.exec.*.grace",
+    "worker.http.*.origin",
+    "worker.http.*.ca",
+    "worker.http.*.secrets.*",
+    "worker.http.*.secret_files.*",
+    "worker.http.*.addresses",
     "queue.ack_deadline",
     "queue.storage",
     "queue.replicas",
@@ -372,6 +379,9 @@ mod tests {
             "namespace = \"hunter2@x\"",
             "[worker]\nconcurrency = \"hunter2@x\"",
             "[worker.exec]\nx = \"sh --password=hunter2 | cat\"",
+            "[worker.http]\nx = \"https://me:hunter2@h\"",
+            "[worker.http.x]\norigin = \"https://h\"\nsecrets = { token = \"hunter2\", n = 3 }",
+            "[worker.http.x]\norigin = \"https://h\"\nsecrets = \"hunter2\"",
         ] {
             let message = parse(bad).unwrap_err();
             assert!(
@@ -428,6 +438,7 @@ mod tests {
              [worker]\nname = \"w\"\nqueues = [\"a\", \"b\"]\nconcurrency = 4\ngrace = \"1m\"\n\
              [worker.databases]\nflights = \"sqlite:f.db\"\n\
              [worker.exec.resize]\nprogram = \"./r\"\nargs = [\"-x\"]\nenv = { A = \"1\" }\ndir = \"/tmp\"\ngrace = \"1m\"\n\
+             [worker.http.shop]\norigin = \"https://h\"\nca = \"c\"\nsecrets = { a = \"1\" }\nsecret_files = { b = \"f\" }\naddresses = [\"fe80::/10\"]\n\
              [queue]\nack_deadline = \"5s\"\nstorage = \"memory\"\nreplicas = 3\n\
              [planner.shares]\ntenant-a = 2\ntenant-b = 0.5",
         )
@@ -439,6 +450,7 @@ mod tests {
         );
         assert_eq!(file.worker.exec["resize"].env["A"], "1");
         assert_eq!(file.worker.exec["resize"].grace.as_secs(), 60);
+        assert_eq!(file.worker.http["shop"].addresses.len(), 1);
         assert_eq!(file.queue.storage, Some(Storage::Memory));
     }
 }

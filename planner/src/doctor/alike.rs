@@ -150,7 +150,7 @@ fn look_at_handlers(queue: &QueueName, workers: &[&Presence], chart: &mut Chart)
                 told(&groups, names)
             ),
             format!(
-                "give all workers of queue {queue} the same (worker.databases, worker.exec), or queues of their own: a shard that comes to one that does not know what its job names is put off, and its job rests"
+                "give all workers of queue {queue} the same (worker.databases, worker.exec, worker.http), or queues of their own: a shard that comes to one that does not know what its job names is put off, and its job rests"
             ),
         );
     }

@@ -221,6 +221,9 @@ fn advice_for_handler(lane: &Lane, staff: &Staff) -> String {
         "exec" => format!(
             "gridloom worker has it once it knows a command: give those of queue {queue} one (worker.exec, --exec NAME=COMMAND)"
         ),
+        "http" => format!(
+            "gridloom worker has it once it knows a service: give those of queue {queue} one (worker.http, --http NAME=ORIGIN)"
+        ),
         _ => format!(
             "start a worker of queue {queue} that has handler {handler} (.handler(\"{handler}\", ...)), or name another handler in the job and apply it; a run that is not wanted any more: gridloom cancel RUN"
         ),

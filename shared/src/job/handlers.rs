@@ -10,13 +10,15 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`sql`] | what statements may name, and whether they tell slices and pages apart |
-//! | [`named`] | what names of databases and commands are for |
+//! | [`http`] | which requests there are, and what they may name |
+//! | [`named`] | what names of databases, commands and services are for |
 //! | [`noop`] | which parameters it takes |
 
 use serde_json::Value;
 
 use super::{Fault, GridSpec, JobSpec, SubmitSpec};
 
+pub mod http;
 pub mod named;
 pub mod noop;
 pub mod sql;
@@ -71,6 +73,7 @@ pub fn check(said: Said<'_>) -> Findings {
     match said.handler {
         "sql" => sql::check(said),
         "exec" => exec(said),
+        "http" => http::check(said),
         "noop" => noop::check(said),
         _ => Findings::default(),
     }

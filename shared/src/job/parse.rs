@@ -149,7 +149,8 @@ fn job(document: &Value, given: Option<Value>, faults: &mut Faults) -> Option<Jo
     let fields = root.fields(&known, &[], faults)?;
     let name = fields.need("name", "a job needs a name", faults);
     let name = name.and_then(|node| node.name(JobName::new, faults));
-    let built_in = "say which code runs it: sql, exec, noop, or one that your workers register";
+    let built_in =
+        "say which code runs it: sql, exec, http, noop, or one that your workers register";
     let handler = fields.need("handler", built_in, faults);
     let handler = handler.and_then(|node| handler_name(&node, faults));
     let queue = fields.get("queue").map_or_else(

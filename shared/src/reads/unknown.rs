@@ -1,4 +1,4 @@
-//! Names in a job's settings that workers alone can know: a database, a command. No definition is wrong in them, and a
+//! Names in a job's settings that workers alone can know: a database, a command, a service. No definition is wrong in them, and a
 //! shard waits, and its job with it, where it is given to a worker that does not know the one its job names.
 
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ pub struct Unknown {
 /// who may know more than it has room to say is taken to know it.
 pub fn of(job: &JobSpec, here: &[Presence]) -> Option<Unknown> {
     let what = Named::by(job.handler.as_str())?;
-    let name = job.settings.get(what.kind())?.as_str()?;
+    let name = what.name_in(&job.settings)?;
     let able = here.iter().filter(|worker| {
         let has = worker.handlers.contains(&job.handler) && worker.queues.contains(&job.queue);
         has && !worker.stopping
@@ -48,7 +48,7 @@ pub fn of(job: &JobSpec, here: &[Presence]) -> Option<Unknown> {
     };
     let knows = |worker: &Presence| {
         let mut known = worker.knows.iter().filter_map(of_handler);
-        known.any(|known| known == name) || may_know_more(worker)
+        known.any(|known| what.covers(&known, &name)) || may_know_more(worker)
     };
     let lacking: Vec<&Presence> = able.iter().copied().filter(|it| !knows(it)).collect();
     if lacking.is_empty() {
@@ -60,7 +60,7 @@ pub fn of(job: &JobSpec, here: &[Presence]) -> Option<Unknown> {
         .collect();
     Some(Unknown {
         what,
-        name: name.to_owned(),
+        name,
         queue: job.queue.clone(),
         workers: able.len(),
         lacking: lacking.iter().map(|worker| worker.worker.clone()).collect(),
@@ -228,6 +228,17 @@ mod tests {
         let unknown = of(&exec, &[worker("exec", &["exec/rezise"])]).unwrap();
         assert_eq!(unknown.what.path(), "exec.command");
         assert!(unknown.advice().contains("--exec resize=COMMAND"));
+        let http = json!({"name": "a", "handler": "http", "http": {"url": "https://API.example:443/a?b={slice}"}});
+        let http = parse::from_value(http).unwrap();
+        let unknown = of(&http, &[worker("http", &["http/http://api.example"])]).unwrap();
+        assert_eq!(
+            (unknown.what.path(), unknown.name.as_str()),
+            ("http.url", "https://api.example")
+        );
+        assert!(unknown.advice().contains("--http NAME=https://api.example"));
+        for known in ["http/https://api.example", "http/*"] {
+            assert_eq!(of(&http, &[worker("http", &[known])]), None);
+        }
         let own = json!({"name": "a", "handler": "own", "own": {"database": "x"}});
         let own = parse::from_value(own).unwrap();
         assert_eq!(of(&own, &[worker("own", &[])]), None);

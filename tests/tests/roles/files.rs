@@ -236,7 +236,7 @@ async fn account_of_workers_is_what_its_script_prints() -> anyhow::Result<()> {
     let file = read(&deployed().join("worker-default.conf"))?;
     assert_eq!(
         file,
-        printed(&["default", "noop", "sql", "exec"], &[]).await?
+        printed(&["default", "noop", "sql", "exec", "http"], &[]).await?
     );
     let own = [("INBOX", "_INBOX_one"), ("NUMBERS", "2"), ("NAME", "one")];
     let other = printed(&["images", "noop"], &own).await?;

@@ -144,6 +144,8 @@ const PURE: &[&str] = &[
     "worker/src/engine/runs",
     "worker/src/engine/tiles",
     "worker/src/engine/turns",
+    "worker/src/handlers/http/address",
+    "worker/src/handlers/http/answer",
     "worker/src/handlers/sql/literal",
     "worker/src/lease",
     "worker/src/outcomes",

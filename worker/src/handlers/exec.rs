@@ -42,7 +42,6 @@
 //! | `command` | how a command is written in the configuration, and whether it can be run here |
 //! | `context` | what a script that comes from ElasticJob is told as its last argument |
 //! | `words` | how a line becomes words |
-//! | `task` | what a command is told about its shard |
 //! | `lifeline` | what its guard is told while it runs |
 //! | `output` | what counts of what a command says |
 
@@ -56,6 +55,7 @@ use gridloom_shared::job::handlers::named::Named;
 use tokio::process::Child;
 
 use super::lacking::Lacking;
+use super::task::Task;
 use crate::failure::Failure;
 use crate::guarded::{self, AFTER_END, Lifeline};
 use crate::handler::Handler;
@@ -67,7 +67,6 @@ mod context;
 mod documented;
 mod lifeline;
 mod output;
-mod task;
 mod words;
 
 pub use crate::guarded::Ending;
@@ -75,7 +74,6 @@ pub use command::{ExecCommand, GRACE_DEFAULT, GRACE_MAX, named_commands};
 pub use words::LineError;
 
 use output::{Output, read_log, read_reports};
-use task::Task;
 
 /// Exit codes that say "never again": `EX_USAGE` and `EX_DATAERR` of sysexits.h.
 const NEVER_AGAIN: [i32; 2] = [64, 65];

@@ -1,4 +1,4 @@
-//! What a job names and the configuration of this worker does not have: a database, a command. Another worker of the
+//! What a job names and the configuration of this worker does not have: a database, a command, a service. Another worker of the
 //! queue may have it, so the attempt is not used up; meanwhile the job rests, as its shards would only come back here.
 
 use std::collections::BTreeSet;

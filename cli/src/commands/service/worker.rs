@@ -1,7 +1,8 @@
 //! `gridloom worker`: a worker with the built-in handlers. It has `noop` always, `sql` when its
-//! configuration names a database, `exec` when it names a command, and those of its children or of the program
-//! that it is attached to: a job that needs more waits visibly for a worker that has it.
+//! configuration names a database, `exec` when it names a command, `http` when it names a service, and those of its
+//! children or of the program that it is attached to: a job that needs more waits visibly for a worker that has it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,11 +13,12 @@ use gridloom_shared::telemetry::traces::Wanted;
 use gridloom_shared::telemetry::{self, Health};
 use gridloom_shared::wire::Versions;
 use gridloom_worker::bridge::{Bridge, Left, Plan};
-use gridloom_worker::handlers::exec::ExecHandler;
+use gridloom_worker::handlers::exec::{ExecCommand, ExecHandler};
+use gridloom_worker::handlers::http::{HttpHandler, HttpService};
 use gridloom_worker::handlers::noop::Noop;
 use gridloom_worker::handlers::sql::SqlHandler;
 use gridloom_worker::metrics::DESCRIBED;
-use gridloom_worker::{RunError, Worker};
+use gridloom_worker::{Builder, RunError, Worker};
 use tokio::task::JoinHandle;
 
 use super::{Stop, WAIT, or_at_once};
@@ -203,6 +205,46 @@ struct Built {
     handlers: Vec<String>,
 }
 
+/// What the built-in handlers may be told to use.
+type Called = (
+    BTreeMap<String, Address>,
+    BTreeMap<String, ExecCommand>,
+    BTreeMap<String, HttpService>,
+);
+
+/// The handlers of the worker itself: `noop`, and those that something is configured for.
+fn built_in(
+    builder: Builder,
+    (databases, commands, services): Called,
+    handlers: &mut Vec<String>,
+) -> anyhow::Result<Builder> {
+    let mut builder = builder.handler("noop", Noop);
+    handlers.push("noop".to_owned());
+    if !databases.is_empty() {
+        let exact = |(name, url): (String, Address)| (name, url.exact().to_owned());
+        let databases = databases.into_iter().map(exact).collect();
+        let sql =
+            SqlHandler::new(databases).map_err(|error| Misuse::error(chain(&error).to_string()))?;
+        builder = builder.handler("sql", sql);
+        handlers.push("sql".to_owned());
+    }
+    if !commands.is_empty() {
+        let guard =
+            std::env::current_exe().context("find the running program, to guard commands with")?;
+        let exec = ExecHandler::new(guard, commands)
+            .map_err(|error| Misuse::error(chain(&error).to_string()))?;
+        builder = builder.handler("exec", exec);
+        handlers.push("exec".to_owned());
+    }
+    if !services.is_empty() {
+        let http =
+            HttpHandler::new(services).map_err(|error| Misuse::error(chain(&error).to_string()))?;
+        builder = builder.handler("http", http);
+        handlers.push("http".to_owned());
+    }
+    Ok(builder)
+}
+
 fn build(
     context: &Context,
     config: WorkerConfig,
@@ -212,29 +254,14 @@ fn build(
     let name = config.name.map_or_else(process::name, String::from);
     let client = format!("gridloom-worker {name}");
     let options = context.config.options(&client, WAIT)?;
-    let mut handlers = vec!["noop".to_owned()];
-    let mut builder = Worker::builder()
+    let mut handlers = Vec::new();
+    let builder = Worker::builder()
         .connection(options)
         .name(name.clone())
-        .handler("noop", Noop)
         .traces(traces)
         .ignore_signals();
-    if !config.databases.is_empty() {
-        let exact = |(name, url): (String, Address)| (name, url.exact().to_owned());
-        let databases = config.databases.into_iter().map(exact).collect();
-        let sql =
-            SqlHandler::new(databases).map_err(|error| Misuse::error(chain(&error).to_string()))?;
-        builder = builder.handler("sql", sql);
-        handlers.push("sql".to_owned());
-    }
-    if !config.exec.is_empty() {
-        let guard =
-            std::env::current_exe().context("find the running program, to guard commands with")?;
-        let exec = ExecHandler::new(guard, config.exec)
-            .map_err(|error| Misuse::error(chain(&error).to_string()))?;
-        builder = builder.handler("exec", exec);
-        handlers.push("exec".to_owned());
-    }
+    let called = (config.databases, config.exec, config.http);
+    let mut builder = built_in(builder, called, &mut handlers)?;
     if let Some(bridge) = bridge {
         let twice = bridge
             .handlers()

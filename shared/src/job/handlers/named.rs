@@ -1,5 +1,9 @@
-//! What the settings of a job name and a worker's configuration has: a database, a command. What such a name is for, and
-//! how it is mended where it is not known.
+//! What the settings of a job name and a worker's configuration has: a database, a command, a service. What such a name is
+//! for, and how it is mended where it is not known.
+
+use serde_json::Value;
+
+use super::http;
 
 /// A kind of name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,7 +12,14 @@ pub enum Named {
     Database,
     /// `[exec] command`.
     Command,
+    /// The origin of `[http] url`.
+    Service,
+    /// `{secret.NAME}` in what a request to a service carries.
+    Secret,
 }
+
+/// What a worker knows that knows every service.
+pub const ANY: &str = "*";
 
 impl Named {
     /// What jobs of the handler name.
@@ -16,15 +27,34 @@ impl Named {
         match handler {
             "sql" => Some(Named::Database),
             "exec" => Some(Named::Command),
+            "http" => Some(Named::Service),
             _ => None,
         }
     }
 
-    /// What it is, which is the key of the handler's table as well.
+    /// The name in the settings of a job.
+    pub fn name_in(self, settings: &Value) -> Option<String> {
+        match self {
+            Named::Database | Named::Command => {
+                Some(settings.get(self.kind())?.as_str()?.to_owned())
+            }
+            Named::Service => Some(http::origin_of(settings)?.as_str().to_owned()),
+            Named::Secret => None,
+        }
+    }
+
+    /// Whether whoever knows `known` knows `name`.
+    pub fn covers(self, known: &str, name: &str) -> bool {
+        known == name || (self == Named::Service && known == ANY)
+    }
+
+    /// What it is. Of a database and a command that is the key of the handler's table as well.
     pub fn kind(self) -> &'static str {
         match self {
             Named::Database => "database",
             Named::Command => "command",
+            Named::Service => "service",
+            Named::Secret => "secret",
         }
     }
 
@@ -33,6 +63,8 @@ impl Named {
         match self {
             Named::Database => "sql.database",
             Named::Command => "exec.command",
+            Named::Service => "http.url",
+            Named::Secret => "http",
         }
     }
 
@@ -50,6 +82,14 @@ impl Named {
             Named::Command => format!(
                 "name one of theirs in [exec] command and apply the job, or give each worker of the queue this one \
                  (worker.exec, --exec {name}=COMMAND)"
+            ),
+            Named::Service => format!(
+                "ask one of theirs in [http] url and apply the job, or let each worker of the queue ask this one \
+                 (worker.http, --http NAME={name})"
+            ),
+            Named::Secret => format!(
+                "name one of theirs and apply the job, or give each worker of the queue this one for the service that is \
+                 asked (worker.http.NAME.secrets, GRIDLOOM_WORKER_HTTP_SECRETS: NAME.{name}=VALUE)"
             ),
         }
     }

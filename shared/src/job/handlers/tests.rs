@@ -7,6 +7,7 @@ use crate::job::parse::from_value;
 use crate::job::{Allowed, Fault};
 
 mod bounds;
+mod http;
 mod keys;
 
 /// A job of a built-in handler without a fault.
@@ -16,6 +17,7 @@ fn job(handler: &str) -> Value {
             "name": "a", "handler": "sql", "sql": {"database": "d", "statement": "UPDATE t SET n = 1"},
         }),
         "exec" => json!({"name": "a", "handler": "exec", "exec": {"command": "c"}}),
+        "http" => json!({"name": "a", "handler": "http", "http": {"url": "https://h/{slice}"}}),
         other => json!({"name": "a", "handler": other}),
     }
 }

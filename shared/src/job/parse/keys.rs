@@ -40,6 +40,11 @@ pub(super) const PLACES: &[(&str, &str, &str)] = &[
     ("statement", "sql", "[sql] and below it statement = \"...\""),
     ("database", "sql", "[sql] and below it database = \"main\""),
     ("command", "exec", "exec = { command = \"resize\" }"),
+    (
+        "url",
+        "http",
+        "http = { url = \"https://api.example/{slice}\" }",
+    ),
     ("allow", "submit", "submit = { allow = [\"params\"] }"),
 ];
 

@@ -1,4 +1,4 @@
-//! What a job file may say to its handler in the table that is called like the handler: `[sql]`, `[exec]`.
+//! What a job file may say to its handler in the table that is called like the handler: `[sql]`, `[exec]`, `[http]`.
 //! No submission can change it.
 //!
 //! The settings of the built-in handlers are known here, so that a mistake is told when the job is applied and
@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Texts,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// What the handler's own reading takes, which tells what is wrong with it.
+    Own,
 }
 
 /// Whether a setting has to be there.
@@ -76,8 +78,31 @@ const EXEC: &[Setting] = &[
     },
 ];
 
+const HTTP: &[Setting] = &[
+    Setting {
+        key: "url",
+        need: Need::Always("say where the request goes, as https://api.example/charges/{slice}"),
+        kind: Kind::Own,
+    },
+    optional("method"),
+    optional("headers"),
+    optional("body"),
+    optional("success"),
+    optional("retry"),
+    optional("timeout"),
+];
+
+const fn optional(key: &'static str) -> Setting {
+    Setting {
+        key,
+        need: Need::Never,
+        kind: Kind::Own,
+    }
+}
+
 /// The built-in handlers and their settings.
-pub(super) const BUILT_IN: &[(&str, &[Setting])] = &[("sql", SQL), ("exec", EXEC), ("noop", &[])];
+pub(super) const BUILT_IN: &[(&str, &[Setting])] =
+    &[("sql", SQL), ("exec", EXEC), ("http", HTTP), ("noop", &[])];
 
 /// The settings of the built-in handler `name`; `None`: it is no built-in one.
 pub(super) fn known(name: &str) -> Option<&'static [Setting]> {
@@ -149,6 +174,7 @@ impl Kind {
         match self {
             Kind::Text if is_text(node.value()) => {}
             Kind::Text => node.refuse("text that is not empty", faults),
+            Kind::Own => {}
             Kind::Texts if is_text(node.value()) => {}
             Kind::Texts => match node.value().as_array() {
                 Some(items) if !items.is_empty() => {

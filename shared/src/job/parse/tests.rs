@@ -339,6 +339,8 @@ fn any_json() -> impl Strategy<Value = Value> {
             "handler",
             "sql",
             "exec",
+            "http",
+            "url",
             "schedule",
             "until_empty",
         ])

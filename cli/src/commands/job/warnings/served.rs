@@ -9,7 +9,7 @@ use gridloom_shared::presence::Presence;
 use gridloom_shared::suggest;
 
 /// Handlers that `gridloom worker` has, or may have.
-const BUILT_IN: [&str; 3] = ["noop", "sql", "exec"];
+const BUILT_IN: [&str; 4] = ["noop", "sql", "exec", "http"];
 
 /// What is to be said, as `KEY: WORDS`.
 pub(super) fn of(spec: &JobSpec, here: &[Presence]) -> Option<String> {
@@ -45,6 +45,7 @@ fn of_handler(handler: &str, queue: &str, here: &[&Presence]) -> Option<String> 
     let flag = match handler {
         "sql" => " with --database NAME=URL",
         "exec" => " with --exec NAME=COMMAND",
+        "http" => " with --http NAME=ORIGIN",
         _ => "",
     };
     match (known.is_empty(), hint.is_empty()) {

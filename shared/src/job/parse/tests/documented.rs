@@ -77,6 +77,9 @@ fn around(key: &str) -> Value {
         exec if exec.starts_with("exec.") => {
             json!({"name": "a", "handler": "exec", "exec": {"command": "c"}})
         }
+        http if http.starts_with("http.") => json!({
+            "name": "a", "handler": "http", "http": {"url": "https://h/{slice}"},
+        }),
         _ => json!({"name": "a", "handler": "resize"}),
     }
 }
@@ -196,7 +199,7 @@ fn bounds_of_the_page_are_those_of_the_parser() {
                 }
                 assert!(!accepts(key, json!("other")), "{key}");
             }
-            "table" | "list" | "boolean" => {}
+            "table" | "list" | "boolean" | "url" | "text or table" => {}
             other => panic!("{key} has the type {other:?}"),
         }
     }
@@ -244,7 +247,16 @@ fn defaults_of_the_page_are_those_of_the_parser() {
             // The default form of pages shows below it as well.
             "none" if key == "grid.pages.count" => assert_eq!(found, Some(&json!(1))),
             "none" => assert_eq!(found, None, "{key} has a default"),
-            // The worker's affair: the settings are kept as they were said.
+            // The handler's affair: the settings are kept as they were said.
+            said if key.starts_with("http.") => {
+                let order = |job: &Value| handlers::http::Order::read(&job["http"]);
+                let without = around(key);
+                let mut with = without.clone();
+                let said = serde_json::from_str(said).unwrap_or_else(|_| json!(said));
+                put(&mut with, key, said);
+                assert_eq!(order(&with).unwrap(), order(&without).unwrap(), "{key}");
+            }
+            // The worker's affair, likewise.
             "\"integer\"" => assert_eq!(key, "sql.key"),
             said => {
                 let found = found.unwrap_or_else(|| panic!("{key} has no default"));
@@ -311,7 +323,7 @@ fn page_has_a_job_of_each_kind_of_pages_and_one_that_says_everything() {
     assert_eq!(kinds.len(), 3, "{kinds:?}");
     let full = syntax::read(jobs[0], Format::Toml).unwrap();
     // Other forms of the same tables cannot stand beside them.
-    let beside = ["grid.pages.", "limits.abort_after.", "exec."];
+    let beside = ["grid.pages.", "limits.abort_after.", "exec.", "http."];
     let absent: Vec<String> = known()
         .into_iter()
         .filter(|key| !beside.iter().any(|other| key.starts_with(other)))

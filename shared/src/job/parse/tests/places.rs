@@ -57,7 +57,7 @@ fn every_place_that_is_told_is_one() {
                 let (_, line) = form.split_once("below it ").unwrap();
                 format!("name = \"a\"\nhandler = \"{table}\"\n[{table}]\n{line}")
             }
-            "exec" => format!("name = \"a\"\nhandler = \"exec\"\n{form}"),
+            "exec" | "http" => format!("name = \"a\"\nhandler = \"{table}\"\n{form}"),
             _ => format!("name = \"a\"\nhandler = \"noop\"\n{form}"),
         };
         let told = match parse(&file, Format::Toml) {

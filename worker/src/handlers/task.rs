@@ -1,6 +1,7 @@
-//! What a command is told about its shard: on standard input and as variables.
+//! What a command is told about its shard, on standard input and as variables, and a service in what it is sent.
 
 use gridloom_shared::tile::{Bounds, Key};
+#[cfg(feature = "exec")]
 use gridloom_shared::trace::VARIABLE;
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use crate::shard::Shard;
 /// The shard as a JSON object, and the place in a trace that it is a part of.
 pub(super) struct Task {
     shard: Value,
+    #[cfg(feature = "exec")]
     traceparent: Option<String>,
 }
 
@@ -35,16 +37,24 @@ impl Task {
         });
         Task {
             shard: shard_as_json,
+            #[cfg(feature = "exec")]
             traceparent: shard.traceparent(),
         }
     }
 
-    /// The command's standard input.
+    /// The shard by the words of docs/HANDLERS.md.
+    #[cfg(feature = "http")]
+    pub(super) fn value(&self) -> &Value {
+        &self.shard
+    }
+
+    /// The command's standard input, and what a service is sent.
     pub(super) fn input(&self) -> Vec<u8> {
         format!("{}\n", self.shard).into_bytes()
     }
 
     /// The same as variables; what is null has none. That of the trace has the name by which any program looks for it.
+    #[cfg(feature = "exec")]
     pub(super) fn variables(&self) -> impl Iterator<Item = (String, String)> {
         let entries = self.shard.as_object().into_iter().flatten();
         let entries = entries.filter_map(|(key, value)| {
@@ -67,7 +77,7 @@ fn key(key: &Key) -> Value {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "exec"))]
 mod tests {
     use std::collections::BTreeMap;
 
