@@ -48,7 +48,7 @@ pub use child::{ChildFlags, OtherFlags};
 pub use dead::{Chosen, Dead, DeadOf};
 pub use doctor::Doctor;
 pub use health::Health;
-pub use import::{Import, ImportArgs};
+pub use import::{Import, ImportArgs, XxlJobArgs};
 pub use job::{
     ApplyArgs, DeleteArgs, FiresArgs, Job, NextArgs, PauseArgs, ResumeArgs, WhichJobs, WhyArgs,
 };

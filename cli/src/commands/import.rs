@@ -4,11 +4,15 @@
 //! | room | what it decides |
 //! |------|-----------------|
 //! | [`node`] | how a text in YAML, JSON or as Java properties is read: each value as it was written |
+//! | [`rows`] | how the rows of a table are read, as CSV or JSON |
 //! | [`found`] | which jobs a file has, and in which of ElasticJob's forms |
-//! | [`elasticjob`] | what each field of a job becomes |
+//! | [`reading`] | how a field is read, and that it was looked at |
+//! | [`elasticjob`] | what each field of a job of ElasticJob becomes |
+//! | [`xxl_job`] | what each column of a job of XXL-JOB becomes |
+//! | [`imported`] | what a job is here: its file, and what the workers have to be told |
 //! | [`note`] | how grave it is what is said of a field |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -18,17 +22,21 @@ use gridloom_shared::chain;
 use gridloom_shared::schedule::Zone;
 use serde::Serialize;
 
-use crate::args::{Import, ImportArgs};
+use crate::args::{Import, ImportArgs, XxlJobArgs};
 use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Output, Table, counted};
-use elasticjob::Imported;
+use imported::{Imported, quoted};
 use note::{Kind, Note};
 
 mod elasticjob;
 mod found;
+mod imported;
 mod node;
 mod note;
+mod reading;
+mod rows;
+mod xxl_job;
 
 /// Longest file that is read.
 const FILE_MAX: u64 = 16 << 20;
@@ -50,29 +58,14 @@ struct Report {
 /// # Errors
 /// When a file cannot be read or written, or `--timezone` is no time zone.
 pub fn run(context: &Context, order: &Import) -> anyhow::Result<Verdict> {
-    let Import::Elasticjob(args) = order;
-    if let Some(zone) = &args.timezone {
-        Zone::new(zone).map_err(|error| Misuse::error(format!("--timezone: {}", chain(&error))))?;
-    }
     let mut notes = Vec::new();
-    let mut jobs = Vec::new();
-    for path in &args.files {
-        let name = path.display().to_string();
-        let text = read(path).map_err(|fault| Misuse::error(format!("{name}: {fault}")))?;
-        let tree = node::read(path, &text)
-            .map_err(|fault| Misuse::error(format!("{name}: cannot be read: {fault}")))?;
-        let before = jobs.len();
-        for found in found::jobs(&tree, &mut notes) {
-            jobs.push(elasticjob::import(&found, args.timezone.as_deref()));
+    let (args, mut jobs, always) = match order {
+        Import::Elasticjob(args) => (args, of_elasticjob(args, &mut notes)?, note::ALWAYS),
+        Import::XxlJob(args) => {
+            let jobs = of_xxl_job(args, &mut notes)?;
+            (&args.import, jobs, xxl_job::ALWAYS)
         }
-        if jobs.len() == before {
-            notes.push(Note::of(
-                Kind::Open,
-                &name,
-                "has no job of ElasticJob: no jobName, and no elasticjob.jobs",
-            ));
-        }
-    }
+    };
     tell_names_apart(&mut jobs);
     let files = write(args, &jobs)?;
     let open = |notes: &[Note]| notes.iter().filter(|note| note.kind == Kind::Open).count();
@@ -84,11 +77,66 @@ pub fn run(context: &Context, order: &Import) -> anyhow::Result<Verdict> {
     };
     context
         .output
-        .show(&report, |output| report.tell(args, output));
+        .show(&report, |output| report.tell(args, always, output));
     Ok(match report.open {
         0 => Verdict::Fine,
         _ => Verdict::Failed,
     })
+}
+
+/// The jobs of ElasticJob's configuration.
+fn of_elasticjob(args: &ImportArgs, notes: &mut Vec<Note>) -> anyhow::Result<Vec<Imported>> {
+    let mut jobs = Vec::new();
+    each(args, |path, name, text| {
+        let tree = node::read(path, text)?;
+        let before = jobs.len();
+        for found in found::jobs(&tree, notes) {
+            jobs.push(elasticjob::import(&found, args.timezone.as_deref()));
+        }
+        if jobs.len() == before {
+            notes.push(Note::of(
+                Kind::Open,
+                name,
+                "has no job of ElasticJob: no jobName, and no elasticjob.jobs",
+            ));
+        }
+        Ok(())
+    })?;
+    Ok(jobs)
+}
+
+/// The jobs of XXL-JOB's table.
+fn of_xxl_job(args: &XxlJobArgs, notes: &mut Vec<Note>) -> anyhow::Result<Vec<Imported>> {
+    let mut all = Vec::new();
+    each(&args.import, |path, name, text| {
+        let rows = rows::read(path, text, xxl_job::KNOWN)?;
+        if rows.is_empty() {
+            let text = "has no row of xxl_job_info: none has executor_handler or glue_type";
+            notes.push(Note::of(Kind::Open, name, text));
+        }
+        all.extend(rows);
+        Ok(())
+    })?;
+    let table = xxl_job::Table::of(&all, args.import.timezone.as_deref(), args.slices);
+    table.notes(&all, notes);
+    Ok(all.iter().map(|row| table.import(row)).collect())
+}
+
+/// Reads the files that are named, one after another.
+fn each(
+    args: &ImportArgs,
+    mut take: impl FnMut(&Path, &str, &str) -> Result<(), String>,
+) -> anyhow::Result<()> {
+    if let Some(zone) = &args.timezone {
+        Zone::new(zone).map_err(|error| Misuse::error(format!("--timezone: {}", chain(&error))))?;
+    }
+    for path in &args.files {
+        let name = path.display().to_string();
+        let text = read(path).map_err(|fault| Misuse::error(format!("{name}: {fault}")))?;
+        take(path, &name, &text)
+            .map_err(|fault| Misuse::error(format!("{name}: cannot be read: {fault}")))?;
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -122,7 +170,7 @@ fn tell_names_apart(jobs: &mut [Imported]) {
             .unwrap_or_default();
         job.notes.push(Note::of(
             Kind::Open,
-            "jobName",
+            "",
             format!(
                 "is {:?} here, as that of {other:?} is: called {name:?}; is that right?",
                 job.name
@@ -133,18 +181,40 @@ fn tell_names_apart(jobs: &mut [Imported]) {
     }
 }
 
-/// Writes the job files, and the worker's configuration where jobs have commands.
+/// What the workers have to be told: which commands jobs name, and which services they ask.
+fn for_the_workers(jobs: &[Imported]) -> Option<String> {
+    let commands: Vec<String> = jobs.iter().filter_map(Imported::command).collect();
+    let services: BTreeSet<&str> = jobs.iter().filter_map(Imported::service).collect();
+    if commands.is_empty() && services.is_empty() {
+        return None;
+    }
+    let mut text =
+        "# Of the workers: the commands that the jobs name, and the services that they ask.\n"
+            .to_owned();
+    if !commands.is_empty() {
+        text += &format!("[worker.exec]\n{}\n", commands.join("\n"));
+    }
+    if !services.is_empty() {
+        text.push_str("[worker.http]\n");
+    }
+    for (n, origin) in services.iter().enumerate() {
+        text += &format!("service-{} = {}\n", n + 1, quoted(origin));
+    }
+    Some(text)
+}
+
+/// Writes the job files, their scripts, and the worker's configuration where jobs need one.
 fn write(args: &ImportArgs, jobs: &[Imported]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for job in jobs {
         files.push((args.out.join(job.place()), job.file()));
     }
-    let commands: Vec<String> = jobs.iter().filter_map(Imported::command).collect();
-    if !commands.is_empty() {
-        let text = format!(
-            "# Of the workers: the commands that the jobs name.\n[worker.exec]\n{}\n",
-            commands.join("\n")
-        );
+    for job in jobs {
+        if let Some((place, text)) = job.script() {
+            files.push((args.out.join(place), text.to_owned()));
+        }
+    }
+    if let Some(text) = for_the_workers(jobs) {
         files.push((args.out.join("gridloom.toml"), text));
     }
     if !args.force
@@ -164,7 +234,7 @@ fn write(args: &ImportArgs, jobs: &[Imported]) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 impl Report {
-    fn tell(&self, args: &ImportArgs, output: &Output) {
+    fn tell(&self, args: &ImportArgs, always: &[&str], output: &Output) {
         let mut table = Table::new([
             ("job", Align::Left),
             ("", Align::Left),
@@ -185,7 +255,7 @@ impl Report {
         }
         output.table(&table, "everything is the same here");
         output.say("");
-        for note in note::ALWAYS {
+        for note in always {
             output.say(format!("always: {note}"));
         }
         output.say("");

@@ -3,7 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use gridloom_tests::scenario::play;
+use gridloom_tests::scenario::{ACK_DEADLINE, play};
+use gridloom_tests::web::{Answer, Web};
+use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(40);
 /// Reads what it is to do where ElasticJob has it.
@@ -60,6 +62,92 @@ async fn script_of_elasticjob_is_imported_applied_and_runs_on_a_worker() -> anyh
         let last = run.stdout.lines().last().unwrap_or_default();
         let last: serde_json::Value = serde_json::from_str(last)?;
         assert_eq!(last["rows"], 1, "{last}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_job_of_elasticjob_asks_its_service_with_the_context_of_each_item()
+-> anyhow::Result<()> {
+    let server = Web::start(|_| Answer::status(200)).await?;
+    play(async |stage| {
+        stage.start_planner().await?;
+        let (there, out) = (stage.dir().join("job.yml"), stage.dir().join("out"));
+        let yaml = format!(
+            "jobName: OrderJob\nelasticJobType: HTTP\nshardingTotalCount: 2\nshardingItemParameters: 0=Beijing,1=Shanghai\n\
+             props:\n  http.uri: '{}/orders'\n  http.method: GET\n",
+            server.origin()
+        );
+        fs::write(&there, yaml)?;
+        let (file, dir) = (there.display().to_string(), out.display().to_string());
+        let import = ["import", "elasticjob", &file, "--out", &dir];
+        stage.cli(&import, SOON).await?.succeeded()?;
+        let job = out.join("jobs/order-job.toml").display().to_string();
+        stage.cli(&["job", "apply", &job], SOON).await?.succeeded()?;
+        let workers = out.join("gridloom.toml").display().to_string();
+        stage.start_worker(4, &["--config", &workers]).await?;
+        let run = ["run", "order-job", "--wait"];
+        stage.cli(&run, SOON).await?.succeeded()?;
+        let asked = server.asked();
+        let contexts = asked.iter().filter_map(|it| it.header("shardingcontext"));
+        let mut contexts: Vec<Value> = contexts.filter_map(|it| serde_json::from_str(it).ok()).collect();
+        contexts.sort_by_key(|context| context["shardingItem"].as_u64());
+        let run = contexts[0]["taskId"].clone();
+        for (item, city) in ["Beijing", "Shanghai"].into_iter().enumerate() {
+            let wanted = json!({
+                "jobName": "OrderJob", "taskId": run, "shardingTotalCount": 2, "jobParameter": "",
+                "shardingItem": item, "shardingParameter": city,
+            });
+            assert_eq!(contexts[item], wanted);
+        }
+        assert_eq!(contexts.len(), 2);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn script_of_xxl_job_is_imported_applied_and_gets_its_three_arguments() -> anyhow::Result<()>
+{
+    let rows = json!([{
+        "id": 7, "job_group": 1, "job_desc": "nightly", "schedule_type": "CRON", "schedule_conf": "0 0 2 * * ?",
+        "misfire_strategy": "FIRE_ONCE_NOW", "executor_route_strategy": "SHARDING_BROADCAST", "executor_param": "it's $1",
+        "executor_block_strategy": "SERIAL_EXECUTION", "executor_timeout": 0, "executor_fail_retry_count": 0,
+        "glue_type": "GLUE_SHELL", "glue_source": "test \"$1\" = \"it's \\$1\" && test \"$2\" = \"$GRIDLOOM_SLICE\" && test \"$3\" = 2\n",
+        "child_jobid": "", "trigger_status": 1,
+    }]);
+    play(async |stage| {
+        stage.start_planner().await?;
+        let (there, out) = (stage.dir().join("jobs.json"), stage.dir().join("out"));
+        fs::write(&there, rows.to_string())?;
+        let (file, dir) = (there.display().to_string(), out.display().to_string());
+        let import = ["import", "xxl-job", &file, "--out", &dir];
+        let asked = stage.cli(&import, SOON).await?;
+        assert_eq!(
+            asked.code, 1,
+            "neither zone nor slices are known: {asked:?}"
+        );
+        let told = ["--timezone", "Asia/Shanghai", "--slices", "2", "--force"];
+        let import = [&import[..], &told].concat();
+        let imported = stage.cli(&import, SOON).await?.succeeded()?;
+        assert!(!imported.stdout.contains("ANSWER"), "{imported:?}");
+        let job = out.join("jobs/job-7.toml").display().to_string();
+        stage
+            .cli(&["job", "apply", &job], SOON)
+            .await?
+            .succeeded()?;
+        let next = ["job", "next", "job-7", "--json"];
+        let next = stage.cli(&next, SOON).await?.succeeded()?;
+        assert!(next.stdout.contains("T18:00:00"), "two in China: {next:?}");
+        // Where its scripts lie.
+        let worker = stage
+            .gridloom(&["worker", "--config", "gridloom.toml"])?
+            .dir(&out);
+        let worker = worker.env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
+        stage.workers.push(worker.start().await?);
+        let run = ["run", "job-7", "--wait"];
+        stage.cli(&run, SOON).await?.succeeded()?;
         Ok(())
     })
     .await

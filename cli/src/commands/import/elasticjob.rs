@@ -1,117 +1,29 @@
 //! What each field of a job of ElasticJob becomes here. Every field is either taken, or said to be otherwise.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use gridloom_shared::id::JobName;
-use gridloom_shared::job::parse::{self, Format};
-use serde::Serialize;
 
 use super::found::Found;
+use super::imported::{Code, Imported, name_of, quoted};
 use super::node::{Node, plain};
-use super::note::{Kind, Note};
+use super::note::Kind;
+use super::reading::Reading;
 use clock::schedule;
 use items::items;
-use reading::Reading;
 
 mod clock;
 mod items;
-mod reading;
+mod request;
 
-/// Most bytes of a name.
-const NAME_MAX: usize = 48;
-/// Where SCRIPT jobs keep their command, and what HTTP jobs keep.
+/// Where SCRIPT jobs keep their command.
 const SCRIPT: &str = "script.command.line";
 /// Whether a `DataflowJob` fetches until there is nothing.
 const STREAMS: &str = "streaming.process";
 
-/// A job as it is here.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Imported {
-    /// What it is called here.
-    pub(super) name: String,
-    /// What it was called there.
-    pub(super) was: String,
-    /// Whether it was disabled there, so that it is to be paused here.
-    pub(super) paused: bool,
-    pub(super) notes: Vec<Note>,
-    /// What its description was.
-    #[serde(skip)]
-    description: String,
-    handler: String,
-    /// The command that it runs, if it is a script.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    script: Option<String>,
-    /// All below the first two keys.
-    #[serde(skip)]
-    body: String,
-}
-
-impl Imported {
-    /// Where its file goes.
-    pub(super) fn place(&self) -> PathBuf {
-        let dir = if self.paused { "paused" } else { "jobs" };
-        PathBuf::from(dir).join(format!("{}.toml", self.name))
-    }
-
-    /// Gives it another name.
-    pub(super) fn rename(&mut self, name: &str) {
-        name.clone_into(&mut self.name);
-    }
-
-    /// Its job file.
-    pub(super) fn file(&self) -> String {
-        let mut text = format!("# From ElasticJob's {}.\n", one_line(&self.was));
-        if !self.description.is_empty() {
-            let _ = writeln!(text, "# {}", one_line(&self.description));
-        }
-        let (name, handler) = (quoted(&self.name), quoted(&self.handler));
-        let _ = writeln!(text, "name = {name}\nhandler = {handler}");
-        text.push_str(&self.body);
-        if self.script.is_some() {
-            let _ = writeln!(text, "[exec]\ncommand = {name}\ncontext = \"elasticjob\"");
-        }
-        text
-    }
-
-    /// Its line in the workers' configuration, if it has a command.
-    pub(super) fn command(&self) -> Option<String> {
-        let script = self.script.as_ref()?;
-        Some(format!("{} = {}", self.name, quoted(script)))
-    }
-}
-
-/// A text as TOML has it.
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A name as they are here, of one as they are in Java.
-fn name_of(text: &str) -> String {
-    let mut name = String::new();
-    let mut before = None::<char>;
-    for c in text.chars() {
-        let begins_word = c.is_ascii_uppercase()
-            && before.is_some_and(|before| before.is_ascii_lowercase() || before.is_ascii_digit());
-        if (begins_word || !c.is_ascii_alphanumeric()) && !name.is_empty() && !name.ends_with('-') {
-            name.push('-');
-        }
-        if c.is_ascii_alphanumeric() {
-            name.push(c.to_ascii_lowercase());
-        }
-        before = Some(c);
-    }
-    name.truncate(NAME_MAX);
-    name.trim_end_matches('-').to_owned()
-}
-
 /// What a job becomes; `timezone` is the one of jobs that name none.
 pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
-    let mut reading = Reading::of(found);
+    let mut reading = Reading::of(found.node, "jobName");
     let mut name = name_of(&found.name);
     if JobName::new(name.clone()).is_err() {
         name = "job".to_owned();
@@ -128,9 +40,13 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         reading.note(Kind::Changed, "jobName", text);
     }
     let description = reading.text("description").unwrap_or_default();
+    let is_request = request::is_meant(&mut reading);
     let streams = streams(&mut reading);
-    let params = params(&mut reading, streams.as_deref());
-    let (handler, script) = handler(&mut reading, &name, streams.as_deref());
+    let params = params(&mut reading, is_request, streams.as_deref());
+    let code = match is_request {
+        true => request::code(&mut reading, &found.name),
+        false => code(&mut reading, &name, streams.as_deref()),
+    };
     let slices = slices(&mut reading);
     let schedule = schedule(&mut reading, timezone);
     let paused = reading.flag("disabled");
@@ -140,7 +56,7 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         reading.note(Kind::Changed, "disabled", text);
     }
     leave_out(&mut reading);
-    unknown(&mut reading);
+    reading.ask_of_the_rest();
     let mut body = String::new();
     if slices > 1 {
         let _ = writeln!(body, "[grid]\nslices = {slices}");
@@ -149,26 +65,17 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
     if !params.is_empty() {
         let _ = writeln!(body, "[params]\n{params}");
     }
-    let mut imported = Imported {
+    let imported = Imported {
         name,
         was: found.name.clone(),
+        from: format!("ElasticJob's {}", found.name),
         paused,
         notes: reading.notes,
         description,
-        handler,
-        script,
+        code,
         body,
     };
-    if let Err(faults) = parse::parse(&imported.file(), Format::Toml) {
-        imported.notes.extend(faults.0.iter().map(|fault| {
-            Note::of(
-                Kind::Open,
-                "",
-                format!("its job file would be refused: {fault}"),
-            )
-        }));
-    }
-    imported
+    imported.checked()
 }
 
 fn slices(reading: &mut Reading<'_>) -> u32 {
@@ -209,7 +116,7 @@ fn streams(reading: &mut Reading<'_>) -> Option<String> {
 }
 
 /// The lines of `[params]`: what a handler is told.
-fn params(reading: &mut Reading<'_>, streams: Option<&str>) -> String {
+fn params(reading: &mut Reading<'_>, is_request: bool, streams: Option<&str>) -> String {
     let mut lines = Vec::new();
     if let Some(parameter) = reading.text("jobParameter") {
         lines.push(format!("jobParameter = {}", quoted(&parameter)));
@@ -232,6 +139,7 @@ fn params(reading: &mut Reading<'_>, streams: Option<&str>) -> String {
     let mut props: Vec<(String, String)> = props
         .into_iter()
         .filter(|(name, _)| name != SCRIPT && name != STREAMS)
+        .filter(|(name, _)| !is_request || !request::PROPS.contains(&name.as_str()))
         .collect();
     // 2.x said it in a field of its own; whoever runs the class looks here.
     props.extend(streams.map(|streams| (STREAMS.to_owned(), streams.to_owned())));
@@ -245,12 +153,8 @@ fn params(reading: &mut Reading<'_>, streams: Option<&str>) -> String {
     lines.join("\n")
 }
 
-/// Who does it, and the command of a script.
-fn handler(
-    reading: &mut Reading<'_>,
-    name: &str,
-    streams: Option<&str>,
-) -> (String, Option<String>) {
+/// Who does it.
+fn code(reading: &mut Reading<'_>, name: &str, streams: Option<&str>) -> Code {
     let flat = reading.node("props").map(Node::flat).unwrap_or_default();
     let prop = |wanted: &str| {
         flat.iter()
@@ -271,20 +175,16 @@ fn handler(
     if kind.eq_ignore_ascii_case("SCRIPT") || script.is_some() {
         let Some(script) = script else {
             reading.note(Kind::Open, SCRIPT, "is not there: which command is it?");
-            return ("exec".to_owned(), None);
+            return Code::Nothing("exec".to_owned());
         };
         let text = format!(
             "the command of the workers gets the sharding context as its last argument, as there: jobName in it is {name}, taskId the id of the run"
         );
         reading.note(Kind::Changed, SCRIPT, text);
-        return ("exec".to_owned(), Some(script));
-    }
-    if kind.eq_ignore_ascii_case("HTTP") || prop("http.uri").is_some() {
-        let text = format!(
-            "HTTP jobs have no handler here: write one called {name} that sends the request of params.props; it decides what counts as failed, where ElasticJob took any answer for done"
-        );
-        reading.note(Kind::Open, "elasticJobType", text);
-        return (name.to_owned(), None);
+        return Code::Line {
+            line: script,
+            context: Some("elasticjob"),
+        };
     }
     if kind.eq_ignore_ascii_case("DATAFLOW") || streams.is_some() {
         let text = match streams {
@@ -309,7 +209,7 @@ fn handler(
         .map_or_else(String::new, |who| format!("{who}: "));
     let text = format!("{who}its code is a handler called {handler} of your workers");
     reading.note(Kind::Changed, "elasticJobClass", text);
-    (handler, None)
+    Code::Own(handler)
 }
 
 /// What has no counterpart, and why.
@@ -414,19 +314,6 @@ fn errors(reading: &mut Reading<'_>) {
         ),
     };
     reading.note(grave, "jobErrorHandlerType", format!("{kind}: {text}"));
-}
-
-/// Fields that were not looked at.
-fn unknown(reading: &mut Reading<'_>) {
-    let Node::Table(entries) = reading.found.node else {
-        return;
-    };
-    for (field, node) in entries {
-        if *node != Node::Nothing && !reading.seen.contains(&plain(field)) {
-            let text = "is not known to this import: does the job depend on it?";
-            reading.notes.push(Note::of(Kind::Open, field, text));
-        }
-    }
 }
 
 #[cfg(test)]

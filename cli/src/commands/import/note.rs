@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// What is otherwise for every job, whatever its fields say.
-pub(super) const ALWAYS: [&str; 4] = [
+/// What is otherwise for every job of ElasticJob, whatever its fields say.
+pub(super) const ALWAYS: &[&str] = &[
     "a shard whose instance dies is taken over at once, whatever failover says; shards that were done are not repeated",
     "a shard that fails is tried again, 3 times in all; retry.max_attempts = 1 for never, as there",
     "any worker takes any shard; there is no assignment, and no resharding",

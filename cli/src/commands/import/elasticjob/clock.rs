@@ -3,9 +3,9 @@
 use gridloom_shared::chain;
 use gridloom_shared::schedule::Zone;
 
+use super::super::imported::{one_line, quoted};
 use super::super::note::Kind;
-use super::reading::Reading;
-use super::{one_line, quoted};
+use super::super::reading::Reading;
 
 /// The lines of `[schedule]`: nothing where the job is only triggered.
 pub(super) fn schedule(reading: &mut Reading<'_>, timezone: Option<&str>) -> String {

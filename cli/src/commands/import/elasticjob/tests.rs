@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::job::parse;
+use gridloom_shared::job::parse::{self, Format};
 
 use super::super::{found, node};
 use super::*;
@@ -218,6 +218,61 @@ fn script_is_a_command_of_the_workers() {
 }
 
 #[test]
+fn request_of_an_http_job_is_sent_as_it_was() {
+    let text = "\
+jobName: OrderJob
+elasticJobType: HTTP
+shardingTotalCount: 2
+shardingItemParameters: 0=Beijing,1=Zürich
+jobParameter: day
+props:
+  http.uri: 'https://Shop.example:443/orders?x={slice}'
+  http.method: post
+  http.data: 'a={b}&c=1'
+  http.content.type: application/x-www-form-urlencoded
+  http.connect.timeout.milliseconds: 1000
+  http.other: 7
+";
+    let job = one("a.yml", text, None);
+    let spec = spec(&job);
+    let sent = serde_json::json!({
+        "url": "https://Shop.example:443/orders?x={{slice}",
+        "method": "POST",
+        "timeout": "6s",
+        "body": "a={{b}&c=1",
+        "headers": {
+            "content-type": "application/x-www-form-urlencoded",
+            "shardingContext": {
+                "jobName": "OrderJob", "taskId": "{run}", "shardingTotalCount": "{slices}", "jobParameter": "{jobParameter}",
+                "shardingItem": "{slice}", "shardingParameter": "{shardingItemParameters[slice]}",
+            },
+        },
+    });
+    assert_eq!((spec.handler.as_str(), &spec.settings), ("http", &sent));
+    assert_eq!(spec.params["props"], serde_json::json!({"http.other": "7"}));
+    assert_eq!(job.service(), Some("https://shop.example"));
+    assert!(
+        said(&job).iter().all(|(kind, _)| *kind != Kind::Open),
+        "{:?}",
+        job.notes
+    );
+    let named: Vec<&str> = said(&job).into_iter().map(|(_, field)| field).collect();
+    for field in [
+        "elasticJobType",
+        "shardingContext",
+        "http.read.timeout.milliseconds",
+    ] {
+        assert!(named.contains(&field), "{named:?}");
+    }
+    // Documented so, and without what was not said.
+    let nested = "jobName: a\nshardingTotalCount: 1\nprops: {http: {url: 'http://h:1/', method: GET, data: x}}\n";
+    let job = one("a.yml", nested, None);
+    assert_eq!(job.service(), Some("http://h:1"));
+    assert!(said(&job).contains(&(Kind::Dropped, "http.data")));
+    assert!(!job.file().contains("body = "), "{}", job.file());
+}
+
+#[test]
 fn what_nobody_can_know_needs_an_answer() {
     for (line, field) in [
         ("jobListenerTypes: [log]", "jobListenerTypes"),
@@ -229,7 +284,16 @@ fn what_nobody_can_know_needs_an_answer() {
         ("shardingItemParameters: 0=a,b", "shardingItemParameters"),
         (
             "elasticJobType: HTTP\nprops: {http.uri: 'http://x'}",
-            "elasticJobType",
+            "http.method",
+        ),
+        (
+            "elasticJobType: HTTP\nprops: {http.method: GET}",
+            "http.uri",
+        ),
+        ("props: {http.uri: '${URL}', http.method: GET}", "http.uri"),
+        (
+            "props: {http.uri: 'http://x', http.method: TRACE}",
+            "http.method",
         ),
         ("cron: 0 0 99 * * ?\ntimeZone: GMT", ""),
     ] {

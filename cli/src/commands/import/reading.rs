@@ -1,23 +1,23 @@
 //! How a field is read: what it says, what stands for a placeholder, and that it was looked at.
 
-use super::super::found::Found;
-use super::super::node::{Node, plain};
-use super::super::note::{Kind, Note};
+use super::node::{Node, plain};
+use super::note::{Kind, Note};
 
-/// A job of ElasticJob, read field by field.
+/// A job of another scheduler, read field by field.
 pub(super) struct Reading<'f> {
-    pub(super) found: &'f Found<'f>,
+    job: &'f Node,
     pub(super) notes: Vec<Note>,
     /// The fields that were looked at, plain.
-    pub(super) seen: Vec<String>,
+    seen: Vec<String>,
 }
 
 impl<'f> Reading<'f> {
-    pub(super) fn of(found: &'f Found<'f>) -> Reading<'f> {
+    /// `named` is the field that says what it is called.
+    pub(super) fn of(job: &'f Node, named: &str) -> Reading<'f> {
         Reading {
-            found,
+            job,
             notes: Vec::new(),
-            seen: vec![plain("jobName")],
+            seen: vec![plain(named)],
         }
     }
 
@@ -27,7 +27,7 @@ impl<'f> Reading<'f> {
 
     pub(super) fn node(&mut self, field: &str) -> Option<&'f Node> {
         self.seen.push(plain(field));
-        let node = self.found.node.get(field);
+        let node = self.job.get(field);
         node.filter(|node| **node != Node::Nothing)
     }
 
@@ -76,6 +76,25 @@ impl<'f> Reading<'f> {
                 let text = format!("{other:?} is neither true nor false: taken for false");
                 self.note(Kind::Open, field, text);
                 false
+            }
+        }
+    }
+
+    /// A text as it is written, with whatever stands in it.
+    pub(super) fn exact(&mut self, field: &str) -> Option<String> {
+        let text = self.node(field)?.text()?;
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    }
+
+    /// Fields that were not looked at need an answer.
+    pub(super) fn ask_of_the_rest(&mut self) {
+        let Node::Table(entries) = self.job else {
+            return;
+        };
+        for (field, node) in entries {
+            if *node != Node::Nothing && !self.seen.contains(&plain(field)) {
+                let text = "is not known to this import: does the job depend on it?";
+                self.notes.push(Note::of(Kind::Open, field, text));
             }
         }
     }

@@ -1,0 +1,220 @@
+//! A job of another scheduler as it is here: its file, and what the workers have to be told for it.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use gridloom_shared::job::parse::{self, Format};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::note::{Kind, Note};
+
+/// Most bytes of a name.
+const NAME_MAX: usize = 48;
+/// Where scripts go whose text was kept in the other scheduler.
+const SCRIPTS: &str = "scripts";
+
+/// A job as it is here.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Imported {
+    /// What it is called here.
+    pub(super) name: String,
+    /// What it was called there.
+    pub(super) was: String,
+    /// The same for people, with where that was.
+    #[serde(skip)]
+    pub(super) from: String,
+    /// Whether it was disabled there, so that it is to be paused here.
+    pub(super) paused: bool,
+    pub(super) notes: Vec<Note>,
+    /// What was said of it.
+    #[serde(skip)]
+    pub(super) description: String,
+    #[serde(flatten)]
+    pub(super) code: Code,
+    /// All below the first two keys.
+    #[serde(skip)]
+    pub(super) body: String,
+}
+
+/// What executes its shards.
+#[derive(Clone, Debug)]
+pub(super) enum Code {
+    /// A handler of the workers' own.
+    Own(String),
+    /// A built-in handler without what it needs, which somebody has to say.
+    Nothing(String),
+    /// A command, as it is typed, and whose context it is told in its last argument.
+    Line {
+        line: String,
+        context: Option<&'static str>,
+    },
+    /// A script that was kept there.
+    Script(Script),
+    /// A request.
+    Request(Request),
+}
+
+/// A script, and how it is run.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    /// The ending of its file's name.
+    pub(super) ending: &'static str,
+    /// Its text.
+    pub(super) text: String,
+    /// What runs it.
+    pub(super) interpreter: &'static str,
+    /// What it was given as its first argument.
+    pub(super) argument: String,
+}
+
+/// A request to a service.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// The table `[http]` of the job.
+    pub(super) table: String,
+    /// Where it goes, if its address is one.
+    pub(super) origin: Option<String>,
+}
+
+impl Imported {
+    /// Where its file goes.
+    pub(super) fn place(&self) -> PathBuf {
+        let dir = if self.paused { "paused" } else { "jobs" };
+        PathBuf::from(dir).join(format!("{}.toml", self.name))
+    }
+
+    /// Gives it another name.
+    pub(super) fn rename(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
+    }
+
+    /// Its job file.
+    pub(super) fn file(&self) -> String {
+        let mut text = format!("# From {}.\n", one_line(&self.from));
+        if !self.description.is_empty() {
+            let _ = writeln!(text, "# {}", one_line(&self.description));
+        }
+        let (name, handler) = (quoted(&self.name), quoted(self.code.handler()));
+        let _ = writeln!(text, "name = {name}\nhandler = {handler}");
+        text.push_str(&self.body);
+        match &self.code {
+            Code::Own(_) | Code::Nothing(_) => {}
+            Code::Line { context, .. } => {
+                let _ = writeln!(text, "[exec]\ncommand = {name}");
+                if let Some(context) = context {
+                    let _ = writeln!(text, "context = \"{context}\"");
+                }
+            }
+            Code::Script(_) => {
+                let _ = writeln!(text, "[exec]\ncommand = {name}");
+            }
+            Code::Request(request) => text.push_str(&request.table),
+        }
+        text
+    }
+
+    /// Its line in the workers' `[worker.exec]`, if it has a command.
+    pub(super) fn command(&self) -> Option<String> {
+        let line = match &self.code {
+            Code::Line { line, .. } => quoted(line),
+            Code::Script(script) => {
+                let shell = format!(
+                    "exec {} \"$1\" \"$2\" \"$GRIDLOOM_SLICE\" \"$GRIDLOOM_SLICES\"",
+                    script.interpreter
+                );
+                let place = self.script()?.0.display().to_string();
+                let args = ["-c", &shell, "sh", &place, &script.argument].map(quoted);
+                format!("{{ program = \"sh\", args = [{}] }}", args.join(", "))
+            }
+            Code::Own(_) | Code::Nothing(_) | Code::Request(_) => return None,
+        };
+        Some(format!("{} = {line}", self.name))
+    }
+
+    /// Its line in the workers' `[worker.http]`, if it asks a service.
+    pub(super) fn service(&self) -> Option<&str> {
+        match &self.code {
+            Code::Request(request) => request.origin.as_deref(),
+            Code::Own(_) | Code::Nothing(_) | Code::Line { .. } | Code::Script(_) => None,
+        }
+    }
+
+    /// The script that it has as a text, and where that goes.
+    pub(super) fn script(&self) -> Option<(PathBuf, &str)> {
+        let Code::Script(script) = &self.code else {
+            return None;
+        };
+        let file = format!("{}.{}", self.name, script.ending);
+        Some((PathBuf::from(SCRIPTS).join(file), &script.text))
+    }
+
+    /// The same, with what would be refused of its file.
+    pub(super) fn checked(mut self) -> Imported {
+        if let Err(faults) = parse::parse(&self.file(), Format::Toml) {
+            self.notes.extend(faults.0.iter().map(|fault| {
+                Note::of(
+                    Kind::Open,
+                    "",
+                    format!("its job file would be refused: {fault}"),
+                )
+            }));
+        }
+        self
+    }
+}
+
+impl Code {
+    /// The handler's name.
+    fn handler(&self) -> &str {
+        match self {
+            Code::Own(handler) | Code::Nothing(handler) => handler,
+            Code::Line { .. } | Code::Script(_) => "exec",
+            Code::Request(_) => "http",
+        }
+    }
+}
+
+/// For programs: the handler, and what it is told.
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, into: S) -> Result<S::Ok, S::Error> {
+        let mut map = into.serialize_map(None)?;
+        map.serialize_entry("handler", self.handler())?;
+        match self {
+            Code::Own(_) | Code::Nothing(_) => {}
+            Code::Line { line, .. } => map.serialize_entry("script", line)?,
+            Code::Script(script) => map.serialize_entry("script", script.interpreter)?,
+            Code::Request(request) => map.serialize_entry("service", &request.origin)?,
+        }
+        map.end()
+    }
+}
+
+/// A text as TOML has it.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A text without what would end its line.
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A name as they are here, of one as they are in Java.
+pub(super) fn name_of(text: &str) -> String {
+    let mut name = String::new();
+    let mut before = None::<char>;
+    for c in text.chars() {
+        let begins_word = c.is_ascii_uppercase()
+            && before.is_some_and(|before| before.is_ascii_lowercase() || before.is_ascii_digit());
+        if (begins_word || !c.is_ascii_alphanumeric()) && !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+        if c.is_ascii_alphanumeric() {
+            name.push(c.to_ascii_lowercase());
+        }
+        before = Some(c);
+    }
+    name.truncate(NAME_MAX);
+    name.trim_end_matches('-').to_owned()
+}
