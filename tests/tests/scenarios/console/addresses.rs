@@ -61,7 +61,6 @@ fn addresses(ill: &str) -> Vec<(String, &'static str)> {
         ("/runs/odd/odd", "There is no such page."),
         ("/jobs/ill/odd", "There is no such page."),
         ("/jobs/ill/fires/odd", "There is no such page."),
-        ("/constructor/odd/shards", "There is no such page."),
         ("/runs/odd/shards/0/1/2", "There is no such page."),
         ("/?from=nonsense&after=odd", "What needs somebody"),
     ];
