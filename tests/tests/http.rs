@@ -31,9 +31,10 @@ fn asking(servers: &[&Web]) -> HttpHandler {
 
 fn trial(server: &Web, more: Value) -> Trial {
     let mut settings = json!({"url": format!("{}/work/{{slice}}", server.origin())});
-    for (key, value) in more.as_object().unwrap() {
-        settings[key] = value.clone();
-    }
+    let Value::Object(more) = more else {
+        panic!("settings are a table: {more}")
+    };
+    settings.as_object_mut().unwrap().extend(more);
     Trial::new("sizes", "http")
         .slices(4)
         .slice(3)

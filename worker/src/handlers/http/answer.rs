@@ -109,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    fn meant(settings: serde_json::Value, status: u16, said: &[(HeaderName, &str)]) -> Meaning {
-        let order = Order::read(&settings).unwrap();
+    fn meant(settings: &serde_json::Value, status: u16, said: &[(HeaderName, &str)]) -> Meaning {
+        let order = Order::read(settings).unwrap();
         let url = Url::parse("https://h:8443/a/b?c").unwrap();
         let mut headers = HeaderMap::new();
         for (name, value) in said {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn posted(status: u16, said: &[(HeaderName, &str)]) -> Meaning {
-        meant(json!({"url": "https://h:8443/a/b"}), status, said)
+        meant(&json!({"url": "https://h:8443/a/b"}), status, said)
     }
 
     #[test]
@@ -138,11 +138,14 @@ mod tests {
         let own =
             || json!({"url": "https://h:8443/a", "success": [404, "301-302"], "retry": [409]});
         let place = [(LOCATION, "https://elsewhere/")];
-        assert_eq!(meant(own(), 404, &[]), Meaning::Done);
-        assert_eq!(meant(own(), 302, &place), Meaning::Done);
-        assert_eq!(meant(own(), 409, &[]), Meaning::Again);
-        assert_eq!(meant(own(), 200, &[]), Meaning::Never(""));
-        assert_eq!(meant(own(), 503, &[(RETRY_AFTER, "7")]), Meaning::Never(""));
+        assert_eq!(meant(&own(), 404, &[]), Meaning::Done);
+        assert_eq!(meant(&own(), 302, &place), Meaning::Done);
+        assert_eq!(meant(&own(), 409, &[]), Meaning::Again);
+        assert_eq!(meant(&own(), 200, &[]), Meaning::Never(""));
+        assert_eq!(
+            meant(&own(), 503, &[(RETRY_AFTER, "7")]),
+            Meaning::Never("")
+        );
     }
 
     #[test]
@@ -216,7 +219,7 @@ mod tests {
                 "{status}"
             );
             let got = meant(
-                json!({"url": "https://h:8443/a", "method": "GET"}),
+                &json!({"url": "https://h:8443/a", "method": "GET"}),
                 status,
                 &moved,
             );

@@ -5,7 +5,10 @@ use crate::job::handlers::http::Order;
 
 /// A job of `http` with these settings, and whatever else.
 fn http(settings: Value, more: Value) -> Value {
-    with(with(job("http"), json!({"http": settings})), more)
+    with(
+        with(job("http"), Value::from_iter([("http", settings)])),
+        more,
+    )
 }
 
 /// The address of a job that says nothing else.
