@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from datetime import timedelta
-from typing import AsyncIterator, Callable, Generator, Iterator, Optional, Tuple
+from typing import AsyncIterator, Callable, Generator, Iterator, Optional, TextIO, Tuple
 
 import gridloom
 
@@ -45,6 +45,13 @@ def handler(name: str) -> Callable[[Handler], Handler]:
         return steps
 
     return register
+
+
+def said(line: str, where: Optional[TextIO] = None) -> None:
+    # In one piece: ``print`` writes the end of a line by itself, and another thread may come between.
+    stream = where or sys.stdout
+    stream.write(line + "\n")
+    stream.flush()
 
 
 def text(shard: gridloom.Shard, name: str) -> str:
@@ -155,7 +162,7 @@ def until_stopped(shard: gridloom.Shard) -> Steps:
         return
     if "rows" in shard.params:
         shard.rows(shard.params["rows"])
-    print(f"begun {shard.key}", flush=True)
+    said(f"begun {shard.key}")
     while True:
         shard.check()
         yield 5
@@ -170,8 +177,8 @@ def span(shard: gridloom.Shard) -> Steps:
 
 @handler("print")
 def prints(shard: gridloom.Shard) -> None:
-    print(shard.params["text"], flush=True)
-    print(shard.params["text"], file=sys.stderr, flush=True)
+    said(shard.params["text"])
+    said(shard.params["text"], sys.stderr)
 
 
 @handler("leave")
@@ -187,12 +194,12 @@ def with_pages(shard: gridloom.Shard) -> None:
 
 
 def deaf(shard: gridloom.Shard) -> None:
-    print(f"begun {shard.key}", flush=True)
+    said(f"begun {shard.key}")
     time.sleep(shard.params["ms"] / 1_000)
 
 
 async def deaf_in_loop(shard: gridloom.Shard) -> None:
-    print(f"begun {shard.key}", flush=True)
+    said(f"begun {shard.key}")
     end = time.monotonic() + shard.params["ms"] / 1_000
     while time.monotonic() < end:
         try:
