@@ -53,11 +53,13 @@ async fn conforms(kind: &[&str]) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "by itself: `.ci/run` plays it with nothing beside it"]
 async fn library_for_python_conforms_with_threads() -> anyhow::Result<()> {
     conforms(&[]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "by itself: `.ci/run` plays it with nothing beside it"]
 async fn library_for_python_conforms_with_an_event_loop() -> anyhow::Result<()> {
     conforms(&["async"]).await
 }

@@ -236,6 +236,7 @@ const HELD_UP: [&str; 4] = ["stop-", "gone-", "drain-", "progress"];
 const TWO_AT_ONCE: &str = "stop-one-of-several";
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "by itself: `.ci/run` plays it with nothing beside it"]
 async fn library_for_typescript_conforms_whether_handlers_wait_or_compute() -> anyhow::Result<()> {
     let Some(sdk) = built() else { return Ok(()) };
     let program = sdk.join("tests/conformance.mjs").display().to_string();
