@@ -345,6 +345,9 @@ impl Pretender {
     async fn start(broker: &Broker, presence: Presence) -> anyhow::Result<Pretender> {
         let mut calls = broker.subscribe(broker.subjects().roll_call()).await?;
         broker.flush().await?;
+        // Who is not registered is not waited for.
+        let key = presence.session.to_string();
+        broker.workers().put(&key, wire::encode(&presence)).await?;
         let broker = broker.clone();
         Ok(Pretender(tokio::spawn(async move {
             while let Some(call) = calls.next().await {
