@@ -339,7 +339,7 @@ pub struct WorkerFlags {
     )]
     #[arg(hide_env_values = true)]
     pub exec: Option<Vec<Given>>,
-    /// A service that the http handler may ask, as NAME=ORIGIN (https://api.example), or NAME=* for any
+    /// A service that the http handler may ask, as NAME=ORIGIN (scheme, host and port), or NAME=* for any
     #[arg(
         long = "http",
         env = "GRIDLOOM_WORKER_HTTP",
