@@ -344,16 +344,23 @@ struct Pretender(JoinHandle<()>);
 impl Pretender {
     async fn start(broker: &Broker, presence: Presence) -> anyhow::Result<Pretender> {
         let mut calls = broker.subscribe(broker.subjects().roll_call()).await?;
+        let probe = broker.subjects().probe(presence.session);
+        let mut probes = broker.subscribe(probe).await?;
         broker.flush().await?;
-        // Who is not registered is not waited for, and the leader takes away who answers nothing else.
+        // Who is not registered is not waited for.
         let key = presence.session.to_string();
         broker.workers().put(&key, wire::encode(&presence)).await?;
         let broker = broker.clone();
         Ok(Pretender(tokio::spawn(async move {
-            while let Some(call) = calls.next().await {
-                let _ = broker.workers().put(&key, wire::encode(&presence)).await;
-                let replies = call.reply.into_iter();
-                let said = replies.map(|reply| broker.publish(reply, wire::encode(&presence)));
+            loop {
+                // Whether it lives, the leader asks, and takes away who does not say so.
+                let (asked, answer) = tokio::select! {
+                    Some(call) = calls.next() => (call.reply, wire::encode(&presence)),
+                    Some(probe) = probes.next() => (probe.reply, bytes::Bytes::new()),
+                    else => return,
+                };
+                let replies = asked.into_iter();
+                let said = replies.map(|reply| broker.publish(reply, answer.clone()));
                 join_all(said).await;
             }
         })))
