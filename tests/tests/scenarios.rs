@@ -108,6 +108,8 @@ mod permissions;
 mod planners;
 #[path = "scenarios/power.rs"]
 mod power;
+#[path = "scenarios/programs.rs"]
+mod programs;
 #[path = "scenarios/python.rs"]
 mod python;
 #[path = "scenarios/queue.rs"]

@@ -4,21 +4,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use gridloom_shared::id::RunId;
 use gridloom_tests::process::Gridloom;
-use gridloom_tests::scenario::{NAMESPACE, Stage, play};
-use gridloom_tests::wait::{eventually, eventually_some};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use gridloom_tests::scenario::{Stage, play};
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::api;
-use crate::python::{ACK_DEADLINE, Executions, JOB, SHARDS};
-
-const SOON: Duration = Duration::from_secs(120);
+use crate::programs::{
+    ACK_DEADLINE, SOON, begun, conforms, its_worker_is_killed, one_is_killed, played, shown,
+    with_own_worker,
+};
 
 /// Where its programs are, built once.
 static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
@@ -79,23 +77,6 @@ async fn start(
     Ok(())
 }
 
-async fn shown(stage: &Stage, run: &str) -> anyhow::Result<Value> {
-    let shown = stage.cli(&["show", run, "--json"], SOON).await?;
-    shown.succeeded()?.json()
-}
-
-/// Runs a job of the examples to its end.
-async fn played(stage: &Stage, name: &str) -> anyhow::Result<Value> {
-    let file = sdk()?.join(format!("examples/{name}/{name}.toml"));
-    let apply = ["job", "apply", &file.to_string_lossy()];
-    stage.cli(&apply, SOON).await?.succeeded()?;
-    let run = ["run", name, "--id", "one", "--wait"];
-    stage.cli(&run, SOON).await?.succeeded()?;
-    let run = RunId::from_request(&name.parse()?, "one");
-    stage.judge(&run).await?;
-    shown(stage, run.as_str()).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn examples_do_what_their_heads_say() -> anyhow::Result<()> {
     if !have_go() {
@@ -107,12 +88,12 @@ async fn examples_do_what_their_heads_say() -> anyhow::Result<()> {
         start(stage, &["--processes", "2"], &words, &["words"]).await?;
         let fetch = sdk()?.join("examples/fetch");
         start(stage, &["--slots", "50"], &fetch, &["fetch"]).await?;
-        let words = played(stage, "words").await?;
+        let words = played(stage, &sdk()?.join("examples/words/words.toml")).await?;
         let text = std::fs::read_to_string(sdk()?.join("examples/words/main.go"))?;
         assert_eq!(words["rows"], json!(text.lines().count()));
         let counted = json!(text.split_whitespace().count());
         assert_eq!(words["counters"]["words"], counted);
-        let fetch = played(stage, "fetch").await?;
+        let fetch = played(stage, &sdk()?.join("examples/fetch/fetch.toml")).await?;
         let told = (&fetch["rows"], &fetch["shards"]["planned"]);
         assert_eq!(told, (&json!(1_000), &json!(40)));
         for worker in &mut stage.workers {
@@ -155,48 +136,18 @@ async fn shard_ends_as_its_handler_says() -> anyhow::Result<()> {
     .await
 }
 
-/// The log of the programs, and a run that has begun.
-async fn begun(stage: &mut Stage) -> anyhow::Result<(PathBuf, RunId)> {
-    let (dir, log) = (stage.dir().to_owned(), stage.dir().join("log"));
-    stage.start_planner().await?;
-    let command = ["played", "steady", &log.to_string_lossy()];
-    start(stage, &["--processes", "2"], &dir, &command).await?;
-    let job = stage.apply(JOB).await?;
-    let run = stage.submit(&job, &json!({})).await?;
-    eventually(SOON, "all processes are at it", async || {
-        Ok(Executions::read(&log)?.pids().len() >= 2)
-    })
-    .await?;
-    Ok((log, run))
-}
-
-/// A run that is over: each shard once, ten rows each, and never two of one at once.
-async fn judged(stage: &Stage, run: &RunId, log: &Path) -> anyhow::Result<()> {
-    stage.closed(run, SOON).await?;
-    stage.judge(run).await?;
-    let shown = shown(stage, run.as_str()).await?;
-    assert_eq!(shown["state"], "succeeded", "{shown}");
-    assert_eq!(shown["rows"], json!(10 * SHARDS), "{shown}");
-    let executions = Executions::read(log)?;
-    assert_eq!(executions.shards(), SHARDS);
-    executions.never_overlap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn child_that_is_killed_costs_an_attempt_and_no_shard() -> anyhow::Result<()> {
     if !have_go() {
         return Ok(());
     }
     play(async |stage| {
-        let (log, run) = begun(stage).await?;
-        let pids = Executions::read(&log)?.pids();
-        let pid = Pid::from_raw(pids[0]).context("a pid")?;
-        kill_process(pid, Signal::KILL)?;
-        eventually(SOON, "another is started for it", async || {
-            Ok(Executions::read(&log)?.pids().len() > 2)
-        })
-        .await?;
-        judged(stage, &run, &log).await
+        let (dir, log) = (stage.dir().to_owned(), stage.dir().join("log"));
+        stage.start_planner().await?;
+        let command = ["played", "steady", &log.to_string_lossy()];
+        start(stage, &["--processes", "2"], &dir, &command).await?;
+        let run = begun(stage, &log, 2).await?;
+        one_is_killed(stage, &run, &log).await
     })
     .await
 }
@@ -205,21 +156,7 @@ async fn child_that_is_killed_costs_an_attempt_and_no_shard() -> anyhow::Result<
 async fn start_program(stage: &Stage, log: &Path) -> anyhow::Result<Gridloom> {
     let program = built().await?.join("played");
     let process = Gridloom::program(program, ["steady".into(), log.as_os_str().to_owned()]);
-    let process = process.env("COMMAND", gridloom_tests::gridloom()?);
-    let process = process.env("GRIDLOOM_NATS", stage.server.url());
-    let process = process.env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
-    Ok(process.env("GRIDLOOM_NAMESPACE", NAMESPACE))
-}
-
-/// A process that `parent` has started, by whichever of its threads.
-fn child_of(parent: Pid) -> anyhow::Result<Option<Pid>> {
-    let threads = std::fs::read_dir(format!("/proc/{parent}/task"))?;
-    let texts = threads
-        .flatten()
-        .flat_map(|thread| std::fs::read_to_string(thread.path().join("children")));
-    let texts: Vec<String> = texts.collect();
-    let first = texts.iter().flat_map(|text| text.split_whitespace()).next();
-    Ok(first.map(str::parse).transpose()?.and_then(Pid::from_raw))
+    with_own_worker(stage, process)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,30 +165,8 @@ async fn program_whose_worker_is_killed_says_so_and_another_one_ends_in_peace() 
     if !have_go() {
         return Ok(());
     }
-    play(async |stage| {
-        let log = stage.dir().join("log");
-        stage.start_planner().await?;
-        let mut program = start_program(stage, &log).await?.start().await?;
-        let job = stage.apply(JOB).await?;
-        let run = stage.submit(&job, &json!({})).await?;
-        stage.done(&run, 1, SOON).await?;
-        let attached = eventually_some(SOON, "its worker is found", async || {
-            child_of(program.pid())
-        })
-        .await?;
-        kill_process(attached, Signal::KILL)?;
-        let code = program.wait(SOON).await?;
-        let said = program.stderr();
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("gridloom worker is gone"), "{said}");
-        // Another one finishes what it had begun.
-        let mut another = start_program(stage, &log).await?.start().await?;
-        judged(stage, &run, &log).await?;
-        another.terminate()?;
-        assert_eq!(another.wait(SOON).await?, 0, "{}", another.stderr());
-        Ok(())
-    })
-    .await
+    let why = "gridloom worker is gone";
+    play(async |stage| its_worker_is_killed(stage, start_program, why).await).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,12 +206,7 @@ async fn library_for_go_conforms() -> anyhow::Result<()> {
     let program = built().await?.join("conformance");
     let process = Gridloom::new(["sdk-test", "--json", "--"])?.args([program]);
     let report = process.start().await?.finish(SOON).await?;
-    let said = report.json().with_context(|| report.stderr.clone())?;
-    let all = said["situations"].as_array().context("situations")?;
-    // Not every machine has IPv6.
-    let is_fine = |told: &&Value| told["outcome"] == "ok" || told["name"] == "tcp-ipv6";
-    let others: Vec<&Value> = all.iter().filter(|told| !is_fine(told)).collect();
-    assert!(others.is_empty(), "{others:#?}");
-    assert_eq!((report.code, &said["sdk"]), (0, &json!("go 0.1.0")));
+    let said = conforms(&report, 40)?;
+    assert_eq!(said["sdk"], "go 0.1.0");
     Ok(())
 }

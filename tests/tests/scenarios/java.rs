@@ -10,17 +10,15 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gridloom_shared::id::RunId;
 use gridloom_tests::process::Gridloom;
-use gridloom_tests::scenario::{NAMESPACE, Stage, play};
-use gridloom_tests::wait::{eventually, eventually_some};
-use rustix::process::{Pid, Signal, kill_process};
+use gridloom_tests::scenario::{Stage, play};
 use serde_json::json;
 
 use crate::api;
-use crate::python::{Executions, JOB, child_of, judged, shown};
+use crate::programs::{
+    ACK_DEADLINE, MOODY, SOON, begun, conforms, ended, its_worker_is_killed, one_is_killed, shown,
+    with_own_worker,
+};
 
-const SOON: Duration = Duration::from_secs(120);
-/// Longer than elsewhere: a virtual machine takes its time to start where others are busy, and nothing here waits for it to end.
-const ACK_DEADLINE: &str = "5s";
 /// They start sooner and take less so.
 const LEAN: [&str; 3] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx64m"];
 /// What of ElasticJob is needed, below a repository of Maven.
@@ -146,10 +144,7 @@ async fn start(stage: &mut Stage, flags: &[&str], command: Vec<OsString>) -> any
 
 /// The run of a job that is applied already, at its end, and nothing wrong with it.
 async fn audited(stage: &Stage, job: &str) -> anyhow::Result<serde_json::Value> {
-    let run = ["run", job, "--id", "one", "--wait"];
-    stage.cli(&run, SOON).await?.succeeded()?;
-    let run = RunId::from_request(&job.parse()?, "one");
-    stage.judge(&run).await?;
+    let run = ended(stage, job).await?;
     let audit = ["audit", run.as_str()];
     stage.cli(&audit, SOON).await?.succeeded()?;
     shown(stage, run.as_str()).await
@@ -190,54 +185,25 @@ async fn library_for_java_conforms() -> anyhow::Result<()> {
     let test = Gridloom::new(["sdk-test", "--json", "--within", "100s", "--"])?;
     let test = test.args(java(built, &["Conformance"])).start().await?;
     let report = test.finish(LONG).await?;
-    let said = report.json().with_context(|| report.stderr.clone())?;
-    let others: Vec<&serde_json::Value> = said["situations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|told| told["outcome"] != "ok" && told["name"] != "tcp-ipv6")
-        .collect();
-    assert!(others.is_empty(), "{others:#?}");
-    assert_eq!((report.code, &said["failed"]), (0, &json!(0)));
-    assert!(said["ok"].as_u64() >= Some(40), "{said}");
+    let said = conforms(&report, 40)?;
     assert_eq!(said["sdk"], "java 0.1.0");
     Ok(())
-}
-
-/// The log of the programs, and a run that all of them have begun with.
-async fn begun(stage: &mut Stage, built: &Built) -> anyhow::Result<(PathBuf, RunId)> {
-    let log = stage.dir().join("log");
-    stage.start_planner().await?;
-    let command = java(built, &["Steady", &log.to_string_lossy()]);
-    start(stage, &["--processes", "2", "--child-tcp"], command).await?;
-    let job = stage.apply(JOB).await?;
-    let run = stage.submit(&job, &json!({})).await?;
-    eventually(SOON, "both are at it", async || {
-        Ok(Executions::read(&log)?.pids().len() >= 2)
-    })
-    .await?;
-    Ok((log, run))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn virtual_machine_that_is_killed_costs_an_attempt_and_no_shard() -> anyhow::Result<()> {
     let Some(built) = built() else { return Ok(()) };
     play(async |stage| {
-        let (log, run) = begun(stage, built).await?;
-        let pids = Executions::read(&log)?.pids();
-        let pid = Pid::from_raw(pids[0]).context("a pid")?;
-        kill_process(pid, Signal::KILL)?;
-        eventually(SOON, "another is started for it", async || {
-            Ok(Executions::read(&log)?.pids().len() > 2)
-        })
-        .await?;
-        judged(stage, &run, &log).await
+        let log = stage.dir().join("log");
+        stage.start_planner().await?;
+        let command = java(built, &["Steady", &log.to_string_lossy()]);
+        start(stage, &["--processes", "2", "--child-tcp"], command).await?;
+        let run = begun(stage, &log, 2).await?;
+        one_is_killed(stage, &run, &log).await
     })
     .await
 }
 
-const MOODY: &str = "name = \"moody\"\nhandler = \"moody\"\n[grid]\npages = { count = 4 }\n[retry]\nmax_attempts = 3\n\
-                     backoff = { initial = \"100ms\", factor = 1.0, max = \"100ms\" }";
 const FOUND: &str =
     "name = \"found\"\nhandler = \"found\"\n[grid]\nslices = 3\npages = { probe = true }";
 
@@ -273,43 +239,17 @@ async fn retry_permanent_hold_and_probe_do_what_they_say_in_java() -> anyhow::Re
 }
 
 /// A program that starts its worker itself.
-async fn start_program(stage: &Stage, built: &Built, log: &Path) -> anyhow::Result<Gridloom> {
+fn start_program(stage: &Stage, built: &Built, log: &Path) -> anyhow::Result<Gridloom> {
     let mut words = java(built, &["Steady", &log.to_string_lossy()]);
     let process = Gridloom::program(words.remove(0), words);
-    let process = process.env("COMMAND", gridloom_tests::gridloom()?);
-    let process = process.env("GRIDLOOM_NATS", stage.server.url());
-    let process = process.env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
-    Ok(process.env("GRIDLOOM_NAMESPACE", NAMESPACE))
+    with_own_worker(stage, process)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn program_in_java_has_a_worker_of_its_own_until_that_is_killed() -> anyhow::Result<()> {
     let Some(built) = built() else { return Ok(()) };
-    play(async |stage| {
-        let log = stage.dir().join("log");
-        stage.start_planner().await?;
-        let mut program = start_program(stage, built, &log).await?.start().await?;
-        let job = stage.apply(JOB).await?;
-        let run = stage.submit(&job, &json!({})).await?;
-        stage.done(&run, 1, SOON).await?;
-        let attached = eventually_some(SOON, "its worker is found", async || {
-            child_of(program.pid())
-        })
-        .await?;
-        kill_process(attached, Signal::KILL)?;
-        let code = program.wait(SOON).await?;
-        let said = program.stderr();
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("WorkerGone"), "{said}");
-        // Another one finishes what it had begun, and ends in peace.
-        let mut another = start_program(stage, built, &log).await?.start().await?;
-        judged(stage, &run, &log).await?;
-        another.terminate()?;
-        let code = another.wait(SOON).await?;
-        assert_eq!(code, 0, "{}", another.stderr());
-        Ok(())
-    })
-    .await
+    let program = async |stage: &Stage, log: &Path| start_program(stage, built, log);
+    play(async |stage| its_worker_is_killed(stage, program, "WorkerGone").await).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

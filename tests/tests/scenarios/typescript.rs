@@ -4,22 +4,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use gridloom_shared::id::RunId;
 use gridloom_tests::process::{Gridloom, is_alive};
-use gridloom_tests::scenario::{NAMESPACE, Stage, play};
-use gridloom_tests::wait::{eventually, eventually_some};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use gridloom_tests::scenario::{Stage, play};
+use gridloom_tests::wait::eventually;
+use rustix::process::Pid;
+use serde_json::json;
 
 use crate::api;
-use crate::python::{Executions, JOB, child_of, judged, shown};
-
-const SOON: Duration = Duration::from_secs(120);
-/// Longer than elsewhere: a program takes its time to start where others are busy, and nothing here waits for it to end.
-const ACK_DEADLINE: &str = "5s";
+use crate::programs::{
+    ACK_DEADLINE, Executions, MOODY, SOON, begun, conforms, its_worker_is_killed, one_is_killed,
+    played, shown, with_own_worker,
+};
 
 /// The folder of the SDK, compiled once for all tests; `None`: it cannot be here. In CI that is a failure.
 fn built() -> Option<&'static Path> {
@@ -69,18 +67,6 @@ async fn start(
     Ok(stage.workers.len() - 1)
 }
 
-/// Runs a job of the examples to its end.
-async fn played(stage: &Stage, sdk: &Path, name: &str) -> anyhow::Result<Value> {
-    let file = sdk.join("examples").join(format!("{name}.toml"));
-    let apply = ["job", "apply", &file.to_string_lossy()];
-    stage.cli(&apply, SOON).await?.succeeded()?;
-    let run = ["run", name, "--id", "one", "--wait"];
-    stage.cli(&run, SOON).await?.succeeded()?;
-    let run = RunId::from_request(&name.parse()?, "one");
-    stage.judge(&run).await?;
-    shown(stage, run.as_str()).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn examples_in_typescript_do_what_their_heads_say() -> anyhow::Result<()> {
     let Some(sdk) = built() else { return Ok(()) };
@@ -88,14 +74,14 @@ async fn examples_in_typescript_do_what_their_heads_say() -> anyhow::Result<()> 
         stage.start_planner().await?;
         start(stage, sdk, &["--processes", "2"], &["words.mjs"]).await?;
         start(stage, sdk, &["--slots", "50"], &["built/fetch.mjs"]).await?;
-        let words = played(stage, sdk, "words").await?;
+        let words = played(stage, &sdk.join("examples/words.toml")).await?;
         let text = std::fs::read_to_string(sdk.join("examples/words.mjs"))?;
         assert_eq!(words["rows"], json!(text.lines().count()));
         assert_eq!(
             words["counters"]["words"],
             json!(text.split_whitespace().count())
         );
-        let fetch = played(stage, sdk, "fetch").await?;
+        let fetch = played(stage, &sdk.join("examples/fetch.toml")).await?;
         assert_eq!(
             (&fetch["rows"], &fetch["shards"]["planned"]),
             (&json!(1_000), &json!(40))
@@ -118,25 +104,12 @@ async fn program_in_typescript_that_is_killed_costs_an_attempt_and_no_shard() ->
         stage.start_planner().await?;
         let command = [&steady(), &*log.to_string_lossy()];
         start(stage, sdk, &["--processes", "2"], &command).await?;
-        let job = stage.apply(JOB).await?;
-        let run = stage.submit(&job, &json!({})).await?;
-        eventually(SOON, "both are at it", async || {
-            Ok(Executions::read(&log)?.pids().len() >= 2)
-        })
-        .await?;
-        let pid = Pid::from_raw(Executions::read(&log)?.pids()[0]).context("a pid")?;
-        kill_process(pid, Signal::KILL)?;
-        eventually(SOON, "another is started for it", async || {
-            Ok(Executions::read(&log)?.pids().len() > 2)
-        })
-        .await?;
-        judged(stage, &run, &log).await
+        let run = begun(stage, &log, 2).await?;
+        one_is_killed(stage, &run, &log).await
     })
     .await
 }
 
-const MOODY: &str = "name = \"moody\"\nhandler = \"moody\"\n[grid]\npages = { count = 4 }\n[retry]\nmax_attempts = 3\n\
-                     backoff = { initial = \"100ms\", factor = 1.0, max = \"100ms\" }";
 const BUSY: &str = "name = \"busy\"\nhandler = \"busy\"\n[retry]\nmax_attempts = 1";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,43 +164,17 @@ async fn failures_in_typescript_have_what_follows_and_computing_ends_when_it_is_
 }
 
 /// A program that starts its worker itself.
-async fn start_program(stage: &Stage, sdk: &Path, log: &Path) -> anyhow::Result<Gridloom> {
+fn start_program(stage: &Stage, sdk: &Path, log: &Path) -> anyhow::Result<Gridloom> {
     let process = Gridloom::program("node", [steady().into(), log.as_os_str().to_owned()]);
-    let process = with_sdk(process, sdk).env("COMMAND", gridloom_tests::gridloom()?);
-    let process = process.env("GRIDLOOM_NATS", stage.server.url());
-    let process = process.env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
-    Ok(process.env("GRIDLOOM_NAMESPACE", NAMESPACE))
+    with_own_worker(stage, with_sdk(process, sdk))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn program_in_typescript_has_a_worker_of_its_own_until_that_is_killed() -> anyhow::Result<()>
 {
     let Some(sdk) = built() else { return Ok(()) };
-    play(async |stage| {
-        let log = stage.dir().join("log");
-        stage.start_planner().await?;
-        let mut program = start_program(stage, sdk, &log).await?.start().await?;
-        let job = stage.apply(JOB).await?;
-        let run = stage.submit(&job, &json!({})).await?;
-        stage.done(&run, 1, SOON).await?;
-        let attached = eventually_some(SOON, "its worker is found", async || {
-            child_of(program.pid())
-        })
-        .await?;
-        kill_process(attached, Signal::KILL)?;
-        let code = program.wait(SOON).await?;
-        let said = program.stderr();
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains("WorkerGone"), "{said}");
-        // Another one finishes what it had begun, and ends in peace.
-        let mut another = start_program(stage, sdk, &log).await?.start().await?;
-        judged(stage, &run, &log).await?;
-        another.terminate()?;
-        let code = another.wait(SOON).await?;
-        assert_eq!(code, 0, "{}", another.stderr());
-        Ok(())
-    })
-    .await
+    let program = async |stage: &Stage, log: &Path| start_program(stage, sdk, log);
+    play(async |stage| its_worker_is_killed(stage, program, "WorkerGone").await).await
 }
 
 /// What is another matter where handlers hold the event loop.
@@ -257,14 +204,7 @@ async fn library_for_typescript_conforms_whether_handlers_wait_or_compute() -> a
         let only = only.into_iter().flat_map(|names| ["--only", names]);
         let process = process.args(only).args(["--", "node", &program]).args(how);
         let report = process.start().await?.finish(3 * SOON).await?;
-        let said = report.json().with_context(|| report.stderr.clone())?;
-        let all = said["situations"].as_array().context("situations")?;
-        let failed: Vec<&Value> = all
-            .iter()
-            .filter(|told| told["outcome"] != "ok" && told["name"] != "tcp-ipv6")
-            .collect();
-        assert!(failed.is_empty(), "{failed:#?}");
-        assert!(all.len() >= least, "{said}");
+        conforms(&report, least)?;
     }
     Ok(())
 }
