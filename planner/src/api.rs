@@ -38,6 +38,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::console;
+use crate::faults::Faults;
+use crate::pulse::Pulse;
 use crate::service::{Health, tasks};
 
 mod about;
@@ -73,8 +75,6 @@ mod together;
 use certificate::{Certificate, Shown};
 use door::Door;
 use link::{Api, Link};
-use pulse::Pulse;
-pub use renewed::Faults;
 pub use settings::{Listen, Settings, SettingsError, TokenSource};
 
 /// Why the API is not served.
@@ -140,7 +140,8 @@ impl Server {
         );
         let (stop, stopped) = watch::channel(false);
         let listener = listener.into_std().map_err(ServeError::Thread)?;
-        let (pulse, faults) = (Pulse::begin(), Faults::default());
+        let (pulse, faults) = (Pulse::default(), Faults::default());
+        pulse.beat();
         let (beats, found) = (pulse.clone(), faults.clone());
         let thread = tasks::spawn_thread("gridloom-api", move || {
             run(
@@ -256,7 +257,7 @@ fn run(
             tokio::join!(
                 link.keep(broker, at_end),
                 renewed::keep(&link, shown.as_deref()),
-                pulse.keep()
+                pulse::keep(&pulse)
             )
         };
         let over = async {

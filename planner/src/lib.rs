@@ -17,6 +17,7 @@
 //! | [`register`] | when the term register is written anew (pure) |
 //! | [`orders`] | what becomes of orders by people (pure) |
 //! | [`alive`] | whether tasks that are to last still do something |
+//! | `pulse`, `faults` | whether what is to last still goes round, and what is wrong with files that may change |
 //! | [`census`] | how many records an open run should have (pure) |
 //! | [`entry`] | a record of the ledger, as the feeds hand it on |
 //! | [`teller`] | how it is answered what somebody asks of a leadership |
@@ -44,6 +45,7 @@ pub mod crew;
 pub mod doctor;
 pub mod entry;
 pub mod failover;
+mod faults;
 mod gzip;
 pub mod lead;
 pub mod leader;
@@ -54,6 +56,7 @@ pub mod now;
 pub mod open;
 pub mod orders;
 pub mod prospect;
+mod pulse;
 pub mod register;
 pub mod retention;
 pub mod run;

@@ -19,12 +19,12 @@ use super::events::Events;
 use super::folds::Folds;
 use super::mirror::{Jobs, Mirror, Runs};
 use super::problem::Problem;
-use super::renewed::Faults;
 use super::router;
 use super::runs::work::Names;
 use super::sessions::Sessions;
 use super::settings::Settings;
 use super::together::Together;
+use crate::faults::Faults;
 
 /// Between two attempts to connect.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -3,11 +3,10 @@
 //!
 //! Files are looked at, not their directories: a link that leads elsewhere is a change as well.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use gridloom_shared::chain;
@@ -20,27 +19,6 @@ use super::settings::TokenSource;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What is wrong now with the files of the API, for whoever examines the planner. Clones are of the same.
-#[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<BTreeMap<&'static str, String>>>);
-
-impl Faults {
-    /// In words for people; empty where nothing is.
-    pub fn told(&self) -> String {
-        let faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = faults.iter().map(|(of, fault)| format!("{of}: {fault}"));
-        told.collect::<Vec<_>>().join("; ")
-    }
-
-    fn set(&self, of: &'static str, fault: Option<&String>) {
-        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match fault {
-            Some(fault) => faults.insert(of, fault.clone()),
-            None => faults.remove(of),
-        };
-    }
-}
 
 /// What is said of tokens that cannot be read anew, and of a certificate.
 const TOKENS: &str = "its tokens cannot be read anew, and those that were known stay";

@@ -21,13 +21,13 @@ use tokio::sync::{Semaphore, mpsc};
 use super::doors::Taken;
 use super::envoy::Envoy;
 use super::event::Event;
-use super::health::Pulse;
 use super::odd::Odd;
 use super::task::Task;
 use crate::alive::Signs;
 use crate::entry::Entry;
 use crate::lead::event::Event as LeadEvent;
 use crate::metrics::SUBMISSIONS;
+use crate::pulse::Pulse;
 use crate::submit::{self, Receipt};
 
 pub(super) mod commands;

@@ -16,39 +16,14 @@ use gridloom_shared::telemetry::Health as _;
 
 use super::error::TakeError;
 use super::odd::Odd;
-use crate::api::Faults;
+use crate::faults::Faults;
+use crate::pulse::Pulse;
 
 /// A loop that has not gone round for so long stands still: it does so forty times a second.
 const ROUND: Duration = Duration::from_secs(5);
 /// A planner that has heard nothing of the ledger for so long does not follow it: the broker says every two
 /// seconds that nothing is new, and a tail that hears nothing for six attaches itself again.
 const SILENCE: Duration = Duration::from_secs(8);
-
-/// When something was last seen to live, in milliseconds of the boot clock; 0 before the first time.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Pulse(Arc<AtomicU64>);
-
-impl Pulse {
-    /// Now.
-    pub(super) fn beat(&self) {
-        self.0.store(millis(Boot::now()).max(1), Ordering::Relaxed);
-    }
-
-    /// It does not live any more, or not yet.
-    fn still(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    /// How long ago it beat; `None` if it did not.
-    fn age(&self, now: Boot) -> Option<Duration> {
-        let last = self.0.load(Ordering::Relaxed);
-        (last > 0).then(|| Duration::from_millis(millis(now).saturating_sub(last)))
-    }
-}
-
-fn millis(at: Boot) -> u64 {
-    u64::try_from(at.0.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// Whether the planner can work.
 #[derive(Clone, Debug)]

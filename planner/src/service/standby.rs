@@ -22,12 +22,12 @@ use gridloom_shared::wire::WireError;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
-use super::health::Pulse;
 use super::schedules::warm::{Following, Warm};
 use super::task::Task;
 use super::tasks::Tasks;
 use crate::alive::Signs;
 use crate::lead::Lead;
+use crate::pulse::Pulse;
 
 /// Pause after the ledger could not be read.
 const PAUSE: Duration = Duration::from_secs(1);

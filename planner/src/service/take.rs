@@ -13,7 +13,6 @@ use super::error::TakeError;
 use super::failover::{self, Workers};
 use super::feeds::commands::commands;
 use super::gauges::{Gauges, Position};
-use super::health::Pulse;
 use super::schedules::roll::Roll;
 use super::standby::{Folded, Known};
 use super::task::Task;
@@ -23,6 +22,7 @@ use super::{feeds, numbers, schedules, sweep};
 use crate::admission::Flow;
 use crate::lead::Lead;
 use crate::now::Now;
+use crate::pulse::Pulse;
 use crate::retention::Retention;
 
 /// A leadership: what decides, and what carries it out.
