@@ -218,3 +218,24 @@ pub(super) fn name_of(text: &str) -> String {
     name.truncate(NAME_MAX);
     name.trim_end_matches('-').to_owned()
 }
+
+/// What tests look at.
+#[cfg(test)]
+impl Imported {
+    /// The job that its file says.
+    pub(super) fn spec(&self) -> gridloom_shared::job::JobSpec {
+        parse::parse(&self.file(), Format::Toml)
+            .unwrap_or_else(|faults| panic!("{faults}\n{}", self.file()))
+    }
+
+    /// Kind and field of each note.
+    pub(super) fn said(&self) -> Vec<(Kind, &str)> {
+        let notes = self.notes.iter();
+        notes.map(|note| (note.kind, note.field.as_str())).collect()
+    }
+
+    /// Whether somebody has to say something.
+    pub(super) fn is_open(&self) -> bool {
+        self.said().iter().any(|(kind, _)| *kind == Kind::Open)
+    }
+}

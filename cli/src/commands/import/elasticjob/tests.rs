@@ -1,8 +1,5 @@
 use std::path::Path;
 
-use gridloom_shared::job::JobSpec;
-use gridloom_shared::job::parse::{self, Format};
-
 use super::super::{found, node};
 use super::*;
 
@@ -19,19 +16,6 @@ fn one(name: &str, text: &str, timezone: Option<&str>) -> Imported {
         panic!("one job in {text}");
     };
     job.clone()
-}
-
-fn spec(job: &Imported) -> JobSpec {
-    parse::parse(&job.file(), Format::Toml)
-        .unwrap_or_else(|faults| panic!("{faults}\n{}", job.file()))
-}
-
-/// Kind and field of each note.
-fn said(job: &Imported) -> Vec<(Kind, &str)> {
-    job.notes
-        .iter()
-        .map(|note| (note.kind, note.field.as_str()))
-        .collect()
 }
 
 const SPRING: &str = "\
@@ -53,7 +37,7 @@ elasticjob:
 #[test]
 fn job_of_spring_boot_has_everything_that_it_said() {
     let job = one("application.yml", SPRING, None);
-    let spec = spec(&job);
+    let spec = job.spec();
     assert_eq!(
         (spec.name.as_str(), spec.handler.as_str(), spec.grid.slices),
         ("simple-job", "order-job", 3)
@@ -74,7 +58,7 @@ fn job_of_spring_boot_has_everything_that_it_said() {
         (Kind::Changed, "elasticJobClass"),
         (Kind::Changed, "misfire"),
     ];
-    assert_eq!(said(&job), kinds);
+    assert_eq!(job.said(), kinds);
 }
 
 #[test]
@@ -94,7 +78,7 @@ elasticjob.jobs.simpleJob.monitor-execution=true
         one("a.properties", text, None),
         one("application.yml", SPRING, None),
     );
-    assert_eq!((a.file(), said(&a)), (b.file(), said(&b)));
+    assert_eq!((a.file(), a.said()), (b.file(), b.said()));
 }
 
 #[test]
@@ -111,7 +95,7 @@ fn what_these_forms_leave_out_is_false_and_said() {
     );
     assert!(text.contains("timezone = \"Europe/Berlin\""), "{text}");
     let changed = ["elasticJobClass", "misfire", "monitorExecution", "failover"];
-    assert_eq!(said(&job), changed.map(|field| (Kind::Changed, field)));
+    assert_eq!(job.said(), changed.map(|field| (Kind::Changed, field)));
 }
 
 #[test]
@@ -121,15 +105,15 @@ fn missing_time_zone_has_to_be_said() {
         "jobName: a\ncron: 0 0 2 * * ?\nshardingTotalCount: 1\n",
         None,
     );
-    assert!(said(&job).contains(&(Kind::Open, "timeZone")));
+    assert!(job.said().contains(&(Kind::Open, "timeZone")));
     // Without a cron there is nothing to be told by a clock.
     let job = one("a.yml", "jobName: a\nshardingTotalCount: 1\n", None);
     assert!(
-        said(&job).iter().all(|(kind, _)| *kind != Kind::Open),
+        job.said().iter().all(|(kind, _)| *kind != Kind::Open),
         "{:?}",
         job.notes
     );
-    assert!(spec(&job).schedule.is_none());
+    assert!(job.spec().schedule.is_none());
 }
 
 #[test]
@@ -151,7 +135,11 @@ fn zones_of_java_are_zones_here() {
         );
     }
     let text = "jobName: a\ncron: 0 0 2 * * ?\nshardingTotalCount: 1\ntimeZone: Asia/Shanghia\n";
-    assert!(said(&one("a.yml", text, None)).contains(&(Kind::Open, "timeZone")));
+    assert!(
+        one("a.yml", text, None)
+            .said()
+            .contains(&(Kind::Open, "timeZone"))
+    );
 }
 
 #[test]
@@ -162,7 +150,7 @@ fn json_of_2_is_read_with_its_own_fields() {
         "executor_service_handler":"com.acme.Threads"},"monitorExecution":true,"maxTimeDiffSeconds":-1,"monitorPort":9888,
         "jobShardingStrategyClass":"","reconcileIntervalMinutes":10,"disabled":true,"overwrite":true,"streamingProcess":true}"#;
     let job = one("-", text, Some("UTC"));
-    let spec = spec(&job);
+    let spec = job.spec();
     assert_eq!(
         (spec.name.as_str(), spec.handler.as_str(), spec.grid.slices),
         ("com-acme-order-job", "order-job", 10)
@@ -180,7 +168,7 @@ fn json_of_2_is_read_with_its_own_fields() {
         (Kind::Dropped, "monitorPort"),
         (Kind::Dropped, "jobProperties.executor_service_handler"),
     ];
-    assert_eq!(said(&job), wanted);
+    assert_eq!(job.said(), wanted);
 }
 
 #[test]
@@ -197,8 +185,8 @@ fn whether_a_flow_streams_is_told_to_its_class_wherever_it_was_said() {
     ] {
         let job = one(name, text, None);
         let wanted = serde_json::json!({"props": {"streaming.process": "true"}});
-        assert_eq!(spec(&job).params, wanted, "{text}");
-        assert!(said(&job).contains(&(Kind::Changed, "DataflowJob")));
+        assert_eq!(job.spec().params, wanted, "{text}");
+        assert!(job.said().contains(&(Kind::Changed, "DataflowJob")));
     }
 }
 
@@ -207,12 +195,12 @@ fn script_is_a_command_of_the_workers() {
     let text = "jobName: a\nshardingTotalCount: 1\nprops:\n  script.command.line: \"echo 'x y'\"\n  other: 1\n";
     let job = one("a.yml", text, None);
     assert_eq!(job.command().unwrap(), "a = \"echo 'x y'\"");
-    let spec = spec(&job);
+    let spec = job.spec();
     assert_eq!(
         (spec.handler.as_str(), &spec.params),
         ("exec", &serde_json::json!({"props": {"other": "1"}}))
     );
-    assert!(said(&job).contains(&(Kind::Changed, SCRIPT)));
+    assert!(job.said().contains(&(Kind::Changed, SCRIPT)));
     let nested = "jobName: a\nshardingTotalCount: 1\nprops: {script: {command: {line: x}}}\n";
     assert_eq!(one("a.yml", nested, None).command().unwrap(), "a = \"x\"");
 }
@@ -234,7 +222,7 @@ props:
   http.other: 7
 ";
     let job = one("a.yml", text, None);
-    let spec = spec(&job);
+    let spec = job.spec();
     let sent = serde_json::json!({
         "url": "https://Shop.example:443/orders?x={{slice}",
         "method": "POST",
@@ -252,11 +240,11 @@ props:
     assert_eq!(spec.params["props"], serde_json::json!({"http.other": "7"}));
     assert_eq!(job.service(), Some("https://shop.example"));
     assert!(
-        said(&job).iter().all(|(kind, _)| *kind != Kind::Open),
+        job.said().iter().all(|(kind, _)| *kind != Kind::Open),
         "{:?}",
         job.notes
     );
-    let named: Vec<&str> = said(&job).into_iter().map(|(_, field)| field).collect();
+    let named: Vec<&str> = job.said().into_iter().map(|(_, field)| field).collect();
     for field in [
         "elasticJobType",
         "shardingContext",
@@ -268,7 +256,7 @@ props:
     let nested = "jobName: a\nshardingTotalCount: 1\nprops: {http: {url: 'http://h:1/', method: GET, data: x}}\n";
     let job = one("a.yml", nested, None);
     assert_eq!(job.service(), Some("http://h:1"));
-    assert!(said(&job).contains(&(Kind::Dropped, "http.data")));
+    assert!(job.said().contains(&(Kind::Dropped, "http.data")));
     assert!(!job.file().contains("body = "), "{}", job.file());
 }
 
@@ -303,16 +291,16 @@ fn what_nobody_can_know_needs_an_answer() {
             None,
         );
         assert!(
-            said(&job).contains(&(Kind::Open, field)),
+            job.said().contains(&(Kind::Open, field)),
             "{line}: {:?}",
             job.notes
         );
     }
     let job = one("a.yml", "jobName: a\nshardingTotalCount: none\n", None);
-    assert!(said(&job).contains(&(Kind::Open, "shardingTotalCount")));
+    assert!(job.said().contains(&(Kind::Open, "shardingTotalCount")));
     let job = one("a.yml", "jobName: 订单\nshardingTotalCount: 1\n", None);
     assert_eq!(
-        (job.name.as_str(), said(&job)[0]),
+        (job.name.as_str(), job.said()[0]),
         ("job", (Kind::Open, "jobName"))
     );
 }
@@ -324,7 +312,7 @@ fn hostile_texts_stay_inside_their_quotes() {
         "jobName: a\nshardingTotalCount: 1\njobParameter: '{evil}'\ndescription: \"a\\nname = 'b'\"\nprops: {{script.command.line: 'a''b\"c'}}\n"
     );
     let job = one("a.yml", &text, None);
-    let spec = spec(&job);
+    let spec = job.spec();
     assert_eq!(spec.params["jobParameter"], evil);
     assert_eq!((spec.name.as_str(), spec.schedule.is_none()), ("a", true));
     let workers: toml::Table = toml::from_str(&job.command().unwrap()).unwrap();

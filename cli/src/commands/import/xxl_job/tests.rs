@@ -1,8 +1,5 @@
 use std::path::Path;
 
-use gridloom_shared::job::JobSpec;
-use gridloom_shared::job::parse::{self, Format};
-
 use super::super::rows;
 use super::*;
 
@@ -27,30 +24,13 @@ fn one(changes: &[(&str, &str)]) -> Imported {
     Table::of(&rows, Some("Asia/Shanghai"), None).import(&rows[0])
 }
 
-fn spec(job: &Imported) -> JobSpec {
-    parse::parse(&job.file(), Format::Toml)
-        .unwrap_or_else(|faults| panic!("{faults}\n{}", job.file()))
-}
-
-/// Kind and field of each note.
-fn said(job: &Imported) -> Vec<(Kind, &str)> {
-    job.notes
-        .iter()
-        .map(|note| (note.kind, note.field.as_str()))
-        .collect()
-}
-
-fn is_open(job: &Imported) -> bool {
-    job.notes.iter().any(|note| note.kind == Kind::Open)
-}
-
 #[test]
 fn row_that_the_script_begins_with_is_a_job_and_each_column_is_told() {
     let text = format!("{COLUMNS}\n{SAMPLE}\n");
     let rows = rows::read(Path::new("a.csv"), &text, KNOWN).unwrap();
     let table = Table::of(&rows, Some("Asia/Shanghai"), None);
     let job = table.import(&rows[0]);
-    let spec = spec(&job);
+    let spec = job.spec();
     assert_eq!(
         (
             spec.name.as_str(),
@@ -80,7 +60,7 @@ fn row_that_the_script_begins_with_is_a_job_and_each_column_is_told() {
         (Kind::Changed, "misfire_strategy"),
         (Kind::Dropped, "job_group"),
     ];
-    assert_eq!(said(&job), wanted);
+    assert_eq!(job.said(), wanted);
     let mut notes = Vec::new();
     table.notes(&rows, &mut notes);
     let told: Vec<&str> = notes.iter().map(|note| note.field.as_str()).collect();
@@ -97,7 +77,7 @@ fn job_of_the_page_becomes_the_file_that_the_page_shows() {
     let rows = rows::read(Path::new("job.json"), block("```json\n"), KNOWN).unwrap();
     let job = Table::of(&rows, Some("Asia/Shanghai"), Some(4)).import(&rows[0]);
     assert_eq!(job.file(), block("```toml\n"));
-    assert!(!is_open(&job), "{:?}", job.notes);
+    assert!(!job.is_open(), "{:?}", job.notes);
     for column in COLUMNS.split(',').chain(["job_cron", "schedule_timezone"]) {
         assert!(page.contains(&format!("`{column}")), "{column}");
     }
@@ -121,7 +101,7 @@ fn every_column_is_taken_or_told_whatever_it_says() {
     let file = job.file();
     let taken = ["job_desc", "author", "schedule_conf"];
     for column in COLUMNS.split(',') {
-        let is_told = said(&job).iter().any(|(_, field)| *field == column);
+        let is_told = job.said().iter().any(|(_, field)| *field == column);
         let is_history = HISTORY.contains(&column);
         assert!(
             is_told || is_history || taken.contains(&column) || column == "glue_type",
@@ -146,7 +126,7 @@ fn every_column_is_taken_or_told_whatever_it_says() {
         _ => Vec::new(),
     });
     let job = Table::of(&[], Some("UTC"), None).import(&unknown);
-    assert!(said(&job).contains(&(Kind::Open, "super_task_id")));
+    assert!(job.said().contains(&(Kind::Open, "super_task_id")));
 }
 
 #[test]
@@ -180,30 +160,42 @@ fn what_becomes_of_a_fire_that_cannot_be_has_other_words() {
 fn broadcast_needs_the_number_of_its_slices() {
     let rows = [row(&[("executor_route_strategy", "SHARDING_BROADCAST")])];
     let asked = Table::of(&rows, Some("UTC"), None).import(&rows[0]);
-    assert!(said(&asked).contains(&(Kind::Open, "executor_route_strategy")));
+    assert!(
+        asked
+            .said()
+            .contains(&(Kind::Open, "executor_route_strategy"))
+    );
     let told = Table::of(&rows, Some("UTC"), Some(4)).import(&rows[0]);
-    assert!(!is_open(&told), "{:?}", told.notes);
-    assert_eq!(spec(&told).grid.slices, 4);
+    assert!(!told.is_open(), "{:?}", told.notes);
+    assert_eq!(told.spec().grid.slices, 4);
     // Of no other job.
     let other = [row(&[("executor_route_strategy", "ROUND")])];
     let other = Table::of(&other, Some("UTC"), Some(4)).import(&other[0]);
-    assert_eq!(spec(&other).grid.slices, 1);
-    assert!(said(&other).contains(&(Kind::Dropped, "executor_route_strategy")));
+    assert_eq!(other.spec().grid.slices, 1);
+    assert!(
+        other
+            .said()
+            .contains(&(Kind::Dropped, "executor_route_strategy"))
+    );
 }
 
 #[test]
 fn time_zone_has_to_be_said_unless_the_table_does() {
     let of = |rows: &[Node], zone| Table::of(rows, zone, None).import(&rows[0]);
     let plain = [row(&[])];
-    assert!(said(&of(&plain, None)).contains(&(Kind::Open, "schedule_conf")));
+    assert!(
+        of(&plain, None)
+            .said()
+            .contains(&(Kind::Open, "schedule_conf"))
+    );
     let by_hand = [row(&[
         ("schedule_type", "NONE"),
         ("schedule_conf", ""),
         ("trigger_status", "0"),
     ])];
     let job = of(&by_hand, None);
-    assert!(!is_open(&job) && !job.paused, "{:?}", job.notes);
-    assert!(spec(&job).schedule.is_none());
+    assert!(!job.is_open() && !job.paused, "{:?}", job.notes);
+    assert!(job.spec().schedule.is_none());
     let later = Node::Table(match row(&[]) {
         Node::Table(mut entries) => {
             entries.push((
@@ -228,7 +220,7 @@ fn row_of_an_older_release_fires_by_its_cron() {
         "{}",
         job.file()
     );
-    assert!(!is_open(&job), "{:?}", job.notes);
+    assert!(!job.is_open(), "{:?}", job.notes);
 }
 
 #[test]
@@ -256,7 +248,7 @@ fn jobs_of_one_handler_are_told_apart_by_their_numbers_and_groups_are_queues() {
             "job-10"
         ]
     );
-    let queues: Vec<String> = jobs.iter().map(|job| spec(job).queue.to_string()).collect();
+    let queues: Vec<String> = jobs.iter().map(|job| job.spec().queue.to_string()).collect();
     assert_eq!(queues, ["group-1", "group-2", "group-1", "group-1"]);
 }
 
@@ -284,10 +276,10 @@ fn script_of_the_table_is_a_file_and_gets_what_it_got() {
             "it's \"7\" $HOME"
         ]
     );
-    assert_eq!(spec(&job).handler.as_str(), "exec");
-    assert!(!is_open(&job), "{:?}", job.notes);
+    assert_eq!(job.spec().handler.as_str(), "exec");
+    assert!(!job.is_open(), "{:?}", job.notes);
     let java = one(&[("glue_type", "GLUE_GROOVY"), ("glue_source", "class X {}")]);
-    assert!(said(&java).contains(&(Kind::Open, "glue_type")));
+    assert!(java.said().contains(&(Kind::Open, "glue_type")));
 }
 
 #[test]
@@ -301,10 +293,10 @@ fn handlers_of_the_samples_are_built_in_here() {
         "url": "https://shop.example/a?b={{c}", "method": "POST", "body": "x", "success": [200], "timeout": "8s",
         "headers": {"content-type": "application/json;charset=UTF-8"},
     });
-    let spec = spec(&job);
+    let spec = job.spec();
     assert_eq!((spec.handler.as_str(), &spec.settings), ("http", &sent));
     assert_eq!(job.service(), Some("https://shop.example"));
-    assert!(!is_open(&job), "{:?}", job.notes);
+    assert!(!job.is_open(), "{:?}", job.notes);
     for bad in [
         "",
         "{\"url\": 7}",
@@ -316,7 +308,7 @@ fn handlers_of_the_samples_are_built_in_here() {
             ("executor_param", bad),
         ]);
         assert!(
-            said(&job).contains(&(Kind::Open, "executor_param")),
+            job.said().contains(&(Kind::Open, "executor_param")),
             "{bad}"
         );
     }
@@ -350,19 +342,19 @@ fn what_nobody_can_know_needs_an_answer() {
     ] {
         let job = one(&[(column, value)]);
         assert!(
-            said(&job).contains(&(Kind::Open, column)),
+            job.said().contains(&(Kind::Open, column)),
             "{column} = {value:?}: {:?}",
             job.notes
         );
     }
     let refused = one(&[("schedule_conf", "0 0 99 * * ?")]);
     assert!(
-        said(&refused).contains(&(Kind::Open, "")),
+        refused.said().contains(&(Kind::Open, "")),
         "{:?}",
         refused.notes
     );
     let much = one(&[("executor_fail_retry_count", "99999999999")]);
-    assert!(said(&much).contains(&(Kind::Open, "")), "{:?}", much.notes);
+    assert!(much.said().contains(&(Kind::Open, "")), "{:?}", much.notes);
 }
 
 #[test]
@@ -375,7 +367,7 @@ fn hostile_texts_stay_inside_their_quotes() {
         ("schedule_type", "NONE"),
         ("job_group", evil),
     ]);
-    let spec = spec(&job);
+    let spec = job.spec();
     assert_eq!(spec.params["executorParam"], evil);
     assert!(spec.schedule.is_none());
 }
