@@ -146,6 +146,7 @@ const PURE: &[&str] = &[
     "worker/src/engine/turns",
     "worker/src/handlers/http/address",
     "worker/src/handlers/http/answer",
+    "worker/src/handlers/http/escapes",
     "worker/src/handlers/sql/literal",
     "worker/src/lease",
     "worker/src/outcomes",

@@ -22,6 +22,7 @@
 //! |------|-----------------|
 //! | `service` | what a service is, and how it is written in the configuration |
 //! | `request` | how placeholders become a request, and none another part of it |
+//! | `escapes` | how a value is written where some signs have a meaning |
 //! | `secrets` | which secrets are sent, and that none is told |
 //! | `address` | to which addresses requests may go |
 //! | `connection` | how a request gets to a server, and how much of an answer is read |
@@ -51,6 +52,7 @@ mod answer;
 mod connection;
 #[cfg(test)]
 mod documented;
+mod escapes;
 mod request;
 mod secrets;
 mod service;

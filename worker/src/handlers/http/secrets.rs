@@ -6,7 +6,7 @@ use gridloom_shared::chain;
 use gridloom_shared::secret::Secret;
 use serde_json::Value;
 
-use super::request::encoded;
+use super::escapes::encoded;
 use crate::failure::Failure;
 use crate::handlers::lacking::Lacking;
 use crate::shard::Shard;
