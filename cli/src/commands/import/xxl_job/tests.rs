@@ -248,7 +248,10 @@ fn jobs_of_one_handler_are_told_apart_by_their_numbers_and_groups_are_queues() {
             "job-10"
         ]
     );
-    let queues: Vec<String> = jobs.iter().map(|job| job.spec().queue.to_string()).collect();
+    let queues: Vec<String> = jobs
+        .iter()
+        .map(|job| job.spec().queue.to_string())
+        .collect();
     assert_eq!(queues, ["group-1", "group-2", "group-1", "group-1"]);
 }
 
