@@ -170,8 +170,8 @@ impl Bench {
     ) -> anyhow::Result<Vec<Line>> {
         let kind = self.store.kind();
         let ways: &[Way] = match kind {
-            Kind::Postgres => &[Way::Steps, Way::Questions, Way::Engine],
-            Kind::MariaDb | Kind::Sqlite => &[Way::Steps, Way::Engine],
+            Kind::Postgres | Kind::Sqlite => &[Way::Steps, Way::Questions, Way::Engine],
+            Kind::MariaDb => &[Way::Steps, Way::Engine],
         };
         let mut lines: Vec<Line> = ways
             .iter()

@@ -69,29 +69,32 @@ steps!(
 );
 
 /// Two questions of several statements each, without values of their own.
-async fn questions(
-    link: &mut PgConnection,
-    nonce: &str,
-    slice: i64,
-    page: i64,
-) -> sqlx::Result<()> {
-    let first = format!(
-        "BEGIN; INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) VALUES ('{nonce}', {slice}, {page}, ''); \
-         INSERT INTO done_rows (slice, page, said) VALUES ({slice}, {page}, 'done')"
-    );
-    let rows = sqlx::raw_sql(AssertSqlSafe(first))
-        .execute(&mut *link)
-        .await?;
-    let rows = rows.rows_affected() - 1;
-    let second = format!(
-        "UPDATE gridloom_commit SET outcome = '[[\"rows\",{rows}]]' \
-         WHERE run_nonce = '{nonce}' AND slice = {slice} AND page = {page}; COMMIT"
-    );
-    sqlx::raw_sql(AssertSqlSafe(second))
-        .execute(&mut *link)
-        .await?;
-    Ok(())
+macro_rules! questions {
+    ($name:ident, $link:ty, $begin:literal) => {
+        async fn $name(link: &mut $link, nonce: &str, slice: i64, page: i64) -> sqlx::Result<()> {
+            let begin = $begin;
+            let first = format!(
+                "{begin}; INSERT INTO gridloom_commit (run_nonce, slice, page, outcome) VALUES ('{nonce}', {slice}, {page}, ''); \
+                 INSERT INTO done_rows (slice, page, said) VALUES ({slice}, {page}, 'done')"
+            );
+            let rows = sqlx::raw_sql(AssertSqlSafe(first))
+                .execute(&mut *link)
+                .await?;
+            let rows = rows.rows_affected() - 1;
+            let second = format!(
+                "UPDATE gridloom_commit SET outcome = '[[\"rows\",{rows}]]' \
+                 WHERE run_nonce = '{nonce}' AND slice = {slice} AND page = {page}; COMMIT"
+            );
+            sqlx::raw_sql(AssertSqlSafe(second))
+                .execute(&mut *link)
+                .await?;
+            Ok(())
+        }
+    };
 }
+
+questions!(postgres_questions, PgConnection, "BEGIN");
+questions!(sqlite_questions, SqliteConnection, "BEGIN IMMEDIATE");
 
 enum Link {
     Postgres(PgConnection),
@@ -111,9 +114,14 @@ impl Link {
         let page = i64::try_from(number / u64::from(SLICES))?;
         match (self, asks) {
             (Link::Postgres(link), Asks::Steps) => postgres(link, nonce, slice, page).await?,
-            (Link::Postgres(link), Asks::Questions) => questions(link, nonce, slice, page).await?,
+            (Link::Postgres(link), Asks::Questions) => {
+                postgres_questions(link, nonce, slice, page).await?;
+            }
             (Link::MariaDb(link), _) => mariadb(link, nonce, slice, page).await?,
-            (Link::Sqlite(link), _) => sqlite(link, nonce, slice, page).await?,
+            (Link::Sqlite(link), Asks::Steps) => sqlite(link, nonce, slice, page).await?,
+            (Link::Sqlite(link), Asks::Questions) => {
+                sqlite_questions(link, nonce, slice, page).await?;
+            }
         }
         Ok(())
     }
