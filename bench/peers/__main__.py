@@ -1,8 +1,9 @@
 """Gridloom beside other job queues, on one machine in alternating rounds.
 
     python3 bench/peers            # --quick for three short rounds; --help for the rest
+    python3 bench/peers --only Python
 
-Fetches graphile_worker, River, BullMQ, asynq and Huey from their package registries in pinned versions, starts a
+Fetches graphile_worker, River, BullMQ, asynq, Huey, Celery, Dramatiq and arq from their package registries in pinned versions, starts a
 PostgreSQL and a Redis of its own, and measures each with jobs that do nothing. Needs Linux, Rust, PostgreSQL and
 redis-server; Go, Node and Python's venv for the peers in these languages. What is missing is said, and left out.
 docs/PERFORMANCE.md says what is counted.
@@ -24,9 +25,10 @@ import report
 import stores
 from processes import Failed, end_all
 
+WAYS = ("1 page a tile", "64 pages a tile", "ad hoc", "Python, 1 page a tile", "Python, automatic tiles")
 # When what is confirmed is on the disk; how `durability` calls the interval, what the broker is told; the ways that are measured.
 SETTINGS = {
-    durable: (interval, told, *(f"Gridloom, {way}" for way in ("1 page a tile", "64 pages a tile", "ad hoc")))
+    durable: (interval, told, *(f"Gridloom, {way}" for way in WAYS))
     for durable, interval, told in (("at each write", "always", "always"), ("within a second", "a second", '"1s"'))
 }
 
@@ -64,7 +66,7 @@ class Rounds:
         self.programs, self.stores = {}, {}
         self.peers = [peer for peer in peers.PEERS if self.wanted(peer.name) and self._has(peer)]
         self.engine = None
-        if self.wanted("Gridloom"):
+        if any(self.wanted(f"Gridloom, {way}") for way in WAYS):
             note("building gridloom-bench")
             self.engine = engine.Engine(engine.build(self.flags.bench), self.data)
 
@@ -105,19 +107,27 @@ class Rounds:
 
     def _engine(self, before, samples):
         try:
-            self.versions["nats-server"], grids = self.engine.grids(100_000 // self.part)
-            for durable, (interval, told, grid, tiles, small) in SETTINGS.items():
-                samples[grid, durable], samples[tiles, durable] = grids[interval]
-                note(f"{before}: {grid}, {durable}: {samples[grid, durable]['worked_per_second']:,.0f}/s")
-                samples[small, durable] = self.engine.small(40_000 // self.part, self.seconds, told)
-                note(f"{before}: {small}, {durable}: {samples[small, durable]['both_per_second']:,.0f}/s")
+            wanted = [self.wanted(f"Gridloom, {way}") for way in WAYS]
+            if any(wanted[:2]):
+                self.versions["nats-server"], grids = self.engine.grids(100_000 // self.part)
+            for durable, (interval, told, grid, tiles, small, python, chosen) in SETTINGS.items():
+                if any(wanted[:2]):
+                    samples[grid, durable], samples[tiles, durable] = grids[interval]
+                if wanted[2]:
+                    samples[small, durable] = self.engine.small(40_000 // self.part, self.seconds, told)
+                if any(wanted[3:]):
+                    self.versions["nats-server"], (samples[python, durable], samples[chosen, durable]) = self.engine.python(
+                        self.seconds, told)
+            for (name, durable), sample in samples.items():
+                rate = sample.get("worked_per_second") or sample["both_per_second"]
+                note(f"{before}: {name}, {durable}: {rate:,.0f}/s")
         except Failed as failed:
             note(f"{before}: Gridloom: {failed}")
             if len(self.rounds) == 1:
                 self.missing.append({"name": "Gridloom, in part", "why": str(failed)})
 
     def ways(self):
-        ways = [{"name": name, "durable": durable, "at_once": "1,000"} for durable, (_, _, *names) in SETTINGS.items()
+        ways = [{"name": name, "durable": durable, "at_once": engine.at_once(name)} for durable, (_, _, *names) in SETTINGS.items()
                 for name in names]
         ways += [{"name": peer.name, "durable": peer.durable, "at_once": peer.at_once} for peer in peers.PEERS]
         return [way for way in ways if any(report.key(way) in samples for samples in self.rounds)]

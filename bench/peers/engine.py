@@ -3,9 +3,11 @@ import json
 import os
 import pathlib
 
-from peers import RATE
+from peers import AT_ONCE, RATE
 from processes import Failed, Process, Usage, run
 
+# Children of its Python rows, and tiles that each of them runs at once.
+PROCESSES, SLOTS = AT_ONCE, 16
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -16,6 +18,11 @@ def build(given):
     run([os.environ.get("CARGO", "cargo"), "build", "--release", "--locked", "-p", "gridloom-bench"], cwd=ROOT)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
     return ROOT / target / "release" / "gridloom-bench"
+
+
+def at_once(way):
+    """How many tiles of one of its ways run at once."""
+    return f"{PROCESSES} processes, {SLOTS} each" if "Python" in way else "1,000"
 
 
 class Engine:
@@ -53,3 +60,19 @@ class Engine:
         seen, start = found["rounds"][0], found["paced"][0]["first_start_ms"]
         return {"both_per_second": seen["runs_per_second"], "processor_ms": sum(seen["cost_ms"].values()),
                 "start_ms": {"p50": start["p50"], "p99": start["p99"]}, "others": others}
+
+    def python(self, seconds, interval):
+        """Runs whose handler is a function in Python: the broker's version, and a sample for tiles of one page and for those that
+        the planner chooses."""
+        found = self._asked("sdk", "--languages", "python", "--processes", PROCESSES, "--slots", SLOTS, "--rounds", 1,
+                            "--seconds", seconds, "--jetstream", f"sync_interval: {interval}")
+        if found["missing"]:
+            raise Failed(found["missing"][0])
+        samples = {}
+        for way in found["ways"]:
+            if way["name"] == "Python, def":
+                [seen] = way["samples"]
+                cpu = sum(seen[f"{who}_cpu"] for who in ("planner", "broker", "worker", "children"))
+                samples[way["tile"]] = {"worked_per_second": way["shards_per_second"], "others": seen["others"],
+                                        "processor_ms": cpu * 1e3 / seen["shards"]}
+        return found["broker"], (samples[1], samples[None])

@@ -19,6 +19,7 @@ class Peer:
     """A way to measure: a program, and the store below it."""
 
     name: str
+    # Where the program is, and what it is called where it is kept.
     folder: str
     # "postgres", or when Redis flushes.
     store: str
@@ -36,12 +37,18 @@ def _redis(name, folder, at_once, everysec, always):
             for flushed, jobs in (("everysec", everysec), ("always", always))]
 
 
+AT_ONCE = max(2, os.cpu_count() or 2)
+PROCESSES = f"{AT_ONCE} processes"
+PYTHON = ("huey", "celery", "dramatiq", "arq")
 PEERS = [
     Peer("graphile_worker 0.14.1 (Rust)", "graphile_worker", "postgres", "500", 50_000),
     Peer("River 0.51.2 (Go)", "river", "postgres", "2,000", 50_000),
     *_redis("BullMQ 6.7.0 (Node)", "bullmq", "200", 20_000, 20_000),
     *_redis("asynq 0.26.0 (Go)", "asynq", "100", 20_000, 8_000),
-    *_redis("Huey 3.5.4 (Python)", "huey", f"{max(2, os.cpu_count() or 2)} processes", 8_000, 3_000),
+    *_redis("Huey 3.5.4 (Python)", "huey", PROCESSES, 8_000, 3_000),
+    *_redis("Celery 5.7.0 (Python)", "celery", PROCESSES, 8_000, 3_000),
+    *_redis("Dramatiq 2.2.1 (Python)", "dramatiq", f"{PROCESSES}, 4 threads each", 8_000, 3_000),
+    *_redis("arq 0.28.0 (Python)", "arq", f"{PROCESSES}, 100 each", 6_000, 3_000),
 ]
 
 
@@ -87,8 +94,8 @@ def _npm(cache):
     return [shutil.which("node"), made / "main.mjs"]
 
 
-def _pip(cache):
-    made, wanted = cache / "huey", HERE / "huey" / "requirements.txt"
+def _pip(name, cache):
+    made, wanted = cache / name, HERE / "python" / f"{name}.txt"
 
     def make():
         run([sys.executable, "-m", "venv", made / "venv"])
@@ -96,12 +103,14 @@ def _pip(cache):
              "--require-hashes", "-r", wanted])
 
     _once(made, [wanted], make)
-    return [made / "venv" / "bin" / "python", "-B", HERE / "huey" / "main.py"]
+    return [made / "venv" / "bin" / "python", "-B", HERE / "python" / f"by_{name}.py"]
 
 
 def fetch(folder, cache):
     """Fetches and builds a peer's program: the command that runs it."""
-    build = {"graphile_worker": _cargo, "bullmq": _npm, "huey": _pip}.get(folder)
+    if folder in PYTHON:
+        return _pip(folder, cache)
+    build = {"graphile_worker": _cargo, "bullmq": _npm}.get(folder)
     return build(cache) if build else _go(folder, cache)
 
 

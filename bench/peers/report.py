@@ -49,7 +49,7 @@ def conclude(ways, rounds, settings):
     rows = []
     for way in ways:
         durable = "at each write" if way["durable"] == "at commit" else way["durable"]
-        _, _, grid, _, small = settings[durable]
+        _, _, grid, _, small, python, _ = settings[durable]
         samples = [samples[key(way)] for samples in rounds if key(way) in samples]
         of = lambda part: spread([sample.get(part) for sample in samples])
         start = [sample["start_ms"] for sample in samples if "start_ms" in sample]
@@ -61,6 +61,7 @@ def conclude(ways, rounds, settings):
             "start_p99_ms": spread([at["p99"] for at in start]),
             "grid_ratio": ratios(rounds, way, "worked_per_second", grid, durable),
             "small_ratio": ratios(rounds, way, "both_per_second", small, durable),
+            "python_ratio": ratios(rounds, way, "worked_per_second", python, durable) if "Python" in way["name"] else None,
         })
     return rows
 
@@ -83,13 +84,14 @@ def _median(of, digits=None):
 
 def table(rows):
     """As Markdown."""
-    head = ["way", "on the disk", "at once", "enqueued/s", "worked/s", "engine's grid to it", "both/s",
+    head = ["way", "on the disk", "at once", "enqueued/s", "worked/s", "engine's grid to it", "its grid in Python", "both/s",
             "engine's ad hoc to it", "processor, ms", "start p50, ms", "p99", "others"]
-    lines = [head, ["---", "---", *["---:"] * 10]]
+    lines = [head, ["---", "---", *["---:"] * 11]]
     for row in rows:
         lines.append([
             row["name"], row["durable"], row["at_once"], _median(row["enqueued_per_second"]),
-            _whole(row["worked_per_second"]), _whole(row["grid_ratio"], 2), _whole(row["both_per_second"]),
+            _whole(row["worked_per_second"]), _whole(row["grid_ratio"], 2), _whole(row["python_ratio"], 2),
+            _whole(row["both_per_second"]),
             _whole(row["small_ratio"], 2), _median(row["processor_ms"], 3), _whole(row["start_p50_ms"], 1),
             _median(row["start_p99_ms"], 1),
             f"{row['others']['median']:.0%}" if row["others"] else ""])

@@ -7,12 +7,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod durable;
 mod kept;
+mod sdk;
 
 pub(crate) use durable::{
     BareChild, CrowdFlags, DurabilityFlags, FlatFlags, RestartFlags, SizingFlags, WorkChild,
     WorkFlags,
 };
 pub(crate) use kept::Kept;
+pub(crate) use sdk::{Language, SdkFlags};
 
 /// Measures Gridloom on this machine.
 #[derive(Debug, Parser)]
@@ -61,6 +63,8 @@ pub(crate) enum Order {
     Sizing(SizingFlags),
     /// What a shard in a database costs, beside a loop written by hand over the same server
     Sql(SqlFlags),
+    /// What a shard costs whose handler is a program in Python, Java, TypeScript or Go
+    Sdk(SdkFlags),
     /// What a run of one shard costs, how many a second there can be, and how soon one starts
     Small(SmallFlags),
     /// The publishing process of the hand-written loop

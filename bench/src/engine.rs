@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::stack::{self, QUEUE};
 
 /// Slices of the measured grids.
-const SLICES: u32 = 16;
+pub(crate) const SLICES: u32 = 16;
 /// The longest that nothing may be heard of a run.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -20,6 +20,7 @@
 //! | [`small`] | what a run of one shard costs from its submission to its end |
 //! | [`sizing`] | what a million shards take of processors, disk and memory |
 //! | [`sql`] | what a shard in a database costs, beside a loop over the same server |
+//! | [`sdk`] | what a shard costs whose handler is in another language, beside the worker's own |
 //! | [`stack`] | the processes that are measured |
 //! | [`hand`] | the loop written by hand: what the engine is compared with |
 //! | [`engine`] | one run of the engine, from submission to its last record |
@@ -48,6 +49,7 @@ mod path;
 mod plans;
 mod records;
 mod restart;
+mod sdk;
 mod sizing;
 mod small;
 mod sql;
@@ -112,6 +114,7 @@ fn run(line: Line) -> anyhow::Result<()> {
             Order::Fires(flags) => Box::pin(fires::run(&output, &flags)).await,
             Order::Small(flags) => Box::pin(small::run(&output, &flags)).await,
             Order::Sizing(flags) => Box::pin(sizing::run(&output, &flags)).await,
+            Order::Sdk(flags) => Box::pin(sdk::run(&output, &flags)).await,
             Order::Sql(flags) => Box::pin(sql::run(&output, &flags)).await,
             Order::HandPublisher(child) => hand::publisher::serve(&child.nats).await,
             Order::HandConsumer(child) => hand::consumer::serve(&child.nats).await,

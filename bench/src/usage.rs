@@ -29,8 +29,8 @@ fn cpu_in_stat(text: &str) -> Option<f64> {
     Some((user + system) / TICKS_A_SECOND)
 }
 
-/// Processor time in seconds of a process and of all that descend from it, those that have ended too.
-pub(crate) fn tree_seconds(root: u32) -> anyhow::Result<f64> {
+/// Every process: its id, its parent's, and its time in seconds with that of its children that have ended.
+fn all() -> anyhow::Result<Vec<(u32, u32, f64)>> {
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc").context("read /proc")?.flatten() {
         let pid = entry.file_name().to_string_lossy().parse::<u32>();
@@ -41,6 +41,12 @@ pub(crate) fn tree_seconds(root: u32) -> anyhow::Result<f64> {
             all.push((pid, parent, seconds));
         }
     }
+    Ok(all)
+}
+
+/// Processor time in seconds of a process and of all that descend from it, those that have ended too.
+pub(crate) fn tree_seconds(root: u32) -> anyhow::Result<f64> {
+    let all = all()?;
     let (mut sum, mut known) = (0.0, vec![root]);
     while let Some(next) = known.pop() {
         sum += all
@@ -51,6 +57,22 @@ pub(crate) fn tree_seconds(root: u32) -> anyhow::Result<f64> {
         known.extend(all.iter().filter(|of| of.1 == next).map(|of| of.0));
     }
     Ok(sum)
+}
+
+/// The processes that descend from this one and are another program than it: not the guards between them.
+pub(crate) fn programs_below(root: u32) -> anyhow::Result<Vec<u32>> {
+    let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe"));
+    let own = program(root).with_context(|| format!("find the program of process {root}"))?;
+    let all = all()?;
+    let (mut found, mut known) = (Vec::new(), vec![root]);
+    while let Some(next) = known.pop() {
+        let below = all.iter().filter(|of| of.1 == next).map(|of| of.0);
+        known.extend(below);
+        if program(next).is_ok_and(|it| it != own) {
+            found.push(next);
+        }
+    }
+    Ok(found)
 }
 
 /// The parent, and the time of the process and of its children that have ended.
