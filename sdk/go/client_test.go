@@ -253,6 +253,20 @@ func TestBasePathAndEnvironmentAreHeeded(t *testing.T) {
 	}
 }
 
+func TestClientInAChildOfAWorkerDoesNotTellTheAPIByWhatThatOneKnowsIt(t *testing.T) {
+	api := newAPI(t)
+	t.Setenv("GRIDLOOM_SOCKET", "/run/worker.sock")
+	t.Setenv("GRIDLOOM_TOKEN", "0123456789abcdef")
+	for _, client := range []Client{{API: api.URL}, {API: api.URL, Token: "glt_x"}} {
+		if _, err := client.Show(context.Background(), "r"); err == nil {
+			t.Error("nobody refused it")
+		}
+	}
+	if told := []string{api.asked[0].header.Get("Authorization"), api.asked[1].header.Get("Authorization")}; told[0] != "" || told[1] != "Bearer glt_x" {
+		t.Error(told)
+	}
+}
+
 func TestAnswerOfSomethingElseThanAPlannerIsTold(t *testing.T) {
 	api := newAPI(t)
 	api.lay("/runs/hello_r_1", reply{200, "text/html", "<p>hello"})

@@ -84,10 +84,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		defer ignore()
 	}
 	address, token := os.Getenv("GRIDLOOM_SOCKET"), os.Getenv("GRIDLOOM_TOKEN")
-	// Nobody who is started from here needs them, or may have them.
-	_ = os.Unsetenv("GRIDLOOM_SOCKET")
-	_ = os.Unsetenv("GRIDLOOM_TOKEN")
 	if address != "" {
+		// Nobody who is started from here needs them, or may have them. Elsewhere the token is a client's own.
+		_ = os.Unsetenv("GRIDLOOM_SOCKET")
+		_ = os.Unsetenv("GRIDLOOM_TOKEN")
 		return w.runStarted(ctx, address, token)
 	}
 	return w.runAttached(ctx)

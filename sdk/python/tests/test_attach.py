@@ -70,7 +70,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_program_runs_shards_until_its_worker_has_drained(tmp_path: Path) -> None:
+def test_program_runs_shards_until_its_worker_has_drained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRIDLOOM_TOKEN", "glt_of_its_clients")
     program = Program(
         tmp_path,
         """
@@ -85,7 +86,7 @@ assert receive(sock) is None
     )
     program.worker(queue="images", nats="nats://u:p@h:1", options=["--grace", "5s"]).run()
     assert program.seen == ["0f-0-0"]
-    assert "GRIDLOOM_TOKEN" not in os.environ
+    assert os.environ["GRIDLOOM_TOKEN"] == "glt_of_its_clients"
 
 
 def test_stop_asks_the_worker_to_end(tmp_path: Path) -> None:

@@ -48,6 +48,17 @@ def test_request_that_is_repeated_has_the_same_id_though_none_was_said(api: Api)
     assert len(api.asked) == 3 and len(ids) == 1
 
 
+def test_client_in_a_child_of_a_worker_does_not_tell_the_api_by_what_that_one_knows_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRIDLOOM_SOCKET", "/run/worker.sock")
+    monkeypatch.setenv("GRIDLOOM_TOKEN", "0123456789abcdef")
+    api.lay("/runs/hello_r_1", run("running"), run("running"))
+    Client(api.address).show("hello_r_1")
+    Client(api.address, token="glt_x").show("hello_r_1")
+    assert [asked.headers.get("authorization") for asked in api.asked] == [None, "Bearer glt_x"]
+
+
 def test_refusal_is_told_with_its_faults_and_not_repeated(api: Api) -> None:
     api.lay("/jobs/hello/runs", problem("refused", 422, faults=["grid.slices: 0"]))
     with pytest.raises(ApiError) as refused:

@@ -155,7 +155,9 @@ export class Client {
     this.#base = addressOf(api || process.env["GRIDLOOM_API"] || API_DEFAULT);
     const path = this.#base.pathname.replace(/\/+$/, "");
     this.#path = path.endsWith("/api/v1") ? path : `${path}/api/v1`;
-    this.#token = token || process.env["GRIDLOOM_TOKEN"] || undefined;
+    // In a child of a worker the variable holds what that one knows it by.
+    const isChild = process.env["GRIDLOOM_SOCKET"] !== undefined;
+    this.#token = token || (isChild ? undefined : process.env["GRIDLOOM_TOKEN"]) || undefined;
     this.#timeoutMs = timeoutMs;
     this.#ca = ca;
   }

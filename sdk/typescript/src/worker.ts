@@ -82,13 +82,16 @@ export class Worker {
       throw new Error("this worker runs already");
     }
     const address = process.env["GRIDLOOM_SOCKET"];
-    const token = process.env["GRIDLOOM_TOKEN"] ?? "";
+    const isChild = address !== undefined;
+    const token = (isChild && process.env["GRIDLOOM_TOKEN"]) || "";
     refuseCopies(address);
     this.#handlers.check();
     this.#running = true;
-    // Nobody who is started from here needs them, or may have them.
-    delete process.env["GRIDLOOM_SOCKET"];
-    delete process.env["GRIDLOOM_TOKEN"];
+    if (isChild) {
+      // Nobody who is started from here needs them, or may have them. Elsewhere the token is a client's own.
+      delete process.env["GRIDLOOM_SOCKET"];
+      delete process.env["GRIDLOOM_TOKEN"];
+    }
     const restore = signals ? hear(() => this.stop()) : (): void => undefined;
     try {
       await (address === undefined ? this.#runAttached() : this.#runStarted(address, token));

@@ -127,6 +127,20 @@ test("an address that is none is refused at once", () => {
   }
 });
 
+test("a client in a child of a worker does not tell the API by what that one knows it", () =>
+  Api.play(async (api) => {
+    process.env["GRIDLOOM_SOCKET"] = "/run/worker.sock";
+    process.env["GRIDLOOM_TOKEN"] = "0123456789abcdef";
+    try {
+      await assert.rejects(new Client({ api: api.address }).show("r"), ApiError);
+      await assert.rejects(new Client({ api: api.address, token: "glt_x" }).show("r"), ApiError);
+    } finally {
+      delete process.env["GRIDLOOM_SOCKET"];
+      delete process.env["GRIDLOOM_TOKEN"];
+    }
+    assert.deepEqual(api.asked.map((asked) => asked.headers.authorization), [undefined, "Bearer glt_x"]);
+  }));
+
 test("base path and environment are heeded", () =>
   Api.play(async (api) => {
     process.env["GRIDLOOM_API"] = api.address + "/gridloom/";

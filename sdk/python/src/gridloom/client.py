@@ -143,7 +143,9 @@ class Client:
             raise ValueError("the address of an API holds neither a password nor a query: say token=... beside it")
         path = address.path.rstrip("/")
         self._base = f"{address.scheme}://{address.netloc}{path if path.endswith('/api/v1') else path + '/api/v1'}"
-        self._token = token or os.environ.get("GRIDLOOM_TOKEN")
+        # In a child of a worker the variable holds what that one knows it by.
+        is_child = "GRIDLOOM_SOCKET" in os.environ
+        self._token = token or (None if is_child else os.environ.get("GRIDLOOM_TOKEN"))
         self._nats, self._nats_options = nats, dict(nats_options or {})
         self._namespace, self._timeout = namespace, timeout
         handlers: List[urllib.request.BaseHandler] = [_NoRedirect()]

@@ -86,10 +86,9 @@ class Worker:
         self._handlers.check()
         with _signals(self.stop if signals else None):
             address = os.environ.pop("GRIDLOOM_SOCKET", None)
-            # Nobody who is started from here needs them, or may have them.
-            token = os.environ.pop("GRIDLOOM_TOKEN", None)
             if address is not None:
-                self._run_started(address, token or "")
+                # Nobody who is started from here needs them, or may have them. Elsewhere it is a client's own.
+                self._run_started(address, os.environ.pop("GRIDLOOM_TOKEN", ""))
             else:
                 self._run_attached()
 
@@ -99,7 +98,8 @@ class Worker:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(line_buffering=True)  # the worker logs line by line
         if not faulthandler.is_enabled():
-            faulthandler.enable()  # what a crash prints becomes a part of the failure
+            # What a crash prints becomes a part of the failure, which has room for the stack of the thread that crashed.
+            faulthandler.enable(all_threads=False)
         slots = int(os.environ.get("GRIDLOOM_SLOTS") or self._slots)
         connection = connect(address)
         drained = False
