@@ -3,7 +3,8 @@
 //!
 //! | room | what it looks at |
 //! |------|------------------|
-//! | [`staff`] | who is there: asked once, for all of these |
+//! | [`asked`] | what several of these go by: asked once |
+//! | [`staff`] | who is there |
 //! | [`members`] | whether all servers of the broker's cluster have their copies |
 //! | [`site`] | how far a broker is that follows another site |
 //! | [`planners`] | whether somebody leads, and what keeps planners from it |
@@ -35,6 +36,7 @@ use gridloom_shared::chain;
 use gridloom_shared::duration::spoken;
 
 mod alike;
+mod asked;
 mod calendars;
 pub mod chart;
 mod client;
@@ -54,6 +56,7 @@ mod unknown;
 mod versions;
 mod watch;
 
+use asked::Asked;
 pub use chart::{Chart, Check, Mark};
 use lines::Line;
 use staff::Staff;
@@ -158,8 +161,8 @@ async fn look(broker: &Broker, asker: Asker<'_>, expected: Expected, chart: &mut
         site::look(broker, &domain, chart).await;
         return client::look_at_permissions(broker, asker, chart).await;
     }
-    match Staff::ask(broker).await {
-        Ok(staff) => look_at_all((broker, &copies), asker, expected, &staff, chart).await,
+    match Asked::ask(broker).await {
+        Ok(asked) => look_at_all((broker, &copies), asker, expected, &asked, chart).await,
         Err(error) => {
             let advice = match broker.refused() {
                 Some(_) => asker.as_whom(),
@@ -178,25 +181,27 @@ async fn look_at_all(
     (broker, copies): (&Broker, &[Copies]),
     asker: Asker<'_>,
     expected: Expected,
-    staff: &Staff,
+    asked: &Asked,
     chart: &mut Chart,
 ) {
+    let staff = &asked.staff;
     let mut options = expected.topology;
     if !expected.copies_are_said {
         options.replicas = usual(broker, copies).unwrap_or(options.replicas);
     }
     let there = look_at_streams(broker, &options, staff, chart).await;
-    let leader = planners::look(broker, staff, chart).await;
+    let leader = planners::look(broker, (staff, &asked.lease), chart).await;
     if there {
+        let jobs = asked.jobs(chart);
         submissions::look(broker, leader.as_deref(), chart).await;
-        queues::look(broker, staff, chart).await;
-        unknown::look(broker, staff, chart).await;
+        queues::look(broker, jobs, staff, chart).await;
+        unknown::look(jobs, staff, chart).await;
         idle::look(broker, staff, chart).await;
         client::look_at_clock(broker, asker, chart).await;
         client::look_at_writes(broker, asker, chart).await;
         fires::look(broker, chart).await;
-        keys::look(broker, chart).await;
-        calendars::look(broker, chart).await;
+        keys::look(broker, jobs, chart).await;
+        calendars::look(broker, jobs, chart).await;
         watch::look(broker, chart).await;
         late::look(broker, leader.as_deref(), chart).await;
     }

@@ -39,6 +39,7 @@
 //! | [`broker`] | everything said to JetStream |
 //! | [`reads`] | what command line, API and console read of an installation |
 //! | [`telemetry`] | logs, metrics and the health endpoints |
+//! | [`turns`] | when others have their turn while somebody goes through much |
 //! | [`metrics`] | the metrics that every service records |
 
 pub mod address;
@@ -81,6 +82,7 @@ pub mod suggest;
 pub mod telemetry;
 pub mod tile;
 pub mod trace;
+pub mod turns;
 pub mod waiting;
 pub mod wire;
 

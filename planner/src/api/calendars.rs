@@ -1,5 +1,7 @@
 //! Calendars: days and times that schedules are bound to or kept off.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
@@ -11,6 +13,7 @@ use gridloom_shared::orders::define::Change;
 use gridloom_shared::reads::calendars::{self, Seen, Stored};
 use gridloom_shared::reads::jobs;
 use gridloom_shared::schedule::Calendar;
+use gridloom_shared::turns::Turns;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -51,11 +54,7 @@ pub(super) struct CalendarTold {
 }
 
 impl CalendarTold {
-    fn of(stored: &Stored, jobs: &[jobs::StoredJob]) -> CalendarTold {
-        let naming = jobs.iter().filter(|job| {
-            let named = job.spec.as_ref().map(calendars::named).unwrap_or_default();
-            named.iter().any(|name| name.as_str() == stored.name)
-        });
+    fn of(stored: &Stored, naming: &Naming) -> CalendarTold {
         let definition = stored.kept.as_ref().ok();
         CalendarTold {
             calendar: stored.name.clone(),
@@ -67,17 +66,33 @@ impl CalendarTold {
                 .as_ref()
                 .err()
                 .map(|error| chain(error).to_string()),
-            jobs: naming.map(|job| job.name.clone()).collect(),
+            jobs: naming.get(&stored.name).cloned().unwrap_or_default(),
         }
     }
+}
+
+/// The jobs that name a calendar, by its name.
+type Naming = BTreeMap<String, Vec<String>>;
+
+async fn naming(broker: &Broker) -> Answer<Naming> {
+    let (mut naming, mut turns) = (Naming::new(), Turns::begin());
+    for job in jobs::list(broker).await? {
+        let named = job.spec.as_ref().map(calendars::named);
+        for calendar in named.unwrap_or_default() {
+            let jobs = naming.entry(calendar.to_string()).or_default();
+            jobs.push(job.name.clone());
+        }
+        turns.pass().await;
+    }
+    Ok(naming)
 }
 
 /// All calendars, by name.
 #[utoipa::path(get, path = "/calendars", tag = "calendars", operation_id = "calendars",
     responses((status = 200, body = Calendars)))]
 pub(super) async fn list(Linked(broker): Linked) -> Answer<Json<Calendars>> {
-    let (all, jobs) = (calendars::list(&broker).await?, jobs::list(&broker).await?);
-    let items = all.iter().map(|stored| CalendarTold::of(stored, &jobs));
+    let (all, naming) = (calendars::list(&broker).await?, naming(&broker).await?);
+    let items = all.iter().map(|stored| CalendarTold::of(stored, &naming));
     Ok(Json(Calendars {
         items: items.collect(),
     }))
@@ -94,7 +109,7 @@ pub(super) async fn show(
     let seen = calendars::see(&broker, &name).await?;
     let absent = || Problem::absent(format!("there is no calendar {name}"));
     let stored = seen.stored.as_ref().ok_or_else(absent)?;
-    let told = CalendarTold::of(stored, &jobs::list(&broker).await?);
+    let told = CalendarTold::of(stored, &naming(&broker).await?);
     Ok(([(header::ETAG, etag(stored.revision))], Json(told)))
 }
 
@@ -288,7 +303,10 @@ async fn doomed(
     let seen = seen(broker, name, wanted).await?;
     let absent = || Problem::absent(format!("there is no calendar {name}"));
     let stored = seen.stored.as_ref().ok_or_else(absent)?;
-    let jobs = CalendarTold::of(stored, &jobs::list(broker).await?).jobs;
+    let jobs = naming(broker)
+        .await?
+        .remove(&stored.name)
+        .unwrap_or_default();
     if !jobs.is_empty() && !how.force {
         let jobs = jobs.join(", ");
         let detail = format!(

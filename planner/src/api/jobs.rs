@@ -23,6 +23,7 @@ use gridloom_shared::reads::fires::{self, Told};
 use gridloom_shared::reads::jobs::{self, StoredJob};
 use gridloom_shared::reads::pauses::{self, Paused};
 use gridloom_shared::suggest;
+use gridloom_shared::turns::Turns;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -40,6 +41,9 @@ pub(super) mod pause;
 pub(super) mod prospect;
 pub(super) mod soonest;
 pub(super) mod submit;
+
+/// Names that are compared with one that is not known before others have their turn.
+const COMPARED: usize = 32;
 
 /// Which jobs.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -168,7 +172,14 @@ pub(super) async fn stored(broker: &Broker, name: &JobName) -> Answer<StoredJob>
 
 pub(super) async fn absent(broker: &Broker, name: &JobName) -> Problem {
     let known = jobs::list(broker).await.unwrap_or_default();
-    let hint = suggest::hint(name.as_str(), known.iter().map(|job| job.name.as_str()));
+    let names: Vec<&str> = known.iter().map(|job| job.name.as_str()).collect();
+    // The nearest of all is the nearest of those beside it, too.
+    let (mut near, mut turns) = (Vec::new(), Turns::begin());
+    for some in names.chunks(COMPARED) {
+        near.extend(suggest::nearest(name.as_str(), some.iter().copied()));
+        turns.pass().await;
+    }
+    let hint = suggest::hint(name.as_str(), near);
     Problem::absent(format!("there is no job {name}{hint}"))
 }
 

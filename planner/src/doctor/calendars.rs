@@ -2,13 +2,15 @@
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
-use gridloom_shared::reads::{calendars, jobs};
+use gridloom_shared::reads::calendars;
+use gridloom_shared::reads::jobs::StoredJob;
+use gridloom_shared::turns::Turns;
 
 use super::LOOK_AT_BROKER;
 use super::chart::Chart;
 use super::lines::{self, Line};
 
-pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
+pub(super) async fn look(broker: &Broker, jobs: &[StoredJob], chart: &mut Chart) {
     let stored = match calendars::list(broker).await {
         Ok(stored) => stored,
         Err(error) => {
@@ -26,10 +28,9 @@ pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
             chart.bad(lines::CALENDAR_UNREADABLE, found, advice);
         }
     }
-    let (Ok(known), Ok(jobs)) = (calendars::known(broker).await, jobs::list(broker).await) else {
-        return;
-    };
+    let (known, mut turns) = (calendars::sensible(stored), Turns::begin());
     for job in jobs.iter().filter_map(|job| job.spec.as_ref().ok()) {
+        turns.pass().await;
         if let Some(waiting) = calendars::waiting(job, &known) {
             chart.bad(lines::CALENDAR_MISSING, waiting, calendars::ADVICE);
         }

@@ -7,7 +7,7 @@ use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::count::counted;
 use gridloom_shared::duration::spoken;
-use gridloom_shared::reads;
+use gridloom_shared::reads::jobs::StoredJob;
 use gridloom_shared::submission::Unreadable;
 
 use super::LOOK_AT_BROKER;
@@ -21,9 +21,9 @@ const RECORDS: u64 = 1_000;
 /// Of these so many are shown.
 const SHOWN: usize = 5;
 
-pub(super) async fn look(broker: &Broker, chart: &mut Chart) {
+pub(super) async fn look(broker: &Broker, jobs: &[StoredJob], chart: &mut Chart) {
     look_at_numbers(broker, chart).await;
-    look_at_jobs(broker, chart).await;
+    look_at_jobs(jobs, chart);
     look_at_losses(broker, chart).await;
 }
 
@@ -60,13 +60,10 @@ async fn look_at_numbers(broker: &Broker, chart: &mut Chart) {
     }
 }
 
-async fn look_at_jobs(broker: &Broker, chart: &mut Chart) {
-    let Ok(jobs) = reads::jobs::list(broker).await else {
-        return;
-    };
+fn look_at_jobs(jobs: &[StoredJob], chart: &mut Chart) {
     for job in jobs {
-        if let Err(error) = job.spec {
-            let found = format!("the definition of job {} is {}", job.name, chain(&error));
+        if let Err(error) = &job.spec {
+            let found = format!("the definition of job {} is {}", job.name, chain(error));
             let advice = match error.is_newer() {
                 true => {
                     "what fires or is submitted of it waits: upgrade the planners (docs/UPGRADING.md); it is not lost"

@@ -27,7 +27,7 @@ const PASSING: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What the lease tells in the time that a leader needs to rewrite it.
-enum Lease {
+pub(super) enum Lease {
     /// It is rewritten, and its term stands in the register.
     Leads(LeaseValue),
     /// It is rewritten, and its holder has not taken over yet.
@@ -41,14 +41,18 @@ enum Lease {
     },
 }
 
-/// Looks, and says who leads.
-pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> Option<String> {
-    let lease = match watch(broker).await {
+/// Looks at what was seen of the lease, and says who leads.
+pub(super) async fn look(
+    broker: &Broker,
+    (staff, lease): (&Staff, &Result<Lease, ReadError>),
+    chart: &mut Chart,
+) -> Option<String> {
+    let lease = match lease {
         Ok(lease) => lease,
         Err(error) => {
             chart.bad(
                 Line::unread("leadership"),
-                chain(&error).to_string(),
+                chain(error).to_string(),
                 LOOK_AT_BROKER,
             );
             return None;
@@ -72,7 +76,7 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> O
                     "start a second gridloom planner, best on another machine",
                 );
             }
-            Some(lease.name)
+            Some(lease.name.clone())
         }
         Lease::Taken(LeaseValue { name, term, .. }) => {
             chart.bad(
@@ -90,7 +94,7 @@ pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) -> O
         Lease::Still { said, holder } => {
             chart.bad(
                 lines::NO_LEADER,
-                nobody(staff, &said),
+                nobody(staff, said),
                 advice(staff, holder.as_deref()),
             );
             None
@@ -207,7 +211,8 @@ fn tell_trouble(planner: &Attendance, leader: Option<&str>, chart: &mut Chart) {
     }
 }
 
-async fn watch(broker: &Broker) -> Result<Lease, ReadError> {
+/// Looks at the lease until it is rewritten, or for so long that nobody does.
+pub(super) async fn watch(broker: &Broker) -> Result<Lease, ReadError> {
     let bucket = broker.state();
     let first = match bucket.place_of(LEADER_KEY).await {
         Ok(place) => place,

@@ -13,6 +13,7 @@ use gridloom_shared::job::parse::write_duration;
 use gridloom_shared::lane::Lane;
 use gridloom_shared::reads;
 use gridloom_shared::reads::ListError;
+use gridloom_shared::reads::jobs::StoredJob;
 use gridloom_shared::reads::queues::QueueStanding;
 
 use super::LOOK_AT_BROKER;
@@ -32,16 +33,16 @@ struct Waits {
     runs: Vec<RunId>,
 }
 
-pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
+pub(super) async fn look(broker: &Broker, jobs: &[StoredJob], staff: &Staff, chart: &mut Chart) {
     let at_work = staff.at_work();
     let looked = async {
-        let queues = reads::queues::list(broker, &at_work).await?;
+        let names = reads::queues::names_beside(broker, jobs).await?;
+        let queues = reads::queues::list_named(broker, &at_work, &names).await?;
         let lanes = broker.lanes().await?;
         let runs = reads::runs::open_by_lane(broker, RUNS).await?;
-        let jobs = reads::jobs::list(broker).await?;
-        Ok::<_, ListError>((queues, lanes, runs, jobs))
+        Ok::<_, ListError>((queues, lanes, runs))
     };
-    let (mut queues, lanes, runs, jobs) = match looked.await {
+    let (mut queues, lanes, runs) = match looked.await {
         Ok(looked) => looked,
         Err(error) => {
             return chart.bad(

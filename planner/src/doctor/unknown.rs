@@ -1,34 +1,24 @@
 //! Jobs that name a database or a command which workers of their queue do not know: their shards wait there, and their
 //! runs for want of it, which is better told before there is one.
 
-use gridloom_shared::broker::Broker;
-use gridloom_shared::chain;
-use gridloom_shared::reads::{jobs, unknown};
+use gridloom_shared::reads::jobs::StoredJob;
+use gridloom_shared::reads::unknown;
+use gridloom_shared::turns::Turns;
 
-use super::LOOK_AT_BROKER;
 use super::chart::Chart;
-use super::lines::{self, Line};
+use super::lines;
 use super::staff::Staff;
 
 /// Jobs that are named.
 const NAMED: usize = 8;
 
-pub(super) async fn look(broker: &Broker, staff: &Staff, chart: &mut Chart) {
-    let stored = match jobs::list(broker).await {
-        Ok(stored) => stored,
-        Err(error) => {
-            return chart.bad(
-                Line::unread("jobs"),
-                chain(&error).to_string(),
-                LOOK_AT_BROKER,
-            );
-        }
-    };
+pub(super) async fn look(jobs: &[StoredJob], staff: &Staff, chart: &mut Chart) {
     let at_work = staff.at_work();
-    let specs = stored.iter().filter_map(|job| job.spec.as_ref().ok());
-    let found: Vec<_> = specs
-        .filter_map(|spec| Some((&spec.name, unknown::of(spec, &at_work)?)))
-        .collect();
+    let (mut found, mut turns) = (Vec::new(), Turns::begin());
+    for spec in jobs.iter().filter_map(|job| job.spec.as_ref().ok()) {
+        found.extend(unknown::of(spec, &at_work).map(|unknown| (&spec.name, unknown)));
+        turns.pass().await;
+    }
     for (job, unknown) in found.iter().take(NAMED) {
         let found = match unknown.by_all() {
             true => format!("nothing of job {job} can be done: its {unknown}"),

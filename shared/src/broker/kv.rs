@@ -11,6 +11,7 @@ use super::log::{ReadError, Reader, Record};
 use super::plain::RequestError;
 use super::subjects::BucketName;
 use crate::clock::UnixMs;
+use crate::turns::Turns;
 use crate::wire::WireError;
 
 mod replace;
@@ -223,13 +224,15 @@ impl Bucket {
 
     /// Keys with their values that match `filter` (`>` for all).
     pub async fn entries(&self, filter: &str) -> Result<Vec<Entry>, ReadError> {
-        let records = self
-            .broker
-            .read(&self.name.stream(), self.name.subject(filter), 1, None)
-            .await?;
+        let (stream, subject) = (self.name.stream(), self.name.subject(filter));
+        let mut reader = self.broker.reader(&stream, subject, 1, None);
         let mut latest = std::collections::BTreeMap::new();
-        for entry in records.into_iter().filter_map(|record| self.entry(record)) {
-            latest.insert(entry.key.clone(), entry);
+        let mut turns = Turns::begin();
+        while let Some(page) = reader.next_page().await? {
+            for entry in page.into_iter().filter_map(|record| self.entry(record)) {
+                latest.insert(entry.key.clone(), entry);
+                turns.pass().await;
+            }
         }
         Ok(latest
             .into_values()

@@ -2,8 +2,9 @@
 
 use crate::alarm::{Alarm, Watched};
 use crate::broker::Broker;
-use crate::broker::log::ReadError;
+use crate::broker::log::{ReadError, Record};
 use crate::id::JobName;
+use crate::turns::Turns;
 
 /// Every alarm that the broker raised and that no planner withdrew, the oldest first.
 ///
@@ -14,10 +15,7 @@ pub async fn raised(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
     let all = broker
         .last_per_subject(&subjects.alarm(), &subjects.all_raised())
         .await?;
-    let alarms = all
-        .iter()
-        .filter_map(|raw| broker.decode(&raw.subject, &raw.payload).ok());
-    let mut alarms: Vec<Alarm> = alarms.collect();
+    let mut alarms = decoded(broker, &all).await;
     alarms.sort_by_key(|alarm| alarm.due);
     Ok(alarms)
 }
@@ -35,10 +33,17 @@ pub async fn armed(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
         Err(error) if error.cause.is_stream_missing() => Vec::new(),
         all => all?,
     };
-    let alarms = all
-        .iter()
-        .filter_map(|raw| broker.decode(&raw.subject, &raw.payload).ok());
-    Ok(alarms.collect())
+    Ok(decoded(broker, &all).await)
+}
+
+/// Those that make sense.
+async fn decoded(broker: &Broker, all: &[Record]) -> Vec<Alarm> {
+    let (mut alarms, mut turns) = (Vec::with_capacity(all.len()), Turns::begin());
+    for raw in all {
+        alarms.extend(broker.decode(&raw.subject, &raw.payload));
+        turns.pass().await;
+    }
+    alarms
 }
 
 /// The alarm about the fires of `job`, if it stands.

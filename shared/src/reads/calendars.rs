@@ -96,10 +96,14 @@ pub async fn list(broker: &Broker) -> Result<Vec<Stored>, ReadError> {
 /// # Errors
 /// When the broker does not answer.
 pub async fn known(broker: &Broker) -> Result<Calendars, ReadError> {
-    let all = list(broker).await?.into_iter();
-    Ok(all
-        .filter_map(|stored| Some((stored.name, Arc::new(stored.kept.ok()?))))
-        .collect())
+    Ok(sensible(list(broker).await?))
+}
+
+/// Those of `stored` that make sense.
+pub fn sensible(stored: Vec<Stored>) -> Calendars {
+    let kept = stored.into_iter();
+    kept.filter_map(|stored| Some((stored.name, Arc::new(stored.kept.ok()?))))
+        .collect()
 }
 
 /// What stands under the name.

@@ -6,6 +6,7 @@ use crate::broker::log::ReadError;
 use crate::clock::UnixMs;
 use crate::id::JobName;
 use crate::job::JobSpec;
+use crate::turns::Turns;
 use crate::wire::{self, WireError};
 
 /// A job as it stands in its bucket.
@@ -46,10 +47,12 @@ impl Seen {
 /// When the broker does not answer.
 pub async fn list(broker: &Broker) -> Result<Vec<StoredJob>, ReadError> {
     let entries = broker.jobs().entries(">").await?;
-    Ok(entries
-        .into_iter()
-        .filter_map(|entry| stored(broker, entry))
-        .collect())
+    let (mut jobs, mut turns) = (Vec::with_capacity(entries.len()), Turns::begin());
+    for entry in entries {
+        jobs.extend(stored(broker, entry));
+        turns.pass().await;
+    }
+    Ok(jobs)
 }
 
 /// The job called `name`, surely as it stands now; `None`: there is none.

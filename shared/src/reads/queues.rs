@@ -13,6 +13,7 @@ use crate::id::{HandlerName, QueueName};
 use crate::lane::Lane;
 use crate::ledger::record::Author;
 use crate::presence::Presence;
+use crate::turns::Turns;
 
 /// A queue, as `queues --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -106,11 +107,12 @@ pub async fn tiles(broker: &Broker) -> Result<BTreeMap<Lane, u64>, ListError> {
     let found = broker
         .subjects_of(&subjects.shards(), &subjects.all_shards())
         .await?;
-    let mut tiles = BTreeMap::new();
+    let (mut tiles, mut turns) = (BTreeMap::new(), Turns::begin());
     for (subject, count) in found {
         if let Some((lane, _)) = subjects.parse_shard(&subject) {
             *tiles.entry(lane).or_default() += count;
         }
+        turns.pass().await;
     }
     Ok(tiles)
 }
@@ -132,15 +134,18 @@ pub async fn names_beside(
     jobs: &[StoredJob],
 ) -> Result<BTreeSet<QueueName>, ListError> {
     let subjects = broker.subjects();
-    let specs = jobs.iter().filter_map(|job| job.spec.as_ref().ok());
-    let mut queues: BTreeSet<QueueName> = specs.map(|spec| spec.queue.clone()).collect();
+    let (mut queues, mut turns) = (BTreeSet::new(), Turns::begin());
+    for spec in jobs.iter().filter_map(|job| job.spec.as_ref().ok()) {
+        queues.insert(spec.queue.clone());
+        turns.pass().await;
+    }
     let ledgers = broker
         .subjects_of(&subjects.ledger(), &subjects.ledgers_by(Author::Plan))
         .await?;
-    let ledgers = ledgers
-        .keys()
-        .filter_map(|subject| subjects.parse_ledger(subject));
-    queues.extend(ledgers.map(|(queue, ..)| queue));
+    for subject in ledgers.keys() {
+        queues.extend(subjects.parse_ledger(subject).map(|(queue, ..)| queue));
+        turns.pass().await;
+    }
     Ok(queues)
 }
 

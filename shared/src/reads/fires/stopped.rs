@@ -8,6 +8,7 @@ use crate::chain;
 use crate::clock::UnixMs;
 use crate::id::JobName;
 use crate::schedule::record::Record;
+use crate::turns::Turns;
 use crate::wire::WireError;
 
 /// A job whose last record makes no sense.
@@ -87,10 +88,14 @@ pub async fn find(broker: &Broker, job: Option<&JobName>) -> Result<Vec<Stopped>
                 .await?
         }
     };
-    let stopped = last.iter().filter_map(|raw| {
-        let error = broker.decode::<Record>(&raw.subject, &raw.payload).err()?;
-        let job = subjects.parse_fires(&raw.subject)?;
-        Some(Stopped::new(broker, &job, raw, &error))
-    });
-    Ok(stopped.collect())
+    let (mut stopped, mut turns) = (Vec::new(), Turns::begin());
+    for raw in &last {
+        if let Err(error) = broker.decode::<Record>(&raw.subject, &raw.payload)
+            && let Some(job) = subjects.parse_fires(&raw.subject)
+        {
+            stopped.push(Stopped::new(broker, &job, raw, &error));
+        }
+        turns.pass().await;
+    }
+    Ok(stopped)
 }

@@ -10,6 +10,7 @@ use crate::id::RunId;
 use crate::ledger::fold::Fold;
 use crate::ledger::record::{Author, PlanRecord};
 use crate::ledger::summary::RunSummary;
+use crate::turns::Turns;
 use crate::wire;
 
 /// A run that has a ledger, or a summary of one that went on.
@@ -86,11 +87,13 @@ async fn places(broker: &Broker) -> Result<BTreeMap<RunId, Place>, ListError> {
     let all = broker
         .subjects_of(&subjects.ledger(), &subjects.all_ledgers())
         .await?;
-    let parsed = all
-        .iter()
-        .filter_map(|(subject, records)| Some((subjects.parse_ledger(subject)?, *records)));
     let mut found: BTreeMap<RunId, Place> = BTreeMap::new();
-    for ((queue, run, author), records) in parsed {
+    let mut turns = Turns::begin();
+    for (subject, records) in all {
+        turns.pass().await;
+        let Some((queue, run, author)) = subjects.parse_ledger(&subject) else {
+            continue;
+        };
         let place = found
             .entry(run)
             .or_insert_with_key(|run| Place::nowhere(run.clone()));
@@ -127,9 +130,13 @@ async fn leave_out_purged(
 /// The summaries that can be read. One that cannot be is made anew from its ledger.
 async fn summaries(broker: &Broker) -> Result<BTreeMap<RunId, RunSummary>, ListError> {
     let stored = broker.runs().entries(">").await?;
-    Ok(stored
-        .iter()
-        .filter_map(|entry| wire::decode::<RunSummary>(entry.value.as_deref()?).ok())
-        .map(|summary| (summary.run.clone(), summary))
-        .collect())
+    let (mut summaries, mut turns) = (BTreeMap::new(), Turns::begin());
+    for entry in stored {
+        let summary = entry.value.as_deref().map(wire::decode::<RunSummary>);
+        if let Some(Ok(summary)) = summary {
+            summaries.insert(summary.run.clone(), summary);
+        }
+        turns.pass().await;
+    }
+    Ok(summaries)
 }
