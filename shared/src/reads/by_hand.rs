@@ -34,6 +34,17 @@ pub struct WaitingRun {
     pub cancelled_by: Option<String>,
 }
 
+impl WaitingRun {
+    /// What it waits for, in words.
+    pub fn words(&self) -> String {
+        match (&self.cancelled_by, &self.waits_for) {
+            (Some(by), _) => format!("cancelled by {by}, until a planner has that on record"),
+            (None, Some(run)) => format!("for {run} to be over"),
+            (None, None) => "for a planner to decide".to_owned(),
+        }
+    }
+}
+
 /// Why a run that waits was not cancelled.
 #[derive(Debug, thiserror::Error)]
 pub enum WithdrawError {

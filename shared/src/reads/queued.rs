@@ -19,12 +19,17 @@ pub async fn with(
     here: &[Presence],
     longest: &[HeldShard],
 ) -> Vec<Waiting> {
-    let at_work = |wait: &Waiting| matches!(wait, Waiting::Shards { .. } | Waiting::Retry { .. });
-    if !longest.is_empty() || waits.is_empty() || !waits.iter().all(at_work) {
+    if !longest.is_empty() || !may_be(&waits) {
         return waits;
     }
     let queued = of(broker, fold, here).await;
     queued.into_iter().chain(waits).collect()
+}
+
+/// Whether that may be of a run of which the leader says so: all that is issued of it is at work, as far as the leader knows.
+pub fn may_be(waits: &[Waiting]) -> bool {
+    let at_work = |wait: &Waiting| matches!(wait, Waiting::Shards { .. } | Waiting::Retry { .. });
+    !waits.is_empty() && waits.iter().all(at_work)
 }
 
 async fn of(broker: &Broker, fold: &Fold, here: &[Presence]) -> Option<Waiting> {

@@ -144,6 +144,65 @@ async fn run_is_seen_cancelled_by_a_key_and_a_leader_that_dies_is_told() -> anyh
     .await
 }
 
+/// A shard that waits for a file.
+const LONG: &str = "read -r shard\nwhile [ ! -e \"$1\" ]; do sleep 0.05; done\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_waits_says_so_on_its_queue_and_for_another_of_its_job() -> anyhow::Result<()> {
+    if !have_tmux() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let (file, goes_on) = (stage.dir().join("long.sh"), stage.dir().join("goes-on"));
+        std::fs::write(&file, LONG)?;
+        let command = format!("c=/bin/sh {} {}", file.display(), goes_on.display());
+        stage.start_planner().await?;
+        stage.start_worker(1, &["--exec", &command]).await?;
+        let job = |name: &str, shards: u32| {
+            let grid = format!("[grid]\nslices = 1\npages = {{ count = {shards} }}\ntile = 1");
+            format!("name = \"{name}\"\nhandler = \"exec\"\n{grid}\n[exec]\ncommand = \"c\"")
+        };
+        let (long, next) = (
+            stage.apply(&job("long", 1)).await?,
+            stage.apply(&job("next", 3)).await?,
+        );
+        let long = stage.submit(&long, &json!({})).await?;
+        eventually(SOON, "the long one is held", async || {
+            let shown = stage.cli(&["show", long.as_str(), "--json"], SOON).await?;
+            Ok(shown.json()?["longest"][0].is_object())
+        })
+        .await?;
+        let next = stage.submit(&next, &json!({})).await?;
+        let terminal = top(stage).await?;
+        terminal.resize((160, 40)).await?;
+        let seen = terminal
+            .shows("waits: none of it has begun: 3 tiles of it lie in queue default")
+            .await?;
+        // Of what is at work nothing of that kind is said.
+        ensure!(seen.matches("none of it has begun").count() <= 2, "{seen}");
+        let seen = stage.cli(&["top", "--json"], SOON).await?.json()?;
+        let waits = |run: &str| {
+            let mut runs = seen["runs"].as_array().into_iter().flatten();
+            let found = runs.find(|one| one["run"] == run);
+            found.map(|found| found["waits"][0]["reason"].clone())
+        };
+        assert_eq!(waits(next.as_str()), Some(json!("queued")), "{seen}");
+        assert_eq!(waits(long.as_str()), Some(json!("shards")), "{seen}");
+        // One that waits for another of its job is no open run yet, and is told of.
+        let again = ["run", "long", "--overlap", "queue_all"];
+        stage.cli(&again, SOON).await?.succeeded()?;
+        terminal.shows("1 waits to be opened").await?;
+        terminal.shows("waiting: for long_").await?;
+        std::fs::write(&goes_on, "")?;
+        terminal.hides("none of it has begun").await?;
+        terminal.hides("to be opened").await?;
+        stage.closed(&next, SOON).await?;
+        terminal.press(&["q"]).await?;
+        is_as_it_was(&terminal, 0).await
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn any_job_is_paused_by_a_key_and_so_are_all() -> anyhow::Result<()> {
     if !have_tmux() {

@@ -14,18 +14,10 @@ pub(super) fn cells(waits: &WaitingRun) -> [String; 5] {
     [
         waits.run.to_string(),
         waits.state.to_owned(),
-        words(waits),
+        waits.words(),
         age(Some(&waits.asked_at)),
         String::new(),
     ]
-}
-
-fn words(waits: &WaitingRun) -> String {
-    match (&waits.cancelled_by, &waits.waits_for) {
-        (Some(by), _) => format!("cancelled by {by}, until a planner has that on record"),
-        (None, Some(run)) => format!("for {run} to be over"),
-        (None, None) => "for a planner to decide".to_owned(),
-    }
 }
 
 /// Shows it. `None`: it does not wait any more.
@@ -42,7 +34,7 @@ pub(super) async fn show(
         table.fact("run", waits.run.as_str());
         table.fact("job", waits.job.as_str());
         table.fact("state", waits.state);
-        table.fact("waits", words(&waits));
+        table.fact("waits", waits.words());
         table.fact("overlap", waits.overlap);
         table.fact("asked for", waits.asked_at.as_str());
         output.say(table.render(None));
@@ -73,8 +65,8 @@ mod tests {
             ["a_s_2", "waiting", "for a_s_1 to be over", "0 s", ""]
         );
         waits.waits_for = None;
-        assert_eq!(words(&waits), "for a planner to decide");
+        assert_eq!(waits.words(), "for a planner to decide");
         waits.cancelled_by = Some("ada".to_owned());
-        assert!(words(&waits).starts_with("cancelled by ada"));
+        assert!(waits.words().starts_with("cancelled by ada"));
     }
 }

@@ -14,7 +14,7 @@ use gridloom_shared::id::{JobName, QueueName, Session};
 use gridloom_shared::orders::actions;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::live::Live;
-use gridloom_shared::reads::{ListError, alarms, jobs, pauses, planners, queues, workers};
+use gridloom_shared::reads::{ListError, alarms, by_hand, jobs, pauses, planners, queues, workers};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant as Later, sleep_until};
 
@@ -154,7 +154,7 @@ impl Reader {
             .runs()
             .map(|run| (&run.summary.run, run.summary.shards.done));
         self.rates.see(self.begun.elapsed(), self.live.done(), done);
-        let here = self.around(&mut now, &mut unread).await;
+        let here = Box::pin(self.around(&mut now, &mut unread)).await;
         // Without an answer as without a worker it is not known who is gone.
         self.names.extend(
             here.iter()
@@ -208,11 +208,12 @@ impl Reader {
     async fn around(&mut self, now: &mut Snapshot, unread: &mut Vec<String>) -> Vec<Presence> {
         let broker = self.broker.clone();
         let last = self.last.as_ref();
-        let (planners, crew, paused, raised) = tokio::join!(
+        let (planners, crew, paused, raised, waiting) = tokio::join!(
             planners::roll_call(&broker),
             crew(&broker, &mut self.named),
             pauses::list(&broker),
             alarms::raised(&broker),
+            by_hand::list(&broker, None),
         );
         match planners {
             Ok(here) => now.planners = here.iter().map(planner).collect(),
@@ -226,6 +227,17 @@ impl Reader {
             Err(error) => {
                 unread.push(refusal("pauses", &error));
                 now.pauses = last.map(|it| it.pauses.clone()).unwrap_or_default();
+            }
+        }
+        match waiting {
+            // One that was opened meanwhile is among the others.
+            Ok(mut waiting) => {
+                waiting.retain(|waits| self.live.get(&waits.run).is_none());
+                now.waiting = waiting;
+            }
+            Err(error) => {
+                unread.push(refusal("runs that wait to be opened", &error));
+                now.waiting = last.map(|it| it.waiting.clone()).unwrap_or_default();
             }
         }
         now.jobs.clone_from(&self.named.scheduled);

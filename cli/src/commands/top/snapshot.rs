@@ -2,6 +2,7 @@
 
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::reads::by_hand::WaitingRun;
 use gridloom_shared::reads::failures::Failures;
 use gridloom_shared::reads::held::HeldShard;
 use gridloom_shared::reads::queues::QueueStanding;
@@ -50,6 +51,8 @@ pub(super) struct Snapshot {
     pub(super) queues: Vec<QueueStanding>,
     /// Open runs, and some that are over.
     pub(super) runs: Vec<Run>,
+    /// Runs that were asked for by hand and wait until others of their job are over, the newest first.
+    pub(super) waiting: Vec<WaitingRun>,
     /// Workers.
     pub(super) workers: Vec<Worker>,
     /// What has happened since it was looked for the first time, the last first.

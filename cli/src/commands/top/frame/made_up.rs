@@ -163,6 +163,7 @@ pub(in super::super) fn snapshot() -> Snapshot {
         runs_open: 1,
         queues: vec![queue("default", &[("noop", 40, 2), ("sql", 3, 0)])],
         runs: vec![open, ended("images_s_9", (100, 97, 3), RunState::Failed)],
+        waiting: Vec::new(),
         workers: vec![worker("worker-a", (4, 16)), worker("worker-b", (16, 16))],
         events: vec![happening(
             "worker worker-b took over 3 tiles",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::count::{counted, grouped};
+use gridloom_shared::count::{counted, counted_as, grouped};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -41,9 +41,17 @@ pub(super) fn paint(pen: &mut Pen<'_>, area: Rect, state: &State, snapshot: &Sna
         ),
     };
     let open = grouped(snapshot.runs_open);
-    let title = format!("Runs {open} open, sorted by {}{filter}", state.sort.word());
+    let waits = match state.waiting().count() {
+        0 => String::new(),
+        many => format!(
+            ", {} to be opened",
+            counted_as(many as u64, "waits", "wait")
+        ),
+    };
+    let sort = state.sort.word();
+    let title = format!("Runs {open} open{waits}, sorted by {sort}{filter}");
     pen.title(area, &title, is_here);
-    if listed.is_empty() {
+    if listed.is_empty() && waits.is_empty() {
         let words = match state.filter.is_empty() {
             true => "  no runs yet; start one with gridloom run JOB",
             false => "  no run holds that text; Esc takes the filter away",
@@ -58,6 +66,22 @@ pub(super) fn paint(pen: &mut Pen<'_>, area: Rect, state: &State, snapshot: &Sna
         if is_here && at == picked {
             pen.pick(area, row);
         }
+    }
+    let shown = listed.len().saturating_sub(from).min(many);
+    for (at, waits) in state.waiting().take(many - shown).enumerate() {
+        let row = (shown + at) as u16 + 1;
+        let ids = ids(area.width);
+        let run = id(waits.run.as_str(), ids, look.cut());
+        pen.at(area, (1, row), ids, &run, Style::new());
+        let words = format!("{}: {}", waits.state, waits.words());
+        let column = 2 + ids as u16;
+        pen.at(
+            area,
+            (column, row),
+            usize::from(area.width),
+            &words,
+            look.quiet(),
+        );
     }
 }
 

@@ -1,5 +1,6 @@
-use gridloom_shared::id::JobName;
+use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::ledger::summary::RunState;
+use gridloom_shared::reads::by_hand::WaitingRun;
 use gridloom_shared::waiting::Waiting;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -192,6 +193,37 @@ fn run_that_stands_still_says_what_it_waits_for() {
         "{}",
         told[22]
     );
+}
+
+#[test]
+fn run_that_waits_to_be_opened_stands_behind_the_others() {
+    let waits = |n: u64| WaitingRun {
+        run: RunId::new(format!("nightly_s_{n}")).unwrap(),
+        job: JobName::new("nightly").unwrap(),
+        state: "waiting",
+        overlap: "queue_all",
+        asked_at: String::new(),
+        waits_for: RunId::new("nightly_s_1").ok(),
+        cancelled_by: None,
+    };
+    let mut seen = snapshot();
+    seen.waiting = vec![waits(8), waits(7)];
+    let mut state = State::default();
+    state.take(seen);
+    for size in SIZES {
+        let lines = lines(&state, size);
+        line(&lines, "Runs 1 open, 2 wait to be opened, sorted by newest");
+        let place = |text: &str| lines.iter().position(|line| line.contains(text));
+        let own = line(&lines, "nightly_s_8");
+        assert!(own.contains("waiting: for nightly_s_1 to be over"), "{own}");
+        assert!(place("images_s_9") < place("nightly_s_8"));
+        assert!(place("nightly_s_8") < place("nightly_s_7"));
+    }
+    // They are found, and left out, by the same text as others.
+    state.filter = "s_7".to_owned();
+    let lines = lines(&state, SIZES[0]);
+    line(&lines, "1 waits to be opened");
+    assert!(!lines.iter().any(|line| line.contains("nightly_s_8")));
 }
 
 #[test]

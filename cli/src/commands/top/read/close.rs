@@ -12,7 +12,8 @@ use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::reads::failures::Failures;
 use gridloom_shared::reads::live::Live;
-use gridloom_shared::reads::{held, runs, waits};
+use gridloom_shared::reads::{held, queued, runs, waits};
+use gridloom_shared::waiting::Waiting;
 
 use super::super::cells::{Block, Cells};
 use super::super::rates::{Rates, eta_s};
@@ -176,11 +177,7 @@ fn line(summary: RunSummary, fold: Option<&Fold>, rates: &Rates) -> Run {
 }
 
 /// What runs wait for that are seen and stand still.
-async fn waiting(
-    eyes: &Eyes<'_>,
-    wanted: &Wanted,
-    all: &[Run],
-) -> BTreeMap<RunId, Vec<gridloom_shared::waiting::Waiting>> {
+async fn waiting(eyes: &Eyes<'_>, wanted: &Wanted, all: &[Run]) -> BTreeMap<RunId, Vec<Waiting>> {
     if !eyes.leads {
         return BTreeMap::new();
     }
@@ -190,9 +187,21 @@ async fn waiting(
     let asked = seen(wanted, all).filter(stands).take(ASKED);
     let asks = asked.map(|run| async {
         let waits = waits::of(eyes.broker, run.id()).await;
-        (run.id().clone(), waits.unwrap_or_default())
+        let waits = beside_queue(eyes, run.id(), waits.unwrap_or_default()).await;
+        (run.id().clone(), waits)
     });
     join_all(asks).await.into_iter().collect()
+}
+
+/// What the leader says that a run waits for, and first of all that none of it has begun, where its queue and the workers
+/// say so.
+async fn beside_queue(eyes: &Eyes<'_>, run: &RunId, waits: Vec<Waiting>) -> Vec<Waiting> {
+    let kept = eyes.live.get(run).and_then(|run| run.fold.as_deref());
+    let Some(fold) = kept.filter(|_| queued::may_be(&waits)) else {
+        return waits;
+    };
+    let longest = held::longest(eyes.broker, fold, eyes.here).await;
+    queued::with(eyes.broker, (fold, waits), eyes.here, &longest).await
 }
 
 /// What workers hold of runs that are seen, by their sessions.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use gridloom_shared::reads::by_hand::WaitingRun;
 use gridloom_shared::reads::queues::{HandlerStanding, QueueStanding};
 
 use super::super::snapshot::{Run, Snapshot};
@@ -115,10 +116,24 @@ impl State {
         runs
     }
 
+    /// The runs that wait to be opened and are shown. No key is about one of them.
+    pub(in super::super) fn waiting(&self) -> impl Iterator<Item = &WaitingRun> {
+        let waiting = self.snapshot.iter().flat_map(|snapshot| &snapshot.waiting);
+        let wanted = self.filter.to_lowercase();
+        waiting.filter(move |waits| {
+            let mut texts = [waits.run.as_str(), waits.state].into_iter();
+            texts.any(|text| text.to_lowercase().contains(&wanted))
+        })
+    }
+
     /// How many rows a pane would fill.
     pub(in super::super) fn lines_with_title(&self, pane: Pane) -> u16 {
         // An empty one says why it is.
-        let lines = self.lines(pane).clamp(1, 1_000) as u16;
+        let beside = match pane {
+            Pane::Runs => self.waiting().count(),
+            Pane::Queues | Pane::Workers | Pane::Log => 0,
+        };
+        let lines = (self.lines(pane) + beside).clamp(1, 1_000) as u16;
         lines + 1
     }
 
