@@ -162,6 +162,11 @@ impl Coming {
         self.obstacles = obstacles;
     }
 
+    /// What stands in its way, as it was met.
+    pub fn obstacles(&self) -> &Obstacles {
+        &self.obstacles
+    }
+
     /// What comes next where each fire follows from the end of the run before: `open` is a run that is open.
     pub fn follow(&mut self, state: Option<&State>, open: Option<&RunId>) {
         if self.plan.after().is_none() || self.left == 0 {

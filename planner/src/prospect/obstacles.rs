@@ -138,6 +138,11 @@ impl Pausing {
         }
     }
 
+    /// Who has paused.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
     /// As people read it.
     pub fn words(&self) -> String {
         let what = match &self.job {
@@ -160,6 +165,21 @@ impl Obstacles {
     pub fn holds_back(&self, opens_at: UnixMs) -> Option<&Pausing> {
         let mut pauses = self.pauses.iter();
         pauses.find(|pause| pause.end.is_none_or(|end| opens_at < end))
+    }
+
+    /// A time after which the next fire is not held back by a pause; `None`: all are, until somebody resumes them.
+    pub fn fires_after(&self, now: UnixMs) -> Option<UnixMs> {
+        match self.longest_pause().map(|pause| pause.end) {
+            None => Some(now),
+            // What is due when it ends is held back no more.
+            Some(end) => end.map(|end| now.max(UnixMs(end.0.saturating_sub(1)))),
+        }
+    }
+
+    /// The pause that lasts longest, if there is one.
+    pub fn longest_pause(&self) -> Option<&Pausing> {
+        let pauses = self.pauses.iter();
+        pauses.max_by_key(|pause| (pause.end.is_none(), pause.end))
     }
 
     /// Whether the job itself is paused.
@@ -237,5 +257,12 @@ mod tests {
         assert!(!other.is_paused_itself());
         assert!(other.holds_back(UnixMs(8_999)).is_some());
         assert_eq!(other.holds_back(UnixMs(9_000)), None, "it is over by then");
+        // One that nobody has resumed lasts longer than any other.
+        assert_eq!(obstacles.fires_after(UnixMs(1)), None);
+        assert_eq!(obstacles.longest_pause().map(|it| it.all), Some(false));
+        assert_eq!(other.fires_after(UnixMs(1)), Some(UnixMs(8_999)));
+        assert_eq!(other.fires_after(UnixMs(9_001)), Some(UnixMs(9_001)));
+        let none = Obstacles::default();
+        assert_eq!(none.fires_after(UnixMs(1)), Some(UnixMs(1)));
     }
 }

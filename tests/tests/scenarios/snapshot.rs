@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 const SOON: Duration = Duration::from_secs(40);
 const JOB: &str =
     "name = \"kept\"\nhandler = \"noop\"\n[grid]\nslices = 4\n[schedule]\nevery = \"1h\"";
+/// The same, and nobody pauses it.
+const OTHER: &str = "name = \"other\"\nhandler = \"noop\"\n[schedule]\nevery = \"1h\"";
 /// Of a handler that nobody has.
 const SECRET: &str = "name = \"secret\"\nhandler = \"own\"\n[params]\ndb_password = \"hunter2\"";
 
@@ -58,6 +60,7 @@ fn host() -> anyhow::Result<String> {
 async fn begun(stage: &mut Stage) -> anyhow::Result<RunId> {
     stage.start_all(1).await?;
     stage.apply(SECRET).await?;
+    stage.apply(OTHER).await?;
     let job = stage.apply(JOB).await?;
     let run = stage.submit(&job, &json!({})).await?;
     stage.closed(&run, SOON).await?;
@@ -109,11 +112,12 @@ async fn snapshot_has_all_of_an_installation_but_secrets_and_names_of_hosts() ->
             "{}",
             document["leader"]
         );
-        assert!(
-            document["jobs"][0]["next"]["at"].is_string(),
-            "{}",
-            document["jobs"]
-        );
+        let next = |at: usize| &document["jobs"][at]["next"];
+        assert!(next(1)["at"].is_string(), "{}", document["jobs"]);
+        // One that is paused has none.
+        assert_eq!(next(0)["at"], Value::Null, "{}", document["jobs"]);
+        let words = next(0)["in_words"].as_str().unwrap_or_default();
+        assert!(words.contains("has paused it"), "{words}");
         assert_eq!(names(&document, "/runs/newest", "run"), [run.as_str()]);
         told_beside(&document);
         let ledger = &document["ledgers"][run.as_str()];

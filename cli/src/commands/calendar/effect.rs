@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use gridloom_planner::prospect::obstacles::Around;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::CalendarName;
 use gridloom_shared::job::JobSpec;
-use gridloom_shared::reads::calendars::{self, Seen};
+use gridloom_shared::reads::calendars::Seen;
 use gridloom_shared::reads::{fires, jobs};
 use gridloom_shared::schedule::{Calendar, Calendars, Days, Kept, Plan, Spec};
 use serde::Serialize;
@@ -47,6 +48,8 @@ struct Effect {
     given_back: Vec<String>,
     /// Its next fire.
     next: Option<String>,
+    /// Whether it has none until somebody resumes it.
+    paused: bool,
 }
 
 impl Effects {
@@ -57,7 +60,8 @@ impl Effects {
         seen: &Seen,
         calendar: &Calendar,
     ) -> anyhow::Result<Effects> {
-        let (all, before) = (jobs::list(broker).await?, calendars::known(broker).await?);
+        let (all, around) = (jobs::list(broker).await?, Around::look(broker, &[]).await?);
+        let before = around.calendars();
         let now = UnixMs::now();
         let kept = match seen.kept() {
             Some(kept) => kept.then(calendar.clone(), now),
@@ -75,7 +79,8 @@ impl Effects {
             let state = fires::state(broker, &job.name).await?;
             let anchor = state.filter(|state| state.spec.is_some());
             let anchor = anchor.map_or(now, |state| state.anchor);
-            effects.extend(Effect::of((job, name), [&before, &after], anchor, now));
+            let times = (now, around.of(job).fires_after(now));
+            effects.extend(Effect::of((job, name), [before, &after], anchor, times));
         }
         Ok(Effects {
             jobs: effects,
@@ -102,7 +107,7 @@ impl Effect {
         (job, name): (&JobSpec, &CalendarName),
         calendars: [&Calendars; 2],
         anchor: UnixMs,
-        now: UnixMs,
+        (now, fires_after): (UnixMs, Option<UnixMs>),
     ) -> Option<Effect> {
         let spec = Spec::try_from(job.schedule.clone()?).ok()?;
         let plan = |calendars| Plan::in_force(&spec, job.name.as_str(), calendars, anchor).ok();
@@ -130,11 +135,11 @@ impl Effect {
                 _ => {}
             }
         }
-        let next = match after.after() {
-            None => after.next_fire_after(now),
+        let next = fires_after.and_then(|from| match after.after() {
+            None => after.next_fire_after(from),
             // Which run ended last does not matter for what calendars bar.
-            Some(_) => after.following(Some(now)),
-        };
+            Some(_) => after.following(Some(from)),
+        });
         Some(Effect {
             job: job.name.to_string(),
             waited,
@@ -143,6 +148,7 @@ impl Effect {
             taken_out,
             given_back,
             next: next.map(|next| after.shown(&next).local),
+            paused: fires_after.is_none(),
         })
     }
 
@@ -169,6 +175,9 @@ impl Effect {
             }
             parts.push(match &self.next {
                 Some(next) => format!("fires next at {next}"),
+                None if self.paused => {
+                    "is paused, and fires nothing until it is resumed".to_owned()
+                }
                 None => "never fires, as far as can be foreseen".to_owned(),
             });
         }
@@ -205,8 +214,16 @@ mod tests {
         let kept = Arc::new(Kept::always(calendar));
         let after = Calendars::from([("holidays".to_owned(), kept)]);
         let name = CalendarName::new("holidays").unwrap();
-        let effect = Effect::of((&job, &name), [&Calendars::new(), &after], now, now).unwrap();
+        let known = [&Calendars::new(), &after];
+        let effect = Effect::of((&job, &name), known, now, (now, Some(now))).unwrap();
         assert!(effect.waited);
         assert_eq!(effect.taken_out, ["Thu 2026-03-05 06:00:00 +00:00"]);
+        assert!(effect.words().contains("fires next at Sun 2026-03-01"));
+        let effect = Effect::of((&job, &name), known, now, (now, None)).unwrap();
+        assert!(
+            effect
+                .words()
+                .ends_with("fires nothing until it is resumed")
+        );
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gridloom_planner::prospect::obstacles::Around;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::{Entry, Watched};
 use gridloom_shared::chain;
@@ -86,9 +87,16 @@ impl News {
 impl Jobs {
     async fn say(self, output: &Output, broker: &Broker) {
         let all = self.0.len();
+        let around = match Around::look(broker, &[]).await {
+            Ok(around) => around,
+            Err(error) => {
+                let why = chain(&error);
+                return output.note(format!("when jobs fire next cannot be said: {why}"));
+            }
+        };
         let mut told = Vec::new();
         for (job, since) in self.0.values().take(TOLD) {
-            match Upcoming::of(broker, job, *since).await {
+            match Upcoming::of(broker, (job, *since), &around).await {
                 Ok(upcoming) => told.push(upcoming),
                 Err(error) => output.note(format!("job {}: {}", job.name, chain(&*error))),
             }

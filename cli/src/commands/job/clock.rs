@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::Context as _;
 pub(super) use gridloom_planner::prospect::coming::{Coming, Fires, TOLD};
+use gridloom_planner::prospect::obstacles::Pausing;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
@@ -72,34 +73,45 @@ async fn of_job(context: &Context, name: &str) -> anyhow::Result<Coming> {
 /// The next fire of a job, in a line.
 pub(crate) struct Upcoming {
     job: JobName,
-    /// Its nominal time; `None`: it has none of its own, or none comes.
+    /// Its nominal time; `None`: it has none of its own, or none comes, as while its job is paused.
     pub(crate) at: Option<UnixMs>,
     text: String,
 }
 
 impl Upcoming {
-    /// When `job` fires next, which is there since then.
+    /// When `job` fires next, which is there since then; what stands in its way is said `around` it.
     pub(crate) async fn of(
         broker: &Broker,
-        job: &JobSpec,
-        since: UnixMs,
+        (job, since): (&JobSpec, UnixMs),
+        around: &Around,
     ) -> anyhow::Result<Upcoming> {
         let state = fires::state(broker, &job.name).await?;
-        let calendars = users::known_to(broker, &schedule(job)?).await?;
-        let mut coming = Coming::of(job, &calendars, state.as_ref())?;
-        coming.begin(job, &calendars, since)?;
+        let calendars = around.calendars();
+        let mut coming = Coming::of(job, calendars, state.as_ref())?;
+        coming.begin(job, calendars, since)?;
+        coming.meet(around.of(job));
         Ok(Upcoming::told(&job.name, &coming, UnixMs::now()))
     }
 
     fn told(job: &JobName, coming: &Coming, now: UnixMs) -> Upcoming {
-        let next = coming.fires(now).next();
+        let pause = coming.obstacles().longest_pause();
+        let from = coming.obstacles().fires_after(now);
+        let next = from.and_then(|from| coming.fires(from).next());
         let words = coming.spec.words();
         let waits_for = coming.plan.waits_for();
         let waits =
             waits_for.map(|name| format!("waits for calendar {name}, which is not there: {words}"));
         let text = match (&next, waits) {
             (_, Some(waits)) => waits,
-            (Some(next), None) => format!("next {}: {words}", coming.plan.local(next.at)),
+            (Some(next), None) => {
+                let behind = pause.map_or("", |_| ", the first after a pause");
+                let at = coming.plan.local(next.at);
+                format!("next {at}{behind}: {words}")
+            }
+            (None, None) if from.is_none() => {
+                let by = pause.map_or("somebody", Pausing::by);
+                format!("none while {by} has paused it: {words}")
+            }
             (None, None) if coming.plan.after().is_some() => words,
             (None, None) => format!("none to come: {words}"),
         };
@@ -172,11 +184,54 @@ pub(super) fn words(job: &JobSpec) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use gridloom_planner::prospect::obstacles::Obstacles;
     use gridloom_shared::job::parse::from_value;
+    use gridloom_shared::reads::pauses::Paused;
     use gridloom_shared::schedule::Calendars;
+    use gridloom_shared::schedule::pause::Pause;
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn paused_job_has_no_next_fire_or_the_first_after_its_pause() {
+        let schedule = json!({ "cron": "0 0 6 * * ?", "timezone": "UTC" });
+        let job = json!({ "name": "nightly", "handler": "resize", "schedule": schedule });
+        let job = from_value(job).unwrap();
+        let march = UnixMs(1_772_323_200_000);
+        let told = |until: Option<UnixMs>| {
+            let paused = Paused {
+                job: Some(job.name.clone()),
+                pause: Pause {
+                    by: "ada".to_owned(),
+                    note: "moved".to_owned(),
+                    from: None,
+                    until,
+                    resumed: None,
+                },
+                written: march,
+            };
+            let mut coming = Coming::of(&job, &Calendars::new(), None).unwrap();
+            coming.meet(Obstacles {
+                pauses: vec![Pausing::of(&paused)],
+                ..Obstacles::default()
+            });
+            let upcoming = Upcoming::told(&job.name, &coming, march);
+            (upcoming.at.map(UnixMs::rfc3339), upcoming.to_string())
+        };
+        let (at, words) = told(None);
+        assert_eq!(at, None);
+        assert!(
+            words.starts_with("nightly none while ada has paused it: "),
+            "{words}"
+        );
+        // Two fires are held back.
+        let (at, words) = told(Some(march + Duration::from_secs(2 * 86_400)));
+        assert_eq!(at.as_deref(), Some("2026-03-03T06:00:00.000Z"));
+        assert!(words.contains(", the first after a pause: "), "{words}");
+    }
 
     #[test]
     fn job_that_waits_for_a_calendar_is_told_so() {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use gridloom_planner::prospect::obstacles::Around;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::broker::topology::described::described;
@@ -157,13 +158,15 @@ async fn queues(broker: &Broker) -> anyhow::Result<Value> {
 /// Each job with its next fire, and what became of the last ones.
 async fn jobs(broker: &Broker) -> anyhow::Result<Value> {
     let mut all = Vec::new();
+    let around = Around::look(broker, &[]).await?;
     for job in jobs::list(broker).await? {
         let mut told = json!({ "job": job.name, "revision": job.revision });
         match &job.spec {
             Ok(spec) => {
                 told["definition"] = serde_json::to_value(spec)?;
                 if spec.schedule.is_some() {
-                    told["next"] = match Upcoming::of(broker, spec, job.applied_at).await {
+                    told["next"] = match Upcoming::of(broker, (spec, job.applied_at), &around).await
+                    {
                         Ok(next) => {
                             json!({ "at": next.at.map(|at| at.rfc3339()), "in_words": next.to_string() })
                         }
