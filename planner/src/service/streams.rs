@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
+use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::subjects::{StreamName, Subjects};
 use gridloom_shared::broker::topology::{
     self, Drift, Elsewhere, Found, TopologyError, TopologyOptions,
@@ -32,6 +33,11 @@ pub(super) async fn ensure(
     options: &TopologyOptions,
 ) -> Result<(), TopologyError> {
     let there = topology::look_over(broker, options).await?;
+    if there.iter().all(|found| found.created.is_none()) {
+        may_write_here(broker).await?;
+    } else {
+        is_no_second_site(broker).await?;
+    }
     move_queue(broker, options).await;
     let completed = topology::complete(broker, options).await?;
     if there.iter().any(|found| found.created.is_some()) {
@@ -46,6 +52,33 @@ pub(super) async fn ensure(
         Ok(())
     } else {
         Err(TopologyError::Drift(completed.drifts))
+    }
+}
+
+/// Who may make any stream of the account, and write to another namespace alone, would leave streams that nobody uses.
+async fn may_write_here(broker: &Broker) -> Result<(), TopologyError> {
+    let subjects = broker.subjects();
+    match broker.refusal_to_publish(&subjects.roll_call()).await {
+        None => Ok(()),
+        Some(refused) => Err(TopologyError::Look {
+            what: format!("namespace {}", subjects.namespace()),
+            cause: ApiError::Request(refused),
+        }),
+    }
+}
+
+/// A planner at a second site would make the streams that are not followed, and be in the way of the promotion.
+async fn is_no_second_site(broker: &Broker) -> Result<(), TopologyError> {
+    let ledger = broker.subjects().ledger();
+    match broker.mirrored(&ledger).await {
+        Ok(None) => Ok(()),
+        Ok(Some(mirrored)) => Err(TopologyError::Follows {
+            domain: mirrored.domain,
+        }),
+        Err(cause) => Err(TopologyError::Look {
+            what: ledger.to_string(),
+            cause,
+        }),
     }
 }
 

@@ -93,6 +93,11 @@ impl Fault {
         ) || self.code == 503 && !self.is_full()
     }
 
+    /// Whether the servers of a cluster have no leader in common for JetStream.
+    pub(super) fn is_without_leader(&self) -> bool {
+        matches!(self.err_code, code::UNAVAILABLE | code::CLUSTER_NO_LEADER)
+    }
+
     pub(super) fn is_wrong_last(&self) -> bool {
         self.err_code == code::WRONG_LAST
     }

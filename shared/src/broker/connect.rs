@@ -215,13 +215,31 @@ impl Broker {
             let Some((broker, (subject, since), who)) = asked else {
                 return std::future::pending().await;
             };
-            let inbox = broker.client.new_inbox();
-            let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
-            let mut changes = broker.changes();
-            while !broker.refusals.are_of((&subject, since), inbox) {
-                let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
-            }
+            broker.until_refused(&subject, since).await;
             RequestError::Refused { subject, who }
+        }
+    }
+
+    /// What the broker has against this client's publishing to `subject`. It is asked by an empty message, to be sent where
+    /// that does nothing; an answer, and that nobody listens there, both say that it may.
+    pub async fn refusal_to_publish(&self, subject: &str) -> Option<RequestError> {
+        let since = Boot::now();
+        let asked = self.client.request(subject.to_owned(), bytes::Bytes::new());
+        tokio::select! {
+            _ = asked => None,
+            () = self.until_refused(subject, since) => Some(RequestError::Refused {
+                subject: subject.to_owned(),
+                who: "this user".to_owned(),
+            }),
+        }
+    }
+
+    async fn until_refused(&self, subject: &str, since: Boot) {
+        let inbox = self.client.new_inbox();
+        let inbox = inbox.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+        let mut changes = self.changes();
+        while !self.refusals.are_of((subject, since), inbox) {
+            let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
         }
     }
 
@@ -344,6 +362,15 @@ async fn check_jetstream(client: &Client, url: &str, domain: &Domain) -> Result<
     let url = url.to_owned();
     let cause = match tokio::time::timeout(ATTEMPT, request).await {
         Ok(Ok(message)) => match api::parse::<serde_json::Value>(&message.payload) {
+            // Not all of a cluster is there yet, or any more: it has JetStream, and nobody to answer for it.
+            Err(ApiError::Fault(fault)) if fault.is_without_leader() => {
+                return Err(ConnectError::Unreachable {
+                    url,
+                    cause: format!(
+                        "{fault}: more than half of the cluster's servers have to be there, and hear each other"
+                    ),
+                });
+            }
             Err(ApiError::Fault(fault)) => fault.to_string(),
             Ok(_) | Err(_) => return Ok(()),
         },

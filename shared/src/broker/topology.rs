@@ -138,6 +138,14 @@ pub enum TopologyError {
         #[source]
         cause: ApiError,
     },
+    /// What is here only follows another broker, as a second site.
+    #[error(
+        "this broker follows domain {domain} as a second site: start planners at the first site, or, where that is lost, make this the installation before (gridloom site promote)"
+    )]
+    Follows {
+        /// The first site's domain.
+        domain: String,
+    },
     /// The number of a lane's consumer could not be read or written.
     #[error("choose the consumer of lane {lane}: {cause}")]
     Number {
@@ -158,6 +166,7 @@ impl TopologyError {
             TopologyError::Drift(_)
             | TopologyError::TooFewReplicas { .. }
             | TopologyError::Absent { .. }
+            | TopologyError::Follows { .. }
             | TopologyError::Number { .. } => false,
         }
     }
@@ -171,6 +180,7 @@ impl TopologyError {
             TopologyError::Absent { .. } => true,
             TopologyError::Drift(_)
             | TopologyError::TooFewReplicas { .. }
+            | TopologyError::Follows { .. }
             | TopologyError::Number { .. } => false,
         }
     }

@@ -14,6 +14,7 @@ use gridloom_shared::id::Namespace;
 use gridloom_shared::secret::Secret;
 use gridloom_tests::accounts::{Account, Operator};
 use gridloom_tests::certificates::Authority;
+use gridloom_tests::cluster::Cluster;
 use gridloom_tests::scenario::on_file;
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::eventually;
@@ -245,6 +246,33 @@ async fn credentials_that_expired_were_revoked_or_belong_elsewhere_are_told_apar
         "{error:?}"
     );
     assert!(error.to_string().contains("limits in its JWT"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn cluster_of_which_too_few_are_there_is_told_from_a_broker_without_jetstream()
+-> anyhow::Result<()> {
+    let mut cluster = Cluster::start().await?;
+    for dead in [1, 2] {
+        cluster.members[dead].kill().await?;
+    }
+    let client = cluster.members[0].client().await?;
+    eventually(AT_ONCE * 3, "the one that is left knows it", async || {
+        let asked = client.request("$JS.API.INFO", "".into()).await?;
+        Ok(std::str::from_utf8(&asked.payload)?.contains("10008"))
+    })
+    .await?;
+    let soon = Settings {
+        timeout: Some(Duration::from_secs(3)),
+        ..Settings::default()
+    };
+    let error = refused(&cluster.members[0].url(), soon).await?;
+    assert!(error.is_unreachable(), "tried again for a while: {error:?}");
+    let said = error.to_string();
+    assert!(
+        said.contains("more than half of the cluster's servers") && !said.contains("not enabled"),
+        "{said}"
+    );
     Ok(())
 }
 

@@ -268,6 +268,27 @@ async fn sees(stage: &Stage, role: &str, run: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn planner_makes_nothing_in_a_namespace_that_its_user_may_not_write_to() -> anyhow::Result<()>
+{
+    play(async |stage| {
+        let planner = command(stage, "planner", &["planner"])?.env("GRIDLOOM_NAMESPACE", "other");
+        let said = planner.start().await?.finish(SOON).await?;
+        assert_eq!(said.code, 2, "{said:?}");
+        let why = "namespace other: this user may not ask other.roll-call";
+        assert!(said.stderr.contains(why), "{said:?}");
+        let anybody = stage.server.client().await?;
+        let names = anybody.request("$JS.API.STREAM.NAMES", "".into());
+        let names = String::from_utf8(names.await?.payload.to_vec())?;
+        assert!(
+            names.contains("KV_test-state") && !names.contains("other"),
+            "{names}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn monitor_has_all_of_doctor_and_is_told_what_it_may_not_try() -> anyhow::Result<()> {
     play(async |stage| {
         let said = command(stage, "monitor", &["doctor", "--json"])?

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context;
 use gridloom_cli::embedded::{Options as ServerOptions, free_port};
 use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::broker::{Broker, Options};
@@ -191,6 +192,7 @@ async fn second_site_goes_on_where_the_first_was_lost_with_its_queues_and_what_w
         let run = first.ask(&steady, "under way", 100).await?;
         first.done(&run, 60).await?;
         all_has_come_over(stage).await?;
+        planner_makes_nothing_here(stage).await?;
         let at = stage.dir().join("promoted").display().to_string();
         let early = stage.cli(&["site", "promote", &at], SOON).await?;
         assert!(early.code == 2 && early.stderr.contains("first site answers"), "{early:?}");
@@ -220,6 +222,20 @@ async fn second_site_goes_on_where_the_first_was_lost_with_its_queues_and_what_w
         compare(stage, &mut first, &came_over).await
     })
     .await
+}
+
+/// A planner that is started at a second site by mistake says so, and leaves nothing behind.
+async fn planner_makes_nothing_here(stage: &Stage) -> anyhow::Result<()> {
+    let misled = stage.cli(&["planner"], SOON).await?;
+    let told = misled
+        .stderr
+        .contains("follows domain first as a second site");
+    assert!(misled.code == 1 && told, "{misled:?}");
+    let found = stage.cli(&["doctor", "--json"], SOON).await?.json()?;
+    let left = found.as_array().context("checks")?.iter();
+    let left = left.filter(|line| line["key"] == "stream-at-site").count();
+    assert_eq!(left, 0, "{found}");
+    Ok(())
 }
 
 /// The first site comes back without planners: what it had confirmed is compared with what came over, and nothing of it

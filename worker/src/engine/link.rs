@@ -231,7 +231,9 @@ impl Engine {
 /// Whether it may be well by itself: a stream that is not there yet, a broker that cannot answer.
 fn passes(error: &TopologyError) -> bool {
     match error {
-        TopologyError::Drift(_) | TopologyError::TooFewReplicas { .. } => false,
+        TopologyError::Drift(_)
+        | TopologyError::TooFewReplicas { .. }
+        | TopologyError::Follows { .. } => false,
         TopologyError::Create { .. }
         | TopologyError::Look { .. }
         | TopologyError::Absent { .. }

@@ -24,7 +24,7 @@ mod submissions;
 pub use alarms::ensure_alarms;
 pub use submissions::{ensure_planner, take_only};
 
-use number::{all_of, named, newest, next_name, number_failed};
+use number::{all_of, named, newest, next_name};
 
 /// How long a worker may hold a tile without a renewal, unless something else is configured.
 pub const ACK_DEADLINE_DEFAULT: Duration = Duration::from_secs(30);
@@ -144,10 +144,10 @@ async fn ensure_lane_of_streams(
             return settle(broker, lane, name, config, deadline).await;
         }
         if Instant::now() > give_up {
-            return Err(number_failed(
-                lane,
-                &"other processes keep making it; is more than one installation using this namespace?",
-            ));
+            return Err(TopologyError::Number {
+                lane: lane.to_string(),
+                cause: "other processes keep making it; is more than one installation using this namespace?".into(),
+            });
         }
         tokio::time::sleep(jittered(Duration::from_millis(50))).await;
     }

@@ -8,6 +8,8 @@
 //! | nothing, and nothing is remembered | none | 1 |
 //! | nothing any more, or nonsense | none | the seconds since 1970: no number was as high |
 
+use std::error::Error;
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,6 +17,7 @@ use super::{TopologyError, absent};
 use crate::broker::connect::Broker;
 use crate::broker::kv::{Place, WriteError};
 use crate::broker::subjects::{self, ConsumerName};
+use crate::chain;
 use crate::clock::UnixMs;
 use crate::lane::Lane;
 
@@ -153,18 +156,41 @@ struct Names {
     consumers: Option<Vec<String>>,
 }
 
-pub(super) fn number_failed(lane: &Lane, cause: &dyn ToString) -> TopologyError {
+pub(super) fn number_failed(lane: &Lane, cause: &dyn Error) -> TopologyError {
     TopologyError::Number {
         lane: lane.to_string(),
-        cause: cause.to_string(),
+        cause: chain(cause).to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::RequestError;
+    use crate::broker::api::ApiError;
+    use crate::broker::log::ReadError;
+    use crate::id::{HandlerName, QueueName};
 
     const NOW: u64 = 1_764_000_000;
+
+    #[test]
+    fn what_became_of_a_number_says_why_the_broker_did_not_tell_it() {
+        let silent = ReadError {
+            stream: "KV_gridloom-state".into(),
+            cause: ApiError::Request(RequestError::NoResponders {
+                subject: "$JS.API".into(),
+            }),
+        };
+        let lane = Lane::new(
+            QueueName::new("default").unwrap(),
+            HandlerName::new("noop").unwrap(),
+        );
+        let said = number_failed(&lane, &silent).to_string();
+        assert!(
+            said.contains("KV_gridloom-state: no responders on $JS.API"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn consumer_that_is_there_is_current_where_its_number_is_lost_or_was_set_back() {
