@@ -32,6 +32,9 @@ pub use progress::Progress;
 pub use story::Story;
 pub use table::{Align, Table};
 
+/// Things that are left out, of one list, which are named: anybody may make a great many.
+const LEFT_OUT: usize = 20;
+
 /// What standard output gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -118,7 +121,12 @@ impl Output {
 
     /// What a list does not tell of.
     pub fn left_out(&self, all: &[LeftOut]) {
-        all.iter().for_each(|one| self.note(one.to_string()));
+        for one in all.iter().take(LEFT_OUT) {
+            self.note(one.to_string());
+        }
+        if all.len() > LEFT_OUT {
+            self.note(format!("and {} more", all.len() - LEFT_OUT));
+        }
     }
 
     /// Begins a list that is printed as it comes; see [`List`].

@@ -56,6 +56,9 @@ async fn take(context: &Context, args: &SnapshotArgs, path: &Path) -> anyhow::Re
             std::io::ErrorKind::AlreadyExists => format!(
                 "{path} is there already, and may be somebody's: name a file that is not there yet, or remove it"
             ),
+            std::io::ErrorKind::NotFound => {
+                format!("make {path}: the directory that it is to be in is not there; make that first")
+            }
             _ => format!("make {path}: {}", chain(&error)),
         })
     })?;
@@ -84,7 +87,11 @@ async fn take(context: &Context, args: &SnapshotArgs, path: &Path) -> anyhow::Re
         hosts.learn(&document);
         hosts.mask(&mut document);
     }
-    let bytes = write(&file, &document).with_context(|| format!("write {}", path.display()))?;
+    let written = write(&file, &document).inspect_err(|_| {
+        // Half of it is of no use, and would be in the way of the next try.
+        let _ = std::fs::remove_file(path);
+    });
+    let bytes = written.with_context(|| format!("write {}", path.display()))?;
     let told = json!({ "file": path, "bytes": bytes, "masked": !args.no_mask, "unread": document["unread"] });
     context.output.show(&told, |output| {
         let masked = match args.no_mask {

@@ -360,6 +360,12 @@ async fn whatever_a_worker_may_write_stops_nobody_and_is_told() -> anyhow::Resul
         nobody_waits_for_a_newer_build(stage, &address).await?;
         let numbers = doctor(stage, "numbers").await?;
         assert!(numbers.len() <= 6, "{numbers:?}");
+        let mut workers = doctor(stage, "workers").await?;
+        workers.retain(|line| line["key"] == "odd-registration");
+        assert_eq!(workers.len(), 6, "five, and how many more: {workers:?}");
+        let listed = stage.cli(&["workers"], LONG).await?.succeeded()?;
+        let told = listed.stderr.matches("is left out").count();
+        assert_eq!(told, 20, "{}", listed.stderr);
         answering.abort();
         drop(hostile);
         stage.closed(&run, LONG).await?;

@@ -53,6 +53,10 @@ impl Unfinished {
                     path.display()
                 )))
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Misuse::error(format!(
+                "make {}: the directory that it is to be in is not there; make that first, or mount it",
+                path.display()
+            ))),
             Err(error) => Err(Misuse::error(format!(
                 "make {}: {}",
                 path.display(),
