@@ -321,6 +321,14 @@ mod tests {
             assert_eq!(tokens.whose(none), None, "{none}");
         }
         assert_eq!(Tokens::default().whose(""), None);
+        // Nobody is given one so long, and it is not looked at.
+        let of = |text: &str| {
+            let token = Token::new("eve", Role::Viewer, &digest(text)).unwrap();
+            let tokens = Tokens::new(Vec::from([token])).unwrap();
+            tokens.whose(text).is_some()
+        };
+        let longest = "e".repeat(TEXT_MAX);
+        assert_eq!((of(&longest), of(&format!("{longest}e"))), (true, false));
         assert!(!format!("{tokens:?}").contains(&digest("a-secret")));
     }
 

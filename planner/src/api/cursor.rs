@@ -72,6 +72,18 @@ mod tests {
     }
 
     #[test]
+    fn cursor_of_another_build_or_one_that_is_too_long_is_none() {
+        let of = |version: &str, last: &str| {
+            let text = serde_json::to_string(&(version, "runs", "", last)).unwrap();
+            BASE64URL_NOPAD.encode(text.as_bytes())
+        };
+        let read = |text: String| List::RUNS.read::<String>(&text);
+        assert_eq!(read(of(VERSION, "a")).as_deref(), Some("a"));
+        assert_eq!(read(of("1", "a")), None);
+        assert_eq!(read(of(VERSION, &"a".repeat(MOST))), None);
+    }
+
+    #[test]
     fn cursor_of_one_list_is_none_of_another() {
         let (ada, bob) = (JobName::new("ada").unwrap(), JobName::new("bob").unwrap());
         let (first, second) = (RunId::new("a_s_1").unwrap(), RunId::new("a_s_2").unwrap());

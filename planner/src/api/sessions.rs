@@ -311,6 +311,25 @@ mod tests {
     }
 
     #[test]
+    fn session_that_somebody_made_who_knows_a_digest_lasts_no_longer_than_another() {
+        let all = tokens(&[("bob", Role::Viewer, "b")]);
+        let id = Id::by_chance();
+        let until = NOW + LASTS + Duration::from_millis(1);
+        let of = Seal {
+            token: "bob",
+            session: &id.digest,
+            until,
+        };
+        let made = Kept {
+            token: "bob".to_owned(),
+            until,
+            seal: HEXLOWER.encode(&all.seal(of).unwrap()),
+        };
+        assert_eq!(made.whose(&id, &all, NOW), None);
+        assert!(made.whose(&id, &all, UnixMs(NOW.0 + 1)).is_some());
+    }
+
+    #[test]
     fn number_is_read_as_it_was_made_and_no_other_text_is_one() {
         let id = Id::by_chance();
         assert_eq!(Id::read(id.text()).unwrap().digest, id.digest);

@@ -125,6 +125,7 @@ mod tests {
         assert_eq!(busy(&[]), None);
         assert_eq!(busy(&[worker("resize", 4)]), Some(4));
         // As many as it has slots for, whatever it says.
+        assert_eq!(busy(&[worker("resize", 9)]), Some(4));
         assert_eq!(busy(&[worker("resize", 9), worker("resize", 3)]), None);
         assert_eq!(busy(&[worker("resize", 4), worker("noop", 0)]), Some(4));
         assert_eq!(busy(&[worker("noop", 4)]), None);

@@ -261,6 +261,9 @@ async fn read_only_api_changes_nothing_and_one_that_is_open_to_all_is_not_starte
             let reply = ask(&api.address, (method, &path), &headers, None).await?;
             ensure!((reply.status, kind(&reply.json())) == (403, "read-only"), "{method} {path}: {reply:?}");
         }
+        // Everybody may log out.
+        let out = ask(&api.address, ("DELETE", &under("/session")), &headers, None).await?;
+        ensure!(out.status == 204, "{out:?}");
         Ok(())
     })
     .await

@@ -52,6 +52,17 @@ async fn session_is_known_to_every_planner_and_over_at_all_of_them_when_it_is_en
     play(async |stage| {
         let token = format!("--api-token=ada=operator:{}", digest(TOKEN));
         let (one, two) = pair(stage, &token).await?;
+        // What is over, of whomever, goes when somebody begins another.
+        let state = stage.broker.state();
+        let over = stage.broker.subjects().session_key(&digest("over"));
+        let kept = json!({ "token": "bob", "until": 1, "seal": "" });
+        state.put(&over, kept.to_string().into()).await?;
+        drop(login(&one).await?);
+        ensure!(state.get_of_leader(&over).await?.is_none(), "it is kept");
+        let sessions = state.entries(stage.broker.subjects().all_sessions());
+        for begun in sessions.await? {
+            state.forget(&begun.key).await?;
+        }
         let (first, second) = (login(&one).await?, login(&one).await?);
         ensure!(first != second);
         for (api, cookie) in [
