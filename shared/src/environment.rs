@@ -92,6 +92,9 @@ const OF_A_SHARD: &[&str] = &[
 /// What a child of a worker is told, or a worker by the program that it is attached to: a child may run `gridloom` as well.
 const OF_A_CHILD: &[&str] = &["PROCESS", "SLOTS", "SOCKET", "TOKEN", "WORKER"];
 
+/// What clients of the libraries read: where the HTTP API is. It is no secret, and handlers have clients.
+pub const OF_A_CLIENT: &[&str] = &["API"];
+
 /// Why a setting of the environment cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
@@ -221,6 +224,7 @@ fn is_known(rest: &str) -> bool {
     SETTINGS.contains(&rest)
         || OF_A_SHARD.contains(&rest)
         || OF_A_CHILD.contains(&rest)
+        || OF_A_CLIENT.contains(&rest)
         || rest.starts_with("TEST_")
         || is_of_a_service(rest)
 }
@@ -259,6 +263,7 @@ mod tests {
             "GRIDLOOM_NATS_SERVICE_PORT_CLIENT",
             "GRIDLOOM_NATS_PORT",
             "GRIDLOOM_SLICE",
+            "GRIDLOOM_API",
         ];
         assert_eq!(set(&of_others), [""; 0]);
     }
@@ -266,7 +271,7 @@ mod tests {
     #[test]
     fn names_are_in_order_and_stand_once() {
         assert!(
-            [SETTINGS, OF_A_SHARD, OF_A_CHILD]
+            [SETTINGS, OF_A_SHARD, OF_A_CHILD, OF_A_CLIENT]
                 .iter()
                 .all(|names| names.is_sorted())
         );

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use gridloom_shared::environment::{OF_A_CLIENT, PREFIX};
 use gridloom_shared::trace::VARIABLE;
 use tokio::process::Command;
 
@@ -58,8 +59,10 @@ pub(crate) fn guard(executable: &Path, lifeline: Stdio, dir: Option<&Path>) -> C
 /// is, which is as good as a password.
 fn is_of_the_worker(name: &OsStr) -> bool {
     let text = name.as_encoded_bytes();
+    let setting = text.strip_prefix(PREFIX.as_bytes());
+    let is_for_clients = |rest: &[u8]| OF_A_CLIENT.iter().any(|known| known.as_bytes() == rest);
     OF_THE_WORKER.iter().any(|other| name == *other)
-        || text.starts_with(b"GRIDLOOM_")
+        || setting.is_some_and(|rest| !is_for_clients(rest))
         || text.starts_with(b"OTEL_EXPORTER_OTLP_") && text.ends_with(b"HEADERS")
 }
 
@@ -79,6 +82,7 @@ mod tests {
     fn secrets_of_the_worker_are_its_own() {
         for own in [
             "GRIDLOOM_NATS_PASSWORD",
+            "GRIDLOOM_API_TOKENS",
             "GRIDLOOM_OTLP_HEADERS",
             "OTEL_EXPORTER_OTLP_HEADERS",
             "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
@@ -90,6 +94,7 @@ mod tests {
         }
         for other in [
             "PATH",
+            "GRIDLOOM_API",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_SERVICE_NAME",
             "HEADERS",

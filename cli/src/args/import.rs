@@ -56,4 +56,7 @@ pub struct ImportArgs {
     /// Write over files that are there
     #[arg(long)]
     pub force: bool,
+    /// Jobs that fire as these would and do nothing (handler noop): beside the other scheduler, to compare what fired
+    #[arg(long)]
+    pub shadow: bool,
 }

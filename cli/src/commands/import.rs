@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -67,6 +67,9 @@ pub fn run(context: &Context, order: &Import) -> anyhow::Result<Verdict> {
         }
     };
     tell_names_apart(&mut jobs);
+    if args.shadow {
+        jobs = jobs.into_iter().map(Imported::shadow).collect();
+    }
     let files = write(args, &jobs)?;
     let open = |notes: &[Note]| notes.iter().filter(|note| note.kind == Kind::Open).count();
     let report = Report {
@@ -150,7 +153,10 @@ fn read(path: &Path) -> Result<String, String> {
             fs::File::open(path).and_then(|file| file.take(FILE_MAX + 1).read_to_string(&mut text))
         }
     };
-    took.map_err(|error| format!("cannot be read: {}", chain(&error)))?;
+    took.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => "is not written in UTF-8: save it as UTF-8".to_owned(),
+        _ => format!("cannot be read: {}", chain(&error)),
+    })?;
     match text.len() as u64 > FILE_MAX {
         true => Err(format!("is longer than {FILE_MAX} bytes")),
         false => Ok(text),
@@ -274,6 +280,9 @@ impl Report {
                 }
             ),
         });
+        if self.open > 0 {
+            output.note("answer in the file that was imported or by a flag, and import again with --force; or in the files that were written");
+        }
         output.note(format!(
             "next: gridloom job apply --dry-run {out}/jobs/*.toml"
         ));

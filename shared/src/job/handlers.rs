@@ -23,6 +23,9 @@ pub mod named;
 pub mod noop;
 pub mod sql;
 
+/// Their names: no handler of one's own has one, whether a worker has that handler or not.
+pub const BUILT_IN: [&str; 4] = ["noop", "sql", "exec", "http"];
+
 /// What was found in a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {

@@ -173,7 +173,7 @@ def speak(connection, token, attached):
     if attached:
         assert shards.hear()["token"] == token
     slots = int(os.environ.get("GRIDLOOM_SLOTS", "2"))
-    shards.say(type="hello", protocol=[1, 1], token=token, sdk="test", handlers=["h", "probed"], probes=["probed"], slots=slots)
+    shards.say(type="hello", protocol=[1, 1], token=token, sdk="test", handlers=["http"] if MODE == "http" else ["h", "probed"], probes=[] if MODE == "http" else ["probed"], slots=slots)
     while True:
         message = shards.hear()
         if message is None:

@@ -216,3 +216,19 @@ async fn first_child_that_never_says_who_it_is_ends_the_worker_with_its_last_lin
     })
     .await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn child_cannot_have_the_name_of_a_built_in_handler_though_its_worker_has_none()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let worker = start_worker(stage, "http", &[]).await?;
+        assert_eq!(stage.workers[worker].wait(SOON).await?, 1);
+        let said = stage.workers[worker].stderr();
+        assert!(
+            said.contains("use handler \"http\" of the program"),
+            "{said}"
+        );
+        Ok(())
+    })
+    .await
+}

@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(40);
 const SCRIPT: &str = r#"
 test "$1" = --fast && test $# = 2 || exit 64
 case "$2" in
-'{"jobName":"script-job","taskId":"script-job_'*'","shardingTotalCount":3,"jobParameter":"all","shardingItem":1,"shardingParameter":"Shanghai"}') echo '{"rows": 1}' ;;
+'{"jobName":"scriptJob","taskId":"script-job_'*'","shardingTotalCount":3,"jobParameter":"all","shardingItem":1,"shardingParameter":"Shanghai"}') echo '{"rows": 1}' ;;
 *'"shardingItem":0,"shardingParameter":"Beijing"}') ;;
 *'"shardingItem":2,"shardingParameter":"Guangzhou"}') ;;
 *) exit 65 ;;
@@ -62,6 +62,34 @@ async fn script_of_elasticjob_is_imported_applied_and_runs_on_a_worker() -> anyh
         let last = run.stdout.lines().last().unwrap_or_default();
         let last: serde_json::Value = serde_json::from_str(last)?;
         assert_eq!(last["rows"], 1, "{last}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shadow_of_a_job_runs_on_any_worker_and_the_job_itself_takes_its_place()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        stage.start_worker(4, &[]).await?;
+        let (there, out) = (stage.dir().join("application.yml"), stage.dir().join("out"));
+        fs::write(&there, SPRING)?;
+        let (file, dir) = (there.display().to_string(), out.display().to_string());
+        let import = ["import", "elasticjob", &file, "--out", &dir];
+        let shadow = [&import[..], &["--shadow"]].concat();
+        stage.cli(&shadow, SOON).await?.succeeded()?;
+        assert!(!out.join("gridloom.toml").exists(), "no worker needs it");
+        let job = out.join("jobs/script-job.toml").display().to_string();
+        let apply = ["job", "apply", &job];
+        stage.cli(&apply, SOON).await?.succeeded()?;
+        let run = ["run", "script-job", "--wait"];
+        stage.cli(&run, SOON).await?.succeeded()?;
+        let real = [&import[..], &["--force"]].concat();
+        stage.cli(&real, SOON).await?.succeeded()?;
+        let changed = stage.cli(&apply, SOON).await?.succeeded()?;
+        let said = changed.stdout + &changed.stderr;
+        assert!(said.contains("noop"), "{said}");
         Ok(())
     })
     .await

@@ -321,9 +321,9 @@ async fn job_classes_of_elasticjob_are_moved_as_they_are_with_their_configuratio
         let mut lines: Vec<&str> = text.lines().collect();
         lines.sort_unstable();
         let wanted = [
-            "order-job 0/3 Beijing 007",
-            "order-job 1/3 Shanghai 007",
-            "order-job 2/3 Guangzhou 007",
+            "orderJob 0/3 Beijing 007",
+            "orderJob 1/3 Shanghai 007",
+            "orderJob 2/3 Guangzhou 007",
         ];
         assert_eq!(lines, wanted);
         // Ten of 25 records an item, and then all that are left, ten at a time.

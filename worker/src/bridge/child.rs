@@ -167,6 +167,9 @@ impl Serving<'_> {
     async fn give(&mut self, first: u64, held: Held, what: &What) {
         // Before it can begin: if this worker stands still from here on, it dies in time.
         let (until, alone) = (held.tile.hold.until(), self.desk.is_empty());
+        if let Some(process) = self.child.process.as_ref().filter(|_| alone) {
+            process.voice().forget();
+        }
         let sooner = self.lease.given(Boot::now(), until, alone);
         if let (Some(process), Some(until)) = (&mut self.child.process, sooner) {
             process.renew(until).await;

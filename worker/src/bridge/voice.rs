@@ -19,6 +19,8 @@ const LINE_MAX: usize = 4 * 1024;
 /// the disk of the worker.
 const LINES_PER_SECOND: u64 = 200;
 const LINES_AT_ONCE: u64 = 2_000;
+/// So often at most it is told how many lines were left out.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// What a child has said so far.
 #[derive(Debug)]
@@ -41,10 +43,12 @@ struct Budget {
     left: u64,
     since: Boot,
     left_out: u64,
+    /// When it was told last that lines are left out.
+    told: Option<Boot>,
 }
 
 impl Budget {
-    /// Whether one more may be, and how many were not before it.
+    /// Whether one more may be, and how many were not before it, which is worth a line of its own once in [`TOLD_EVERY`].
     fn take(&mut self, now: Boot) -> Option<u64> {
         let earned = now.since(self.since).as_millis() as u64 * LINES_PER_SECOND / 1_000;
         if earned > 0 {
@@ -56,6 +60,11 @@ impl Budget {
             return None;
         }
         self.left -= 1;
+        let is_due = self.told.is_none_or(|told| now.since(told) >= TOLD_EVERY);
+        if self.left_out == 0 || !is_due {
+            return Some(0);
+        }
+        self.told = Some(now);
         Some(std::mem::take(&mut self.left_out))
     }
 }
@@ -72,6 +81,7 @@ impl Voice {
             left: LINES_AT_ONCE,
             since: Boot::now(),
             left_out: 0,
+            told: None,
         };
         Voice {
             number,
@@ -88,7 +98,12 @@ impl Voice {
         self.state().about = tile.cloned();
     }
 
-    /// The end of what it said.
+    /// It had nothing in hand, and gets something: what it said before is not about that.
+    pub(super) fn forget(&self) {
+        self.state().tail = Tail::default();
+    }
+
+    /// The end of what it said since it had nothing in hand.
     pub(super) fn last_words(&self) -> String {
         self.state().tail.text()
     }
@@ -185,6 +200,7 @@ mod tests {
             left: 2,
             since: at(0),
             left_out: 0,
+            told: None,
         };
         assert_eq!(
             [0, 1, 2].map(|ms| budget.take(at(ms))),
@@ -192,5 +208,34 @@ mod tests {
         );
         assert_eq!(budget.take(at(3)), None);
         assert_eq!(budget.take(at(1_000)), Some(2));
+    }
+
+    #[test]
+    fn endless_flood_is_told_once_a_second() {
+        let at = |ms| Boot(Duration::from_millis(ms));
+        let mut budget = Budget {
+            left: 0,
+            since: at(0),
+            left_out: 0,
+            told: None,
+        };
+        // A hundred lines a millisecond, of which one in five milliseconds goes to the log.
+        let lines = (0..3_000 * 100).map(|line| at(line / 100));
+        let told: Vec<u64> = lines.filter_map(|now| budget.take(now)).collect();
+        let counted: Vec<u64> = told.iter().copied().filter(|count| *count > 0).collect();
+        assert_eq!(counted.len(), 3, "{counted:?}");
+        let all = told.len() as u64 + counted.iter().sum::<u64>() + budget.left_out;
+        assert_eq!(all, 300_000, "each is told or counted");
+    }
+
+    #[tokio::test]
+    async fn what_was_said_before_is_no_part_of_the_end_of_what_comes_now() {
+        let voice = Voice::new(0);
+        let said = async |text: &str| voice.read(Some(text.as_bytes()), None::<&[u8]>).await;
+        said("another shard failed\n").await;
+        voice.forget();
+        assert_eq!(voice.last_words(), "");
+        said("this one\n").await;
+        assert_eq!(voice.last_words(), "this one");
     }
 }

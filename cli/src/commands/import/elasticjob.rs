@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gridloom_shared::id::JobName;
 
 use super::found::Found;
-use super::imported::{Code, Imported, name_of, quoted};
+use super::imported::{Code, Imported, handler_of, name_of, quoted};
 use super::node::{Node, plain};
 use super::note::Kind;
 use super::reading::Reading;
@@ -42,7 +42,8 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
     let description = reading.text("description").unwrap_or_default();
     let is_request = request::is_meant(&mut reading);
     let streams = streams(&mut reading);
-    let params = params(&mut reading, is_request, streams.as_deref());
+    let was = (name != found.name).then_some(found.name.as_str());
+    let params = params(&mut reading, was, is_request, streams.as_deref());
     let code = match is_request {
         true => request::code(&mut reading, &found.name),
         false => code(&mut reading, &name, streams.as_deref()),
@@ -62,9 +63,6 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         let _ = writeln!(body, "[grid]\nslices = {slices}");
     }
     body.push_str(&schedule);
-    if !params.is_empty() {
-        let _ = writeln!(body, "[params]\n{params}");
-    }
     let imported = Imported {
         name,
         was: found.name.clone(),
@@ -74,6 +72,7 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         description,
         code,
         body,
+        params,
     };
     imported.checked()
 }
@@ -115,9 +114,19 @@ fn streams(reading: &mut Reading<'_>) -> Option<String> {
     said.or_else(|| reading.text("streamingProcess"))
 }
 
-/// The lines of `[params]`: what a handler is told.
-fn params(reading: &mut Reading<'_>, is_request: bool, streams: Option<&str>) -> String {
+/// The lines of `[params]`: what a handler is told. `was` is the name that it had there, where that is another: what it did may be known
+/// by that.
+fn params(
+    reading: &mut Reading<'_>,
+    was: Option<&str>,
+    is_request: bool,
+    streams: Option<&str>,
+) -> String {
     let mut lines = Vec::new();
+    // A request has it in its header.
+    if let Some(was) = was.filter(|_| !is_request) {
+        lines.push(format!("jobName = {}", quoted(was)));
+    }
     if let Some(parameter) = reading.text("jobParameter") {
         lines.push(format!("jobParameter = {}", quoted(&parameter)));
     }
@@ -177,9 +186,7 @@ fn code(reading: &mut Reading<'_>, name: &str, streams: Option<&str>) -> Code {
             reading.note(Kind::Open, SCRIPT, "is not there: which command is it?");
             return Code::Nothing("exec".to_owned());
         };
-        let text = format!(
-            "the command of the workers gets the sharding context as its last argument, as there: jobName in it is {name}, taskId the id of the run"
-        );
+        let text = "the command of the workers gets the sharding context as its last argument, as there: taskId in it is the id of the run";
         reading.note(Kind::Changed, SCRIPT, text);
         return Code::Line {
             line: script,
@@ -195,14 +202,10 @@ fn code(reading: &mut Reading<'_>, name: &str, streams: Option<&str>) -> Code {
         };
         reading.note(Kind::Changed, "DataflowJob", text);
     }
-    let handler = class.as_deref().or(label.as_deref()).map_or_else(
-        || name.to_owned(),
-        |class| name_of(class.rsplit('.').next().unwrap_or(class)),
-    );
-    let handler = match JobName::new(handler.clone()) {
-        Ok(_) => handler,
-        Err(_) => name.to_owned(),
-    };
+    let class_name = class.as_deref().or(label.as_deref());
+    let handler = class_name.map(|class| handler_of(class.rsplit('.').next().unwrap_or(class)));
+    let handler = handler.filter(|handler| JobName::new(handler.clone()).is_ok());
+    let handler = handler.unwrap_or_else(|| handler_of(name));
     let who = class
         .or(label)
         .or(bean)

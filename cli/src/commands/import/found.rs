@@ -45,14 +45,7 @@ fn spring<'n>(all: &'n Node, notes: &mut Vec<Note>, found: &mut Vec<Found<'n>>) 
     for (key, node) in entries {
         let field = format!("elasticjob.{key}");
         match plain(key).as_str() {
-            "jobs" => {
-                if let Node::Table(jobs) = node {
-                    found.extend(jobs.iter().map(|(name, node)| Found {
-                        name: name.clone(),
-                        node,
-                    }));
-                }
-            }
+            "jobs" => named(&field, node, notes, found),
             "regcenter" => notes.push(Note::of(
                 Kind::Dropped,
                 &field,
@@ -78,6 +71,27 @@ fn spring<'n>(all: &'n Node, notes: &mut Vec<Note>, found: &mut Vec<Found<'n>>) 
                 &field,
                 "is not known to this import: does a job depend on it?",
             )),
+        }
+    }
+}
+
+/// Jobs by their names.
+fn named<'n>(field: &str, node: &'n Node, notes: &mut Vec<Note>, found: &mut Vec<Found<'n>>) {
+    let Node::Table(jobs) = node else {
+        let text = "is no table of jobs by their names: which jobs are there?";
+        notes.push(Note::of(Kind::Open, field, text));
+        return;
+    };
+    for (name, node) in jobs {
+        match node {
+            Node::Table(_) => found.push(Found {
+                name: name.clone(),
+                node,
+            }),
+            Node::Nothing | Node::Text(_) | Node::List(_) => {
+                let text = "is no table with the fields of a job: what is it?";
+                notes.push(Note::of(Kind::Open, &format!("{field}.{name}"), text));
+            }
         }
     }
 }

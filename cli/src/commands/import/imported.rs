@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use gridloom_shared::chain;
+use gridloom_shared::job::handlers::BUILT_IN;
 use gridloom_shared::job::parse::{self, Format};
+use gridloom_worker::handlers::exec::ExecCommand;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -32,9 +35,12 @@ pub(super) struct Imported {
     pub(super) description: String,
     #[serde(flatten)]
     pub(super) code: Code,
-    /// All below the first two keys.
+    /// All below the first two keys, but what its code is told.
     #[serde(skip)]
     pub(super) body: String,
+    /// The lines of `[params]`, if there are any.
+    #[serde(skip)]
+    pub(super) params: String,
 }
 
 /// What executes its shards.
@@ -89,6 +95,14 @@ impl Imported {
         name.clone_into(&mut self.name);
     }
 
+    /// What fires as it does, and does nothing: beside the other scheduler, to compare.
+    pub(super) fn shadow(mut self) -> Imported {
+        self.from += ", as a shadow: it fires, and does nothing";
+        self.code = Code::Nothing("noop".to_owned());
+        self.params.clear();
+        self
+    }
+
     /// Its job file.
     pub(super) fn file(&self) -> String {
         let mut text = format!("# From {}.\n", one_line(&self.from));
@@ -98,6 +112,9 @@ impl Imported {
         let (name, handler) = (quoted(&self.name), quoted(self.code.handler()));
         let _ = writeln!(text, "name = {name}\nhandler = {handler}");
         text.push_str(&self.body);
+        if !self.params.is_empty() {
+            let _ = writeln!(text, "[params]\n{}", self.params);
+        }
         match &self.code {
             Code::Own(_) | Code::Nothing(_) => {}
             Code::Line { context, .. } => {
@@ -117,6 +134,10 @@ impl Imported {
     /// Its line in the workers' `[worker.exec]`, if it has a command.
     pub(super) fn command(&self) -> Option<String> {
         let line = match &self.code {
+            // One that is refused would keep the worker from starting.
+            Code::Line { line, .. } if ExecCommand::from_line(line).is_err() => {
+                return Some(format!("# {} = {}", self.name, quoted(&one_line(line))));
+            }
             Code::Line { line, .. } => quoted(line),
             Code::Script(script) => {
                 let shell = format!(
@@ -149,8 +170,17 @@ impl Imported {
         Some((PathBuf::from(SCRIPTS).join(file), &script.text))
     }
 
-    /// The same, with what would be refused of its file.
+    /// The same, with what would be refused of its file, and of its command.
     pub(super) fn checked(mut self) -> Imported {
+        if let Code::Line { line, .. } = &self.code
+            && let Err(error) = ExecCommand::from_line(line)
+        {
+            let text = format!(
+                "{line:?} is no command of the workers ({}): it stands in gridloom.toml as a comment",
+                chain(&error)
+            );
+            self.notes.push(Note::of(Kind::Open, "", text));
+        }
         if let Err(faults) = parse::parse(&self.file(), Format::Toml) {
             self.notes.extend(faults.0.iter().map(|fault| {
                 Note::of(
@@ -195,9 +225,19 @@ pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// A text without what would end its line.
+/// A text without what would end its line, or cannot stand in a comment.
 pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ")
+}
+
+/// The handler of what is called so in Java. The names of the built-in handlers are theirs: a class `Http` is `http-job`.
+pub(super) fn handler_of(text: &str) -> String {
+    match name_of(text) {
+        name if BUILT_IN.contains(&name.as_str()) => format!("{name}-job"),
+        name => name,
+    }
 }
 
 /// A name as they are here, of one as they are in Java.

@@ -1,14 +1,16 @@
 //! How a text is read that was written for another program: YAML, JSON, or Java properties. Each value stays the text that it was
 //! written as, so that `007` and `0=A` are what they were.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use gridloom_shared::chain;
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::Value;
 
+mod dotted;
 mod properties;
+mod zookeeper;
 
 /// So deep things may stand in each other.
 const DEPTH_MAX: usize = 64;
@@ -90,6 +92,7 @@ pub(super) fn plain(name: &str) -> String {
 /// When it cannot be read; the text says where.
 pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Node>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = &*zookeeper::without_its_own(text);
     let ending = path.extension().and_then(|ending| ending.to_str());
     match ending {
         Some("properties") => Ok(vec![properties::read(text)?]),
@@ -122,6 +125,8 @@ fn of_json(value: Value) -> Node {
 struct Half {
     anchor: usize,
     node: Node,
+    /// What another table gives it (`<<`), where it does not say the same itself.
+    merged: Vec<(String, Node)>,
     /// The name of a value that comes next.
     name: Option<String>,
 }
@@ -140,8 +145,17 @@ fn yaml(text: &str) -> Result<Vec<Node>, String> {
                 (if is_nothing { Node::Nothing } else { text }, anchor)
             }
             Event::Alias(anchor) => match anchors.get(&anchor) {
-                Some(node) => (node.clone(), 0),
-                None => return Err(format!("line {}: a name for nothing", span.start.line())),
+                Some(node) => {
+                    // What is repeated counts each time.
+                    count += size(node) - 1;
+                    (node.clone(), 0)
+                }
+                None => {
+                    return Err(format!(
+                        "line {}: *NAME stands for nothing that is whole before it: nothing can hold itself",
+                        span.start.line()
+                    ));
+                }
             },
             Event::SequenceStart(..) | Event::MappingStart(..) if halves.len() >= DEPTH_MAX => {
                 return Err(format!("is nested deeper than {DEPTH_MAX}"));
@@ -155,12 +169,12 @@ fn yaml(text: &str) -> Result<Vec<Node>, String> {
                 continue;
             }
             Event::SequenceEnd | Event::MappingEnd => match halves.pop() {
-                Some(half) => (half.node, half.anchor),
+                Some(half) => half.whole(),
                 None => continue,
             },
             _ => continue,
         };
-        count += size(&node);
+        count += 1;
         if count > NODES_MAX {
             return Err(format!("has more than {NODES_MAX} values"));
         }
@@ -169,7 +183,7 @@ fn yaml(text: &str) -> Result<Vec<Node>, String> {
         }
         match halves.last_mut() {
             Some(half) => half.take(node, span.start.line())?,
-            None => documents.push(node),
+            None => documents.push(dotted::spread(node)?),
         }
     }
     Ok(documents)
@@ -188,15 +202,28 @@ impl Half {
         Half {
             anchor,
             node,
+            merged: Vec::new(),
             name: None,
         }
+    }
+
+    /// Itself, with what it does not say itself, and its anchor.
+    fn whole(mut self) -> (Node, usize) {
+        if let Node::Table(entries) = &mut self.node
+            && !self.merged.is_empty()
+        {
+            let own: HashSet<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+            self.merged.retain(|(name, _)| !own.contains(name.as_str()));
+            entries.splice(0..0, self.merged).for_each(drop);
+        }
+        (self.node, self.anchor)
     }
 
     fn take(&mut self, node: Node, line: usize) -> Result<(), String> {
         match (&mut self.node, self.name.take()) {
             (Node::List(nodes), _) => nodes.push(node),
-            (Node::Table(entries), Some(name)) if name == "<<" => match node {
-                Node::Table(more) => entries.splice(0..0, more).for_each(drop),
+            (Node::Table(_), Some(name)) if name == "<<" => match node {
+                Node::Table(more) => self.merged.extend(more),
                 _ => return Err(format!("line {line}: << of what is no table")),
             },
             (Node::Table(entries), Some(name)) => entries.push((name, node)),
@@ -267,6 +294,13 @@ mod tests {
         }
         let error = read(Path::new("a.yml"), &bomb).unwrap_err();
         assert!(error.contains("values"), "{error}");
+        let many = "[x, x, x, x, x, x, x, x, x]\n".repeat(15_000);
+        let many = many.lines().enumerate();
+        let many: String = many.map(|(n, list)| format!("a{n}: {list}\n")).collect();
+        assert!(
+            read(Path::new("a.yml"), &many).is_ok(),
+            "what stands in others counts once"
+        );
         let deep = "[".repeat(10_000);
         assert!(read(Path::new("a.yml"), &deep).is_err());
         assert!(read(Path::new("a.yml"), "a: [1\nb: 2").is_err());

@@ -1,5 +1,7 @@
 //! How a field is read: what it says, what stands for a placeholder, and that it was looked at.
 
+use std::collections::HashSet;
+
 use super::node::{Node, plain};
 use super::note::{Kind, Note};
 
@@ -66,12 +68,12 @@ impl<'f> Reading<'f> {
         }
     }
 
-    /// `true` or `false`; false where nothing is said, as these forms have it, whatever the builder's defaults are.
+    /// `true` or `false`, in the words that Spring takes for them; false where nothing is said, as these forms have it, whatever the builder's defaults are.
     pub(super) fn flag(&mut self, field: &str) -> bool {
         match self.text(field).as_deref().map(str::trim) {
             None => false,
-            Some(word) if word.eq_ignore_ascii_case("true") => true,
-            Some(word) if word.eq_ignore_ascii_case("false") => false,
+            Some(word) if is_one_of(word, &["true", "yes", "on", "1"]) => true,
+            Some(word) if is_one_of(word, &["false", "no", "off", "0"]) => false,
             Some(other) => {
                 let text = format!("{other:?} is neither true nor false: taken for false");
                 self.note(Kind::Open, field, text);
@@ -91,9 +93,14 @@ impl<'f> Reading<'f> {
         let Node::Table(entries) = self.job else {
             return;
         };
+        let mut said = HashSet::new();
         for (field, node) in entries {
             if *node != Node::Nothing && !self.seen.contains(&plain(field)) {
                 let text = "is not known to this import: does the job depend on it?";
+                self.notes.push(Note::of(Kind::Open, field, text));
+            }
+            if !said.insert(plain(field)) {
+                let text = "is said twice, and the later one was taken: which is meant?";
                 self.notes.push(Note::of(Kind::Open, field, text));
             }
         }
@@ -107,4 +114,8 @@ impl<'f> Reading<'f> {
             self.note(Kind::Dropped, field, format!("{text}: {why}"));
         }
     }
+}
+
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words.iter().any(|known| known.eq_ignore_ascii_case(word))
 }

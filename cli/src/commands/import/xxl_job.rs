@@ -113,9 +113,7 @@ impl<'t> Table<'t> {
         }
         body.push_str(&limits(&mut reading));
         body.push_str(&schedule.unwrap_or_default());
-        if let Some(parameter) = parameter {
-            let _ = writeln!(body, "[params]\nexecutorParam = {}", quoted(&parameter));
-        }
+        let params = parameter.map(|text| format!("executorParam = {}", quoted(&text)));
         leave_out(&mut reading);
         reading.ask_of_the_rest();
         let was = format!("{id} ({said})");
@@ -128,6 +126,7 @@ impl<'t> Table<'t> {
             description,
             code,
             body,
+            params: params.unwrap_or_default(),
         };
         imported.checked()
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use gridloom_shared::address::Address;
 use gridloom_shared::chain;
+use gridloom_shared::job::handlers::BUILT_IN;
 use gridloom_shared::process;
 use gridloom_shared::telemetry::traces::Wanted;
 use gridloom_shared::telemetry::{self, Health};
@@ -245,6 +246,12 @@ fn built_in(
     Ok(builder)
 }
 
+/// The handler of the program that has the name of a built-in one: jobs mean the other with it, and check its settings.
+fn built_in_of(bridge: &Bridge) -> Option<String> {
+    let mut names = bridge.handlers().into_iter();
+    names.find(|name| BUILT_IN.contains(&name.as_str()))
+}
+
 fn build(
     context: &Context,
     config: WorkerConfig,
@@ -263,13 +270,9 @@ fn build(
     let called = (config.databases, config.exec, config.http);
     let mut builder = built_in(builder, called, &mut handlers)?;
     if let Some(bridge) = bridge {
-        let twice = bridge
-            .handlers()
-            .into_iter()
-            .find(|name| handlers.contains(name));
-        if let Some(name) = twice {
+        if let Some(name) = built_in_of(bridge) {
             anyhow::bail!(
-                "use handler {name:?} of the program: a handler of the worker itself has that name; give it another"
+                "use handler {name:?} of the program: that is the name of a built-in handler, also where this worker has none; give it another"
             );
         }
         handlers.extend(bridge.handlers());

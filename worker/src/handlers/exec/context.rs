@@ -13,7 +13,7 @@ use crate::shard::Shard;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ShardingContext<'s> {
-    job_name: &'s str,
+    job_name: String,
     task_id: &'s str,
     sharding_total_count: u32,
     job_parameter: String,
@@ -35,7 +35,10 @@ pub(super) fn argument(shard: &Shard) -> Result<Option<String>, Failure> {
     let params = shard.params_value();
     let items = params.get("shardingItemParameters");
     let context = ShardingContext {
-        job_name: shard.job().as_str(),
+        // What it was called there, where that is no name here.
+        job_name: params
+            .get("jobName")
+            .map_or_else(|| shard.job().to_string(), text),
         task_id: shard.run().as_str(),
         sharding_total_count: shard.slices(),
         job_parameter: params.get("jobParameter").map(text).unwrap_or_default(),
@@ -101,6 +104,16 @@ mod tests {
                 "{argument}"
             );
         }
+    }
+
+    #[test]
+    fn job_whose_name_is_none_here_is_called_as_it_was() {
+        let argument = told(&json!("elasticjob"), json!({"jobName": "OrderJob"}));
+        let argument = argument.unwrap().unwrap();
+        assert!(
+            argument.starts_with("{\"jobName\":\"OrderJob\","),
+            "{argument}"
+        );
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub(super) const PROPS: &[&str] = &[
 const CONNECT_DEFAULT: u64 = 3_000;
 const READ_DEFAULT: u64 = 5_000;
 
+/// What Java's `HttpURLConnection` says that POST and DELETE carry, where the job does not say it.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// Whether the job is one of HTTP.
 pub(super) fn is_meant(reading: &mut Reading<'_>) -> bool {
     let flat = reading.node("props").map(Node::flat).unwrap_or_default();
@@ -75,6 +78,7 @@ pub(super) fn code(reading: &mut Reading<'_>, was: &str) -> Code {
     let _ = writeln!(table, "method = {}", quoted(&method));
     let timeout = timeout(reading, connect, read);
     let _ = writeln!(table, "timeout = \"{timeout}\"");
+    let carries = data.is_some() && matches!(method.as_str(), "POST" | "DELETE");
     match (data, method.as_str()) {
         (Some(_), "GET") => {
             reading.note(
@@ -93,7 +97,7 @@ pub(super) fn code(reading: &mut Reading<'_>, was: &str) -> Code {
         (None, _) => {}
     }
     table.push_str("[http.headers]\n");
-    if let Some(kind) = kind {
+    if let Some(kind) = kind.or_else(|| carries.then(|| FORM.to_owned())) {
         let _ = writeln!(table, "content-type = {}", quoted(&escaped(&kind)));
     }
     let _ = writeln!(table, "shardingContext = {}", context(reading, was));

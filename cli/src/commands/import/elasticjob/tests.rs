@@ -42,7 +42,9 @@ fn job_of_spring_boot_has_everything_that_it_said() {
         (spec.name.as_str(), spec.handler.as_str(), spec.grid.slices),
         ("simple-job", "order-job", 3)
     );
-    let wanted = serde_json::json!({"jobParameter": "007", "shardingItemParameters": {"0": "Beijing", "1": "a=b", "2": ""}});
+    let wanted = serde_json::json!({
+        "jobName": "simpleJob", "jobParameter": "007", "shardingItemParameters": {"0": "Beijing", "1": "a=b", "2": ""},
+    });
     assert_eq!(spec.params, wanted);
     let text = job.file();
     for line in [
@@ -309,12 +311,134 @@ fn what_nobody_can_know_needs_an_answer() {
 fn hostile_texts_stay_inside_their_quotes() {
     let evil = "x\"\\n[schedule]\\ncron = \\\"* * * * *\\\"";
     let text = format!(
-        "jobName: a\nshardingTotalCount: 1\njobParameter: '{evil}'\ndescription: \"a\\nname = 'b'\"\nprops: {{script.command.line: 'a''b\"c'}}\n"
+        "jobName: a\nshardingTotalCount: 1\njobParameter: '{evil}'\ndescription: \"a\\nname = 'b'\"\nprops: {{script.command.line: 'a \"b'' c\"'}}\n"
     );
     let job = one("a.yml", &text, None);
     let spec = job.spec();
     assert_eq!(spec.params["jobParameter"], evil);
     assert_eq!((spec.name.as_str(), spec.schedule.is_none()), ("a", true));
     let workers: toml::Table = toml::from_str(&job.command().unwrap()).unwrap();
-    assert_eq!(workers["a"].as_str(), Some("a'b\"c"));
+    assert_eq!(workers["a"].as_str(), Some("a \"b' c\""));
+}
+
+#[test]
+fn command_that_a_worker_would_refuse_keeps_none_from_starting_and_needs_an_answer() {
+    for line in ["echo 'x", "echo `id`\necho 2"] {
+        let line = serde_json::to_string(line).unwrap();
+        let text =
+            format!("jobName: a\nshardingTotalCount: 1\nprops: {{script.command.line: {line}}}\n");
+        let job = one("a.yml", &text, None);
+        assert!(job.is_open(), "{:?}", job.notes);
+        let workers: toml::Table = toml::from_str(&job.command().unwrap()).unwrap();
+        assert!(workers.is_empty(), "{workers:?}");
+    }
+}
+
+#[test]
+fn class_that_is_called_like_a_built_in_handler_is_none() {
+    for (class, handler) in [
+        ("Noop", "noop-job"),
+        ("Http", "http-job"),
+        ("Sql", "sql-job"),
+    ] {
+        let text =
+            format!("jobName: a\nshardingTotalCount: 1\nelasticJobClass: com.acme.{class}\n");
+        let job = one("a.yml", &text, None);
+        assert_eq!(
+            (job.spec().handler.as_str(), job.is_open()),
+            (handler, false)
+        );
+    }
+    let job = one("a.yml", "jobName: exec\nshardingTotalCount: 1\n", None);
+    assert_eq!(job.spec().handler.as_str(), "exec-job");
+}
+
+#[test]
+fn body_is_called_what_java_calls_it_where_the_job_does_not() {
+    for (method, wanted) in [
+        ("POST", Some("application/x-www-form-urlencoded")),
+        ("DELETE", Some("application/x-www-form-urlencoded")),
+        ("PUT", None),
+    ] {
+        let text = format!(
+            "jobName: a\nshardingTotalCount: 1\nprops: {{http.uri: 'http://h', http.method: {method}, http.data: a=b}}\n"
+        );
+        let spec = one("a.yml", &text, None).spec();
+        let kind = spec.settings["headers"].get("content-type");
+        assert_eq!(kind.and_then(|kind| kind.as_str()), wanted, "{method}");
+    }
+}
+
+#[test]
+fn job_in_names_with_dots_is_one_beside_others() {
+    let text = "\
+elasticjob.jobs.a.shardingTotalCount: 3
+elasticjob:
+  jobs:
+    b: {shardingTotalCount: 2}
+";
+    let jobs = all("application.yml", text, None);
+    let jobs: Vec<_> = jobs
+        .iter()
+        .map(|job| (job.name.as_str(), job.spec().grid.slices))
+        .collect();
+    assert_eq!(jobs, [("a", 3), ("b", 2)]);
+}
+
+/// The fields of a text that need an answer.
+fn asked(text: &str) -> Vec<String> {
+    let tree = node::read(Path::new("a.yml"), text).unwrap();
+    let mut notes = Vec::new();
+    let jobs = found::jobs(&tree, &mut notes);
+    notes.extend(jobs.iter().flat_map(|found| import(found, None).notes));
+    notes.retain(|note| note.kind == Kind::Open);
+    notes.into_iter().map(|note| note.field).collect()
+}
+
+#[test]
+fn what_is_no_job_or_is_said_twice_needs_an_answer() {
+    for (text, field) in [
+        ("elasticjob: {jobs: [{jobName: a}]}", "elasticjob.jobs"),
+        ("elasticjob: {jobs: {a: 7}}", "elasticjob.jobs.a"),
+        ("elasticjob: {jobs: {a: }}", "elasticjob.jobs.a"),
+        (
+            "jobName: a\nshardingTotalCount: 1\nsharding-total-count: 2",
+            "sharding-total-count",
+        ),
+        (
+            "jobName: a\nshardingTotalCount: 1\njobParameter: x\njobParameter: y",
+            "jobParameter",
+        ),
+    ] {
+        let asked = asked(text);
+        assert!(asked.iter().any(|it| it == field), "{text}: {asked:?}");
+    }
+    let merged = "b: &b {shardingTotalCount: 1, misfire: true}\nelasticjob: {jobs: {a: {<<: *b, shardingTotalCount: 2}}}";
+    assert_eq!(asked(merged), [""; 0], "what it says itself counts");
+}
+
+#[test]
+fn words_of_spring_are_flags_and_a_comment_is_one_line() {
+    let text = "jobName: a\nshardingTotalCount: 1\ndisabled: yes\nfailover: on\nmisfire: 0\ndescription: \"a\\0b\\r\\nname = 'c'\"\n";
+    let job = one("a.yml", text, None);
+    assert!(job.paused && !job.is_open(), "{:?}", job.notes);
+    assert_eq!(job.spec().name.as_str(), "a");
+}
+
+#[test]
+fn shadow_of_a_job_fires_as_it_does_and_does_nothing() {
+    let script = "jobName: a\nshardingTotalCount: 2\ncron: 0 0 2 * * ?\ntimeZone: GMT\njobParameter: x\nprops: {script.command.line: rm}\n";
+    let request = "jobName: b\nshardingTotalCount: 1\ncron: 0 0 2 * * ?\ntimeZone: GMT\nprops: {http.uri: 'http://h', http.method: GET}\n";
+    for job in [
+        one("a.yml", SPRING, None),
+        one("a.yml", script, None),
+        one("a.yml", request, None),
+    ] {
+        let (spec, shadow) = (job.spec(), job.shadow());
+        let (of, commands) = (shadow.spec(), (shadow.command(), shadow.service()));
+        assert_eq!((of.name, of.schedule), (spec.name, spec.schedule));
+        assert_eq!((of.handler.as_str(), of.grid), ("noop", spec.grid));
+        assert!(of.params.as_object().is_none_or(serde_json::Map::is_empty));
+        assert_eq!(commands, (None, None));
+    }
 }

@@ -1,6 +1,6 @@
 //! Java's properties, as `java.util.Properties` reads them. A crate that does would bring seven others along for these lines.
 
-use super::Node;
+use super::{DEPTH_MAX, Node};
 
 /// Whether a text that has no ending is rather this than YAML.
 pub(super) fn is_likely(text: &str) -> bool {
@@ -19,7 +19,7 @@ pub(super) fn read(text: &str) -> Result<Node, String> {
     let mut root = Node::Table(Vec::new());
     for line in logical(text) {
         let (name, value) = entry(&line)?;
-        put(&mut root, &path(&name), value);
+        put(&mut root, &path(&name)?, value);
     }
     Ok(root)
 }
@@ -94,7 +94,7 @@ fn unescaped(text: &str) -> Result<String, String> {
 }
 
 /// The names of a path.
-fn path(name: &str) -> Vec<String> {
+pub(super) fn path(name: &str) -> Result<Vec<String>, String> {
     let (mut names, mut name_now, mut in_brackets) = (Vec::new(), String::new(), false);
     let mut end = |name: &mut String| {
         if !name.is_empty() {
@@ -116,7 +116,10 @@ fn path(name: &str) -> Vec<String> {
         }
     }
     end(&mut name_now);
-    names
+    match names.len() > DEPTH_MAX {
+        true => Err(format!("a name leads deeper than {DEPTH_MAX} tables")),
+        false => Ok(names),
+    }
 }
 
 /// Puts a value where its path leads. What has both a value and names below it keeps the later.

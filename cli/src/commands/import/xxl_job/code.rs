@@ -5,7 +5,7 @@ use gridloom_shared::chain;
 use gridloom_shared::job::handlers::http::origin::{self, Origin};
 use gridloom_shared::job::handlers::http::template::escaped;
 
-use super::super::imported::{Code, Request, Script, name_of, quoted};
+use super::super::imported::{Code, Request, Script, handler_of, quoted};
 use super::super::note::Kind;
 use super::super::reading::Reading;
 
@@ -60,8 +60,8 @@ pub(super) fn code(
         ("BEAN", Some("commandJobHandler")) => command(reading, parameter),
         ("BEAN", Some("httpJobHandler")) => request(reading, parameter),
         ("BEAN", Some(handler)) => {
-            let own = name_of(handler);
-            let own = if own.is_empty() { name.to_owned() } else { own };
+            let own = Some(handler_of(handler)).filter(|own| !own.is_empty());
+            let own = own.unwrap_or_else(|| handler_of(name));
             let text = format!("{handler}: its code is a handler called {own} of your workers");
             reading.note(Kind::Changed, "executor_handler", text);
             if parameter.is_some() {

@@ -5,11 +5,9 @@ use std::collections::BTreeSet;
 
 use gridloom_shared::id::{HandlerName, QueueName};
 use gridloom_shared::job::JobSpec;
+use gridloom_shared::job::handlers::BUILT_IN;
 use gridloom_shared::presence::Presence;
 use gridloom_shared::suggest;
-
-/// Handlers that `gridloom worker` has, or may have.
-const BUILT_IN: [&str; 4] = ["noop", "sql", "exec", "http"];
 
 /// What is to be said, as `KEY: WORDS`.
 pub(super) fn of(spec: &JobSpec, here: &[Presence]) -> Option<String> {

@@ -1,8 +1,13 @@
 package gridloom.elasticjob;
 
+import java.util.Arrays;
+import java.util.List;
+
 /** Names as {@code gridloom import elasticjob} makes them of those in Java: {@code OrderJob} is {@code order-job}. */
 final class Names {
     private static final int MOST = 48;
+    /** Their names are theirs, whether a worker has them or not. */
+    private static final List<String> BUILT_IN = Arrays.asList("noop", "sql", "exec", "http");
 
     private Names() {}
 
@@ -18,7 +23,7 @@ final class Names {
             throw new IllegalArgumentException("the job " + own.getName() + " has no name of its own: say job(\"NAME\", job), with the"
                     + " handler that its job file names");
         }
-        return name;
+        return BUILT_IN.contains(name) ? name + "-job" : name;
     }
 
     static String of(String text) {

@@ -116,6 +116,11 @@ final class ElasticJobsTest {
         assertThrows(IllegalArgumentException.class, () -> ElasticJobs.handler(new ElasticJob() {}));
     }
 
+    @Test
+    void class_that_is_called_like_a_built_in_handler_has_another_name_as_the_import_gives_it() {
+        assertEquals("http-job", ElasticJobs.name(new com.acme.Http()));
+    }
+
     private static final class Inner implements SimpleJob {
         @Override
         public void execute(ShardingContext context) {}
