@@ -11,6 +11,7 @@
 //! | [`list`] | which runs are over, and which are half gone |
 //! | [`ids`] | remembers the ids of runs that are gone, and forgets them |
 //! | [`given_up`] | mends summaries that count dead shards which were given up |
+//! | [`unshown`] | writes summaries that the planner before did not live to write |
 //! | [`unseen`] | tells of dead shards that went before anybody had seen them |
 
 use std::time::{Duration, Instant};
@@ -40,6 +41,7 @@ mod given_up;
 mod ids;
 mod list;
 mod unseen;
+mod unshown;
 
 use list::Listed;
 use unseen::Unseen;
@@ -69,12 +71,12 @@ enum SweepError {
     Write(#[from] WriteError),
 }
 
-/// Sweeps for ever.
+/// Sweeps for ever, from where the ledger ended when the leadership began.
 pub(super) async fn sweep(
     broker: Broker,
     policy: Retention,
     clock: BrokerClock,
-    (term, removed): (Term, Removed),
+    (term, began, removed): (Term, u64, Removed),
     signs: Signs,
 ) {
     let mut sweeper = Sweeper {
@@ -82,7 +84,7 @@ pub(super) async fn sweep(
         policy,
         term,
         removed,
-        listed: Listed::default(),
+        listed: Listed::new(began),
         unseen: Unseen::default(),
         ids_from: 1,
         looked: None,
@@ -156,6 +158,7 @@ impl Sweeper {
         }
         self.signs.give();
         self.unseen.tell(&self.broker).await?;
+        self.show_ended().await?;
         self.mend_summaries().await?;
         self.remove_strays(&ends).await?;
         let begun = Instant::now();

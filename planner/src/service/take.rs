@@ -100,7 +100,7 @@ impl Leadership {
         let clock = envoy.clock.clone();
         let removed = Removed::default();
         act.feed(Task::Retention, |signs| {
-            let swept = (setup.term, removed.clone());
+            let swept = (setup.term, position, removed.clone());
             sweep::sweep(broker, setup.retention, clock, swept, signs)
         });
         act.feed(Task::OpenRuns, |signs| {

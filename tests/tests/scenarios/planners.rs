@@ -9,7 +9,7 @@ use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, QueueName, RunId, Term};
 use gridloom_shared::ledger::record::{Author, PlanRecord, TileRun, Wave};
-use gridloom_shared::ledger::summary::RunSummary;
+use gridloom_shared::ledger::summary::{RunState, RunSummary};
 use gridloom_shared::wire;
 use gridloom_tests::http::{metric, served_at};
 use gridloom_tests::oracle::ledger::Ledger;
@@ -157,6 +157,36 @@ async fn planner_that_takes_over_writes_only_summaries_that_differ() -> anyhow::
             "it is not there again"
         );
         assert_eq!(stands.len(), over.len() + open.len() + 2);
+        Ok(())
+    })
+    .await
+}
+
+/// The planner before may die after it has closed a run and before it has shown that. Nobody opens the run again, so
+/// lists told for ever that it runs, or never of it at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_that_were_closed_and_not_shown_are_shown_by_the_next_planner() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = job(stage, 1).await?;
+        stage.start_all(1).await?;
+        let (untold, running) = (
+            stage.submit(&job, &json!({})).await?,
+            stage.submit(&job, &json!({})).await?,
+        );
+        for run in [&untold, &running] {
+            stage.closed(run, SOON).await?;
+            shown(stage, run).await?;
+        }
+        stage.planners[0].kill().await?;
+        let runs = stage.broker.runs();
+        runs.forget(untold.as_str()).await?;
+        let mut before = Ledger::read(&stage.broker, &running).await?.summary()?;
+        (before.state, before.closed_at) = (RunState::Running, None);
+        runs.put(running.as_str(), wire::encode(&before)).await?;
+        stage.start_planner().await?;
+        for run in [&untold, &running] {
+            shown(stage, run).await?;
+        }
         Ok(())
     })
     .await

@@ -27,12 +27,23 @@ pub(super) struct GivenUp {
     pub(super) left: u64,
 }
 
+/// A run that was over before this leadership.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    pub(super) place: Place,
+    /// Ledger sequence of its last record.
+    pub(super) sequence: u64,
+}
+
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Listed {
+    /// Up to where the ledger went when the leadership began.
+    began: u64,
     plans: HashMap<Place, Found>,
     strays: HashSet<Place>,
     given_up: Vec<GivenUp>,
+    ended: Vec<Ended>,
 }
 
 #[derive(Debug)]
@@ -56,6 +67,17 @@ enum State {
 }
 
 impl Listed {
+    /// Nothing yet, of a leadership that began at a sequence of the ledger.
+    pub(super) fn new(began: u64) -> Listed {
+        Listed {
+            began,
+            plans: HashMap::new(),
+            strays: HashSet::new(),
+            given_up: Vec::new(),
+            ended: Vec::new(),
+        }
+    }
+
     /// Reads on.
     pub(super) async fn read(&mut self, broker: &Broker) -> Result<(), SweepError> {
         let found = places(broker, Author::Plan).await?;
@@ -80,6 +102,10 @@ impl Listed {
                 },
                 Ok(record) if record.is_end() => {
                     let (sequence, left) = (last.seq, record.dead_left());
+                    if sequence <= self.began {
+                        let place = place.clone();
+                        self.ended.push(Ended { place, sequence });
+                    }
                     if matches!(record, PlanRecord::Dropped(_)) {
                         let place = place.clone();
                         self.given_up.push(GivenUp {
@@ -120,6 +146,18 @@ impl Listed {
     /// They were looked at.
     pub(super) fn forget_given_up(&mut self) {
         self.given_up.clear();
+    }
+
+    /// Some of the runs that were over before this leadership, at most `most`; `None`: all were looked at.
+    pub(super) fn ended(&self, most: usize) -> Option<&[Ended]> {
+        let some = &self.ended[..self.ended.len().min(most)];
+        (!some.is_empty()).then_some(some)
+    }
+
+    /// So many of them were looked at.
+    pub(super) fn forget_ended(&mut self, most: usize) {
+        let most = self.ended.len().min(most);
+        self.ended.drain(..most);
     }
 
     /// Runs that are over and have their records.
