@@ -96,6 +96,7 @@ const PURE: &[&str] = &[
     "cli/src/commands/top/look",
     "cli/src/commands/top/order",
     "cli/src/commands/top/rates",
+    "cli/src/commands/top/read/turns",
     "cli/src/commands/top/state",
     "planner/src/admission",
     "planner/src/alarms",

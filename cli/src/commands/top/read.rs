@@ -24,6 +24,7 @@ use super::snapshot::{Happening, Pause, Planner, Server, Snapshot, Wanted, Worke
 use close::Close;
 
 mod close;
+mod turns;
 
 /// What has happened before that is not told any more.
 const EVENTS: usize = 200;

@@ -18,9 +18,8 @@ use gridloom_shared::waiting::Waiting;
 use super::super::cells::{Block, Cells};
 use super::super::rates::{Rates, eta_s};
 use super::super::snapshot::{Detail, Holds, Run, Snapshot, Wanted};
+use super::turns::Turns;
 
-/// Runs of which the leader is asked what they wait for.
-const ASKED: usize = 8;
 /// Runs of which workers are asked what they hold.
 const HELD: usize = 4;
 /// Workers that are asked.
@@ -73,6 +72,7 @@ impl<T: Clone> Looked<T> {
 pub(super) struct Close {
     strips: BTreeMap<RunId, Option<Looked<Vec<Block>>>>,
     grid: Option<(RunId, Option<Looked<Cells>>)>,
+    turns: Turns,
     /// The run that is open, where it was over before anybody looked.
     fetched: Option<Box<Fold>>,
 }
@@ -96,12 +96,12 @@ impl Close {
                 run.strip = Looked::or(kept, of, || Cells::strip(fold, wanted.strip));
             }
         }
-        let (waiting, held) = tokio::join!(
-            waiting(eyes, wanted, &now.runs),
-            held_by(eyes, wanted, &now.runs)
-        );
+        let stands = standing(eyes, wanted, &now.runs);
+        let turn = self.turns.next(stands, wanted.detail.as_ref());
+        let (said, held) = tokio::join!(waiting(eyes, turn), held_by(eyes, wanted, &now.runs));
+        self.turns.hear(said);
         for run in &mut now.runs {
-            run.waits = waiting.get(run.id()).cloned().unwrap_or_default();
+            run.waits = self.turns.of(run.id());
         }
         for worker in &mut now.workers {
             worker.holds = held
@@ -176,21 +176,26 @@ fn line(summary: RunSummary, fold: Option<&Fold>, rates: &Rates) -> Run {
     }
 }
 
-/// What runs wait for that are seen and stand still.
-async fn waiting(eyes: &Eyes<'_>, wanted: &Wanted, all: &[Run]) -> BTreeMap<RunId, Vec<Waiting>> {
+/// The runs that are seen and stand still, where somebody leads who can say why.
+fn standing(eyes: &Eyes<'_>, wanted: &Wanted, all: &[Run]) -> Vec<RunId> {
     if !eyes.leads {
-        return BTreeMap::new();
+        return Vec::new();
     }
     let stands = |run: &&Run| {
         run.is_open() && !run.cancelling && run.shards_per_s.is_none_or(|rate| rate == 0.0)
     };
-    let asked = seen(wanted, all).filter(stands).take(ASKED);
-    let asks = asked.map(|run| async {
-        let waits = waits::of(eyes.broker, run.id()).await;
-        let waits = beside_queue(eyes, run.id(), waits.unwrap_or_default()).await;
-        (run.id().clone(), waits)
+    let standing = seen(wanted, all).filter(stands);
+    standing.map(|run| run.id().clone()).collect()
+}
+
+/// What these wait for.
+async fn waiting(eyes: &Eyes<'_>, runs: Vec<RunId>) -> Vec<(RunId, Vec<Waiting>)> {
+    let asks = runs.into_iter().map(|run| async {
+        let waits = waits::of(eyes.broker, &run).await;
+        let waits = beside_queue(eyes, &run, waits.unwrap_or_default()).await;
+        (run, waits)
     });
-    join_all(asks).await.into_iter().collect()
+    join_all(asks).await
 }
 
 /// What the leader says that a run waits for, and first of all that none of it has begun, where its queue and the workers
