@@ -113,6 +113,23 @@ pub fn token_of(text: &str) -> Result<(String, Token), String> {
     Ok((name.to_owned(), token))
 }
 
+/// Tokens of the HTTP API, one a line. What a shell or a mounted secret puts behind the last one is no token, and no
+/// token at all is no setting.
+#[derive(Clone, Debug)]
+pub struct TokenLines(pub Vec<(String, Token)>);
+
+impl FromStr for TokenLines {
+    type Err = String;
+    fn from_str(text: &str) -> Result<TokenLines, String> {
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let tokens: Vec<_> = lines.map(token_of).collect::<Result<_, _>>()?;
+        match tokens.is_empty() {
+            true => token_of(text).map(|token| TokenLines(vec![token])),
+            false => Ok(TokenLines(tokens)),
+        }
+    }
+}
+
 /// A text that may hold a password, as it was given. It is read where what is wrong with it can be said without
 /// showing it.
 #[derive(Clone, PartialEq, Eq)]
@@ -264,6 +281,21 @@ mod tests {
         ] {
             let fault = of(bad).unwrap_err();
             assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn tokens_stand_one_a_line_and_a_last_line_may_be_empty() {
+        let sha256 = "ab".repeat(32);
+        let of = |text: &str| text.parse::<TokenLines>().map(|tokens| tokens.0.len());
+        assert_eq!(of(&format!("ada=admin:{sha256}\n")), Ok(1));
+        assert_eq!(
+            of(&format!("\nada=admin:{sha256}\r\n\neve=viewer:{sha256}\n ")),
+            Ok(2)
+        );
+        // No token is no setting: an API that everybody may use is not made by an empty variable.
+        for bad in ["", "\n \n", "ada", "ada=admin:xyz"] {
+            assert!(of(bad).is_err(), "{bad:?}");
         }
     }
 

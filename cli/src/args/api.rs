@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
-use gridloom_planner::api::access::{Role, Token};
+use gridloom_planner::api::access::Role;
 
-use crate::setting::{Listen, token_of};
+use crate::setting::{Listen, TokenLines};
 
 /// Settings of the HTTP API.
 #[derive(Args, Clone, Debug, Default)]
@@ -50,11 +50,9 @@ pub struct ApiFlags {
         long = "api-token",
         env = "GRIDLOOM_API_TOKENS",
         value_name = "NAME=ROLE:SHA256",
-        value_delimiter = '\n',
-        value_parser = token_of,
         hide_env_values = true
     )]
-    pub tokens: Option<Vec<(String, Token)>>,
+    pub tokens: Option<Vec<TokenLines>>,
     /// Its certificate, and those between it and its authority (PEM): it speaks TLS then [default: none]
     #[arg(
         id = "api-tls-cert",

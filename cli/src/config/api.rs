@@ -32,7 +32,7 @@ impl Config {
                 .or_else(|| file.base_path.clone())
                 .unwrap_or_default(),
             read_only: flags.read_only.or(file.read_only).unwrap_or(false),
-            tokens: tokens(&self.file, flags.tokens.as_deref())?,
+            tokens: tokens(&self.file, given(flags).as_deref())?,
             token_source: self.token_source(flags)?,
             certificate: certificate(
                 flags.tls_cert.clone().or_else(|| file.tls_cert.clone()),
@@ -57,7 +57,7 @@ impl Config {
         if files.is_empty() {
             return Ok(None);
         }
-        let given = flags.tokens.clone();
+        let given = given(flags);
         let read = move || {
             let file = path
                 .as_deref()
@@ -88,6 +88,12 @@ fn certificate(
         (Some(_), None) => Err(lacks("the certificate", "api.tls_key", "--api-tls-key")),
         (None, Some(_)) => Err(lacks("the key", "api.tls_cert", "--api-tls-cert")),
     }
+}
+
+/// Those of the flag, or else of the variable.
+fn given(flags: &ApiFlags) -> Option<Vec<(String, Token)>> {
+    let lines = flags.tokens.as_ref()?.iter();
+    Some(lines.flat_map(|lines| lines.0.iter().cloned()).collect())
 }
 
 /// Those of the file, and over them by name those of a flag, or else of the variable or the file that it names.
