@@ -2,7 +2,8 @@
 //! that nobody knows is refused: a filter that is silently ignored is worse than none.
 
 use axum::body::{Body as Sent, Bytes, to_bytes};
-use axum::extract::rejection::PathRejection;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -15,6 +16,8 @@ use super::cursor::List;
 use super::problem::{Answer, Kind, Problem};
 use super::settings::{BODY_MAX, PAGE, PAGE_MAX};
 
+/// What the library puts before what is wrong with a query, and tells nobody anything.
+const LIBRARY: &str = "Failed to deserialize query string: ";
 /// So many bytes of a body that is too large are read all the same.
 const PASSED_OVER: usize = 16 << 20;
 
@@ -26,8 +29,26 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Path<T>> {
         let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
-        let read = read.map_err(|refused: PathRejection| Problem::invalid(refused.body_text()));
+        let read = read.map_err(|refused| Problem::invalid(misread(&refused)));
         read.map(|path| Path(path.0))
+    }
+}
+
+/// What is wrong with a path, in words about what stands there.
+fn misread(refused: &PathRejection) -> String {
+    let PathRejection::FailedToDeserializePathParams(failed) = refused else {
+        return refused.body_text();
+    };
+    match failed.kind() {
+        ErrorKind::ParseErrorAtIndex { value, .. }
+        | ErrorKind::ParseErrorAtKey { value, .. }
+        | ErrorKind::ParseError { value, .. } => {
+            format!("the path: {value:?} is no number that can stand there")
+        }
+        ErrorKind::Message(said) | ErrorKind::DeserializeError { message: said, .. } => {
+            format!("the path: {said}")
+        }
+        kind => format!("the path: {kind}"),
     }
 }
 
@@ -39,7 +60,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Query<T>> {
         let read = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        let read = read.map_err(|refused| Problem::invalid(refused.body_text()));
+        let read = read.map_err(|refused: QueryRejection| {
+            let said = refused.body_text();
+            let said = said.strip_prefix(LIBRARY).unwrap_or(&said);
+            Problem::invalid(format!("the query: {said}"))
+        });
         read.map(|query| Query(query.0))
     }
 }

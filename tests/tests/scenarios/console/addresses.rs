@@ -19,6 +19,7 @@ async fn address_that_makes_no_sense_is_told_and_breaks_no_page() -> anyhow::Res
                 let page = browser.js("document.body.innerText").await?;
                 let page = page.as_str().unwrap_or_default();
                 ensure!(!page.contains("This page is broken"), "{page}");
+                ensure!(!page.contains("deserialize"), "{page}");
                 let faults = browser.faults();
                 ensure!(faults.is_empty(), "{faults:?}");
                 anyhow::Ok(())
@@ -73,7 +74,7 @@ fn addresses(ill: &str) -> Vec<(String, &'static str)> {
         ),
         ("?tab=shards&last_page=99999999999999", "last_page:"),
         ("?tab=shards&after=odd", "is no cursor"),
-        ("/shards/odd/1", "odd"),
+        ("/shards/odd/1", "the path: \"odd\" is no number"),
         ("/shards/0/1?kind=odd", "Attempt 1"),
     ];
     let fixed = fixed.map(|(path, words)| (path.to_owned(), words));
