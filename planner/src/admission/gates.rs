@@ -30,17 +30,26 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// What keeps the job from getting room.
-    pub(super) fn gate(
-        &mut self,
+    /// Until when the job, or the resource that it uses, is to be left alone.
+    pub(super) fn on_hold(
+        &self,
         resources: &HashMap<ResourceName, UnixMs>,
         now: Now,
     ) -> Option<Gate> {
         let held = self.limits.resource.as_ref();
         let held = held.and_then(|resource| resources.get(resource).copied());
         let until = self.hold.max(held.unwrap_or_default());
-        if until > now.broker {
-            return Some(Gate::Hold(until));
+        (until > now.broker).then_some(Gate::Hold(until))
+    }
+
+    /// What keeps the job from getting room.
+    pub(super) fn gate(
+        &mut self,
+        resources: &HashMap<ResourceName, UnixMs>,
+        now: Now,
+    ) -> Option<Gate> {
+        if let Some(hold) = self.on_hold(resources, now) {
+            return Some(hold);
         }
         if self
             .limits

@@ -352,8 +352,16 @@ fn hold_stops_all_jobs_of_its_resource_and_no_other() {
         what: "warehouse".into(),
         until,
     };
-    assert_eq!(simulation.why("b_s_2"), Some(held));
+    assert_eq!(simulation.why("b_s_2"), Some(held.clone()));
+    // Also where no shard of the run asks for room, as all of them wait until the hold is over.
+    let on_hold = |simulation: &Simulation, run| {
+        let run = RunId::new(run).unwrap();
+        simulation.admission.on_hold(&run, simulation.now())
+    };
+    assert_eq!(on_hold(&simulation, "b_s_2"), Some(held));
+    assert_eq!(on_hold(&simulation, "c_s_3"), None);
     simulation.until_ms(3_000);
+    assert_eq!(on_hold(&simulation, "a_s_1"), None);
     assert!(simulation.done("a_s_1") > 50 && simulation.done("b_s_2") > 50);
 }
 

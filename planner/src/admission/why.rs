@@ -51,6 +51,15 @@ impl Admission {
             Help::Somebody => None,
         }
     }
+
+    /// That the job of a run, or the resource that it uses, is to be left alone: all of the run that is left may be shards
+    /// that asked for that, and none of them asks for room before it is over.
+    pub fn on_hold(&self, run: &RunId, now: Now) -> Option<Waiting> {
+        let member = self.runs.get(run)?;
+        let job = self.jobs.get(&member.job)?;
+        let hold = job.on_hold(&self.resources, now)?;
+        gated(&member.job, job, hold)
+    }
 }
 
 /// How it is said that a job gets no room.

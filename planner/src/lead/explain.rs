@@ -27,6 +27,9 @@ impl Lead {
             waits.extend(self.admission.why(name, &self.crew, now));
         }
         if let Some(due) = due.filter(|due| *due > now.broker) {
+            if waits.is_empty() {
+                waits.extend(self.admission.on_hold(name, now));
+            }
             waits.push(Waiting::Retry {
                 shards: retries,
                 due,
