@@ -131,10 +131,13 @@ function App() {
   const [dialog, show] = useState(null);
   useEffect(() => onAnswers(heard), []);
   const about = live.useLive('/about', { every: 5_000 });
+  // Who is nobody asks only who they are: a session that another tab begins is one here, too.
+  const isNobody = answers === 'token' || about.problem?.kind === 'unauthorized';
+  const unless = (path) => (isNobody ? null : path);
   // A takeover takes a few seconds, and is to be seen.
-  const planners = live.useLive('/planners', { every: 1_000 });
-  const pauses = live.useLive('/pauses');
-  const dead = live.useLive('/runs?dead=true&limit=1', { every: 10_000 });
+  const planners = live.useLive(unless('/planners'), { every: 1_000 });
+  const pauses = live.useLive(unless('/pauses'));
+  const dead = live.useLive(unless('/runs?dead=true&limit=1'), { every: 10_000 });
   const session = about.data?.session;
   const me = { role: session?.role ?? 'viewer', readOnly: about.data?.read_only ?? true };
   const leads = planners.data?.items.some((planner) => planner.leads);
@@ -146,7 +149,7 @@ function App() {
   }, [route.path, about.data?.namespace]);
   const does = { '/': () => show('search'), '?': () => show('keys'), t: () => look.turn() };
   useKeys(does);
-  if (answers === 'token' || about.problem?.kind === 'unauthorized') {
+  if (isNobody) {
     return html`<${Login} done=${() => { heard(true); about.again(); }} />`;
   }
   return html`<${Me.Provider} value=${me}>

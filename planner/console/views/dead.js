@@ -33,13 +33,13 @@ function Bulk({ which, none }) {
     const { data } = await ask('POST', path(verb), { body: { ...body, dry_run: true } });
     return data.shards ? `${plural(data.shards, 'dead shard')} of ${plural(data.runs, 'run')}.` : 'None is like that now.';
   };
-  const done = ({ shards, runs, of_runs: told }) => html`${plural(shards, 'dead shard')} of ${plural(runs, 'run')}.
+  const done = (became) => ({ shards, runs, of_runs: told }) => html`${plural(shards, 'dead shard')} of ${plural(runs, 'run')} ${shards === 1 ? 'is' : 'are'} ${became}.
     ${told.filter((run) => run.reason).map((run) => html`<p>${run.run}: ${run.reason}</p>`)}`;
   const scope = body.all ? 'all dead letters' : 'the dead letters that are filtered here';
-  return html`<${Action} label="Retry these" title=${`Retry ${scope}?`} count=${counted('retry')} done=${done} disabled=${disabled}
+  return html`<${Action} label="Retry these" title=${`Retry ${scope}?`} count=${counted('retry')} done=${done('tried again')} disabled=${disabled}
       says="Each gets as many attempts again as its job allows, by the job as it was when its run was opened. What is done is not done again."
       order=${() => ({ method: 'POST', path: path('retry'), body })} command=${() => typed('retry', body)} />
-    <${Action} label="Give these up" title=${`Give ${scope} up?`} danger count=${counted('drop')} done=${done} disabled=${disabled}
+    <${Action} label="Give these up" title=${`Give ${scope} up?`} danger count=${counted('drop')} done=${done('given up')} disabled=${disabled}
       says="They stay dead, and are listed no more. What they were to do is not done."
       order=${() => ({ method: 'POST', path: path('drop'), body })} command=${() => typed('drop', body)} />`;
 }

@@ -39,7 +39,7 @@ export function Fires({ job }) {
       <${Days} fires=${items} />
       ${unreadable > 0 && html`<p class="bad">! ${plural(unreadable, 'record')} cannot be read by this build.</p>`}
       ${items.length === 0 ? html`<${Empty} title="Nothing has been decided yet." />` : html`<${Table} label="Decisions" items=${items} columns=${[
-        ['Time', (fire) => (fire.scheduled_at ? html`<${Time} at=${fire.scheduled_at} />` : 'the schedule')],
+        ['Time', (fire) => (fire.scheduled_at ? html`<${Time} at=${fire.scheduled_at} />` : fire.run ? 'by hand' : 'the schedule')],
         ['Decision', (fire) => html`<${State} state=${look(fire.decision)}>${plain(fire.decision)}<//>${fire.count > 1 && html` ×${fire.count}${fire.more && '+'}`}`],
         ['Why', (fire) => fire.why, 'grow'],
         ['Run', (fire) => (fire.run ? html`<${RunLink} run=${fire.run} job=${false} />` : '')],

@@ -3,15 +3,16 @@
 import { Action, parsed } from '../act.js';
 import { ask, query as said, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Empty, Head, Loaded, Panel, Pager, RunLink, Table, Tabs, tabOf, Time } from '../parts.js';
+import { Ago, Command, Empty, Facts, Head, Loaded, Panel, Pager, RunLink, Table, Tabs, tabOf, Time } from '../parts.js';
 import { useRoute } from '../router.js';
 import { html } from '../html.js';
-import { command, count, moment, plural } from '../words.js';
+import { command, count, moment, plain, plural } from '../words.js';
 import { Durations } from './durations.js';
 import { Edit } from './jobedit.js';
 import { Fires } from './fires.js';
-import { Next, Strip } from './jobs.js';
+import { gridOf } from './jobs.js';
 import { RunsTable } from './runs.js';
+import { WaitingRuns } from './runwaits.js';
 
 const TABS = [['runs', 'Runs'], ['fires', 'Fires'], ['definition', 'Definition'], ['backfills', 'Backfills']];
 
@@ -29,6 +30,29 @@ function Obstacles({ job, obstacles }) {
     ${late && html`<div class="note is-trouble"><strong>A fire is late</strong><p>No planner has answered for the one of <${Time} at=${late} />.</p></div>`}
     ${stopped && html`<div class="note is-trouble"><strong>Nothing is decided of its fires any more</strong><p>${stopped}</p></div>`}
     ${overdue.length > 0 && html`<div class="note is-trouble"><strong>${plural(overdue.length, 'run')} had to be over by now</strong></div>`}`;
+}
+
+// What becomes of a fire while a run is open.
+const OVERLAP = {
+  skip: 'gets no run',
+  queue_one: 'waits, the newest alone',
+  queue_all: 'waits behind those that wait',
+  cancel_running: 'cancels that run',
+  allow: 'opens beside it',
+};
+
+// What its definition says, for whoever does not read JSON.
+function Says({ definition }) {
+  const { grid, retry, limits = {}, schedule } = definition;
+  return html`<${Facts} facts=${[
+    ['Grid', gridOf(grid).join(', ')],
+    ['Attempts of a shard', retry && count(retry.max_attempts)],
+    limits.timeout && ['Time for an attempt', limits.timeout],
+    limits.concurrency && ['Tiles at once', count(limits.concurrency)],
+    limits.rate && ['Shards', `${limits.rate} at most`],
+    schedule && ['A fire while a run is open', OVERLAP[schedule.overlap ?? 'skip'] ?? schedule.overlap],
+    schedule?.misfire && ['Fires that were missed', `${plain(schedule.misfire.policy)}, within ${schedule.misfire.window}`],
+  ]} />`;
 }
 
 function Comes({ next }) {
@@ -151,7 +175,7 @@ function Backfills({ job }) {
 function JobRuns({ job }) {
   const { query } = useRoute();
   const live = useLive(`/runs${said({ job, limit: 50, after: query.after })}`);
-  return html`<${Loaded} live=${live}>${({ items, next }) => html`
+  return html`${!query.after && html`<${WaitingRuns} job=${job} />`}<${Loaded} live=${live}>${({ items, next }) => html`
     ${items.length === 0 ? html`<${Empty} title="It has not run yet.">Start it: Run now, or <code>gridloom run ${job}</code>.<//>`
       : html`<${Durations} runs=${items} /><${RunsTable} runs=${items} label=${`Runs of ${job}`} job=${false} />`}
     <${Pager} next=${next} />`}<//>`;
@@ -170,6 +194,7 @@ export function Job({ name }) {
       <${Trigger} job=${name} />
       ${scheduled && html`<${Hold} job=${name} paused=${own} /><${Backfill} job=${name} />`}
       <${Delete} job=${name} /><//>
+    ${job.definition && html`<${Says} definition=${job.definition} />`}
     ${job.unreadable && html`<div class="note is-trouble"><strong>This build cannot read it</strong><p>${job.unreadable}</p></div>`}
     ${next.data && html`<${Obstacles} job=${name} obstacles=${next.data.obstacles} />`}
     ${scheduled ? next.data && html`<${Comes} next=${next.data} />` : html`<p class="faint">No schedule: it runs by hand and by message alone.</p>`}

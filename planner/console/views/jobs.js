@@ -76,6 +76,19 @@ export function FreezeAll({ pauses }) {
     command=${({ note }) => command(['job', 'pause', '--all'], [['--note', note || '…']])} done=${() => 'All schedules are frozen.'} />`;
 }
 
+// The grid of a definition in a few words: its slices, which are the items of a sharding elsewhere, and their pages.
+export function gridOf(grid) {
+  const { count: each = 1, rows, page_size: size, probe } = grid.pages ?? {};
+  const all = [rows ?? 0].flat().reduce((sum, number) => sum + number, 0);
+  const pages = probe ? 'pages found by a probe' : rows === undefined ? `${plural(each, 'page')} each` : `pages of ${count(size)} of ${plural(all, 'row')}`;
+  return [plural(grid.slices, 'slice'), pages];
+}
+
+function Cells({ grid }) {
+  const [slices, pages] = gridOf(grid);
+  return html`${slices} <span class="faint small block">${pages}</span>`;
+}
+
 const handler = (job) => job.definition?.handler ?? '–';
 
 export function Jobs() {
@@ -100,6 +113,7 @@ export function Jobs() {
       ${items.length > 0 && html`<${Table} label="Jobs" items=${items} id=${(job) => job.job} columns=${[
         ['Job', (job) => html`<${JobLink} job=${job.job} />`],
         ['Handler', (job) => html`${handler(job)} <span class="faint">on ${job.definition?.queue ?? 'default'}</span>`],
+        ['Grid', (job) => (job.definition ? html`<${Cells} grid=${job.definition.grid} />` : '–')],
         ['Fires next', nextOf, 'grow'],
         ['Last runs', (job) => html`<${Strip} job=${job.job} />`],
       ]} />`}

@@ -10,6 +10,7 @@ import { count, plural, rough, span } from '../words.js';
 import { lacking } from './crew.js';
 import { FreezeAll } from './jobs.js';
 import { RunsTable } from './runs.js';
+import { WaitingRuns } from './runwaits.js';
 import { stuck } from './runwhy.js';
 
 const WINDOW_MS = 10_000;
@@ -131,6 +132,7 @@ export function Overview() {
     <${Tiles} ...${told} />
     <${Needs} told=${told} />
     ${told.running?.items.length > 0 && html`<${Panel} title="Open runs"><${RunsTable} runs=${told.running.items.slice(0, SHOWN)} label="Open runs" waits /><//>`}
+    <${WaitingRuns} most=${SHOWN} />
     <${Coming} />
     <${Panel} title="Last runs" aside=${html`<${Link} to="/runs">all runs<//>`}>
       <${Loaded} live=${recent}>${({ items }) => (items.length === 0 ? html`<${First} />` : html`<${RunsTable} runs=${ended(items)} label="Last runs" />`)}<//><//>

@@ -4,12 +4,13 @@ import { Action } from '../act.js';
 import { segment } from '../api.js';
 import { Grid, Legend } from '../grid.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Facts, Head, JobLink, Loaded, Panel, Tabs, tabOf, Time, Trouble, useNow } from '../parts.js';
+import { Ago, Command, Facts, Head, JobLink, Loaded, Panel, Tabs, tabOf, Time, useNow } from '../parts.js';
 import { refine, useRoute } from '../router.js';
 import { SHARD_STATES, State } from '../states.js';
 import { html, useMemo, useRef } from '../html.js';
 import { command, count, deadOf, lasted, plural, rough, short, span } from '../words.js';
 import { Audit } from './audit.js';
+import { WaitingRun } from './runwaits.js';
 import { Failures, Held, Waits } from './runwhy.js';
 import { Work } from './runwork.js';
 import { Progress } from './runs.js';
@@ -95,13 +96,17 @@ function Cells({ run, grid }) {
 
 const TABS = [['grid', 'Grid'], ['shards', 'Shards'], ['audit', 'Audit']];
 
+// So a run is told of that is not open: it may wait to be.
+const ABSENT = ['not-found', 'conflict'];
+
 export function Run({ id }) {
   const { query } = useRoute();
   const tab = tabOf(TABS, query.tab);
   const live = useLive(`/runs/${segment(id)}`);
   const over = live.data && live.data.state !== 'running';
-  const grid = useLive(tab === 'grid' ? `/runs/${segment(id)}/grid` : null, { every: over ? 10_000 : 2_000 });
-  if (live.problem?.kind === 'not-found' && !live.data) return html`<${Waiting} id=${id} problem=${live.problem} />`;
+  const absent = ABSENT.includes(live.problem?.kind) && !live.data;
+  const grid = useLive(tab === 'grid' && !absent ? `/runs/${segment(id)}/grid` : null, { every: over ? 10_000 : 2_000 });
+  if (absent) return html`<${WaitingRun} id=${id} problem=${live.problem} />`;
   return html`<${Loaded} live=${live} title=${short(id)}>${(run) => html`
     <${Head} title=${html`<${State} state=${run.state} /> <span class="id">${short(run.run)}</span>`}
       sub=${html`a run of <${JobLink} job=${run.job} /> <span class="faint id wrap">${run.run}</span>`}>
@@ -116,15 +121,4 @@ export function Run({ id }) {
     ${tab === 'shards' && html`<${Shards} run=${run.run} />`}
     ${tab === 'audit' && html`<${Audit} run=${run.run} />`}
     <${Command} text=${command(['show', run.run])} />`}<//>`;
-}
-
-// A run that is not there may wait to be opened.
-function Waiting({ id, problem }) {
-  const live = useLive('/runs/waiting');
-  const found = live.data?.items.find((run) => run.run === id);
-  if (!found) return html`<${Head} title=${short(id)} /><${Trouble} problem=${problem} />`;
-  return html`<${Head} title=${html`<${State} state="waiting" /> <span class="id">${short(id)}</span>`} sub=${html`of <${JobLink} job=${found.job} />`} />
-    <div class="note is-waiting"><strong>It waits to be opened</strong>
-      <p>Other runs of its job are open, and its overlap policy is ${found.overlap}.</p></div>
-    <${Facts} facts=${[['Asked for', html`<${Ago} at=${found.asked_at} />`], ['Waits for', found.waits_for]]} />`;
 }

@@ -7,7 +7,8 @@ import { useRoute } from '../router.js';
 import { RUN_STATES, State } from '../states.js';
 import { html } from '../html.js';
 import { command, count, instant, lasted, lateness, plain, plural, span } from '../words.js';
-import { wants } from './runwhy.js';
+import { Said, wants } from './runwhy.js';
+import { WaitingRuns } from './runwaits.js';
 
 // How far a run is, in words and as a bar. What its grid has may not be known yet.
 export function Progress({ run }) {
@@ -35,7 +36,7 @@ function Want({ run }) {
   const { waits, state } = live.data;
   if (!waits && state === 'running') return html`<${State} state="waiting">a planner that leads<//>`;
   const [found] = wants(waits ?? []);
-  return found ? html`<${State} state="waiting">${found.words}<//>` : html`<span class="faint">nothing: ${waits?.[0]?.words ?? 'it goes on'}</span>`;
+  return found ? html`<${State} state="waiting"><${Said} wait=${found} /><//>` : html`<span class="faint">nothing: ${waits?.[0] ? html`<${Said} wait=${waits[0]} />` : 'it goes on'}</span>`;
 }
 
 export const RunsTable = ({ runs, label, job = true, waits = false }) => html`<${Table} label=${label} items=${runs} id=${(run) => run.run}
@@ -53,19 +54,6 @@ export const RunsTable = ({ runs, label, job = true, waits = false }) => html`<$
 
 const words = (states) => states.map((state) => [state, plain(state)]);
 
-function Waiting({ job }) {
-  const live = useLive(`/runs/waiting${query({ job })}`, { every: 5_000 });
-  if (!live.data?.items.length) return null;
-  return html`<section class="panel"><div class="panel-head"><h2>Wait to be opened</h2></div>
-    <${Table} label="Runs that wait to be opened" items=${live.data.items} columns=${[
-      ['State', () => html`<${State} state="waiting" />`],
-      ['Run', (run) => html`<span class="id">${run.run}</span>`],
-      ['Job', (run) => html`<${JobLink} job=${run.job} />`],
-      ['Waits for', (run) => (run.waits_for ? html`<${RunLink} run=${run.waits_for} />` : '–')],
-      ['Asked for', (run) => html`<${Ago} at=${run.asked_at} />`],
-    ]} /></section>`;
-}
-
 export function Runs() {
   const { query: said } = useRoute();
   const { job, state, dead, from, to, after } = said;
@@ -81,7 +69,7 @@ export function Runs() {
       <${Filter} name="to" label="Before" type="date" />
     </div>
     ${Object.keys(bounds).filter((name) => bounds[name] === null).map((name) => html`<${LeftOut} name=${name} wanted="no day such as 2026-03-01" />`)}
-    ${!after && html`<${Waiting} job=${job} />`}
+    ${!after && html`<${WaitingRuns} job=${job} />`}
     <${Loaded} live=${live}>${({ items, next }) => html`
       ${items.length === 0 && (filtered
         ? html`<${Empty} title="No run is like that.">Leave a filter out, or look further back.<//>`

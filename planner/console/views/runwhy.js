@@ -5,7 +5,7 @@ import { Ago, Command, Panel, Table, Time } from '../parts.js';
 import { Link } from '../router.js';
 import { Sign } from '../states.js';
 import { html } from '../html.js';
-import { command, count, plural } from '../words.js';
+import { command, count, deadOf, plural } from '../words.js';
 
 // What to do about a reason: where to look, and what to type.
 function remedy(wait) {
@@ -26,6 +26,8 @@ function remedy(wait) {
       return html`The limit stands in the definition of <${Link} to=${`/jobs/${wait.job}`}>${wait.job}<//>.`;
     case 'aside':
       return html`It can be cancelled; a new run takes its place.`;
+    case 'hold':
+      return html`Nothing of it is issued until then, by itself it goes on, and no attempt is used up. What the shard said of it stands under <b>What has failed</b>.`;
     case 'behind':
       return html`<${Link} to="/runs?state=running">Runs that are open now<//>.`;
     default:
@@ -44,7 +46,7 @@ const STUCK = ['no_worker', 'no_handler', 'no_room', 'aside'];
 export const stuck = (waits) => waits.filter((wait) => STUCK.includes(wait.reason));
 
 // The same in the reader's words for times.
-function said(wait) {
+export function Said({ wait }) {
   if (wait.reason === 'retry') return html`${plural(wait.shards, 'failed shard')} wait for the next attempt, the first <${Ago} at=${wait.due} />`;
   if (wait.reason === 'hold') return html`a shard asked that ${wait.what} be left alone until <${Time} at=${wait.until} />`;
   return wait.words;
@@ -63,7 +65,7 @@ export function Waits({ run }) {
   if (shown.length === 0 && !freeze) return null;
   return html`<section class=${`note ${wanted.length ? 'is-waiting' : ''}`} aria-label="What it waits for">
     <strong>${wanted.length ? 'Why it waits' : 'At work'}</strong>
-    ${shown.map((wait) => html`<p class="why"><${Sign} state=${wanted.length ? 'waiting' : 'issued'} /> <span>${said(wait)}</span></p>
+    ${shown.map((wait) => html`<p class="why"><${Sign} state=${wanted.length ? 'waiting' : 'issued'} /> <span><${Said} wait=${wait} /></span></p>
       ${wanted.length > 0 && html`<div class="small">${remedy(wait)}</div>`}`)}
     ${freeze && html`<p class="small">All schedules are frozen (${freeze.note}): open runs go on, and nothing fires.</p>`}
   </section>`;
@@ -73,6 +75,7 @@ export function Failures({ run }) {
   if (run.errors.length === 0 && !run.retries) return null;
   const more = run.more_errors > 0 && html`<p class="faint">and ${plural(run.more_errors, 'other error')}</p>`;
   const retries = run.retries && html`<p>${plural(run.retries.shards, 'shard')} will be tried again, the first <${Ago} at=${run.retries.first_due} />.</p>`;
+  const words = (said, { error }) => new URLSearchParams({ ...said, error: error.slice(0, 200) });
   const shard = (last) => {
     const probe = last.kind === 'probe';
     const to = `/runs/${run.run}/shards/${last.slice}/${last.page}${probe ? '?kind=probe' : ''}`;
@@ -85,7 +88,8 @@ export function Failures({ run }) {
       ['Error', (group) => html`<pre class="error">${group.error}</pre>${!group.alike && html`<span class="faint small">and others</span>`}`, 'grow'],
       ['Last', (group) => html`<${Ago} at=${group.last.at} />`],
       ['Shard', (group) => shard(group.last)],
-      ['All of them', (group) => html`<${Link} to=${`/runs/${run.run}?${new URLSearchParams({ tab: 'shards', error: group.error.slice(0, 200) })}`}>its shards<//>`],
+      ['All of them', (group) => html`<${Link} to=${`/runs/${run.run}?${words({ tab: 'shards' }, group)}`}>its shards<//>`],
+      ...(deadOf(run.shards) ? [['Of the dead', (group) => html`<${Link} to=${`/dead?${words({ run: run.run }, group)}`}>try only these again<//>`]] : []),
     ]} />`}${more}<//>`;
 }
 

@@ -57,6 +57,7 @@ files![
     "views/overview.js",
     "views/run.js",
     "views/runs.js",
+    "views/runwaits.js",
     "views/runwhy.js",
     "views/runwork.js",
     "views/shard.js",

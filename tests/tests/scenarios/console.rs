@@ -8,6 +8,7 @@
 //! | `alive` | the picture on the tab, the grid under wheel and keys, motion, an edit, a planner and a broker that come back |
 //! | `pace` | how fast it is, in figures with limits |
 //! | `doctor` | what is wrong, and that it is gone once it was mended |
+//! | `waits` | why a run waits: a hold, a limit, a run before it |
 //! | `steering` | what a newcomer finds out and does there; who may not; a leader that dies |
 
 use anyhow::{Context, ensure};
@@ -32,6 +33,8 @@ mod pace;
 mod pages;
 #[path = "console/steering.rs"]
 mod steering;
+#[path = "console/waits.rs"]
+mod waits;
 
 /// Whether Chromium is here; it is said if not, and in CI that is a failure.
 fn have_chromium() -> bool {

@@ -72,6 +72,12 @@ async fn points_and_clicks(browser: &mut Chromium, api: &Api, run: &str) -> anyh
 }
 
 async fn tries_again(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Result<()> {
+    browser.open(&api.url(&format!("/runs/{run}"))).await?;
+    browser.press("try only these again").await?;
+    let filtered =
+        format!("location.pathname === '/dead' && location.search.startsWith('?run={run}&error=')");
+    browser.until(&filtered).await?;
+    browser.says("disk full").await?;
     browser.open(&api.url("/dead?error=disk")).await?;
     browser.press("Retry these").await?;
     browser.says("4 dead shards of 1 run.").await?;
@@ -83,7 +89,7 @@ async fn tries_again(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Re
     let submit = "document.querySelector('dialog[open] button[type=submit]').click()";
     browser.js(submit).await?;
     browser
-        .until("document.querySelector('dialog[open] .note.is-fine')?.innerText.includes('4 dead shards')")
+        .until("document.querySelector('dialog[open] .note.is-fine')?.innerText.includes('4 dead shards of 1 run are tried again')")
         .await?;
     eventually(SOON, "exactly those have run again", async || {
         let run = api.get(&format!("/runs/{run}")).await?;
@@ -182,6 +188,7 @@ async fn token_is_asked_for_and_a_viewer_is_told_why_a_button_does_nothing() -> 
         let mut browser = Chromium::start().await?;
         browser.open(&api.url("/gridloom/runs")).await?;
         browser.says("This planner asks for a token").await?;
+        asks_only_who_it_is(&mut browser).await?;
         browser.fill("input[name=token]", "glt_nobody").await?;
         browser.press("Log in").await?;
         browser.says("there is no such token").await?;
@@ -196,4 +203,23 @@ async fn token_is_asked_for_and_a_viewer_is_told_why_a_button_does_nothing() -> 
         browser.end().await
     })
     .await
+}
+
+/// While nobody is logged in, the page asks who that is, and nothing that it would not be told.
+async fn asks_only_who_it_is(browser: &mut Chromium) -> anyhow::Result<()> {
+    let asked = |path| {
+        format!(
+            "performance.getEntriesByType('resource').filter((each) => each.name.endsWith('/api/v1/{path}')).length"
+        )
+    };
+    let before = browser
+        .js(&asked("about"))
+        .await?
+        .as_u64()
+        .context("about")?;
+    let again = format!("{} > {before}", asked("about"));
+    browser.until(&again).await?;
+    let planners = browser.js(&asked("planners")).await?;
+    ensure!(planners.as_u64() <= Some(2), "asked {planners} times");
+    Ok(())
 }
