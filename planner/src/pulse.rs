@@ -13,7 +13,12 @@ pub(crate) struct Pulse(Arc<AtomicU64>);
 impl Pulse {
     /// Now.
     pub(crate) fn beat(&self) {
-        self.0.store(millis(Boot::now()).max(1), Ordering::Relaxed);
+        self.beat_at(Boot::now());
+    }
+
+    /// At that moment.
+    pub(crate) fn beat_at(&self, at: Boot) {
+        self.0.store(millis(at).max(1), Ordering::Relaxed);
     }
 
     /// It does not live any more, or not yet.

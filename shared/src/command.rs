@@ -162,3 +162,16 @@ pub struct Halted {
 }
 
 crate::wire::spoken!(Command, Answer, Broadcast, Halted);
+
+#[cfg(all(test, feature = "runs"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_up_is_meant_by_a_retry_that_names_its_slice_and_by_nothing_else() {
+        let meant = |verb: Verb, slice| verb.chosen(slice, None, None).given_up;
+        assert!(meant(Verb::Retry, Some(1)));
+        assert!(!meant(Verb::Retry, None));
+        assert!(!meant(Verb::Drop, Some(1)));
+    }
+}

@@ -268,11 +268,15 @@ impl AsyncWrite for Line {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
+    use tokio::time::timeout;
     use tokio_rustls::rustls::crypto::ring;
     use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
     use tokio_rustls::rustls::sign::CertifiedKey;
 
     use super::*;
+
+    /// Longer than anybody is waited for here.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     /// Has nothing to show.
     #[derive(Debug)]
@@ -299,7 +303,8 @@ mod tests {
         let (stream, _) = entrance.accept().await;
         let mut line = Line::encrypted(stream, config, Duration::from_millis(50));
         asker.write_all(said).await.unwrap();
-        line.read_u8().await.unwrap_err().kind()
+        let ended = timeout(PATIENCE, line.read_u8()).await;
+        ended.unwrap().unwrap_err().kind()
     }
 
     #[tokio::test]

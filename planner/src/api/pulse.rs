@@ -25,12 +25,12 @@ pub(super) async fn keep(pulse: &Pulse) -> Infallible {
 }
 
 /// A planner with its API.
-pub(super) struct Whole {
-    pub(super) planner: Health,
+pub(super) struct Whole<H = Health> {
+    pub(super) planner: H,
     pub(super) api: Pulse,
 }
 
-impl telemetry::Health for Whole {
+impl<H: telemetry::Health> telemetry::Health for Whole<H> {
     fn ready(&self) -> Result<(), String> {
         self.planner.ready()
     }
@@ -53,8 +53,18 @@ fn judge(age: Option<Duration>) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use gridloom_shared::telemetry::Health as _;
 
     use super::*;
+
+    /// One that is not ready yet.
+    struct Planner;
+
+    impl telemetry::Health for Planner {
+        fn ready(&self) -> Result<(), String> {
+            Err("it reads".to_owned())
+        }
+    }
 
     #[tokio::test]
     async fn thread_that_goes_round_lives_and_one_that_does_not_is_told_after_a_minute() {
@@ -63,6 +73,18 @@ mod tests {
         let later = Boot(Boot::now().0 + Duration::from_secs(61));
         assert!(judge(pulse.age(later)).is_err_and(|why| why.contains("61 s")));
         assert!(judge(Some(STILL)).is_ok());
+        // A planner says whether it is ready, and cannot know this.
+        let whole = |age: u64| {
+            let api = Pulse::default();
+            api.beat_at(Boot(Boot::now().0.saturating_sub(Duration::from_secs(age))));
+            Whole {
+                planner: Planner,
+                api,
+            }
+        };
+        assert_eq!(whole(1).live(), Ok(()));
+        assert!(whole(70).live().is_err());
+        assert_eq!(whole(1).ready(), Err("it reads".to_owned()));
         pulse.still();
         assert!(keep(&pulse).now_or_never().is_none());
         assert!(pulse.age(Boot::now()).is_some());

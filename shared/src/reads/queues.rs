@@ -198,3 +198,55 @@ async fn oldest(broker: &Broker, queue: &QueueName) -> Result<Option<f64>, ListE
     let age = |oldest: log::Record| UnixMs::now().0.saturating_sub(oldest.at.0) as f64 / 1_000.0;
     Ok(oldest.map(age))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::holdings::Packed;
+    use crate::id::{Session, WorkerName};
+
+    fn lane(queue: &str, handler: &str) -> Lane {
+        let (queue, handler) = (QueueName::new(queue), HandlerName::new(handler));
+        Lane::new(queue.unwrap(), handler.unwrap())
+    }
+
+    fn worker(queue: &str, handler: &str) -> Presence {
+        let Lane { queue, handler } = lane(queue, handler);
+        Presence {
+            queues: vec![queue],
+            handlers: vec![handler],
+            worker: WorkerName::new("w").unwrap(),
+            session: Session(1),
+            capacity: 4,
+            in_flight: 0,
+            version: String::new(),
+            wire: Default::default(),
+            started_at: UnixMs(0),
+            at: UnixMs(0),
+            stopping: false,
+            gone: false,
+            named: Packed::default(),
+            tolls: Vec::new(),
+            ack_deadlines_ms: Vec::new(),
+            knows: Vec::new(),
+            trouble: String::new(),
+        }
+    }
+
+    #[test]
+    fn lane_is_served_by_who_pulls_from_its_queue_and_has_its_handler() {
+        let workers = [
+            worker("images", "resize"),
+            worker("images", "noop"),
+            worker("reports", "resize"),
+        ];
+        assert_eq!(serving(&lane("images", "resize"), &workers), 1);
+        assert_eq!(serving(&lane("reports", "noop"), &workers), 0);
+    }
+
+    #[test]
+    fn all_tiles_of_a_lane_wait_that_nobody_has_ever_pulled_from() {
+        let told = standing(&lane("images", "resize"), None, 7, &[]);
+        assert_eq!((told.pending, told.in_flight, told.workers), (7, 0, 0));
+    }
+}

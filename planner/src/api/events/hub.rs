@@ -406,16 +406,10 @@ impl<'a> Hub<'a> {
     }
 
     fn summaries(&self, since: &Since) -> Option<Bytes> {
-        let Written {
-            mut there,
-            mut gone,
-        } = written(self.runs.recent()?, since.runs);
-        if let Some(purged) = self.purged.recent() {
-            let purged = written(purged, since.gone).gone;
-            let removed: HashSet<&str> = purged.iter().copied().collect();
-            there.retain(|(run, _)| !removed.contains(run));
-            gone.extend(purged);
-        }
+        let purged = self.purged.recent();
+        let purged = purged.map(|purged| written(purged, since.gone).gone);
+        let written = written(self.runs.recent()?, since.runs);
+        let Written { there, gone } = written.without(purged.unwrap_or_default());
         match there.len() + gone.len() {
             0 => return None,
             many if many > NAMED_MAX => return Some(frame::load(&Topic::Runs)),
@@ -447,6 +441,16 @@ struct Written<'r, V> {
     gone: Vec<&'r str>,
 }
 
+impl<'r, V> Written<'r, V> {
+    /// What was removed is not there any more, though something was written of it before.
+    fn without(mut self, removed: Vec<&'r str>) -> Written<'r, V> {
+        let keys: HashSet<&str> = removed.iter().copied().collect();
+        self.there.retain(|(key, _)| !keys.contains(key));
+        self.gone.extend(removed);
+        self
+    }
+}
+
 /// What was written since.
 fn written<V>(recent: &Recent<V>, since: u64) -> Written<'_, V> {
     let (mut there, mut gone) = (Vec::new(), Vec::new());
@@ -463,4 +467,20 @@ fn read_summary(value: &Bytes) -> Option<RunSummary> {
     let mut summary: RunSummary = wire::decode(value).ok()?;
     summary.fit(SUMMARY);
     Some(summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_is_told_as_gone_and_as_nothing_else() {
+        let written = Written {
+            there: vec![("a", &1), ("b", &2)],
+            gone: vec!["c"],
+        };
+        let Written { there, gone } = written.without(vec!["b"]);
+        assert_eq!(there, [("a", &1)]);
+        assert_eq!(gone, ["c", "b"]);
+    }
 }

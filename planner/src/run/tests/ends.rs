@@ -1,6 +1,8 @@
 //! Orders by people, and how runs end that do not succeed.
 
+use gridloom_shared::ledger::orders::Dropped;
 use gridloom_shared::limits::CELLS_MAX;
+use gridloom_shared::tile::Cell;
 
 use super::*;
 
@@ -118,6 +120,49 @@ fn reopened_run_issues_its_dead_shards_again_and_is_closed_anew() {
     assert_eq!(cells(&again), [(0, 0, 1, 2, 2)]);
     script.finish_all();
     assert_eq!(closed_as(script.step(4, 100)), EndState::Succeeded);
+}
+
+#[test]
+fn retry_of_one_that_was_given_up_is_none_of_those_that_are_left() {
+    let mut script = Script::new(1, PagesSpec::Count { count: 2 }, None);
+    script.wave(4, 0);
+    for index in 0..2 {
+        let never = Status::Failed(Failed {
+            error: "ill".into(),
+            retry: Retry::Never,
+        });
+        script.outcome(TileRef { wave: 0, index }, index, 1, never);
+    }
+    let cell = Cell {
+        kind: TileKind::Page,
+        slice: 0,
+        page: 0,
+    };
+    let dropped = Dropped {
+        request: 1,
+        which: Which::These(vec![cell]),
+        closed: false,
+        left: 1,
+        term: TERM,
+    };
+    order(&mut script, PlanRecord::Dropped(dropped));
+    // As many are left as it names.
+    assert_eq!(script.run.fold().dead_kept(), 1);
+    let retry = Command {
+        request: 2,
+        verb: Verb::Retry,
+        run: script.run.fold().run().clone(),
+        slice: Some(0),
+        page: Some(0),
+        error_like: None,
+    };
+    let reopened = Reopened {
+        request: 2,
+        which: Which::These(vec![cell]),
+        term: TERM,
+    };
+    let wanted = Judged::Write(PlanRecord::Reopened(reopened), 1);
+    assert_eq!(judge(script.run.fold(), &retry, TERM, CELLS_MAX), wanted);
 }
 
 #[test]

@@ -180,3 +180,94 @@ fn run_of_the_same_id_that_comes_later_begins_anew() {
         (story.at(4).rfc3339(), Vec::new())
     );
 }
+
+/// Somebody who did one shard.
+const DONE: Span = Span {
+    done: 1,
+    failed: 0,
+    taken_over: 0,
+    held: false,
+};
+
+fn begun() -> Worked {
+    Worked {
+        from: Some(UnixMs(0)),
+        ..Worked::default()
+    }
+}
+
+#[test]
+fn what_is_joined_has_spans_as_long_as_those_of_others() {
+    let mut worked = begun();
+    let at = UnixMs(2 * SPAN_MS);
+    worked.note(Session(1), (at, at), DONE);
+    let share = worked.shares.remove(&Session(1)).unwrap();
+    worked.join(Session(1), &share);
+    let late = UnixMs(SPAN_MS * SPANS_MAX as u64);
+    worked.note(Session(2), (late, late), DONE);
+    assert_eq!(worked.span_ms, 2 * SPAN_MS);
+    let done: Vec<u32> = worked.joined.spans.iter().map(|span| span.done).collect();
+    assert_eq!(done, [0, 1]);
+}
+
+#[test]
+fn of_too_many_the_one_that_was_silent_for_longest_is_joined() {
+    let mut worked = begun();
+    for session in 0..SESSIONS_MAX as u64 {
+        let at = UnixMs(if session == 5 { 10 } else { 20 + session % 7 });
+        worked.note(Session(session), (at, at), DONE);
+    }
+    worked.note(Session(u64::MAX), (UnixMs(30), UnixMs(30)), DONE);
+    assert_eq!(worked.joined_sessions, BTreeSet::from([Session(5)]));
+    assert_eq!(worked.joined.sum(|span| span.done), 1);
+}
+
+#[test]
+fn those_who_did_most_are_told_apart() {
+    let (fold, mut worked) = taken(&Story::of(1, 1));
+    let many = WORKERS_MAX as u64 + 2;
+    for session in 0..many {
+        let done = Span {
+            done: 1 + session as u32,
+            ..DONE
+        };
+        worked.note(Session(session), (UnixMs(0), UnixMs(0)), done);
+    }
+    let work = worked.told(&fold, UnixMs(0), &BTreeMap::new());
+    assert_eq!(work.workers.len(), WORKERS_MAX + 1);
+    assert_eq!(of(&work, many - 1).done, many);
+    let joined = work.workers.last().unwrap();
+    assert_eq!((joined.sessions, joined.done), (2, 1 + 2));
+}
+
+#[test]
+fn of_too_many_fences_the_oldest_are_forgotten() {
+    let mut worked = begun();
+    let last = FENCES_MAX as u64;
+    (0..=last).for_each(|n| worked.remember(Fence(n), UnixMs(n)));
+    let kept = worked.fences.keys();
+    let (first, last) = (kept.clone().next(), kept.last());
+    assert_eq!(
+        (first, last),
+        (Some(&Fence(1)), Some(&Fence(FENCES_MAX as u64)))
+    );
+}
+
+#[test]
+fn what_was_out_under_a_fence_that_is_forgotten_was_out_when_it_is_told_of() {
+    let mut story = Story::of(1, 1);
+    let fence = story.wave(&[(0, 0, 1, 1)]);
+    story.outcome(7, (0, 0), fence, 0, Status::Done);
+    let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
+    let mut worked = Worked::default();
+    for entry in &story.entries {
+        worked.take(&mut fold, entry);
+        worked.fences.clear();
+    }
+    let work = worked.told(&fold, UnixMs(0), &BTreeMap::new());
+    let seven = of(&work, 7);
+    assert_eq!(
+        (seven.first as u64 * work.span_ms, seven.held),
+        (2_000, vec![1])
+    );
+}

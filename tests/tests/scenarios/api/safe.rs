@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gridloom_planner::api::access::digest;
 use gridloom_tests::certificates::{Authority, Certified};
 use gridloom_tests::http::ask_over;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
@@ -90,7 +91,7 @@ async fn api_speaks_tls_by_a_certificate_that_may_be_renewed() -> anyhow::Result
         ensure!(cookie.contains("; Secure"), "{cookie}");
         // The page itself comes that way, too.
         ensure!(asked(ask, ("GET", "/"), None).await?.status == 200);
-        speaks_to_others(&address).await?;
+        let silent = speaks_to_others(&address).await?;
 
         // Whoever trusts another authority does not see it.
         let trusts_second = trusting(&second)?;
@@ -115,7 +116,8 @@ async fn api_speaks_tls_by_a_certificate_that_may_be_renewed() -> anyhow::Result
         told(stage, "its certificate cannot be read anew").await?;
         let over = second.sign_until("over", &["localhost"], Some((2020, 1, 1)))?;
         replace(&shown, &over)?;
-        told(stage, "it ended at 2020-01-01T00:00:00.000Z").await
+        told(stage, "it ended at 2020-01-01T00:00:00.000Z").await?;
+        is_let_go(silent).await
     })
     .await
 }
@@ -133,12 +135,21 @@ async fn told(stage: &Stage, words: &str) -> anyhow::Result<()> {
 }
 
 /// In clear it says what to do; and whoever says nothing keeps nobody waiting.
-async fn speaks_to_others(address: &str) -> anyhow::Result<()> {
-    let _silent = TcpStream::connect(address).await?;
+async fn speaks_to_others(address: &str) -> anyhow::Result<TcpStream> {
+    let silent = TcpStream::connect(address).await?;
     let clear = ask(address, ("GET", "/api/v1/about"), &[], None).await?;
     ensure!(clear.status == 400, "{}", clear.status);
     let detail = clear.json()["detail"].to_string();
     ensure!(detail.contains("https://"), "{detail}");
+    Ok(silent)
+}
+
+/// Whoever has not greeted within ten seconds is let go, long before one who is quiet in clear.
+async fn is_let_go(mut silent: TcpStream) -> anyhow::Result<()> {
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(SOON, silent.read_to_end(&mut rest)).await;
+    // Closed or broken off: it is over.
+    let _ = ended.context("it is still held")?;
     Ok(())
 }
 
