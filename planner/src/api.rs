@@ -26,7 +26,7 @@
 //! | [`together`] | what is done once for all who ask for it at a time |
 //! | [`router`] | which operations there are, and how they are described |
 //! | [`log`] | that each order is on record before it is given |
-//! | [`about`], [`jobs`], [`runs`], [`dead`], [`crew`], [`calendars`], [`refused`], [`doctor`] | the operations |
+//! | [`about`], [`jobs`], [`runs`], [`dead`], [`crew`], [`calendars`], [`callbacks`], [`refused`], [`doctor`] | the operations |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ pub mod access;
 mod armed;
 mod ask;
 mod calendars;
+mod callbacks;
 pub mod certificate;
 mod counted;
 mod crew;

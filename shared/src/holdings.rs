@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::callback::Call;
 use crate::id::{QueueName, RunId, Session};
 use crate::tile::TileRef;
 
@@ -19,6 +20,8 @@ pub enum Question {
     Queue(QueueName),
     /// Which tiles of this run do you hold?
     Run(RunId),
+    /// A service says what came of this shard: do you hold it? Answered with a [`Heard`](crate::callback::Heard).
+    Callback(Call),
 }
 
 /// What a worker holds, of what was asked. Its engine had taken in all deliveries that its connection

@@ -16,6 +16,7 @@
 //! | [`command`] | what people order of runs, and how it is answered |
 //! | [`address`] | what of an address may be printed |
 //! | `openapi` | how all of it is described to programs (feature `openapi`) |
+//! | [`callback`] | how a service ends a shard that it has taken on, and by which right |
 //! | [`chain()`] | how an error is told, its causes too |
 //! | [`clock`] | which clock is read for what |
 //! | [`duration`] | how a length of time is written |
@@ -45,6 +46,7 @@
 pub mod address;
 pub mod alarm;
 pub mod broker;
+pub mod callback;
 mod chain;
 pub mod clock;
 pub mod command;

@@ -3,6 +3,7 @@
 //!
 //! | room | what it does |
 //! |------|--------------|
+//! | [`callbacks`] | what a service says of its shard, to the worker that holds it |
 //! | [`commands`] | orders to the leader: cancel and retry runs, retry and drop dead shards |
 //! | [`define`] | defines and deletes jobs, each over what was seen |
 //! | `empty` | ends what is open of a job that is gone (feature `schedules`) |
@@ -13,6 +14,7 @@
 //! calendars, pauses, backfills.
 
 pub mod actions;
+pub mod callbacks;
 pub mod commands;
 pub mod define;
 #[cfg(feature = "schedules")]

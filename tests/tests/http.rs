@@ -73,6 +73,8 @@ async fn service_gets_the_request_that_the_job_says() {
         (asked.method.as_str(), asked.path.as_str()),
         ("PUT", "/work/3")
     );
+    // Nothing is awaited unless the job says so, and a 202 is a success as others.
+    assert_eq!(asked.header("gridloom-callback"), None);
     let host = server.origin().replace("http://", "");
     for (name, value) in [
         ("host", host.as_str()),

@@ -210,7 +210,7 @@ impl Engine {
             rings: Rings::new(&broker, &settings).await.map_err(lost)?,
             attaching: Arc::new(Semaphore::new(ATTACHING)),
             queue_made: watch::Sender::new(0),
-            runs: Runs::new(settings.telling()),
+            runs: Runs::new(settings.telling(), asked::callbacks(&broker, session)),
             tiles: Tiles::new(Boot::now()),
             turns: Turns::new(settings.concurrency),
             crew: Crew::start(crew),

@@ -109,6 +109,7 @@
 
 mod alarms;
 mod bells;
+mod callbacks;
 mod crew;
 mod engine;
 #[cfg(any(feature = "exec", feature = "bridge"))]

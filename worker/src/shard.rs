@@ -20,6 +20,7 @@ use gridloom_shared::trace::Traceparent;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use crate::callbacks::Callbacks;
 use crate::failure::Failure;
 use crate::traced::RunTrace;
 
@@ -47,6 +48,11 @@ pub(crate) struct RunContext {
         allow(dead_code, reason = "no other handler keeps anything")
     )]
     pub(crate) kept: Arc<Kept>,
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "no other handler awaits a callback")
+    )]
+    pub(crate) callbacks: Arc<Callbacks>,
 }
 
 /// What the shards of one tile have in common.
@@ -161,7 +167,7 @@ impl Shard {
         }
     }
 
-    #[cfg(feature = "bridge")]
+    #[cfg(any(feature = "bridge", feature = "http"))]
     pub(crate) fn page_number(&self) -> u32 {
         self.0.page
     }
@@ -235,6 +241,14 @@ impl Shard {
 impl Shard {
     pub(crate) fn kept(&self) -> &Kept {
         &self.0.tile.run.kept
+    }
+}
+
+/// Where callbacks come in that end shards of its worker.
+#[cfg(feature = "http")]
+impl Shard {
+    pub(crate) fn callbacks(&self) -> &Arc<Callbacks> {
+        &self.0.tile.run.callbacks
     }
 }
 

@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gridloom_shared::clock::Boot;
-use gridloom_shared::id::{Fence, HandlerName, JobName, Nonce, QueueName, RunId};
+use gridloom_shared::id::{
+    Fence, HandlerName, JobName, Namespace, Nonce, QueueName, RunId, Session,
+};
 use gridloom_shared::job::{GridSpec, JobSpec, LimitsSpec, PagesSpec, RetrySpec, SubmitSpec};
 use gridloom_shared::ledger::record::Reason;
 use gridloom_shared::limits::PROBE_BYTES_MAX;
@@ -28,6 +30,7 @@ use gridloom_shared::tile::{Bounds, Key, Tile, TileKind};
 use gridloom_shared::trace::Traceparent;
 use tokio_util::sync::CancellationToken;
 
+use crate::callbacks::Callbacks;
 use crate::shard::{End, Hold, Kept, Probe, RunContext, Shard, TileContext};
 use crate::traced::RunTrace;
 #[cfg(test)]
@@ -39,6 +42,7 @@ pub struct Trial {
     job: JobSpec,
     /// What handlers make of that job: nothing yet where it was changed.
     kept: Arc<Kept>,
+    callbacks: Arc<Callbacks>,
     run: RunId,
     nonce: Nonce,
     slice: u32,
@@ -73,6 +77,7 @@ impl Trial {
         let name = JobName::new(job).expect("a job name");
         let now = Boot::now();
         let hold = Hold::new(now + Duration::from_secs(3_600), now);
+        let namespace = Namespace::new("trial").expect("a namespace");
         Trial {
             run: RunId::from_submission(&name, 1),
             job: JobSpec {
@@ -82,7 +87,7 @@ impl Trial {
                 grid: GridSpec {
                     slices: 1,
                     pages: PagesSpec::Count { count: 1 },
-                    tile: None,
+                    tile: Some(1),
                 },
                 retry: RetrySpec::default(),
                 limits: LimitsSpec::default(),
@@ -92,6 +97,7 @@ impl Trial {
                 schedule: None,
             },
             kept: Arc::default(),
+            callbacks: Arc::new(Callbacks::new(&namespace, Session(1))),
             nonce: Nonce::random(),
             slice: 0,
             page: 0,
@@ -247,6 +253,7 @@ impl Trial {
             trace: self.trace(),
             worker: "trial".into(),
             kept: Arc::clone(&self.kept),
+            callbacks: Arc::clone(&self.callbacks),
         };
         let tile = Tile {
             kind: TileKind::Page,

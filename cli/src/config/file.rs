@@ -153,6 +153,7 @@ const KEYS: &[&str] = &[
     "worker.http.*.secrets.*",
     "worker.http.*.secret_files.*",
     "worker.http.*.addresses",
+    "worker.http.*.callback",
     "queue.ack_deadline",
     "queue.storage",
     "queue.replicas",

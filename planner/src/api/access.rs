@@ -264,8 +264,8 @@ pub fn needs(method: &str, path: &str) -> Needs {
             changes: false,
         };
     }
-    // Whoever logs in or out changes nothing of the installation.
-    if path == "/session" {
+    // Whoever logs in or out changes nothing of the installation; and a callback has its right in its address.
+    if path == "/session" || path == CALLBACKS {
         return Needs {
             role: Role::Viewer,
             changes: true,
@@ -276,6 +276,14 @@ pub fn needs(method: &str, path: &str) -> Needs {
         role: if found { Role::Operator } else { Role::Admin },
         changes: true,
     }
+}
+
+/// Where services say what came of shards.
+pub(super) const CALLBACKS: &str = "/callbacks/{callback}";
+
+/// Whether an operation is for whoever has no token: to show one, or with a right that its address gives.
+pub(super) fn is_open(method: &str, path: &str) -> bool {
+    method == "POST" && matches!(path, "/session" | CALLBACKS)
 }
 
 /// What operators may change.

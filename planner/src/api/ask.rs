@@ -90,21 +90,25 @@ impl<S: Send + Sync> FromRequest<S> for Text {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Answer<Text> {
-        let is_json = is_json(request.headers());
-        let bytes = taken(request).await?;
-        if bytes.is_empty() {
-            return Ok(Text("{}".to_owned()));
-        }
-        if !is_json {
-            return Err(Problem::new(
-                Kind::MediaType,
-                "the body has to be JSON, and to say so: Content-Type: application/json",
-            ));
-        }
-        let text = String::from_utf8(bytes.into());
-        text.map(Text)
-            .map_err(|_| Problem::invalid("the body: is no UTF-8"))
+        text(request, BODY_MAX).await.map(Text)
     }
+}
+
+/// What is sent, if it has `most` bytes or less.
+pub(super) async fn text(request: Request, most: usize) -> Answer<String> {
+    let is_json = is_json(request.headers());
+    let bytes = taken(request, most).await?;
+    if bytes.is_empty() {
+        return Ok("{}".to_owned());
+    }
+    if !is_json {
+        return Err(Problem::new(
+            Kind::MediaType,
+            "the body has to be JSON, and to say so: Content-Type: application/json",
+        ));
+    }
+    let text = String::from_utf8(bytes.into());
+    text.map_err(|_| Problem::invalid("the body: is no UTF-8"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -114,18 +118,18 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-async fn taken(request: Request) -> Answer<Bytes> {
+async fn taken(request: Request, most: usize) -> Answer<Bytes> {
     let too_large = || {
-        let detail = format!("a body may have {BODY_MAX} bytes at most");
+        let detail = format!("a body may have {most} bytes at most");
         Problem::new(Kind::TooLarge, detail)
     };
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > BODY_MAX) {
+    if length.is_some_and(|length| length > most) {
         pass_over(request.into_body()).await;
         return Err(too_large());
     }
-    let bytes = to_bytes(request.into_body(), BODY_MAX).await;
+    let bytes = to_bytes(request.into_body(), most).await;
     bytes.map_err(|error| match chain(&error).to_string() {
         said if said.contains("length limit") => too_large(),
         said => Problem::invalid(format!("the body cannot be read: {said}")),

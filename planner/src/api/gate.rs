@@ -5,13 +5,13 @@
 use std::net::IpAddr;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout};
 
 use super::about::COOKIE;
-use super::access::{Needs, Role, Tokens, Who, needs};
+use super::access::{Needs, Role, Tokens, Who, is_open, needs};
 use super::counted;
 use super::link::Api;
 use super::pack;
@@ -158,8 +158,8 @@ fn shown((settings, tokens): (&Settings, &Tokens), request: &Request) -> Answer<
         is_for_this_machine(headers, request.uri().host())?;
         return Ok(Shown::Who(Who::here()));
     }
-    // Whoever logs in has no cookie yet.
-    if (request.method(), path) == (&Method::POST, Some("/session")) {
+    // Whoever logs in has no cookie yet, and a service has none.
+    if is_open(request.method().as_str(), path.unwrap_or_default()) {
         return Ok(Shown::Who(Who {
             name: String::new(),
             role: Role::Viewer,

@@ -9,10 +9,11 @@ use axum::http::request::Parts;
 use gridloom_shared::broker::{Broker, Options};
 use gridloom_shared::chain;
 use gridloom_shared::id::Namespace;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::access::Tokens;
 use super::armed::Armed;
+use super::callbacks;
 use super::counted::Operations;
 use super::doctor::Examined;
 use super::events::Events;
@@ -49,6 +50,8 @@ pub(super) struct Link {
     pub(super) examined: Together<Examined>,
     pub(super) faults: Faults,
     pub(super) sessions: Sessions,
+    /// Callbacks that are carried out at once.
+    pub(super) callbacks: Semaphore,
     broker: OnceLock<Broker>,
 }
 
@@ -68,6 +71,7 @@ impl Link {
             examined: Together::default(),
             faults,
             sessions: Sessions::default(),
+            callbacks: Semaphore::new(callbacks::AT_ONCE),
             broker: OnceLock::new(),
         }
     }

@@ -10,11 +10,13 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::needs;
+use super::access::{is_open, needs};
 use super::link::Api;
 use super::problem::{Problem, Told};
 use super::settings::ROOT;
-use super::{about, calendars, crew, dead, doctor, events, gate, jobs, log, refused, runs};
+use super::{
+    about, calendars, callbacks, crew, dead, doctor, events, gate, jobs, log, refused, runs,
+};
 
 /// Where the description is.
 const DESCRIPTION: &str = "/openapi.json";
@@ -69,6 +71,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(runs::audit))
         .routes(routes!(runs::order::cancel))
         .routes(routes!(runs::order::retry))
+        .routes(routes!(callbacks::call))
         .routes(routes!(dead::list))
         .routes(routes!(dead::order::retry))
         .routes(routes!(dead::order::drop))
@@ -156,9 +159,9 @@ fn complete(operation: &mut serde_json::Map<String, Value>, method: &str, path: 
     operation["responses"]["default"] = problem;
     operation.insert("x-role".to_owned(), needs.role.as_str().into());
     // Where no tokens are set none is asked for.
-    let security = match path {
-        "/session" if method == "POST" => json!([]),
-        _ => json!([{ "token": [] }, {}]),
+    let security = match is_open(method, path) {
+        true => json!([]),
+        false => json!([{ "token": [] }, {}]),
     };
     operation.insert("security".to_owned(), security);
 }

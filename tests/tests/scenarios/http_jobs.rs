@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use gridloom_tests::scenario::{ACK_DEADLINE, play};
 use gridloom_tests::web::{Answer, Asked, Web};
 
+#[path = "http_jobs/called_back.rs"]
+mod called_back;
+
 const SOON: Duration = Duration::from_secs(40);
 const SECRET: &str = "hunter2-of-the-shop";
 

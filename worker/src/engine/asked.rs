@@ -18,6 +18,7 @@ use gridloom_shared::limits;
 use gridloom_shared::wire;
 
 use super::Engine;
+use crate::callbacks::Callbacks;
 
 /// Questions that may wait. An older one is asked again by whoever still wants to know.
 const WAITING_MAX: usize = 64;
@@ -44,6 +45,11 @@ impl Questions {
     pub(super) async fn next(&mut self) -> Option<Message> {
         self.questions.next().await
     }
+}
+
+/// Where callbacks come in that planners bring.
+pub(super) fn callbacks(broker: &Broker, session: Session) -> Callbacks {
+    Callbacks::new(broker.subjects().namespace(), session)
 }
 
 fn age(tile: u64, held: Duration) -> Age {
@@ -85,17 +91,16 @@ impl Engine {
                 continue;
             };
             let answer = match wire::decode::<Question>(&question.payload) {
-                Ok(Question::Queue(queue)) => self.held_of_queue(&queue, now),
-                Ok(Question::Run(run)) => self.held_of_run(&run, now),
+                Ok(Question::Queue(queue)) => wire::encode(&self.held_of_queue(&queue, now)),
+                Ok(Question::Run(run)) => wire::encode(&self.held_of_run(&run, now)),
+                // Answered as often as it is asked: whoever was given it says the same again.
+                Ok(Question::Callback(call)) => wire::encode(&self.runs.callbacks().hear(&call)),
                 Err(error) => {
                     tracing::debug!(error = %chain(&error), "a question that cannot be understood");
                     continue;
                 }
             };
-            let sent = self
-                .broker
-                .publish(reply, wire::encode(&answer))
-                .now_or_never();
+            let sent = self.broker.publish(reply, answer).now_or_never();
             if sent.is_none() {
                 self.asked.waiting.push((question, since));
                 self.wake_at(now + Duration::from_millis(1));

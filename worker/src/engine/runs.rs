@@ -14,6 +14,7 @@ use gridloom_shared::quick::QuickMap;
 use gridloom_shared::wire;
 
 use super::tiles::TileKey;
+use crate::callbacks::Callbacks;
 use crate::crew::meters::JobMeters;
 use crate::crew::pace::Pace;
 use crate::handler::SharedHandler;
@@ -135,7 +136,7 @@ impl Run {
         &mut self,
         found: Opened,
         handlers: &Handlers,
-        (meters, telling): (&mut Metered, &Telling),
+        (meters, telling, callbacks): (&mut Metered, &Telling, &Arc<Callbacks>),
     ) -> bool {
         if Lane::of(&found.job) != self.lane {
             return false;
@@ -157,6 +158,7 @@ impl Run {
             trace,
             worker: Arc::clone(&telling.worker),
             kept: Arc::default(),
+            callbacks: Arc::clone(callbacks),
         };
         self.job = Some((Arc::new(context), handler));
         true
@@ -195,10 +197,12 @@ pub(super) struct Runs {
     metered: Metered,
     /// Who is told of traces.
     telling: Telling,
+    /// Who awaits a callback.
+    callbacks: Arc<Callbacks>,
 }
 
 impl Runs {
-    pub(super) fn new(telling: Telling) -> Runs {
+    pub(super) fn new(telling: Telling, callbacks: Callbacks) -> Runs {
         Runs {
             runs: QuickMap::default(),
             by_id: HashMap::new(),
@@ -206,7 +210,12 @@ impl Runs {
             crowd: IDLE_RUNS_MAX,
             metered: Metered::default(),
             telling,
+            callbacks: Arc::new(callbacks),
         }
+    }
+
+    pub(super) fn callbacks(&self) -> &Callbacks {
+        &self.callbacks
     }
 
     pub(super) fn get(&self, opened: u64) -> Option<&Run> {
@@ -335,7 +344,8 @@ impl Runs {
             && !run.reading
             && let Some(found) = carried().filter(|found| found.nonce == nonce)
         {
-            run.know(*found, handlers, (&mut self.metered, &self.telling));
+            let told = (&mut self.metered, &self.telling, &self.callbacks);
+            run.know(*found, handlers, told);
         }
         if run.knows(nonce) {
             return Next::Admit;
@@ -362,7 +372,7 @@ impl Runs {
         let Some(run) = self.runs.get_mut(&opened) else {
             return (Vec::new(), false);
         };
-        let told = (&mut self.metered, &self.telling);
+        let told = (&mut self.metered, &self.telling, &self.callbacks);
         run.reading = false;
         run.certain = found.is_some_and(|found| run.know(*found, handlers, told));
         if !run.certain {

@@ -1,8 +1,8 @@
 //! Asks a service for each shard, by HTTP. Which services jobs may ask, whom to believe that it is they, and the secrets that are
 //! sent to them, the worker's configuration says: whoever may define jobs cannot ask whatever the workers' network has.
 //!
-//! **Settings of a job**, the table `[http]` of its file: `url`, `method`, `headers`, `body`, `success`, `retry`, `timeout`. No
-//! submission can change them; its parameters stand where placeholders (`{day}`) name them, and in the body where none is said.
+//! **Settings of a job**, the table `[http]` of its file: `url`, `method`, `headers`, `body`, `success`, `retry`, `timeout`,
+//! `callback`. No submission can change them; its parameters stand where placeholders (`{day}`) name them, and in the body where none is said.
 //!
 //! **What a service gets.** The request that the job says, with the header `Idempotency-Key`, which is the shard's key: the same
 //! for each attempt, of no other shard ever. Without a `body`, POST, PUT and PATCH carry the shard as a line of JSON, as commands
@@ -28,13 +28,14 @@
 //! | `connection` | how a request gets to a server, and how much of an answer is read |
 //! | `tls` | whom to believe |
 //! | `answer` | what an answer means |
+//! | `callback` | what becomes of a shard whose service calls back |
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use gridloom_shared::chain;
-use gridloom_shared::job::handlers::http::Order;
+use gridloom_shared::job::handlers::http::{Order, wanted};
 use gridloom_shared::job::handlers::named::{ANY, Named};
 use gridloom_shared::job::handlers::{self, Said};
 use gridloom_shared::ledger::outcomes::{COUNTER_NAME_MAX, COUNTERS_MAX};
@@ -49,6 +50,7 @@ use crate::shard::Shard;
 
 mod address;
 mod answer;
+mod callback;
 mod connection;
 #[cfg(test)]
 mod documented;
@@ -113,6 +115,14 @@ impl HttpHandler {
         })
     }
 
+    /// What jobs may want of it.
+    fn known_as(&self) -> Vec<String> {
+        let calling = self.services.iter();
+        let calling = calling.filter(|(_, known)| known.service.callback.is_some());
+        let calling = calling.map(|(origin, _)| wanted(origin, true));
+        self.services.keys().cloned().chain(calling).collect()
+    }
+
     /// The service that is asked: the one of that origin, else the one that is any.
     fn known(&self, order: &Order, shard: &Shard) -> Result<&Known, Failure> {
         let origin = order.origin.as_str();
@@ -173,10 +183,18 @@ impl Handler for HttpHandler {
         let order = Order::read(shard.settings_value());
         let order = order.map_err(|fault| Failure::permanent(format!("read the job: {fault}")))?;
         let known = self.known(&order, &shard)?;
-        let mut secrets = Secrets::of(&known.service.secrets, &self.lacking_secrets);
-        let message = Message::of(&order, &shard, &mut secrets)?;
+        let mut secrets = Secrets::of_service(&known.service, &self.lacking_secrets);
+        let mut message = Message::of(&order, &shard, &mut secrets)?;
+        let mut awaited = self.awaited(known, &order, &shard)?;
+        if let Some(awaited) = &awaited {
+            message.calls_back(&awaited.url)?;
+            secrets.hide(callback::SECRET, awaited.token());
+        }
         let what = message.told(&message.url);
         let asked = tokio::select! {
+            biased;
+            // It may call before it answers.
+            said = callback::said(awaited.as_mut()) => return callback::end(&shard, said, &what, &secrets),
             asked = tokio::time::timeout(order.timeout, self.ask(known, &order, &message)) => asked,
             // Out of time, or not held any more: dropped, the request closes its connection.
             () = shard.cancelled() => {
@@ -188,6 +206,10 @@ impl Handler for HttpHandler {
                 report(&shard, &answer);
                 Ok(())
             }
+            Ok(Asked::Answered(_, _, Meaning::Later)) => match awaited {
+                Some(mut awaited) => awaited.until_said(&what, &shard, &secrets).await,
+                None => Ok(()),
+            },
             Ok(Asked::Answered(url, answer, meant)) => {
                 let said = secrets.out_of(&String::from_utf8_lossy(&answer.body));
                 let what = message.told(&url);
@@ -209,7 +231,7 @@ impl Handler for HttpHandler {
     }
 
     fn knows(&self) -> Vec<String> {
-        self.services.keys().cloned().collect()
+        self.known_as()
     }
 }
 
@@ -232,7 +254,9 @@ fn failed(what: &str, answer: &Answer, meant: &Meaning, said: &str, attempt: u32
         Meaning::Hold(wait) if attempt <= HOLDS_MAX => Failure::hold(*wait, text),
         Meaning::Hold(wait) | Meaning::AgainAfter(wait) => Failure::retry_after(*wait, text),
         Meaning::Again => Failure::retry(text),
-        Meaning::Done | Meaning::Moved(_) | Meaning::Never(_) => Failure::permanent(text),
+        Meaning::Done | Meaning::Later | Meaning::Moved(_) | Meaning::Never(_) => {
+            Failure::permanent(text)
+        }
     }
 }
 

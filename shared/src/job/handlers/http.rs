@@ -22,7 +22,7 @@ pub mod template;
 
 pub use content::{Content, Json};
 pub use names::GIVEN;
-pub use order::{Order, origin_of};
+pub use order::{Order, calling_back, wanted, wanted_by};
 pub use origin::Origin;
 pub use statuses::Statuses;
 pub use template::{Placeholder, Template};
@@ -37,7 +37,16 @@ pub(super) fn check(said: Said<'_>) -> Findings {
         );
     }
     match Order::read(said.settings) {
-        Ok(order) => names::check(&order, said, &mut found),
+        Ok(order) => {
+            if order.callback.is_some() && said.grid.tile != Some(1) {
+                found.fault(
+                    "grid.tile",
+                    "must be 1 with http.callback: pages of a tile run one after another, and none is on record before the \
+                     last of them has been called back",
+                );
+            }
+            names::check(&order, said, &mut found);
+        }
         Err(fault) => found.faults.push(fault),
     }
     found

@@ -38,14 +38,15 @@ impl Named {
             Named::Database | Named::Command => {
                 Some(settings.get(self.kind())?.as_str()?.to_owned())
             }
-            Named::Service => Some(http::origin_of(settings)?.as_str().to_owned()),
+            Named::Service => http::wanted_by(settings),
             Named::Secret => None,
         }
     }
 
     /// Whether whoever knows `known` knows `name`.
     pub fn covers(self, known: &str, name: &str) -> bool {
-        known == name || (self == Named::Service && known == ANY)
+        let is_any = self == Named::Service && known == ANY;
+        known == name || (is_any && http::calling_back(name).is_none())
     }
 
     /// What it is. Of a database and a command that is the key of the handler's table as well.
@@ -82,6 +83,10 @@ impl Named {
             Named::Command => format!(
                 "name one of theirs in [exec] command and apply the job, or give each worker of the queue this one \
                  (worker.exec, --exec {name}=COMMAND)"
+            ),
+            Named::Service if let Some(origin) = http::calling_back(name) => format!(
+                "leave http.callback out of [http] and apply the job, or say on each worker of the queue where the service \
+                 {origin} calls back (worker.http.NAME.callback, and the secret worker.http.NAME.secrets.callback)"
             ),
             Named::Service => format!(
                 "ask one of theirs in [http] url and apply the job, or let each worker of the queue ask this one \

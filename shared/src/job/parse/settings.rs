@@ -90,6 +90,7 @@ const HTTP: &[Setting] = &[
     optional("success"),
     optional("retry"),
     optional("timeout"),
+    optional("callback"),
 ];
 
 const fn optional(key: &'static str) -> Setting {

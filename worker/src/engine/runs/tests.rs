@@ -1,5 +1,5 @@
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::id::Term;
+use gridloom_shared::id::{Namespace, Session, Term};
 use gridloom_shared::tile::TileRef;
 
 use super::*;
@@ -7,6 +7,11 @@ use crate::Trial;
 use crate::handlers::noop::Noop;
 
 const OPENED: u64 = 7;
+
+fn none() -> Runs {
+    let namespace = Namespace::new("gridloom").unwrap();
+    Runs::new(Telling::default(), Callbacks::new(&namespace, Session(1)))
+}
 
 fn key(index: u32) -> TileKey {
     let place = TileRef { wave: 0, index };
@@ -36,7 +41,7 @@ fn handlers() -> Handlers {
 }
 
 fn runs() -> Runs {
-    let mut runs = Runs::new(Telling::default());
+    let mut runs = none();
     let lane = Lane::of(Trial::new("a", "b").shard().spec());
     assert!(!runs.touch(OPENED, &RunId::new("a_s_1").unwrap(), &lane));
     runs
@@ -113,7 +118,7 @@ fn touch(runs: &mut Runs, opened: u64) {
 
 #[test]
 fn run_whose_tile_is_just_coming_is_never_forgotten_however_many_are_busy() {
-    let mut runs = Runs::new(Telling::default());
+    let mut runs = none();
     for opened in 1..=3 * IDLE_RUNS_MAX as u64 {
         touch(&mut runs, opened);
         runs.get_mut(opened).expect("it is known").held += 1;
@@ -122,7 +127,7 @@ fn run_whose_tile_is_just_coming_is_never_forgotten_however_many_are_busy() {
 
 #[test]
 fn runs_longest_unused_are_forgotten_and_busy_ones_are_not() {
-    let mut runs = Runs::new(Telling::default());
+    let mut runs = none();
     let many = 10 * IDLE_RUNS_MAX as u64;
     touch(&mut runs, 1);
     runs.get_mut(1).unwrap().held += 1;

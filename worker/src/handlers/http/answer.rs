@@ -2,6 +2,7 @@
 //!
 //! | status | meaning |
 //! |--------|---------|
+//! | 202, where the job awaits a callback | the service will say |
 //! | one of `success` | done |
 //! | 301, 302, 303, 307, 308 with `Location` | asked again there, on the same server; elsewhere it is a failure for good |
 //! | 429, 503 with `Retry-After` | the job rests until then, and no attempt is used up |
@@ -30,6 +31,8 @@ const HOLDING: &[u16] = &[429, 503];
 pub(super) enum Meaning {
     /// The shard is done.
     Done,
+    /// The service has taken it on, and calls back.
+    Later,
     /// It is asked there, on the same server.
     Moved(Url),
     /// Another attempt may have success.
@@ -50,6 +53,9 @@ pub(super) fn meaning(
     headers: &HeaderMap,
     now: OffsetDateTime,
 ) -> Meaning {
+    if status == 202 && order.callback.is_some() {
+        return Meaning::Later;
+    }
     if order.success.contains(status) {
         return Meaning::Done;
     }
@@ -146,6 +152,17 @@ mod tests {
             meant(&own(), 503, &[(RETRY_AFTER, "7")]),
             Meaning::Never("")
         );
+    }
+
+    #[test]
+    fn accepted_is_no_end_where_a_callback_is_awaited_and_a_status_as_others_where_none_is() {
+        let awaits = || json!({"url": "https://h:8443/a", "callback": "1h", "success": [200]});
+        assert_eq!(meant(&awaits(), 202, &[]), Meaning::Later);
+        assert_eq!(meant(&awaits(), 200, &[]), Meaning::Done);
+        assert_eq!(meant(&awaits(), 500, &[]), Meaning::Again);
+        assert_eq!(posted(202, &[]), Meaning::Done);
+        let strict = json!({"url": "https://h:8443/a", "success": [200]});
+        assert_eq!(meant(&strict, 202, &[]), Meaning::Never(""));
     }
 
     #[test]

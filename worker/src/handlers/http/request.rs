@@ -21,6 +21,8 @@ use crate::shard::Shard;
 
 /// The header by which a server knows a request that it has seen.
 pub(super) const KEY: &str = "idempotency-key";
+/// The header that says where to call back.
+const CALLBACK: &str = gridloom_shared::callback::HEADER;
 /// The header that says of which trace a request is a part.
 const TRACE: &str = "traceparent";
 const AGENT: &str = concat!("gridloom/", env!("CARGO_PKG_VERSION"));
@@ -80,6 +82,16 @@ impl Message {
             headers,
             body,
         })
+    }
+
+    /// Says where to call back. Whoever knows that may end the shard.
+    pub(super) fn calls_back(&mut self, url: &str) -> Result<(), Failure> {
+        let value = HeaderValue::from_str(url);
+        let mut value =
+            value.map_err(|_| Failure::permanent("say where to call back: it is no header"))?;
+        value.set_sensitive(true);
+        self.headers.insert(CALLBACK, value);
+        Ok(())
     }
 
     /// What is sent over a connection to the server of `url`.

@@ -6,7 +6,9 @@ use gridloom_shared::chain;
 use gridloom_shared::secret::Secret;
 use serde_json::Value;
 
+use super::callback::SECRET;
 use super::escapes::encoded;
+use super::service::HttpService;
 use crate::failure::Failure;
 use crate::handlers::lacking::Lacking;
 use crate::shard::Shard;
@@ -16,6 +18,8 @@ pub(super) struct Secrets<'s> {
     known: &'s BTreeMap<String, Secret>,
     lacking: &'s Lacking,
     used: Vec<(String, String)>,
+    /// Whether one of them is that by which callbacks are known.
+    calls_back: bool,
 }
 
 impl<'s> Secrets<'s> {
@@ -25,11 +29,25 @@ impl<'s> Secrets<'s> {
             known,
             lacking,
             used: Vec::new(),
+            calls_back: false,
+        }
+    }
+
+    /// Those of `service`.
+    pub(super) fn of_service(service: &'s HttpService, lacking: &'s Lacking) -> Secrets<'s> {
+        Secrets {
+            calls_back: service.callback.is_some(),
+            ..Secrets::of(&service.secrets, lacking)
         }
     }
 
     /// The secret of that name, as it stands now.
     pub(super) fn get(&mut self, name: &str, shard: &Shard) -> Result<String, Failure> {
+        if self.calls_back && name == SECRET {
+            return Err(Failure::permanent(format!(
+                "fill in {{secret.{SECRET}}}: callbacks are known by it, so no request carries it"
+            )));
+        }
         if let Some((_, text)) = self.used.iter().find(|(known, _)| known == name) {
             return Ok(text.clone());
         }
@@ -40,6 +58,11 @@ impl<'s> Secrets<'s> {
         let text = text.map_err(|error| Failure::retry(chain(&error).to_string()))?;
         self.used.push((name.to_owned(), text.clone()));
         Ok(text)
+    }
+
+    /// Something else that is sent is told as the secret of that name, too.
+    pub(super) fn hide(&mut self, name: &str, text: String) {
+        self.used.push((name.to_owned(), text));
     }
 
     /// The text without what was sent of secrets: servers repeat what they do not understand.

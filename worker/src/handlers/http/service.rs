@@ -14,6 +14,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::address::Network;
+use super::callback::{self, SECRET, SECRET_MIN};
 use super::tls;
 
 /// A service of the worker's configuration. In a file it is its origin, or a table with these fields.
@@ -27,6 +28,8 @@ pub struct HttpService {
     pub secrets: BTreeMap<String, Secret>,
     /// Networks that are refused otherwise.
     pub addresses: Vec<Network>,
+    /// Where it finds a planner's API, to call back.
+    pub callback: Option<String>,
 }
 
 /// Why services of a configuration will not do. No secret is told.
@@ -53,6 +56,12 @@ pub enum HttpError {
         /// The secret.
         name: String,
     },
+    /// Nobody could tell its callbacks from others'.
+    #[error(
+        "use service {0:?}: it has a callback, which needs a secret named callback of {SECRET_MIN} characters or more, the same on \
+         all workers of the queue (worker.http.{0}.secrets or secret_files; openssl rand -hex 32 prints one)"
+    )]
+    CallbackSecret(String),
     /// A file cannot be read.
     #[error("use service {0:?}")]
     File(String, #[source] FileError),
@@ -72,6 +81,7 @@ impl HttpService {
             ca: None,
             secrets: BTreeMap::new(),
             addresses: Vec::new(),
+            callback: None,
         })
     }
 
@@ -84,6 +94,9 @@ impl HttpService {
     pub(super) fn check(&self, name: &str) -> Result<(), HttpError> {
         if self.origin.is_none() && !self.secrets.is_empty() {
             return Err(HttpError::SecretForAll(name.to_owned()));
+        }
+        if self.callback.is_some() && !self.secrets.contains_key(SECRET) {
+            return Err(HttpError::CallbackSecret(name.to_owned()));
         }
         for (secret, place) in &self.secrets {
             let is_sign = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
@@ -99,6 +112,9 @@ impl HttpService {
                     service: name.to_owned(),
                     name: secret.clone(),
                 });
+            }
+            if self.callback.is_some() && secret == SECRET && text.len() < SECRET_MIN {
+                return Err(HttpError::CallbackSecret(name.to_owned()));
             }
         }
         match &self.ca {
@@ -159,7 +175,7 @@ impl<'de> Visitor<'de> for Forms {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a service: \"https://HOST\", or a table with origin, and ca, secrets, secret_files, addresses where they are needed",
+            "a service: \"https://HOST\", or a table with origin, and ca, secrets, secret_files, addresses, callback where they are needed",
         )
     }
 
@@ -170,6 +186,7 @@ impl<'de> Visitor<'de> for Forms {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpService, A::Error> {
         let table = Table::deserialize(MapAccessDeserializer::new(map))?;
         let service = HttpService::at(&table.origin).map_err(A::Error::custom)?;
+        let callback = table.callback.as_deref().map(callback::address).transpose();
         let mut secrets: BTreeMap<String, Secret> = table.secrets;
         for (name, path) in table.secret_files {
             if secrets.insert(name, Secret::File(path)).is_some() {
@@ -182,6 +199,7 @@ impl<'de> Visitor<'de> for Forms {
             ca: table.ca,
             secrets,
             addresses: table.addresses,
+            callback: callback.map_err(A::Error::custom)?,
             ..service
         })
     }
@@ -199,6 +217,8 @@ struct Table {
     secret_files: BTreeMap<String, PathBuf>,
     #[serde(default)]
     addresses: Vec<Network>,
+    #[serde(default)]
+    callback: Option<String>,
 }
 
 fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Secret>, D::Error> {
@@ -274,6 +294,23 @@ mod tests {
             assert!(fault.contains("use service \"s\": read"), "{fault}");
             assert!(!fault.contains("hunter2"), "{fault}");
         }
+        let called = |secret: &str| {
+            let secrets = format!("{{\"callback\": {secret:?}}}");
+            of(&format!(
+                r#"{{"origin": "https://h", "callback": "https://g", "secrets": {secrets}}}"#
+            ))
+        };
+        assert_eq!(called(&"x".repeat(SECRET_MIN)).check("s"), Ok(()));
+        for short in ["hunter2", &"x".repeat(SECRET_MIN - 1)] {
+            let fault = called(short).check("s").unwrap_err();
+            assert_eq!(fault, HttpError::CallbackSecret("s".into()));
+            assert!(!chain(&fault).to_string().contains("hunter2"), "{fault}");
+        }
+        let none = of(r#"{"origin": "https://h", "callback": "https://g"}"#);
+        assert_eq!(none.check("s"), Err(HttpError::CallbackSecret("s".into())));
+        let odd = r#"{"origin": "https://h", "callback": "https://me:hunter2@g"}"#;
+        let fault = serde_json::from_str::<HttpService>(odd).unwrap_err();
+        assert!(!fault.to_string().contains("hunter2"), "{fault}");
         let twice =
             r#"{"origin": "https://h", "secrets": {"a": "x"}, "secret_files": {"a": "/x"}}"#;
         assert!(serde_json::from_str::<HttpService>(twice).is_err());

@@ -4,9 +4,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use gridloom_shared::callback::{HEADER, Heard, Kind, Said as Called, Ticket};
+use gridloom_shared::secret::Secret;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::Trial;
@@ -136,4 +139,173 @@ async fn service_that_is_not_configured_is_left_to_other_workers() {
         HttpHandler::new(twice.into()),
         Err(HttpError::Twice(..))
     ));
+}
+
+/// How a service answers a request, which is given: not at all, where it says nothing.
+type Script = fn(&str) -> Option<String>;
+
+/// A service that calls back, a handler that asks it, and what it is asked.
+async fn calling_back(script: Script) -> (HttpHandler, Trial, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let (tx, rx) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut begin = [0; 4096];
+            let read = stream.read(&mut begin).await.unwrap_or_default();
+            let asked = String::from_utf8_lossy(&begin[..read]).into_owned();
+            if let Some(answer) = script(&asked) {
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+            let _ = tx.send(asked);
+            while stream.read(&mut begin).await.is_ok_and(|n| n > 0) {}
+        }
+    });
+    let mut service = HttpService::at(&origin).unwrap();
+    service.callback = Some("https://gridloom.example".to_owned());
+    let secret = Secret::from("a secret of the workers, and of no others");
+    service.secrets.insert("callback".to_owned(), secret);
+    let handler = HttpHandler::new([("shop".to_owned(), service)].into()).unwrap();
+    let settings =
+        json!({"url": format!("{origin}/"), "method": "GET", "timeout": "1m", "callback": "1m"});
+    (handler, Trial::new("sizes", "http").settings(settings), rx)
+}
+
+/// Where the request says to call back.
+fn ticket(asked: &str) -> Ticket {
+    let of = |line: &str| {
+        let url = line.strip_prefix(HEADER)?.strip_prefix(": ")?;
+        let ticket = url.strip_prefix("https://gridloom.example/api/v1/callbacks/")?;
+        ticket.parse().ok()
+    };
+    asked.lines().find_map(of).unwrap()
+}
+
+fn accepted(_: &str) -> Option<String> {
+    Some("HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_owned())
+}
+
+#[tokio::test]
+async fn service_is_heard_after_its_202_and_before_it_has_answered() {
+    let scripts: [Script; 2] = [accepted, |_| None];
+    for script in scripts {
+        let (handler, trial, mut asked) = calling_back(script).await;
+        let shard = trial.shard();
+        let (run, of_run) = (handler.clone(), shard.clone());
+        let running = tokio::spawn(async move { run.run(of_run).await });
+        let ticket = ticket(&asked.recv().await.unwrap());
+        let done = Called::Done {
+            rows: Some(7),
+            counters: [("bytes".to_owned(), -3)].into(),
+            result: None,
+        };
+        assert_eq!(shard.callbacks().hear(&ticket.call(&done)), Heard::Given);
+        running.await.unwrap().unwrap();
+        let counted = [("rows".to_owned(), 7), ("bytes".to_owned(), -3)];
+        assert_eq!(shard.counters(), counted);
+        assert_eq!(
+            shard.callbacks().hear(&ticket.call(&done)),
+            Heard::Elsewhere
+        );
+    }
+}
+
+#[tokio::test]
+async fn failure_that_is_called_back_is_what_the_service_says_without_its_token() {
+    for (kind, after_ms) in [
+        (Kind::Permanent, None),
+        (Kind::Retry, Some(5_000)),
+        (Kind::Retry, None),
+    ] {
+        let (handler, trial, mut asked) = calling_back(accepted).await;
+        let shard = trial.shard();
+        let of_run = shard.clone();
+        let running = tokio::spawn(async move { handler.run(of_run).await });
+        let ticket = ticket(&asked.recv().await.unwrap());
+        let error = format!("cannot call {}", ticket.text());
+        let failed = Called::Failed {
+            error,
+            kind,
+            after_ms,
+        };
+        assert_eq!(shard.callbacks().hear(&ticket.call(&failed)), Heard::Given);
+        let failure = running.await.unwrap().unwrap_err();
+        assert_eq!(failure.is_permanent(), kind == Kind::Permanent, "{failure}");
+        assert!(failure.text().contains("(secret callback)"), "{failure}");
+        assert!(!failure.text().contains(&ticket.token.text()), "{failure}");
+        let wait = after_ms.map(std::time::Duration::from_millis);
+        let same = wait.map(|wait| Failure::retry_after(wait, failure.text()));
+        assert!(same.is_none_or(|same| same == failure), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn token_that_a_service_repeats_in_its_answer_is_told_to_nobody() {
+    let repeats: Script = |asked| {
+        let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n";
+        Some(format!(
+            "{head}content-length: {}\r\n\r\n{asked}",
+            asked.len()
+        ))
+    };
+    let (handler, trial, mut asked) = calling_back(repeats).await;
+    let failure = handler.run(trial.shard()).await.unwrap_err();
+    let token = ticket(&asked.recv().await.unwrap()).token.text();
+    assert!(
+        failure.is_permanent() && failure.text().contains("(secret callback)"),
+        "{failure}"
+    );
+    assert!(!failure.text().contains(&token[..16]), "{failure}");
+}
+
+#[tokio::test]
+async fn service_that_does_not_call_back_in_time_has_failed_the_attempt() {
+    let (handler, trial, _asked) = calling_back(accepted).await;
+    let shard = trial.shard();
+    let mut settings = shard.settings_value().clone();
+    settings["callback"] = json!("50ms");
+    let failure = handler
+        .run(trial.clone().settings(settings).shard())
+        .await
+        .unwrap_err();
+    assert!(!failure.is_permanent() && !failure.is_hold(), "{failure}");
+    assert!(
+        failure.text().contains("within 50ms (http.callback)"),
+        "{failure}"
+    );
+    trial.lose_lease();
+    let stopped = handler.run(shard).await.unwrap_err();
+    assert!(!stopped.is_permanent(), "{stopped}");
+}
+
+#[tokio::test]
+async fn job_that_awaits_a_callback_is_left_to_workers_that_say_where_it_goes() {
+    let (handler, trial, _asked) = calling_back(accepted).await;
+    let shard = trial.shard();
+    let origin = handler.services.keys().next().unwrap().clone();
+    assert_eq!(
+        handler.knows(),
+        [origin.clone(), format!("{origin} with callback")]
+    );
+    let without = HttpService::at(&origin).unwrap();
+    let without = HttpHandler::new([("shop".to_owned(), without)].into()).unwrap();
+    let any = HttpHandler::new([("any".to_owned(), HttpService::at("*").unwrap())].into()).unwrap();
+    for handler in [without, any] {
+        let failure = handler.run(shard.clone()).await.unwrap_err();
+        assert!(failure.is_hold(), "{failure}");
+        assert!(
+            failure.text().contains("worker.http.NAME.callback"),
+            "{failure}"
+        );
+    }
+    let mut settings = shard.settings_value().clone();
+    settings["headers"] = json!({"x": "{secret.callback}"});
+    let failure = handler
+        .run(trial.settings(settings).shard())
+        .await
+        .unwrap_err();
+    assert!(
+        failure.is_permanent() && failure.text().contains("secret.callback"),
+        "{failure}"
+    );
 }

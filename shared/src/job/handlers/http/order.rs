@@ -14,7 +14,7 @@ use crate::job::Fault;
 
 /// The settings.
 const KEYS: &[&str] = &[
-    "url", "method", "headers", "body", "success", "retry", "timeout",
+    "url", "method", "headers", "body", "success", "retry", "timeout", "callback",
 ];
 /// The methods that a request may have.
 pub const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -26,6 +26,8 @@ const WITHOUT_BODY: &[&str] = &["GET", "DELETE"];
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// The most that may be said.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
+/// The longest wait for a callback that may be said.
+pub const CALLBACK_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Most headers that a job says.
 pub const HEADERS_MAX: usize = 64;
 /// Headers that the handler says itself.
@@ -33,6 +35,7 @@ pub const TAKEN: &[&str] = &[
     "connection",
     "content-length",
     "expect",
+    "gridloom-callback",
     "host",
     "idempotency-key",
     "keep-alive",
@@ -63,6 +66,8 @@ pub struct Order {
     pub retry: Statuses,
     /// How long the answer may take.
     pub timeout: Duration,
+    /// How long a service may take that answers 202 and calls back; `None`: it does not, and a 202 is as any other status.
+    pub callback: Option<Duration>,
 }
 
 impl Order {
@@ -98,7 +103,13 @@ impl Order {
             success: statuses(settings, "success")?.unwrap_or(success),
             retry: statuses(settings, "retry")?.unwrap_or(retry),
             timeout: timeout(settings)?,
+            callback: callback(settings)?,
         })
+    }
+
+    /// What a worker has to know for it: the service, and where that calls back if it does.
+    pub fn wants(&self) -> String {
+        wanted(self.origin.as_str(), self.callback.is_some())
     }
 
     /// Whether the request carries what is known of the shard, as nothing else is said.
@@ -127,10 +138,27 @@ impl Order {
     }
 }
 
-/// The origin to which a job's requests go, if its settings say one.
-pub fn origin_of(settings: &Value) -> Option<Origin> {
+/// What a worker has to know for a job, if its settings say an origin: see [`Order::wants`].
+pub fn wanted_by(settings: &Value) -> Option<String> {
     let settings = settings.as_object()?;
-    url(settings).ok().map(|(_, origin)| origin)
+    let (_, origin) = url(settings).ok()?;
+    Some(wanted(origin.as_str(), settings.contains_key("callback")))
+}
+
+/// What a worker is known by that knows where services of that origin call back.
+const CALLING_BACK: &str = " with callback";
+
+/// What a worker knows of an origin, with where its service calls back or without.
+pub fn wanted(origin: &str, calls_back: bool) -> String {
+    match calls_back {
+        true => format!("{origin}{CALLING_BACK}"),
+        false => origin.to_owned(),
+    }
+}
+
+/// The origin, where it is wanted with where its service calls back.
+pub fn calling_back(wanted: &str) -> Option<&str> {
+    wanted.strip_suffix(CALLING_BACK)
 }
 
 fn method(settings: &Map<String, Value>) -> Result<String, Fault> {
@@ -259,6 +287,18 @@ fn timeout(settings: &Map<String, Value>) -> Result<Duration, Fault> {
     let span = span.map(Duration::from_millis);
     span.filter(|span| *span > Duration::ZERO && *span <= TIMEOUT_MAX)
         .ok_or_else(|| fault("timeout", "must be a duration from 1ms to 1h, as \"30s\""))
+}
+
+fn callback(settings: &Map<String, Value>) -> Result<Option<Duration>, Fault> {
+    let Some(value) = settings.get("callback") else {
+        return Ok(None);
+    };
+    let span = value.as_str().and_then(|text| parse_duration(text).ok());
+    let span = span.map(Duration::from_millis);
+    let span = span.filter(|span| *span > Duration::ZERO && *span <= CALLBACK_MAX);
+    let must =
+        "must be how long the service may take until it calls back, from 1ms to 7d, as \"30m\"";
+    span.map(Some).ok_or_else(|| fault("callback", must))
 }
 
 fn fault(key: &str, message: impl Into<String>) -> Fault {

@@ -197,6 +197,13 @@ fn each_mistake_in_a_request_is_told_by_its_key() {
         (of(json!({"timeout": "30"})), "http.timeout", "1ms to 1h"),
         (of(json!({"timeout": "2h"})), "http.timeout", "1ms to 1h"),
         (
+            of(json!({"callback": true})),
+            "http.callback",
+            "until it calls back",
+        ),
+        (of(json!({"callback": "8d"})), "http.callback", "1ms to 7d"),
+        (of(json!({"callback": "7d"})), "grid.tile", "must be 1"),
+        (
             with(of(json!({})), json!({"grid": {"pages": {"probe": true}}})),
             "grid.pages",
             "no probe",

@@ -77,6 +77,9 @@ fn around(key: &str) -> Value {
         exec if exec.starts_with("exec.") => {
             json!({"name": "a", "handler": "exec", "exec": {"command": "c"}})
         }
+        "http.callback" => json!({
+            "name": "a", "handler": "http", "http": {"url": "https://h/{slice}"}, "grid": {"tile": 1},
+        }),
         http if http.starts_with("http.") => json!({
             "name": "a", "handler": "http", "http": {"url": "https://h/{slice}"},
         }),
