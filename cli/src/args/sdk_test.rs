@@ -14,8 +14,11 @@ pub struct SdkTest {
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub only: Vec<String>,
     /// Name the situations and the place in docs/CHILD-PROTOCOL.md that each is about, and play none
-    #[arg(long, conflicts_with_all = ["junit", "within", "command"])]
+    #[arg(long, conflicts_with_all = ["attach", "junit", "within", "command"])]
     pub list: bool,
+    /// Test COMMAND as a program that starts its worker itself: it finds a stand-in for it as `gridloom` in its PATH
+    #[arg(long)]
+    pub attach: bool,
     /// Write what came of them into this file, as test suites of JUnit are written
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,

@@ -128,6 +128,7 @@ fn program(flags: &SdkTest) -> anyhow::Result<Program> {
         program: Path::new(program).to_owned(),
         args: words.map(text).collect::<anyhow::Result<_>>()?,
         within: flags.within.map_or(WITHIN_DEFAULT, |span| span.0),
+        attached: flags.attach,
     })
 }
 

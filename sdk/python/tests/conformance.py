@@ -16,7 +16,8 @@ from typing import AsyncIterator, Callable, Generator, Iterator, Optional, TextI
 
 import gridloom
 
-worker = gridloom.Worker()
+# With `sdk-test --attach` nobody says how many slots it has but itself.
+worker = gridloom.Worker(slots=int(os.environ.get("SDK_TEST_SLOTS", "1")))
 #: The next number of the whole process; ``next`` of it is one step.
 numbers = itertools.count(1)
 

@@ -7,7 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { Hold, Permanent, Retry, Worker } from "gridloom";
 
-const worker = new Worker();
+// With `sdk-test --attach` nobody says how many slots it has but itself.
+const worker = new Worker({ slots: Number(process.env.SDK_TEST_SLOTS ?? 1) });
 const busy = process.argv[2] === "busy";
 let counter = 0;
 

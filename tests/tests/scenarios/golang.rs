@@ -14,8 +14,8 @@ use tokio::sync::OnceCell;
 
 use crate::api;
 use crate::programs::{
-    ACK_DEADLINE, SOON, begun, conforms, its_worker_is_killed, one_is_killed, played, shown,
-    with_own_worker,
+    ACK_DEADLINE, SOON, begun, conforms, conforms_attached, its_worker_is_killed, one_is_killed,
+    played, shown, with_own_worker,
 };
 
 /// Where its programs are, built once.
@@ -204,9 +204,12 @@ async fn library_for_go_conforms() -> anyhow::Result<()> {
         return Ok(());
     }
     let program = built().await?.join("conformance");
-    let process = Gridloom::new(["sdk-test", "--json", "--"])?.args([program]);
-    let report = process.start().await?.finish(SOON).await?;
-    let said = conforms(&report, 40)?;
+    let tested = async |how: Option<&str>| {
+        let process = Gridloom::new(["sdk-test", "--json"])?.args(how);
+        let process = process.args(["--"]).args([&program]);
+        process.start().await?.finish(SOON).await
+    };
+    let said = conforms(&tested(None).await?, 40)?;
     assert_eq!(said["sdk"], "go 0.1.0");
-    Ok(())
+    conforms_attached(&tested(Some("--attach")).await?)
 }

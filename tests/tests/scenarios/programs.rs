@@ -192,3 +192,33 @@ pub(crate) fn conforms(report: &Output, least: usize) -> anyhow::Result<Value> {
     assert!(well >= Some(least), "{said}");
     Ok(said)
 }
+
+/// What a program is not asked that starts its worker itself: it is about children of a worker.
+const OF_CHILDREN: [&str; 8] = [
+    "slots-left-out",
+    "tcp",
+    "tcp-ipv6",
+    "closed-before-welcome",
+    "gone-idle",
+    "gone-running",
+    "gone-deaf",
+    "gone-in-a-frame",
+];
+
+/// A program that starts its worker itself does as it should, in all that it is asked.
+pub(crate) fn conforms_attached(report: &Output) -> anyhow::Result<()> {
+    let said = report.json().with_context(|| report.stderr.clone())?;
+    let all = said["situations"].as_array().context("situations")?;
+    let of = |outcome: &str| -> Vec<&Value> {
+        let of = all.iter().filter(|told| told["outcome"] == *outcome);
+        of.collect()
+    };
+    assert!(of("failed").is_empty(), "{:#?}", of("failed"));
+    let skipped: Vec<&str> = of("skipped")
+        .iter()
+        .filter_map(|told| told["name"].as_str())
+        .collect();
+    assert_eq!(skipped, OF_CHILDREN);
+    assert!(of("ok").len() >= 40 && report.code == 0, "{said}");
+    Ok(())
+}

@@ -7,7 +7,7 @@ use anyhow::Context;
 use gridloom_tests::process::{Gridloom, Output};
 use serde_json::json;
 
-use crate::programs::conforms;
+use crate::programs::{conforms, conforms_attached};
 
 /// Each situation starts an interpreter.
 const SOON: Duration = Duration::from_secs(300);
@@ -55,6 +55,13 @@ async fn library_for_python_conforms_with_threads() -> anyhow::Result<()> {
 #[ignore = "by itself: `.ci/run` plays it with nothing beside it"]
 async fn library_for_python_conforms_with_an_event_loop() -> anyhow::Result<()> {
     is_well(&["async"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "by itself: `.ci/run` plays it with nothing beside it"]
+async fn library_for_python_conforms_with_a_worker_of_its_own() -> anyhow::Result<()> {
+    let program = program()?;
+    conforms_attached(&tested(&["--attach", "--json", "--", "python3", &program]).await?)
 }
 
 /// With this put into the library, this situation fails, by this clause.

@@ -15,8 +15,8 @@ use serde_json::json;
 
 use crate::api;
 use crate::programs::{
-    ACK_DEADLINE, Executions, MOODY, SOON, begun, conforms, its_worker_is_killed, one_is_killed,
-    played, shown, with_own_worker,
+    ACK_DEADLINE, Executions, MOODY, SOON, begun, conforms, conforms_attached,
+    its_worker_is_killed, one_is_killed, played, shown, with_own_worker,
 };
 
 /// The folder of the SDK, compiled once for all tests; `None`: it cannot be here. In CI that is a failure.
@@ -206,7 +206,9 @@ async fn library_for_typescript_conforms_whether_handlers_wait_or_compute() -> a
         let report = process.start().await?.finish(3 * SOON).await?;
         conforms(&report, least)?;
     }
-    Ok(())
+    let process = Gridloom::new(["sdk-test", "--json", "--attach"])?;
+    let process = process.args(["--", "node", &program]);
+    conforms_attached(&process.start().await?.finish(3 * SOON).await?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::child::{Child, How, serve};
-use super::entrance::{ends_of_tcp, ends_of_unix};
+use super::entrance::{Ends, ends_of_tcp, ends_of_unix};
 use super::heard::Heard;
 use super::link::{Link, Over};
 use super::plan::Introduced;
@@ -54,7 +54,7 @@ pub(super) async fn greet(to: &Attachment) -> Result<(Link, Introduced), BridgeE
         cause,
     };
     let mut link = match connected {
-        Ok(Ok(link)) => link,
+        Ok(Ok(ends)) => Link::of(ends),
         Ok(Err(cause)) => return Err(unreachable(cause)),
         Err(_) => {
             return Err(unreachable(format!(
@@ -93,11 +93,12 @@ pub(super) async fn greet(to: &Attachment) -> Result<(Link, Introduced), BridgeE
     Ok((link, introduced))
 }
 
-async fn connect(socket: &str) -> Result<Link, String> {
+/// Connects to where a program says that it listens.
+pub(super) async fn connect(socket: &str) -> Result<Ends, String> {
     let Some(address) = socket.strip_prefix("tcp:") else {
         let stream = UnixStream::connect(socket).await;
         return stream
-            .map(|stream| Link::of(ends_of_unix(stream)))
+            .map(ends_of_unix)
             .map_err(|error| chain(&error).to_string());
     };
     let address: std::net::SocketAddr = address
@@ -111,7 +112,7 @@ async fn connect(socket: &str) -> Result<Link, String> {
     }
     let stream = TcpStream::connect(address).await;
     stream
-        .map(|stream| Link::of(ends_of_tcp(stream)))
+        .map(ends_of_tcp)
         .map_err(|error| chain(&error).to_string())
 }
 

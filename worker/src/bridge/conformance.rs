@@ -1,12 +1,15 @@
 //! The worker's end of the child protocol without a worker: plays scripted situations with a program, and says of each whether its library
 //! answers as docs/CHILD-PROTOCOL.md has it. What the program has to be is docs/SDK-TEST.md.
 //!
+//! A program may be tested as a child of the worker, and as one that starts its worker itself: then it starts a stand-in.
+//!
 //! Each situation has a process of its own, under a guard as in a worker, and frames are written and read by what a worker writes and reads
 //! them with. It decides nothing of the protocol: where a rule is to be read, it names the clause.
 //!
 //! | room | what it decides |
 //! |------|-----------------|
 //! | `engine` | what is said to the program, and which of its answers are in order |
+//! | `stand_in` | what a program finds that starts its worker itself |
 //! | `wire` | bytes, as they are cut and as they come |
 //! | `answer` | what an answer has to be |
 //! | `situations` | what is played |
@@ -24,6 +27,7 @@ use engine::{Engine, Start};
 mod answer;
 mod engine;
 mod situations;
+mod stand_in;
 mod wire;
 
 pub use situations::all;
@@ -66,6 +70,8 @@ pub struct Program {
     pub args: Vec<String>,
     /// How long each thing that is awaited may take.
     pub within: Duration,
+    /// Whether it is its own main process, and starts its worker.
+    pub attached: bool,
 }
 
 /// Without arguments: there may be a password among them.
@@ -121,6 +127,10 @@ impl Situation {
             note: None,
             wrote: String::new(),
         };
+        if let Some(why) = self.start.as_child.filter(|_| program.attached) {
+            played.outcome = Outcome::Skipped(why.to_owned());
+            return played;
+        }
         let ended = Engine::start(program, &self.start, handle).and_then(|mut engine| {
             let ended = (self.script)(&mut engine).and_then(|()| engine.part());
             (played.sdk, played.note) = (engine.sdk(), engine.take_note());

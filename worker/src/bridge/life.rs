@@ -106,8 +106,9 @@ async fn once(shared: &Arc<Shared>, number: u32) -> Result<(), String> {
     let who: Arc<str> = format!("child {number} ({program})").into();
     let mut expected = shared.hall.expect();
     let at = (shared.hall.address(), expected.token.as_str());
+    let variables = shared.plan.variables(number, at);
     let until = ChildLease::first(Boot::now());
-    let started = Process::start(&shared.plan, number, at, until).await;
+    let started = Process::start(&shared.plan, number, &variables, until).await;
     let mut process = match started {
         Ok(process) => process,
         Err(error) => {

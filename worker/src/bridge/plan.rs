@@ -1,6 +1,7 @@
 //! What children a worker has: their program, how many, and how patient it is with them.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +48,27 @@ pub struct Plan {
     pub tcp: bool,
     /// The name of the worker.
     pub worker: String,
+}
+
+impl Plan {
+    /// What child `number` is told, which is to connect there with this token (docs/CHILD-PROTOCOL.md §1).
+    pub(super) fn variables(
+        &self,
+        number: u32,
+        (socket, token): (&str, &str),
+    ) -> Vec<(&'static str, OsString)> {
+        let mut variables = vec![
+            ("GRIDLOOM_SOCKET", socket.into()),
+            ("GRIDLOOM_TOKEN", token.into()),
+            ("GRIDLOOM_PROCESS", number.to_string().into()),
+            ("GRIDLOOM_WORKER", self.worker.clone().into()),
+        ];
+        variables.extend(
+            self.slots
+                .map(|slots| ("GRIDLOOM_SLOTS", slots.to_string().into())),
+        );
+        variables
+    }
 }
 
 /// Without arguments: there may be a password among them.

@@ -1,6 +1,7 @@
 //! The process of a child, under a guard: it is there as long as this worker is and no longer, with all that it has
 //! started in its group.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -31,11 +32,11 @@ pub(super) struct Ended {
 }
 
 impl Process {
-    /// Starts child `number`, which may run until then unless that is prolonged.
+    /// Starts child `number` with these variables, which may run until then unless that is prolonged.
     pub(super) async fn start(
         plan: &Plan,
         number: u32,
-        (socket, token): (&str, &str),
+        variables: &[(&str, OsString)],
         until: Boot,
     ) -> io::Result<Process> {
         let (mut lifeline, guards_end) = Lifeline::open()?;
@@ -43,13 +44,7 @@ impl Process {
         command
             .arg(&plan.program)
             .args(&plan.args)
-            .env("GRIDLOOM_SOCKET", socket)
-            .env("GRIDLOOM_TOKEN", token)
-            .env("GRIDLOOM_PROCESS", number.to_string())
-            .env("GRIDLOOM_WORKER", &plan.worker);
-        if let Some(slots) = plan.slots {
-            command.env("GRIDLOOM_SLOTS", slots.to_string());
-        }
+            .envs(variables.iter().map(|(name, value)| (name, value)));
         let mut guard = command.spawn()?;
         lifeline.begin(b"", until).await?;
         let voice = Arc::new(Voice::new(number));

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,8 @@ type handler func(ctx context.Context, shard *gridloom.Shard, p params) error
 func main() {
 	ctx, leave := context.WithCancel(context.Background())
 	var worker gridloom.Worker
+	// With `sdk-test --attach` nobody says how many slots it has but itself.
+	worker.Slots, _ = strconv.Atoi(os.Getenv("SDK_TEST_SLOTS"))
 	for name, handle := range handlers(leave) {
 		handle := handle
 		worker.Handle(name, func(ctx context.Context, shard *gridloom.Shard) error {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::answer::{Answer, Fault, cut, ensure, fault, short};
+use super::stand_in::StandIn;
 use super::wire::{Came, Wire};
 use super::{Kind, SLOTS};
 use crate::Trial;
@@ -41,6 +42,8 @@ pub(super) struct Start {
     pub(super) slots: Option<u32>,
     /// Whether it is welcomed before the script begins.
     pub(super) welcomed: bool,
+    /// Why it is nothing for a program that starts its worker itself.
+    pub(super) as_child: Option<&'static str>,
 }
 
 /// As most situations begin.
@@ -48,6 +51,7 @@ pub(super) const USUAL: Start = Start {
     kind: Kind::Unix,
     slots: Some(SLOTS),
     welcomed: true,
+    as_child: None,
 };
 
 /// A tile that the program was given.
@@ -66,6 +70,8 @@ pub(super) struct Engine {
     process: Option<Process>,
     wire: Option<Wire>,
     address: Option<Address>,
+    /// The worker that the program has started, where it is its own main process.
+    stand_in: Option<StandIn>,
     token: String,
     hello: Value,
     next: u64,

@@ -31,6 +31,12 @@ pub fn all() -> impl Iterator<Item = &'static Situation> {
     parts.into_iter().flatten()
 }
 
+/// Whose process is to end with its worker.
+const MORTAL: Start = Start {
+    as_child: Some("a program decides itself what it does when its worker is gone"),
+    ..USUAL
+};
+
 /// One that begins as most do.
 const fn usual(
     name: &'static str,

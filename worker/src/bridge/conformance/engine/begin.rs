@@ -1,6 +1,7 @@
-//! How a process begins: it is started as a worker starts a child, connects, and says hello.
+//! How a process begins: it is started as a worker starts a child and connects, or as a program that starts its worker; then it says hello.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::time::Duration;
 
 use gridloom_shared::chain;
@@ -9,14 +10,16 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::{Engine, GRACE, RUNS_MAX, Start, WORKER, said};
+use crate::bridge::attach::connect;
 use crate::bridge::conformance::answer::{Fault, cut, ensure, fault};
+use crate::bridge::conformance::stand_in::{Called, StandIn};
 use crate::bridge::conformance::wire::{Came, Wire};
-use crate::bridge::conformance::{Kind, Program, WROTE_MAX};
-use crate::bridge::entrance::Listener;
+use crate::bridge::conformance::{Kind, Program, SLOTS, WROTE_MAX};
+use crate::bridge::entrance::{Ends, Listener};
 use crate::bridge::heard::Heard;
 use crate::bridge::plan::{Introduced, Plan};
 use crate::bridge::process::Process;
-use crate::bridge::said::Said;
+use crate::bridge::said::{PROTOCOL, Said};
 use crate::guarded::end;
 
 impl Engine {
@@ -26,37 +29,14 @@ impl Engine {
         start: &Start,
         handle: &Handle,
     ) -> Result<Engine, Fault> {
-        let opened = handle.block_on(Listener::open(start.kind));
-        let (listener, address) = opened.map_err(|error| {
-            Fault::Cannot(format!("no socket of this kind here: {}", chain(&error)))
-        })?;
-        let token = uuid::Uuid::new_v4().simple().to_string();
-        let plan = Plan {
-            guard: program.guard.clone(),
-            program: program.program.clone(),
-            args: program.args.clone(),
-            processes: 1,
-            slots: start.slots,
-            hello_within: program.within,
-            grace: GRACE,
-            tcp: start.kind != Kind::Unix,
-            worker: WORKER.to_owned(),
-        };
-        let at = (address.text(), token.as_str());
-        let process = handle.block_on(Process::start(&plan, 0, at, Boot::now() + RUNS_MAX));
-        let process = process.map_err(|error| {
-            fault(
-                "a process that is started",
-                format!("failed to start it: {}", chain(&error)),
-            )
-        })?;
         let mut engine = Engine {
             handle: handle.clone(),
             within: program.within,
-            process: Some(process),
+            process: None,
             wire: None,
-            address: Some(address),
-            token,
+            address: None,
+            stand_in: None,
+            token: uuid::Uuid::new_v4().simple().to_string(),
             hello: Value::Null,
             next: 1,
             open: BTreeSet::new(),
@@ -68,7 +48,11 @@ impl Engine {
             wrote: String::new(),
             note: None,
         };
-        let begun = engine.accept(&listener).and_then(|()| engine.hear_hello());
+        let begun = match program.attached {
+            false => engine.begin_as_child(program, start),
+            true => engine.begin_attached(program),
+        };
+        let begun = begun.and_then(|()| engine.hear_hello(program.attached));
         let begun = begun.and_then(|()| match start.welcomed {
             true => engine.say(&engine.welcome()),
             false => Ok(()),
@@ -77,6 +61,89 @@ impl Engine {
             Ok(()) => Ok(engine),
             Err(fault) => Err(engine.in_vain(fault)),
         }
+    }
+
+    /// It is a child, and connects.
+    fn begin_as_child(&mut self, program: &Program, start: &Start) -> Result<(), Fault> {
+        let opened = self.handle.block_on(Listener::open(start.kind));
+        let (listener, address) = opened.map_err(|error| {
+            Fault::Cannot(format!("no socket of this kind here: {}", chain(&error)))
+        })?;
+        let plan = Plan {
+            slots: start.slots,
+            tcp: start.kind != Kind::Unix,
+            ..plan(program)
+        };
+        let variables = plan.variables(0, (address.text(), &self.token));
+        self.run_program(&plan, &variables)?;
+        self.address = Some(address);
+        self.accept(&listener)
+    }
+
+    /// It is its own main process and starts its worker, which connects to it and says who it is.
+    fn begin_attached(&mut self, program: &Program) -> Result<(), Fault> {
+        let stand_in = StandIn::make().map_err(|error| {
+            Fault::Cannot(format!("no stand-in for a worker here: {}", chain(&error)))
+        })?;
+        // Nothing of a child's: a library would take it for a copy of one.
+        let slots = SLOTS.to_string().into();
+        let variables = [("PATH", stand_in.path()), ("SDK_TEST_SLOTS", slots)];
+        self.run_program(&plan(program), &variables)?;
+        let (called, ends) = self.called(&stand_in)?;
+        self.stand_in = Some(stand_in);
+        let first = called.args.split(' ').take(2).collect::<Vec<_>>();
+        ensure(
+            first == ["worker", "--attach"],
+            "a start of `gridloom worker --attach`",
+            || format!("gridloom {}", called.args),
+        )?;
+        self.wire = Some(Wire::new(ends, &self.handle));
+        self.token = called.token;
+        self.say(&said(&Said::Attach {
+            protocol: PROTOCOL,
+            token: &self.token,
+            worker: WORKER,
+        }))
+    }
+
+    /// How it started its worker, and the connection that this one makes.
+    fn called(&mut self, stand_in: &StandIn) -> Result<(Called, Ends), Fault> {
+        let within = self.within;
+        let Some(process) = &mut self.process else {
+            return Err(fault("a process", "none"));
+        };
+        let called = self.handle.block_on(async {
+            tokio::select! {
+                called = stand_in.called() => Some(called),
+                () = process.gone() => None,
+                () = tokio::time::sleep(within) => None,
+            }
+        });
+        let expected = format!("that it starts the gridloom of its PATH within {within:?}");
+        let Some(called) = called else {
+            return Err(fault(expected, "nothing of the kind").by("§1 attach"));
+        };
+        let connected = self.handle.block_on(connect(&called.socket));
+        let ends = connected.map_err(|cause| {
+            let wanted = "a program that listens at GRIDLOOM_SOCKET";
+            fault(wanted, format!("{:?}: {cause}", called.socket)).by("§1 Variables")
+        })?;
+        Ok((called, ends))
+    }
+
+    fn run_program(&mut self, plan: &Plan, variables: &[(&str, OsString)]) -> Result<(), Fault> {
+        let until = Boot::now() + RUNS_MAX;
+        let process = self
+            .handle
+            .block_on(Process::start(plan, 0, variables, until));
+        let process = process.map_err(|error| {
+            fault(
+                "a process that is started",
+                format!("failed to start it: {}", chain(&error)),
+            )
+        })?;
+        self.process = Some(process);
+        Ok(())
     }
 
     /// It did not come as far as its hello: what it wrote says most of why.
@@ -128,7 +195,7 @@ impl Engine {
         }
     }
 
-    fn hear_hello(&mut self) -> Result<(), Fault> {
+    fn hear_hello(&mut self, attached: bool) -> Result<(), Fault> {
         let bytes = match self.look(self.within) {
             Came::Frame(bytes) => bytes,
             Came::Broken(how) => return Err(fault("hello", how).by("§2")),
@@ -143,8 +210,9 @@ impl Engine {
             return Err(fault("hello, before anything else", cut(&told)));
         };
         let token = hello.token.clone();
+        // Where the worker has said it, it need not.
         ensure(
-            token.as_ref() == Some(&self.token),
+            attached || token.as_ref() == Some(&self.token),
             "hello with the token of GRIDLOOM_TOKEN",
             || format!("the token {token:?}"),
         )?;
@@ -161,5 +229,20 @@ impl Engine {
             worker: WORKER,
             grace_ms: GRACE.as_millis() as u64,
         })
+    }
+}
+
+/// As a program is run where nothing else is said.
+fn plan(program: &Program) -> Plan {
+    Plan {
+        guard: program.guard.clone(),
+        program: program.program.clone(),
+        args: program.args.clone(),
+        processes: 1,
+        slots: None,
+        hello_within: program.within,
+        grace: GRACE,
+        tcp: false,
+        worker: WORKER.to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, GONE, GONE_WITHIN, GRACE, Next, said};
+use super::{Engine, GONE, GONE_WITHIN, GRACE, LOOK, Next, said};
 use crate::bridge::conformance::SLACK;
 use crate::bridge::conformance::answer::{Fault, ensure, fault};
 use crate::bridge::process::Ended;
@@ -67,11 +67,28 @@ impl Engine {
         .map_err(|fault| fault.by("§9"))
     }
 
+    /// The worker that it started ends when the connection has.
+    fn let_worker_go(&mut self) -> Result<(), Fault> {
+        let end = Instant::now() + self.within;
+        while self.stand_in.is_some() && Instant::now() < end {
+            if let Next::Closed = self.step(LOOK)? {
+                break;
+            }
+        }
+        let code = u8::from(!self.drained);
+        if let Some(stand_in) = &self.stand_in {
+            // Where it cannot be told it is killed with the program.
+            let _ = stand_in.end(code);
+        }
+        Ok(())
+    }
+
     /// Waits for the end of its process, so long and what a busy machine adds to that.
     pub(in crate::bridge::conformance) fn ended(
         &mut self,
         limit: Duration,
     ) -> Result<Ending, Fault> {
+        self.let_worker_go()?;
         let Some(mut process) = self.process.take() else {
             return Err(fault("a process", "it has ended before"));
         };
@@ -97,7 +114,7 @@ impl Engine {
         if let Some(wire) = self.wire.take() {
             wire.close();
         }
-        self.address = None;
+        (self.address, self.stand_in) = (None, None);
         std::mem::take(&mut self.wrote)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{goes_on, of, usual, with};
+use super::{MORTAL, begun, goes_on, of, usual, with};
 use crate::bridge::conformance::Situation;
 use crate::bridge::conformance::answer::Fault;
 use crate::bridge::conformance::engine::Engine;
@@ -32,25 +32,29 @@ pub(super) const ALL: &[Situation] = &[
         "it wants nothing more, and runs what reaches it until drain",
         bye,
     ),
-    usual(
+    begun(
+        MORTAL,
         "gone-idle",
         "§7",
         "the connection ends without drain: the process ends with 70 within a second",
         gone_idle,
     ),
-    usual(
+    begun(
+        MORTAL,
         "gone-running",
         "§7",
         "so it does while shards run",
         gone_running,
     ),
-    usual(
+    begun(
+        MORTAL,
         "gone-deaf",
         "§7",
         "so it does while a shard runs that does not listen",
         gone_deaf,
     ),
-    usual(
+    begun(
+        MORTAL,
         "gone-in-a-frame",
         "§7",
         "so it does in the midst of a frame",

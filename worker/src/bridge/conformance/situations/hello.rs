@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{SLOTS, Start, USUAL, begun, goes_on, of, usual};
+use super::{MORTAL, SLOTS, Start, USUAL, begun, goes_on, of, usual};
 use crate::bridge::conformance::answer::{Fault, ensure, fault, short};
 use crate::bridge::conformance::engine::Engine;
 use crate::bridge::conformance::{Kind, Situation};
@@ -42,21 +42,29 @@ pub(super) const HANDLERS: &[&str] = &[
 /// Those of them with a probe.
 const PROBES: &[&str] = &["pages", "pages-text", "pages-fail"];
 
+const LISTENS: Option<&str> = Some("a program listens where it likes");
 const FREE: Start = Start {
     slots: None,
+    as_child: Some("nobody says a program's slots but itself"),
     ..USUAL
 };
 const TCP: Start = Start {
     kind: Kind::Tcp,
+    as_child: LISTENS,
     ..USUAL
 };
 const TCP6: Start = Start {
     kind: Kind::Tcp6,
+    as_child: LISTENS,
     ..USUAL
 };
 const UNWELCOMED: Start = Start {
     welcomed: false,
     ..USUAL
+};
+const REFUSED: Start = Start {
+    welcomed: false,
+    ..MORTAL
 };
 
 pub(super) const ALL: &[Situation] = &[
@@ -95,7 +103,7 @@ pub(super) const ALL: &[Situation] = &[
         at_once,
     ),
     begun(
-        UNWELCOMED,
+        REFUSED,
         "closed-before-welcome",
         "§9",
         "where no version is common the worker closes: it ends with 70",

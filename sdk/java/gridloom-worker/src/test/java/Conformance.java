@@ -12,7 +12,9 @@ import java.util.concurrent.atomic.AtomicLong;
 
 /** The program of docs/SDK-TEST.md. */
 public final class Conformance {
-    private static final Worker WORKER = Worker.create();
+    /** With {@code sdk-test --attach} nobody says how many slots it has but itself. */
+    private static final Worker WORKER =
+            Worker.create().slots(Integer.parseInt(System.getenv().getOrDefault("SDK_TEST_SLOTS", "1")));
     /** The next number of the whole process. */
     private static final AtomicLong NUMBERS = new AtomicLong();
 
