@@ -2,6 +2,7 @@
 //! its client.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use gridloom_shared::id::RunId;
@@ -17,6 +18,8 @@ use crate::programs::{
     played, with_own_worker,
 };
 
+/// A release build of the command where nothing of it is there.
+const BUILT: Duration = Duration::from_secs(1_800);
 const README: &str = include_str!("../../../README.md");
 const STEADY: &str = r#"
 import os, sys, time
@@ -273,4 +276,15 @@ async fn client_starts_a_run_once_waits_for_it_and_tells_what_was_refused() -> a
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+#[ignore = "makes the wheel, for which the command is built once more, in minutes"]
+async fn wheel_with_the_command_is_installed_and_runs_three_lines_of_handler() -> anyhow::Result<()>
+{
+    let script = sdk()?.join("wheel/try.py");
+    let tried = Gridloom::program("python3", [script.to_string_lossy().into_owned()]);
+    let tried = tried.start().await?.finish(BUILT).await?.succeeded()?;
+    eprintln!("{}", tried.stdout);
+    Ok(())
 }
