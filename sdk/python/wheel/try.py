@@ -18,7 +18,8 @@ import tempfile
 import time
 import zipfile
 
-HERE = pathlib.Path(__file__).resolve().parent
+# Where the wheel is described.
+SDK = pathlib.Path(__file__).resolve().parents[2]
 HANDLER = '''import gridloom
 
 worker = gridloom.Worker()
@@ -59,7 +60,7 @@ def build(folder, profile):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", folder]
     if profile:
         command += ["--config-settings", f"build-args=--profile {profile}"]
-    run([*command, HERE])
+    run([*command, SDK])
     [wheel] = folder.glob("gridloom-*.whl")
     return wheel
 
