@@ -2,8 +2,6 @@
 //! that died before it had shown what it had recorded. Each is written anew, once in a leadership at most.
 
 use futures_util::future::join_all;
-use gridloom_shared::broker::kv::WriteError;
-use gridloom_shared::ledger::record::Author;
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::wire;
 
@@ -24,7 +22,7 @@ impl Sweeper {
     }
 
     async fn mend(&self, given_up: &GivenUp) -> Result<(), SweepError> {
-        let (queue, run) = &given_up.place;
+        let (_, run) = &given_up.place;
         let runs = self.broker.runs();
         let there = runs.place_of(run.as_str()).await?;
         let summary: Option<RunSummary> = there.value().and_then(|value| wire::decode(value).ok());
@@ -37,20 +35,12 @@ impl Sweeper {
         if before == shards.given_up {
             return Ok(());
         }
-        // Asked behind the summary: one that stands there and is of a later record is left alone.
-        let subjects = self.broker.subjects();
-        let plan = subjects.ledger_of(queue, run, Author::Plan);
-        let last = self
-            .broker
-            .last_of_leader(&subjects.ledger(), &plan)
-            .await?;
-        if last.is_none_or(|last| last.seq != given_up.sequence) {
-            return Ok(());
-        }
-        let value = wire::encode(&summary);
-        match runs.update(run.as_str(), value, there.revision()).await {
-            Ok(_) | Err(WriteError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        self.show_as_of(
+            &given_up.place,
+            given_up.sequence,
+            &summary,
+            there.revision(),
+        )
+        .await
     }
 }

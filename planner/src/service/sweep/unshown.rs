@@ -11,7 +11,7 @@ use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::reads::ledger;
 use gridloom_shared::wire;
 
-use super::list::Ended;
+use super::list::{Ended, Place};
 use super::{AT_ONCE, SweepError, Sweeper};
 
 /// Summaries that are asked for at once.
@@ -49,7 +49,7 @@ impl Sweeper {
     }
 
     async fn show(&self, ended: &Ended) -> Result<(), SweepError> {
-        let (queue, run) = &ended.place;
+        let (_, run) = &ended.place;
         let runs = self.broker.runs();
         let there = runs.place_of(run.as_str()).await?;
         let fold = ledger::fold(&self.broker, run.clone(), ended.sequence).await?;
@@ -57,19 +57,33 @@ impl Sweeper {
         let Some(mut summary) = over else {
             return Ok(());
         };
-        // Asked behind the summary: what was opened again, or has gone, is another's to show.
+        summary.fit(self.broker.max_record());
+        self.show_as_of(&ended.place, ended.sequence, &summary, there.revision())
+            .await
+    }
+
+    /// Writes a summary where it was read, unless the leader recorded something of the run behind that: what was
+    /// opened again, or has gone, is another's to show.
+    pub(super) async fn show_as_of(
+        &self,
+        (queue, run): &Place,
+        sequence: u64,
+        summary: &RunSummary,
+        read: u64,
+    ) -> Result<(), SweepError> {
+        // Asked when the summary has been read.
         let subjects = self.broker.subjects();
         let plan = subjects.ledger_of(queue, run, Author::Plan);
         let last = self
             .broker
             .last_of_leader(&subjects.ledger(), &plan)
             .await?;
-        if last.is_none_or(|last| last.seq != ended.sequence) {
+        if last.is_none_or(|last| last.seq != sequence) {
             return Ok(());
         }
-        summary.fit(self.broker.max_record());
-        let value = wire::encode(&summary);
-        match runs.update(run.as_str(), value, there.revision()).await {
+        let value = wire::encode(summary);
+        let runs = self.broker.runs();
+        match runs.update(run.as_str(), value, read).await {
             Ok(_) | Err(WriteError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
