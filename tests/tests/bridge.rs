@@ -97,17 +97,17 @@ async fn errors(stage: &Stage, run: &RunId) -> anyhow::Result<Vec<(Cell, String)
 
 /// The ids of all processes that children noted.
 fn pids(stage: &Stage) -> Vec<Pid> {
-    let files = std::fs::read_dir(stage.dir().join("pids"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
-    let ids = texts.flat_map(|text| {
-        text.lines()
-            .filter_map(|line| line.parse().ok())
-            .collect::<Vec<i32>>()
-    });
+    let ids = noted(stage, "pids");
+    let ids = ids.lines().filter_map(|line| line.parse().ok());
     ids.filter_map(Pid::from_raw).collect()
+}
+
+/// What children wrote in a folder of theirs, the files of all of them.
+fn noted(stage: &Stage, folder: &str) -> String {
+    let files = std::fs::read_dir(stage.dir().join(folder));
+    let files = files.into_iter().flatten().flatten();
+    let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
+    texts.collect()
 }
 
 /// Waits until none of these runs any more.

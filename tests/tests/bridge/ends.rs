@@ -10,7 +10,7 @@ use gridloom_tests::scenario::play;
 use gridloom_tests::wait::eventually;
 use serde_json::json;
 
-use super::{GONE_WITHIN, SLACK, SOON, all_gone, pids, start_worker, submit};
+use super::{GONE_WITHIN, SLACK, SOON, all_gone, noted, pids, start_worker, submit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_of_a_killed_worker_are_gone_within_a_second_with_all_that_they_started()
@@ -55,10 +55,8 @@ async fn children_of_a_frozen_worker_end_with_their_leases_and_nothing_runs_twic
         let frozen = start_worker(stage, "good", &["--slots", "2"]).await?;
         let grid = "[grid]\nslices = 2\npages = { count = 1 }";
         let run = submit(stage, grid, &json!({"sleep_ms": 5_000, "first_only": true})).await?;
-        eventually(SOON, "shards run", async || {
-            Ok(stage.dir().join("log").exists())
-        })
-        .await?;
+        let begun = async || Ok(noted(stage, "log").matches(r#""event": "start""#).count() == 2);
+        eventually(SOON, "both shards run", begun).await?;
         let children = pids(stage);
         stage.workers[frozen].freeze()?;
         let from = now_us();

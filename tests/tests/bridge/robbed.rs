@@ -12,7 +12,7 @@ use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::json;
 
-use super::{SLACK, SOON, all_gone, executed, pids, show, start_worker, submit};
+use super::{SLACK, SOON, all_gone, executed, noted, pids, show, start_worker, submit};
 
 /// How long a child may take to stop here.
 const GRACE: Duration = Duration::from_millis(300);
@@ -37,10 +37,7 @@ async fn take_over(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
 
 /// What children were told of why shards are to stop.
 fn told(stage: &Stage) -> String {
-    let files = std::fs::read_dir(stage.dir().join("told"));
-    let files = files.into_iter().flatten().flatten();
-    let texts = files.filter_map(|file| std::fs::read_to_string(file.path()).ok());
-    texts.collect()
+    noted(stage, "told")
 }
 
 /// A run of one shard, which a child of this kind has in hand, and then another holds.
