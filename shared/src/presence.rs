@@ -164,29 +164,39 @@ impl Presence {
     }
 }
 
+/// Of a worker with four slots that pulls from no queue and has no handler, for tests.
+#[cfg(test)]
+pub(crate) fn made_up() -> Presence {
+    Presence {
+        worker: WorkerName::new("w").unwrap(),
+        session: Session(1),
+        queues: Vec::new(),
+        handlers: Vec::new(),
+        capacity: 4,
+        in_flight: 0,
+        version: String::new(),
+        wire: Versions::default(),
+        started_at: UnixMs(0),
+        at: UnixMs(0),
+        stopping: false,
+        gone: false,
+        named: Packed::default(),
+        tolls: Vec::new(),
+        ack_deadlines_ms: Vec::new(),
+        knows: Vec::new(),
+        trouble: String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn presence() -> Presence {
         Presence {
-            worker: WorkerName::new("w").unwrap(),
-            session: Session(1),
             queues: vec![QueueName::new("images").unwrap()],
-            handlers: Vec::new(),
-            capacity: 4,
-            in_flight: 0,
             version: "0.1.0".into(),
-            wire: Versions::default(),
-            started_at: UnixMs(0),
-            at: UnixMs(0),
-            stopping: false,
-            gone: false,
-            named: Packed::default(),
-            tolls: Vec::new(),
-            ack_deadlines_ms: Vec::new(),
-            knows: Vec::new(),
-            trouble: String::new(),
+            ..made_up()
         }
     }
 

@@ -85,9 +85,8 @@ fn judge(lane: Lane, busy: Busy, run: &RunId, tiles: &HashMap<RunId, u64>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::UnixMs;
-    use crate::holdings::Packed;
-    use crate::id::{HandlerName, QueueName, Session, WorkerName};
+    use crate::id::{HandlerName, QueueName};
+    use crate::presence::made_up;
 
     fn lane(handler: &str) -> Lane {
         Lane::new(
@@ -101,21 +100,8 @@ mod tests {
         Presence {
             queues: vec![queue],
             handlers: vec![handler],
-            worker: WorkerName::new("w").unwrap(),
-            session: Session(1),
-            capacity: 4,
             in_flight,
-            version: String::new(),
-            wire: Default::default(),
-            started_at: UnixMs(0),
-            at: UnixMs(0),
-            stopping: false,
-            gone: false,
-            named: Packed::default(),
-            tolls: Vec::new(),
-            ack_deadlines_ms: Vec::new(),
-            knows: Vec::new(),
-            trouble: String::new(),
+            ..made_up()
         }
     }
 

@@ -202,8 +202,7 @@ async fn oldest(broker: &Broker, queue: &QueueName) -> Result<Option<f64>, ListE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::holdings::Packed;
-    use crate::id::{Session, WorkerName};
+    use crate::presence::made_up;
 
     fn lane(queue: &str, handler: &str) -> Lane {
         let (queue, handler) = (QueueName::new(queue), HandlerName::new(handler));
@@ -215,21 +214,7 @@ mod tests {
         Presence {
             queues: vec![queue],
             handlers: vec![handler],
-            worker: WorkerName::new("w").unwrap(),
-            session: Session(1),
-            capacity: 4,
-            in_flight: 0,
-            version: String::new(),
-            wire: Default::default(),
-            started_at: UnixMs(0),
-            at: UnixMs(0),
-            stopping: false,
-            gone: false,
-            named: Packed::default(),
-            tolls: Vec::new(),
-            ack_deadlines_ms: Vec::new(),
-            knows: Vec::new(),
-            trouble: String::new(),
+            ..made_up()
         }
     }
 

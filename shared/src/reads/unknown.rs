@@ -124,30 +124,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::clock::UnixMs;
-    use crate::holdings::Packed;
-    use crate::id::{HandlerName, Session};
+    use crate::id::HandlerName;
     use crate::job::parse;
+    use crate::presence::made_up;
 
     fn worker(handler: &str, knows: &[&str]) -> Presence {
         Presence {
-            worker: WorkerName::new("w").unwrap(),
-            session: Session(1),
             queues: vec![QueueName::new("default").unwrap()],
             handlers: vec![HandlerName::new(handler).unwrap()],
-            capacity: 4,
-            in_flight: 0,
-            version: "1".into(),
-            wire: Default::default(),
-            started_at: UnixMs(0),
-            at: UnixMs(0),
-            stopping: false,
-            gone: false,
-            named: Packed::default(),
-            tolls: Vec::new(),
-            ack_deadlines_ms: Vec::new(),
             knows: knows.iter().map(|name| (*name).to_owned()).collect(),
-            trouble: String::new(),
+            ..made_up()
         }
     }
 

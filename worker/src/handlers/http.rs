@@ -188,7 +188,7 @@ impl Handler for HttpHandler {
         let mut awaited = self.awaited(known, &order, &shard)?;
         if let Some(awaited) = &awaited {
             message.calls_back(&awaited.url)?;
-            secrets.hide(callback::SECRET, awaited.token());
+            secrets.hide(service::SECRET, awaited.token());
         }
         let what = message.told(&message.url);
         let asked = tokio::select! {

@@ -97,8 +97,8 @@ fn wave_that_came_after_another_planners_order_is_decided_anew() {
     ));
 }
 
-#[test]
-fn reopened_run_issues_its_dead_shards_again_and_is_closed_anew() {
+/// A run of two shards that died.
+fn with_two_dead() -> Script {
     let mut script = Script::new(1, PagesSpec::Count { count: 2 }, None);
     script.wave(4, 0);
     for index in 0..2 {
@@ -108,6 +108,12 @@ fn reopened_run_issues_its_dead_shards_again_and_is_closed_anew() {
         });
         script.outcome(TileRef { wave: 0, index }, index, 1, never);
     }
+    script
+}
+
+#[test]
+fn reopened_run_issues_its_dead_shards_again_and_is_closed_anew() {
+    let mut script = with_two_dead();
     assert_eq!(closed_as(script.step(4, 0)), EndState::Failed);
     script.run.phase = Phase::Idle;
     let reopened = Reopened {
@@ -124,15 +130,7 @@ fn reopened_run_issues_its_dead_shards_again_and_is_closed_anew() {
 
 #[test]
 fn retry_of_one_that_was_given_up_is_none_of_those_that_are_left() {
-    let mut script = Script::new(1, PagesSpec::Count { count: 2 }, None);
-    script.wave(4, 0);
-    for index in 0..2 {
-        let never = Status::Failed(Failed {
-            error: "ill".into(),
-            retry: Retry::Never,
-        });
-        script.outcome(TileRef { wave: 0, index }, index, 1, never);
-    }
+    let mut script = with_two_dead();
     let cell = Cell {
         kind: TileKind::Page,
         slice: 0,

@@ -8,32 +8,13 @@ use gridloom_shared::callback::{self, Kind, Said};
 use gridloom_shared::chain;
 use gridloom_shared::job::handlers::http::Order;
 use gridloom_shared::secret::Secret;
-use url::Url;
 
 use super::secrets::Secrets;
+use super::service::SECRET;
 use super::{HttpHandler, Known, SAID_MAX};
 use crate::callbacks::Expected;
 use crate::failure::Failure;
 use crate::shard::Shard;
-
-/// The secret of a service that tokens are made of. No job names it.
-pub(super) const SECRET: &str = "callback";
-/// No secret of that kind is shorter.
-pub(super) const SECRET_MIN: usize = 32;
-
-/// Where the service finds a planner's API, as a configuration says it.
-pub(super) fn address(text: &str) -> Result<String, String> {
-    let form = || {
-        "callback: must be the address of a planner's API as the service reaches it, as https://gridloom.example".to_owned()
-    };
-    let url = Url::parse(text.trim()).map_err(|_| form())?;
-    let plain = url.username().is_empty() && url.password().is_none();
-    let ends = url.query().is_none() && url.fragment().is_none();
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !plain || !ends {
-        return Err(form());
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
-}
 
 /// What is waited for, and how long.
 pub(super) struct Awaited {
@@ -146,33 +127,6 @@ pub(super) fn end(
                 (Kind::Retry, Some(ms)) => Failure::retry_after(Duration::from_millis(ms), text),
                 (Kind::Retry, None) => Failure::retry(text),
             })
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn address_is_that_of_an_api_and_nothing_else() {
-        for (text, wanted) in [
-            ("https://gridloom.example", "https://gridloom.example"),
-            ("http://10.0.0.1:7070/", "http://10.0.0.1:7070"),
-            ("https://h/base/", "https://h/base"),
-        ] {
-            assert_eq!(address(text).unwrap(), wanted);
-        }
-        for bad in [
-            "",
-            "h",
-            "ftp://h",
-            "https://me:hunter2@h",
-            "https://h/?a=b",
-            "https://h/#a",
-        ] {
-            let fault = address(bad).unwrap_err();
-            assert!(!fault.contains("hunter2"), "{fault}");
         }
     }
 }

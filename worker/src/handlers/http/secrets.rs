@@ -6,9 +6,8 @@ use gridloom_shared::chain;
 use gridloom_shared::secret::Secret;
 use serde_json::Value;
 
-use super::callback::SECRET;
 use super::escapes::encoded;
-use super::service::HttpService;
+use super::service::{HttpService, SECRET};
 use crate::failure::Failure;
 use crate::handlers::lacking::Lacking;
 use crate::shard::Shard;

@@ -12,10 +12,15 @@ use gridloom_shared::secret::{FileError, Secret};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use url::Url;
 
 use super::address::Network;
-use super::callback::{self, SECRET, SECRET_MIN};
 use super::tls;
+
+/// The secret of a service that tokens are made of. No job names it.
+pub(super) const SECRET: &str = "callback";
+/// No secret of that kind is shorter.
+const SECRET_MIN: usize = 32;
 
 /// A service of the worker's configuration. In a file it is its origin, or a table with these fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,7 +191,7 @@ impl<'de> Visitor<'de> for Forms {
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<HttpService, A::Error> {
         let table = Table::deserialize(MapAccessDeserializer::new(map))?;
         let service = HttpService::at(&table.origin).map_err(A::Error::custom)?;
-        let callback = table.callback.as_deref().map(callback::address).transpose();
+        let callback = table.callback.as_deref().map(callback_address).transpose();
         let mut secrets: BTreeMap<String, Secret> = table.secrets;
         for (name, path) in table.secret_files {
             if secrets.insert(name, Secret::File(path)).is_some() {
@@ -229,9 +234,45 @@ fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Secret>,
         .collect())
 }
 
+/// Where the service finds a planner's API, as a configuration says it.
+fn callback_address(text: &str) -> Result<String, String> {
+    let form = || {
+        "callback: must be the address of a planner's API as the service reaches it, as https://gridloom.example".to_owned()
+    };
+    let url = Url::parse(text.trim()).map_err(|_| form())?;
+    let plain = url.username().is_empty() && url.password().is_none();
+    let ends = url.query().is_none() && url.fragment().is_none();
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || !plain || !ends {
+        return Err(form());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn address_is_that_of_an_api_and_nothing_else() {
+        for (text, wanted) in [
+            ("https://gridloom.example", "https://gridloom.example"),
+            ("http://10.0.0.1:7070/", "http://10.0.0.1:7070"),
+            ("https://h/base/", "https://h/base"),
+        ] {
+            assert_eq!(callback_address(text).unwrap(), wanted);
+        }
+        for bad in [
+            "",
+            "h",
+            "ftp://h",
+            "https://me:hunter2@h",
+            "https://h/?a=b",
+            "https://h/#a",
+        ] {
+            let fault = callback_address(bad).unwrap_err();
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
 
     #[test]
     fn services_and_secrets_stand_one_a_line() {
