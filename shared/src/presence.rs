@@ -102,6 +102,11 @@ pub enum PresenceError {
 }
 
 impl Presence {
+    /// Whether it pulls from the queue and has the handler.
+    pub fn serves(&self, queue: &QueueName, handler: &HandlerName) -> bool {
+        self.queues.contains(queue) && self.handlers.contains(handler)
+    }
+
     /// Of `all` names what an announcement has room for: the first in order, so that workers with the same
     /// names say the same.
     pub fn knows_of(all: impl IntoIterator<Item = String>) -> Vec<String> {

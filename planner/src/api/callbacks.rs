@@ -8,7 +8,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use gridloom_shared::broker::Broker;
-use gridloom_shared::callback::{Awaited, BODY_MAX, Heard, Said, Ticket};
+use gridloom_shared::callback::{Awaited, BODY_MAX, Call, Heard, Said, Ticket};
 use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
@@ -127,8 +127,9 @@ pub(super) async fn call(
         let detail = format!("{AT_ONCE} callbacks are carried out at a time: call again");
         Problem::new(Kind::Unavailable, detail)
     })?;
-    let given = match ask(&broker, ticket.session, &ticket.call(&said)).await {
-        None | Some(Heard::Elsewhere) => among_others(&api, &broker, &ticket, &said).await?,
+    let call = ticket.call(&said);
+    let given = match ask(&broker, ticket.session, &call).await {
+        None | Some(Heard::Elsewhere) => among_others(&api, &broker, &ticket, &call).await?,
         heard => heard,
     };
     let Ticket { awaited, .. } = ticket;
@@ -161,15 +162,14 @@ async fn among_others(
     api: &Api,
     broker: &Broker,
     ticket: &Ticket,
-    said: &Said,
+    call: &Call,
 ) -> Answer<Option<Heard>> {
     let job = job_of(broker, &ticket.awaited).await?;
     let job = job.ok_or_else(unknown)?;
     if let Some(problem) = standing(api, broker, &ticket.awaited).await?.ended() {
         return Err(problem);
     }
-    let call = ticket.call(said);
-    Ok(ask_others(broker, (&job, ticket.session), &call).await?)
+    Ok(ask_others(broker, (&job, ticket.session), call).await?)
 }
 
 async fn standing(api: &Api, broker: &Broker, awaited: &Awaited) -> Answer<Standing> {

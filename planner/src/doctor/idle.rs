@@ -71,8 +71,7 @@ fn forsaken(
 fn may_run(worker: &Presence, lane: &Lane) -> bool {
     !worker.stopping
         && worker.in_flight < worker.capacity
-        && worker.queues.contains(&lane.queue)
-        && worker.handlers.contains(&lane.handler)
+        && worker.serves(&lane.queue, &lane.handler)
 }
 
 fn tell(lane: &Lane, found: &Forsaken, chart: &mut Chart) {

@@ -62,11 +62,9 @@ impl Staff {
 
     /// Whether a worker that takes no more work still has what it needs for `lane`.
     pub(super) fn is_being_finished(&self, lane: &Lane) -> bool {
-        self.workers.iter().any(|worker| {
-            worker.stopping
-                && worker.queues.contains(&lane.queue)
-                && worker.handlers.contains(&lane.handler)
-        })
+        let finishes =
+            |worker: &Presence| worker.stopping && worker.serves(&lane.queue, &lane.handler);
+        self.workers.iter().any(finishes)
     }
 
     /// The names of silent workers of `queue`.

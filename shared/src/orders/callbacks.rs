@@ -45,8 +45,8 @@ pub async fn ask_others(
     let registered = workers::registrations(broker).await?;
     let could = |entry: &Entry| {
         let worker = Presence::read(entry.value.as_deref()?).ok()?;
-        let is_able = worker.queues.contains(&job.queue) && worker.handlers.contains(&job.handler);
-        (is_able && worker.session != asked).then_some(worker.session)
+        let is_able = worker.serves(&job.queue, &job.handler) && worker.session != asked;
+        is_able.then_some(worker.session)
     };
     let sessions: Vec<Session> = registered.iter().filter_map(could).collect();
     let asking: Vec<_> = sessions

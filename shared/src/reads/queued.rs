@@ -57,10 +57,9 @@ struct Busy {
 impl Busy {
     /// `None`: one of them is free, or there is none.
     fn of(lane: &Lane, here: &[Presence]) -> Option<Busy> {
-        let able = here.iter().filter(|worker| {
-            let serves = worker.queues.contains(&lane.queue);
-            serves && worker.handlers.contains(&lane.handler) && !worker.stopping
-        });
+        let able = here
+            .iter()
+            .filter(|worker| worker.serves(&lane.queue, &lane.handler) && !worker.stopping);
         let (slots, busy) = able.fold((0, 0), |(slots, busy), worker| {
             let own = u64::from(worker.capacity);
             (slots + own, busy + own.min(worker.in_flight.into()))

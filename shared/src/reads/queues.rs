@@ -184,10 +184,8 @@ fn standing(
 
 /// How many of `workers` pull from the lane.
 pub fn serving(lane: &Lane, workers: &[Presence]) -> usize {
-    let serving = workers.iter().filter(|worker| {
-        worker.queues.contains(&lane.queue) && worker.handlers.contains(&lane.handler)
-    });
-    serving.count()
+    let serving = |worker: &&Presence| worker.serves(&lane.queue, &lane.handler);
+    workers.iter().filter(serving).count()
 }
 
 async fn oldest(broker: &Broker, queue: &QueueName) -> Result<Option<f64>, ListError> {

@@ -37,10 +37,9 @@ pub struct Unknown {
 pub fn of(job: &JobSpec, here: &[Presence]) -> Option<Unknown> {
     let what = Named::by(job.handler.as_str())?;
     let name = what.name_in(&job.settings)?;
-    let able = here.iter().filter(|worker| {
-        let has = worker.handlers.contains(&job.handler) && worker.queues.contains(&job.queue);
-        has && !worker.stopping
-    });
+    let able = here
+        .iter()
+        .filter(|worker| worker.serves(&job.queue, &job.handler) && !worker.stopping);
     let able: Vec<&Presence> = able.collect();
     let of_handler = |known: &String| {
         let (handler, name) = known.split_once('/')?;

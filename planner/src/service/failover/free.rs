@@ -175,9 +175,7 @@ impl Dead<'_> {
     async fn note(&self) -> Result<Vec<Noted>, FreeError> {
         let lanes = self.broker.lanes().await?.into_iter();
         let its = lanes.filter(|(lane, found)| {
-            found.standing.in_flight > 0
-                && self.presence.queues.contains(&lane.queue)
-                && self.presence.handlers.contains(&lane.handler)
+            found.standing.in_flight > 0 && self.presence.serves(&lane.queue, &lane.handler)
         });
         let noted = its.map(|(lane, found)| Noted {
             lane,
