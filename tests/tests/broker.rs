@@ -16,6 +16,7 @@ use gridloom_shared::broker::topology::{
 use gridloom_shared::broker::{Broker, ConnectError, Options};
 use gridloom_shared::id::{HandlerName, Namespace, QueueName, RunId, Session, Term};
 use gridloom_shared::lane::Lane;
+use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::on_file;
 use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::{eventually, eventually_some};
@@ -31,6 +32,8 @@ mod kept;
 mod log;
 #[path = "broker/queue.rs"]
 mod queue;
+#[path = "broker/waves.rs"]
+mod waves;
 
 const SOON: Duration = Duration::from_secs(15);
 
