@@ -146,6 +146,8 @@ mod small;
 mod snapshot;
 #[path = "scenarios/submissions.rs"]
 mod submissions;
+#[path = "scenarios/summaries.rs"]
+mod summaries;
 #[path = "scenarios/takeover.rs"]
 mod takeover;
 #[path = "scenarios/told.rs"]

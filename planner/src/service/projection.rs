@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -47,6 +47,8 @@ const TRIES: u32 = 60;
 struct Due {
     summary: RunSummary,
     tries: u32,
+    /// Which leadership of this process it is of.
+    leadership: u64,
 }
 
 impl Due {
@@ -56,19 +58,19 @@ impl Due {
     }
 
     /// Writes it, if anything else stands there: the leader before may have written the same, or this one
-    /// before an answer that was lost.
-    async fn write(&self, runs: &Bucket) -> Result<(), String> {
+    /// before an answer that was lost. What is written to it after that look stays: it is of who leads since then.
+    async fn write(&self, runs: &Bucket, backlog: &Backlog) -> Result<(), String> {
         let (key, value) = (self.summary.run.as_str(), wire::encode(&self.summary));
-        if !self.is_news() {
-            let stands = runs
-                .get(key)
-                .await
-                .map_err(|error| chain(&error).to_string())?;
-            if stands.and_then(|entry| entry.value) == Some(value.clone()) {
+        let written = if self.is_news() {
+            runs.put(key, value).await
+        } else {
+            let there = runs.place_of(key).await;
+            let there = there.map_err(|error| chain(&error).to_string())?;
+            if there.value() == Some(&value) || !backlog.is_of_now(self) {
                 return Ok(());
             }
-        }
-        let written = runs.put(key, value).await;
+            runs.update(key, value, there.revision()).await
+        };
         written
             .map(|_| ())
             .map_err(|error| chain(&error).to_string())
@@ -80,8 +82,15 @@ impl Due {
 struct Backlog {
     /// Summaries that wait.
     waiting: AtomicUsize,
-    /// Whether there is a leadership: another leader's summaries are newer.
-    leads: AtomicBool,
+    /// Which leadership of this process it is. What is left of one that is over is another leader's to show, and what
+    /// that one writes is newer.
+    leadership: AtomicU64,
+}
+
+impl Backlog {
+    fn is_of_now(&self, due: &Due) -> bool {
+        self.leadership.load(Ordering::Relaxed) == due.leadership
+    }
 }
 
 /// Runs that were opened, or taken over, and wait for their first summary of this leadership. Pure.
@@ -174,9 +183,7 @@ async fn write(
         signs.give();
         if !newest.is_empty() {
             tokio::time::sleep(PAUSE).await;
-            if !backlog.leads.load(Ordering::Relaxed) {
-                newest.clear();
-            }
+            newest.retain(|_, due| backlog.is_of_now(due));
         }
         if newest.is_empty() {
             let Some(first) = signs.waiting(queue.recv()).await else {
@@ -188,11 +195,14 @@ async fn write(
             newest.insert(next.summary.run.clone(), next);
         }
         backlog.waiting.store(newest.len(), Ordering::Relaxed);
-        let (most, signs) = (broker.max_record(), &signs);
+        let (most, signs, backlog) = (broker.max_record(), &signs, &*backlog);
         let writes = newest.drain().map(|(_, mut due)| async move {
             signs.give();
+            if !backlog.is_of_now(&due) {
+                return None;
+            }
             due.summary.fit(most);
-            let error = due.write(runs).await.err()?;
+            let error = due.write(runs, backlog).await.err()?;
             let (run, tries) = (&due.summary.run, due.tries + 1);
             tracing::warn!(%run, error, tries, "failed to write a run's summary");
             (tries < TRIES).then_some(Due { tries, ..due })
@@ -213,7 +223,6 @@ impl Writer {
         for change in changes {
             self.show(change);
         }
-        self.backlog.leads.store(true, Ordering::Relaxed);
         let (now, position) = (Boot::now(), lead.position());
         let may = |book: &Book, run: &RunId| book.get(run).is_none_or(|run| is_read(run, position));
         while self.backlog.waiting.load(Ordering::Relaxed) < WAITING_MAX
@@ -238,7 +247,7 @@ impl Writer {
     pub(super) fn rest(&mut self) {
         self.fresh = Fresh::default();
         self.counted.rest();
-        self.backlog.leads.store(false, Ordering::Relaxed);
+        self.backlog.leadership.fetch_add(1, Ordering::Relaxed);
         self.tell(Told::default());
     }
 
@@ -275,7 +284,12 @@ impl Writer {
 
     fn write(&self, summary: RunSummary) {
         self.backlog.waiting.fetch_add(1, Ordering::Relaxed);
-        let _ = self.summaries.send(Due { summary, tries: 0 });
+        let leadership = self.backlog.leadership.load(Ordering::Relaxed);
+        let _ = self.summaries.send(Due {
+            summary,
+            tries: 0,
+            leadership,
+        });
     }
 
     /// Writes what is left, then ends.

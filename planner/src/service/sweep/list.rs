@@ -33,6 +33,8 @@ pub(super) struct Ended {
     pub(super) place: Place,
     /// Ledger sequence of its last record.
     pub(super) sequence: u64,
+    /// When it was closed; `None` where dead shards were given up since.
+    pub(super) closed_at: Option<UnixMs>,
 }
 
 /// What was found.
@@ -103,8 +105,12 @@ impl Listed {
                 Ok(record) if record.is_end() => {
                     let (sequence, left) = (last.seq, record.dead_left());
                     if sequence <= self.began {
-                        let place = place.clone();
-                        self.ended.push(Ended { place, sequence });
+                        let is_closing = matches!(record, PlanRecord::Closed(_));
+                        self.ended.push(Ended {
+                            place: place.clone(),
+                            sequence,
+                            closed_at: is_closing.then_some(last.at),
+                        });
                     }
                     if matches!(record, PlanRecord::Dropped(_)) {
                         let place = place.clone();

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use gridloom_shared::broker::kv::WriteError;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::ledger::record::Author;
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::reads::ledger;
@@ -33,18 +34,20 @@ impl Sweeper {
         Ok(())
     }
 
-    /// Those of which no summary says that they are over.
+    /// Those of which no summary says that they are over, and since when.
     async fn without_summary(&self, some: &[Ended]) -> Result<Vec<Ended>, SweepError> {
         let keys: Vec<String> = some.iter().map(|ended| ended.place.1.to_string()).collect();
         let stand = self.broker.runs().several(&keys).await?;
-        let over = stand.into_iter().map(|entry| {
-            let summary: Option<RunSummary> =
-                entry.value.and_then(|value| wire::decode(&value).ok());
-            (entry.key, summary.is_some_and(|it| it.state.ended()))
+        let read = stand.into_iter().filter_map(|entry| {
+            let summary: RunSummary = wire::decode(&entry.value?).ok()?;
+            Some((entry.key, summary))
         });
-        let over: HashMap<String, bool> = over.collect();
-        let is_shown = |ended: &&Ended| over.get(ended.place.1.as_str()).copied();
-        let without = some.iter().filter(|it| is_shown(it) != Some(true));
+        let read: HashMap<String, RunSummary> = read.collect();
+        let is_shown = |ended: &Ended| {
+            let summary = read.get(ended.place.1.as_str());
+            summary.is_some_and(|it| says(it, ended))
+        };
+        let without = some.iter().filter(|ended| !is_shown(ended));
         Ok(without.cloned().collect())
     }
 
@@ -88,4 +91,10 @@ impl Sweeper {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether a summary was written after the run had ended so: one that was tried again ends more than once.
+fn says(summary: &RunSummary, ended: &Ended) -> bool {
+    let since = ended.closed_at.map(UnixMs::rfc3339);
+    summary.state.ended() && (since.is_none() || summary.closed_at == since)
 }
