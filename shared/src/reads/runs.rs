@@ -11,10 +11,10 @@ use super::ledger::{self, Entry, Place};
 use super::worked::Worked;
 use super::{LeftOut, ListError, RunError, lost};
 use crate::broker::Broker;
-use crate::id::{JobName, RunId};
+use crate::id::{JobName, QueueName, RunId};
 use crate::ledger::audit::{self, Audit};
 use crate::ledger::fold::Fold;
-use crate::ledger::record::PlanRecord;
+use crate::ledger::record::{Author, PlanRecord};
 use crate::ledger::summary::{RunState, RunSummary};
 use crate::submission::Kept;
 
@@ -122,7 +122,7 @@ pub(super) async fn fold_by(
 ) -> Result<Fold, RunError> {
     let mut reading = Reading::new(run, take);
     ledger::of_run(broker, run, 0, |entry| reading.see(&entry)).await?;
-    match reading.done(broker) {
+    match reading.done(broker).await {
         Err(error) => Err(explained(broker, error).await?),
         folded => folded,
     }
@@ -191,7 +191,11 @@ pub async fn audit(broker: &Broker, run: &RunId) -> Result<audit::Report, RunErr
     if let Err(error) = beginning.check(broker, run) {
         return Err(explained(broker, error).await?);
     }
-    Ok(audit.report())
+    let report = audit.report();
+    if let (Some(_), Some(queue)) = (report.ended, &beginning.queue) {
+        still_there(broker, queue, run).await?;
+    }
+    Ok(report)
 }
 
 /// How a ledger begins: with the last record of a run that is over, that run was purged.
@@ -199,6 +203,7 @@ pub async fn audit(broker: &Broker, run: &RunId) -> Result<audit::Report, RunErr
 struct Beginning {
     read: bool,
     purged: bool,
+    queue: Option<QueueName>,
 }
 
 impl Beginning {
@@ -206,6 +211,7 @@ impl Beginning {
         if !self.read {
             self.read = true;
             self.purged = entry.plan().is_some_and(PlanRecord::is_end);
+            self.queue = Some(entry.queue.clone());
         }
     }
 
@@ -243,13 +249,31 @@ impl<F: FnMut(&mut Fold, &Entry)> Reading<F> {
         (self.fold_in)(&mut self.fold, entry);
     }
 
-    fn done(self, broker: &Broker) -> Result<Fold, RunError> {
+    async fn done(self, broker: &Broker) -> Result<Fold, RunError> {
         let run = self.fold.run();
         self.beginning.check(broker, run)?;
-        if self.fold.opening().is_none() {
+        let Some(opening) = self.fold.opening() else {
             return Err(RunError::Headless { run: run.clone() });
+        };
+        if self.fold.closing().is_some() {
+            still_there(broker, &opening.record.job.queue, run).await?;
         }
         Ok(self.fold)
+    }
+}
+
+/// Of a run that is over a part may have been removed while it was read: what is told of that was never so. That it goes
+/// stands in its plan before anything of it does, so who asks for that behind all else knows.
+async fn still_there(broker: &Broker, queue: &QueueName, run: &RunId) -> Result<(), RunError> {
+    let subjects = broker.subjects();
+    let plan = subjects.ledger_of(queue, run, Author::Plan);
+    let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
+    let last = last.map(|last| broker.decode::<PlanRecord>(&last.subject, &last.payload));
+    match last {
+        None | Some(Ok(PlanRecord::Retired(_) | PlanRecord::Forgotten(_))) => {
+            Err(RunError::Purged { run: run.clone() })
+        }
+        Some(_) => Ok(()),
     }
 }
 
@@ -259,7 +283,7 @@ async fn fold_at(broker: &Broker, place: &Place, last: u64) -> Result<Fold, RunE
     place
         .walk(broker, last, |entry| reading.see(&entry))
         .await?;
-    reading.done(broker)
+    reading.done(broker).await
 }
 
 /// A run, or why it is left out.

@@ -254,6 +254,33 @@ async fn reader_that_a_purge_overtakes_says_that_the_run_was_purged() -> anyhow:
     .await
 }
 
+/// What workers wrote goes before what planners did: read in between, a run that had succeeded had lost its shards.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_of_which_a_part_is_removed_is_told_of_as_purged() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let job = stage.apply("name = \"short\"\nhandler = \"noop\"").await?;
+        let run = ask(stage, &job, "one").await?;
+        stage.closed(&run, SOON).await?;
+        stage.planners[0].kill().await?;
+        stage.free_leadership().await?;
+        let proxy = Proxy::start(stage.server.port()).await?;
+        // That its id is remembered comes behind one half, and before the other.
+        proxy.set(Mode::StallAt(&["PUB test.ids."]));
+        let policy = ["planner", "--retention-most=0", "--retention-every=200ms"];
+        let purging = stage.gridloom(&policy)?.env("GRIDLOOM_NATS", proxy.url());
+        stage.planners.push(purging.start().await?);
+        proxy.stalled(SOON).await?;
+        assert_eq!(records(stage, &run).await?, [3, 0, 0]);
+        let told = runs::fold(&stage.broker, &run).await;
+        assert!(matches!(told, Err(RunError::Purged { .. })), "{told:?}");
+        let told = runs::audit(&stage.broker, &run).await;
+        assert!(matches!(told, Err(RunError::Purged { .. })), "{told:?}");
+        Ok(())
+    })
+    .await
+}
+
 /// Two days, in seconds: longer than any id has to be remembered that is remembered for a day.
 const TWO_DAYS: u64 = 2 * 24 * 3_600;
 
