@@ -22,6 +22,8 @@ use crate::alive::Signs;
 
 /// How often they are looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// So often at most a planner that starts waits for another one that makes them.
+const LOOKS: u32 = 20;
 
 /// The ledger is another: whatever was read of it is of no use any more.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(super) async fn ensure(
     broker: &Broker,
     options: &TopologyOptions,
 ) -> Result<(), TopologyError> {
-    let there = topology::look_over(broker, options).await?;
+    let there = settled(broker, options).await?;
     if there.iter().all(|found| found.created.is_none()) {
         may_write_here(broker).await?;
     } else {
@@ -80,6 +82,29 @@ async fn is_no_second_site(broker: &Broker) -> Result<(), TopologyError> {
             cause,
         }),
     }
+}
+
+/// What is there, once that stays as it is: another planner that starts at the same time may be making all of them, and
+/// what it has not made yet is no loss.
+async fn settled(broker: &Broker, options: &TopologyOptions) -> Result<Vec<Found>, TopologyError> {
+    let mut found = topology::look_over(broker, options).await?;
+    for _ in 0..LOOKS {
+        let before = missing(&found);
+        if before.is_empty() || before.len() == found.len() {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+        found = topology::look_over(broker, options).await?;
+        if missing(&found) == before {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn missing(found: &[Found]) -> HashSet<String> {
+    let gone = found.iter().filter(|found| found.created.is_none());
+    gone.map(|found| found.name.clone()).collect()
 }
 
 /// Makes the queue anew that an earlier build, or another setting, has made elsewhere, where nothing is on it. One that
@@ -163,8 +188,7 @@ impl Watch {
     }
 
     fn see(&mut self, found: &[Found]) -> Seen {
-        let gone = found.iter().filter(|found| found.created.is_none());
-        let missing: HashSet<String> = gone.map(|found| found.name.clone()).collect();
+        let missing = missing(found);
         let is_lost = !missing.is_disjoint(&self.missing);
         self.missing = missing;
         let ledger = found

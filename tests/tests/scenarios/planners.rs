@@ -11,7 +11,7 @@ use gridloom_shared::id::{JobName, QueueName, RunId, Term};
 use gridloom_shared::ledger::record::{Author, PlanRecord, TileRun, Wave};
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::wire;
-use gridloom_tests::http::{metric, served_at};
+use gridloom_tests::http::{get, metric, served_at};
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::oracle::trace::Trace;
 use gridloom_tests::proxy::{Mode, Proxy};
@@ -73,6 +73,33 @@ async fn second_planner_does_no_harm_and_takes_over_when_the_first_is_killed() -
         let verdict = stage.judge(&run).await?.succeeded()?;
         assert_eq!(verdict.audit.repeated, 0);
         assert_eq!(stage.term().await?, 2);
+        Ok(())
+    })
+    .await
+}
+
+/// As where an installation begins with several: what another has not made yet is no loss, and nobody is told to
+/// apply definitions again.
+#[tokio::test(flavor = "multi_thread")]
+async fn planners_that_start_together_tell_of_no_loss() -> anyhow::Result<()> {
+    play(async |stage| {
+        let mut addresses = Vec::new();
+        for _ in 0..4 {
+            let planner = stage.gridloom(&["planner", "--listen", "127.0.0.1:0"])?;
+            stage.planners.push(planner.start().await?);
+        }
+        for planner in &stage.planners {
+            addresses.push(served_at(planner).await?);
+        }
+        for address in &addresses {
+            eventually(SOON, "it stands by, or leads", async || {
+                Ok(get(address, "/ready").await?.contains("200 OK"))
+            })
+            .await?;
+        }
+        let (broker, subjects) = (&stage.broker, stage.broker.subjects());
+        let told = broker.subjects_of(&subjects.history(), &subjects.unreadable());
+        assert!(told.await?.is_empty());
         Ok(())
     })
     .await
