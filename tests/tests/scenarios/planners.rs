@@ -98,7 +98,8 @@ async fn planners_that_start_together_tell_of_no_loss() -> anyhow::Result<()> {
             .await?;
         }
         let (broker, subjects) = (&stage.broker, stage.broker.subjects());
-        let told = broker.subjects_of(&subjects.history(), &subjects.unreadable());
+        let (history, unreadable) = (subjects.history(), subjects.unreadable());
+        let told = broker.subjects_of(&history, &unreadable);
         assert!(told.await?.is_empty());
         Ok(())
     })
