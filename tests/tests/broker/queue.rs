@@ -1,7 +1,5 @@
 //! The queue: pulls, consumers, floors.
 
-use futures_util::StreamExt;
-
 use super::*;
 
 #[tokio::test]
