@@ -122,10 +122,14 @@ pub(super) async fn fold_by(
 ) -> Result<Fold, RunError> {
     let mut reading = Reading::new(run, take);
     ledger::of_run(broker, run, 0, |entry| reading.see(&entry)).await?;
-    match reading.done(broker).await {
-        Err(error) => Err(explained(broker, error).await?),
-        folded => folded,
+    let fold = match reading.done(broker) {
+        Err(error) => return Err(explained(broker, error).await?),
+        Ok(fold) => fold,
+    };
+    if let Some(queue) = ended_on(&fold) {
+        still_there(broker, queue, run).await?;
     }
+    Ok(fold)
 }
 
 /// What every record does.
@@ -249,17 +253,20 @@ impl<F: FnMut(&mut Fold, &Entry)> Reading<F> {
         (self.fold_in)(&mut self.fold, entry);
     }
 
-    async fn done(self, broker: &Broker) -> Result<Fold, RunError> {
+    fn done(self, broker: &Broker) -> Result<Fold, RunError> {
         let run = self.fold.run();
         self.beginning.check(broker, run)?;
-        let Some(opening) = self.fold.opening() else {
+        if self.fold.opening().is_none() {
             return Err(RunError::Headless { run: run.clone() });
-        };
-        if self.fold.closing().is_some() {
-            still_there(broker, &opening.record.job.queue, run).await?;
         }
         Ok(self.fold)
     }
+}
+
+/// The queue of a run that is over.
+fn ended_on(fold: &Fold) -> Option<&QueueName> {
+    fold.closing()?;
+    fold.opening().map(|opening| &opening.record.job.queue)
 }
 
 /// Of a run that is over a part may have been removed while it was read: what is told of that was never so. That it goes
@@ -283,7 +290,12 @@ async fn fold_at(broker: &Broker, place: &Place, last: u64) -> Result<Fold, RunE
     place
         .walk(broker, last, |entry| reading.see(&entry))
         .await?;
-    reading.done(broker).await
+    let fold = reading.done(broker)?;
+    // Of each of many that add up the leader of the stream is not asked.
+    if let Some(queue) = ended_on(&fold).filter(|_| !fold.complete()) {
+        still_there(broker, queue, &place.run).await?;
+    }
+    Ok(fold)
 }
 
 /// A run, or why it is left out.
