@@ -10,8 +10,7 @@
 //! |------|--------------|
 //! | [`list`] | which runs are over, and which are half gone |
 //! | [`ids`] | remembers the ids of runs that are gone, and forgets them |
-//! | [`given_up`] | mends summaries that count dead shards which were given up |
-//! | [`unshown`] | writes summaries that the planner before did not live to write |
+//! | [`unshown`] | writes summaries that the planner before did not live to write, or wrote otherwise |
 //! | [`unseen`] | tells of dead shards that went before anybody had seen them |
 
 use std::time::{Duration, Instant};
@@ -37,7 +36,6 @@ use crate::open::append_certainly;
 use crate::retention::ages::Watched;
 use crate::retention::{Kept, Retention};
 
-mod given_up;
 mod ids;
 mod list;
 mod unseen;
@@ -159,7 +157,6 @@ impl Sweeper {
         self.signs.give();
         self.unseen.tell(&self.broker).await?;
         self.show_ended().await?;
-        self.mend_summaries().await?;
         self.remove_strays(&ends).await?;
         let begun = Instant::now();
         let forgotten = self.forget_ids(&watched).await;

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use gridloom_shared::broker::kv::Watched;
 use gridloom_shared::clock::UnixMs;
-use gridloom_shared::ledger::summary::RunState;
+use gridloom_shared::id::{RunId, Term};
+use gridloom_shared::ledger::orders::{Reopened, Which};
+use gridloom_shared::ledger::record::{Author, PlanRecord};
+use gridloom_shared::ledger::summary::{RunState, RunSummary};
 use gridloom_shared::wire;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::proxy::{Mode, Proxy};
-use gridloom_tests::scenario::play;
+use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::planners::{job, leads, shown};
 
@@ -83,6 +88,77 @@ async fn summary_of_a_deposed_leader_that_comes_late_replaces_nothing() -> anyho
         let stands = stands.and_then(|entry| entry.value);
         let ledger = Ledger::read(&stage.broker, &run).await?.summary()?;
         assert_eq!(stands, Some(wire::encode(&ledger)));
+        Ok(())
+    })
+    .await
+}
+
+/// A run of which all shards are dead, and of which its summary says that it runs: its planner died before it wrote more.
+async fn dead_and_shown_as_running(stage: &mut Stage) -> anyhow::Result<RunId> {
+    let job = "name = \"bad\"\nhandler = \"noop\"\n[grid]\nslices = 4\n[retry]\nmax_attempts = 1";
+    let job = stage.apply(job).await?;
+    stage.start_all(1).await?;
+    let params = json!({ "fail_attempts": 9, "permanent": true });
+    let run = stage.submit(&job, &params).await?;
+    stage.closed(&run, SOON).await?;
+    shown(stage, &run).await?;
+    stage.planners[0].kill().await?;
+    stage.workers[0].kill().await?;
+    let mut before = Ledger::read(&stage.broker, &run).await?.summary()?;
+    (before.state, before.closed_at) = (RunState::Running, None);
+    let runs = stage.broker.runs();
+    runs.put(run.as_str(), wire::encode(&before)).await?;
+    Ok(run)
+}
+
+/// Has all that is dead of a run tried again, as a leader does that was elected meanwhile.
+async fn reopen(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
+    let (broker, subjects) = (&stage.broker, stage.broker.subjects());
+    let plan = subjects.ledger_of(&"default".parse()?, run, Author::Plan);
+    let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
+    let reopened = PlanRecord::Reopened(Reopened {
+        request: 1,
+        which: Which::All,
+        term: Term(stage.term().await?),
+    });
+    let last = last.map_or(0, |last| last.seq);
+    broker
+        .append(plan, wire::encode(&reopened), Some(last))
+        .await?;
+    Ok(())
+}
+
+/// What was over when a planner looked may be opened again before it has written that: then it is shown as open, and never
+/// as over.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_is_opened_again_while_it_is_looked_at_is_never_shown_as_over()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let run = dead_and_shown_as_running(stage).await?;
+        let mut watch = stage.broker.runs().watch_all();
+        while watch.next().await? != Watched::CaughtUp {}
+        let proxy = Proxy::start(stage.server.port()).await?;
+        // So it asks for one summary: all that it asks for after it has listed what is over.
+        proxy.set(Mode::StallAt(&["STREAM.MSG.GET.KV_test-runs"]));
+        let planner = stage.gridloom(&["planner"])?;
+        let planner = planner.env("GRIDLOOM_NATS", proxy.url());
+        stage.planners.push(planner.start().await?);
+        proxy.stalled(SOON).await?;
+        reopen(stage, &run).await?;
+        proxy.set(Mode::Pass);
+        let written = async {
+            loop {
+                if let Watched::Entry(entry) = watch.next().await?
+                    && entry.key == run.as_str()
+                    && let Some(value) = entry.value
+                {
+                    return anyhow::Ok(wire::decode::<RunSummary>(&value)?);
+                }
+            }
+        };
+        let first = timeout(SOON, written).await??;
+        assert_eq!(first.state, RunState::Running, "{first:?}");
+        assert_eq!((first.shards.dead, first.shards.outstanding), (0, 4));
         Ok(())
     })
     .await

@@ -17,24 +17,26 @@ use crate::retention::Kept;
 /// Where a ledger is.
 pub(super) type Place = (QueueName, RunId);
 
-/// A run that is over, the last record of whose plan gave dead shards up.
-#[derive(Clone, Debug)]
-pub(super) struct GivenUp {
-    pub(super) place: Place,
-    /// Ledger sequence of that record.
-    pub(super) sequence: u64,
-    /// Dead shards and questions that were not given up by then.
-    pub(super) left: u64,
-}
-
 /// A run that was over before this leadership.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
     pub(super) place: Place,
     /// Ledger sequence of its last record.
     pub(super) sequence: u64,
-    /// When it was closed; `None` where dead shards were given up since.
-    pub(super) closed_at: Option<UnixMs>,
+    /// What that record says.
+    pub(super) end: End,
+}
+
+/// How the plan of a run ends that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was closed at that time.
+    Closed(UnixMs),
+    /// Dead shards were given up since: so many were not, questions among them.
+    GivenUp {
+        /// How many.
+        left: u64,
+    },
 }
 
 /// What was found.
@@ -44,7 +46,6 @@ pub(super) struct Listed {
     began: u64,
     plans: HashMap<Place, Found>,
     strays: HashSet<Place>,
-    given_up: Vec<GivenUp>,
     ended: Vec<Ended>,
 }
 
@@ -75,7 +76,6 @@ impl Listed {
             began,
             plans: HashMap::new(),
             strays: HashSet::new(),
-            given_up: Vec::new(),
             ended: Vec::new(),
         }
     }
@@ -105,19 +105,15 @@ impl Listed {
                 Ok(record) if record.is_end() => {
                     let (sequence, left) = (last.seq, record.dead_left());
                     if sequence <= self.began {
-                        let is_closing = matches!(record, PlanRecord::Closed(_));
+                        let end = if matches!(record, PlanRecord::Dropped(_)) {
+                            End::GivenUp { left }
+                        } else {
+                            End::Closed(last.at)
+                        };
                         self.ended.push(Ended {
                             place: place.clone(),
                             sequence,
-                            closed_at: is_closing.then_some(last.at),
-                        });
-                    }
-                    if matches!(record, PlanRecord::Dropped(_)) {
-                        let place = place.clone();
-                        self.given_up.push(GivenUp {
-                            place,
-                            sequence,
-                            left,
+                            end,
                         });
                     }
                     State::Over {
@@ -142,16 +138,6 @@ impl Listed {
     /// records again, looks as it did.
     pub(super) fn doubt(&mut self, place: &Place) {
         self.plans.remove(place);
-    }
-
-    /// Runs of which dead shards were given up, as far as that was found since they were looked at last.
-    pub(super) fn given_up(&self) -> &[GivenUp] {
-        &self.given_up
-    }
-
-    /// They were looked at.
-    pub(super) fn forget_given_up(&mut self) {
-        self.given_up.clear();
     }
 
     /// Some of the runs that were over before this leadership, at most `most`; `None`: all were looked at.

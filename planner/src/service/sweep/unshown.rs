@@ -1,18 +1,18 @@
 //! Runs that were over when this leadership began, and whose summaries do not say so: the planner before died after
 //! it had closed them, and before it had written that. Nobody opens such a run again to show it, so lists would tell
-//! for ever that it runs, or never that it was there.
+//! for ever that it runs, or never that it was there. Likewise those that count dead shards as waiting for somebody which
+//! were given up: of such a planner, or of an earlier build.
 
 use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use gridloom_shared::broker::kv::WriteError;
-use gridloom_shared::clock::UnixMs;
 use gridloom_shared::ledger::record::Author;
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::reads::ledger;
 use gridloom_shared::wire;
 
-use super::list::{Ended, Place};
+use super::list::{End, Ended};
 use super::{AT_ONCE, SweepError, Sweeper};
 
 /// Summaries that are asked for at once.
@@ -45,14 +45,16 @@ impl Sweeper {
         let read: HashMap<String, RunSummary> = read.collect();
         let is_shown = |ended: &Ended| {
             let summary = read.get(ended.place.1.as_str());
-            summary.is_some_and(|it| says(it, ended))
+            summary.is_some_and(|it| says(it, ended.end))
         };
         let without = some.iter().filter(|ended| !is_shown(ended));
         Ok(without.cloned().collect())
     }
 
+    /// Writes a summary where it was read, unless the leader recorded something of the run behind that: what was
+    /// opened again, or has gone, is another's to show.
     async fn show(&self, ended: &Ended) -> Result<(), SweepError> {
-        let (_, run) = &ended.place;
+        let (queue, run) = &ended.place;
         let runs = self.broker.runs();
         let there = runs.place_of(run.as_str()).await?;
         let fold = ledger::fold(&self.broker, run.clone(), ended.sequence).await?;
@@ -61,19 +63,6 @@ impl Sweeper {
             return Ok(());
         };
         summary.fit(self.broker.max_record());
-        self.show_as_of(&ended.place, ended.sequence, &summary, there.revision())
-            .await
-    }
-
-    /// Writes a summary where it was read, unless the leader recorded something of the run behind that: what was
-    /// opened again, or has gone, is another's to show.
-    pub(super) async fn show_as_of(
-        &self,
-        (queue, run): &Place,
-        sequence: u64,
-        summary: &RunSummary,
-        read: u64,
-    ) -> Result<(), SweepError> {
         // Asked when the summary has been read.
         let subjects = self.broker.subjects();
         let plan = subjects.ledger_of(queue, run, Author::Plan);
@@ -81,12 +70,11 @@ impl Sweeper {
             .broker
             .last_of_leader(&subjects.ledger(), &plan)
             .await?;
-        if last.is_none_or(|last| last.seq != sequence) {
+        if last.is_none_or(|last| last.seq != ended.sequence) {
             return Ok(());
         }
-        let value = wire::encode(summary);
-        let runs = self.broker.runs();
-        match runs.update(run.as_str(), value, read).await {
+        let value = wire::encode(&summary);
+        match runs.update(run.as_str(), value, there.revision()).await {
             Ok(_) | Err(WriteError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -94,7 +82,10 @@ impl Sweeper {
 }
 
 /// Whether a summary was written after the run had ended so: one that was tried again ends more than once.
-fn says(summary: &RunSummary, ended: &Ended) -> bool {
-    let since = ended.closed_at.map(UnixMs::rfc3339);
-    summary.state.ended() && (since.is_none() || summary.closed_at == since)
+fn says(summary: &RunSummary, end: End) -> bool {
+    summary.state.ended()
+        && match end {
+            End::Closed(at) => summary.closed_at == Some(at.rfc3339()),
+            End::GivenUp { left } => summary.shards.dead_kept() == left,
+        }
 }
