@@ -44,7 +44,11 @@ const LISTS = { runs: Runs, jobs: Jobs, dead: Dead, queues: Queues, workers: Wor
 // What belongs to a run or a job stands on a tab of its page; by the API's path, which is what people write, it is found too.
 const TABS = { runs: ['grid', 'shards', 'audit'], jobs: ['runs', 'fires', 'definition', 'backfills'] };
 
+// Lists that the API has where the id of a run stands: what they tell is on the page of runs.
+const OF_RUNS = ['waiting', 'waits'];
+
 function led({ parts: [first, second, third, slice, ...rest], query }) {
+  if (first === 'runs' && !third && OF_RUNS.includes(second)) return '/runs?state=running';
   if (!third || rest.length || !Object.hasOwn(TABS, first) || !TABS[first].includes(third)) return null;
   if (slice !== undefined && third !== 'shards') return null;
   const said = new URLSearchParams({ ...query, tab: third, ...(slice !== undefined && { slice }) });
@@ -138,10 +142,11 @@ function App() {
   const planners = live.useLive(unless('/planners'), { every: 1_000 });
   const pauses = live.useLive(unless('/pauses'));
   const dead = live.useLive(unless('/runs?dead=true&limit=1'), { every: 10_000 });
+  const late = live.useLive(unless('/alarms'), { every: 10_000 });
   const session = about.data?.session;
   const me = { role: session?.role ?? 'viewer', readOnly: about.data?.read_only ?? true };
   const leads = planners.data?.items.some((planner) => planner.leads);
-  const trouble = dead.data?.items.length > 0 || leads === false;
+  const trouble = dead.data?.items.length > 0 || late.data?.items.length > 0 || leads === false;
   useFavicon(answers === false ? 'away' : trouble ? 'trouble' : 'fine');
   useEffect(() => {
     const page = PAGES.find(([to]) => to === `/${route.parts[0] || ''}`);

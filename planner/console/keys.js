@@ -20,14 +20,15 @@ const LIST = [
 const typing = (target) => target instanceof Element && target.closest('input, textarea, select, [contenteditable], dialog');
 
 export function useKeys(does) {
+  // When g was pressed: the page may be painted anew before the letter is.
+  const led = useRef(0);
   useEffect(() => {
-    let led = 0;
     const press = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-      const to = Date.now() - led < 1_500 && PLACES[event.key];
-      led = 0;
+      const to = Date.now() - led.current < 1_500 && PLACES[event.key];
+      led.current = 0;
       if (to) go(to);
-      else if (event.key === 'g') led = Date.now();
+      else if (event.key === 'g') led.current = Date.now();
       else if (does[event.key]) does[event.key]();
       else return;
       event.preventDefault();

@@ -12,6 +12,9 @@ const RUNS_MAX = 4;
 
 const FIXED = { '/queues': 'queues', '/workers': 'workers', '/planners': 'planners', '/pauses': 'pauses' };
 
+// What stands where the id of a run does, and is none.
+const LISTS = ['waiting', 'waits'];
+
 const ofRun = (id) => `run:${decodeURIComponent(id)}`;
 
 // Which topic is asked for because of a path; none: nobody tells of it. A run is told of cell by cell, which is too much
@@ -28,7 +31,7 @@ export function topicOf(path) {
 // Which topic a path follows where it is told of.
 export function followed(path) {
   const run = path.match(/^\/runs\/([^/?]+)$/);
-  return run && run[1] !== 'waiting' ? ofRun(run[1]) : topicOf(path);
+  return run && !LISTS.includes(run[1]) ? ofRun(run[1]) : topicOf(path);
 }
 
 export class Stream {

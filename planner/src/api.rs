@@ -21,12 +21,13 @@
 //! | [`link`] | the connection to the broker, and what is kept at hand of it |
 //! | [`events`] | what happens, told as it happens |
 //! | [`mirror`] | the buckets that are listed, followed once somebody lists them |
+//! | [`named`] | which queues jobs and runs name |
 //! | [`armed`] | which jobs fire next, as their alarms are armed |
 //! | [`folds`] | the ledgers that were folded lately |
 //! | [`together`] | what is done once for all who ask for it at a time |
 //! | [`router`] | which operations there are, and how they are described |
 //! | [`log`] | that each order is on record before it is given |
-//! | [`about`], [`jobs`], [`runs`], [`dead`], [`crew`], [`calendars`], [`callbacks`], [`refused`], [`doctor`] | the operations |
+//! | [`about`], [`jobs`], [`runs`], [`dead`], [`crew`], [`calendars`], [`callbacks`], [`refused`], [`alarms`], [`doctor`] | the operations |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use crate::service::{Health, tasks};
 
 mod about;
 pub mod access;
+mod alarms;
 mod armed;
 mod ask;
 mod calendars;
@@ -62,6 +64,7 @@ mod jobs;
 mod link;
 mod log;
 mod mirror;
+mod named;
 mod pack;
 mod problem;
 mod pulse;

@@ -102,6 +102,39 @@ pub enum Waiting {
     },
 }
 
+impl Waiting {
+    /// Whether it says that the run is at work, and not that it is in want of something.
+    pub fn is_at_work(&self) -> bool {
+        matches!(self, Waiting::Shards { .. } | Waiting::Retry { .. })
+    }
+
+    /// Whether two runs of which this is said wait for the same: how much of it lies where changes all the time.
+    pub fn is_like(&self, other: &Waiting) -> bool {
+        use Waiting::{QueueFull, Queued, Retry, Shards};
+        match (self, other) {
+            (
+                QueueFull { queue, handler, .. } | Queued { queue, handler, .. },
+                QueueFull {
+                    queue: of,
+                    handler: wanted,
+                    ..
+                }
+                | Queued {
+                    queue: of,
+                    handler: wanted,
+                    ..
+                },
+            ) => (queue, handler) == (of, wanted) && self.is_of_the_kind_of(other),
+            (Retry { .. } | Shards { .. }, _) => self.is_of_the_kind_of(other),
+            _ => self == other,
+        }
+    }
+
+    fn is_of_the_kind_of(&self, other: &Waiting) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -177,6 +210,38 @@ mod tests {
     use super::*;
     use crate::command::Answer;
     use crate::wire;
+
+    #[test]
+    fn runs_wait_for_the_same_whatever_lies_there_by_now_and_not_for_what_only_looks_alike() {
+        let (queue, handler) = (QueueName::new("images"), HandlerName::new("resize"));
+        let (queue, handler) = (queue.unwrap(), handler.unwrap());
+        let full = |outstanding| Waiting::QueueFull {
+            queue: queue.clone(),
+            handler: handler.clone(),
+            outstanding,
+        };
+        let queued = Waiting::Queued {
+            queue: queue.clone(),
+            handler: handler.clone(),
+            tiles: 1,
+            others: 0,
+            slots: 1,
+        };
+        let behind = Waiting::Behind {
+            queue: queue.clone(),
+        };
+        let nobody = |queue: &str| Waiting::NoWorker {
+            queue: QueueName::new(queue).unwrap(),
+        };
+        assert!(full(1).is_like(&full(9)));
+        assert!(!full(1).is_like(&queued) && !queued.is_like(&full(1)));
+        assert!(nobody("images").is_like(&nobody("images")));
+        assert!(!nobody("images").is_like(&nobody("reports")));
+        assert!(!nobody("images").is_like(&behind));
+        let shards = |tiles| Waiting::Shards { tiles };
+        assert!(shards(1).is_like(&shards(2)) && !shards(1).is_like(&behind));
+        assert!(shards(1).is_at_work() && !full(1).is_at_work());
+    }
 
     #[test]
     fn moments_are_texts_in_json_and_come_over_the_wire_as_they_are() {

@@ -2,11 +2,12 @@
 //! pipes, in JSON, and remembers what pages complained of and whom they asked.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -260,6 +261,19 @@ impl Chromium {
         )
         .await?;
         Ok(())
+    }
+
+    /// Puts a picture of the whole page into a file.
+    ///
+    /// # Errors
+    /// When it is not painted, or not written.
+    pub async fn picture(&mut self, file: &Path) -> anyhow::Result<()> {
+        let whole = json!({ "format": "png", "captureBeyondViewport": true });
+        let taken = self.call("Page.captureScreenshot", whole).await?;
+        let taken = taken["data"].as_str().context("a picture")?;
+        let bytes = BASE64.decode(taken.as_bytes()).context("a picture")?;
+        let written = std::fs::write(file, bytes);
+        written.with_context(|| format!("write {}", file.display()))
     }
 
     /// What pages have complained of since this was asked last.

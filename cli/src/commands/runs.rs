@@ -9,6 +9,8 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::summary::{RunSummary, ShardSummary};
 use gridloom_shared::reads;
 use gridloom_shared::reads::by_hand::{self, WaitingRun};
+use gridloom_shared::reads::waits::{self, Said};
+use gridloom_shared::waiting::Waiting;
 use serde::Serialize;
 
 use super::installation;
@@ -42,8 +44,18 @@ pub(super) use troubles::{reason, troubles};
 #[serde(untagged)]
 enum Listed<'r> {
     Waiting(&'r WaitingRun),
-    Run(&'r RunSummary),
+    Run {
+        #[serde(flatten)]
+        summary: &'r RunSummary,
+        /// What it waits for, the first reason first, as `show --json` says it; left out of one that is over, and where no
+        /// planner has said it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        waits: Option<&'r Vec<Waiting>>,
+    },
 }
+
+/// Of so many open runs it is asked what they wait for: the newest.
+const ASKED: usize = 100;
 
 /// Lists runs, those that wait to be opened before all others, the newest first.
 ///
@@ -67,8 +79,14 @@ pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdi
     {
         installation::check_job(&broker, job).await?;
     }
-    let waits = waiting.iter().map(Listed::Waiting);
-    let all: Vec<Listed> = waits.chain(listed.runs.iter().map(Listed::Run)).collect();
+    let open = listed.runs.iter().filter(|run| !run.state.ended());
+    let said = waits::of_listed(&broker, open.take(ASKED)).await;
+    let said = said.unwrap_or_default();
+    let runs = listed.runs.iter().map(|summary| Listed::Run {
+        waits: said.get(&summary.run),
+        summary,
+    });
+    let all: Vec<Listed> = waiting.iter().map(Listed::Waiting).chain(runs).collect();
     context.output.show(&all, |output| {
         let mut table = Table::new([
             ("run", Align::Left),
@@ -84,7 +102,7 @@ pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdi
             table.row([
                 run.run.to_string(),
                 run.state.as_str().to_owned(),
-                standing(run),
+                standing(run, &said),
                 age(run.opened_at.as_deref()),
                 took(run).unwrap_or_default(),
             ]);
@@ -104,16 +122,19 @@ pub async fn list(context: &Context, flags: &args::Runs) -> anyhow::Result<Verdi
     Ok(Verdict::Fine)
 }
 
-/// `1,000`, or how many of them and what became of the others.
-fn standing(run: &RunSummary) -> String {
+/// `1,000`, or how many of them, what became of the others, and what the run is in want of.
+fn standing(run: &RunSummary, said: &Said) -> String {
     let (done, all) = (run.shards.done, run.grid.shards);
-    let dead = dead_words(&run.shards);
-    if done == all && dead.is_empty() {
+    let mut words = dead_words(&run.shards);
+    let waits = said.get(&run.run).into_iter().flatten();
+    let wanted = waits.filter(|wait| !wait.is_at_work()).take(1);
+    words.extend(wanted.map(|wait| format!("waits: {wait}")));
+    if done == all && words.is_empty() {
         return grouped(all);
     }
-    let dead = dead.iter().map(|words| format!(", {words}"));
-    let dead: String = dead.collect();
-    format!("{} of {}{dead}", grouped(done), grouped(all))
+    let words = words.iter().map(|words| format!(", {words}"));
+    let words: String = words.collect();
+    format!("{} of {}{words}", grouped(done), grouped(all))
 }
 
 /// `3 dead`, `1 dead probe`, `2 of them given up`: a probe is no shard of the grid, and a run whose probes are dead has failed all the same.

@@ -174,7 +174,7 @@ function Backfills({ job }) {
 
 function JobRuns({ job }) {
   const { query } = useRoute();
-  const live = useLive(`/runs${said({ job, limit: 50, after: query.after })}`);
+  const live = useLive(`/runs${said({ job, limit: 50, after: query.after, waits: true })}`);
   return html`${!query.after && html`<${WaitingRuns} job=${job} />`}<${Loaded} live=${live}>${({ items, next }) => html`
     ${items.length === 0 ? html`<${Empty} title="It has not run yet.">Start it: Run now, or <code>gridloom run ${job}</code>.<//>`
       : html`<${Durations} runs=${items} /><${RunsTable} runs=${items} label=${`Runs of ${job}`} job=${false} />`}
@@ -197,7 +197,7 @@ export function Job({ name }) {
     ${job.definition && html`<${Says} definition=${job.definition} />`}
     ${job.unreadable && html`<div class="note is-trouble"><strong>This build cannot read it</strong><p>${job.unreadable}</p></div>`}
     ${next.data && html`<${Obstacles} job=${name} obstacles=${next.data.obstacles} />`}
-    ${scheduled ? next.data && html`<${Comes} next=${next.data} />` : html`<p class="faint">No schedule: it runs by hand and by message alone.</p>`}
+    ${scheduled ? next.data && html`<${Comes} next=${next.data} />` : html`<p class="faint">No schedule: it runs by hand and by message alone, so there is nothing to pause.</p>`}
     <${Tabs} tabs=${TABS} chosen=${tab} />
     ${tab === 'runs' && html`<${JobRuns} job=${name} />`}
     ${tab === 'fires' && html`<${Fires} job=${name} />`}

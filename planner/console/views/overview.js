@@ -2,7 +2,7 @@
 
 import { segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Empty, Head, JobLink, Loaded, Panel, Table, Trouble } from '../parts.js';
+import { Ago, Empty, Head, JobLink, Loaded, Panel, Table, Time, Trouble } from '../parts.js';
 import { Link } from '../router.js';
 import { State } from '../states.js';
 import { html, useRef } from '../html.js';
@@ -14,9 +14,8 @@ import { WaitingRuns } from './runwaits.js';
 import { stuck } from './runwhy.js';
 
 const WINDOW_MS = 10_000;
-// So many open runs are shown, and asked what they wait for.
+// So many open runs are shown.
 const SHOWN = 8;
-const PLACES = Array.from({ length: SHOWN }, (_, place) => place);
 
 // Shards a second of all runs that are open, by what has been seen of them in the last seconds.
 function useRate(runs) {
@@ -36,12 +35,17 @@ const Tile = ({ to, name, value, more, state }) => html`<${Link} to=${to} class=
   <span class="tile-name">${name}</span><span class="tile-value">${value}</span><span class="tile-more">${more}</span><//>`;
 
 // What needs somebody, each as [state, words, where].
-function troubles({ planners, queues, workers, pauses, dead, unreadable }) {
+function troubles({ planners, queues, workers, pauses, dead, unreadable, late }) {
   const found = [];
   const add = (state, words, to) => found.push({ state, words, to });
   if (planners && !planners.items.some((planner) => planner.leads)) add('trouble', 'No planner leads just now: nothing new is issued.', '/planners');
   planners?.items.filter((planner) => planner.trouble).forEach((planner) => add('trouble', `Planner ${planner.planner}: ${planner.trouble}`, '/planners'));
   planners?.items.filter((planner) => planner.files).forEach((planner) => add('trouble', `The API of ${planner.planner}: ${planner.files}`, '/planners'));
+  for (const { job, run, due } of late?.items || []) {
+    if (run) add('trouble', html`A run of ${job} is not over, and had to be by <${Time} at=${due} />.`, `/runs/${segment(run)}`);
+    else add('trouble', html`${job} is late: nobody has answered for its fire of <${Time} at=${due} />.`, `/jobs/${segment(job)}`);
+  }
+  if (late?.more) add('trouble', `${plural(late.more, 'fire or run is', 'fires or runs are')} late besides.`, '/doctor');
   for (const queue of queues?.items || []) {
     const waits = queue.pending + queue.in_flight > 0;
     if (waits && queue.workers === 0) add('trouble', `Queue ${queue.queue}: ${plural(queue.pending, 'tile')} wait, and no worker is there.`, '/queues');
@@ -56,16 +60,15 @@ function troubles({ planners, queues, workers, pauses, dead, unreadable }) {
   return found;
 }
 
-// Open runs that go on only when somebody does something.
-function useStuck(runs) {
-  const at = (place) => (runs?.[place] ? `/runs/${segment(runs[place].run)}` : null);
-  const seen = PLACES.map((place) => useLive(at(place), { every: 5_000 }).data);
-  return seen.filter(Boolean).flatMap((run) => stuck(run.waits || []).slice(0, 1).map((wait) => (
-    { state: 'waiting', words: `A run of ${run.job} waits: ${wait.words}`, to: `/runs/${run.run}` })));
-}
+// Open runs that go on only when somebody does something, those with the same reason together.
+const stays = (waits) => stuck(waits?.items ?? []).map(({ words, runs, run, job }) => ({
+  state: 'waiting',
+  words: runs === 1 ? `A run of ${job} waits: ${words}` : `${plural(runs, 'run')} wait, one of ${job} the longest: ${words}`,
+  to: `/runs/${segment(run)}`,
+}));
 
 function Needs({ told }) {
-  const found = [...troubles(told), ...useStuck(told.running?.items)];
+  const found = [...troubles(told), ...stays(told.waits)];
   if (!told.planners || !told.queues || !told.workers) return null;
   return html`<${Panel} title="What needs somebody" aside=${html`<${Link} to="/doctor">examine everything<//>`}>
     ${found.length === 0 ? html`<p><${State} state="fine">nothing<//></p>` : html`<ul class="needs">
@@ -120,8 +123,11 @@ export function Overview() {
     workers: useLive('/workers'),
     pauses: useLive('/pauses'),
     running: useLive('/runs?state=running&limit=100'),
+    shown: useLive(`/runs?state=running&waits=true&limit=${SHOWN}`),
+    waits: useLive('/runs/waits', { every: 5_000 }),
     dead: useLive('/runs?dead=true&limit=100', { every: 5_000 }),
     unreadable: useLive('/unreadable?limit=1', { every: 10_000 }),
+    late: useLive('/alarms', { every: 5_000 }),
   };
   const told = Object.fromEntries(Object.entries(all).map(([name, live]) => [name, live.data]));
   // What cannot be had just now is as it was, and is not shown as if it were fresh.
@@ -131,7 +137,7 @@ export function Overview() {
     ${untold && html`<${Trouble} problem=${untold} />`}
     <${Tiles} ...${told} />
     <${Needs} told=${told} />
-    ${told.running?.items.length > 0 && html`<${Panel} title="Open runs"><${RunsTable} runs=${told.running.items.slice(0, SHOWN)} label="Open runs" waits /><//>`}
+    ${told.shown?.items.length > 0 && html`<${Panel} title="Open runs" aside=${told.shown.next && html`<${Link} to="/runs?state=running">all of them<//>`}><${RunsTable} runs=${told.shown.items} label="Open runs" /><//>`}
     <${WaitingRuns} most=${SHOWN} />
     <${Coming} />
     <${Panel} title="Last runs" aside=${html`<${Link} to="/runs">all runs<//>`}>

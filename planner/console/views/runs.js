@@ -1,6 +1,6 @@
 // The list of runs.
 
-import { query, segment } from '../api.js';
+import { query } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Bar, Command, Empty, Filter, Head, JobLink, LeftOut, Loaded, Pager, RunLink, Table, useNow } from '../parts.js';
 import { useRoute } from '../router.js';
@@ -29,23 +29,22 @@ export function Took({ run }) {
   return seconds === null ? '–' : span(seconds < 10 ? seconds : Math.round(seconds));
 }
 
-// What an open run is in want of, in a word or two; that it is at work where it is in want of nothing.
-function Want({ run }) {
-  const live = useLive(`/runs/${segment(run.run)}`, { every: 5_000 });
-  if (!live.data) return html`<span class="faint">–</span>`;
-  const { waits, state } = live.data;
-  if (!waits && state === 'running') return html`<${State} state="waiting">a planner that leads<//>`;
-  const [found] = wants(waits ?? []);
-  return found ? html`<${State} state="waiting"><${Said} wait=${found} /><//>` : html`<span class="faint">nothing: ${waits?.[0] ? html`<${Said} wait=${waits[0]} />` : 'it goes on'}</span>`;
+// What an open run is in want of; that it is at work where it is in want of nothing.
+function Want({ run: { waits, state } }) {
+  if (state !== 'running') return null;
+  if (!waits) return html`<span class="faint">–</span>`;
+  const [found] = wants(waits);
+  return found ? html`<${State} state="waiting"><${Said} wait=${found} /><//>` : html`<span class="faint">nothing: ${waits[0] ? html`<${Said} wait=${waits[0]} />` : 'it goes on'}</span>`;
 }
 
-export const RunsTable = ({ runs, label, job = true, waits = false }) => html`<${Table} label=${label} items=${runs} id=${(run) => run.run}
+// What runs wait for is told where the list was asked for that.
+export const RunsTable = ({ runs, label, job = true }) => html`<${Table} label=${label} items=${runs} id=${(run) => run.run}
   columns=${[
     ['State', (run) => html`<${State} state=${run.state} />`],
     ['Run', (run) => html`<${RunLink} run=${run.run} job=${false} />`],
     ...(job ? [['Job', (run) => html`<${JobLink} job=${run.job} />`]] : []),
     ['Shards', (run) => html`<${Progress} run=${run} />`, 'grow'],
-    ...(waits ? [['Waits for', (run) => html`<${Want} run=${run} />`, 'grow']] : []),
+    ...(runs.some((run) => run.waits) ? [['Waits for', (run) => html`<${Want} run=${run} />`, 'grow']] : []),
     ['Rows', (run) => count(run.rows), 'number'],
     ['Opened', (run) => html`<${Ago} at=${run.opened_at} />`],
     ...(job ? [] : [['Late', (run) => (lateness(run) ? span(lateness(run)) : '–'), 'number']]),
@@ -58,7 +57,7 @@ export function Runs() {
   const { query: said } = useRoute();
   const { job, state, dead, from, to, after } = said;
   const bounds = { from: from && instant(from), to: to && instant(to) };
-  const live = useLive(`/runs${query({ job, state, dead, from: bounds.from ?? undefined, to: bounds.to ?? undefined, after, limit: 50 })}`);
+  const live = useLive(`/runs${query({ job, state, dead, from: bounds.from ?? undefined, to: bounds.to ?? undefined, after, waits: true, limit: 50 })}`);
   const filtered = job || state || dead || from || to;
   return html`<${Head} title="Runs" sub="Firings of jobs, the newest first." />
     <div class="filters">

@@ -1,8 +1,7 @@
 //! Calendars: days and times that schedules are bound to or kept off.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use gridloom_shared::broker::Broker;
@@ -19,8 +18,9 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::ask::{Path, Query, Text, expected};
-use super::link::Linked;
+use super::link::{Api, Linked};
 use super::log::Hand;
+use super::mirror::Naming;
 use super::problem::{Answer, Kind, Problem};
 
 /// So often somebody else may write first.
@@ -66,21 +66,21 @@ impl CalendarTold {
                 .as_ref()
                 .err()
                 .map(|error| chain(error).to_string()),
-            jobs: naming.get(&stored.name).cloned().unwrap_or_default(),
+            jobs: naming
+                .get(&stored.name)
+                .map_or_else(Vec::new, |jobs| jobs.iter().cloned().collect()),
         }
     }
 }
 
-/// The jobs that name a calendar, by its name.
-type Naming = BTreeMap<String, Vec<String>>;
-
+/// As the jobs stand at this moment: for whoever is about to change one.
 async fn naming(broker: &Broker) -> Answer<Naming> {
     let (mut naming, mut turns) = (Naming::new(), Turns::begin());
     for job in jobs::list(broker).await? {
         let named = job.spec.as_ref().map(calendars::named);
         for calendar in named.unwrap_or_default() {
             let jobs = naming.entry(calendar.to_string()).or_default();
-            jobs.push(job.name.clone());
+            jobs.insert(job.name.clone());
         }
         turns.pass().await;
     }
@@ -90,12 +90,17 @@ async fn naming(broker: &Broker) -> Answer<Naming> {
 /// All calendars, by name.
 #[utoipa::path(get, path = "/calendars", tag = "calendars", operation_id = "calendars",
     responses((status = 200, body = Calendars)))]
-pub(super) async fn list(Linked(broker): Linked) -> Answer<Json<Calendars>> {
-    let (all, naming) = (calendars::list(&broker).await?, naming(&broker).await?);
-    let items = all.iter().map(|stored| CalendarTold::of(stored, &naming));
-    Ok(Json(Calendars {
-        items: items.collect(),
-    }))
+pub(super) async fn list(
+    State(api): State<Api>,
+    Linked(broker): Linked,
+) -> Answer<Json<Calendars>> {
+    let all = calendars::list(&broker).await?;
+    let told = api.jobs.look(|jobs| {
+        let naming = jobs.calendars();
+        let items = all.iter().map(|stored| CalendarTold::of(stored, naming));
+        items.collect::<Vec<CalendarTold>>()
+    });
+    Ok(Json(Calendars { items: told.await? }))
 }
 
 /// One calendar.
@@ -303,10 +308,8 @@ async fn doomed(
     let seen = seen(broker, name, wanted).await?;
     let absent = || Problem::absent(format!("there is no calendar {name}"));
     let stored = seen.stored.as_ref().ok_or_else(absent)?;
-    let jobs = naming(broker)
-        .await?
-        .remove(&stored.name)
-        .unwrap_or_default();
+    let jobs = naming(broker).await?.remove(&stored.name);
+    let jobs: Vec<String> = jobs.into_iter().flatten().collect();
     if !jobs.is_empty() && !how.force {
         let jobs = jobs.join(", ");
         let detail = format!(

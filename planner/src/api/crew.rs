@@ -1,6 +1,7 @@
 //! Who does the work, and what waits for them: queues, workers, planners.
 
 use axum::Json;
+use axum::extract::State;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::planner::Attendance;
@@ -10,7 +11,8 @@ use gridloom_shared::reads::{LeftOut, planners};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::link::Linked;
+use super::link::{Api, Link, Linked};
+use super::named;
 use super::problem::Answer;
 
 /// All queues.
@@ -73,9 +75,9 @@ impl PlannerStanding {
 }
 
 /// All queues, as they stand.
-pub(super) async fn all_queues(broker: &Broker) -> Answer<Queues> {
-    let here = workers::roll_call(broker).await?;
-    let items = queues::list(broker, &here).await?;
+pub(super) async fn all_queues(link: &Link, broker: &Broker) -> Answer<Queues> {
+    let (here, named) = tokio::join!(workers::roll_call(broker), named::queues(link, broker));
+    let items = queues::list_named(broker, &here?, &named?).await?;
     Ok(Queues { items })
 }
 
@@ -98,8 +100,8 @@ pub(super) async fn all_planners(broker: &Broker) -> Answer<Planners> {
 /// Queues: what waits in each, for which handler, and for how long.
 #[utoipa::path(get, path = "/queues", tag = "crew", operation_id = "queues",
     responses((status = 200, body = Queues)))]
-pub(super) async fn queues(Linked(broker): Linked) -> Answer<Json<Queues>> {
-    all_queues(&broker).await.map(Json)
+pub(super) async fn queues(State(api): State<Api>, Linked(broker): Linked) -> Answer<Json<Queues>> {
+    all_queues(&api, &broker).await.map(Json)
 }
 
 /// Workers that answer, and those that fell silent without a goodbye.

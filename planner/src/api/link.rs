@@ -19,8 +19,10 @@ use super::doctor::Examined;
 use super::events::Events;
 use super::folds::Folds;
 use super::mirror::{Jobs, Mirror, Runs};
+use super::named::OfRuns;
 use super::problem::Problem;
 use super::router;
+use super::runs::waits::{AllWaits, Lately};
 use super::runs::work::Names;
 use super::sessions::Sessions;
 use super::settings::Settings;
@@ -47,7 +49,10 @@ pub(super) struct Link {
     pub(super) operations: Operations,
     pub(super) runs: Mirror<Runs>,
     pub(super) jobs: Mirror<Jobs>,
+    pub(super) of_runs: OfRuns,
     pub(super) examined: Together<Examined>,
+    pub(super) waits: Together<AllWaits>,
+    pub(super) lately: Lately,
     pub(super) faults: Faults,
     pub(super) sessions: Sessions,
     /// Callbacks that are carried out at once.
@@ -68,7 +73,10 @@ impl Link {
             operations: Operations::of(&router::description()),
             runs: Mirror::default(),
             jobs: Mirror::default(),
+            of_runs: OfRuns::default(),
             examined: Together::default(),
+            waits: Together::default(),
+            lately: Lately::default(),
             faults,
             sessions: Sessions::default(),
             callbacks: Semaphore::new(callbacks::AT_ONCE),

@@ -5,7 +5,7 @@
 //! What a planner removes without a trace (retention) stays until it is asked for and not found, or until the mirror
 //! is made anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use gridloom_shared::broker::kv::{Bucket, Entry, Watched};
 use gridloom_shared::broker::log::FollowError;
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
-use gridloom_shared::id::RunId;
+use gridloom_shared::id::{QueueName, RunId};
 use gridloom_shared::ledger::summary::{RunState, RunSummary};
+use gridloom_shared::reads::calendars;
 use gridloom_shared::reads::jobs::StoredJob;
 use gridloom_shared::wire;
 use tokio::sync::{Notify, watch};
@@ -125,7 +126,16 @@ impl<T: Table> Mirror<T> {
 
 /// All jobs, by name.
 #[derive(Default)]
-pub(super) struct Jobs(BTreeMap<String, Arc<StoredJob>>);
+pub(super) struct Jobs {
+    jobs: BTreeMap<String, Arc<StoredJob>>,
+    /// How many of them name each queue.
+    queues: BTreeMap<QueueName, usize>,
+    /// Those that name each calendar.
+    calendars: Naming,
+}
+
+/// The jobs that name a calendar, by its name.
+pub(super) type Naming = BTreeMap<String, BTreeSet<String>>;
 
 impl Table for Jobs {
     fn take(&mut self, entry: Entry) {
@@ -135,34 +145,70 @@ impl Table for Jobs {
             revision,
             at,
         } = entry;
-        match value {
-            None => {
-                self.0.remove(&key);
-            }
-            Some(value) => {
-                let job = StoredJob {
-                    name: key.clone(),
-                    spec: wire::decode(&value),
-                    revision,
-                    applied_at: at,
-                };
-                self.0.insert(key, Arc::new(job));
-            }
+        if let Some(before) = self.jobs.remove(&key) {
+            self.unname(&before);
+        }
+        if let Some(value) = value {
+            let job = StoredJob {
+                name: key.clone(),
+                spec: wire::decode(&value),
+                revision,
+                applied_at: at,
+            };
+            self.name(&job);
+            self.jobs.insert(key, Arc::new(job));
         }
     }
 }
 
 impl Jobs {
+    fn name(&mut self, job: &StoredJob) {
+        let Ok(spec) = &job.spec else {
+            return;
+        };
+        *self.queues.entry(spec.queue.clone()).or_default() += 1;
+        for calendar in calendars::named(spec) {
+            let naming = self.calendars.entry(calendar.to_string()).or_default();
+            naming.insert(job.name.clone());
+        }
+    }
+
+    fn unname(&mut self, job: &StoredJob) {
+        let Ok(spec) = &job.spec else {
+            return;
+        };
+        if let Some(naming) = self.queues.get_mut(&spec.queue) {
+            *naming -= 1;
+        }
+        self.queues.retain(|_, naming| *naming > 0);
+        for calendar in calendars::named(spec) {
+            if let Some(naming) = self.calendars.get_mut(calendar.as_str()) {
+                naming.remove(&job.name);
+            }
+        }
+        self.calendars.retain(|_, naming| !naming.is_empty());
+    }
+
+    /// The queues that any of them names.
+    pub(super) fn queues(&self) -> BTreeSet<QueueName> {
+        self.queues.keys().cloned().collect()
+    }
+
+    /// Which of them name which calendar.
+    pub(super) fn calendars(&self) -> &Naming {
+        &self.calendars
+    }
+
     /// The one of that name.
     pub(super) fn get(&self, name: &str) -> Option<&Arc<StoredJob>> {
-        self.0.get(name)
+        self.jobs.get(name)
     }
 
     /// Those behind `after`, by name.
     pub(super) fn behind(&self, after: Option<&String>) -> impl Iterator<Item = &Arc<StoredJob>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
-        self.0
+        self.jobs
             .range::<String, _>((from, Unbounded))
             .map(|(_, job)| job)
     }
@@ -184,6 +230,8 @@ pub(super) type Place = (String, RunId);
 pub(super) struct Runs {
     rows: BTreeMap<Place, Row>,
     opened: HashMap<RunId, String>,
+    /// Those that are open.
+    open: BTreeSet<Place>,
     /// Runs of which something is dead, and how much.
     dead: (u64, u64),
 }
@@ -206,12 +254,18 @@ impl Table for Runs {
             state: summary.state,
             dead: summary.shards.dead_kept(),
         };
-        let before = self.rows.insert((opened, run), row);
+        let place = (opened, run);
+        match row.state.ended() {
+            true => self.open.remove(&place),
+            false => self.open.insert(place.clone()),
+        };
+        let before = self.rows.insert(place, row);
         self.count(before, Some(row));
         if self.rows.len() > RUNS_MAX
-            && let Some(((_, run), row)) = self.rows.pop_first()
+            && let Some((place, row)) = self.rows.pop_first()
         {
-            self.opened.remove(&run);
+            self.open.remove(&place);
+            self.opened.remove(&place.1);
             self.count(Some(row), None);
         }
     }
@@ -221,9 +275,16 @@ impl Runs {
     /// It is not there any more.
     pub(super) fn forget(&mut self, run: &RunId) {
         if let Some(opened) = self.opened.remove(run) {
-            let before = self.rows.remove(&(opened, run.clone()));
+            let place = (opened, run.clone());
+            self.open.remove(&place);
+            let before = self.rows.remove(&place);
             self.count(before, None);
         }
+    }
+
+    /// Those that are open, the oldest first.
+    pub(super) fn open(&self) -> &BTreeSet<Place> {
+        &self.open
     }
 
     /// Runs of which something is dead that nobody gave up, and how much that is.
@@ -246,5 +307,117 @@ impl Runs {
         use std::ops::Bound::{Excluded, Unbounded};
         let to = after.map_or(Unbounded, Excluded);
         self.rows.range::<Place, _>((Unbounded, to)).rev()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use gridloom_shared::clock::UnixMs;
+    use gridloom_shared::id::JobName;
+    use gridloom_shared::job::parse::from_value;
+    use gridloom_shared::ledger::summary::{GridSummary, ShardSummary};
+    use serde_json::json;
+
+    use super::*;
+
+    fn summary(number: u64, state: RunState) -> RunSummary {
+        let opened_at = Some(UnixMs(number * 1_000).rfc3339());
+        RunSummary {
+            run: RunId::new(format!("a_s_{number}")).unwrap(),
+            job: JobName::new("a").unwrap(),
+            queue: QueueName::new("default").unwrap(),
+            state,
+            scheduled_at: opened_at.clone(),
+            closed_at: opened_at.clone().filter(|_| state.ended()),
+            opened_at,
+            grid: GridSummary {
+                slices: 1,
+                shards: 1,
+            },
+            shards: ShardSummary {
+                planned: 1,
+                done: 0,
+                dead: 0,
+                dead_probes: 0,
+                given_up: 0,
+                outstanding: 1,
+                late: 0,
+                retried: 0,
+                taken_over: 0,
+            },
+            rows: 0,
+            counters: BTreeMap::new(),
+            more_counters: 0,
+            error: None,
+        }
+    }
+
+    fn entry(summary: &RunSummary, value: Option<Bytes>) -> Entry {
+        Entry {
+            key: summary.run.to_string(),
+            value,
+            revision: 1,
+            at: UnixMs(0),
+        }
+    }
+
+    #[test]
+    fn what_jobs_name_is_known_as_they_come_change_and_go() {
+        let mut jobs = Jobs::default();
+        let mut take = |name: &str, names: Option<(&str, &str)>| {
+            let value = names.map(|(queue, calendar)| {
+                let schedule = json!({ "every": "1h", "except": calendar });
+                let job = json!({ "name": name, "handler": "noop", "queue": queue, "schedule": schedule });
+                wire::encode(&from_value(job).unwrap())
+            });
+            jobs.take(Entry {
+                key: name.to_owned(),
+                value,
+                revision: 1,
+                at: UnixMs(0),
+            });
+            let queues = jobs
+                .queues()
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>();
+            let naming = jobs.calendars().iter().map(|(calendar, naming)| {
+                let naming = naming.iter().cloned().collect::<Vec<_>>().join("+");
+                format!("{calendar}:{naming}")
+            });
+            (queues.join(","), naming.collect::<Vec<_>>().join(","))
+        };
+        let told = |queues: &str, naming: &str| (queues.to_owned(), naming.to_owned());
+        let one = take("one", Some(("images", "office")));
+        assert_eq!(one, told("images", "office:one"));
+        let two = take("two", Some(("images", "office")));
+        assert_eq!(two, told("images", "office:one+two"));
+        let changed = take("one", Some(("reports", "holidays")));
+        assert_eq!(changed, told("images,reports", "holidays:one,office:two"));
+        // Applied again as it was.
+        assert_eq!(take("two", Some(("images", "office"))), changed);
+        assert_eq!(take("two", None), told("reports", "holidays:one"));
+        assert_eq!(take("none", None), told("reports", "holidays:one"));
+    }
+
+    #[test]
+    fn runs_are_open_until_they_are_over_or_gone_and_again_when_they_are_reopened() {
+        let mut runs = Runs::default();
+        let mut take = |number, state| {
+            let summary = summary(number, state);
+            runs.take(entry(&summary, Some(wire::encode(&summary))));
+            let open = runs.open().iter();
+            open.map(|(_, run)| run.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(take(2, RunState::Running), ["a_s_2"]);
+        assert_eq!(take(1, RunState::Running), ["a_s_1", "a_s_2"]);
+        assert_eq!(take(2, RunState::Failed), ["a_s_1"]);
+        assert_eq!(take(2, RunState::Running), ["a_s_1", "a_s_2"]);
+        let gone = summary(1, RunState::Running);
+        runs.take(entry(&gone, None));
+        assert_eq!(runs.open().len(), 1);
+        runs.forget(&RunId::new("a_s_2").unwrap());
+        assert!(runs.open().is_empty());
     }
 }

@@ -15,7 +15,7 @@ use super::link::Api;
 use super::problem::{Problem, Told};
 use super::settings::ROOT;
 use super::{
-    about, calendars, callbacks, crew, dead, doctor, events, gate, jobs, log, refused, runs,
+    about, alarms, calendars, callbacks, crew, dead, doctor, events, gate, jobs, log, refused, runs,
 };
 
 /// Where the description is.
@@ -63,6 +63,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(jobs::backfills::cancel))
         .routes(routes!(runs::list))
         .routes(routes!(runs::waiting))
+        .routes(routes!(runs::waits::all))
         .routes(routes!(runs::show))
         .routes(routes!(runs::grid::grid))
         .routes(routes!(runs::work::work))
@@ -88,6 +89,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(refused::drop))
         .routes(routes!(jobs::pauses))
         .routes(routes!(jobs::pause::freeze, jobs::pause::unfreeze))
+        .routes(routes!(alarms::list))
         .routes(routes!(log::log))
         .routes(routes!(doctor::doctor))
         .routes(routes!(events::events))

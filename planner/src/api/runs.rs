@@ -6,6 +6,7 @@
 //! | [`grid`] | the cells of a run, all of them in few bytes |
 //! | [`shards`] | its shards one by one, and one with its attempts |
 //! | [`work`] | who has worked on it when |
+//! | [`waits`] | what open runs wait for, of a list and of all |
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,6 @@ use gridloom_shared::reads;
 use gridloom_shared::reads::by_hand::WaitingRun;
 use gridloom_shared::reads::failures::Failures;
 use gridloom_shared::reads::held::{self, HeldShard};
-use gridloom_shared::waiting::Waiting;
 use gridloom_shared::wire;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -35,7 +35,10 @@ use super::problem::{Answer, Problem};
 pub(super) mod grid;
 pub(super) mod order;
 pub(super) mod shards;
+pub(super) mod waits;
 pub(super) mod work;
+
+use waits::{LISTED_MAX, RunListed, WaitTold};
 
 /// So often a page is filled up where runs of it were removed meanwhile.
 const ROUNDS: usize = 20;
@@ -58,6 +61,9 @@ pub(super) struct Which {
     to: Option<String>,
     /// With dead shards that nobody has given up, or without.
     dead: Option<bool>,
+    /// Say what those wait for that are open; of 100 runs at most.
+    #[serde(default)]
+    waits: bool,
     /// At most so many.
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
@@ -69,7 +75,7 @@ pub(super) struct Which {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Runs {
     /// The newest first. What is said of a run that goes on is half a second old at most.
-    items: Vec<RunSummary>,
+    items: Vec<RunListed>,
     /// Where the list goes on; `None`: that was the end.
     next: Option<String>,
 }
@@ -119,7 +125,24 @@ pub(super) async fn list(
     Query(which): Query<Which>,
 ) -> Answer<Json<Runs>> {
     let limit = limit(which.limit)?;
-    let span = Span::of(&which)?;
+    if which.waits && limit > LISTED_MAX {
+        return Err(Problem::invalid(format!(
+            "waits: it is said of {LISTED_MAX} runs at most; ask for no more (limit), or for /runs/waits"
+        )));
+    }
+    let (runs, next) = page(&api, &broker, &which, limit).await?;
+    let items = waits::listed(&api, &broker, runs, which.waits).await;
+    Ok(Json(Runs { items, next }))
+}
+
+/// A page of them, and where the list goes on.
+async fn page(
+    api: &Api,
+    broker: &Broker,
+    which: &Which,
+    limit: usize,
+) -> Answer<(Vec<RunSummary>, Option<String>)> {
+    let span = Span::of(which)?;
     let mut after: Option<Place> = after(List::RUNS, which.after.as_deref())?;
     let mut items = Vec::new();
     for _ in 0..ROUNDS {
@@ -136,7 +159,7 @@ pub(super) async fn list(
         let mut found = found.await?;
         let more = found.len() > wanted;
         found.truncate(wanted);
-        let summaries = summaries(&broker, &found).await?;
+        let summaries = summaries(broker, &found).await?;
         let gone = found.iter().filter(|(_, run)| !summaries.contains_key(run));
         let gone: Vec<RunId> = gone.map(|(_, run)| run.clone()).collect();
         if !gone.is_empty() {
@@ -150,16 +173,13 @@ pub(super) async fn list(
         );
         after = found.pop();
         if !more {
-            return Ok(Json(Runs { items, next: None }));
+            return Ok((items, None));
         }
         if items.len() >= limit {
             break;
         }
     }
-    Ok(Json(Runs {
-        next: after.and_then(|last| List::RUNS.behind(&last)),
-        items,
-    }))
+    Ok((items, after.and_then(|last| List::RUNS.behind(&last))))
 }
 
 async fn summaries(broker: &Broker, found: &[Place]) -> Answer<BTreeMap<RunId, RunSummary>> {
@@ -217,15 +237,6 @@ pub(super) struct Run {
     overdue: bool,
 }
 
-/// What a run waits for.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct WaitTold {
-    #[serde(flatten)]
-    waiting: Waiting,
-    /// The same as a sentence.
-    words: String,
-}
-
 /// One run, exactly: what has failed, what it waits for, who is at what for how long.
 #[utoipa::path(get, path = "/runs/{run}", tag = "runs", operation_id = "run", params(("run" = RunId, Path)),
     responses((status = 200, body = Run)))]
@@ -263,14 +274,10 @@ pub(super) async fn show(
     let due = reads::fires::due(&broker, &run).await?.map(UnixMs::rfc3339);
     let end = summary.closed_at.clone();
     let end = end.unwrap_or_else(|| UnixMs::now().rfc3339());
-    let told = |waiting: Waiting| WaitTold {
-        words: waiting.to_string(),
-        waiting,
-    };
     Ok(Json(Run {
         summary,
         failures,
-        waits: waits.map(|waits| waits.into_iter().map(told).collect()),
+        waits: waits.map(|waits| waits.into_iter().map(WaitTold::of).collect()),
         longest,
         overdue: due.as_ref().is_some_and(|due| end > *due),
         deadline: due,

@@ -1,15 +1,19 @@
 //! Whether a run waits on its queue: all that is issued of it lies there, and its workers are busy with other things. The leader
 //! knows what it has issued, and not what was pulled of it; the workers and the queue know that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::held::HeldShard;
+use super::held::{self, HeldShard};
 use crate::broker::Broker;
 use crate::id::RunId;
 use crate::lane::Lane;
 use crate::ledger::fold::Fold;
+use crate::ledger::summary::RunSummary;
 use crate::presence::Presence;
 use crate::waiting::Waiting;
+
+/// Of so many runs of a list workers are asked whether they hold anything.
+const ASKED: usize = 16;
 
 /// What the leader says that an open run `waits` for, and besides, first of all, that none of it has begun, where no worker
 /// of those that are `here` holds any of it (`longest`). The queue is asked only where that may be.
@@ -28,8 +32,60 @@ pub async fn with(
 
 /// Whether that may be of a run of which the leader says so: all that is issued of it is at work, as far as the leader knows.
 pub fn may_be(waits: &[Waiting]) -> bool {
-    let at_work = |wait: &Waiting| matches!(wait, Waiting::Shards { .. } | Waiting::Retry { .. });
-    !waits.is_empty() && waits.iter().all(at_work)
+    !waits.is_empty() && waits.iter().all(Waiting::is_at_work)
+}
+
+/// Whether no worker has told of anything of an open run.
+pub fn has_not_begun(run: &RunSummary) -> bool {
+    let shards = &run.shards;
+    let told = [
+        shards.done,
+        shards.dead,
+        shards.dead_probes,
+        shards.retried,
+        shards.taken_over,
+    ];
+    told == [0; 5]
+}
+
+/// Those of the open `runs`, of which nobody has told anything, that wait on their queue: as [`with`] finds it of one.
+pub(super) async fn of_listed(
+    broker: &Broker,
+    runs: &[&RunSummary],
+    here: &[Presence],
+) -> Vec<(RunId, Waiting)> {
+    let queues: BTreeSet<_> = runs.iter().map(|run| &run.queue).collect();
+    let mut lanes: HashMap<Lane, HashMap<RunId, u64>> = HashMap::new();
+    for queue in queues {
+        let subjects = broker.subjects();
+        let of_queue = subjects.shards_of_queue(queue);
+        // Where the queue does not answer nothing is said of it.
+        let found = broker.subjects_of(&subjects.shards(), &of_queue).await;
+        for (subject, count) in found.unwrap_or_default() {
+            if let Some((lane, run)) = subjects.parse_shard(&subject) {
+                *lanes.entry(lane).or_default().entry(run).or_default() += count;
+            }
+        }
+    }
+    let lying = runs.iter().filter_map(|run| {
+        let its = |(_, tiles): &(&Lane, &HashMap<RunId, u64>)| tiles.contains_key(&run.run);
+        let (lane, tiles) = lanes.iter().find(its)?;
+        let busy = Busy::of(lane, here)?;
+        let wait = judge(lane.clone(), busy, &run.run, tiles)?;
+        Some((run.run.clone(), lane, wait))
+    });
+    let lying: Vec<(RunId, &Lane, Waiting)> = lying.take(ASKED).collect();
+    let mut waits = Vec::new();
+    for (run, lane, wait) in lying {
+        let able = here
+            .iter()
+            .filter(|worker| worker.serves(&lane.queue, &lane.handler));
+        let able: Vec<Presence> = able.cloned().collect();
+        if held::counts(broker, &run, &able).await.is_empty() {
+            waits.push((run, wait));
+        }
+    }
+    waits
 }
 
 async fn of(broker: &Broker, fold: &Fold, here: &[Presence]) -> Option<Waiting> {
@@ -83,8 +139,11 @@ fn judge(lane: Lane, busy: Busy, run: &RunId, tiles: &HashMap<RunId, u64>) -> Op
 
 #[cfg(test)]
 mod tests {
+    use super::super::made_up::Story;
     use super::*;
     use crate::id::{HandlerName, QueueName};
+    use crate::ledger::outcomes::Status;
+    use crate::ledger::record::Reason;
     use crate::presence::made_up;
 
     fn lane(handler: &str) -> Lane {
@@ -119,6 +178,20 @@ mod tests {
             ..worker("resize", 0)
         };
         assert_eq!(busy(&[worker("resize", 4), stopping]), Some(4));
+    }
+
+    #[test]
+    fn run_has_begun_once_anything_of_it_was_told() {
+        let mut story = Story::of(1, 2);
+        let wave = story.wave(&[(0, 0, 2, 1)]);
+        let summary = |story: &Story| RunSummary::of(&story.fold()).unwrap();
+        assert!(has_not_begun(&summary(&story)));
+        story.outcome(7, (0, 0), wave, 0, Status::Done);
+        assert!(!has_not_begun(&summary(&story)));
+        let mut story = Story::of(1, 2);
+        story.wave(&[(0, 0, 2, 1)]);
+        story.takeover(8, (0, 0), Reason::Count);
+        assert!(!has_not_begun(&summary(&story)));
     }
 
     #[test]

@@ -133,12 +133,22 @@ pub async fn names_beside(
     broker: &Broker,
     jobs: &[StoredJob],
 ) -> Result<BTreeSet<QueueName>, ListError> {
-    let subjects = broker.subjects();
-    let (mut queues, mut turns) = (BTreeSet::new(), Turns::begin());
+    let mut turns = Turns::begin();
+    let mut queues = names_of_runs(broker).await?;
     for spec in jobs.iter().filter_map(|job| job.spec.as_ref().ok()) {
         queues.insert(spec.queue.clone());
         turns.pass().await;
     }
+    Ok(queues)
+}
+
+/// Queues of all runs whose ledgers are there.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn names_of_runs(broker: &Broker) -> Result<BTreeSet<QueueName>, ListError> {
+    let subjects = broker.subjects();
+    let (mut queues, mut turns) = (BTreeSet::new(), Turns::begin());
     let ledgers = broker
         .subjects_of(&subjects.ledger(), &subjects.ledgers_by(Author::Plan))
         .await?;

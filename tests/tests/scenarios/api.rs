@@ -21,6 +21,8 @@ mod events;
 mod given_up;
 #[path = "api/many.rs"]
 mod many;
+#[path = "api/prospect.rs"]
+mod prospect;
 #[path = "api/renewed.rs"]
 mod renewed;
 #[path = "api/roles.rs"]

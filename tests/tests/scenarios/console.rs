@@ -8,7 +8,10 @@
 //! | `alive` | the picture on the tab, the grid under wheel and keys, motion, an edit, a planner and a broker that come back |
 //! | `pace` | how fast it is, in figures with limits |
 //! | `doctor` | what is wrong, and that it is gone once it was mended |
+//! | `keys` | the keys, and the list of them; a planner that changes nothing |
+//! | `many` | of more open runs than are shown, those that are open for longest; what is late |
 //! | `waits` | why a run waits: a hold, a limit, a run before it |
+//! | `strips` | how the last runs of a job ended, and how late they were |
 //! | `steering` | what a newcomer finds out and does there; who may not; a leader that dies |
 
 use anyhow::{Context, ensure};
@@ -25,14 +28,20 @@ mod addresses;
 mod alive;
 #[path = "console/doctor.rs"]
 mod doctor;
+#[path = "console/keys.rs"]
+mod keys;
 #[path = "console/lanes.rs"]
 mod lanes;
+#[path = "console/many.rs"]
+mod many;
 #[path = "console/pace.rs"]
 mod pace;
 #[path = "console/pages.rs"]
 mod pages;
 #[path = "console/steering.rs"]
 mod steering;
+#[path = "console/strips.rs"]
+mod strips;
 #[path = "console/waits.rs"]
 mod waits;
 

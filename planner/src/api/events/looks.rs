@@ -186,7 +186,7 @@ async fn look(link: &Link, broker: &Broker, sight: Sight) -> Looked {
 async fn see(link: &Link, broker: &Broker, sight: Sight) -> Answer<Bytes> {
     let topic = Topic::Seen(sight);
     Ok(match sight {
-        Sight::Queues => frame::line(&topic, &crew::all_queues(broker).await?),
+        Sight::Queues => frame::line(&topic, &crew::all_queues(link, broker).await?),
         Sight::Workers => frame::line(&topic, &crew::all_workers(broker).await?),
         Sight::Planners => frame::line(&topic, &crew::all_planners(broker).await?),
         Sight::Pauses => frame::line(&topic, &jobs::all_pauses(broker).await?),

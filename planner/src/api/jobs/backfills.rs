@@ -105,7 +105,7 @@ pub(in super::super) async fn cancel(
     hand: Hand,
     Path((name, backfill)): Path<(JobName, String)>,
 ) -> Answer<Json<Ended>> {
-    let unnamed = |error| Problem::invalid(gridloom_shared::chain(&error).to_string());
+    let unnamed = |error| Problem::invalid(format!("the name of a backfill: {}", chain(&error)));
     let backfill = BackfillName::new(&backfill).map_err(unnamed)?;
     let of = format!("{name} {backfill}");
     hand.orders(&broker, "job backfill --cancel", &of, "")
@@ -179,7 +179,7 @@ pub(in super::super) async fn begin(
     }
     let chance = || format!("{:08x}", uuid::Uuid::new_v4().as_fields().0);
     let backfill = BackfillName::new(&wanted.name.unwrap_or_else(chance));
-    let backfill = backfill.map_err(|error| refused(chain(&error).to_string()))?;
+    let backfill = backfill.map_err(|error| refused(format!("name: {}", chain(&error))))?;
     let job = super::stored(&broker, &name).await?.spec;
     let job = job.map_err(|error| refused(chain(&error).to_string()))?;
     let extent = Extent::of(&broker, &job, &asked).await;

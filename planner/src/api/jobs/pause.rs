@@ -117,7 +117,9 @@ pub(in super::super) async fn pause(
     if spec.is_ok_and(|spec| spec.schedule.is_none()) {
         return Err(Problem::new(
             Kind::Conflict,
-            format!("job {name} has no schedule, so there is nothing to pause"),
+            format!(
+                "job {name} has no schedule, so there is nothing to pause: a pause stops fires, and neither runs by hand nor submissions; a run is ended by /runs/RUN/cancel"
+            ),
         ));
     }
     hand.orders(&broker, "job pause", name.as_str(), &pause.note)

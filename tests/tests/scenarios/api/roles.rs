@@ -11,6 +11,7 @@ use super::*;
 /// Which role each operation asks for. What is described and stands not here fails: it is to be decided who may.
 const NEEDS: &[(&str, &str, Role)] = &[
     ("GET", "/about", Role::Viewer),
+    ("GET", "/alarms", Role::Viewer),
     ("GET", "/calendars", Role::Viewer),
     ("GET", "/calendars/{calendar}", Role::Viewer),
     ("PUT", "/calendars/{calendar}", Role::Admin),
@@ -42,6 +43,7 @@ const NEEDS: &[(&str, &str, Role)] = &[
     ("GET", "/queues", Role::Viewer),
     ("GET", "/runs", Role::Viewer),
     ("GET", "/runs/waiting", Role::Viewer),
+    ("GET", "/runs/waits", Role::Viewer),
     ("GET", "/runs/{run}", Role::Viewer),
     ("GET", "/runs/{run}/audit", Role::Viewer),
     ("POST", "/runs/{run}/cancel", Role::Operator),

@@ -1,6 +1,6 @@
 //! Whatever its description allows, and what it does not: schemathesis makes requests up, and looks whether the answers
-//! are as described and none is a fault of ours. It comes from PyPI; where it is not on `PATH` (as `schemathesis` or `st`) the
-//! short test is passed over. The long one: `cargo test -p gridloom-tests --test scenarios -- --ignored api::schema`.
+//! are as described and none is a fault of ours. It comes from PyPI, and `.ci/run` fetches it; where it is not on `PATH` (as
+//! `schemathesis` or `st`) the short test says that it is not run. The long one: `cargo test -p gridloom-tests --test scenarios -- --ignored api::schema`.
 
 use gridloom_tests::process::Gridloom;
 
@@ -73,7 +73,9 @@ async fn made_up(stage: &mut Stage, each: u32) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn made_up_requests_are_answered_as_described() -> anyhow::Result<()> {
     if tool().is_none() {
-        eprintln!("passed over: schemathesis is not on PATH");
+        eprintln!(
+            "\n*** NOT RUN: requests to the API are not made up: schemathesis is not on PATH ***\n"
+        );
         return Ok(());
     }
     play(async |stage| made_up(stage, 2).await).await

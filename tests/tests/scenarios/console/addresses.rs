@@ -124,7 +124,13 @@ async fn leads_on(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Resul
         );
         (path, to, words)
     });
-    for (path, to, words) in of_run.into_iter().chain(of_job) {
+    // Lists of the API that stand where the id of a run does.
+    let lists = ["/runs/waiting", "/runs/waits"];
+    let lists = lists.map(|path| {
+        let to = "/runs?state=running".to_owned();
+        (path.to_owned(), to, "Firings of jobs")
+    });
+    for (path, to, words) in of_run.into_iter().chain(of_job).chain(lists) {
         let seen = async {
             browser.open(&api.url(&path)).await?;
             browser.says(words).await?;

@@ -1,10 +1,18 @@
 //! Every page: without faults, within its window, of its own host alone, and without a breach of what axe knows of
 //! accessibility.
 
+use std::path::PathBuf;
+
 use super::*;
 
 /// The rules that pages are held to, if somebody says where they are: CI fetches them.
 const AXE: &str = "GRIDLOOM_TEST_AXE";
+
+/// Where pictures of all pages are put, in three looks, if somebody says so: to be looked at by people.
+const PICTURES: &str = "GRIDLOOM_TEST_PICTURES";
+
+/// How wide, and how: each page is fit for all of these.
+const LOOKS: [(u32, &str); 2] = [(1280, "light"), (400, "dark")];
 
 /// Breaches, as a line each.
 const BREACHES: &str = "axe.run(document, { resultTypes: ['violations'] }).then((found) => \
@@ -37,7 +45,9 @@ async fn every_page_loads_in_every_look_and_asks_nobody_else() -> anyhow::Result
             let page = api.page(path).await?;
             ensure!(page.status == 200, "{path}: {}", page.status);
         }
-        for (width, scheme) in [(1280, "light"), (400, "dark")] {
+        let pictures = std::env::var_os(PICTURES).map(PathBuf::from);
+        let dark = pictures.as_ref().map(|_| (1280, "dark"));
+        for (width, scheme) in LOOKS.into_iter().chain(dark) {
             browser.look(width, scheme).await?;
             browser.open(&api.url("/runs")).await?;
             browser.says("Firings of jobs").await?;
@@ -48,6 +58,13 @@ async fn every_page_loads_in_every_look_and_asks_nobody_else() -> anyhow::Result
                 let seen = looked_at(&mut browser, path, words, axe.is_some());
                 seen.await
                     .with_context(|| format!("{path}, {scheme}, {width} wide"))?;
+                if let Some(dir) = &pictures {
+                    let file = format!(
+                        "{width}-{scheme}{}.png",
+                        path.replace(['/', '?', '%', '&'], "_")
+                    );
+                    browser.picture(&dir.join(file)).await?;
+                }
             }
         }
         let own = api.url("");
