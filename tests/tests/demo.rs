@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use gridloom_tests::http::ask;
 use gridloom_tests::process::{Gridloom, Output, Process, is_alive};
 use gridloom_tests::wait::{eventually, eventually_some};
 use rustix::process::{Pid, Signal, kill_process};
@@ -77,13 +78,42 @@ async fn demo_loses_a_worker_and_counts_every_flight_once() -> anyhow::Result<()
     Ok(())
 }
 
+/// The address of the console that the output named last.
+fn console_of(output: &str) -> Option<String> {
+    let (_, rest) = output.rsplit_once("Look around: http://")?;
+    Some(rest.lines().next()?.trim_end_matches('/').to_owned())
+}
+
+/// With `--keep` all of it stays to be looked at, until it is told to stop.
 #[tokio::test]
-async fn demo_survives_the_death_of_its_planner() -> anyhow::Result<()> {
-    let demo = demo().await?;
+async fn demo_survives_the_death_of_its_planner_and_stays_to_be_looked_at() -> anyhow::Result<()> {
+    let mut demo = Gridloom::new(["demo", "--keep"])?.start().await?;
     kill_after(&demo, "shards done", "planner").await?;
     kill_after(&demo, "got SIGKILL", "planner").await?;
-    assert_right(&demo.finish(DEADLINE).await?);
-    Ok(())
+    let console = eventually_some(DEADLINE, "it says where to look", async || {
+        Ok(console_of(&demo.stdout()))
+    })
+    .await?;
+    let page = ask(&console, ("GET", "/"), &[], None).await?;
+    let text = String::from_utf8_lossy(&page.body);
+    assert!(page.status == 200 && text.contains("Gridloom"), "{page:?}");
+    let runs = "/api/v1/runs?job=carrier-delays&state=succeeded";
+    eventually(DEADLINE, "the run is told of there", async || {
+        let runs = ask(&console, ("GET", runs), &[], None).await?;
+        Ok(runs.status == 200 && runs.json()["items"][0]["shards"]["done"] == 352)
+    })
+    .await?;
+    demo.signal(Signal::INT)?;
+    let output = demo.finish(DEADLINE).await?;
+    assert_right(&output);
+    for name in ["broker", "planner"] {
+        let pid = pid_of(&output.stdout, name).unwrap();
+        eventually(DEADLINE, name, async || Ok(!is_alive(pid))).await?;
+    }
+    let (_, kept) = output.stdout.rsplit_once(" are kept in ").unwrap();
+    let kept = std::path::Path::new(kept.lines().next().unwrap_or_default());
+    assert!(kept.join("planner.log").is_file(), "{}", kept.display());
+    Ok(std::fs::remove_dir_all(kept)?)
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use gridloom_tests::collector::{Collector, Manner};
 use gridloom_tests::database;
+use gridloom_tests::http::ask;
 use gridloom_tests::process::{Gridloom, Output, Process, is_alive, pid_in};
 use gridloom_tests::wait::{eventually, eventually_some};
 use rustix::process::{Signal, kill_process};
@@ -136,10 +137,17 @@ async fn stack_whose_program_does_not_start_says_why() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn port_0_is_whichever_is_free() -> anyhow::Result<()> {
+async fn port_0_is_whichever_is_free_and_the_console_is_where_it_is_said() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let (stack, nats) = dev(dir.path(), &["--port", "0"]).await?;
     assert!(!nats.ends_with(":0"), "{nats}");
+    // Its console answers where it says.
+    let said: Value = serde_json::from_str(stack.stdout().trim())?;
+    let console = said["console"].as_str().context("console")?;
+    let address = console.strip_prefix("http://").context("an address")?;
+    let page = ask(address.trim_end_matches('/'), ("GET", "/"), &[], None).await?;
+    assert!(page.status == 200, "{page:?}");
+    assert!(String::from_utf8_lossy(&page.body).contains("Gridloom"));
     end(stack).await
 }
 

@@ -144,6 +144,43 @@ async fn run_is_seen_cancelled_by_a_key_and_a_leader_that_dies_is_told() -> anyh
     .await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_shards_are_tried_again_by_a_key() -> anyhow::Result<()> {
+    if !have_tmux() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let bad =
+            "name = \"bad\"\nhandler = \"noop\"\n[grid]\nslices = 4\n[retry]\nmax_attempts = 1";
+        let bad = stage.apply(bad).await?;
+        stage.start_all(1).await?;
+        let run = stage.submit(&bad, &json!({"fail_attempts": 1})).await?;
+        stage.closed(&run, SOON).await?;
+        let state = async || {
+            let shown = stage.cli(&["show", run.as_str(), "--json"], SOON).await?;
+            anyhow::Ok(shown.json()?["state"].clone())
+        };
+        assert_eq!(state().await?, "failed");
+        let terminal = top(stage).await?;
+        terminal.shows("4 dead").await?;
+        terminal.press(&["r"]).await?;
+        let asked = terminal.shows("Try 4 dead shards of run bad_").await?;
+        ensure!(asked.contains("gridloom retry bad_"), "{asked}");
+        terminal.press(&["n"]).await?;
+        terminal.shows("nothing was done").await?;
+        assert_eq!(state().await?, "failed");
+        terminal.press(&["r", "y"]).await?;
+        eventually(SOON, "they have run again", async || {
+            Ok(state().await? == "succeeded")
+        })
+        .await?;
+        terminal.shows("succeeded").await?;
+        terminal.press(&["q"]).await?;
+        is_as_it_was(&terminal, 0).await
+    })
+    .await
+}
+
 /// A shard that waits for a file.
 const LONG: &str = "read -r shard\nwhile [ ! -e \"$1\" ]; do sleep 0.05; done\n";
 
