@@ -21,6 +21,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod pulse;
+pub mod questions;
 pub mod roles;
 pub mod scenario;
 pub mod seed;

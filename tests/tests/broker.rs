@@ -22,6 +22,8 @@ use gridloom_tests::server::TestServer;
 use gridloom_tests::wait::{eventually, eventually_some};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+#[path = "broker/between.rs"]
+mod between;
 #[path = "broker/connect.rs"]
 mod connect;
 #[path = "broker/domain.rs"]

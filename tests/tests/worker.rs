@@ -31,6 +31,8 @@ mod orphans;
 mod stage;
 #[path = "worker/stops.rs"]
 mod stops;
+#[path = "worker/takeovers.rs"]
+mod takeovers;
 
 const COUNTED: PagesSpec = PagesSpec::Count { count: 1_000 };
 

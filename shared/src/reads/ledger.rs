@@ -12,9 +12,11 @@ use crate::ledger::fold::Fold;
 use crate::ledger::record::{Author, PlanRecord, Record};
 use crate::wire::WireError;
 
+mod apart;
 #[cfg(feature = "runs")]
 mod small;
 
+pub use apart::walk_apart;
 #[cfg(feature = "runs")]
 pub use small::Place;
 

@@ -12,6 +12,7 @@ use gridloom_shared::ledger::record::{Author, Reason, Record, Takeover, WorkReco
 use gridloom_shared::tile::{Tile, TileRef};
 use gridloom_shared::wire;
 use gridloom_tests::proxy::{Mode, Proxy};
+use gridloom_tests::questions::{Questions, is_broad};
 use gridloom_tests::wait::eventually;
 use gridloom_worker::{Handler, Shard};
 use tokio::sync::Semaphore;
@@ -40,7 +41,7 @@ async fn take_and_die(stage: &Stage, deadline: Duration) -> anyhow::Result<Tile>
 }
 
 /// The same with an outcome for the tile's first page.
-async fn die_after_one_page(stage: &Stage, deadline: Duration) -> anyhow::Result<()> {
+pub(crate) async fn die_after_one_page(stage: &Stage, deadline: Duration) -> anyhow::Result<()> {
     let tile = take_and_die(stage, deadline).await?;
     let entry = Entry {
         tile: tile.place(),
@@ -311,10 +312,14 @@ async fn tile_that_waits_to_be_alone_starts_once_a_holder_says_that_it_lives() -
         Ok(stage.fold().await?.counts().taken_over == 3)
     })
     .await?;
+    let mut questions = Questions::listen(&stage.broker).await?;
     pause(1_500)
         .await
         .map_err(|_| anyhow::anyhow!("no pause"))?;
     assert_eq!(log.count("started 0"), 0);
+    let asked = questions.so_far().await?;
+    assert!(asked.len() >= 3, "it looks again and again: {asked:?}");
+    assert!(!asked.iter().any(is_broad), "{asked:?}");
 
     let returned = WorkRecord::Returned {
         session: OTHER,

@@ -7,7 +7,6 @@ use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::chain;
 use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
-use gridloom_shared::reads::ledger::Span;
 
 use super::errand::{self, Ask, Claim, Search};
 use super::ledger_writer::At;
@@ -52,12 +51,9 @@ impl Engine {
         let Some(folded) = tiles().map(|tile| tile.folded).min() else {
             return;
         };
-        let span = Span::of(self.broker.subjects(), run.queue(), run.id()).starting_at(folded + 1);
         let search = Search {
-            span: match claim.up_to {
-                Some(own) => span.up_to(own),
-                None => span,
-            },
+            place: (run.queue().clone(), run.id().clone()),
+            from: folded + 1,
             reading: Reading::new((self.session, claim.number), claim.run, tiles()),
             claim,
         };
@@ -83,7 +79,10 @@ impl Engine {
             }
             Ok(None) => {
                 let run = self.runs.get(claim.run).map(|run| run.id().as_str());
-                tracing::debug!(run, "own takeover not read: a replica lags");
+                tracing::debug!(
+                    run,
+                    "the ledger is not read up to the own takeover: a replica lags"
+                );
                 self.start_reading(claim, RETRY);
             }
             Err(error) => {

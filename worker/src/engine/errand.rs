@@ -10,9 +10,9 @@ use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::pull::Delivery;
 use gridloom_shared::broker::{Broker, Subject};
 use gridloom_shared::chain;
-use gridloom_shared::id::{Fence, RunId};
-use gridloom_shared::ledger::record::{Opened, PlanRecord, Takeover};
-use gridloom_shared::reads::ledger::{self, Span};
+use gridloom_shared::id::{Fence, QueueName, RunId};
+use gridloom_shared::ledger::record::{Author, Opened, PlanRecord, Takeover};
+use gridloom_shared::reads::ledger::{self, Entry};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::wire::{self, WireError};
 
@@ -168,7 +168,10 @@ pub(super) struct Claim {
 /// What is to be read for it.
 pub(super) struct Search {
     pub(super) claim: Claim,
-    pub(super) span: Span,
+    /// Whose ledger.
+    pub(super) place: (QueueName, RunId),
+    /// From where on.
+    pub(super) from: u64,
     pub(super) reading: Reading,
 }
 
@@ -177,17 +180,22 @@ pub(super) async fn read_claim(broker: Broker, search: Search, after: Duration) 
     pause(after).await;
     let Search {
         claim,
-        span,
+        place: (queue, run),
+        from,
         mut reading,
     } = search;
-    let walked = ledger::walk(&broker, span, |entry| {
+    let take = |entry: Entry| {
         // A record that cannot be read changes nothing: the planner's fold says the same. What a newer planner decided is
         // none of a tile's, and workers report in no version that who reads the run's first record does not read.
         if let Ok(record) = &entry.record {
             reading.apply(entry.sequence, record);
         }
-    });
-    let result = walked.await.map(|()| reading.finish());
+    };
+    // What planners decide says nothing of what is left.
+    let authors = [Author::Work, Author::Takeover];
+    let part = (from, claim.up_to);
+    let walked = ledger::walk_apart(&broker, (&queue, &run), &authors, part, take).await;
+    let result = walked.map(|whole| reading.finish().filter(|_| whole));
     Event::Claimed { claim, result }
 }
 

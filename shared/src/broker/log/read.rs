@@ -44,11 +44,14 @@ pub struct Reader {
     done: bool,
 }
 
-enum End {
+/// What an answer ends with.
+pub(super) enum End {
     /// There is more.
     Pending,
     /// This replica has no more.
     Nothing,
+    /// It has none, or what it had found was gone before it was sent.
+    Absent,
 }
 
 impl Reader {
@@ -57,7 +60,8 @@ impl Reader {
     pub async fn next_page(&mut self) -> Result<Option<Vec<Record>>, ReadError> {
         while !self.done {
             let (mut page, end) = self.fetch().await.map_err(|cause| self.failed(cause))?;
-            if let (End::Nothing, Some(up_to)) = (&end, self.up_to) {
+            let at_end = matches!(end, End::Nothing | End::Absent);
+            if let (true, Some(up_to)) = (at_end, self.up_to) {
                 let seen = page.last().map_or(self.next, |record| record.seq + 1);
                 if seen <= up_to {
                     match self
@@ -71,7 +75,7 @@ impl Reader {
                 } else {
                     self.done = true;
                 }
-            } else if matches!(end, End::Nothing) {
+            } else if at_end {
                 self.done = true;
             }
             self.advance(&mut page);
@@ -285,7 +289,7 @@ impl Broker {
                         page.iter()
                             .all(|record| record.subject.as_str() != *subject)
                     }),
-                    End::Nothing => wanted.clear(),
+                    End::Nothing | End::Absent => wanted.clear(),
                 }
                 all.extend(page);
             }
@@ -310,7 +314,7 @@ impl Broker {
             .await
     }
 
-    async fn direct_get(
+    pub(super) async fn direct_get(
         &self,
         stream: &StreamName,
         question: &serde_json::Value,
@@ -359,7 +363,7 @@ impl Broker {
                     };
                     return Ok((page, end));
                 }
-                Some(404) => return Ok((page, End::Nothing)),
+                Some(404) => return Ok((page, End::Absent)),
                 Some(503) => return Err(RequestError::NoResponders { subject }.into()),
                 Some(_) => return Err(refused(&message)),
             }
