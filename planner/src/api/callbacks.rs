@@ -202,10 +202,122 @@ async fn on_record(api: &Api, broker: &Broker, awaited: &Awaited, said: &Said) -
 #[cfg(test)]
 mod tests {
     use gridloom_shared::callback::PATH;
+    use gridloom_shared::clock::UnixMs;
+    use gridloom_shared::id::{Fence, Nonce, Session, Term};
+    use gridloom_shared::job::parse::{self, Format};
+    use gridloom_shared::ledger::outcomes::{self, Entry, Failed, Retry, Status};
+    use gridloom_shared::ledger::record::{
+        Cancelled, Opened, PlanRecord, Record, TileRun, WorkRecord,
+    };
+    use gridloom_shared::tile::TileRef;
 
     use super::super::access::CALLBACKS;
     use super::super::settings::ROOT;
     use super::*;
+
+    /// A run of five pages, each a tile, of which none has an outcome.
+    fn fold() -> Fold {
+        let job =
+            r#"{"name": "sum", "handler": "noop", "grid": {"tile": 1, "pages": {"count": 5}}}"#;
+        let opened = Opened {
+            nonce: Nonce(7),
+            job: parse::parse(job, Format::Json).unwrap(),
+            scheduled_at: UnixMs(0),
+            content: 0,
+            term: Term(1),
+            first: vec![TileRun {
+                kind: TileKind::Page,
+                slice: 0,
+                first: 0,
+                pages: 1,
+                tiles: 5,
+                attempt: 1,
+                bounds: Vec::new(),
+                after: None,
+            }],
+            traceparent: None,
+            reports: 1,
+        };
+        let mut fold = Fold::new(RunId::new("sum_s_1").unwrap());
+        let opened = Record::Plan(PlanRecord::Opened(Box::new(opened)));
+        fold.apply(1, UnixMs(0), &opened);
+        fold
+    }
+
+    /// What came of the attempt at a page.
+    fn ends(fold: &mut Fold, page: u32, status: Status) {
+        let entry = Entry {
+            tile: TileRef {
+                wave: 0,
+                index: page,
+            },
+            kind: TileKind::Page,
+            fence: Fence(1),
+            slice: 0,
+            first: page,
+            pages: 1,
+            status,
+            columns: Vec::new(),
+            results: Vec::new(),
+        };
+        let number = u64::from(page) + 2;
+        let block = outcomes::encode(&[entry]).into();
+        let session = Session(1);
+        let record = WorkRecord::Outcomes {
+            session,
+            number,
+            block,
+        };
+        fold.apply(number, UnixMs(number), &Record::Work(record));
+    }
+
+    #[test]
+    fn shard_stands_as_its_ledger_has_it_and_another_run_of_the_same_id_is_none_of_its_business() {
+        let failed = |retry| {
+            Status::Failed(Failed {
+                error: "no".to_owned(),
+                retry,
+            })
+        };
+        let mut fold = fold();
+        ends(&mut fold, 0, Status::Done);
+        ends(&mut fold, 1, failed(Retry::Never));
+        ends(&mut fold, 2, failed(Retry::Backoff));
+        let stands = |fold: &Fold, nonce: u64, page: u32| {
+            let awaited = Awaited {
+                run: fold.run().clone(),
+                nonce: Nonce(nonce),
+                slice: 0,
+                page,
+                attempt: 1,
+            };
+            Standing::of(fold, &awaited)
+        };
+        let of_all = |fold: &Fold| [0, 1, 2, 3].map(|page| stands(fold, 7, page));
+        let open = [
+            Standing::Done,
+            Standing::Dead,
+            Standing::Open(1),
+            Standing::Open(0),
+        ];
+        assert_eq!(of_all(&fold), open);
+        for page in 0..4 {
+            assert_eq!(stands(&fold, 8, page), Standing::Another, "page {page}");
+        }
+        let cancelled = PlanRecord::Cancelled(Cancelled {
+            request: 1,
+            aborted: None,
+            term: Term(1),
+        });
+        fold.apply(9, UnixMs(9), &Record::Plan(cancelled));
+        let over = [
+            Standing::Done,
+            Standing::Dead,
+            Standing::Over,
+            Standing::Over,
+        ];
+        assert_eq!(of_all(&fold), over);
+    }
 
     #[test]
     fn address_that_workers_say_is_that_of_the_operation() {

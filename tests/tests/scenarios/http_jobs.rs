@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use gridloom_tests::scenario::{ACK_DEADLINE, play};
 use gridloom_tests::web::{Answer, Asked, Web};
 
+#[path = "http_jobs/awaited.rs"]
+mod awaited;
 #[path = "http_jobs/called_back.rs"]
 mod called_back;
 

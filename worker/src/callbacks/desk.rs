@@ -261,6 +261,25 @@ mod tests {
     }
 
     #[test]
+    fn token_of_another_run_of_the_same_number_ends_nothing() {
+        let trial = Trial::new("charges", "http");
+        let here = desk();
+        let mut own = waits(&here, &trial, 1);
+        let awaited = Awaited {
+            run: gridloom_shared::id::RunId::new("charges_s_2").unwrap(),
+            ..own.ticket().awaited.clone()
+        };
+        // Whoever has the secret may make one; it is of that run alone.
+        let other = Ticket {
+            session: Session(1),
+            token: Token::of(SECRET, &here.namespace, &awaited),
+            awaited,
+        };
+        assert_eq!(here.hear(&other.call(&done())), Heard::Unknown);
+        assert!(own.said.try_recv().is_err());
+    }
+
+    #[test]
     fn shard_whose_lease_is_lost_is_ended_by_nobody() {
         let trial = Trial::new("charges", "http");
         let here = desk();

@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 
 use crate::api::{self, Api};
 
-const SOON: Duration = Duration::from_secs(40);
+pub(super) const SOON: Duration = Duration::from_secs(40);
 const SECRET: &str = "hunter2 of the workers, and of no others";
 const HEADER: &str = "gridloom-callback";
 
 /// A service that takes every shard on, and what is known of its callbacks.
-struct Service {
-    web: Web,
+pub(super) struct Service {
+    pub(super) web: Web,
     api: Api,
 }
 
 impl Service {
     /// The service, and the API of a planner where it calls back.
-    async fn start(api: &Api) -> anyhow::Result<Service> {
+    pub(super) async fn start(api: &Api) -> anyhow::Result<Service> {
         let web = Web::start(|_: &Asked| Answer::status(202)).await?;
         Ok(Service {
             web,
@@ -34,6 +34,15 @@ impl Service {
 
     /// A worker that may ask it.
     async fn worker(&self, stage: &mut Stage) -> anyhow::Result<()> {
+        self.worker_with(stage, &[]).await.map(drop)
+    }
+
+    /// The same with arguments more; its place among the stage's.
+    pub(super) async fn worker_with(
+        &self,
+        stage: &mut Stage,
+        more: &[&str],
+    ) -> anyhow::Result<usize> {
         let config = stage.dir().join("worker.toml");
         let text = format!(
             "[worker.http.shop]\norigin = \"{}\"\ncallback = \"{}\"\nsecrets = {{ callback = \"{SECRET}\" }}\n",
@@ -43,11 +52,12 @@ impl Service {
         std::fs::write(&config, text)?;
         let config = config.display().to_string();
         let args = ["--config", &config, "--log", "trace"];
-        stage.start_worker(4, &args).await.map(drop)
+        let args = [&args[..], more].concat();
+        stage.start_worker(4, &args).await
     }
 
     /// A run of so many slices, of a job of that name with these settings more.
-    async fn run(
+    pub(super) async fn run(
         &self,
         stage: &mut Stage,
         (name, slices): (&str, u32),
@@ -63,7 +73,7 @@ impl Service {
     }
 
     /// Where the nth request for a slice says to call back, as a path.
-    async fn callback(&self, slice: u32, nth: usize) -> anyhow::Result<String> {
+    pub(super) async fn callback(&self, slice: u32, nth: usize) -> anyhow::Result<String> {
         let what = format!("slice {slice} is asked for, {nth}");
         let url = eventually_some(SOON, &what, async || {
             let asked = self.web.asked();
@@ -77,12 +87,12 @@ impl Service {
         path.map(str::to_owned).context(url.clone())
     }
 
-    async fn calls(&self, path: &str, said: Value) -> anyhow::Result<Reply> {
+    pub(super) async fn calls(&self, path: &str, said: Value) -> anyhow::Result<Reply> {
         self.api.ask(("POST", path), &[], Some(&said)).await
     }
 
     /// As a service that calls until it is heard.
-    async fn calls_until_heard(&self, path: &str, said: Value) -> anyhow::Result<Reply> {
+    pub(super) async fn calls_until_heard(&self, path: &str, said: Value) -> anyhow::Result<Reply> {
         eventually_some(SOON, "somebody hears it", async || {
             let reply = self.calls(path, said.clone()).await?;
             Ok((reply.status != 503).then_some(reply))
@@ -91,7 +101,7 @@ impl Service {
     }
 }
 
-fn done() -> Value {
+pub(super) fn done() -> Value {
     json!({"outcome": "done"})
 }
 
@@ -99,7 +109,7 @@ fn token(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or_default()
 }
 
-async fn shown(stage: &Stage, run: &RunId) -> anyhow::Result<Value> {
+pub(super) async fn shown(stage: &Stage, run: &RunId) -> anyhow::Result<Value> {
     let shown = stage.cli(&["show", run.as_str(), "--json"], SOON).await?;
     Ok(serde_json::from_str(&shown.stdout)?)
 }
@@ -228,7 +238,7 @@ fn kind(reply: &Reply) -> String {
 }
 
 /// Whether a call was refused so.
-fn is(reply: &Reply, status: u16, word: &str) -> anyhow::Result<()> {
+pub(super) fn is(reply: &Reply, status: u16, word: &str) -> anyhow::Result<()> {
     let told = (reply.status, kind(reply));
     ensure!(
         told == (status, format!("urn:gridloom:{word}")),

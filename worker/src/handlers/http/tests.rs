@@ -159,12 +159,16 @@ async fn calling_back(script: Script) -> (HttpHandler, Trial, mpsc::UnboundedRec
             }
             let _ = tx.send(asked);
             while stream.read(&mut begin).await.is_ok_and(|n| n > 0) {}
+            // It was read to its end.
+            let _ = tx.send(String::new());
         }
     });
     let mut service = HttpService::at(&origin).unwrap();
     service.callback = Some("https://gridloom.example".to_owned());
     let secret = Secret::from("a secret of the workers, and of no others");
     service.secrets.insert("callback".to_owned(), secret);
+    let token = ("token".to_owned(), Secret::from("hunter2"));
+    service.secrets.extend([token]);
     let handler = HttpHandler::new([("shop".to_owned(), service)].into()).unwrap();
     let settings =
         json!({"url": format!("{origin}/"), "method": "GET", "timeout": "1m", "callback": "1m"});
@@ -237,6 +241,73 @@ async fn failure_that_is_called_back_is_what_the_service_says_without_its_token(
         let same = wait.map(|wait| Failure::retry_after(wait, failure.text()));
         assert!(same.is_none_or(|same| same == failure), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn secret_that_a_service_repeats_when_it_calls_back_is_told_to_nobody_and_little_is_kept() {
+    let failed = Called::Failed {
+        error: format!("not by hunter2{}", "!".repeat(10_000)),
+        kind: Kind::Permanent,
+        after_ms: None,
+    };
+    let done = Called::Done {
+        rows: None,
+        counters: Default::default(),
+        result: Some("by hunter2".to_owned()),
+    };
+    let (handler, trial, mut asked) = calling_back(accepted).await;
+    let mut settings = trial.shard().settings_value().clone();
+    settings["headers"] = json!({"authorization": "Bearer {secret.token}"});
+    let trial = trial.settings(settings);
+    for said in [failed, done] {
+        let shard = trial.shard();
+        let (run, of_run) = (handler.clone(), shard.clone());
+        let running = tokio::spawn(async move { run.run(of_run).await });
+        let text = asked.recv().await.unwrap();
+        assert!(text.contains("Bearer hunter2"), "{text}");
+        let call = ticket(&text).call(&said);
+        assert_eq!(shard.callbacks().hear(&call), Heard::Given);
+        match running.await.unwrap() {
+            Err(failure) => {
+                let text = failure.text();
+                assert!(text.contains("not by (secret token)!"), "{failure}");
+                assert!(text.len() < 1_000, "{} bytes", text.len());
+            }
+            Ok(()) => {
+                let report = shard.take_report();
+                let result = report.result().map(|result| &result[..]);
+                assert_eq!(result, Some(&b"by (secret token)"[..]));
+            }
+        }
+        // Of its connection's end, which may come behind.
+        assert_eq!(asked.recv().await.as_deref(), Some(""));
+    }
+}
+
+#[tokio::test]
+async fn attempt_that_is_told_to_stop_while_it_waits_for_its_service_ends_at_once() {
+    let (handler, trial, mut asked) = calling_back(accepted).await;
+    let shard = trial.shard();
+    let of_run = shard.clone();
+    let running = tokio::spawn(async move { handler.run(of_run).await });
+    let ticket = ticket(&asked.recv().await.unwrap());
+    // The answer was read: it waits for what the service says.
+    assert_eq!(asked.recv().await.as_deref(), Some(""));
+    trial.end_time();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), running);
+    let failure = ended.await.unwrap().unwrap().unwrap_err();
+    assert!(!failure.is_permanent(), "{failure}");
+    assert!(
+        failure.text().contains("had not called back when"),
+        "{failure}"
+    );
+    let done = Called::Done {
+        rows: None,
+        counters: Default::default(),
+        result: None,
+    };
+    let late = shard.callbacks().hear(&ticket.call(&done));
+    assert_eq!(late, Heard::Elsewhere);
 }
 
 #[tokio::test]
