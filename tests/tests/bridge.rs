@@ -25,6 +25,8 @@ mod ends;
 mod good;
 #[path = "bridge/hostile.rs"]
 mod hostile;
+#[path = "bridge/mixed.rs"]
+mod mixed;
 #[path = "bridge/robbed.rs"]
 mod robbed;
 

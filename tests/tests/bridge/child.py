@@ -21,6 +21,7 @@ import time
 
 MODE, DIR = sys.argv[1], sys.argv[2]
 LOCK = threading.Lock()
+SLOTS = int(os.environ.get("GRIDLOOM_SLOTS", "2"))
 
 
 def note(folder, text, name=None):
@@ -43,6 +44,7 @@ class Shards:
 
     def __init__(self, connection, threads):
         self.connection, self.told, self.number = connection, {}, 0
+        self.running = 0
         self.threads = threads
 
     def say(self, **message):
@@ -67,6 +69,7 @@ class Shards:
     def begin(self, tile, shard):
         with LOCK:
             self.number += 1
+            self.running += 1
             number = self.number
         about = {name: tile[name] for name in ("run", "slice", "attempt", "fence")}
         self.log(number, "start", page=shard["page"], **about)
@@ -91,6 +94,8 @@ class Shards:
             number = self.begin(tile, shard)
             how = self.one(tile, shard)
             self.log(number, "done" if how["type"] == "done" else "cancelled")
+            with LOCK:
+                self.running -= 1
             answer(how)
 
     def one(self, tile, shard):
@@ -143,6 +148,11 @@ def hurt(shards, tile, shard):
     elif MODE == "dies":
         print("it hurts", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+    elif MODE == "together":
+        # With all that it has room for in hand.
+        while shards.running < SLOTS:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGKILL)
     elif MODE == "exits":
         print("ValueError: no", file=sys.stderr, flush=True)
         os._exit(7)
@@ -172,8 +182,7 @@ def speak(connection, token, attached):
     shards = Shards(connection, [])
     if attached:
         assert shards.hear()["token"] == token
-    slots = int(os.environ.get("GRIDLOOM_SLOTS", "2"))
-    shards.say(type="hello", protocol=[1, 1], token=token, sdk="test", handlers=["http"] if MODE == "http" else ["h", "probed"], probes=[] if MODE == "http" else ["probed"], slots=slots)
+    shards.say(type="hello", protocol=[1, 1], token=token, sdk="test", handlers=["http"] if MODE == "http" else ["h", "probed"], probes=[] if MODE == "http" else ["probed"], slots=SLOTS)
     while True:
         message = shards.hear()
         if message is None:

@@ -1,6 +1,8 @@
 //! Children that break the protocol, die, or do not listen: what they ran fails or runs again, others go on, and nothing is
 //! committed twice or lost.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use gridloom_tests::process::{is_alive, pid_in};
 use gridloom_tests::scenario::{Stage, play};
@@ -82,6 +84,30 @@ async fn child_that_closes_its_connection_and_lives_on_is_killed() -> anyhow::Re
 async fn child_that_dies_has_failed_what_it_ran_with_its_signal_and_last_lines()
 -> anyhow::Result<()> {
     fails_one("dies", &["signal 9 (SIGKILL)", "it hurts"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_dies_with_all_its_slots_full_has_failed_each_of_them_once() -> anyhow::Result<()>
+{
+    play(async |stage| {
+        stage.start_planner().await?;
+        start_worker(stage, "together", &["--slots", "4"]).await?;
+        let run = run_job(stage, GRID, &json!({"sleep_ms": 500, "first_only": true})).await?;
+        let errors = errors(stage, &run).await?;
+        let cells: BTreeSet<(u32, u32)> = errors
+            .iter()
+            .map(|(cell, _)| (cell.slice, cell.page))
+            .collect();
+        assert_eq!((errors.len(), cells.len()), (4, 4), "{errors:?}");
+        for (_, error) in &errors {
+            assert!(error.contains("signal 9 (SIGKILL)"), "{errors:?}");
+        }
+        let shown = show(stage, &run).await?;
+        let told = (&shown["rows"], &shown["shards"]["retried"]);
+        assert_eq!(told, (&json!(15), &json!(4)), "{shown}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
