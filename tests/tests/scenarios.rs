@@ -158,6 +158,8 @@ mod top;
 mod traced;
 #[path = "scenarios/traces.rs"]
 mod traces;
+#[path = "scenarios/typed.rs"]
+mod typed;
 #[path = "scenarios/typescript.rs"]
 mod typescript;
 #[path = "scenarios/unknown.rs"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import sys
@@ -159,14 +160,27 @@ def test_submission_through_nats_is_stored_and_answered() -> None:
     assert broker.headers["traceparent"] == "00-a-b-01" and broker.headers["Gridloom-Reply"].startswith("_INBOX.")
 
 
-def test_refusal_through_nats_is_one_and_silence_says_that_it_is_stored() -> None:
+def test_refusal_through_nats_is_one_and_what_nobody_answers_is_a_receipt_of_its_run(api: Api) -> None:
     pytest.importorskip("nats")
     with Broker({"answer": "refused", "run": "hello_r_1", "job": "hello", "reason": "no job hello"}) as broker:
         with pytest.raises(ApiError, match="no job hello"):
             Client(nats=broker.address).submit("hello")
     with Broker(None) as broker:
-        with pytest.raises(Unreachable, match="stored"):
-            Client(nats=broker.address, timeout=1).submit("hello")
+        client = Client(api.address, nats=broker.address, timeout=1)
+        found = client.submit("hello", id="monday")
+    # Of this request and no other, whoever opens it.
+    monday = "hello_r_" + hashlib.sha256(b"monday").hexdigest()[:32]
+    assert (found.run, found.id, found.answer) == (monday, "monday", None)
+    api.lay(f"/runs/{monday}", problem("not-found", 404), run("succeeded"))
+    assert client.wait(found, timeout=20).succeeded
+
+
+def test_answer_through_nats_comes_to_where_the_user_may_hear_it() -> None:
+    pytest.importorskip("nats")
+    with Broker({"answer": "opened", "run": "hello_r_1", "job": "hello", "reason": None, "sequence": 7}) as broker:
+        client = Client(nats=broker.address, answers="gridloom.answer.submitter")
+        assert client.submit("hello").answer == "opened"
+    assert broker.headers["Gridloom-Reply"].startswith("gridloom.answer.submitter.")
 
 
 def test_broker_that_is_not_there_is_told() -> None:

@@ -17,6 +17,10 @@ use crate::programs::{
     ACK_DEADLINE, Executions, JOB, SOON, begun, its_worker_is_killed, judged, one_is_killed,
     played, with_own_worker,
 };
+use crate::typed::{Typed, example as followed};
+
+#[path = "python/by_nats.rs"]
+mod by_nats;
 
 /// A release build of the command where nothing of it is there.
 const BUILT: Duration = Duration::from_secs(1_800);
@@ -90,6 +94,14 @@ async fn examples_do_what_their_heads_say() -> anyhow::Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn example_in_python_is_typed_as_its_head_says_on_the_whole_stack() -> anyhow::Result<()> {
+    let typed = Typed::in_folder(&sdk()?.join("examples"))?;
+    let typed = typed.env("PYTHONPATH", sdk()?.join("src"));
+    let typed = typed.env("PYTHONDONTWRITEBYTECODE", "1");
+    followed(typed, &example("words.py")?).await
 }
 
 /// The README's first program in Python: what stands in its shell commands.

@@ -6,6 +6,7 @@ Nothing but the standard library is needed; ``nats=`` asks for the package ``nat
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import http.client
 import json
 import os
@@ -17,7 +18,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Union
+from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Tuple, Union
 
 __all__ = ["ApiError", "Client", "Receipt", "Run", "RunFailed", "Unreachable"]
 
@@ -121,7 +122,9 @@ class Client:
 
     ``api``: its address, as ``gridloom dev`` prints it, or the variable ``GRIDLOOM_API``. ``token``: one of
     ``gridloom token``, or the variable ``GRIDLOOM_TOKEN``. ``nats``: addresses of the broker, through which submissions go
-    then; ``api`` is still asked by :meth:`show` and :meth:`wait`. ``timeout``: seconds for one request, with its repetitions.
+    then; ``api`` is still asked by :meth:`show` and :meth:`wait`. ``answers``: below which subject planners answer these,
+    where the broker's user hears no other: ``gridloom.answer.submitter`` of deploy/nats. ``timeout``: seconds for one
+    request, with its repetitions.
     """
 
     def __init__(
@@ -130,6 +133,7 @@ class Client:
         *,
         token: Optional[str] = None,
         nats: Optional[str] = None,
+        answers: Optional[str] = None,
         namespace: str = "gridloom",
         timeout: float = 30.0,
         tls: Optional[ssl.SSLContext] = None,
@@ -146,7 +150,7 @@ class Client:
         # In a child of a worker the variable holds what that one knows it by.
         is_child = "GRIDLOOM_SOCKET" in os.environ
         self._token = token or (None if is_child else os.environ.get("GRIDLOOM_TOKEN"))
-        self._nats, self._nats_options = nats, dict(nats_options or {})
+        self._nats, self._nats_options, self._answers = nats, dict(nats_options or {}), answers
         self._namespace, self._timeout = namespace, timeout
         handlers: List[urllib.request.BaseHandler] = [_NoRedirect()]
         if tls is not None:
@@ -164,7 +168,8 @@ class Client:
         traceparent: Optional[str] = None,
     ) -> Receipt:
         """Starts a run of ``job``. The same ``id`` never makes a second one; left out, one is made by chance, so that
-        a request that is repeated after a lost answer starts nothing twice."""
+        a request that is repeated after a lost answer starts nothing twice. Where no planner answers in time what is stored
+        is a receipt without ``answer``: the run is opened, or refused, once one is there."""
         said = {"params": params, "grid": grid, "overlap": overlap}
         body = {key: value for key, value in said.items() if value is not None}
         request = str(uuid.uuid4()) if id is None else id
@@ -278,7 +283,7 @@ class Client:
 
     def _submit_by_nats(self, job: str, body: Mapping[str, Any], traceparent: Optional[str]) -> Dict[str, Any]:
         submitting = _submit_by_nats(
-            str(self._nats), self._nats_options, f"{self._namespace}.submit.{job}", body, traceparent, self._timeout
+            str(self._nats), self._nats_options, self._answers, (self._namespace, job), body, traceparent, self._timeout
         )
         return asyncio.run(submitting)
 
@@ -286,7 +291,8 @@ class Client:
 async def _submit_by_nats(
     servers: str,
     options: Mapping[str, Any],
-    subject: str,
+    answers_at: Optional[str],
+    place: Tuple[str, str],
     body: Mapping[str, Any],
     traceparent: Optional[str],
     timeout: float,
@@ -297,6 +303,8 @@ async def _submit_by_nats(
         import nats.errors
     except ImportError as error:
         raise ImportError("submissions through NATS need the package nats-py: pip install nats-py") from error
+    namespace, job = place
+    subject = f"{namespace}.submit.{job}"
     addresses = [server.strip() for server in servers.split(",")]
     troubles: List[BaseException] = []
 
@@ -310,7 +318,7 @@ async def _submit_by_nats(
         reason = troubles[-1] if troubles else error
         raise Unreachable(f"no broker to submit to: {reason or type(reason).__name__}") from error
     try:
-        inbox = connection.new_inbox()
+        inbox = connection.new_inbox() if answers_at is None else f"{answers_at}.{uuid.uuid4().hex}"
         answers = await connection.subscribe(inbox)
         headers = {"Gridloom-Reply": inbox}
         if traceparent is not None:
@@ -322,16 +330,22 @@ async def _submit_by_nats(
         except (nats.errors.Error, asyncio.TimeoutError) as error:
             told = f"nobody stores {subject}: {error or type(error).__name__}"
             raise Unreachable(f"{told}. Is there a planner's namespace at this broker?") from error
+        answer: Dict[str, Any] = {"run": _run_of(job, body["id"]), "job": job, "sequence": stored.seq}
         try:
             answer = json.loads((await answers.next_msg(timeout=timeout)).data)
-        except asyncio.TimeoutError as error:
-            waits = f"the request {body['id']!r} is stored ({stored.seq}), and no planner has answered it yet"
-            raise Unreachable(f"{waits}: submit it again with the same id, or look for its run later") from error
+        except (nats.errors.Error, asyncio.TimeoutError):
+            # It is stored, and will be a run.
+            pass
     finally:
         await connection.close()
     if answer.get("answer") == "refused":
         raise ApiError({"type": "urn:gridloom:refused", "detail": answer.get("reason")}, 422)
     return {**answer, "id": body["id"]}
+
+
+def _run_of(job: str, request: str) -> str:
+    """The run that this request of ``job`` makes, whoever opens it (docs/PROTOCOL.md)."""
+    return f"{job}_r_{hashlib.sha256(request.encode()).hexdigest()[:32]}"
 
 
 def _part(name: str) -> str:
