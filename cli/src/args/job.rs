@@ -54,6 +54,9 @@ pub struct ApplyArgs {
     /// Only if this is the job's revision (gridloom job show says it); 0: only if there is no such job. Else exit code 1
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX))]
     pub if_revision: Option<u64>,
+    /// Paused from the start, with this note: nothing fires before gridloom job resume
+    #[arg(long, value_name = "NOTE", conflicts_with_all = ["if_revision", "dry_run"])]
+    pub paused: Option<String>,
 }
 
 /// Flags of `job delete`.

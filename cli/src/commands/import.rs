@@ -287,9 +287,9 @@ impl Report {
             "next: gridloom job apply --dry-run {out}/jobs/*.toml"
         ));
         for job in self.jobs.iter().filter(|job| job.paused) {
-            let (place, name) = (job.place(), &job.name);
+            let place = job.place();
             output.note(format!(
-                "was disabled: gridloom job apply {out}/{} && gridloom job pause {name} --note 'was disabled'",
+                "was disabled: gridloom job apply {out}/{} --paused 'was disabled'",
                 place.display()
             ));
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use gridloom_tests::scenario::{ACK_DEADLINE, play};
+use gridloom_tests::wait::eventually;
 use gridloom_tests::web::{Answer, Web};
 use serde_json::{Value, json};
 
@@ -90,6 +91,66 @@ async fn shadow_of_a_job_runs_on_any_worker_and_the_job_itself_takes_its_place()
         let changed = stage.cli(&apply, SOON).await?.succeeded()?;
         let said = changed.stdout + &changed.stderr;
         assert!(said.contains("noop"), "{said}");
+        Ok(())
+    })
+    .await
+}
+
+/// Each fires every second, save that one of them was switched off.
+const ONE_IS_DISABLED: &str = "\
+elasticjob:
+  jobs:
+    runs: {cron: '* * * * * ?', timeZone: GMT, shardingTotalCount: 1}
+    rests: {cron: '* * * * * ?', timeZone: GMT, shardingTotalCount: 1, disabled: true}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn job_that_was_disabled_is_applied_as_it_is_said_and_never_fires() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        let there = stage.dir().join("application.yml");
+        fs::write(&there, ONE_IS_DISABLED)?;
+        let (file, dir) = (there.display().to_string(), stage.dir().join("out"));
+        let out = dir.display().to_string();
+        let import = ["import", "elasticjob", &file, "--out", &out, "--shadow"];
+        let said = stage.cli(&import, SOON).await?.succeeded()?;
+        let wanted = format!("gridloom job apply {out}/paused/rests.toml --paused 'was disabled'");
+        assert!(said.stderr.contains(&wanted), "{said:?}");
+        let rests = dir.join("paused/rests.toml").display().to_string();
+        let apply = ["job", "apply", &rests, "--paused", "was disabled"];
+        let applied = stage.cli(&apply, SOON).await?.succeeded()?;
+        assert!(applied.stderr.contains("was disabled"), "{applied:?}");
+        assert!(!applied.stderr.contains("deleted"), "{applied:?}");
+        let runs = dir.join("jobs/runs.toml").display().to_string();
+        stage
+            .cli(&["job", "apply", &runs], SOON)
+            .await?
+            .succeeded()?;
+        // By then the other one would have fired, too.
+        eventually(SOON, "one of them fires", async || {
+            let fires = ["job", "fires", "runs", "--json"];
+            let fires = stage.cli(&fires, SOON).await?.succeeded()?;
+            Ok(fires.stdout.matches("\"decision\"").count() >= 3)
+        })
+        .await?;
+        let none = stage.cli(&["runs", "rests", "--json"], SOON).await?;
+        assert_eq!(none.succeeded()?.json()?, json!([]));
+        let resume = ["job", "resume", "rests", "--missed", "skip"];
+        stage.cli(&resume, SOON).await?.succeeded()?;
+        eventually(SOON, "it fires once it is resumed", async || {
+            let some = stage.cli(&["runs", "rests", "--json"], SOON).await?;
+            Ok(some.succeeded()?.json()? != json!([]))
+        })
+        .await?;
+        // What never fires cannot be paused.
+        let plain = stage.dir().join("plain.toml");
+        fs::write(&plain, "name = \"plain\"\nhandler = \"noop\"\n")?;
+        let plain = plain.display().to_string();
+        let refused = ["job", "apply", &plain, "--paused", "why"];
+        let refused = stage.cli(&refused, SOON).await?;
+        assert_eq!(refused.code, 2, "{refused:?}");
+        let shown = stage.cli(&["job", "show", "plain"], SOON).await?;
+        assert_ne!(shown.code, 0, "nothing was applied: {shown:?}");
         Ok(())
     })
     .await

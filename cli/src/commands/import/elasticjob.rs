@@ -50,12 +50,7 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
     };
     let slices = slices(&mut reading);
     let schedule = schedule(&mut reading, timezone);
-    let paused = reading.flag("disabled");
-    if paused {
-        let text =
-            "true: apply and pause it at once, as is said below; gridloom job resume starts it";
-        reading.note(Kind::Changed, "disabled", text);
-    }
+    let paused = paused(&mut reading, !schedule.is_empty());
     leave_out(&mut reading);
     reading.ask_of_the_rest();
     let mut body = String::new();
@@ -75,6 +70,19 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         params,
     };
     imported.checked()
+}
+
+/// Whether it is to be paused: one without a schedule stands still anyway.
+fn paused(reading: &mut Reading<'_>, fires: bool) -> bool {
+    if !reading.flag("disabled") {
+        return false;
+    }
+    let text = match fires {
+        true => "true: apply it paused, as is said below; gridloom job resume starts it",
+        false => "true: it has no schedule, and runs only when it is told to",
+    };
+    reading.note(Kind::Changed, "disabled", text);
+    fires
 }
 
 fn slices(reading: &mut Reading<'_>) -> u32 {
@@ -266,7 +274,8 @@ fn leave_out(reading: &mut Reading<'_>) {
     for (field, text) in [
         (
             "jobListenerTypes",
-            "listeners have no counterpart: what is done before and after each shard belongs into the handler; what is done once before the first or after the last shard is open",
+            "listeners have no counterpart: what is done before and after each shard belongs into the handler; what is done once, before the first or after \
+             the last shard (DistributeOnce), would be a finish step, which is not there yet: what does it do?",
         ),
         (
             "jobExtraConfigurations",

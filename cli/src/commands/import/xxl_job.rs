@@ -224,7 +224,8 @@ fn paused(reading: &mut Reading<'_>, fires: bool) -> bool {
         Some("1") => false,
         Some("0") if !fires => false,
         Some("0") => {
-            let text = "0, stopped: apply and pause it at once, as is said below; gridloom job resume starts it";
+            let text =
+                "0, stopped: apply it paused, as is said below; gridloom job resume starts it";
             reading.note(Kind::Changed, FIELD, text);
             true
         }

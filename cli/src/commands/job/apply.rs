@@ -19,7 +19,7 @@ use super::super::revision::{self, Answer, Stands};
 use super::clock::{self, Coming, Fires, TOLD};
 use super::compare::{self, Row};
 use super::obstacles::{self, Around, Obstacles};
-use super::{read_all, warnings};
+use super::{pause, read_all, warnings};
 use crate::args::ApplyArgs;
 use crate::context::Context;
 use crate::fault::Misuse;
@@ -65,6 +65,9 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
     let mut told = warnings::of(&broker, &specs).await;
     let scheduled = specs.values().filter(|spec| spec.schedule.is_some());
     let scheduled: Vec<&JobName> = scheduled.map(|spec| &spec.name).collect();
+    if let Some(note) = &args.paused {
+        pause::first(&broker, &specs, note).await?;
+    }
     let around = Around::look(&broker, &scheduled).await?;
     let mut all = Vec::new();
     for (spec, mut known) in specs.values().zip(schedules) {
@@ -97,7 +100,7 @@ pub(super) async fn apply(context: &Context, args: &ApplyArgs) -> anyhow::Result
         if let Some(spec) = specs.get(&applied.job) {
             obstacles::tell(&around, context, spec);
         }
-        if applied.is_paused_still() {
+        if applied.is_paused_still() && args.paused.is_none() {
             let job = &applied.job;
             context.output.note(format!(
                 "job {job} is made again and paused still, as it was before it was deleted: gridloom job resume {job}"

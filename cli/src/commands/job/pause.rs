@@ -1,9 +1,12 @@
 //! `job pause` and `job resume`: that nothing fires for a while, of one job or of all.
 
+use std::collections::BTreeMap;
+
 use gridloom_planner::prospect::obstacles::Pausing;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
+use gridloom_shared::job::JobSpec;
 use gridloom_shared::reads::pauses::{self, Paused};
 use gridloom_shared::schedule::pause::{Missed, Pause};
 
@@ -27,6 +30,21 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result
     context.output.show(&document, |output| {
         output.say(paused_words(job, until, changed));
     });
+    Ok(())
+}
+
+/// Pauses jobs that are about to be defined: none of them fires in between.
+pub(super) async fn first(
+    broker: &Broker,
+    specs: &BTreeMap<JobName, JobSpec>,
+    note: &str,
+) -> anyhow::Result<()> {
+    if let Some(never) = specs.values().find(|spec| spec.schedule.is_none()) {
+        return Err(nothing_to_pause(&never.name));
+    }
+    for job in specs.keys() {
+        paused(broker, Some(job), (note, None)).await?;
+    }
     Ok(())
 }
 
@@ -150,11 +168,15 @@ async fn has_a_schedule(broker: &Broker, job: Option<&JobName>) -> anyhow::Resul
     };
     match installation::job(broker, job).await?.schedule {
         Some(_) => Ok(()),
-        None => Err(Misuse::error(format!(
-            "job {job} has no schedule, so there is nothing to pause: a pause stops fires, and neither runs by hand nor \
-             submissions; gridloom cancel RUN ends a run"
-        ))),
+        None => Err(nothing_to_pause(job)),
     }
+}
+
+fn nothing_to_pause(job: &JobName) -> anyhow::Error {
+    Misuse::error(format!(
+        "job {job} has no schedule, so there is nothing to pause: a pause stops fires, and neither runs by hand nor \
+         submissions; gridloom cancel RUN ends a run"
+    ))
 }
 
 async fn until(broker: &Broker, job: Option<&JobName>, text: &str) -> anyhow::Result<UnixMs> {

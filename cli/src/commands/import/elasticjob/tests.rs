@@ -174,6 +174,16 @@ fn json_of_2_is_read_with_its_own_fields() {
 }
 
 #[test]
+fn disabled_job_is_to_be_paused_where_it_fires() {
+    for (cron, place) in [("cron: 0 0 2 * * ?\n", "paused"), ("", "jobs")] {
+        let text = format!("jobName: a\nshardingTotalCount: 1\n{cron}disabled: true\n");
+        let job = one("a.yml", &text, Some("UTC"));
+        assert!(job.place().starts_with(place), "{:?}", job.place());
+        assert!(job.said().contains(&(Kind::Changed, "disabled")));
+    }
+}
+
+#[test]
 fn whether_a_flow_streams_is_told_to_its_class_wherever_it_was_said() {
     for (name, text) in [
         (
@@ -419,7 +429,7 @@ fn what_is_no_job_or_is_said_twice_needs_an_answer() {
 
 #[test]
 fn words_of_spring_are_flags_and_a_comment_is_one_line() {
-    let text = "jobName: a\nshardingTotalCount: 1\ndisabled: yes\nfailover: on\nmisfire: 0\ndescription: \"a\\0b\\r\\nname = 'c'\"\n";
+    let text = "jobName: a\nshardingTotalCount: 1\ncron: 0 0 2 * * ?\ntimeZone: GMT\ndisabled: yes\nfailover: on\nmisfire: 0\ndescription: \"a\\0b\\r\\nname = 'c'\"\n";
     let job = one("a.yml", text, None);
     assert!(job.paused && !job.is_open(), "{:?}", job.notes);
     assert_eq!(job.spec().name.as_str(), "a");
