@@ -17,6 +17,7 @@ use crate::programs::{
     ACK_DEADLINE, SOON, begun, conforms, conforms_attached, its_worker_is_killed, one_is_killed,
     played, shown, with_own_worker,
 };
+use crate::typed::{Typed, example};
 
 /// Where its programs are, built once.
 static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
@@ -103,6 +104,23 @@ async fn examples_do_what_their_heads_say() -> anyhow::Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn example_in_go_is_typed_as_its_head_says_on_the_whole_stack() -> anyhow::Result<()> {
+    if !have_go() {
+        return Ok(());
+    }
+    // A copy, as it is built where it stands.
+    let folder = tempfile::tempdir()?;
+    let module = folder.path().join("go");
+    let mut copy = Command::new("cp");
+    let copied = copy.arg("-r").arg(sdk()?).arg(&module).status()?;
+    ensure!(copied.success(), "cp: {copied}");
+    let typed = Typed::in_folder(&module)?
+        .env("GOPROXY", "off")
+        .env("GOTOOLCHAIN", "local");
+    example(typed, &module.join("examples/words/main.go")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,11 @@ use crate::programs::{
     one_is_killed, shown, with_own_worker,
 };
 
+#[path = "java/spring.rs"]
+mod spring;
+#[path = "java/walk.rs"]
+mod walk;
+
 /// They start sooner and take less so.
 const LEAN: [&str; 3] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx64m"];
 /// What of ElasticJob is needed, below a repository of Maven.
@@ -100,12 +105,17 @@ fn build() -> anyhow::Result<Built> {
     })
 }
 
-/// The class path of ElasticJob's API, where Maven has fetched it for sdk/java.
-fn elasticjob() -> Option<OsString> {
+/// Where Maven has put what it fetched for sdk/java.
+fn repository() -> Option<PathBuf> {
     let own = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".m2/repository"));
-    let repository = std::env::var_os("GRIDLOOM_TEST_MAVEN")
+    std::env::var_os("GRIDLOOM_TEST_MAVEN")
         .map(PathBuf::from)
-        .or(own)?;
+        .or(own)
+}
+
+/// The class path of ElasticJob's API, where Maven has fetched it.
+fn elasticjob() -> Option<OsString> {
+    let repository = repository()?;
     let folder = repository.join(ELASTICJOB);
     let jars = [
         "elasticjob-api",

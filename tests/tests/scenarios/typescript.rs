@@ -18,6 +18,7 @@ use crate::programs::{
     ACK_DEADLINE, Executions, MOODY, SOON, begun, conforms, conforms_attached,
     its_worker_is_killed, one_is_killed, played, shown, with_own_worker,
 };
+use crate::typed::{Typed, example};
 
 /// The folder of the SDK, compiled once for all tests; `None`: it cannot be here. In CI that is a failure.
 fn built() -> Option<&'static Path> {
@@ -93,6 +94,14 @@ async fn examples_in_typescript_do_what_their_heads_say() -> anyhow::Result<()> 
         Ok(())
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn example_in_javascript_is_typed_as_its_head_says_on_the_whole_stack() -> anyhow::Result<()>
+{
+    let Some(sdk) = built() else { return Ok(()) };
+    let examples = sdk.join("examples");
+    example(Typed::in_folder(&examples)?, &examples.join("words.mjs")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
