@@ -209,6 +209,11 @@ impl Broker {
         // It costs nothing where that is not wanted: every question comes by here.
         let asked = self.refused_at_once.as_ref().map(|who| {
             let subject = self.domain.subject(subject.into()).to_string();
+    /// Whether this client asks and ends ([`Options::refused_at_once`]).
+    pub(super) fn asks_and_ends(&self) -> bool {
+        self.refused_at_once.is_some()
+    }
+
             (self.clone(), (subject, Boot::now()), who.to_string())
         });
         async move {

@@ -17,6 +17,7 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 
 use super::connect::{Broker, LOOK_AGAIN};
+use super::subjects::api;
 pub use super::unanswered::RequestError;
 
 /// An answer that was on its way when the connection was lost does not come any more; this much
@@ -139,7 +140,26 @@ impl Broker {
         payload: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Message, RequestError>> {
-        Box::pin(self.ask(subject, headers, payload, timeout))
+        Box::pin(async move {
+            let again = self
+                .asks_and_ends()
+                .then(|| (subject.clone(), headers.clone(), payload.clone()));
+            match (self.ask(subject, headers, payload, timeout).await, again) {
+                (Err(error), Some((subject, headers, payload))) if self.may_ask_again(&error) => {
+                    self.ask(subject, headers, payload, timeout).await
+                }
+                (answer, _) => answer,
+            }
+        })
+    }
+
+    /// Whether a question is asked once more, whose answer was lost with its connection: by who asks and ends, since its broker
+    /// may have been told to stop just then while others of the cluster go on, and of what changes nothing. Who stays looks
+    /// again at its own time.
+    pub(super) fn may_ask_again(&self, error: &RequestError) -> bool {
+        self.asks_and_ends()
+            && matches!(error, RequestError::Disconnected { .. })
+            && api::changes_nothing(error.subject())
     }
 
     async fn ask(

@@ -8,6 +8,55 @@ use gridloom_shared::wire;
 
 use super::*;
 
+/// Whether a record is read, or all of them page by page, though the connection is cut once the question was asked.
+async fn is_read(server: &TestServer, asks_and_ends: bool, pages: bool) -> anyhow::Result<bool> {
+    let proxy = Proxy::start(server.port()).await?;
+    let mut options = Options::new(proxy.url(), Namespace::new("grid")?, "test");
+    options.refused_at_once = asks_and_ends;
+    let broker = Broker::connect(&options).await?;
+    proxy.set(Mode::StallAt(match pages {
+        false => &["$JS.API.STREAM.MSG.GET"],
+        true => &["$JS.API.DIRECT.GET"],
+    }));
+    let (stream, all) = (broker.subjects().history(), broker.subjects().unreadable());
+    let asks = async {
+        match pages {
+            false => broker
+                .last_of_leader(&stream, &all)
+                .await
+                .map(|last| usize::from(last.is_some())),
+            true => broker
+                .read(&stream, &*all, 1, None)
+                .await
+                .map(|all| all.len()),
+        }
+    };
+    let cuts = async {
+        proxy.stalled(SOON).await?;
+        proxy.cut();
+        proxy.set(Mode::Pass);
+        anyhow::Ok(())
+    };
+    let (read, cut) = tokio::join!(asks, cuts);
+    cut?;
+    Ok(read.is_ok_and(|read| read > 0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_and_ends_asks_again_where_the_connection_is_lost_and_who_stays_does_not()
+-> anyhow::Result<()> {
+    let (server, broker) = ready().await?;
+    for text in ["one", "two"] {
+        let subject = broker.subjects().unreadable();
+        broker.append(subject, text.into(), None).await?;
+    }
+    for pages in [false, true] {
+        assert!(is_read(&server, true, pages).await?, "pages: {pages}");
+    }
+    assert!(!is_read(&server, false, false).await?);
+    Ok(())
+}
+
 #[tokio::test]
 async fn of_many_appends_with_one_expectation_one_wins() -> anyhow::Result<()> {
     let (_server, broker) = ready().await?;

@@ -319,6 +319,19 @@ impl Broker {
         stream: &StreamName,
         question: &serde_json::Value,
     ) -> Result<(Vec<Record>, End), ApiError> {
+        match self.page(stream, question).await {
+            Err(ApiError::Request(error)) if self.may_ask_again(&error) => {
+                self.page(stream, question).await
+            }
+            page => page,
+        }
+    }
+
+    async fn page(
+        &self,
+        stream: &StreamName,
+        question: &serde_json::Value,
+    ) -> Result<(Vec<Record>, End), ApiError> {
         let unsendable = |error: PublishError| {
             ApiError::Request(RequestError::Unsendable {
                 subject: error.subject,
@@ -328,7 +341,15 @@ impl Broker {
         let inbox = self.new_inbox();
         let subject = api::direct_get(stream);
         let not_allowed = self.refusal_of(&subject);
-        tokio::pin!(not_allowed);
+        // Who stays has its own patience.
+        let lost = self.asks_and_ends().then(|| self.reconnected());
+        let lost = async {
+            match lost {
+                Some(lost) => lost.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(not_allowed, lost);
         let mut answers = self.subscribe(inbox.clone()).await.map_err(unsendable)?;
         self.publish_with_reply(subject.clone(), inbox, question.to_string().into())
             .await
@@ -339,6 +360,7 @@ impl Broker {
                 biased;
                 message = tokio::time::timeout(PAGE_TIMEOUT, answers.next()) => message,
                 error = &mut not_allowed => return Err(error.into()),
+                () = &mut lost => return Err(RequestError::Disconnected { subject }.into()),
             };
             let message = match message {
                 Ok(Some(message)) => message,

@@ -115,6 +115,24 @@ pub(in crate::broker) fn consumer_names(stream: &StreamName) -> String {
     format!("$JS.API.CONSUMER.NAMES.{stream}")
 }
 
+/// Whether a question to JetStream, in whichever domain, leaves everything as it is: asked twice it is as if it were asked
+/// once.
+pub(in crate::broker) fn changes_nothing(subject: &str) -> bool {
+    let reads = [
+        "INFO",
+        "DIRECT.GET.",
+        "STREAM.INFO.",
+        "STREAM.MSG.GET.",
+        "STREAM.NAMES",
+        "CONSUMER.INFO.",
+        "CONSUMER.LIST.",
+        "CONSUMER.NAMES.",
+    ];
+    let asked = subject.strip_prefix("$JS.");
+    let asked = asked.and_then(|rest| rest.split_once("API."));
+    asked.is_some_and(|(_, asked)| reads.iter().any(|words| asked.starts_with(words)))
+}
+
 /// Pulls from a consumer.
 pub(in crate::broker) fn next_message(stream: &StreamName, consumer: &ConsumerName) -> String {
     format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}")

@@ -127,3 +127,26 @@ fn keys_of_a_bucket_are_read_back() {
     );
     assert_eq!(bucket.key("$KV.grid-statex.a"), None);
 }
+
+#[test]
+fn what_changes_something_is_no_question_that_may_be_asked_twice() {
+    for question in [
+        "$JS.API.INFO",
+        "$JS.hub.API.STREAM.INFO.grid-ledger",
+        "$JS.API.DIRECT.GET.KV_grid-jobs.$KV.grid-jobs.a",
+        "$JS.hub.API.STREAM.MSG.GET.grid-ledger",
+        "$JS.API.CONSUMER.LIST.grid-shards",
+    ] {
+        assert!(api::changes_nothing(question), "{question}");
+    }
+    for other in [
+        "$JS.API.STREAM.CREATE.grid-ledger",
+        "$JS.API.STREAM.MSG.DELETE.grid-ledger",
+        "$JS.API.CONSUMER.MSG.NEXT.grid-shards.a",
+        "$JS.hub.API.$KV.grid-jobs.API.INFO",
+        "grid.submit.a",
+        "grid.command.cancel",
+    ] {
+        assert!(!api::changes_nothing(other), "{other}");
+    }
+}
