@@ -28,8 +28,10 @@ mod worker;
 
 pub use worker::{Running, worker};
 
-/// How long a service waits for the broker when it starts.
-const WAIT: Duration = Duration::from_secs(10);
+/// How long a service waits for the broker when it starts. Both are often started together, and a broker that has too little of
+/// a machine takes a while; whoever ends before it is there is started again by systemd two seconds later, and by Kubernetes
+/// ever later. With the patience that a planner has for its streams it is no longer than a probe of its life waits.
+const WAIT: Duration = Duration::from_secs(30);
 
 /// How streams are made where they are missing, and expected to be.
 pub fn topology(queue: &QueueConfig) -> TopologyOptions {

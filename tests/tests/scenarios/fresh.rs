@@ -62,6 +62,25 @@ async fn runs(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn services_that_come_before_their_broker_wait_for_it_half_a_minute() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.server.kill().await?;
+        stage.start_all(1).await?;
+        eventually(SOON, "both say how long they wait", async || {
+            let mut services = stage.planners.iter().chain(&stage.workers);
+            Ok(services.all(|service| {
+                let log = service.stderr();
+                log.contains("no broker yet") && log.contains("seconds=30")
+            }))
+        })
+        .await?;
+        stage.server.restart().await?;
+        runs(stage).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn worker_that_comes_first_says_that_it_waits_for_a_planner_and_goes_on_with_one()
 -> anyhow::Result<()> {
     play(async |stage| {

@@ -239,7 +239,8 @@ async fn last_word_of_a_service_is_a_line_of_its_log() -> anyhow::Result<()> {
             let service = stage.gridloom(&[word])?;
             let service = service
                 .env("GRIDLOOM_LOG_FORMAT", "json")
-                .env("GRIDLOOM_NATS", "nats://me:hunter2@127.0.0.1:1");
+                .env("GRIDLOOM_NATS", "nats://me:hunter2@127.0.0.1:1")
+                .env("GRIDLOOM_NATS_TIMEOUT", "2s");
             let mut service = service.start().await?;
             assert_eq!(service.wait(SOON).await?, 3, "{}", service.stderr());
             let all = lines(&service)?;

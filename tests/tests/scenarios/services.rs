@@ -238,6 +238,7 @@ async fn service_ends_though_nobody_takes_its_last_word() -> anyhow::Result<()> 
             let planner = stage.gridloom(&["planner", "--log-format", *format])?;
             let planner = planner
                 .env("GRIDLOOM_NATS", "nats://127.0.0.1:1")
+                .env("GRIDLOOM_NATS_TIMEOUT", "2s")
                 .stderr(log);
             let code = planner.start().await?.wait(3 * SOON).await?;
             assert_eq!(code, 3, "{format}");
