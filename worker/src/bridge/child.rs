@@ -69,7 +69,7 @@ struct Serving<'p> {
 pub(super) async fn serve(child: Child, pool: &Arc<Pool>, stop: &CancellationToken) -> How {
     let (sender, mut orders) = mpsc::unbounded_channel();
     let number = pool.join(Way::new(Arc::clone(&child.who), sender), child.slots);
-    CHILDREN.gauge(&[]).set(f64::from(pool.running()));
+    show(pool);
     let mut serving = Serving {
         child,
         pool,
@@ -82,9 +82,14 @@ pub(super) async fn serve(child: Child, pool: &Arc<Pool>, stop: &CancellationTok
     };
     let cause = serving.run(&mut orders, stop).await;
     pool.leave(number);
-    CHILDREN.gauge(&[]).set(f64::from(pool.running()));
+    show(pool);
     serving.refuse(&mut orders);
     serving.bury(cause).await
+}
+
+/// How many there are. What is not shown again goes away.
+fn show(pool: &Pool) {
+    CHILDREN.gauge(&[]).set(f64::from(pool.running()));
 }
 
 impl Serving<'_> {
@@ -265,6 +270,7 @@ impl Serving<'_> {
 
     /// It may run as long as this worker lives and holds what it runs.
     async fn renew(&mut self) {
+        show(self.pool);
         let in_hand = self.in_hand();
         let until = self.lease.renew(Boot::now(), Instant::now(), in_hand);
         if let Some(process) = &mut self.child.process {
