@@ -5,6 +5,7 @@
 //! |------|------------------|
 //! | [`asked`] | what several of these go by: asked once |
 //! | [`staff`] | who is there |
+//! | [`certificates`] | whether the certificates of the broker's servers last |
 //! | [`members`] | whether all servers of the broker's cluster have their copies |
 //! | [`site`] | how far a broker is that follows another site |
 //! | [`planners`] | whether somebody leads, and what keeps planners from it |
@@ -38,6 +39,7 @@ use gridloom_shared::duration::spoken;
 mod alike;
 mod asked;
 mod calendars;
+mod certificates;
 pub mod chart;
 mod client;
 mod fires;
@@ -116,6 +118,7 @@ pub struct Expected {
 /// Looks at everything. What is in `chart` when this is dropped was found until then.
 pub async fn examine(broker: &Broker, asker: Asker<'_>, expected: Expected, chart: &mut Chart) {
     look_at_broker(broker, chart).await;
+    certificates::look(broker, chart).await;
     look(broker, asker, expected, chart).await;
 }
 

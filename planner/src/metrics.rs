@@ -44,6 +44,13 @@ pub const BROKER_CONNECTED: Metric = gauge(
     &[],
     "1 while this planner is connected to a server.",
 );
+/// When a certificate of it is over.
+pub const CERTIFICATE_END: Metric = gauge(
+    "gridloom_certificate_end_timestamp_seconds",
+    "seconds",
+    &[],
+    "When the first certificate is over of those that the broker's servers show, in seconds since 1970; not there where they show none.",
+);
 /// Whether the clock is in doubt.
 pub const CLOCK_DOUBT: Metric = gauge(
     "gridloom_clock_doubt",

@@ -19,7 +19,7 @@
 //! | [`alarms`] | keeps what the broker raises where no planner is left |
 //! | [`projection`], [`counted`] | summaries, and what is counted, for people |
 //! | [`traced`] | what is told of traces |
-//! | [`gauges`], [`numbers`] | how a leadership and its streams stand, for people |
+//! | [`gauges`], [`numbers`], [`certificates`] | how a leadership, its streams and the broker's certificates stand, for people |
 //! | [`fault`] | a fault of one task, on purpose |
 //! | [`health`] | whether this planner can work |
 //! | [`odd`] | counts what workers write that makes no sense |
@@ -49,6 +49,7 @@ use crate::toll::Tolls;
 mod act;
 mod alarms;
 mod attendance;
+mod certificates;
 mod counted;
 mod doors;
 mod envoy;
@@ -273,6 +274,10 @@ impl Service {
         let (broker, topology) = (self.broker.clone(), self.options.topology);
         tasks.keep(Task::Streams, |signs| {
             streams::keep(broker, topology, replaced_in, signs)
+        });
+        let broker = self.broker.clone();
+        tasks.keep(Task::Certificates, |signs| {
+            certificates::watch(broker, signs)
         });
         let tracer = self.options.tracer.clone();
         let writer = projection::start(&mut tasks, self.broker.clone(), tell, tracer);

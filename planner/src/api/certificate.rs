@@ -3,21 +3,15 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
+use gridloom_shared::broker::connect::end_of;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::secret::{FileError, text_of};
-use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{
-    CertificateError as CertificateFault, Error, RootCertStore, ServerConfig,
-};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{Error, ServerConfig};
 
-/// The last moment that a certificate can name, 9999-12-31T23:59:59Z, after 1970.
-const LAST: Duration = Duration::from_secs(253_402_300_799);
 /// What is read, for people.
 const CERTIFICATE: &str = "the certificate of the API";
 const KEY: &str = "the key of the API's certificate";
@@ -108,25 +102,6 @@ impl Certificate {
         let mut config = config.with_single_cert(shown.clone(), key).map_err(wrong)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok((shown, Arc::new(config)))
-    }
-}
-
-/// When a certificate is over. Who verifies one looks at that before anything else, and says it of a time behind it: so it is
-/// asked for the last moment that a certificate can name, and trusts nobody.
-fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixMs> {
-    let parsed = ParsedCertificate::try_from(certificate).ok()?;
-    let verified = verify_server_cert_signed_by_trust_anchor(
-        &parsed,
-        &RootCertStore::empty(),
-        &[],
-        UnixTime::since_unix_epoch(LAST),
-        &[],
-    );
-    match verified {
-        Err(Error::InvalidCertificate(CertificateFault::ExpiredContext { not_after, .. })) => {
-            Some(UnixMs(not_after.as_secs().saturating_mul(1_000)))
-        }
-        Ok(()) | Err(_) => None,
     }
 }
 

@@ -33,6 +33,7 @@ macro_rules! lines {
 lines! {
     BROKER_AWAY = "broker", "broker-away";
     FAR = "distance", "far";
+    CERTIFICATE_ENDS = "certificates", "certificate-ends";
     STREAM_HEADLESS = "cluster", "stream-headless";
     QUEUE_HEADLESS = "cluster", "queue-headless";
     SERVER_AWAY = "cluster", "server-away";

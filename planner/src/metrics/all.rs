@@ -11,6 +11,7 @@ pub const ALL: &[Metric] = &[
     ELECTIONS,
     BROKER_ANSWERS,
     BROKER_CONNECTED,
+    CERTIFICATE_END,
     CLOCK_DOUBT,
     CLOCK_JUMPS,
     RECORDS_NEWER,

@@ -44,6 +44,7 @@ tasks! {
     Presence Service "the listener for workers"
     Attendance Service "the answer to who plans"
     Streams Service "the keeper of the streams"
+    Certificates Service "the look at certificates"
     Summaries Service "the writer of summaries"
     Standby Service "the standby"
     Warmth Service "the standby for schedules"

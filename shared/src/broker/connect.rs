@@ -3,6 +3,7 @@
 //! It must not decide what to do about a lost connection: it only makes the change visible, before
 //! anything of the new connection can be read.
 
+mod certificates;
 mod credentials;
 mod error;
 mod events;
@@ -22,6 +23,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+pub use certificates::Shown;
+use certificates::Way;
+#[cfg(feature = "tls")]
+pub use certificates::end_of;
 pub use credentials::Credentials;
 pub use error::ConnectError;
 use events::Events;
@@ -84,6 +89,7 @@ pub struct Broker {
     /// Whose questions fail at once that are not allowed.
     refused_at_once: Option<Arc<str>>,
     pub(super) domain: Domain,
+    way: Arc<Way>,
     /// Bounds the batches under way.
     pub(super) batches: Arc<Semaphore>,
 }
@@ -203,17 +209,17 @@ impl Broker {
         self.refusals.last(Boot::now())
     }
 
+    /// Whether this client asks and ends ([`Options::refused_at_once`]).
+    pub(super) fn asks_and_ends(&self) -> bool {
+        self.refused_at_once.is_some()
+    }
+
     /// Ends when the broker has refused what was sent to `subject` since this was called, or the answer to it; never where
     /// that is not wanted ([`Options::refused_at_once`]).
     pub fn refusal_of(&self, subject: &str) -> impl Future<Output = RequestError> + use<> {
         // It costs nothing where that is not wanted: every question comes by here.
         let asked = self.refused_at_once.as_ref().map(|who| {
             let subject = self.domain.subject(subject.into()).to_string();
-    /// Whether this client asks and ends ([`Options::refused_at_once`]).
-    pub(super) fn asks_and_ends(&self) -> bool {
-        self.refused_at_once.is_some()
-    }
-
             (self.clone(), (subject, Boot::now()), who.to_string())
         });
         async move {
@@ -304,6 +310,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
     let mut broker = Broker {
         client,
         domain,
+        way: Arc::new(Way::new(addresses, options)),
         subjects,
         seen: Arc::new(Mutex::new(seen)),
         changes,

@@ -46,6 +46,9 @@ impl FromStr for TlsUse {
     }
 }
 
+/// A client certificate and its key, as they stand in their files.
+type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// When TLS is used, and whose certificates; paths of PEM files, which are read at each connection anew.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
@@ -73,24 +76,38 @@ impl Tls {
         if let Some(path) = &self.authority {
             certificates("the certificate authority", path)?;
         }
-        if let Some((certificate, key)) = &self.identity {
-            certificates("the client certificate", certificate)?;
-            let what = "the client certificate's key";
-            let text = text_of(what, key)?;
-            PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| {
-                FileError::new(what, key, "it holds no key in PEM (BEGIN PRIVATE KEY)")
-            })?;
-        }
+        self.read_own()?;
         Ok(())
+    }
+
+    /// The client certificate and its key, where they are named and of use.
+    #[cfg(feature = "tls")]
+    pub(super) fn own(&self) -> Option<Own> {
+        self.read_own().ok()?
+    }
+
+    fn read_own(&self) -> Result<Option<Own>, FileError> {
+        let Some((certificate, key)) = &self.identity else {
+            return Ok(None);
+        };
+        let shown = certificates("the client certificate", certificate)?;
+        let what = "the client certificate's key";
+        let text = text_of(what, key)?;
+        let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
+            .map_err(|_| FileError::new(what, key, "it holds no key in PEM (BEGIN PRIVATE KEY)"))?;
+        Ok(Some((shown, key)))
     }
 }
 
 /// Nothing of what the parser says: it quotes lines.
-fn certificates(what: &'static str, path: &Path) -> Result<(), FileError> {
+fn certificates(
+    what: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let text = text_of(what, path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     match found {
-        Ok(found) if !found.is_empty() => Ok(()),
+        Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) | Err(_) => {
             let cause = "it holds no certificate in PEM (BEGIN CERTIFICATE)";
             Err(FileError::new(what, path, cause))
@@ -120,15 +137,22 @@ pub(super) async fn asked_for(options: &Options, addresses: &[ServerAddr]) -> Op
     None
 }
 
-/// Whether the server's introduction, the first line that it sends, asks for TLS.
+/// Whether the server's introduction asks for TLS.
 async fn wants_tls(host: &str, port: u16) -> Option<bool> {
-    let stream = TcpStream::connect((host, port)).await.ok()?;
-    let mut line = String::new();
-    let mut reader = BufReader::new(stream.take(INTRODUCTION));
-    reader.read_line(&mut line).await.ok()?;
+    let (line, _) = introduced(host, port).await.ok()?;
     let said = line.strip_prefix("INFO ")?;
     let said: serde_json::Value = serde_json::from_str(said).ok()?;
     said.get("tls_required")?.as_bool()
+}
+
+/// The server's introduction, the first line that it sends, and the connection behind it: it says no more before it is
+/// answered.
+pub(super) async fn introduced(host: &str, port: u16) -> std::io::Result<(String, TcpStream)> {
+    let stream = TcpStream::connect((host, port)).await?;
+    let mut line = String::new();
+    let mut reader = BufReader::new(stream.take(INTRODUCTION));
+    reader.read_line(&mut line).await?;
+    Ok((line, reader.into_inner().into_inner()))
 }
 
 #[cfg(test)]
