@@ -53,7 +53,12 @@ fn said(stage: &Stage) -> String {
     stage.workers.iter().map(|worker| worker.stderr()).collect()
 }
 
-async fn job(stage: &Stage, name: &str, sleep_ms: u64, schedule: &str) -> anyhow::Result<JobName> {
+pub(crate) async fn job(
+    stage: &Stage,
+    name: &str,
+    sleep_ms: u64,
+    schedule: &str,
+) -> anyhow::Result<JobName> {
     let text = format!(
         "name = \"{name}\"\nhandler = \"noop\"\n[params]\nsleep_ms = {sleep_ms}\n[schedule]\n{schedule}"
     );
@@ -61,7 +66,7 @@ async fn job(stage: &Stage, name: &str, sleep_ms: u64, schedule: &str) -> anyhow
 }
 
 /// The first run that the schedule of `job` opened.
-async fn opened(stage: &Stage, job: &JobName) -> anyhow::Result<RunId> {
+pub(crate) async fn opened(stage: &Stage, job: &JobName) -> anyhow::Result<RunId> {
     let what = format!("a fire of {job} is opened");
     eventually_some(SOON, &what, async || {
         let fires = Fires::read(&stage.broker, job).await;
@@ -80,13 +85,13 @@ async fn is_armed(stage: &Stage, watched: &Watched) -> anyhow::Result<Option<Ala
     Ok(last.and_then(|last| wire::decode(&last.payload).ok()))
 }
 
-async fn armed(stage: &Stage, watched: &Watched) -> anyhow::Result<Alarm> {
+pub(crate) async fn armed(stage: &Stage, watched: &Watched) -> anyhow::Result<Alarm> {
     let what = format!("an alarm of {watched:?} is armed");
     eventually_some(SOON, &what, async || is_armed(stage, watched).await).await
 }
 
 /// `at` of a schedule: so many seconds from now.
-fn soon(seconds: u64) -> String {
+pub(crate) fn soon(seconds: u64) -> String {
     let at = UnixMs::now() + Duration::from_secs(seconds);
     format!("at = \"{}\"", at.to_the_second())
 }

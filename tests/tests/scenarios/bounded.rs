@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use gridloom_shared::broker::subjects::StreamName;
 use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::id::RunId;
 use gridloom_tests::cluster::{Cluster, MEMBERS};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 const LONG: Duration = Duration::from_secs(120);
 const SOON: Duration = Duration::from_secs(30);
 /// Room for some two hundred tiles.
-const ROOM: u64 = 32 << 10;
+pub(crate) const ROOM: u64 = 32 << 10;
 /// Tiles that the worker runs at once: more than there is room for.
 const SLOTS: u32 = 600;
 
@@ -46,9 +47,13 @@ const SEVERAL: Load = Load {
     runs: 6,
 };
 
-async fn api(stage: &Stage, call: &str, body: &Value) -> anyhow::Result<Value> {
+async fn api(
+    stage: &Stage,
+    call: &str,
+    stream: &StreamName,
+    body: &Value,
+) -> anyhow::Result<Value> {
     let client = stage.server.client().await?;
-    let stream = stage.broker.subjects().shards();
     let subject = format!("$JS.API.STREAM.{call}.{stream}");
     let answer = client.request(subject, body.to_string().into()).await?;
     let answer: Value = serde_json::from_slice(&answer.payload)?;
@@ -56,12 +61,26 @@ async fn api(stage: &Stage, call: &str, body: &Value) -> anyhow::Result<Value> {
     Ok(answer)
 }
 
-async fn bound(stage: &Stage, most: u64) -> anyhow::Result<()> {
-    let info = api(stage, "INFO", &json!({})).await?;
-    let mut config = info["config"].clone();
+/// The settings of a stream.
+pub(crate) async fn settings(stage: &Stage, stream: &StreamName) -> anyhow::Result<Value> {
+    Ok(api(stage, "INFO", stream, &json!({})).await?["config"].clone())
+}
+
+/// Has a stream these settings from now on.
+pub(crate) async fn change(
+    stage: &Stage,
+    stream: &StreamName,
+    settings: &Value,
+) -> anyhow::Result<()> {
+    api(stage, "UPDATE", stream, settings).await.map(drop)
+}
+
+/// Has the queue room for so many bytes.
+pub(crate) async fn bound(stage: &Stage, most: u64) -> anyhow::Result<()> {
+    let shards = stage.broker.subjects().shards();
+    let mut config = settings(stage, &shards).await?;
     config["max_bytes"] = most.into();
-    api(stage, "UPDATE", &config).await?;
-    Ok(())
+    change(stage, &shards, &config).await
 }
 
 /// Starts a planner and says where its metrics are.
