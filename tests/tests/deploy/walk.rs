@@ -32,9 +32,9 @@ const PORTS_OF_SITES: [&str; 9] = [
     "4222", "4223", "7422", "8222", "8223", "9464", "9465", "9466", "9467",
 ];
 /// Ports that the first one names.
-const PORTS: [&str; 14] = [
+const PORTS: [&str; 15] = [
     "4222", "4223", "4224", "6222", "6223", "6224", "8222", "8223", "8224", "9464", "9465", "9466",
-    "9467", "9468",
+    "9467", "9468", "9090",
 ];
 
 /// What is typed in a section, in its order, with free ports for those that it names.
@@ -112,6 +112,8 @@ async fn walked(script: &str, into: &str) -> anyhow::Result<Option<Output>> {
 const BESIDE: &str = "sleep 300 >/dev/null 2>&1 &\ntrap \"kill $!\" EXIT\n";
 /// Fails where a variable of the walk is still set.
 const LEFT: &str = "test -z \"${GRIDLOOM_NATS-}${GRIDLOOM_NATS_CA-}${GRIDLOOM_QUEUE_REPLICAS-}\"\n";
+/// Fails where Prometheus is here and has watched nothing of it.
+const WATCHED: &str = "test -e prometheus.log || ! command -v prometheus > found\n";
 /// What the page shows at the end of a run.
 const PROOF: &str = "every cell of the grid is committed exactly once";
 
@@ -124,7 +126,7 @@ async fn walk_through_the_page_works_from_an_empty_directory() -> anyhow::Result
         ensure!(script.contains(order) && text(config)?.contains("include ./common.conf"));
     }
     // What else runs in that shell, as Prometheus does, is not waited for; and nothing of it is left to the other walk.
-    let script = format!("{BESIDE}{script}{LEFT}");
+    let script = format!("{BESIDE}{script}{LEFT}{WATCHED}");
     let Some(walked) = walked(&script, "walk").await? else {
         return Ok(());
     };
@@ -158,12 +160,15 @@ async fn prometheus_takes_the_configuration_that_stands_in_the_walk() -> anyhow:
     let page = text("docs/OPERATIONS.md")?;
     let section = page.split(SECTION).nth(1).context("the section")?;
     let (section, _) = section.split_once("\n## ").context("its end")?;
-    let config = section.split("```yaml\n").nth(1).context("a yaml")?;
-    let (config, _) = config.split_once("```").context("its end")?;
+    let config = section.split("cat > prometheus.yml <<END\n").nth(1);
+    let (config, _) = config
+        .context("a configuration")?
+        .split_once("\nEND\n")
+        .context("its end")?;
     let clone = root().display().to_string();
-    ensure!(config.contains("/PATH/OF/THE/CLONE/"), "{config}");
+    ensure!(config.contains("$REPO/"), "{config}");
     let place = tempfile::tempdir()?;
-    let config = config.replace("/PATH/OF/THE/CLONE", &clone);
+    let config = config.replace("$REPO", &clone);
     std::fs::write(place.path().join("prometheus.yml"), &config)?;
     let asked = ["check", "config", "prometheus.yml"];
     ensure!(section.contains(&format!("promtool {}", asked.join(" "))));
