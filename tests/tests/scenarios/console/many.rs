@@ -1,10 +1,6 @@
 //! More open runs than the overview shows: what those wait for that are open for longest is told all the same, on the page, in
 //! the list of runs and by the command; and so is what is late.
 
-use std::time::Duration;
-
-use gridloom_shared::clock::UnixMs;
-
 use super::*;
 
 /// The overview shows fewer.
@@ -21,7 +17,6 @@ async fn fill(stage: &mut Stage, api: &Api) -> anyhow::Result<String> {
     stage.start_worker(SLOTS, &[]).await?;
     let leads = async || Ok(stage.term().await? > 0);
     eventually(SOON, "a planner leads", leads).await?;
-    let soon = (UnixMs::now() + Duration::from_secs(3)).to_the_second();
     let job = |name: &str, handler: &str| json!({ "name": name, "handler": handler, "grid": { "slices": 1 } });
     let (stuck, mut slow, mut due) = (
         job("stuck", "resize"),
@@ -30,7 +25,8 @@ async fn fill(stage: &mut Stage, api: &Api) -> anyhow::Result<String> {
     );
     let long = json!({ "sleep_ms": 600_000 });
     (slow["params"], due["params"]) = (long.clone(), long);
-    due["schedule"] = json!({ "at": soon, "finish_within": "1s" });
+    // However long it takes until that is known, a fire is to come.
+    due["schedule"] = json!({ "every": "5s", "finish_within": "1s", "overlap": "skip" });
     for job in [&stuck, &slow, &due] {
         let path = format!("/jobs/{}", job["name"].as_str().unwrap_or_default());
         let (status, told) = api.order(("PUT", &path), Some(job)).await?;
