@@ -103,6 +103,19 @@ async fn open_batch_of_a_deposed_leader_ends_with_the_claim() -> anyhow::Result<
     Ok(())
 }
 
+/// Tiles of which a hundred are more than goes through a proxy at once: what holds one of them back passes others on.
+fn long_tiles(broker: &Broker, count: usize) -> Vec<Outgoing> {
+    let long = |tile: Outgoing| {
+        let mut payload = tile.payload.to_vec();
+        payload.resize(1_000, b' ');
+        Outgoing {
+            payload: payload.into(),
+            ..tile
+        }
+    };
+    tiles(broker, count).into_iter().map(long).collect()
+}
+
 /// Claims the term beside a batch of the leader before, `beside` it: what is stored by then is all that ever is.
 async fn claim_beside_a_batch(
     sender: &Broker,
@@ -116,7 +129,7 @@ async fn claim_beside_a_batch(
         .await?;
     let before = stored_tiles(other).await?;
     let publishing = tokio::spawn({
-        let (sender, batch) = (sender.clone(), tiles(sender, 1_000));
+        let (sender, batch) = (sender.clone(), long_tiles(sender, 1_000));
         async move { sender.publish_batch(&batch, register).await }
     });
     beside(before).await?;
