@@ -6,6 +6,8 @@
 //! | a job's next fire | a while after its opening ([`ALARM_AFTER`](crate::limits::ALARM_AFTER)) | replaced once the fire has its answer |
 //! | a run that has to be over by a time | that time | once the run is over |
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::UnixMs;
@@ -40,6 +42,20 @@ impl Watched {
         match self {
             Watched::Fire(job) => job.as_str(),
             Watched::Run(run) => run.job(),
+        }
+    }
+}
+
+/// What it says once it is raised.
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let due = self.due.rfc3339();
+        match &self.watched {
+            Watched::Fire(job) => write!(
+                f,
+                "job {job}: the fire of {due}, or one since, has no answer"
+            ),
+            Watched::Run(run) => write!(f, "run {run} had to be over at {due}"),
         }
     }
 }

@@ -38,22 +38,14 @@ pub(super) struct AlarmTold {
 
 impl AlarmTold {
     fn of(alarm: &Alarm) -> AlarmTold {
-        let (job, due) = (alarm.watched.job(), alarm.due.rfc3339());
-        let (run, words) = match &alarm.watched {
-            Watched::Fire(_) => {
-                let words = format!("job {job}: the fire of {due}, or one since, has no answer");
-                (None, words)
-            }
-            Watched::Run(run) => {
-                let words = format!("run {run} had to be over at {due}");
-                (Some(run.clone()), words)
-            }
-        };
         AlarmTold {
-            job: job.to_owned(),
-            run,
-            due,
-            words,
+            job: alarm.watched.job().to_owned(),
+            run: match &alarm.watched {
+                Watched::Fire(_) => None,
+                Watched::Run(run) => Some(run.clone()),
+            },
+            due: alarm.due.rfc3339(),
+            words: alarm.to_string(),
         }
     }
 }

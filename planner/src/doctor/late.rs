@@ -37,19 +37,16 @@ pub(super) async fn look(broker: &Broker, leader: Option<&str>, chart: &mut Char
         }
     };
     for alarm in fires.iter().take(NAMED) {
-        let (job, due) = (alarm.watched.job(), alarm.due.rfc3339());
-        let text = format!("job {job}: the fire of {due}, or one since, has no answer");
-        chart.bad(lines::FIRE_LATE, text, advice.as_str());
+        chart.bad(lines::FIRE_LATE, alarm.to_string(), advice.as_str());
     }
     more(chart, lines::FIRE_LATE, "job", fires.len(), &advice);
     let all = "see what keeps them: gridloom show RUN";
     for alarm in runs.iter().take(NAMED) {
         if let Watched::Run(run) = &alarm.watched {
-            let text = format!("run {run} had to be over at {}", alarm.due.rfc3339());
             let advice = format!(
                 "see what keeps it: gridloom show {run}; or allow it more (deadline, finish_within of its job)"
             );
-            chart.bad(lines::RUN_OVERDUE, text, advice);
+            chart.bad(lines::RUN_OVERDUE, alarm.to_string(), advice);
         }
     }
     more(chart, lines::RUN_OVERDUE, "run", runs.len(), all);
