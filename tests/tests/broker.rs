@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use gridloom_cli::embedded;
+use gridloom_shared::address::Address;
 use gridloom_shared::broker::batch::{Outgoing, Published};
 use gridloom_shared::broker::log::{AppendError, Follow, Followed, Start};
 use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Puller};
@@ -40,7 +41,11 @@ mod waves;
 const SOON: Duration = Duration::from_secs(15);
 
 async fn connect(server: &TestServer) -> anyhow::Result<Broker> {
-    let options = Options::new(server.url(), Namespace::new("grid")?, "test");
+    connect_to(server.url()).await
+}
+
+async fn connect_to(url: impl Into<Address>) -> anyhow::Result<Broker> {
+    let options = Options::new(url, Namespace::new("grid")?, "test");
     Ok(Broker::connect(&options).await?)
 }
 

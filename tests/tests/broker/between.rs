@@ -133,8 +133,7 @@ async fn part_that_ends_before_its_known_end_is_not_whole() -> anyhow::Result<()
     let lost = write(&broker, &run(), Author::Work).await?;
     let own = write(&broker, &run(), Author::Takeover).await?;
     let proxy = Proxy::start(server.port()).await?;
-    let options = Options::new(proxy.url(), Namespace::new("grid")?, "test");
-    let behind = Broker::connect(&options).await?;
+    let behind = connect_to(proxy.url()).await?;
     proxy.set(Mode::StallAt(&["next_by_subj"]));
     let removed = async {
         proxy.stalled(SOON).await?;

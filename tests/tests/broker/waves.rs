@@ -173,8 +173,7 @@ async fn nothing_lands_after_a_claim_that_raced_a_batch() -> anyhow::Result<()> 
 async fn rest_of_a_batch_that_arrives_after_the_claim_does_not_land() -> anyhow::Result<()> {
     let (server, broker) = ready().await?;
     let proxy = Proxy::start(server.port()).await?;
-    let options = Options::new(proxy.url(), Namespace::new("grid")?, "test");
-    let sender = Broker::connect(&options).await?;
+    let sender = connect_to(proxy.url()).await?;
     const FROM: [&[&str]; 3] = [&["tile 200"], &["tile 500"], &["tile 900"]];
     for (round, from) in (0..).zip(FROM) {
         proxy.set(Mode::StallAt(from));

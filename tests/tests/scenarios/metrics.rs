@@ -67,6 +67,15 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus")
 }
 
+/// The names of all alerts.
+fn alerts() -> anyhow::Result<Vec<String>> {
+    let alerts = file("alerts.yml")?;
+    let names = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    Ok(names.map(str::to_owned).collect())
+}
+
 fn file(name: &str) -> anyhow::Result<String> {
     Ok(std::fs::read_to_string(folder().join(name))?)
 }
@@ -131,6 +140,14 @@ async fn submit(stage: &mut Stage, job: &str, params: Value) -> anyhow::Result<R
 fn value(series: &Value) -> f64 {
     let text = series["value"][1].as_str().unwrap_or_default();
     text.parse().unwrap_or(f64::NAN)
+}
+
+/// Waits until the expression gives something.
+async fn holds(prometheus: &Prometheus, expression: &str, within: Duration) -> anyhow::Result<()> {
+    eventually(within, expression, async || {
+        Ok(!prometheus.query(expression).await?.is_empty())
+    })
+    .await
 }
 
 /// Waits until the alert fires, and for its description to name this place.
@@ -242,10 +259,7 @@ async fn prometheus_sees_a_run_under_way_and_promtool_has_nothing_to_say_about_t
         told(&prometheus, SEEN).await?;
         // Nobody is behind for long while so little is written.
         let lag = "gridloom_ledger_lag_records < 100";
-        eventually(SOON, lag, async || {
-            Ok(!prometheus.query(lag).await?.is_empty())
-        })
-        .await?;
+        holds(&prometheus, lag, SOON).await?;
         for (port, metrics) in [
             (planner, gridloom_planner::metrics::ALL),
             (worker, gridloom_worker::metrics::ALL),
@@ -263,10 +277,7 @@ async fn prometheus_sees_a_run_under_way_and_promtool_has_nothing_to_say_about_t
         stage.closed(&run, SOON).await?;
         // What was told of it goes to 0, by itself.
         let idle = "gridloom_queue_runs{queue=\"default\",handler=\"noop\"} == 0";
-        eventually(SOON, idle, async || {
-            Ok(!prometheus.query(idle).await?.is_empty())
-        })
-        .await
+        holds(&prometheus, idle, SOON).await
     })
     .await
 }
@@ -319,11 +330,8 @@ async fn prometheus_sees_what_was_tried_again_and_taken_over_and_what_fired() ->
         stage.closed(&failing, SOON).await?;
         let held = "name = \"held\"\nhandler = \"noop\"\n[grid]\npages = { count = 8 }\ntile = 1";
         let held = submit(stage, held, json!({"sleep_ms": 3000})).await?;
-        let holds = "gridloom_leases_held >= 3";
-        eventually(SOON, holds, async || {
-            Ok(!prometheus.query(holds).await?.is_empty())
-        })
-        .await?;
+        let many = "gridloom_leases_held >= 3";
+        holds(&prometheus, many, SOON).await?;
         stage.workers[0].kill().await?;
         worker(stage, at_worker).await?;
         told(&prometheus, MOVED).await?;

@@ -85,13 +85,13 @@ async fn task_of_the_process_that_ends_or_panics_ends_it_with_a_code_and_the_nam
 /// A planner of a namespace of its own, one task of which hangs. All of them together have to fit into what the broker
 /// may keep in memory.
 async fn hanging(stage: &Stage, n: usize, task: Task) -> anyhow::Result<Process> {
-    let fault = format!("{task}=hangs");
-    let planner = ["planner", "--fault", &fault];
     // Only beside a leader one stands by.
     if let Task::Standby | Task::Warmth = task {
-        return stage.gridloom(&planner)?.start().await;
+        return faulty(stage, task, "hangs").await;
     }
-    let small = stage.gridloom(&[&planner[..], &["--max-bytes", "shards=16MiB"]].concat())?;
+    let fault = format!("{task}=hangs");
+    let small = ["planner", "--fault", &fault, "--max-bytes", "shards=16MiB"];
+    let small = stage.gridloom(&small)?;
     let own = small.env("GRIDLOOM_NAMESPACE", format!("hangs-{n}"));
     own.start().await
 }

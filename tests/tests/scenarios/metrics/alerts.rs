@@ -13,11 +13,9 @@ async fn promtool_has_nothing_to_say_about_configuration_and_alerts_and_each_ale
     promtool(&folder, &["check", "rules", "alerts.yml"], "").await?;
     promtool(&folder, &["test", "rules", "alerts_test.yml"], "").await?;
     // A test for each.
-    let (alerts, tests) = (file("alerts.yml")?, file("alerts_test.yml")?);
-    let names = alerts
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "));
-    let untested: Vec<&str> = names
+    let tests = file("alerts_test.yml")?;
+    let untested: Vec<String> = super::alerts()?
+        .into_iter()
         .filter(|name| {
             let fires = format!("alertname=\"{name}\", alertstate=\"firing\"");
             let fires = tests.find(&fires).map(|at| &tests[at..]);
@@ -41,11 +39,8 @@ fn each_alert_is_provoked_by_a_test_of_this_folder() -> anyhow::Result<()> {
     for room in std::fs::read_dir(rooms)? {
         tests += &std::fs::read_to_string(room?.path())?;
     }
-    let alerts = file("alerts.yml")?;
-    let names = alerts
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("- alert: "));
-    let unseen: Vec<&str> = names
+    let unseen: Vec<String> = super::alerts()?
+        .into_iter()
         .filter(|name| !tests.contains(&format!("\"{name}\"")))
         .collect();
     ensure!(unseen.is_empty(), "nothing provokes {unseen:?}");

@@ -8,10 +8,7 @@ const LEADERS: u64 = 12;
 /// Waits until somebody leads under a term as high as that, and Prometheus knows.
 async fn leads(prometheus: &Prometheus, term: u64) -> anyhow::Result<()> {
     let leads = format!("max(gridloom_term) >= {term}");
-    eventually(LONG, &leads, async || {
-        Ok(!prometheus.query(&leads).await?.is_empty())
-    })
-    .await
+    holds(prometheus, &leads, LONG).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

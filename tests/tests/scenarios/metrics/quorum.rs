@@ -30,10 +30,7 @@ async fn alerts_fire_and_clear_where_a_server_of_three_is_away_and_where_two_are
 
 async fn one_and_two(cluster: &mut Cluster, prometheus: &Prometheus) -> anyhow::Result<()> {
     let whole = format!("max(gridloom_stream_replicas_current{{stream=\"ledger\"}}) == {MEMBERS}");
-    eventually(LONG, &whole, async || {
-        Ok(!prometheus.query(&whole).await?.is_empty())
-    })
-    .await?;
+    holds(prometheus, &whole, LONG).await?;
     clears(prometheus, "GridloomReplicaBehind").await?;
     cluster.members[2].kill().await?;
     fires(prometheus, "GridloomReplicaBehind", "Not all servers").await?;
@@ -45,9 +42,6 @@ async fn one_and_two(cluster: &mut Cluster, prometheus: &Prometheus) -> anyhow::
         member.restart().await?;
     }
     clears(prometheus, "GridloomBrokerWithoutQuorum").await?;
-    eventually(LONG, &whole, async || {
-        Ok(!prometheus.query(&whole).await?.is_empty())
-    })
-    .await?;
+    holds(prometheus, &whole, LONG).await?;
     clears(prometheus, "GridloomReplicaBehind").await
 }

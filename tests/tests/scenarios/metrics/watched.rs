@@ -26,10 +26,7 @@ async fn alerts_fire_and_clear_where_a_run_is_lost_or_overdue_and_where_a_fire_i
         .await?;
         let open =
             "max(gridloom_runs{state=\"running\"}) == 1 and max(gridloom_runs_lost_total) == 0";
-        eventually(LONG, open, async || {
-            Ok(!prometheus.query(open).await?.is_empty())
-        })
-        .await?;
+        holds(prometheus, open, LONG).await?;
         let (ledger, all) = (
             stage.broker.subjects().ledger(),
             stage.broker.subjects().ledger_of_run_anywhere(&vanishes),
@@ -96,10 +93,7 @@ async fn alerts_fire_and_clear_where_a_planner_is_too_old_and_where_the_clock_ju
             return Ok(());
         };
         let quiet = "max(gridloom_clock_doubt) == 0 and max(gridloom_leader) == 1";
-        eventually(LONG, quiet, async || {
-            Ok(!prometheus.query(quiet).await?.is_empty())
-        })
-        .await?;
+        holds(prometheus, quiet, LONG).await?;
         clears(prometheus, "GridloomClockJump").await?;
         clock.shift(HOUR)?;
         fires(prometheus, "GridloomClockJump", "").await?;
