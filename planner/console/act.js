@@ -26,18 +26,26 @@ const drawn = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) =>
 // question's own. `count(values)`: what a dry run says, as a sentence, of those that `counts` names, or of all; `fields` are asked for: { name, label, hint,
 // required, options, rows, value }.
 export function Action({ label, title, needs = 'operator', danger = false, disabled = null, ...rest }) {
-  // What was asked stays, whatever its answer makes of the page behind it.
-  const [question, put] = useState(null);
   const why = disabled || hindrance(useContext(Me), needs);
   return html`<button type="button" class=${danger ? 'danger' : ''} disabled=${Boolean(why)} title=${why || title}
-      onClick=${() => put({ ...rest, label, title, danger })}>${label}</button>
-    ${question && html`<${Question} ...${question} close=${() => put(null)} />`}`;
+      onClick=${() => put({ ...rest, label, title, danger, id: drawn() })}>${label}</button>`;
 }
 
-function Question({ label, title, danger, says, fields = [], count, counts, order, command, done, close, goes }) {
+let put = () => {};
+
+// Where the question of the button that was pressed stands: beside the page, so that it and its answer stay whatever the
+// order, or a broker that does not answer, makes of what held the button.
+export function Questions() {
+  const [question, set] = useState(null);
+  useEffect(() => {
+    put = set;
+  }, []);
+  return question && html`<${Question} key=${question.id} ...${question} close=${() => set(null)} />`;
+}
+
+function Question({ id, label, title, danger, says, fields = [], count, counts, order, command, done, close, goes }) {
   const given = Object.fromEntries(fields.map((field) => [field.name, field.value ?? '']));
   const [state, set] = useState({ ...INITIAL, values: given });
-  const [id] = useState(drawn);
   const dialog = useRef(null);
   const change = (part) => set((before) => ({ ...before, ...part }));
   const { values, problem, busy, result } = state;

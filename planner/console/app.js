@@ -1,6 +1,6 @@
 // The whole of the page: who asks, where one is, and what is the case everywhere.
 
-import { Action, hindrance, Me } from './act.js';
+import { Action, hindrance, Me, Questions } from './act.js';
 import { onAnswers, Problem, segment } from './api.js';
 import { useFavicon } from './favicon.js';
 import { Keys, useKeys } from './keys.js';
@@ -164,6 +164,7 @@ function App() {
     <main id="main" tabindex="-1">${about.data || about.problem ? html`<div class="stack"><${Page} key=${route.path} route=${route} /></div>` : html`<${Loading} />`}</main>
     <footer class="foot faint small">${about.data && html`<span>${about.data.namespace}</span><span>planner ${about.data.planner}, ${about.data.version}</span>
       <span>${session.name}, ${session.role}</span>`}</footer>
+    <${Questions} key=${route.path} />
     ${dialog === 'search' && html`<${Search} pages=${PAGES} close=${() => show(null)} />`}
     ${dialog === 'keys' && html`<${Keys} close=${() => show(null)} />`}
   <//>`;

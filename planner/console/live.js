@@ -120,6 +120,7 @@ class Watched {
   // How long until it is asked for again. No stream tells why a run waits.
   get every() {
     const own = Math.min(...this.users.values());
+    if (!Number.isFinite(own) && this.problem) return EVERY_MS;
     return told.has(this.topic) && !this.problem && !this.broken ? Math.max(own, Math.min(TOLD_MS, TOLD_TIMES * own)) : own;
   }
 
@@ -197,7 +198,7 @@ function watched(path) {
 }
 
 // What stands under `path`: `data` (undefined until the first answer), and `problem` if it cannot be had just now, in
-// which case `data` is what was there before. No path: nothing. `every`: in milliseconds; Infinity: once.
+// which case `data` is what was there before. No path: nothing. `every`: in milliseconds; Infinity: until it is told once.
 export function useLive(path, { every = EVERY_MS } = {}) {
   const [, changed] = useReducer((number) => number + 1, 0);
   useEffect(() => {

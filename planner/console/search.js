@@ -2,6 +2,7 @@
 
 import { query } from './api.js';
 import { useLive } from './live.js';
+import { Trouble } from './parts.js';
 import { go } from './router.js';
 import { html, useEffect, useRef, useState } from './html.js';
 import { jobOf } from './words.js';
@@ -39,6 +40,8 @@ export function Search({ pages, close }) {
   const runs = useLive(`/runs${query({ job: exact || (RUN.test(text) ? jobOf(text) : ''), limit: 8 })}`, { every: Infinity });
   const calendars = useLive('/calendars', { every: Infinity });
   useEffect(() => dialog.current.showModal(), []);
+  const asked = [jobs, runs, calendars];
+  const problem = asked.find((one) => one.problem)?.problem;
   const list = found(text, pages, jobs.data?.items || [], runs.data?.items || [], calendars.data?.items || []);
   const at = Math.min(place, list.length - 1);
   const open = (item) => {
@@ -58,6 +61,7 @@ export function Search({ pages, close }) {
       value=${typed} onInput=${(event) => { type(event.target.value); move(0); }} onKeyDown=${keys} />
     <ul id="found" role="listbox" aria-label="Found">${list.map((item, number) => html`<li role="option" id=${`found-${number}`}
       aria-selected=${number === at ? 'true' : 'false'} onClick=${() => open(item)}><span class="id">${item.name}</span><span class="faint small">${item.kind}</span></li>`)}</ul>
-    ${list.length === 0 && html`<p class="faint">Nothing is called so.</p>`}
+    ${problem ? html`<${Trouble} problem=${problem} />`
+      : list.length === 0 && html`<p class="faint">${asked.every((one) => one.data) ? 'Nothing is called so.' : 'Looking…'}</p>`}
   </dialog>`;
 }

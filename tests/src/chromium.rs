@@ -171,11 +171,23 @@ impl Chromium {
         Ok(())
     }
 
-    /// What an expression of the page comes to; a promise is waited for.
+    /// What an expression of the page comes to; a promise is waited for. Where it throws it is tried again: what it looks for
+    /// may be about to be painted.
     ///
     /// # Errors
-    /// When it throws.
+    /// When it still throws by then.
     pub async fn js(&mut self, expression: &str) -> anyhow::Result<Value> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let told = self.evaluate(expression).await;
+            if told.is_ok() || Instant::now() > deadline {
+                return told;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn evaluate(&mut self, expression: &str) -> anyhow::Result<Value> {
         let wanted =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let told = self.call("Runtime.evaluate", wanted).await?;
@@ -192,7 +204,11 @@ impl Chromium {
         let deadline = Instant::now() + SOON;
         loop {
             // A page that is just being left has nothing of it.
-            if self.js(expression).await.is_ok_and(|value| value == true) {
+            if self
+                .evaluate(expression)
+                .await
+                .is_ok_and(|value| value == true)
+            {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -227,6 +243,17 @@ impl Chromium {
         );
         self.until(&format!("Boolean({find})")).await?;
         self.js(&format!("{find}.click()")).await?;
+        Ok(())
+    }
+
+    /// Presses the button of the question that is open, once it may be pressed.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn confirm(&mut self) -> anyhow::Result<()> {
+        let button = "document.querySelector('dialog[open] button[type=submit]:not(:disabled)')";
+        self.until(&format!("Boolean({button})")).await?;
+        self.js(&format!("{button}.click()")).await?;
         Ok(())
     }
 

@@ -103,3 +103,12 @@ async fn submitted(api: &Api, job: &str) -> anyhow::Result<String> {
     ensure!(status == 202, "{path}: {status} {told}");
     Ok(told["run"].as_str().context("run")?.to_owned())
 }
+
+/// From now on no broker answers the page's questions of which an expression, of `path` and `how`, is true.
+fn unanswered(which: &str) -> String {
+    let answer = json!({ "type": "urn:gridloom:unavailable", "title": "Not just now", "detail": "no answer", "status": 503 });
+    format!(
+        "(() => {{ const real = fetch; window.fetch = async (path, how) => {which} \
+            ? new Response('{answer}', {{ status: 503 }}) : real(path, how); }})()"
+    )
+}

@@ -46,8 +46,11 @@ async fn run_whose_probe_is_dead_says_so_and_where_to_look_and_is_tried_again() 
         let shown = said(stage, &["show", run.as_str()]).await?.succeeded()?;
         assert!(shown.stdout.contains("1 dead probe"), "{shown:?}");
         assert!(shown.stderr.contains(&list), "{shown:?}");
-        let runs = said(stage, &["runs"]).await?.succeeded()?;
-        assert!(runs.stdout.contains("0 of 0, 1 dead probe"), "{runs:?}");
+        eventually(SOON, "it stands in the list", async || {
+            let runs = said(stage, &["runs"]).await?.succeeded()?;
+            Ok(runs.stdout.contains("0 of 0, 1 dead probe"))
+        })
+        .await?;
         let json = said(stage, &["show", run.as_str(), "--json"])
             .await?
             .json()?;

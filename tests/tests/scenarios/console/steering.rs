@@ -86,8 +86,7 @@ async fn tries_again(browser: &mut Chromium, api: &Api, run: &str) -> anyhow::Re
         .await?;
     let before = api.get(&format!("/runs/{run}")).await?;
     ensure!(before["shards"]["retried"] == 0, "{before}");
-    let submit = "document.querySelector('dialog[open] button[type=submit]').click()";
-    browser.js(submit).await?;
+    browser.confirm().await?;
     browser
         .until("document.querySelector('dialog[open] .note.is-fine')?.innerText.includes('4 dead shards of 1 run are tried again')")
         .await?;
@@ -112,16 +111,24 @@ async fn presses_again(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> 
     browser.press("Run now").await?;
     browser.says("The run has 1 shard.").await?;
     browser.says("gridloom run nightly --id ").await?;
-    let submit = "document.querySelector('dialog[open] button[type=submit]').click()";
-    browser.js(submit).await?;
+    browser.confirm().await?;
     browser
         .until("Boolean(document.querySelector('dialog[open] .note.is-trouble'))")
         .await?;
-    browser.js(submit).await?;
+    browser.confirm().await?;
     browser.says("It is on its way").await?;
-    let runs = api.get("/runs?job=nightly").await?;
+    // Submissions are opened in their order: where this one is, all before it are.
+    let last = submitted(api, "nightly").await?;
+    let of_job = "/runs?job=nightly";
+    eventually(SOON, "what was asked for last is open", async || {
+        let runs = api.get(of_job).await?;
+        let mut items = runs["items"].as_array().context("items")?.iter();
+        Ok(items.any(|run| run["run"] == *last))
+    })
+    .await?;
+    let runs = api.get(of_job).await?;
     let runs = runs["items"].as_array().context("items")?;
-    ensure!(runs.len() == 1, "{runs:?}");
+    ensure!(runs.len() == 2, "{runs:?}");
     Ok(())
 }
 
@@ -137,9 +144,7 @@ async fn freezes(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
     browser
         .says("gridloom job pause --all --note release")
         .await?;
-    browser
-        .js("document.querySelector('dialog[open] button[type=submit]').click()")
-        .await?;
+    browser.confirm().await?;
     browser.says("All schedules are frozen by").await?;
     let pauses = api.get("/pauses").await?;
     let all = pauses["items"].as_array().context("pauses")?;
