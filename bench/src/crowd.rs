@@ -2,9 +2,15 @@
 //! nothing of what they hold may be taken over.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use gridloom_cli::embedded::SYNC_ALWAYS;
 use gridloom_cli::output::{Output, grouped};
 use gridloom_shared::broker::Broker;
@@ -28,6 +34,11 @@ const LOOK: Duration = Duration::from_secs(10);
 const ANSWERED: Duration = Duration::from_secs(60);
 /// Workers that are started at once.
 const AT_ONCE: u32 = 20;
+/// How often a flush of the disk is timed.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// While a flush takes longer the broker answers nobody: leases run out and connections break, and what was on its way on
+/// them is delivered again. Nothing is then to be said of who had it.
+const STALL: Duration = Duration::from_secs(1);
 /// Slices of the run.
 const SLICES: u64 = 16;
 
@@ -51,6 +62,8 @@ struct Report {
     /// How often the planner began to lead anew meanwhile: of what it issued under an earlier term it cannot know what
     /// became.
     terms: usize,
+    /// Of the disk that the broker's streams are on, the longest flush, in seconds.
+    longest_flush: f64,
     /// Tiles that were taken over although their holder lives, by reason.
     taken_over: BTreeMap<String, usize>,
 }
@@ -152,6 +165,7 @@ impl Crowd {
         let (since, begun, before) = (UnixMs::now(), Instant::now(), Machine::now()?);
         let (burnt, done) = (self.burnt()?, done(&self.stack, run).await?);
         let led = self.planner.says("leads term")?.len();
+        let flushes = Flushes::of(&self.stack.stores()[0])?;
         let whole = Duration::from_secs(u64::from(flags.seconds.get()));
         while begun.elapsed() < whole {
             tokio::time::sleep(LOOK.min(whole.saturating_sub(begun.elapsed()))).await;
@@ -159,6 +173,7 @@ impl Crowd {
             self.workers.iter_mut().try_for_each(Process::check)?;
         }
         let seconds = begun.elapsed().as_secs_f64();
+        let longest_flush = flushes.longest()?.as_secs_f64();
         let machine = Hardware::here();
         let burnt = (self.burnt()? - burnt) / seconds / machine.cores as f64;
         let busy = Machine::now()?.others(before, 0.0);
@@ -192,6 +207,7 @@ impl Crowd {
             workers_mib: memory.iter().map(|memory| memory.resident_mib).sum(),
             condemned,
             terms,
+            longest_flush,
             taken_over: by_reason(&reasons),
         })
     }
@@ -208,6 +224,39 @@ fn by_reason(reasons: &[Reason]) -> BTreeMap<String, usize> {
         *all.entry(format!("{reason:?}")).or_default() += 1;
     }
     all
+}
+
+/// Flushes of a file on a disk, timed on a thread of their own until the longest is asked for.
+struct Flushes {
+    over: Arc<AtomicBool>,
+    thread: thread::JoinHandle<std::io::Result<Duration>>,
+}
+
+impl Flushes {
+    /// Of the disk that `dir` is on.
+    fn of(dir: &Path) -> anyhow::Result<Flushes> {
+        let over = Arc::new(AtomicBool::new(false));
+        let (path, ends): (PathBuf, _) = (dir.join("flushes"), Arc::clone(&over));
+        let thread = thread::Builder::new().spawn(move || {
+            let file = File::create(path)?;
+            let mut longest = Duration::ZERO;
+            while !ends.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                file.write_all_at(&[1; 4096], 0)?;
+                file.sync_data()?;
+                longest = longest.max(begun.elapsed());
+                thread::sleep(FLUSH_EVERY);
+            }
+            Ok(longest)
+        })?;
+        Ok(Flushes { over, thread })
+    }
+
+    fn longest(self) -> anyhow::Result<Duration> {
+        self.over.store(true, Ordering::Relaxed);
+        let ended = self.thread.join();
+        Ok(ended.map_err(|_| anyhow!("what times flushes panicked"))??)
+    }
 }
 
 /// Those whose holder lives. Where the leader or the connection to the broker began anew nobody can tell whether a tile had
@@ -241,7 +290,7 @@ impl Report {
         );
         let taken = of_the_living(&self.taken_over, self.terms);
         ensure!(
-            taken == 0,
+            taken == 0 || self.longest_flush > STALL.as_secs_f64(),
             "{taken} tiles were taken over whose holders live, of {:?}; {} changes of leadership",
             self.taken_over,
             self.terms
@@ -252,7 +301,7 @@ impl Report {
     fn show(&self, output: &Output) {
         output.show(self, |output| {
             output.say(format!(
-                "{}; nats-server {}; {} workers with {} slots and {} burners for {:.0} s: {} shards/s; the machine was busy to {:.0} %, the burners had {:.0} %; all workers {:.0} MiB; {} condemned, tiles taken over {:?}, {} changes of leadership",
+                "{}; nats-server {}; {} workers with {} slots and {} burners for {:.0} s: {} shards/s; the machine was busy to {:.0} %, the burners had {:.0} %; all workers {:.0} MiB; {} condemned, tiles taken over {:?}, {} changes of leadership, the longest flush of the disk {:.1} s",
                 self.machine,
                 self.broker,
                 self.workers,
@@ -266,6 +315,7 @@ impl Report {
                 self.condemned.len(),
                 self.taken_over,
                 self.terms,
+                self.longest_flush,
             ));
         });
     }
