@@ -217,6 +217,22 @@ mod tests {
     }
 
     #[test]
+    fn golden_proof_of_what_is_said() {
+        let call = ticket().call(&Said::Done {
+            rows: Some(7),
+            counters: Default::default(),
+            result: None,
+        });
+        let proof: String = call.proof.iter().map(|it| format!("{it:02x}")).collect();
+        // A planner of another build says the same to a worker of this one.
+        assert_eq!(&call.said[..], br#"{"outcome":"done","rows":7}"#);
+        assert_eq!(
+            proof,
+            "2be94d8394340285c5a450ee81173177c93d0eb5fc3bbb4f3e248d0a07ce1d39"
+        );
+    }
+
+    #[test]
     fn token_is_of_one_attempt_in_one_installation_and_of_one_secret() {
         let own = ticket();
         let call = own.call(&Said::Done {

@@ -105,6 +105,8 @@ class Shards:
         end = time.monotonic() + (params.get("sleep_ms", 0) / 1000 if slow else 0)
         while time.monotonic() < end:
             if shard["id"] in self.told and MODE not in ("deaf", "late"):
+                # One that is slow to stop takes longer than what is left of any lease here.
+                time.sleep(3 if MODE == "slow" else 0)
                 return {"type": "stopped", "ids": [shard["id"]]}
             time.sleep(0.005)
         print("ran", tile["slice"], shard["page"], flush=True)
@@ -177,6 +179,14 @@ def hurt(shards, tile, shard):
     time.sleep(600)
 
 
+def freeze_worker():
+    """Stops the worker, which is the parent of this process's guard."""
+    with open(f"/proc/{os.getppid()}/stat") as file:
+        worker = int(file.read().rpartition(")")[2].split()[1])
+    os.kill(worker, signal.SIGSTOP)
+    note("frozen", str(worker), "pid")
+
+
 def speak(connection, token, attached):
     """Speaks to the worker until the end of the connection. Whether the worker said that nothing more comes."""
     shards = Shards(connection, [])
@@ -189,6 +199,8 @@ def speak(connection, token, attached):
             return False
         kind = message["type"]
         if kind == "shards":
+            if MODE == "freezes" and bad_for_once():
+                freeze_worker()
             thread = threading.Thread(target=shards.run, args=[message], daemon=True)
             thread.start()
             shards.threads.append(thread)

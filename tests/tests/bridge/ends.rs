@@ -48,6 +48,30 @@ async fn children_of_a_killed_worker_are_gone_within_a_second_with_all_that_they
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn child_of_a_worker_that_is_frozen_as_it_gives_it_a_tile_ends_with_the_lease_of_that()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_planner().await?;
+        // The child does it, at the moment at which the tile comes.
+        let frozen = start_worker(stage, "freezes", &["--slots", "1"]).await?;
+        let grid = "[grid]\nslices = 1\npages = { count = 1 }";
+        let run = submit(stage, grid, &json!({"sleep_ms": 60_000})).await?;
+        eventually(SOON, "its worker stands still", async || {
+            Ok(stage.dir().join("frozen").exists())
+        })
+        .await?;
+        all_gone(&pids(stage), Duration::from_secs(2) + SLACK).await?;
+        stage.workers[frozen].thaw()?;
+        stage
+            .cli(&["cancel", run.as_str()], SOON)
+            .await?
+            .succeeded()?;
+        stage.closed(&run, SOON).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn children_of_a_frozen_worker_end_with_their_leases_and_nothing_runs_twice_at_once()
 -> anyhow::Result<()> {
     play(async |stage| {

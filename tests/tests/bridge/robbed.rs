@@ -41,9 +41,9 @@ fn told(stage: &Stage) -> String {
 }
 
 /// A run of one shard, which a child of this kind has in hand, and then another holds.
-async fn robbed(stage: &mut Stage, mode: &str) -> anyhow::Result<RunId> {
+async fn robbed(stage: &mut Stage, mode: &str, grace: Duration) -> anyhow::Result<RunId> {
     stage.start_planner().await?;
-    let grace = format!("{}ms", GRACE.as_millis());
+    let grace = format!("{}ms", grace.as_millis());
     start_worker(stage, mode, &["--slots", "1", "--child-grace", &grace]).await?;
     let grid = "[grid]\nslices = 1\npages = { count = 1 }";
     let run = submit(stage, grid, &json!({"sleep_ms": 4_000})).await?;
@@ -76,14 +76,30 @@ async fn done_in_the_end(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
 async fn child_of_a_worker_that_is_robbed_of_its_lease_is_told_to_stop_and_lives_on()
 -> anyhow::Result<()> {
     play(async |stage| {
-        let run = robbed(stage, "good").await?;
+        let run = robbed(stage, "good", GRACE).await?;
         done_in_the_end(stage, &run).await?;
-        let children = pids(stage);
-        assert!(children.len() == 1 && is_alive(children[0]), "{children:?}");
-        let mut how: Vec<String> = executed(stage, &run)?.into_iter().map(|it| it.3).collect();
-        how.sort();
-        assert_eq!(how, ["cancelled", "done"]);
-        Ok(())
+        stopped_and_alive(stage, &run)
+    })
+    .await
+}
+
+/// Its only child has stopped the shard, lives, and has done it when it came back.
+fn stopped_and_alive(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
+    let children = pids(stage);
+    assert!(children.len() == 1 && is_alive(children[0]), "{children:?}");
+    let mut how: Vec<String> = executed(stage, run)?.into_iter().map(|it| it.3).collect();
+    how.sort();
+    assert_eq!(how, ["cancelled", "done"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn child_may_take_its_grace_to_stop_also_where_that_is_longer_than_the_lease_that_is_lost()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let run = robbed(stage, "slow", SOON).await?;
+        done_in_the_end(stage, &run).await?;
+        stopped_and_alive(stage, &run)
     })
     .await
 }
@@ -91,7 +107,7 @@ async fn child_of_a_worker_that_is_robbed_of_its_lease_is_told_to_stop_and_lives
 #[tokio::test(flavor = "multi_thread")]
 async fn child_that_goes_on_without_its_lease_is_killed_with_its_group() -> anyhow::Result<()> {
     play(async |stage| {
-        let run = robbed(stage, "deaf").await?;
+        let run = robbed(stage, "deaf", GRACE).await?;
         let children = pids(stage);
         // The child, and a process that it has started.
         assert_eq!(children.len(), 2);
