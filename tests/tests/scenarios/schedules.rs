@@ -6,10 +6,13 @@ use std::time::Duration;
 use gridloom_shared::id::JobName;
 use gridloom_shared::schedule::record::Decision;
 use gridloom_tests::oracle::fires::Fires;
+use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::{Stage, play};
 use gridloom_tests::wait::eventually;
 
 pub(crate) const SOON: Duration = Duration::from_secs(40);
+/// What the broker tells who follows pauses; it does not stand in what is answered to who reads one.
+const TOLD_OF_A_PAUSE: &str = "MSG $KV.test-state.pause.job.";
 /// Around a fire, which comes once a second.
 const AROUND: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2_500));
 
@@ -261,6 +264,46 @@ async fn paused_schedule_opens_nothing_until_it_is_resumed() -> anyhow::Result<(
         let fires = decided(stage, &job, "coalesced", 1).await?;
         decided(stage, &job, "opened", fires.count("opened") + 1).await?;
         judged(stage, &job).await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn job_that_is_paused_from_the_start_opens_nothing_where_its_planner_is_told_of_that_late()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let proxy = Proxy::start(stage.server.port()).await?;
+        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
+        stage.planners.push(planner.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let each_second = "handler = \"noop\"\n[schedule]\nevery = \"1s\"\noverlap = \"allow\"";
+        let other = stage
+            .apply(&format!("name = \"other\"\n{each_second}"))
+            .await?;
+        decided(stage, &other, "opened", 1).await?;
+        let (file, job) = (stage.dir().join("tick.toml"), JobName::new("tick")?);
+        std::fs::write(&file, format!("name = \"{job}\"\n{each_second}"))?;
+        let file = file.display().to_string();
+        proxy.set(Mode::Lose(TOLD_OF_A_PAUSE));
+        // It finds out seconds later that something was lost.
+        let lost = async {
+            proxy.lost(1, SOON).await?;
+            proxy.set(Mode::Pass);
+            anyhow::Ok(())
+        };
+        let apply = ["job", "apply", &file, "--paused", "not before Monday"];
+        let (applied, lost) = tokio::join!(stage.cli(&apply, SOON), lost);
+        lost?;
+        applied?.succeeded()?;
+        decided(stage, &job, "adopted", 1).await?;
+        let opened = Fires::read(&stage.broker, &other).await?.count("opened");
+        decided(stage, &other, "opened", opened + 4).await?;
+        let fires = Fires::read(&stage.broker, &job).await?;
+        assert_eq!(fires.count("opened"), 0, "it was paused from the start");
+        let resume = ["job", "resume", "tick", "--missed", "skip"];
+        stage.cli(&resume, SOON).await?.succeeded()?;
+        decided(stage, &job, "opened", 1).await?;
         Ok(())
     })
     .await

@@ -33,7 +33,9 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result
     Ok(())
 }
 
-/// Pauses jobs that are about to be defined: none of them fires in between.
+/// Pauses jobs that are about to be defined. None of them fires in between, whichever of the two a planner is told first: it
+/// reads the pause that stands before it adopts a schedule. Where the schedule stays as it was, nothing is adopted, and a fire
+/// may open until the pause is heard, as with any other pause.
 pub(super) async fn first(
     broker: &Broker,
     specs: &BTreeMap<JobName, JobSpec>,

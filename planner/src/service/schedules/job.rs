@@ -302,6 +302,12 @@ impl Job {
             if record.decision == Decision::Confirmed && recorded > 0 {
                 return carried_out.map(|()| Some(now + CALM));
             }
+            // Who applies a job that is paused from the start writes the pause before the definition, and two watches tell
+            // of them: no schedule begins before its pause is known, if it has one.
+            let begins = record.decision == Decision::Adopted;
+            if begins && self.read_pause(&envoy.broker).await? {
+                continue;
+            }
             self.append(&envoy.broker, roll, term, record).await?;
             if self.behind {
                 // What was told meanwhile is heard before the next round.

@@ -1,7 +1,9 @@
 //! The pause that a schedule decides itself: finds out how runs ended that nobody told of, and writes the pause over what
 //! stood under its key when it was decided.
 
+use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::kv::WriteError;
+use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::schedule::pause::{ITSELF, Pause};
@@ -80,14 +82,22 @@ impl Job {
             }
             // It is written already, or people have written something newer.
             Err(WriteError::Conflict { .. }) => {
-                let place = bucket.place_of(&key).await?;
-                let value = place.value().zip(place.at());
-                let there = value.and_then(|(value, at)| halt(Some(&self.name), value, at));
-                self.stands(place.revision(), there);
+                self.read_pause(&envoy.broker).await?;
             }
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+
+    /// Reads what stands under the key of its own pause, which the watch may tell later. Whether that is news.
+    pub(super) async fn read_pause(&mut self, broker: &Broker) -> Result<bool, ReadError> {
+        let key = broker.subjects().pause_key(Some(&self.name));
+        let place = broker.state().place_of(&key).await?;
+        let value = place.value().zip(place.at());
+        let there = value.and_then(|(value, at)| halt(Some(&self.name), value, at));
+        let is_news = place.revision() != self.pause.0;
+        self.stands(place.revision(), there);
+        Ok(is_news)
     }
 
     fn stands(&mut self, revision: u64, pause: Option<Halt>) {
