@@ -54,7 +54,10 @@ impl Folded {
         };
         let plans = subjects.ledgers_by(Author::Plan);
         let mut begun = Vec::new();
-        for last in broker.last_per_subject(&subjects.ledger(), &plans).await? {
+        for last in broker
+            .surely_last_per_subject(&subjects.ledger(), &plans)
+            .await?
+        {
             let Some(entry) = Entry::read(broker, &last) else {
                 continue;
             };

@@ -275,6 +275,16 @@ impl Bucket {
             .collect())
     }
 
+    /// All keys under which something stands, a mark of a deletion too, in no order: their values are not read.
+    pub async fn names(&self) -> Result<Vec<String>, ApiError> {
+        let all = self.name.subject(">");
+        let found = self.broker.subjects_of(&self.name.stream(), &all).await?;
+        let names = found
+            .keys()
+            .filter_map(|subject| self.name.key(subject).map(str::to_owned));
+        Ok(names.collect())
+    }
+
     /// Writes `key`, whatever was there. Returns its revision.
     pub async fn put(&self, key: &str, value: Bytes) -> Result<u64, WriteError> {
         self.write(key, value, None, HeaderMap::new()).await

@@ -5,6 +5,7 @@
 //! | [`pages`] | how a list that is given in pages misses nothing while it shrinks |
 //! | [`append`] | whether a record is stored, is not, or may be |
 //! | [`read`] | when a read is complete although a replica may lag |
+//! | [`last`] | what stands last on each of any number of subjects |
 //! | [`together`] | what stands last on several subjects at one moment |
 //! | [`later`] | a record that the broker publishes at a time |
 //! | [`follow`] | an endless tail without gap or repeat |
@@ -12,6 +13,7 @@
 mod answer;
 pub mod append;
 pub mod follow;
+mod last;
 mod later;
 mod pages;
 pub mod read;

@@ -145,6 +145,40 @@ async fn read_ends_exactly_where_it_was_told_to() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A planner that comes to lead knows by them which runs are open.
+#[tokio::test(flavor = "multi_thread")]
+async fn last_records_of_subjects_that_stay_are_there_while_others_are_removed()
+-> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let (ledger, queue) = (broker.subjects().ledger(), default_lane().queue);
+    let mut subjects = Vec::new();
+    for number in 0..2_000 {
+        let run = RunId::new(format!("job_s_{number}"))?;
+        subjects.push(broker.subjects().ledger_of(&queue, &run, Author::Plan));
+    }
+    let writes = subjects.iter();
+    let writes = writes.map(|subject| broker.append(subject.clone(), "x".into(), None));
+    futures_util::future::try_join_all(writes).await?;
+    let goes: Vec<String> = subjects.iter().step_by(2).cloned().collect();
+    let (remover, from) = (broker.clone(), ledger.clone());
+    let removed = tokio::spawn(async move {
+        for subject in &goes {
+            remover.purge(&from, subject, 0).await?;
+        }
+        anyhow::Ok(())
+    });
+    let plans = broker.subjects().ledgers_by(Author::Plan);
+    while !removed.is_finished() {
+        let last = broker.last_per_subject(&ledger, &plans).await?;
+        let there: HashSet<&str> = last.iter().map(|record| record.subject.as_str()).collect();
+        assert_eq!(there.len(), last.len(), "none twice");
+        let missing = subjects.iter().skip(1).step_by(2);
+        let missing = missing.filter(|subject| !there.contains(subject.as_str()));
+        assert_eq!(missing.count(), 0);
+    }
+    removed.await?
+}
+
 async fn follow_until(tail: &mut Follow, number: u32, seen: &mut Vec<u32>) -> anyhow::Result<()> {
     loop {
         match tokio::time::timeout(SOON, tail.next())

@@ -92,7 +92,7 @@ impl Listed {
         let grown: Vec<String> = grown
             .map(|(queue, run)| subjects.ledger_of(queue, run, Author::Plan))
             .collect();
-        for last in broker.multi_last(&subjects.ledger(), &grown).await? {
+        for last in broker.surely_last(&subjects.ledger(), &grown).await? {
             let Some((queue, run, _)) = subjects.parse_ledger(&last.subject) else {
                 continue;
             };
@@ -183,6 +183,11 @@ impl Listed {
             Some((place.clone(), (*sequence, retired.clone())))
         });
         retired.collect()
+    }
+
+    /// The runs of which planners have written anything that is there.
+    pub(super) fn runs(&self) -> HashSet<&RunId> {
+        self.plans.keys().map(|(_, run)| run).collect()
     }
 
     /// Runs without a plan of which workers' records are there.

@@ -4,6 +4,7 @@ use async_nats::{Message, Subject};
 use serde::Deserialize;
 
 use super::Record;
+use super::read::End;
 use crate::broker::api::ApiError;
 use crate::clock::UnixMs;
 
@@ -59,6 +60,14 @@ pub(super) fn refused(message: &Message) -> ApiError {
         "{status} {}",
         message.description.as_deref().unwrap_or_default()
     ))
+}
+
+/// What an answer ends with that says of something that it is not there.
+pub(super) fn absent(message: &Message) -> End {
+    match message.description.as_deref() {
+        Some("No Results") => End::Absent,
+        _ => End::BrokenOff,
+    }
 }
 
 pub(super) fn record(message: Message) -> Result<Record, ApiError> {

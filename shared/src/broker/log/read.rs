@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::Record;
-use super::answer::{Got, header, record, refused};
+use super::answer::{Got, absent, header, record, refused};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::Broker;
 use crate::broker::plain::{PublishError, RequestError};
@@ -17,8 +17,6 @@ use crate::broker::subjects::{StreamName, api};
 const PAGE_RECORDS: u64 = 1_000;
 /// Bytes a page.
 const PAGE_BYTES: usize = 4 << 20;
-/// Subjects whose last records are asked for at once; the broker refuses more than 1,024.
-const SUBJECTS_AT_ONCE: usize = 500;
 /// How long a page may pause.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -50,8 +48,11 @@ pub(super) enum End {
     Pending,
     /// This replica has no more.
     Nothing,
-    /// It has none, or what it had found was gone before it was sent.
+    /// Of nothing that was asked for there is any.
     Absent,
+    /// The next one is not there. Of several subjects it was found and gone before it was sent, and more may stand
+    /// behind it.
+    BrokenOff,
 }
 
 impl Reader {
@@ -60,7 +61,7 @@ impl Reader {
     pub async fn next_page(&mut self) -> Result<Option<Vec<Record>>, ReadError> {
         while !self.done {
             let (mut page, end) = self.fetch().await.map_err(|cause| self.failed(cause))?;
-            let at_end = matches!(end, End::Nothing | End::Absent);
+            let at_end = !matches!(end, End::Pending);
             if let (true, Some(up_to)) = (at_end, self.up_to) {
                 let seen = page.last().map_or(self.next, |record| record.seq + 1);
                 if seen <= up_to {
@@ -267,53 +268,6 @@ impl Broker {
         })
     }
 
-    /// The last record of each of `subjects`, which must hold no wildcards; any number of them.
-    pub async fn multi_last(
-        &self,
-        stream: &StreamName,
-        subjects: &[String],
-    ) -> Result<Vec<Record>, ReadError> {
-        let mut all = Vec::new();
-        for part in questions(subjects, self.max_record()) {
-            let mut wanted: Vec<&str> = part.iter().map(String::as_str).collect();
-            while !wanted.is_empty() {
-                let question = json!({ "multi_last": wanted, "batch": SUBJECTS_AT_ONCE });
-                let answer = self.direct_get(stream, &question).await;
-                let (page, end) = answer.map_err(|cause| ReadError {
-                    stream: stream.to_string(),
-                    cause,
-                })?;
-                match end {
-                    // The answer was cut where it became too large.
-                    End::Pending => wanted.retain(|subject| {
-                        page.iter()
-                            .all(|record| record.subject.as_str() != *subject)
-                    }),
-                    End::Nothing | End::Absent => wanted.clear(),
-                }
-                all.extend(page);
-            }
-        }
-        Ok(all)
-    }
-
-    /// The last record of every subject that matches `filter`.
-    pub async fn last_per_subject(
-        &self,
-        stream: &StreamName,
-        filter: &str,
-    ) -> Result<Vec<Record>, ReadError> {
-        let subjects = self
-            .subjects_of(stream, filter)
-            .await
-            .map_err(|cause| ReadError {
-                stream: stream.to_string(),
-                cause,
-            })?;
-        self.multi_last(stream, &subjects.into_keys().collect::<Vec<_>>())
-            .await
-    }
-
     pub(super) async fn direct_get(
         &self,
         stream: &StreamName,
@@ -385,7 +339,7 @@ impl Broker {
                     };
                     return Ok((page, end));
                 }
-                Some(404) => return Ok((page, End::Absent)),
+                Some(404) => return Ok((page, absent(&message))),
                 Some(503) => return Err(RequestError::NoResponders { subject }.into()),
                 Some(_) => return Err(refused(&message)),
             }
@@ -403,20 +357,4 @@ impl Broker {
             Err(error) => Err(error),
         }
     }
-}
-/// `subjects` in parts that one question names: no more than are answered at once, and no larger than a
-/// message.
-fn questions(subjects: &[String], most: usize) -> impl Iterator<Item = &[String]> {
-    let mut rest = subjects;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fitting = rest.iter().take(SUBJECTS_AT_ONCE).take_while(|subject| {
-            bytes += subject.len() + 3;
-            bytes < most
-        });
-        let count = fitting.count().max(1).min(rest.len());
-        let (part, after) = rest.split_at(count);
-        rest = after;
-        (count > 0).then_some(part)
-    })
 }

@@ -36,9 +36,10 @@ impl Broker {
 /// What a broken answer lacks would be taken for what is not there.
 fn all_of_them((found, end): (Vec<Record>, End)) -> Result<Vec<Record>, ApiError> {
     match end {
-        End::Nothing => Ok(found),
-        End::Absent if found.is_empty() => Ok(found),
-        End::Absent | End::Pending => Err(ApiError::Answer("last records, not all of them".into())),
+        End::Nothing | End::Absent => Ok(found),
+        End::BrokenOff | End::Pending => {
+            Err(ApiError::Answer("last records, not all of them".into()))
+        }
     }
 }
 
@@ -65,7 +66,7 @@ mod tests {
         };
         assert!(whole(&[1, 2], End::Nothing));
         assert!(whole(&[], End::Absent));
-        assert!(!whole(&[1], End::Absent));
+        assert!(!whole(&[1], End::BrokenOff) && !whole(&[], End::BrokenOff));
         assert!(!whole(&[1], End::Pending));
     }
 }
