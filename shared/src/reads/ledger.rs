@@ -16,7 +16,7 @@ mod apart;
 #[cfg(feature = "runs")]
 mod small;
 
-pub use apart::walk_apart;
+pub use apart::{Walked, walk_apart};
 #[cfg(feature = "runs")]
 pub use small::Place;
 

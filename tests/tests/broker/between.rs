@@ -1,6 +1,9 @@
 //! A part of one run's ledger, between those of many others.
 
-use gridloom_shared::reads::ledger::{Entry, Span, walk, walk_apart};
+use gridloom_shared::clock::UnixMs;
+use gridloom_shared::ledger::record::{PlanRecord, Retired};
+use gridloom_shared::reads::ledger::{Entry, Span, Walked, walk, walk_apart};
+use gridloom_shared::wire;
 use gridloom_tests::questions::{Questions, is_broad};
 
 use super::*;
@@ -24,8 +27,8 @@ async fn by_subjects(
     let (queue, run) = (default_lane().queue, run());
     let mut read = Vec::new();
     let take = |entry: Entry| read.push(entry.sequence);
-    let whole = walk_apart(broker, (&queue, &run), &WORKERS, (from, up_to), take).await?;
-    Ok(whole.then_some(read))
+    let walked = walk_apart(broker, (&queue, &run), &WORKERS, (from, up_to), take).await?;
+    Ok((walked == Walked::Whole).then_some(read))
 }
 
 /// The same by the run.
@@ -111,6 +114,7 @@ async fn run_is_read_with_as_few_questions_between_many_others_as_alone() -> any
 async fn answer_without_the_end_that_is_known_is_not_whole() -> anyhow::Result<()> {
     let (_server, broker) = ready().await?;
     assert_eq!(by_subjects(&broker, 1, Some(1)).await?, None);
+    write(&broker, &run(), Author::Plan).await?;
     write(&broker, &run(), Author::Work).await?;
     let last = write(&broker, &run(), Author::Takeover).await?;
     assert_eq!(
@@ -127,6 +131,7 @@ async fn answer_without_the_end_that_is_known_is_not_whole() -> anyhow::Result<(
 #[tokio::test]
 async fn part_that_ends_before_its_known_end_is_not_whole() -> anyhow::Result<()> {
     let (server, broker) = ready().await?;
+    write(&broker, &run(), Author::Plan).await?;
     for _ in 0..3 {
         write(&broker, &run(), Author::Work).await?;
     }
@@ -150,5 +155,36 @@ async fn part_that_ends_before_its_known_end_is_not_whole() -> anyhow::Result<()
             .map(|all| all.len()),
         Some(4)
     );
+    Ok(())
+}
+
+/// What workers say late of a run that was removed says nothing of what had been done.
+#[tokio::test]
+async fn run_without_its_plan_is_gone() -> anyhow::Result<()> {
+    let (_server, broker) = ready().await?;
+    let (queue, ledger) = (default_lane().queue, broker.subjects().ledger());
+    write(&broker, &run(), Author::Plan).await?;
+    let own = write(&broker, &run(), Author::Takeover).await?;
+    let walked = async |up_to| {
+        let place = (&queue, &run());
+        walk_apart(&broker, place, &WORKERS, (1, up_to), |_| {}).await
+    };
+    assert_eq!(walked(Some(own)).await?, Walked::Whole);
+    let plan = broker.subjects().ledger_of(&queue, &run(), Author::Plan);
+    let retired = PlanRecord::Retired(Retired {
+        nonce: None,
+        content: None,
+        closed_at: UnixMs(1),
+        dead: 0,
+        term: Term(1),
+    });
+    broker
+        .append(plan.clone(), wire::encode(&retired), None)
+        .await?;
+    assert_eq!(walked(Some(own)).await?, Walked::Gone);
+    broker.purge(&ledger, &plan, 0).await?;
+    assert_eq!(walked(Some(own)).await?, Walked::Gone);
+    assert_eq!(walked(None).await?, Walked::Gone);
+    assert_eq!(walked(Some(own + 1)).await?, Walked::Part);
     Ok(())
 }

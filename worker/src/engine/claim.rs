@@ -8,7 +8,7 @@ use gridloom_shared::chain;
 use gridloom_shared::id::Fence;
 use gridloom_shared::ledger::record::Reason;
 
-use super::errand::{self, Ask, Claim, Search};
+use super::errand::{self, Ask, Claim, Found, Search};
 use super::ledger_writer::At;
 use super::tiles::{Holding, Phase, TileKey};
 use super::{Engine, meters};
@@ -61,13 +61,9 @@ impl Engine {
         self.errands.add(reading);
     }
 
-    pub(super) fn claimed(
-        &mut self,
-        claim: Claim,
-        result: Result<Option<(Fence, Vec<Left>)>, ReadError>,
-    ) {
+    pub(super) fn claimed(&mut self, claim: Claim, result: Result<Found, ReadError>) {
         match result {
-            Ok(Some((fence, lefts))) => {
+            Ok(Found::Whole(fence, lefts)) => {
                 for (holding, left) in claim.holdings.iter().zip(lefts) {
                     match self.phase_of(*holding) {
                         Some(Phase::Claiming) => self.take_up(*holding, fence, &left),
@@ -77,7 +73,8 @@ impl Engine {
                 }
                 self.ask_again(claim);
             }
-            Ok(None) => {
+            Ok(Found::Purged) => self.give_up_claim(&claim),
+            Ok(Found::Part) => {
                 let run = self.runs.get(claim.run).map(|run| run.id().as_str());
                 tracing::debug!(
                     run,
@@ -113,6 +110,20 @@ impl Engine {
         if ask {
             // What was heard meanwhile may have been read, and not been judged, already.
             self.look_after(key.opened, fence.0, Ask::Leader);
+        }
+    }
+
+    /// Nothing of the run is to be done any more: its tiles leave the queue, should they be there still.
+    fn give_up_claim(&mut self, claim: &Claim) {
+        let run = self.runs.get(claim.run).map(|run| run.id().as_str());
+        tracing::debug!(run, "the run of a takeover was purged");
+        for holding in &claim.holdings {
+            if matches!(
+                self.phase_of(*holding),
+                Some(Phase::Claiming | Phase::Blocked)
+            ) {
+                self.settle(holding.tile);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use gridloom_shared::broker::{Broker, Subject};
 use gridloom_shared::chain;
 use gridloom_shared::id::{Fence, QueueName, RunId};
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord, Takeover};
-use gridloom_shared::reads::ledger::{self, Entry};
+use gridloom_shared::reads::ledger::{self, Entry, Walked};
 use gridloom_shared::submission::Unreadable;
 use gridloom_shared::wire::{self, WireError};
 
@@ -59,7 +59,7 @@ pub(super) enum Event {
     /// The ledger was read up to one's own takeover.
     Claimed {
         claim: Claim,
-        result: Result<Option<(Fence, Vec<Left>)>, ReadError>,
+        result: Result<Found, ReadError>,
     },
     /// The takeovers of a run were read.
     Looked {
@@ -165,6 +165,16 @@ pub(super) struct Claim {
     pub(super) holdings: Vec<Holding>,
 }
 
+/// What a reading for a takeover found.
+pub(super) enum Found {
+    /// One's own takeover, and what was left of its tiles by then.
+    Whole(Fence, Vec<Left>),
+    /// Not all of it: a replica lags.
+    Part,
+    /// The run is over and was purged: nothing says what had been done.
+    Purged,
+}
+
 /// What is to be read for it.
 pub(super) struct Search {
     pub(super) claim: Claim,
@@ -195,8 +205,34 @@ pub(super) async fn read_claim(broker: Broker, search: Search, after: Duration) 
     let authors = [Author::Work, Author::Takeover];
     let part = (from, claim.up_to);
     let walked = ledger::walk_apart(&broker, (&queue, &run), &authors, part, take).await;
-    let result = walked.map(|whole| reading.finish().filter(|_| whole));
+    let whole = |walked| reading.finish().filter(|_| walked == Walked::Whole);
+    let result = match walked {
+        Ok(Walked::Gone) => Ok(Found::Purged),
+        Ok(walked) => match whole(walked) {
+            Some((fence, left)) => Ok(Found::Whole(fence, left)),
+            None => look_for_claim(&broker, (&queue, &run), claim.up_to).await,
+        },
+        Err(error) => Err(error),
+    };
     Event::Claimed { claim, result }
+}
+
+/// Whether one's own takeover, which stood at `at` or before it, is still in the ledger: a part of it is read again for as
+/// long as it is.
+async fn look_for_claim(
+    broker: &Broker,
+    (queue, run): (&QueueName, &RunId),
+    at: Option<u64>,
+) -> Result<Found, ReadError> {
+    let subjects = broker.subjects();
+    let takeovers = subjects.ledger_of(queue, run, Author::Takeover);
+    let last = broker
+        .last_of_leader(&subjects.ledger(), &takeovers)
+        .await?;
+    Ok(match last {
+        Some(last) if last.seq >= at.unwrap_or(0) => Found::Part,
+        Some(_) | None => Found::Purged,
+    })
 }
 
 /// Whom to ask for the last takeover of a run.

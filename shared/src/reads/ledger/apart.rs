@@ -4,6 +4,9 @@
 //! written meanwhile; asked for by its subject, it is found at once. After an outage each tile that waited is taken
 //! over, and its run's ledger read: so what each author wrote is read by itself, and put back into its order here.
 //!
+//! The same question tells whether the run is still there. One that is over is removed, at once where many are: a tile of
+//! it that comes again finds nothing of what was done, and would be done once more.
+//!
 //! Each part may come from another replica. That one of them has read far enough says nothing of the others, so one
 //! replica is asked first what each part ends with, and a part that does not reach that end is not whole.
 
@@ -16,7 +19,7 @@ use super::Entry;
 use crate::broker::Broker;
 use crate::broker::log::{ReadError, Reader, Record as Stored};
 use crate::id::{QueueName, RunId};
-use crate::ledger::record::Author;
+use crate::ledger::record::{Author, PlanRecord};
 
 /// How long a replica that lags is waited for before it, or another, is asked again.
 const CATCHES_UP: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(15)];
@@ -57,21 +60,57 @@ fn first(parts: &mut [Part]) -> Option<Stored> {
         .pop_front()
 }
 
-/// What stands last on each of `subjects`, and up to where that is known; `None` where the replica had not read
-/// `up_to`.
+/// What a part of a ledger was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walked {
+    /// All of it was given.
+    Whole,
+    /// A replica lags, or some was removed meanwhile: what was given is to be forgotten.
+    Part,
+    /// The run is over, and its records were removed: what is there came since, and says nothing of what had been done.
+    Gone,
+}
+
+/// What a part of a ledger ends with.
+struct Ends {
+    /// What stands last on the subject of each author.
+    last: Vec<Stored>,
+    /// Up to where that is known.
+    up_to: u64,
+    /// Whether the planner's records are there.
+    planned: bool,
+}
+
+impl Ends {
+    /// Up to where is known what stands last.
+    fn known(&self) -> u64 {
+        self.last.iter().map(|record| record.seq).max().unwrap_or(0)
+    }
+}
+
+/// What `written` ends with, and whether anything stands on `plan`; `None` where the replica had not read `up_to`.
 async fn ends(
     broker: &Broker,
-    subjects: &[String],
+    (written, plan): (Vec<String>, String),
     up_to: Option<u64>,
-) -> Result<Option<(Vec<Stored>, u64)>, ReadError> {
+) -> Result<Option<Ends>, ReadError> {
     let ledger = broker.subjects().ledger();
+    let all: Vec<String> = written.into_iter().chain([plan.clone()]).collect();
     let mut pauses = CATCHES_UP.into_iter();
     loop {
-        let last = broker.last_together(&ledger, subjects).await?;
-        let known = last.iter().map(|record| record.seq).max().unwrap_or(0);
-        let up_to = up_to.unwrap_or(known);
-        if known >= up_to {
-            return Ok(Some((last, up_to)));
+        let mut last = broker.last_together(&ledger, &all).await?;
+        let plans: Vec<Stored> = last
+            .extract_if(.., |record| record.subject.as_str() == plan)
+            .collect();
+        let mut ends = Ends {
+            last,
+            up_to: 0,
+            planned: plans.iter().any(|last| goes_on(broker, last)),
+        };
+        let known = ends.known();
+        ends.up_to = up_to.unwrap_or(known);
+        if known >= ends.up_to {
+            return Ok(Some(ends));
         }
         let Some(pause) = pauses.next() else {
             return Ok(None);
@@ -80,9 +119,14 @@ async fn ends(
     }
 }
 
+/// Whether the planner's last record is none by which its run's records are removed.
+fn goes_on(broker: &Broker, last: &Stored) -> bool {
+    let last = broker.decode::<PlanRecord>(&last.subject, &last.payload);
+    !matches!(last, Ok(PlanRecord::Retired(_) | PlanRecord::Forgotten(_)))
+}
+
 /// Gives what `authors` wrote of `run` from `from` up to `up_to` to `take`, in order. One of them must have written
-/// at `up_to`, or behind it; without it, all that one replica has is given. Whether that is surely all: `false` where
-/// a replica lags or some was removed meanwhile, and what was given is to be forgotten.
+/// at `up_to`, or behind it; without it, all that one replica has is given.
 ///
 /// # Errors
 /// When the broker does not answer; some may have been given before that.
@@ -92,15 +136,20 @@ pub async fn walk_apart(
     authors: &[Author],
     (from, up_to): (u64, Option<u64>),
     mut take: impl FnMut(Entry),
-) -> Result<bool, ReadError> {
+) -> Result<Walked, ReadError> {
     let subjects = broker.subjects();
     let by = |author: &Author| subjects.ledger_of(queue, run, *author);
-    let written: Vec<String> = authors.iter().map(by).collect();
-    let Some((ends, up_to)) = ends(broker, &written, up_to).await? else {
-        return Ok(false);
+    let written = (authors.iter().map(by).collect(), by(&Author::Plan));
+    let Some(ends) = ends(broker, written, up_to).await? else {
+        return Ok(Walked::Part);
     };
-    let ledger = subjects.ledger();
+    // What a worker wrote stands behind the run's first record, on each replica.
+    if !ends.planned && ends.known() > 0 {
+        return Ok(Walked::Gone);
+    }
+    let (ledger, up_to) = (subjects.ledger(), ends.up_to);
     let parts = ends
+        .last
         .iter()
         .filter(|last| last.seq >= from)
         .map(|last| Part {
@@ -114,7 +163,8 @@ pub async fn walk_apart(
     loop {
         try_join_all(parts.iter_mut().map(Part::fill)).await?;
         let Some(stored) = first(&mut parts).filter(|stored| stored.seq <= up_to) else {
-            return Ok(parts.iter().all(|part| part.seen >= part.enough));
+            let whole = parts.iter().all(|part| part.seen >= part.enough);
+            return Ok(if whole { Walked::Whole } else { Walked::Part });
         };
         if let Some(entry) = Entry::read(broker, &stored) {
             take(entry);
