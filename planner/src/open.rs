@@ -5,11 +5,15 @@ use bytes::Bytes;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::{AppendError, ReadError};
 use gridloom_shared::chain;
+use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::record::{Author, Opened, PlanRecord};
 use gridloom_shared::wire::{self, WireError};
 
 pub(crate) const CONFLICT: &str = "conflict: this request id was used before with other params or another grid: choose another id";
+
+/// What the clocks of two brokers may differ by.
+const CLOCKS_DIFFER_MS: u64 = 60_000;
 
 /// A run that was just opened.
 #[derive(Debug)]
@@ -31,8 +35,45 @@ pub(crate) enum Opening {
     Exists,
     /// It existed, is over and was purged.
     Purged,
+    /// The run under this id is of a submission that stood in the same place before.
+    Anothers,
     /// It cannot be opened, for this reason.
     Refused(String),
+}
+
+/// What tells whether a run is the one that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// Hash of what is asked for.
+    pub(crate) content: u64,
+    /// When the submission was stored of which the run is, if its id is made of its place in the stream. Places come
+    /// again where the stream lost its last messages and the ledger did not: times do not.
+    pub(crate) placed_at: Option<UnixMs>,
+}
+
+impl Asked {
+    /// Of a submission with this content that was stored at `at`, in the place that is its id, or with an id of its own.
+    pub(crate) fn of(run: &RunId, content: u64, at: UnixMs) -> Asked {
+        Asked {
+            content,
+            placed_at: run.is_of_a_place().then_some(at),
+        }
+    }
+
+    /// Whether the run is surely of another submission than this.
+    fn is_after(&self, earlier: &Earlier) -> bool {
+        let Some(at) = self.placed_at else {
+            return false;
+        };
+        match earlier {
+            Earlier::Opened(_, first) => first.scheduled_at != at,
+            // None is closed before it was asked for, by clocks that nearly agree.
+            Earlier::Purged(_, Some(closed_at)) => {
+                at.0.saturating_sub(closed_at.0) > CLOCKS_DIFFER_MS
+            }
+            Earlier::Purged(_, None) | Earlier::Free(_) | Earlier::Nonsense(_) => false,
+        }
+    }
 }
 
 impl Opening {
@@ -68,8 +109,9 @@ enum Earlier {
     Free(u64),
     /// Its first record, at this ledger sequence.
     Opened(u64, Box<Opened>),
-    /// It was purged, and the id is remembered; with the hash of what was submitted, where that is known.
-    Purged(Option<u64>),
+    /// It was purged, and the id is remembered; with the hash of what was submitted, and when it was closed, where that
+    /// is known.
+    Purged(Option<u64>, Option<UnixMs>),
     /// What stands there begins with a record, at this sequence, that begins no run.
     Nonsense(u64),
 }
@@ -83,7 +125,8 @@ pub(crate) async fn open(
     run: RunId,
     opened: Opened,
 ) -> Result<Opening, OpenError> {
-    let (content, nonce) = (opened.content, opened.nonce);
+    let nonce = opened.nonce;
+    let asked = Asked::of(&run, opened.content, opened.scheduled_at);
     let subjects = broker.subjects();
     let subject = subjects.ledger_of(&opened.job.queue, &run, Author::Plan);
     let anywhere = subjects.ledger_of_run_anywhere(&run);
@@ -108,7 +151,7 @@ pub(crate) async fn open(
             Earlier::Opened(sequence, first) if first.nonce == nonce => {
                 return Ok(Opening::new(run, sequence, record));
             }
-            earlier => return Ok(found(&run, &earlier, content)),
+            earlier => return Ok(found(&run, &earlier, asked)),
         }
     }
 }
@@ -129,26 +172,28 @@ fn first_record(opened: Opened, most: usize) -> (PlanRecord, Bytes) {
     }
 }
 
-/// What stands under an id, of whoever asks for it with that content. `None`: nothing that counts.
+/// What stands under an id, of whoever asks for it so. `None`: nothing that counts.
 pub(crate) async fn there(
     broker: &Broker,
     run: &RunId,
-    content: u64,
+    asked: Asked,
 ) -> Result<Option<Opening>, OpenError> {
     Ok(match find(broker, run).await? {
         Earlier::Free(_) => None,
-        earlier => Some(found(run, &earlier, content)),
+        earlier => Some(found(run, &earlier, asked)),
     })
 }
 
-fn found(run: &RunId, earlier: &Earlier, content: u64) -> Opening {
+fn found(run: &RunId, earlier: &Earlier, asked: Asked) -> Opening {
+    let content = asked.content;
     match earlier {
+        earlier if asked.is_after(earlier) => Opening::Anothers,
         Earlier::Opened(_, first) if first.content != content => Opening::Refused(CONFLICT.into()),
         Earlier::Free(_) | Earlier::Opened(..) => Opening::Exists,
-        Earlier::Purged(was) if was.is_some_and(|was| was != content) => {
+        Earlier::Purged(was, _) if was.is_some_and(|was| was != content) => {
             Opening::Refused(CONFLICT.into())
         }
-        Earlier::Purged(_) => Opening::Purged,
+        Earlier::Purged(..) => Opening::Purged,
         Earlier::Nonsense(sequence) => Opening::Refused(format!(
             "the ledger of run {run} does not begin as one (record {sequence}): choose another id"
         )),
@@ -167,8 +212,10 @@ async fn find(broker: &Broker, run: &RunId) -> Result<Earlier, OpenError> {
     if let Some(first) = broker.first_of_leader(&ledger, &plan, 1).await? {
         return Ok(match broker.decode(&first.subject, &first.payload) {
             Ok(PlanRecord::Opened(opened)) => Earlier::Opened(first.seq, opened),
-            Ok(PlanRecord::Retired(retired)) => Earlier::Purged(retired.content),
-            Ok(record) if record.is_end() => Earlier::Purged(None),
+            Ok(PlanRecord::Retired(retired)) => {
+                Earlier::Purged(retired.content, Some(retired.closed_at))
+            }
+            Ok(record) if record.is_end() => Earlier::Purged(None, None),
             Err(error) if error.is_newer() => return Err(OpenError::Newer(error)),
             Ok(_) | Err(_) => Earlier::Nonsense(first.seq),
         });
@@ -180,7 +227,9 @@ async fn find(broker: &Broker, run: &RunId) -> Result<Earlier, OpenError> {
         None | Some((_, Ok(PlanRecord::Forgotten(_)))) => {
             Earlier::Free(last.map_or(0, |last| last.seq))
         }
-        Some((_, Ok(PlanRecord::Retired(retired)))) => Earlier::Purged(retired.content),
+        Some((_, Ok(PlanRecord::Retired(retired)))) => {
+            Earlier::Purged(retired.content, Some(retired.closed_at))
+        }
         Some((_, Err(error))) if error.is_newer() => return Err(OpenError::Newer(error)),
         Some((sequence, Ok(_) | Err(_))) => Earlier::Nonsense(sequence),
     })
@@ -239,3 +288,6 @@ async fn certainly(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

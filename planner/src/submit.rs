@@ -17,7 +17,7 @@ use gridloom_shared::submission::{ByHand, Kept, Submission, Unreadable};
 use gridloom_shared::trace::{TRACEPARENT, Traceparent};
 use gridloom_shared::wire::{self, Versions, WireError};
 
-use crate::open::{CONFLICT, NewRun, OpenError, Opening, there};
+use crate::open::{Asked, CONFLICT, NewRun, OpenError, Opening, there};
 
 mod reply;
 
@@ -87,44 +87,53 @@ pub(crate) async fn answer(
     job: Option<&Found>,
     term: Term,
     is_full: impl Fn(&QueueName) -> bool,
-    open: impl AsyncFnOnce(RunId, Opened) -> Result<Opening, OpenError>,
+    open: impl AsyncFnOnce(RunId, Opened) -> Result<Opening, OpenError> + Clone,
 ) -> Result<Receipt, SubmitError> {
-    let subject = delivery.subject.as_str();
-    let understood = understand(broker, delivery, job)?;
-    let asked = understood.as_ref().ok().map(|it| it.run.clone());
-    let outcome = match understood {
-        Ok(understood) if is_full(&understood.opened.job.queue) => return Ok(Receipt::Later),
-        Ok(understood) if understood.overlap != ByHand::Allow => {
-            keep(broker, delivery, understood).await?
+    let mut place = Place::First;
+    let (asked, reason) = loop {
+        let understood = understand(broker, delivery, (job, place))?;
+        let asked = understood.as_ref().ok().map(|it| it.run.clone());
+        let outcome = match understood {
+            Ok(understood) if is_full(&understood.opened.job.queue) => return Ok(Receipt::Later),
+            Ok(understood) if understood.overlap != ByHand::Allow => {
+                keep(broker, delivery, understood).await?
+            }
+            Ok(Understood { run, opened, .. }) => {
+                let opened = Opened { term, ..opened };
+                receipt(run.clone(), open.clone()(run, opened).await?)
+            }
+            Err(reason) => Err(reason),
+        };
+        match outcome {
+            Ok(Some(receipt)) => return Ok(receipt),
+            Ok(None) => place = Place::Taken,
+            Err(reason) => break (asked, reason),
         }
-        Ok(Understood { run, opened, .. }) => {
-            let opened = Opened { term, ..opened };
-            receipt(run.clone(), open(run, opened).await?)
-        }
-        Err(reason) => Err(reason),
     };
-    match outcome {
-        Ok(answer) => Ok(answer),
-        Err(reason) => {
-            let record = Unreadable::new(
-                subject,
-                delivery.stream_seq,
-                reason.clone(),
-                &delivery.payload,
-            );
-            broker
-                .append_patiently(broker.subjects().unreadable(), record.encode())
-                .await?;
-            Ok(Receipt::Refused(asked, reason))
-        }
-    }
+    let (subject, sequence) = (delivery.subject.as_str(), delivery.stream_seq);
+    let record = Unreadable::new(subject, sequence, reason.clone(), &delivery.payload);
+    broker
+        .append_patiently(broker.subjects().unreadable(), record.encode())
+        .await?;
+    Ok(Receipt::Refused(asked, reason))
 }
 
-fn receipt(run: RunId, opening: Opening) -> Result<Receipt, String> {
+/// Whose the run is that is named by a message's place in its stream.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// As far as is known, its own.
+    First,
+    /// Of a message that stood there before.
+    Taken,
+}
+
+/// What is told; `None` where the run is of another message.
+fn receipt(run: RunId, opening: Opening) -> Result<Option<Receipt>, String> {
     match opening {
-        Opening::New(new) => Ok(Receipt::Opened(new)),
-        Opening::Exists => Ok(Receipt::Exists(run)),
-        Opening::Purged => Ok(Receipt::Purged(run)),
+        Opening::New(new) => Ok(Some(Receipt::Opened(new))),
+        Opening::Exists => Ok(Some(Receipt::Exists(run))),
+        Opening::Purged => Ok(Some(Receipt::Purged(run))),
+        Opening::Anothers => Ok(None),
         Opening::Refused(reason) => Err(reason),
     }
 }
@@ -134,13 +143,14 @@ async fn keep(
     broker: &Broker,
     delivery: &Delivery,
     understood: Understood,
-) -> Result<Result<Receipt, String>, SubmitError> {
+) -> Result<Result<Option<Receipt>, String>, SubmitError> {
     let Understood {
         run,
         opened,
         overlap,
     } = understood;
-    if let Some(there) = there(broker, &run, opened.content).await? {
+    let asked = Asked::of(&run, opened.content, delivery.stored_at);
+    if let Some(there) = there(broker, &run, asked).await? {
         return Ok(receipt(run, there));
     }
     let header = |name: &str| {
@@ -179,15 +189,15 @@ async fn keep(
             return Ok(match there.ok_or(error)? {
                 Ok(there) if there.content != kept.content => Err(CONFLICT.to_owned()),
                 // It is this one, whose taker died.
-                Ok(there) if there.sequence == kept.sequence => Ok(Receipt::Kept(run)),
-                Ok(_) => Ok(Receipt::Waits(run)),
+                Ok(there) if there.sequence == kept.sequence => Ok(Some(Receipt::Kept(run))),
+                Ok(_) => Ok(Some(Receipt::Waits(run))),
                 Err(error) if error.is_newer() => return Err(SubmitError::Newer(error)),
                 Err(_) => Err(CONFLICT.to_owned()),
             });
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(Ok(Receipt::Kept(run)))
+    Ok(Ok(Some(Receipt::Kept(run))))
 }
 
 /// What a message asks for.
@@ -260,7 +270,7 @@ pub(crate) fn name(broker: &Broker, delivery: &Delivery) -> Result<JobName, Stri
 fn understand(
     broker: &Broker,
     delivery: &Delivery,
-    job: Option<&Found>,
+    (job, place): (Option<&Found>, Place),
 ) -> Result<Result<Understood, String>, SubmitError> {
     let name = match name(broker, delivery) {
         Ok(name) => name,
@@ -278,7 +288,12 @@ fn understand(
         Ok(submission) => submission,
         Err(error) => return Ok(Err(chain(&error).to_string())),
     };
-    let run = submission.run_id(&name, delivery.stream_seq);
+    let run = match (place, &submission.id) {
+        (Place::Taken, None) => {
+            RunId::from_later_submission(&name, delivery.stream_seq, delivery.stored_at)
+        }
+        _ => submission.run_id(&name, delivery.stream_seq),
+    };
     let job = match job {
         Some(Ok(Ok(job))) => job,
         Some(Ok(Err(reason))) => return Ok(Err(reason.clone())),

@@ -162,6 +162,12 @@ impl RunId {
         RunId(format!("{job}_s_{sequence}").into())
     }
 
+    /// The run of such a submission where the run of that place is of another one: of a submission that stood there before the
+    /// submit stream lost its last messages. `at` is when the broker stored it.
+    pub fn from_later_submission(job: &JobName, sequence: u64, at: UnixMs) -> RunId {
+        RunId(format!("{job}_s_{sequence}_{}", at.0).into())
+    }
+
     /// The run of a fire of the job's schedule, by its nominal time: `nightly_20260301T060000Z`, with the milliseconds
     /// before the `Z` where it has some.
     pub fn from_fire(job: &JobName, nominal: UnixMs) -> RunId {
@@ -201,6 +207,12 @@ impl RunId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is made of nothing but the place that a submission had in its stream.
+    pub fn is_of_a_place(&self) -> bool {
+        let parts: Vec<&str> = self.0.split('_').collect();
+        matches!(parts[..], [_, "s", _])
     }
 
     /// The name of the job that this run is of.
@@ -352,6 +364,10 @@ mod tests {
         let job = JobName::new("sum").unwrap();
         let request = RunId::from_request(&job, "7");
         let submission = RunId::from_submission(&job, 7);
+        let later = RunId::from_later_submission(&job, 7, UnixMs(1_764_482_000_123));
+        assert_eq!(later.as_str(), format!("{job}_s_7_1764482000123"));
+        assert_eq!(RunId::new(later.as_str()).as_ref(), Ok(&later));
+        assert!(submission.is_of_a_place() && !later.is_of_a_place() && !request.is_of_a_place());
         assert_ne!(request, submission);
         assert_eq!(request.as_str().len(), "sum_r_".len() + 32);
         assert_eq!(RunId::new(request.as_str()).unwrap(), request);

@@ -61,7 +61,8 @@ impl Job {
                 self.is_open(run);
                 envoy.say(LeadEvent::Opened(new)).await;
             }
-            Opening::Exists => self.find(&envoy.broker, run).await?,
+            // One that was kept is looked for under its id when it comes.
+            Opening::Exists | Opening::Anothers => self.find(&envoy.broker, run).await?,
             Opening::Purged => self.over(run, None, None),
             Opening::Refused(reason) => self.give_up(&envoy.broker, run, reason).await?,
         }
