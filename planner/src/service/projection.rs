@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
-use gridloom_shared::broker::kv::Bucket;
+use gridloom_shared::broker::kv::WriteError;
+use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::chain;
 use gridloom_shared::clock::Boot;
 use gridloom_shared::id::RunId;
+use gridloom_shared::ledger::record::{Author, PlanRecord};
 use gridloom_shared::ledger::summary::RunSummary;
 use gridloom_shared::telemetry::spans::Tracer;
 use gridloom_shared::wire;
@@ -24,7 +26,7 @@ use super::traced;
 use crate::alive::Signs;
 use crate::book::Book;
 use crate::lead::{Change, Lead};
-use crate::leader::Told;
+use crate::leader::{Told, Validity};
 use crate::run::Run;
 
 /// How long a new run waits for its first summary: one that is over by then needs only its last. Each is a record, and a
@@ -59,21 +61,46 @@ impl Due {
 
     /// Writes it, if anything else stands there: the leader before may have written the same, or this one
     /// before an answer that was lost. What is written to it after that look stays: it is of who leads since then.
-    async fn write(&self, runs: &Bucket, backlog: &Backlog) -> Result<(), String> {
-        let (key, value) = (self.summary.run.as_str(), wire::encode(&self.summary));
-        let written = if self.is_news() {
-            runs.put(key, value).await
-        } else {
-            let there = runs.place_of(key).await;
-            let there = there.map_err(|error| chain(&error).to_string())?;
-            if there.value() == Some(&value) || !backlog.is_of_now(self) {
-                return Ok(());
+    async fn write(&self, broker: &Broker, backlog: &Backlog) -> Result<(), String> {
+        let (runs, value) = (broker.runs(), wire::encode(&self.summary));
+        let key = self.summary.run.as_str();
+        let text = |error: WriteError| chain(&error).to_string();
+        if self.is_news() {
+            // Most runs are over before their first summary.
+            match runs.update(key, value.clone(), 0).await {
+                Err(error) if error.is_conflict() => {}
+                written => return written.map(|_| ()).map_err(text),
             }
-            runs.update(key, value, there.revision()).await
-        };
-        written
-            .map(|_| ())
-            .map_err(|error| chain(&error).to_string())
+        }
+        let unread = |error: ReadError| chain(&error).to_string();
+        let there = runs.place_of(key).await.map_err(unread)?;
+        if there.value() == Some(&value) || !backlog.is_of_now(self) {
+            return Ok(());
+        }
+        // Whoever was frozen does not know it yet, and another may have shown more by now.
+        let certain = backlog.validity.holds(Boot::now());
+        if !certain && !self.is_so_still(broker).await.map_err(unread)? {
+            return Ok(());
+        }
+        let written = runs.update(key, value, there.revision()).await;
+        written.map(|_| ()).map_err(text)
+    }
+
+    /// Whether the run stands so by the last that a planner wrote of it.
+    async fn is_so_still(&self, broker: &Broker) -> Result<bool, ReadError> {
+        let (summary, subjects) = (&self.summary, broker.subjects());
+        let plan = subjects.ledger_of(&summary.queue, &summary.run, Author::Plan);
+        let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
+        let Some(last) = last else { return Ok(false) };
+        let ended = summary.state.ended();
+        Ok(match broker.decode(&last.subject, &last.payload) {
+            Ok(PlanRecord::Closed(_)) => summary.closed_at == Some(last.at.rfc3339()),
+            Ok(PlanRecord::Dropped(dropped)) if dropped.closed => {
+                ended && summary.shards.dead_kept() == dropped.left
+            }
+            Ok(PlanRecord::Retired(_) | PlanRecord::Forgotten(_)) | Err(_) => false,
+            Ok(_) => !ended,
+        })
     }
 }
 
@@ -85,6 +112,8 @@ struct Backlog {
     /// Which leadership of this process it is. What is left of one that is over is another leader's to show, and what
     /// that one writes is newer.
     leadership: AtomicU64,
+    /// Until when that may be believed in.
+    validity: Validity,
 }
 
 impl Backlog {
@@ -145,11 +174,13 @@ pub(super) struct Writer {
 pub(super) fn start(
     tasks: &mut Tasks,
     broker: Broker,
-    told: watch::Sender<Told>,
-    tracer: Tracer,
+    (told, validity, tracer): (watch::Sender<Told>, Validity, Tracer),
 ) -> Writer {
     let (summaries, queue) = mpsc::unbounded_channel();
-    let backlog = Arc::<Backlog>::default();
+    let backlog = Arc::new(Backlog {
+        validity,
+        ..Backlog::default()
+    });
     let (writes, written) = oneshot::channel();
     let known = Arc::clone(&backlog);
     tasks.keep(Task::Summaries, |signs| async move {
@@ -177,7 +208,6 @@ async fn write(
     backlog: Arc<Backlog>,
     signs: Signs,
 ) {
-    let runs = &broker.runs();
     let mut newest: HashMap<RunId, Due> = HashMap::new();
     loop {
         signs.give();
@@ -195,14 +225,14 @@ async fn write(
             newest.insert(next.summary.run.clone(), next);
         }
         backlog.waiting.store(newest.len(), Ordering::Relaxed);
-        let (most, signs, backlog) = (broker.max_record(), &signs, &*backlog);
+        let (broker, signs, backlog) = (&broker, &signs, &*backlog);
         let writes = newest.drain().map(|(_, mut due)| async move {
             signs.give();
             if !backlog.is_of_now(&due) {
                 return None;
             }
-            due.summary.fit(most);
-            let error = due.write(runs, backlog).await.err()?;
+            due.summary.fit(broker.max_record());
+            let error = due.write(broker, backlog).await.err()?;
             let (run, tries) = (&due.summary.run, due.tries + 1);
             tracing::warn!(%run, error, tries, "failed to write a run's summary");
             (tries < TRIES).then_some(Due { tries, ..due })

@@ -11,6 +11,7 @@
 //! | [`list`] | which runs are over, and which are half gone |
 //! | [`ids`] | remembers the ids of runs that are gone, and forgets them |
 //! | [`unshown`] | writes summaries that the planner before did not live to write, or wrote otherwise |
+//! | [`unowned`] | removes summaries that were written when their runs were gone |
 //! | [`unseen`] | tells of dead shards that went before anybody had seen them |
 
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ use crate::retention::{Kept, Retention};
 
 mod ids;
 mod list;
+mod unowned;
 mod unseen;
 mod unshown;
 
@@ -143,6 +145,8 @@ impl Sweeper {
     async fn once(&mut self, now: UnixMs) -> Result<(), SweepError> {
         let watched = self.watch(now).await?;
         let ends = self.ends().await?;
+        // Before the runs: one that is opened meanwhile has records first.
+        let shown = self.shown().await?;
         // As many pages as the ledger's subjects take, each of which comes or fails.
         let listing = self.listed.read(&self.broker);
         self.signs.waiting(listing).await?;
@@ -158,6 +162,7 @@ impl Sweeper {
         self.unseen.tell(&self.broker).await?;
         self.show_ended().await?;
         self.remove_strays(&ends).await?;
+        self.hide_gone(shown, &ends).await?;
         let begun = Instant::now();
         let forgotten = self.forget_ids(&watched).await;
         self.removing += begun.elapsed();
@@ -293,7 +298,8 @@ impl Sweeper {
             .runs()
             .forget_below(run.as_str(), ends.summaries + 1)
             .await?;
-        for author in [Author::Work, Author::Takeover] {
+        // Takeovers first: who has one there and reads what is left of its tiles finds it gone then, and not outcomes alone.
+        for author in [Author::Takeover, Author::Work] {
             self.cut(&of(author), sequence).await?;
         }
         let plan = of(Author::Plan);

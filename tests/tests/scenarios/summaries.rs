@@ -93,6 +93,43 @@ async fn summary_of_a_deposed_leader_that_comes_late_replaces_nothing() -> anyho
     .await
 }
 
+/// The same of a run that was over, and was opened again and ended otherwise since.
+#[tokio::test(flavor = "multi_thread")]
+async fn end_that_a_deposed_leader_shows_late_replaces_no_later_one() -> anyhow::Result<()> {
+    play(async |stage| {
+        let job = "name = \"bad\"\nhandler = \"noop\"\n[retry]\nmax_attempts = 1";
+        let job = stage.apply(job).await?;
+        let proxy = Proxy::start(stage.server.port()).await?;
+        let slow = stage.gridloom(&["planner"])?;
+        let slow = slow.env("GRIDLOOM_NATS", proxy.url());
+        stage.planners.push(slow.start().await?);
+        leads(stage, 1).await?;
+        stage.start_worker(4, &[]).await?;
+        proxy.set(Mode::StallAt(&["PUB $KV.test-runs."]));
+        let params = json!({ "fail_attempts": 1, "permanent": true });
+        let run = stage.submit(&job, &params).await?;
+        proxy.stalled(SOON).await?;
+        stage.start_planner().await?;
+        leads(stage, 2).await?;
+        reopen(stage, &run).await?;
+        stage.closed(&run, SOON).await?;
+        shown(stage, &run).await?;
+        proxy.set(Mode::Pass);
+        eventually(SOON, "the first one stands by", async || {
+            Ok(stage.planners[0].stderr().contains("standing by"))
+        })
+        .await?;
+        stage.planners[0].terminate()?;
+        stage.planners[0].wait(SOON).await?;
+        let stands = stage.broker.runs().get(run.as_str()).await?;
+        let stands = stands.and_then(|entry| entry.value);
+        let ledger = Ledger::read(&stage.broker, &run).await?.summary()?;
+        assert_eq!(stands, Some(wire::encode(&ledger)));
+        Ok(())
+    })
+    .await
+}
+
 /// A run of which all shards are dead, and of which its summary says that it runs: its planner died before it wrote more.
 async fn dead_and_shown_as_running(stage: &mut Stage) -> anyhow::Result<RunId> {
     let job = "name = \"bad\"\nhandler = \"noop\"\n[grid]\nslices = 4\n[retry]\nmax_attempts = 1";
@@ -159,6 +196,50 @@ async fn run_that_is_opened_again_while_it_is_looked_at_is_never_shown_as_over()
         let first = timeout(SOON, written).await??;
         assert_eq!(first.state, RunState::Running, "{first:?}");
         assert_eq!((first.shards.dead, first.shards.outstanding), (0, 4));
+        Ok(())
+    })
+    .await
+}
+
+/// Summaries are written behind: one may come when its run was removed, and nothing would ever remove it then.
+#[tokio::test(flavor = "multi_thread")]
+async fn summary_of_a_run_that_is_gone_is_removed_and_that_of_one_that_was_lost_stays()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let policy = ["planner", "--retention-most=0", "--retention-every=200ms"];
+        stage.planners.push(stage.gridloom(&policy)?.start().await?);
+        stage.start_worker(4, &[]).await?;
+        let job = job(stage, 1).await?;
+        let runs = stage.broker.runs();
+        let mut watch = runs.watch_all();
+        while watch.next().await? != Watched::CaughtUp {}
+        let run = stage.submit(&job, &json!({})).await?;
+        let written = async {
+            loop {
+                match watch.next().await? {
+                    Watched::Entry(entry) if entry.value.is_some() => return Ok(entry.value),
+                    Watched::Entry(_) | Watched::CaughtUp => {}
+                }
+            }
+        };
+        let written: anyhow::Result<_> = timeout(SOON, written).await?;
+        let late = written?.unwrap_or_default();
+        let (subjects, ledger) = (stage.broker.subjects(), stage.broker.subjects().ledger());
+        let plan = subjects.plan_of_run_anywhere(&run);
+        eventually(SOON, "the run is removed", async || {
+            Ok(stage.broker.last_of_leader(&ledger, &plan).await?.is_none())
+        })
+        .await?;
+        let lost = RunId::from_request(&job, "lost");
+        let mut went_on = wire::decode::<RunSummary>(&late)?;
+        (went_on.run, went_on.state, went_on.closed_at) = (lost.clone(), RunState::Running, None);
+        runs.put(lost.as_str(), wire::encode(&went_on)).await?;
+        runs.put(run.as_str(), late).await?;
+        eventually(SOON, "the late summary is removed", async || {
+            Ok(runs.get(run.as_str()).await?.is_none())
+        })
+        .await?;
+        assert!(runs.get(lost.as_str()).await?.is_some());
         Ok(())
     })
     .await
