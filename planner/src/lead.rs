@@ -50,6 +50,7 @@ pub mod standing;
 mod steps;
 
 use action::{Action, Begun, Issue, Order, Ordered};
+use begin::Beginning;
 use event::{Event, Outcome, Report, Request};
 
 /// How often runs are looked at for tiles that may be missing on the queue.
@@ -130,7 +131,9 @@ impl Lead {
             changes: Vec::new(),
         };
         for fold in runs {
-            let name = lead.enter(fold, now);
+            // What was there before this leadership is none of its doing, whatever term it names: a term comes again where the
+            // broker lost the lease and the register.
+            let name = lead.enter(fold, Beginning::Earlier, now);
             lead.changes.extend(name.map(Change::Opened));
         }
         lead
@@ -233,12 +236,13 @@ impl Lead {
     }
 
     fn add(&mut self, fold: Fold, now: Now) {
-        let name = self.enter(fold, now);
+        let beginning = self.beginning_of(&fold);
+        let name = self.enter(fold, beginning, now);
         self.changes.extend(name.map(Change::Opened));
     }
 
-    fn enter(&mut self, fold: Fold, now: Now) -> Option<RunId> {
-        let begins = self.has_just_begun(&fold);
+    fn enter(&mut self, fold: Fold, beginning: Beginning, now: Now) -> Option<RunId> {
+        let begins = beginning == Beginning::Here;
         let run = match begins {
             true => self.book.begin(fold)?,
             false => self.book.add(fold)?,

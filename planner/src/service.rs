@@ -279,8 +279,8 @@ impl Service {
         tasks.keep(Task::Certificates, |signs| {
             certificates::watch(broker, signs)
         });
-        let tracer = self.options.tracer.clone();
-        let writer = projection::start(&mut tasks, self.broker.clone(), tell, tracer);
+        let known = (tell, self.validity.clone(), self.options.tracer.clone());
+        let writer = projection::start(&mut tasks, self.broker.clone(), known);
         let mut around = Around {
             orders,
             writer,

@@ -134,6 +134,7 @@ scripts! {
     begun_and_read_before_its_answer
     begun_as_often_as_there_is_room
     begun_by_a_deposed_planner
+    begun_under_a_term_that_came_again
     begun_where_there_is_no_room_for_it
     begun_with_its_opening
     broker_clock_unknown

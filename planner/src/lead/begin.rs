@@ -8,6 +8,15 @@ use gridloom_shared::ledger::record::{Opened, TileRun, WAVE_TILES_MAX, count};
 use super::*;
 use crate::run::wave;
 
+/// Who publishes the tiles that a run's first record has issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// This leadership, at once.
+    Here,
+    /// Somebody else, or nobody: there are none, or more was issued since. What the queue lacks of it is found.
+    Earlier,
+}
+
 impl Lead {
     /// A run is about to be opened with this record: with what is issued at once.
     pub(super) fn begins(&mut self, mut opened: Box<Opened>, now: Now) -> Box<Opened> {
@@ -33,14 +42,17 @@ impl Lead {
         wave::all_tiles(&job.grid, room)
     }
 
-    /// Whether nothing stands in a run's ledger but a first record of this leadership, which has issued tiles
-    /// that nobody else publishes.
-    pub(super) fn has_just_begun(&self, fold: &Fold) -> bool {
+    /// Whether nothing stands in a run's ledger, which was opened in the time of this leadership, but a first record of its
+    /// own, which has issued tiles that nobody else publishes.
+    pub(super) fn beginning_of(&self, fold: &Fold) -> Beginning {
         let term = self.term();
         let ours = fold
             .opening()
             .is_some_and(|opening| opening.record.term == term);
-        ours && fold.records() == 1 && fold.next_wave() == 1
+        match ours && fold.records() == 1 && fold.next_wave() == 1 {
+            true => Beginning::Here,
+            false => Beginning::Earlier,
+        }
     }
 
     /// Has the first tiles of all runs that have begun since put on the queue.
