@@ -2,7 +2,6 @@
 
 use axum::Json;
 use gridloom_shared::alarm::{Alarm, Watched};
-use gridloom_shared::broker::Broker;
 use gridloom_shared::id::RunId;
 use gridloom_shared::reads::alarms;
 use serde::Serialize;
@@ -50,19 +49,11 @@ impl AlarmTold {
     }
 }
 
-async fn raised(broker: &Broker) -> Answer<Vec<Alarm>> {
-    match alarms::raised(broker).await {
-        // An installation of an earlier build has none.
-        Err(error) if error.cause.is_stream_missing() => Ok(Vec::new()),
-        raised => Ok(raised?),
-    }
-}
-
 /// What is late: fires that no planner answered for, and runs that are not over by the time that their schedule says.
 #[utoipa::path(get, path = "/alarms", tag = "installation", operation_id = "alarms",
     responses((status = 200, body = Alarms)))]
 pub(super) async fn list(Linked(broker): Linked) -> Answer<Json<Alarms>> {
-    let all = raised(&broker).await?;
+    let all = alarms::raised(&broker).await?;
     Ok(Json(Alarms {
         more: all.len().saturating_sub(TOLD),
         items: all.iter().take(TOLD).map(AlarmTold::of).collect(),

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::link::{Api, Link, Linked};
 use super::named;
-use super::problem::Answer;
+use super::problem::{Answer, Kind, Problem};
 
 /// All queues.
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,8 +92,15 @@ pub(super) async fn all_workers(broker: &Broker) -> Answer<Workers> {
 
 /// All planners, as they answer.
 pub(super) async fn all_planners(broker: &Broker) -> Answer<Planners> {
-    let all = planners::roll_call(broker).await?.into_iter();
-    let items = all.map(PlannerStanding::of).collect();
+    let all = planners::roll_call(broker).await?;
+    // This one is there: where nobody has answered it is not that nobody is.
+    if all.is_empty() {
+        return Err(Problem::new(
+            Kind::Unavailable,
+            "no planner has answered in time, not even this one; ask again",
+        ));
+    }
+    let items = all.into_iter().map(PlannerStanding::of).collect();
     Ok(Planners { items })
 }
 

@@ -71,8 +71,7 @@ impl Around {
         Ok(Around {
             pauses: pauses::list(broker).await?,
             calendars: calendars::known(broker).await?,
-            // An installation of an earlier build has none.
-            alarms: alarms::raised(broker).await.unwrap_or_default(),
+            alarms: alarms::raised(broker).await?,
             looked_at: jobs.iter().map(|job| (*job).clone()).collect(),
             stopped,
         })

@@ -6,16 +6,14 @@ use crate::broker::log::{ReadError, Record};
 use crate::id::JobName;
 use crate::turns::Turns;
 
-/// Every alarm that the broker raised and that no planner withdrew, the oldest first.
+/// Every alarm that the broker raised and that no planner withdrew, the oldest first. An installation that has no place for
+/// them, as an earlier build made it, has none.
 ///
 /// # Errors
 /// When the broker does not answer.
 pub async fn raised(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
     let subjects = broker.subjects();
-    let all = broker
-        .last_per_subject(&subjects.alarm(), &subjects.all_raised())
-        .await?;
-    let mut alarms = decoded(broker, &all).await;
+    let mut alarms = found(broker, &subjects.all_raised()).await?;
     alarms.sort_by_key(|alarm| alarm.due);
     Ok(alarms)
 }
@@ -25,9 +23,12 @@ pub async fn raised(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
 /// # Errors
 /// When the broker does not answer.
 pub async fn armed(broker: &Broker) -> Result<Vec<Alarm>, ReadError> {
-    let subjects = broker.subjects();
+    found(broker, &broker.subjects().all_armed()).await
+}
+
+async fn found(broker: &Broker, subject: &str) -> Result<Vec<Alarm>, ReadError> {
     let all = broker
-        .last_per_subject(&subjects.alarm(), &subjects.all_armed())
+        .last_per_subject(&broker.subjects().alarm(), subject)
         .await;
     let all = match all {
         Err(error) if error.cause.is_stream_missing() => Vec::new(),

@@ -5,11 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
-use crate::broker::{Broker, PublishError};
+use crate::broker::api::ApiError;
+use crate::broker::{Broker, PublishError, RequestError};
 use crate::chain;
 use crate::wire::{self, Wire};
 
-/// All answers to a question on `subject` within `patience`, or until they are `all`; `who` answers, for the log.
+/// All answers to a question on `subject` within `patience`, or until they are `all`; `who` answers, for the log. Where none came
+/// the broker is asked for something: if that is silent, too, nobody knows who is there.
 pub(super) async fn answers<T: Wire>(
     broker: &Broker,
     subject: String,
@@ -33,6 +35,9 @@ pub(super) async fn answers<T: Wire>(
             error = &mut refused => return Err(error.into()),
         };
         let Ok(Some(answer)) = answer else {
+            if heard.is_empty() {
+                is_there(broker).await?;
+            }
             return Ok(heard);
         };
         match wire::decode::<T>(&answer.payload) {
@@ -48,5 +53,15 @@ pub(super) async fn answers<T: Wire>(
                 tracing::warn!(who, error = %chain(&error), "an answer to a call cannot be read");
             }
         }
+    }
+}
+
+/// Fails where the broker gives no answer at all. Whatever it says otherwise, it was heard.
+async fn is_there(broker: &Broker) -> Result<(), PublishError> {
+    match broker.info(&broker.subjects().ledger()).await {
+        Err(ApiError::Request(
+            silent @ (RequestError::TimedOut { .. } | RequestError::Disconnected { .. }),
+        )) => Err(silent.into()),
+        Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -37,7 +37,11 @@ pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Resu
     // They go on: nobody should learn that from what they do next.
     let open = match args.cancel {
         true => Vec::new(),
-        false => runs::open_of(&broker, name).await.unwrap_or_default(),
+        false => {
+            let words = || format!("job {name} is deleted; whether runs of it are open");
+            let open = runs::open_of(&broker, name).await;
+            open.with_context(words)?
+        }
     };
     let document = json!({ "job": name, "deleted": there, "cancelled": cancelled, "open": open });
     context.output.show(&document, |output| {

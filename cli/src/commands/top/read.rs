@@ -242,8 +242,13 @@ impl Reader {
             }
         }
         now.jobs.clone_from(&self.named.scheduled);
-        // An installation of an earlier build has none.
-        now.alarms = raised.iter().flatten().map(alarm).collect();
+        match raised {
+            Ok(raised) => now.alarms = raised.iter().map(alarm).collect(),
+            Err(error) => {
+                unread.push(refusal("alarms", &error));
+                now.alarms = last.map(|it| it.alarms.clone()).unwrap_or_default();
+            }
+        }
         match crew {
             Ok(crew) => {
                 now.queues = crew.queues;

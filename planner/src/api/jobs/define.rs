@@ -1,5 +1,7 @@
 //! Defines, changes and deletes jobs, each over what was seen.
 
+use std::error::Error;
+
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -208,15 +210,17 @@ pub(in super::super) async fn delete(
     if !deleted.map_err(|error| moved(error, wanted))? {
         return Err(absent(&broker, &name).await);
     }
+    let beyond = |error: &dyn Error| {
+        let detail = format!("job {name} is deleted; {}", chain(error));
+        Problem::new(Kind::Unavailable, detail)
+    };
     let (mut cancelled, mut open) = (Vec::new(), Vec::new());
     if how.cancel {
         let emptied = empty::cancel_open(&broker, &name, true, || ()).await;
-        cancelled = emptied.map_err(|error| {
-            let detail = format!("job {name} is deleted; {}", chain(&error));
-            Problem::new(Kind::Unavailable, detail)
-        })?;
+        cancelled = emptied.map_err(|error| beyond(&error))?;
     } else {
-        open = runs::open_of(&broker, &name).await.unwrap_or_default();
+        let found = runs::open_of(&broker, &name).await;
+        open = found.map_err(|error| beyond(&error))?;
     }
     Ok(Json(Deleted {
         job: name,
