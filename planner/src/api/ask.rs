@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use gridloom_shared::chain;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use super::access::Who;
 use super::cursor::List;
@@ -109,6 +110,22 @@ pub(super) async fn text(request: Request, most: usize) -> Answer<String> {
     }
     let text = String::from_utf8(bytes.into());
     text.map_err(|_| Problem::invalid("the body: is no UTF-8"))
+}
+
+/// A request of an operation that takes no body. What stands in one would be passed over, a `dry_run` or a `slice` too, and more be
+/// done than was meant. An empty object is nothing.
+pub(super) async fn without_body(request: Request) -> Answer<Request> {
+    let (parts, body) = request.into_parts();
+    let sent = Request::from_parts(parts.clone(), body);
+    let bytes = taken(sent, BODY_MAX).await?;
+    let is_nothing = bytes.is_empty()
+        || serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok_and(|sent| sent.is_empty());
+    match is_nothing {
+        true => Ok(Request::from_parts(parts, Sent::empty())),
+        false => Err(Problem::invalid(
+            "the body: this operation takes none; what it takes stands in its path and behind the question mark",
+        )),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -21,6 +21,8 @@ struct Operation {
     name: String,
     /// Whether it takes anything behind the question mark.
     asks: bool,
+    /// Whether it takes a body.
+    reads: bool,
 }
 
 impl Operations {
@@ -33,7 +35,8 @@ impl Operations {
                 let name = operation["operationId"].as_str()?.to_owned();
                 let mut taken = operation["parameters"].as_array().into_iter().flatten();
                 let asks = taken.any(|parameter| parameter["in"] == "query");
-                Some((method.clone(), Operation { name, asks }))
+                let reads = operation["requestBody"].is_object();
+                Some((method.clone(), Operation { name, asks, reads }))
             });
             (path.clone(), named.collect())
         });
@@ -50,6 +53,12 @@ impl Operations {
     pub(super) fn takes_no_query(&self, method: &Method, path: Option<&str>) -> bool {
         let operation = self.get(method, path);
         operation.is_some_and(|operation| !operation.asks)
+    }
+
+    /// Whether it takes no body, likewise.
+    pub(super) fn takes_no_body(&self, method: &Method, path: Option<&str>) -> bool {
+        let operation = self.get(method, path);
+        operation.is_some_and(|operation| !operation.reads)
     }
 
     fn get(&self, method: &Method, path: Option<&str>) -> Option<&Operation> {
@@ -77,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn operations_that_take_no_query_are_known() {
+    fn operations_that_take_no_query_or_no_body_are_known() {
         let operations = Operations::of(&router::description());
         let none = |method, path| operations.takes_no_query(&method, Some(path));
         assert!(none(Method::POST, "/dead/drop"));
@@ -86,6 +95,11 @@ mod tests {
         assert!(!none(Method::GET, "/runs"));
         assert!(!none(Method::PUT, "/jobs/{job}"));
         assert!(!none(Method::GET, "/nowhere"));
+        let none = |method, path| operations.takes_no_body(&method, Some(path));
+        assert!(none(Method::POST, "/runs/{run}/cancel"));
+        assert!(none(Method::DELETE, "/jobs/{job}"));
+        assert!(!none(Method::POST, "/jobs/{job}/runs"));
+        assert!(!none(Method::POST, "/dead/drop"));
     }
 
     #[test]

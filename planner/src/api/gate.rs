@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::about::COOKIE;
 use super::access::{Needs, Role, Tokens, Who, is_open, needs};
+use super::ask::without_body;
 use super::counted;
 use super::link::Api;
 use super::pack;
@@ -41,6 +42,10 @@ pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
     let nothing_asked = api
         .operations
         .takes_no_query(request.method(), path.as_deref());
+    let nothing_read = !request.method().is_safe()
+        && api
+            .operations
+            .takes_no_body(request.method(), path.as_deref());
     let shown = shown((&api.0.settings, &api.0.tokens()), &request);
     let asks = asks_what_is_known(&request, nothing_asked);
     let needs = needs(
@@ -55,8 +60,15 @@ pub(super) async fn pass(State(api): State<Api>, mut request: Request, next: Nex
             extensions.insert(who);
             extensions.insert(RequestId(id.clone()));
             session.map(|session| extensions.insert(session));
-            match timeout(ANSWER_WITHIN, next.run(request)).await {
-                Ok(response) => in_form(response),
+            let run = async {
+                match nothing_read {
+                    true => Ok(next.run(without_body(request).await?).await),
+                    false => Ok(next.run(request).await),
+                }
+            };
+            match timeout(ANSWER_WITHIN, run).await {
+                Ok(Ok(response)) => in_form(response),
+                Ok(Err(problem)) => Problem::into_response(problem),
                 Err(_) => too_long().into_response(),
             }
         }

@@ -171,6 +171,14 @@ impl Problem {
         }
     }
 
+    /// Whether it is not about what was asked for: whatever is asked for next meets it, too.
+    pub(super) fn is_of_all(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Internal | Kind::Unavailable | Kind::Unknown | Kind::TimedOut
+        )
+    }
+
     /// What is the matter.
     pub(super) fn detail(&self) -> &str {
         &self.detail

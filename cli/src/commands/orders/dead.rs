@@ -245,7 +245,11 @@ async fn of_run(
     let mut all = carry_out(context, broker, command(verb, run, which)).await?;
     let mut last = all.shards;
     while last > 0 && all.shards < dead {
-        let next = carry_out(context, broker, command(verb, run, which)).await?;
+        let next = match carry_out(context, broker, command(verb, run, which)).await {
+            // Somebody else was faster with the rest.
+            Err(error) if error.is::<Misuse>() => break,
+            next => next?,
+        };
         last = next.shards;
         all.shards += last;
     }

@@ -172,6 +172,7 @@ async fn order(
         runs: extent.len(),
         ..DeadOrdered::default()
     };
+    let mut bulk = Bulk::default();
     let of = which
         .run
         .as_ref()
@@ -182,25 +183,16 @@ async fn order(
         hand.orders(broker, &what, &of, &which.words()).await?;
     }
     for (run, dead) in extent {
-        let done = match which.dry_run {
-            true => Ok(Ordered {
-                run: run.clone(),
-                outcome: Became::Done,
-                shards: dead,
-                reason: None,
-            }),
-            false => of_run(broker, verb, (&run, &which, dead)).await,
-        };
-        let done = match done {
-            Ok(done) => done,
-            Err(problem) if which.run.is_some() || ordered.shards == 0 => return Err(problem),
-            // What was done of the others is told all the same.
-            Err(problem) => Ordered {
-                run,
-                outcome: Became::Nothing,
-                shards: 0,
-                reason: Some(problem.detail().to_owned()),
-            },
+        let done = match (which.dry_run, bulk.not_asked(&run)) {
+            (true, _) => told_of(&run, Became::Done, dead, None),
+            (false, Some(not_asked)) => not_asked,
+            (false, None) => {
+                let done = of_run(broker, verb, (&run, &which, dead)).await;
+                match which.run {
+                    Some(_) => done?,
+                    None => bulk.take(&run, done)?,
+                }
+            }
         };
         ordered.shards += done.shards;
         if ordered.of_runs.len() < NAMED {
@@ -210,7 +202,55 @@ async fn order(
     Ok(Json(ordered))
 }
 
-/// One record names a bounded number of shards: it is asked for until all that were counted are done.
+fn told_of(run: &RunId, outcome: Became, shards: u64, reason: Option<String>) -> Ordered {
+    Ordered {
+        run: run.clone(),
+        outcome,
+        shards,
+        reason,
+    }
+}
+
+/// An order to many runs. What keeps it from one of them, as that it was removed meanwhile or is being cancelled, is none of the
+/// others' business. Where nobody carries out anything the others are not asked: each would wait as long.
+#[derive(Debug, Default)]
+struct Bulk {
+    /// How many shards are done.
+    shards: u64,
+    /// Why no more are asked for.
+    over: Option<String>,
+}
+
+impl Bulk {
+    /// What is told of a run that is not asked any more.
+    fn not_asked(&self, run: &RunId) -> Option<Ordered> {
+        let why = self.over.as_ref()?;
+        let reason = format!("it was not asked: {why}");
+        Some(told_of(run, Became::Nothing, 0, Some(reason)))
+    }
+
+    /// What is told of a run that was asked. A problem where nothing can be done at all.
+    fn take(&mut self, run: &RunId, done: Answer<Ordered>) -> Answer<Ordered> {
+        let problem = match done {
+            Ok(done) => {
+                self.shards += done.shards;
+                return Ok(done);
+            }
+            Err(problem) => problem,
+        };
+        if problem.is_of_all() {
+            if self.shards == 0 {
+                return Err(problem);
+            }
+            self.over = Some(problem.detail().to_owned());
+        }
+        let reason = Some(problem.detail().to_owned());
+        Ok(told_of(run, Became::Nothing, 0, reason))
+    }
+}
+
+/// One record names a bounded number of shards: it is asked for until all that were counted are done. What was done is told also
+/// where the rest is not.
 async fn of_run(
     broker: &Broker,
     verb: Verb,
@@ -220,8 +260,57 @@ async fn of_run(
     let mut all = give(broker, verb, run, meant()).await?;
     let mut last = all.shards;
     while last > 0 && all.shards < dead {
-        last = give(broker, verb, run, meant()).await?.shards;
+        match give(broker, verb, run, meant()).await {
+            Ok(next) => last = next.shards,
+            Err(problem) => {
+                all.reason = Some(problem.detail().to_owned());
+                return Ok(all);
+            }
+        }
         all.shards += last;
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(number: usize) -> RunId {
+        RunId::new(format!("a_s_{number}")).unwrap()
+    }
+
+    fn fails(kind: Kind) -> Answer<Ordered> {
+        Err(Problem::new(kind, "so it is"))
+    }
+
+    #[test]
+    fn run_that_refuses_an_order_keeps_it_from_no_other() {
+        for kind in [Kind::Conflict, Kind::NotFound, Kind::Gone, Kind::Refused] {
+            let mut bulk = Bulk::default();
+            let refused = bulk.take(&run(1), fails(kind)).unwrap();
+            assert_eq!(refused.reason.as_deref(), Some("so it is"), "{kind:?}");
+            assert!(bulk.not_asked(&run(2)).is_none(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn where_nobody_carries_out_anything_the_others_are_not_asked_and_what_was_done_is_told() {
+        for kind in [Kind::Unavailable, Kind::Unknown, Kind::TimedOut] {
+            let mut bulk = Bulk::default();
+            assert!(bulk.take(&run(1), fails(kind)).is_err(), "{kind:?}");
+            let done = told_of(&run(1), Became::Done, 3, None);
+            assert_eq!(bulk.take(&run(1), Ok(done)).unwrap().shards, 3);
+            assert!(bulk.not_asked(&run(2)).is_none());
+            let failed = bulk.take(&run(2), fails(kind)).unwrap();
+            assert_eq!(failed.reason.as_deref(), Some("so it is"), "{kind:?}");
+            let third = bulk.not_asked(&run(3)).unwrap();
+            let wanted = "it was not asked: so it is";
+            assert_eq!(
+                (third.shards, third.reason.as_deref()),
+                (0, Some(wanted)),
+                "{kind:?}"
+            );
+        }
+    }
 }

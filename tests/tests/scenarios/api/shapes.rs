@@ -1,6 +1,8 @@
 //! How it answers, whatever is asked: problems, numbers of requests, packed answers, pages; and that a broker which is
 //! away is said so.
 
+use gridloom_tests::proxy::{Mode, Proxy};
+
 use super::*;
 
 /// Method, path, headers, body; the status and the kind of the problem.
@@ -56,26 +58,62 @@ async fn whatever_cannot_be_answered_is_a_problem_of_one_form() -> anyhow::Resul
                 "refused",
             ),
         ];
-        for (method, path, headers, body, status, wanted) in cases {
-            let reply = api.ask((method, path), headers, *body).await?;
-            let told = reply.json();
-            ensure!(
-                (reply.status, kind(&told)) == (*status, *wanted),
-                "{method} {path}: {} {told}",
-                reply.status
-            );
-            ensure!(reply.header("content-type") == Some("application/problem+json"));
-            ensure!(
-                told["status"] == reply.status && told["detail"].is_string(),
-                "{told}"
-            );
-            ensure!(told["title"].is_string() && reply.header("x-request-id").is_some());
-        }
+        judged(&api, cases).await?;
+        bodies_that_nobody_takes(&api).await?;
         methods_and_bodies(&api).await?;
         numbers_and_packing(&api).await?;
         other_sites(&api).await
     })
     .await
+}
+
+/// Each is refused as it says, in the form of all problems.
+async fn judged(api: &Api, cases: &[Case<'_>]) -> anyhow::Result<()> {
+    for (method, path, headers, body, status, wanted) in cases {
+        let reply = api.ask((method, path), headers, *body).await?;
+        let told = reply.json();
+        ensure!(
+            (reply.status, kind(&told)) == (*status, *wanted),
+            "{method} {path}: {} {told}",
+            reply.status
+        );
+        ensure!(reply.header("content-type") == Some("application/problem+json"));
+        ensure!(
+            told["status"] == reply.status && told["detail"].is_string(),
+            "{told}"
+        );
+        ensure!(told["title"].is_string() && reply.header("x-request-id").is_some());
+    }
+    Ok(())
+}
+
+/// What stands there would be passed over: a run be cancelled that was to be counted, and all of it be tried again.
+async fn bodies_that_nobody_takes(api: &Api) -> anyhow::Result<()> {
+    let large = json!({ "note": "x".repeat(2 << 20) });
+    let (empty, all) = (json!({}), json!({ "all": true }));
+    let (dry, one) = (json!({ "dry_run": true }), json!({ "slice": 3 }));
+    let cases: &[Case<'_>] = &[
+        (
+            "POST",
+            "/runs/a_r_1/cancel",
+            &[],
+            Some(&dry),
+            400,
+            "invalid",
+        ),
+        (
+            "POST",
+            "/runs/a_r_1/cancel",
+            &[],
+            Some(&empty),
+            404,
+            "not-found",
+        ),
+        ("POST", "/runs/a_r_1/retry", &[], Some(&one), 400, "invalid"),
+        ("DELETE", "/jobs/a", &[], Some(&all), 400, "invalid"),
+        ("DELETE", "/jobs/a", &[], Some(&large), 413, "too-large"),
+    ];
+    judged(api, cases).await
 }
 
 async fn methods_and_bodies(api: &Api) -> anyhow::Result<()> {
@@ -140,6 +178,36 @@ async fn other_sites(api: &Api) -> anyhow::Result<()> {
         "{reply:?}"
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broker_that_says_nothing_is_no_installation_without_planners_and_workers()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let proxy = Proxy::start(stage.server.port()).await?;
+        let api = start(stage, &["--nats", &proxy.url()]).await?;
+        eventually(SOON, "it answers", async || {
+            Ok(api.ask(("GET", "/planners"), &[], None).await?.status == 200)
+        })
+        .await?;
+        proxy.set(Mode::Stall);
+        for path in ["/planners", "/workers", "/queues"] {
+            let reply = api.ask(("GET", path), &[], None).await?;
+            let told = reply.json();
+            ensure!(
+                (reply.status, kind(&told)) == (503, "unavailable"),
+                "{path}: {} {told}",
+                reply.status
+            );
+        }
+        proxy.set(Mode::Pass);
+        eventually(SOON, "they are told again", async || {
+            let told = api.ask(("GET", "/planners"), &[], None).await?.json();
+            Ok(told["items"][0]["planner"].is_string())
+        })
+        .await
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
