@@ -198,7 +198,7 @@ fn foot(pen: &mut Pen<'_>, area: Rect, state: &State) {
             let selected = match state.pane {
                 _ if state.detail.is_some() => String::new(),
                 Pane::Queues => queues::selected(state),
-                Pane::Runs => runs::selected(state),
+                Pane::Runs => runs::selected(state, area.width, look.cut()),
                 Pane::Workers => workers::selected(state),
                 Pane::Log => log::selected(state),
             };

@@ -10,7 +10,7 @@ use ratatui::style::Style;
 use super::super::cells;
 use super::super::snapshot::{Run, Snapshot};
 use super::super::state::{Pane, State};
-use super::pen::{Pen, id, right};
+use super::pen::{Pen, id, right, width};
 use super::window;
 use crate::output::spoken;
 
@@ -167,8 +167,8 @@ pub(super) fn took(run: &Run, now: &str) -> Option<String> {
     Some(spoken(Duration::from_millis(to.saturating_sub(from))))
 }
 
-/// The selected run in full.
-pub(super) fn selected(state: &State) -> String {
+/// The selected run on a line of its own, its id shortened before what it waits for is cut: that stands in its row.
+pub(super) fn selected(state: &State, columns: u16, cut: &str) -> String {
     let (Some(run), Some(snapshot)) = (state.run(), &state.snapshot) else {
         return String::new();
     };
@@ -178,5 +178,8 @@ pub(super) fn selected(state: &State) -> String {
         (true, many @ 1..) => format!(", {} in flight", counted(many, "shard")),
         _ => String::new(),
     };
-    format!("{}: {}{flight}{took}", run.id(), standing(run))
+    let standing = format!("{}{flight}{took}", standing(run));
+    let room = usize::from(columns).saturating_sub(3 + width(&standing));
+    let id = id(run.id().as_str(), room.max(ids(columns)), cut);
+    format!("{}: {standing}", id.trim_end())
 }

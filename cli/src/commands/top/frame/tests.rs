@@ -193,6 +193,17 @@ fn run_that_stands_still_says_what_it_waits_for() {
         "{}",
         told[22]
     );
+    // An id is shortened before that is cut.
+    let mut seen = snapshot();
+    seen.runs[0].summary.run = RunId::new(format!("nightly_r_{}", "0".repeat(32))).unwrap();
+    seen.runs[0].waits.push(Waiting::NoHandler {
+        queue: gridloom_shared::id::QueueName::new("default").unwrap(),
+        handler: gridloom_shared::id::HandlerName::new("resize").unwrap(),
+    });
+    state.take(seen);
+    let told = lines(&state, (80, 24));
+    let words = "waits: no worker of queue default has handler resize";
+    assert!(told[22].contains(words), "{}", told[22]);
 }
 
 #[test]
