@@ -53,7 +53,7 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
     dialog.current.showModal();
   }, []);
   const counted = useCount(count, values, counts);
-  const lacks = (count && counted === null) || fields.some((field) => field.required && !values[field.name]);
+  const lacks = (count && counted.text === undefined) || fields.some((field) => field.required && !values[field.name]);
   const typed = command && !result && command(values, id);
   const submit = async (event) => {
     event.preventDefault();
@@ -75,7 +75,8 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
     <h2>${title}</h2>
     ${says && html`<div class="says">${typeof says === 'function' ? says(values) : says}</div>`}
     ${!result && fields.map(field)}
-    ${!result && count && html`<p class="counted" role="status">${counted ?? 'Counting…'}</p>`}
+    ${!result && count && (counted.problem ? html`<${Trouble} problem=${counted.problem} again=${counted.again} />`
+      : html`<p class="counted" role="status">${counted.text ?? 'Counting…'}</p>`)}
     ${problem && html`<${Trouble} problem=${problem} />`}
     ${result && html`<div class="note is-fine" role="status">${result}</div>`}
     ${typed && html`<div class="same"><span>The same by the command line</span><${Command} text=${typed} /></div>`}
@@ -87,9 +88,11 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
   </form></dialog>`;
 }
 
-// What a dry run says of these values, after a moment without typing; null until then.
+// What a dry run says of these values, after a moment without typing: `text`, or `problem` where it cannot be told; nothing until
+// then. What is not counted is not ordered.
 function useCount(count, values, counts) {
   const [said, say] = useState({});
+  const [round, next] = useState(0);
   const key = JSON.stringify(counts ? counts.map((name) => values[name]) : values);
   useEffect(() => {
     if (!count) return undefined;
@@ -99,15 +102,19 @@ function useCount(count, values, counts) {
         const text = await count(values);
         if (!over) say({ key, text });
       } catch (problem) {
-        if (!over) say({ key, text: problem.message });
+        if (!over) say({ key, problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) });
       }
     }, 200);
     return () => {
       over = true;
       clearTimeout(timer);
     };
-  }, [key]);
-  return said.key === key ? said.text : null;
+  }, [key, round]);
+  const again = () => {
+    say({});
+    next(round + 1);
+  };
+  return said.key === key ? { ...said, again } : {};
 }
 
 function Field({ field, value, set }) {

@@ -1,6 +1,8 @@
 // How the API is asked: one way for all pages. What cannot be done comes as a Problem, whoever says so: the API, or
 // nobody, because there is no way to it.
 
+import { heard } from './clock.js';
+
 // What stands before all paths: this file is at BASE/console/api.js.
 export const BASE = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
 const ROOT = `${BASE}/api/v1`;
@@ -59,13 +61,15 @@ async function send(method, path, { body, headers } = {}) {
   if (method !== 'GET') all['x-gridloom'] = 'console';
   if (body !== undefined) all['content-type'] = 'application/json';
   try {
-    return await fetch(ROOT + path, {
+    const response = await fetch(ROOT + path, {
       method,
       headers: all,
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: AbortSignal.timeout(PATIENCE_MS),
       cache: 'no-store',
     });
+    heard(response.headers.get('date'));
+    return response;
   } catch {
     tell(false);
     throw away();
@@ -80,16 +84,21 @@ async function told(response) {
   }
 }
 
-// The text of an answer, for whoever wants to know whether it is another one.
-export async function text(path) {
-  const response = await send('GET', path);
-  await check(response, path);
+// An answer that breaks off is none: what was ordered may have been done.
+async function whole(response, as = 'json') {
   try {
-    return await response.text();
+    return await response[as]();
   } catch {
     tell(false);
     throw away();
   }
+}
+
+// The text of an answer, for whoever wants to know whether it is another one.
+export async function text(path) {
+  const response = await send('GET', path);
+  await check(response, path);
+  return whole(response, 'text');
 }
 
 async function check(response, path) {
@@ -104,5 +113,5 @@ export async function ask(method, path, options) {
   const response = await send(method, path, options);
   await check(response, path);
   const etag = response.headers.get('etag');
-  return { data: response.status === 204 ? null : await told(response), etag };
+  return { data: response.status === 204 ? null : await whole(response), etag };
 }

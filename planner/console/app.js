@@ -2,10 +2,11 @@
 
 import { Action, hindrance, Me, Questions } from './act.js';
 import { onAnswers, Problem, segment } from './api.js';
+import { difference } from './clock.js';
 import { useFavicon } from './favicon.js';
 import { Keys, useKeys } from './keys.js';
 import * as live from './live.js';
-import { Login, logout } from './login.js';
+import { Login, Logout } from './login.js';
 import * as look from './look.js';
 import { Ago, Head, Loading, Time, Trouble } from './parts.js';
 import * as router from './router.js';
@@ -21,7 +22,7 @@ import { Run } from './views/run.js';
 import { Runs } from './views/runs.js';
 import { Shard } from './views/shard.js';
 import { Calendars, Log, Unreadable } from './views/site.js';
-import { command } from './words.js';
+import { command, span } from './words.js';
 
 const { Link, useRoute } = router;
 
@@ -125,7 +126,7 @@ function Menu({ route, session, turn, search, keys }) {
       <button type="button" class="quiet" onClick=${search} title="Search (/)" aria-keyshortcuts="/">Search <kbd>/</kbd></button>
       <button type="button" class="quiet" onClick=${turn} title="Light or dark (t)" aria-label="Light or dark">◐</button>
       <button type="button" class="quiet" onClick=${keys} title="Keys (?)" aria-label="Keys">?</button>
-      ${session?.tokens && html`<button type="button" class="quiet" onClick=${logout} title=${`${session.name}, ${session.role}`}>Log out</button>`}
+      ${session?.tokens && html`<${Logout} session=${session} />`}
     </div></header>`;
 }
 
@@ -146,7 +147,8 @@ function App() {
   const session = about.data?.session;
   const me = { role: session?.role ?? 'viewer', readOnly: about.data?.read_only ?? true };
   const leads = planners.data?.items.some((planner) => planner.leads);
-  const trouble = dead.data?.items.length > 0 || late.data?.items.length > 0 || leads === false;
+  const untold = [planners, dead, late].some(({ data, problem }) => problem && !data);
+  const trouble = dead.data?.items.length > 0 || late.data?.items.length > 0 || leads === false || untold || about.data?.broker === null;
   useFavicon(answers === false ? 'away' : trouble ? 'trouble' : 'fine');
   useEffect(() => {
     const page = PAGES.find(([to]) => to === `/${route.parts[0] || ''}`);
@@ -163,7 +165,8 @@ function App() {
     <${Banners} answers=${answers} me=${me} planners=${planners} pauses=${pauses} about=${about} />
     <main id="main" tabindex="-1">${about.data || about.problem ? html`<div class="stack"><${Page} key=${route.path} route=${route} /></div>` : html`<${Loading} />`}</main>
     <footer class="foot faint small">${about.data && html`<span>${about.data.namespace}</span><span>planner ${about.data.planner}, ${about.data.version}</span>
-      <span>${session.name}, ${session.role}</span>`}</footer>
+      <span>${session.name}, ${session.role}</span>
+      ${difference() !== 0 && html`<span>the clock here is ${span(Math.abs(difference()) / 1_000)} ${difference() < 0 ? 'ahead of' : 'behind'} the planner's</span>`}`}</footer>
     <${Questions} key=${route.path} />
     ${dialog === 'search' && html`<${Search} pages=${PAGES} close=${() => show(null)} />`}
     ${dialog === 'keys' && html`<${Keys} close=${() => show(null)} />`}

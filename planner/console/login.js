@@ -29,7 +29,17 @@ export function Login({ done }) {
   </form></main>`;
 }
 
-export async function logout() {
-  await ask('DELETE', '/session');
-  location.reload();
+// Whoever is not logged out is told so: somebody else may sit there next.
+export function Logout({ session }) {
+  const [problem, say] = useState(null);
+  const leave = async () => {
+    try {
+      await ask('DELETE', '/session');
+      location.reload();
+    } catch (failed) {
+      say(failed);
+    }
+  };
+  return html`<button type="button" class="quiet" onClick=${leave} title=${`${session.name}, ${session.role}`}>Log out</button>
+    ${problem && html`<span class="bad small" role="alert">! not logged out: ${problem.message}</span>`}`;
 }

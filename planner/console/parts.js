@@ -1,15 +1,16 @@
 // What all pages are made of.
 
 import { segment } from './api.js';
+import { present } from './clock.js';
 import { Link, refine, useRoute } from './router.js';
 import { html, useEffect, useState } from './html.js';
 import { ago, count, moment, short, jobOf, utc } from './words.js';
 
 // The present, each second: for whatever says how long ago something was.
 export function useNow(every = 1_000) {
-  const [now, set] = useState(Date.now);
+  const [now, set] = useState(present);
   useEffect(() => {
-    const timer = setInterval(() => set(Date.now()), every);
+    const timer = setInterval(() => set(present()), every);
     return () => clearInterval(timer);
   }, [every]);
   return now;
@@ -38,6 +39,16 @@ export function Trouble({ problem, again }) {
   </div>`;
 }
 
+// Whether it is to be said that something cannot be told: not where what was told of it stays, and the page says already that
+// nobody answers.
+const fails = ({ data, problem }) => Boolean(problem) && (data === undefined || problem.kind !== 'disconnected');
+
+// The same where there is no room for more than a word.
+export const Untold = ({ live }) => fails(live) && html`<span class="bad small" title=${live.problem.message}>! cannot be told just now</span>`;
+
+// And where a part of a page is left out that has nothing to show.
+export const Failing = ({ live, title }) => fails(live) && html`<${Panel} title=${title}><${Trouble} problem=${live.problem} again=${live.again} /><//>`;
+
 export const Empty = ({ title, children }) => html`<div class="empty"><p><strong>${title}</strong></p>${children && html`<p>${children}</p>`}</div>`;
 
 export const Loading = () => html`<div class="loading" role="status"><span class="pulse" aria-hidden="true"></span>Loading…</div>`;
@@ -49,8 +60,7 @@ export function Loaded({ live, title, children }) {
   if (data === undefined) {
     return html`<div class="stack">${title && html`<${Head} title=${title} />`}${problem ? html`<${Trouble} problem=${problem} again=${again} />` : html`<${Loading} />`}</div>`;
   }
-  const told = problem && problem.kind !== 'disconnected';
-  return html`<div class="stack">${told && html`<${Trouble} problem=${problem} />`}${children(data)}</div>`;
+  return html`<div class="stack">${fails(live) && html`<${Trouble} problem=${problem} />`}${children(data)}</div>`;
 }
 
 export const Head = ({ title, sub, children }) => html`<header class="head">
@@ -72,6 +82,14 @@ export function Table({ columns, items, label, id = (item, place) => place }) {
       <tbody role="rowgroup">${items.map((item, place) => html`<tr role="row" key=${id(item, place)}>${columns.map(cell(item))}</tr>`)}</tbody>
     </table>
   </div>`;
+}
+
+// What a list says that has nothing in it: `title` where there is nothing of the kind. What is filtered, or goes on behind a
+// place, says nothing of the rest.
+export function Nothing({ title, filtered, like, children }) {
+  const { query } = useRoute();
+  if (query.after) return html`<${Empty} title="Nothing stands behind that place of the list any more." />`;
+  return filtered ? html`<${Empty} title=${like}>Leave a filter out, or look further back.<//>` : html`<${Empty} title=${title}>${children}<//>`;
 }
 
 // The next page of a list; back leads the browser's own key.

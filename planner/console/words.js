@@ -1,4 +1,7 @@
-// How numbers, moments and spans of time are said, and how a command is written. Pure.
+// How numbers, moments and spans of time are said, and how a command is written. Pure, but for what the present is where nobody
+// says it.
+
+import { present } from './clock.js';
 
 const COUNT = new Intl.NumberFormat('en-US');
 const SMALL = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 });
@@ -10,7 +13,7 @@ export const plural = (number, word, many = `${word}s`) => `${count(number)} ${n
 const two = (number) => String(number).padStart(2, '0');
 
 // In the zone of whoever reads, as 2026-11-29 14:03:05; without the day where that is today.
-export function moment(at, now = new Date()) {
+export function moment(at, now = new Date(present())) {
   const time = new Date(at);
   const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
   const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
@@ -47,14 +50,14 @@ export function about(seconds) {
   return `${Math.floor(seconds / size)} ${unit}`;
 }
 
-export function ago(at, now = Date.now()) {
+export function ago(at, now = present()) {
   const seconds = (now - new Date(at).getTime()) / 1_000;
   if (Math.abs(seconds) < 1) return 'just now';
   return seconds > 0 ? `${about(seconds)} ago` : `in ${about(-seconds)}`;
 }
 
 // How long something took, or has been going on.
-export function lasted(from, to, now = Date.now()) {
+export function lasted(from, to, now = present()) {
   if (!from) return null;
   return Math.max(0, ((to ? new Date(to).getTime() : now) - new Date(from).getTime()) / 1_000);
 }
@@ -96,6 +99,9 @@ export function instant(text) {
 
 // Dead shards and questions of a run that nobody gave up.
 export const deadOf = ({ dead, dead_probes: questions = 0, given_up: given = 0 }) => Math.max(0, dead + questions - given);
+
+// The beginning of an error, by which such are found: no sign of it is cut in two.
+export const begin = (text) => [...text].slice(0, 200).join('');
 
 // The name of a state, for people.
 export const plain = (state) => state.replaceAll('_', ' ');

@@ -3,10 +3,10 @@
 import { Action } from '../act.js';
 import { ask, query } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Panel, RunLink, Table } from '../parts.js';
+import { Ago, Command, Filter, Head, JobLink, Loaded, Nothing, Pager, Panel, RunLink, Table } from '../parts.js';
 import { Link, refine, useRoute } from '../router.js';
 import { html } from '../html.js';
-import { command, count, plural } from '../words.js';
+import { begin, command, count, plural } from '../words.js';
 
 const LIMIT = 200;
 
@@ -25,8 +25,8 @@ function typed(verb, body) {
   return command(['dead', verb, ...(run ? [run] : [])], [['--job', job], ['--slice', slice?.toString()], ['--page', page?.toString()], ['--error-like', error], ['--all', all]]);
 }
 
-function Bulk({ which, none }) {
-  const disabled = none ? 'there is none' : null;
+function Bulk({ which, listed }) {
+  const disabled = !listed ? 'it is not known yet which there are' : listed.items.length === 0 ? 'there is none' : null;
   const body = meant(which);
   const path = (verb) => `/dead/${verb}`;
   const counted = (verb) => async () => {
@@ -61,7 +61,7 @@ function Groups({ items, more }) {
       ['Error', (of) => html`<pre class="error">${of.error}</pre>`, 'grow'],
       ['Jobs', (of) => [...of.jobs].slice(0, 3).map((job) => html`<${JobLink} job=${job} /> `)],
       ['Runs', (of) => count(of.runs.size), 'number'],
-      ['Filter', (of) => html`<button type="button" onClick=${() => refine({ error: of.error.slice(0, 200) })}>Only these</button>`],
+      ['Filter', (of) => html`<button type="button" onClick=${() => refine({ error: begin(of.error) })}>Only these</button>`],
     ]} /><//>`;
 }
 
@@ -72,7 +72,7 @@ export function Dead() {
   const filtered = job || run || slice || error;
   const shard = (dead) => `/runs/${dead.run}/shards/${dead.slice}/${dead.page}${dead.kind === 'probe' ? '?kind=probe' : ''}`;
   return html`<${Head} title="Dead letters" sub="Shards whose attempts are used up, and that nobody has given up.">
-      <${Bulk} which=${said} none=${!live.data?.items.length} /><//>
+      <${Bulk} which=${said} listed=${live.data} /><//>
     <div class="filters">
       <${Filter} name="job" label="Job" hint="exact name" />
       <${Filter} name="run" label="Run" hint="its id" />
@@ -82,8 +82,8 @@ export function Dead() {
     </div>
     <${Loaded} live=${live}>${({ items, next, left_out: left }) => html`
       ${left.length > 0 && html`<p class="bad">! ${plural(left.length, 'run')} cannot be told of: ${left[0].reason}</p>`}
-      ${items.length === 0 && !next && (filtered ? html`<${Empty} title="None is like that." />`
-        : html`<${Empty} title="✓ No shard is dead.">A shard comes here when all its attempts have failed.<//>`)}
+      ${items.length === 0 && !next && html`<${Nothing} title="✓ No shard is dead." filtered=${filtered} like="None is like that.">A shard comes here when all
+        its attempts have failed.<//>`}
       ${items.length > 0 && html`<${Groups} items=${items} more=${next || after} />
         <${Table} label="Dead shards" items=${items} id=${(dead) => `${dead.run}/${dead.kind}/${dead.slice}/${dead.page}`} columns=${[
           ['Run', (dead) => html`<${RunLink} run=${dead.run} />`],

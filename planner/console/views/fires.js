@@ -2,7 +2,7 @@
 
 import { ask, Problem, query, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Empty, Filter, Loaded, Pager, Panel, RunLink, Table, Time, Trouble } from '../parts.js';
+import { Ago, Command, Filter, Loaded, Nothing, Pager, Panel, RunLink, Table, Time, Trouble } from '../parts.js';
 import { useRoute } from '../router.js';
 import { State } from '../states.js';
 import { html, useState } from '../html.js';
@@ -13,20 +13,45 @@ const DECISIONS = ['opened', 'queued', 'skipped', 'cancelled_previous', 'expired
 const LOOKS = { opened: 'done', adopted: 'done', cancelled_previous: 'done', queued: 'waiting', paused: 'paused', frozen: 'paused', excluded: 'cancelled', skipped: 'cancelled', ended: 'cancelled', coalesced: 'cancelled' };
 const look = (decision) => LOOKS[decision] || 'trouble';
 
-// The days of what is shown, each with what was decided on it.
-function Days({ fires }) {
+// So many days are shown, the last.
+const DAYS = 42;
+
+// The beginning of the day of a moment, or of one before it: where clocks are set, not each has 24 hours.
+const dayOf = (time, before = 0) => new Date(time.getFullYear(), time.getMonth(), time.getDate() - before).getTime();
+
+// The days that a decision is about, of those that are shown, the last first: several times may be answered for together.
+function daysOf({ scheduled_at: first, last }) {
+  const begin = dayOf(new Date(first));
+  const days = [];
+  for (let day = dayOf(new Date(last ?? first)); day >= begin && days.length < DAYS; day = dayOf(new Date(day), 1)) days.push(day);
+  return days;
+}
+
+// What was decided on which day, the last first: how many times of each decision, or `null` where such stand on other days, too.
+export function byDay(fires) {
   const days = new Map();
   for (const fire of fires.filter((each) => each.scheduled_at)) {
-    const day = new Date(fire.scheduled_at).toDateString();
-    if (!days.has(day)) days.set(day, new Map());
-    const of = days.get(day);
-    of.set(fire.decision, (of.get(fire.decision) || 0) + fire.count);
+    const on = daysOf(fire);
+    for (const day of on) {
+      if (!days.has(day)) days.set(day, new Map());
+      const of = days.get(day);
+      const before = of.has(fire.decision) ? of.get(fire.decision) : 0;
+      of.set(fire.decision, on.length > 1 || before === null ? null : before + fire.count);
+    }
   }
-  if (days.size < 2) return null;
-  const words = (of) => [...of].map(([decision, number]) => `${number} ${plain(decision)}`).join(', ');
-  return html`<ol class="days" aria-label="Decisions by day">${[...days].slice(0, 42).reverse().map(([day, of]) => html`
-    <li title=${`${day}: ${words(of)}`}><span class="small faint">${day.slice(4, 10)}</span>
-      ${[...of].map(([decision, number]) => html`<${State} state=${look(decision)}>${number} ${plain(decision)}<//>`)}</li>`)}</ol>`;
+  return [...days].sort(([one], [other]) => other - one).slice(0, DAYS);
+}
+
+// The days of what is shown, each with what was decided on it.
+function Days({ fires }) {
+  const days = byDay(fires);
+  if (days.length < 2) return null;
+  const said = (decision, number) => (number === null ? plain(decision) : `${number} ${plain(decision)}`);
+  const words = (of) => [...of].map(([decision, number]) => said(decision, number)).join(', ');
+  const name = (day) => new Date(day).toDateString();
+  return html`<ol class="days" aria-label="Decisions by day">${days.reverse().map(([day, of]) => html`
+    <li title=${`${name(day)}: ${words(of)}`}><span class="small faint">${name(day).slice(4, 10)}</span>
+      ${[...of].map(([decision, number]) => html`<${State} state=${look(decision)}>${said(decision, number)}<//>`)}</li>`)}</ol>`;
 }
 
 export function Fires({ job }) {
@@ -38,8 +63,8 @@ export function Fires({ job }) {
     <${Loaded} live=${live}>${({ items, next, unreadable }) => html`
       <${Days} fires=${items} />
       ${unreadable > 0 && html`<p class="bad">! ${plural(unreadable, 'record')} cannot be read by this build.</p>`}
-      ${items.length === 0 ? html`<${Empty} title="Nothing has been decided yet." />` : html`<${Table} label="Decisions" items=${items} columns=${[
-        ['Time', (fire) => (fire.scheduled_at ? html`<${Time} at=${fire.scheduled_at} />` : fire.run ? 'by hand' : 'the schedule')],
+      ${items.length === 0 ? html`<${Nothing} title="Nothing has been decided yet." filtered=${decision} like="No decision is like that." />` : html`<${Table} label="Decisions" items=${items} columns=${[
+        ['Time', (fire) => (fire.scheduled_at ? html`<${Time} at=${fire.scheduled_at} />${fire.last && html` to <${Time} at=${fire.last} />`}` : fire.run ? 'by hand' : 'the schedule')],
         ['Decision', (fire) => html`<${State} state=${look(fire.decision)}>${plain(fire.decision)}<//>${fire.count > 1 && html` ×${fire.count}${fire.more && '+'}`}`],
         ['Why', (fire) => fire.why, 'grow'],
         ['Run', (fire) => (fire.run ? html`<${RunLink} run=${fire.run} job=${false} />` : '')],

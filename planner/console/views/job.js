@@ -3,7 +3,7 @@
 import { Action, parsed } from '../act.js';
 import { ask, query as said, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Empty, Facts, Head, Loaded, Panel, Pager, RunLink, Table, Tabs, tabOf, Time } from '../parts.js';
+import { Ago, Command, Empty, Facts, Failing, Head, Loaded, Nothing, Panel, Pager, RunLink, Table, Tabs, tabOf, Time } from '../parts.js';
 import { useRoute } from '../router.js';
 import { html } from '../html.js';
 import { command, count, moment, plain, plural } from '../words.js';
@@ -110,14 +110,14 @@ function Trigger({ job }) {
     done=${({ run, answer }) => html`${answer === 'queued' ? 'It waits until other runs are over: ' : 'It is on its way: '}<${RunLink} run=${run} />`} />`;
 }
 
-function Hold({ job, paused }) {
+function Hold({ job, paused, unknown }) {
   if (paused) {
     return html`<${Action} label="Resume" title=${`Let ${job} fire again?`} says="Fires that were held back get a run or none, as you say."
       fields=${[{ name: 'missed', label: 'Fires that were held back', options: MISSED }]}
       order=${({ missed }) => ({ method: 'POST', path: `/jobs/${segment(job)}/resume${missed && `?missed=${missed}`}` })}
       command=${({ missed }) => command(['job', 'resume', job], [['--missed', missed]])} done=${() => 'It fires again.'} />`;
   }
-  return html`<${Action} label="Pause" title=${`Hold back what ${job} fires?`}
+  return html`<${Action} label="Pause" title=${`Hold back what ${job} fires?`} disabled=${unknown ? 'it is not known yet whether it is paused' : null}
     says="Its open runs go on, and runs by hand are opened."
     fields=${[{ name: 'note', label: 'Why; shown to everybody', required: true }, { name: 'until', label: 'Until, with its zone', hint: '2026-03-01T02:00:00Z' }]}
     order=${({ note, until }) => ({ method: 'POST', path: `/jobs/${segment(job)}/pause`, body: { note, until: until || undefined } })}
@@ -176,7 +176,7 @@ function JobRuns({ job }) {
   const { query } = useRoute();
   const live = useLive(`/runs${said({ job, limit: 50, after: query.after, waits: true })}`);
   return html`${!query.after && html`<${WaitingRuns} job=${job} />`}<${Loaded} live=${live}>${({ items, next }) => html`
-    ${items.length === 0 ? html`<${Empty} title="It has not run yet.">Start it: Run now, or <code>gridloom run ${job}</code>.<//>`
+    ${items.length === 0 ? html`<${Nothing} title="It has not run yet.">Start it: Run now, or <code>gridloom run ${job}</code>.<//>`
       : html`<${Durations} runs=${items} /><${RunsTable} runs=${items} label=${`Runs of ${job}`} job=${false} />`}
     <${Pager} next=${next} />`}<//>`;
 }
@@ -192,10 +192,11 @@ export function Job({ name }) {
     <${Head} title=${html`<span class="id">${name}</span>`} sub=${html`${job.definition ? `handler ${job.definition.handler}, queue ${job.definition.queue ?? 'default'}` : 'cannot be read'},
       revision ${job.revision}, applied <${Ago} at=${job.applied_at} />`}>
       <${Trigger} job=${name} />
-      ${scheduled && html`<${Hold} job=${name} paused=${own} /><${Backfill} job=${name} />`}
+      ${scheduled && html`<${Hold} job=${name} paused=${own} unknown=${!next.data} /><${Backfill} job=${name} />`}
       <${Delete} job=${name} /><//>
     ${job.definition && html`<${Says} definition=${job.definition} />`}
     ${job.unreadable && html`<div class="note is-trouble"><strong>This build cannot read it</strong><p>${job.unreadable}</p></div>`}
+    <${Failing} live=${next} title="Fires next, and what keeps it from that" />
     ${next.data && html`<${Obstacles} job=${name} obstacles=${next.data.obstacles} />`}
     ${scheduled ? next.data && html`<${Comes} next=${next.data} />` : html`<p class="faint">No schedule: it runs by hand and by message alone, so there is nothing to pause.</p>`}
     <${Tabs} tabs=${TABS} chosen=${tab} />

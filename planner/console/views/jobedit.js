@@ -87,6 +87,7 @@ function Differences({ data, fires }) {
   return html`<div class="note is-fine" role="status"><strong>${data.dry_run ? `${plural(data.changes.length, 'key')} would change` : `Applied: revision ${data.revision}`}</strong>
     ${data.fires && html`<p>It fires ${data.fires}${data.next.length > 0 ? `: next ${data.next.map((at) => moment(at)).join(', ')}` : ''}.</p>`}</div>
     ${fires && html`<${Fires} before=${fires} after=${data.next} />`}
+    ${fires === null && data.dry_run && html`<p class="faint">When it fires as it stands cannot be told just now.</p>`}
     ${data.changes.length > 0 && html`<${Table} label="What differs" items=${data.changes} columns=${[
       ['Key', (change) => html`<code>${change.key}</code>`],
       ['Before', (change) => html`<code>${shown(change.before)}</code>`],

@@ -3,7 +3,7 @@
 import { Action, parsed } from '../act.js';
 import { ask, BASE, query, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Table } from '../parts.js';
+import { Ago, Command, Filter, Head, JobLink, Loaded, Nothing, Pager, Table, Untold } from '../parts.js';
 import { go, useRoute } from '../router.js';
 import { Box, Sign, State } from '../states.js';
 import { html, useEffect, useRef, useState } from '../html.js';
@@ -32,7 +32,7 @@ export function Strip({ job }) {
   const late = (run) => (lateness(run) ? `, ${span(lateness(run))} late` : '');
   const box = (run) => html`<${Box} key=${run.run} state=${run.state} href=${`${BASE}/runs/${run.run}`}
     title=${`${run.state}, opened ${run.opened_at ? moment(run.opened_at) : '–'}${late(run)}`} />`;
-  return html`<span class="strip" ref=${element}>${runs.map(box)}${live.data && runs.length === 0 && html`<span class="faint">never ran</span>`}</span>`;
+  return html`<span class="strip" ref=${element}>${runs.map(box)}${live.data && runs.length === 0 && html`<span class="faint">never ran</span>`}<${Untold} live=${live} /></span>`;
 }
 
 export function why(obstacles) {
@@ -56,7 +56,7 @@ export function Next({ job }) {
     ${hindered && html`<${State} state=${hindered[0]}>${hindered[1]}<//> `}
     ${fire && html`<${Ago} at=${fire.opens_at} />`}
     ${next && html`<span class="faint small block">${next.words}</span>`}
-    ${live.problem && html`<span class="faint">by hand alone</span>`}
+    ${live.problem?.kind === 'conflict' ? html`<span class="faint">by hand alone</span>` : html`<${Untold} live=${live} />`}
   </span>`;
 }
 
@@ -107,9 +107,8 @@ export function Jobs() {
       <${Filter} name="scheduled" label="Schedule" options=${[['true', 'with'], ['false', 'without']]} />
     </div>
     <${Loaded} live=${live}>${({ items, next }) => html`
-      ${items.length === 0 && (filtered
-        ? html`<${Empty} title="No job is like that." />`
-        : html`<${Empty} title="No job is defined yet.">Write a job file, then <code>gridloom job apply FILE</code>; or define one here.<//>`)}
+      ${items.length === 0 && html`<${Nothing} title="No job is defined yet." filtered=${filtered} like="No job is like that.">Write a job file, then
+        <code>gridloom job apply FILE</code>; or define one here.<//>`}
       ${items.length > 0 && html`<${Table} label="Jobs" items=${items} id=${(job) => job.job} columns=${[
         ['Job', (job) => html`<${JobLink} job=${job.job} />`],
         ['Handler', (job) => html`${handler(job)} <span class="faint">on ${job.definition?.queue ?? 'default'}</span>`],

@@ -2,7 +2,7 @@
 
 import { segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Empty, Head, JobLink, Loaded, Panel, Table, Time, Trouble } from '../parts.js';
+import { Ago, Empty, Failing, Head, JobLink, Loaded, Panel, Table, Time, Trouble } from '../parts.js';
 import { Link } from '../router.js';
 import { State } from '../states.js';
 import { html, useRef } from '../html.js';
@@ -35,7 +35,7 @@ const Tile = ({ to, name, value, more, state }) => html`<${Link} to=${to} class=
   <span class="tile-name">${name}</span><span class="tile-value">${value}</span><span class="tile-more">${more}</span><//>`;
 
 // What needs somebody, each as [state, words, where].
-function troubles({ planners, queues, workers, pauses, dead, unreadable, late }) {
+function troubles({ planners, queues, workers, dead, unreadable, late }) {
   const found = [];
   const add = (state, words, to) => found.push({ state, words, to });
   if (planners && !planners.items.some((planner) => planner.leads)) add('trouble', 'No planner leads just now: nothing new is issued.', '/planners');
@@ -55,7 +55,6 @@ function troubles({ planners, queues, workers, pauses, dead, unreadable, late })
   const silent = workers?.items.filter((worker) => !worker.answers).length;
   if (silent) add('silent', `${plural(silent, 'worker')} fell silent without a goodbye.`, '/workers');
   if (dead?.items.length) add('dead', `${plural(dead.items.length, 'run')}${dead.next ? ' or more' : ''} with dead shards.`, '/dead');
-  pauses?.items.filter((pause) => pause.job).forEach((pause) => add('paused', `${pause.job} is paused: ${pause.note}`, `/jobs/${pause.job}`));
   if (unreadable?.items.length) add('trouble', `${plural(unreadable.items.length + unreadable.older, 'message')} could not be understood or carried out.`, '/unreadable');
   return found;
 }
@@ -67,11 +66,23 @@ const stays = (waits) => stuck(waits?.items ?? []).map(({ words, runs, run, job 
   to: `/runs/${segment(run)}`,
 }));
 
-function Needs({ told }) {
-  const found = [...troubles(told), ...stays(told.waits)];
-  if (!told.planners || !told.queues || !told.workers) return null;
+// Somebody has paused these on purpose: whatever else there is comes first.
+const held = (pauses) => (pauses?.items ?? []).filter((pause) => pause.job)
+  .map(({ job, note }) => ({ state: 'paused', words: `${job} is paused: ${note}`, to: `/jobs/${segment(job)}` }));
+
+// What that follows from: nothing is the matter where all of it says so.
+const ASKED = ['planners', 'queues', 'workers', 'pauses', 'dead', 'unreadable', 'late', 'waits'];
+
+function none(all) {
+  const asked = ASKED.map((name) => all[name]);
+  if (asked.some((live) => live.problem)) return html`<${State} state="silent">not all of it can be told just now<//>`;
+  return asked.some((live) => !live.data) ? html`<span class="faint">Looking…</span>` : html`<${State} state="fine">nothing<//>`;
+}
+
+function Needs({ all, told }) {
+  const found = [...troubles(told), ...stays(told.waits), ...held(told.pauses)];
   return html`<${Panel} title="What needs somebody" aside=${html`<${Link} to="/doctor">examine everything<//>`}>
-    ${found.length === 0 ? html`<p><${State} state="fine">nothing<//></p>` : html`<ul class="needs">
+    ${found.length === 0 ? html`<p>${none(all)}</p>` : html`<ul class="needs">
       ${found.slice(0, 12).map(({ state, words, to }) => html`<li><${State} state=${state}> <//><${Link} to=${to}>${words}<//></li>`)}
       ${found.length > 12 && html`<li class="faint">and ${count(found.length - 12)} more</li>`}</ul>`}
   <//>`;
@@ -89,16 +100,16 @@ function Tiles({ queues, workers, running, dead }) {
   const died = dead && `${count(dead.items.length)}${dead.next ? '+' : ''}`;
   return html`<div class="tiles">
     <${Tile} to="/runs?state=running" name="Runs open" value=${open ?? '–'} more=${rate === null ? 'measuring…' : `${rough(rate)} shards/s`} />
-    <${Tile} to="/queues" name="Tiles waiting" value=${queues ? count(pending) : '–'} more=${`${count(flying)} in flight`} />
+    <${Tile} to="/queues" name="Tiles waiting" value=${queues ? count(pending) : '–'} more=${queues && `${count(flying)} in flight`} />
     <${Tile} to="/queues" name="Oldest tile" value=${queues ? (oldest ? span(oldest) : 'none') : '–'} more="not acknowledged" />
-    <${Tile} to="/workers" name="Workers" value=${workers ? count(here.length) : '–'} more=${`${count(busy)} of ${plural(capacity, 'tile')} busy`} state=${workers && here.length === 0 ? 'trouble' : ''} />
-    <${Tile} to="/dead" name="Runs with dead" value=${died ?? '–'} more=${dead?.items.length ? 'wait for somebody' : 'no dead letters'} state=${dead?.items.length ? 'dead' : ''} />
+    <${Tile} to="/workers" name="Workers" value=${workers ? count(here.length) : '–'} more=${workers && `${count(busy)} of ${plural(capacity, 'tile')} busy`} state=${workers && here.length === 0 ? 'trouble' : ''} />
+    <${Tile} to="/dead" name="Runs with dead" value=${died ?? '–'} more=${dead && (dead.items.length ? 'wait for somebody' : 'no dead letters')} state=${dead?.items.length ? 'dead' : ''} />
   </div>`;
 }
 
 function Coming() {
   const fires = useLive('/fires/next?limit=12', { every: 10_000 });
-  if (!fires.data?.items.length) return null;
+  if (!fires.data?.items.length) return html`<${Failing} live=${fires} title="Fires next" />`;
   return html`<${Panel} title="Fires next" aside=${html`<${Link} to="/jobs?scheduled=true">all jobs with a schedule<//>`}>
     <${Table} label="Next fires" items=${fires.data.items} id=${(fire) => fire.job} columns=${[
       ['Job', (fire) => html`<${JobLink} job=${fire.job} />`],
@@ -122,8 +133,7 @@ export function Overview() {
     queues: useLive('/queues'),
     workers: useLive('/workers'),
     pauses: useLive('/pauses'),
-    running: useLive('/runs?state=running&limit=100'),
-    shown: useLive(`/runs?state=running&waits=true&limit=${SHOWN}`),
+    running: useLive('/runs?state=running&waits=true&limit=100'),
     waits: useLive('/runs/waits', { every: 5_000 }),
     dead: useLive('/runs?dead=true&limit=100', { every: 5_000 }),
     unreadable: useLive('/unreadable?limit=1', { every: 10_000 }),
@@ -133,11 +143,12 @@ export function Overview() {
   // What cannot be had just now is as it was, and is not shown as if it were fresh.
   const untold = Object.values(all).map((live) => live.problem).find((problem) => problem && problem.kind !== 'disconnected');
   const recent = useLive('/runs?limit=40');
+  const shown = told.running?.items.slice(0, SHOWN) ?? [];
   return html`<${Head} title="Overview"><${FreezeAll} pauses=${told.pauses} /><//>
     ${untold && html`<${Trouble} problem=${untold} />`}
     <${Tiles} ...${told} />
-    <${Needs} told=${told} />
-    ${told.shown?.items.length > 0 && html`<${Panel} title="Open runs" aside=${told.shown.next && html`<${Link} to="/runs?state=running">all of them<//>`}><${RunsTable} runs=${told.shown.items} label="Open runs" /><//>`}
+    <${Needs} all=${all} told=${told} />
+    ${shown.length > 0 && html`<${Panel} title="Open runs" aside=${told.running.items.length > SHOWN && html`<${Link} to="/runs?state=running">all of them<//>`}><${RunsTable} runs=${shown} label="Open runs" /><//>`}
     <${WaitingRuns} most=${SHOWN} />
     <${Coming} />
     <${Panel} title="Last runs" aside=${html`<${Link} to="/runs">all runs<//>`}>

@@ -29,7 +29,7 @@ function useRate(run) {
   while (all.length > 2 && now - all[0].at > WINDOW_MS) all.shift();
   const seconds = (now - all[0].at) / 1_000;
   if (seconds > 3) return (done - all[0].done) / seconds;
-  return done / Math.max(0.001, lasted(run.opened_at, null, now));
+  return done / Math.max(0.001, lasted(run.opened_at, null));
 }
 
 function Pace({ run }) {

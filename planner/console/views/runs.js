@@ -2,7 +2,7 @@
 
 import { query } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Bar, Command, Empty, Filter, Head, JobLink, LeftOut, Loaded, Pager, RunLink, Table, useNow } from '../parts.js';
+import { Ago, Bar, Command, Filter, Head, JobLink, LeftOut, Loaded, Nothing, Pager, RunLink, Table, useNow } from '../parts.js';
 import { useRoute } from '../router.js';
 import { RUN_STATES, State } from '../states.js';
 import { html } from '../html.js';
@@ -70,10 +70,8 @@ export function Runs() {
     ${Object.keys(bounds).filter((name) => bounds[name] === null).map((name) => html`<${LeftOut} name=${name} wanted="no day such as 2026-03-01" />`)}
     ${!after && html`<${WaitingRuns} job=${job} />`}
     <${Loaded} live=${live}>${({ items, next }) => html`
-      ${items.length === 0 && (filtered
-        ? html`<${Empty} title="No run is like that.">Leave a filter out, or look further back.<//>`
-        : html`<${Empty} title="Nothing has run yet.">Define a job, then start a run of it: on its page, or as
-            <code>gridloom run JOB</code>.<//>`)}
+      ${items.length === 0 && html`<${Nothing} title="Nothing has run yet." filtered=${filtered} like="No run is like that.">Define a job, then start a run of
+        it: on its page, or as <code>gridloom run JOB</code>.<//>`}
       ${items.length > 0 && html`<${RunsTable} runs=${items} label="Runs" />`}
       <${Pager} next=${next} />`}<//>
     ${!(dead || from || to) && html`<${Command} text=${command(['runs', ...(job ? [job] : [])], [['--state', state]])} />`}`;

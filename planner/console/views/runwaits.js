@@ -3,7 +3,7 @@
 import { Action } from '../act.js';
 import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Facts, Head, JobLink, Panel, RunLink, Table, Trouble } from '../parts.js';
+import { Ago, Command, Facts, Failing, Head, JobLink, Loading, Panel, RunLink, Table, Trouble } from '../parts.js';
 import { Link } from '../router.js';
 import { State } from '../states.js';
 import { html, useRef } from '../html.js';
@@ -20,7 +20,7 @@ const POLICIES = {
 export function WaitingRuns({ job, most = Infinity }) {
   const live = useLive(`/runs/waiting${query({ job })}`, { every: 5_000 });
   const items = live.data?.items ?? [];
-  if (items.length === 0) return null;
+  if (items.length === 0) return html`<${Failing} live=${live} title="Wait to be opened" />`;
   const more = items.length > most && html`<${Link} to="/runs">all ${count(items.length)}<//>`;
   return html`<${Panel} title="Wait to be opened" aside=${more}>
     <${Table} label="Runs that wait to be opened" items=${items.slice(0, most)} id=${(run) => run.run} columns=${[
@@ -40,7 +40,8 @@ export function WaitingRun({ id, problem }) {
   const last = useRef(null);
   last.current = found ?? last.current;
   const run = last.current;
-  if (!run) return html`<${Head} title=${short(id)} /><${Trouble} problem=${problem} />`;
+  if (!run && !live.data && !live.problem) return html`<${Loading} />`;
+  if (!run) return html`<${Head} title=${short(id)} /><${Trouble} problem=${problem} /><${Failing} live=${live} title="Runs that wait to be opened" />`;
   const over = !found ? 'it waits no more' : found.cancelled_by ? 'it is cancelled already' : null;
   const decided = html`<${Link} to=${`/jobs/${segment(run.job)}?tab=fires`}>What was decided of its job<//>`;
   return html`<${Head} title=${html`<${State} state=${found ? 'waiting' : 'cancelled'}>${found ? 'waiting' : 'waits no more'}<//> <span class="id">${short(id)}</span>`}

@@ -5,7 +5,7 @@ import { Ago, Command, Panel, Table, Time } from '../parts.js';
 import { Link } from '../router.js';
 import { Sign } from '../states.js';
 import { html } from '../html.js';
-import { command, count, deadOf, plural } from '../words.js';
+import { begin, command, count, deadOf, plural } from '../words.js';
 
 // What to do about a reason: where to look, and what to type.
 function remedy(wait) {
@@ -54,8 +54,14 @@ export function Said({ wait }) {
 
 export function Waits({ run }) {
   const pauses = useLive(run.state === 'running' ? '/pauses' : null);
+  const planners = useLive(run.state === 'running' ? '/planners' : null, { every: 5_000 });
   if (run.state !== 'running') return null;
   if (run.waits === null || run.waits === undefined) {
+    const leads = planners.data?.items.find((planner) => planner.leads);
+    if (leads) {
+      return html`<div class="note is-trouble" role="status"><strong>What it waits for cannot be told just now</strong>
+        <p>Planner ${leads.planner} leads, and has not said it in time; it is asked again.</p></div>`;
+    }
     return html`<div class="note is-trouble" role="status"><strong>No planner leads just now</strong>
       <p>What was issued goes on; nothing more is issued until a planner leads, which takes a few seconds where one stands by.</p></div>`;
   }
@@ -75,7 +81,7 @@ export function Failures({ run }) {
   if (run.errors.length === 0 && !run.retries) return null;
   const more = run.more_errors > 0 && html`<p class="faint">and ${plural(run.more_errors, 'other error')}</p>`;
   const retries = run.retries && html`<p>${plural(run.retries.shards, 'shard')} will be tried again, the first <${Ago} at=${run.retries.first_due} />.</p>`;
-  const words = (said, { error }) => new URLSearchParams({ ...said, error: error.slice(0, 200) });
+  const words = (said, { error }) => new URLSearchParams({ ...said, error: begin(error) });
   const shard = (last) => {
     const probe = last.kind === 'probe';
     const to = `/runs/${run.run}/shards/${last.slice}/${last.page}${probe ? '?kind=probe' : ''}`;

@@ -2,7 +2,7 @@
 
 import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Empty, Filter, Loaded, Pager, Panel, Table } from '../parts.js';
+import { Ago, Filter, Loaded, Nothing, Pager, Panel, Table } from '../parts.js';
 import { Link, useRoute } from '../router.js';
 import { SHARD_STATES, State } from '../states.js';
 import { html } from '../html.js';
@@ -22,7 +22,7 @@ export function Shards({ run }) {
       <${Filter} name="error" label="Error holds" />
     </div>
     <${Loaded} live=${live}>${({ items, next }) => html`
-      ${items.length === 0 ? html`<${Empty} title="No shard is like that." />` : html`<${Table} label="Shards" items=${items}
+      ${items.length === 0 ? html`<${Nothing} filtered like="No shard is like that." />` : html`<${Table} label="Shards" items=${items}
         id=${(shard) => `${shard.slice}/${shard.page}`} columns=${[
           ['State', (shard) => html`<${State} state=${shard.state} />`],
           ['Shard', (shard) => html`<${Link} to=${`/runs/${run}/shards/${shard.slice}/${shard.page}`}>${shard.slice}/${shard.page}<//>`],

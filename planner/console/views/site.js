@@ -3,7 +3,7 @@
 import { Action, parsed } from '../act.js';
 import { query, segment } from '../api.js';
 import { useLive } from '../live.js';
-import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Pager, Panel, Table, Time } from '../parts.js';
+import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Nothing, Pager, Panel, Table, Time } from '../parts.js';
 import { useRoute } from '../router.js';
 import { html } from '../html.js';
 import { command, count, plural } from '../words.js';
@@ -78,7 +78,7 @@ export function Log() {
   const live = useLive(`/log${query({ after: said.after, limit: 100 })}`, { every: 5_000 });
   return html`<${Head} title="Log" sub="Who has ordered what, here and by commands. It is on record before it is given." />
     <${Loaded} live=${live}>${({ items, next }) => html`
-      ${items.length === 0 ? html`<${Empty} title="Nothing has been ordered yet." />` : html`<${Table} label="Orders" items=${items} id=${(order) => order.number} columns=${[
+      ${items.length === 0 ? html`<${Nothing} title="Nothing has been ordered yet." />` : html`<${Table} label="Orders" items=${items} id=${(order) => order.number} columns=${[
         ['When', (order) => html`<${Time} at=${order.at} />`],
         ['Who', (order) => html`${order.by ?? '–'} <span class="faint small">${order.way === 'api' ? 'over HTTP' : 'by a command'}</span>`],
         ['What', (order) => html`<b>${order.what ?? 'cannot be read'}</b>`],

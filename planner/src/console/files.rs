@@ -22,6 +22,7 @@ files![
     "act.js",
     "api.js",
     "app.js",
+    "clock.js",
     "favicon.js",
     "favicon.svg",
     "grid.js",

@@ -11,6 +11,9 @@
 //! | `keys` | the keys, and the list of them; a planner that changes nothing |
 //! | `many` | of more open runs than are shown, those that are open for longest; what is late |
 //! | `waits` | why a run waits: a hold, a limit, a run before it |
+//! | `untold` | answers that fail now and then are said, and never shown as if there were nothing |
+//! | `clocks` | a browser whose clock is an hour off; days on which fires were, and were missed |
+//! | `long` | the longest names, notes and errors in every list |
 //! | `strips` | how the last runs of a job ended, and how late they were |
 //! | `steering` | what a newcomer finds out and does there; who may not; a leader that dies |
 
@@ -26,12 +29,16 @@ use crate::api::{Api, SOON, start};
 mod addresses;
 #[path = "console/alive.rs"]
 mod alive;
+#[path = "console/clocks.rs"]
+mod clocks;
 #[path = "console/doctor.rs"]
 mod doctor;
 #[path = "console/keys.rs"]
 mod keys;
 #[path = "console/lanes.rs"]
 mod lanes;
+#[path = "console/long.rs"]
+mod long;
 #[path = "console/many.rs"]
 mod many;
 #[path = "console/pace.rs"]
@@ -42,6 +49,8 @@ mod pages;
 mod steering;
 #[path = "console/strips.rs"]
 mod strips;
+#[path = "console/untold.rs"]
+mod untold;
 #[path = "console/waits.rs"]
 mod waits;
 

@@ -133,7 +133,8 @@ async fn oldest_of_many_open_runs_is_told_of_and_so_is_what_is_late() -> anyhow:
             browser
                 .says("none of it has begun: 1 tile of it lies in queue default")
                 .await?;
-            let over = "document.documentElement.scrollWidth - innerWidth";
+            let over =
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth";
             ensure!(
                 browser.js(over).await?.as_i64() <= Some(0),
                 "wider than {width}"

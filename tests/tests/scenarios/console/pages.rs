@@ -101,7 +101,7 @@ async fn looked_at(
     browser.until("!document.querySelector('.loading')").await?;
     let faults = browser.faults();
     ensure!(faults.is_empty(), "{faults:?}");
-    let over = "document.documentElement.scrollWidth - innerWidth";
+    let over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
     ensure!(
         browser.js(over).await?.as_i64() <= Some(0),
         "it is wider than its window"

@@ -124,7 +124,7 @@ async fn fits(browser: &mut Chromium, api: &Api) -> anyhow::Result<()> {
     for path in ["/", "/jobs", "/jobs/slow"] {
         browser.open(&api.url(path)).await?;
         browser.says(NOTE).await?;
-        let over = "document.documentElement.scrollWidth - innerWidth";
+        let over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
         let over = browser.js(over).await?.as_i64();
         ensure!(over <= Some(0), "{path} is {over:?} wider than its window");
     }
