@@ -46,6 +46,9 @@ const FILE_MAX: u64 = 16 << 20;
 struct Report {
     /// The files that were written.
     files: Vec<PathBuf>,
+    /// Those of an import before, which lay where a job is paused and is not any more, or the other way round.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<PathBuf>,
     jobs: Vec<Imported>,
     /// Of the files, not of one job.
     notes: Vec<Note>,
@@ -70,11 +73,12 @@ pub fn run(context: &Context, order: &Import) -> anyhow::Result<Verdict> {
     if args.shadow {
         jobs = jobs.into_iter().map(Imported::shadow).collect();
     }
-    let files = write(args, &jobs)?;
+    let (files, removed) = write(args, &jobs)?;
     let open = |notes: &[Note]| notes.iter().filter(|note| note.kind == Kind::Open).count();
     let report = Report {
         open: open(&notes) + jobs.iter().map(|job| open(&job.notes)).sum::<usize>(),
         files,
+        removed,
         jobs,
         notes,
     };
@@ -171,7 +175,7 @@ fn tell_names_apart(jobs: &mut [Imported]) {
             continue;
         };
         let name = (2..)
-            .map(|n| format!("{}-{n}", job.name.chars().take(44).collect::<String>()))
+            .map(|n| numbered(&job.name, n))
             .find(|name| !taken.contains_key(name))
             .unwrap_or_default();
         job.notes.push(Note::of(
@@ -187,9 +191,20 @@ fn tell_names_apart(jobs: &mut [Imported]) {
     }
 }
 
+/// The name with a number behind it, no longer than a name may be.
+fn numbered(name: &str, n: u32) -> String {
+    let number = n.to_string();
+    let room = imported::NAME_MAX - 1 - number.len();
+    let begin = &name[..name.floor_char_boundary(room)];
+    format!("{}-{number}", begin.trim_end_matches('-'))
+}
+
 /// What the workers have to be told: which commands jobs name, and which services they ask.
-fn for_the_workers(jobs: &[Imported]) -> Option<String> {
-    let commands: Vec<String> = jobs.iter().filter_map(Imported::command).collect();
+fn for_the_workers(jobs: &[Imported], out: &Path) -> Option<String> {
+    // A worker finds scripts wherever it is started.
+    let within = std::path::absolute(out).unwrap_or_else(|_| out.to_owned());
+    let commands = jobs.iter().filter_map(|job| job.command(&within));
+    let commands: Vec<String> = commands.collect();
     let services: BTreeSet<&str> = jobs.iter().filter_map(Imported::service).collect();
     if commands.is_empty() && services.is_empty() {
         return None;
@@ -197,6 +212,9 @@ fn for_the_workers(jobs: &[Imported]) -> Option<String> {
     let mut text =
         "# Of the workers: the commands that the jobs name, and the services that they ask.\n"
             .to_owned();
+    if jobs.iter().any(|job| job.script().is_some()) {
+        text.push_str("# On another machine scripts may lie elsewhere: say it here.\n");
+    }
     if !commands.is_empty() {
         text += &format!("[worker.exec]\n{}\n", commands.join("\n"));
     }
@@ -209,8 +227,9 @@ fn for_the_workers(jobs: &[Imported]) -> Option<String> {
     Some(text)
 }
 
-/// Writes the job files, their scripts, and the worker's configuration where jobs need one.
-fn write(args: &ImportArgs, jobs: &[Imported]) -> anyhow::Result<Vec<PathBuf>> {
+/// Writes the job files, their scripts, and the worker's configuration where jobs need one. Says which were written, and which
+/// were removed: of a job that is in `paused` now, `jobs` may still have what an import before wrote, and would be applied.
+fn write(args: &ImportArgs, jobs: &[Imported]) -> anyhow::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let mut files = Vec::new();
     for job in jobs {
         files.push((args.out.join(job.place()), job.file()));
@@ -220,23 +239,36 @@ fn write(args: &ImportArgs, jobs: &[Imported]) -> anyhow::Result<Vec<PathBuf>> {
             files.push((args.out.join(place), text.to_owned()));
         }
     }
-    if let Some(text) = for_the_workers(jobs) {
+    if let Some(text) = for_the_workers(jobs, &args.out) {
         files.push((args.out.join("gridloom.toml"), text));
     }
+    let others = jobs.iter().map(|job| args.out.join(job.other_place()));
+    let old: Vec<PathBuf> = others.filter(|path| is_of_an_import(path)).collect();
+    let there = files.iter().map(|(path, _)| path);
     if !args.force
-        && let Some((there, _)) = files.iter().find(|(path, _)| path.exists())
+        && let Some(there) = there.filter(|path| path.exists()).chain(&old).next()
     {
         return Err(Misuse::error(format!(
             "{} is there already: take --out for another directory, or --force to write over it",
             there.display()
         )));
     }
+    for path in &old {
+        fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
+    }
     for (path, text) in &files {
         let within = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(within).with_context(|| format!("make {}", within.display()))?;
         fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
     }
-    Ok(files.into_iter().map(|(path, _)| path).collect())
+    let written = files.into_iter().map(|(path, _)| path).collect();
+    Ok((written, old))
+}
+
+/// Whether an import wrote what is there. Files of others are left alone.
+fn is_of_an_import(path: &Path) -> bool {
+    let text = fs::read_to_string(path);
+    text.is_ok_and(|text| text.starts_with(imported::FROM))
 }
 
 impl Report {
@@ -268,6 +300,9 @@ impl Report {
         for path in &self.files {
             output.say(format!("wrote {}", path.display()));
         }
+        for path in &self.removed {
+            output.say(format!("removed {}, of an import before", path.display()));
+        }
         let out = args.out.display();
         output.say(match self.open {
             0 => counted(self.jobs.len() as u64, "job") + "; nothing needs an answer",
@@ -283,15 +318,36 @@ impl Report {
         if self.open > 0 {
             output.note("answer in the file that was imported or by a flag, and import again with --force; or in the files that were written");
         }
-        output.note(format!(
-            "next: gridloom job apply --dry-run {out}/jobs/*.toml"
-        ));
+        if self.jobs.iter().any(|job| !job.paused) {
+            output.note(format!(
+                "next: gridloom job apply --dry-run {out}/jobs/*.toml"
+            ));
+        }
         for job in self.jobs.iter().filter(|job| job.paused) {
             let place = job.place();
             output.note(format!(
                 "was disabled: gridloom job apply {out}/{} --paused 'was disabled'",
                 place.display()
             ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gridloom_shared::id::JobName;
+
+    use super::*;
+
+    #[test]
+    fn name_with_a_number_is_a_name_whatever_the_number() {
+        let long = format!("{}-{}", "a".repeat(42), "b".repeat(5));
+        for n in [2, 99, 12_345, u32::MAX] {
+            for name in ["a", &long] {
+                let numbered = numbered(name, n);
+                assert!(numbered.ends_with(&format!("-{n}")), "{numbered}");
+                assert!(JobName::new(numbered.clone()).is_ok(), "{numbered}");
+            }
         }
     }
 }

@@ -142,6 +142,14 @@ async fn job_that_was_disabled_is_applied_as_it_is_said_and_never_fires() -> any
             Ok(some.succeeded()?.json()? != json!([]))
         })
         .await?;
+        // Enabled there, it is a file of `jobs`, and no older one of it is left to be applied.
+        fs::write(&there, ONE_IS_DISABLED.replace(", disabled: true", ""))?;
+        let refused = stage.cli(&import, SOON).await?;
+        assert_eq!(refused.code, 2, "{refused:?}");
+        let forced = [&import[..], &["--force"]].concat();
+        stage.cli(&forced, SOON).await?.succeeded()?;
+        let there = ["jobs/rests.toml", "paused/rests.toml"].map(|file| dir.join(file).exists());
+        assert_eq!(there, [true, false]);
         // What never fires cannot be paused.
         let plain = stage.dir().join("plain.toml");
         fs::write(&plain, "name = \"plain\"\nhandler = \"noop\"\n")?;
@@ -229,10 +237,10 @@ async fn script_of_xxl_job_is_imported_applied_and_gets_its_three_arguments() ->
         let next = ["job", "next", "job-7", "--json"];
         let next = stage.cli(&next, SOON).await?.succeeded()?;
         assert!(next.stdout.contains("T18:00:00"), "two in China: {next:?}");
-        // Where its scripts lie.
+        // Not where its scripts lie.
         let worker = stage
-            .gridloom(&["worker", "--config", "gridloom.toml"])?
-            .dir(&out);
+            .gridloom(&["worker", "--config", "out/gridloom.toml"])?
+            .dir(stage.dir());
         let worker = worker.env("GRIDLOOM_QUEUE_ACK_DEADLINE", ACK_DEADLINE);
         stage.workers.push(worker.start().await?);
         let run = ["run", "job-7", "--wait"];

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use gridloom_shared::id::JobName;
 
 use super::found::Found;
-use super::imported::{Code, Imported, handler_of, name_of, quoted};
+use super::imported::{Code, Imported, handler_of, job_name, name_of, quoted};
 use super::node::{Node, plain};
 use super::note::Kind;
 use super::reading::Reading;
@@ -25,6 +25,10 @@ const STREAMS: &str = "streaming.process";
 pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
     let mut reading = Reading::of(found.node, "jobName");
     let mut name = name_of(&found.name);
+    if found.name.contains("${") {
+        let text = format!("{:?} has a placeholder: which name is meant?", found.name);
+        reading.note(Kind::Open, "jobName", text);
+    }
     if JobName::new(name.clone()).is_err() {
         name = "job".to_owned();
         let text = format!(
@@ -43,6 +47,8 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
     let is_request = request::is_meant(&mut reading);
     let streams = streams(&mut reading);
     let was = (name != found.name).then_some(found.name.as_str());
+    // A request has it in its header.
+    let known_as = (was.is_none() && !is_request).then(|| found.name.clone());
     let params = params(&mut reading, was, is_request, streams.as_deref());
     let code = match is_request {
         true => request::code(&mut reading, &found.name),
@@ -62,6 +68,7 @@ pub(super) fn import(found: &Found<'_>, timezone: Option<&str>) -> Imported {
         name,
         was: found.name.clone(),
         from: format!("ElasticJob's {}", found.name),
+        known_as,
         paused,
         notes: reading.notes,
         description,
@@ -91,7 +98,8 @@ fn slices(reading: &mut Reading<'_>) -> u32 {
         .text(field)
         .map(|text| (text.trim().parse::<u32>(), text))
     {
-        Some((Ok(slices), _)) if slices > 0 => slices,
+        // With a zero in front it is an octal number in YAML, and a decimal one elsewhere.
+        Some((Ok(slices), text)) if slices > 0 && !text.trim().starts_with('0') => slices,
         Some((_, text)) => {
             reading.note(
                 Kind::Open,
@@ -116,8 +124,7 @@ fn slices(reading: &mut Reading<'_>) -> u32 {
 
 /// Whether a job fetches until there is nothing, where that is said.
 fn streams(reading: &mut Reading<'_>) -> Option<String> {
-    let props = reading.node("props").map(Node::flat).unwrap_or_default();
-    let mut props = props.into_iter();
+    let mut props = reading.props().into_iter();
     let said = props.find_map(|(name, value)| (name == STREAMS).then_some(value));
     said.or_else(|| reading.text("streamingProcess"))
 }
@@ -133,7 +140,7 @@ fn params(
     let mut lines = Vec::new();
     // A request has it in its header.
     if let Some(was) = was.filter(|_| !is_request) {
-        lines.push(format!("jobName = {}", quoted(was)));
+        lines.push(job_name(was));
     }
     if let Some(parameter) = reading.text("jobParameter") {
         lines.push(format!("jobParameter = {}", quoted(&parameter)));
@@ -152,9 +159,8 @@ fn params(
             items.join(", ")
         ));
     }
-    let props = reading.node("props").map(Node::flat).unwrap_or_default();
+    let props = reading.props().into_iter();
     let mut props: Vec<(String, String)> = props
-        .into_iter()
         .filter(|(name, _)| name != SCRIPT && name != STREAMS)
         .filter(|(name, _)| !is_request || !request::PROPS.contains(&name.as_str()))
         .collect();
@@ -172,7 +178,7 @@ fn params(
 
 /// Who does it.
 fn code(reading: &mut Reading<'_>, name: &str, streams: Option<&str>) -> Code {
-    let flat = reading.node("props").map(Node::flat).unwrap_or_default();
+    let flat = reading.props();
     let prop = |wanted: &str| {
         flat.iter()
             .find(|(name, _)| name == wanted)

@@ -24,7 +24,16 @@ pub(super) fn jobs<'n>(documents: &'n [Node], notes: &mut Vec<Note>) -> Vec<Foun
 
 fn look<'n>(node: &'n Node, notes: &mut Vec<Note>, found: &mut Vec<Found<'n>>) {
     match node {
-        Node::List(nodes) => nodes.iter().for_each(|node| look(node, notes, found)),
+        Node::List(nodes) => {
+            for (n, node) in nodes.iter().enumerate() {
+                let before = (found.len(), notes.len());
+                look(node, notes, found);
+                if before == (found.len(), notes.len()) {
+                    let text = "is no job: it has no jobName. What is it?";
+                    notes.push(Note::of(Kind::Open, &format!("[{n}]"), text));
+                }
+            }
+        }
         Node::Table(_) => match (node.get("jobName"), node.get("elasticjob")) {
             (Some(name), _) => found.push(Found {
                 name: name.text().unwrap_or_default().to_owned(),
@@ -40,6 +49,8 @@ fn look<'n>(node: &'n Node, notes: &mut Vec<Note>, found: &mut Vec<Found<'n>>) {
 /// What stands below `elasticjob` in a configuration of Spring Boot.
 fn spring<'n>(all: &'n Node, notes: &mut Vec<Note>, found: &mut Vec<Found<'n>>) {
     let Node::Table(entries) = all else {
+        let text = "is no table: which jobs are there?";
+        notes.push(Note::of(Kind::Open, "elasticjob", text));
         return;
     };
     for (key, node) in entries {

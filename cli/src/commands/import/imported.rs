@@ -1,7 +1,7 @@
 //! A job of another scheduler as it is here: its file, and what the workers have to be told for it.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gridloom_shared::chain;
 use gridloom_shared::job::handlers::BUILT_IN;
@@ -13,7 +13,12 @@ use serde::ser::{SerializeMap, Serializer};
 use super::note::{Kind, Note};
 
 /// Most bytes of a name.
-const NAME_MAX: usize = 48;
+pub(super) const NAME_MAX: usize = 48;
+/// Where job files go, and those of jobs that were disabled.
+const JOBS: &str = "jobs";
+const PAUSED: &str = "paused";
+/// How each file begins that an import wrote.
+pub(super) const FROM: &str = "# From ";
 /// Where scripts go whose text was kept in the other scheduler.
 const SCRIPTS: &str = "scripts";
 
@@ -27,6 +32,9 @@ pub(super) struct Imported {
     /// The same for people, with where that was.
     #[serde(skip)]
     pub(super) from: String,
+    /// The name that its code may ask for and `params` do not say, as it is called so here, too.
+    #[serde(skip)]
+    pub(super) known_as: Option<String>,
     /// Whether it was disabled there, so that it is to be paused here.
     pub(super) paused: bool,
     pub(super) notes: Vec<Note>,
@@ -86,13 +94,25 @@ pub(super) struct Request {
 impl Imported {
     /// Where its file goes.
     pub(super) fn place(&self) -> PathBuf {
-        let dir = if self.paused { "paused" } else { "jobs" };
+        self.file_in(if self.paused { PAUSED } else { JOBS })
+    }
+
+    /// Where its file would be if it were paused and is not, or is and were not.
+    pub(super) fn other_place(&self) -> PathBuf {
+        self.file_in(if self.paused { JOBS } else { PAUSED })
+    }
+
+    fn file_in(&self, dir: &str) -> PathBuf {
         PathBuf::from(dir).join(format!("{}.toml", self.name))
     }
 
-    /// Gives it another name.
+    /// Gives it another name. Its code finds the one that it had.
     pub(super) fn rename(&mut self, name: &str) {
         name.clone_into(&mut self.name);
+        if let Some(was) = self.known_as.take() {
+            let lines = [job_name(&was), std::mem::take(&mut self.params)];
+            self.params = lines.join("\n").trim_end().to_owned();
+        }
     }
 
     /// What fires as it does, and does nothing: beside the other scheduler, to compare.
@@ -105,7 +125,7 @@ impl Imported {
 
     /// Its job file.
     pub(super) fn file(&self) -> String {
-        let mut text = format!("# From {}.\n", one_line(&self.from));
+        let mut text = format!("{FROM}{}.\n", one_line(&self.from));
         if !self.description.is_empty() {
             let _ = writeln!(text, "# {}", one_line(&self.description));
         }
@@ -131,8 +151,8 @@ impl Imported {
         text
     }
 
-    /// Its line in the workers' `[worker.exec]`, if it has a command.
-    pub(super) fn command(&self) -> Option<String> {
+    /// Its line in the workers' `[worker.exec]`, if it has a command; scripts lie below `within`.
+    pub(super) fn command(&self, within: &Path) -> Option<String> {
         let line = match &self.code {
             // One that is refused would keep the worker from starting.
             Code::Line { line, .. } if ExecCommand::from_line(line).is_err() => {
@@ -144,7 +164,7 @@ impl Imported {
                     "exec {} \"$1\" \"$2\" \"$GRIDLOOM_SLICE\" \"$GRIDLOOM_SLICES\"",
                     script.interpreter
                 );
-                let place = self.script()?.0.display().to_string();
+                let place = within.join(self.script()?.0).display().to_string();
                 let args = ["-c", &shell, "sh", &place, &script.argument].map(quoted);
                 format!("{{ program = \"sh\", args = [{}] }}", args.join(", "))
             }
@@ -218,6 +238,11 @@ impl Serialize for Code {
         }
         map.end()
     }
+}
+
+/// The parameter by which code finds the name that its job had.
+pub(super) fn job_name(was: &str) -> String {
+    format!("jobName = {}", quoted(was))
 }
 
 /// A text as TOML has it.

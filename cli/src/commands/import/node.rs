@@ -6,9 +6,9 @@ use std::path::Path;
 
 use gridloom_shared::chain;
 use saphyr_parser::{Event, Parser, ScalarStyle};
-use serde_json::Value;
 
 mod dotted;
+mod json;
 mod properties;
 mod zookeeper;
 
@@ -97,27 +97,12 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Node>, String> {
     match ending {
         Some("properties") => Ok(vec![properties::read(text)?]),
         _ if text.trim_start().starts_with(['{', '[']) => match serde_json::from_str(text) {
-            Ok(value) => Ok(vec![of_json(value)]),
+            Ok(json::Written(node)) => Ok(vec![node]),
             // A file in YAML may begin so, too.
             Err(error) => yaml(text).map_err(|_| chain(&error).to_string()),
         },
         None if properties::is_likely(text) => Ok(vec![properties::read(text)?]),
         _ => yaml(text),
-    }
-}
-
-fn of_json(value: Value) -> Node {
-    match value {
-        Value::Null => Node::Nothing,
-        Value::String(text) => Node::Text(text),
-        Value::Array(values) => Node::List(values.into_iter().map(of_json).collect()),
-        Value::Object(entries) => Node::Table(
-            entries
-                .into_iter()
-                .map(|(name, value)| (name, of_json(value)))
-                .collect(),
-        ),
-        other => Node::Text(other.to_string()),
     }
 }
 
@@ -212,8 +197,11 @@ impl Half {
         if let Node::Table(entries) = &mut self.node
             && !self.merged.is_empty()
         {
-            let own: HashSet<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
-            self.merged.retain(|(name, _)| !own.contains(name.as_str()));
+            let mut said: HashSet<String> = entries.iter().map(|(name, _)| name.clone()).collect();
+            // Of what several tables give it the last one counts.
+            self.merged.reverse();
+            self.merged.retain(|(name, _)| said.insert(name.clone()));
+            self.merged.reverse();
             entries.splice(0..0, self.merged).for_each(drop);
         }
         (self.node, self.anchor)
@@ -224,6 +212,15 @@ impl Half {
             (Node::List(nodes), _) => nodes.push(node),
             (Node::Table(_), Some(name)) if name == "<<" => match node {
                 Node::Table(more) => self.merged.extend(more),
+                // Of several the first one counts, and the later of two entries is what is taken.
+                Node::List(several) => {
+                    for more in several.into_iter().rev() {
+                        let Node::Table(more) = more else {
+                            return Err(format!("line {line}: << of what is no table"));
+                        };
+                        self.merged.extend(more);
+                    }
+                }
                 _ => return Err(format!("line {line}: << of what is no table")),
             },
             (Node::Table(entries), Some(name)) => entries.push((name, node)),
@@ -286,6 +283,13 @@ mod tests {
         assert_eq!(
             (job.get("cron"), job.get("total")),
             (Some(&text("x")), Some(&text("3")))
+        );
+        let two = "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], z: 3}\n";
+        let two = read(Path::new("a.yml"), two).unwrap();
+        let c = two[0].get("c").unwrap();
+        assert_eq!(
+            ["x", "y", "z"].map(|name| c.get(name)),
+            [Some(&text("1")), Some(&text("1")), Some(&text("3"))]
         );
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for n in 1..12 {

@@ -5,12 +5,17 @@ use std::collections::HashSet;
 use super::node::{Node, plain};
 use super::note::{Kind, Note};
 
+/// What a job is told that its kind asks for.
+const PROPS: &str = "props";
+
 /// A job of another scheduler, read field by field.
 pub(super) struct Reading<'f> {
     job: &'f Node,
     pub(super) notes: Vec<Note>,
     /// The fields that were looked at, plain.
     seen: Vec<String>,
+    /// What stands below `props`, once it was looked at.
+    props: Option<Vec<(String, String)>>,
 }
 
 impl<'f> Reading<'f> {
@@ -20,6 +25,7 @@ impl<'f> Reading<'f> {
             job,
             notes: Vec::new(),
             seen: vec![plain(named)],
+            props: None,
         }
     }
 
@@ -33,39 +39,42 @@ impl<'f> Reading<'f> {
         node.filter(|node| **node != Node::Nothing)
     }
 
-    /// A text, with what stands for a placeholder of Spring (`${NAME:default}`).
+    /// A text, with what stands for placeholders of Spring (`${NAME:default}`).
     pub(super) fn text(&mut self, field: &str) -> Option<String> {
         let node = self.node(field)?;
         let Some(text) = node.text() else {
             self.note(Kind::Open, field, "is no text: what is meant?");
             return None;
         };
-        if !text.contains("${") {
-            return (!text.trim().is_empty()).then(|| text.to_owned());
+        let text = self.filled(field, text)?;
+        (!text.trim().is_empty()).then_some(text)
+    }
+
+    /// The text with the defaults of its placeholders; `None`: one has none, and somebody has to say what is meant.
+    fn filled(&mut self, field: &str, text: &str) -> Option<String> {
+        let Some(filled) = with_defaults(text) else {
+            let asked = format!("{text:?} has a placeholder: which value is meant?");
+            self.note(Kind::Open, field, asked);
+            return None;
+        };
+        if filled != text {
+            let text = format!("{}: its default was taken: {filled:?}", text.trim());
+            self.note(Kind::Changed, field, text);
         }
-        let placeholder = text.trim();
-        let inner = placeholder
-            .strip_prefix("${")
-            .and_then(|rest| rest.strip_suffix('}'))
-            .filter(|inner| !inner.contains("${"));
-        match inner.and_then(|inner| inner.split_once(':')) {
-            Some((_, default)) => {
-                self.note(
-                    Kind::Changed,
-                    field,
-                    format!("{placeholder}: its default {default:?} was taken"),
-                );
-                (!default.is_empty()).then(|| default.to_owned())
-            }
-            None => {
-                self.note(
-                    Kind::Open,
-                    field,
-                    format!("{text:?} has a placeholder: which value is meant?"),
-                );
-                None
-            }
+        Some(filled)
+    }
+
+    /// The texts below `props`, by their names, with what stands for placeholders. One without a default stays as it is written.
+    pub(super) fn props(&mut self) -> Vec<(String, String)> {
+        if self.props.is_none() {
+            let written = self.node(PROPS).map(Node::flat).unwrap_or_default();
+            let read = written.into_iter().map(|(name, text)| {
+                let filled = self.filled(&format!("{PROPS}.{name}"), &text);
+                (name, filled.unwrap_or(text))
+            });
+            self.props = Some(read.collect());
         }
+        self.props.clone().unwrap_or_default()
     }
 
     /// `true` or `false`, in the words that Spring takes for them; false where nothing is said, as these forms have it, whatever the builder's defaults are.
@@ -86,6 +95,12 @@ impl<'f> Reading<'f> {
     pub(super) fn exact(&mut self, field: &str) -> Option<String> {
         let text = self.node(field)?.text()?;
         (!text.trim().is_empty()).then(|| text.to_owned())
+    }
+
+    /// What [`Reading::text`] gives, of a field of which somebody else says what is to be said.
+    pub(super) fn same_text(&mut self, field: &str) -> Option<String> {
+        let text = with_defaults(self.node(field)?.text()?)?;
+        (!text.trim().is_empty()).then_some(text)
     }
 
     /// Fields that were not looked at need an answer.
@@ -114,6 +129,19 @@ impl<'f> Reading<'f> {
             self.note(Kind::Dropped, field, format!("{text}: {why}"));
         }
     }
+}
+
+/// The text with the default of each placeholder in its place; `None`: one has no default, or another one in it.
+fn with_defaults(text: &str) -> Option<String> {
+    let (mut filled, mut rest) = (String::new(), text);
+    while let Some((before, from)) = rest.split_once("${") {
+        let (inner, behind) = from.split_once('}')?;
+        let (_, default) = inner.split_once(':').filter(|_| !inner.contains("${"))?;
+        filled.push_str(before);
+        filled.push_str(default);
+        rest = behind;
+    }
+    Some(filled + rest)
 }
 
 fn is_one_of(word: &str, words: &[&str]) -> bool {

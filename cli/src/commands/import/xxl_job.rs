@@ -119,6 +119,7 @@ impl<'t> Table<'t> {
         let was = format!("{id} ({said})");
         let imported = Imported {
             from: format!("XXL-JOB's job {id}"),
+            known_as: None,
             name,
             was,
             paused,

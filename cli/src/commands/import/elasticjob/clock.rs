@@ -30,9 +30,11 @@ pub(super) fn schedule(reading: &mut Reading<'_>, timezone: Option<&str>) -> Str
     let zone = zone
         .or_else(|| timezone.map(str::to_owned))
         .unwrap_or_else(|| {
-            let text =
-                "is not there: it fired by the clocks of its machine; say which with --timezone";
-            reading.note(Kind::Open, "timeZone", text);
+            // Of one that is there and is none it was asked already.
+            if reading.notes.iter().all(|note| note.field != "timeZone") {
+                let text = "is not there: it fired by the clocks of its machine; say which with --timezone";
+                reading.note(Kind::Open, "timeZone", text);
+            }
             "UTC".to_owned()
         });
     let (overlap, policy) = match misfire {

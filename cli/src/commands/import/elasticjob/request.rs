@@ -9,7 +9,6 @@ use gridloom_shared::job::handlers::http::origin::{self, Origin};
 use gridloom_shared::job::handlers::http::template::escaped;
 
 use super::super::imported::{Code, Request, quoted};
-use super::super::node::Node;
 use super::super::note::Kind;
 use super::super::reading::Reading;
 
@@ -32,9 +31,9 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Whether the job is one of HTTP.
 pub(super) fn is_meant(reading: &mut Reading<'_>) -> bool {
-    let flat = reading.node("props").map(Node::flat).unwrap_or_default();
+    let flat = reading.props();
     let mut kinds = ["elasticJobType", "jobType"].into_iter();
-    let kind = kinds.find_map(|field| reading.node(field).and_then(Node::text));
+    let kind = kinds.find_map(|field| reading.same_text(field));
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("HTTP"))
         || flat
             .iter()
@@ -43,13 +42,9 @@ pub(super) fn is_meant(reading: &mut Reading<'_>) -> bool {
 
 /// The request of the job that was called `was` there.
 pub(super) fn code(reading: &mut Reading<'_>, was: &str) -> Code {
-    let flat = reading.node("props").map(Node::flat).unwrap_or_default();
-    let mut prop = |wanted: &str| {
+    let flat = reading.props();
+    let prop = |wanted: &str| {
         let (_, value) = flat.iter().find(|(name, _)| name == wanted)?;
-        if value.contains("${") {
-            let text = format!("{value:?} has a placeholder: which value is meant?");
-            reading.note(Kind::Open, wanted, text);
-        }
         (!value.trim().is_empty()).then(|| value.trim().to_owned())
     };
     let url = prop("http.uri").or_else(|| prop("http.url"));
@@ -147,7 +142,7 @@ fn timeout(reading: &mut Reading<'_>, connect: Option<String>, read: Option<Stri
 /// What ElasticJob writes into the header, from what is known of the shard here.
 fn context(reading: &mut Reading<'_>, was: &str) -> String {
     let told = |field: &str, placeholder: &str, reading: &mut Reading<'_>| {
-        let is_there = reading.exact(field).is_some();
+        let is_there = reading.same_text(field).is_some();
         quoted(if is_there { placeholder } else { "" })
     };
     let parameter = told("jobParameter", "{jobParameter}", reading);

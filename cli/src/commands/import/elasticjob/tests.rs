@@ -3,6 +3,8 @@ use std::path::Path;
 use super::super::{found, node};
 use super::*;
 
+mod asked;
+
 /// The jobs of a text, and what is said of it.
 fn all(name: &str, text: &str, timezone: Option<&str>) -> Vec<Imported> {
     let tree = node::read(Path::new(name), text).unwrap();
@@ -206,7 +208,7 @@ fn whether_a_flow_streams_is_told_to_its_class_wherever_it_was_said() {
 fn script_is_a_command_of_the_workers() {
     let text = "jobName: a\nshardingTotalCount: 1\nprops:\n  script.command.line: \"echo 'x y'\"\n  other: 1\n";
     let job = one("a.yml", text, None);
-    assert_eq!(job.command().unwrap(), "a = \"echo 'x y'\"");
+    assert_eq!(job.command(Path::new("")).unwrap(), "a = \"echo 'x y'\"");
     let spec = job.spec();
     assert_eq!(
         (spec.handler.as_str(), &spec.params),
@@ -214,7 +216,10 @@ fn script_is_a_command_of_the_workers() {
     );
     assert!(job.said().contains(&(Kind::Changed, SCRIPT)));
     let nested = "jobName: a\nshardingTotalCount: 1\nprops: {script: {command: {line: x}}}\n";
-    assert_eq!(one("a.yml", nested, None).command().unwrap(), "a = \"x\"");
+    assert_eq!(
+        one("a.yml", nested, None).command(Path::new("")).unwrap(),
+        "a = \"x\""
+    );
 }
 
 #[test]
@@ -327,7 +332,7 @@ fn hostile_texts_stay_inside_their_quotes() {
     let spec = job.spec();
     assert_eq!(spec.params["jobParameter"], evil);
     assert_eq!((spec.name.as_str(), spec.schedule.is_none()), ("a", true));
-    let workers: toml::Table = toml::from_str(&job.command().unwrap()).unwrap();
+    let workers: toml::Table = toml::from_str(&job.command(Path::new("")).unwrap()).unwrap();
     assert_eq!(workers["a"].as_str(), Some("a \"b' c\""));
 }
 
@@ -339,7 +344,7 @@ fn command_that_a_worker_would_refuse_keeps_none_from_starting_and_needs_an_answ
             format!("jobName: a\nshardingTotalCount: 1\nprops: {{script.command.line: {line}}}\n");
         let job = one("a.yml", &text, None);
         assert!(job.is_open(), "{:?}", job.notes);
-        let workers: toml::Table = toml::from_str(&job.command().unwrap()).unwrap();
+        let workers: toml::Table = toml::from_str(&job.command(Path::new("")).unwrap()).unwrap();
         assert!(workers.is_empty(), "{workers:?}");
     }
 }
@@ -395,38 +400,6 @@ elasticjob:
     assert_eq!(jobs, [("a", 3), ("b", 2)]);
 }
 
-/// The fields of a text that need an answer.
-fn asked(text: &str) -> Vec<String> {
-    let tree = node::read(Path::new("a.yml"), text).unwrap();
-    let mut notes = Vec::new();
-    let jobs = found::jobs(&tree, &mut notes);
-    notes.extend(jobs.iter().flat_map(|found| import(found, None).notes));
-    notes.retain(|note| note.kind == Kind::Open);
-    notes.into_iter().map(|note| note.field).collect()
-}
-
-#[test]
-fn what_is_no_job_or_is_said_twice_needs_an_answer() {
-    for (text, field) in [
-        ("elasticjob: {jobs: [{jobName: a}]}", "elasticjob.jobs"),
-        ("elasticjob: {jobs: {a: 7}}", "elasticjob.jobs.a"),
-        ("elasticjob: {jobs: {a: }}", "elasticjob.jobs.a"),
-        (
-            "jobName: a\nshardingTotalCount: 1\nsharding-total-count: 2",
-            "sharding-total-count",
-        ),
-        (
-            "jobName: a\nshardingTotalCount: 1\njobParameter: x\njobParameter: y",
-            "jobParameter",
-        ),
-    ] {
-        let asked = asked(text);
-        assert!(asked.iter().any(|it| it == field), "{text}: {asked:?}");
-    }
-    let merged = "b: &b {shardingTotalCount: 1, misfire: true}\nelasticjob: {jobs: {a: {<<: *b, shardingTotalCount: 2}}}";
-    assert_eq!(asked(merged), [""; 0], "what it says itself counts");
-}
-
 #[test]
 fn words_of_spring_are_flags_and_a_comment_is_one_line() {
     let text = "jobName: a\nshardingTotalCount: 1\ncron: 0 0 2 * * ?\ntimeZone: GMT\ndisabled: yes\nfailover: on\nmisfire: 0\ndescription: \"a\\0b\\r\\nname = 'c'\"\n";
@@ -445,7 +418,10 @@ fn shadow_of_a_job_fires_as_it_does_and_does_nothing() {
         one("a.yml", request, None),
     ] {
         let (spec, shadow) = (job.spec(), job.shadow());
-        let (of, commands) = (shadow.spec(), (shadow.command(), shadow.service()));
+        let (of, commands) = (
+            shadow.spec(),
+            (shadow.command(Path::new("")), shadow.service()),
+        );
         assert_eq!((of.name, of.schedule), (spec.name, spec.schedule));
         assert_eq!((of.handler.as_str(), of.grid), ("noop", spec.grid));
         assert!(of.params.as_object().is_none_or(serde_json::Map::is_empty));

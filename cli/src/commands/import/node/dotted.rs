@@ -25,6 +25,11 @@ pub(super) fn spread(document: Node) -> Result<Node, String> {
     Ok(Node::Table(others))
 }
 
+/// Entries, with tables for the dots of their names.
+pub(super) fn tables(entries: Vec<(String, Node)>) -> Result<Node, String> {
+    Ok(Node::Table(table(split(entries)?, DEPTH_MAX)?))
+}
+
 fn split(entries: Vec<(String, Node)>) -> Result<Vec<Entry>, String> {
     let entries = entries.into_iter().map(|(name, node)| {
         let mut names = path(&name)?;

@@ -1,6 +1,6 @@
 //! Java's properties, as `java.util.Properties` reads them. A crate that does would bring seven others along for these lines.
 
-use super::{DEPTH_MAX, Node};
+use super::{DEPTH_MAX, Node, dotted};
 
 /// Whether a text that has no ending is rather this than YAML.
 pub(super) fn is_likely(text: &str) -> bool {
@@ -14,14 +14,13 @@ pub(super) fn is_likely(text: &str) -> bool {
     })
 }
 
-/// Tables in tables, by the dots of their names; `[0]` is a place in a list, `[a.b]` one name.
+/// Tables in tables, by the dots of their names; `[0]` is a place in a list, `[a.b]` one name. What is said twice stays so.
 pub(super) fn read(text: &str) -> Result<Node, String> {
-    let mut root = Node::Table(Vec::new());
-    for line in logical(text) {
+    let entries = logical(text).into_iter().map(|line| {
         let (name, value) = entry(&line)?;
-        put(&mut root, &path(&name)?, value);
-    }
-    Ok(root)
+        Ok((name, Node::Text(value)))
+    });
+    dotted::tables(entries.collect::<Result<_, String>>()?)
 }
 
 /// Lines without comments, those together that a backslash joins.
@@ -119,27 +118,6 @@ pub(super) fn path(name: &str) -> Result<Vec<String>, String> {
     match names.len() > DEPTH_MAX {
         true => Err(format!("a name leads deeper than {DEPTH_MAX} tables")),
         false => Ok(names),
-    }
-}
-
-/// Puts a value where its path leads. What has both a value and names below it keeps the later.
-fn put(node: &mut Node, path: &[String], value: String) {
-    let Some((name, rest)) = path.split_first() else {
-        *node = Node::Text(value);
-        return;
-    };
-    if !matches!(node, Node::Table(_)) {
-        *node = Node::Table(Vec::new());
-    }
-    if let Node::Table(entries) = node {
-        let at = match entries.iter().position(|(key, _)| key == name) {
-            Some(at) => at,
-            None => {
-                entries.push((name.clone(), Node::Nothing));
-                entries.len() - 1
-            }
-        };
-        put(&mut entries[at].1, rest, value);
     }
 }
 

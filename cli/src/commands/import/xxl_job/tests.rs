@@ -266,7 +266,7 @@ fn script_of_the_table_is_a_file_and_gets_what_it_got() {
     ]);
     let (place, text) = job.script().unwrap();
     assert_eq!((place.to_str(), text), (Some("scripts/job-1.sh"), script));
-    let workers: toml::Table = toml::from_str(&job.command().unwrap()).unwrap();
+    let workers: toml::Table = toml::from_str(&job.command(Path::new("")).unwrap()).unwrap();
     let args = workers["job-1"]["args"].as_array().unwrap();
     let args: Vec<&str> = args.iter().filter_map(toml::Value::as_str).collect();
     assert_eq!(
@@ -320,7 +320,7 @@ fn handlers_of_the_samples_are_built_in_here() {
         ("executor_param", "ls -l 'a b'"),
     ]);
     assert_eq!(
-        command.command().unwrap(),
+        command.command(Path::new("")).unwrap(),
         "command-job-handler = \"ls -l 'a b'\""
     );
 }
