@@ -91,6 +91,9 @@ async fn is_told(fault: &str, situation: &str, clause: &str, came: &str) -> anyh
 /// What begins each of them.
 const HEAD: &str = "import gridloom.answers as a, gridloom.child as c, gridloom.frames as f\n";
 
+/// Says something for as long as anybody hears it, faster than it can be looked at: on a fast machine that may be caught up with.
+const FLOOD: &str = "lambda self, said: any(self._connection._sock.sendall(f.encode({'type': 'noise'}) * 10_000) for _ in iter(int, 1))";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_a_library_are_told_with_what_came_and_the_clause() -> anyhow::Result<()> {
     for (fault, situation, clause, came) in [
@@ -127,6 +130,13 @@ async fn faults_of_a_library_are_told_with_what_came_and_the_clause() -> anyhow:
             "or nobody reads",
         ),
         ("c.SDK = 7", "hello", "§4 hello", "cannot be read"),
+        (&*format!("c.Child._take = {FLOOD}"), "done", "§4 done", ""),
+        (
+            &*format!("c.Child._drain = {FLOOD}"),
+            "done",
+            "§5 drain",
+            "",
+        ),
     ] {
         let fault = format!("{HEAD}{fault}");
         is_told(&fault, situation, clause, came)

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::answer::{Answer, Fault, cut, ensure, fault, short};
 use super::stand_in::StandIn;
 use super::wire::{Came, Wire};
-use super::{Kind, SLOTS};
+use super::{Kind, SLACK, SLOTS};
 use crate::Trial;
 use crate::bridge::entrance::Address;
 use crate::bridge::frame::frame;
@@ -31,6 +31,8 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 pub(super) const GONE: i32 = 70;
 /// How often it is looked what the program wrote.
 const LOOK: Duration = Duration::from_millis(10);
+/// What came of a program that says more than anybody can wait for.
+const ENDLESS: &str = "messages without end";
 /// The name of the worker that is played.
 const WORKER: &str = "sdk-test";
 
@@ -275,6 +277,10 @@ impl Engine {
             }
             let left = end.saturating_duration_since(Instant::now());
             match self.step(left.min(LOOK))? {
+                Next::Message if floods(end) => {
+                    let expected = format!("{what} within {:?}", self.within);
+                    return Err(fault(expected, ENDLESS));
+                }
                 Next::Message => {}
                 Next::Closed => return Err(fault(what, "the connection was closed")),
                 Next::Nothing if left.is_zero() => {
@@ -356,12 +362,18 @@ impl Engine {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             match self.step(left)? {
+                Next::Message if floods(end) => return Ok(()),
                 Next::Message => {}
                 Next::Nothing => return Ok(()),
                 Next::Closed => return Err(fault("it goes on", "the connection was closed")),
             }
         }
     }
+}
+
+/// Whether whoever still says something at a limit does so without end. What had come in time may wait to be looked at.
+fn floods(limit: Instant) -> bool {
+    Instant::now() > limit + SLACK
 }
 
 /// A message as it is written.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, GONE, GONE_WITHIN, GRACE, LOOK, Next, said};
+use super::{ENDLESS, Engine, GONE, GONE_WITHIN, GRACE, LOOK, Next, floods, said};
 use crate::bridge::conformance::SLACK;
 use crate::bridge::conformance::answer::{Fault, ensure, fault};
 use crate::bridge::process::Ended;
@@ -27,15 +27,13 @@ impl Engine {
         let end = Instant::now() + self.within;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            match self.step(left)? {
-                Next::Message => {}
+            let came = match self.step(left)? {
+                Next::Message if floods(end) => ENDLESS,
+                Next::Message => continue,
                 Next::Closed => break,
-                Next::Nothing => {
-                    return Err(
-                        fault("the connection closed after drain", "it is open").by("§5 drain")
-                    );
-                }
-            }
+                Next::Nothing => "it is open",
+            };
+            return Err(fault("the connection closed after drain", came).by("§5 drain"));
         }
         let open = &self.open;
         ensure(
