@@ -130,7 +130,7 @@ impl Way<'_> {
                 .map_err(|error| Trouble::Resolve(name.clone(), error))?,
             None => Vec::new(),
         };
-        let mut last = Trouble::Nowhere(name.clone());
+        let (mut unreached, mut last) = (None, Trouble::Nowhere(name.clone()));
         for address in found {
             if let Some(kind) = refused(address.ip(), self.allowed) {
                 last = Trouble::Refused {
@@ -140,13 +140,16 @@ impl Way<'_> {
                 };
                 continue;
             }
-            last = match timeout(ADDRESS_PATIENCE, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => Trouble::Connect(address, error),
-                Err(_) => Trouble::Connect(address, io::ErrorKind::TimedOut.into()),
-            };
+            unreached = Some(
+                match timeout(ADDRESS_PATIENCE, TcpStream::connect(address)).await {
+                    Ok(Ok(stream)) => return Ok(stream),
+                    Ok(Err(error)) => Trouble::Connect(address, error),
+                    Err(_) => Trouble::Connect(address, io::ErrorKind::TimedOut.into()),
+                },
+            );
         }
-        Err(last)
+        // One that may be asked and is away for now may be there the next time, whatever other addresses its name has.
+        Err(unreached.unwrap_or(last))
     }
 }
 

@@ -67,7 +67,10 @@ impl<'s> Secrets<'s> {
     /// The text without what was sent of secrets: servers repeat what they do not understand.
     pub(super) fn out_of(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        for (name, secret) in &self.used {
+        let mut used: Vec<_> = self.used.iter().collect();
+        // Of one that another one begins with nothing is to stay.
+        used.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.len()));
+        for (name, secret) in used {
             let json = Value::from(secret.as_str()).to_string();
             let forms = [
                 secret.clone(),
@@ -101,5 +104,19 @@ mod tests {
         let clean = secrets.out_of(told);
         assert!(!clean.contains("hunter"), "{clean}");
         assert_eq!(clean.matches("(secret token)").count(), 3);
+    }
+
+    #[test]
+    fn secret_that_begins_as_another_one_is_told_by_its_own_name() {
+        let known = [("a", "hunter"), ("b", "hunter-and-more")];
+        let known = known.map(|(name, secret)| (name.to_owned(), Secret::from(secret)));
+        let (known, lacking) = (known.into(), Lacking::new(Named::Secret));
+        let mut secrets = Secrets::of(&known, &lacking);
+        let shard = Trial::new("sizes", "http").shard();
+        for name in ["a", "b"] {
+            secrets.get(name, &shard).unwrap();
+        }
+        let clean = secrets.out_of("no: hunter-and-more, hunter");
+        assert_eq!(clean, "no: (secret b), (secret a)");
     }
 }

@@ -100,6 +100,12 @@ async fn name_of_an_address_that_is_refused_gets_nobody_anywhere() {
     // One of several that may be asked is.
     let (handler, _) = resolving(vec![vec!["169.254.169.254", "127.0.0.1"]], &[]);
     run(&handler, "two.example", port).await.unwrap();
+    // And waited for where it is away, in whichever order they come.
+    for both in [["127.0.0.1", "fe80::1"], ["fe80::1", "127.0.0.1"]] {
+        let (handler, _) = resolving(vec![both.to_vec()], &[]);
+        let failure = run(&handler, "away.example", 1).await.unwrap_err();
+        assert!(!failure.is_permanent(), "{failure}");
+    }
 }
 
 #[tokio::test]
