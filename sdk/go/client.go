@@ -97,11 +97,15 @@ func (c *Client) Submit(ctx context.Context, job string, said Submission) (*Rece
 	if id == "" {
 		id = byChance()
 	}
-	headers := map[string]string{"Idempotency-Key": id}
-	if said.Traceparent != "" {
+	headers, body := map[string]string{}, map[string]any{}
+	if fitsAHeader(id) {
+		headers["Idempotency-Key"] = id
+	} else {
+		body["id"] = id
+	}
+	if fitsAHeader(said.Traceparent) {
 		headers["traceparent"] = said.Traceparent
 	}
-	body := map[string]any{}
 	if said.Params != nil {
 		body["params"] = said.Params
 	}
@@ -319,6 +323,16 @@ func refusal(answer *http.Response, base string, text []byte) error {
 	}
 	refused.Type = strings.TrimPrefix(refused.Type, "urn:gridloom:")
 	return refused
+}
+
+// fitsAHeader is whether a header says exactly this: visible signs of ASCII, with blanks between them alone.
+func fitsAHeader(text string) bool {
+	for _, sign := range text {
+		if sign < ' ' || sign > '~' {
+			return false
+		}
+	}
+	return text != "" && strings.TrimSpace(text) == text
 }
 
 // byChance is an id that nobody else has.

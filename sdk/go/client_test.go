@@ -111,6 +111,26 @@ func TestSubmissionCarriesItsIDAndWhatIsPutOverTheJob(t *testing.T) {
 	}
 }
 
+func TestIDThatNoHeaderMayHaveIsSaidInTheBody(t *testing.T) {
+	api := newAPI(t)
+	api.lay("/jobs/hello/runs", reply{202, "application/json", `{"run":"hello_r_1","job":"hello","id":"x","sequence":7}`})
+	client := Client{API: api.URL, Timeout: 5 * time.Second}
+	for at, id := range []string{"Zürich", "订单 1", "two\nlines", " at the edge"} {
+		_, err := client.Submit(context.Background(), "hello", Submission{ID: id, Traceparent: "a\nb"})
+		if err != nil {
+			t.Fatal(id, err)
+		}
+		one := api.asked[at]
+		var body map[string]any
+		if err := json.Unmarshal([]byte(one.body), &body); err != nil || !reflect.DeepEqual(body, map[string]any{"id": id}) {
+			t.Error(id, one.body, err)
+		}
+		if one.header.Get("Idempotency-Key")+one.header.Get("traceparent") != "" {
+			t.Error(id, one.header)
+		}
+	}
+}
+
 func TestRequestThatIsRepeatedHasTheSameIDThoughNoneWasSaid(t *testing.T) {
 	api := newAPI(t)
 	api.lay("/jobs/hello/runs", refuses("unknown", 503, ""), reply{502, "text/html", "<p>bad gateway"},

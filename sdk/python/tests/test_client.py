@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import socket
@@ -37,6 +38,15 @@ def test_submission_carries_its_id_and_what_is_put_over_the_job(api: Api) -> Non
     assert asked.headers["idempotency-key"] == "monday"
     assert asked.headers["authorization"] == "Bearer glt_x"
     assert asked.headers["traceparent"] == "00-a-b-01"
+
+
+@pytest.mark.parametrize("id", ["Zürich", "订单 1", "two\nlines", " at the edge", ""])
+def test_id_that_no_header_may_have_is_said_in_the_body(api: Api, id: str) -> None:
+    api.lay("/jobs/hello/runs", {"run": "hello_r_1", "job": "hello", "id": id})
+    assert Client(api.address).submit("hello", id=id, traceparent="a\nb").id == id
+    (asked,) = api.asked
+    assert json.loads(asked.body) == {"id": id}
+    assert "idempotency-key" not in asked.headers and "traceparent" not in asked.headers
 
 
 def test_request_that_is_repeated_has_the_same_id_though_none_was_said(api: Api) -> None:
@@ -158,6 +168,22 @@ def test_submission_through_nats_is_stored_and_answered() -> None:
     assert (found.run, found.id, found.answer) == ("hello_r_1", "monday", "opened")
     assert (broker.subject, broker.body) == ("test.submit.hello", {"id": "monday", "params": {"day": "é"}})
     assert broker.headers["traceparent"] == "00-a-b-01" and broker.headers["Gridloom-Reply"].startswith("_INBOX.")
+
+
+def test_submission_through_nats_from_where_a_loop_runs() -> None:
+    pytest.importorskip("nats")
+
+    async def handler(client: Client) -> str:
+        return client.submit("hello").run
+
+    with Broker({"answer": "opened", "run": "hello_r_1", "job": "hello", "reason": None, "sequence": 7}) as broker:
+        assert asyncio.run(handler(Client(nats=broker.address))) == "hello_r_1"
+
+
+@pytest.mark.parametrize("job", ["", "a b", "a.b", "*", "a\r\nPUB x 0\r\n"])
+def test_job_that_no_subject_can_name_is_refused_at_once(job: str) -> None:
+    with pytest.raises(ValueError, match="a-z"):
+        Client(nats="nats://127.0.0.1:4222").submit(job)
 
 
 def test_refusal_through_nats_is_one_and_what_nobody_answers_is_a_receipt_of_its_run(api: Api) -> None:

@@ -164,8 +164,11 @@ export class Client {
 
   /** Starts a run of `job`. A request that is repeated after a lost answer has the same id, and starts nothing twice. */
   async submit(job: string, { id = randomUUID(), params, grid, overlap, traceparent }: Submission = {}): Promise<Receipt> {
-    const body = Object.fromEntries(Object.entries({ params, grid, overlap }).filter(([, value]) => value !== undefined));
-    const headers = { "Idempotency-Key": id, ...(traceparent === undefined ? {} : { traceparent }) };
+    const isKey = fitsAHeader(id);
+    const said = { params, grid, overlap, id: isKey ? undefined : id };
+    const body = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
+    const trace = traceparent !== undefined && fitsAHeader(traceparent) ? { traceparent } : {};
+    const headers = { ...(isKey ? { "Idempotency-Key": id } : {}), ...trace };
     const raw = await this.call("POST", `/jobs/${encodeURIComponent(job)}/runs`, { body, headers });
     return { run: raw["run"], job: raw["job"], id: raw["id"] ?? id, answer: raw["answer"] ?? undefined, raw };
   }
@@ -291,6 +294,11 @@ export class Client {
     }
     return typeof said === "object" && said !== null && !Array.isArray(said) ? said : { items: said };
   }
+}
+
+/** Whether a header says exactly this: visible signs of ASCII, with blanks between them alone. */
+function fitsAHeader(text: string): boolean {
+  return /^[!-~]([ -~]*[!-~])?$/.test(text);
 }
 
 function addressOf(said: string): URL {

@@ -27,6 +27,17 @@ test("a submission carries its id and what is put over the job", () =>
     assert.equal(headers["content-type"], "application/json");
   }));
 
+test("an id that no header may have is said in the body", () =>
+  Api.play(async (api) => {
+    for (const id of ["Zürich", "订单 1", "two\nlines", " at the edge", ""]) {
+      api.lay("/jobs/hello/runs", { ...receipt, id });
+      assert.equal((await new Client({ api: api.address, timeoutMs: 5_000 }).submit("hello", { id, traceparent: "a\nb" })).id, id);
+      const asked = api.asked.at(-1);
+      assert.equal(asked?.body, JSON.stringify({ id }));
+      assert.deepEqual([asked.headers["idempotency-key"], asked.headers["traceparent"]], [undefined, undefined]);
+    }
+  }));
+
 test("a request that is repeated has the same id, though none was said", () =>
   Api.play(async (api) => {
     api.lay("/jobs/hello/runs", problem("unknown", 503), { status: 502, type: "text/html", text: "<p>bad gateway" }, receipt);

@@ -37,6 +37,8 @@ pub(in super::super) struct Said {
     grid: Option<Value>,
     /// What becomes of it while another run of the job is open: allow, skip, queue_one, queue_all, cancel_running.
     overlap: Option<String>,
+    /// The request's id, where it is none that a header may have. Not beside an Idempotency-Key.
+    id: Option<String>,
 }
 
 /// A submission that is stored.
@@ -46,7 +48,7 @@ pub(in super::super) struct Receipt {
     run: RunId,
     /// The job.
     job: JobName,
-    /// The request's id: that of the Idempotency-Key, or one by chance.
+    /// The request's id, as it was said, or one by chance.
     id: String,
     /// Its place in the submit stream.
     sequence: u64,
@@ -70,7 +72,28 @@ pub(in super::super) struct Prospect {
     shards: Option<u64>,
 }
 
-/// Starts a run. With an Idempotency-Key the same request never makes a second one. A traceparent (W3C Trace Context) is
+/// The body with the request's id in it, wherever that is said; one by chance where it is not.
+fn named(headers: &HeaderMap, text: &str) -> Answer<Vec<u8>> {
+    let body = serde_json::from_str::<Map<String, Value>>(text);
+    let mut body =
+        body.map_err(|error| Problem::invalid(format!("the body: {}", chain(&error))))?;
+    if let Some(key) = headers.get(KEY) {
+        if body.contains_key("id") {
+            let detail = "id: the request is named by the header Idempotency-Key already: leave one of them out";
+            return Err(Problem::new(Kind::Refused, detail));
+        }
+        let key = key.to_str().ok().filter(|text| !text.is_empty());
+        let wrong = "Idempotency-Key: must be a visible text of ASCII: any other id may stand in the body, as id";
+        let key = key.ok_or_else(|| Problem::invalid(wrong))?;
+        body.insert("id".to_owned(), key.into());
+    }
+    if body.get("id").is_none_or(Value::is_null) {
+        body.insert("id".to_owned(), uuid::Uuid::new_v4().to_string().into());
+    }
+    Ok(serde_json::to_vec(&body).unwrap_or_default())
+}
+
+/// Starts a run. With an Idempotency-Key, or an id in the body, the same request never makes a second one. A traceparent (W3C Trace Context) is
 /// kept with the run, and its handlers are told.
 #[utoipa::path(post, path = "/jobs/{job}/runs", tag = "runs", operation_id = "submit",
     params(("job" = JobName, Path), How, ("idempotency-key" = Option<String>, Header)), request_body = Option<Said>,
@@ -83,26 +106,11 @@ pub(in super::super) async fn submit(
     headers: HeaderMap,
     Text(text): Text,
 ) -> Answer<Response> {
-    let id = match headers.get(KEY) {
-        None => uuid::Uuid::new_v4().to_string(),
-        Some(key) => {
-            let text = key.to_str().ok().filter(|text| !text.is_empty());
-            let wrong = "Idempotency-Key: must be a visible text";
-            text.ok_or_else(|| Problem::invalid(wrong))?.to_owned()
-        }
-    };
-    let body = serde_json::from_str::<Map<String, Value>>(&text);
-    let mut body =
-        body.map_err(|error| Problem::invalid(format!("the body: {}", chain(&error))))?;
-    if body.contains_key("id") {
-        let detail = "id: over HTTP the request is named by the header Idempotency-Key";
-        return Err(Problem::new(Kind::Refused, detail));
-    }
-    body.insert("id".to_owned(), id.clone().into());
-    let body = serde_json::to_vec(&body).unwrap_or_default();
+    let body = named(&headers, &text)?;
     let refused =
         |error: &dyn std::error::Error| Problem::new(Kind::Refused, chain(error).to_string());
     let submission = Submission::parse(&body, None).map_err(|error| refused(&error))?;
+    let id = submission.id.clone().unwrap_or_default();
     let spec = stored(&broker, &name).await?.spec;
     let spec = spec.map_err(|error| refused(&error))?;
     let frozen = submission

@@ -11,12 +11,14 @@ import http.client
 import json
 import os
 import random
+import re
 import ssl
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Tuple, Union
 
@@ -176,8 +178,12 @@ class Client:
         if self._nats is not None:
             raw = self._submit_by_nats(job, {"id": request, **body}, traceparent)
         else:
-            headers = {"Idempotency-Key": request}
-            if traceparent is not None:
+            headers = {}
+            if _fits_a_header(request):
+                headers["Idempotency-Key"] = request
+            else:
+                body["id"] = request
+            if traceparent is not None and _fits_a_header(traceparent):
                 headers["traceparent"] = traceparent
             raw = self.call("POST", f"/jobs/{_part(job)}/runs", body, headers)
         return Receipt(run=raw["run"], job=raw["job"], id=raw.get("id", request), answer=raw.get("answer"), raw=raw)
@@ -282,10 +288,19 @@ class Client:
             raise Unreachable(f"no answer of {self._base}: {reason}") from error
 
     def _submit_by_nats(self, job: str, body: Mapping[str, Any], traceparent: Optional[str]) -> Dict[str, Any]:
+        if not re.fullmatch("[a-z0-9-]{1,48}", job):
+            # In a subject other signs mean something.
+            raise ValueError(f"job {job!r}: a name has 1 to 48 of a-z, 0-9 and -, as a job file says it")
         submitting = _submit_by_nats(
             str(self._nats), self._nats_options, self._answers, (self._namespace, job), body, traceparent, self._timeout
         )
-        return asyncio.run(submitting)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(submitting)
+        # Called by an async handler: its loop runs here, and a thread has but one.
+        with ThreadPoolExecutor(1) as beside:
+            return beside.submit(asyncio.run, submitting).result()
 
 
 async def _submit_by_nats(
@@ -321,7 +336,7 @@ async def _submit_by_nats(
         inbox = connection.new_inbox() if answers_at is None else f"{answers_at}.{uuid.uuid4().hex}"
         answers = await connection.subscribe(inbox)
         headers = {"Gridloom-Reply": inbox}
-        if traceparent is not None:
+        if traceparent is not None and _fits_a_header(traceparent):
             headers["traceparent"] = traceparent
         payload = json.dumps(body, allow_nan=False).encode()
         # The acknowledgement says that the broker stored it: from then on it is not lost.
@@ -346,6 +361,11 @@ async def _submit_by_nats(
 def _run_of(job: str, request: str) -> str:
     """The run that this request of ``job`` makes, whoever opens it (docs/PROTOCOL.md)."""
     return f"{job}_r_{hashlib.sha256(request.encode()).hexdigest()[:32]}"
+
+
+def _fits_a_header(text: str) -> bool:
+    """Whether a header says exactly this: visible signs of ASCII, with blanks between them alone."""
+    return text.isascii() and text.isprintable() and text == text.strip() != ""
 
 
 def _part(name: str) -> str:

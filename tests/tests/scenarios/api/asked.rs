@@ -156,6 +156,15 @@ async fn submit(api: &Api) -> anyhow::Result<String> {
         again["run"] == run && again["answer"] == "exists",
         "{again}"
     );
+    // An id that no header may have stands in the body, and the same one is the same there.
+    let named = json!({ "id": "monday", "params": { "day": 1 } });
+    let (status, named_again) = api.order(post, Some(&named)).await?;
+    ensure!(
+        status == 202 && named_again["run"] == run && named_again["answer"] == "exists",
+        "{named_again}"
+    );
+    let twice = api.ask(post, &key, Some(&named)).await?;
+    ensure!(twice.status == 422, "{}", twice.json());
     // The same request that asks for something else is none.
     let other = api
         .ask(post, &key, Some(&json!({ "params": { "day": 2 } })))

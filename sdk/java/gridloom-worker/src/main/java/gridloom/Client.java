@@ -95,11 +95,16 @@ public final class Client {
     /** Starts a run of {@code job}. */
     public Receipt submit(String job, Submission submission) {
         Map<String, String> headers = new LinkedHashMap<>();
-        headers.put("Idempotency-Key", submission.request());
-        if (submission.traceparent() != null) {
+        Map<String, Object> body = submission.body();
+        if (fitsAHeader(submission.request())) {
+            headers.put("Idempotency-Key", submission.request());
+        } else {
+            body.put("id", submission.request());
+        }
+        if (submission.traceparent() != null && fitsAHeader(submission.traceparent())) {
             headers.put("traceparent", submission.traceparent());
         }
-        Map<String, Object> raw = call("POST", "/jobs/" + part(job) + "/runs", submission.body(), headers);
+        Map<String, Object> raw = call("POST", "/jobs/" + part(job) + "/runs", body, headers);
         return new Receipt(raw, submission.request());
     }
 
@@ -300,6 +305,11 @@ public final class Client {
             all.write(some, 0, n);
         }
         return new String(all.toByteArray(), StandardCharsets.UTF_8);
+    }
+
+    /** Whether a header says exactly this: visible signs of ASCII, with blanks between them alone. Java makes question marks of others. */
+    private static boolean fitsAHeader(String text) {
+        return text.matches("[!-~]([ -~]*[!-~])?");
     }
 
     private static String part(String name) {

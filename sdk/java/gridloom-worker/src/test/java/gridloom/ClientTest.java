@@ -90,6 +90,14 @@ final class ClientTest {
         assertEquals(Collections.nCopies(3, wanted), asked);
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"Zürich", "订单 1", "two\nlines", " at the edge"})
+    void id_that_no_header_may_have_is_said_in_the_body(String id) {
+        client(200, RECEIPT).submit("resize", Submission.create().id(id).traceparent("a\nb"));
+        String wanted = "POST /api/v1/jobs/resize/runs null Bearer secret {\"id\":" + Json.write(id) + "}";
+        assertEquals(Collections.singletonList(wanted), asked);
+    }
+
     @Test
     void id_that_is_left_out_is_made_by_chance_and_stays_the_same() {
         client(503, PASSING, 200, RECEIPT).submit("a b/c");
