@@ -3,6 +3,7 @@ package gridloom
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -179,7 +180,7 @@ func (c *child) play(tile *tile, jobs []job) {
 			continue // told to stop before, and answered then
 		}
 		err := guarded(ctx, job.cell(), job.call)
-		c.settle(job.attempt, job.outcome(err), at < len(jobs)-1)
+		c.settle(job.attempt, outcomeOf(job.attempt, err), at < len(jobs)-1)
 		job.cell().end()
 		from = time.Now()
 	}
@@ -187,6 +188,17 @@ func (c *child) play(tile *tile, jobs []job) {
 	delete(c.tiles, tile)
 	c.mu.Unlock()
 	c.answers.flush()
+}
+
+// outcomeOf is how an attempt is answered, whatever the error's own methods do: a nil pointer that is one panics in Unwrap.
+func outcomeOf(attempt attempt, err error) (said answer) {
+	defer func() {
+		if recover() != nil {
+			text := fmt.Sprintf("%T (it cannot be looked at)", err)
+			said = answer{fail: &failShard{ID: attempt.cell().id, Kind: KindRetry, Error: cut(text)}}
+		}
+	}()
+	return attempt.outcome(err)
 }
 
 // begin begins an attempt, unless it was told to stop. Whoever begins one and whoever stops one that has not begun agree

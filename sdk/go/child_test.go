@@ -246,6 +246,26 @@ func TestWhatTheLedgerHasNoRoomForFailsItsShardForGoodAndNothingElse(t *testing.
 	}
 }
 
+// nobodys is an error of which a nil pointer is none: its Unwrap panics.
+type nobodys struct{ err error }
+
+func (n *nobodys) Error() string { return n.err.Error() }
+func (n *nobodys) Unwrap() error { return n.err }
+
+func TestErrorWhoseMethodsPanicFailsItsShardAndNothingElse(t *testing.T) {
+	child := play(t, with{}, work(func(_ context.Context, shard *Shard) error {
+		if shard.Page == 0 {
+			var none *nobodys
+			return none
+		}
+		return nil
+	}))
+	answers := child.answers(child.tile(2, nil)...)
+	if answers[0].kind != "fail" || answers[0].said["kind"] != "retry" || answers[1].kind != "done" {
+		t.Error(answers)
+	}
+}
+
 func TestResultsThatFillFramesComeInSeveral(t *testing.T) {
 	child := play(t, with{}, work(func(_ context.Context, shard *Shard) error {
 		shard.Result(strings.Repeat("\x01", 1024))

@@ -38,7 +38,7 @@ func init() {
 		if ctx.Err() != nil {
 			cell.stop("cancelled")
 		}
-		return attempt.outcome(err).hooked(), err
+		return outcomeOf(attempt, err).hooked(), err
 	}
 }
 

@@ -66,6 +66,23 @@ def work(shard):
         assert len(child.frames) <= 50, f"{len(child.frames)} frames for a thousand shards"
 
 
+def test_log_that_fails_keeps_no_shard_from_its_answer(tmp_path: Path) -> None:
+    script = """
+import logging
+class Full(logging.Filter):
+    def filter(self, record): raise OSError("no space left")
+logging.getLogger("gridloom").addFilter(Full())
+@worker.handler("work")
+def work(shard):
+    if shard.page == 0: raise ValueError("odd")
+"""
+    with FakeWorker(script, tmp_path) as child:
+        ids = child.tile(2)
+        answers = child.answers(ids)
+        found = [(kind, said.get("error")) for kind, said in (answers[id] for id in ids)]
+        assert found == [("fail", "ValueError: odd"), ("done", None)]
+
+
 def test_what_a_handler_changes_in_its_params_is_its_own(tmp_path: Path) -> None:
     script = """
 @worker.handler("work")

@@ -176,6 +176,20 @@ def work(shard):
         assert child.drain() == 0
 
 
+def test_signal_that_another_thread_gets_asks_for_nothing_more_too(tmp_path: Path) -> None:
+    # The main thread waits for the worker, and no system call of its own is interrupted.
+    script = """
+@worker.handler("work")
+def work(shard):
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+"""
+    with FakeWorker(script, tmp_path) as child:
+        child.tile()
+        said = [child.wire.receive(), child.wire.receive()]
+        assert sorted(str(message["type"]) for message in said if message) == ["bye", "done"]
+        assert child.drain() == 0
+
+
 def test_second_sigterm_ends_the_process(tmp_path: Path) -> None:
     with FakeWorker('worker.handler("work")(lambda shard: None)', tmp_path) as child:
         child.process.send_signal(signal.SIGTERM)

@@ -56,6 +56,67 @@ def test_failures_are_told_as_the_ledger_has_them() -> None:
         testing.run_all(fails, pages=2).outcomes[1].check()
 
 
+class Group(Exception):
+    """As groups are, also before Python 3.11."""
+
+    def __init__(self, *inner: BaseException) -> None:
+        super().__init__("errors in a TaskGroup")
+        self.exceptions = inner
+
+
+def test_group_says_what_is_in_it_and_the_first_word_in_it_counts() -> None:
+    def fails(shard: Shard) -> None:
+        groups = [Group(ValueError("a"), Permanent("b")), Group(Group(Hold(3, "c"))), Group(OSError("d"))]
+        raise groups[shard.page]
+
+    found = [testing.run(fails, page=page) for page in range(3)]
+    assert [(one.kind, one.after) for one in found] == [("permanent", None), ("hold", 3.0), ("retry", None)]
+    assert (found[0].error or "").endswith("Group: errors in a TaskGroup: ValueError: a; b")
+    assert (found[2].error or "").endswith("OSError: d")
+
+    def stops(shard: Shard) -> None:
+        try:
+            shard.check()
+        except Stopped as stopped:
+            raise Group(stopped)
+
+    assert testing.run(stops, stop_after_checks=0).kind == "stopped"
+
+
+def test_class_of_somebodys_own_says_nothing_that_ends_the_connection() -> None:
+    class Busy(Hold):
+        def __init__(self) -> None:
+            Exception.__init__(self, "busy")
+
+    class Odd(Permanent):
+        kind = "odd"
+        after_ms = float("nan")  # type: ignore[assignment]
+
+        @property
+        def exceptions(self) -> None:
+            raise RuntimeError
+
+    def fails(shard: Shard) -> None:
+        raise [Busy(), Odd("x")][shard.page]
+
+    found = [testing.run(fails, page=page) for page in range(2)]
+    assert [(one.kind, one.after, one.error) for one in found] == [("hold", 0.0, "busy"), ("retry", None, "x")]
+
+
+def test_what_is_counted_behind_the_end_comes_too_late() -> None:
+    kept: List[Shard] = []
+
+    def counts(shard: Shard) -> None:
+        shard.count("bytes", 1)
+        kept.append(shard)
+
+    shard = testing.shard()
+    counts(shard)
+    said = shard._done()
+    shard.count("bytes", 1)
+    assert said["counters"] == {"bytes": 1}
+
+
 def test_async_handlers_run_as_well() -> None:
     async def handler(shard: Shard) -> None:
         await asyncio.sleep(0)

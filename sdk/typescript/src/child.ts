@@ -181,14 +181,25 @@ export class Child implements Ear {
 
   #settle(attempt: Attempt, failed: { error: unknown } | undefined, more: boolean, answer: Answer | undefined): void {
     const said = outcome(attempt, failed);
-    if (failed !== undefined && said.kind === "fail" && !isFailure(failed.error)) {
-      this.report(attempt, failed.error);
+    if (failed !== undefined && said.kind === "fail") {
+      this.#report(attempt, failed.error);
     }
     if (answer !== undefined && said.kind === "done") {
       this.line.send({ type: "pages", id: attempt._id, pages: answer.pages, cursor: answer.cursor ?? null });
       this.#forget(attempt);
     } else {
       this.#answer(attempt, said, more);
+    }
+  }
+
+  /** Whoever reports may fail as well, and an error may throw when it is looked at: the shard is answered all the same. */
+  #report(attempt: Attempt, error: unknown): void {
+    try {
+      if (!isFailure(error)) {
+        this.report(attempt, error);
+      }
+    } catch {
+      console.error(`gridloom: ${attempt} failed, and its error cannot be told`);
     }
   }
 

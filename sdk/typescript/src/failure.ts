@@ -5,6 +5,11 @@ const ERROR_MAX = 1024;
 /** The longest wait that an engine keeps: 30 days. A longer one is taken for that. */
 const WAIT_MAX_MS = 30 * 24 * 3_600 * 1_000;
 
+/** Longest chain of causes that is told. */
+const CAUSES_MAX = 32;
+/** Of an error that throws when it is looked at. */
+const UNSAYABLE = "(its text cannot be made)";
+
 /** By which a failure is known, also where a program has this library twice. */
 const FAILURE = Symbol.for("gridloom.failure");
 const STOPPED = Symbol.for("gridloom.stopped");
@@ -94,8 +99,12 @@ export function isFailure(error: unknown): error is Failure {
 
 /** Whether it is the end that `shard.check()` and `shard.signal` make, or what libraries make of the latter. */
 export function isStop(error: unknown): boolean {
-  const { name, code } = (typeof error === "object" && error !== null ? error : {}) as { name?: unknown; code?: unknown };
-  return has(error, STOPPED) || name === "AbortError" || code === "ABORT_ERR";
+  try {
+    const { name, code } = (typeof error === "object" && error !== null ? error : {}) as { name?: unknown; code?: unknown };
+    return has(error, STOPPED) || name === "AbortError" || code === "ABORT_ERR";
+  } catch {
+    return false;
+  }
 }
 
 function has(error: unknown, mark: symbol): boolean {
@@ -111,18 +120,36 @@ export interface Told {
 
 /** What the engine is told of an error: what follows, and its text. */
 export function told(error: unknown): Told {
-  if (!isFailure(error)) {
-    return { kind: "retry", error: textOf(error) };
+  try {
+    const failure = isFailure(error) ? error : within(error).find(isFailure);
+    return { ...follows(failure), error: textOf(error) };
+  } catch {
+    // Anything can be thrown, also what throws when it is looked at.
+    return { kind: "retry", error: UNSAYABLE };
   }
-  const { kind, afterMs } = error;
-  return { kind, ...(afterMs === undefined ? {} : { after_ms: afterMs }), error: textOf(error) };
+}
+
+/** What follows. A class of somebody's own may say anything there, and what is no wait would end the connection. */
+function follows(failure: Failure | undefined): Omit<Told, "error"> {
+  const kind = failure?.kind === "permanent" || failure?.kind === "hold" ? failure.kind : "retry";
+  const after = failure?.afterMs;
+  if (typeof after === "number" && after >= 0) {
+    return { kind, after_ms: Math.floor(Math.min(after, WAIT_MAX_MS)) };
+  }
+  return kind === "hold" ? { kind, after_ms: 0 } : { kind };
+}
+
+/** What several at once have in them, as an `AggregateError`. */
+function within(error: unknown): unknown[] {
+  const errors = typeof error === "object" && error !== null ? (error as { errors?: unknown }).errors : undefined;
+  return Array.isArray(errors) ? errors : [];
 }
 
 /** The error with the chain of its causes, in one line of at most 1,024 bytes. */
 export function textOf(error: unknown): string {
   const parts: string[] = [];
   const seen = new Set<unknown>();
-  for (let at = error; at !== undefined && at !== null && !seen.has(at); at = causeOf(at)) {
+  for (let at = error; at !== undefined && at !== null && !seen.has(at) && seen.size < CAUSES_MAX; at = causeOf(at)) {
     seen.add(at);
     const own = one(at);
     if (!parts.includes(own)) {
@@ -136,9 +163,8 @@ function causeOf(error: unknown): unknown {
   if (typeof error !== "object" || error === null) {
     return undefined;
   }
-  const { cause, errors } = error as { cause?: unknown; errors?: unknown };
   // Several at once, as where each address of a name refused: the first one says enough.
-  return cause ?? (Array.isArray(errors) ? errors[0] : undefined);
+  return (error as { cause?: unknown }).cause ?? within(error)[0];
 }
 
 function one(error: unknown): string {
@@ -152,7 +178,7 @@ function one(error: unknown): string {
     }
     return message === "" ? name : `${name}: ${message}`;
   } catch {
-    return "(its text cannot be made)";
+    return UNSAYABLE;
   }
 }
 

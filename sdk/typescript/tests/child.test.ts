@@ -271,6 +271,19 @@ test("output is the user's, and comes line by line", () =>
     },
   ));
 
+test("an error that throws when it is told fails its shard and nothing else", () =>
+  FakeWorker.play(
+    `const { inspect } = await import("node:util");
+     worker.handler("work", (shard) => {
+       if (shard.page === 0) throw Object.assign(new Error("odd"), { [inspect.custom]() { throw new Error("do not look"); } });
+     });`,
+    {},
+    async (child) => {
+      const answers = await child.answers(child.tile({ shards: 2 }));
+      assert.deepEqual(answers.map(([kind, said]) => [kind, said["error"]]), [["fail", "Error: odd"], ["done", undefined]]);
+    },
+  ));
+
 test("rows so far are told of what takes long", () =>
   FakeWorker.play('worker.handler("work", async (shard) => { shard.rows(5); await waitFor("go"); });', {}, async (child) => {
     const [id] = child.tile();

@@ -28,6 +28,31 @@ test("one shard", async () => {
   assert.equal(outcome.rows, NAMES.filter((name) => sliceOf(name, 4) === 1).length);
 });
 
+test("what throws when it is looked at is an error all the same, and several have the word of one in them", async () => {
+  const hostile = new Proxy({}, { get: () => raises(), has: () => raises(), getPrototypeOf: () => raises() });
+  const endless = { get cause(): unknown { return Object.create(Object.getPrototypeOf(this), Object.getOwnPropertyDescriptors(this)); } };
+  class Busy extends Hold {
+    override readonly afterMs = NaN;
+    constructor() {
+      super("busy", { afterMs: 1 });
+    }
+  }
+  const errors: unknown[] = [hostile, endless, new Busy(), new AggregateError([new Error("a"), new Permanent("b")]), undefined, Symbol("s")];
+  const found = await Promise.all(errors.map((_, page) => run((one) => { throw errors[one.page]; }, { page })));
+  assert.deepEqual(found.map((one) => [one.kind, one.afterMs]), [
+    ["retry", undefined],
+    ["retry", undefined],
+    ["hold", 0],
+    ["permanent", undefined],
+    ["retry", undefined],
+    ["retry", undefined],
+  ]);
+});
+
+function raises(): never {
+  throw new Error("do not look");
+}
+
 test("a whole grid does each record once", async () => {
   const whole = (await runAll(resize, { params: { width: 1 }, slices: 7 })).check();
   assert.deepEqual([whole.ok, whole.rows, whole.outcomes.length], [true, 100, 7]);

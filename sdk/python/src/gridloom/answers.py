@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, FrozenSet, Iterable, List, Set
 
 from .frames import Connection
 from .shard import Shard, Tile
@@ -32,6 +32,8 @@ class Answers:
         # A byte on a socket wakes the pulse: a signal handler may send one, and may take no lock.
         self._ear, self._mouth = socket.socketpair()
         self._mouth.setblocking(False)
+        #: Numbers of signals that ask for nothing more, where they are written to the mouth.
+        self._asking: FrozenSet[int] = frozenset()
         self._pulse = threading.Thread(target=self._beat, name="gridloom-pulse", daemon=True)
 
     def start(self) -> None:
@@ -74,6 +76,11 @@ class Answers:
         """Asks for nothing more. Takes no lock: a signal handler may call it."""
         self._wake(b"b")
 
+    def asked_by(self, signals: Iterable[int]) -> int:
+        """Where numbers of signals may be written, of which these ask for nothing more."""
+        self._asking = frozenset(signals)
+        return self._mouth.fileno()
+
     def close(self) -> None:
         """Sends what is left, and ends the pulse."""
         self._wake(b"x")
@@ -105,7 +112,7 @@ class Answers:
                 heard = b""
             if b"x" in heard:
                 return
-            if b"b" in heard and not said_bye:
+            if (b"b" in heard or not self._asking.isdisjoint(heard)) and not said_bye:
                 said_bye = True
                 self._connection.send({"type": "bye"})
             if b"c" in heard:

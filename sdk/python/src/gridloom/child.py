@@ -14,7 +14,7 @@ import queue
 import sys
 import threading
 import weakref
-from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Set
+from typing import Any, Callable, Coroutine, Dict, Iterable, List, Mapping, Optional, Set
 
 from .answers import Answers
 from .failure import Failure, Permanent, Stopped
@@ -62,6 +62,10 @@ class Child:
     def leave(self) -> None:
         """Asks for nothing more; :meth:`serve` ends when all is answered. A signal handler may call it."""
         self._answers.bye()
+
+    def asked_by(self, signals: Iterable[int]) -> int:
+        """Where the numbers of signals may be written: these ask for nothing more, as :meth:`leave` does."""
+        return self._answers.asked_by(signals)
 
     def serve(self, token: Optional[str]) -> bool:
         """Runs shards until the worker says ``drain`` (true), or is gone (false)."""
@@ -195,12 +199,20 @@ class Child:
             print("gridloom: a forked process came back from its handler: end it with os._exit", file=sys.stderr)
             os._exit(GONE)
         if error is not None and not isinstance(error, (Failure, Stopped, asyncio.CancelledError)):
-            log.warning("%r failed", attempt, exc_info=error)
+            self._report(attempt, error)
         if error is None and answer is not None:
             self._connection.send(answer.message())
             self._settled(attempt)
         else:
             self._answer(attempt, error, more)
+
+    @staticmethod
+    def _report(attempt: Attempt, error: BaseException) -> None:
+        """Whoever logs may fail: the shard is answered all the same."""
+        try:
+            log.warning("%r failed", attempt, exc_info=error)
+        except Exception:
+            print(f"gridloom: {attempt!r} failed, and its exception cannot be logged", file=sys.stderr)
 
     def _answer(self, attempt: Attempt, error: Optional[BaseException], more: bool) -> None:
         self._answers.add(*outcome(attempt, error), more)

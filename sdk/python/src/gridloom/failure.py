@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from datetime import timedelta
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 __all__ = ["Failure", "Hold", "Permanent", "Retry", "Stopped"]
 
@@ -13,6 +13,8 @@ Seconds = Union[float, int, timedelta]
 
 #: Most bytes of an error that the ledger keeps.
 ERROR_MAX = 1024
+#: More of a group than this nobody reads.
+_MEMBERS_MAX = 100
 #: The longest wait that an engine keeps: 30 days. A longer one is taken for that.
 WAIT_MAX_MS = 30 * 24 * 3_600 * 1_000
 
@@ -73,11 +75,32 @@ class Stopped(BaseException):
 
 def told(error: BaseException) -> Dict[str, object]:
     """What the engine is told of an exception: ``kind``, ``after_ms`` where there is one, and ``error``."""
-    failure = error if isinstance(error, Failure) else None
-    message: Dict[str, object] = {"kind": failure.kind if failure else "retry", "error": text_of(error)}
-    if failure is not None and failure.after_ms is not None:
-        message["after_ms"] = failure.after_ms
+    failure = next((one for one in (error, *members(error)) if isinstance(one, Failure)), None)
+    kind = failure.kind if failure is not None and failure.kind in ("permanent", "hold") else "retry"
+    message: Dict[str, object] = {"kind": kind, "error": text_of(error)}
+    # A class of somebody's own may say anything there, and a number that is none would end the connection.
+    after = failure.after_ms if failure is not None else None
+    if isinstance(after, (int, float)) and 0 <= after < float("inf"):
+        message["after_ms"] = min(int(after), WAIT_MAX_MS)
+    elif kind == "hold":
+        message["after_ms"] = 0  # a hold says how long
     return message
+
+
+def members(error: BaseException) -> Tuple[BaseException, ...]:
+    """What a group of exceptions has in it, at every depth, as a ``TaskGroup`` raises them; nothing of any other one."""
+    found: List[BaseException] = []
+    left = [error]
+    while left and len(found) < _MEMBERS_MAX:
+        try:
+            # Before Python 3.11 there is a package for them, whose class is another one.
+            inner = getattr(left.pop(0), "exceptions", None)
+        except Exception:
+            continue  # an error that cannot be looked at
+        if isinstance(inner, tuple) and all(isinstance(one, BaseException) for one in inner):
+            found.extend(inner)
+            left.extend(inner)
+    return tuple(found)
 
 
 def text_of(error: BaseException) -> str:
@@ -87,6 +110,9 @@ def text_of(error: BaseException) -> str:
     while True:
         seen.add(id(error))
         own = _one(error)
+        inner = [_one(one) for one in members(error)]
+        if inner:
+            own = f"{own}: {'; '.join(inner)}"
         if own not in parts:
             parts.append(own)
         # What was being handled when this was raised says why, unless the code says otherwise.

@@ -11,7 +11,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
-from .failure import Permanent, Stopped, told
+from .failure import Permanent, Stopped, members, told
 from .slicing import slice_of
 
 __all__ = ["Attempt", "Key", "Probe", "Shard"]
@@ -246,7 +246,8 @@ class Shard(Attempt):
         if self._rows:
             said["rows"] = self._rows
         if self._counters:
-            said["counters"] = self._counters
+            # A copy: what a thread counts that the handler has left behind comes too late.
+            said["counters"] = dict(self._counters)
         if self._result is not None:
             said["result"] = self._result
         return said
@@ -284,6 +285,6 @@ def outcome(attempt: Attempt, error: Optional[BaseException]) -> Tuple[str, Dict
         if fault is None and attempt._rows >= 0:
             return "done", attempt._done()
         error = Permanent(fault or attempt._fault() or "")
-    if isinstance(error, (Stopped, asyncio.CancelledError)) and attempt.stopped:
+    if attempt.stopped and any(isinstance(one, (Stopped, asyncio.CancelledError)) for one in (error, *members(error))):
         return "stopped", {"id": attempt.id}
     return "fail", {"id": attempt.id, **told(error)}

@@ -128,7 +128,8 @@ class Worker:
         if self._asked_to_stop:
             child.leave()
         try:
-            return child.serve(token)
+            with _heard_at_once(child):
+                return child.serve(token)
         finally:
             self._child = None
 
@@ -163,6 +164,25 @@ def _signals(stop: Optional[Callable[[], None]]) -> Iterator[None]:
         _restore()
 
 
+@contextmanager
+def _heard_at_once(child: Child) -> Iterator[None]:
+    """Python runs handlers of signals in the main thread, which waits for the worker. One that came to another thread, or just
+    before that began to wait, runs when it has waited: so the system's own handler tells the thread that sends, too."""
+    if not _BEFORE or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    mouth = os.dup(child.asked_by(_BEFORE))  # good until it is nobody's any more, whatever becomes of the child
+    before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    if before != -1:
+        signal.set_wakeup_fd(before)  # the program's own
+    try:
+        yield
+    finally:
+        if before == -1:
+            signal.set_wakeup_fd(-1)
+        os.close(mouth)
+
+
 def _restore() -> None:
     while _BEFORE:
         signal.signal(*_BEFORE.popitem())
@@ -186,6 +206,8 @@ def _after_fork() -> None:
 
 
 def _forked() -> None:
+    if _BEFORE:
+        signal.set_wakeup_fd(-1)
     _restore()
     _after_fork()
 

@@ -1,6 +1,8 @@
 package gridloom;
 
 import java.io.InterruptedIOException;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.UndeclaredThrowableException;
 import java.nio.channels.ClosedByInterruptException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -8,11 +10,16 @@ import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
 
 /** How an attempt is answered, by what its handler did. */
 final class Answer {
     /** Most bytes of an error that the ledger keeps. */
     static final int ERROR_MAX = 1024;
+
+    /** Longest chain of causes that is told. */
+    private static final int CAUSES_MAX = 32;
 
     enum Kind { DONE, FAIL, STOPPED, PAGES }
 
@@ -45,7 +52,7 @@ final class Answer {
         if (attempt.isStopped() && isStop(error)) {
             return stopped(attempt);
         }
-        Failure failure = error instanceof Failure ? (Failure) error : null;
+        Failure failure = failureOf(error);
         StringBuilder out = new StringBuilder("{\"id\":").append(attempt.id);
         out.append(",\"kind\":\"").append(failure == null ? "retry" : failure.kind()).append('"');
         if (failure != null && failure.afterMs() >= 0) {
@@ -57,6 +64,21 @@ final class Answer {
 
     static Answer stopped(Attempt attempt) {
         return new Answer(Kind.STOPPED, Long.toString(attempt.id), null);
+    }
+
+    /** What says what follows: the error, or what a future, a reflective call or a proxy has put something around; else {@code null}. */
+    static Failure failureOf(Throwable error) {
+        for (Throwable cause : chain(error)) {
+            if (cause instanceof Failure) {
+                return (Failure) cause;
+            }
+            boolean isWrapper = cause instanceof ExecutionException || cause instanceof CompletionException
+                    || cause instanceof InvocationTargetException || cause instanceof UndeclaredThrowableException;
+            if (!isWrapper) {
+                return null;
+            }
+        }
+        return null;
     }
 
     /** Whether it is what {@code check()} and an interrupt make of a handler, also where others have wrapped that. */
@@ -73,10 +95,19 @@ final class Answer {
     private static List<Throwable> chain(Throwable error) {
         List<Throwable> chain = new ArrayList<>();
         Set<Throwable> seen = Collections.newSetFromMap(new IdentityHashMap<>());
-        for (Throwable cause = error; cause != null && seen.add(cause); cause = cause.getCause()) {
-            chain.add(cause);
+        try {
+            for (Throwable cause = error; cause != null && seen.add(cause) && chain.size() < CAUSES_MAX; cause = cause.getCause()) {
+                chain.add(cause);
+            }
+        } catch (RuntimeException | StackOverflowError broken) {
+            // One that cannot say its cause: what came before it is told.
         }
         return chain;
+    }
+
+    /** Whether its chain of causes ends: whoever prints an exception follows all of it. */
+    static boolean isWhole(Throwable error) {
+        return chain(error).size() < CAUSES_MAX;
     }
 
     /** The exception with the chain of its causes, of at most {@link #ERROR_MAX} bytes. */
@@ -98,7 +129,7 @@ final class Answer {
         String said;
         try {
             said = error.getMessage();
-        } catch (RuntimeException broken) {
+        } catch (RuntimeException | StackOverflowError broken) {
             said = "(its text cannot be made)";
         }
         boolean ours = error instanceof Failure || error instanceof Stopped;

@@ -228,8 +228,14 @@ final class Child {
 
     private static Answer answer(Attempt attempt, Throwable thrown) {
         Answer answer = Answer.of(attempt, thrown);
-        if (answer.error != null && !(answer.error instanceof Failure)) {
-            LOG.log(Level.WARNING, "shard " + attempt + " failed", answer.error);
+        if (answer.error != null && Answer.failureOf(answer.error) == null) {
+            try {
+                Throwable told = Answer.isWhole(answer.error) ? answer.error : null;
+                LOG.log(Level.WARNING, "shard " + attempt + " failed" + (told == null ? ": " + Answer.textOf(answer.error) : ""), told);
+            } catch (RuntimeException | StackOverflowError broken) {
+                // Whoever logs may fail, and so may an exception that is looked at: the shard is answered all the same.
+                System.err.println("gridloom: shard " + attempt + " failed, and its exception cannot be logged");
+            }
         }
         return answer;
     }

@@ -17,7 +17,8 @@ public final class Outcome {
         this.thrown = thrown;
         switch (answer.kind) {
             case FAIL:
-                kind = answer.error instanceof Failure ? ((Failure) answer.error).kind() : "retry";
+                Failure failure = Answer.failureOf(answer.error);
+                kind = failure == null ? "retry" : failure.kind();
                 error = Answer.textOf(answer.error);
                 break;
             case STOPPED:
@@ -63,10 +64,8 @@ public final class Outcome {
 
     /** How long until the next attempt, where the handler said so. */
     public Optional<Duration> after() {
-        if (!(thrown instanceof Failure) || ((Failure) thrown).afterMs() < 0) {
-            return Optional.empty();
-        }
-        return Optional.of(Duration.ofMillis(((Failure) thrown).afterMs()));
+        Failure failure = Answer.failureOf(thrown);
+        return failure == null || failure.afterMs() < 0 ? Optional.empty() : Optional.of(Duration.ofMillis(failure.afterMs()));
     }
 
     /** What the handler threw. */

@@ -6,11 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.reflect.UndeclaredThrowableException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import org.junit.jupiter.api.Test;
 
 /** Handlers without a broker; what a shard tells and what it may say; which pages can be believed. */
@@ -92,6 +95,49 @@ final class TestingTest {
         assertSame(cause, run(shard -> {
             throw cause;
         }).thrown().get());
+    }
+
+    @Test
+    void word_of_a_handler_counts_within_what_java_puts_around_it_and_nowhere_else() {
+        Outcome hold = run(shard -> CompletableFuture.runAsync(() -> {
+            throw new Hold(Duration.ofSeconds(3), "HTTP 429");
+        }).join());
+        assertEquals("hold", hold.kind());
+        assertEquals(Duration.ofSeconds(3), hold.after().get());
+        assertEquals("permanent", run(shard -> {
+            throw new ExecutionException(new UndeclaredThrowableException(new Permanent("gone")));
+        }).kind());
+        assertEquals("retry", run(shard -> {
+            throw new IllegalStateException(new Permanent("gone"));
+        }).kind());
+    }
+
+    @Test
+    void exception_whose_own_code_is_broken_fails_its_shard() {
+        Outcome broken = run(shard -> {
+            throw new RuntimeException("odd") {
+                private static final long serialVersionUID = 1;
+
+                @Override
+                public Throwable getCause() {
+                    throw new IllegalStateException("do not look");
+                }
+            };
+        });
+        assertEquals("retry", broken.kind());
+        assertTrue(broken.error().get().endsWith("odd"), broken.error().get());
+        assertEquals("retry", run(shard -> {
+            throw new Endless();
+        }).kind());
+    }
+
+    private static final class Endless extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        @Override
+        public Throwable getCause() {
+            return new Endless();
+        }
     }
 
     @Test

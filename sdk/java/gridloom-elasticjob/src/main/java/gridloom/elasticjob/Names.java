@@ -1,5 +1,6 @@
 package gridloom.elasticjob;
 
+import java.lang.reflect.Proxy;
 import java.util.Arrays;
 import java.util.List;
 
@@ -19,7 +20,7 @@ final class Names {
             own = own.getSuperclass();
         }
         String name = of(own.getName().substring(own.getName().lastIndexOf('.') + 1));
-        if (own.isSynthetic() || own.isAnonymousClass() || name.isEmpty()) {
+        if (own.isSynthetic() || own.isAnonymousClass() || Proxy.isProxyClass(own) || name.isEmpty()) {
             throw new IllegalArgumentException("the job " + own.getName() + " has no name of its own: say job(\"NAME\", job), with the"
                     + " handler that its job file names");
         }

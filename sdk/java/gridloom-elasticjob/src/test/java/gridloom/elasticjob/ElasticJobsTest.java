@@ -112,6 +112,9 @@ final class ElasticJobsTest {
         assertEquals("elastic-jobs-test-inner", ElasticJobs.name(new Inner()));
         SimpleJob lambda = context -> {};
         assertThrows(IllegalArgumentException.class, () -> ElasticJobs.of(Worker.create()).job(lambda));
+        Object proxy = java.lang.reflect.Proxy.newProxyInstance(
+                getClass().getClassLoader(), new Class<?>[] {SimpleJob.class}, (self, method, arguments) -> null);
+        assertThrows(IllegalArgumentException.class, () -> ElasticJobs.name((SimpleJob) proxy));
         assertThrows(IllegalArgumentException.class, () -> ElasticJobs.of(Worker.create()).job(new OrderJob()).job(new OrderJob()));
         assertThrows(IllegalArgumentException.class, () -> ElasticJobs.handler(new ElasticJob() {}));
     }
