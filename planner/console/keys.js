@@ -17,7 +17,8 @@ const LIST = [
   ['in the grid: + − 0', 'nearer, farther, all'],
 ];
 
-const typing = (target) => target instanceof Element && target.closest('input, textarea, select, [contenteditable], dialog');
+// Also where a click beside a question has taken the focus from it: what stands in it would be gone.
+const typing = (target) => document.querySelector('dialog[open]') || (target instanceof Element && target.closest('input, textarea, select, [contenteditable]'));
 
 export function useKeys(does) {
   // When g was pressed: the page may be painted anew before the letter is.

@@ -31,6 +31,14 @@ async fn keys_are_listed_and_lead_where_they_say() -> anyhow::Result<()> {
             keys.contains(&json!("/")) && keys.contains(&json!("t")),
             "{keys:?}"
         );
+        // No key leads away from what is open, also where a click beside it has taken its focus.
+        browser.js("document.activeElement.blur()").await?;
+        for key in ["g", "r", "/"] {
+            press(&mut browser, key).await?;
+        }
+        let stays =
+            "location.pathname === '/' && document.querySelectorAll('dialog[open]').length === 1";
+        ensure!(browser.js(stays).await? == true, "a key leads away");
         let close = "document.querySelector('dialog[open] button').click()";
         browser.js(close).await?;
         browser
