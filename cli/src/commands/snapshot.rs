@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -48,8 +49,9 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> anyhow::Result<Verdi
 }
 
 async fn take(context: &Context, args: &SnapshotArgs, path: &Path) -> anyhow::Result<Verdict> {
-    // Before anything is asked: a file that is there is somebody's.
-    let file = File::options().write(true).create_new(true).open(path);
+    // Before anything is asked: a file that is there is somebody's. Only its owner may look, as params of jobs are in it.
+    let mut options = File::options();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
     let file = file.map_err(|error| {
         let path = path.display();
         Misuse::error(match error.kind() {

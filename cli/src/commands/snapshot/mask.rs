@@ -9,10 +9,11 @@ use serde_json::Value;
 /// What stands in the place of a secret.
 const REMOVED: &str = "(removed)";
 /// A key that has one of these in it holds one.
-const SECRET: [&str; 14] = [
+const SECRET: [&str; 21] = [
     "password",
     "passwd",
     "passphrase",
+    "passcode",
     "secret",
     "token",
     "credential",
@@ -21,19 +22,24 @@ const SECRET: [&str; 14] = [
     "accesskey",
     "privatekey",
     "signingkey",
+    "accountkey",
+    "sharedkey",
+    "masterkey",
+    "cryptionkey",
+    "hmackey",
+    "sshkey",
     "authorization",
     "bearer",
     "cookie",
 ];
 /// And one that ends so.
-const SECRET_END: [&str; 3] = ["nkey", "pwd", "private"];
+const SECRET_END: [&str; 5] = ["nkey", "pwd", "private", "pass", "jwt"];
 
 fn is_secret(key: &str) -> bool {
     let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
     let plain = plain.to_ascii_lowercase();
     SECRET.iter().any(|word| plain.contains(word))
         || SECRET_END.iter().any(|word| plain.ends_with(word))
-        || plain == "pass"
 }
 
 /// Takes secrets out.
@@ -49,9 +55,37 @@ pub(super) fn secrets(value: &mut Value) {
             }
         }
         Value::Array(all) => all.iter_mut().for_each(secrets),
-        Value::String(text) => *text = without_assigned(&without_users(text)),
+        Value::String(text) => *text = without_assigned(&without_users(&without_blocks(text))),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// How a block of PEM begins, before its name; credentials of NATS are two of them.
+const BLOCK: &str = "-----BEGIN ";
+/// And how it ends.
+const BLOCK_END: &str = "-----END ";
+/// What stands in the names of those that hold a secret.
+const SECRET_BLOCK: [&str; 3] = ["PRIVATE KEY", "SEED", "JWT"];
+
+/// The text without what stands in its private keys and credentials, under whatever name they are given.
+fn without_blocks(text: &str) -> String {
+    let mut all = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(BLOCK) {
+        all.push_str(before);
+        all.push_str(BLOCK);
+        rest = after;
+        let Some((name, _)) = after.split_once('-') else {
+            break;
+        };
+        if SECRET_BLOCK.iter().any(|secret| name.contains(secret)) {
+            all.push_str(name);
+            all.push_str(REMOVED);
+            // One that was cut off hides all that follows.
+            rest = &after[after.find(BLOCK_END).unwrap_or(after.len())..];
+        }
+    }
+    all + rest
 }
 
 /// The text with `scheme://user:password@` as `scheme://`.
@@ -346,7 +380,10 @@ mod tests {
             "excerpt": "{\"id\":\"y\",\"params\":{\"password\":\"Z10\"}", "cut": "{\"token\": \"Z11",
             "dsn": "host=db password=Z12 user=me", "args": "--password=Z13 authorization: Bearer Z14 end",
             "debug": "Kept { body: \"{\\\"secret\\\":\\\"Z15\\\"}\" }", "option": "?sslmode=a&password=Z16&b=c",
-            "escaped": "{\"password\":\"a\\\"Z17\"}",
+            "escaped": "{\"password\":\"a\\\"Z17\"}", "db_pass": "Z18", "AccountKey": "Z19", "encryption-key": "Z20",
+            "blob": "DefaultEndpointsProtocol=https;AccountKey=Z21==;End=a",
+            "pem": "a\n-----BEGIN RSA PRIVATE KEY-----\nZ22\n-----END RSA PRIVATE KEY-----\nb",
+            "login": "-----BEGIN NATS USER JWT-----\nZ23\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\nZ24",
         });
         secrets(&mut document);
         let text = document.to_string();
@@ -367,6 +404,12 @@ mod tests {
             "secret: ",
         ] {
             assert_eq!(without_assigned(plain), plain);
+        }
+        for plain in [
+            "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----",
+            "-----BEGIN ",
+        ] {
+            assert_eq!(without_blocks(plain), plain);
         }
     }
 

@@ -1,6 +1,7 @@
 //! `gridloom snapshot show`: how a snapshot is read back. It asks no broker.
 
 use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use flate2::read::GzDecoder;
@@ -12,6 +13,46 @@ use crate::context::Context;
 use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, Output, Table, grouped};
 
+/// What one may be when it is unpacked: it comes from anybody, and a megabyte may become gigabytes.
+const BYTES_MAX: u64 = 512 << 20;
+/// And how many values it may have, about: each takes some 32 bytes of memory however short it is.
+const VALUES_MAX: u64 = 20_000_000;
+
+/// Reads no more than a document may have.
+struct Bounded<R> {
+    from: R,
+    bytes: u64,
+    values: u64,
+}
+
+impl<R: Read> Bounded<R> {
+    fn new(from: R, bytes: u64, values: u64) -> Bounded<R> {
+        Bounded {
+            from,
+            bytes,
+            values,
+        }
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into)?;
+        // Behind each value but the last of a list stands one of them.
+        let values = into[..read].iter().filter(|byte| b",[{".contains(byte));
+        let left = self.values.checked_sub(values.count() as u64);
+        match (self.bytes.checked_sub(read as u64), left) {
+            (Some(bytes), Some(values)) => {
+                (self.bytes, self.values) = (bytes, values);
+                Ok(read)
+            }
+            (None, _) | (_, None) => Err(io::Error::other(
+                "unpacked it is larger than any that gridloom takes",
+            )),
+        }
+    }
+}
+
 /// Shows what is in the file at `path`.
 ///
 /// # Errors
@@ -19,7 +60,8 @@ use crate::output::{Align, Output, Table, grouped};
 pub(super) fn show(context: &Context, path: &Path) -> anyhow::Result<Verdict> {
     let refused = |why: String| Misuse::error(format!("show {}: {why}", path.display()));
     let file = File::open(path).map_err(|error| refused(chain(&error).to_string()))?;
-    let read = serde_json::from_reader::<_, Value>(GzDecoder::new(file));
+    let unpacked = Bounded::new(GzDecoder::new(file), BYTES_MAX, VALUES_MAX);
+    let read = serde_json::from_reader::<_, Value>(BufReader::new(unpacked));
     let document =
         read.map_err(|error| refused(format!("it is no snapshot of gridloom: {}", chain(&error))))?;
     if text(&document["format"]) != FORMAT {
@@ -166,5 +208,23 @@ fn said(value: &Value) -> String {
         Value::Array(all) => all.iter().map(said).collect::<Vec<_>>().join(" "),
         Value::Object(fields) => fields.get("in_words").map_or_else(String::new, said),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_unpacks_to_more_than_a_snapshot_is_refused_before_it_is_in_memory() {
+        let read = |text: &str, bytes, values| {
+            let text = Bounded::new(text.as_bytes(), bytes, values);
+            serde_json::from_reader::<_, Value>(text)
+        };
+        let many = format!("[{}0]", "0,".repeat(99));
+        assert!(read(&many, 1_000, 100).is_ok());
+        assert!(read(&many, 1_000, 99).is_err_and(|error| error.is_io()));
+        assert!(read(&many, 201, 100).is_ok());
+        assert!(read(&many, 200, 100).is_err_and(|error| error.is_io()));
     }
 }

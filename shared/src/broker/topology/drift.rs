@@ -38,10 +38,20 @@ impl Drift {
                 "it holds nothing that the ledger lacks: a planner that starts while nothing is on it makes it anew; at once: stop the planners, delete it (nats stream rm {what}), start them; or name what it has (queue.storage)"
             );
         }
+        if let Some((name, stream)) = self.consumer() {
+            return format!(
+                "delete it (nats consumer rm {stream} {name}): the next one is made as it should be, and nothing is lost"
+            );
+        }
         if self.setting == MAX_BYTES {
             return self.advice_of_size();
         }
         "set it back (nats stream edit), or start with the options it was made with".to_owned()
+    }
+
+    /// The consumer that it is about, and its stream.
+    fn consumer(&self) -> Option<(&str, &str)> {
+        self.what.strip_prefix("consumer ")?.split_once(" of ")
     }
 
     fn advice_of_size(&self) -> String {
