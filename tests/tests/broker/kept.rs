@@ -136,3 +136,44 @@ async fn consumer_that_went_with_the_queue_is_not_waited_for_by_whoever_pulled_f
     assert!(quickest < Duration::from_millis(800), "{took:?}");
     Ok(())
 }
+
+/// A consumer of the lane that pushes what it delivers, as whoever may make any can have it, in place of the one that was there.
+async fn pushed_elsewhere(broker: &Broker, server: &TestServer) -> anyhow::Result<()> {
+    let asked = server.client().await?;
+    let shards = broker.subjects().shards();
+    let gone = format!("$JS.API.CONSUMER.DELETE.{shards}.default_noop-1");
+    asked.request(gone, "".into()).await?;
+    let filter = broker.subjects().shards_of_lane(&default_lane());
+    let name = "default_noop-2";
+    let made = serde_json::json!({
+        "stream_name": shards.as_str(),
+        "config": {
+            "name": name, "durable_name": name, "filter_subject": filter, "deliver_policy": "all",
+            "ack_policy": "explicit", "ack_wait": 30_000_000_000_u64, "max_deliver": -1,
+            "deliver_subject": "grid.elsewhere", "headers_only": true,
+        },
+    });
+    let subject = format!("$JS.API.CONSUMER.CREATE.{shards}.{name}.{filter}");
+    let answer = asked.request(subject, made.to_string().into()).await?;
+    let answer: serde_json::Value = serde_json::from_slice(&answer.payload)?;
+    anyhow::ensure!(answer["error"].is_null(), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn consumer_that_pushes_is_told_as_one_that_is_not_as_it_should_be() -> anyhow::Result<()> {
+    let (server, broker) = ready().await?;
+    let lane = default_lane();
+    consumers::ensure_lane(&broker, &lane, AckDeadline::AsIs).await?;
+    pushed_elsewhere(&broker, &server).await?;
+    let found = consumers::ensure_lane(&broker, &lane, AckDeadline::AsIs).await;
+    let Err(TopologyError::Drift(drifts)) = found else {
+        bail!("{found:?}")
+    };
+    let setting = drifts.iter().find(|one| one.setting == "deliver_subject");
+    let setting = setting.context("what it pushes to")?;
+    assert!(setting.found.contains("grid.elsewhere"), "{setting:?}");
+    let advice = "nats consumer rm grid-shards default_noop-2";
+    assert!(setting.advice().contains(advice), "{}", setting.advice());
+    Ok(())
+}

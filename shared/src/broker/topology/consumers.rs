@@ -191,6 +191,12 @@ fn settings(filter: &str, ack_deadline: Duration) -> Map<String, Value> {
         "max_batch": 0,
         "replay_policy": "instant",
         "inactive_threshold": 0,
+        // One that pushes is pulled from in vain.
+        "deliver_subject": null,
+        "headers_only": false,
+        "max_expires": 0,
+        "max_bytes": 0,
+        "backoff": null,
     });
     match settings {
         Value::Object(settings) => settings,
