@@ -27,6 +27,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 mod between;
 #[path = "broker/connect.rs"]
 mod connect;
+#[path = "broker/copies.rs"]
+mod copies;
 #[path = "broker/domain.rs"]
 mod domain;
 #[path = "broker/kept.rs"]

@@ -5,7 +5,7 @@
 //! acknowledged, and the broker waits where too many are not. What is written meanwhile is not in it: measured with a
 //! writer beside it, a stream that was put back had exactly the messages that the answer named.
 //!
-//! [`back`] puts a copy into a broker, far ahead of where it ended, one at a time ([`mark`]); [`mirror`] follows a stream
+//! [`frames`] unpacks what the broker packed. [`back`] puts a copy into a broker, far ahead of where it ended, one at a time ([`mark`]); [`mirror`] follows a stream
 //! elsewhere.
 
 use std::time::Duration;
@@ -23,6 +23,7 @@ use super::subjects::{StreamName, api};
 use crate::clock::UnixMs;
 
 pub mod back;
+mod frames;
 pub mod mark;
 pub mod mirror;
 

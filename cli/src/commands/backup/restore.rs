@@ -234,7 +234,7 @@ async fn stream(
     let origin = stored.origin.clone().with_replicas(options.replicas as u64);
     let before = origin.extent();
     let ahead = manifest::ahead(&before, age);
-    let back = broker.put_back(&stream, &origin, ahead).await?;
+    let mut back = broker.put_back(&stream, &origin, ahead).await?;
     let mut teller = Teller::new(context.output, kept);
     let mut pieces = directory::pieces(directory, stored)?;
     let mut bytes = 0;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
+use super::frames::{Corrupt, End, Frames};
 use super::{CopyError, Extent, Origin, REPLICAS, failed};
 use crate::broker::api::{ApiError, parse};
 use crate::broker::connect::Broker;
@@ -31,6 +32,14 @@ const UNPACKED_WITHIN: Duration = Duration::from_secs(900);
 /// How long a mirror may take to see what it mirrors.
 const AHEAD_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
+/// Bytes that are sent first, and at least and at most, before they are packed: a broker that takes longer than five
+/// seconds for what it was given breaks off ([`super::frames`]).
+const SENT_FIRST: usize = 8 << 10;
+const SENT_LEAST: usize = 2 << 10;
+const SENT_MOST: usize = 60 << 10;
+/// A piece that took longer was too large, and one that did not take so long may be larger.
+const SLOW: Duration = Duration::from_millis(500);
+const QUICK: Duration = Duration::from_millis(100);
 
 /// A copy on its way into a broker.
 #[derive(Debug)]
@@ -41,6 +50,18 @@ pub struct PutBack {
     /// The settings of the stream as it is to be.
     config: Map<String, Value>,
     ahead: u64,
+    frames: Frames,
+    /// How much is sent at once.
+    size: usize,
+}
+
+/// How much is sent at once behind a piece of `size` that took so long. Pure.
+fn next_size(size: usize, took: Duration) -> usize {
+    match took {
+        slow if slow > SLOW => (size / 2).max(SENT_LEAST),
+        quick if quick < QUICK => (size * 2).min(SENT_MOST),
+        _ => size,
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,6 +100,8 @@ impl Broker {
             to: begun.deliver_subject,
             config: origin.config.clone(),
             ahead,
+            frames: Frames::default(),
+            size: SENT_FIRST,
         })
     }
 
@@ -113,11 +136,30 @@ impl Broker {
 }
 
 impl PutBack {
-    /// The next piece, of at most [`super::PIECE_BYTES`].
+    /// The next piece of the copy, of any size.
     ///
     /// # Errors
-    /// When the broker does not take it.
-    pub async fn piece(&self, piece: Bytes) -> Result<(), CopyError> {
+    /// When the broker does not take it, or it makes no sense.
+    pub async fn piece(&mut self, piece: Bytes) -> Result<(), CopyError> {
+        let taken = self.frames.take(&piece);
+        taken.map_err(|corrupt| self.corrupt(&corrupt))?;
+        self.send(End::Open).await
+    }
+
+    async fn send(&mut self, end: End) -> Result<(), CopyError> {
+        while let Some(piece) = self.frames.next(self.size, end) {
+            let begun = Instant::now();
+            self.taken(piece).await?;
+            self.size = next_size(self.size, begun.elapsed());
+        }
+        Ok(())
+    }
+
+    fn corrupt(&self, corrupt: &Corrupt) -> CopyError {
+        self.failed(ApiError::Answer(corrupt.to_string()))
+    }
+
+    async fn taken(&self, piece: Bytes) -> Result<(), CopyError> {
         let answer = self.heard(piece).await;
         let answer = answer.map_err(|cause| self.failed(cause.into()))?;
         if answer.payload.is_empty() {
@@ -149,7 +191,11 @@ impl PutBack {
     ///
     /// # Errors
     /// When the broker cannot make sense of them, or does not go on ahead.
-    pub async fn finish(self) -> Result<Extent, CopyError> {
+    pub async fn finish(mut self) -> Result<Extent, CopyError> {
+        self.send(End::Reached).await?;
+        if !self.frames.is_whole() {
+            return Err(self.corrupt(&Corrupt::CUT));
+        }
         let answer = self
             .broker
             .request(self.to.clone(), Bytes::new(), UNPACKED_WITHIN);
@@ -206,4 +252,23 @@ fn as_mirror(config: &Map<String, Value>, of: &StreamName) -> Map<String, Value>
     mirror.insert("deny_delete".into(), false.into());
     mirror.insert("mirror".into(), json!({ "name": of.as_str() }));
     mirror
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn piece_that_took_long_is_followed_by_smaller_ones_and_one_that_did_not_by_larger_ones() {
+        let mut size = SENT_FIRST;
+        for _ in 0..9 {
+            size = next_size(size, SLOW * 2);
+        }
+        assert_eq!(size, SENT_LEAST);
+        assert_eq!(next_size(size, SLOW), size);
+        for _ in 0..9 {
+            size = next_size(size, Duration::ZERO);
+        }
+        assert_eq!(size, SENT_MOST);
+    }
 }
