@@ -60,13 +60,18 @@ impl Asked {
         }
     }
 
+    /// Whether what is meant for that time is of another submission, which had the place before.
+    pub(crate) fn is_of_another(&self, meant_for: UnixMs) -> bool {
+        self.placed_at.is_some_and(|at| at != meant_for)
+    }
+
     /// Whether the run is surely of another submission than this.
     fn is_after(&self, earlier: &Earlier) -> bool {
         let Some(at) = self.placed_at else {
             return false;
         };
         match earlier {
-            Earlier::Opened(_, first) => first.scheduled_at != at,
+            Earlier::Opened(_, first) => self.is_of_another(first.scheduled_at),
             // None is closed before it was asked for, by clocks that nearly agree.
             Earlier::Purged(_, Some(closed_at)) => {
                 at.0.saturating_sub(closed_at.0) > CLOCKS_DIFFER_MS

@@ -187,6 +187,7 @@ async fn keep(
                 .map(|value| broker.decode::<Kept>(&key, value));
             // It is gone by now where it was answered meanwhile: delivered again, that is seen.
             return Ok(match there.ok_or(error)? {
+                Ok(there) if asked.is_of_another(there.at) => Ok(None),
                 Ok(there) if there.content != kept.content => Err(CONFLICT.to_owned()),
                 // It is this one, whose taker died.
                 Ok(there) if there.sequence == kept.sequence => Ok(Some(Receipt::Kept(run))),
@@ -242,7 +243,8 @@ pub(crate) async fn jobs(broker: &Broker, deliveries: &[Delivery]) -> HashMap<Jo
 }
 
 async fn find(broker: &Broker, name: &JobName) -> Found {
-    let entry = broker.jobs().get(name.as_str()).await?;
+    // By the leader: a message is refused for good, or its run frozen, by what is found.
+    let entry = broker.jobs().get_of_leader(name.as_str()).await?;
     let Some(value) = entry.and_then(|entry| entry.value) else {
         return Ok(Err(format!(
             "job {name} is unknown: apply it first (gridloom job apply FILE)"

@@ -139,7 +139,9 @@ fn opened_by(decision: &Decision) -> Option<&RunId> {
 async fn is_in_ledger(broker: &Broker, run: &RunId) -> anyhow::Result<bool> {
     let subjects = broker.subjects();
     let plan = subjects.plan_of_run_anywhere(run);
-    Ok(broker.first(&subjects.ledger(), &plan).await?.is_some())
+    // By the leader: what is taken out does not come back, and replicas that were just restored lag.
+    let first = broker.first_of_leader(&subjects.ledger(), &plan, 1).await?;
+    Ok(first.is_some())
 }
 
 /// Takes out of the bucket of states what was said of another queue and of sessions, and frees the leadership.

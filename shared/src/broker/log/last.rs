@@ -6,7 +6,7 @@
 //!
 //! Any replica answers, and one that lags lacks what was confirmed. Where nothing may be missing, each question names
 //! the subject of a record besides that the stream's leader had: an answer without it, or a later one in its place, is
-//! none.
+//! none. Where none comes for long, the leader is asked for one after the other.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const SUBJECTS_AT_ONCE: usize = 500;
 const SUBJECT_MAX: usize = 512;
 /// Pause before replicas that lag are asked again.
 const CATCHES_UP: Duration = Duration::from_millis(15);
-/// How long they may lag.
+/// How long none of them may answer before the leader is asked in their place.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A record that a replica must have read.
@@ -67,6 +67,23 @@ fn judge(page: &[Record], end: &End, mark: Option<&Mark>) -> Verdict {
     }
 }
 
+/// How long nothing but answers of replicas that lag has come. Of many questions each may find one that lags for a moment.
+#[derive(Debug, Default)]
+struct Lag {
+    since: Option<Instant>,
+}
+
+impl Lag {
+    /// Takes in what is to be made of an answer that came `now`. Whether it has lasted for long.
+    fn is_long(&mut self, verdict: &Verdict, now: Instant) -> bool {
+        if *verdict != Verdict::Lags {
+            self.since = None;
+            return false;
+        }
+        now - *self.since.get_or_insert(now) >= PATIENCE
+    }
+}
+
 impl Broker {
     /// The last record of each of `subjects`, which must hold no wildcards; any number of them. By some replica each,
     /// which may lag.
@@ -85,7 +102,7 @@ impl Broker {
     /// As [`Broker::multi_last`], and nothing that was confirmed before is missing.
     ///
     /// # Errors
-    /// When the broker does not answer, or its replicas lag for long.
+    /// When the broker does not answer.
     pub async fn surely_last(
         &self,
         stream: &StreamName,
@@ -122,7 +139,7 @@ impl Broker {
     /// As [`Broker::last_per_subject`], and nothing that was confirmed before is missing.
     ///
     /// # Errors
-    /// When the broker does not answer, or its replicas lag for long.
+    /// When the broker does not answer.
     pub async fn surely_last_per_subject(
         &self,
         stream: &StreamName,
@@ -141,7 +158,7 @@ impl Broker {
         mut mark: Option<Mark>,
     ) -> Result<Vec<Record>, ApiError> {
         let mut all = Vec::new();
-        let give_up = Instant::now() + PATIENCE;
+        let mut lag = Lag::default();
         let room = self.max_record().saturating_sub(SUBJECT_MAX);
         let mut parts: Vec<Vec<&str>> = questions(subjects, room).collect();
         while let Some(mut wanted) = parts.pop() {
@@ -151,7 +168,9 @@ impl Broker {
             let (page, end) = self
                 .direct_get(stream, &question(&wanted, mark.as_ref()))
                 .await?;
-            match judge(&page, &end, mark.as_ref()) {
+            let verdict = judge(&page, &end, mark.as_ref());
+            let lags_for_long = lag.is_long(&verdict, Instant::now());
+            match verdict {
                 Verdict::Whole => all.extend(of(&wanted, mark.as_ref(), page)),
                 Verdict::Part => {
                     let found: HashSet<&str> = page.iter().map(|it| it.subject.as_str()).collect();
@@ -163,17 +182,28 @@ impl Broker {
                     parts.push(wanted.split_off(wanted.len() / 2));
                     parts.push(wanted);
                 }
-                Verdict::TooMany => {
-                    let last = self.last_of_leader(stream, wanted[0]).await;
-                    all.extend(last.map_err(|error| error.cause)?);
-                }
-                Verdict::Lags if Instant::now() < give_up => {
+                Verdict::TooMany => all.extend(self.of_leader(stream, &wanted).await?),
+                Verdict::Lags if !lags_for_long => {
                     parts.push(wanted);
                     tokio::time::sleep(CATCHES_UP).await;
                     mark = self.still_there(stream, mark).await?;
                 }
-                Verdict::Lags => return Err(ApiError::Answer("its replicas lag".into())),
+                Verdict::Lags => all.extend(self.of_leader(stream, &wanted).await?),
             }
+        }
+        Ok(all)
+    }
+
+    /// The same, asked of the leader one by one: a member that lags for long answers all who are connected to it.
+    async fn of_leader(
+        &self,
+        stream: &StreamName,
+        wanted: &[&str],
+    ) -> Result<Vec<Record>, ApiError> {
+        let mut all = Vec::new();
+        for subject in wanted {
+            let last = self.last_of_leader(stream, subject).await;
+            all.extend(last.map_err(|error| error.cause)?);
         }
         Ok(all)
     }
@@ -293,6 +323,18 @@ mod tests {
         // Whether it has read so far is not in what came.
         assert_eq!(judged(&[("a", 1)], End::BrokenOff), Verdict::TooMany);
         assert_eq!(judged(&[("m", 9)], End::Pending), Verdict::TooMany);
+    }
+
+    #[test]
+    fn replicas_lag_for_long_only_if_none_answers_meanwhile() {
+        let (mut lag, begun) = (Lag::default(), Instant::now());
+        let mut judged = |verdict, after| lag.is_long(&verdict, begun + after);
+        let moment = Duration::from_millis(1);
+        assert!(!judged(Verdict::Lags, Duration::ZERO));
+        assert!(!judged(Verdict::Lags, PATIENCE - moment));
+        assert!(!judged(Verdict::Whole, PATIENCE - moment));
+        assert!(!judged(Verdict::Lags, PATIENCE * 2));
+        assert!(judged(Verdict::Lags, PATIENCE * 3));
     }
 
     #[test]
