@@ -8,6 +8,7 @@
 //! | [`crate::register`] | when the term register is written anew, which listings may be believed |
 //! | [`crate::orders`] | what becomes of orders by people |
 //! | `begin` | what is issued with the record that opens a run |
+//! | `parked` | who waits for room on the queue |
 //! | [`standing`] | how it all stands, in numbers |
 //! | [`event`], [`action`] | what is heard, what is done |
 //!
@@ -45,6 +46,7 @@ pub mod action;
 mod begin;
 pub mod event;
 mod explain;
+mod parked;
 mod reports;
 pub mod standing;
 mod steps;
@@ -52,6 +54,7 @@ mod steps;
 use action::{Action, Begun, Issue, Order, Ordered};
 use begin::Beginning;
 use event::{Event, Outcome, Report, Request};
+use parked::Parked;
 
 /// How often runs are looked at for tiles that may be missing on the queue.
 const LOOK: Duration = Duration::from_secs(10);
@@ -86,6 +89,8 @@ pub struct Lead {
     orders: Orders,
     /// Who found no room on the queue and tries again: until then nothing more is issued.
     no_room: Option<RunId>,
+    /// Who waits for that.
+    parked: Parked,
     /// Ledger sequence up to which was read.
     position: u64,
     /// Largest record that the broker takes, in bytes.
@@ -120,6 +125,7 @@ impl Lead {
             claims: Claims::new(term, register),
             orders: Orders::default(),
             no_room: None,
+            parked: Parked::new(now.boot),
             position,
             record: RECORD_MAX,
             begun: Vec::new(),
@@ -315,6 +321,7 @@ impl Lead {
         self.admission.over(name, now);
         self.claims.forget(name);
         self.no_room.take_if(|waits| waits == name);
+        self.parked.remove(name);
         self.touched.remove(name);
         Some(run)
     }
@@ -436,6 +443,9 @@ impl Lead {
             self.due.pop_first();
             self.touch(&name);
         }
+        if self.no_room.is_none() {
+            self.touched.extend(self.parked.due(now.boot));
+        }
         self.admission.tick(now);
     }
 
@@ -450,12 +460,25 @@ impl Lead {
         if let Some(until) = run.fold().hold_until() {
             self.admission.hold(name, until);
         }
-        if run.wants_room(now.broker) && !run.is_stale() {
+        // One that has nothing on the queue, or is to end, needs no room there.
+        let looks_for_room = run.is_stale()
+            && run.fold().cancelled().is_none()
+            && !run.fold().open_tiles().is_empty();
+        if looks_for_room && self.is_to_wait(name) {
+            self.admission.leave(name);
+            self.parked.add(name.clone());
+        } else if run.wants_room(now.broker) && !run.is_stale() {
             self.admission.wait(name, run.left(), now);
         } else {
             self.admission.leave(name);
             self.step(name, Room::default(), now);
         }
+    }
+
+    /// Whether another run tries to find room on the queue, or this one has just found none.
+    fn is_to_wait(&self, name: &RunId) -> bool {
+        let tries = self.no_room.as_ref();
+        tries.is_some_and(|tries| tries != name) || self.parked.contains(name)
     }
 
     /// Gives the room of a queue to the runs that wait for it.

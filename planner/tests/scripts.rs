@@ -180,6 +180,7 @@ scripts! {
     lost_answer_and_nothing_landed
     many_slices
     no_handler_then_a_worker_with_it
+    no_room_for_many
     no_room_on_the_queue
     no_worker
     opened_with_another_nonce

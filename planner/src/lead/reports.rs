@@ -121,7 +121,11 @@ impl Lead {
         }
         match outcome {
             Outcome::Stored => self.tell(name, stored),
-            Outcome::NotTaken | Outcome::Lost(_) => self.tell(name, lost),
+            Outcome::NotTaken => {
+                self.tell(name, lost);
+                self.parked.add(name.clone());
+            }
+            Outcome::Lost(_) => self.tell(name, lost),
             Outcome::Unsendable(why) => {
                 tracing::error!(run = %name, reason = why, "the run ends itself");
                 self.tell(name, stored);
