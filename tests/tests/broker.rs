@@ -17,6 +17,7 @@ use gridloom_shared::broker::topology::{
 use gridloom_shared::broker::{Broker, ConnectError, Options};
 use gridloom_shared::id::{HandlerName, Namespace, QueueName, RunId, Session, Term};
 use gridloom_shared::lane::Lane;
+use gridloom_tests::cluster::Cluster;
 use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::on_file;
 use gridloom_tests::server::TestServer;

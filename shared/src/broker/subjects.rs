@@ -18,6 +18,10 @@ pub(in crate::broker) mod domain;
 mod parse;
 mod session;
 
+/// Each subject, as all have two parts: what to ask for the last record of all by. Asked by `>` the broker looks at its last
+/// sequence alone, and finds nothing where that was removed (measured on 2.15.1).
+pub(super) const ANY: &str = "*.>";
+
 /// The planner's consumer of the submit stream.
 pub const PLANNER_CONSUMER: &str = "planner";
 

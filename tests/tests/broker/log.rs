@@ -179,6 +179,40 @@ async fn last_records_of_subjects_that_stay_are_there_while_others_are_removed()
     removed.await?
 }
 
+/// Asked for the last record of all, the broker looks at its last sequence alone, which a removal may have emptied.
+#[tokio::test(flavor = "multi_thread")]
+async fn last_records_are_there_on_a_cluster_whose_newest_record_was_removed() -> anyhow::Result<()>
+{
+    let cluster = Cluster::start().await?;
+    let broker = connect(&cluster.members[0]).await?;
+    let copies = TopologyOptions {
+        replicas: 3,
+        ..on_file()
+    };
+    topology::ensure(&broker, &copies).await?;
+    let (ledger, queue) = (broker.subjects().ledger(), default_lane().queue);
+    let plan = |run: &str| {
+        anyhow::Ok(
+            broker
+                .subjects()
+                .ledger_of(&queue, &RunId::new(run)?, Author::Plan),
+        )
+    };
+    let (stays, goes) = (plan("job_s_1")?, plan("job_s_2")?);
+    for subject in [&stays, &goes] {
+        broker.append(subject.clone(), "x".into(), None).await?;
+    }
+    broker.purge(&ledger, &goes, 0).await?;
+    let plans = broker.subjects().ledgers_by(Author::Plan);
+    let found = broker.surely_last_per_subject(&ledger, &plans).await?;
+    let found: Vec<&str> = found.iter().map(|it| it.subject.as_str()).collect();
+    assert_eq!(found, [stays.as_str()]);
+    broker.purge(&ledger, &stays, 0).await?;
+    let found = broker.surely_last(&ledger, &[stays]).await?;
+    assert!(found.is_empty(), "{found:?}");
+    Ok(())
+}
+
 async fn follow_until(tail: &mut Follow, number: u32, seen: &mut Vec<u32>) -> anyhow::Result<()> {
     loop {
         match tokio::time::timeout(SOON, tail.next())

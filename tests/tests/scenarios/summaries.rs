@@ -62,11 +62,7 @@ async fn runs_that_were_closed_and_not_shown_are_shown_by_the_next_planner() -> 
 async fn summary_of_a_deposed_leader_that_comes_late_replaces_nothing() -> anyhow::Result<()> {
     play(async |stage| {
         let job = job(stage, 1).await?;
-        let proxy = Proxy::start(stage.server.port()).await?;
-        let slow = stage.gridloom(&["planner"])?;
-        let slow = slow.env("GRIDLOOM_NATS", proxy.url());
-        stage.planners.push(slow.start().await?);
-        leads(stage, 1).await?;
+        let proxy = leads_behind_a_proxy(stage).await?;
         proxy.set(Mode::StallAt(&["PUB $KV.test-runs."]));
         // Nobody works yet: it is shown as running.
         let run = stage.submit(&job, &json!({})).await?;
@@ -76,19 +72,7 @@ async fn summary_of_a_deposed_leader_that_comes_late_replaces_nothing() -> anyho
         stage.start_worker(4, &[]).await?;
         stage.closed(&run, SOON).await?;
         shown(stage, &run).await?;
-        proxy.set(Mode::Pass);
-        eventually(SOON, "the first one stands by", async || {
-            Ok(stage.planners[0].stderr().contains("standing by"))
-        })
-        .await?;
-        // What it says after that comes after what it had said before.
-        stage.planners[0].terminate()?;
-        stage.planners[0].wait(SOON).await?;
-        let stands = stage.broker.runs().get(run.as_str()).await?;
-        let stands = stands.and_then(|entry| entry.value);
-        let ledger = Ledger::read(&stage.broker, &run).await?.summary()?;
-        assert_eq!(stands, Some(wire::encode(&ledger)));
-        Ok(())
+        comes_late(stage, &proxy, &run).await
     })
     .await
 }
@@ -99,11 +83,7 @@ async fn end_that_a_deposed_leader_shows_late_replaces_no_later_one() -> anyhow:
     play(async |stage| {
         let job = "name = \"bad\"\nhandler = \"noop\"\n[retry]\nmax_attempts = 1";
         let job = stage.apply(job).await?;
-        let proxy = Proxy::start(stage.server.port()).await?;
-        let slow = stage.gridloom(&["planner"])?;
-        let slow = slow.env("GRIDLOOM_NATS", proxy.url());
-        stage.planners.push(slow.start().await?);
-        leads(stage, 1).await?;
+        let proxy = leads_behind_a_proxy(stage).await?;
         stage.start_worker(4, &[]).await?;
         proxy.set(Mode::StallAt(&["PUB $KV.test-runs."]));
         let params = json!({ "fail_attempts": 1, "permanent": true });
@@ -114,20 +94,36 @@ async fn end_that_a_deposed_leader_shows_late_replaces_no_later_one() -> anyhow:
         reopen(stage, &run).await?;
         stage.closed(&run, SOON).await?;
         shown(stage, &run).await?;
-        proxy.set(Mode::Pass);
-        eventually(SOON, "the first one stands by", async || {
-            Ok(stage.planners[0].stderr().contains("standing by"))
-        })
-        .await?;
-        stage.planners[0].terminate()?;
-        stage.planners[0].wait(SOON).await?;
-        let stands = stage.broker.runs().get(run.as_str()).await?;
-        let stands = stands.and_then(|entry| entry.value);
-        let ledger = Ledger::read(&stage.broker, &run).await?.summary()?;
-        assert_eq!(stands, Some(wire::encode(&ledger)));
-        Ok(())
+        comes_late(stage, &proxy, &run).await
     })
     .await
+}
+
+/// The first planner, all of whose words can be held back.
+async fn leads_behind_a_proxy(stage: &mut Stage) -> anyhow::Result<Proxy> {
+    let proxy = Proxy::start(stage.server.port()).await?;
+    let slow = stage.gridloom(&["planner"])?;
+    let slow = slow.env("GRIDLOOM_NATS", proxy.url());
+    stage.planners.push(slow.start().await?);
+    leads(stage, 1).await?;
+    Ok(proxy)
+}
+
+/// What the first planner was held back with comes when another leads, and the summary is still what the ledger says.
+async fn comes_late(stage: &mut Stage, proxy: &Proxy, run: &RunId) -> anyhow::Result<()> {
+    proxy.set(Mode::Pass);
+    eventually(SOON, "the first one stands by", async || {
+        Ok(stage.planners[0].stderr().contains("standing by"))
+    })
+    .await?;
+    // What it says after that comes after what it had said before.
+    stage.planners[0].terminate()?;
+    stage.planners[0].wait(SOON).await?;
+    let stands = stage.broker.runs().get(run.as_str()).await?;
+    let stands = stands.and_then(|entry| entry.value);
+    let ledger = Ledger::read(&stage.broker, run).await?.summary()?;
+    assert_eq!(stands, Some(wire::encode(&ledger)));
+    Ok(())
 }
 
 /// A run of which all shards are dead, and of which its summary says that it runs: its planner died before it wrote more.

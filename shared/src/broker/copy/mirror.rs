@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{CopyError, Extent, Origin, REPLICAS, failed};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::Broker;
-use crate::broker::subjects::{StreamName, api};
+use crate::broker::subjects::{ANY, StreamName, api};
 use crate::chain;
 use crate::clock::UnixMs;
 
@@ -160,7 +160,7 @@ impl Broker {
     /// # Errors
     /// When it does not answer.
     pub async fn last_in(&self, stream: &StreamName, domain: &str) -> Result<u64, ApiError> {
-        let question = json!({ "last_by_subj": ">" });
+        let question = json!({ "last_by_subj": ANY });
         let asked = self.api::<Last>(api::message_get_in(domain, stream), &question);
         match asked.await {
             Ok(last) => Ok(last.message.seq),

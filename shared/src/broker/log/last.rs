@@ -18,7 +18,7 @@ use super::Record;
 use super::read::{End, ReadError};
 use crate::broker::api::ApiError;
 use crate::broker::connect::Broker;
-use crate::broker::subjects::StreamName;
+use crate::broker::subjects::{ANY, StreamName};
 
 /// Subjects whose last records are asked for at once; the broker refuses more than 1,024.
 const SUBJECTS_AT_ONCE: usize = 500;
@@ -115,7 +115,10 @@ impl Broker {
             }
             match self.mark(stream).await? {
                 Some(mark) => self.last_of_all(stream, subjects, Some(mark)).await,
-                None => Ok(Vec::new()),
+                None => {
+                    let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+                    self.of_leader(stream, &subjects).await
+                }
             }
         };
         read.await.map_err(|cause| failed(stream, cause))
@@ -210,7 +213,7 @@ impl Broker {
 
     /// What whoever has read all has read; `None` where nothing is there.
     async fn mark(&self, stream: &StreamName) -> Result<Option<Mark>, ApiError> {
-        let last = self.last_of_leader(stream, ">").await;
+        let last = self.last_of_leader(stream, ANY).await;
         let last = last.map_err(|error| error.cause)?;
         Ok(last.map(|last| Mark {
             subject: last.subject.to_string(),
