@@ -1,7 +1,7 @@
 // How something is ordered: a button; then a question that says what will be done and of how many, with the command
 // that does the same; then what became of it. Whoever may not is told why beforehand.
 
-import { ask, Problem } from './api.js';
+import { ask, Problem, problemOf } from './api.js';
 import { again } from './live.js';
 import { Command, Trouble } from './parts.js';
 import { createContext, html, useContext, useEffect, useRef, useState } from './html.js';
@@ -66,7 +66,7 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
       again();
       if (goes) goes(data);
     } catch (failed) {
-      change({ busy: false, problem: failed instanceof Problem ? failed : new Problem({ detail: String(failed) }) });
+      change({ busy: false, problem: problemOf(failed) });
     }
   };
   const field = (of) => html`<${Field} field=${of} value=${values[of.name]}
@@ -102,7 +102,7 @@ function useCount(count, values, counts) {
         const text = await count(values);
         if (!over) say({ key, text });
       } catch (problem) {
-        if (!over) say({ key, problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) });
+        if (!over) say({ key, problem: problemOf(problem) });
       }
     }, 200);
     return () => {

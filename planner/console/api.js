@@ -25,6 +25,9 @@ export class Problem extends Error {
   }
 }
 
+// What was thrown, as one: a fault of the page is told, too.
+export const problemOf = (thrown) => (thrown instanceof Problem ? thrown : new Problem({ detail: String(thrown) }));
+
 const away = () =>
   new Problem({
     type: 'disconnected',

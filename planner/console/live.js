@@ -2,7 +2,7 @@
 // two seconds, as is everything where there is no stream, and nothing while the page is hidden. An answer that is the
 // same as before changes nothing, and nothing is painted.
 
-import { Problem, text } from './api.js';
+import { Problem, problemOf, text } from './api.js';
 import { applied } from './gridcells.js';
 import { followed, Stream, topicOf } from './stream.js';
 import { useEffect, useReducer } from './html.js';
@@ -87,7 +87,7 @@ class Watched {
       return (isNew && isTaken) || Boolean(before);
     } catch (problem) {
       const before = this.problem?.message;
-      this.problem = problem instanceof Problem ? problem : new Problem({ detail: String(problem) });
+      this.problem = problemOf(problem);
       return before !== this.problem.message;
     }
   }

@@ -1,6 +1,6 @@
 // Who asks: a token, which the planner keeps in a cookie that no script can read.
 
-import { ask, Problem } from './api.js';
+import { ask, problemOf } from './api.js';
 import { again } from './live.js';
 import { Trouble } from './parts.js';
 import { html, useState } from './html.js';
@@ -16,7 +16,7 @@ export function Login({ done }) {
       done();
       again();
     } catch (problem) {
-      say({ problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) });
+      say({ problem: problemOf(problem) });
     }
   };
   return html`<main class="login"><form class="panel" onSubmit=${submit}>
@@ -37,7 +37,7 @@ export function Logout({ session }) {
       await ask('DELETE', '/session');
       location.reload();
     } catch (failed) {
-      say(failed);
+      say(problemOf(failed));
     }
   };
   return html`<button type="button" class="quiet" onClick=${leave} title=${`${session.name}, ${session.role}`}>Log out</button>

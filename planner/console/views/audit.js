@@ -1,6 +1,6 @@
 // The proof of a run's coverage, made when somebody asks for it: it reads the whole ledger of the run.
 
-import { ask, Problem, segment } from '../api.js';
+import { ask, problemOf, segment } from '../api.js';
 import { Command, Facts, Loading, Panel, Trouble } from '../parts.js';
 import { Link } from '../router.js';
 import { html, useState } from '../html.js';
@@ -13,7 +13,7 @@ export function Audit({ run }) {
     try {
       set({ report: (await ask('GET', `/runs/${segment(run)}/audit`)).data });
     } catch (problem) {
-      set({ problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) });
+      set({ problem: problemOf(problem) });
     }
   };
   return html`<${Panel} title="Was every shard committed exactly once?">

@@ -1,7 +1,7 @@
 // What is wrong, and what to do about it: the lines of `gridloom doctor`, as this planner finds them. They are asked for
 // when the page is opened and when somebody wants it: an examination is not made again and again for a page left open.
 
-import { ask, onAnswers, Problem } from '../api.js';
+import { ask, onAnswers, problemOf } from '../api.js';
 import { Ago, Command, Empty, Head, Loaded, Panel } from '../parts.js';
 import { State } from '../states.js';
 import { html, useEffect, useRef, useState } from '../html.js';
@@ -22,7 +22,7 @@ function useExamined() {
       set({ busy: false, data, problem: null });
     } catch (problem) {
       failed.current = true;
-      set((before) => ({ ...before, busy: false, problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) }));
+      set((before) => ({ ...before, busy: false, problem: problemOf(problem) }));
     }
   };
   useEffect(() => {

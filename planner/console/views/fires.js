@@ -1,6 +1,6 @@
 // What was decided of a job's fires, and why; by days, and one by one; and of one time that somebody names.
 
-import { ask, Problem, query, segment } from '../api.js';
+import { ask, problemOf, query, segment } from '../api.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Filter, Loaded, Nothing, Pager, Panel, RunLink, Table, Time, Trouble } from '../parts.js';
 import { useRoute } from '../router.js';
@@ -82,7 +82,7 @@ function Why({ job }) {
     try {
       tell({ why: (await ask('GET', `/jobs/${segment(job)}/why${query({ time })}`)).data });
     } catch (problem) {
-      tell({ problem: problem instanceof Problem ? problem : new Problem({ detail: String(problem) }) });
+      tell({ problem: problemOf(problem) });
     }
   };
   return html`<${Panel} title="What became of one time, or will?">
