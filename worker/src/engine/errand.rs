@@ -205,10 +205,9 @@ pub(super) async fn read_claim(broker: Broker, search: Search, after: Duration) 
     let authors = [Author::Work, Author::Takeover];
     let part = (from, claim.up_to);
     let walked = ledger::walk_apart(&broker, (&queue, &run), &authors, part, take).await;
-    let whole = |walked| reading.finish().filter(|_| walked == Walked::Whole);
     let result = match walked {
         Ok(Walked::Gone) => Ok(Found::Purged),
-        Ok(walked) => match whole(walked) {
+        Ok(walked) => match reading.finish().filter(|_| walked == Walked::Whole) {
             Some((fence, left)) => Ok(Found::Whole(fence, left)),
             None => look_for_claim(&broker, (&queue, &run), claim.up_to).await,
         },

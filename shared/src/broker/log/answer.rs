@@ -4,9 +4,21 @@ use async_nats::{Message, Subject};
 use serde::Deserialize;
 
 use super::Record;
-use super::read::End;
 use crate::broker::api::ApiError;
 use crate::clock::UnixMs;
+
+/// What an answer ends with.
+pub(super) enum End {
+    /// There is more.
+    Pending,
+    /// This replica has no more.
+    Nothing,
+    /// Of nothing that was asked for there is any.
+    Absent,
+    /// The next one is not there. Of several subjects it was found and gone before it was sent, and more may stand
+    /// behind it.
+    BrokenOff,
+}
 
 #[derive(Deserialize)]
 pub(super) struct Got {

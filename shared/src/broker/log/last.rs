@@ -15,7 +15,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Record;
-use super::read::{End, ReadError};
+use super::answer::End;
+use super::read::ReadError;
 use crate::broker::api::ApiError;
 use crate::broker::connect::Broker;
 use crate::broker::subjects::{ANY, StreamName};
@@ -133,10 +134,8 @@ impl Broker {
         stream: &StreamName,
         filter: &str,
     ) -> Result<Vec<Record>, ReadError> {
-        let found = self.subjects_of(stream, filter).await;
-        let found = found.map_err(|cause| failed(stream, cause))?;
-        self.multi_last(stream, &found.into_keys().collect::<Vec<_>>())
-            .await
+        let subjects = self.matching(stream, filter).await?;
+        self.multi_last(stream, &subjects).await
     }
 
     /// As [`Broker::last_per_subject`], and nothing that was confirmed before is missing.
@@ -148,10 +147,15 @@ impl Broker {
         stream: &StreamName,
         filter: &str,
     ) -> Result<Vec<Record>, ReadError> {
+        let subjects = self.matching(stream, filter).await?;
+        self.surely_last(stream, &subjects).await
+    }
+
+    /// The subjects under which anything stands, of those that match `filter`.
+    async fn matching(&self, stream: &StreamName, filter: &str) -> Result<Vec<String>, ReadError> {
         let found = self.subjects_of(stream, filter).await;
         let found = found.map_err(|cause| failed(stream, cause))?;
-        self.surely_last(stream, &found.into_keys().collect::<Vec<_>>())
-            .await
+        Ok(found.into_keys().collect())
     }
 
     async fn last_of_all(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::Record;
-use super::answer::{Got, absent, header, record, refused};
+use super::answer::{End, Got, absent, header, record, refused};
 use crate::broker::api::{ApiError, code};
 use crate::broker::connect::Broker;
 use crate::broker::plain::{PublishError, RequestError};
@@ -40,19 +40,6 @@ pub struct Reader {
     next: u64,
     up_to: Option<u64>,
     done: bool,
-}
-
-/// What an answer ends with.
-pub(super) enum End {
-    /// There is more.
-    Pending,
-    /// This replica has no more.
-    Nothing,
-    /// Of nothing that was asked for there is any.
-    Absent,
-    /// The next one is not there. Of several subjects it was found and gone before it was sent, and more may stand
-    /// behind it.
-    BrokenOff,
 }
 
 impl Reader {

@@ -6,7 +6,8 @@
 use serde_json::json;
 
 use super::Record;
-use super::read::{End, ReadError};
+use super::answer::End;
+use super::read::ReadError;
 use crate::broker::api::ApiError;
 use crate::broker::connect::Broker;
 use crate::broker::subjects::StreamName;

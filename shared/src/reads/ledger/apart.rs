@@ -75,17 +75,10 @@ pub enum Walked {
 struct Ends {
     /// What stands last on the subject of each author.
     last: Vec<Stored>,
-    /// Up to where that is known.
+    /// Up to where that is to be read.
     up_to: u64,
     /// Whether the planner's records are there.
     planned: bool,
-}
-
-impl Ends {
-    /// Up to where is known what stands last.
-    fn known(&self) -> u64 {
-        self.last.iter().map(|record| record.seq).max().unwrap_or(0)
-    }
 }
 
 /// What `written` ends with, and whether anything stands on `plan`; `None` where the replica had not read `up_to`.
@@ -99,18 +92,19 @@ async fn ends(
     let mut pauses = CATCHES_UP.into_iter();
     loop {
         let mut last = broker.last_together(&ledger, &all).await?;
-        let plans: Vec<Stored> = last
-            .extract_if(.., |record| record.subject.as_str() == plan)
-            .collect();
-        let mut ends = Ends {
-            last,
-            up_to: 0,
-            planned: plans.iter().any(|last| goes_on(broker, last)),
-        };
-        let known = ends.known();
-        ends.up_to = up_to.unwrap_or(known);
-        if known >= ends.up_to {
-            return Ok(Some(ends));
+        let is_plan = |record: &Stored| record.subject.as_str() == plan;
+        let planned = last
+            .iter()
+            .any(|record| is_plan(record) && goes_on(broker, record));
+        last.retain(|record| !is_plan(record));
+        let known = last.iter().map(|record| record.seq).max().unwrap_or(0);
+        let up_to = up_to.unwrap_or(known);
+        if known >= up_to {
+            return Ok(Some(Ends {
+                last,
+                up_to,
+                planned,
+            }));
         }
         let Some(pause) = pauses.next() else {
             return Ok(None);
@@ -144,7 +138,7 @@ pub async fn walk_apart(
         return Ok(Walked::Part);
     };
     // What a worker wrote stands behind the run's first record, on each replica.
-    if !ends.planned && ends.known() > 0 {
+    if !ends.planned && !ends.last.is_empty() {
         return Ok(Walked::Gone);
     }
     let (ledger, up_to) = (subjects.ledger(), ends.up_to);

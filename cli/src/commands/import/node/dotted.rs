@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::properties::path;
 use super::{DEPTH_MAX, Node, plain};
 
 /// The first part of the names that this is about: of everything else of an application nothing is read.
@@ -77,6 +76,35 @@ fn table(entries: Vec<Entry>, deep: usize) -> Result<Vec<(String, Node)>, String
         }
     }
     Ok(done)
+}
+
+/// The names of a path.
+fn path(name: &str) -> Result<Vec<String>, String> {
+    let (mut names, mut name_now, mut in_brackets) = (Vec::new(), String::new(), false);
+    let mut end = |name: &mut String| {
+        if !name.is_empty() {
+            names.push(std::mem::take(name));
+        }
+    };
+    for c in name.chars() {
+        match c {
+            '[' if !in_brackets => {
+                end(&mut name_now);
+                in_brackets = true;
+            }
+            ']' if in_brackets => {
+                end(&mut name_now);
+                in_brackets = false;
+            }
+            '.' if !in_brackets => end(&mut name_now),
+            c => name_now.push(c),
+        }
+    }
+    end(&mut name_now);
+    match names.len() > DEPTH_MAX {
+        true => Err(format!("a name leads deeper than {DEPTH_MAX} tables")),
+        false => Ok(names),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Java's properties, as `java.util.Properties` reads them. A crate that does would bring seven others along for these lines.
 
-use super::{DEPTH_MAX, Node, dotted};
+use super::{Node, dotted};
 
 /// Whether a text that has no ending is rather this than YAML.
 pub(super) fn is_likely(text: &str) -> bool {
@@ -90,35 +90,6 @@ fn unescaped(text: &str) -> Result<String, String> {
         units.extend_from_slice(c.encode_utf16(&mut buffer));
     }
     Ok(String::from_utf16_lossy(&units))
-}
-
-/// The names of a path.
-pub(super) fn path(name: &str) -> Result<Vec<String>, String> {
-    let (mut names, mut name_now, mut in_brackets) = (Vec::new(), String::new(), false);
-    let mut end = |name: &mut String| {
-        if !name.is_empty() {
-            names.push(std::mem::take(name));
-        }
-    };
-    for c in name.chars() {
-        match c {
-            '[' if !in_brackets => {
-                end(&mut name_now);
-                in_brackets = true;
-            }
-            ']' if in_brackets => {
-                end(&mut name_now);
-                in_brackets = false;
-            }
-            '.' if !in_brackets => end(&mut name_now),
-            c => name_now.push(c),
-        }
-    }
-    end(&mut name_now);
-    match names.len() > DEPTH_MAX {
-        true => Err(format!("a name leads deeper than {DEPTH_MAX} tables")),
-        false => Ok(names),
-    }
 }
 
 #[cfg(test)]
