@@ -21,6 +21,7 @@ use crate::build::Build;
 use crate::observer::Observer;
 use crate::oracle::{self, Verdict};
 use crate::process::{Gridloom, Output, Process};
+use crate::proxy::Proxy;
 use crate::seed::Seed;
 use crate::server::TestServer;
 use crate::wait::{eventually, eventually_some};
@@ -180,6 +181,16 @@ impl Stage {
     pub async fn start_planner(&mut self) -> anyhow::Result<usize> {
         let planner = self.gridloom(&["planner"])?.start().await?;
         self.planners.push(planner);
+        Ok(self.planners.len() - 1)
+    }
+
+    /// Starts a planner whose way to the broker leads through a proxy. Returns its place in [`Stage::planners`].
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start_planner_behind(&mut self, proxy: &Proxy) -> anyhow::Result<usize> {
+        let planner = self.gridloom(&["planner", "--nats", &proxy.url()])?;
+        self.planners.push(planner.start().await?);
         Ok(self.planners.len() - 1)
     }
 

@@ -70,6 +70,15 @@ async fn submit(stage: &mut Stage, more: &str, params: &Value) -> anyhow::Result
     stage.submit(&job, params).await
 }
 
+/// Ends a run by hand.
+async fn cancelled(stage: &Stage, run: &RunId) -> anyhow::Result<()> {
+    stage
+        .cli(&["cancel", run.as_str()], SOON)
+        .await?
+        .succeeded()?;
+    stage.closed(run, SOON).await
+}
+
 /// What `show RUN` says.
 async fn show(stage: &Stage, run: &RunId) -> anyhow::Result<Value> {
     let shown = stage.cli(&["show", run.as_str(), "--json"], SOON).await?;

@@ -10,7 +10,7 @@ use gridloom_tests::scenario::play;
 use gridloom_tests::wait::eventually;
 use serde_json::json;
 
-use super::{GONE_WITHIN, SLACK, SOON, all_gone, noted, pids, start_worker, submit};
+use super::{GONE_WITHIN, SLACK, SOON, all_gone, cancelled, noted, pids, start_worker, submit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn children_of_a_killed_worker_are_gone_within_a_second_with_all_that_they_started()
@@ -38,11 +38,7 @@ async fn children_of_a_killed_worker_are_gone_within_a_second_with_all_that_they
         assert!(killed.elapsed() < GONE_WITHIN + SLACK);
         // Another goes on with what they had.
         start_worker(stage, "good", &[]).await?;
-        stage
-            .cli(&["cancel", run.as_str()], SOON)
-            .await?
-            .succeeded()?;
-        stage.closed(&run, SOON).await
+        cancelled(stage, &run).await
     })
     .await
 }
@@ -62,11 +58,7 @@ async fn child_of_a_worker_that_is_frozen_as_it_gives_it_a_tile_ends_with_the_le
         .await?;
         all_gone(&pids(stage), Duration::from_secs(2) + SLACK).await?;
         stage.workers[frozen].thaw()?;
-        stage
-            .cli(&["cancel", run.as_str()], SOON)
-            .await?
-            .succeeded()?;
-        stage.closed(&run, SOON).await
+        cancelled(stage, &run).await
     })
     .await
 }

@@ -4,7 +4,7 @@ use gridloom_tests::scenario::play;
 use gridloom_tests::wait::eventually;
 use serde_json::json;
 
-use super::{SOON, executed, run_job, show, start_worker};
+use super::{SOON, cancelled, executed, run_job, show, start_worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tiles_run_in_children_once_each_with_what_they_counted() -> anyhow::Result<()> {
@@ -90,11 +90,7 @@ async fn shards_of_a_cancelled_run_are_told_to_stop() -> anyhow::Result<()> {
             Ok(stage.dir().join("log").exists())
         })
         .await?;
-        stage
-            .cli(&["cancel", run.as_str()], SOON)
-            .await?
-            .succeeded()?;
-        stage.closed(&run, SOON).await?;
+        cancelled(stage, &run).await?;
         let told = async || {
             let files = std::fs::read_dir(stage.dir().join("told"))
                 .into_iter()

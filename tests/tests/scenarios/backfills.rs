@@ -289,8 +289,7 @@ async fn leader_that_does_not_hear_that_a_backfill_is_cancelled_does_not_write_o
 -> anyhow::Result<()> {
     play(async |stage| {
         let proxy = Proxy::start(stage.server.port()).await?;
-        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
-        stage.planners.push(planner.start().await?);
+        stage.start_planner_behind(&proxy).await?;
         stage.start_worker(4, &[]).await?;
         let job = apply(stage, 500, "").await?;
         ask(stage, &["--name", "b3", "--yes"]).await?;

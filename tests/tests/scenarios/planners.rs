@@ -415,8 +415,7 @@ async fn leader_that_did_not_hear_of_another_ones_wave_does_not_decide_it_again(
             ))
             .await?;
         let proxy = Proxy::start(stage.server.port()).await?;
-        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
-        stage.planners.push(planner.start().await?);
+        stage.start_planner_behind(&proxy).await?;
         stage.start_worker(4, &[]).await?;
         let run = stage.submit(&job, &json!({"fail_attempts": 1})).await?;
         let due = all_failed(stage, &run).await? + BACKOFF;

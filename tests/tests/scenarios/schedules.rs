@@ -274,8 +274,7 @@ async fn job_that_is_paused_from_the_start_opens_nothing_where_its_planner_is_to
 -> anyhow::Result<()> {
     play(async |stage| {
         let proxy = Proxy::start(stage.server.port()).await?;
-        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
-        stage.planners.push(planner.start().await?);
+        stage.start_planner_behind(&proxy).await?;
         stage.start_worker(4, &[]).await?;
         let each_second = "handler = \"noop\"\n[schedule]\nevery = \"1s\"\noverlap = \"allow\"";
         let other = stage

@@ -142,8 +142,7 @@ async fn register_is_rewritten_when_the_answer_to_a_wave_was_lost_although_setti
 -> anyhow::Result<()> {
     play(async |stage| {
         let proxy = Proxy::start(stage.server.port()).await?;
-        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
-        stage.planners.push(planner.start().await?);
+        stage.start_planner_behind(&proxy).await?;
         stage.start_worker(4, &[]).await?;
         let (_, run) = begun(stage).await?;
         let shards = stage.broker.subjects().shards();

@@ -102,9 +102,7 @@ async fn end_that_a_deposed_leader_shows_late_replaces_no_later_one() -> anyhow:
 /// The first planner, all of whose words can be held back.
 async fn leads_behind_a_proxy(stage: &mut Stage) -> anyhow::Result<Proxy> {
     let proxy = Proxy::start(stage.server.port()).await?;
-    let slow = stage.gridloom(&["planner"])?;
-    let slow = slow.env("GRIDLOOM_NATS", proxy.url());
-    stage.planners.push(slow.start().await?);
+    stage.start_planner_behind(&proxy).await?;
     leads(stage, 1).await?;
     Ok(proxy)
 }
@@ -173,9 +171,7 @@ async fn run_that_is_opened_again_while_it_is_looked_at_is_never_shown_as_over()
         let proxy = Proxy::start(stage.server.port()).await?;
         // So it asks for one summary: all that it asks for after it has listed what is over.
         proxy.set(Mode::StallAt(&["STREAM.MSG.GET.KV_test-runs"]));
-        let planner = stage.gridloom(&["planner"])?;
-        let planner = planner.env("GRIDLOOM_NATS", proxy.url());
-        stage.planners.push(planner.start().await?);
+        stage.start_planner_behind(&proxy).await?;
         proxy.stalled(SOON).await?;
         reopen(stage, &run).await?;
         proxy.set(Mode::Pass);

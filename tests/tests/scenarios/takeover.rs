@@ -179,8 +179,7 @@ async fn leader_that_meets_a_record_of_a_newer_definition_does_not_go_back_to_it
 -> anyhow::Result<()> {
     play(async |stage| {
         let proxy = Proxy::start(stage.server.port()).await?;
-        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
-        stage.planners.push(planner.start().await?);
+        stage.start_planner_behind(&proxy).await?;
         stage.start_worker(4, &[]).await?;
         let job = apply(stage, 5, "every = \"2s\"\noverlap = \"allow\"").await?;
         decided(stage, &job, "opened", 1).await?;
@@ -296,8 +295,7 @@ async fn time_of_the_next_fire_is_told_and_not_when_its_job_is_looked_at() -> an
 async fn fires_go_on_while_the_definition_of_another_job_cannot_be_read() -> anyhow::Result<()> {
     play(async |stage| {
         let proxy = Proxy::start(stage.server.port()).await?;
-        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
-        stage.planners.push(planner.start().await?);
+        stage.start_planner_behind(&proxy).await?;
         stage.start_worker(4, &[]).await?;
         let plain = stage.apply("name = \"plain\"\nhandler = \"noop\"").await?;
         let tick = apply(stage, 5, "every = \"1s\"\noverlap = \"allow\"").await?;
@@ -328,8 +326,7 @@ async fn fire_whose_job_is_deleted_between_its_decision_and_its_opening_says_tha
 -> anyhow::Result<()> {
     play(async |stage| {
         let proxy = Proxy::start(stage.server.port()).await?;
-        let planner = stage.gridloom(&["planner", "--nats", &proxy.url()])?;
-        stage.planners.push(planner.start().await?);
+        stage.start_planner_behind(&proxy).await?;
         stage.start_worker(4, &[]).await?;
         let start = UnixMs((UnixMs::now().0 / 1_000 + 4) * 1_000);
         let job = apply(stage, 5, &format!("at = \"{}\"", start.rfc3339())).await?;
