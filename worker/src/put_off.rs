@@ -1,5 +1,8 @@
-//! Decides for how long a tile is put off that a newer build issued, and for how long nothing of its lane is pulled
-//! after it. Pure.
+//! Decides for how long a tile is put off that a newer build issued, and how its lane is pulled from after it. Pure.
+//!
+//! The broker hands what comes again to whichever pull waits there, and a worker that cannot read it would get it as often
+//! as one that can, or more often, where there are many. So who met one waits with no pull for a while: it looks
+//! now and then at what is there, and what comes again is with who waits for it by then.
 //!
 //! Redelivered tiles come before all others. So what stands behind many of them is reached only where more are put off at
 //! a time than come back: each is put off for twice as long as the time before, and the lane rests for half as long
@@ -16,13 +19,21 @@ const DOUBLED: u32 = 2;
 /// How long nothing of a lane is pulled after a tile, at most and at least.
 const REST: Duration = Duration::from_secs(1);
 const REST_LEAST: Duration = Duration::from_millis(50);
+/// No pull waits on the lane for so long after a tile: longer than any is put off.
+const LOOKS: Duration = Duration::from_secs(60);
+/// How often is looked instead, while nothing is there.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What a lane has brought that a newer build issued.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PutOff {
     rest: Duration,
-    /// When the last of it came, if some did a while ago.
+    /// When the last of it came.
     last: Option<Boot>,
+    /// Whether something else came since then, a while later.
+    is_over: bool,
+    /// Until when nothing is pulled.
+    rests: Option<Boot>,
 }
 
 impl Default for PutOff {
@@ -30,6 +41,8 @@ impl Default for PutOff {
         PutOff {
             rest: REST,
             last: None,
+            is_over: false,
+            rests: None,
         }
     }
 }
@@ -42,21 +55,33 @@ impl PutOff {
             0 => (self.rest * 2).min(REST),
             _ => (self.rest / 2).max(REST_LEAST),
         };
-        self.last = Some(now);
+        (self.last, self.is_over) = (Some(now), false);
+        self.rests = Some(now + self.rest);
         PUT_OFF * 2_u32.pow(u32::try_from(again).unwrap_or(DOUBLED).min(DOUBLED))
     }
 
     /// Until when nothing is pulled, if anything is not.
     pub(crate) fn rests(&self, now: Boot) -> Option<Boot> {
-        let until = self.last? + self.rest;
-        (now < until).then_some(until)
+        self.rests.filter(|until| now < *until)
+    }
+
+    /// Whether no pull is to wait for what comes, since others may be able to read it.
+    pub(crate) fn only_looks(&self, now: Boot) -> bool {
+        self.last.is_some_and(|last| now < last + LOOKS)
+    }
+
+    /// A pull brought less than it asked for.
+    pub(crate) fn found_no_more(&mut self, now: Boot) {
+        if self.only_looks(now) {
+            self.rests = self.rests.max(Some(now + LOOK));
+        }
     }
 
     /// Something came that can be read. Whether that is told as the end of it, once: nothing else came for a while.
     pub(crate) fn is_over(&mut self, now: Boot) -> bool {
-        let over = self.last.take_if(|last| now >= *last + REST).is_some();
+        let over = !self.is_over && self.last.is_some_and(|last| now >= last + REST);
         if over {
-            self.rest = REST;
+            (self.is_over, self.rest) = (true, REST);
         }
         over
     }
@@ -122,6 +147,29 @@ mod tests {
         lane.met(1, at(5));
         assert_eq!(lane.rests(at(1_004)), Some(at(1_005)));
         assert_eq!(lane.rests(at(1_005)), None);
+    }
+
+    #[test]
+    fn no_pull_waits_until_all_that_was_put_off_has_come_again_and_what_is_there_is_looked_for_meanwhile()
+     {
+        let mut lane = PutOff::default();
+        lane.found_no_more(at(1));
+        assert!(!lane.only_looks(at(1)));
+        assert_eq!(lane.rests(at(1)), None, "nothing of a newer build came");
+        let off = lane.met(7, at(5));
+        assert!(
+            lane.only_looks(at(5) + off * 2),
+            "put off for twice that at most"
+        );
+        lane.found_no_more(at(2_000));
+        assert_eq!(lane.rests(at(2_000)), Some(at(2_250)));
+        lane.met(1, at(3_000));
+        lane.found_no_more(at(3_000));
+        assert_eq!(lane.rests(at(3_000)), Some(at(4_000)), "the longer one");
+        // Something else that came does not end it: what is put off comes again all the same.
+        assert!(lane.is_over(at(4_500)));
+        assert!(lane.only_looks(at(62_999)));
+        assert!(!lane.only_looks(at(63_000)));
     }
 
     #[test]

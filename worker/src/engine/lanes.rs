@@ -400,6 +400,10 @@ impl Feed {
             Ask::AtOnce(tiles) => (tiles, Patience::None),
             Ask::Bell => (1, Patience::UpTo(bell)),
         };
+        let patience = match self.newer.only_looks(now) {
+            true => Patience::None,
+            false => patience,
+        };
         match puller.pull(tiles, patience).now_or_never() {
             Some(Ok(pull)) => {
                 let unfilled = tiles;
@@ -451,6 +455,7 @@ impl Feed {
                 match reason {
                     EndReason::Expired => {
                         self.busy = false;
+                        self.newer.found_no_more(Boot::now());
                         None
                     }
                     // The new connection is noticed as such.
