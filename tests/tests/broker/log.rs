@@ -308,6 +308,31 @@ async fn tail_says_when_it_has_caught_up_and_when_records_are_gone() -> anyhow::
     Ok(())
 }
 
+/// Its consumer stands on one replica, which may lag behind what the leader has.
+#[tokio::test]
+async fn tail_has_caught_up_only_when_what_the_leader_had_has_come() -> anyhow::Result<()> {
+    let (server, broker) = ready().await?;
+    let subjects = broker.subjects();
+    let subject = subjects.ledger_of(&default_lane().queue, &run(), Author::Work);
+    let proxy = Proxy::start(server.port()).await?;
+    let behind = connect_to(proxy.url()).await?;
+    proxy.set(Mode::StallAt(&["last_by_subj"]));
+    let ledger = subjects.ledger();
+    let mut tail = behind.follow(&ledger, subject.clone(), Start::LastPerSubject);
+    // The consumer is there by then, and knows of nothing.
+    let written = async {
+        proxy.stalled(SOON).await?;
+        let written = broker.append(subject.clone(), "1".into(), None).await?;
+        proxy.set(Mode::Pass);
+        anyhow::Ok(written)
+    };
+    let (first, written) = tokio::join!(tail.next(), written);
+    let written = written?;
+    assert!(matches!(first?, Followed::Record(record) if record.seq == written));
+    assert_eq!(tail.next().await?, Followed::CaughtUp);
+    Ok(())
+}
+
 #[tokio::test]
 async fn watch_of_a_bucket_survives_a_kill_of_the_broker() -> anyhow::Result<()> {
     let (mut server, broker) = ready().await?;

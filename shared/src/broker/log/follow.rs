@@ -5,6 +5,9 @@
 //! numbers, silence or another connection ends it, and the next one begins after the last record
 //! that was given out. It must not decide what to do when records are missing from the stream
 //! itself: it says so ([`FollowError::Rewound`]).
+//!
+//! On a cluster that consumer stands on one replica, which may lag: what was there is what the stream's leader had, so
+//! all of it has been given out once the last of that was.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -53,7 +56,7 @@ pub enum Followed {
     /// The next record.
     Record(Record),
     /// All that was there when the tail was attached (at first, or again after a reconnect) has been
-    /// given out.
+    /// given out; nothing that was confirmed by then is missing.
     CaughtUp,
     /// Nothing new, and the broker says so: every few seconds while nothing is stored.
     Quiet,
@@ -111,6 +114,8 @@ struct Attachment {
     consumer_seq: u64,
     /// The delivery after which all that was there is given out.
     target: u64,
+    /// The last record that the stream's leader had; 0: none.
+    end: u64,
     caught_up: bool,
     heard: Instant,
 }
@@ -280,16 +285,25 @@ impl Follow {
             .await
             .map_err(Attach::Failed)?;
         let target = created.num_pending + created.delivered.consumer_seq;
+        let end = self.end().await.map_err(Attach::Failed)?;
         self.attachment = Some(Attachment {
             messages,
             epoch,
             consumer_seq: 0,
             target,
+            end,
             caught_up: false,
             heard: Instant::now(),
         });
         self.mark_caught_up(target == 0);
         Ok(())
+    }
+
+    /// Where the last record stands, by the stream's leader; 0: there is none.
+    async fn end(&self) -> Result<u64, ApiError> {
+        let last = self.broker.last_of_leader(&self.stream, &self.filter).await;
+        let last = last.map_err(|error| error.cause)?;
+        Ok(last.map_or(0, |last| last.seq))
     }
 
     /// Turns a start that depends on the moment into a sequence, and sees whether the stream still
@@ -308,6 +322,7 @@ impl Follow {
         }
         if self.start == Start::New {
             self.start = Start::Sequence(state.last_seq + 1);
+            self.last = state.last_seq;
         }
         Ok(())
     }
@@ -381,6 +396,7 @@ impl Follow {
     fn mark_caught_up(&mut self, caught_up: bool) {
         if let Some(attachment) = &mut self.attachment
             && caught_up
+            && self.last >= attachment.end
             && !attachment.caught_up
         {
             attachment.caught_up = true;
@@ -410,11 +426,22 @@ impl Follow {
             return Heard::Broken("gap before a heartbeat");
         }
         let idle = message.reply.is_none() && header("Nats-Consumer-Stalled").is_none();
+        if idle && self.last < attachment.end {
+            self.look_for_end().await;
+        }
         self.mark_caught_up(idle);
         if idle {
             self.ready.push_back(Followed::Quiet);
         }
         Heard::Something
+    }
+
+    /// What the leader had last has not come: the replica lags, or it was removed since.
+    async fn look_for_end(&mut self) {
+        // Not answered, it is asked with the next heartbeat.
+        if let (Ok(end), Some(attachment)) = (self.end().await, &mut self.attachment) {
+            attachment.end = end;
+        }
     }
 }
 
