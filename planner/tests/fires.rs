@@ -14,6 +14,7 @@
 //! | `unfit N`, `fit N` | whether the job takes what was asked for |
 //! | `delete job` | as `delete`, and nothing by hand can be opened any more |
 //! | `again NUMBER` | the run by hand that was asked for as the NUMBER-th comes in once more, behind its answer |
+//! | `lost MANY` | the submit stream lost so many of its last messages: their places come again |
 //! | `pause`, `freeze`, `resume [POLICY]`, `thaw` | of the job, of all jobs |
 //! | `openings fail`, `openings work` | whether the leader gets to open runs, and to write a pause of its own |
 //! | `leader away`, `leader back` | whether there is one; who is back knows the ledger alone |
@@ -118,6 +119,7 @@ scripts! {
     asked_for_by_hand
     asked_for_by_more_than_may_wait
     asked_for_of_a_job_without_a_schedule
+    asked_for_in_a_place_that_came_again
     asked_for_twice
     applied_with_a_clock_that_was_ahead
     applied_with_an_end_that_is_past

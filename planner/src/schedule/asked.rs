@@ -13,17 +13,18 @@
 //! What somebody cancelled before it was opened, or whose job was deleted, is refused at once; what the job as it is now
 //! does not take, when its turn comes: until then the job may be another again.
 //! What was asked for stays where it stands until it was carried out or refused for good: so nobody is told twice. What comes in
-//! again after that, from the same place in the submit stream, is known by that place and has no other answer.
+//! again after that, from the same place in the submit stream and stored there at the same time, has no other answer. (After a
+//! power failure under an interval of flushes places come again, with other messages.)
 //!
 //! Keys are removed without a trace, which a second site that follows this one does not see. So each record says up to which
 //! revision all of them have their answer: below the lowest that has none, as keys are seen in the order of their revisions.
 
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::RunId;
-use gridloom_shared::limits::{ANSWERED_KEPT_MAX, ASKED_KEPT_MAX};
+use gridloom_shared::limits::ASKED_KEPT_MAX;
 use gridloom_shared::schedule::ByHand;
 use gridloom_shared::schedule::record::{
-    Behind, Decision, Petition, State, Unopened, Verdict, Why,
+    Behind, Decision, Petition, State, Stored, Unopened, Verdict, Why,
 };
 
 use super::world::{Wish, World};
@@ -49,7 +50,7 @@ pub(super) fn answer(fires: &Fires, state: &State, world: &World) -> Option<Step
         .busy(state, world)
         .filter(|_| wish.overlap != ByHand::Allow)
     else {
-        let of = (&wish.run, wish.sequence);
+        let of = (&wish.run, wish.stored);
         return Some(open(state, of, world.now, None));
     };
     let replaced = match wish.overlap {
@@ -81,7 +82,7 @@ pub(super) fn freed(fires: &Fires, state: &State, world: &World, halted: bool) -
         let place = state.asked.iter().position(|asked| asked == first)?;
         return Some(give_up(state, place, why.clone()));
     }
-    let of = (&first.run, first.sequence);
+    let of = (&first.run, first.stored());
     let mut after = state.clone();
     after.asked.retain(|asked| asked.run != first.run);
     Some(open(&after, of, world.now, Some(first.behind.clone())))
@@ -114,7 +115,7 @@ fn waiting(state: &State) -> impl Iterator<Item = &Petition> {
 /// Whether a wish has its answer, or waits for it.
 fn is_answered(state: &State, world: &World, wish: &Wish) -> bool {
     let run = &wish.run;
-    if state.answered.contains(&wish.sequence) {
+    if state.is_answered(wish.stored) {
         return true;
     }
     let mut asked = state.asked.iter().map(|asked| &asked.run);
@@ -149,20 +150,21 @@ fn replaced(state: &State) -> Option<usize> {
 }
 
 /// Remembers that what stood at a place in the submit stream has its answer.
-fn answered(state: &mut State, sequence: u64) {
+fn answered(state: &mut State, stored: Stored) {
     // One that waited when no places were on record yet.
-    if sequence == 0 {
-        return;
-    }
-    state.answered.push(sequence);
-    if state.answered.len() > ANSWERED_KEPT_MAX {
-        state.answered.remove(0);
+    if stored.0 != 0 {
+        state.answer(stored);
     }
 }
 
-fn open(state: &State, (run, sequence): (&RunId, u64), now: UnixMs, after: Option<Behind>) -> Step {
+fn open(
+    state: &State,
+    (run, stored): (&RunId, Stored),
+    now: UnixMs,
+    after: Option<Behind>,
+) -> Step {
     let (mut state, run) = (state.clone(), run.clone());
-    answered(&mut state, sequence);
+    answered(&mut state, stored);
     state.unopened.push(Unopened {
         at: now,
         run: run.clone(),
@@ -175,7 +177,8 @@ fn wait(state: &State, wish: &Wish, behind: Behind, now: UnixMs) -> Step {
     let mut state = state.clone();
     state.asked.push(Petition {
         run: wish.run.clone(),
-        sequence: wish.sequence,
+        sequence: wish.stored.0,
+        stored_at: wish.stored.1,
         overlap: wish.overlap,
         since: now,
         behind: behind.clone(),
@@ -187,10 +190,11 @@ fn wait(state: &State, wish: &Wish, behind: Behind, now: UnixMs) -> Step {
 
 fn refuse(state: &State, wish: &Wish, why: Why) -> Step {
     let mut state = state.clone();
-    answered(&mut state, wish.sequence);
+    answered(&mut state, wish.stored);
     state.asked.push(Petition {
         run: wish.run.clone(),
-        sequence: wish.sequence,
+        sequence: wish.stored.0,
+        stored_at: wish.stored.1,
         overlap: wish.overlap,
         since: UnixMs::default(),
         behind: Behind {
@@ -208,8 +212,8 @@ fn give_up(state: &State, place: usize, why: Why) -> Step {
     let mut state = state.clone();
     let asked = &mut state.asked[place];
     asked.refused = Some(why.clone());
-    let (run, sequence) = (asked.run.clone(), asked.sequence);
-    answered(&mut state, sequence);
+    let (run, stored) = (asked.run.clone(), asked.stored());
+    answered(&mut state, stored);
     let answer = Verdict::Refused { why };
     (Decision::Asked { run, answer }, state)
 }

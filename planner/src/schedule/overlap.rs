@@ -220,13 +220,14 @@ mod tests {
             .map(|number| Petition {
                 run: RunId::from_submission(job, u64::MAX - number),
                 sequence: u64::MAX - number,
+                stored_at: at,
                 overlap: ByHand::QueueAll,
                 since: at,
                 behind: behind.clone(),
                 refused: None,
             })
             .collect();
-        state.answered = vec![u64::MAX; ANSWERED_KEPT_MAX];
+        (0..ANSWERED_KEPT_MAX).for_each(|_| state.answer((u64::MAX, at)));
         (state.asked_up_to, state.asked_seen) = (u64::MAX, u64::MAX);
         state
     }

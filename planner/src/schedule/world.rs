@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::ledger::record::EndState;
-use gridloom_shared::schedule::record::{State, Why};
+use gridloom_shared::schedule::record::{State, Stored, Why};
 use gridloom_shared::schedule::{ByHand, MisfirePolicy, Spec};
 
 /// The situation of a job.
@@ -33,7 +33,7 @@ pub struct Wish {
     /// The run.
     pub run: RunId,
     /// Its place in the submit stream.
-    pub sequence: u64,
+    pub stored: Stored,
     /// Revision of its key: keys are seen in this order.
     pub revision: u64,
     /// What becomes of it while another is open.

@@ -44,7 +44,7 @@ fn astray(place: &Place, wish: &Wish) -> Option<String> {
         _ => false,
     };
     let is_answered = place.ledger.iter().any(is_answer);
-    let has_answered = state.has_answered(run, wish.sequence, wish.revision);
+    let has_answered = state.has_answered(run, wish.stored, wish.revision);
     if has_answered && !is_answered {
         return Some(format!("{run} would never get its answer"));
     }

@@ -231,7 +231,7 @@ impl Story {
         let sequence = 1 + self.asked.len() as u64;
         let wish = Wish {
             run: RunId::from_request(&self.place.job, &sequence.to_string()),
-            sequence,
+            stored: (sequence, self.place.now),
             revision: 0,
             overlap,
             fault: None,

@@ -18,8 +18,10 @@ struct Script {
     /// A leader that is none any more, and knows what it read last.
     deposed: Option<Leader>,
     term: u64,
-    /// How many runs were asked for.
-    asked: u64,
+    /// What stands in the submit stream, and when it was stored.
+    asked: Vec<(RunId, UnixMs)>,
+    /// Whether that has lost its last messages.
+    has_lost: bool,
     told: String,
 }
 
@@ -32,7 +34,8 @@ pub(crate) fn play(text: &str) -> Result<String, String> {
         leader,
         deposed: None,
         term: 1,
-        asked: 0,
+        asked: Vec::new(),
+        has_lost: false,
         told: String::new(),
     };
     let mut lines = text.lines().peekable();
@@ -84,9 +87,10 @@ impl Script {
                 self.place.runs.open.insert(run);
                 self.settle();
             }
-            [word @ ("ask" | "again" | "cancel" | "unfit" | "fit"), which] => {
-                self.by_hand(word, which)?
-            }
+            [
+                word @ ("ask" | "again" | "cancel" | "unfit" | "fit" | "lost"),
+                which,
+            ] => self.by_hand(word, which)?,
             ["delete", "job"] => {
                 for wish in &mut self.place.wishes {
                     wish.fault = Some(Why::Deleted);
@@ -132,10 +136,12 @@ impl Script {
     }
 
     /// What stands at this place in the submit stream.
-    fn ask(&mut self, sequence: u64, overlap: &str) -> Result<(), String> {
+    fn ask(&mut self, place: usize, overlap: &str) -> Result<(), String> {
+        let asked = place.checked_sub(1).and_then(|place| self.asked.get(place));
+        let (run, at) = asked.ok_or("nothing stands there")?;
         let wish = Wish {
-            run: RunId::from_submission(&self.place.job, sequence),
-            sequence,
+            run: run.clone(),
+            stored: (place as u64, *at),
             revision: 0,
             overlap: ByHand::of(overlap).ok_or("no such policy")?,
             fault: None,
@@ -158,11 +164,27 @@ impl Script {
             "cancel" => self.spoil(which, Some(Why::Withdrawn { by })),
             "unfit" => self.spoil(which, Some(Why::Unfit { reason })),
             "fit" => self.spoil(which, None),
+            // The submit stream lost its last messages.
+            "lost" => {
+                let many = which.parse().map_err(|_| "how many?")?;
+                let left = self.asked.len().checked_sub(many);
+                self.asked
+                    .truncate(left.ok_or("so many were not asked for")?);
+                self.has_lost = true;
+                Ok(())
+            }
             // What was asked for comes in once more, behind its answer.
             "again" => self.ask(which.parse().map_err(|_| "which one?")?, "skip"),
             _ => {
-                self.asked += 1;
-                self.ask(self.asked, which)
+                let (job, now) = (&self.place.job, self.place.now);
+                let sequence = self.asked.len() as u64 + 1;
+                // Another name, so that it is seen which of the two is meant.
+                let run = match self.has_lost {
+                    true => RunId::from_later_submission(job, sequence, now),
+                    false => RunId::from_submission(job, sequence),
+                };
+                self.asked.push((run, now));
+                self.ask(self.asked.len(), which)
             }
         }
     }

@@ -275,7 +275,7 @@ impl Leader {
         let did = told.map(Did::Declined).collect();
         let again = |wish: &Wish| {
             let coming = |state: &State| state.unopened.iter().any(|fire| fire.run == wish.run);
-            state.is_some_and(|state| state.answered.contains(&wish.sequence) && !coming(state))
+            state.is_some_and(|state| state.is_answered(wish.stored) && !coming(state))
         };
         wishes
             .retain(|wish| !runs.knows(&wish.run) && !refused.contains(&wish.run) && !again(wish));

@@ -5,9 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByHand, Spec};
+use super::Spec;
 use crate::clock::UnixMs;
 use crate::id::{RunId, Term};
+
+mod asked;
+
+pub use asked::{Petition, Stored};
 
 /// A record: what was decided, and what is then the case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -251,34 +255,19 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<Petition>,
     /// The places in the submit stream of the newest runs by hand that have their answer: what comes in again from there is
-    /// no other wish.
+    /// no other wish, see [`State::is_answered`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answered: Vec<u64>,
+    /// When what stood there was stored, of the last of them: places come again where the stream lost its last messages.
+    /// Earlier builds did not say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered_at: Vec<UnixMs>,
     /// Each run by hand whose key was written up to this revision has its answer, see [`State::has_answered`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub asked_up_to: u64,
     /// The highest revision of such a key that was seen.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub asked_seen: u64,
-}
-
-/// A run that somebody asked for, and that is not opened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Petition {
-    /// The run.
-    pub run: RunId,
-    /// Its place in the submit stream; 0: not on record.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub sequence: u64,
-    /// Its overlap policy.
-    pub overlap: ByHand,
-    /// Since when it waits.
-    pub since: UnixMs,
-    /// What it waits for.
-    pub behind: Behind,
-    /// Why it is refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Why>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -368,18 +357,10 @@ impl State {
             pausing: None,
             asked: Vec::new(),
             answered: Vec::new(),
+            answered_at: Vec::new(),
             asked_up_to: 0,
             asked_seen: 0,
         }
-    }
-
-    /// Whether a run by hand, which stands at `sequence` of the submit stream and in a key of this revision, was opened or
-    /// refused, and nothing is left to be done of that: who still has the key must not carry it out.
-    pub fn has_answered(&self, run: &RunId, sequence: u64, revision: u64) -> bool {
-        let mut asked = self.asked.iter().map(|asked| &asked.run);
-        let mut coming = self.unopened.iter().map(|fire| &fire.run);
-        let is_left = asked.any(|asked| asked == run) || coming.any(|coming| coming == run);
-        !is_left && (revision <= self.asked_up_to || self.answered.contains(&sequence))
     }
 
     /// Whether as many fires were accepted as the schedule may have.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ByHand;
 use crate::clock::UnixMs;
 use crate::id::RunId;
+use crate::schedule::record::Stored;
 use crate::trace::{self, Traceparent};
 
 /// What was asked for, as it came.
@@ -37,6 +38,13 @@ pub struct Kept {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "trace::lenient")]
     pub traceparent: Option<Traceparent>,
+}
+
+impl Kept {
+    /// Where it stood in the submit stream.
+    pub fn stored(&self) -> Stored {
+        (self.sequence, self.at)
+    }
 }
 
 crate::wire::coded!(Kept);

@@ -19,7 +19,7 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
-use gridloom_shared::schedule::record::{Decision, Record, Verdict};
+use gridloom_shared::schedule::record::{Decision, Record, Stored, Verdict};
 use serde_json::{Value, json};
 
 /// More leaderships than can have come since a backup was made.
@@ -31,7 +31,7 @@ pub(super) struct TakenOut {
     /// How many there were.
     pub(super) decisions: u64,
     /// Runs by hand that were refused, each with its place in the submit stream.
-    refused: BTreeSet<(RunId, u64)>,
+    refused: BTreeSet<(RunId, Stored)>,
     /// Runs by hand that were to be opened.
     coming: BTreeSet<RunId>,
 }
@@ -88,7 +88,7 @@ struct Later {
     /// Where they stand.
     places: Vec<u64>,
     /// As in [`TakenOut`].
-    refused: Vec<(RunId, u64)>,
+    refused: Vec<(RunId, Stored)>,
     /// As in [`TakenOut`].
     coming: Vec<RunId>,
 }
@@ -108,9 +108,8 @@ impl Later {
             // An id can be asked for again after it was refused: the place tells one wish from the other.
             Verdict::Refused { .. } => {
                 let petition = state.asked.iter().find(|asked| asked.run == *run);
-                let sequence = petition.map(|petition| petition.sequence);
-                self.refused
-                    .extend(sequence.map(|sequence| (run.clone(), sequence)));
+                let refused = petition.map(|petition| (run.clone(), petition.stored()));
+                self.refused.extend(refused);
             }
             Verdict::Opened { .. } => self.coming.push(run.clone()),
             Verdict::Queued { .. } => {}
@@ -198,6 +197,7 @@ mod tests {
         state.asked.push(Petition {
             run: run.clone(),
             sequence,
+            stored_at: UnixMs(1),
             overlap: ByHand::Skip,
             since: UnixMs(1),
             behind,
@@ -226,7 +226,7 @@ mod tests {
         later.hear(21, Some(&second));
         later.hear(22, None);
         assert_eq!(later.places, [20, 21, 22]);
-        assert_eq!(later.refused, [(refused, 7)]);
+        assert_eq!(later.refused, [(refused, (7, UnixMs(1)))]);
         assert_eq!(later.coming, [coming]);
     }
 

@@ -41,7 +41,7 @@ pub(in crate::commands::backup) async fn answered(
 
 impl TakenOut {
     fn has_refused(&self, kept: &Kept) -> bool {
-        self.refused.contains(&(kept.run.clone(), kept.sequence))
+        self.refused.contains(&(kept.run.clone(), kept.stored()))
     }
 }
 
@@ -76,7 +76,7 @@ impl Known {
             self.states.insert(job.clone(), state);
         }
         let state = self.states.get(&job).and_then(Option::as_ref);
-        if state.is_some_and(|state| state.has_answered(&kept.run, kept.sequence, entry.revision)) {
+        if state.is_some_and(|state| state.has_answered(&kept.run, kept.stored(), entry.revision)) {
             return Ok(true);
         }
         let is_coming = |state: &State| state.unopened.iter().any(|fire| fire.run == kept.run);

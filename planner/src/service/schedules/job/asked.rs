@@ -14,7 +14,7 @@ use gridloom_shared::ledger::record::Opened;
 use gridloom_shared::limits::ASKED_REASON_MAX;
 use gridloom_shared::reads::fires::reason::passed;
 use gridloom_shared::schedule::BackfillName;
-use gridloom_shared::schedule::record::{Decision, Record, State, Verdict, Why};
+use gridloom_shared::schedule::record::{Decision, Record, State, Stored, Verdict, Why};
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::submission::{Kept, Submission, Unreadable};
 use gridloom_shared::wire::{self, Versions};
@@ -28,7 +28,7 @@ use crate::submit;
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     /// By their places in the submit stream: in the order in which they came.
-    all: BTreeMap<u64, (Kept, u64)>,
+    all: BTreeMap<Stored, (Kept, u64)>,
     /// Those that a newer build kept: what is asked for there is not known here.
     newer: BTreeSet<RunId>,
     /// The same, as decisions see it.
@@ -45,7 +45,7 @@ impl Requests {
     pub(super) fn changed(&mut self, defined: &Defined) {
         let wishes = self.all.values().map(|(kept, revision)| Wish {
             run: kept.run.clone(),
-            sequence: kept.sequence,
+            stored: kept.stored(),
             revision: *revision,
             overlap: kept.overlap,
             fault: fault(kept, defined),
@@ -91,7 +91,7 @@ impl Job {
         let read = |value: &[u8]| broker.decode::<Kept>(&entry.key, value);
         match entry.value.as_deref().map(read) {
             Some(Ok(kept)) if kept.run == *run => {
-                all.insert(kept.sequence, (kept, entry.revision));
+                all.insert(kept.stored(), (kept, entry.revision));
             }
             Some(Err(error)) if error.is_newer() => {
                 newer.insert(run.clone());
@@ -235,21 +235,21 @@ impl Job {
         let broker = &envoy.broker;
         let mut all = self.requests.all.iter();
         let found = all.find(|(_, (kept, _))| kept.run == *run);
-        let Some((sequence, known)) = found.map(|(sequence, (_, at))| (*sequence, *at)) else {
+        let Some((stored, known)) = found.map(|(stored, (_, at))| (*stored, *at)) else {
             return Ok(());
         };
         let key = broker.subjects().asked_key(run);
         let place = broker.state().place_of(&key).await?;
         let there = place.value().map(|value| wire::decode::<Kept>(value));
         let there = there.and_then(Result::ok);
-        let there = there.filter(|kept| kept.sequence == sequence);
+        let there = there.filter(|kept| kept.stored() == stored);
         let revision = there.as_ref().map_or(known, |_| place.revision());
         let withdrawn = there.is_some_and(|kept| kept.withdrawn.is_some());
         if withdrawn && self.runs.open.contains(run) {
             self.end_runs(envoy, vec![run.clone()]).await?;
         }
         broker.state().forget_below(&key, revision + 1).await?;
-        self.requests.all.remove(&sequence);
+        self.requests.all.remove(&stored);
         self.requests.changed(&self.defined);
         Ok(())
     }
@@ -260,5 +260,5 @@ fn is_again(state: &State, kept: &Kept) -> bool {
     let mut asked = state.asked.iter().map(|asked| &asked.run);
     let mut coming = state.unopened.iter().map(|fire| &fire.run);
     let is_left = asked.any(|run| *run == kept.run) || coming.any(|run| *run == kept.run);
-    !is_left && state.answered.contains(&kept.sequence)
+    !is_left && state.is_answered(kept.stored())
 }
