@@ -14,7 +14,12 @@ use gridloom_tests::server::copy;
 use gridloom_tests::wait::eventually_some;
 use serde_json::{Value, json};
 
+#[path = "submissions/places.rs"]
+mod places;
+
 const SOON: Duration = Duration::from_secs(20);
+/// A tile comes again after its ack deadline.
+const LONG: Duration = Duration::from_secs(60);
 const JOB: &str = "name = \"plain\"\nhandler = \"noop\"\n[grid]\nslices = 2\npages = { count = 3 }\n[submit]\nallow = [\"params\", \"grid\"]";
 
 /// Publishes as any client would, and returns the sequence of the receipt.
@@ -343,37 +348,6 @@ async fn definition_and_run_of_the_former_form_stop_nobody_and_say_what_to_do() 
         stage.closed(&run, SOON).await?;
         stage.judge(&run).await?.succeeded()?;
         assert!(stage.planners[1].is_running()?);
-        Ok(())
-    })
-    .await
-}
-
-/// Places in the stream come again where it lost its last messages, and the ledger has the runs that were made of them: a
-/// power failure does that under an interval of flushes, as each stream is flushed by itself.
-#[tokio::test(flavor = "multi_thread")]
-async fn submission_in_a_place_that_another_had_before_is_a_run_of_its_own() -> anyhow::Result<()> {
-    play(async |stage| {
-        stage.start_all(1).await?;
-        let job = stage.apply(JOB).await?;
-        let store = stage.server.store().join("jetstream/$G/streams");
-        let submit = store.join(stage.broker.subjects().submit().as_str());
-        let older = stage.dir().join("older");
-        stage.server.kill().await?;
-        copy(&submit, &older)?;
-        stage.server.restart().await?;
-        let first = send(stage, "submit.plain", "").await?;
-        stage
-            .closed(&RunId::from_submission(&job, first), SOON)
-            .await?;
-        all_acknowledged(stage).await?;
-        stage.server.kill().await?;
-        std::fs::remove_dir_all(&submit)?;
-        copy(&older, &submit)?;
-        stage.server.restart().await?;
-        let second = send(stage, "submit.plain", "").await?;
-        assert_eq!(second, first, "the place is the same");
-        all_acknowledged(stage).await?;
-        assert_eq!(runs(stage).await?, 2);
         Ok(())
     })
     .await

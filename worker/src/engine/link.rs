@@ -87,6 +87,7 @@ impl Engine {
         stale.into_iter().for_each(|key| self.drop_unstarted(key));
         (0..self.lanes.len()).for_each(|lane| self.attach(lane, Duration::ZERO));
         self.catch_up(Duration::ZERO);
+        self.runs.doubt();
         self.ask_about_runs();
     }
 

@@ -39,8 +39,7 @@ pub(super) struct Run {
     job: Option<(Arc<RunContext>, Registered)>,
     /// The newest version in which is reported of it; the first one while its first record is not known.
     reports: u16,
-    /// Whether its job was read from the ledger, and not brought along by a tile.
-    certain: bool,
+    certainty: Certainty,
     /// Whether its first record is being read.
     reading: bool,
     /// Tiles that wait for the context.
@@ -53,6 +52,18 @@ pub(super) struct Run {
     used: u64,
     /// Shards that were told of.
     told: u64,
+}
+
+/// How certain a run's job is. What the ledger said may be so no more: after a power failure it can lack its last records,
+/// and another run's stands in their place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Certainty {
+    /// A tile brought it along.
+    Told,
+    /// It was read from the ledger.
+    Read,
+    /// And again, as a tile said something else.
+    ReadAgain,
 }
 
 /// What is next for a tile that came.
@@ -71,7 +82,7 @@ pub(super) enum Next {
 pub(super) enum Stranger {
     /// The record that it names is another run's.
     Known,
-    /// The same, as far as another tile said; the record is to be read now.
+    /// The same, as far as is known; the record is to be read now.
     Read,
     /// The record is being read. Until then nothing is said of the tile.
     Unknown,
@@ -119,11 +130,15 @@ impl Run {
         self.held == 0 && !self.reading
     }
 
-    /// Whether a tile with this nonce may be judged by what is known: a record that a tile brought
-    /// along may be another run's.
+    /// Whether a tile with this nonce may be judged by what is known.
     fn knows(&self, nonce: Nonce) -> bool {
         let known = self.job.as_ref();
-        known.is_some_and(|(context, _)| self.certain || context.nonce == nonce)
+        known.is_some_and(|(context, _)| self.is_sure() || context.nonce == nonce)
+    }
+
+    /// Whether whatever says something else is wrong.
+    fn is_sure(&self) -> bool {
+        self.job.is_some() && self.certainty == Certainty::ReadAgain
     }
 
     /// Whether its first record is to be read, by whoever asks first.
@@ -262,7 +277,7 @@ impl Runs {
             lane: lane.clone(),
             job: None,
             reports: wire::FIRST,
-            certain: false,
+            certainty: Certainty::Told,
             reading: false,
             waiting: Vec::new(),
             held: 0,
@@ -317,10 +332,9 @@ impl Runs {
         if run.id == *id && run.lane == *lane {
             return None;
         }
-        let known = run.job.is_some();
-        Some(if known && run.certain {
+        Some(if run.is_sure() {
             Stranger::Known
-        } else if known && run.read() {
+        } else if run.read() {
             Stranger::Read
         } else {
             Stranger::Unknown
@@ -374,11 +388,23 @@ impl Runs {
         };
         let told = (&mut self.metered, &self.telling, &self.callbacks);
         run.reading = false;
-        run.certain = found.is_some_and(|found| run.know(*found, handlers, told));
-        if !run.certain {
+        let known = found.is_some_and(|found| run.know(*found, handlers, told));
+        run.certainty = match (known, run.certainty) {
+            (true, Certainty::Told) => Certainty::Read,
+            (true, Certainty::Read | Certainty::ReadAgain) => Certainty::ReadAgain,
+            (false, _) => Certainty::Told,
+        };
+        if !known {
             run.job = None;
         }
-        (std::mem::take(&mut run.waiting), run.certain)
+        (std::mem::take(&mut run.waiting), known)
+    }
+
+    /// The connection is another one: the broker may have lost what was read.
+    pub(super) fn doubt(&mut self) {
+        for run in self.runs.values_mut() {
+            run.certainty = run.certainty.min(Certainty::Read);
+        }
     }
 }
 

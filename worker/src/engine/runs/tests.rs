@@ -59,8 +59,54 @@ fn record_is_read_once_for_all_tiles_that_wait_for_it() {
     let learned = runs.learn(OPENED, record(1), &handlers());
     assert_eq!(learned, (vec![key(0), key(1)], true));
     assert_eq!(came(&mut runs, 2, 1, None), Next::Admit);
-    // What the ledger says needs no second reading, whatever a tile says.
-    assert_eq!(came(&mut runs, 3, 2, record(2)), Next::Admit);
+    assert_eq!(came(&mut runs, 3, 1, None), Next::Admit);
+}
+
+#[test]
+fn what_the_ledger_says_is_read_again_once_where_a_tile_says_something_else() {
+    let mut runs = runs();
+    came(&mut runs, 0, 1, None);
+    runs.learn(OPENED, record(1), &handlers());
+    assert_eq!(came(&mut runs, 1, 2, record(2)), Next::Read);
+    let learned = runs.learn(OPENED, record(1), &handlers());
+    assert_eq!(learned, (vec![key(1)], true));
+    assert_eq!(came(&mut runs, 2, 2, record(2)), Next::Admit);
+    // The ledger may have lost it with the connection.
+    runs.doubt();
+    assert_eq!(came(&mut runs, 3, 2, None), Next::Read);
+    let learned = runs.learn(OPENED, record(2), &handlers());
+    assert_eq!(learned, (vec![key(3)], true));
+    assert_eq!(runs.get(OPENED).unwrap().job().unwrap().0.nonce, Nonce(2));
+}
+
+#[test]
+fn run_whose_place_in_the_ledger_is_another_ones_by_now_is_forgotten() {
+    let mut runs = runs();
+    let lane = Lane::of(Trial::new("a", "b").shard().spec());
+    let other = RunId::new("a_s_2").unwrap();
+    came(&mut runs, 0, 1, None);
+    assert_eq!(
+        runs.stranger(OPENED, &other, &lane),
+        Some(Stranger::Unknown)
+    );
+    runs.learn(OPENED, record(1), &handlers());
+    assert_eq!(runs.stranger(OPENED, &other, &lane), Some(Stranger::Read));
+    assert_eq!(
+        runs.stranger(OPENED, &other, &lane),
+        Some(Stranger::Unknown)
+    );
+    runs.learn(OPENED, record(1), &handlers());
+    assert_eq!(runs.stranger(OPENED, &other, &lane), Some(Stranger::Known));
+    runs.doubt();
+    assert_eq!(runs.stranger(OPENED, &other, &lane), Some(Stranger::Read));
+    runs.learn(OPENED, None, &handlers());
+    // A tile of it was under way meanwhile: what ends is looked for again.
+    assert!(!runs.forget(OPENED));
+    runs.went(OPENED);
+    assert_eq!(runs.stranger(OPENED, &other, &lane), Some(Stranger::Read));
+    runs.learn(OPENED, None, &handlers());
+    assert!(runs.forget(OPENED));
+    assert_eq!(runs.stranger(OPENED, &other, &lane), None);
 }
 
 #[test]

@@ -1,0 +1,127 @@
+//! A power failure under an interval of flushes: each stream is flushed by itself, so that one may lack its last messages
+//! while the others have what came of them. Their places come again.
+
+use std::path::PathBuf;
+
+use super::*;
+
+/// A stream as it was.
+struct Earlier {
+    stream: PathBuf,
+    copy: PathBuf,
+}
+
+impl Earlier {
+    async fn keep(stage: &mut Stage, stream: &str) -> anyhow::Result<Earlier> {
+        let store = stage.server.store().join("jetstream/$G/streams");
+        let (stream, copied) = (store.join(stream), stage.dir().join("earlier"));
+        stage.server.kill().await?;
+        copy(&stream, &copied)?;
+        stage.server.restart().await?;
+        let copy = copied;
+        Ok(Earlier { stream, copy })
+    }
+
+    /// All others stay as they are.
+    async fn bring_back(&self, stage: &mut Stage) -> anyhow::Result<()> {
+        stage.server.kill().await?;
+        std::fs::remove_dir_all(&self.stream)?;
+        copy(&self.copy, &self.stream)?;
+        stage.server.restart().await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submission_in_a_place_that_another_had_before_is_a_run_of_its_own() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let job = stage.apply(JOB).await?;
+        let submit = stage.broker.subjects().submit();
+        let earlier = Earlier::keep(stage, submit.as_str()).await?;
+        let first = send(stage, "submit.plain", "").await?;
+        stage
+            .closed(&RunId::from_submission(&job, first), SOON)
+            .await?;
+        all_acknowledged(stage).await?;
+        earlier.bring_back(stage).await?;
+        let second = send(stage, "submit.plain", "").await?;
+        assert_eq!(second, first, "the place is the same");
+        all_acknowledged(stage).await?;
+        assert_eq!(runs(stage).await?, 2);
+        Ok(())
+    })
+    .await
+}
+
+/// What a schedule knows to have its answer is known by its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn request_that_waits_in_the_place_of_one_that_was_refused_is_opened() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let job = stage
+            .apply("name = \"plain\"\nhandler = \"noop\"\n[params]\nsleep_ms = 8_000")
+            .await?;
+        let open = stage.submit(&job, &json!({})).await?;
+        let submit = stage.broker.subjects().submit();
+        let earlier = Earlier::keep(stage, submit.as_str()).await?;
+        let first = send(stage, "submit.plain", r#"{"overlap": "skip"}"#).await?;
+        let refused = eventually_some(SOON, "it is refused", async || {
+            Ok(answers(stage, 1).await?.remove(&first))
+        })
+        .await?;
+        assert!(refused.reason.contains(open.as_str()), "{refused:?}");
+        all_acknowledged(stage).await?;
+        earlier.bring_back(stage).await?;
+        let second = send(stage, "submit.plain", r#"{"overlap": "queue_all"}"#).await?;
+        assert_eq!(second, first, "the place is the same");
+        stage.closed(&open, SOON).await?;
+        stage
+            .closed(&RunId::from_submission(&job, second), SOON)
+            .await?;
+        assert_eq!(runs(stage).await?, 2);
+        Ok(())
+    })
+    .await
+}
+
+/// Where a run's first record stands.
+async fn opened(stage: &Stage, run: &RunId) -> anyhow::Result<u64> {
+    let subjects = stage.broker.subjects();
+    let plan = subjects.plan_of_run_anywhere(run);
+    let ledger = subjects.ledger();
+    let first = stage.broker.first_of_leader(&ledger, &plan, 1).await?;
+    Ok(first.context("a first record")?.seq)
+}
+
+/// A worker that was there before knows whose first record stood there.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_in_a_place_of_the_ledger_that_another_had_before_is_run() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        // So large that tiles do not bring it along: the worker has read it.
+        let rows = vec![9_999_999; 300];
+        let grid = format!("slices = 300\npages = {{ rows = {rows:?}, page_size = 5_000_000 }}");
+        let job = format!("name = \"plain\"\nhandler = \"noop\"\n[grid]\n{grid}");
+        let job = stage.apply(&job).await?;
+        let ledger = stage.broker.subjects().ledger();
+        let earlier = Earlier::keep(stage, ledger.as_str()).await?;
+        let first = stage.submit(&job, &json!({})).await?;
+        stage.closed(&first, SOON).await?;
+        let place = opened(stage, &first).await?;
+        earlier.bring_back(stage).await?;
+        let second = stage.submit(&job, &json!({})).await?;
+        stage.closed(&second, LONG).await?;
+        assert_eq!(
+            opened(stage, &second).await?,
+            place,
+            "the place is the same"
+        );
+        stage.judge(&second).await?.succeeded()?;
+        let told = answers(stage, 1).await?;
+        let refused = told.values().find(|told| told.subject.contains("shard."));
+        assert!(refused.is_none(), "{told:?}");
+        Ok(())
+    })
+    .await
+}
