@@ -112,7 +112,8 @@ async fn nothing_is_the_matter(browser: &mut Chromium, api: &Api) -> anyhow::Res
         )
         .await?;
         browser.says(WHY).await?;
-        ensure!(browser.js(FINE).await? == false, "{path}");
+        let is_fine = browser.until(&format!("!({FINE})")).await;
+        is_fine.with_context(|| path.to_owned())?;
     }
     let fails = "/^GET .*\\/runs\\?dead=true/";
     opened(browser, &home, (fails, WHY)).await?;
