@@ -79,7 +79,11 @@ pub async fn explained(context: &Context, error: anyhow::Error) -> anyhow::Error
     }
     // Whoever makes the streams knows better why they are not there.
     let is_maker = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref(), Some(TopologyError::Create { .. }))
+        let cause = cause.downcast_ref();
+        matches!(
+            cause,
+            Some(TopologyError::Create { .. } | TopologyError::TooFewReplicas { .. })
+        )
     };
     if code_of(&error) == MISUSE || error.is::<ConnectError>() || error.chain().any(is_maker) {
         return error;

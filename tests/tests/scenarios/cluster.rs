@@ -137,7 +137,19 @@ async fn cluster_whose_members_are_all_restarted_loses_its_queue_and_nothing_els
     oracle::judge(&broker, &run, None, number)
         .await?
         .succeeded()?;
+    refuses_one_copy(&field).await?;
     field.all_whole()
+}
+
+/// A planner of a namespace that has nothing yet.
+async fn refuses_one_copy(field: &Field) -> anyhow::Result<()> {
+    let planner = Gridloom::new(["planner", "--replicas", "1"])?
+        .env("GRIDLOOM_NATS", field.brokers.url())
+        .env("GRIDLOOM_NAMESPACE", "fresh");
+    let said = planner.start().await?.finish(LONG).await?;
+    anyhow::ensure!(said.stderr.contains("set replicas = 3"), "{said:?}");
+    anyhow::ensure!(!said.stderr.contains("start gridloom planner"), "{said:?}");
+    Ok(())
 }
 
 async fn doctor(field: &Field) -> anyhow::Result<Output> {
