@@ -20,7 +20,7 @@ use gridloom_shared::lane::Lane;
 use gridloom_tests::cluster::Cluster;
 use gridloom_tests::proxy::{Mode, Proxy};
 use gridloom_tests::scenario::on_file;
-use gridloom_tests::server::TestServer;
+use gridloom_tests::server::{TestServer, copy};
 use gridloom_tests::wait::{eventually, eventually_some};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

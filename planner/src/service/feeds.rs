@@ -192,6 +192,15 @@ pub(super) async fn submissions(envoy: Envoy, term: Term, signs: Signs) {
                 continue;
             }
         };
+        match consumers::hand_out_what_came_back(&envoy.broker).await {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!(
+                "submissions stood below what was answered: the broker lost what it had not flushed; all that are there are answered again"
+            ),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "cannot look for submissions that came back");
+            }
+        }
         let mut puller = Puller::new(&envoy.broker, &envoy.broker.subjects().submit(), &consumer);
         let mut taken = Taken::everything(envoy.doors.clone());
         loop {

@@ -290,3 +290,55 @@ async fn floor_is_made_once_for_each_start_of_the_broker() -> anyhow::Result<()>
     assert_ne!(next.server_id, floor.server_id);
     Ok(())
 }
+
+/// A queue on file may be older than its consumers after a power failure: what was acknowledged is there again, and nobody
+/// gets it any more.
+#[tokio::test]
+async fn tile_that_comes_back_below_what_was_acknowledged_is_removed_and_no_other()
+-> anyhow::Result<()> {
+    let (mut server, broker) = ready().await?;
+    let register = broker.claim_term(Term(1), Session::random()).await?;
+    let consumer = consumers::ensure_lane(&broker, &default_lane(), AckDeadline::AsIs).await?;
+    broker.publish_batch(&tiles(&broker, 3), register).await;
+    let shards = broker.subjects().shards();
+    let store = server.store().join("jetstream/$G/streams");
+    let messages = store.join(shards.as_str()).join("msgs");
+    let older = server.store().join("older");
+    server.kill().await?;
+    copy(&messages, &older)?;
+    server.restart().await?;
+    let holds = async |tiles: u64| {
+        eventually(SOON, "the queue holds so many", async || {
+            Ok(stored_tiles(&broker)
+                .await
+                .is_ok_and(|there| there == tiles))
+        })
+        .await
+    };
+    holds(3).await?;
+    let mut puller = Puller::new(&broker, &shards, &consumer.name);
+    let acknowledge = async |puller: &mut Puller, count: u32| {
+        puller.pull(count, Patience::UpTo(SOON)).await?;
+        for _ in 0..count {
+            let delivery = delivery(puller).await?;
+            broker.ack_sync(&delivery.reply, SOON).await?;
+        }
+        anyhow::Ok(())
+    };
+    acknowledge(&mut puller, 2).await?;
+    holds(1).await?;
+    assert_eq!(broker.remove_acknowledged().await?, 0);
+    // In order first: so the consumer's state is written.
+    server.restart().await?;
+    server.kill().await?;
+    std::fs::remove_dir_all(&messages)?;
+    copy(&older, &messages)?;
+    server.restart().await?;
+    holds(3).await?;
+    assert_eq!(broker.remove_acknowledged().await?, 2);
+    holds(1).await?;
+    let mut puller = Puller::new(&broker, &shards, &consumer.name);
+    acknowledge(&mut puller, 1).await?;
+    holds(0).await?;
+    Ok(())
+}

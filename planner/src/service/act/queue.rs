@@ -115,8 +115,27 @@ impl Envoy {
                 claimed => {
                     let Claimed { register, first } = claimed?;
                     let bare = made && first;
+                    self.remove_acknowledged().await;
                     return Ok(Secured { register, bare });
                 }
+            }
+        }
+    }
+
+    /// A queue on file may have come back with what had left it. Found at the next claim where it cannot be looked at.
+    async fn remove_acknowledged(&self) {
+        let kept = topology::queue_kept_in(&self.broker, &self.topology).await;
+        if !matches!(kept, Ok(Some(Storage::File))) {
+            return;
+        }
+        match self.broker.remove_acknowledged().await {
+            Ok(0) => {}
+            Ok(tiles) => tracing::warn!(
+                tiles,
+                "tiles were on the queue that had left it: the broker lost what it had not flushed"
+            ),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "cannot look for tiles that had left the queue");
             }
         }
     }

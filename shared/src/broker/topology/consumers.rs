@@ -22,7 +22,7 @@ mod number;
 mod submissions;
 
 pub use alarms::ensure_alarms;
-pub use submissions::{ensure_planner, take_only};
+pub use submissions::{ensure_planner, hand_out_what_came_back, take_only};
 
 use number::{all_of, named, newest, next_name};
 

@@ -125,3 +125,49 @@ async fn run_in_a_place_of_the_ledger_that_another_had_before_is_run() -> anyhow
     })
     .await
 }
+
+/// What a store of the broker has of the messages of these streams, and not of their consumers.
+fn messages(stage: &Stage) -> [PathBuf; 2] {
+    let streams = stage.server.store().join("jetstream/$G/streams");
+    let subjects = stage.broker.subjects();
+    [subjects.submit(), subjects.ledger()].map(|name| streams.join(name.as_str()).join("msgs"))
+}
+
+/// A power failure under an interval of flushes can leave a stream that is older than its consumer: what the consumer counts
+/// as acknowledged is there again, and it never hands it out.
+#[tokio::test(flavor = "multi_thread")]
+async fn submission_that_comes_back_below_what_was_acknowledged_is_answered_again()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let job = stage.apply(JOB).await?;
+        stage.start_all(1).await?;
+        let known = stage.submit(&job, &json!({})).await?;
+        stage.closed(&known, SOON).await?;
+        stage.planners[0].kill().await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        stage.server.kill().await?;
+        let older = stage.dir().join("older");
+        for (number, place) in messages(stage).iter().enumerate() {
+            copy(place, &older.join(number.to_string()))?;
+        }
+        stage.server.restart().await?;
+        stage.start_planner().await?;
+        stage.closed(&run, SOON).await?;
+        all_acknowledged(stage).await?;
+        // In order first: so the consumer's state is written.
+        stage.server.restart().await?;
+        stage.server.kill().await?;
+        for (number, place) in messages(stage).iter().enumerate() {
+            std::fs::remove_dir_all(place)?;
+            copy(&older.join(number.to_string()), place)?;
+        }
+        stage.server.restart().await?;
+        assert!(!stage.is_closed(&run).await?, "the ledger lost it");
+        all_acknowledged(stage).await?;
+        stage.closed(&run, SOON).await?;
+        stage.judge_ledger(&run).await?.succeeded()?;
+        assert_eq!(runs(stage).await?, 2);
+        Ok(())
+    })
+    .await
+}

@@ -15,6 +15,9 @@ use crate::id::JobName;
 /// takes milliseconds and may be done twice, and what a killed planner held should not wait long.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
+/// What is acknowledged has left the stream by then.
+const LEAVES_WITHIN: Duration = Duration::from_secs(1);
+
 const FILTER: &str = "filter_subject";
 const FILTERS: &str = "filter_subjects";
 
@@ -66,6 +69,37 @@ pub async fn take_only(broker: &Broker, jobs: Option<&[JobName]>) -> Result<Valu
         Made::Yes(found) => Ok(found),
         Made::Overlaps => Err(overlaps(&stream, &name)),
     }
+}
+
+/// Has that consumer made anew, of all jobs, where it counts as acknowledged what stands on the stream: that it never hands
+/// out. A power failure under an interval of flushes can leave a stream that is older than its consumer. What was answered
+/// before is answered the same. Whether it was made anew.
+pub async fn hand_out_what_came_back(broker: &Broker) -> Result<bool, TopologyError> {
+    let Some(first) = passed_over(broker).await? else {
+        return Ok(false);
+    };
+    tokio::time::sleep(LEAVES_WITHIN).await;
+    if passed_over(broker).await? != Some(first) {
+        return Ok(false);
+    }
+    take_only(broker, None).await?;
+    Ok(true)
+}
+
+/// The first message, if the consumer counts it as acknowledged.
+async fn passed_over(broker: &Broker) -> Result<Option<u64>, TopologyError> {
+    let stream = broker.subjects().submit();
+    let unknown = |cause| TopologyError::Look {
+        what: format!("stream {stream} and its consumer"),
+        cause,
+    };
+    let standing = broker.standing(&stream, &ConsumerName::planner()).await;
+    let Some(standing) = standing.map_err(unknown)? else {
+        return Ok(None);
+    };
+    let state = broker.info(&stream).await.map_err(unknown)?;
+    let is_passed = state.messages > 0 && state.first_seq <= standing.acknowledged;
+    Ok(is_passed.then_some(state.first_seq))
 }
 
 fn overlaps(stream: &StreamName, name: &ConsumerName) -> TopologyError {
