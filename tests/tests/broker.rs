@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use gridloom_cli::embedded;
 use gridloom_shared::address::Address;
 use gridloom_shared::broker::batch::{Outgoing, Published};
-use gridloom_shared::broker::log::{AppendError, Follow, Followed, Start};
+use gridloom_shared::broker::log::{AppendError, Follow, FollowError, Followed, Start};
 use gridloom_shared::broker::pull::{Delivery, EndReason, Patience, PullEvent, Puller};
 use gridloom_shared::broker::subjects::{Author, ConsumerName};
 use gridloom_shared::broker::term::{ClaimError, Register};

@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
-use gridloom_shared::broker::log::ReadError;
 use gridloom_shared::broker::log::follow::{FollowError, Followed, Start};
+use gridloom_shared::broker::log::{ReadError, Seen, StreamState};
 use gridloom_shared::chain;
 use gridloom_shared::id::RunId;
 use gridloom_shared::ledger::fold::Fold;
@@ -40,17 +40,19 @@ pub(super) struct Folded {
     runs: HashMap<RunId, Fold>,
     /// Runs of which a newer build wrote the planner's last record: they are left alone.
     newer: BTreeSet<RunId>,
-    position: u64,
+    /// The last record of the ledger that is in it.
+    seen: Seen,
 }
 
 impl Folded {
-    /// Reads the ledger up to `position`.
-    pub(super) async fn read(broker: &Broker, position: u64) -> Result<Folded, ReadError> {
+    /// Reads the ledger, which stands so `now`.
+    pub(super) async fn read(broker: &Broker, now: &StreamState) -> Result<Folded, ReadError> {
         let subjects = broker.subjects();
+        let position = now.last_seq;
         let mut folded = Folded {
             runs: HashMap::new(),
             newer: BTreeSet::new(),
-            position,
+            seen: Seen::end_of(now),
         };
         let plans = subjects.ledgers_by(Author::Plan);
         let mut begun = Vec::new();
@@ -84,25 +86,27 @@ impl Folded {
         Ok(folded)
     }
 
-    /// Reads on up to `position`. What was read of a ledger that has gone since is read anew.
+    /// Reads on in the ledger, which stands so `now`. What was read of one that has gone since, or was set back, is read
+    /// anew.
     pub(super) async fn read_on(
         mut self,
         broker: &Broker,
-        position: u64,
+        now: &StreamState,
     ) -> Result<Folded, ReadError> {
-        if position < self.position {
-            return Folded::read(broker, position).await;
-        }
         let subjects = broker.subjects();
-        let from = self.position + 1;
-        let span = Span::of_all(subjects).starting_at(from).up_to(position);
+        if !broker.goes_on(&subjects.ledger(), self.seen, now).await? {
+            tracing::warn!("what was read of the ledger is not there any more: it is read anew");
+            return Folded::read(broker, now).await;
+        }
+        let from = self.seen.seq + 1;
+        let span = Span::of_all(subjects).starting_at(from).up_to(now.last_seq);
         let mut pages = Pages::of(broker, span);
         while let Some(page) = pages.next().await? {
             for entry in page {
                 self.take(broker, entry).await?;
             }
         }
-        self.position = position;
+        self.seen = Seen::end_of(now);
         Ok(self)
     }
 
@@ -134,6 +138,7 @@ impl Folded {
 
     /// Takes in the next record. Dropped in the middle, it can be taken in again.
     async fn take(&mut self, broker: &Broker, entry: Entry) -> Result<(), ReadError> {
+        let (sequence, at) = (entry.sequence, entry.at);
         if let Some(fold) = self.runs.get_mut(&entry.run) {
             entry.fold_into(fold);
             if fold.closing().is_some() {
@@ -147,7 +152,7 @@ impl Folded {
             // One that opens it again.
             self.keep(read_run(broker, entry.run, entry.sequence).await?);
         }
-        self.position = entry.sequence;
+        self.seen.note(sequence, at);
         Ok(())
     }
 }
@@ -231,17 +236,15 @@ async fn follow(
     let text = |error: ReadError| chain(&error).to_string();
     let ledger = broker.subjects().ledger();
     let state = broker.info(&ledger).await;
-    let position = state
-        .map_err(|error: ApiError| chain(&error).to_string())?
-        .last_seq;
+    let state = state.map_err(|error: ApiError| chain(&error).to_string())?;
     // As many answers as there are open runs, each of which comes or fails.
     let read = signs
-        .waiting(Folded::read(broker, position))
+        .waiting(Folded::read(broker, &state))
         .await
         .map_err(text)?;
     *folded.lock().await = Some(read);
     let all = broker.subjects().all_ledgers();
-    let mut tail = broker.follow(&ledger, all, Start::Sequence(position + 1));
+    let mut tail = broker.follow(&ledger, all, Start::Sequence(state.last_seq + 1));
     loop {
         match signs.waiting(tail.next()).await {
             Ok(Followed::Record(record)) => {

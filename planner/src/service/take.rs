@@ -58,12 +58,13 @@ impl Leadership {
     ) -> Result<Leadership, TakeError> {
         let broker = envoy.broker.clone();
         let register = envoy.secure(setup.term).await?.register;
-        let position = broker.info(&broker.subjects().ledger()).await?.last_seq;
+        let ledger = broker.info(&broker.subjects().ledger()).await?;
+        let position = ledger.last_seq;
         let Known { folded, schedules } = setup.known;
         let was_warm = folded.is_some();
         let folded = match folded {
-            Some(folded) => folded.read_on(&broker, position).await?,
-            None => Folded::read(&broker, position).await?,
+            Some(folded) => folded.read_on(&broker, &ledger).await?,
+            None => Folded::read(&broker, &ledger).await?,
         };
         let now = Now::read(&envoy.clock);
         let lead = |runs| Lead::new(setup.term, register, position, runs, setup.flow, now);

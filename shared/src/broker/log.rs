@@ -9,6 +9,7 @@
 //! | [`together`] | what stands last on several subjects at one moment |
 //! | [`later`] | a record that the broker publishes at a time |
 //! | [`follow`] | an endless tail without gap or repeat |
+//! | [`seen`] | whether a stream still has what was read of it |
 
 mod answer;
 pub mod append;
@@ -17,6 +18,7 @@ mod last;
 mod later;
 mod pages;
 pub mod read;
+mod seen;
 mod together;
 
 use std::collections::HashMap;
@@ -30,6 +32,7 @@ pub(super) use answer::unix_ms as moment;
 pub use append::AppendError;
 pub use follow::{Follow, FollowError, Followed, Start};
 pub use read::{ReadError, Reader};
+pub use seen::Seen;
 
 use pages::Pages;
 
@@ -60,6 +63,8 @@ pub struct StreamState {
     pub first_seq: u64,
     /// Sequence of the last message ever stored.
     pub last_seq: u64,
+    /// When that was; `None` where the broker does not know any more.
+    pub last_at: Option<UnixMs>,
     /// Messages there.
     pub messages: u64,
     /// Their size in the store.
@@ -124,6 +129,8 @@ struct State {
     first_seq: u64,
     last_seq: u64,
     #[serde(default)]
+    last_ts: String,
+    #[serde(default)]
     subjects: Option<HashMap<String, u64>>,
 }
 
@@ -150,6 +157,8 @@ impl Broker {
             replicas_current: 1 + current.count() as u32,
             first_seq: info.state.first_seq,
             last_seq: info.state.last_seq,
+            // The broker names the year 1 where it does not know: before 1970 there is no moment here.
+            last_at: answer::unix_ms(&info.state.last_ts).filter(|at| at.0 > 0),
             messages: info.state.messages,
             bytes: info.state.bytes,
             max_bytes: u64::try_from(info.config.max_bytes)

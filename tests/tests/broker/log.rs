@@ -333,6 +333,63 @@ async fn tail_has_caught_up_only_when_what_the_leader_had_has_come() -> anyhow::
     Ok(())
 }
 
+/// The ledger ends where it stood a while ago, and grows again beyond what was read of it: its sequences stand for other
+/// records then, of which some may have been removed.
+#[tokio::test]
+async fn tail_of_a_stream_that_was_set_back_and_has_grown_again_says_so() -> anyhow::Result<()> {
+    for removed in [false, true] {
+        let (mut server, broker) = ready().await?;
+        let ledger = broker.subjects().ledger();
+        let queue = &default_lane().queue;
+        let subject = broker.subjects().ledger_of(queue, &run(), Author::Work);
+        let append = async |text: &'static str| {
+            let (subject, text) = (subject.clone(), text.into());
+            broker.append(subject, text, None).await
+        };
+        append("1").await?;
+        server.kill().await?;
+        let store = server.store().join("jetstream/$G/streams");
+        let (there, older) = (store.join(ledger.as_str()), server.store().join("older"));
+        copy(&there, &older)?;
+        server.restart().await?;
+        let last = append("2").await?;
+        let (mut tail, mut seen) = (
+            broker.follow(&ledger, subject.clone(), Start::Sequence(0)),
+            Vec::new(),
+        );
+        follow_until(&mut tail, 2, &mut seen).await?;
+        // Nothing is wrong where it goes on.
+        server.kill().await?;
+        server.restart().await?;
+        append("3").await?;
+        follow_until(&mut tail, 3, &mut seen).await?;
+        server.kill().await?;
+        std::fs::remove_dir_all(&there)?;
+        copy(&older, &there)?;
+        server.restart().await?;
+        for text in ["4", "5", "6"] {
+            append(text).await?;
+        }
+        if removed {
+            assert!(broker.remove(&ledger, last + 1).await?);
+        }
+        let lost = tokio::time::timeout(SOON, async {
+            loop {
+                match tail.next().await {
+                    Ok(Followed::CaughtUp | Followed::Quiet) => {}
+                    other => return other,
+                }
+            }
+        });
+        let lost = lost.await?;
+        assert!(
+            matches!(&lost, Err(FollowError::Rewound { .. })),
+            "{removed}: {lost:?}"
+        );
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn watch_of_a_bucket_survives_a_kill_of_the_broker() -> anyhow::Result<()> {
     let (mut server, broker) = ready().await?;

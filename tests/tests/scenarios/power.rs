@@ -2,6 +2,7 @@
 //! workers live on elsewhere.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -207,6 +208,70 @@ async fn power_failure_of_a_broker_that_flushes_at_an_interval_costs_what_came_l
     .await
 }
 
+/// Copies what the broker has of the ledger now. Says where that is, and where the copy.
+fn keep_ledger(stage: &Stage) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let streams = stage.server.store().join("jetstream/$G/streams");
+    let ledger = streams.join(stage.broker.subjects().ledger().as_str());
+    let earlier = stage.dir().join("earlier");
+    let pid = stage.server.pid();
+    let pid = pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    let pid = pid.context("the broker runs")?;
+    kill_process(pid, Signal::STOP)?;
+    copy(&ledger, &earlier)?;
+    kill_process(pid, Signal::CONT)?;
+    Ok((ledger, earlier))
+}
+
+/// The broker starts again with the ledger as it was then.
+async fn set_back(stage: &mut Stage, (ledger, earlier): &(PathBuf, PathBuf)) -> anyhow::Result<()> {
+    stage.server.kill().await?;
+    std::fs::remove_dir_all(ledger)?;
+    copy(earlier, ledger)?;
+    stage.server.restart().await?;
+    Ok(())
+}
+
+/// A planner that was away meanwhile finds a ledger that is longer than what it has read of it, and is another.
+#[tokio::test(flavor = "multi_thread")]
+async fn planner_that_was_away_when_the_ledger_was_set_back_and_grew_again_reads_it_anew()
+-> anyhow::Result<()> {
+    let server = TestServer::start_with(Options {
+        jetstream_config: SYNC_AT_INTERVAL.to_owned(),
+        ..Options::default()
+    })
+    .await?;
+    play_on(server, &TopologyOptions::default(), async |stage| {
+        let run = begun(stage).await?;
+        let away = stage.start_planner().await?;
+        eventually(SOON, "another planner stands by", async || {
+            Ok(stage.planners[away].stderr().contains("planner started"))
+        })
+        .await?;
+        let name = stage.broker.subjects().ledger();
+        stage.done(&run, SHARDS / 6, SOON).await?;
+        let kept = keep_ledger(stage)?;
+        let grows_beyond = async |stage: &Stage, end: u64| {
+            eventually(SOON, "the ledger grows", async || {
+                let state = stage.broker.info(&name).await;
+                Ok(state.is_ok_and(|state| state.last_seq >= end + 8))
+            })
+            .await
+        };
+        grows_beyond(stage, stage.broker.info(&name).await?.last_seq).await?;
+        stage.planners[away].freeze()?;
+        let lost = stage.broker.info(&name).await?.last_seq;
+        stage.planners[0].kill().await?;
+        set_back(stage, &kept).await?;
+        let meanwhile = stage.start_planner().await?;
+        grows_beyond(stage, lost).await?;
+        stage.planners[meanwhile].kill().await?;
+        stage.planners[away].thaw()?;
+        ends_well(stage, &run).await?;
+        Ok(())
+    })
+    .await
+}
+
 /// The ledger alone ends where it stood a while ago: streams are flushed each by itself. Its sequences come again, beside
 /// processes that remember what they meant.
 #[tokio::test(flavor = "multi_thread")]
@@ -219,28 +284,10 @@ async fn ledger_that_lost_its_last_records_beside_the_living_ends_its_runs_well(
     .await?;
     play_on(server, &TopologyOptions::default(), async |stage| {
         let run = begun(stage).await?;
-        let store = stage.server.store().join("jetstream/$G/streams");
-        let ledger = store.join(stage.broker.subjects().ledger().as_str());
-        let earlier = stage.dir().join("earlier");
         stage.done(&run, SHARDS / 6, SOON).await?;
-        let pid = stage
-            .server
-            .pid()
-            .and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        let pid = pid.context("the broker runs")?;
-        kill_process(pid, Signal::STOP)?;
-        copy(&ledger, &earlier)?;
-        kill_process(pid, Signal::CONT)?;
-        let kept = stage
-            .broker
-            .info(&stage.broker.subjects().ledger())
-            .await?
-            .last_seq;
+        let kept = keep_ledger(stage)?;
         stage.done(&run, SHARDS / 2, LONG).await?;
-        stage.server.kill().await?;
-        std::fs::remove_dir_all(&ledger)?;
-        copy(&earlier, &ledger)?;
-        stage.server.restart().await?;
+        set_back(stage, &kept).await?;
         eventually(SOON, "the planner says so", async || {
             Ok(stage.planners[0]
                 .stderr()
@@ -248,7 +295,7 @@ async fn ledger_that_lost_its_last_records_beside_the_living_ends_its_runs_well(
         })
         .await?;
         let audit = ends_well(stage, &run).await?;
-        eprintln!("set back to {kept}: {audit:?}");
+        eprintln!("set back: {audit:?}");
         Ok(())
     })
     .await

@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt};
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::kv::{Entry, Watched};
-use gridloom_shared::broker::log::{FollowError, Followed, ReadError, Record, Start};
+use gridloom_shared::broker::log::{FollowError, Followed, ReadError, Record, Seen, Start};
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
@@ -45,14 +45,14 @@ pub(in crate::service) struct Warm {
     jobs: HashMap<JobName, Job>,
     records: Records,
     /// The last record that was taken in.
-    position: u64,
+    position: Seen,
     /// Whether the last record of each job was.
     is_read: bool,
     definitions: Definitions,
     /// Whether all definitions were.
     is_defined: bool,
     /// The last revision of a definition that was taken in.
-    revision: u64,
+    revision: Seen,
     /// Definitions that were passed by, as their jobs never fire and no record of them was known: of those that are gone,
     /// since when.
     passed: HashMap<JobName, Option<(UnixMs, u64)>>,
@@ -95,11 +95,11 @@ impl Warm {
         Warm {
             jobs: HashMap::new(),
             records: Box::pin(records.into_stream()),
-            position: 0,
+            position: Seen::default(),
             is_read: false,
             definitions: definitions(&broker),
             is_defined: false,
-            revision: 0,
+            revision: Seen::default(),
             passed: HashMap::new(),
             broker,
         }
@@ -145,12 +145,14 @@ impl Warm {
         }
         let subjects = self.broker.subjects();
         let (history, fires) = (subjects.history(), subjects.all_fires());
-        let end = self.broker.info(&history).await?.last_seq;
-        if end < self.position {
+        let now = self.broker.info(&history).await?;
+        if !self.broker.goes_on(&history, self.position, &now).await? {
             return Err(WarmError::Rewound);
         }
-        let from = self.position + 1;
-        let mut rest = self.broker.reader(&history, fires, from, Some(end));
+        let from = self.position.seq + 1;
+        let mut rest = self
+            .broker
+            .reader(&history, fires, from, Some(now.last_seq));
         while let Some(page) = rest.next_page().await? {
             signs.give();
             page.iter().for_each(|record| self.take(record));
@@ -161,12 +163,14 @@ impl Warm {
     /// Whoever wrote the last record of a job may have known a definition that the watch has not told of yet.
     async fn catch_up_definitions(&mut self) -> Result<(), WarmError> {
         let bucket = self.broker.jobs();
-        let end = bucket.end().await?;
-        if end < self.revision {
+        let stream = bucket.name().stream();
+        let now = self.broker.info(&stream).await?;
+        if !self.broker.goes_on(&stream, self.revision, &now).await? {
             return Err(WarmError::Rewound);
         }
-        if end > self.revision {
-            for entry in bucket.written_behind(self.revision, end).await? {
+        let (revision, end) = (self.revision.seq, now.last_seq);
+        if end > revision {
+            for entry in bucket.written_behind(revision, end).await? {
                 self.define(&entry);
             }
         }
@@ -183,14 +187,14 @@ impl Warm {
     }
 
     fn take(&mut self, record: &Record) {
-        self.position = self.position.max(record.seq);
+        self.position.note(record.seq, record.at);
         if let Some(name) = self.broker.subjects().parse_fires(&record.subject) {
             self.job(&name).catch_up(record.seq, &record.payload);
         }
     }
 
     fn define(&mut self, entry: &Entry) {
-        self.revision = self.revision.max(entry.revision);
+        self.revision.note(entry.revision, entry.at);
         let Ok(name) = JobName::new(entry.key.as_str()) else {
             return;
         };

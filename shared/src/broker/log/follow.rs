@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Record;
+use super::{Record, Seen};
 use crate::broker::api::ApiError;
 use crate::broker::connect::{Broker, jittered};
 use crate::broker::plain::Subscription;
@@ -75,8 +75,8 @@ pub enum FollowError {
         #[source]
         cause: ApiError,
     },
-    /// The stream ends before records that were already read, or is another of the same name: it was made
-    /// again or rolled back.
+    /// The stream lacks records that were already read, or is another of the same name: it was made again or
+    /// rolled back. It may have grown since: others stand in their place then.
     #[error(
         "follow stream {stream}: it was lost or rolled back; it was read up to {read}, and what is there now ends at {found}"
     )]
@@ -98,6 +98,8 @@ pub struct Follow {
     filter: String,
     start: Start,
     last: u64,
+    /// The last record of the stream that is known of, whether it is followed or not.
+    seen: Seen,
     /// When the stream was made that is followed.
     created: Option<String>,
     attachment: Option<Attachment>,
@@ -151,6 +153,7 @@ impl Broker {
                 Start::Sequence(from) => from.saturating_sub(1),
                 Start::LastPerSubject | Start::New => 0,
             },
+            seen: Seen::default(),
             created: None,
             attachment: None,
             ready: VecDeque::new(),
@@ -235,7 +238,7 @@ impl Follow {
                 }
                 Err(Attach::Failed(cause)) => cause,
                 Err(Attach::Rewound { found }) => {
-                    let read = self.last;
+                    let read = self.last.max(self.seen.seq);
                     return Err(FollowError::Rewound {
                         stream: self.stream.to_string(),
                         read,
@@ -315,11 +318,14 @@ impl Follow {
             .await
             .map_err(Attach::Failed)?;
         let known = self.created.get_or_insert_with(|| state.created.clone());
-        if self.last > state.last_seq || *known != state.created {
+        let is_the_same = self.last <= state.last_seq && *known == state.created;
+        let goes_on = self.broker.goes_on(&self.stream, self.seen, &state);
+        if !is_the_same || !goes_on.await.map_err(|error| Attach::Failed(error.cause))? {
             return Err(Attach::Rewound {
                 found: state.last_seq,
             });
         }
+        self.seen = Seen::end_of(&state);
         if self.start == Start::New {
             self.start = Start::Sequence(state.last_seq + 1);
             self.last = state.last_seq;
@@ -380,10 +386,12 @@ impl Follow {
         attachment.consumer_seq = place.consumer_seq;
         let caught_up = attachment.consumer_seq >= attachment.target || place.pending == 0;
         if place.stream_seq > self.last {
+            let at = UnixMs(place.stored_ns / 1_000_000);
             self.last = place.stream_seq;
+            self.seen.note(place.stream_seq, at);
             self.ready.push_back(Followed::Record(Record {
                 seq: place.stream_seq,
-                at: UnixMs(place.stored_ns / 1_000_000),
+                at,
                 deletion: super::answer::is_deletion(&message),
                 subject: message.subject,
                 payload: message.payload,

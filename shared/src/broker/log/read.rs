@@ -333,7 +333,7 @@ impl Broker {
         }
     }
 
-    async fn get_of_leader(
+    pub(super) async fn get_of_leader(
         &self,
         stream: &StreamName,
         question: &serde_json::Value,
