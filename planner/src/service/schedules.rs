@@ -12,6 +12,7 @@
 //! | [`again`](mod@again) | follows keys, again after each error |
 //! | [`warm`] | what is known before anything is decided |
 //! | [`roll`] | hears from the loop which runs are open and which are over |
+//! | [`untold`](mod@untold) | what no watch has told of yet |
 //! | [`upkeep`] | which last records are about to be removed, and are written again |
 //!
 //! Order (docs/PROTOCOL.md): a decision is appended to `<ns>.fires.<job>` under compare-and-swap on that subject, then the
@@ -35,6 +36,7 @@ use crate::schedule::Halt;
 use again::again;
 use roll::Roll;
 use table::Table;
+use untold::untold;
 use upkeep::below;
 use warm::Warm;
 
@@ -46,6 +48,7 @@ mod job;
 mod meter;
 pub(super) mod roll;
 mod table;
+mod untold;
 mod upkeep;
 pub(super) mod warm;
 
@@ -86,6 +89,7 @@ pub(super) async fn keep(
         "what people asked for beside schedules",
     );
     let mut said = follow(subjects.all_calendars(), "calendars");
+    let mut unheard = Box::pin(untold(&envoy.broker, table.heard.clone()));
     let mut endangered = Box::pin(below(&envoy.broker));
     loop {
         signs.give();
@@ -104,10 +108,8 @@ pub(super) async fn keep(
             Some(watched) = defined.next() => table.take_defined(watched),
             Some(watched) = paused.next() => table.take_pause(watched),
             Some(watched) = asked.next() => table.take_asked(watched),
-            Some(watched) = said.next() => {
-                calendars::Known::note_newer(&envoy.broker, &watched);
-                table.calendars.take(watched);
-            }
+            Some(watched) = said.next() => table.take_calendar(watched),
+            Some(found) = unheard.next() => table.take_untold(found),
             Some(below) = endangered.next() => table.keep_up(below),
             () = roll.told() => {}
             () = tokio::time::sleep(rest) => {}

@@ -355,6 +355,21 @@ impl Bucket {
         Ok(written)
     }
 
+    /// What was written behind `revision` of the keys that match `filter`, as it stands now: by the leader, so that
+    /// nothing that was confirmed is missing.
+    pub async fn behind(&self, filter: &str, revision: u64) -> Result<Vec<Entry>, ReadError> {
+        let (stream, subject) = (self.name.stream(), self.name.subject(filter));
+        let last = self.broker.last_of_leader(&stream, &subject).await?;
+        let Some(last) = last.filter(|last| last.seq > revision) else {
+            return Ok(Vec::new());
+        };
+        let read = self
+            .broker
+            .read(&stream, subject, revision + 1, Some(last.seq));
+        let written = read.await?.into_iter();
+        Ok(written.filter_map(|record| self.entry(record)).collect())
+    }
+
     /// The last sequence of its stream: all that was written stands there or below.
     pub async fn end(&self) -> Result<u64, ApiError> {
         Ok(self.broker.info(&self.name.stream()).await?.last_seq)

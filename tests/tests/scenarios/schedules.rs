@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use gridloom_shared::id::JobName;
 use gridloom_shared::schedule::record::Decision;
 use gridloom_tests::oracle::fires::Fires;
@@ -13,6 +14,10 @@ use gridloom_tests::wait::eventually;
 pub(crate) const SOON: Duration = Duration::from_secs(40);
 /// What the broker tells who follows pauses; it does not stand in what is answered to who reads one.
 const TOLD_OF_A_PAUSE: &str = "MSG $KV.test-state.pause.job.";
+/// The same of definitions.
+const TOLD_OF_A_JOB: &str = "MSG $KV.test-jobs.";
+/// Within this a planner knows what was confirmed, whoever tells it.
+const HEARD: Duration = Duration::from_millis(1_500);
 /// Around a fire, which comes once a second.
 const AROUND: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2_500));
 
@@ -303,6 +308,40 @@ async fn job_that_is_paused_from_the_start_opens_nothing_where_its_planner_is_to
         let resume = ["job", "resume", "tick", "--missed", "skip"];
         stage.cli(&resume, SOON).await?.succeeded()?;
         decided(stage, &job, "opened", 1).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// The consumer of a watch stands on one member of a cluster, which may hang or lag: what a watch does not tell is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn pause_and_deletion_hold_what_opens_after_them_though_no_watch_tells_of_them()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        let proxy = Proxy::start(stage.server.port()).await?;
+        stage.start_planner_behind(&proxy).await?;
+        stage.start_worker(4, &[]).await?;
+        let each_second = "every = \"1s\"\noverlap = \"allow\"";
+        let job = apply(stage, 1, each_second).await?;
+        decided(stage, &job, "opened", 2).await?;
+        proxy.set(Mode::Lose(TOLD_OF_A_PAUSE));
+        let pause = ["job", "pause", "tick", "--note", "the warehouse is moved"];
+        stage.cli(&pause, SOON).await?.succeeded()?;
+        let key = stage.broker.subjects().pause_key(Some(&job));
+        let paused = stage.broker.state().get_of_leader(&key).await?;
+        let paused = paused.context("a pause")?.at;
+        proxy.lost(2, SOON).await?;
+        let late = |fires: &Fires| {
+            let mut after = fires.records.iter().filter(|it| it.at > paused + HEARD);
+            after.any(|it| matches!(it.decision, Decision::Opened { .. }))
+        };
+        assert!(!late(&Fires::read(&stage.broker, &job).await?));
+        proxy.set(Mode::Lose(TOLD_OF_A_JOB));
+        let resume = ["job", "resume", "tick", "--missed", "skip"];
+        stage.cli(&resume, SOON).await?.succeeded()?;
+        stage.broker.jobs().delete(job.as_str(), None).await?;
+        decided(stage, &job, "ended", 1).await?;
+        proxy.set(Mode::Pass);
         Ok(())
     })
     .await

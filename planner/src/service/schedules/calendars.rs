@@ -1,6 +1,6 @@
 //! The calendars that schedules name, as their keys say. One that makes no sense is not there, and is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gridloom_shared::broker::Broker;
@@ -19,6 +19,8 @@ pub(super) struct Known {
     all: Arc<Calendars>,
     /// What was heard and is not among them yet; `None`: that it is gone.
     heard: Vec<(String, Option<Kept>)>,
+    /// As of which revision each was heard of.
+    revisions: BTreeMap<String, u64>,
     /// Whether all keys were seen.
     whole: bool,
     /// Those that were there before the keys were read again, and were not seen since.
@@ -31,6 +33,7 @@ impl Known {
             subjects,
             all: Arc::default(),
             heard: Vec::new(),
+            revisions: BTreeMap::new(),
             whole: false,
             unseen: BTreeSet::new(),
         }
@@ -60,6 +63,11 @@ impl Known {
             return;
         };
         let name = name.to_string();
+        let known = self.revisions.entry(name.clone()).or_default();
+        if entry.revision < *known {
+            return;
+        }
+        *known = entry.revision;
         let value = entry.value.as_deref();
         let read = value.map(|value| Kept::read(&name, value, entry.at));
         let kept = read.and_then(|read| {
@@ -75,6 +83,7 @@ impl Known {
     /// Keys are read from the beginning: until all were seen, nothing is decided.
     fn know_nothing(&mut self) {
         self.whole = false;
+        self.revisions.clear();
         self.unseen.extend(self.all.keys().cloned());
     }
 

@@ -9,6 +9,7 @@ use gridloom_shared::id::JobName;
 use super::PAUSE;
 use super::job::{Defined, Job};
 use super::table::{Read, Table};
+use super::untold::Keys;
 
 /// Definitions that are read at once.
 const READS: usize = 64;
@@ -17,7 +18,10 @@ impl Table {
     /// A definition, or that all were seen. After an error they are read from the beginning.
     pub(super) fn take_defined(&mut self, watched: Result<Watched, FollowError>) {
         match watched {
-            Ok(Watched::Entry(entry)) => self.define(&entry),
+            Ok(Watched::Entry(entry)) => {
+                self.heard.note(Keys::Definitions, entry.revision);
+                self.define(&entry);
+            }
             Ok(Watched::CaughtUp) => self.know_all(),
             Err(_) => self.know_nothing(),
         }
@@ -42,6 +46,7 @@ impl Table {
     /// Definitions are read from the beginning: until all were seen, nothing is decided.
     fn know_nothing(&mut self) {
         self.whole = false;
+        self.heard.forget(Keys::Definitions);
         let unsee = |job: &mut Job| {
             job.unsee();
             false

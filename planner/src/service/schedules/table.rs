@@ -20,6 +20,7 @@ use super::halt;
 use super::job::Job;
 use super::meter::Meter;
 use super::roll::{Fact, Roll};
+use super::untold::{Heard, Keys};
 use super::warm::{Begin, Definitions};
 use crate::schedule::Halt;
 
@@ -53,10 +54,12 @@ pub(super) struct Table {
     /// Such that are being read.
     pub(super) reading: FuturesUnordered<BoxFuture<'static, Read>>,
     pub(super) calendars: Known,
-    /// Of all jobs.
-    freeze: Option<Halt>,
+    /// Of all jobs, with the revision of what stands there.
+    freeze: (u64, Option<Halt>),
     /// Of single jobs, each with the revision of what stands there; `None`: no pause.
     pauses: HashMap<JobName, (u64, Option<Halt>)>,
+    /// Up to where watches have told of keys.
+    pub(super) heard: Heard,
     /// Who is told what is to be watched.
     watch: Watch,
     meter: Meter,
@@ -87,8 +90,9 @@ impl Table {
             knows_asked: false,
             unread: begin.unread,
             reading: FuturesUnordered::new(),
-            freeze: None,
+            freeze: (0, None),
             pauses: HashMap::new(),
+            heard: Heard::default(),
             watch,
             meter: Meter::default(),
             shown: UnixMs::default(),
@@ -103,6 +107,7 @@ impl Table {
             table.desk.sit(name.clone(), job);
             table.desk.wake(&name, expected);
         }
+        table.heard.note(Keys::Definitions, begin.revision);
         table.know_all();
         (table, begin.definitions)
     }
@@ -133,12 +138,42 @@ impl Table {
         match watched {
             Ok(Watched::Entry(entry)) => self.pause(&entry),
             Ok(Watched::CaughtUp) => self.knows_pauses = true,
-            Err(_) => self.knows_pauses = false,
+            Err(_) => {
+                self.knows_pauses = false;
+                self.heard.forget(Keys::Pauses);
+                self.freeze.0 = 0;
+                self.pauses.values_mut().for_each(|pause| pause.0 = 0);
+            }
+        }
+    }
+
+    /// A calendar, or that all were seen.
+    pub(super) fn take_calendar(&mut self, watched: Result<Watched, FollowError>) {
+        Known::note_newer(&self.envoy.broker, &watched);
+        match &watched {
+            Ok(Watched::Entry(entry)) => self.heard.note(Keys::Calendars, entry.revision),
+            Ok(Watched::CaughtUp) => {}
+            Err(_) => self.heard.forget(Keys::Calendars),
+        }
+        self.calendars.take(watched);
+    }
+
+    /// What no watch has told of yet; it may do so later, and tell of older ones before.
+    pub(super) fn take_untold(&mut self, found: Vec<(Keys, Entry)>) {
+        for (keys, entry) in found {
+            tracing::debug!(name = entry.key, "read before a watch has told of it");
+            let watched = Ok(Watched::Entry(entry));
+            match keys {
+                Keys::Pauses => self.take_pause(watched),
+                Keys::Calendars => self.take_calendar(watched),
+                Keys::Definitions => self.take_defined(watched),
+            }
         }
     }
 
     /// A schedule was paused or resumed, or all were.
     fn pause(&mut self, entry: &Entry) {
+        self.heard.note(Keys::Pauses, entry.revision);
         let Some(of) = self.envoy.broker.subjects().parse_pause_key(&entry.key) else {
             return;
         };
@@ -146,9 +181,16 @@ impl Table {
             .value
             .as_deref()
             .and_then(|value| halt(of.as_ref(), value, entry.at));
+        let known = match &of {
+            None => self.freeze.0,
+            Some(name) => self.pauses.get(name).map_or(0, |pause| pause.0),
+        };
+        if entry.revision < known {
+            return;
+        }
         match of {
             None => {
-                self.freeze = halt;
+                self.freeze = (entry.revision, halt);
                 self.desk.tell_all(self.now(), |_| true);
             }
             Some(name) => {
@@ -199,7 +241,7 @@ impl Table {
         {
             let pause = self.pauses.get(&job.name);
             let pause = pause.map_or((0, None), |(revision, halt)| (*revision, halt.as_ref()));
-            job.hold(self.freeze.as_ref(), pause);
+            job.hold(self.freeze.1.as_ref(), pause);
             job.see(self.calendars.all());
             let (envoy, term, roll) = (self.envoy.clone(), self.term, roll.clone());
             self.settling.push(Box::pin(async move {

@@ -62,6 +62,8 @@ pub(in crate::service) struct Warm {
 pub(super) struct Begin {
     pub(super) jobs: HashMap<JobName, Job>,
     pub(super) definitions: Definitions,
+    /// The last revision of a definition that is among them.
+    pub(super) revision: u64,
     /// Jobs whose definition is to be read: it was passed by, or there is none.
     pub(super) unread: BTreeSet<JobName>,
 }
@@ -183,6 +185,7 @@ impl Warm {
             unread: unseen.map(|(name, _)| name.clone()).collect(),
             jobs: self.jobs,
             definitions: self.definitions,
+            revision: self.revision.seq,
         }
     }
 
