@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gridloom_shared::chain;
+use gridloom_shared::exact;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::job::parse;
 use gridloom_shared::orders::submit::{self, SubmitError};
@@ -11,7 +12,7 @@ use gridloom_shared::submission::Submission;
 use gridloom_shared::submission::answer::Outcome;
 use gridloom_shared::trace::{self, Traceparent};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::ask::{Path, Query, Text};
@@ -74,9 +75,19 @@ pub(in super::super) struct Prospect {
 
 /// The body with the request's id in it, wherever that is said; one by chance where it is not.
 fn named(headers: &HeaderMap, text: &str) -> Answer<Vec<u8>> {
-    let body = serde_json::from_str::<Map<String, Value>>(text);
-    let mut body =
-        body.map_err(|error| Problem::invalid(format!("the body: {}", chain(&error))))?;
+    // As the planner reads it in the end: whatever another reader would make another number of is refused here, too.
+    let body = exact::json(text.as_bytes()).map_err(|error| {
+        let kind = match error.is_json {
+            true => Kind::Refused,
+            false => Kind::Invalid,
+        };
+        Problem::new(kind, format!("the body: {}", chain(&error)))
+    })?;
+    let Value::Object(mut body) = body else {
+        return Err(Problem::invalid(
+            "the body: must be an object, as {\"params\": {}}",
+        ));
+    };
     if let Some(key) = headers.get(KEY) {
         if body.contains_key("id") {
             let detail = "id: the request is named by the header Idempotency-Key already: leave one of them out";
@@ -152,4 +163,46 @@ pub(in super::super) async fn submit(
         behind: reply.and_then(|reply| reply.behind),
     };
     Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn handed_on(params: &str) -> Answer<String> {
+        let text = format!("{{\"id\": \"a\", \"params\": {{\"n\": {params}}}}}");
+        named(&HeaderMap::new(), &text).map(|body| String::from_utf8(body).unwrap())
+    }
+
+    fn status(refused: &Problem) -> Value {
+        json!(refused.told())["status"].clone()
+    }
+
+    #[test]
+    fn number_is_handed_on_as_it_was_written_or_refused() {
+        for carried in [
+            "9007199254740993",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "0.1",
+            "12345678901234.56",
+        ] {
+            let wanted = format!("{{\"id\":\"a\",\"params\":{{\"n\":{carried}}}}}");
+            assert_eq!(handed_on(carried).unwrap(), wanted);
+        }
+        for refused in [
+            "18446744073709551617",
+            "0.1234567890123456789",
+            "1e400",
+            "1, \"n\": 2",
+        ] {
+            let problem = handed_on(refused).unwrap_err();
+            assert_eq!(status(&problem), 422, "{refused}: {problem:?}");
+        }
+        assert_eq!(status(&handed_on("nan").unwrap_err()), 400);
+        let list = named(&HeaderMap::new(), "[]").unwrap_err();
+        assert_eq!(status(&list), 400);
+    }
 }
