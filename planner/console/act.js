@@ -2,6 +2,7 @@
 // that does the same; then what became of it. Whoever may not is told why beforehand.
 
 import { ask, Problem, problemOf } from './api.js';
+import { Written } from './json.js';
 import { again } from './live.js';
 import { Command, Trouble } from './parts.js';
 import { createContext, html, useContext, useEffect, useRef, useState } from './html.js';
@@ -40,7 +41,9 @@ export function Questions() {
   useEffect(() => {
     put = set;
   }, []);
-  return question && html`<${Question} key=${question.id} ...${question} close=${() => set(null)} />`;
+  // It hears later that it was closed: by then another may stand there.
+  const close = () => set((now) => (now?.id === question.id ? null : now));
+  return question && html`<${Question} key=${question.id} ...${question} close=${close} />`;
 }
 
 function Question({ id, label, title, danger, says, fields = [], count, counts, order, command, done, close, goes }) {
@@ -49,9 +52,15 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
   const dialog = useRef(null);
   const change = (part) => set((before) => ({ ...before, ...part }));
   const { values, problem, busy, result } = state;
+  // What is asked for comes first, and leaving it where nothing is; then what was pressed: it was not to be pressed meanwhile, and
+  // whoever has no mouse would be nowhere.
   useEffect(() => {
     dialog.current.showModal();
+    dialog.current.querySelector('input, select, textarea, .buttons button').focus();
   }, []);
+  useEffect(() => {
+    if (result || problem) dialog.current.querySelector('[type=submit]').focus();
+  }, [result, problem]);
   const counted = useCount(count, values, counts);
   const lacks = (count && counted.text === undefined) || fields.some((field) => field.required && !values[field.name]);
   const typed = command && !result && command(values, id);
@@ -62,7 +71,7 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
     try {
       const { method, path, body, headers } = order(values, id);
       const { data } = await ask(method, path, { body, headers });
-      change({ busy: false, result: done ? done(data) : 'Done.' });
+      change({ busy: false, result: done ? done(data, values) : 'Done.' });
       again();
       if (goes) goes(data);
     } catch (failed) {
@@ -130,11 +139,12 @@ function Field({ field, value, set }) {
   return html`<label class="field"><span>${label}${required ? '' : html` <span class="faint">(may be left out)</span>`}</span>${input}</label>`;
 }
 
-// Text that should be JSON; an empty one says nothing.
+// Text that should be JSON, as it is sent: as it was written. An empty one says nothing.
 export function parsed(text, name) {
   if (!text.trim()) return undefined;
   try {
-    return JSON.parse(text);
+    JSON.parse(text);
+    return new Written(text);
   } catch (fault) {
     throw new Problem({ title: 'Not JSON', detail: `${name}: ${fault.message}` });
   }

@@ -2,6 +2,7 @@
 // nobody, because there is no way to it.
 
 import { heard } from './clock.js';
+import { read, write } from './json.js';
 
 // What stands before all paths: this file is at BASE/console/api.js.
 export const BASE = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
@@ -67,7 +68,7 @@ async function send(method, path, { body, headers } = {}) {
     const response = await fetch(ROOT + path, {
       method,
       headers: all,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined ? undefined : write(body),
       signal: AbortSignal.timeout(PATIENCE_MS),
       cache: 'no-store',
     });
@@ -88,9 +89,9 @@ async function told(response) {
 }
 
 // An answer that breaks off is none: what was ordered may have been done.
-async function whole(response, as = 'json') {
+async function whole(response, taken = (text) => text) {
   try {
-    return await response[as]();
+    return taken(await response.text());
   } catch {
     tell(false);
     throw away();
@@ -101,7 +102,7 @@ async function whole(response, as = 'json') {
 export async function text(path) {
   const response = await send('GET', path);
   await check(response, path);
-  return whole(response, 'text');
+  return whole(response);
 }
 
 async function check(response, path) {
@@ -111,10 +112,10 @@ async function check(response, path) {
   throw problem;
 }
 
-// What an order comes to: what is told, and the revision that it left.
-export async function ask(method, path, options) {
+// What an order comes to: what is told, and the revision that it left. `every`: as it is read.
+export async function ask(method, path, { every, ...options } = {}) {
   const response = await send(method, path, options);
   await check(response, path);
   const etag = response.headers.get('etag');
-  return { data: response.status === 204 ? null : await whole(response), etag };
+  return { data: response.status === 204 ? null : await whole(response, (text) => read(text, { every })), etag };
 }

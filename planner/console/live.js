@@ -4,6 +4,7 @@
 
 import { Problem, problemOf, text } from './api.js';
 import { applied } from './gridcells.js';
+import { read } from './json.js';
 import { followed, Stream, topicOf } from './stream.js';
 import { useEffect, useReducer } from './html.js';
 
@@ -16,6 +17,9 @@ const TOLD_TIMES = 5;
 const SOON_MS = 1_000;
 // Answers that nobody looks at any more: going back shows them at once.
 const KEPT = 40;
+
+// What people have written stands in these answers: a number of it is shown as it was written, and put back so.
+const DEFINED = /^\/(jobs\/[^/]+|calendars)$/;
 
 const all = new Map();
 // Topics that the stream that is open has told of.
@@ -81,7 +85,7 @@ class Watched {
       const answer = await text(this.path);
       const before = this.problem;
       const isNew = answer !== this.text;
-      const isTaken = this.take(isNew ? JSON.parse(answer) : this.data);
+      const isTaken = this.take(isNew ? read(answer, { every: DEFINED.test(this.path) }) : this.data);
       if (isTaken) this.text = answer;
       this.problem = null;
       return (isNew && isTaken) || Boolean(before);

@@ -147,7 +147,7 @@ export function Command({ text }) {
       // Where the browser does not allow it the text can be marked by hand.
     }
   };
-  return html`<div class="command"><code>${text}</code>
+  return text && html`<div class="command"><code>${text}</code>
     <button type="button" class="quiet" onClick=${copy} aria-label="Copy the command">${copied ? 'copied' : 'copy'}</button></div>`;
 }
 

@@ -48,17 +48,25 @@ export function Search({ pages, close }) {
     dialog.current.close();
     go(item.to);
   };
+  // Whoever is faster than the answer means what they typed, and not what stands there of the text before.
+  const ready = typed.trim() === text && asked.every((one) => one.data || one.problem);
+  const [hurried, hurry] = useState(false);
+  useEffect(() => {
+    if (!hurried || !ready) return;
+    hurry(false);
+    if (list[at]) open(list[at]);
+  }, [hurried, ready]);
   const keys = (event) => {
     if (event.key === 'ArrowDown') move(Math.min(list.length - 1, at + 1));
     else if (event.key === 'ArrowUp') move(Math.max(0, at - 1));
-    else if (event.key === 'Enter' && list[at]) open(list[at]);
+    else if (event.key === 'Enter') hurry(true);
     else return;
     event.preventDefault();
   };
   return html`<dialog class="search" ref=${dialog} aria-label="Search" onClose=${close}>
     <input type="search" role="combobox" aria-label="Search jobs, runs, calendars and pages" aria-expanded="true" aria-controls="found" aria-autocomplete="list"
       aria-activedescendant=${list[at] ? `found-${at}` : undefined} placeholder="A job, the id of a run, a calendar, a page…"
-      value=${typed} onInput=${(event) => { type(event.target.value); move(0); }} onKeyDown=${keys} />
+      value=${typed} onInput=${(event) => { type(event.target.value); move(0); hurry(false); }} onKeyDown=${keys} />
     <ul id="found" role="listbox" aria-label="Found">${list.map((item, number) => html`<li role="option" id=${`found-${number}`}
       aria-selected=${number === at ? 'true' : 'false'} onClick=${() => open(item)}><span class="id">${item.name}</span><span class="faint small">${item.kind}</span></li>`)}</ul>
     ${problem ? html`<${Trouble} problem=${problem} />`

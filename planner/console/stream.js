@@ -2,6 +2,7 @@
 // are watched. Where there is no stream, because nobody looks or the planner has none, nothing comes, and polling goes on.
 
 import { BASE, query } from './api.js';
+import { read } from './json.js';
 
 const SETTLE_MS = 200;
 const AGAIN_MS = 5_000;
@@ -75,7 +76,7 @@ export class Stream {
 
   heard(event) {
     this.pause = AGAIN_MS;
-    this.lines(event.data.split('\n').filter(Boolean).map((line) => JSON.parse(line)));
+    this.lines(event.data.split('\n').filter(Boolean).map((line) => read(line)));
   }
 
   // The browser comes back by itself unless it was refused.

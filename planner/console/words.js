@@ -2,11 +2,12 @@
 // says it.
 
 import { present } from './clock.js';
+import { Written } from './json.js';
 
 const COUNT = new Intl.NumberFormat('en-US');
 const SMALL = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 });
 
-export const count = (number) => (number === null || number === undefined ? '–' : COUNT.format(number));
+export const count = (number) => (number === null || number === undefined ? '–' : COUNT.format(number instanceof Written ? number.text : number));
 export const rough = (number) => (number >= 100 ? COUNT.format(Math.round(number)) : SMALL.format(number));
 export const plural = (number, word, many = `${word}s`) => `${count(number)} ${number === 1 ? word : many}`;
 
@@ -69,12 +70,22 @@ export function lateness(run) {
 }
 
 const PLAIN = /^[A-Za-z0-9_./:=@%+,-]+$/;
+// What a terminal takes for keys where somebody pastes it, whatever quotes stand around it: Ctrl-C, and what stands behind it is a
+// command of its own. Errors come from anybody.
+const KEYS = /[\u0000-\u001f\u007f-\u009f]/g;
 
-// A word as a shell takes it.
-export const quoted = (word) => (PLAIN.test(word) ? word : `'${String(word).replaceAll("'", "'\\''")}'`);
+const pressed = (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+// A word as a shell takes it. What has keys in it stands as bash, zsh and ksh write it.
+export const quoted = (word) => {
+  if (PLAIN.test(word)) return word;
+  const text = String(word);
+  if (text.search(KEYS) < 0) return `'${text.replaceAll("'", "'\\''")}'`;
+  return `$'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replace(KEYS, pressed)}'`;
+};
 
 // A command of words and flags: `flags` are [name, value], and without a value left out. A value that looks like a flag
-// is tied to its own.
+// is tied to its own. Nothing where no command can say it: no word has a zero in it.
 export function command(words, flags = []) {
   const said = flags.flatMap(([name, value]) => {
     if (value === undefined || value === null || value === '' || value === false) return [];
@@ -82,6 +93,7 @@ export function command(words, flags = []) {
     const text = String(value);
     return text.startsWith('-') ? [quoted(`${name}=${text}`)] : [name, quoted(text)];
   });
+  if ([...words, ...flags.map(([, value]) => value)].some((word) => String(word).includes('\0'))) return null;
   return ['gridloom', ...words.map((word) => quoted(String(word))), ...said].join(' ');
 }
 

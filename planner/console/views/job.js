@@ -2,6 +2,7 @@
 
 import { Action, parsed } from '../act.js';
 import { ask, query as said, segment } from '../api.js';
+import { read, write } from '../json.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Facts, Failing, Head, Loaded, Nothing, Panel, Pager, RunLink, Table, Tabs, tabOf, Time } from '../parts.js';
 import { useRoute } from '../router.js';
@@ -10,7 +11,7 @@ import { command, count, moment, plain, plural } from '../words.js';
 import { Durations } from './durations.js';
 import { Edit } from './jobedit.js';
 import { Fires } from './fires.js';
-import { gridOf } from './jobs.js';
+import { gridOf, held } from './jobs.js';
 import { RunsTable } from './runs.js';
 import { WaitingRuns } from './runwaits.js';
 
@@ -80,13 +81,13 @@ const readsAsJson = (text) => {
 };
 
 // A parameter as the command line reads it: JSON where it is JSON, and text otherwise.
-const typed = (value) => (typeof value === 'string' && !readsAsJson(value) ? value : JSON.stringify(value));
+const typed = (value) => (typeof value === 'string' && !readsAsJson(value) ? value : write(value));
 
 function Trigger({ job }) {
   const body = ({ params, overlap }) => ({ params: parsed(params, 'parameters'), overlap: overlap || undefined });
   const given = ({ params }) => {
     try {
-      return Object.entries(parsed(params, 'parameters') || {});
+      return Object.entries(read(params.trim() || '{}', { every: true }));
     } catch {
       return null;
     }
@@ -121,7 +122,7 @@ function Hold({ job, paused, unknown }) {
     says="Its open runs go on, and runs by hand are opened."
     fields=${[{ name: 'note', label: 'Why; shown to everybody', required: true }, { name: 'until', label: 'Until, with its zone', hint: '2026-03-01T02:00:00Z' }]}
     order=${({ note, until }) => ({ method: 'POST', path: `/jobs/${segment(job)}/pause`, body: { note, until: until || undefined } })}
-    command=${({ note, until }) => command(['job', 'pause', job], [['--note', note || '…'], ['--until', until]])} done=${() => 'It is paused.'} />`;
+    command=${({ note, until }) => command(['job', 'pause', job], [['--note', note || '…'], ['--until', until]])} done=${held('It is paused.', job)} />`;
 }
 
 function Backfill({ job }) {

@@ -3,13 +3,14 @@
 
 import { hindrance, Me } from '../act.js';
 import { ask, Problem, segment } from '../api.js';
+import { read, write, Written } from '../json.js';
 import { again as all } from '../live.js';
 import { Command, Panel, Table, Time, Trouble } from '../parts.js';
 import { html, useContext, useEffect, useState } from '../html.js';
 import { moment, plural } from '../words.js';
 
-const written = (definition) => JSON.stringify(definition, null, 2);
-const shown = (value) => (value === undefined || value === null ? '–' : JSON.stringify(value));
+const written = (definition) => write(definition, 2);
+const shown = (value) => (value === undefined || value === null ? '–' : write(value));
 
 // When it fires as it stands; nothing where it has no schedule, or that cannot be told.
 async function firesNow({ job, definition }) {
@@ -44,9 +45,9 @@ export function Edit({ job, again }) {
   const put = async (dry) => {
     tell({ busy: true });
     try {
-      const body = JSON.parse(text);
+      read(text);
       const headers = { 'if-match': `"${base.revision}"` };
-      const { data } = await ask('PUT', `/jobs/${segment(base.job)}${dry ? '?dry_run=true' : ''}`, { body, headers });
+      const { data } = await ask('PUT', `/jobs/${segment(base.job)}${dry ? '?dry_run=true' : ''}`, { body: new Written(text), headers, every: true });
       tell({ data, text, fires: dry && data.change !== 'unchanged' ? await firesNow(base) : null });
       if (dry) return;
       type(null);

@@ -2,6 +2,7 @@
 
 import { Action, parsed } from '../act.js';
 import { ask, BASE, query, segment } from '../api.js';
+import { read } from '../json.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Filter, Head, JobLink, Loaded, Nothing, Pager, Table, Untold } from '../parts.js';
 import { go, useRoute } from '../router.js';
@@ -67,13 +68,21 @@ export async function scheduled(words) {
   return `${jobs.next ? 'More than ' : ''}${plural(jobs.items.length, 'job')} with a schedule ${words(jobs.items.length === 1)}${alone ? `; ${count(alone)} paused one by one` : ''}.`;
 }
 
+// What is paused already keeps its note and its end: whoever pauses it, too, is told whose those are. One's own order may come
+// twice, where an answer was lost.
+export const held = (words, job = null) => ({ changed, pauses }, { note, until }) => {
+  const first = !changed && pauses.find((pause) => pause.job === job);
+  if (!first || (first.note === note && (!until || Date.parse(first.until) === Date.parse(until)))) return words;
+  return html`Nothing is changed: it was paused already, by ${first.by}, <${Ago} at=${first.since} />: ${first.note}.`;
+};
+
 export function FreezeAll({ pauses }) {
   if (!pauses || pauses.items.some((pause) => !pause.job)) return null;
   return html`<${Action} label="Freeze all" title="Hold back what all jobs fire?" danger says="Open runs go on, and runs by hand are opened. Everybody sees it on every page."
     count=${() => scheduled((one) => (one ? 'fires nothing then' : 'fire nothing then'))} counts=${[]}
     fields=${[{ name: 'note', label: 'Why; shown to everybody', required: true }]}
     order=${({ note }) => ({ method: 'POST', path: '/freeze', body: { note } })}
-    command=${({ note }) => command(['job', 'pause', '--all'], [['--note', note || '…']])} done=${() => 'All schedules are frozen.'} />`;
+    command=${({ note }) => command(['job', 'pause', '--all'], [['--note', note || '…']])} done=${held('All schedules are frozen.')} />`;
 }
 
 // The grid of a definition in a few words: its slices, which are the items of a sharding elsewhere, and their pages.
@@ -128,8 +137,8 @@ const EXAMPLE = `{
 }`;
 
 function Define() {
-  const body = (values) => parsed(values.definition, 'definition') || {};
-  const name = (values) => body(values).name || '';
+  const body = (values) => parsed(values.definition, 'definition');
+  const name = (values) => (body(values) && read(values.definition)?.name) || '';
   return html`<${Action} label="Define a job" title="Define a job" needs="admin"
     says="What its file would say, as JSON. Nothing is changed where a job of that name is there already."
     fields=${[{ name: 'definition', label: 'Definition', rows: 12, required: true, value: EXAMPLE }]}

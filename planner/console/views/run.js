@@ -10,7 +10,7 @@ import { SHARD_STATES, State } from '../states.js';
 import { html, useMemo, useRef } from '../html.js';
 import { command, count, deadOf, lasted, plural, rough, short, span } from '../words.js';
 import { Audit } from './audit.js';
-import { WaitingRun } from './runwaits.js';
+import { became, WaitingRun } from './runwaits.js';
 import { Failures, Held, Waits } from './runwhy.js';
 import { Work } from './runwork.js';
 import { Progress } from './runs.js';
@@ -32,15 +32,19 @@ function useRate(run) {
   return done / Math.max(0.001, lasted(run.opened_at, null));
 }
 
-function Pace({ run }) {
+// Shards without an outcome, of those that are known: while probes ask for more pages nobody knows how many there will be.
+const leftOf = (run) => Math.max(0, run.grid.shards - run.shards.done - run.shards.dead);
+const soFar = (known) => (known ? '' : ' that are known so far');
+
+function Pace({ run, known }) {
   useNow();
   const rate = useRate(run);
-  const left = run.grid.shards - run.shards.done - run.shards.dead;
+  const left = leftOf(run);
   const open = run.state === 'running';
-  const eta = open && left > 0 && rate > 0.01 && left / rate > 1 ? span(left / rate) : null;
+  const eta = open && known !== false && left > 0 && rate > 0.01 && left / rate > 1 ? span(left / rate) : null;
   return html`<${Facts} facts=${[
     ['Rate', `${rough(rate)} shards/s`],
-    open && ['Left', `${count(left)}${eta ? `, about ${eta}` : ''}`],
+    open && ['Left', `${count(left)}${soFar(known)}${eta ? `, about ${eta}` : ''}`],
     ['Rows', count(run.rows)],
     ['Opened', html`<${Time} at=${run.opened_at} />`],
     run.scheduled_at && Math.abs(new Date(run.scheduled_at) - new Date(run.opened_at)) > 1_000 && ['Meant for', html`<${Time} at=${run.scheduled_at} />`],
@@ -57,22 +61,17 @@ function Pace({ run }) {
   ]} />`;
 }
 
-// What became of an order.
-const OUTCOMES = { done: 'Done', nothing: 'There was nothing to do', pending: 'It is ordered, and done as soon as a planner has read it' };
-
-function Orders({ run }) {
+function Orders({ run, known }) {
   const open = run.state === 'running';
-  const left = Math.max(0, run.grid.shards - run.shards.done - run.shards.dead);
-  const told = ({ outcome, shards, reason }) =>
-    `${OUTCOMES[outcome] || outcome}${shards ? `: ${plural(shards, 'dead shard')}` : ''}${reason ? `: ${reason}` : ''}.`;
+  const left = leftOf(run);
   const retried = deadOf(run.shards);
   return html`<${Action} label="Cancel" title=${`Cancel run ${short(run.run)}?`} danger disabled=${open ? null : 'it is over'}
-      says=${`${plural(left, 'shard')} of ${count(run.grid.shards)} ${left === 1 ? 'has' : 'have'} no outcome yet: nothing more of them is started, and what runs is stopped. What is done stays done.`}
-      command=${() => command(['cancel', run.run])} done=${told}
+      says=${`${plural(left, 'shard')} of ${count(run.grid.shards)}${soFar(known)} ${left === 1 ? 'has' : 'have'} no outcome yet: nothing more of them is started, and what runs is stopped. What is done stays done.`}
+      command=${() => command(['cancel', run.run])} done=${became}
       order=${() => ({ method: 'POST', path: `/runs/${segment(run.run)}/cancel` })} />
     <${Action} label="Retry" title=${`Retry run ${short(run.run)}?`} disabled=${retried || run.state === 'cancelled' || (run.state === 'failed' && left) ? null : 'nothing of it is dead'}
       says=${`${plural(retried, 'dead shard')} will be tried again, by the job as it was when the run was opened${run.state === 'cancelled' ? ', and the run goes on where it was cancelled' : ''}. What is done is not done again.`}
-      command=${() => command(['retry', run.run])} done=${told}
+      command=${() => command(['retry', run.run])} done=${became}
       order=${() => ({ method: 'POST', path: `/runs/${segment(run.run)}/retry` })} />`;
 }
 
@@ -106,15 +105,17 @@ export function Run({ id }) {
   const over = live.data && live.data.state !== 'running';
   const absent = ABSENT.includes(live.problem?.kind) && !live.data;
   const grid = useLive(tab === 'grid' && !absent ? `/runs/${segment(id)}/grid` : null, { every: over ? 10_000 : 2_000 });
+  // Where its cells are not looked at nobody has said that all are known.
+  const known = grid.data?.all_known;
   if (absent) return html`<${WaitingRun} id=${id} problem=${live.problem} />`;
   return html`<${Loaded} live=${live} title=${short(id)}>${(run) => html`
     <${Head} title=${html`<${State} state=${run.state} /> <span class="id">${short(run.run)}</span>`}
       sub=${html`a run of <${JobLink} job=${run.job} /> <span class="faint id wrap">${run.run}</span>`}>
-      <${Orders} run=${run} /><//>
+      <${Orders} run=${run} known=${known} /><//>
     ${run.error && html`<div class="note is-trouble"><strong>Why it did not succeed</strong><p>${run.error}</p></div>`}
     <${Progress} run=${run} />
     <${Waits} run=${run} />
-    <${Pace} run=${run} />
+    <${Pace} run=${run} known=${known} />
     <${Tabs} tabs=${TABS} chosen=${tab} />
     ${tab === 'grid' && html`<${Panel} wide><${Cells} run=${run} grid=${grid} /><//>
       <${Work} run=${run} /><${Failures} run=${run} /><${Held} run=${run} />`}

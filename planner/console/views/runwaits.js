@@ -7,7 +7,7 @@ import { Ago, Command, Facts, Failing, Head, JobLink, Loading, Panel, RunLink, T
 import { Link } from '../router.js';
 import { State } from '../states.js';
 import { html, useRef } from '../html.js';
-import { command, count, short } from '../words.js';
+import { command, count, plural, short } from '../words.js';
 
 // What each policy makes of a run that others are before.
 const POLICIES = {
@@ -15,6 +15,17 @@ const POLICIES = {
   queue_all: 'it waits behind those that wait already',
   cancel_running: 'the run before it is cancelled, and it opens after that',
 };
+
+const OUTCOMES = {
+  done: 'Done',
+  nothing: 'There was nothing to do',
+  dropped: 'It is dropped',
+  pending: 'It is ordered, and done as soon as a planner has read it',
+};
+
+// What became of an order of a run.
+export const became = ({ outcome, shards, reason }) =>
+  `${OUTCOMES[outcome] || outcome}${shards ? `: ${plural(shards, 'dead shard')}` : ''}${reason ? `: ${reason}` : ''}.`;
 
 // A list of them, where there are any; of `job` alone, and so many at most.
 export function WaitingRuns({ job, most = Infinity }) {
@@ -48,7 +59,7 @@ export function WaitingRun({ id, problem }) {
       sub=${html`a run of <${JobLink} job=${run.job} /> <span class="faint id wrap">${id}</span>`}>
       <${Action} label="Cancel" title=${`Cancel run ${short(id)}?`} danger disabled=${over}
         says="It is dropped, and never opened. No shard of it has begun."
-        command=${() => command(['cancel', id])} done=${() => 'It is dropped.'}
+        command=${() => command(['cancel', id])} done=${became}
         order=${() => ({ method: 'POST', path: `/runs/${segment(id)}/cancel` })} /><//>
     ${found ? html`<${Why} run=${run} decided=${decided} />` : html`<div class="note" role="status"><p>It is being opened, or was dropped. ${decided}.</p></div>`}
     <${Facts} facts=${[['Asked for', html`<${Ago} at=${run.asked_at} />`]]} />

@@ -2,13 +2,14 @@
 
 import { Action, parsed } from '../act.js';
 import { query, segment } from '../api.js';
+import { read, write } from '../json.js';
 import { useLive } from '../live.js';
 import { Ago, Command, Empty, Filter, Head, JobLink, Loaded, Nothing, Pager, Panel, Table, Time } from '../parts.js';
 import { useRoute } from '../router.js';
 import { html } from '../html.js';
 import { command, count, plural } from '../words.js';
 
-const calendarBody = (values) => parsed(values.definition, 'definition') || {};
+const calendarBody = (values) => parsed(values.definition, 'definition');
 const CALENDAR = `{
   "name": "holidays-de",
   "timezone": "Europe/Berlin",
@@ -16,8 +17,8 @@ const CALENDAR = `{
 }`;
 
 function Apply({ label, calendar }) {
-  const value = calendar ? JSON.stringify(calendar.definition, null, 2) : CALENDAR;
-  const name = (values) => segment(calendar?.calendar || calendarBody(values).name || '');
+  const value = calendar ? write(calendar.definition, 2) : CALENDAR;
+  const name = (values) => segment(calendar?.calendar || (calendarBody(values) && read(values.definition)?.name) || '');
   const headers = calendar ? { 'if-match': `"${calendar.revision}"` } : { 'if-none-match': '*' };
   const jobs = calendar?.jobs.length ? `${plural(calendar.jobs.length, 'job')} ${calendar.jobs.length === 1 ? 'names' : 'name'} it: ${calendar.jobs.join(', ')}.` : 'No job names it.';
   return html`<${Action} label=${label} title=${calendar ? `Change calendar ${calendar.calendar}` : 'Define a calendar'} needs="admin"
@@ -46,7 +47,7 @@ export function Calendars() {
       : html`<div class="filters"><${Filter} name="name" label="Name holds" /></div>
         ${!items.some(isMeant) && html`<${Empty} title="No calendar is called so." />`}
         ${items.filter(isMeant).map((calendar) => html`<${Panel} title=${calendar.calendar} aside=${html`revision ${calendar.revision}, <${Ago} at=${calendar.applied_at} />`}>
-          ${calendar.unreadable ? html`<p class="bad">! ${calendar.unreadable}</p>` : html`<pre class="definition" tabindex="0">${JSON.stringify(calendar.definition, null, 2)}</pre>`}
+          ${calendar.unreadable ? html`<p class="bad">! ${calendar.unreadable}</p>` : html`<pre class="definition" tabindex="0">${write(calendar.definition, 2)}</pre>`}
           <p>${calendar.jobs.length ? html`Named by ${calendar.jobs.map((job) => html`<${JobLink} job=${job} /> `)}` : 'No job names it.'}</p>
           <div class="actions">${calendar.definition && html`<${Apply} label="Change" calendar=${calendar} />`}<${Delete} calendar=${calendar} /></div>
         <//>`)}`}<//>

@@ -31,6 +31,7 @@ files![
     "gridpaint.js",
     "gridview.js",
     "html.js",
+    "json.js",
     "keys.js",
     "live.js",
     "login.js",

@@ -15,6 +15,7 @@
 //! | `clocks` | a browser whose clock is an hour off; days on which fires were, and were missed |
 //! | `long` | the longest names, notes and errors in every list |
 //! | `strips` | how the last runs of a job ended, and how late they were |
+//! | `written` | numbers that JavaScript has no room for; a pause that somebody else had first; where the keys go in a question |
 //! | `steering` | what a newcomer finds out and does there; who may not; a leader that dies |
 
 use anyhow::{Context, ensure};
@@ -53,6 +54,8 @@ mod strips;
 mod untold;
 #[path = "console/waits.rs"]
 mod waits;
+#[path = "console/written.rs"]
+mod written;
 
 /// Whether Chromium is here; it is said if not, and in CI that is a failure.
 fn have_chromium() -> bool {
