@@ -256,7 +256,7 @@ pub(super) async fn show(
     let (waits, longest) = match &open {
         None => (Some(Vec::new()), Vec::new()),
         Some(fold) => {
-            let here = reads::workers::roll_call(&broker).await.unwrap_or_default();
+            let here = reads::workers::roll_call(&broker).await?;
             let (waits, longest) = tokio::join!(
                 reads::waits::of(&broker, &run),
                 held::longest(&broker, fold, &here)

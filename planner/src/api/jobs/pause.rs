@@ -1,11 +1,14 @@
 //! That nothing fires for a while: of one job, or of all (a freeze).
 
+use std::borrow::Cow;
+
 use axum::Json;
 use gridloom_shared::broker::Broker;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::JobName;
 use gridloom_shared::reads::pauses;
 use gridloom_shared::schedule::pause::{Missed, Pause};
+use gridloom_shared::shown::on_one_line;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -33,7 +36,7 @@ pub(in super::super) struct Wanted {
 
 impl Wanted {
     fn pause(self, by: &str) -> Answer<Pause> {
-        if self.note.trim().is_empty() || self.note.len() > NOTE_MAX {
+        if !says_something(&self.note) || self.note.len() > NOTE_MAX {
             return Err(Problem::new(
                 Kind::Refused,
                 format!("note: says why, in 1 to {NOTE_MAX} bytes"),
@@ -58,6 +61,16 @@ impl Wanted {
             resumed: None,
         })
     }
+}
+
+/// Whether somebody who reads it sees anything.
+fn says_something(note: &str) -> bool {
+    let is_seen = |c: char| {
+        let mut room = [0; 4];
+        let written = on_one_line(c.encode_utf8(&mut room));
+        !c.is_whitespace() && matches!(written, Cow::Borrowed(_))
+    };
+    note.chars().any(is_seen)
 }
 
 /// What is paused now.
@@ -171,4 +184,17 @@ pub(in super::super) async fn unfreeze(
     let by = hand.name().to_owned();
     let changed = pauses::resume(&broker, None, by, how.missed).await?;
     told(&broker, None, changed).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn note_says_something_that_is_seen() {
+        for blank in ["", " \n", "\0", "\u{200b}\u{202e}", "\u{e0041} \u{7f}"] {
+            assert!(!says_something(blank), "{blank:?}");
+        }
+        assert!(says_something("\0a") && says_something("日"));
+    }
 }
