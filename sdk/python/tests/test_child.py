@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from .fake import TOKEN, FakeWorker, eventually
 
 
@@ -28,6 +30,24 @@ def test_tcp_does_as_well(tmp_path: Path) -> None:
     with FakeWorker('worker.handler("work")(lambda shard: shard.rows(2))', tmp_path, tcp=True) as child:
         (id,) = child.tile()
         assert child.answer(id) == ("done", {"id": id, "rows": 2})
+        assert child.drain() == 0
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_time_limit_that_the_program_has_for_its_sockets_is_not_one_of_the_connection(tmp_path: Path, tcp: bool) -> None:
+    script = """
+import socket
+socket.setdefaulttimeout(0.1)
+@worker.handler("work")
+def work(shard):
+    wait_for("go")
+"""
+    with FakeWorker(script, tmp_path, tcp=tcp) as child:
+        assert child.quiet(0.5)     # longer than the limit, with nothing to do
+        (id,) = child.tile()
+        assert child.quiet(0.5)     # and while a handler works
+        child.allow("go")
+        assert child.answer(id) == ("done", {"id": id})
         assert child.drain() == 0
 
 

@@ -242,6 +242,22 @@ def work(shard):
         assert "came back from its handler" in child.said()
 
 
+def test_forked_process_that_comes_back_ends_though_nobody_can_be_told(tmp_path: Path) -> None:
+    script = """
+@worker.handler("work")
+def work(shard):
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        shard.result(str(os.waitstatus_to_exitcode(status)))
+    else:
+        os.close(2)
+"""
+    with FakeWorker(script, tmp_path) as child:
+        (id,) = child.tile()
+        assert child.answer(id) == ("done", {"id": id, "result": "70"})
+
+
 def test_pool_of_processes_in_a_handler_works_and_can_be_ended(tmp_path: Path) -> None:
     script = """
 import multiprocessing

@@ -196,8 +196,10 @@ class Child:
     ) -> None:
         if os.getpid() != self._process:
             # A handler that forked and forgot to end the new process: the shard is the old one's.
-            print("gridloom: a forked process came back from its handler: end it with os._exit", file=sys.stderr)
-            os._exit(GONE)
+            try:
+                print("gridloom: a forked process came back from its handler: end it with os._exit", file=sys.stderr)
+            finally:
+                os._exit(GONE)  # whatever became of standard error: the old process may wait for this one
         if error is not None and not isinstance(error, (Failure, Stopped, asyncio.CancelledError)):
             self._report(attempt, error)
         if error is None and answer is not None:

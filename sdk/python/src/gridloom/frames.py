@@ -36,6 +36,7 @@ class Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        sock.settimeout(None)  # the program may have set another one for all sockets (socket.setdefaulttimeout)
         self._sending = threading.Lock()
         self._buffer = bytearray()
 
