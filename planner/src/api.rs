@@ -24,6 +24,7 @@
 //! | [`named`] | which queues jobs and runs name |
 //! | [`armed`] | which jobs fire next, as their alarms are armed |
 //! | [`folds`] | the ledgers that were folded lately |
+//! | [`in_turn`] | what is read on for all who came before that began |
 //! | [`together`] | what is done once for all who ask for it at a time |
 //! | [`router`] | which operations there are, and how they are described |
 //! | [`log`] | that each order is on record before it is given |
@@ -60,6 +61,7 @@ mod door;
 mod events;
 mod folds;
 mod gate;
+mod in_turn;
 mod jobs;
 mod link;
 mod log;

@@ -1,24 +1,40 @@
 //! The ledgers that were folded lately: whoever looks at a run looks at it again a moment later, and then only what
-//! was written since is read. Bounded in number and in memory; of each run one reader reads, and the others wait for it.
+//! was written since is read. Bounded in number and in memory; of each run one reads at a time, for all who wait: also where a hundred services call back
+//! at once, and go away when they are not answered soon.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::log::ReadError;
-use gridloom_shared::id::RunId;
+use gridloom_shared::id::{Nonce, RunId};
 use gridloom_shared::ledger::fold::Fold;
 use gridloom_shared::ledger::record::Author;
 use gridloom_shared::reads::ledger::{Place, Span, walk};
 use gridloom_shared::reads::worked::Worked;
 use gridloom_shared::reads::{RunError, runs};
 
+use super::in_turn::InTurn;
+
 /// So many are kept.
 const KEPT: usize = 32;
 /// So many bytes of them, about; the last one whatever its size.
 const MEMORY: usize = 128 << 20;
 
-/// A fold, and who did what of it, that one at a time brings up to date.
-type Shared = Arc<tokio::sync::Mutex<Option<(Fold, Worked)>>>;
+/// A run that was looked at: what is known of it, and who reads on.
+struct Known {
+    read: Mutex<Read>,
+    readings: InTurn<RunError>,
+}
+
+/// How far the ledger of a run is read. What was read stays, also where a reading is given up on the way.
+struct Read {
+    fold: Fold,
+    worked: Worked,
+    /// Of the run as it was when it was read from the beginning.
+    nonce: Option<Nonce>,
+}
+
+type Shared = Arc<Known>;
 
 /// The runs that were looked at last, the last at the end.
 #[derive(Default)]
@@ -42,22 +58,16 @@ impl Folds {
         run: &RunId,
         look: impl FnOnce(&Fold, &Worked) -> R,
     ) -> Result<R, RunError> {
-        let shared = self.of(run);
-        let mut kept = shared.lock().await;
-        let (fold, worked) = match kept.take() {
-            Some((mut fold, mut worked)) => {
-                if further(broker, &mut fold, &mut worked).await? {
-                    (fold, worked)
-                } else {
-                    runs::worked(broker, run).await?
-                }
-            }
-            None => runs::worked(broker, run).await?,
+        let known = self.of(run);
+        let reading = || {
+            let (known, broker, run) = (Arc::clone(&known), broker.clone(), run.clone());
+            async move { known.read_on(&broker, &run).await }
         };
-        let seen = look(&fold, &worked);
-        let bytes = fold.memory() + worked.memory();
-        *kept = Some((fold, worked));
-        drop(kept);
+        known.readings.read(reading).await?;
+        let (seen, bytes) = {
+            let Read { fold, worked, .. } = &*known.read();
+            (look(fold, worked), fold.memory() + worked.memory())
+        };
         self.weigh(run, bytes);
         Ok(seen)
     }
@@ -73,7 +83,7 @@ impl Folds {
         if all.len() >= KEPT {
             all.remove(0);
         }
-        let shared = Shared::default();
+        let shared = Arc::new(Known::nothing_of(run));
         all.push((run.clone(), Arc::clone(&shared), 0));
         shared
     }
@@ -91,34 +101,73 @@ impl Folds {
     }
 }
 
-/// Folds in what was written since. `false`: what was folded is not there any more, and it has to be read anew.
-async fn further(broker: &Broker, fold: &mut Fold, worked: &mut Worked) -> Result<bool, ReadError> {
-    let ledger = broker.subjects().ledger();
-    let last = broker.info(&ledger).await.map_err(|cause| ReadError {
-        stream: ledger.to_string(),
-        cause,
-    })?;
-    let last = last.last_seq;
-    let place = Place::of(broker, fold.run()).await?;
-    let queue = fold
-        .opening()
-        .map(|opening| opening.record.job.queue.clone());
-    let counted: u64 = [Author::Plan, Author::Work, Author::Takeover]
-        .into_iter()
-        .map(|author| place.records(author))
-        .sum();
-    let (Some(queue), true) = (queue, counted >= fold.records() && last >= fold.position()) else {
-        return Ok(false);
-    };
-    let (nonce, from) = (fold.nonce(), fold.position() + 1);
-    if from <= last {
-        let span = Span::of(broker.subjects(), &queue, fold.run());
-        walk(broker, span.starting_at(from).up_to(last), |entry| {
-            worked.take(fold, &entry);
-        })
-        .await?;
-        fold.advance(last);
+impl Known {
+    fn nothing_of(run: &RunId) -> Known {
+        let read = Read {
+            fold: Fold::new(run.clone()),
+            worked: Worked::default(),
+            nonce: None,
+        };
+        Known {
+            read: Mutex::new(read),
+            readings: InTurn::default(),
+        }
     }
-    // Of a run that was retired nothing more can be told, and one that was opened anew is another.
-    Ok(fold.retired().is_none() && fold.nonce() == nonce)
+
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what is there by now.
+    async fn read_on(&self, broker: &Broker, run: &RunId) -> Result<(), RunError> {
+        if !self.further(broker, run).await? {
+            let (fold, worked) = runs::worked(broker, run).await?;
+            let nonce = fold.nonce();
+            *self.read() = Read {
+                fold,
+                worked,
+                nonce,
+            };
+        }
+        Ok(())
+    }
+
+    /// Folds in what was written since. `false`: what was folded is not there any more, and it has to be read anew.
+    async fn further(&self, broker: &Broker, run: &RunId) -> Result<bool, ReadError> {
+        let (queue, records, position) = {
+            let Read { fold, .. } = &*self.read();
+            let queue = fold.opening().map(|opened| opened.record.job.queue.clone());
+            (queue, fold.records(), fold.position())
+        };
+        let Some(queue) = queue else {
+            return Ok(false);
+        };
+        let ledger = broker.subjects().ledger();
+        let last = broker.info(&ledger).await.map_err(|cause| ReadError {
+            stream: ledger.to_string(),
+            cause,
+        })?;
+        let last = last.last_seq;
+        let place = Place::of(broker, run).await?;
+        let counted: u64 = [Author::Plan, Author::Work, Author::Takeover]
+            .into_iter()
+            .map(|author| place.records(author))
+            .sum();
+        if counted < records || last < position {
+            return Ok(false);
+        }
+        let from = position + 1;
+        if from <= last {
+            let span = Span::of(broker.subjects(), &queue, run);
+            walk(broker, span.starting_at(from).up_to(last), |entry| {
+                let Read { fold, worked, .. } = &mut *self.read();
+                worked.take(fold, &entry);
+            })
+            .await?;
+            self.read().fold.advance(last);
+        }
+        // Of a run that was retired nothing more can be told, and one that was opened anew is another.
+        let Read { fold, nonce, .. } = &*self.read();
+        Ok(fold.retired().is_none() && fold.nonce() == *nonce)
+    }
 }
