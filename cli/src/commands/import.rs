@@ -74,6 +74,7 @@ pub fn run(context: &Context, order: &Import) -> anyhow::Result<Verdict> {
         jobs = jobs.into_iter().map(Imported::shadow).collect();
     }
     let (files, removed) = write(args, &jobs)?;
+    notes.extend(left_over(args, &files)?);
     let open = |notes: &[Note]| notes.iter().filter(|note| note.kind == Kind::Open).count();
     let report = Report {
         open: open(&notes) + jobs.iter().map(|job| open(&job.notes)).sum::<usize>(),
@@ -263,6 +264,43 @@ fn write(args: &ImportArgs, jobs: &[Imported]) -> anyhow::Result<(Vec<PathBuf>, 
     }
     let written = files.into_iter().map(|(path, _)| path).collect();
     Ok((written, old))
+}
+
+/// What is to be said of job files that an import before wrote, and this one did not: whoever applies all of them would have a job
+/// twice that is called otherwise by now.
+fn left_over(args: &ImportArgs, written: &[PathBuf]) -> anyhow::Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    for dir in imported::DIRS {
+        let dir = args.out.join(dir);
+        let within = match fs::read_dir(&dir) {
+            Ok(within) => within,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                return Err(error).with_context(|| format!("look into {}", dir.display()));
+            }
+        };
+        let mut paths = within
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<io::Result<Vec<PathBuf>>>()
+            .with_context(|| format!("look into {}", dir.display()))?;
+        paths.retain(|path| !written.contains(path) && is_of_an_import(path));
+        paths.sort();
+        // Without --force nothing took the place of anything: they may be of other files, imported one by one.
+        let (kind, text) = match args.force {
+            true => (
+                Kind::Open,
+                "is of an import before, and no job of this one is called so: remove it if it is one of these under the name that it had, \
+                 as both would be applied; if it is another, import its file together with these (gridloom.toml has nothing of it any more)",
+            ),
+            false => (
+                Kind::Changed,
+                "is of an import before, and lies beside what this one wrote: is it still meant to be applied?",
+            ),
+        };
+        let of = |path: &PathBuf| Note::of(kind, &path.display().to_string(), text);
+        notes.extend(paths.iter().map(of));
+    }
+    Ok(notes)
 }
 
 /// Whether an import wrote what is there. Files of others are left alone.

@@ -96,6 +96,67 @@ async fn shadow_of_a_job_runs_on_any_worker_and_the_job_itself_takes_its_place()
     .await
 }
 
+/// Two jobs whose names are one here.
+const SAME: &str = "\
+elasticjob:
+  jobs:
+    OrderJob: {elasticJobClass: com.acme.OrderJob, cron: '0 0 2 * * ?', timeZone: GMT, shardingTotalCount: 1}
+    order_job: {elasticJobClass: com.acme.BillJob, cron: '0 0 3 * * ?', timeZone: GMT, shardingTotalCount: 1}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn job_that_is_called_otherwise_by_now_is_not_applied_twice_in_silence() -> anyhow::Result<()>
+{
+    play(async |stage| {
+        let (there, out) = (stage.dir().join("application.yml"), stage.dir().join("out"));
+        fs::write(&there, SAME)?;
+        let (file, dir) = (there.display().to_string(), out.display().to_string());
+        let import = ["import", "elasticjob", &file, "--out", &dir, "--force"];
+        let first = stage.cli(&import, SOON).await?;
+        assert_eq!(first.code, 1, "two are called alike: {first:?}");
+        let old = out.join("jobs/order-job-2.toml");
+        assert!(old.exists());
+        // The answer, as it is asked for: in the file, which is imported again.
+        fs::write(&there, SAME.replace("order_job", "BillJob"))?;
+        let again = stage.cli(&import, SOON).await?;
+        let asked = format!("ANSWER   {}", old.display());
+        assert!(
+            again.code == 1 && again.stdout.contains(&asked),
+            "{again:?}"
+        );
+        assert!(old.exists(), "it may be of another file");
+        fs::remove_file(&old)?;
+        let last = stage.cli(&import, SOON).await?;
+        assert_eq!(last.code, 0, "nothing is asked any more: {last:?}");
+        // What somebody has written there is nobody's business, and what lies beside new ones is told.
+        fs::write(out.join("jobs/own.toml"), "name = \"own\"\n")?;
+        let other = stage.dir().join("other.yml");
+        fs::write(
+            &other,
+            "{jobName: other, cron: '0 0 4 * * ?', timeZone: GMT, shardingTotalCount: 1}",
+        )?;
+        let import = [
+            "import",
+            "elasticjob",
+            &other.display().to_string(),
+            "--out",
+            &dir,
+        ];
+        let beside = stage.cli(&import, SOON).await?.succeeded()?;
+        let told = |name: &str| {
+            let file = format!("/jobs/{name}.toml ");
+            let mut lines = beside.stdout.lines();
+            lines.any(|line| line.contains(&file) && line.contains("is of an import before"))
+        };
+        assert!(
+            told("bill-job") && told("order-job") && !beside.stdout.contains("own.toml"),
+            "{beside:?}"
+        );
+        Ok(())
+    })
+    .await
+}
+
 /// Each fires every second, save that one of them was switched off.
 const ONE_IS_DISABLED: &str = "\
 elasticjob:

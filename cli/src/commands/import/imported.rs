@@ -17,6 +17,7 @@ pub(super) const NAME_MAX: usize = 48;
 /// Where job files go, and those of jobs that were disabled.
 const JOBS: &str = "jobs";
 const PAUSED: &str = "paused";
+pub(super) const DIRS: [&str; 2] = [JOBS, PAUSED];
 /// How each file begins that an import wrote.
 pub(super) const FROM: &str = "# From ";
 /// Where scripts go whose text was kept in the other scheduler.
