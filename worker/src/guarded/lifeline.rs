@@ -15,6 +15,9 @@ use super::ending::Ending;
 
 /// Most bytes of the guard's answer.
 const ANSWER_MAX: u64 = 2 * 1024;
+/// How long a guard may take for a line where many lie before it. One that stands still reads none, and whoever runs what it guards must
+/// not stand still with it.
+const READ_WITHIN: Duration = Duration::from_millis(20);
 /// How long is waited for an answer when the guard has ended: it is there by then, if ever.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
@@ -41,14 +44,22 @@ impl Lifeline {
 
     /// It may run until then.
     pub(crate) async fn renew(&mut self, until: Boot) -> std::io::Result<()> {
-        self.say(format!("{}\n", micros(until)).as_bytes()).await
+        self.say_soon(format!("{}\n", micros(until)).as_bytes())
+            .await
     }
 
     /// Its time is over: it gets SIGTERM, and `grace` later SIGKILL.
     #[cfg(feature = "exec")]
     pub(crate) async fn stop(&mut self, grace: Duration) -> std::io::Result<()> {
         let line = format!("stop {}\n", grace.as_millis());
-        self.say(line.as_bytes()).await
+        self.say_soon(line.as_bytes()).await
+    }
+
+    /// Says a line, or leaves it unsaid: a guard that goes on finds the end of the lease that it heard of last, and acts by that. A
+    /// line is written whole or not at all, so short as it is.
+    async fn say_soon(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let said = tokio::time::timeout(READ_WITHIN, self.say(line)).await;
+        said.unwrap_or(Ok(()))
     }
 
     /// A guard that has ended already says why by its answer or its exit code.
@@ -103,6 +114,20 @@ fn micros(moment: Boot) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn guard_that_reads_nothing_is_not_waited_for() {
+        let (mut lifeline, guards_end) = Lifeline::open().unwrap();
+        let many = async {
+            // More than its end of the line has room for.
+            for n in 0..400 {
+                lifeline.renew(Boot(Duration::from_secs(n))).await.unwrap();
+            }
+        };
+        let said = tokio::time::timeout(Duration::from_secs(60), many).await;
+        assert!(said.is_ok(), "it waits for who stands still");
+        drop(guards_end);
+    }
 
     #[test]
     fn input_stands_behind_its_length_and_the_end_of_its_lease() {
