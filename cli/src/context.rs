@@ -4,13 +4,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gridloom_shared::broker::newer::Newer;
+use gridloom_shared::broker::topology::{self, TopologyError};
 use gridloom_shared::broker::{Broker, Options};
+use gridloom_shared::chain;
 
 use crate::config::Config;
+use crate::fault::Misuse;
 use crate::output::Output;
 
 /// How long a command waits for the broker.
 const WAIT: Duration = Duration::from_secs(3);
+/// How long it looks whether a restore is unfinished.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What every command has at hand.
 #[derive(Clone, Debug)]
@@ -48,11 +53,25 @@ impl Context {
         connected.map_err(|error| self.config.at_broker(error.into()))
     }
 
-    /// A connection for a command that asks and ends.
+    /// A connection for a command that asks an installation and ends.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached, or will not do; or what is there is half of a backup.
+    pub async fn ask(&self) -> anyhow::Result<Broker> {
+        let broker = self.ask_whatever_is_there().await?;
+        let whole = tokio::time::timeout(LOOK, topology::is_whole(&broker)).await;
+        if let Ok(Err(unfinished @ TopologyError::Restoring { .. })) = whole {
+            return Err(Misuse::error(chain(&unfinished).to_string()));
+        }
+        // Who may not ask that, or is not answered, is told so of what the command asks.
+        Ok(broker)
+    }
+
+    /// A connection for a command that asks and ends, and needs no installation.
     ///
     /// # Errors
     /// When the broker cannot be reached, or will not do.
-    pub async fn ask(&self) -> anyhow::Result<Broker> {
+    pub async fn ask_whatever_is_there(&self) -> anyhow::Result<Broker> {
         let mut options = self.config.options("gridloom-cli", WAIT)?;
         options.refused_at_once = true;
         let broker = self.connect_with(options).await?;

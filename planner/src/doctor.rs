@@ -160,6 +160,10 @@ async fn look(broker: &Broker, asker: Asker<'_>, expected: Expected, chart: &mut
         }
     };
     members::look(broker, &copies, chart);
+    if let Ok(Some(since)) = broker.restoring_since().await {
+        look_at_a_restore(broker, &since, chart);
+        return client::look_at_permissions(broker, asker, chart).await;
+    }
     if let Some(domain) = site::domain(broker).await {
         site::look(broker, &domain, chart).await;
         return client::look_at_permissions(broker, asker, chart).await;
@@ -252,6 +256,16 @@ async fn look_at_broker(broker: &Broker, chart: &mut Chart) {
             "the engine works, but slower; run it near the broker",
         );
     }
+}
+
+/// What is there while a backup is put back is no installation, and is judged as nothing else.
+fn look_at_a_restore(broker: &Broker, since: &str, chart: &mut Chart) {
+    let namespace = broker.subjects().namespace();
+    chart.bad(
+        lines::RESTORE_UNFINISHED,
+        format!("a restore of namespace {namespace} is not finished (begun {since})"),
+        "wait where it is still under way; where it broke off give it again, of the same directory: gridloom restore DIR (of a promotion, the directory of gridloom site promote); start no planner before",
+    );
 }
 
 /// Whether the installation is there.

@@ -82,13 +82,17 @@ pub async fn explained(context: &Context, error: anyhow::Error) -> anyhow::Error
         let cause = cause.downcast_ref();
         matches!(
             cause,
-            Some(TopologyError::Create { .. } | TopologyError::TooFewReplicas { .. })
+            Some(
+                TopologyError::Create { .. }
+                    | TopologyError::TooFewReplicas { .. }
+                    | TopologyError::Restoring { .. }
+            )
         )
     };
     if code_of(&error) == MISUSE || error.is::<ConnectError>() || error.chain().any(is_maker) {
         return error;
     }
-    let Ok(broker) = context.ask().await else {
+    let Ok(broker) = context.ask_whatever_is_there().await else {
         return error;
     };
     match broker.info(&broker.subjects().ledger()).await {

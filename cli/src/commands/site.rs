@@ -10,7 +10,8 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::api::ApiError;
 use gridloom_shared::broker::copy::mirror::{Mirrored, SILENT, Seen};
 use gridloom_shared::broker::topology::backed_up::followed;
-use gridloom_shared::broker::topology::{self, Kept};
+use gridloom_shared::broker::topology::{self, Kept, TopologyError, TopologyOptions};
+use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
 use serde_json::json;
 
@@ -37,10 +38,11 @@ pub async fn run(context: &Context, order: Site) -> anyhow::Result<Verdict> {
 }
 
 async fn mirror(context: &Context, args: &MirrorArgs) -> anyhow::Result<Verdict> {
-    let broker = context.ask().await?;
+    let broker = context.ask_whatever_is_there().await?;
     let options = backup::options(context, &args.streams, 1);
     topology::has_copies_enough(&broker, &options)?;
     restore::nobody_runs(&broker).await?;
+    let is_half = take_half(&broker, args, &options).await?;
     let ledger = Kept::Ledger.stream(broker.subjects());
     let seen = broker.seen_in(&ledger, &args.domain).await;
     seen.with_context(|| {
@@ -50,8 +52,14 @@ async fn mirror(context: &Context, args: &MirrorArgs) -> anyhow::Result<Verdict>
             args.domain
         )
     })?;
+    let wanted = make_room(&broker, args).await?;
+    if is_half {
+        let subjects = broker.subjects();
+        broker.remove_stream(&subjects.ahead()).await?;
+        broker.remove_stream(&subjects.restoring()).await?;
+    }
     let mut made = Vec::new();
-    for kept in make_room(&broker, args).await? {
+    for kept in wanted {
         let stream = kept.stream(broker.subjects());
         broker
             .mirror(&stream, &args.domain, options.replicas)
@@ -67,6 +75,27 @@ async fn mirror(context: &Context, args: &MirrorArgs) -> anyhow::Result<Verdict>
         output.say("gridloom site status tells how far it is; no planner may run here before gridloom site promote");
     });
     Ok(Verdict::Fine)
+}
+
+/// Whether what is here is half of a backup, that is to be replaced: then whoever put it back does so no more.
+async fn take_half(
+    broker: &Broker,
+    args: &MirrorArgs,
+    options: &TopologyOptions,
+) -> anyhow::Result<bool> {
+    match topology::is_whole(broker).await {
+        Ok(()) => Ok(false),
+        Err(TopologyError::Restoring { .. }) if args.replace => {
+            restore::begin(broker, options).await?;
+            Ok(true)
+        }
+        Err(half @ TopologyError::Restoring { .. }) => Err(Misuse::error(format!(
+            "{}; --replace deletes what is here, and follows {}",
+            chain(&half),
+            args.domain
+        ))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What is to be made: all of it, or what one that broke off did not make. Removes what is in the way where that is wanted

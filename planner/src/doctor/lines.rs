@@ -44,6 +44,7 @@ lines! {
     PLANNER_AT_SITE = "planners", "planner-at-site";
     WORKER_AT_SITE = "workers", "worker-at-site";
     STREAM_AT_SITE = "streams", "stream-at-site";
+    RESTORE_UNFINISHED = "streams", "restore-unfinished";
     STREAMS_MISSING = "streams", "streams-missing";
     STREAMS_DIFFER = "streams", "streams-differ";
     QUEUE_ON_FILE = "queue", "queue-on-file";

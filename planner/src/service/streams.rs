@@ -34,6 +34,7 @@ pub(super) async fn ensure(
     broker: &Broker,
     options: &TopologyOptions,
 ) -> Result<(), TopologyError> {
+    topology::is_whole(broker).await?;
     let there = settled(broker, options).await?;
     if there.iter().all(|found| found.created.is_none()) {
         may_write_here(broker).await?;
@@ -150,7 +151,7 @@ pub(super) async fn keep(
         differing.see(&found).tell();
         let seen = watch.see(&found);
         if seen.is_lost {
-            match signs.waiting(topology::complete(&broker, &options)).await {
+            match signs.waiting(make_again(&broker, &options)).await {
                 Ok(completed) => tell(&broker, &completed.made).await,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "a stream is gone and cannot be made again")
@@ -161,6 +162,16 @@ pub(super) async fn keep(
             return;
         }
     }
+}
+
+/// Makes what is gone, unless somebody puts a backup back: a planner that was away from the broker when that was begun did
+/// not say that it is there.
+async fn make_again(
+    broker: &Broker,
+    options: &TopologyOptions,
+) -> Result<topology::Completed, TopologyError> {
+    topology::is_whole(broker).await?;
+    topology::complete(broker, options).await
 }
 
 /// What two looks in a row say.

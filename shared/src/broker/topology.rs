@@ -120,6 +120,14 @@ pub enum TopologyError {
         /// The installation.
         namespace: Namespace,
     },
+    /// There is a ledger, and no queue: it went with the broker's memory, or a backup is being put back.
+    #[error(
+        "find the queue of namespace {namespace}: its ledger is there, and it is not; a planner makes it within seconds: start gridloom planner where none runs; of a restore that is not finished it comes last: wait for that, or give it again (gridloom doctor says whether one is)"
+    )]
+    Queueless {
+        /// The installation.
+        namespace: Namespace,
+    },
     /// Not created, and not there.
     #[error("create {what}")]
     Create {
@@ -146,6 +154,16 @@ pub enum TopologyError {
         /// The first site's domain.
         domain: String,
     },
+    /// A backup is being put back, or what put it back broke off: what is there is no installation.
+    #[error(
+        "a restore of namespace {namespace} is not finished (begun {since}): what is there is no installation, and nothing may run on it. Wait where it is still under way; where it broke off give it again, of the same directory: gridloom restore DIR (of a promotion, the directory of gridloom site promote), which removes first what the other one left"
+    )]
+    Restoring {
+        /// The installation.
+        namespace: Namespace,
+        /// When it was begun.
+        since: String,
+    },
     /// The number of a lane's consumer could not be read or written.
     #[error("choose the consumer of lane {lane}: {cause}")]
     Number {
@@ -166,7 +184,9 @@ impl TopologyError {
             TopologyError::Drift(_)
             | TopologyError::TooFewReplicas { .. }
             | TopologyError::Absent { .. }
+            | TopologyError::Queueless { .. }
             | TopologyError::Follows { .. }
+            | TopologyError::Restoring { .. }
             | TopologyError::Number { .. } => false,
         }
     }
@@ -177,10 +197,11 @@ impl TopologyError {
             TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. } => {
                 cause.is_passing()
             }
-            TopologyError::Absent { .. } => true,
+            TopologyError::Absent { .. } | TopologyError::Queueless { .. } => true,
             TopologyError::Drift(_)
             | TopologyError::TooFewReplicas { .. }
             | TopologyError::Follows { .. }
+            | TopologyError::Restoring { .. }
             | TopologyError::Number { .. } => false,
         }
     }
@@ -228,6 +249,25 @@ pub async fn ensure(
     let completed = complete(broker, options).await?;
     refuse_drift(completed.drifts)?;
     Ok(completed.made)
+}
+
+/// Refuses where a backup is being put back, or was and not to its end: what is made beside it would be in its way, and what
+/// is stored lost when it is done again.
+///
+/// # Errors
+/// Then, and when the broker does not say.
+pub async fn is_whole(broker: &Broker) -> Result<(), TopologyError> {
+    match broker.restoring_since().await {
+        Ok(None) => Ok(()),
+        Ok(Some(since)) => Err(TopologyError::Restoring {
+            namespace: broker.subjects().namespace().clone(),
+            since,
+        }),
+        Err(cause) => Err(TopologyError::Look {
+            what: format!("stream {}", broker.subjects().restoring()),
+            cause,
+        }),
+    }
 }
 
 /// Creates every stream and bucket that is missing, whatever the settings of the others.

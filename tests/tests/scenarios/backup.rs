@@ -19,6 +19,8 @@ use super::schedules::{apply as apply_tick, decided, judged};
 
 #[path = "backup/decided.rs"]
 mod decided;
+#[path = "backup/half.rs"]
+mod half;
 
 const LONG: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(30);

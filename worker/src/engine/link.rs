@@ -202,7 +202,9 @@ impl Engine {
                     self.attach(lane, Duration::ZERO);
                 }
             }
-            Err(AttachError::Topology(error @ TopologyError::Absent { .. })) => {
+            Err(AttachError::Topology(
+                error @ (TopologyError::Absent { .. } | TopologyError::Queueless { .. }),
+            )) => {
                 // All lanes lack the same.
                 self.health
                     .trouble(Part::Streams, chain(&error).to_string());
@@ -234,10 +236,12 @@ fn passes(error: &TopologyError) -> bool {
     match error {
         TopologyError::Drift(_)
         | TopologyError::TooFewReplicas { .. }
-        | TopologyError::Follows { .. } => false,
+        | TopologyError::Follows { .. }
+        | TopologyError::Restoring { .. } => false,
         TopologyError::Create { .. }
         | TopologyError::Look { .. }
         | TopologyError::Absent { .. }
+        | TopologyError::Queueless { .. }
         | TopologyError::Number { .. } => true,
     }
 }

@@ -34,7 +34,7 @@ pub async fn restore(context: &Context, args: &RestoreArgs) -> anyhow::Result<Ve
     for stored in &manifest.streams {
         directory::check(&args.directory, stored)?;
     }
-    let broker = context.ask().await?;
+    let broker = context.ask_whatever_is_there().await?;
     let options = super::options(context, &args.streams, manifest.replicas());
     topology::has_copies_enough(&broker, &options)?;
     let namespace = broker.subjects().namespace();
@@ -200,7 +200,11 @@ pub(in crate::commands) async fn put_back(
     let age = UnixMs::now().0.saturating_sub(manifest.taken_at_ms.0);
     let age = Duration::from_millis(age);
     let mut streams = Vec::new();
-    for stored in &manifest.streams {
+    // Who submits does not see the mark: while it may come to a repetition, which removes what is there, nothing is to
+    // confirm a submission.
+    let (last, first): (Vec<_>, Vec<_>) =
+        (manifest.streams.iter()).partition(|stored| stored.name == Kept::Submit.as_str());
+    for stored in first {
         let extent = stream(context, broker, (directory, stored), (options, age)).await?;
         streams.push((stored.name.clone(), extent));
     }
@@ -212,6 +216,10 @@ pub(in crate::commands) async fn put_back(
     };
     tracing::debug!(count = asked, what = ?ended, "what had ended before");
     cut::state(broker).await?;
+    for stored in last {
+        let extent = stream(context, broker, (directory, stored), (options, age)).await?;
+        streams.push((stored.name.clone(), extent));
+    }
     // A planner would make them too, and take what it misses for lost.
     topology::complete(broker, options).await?;
     broker.remove_stream(&broker.subjects().restoring()).await?;

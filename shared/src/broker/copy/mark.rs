@@ -33,6 +33,8 @@ pub struct Mark {
 #[derive(Deserialize)]
 struct Info {
     config: Config,
+    #[serde(default)]
+    created: String,
 }
 
 #[derive(Deserialize)]
@@ -66,14 +68,25 @@ impl Broker {
         Ok(mark.create().await?.then_some(mark))
     }
 
+    /// Since when a backup is put back that is not whole yet, as the broker writes it; `None`: what is there is whole.
+    ///
+    /// # Errors
+    /// When the broker does not say.
+    pub async fn restoring_since(&self) -> Result<Option<String>, ApiError> {
+        Ok(self.unfinished().await?.map(|info| info.created))
+    }
+
     /// What it says; `None`: there is none, or it is of an earlier build, which says nothing.
     async fn marked_by(&self) -> Result<Option<String>, ApiError> {
+        let info = self.unfinished().await?;
+        let by = info.as_ref().and_then(|info| info.config.metadata.get(BY));
+        Ok(by.and_then(Value::as_str).map(str::to_owned))
+    }
+
+    async fn unfinished(&self) -> Result<Option<Info>, ApiError> {
         let restoring = self.subjects().restoring();
         match self.api::<Info>(api::stream_info(&restoring), &()).await {
-            Ok(info) => {
-                let by = info.config.metadata.get(BY).and_then(Value::as_str);
-                Ok(by.map(str::to_owned))
-            }
+            Ok(info) => Ok(Some(info)),
             Err(error) if error.is_stream_missing() => Ok(None),
             Err(error) => Err(error),
         }

@@ -87,14 +87,14 @@ pub async fn ensure_lane_again(
         queue_has_copies(broker).await?;
     }
     let made = ensure_lane_of_streams(broker, lane, deadline, known).await;
-    made.map_err(|error| match error {
-        TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. }
+    match made {
+        Err(TopologyError::Create { cause, .. } | TopologyError::Look { cause, .. })
             if cause.is_stream_missing() =>
         {
-            absent(broker)
+            Err(absent(broker).await)
         }
-        error => error,
-    })
+        made => made,
+    }
 }
 
 /// A restart of a server that holds the queue is not seen by whoever is connected to another: only copies make it
@@ -104,7 +104,7 @@ async fn queue_has_copies(broker: &Broker) -> Result<(), TopologyError> {
     let found = broker.api::<Configured>(subjects::api::stream_info(&stream), &());
     let found = match found.await {
         Ok(found) => found,
-        Err(error) if error.is_stream_missing() => return Err(absent(broker)),
+        Err(error) if error.is_stream_missing() => return Err(absent(broker).await),
         Err(cause) => {
             let what = format!("stream {stream}");
             return Err(TopologyError::Look { what, cause });
@@ -114,9 +114,12 @@ async fn queue_has_copies(broker: &Broker) -> Result<(), TopologyError> {
     has_copies(broker, replicas.map_or(1, |replicas| replicas as usize))
 }
 
-fn absent(broker: &Broker) -> TopologyError {
-    TopologyError::Absent {
-        namespace: broker.subjects().namespace().clone(),
+/// What is said where there is no queue. A worker may look at the ledger besides, and at no other stream.
+async fn absent(broker: &Broker) -> TopologyError {
+    let namespace = broker.subjects().namespace().clone();
+    match broker.info(&broker.subjects().ledger()).await {
+        Ok(_) => TopologyError::Queueless { namespace },
+        Err(_) => TopologyError::Absent { namespace },
     }
 }
 

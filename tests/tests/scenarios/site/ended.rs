@@ -393,7 +393,22 @@ async fn stream_that_was_made_anew_at_the_first_site_is_told_and_followed_from_i
         eventually(SOON, "all of it is heard", async || {
             Ok(stage.cli(&["site", "status"], SOON).await?.code == 0)
         })
-        .await
+        .await?;
+        follows_in_place_of_half_a_backup(stage, &again).await
+    })
+    .await
+}
+
+/// A promotion that broke off, where the first site is to be followed again.
+async fn follows_in_place_of_half_a_backup(stage: &Stage, mirror: &[&str]) -> anyhow::Result<()> {
+    stage.broker.begin_restoring(1).await?;
+    let refused = stage.cli(mirror, SOON).await?;
+    let told = refused.stderr.contains("is not finished") && refused.stderr.contains("--replace");
+    assert!(refused.code == 2 && told, "{refused:?}");
+    let replace = [mirror, &["--replace"]].concat();
+    stage.cli(&replace, SOON).await?.succeeded()?;
+    eventually(SOON, "it follows", async || {
+        Ok(stage.cli(&["site", "status"], SOON).await?.code == 0)
     })
     .await
 }

@@ -43,13 +43,10 @@ enum Past {
 pub(super) async fn named(broker: &Broker, lane: &Lane) -> Result<Named, TopologyError> {
     let key = broker.subjects().consumer_key(lane);
     let place = broker.state().place_of(&key).await;
-    let place = place.map_err(|error| {
-        if error.cause.is_stream_missing() {
-            absent(broker)
-        } else {
-            number_failed(lane, &error)
-        }
-    })?;
+    let place = match place {
+        Err(error) if error.cause.is_stream_missing() => return Err(absent(broker).await),
+        place => place.map_err(|error| number_failed(lane, &error))?,
+    };
     let number = place.value().and_then(|value| number_in(value));
     Ok(Named { place, number })
 }
