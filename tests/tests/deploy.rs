@@ -14,6 +14,7 @@
 //! | `units` | the units of systemd |
 //! | `compose` | compose.yaml |
 //! | `chart` | the Helm chart |
+//! | `grafana` | the dashboards, by Grafana's schema |
 //! | `walk` | the walk of docs/OPERATIONS.md |
 
 #[path = "deploy/broker.rs"]
@@ -26,6 +27,8 @@ mod compose;
 mod declared;
 #[path = "deploy/files.rs"]
 mod files;
+#[path = "deploy/grafana.rs"]
+mod grafana;
 #[path = "deploy/image.rs"]
 mod image;
 #[path = "deploy/units.rs"]
