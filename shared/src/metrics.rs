@@ -54,6 +54,14 @@ pub const LOG_LINES_LEFT_OUT: Metric = counter(
     "Warnings and errors of one kind that were left out because there were too many of them: 1,000 at once, and 20 a second after that.",
 );
 
+/// When what it proves itself with is over.
+pub const CREDENTIAL_END: Metric = gauge(
+    "gridloom_credential_end_timestamp_seconds",
+    "seconds",
+    &["what"],
+    "When this process's own credentials (what: credentials, of a credentials file), its client_certificate to the broker or its API's certificate (api_certificate) are over, in seconds since 1970; not there for what it has not, or does not end.",
+);
+
 /// All of them.
 pub const ALL: &[Metric] = &[
     READY,
@@ -63,4 +71,5 @@ pub const ALL: &[Metric] = &[
     LOG_LINES_LOST,
     LOG_LINES_LEFT_OUT,
     SPANS,
+    CREDENTIAL_END,
 ];

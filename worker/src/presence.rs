@@ -116,6 +116,7 @@ pub(crate) async fn announce(broker: Broker, facts: Arc<Facts>, stop: Cancellati
         () = stop.cancelled() => {}
         () = register(&broker, &facts, &called) => {}
         () = speak(&broker, &facts, &called) => {}
+        never = broker.keep_showing_ends() => match never {},
     }
     say(&broker, &facts).await;
     let key = facts.session.to_string();

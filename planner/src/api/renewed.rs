@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use gridloom_shared::chain;
 use gridloom_shared::clock::UnixMs;
+use gridloom_shared::metrics::CREDENTIAL_END;
 
 use super::access::Tokens;
 use super::certificate::Shown;
@@ -112,7 +113,12 @@ pub(super) async fn keep(link: &Link, shown: Option<&Shown>) -> Infallible {
             link.faults.set(CERTIFICATE, files.said.as_ref());
         }
         if let Some((shown, _)) = &shown {
-            let ends = shown.end().and_then(|end| told_of(end, UnixMs::now()));
+            let end = shown.end();
+            if let Some(end) = end {
+                let seconds = end.0 as f64 / 1_000.0;
+                CREDENTIAL_END.gauge(&["api_certificate"]).set(seconds);
+            }
+            let ends = end.and_then(|end| told_of(end, UnixMs::now()));
             link.faults.set(ENDS, ends.as_ref());
         }
     }

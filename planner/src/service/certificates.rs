@@ -1,5 +1,5 @@
-//! Shows when the first certificate of the broker's servers is over, whether this planner leads or not. Nothing is decided
-//! from it.
+//! Shows when the first certificate of the broker's servers is over, and what this planner proves itself with, whether it leads
+//! or not. Nothing is decided from it.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ const LOOK: Duration = Duration::from_secs(15);
 /// Looks, for as long as the planner runs.
 pub(super) async fn watch(broker: Broker, signs: Signs) {
     loop {
+        broker.show_ends();
         let shown = signs.waiting(broker.certificates()).await;
         if let Some(first) = shown.first() {
             let end = first.end.0 as f64 / 1_000.0;

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod credentials;
+mod ends;
 mod error;
 mod events;
 mod options;
@@ -310,7 +311,7 @@ async fn attempt(options: &Options) -> Result<Broker, ConnectError> {
     let mut broker = Broker {
         client,
         domain,
-        way: Arc::new(Way::new(addresses, options)),
+        way: Arc::new(Way::new(addresses, options, credentials)),
         subjects,
         seen: Arc::new(Mutex::new(seen)),
         changes,

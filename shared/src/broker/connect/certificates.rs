@@ -6,6 +6,7 @@
 use async_nats::ServerAddr;
 
 use super::Broker;
+use super::credentials::Credentials;
 use super::options::Options;
 use super::tls::{Tls, TlsUse};
 use crate::clock::UnixMs;
@@ -23,13 +24,19 @@ pub struct Shown {
 #[derive(Debug)]
 pub(super) struct Way {
     addresses: Vec<ServerAddr>,
-    tls: Tls,
+    pub(super) tls: Tls,
+    pub(super) credentials: Credentials,
 }
 
 impl Way {
-    pub(super) fn new(addresses: Vec<ServerAddr>, options: &Options) -> Way {
+    pub(super) fn new(
+        addresses: Vec<ServerAddr>,
+        options: &Options,
+        credentials: Credentials,
+    ) -> Way {
         Way {
             addresses,
+            credentials,
             tls: options.tls.clone(),
         }
     }

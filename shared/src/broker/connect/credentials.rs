@@ -81,6 +81,17 @@ impl Credentials {
         Ok(proof)
     }
 
+    /// When they are over; `None`: never, or nobody can tell from here.
+    pub(super) fn end(&self) -> Option<UnixMs> {
+        match self {
+            Credentials::File(path) => end_of_file(path),
+            Credentials::None
+            | Credentials::Password { .. }
+            | Credentials::Token(_)
+            | Credentials::Nkey(_) => None,
+        }
+    }
+
     /// Whose they are, for people.
     pub(super) fn who(&self) -> String {
         match self {
@@ -114,7 +125,7 @@ impl Credentials {
 }
 
 #[cfg(feature = "nkeys")]
-use signed::{advice_of_file, advice_of_nkey, sign_with_file, sign_with_nkey};
+use signed::{advice_of_file, advice_of_nkey, end_of_file, sign_with_file, sign_with_nkey};
 
 #[cfg(not(feature = "nkeys"))]
 fn sign_with_file(_: &Path, _: &[u8], _: &mut Auth) -> Result<(), ProofError> {
@@ -129,6 +140,11 @@ fn sign_with_nkey(_: &Path, _: &[u8], _: &mut Auth) -> Result<(), ProofError> {
 #[cfg(not(feature = "nkeys"))]
 fn advice_of_file(path: &Path, _: UnixMs) -> String {
     format!("check {}", path.display())
+}
+
+#[cfg(not(feature = "nkeys"))]
+fn end_of_file(_: &Path) -> Option<UnixMs> {
+    None
 }
 
 #[cfg(not(feature = "nkeys"))]

@@ -57,3 +57,63 @@ async fn certificate_of_the_broker_that_ends_soon_is_told_by_doctor_and_an_alert
         None => Ok(()),
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_a_planner_itself_shows_are_told_of_before_they_end_until_they_are_replaced()
+-> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let authority = Authority::new(dir.path(), "ours")?;
+    let broker = authority.sign("broker", &["127.0.0.1"])?;
+    let own = authority.sign_until("own", &["127.0.0.1"], Some(in_days(3)?))?;
+    let api = authority.sign_until("api", &["127.0.0.1"], Some(in_days(4)?))?;
+    let ca = text_of(&authority.file)?;
+    let server = start(broker.block(&format!("ca_file: \"{ca}\"\nverify: true"))).await?;
+    let with = [
+        ("GRIDLOOM_NATS_CA", text_of(&authority.file)?),
+        ("GRIDLOOM_NATS_CERT", text_of(&own.cert)?),
+        ("GRIDLOOM_NATS_KEY", text_of(&own.key)?),
+        ("GRIDLOOM_API_TLS_CERT", text_of(&api.cert)?),
+        ("GRIDLOOM_API_TLS_KEY", text_of(&api.key)?),
+    ];
+    let (at_planner, at_worker) = (free_port()?, free_port()?);
+    let listen = format!("127.0.0.1:{at_planner}");
+    let planner = command(&server, &["planner", "--listen", &listen], &with)?;
+    let planner = planner.start().await?;
+    ready(&planner).await?;
+    let listen = format!("127.0.0.1:{at_worker}");
+    let worker = command(&server, &["worker", "--listen", &listen], &with)?;
+    let _worker = worker.start().await?;
+    let shows = async |port: u16, what: &str| {
+        let series = format!("gridloom_credential_end_timestamp_seconds{{what=\"{what}\"}} ");
+        eventually(SOON, &series, async || {
+            let page = get(&format!("127.0.0.1:{port}"), "/metrics").await;
+            Ok(page.is_ok_and(|page| page.contains(&series)))
+        })
+        .await
+    };
+    shows(at_planner, "client_certificate").await?;
+    shows(at_planner, "api_certificate").await?;
+    shows(at_worker, "client_certificate").await?;
+    if !have_prometheus() {
+        return Ok(());
+    }
+    let (alert, prometheus) = (
+        "GridloomCredentialEnds",
+        prometheus(at_planner, at_worker).await?,
+    );
+    fires(
+        &prometheus,
+        alert,
+        "The first client_certificate of planners and workers",
+    )
+    .await?;
+    fires(
+        &prometheus,
+        alert,
+        "The first api_certificate of planners and workers",
+    )
+    .await?;
+    replace(&own, &authority.sign("next", &["127.0.0.1"])?)?;
+    replace(&api, &authority.sign("next", &["127.0.0.1"])?)?;
+    clears(&prometheus, alert).await
+}

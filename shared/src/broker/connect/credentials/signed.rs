@@ -81,11 +81,20 @@ pub(super) fn sign_with_nkey(
     Ok(())
 }
 
+fn claims_of_file(path: &Path) -> Option<Claims> {
+    let text = text_of(CREDS, path).ok()?;
+    claims(line(&text, "eyJ")?)
+}
+
+/// When the user's JWT expires; `None`: never.
+pub(super) fn end_of_file(path: &Path) -> Option<UnixMs> {
+    let exp = claims_of_file(path)?.exp;
+    (exp > 0).then(|| UnixMs(exp.saturating_mul(1_000)))
+}
+
 pub(super) fn advice_of_file(path: &Path, now: UnixMs) -> String {
     let file = path.display();
-    let text = text_of(CREDS, path).ok();
-    let claims = text.and_then(|text| claims(line(&text, "eyJ")?));
-    let Some(claims) = claims else {
+    let Some(claims) = claims_of_file(path) else {
         return format!("look at {file}");
     };
     let until = UnixMs(claims.exp.saturating_mul(1_000));
@@ -160,6 +169,20 @@ mod tests {
              -----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
             key.seed().unwrap()
         )
+    }
+
+    #[test]
+    fn credentials_end_when_the_jwt_of_their_file_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("planner.creds");
+        let key = KeyPair::new_user();
+        let end = |exp: u64| {
+            std::fs::write(&file, creds(&key, &key.public_key(), exp)).unwrap();
+            end_of_file(&file)
+        };
+        assert_eq!(end(1_800_000_000), Some(UnixMs(1_800_000_000_000)));
+        assert_eq!(end(0), None, "it never ends");
+        assert_eq!(end_of_file(&dir.path().join("absent")), None);
     }
 
     #[test]
