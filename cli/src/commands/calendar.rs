@@ -138,7 +138,9 @@ impl Applied {
         let (name, revision) = (&self.calendar, self.revision);
         output.say(match (self.dry_run, self.change) {
             (_, Change::Unchanged) => format!("calendar {name} unchanged (revision {revision})"),
-            (false, Change::Created) => format!("calendar {name} created (revision {revision})"),
+            (false, Change::Created) => format!(
+                "calendar {name} created (revision {revision}, counted over all that is kept beside it)"
+            ),
             (false, Change::Changed) => format!("calendar {name} changed (revision {revision})"),
             (true, Change::Created) => format!("calendar {name} would be created"),
             (true, Change::Changed) => format!("calendar {name} would be changed"),

@@ -41,7 +41,11 @@ async fn mirror(context: &Context, args: &MirrorArgs) -> anyhow::Result<Verdict>
     let broker = context.ask_whatever_is_there().await?;
     let options = backup::options(context, &args.streams, 1);
     topology::has_copies_enough(&broker, &options)?;
-    restore::nobody_runs(&broker).await?;
+    restore::nobody_runs(
+        &broker,
+        "leave them so: nothing runs at a site that follows, before gridloom site promote",
+    )
+    .await?;
     let is_half = take_half(&broker, args, &options).await?;
     let ledger = Kept::Ledger.stream(broker.subjects());
     let seen = broker.seen_in(&ledger, &args.domain).await;
@@ -282,7 +286,7 @@ fn told(standing: &Standing) -> serde_json::Value {
 async fn promote(context: &Context, args: &PromoteArgs) -> anyhow::Result<Verdict> {
     let begun = Instant::now();
     let broker = context.ask().await?;
-    restore::nobody_runs(&broker).await?;
+    restore::nobody_runs(&broker, "start them when this site is promoted").await?;
     let all = standings(&broker).await?;
     restore::may_ask(&broker)?;
     if all.iter().any(|standing| standing.first != First::Silent) && !args.force {

@@ -46,6 +46,8 @@ async fn job_that_could_not_do_what_it_says_is_not_stored() -> anyhow::Result<()
         let said = stage.cli(&["job", "apply", &good], SOON).await?;
         assert_eq!(said.code, 0, "{said:?}");
         assert!(said.stderr.contains("job sound: warning: sql.statement: names :n"), "{said:?}");
+        // A job that is new has seldom the first one.
+        assert!(said.stdout.contains("created (revision 1, counted over all jobs)"), "{said:?}");
         assert_eq!(stored(stage).await?, [json!("sound")]);
         Ok(())
     })

@@ -249,7 +249,12 @@ async fn restore_refuses_what_it_cannot_put_back_whole_and_where_something_is() 
         let job = stage.apply("name = \"kept\"\nhandler = \"noop\"").await?;
         backup(stage, "good").await?;
         let (good, bad) = (path_of(stage, "good"), path_of(stage, "bad"));
-        refused(stage, &[&good], "still runs").await?;
+        refused(stage, &[&good], "start them when the backup is back").await?;
+        // Nobody spoke of a backup there.
+        let site = ["site", "mirror", "--domain", "first"];
+        let site = stage.cli(&site, LONG).await?.stderr;
+        let told = site.contains("still runs on this broker") && site.contains("leave them so");
+        assert!(told && !site.contains("backup"), "{site}");
         stage.planners[0].kill().await?;
         refused(stage, &[&good], "has streams on this broker already").await?;
         refused(stage, &[&bad], "is not there").await?;

@@ -45,7 +45,7 @@ pub async fn restore(context: &Context, args: &RestoreArgs) -> anyhow::Result<Ve
             manifest.namespace
         )));
     }
-    nobody_runs(&broker).await?;
+    nobody_runs(&broker, "start them when the backup is back").await?;
     let mark = make_room(&broker, &options).await?;
     let restored = put_back(context, &broker, (&args.directory, &manifest), &options);
     let restored = under(mark, restored).await.context(BROKEN)?;
@@ -79,8 +79,8 @@ pub async fn restore(context: &Context, args: &RestoreArgs) -> anyhow::Result<Ve
 pub(in crate::commands) const BROKEN: &str = "put the backup back: what is there now is no installation; repeat it (gridloom restore DIR), which removes that first";
 
 /// Refuses while somebody of the namespace runs: a planner makes streams that it misses, and both remember what is not
-/// so any more.
-pub(in crate::commands) async fn nobody_runs(broker: &Broker) -> anyhow::Result<()> {
+/// so any more. `then` is what comes of them.
+pub(in crate::commands) async fn nobody_runs(broker: &Broker, then: &str) -> anyhow::Result<()> {
     let told = |error: PublishError| may_ask(broker).err().unwrap_or_else(|| error.into());
     let planners = planners::roll_call(broker).await.map_err(told)?;
     let planners = planners
@@ -95,7 +95,7 @@ pub(in crate::commands) async fn nobody_runs(broker: &Broker) -> anyhow::Result<
         return may_ask(broker);
     }
     Err(Misuse::error(format!(
-        "{} of this namespace still runs: stop all planners and workers, and start them when the backup is back",
+        "{} of this namespace still runs on this broker: stop all planners and workers here, and {then}",
         running.join(", ")
     )))
 }

@@ -251,7 +251,9 @@ impl Applied {
     fn say(&self, output: &Output) {
         let (job, revision) = (&self.job, self.revision);
         output.say(match (self.change, self.dry_run) {
-            (Change::Created, false) => format!("job {job} created (revision {revision})"),
+            (Change::Created, false) => {
+                format!("job {job} created (revision {revision}, counted over all jobs)")
+            }
             (Change::Changed, false) => format!("job {job} changed (revision {revision})"),
             (Change::Unchanged, _) => format!("job {job} unchanged (revision {revision})"),
             (Change::Created, true) => format!("job {job} would be created; nothing was written"),
