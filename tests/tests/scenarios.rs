@@ -144,6 +144,8 @@ mod slow_disk;
 mod small;
 #[path = "scenarios/snapshot.rs"]
 mod snapshot;
+#[path = "scenarios/starting.rs"]
+mod starting;
 #[path = "scenarios/submissions.rs"]
 mod submissions;
 #[path = "scenarios/summaries.rs"]

@@ -7,10 +7,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use gridloom_planner::PlannerOptions;
 use gridloom_planner::api::Server;
 use gridloom_planner::doctor::Expected;
 use gridloom_planner::metrics::DESCRIBED;
-use gridloom_planner::{Planner, PlannerOptions};
 use gridloom_shared::broker::topology::{self, TopologyOptions};
 use gridloom_shared::telemetry::traces::{Traces, Wanted};
 use gridloom_shared::wire::Versions;
@@ -24,13 +24,15 @@ use crate::fault::{Misuse, Verdict};
 use crate::output;
 use crate::setting::Storage;
 
+mod starting;
 mod worker;
 
+use starting::Starting;
 pub use worker::{Running, worker};
 
 /// How long a service waits for the broker when it starts. Both are often started together, and a broker that has too little of
 /// a machine takes a while; whoever ends before it is there is started again by systemd two seconds later, and by Kubernetes
-/// ever later. With the patience that a planner has for its streams it is no longer than a probe of its life waits.
+/// ever later. A probe of its life waits longer.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// How streams are made where they are missing, and expected to be.
@@ -72,7 +74,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
             "a planner has no ack deadline: it is a setting of a queue's consumer, which workers make: give it to gridloom worker, or to both as queue.ack_deadline in the configuration",
         ));
     }
-    let stop = Stop::listen()?;
+    let mut asked = Box::pin(Stop::listen()?.asked());
     let name = process::name();
     let wanted = context.config.traces(&flags.traces)?;
     let mut api = context.config.api(&flags.api, &name)?;
@@ -95,11 +97,14 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         tracer: traces.tracer(),
         fault: flags.fault,
     };
-    let mut planner = Planner::start(broker.clone(), options).await?;
-    let listen = context.config.listen(&flags.listen);
+    let (listen, starting) = (context.config.listen(&flags.listen), Starting::default());
+    let endpoints = telemetry::serve(listen, starting.clone(), &[DESCRIBED]).await?;
+    let mut planner = tokio::select! {
+        planner = starting::start(&broker, options, &starting) => planner?,
+        () = &mut asked => return Ok(Verdict::Fine),
+    };
     let api = Server::start(api, to_broker).await?;
-    let health = api.health(planner.health());
-    let endpoints = telemetry::serve(listen, health, &[DESCRIBED]).await?;
+    starting.started(api.health(planner.health()));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         reads = Versions::own().reads,
@@ -111,7 +116,7 @@ pub async fn planner(context: &Context, flags: &PlannerArgs) -> anyhow::Result<V
         "planner started"
     );
     tokio::select! {
-        () = stop.asked() => {}
+        () = &mut asked => {}
         ended = planner.ended() => {
             api.stop().await;
             traces.stop().await;
