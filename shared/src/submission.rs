@@ -17,7 +17,7 @@ mod unreadable;
 
 pub use crate::limits::EXCERPT_MAX;
 pub use by_hand::ByHand;
-pub use kept::Kept;
+pub use kept::{Kept, Stored};
 #[cfg(feature = "runs")]
 pub use request::*;
 pub use unreadable::Unreadable;

@@ -24,8 +24,9 @@ use gridloom_shared::id::RunId;
 use gridloom_shared::limits::ASKED_KEPT_MAX;
 use gridloom_shared::schedule::ByHand;
 use gridloom_shared::schedule::record::{
-    Behind, Decision, Petition, State, Stored, Unopened, Verdict, Why,
+    Behind, Decision, Petition, State, Unopened, Verdict, Why,
 };
+use gridloom_shared::submission::Stored;
 
 use super::world::{Wish, World};
 use super::{Fires, Step};

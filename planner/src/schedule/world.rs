@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{RunId, Term};
 use gridloom_shared::ledger::record::EndState;
-use gridloom_shared::schedule::record::{State, Stored, Why};
+use gridloom_shared::schedule::record::{State, Why};
 use gridloom_shared::schedule::{ByHand, MisfirePolicy, Spec};
+use gridloom_shared::submission::Stored;
 
 /// The situation of a job.
 #[derive(Clone, Debug)]

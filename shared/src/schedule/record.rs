@@ -11,7 +11,7 @@ use crate::id::{RunId, Term};
 
 mod asked;
 
-pub use asked::{Petition, Stored};
+pub use asked::Petition;
 
 /// A record: what was decided, and what is then the case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::ByHand;
 use crate::clock::UnixMs;
 use crate::id::RunId;
-use crate::schedule::record::Stored;
 use crate::trace::{self, Traceparent};
 
 /// What was asked for, as it came.
@@ -39,6 +38,9 @@ pub struct Kept {
     #[serde(deserialize_with = "trace::lenient")]
     pub traceparent: Option<Traceparent>,
 }
+
+/// A place in the submit stream, and when what stands there was stored: after a power failure places can come again.
+pub type Stored = (u64, UnixMs);
 
 impl Kept {
     /// Where it stood in the submit stream.

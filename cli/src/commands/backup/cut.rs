@@ -19,7 +19,8 @@ use gridloom_shared::broker::Broker;
 use gridloom_shared::broker::subjects::LEADER_KEY;
 use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::{JobName, RunId, Term};
-use gridloom_shared::schedule::record::{Decision, Record, Stored, Verdict};
+use gridloom_shared::schedule::record::{Decision, Record, Verdict};
+use gridloom_shared::submission::Stored;
 use serde_json::{Value, json};
 
 /// More leaderships than can have come since a backup was made.

@@ -7,9 +7,7 @@ use super::{Behind, State, Why, is_zero};
 use crate::clock::UnixMs;
 use crate::id::RunId;
 use crate::limits::ANSWERED_KEPT_MAX;
-
-/// A place in the submit stream, and when what stands there was stored: after a power failure places can come again.
-pub type Stored = (u64, UnixMs);
+use crate::submission::Stored;
 
 /// A run that somebody asked for, and that is not opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
