@@ -33,7 +33,8 @@ function Bulk({ which, listed }) {
     const { data } = await ask('POST', path(verb), { body: { ...body, dry_run: true } });
     return data.shards ? `${plural(data.shards, 'dead shard')} of ${plural(data.runs, 'run')}.` : 'None is like that now.';
   };
-  const done = (became) => ({ shards, runs, of_runs: told }) => html`${plural(shards, 'dead shard')} of ${plural(runs, 'run')} ${shards === 1 ? 'is' : 'are'} ${became}.
+  const done = (became) => ({ shards, runs, not_asked: left, of_runs: told }) => html`${plural(shards, 'dead shard')} of ${plural(runs - left, 'run')} ${shards === 1 ? 'is' : 'are'} ${became}.
+    ${left ? html`<p>${plural(left, 'run')} could not be asked: order it again.</p>` : null}
     ${told.filter((run) => run.reason).map((run) => html`<p>${run.run}: ${run.reason}</p>`)}`;
   const scope = body.all ? 'all dead letters' : 'the dead letters that are filtered here';
   return html`<${Action} label="Retry these" title=${`Retry ${scope}?`} count=${counted('retry')} done=${done('tried again')} disabled=${disabled}

@@ -1,6 +1,8 @@
 //! Retries dead shards or gives them up, those of one run or of all that are meant: first it can be asked how many
 //! those are.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::extract::State;
 use gridloom_shared::broker::Broker;
@@ -15,6 +17,7 @@ use super::super::link::{Api, Linked};
 use super::super::log::Hand;
 use super::super::problem::{Answer, Kind, Problem};
 use super::super::runs::order::{Became, Ordered, give};
+use super::super::settings::ANSWER_WITHIN;
 
 /// Runs that one order concerns at most.
 const RUNS_MAX: usize = 10_000;
@@ -54,6 +57,8 @@ pub(in super::super) struct DeadOrdered {
     runs: usize,
     /// How many dead shards.
     shards: u64,
+    /// How many of the runs were not asked: nobody leads, or no time was left. The same order again asks them.
+    not_asked: usize,
     /// Run by run, the first of them: where an order failed, or a planner refused it, with its reason.
     of_runs: Vec<Ordered>,
 }
@@ -166,6 +171,8 @@ async fn order(
     (verb, which): (Verb, Which),
 ) -> Answer<Json<DeadOrdered>> {
     which.check()?;
+    // The rest is for the answer: one that is cut off tells nobody what was done.
+    let until = Instant::now() + ANSWER_WITHIN * 2 / 3;
     let extent = which.extent(api, broker, verb).await?;
     let mut ordered = DeadOrdered {
         dry_run: which.dry_run,
@@ -183,9 +190,13 @@ async fn order(
         hand.orders(broker, &what, &of, &which.words()).await?;
     }
     for (run, dead) in extent {
+        bulk.look(Instant::now() >= until);
         let done = match (which.dry_run, bulk.not_asked(&run)) {
             (true, _) => told_of(&run, Became::Done, dead, None),
-            (false, Some(not_asked)) => not_asked,
+            (false, Some(not_asked)) => {
+                ordered.not_asked += 1;
+                not_asked
+            }
             (false, None) => {
                 let done = of_run(broker, verb, (&run, &which, dead)).await;
                 match which.run {
@@ -212,7 +223,8 @@ fn told_of(run: &RunId, outcome: Became, shards: u64, reason: Option<String>) ->
 }
 
 /// An order to many runs. What keeps it from one of them, as that it was removed meanwhile or is being cancelled, is none of the
-/// others' business. Where nobody carries out anything the others are not asked: each would wait as long.
+/// others' business. Where nobody carries out anything the others are not asked: each would wait as long. Nor are those for which
+/// no time is left.
 #[derive(Debug, Default)]
 struct Bulk {
     /// How many shards are done.
@@ -222,6 +234,13 @@ struct Bulk {
 }
 
 impl Bulk {
+    /// Looks whether the time of the order is over.
+    fn look(&mut self, is_over: bool) {
+        if is_over && self.shards > 0 && self.over.is_none() {
+            self.over = Some("there was no time left for it: order it again".to_owned());
+        }
+    }
+
     /// What is told of a run that is not asked any more.
     fn not_asked(&self, run: &RunId) -> Option<Ordered> {
         let why = self.over.as_ref()?;
@@ -292,6 +311,20 @@ mod tests {
             assert_eq!(refused.reason.as_deref(), Some("so it is"), "{kind:?}");
             assert!(bulk.not_asked(&run(2)).is_none(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn runs_for_which_no_time_is_left_are_not_asked_once_something_is_done() {
+        let mut bulk = Bulk::default();
+        bulk.look(true);
+        assert!(bulk.not_asked(&run(1)).is_none());
+        bulk.take(&run(1), Ok(told_of(&run(1), Became::Done, 3, None)))
+            .unwrap();
+        bulk.look(false);
+        assert!(bulk.not_asked(&run(2)).is_none());
+        bulk.look(true);
+        let rest = bulk.not_asked(&run(2)).and_then(|told| told.reason);
+        assert!(rest.is_some_and(|why| why.contains("order it again")));
     }
 
     #[test]
