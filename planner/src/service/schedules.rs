@@ -69,7 +69,7 @@ pub(super) async fn keep(
     let begin = warm.into_begin(&signs).await;
     let (jobs, took_ms) = (begin.jobs.len(), Boot::now().since(began).as_millis());
     tracing::info!(jobs, took_ms, "knows what was decided about fires");
-    while let Err(error) = roll.catch_up(&envoy.broker).await {
+    while let Err(error) = signs.waiting(roll.catch_up(&envoy.broker)).await {
         tracing::warn!(error = %chain(&error), "failed to read which runs are open; trying again");
         signs.give();
         tokio::time::sleep(PAUSE).await;

@@ -224,8 +224,21 @@ impl Bucket {
 
     /// Keys with their values that match `filter` (`>` for all).
     pub async fn entries(&self, filter: &str) -> Result<Vec<Entry>, ReadError> {
+        self.up_to(filter, None).await
+    }
+
+    /// As [`Bucket::entries`], and nothing that was confirmed before is missing.
+    pub async fn surely_entries(&self, filter: &str) -> Result<Vec<Entry>, ReadError> {
         let (stream, subject) = (self.name.stream(), self.name.subject(filter));
-        let mut reader = self.broker.reader(&stream, subject, 1, None);
+        match self.broker.last_of_leader(&stream, &subject).await? {
+            Some(last) => self.up_to(filter, Some(last.seq)).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn up_to(&self, filter: &str, end: Option<u64>) -> Result<Vec<Entry>, ReadError> {
+        let (stream, subject) = (self.name.stream(), self.name.subject(filter));
+        let mut reader = self.broker.reader(&stream, subject, 1, end);
         let mut latest = std::collections::BTreeMap::new();
         let mut turns = Turns::begin();
         while let Some(page) = reader.next_page().await? {

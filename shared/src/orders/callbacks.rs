@@ -71,8 +71,12 @@ pub async fn ask_others(
 /// # Errors
 /// When the broker does not answer.
 pub async fn job_of(broker: &Broker, awaited: &Awaited) -> Result<Option<JobSpec>, ReadError> {
-    let plan = broker.subjects().plan_of_run_anywhere(&awaited.run);
-    let mut pages = Pages::of(broker, Span::matching(plan));
+    let subjects = broker.subjects();
+    let plan = subjects.plan_of_run_anywhere(&awaited.run);
+    // By the leader: who is told that there is no such run asks no more, and forgets what was done.
+    let last = broker.last_of_leader(&subjects.ledger(), &plan).await?;
+    let Some(last) = last else { return Ok(None) };
+    let mut pages = Pages::of(broker, Span::matching(plan).up_to(last.seq));
     let first = pages.next().await?.unwrap_or_default();
     let opened = first.iter().find_map(|entry| match entry.plan() {
         Some(PlanRecord::Opened(opened)) if opened.nonce == awaited.nonce => Some(&opened.job),

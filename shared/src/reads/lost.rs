@@ -39,7 +39,7 @@ impl Lost {
 /// When the broker does not answer.
 pub async fn list(broker: &Broker) -> Result<Vec<Lost>, ReadError> {
     let subjects = broker.subjects();
-    let entries = broker.state().entries(subjects.all_lost()).await?;
+    let entries = broker.state().surely_entries(subjects.all_lost()).await?;
     let lost = entries.iter().filter_map(|entry| {
         let run = subjects.parse_lost_key(&entry.key)?;
         Some(Lost::read(run, entry.value.as_ref()?))

@@ -31,11 +31,19 @@ const RETRY: Duration = Duration::from_millis(200);
 pub(super) struct Cancelled {
     /// What the leader tells all workers.
     broadcasts: Subscription,
-    /// The ledger sequence by which that is known.
-    marks: HashMap<RunId, u64>,
+    marks: HashMap<RunId, Mark>,
     questions: Vec<(RunId, Subject)>,
     /// Runs whose last record is being read.
     asking: HashSet<RunId>,
+}
+
+/// Why nothing of a run may run.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// The ledger sequence by which that is known.
+    sequence: u64,
+    /// Whether it was known on an earlier connection: the broker may have lost it since.
+    is_old: bool,
 }
 
 impl Cancelled {
@@ -69,13 +77,31 @@ impl Cancelled {
             self.marks.clear();
         }
         let known = self.marks.entry(run.clone()).or_default();
-        *known = sequence.max(*known);
+        if sequence >= known.sequence {
+            let is_old = false;
+            *known = Mark { sequence, is_old };
+        }
     }
 
     fn unmark(&mut self, run: &RunId, sequence: u64) {
-        if self.marks.get(run).is_some_and(|known| *known < sequence) {
+        if (self.marks.get(run)).is_some_and(|known| known.sequence < sequence) {
             self.marks.remove(run);
         }
+    }
+
+    /// The run goes on by the planner's last record, which the ledger has now.
+    fn goes_on(&mut self, run: &RunId, sequence: u64) {
+        self.unmark(run, sequence);
+        if self.marks.get(run).is_some_and(|known| known.is_old) {
+            self.marks.remove(run);
+        }
+    }
+
+    /// The connection is another one.
+    fn doubt(&mut self) {
+        self.marks
+            .values_mut()
+            .for_each(|known| known.is_old = true);
     }
 }
 
@@ -163,6 +189,7 @@ impl Engine {
 
     /// After a reconnect: were runs that are held here cancelled meanwhile?
     pub(super) fn ask_about_runs(&mut self) {
+        self.cancelled.doubt();
         let mut opened: Vec<u64> = self.tiles.iter().map(|(key, _)| key.opened).collect();
         opened.sort_unstable();
         opened.dedup();
@@ -197,7 +224,7 @@ impl Engine {
     pub(super) fn stood(&mut self, run: &RunId, result: Result<Standing, ReadError>) {
         self.cancelled.asking.remove(run);
         match result {
-            Ok(Standing::GoesOn(sequence)) => self.cancelled.unmark(run, sequence),
+            Ok(Standing::GoesOn(sequence)) => self.cancelled.goes_on(run, sequence),
             Ok(Standing::Cancelled(sequence)) => self.cancel(run, sequence),
             // Should a tile of it be on the queue still, it is to be read and acknowledged.
             Ok(Standing::Failed(sequence)) => {

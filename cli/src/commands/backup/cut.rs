@@ -156,7 +156,8 @@ pub(super) async fn state(broker: &Broker) -> anyhow::Result<()> {
         subjects.all_sessions(),
     ];
     for filter in cut {
-        for entry in state.entries(filter).await? {
+        // Replicas that were just restored lag.
+        for entry in state.surely_entries(filter).await? {
             state.forget(&entry.key).await?;
         }
     }

@@ -12,7 +12,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::lead::Change;
 
-/// So long it is waited for a record of the ledger, which may have been removed before the loop read it.
+/// So long it is waited for a record of the ledger before it is looked whether that is there still: it may have been removed
+/// before the loop read it.
 const CAUGHT_UP: Duration = Duration::from_secs(2);
 
 /// What happened to a run.
@@ -74,12 +75,15 @@ impl Roll {
     pub(super) async fn catch_up(&self, broker: &Broker) -> Result<(), ReadError> {
         let subjects = broker.subjects();
         let plans = subjects.ledgers_by(Author::Plan);
-        let last = broker.last_of_leader(&subjects.ledger(), &plans).await?;
-        let last = last.map_or(0, |last| last.seq);
         let mut read = self.0.read.subscribe();
-        let told = read.wait_for(|read| *read >= last);
-        let _ = tokio::time::timeout(CAUGHT_UP, told).await;
-        Ok(())
+        loop {
+            let last = broker.last_of_leader(&subjects.ledger(), &plans).await?;
+            let last = last.map_or(0, |last| last.seq);
+            let told = read.wait_for(|read| *read >= last);
+            if tokio::time::timeout(CAUGHT_UP, told).await.is_ok() {
+                return Ok(());
+            }
+        }
     }
 
     pub(super) fn take(&self) -> Vec<Fact> {

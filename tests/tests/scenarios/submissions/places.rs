@@ -171,3 +171,32 @@ async fn submission_that_comes_back_below_what_was_acknowledged_is_answered_agai
     })
     .await
 }
+
+/// Workers remember which runs were cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_whose_cancellation_was_lost_goes_on_where_it_was_stopped() -> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        let slow = "name = \"plain\"\nhandler = \"noop\"\n[grid]\nslices = 4\npages = { count = 15 }\n\
+            [params]\nsleep_ms = 500";
+        let job = stage.apply(slow).await?;
+        let run = stage.submit(&job, &json!({})).await?;
+        stage.done(&run, 4, SOON).await?;
+        let ledger = stage.broker.subjects().ledger();
+        let earlier = Earlier::keep(stage, ledger.as_str()).await?;
+        let cancelled = stage
+            .cli(&["cancel", run.as_str()], SOON)
+            .await?;
+        cancelled.succeeded()?;
+        stage.closed(&run, SOON).await?;
+        earlier.bring_back(stage).await?;
+        eventually_some(LONG, "all of it is done after all", async || {
+            let shown = stage.cli(&["show", run.as_str(), "--json"], SOON).await?;
+            let state = shown.json().ok().map(|shown| shown["state"].clone());
+            Ok(state.filter(|state| state == "succeeded"))
+        })
+        .await?;
+        Ok(())
+    })
+    .await
+}
