@@ -4,12 +4,13 @@
 //! It is as is recommended: what it confirms is on its disk. A test that wants nats-server's own interval says so.
 
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::wait::eventually;
 use anyhow::Context;
 use gridloom_cli::embedded::{Binary, EmbeddedServer, Options, SYNC_ALWAYS, Search};
+use gridloom_shared::broker::subjects::StreamName;
 use gridloom_shared::broker::topology::Storage;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::OnceCell;
@@ -139,6 +140,45 @@ pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A stream as it was. What was written since is lost when it is brought back, and all others stay as they are: a power
+/// failure does that under an interval of flushes, as each stream is flushed by itself.
+#[derive(Debug)]
+pub struct Earlier {
+    stream: PathBuf,
+    copy: PathBuf,
+}
+
+impl Earlier {
+    /// Copies the stream into `folder` while the broker stands still.
+    ///
+    /// # Errors
+    /// When the broker does not run, or something of it cannot be read or written.
+    pub fn of(server: &TestServer, stream: &StreamName, folder: &Path) -> anyhow::Result<Earlier> {
+        let streams = server.store().join("jetstream/$G/streams");
+        let (stream, kept) = (streams.join(stream.as_str()), folder.join("earlier"));
+        let pid = server.pid();
+        let pid = pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let pid = pid.context("the broker runs")?;
+        kill_process(pid, Signal::STOP)?;
+        let copied = copy(&stream, &kept);
+        kill_process(pid, Signal::CONT)?;
+        copied?;
+        Ok(Earlier { stream, copy: kept })
+    }
+
+    /// The broker is killed, and starts again with the stream as it was.
+    ///
+    /// # Errors
+    /// When it cannot be started, or something cannot be read or written.
+    pub async fn bring_back(&self, server: &mut TestServer) -> anyhow::Result<()> {
+        server.kill().await?;
+        std::fs::remove_dir_all(&self.stream)?;
+        copy(&self.copy, &self.stream)?;
+        server.restart().await?;
+        Ok(())
+    }
 }
 
 /// How often a broker flushes that has its queue there. On file under `always` each tile and each acknowledgement is a

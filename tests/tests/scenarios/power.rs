@@ -2,10 +2,9 @@
 //! workers live on elsewhere.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use gridloom_cli::embedded::{Options, SYNC_ALWAYS};
 use gridloom_shared::broker::topology::TopologyOptions;
 use gridloom_shared::id::{JobName, RunId};
@@ -14,9 +13,8 @@ use gridloom_shared::ledger::summary::RunState;
 use gridloom_tests::oracle::ledger::Ledger;
 use gridloom_tests::power::PoweredDisk;
 use gridloom_tests::scenario::{Stage, play_on};
-use gridloom_tests::server::{SYNC_AT_INTERVAL, TestServer, copy};
+use gridloom_tests::server::{Earlier, SYNC_AT_INTERVAL, TestServer};
 use gridloom_tests::wait::eventually;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
@@ -208,29 +206,6 @@ async fn power_failure_of_a_broker_that_flushes_at_an_interval_costs_what_came_l
     .await
 }
 
-/// Copies what the broker has of the ledger now. Says where that is, and where the copy.
-fn keep_ledger(stage: &Stage) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let streams = stage.server.store().join("jetstream/$G/streams");
-    let ledger = streams.join(stage.broker.subjects().ledger().as_str());
-    let earlier = stage.dir().join("earlier");
-    let pid = stage.server.pid();
-    let pid = pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
-    let pid = pid.context("the broker runs")?;
-    kill_process(pid, Signal::STOP)?;
-    copy(&ledger, &earlier)?;
-    kill_process(pid, Signal::CONT)?;
-    Ok((ledger, earlier))
-}
-
-/// The broker starts again with the ledger as it was then.
-async fn set_back(stage: &mut Stage, (ledger, earlier): &(PathBuf, PathBuf)) -> anyhow::Result<()> {
-    stage.server.kill().await?;
-    std::fs::remove_dir_all(ledger)?;
-    copy(earlier, ledger)?;
-    stage.server.restart().await?;
-    Ok(())
-}
-
 /// A planner that was away meanwhile finds a ledger that is longer than what it has read of it, and is another.
 #[tokio::test(flavor = "multi_thread")]
 async fn planner_that_was_away_when_the_ledger_was_set_back_and_grew_again_reads_it_anew()
@@ -249,7 +224,7 @@ async fn planner_that_was_away_when_the_ledger_was_set_back_and_grew_again_reads
         .await?;
         let name = stage.broker.subjects().ledger();
         stage.done(&run, SHARDS / 6, SOON).await?;
-        let kept = keep_ledger(stage)?;
+        let kept = Earlier::of(&stage.server, &name, stage.dir())?;
         let grows_beyond = async |stage: &Stage, end: u64| {
             eventually(SOON, "the ledger grows", async || {
                 let state = stage.broker.info(&name).await;
@@ -261,7 +236,7 @@ async fn planner_that_was_away_when_the_ledger_was_set_back_and_grew_again_reads
         stage.planners[away].freeze()?;
         let lost = stage.broker.info(&name).await?.last_seq;
         stage.planners[0].kill().await?;
-        set_back(stage, &kept).await?;
+        kept.bring_back(&mut stage.server).await?;
         let meanwhile = stage.start_planner().await?;
         grows_beyond(stage, lost).await?;
         stage.planners[meanwhile].kill().await?;
@@ -285,9 +260,10 @@ async fn ledger_that_lost_its_last_records_beside_the_living_ends_its_runs_well(
     play_on(server, &TopologyOptions::default(), async |stage| {
         let run = begun(stage).await?;
         stage.done(&run, SHARDS / 6, SOON).await?;
-        let kept = keep_ledger(stage)?;
+        let ledger = stage.broker.subjects().ledger();
+        let kept = Earlier::of(&stage.server, &ledger, stage.dir())?;
         stage.done(&run, SHARDS / 2, LONG).await?;
-        set_back(stage, &kept).await?;
+        kept.bring_back(&mut stage.server).await?;
         eventually(SOON, "the planner says so", async || {
             Ok(stage.planners[0]
                 .stderr()

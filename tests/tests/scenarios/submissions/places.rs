@@ -3,34 +3,9 @@
 
 use std::path::PathBuf;
 
+use gridloom_tests::server::Earlier;
+
 use super::*;
-
-/// A stream as it was.
-struct Earlier {
-    stream: PathBuf,
-    copy: PathBuf,
-}
-
-impl Earlier {
-    async fn keep(stage: &mut Stage, stream: &str) -> anyhow::Result<Earlier> {
-        let store = stage.server.store().join("jetstream/$G/streams");
-        let (stream, copied) = (store.join(stream), stage.dir().join("earlier"));
-        stage.server.kill().await?;
-        copy(&stream, &copied)?;
-        stage.server.restart().await?;
-        let copy = copied;
-        Ok(Earlier { stream, copy })
-    }
-
-    /// All others stay as they are.
-    async fn bring_back(&self, stage: &mut Stage) -> anyhow::Result<()> {
-        stage.server.kill().await?;
-        std::fs::remove_dir_all(&self.stream)?;
-        copy(&self.copy, &self.stream)?;
-        stage.server.restart().await?;
-        Ok(())
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn submission_in_a_place_that_another_had_before_is_a_run_of_its_own() -> anyhow::Result<()> {
@@ -38,13 +13,13 @@ async fn submission_in_a_place_that_another_had_before_is_a_run_of_its_own() -> 
         stage.start_all(1).await?;
         let job = stage.apply(JOB).await?;
         let submit = stage.broker.subjects().submit();
-        let earlier = Earlier::keep(stage, submit.as_str()).await?;
+        let earlier = Earlier::of(&stage.server, &submit, stage.dir())?;
         let first = send(stage, "submit.plain", "").await?;
         stage
             .closed(&RunId::from_submission(&job, first), SOON)
             .await?;
         all_acknowledged(stage).await?;
-        earlier.bring_back(stage).await?;
+        earlier.bring_back(&mut stage.server).await?;
         let second = send(stage, "submit.plain", "").await?;
         assert_eq!(second, first, "the place is the same");
         all_acknowledged(stage).await?;
@@ -64,7 +39,7 @@ async fn request_that_waits_in_the_place_of_one_that_was_refused_is_opened() -> 
             .await?;
         let open = stage.submit(&job, &json!({})).await?;
         let submit = stage.broker.subjects().submit();
-        let earlier = Earlier::keep(stage, submit.as_str()).await?;
+        let earlier = Earlier::of(&stage.server, &submit, stage.dir())?;
         let first = send(stage, "submit.plain", r#"{"overlap": "skip"}"#).await?;
         let refused = eventually_some(SOON, "it is refused", async || {
             Ok(answers(stage, 1).await?.remove(&first))
@@ -72,7 +47,7 @@ async fn request_that_waits_in_the_place_of_one_that_was_refused_is_opened() -> 
         .await?;
         assert!(refused.reason.contains(open.as_str()), "{refused:?}");
         all_acknowledged(stage).await?;
-        earlier.bring_back(stage).await?;
+        earlier.bring_back(&mut stage.server).await?;
         let second = send(stage, "submit.plain", r#"{"overlap": "queue_all"}"#).await?;
         assert_eq!(second, first, "the place is the same");
         stage.closed(&open, SOON).await?;
@@ -105,11 +80,11 @@ async fn run_in_a_place_of_the_ledger_that_another_had_before_is_run() -> anyhow
         let job = format!("name = \"plain\"\nhandler = \"noop\"\n[grid]\n{grid}");
         let job = stage.apply(&job).await?;
         let ledger = stage.broker.subjects().ledger();
-        let earlier = Earlier::keep(stage, ledger.as_str()).await?;
+        let earlier = Earlier::of(&stage.server, &ledger, stage.dir())?;
         let first = stage.submit(&job, &json!({})).await?;
         stage.closed(&first, SOON).await?;
         let place = opened(stage, &first).await?;
-        earlier.bring_back(stage).await?;
+        earlier.bring_back(&mut stage.server).await?;
         let second = stage.submit(&job, &json!({})).await?;
         stage.closed(&second, LONG).await?;
         assert_eq!(
@@ -183,13 +158,13 @@ async fn run_whose_cancellation_was_lost_goes_on_where_it_was_stopped() -> anyho
         let run = stage.submit(&job, &json!({})).await?;
         stage.done(&run, 4, SOON).await?;
         let ledger = stage.broker.subjects().ledger();
-        let earlier = Earlier::keep(stage, ledger.as_str()).await?;
+        let earlier = Earlier::of(&stage.server, &ledger, stage.dir())?;
         let cancelled = stage
             .cli(&["cancel", run.as_str()], SOON)
             .await?;
         cancelled.succeeded()?;
         stage.closed(&run, SOON).await?;
-        earlier.bring_back(stage).await?;
+        earlier.bring_back(&mut stage.server).await?;
         eventually_some(LONG, "all of it is done after all", async || {
             let shown = stage.cli(&["show", run.as_str(), "--json"], SOON).await?;
             let state = shown.json().ok().map(|shown| shown["state"].clone());
