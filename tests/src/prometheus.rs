@@ -119,15 +119,15 @@ impl Prometheus {
         alerts.with_context(|| format!("alerts: {answer}"))
     }
 
-    /// The alert of this name that fires, if it does.
+    /// The alerts of this name that fire.
     ///
     /// # Errors
     /// When Prometheus does not answer.
-    pub async fn fires(&self, name: &str) -> anyhow::Result<Option<Value>> {
+    pub async fn firing(&self, name: &str) -> anyhow::Result<Vec<Value>> {
         let alerts = self.alerts().await?;
         let fires =
             |alert: &Value| alert["labels"]["alertname"] == name && alert["state"] == "firing";
-        Ok(alerts.into_iter().find(fires))
+        Ok(alerts.into_iter().filter(fires).collect())
     }
 
     /// By HTTP/1.0: answers come whole.

@@ -23,7 +23,7 @@ use gridloom_shared::telemetry::metric::{Kind, Metric};
 use gridloom_tests::http::{get, metric};
 use gridloom_tests::prometheus::{Prometheus, promtool, tool};
 use gridloom_tests::scenario::{Stage, play};
-use gridloom_tests::wait::{eventually, eventually_some};
+use gridloom_tests::wait::eventually;
 use serde_json::{Value, json};
 
 #[path = "metrics/alerts.rs"]
@@ -150,20 +150,25 @@ async fn holds(prometheus: &Prometheus, expression: &str, within: Duration) -> a
     .await
 }
 
-/// Waits until the alert fires, and for its description to name this place.
+/// Waits until the alert fires, and its description names this place: it may fire of others besides.
 async fn fires(prometheus: &Prometheus, name: &str, place: &str) -> anyhow::Result<()> {
-    let what = format!("{name} fires");
-    let alert = eventually_some(LONG, &what, async || prometheus.fires(name).await).await?;
-    let said = alert["annotations"]["description"].as_str();
-    let said = said.with_context(|| format!("{alert}"))?;
-    ensure!(said.contains(place), "{name} names no {place}: {said}");
-    Ok(())
+    let what = format!("{name} fires, and names {place:?}");
+    let named = eventually(LONG, &what, async || {
+        let firing = prometheus.firing(name).await?;
+        let said = firing.iter();
+        let mut said = said.filter_map(|alert| alert["annotations"]["description"].as_str());
+        Ok(said.any(|said| said.contains(place)))
+    });
+    match named.await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.context(format!("{:?}", prometheus.firing(name).await?))),
+    }
 }
 
 async fn clears(prometheus: &Prometheus, name: &str) -> anyhow::Result<()> {
     let what = format!("{name} clears");
     eventually(LONG, &what, async || {
-        Ok(prometheus.fires(name).await?.is_none())
+        Ok(prometheus.firing(name).await?.is_empty())
     })
     .await
 }

@@ -25,8 +25,8 @@ async fn alerts_fire_and_clear_where_the_broker_is_away_and_where_leaders_do_not
         fires(prometheus, "GridloomBrokerAway", "").await?;
         fires(prometheus, "GridloomPlannerStuck", "127.0.0.1").await?;
         // It is the connection that is missing, and not a quorum.
-        let quorum = prometheus.fires("GridloomBrokerWithoutQuorum").await?;
-        ensure!(quorum.is_none(), "{quorum:?}");
+        let quorum = prometheus.firing("GridloomBrokerWithoutQuorum").await?;
+        ensure!(quorum.is_empty(), "{quorum:?}");
         stage.server.restart().await?;
         clears(prometheus, "GridloomBrokerAway").await?;
         clears(prometheus, "GridloomPlannerStuck").await?;
@@ -38,8 +38,8 @@ async fn alerts_fire_and_clear_where_the_broker_is_away_and_where_leaders_do_not
 
 /// Starts one leader after the other, until it is told that none stays.
 async fn flaps(stage: &mut Stage, port: u16, prometheus: &Prometheus) -> anyhow::Result<()> {
-    let before = prometheus.fires("GridloomLeadershipFlaps").await?;
-    ensure!(before.is_none(), "{before:?}");
+    let before = prometheus.firing("GridloomLeadershipFlaps").await?;
+    ensure!(before.is_empty(), "{before:?}");
     for _ in 0..LEADERS {
         let last = stage.planners.last_mut().context("a planner")?;
         last.terminate()?;
@@ -47,7 +47,11 @@ async fn flaps(stage: &mut Stage, port: u16, prometheus: &Prometheus) -> anyhow:
         let term = stage.term().await?;
         planner(stage, port).await?;
         leads(prometheus, term + 1).await?;
-        if prometheus.fires("GridloomLeadershipFlaps").await?.is_some() {
+        if !prometheus
+            .firing("GridloomLeadershipFlaps")
+            .await?
+            .is_empty()
+        {
             break;
         }
     }

@@ -111,7 +111,7 @@ async fn alert_fires_and_clears_where_orders_over_http_cannot_be_put_on_record()
         eventually(LONG, "GridloomApiFails fires", async || {
             let (status, said) = order().await?;
             ensure!(matches!(status, 200..300 | 503), "{status} {said}");
-            Ok(prometheus.fires("GridloomApiFails").await?.is_some())
+            Ok(!prometheus.firing("GridloomApiFails").await?.is_empty())
         })
         .await?;
         fires(prometheus, "GridloomApiFails", "127.0.0.1").await?;
