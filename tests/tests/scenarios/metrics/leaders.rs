@@ -1,5 +1,7 @@
 //! Alerts of a broker that is away, of planners that cannot work without it, and of leaders that change all the time.
 
+use gridloom_tests::wait::eventually_some;
+
 use super::*;
 
 /// So many leaders in a row are tried; five are too many within the time that the alert looks at.
@@ -41,10 +43,14 @@ async fn flaps(stage: &mut Stage, port: u16, prometheus: &Prometheus) -> anyhow:
     let before = prometheus.firing("GridloomLeadershipFlaps").await?;
     ensure!(before.is_empty(), "{before:?}");
     for _ in 0..LEADERS {
+        // It stands beside the queue, which the leader makes anew after the broker was away.
+        let term = eventually_some(LONG, "there is a term", async || {
+            Ok(stage.term().await.ok())
+        });
+        let term = term.await?;
         let last = stage.planners.last_mut().context("a planner")?;
         last.terminate()?;
         last.wait(LONG).await?;
-        let term = stage.term().await?;
         planner(stage, port).await?;
         leads(prometheus, term + 1).await?;
         if !prometheus
