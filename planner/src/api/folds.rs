@@ -1,6 +1,6 @@
 //! The ledgers that were folded lately: whoever looks at a run looks at it again a moment later, and then only what
-//! was written since is read. Bounded in number and in memory; of each run one reads at a time, for all who wait: also where a hundred services call back
-//! at once, and go away when they are not answered soon.
+//! was written since is read. Bounded in number and in memory; of each run one reads at a time, for all who wait
+//! ([`super::in_turn`]): also where a hundred services call back at once, and go away when they are not answered soon.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

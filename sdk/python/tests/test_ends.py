@@ -226,8 +226,8 @@ def work(shard):
         assert child.wire.receive() is None
 
 
-def test_forked_process_that_comes_back_answers_nothing(tmp_path: Path) -> None:
-    script = """
+# Its handler forks, and comes back in both: what it answers is how the other one ended.
+FORKS = """
 @worker.handler("work")
 def work(shard):
     child = os.fork()
@@ -235,7 +235,10 @@ def work(shard):
         _, status = os.waitpid(child, 0)
         shard.result(str(os.waitstatus_to_exitcode(status)))
 """
-    with FakeWorker(script, tmp_path) as child:
+
+
+def test_forked_process_that_comes_back_answers_nothing(tmp_path: Path) -> None:
+    with FakeWorker(FORKS, tmp_path) as child:
         for _ in range(2):
             (id,) = child.tile()
             assert child.answer(id) == ("done", {"id": id, "result": "70"})
@@ -243,13 +246,7 @@ def work(shard):
 
 
 def test_forked_process_that_comes_back_ends_though_nobody_can_be_told(tmp_path: Path) -> None:
-    script = """
-@worker.handler("work")
-def work(shard):
-    child = os.fork()
-    if child:
-        _, status = os.waitpid(child, 0)
-        shard.result(str(os.waitstatus_to_exitcode(status)))
+    script = FORKS + """
     else:
         os.close(2)
 """
