@@ -83,7 +83,11 @@ async fn each_second_has_one_run_while_leaders_are_killed() -> anyhow::Result<()
             assert!(stage.term().await? > round);
         }
         let fires = judged(stage, &job).await?;
-        assert_eq!(fires.count("expired") + fires.count("skipped"), 0);
+        assert_eq!(
+            fires.count("expired") + fires.count("skipped"),
+            0,
+            "{fires:?}"
+        );
         Ok(())
     })
     .await
@@ -108,7 +112,11 @@ async fn each_second_has_one_run_while_the_broker_is_killed() -> anyhow::Result<
         }
         decided(stage, &job, "opened", 14).await?;
         let fires = judged(stage, &job).await?;
-        assert_eq!(fires.count("expired") + fires.count("skipped"), 0);
+        assert_eq!(
+            fires.count("expired") + fires.count("skipped"),
+            0,
+            "{fires:?}"
+        );
         Ok(())
     })
     .await

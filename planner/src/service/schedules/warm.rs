@@ -126,6 +126,11 @@ impl Warm {
         Ok(())
     }
 
+    /// Whether all was read that was there when it was begun.
+    fn is_known(&self) -> bool {
+        self.is_read && self.is_defined
+    }
+
     /// What is known once all was read. Where the broker does not answer, it is asked again: what was known stays known.
     pub(super) async fn into_begin(mut self, signs: &Signs) -> Begin {
         while let Err(error) = self.catch_up(signs).await {
@@ -141,7 +146,7 @@ impl Warm {
 
     /// Reads records and definitions to their end: all that other leaders have written by now, and what they knew then.
     async fn catch_up(&mut self, signs: &Signs) -> Result<(), WarmError> {
-        while !(self.is_read && self.is_defined) {
+        while !self.is_known() {
             signs.give();
             self.step().await?;
         }
@@ -262,8 +267,12 @@ async fn follow(broker: Broker, place: Place, signs: Signs) {
         let warm = known.get_or_insert_with(|| Warm::new(broker.clone()));
         let error = loop {
             signs.give();
+            let before = warm.is_known();
             if let Err(error) = warm.step().await {
                 break error;
+            }
+            if warm.is_known() && !before {
+                tracing::info!(jobs = warm.jobs.len(), "stands by and follows schedules");
             }
         };
         tracing::debug!(error = %chain(&error), "a standby cannot follow schedules; trying again");
