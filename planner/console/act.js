@@ -61,6 +61,14 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
   useEffect(() => {
     if (result || problem) dialog.current.querySelector('[type=submit]').focus();
   }, [result, problem]);
+  // What was ordered cannot be taken back: who left meanwhile would not hear what became of it. What was pressed has lost its
+  // focus by then, so a key is nobody's.
+  useEffect(() => {
+    if (!busy) return undefined;
+    const stay = (event) => event.key === 'Escape' && event.preventDefault();
+    addEventListener('keydown', stay);
+    return () => removeEventListener('keydown', stay);
+  }, [busy]);
   const counted = useCount(count, values, counts);
   const lacks = (count && counted.text === undefined) || fields.some((field) => field.required && !values[field.name]);
   const typed = command && !result && command(values, id);
@@ -90,7 +98,7 @@ function Question({ id, label, title, danger, says, fields = [], count, counts, 
     ${result && html`<div class="note is-fine" role="status">${result}</div>`}
     ${typed && html`<div class="same"><span>The same by the command line</span><${Command} text=${typed} /></div>`}
     <div class="buttons">
-      ${!result && html`<button type="button" class="quiet" onClick=${() => dialog.current.close()}>Leave it</button>`}
+      ${!result && html`<button type="button" class="quiet" disabled=${busy} onClick=${() => dialog.current.close()}>Leave it</button>`}
       <button type="submit" class=${danger && !result ? 'danger strong' : 'strong'} disabled=${busy || (!result && lacks)}>
         ${result ? 'Close' : busy ? 'One moment…' : label}</button>
     </div>

@@ -52,6 +52,10 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
         .map_err(|error| Misuse::error(chain(&error).to_string()))?;
 
     log::mention(&broker, "run", flags.job.as_str(), &format!("id {id}")).await;
+    let refused_before = match flags.wait {
+        true => broker.info(&broker.subjects().history()).await?.last_seq,
+        false => 0,
+    };
     let sent = submit::send(&broker, &flags.job, (&id, body.into()), traceparent).await;
     let mut sent = sent.map_err(|error| unsubmitted(error, &id))?;
     let answer = sent.answer().await;
@@ -64,6 +68,7 @@ pub async fn run(context: &Context, flags: RunArgs) -> anyhow::Result<Verdict> {
             run,
             spec,
             sequence,
+            refused_before,
             content: submission.content(),
         };
         return wait::to_the_end(context, &broker, &submitted, sent.answers).await;

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use gridloom_shared::broker::Broker;
 use gridloom_shared::id::Namespace;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,10 +14,13 @@ use super::access::{Role, Who};
 use super::ask::{Asking, Body};
 use super::link::Api;
 use super::problem::{Answer, Kind, Problem};
-use super::sessions::{Id, LASTS};
+use super::sessions::{self, Id, LASTS};
 
-/// The name of the cookie.
-pub(super) const COOKIE: &str = "gridloom";
+/// What the name of the cookie begins with. A browser sends those of all ports of a host: what tells an installation from
+/// others there follows.
+pub(super) const COOKIE: &str = "gridloom_";
+/// Cookies of sessions that are looked at: of so many installations of a host somebody has a page open.
+pub(super) const COOKIES_MAX: usize = 8;
 
 /// What answers here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -104,7 +108,7 @@ pub(super) async fn login(
         .ok_or_else(|| Problem::new(Kind::Unauthorized, "there is no such token"))?;
     let broker = api.broker().ok_or_else(Problem::away)?;
     let session = api.sessions.begin(broker, &tokens, &who.name).await?;
-    let cookie = cookie(&api, &headers, session.text(), LASTS.as_secs())?;
+    let cookie = cookie((&api, broker), &headers, session.text(), LASTS.as_secs()).await?;
     let told = Json(session_of(&api, who));
     Ok(([(header::SET_COOKIE, cookie)], told).into_response())
 }
@@ -117,15 +121,20 @@ pub(super) async fn logout(
     shown: Option<Extension<Id>>,
     headers: HeaderMap,
 ) -> Answer<Response> {
+    let broker = api.broker().ok_or_else(Problem::away)?;
     if let Some(Extension(session)) = shown {
-        let broker = api.broker().ok_or_else(Problem::away)?;
         api.sessions.end(broker, &session).await?;
     }
-    let cookie = cookie(&api, &headers, "", 0)?;
+    let cookie = cookie((&api, broker), &headers, "", 0).await?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
-fn cookie(api: &Api, headers: &HeaderMap, value: &str, age_s: u64) -> Answer<HeaderValue> {
+async fn cookie(
+    (api, broker): (&Api, &Broker),
+    headers: &HeaderMap,
+    value: &str,
+    age_s: u64,
+) -> Answer<HeaderValue> {
     // A proxy that speaks TLS says so; without it a browser would not send the cookie back.
     let is_tls = api.settings.certificate.is_some()
         || headers
@@ -136,8 +145,9 @@ fn cookie(api: &Api, headers: &HeaderMap, value: &str, age_s: u64) -> Answer<Hea
         "" => "/",
         path => path,
     };
+    let of = sessions::installation(broker).await?;
     let text = format!(
-        "{COOKIE}={value}; Path={path}; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
+        "{COOKIE}{of}={value}; Path={path}; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
     );
     let wrong = |_| Problem::new(Kind::Internal, "the session cannot be in a cookie");
     HeaderValue::from_str(&text).map_err(wrong)

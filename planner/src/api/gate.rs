@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout};
 
-use super::about::COOKIE;
+use super::about::{COOKIE, COOKIES_MAX};
 use super::access::{Needs, Role, Tokens, Who, is_open, needs};
 use super::ask::without_body;
 use super::counted;
@@ -153,8 +153,8 @@ fn path(settings: &Settings, request: &Request) -> Option<String> {
 enum Shown {
     /// They are known by it.
     Who(Who),
-    /// A session, of which the broker knows whose it is.
-    Session(Id),
+    /// Sessions, of which the broker knows whose they are: a browser shows those of other installations of this host, too.
+    Sessions(Vec<Id>),
 }
 
 /// What somebody shows who asks, if a request may come as this one does.
@@ -182,15 +182,16 @@ fn shown((settings, tokens): (&Settings, &Tokens), request: &Request) -> Answer<
         let unknown = || unauthorized("there is no such token");
         return whose.map(Shown::Who).ok_or_else(unknown);
     }
-    let Some(cookie) = cookie(headers) else {
+    let shown = cookies(headers);
+    if shown.is_empty() {
         return Err(unauthorized("send a token: Authorization: Bearer TOKEN"));
-    };
-    let session = Id::read(cookie).ok_or_else(over)?;
+    }
+    let sessions: Vec<Id> = shown.into_iter().filter_map(Id::read).collect();
     if needs.changes && !headers.contains_key(OWN) {
         let detail = format!("what changes something by a cookie needs the header {OWN}");
         return Err(Problem::new(Kind::Forbidden, detail));
     }
-    Ok(Shown::Session(session))
+    Ok(Shown::Sessions(sessions))
 }
 
 /// Who asks, if they may, and the session by which they do.
@@ -201,13 +202,25 @@ async fn enter(
 ) -> Answer<(Who, Option<Id>)> {
     let (who, session) = match shown? {
         Shown::Who(who) => (who, None),
-        Shown::Session(id) => {
-            let tokens = api.tokens();
-            let whose = api.sessions.whose(api.broker(), &tokens, &id).await?;
-            (whose.ok_or_else(over)?, Some(id))
+        Shown::Sessions(all) => {
+            let (who, id) = of_here(api, all).await?;
+            (who, Some(id))
         }
     };
     may(&api.settings, who, needs, path).map(|who| (who, session))
+}
+
+/// The first of these sessions that is one of this installation, and lasts.
+async fn of_here(api: &Api, all: Vec<Id>) -> Answer<(Who, Id)> {
+    let mut problem = over();
+    for id in all {
+        match api.sessions.whose(api.broker(), &api.tokens(), &id).await {
+            Ok(Some(who)) => return Ok((who, id)),
+            Ok(None) => {}
+            Err(why) => problem = why,
+        }
+    }
+    Err(problem)
 }
 
 fn over() -> Problem {
@@ -245,12 +258,14 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         .then_some(token.trim())
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// What stands in the cookies of sessions.
+fn cookies(headers: &HeaderMap) -> Vec<&str> {
     let all = headers.get_all(header::COOKIE).into_iter();
-    let mut pairs = all
+    let pairs = all
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'));
-    pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    let ours = pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.split_once('='));
+    ours.map(|(_, value)| value).take(COOKIES_MAX).collect()
 }
 
 /// A browser says for whose page it asks: only for one of ours may it change something. Programs say nothing of that.
@@ -360,10 +375,15 @@ mod tests {
     }
 
     #[test]
-    fn cookie_is_found_among_others_and_a_longer_name_is_another() {
-        let among = headers(&[("cookie", "a=b; gridloom=glt_1; c=d")]);
-        assert_eq!(cookie(&among), Some("glt_1"));
-        assert_eq!(cookie(&headers(&[("cookie", "gridloom2=x")])), None);
+    fn cookies_are_found_among_others_and_so_is_a_token() {
+        let among = "a=b; gridloom_0a=glt_1; c=d;gridloom_f1=glt_2; xgridloom_f1=no";
+        let among = headers(&[("cookie", among)]);
+        assert_eq!(cookies(&among), ["glt_1", "glt_2"]);
+        let others = headers(&[("cookie", "gridloom=x; gridloom2=x")]);
+        assert!(cookies(&others).is_empty());
+        let many = HeaderValue::from_str(&"gridloom_1=x;".repeat(1_000)).unwrap();
+        let many = HeaderMap::from_iter([(header::COOKIE, many)]);
+        assert_eq!(cookies(&many).len(), COOKIES_MAX);
         assert_eq!(
             bearer(&headers(&[("authorization", "bearer  t")])),
             Some("t")

@@ -192,6 +192,15 @@ impl Sessions {
     }
 }
 
+/// What tells this installation from others that a browser meets on the same host: where its sessions are kept was made then,
+/// and of that name.
+pub(super) async fn installation(broker: &Broker) -> Answer<String> {
+    let place = broker.state().name().stream();
+    let made = broker.info(&place).await?.created;
+    let digest = Sha256::digest(format!("{place} {made}"));
+    Ok(HEXLOWER.encode(&digest[..8]))
+}
+
 /// Waits until a session is over, for a stream of it. Never ends for whoever came with a token.
 pub(super) async fn over(api: Api, id: Option<Id>) {
     let Some(id) = id else {

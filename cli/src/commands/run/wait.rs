@@ -66,6 +66,9 @@ pub(super) struct Submitted {
     pub(super) spec: JobSpec,
     /// Its place in the submit stream.
     pub(super) sequence: u64,
+    /// Where the stream ended that tells of refusals, before it was submitted: what stands up to there is of others, also
+    /// where it names this place. A place comes again after a power failure that took the last messages.
+    pub(super) refused_before: u64,
     /// Hash of what was asked for.
     pub(super) content: u64,
 }
@@ -84,15 +87,14 @@ pub(super) async fn to_the_end(
     let run = &submitted.run;
     let subject = subjects.submit_to(&submitted.spec.name);
     // As streams: a frame in between does not interrupt a question to the broker.
-    let follow = |stream: StreamName, filter| {
-        let tail = broker.follow(&stream, filter, Start::Sequence(1));
+    let follow = |stream: StreamName, filter, from| {
+        let tail = broker.follow(&stream, filter, Start::Sequence(from));
         tail.into_stream()
     };
-    let mut ledger = pin!(follow(
-        subjects.ledger(),
-        subjects.ledger_of_run_anywhere(run)
-    ));
-    let mut refusals = pin!(follow(subjects.history(), subjects.unreadable()));
+    let of_run = subjects.ledger_of_run_anywhere(run);
+    let mut ledger = pin!(follow(subjects.ledger(), of_run, 1));
+    let from = submitted.refused_before + 1;
+    let mut refusals = pin!(follow(subjects.history(), subjects.unreadable(), from));
     let mut frames = interval(FRAME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut interrupted = pin!(tokio::signal::ctrl_c());

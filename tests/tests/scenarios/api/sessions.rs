@@ -65,6 +65,14 @@ async fn session_is_known_to_every_planner_and_over_at_all_of_them_when_it_is_en
         }
         let (first, second) = (login(&one).await?, login(&one).await?);
         ensure!(first != second);
+        // A browser sends the cookies of all ports of a host: other installations there have theirs under other names.
+        let name = |cookie: &str| cookie.split_once('=').map(|(name, _)| name.to_owned());
+        let third = login(&two).await?;
+        ensure!(name(&first) == name(&third), "{first}");
+        logout(&two, &third).await?;
+        ensure!(name(&first).is_some_and(|name| name.len() > "gridloom_".len()));
+        let elsewhere = format!("gridloom_1=gls_{}", "0".repeat(64));
+        ensure!(status(&one, &format!("{elsewhere}; {first}")).await? == 200);
         for (api, cookie) in [
             (&one, &first),
             (&two, &first),
@@ -123,7 +131,7 @@ async fn nothing_else_gets_in(stage: &Stage, api: &Api, cookie: &str) -> anyhow:
         .ask(("GET", "/about"), &[("authorization", &bearer)], None)
         .await?;
     ensure!(reply.status == 401, "{reply:?}");
-    ensure!(status(api, &format!("gridloom={TOKEN}")).await? == 401);
+    ensure!(status(api, &format!("gridloom_1={TOKEN}")).await? == 401);
     let state = stage.broker.state();
     let kept = state
         .entries(stage.broker.subjects().all_sessions())
@@ -136,14 +144,14 @@ async fn nothing_else_gets_in(stage: &Stage, api: &Api, cookie: &str) -> anyhow:
             "{text}"
         );
         let digest = entry.key.rsplit('.').next().context("a digest")?;
-        ensure!(status(api, &format!("gridloom=gls_{digest}")).await? == 401);
+        ensure!(status(api, &format!("gridloom_1=gls_{digest}")).await? == 401);
     }
     // Who may write there, and knows no digest of a token, makes no session.
     let value = kept[0].value.clone().context("a value")?;
     let made_up = format!("gls_{}", "0".repeat(64));
     let key = stage.broker.subjects().session_key(&digest(&made_up));
     state.put(&key, value).await?;
-    ensure!(status(api, &format!("gridloom={made_up}")).await? == 401);
+    ensure!(status(api, &format!("gridloom_1={made_up}")).await? == 401);
     state.forget(&key).await?;
     Ok(())
 }

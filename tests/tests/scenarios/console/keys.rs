@@ -78,6 +78,60 @@ async fn keys_are_listed_and_lead_where_they_say() -> anyhow::Result<()> {
     .await
 }
 
+/// An order is not answered before the page is told so.
+const HOLDS: &str = "(() => { const real = fetch; const until = new Promise((go) => { window.answer = go; }); \
+    window.fetch = async (path, how) => { if (how?.method === 'POST') await until; return real(path, how); }; })()";
+const IS_OPEN: &str = "document.querySelectorAll('dialog[open]').length === 1";
+
+async fn escape(browser: &mut Chromium) -> anyhow::Result<()> {
+    for kind in ["rawKeyDown", "keyUp"] {
+        let event =
+            json!({ "type": kind, "key": "Escape", "code": "Escape", "windowsVirtualKeyCode": 27 });
+        browser.call("Input.dispatchKeyEvent", event).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn question_stays_until_what_was_ordered_is_answered_and_is_left_by_a_key_otherwise()
+-> anyhow::Result<()> {
+    if !have_chromium() {
+        return Ok(());
+    }
+    play(async |stage| {
+        let api = start(stage, &[]).await?;
+        let mut browser = Chromium::start().await?;
+        browser.open(&api.url("/jobs")).await?;
+        browser.press("Freeze all").await?;
+        browser.until(IS_OPEN).await?;
+        escape(&mut browser).await?;
+        browser
+            .until("!document.querySelector('dialog[open]')")
+            .await?;
+        browser.press("Freeze all").await?;
+        browser.says("a schedule fire nothing then").await?;
+        browser.fill("dialog [name=note]", "later").await?;
+        browser.js(HOLDS).await?;
+        browser.confirm().await?;
+        browser.says("One moment").await?;
+        for _ in 0..3 {
+            escape(&mut browser).await?;
+            ensure!(browser.js(IS_OPEN).await? == true, "it is closed");
+        }
+        browser.js("answer()").await?;
+        browser
+            .until("Boolean(document.querySelector('dialog[open] .note.is-fine'))")
+            .await?;
+        escape(&mut browser).await?;
+        browser
+            .until("!document.querySelector('dialog[open]')")
+            .await?;
+        ensure!(browser.faults().is_empty(), "{:?}", browser.faults());
+        browser.end().await
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn planner_that_changes_nothing_says_so_on_its_page_and_offers_nothing() -> anyhow::Result<()>
 {

@@ -60,6 +60,28 @@ async fn request_that_waits_in_the_place_of_one_that_was_refused_is_opened() -> 
     .await
 }
 
+/// What was refused stays on record, by its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_is_waited_for_in_the_place_of_one_that_was_refused_is_waited_for()
+-> anyhow::Result<()> {
+    play(async |stage| {
+        stage.start_all(1).await?;
+        stage.apply(JOB).await?;
+        let submit = stage.broker.subjects().submit();
+        let earlier = Earlier::of(&stage.server, &submit, stage.dir())?;
+        let first = send(stage, "submit.plain", "nonsense").await?;
+        answers(stage, 1).await?.remove(&first).context("refused")?;
+        all_acknowledged(stage).await?;
+        earlier.bring_back(&mut stage.server).await?;
+        let ran = stage.cli(&["run", "plain", "--wait"], SOON).await?;
+        ran.succeeded()?;
+        let end = stage.broker.info(&submit).await?.last_seq;
+        assert_eq!(end, first, "the place is the same");
+        Ok(())
+    })
+    .await
+}
+
 /// Where a run's first record stands.
 async fn opened(stage: &Stage, run: &RunId) -> anyhow::Result<u64> {
     let subjects = stage.broker.subjects();
