@@ -15,7 +15,7 @@ use crate::output::Output;
 /// How long a command waits for the broker.
 const WAIT: Duration = Duration::from_secs(3);
 /// How long it looks whether a restore is unfinished.
-const LOOK: Duration = Duration::from_secs(1);
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// What every command has at hand.
 #[derive(Clone, Debug)]

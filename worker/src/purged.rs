@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use gridloom_shared::broker::Broker;
 use gridloom_shared::chain;
-use gridloom_shared::clock::UnixMs;
 use gridloom_shared::id::Session;
 use gridloom_shared::reads::purged::Purged;
 
@@ -13,7 +12,7 @@ use crate::handler::SharedHandler;
 /// Between two rounds; the first comes some minutes after the start.
 const EVERY: Duration = Duration::from_secs(3_600);
 const FIRST: Duration = Duration::from_secs(60);
-/// A run must have been over for so long: a worker that slept through its end has long since lost its
+/// A run must have been purged for so long: a worker that slept through its end has long since lost its
 /// lease, and its databases have ended its sessions.
 const AGE: Duration = Duration::from_secs(24 * 3_600);
 
@@ -30,7 +29,7 @@ pub(crate) async fn tell(
     loop {
         tokio::time::sleep(pause).await;
         pause = EVERY;
-        let runs = match purged.more(&broker, AGE, UnixMs::now()).await {
+        let runs = match purged.more(&broker, AGE).await {
             Ok(runs) if runs.is_empty() => continue,
             Ok(runs) => runs,
             Err(error) => {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::broker::Broker;
+use crate::broker::api::ApiError;
 use crate::broker::log::ReadError;
-use crate::clock::UnixMs;
 use crate::id::Nonce;
 use crate::ledger::record::PlanRecord;
 
@@ -15,9 +15,23 @@ pub struct Purged {
     next: u64,
 }
 
+/// Why that is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum PurgedError {
+    /// The broker does not say how far the ledger is.
+    #[error(transparent)]
+    Ask(#[from] ApiError),
+    /// The records cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
 impl Purged {
-    /// Nonces of runs that were purged since the last question and had been over for `age` at `now`: a
-    /// part of them, as long as there are some.
+    /// Nonces of runs that were purged since the last question, and for at least `age` by now: a part of them, as long as
+    /// there are some.
+    ///
+    /// Both times are the broker's: by a clock of its own, which may be ahead, whoever asks would forget what shards that
+    /// were held back still need. Now is when the ledger got its last record.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -25,9 +39,10 @@ impl Purged {
         &mut self,
         broker: &Broker,
         age: Duration,
-        now: UnixMs,
-    ) -> Result<Vec<Nonce>, ReadError> {
+    ) -> Result<Vec<Nonce>, PurgedError> {
         let subjects = broker.subjects();
+        let now = broker.info(&subjects.ledger()).await?.last_at;
+        let now = now.unwrap_or_default();
         let mut runs = Vec::new();
         while runs.is_empty() {
             let from = self.next.max(1);
@@ -39,8 +54,7 @@ impl Purged {
                 if let Ok(PlanRecord::Retired(retired)) =
                     broker.decode(&record.subject, &record.payload)
                 {
-                    let over = u128::from(now.0.saturating_sub(retired.closed_at.0));
-                    if over < age.as_millis() {
+                    if now < record.at + age {
                         // Those behind it are younger.
                         return Ok(runs);
                     }

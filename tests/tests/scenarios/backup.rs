@@ -287,6 +287,10 @@ async fn restore_refuses_what_it_cannot_put_back_whole_and_where_something_is() 
         let mark = stage.broker.begin_restoring(1).await?;
         let mark = tokio::spawn(mark.expect("nobody else restores").hold());
         refused(stage, &[&good], "just now").await?;
+        let file = stage.dir().join("half.json.gz").display().to_string();
+        let taken = stage.cli(&["snapshot", &file, "--json"], LONG).await?;
+        let unread = &taken.json()?["unread"][0];
+        assert_eq!(unread["part"], "installation", "{taken:?}");
         mark.abort();
         restore(stage, "good").await?.succeeded()?;
         let there = stage.broker.jobs().get(job.as_str()).await?;
