@@ -80,11 +80,11 @@ impl Context {
     }
 }
 
-/// Who gives the order, as their system calls them.
+/// Who gives the order, as their system calls them; where it says no name, as in a container, by their number.
 pub(crate) fn who() -> String {
     let names = ["USER", "LOGNAME"].into_iter();
     let mut found = names.filter_map(|name| std::env::var(name).ok());
     found
         .find(|name| !name.is_empty())
-        .unwrap_or_else(|| "somebody".to_owned())
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }

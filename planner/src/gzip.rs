@@ -14,9 +14,10 @@ pub(crate) fn is_understood(headers: &HeaderMap) -> bool {
         .flat_map(|value| value.split(','));
     named.any(|coding| {
         let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let quality = quality.replace(' ', "").to_ascii_lowercase();
         let refused = quality
-            .replace(' ', "")
-            .strip_prefix("q=")
+            .split(';')
+            .find_map(|one| one.strip_prefix("q="))
             .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
         name.trim().eq_ignore_ascii_case("gzip") && !refused
     })
@@ -42,6 +43,8 @@ mod tests {
             ("deflate, GZIP;q=0.5", true),
             ("gzip;q=0", false),
             ("gzip; q=0.0", false),
+            ("gzip;Q=0", false),
+            ("gzip;q=0;x=1", false),
             ("br", false),
             ("", false),
         ] {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long an answer may take: the first one waits for its start.
@@ -34,7 +35,11 @@ pub struct Chromium {
     faults: Vec<String>,
     hosts: BTreeSet<String>,
     _dir: TempDir,
+    _room: SemaphorePermit<'static>,
 }
+
+/// So many at once: each paints on all cores that there are, and of four of them nobody is answered in time.
+static ROOM: Semaphore = Semaphore::const_new(2);
 
 /// Where Chromium is.
 ///
@@ -48,11 +53,12 @@ pub fn program() -> anyhow::Result<PathBuf> {
 }
 
 impl Chromium {
-    /// Starts it, with an empty page.
+    /// Starts it, with an empty page, once there is room. A test starts one alone: two may wait for each other.
     ///
     /// # Errors
     /// When it is not there, or does not start.
     pub async fn start() -> anyhow::Result<Chromium> {
+        let room = ROOM.acquire().await?;
         let dir = tempfile::Builder::new()
             .prefix("gridloom-chromium-")
             .tempdir()?;
@@ -80,6 +86,7 @@ impl Chromium {
             faults: Vec::new(),
             hosts: BTreeSet::new(),
             _dir: dir,
+            _room: room,
         };
         chromium.attach().await?;
         Ok(chromium)

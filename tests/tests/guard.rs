@@ -204,7 +204,7 @@ async fn leased(
         .args([
             "sh",
             "-c",
-            "trap 'touch told' TERM; while :; do sleep 0.05; done",
+            "trap 'touch told' TERM; touch ready; while :; do sleep 0.05; done",
         ])
         .current_dir(dir.path())
         .stdin(std::process::Stdio::piped())
@@ -214,6 +214,14 @@ async fn leased(
     let opening = format!("0 {}\n", us(Boot::now() + lease));
     lifeline.write_all(opening.as_bytes()).await?;
     let program = pid_of(&dir.path().join("program")).await?;
+    // Whoever is told to stop before that ends at once.
+    let ready = dir.path().join("ready");
+    eventually(
+        SOON,
+        "the program hears a stop",
+        async || Ok(ready.exists()),
+    )
+    .await?;
     Ok((guard, lifeline, program))
 }
 

@@ -37,6 +37,14 @@ pub struct Chosen {
     pub error_like: Option<String>,
 }
 
+impl Chosen {
+    /// What is wrong with it: slices of several jobs have nothing in common.
+    pub fn fault(&self) -> Option<&'static str> {
+        let alone = self.slice.is_some() && self.run.is_none() && self.job.is_none();
+        alone.then_some("--slice N: is one of a run, or of a job's runs: name RUN or --job too")
+    }
+}
+
 /// Which dead shards an order is for, and whether to ask first.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DeadOf {
@@ -57,10 +65,10 @@ impl DeadOf {
         let Chosen {
             run,
             job,
-            slice,
+            slice: _,
             page: _,
             error_like,
         } = &self.chosen;
-        self.all || run.is_some() || job.is_some() || slice.is_some() || error_like.is_some()
+        self.all || run.is_some() || job.is_some() || error_like.is_some()
     }
 }

@@ -90,6 +90,12 @@ async fn once(context: &Context, flags: &TopArgs) -> anyhow::Result<Verdict> {
         true => LARGE,
         false => screen::printed(),
     };
+    if !frame::fits(area) {
+        let small = frame::too_small(area);
+        return Err(Misuse::error(format!(
+            "{small}; gridloom top --json has no bounds, and COLUMNS and LINES say how much room there is where its output is no terminal"
+        )));
+    }
     let mut state = State::default();
     let mut reader = Reader::begin(&broker, context.config.nats.to_string()).await?;
     let mut seen = reader.look(&Wanted::default()).await;
@@ -223,9 +229,10 @@ impl Watching {
         let (state, look) = (&mut self.state, self.look);
         state.now = self.begun.elapsed();
         state.linked(self.broker.is_connected());
-        let painted = self
-            .screen
-            .show(|buffer, area| frame::paint(buffer, area, state, look));
+        let painted = self.screen.show(|buffer, area| {
+            state.is_hidden = !frame::fits(area);
+            frame::paint(buffer, area, state, look);
+        });
         painted.context("paint on the terminal")?;
         let area = self
             .screen

@@ -78,6 +78,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Answer<Body<T>> {
         let Text(text) = Text::from_request(request, state).await?;
+        // The library takes a list for the values of an object in their order: nobody knows which a key names.
+        if text.trim_start().starts_with('[') {
+            return Err(Problem::invalid(
+                "the body: has to be an object, {...}, and is a list",
+            ));
+        }
         let read = serde_json::from_str(&text);
         let read = read.map_err(|error| Problem::invalid(format!("the body: {}", chain(&error))));
         read.map(Body)
@@ -204,6 +210,12 @@ pub(super) fn after<T: DeserializeOwned>(
 
 /// The revision that is expected: 0 for none at all, `None` where nobody said.
 pub(super) fn expected(headers: &HeaderMap) -> Answer<Option<u64>> {
+    let said = headers.get_all(header::IF_MATCH).iter();
+    if said.chain(headers.get_all(header::IF_NONE_MATCH)).count() > 1 {
+        let detail =
+            "If-Match and If-None-Match: one of them, and once: a second line would be passed over";
+        return Err(Problem::invalid(detail));
+    }
     if let Some(value) = headers.get(header::IF_NONE_MATCH) {
         return match value.to_str() {
             Ok("*") => Ok(Some(0)),
@@ -215,7 +227,8 @@ pub(super) fn expected(headers: &HeaderMap) -> Answer<Option<u64>> {
     };
     let revision = value.to_str().ok().and_then(|text| {
         let text = text.trim().strip_prefix('"')?.strip_suffix('"')?;
-        text.parse::<u64>().ok().filter(|revision| *revision > 0)
+        let revision = text.parse::<u64>().ok()?;
+        (revision > 0 && revision.to_string() == text).then_some(revision)
     });
     let wrong = "If-Match: takes one ETag, as it was answered: a revision in double quotes";
     revision.map(Some).ok_or_else(|| Problem::invalid(wrong))

@@ -21,6 +21,8 @@ pub(super) mod order;
 
 /// Runs that are looked into for one page at most.
 const RUNS_A_PAGE: usize = 200;
+/// Slices of several jobs have nothing in common.
+const SLICE_ALONE: &str = "slice: is one of a run, or of a job's runs; name run or job too";
 
 /// Which dead shards.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -119,6 +121,9 @@ pub(super) async fn list(
 ) -> Answer<Json<DeadShards>> {
     if which.page.is_some() && which.slice.is_none() {
         return Err(Problem::invalid("page: is one of a slice; name that too"));
+    }
+    if which.slice.is_some() && which.run.is_none() && which.job.is_none() {
+        return Err(Problem::invalid(SLICE_ALONE));
     }
     let limit = limit(which.limit)?;
     let mut last: Option<Last> = after(List::DEAD, which.after.as_deref())?;

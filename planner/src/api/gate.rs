@@ -268,23 +268,45 @@ fn cookies(headers: &HeaderMap) -> Vec<&str> {
     ours.map(|(_, value)| value).take(COOKIES_MAX).collect()
 }
 
-/// A browser says for whose page it asks: only for one of ours may it change something. Programs say nothing of that.
+/// A browser says for whose page it asks: only for one of ours may it change something. Programs say nothing of that. What it
+/// finds itself (`Sec-Fetch-Site`) counts; where it does not say that, as to a name without TLS, the page's address is held
+/// against the one that was asked, which a proxy has to leave as it was.
 fn is_of_this_site(headers: &HeaderMap) -> Answer<()> {
-    let text =
-        |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let site = headers.get("sec-fetch-site");
-    let is_own = site.is_none_or(|site| ["same-origin", "none"].iter().any(|own| site == own));
-    let is_from_here = text(header::ORIGIN).is_none_or(|origin| {
-        let from = origin.split_once("://").map(|(_, authority)| authority);
-        from.is_some() && from == text(header::HOST)
-    });
-    match is_own && is_from_here {
-        true => Ok(()),
-        false => Err(Problem::new(
-            Kind::Forbidden,
-            "a page of another site asks for this: only a page of this address may",
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let other = |detail: String| Err(Problem::new(Kind::Forbidden, detail));
+    match (text("sec-fetch-site"), text("origin"), text("host")) {
+        (Some("same-origin" | "none"), _, _) | (None, None, _) => Ok(()),
+        (Some(_), origin, _) => other(format!(
+            "a page of another site asks for this{}: only a page of this address may",
+            origin.map(|from| format!(" ({from})")).unwrap_or_default()
         )),
+        (None, Some(origin), host) => match address(origin) {
+            from if from.is_some() && from == host.and_then(|host| with_scheme(origin, host)) => {
+                Ok(())
+            }
+            _ => other(format!(
+                "a page of {origin} asks for this, and was answered by {}: only a page of this address may. A proxy in between has to leave the header Host as it was",
+                host.unwrap_or("no name")
+            )),
+        },
     }
+}
+
+/// The address that `host` is for a page of `origin`.
+fn with_scheme(origin: &str, host: &str) -> Option<String> {
+    let (scheme, _) = origin.split_once("://")?;
+    address(&format!("{scheme}://{host}"))
+}
+
+/// Name and port of a page: a name is the same in large letters, and with the port that its scheme has by itself.
+fn address(origin: &str) -> Option<String> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let usual = match scheme {
+        "https" => ":443",
+        _ => ":80",
+    };
+    let name = authority.strip_suffix(usual).unwrap_or(authority);
+    Some(name.to_ascii_lowercase())
 }
 
 /// Without tokens whoever reaches this address may do everything. So a name that is made to lead here (DNS rebinding)
@@ -335,6 +357,16 @@ mod tests {
                 ("sec-fetch-site", "same-origin"),
             ]),
             headers(&[host, ("sec-fetch-site", "none")]),
+            headers(&[
+                ("host", "Grid.example"),
+                ("origin", "https://grid.example:443"),
+            ]),
+            // A proxy that asks under a name of its own.
+            headers(&[
+                host,
+                ("origin", "https://grid.example"),
+                ("sec-fetch-site", "same-origin"),
+            ]),
         ] {
             assert!(is_of_this_site(&fine).is_ok(), "{fine:?}");
         }
@@ -342,7 +374,17 @@ mod tests {
             headers(&[host, ("origin", "http://127.0.0.1:8080")]),
             headers(&[host, ("origin", "null")]),
             headers(&[host, ("origin", "https://evil.example")]),
+            headers(&[
+                ("host", "grid.example"),
+                ("origin", "http://grid.example:443"),
+            ]),
+            headers(&[("origin", "http://grid.example")]),
             headers(&[host, ("sec-fetch-site", "cross-site")]),
+            headers(&[
+                host,
+                ("origin", "http://127.0.0.1:7070"),
+                ("sec-fetch-site", "same-site"),
+            ]),
             headers(&[host, ("sec-fetch-site", "same-site")]),
         ] {
             assert!(is_of_this_site(&bad).is_err(), "{bad:?}");

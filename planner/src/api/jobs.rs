@@ -24,6 +24,8 @@ use gridloom_shared::reads::jobs::{self, StoredJob};
 use gridloom_shared::reads::pauses::{self, Paused};
 use gridloom_shared::suggest;
 use gridloom_shared::turns::Turns;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{self, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -183,13 +185,40 @@ pub(super) async fn absent(broker: &Broker, name: &JobName) -> Problem {
     Problem::absent(format!("there is no job {name}{hint}"))
 }
 
+/// What was decided, as [`Told::decision`] says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Opened,
+    Queued,
+    Skipped,
+    CancelledPrevious,
+    Expired,
+    Coalesced,
+    Paused,
+    Frozen,
+    Excluded,
+    Dropped,
+    Adopted,
+    Halted,
+    Ended,
+}
+
+impl Word {
+    fn is_of(self, told: &Told) -> bool {
+        let word: StrDeserializer<'_, value::Error> = told.decision.into_deserializer();
+        Word::deserialize(word).is_ok_and(|word| word == self)
+    }
+}
+
 /// Which decisions.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WhichFires {
-    /// Of this kind: `opened`, `skipped`, and so on.
-    decision: Option<String>,
+    /// Of this kind.
+    #[param(inline)]
+    decision: Option<Word>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
@@ -224,12 +253,7 @@ pub(super) async fn fires(
         return Err(absent(&broker, &name).await);
     }
     let left = left.unwrap_or(usize::MAX).min(fires.told.len());
-    let of_kind = |told: &Told| {
-        which
-            .decision
-            .as_deref()
-            .is_none_or(|kind| told.decision == kind)
-    };
+    let of_kind = |told: &Told| which.decision.is_none_or(|word| word.is_of(told));
     let mut all = fires.told.into_iter().enumerate().take(left).rev();
     let mut items = Vec::new();
     let mut last = 0;

@@ -49,7 +49,7 @@ impl Kind {
         match self {
             Kind::Invalid => (S::BAD_REQUEST, "invalid", "The request makes no sense"),
             Kind::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "A token is needed"),
-            Kind::Forbidden => (S::FORBIDDEN, "forbidden", "The token may not do that"),
+            Kind::Forbidden => (S::FORBIDDEN, "forbidden", "That is not allowed"),
             Kind::ReadOnly => (S::FORBIDDEN, "read-only", "Nothing is changed here"),
             Kind::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),
             Kind::NoMethod => (S::METHOD_NOT_ALLOWED, "method", "Not in that way"),

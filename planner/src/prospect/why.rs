@@ -396,7 +396,12 @@ impl Decided {
             text.push_str(&format!(" (it has none: {why})"));
         }
         if let Some(state) = self.run_state {
-            text.push_str(&format!(" ({})", state.as_str()));
+            let state = state.as_str();
+            text.push_str(&match told.opens() || told.decision == "queued" {
+                true => format!(" ({state})"),
+                // With an overlap policy that lets it begin at once nothing is decided, and nothing is on record.
+                false => format!(" (asked for again since, and opened then: {state})"),
+            });
         }
         if let Some(several) = several(told) {
             text.push_str(&format!(", with others: {several}"));

@@ -78,6 +78,20 @@ pub async fn list(broker: &Broker, job: Option<&JobName>) -> Result<Vec<WaitingR
     Ok(waiting)
 }
 
+/// Runs that would be opened later of what is known by now: fires that wait for runs to be over, and what was asked for by
+/// hand and waits. Where the job is deleted they are dropped.
+///
+/// # Errors
+/// When the broker does not answer.
+pub async fn with_fires(broker: &Broker, job: &JobName) -> Result<Vec<RunId>, ReadError> {
+    let queued = fires::state(broker, job).await?.map(|state| state.queued);
+    let queued = queued.iter().flatten();
+    let mut runs: Vec<RunId> = queued.map(|fire| RunId::from_fire(job, fire.at)).collect();
+    let asked = list(broker, Some(job)).await?;
+    runs.extend(asked.into_iter().map(|asked| asked.run));
+    Ok(runs)
+}
+
 /// The run, if it waits.
 ///
 /// # Errors

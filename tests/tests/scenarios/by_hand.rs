@@ -231,10 +231,8 @@ async fn run_by_hand_whose_job_is_deleted_while_it_waits_is_on_record_as_dropped
         stage.start_all(1).await?;
         ask(stage, &["skip"]).await?;
         let waits = run_of(&ask(stage, &["queue_all", "--id", "waits"]).await?)?;
-        stage
-            .cli(&["job", "delete", "tick", "--cancel"], SOON)
-            .await?
-            .succeeded()?;
+        let deleted = told(stage, "job delete tick --cancel").await?;
+        assert_eq!(deleted["dropped"], json!([waits]), "{deleted}");
         wants_nothing(stage).await?;
         let (decisions, kind) = decided(stage, &waits).await?;
         assert_eq!(

@@ -132,6 +132,8 @@ async fn orders_reach_the_shards_that_were_chosen_and_no_others() -> anyhow::Res
         );
         assert_eq!(listed(stage, &["--job", "worse"]).await?, 8);
         assert_eq!(listed(stage, &["--job", "worse", "--slice", "2"]).await?, 2);
+        let alone = ["dead", "list", "--slice", "2", "--error-like", "down"];
+        assert_eq!(stage.cli(&alone, SOON).await?.code, 2);
 
         let drop = |flags: &[&'static str]| [&["dead", "drop", "--yes"], flags].concat();
         let none = json_of(stage, &drop(&["--error-like", "nothing like it"])).await?;

@@ -2,11 +2,12 @@
 
 use anyhow::Context as _;
 use gridloom_shared::broker::Broker;
+use gridloom_shared::count::counted_as;
 use gridloom_shared::id::{JobName, RunId};
 use gridloom_shared::orders::define::{self, DefineError};
 use gridloom_shared::orders::empty;
 use gridloom_shared::reads::jobs::Seen;
-use gridloom_shared::reads::runs;
+use gridloom_shared::reads::{by_hand, runs};
 use serde_json::json;
 
 use super::super::revision::{self, Answer, Stands};
@@ -19,6 +20,7 @@ use crate::output::counted;
 pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Result<()> {
     let (broker, name) = (context.ask().await?, &args.job);
     log::mention(&broker, "job delete", name.as_str(), "").await;
+    let waiting = by_hand::with_fires(&broker, name).await?;
     // A definition that this build cannot read can be deleted all the same.
     let there = match define::delete(&broker, name, args.if_revision).await {
         Err(DefineError::Moved { seen, .. }) => {
@@ -43,7 +45,11 @@ pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Resu
             open.with_context(words)?
         }
     };
-    let document = json!({ "job": name, "deleted": there, "cancelled": cancelled, "open": open });
+    let dropped = match there {
+        true => waiting,
+        false => Vec::new(),
+    };
+    let document = json!({ "job": name, "deleted": there, "cancelled": cancelled, "open": open, "dropped": dropped });
     context.output.show(&document, |output| {
         let is = match there {
             true => format!("job {name} deleted"),
@@ -64,7 +70,14 @@ pub(super) async fn delete(context: &Context, args: &DeleteArgs) -> anyhow::Resu
                 counted(open, "open run")
             ),
         };
-        output.say(format!("{is}; {runs}"));
+        let dropped = match dropped.len() as u64 {
+            0 => String::new(),
+            many => format!(
+                "; {} dropped",
+                counted_as(many, "run that waited is", "runs that waited are")
+            ),
+        };
+        output.say(format!("{is}; {runs}{dropped}"));
     });
     Ok(())
 }

@@ -114,9 +114,12 @@ impl Extent {
 /// When none were chosen, nobody can be asked, there is no such run, no planner that answers, or no broker.
 pub async fn dead(context: &Context, verb: Verb, of: DeadOf) -> anyhow::Result<Verdict> {
     let what = verb.as_str();
+    if let Some(fault) = of.chosen.fault() {
+        return Err(Misuse::error(fault));
+    }
     if !of.is_choice() {
         return Err(Misuse::error(format!(
-            "say which dead shards to {what}: gridloom dead {what} RUN, or --job, --slice, --error-like or --all; gridloom dead list takes the same and changes nothing"
+            "say which dead shards to {what}: gridloom dead {what} RUN, --job, --error-like or --all (--slice is one of RUN, or of --job); gridloom dead list takes the same and changes nothing"
         )));
     }
     let broker = context.ask().await?;

@@ -10,7 +10,7 @@ use super::age;
 use crate::args::Chosen;
 use crate::commands::installation;
 use crate::context::Context;
-use crate::fault::Verdict;
+use crate::fault::{Misuse, Verdict};
 use crate::output::{Align, List, Output, Table, counted};
 
 /// Shards of one run that people are shown: a table is laid out as a whole.
@@ -21,6 +21,9 @@ const SHOWN: usize = 1_000;
 /// # Errors
 /// When there is no such run, or the broker does not answer.
 pub async fn dead(context: &Context, which: &Chosen) -> anyhow::Result<Verdict> {
+    if let Some(fault) = which.fault() {
+        return Err(Misuse::error(fault));
+    }
     let broker = context.ask().await?;
     let output = &context.output;
     let mut list = output.list();

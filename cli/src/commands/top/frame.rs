@@ -48,7 +48,7 @@ struct Plan {
 impl Plan {
     /// `None`: there is not enough.
     fn of(area: Rect, state: &State) -> Option<Plan> {
-        if area.width < LEAST.0 || area.height < LEAST.1 {
+        if !fits(area) {
             return None;
         }
         let head = head::lines(state).min(4);
@@ -123,6 +123,18 @@ fn heights(room: u16, wanted: [u16; 4]) -> [u16; 4] {
     given
 }
 
+/// Whether all of it has room.
+pub(super) fn fits(area: Rect) -> bool {
+    area.width >= LEAST.0 && area.height >= LEAST.1
+}
+
+/// That it has not.
+pub(super) fn too_small(area: Rect) -> String {
+    let (columns, rows) = LEAST;
+    let (width, height) = (area.width, area.height);
+    format!("gridloom top needs {columns} columns and {rows} lines: there are {width} and {height}")
+}
+
 /// What of the installation such a picture shows.
 pub(super) fn wanted(area: Rect, state: &State) -> Wanted {
     let Some(plan) = Plan::of(area, state) else {
@@ -151,12 +163,7 @@ fn window(picked: usize, height: u16) -> (usize, usize) {
 pub(super) fn paint(buffer: &mut Buffer, area: Rect, state: &State, look: Look) {
     let mut pen = Pen::new(buffer, look);
     let Some(plan) = Plan::of(area, state) else {
-        let (columns, rows) = LEAST;
-        let words = format!(
-            "gridloom top needs {columns} columns and {rows} lines: there are {} and {}. q ends it.",
-            area.width, area.height
-        );
-        pen.wrapped(area, &words);
+        pen.wrapped(area, &format!("{}. q ends it.", too_small(area)));
         return;
     };
     head::paint(&mut pen, plan.head, state);

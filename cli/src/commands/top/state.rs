@@ -91,6 +91,8 @@ pub(super) struct State {
     pub(super) detail: Option<RunId>,
     /// What lies over that.
     pub(super) over: Option<Over>,
+    /// Whether none of it is seen, as the terminal has no room for it.
+    pub(super) is_hidden: bool,
     /// What runs have to hold.
     pub(super) filter: String,
     /// How they are sorted.
@@ -192,6 +194,13 @@ impl State {
             .intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
         {
             return Todo::Nothing;
+        }
+        // Nobody answers a question that nobody sees.
+        if self.is_hidden {
+            return match key.code {
+                KeyCode::Char('q') => Todo::Quit,
+                _ => Todo::Nothing,
+            };
         }
         match self.over.take() {
             Some(Over::Help) => Todo::Nothing,

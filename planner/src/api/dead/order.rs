@@ -18,6 +18,7 @@ use super::super::log::Hand;
 use super::super::problem::{Answer, Kind, Problem};
 use super::super::runs::order::{Became, Ordered, give};
 use super::super::settings::ANSWER_WITHIN;
+use super::SLICE_ALONE;
 
 /// Runs that one order concerns at most.
 const RUNS_MAX: usize = 10_000;
@@ -75,8 +76,8 @@ impl Which {
             _ if self.page.is_some() && self.slice.is_none() => {
                 refused("page: is one of a slice; name that too")
             }
-            _ if self.slice.is_some() && self.run.is_none() => {
-                refused("slice: is one of a run; name that too")
+            _ if self.slice.is_some() && self.run.is_none() && self.job.is_none() => {
+                refused(SLICE_ALONE)
             }
             _ if !self.all && !is_some => refused(
                 "say which dead shards are meant: run, job or error, or all: true for all of them",

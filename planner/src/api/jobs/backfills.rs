@@ -207,5 +207,10 @@ pub(in super::super) async fn begin(
     let came = backfills::begin(&broker, &name, &backfill, &extent.backfill).await?;
     begun.begun = came == Begun::New;
     begun.backfill = Some(backfill.to_string());
-    Ok((StatusCode::CREATED, Json(begun)))
+    // The same again begins nothing.
+    let status = match begun.begun {
+        true => StatusCode::CREATED,
+        false => StatusCode::OK,
+    };
+    Ok((status, Json(begun)))
 }

@@ -14,7 +14,7 @@ use gridloom_shared::job::difference::{self, Difference};
 use gridloom_shared::job::parse::{self, Format};
 use gridloom_shared::orders::define::{self, Change, DefineError, Write};
 use gridloom_shared::orders::empty;
-use gridloom_shared::reads::{calendars, fires, runs};
+use gridloom_shared::reads::{by_hand, calendars, fires, runs};
 use gridloom_shared::schedule::{Plan, Spec};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -184,9 +184,11 @@ pub(in super::super) struct Deleted {
     cancelled: Vec<RunId>,
     /// Its runs that are open and go on.
     open: Vec<RunId>,
+    /// Its runs that waited for others to be over: they are not opened any more.
+    dropped: Vec<RunId>,
 }
 
-/// Deletes a job; its runs stay.
+/// Deletes a job; its runs stay. What waits until others are over is dropped.
 #[utoipa::path(delete, path = "/jobs/{job}", tag = "jobs", operation_id = "delete_job",
     params(("job" = JobName, Path), HowDeleted, ("if-match" = Option<String>, Header)),
     responses((status = 200, body = Deleted)))]
@@ -206,6 +208,7 @@ pub(in super::super) async fn delete(
     let detail = if how.cancel { "with its open runs" } else { "" };
     hand.orders(&broker, "job delete", name.as_str(), detail)
         .await?;
+    let dropped = by_hand::with_fires(&broker, &name).await?;
     let deleted = define::delete(&broker, &name, wanted).await;
     if !deleted.map_err(|error| moved(error, wanted))? {
         return Err(absent(&broker, &name).await);
@@ -226,5 +229,6 @@ pub(in super::super) async fn delete(
         job: name,
         cancelled,
         open,
+        dropped,
     }))
 }

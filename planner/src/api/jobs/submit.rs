@@ -88,6 +88,10 @@ fn named(headers: &HeaderMap, text: &str) -> Answer<Vec<u8>> {
             "the body: must be an object, as {\"params\": {}}",
         ));
     };
+    if headers.get_all(KEY).iter().count() > 1 {
+        let detail = "Idempotency-Key: once: a second one would be passed over";
+        return Err(Problem::invalid(detail));
+    }
     if let Some(key) = headers.get(KEY) {
         if body.contains_key("id") {
             let detail = "id: the request is named by the header Idempotency-Key already: leave one of them out";

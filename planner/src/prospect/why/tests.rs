@@ -1,6 +1,7 @@
+use gridloom_shared::id::Term;
 use gridloom_shared::schedule::Spec;
 use gridloom_shared::schedule::pause::Pause;
-use gridloom_shared::schedule::record::{Carried, State};
+use gridloom_shared::schedule::record::{Behind, Carried, Decision, Record, State, Verdict, Why};
 use serde_json::json;
 
 use super::*;
@@ -36,6 +37,46 @@ fn case() -> (Fires, Plan) {
         ..Fires::default()
     };
     (fires, plan)
+}
+
+#[test]
+fn run_that_was_skipped_and_is_there_was_asked_for_again() {
+    let run = RunId::new("nightly_r_1").unwrap();
+    let behind = || Behind {
+        run: run.clone(),
+        cancelled: false,
+    };
+    let decided = |answer, run_state| {
+        let record = Record {
+            at: SIX,
+            term: Term(1),
+            decision: Decision::Asked {
+                run: run.clone(),
+                answer,
+            },
+            state: State::new(None, SIX, SIX),
+        };
+        let (told, leader, not_opened) = (Told::of(&record, false, None), None, None);
+        let decided = Decided {
+            told,
+            leader,
+            run_state,
+            not_opened,
+        };
+        decided.sentence()
+    };
+    let skipped = || Verdict::Refused {
+        why: Why::Overlap { run: run.clone() },
+    };
+    let is_there = decided(skipped(), Some(RunState::Running));
+    let words = "skipped (asked for again since, and opened then: running)";
+    assert!(is_there.starts_with(words), "{is_there}");
+    let as_ever = decided(
+        Verdict::Queued { behind: behind() },
+        Some(RunState::Running),
+    );
+    assert!(as_ever.starts_with("queued (running)"), "{as_ever}");
+    assert!(decided(skipped(), None).starts_with("skipped: "));
 }
 
 #[test]

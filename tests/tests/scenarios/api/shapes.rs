@@ -21,6 +21,8 @@ async fn whatever_cannot_be_answered_is_a_problem_of_one_form() -> anyhow::Resul
         let api = start(stage, &[]).await?;
         let large = json!({ "note": "x".repeat(2 << 20) });
         let (empty, no_note) = (json!({}), json!({ "note": "" }));
+        let slice = json!({ "slice": 1, "error": "x" });
+        let list = json!([null, null, null, null, null, true, true]);
         let (no_handler, all) = (json!({ "name": "a" }), json!({ "all": true }));
         let cases: &[Case<'_>] = &[
             ("GET", "/nothing", &[], None, 404, "not-found"),
@@ -34,6 +36,26 @@ async fn whatever_cannot_be_answered_is_a_problem_of_one_form() -> anyhow::Resul
             ("GET", "/jobs?after=AAAA", &[], None, 400, "invalid"),
             ("GET", "/runs?state=asleep", &[], None, 400, "invalid"),
             ("GET", "/queues?limit=5", &[], None, 400, "invalid"),
+            (
+                "GET",
+                "/jobs/a/fires?decision=Opened",
+                &[],
+                None,
+                400,
+                "invalid",
+            ),
+            ("GET", "/dead?slice=1", &[], None, 400, "invalid"),
+            ("POST", "/dead/drop", &[], Some(&slice), 422, "refused"),
+            // By their order values would be taken for those of keys.
+            ("POST", "/dead/drop", &[], Some(&list), 400, "invalid"),
+            (
+                "DELETE",
+                "/jobs/a",
+                &[("if-match", "\"1\""), ("if-match", "\"77\"")],
+                None,
+                400,
+                "invalid",
+            ),
             // What is passed over would be done.
             (
                 "POST",

@@ -164,6 +164,22 @@ fn it_ends_by_q_and_by_control_c_whatever_is_open() {
 }
 
 #[test]
+fn what_is_not_seen_takes_no_key_and_is_there_again_once_it_is() {
+    let mut state = state();
+    press(&mut state, KeyCode::Char('F'));
+    state.is_hidden = true;
+    for letter in ['y', 'F', 'y', 'c', 'r', 'p', '/'] {
+        assert_eq!(press(&mut state, KeyCode::Char(letter)), Todo::Nothing);
+    }
+    assert_eq!(press(&mut state, KeyCode::Char('q')), Todo::Quit);
+    state.is_hidden = false;
+    assert_eq!(
+        press(&mut state, KeyCode::Char('y')),
+        Todo::Do(Order::Freeze)
+    );
+}
+
+#[test]
 fn key_for_a_pause_is_about_the_selected_run_or_asks_which_job() {
     let mut state = state();
     press(&mut state, KeyCode::Char('p'));
