@@ -15,8 +15,9 @@ function decoded(path) {
   }
 }
 
+// A slash at the end names the same page.
 function here() {
-  const path = location.pathname.slice(BASE.length) || '/';
+  const path = location.pathname.slice(BASE.length).replace(/\/+$/, '') || '/';
   return { path, parts: decoded(path), query: Object.fromEntries(new URLSearchParams(location.search)) };
 }
 
@@ -64,6 +65,8 @@ function follow(event) {
 }
 
 export function listen() {
+  const { path } = here();
+  if (location.pathname !== BASE + path) history.replaceState(null, '', BASE + path + location.search + location.hash);
   addEventListener('popstate', moved);
   addEventListener('click', follow);
 }

@@ -37,7 +37,8 @@ const PAGES: &[&str] = &[
     "doctor",
 ];
 
-/// All routes, for a planner whose paths begin with `base`.
+/// All routes, for a planner whose paths begin with `base`. A slash at the end names the same page: the script puts the
+/// path without it in its place, and the files are named from `base` on.
 pub(crate) fn routes(base: &str) -> Router {
     let page = serve::Sent::page(base);
     let index = get(move |headers: HeaderMap| async move { page.answer(&headers) });
@@ -48,13 +49,19 @@ pub(crate) fn routes(base: &str) -> Router {
         let path = format!("{base}/{page}");
         routes = routes
             .route(&path, index.clone())
+            // `rest` is never empty.
+            .route(&format!("{path}/"), index.clone())
             .route(&format!("{path}/{{*rest}}"), index.clone());
     }
     if base.is_empty() {
         return routes;
     }
     let first = format!("{base}/");
-    routes.route(base, get(async move || Redirect::permanent(&first)))
+    // Not for good: another planner at that address may have another base path, or none.
+    let here = first.clone();
+    routes
+        .route(base, get(async move || Redirect::permanent(&first)))
+        .route("/", get(async move || Redirect::temporary(&here)))
 }
 
 async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {

@@ -1,9 +1,12 @@
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::files::ALL;
 use super::serve::{Sent, file, packed};
@@ -121,4 +124,54 @@ fn file_that_the_browser_has_is_not_sent_again_and_packed_for_whoever_understand
     asked.insert(header::IF_NONE_MATCH, HeaderValue::from_static("W/\"1\""));
     assert_eq!(sent.answer(&asked).status(), StatusCode::OK);
     assert!(file("../Cargo.toml").is_none() && file("").is_none());
+}
+
+/// The whole answer to `GET path`, from its first line on.
+async fn told_at(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let asked = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    stream.read_to_string(&mut told).await.unwrap();
+    told
+}
+
+async fn serves_pages(address: SocketAddr, base: &str) {
+    let page = Sent::page(base);
+    for path in ["/", "/runs", "/runs/", "/runs/a_1/", "/doctor/"] {
+        let path = format!("{base}{path}");
+        let told = told_at(address, &path).await;
+        let is_page = told.starts_with("HTTP/1.1 200 ") && told.ends_with(page.text());
+        assert!(is_page, "{path}: {told}");
+    }
+    for path in ["/run/", "/console/", "/api/"] {
+        let told = told_at(address, &format!("{base}{path}")).await;
+        assert!(told.starts_with("HTTP/1.1 404 "), "{path}: {told}");
+    }
+}
+
+async fn leads_below(address: SocketAddr, base: &str) {
+    for path in ["/", base] {
+        let told = told_at(address, path).await;
+        let leads = told.contains(&format!("location: {base}/\r\n"));
+        assert!(told.starts_with("HTTP/1.1 30") && leads, "{path}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn slash_at_the_end_of_a_path_names_the_same_page() {
+    for base in ["", "/grid/loom"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let asking = async {
+            serves_pages(address, base).await;
+            if !base.is_empty() {
+                leads_below(address, base).await;
+            }
+        };
+        tokio::select! {
+            ended = axum::serve(listener, routes(base)).into_future() => panic!("{ended:?}"),
+            () = asking => {}
+        }
+    }
 }
