@@ -8,11 +8,21 @@ import { command, count, plural, span } from '../words.js';
 
 const oldest = (queue) => (queue.oldest_s === null || queue.oldest_s === undefined ? '–' : span(queue.oldest_s));
 
+// Tiles that have to be done, of a queue or of one handler of it: what a worker holds that is gone comes again, and waits as well.
+const left = (of) => of.pending + of.in_flight;
+
 // What of a queue nobody takes: the handlers that tiles want, and no worker has.
-export const lacking = (queue) => queue.handlers.filter((of) => of.workers === 0 && of.pending + of.in_flight > 0);
+export const lacking = (queue) => queue.handlers.filter((of) => of.workers === 0 && left(of) > 0);
+
+// What of a queue waits for workers that are not there, as sentences.
+export function unmanned(queue) {
+  const wait = (of) => `Queue ${queue.queue}: ${plural(left(of), 'tile waits', 'tiles wait')}`;
+  if (left(queue) > 0 && queue.workers === 0) return [`${wait(queue)}, and no worker is there.`];
+  return lacking(queue).map((of) => `${wait(of)} for handler ${of.handler}, and no worker has it.`);
+}
 
 function standing(queue) {
-  if (queue.pending + queue.in_flight === 0) return html`<${State} state="fine">nothing waits<//>`;
+  if (left(queue) === 0) return html`<${State} state="fine">nothing waits<//>`;
   if (queue.workers === 0) return html`<${State} state="trouble">no worker<//>`;
   if (lacking(queue).length) return html`<${State} state="trouble">no worker with ${lacking(queue).map((of) => of.handler).join(', ')}<//>`;
   return html`<${State} state="running">at work<//>`;
@@ -24,7 +34,7 @@ const Handlers = ({ queue }) => html`<${Panel} title=${`Queue ${queue.queue}`} a
     ['Pending', (of) => count(of.pending), 'number'],
     ['In flight', (of) => count(of.in_flight), 'number'],
     ['Redelivered', (of) => count(of.redelivered), 'number'],
-    ['Workers', (of) => (of.workers === 0 && of.pending > 0 ? html`<span class="bad">! none</span>` : count(of.workers)), 'number'],
+    ['Workers', (of) => (of.workers === 0 && left(of) > 0 ? html`<span class="bad">! none</span>` : count(of.workers)), 'number'],
   ]} /><//>`;
 
 export function Queues() {

@@ -7,7 +7,7 @@ import { Link } from '../router.js';
 import { State } from '../states.js';
 import { html, useRef } from '../html.js';
 import { count, plural, rough, span } from '../words.js';
-import { lacking } from './crew.js';
+import { unmanned } from './crew.js';
 import { FreezeAll } from './jobs.js';
 import { RunsTable } from './runs.js';
 import { WaitingRuns } from './runwaits.js';
@@ -46,11 +46,7 @@ function troubles({ planners, queues, workers, dead, unreadable, late }) {
     else add('trouble', html`${job} is late: nobody has answered for its fire of <${Time} at=${due} />.`, `/jobs/${segment(job)}`);
   }
   if (late?.more) add('trouble', `${plural(late.more, 'fire or run is', 'fires or runs are')} late besides.`, '/doctor');
-  for (const queue of queues?.items || []) {
-    const waits = queue.pending + queue.in_flight > 0;
-    if (waits && queue.workers === 0) add('trouble', `Queue ${queue.queue}: ${plural(queue.pending, 'tile')} wait, and no worker is there.`, '/queues');
-    else lacking(queue).forEach((of) => add('trouble', `Queue ${queue.queue}: ${plural(of.pending, 'tile')} wait for handler ${of.handler}, and no worker has it.`, '/queues'));
-  }
+  (queues?.items || []).flatMap(unmanned).forEach((words) => add('trouble', words, '/queues'));
   workers?.items.filter((worker) => worker.trouble).forEach((worker) => add('trouble', `Worker ${worker.worker}: ${worker.trouble}`, '/workers'));
   const silent = workers?.items.filter((worker) => !worker.answers).length;
   if (silent) add('silent', `${plural(silent, 'worker')} fell silent without a goodbye.`, '/workers');
