@@ -92,9 +92,11 @@ export function Nothing({ title, filtered, like, children }) {
   return filtered ? html`<${Empty} title=${like}>Leave a filter out, or look further back.<//>` : html`<${Empty} title=${title}>${children}<//>`;
 }
 
-// The next page of a list; back leads the browser's own key.
-export function Pager({ next }) {
+// The next page of a list; back leads the browser's own key. It stands beside what is loaded, and not in it: the first page is the
+// way on from a place of the list that cannot be had.
+export function Pager({ live }) {
   const { query } = useRoute();
+  const next = live.data?.next;
   if (!next && !query.after) return null;
   return html`<nav class="pager" aria-label="Pages of the list">
     ${query.after && html`<button type="button" onClick=${() => refine({})}>First page</button>`}

@@ -93,6 +93,7 @@ export function Dead() {
           ['Error', (dead) => html`<pre class="error">${dead.error}</pre>`, 'grow'],
           ['Died', (dead) => html`<${Ago} at=${dead.at} />`],
         ]} />`}
-      <${Pager} next=${next} />`}<//>
+    `}<//>
+    <${Pager} live=${live} />
     <${Command} text=${typed('list', filtered ? meant(said) : {})} />`;
 }

@@ -60,7 +60,7 @@ export function Fires({ job }) {
   const live = useLive(`/jobs/${segment(job)}/fires${query({ decision, after, limit: 100 })}`);
   return html`<${Why} job=${job} />
     <div class="filters"><${Filter} name="decision" label="Decision" options=${DECISIONS.map((word) => [word, plain(word)])} /></div>
-    <${Loaded} live=${live}>${({ items, next, unreadable }) => html`
+    <${Loaded} live=${live}>${({ items, unreadable }) => html`
       <${Days} fires=${items} />
       ${unreadable > 0 && html`<p class="bad">! ${plural(unreadable, 'record')} cannot be read by this build.</p>`}
       ${items.length === 0 ? html`<${Nothing} title="Nothing has been decided yet." filtered=${decision} like="No decision is like that." />` : html`<${Table} label="Decisions" items=${items} columns=${[
@@ -70,7 +70,8 @@ export function Fires({ job }) {
         ['Run', (fire) => (fire.run ? html`<${RunLink} run=${fire.run} job=${false} />` : '')],
         ['Decided', (fire) => html`<${Ago} at=${fire.decided_at} /> <span class="faint small">term ${fire.term}</span>`],
       ]} />`}
-      <${Pager} next=${next} />`}<//>
+    `}<//>
+    <${Pager} live=${live} />
     <${Command} text=${command(['job', 'fires', job], [['--decision', decision]])} />`;
 }
 

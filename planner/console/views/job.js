@@ -176,10 +176,9 @@ function Backfills({ job }) {
 function JobRuns({ job }) {
   const { query } = useRoute();
   const live = useLive(`/runs${said({ job, limit: 50, after: query.after, waits: true })}`);
-  return html`${!query.after && html`<${WaitingRuns} job=${job} />`}<${Loaded} live=${live}>${({ items, next }) => html`
-    ${items.length === 0 ? html`<${Nothing} title="It has not run yet.">Start it: Run now, or <code>gridloom run ${job}</code>.<//>`
-      : html`<${Durations} runs=${items} /><${RunsTable} runs=${items} label=${`Runs of ${job}`} job=${false} />`}
-    <${Pager} next=${next} />`}<//>`;
+  return html`${!query.after && html`<${WaitingRuns} job=${job} />`}<${Loaded} live=${live}>${({ items }) => (items.length === 0
+    ? html`<${Nothing} title="It has not run yet.">Start it: Run now, or <code>gridloom run ${job}</code>.<//>`
+    : html`<${Durations} runs=${items} /><${RunsTable} runs=${items} label=${`Runs of ${job}`} job=${false} />`)}<//><${Pager} live=${live} />`;
 }
 
 export function Job({ name }) {

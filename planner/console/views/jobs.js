@@ -115,7 +115,7 @@ export function Jobs() {
       <${Filter} name="handler" label="Handler" />
       <${Filter} name="scheduled" label="Schedule" options=${[['true', 'with'], ['false', 'without']]} />
     </div>
-    <${Loaded} live=${live}>${({ items, next }) => html`
+    <${Loaded} live=${live}>${({ items }) => html`
       ${items.length === 0 && html`<${Nothing} title="No job is defined yet." filtered=${filtered} like="No job is like that.">Write a job file, then
         <code>gridloom job apply FILE</code>; or define one here.<//>`}
       ${items.length > 0 && html`<${Table} label="Jobs" items=${items} id=${(job) => job.job} columns=${[
@@ -125,7 +125,8 @@ export function Jobs() {
         ['Fires next', nextOf, 'grow'],
         ['Last runs', (job) => html`<${Strip} job=${job.job} />`],
       ]} />`}
-      <${Pager} next=${next} />`}<//>
+    `}<//>
+    <${Pager} live=${live} />
     <p class="faint small"><${Sign} state="succeeded" /> succeeded <${Sign} state="failed" /> failed <${Sign} state="cancelled" /> cancelled <${Sign} state="running" /> running</p>
     <${Command} text=${command(['job', 'list'])} />`;
 }

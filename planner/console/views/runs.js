@@ -69,10 +69,11 @@ export function Runs() {
     </div>
     ${Object.keys(bounds).filter((name) => bounds[name] === null).map((name) => html`<${LeftOut} name=${name} wanted="no day such as 2026-03-01" />`)}
     ${!after && html`<${WaitingRuns} job=${job} />`}
-    <${Loaded} live=${live}>${({ items, next }) => html`
+    <${Loaded} live=${live}>${({ items }) => html`
       ${items.length === 0 && html`<${Nothing} title="Nothing has run yet." filtered=${filtered} like="No run is like that.">Define a job, then start a run of
         it: on its page, or as <code>gridloom run JOB</code>.<//>`}
       ${items.length > 0 && html`<${RunsTable} runs=${items} label="Runs" />`}
-      <${Pager} next=${next} />`}<//>
+    `}<//>
+    <${Pager} live=${live} />
     ${!(dead || from || to) && html`<${Command} text=${command(['runs', ...(job ? [job] : [])], [['--state', state]])} />`}`;
 }

@@ -21,15 +21,14 @@ export function Shards({ run }) {
       <${Filter} name="worker" label="Worker" hint="name or session" />
       <${Filter} name="error" label="Error holds" />
     </div>
-    <${Loaded} live=${live}>${({ items, next }) => html`
-      ${items.length === 0 ? html`<${Nothing} filtered like="No shard is like that." />` : html`<${Table} label="Shards" items=${items}
+    <${Loaded} live=${live}>${({ items }) => (items.length === 0 ? html`<${Nothing} filtered like="No shard is like that." />` : html`<${Table} label="Shards" items=${items}
         id=${(shard) => `${shard.slice}/${shard.page}`} columns=${[
           ['State', (shard) => html`<${State} state=${shard.state} />`],
           ['Shard', (shard) => html`<${Link} to=${`/runs/${run}/shards/${shard.slice}/${shard.page}`}>${shard.slice}/${shard.page}<//>`],
           ['Failed', (shard) => (shard.failed ? count(shard.failed) : ''), 'number'],
           ['Next attempt', (shard) => (shard.retry_due ? html`<${Ago} at=${shard.retry_due} />` : '')],
           ['Last error', (shard) => shard.error && html`<pre class="error">${shard.error}</pre>`, 'grow'],
-        ]} />`}
-      <${Pager} next=${next} />`}<//>
+        ]} />`)}<//>
+    <${Pager} live=${live} />
   <//>`;
 }

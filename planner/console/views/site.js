@@ -78,14 +78,13 @@ export function Log() {
   const { query: said } = useRoute();
   const live = useLive(`/log${query({ after: said.after, limit: 100 })}`, { every: 5_000 });
   return html`<${Head} title="Log" sub="Who has ordered what, here and by commands. It is on record before it is given." />
-    <${Loaded} live=${live}>${({ items, next }) => html`
-      ${items.length === 0 ? html`<${Nothing} title="Nothing has been ordered yet." />` : html`<${Table} label="Orders" items=${items} id=${(order) => order.number} columns=${[
+    <${Loaded} live=${live}>${({ items }) => (items.length === 0 ? html`<${Nothing} title="Nothing has been ordered yet." />` : html`<${Table} label="Orders" items=${items} id=${(order) => order.number} columns=${[
         ['When', (order) => html`<${Time} at=${order.at} />`],
         ['Who', (order) => html`${order.by ?? '–'} <span class="faint small">${order.way === 'api' ? 'over HTTP' : 'by a command'}</span>`],
         ['What', (order) => html`<b>${order.what ?? 'cannot be read'}</b>`],
         ['Of', (order) => html`<span class="id wrap">${order.of}</span>`],
         ['Besides', (order) => order.detail ?? '', 'grow'],
-      ]} />`}
-      <${Pager} next=${next} />`}<//>
+      ]} />`)}<//>
+    <${Pager} live=${live} />
     <${Command} text=${command(['log'])} />`;
 }
