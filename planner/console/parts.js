@@ -4,7 +4,7 @@ import { segment } from './api.js';
 import { present } from './clock.js';
 import { Link, refine, useRoute } from './router.js';
 import { html, useEffect, useState } from './html.js';
-import { ago, count, moment, short, jobOf, utc } from './words.js';
+import { ago, count, instant, jobOf, moment, short, utc } from './words.js';
 
 // The present, each second: for whatever says how long ago something was.
 export function useNow(every = 1_000) {
@@ -104,15 +104,22 @@ export function Pager({ live }) {
   </nav>`;
 }
 
-// A word of a list's query, as a field. Typing changes the list after a moment, and leaves no trail of half words.
-export function Filter({ name, label, options, hint, type = 'search' }) {
+// What a field of a kind can hold. It shows nothing of what else an address says there, which could not be taken out by it.
+const HOLDS = { date: (said) => /^[\d-]+$/.test(said) && instant(said) !== null, number: (said) => /^\d+$/.test(said) };
+
+const kindFor = (kind, said) => (!said || !HOLDS[kind] || HOLDS[kind](said) ? kind : 'search');
+
+// A word of a list's query, as a field. Typing changes the list after a moment, and leaves no trail of half words. Where it is
+// emptied, those go with it that `holds` names: they say more of it, and nothing without it.
+export function Filter({ name, label, options, hint, type = 'search', holds = [] }) {
   const { query } = useRoute();
   const said = query[name] || '';
   const [typed, type_] = useState(said);
   useEffect(() => type_(said), [said]);
   useEffect(() => {
     if (options || typed === said) return undefined;
-    const timer = setTimeout(() => refine({ [name]: typed }, { replace: true }), 300);
+    const gone = typed ? [] : holds.map((each) => [each, '']);
+    const timer = setTimeout(() => refine({ ...Object.fromEntries(gone), [name]: typed }, { replace: true }), 300);
     return () => clearTimeout(timer);
   }, [typed]);
   const choose = (event) => refine({ [name]: event.target.value });
@@ -122,7 +129,7 @@ export function Filter({ name, label, options, hint, type = 'search' }) {
         ${said && !options.some(([value]) => value === said) && html`<option value=${said} selected>${said}: there is none</option>`}
         ${options.map(([value, text]) => html`<option value=${value} selected=${value === said}>${text}</option>`)}
       </select>`
-    : html`<input type=${type} value=${typed} placeholder=${hint} onInput=${(event) => type_(event.target.value)} />`}</label>`;
+    : html`<input type=${kindFor(type, said)} name=${name} value=${typed} placeholder=${hint} onInput=${(event) => type_(event.target.value)} />`}</label>`;
 }
 
 // A word of the address that cannot be read.

@@ -70,15 +70,15 @@ export function Dead() {
   const { query: said } = useRoute();
   const { job, run, slice, page, error, after } = said;
   const live = useLive(`/dead${query({ job, run, slice, page, error, after, limit: LIMIT })}`);
-  const filtered = job || run || slice || error;
+  const filtered = job || run || slice || page || error;
   const shard = (dead) => `/runs/${dead.run}/shards/${dead.slice}/${dead.page}${dead.kind === 'probe' ? '?kind=probe' : ''}`;
   return html`<${Head} title="Dead letters" sub="Shards whose attempts are used up, and that nobody has given up.">
       <${Bulk} which=${said} listed=${live.data} /><//>
     <div class="filters">
       <${Filter} name="job" label="Job" hint="exact name" />
-      <${Filter} name="run" label="Run" hint="its id" />
-      ${run && html`<${Filter} name="slice" label="Slice" type="number" />`}
-      ${run && slice && html`<${Filter} name="page" label="Page" type="number" />`}
+      <${Filter} name="run" label="Run" hint="its id" holds=${['slice', 'page']} />
+      ${(run || slice || page) && html`<${Filter} name="slice" label="Slice" type="number" holds=${['page']} />`}
+      ${(slice || page) && html`<${Filter} name="page" label="Page" type="number" />`}
       <${Filter} name="error" label="Error holds" />
     </div>
     <${Loaded} live=${live}>${({ items, next, left_out: left }) => html`
