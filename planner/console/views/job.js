@@ -56,6 +56,14 @@ function Says({ definition }) {
   ]} />`;
 }
 
+// What is to be said of a fire beyond its time.
+const besides = ({ moved_from: from, excluded, waits_for: calendar, paused }) => [
+  from && `moved from ${from.slice(from.indexOf('T') + 1)}: clocks leave it out`,
+  excluded && `taken out by ${excluded}`,
+  calendar && `waits for ${calendar}`,
+  paused && 'held back',
+].filter(Boolean).join('; ');
+
 function Comes({ next }) {
   return html`<${Panel} title="Fires next" aside=${next.words}>
     ${next.items.length === 0 ? html`<p>${next.follows ? `Each fire follows from the end of the run before it: ${next.follows}.` : 'It has no later time.'}</p>`
@@ -63,7 +71,7 @@ function Comes({ next }) {
         ['Opens', (fire) => html`<${Ago} at=${fire.opens_at} />`],
         ['Here', (fire) => html`<${Time} at=${fire.scheduled_at} />`],
         ['By its own clocks', (fire) => fire.local],
-        ['Besides', (fire) => fire.excluded ? `taken out by ${fire.excluded}` : fire.paused ? 'held back' : fire.waits_for ? `waits for ${fire.waits_for}` : '', 'grow'],
+        ['Besides', besides, 'grow'],
       ]} />`}<//>`;
 }
 
